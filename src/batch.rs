@@ -1,0 +1,126 @@
+//! What one invocation brings: a batch of events of one partition, and everything that the host says about them.
+
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+/// An ordered batch of events of one partition.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Where the events come from.
+    pub source: Source,
+    /// The events, in the order in which the partition holds them.
+    pub events: Vec<Event>,
+    /// What the host says of each event and only a dead letter needs.
+    pub details: Details,
+}
+
+/// Where a batch comes from. A part that the host does not tell is empty: the admin endpoint tells none.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Source {
+    /// The namespace's host name, such as `ns.servicebus.windows.net`.
+    pub fully_qualified_namespace: String,
+    /// The hub's name.
+    pub event_hub_name: String,
+    /// The consumer group.
+    pub consumer_group: String,
+    /// The partition id, a number as text.
+    pub partition_id: String,
+}
+
+impl Source {
+    /// A number made from namespace, hub and partition: the last part of a version.
+    ///
+    /// 53 bits of a SHA-256, so that it survives readers that keep numbers as doubles. The consumer group is no part
+    /// of it: it says who reads, not what was sent.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        let mut hash = Sha256::new();
+        for part in [&self.fully_qualified_namespace, &self.event_hub_name, &self.partition_id] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        let digest = hash.finalize();
+        let first = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        first >> 11
+    }
+}
+
+/// One event, with what its decoding and its version need.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The body, byte for byte as it was sent.
+    pub body: Vec<u8>,
+    /// The event's place in its partition; `None` when the host told none that is usable.
+    pub place: Option<Place>,
+    /// The `content-type` that the sender set.
+    pub content_type: Option<String>,
+    /// The device that IoT Hub authenticated as the sender.
+    pub iot_hub_device_id: Option<String>,
+    /// Why this event cannot be taken from the envelope, where that is so.
+    pub fault: Option<String>,
+}
+
+/// An event's place in its partition, as the service gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// When the service enqueued the event, in milliseconds since 1970.
+    pub enqueued_ms: i64,
+    /// The sequence number within the partition.
+    pub sequence_number: i64,
+}
+
+/// The host's metadata arrays, kept as text until a dead letter asks for one of their cells.
+#[derive(Debug, Default)]
+pub struct Details {
+    /// `SequenceNumberArray`.
+    pub sequence_numbers: Column,
+    /// `EnqueuedTimeUtcArray`.
+    pub enqueued_times: Column,
+    /// `PartitionKeyArray`.
+    pub partition_keys: Column,
+    /// `OffsetStringArray`, or `OffsetArray` where the extension is older.
+    pub offsets: Column,
+    /// `PropertiesArray`.
+    pub properties: Column,
+    /// `SystemPropertiesArray`.
+    pub system_properties: Column,
+}
+
+/// One metadata array: the text of a JSON array with a cell for each event.
+#[derive(Debug, Default)]
+pub struct Column {
+    text: Option<String>,
+    cells: OnceLock<Vec<Box<RawValue>>>,
+}
+
+impl Column {
+    /// A column from the text of a JSON array.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self { text: Some(text), cells: OnceLock::new() }
+    }
+
+    /// The array's text, or `None` when the host sent no such array.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
+    /// The JSON text of one event's cell, byte for byte; `None` where there is none or it is `null`.
+    #[must_use]
+    pub fn cell(&self, index: usize) -> Option<&RawValue> {
+        let text = self.text.as_deref()?;
+        let cells = self.cells.get_or_init(|| serde_json::from_str(text).unwrap_or_default());
+        cells.get(index).map(AsRef::as_ref).filter(|cell| cell.get() != "null")
+    }
+
+    /// One event's cell as text, when it is a JSON string.
+    #[must_use]
+    pub fn string(&self, index: usize) -> Option<String> {
+        serde_json::from_str(self.cell(index)?.get()).ok()
+    }
+}

@@ -1,0 +1,114 @@
+//! The command line.
+
+mod state;
+mod table;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::{
+    config::{self, Config, Settings},
+    log, serve,
+};
+pub use table::Table;
+
+/// The latest state of every device, exactly.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about = None, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve as the custom handler that the Functions host starts (see host.json).
+    ///
+    /// Reads its configuration from app settings, which are environment variables. Ends only with an error.
+    #[command(after_help = "Examples:\n  StateStore=memory devicestate serve --port 7071\n  \
+                            StateStore=sqlite SqlitePath=state.db devicestate serve --port 7071")]
+    Serve(ServeOptions),
+    /// Look at the state documents.
+    State(state::Options),
+}
+
+#[derive(Debug, clap::Args)]
+struct ServeOptions {
+    /// Listen on this port of 127.0.0.1 in place of the one that the host names in FUNCTIONS_CUSTOMHANDLER_PORT.
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+/// How to print a list or a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For machines: one JSON value.
+    Json,
+}
+
+/// An error that ends a command, with its exit code: 1 for work that failed, 2 for what could not be begun.
+#[derive(Debug)]
+pub struct Failed {
+    message: String,
+    code: u8,
+}
+
+impl Failed {
+    /// The command could not be begun: usage, a file, a connection.
+    #[must_use]
+    pub fn to_begin(error: impl std::fmt::Display) -> Self {
+        Self { message: error.to_string(), code: 2 }
+    }
+
+    /// The command began and failed.
+    #[must_use]
+    pub fn at_work(error: impl std::fmt::Display) -> Self {
+        Self { message: error.to_string(), code: 1 }
+    }
+}
+
+impl Cli {
+    /// Runs the command.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let runtime = match tokio::runtime::Runtime::new() {
+            Ok(runtime) => runtime,
+            Err(error) => return report(&Failed::to_begin(error)),
+        };
+        let result = runtime.block_on(async {
+            match self.command {
+                Command::Serve(options) => serve(options).await,
+                Command::State(options) => options.run().await,
+            }
+        });
+        // Threads that wait for input or a file end with the process.
+        runtime.shutdown_background();
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failed) => report(&failed),
+        }
+    }
+}
+
+fn report(failed: &Failed) -> ExitCode {
+    eprintln!("devicestate: {}", failed.message);
+    ExitCode::from(failed.code)
+}
+
+async fn serve(options: ServeOptions) -> Result<(), Failed> {
+    let settings = Settings::from_environment();
+    log::set_up(config::log_level(&settings).map_err(Failed::at_work)?);
+    let root = settings.get("FUNCTIONS_APP_ROOT_PATH").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let port = match options.port {
+        Some(port) => port,
+        None => config::port(&settings).map_err(Failed::at_work)?,
+    };
+    let config = Config::from_settings(&settings).map_err(Failed::at_work)?;
+    // The host restarts a handler that ended with any code but 0; `serve` never ends with 0.
+    match serve::serve(&root, &config, port).await {
+        Err(error) => Err(Failed::at_work(error)),
+    }
+}

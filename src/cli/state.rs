@@ -1,0 +1,167 @@
+//! `devicestate state`: a look at the documents.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write as _},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{Failed, Format, Table};
+use crate::{
+    config::{Settings, StoreConfig},
+    device_state::{Document, document_id},
+    serve::open_store,
+    sqlite::IfMissing,
+    store::{StateStore, StoreError},
+    surroundings::iso8601,
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  devicestate state list --state state.db\n  \
+                        devicestate state show drone-7 --state state.db --format json")]
+pub(super) struct Options {
+    #[command(subcommand)]
+    command: StateCommand,
+    /// The SQLite file to look into; without it, the store that the setting StateStore names.
+    #[arg(long, global = true, value_name = "PATH")]
+    state: Option<PathBuf>,
+    /// How to print.
+    #[arg(long, global = true, value_enum, default_value = "table")]
+    format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum StateCommand {
+    /// List the devices with their newest readings.
+    List {
+        /// The most documents to list.
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+    },
+    /// Show the document of one device, with the version of each reading.
+    Show {
+        /// The device id, as the device calls itself.
+        device: String,
+    },
+}
+
+/// How many documents are read at once.
+const PAGE: usize = 1_000;
+
+impl Options {
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        let store = match self.state {
+            Some(path) => StoreConfig::Sqlite(path),
+            None => StoreConfig::from_settings(&Settings::from_environment())
+                .map_err(|error| Failed::to_begin(format!("{error}; or give --state PATH")))?,
+        };
+        if store == StoreConfig::Memory {
+            return Err(Failed::to_begin("StateStore is memory: only the handler itself can see its documents"));
+        }
+        let store = open_store(&store, IfMissing::Refuse).map_err(Failed::to_begin)?;
+        match self.command {
+            StateCommand::List { limit } => list(&store, limit.unwrap_or(usize::MAX), self.format).await,
+            StateCommand::Show { device } => show(&store, &device, self.format).await,
+        }
+    }
+}
+
+async fn list(store: &Arc<dyn StateStore>, limit: usize, format: Format) -> Result<(), Failed> {
+    match format {
+        Format::Table => print!("{}", table(&documents(store, limit).await.map_err(Failed::to_begin)?)),
+        Format::Json => {
+            // Page by page: there may be more documents than memory. A reader that went away is no error.
+            let mut out = io::stdout().lock();
+            let mut separator = "[\n";
+            let mut pages = Pages::new(store, limit);
+            while let Some(page) = pages.next().await.map_err(Failed::at_work)? {
+                for document in page {
+                    let json = serde_json::to_string(&document).map_err(Failed::at_work)?;
+                    if write!(out, "{separator}{json}").is_err() {
+                        return Ok(());
+                    }
+                    separator = ",\n";
+                }
+            }
+            let _ = writeln!(out, "{}", if separator == "[\n" { "[]" } else { "\n]" });
+        }
+    }
+    Ok(())
+}
+
+/// The documents of a store, page by page.
+struct Pages<'a> {
+    store: &'a Arc<dyn StateStore>,
+    after: Option<String>,
+    left: usize,
+}
+
+impl<'a> Pages<'a> {
+    fn new(store: &'a Arc<dyn StateStore>, limit: usize) -> Self {
+        Self { store, after: None, left: limit }
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<Document>>, StoreError> {
+        let page = self.store.list(self.after.as_deref(), self.left.min(PAGE)).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after = Some(last.id.clone());
+        self.left -= page.len();
+        Ok(Some(page))
+    }
+}
+
+/// Up to `limit` documents of a store.
+///
+/// # Errors
+///
+/// As [`StateStore::list`].
+pub async fn documents(store: &Arc<dyn StateStore>, limit: usize) -> Result<Vec<Document>, StoreError> {
+    let mut documents = Vec::new();
+    let mut pages = Pages::new(store, limit);
+    while let Some(page) = pages.next().await? {
+        documents.extend(page);
+    }
+    Ok(documents)
+}
+
+/// Documents as a table, a column for each reading.
+#[must_use]
+pub fn table(documents: &[Document]) -> Table {
+    let names: BTreeSet<&str> = documents.iter().flat_map(Document::readings).map(|(name, _)| name).collect();
+    let mut table = Table::new(["DEVICE", "NEWEST EVENT (UTC)"].into_iter().chain(names.iter().copied()));
+    for document in documents {
+        let newest = document.newest().map(|version| iso8601(version.0)).unwrap_or_default();
+        let values = names.iter().map(|name| document.get(name).map(text).unwrap_or_default());
+        table.row([document.id.clone(), newest].into_iter().chain(values));
+    }
+    table
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+async fn show(store: &Arc<dyn StateStore>, device: &str, format: Format) -> Result<(), Failed> {
+    let stored = store.read(&document_id(device)).await.map_err(Failed::to_begin)?;
+    let Some(document) = stored.map(|stored| stored.document) else {
+        return Err(Failed::at_work(format!("there is no document of the device {device:?}")));
+    };
+    match format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(&document).map_err(Failed::at_work)?),
+        Format::Table => {
+            let mut table = Table::new(["READING", "VALUE", "ENQUEUED (UTC)", "SEQUENCE NUMBER"]);
+            for (name, value) in document.readings() {
+                let version = document.version(name);
+                let time = version.map(|version| iso8601(version.0)).unwrap_or_default();
+                let number = version.map(|version| version.1.to_string()).unwrap_or_default();
+                table.row([name.to_owned(), text(value), time, number]);
+            }
+            print!("{}\n\n{table}", document.id);
+        }
+    }
+    Ok(())
+}

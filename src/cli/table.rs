@@ -1,0 +1,47 @@
+//! Tables that line up.
+
+use std::fmt;
+
+/// A table for people: numbers to the right, text to the left.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with this head.
+    pub fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Self {
+        let mut table = Self::default();
+        table.row(head);
+        table
+    }
+
+    /// Adds a row.
+    pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        // What a device calls itself must not move the reader's cursor.
+        let clean = |cell: T| cell.into().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        self.rows.push(cells.into_iter().map(clean).collect());
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
+        let width = |column| self.rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or_default();
+        let is_number = |text: &str| text.is_empty() || text.parse::<f64>().is_ok();
+        let right = |column| self.rows.iter().skip(1).all(|row| is_number(&cell(row, column)));
+        let layout: Vec<(usize, bool)> = (0..columns).map(|column| (width(column), right(column))).collect();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (column, (width, right)) in layout.iter().enumerate() {
+                let text = cell(row, column);
+                let padding = " ".repeat(width - text.chars().count());
+                let (before, after) = if *right { (padding.as_str(), "") } else { ("", padding.as_str()) };
+                line.extend([if column == 0 { "" } else { "  " }, before, &text, after]);
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,249 @@
+//! App settings in, configuration out. Every field names its setting; a value that makes no sense is an error that
+//! names it too.
+
+use std::{collections::HashMap, path::PathBuf, time::Duration};
+
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::{function_app::FunctionApp, telemetry::drone::Format, timespan};
+
+/// App settings, as the host hands them to the handler: environment variables.
+///
+/// Has no `Debug`: among them are the secrets of other programs' connections.
+#[derive(Clone, Default)]
+pub struct Settings(HashMap<String, String>);
+
+impl Settings {
+    /// The settings of this process's environment.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        // What is not Unicode cannot be a setting of ours, and is no reason to fail.
+        let text =
+            std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+        Self(text.collect())
+    }
+
+    /// A setting's value; an empty one counts as absent, as for the host.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Adds a setting if it is not there: the environment has precedence, as with Core Tools.
+    pub fn add_default(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.0.entry(name.into()).or_insert_with(|| value.into());
+    }
+
+    /// Replaces `%Name%` by that setting, as the host does in bindings.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Missing`] for a setting that is not there.
+    pub fn resolve(&self, text: &str) -> Result<String, ConfigError> {
+        let mut parts = text.split('%');
+        let mut resolved = parts.next().unwrap_or_default().to_owned();
+        while let (Some(name), Some(rest)) = (parts.next(), parts.next()) {
+            resolved
+                .push_str(self.get(name).ok_or_else(|| ConfigError::missing(name, "a function.json refers to it"))?);
+            resolved.push_str(rest);
+        }
+        Ok(resolved)
+    }
+
+    fn parse<T>(
+        &self,
+        setting: &'static str,
+        default: T,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, ConfigError> {
+        let Some(value) = self.get(setting) else { return Ok(default) };
+        parse(value).ok_or_else(|| ConfigError::Invalid { setting, value: value.to_owned(), expected })
+    }
+}
+
+impl FromIterator<(String, String)> for Settings {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(settings: I) -> Self {
+        Self(settings.into_iter().collect())
+    }
+}
+
+/// What is wrong with the settings. No value of a setting that may hold a secret is ever in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A setting is needed and is not there.
+    #[error("the setting {setting} is missing: {why}")]
+    Missing {
+        /// Its name.
+        setting: String,
+        /// What it is for.
+        why: &'static str,
+    },
+    /// A setting has a value that makes no sense.
+    #[error("the setting {setting} is {value:?}: it must be {expected}")]
+    Invalid {
+        /// Its name.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// Two settings contradict each other.
+    #[error(
+        "the setting InvocationBudget ({}) and 20 ms for each of the {max_event_batch_size} possible dead letters of a \
+         batch (maxEventBatchSize) must together stay below functionTimeout ({}) of host.json: lower InvocationBudget \
+         or raise functionTimeout", timespan::format(*budget), timespan::format(*function_timeout)
+    )]
+    Budget {
+        /// `InvocationBudget`.
+        budget: Duration,
+        /// `functionTimeout` of host.json.
+        function_timeout: Duration,
+        /// `extensions.eventHubs.maxEventBatchSize` of host.json.
+        max_event_batch_size: usize,
+    },
+}
+
+impl ConfigError {
+    fn missing(setting: &str, why: &'static str) -> Self {
+        Self::Missing { setting: setting.to_owned(), why }
+    }
+}
+
+/// The handler's configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `StateStore`: where the documents are kept.
+    pub store: StoreConfig,
+    /// `TelemetryFormat`: `auto` (the default), `json` or `protobuf`, for events without a content type that tells.
+    pub telemetry_format: Format,
+    /// `DeviceIdFromIoTHub`: whether the device that IoT Hub authenticated counts where the body names none.
+    pub device_id_from_iot_hub: bool,
+    /// `InvocationBudget`: the time within which an invocation is answered, as `hh:mm:ss`; one minute by default.
+    pub invocation_budget: Duration,
+    /// `StoreConcurrency`: how many devices of one batch are written at the same time; 32 by default.
+    pub store_concurrency: usize,
+    /// `DeadLetterAfterAttempts`: how many attempts of a batch a device may fail in, while others of the batch
+    /// succeed, before its events are dead-lettered; also after how many attempts a request is dead-lettered that
+    /// cannot be read or makes the handler panic. 5 by default.
+    pub dead_letter_after_attempts: u32,
+    /// `DeadLetterDirectory`: the folder for dead letters that are too large for the queue.
+    pub dead_letter_directory: Option<PathBuf>,
+}
+
+/// Where the documents are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// `memory`: in the process, gone with it.
+    Memory,
+    /// `sqlite`: in the file that the setting `SqlitePath` names.
+    Sqlite(PathBuf),
+}
+
+impl StoreConfig {
+    /// Reads `StateStore` and what belongs to its value.
+    ///
+    /// There is no default: a store that was not chosen is one where nobody looks for the documents.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`].
+    pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+        match settings.get("StateStore") {
+            Some("memory") => Ok(Self::Memory),
+            Some("sqlite") => settings
+                .get("SqlitePath")
+                .map(|path| Self::Sqlite(path.into()))
+                .ok_or_else(|| ConfigError::missing("SqlitePath", "StateStore is sqlite, so it must name the file")),
+            Some(value) => Err(ConfigError::Invalid {
+                setting: "StateStore",
+                value: value.to_owned(),
+                expected: "memory or sqlite",
+            }),
+            None => {
+                Err(ConfigError::missing("StateStore", "it must say where the documents are kept: memory or sqlite"))
+            }
+        }
+    }
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]; it names the setting.
+    pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+        Ok(Self {
+            store: StoreConfig::from_settings(settings)?,
+            telemetry_format: settings.parse("TelemetryFormat", Format::Auto, "auto, json or protobuf", |value| {
+                match value {
+                    "auto" => Some(Format::Auto),
+                    "json" => Some(Format::Json),
+                    "protobuf" => Some(Format::Protobuf),
+                    _ => None,
+                }
+            })?,
+            device_id_from_iot_hub: settings
+                .parse("DeviceIdFromIoTHub", false, "true or false", |value| value.to_ascii_lowercase().parse().ok())?,
+            invocation_budget: settings.parse(
+                "InvocationBudget",
+                Duration::from_secs(60),
+                "a time span such as 00:01:00",
+                |value| timespan::parse(value).filter(|span| !span.is_zero()),
+            )?,
+            store_concurrency: settings.parse("StoreConcurrency", 32, "a number from 1 to 1000", |value| {
+                value.parse().ok().filter(|number| (1..=1000).contains(number))
+            })?,
+            dead_letter_after_attempts: settings.parse(
+                "DeadLetterAfterAttempts",
+                5,
+                "a number from 1 on",
+                |value| value.parse().ok().filter(|number| *number >= 1),
+            )?,
+            dead_letter_directory: settings.get("DeadLetterDirectory").map(PathBuf::from),
+        })
+    }
+
+    /// Whether every batch can be answered before the host loses patience: invariant 6.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Budget`].
+    pub fn check_against(&self, app: &FunctionApp) -> Result<(), ConfigError> {
+        const FOR_A_DEAD_LETTER: Duration = Duration::from_millis(20);
+        let max_event_batch_size = app.host.extensions.event_hubs.max_event_batch_size;
+        let dead_letters = FOR_A_DEAD_LETTER.saturating_mul(u32::try_from(max_event_batch_size).unwrap_or(u32::MAX));
+        match app.host.function_timeout {
+            Some(function_timeout) if self.invocation_budget.saturating_add(dead_letters) >= function_timeout => {
+                Err(ConfigError::Budget { budget: self.invocation_budget, function_timeout, max_event_batch_size })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How much the handler logs: `LogLevel`, one of `error`, `warn`, `info` (the default), `debug`, `trace`, `off`.
+///
+/// # Errors
+///
+/// [`ConfigError`].
+pub fn log_level(settings: &Settings) -> Result<LevelFilter, ConfigError> {
+    settings.parse("LogLevel", LevelFilter::INFO, "error, warn, info, debug, trace or off", |value| value.parse().ok())
+}
+
+/// The port on which the host expects the handler: `FUNCTIONS_CUSTOMHANDLER_PORT`, or the older
+/// `FUNCTIONS_HTTPWORKER_PORT`.
+///
+/// # Errors
+///
+/// [`ConfigError`].
+pub fn port(settings: &Settings) -> Result<u16, ConfigError> {
+    const NAMES: [&str; 2] = ["FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT"];
+    let setting = NAMES
+        .into_iter()
+        .find(|name| settings.get(name).is_some())
+        .ok_or_else(|| ConfigError::missing(NAMES[0], "the host sets it; by hand, give the option --port"))?;
+    settings.parse(setting, 0, "a port number", |value| value.parse().ok())
+}

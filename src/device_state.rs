@@ -1,0 +1,293 @@
+//! The state document of one device, the versions of its readings, and the merge.
+//!
+//! The merge is where invariants 2 and 3 are kept: a reading is overwritten only by one with a higher version, and a
+//! version is a function of its event alone. So merging is associative, commutative and idempotent: neither order nor
+//! repetition nor two writers at once can change what a set of events adds up to.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::{Deserialize, Serialize, de::Error as _, ser::SerializeMap as _};
+use serde_json::{Map, Value};
+
+/// When a reading was made, as a total order over all events of all hubs: enqueued time in ms, then sequence number,
+/// then a number made from namespace, hub and partition.
+///
+/// Time comes first because sequence numbers start again in the second namespace after a failover and in a hub that
+/// was made anew. In a document a version is the array `[time, sequence, source]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Version(pub i64, pub i64, pub u64);
+
+/// One named value of a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The field of the document.
+    pub name: Cow<'static, str>,
+    /// The value, as JSON.
+    pub value: Value,
+}
+
+/// What a set of a device's events adds up to: each field's newest value, with the version that wrote it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Update {
+    fields: BTreeMap<Cow<'static, str>, (Version, Value)>,
+}
+
+impl Update {
+    /// Folds one event into the update. Null is no reading: it never overwrites.
+    pub fn fold(&mut self, version: Version, readings: &[Reading]) {
+        for Reading { name, value } in readings.iter().filter(|reading| !reading.value.is_null()) {
+            match self.fields.get_mut(name) {
+                Some((held, _)) if *held >= version => {}
+                Some(field) => *field = (version, value.clone()),
+                None => {
+                    self.fields.insert(name.clone(), (version, value.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// The state document of one device: its id and its newest readings, each with its version.
+///
+/// Stored as `{"id":"drone-7","Battery":0.5,"Versions":{"Battery":[1732150000123,42,913]}}`. A field without a version
+/// was written by someone else (the reference implementation, a person): it is kept, and any event may overwrite it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// The document's id and partition key: see [`document_id`].
+    pub id: String,
+    fields: BTreeMap<String, Field>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Field {
+    value: Value,
+    version: Option<Version>,
+}
+
+impl Document {
+    /// A document without readings.
+    #[must_use]
+    pub fn new(id: String) -> Self {
+        Self { id, fields: BTreeMap::new() }
+    }
+
+    /// Whether an event of this version would be news for at least one of these readings.
+    #[must_use]
+    pub fn is_older_than(&self, version: Version, readings: &[Reading]) -> bool {
+        readings.iter().filter(|r| !r.value.is_null()).any(|r| self.version(&r.name) < Some(version))
+    }
+
+    /// Overwrites each field for which the update is newer. True when that changed a value or a version.
+    pub fn merge(&mut self, update: &Update) -> bool {
+        let mut changed = false;
+        for (name, (version, value)) in &update.fields {
+            if self.version(name) < Some(*version) {
+                self.fields.insert(name.to_string(), Field { value: value.clone(), version: Some(*version) });
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Whether this is a document into which the update was written, when it was `before` that it was written over:
+    /// each reading that was newer then stands here under just its version.
+    #[must_use]
+    pub fn holds(&self, update: &Update, before: Option<&Self>) -> bool {
+        update.fields.iter().all(|(name, (version, _))| {
+            let held_before = before.and_then(|document| document.version(name));
+            held_before >= Some(*version) || self.version(name) == Some(*version)
+        })
+    }
+
+    /// The value of a field.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.fields.get(name).map(|field| &field.value)
+    }
+
+    /// The version of a field; `None` for a field that is not there or has none.
+    #[must_use]
+    pub fn version(&self, name: &str) -> Option<Version> {
+        self.fields.get(name)?.version
+    }
+
+    /// The fields with their values, by name.
+    pub fn readings(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.fields.iter().map(|(name, field)| (name.as_str(), &field.value))
+    }
+
+    /// The highest version in the document: when the device was last heard of.
+    #[must_use]
+    pub fn newest(&self) -> Option<Version> {
+        self.fields.values().filter_map(|field| field.version).max()
+    }
+}
+
+impl Serialize for Document {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let versions: BTreeMap<&str, Version> =
+            self.fields.iter().filter_map(|(name, field)| Some((name.as_str(), field.version?))).collect();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(ID, &self.id)?;
+        for (name, field) in &self.fields {
+            map.serialize_entry(name, &field.value)?;
+        }
+        map.serialize_entry(VERSIONS, &versions)?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut map = Map::deserialize(deserializer)?;
+        let Some(Value::String(id)) = map.remove(ID) else {
+            return Err(D::Error::custom("a state document needs an \"id\" that is a string"));
+        };
+        let versions = map.remove(VERSIONS).unwrap_or_default();
+        let versions: Option<BTreeMap<String, Version>> = serde_json::from_value(versions)
+            .map_err(|error| D::Error::custom(format!("\"Versions\" of the document {id:?}: {error}")))?;
+        let versions = versions.unwrap_or_default();
+        let fields = map
+            .into_iter()
+            .filter(|(name, _)| !is_service_property(name))
+            .map(|(name, value)| {
+                let version = versions.get(&name).copied();
+                (name, Field { value, version })
+            })
+            .collect();
+        Ok(Self { id, fields })
+    }
+}
+
+const ID: &str = "id";
+const VERSIONS: &str = "Versions";
+
+/// `_rid`, `_self`, `_etag`, `_attachments`, `_ts`: what Cosmos DB adds to a stored document.
+fn is_service_property(name: &str) -> bool {
+    name.starts_with('_')
+}
+
+/// Whether a reading may have this name: `id`, `Versions` and names with a leading underscore have another meaning.
+#[must_use]
+pub fn is_reading_name(name: &str) -> bool {
+    !name.is_empty() && name != ID && name != VERSIONS && !is_service_property(name)
+}
+
+/// Cosmos DB's limit for an id, in bytes.
+pub const MAX_ID_BYTES: usize = 1023;
+
+/// The document id of a device: the device id with `/ \ ? # %` percent-encoded.
+///
+/// Cosmos DB refuses the first four in an id, and IoT Hub allows some of them in a device id; `%` itself is encoded so
+/// that no two devices share a document.
+#[must_use]
+pub fn document_id(device_id: &str) -> String {
+    let mut id = String::with_capacity(device_id.len());
+    for character in device_id.chars() {
+        match character {
+            '/' => id.push_str("%2F"),
+            '\\' => id.push_str("%5C"),
+            '?' => id.push_str("%3F"),
+            '#' => id.push_str("%23"),
+            '%' => id.push_str("%25"),
+            plain => id.push(plain),
+        }
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn readings(value: &Value) -> Vec<Reading> {
+        let fields = value.as_object().expect("an object").clone();
+        fields.into_iter().map(|(name, value)| Reading { name: name.into(), value }).collect()
+    }
+
+    fn update(events: &[(i64, Value)]) -> Update {
+        let mut update = Update::default();
+        for (time, value) in events {
+            update.fold(Version(*time, 0, 0), &readings(value));
+        }
+        update
+    }
+
+    #[test]
+    fn the_order_of_events_does_not_change_what_they_add_up_to() {
+        let events = [(3, json!({"A": 3})), (1, json!({"A": 1, "B": 1})), (2, json!({"B": 2, "C": 2}))];
+        let expected = update(&events);
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            assert_eq!(update(&order.map(|n| events[n].clone())), expected, "{order:?}");
+            let mut document = Document::new("d".into());
+            for n in order {
+                document.merge(&update(&events[n..=n]));
+            }
+            let values: Vec<_> = document.readings().map(|(name, value)| (name, value.clone())).collect();
+            assert_eq!(values, [("A", json!(3)), ("B", json!(2)), ("C", json!(2))], "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_compared_by_time_then_sequence_number_then_source() {
+        let ascending = [Version(1, 9, 9), Version(2, 1, 9), Version(2, 2, 1), Version(2, 2, 2)];
+        assert!(ascending.is_sorted());
+    }
+
+    #[test]
+    fn an_equal_value_under_a_higher_version_is_a_change_and_a_repeat_is_none() {
+        let mut document = Document::new("d".into());
+        assert!(document.merge(&update(&[(1, json!({"A": 1}))])));
+        assert!(document.merge(&update(&[(2, json!({"A": 1}))])), "the version rises");
+        assert_eq!(document.version("A"), Some(Version(2, 0, 0)));
+        assert!(!document.merge(&update(&[(2, json!({"A": 1}))])), "a repeat");
+        assert!(!document.merge(&update(&[(1, json!({"A": 7}))])), "an older one");
+        assert_eq!(document.get("A"), Some(&json!(1)));
+    }
+
+    #[test]
+    fn null_never_overwrites() {
+        let mut document = Document::new("d".into());
+        document.merge(&update(&[(1, json!({"A": 1})), (2, json!({"A": null}))]));
+        assert_eq!(document.get("A"), Some(&json!(1)));
+        assert!(!document.is_older_than(Version(9, 0, 0), &readings(&json!({"A": null}))));
+    }
+
+    #[test]
+    fn a_document_survives_the_store_and_loses_only_what_cosmos_added() {
+        let text = json!({"id": "d", "Battery": 0.5, "Note": "by hand", "_etag": "x", "_ts": 1,
+                          "Versions": {"Battery": [1_732_150_000_123_i64, 42, 913]}});
+        let document: Document = serde_json::from_value(text).expect("a document");
+        assert_eq!(document.version("Battery"), Some(Version(1_732_150_000_123, 42, 913)));
+        assert_eq!(
+            serde_json::to_string(&document).expect("JSON"),
+            r#"{"id":"d","Battery":0.5,"Note":"by hand","Versions":{"Battery":[1732150000123,42,913]}}"#
+        );
+    }
+
+    #[test]
+    fn a_document_of_the_reference_has_no_versions_and_any_event_may_overwrite_it() {
+        let mut document: Document = serde_json::from_str(r#"{"id":"d","Battery":0.9}"#).expect("a document");
+        assert!(document.merge(&update(&[(0, json!({"Battery": 0.1}))])));
+        assert_eq!(document.get("Battery"), Some(&json!(0.1)));
+    }
+
+    #[test]
+    fn a_document_that_is_none_is_refused_with_its_reason() {
+        for (text, reason) in
+            [("[]", "map"), (r#"{"Battery":1}"#, "\"id\""), (r#"{"id":"d","Versions":{"Battery":"new"}}"#, "Versions")]
+        {
+            let error = serde_json::from_str::<Document>(text).expect_err(text).to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_cosmos_refuses_in_an_id_is_encoded_and_no_two_devices_share_one() {
+        assert_eq!(document_id("drone-7"), "drone-7");
+        assert_eq!(document_id("a/b\\c?d#e%f"), "a%2Fb%5Cc%3Fd%23e%25f");
+        assert_eq!(document_id("höhe 7"), "höhe 7");
+        assert_ne!(document_id("a/b"), document_id("a%2Fb"));
+    }
+}

@@ -1,0 +1,20 @@
+//! x
+pub mod batch;
+pub mod cli;
+pub mod config;
+pub mod dead_letter;
+pub mod device_state;
+pub mod function_app;
+pub mod handler;
+pub mod invocation;
+pub mod log;
+pub mod processor;
+pub mod record;
+pub mod reply;
+pub mod serve;
+pub mod sqlite;
+pub mod store;
+pub mod surroundings;
+pub mod telemetry;
+pub mod timespan;
+pub mod verdict;

@@ -1,0 +1,10 @@
+//! The binary: parses the command line, nothing more.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use devicestate::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

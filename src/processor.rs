@@ -1,0 +1,308 @@
+//! A batch in, what became of each of its events out: decode, fold by device, write each device once.
+//!
+//! Nothing here knows of HTTP, of dead letters on their way or of attempts: see [`handler`](crate::handler).
+
+mod device;
+
+use std::{
+    collections::HashMap,
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use crate::{
+    batch::{Batch, Event},
+    dead_letter::{ErrorClass, Failure, Stage},
+    device_state::{MAX_ID_BYTES, Reading, Version, document_id, is_reading_name},
+    store::{StateStore, Stored},
+    surroundings::{Clock, Random},
+    telemetry::{Decoded, Poison, Telemetry},
+};
+use device::{DeviceEvent, Fault, Settled, Writer};
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// At least one of its readings is newer than the document before this batch, or it has no readings at all.
+    Applied,
+    /// It has readings, and none of them is newer.
+    Superseded,
+    /// It will never be applied.
+    Failed(Failure),
+    /// It could not be applied now.
+    Unresolved(Failure),
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Processed {
+    /// One outcome for each event, in the batch's order.
+    pub outcomes: Vec<Outcome>,
+    /// How many devices the decoded events belong to.
+    pub devices: usize,
+    /// What was asked of the store.
+    pub operations: Operations,
+    /// Whether the store took a write while this batch was processed. Only then is a device that stays unresolved
+    /// itself to blame.
+    pub store_takes_writes: bool,
+    /// Whether the enqueued times of the batch go back somewhere. The service's times should not.
+    pub times_go_back: bool,
+    /// The time for decoding.
+    pub decode_time: Duration,
+    /// The time for reading and writing documents.
+    pub store_time: Duration,
+}
+
+/// How often something was asked of the store.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Operations {
+    /// Reads.
+    pub reads: u64,
+    /// Creates and replaces.
+    pub writes: u64,
+    /// Writes that found the document changed by another writer.
+    pub conflicts: u64,
+    /// Operations repeated after a transient failure.
+    pub retries: u64,
+}
+
+/// The engine: everything that it needs comes from outside.
+pub struct Processor {
+    /// What an event says.
+    pub telemetry: Arc<dyn Telemetry>,
+    /// Where the documents are.
+    pub store: Arc<dyn StateStore>,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<dyn Random>,
+    /// The time within which a batch is done with, one way or the other.
+    pub budget: Duration,
+    /// How many devices are written at the same time.
+    pub concurrency: usize,
+    /// What all batches of this process share.
+    pub shared: Shared,
+}
+
+/// What all batches of a process share.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// How many writes the store took.
+    writes_taken: AtomicU64,
+    /// The last time of arrival given to an event without a place.
+    last_arrival_ms: AtomicI64,
+}
+
+/// The events of one device, in the batch's order.
+#[derive(Default)]
+struct Device {
+    id: String,
+    events: Vec<DeviceEvent>,
+}
+
+impl Processor {
+    /// Processes a batch. Takes no longer than the budget, but for decoding.
+    pub async fn process(&self, batch: &Batch) -> Processed {
+        let started = Instant::now();
+        let (outcomes, devices) = self.decode(batch);
+        let decoded = Instant::now();
+        let times = batch.events.iter().filter_map(|event| event.place).map(|place| place.enqueued_ms);
+        let mut run = Run {
+            outcomes,
+            processed: Processed {
+                devices: devices.len(),
+                times_go_back: !times.is_sorted(),
+                decode_time: decoded - started,
+                ..Processed::default()
+            },
+        };
+        self.write(&mut run, devices, started).await;
+        let outcomes = run.outcomes.into_iter();
+        run.processed.outcomes = outcomes.map(|outcome| outcome.expect("each event has an outcome")).collect();
+        run.processed.store_time = decoded.elapsed();
+        run.processed
+    }
+
+    /// Decodes each event. Those that fail have their outcome; the others wait with their device.
+    fn decode(&self, batch: &Batch) -> (Vec<Option<Outcome>>, Vec<Device>) {
+        let source = batch.source.number();
+        let mut arrival_ms = None;
+        let mut devices: Vec<Device> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        let mut outcomes = Vec::with_capacity(batch.events.len());
+        for (index, event) in batch.events.iter().enumerate() {
+            let version = match event.place {
+                Some(place) => Version(place.enqueued_ms, place.sequence_number, source),
+                None => {
+                    let arrival_ms = *arrival_ms.get_or_insert_with(|| self.arrival_ms());
+                    Version(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
+                }
+            };
+            match decode(&*self.telemetry, event) {
+                Ok(Decoded { device_id, readings }) => {
+                    let place = *known.entry(device_id).or_insert_with_key(|device_id| {
+                        devices.push(Device { id: document_id(device_id), events: Vec::new() });
+                        devices.len() - 1
+                    });
+                    devices[place].events.push(DeviceEvent { index, version, readings });
+                    outcomes.push(None);
+                }
+                Err(failure) => outcomes.push(Some(Outcome::Failed(failure))),
+            }
+        }
+        (outcomes, devices)
+    }
+
+    /// The time of arrival, for events without a usable place. It rises with each batch, so that of two such events
+    /// the later one wins also within one millisecond.
+    fn arrival_ms(&self) -> i64 {
+        let now = self.clock.now_ms();
+        let later = |last: i64| Some(now.max(last + 1));
+        let last = self.shared.last_arrival_ms.fetch_update(Relaxed, Relaxed, later).unwrap_or_default();
+        now.max(last + 1)
+    }
+
+    /// Writes the devices, some at a time, until each is settled, the budget is spent or the store is found broken.
+    async fn write(&self, run: &mut Run, devices: Vec<Device>, started: Instant) {
+        let operations = device::Counters::default();
+        let taken_before = self.shared.writes_taken.load(Relaxed);
+        // A tenth of the budget is kept for the question whose fault it is when something stays unresolved.
+        let (devices_until, answer_until) = (started + self.budget * 9 / 10, started + self.budget);
+        let writer = &Writer {
+            store: &*self.store,
+            random: &*self.random,
+            counters: &operations,
+            writes_taken: &self.shared.writes_taken,
+            until: devices_until,
+        };
+        let settling: Vec<_> = devices.iter().map(|device| settle(writer, device)).collect();
+        let mut settled = stream::iter(settling).buffer_unordered(self.concurrency);
+        let mut witness = None;
+        let mut systemic = None;
+        let mut bad_requests = Vec::new();
+        while let Some((device, Settled { outcomes, unwritten, fault })) = settled.next().await {
+            run.settle(device, outcomes);
+            witness = witness.or(unwritten);
+            match fault {
+                Some(Fault::BadRequest) => bad_requests.push(device),
+                Some(Fault::Systemic(reason)) => {
+                    systemic = Some(reason);
+                    break;
+                }
+                None => {}
+            }
+        }
+        drop(settled);
+        if let Some(reason) = systemic {
+            run.stop(&devices, &reason);
+        } else if bad_requests.len() == devices.len() && devices.len() > 1 {
+            run.blame_the_store(&bad_requests);
+        } else if run.has_unresolved() && self.shared.writes_taken.load(Relaxed) == taken_before {
+            ask_whose_fault(&Writer { until: answer_until, ..*writer }, witness).await;
+        }
+        run.processed.store_takes_writes = self.shared.writes_taken.load(Relaxed) > taken_before;
+        run.processed.operations = operations.total();
+    }
+}
+
+async fn settle<'d>(writer: &Writer<'_>, device: &'d Device) -> (&'d Device, Settled) {
+    (device, writer.settle(&device.id, &device.events).await)
+}
+
+/// Writes a document of the batch once more as it is, to learn whether the store takes writes at all.
+///
+/// When a batch is repeated, most of its devices have nothing left to write, and so would say nothing about the
+/// store. The write is conditional and changes nothing.
+async fn ask_whose_fault(writer: &Writer<'_>, witness: Option<Stored>) {
+    if let Some(Stored { document, etag }) = witness {
+        let _ = writer.replace(&document, &etag).await;
+    }
+}
+
+/// A batch on its way through [`Processor::write`].
+struct Run {
+    outcomes: Vec<Option<Outcome>>,
+    processed: Processed,
+}
+
+impl Run {
+    fn settle(&mut self, device: &Device, outcomes: Vec<Outcome>) {
+        for (event, outcome) in device.events.iter().zip(outcomes) {
+            self.outcomes[event.index] = Some(outcome);
+        }
+    }
+
+    /// A systemic failure: whatever has not been settled stays unresolved.
+    fn stop(&mut self, devices: &[Device], reason: &str) {
+        for device in devices {
+            for event in &device.events {
+                self.outcomes[event.index].get_or_insert_with(|| {
+                    Outcome::Unresolved(device::failure(&device.id, event, ErrorClass::Systemic, reason.to_owned()))
+                });
+            }
+        }
+    }
+
+    /// Every device's write was called a bad request: the fault is in none of them.
+    fn blame_the_store(&mut self, devices: &[&Device]) {
+        for event in devices.iter().flat_map(|device| &device.events) {
+            if let Some(Outcome::Failed(failure)) = self.outcomes[event.index].take() {
+                let failure = Failure { class: ErrorClass::Systemic, ..failure };
+                self.outcomes[event.index] = Some(Outcome::Unresolved(failure));
+            }
+        }
+    }
+
+    fn has_unresolved(&self) -> bool {
+        self.outcomes.iter().any(|outcome| matches!(outcome, Some(Outcome::Unresolved(_))))
+    }
+}
+
+/// Decodes one event and checks what every telemetry must keep to. A panic in a decoder is this event's fault alone.
+fn decode(telemetry: &dyn Telemetry, event: &Event) -> Result<Decoded, Failure> {
+    let poison =
+        |stage, issue| Failure { stage, class: ErrorClass::Poison, issue, device_id: None, device_state: None };
+    if let Some(fault) = &event.fault {
+        return Err(poison(Stage::Envelope, fault.clone()));
+    }
+    let decoded = panic::catch_unwind(AssertUnwindSafe(|| telemetry.decode(event)))
+        .map_err(|panic| poison(Stage::Deserialize, format!("the decoder panicked: {}", panic_message(&*panic))))?;
+    let decoded = decoded.map_err(|error| match error {
+        Poison::Undecodable(issue) => poison(Stage::Deserialize, issue),
+        Poison::Invalid(issue) => poison(Stage::Validate, issue),
+    })?;
+    let id_bytes = document_id(&decoded.device_id).len();
+    let issue = if decoded.device_id.is_empty() {
+        "the device id is empty".to_owned()
+    } else if id_bytes > MAX_ID_BYTES {
+        format!("the device id makes a document id of {id_bytes} bytes; Cosmos DB takes {MAX_ID_BYTES} at most")
+    } else if let Some(reading) = decoded.readings.iter().find(|reading| !is_reading_name(&reading.name)) {
+        format!("{:?} cannot be the name of a reading: it has another meaning in the document", reading.name)
+    } else {
+        return Ok(decoded);
+    };
+    let device_state = Some(device_state(&decoded.device_id, &decoded.readings));
+    Err(Failure { device_id: Some(decoded.device_id), device_state, ..poison(Stage::Validate, issue) })
+}
+
+/// What was decoded, as the fields of a state document.
+fn device_state(id: &str, readings: &[Reading]) -> Value {
+    let id = [("id".to_owned(), Value::from(id))];
+    let readings = readings.iter().map(|Reading { name, value }| (name.to_string(), value.clone()));
+    Value::Object(id.into_iter().chain(readings).collect::<Map<_, _>>())
+}
+
+/// What a panic said.
+#[must_use]
+pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}

@@ -1,0 +1,292 @@
+//! One device: read, merge, write under a condition, back off. The loop of optimistic concurrency stands here, once.
+
+use std::{
+    future::Future,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Operations, Outcome, device_state};
+use crate::{
+    dead_letter::{ErrorClass, Failure, Stage},
+    device_state::{Document, Reading, Update, Version},
+    store::{ETag, StateStore, StoreError, Stored},
+    surroundings::Random,
+};
+
+/// A decoded event.
+pub(super) struct DeviceEvent {
+    /// Its place in the batch.
+    pub(super) index: usize,
+    pub(super) version: Version,
+    pub(super) readings: Vec<Reading>,
+}
+
+/// What became of a device.
+#[derive(Default)]
+pub(super) struct Settled {
+    /// One outcome for each of its events.
+    pub(super) outcomes: Vec<Outcome>,
+    /// Its document, when that already held everything.
+    pub(super) unwritten: Option<Stored>,
+    /// A failure that says something about the other devices, too.
+    pub(super) fault: Option<Fault>,
+}
+
+/// A failure that says something about the other devices, too.
+pub(super) enum Fault {
+    /// The store called each write a bad request: a fault of the device's events unless all devices fare so.
+    BadRequest,
+    /// No other device will fare better.
+    Systemic(String),
+}
+
+/// Writes the devices of one batch.
+pub(super) struct Writer<'a> {
+    pub(super) store: &'a dyn StateStore,
+    pub(super) random: &'a dyn Random,
+    pub(super) counters: &'a Counters,
+    /// Counts the writes that the store took, of all batches.
+    pub(super) writes_taken: &'a AtomicU64,
+    /// When to give up.
+    pub(super) until: Instant,
+}
+
+/// [`Operations`] while they are being counted.
+#[derive(Default)]
+pub(super) struct Counters {
+    reads: AtomicU64,
+    writes: AtomicU64,
+    conflicts: AtomicU64,
+    retries: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn total(&self) -> Operations {
+        let Self { reads, writes, conflicts, retries } = self;
+        let [reads, writes, conflicts, retries] = [reads, writes, conflicts, retries].map(|count| count.load(Relaxed));
+        Operations { reads, writes, conflicts, retries }
+    }
+}
+
+/// How the writing of some events of a device ended.
+enum End {
+    /// Written, over this document.
+    Written(Option<Document>),
+    /// Nothing to write: the document holds it all. With it, the document against which the events are to be counted.
+    Held(Stored, Option<Document>),
+}
+
+impl Writer<'_> {
+    /// Applies the events of one device: folded into one write, and singly, in order, when the store refuses that.
+    pub(super) async fn settle(&self, id: &str, events: &[DeviceEvent]) -> Settled {
+        match self.write(id, events).await {
+            Ok(End::Written(before)) => Settled { outcomes: outcomes(before.as_ref(), events), ..Settled::default() },
+            Ok(End::Held(stored, before)) => {
+                Settled { outcomes: outcomes(before.as_ref(), events), unwritten: Some(stored), fault: None }
+            }
+            Err(StoreError::Rejected(_) | StoreError::BadRequest(_)) if events.len() > 1 => {
+                self.settle_singly(id, events).await
+            }
+            Err(error) => Settled {
+                outcomes: events.iter().map(|event| unwritten(id, event, &error)).collect(),
+                unwritten: None,
+                fault: Fault::of(&error),
+            },
+        }
+    }
+
+    async fn settle_singly(&self, id: &str, events: &[DeviceEvent]) -> Settled {
+        let mut settled = Settled::default();
+        let mut bad_requests = 0;
+        for event in events {
+            let single = std::slice::from_ref(event);
+            match self.write(id, single).await {
+                Ok(End::Written(before) | End::Held(_, before)) => {
+                    settled.outcomes.extend(outcomes(before.as_ref(), single));
+                }
+                Err(error) => {
+                    settled.outcomes.push(unwritten(id, event, &error));
+                    match Fault::of(&error) {
+                        Some(Fault::BadRequest) => bad_requests += 1,
+                        // The events behind this one have no outcome here; the batch gives them theirs.
+                        Some(systemic) => return Settled { fault: Some(systemic), ..settled },
+                        None => {}
+                    }
+                }
+            }
+        }
+        settled.fault = (bad_requests == events.len()).then_some(Fault::BadRequest);
+        settled
+    }
+
+    /// Brings the document to what the events say, however often another writer comes first or the store stumbles.
+    ///
+    /// Ends with the error that stands when it is final or the time is up.
+    async fn write(&self, id: &str, events: &[DeviceEvent]) -> Result<End, StoreError> {
+        let mut update = Update::default();
+        for event in events {
+            update.fold(event.version, &event.readings);
+        }
+        let mut backoff = Backoff::default();
+        // The document before a write of ours of which it is not known whether it was done.
+        let mut tried: Option<Option<Document>> = None;
+        loop {
+            let stored = match self.read(id).await {
+                Ok(stored) => stored,
+                Err(error) => {
+                    self.wait(&mut backoff, error).await?;
+                    continue;
+                }
+            };
+            let before = stored.as_ref().map(|stored| &stored.document);
+            let mut document = before.cloned().unwrap_or_else(|| Document::new(id.to_owned()));
+            let changed = document.merge(&update);
+            let written = match stored {
+                Some(stored) if !changed => {
+                    // A write whose answer was lost was done after all: the events are news to what was before it.
+                    let ours = tried.filter(|before| stored.document.holds(&update, before.as_ref()));
+                    let before = ours.unwrap_or_else(|| Some(stored.document.clone()));
+                    return Ok(End::Held(stored, before));
+                }
+                Some(ref stored) => self.replace(&document, &stored.etag).await,
+                None => self.create(&document).await,
+            };
+            let before = stored.map(|stored| stored.document);
+            match written {
+                Ok(_) => return Ok(End::Written(before)),
+                Err(error) => {
+                    tried = Some(before);
+                    self.wait(&mut backoff, error).await?;
+                }
+            }
+        }
+    }
+
+    async fn read(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+        self.counters.reads.fetch_add(1, Relaxed);
+        self.in_time(self.store.read(id)).await
+    }
+
+    async fn create(&self, document: &Document) -> Result<ETag, StoreError> {
+        self.counters.writes.fetch_add(1, Relaxed);
+        self.taken(self.in_time(self.store.create(document)).await)
+    }
+
+    pub(super) async fn replace(&self, document: &Document, if_match: &ETag) -> Result<ETag, StoreError> {
+        self.counters.writes.fetch_add(1, Relaxed);
+        self.taken(self.in_time(self.store.replace(document, if_match)).await)
+    }
+
+    fn taken(&self, result: Result<ETag, StoreError>) -> Result<ETag, StoreError> {
+        if result.is_ok() {
+            self.writes_taken.fetch_add(1, Relaxed);
+        }
+        result
+    }
+
+    async fn in_time<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        timeout_at(self.until, operation)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::transient("the store did not answer within InvocationBudget")))
+    }
+
+    /// Waits before the next try; gives the error back when there is to be none.
+    async fn wait(&self, backoff: &mut Backoff, error: StoreError) -> Result<(), StoreError> {
+        let delay = match &error {
+            StoreError::Conflict => {
+                self.counters.conflicts.fetch_add(1, Relaxed);
+                backoff.after_conflict(self.random)
+            }
+            StoreError::Transient { retry_after, .. } => {
+                backoff.after_failure(self.random).max(retry_after.unwrap_or_default())
+            }
+            StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Systemic(_) => return Err(error),
+        };
+        if Instant::now() + delay >= self.until {
+            // Answered early rather than slept through: the host's own delay comes next.
+            return Err(error);
+        }
+        if error != StoreError::Conflict {
+            self.counters.retries.fetch_add(1, Relaxed);
+        }
+        sleep(delay).await;
+        Ok(())
+    }
+}
+
+/// The delays between the tries of one device.
+#[derive(Default)]
+struct Backoff {
+    conflicts: u32,
+    failures: u32,
+}
+
+impl Backoff {
+    /// A conflict is over when it is noticed: at once the first time, and then soon.
+    fn after_conflict(&mut self, random: &dyn Random) -> Duration {
+        self.conflicts += 1;
+        jittered(Duration::from_millis(5), self.conflicts - 1, Duration::from_millis(500), random)
+    }
+
+    fn after_failure(&mut self, random: &dyn Random) -> Duration {
+        self.failures += 1;
+        jittered(Duration::from_millis(50), self.failures, Duration::from_secs(5), random)
+    }
+}
+
+/// Between half of and the whole of a delay that doubles with each try: the devices of a batch, and of other
+/// instances, do not come back all at once.
+fn jittered(first: Duration, tries: u32, longest: Duration, random: &dyn Random) -> Duration {
+    if tries == 0 {
+        return Duration::ZERO;
+    }
+    let doubled = first.saturating_mul(2_u32.saturating_pow(tries - 1));
+    doubled.min(longest).mul_f64(0.5 + random.fraction() / 2.0)
+}
+
+/// Counts events against the document before them.
+fn outcomes(before: Option<&Document>, events: &[DeviceEvent]) -> Vec<Outcome> {
+    let is_news = |event: &DeviceEvent| match before {
+        Some(document) => document.is_older_than(event.version, &event.readings),
+        None => true,
+    };
+    let has_readings = |event: &DeviceEvent| event.readings.iter().any(|reading| !reading.value.is_null());
+    let applied = |event: &DeviceEvent| is_news(event) || !has_readings(event);
+    events.iter().map(|event| if applied(event) { Outcome::Applied } else { Outcome::Superseded }).collect()
+}
+
+impl Fault {
+    fn of(error: &StoreError) -> Option<Self> {
+        match error {
+            StoreError::BadRequest(_) => Some(Self::BadRequest),
+            StoreError::Systemic(reason) => Some(Self::Systemic(reason.clone())),
+            StoreError::Conflict | StoreError::Rejected(_) | StoreError::Transient { .. } => None,
+        }
+    }
+}
+
+fn unwritten(id: &str, event: &DeviceEvent, error: &StoreError) -> Outcome {
+    match error {
+        StoreError::Rejected(_) | StoreError::BadRequest(_) => {
+            Outcome::Failed(failure(id, event, ErrorClass::Poison, error.to_string()))
+        }
+        StoreError::Conflict | StoreError::Transient { .. } => {
+            Outcome::Unresolved(failure(id, event, ErrorClass::Transient, error.to_string()))
+        }
+        StoreError::Systemic(_) => Outcome::Unresolved(failure(id, event, ErrorClass::Systemic, error.to_string())),
+    }
+}
+
+/// The failure of an event whose device could not be written.
+pub(super) fn failure(id: &str, event: &DeviceEvent, class: ErrorClass, reason: String) -> Failure {
+    Failure {
+        stage: Stage::Update,
+        class,
+        issue: format!("the state document {id:?} was not written: {reason}"),
+        device_id: Some(id.to_owned()),
+        device_state: Some(device_state(id, &event.readings)),
+    }
+}

@@ -1,0 +1,133 @@
+//! The HTTP side of the handler, as the Functions host expects it of a custom handler.
+
+use std::{convert::Infallible, net::Ipv4Addr, path::Path, sync::Arc};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+    serve::ListenerExt as _,
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    config::{Config, ConfigError, StoreConfig},
+    dead_letter::{Directory, Overflow},
+    function_app::{FunctionApp, FunctionAppError},
+    handler::{Answer, Handler},
+    processor::{Processor, Shared},
+    sqlite::{Database, DatabaseError, IfMissing},
+    store::{MemoryStore, SqliteStore, StateStore},
+    surroundings::System,
+    telemetry::drone::Drone,
+    verdict::Attempts,
+};
+
+/// Why the handler cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The function app's files.
+    #[error(transparent)]
+    FunctionApp(#[from] FunctionAppError),
+    /// The store's file.
+    #[error("{0} (setting SqlitePath)")]
+    Database(#[from] DatabaseError),
+    /// The port.
+    #[error("the handler cannot listen on 127.0.0.1:{port}: {error} (setting FUNCTIONS_CUSTOMHANDLER_PORT)")]
+    Port {
+        /// Its number.
+        port: u16,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The server ended, which it never should while the host lives.
+    #[error("the server ended: {0}")]
+    Ended(std::io::Error),
+}
+
+/// Serves the functions of the app in this folder until the process is killed, as the host does in the end.
+///
+/// # Errors
+///
+/// [`ServeError`], when it cannot start. It never returns otherwise.
+pub async fn serve(app_root: &Path, config: &Config, port: u16) -> Result<Infallible, ServeError> {
+    let app = FunctionApp::load(app_root)?;
+    config.check_against(&app)?;
+    let router = router(app, config)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+    let listener = listener.map_err(|error| ServeError::Port { port, error })?;
+    tracing::info!(port, version = crate::dead_letter::HANDLER_VERSION, "ready");
+    // Replies are small and the host waits for each: none may wait for a full packet.
+    let listener = listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    });
+    match axum::serve(listener, router).await {
+        Ok(()) => Err(ServeError::Ended(std::io::Error::other("without an error"))),
+        Err(error) => Err(ServeError::Ended(error)),
+    }
+}
+
+/// Opens the store that the settings name.
+///
+/// # Errors
+///
+/// When there is a file and it cannot be opened.
+pub fn open_store(config: &StoreConfig, if_missing: IfMissing) -> Result<Arc<dyn StateStore>, DatabaseError> {
+    Ok(match config {
+        StoreConfig::Memory => Arc::new(MemoryStore::default()),
+        StoreConfig::Sqlite(path) => Arc::new(SqliteStore::new(Database::open(path, if_missing)?)),
+    })
+}
+
+fn router(app: FunctionApp, config: &Config) -> Result<Router, DatabaseError> {
+    let processor = Arc::new(Processor {
+        telemetry: Arc::new(Drone {
+            format: config.telemetry_format,
+            device_id_from_iot_hub: config.device_id_from_iot_hub,
+        }),
+        store: open_store(&config.store, IfMissing::Create)?,
+        clock: Arc::new(System),
+        random: Arc::new(System),
+        budget: config.invocation_budget,
+        concurrency: config.store_concurrency,
+        shared: Shared::default(),
+    });
+    let overflow = config.dead_letter_directory.clone().map(|path| Arc::new(Directory(path)) as Arc<dyn Overflow>);
+    // Any answer means ready: the handler listens only once it is.
+    let mut router = Router::new().route("/", get(|| async { json(StatusCode::OK, "{}".into()) }));
+    for function in app.functions {
+        let path = format!("/{}", function.name);
+        let handler = Arc::new(Handler {
+            function,
+            processor: Arc::clone(&processor),
+            overflow: overflow.clone(),
+            attempts: Attempts::new(config.dead_letter_after_attempts),
+        });
+        router = router.route(&path, post(invoke).with_state(handler));
+    }
+    // No limit: the service already limits events to 1 MB (20 MB on dedicated clusters) and batches to
+    // maxEventBatchSize, and a refused batch would come again for ever.
+    Ok(router.layer(DefaultBodyLimit::disable()))
+}
+
+async fn invoke(State(handler): State<Arc<Handler>>, headers: HeaderMap, body: Bytes) -> Response {
+    let id = headers.get("x-azure-functions-invocationid").and_then(|id| id.to_str().ok());
+    // Without the host's id, the body stands for itself: attempts of the same batch share it.
+    let id = id.map_or_else(|| crate::dead_letter::Fingerprint::of(&body).sha256, str::to_owned);
+    match handler.invoke(&id, &body).await {
+        Answer::Final(reply) => json(StatusCode::OK, reply),
+        Answer::Again(reason) => {
+            json(StatusCode::SERVICE_UNAVAILABLE, serde_json::json!({ "error": reason }).to_string())
+        }
+    }
+}
+
+fn json(status: StatusCode, body: String) -> Response {
+    (status, [(CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response()
+}

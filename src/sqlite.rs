@@ -1,0 +1,200 @@
+//! One SQLite file for the state documents and the dead letters of a machine, shared by all its processes.
+//!
+//! A connection lives on a thread of its own. What waits there is run as one transaction, so that the cost of a commit
+//! is shared by all the devices of a batch; each caller hears of its own result after the commit.
+
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use tokio::sync::oneshot;
+
+/// How long one process waits for another one's transaction before it calls the file locked.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most operations in one transaction.
+const GROUP: usize = 1_000;
+
+/// Marks a file as ours, so that no other program's database is written to by mistake ("DvSt").
+const APPLICATION_ID: i32 = 0x4476_5374;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS documents (
+        id TEXT PRIMARY KEY, etag TEXT NOT NULL, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS dead_letters (
+        message_id INTEGER PRIMARY KEY AUTOINCREMENT, inserted_ms INTEGER NOT NULL, text BLOB NOT NULL) STRICT;
+";
+
+/// An open file. Clones share the connection.
+#[derive(Debug, Clone)]
+pub struct Database {
+    path: Arc<Path>,
+    jobs: mpsc::Sender<Job>,
+}
+
+/// What went wrong with the file, for people, and what kind of fault it is.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the state file {}: {reason}", path.display())]
+pub struct DatabaseError {
+    path: Arc<Path>,
+    reason: String,
+    /// What SQLite calls it, where it is SQLite that failed.
+    pub code: Option<ErrorCode>,
+}
+
+struct Job {
+    writes: bool,
+    work: Work,
+}
+
+/// Does the operation in a transaction that has begun, or has failed to, and gives back what is to be done once it is
+/// known how the transaction ended.
+type Work = Box<dyn FnOnce(Result<&Connection, DatabaseError>) -> Answer + Send>;
+type Answer = Box<dyn FnOnce(Result<(), DatabaseError>) + Send>;
+
+/// Whether a missing file is made or is an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfMissing {
+    /// Made, with the tables in it.
+    Create,
+    /// Refused: one looks only at what is there.
+    Refuse,
+}
+
+impl Database {
+    /// Opens the file.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened, is no database or one of another program, or is locked for longer than five seconds.
+    pub fn open(path: &Path, if_missing: IfMissing) -> Result<Self, DatabaseError> {
+        let path: Arc<Path> = path.into();
+        let mut connection = connect(&path, if_missing)?;
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let shared = Arc::clone(&path);
+        thread::spawn(move || {
+            while let Ok(first) = queue.recv() {
+                let mut group = vec![first];
+                group.extend(queue.try_iter().take(GROUP - 1));
+                run(&mut connection, &shared, group);
+            }
+        });
+        Ok(Self { path, jobs })
+    }
+
+    /// Runs an operation that only reads.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        self.submit(false, operation).await
+    }
+
+    /// Runs an operation that writes; it is committed when this returns.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says. Nothing of the operation has then been written.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        self.submit(true, operation).await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        writes: bool,
+        operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        let (sender, receiver) = oneshot::channel();
+        let path = Arc::clone(&self.path);
+        let work: Work = Box::new(move |begun| {
+            let result =
+                begun.and_then(|connection| operation(connection).map_err(|error| DatabaseError::new(&path, &error)));
+            Box::new(move |ended| {
+                // A caller that no longer waits (its invocation ran out of budget) does not hear of it.
+                let _ = sender.send(ended.and(result));
+            })
+        });
+        let closed = || DatabaseError::because(&self.path, "its thread ended");
+        self.jobs.send(Job { writes, work }).map_err(|_| closed())?;
+        receiver.await.map_err(|_| closed())?
+    }
+}
+
+fn run(connection: &mut Connection, path: &Arc<Path>, group: Vec<Job>) {
+    // A group that writes takes the lock at once: one that began as a reader could not wait for it any more.
+    let behavior = match group.iter().any(|job| job.writes) {
+        true => TransactionBehavior::Immediate,
+        false => TransactionBehavior::Deferred,
+    };
+    let (answers, ended): (Vec<Answer>, _) = match connection.transaction_with_behavior(behavior) {
+        Ok(transaction) => {
+            let answers = group.into_iter().map(|job| (job.work)(Ok(&transaction))).collect();
+            (answers, transaction.commit().map_err(|error| DatabaseError::new(path, &error)))
+        }
+        Err(error) => {
+            let error = DatabaseError::new(path, &error);
+            (group.into_iter().map(|job| (job.work)(Err(error.clone()))).collect(), Ok(()))
+        }
+    };
+    for answer in answers {
+        answer(ended.clone());
+    }
+}
+
+fn connect(path: &Arc<Path>, if_missing: IfMissing) -> Result<Connection, DatabaseError> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    flags.set(OpenFlags::SQLITE_OPEN_CREATE, if_missing == IfMissing::Create);
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        Ok((connection, application, tables))
+    };
+    let (mut connection, application, tables) = open().map_err(|error| DatabaseError::new(path, &error))?;
+    if application != APPLICATION_ID && (tables > 0 || if_missing == IfMissing::Refuse) {
+        return Err(DatabaseError::because(path, "it is a database of another program; give another path"));
+    }
+    let set_up = || {
+        // The write-ahead log lets readers and one writer work side by side. NORMAL: a commit survives the death of
+        // any process; the power failing may undo the last ones, but then the in-memory hub is gone with them.
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.commit()?;
+        Ok(connection)
+    };
+    set_up().map_err(|error| DatabaseError::new(path, &error))
+}
+
+impl DatabaseError {
+    fn new(path: &Arc<Path>, error: &rusqlite::Error) -> Self {
+        let code = error.sqlite_error_code();
+        let reason = match code {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                format!("another process holds its lock for more than {} s ({error})", BUSY_TIMEOUT.as_secs())
+            }
+            Some(ErrorCode::NotADatabase) => "it is no SQLite database; give another path".into(),
+            Some(ErrorCode::CannotOpen) => format!("it cannot be opened; is the path right? ({error})"),
+            _ => error.to_string(),
+        };
+        Self { path: Arc::clone(path), reason, code }
+    }
+
+    fn because(path: &Arc<Path>, reason: &str) -> Self {
+        Self { path: Arc::clone(path), reason: reason.into(), code: None }
+    }
+}

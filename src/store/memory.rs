@@ -1,0 +1,69 @@
+//! State documents in memory: gone with the process. For measurements, tests and trying things out.
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+
+use super::{ETag, StateStore, StoreError, Stored};
+use crate::device_state::Document;
+
+/// A store without a file behind it. Its size is the sum of all documents: nothing is ever dropped.
+#[derive(Debug, Default)]
+pub struct MemoryStore(Mutex<Contents>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    documents: BTreeMap<String, Stored>,
+    writes: u64,
+}
+
+impl MemoryStore {
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        // No operation leaves the contents half done, so a panic elsewhere does not spoil them.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    fn put(&mut self, document: &Document) -> ETag {
+        self.writes += 1;
+        let etag = ETag(self.writes.to_string());
+        let stored = Stored { document: document.clone(), etag: etag.clone() };
+        self.documents.insert(document.id.clone(), stored);
+        etag
+    }
+}
+
+#[async_trait]
+impl StateStore for MemoryStore {
+    async fn read(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+        Ok(self.contents().documents.get(id).cloned())
+    }
+
+    async fn create(&self, document: &Document) -> Result<ETag, StoreError> {
+        let mut contents = self.contents();
+        if contents.documents.contains_key(&document.id) {
+            return Err(StoreError::Conflict);
+        }
+        Ok(contents.put(document))
+    }
+
+    async fn replace(&self, document: &Document, if_match: &ETag) -> Result<ETag, StoreError> {
+        let mut contents = self.contents();
+        match contents.documents.get(&document.id) {
+            Some(stored) if stored.etag == *if_match => Ok(contents.put(document)),
+            _ => Err(StoreError::Conflict),
+        }
+    }
+
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let contents = self.contents();
+        let rest = contents.documents.range::<str, _>((from, Bound::Unbounded));
+        Ok(rest.take(limit).map(|(_, stored)| stored.document.clone()).collect())
+    }
+}

@@ -1,0 +1,40 @@
+//! The seam between the engine and the devices: an event becomes a device id and a set of named readings.
+//!
+//! The engine knows this trait and nothing of drones. [`drone`] is the implementation that ships.
+
+pub mod drone;
+
+use crate::{batch::Event, device_state::Reading};
+
+/// Telemetry of one kind of device.
+pub trait Telemetry: Send + Sync {
+    /// Decodes one event.
+    ///
+    /// The result is a function of the event alone. A field that the event does not have is no reading; neither is
+    /// one that is null. Reading names follow [`is_reading_name`](crate::device_state::is_reading_name).
+    ///
+    /// # Errors
+    ///
+    /// [`Poison`], when the event can never be decoded or says what cannot be. A panic counts as one, too.
+    fn decode(&self, event: &Event) -> Result<Decoded, Poison>;
+}
+
+/// What an event says: whose it is, and its readings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// The device, as it names itself. Never empty.
+    pub device_id: String,
+    /// Its readings; there may be none.
+    pub readings: Vec<Reading>,
+}
+
+/// Why an event can never be applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Poison {
+    /// The bytes are not the telemetry that they should be.
+    #[error("{0}")]
+    Undecodable(String),
+    /// The bytes were read, but what they say is not valid.
+    #[error("{0}")]
+    Invalid(String),
+}

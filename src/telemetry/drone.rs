@@ -1,0 +1,146 @@
+//! Drone telemetry: the wire formats and the fields of the reference implementation of this architecture.
+//!
+//! An event is a JSON object or a protobuf message: told by its content type, else by the setting `TelemetryFormat`,
+//! else by the body itself.
+
+mod json;
+mod protobuf;
+
+use serde_json::Value;
+
+use super::{Decoded, Poison, Telemetry};
+use crate::{batch::Event, device_state::Reading};
+
+/// How the body of an event without a content type is to be read: the setting `TelemetryFormat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// Told apart by the body, event by event.
+    #[default]
+    Auto,
+    /// JSON.
+    Json,
+    /// Protobuf.
+    Protobuf,
+}
+
+/// The decoder of drone telemetry.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Drone {
+    /// How to read a body whose event has no content type.
+    pub format: Format,
+    /// Whether the device that IoT Hub authenticated counts where the body names none: the setting
+    /// `DeviceIdFromIoTHub`.
+    pub device_id_from_iot_hub: bool,
+}
+
+/// The fields of one event in either format. `None` is absent: a present 0, false or `Unknown` is a reading.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Fields {
+    device_id: Option<String>,
+    battery: Option<f64>,
+    flight_mode: Option<i64>,
+    position: Position,
+    health: Health,
+}
+
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Position {
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+    altitude: Option<f64>,
+}
+
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Health {
+    gyrometer_ok: Option<bool>,
+    accelerometer_ok: Option<bool>,
+    magnetometer_ok: Option<bool>,
+}
+
+/// The names of the flight modes; a mode's number is its place here.
+pub const FLIGHT_MODES: [&str; 6] = ["Unknown", "Ready", "Takeoff", "Inflight", "Landing", "Offline"];
+
+impl Telemetry for Drone {
+    fn decode(&self, event: &Event) -> Result<Decoded, Poison> {
+        let body = event.body.as_slice();
+        if body.is_empty() {
+            return Err(Poison::Undecodable("the body is empty, so the device id is missing".into()));
+        }
+        let fields = match content_type(event).unwrap_or(self.format) {
+            Format::Json => json::decode(body)?,
+            Format::Protobuf => protobuf::decode(body)?,
+            Format::Auto => told_by_body(body)?,
+        };
+        fields.decoded(event.iot_hub_device_id.as_deref().filter(|_| self.device_id_from_iot_hub))
+    }
+}
+
+/// The format that the sender named. A content type that says neither decides nothing.
+fn content_type(event: &Event) -> Option<Format> {
+    let name = event.content_type.as_deref()?.split(';').next()?.trim().to_ascii_lowercase();
+    if name.ends_with("/json") || name.ends_with("+json") {
+        Some(Format::Json)
+    } else if name.contains("protobuf") {
+        Some(Format::Protobuf)
+    } else {
+        None
+    }
+}
+
+/// Tells JSON from protobuf by the body.
+///
+/// A body that begins with `{` (after white space) is JSON, and so is any other plain text, since a protobuf message
+/// has control characters in it. Only a line feed in front is ambiguous: it is also protobuf's tag of the device id.
+/// There JSON goes first, because a protobuf message that is also a whole JSON object does not exist by chance.
+fn told_by_body(body: &[u8]) -> Result<Fields, Poison> {
+    let text = body.strip_prefix(json::BYTE_ORDER_MARK).unwrap_or(body).trim_ascii_start();
+    if text.first() == Some(&b'{') {
+        return json::decode(body).or_else(|as_json| match body[0] {
+            b'\n' => protobuf::decode(body).map_err(|_| as_json),
+            _ => Err(as_json),
+        });
+    }
+    let is_text = str::from_utf8(body).is_ok_and(|text| !text.chars().any(|c| c.is_control() && !c.is_whitespace()));
+    if is_text && body[0] != b'\n' { json::decode(body) } else { protobuf::decode(body) }
+}
+
+impl Fields {
+    fn decoded(self, authenticated: Option<&str>) -> Result<Decoded, Poison> {
+        let device_id = match self.device_id.filter(|id| !id.is_empty()) {
+            Some(id) => id,
+            None => authenticated.filter(|id| !id.is_empty()).map(str::to_owned).ok_or_else(|| {
+                Poison::Undecodable("the device id is missing or empty: an event must say whose it is".into())
+            })?,
+        };
+        let mut readings = Vec::with_capacity(8);
+        let mut reading = |name: &'static str, value: Option<Value>| {
+            readings.extend(value.map(|value| Reading { name: name.into(), value }));
+        };
+        let Position { latitude, longitude, altitude } = self.position;
+        let Health { gyrometer_ok, accelerometer_ok, magnetometer_ok } = self.health;
+        reading("Battery", finite("battery", self.battery)?);
+        reading("FlightMode", self.flight_mode.map(flight_mode).transpose()?);
+        reading("Latitude", finite("latitude", latitude)?);
+        reading("Longitude", finite("longitude", longitude)?);
+        reading("Altitude", finite("altitude", altitude)?);
+        reading("GyrometerOK", gyrometer_ok.map(Value::Bool));
+        reading("AccelerometerOK", accelerometer_ok.map(Value::Bool));
+        reading("MagnetometerOK", magnetometer_ok.map(Value::Bool));
+        Ok(Decoded { device_id, readings })
+    }
+}
+
+fn finite(field: &str, value: Option<f64>) -> Result<Option<Value>, Poison> {
+    let Some(number) = value else { return Ok(None) };
+    match serde_json::Number::from_f64(number) {
+        Some(number) => Ok(Some(Value::Number(number))),
+        None => Err(Poison::Invalid(format!("{field} is {number}, which is not a number that JSON can hold"))),
+    }
+}
+
+fn flight_mode(number: i64) -> Result<Value, Poison> {
+    match usize::try_from(number) {
+        Ok(index) if index < FLIGHT_MODES.len() => Ok(Value::from(number)),
+        _ => Err(Poison::Invalid(format!("flight mode {number} is undefined: it must be 0 (Unknown) to 5 (Offline)"))),
+    }
+}

@@ -1,0 +1,113 @@
+//! Drone telemetry as protobuf, byte-compatible with the reference's serializer (protobuf-net).
+//!
+//! ```proto
+//! syntax = "proto2";
+//! enum DroneFlightMode { Unknown=0; Ready=1; Takeoff=2; Inflight=3; Landing=4; Offline=5; }
+//! message DroneState {
+//!   optional string DeviceId = 1;
+//!   optional double Battery = 2;
+//!   optional DroneFlightMode FlightMode = 3;
+//!   optional Position Position = 4;   // { optional double latitude=1, longitude=2, altitude=3; }
+//!   optional Health Health = 5;       // { optional bool gyrometerOK=1, accelerometerOK=2, magnetometerOK=3; }
+//!   optional bool IsKeyFrame = 6 [default=false];
+//! }
+//! ```
+//!
+//! Written on prost's wire primitives in place of its derive, since the reference also takes a 32-bit float for a
+//! double, and devices in the field may rely on it.
+
+use prost::{
+    DecodeError,
+    encoding::{self, DecodeContext, WireType},
+};
+
+use super::Fields;
+use crate::telemetry::Poison;
+
+/// What is left to read of a body.
+type Bytes<'a> = &'a [u8];
+
+/// Reads each field of the message. Repeated ones follow protobuf's rule: the last scalar wins, sub-messages are merged.
+pub(super) fn decode(mut body: &[u8]) -> Result<Fields, Poison> {
+    let mut fields = Fields::default();
+    while !body.is_empty() {
+        encoding::decode_key(&mut body)
+            .and_then(|(tag, wire)| field(&mut fields, tag, wire, &mut body))
+            .map_err(|error| Poison::Undecodable(format!("the body is not valid protobuf telemetry: {error}")))?;
+    }
+    Ok(fields)
+}
+
+fn field(fields: &mut Fields, tag: u32, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
+    match tag {
+        1 => string(&mut fields.device_id, wire, bytes),
+        2 => double(&mut fields.battery, wire, bytes),
+        3 => integer(&mut fields.flight_mode, wire, bytes),
+        4 => message(&mut fields.position, wire, bytes, |position, tag, wire, bytes| match tag {
+            1 => double(&mut position.latitude, wire, bytes),
+            2 => double(&mut position.longitude, wire, bytes),
+            3 => double(&mut position.altitude, wire, bytes),
+            _ => skip(tag, wire, bytes),
+        }),
+        5 => message(&mut fields.health, wire, bytes, |health, tag, wire, bytes| match tag {
+            1 => boolean(&mut health.gyrometer_ok, wire, bytes),
+            2 => boolean(&mut health.accelerometer_ok, wire, bytes),
+            3 => boolean(&mut health.magnetometer_ok, wire, bytes),
+            _ => skip(tag, wire, bytes),
+        }),
+        6 => boolean(&mut None, wire, bytes),
+        _ => skip(tag, wire, bytes),
+    }
+}
+
+fn message<T>(
+    into: &mut T,
+    wire: WireType,
+    bytes: &mut Bytes,
+    mut field: impl FnMut(&mut T, u32, WireType, &mut Bytes) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    encoding::check_wire_type(WireType::LengthDelimited, wire)?;
+    encoding::merge_loop(into, bytes, DecodeContext::default(), |into, bytes, _| {
+        let (tag, wire) = encoding::decode_key(bytes)?;
+        field(into, tag, wire, bytes)
+    })
+}
+
+fn string(into: &mut Option<String>, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
+    let mut value = String::new();
+    encoding::string::merge(wire, &mut value, bytes, DecodeContext::default())?;
+    *into = Some(value);
+    Ok(())
+}
+
+fn double(into: &mut Option<f64>, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
+    let value = if wire == WireType::ThirtyTwoBit {
+        let mut value = 0.0_f32;
+        encoding::float::merge(wire, &mut value, bytes, DecodeContext::default())?;
+        f64::from(value)
+    } else {
+        let mut value = 0.0_f64;
+        encoding::double::merge(wire, &mut value, bytes, DecodeContext::default())?;
+        value
+    };
+    *into = Some(value);
+    Ok(())
+}
+
+fn integer(into: &mut Option<i64>, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
+    let mut value = 0_i64;
+    encoding::int64::merge(wire, &mut value, bytes, DecodeContext::default())?;
+    *into = Some(value);
+    Ok(())
+}
+
+fn boolean(into: &mut Option<bool>, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
+    let mut value = false;
+    encoding::bool::merge(wire, &mut value, bytes, DecodeContext::default())?;
+    *into = Some(value);
+    Ok(())
+}
+
+fn skip(tag: u32, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
+    encoding::skip_field(wire, tag, bytes, DecodeContext::default())
+}
