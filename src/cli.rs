@@ -1,5 +1,6 @@
 //! The command line.
 
+mod local;
 mod state;
 mod table;
 
@@ -11,6 +12,7 @@ use crate::{
     config::{self, Config, Settings},
     log, serve,
 };
+pub use state::{documents, table};
 pub use table::Table;
 
 /// The latest state of every device, exactly.
@@ -29,6 +31,8 @@ enum Command {
     #[command(after_help = "Examples:\n  StateStore=memory devicestate serve --port 7071\n  \
                             StateStore=sqlite SqlitePath=state.db devicestate serve --port 7071")]
     Serve(ServeOptions),
+    /// Run the whole system on this machine: a hub, a host that starts the handler, state and dead letters in a file.
+    Local(local::Options),
     /// Look at the state documents.
     State(state::Options),
 }
@@ -81,6 +85,7 @@ impl Cli {
         let result = runtime.block_on(async {
             match self.command {
                 Command::Serve(options) => serve(options).await,
+                Command::Local(options) => options.run().await,
                 Command::State(options) => options.run().await,
             }
         });

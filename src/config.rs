@@ -34,6 +34,12 @@ impl Settings {
         self.0.entry(name.into()).or_insert_with(|| value.into());
     }
 
+    /// All settings, as the environment of a process.
+    #[must_use]
+    pub fn to_environment(&self) -> Vec<(String, String)> {
+        self.0.clone().into_iter().collect()
+    }
+
     /// Replaces `%Name%` by that setting, as the host does in bindings.
     ///
     /// # Errors

@@ -1,0 +1,96 @@
+//! `devicestate local`: the whole system on one machine.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, value_parser};
+
+use super::Failed;
+use crate::local::{self, Input, simulator::Wire};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  devicestate local                                          the sample telemetry of two drones
+  devicestate local --input telemetry.jsonl.gz --partitions 32 --instances 3
+  devicestate local --simulate 1000 --events 100000 --bad-events 5 --report json
+  gunzip -c telemetry.jsonl.gz | devicestate local --input - --state state.db
+
+Exit codes: 0 every event is accounted for; 1 something was lost or went wrong; 2 it could not begin.")]
+pub(super) struct Options {
+    /// Read events from this file, or from standard input for -: one JSON event a line, plain or gzip.
+    #[arg(long, value_name = "FILE", conflicts_with = "simulate")]
+    input: Option<PathBuf>,
+    /// Simulate this many devices, which send key frames and deltas.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    simulate: Option<u32>,
+    /// How many events the simulated devices send in all; 100 each without it.
+    #[arg(long, value_name = "N", requires = "simulate")]
+    events: Option<u64>,
+    /// The format in which the simulated devices send.
+    #[arg(long, value_enum, default_value = "json", requires = "simulate")]
+    wire: Wire,
+    /// The same seed simulates the same events.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "simulate")]
+    seed: u64,
+    /// Add this many bad events of several kinds to each thousand.
+    #[arg(long, value_name = "PER_MILLE", default_value_t = 0, value_parser = value_parser!(u64).range(..=1000))]
+    bad_events: u64,
+    /// The hub's partitions.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u16).range(1..=1024))]
+    partitions: u16,
+    /// Instances of the function app, each with a handler of its own, which share the partitions.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=64))]
+    instances: u16,
+    /// Keep documents and dead letters in this SQLite file; without it, in a new one.
+    #[arg(long, value_name = "PATH")]
+    state: Option<PathBuf>,
+    /// The function app's folder, with host.json.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    app_root: PathBuf,
+    /// How to report at the end. JSON stands alone on standard output.
+    #[arg(long, value_enum, default_value = "text")]
+    report: ReportFormat,
+    /// Show what the handlers log, on standard error.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    Json,
+    Text,
+}
+
+impl Options {
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        let input = match (self.input, self.simulate) {
+            (Some(path), _) => Input::File(path),
+            (None, Some(devices)) => Input::Simulate {
+                devices: devices as usize,
+                events: self.events.unwrap_or(u64::from(devices) * 100),
+                wire: self.wire,
+                seed: self.seed,
+            },
+            (None, None) => Input::Sample,
+        };
+        let options = local::Options {
+            app_root: self.app_root,
+            input,
+            bad_events_per_mille: self.bad_events,
+            partitions: self.partitions.into(),
+            instances: self.instances.into(),
+            state: self.state,
+            verbose: self.verbose,
+        };
+        let report = local::run(options).await.map_err(Failed::to_begin)?;
+        match self.report {
+            ReportFormat::Json => println!("{}", serde_json::to_string_pretty(&report).map_err(Failed::at_work)?),
+            ReportFormat::Text => print!("{report}"),
+        }
+        match &report.failure {
+            Some(reason) => Err(Failed::at_work(reason)),
+            None if report.is_whole() => Ok(()),
+            None => Err(Failed::at_work("not every event that was received is accounted for: see the report")),
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! The whole system on one machine: a hub in memory, a stand-in for the Functions host that starts the handler as the
+//! real one does, SQLite for the documents and the dead letters.
+//!
+//! It uses the library as an outsider would, and knows of the handler only what a host knows: its replies.
+
+mod bad_events;
+mod envelope;
+mod host;
+pub mod hub;
+mod process;
+mod reply;
+pub mod report;
+pub mod simulator;
+mod source;
+mod statistics;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, interval},
+};
+
+use crate::{
+    batch::Source,
+    config::{ConfigError, Settings, StoreConfig},
+    function_app::{Cardinality, Function, FunctionApp, FunctionAppError},
+    queue::SqliteQueue,
+    sqlite::{Database, DatabaseError, IfMissing},
+};
+use bad_events::BadEvents;
+use host::Instance;
+use hub::{Hub, Sent};
+use process::Start;
+use report::Report;
+use simulator::{Simulator, Wire};
+use source::Lines;
+pub use source::SourceError;
+use statistics::Statistics;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The function app's folder.
+    pub app_root: PathBuf,
+    /// Where the events come from.
+    pub input: Input,
+    /// How many bad events to add to each thousand.
+    pub bad_events_per_mille: u64,
+    /// How many partitions the hub has.
+    pub partitions: usize,
+    /// How many instances of the function app share them.
+    pub instances: usize,
+    /// The SQLite file for documents and dead letters; a new one in a temporary folder without it.
+    pub state: Option<PathBuf>,
+    /// Whether to pass on what the handlers log.
+    pub verbose: bool,
+}
+
+/// Where the events come from.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// The telemetry that ships with the function app.
+    Sample,
+    /// A file, or standard input for `-`.
+    File(PathBuf),
+    /// Simulated devices.
+    Simulate {
+        /// How many.
+        devices: usize,
+        /// How many events they send in all.
+        events: u64,
+        /// In which format.
+        wire: Wire,
+        /// What makes it repeatable.
+        seed: u64,
+    },
+}
+
+/// The telemetry that ships with the function app, from its root.
+const SAMPLE: &str = "samples/px4-flights.jsonl";
+
+/// Why the system cannot run, or did not run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The function app's files.
+    #[error(transparent)]
+    FunctionApp(#[from] FunctionAppError),
+    /// `local.settings.json`.
+    #[error("{}: {reason}", path.display())]
+    LocalSettings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A setting.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something that the stand-in does not do.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The state file.
+    #[error("{0} (option --state)")]
+    Database(#[from] DatabaseError),
+    /// A folder.
+    #[error("{}: {error}", path.display())]
+    Folder {
+        /// Its path.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The input.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+/// Runs the system until every event of the input is done with, or Ctrl-C: then it takes no more events, finishes those
+/// that it has, and reports.
+///
+/// # Errors
+///
+/// [`LocalError`], before anything is sent. What goes wrong later stands in the report as `failure`.
+pub async fn run(options: Options) -> Result<Report, LocalError> {
+    let app = FunctionApp::load(&options.app_root)?;
+    let function = function(&app)?;
+    let mut settings = Settings::from_environment();
+    let chosen_store = settings.get("StateStore").is_some();
+    for (name, value) in local_settings(&app.root)? {
+        settings.add_default(name, value);
+    }
+    let state = state_path(options.state)?;
+    let database = Database::open(&state, IfMissing::Create)?;
+    let input = open(&options.input, &app.root)?;
+    let mut environment = settings.to_environment();
+    let overflow = PathBuf::from(format!("{}-dead-letters", state.display()));
+    environment.push(("DeadLetterDirectory".into(), overflow.display().to_string()));
+    if !chosen_store {
+        environment.push(("StateStore".into(), "sqlite".into()));
+        environment.push(("SqlitePath".into(), state.display().to_string()));
+    }
+    let store = StoreConfig::from_settings(&environment.iter().cloned().collect())?;
+    let start = Start::new(&app, environment, options.verbose)
+        .map_err(|error| LocalError::Folder { path: app.root.clone(), error })?;
+    let hub = Arc::new(Hub::new(options.partitions));
+    let statistics = Arc::new(Statistics::new(options.partitions));
+    let instance = Instance {
+        host: app.host.clone(),
+        source: source(&function, &settings)?,
+        function,
+        start,
+        hub: Arc::clone(&hub),
+        queue: SqliteQueue::new(database),
+        statistics: Arc::clone(&statistics),
+        partitions: Vec::new(),
+    };
+    let queue = instance.queue.clone();
+    let already_queued = queue.len().await?;
+
+    let started = Instant::now();
+    let progress = Progress::start(&options.input, &statistics);
+    let stop = stop_on_ctrl_c(&progress);
+    let mut hosts = JoinSet::new();
+    let instances = options.instances.min(options.partitions);
+    for number in 0..instances {
+        let partitions = (number..options.partitions).step_by(instances).collect();
+        hosts.spawn(Instance { partitions, ..instance.clone() }.run());
+    }
+    let feeding = feed(input, BadEvents::new(options.bad_events_per_mille), &hub, &statistics, &stop);
+    let mut failure = None;
+    let mut end_of_input = None;
+    {
+        let mut feeding = std::pin::pin!(feeding);
+        loop {
+            tokio::select! {
+                end = &mut feeding, if end_of_input.is_none() => {
+                    end_of_input = Some(end);
+                    hub.close();
+                }
+                host = hosts.join_next() => match host {
+                    None => break,
+                    Some(Ok(Ok(()))) => {}
+                    Some(Ok(Err(reason))) => { failure = Some(reason); break; }
+                    Some(Err(panic)) => { failure = Some(panic.to_string()); break; }
+                },
+            }
+        }
+    }
+    hosts.shutdown().await;
+    progress.end();
+    if let Some(Err(error)) = end_of_input {
+        failure.get_or_insert(error.to_string());
+    }
+    let queued = queue.len().await? - already_queued;
+    Ok(report::make(&statistics, started.elapsed(), (options.partitions, instances), state, &store, queued, failure)
+        .await)
+}
+
+fn function(app: &FunctionApp) -> Result<Function, LocalError> {
+    let function = app.functions.first().cloned().expect("a function app has at least one function");
+    if function.trigger.cardinality != Cardinality::Many {
+        return Err(LocalError::Unsupported(format!(
+            "{}/function.json: only cardinality \"many\" is played here",
+            function.name
+        )));
+    }
+    Ok(function)
+}
+
+/// The settings of `local.settings.json`, as Core Tools reads them. There need not be such a file.
+fn local_settings(root: &Path) -> Result<Vec<(String, String)>, LocalError> {
+    #[derive(Deserialize)]
+    struct LocalSettings {
+        #[serde(rename = "Values", default)]
+        values: std::collections::BTreeMap<String, String>,
+    }
+
+    let path = root.join("local.settings.json");
+    let failed = |reason: String| LocalError::LocalSettings { path: path.clone(), reason };
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error.to_string())),
+    };
+    let settings: LocalSettings = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
+    Ok(settings.values.into_iter().collect())
+}
+
+/// Where the events say that they come from.
+fn source(function: &Function, settings: &Settings) -> Result<Source, ConfigError> {
+    Ok(Source {
+        fully_qualified_namespace: "devicestate-local".into(),
+        event_hub_name: settings.resolve(&function.trigger.event_hub_name)?,
+        consumer_group: settings.resolve(&function.trigger.consumer_group)?,
+        partition_id: String::new(),
+    })
+}
+
+/// An absolute path, since the handlers run in another folder.
+fn state_path(given: Option<PathBuf>) -> Result<PathBuf, LocalError> {
+    let path = match given {
+        Some(path) => path,
+        None => {
+            let folder = tempfile::Builder::new().prefix("devicestate-").tempdir();
+            let error = |error| LocalError::Folder { path: std::env::temp_dir(), error };
+            folder.map_err(error)?.keep().join("state.db")
+        }
+    };
+    std::path::absolute(&path).map_err(|error| LocalError::Folder { path, error })
+}
+
+type Events = Box<dyn Iterator<Item = Result<Sent, SourceError>> + Send>;
+
+fn open(input: &Input, root: &Path) -> Result<Events, SourceError> {
+    Ok(match input {
+        Input::Sample => Box::new(Lines::open(&root.join(SAMPLE))?),
+        Input::File(path) => Box::new(Lines::open(path)?),
+        Input::Simulate { devices, events, wire, seed } => {
+            Box::new(Simulator::new(*devices, *events, *wire, *seed).map(Ok))
+        }
+    })
+}
+
+/// Sends the input to the hub, until it ends or is to stop.
+async fn feed(
+    input: Events,
+    mut bad_events: BadEvents,
+    hub: &Hub,
+    statistics: &Statistics,
+    stop: &AtomicBool,
+) -> Result<(), SourceError> {
+    // A thread of its own, which may wait for standard input for ever: it ends with the process.
+    let (sender, mut receiver) = mpsc::channel(1_024);
+    thread::spawn(move || {
+        for event in input {
+            if sender.blocking_send(event).is_err() {
+                return;
+            }
+        }
+    });
+    let mut look = interval(Duration::from_millis(50));
+    loop {
+        let event = tokio::select! {
+            event = receiver.recv() => event,
+            _ = look.tick() => {
+                if stop.load(Relaxed) {
+                    return Ok(());
+                }
+                continue;
+            }
+        };
+        let Some(event) = event else { return Ok(()) };
+        let good = event?;
+        let bad = bad_events.behind(&good);
+        statistics.bad_added.fetch_add(bad.len() as u64, Relaxed);
+        for sent in [good].into_iter().chain(bad) {
+            hub.send(sent).await;
+            statistics.received.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// True from the first Ctrl-C on. A second one ends the process at once.
+fn stop_on_ctrl_c(progress: &Progress) -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (flag, bar) = (Arc::clone(&stop), progress.bar.clone());
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            flag.store(true, Relaxed);
+            bar.println("Ctrl-C: no more events are taken; those that are there are finished. Again: stop at once.");
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(130);
+            }
+        }
+    });
+    stop
+}
+
+/// The progress bar, where there is a terminal.
+struct Progress {
+    bar: ProgressBar,
+    updates: tokio::task::JoinHandle<()>,
+}
+
+impl Progress {
+    fn start(input: &Input, statistics: &Arc<Statistics>) -> Self {
+        let bar = match input {
+            Input::Simulate { events, .. } => ProgressBar::new(*events)
+                .with_style(style("{elapsed_precise} {wide_bar} {human_pos}/{human_len} events, {per_sec}")),
+            Input::Sample | Input::File(_) => ProgressBar::new_spinner()
+                .with_style(style("{elapsed_precise} {spinner} {human_pos} events, {per_sec} {msg}")),
+        };
+        let (shown, statistics) = (bar.clone(), Arc::clone(statistics));
+        let updates = tokio::spawn(async move {
+            let mut tick = interval(Duration::from_millis(100));
+            loop {
+                tick.tick().await;
+                shown.set_position(statistics.done.load(Relaxed));
+                let waiting = statistics.received.load(Relaxed).saturating_sub(statistics.done.load(Relaxed));
+                shown.set_message(format!("({waiting} in the hub)"));
+            }
+        });
+        Self { bar, updates }
+    }
+
+    fn end(self) {
+        self.updates.abort();
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is valid")
+}

@@ -1,0 +1,221 @@
+//! What a run came to.
+
+use std::{fmt, path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::statistics::{Batches, Statistics};
+use crate::{
+    cli::{Table, documents, table},
+    config::StoreConfig,
+    device_state::Document,
+    serve::open_store,
+    sqlite::IfMissing,
+};
+
+/// What a run came to.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// What became of the events.
+    pub events: Events,
+    /// How many documents the store holds; null when only the handler can see them.
+    pub devices: Option<usize>,
+    /// Batches that were answered for good.
+    pub batches: u64,
+    /// Attempts of a batch that failed and were repeated.
+    pub failed_attempts: u64,
+    /// Handlers that died and were started again.
+    pub handler_restarts: u64,
+    /// Hosts that gave up and were started again.
+    pub host_restarts: u64,
+    /// What the batches that were answered for good asked of the store.
+    pub store_operations: StoreOperations,
+    /// From start to end, start of the handler included.
+    pub seconds: f64,
+    /// Events by seconds.
+    pub events_per_second: f64,
+    /// How long things took.
+    pub latency_ms: Latencies,
+    /// Partitions of the hub.
+    pub partitions: usize,
+    /// Instances that shared them.
+    pub instances: usize,
+    /// The state file.
+    pub state: PathBuf,
+    /// Messages that were put into the dead-letter queue. More than dead-lettered events where a batch was repeated.
+    pub dead_letter_messages: usize,
+    /// Why the run ended early, if it did.
+    pub failure: Option<String>,
+    /// The documents, when there are few.
+    #[serde(skip)]
+    few: Vec<Document>,
+}
+
+/// What became of the events. Applied, superseded, dead-lettered and lost add up to received and repeated.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Events {
+    /// Taken by the hub.
+    pub received: u64,
+    /// Bad ones among them, which `--bad-events` added.
+    pub bad_added: u64,
+    /// At least one reading was newer.
+    pub applied: u64,
+    /// No reading was newer.
+    pub superseded: u64,
+    /// Could not be applied.
+    pub dead_lettered: u64,
+    /// Passed by the host, since their batch failed for the last time.
+    pub lost: u64,
+    /// Answered for a second time, since a host died between reply and checkpoint.
+    pub repeated: u64,
+}
+
+/// Operations on the store.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreOperations {
+    /// Reads.
+    pub reads: u64,
+    /// Creates and replaces.
+    pub writes: u64,
+    /// Writes that found the document changed by another writer.
+    pub conflicts: u64,
+    /// Reads and writes by events.
+    pub per_event: f64,
+}
+
+/// How long things took, in milliseconds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Latencies {
+    /// An invocation, from request to reply.
+    pub invocation: Quantiles,
+    /// An event, from the hub to the reply; most of it is waiting when the hub is filled faster than it is read.
+    pub event: Quantiles,
+}
+
+/// Two points of a distribution.
+#[derive(Debug, Serialize)]
+pub struct Quantiles {
+    /// Half are below.
+    pub p50: f64,
+    /// 99 of 100 are below.
+    pub p99: f64,
+}
+
+/// So many documents are shown whole.
+const FEW: usize = 20;
+
+#[expect(clippy::cast_precision_loss, reason = "no run has 2^52 events")]
+pub(super) async fn make(
+    statistics: &Statistics,
+    took: Duration,
+    (partitions, instances): (usize, usize),
+    state: PathBuf,
+    store: &StoreConfig,
+    dead_letter_messages: usize,
+    failure: Option<String>,
+) -> Report {
+    let Batches { count, sum, repeated, lost, invocation, event, .. } = statistics.batches();
+    let found = match store {
+        StoreConfig::Memory => None,
+        StoreConfig::Sqlite(_) => match open_store(store, IfMissing::Refuse) {
+            Ok(store) => documents(&store, usize::MAX).await.ok(),
+            Err(_) => None,
+        },
+    };
+    let received = statistics.received.load(Relaxed);
+    Report {
+        events: Events {
+            received,
+            bad_added: statistics.bad_added.load(Relaxed),
+            applied: sum.applied,
+            superseded: sum.superseded,
+            dead_lettered: sum.dead_lettered,
+            lost,
+            repeated,
+        },
+        devices: found.as_ref().map(Vec::len),
+        batches: count,
+        failed_attempts: statistics.failed_attempts.load(Relaxed),
+        handler_restarts: statistics.handler_restarts.load(Relaxed),
+        host_restarts: statistics.host_restarts.load(Relaxed),
+        store_operations: StoreOperations {
+            reads: sum.reads,
+            writes: sum.writes,
+            conflicts: sum.conflicts,
+            per_event: (sum.reads + sum.writes) as f64 / (sum.events.max(1) as f64),
+        },
+        seconds: took.as_secs_f64(),
+        events_per_second: sum.events as f64 / took.as_secs_f64(),
+        latency_ms: Latencies { invocation: quantiles(&invocation), event: quantiles(&event) },
+        partitions,
+        instances,
+        state,
+        dead_letter_messages,
+        failure,
+        few: found.filter(|documents| documents.len() <= FEW).unwrap_or_default(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "microseconds of a run")]
+fn quantiles(microseconds: &Histogram<u64>) -> Quantiles {
+    let at = |quantile| microseconds.value_at_quantile(quantile) as f64 / 1e3;
+    Quantiles { p50: at(0.5), p99: at(0.99) }
+}
+
+impl Report {
+    /// Whether every event that was received is accounted for, and none was lost.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let Events { received, applied, superseded, dead_lettered, lost, repeated, .. } = self.events;
+        lost == 0 && applied + superseded + dead_lettered == received + repeated
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Events { received, bad_added, applied, superseded, dead_lettered, lost, repeated } = &self.events;
+        let mut rows = Table::new(["EVENTS", ""]);
+        rows.row(["received".to_owned(), received.to_string()]);
+        let rare = |table: &mut Table, name: &str, count: u64| {
+            if count > 0 {
+                table.row([name.to_owned(), count.to_string()]);
+            }
+        };
+        rare(&mut rows, "bad ones added", *bad_added);
+        rows.row(["applied".to_owned(), applied.to_string()]);
+        rows.row(["superseded".to_owned(), superseded.to_string()]);
+        rows.row(["dead-lettered".to_owned(), dead_lettered.to_string()]);
+        rare(&mut rows, "lost", *lost);
+        rare(&mut rows, "repeated", *repeated);
+        writeln!(f, "{rows}")?;
+
+        let mut run = Table::new(["RUN", ""]);
+        run.row(["devices".to_owned(), self.devices.map_or("in the handler's memory".into(), |n| n.to_string())]);
+        run.row(["partitions".to_owned(), self.partitions.to_string()]);
+        run.row(["instances".to_owned(), self.instances.to_string()]);
+        run.row(["batches".to_owned(), self.batches.to_string()]);
+        rare(&mut run, "failed attempts", self.failed_attempts);
+        rare(&mut run, "handler restarts", self.handler_restarts);
+        rare(&mut run, "host restarts", self.host_restarts);
+        run.row(["store operations per event".to_owned(), format!("{:.4}", self.store_operations.per_event)]);
+        rare(&mut run, "write conflicts", self.store_operations.conflicts);
+        run.row(["seconds".to_owned(), format!("{:.3}", self.seconds)]);
+        run.row(["events/s".to_owned(), format!("{:.0}", self.events_per_second)]);
+        for (name, quantiles) in [("invocation", &self.latency_ms.invocation), ("event", &self.latency_ms.event)] {
+            run.row([format!("{name} p50, ms"), format!("{:.2}", quantiles.p50)]);
+            run.row([format!("{name} p99, ms"), format!("{:.2}", quantiles.p99)]);
+        }
+        writeln!(f, "{run}")?;
+        if !self.few.is_empty() {
+            writeln!(f, "{}", table(&self.few))?;
+        }
+        let state = self.state.display();
+        writeln!(f, "State and dead letters: {state}")?;
+        writeln!(f, "Look at it with:        devicestate state list --state {state}")
+    }
+}

@@ -1,0 +1,134 @@
+//! What is counted while the system runs, from what the host sees: replies, their records, its own restarts.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use hdrhistogram::Histogram;
+
+use super::hub::HubEvent;
+use crate::record::{BatchRecord, Record};
+
+/// Counters of a run.
+pub(super) struct Statistics {
+    /// Events that the hub took.
+    pub(super) received: AtomicU64,
+    /// Bad ones among them, added by `--bad-events`.
+    pub(super) bad_added: AtomicU64,
+    /// Events that are done with.
+    pub(super) done: AtomicU64,
+    /// Attempts of a batch that failed.
+    pub(super) failed_attempts: AtomicU64,
+    /// Handlers that were started again.
+    pub(super) handler_restarts: AtomicU64,
+    /// Hosts that gave up and were started again.
+    pub(super) host_restarts: AtomicU64,
+    batches: Mutex<Batches>,
+}
+
+/// What the batches that are done with add up to.
+#[derive(Clone)]
+pub(super) struct Batches {
+    /// How many.
+    pub(super) count: u64,
+    /// Their records, added up.
+    pub(super) sum: BatchRecord,
+    /// Events that were answered for more than once, because a host died between reply and checkpoint.
+    pub(super) repeated: u64,
+    /// Events of batches that failed for the last time, and which the host then passed.
+    pub(super) lost: u64,
+    /// From request to reply, in microseconds.
+    pub(super) invocation: Histogram<u64>,
+    /// From the hub to the reply, in microseconds.
+    pub(super) event: Histogram<u64>,
+    /// For each partition, up to where its events have been answered for.
+    answered: Vec<i64>,
+}
+
+impl Statistics {
+    pub(super) fn new(partitions: usize) -> Self {
+        let histogram = || Histogram::new(3).expect("three digits are a valid precision");
+        Self {
+            received: AtomicU64::new(0),
+            bad_added: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            failed_attempts: AtomicU64::new(0),
+            handler_restarts: AtomicU64::new(0),
+            host_restarts: AtomicU64::new(0),
+            batches: Mutex::new(Batches {
+                count: 0,
+                sum: BatchRecord::default(),
+                repeated: 0,
+                lost: 0,
+                invocation: histogram(),
+                event: histogram(),
+                answered: vec![0; partitions],
+            }),
+        }
+    }
+
+    /// Counts a batch whose outputs are written and which is checkpointed at once.
+    pub(super) fn answered(
+        &self,
+        partition: usize,
+        events: &[Arc<HubEvent>],
+        logs: &[String],
+        took: Duration,
+        now_ms: i64,
+    ) {
+        let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.count += 1;
+        let _ = batches.invocation.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        for event in events {
+            let ms = u64::try_from(now_ms - event.enqueued_ms).unwrap_or_default();
+            let _ = batches.event.record(ms * 1_000);
+        }
+        let new = batches.advance(partition, events);
+        let records = logs.iter().filter_map(|line| serde_json::from_str(line).ok());
+        for record in records {
+            if let Record::Batch(record) = record {
+                let sum = &mut batches.sum;
+                sum.events += record.events;
+                sum.applied += record.applied;
+                sum.superseded += record.superseded;
+                sum.dead_lettered += record.dead_lettered;
+                sum.reads += record.reads;
+                sum.writes += record.writes;
+                sum.conflicts += record.conflicts;
+                sum.retries += record.retries;
+            }
+        }
+        drop(batches);
+        self.done.fetch_add(new, Relaxed);
+    }
+
+    /// Counts a batch that the host passes although it failed.
+    pub(super) fn lost(&self, partition: usize, events: &[Arc<HubEvent>]) {
+        let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = batches.advance(partition, events);
+        batches.lost += new;
+        drop(batches);
+        self.done.fetch_add(new, Relaxed);
+    }
+
+    pub(super) fn batches(&self) -> Batches {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Batches {
+    /// How many of these events are answered for the first time.
+    fn advance(&mut self, partition: usize, events: &[Arc<HubEvent>]) -> u64 {
+        let answered = &mut self.answered[partition];
+        let new = events.iter().filter(|event| event.sequence_number >= *answered).count() as u64;
+        if let Some(last) = events.last() {
+            *answered = (*answered).max(last.sequence_number + 1);
+        }
+        self.repeated += events.len() as u64 - new;
+        new
+    }
+}
