@@ -98,6 +98,19 @@ impl Cli {
     }
 }
 
+/// Prints to standard output. A reader that went away (`| head`) is no error.
+///
+/// # Errors
+///
+/// Any other failure to write.
+fn print(text: impl std::fmt::Display) -> Result<(), Failed> {
+    use std::io::{ErrorKind, Write as _};
+    match write!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failed::at_work(error)),
+        _ => Ok(()),
+    }
+}
+
 fn report(failed: &Failed) -> ExitCode {
     eprintln!("devicestate: {}", failed.message);
     ExitCode::from(failed.code)

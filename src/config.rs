@@ -195,7 +195,7 @@ impl Config {
                 .parse("DeviceIdFromIoTHub", false, "true or false", |value| value.to_ascii_lowercase().parse().ok())?,
             invocation_budget: settings.parse(
                 "InvocationBudget",
-                Duration::from_secs(60),
+                Duration::from_mins(1),
                 "a time span such as 00:01:00",
                 |value| timespan::parse(value).filter(|span| !span.is_zero()),
             )?,

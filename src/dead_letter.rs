@@ -6,6 +6,8 @@
 
 mod overflow;
 
+use std::fmt;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -35,6 +37,18 @@ pub enum Stage {
     Update,
 }
 
+impl fmt::Display for Stage {
+    /// As in the message.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Envelope => "envelope",
+            Self::Deserialize => "deserialize",
+            Self::Validate => "validate",
+            Self::Update => "update",
+        })
+    }
+}
+
 /// Whose fault a failure is, and so whether trying again helps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -45,6 +59,17 @@ pub enum ErrorClass {
     Transient,
     /// The system's: nothing goes better until somebody repairs it.
     Systemic,
+}
+
+impl fmt::Display for ErrorClass {
+    /// As in the message.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Poison => "poison",
+            Self::Transient => "transient",
+            Self::Systemic => "systemic",
+        })
+    }
 }
 
 /// Why one event was not applied.

@@ -105,7 +105,7 @@ impl Default for EventHubs {
         Self {
             max_event_batch_size: 100,
             min_event_batch_size: 1,
-            max_wait_time: Duration::from_secs(60),
+            max_wait_time: Duration::from_mins(1),
             batch_checkpoint_frequency: 1,
         }
     }
@@ -338,7 +338,7 @@ fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration
 /// The shortest default of all hosting plans: what does not say how long it may last is held to this.
 #[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
 fn default_function_timeout() -> Option<Duration> {
-    Some(Duration::from_secs(300))
+    Some(Duration::from_mins(5))
 }
 
 fn default_initialization_timeout() -> Duration {

@@ -11,7 +11,7 @@ use crate::{
     batch::{Batch, Column, Event},
     dead_letter::{self, DeadLetter, ErrorClass, Failure, Fingerprint, Overflow, OverflowError, Pointer, Stage},
     function_app::{Function, RetryPolicy},
-    invocation::Invocation,
+    invocation::{Invocation, RetryContext},
     processor::{Outcome, Processed, Processor, panic_message},
     record::{BatchRecord, DeadLetterRecord, Record},
     reply::Reply,
@@ -63,7 +63,7 @@ impl Handler {
         let attempt = Attempt {
             invocation_id,
             number: retry.map_or(1, |retry| retry.retry_count.saturating_add(1)),
-            comes_again: retry.is_some_and(|retry| retry.comes_again()),
+            comes_again: retry.is_some_and(RetryContext::comes_again),
         };
         let processed = AssertUnwindSafe(self.processor.process(&batch)).catch_unwind().await;
         let processed = processed.unwrap_or_else(|panic| {
@@ -225,8 +225,8 @@ fn log(batch: &Batch, index: usize, letter: &DeadLetter, failure: &Failure) -> S
         partition_key = record.partition_key,
         sequence_number = record.sequence_number,
         device_id = record.device_id,
-        stage = ?record.stage,
-        error_class = ?record.error_class,
+        stage = %record.stage,
+        error_class = %record.error_class,
         issue = record.issue,
         "dead letter"
     );

@@ -251,13 +251,12 @@ fn source(function: &Function, settings: &Settings) -> Result<Source, ConfigErro
 
 /// An absolute path, since the handlers run in another folder.
 fn state_path(given: Option<PathBuf>) -> Result<PathBuf, LocalError> {
-    let path = match given {
-        Some(path) => path,
-        None => {
-            let folder = tempfile::Builder::new().prefix("devicestate-").tempdir();
-            let error = |error| LocalError::Folder { path: std::env::temp_dir(), error };
-            folder.map_err(error)?.keep().join("state.db")
-        }
+    let path = if let Some(path) = given {
+        path
+    } else {
+        let folder = tempfile::Builder::new().prefix("devicestate-").tempdir();
+        let error = |error| LocalError::Folder { path: std::env::temp_dir(), error };
+        folder.map_err(error)?.keep().join("state.db")
     };
     std::path::absolute(&path).map_err(|error| LocalError::Folder { path, error })
 }

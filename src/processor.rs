@@ -139,12 +139,11 @@ impl Processor {
         let mut known: HashMap<String, usize> = HashMap::new();
         let mut outcomes = Vec::with_capacity(batch.events.len());
         for (index, event) in batch.events.iter().enumerate() {
-            let version = match event.place {
-                Some(place) => Version(place.enqueued_ms, place.sequence_number, source),
-                None => {
-                    let arrival_ms = *arrival_ms.get_or_insert_with(|| self.arrival_ms());
-                    Version(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
-                }
+            let version = if let Some(place) = event.place {
+                Version(place.enqueued_ms, place.sequence_number, source)
+            } else {
+                let arrival_ms = *arrival_ms.get_or_insert_with(|| self.arrival_ms());
+                Version(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
             };
             match decode(&*self.telemetry, event) {
                 Ok(Decoded { device_id, readings }) => {
@@ -245,7 +244,7 @@ impl Run {
         for device in devices {
             for event in &device.events {
                 self.outcomes[event.index].get_or_insert_with(|| {
-                    Outcome::Unresolved(device::failure(&device.id, event, ErrorClass::Systemic, reason.to_owned()))
+                    Outcome::Unresolved(device::failure(&device.id, event, ErrorClass::Systemic, reason))
                 });
             }
         }

@@ -133,10 +133,8 @@ impl Database {
 
 fn run(connection: &mut Connection, path: &Arc<Path>, group: Vec<Job>) {
     // A group that writes takes the lock at once: one that began as a reader could not wait for it any more.
-    let behavior = match group.iter().any(|job| job.writes) {
-        true => TransactionBehavior::Immediate,
-        false => TransactionBehavior::Deferred,
-    };
+    let behavior =
+        if group.iter().any(|job| job.writes) { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
     let (answers, ended): (Vec<Answer>, _) = match connection.transaction_with_behavior(behavior) {
         Ok(transaction) => {
             let answers = group.into_iter().map(|job| (job.work)(Ok(&transaction))).collect();

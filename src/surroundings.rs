@@ -21,6 +21,7 @@ pub trait Random: Send + Sync {
 pub struct System;
 
 impl Clock for System {
+    #[expect(clippy::disallowed_methods, reason = "this is the place where time comes in")]
     fn now_ms(&self) -> i64 {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
@@ -28,12 +29,14 @@ impl Clock for System {
 }
 
 impl Random for System {
+    #[expect(clippy::disallowed_methods, reason = "this is the place where chance comes in")]
     fn fraction(&self) -> f64 {
         fastrand::f64()
     }
 }
 
 /// Writes a time as the host does: UTC, milliseconds, `Z`.
+#[must_use]
 pub fn iso8601(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
 }

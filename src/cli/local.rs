@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
 
-use super::Failed;
+use super::{Failed, print};
 use crate::local::{self, Input, simulator::Wire};
 
 #[derive(Debug, Args)]
@@ -84,8 +84,8 @@ impl Options {
         };
         let report = local::run(options).await.map_err(Failed::to_begin)?;
         match self.report {
-            ReportFormat::Json => println!("{}", serde_json::to_string_pretty(&report).map_err(Failed::at_work)?),
-            ReportFormat::Text => print!("{report}"),
+            ReportFormat::Json => print(serde_json::to_string_pretty(&report).map_err(Failed::at_work)? + "\n")?,
+            ReportFormat::Text => print(&report)?,
         }
         match &report.failure {
             Some(reason) => Err(Failed::at_work(reason)),

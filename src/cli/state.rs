@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{Failed, Format, Table};
+use super::{Failed, Format, Table, print};
 use crate::{
     config::{Settings, StoreConfig},
     device_state::{Document, document_id},
@@ -72,7 +72,7 @@ impl Options {
 
 async fn list(store: &Arc<dyn StateStore>, limit: usize, format: Format) -> Result<(), Failed> {
     match format {
-        Format::Table => print!("{}", table(&documents(store, limit).await.map_err(Failed::to_begin)?)),
+        Format::Table => print(table(&documents(store, limit).await.map_err(Failed::to_begin)?))?,
         Format::Json => {
             // Page by page: there may be more documents than memory. A reader that went away is no error.
             let mut out = io::stdout().lock();
@@ -151,7 +151,7 @@ async fn show(store: &Arc<dyn StateStore>, device: &str, format: Format) -> Resu
         return Err(Failed::at_work(format!("there is no document of the device {device:?}")));
     };
     match format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&document).map_err(Failed::at_work)?),
+        Format::Json => print(serde_json::to_string_pretty(&document).map_err(Failed::at_work)? + "\n"),
         Format::Table => {
             let mut table = Table::new(["READING", "VALUE", "ENQUEUED (UTC)", "SEQUENCE NUMBER"]);
             for (name, value) in document.readings() {
@@ -160,8 +160,7 @@ async fn show(store: &Arc<dyn StateStore>, device: &str, format: Format) -> Resu
                 let number = version.map(|version| version.1.to_string()).unwrap_or_default();
                 table.row([name.to_owned(), text(value), time, number]);
             }
-            print!("{}\n\n{table}", document.id);
+            print(format!("{}\n\n{table}", document.id))
         }
     }
-    Ok(())
 }

@@ -24,7 +24,7 @@ use crate::function_app::FunctionApp;
 const ASK_EVERY: Duration = Duration::from_millis(25);
 
 /// The third error within this window stops the host.
-const ERROR_WINDOW: Duration = Duration::from_secs(30 * 60);
+const ERROR_WINDOW: Duration = Duration::from_mins(30);
 const ERRORS_TO_STOP: usize = 3;
 
 /// An exit code that asks for a restart and is no error.

@@ -75,7 +75,8 @@ struct Frame {
     flight_mode: Option<usize>,
     position: Option<[f64; 3]>,
     health: Option<[bool; 3]>,
-    is_key_frame: bool,
+    /// Whether it is a key frame.
+    key: bool,
 }
 
 struct Drone {
@@ -96,16 +97,15 @@ impl Drone {
     }
 
     fn next_frame(&mut self) -> Frame {
-        let is_key_frame = self.told.is_none() || self.tick.is_multiple_of(KEY_FRAME_EVERY);
-        let before = self.told.filter(|_| !is_key_frame);
+        let key = self.told.is_none() || self.tick.is_multiple_of(KEY_FRAME_EVERY);
+        let told = self.told.filter(|_| !key);
         let now = self.now;
         let frame = Frame {
-            battery: Some(now.battery).filter(|_| before.is_none_or(|told| told.battery != now.battery)),
-            flight_mode: Some(now.flight_mode)
-                .filter(|_| before.is_none_or(|told| told.flight_mode != now.flight_mode)),
-            position: Some(now.position).filter(|_| before.is_none_or(|told| told.position != now.position)),
-            health: Some(now.health).filter(|_| before.is_none_or(|told| told.health != now.health)),
-            is_key_frame,
+            battery: news(now.battery, told.map(|told| told.battery)),
+            flight_mode: news(now.flight_mode, told.map(|told| told.flight_mode)),
+            position: news(now.position, told.map(|told| told.position)),
+            health: news(now.health, told.map(|told| told.health)),
+            key,
         };
         self.told = Some(now);
         self.fly();
@@ -133,6 +133,11 @@ impl Drone {
     }
 }
 
+/// A value that has not been told yet.
+fn news<T: PartialEq + Copy>(now: T, told: Option<T>) -> Option<T> {
+    (told != Some(now)).then_some(now)
+}
+
 impl Frame {
     fn to_json(self, id: &str) -> Vec<u8> {
         let mut event = Map::new();
@@ -148,7 +153,7 @@ impl Frame {
         add("position", self.position.map(position));
         let health = |[gyrometer, accelerometer, magnetometer]: [bool; 3]| json!({ "gyrometerOK": gyrometer, "accelerometerOK": accelerometer, "magnetometerOK": magnetometer });
         add("health", self.health.map(health));
-        add("isKeyFrame", self.is_key_frame.then_some(Value::Bool(true)));
+        add("isKeyFrame", self.key.then_some(Value::Bool(true)));
         Value::Object(event).to_string().into_bytes()
     }
 
@@ -175,7 +180,7 @@ impl Frame {
                 }
             });
         }
-        if self.is_key_frame {
+        if self.key {
             encoding::bool::encode(6, &true, &mut body);
         }
         body

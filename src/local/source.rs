@@ -35,10 +35,8 @@ impl Lines {
         let name = if path.as_os_str() == "-" { PathBuf::from("standard input") } else { path.to_owned() };
         let name = name.display().to_string();
         let failed = |error: io::Error| SourceError { name: name.clone(), reason: error.to_string() };
-        let input: Box<dyn Read + Send> = match path.as_os_str() == "-" {
-            true => Box::new(io::stdin()),
-            false => Box::new(File::open(path).map_err(failed)?),
-        };
+        let input: Box<dyn Read + Send> =
+            if path.as_os_str() == "-" { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(failed)?) };
         let mut reader = BufReader::with_capacity(1 << 16, input);
         let is_gzip = reader.fill_buf().map_err(failed)?.starts_with(b"\x1f\x8b");
         let reader: Box<dyn BufRead + Send> = if is_gzip {

@@ -271,17 +271,17 @@ impl Fault {
 fn unwritten(id: &str, event: &DeviceEvent, error: &StoreError) -> Outcome {
     match error {
         StoreError::Rejected(_) | StoreError::BadRequest(_) => {
-            Outcome::Failed(failure(id, event, ErrorClass::Poison, error.to_string()))
+            Outcome::Failed(failure(id, event, ErrorClass::Poison, &error.to_string()))
         }
         StoreError::Conflict | StoreError::Transient { .. } => {
-            Outcome::Unresolved(failure(id, event, ErrorClass::Transient, error.to_string()))
+            Outcome::Unresolved(failure(id, event, ErrorClass::Transient, &error.to_string()))
         }
-        StoreError::Systemic(_) => Outcome::Unresolved(failure(id, event, ErrorClass::Systemic, error.to_string())),
+        StoreError::Systemic(_) => Outcome::Unresolved(failure(id, event, ErrorClass::Systemic, &error.to_string())),
     }
 }
 
 /// The failure of an event whose device could not be written.
-pub(super) fn failure(id: &str, event: &DeviceEvent, class: ErrorClass, reason: String) -> Failure {
+pub(super) fn failure(id: &str, event: &DeviceEvent, class: ErrorClass, reason: &str) -> Failure {
     Failure {
         stage: Stage::Update,
         class,

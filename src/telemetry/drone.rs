@@ -52,9 +52,9 @@ struct Position {
 
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Health {
-    gyrometer_ok: Option<bool>,
-    accelerometer_ok: Option<bool>,
-    magnetometer_ok: Option<bool>,
+    gyrometer: Option<bool>,
+    accelerometer: Option<bool>,
+    magnetometer: Option<bool>,
 }
 
 /// The names of the flight modes; a mode's number is its place here.
@@ -117,15 +117,15 @@ impl Fields {
             readings.extend(value.map(|value| Reading { name: name.into(), value }));
         };
         let Position { latitude, longitude, altitude } = self.position;
-        let Health { gyrometer_ok, accelerometer_ok, magnetometer_ok } = self.health;
+        let Health { gyrometer, accelerometer, magnetometer } = self.health;
         reading("Battery", finite("battery", self.battery)?);
         reading("FlightMode", self.flight_mode.map(flight_mode).transpose()?);
         reading("Latitude", finite("latitude", latitude)?);
         reading("Longitude", finite("longitude", longitude)?);
         reading("Altitude", finite("altitude", altitude)?);
-        reading("GyrometerOK", gyrometer_ok.map(Value::Bool));
-        reading("AccelerometerOK", accelerometer_ok.map(Value::Bool));
-        reading("MagnetometerOK", magnetometer_ok.map(Value::Bool));
+        reading("GyrometerOK", gyrometer.map(Value::Bool));
+        reading("AccelerometerOK", accelerometer.map(Value::Bool));
+        reading("MagnetometerOK", magnetometer.map(Value::Bool));
         Ok(Decoded { device_id, readings })
     }
 }

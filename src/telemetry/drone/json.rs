@@ -75,8 +75,8 @@ impl From<JsonPosition> for Position {
 }
 
 impl From<JsonHealth> for Health {
-    fn from(json: JsonHealth) -> Self {
-        Self { gyrometer_ok: json.gyrometer, accelerometer_ok: json.accelerometer, magnetometer_ok: json.magnetometer }
+    fn from(JsonHealth { gyrometer, accelerometer, magnetometer }: JsonHealth) -> Self {
+        Self { gyrometer, accelerometer, magnetometer }
     }
 }
 

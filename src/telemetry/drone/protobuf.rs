@@ -50,9 +50,9 @@ fn field(fields: &mut Fields, tag: u32, wire: WireType, bytes: &mut Bytes) -> Re
             _ => skip(tag, wire, bytes),
         }),
         5 => message(&mut fields.health, wire, bytes, |health, tag, wire, bytes| match tag {
-            1 => boolean(&mut health.gyrometer_ok, wire, bytes),
-            2 => boolean(&mut health.accelerometer_ok, wire, bytes),
-            3 => boolean(&mut health.magnetometer_ok, wire, bytes),
+            1 => boolean(&mut health.gyrometer, wire, bytes),
+            2 => boolean(&mut health.accelerometer, wire, bytes),
+            3 => boolean(&mut health.magnetometer, wire, bytes),
             _ => skip(tag, wire, bytes),
         }),
         6 => boolean(&mut None, wire, bytes),

@@ -1,0 +1,121 @@
+//! Handlers that die, and what the host and the platform do about it.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{Place, assert_adds_up, count, function_app, handlers, last_values, report, signal};
+
+fn events(range: std::ops::Range<u32>) -> Vec<Value> {
+    range.map(|n| json!({ "deviceId": format!("d{}", n % 11), "battery": f64::from(n) / 1e5 })).collect()
+}
+
+fn lines(events: &[Value]) -> String {
+    events.iter().map(|event| format!("{event}\n")).collect()
+}
+
+/// An app whose handler is this shell script; `$HANDLER` is the real one.
+fn app_with_script(place: &Place, script: &str) -> PathBuf {
+    let root = function_app(place, |host, _| {
+        host["customHandler"]["description"]["defaultExecutablePath"] = "handler.sh".into();
+        host["customHandler"]["initializationTimeout"] = "00:00:10".into();
+    });
+    let file = place.write("app/handler.sh", format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("a script may run");
+    root
+}
+
+fn run(place: &Place, root: &Path, code: i32) -> (Value, String) {
+    let input = place.write("e.jsonl", lines(&events(0..100)));
+    let mut command = place.local(&["--input", input.to_str().expect("text"), "--app-root", root.to_str().expect("text")]);
+    let output = command.env("HANDLER", env!("CARGO_BIN_EXE_devicestate")).output().expect("the binary runs");
+    (report(&output, code), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn handlers_killed_in_the_middle_are_started_again_and_no_event_is_lost() {
+    let place = Place::new();
+    let root = function_app(&place, |host, _| host["extensions"]["eventHubs"]["maxEventBatchSize"] = 20.into());
+    let mut command = place.local(&["--input", "-", "--instances", "3", "--partitions", "6"]);
+    command.arg("--app-root").arg(root);
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("the binary runs");
+    let mut input = child.stdin.take().expect("a pipe");
+    // Five times each handler there is, so that each host gives up at least once.
+    for round in 0..5 {
+        let sent = events(round * 1_000..(round + 1) * 1_000);
+        input.write_all(lines(&sent).as_bytes()).expect("it reads");
+        place.until("some of this round is stored", |place| {
+            let newest = f64::from(round * 1_000) / 1e5;
+            place.documents().values().any(|document| document["Battery"].as_f64() >= Some(newest))
+        });
+        for handler in handlers(&child) {
+            signal("-KILL", handler);
+        }
+    }
+    drop(input);
+    let report = report(&child.wait_with_output().expect("it ends"), 0);
+    assert_adds_up(&report);
+    assert_eq!((count(&report, "received"), count(&report, "deadLettered")), (5_000, 0), "{report}");
+    assert!(count(&report, "handlerRestarts") >= 3 && count(&report, "failedAttempts") > 0, "{report}");
+    assert!(count(&report, "hostRestarts") >= 1, "the third death of a handler stops its host: {report}");
+    assert!(place.documents() == last_values(events(0..5_000)), "the documents are those of an undisturbed run");
+}
+
+#[test]
+fn a_handler_that_never_gets_ready_ends_the_run_with_what_it_said() {
+    let place = Place::new();
+    let root = app_with_script(&place, "echo first >&2; echo the setting X is missing >&2; exit 3");
+    let (report, error) = run(&place, &root, 1);
+    assert!(error.contains("exit code 3") && error.contains("the setting X is missing"), "{error}");
+    assert_eq!(count(&report, "handlerRestarts"), 2, "the third error stops the host");
+    assert_eq!(place.documents().len(), 0);
+}
+
+#[test]
+fn exit_code_0_is_never_started_again_and_ends_the_run() {
+    let place = Place::new();
+    let root = app_with_script(&place, "exit 0");
+    let (report, error) = run(&place, &root, 1);
+    assert!(error.contains("exit code 0"), "{error}");
+    assert_eq!(count(&report, "handlerRestarts"), 0);
+}
+
+#[test]
+fn exit_code_200_is_a_restart_that_does_not_count() {
+    let place = Place::new();
+    let script = "echo x >> starts; test $(wc -l < starts) -gt 5 || exit 200; exec \"$HANDLER\" serve";
+    let root = app_with_script(&place, script);
+    let (report, _) = run(&place, &root, 0);
+    assert_eq!((count(&report, "handlerRestarts"), count(&report, "hostRestarts")), (5, 0), "{report}");
+    assert_eq!(place.documents(), last_values(events(0..100)));
+}
+
+#[test]
+fn a_handler_that_answers_nothing_is_killed_after_the_function_timeout_and_the_batch_comes_again() {
+    let place = Place::new();
+    // The first process takes connections and never answers anything but the question whether it is ready.
+    let script = "echo x >> starts; test $(wc -l < starts) -gt 1 || exec node silent.js; exec \"$HANDLER\" serve";
+    let root = app_with_script(&place, script);
+    place.write(
+        "app/silent.js",
+        "require('node:http').createServer((q, r) => { if (q.method === 'GET') r.end('{}') })\
+         .listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')",
+    );
+    let mut host: Value =
+        serde_json::from_slice(&fs::read(root.join("host.json")).expect("a file")).expect("JSON");
+    host["functionTimeout"] = "00:00:01".into();
+    host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into();
+    place.write("app/host.json", host.to_string());
+    let input = place.write("e.jsonl", lines(&events(0..100)));
+    let mut command = place.local(&["--partitions", "1", "--input", input.to_str().expect("text"), "--app-root"]);
+    command.arg(&root).env("InvocationBudget", "00:00:00.5").env("HANDLER", env!("CARGO_BIN_EXE_devicestate"));
+    let report = report(&command.output().expect("the binary runs"), 0);
+    assert_eq!((count(&report, "failedAttempts"), count(&report, "handlerRestarts")), (1, 1), "{report}");
+    assert_eq!(place.documents(), last_values(events(0..100)));
+}

@@ -1,0 +1,57 @@
+//! Other function apps than the shipped one: the stand-in follows their files.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{Place, assert_adds_up, count, function_app, last_values, report};
+
+#[test]
+fn another_function_with_other_binding_names_is_served_under_its_own() {
+    let place = Place::new();
+    let root = function_app(&place, |_, function| {
+        function["bindings"][0]["name"] = "telemetry".into();
+        function["bindings"][1]["name"] = "broken".into();
+    });
+    fs::rename(root.join("RawTelemetryFunction"), root.join("Other")).expect("a folder can be renamed");
+    let good = json!({ "deviceId": "a", "battery": 0.5 });
+    let file = place.write("e.jsonl", format!("{good}\nbad\n"));
+    let arguments = ["--input", file.to_str().expect("text"), "--app-root", root.to_str().expect("text")];
+    let report = place.run(&arguments);
+    assert_eq!((count(&report, "applied"), count(&report, "deadLetterMessages")), (1, 1));
+    assert_eq!(place.documents(), last_values([good]));
+    assert_eq!(place.dead_letters().len(), 1);
+}
+
+#[test]
+fn batches_are_no_larger_than_host_json_says() {
+    let place = Place::new();
+    let root = function_app(&place, |host, _| host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into());
+    let report = place.run(&["--simulate", "5", "--events", "200", "--app-root", root.to_str().expect("text")]);
+    assert!(count(&report, "batches") >= 20, "{report}");
+}
+
+#[test]
+fn a_batch_that_fails_without_a_retry_policy_is_lost_and_the_run_says_so() {
+    let place = Place::new();
+    // Without dataType the host fails a whole batch for one body that is not JSON, and then passes it.
+    let root = function_app(&place, |_, function| {
+        function.as_object_mut().expect("an object").remove("retry");
+        function["bindings"][0].as_object_mut().expect("an object").remove("dataType");
+    });
+    let file = place.write("e.jsonl", "{\"deviceId\":\"a\",\"battery\":0.5}\nbad\n");
+    let arguments = ["--partitions", "1", "--input", file.to_str().expect("text"), "--app-root"];
+    let output = place.local(&arguments).arg(&root).output().expect("the binary runs");
+    let report = report(&output, 1);
+    assert!(count(&report, "lost") >= 1, "{report}");
+    assert_adds_up(&report);
+}
+
+#[test]
+fn a_state_store_that_was_chosen_by_its_settings_is_used_in_place_of_the_state_file() {
+    let place = Place::new();
+    let output = place.local(&["--simulate", "3"]).env("StateStore", "memory").output().expect("the binary runs");
+    let report = report(&output, 0);
+    assert!(report["devices"].is_null(), "{report}");
+    assert_eq!(place.documents().len(), 0);
+}

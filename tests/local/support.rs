@@ -1,0 +1,159 @@
+//! Runs `devicestate local` and reads what it reports and stores.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+
+/// A folder of a test's own: the state file, inputs, a function app. Gone with the test.
+pub(crate) struct Place(TempDir);
+
+/// Documents by device, each without its versions.
+pub(crate) type Documents = BTreeMap<String, Map<String, Value>>;
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(TempDir::new().expect("a temporary folder"))
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
+        fs::write(&path, content).expect("a file can be written");
+        path
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path("state.db")
+    }
+
+    /// The command, with this place's state file and a JSON report.
+    pub(crate) fn local(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["local", "--report", "json", "--state"]);
+        command.arg(self.state()).args(arguments);
+        // What the machine's own settings say is not what is tested.
+        for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
+            command.env_remove(setting);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs to the end and expects success.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Value {
+        report(&self.local(arguments).output().expect("the binary runs"), 0)
+    }
+
+    pub(crate) fn documents(&self) -> Documents {
+        let rows = self.rows("SELECT document FROM documents");
+        let documents = rows.iter().map(|text| serde_json::from_slice(text).expect("a document is a JSON object"));
+        documents
+            .map(|mut document: Map<String, Value>| {
+                document.remove("Versions");
+                let id = document.remove("id").expect("a document has an id");
+                (id.as_str().expect("that is text").to_owned(), document)
+            })
+            .collect()
+    }
+
+    pub(crate) fn dead_letters(&self) -> Vec<Value> {
+        let rows = self.rows("SELECT text FROM dead_letters ORDER BY message_id");
+        rows.iter().map(|text| serde_json::from_slice(text).expect("a dead letter is JSON")).collect()
+    }
+
+    fn rows(&self, query: &str) -> Vec<Vec<u8>> {
+        let Ok(connection) = rusqlite::Connection::open(self.state()) else { return Vec::new() };
+        connection.busy_timeout(Duration::from_secs(5)).expect("a timeout");
+        // Before the first process has made the tables there is nothing to see.
+        let Ok(mut statement) = connection.prepare(query) else { return Vec::new() };
+        let rows = statement.query_map([], |row| match row.get_ref(0)? {
+            rusqlite::types::ValueRef::Text(bytes) | rusqlite::types::ValueRef::Blob(bytes) => Ok(bytes.to_vec()),
+            _ => Ok(Vec::new()),
+        });
+        rows.expect("a query").collect::<Result<_, _>>().expect("rows")
+    }
+
+    /// Waits until something is so, by looking again and again, and fails the test when it never is.
+    pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+        let started = Instant::now();
+        while !is_so(self) {
+            assert!(started.elapsed() < Duration::from_secs(60), "it never came to this: {what}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// The report of a run that ended with this exit code: JSON alone on standard output.
+pub(crate) fn report(output: &Output, code: i32) -> Value {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{errors}");
+    serde_json::from_slice(&output.stdout).expect("the report is JSON and stands alone")
+}
+
+pub(crate) fn count(report: &Value, name: &str) -> u64 {
+    let value = report["events"].get(name).or_else(|| report.get(name));
+    value.and_then(Value::as_u64).unwrap_or_else(|| panic!("no {name} in {report}"))
+}
+
+/// Applied, superseded, dead-lettered and lost add up to received and repeated.
+pub(crate) fn assert_adds_up(report: &Value) {
+    let ended = ["applied", "superseded", "deadLettered", "lost"].map(|name| count(report, name)).iter().sum::<u64>();
+    assert_eq!(ended, count(report, "received") + count(report, "repeated"), "{report}");
+}
+
+/// The oracle: the last present value of each field of each device, for events that hold positions and batteries.
+pub(crate) fn last_values(events: impl IntoIterator<Item = Value>) -> Documents {
+    let mut documents = Documents::new();
+    for event in events {
+        let id = event["deviceId"].as_str().expect("the test's events have an id");
+        let document = documents.entry(id.to_owned()).or_default();
+        let position = event["position"].as_object().into_iter().flatten();
+        for (name, value) in position.filter(|(_, value)| !value.is_null()) {
+            let (first, rest) = name.split_at(1);
+            document.insert(first.to_uppercase() + rest, value.clone());
+        }
+        if !event["battery"].is_null() {
+            document.insert("Battery".into(), event["battery"].clone());
+        }
+    }
+    documents
+}
+
+/// A function app in a folder of its own, from the shipped files, with millisecond retry intervals.
+pub(crate) fn function_app(place: &Place, change: impl FnOnce(&mut Value, &mut Value)) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| -> Value {
+        serde_json::from_slice(&fs::read(root.join(name)).expect("a shipped file")).expect("JSON")
+    };
+    let (mut host, mut function) = (read("host.json"), read("RawTelemetryFunction/function.json"));
+    function["retry"]["minimumInterval"] = "00:00:00.005".into();
+    function["retry"]["maximumInterval"] = "00:00:00.020".into();
+    change(&mut host, &mut function);
+    place.write("app/host.json", host.to_string());
+    place.write("app/RawTelemetryFunction/function.json", function.to_string());
+    place.write("app/local.settings.json", read("local.settings.json").to_string());
+    place.path("app")
+}
+
+/// The handlers that a running `devicestate local` has started.
+pub(crate) fn handlers(local: &Child) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", local.id())).into_iter().flatten().flatten();
+    let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    children.flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+pub(crate) fn signal(name: &str, pid: u32) {
+    let status = Command::new("kill").args([name, &pid.to_string()]).stderr(Stdio::null()).status();
+    status.expect("the command kill");
+}
