@@ -1,6 +1,7 @@
 //! The command line.
 
 mod local;
+mod report;
 mod state;
 mod table;
 
@@ -12,8 +13,7 @@ use crate::{
     config::{self, Config, Settings},
     log, serve,
 };
-pub use state::{documents, table};
-pub use table::Table;
+use table::Table;
 
 /// The latest state of every device, exactly.
 #[derive(Debug, Parser)]

@@ -8,6 +8,7 @@ mod envelope;
 mod host;
 pub mod hub;
 mod process;
+mod progress;
 mod reply;
 pub mod report;
 pub mod simulator;
@@ -25,7 +26,6 @@ use std::{
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use tokio::{
     sync::mpsc,
@@ -44,6 +44,7 @@ use bad_events::BadEvents;
 use host::Instance;
 use hub::{Hub, Sent};
 use process::Start;
+use progress::Progress;
 use report::Report;
 use simulator::{Simulator, Wire};
 use source::Lines;
@@ -67,6 +68,16 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// Whether to pass on what the handlers log.
     pub verbose: bool,
+}
+
+impl Options {
+    /// How many events there will be, bad ones included, where that is known beforehand.
+    fn known_events(&self) -> Option<u64> {
+        match self.input {
+            Input::Simulate { events, .. } => Some(events + BadEvents::among(events, self.bad_events_per_mille)),
+            Input::Sample | Input::File(_) => None,
+        }
+    }
 }
 
 /// Where the events come from.
@@ -142,12 +153,11 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     for (name, value) in local_settings(&app.root)? {
         settings.add_default(name, value);
     }
-    let state = state_path(options.state)?;
+    let state = state_path(options.state.clone())?;
     let database = Database::open(&state, IfMissing::Create)?;
     let input = open(&options.input, &app.root)?;
+    settings.add_default("DeadLetterDirectory", format!("{}-dead-letters", state.display()));
     let mut environment = settings.to_environment();
-    let overflow = PathBuf::from(format!("{}-dead-letters", state.display()));
-    environment.push(("DeadLetterDirectory".into(), overflow.display().to_string()));
     if !chosen_store {
         environment.push(("StateStore".into(), "sqlite".into()));
         environment.push(("SqlitePath".into(), state.display().to_string()));
@@ -171,7 +181,7 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     let already_queued = queue.len().await?;
 
     let started = Instant::now();
-    let progress = Progress::start(&options.input, &statistics);
+    let progress = Progress::start(options.known_events(), &statistics);
     let stop = stop_on_ctrl_c(&progress);
     let mut hosts = JoinSet::new();
     let instances = options.instances.min(options.partitions);
@@ -312,55 +322,29 @@ async fn feed(
     }
 }
 
-/// True from the first Ctrl-C on. A second one ends the process at once.
+/// True from the first Ctrl-C (or SIGTERM) on. A second one ends the process at once.
 fn stop_on_ctrl_c(progress: &Progress) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let (flag, bar) = (Arc::clone(&stop), progress.bar.clone());
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            flag.store(true, Relaxed);
-            bar.println("Ctrl-C: no more events are taken; those that are there are finished. Again: stop at once.");
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(130);
-            }
-        }
+        asked_to_stop().await;
+        flag.store(true, Relaxed);
+        bar.println("No more events are taken; those that are there are finished. Ctrl-C again: stop at once.");
+        asked_to_stop().await;
+        std::process::exit(130);
     });
     stop
 }
 
-/// The progress bar, where there is a terminal.
-struct Progress {
-    bar: ProgressBar,
-    updates: tokio::task::JoinHandle<()>,
-}
-
-impl Progress {
-    fn start(input: &Input, statistics: &Arc<Statistics>) -> Self {
-        let bar = match input {
-            Input::Simulate { events, .. } => ProgressBar::new(*events)
-                .with_style(style("{elapsed_precise} {wide_bar} {human_pos}/{human_len} events, {per_sec}")),
-            Input::Sample | Input::File(_) => ProgressBar::new_spinner()
-                .with_style(style("{elapsed_precise} {spinner} {human_pos} events, {per_sec} {msg}")),
-        };
-        let (shown, statistics) = (bar.clone(), Arc::clone(statistics));
-        let updates = tokio::spawn(async move {
-            let mut tick = interval(Duration::from_millis(100));
-            loop {
-                tick.tick().await;
-                shown.set_position(statistics.done.load(Relaxed));
-                let waiting = statistics.received.load(Relaxed).saturating_sub(statistics.done.load(Relaxed));
-                shown.set_message(format!("({waiting} in the hub)"));
-            }
-        });
-        Self { bar, updates }
+/// Ctrl-C, or the polite signal of a supervisor. Without it the handlers would stay behind.
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
     }
-
-    fn end(self) {
-        self.updates.abort();
-        self.bar.finish_and_clear();
-    }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the template is valid")
+    let _ = tokio::signal::ctrl_c().await;
 }

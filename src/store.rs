@@ -88,6 +88,49 @@ pub enum StoreError {
     Systemic(String),
 }
 
+/// The documents of a store, page by page.
+pub struct Pages<'a> {
+    store: &'a dyn StateStore,
+    after: Option<String>,
+    left: usize,
+}
+
+impl<'a> Pages<'a> {
+    /// Up to `limit` documents.
+    #[must_use]
+    pub fn new(store: &'a dyn StateStore, limit: usize) -> Self {
+        Self { store, after: None, left: limit }
+    }
+
+    /// The next page; `None` behind the last one.
+    ///
+    /// # Errors
+    ///
+    /// As [`StateStore::list`].
+    pub async fn next(&mut self) -> Result<Option<Vec<Document>>, StoreError> {
+        const PAGE: usize = 1_000;
+        let page = self.store.list(self.after.as_deref(), self.left.min(PAGE)).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after = Some(last.id.clone());
+        self.left -= page.len();
+        Ok(Some(page))
+    }
+}
+
+/// Up to `limit` documents of a store.
+///
+/// # Errors
+///
+/// As [`StateStore::list`].
+pub async fn documents(store: &dyn StateStore, limit: usize) -> Result<Vec<Document>, StoreError> {
+    let mut documents = Vec::new();
+    let mut pages = Pages::new(store, limit);
+    while let Some(page) = pages.next().await? {
+        documents.extend(page);
+    }
+    Ok(documents)
+}
+
 impl StoreError {
     /// A transient error without a delay of the store's own.
     #[must_use]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
 
-use super::{Failed, print};
+use super::{Failed, print, report::Text};
 use crate::local::{self, Input, simulator::Wire};
 
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ pub(super) struct Options {
     /// The hub's partitions.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u16).range(1..=1024))]
     partitions: u16,
-    /// Instances of the function app, each with a handler of its own, which share the partitions.
+    /// Instances of the function app, each with a handler of its own, which share the partitions: at most one for each.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=64))]
     instances: u16,
     /// Keep documents and dead letters in this SQLite file; without it, in a new one.
@@ -85,7 +85,7 @@ impl Options {
         let report = local::run(options).await.map_err(Failed::to_begin)?;
         match self.report {
             ReportFormat::Json => print(serde_json::to_string_pretty(&report).map_err(Failed::at_work)? + "\n")?,
-            ReportFormat::Text => print(&report)?,
+            ReportFormat::Text => print(Text(&report))?,
         }
         match &report.failure {
             Some(reason) => Err(Failed::at_work(reason)),

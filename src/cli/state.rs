@@ -16,7 +16,7 @@ use crate::{
     device_state::{Document, document_id},
     serve::open_store,
     sqlite::IfMissing,
-    store::{StateStore, StoreError},
+    store::{self, Pages, StateStore},
     surroundings::iso8601,
 };
 
@@ -49,9 +49,6 @@ enum StateCommand {
     },
 }
 
-/// How many documents are read at once.
-const PAGE: usize = 1_000;
-
 impl Options {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let store = match self.state {
@@ -72,12 +69,12 @@ impl Options {
 
 async fn list(store: &Arc<dyn StateStore>, limit: usize, format: Format) -> Result<(), Failed> {
     match format {
-        Format::Table => print(table(&documents(store, limit).await.map_err(Failed::to_begin)?))?,
+        Format::Table => print(table(&store::documents(&**store, limit).await.map_err(Failed::to_begin)?))?,
         Format::Json => {
             // Page by page: there may be more documents than memory. A reader that went away is no error.
             let mut out = io::stdout().lock();
             let mut separator = "[\n";
-            let mut pages = Pages::new(store, limit);
+            let mut pages = Pages::new(&**store, limit);
             while let Some(page) = pages.next().await.map_err(Failed::at_work)? {
                 for document in page {
                     let json = serde_json::to_string(&document).map_err(Failed::at_work)?;
@@ -93,44 +90,8 @@ async fn list(store: &Arc<dyn StateStore>, limit: usize, format: Format) -> Resu
     Ok(())
 }
 
-/// The documents of a store, page by page.
-struct Pages<'a> {
-    store: &'a Arc<dyn StateStore>,
-    after: Option<String>,
-    left: usize,
-}
-
-impl<'a> Pages<'a> {
-    fn new(store: &'a Arc<dyn StateStore>, limit: usize) -> Self {
-        Self { store, after: None, left: limit }
-    }
-
-    async fn next(&mut self) -> Result<Option<Vec<Document>>, StoreError> {
-        let page = self.store.list(self.after.as_deref(), self.left.min(PAGE)).await?;
-        let Some(last) = page.last() else { return Ok(None) };
-        self.after = Some(last.id.clone());
-        self.left -= page.len();
-        Ok(Some(page))
-    }
-}
-
-/// Up to `limit` documents of a store.
-///
-/// # Errors
-///
-/// As [`StateStore::list`].
-pub async fn documents(store: &Arc<dyn StateStore>, limit: usize) -> Result<Vec<Document>, StoreError> {
-    let mut documents = Vec::new();
-    let mut pages = Pages::new(store, limit);
-    while let Some(page) = pages.next().await? {
-        documents.extend(page);
-    }
-    Ok(documents)
-}
-
 /// Documents as a table, a column for each reading.
-#[must_use]
-pub fn table(documents: &[Document]) -> Table {
+pub(super) fn table(documents: &[Document]) -> Table {
     let names: BTreeSet<&str> = documents.iter().flat_map(Document::readings).map(|(name, _)| name).collect();
     let mut table = Table::new(["DEVICE", "NEWEST EVENT (UTC)"].into_iter().chain(names.iter().copied()));
     for document in documents {

@@ -4,20 +4,20 @@ use std::fmt;
 
 /// A table for people: numbers to the right, text to the left.
 #[derive(Debug, Clone, Default)]
-pub struct Table {
+pub(super) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with this head.
-    pub fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Self {
+    pub(super) fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Self {
         let mut table = Self::default();
         table.row(head);
         table
     }
 
     /// Adds a row.
-    pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+    pub(super) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
         // What a device calls itself must not move the reader's cursor.
         let clean = |cell: T| cell.into().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         self.rows.push(cells.into_iter().map(clean).collect());

@@ -14,10 +14,14 @@ impl BadEvents {
         Self { per_mille, good: 0, kinds: 0 }
     }
 
+    /// How many there are among so many good ones.
+    pub(super) fn among(good: u64, per_mille: u64) -> u64 {
+        good * per_mille / 1000
+    }
+
     /// The bad events that go behind this good one. They have its partition key, and so sit among its device's events.
     pub(super) fn behind(&mut self, good: &Sent) -> Vec<Sent> {
-        let due = |good: u64| good * self.per_mille / 1000;
-        let count = due(self.good + 1) - due(self.good);
+        let count = Self::among(self.good + 1, self.per_mille) - Self::among(self.good, self.per_mille);
         self.good += 1;
         (0..count).map(|_| self.next(good)).collect()
     }

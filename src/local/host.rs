@@ -98,7 +98,7 @@ impl Instance {
 }
 
 async fn life(instance: &Arc<Instance>, process: &Arc<Process>) -> Result<End, String> {
-    let mut state = process.state.clone();
+    let mut state = process.watch();
     let is_decided = |state: &State| *state != State::Starting;
     let first = state.wait_for(is_decided).await.map(|state| state.clone());
     if let Ok(State::GaveUp(reason)) = first {

@@ -49,7 +49,7 @@ pub(super) enum State {
 /// The handler's process and its restarts, for as long as this lives.
 pub(super) struct Process {
     pub(super) port: u16,
-    pub(super) state: watch::Receiver<State>,
+    state: Arc<watch::Sender<State>>,
     kill: Arc<Notify>,
     keeper: JoinHandle<()>,
 }
@@ -94,20 +94,27 @@ impl Process {
     /// Starts the process on a free port, and keeps it running.
     pub(super) fn start(start: Start, on_restart: impl Fn() + Send + 'static) -> std::io::Result<Self> {
         let port = StdTcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let (sender, state) = watch::channel(State::Starting);
+        let state = Arc::new(watch::Sender::new(State::Starting));
         let kill = Arc::new(Notify::new());
-        let keeper = tokio::spawn(keep(start, port, sender, Arc::clone(&kill), on_restart));
+        let keeper = tokio::spawn(keep(start, port, Arc::clone(&state), Arc::clone(&kill), on_restart));
         Ok(Self { port, state, kill, keeper })
     }
 
     /// Kills the process, as the host does when an invocation takes longer than `functionTimeout`. It is started again.
     pub(super) fn kill(&self) {
-        self.kill.notify_one();
+        // At once, so that no other batch is sent to a process that is about to go.
+        self.state.send_replace(State::Starting);
+        self.kill.notify_waiters();
+    }
+
+    /// How the process is, from now on.
+    pub(super) fn watch(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
     }
 
     /// Waits until the process answers; an error when it never will.
     pub(super) async fn ready(&self) -> Result<(), String> {
-        let mut state = self.state.clone();
+        let mut state = self.watch();
         let state = state.wait_for(|state| *state != State::Starting).await;
         match state.as_deref() {
             Ok(State::Ready) => Ok(()),
@@ -135,7 +142,13 @@ enum Ended {
     Failed(String),
 }
 
-async fn keep(start: Start, port: u16, state: watch::Sender<State>, kill: Arc<Notify>, on_restart: impl Fn() + Send) {
+async fn keep(
+    start: Start,
+    port: u16,
+    state: Arc<watch::Sender<State>>,
+    kill: Arc<Notify>,
+    on_restart: impl Fn() + Send,
+) {
     let mut errors: VecDeque<Instant> = VecDeque::new();
     loop {
         let said = Arc::new(Mutex::new(VecDeque::new()));

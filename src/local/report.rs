@@ -1,18 +1,12 @@
 //! What a run came to.
 
-use std::{fmt, path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::statistics::{Batches, Statistics};
-use crate::{
-    cli::{Table, documents, table},
-    config::StoreConfig,
-    device_state::Document,
-    serve::open_store,
-    sqlite::IfMissing,
-};
+use crate::{config::StoreConfig, device_state::Document, serve::open_store, sqlite::IfMissing, store::documents};
 
 /// What a run came to.
 #[derive(Debug, Serialize)]
@@ -50,7 +44,7 @@ pub struct Report {
     pub failure: Option<String>,
     /// The documents, when there are few.
     #[serde(skip)]
-    few: Vec<Document>,
+    pub few: Vec<Document>,
 }
 
 /// What became of the events. Applied, superseded, dead-lettered and lost add up to received and repeated.
@@ -123,7 +117,7 @@ pub(super) async fn make(
     let found = match store {
         StoreConfig::Memory => None,
         StoreConfig::Sqlite(_) => match open_store(store, IfMissing::Refuse) {
-            Ok(store) => documents(&store, usize::MAX).await.ok(),
+            Ok(store) => documents(&*store, usize::MAX).await.ok(),
             Err(_) => None,
         },
     };
@@ -173,49 +167,5 @@ impl Report {
     pub fn is_whole(&self) -> bool {
         let Events { received, applied, superseded, dead_lettered, lost, repeated, .. } = self.events;
         lost == 0 && applied + superseded + dead_lettered == received + repeated
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Events { received, bad_added, applied, superseded, dead_lettered, lost, repeated } = &self.events;
-        let mut rows = Table::new(["EVENTS", ""]);
-        rows.row(["received".to_owned(), received.to_string()]);
-        let rare = |table: &mut Table, name: &str, count: u64| {
-            if count > 0 {
-                table.row([name.to_owned(), count.to_string()]);
-            }
-        };
-        rare(&mut rows, "bad ones added", *bad_added);
-        rows.row(["applied".to_owned(), applied.to_string()]);
-        rows.row(["superseded".to_owned(), superseded.to_string()]);
-        rows.row(["dead-lettered".to_owned(), dead_lettered.to_string()]);
-        rare(&mut rows, "lost", *lost);
-        rare(&mut rows, "repeated", *repeated);
-        writeln!(f, "{rows}")?;
-
-        let mut run = Table::new(["RUN", ""]);
-        run.row(["devices".to_owned(), self.devices.map_or("in the handler's memory".into(), |n| n.to_string())]);
-        run.row(["partitions".to_owned(), self.partitions.to_string()]);
-        run.row(["instances".to_owned(), self.instances.to_string()]);
-        run.row(["batches".to_owned(), self.batches.to_string()]);
-        rare(&mut run, "failed attempts", self.failed_attempts);
-        rare(&mut run, "handler restarts", self.handler_restarts);
-        rare(&mut run, "host restarts", self.host_restarts);
-        run.row(["store operations per event".to_owned(), format!("{:.4}", self.store_operations.per_event)]);
-        rare(&mut run, "write conflicts", self.store_operations.conflicts);
-        run.row(["seconds".to_owned(), format!("{:.3}", self.seconds)]);
-        run.row(["events/s".to_owned(), format!("{:.0}", self.events_per_second)]);
-        for (name, quantiles) in [("invocation", &self.latency_ms.invocation), ("event", &self.latency_ms.event)] {
-            run.row([format!("{name} p50, ms"), format!("{:.2}", quantiles.p50)]);
-            run.row([format!("{name} p99, ms"), format!("{:.2}", quantiles.p99)]);
-        }
-        writeln!(f, "{run}")?;
-        if !self.few.is_empty() {
-            writeln!(f, "{}", table(&self.few))?;
-        }
-        let state = self.state.display();
-        writeln!(f, "State and dead letters: {state}")?;
-        writeln!(f, "Look at it with:        devicestate state list --state {state}")
     }
 }

@@ -1,0 +1,26 @@
+# The chores. `just` lists them.
+
+default:
+    @just --list
+
+# The whole system on this machine, with the sample telemetry.
+local *OPTIONS:
+    cargo run --release -- local {{OPTIONS}}
+
+# All tests.
+test *OPTIONS:
+    cargo test {{OPTIONS}}
+
+# Format, lints, dependency policy.
+check:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    cargo deny check bans licenses sources
+
+# Known faults of dependencies: needs the advisory database, and so a network.
+audit:
+    cargo deny check advisories
+
+# What CI runs.
+ci:
+    bash .ci/run

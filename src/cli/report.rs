@@ -1,0 +1,54 @@
+//! The report of `devicestate local`, for people.
+
+use std::fmt;
+
+use super::{Table, state::table};
+use crate::local::report::{Events, Report};
+
+/// The report as text.
+pub(super) struct Text<'a>(pub(super) &'a Report);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self(report) = self;
+        let Events { received, bad_added, applied, superseded, dead_lettered, lost, repeated } = &report.events;
+        let mut rows = Table::new(["EVENTS", ""]);
+        rows.row(["received".to_owned(), received.to_string()]);
+        let rare = |table: &mut Table, name: &str, count: u64| {
+            if count > 0 {
+                table.row([name.to_owned(), count.to_string()]);
+            }
+        };
+        rare(&mut rows, "bad ones added", *bad_added);
+        rows.row(["applied".to_owned(), applied.to_string()]);
+        rows.row(["superseded".to_owned(), superseded.to_string()]);
+        rows.row(["dead-lettered".to_owned(), dead_lettered.to_string()]);
+        rare(&mut rows, "lost", *lost);
+        rare(&mut rows, "repeated", *repeated);
+        writeln!(f, "{rows}")?;
+
+        let mut run = Table::new(["RUN", ""]);
+        run.row(["devices".to_owned(), report.devices.map_or("in the handler's memory".into(), |n| n.to_string())]);
+        run.row(["partitions".to_owned(), report.partitions.to_string()]);
+        run.row(["instances".to_owned(), report.instances.to_string()]);
+        run.row(["batches".to_owned(), report.batches.to_string()]);
+        rare(&mut run, "failed attempts", report.failed_attempts);
+        rare(&mut run, "handler restarts", report.handler_restarts);
+        rare(&mut run, "host restarts", report.host_restarts);
+        run.row(["store operations per event".to_owned(), format!("{:.4}", report.store_operations.per_event)]);
+        rare(&mut run, "write conflicts", report.store_operations.conflicts);
+        run.row(["seconds".to_owned(), format!("{:.3}", report.seconds)]);
+        run.row(["events/s".to_owned(), format!("{:.0}", report.events_per_second)]);
+        for (name, quantiles) in [("invocation", &report.latency_ms.invocation), ("event", &report.latency_ms.event)] {
+            run.row([format!("{name} p50, ms"), format!("{:.2}", quantiles.p50)]);
+            run.row([format!("{name} p99, ms"), format!("{:.2}", quantiles.p99)]);
+        }
+        writeln!(f, "{run}")?;
+        if !report.few.is_empty() {
+            writeln!(f, "{}", table(&report.few))?;
+        }
+        let state = report.state.display();
+        writeln!(f, "State and dead letters: {state}")?;
+        writeln!(f, "Look at it with:        devicestate state list --state {state}")
+    }
+}
