@@ -127,6 +127,9 @@ pub struct EventData {
     /// How long the body is, and its hash, when it had to be cut: `body` is then only its beginning.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub body_cut: Option<Fingerprint>,
+    /// Whether the properties were too large and had to be left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub properties_cut: bool,
     /// The partition key.
     pub partition_key: Option<Box<RawValue>>,
     /// The sequence number.
@@ -187,6 +190,7 @@ impl DeadLetter {
             event_data: EventData {
                 body: Some(BASE64.encode(&event.body)),
                 body_cut: None,
+                properties_cut: false,
                 partition_key: cell(&details.partition_keys),
                 sequence_number: cell(&details.sequence_numbers),
                 offset: cell(&details.offsets),
@@ -229,8 +233,13 @@ impl DeadLetter {
         let body = self.event_data.body.as_deref().unwrap_or_default();
         let bytes = BASE64.decode(body).unwrap_or_default();
         let mut cut = self.shortened();
+        let EventData { properties, system_properties, .. } = &self.event_data;
+        cut.event_data.properties_cut = properties.is_some() || system_properties.is_some();
         cut.event_data.body_cut = Some(Fingerprint::of(&bytes));
         let room = QUEUE_LIMIT.saturating_sub(cut.to_json().len());
+        if body.len() <= room {
+            cut.event_data.body_cut = None;
+        }
         // Whole groups of four, so that what is left is base64 still.
         cut.event_data.body = Some(body[..body.len().min(room / 4 * 4)].to_owned());
         cut.to_json()
@@ -252,6 +261,7 @@ impl DeadLetter {
             event_data: EventData {
                 body: None,
                 body_cut: None,
+                properties_cut: false,
                 partition_key: cell(&self.event_data.partition_key),
                 sequence_number: cell(&self.event_data.sequence_number),
                 offset: cell(&self.event_data.offset),

@@ -111,6 +111,7 @@ impl Handler {
                 }
             }
         }
+        self.attempts.forget(key);
         // Told only now: what is answered with 503 has no dead letters.
         let mut logs: Vec<String> =
             letters.iter().map(|(index, letter, failure)| log(batch, *index, letter, failure)).collect();

@@ -156,18 +156,22 @@ fn connect(path: &Arc<Path>, if_missing: IfMissing) -> Result<Connection, Databa
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        // In one transaction, so that both are of the same moment: another process may be setting the file up.
+        let snapshot = connection.unchecked_transaction()?;
+        let tables: i64 = snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let application: i32 = snapshot.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        drop(snapshot);
         Ok((connection, application, tables))
     };
     let (mut connection, application, tables) = open().map_err(|error| DatabaseError::new(path, &error))?;
-    if application != APPLICATION_ID && (tables > 0 || if_missing == IfMissing::Refuse) {
+    let is_new = application == 0 && tables == 0 && if_missing == IfMissing::Create;
+    if application != APPLICATION_ID && !is_new {
         return Err(DatabaseError::because(path, "it is a database of another program; give another path"));
     }
     let set_up = || {
         // The write-ahead log lets readers and one writer work side by side. NORMAL: a commit survives the death of
         // any process; the power failing may undo the last ones, but then the in-memory hub is gone with them.
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        switch_to_wal(&connection)?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(SCHEMA)?;
@@ -176,6 +180,24 @@ fn connect(path: &Arc<Path>, if_missing: IfMissing) -> Result<Connection, Databa
         Ok(connection)
     };
     set_up().map_err(|error| DatabaseError::new(path, &error))
+}
+
+/// SQLite does not wait for other connections here, as it does everywhere else.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file is opened at the start of a process, outside the runtime's clock"
+)]
+fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
+    const TRIES: u32 = 500;
+    for _ in 1..TRIES {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                thread::sleep(BUSY_TIMEOUT / TRIES);
+            }
+            result => return result,
+        }
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")
 }
 
 impl DatabaseError {

@@ -62,7 +62,6 @@ impl Attempts {
             })
         };
         if !comes_again || unresolved().next().is_none() {
-            batches.remove(key);
             return Verdict::Final;
         }
         let seen = batches.values().map(|batch| batch.seen).max().unwrap_or_default() + 1;
@@ -86,10 +85,14 @@ impl Attempts {
         let is_due = |device: &str| batch.failed.get(device).is_some_and(|failed| *failed >= self.limit);
         // One reply is for the whole batch: it waits until nothing in it is worth another attempt.
         if unresolved().all(|failure| is_due(failure.device_id.as_deref().unwrap_or_default())) {
-            batches.remove(key);
             Verdict::Final
         } else {
             Verdict::Again
         }
+    }
+
+    /// Forgets a batch that has been answered for good.
+    pub fn forget(&self, key: &str) {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }

@@ -10,14 +10,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Place, assert_adds_up, count, function_app, handlers, last_values, report, signal};
+use crate::support::{Place, assert_adds_up, count, function_app, handlers, last_values, lines, report, signal};
 
 fn events(range: std::ops::Range<u32>) -> Vec<Value> {
     range.map(|n| json!({ "deviceId": format!("d{}", n % 11), "battery": f64::from(n) / 1e5 })).collect()
-}
-
-fn lines(events: &[Value]) -> String {
-    events.iter().map(|event| format!("{event}\n")).collect()
 }
 
 /// An app whose handler is this shell script; `$HANDLER` is the real one.
@@ -33,7 +29,8 @@ fn app_with_script(place: &Place, script: &str) -> PathBuf {
 
 fn run(place: &Place, root: &Path, code: i32) -> (Value, String) {
     let input = place.write("e.jsonl", lines(&events(0..100)));
-    let mut command = place.local(&["--input", input.to_str().expect("text"), "--app-root", root.to_str().expect("text")]);
+    let mut command =
+        place.local(&["--input", input.to_str().expect("text"), "--app-root", root.to_str().expect("text")]);
     let output = command.env("HANDLER", env!("CARGO_BIN_EXE_devicestate")).output().expect("the binary runs");
     (report(&output, code), String::from_utf8_lossy(&output.stderr).into_owned())
 }
@@ -107,8 +104,7 @@ fn a_handler_that_answers_nothing_is_killed_after_the_function_timeout_and_the_b
         "require('node:http').createServer((q, r) => { if (q.method === 'GET') r.end('{}') })\
          .listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')",
     );
-    let mut host: Value =
-        serde_json::from_slice(&fs::read(root.join("host.json")).expect("a file")).expect("JSON");
+    let mut host: Value = serde_json::from_slice(&fs::read(root.join("host.json")).expect("a file")).expect("JSON");
     host["functionTimeout"] = "00:00:01".into();
     host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into();
     place.write("app/host.json", host.to_string());

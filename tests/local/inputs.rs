@@ -8,14 +8,11 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
-use crate::support::{Place, assert_adds_up, count, last_values, report, signal};
+use crate::support::{Place, assert_adds_up, count, last_values, lines, report, signal};
 
-fn events(count: usize) -> Vec<Value> {
-    (0..count).map(|number| json!({ "deviceId": format!("d{}", number % 7), "battery": number as f64 / 1e4 })).collect()
-}
-
-fn lines(events: &[Value]) -> String {
-    events.iter().map(|event| format!("{event}\n")).collect()
+fn events(count: u32) -> Vec<Value> {
+    let event = |number| json!({ "deviceId": format!("d{}", number % 7), "battery": f64::from(number) / 1e4 });
+    (0..count).map(event).collect()
 }
 
 fn gzip(text: &str) -> Vec<u8> {
@@ -45,7 +42,8 @@ fn plain_and_gzip_files_and_standard_input_are_read_alike() {
 #[test]
 fn lines_that_are_no_telemetry_are_dead_lettered_and_blank_ones_are_not_events() {
     let place = Place::new();
-    let file = place.write("e.jsonl", "{\"deviceId\":\"a\",\"battery\":1}\n\nnot json\n{\"deviceId\":\"b\",\"battery\":1}");
+    let file =
+        place.write("e.jsonl", "{\"deviceId\":\"a\",\"battery\":1}\n\nnot json\n{\"deviceId\":\"b\",\"battery\":1}");
     let report = place.run(&["--input", file.to_str().expect("a path of text")]);
     assert_eq!((count(&report, "received"), count(&report, "applied"), count(&report, "deadLettered")), (3, 2, 1));
     assert_eq!(place.dead_letters()[0]["EventData"]["Body"], "bm90IGpzb24=");
@@ -67,10 +65,13 @@ fn a_truncated_gzip_is_an_error_and_loses_nothing_in_front_of_it() {
     let file = place.write("e.jsonl.gz", content);
     let output = place.local(&["--input", file.to_str().expect("a path of text")]).output().expect("the binary runs");
     let report = report(&output, 1);
-    let received = usize::try_from(count(&report, "received")).expect("a small number");
+    let received = u32::try_from(count(&report, "received")).expect("a small number");
     assert!(received > 100, "{report}");
     assert_adds_up(&report);
-    assert!(report["failure"].as_str().is_some_and(|text| text.contains(&format!("after line {received}"))), "{report}");
+    assert!(
+        report["failure"].as_str().is_some_and(|text| text.contains(&format!("after line {received}"))),
+        "{report}"
+    );
     assert_eq!(place.documents(), last_values(events(received)));
 }
 

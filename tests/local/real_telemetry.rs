@@ -83,7 +83,9 @@ fn the_text_report_shows_the_documents_and_how_to_look_at_them() {
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("StateStore").args(["local", "--state"]);
     let output = command.arg(place.state()).output().expect("the binary runs");
     let text = String::from_utf8(output.stdout).expect("text");
-    for expected in ["received       876", "px4-sample-log-small", "px4-sample-px4-events", "devicestate state list --state"] {
+    for expected in
+        ["received       876", "px4-sample-log-small", "px4-sample-px4-events", "devicestate state list --state"]
+    {
         assert!(text.contains(expected), "{expected:?} in:\n{text}");
     }
 }

@@ -88,7 +88,7 @@ impl Place {
     pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
         let started = Instant::now();
         while !is_so(self) {
-            assert!(started.elapsed() < Duration::from_secs(60), "it never came to this: {what}");
+            assert!(started.elapsed() < Duration::from_mins(1), "it never came to this: {what}");
             std::thread::yield_now();
         }
     }
@@ -128,6 +128,12 @@ pub(crate) fn last_values(events: impl IntoIterator<Item = Value>) -> Documents 
         }
     }
     documents
+}
+
+/// Events as input: one a line.
+pub(crate) fn lines(events: &[Value]) -> String {
+    let lines: Vec<String> = events.iter().map(ToString::to_string).collect();
+    lines.join("\n") + "\n"
 }
 
 /// A function app in a folder of its own, from the shipped files, with millisecond retry intervals.

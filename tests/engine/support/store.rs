@@ -1,0 +1,236 @@
+//! A store that does as it is told: a memory store behind a script of answers.
+
+use std::{
+    collections::VecDeque,
+    future::pending,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use devicestate::{
+    device_state::{Document, Update},
+    store::{ETag, MemoryStore, StateStore, StoreError, Stored},
+};
+use tokio::time::{Instant, sleep};
+
+/// What is asked of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Read,
+    Write,
+}
+
+/// What the store does when it is asked.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    /// What was asked.
+    Honest,
+    /// Nothing, and says this.
+    Fails(StoreError),
+    /// What was asked, but says this.
+    DoneButLost(StoreError),
+    /// Lets another writer change the document first; then what was asked, and the condition tells.
+    OtherWriterFirst(Update),
+    /// What was asked, later.
+    Slow(Duration),
+    /// Nothing, for ever.
+    Stalls,
+    /// Panics.
+    Panics,
+    /// Fails if the document that is to be written is one of these.
+    Judged(fn(&Document) -> Option<StoreError>),
+}
+
+impl Answer {
+    pub(crate) fn transient() -> Self {
+        Self::Fails(StoreError::transient("the store is busy"))
+    }
+
+    pub(crate) fn transient_until(delay: Duration) -> Self {
+        Self::Fails(StoreError::Transient { reason: "too many requests".into(), retry_after: Some(delay) })
+    }
+
+    pub(crate) fn lost() -> Self {
+        Self::DoneButLost(StoreError::transient("the connection was cut"))
+    }
+
+    pub(crate) fn systemic() -> Self {
+        Self::Fails(StoreError::Systemic("the key is wrong".into()))
+    }
+
+    pub(crate) fn rejected() -> Self {
+        Self::Fails(StoreError::Rejected("the document is too large".into()))
+    }
+
+    pub(crate) fn bad_request() -> Self {
+        Self::Fails(StoreError::BadRequest("the request is bad".into()))
+    }
+}
+
+/// The script's line for some operations; the first that fits and is not used up counts.
+#[derive(Debug)]
+struct Line {
+    operation: Operation,
+    id: Option<String>,
+    answers: VecDeque<Answer>,
+    always: Option<Answer>,
+}
+
+/// Stands for every document in a script.
+pub(crate) const ANY: &str = "*";
+
+/// An operation that was begun.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) operation: Operation,
+    pub(crate) id: String,
+    pub(crate) at: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct ScriptedStore {
+    memory: MemoryStore,
+    script: Mutex<Vec<Line>>,
+    asked: Mutex<Vec<Asked>>,
+    in_flight: AtomicUsize,
+    most_in_flight: AtomicUsize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ScriptedStore {
+    /// Answers the next operations of this kind on this document so, one after the other, and then honestly.
+    pub(crate) fn answer(&self, operation: Operation, id: &str, answers: impl IntoIterator<Item = Answer>) {
+        self.add(operation, id, answers.into_iter().collect(), None);
+    }
+
+    /// Answers each operation of this kind on this document (or [`ANY`]) so.
+    pub(crate) fn always(&self, operation: Operation, id: &str, answer: Answer) {
+        self.add(operation, id, VecDeque::new(), Some(answer));
+    }
+
+    fn add(&self, operation: Operation, id: &str, answers: VecDeque<Answer>, always: Option<Answer>) {
+        let id = (id != ANY).then(|| id.to_owned());
+        lock(&self.script).push(Line { operation, id, answers, always });
+    }
+
+    /// Whatever was scripted is over.
+    pub(crate) fn recovers(&self) {
+        lock(&self.script).clear();
+    }
+
+    /// Puts a document in place, past the script and the counts.
+    pub(crate) async fn put(&self, document: &Document) {
+        self.memory.create(document).await.expect("a document that is not there yet");
+    }
+
+    /// The document as it is, past the script and the counts.
+    pub(crate) async fn document(&self, id: &str) -> Option<Document> {
+        self.memory.read(id).await.expect("memory can be read").map(|stored| stored.document)
+    }
+
+    /// The tag of the document as it is: it changes with each write.
+    pub(crate) async fn etag(&self, id: &str) -> Option<ETag> {
+        self.memory.read(id).await.expect("memory can be read").map(|stored| stored.etag)
+    }
+
+    /// What was asked so far, in order.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        lock(&self.asked).clone()
+    }
+
+    pub(crate) fn count(&self, operation: Operation) -> usize {
+        self.asked().iter().filter(|asked| asked.operation == operation).count()
+    }
+
+    pub(crate) fn most_in_flight(&self) -> usize {
+        self.most_in_flight.load(SeqCst)
+    }
+
+    fn begin(&self, operation: Operation, id: &str) -> (Answer, InFlight<'_>) {
+        lock(&self.asked).push(Asked { operation, id: id.to_owned(), at: Instant::now() });
+        self.most_in_flight.fetch_max(self.in_flight.fetch_add(1, SeqCst) + 1, SeqCst);
+        let mut script = lock(&self.script);
+        let fits = |line: &&mut Line| line.operation == operation && line.id.as_deref().is_none_or(|own| own == id);
+        let answer = script.iter_mut().filter(fits).find_map(|line| line.answers.pop_front().or(line.always.clone()));
+        (answer.unwrap_or(Answer::Honest), InFlight(&self.in_flight))
+    }
+
+    /// What comes in front of the operation itself.
+    async fn before(&self, answer: &Answer, id: &str, document: Option<&Document>) -> Result<(), StoreError> {
+        match answer {
+            Answer::Honest | Answer::DoneButLost(_) => Ok(()),
+            Answer::Fails(error) => Err(error.clone()),
+            Answer::OtherWriterFirst(update) => {
+                self.write_past_the_script(id, update).await;
+                Ok(())
+            }
+            Answer::Slow(delay) => {
+                sleep(*delay).await;
+                Ok(())
+            }
+            Answer::Stalls => pending().await,
+            Answer::Panics => panic!("the store panics on {id}"),
+            Answer::Judged(judge) => document.and_then(judge).map_or(Ok(()), Err),
+        }
+    }
+
+    /// Another writer's write.
+    pub(crate) async fn write_past_the_script(&self, id: &str, update: &Update) {
+        if let Some(Stored { mut document, etag }) = self.memory.read(id).await.expect("memory can be read") {
+            document.merge(update);
+            self.memory.replace(&document, &etag).await.expect("nobody is in between");
+        } else {
+            let mut document = Document::new(id.to_owned());
+            document.merge(update);
+            self.put(&document).await;
+        }
+    }
+}
+
+/// An operation in flight, until it ends or is dropped.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+fn after<T>(answer: Answer, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    match answer {
+        Answer::DoneButLost(error) => result.and(Err(error)),
+        _ => result,
+    }
+}
+
+#[async_trait]
+impl StateStore for ScriptedStore {
+    async fn read(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+        let (answer, _in_flight) = self.begin(Operation::Read, id);
+        self.before(&answer, id, None).await?;
+        after(answer, self.memory.read(id).await)
+    }
+
+    async fn create(&self, document: &Document) -> Result<ETag, StoreError> {
+        let (answer, _in_flight) = self.begin(Operation::Write, &document.id);
+        self.before(&answer, &document.id, Some(document)).await?;
+        after(answer, self.memory.create(document).await)
+    }
+
+    async fn replace(&self, document: &Document, if_match: &ETag) -> Result<ETag, StoreError> {
+        let (answer, _in_flight) = self.begin(Operation::Write, &document.id);
+        self.before(&answer, &document.id, Some(document)).await?;
+        after(answer, self.memory.replace(document, if_match).await)
+    }
+
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
+        self.memory.list(after, limit).await
+    }
+}
