@@ -94,14 +94,15 @@ pub struct Details {
 #[derive(Debug, Default)]
 pub struct Column {
     text: Option<String>,
+    events: usize,
     cells: OnceLock<Vec<Box<RawValue>>>,
 }
 
 impl Column {
-    /// A column from the text of a JSON array.
+    /// A column from the text of a JSON array, for a batch of so many events.
     #[must_use]
-    pub fn new(text: String) -> Self {
-        Self { text: Some(text), cells: OnceLock::new() }
+    pub fn new(text: String, events: usize) -> Self {
+        Self { text: Some(text), events, cells: OnceLock::new() }
     }
 
     /// The array's text, or `None` when the host sent no such array.
@@ -110,11 +111,13 @@ impl Column {
         self.text.as_deref()
     }
 
-    /// The JSON text of one event's cell, byte for byte; `None` where there is none or it is `null`.
+    /// The JSON text of one event's cell, byte for byte; `None` where there is none or it is `null`, and when the array
+    /// has not just one cell for each event: then nobody knows which is whose.
     #[must_use]
     pub fn cell(&self, index: usize) -> Option<&RawValue> {
         let text = self.text.as_deref()?;
-        let cells = self.cells.get_or_init(|| serde_json::from_str(text).unwrap_or_default());
+        let fits = |cells: &Vec<_>| cells.len() == self.events;
+        let cells = self.cells.get_or_init(|| serde_json::from_str(text).ok().filter(fits).unwrap_or_default());
         cells.get(index).map(AsRef::as_ref).filter(|cell| cell.get() != "null")
     }
 

@@ -50,13 +50,13 @@ impl<'a> Metadata<'a> {
         for name in names {
             let array = self.0.get(format!("{name}Array").as_str());
             if let Some(text) = array.and_then(|value| unquoted(value.get()).ok()).filter(|text| text != "null") {
-                return Column::new(text.into_owned());
+                return Column::new(text.into_owned(), count);
             }
             // A single event has singular keys; what is held in them may be a string around JSON, too.
             if let Some(value) = self.0.get(*name).filter(|_| count == 1) {
                 let is_object = |text: &Cow<str>| text.starts_with('{');
                 let value = unquoted(value.get()).ok().filter(is_object).unwrap_or(Cow::Borrowed(value.get()));
-                return Column::new(format!("[{value}]"));
+                return Column::new(format!("[{value}]"), count);
             }
         }
         Column::default()

@@ -1,0 +1,123 @@
+//! The function app's files: the parts of them on which everything rests.
+
+use serde_json::{Value, json};
+
+use crate::support::repository_file;
+
+fn binding(kind: &str) -> Value {
+    let function = repository_file("RawTelemetryFunction/function.json");
+    let bindings = function["bindings"].as_array().expect("bindings");
+    let of_kind: Vec<_> = bindings.iter().filter(|binding| binding["type"] == kind).collect();
+    assert_eq!(of_kind.len(), 1, "{function}");
+    of_kind[0].clone()
+}
+
+#[test]
+fn host_json_has_an_extension_bundle_without_which_no_binding_loads() {
+    let host = repository_file("host.json");
+    assert_eq!(host["version"], "2.0");
+    let expected = json!({"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"});
+    assert_eq!(host["extensionBundle"], expected);
+}
+
+#[test]
+fn host_json_starts_this_binary_as_the_custom_handler() {
+    let handler = &repository_file("host.json")["customHandler"];
+    assert_eq!(handler["description"]["defaultExecutablePath"], "devicestate");
+    assert_eq!(handler["description"]["arguments"], json!(["serve"]));
+    assert_ne!(handler["enableForwardingHttpRequest"], true);
+}
+
+#[test]
+fn host_json_says_how_long_an_invocation_may_last() {
+    assert_eq!(repository_file("host.json")["functionTimeout"], "00:05:00");
+}
+
+#[test]
+fn host_json_sets_the_batches_where_the_extension_looks_for_them() {
+    let host = repository_file("host.json");
+    let event_hubs = &host["extensions"]["eventHubs"];
+    let number = |name: &str| event_hubs[name].as_u64().unwrap_or_else(|| panic!("no {name} in {event_hubs}"));
+    assert!(number("maxEventBatchSize") >= 100);
+    assert!(number("prefetchCount") >= number("maxEventBatchSize"));
+    assert_eq!(number("batchCheckpointFrequency"), 1, "a checkpoint with each batch");
+    assert_eq!(event_hubs["initialOffsetOptions"]["type"], "fromStart", "no event is passed over");
+}
+
+#[test]
+fn host_json_keeps_every_exception_and_trace_from_sampling() {
+    let host = repository_file("host.json");
+    let excluded = &host["logging"]["applicationInsights"]["samplingSettings"]["excludedTypes"];
+    let excluded: Vec<_> = excluded.as_str().expect("text").split(';').collect();
+    assert!(excluded.contains(&"Exception") && excluded.contains(&"Trace"), "{excluded:?}");
+}
+
+#[test]
+fn the_trigger_brings_batches_of_exact_bytes_and_takes_its_names_from_settings() {
+    let trigger = binding("eventHubTrigger");
+    for (name, value) in [
+        ("direction", "in"),
+        ("name", "messages"),
+        ("connection", "EventHubConnection"),
+        ("eventHubName", "%EventHubName%"),
+        ("consumerGroup", "%EventHubConsumerGroup%"),
+        ("cardinality", "many"),
+        ("dataType", "binary"),
+    ] {
+        assert_eq!(trigger[name], value, "{name}");
+    }
+}
+
+#[test]
+fn dead_letters_go_to_a_storage_queue() {
+    let queue = binding("queue");
+    for (name, value) in [
+        ("direction", "out"),
+        ("name", "deadLetterMessages"),
+        ("queueName", "deadletterqueue"),
+        ("connection", "DeadLetterStorage"),
+    ] {
+        assert_eq!(queue[name], value, "{name}");
+    }
+}
+
+#[test]
+fn the_retry_policy_has_no_end() {
+    let expected = json!({"strategy": "exponentialBackoff", "maxRetryCount": -1,
+                          "minimumInterval": "00:00:01", "maximumInterval": "00:01:00"});
+    assert_eq!(repository_file("RawTelemetryFunction/function.json")["retry"], expected);
+}
+
+#[test]
+fn the_local_settings_reach_emulators_only_and_hold_no_secret() {
+    let settings = repository_file("local.settings.json");
+    assert_ne!(settings["IsEncrypted"], true);
+    let values = settings["Values"].as_object().expect("values");
+    let text = |name: &str| values[name].as_str().unwrap_or_else(|| panic!("{name} is no text"));
+    assert_eq!(text("FUNCTIONS_WORKER_RUNTIME"), "custom");
+    for storage in ["AzureWebJobsStorage", "DeadLetterStorage"] {
+        assert_eq!(text(storage), "UseDevelopmentStorage=true");
+    }
+    let event_hubs = text("EventHubConnection");
+    assert!(event_hubs.starts_with("Endpoint=sb://localhost;"), "{event_hubs}");
+    assert!(event_hubs.contains("UseDevelopmentEmulator=true"), "{event_hubs}");
+    for (name, value) in values {
+        let value = value.as_str().expect("settings are text");
+        for part in value.split(';').filter_map(|part| part.split_once('=')) {
+            match part {
+                ("AccountKey", _) => panic!("{name} holds a key"),
+                ("SharedAccessKey", key) => assert_eq!(key, "SAS_KEY_VALUE", "the emulator's"),
+                _ => {}
+            }
+        }
+        assert!(!value.contains(".windows.net") && !value.contains(".azure.com"), "{name} is no emulator's");
+    }
+}
+
+#[test]
+fn the_local_settings_have_every_setting_that_the_bindings_name() {
+    let settings = repository_file("local.settings.json");
+    for name in ["EventHubConnection", "EventHubName", "EventHubConsumerGroup", "DeadLetterStorage", "StateStore"] {
+        assert!(settings["Values"][name].as_str().is_some_and(|value| !value.is_empty()), "{name}");
+    }
+}

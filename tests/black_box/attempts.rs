@@ -1,0 +1,98 @@
+//! Requests that are no envelope: sent again for a while, then kept whole as a dead letter.
+
+use crate::support::{App, Batch, Event, Handler, Message, Reply, from_base64};
+
+/// What no host sends.
+const NO_ENVELOPES: [&str; 8] = [
+    "not json",
+    "",
+    "null",
+    "[]",
+    "{}",
+    r#"{"Data":{}}"#,
+    r#"{"Data":{"other":"[]"},"Metadata":{}}"#,
+    r#"{"Data":{"messages":"no array"},"Metadata":{}}"#,
+];
+
+/// Whether the request is to be sent again, by the handler's answer.
+fn comes_again(handler: &Handler, invocation_id: &str, body: &[u8]) -> bool {
+    handler.post(invocation_id, body).status == 503
+}
+
+#[track_caller]
+fn assert_kept_whole(handler: &Handler, invocation_id: &str, body: &[u8]) {
+    let reply = Reply::of(&handler.post(invocation_id, body));
+    assert_eq!(reply.counts(), [1, 0, 0, 1]);
+    let letter = reply.dead_letter();
+    assert_eq!(letter["Stage"], "envelope");
+    assert_eq!(letter["InvocationId"], invocation_id);
+    assert_eq!(from_base64(letter["EventData"]["Body"].as_str().expect("a body")), body);
+    assert!(letter["Issue"].as_str().is_some_and(|issue| issue.starts_with("the request")), "{letter}");
+}
+
+#[test]
+fn a_request_that_is_no_envelope_is_dead_lettered_whole_in_the_fifth_attempt() {
+    let app = App::shipped();
+    let handler = app.start();
+    for (number, body) in NO_ENVELOPES.iter().enumerate() {
+        let id = format!("6b0a1c7e-{number:04}");
+        for attempt in 1..=4 {
+            assert!(comes_again(&handler, &id, body.as_bytes()), "{body:?}, attempt {attempt}");
+        }
+        assert_kept_whole(&handler, &id, body.as_bytes());
+    }
+}
+
+#[test]
+fn the_number_of_attempts_is_a_setting() {
+    let app = App::shipped().with("DeadLetterAfterAttempts", "2");
+    let handler = app.start();
+    assert!(comes_again(&handler, "6b0a", b"not json"));
+    assert_kept_whole(&handler, "6b0a", b"not json");
+}
+
+#[test]
+fn attempts_are_counted_by_invocation() {
+    let app = App::shipped().with("DeadLetterAfterAttempts", "2");
+    let handler = app.start();
+    for id in ["a", "b", "c"] {
+        assert!(comes_again(&handler, id, b"not json"), "{id}");
+    }
+    assert_kept_whole(&handler, "b", b"not json");
+    assert!(comes_again(&handler, "b", b"not json"), "after its dead letter the count begins anew");
+}
+
+#[test]
+fn without_a_retry_policy_a_request_that_is_no_envelope_is_dead_lettered_at_once() {
+    let app = App::shipped().with_function(|function| {
+        function.as_object_mut().expect("an object").remove("retry");
+    });
+    let handler = app.start();
+    for body in NO_ENVELOPES {
+        assert_kept_whole(&handler, "6b0a", body.as_bytes());
+    }
+}
+
+#[test]
+fn with_a_policy_that_ends_any_attempt_may_be_the_last_and_dead_letters_at_once() {
+    let app = App::shipped().with_function(|function| function["retry"]["maxRetryCount"] = 3.into());
+    assert_kept_whole(&app.start(), "6b0a", b"not json");
+}
+
+#[test]
+fn a_request_that_is_no_envelope_does_not_delay_others() {
+    let app = App::shipped();
+    let handler = app.start();
+    assert!(comes_again(&handler, "6b0a", b"not json"));
+    let good = Batch::of([Event::protobuf(1, Message::of("d").double(2, 0.5))]);
+    handler.invoke(&good.envelope()).assert_all_applied(1);
+}
+
+#[test]
+fn poison_is_decided_in_the_first_attempt_whatever_the_policy() {
+    let app = App::shipped();
+    let handler = app.start();
+    for batch in [Batch::of([Event::new(1, "{")]).retry(0, -1), Batch::of([Event::new(2, "{")]).retry(0, 3)] {
+        assert_eq!(handler.invoke(&batch.envelope()).dead_letter()["Attempt"], 1);
+    }
+}

@@ -1,0 +1,234 @@
+//! The host's side of the conversation: readiness, framing, the reply, repeats, and how a body's format is told.
+
+use serde_json::{Value, json};
+
+use crate::support::{App, Batch, Event, FUNCTION, Framing, Message, Reply, TIME_ZERO_MS, fixture, request};
+
+fn drone(sequence_number: i64, device: &str, battery: f64) -> Event {
+    Event::json(sequence_number, &json!({"deviceId": device, "battery": battery}))
+}
+
+#[test]
+fn the_first_answer_means_ready_and_is_not_empty() {
+    let app = App::shipped();
+    let handler = app.start();
+    let response = request(handler.port, "GET", "/", &[], b"", Framing::Length).expect("an answer");
+    assert_eq!(response.status, 200);
+    assert_eq!(response.json(), json!({}));
+}
+
+#[test]
+fn the_older_name_of_the_ports_variable_is_known_too() {
+    let app = App::shipped();
+    let handler = app.start_with("FUNCTIONS_HTTPWORKER_PORT");
+    handler.invoke(&fixture("many-binary")).assert_all_applied(3);
+}
+
+#[test]
+fn chunked_bodies_and_bodies_with_a_length_are_the_same() {
+    let app = App::shipped();
+    let handler = app.start();
+    let framings = [Framing::Length, Framing::Chunked(1), Framing::Chunked(7), Framing::Chunked(1 << 20)];
+    for (number, framing) in (0..).zip(framings) {
+        let body = Batch::of([drone(number, "drone-7", 0.5)]).envelope().to_string();
+        let response = handler.post_framed("2f6c64f0", body.as_bytes(), framing);
+        Reply::of(&response).assert_all_applied(1);
+    }
+}
+
+#[test]
+fn another_path_is_not_found() {
+    let app = App::shipped();
+    let handler = app.start();
+    let body = fixture("many-binary").to_string();
+    for path in ["/Other", "/api/RawTelemetryFunction", "/rawtelemetryfunction", "/RawTelemetryFunction/x"] {
+        let response = request(handler.port, "POST", path, &[], body.as_bytes(), Framing::Length);
+        assert_eq!(response.expect("an answer").status, 404, "{path}");
+    }
+    assert_eq!(handler.state("drone-0017"), None);
+}
+
+#[test]
+fn a_request_without_the_hosts_headers_is_answered_all_the_same() {
+    let app = App::shipped();
+    let handler = app.start();
+    let body = fixture("many-binary").to_string();
+    let response = request(handler.port, "POST", &format!("/{FUNCTION}"), &[], body.as_bytes(), Framing::Length);
+    Reply::of(&response.expect("an answer")).assert_all_applied(3);
+}
+
+#[test]
+fn the_reply_has_the_dead_letters_under_the_bindings_name_whatever_it_is() {
+    let app = App::shipped().with_function(|function| function["bindings"][1]["name"] = "Poison".into());
+    let envelope = Batch::of([Event::json(1, &json!({}))]).envelope();
+    let response = app.start().post("51a7", envelope.to_string().as_bytes());
+    let outputs = &response.json()["Outputs"];
+    assert_eq!(outputs.as_object().expect("an object").keys().collect::<Vec<_>>(), ["Poison"]);
+    assert!(outputs["Poison"][0].is_string());
+}
+
+#[test]
+fn a_batch_without_dead_letters_has_an_empty_output() {
+    let app = App::shipped();
+    let response = app.start().post("51a8", fixture("many-binary").to_string().as_bytes());
+    assert_eq!(response.json()["Outputs"], json!({"deadLetterMessages": []}));
+}
+
+#[test]
+fn a_dead_letter_tells_all_that_the_host_told() {
+    let app = App::shipped();
+    let event = Event::new(41, "{").partition_key("drone-7").content_type("application/json");
+    let envelope = Batch::of([drone(40, "a", 1.0), event]).partition("5").retry(1, -1).envelope();
+    let response = app.start().post("0c9b1a52", envelope.to_string().as_bytes());
+    let reply = Reply::of(&response);
+    let letter = reply.dead_letter();
+    let data = &letter["EventData"];
+    assert_eq!(
+        letter["Source"],
+        json!({"FullyQualifiedNamespace": "drones.servicebus.windows.net", "EventHubName": "telemetry",
+               "ConsumerGroup": "devicestate", "PartitionId": "5"})
+    );
+    assert_eq!((&letter["InvocationId"], &letter["Attempt"]), (&json!("0c9b1a52"), &json!(2)));
+    assert_eq!((&letter["Stage"], &letter["ErrorClass"]), (&json!("deserialize"), &json!("poison")));
+    assert_eq!(letter["Id"].as_str().expect("text").len(), 32);
+    assert_eq!(data["Body"], "ew==");
+    assert_eq!((&data["PartitionKey"], &data["SequenceNumber"]), (&json!("drone-7"), &json!(41)));
+    assert_eq!((&data["Offset"], &data["EnqueuedTimeUtc"]), (&json!("4592"), &json!("2024-11-20T00:00:00.410")));
+    assert_eq!(data["Properties"], json!({"n": 41}));
+    assert_eq!(data["SystemProperties"]["content-type"], "application/json");
+}
+
+#[test]
+fn a_repeat_of_a_batch_is_superseded_and_writes_nothing() {
+    let app = App::shipped();
+    let handler = app.start();
+    let envelope = fixture("many-binary");
+    handler.invoke(&envelope).assert_all_applied(3);
+    let before = [handler.state("drone-0017"), handler.state("drone-0042")];
+    for _ in 0..2 {
+        let reply = handler.invoke(&envelope);
+        assert_eq!(reply.counts(), [3, 0, 3, 0]);
+        assert_eq!(reply.batch["writes"], 0);
+    }
+    assert_eq!([handler.state("drone-0017"), handler.state("drone-0042")], before);
+}
+
+#[test]
+fn a_repeat_of_a_dead_letter_has_the_same_id_and_another_events_has_another() {
+    let app = App::shipped();
+    let handler = app.start();
+    let id = |sequence_number| {
+        let reply = handler.invoke(&Batch::of([Event::json(sequence_number, &json!({}))]).envelope());
+        reply.dead_letter()["Id"].clone()
+    };
+    assert_eq!(id(7), id(7));
+    assert_ne!(id(7), id(8));
+}
+
+#[test]
+fn an_older_batch_behind_a_newer_one_fills_only_what_nobody_has_overwritten() {
+    let app = App::shipped();
+    let handler = app.start();
+    handler.invoke(&Batch::of([drone(20, "d", 0.2)]).envelope()).assert_all_applied(1);
+    let older = [drone(9, "d", 0.9), Event::json(10, &json!({"deviceId": "d", "battery": 0.8, "flightMode": 2}))];
+    let reply = handler.invoke(&Batch::of(older).envelope());
+    assert_eq!(reply.counts(), [2, 1, 1, 0]);
+    assert_eq!(handler.readings("d"), json!({"id": "d", "Battery": 0.2, "FlightMode": 2}));
+    let versions = handler.state("d").expect("a document")["Versions"].clone();
+    assert_eq!((&versions["Battery"][0], &versions["Battery"][1]), (&json!(TIME_ZERO_MS + 200), &json!(20)));
+    assert_eq!((&versions["FlightMode"][0], &versions["FlightMode"][1]), (&json!(TIME_ZERO_MS + 100), &json!(10)));
+}
+
+#[test]
+fn documents_survive_the_handler_which_is_only_ever_killed() {
+    let app = App::shipped();
+    app.start().invoke(&Batch::of([drone(20, "d", 0.2)]).envelope()).assert_all_applied(1);
+    let reply = app.start().invoke(&Batch::of([drone(10, "d", 0.9)]).envelope());
+    assert_eq!(reply.counts(), [1, 0, 1, 0]);
+    assert_eq!(app.readings("d")["Battery"], 0.2);
+}
+
+#[test]
+fn a_batch_folds_to_one_read_and_one_write_for_each_device() {
+    let app = App::shipped();
+    let events: Vec<_> = (0..200).map(|n| drone(n, &format!("drone-{}", n % 4), 0.5)).collect();
+    let reply = app.start().invoke(&Batch::of(events).envelope());
+    reply.assert_all_applied(200);
+    let count = |name: &str| reply.batch[name].as_u64();
+    assert_eq!([count("devices"), count("reads"), count("writes")], [Some(4); 3], "{}", reply.batch);
+}
+
+#[test]
+fn an_event_without_readings_is_applied_and_makes_the_document() {
+    let app = App::shipped();
+    app.start().invoke(&Batch::of([Event::protobuf(1, Message::of("drone-7"))]).envelope()).assert_all_applied(1);
+    assert_eq!(app.readings("drone-7"), json!({"id": "drone-7"}));
+}
+
+#[test]
+fn zero_false_and_unknown_are_readings_and_null_is_none() {
+    let app = App::shipped();
+    let handler = app.start();
+    let full = json!({"deviceId": "d", "battery": 0.5, "flightMode": "ready", "health": {"gyrometerOK": true}});
+    let zeros = json!({"DeviceId": "d", "Battery": 0, "FlightMode": "Unknown", "Health": {"GyrometerOK": false}});
+    let nulls = json!({"deviceId": "d", "battery": null, "flightMode": null, "health": null, "position": null});
+    for (number, body) in (1..).zip([full, zeros, nulls]) {
+        handler.invoke(&Batch::of([Event::json(number, &body)]).envelope()).assert_all_applied(1);
+    }
+    let expected = json!({"id": "d", "Battery": 0.0, "FlightMode": 0, "GyrometerOK": false});
+    assert_eq!(handler.readings("d"), expected);
+}
+
+#[test]
+fn device_ids_that_a_store_would_refuse_are_encoded() {
+    let app = App::shipped();
+    let handler = app.start();
+    handler.invoke(&Batch::of([drone(1, "a/b?c#d\\e%f ü", 0.5)]).envelope()).assert_all_applied(1);
+    assert_eq!(handler.readings("a/b?c#d\\e%f ü")["id"], "a%2Fb%3Fc%23d%5Ce%25f ü");
+}
+
+#[test]
+fn the_content_type_decides_over_the_setting() {
+    let json: Vec<u8> = json!({"deviceId": "j", "battery": 0.5}).to_string().into();
+    let protobuf: Vec<u8> = Message::of("p").double(2, 0.25).into();
+    for setting in ["auto", "json", "protobuf"] {
+        let app = App::shipped().with("TelemetryFormat", setting);
+        let handler = app.start();
+        let named = [
+            Event::new(1, json.clone()).content_type("Application/JSON; charset=utf-8"),
+            Event::new(2, protobuf.clone()).content_type("application/x-protobuf"),
+            Event::new(3, json.clone()).content_type("application/cloudevents+json"),
+            Event::new(4, protobuf.clone()).content_type("application/vnd.google.protobuf"),
+        ];
+        handler.invoke(&Batch::of(named).envelope()).assert_all_applied(4);
+
+        let unnamed = [Event::new(11, json.clone()), Event::new(12, protobuf.clone()).content_type("text/plain")];
+        let reply = handler.invoke(&Batch::of(unnamed).envelope());
+        let failed: Vec<_> = reply.dead_letters.iter().map(|letter| &letter["EventData"]["SequenceNumber"]).collect();
+        match setting {
+            "json" => assert_eq!(failed, [12], "protobuf is no JSON"),
+            "protobuf" => assert_eq!(failed, [11], "JSON is no protobuf"),
+            _ => assert_eq!(failed, [] as [&Value; 0], "told by the body"),
+        }
+    }
+}
+
+#[test]
+fn partitions_are_answered_side_by_side() {
+    let app = App::shipped();
+    let handler = &app.start();
+    std::thread::scope(|scope| {
+        for partition in 0..8 {
+            scope.spawn(move || {
+                for number in 0..10 {
+                    let event = drone(number, &format!("drone-{partition}"), 0.5);
+                    let batch = Batch::of([event]).partition(&partition.to_string());
+                    let reply = handler.invoke(&batch.envelope());
+                    reply.assert_all_applied(1);
+                    assert_eq!(reply.batch["partitionId"], partition.to_string());
+                }
+            });
+        }
+    });
+    assert_eq!(handler.state("drone-7").expect("a document")["Versions"]["Battery"][1], 9);
+}

@@ -1,0 +1,258 @@
+//! The known faults of the reference implementation: one test for each that shows from outside, in their order.
+//!
+//! Not here: the fifth (throttling told as an argument error) needs a store that throttles, and the eighth is the
+//! simulator's.
+
+use std::{fs, sync::Barrier, thread};
+
+use serde_json::{Value, json};
+
+use crate::support::{App, Batch, Event, Message, from_base64, repository_file, sha256};
+
+/// An undecodable event that does not fit into a queue message.
+fn large(sequence_number: i64) -> Event {
+    Event::json(sequence_number, &json!({"battery": 0.5, "padding": "x".repeat(65_536)}))
+}
+
+/// A batch with a large undecodable event between two good ones.
+fn with_a_large_one() -> [Event; 3] {
+    let good = |number| Event::json(number, &json!({"deviceId": format!("drone-{number}"), "battery": 0.5}));
+    [good(1), large(2), good(3)]
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("no text {name} in {value}"))
+}
+
+/// Fault 1: the update was called all the same, and dead-lettered the event a second time with a misleading issue.
+#[test]
+fn a_failed_deserialization_is_dead_lettered_once_and_with_its_own_reason() {
+    let app = App::shipped();
+    let handler = app.start();
+    let batch = Batch::of([Event::json(1, &json!({"deviceId": "d", "battery": "full"}))]);
+    let reply = handler.invoke(&batch.envelope());
+    assert_eq!(reply.counts(), [1, 0, 0, 1]);
+    let letter = reply.dead_letter();
+    assert_eq!(letter["Stage"], "deserialize");
+    assert!(text(letter, "Issue").contains("\"full\""), "{letter}");
+    assert_eq!(reply.batch["reads"].as_u64().zip(reply.batch["writes"].as_u64()), Some((0, 0)), "no update");
+    assert_eq!(handler.state("d"), None);
+}
+
+/// Fault 2: partition key and sequence number never reached the log lines.
+#[test]
+fn a_dead_letter_and_its_log_lines_share_partition_partition_key_and_sequence_number() {
+    let app = App::shipped();
+    let handler = app.start();
+    let events = [(7, "drone-a"), (8, "drone-b")].map(|(number, key)| Event::new(number, "{").partition_key(key));
+    let reply = handler.invoke(&Batch::of(events).partition("11").envelope());
+    let errors = handler.stop();
+    let lines: Vec<Value> = errors.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect();
+    for (index, (number, key)) in [(7, "drone-a"), (8, "drone-b")].into_iter().enumerate() {
+        let letter = &reply.dead_letters[index];
+        assert_eq!(letter["Source"]["PartitionId"], "11");
+        assert_eq!(
+            (&letter["EventData"]["SequenceNumber"], &letter["EventData"]["PartitionKey"]),
+            (&json!(number), &json!(key))
+        );
+
+        let record = &reply.records[index];
+        assert_eq!(record["record"], "deadLetter");
+        assert_eq!(record["deadLetterId"], letter["Id"]);
+        assert_eq!((&record["partitionId"], &record["partitionKey"]), (&json!("11"), &json!(key)));
+        assert_eq!(record["sequenceNumber"], number);
+
+        let line = lines.iter().find(|line| line["dead_letter_id"] == letter["Id"]).expect("a line of the own log");
+        assert_eq!((&line["partition_id"], &line["partition_key"]), (&json!("11"), &json!(key)));
+        assert_eq!(line["sequence_number"], number);
+        assert_eq!(line["invocation_id"], letter["InvocationId"]);
+    }
+}
+
+/// Fault 3: the state of the event before leaked into a dead letter, and the event's data were not in it.
+#[test]
+fn a_dead_letter_carries_its_own_event_and_never_the_state_of_another() {
+    let app = App::shipped();
+    let long_id = "x".repeat(1_024);
+    let bodies = [
+        json!({"deviceId": "before", "battery": 0.1}).to_string(),
+        "{\"battery\":0.2}".to_owned(),
+        json!({"deviceId": long_id, "battery": 0.3}).to_string(),
+        "no telemetry".to_owned(),
+        json!({"deviceId": "behind", "battery": 0.4}).to_string(),
+    ];
+    let events: Vec<_> = (0..).zip(&bodies).map(|(number, body)| Event::new(number, body.as_str())).collect();
+    let reply = app.start().invoke(&Batch::of(events).envelope());
+    assert_eq!(reply.counts(), [5, 2, 0, 3]);
+    for (letter, number) in reply.dead_letters.iter().zip([1, 2, 3]) {
+        let data = &letter["EventData"];
+        assert_eq!(data["SequenceNumber"], number);
+        assert_eq!(data["Properties"], json!({"n": number}));
+        assert_eq!(data["SystemProperties"]["SequenceNumber"], number);
+        assert_eq!(from_base64(text(data, "Body")), bodies[usize::try_from(number).expect("an index")].as_bytes());
+        match number {
+            2 => assert_eq!(letter["DeviceState"], json!({"id": long_id, "Battery": 0.3}), "what was decoded"),
+            _ => assert_eq!(letter["DeviceState"], Value::Null, "nothing was decoded"),
+        }
+    }
+}
+
+/// Fault 4: two writers lost updates, older events overwrote newer ones.
+///
+/// Each writer has a field of its own, which it writes once for each device: an update that another writer's lost
+/// stays lost. An older event of its neighbour's field comes behind.
+#[test]
+fn two_handlers_at_once_make_the_documents_that_the_fold_of_all_events_makes() {
+    const ROUNDS: i64 = 25;
+    const DEVICES: i64 = 4;
+    let fields = [
+        ("Battery", json!({"battery": 0.5}), json!(0.5)),
+        ("FlightMode", json!({"flightMode": "landing"}), json!(4)),
+        ("Latitude", json!({"position": {"latitude": 47.5}}), json!(47.5)),
+        ("Longitude", json!({"position": {"longitude": 8.25}}), json!(8.25)),
+        ("Altitude", json!({"position": {"altitude": 408.0}}), json!(408.0)),
+        ("GyrometerOK", json!({"health": {"gyrometerOK": true}}), json!(true)),
+        ("AccelerometerOK", json!({"health": {"accelerometerOK": false}}), json!(false)),
+        ("MagnetometerOK", json!({"health": {"magnetometerOK": true}}), json!(true)),
+    ];
+    let device = |round: i64, number: i64| format!("drone-{round}-{number}");
+    let batch = |round: i64, wire: &Value, first: i64| {
+        let event = |number: i64| {
+            let mut body = wire.clone();
+            body["deviceId"] = device(round, number).into();
+            Event::json(first + number, &body)
+        };
+        // Of one partition: an old and a new owner of it have it at the same time.
+        Batch::of((0..DEVICES).map(event).collect::<Vec<_>>()).envelope()
+    };
+    let newest = |round: i64, writer: usize| 100_000 + round * 100 + i64::try_from(writer).expect("small") * DEVICES;
+
+    let app = App::shipped();
+    let handlers = [app.start(), app.start()];
+    let together = Barrier::new(fields.len());
+    thread::scope(|scope| {
+        for writer in 0..fields.len() {
+            let (fields, together, batch, handler) = (&fields, &together, &batch, &handlers[writer % 2]);
+            scope.spawn(move || {
+                let (_, own, _) = &fields[writer];
+                let (_, neighbours, _) = &fields[(writer + 1) % fields.len()];
+                for round in 0..ROUNDS {
+                    together.wait();
+                    handler.invoke(&batch(round, own, newest(round, writer))).assert_all_applied(4);
+                    assert_eq!(handler.invoke(&batch(round, neighbours, round)).counts()[3], 0);
+                }
+            });
+        }
+    });
+    for (round, number) in (0..ROUNDS).flat_map(|round| (0..DEVICES).map(move |number| (round, number))) {
+        let document = app.state(&device(round, number)).expect("a document");
+        for (writer, (name, _, value)) in fields.iter().enumerate() {
+            assert_eq!(&document[name], value, "{name} was lost: {document}");
+            assert_eq!(document["Versions"][name][1], newest(round, writer) + number, "{name} is old: {document}");
+        }
+    }
+}
+
+/// Fault 6, in the one case: a dead letter too large for the queue threw, and the rest of the batch was lost.
+#[test]
+fn a_dead_letter_too_large_for_the_queue_goes_whole_to_the_folder_and_the_rest_is_applied() {
+    let app = App::shipped();
+    let folder = app.path("large");
+    let app = app.with("DeadLetterDirectory", folder.display().to_string());
+    let reply = app.start().invoke(&Batch::of(with_a_large_one()).retry(0, -1).envelope());
+    assert_eq!(reply.counts(), [3, 2, 0, 1]);
+    assert_eq!(
+        (app.readings("drone-1")["Battery"].as_f64(), app.readings("drone-3")["Battery"].as_f64()),
+        (Some(0.5), Some(0.5))
+    );
+
+    let message = reply.dead_letter();
+    let overflow = &message["Overflow"];
+    let whole = fs::read(text(overflow, "Location")).expect("the file that the message names");
+    assert_eq!(overflow["Length"], whole.len());
+    assert_eq!(overflow["Sha256"], sha256(&whole));
+    let letter: Value = serde_json::from_slice(&whole).expect("a dead letter");
+    for name in ["Id", "Issue", "Stage", "ErrorClass", "Source", "InvocationId", "Attempt"] {
+        assert_eq!(letter[name], message[name], "{name}");
+    }
+    assert_eq!(letter["EventData"]["SequenceNumber"], message["EventData"]["SequenceNumber"]);
+    let body: Value = serde_json::from_slice(&from_base64(text(&letter["EventData"], "Body"))).expect("the event");
+    assert_eq!(text(&body, "padding").len(), 65_536);
+    assert_eq!(fs::read_dir(folder).expect("the folder").count(), 1, "nothing unfinished is left");
+}
+
+/// Fault 6, in the other case: where dead letters go cannot be written.
+#[test]
+fn while_the_folder_cannot_be_written_the_batch_comes_again_and_in_the_last_attempt_the_body_is_cut() {
+    let app = App::shipped();
+    fs::write(app.path("file"), "a folder cannot be below a file").expect("a file in the temporary folder");
+    let folder = app.path("file/large").display().to_string();
+    let app = app.with("DeadLetterDirectory", folder);
+    let handler = app.start();
+    for (count, max_count) in [(0, -1), (1_000, -1), (0, 3), (2, 3)] {
+        let batch = Batch::of(with_a_large_one()).retry(count, max_count).envelope().to_string();
+        let response = handler.post("94d0", batch.as_bytes());
+        assert_eq!(response.status, 503, "{count} of {max_count}");
+        assert!(text(&response.json(), "error").contains("DeadLetterDirectory"));
+    }
+    // The last attempt, and every attempt without a policy. What fits into the queue is checked with each reply.
+    for batch in [Batch::of(with_a_large_one()).retry(3, 3), Batch::of(with_a_large_one())] {
+        let reply = handler.invoke(&batch.envelope());
+        assert_cut(reply.dead_letter());
+    }
+    assert_eq!(handler.readings("drone-3")["Battery"], 0.5);
+}
+
+#[test]
+fn without_a_folder_for_it_a_dead_letter_too_large_for_the_queue_is_cut_and_the_rest_applied() {
+    let app = App::shipped();
+    let reply = app.start().invoke(&Batch::of(with_a_large_one()).retry(0, -1).envelope());
+    assert_eq!(reply.counts(), [3, 2, 0, 1]);
+    assert_cut(reply.dead_letter());
+}
+
+#[track_caller]
+fn assert_cut(message: &Value) {
+    let whole = json!({"battery": 0.5, "padding": "x".repeat(65_536)}).to_string();
+    assert_eq!(message["EventData"]["BodyCut"], json!({"Length": whole.len(), "Sha256": sha256(whole.as_bytes())}));
+    let cut = from_base64(text(&message["EventData"], "Body"));
+    assert!(whole.as_bytes().starts_with(&cut), "the beginning of the body");
+    assert!(cut.len() > 30_000, "as much as fits: {}", cut.len());
+    assert_eq!(message["EventData"]["SequenceNumber"], 2);
+    assert_eq!(message["Stage"], "deserialize");
+    // The whole message is what has to fit, not the body alone.
+    assert!(message.to_string().len() <= 49_152);
+}
+
+/// A whole batch of large dead letters: each has its own message.
+#[test]
+fn many_large_dead_letters_of_one_batch_are_each_kept() {
+    let app = App::shipped();
+    let folder = app.path("large").display().to_string();
+    let app = app.with("DeadLetterDirectory", folder);
+    let reply = app.start().invoke(&Batch::of((0..50).map(large).collect::<Vec<_>>()).envelope());
+    assert_eq!(reply.counts(), [50, 0, 0, 50]);
+    assert_eq!(fs::read_dir(app.path("large")).expect("the folder").count(), 50);
+}
+
+/// Fault 7: the batch settings stood at a level at which the host ignores them.
+#[test]
+fn the_batch_settings_of_host_json_stand_where_the_host_looks_for_them() {
+    let host = repository_file("host.json");
+    let event_hubs = &host["extensions"]["eventHubs"];
+    assert!(event_hubs["maxEventBatchSize"].as_u64().is_some_and(|size| size >= 100), "{host}");
+    assert!(event_hubs["prefetchCount"].as_u64() > event_hubs["maxEventBatchSize"].as_u64(), "{host}");
+    assert!(event_hubs["batchProcessorOptions"].is_null() && event_hubs["eventProcessorOptions"].is_null(), "{host}");
+    assert!(host["eventHubs"].is_null() && host["eventHub"].is_null(), "{host}");
+}
+
+/// What the reference's devices send is what this handler understands: bytes of its own serializer.
+#[test]
+fn a_delta_frame_of_the_references_devices_changes_only_what_it_holds() {
+    let app = App::shipped();
+    let first = Message::of("drone-7").double(2, 1.0).varint(3, 5).varint(6, 1);
+    let delta = Message::of("drone-7").double(2, 0.9).varint(6, 0);
+    let batch = Batch::of([Event::protobuf(1, first), Event::protobuf(2, delta)]);
+    app.start().invoke(&batch.envelope()).assert_all_applied(2);
+    assert_eq!(app.readings("drone-7"), json!({"id": "drone-7", "Battery": 0.9, "FlightMode": 5}));
+}

@@ -1,0 +1,296 @@
+//! A function app in a temporary folder, and the handler that serves it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{ErrorKind, Read as _},
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Framing, Reply, Response, repository_file, request};
+
+/// The function's name, which is its folder's.
+pub(crate) const FUNCTION: &str = "RawTelemetryFunction";
+
+const BINARY: &str = env!("CARGO_BIN_EXE_devicestate");
+
+/// How long a handler may take to start, or to fail to: the host's own limit.
+const INITIALIZATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A function app: the files of this repository, unless a test changes them, and settings.
+pub(crate) struct App {
+    folder: TempDir,
+    settings: BTreeMap<String, String>,
+}
+
+impl App {
+    /// The app as it is shipped, its documents in an SQLite file.
+    pub(crate) fn shipped() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database = folder.path().join("state.db").display().to_string();
+        let settings = [("StateStore", "sqlite".to_owned()), ("SqlitePath", database)];
+        let app = Self { folder, settings: settings.map(|(name, value)| (name.to_owned(), value)).into() };
+        fs::create_dir(app.path(FUNCTION)).expect("a folder for the function");
+        for file in ["host.json", "RawTelemetryFunction/function.json"] {
+            app.write(file, &repository_file(file));
+        }
+        app
+    }
+
+    /// With this setting.
+    pub(crate) fn with(mut self, setting: &str, value: impl Into<String>) -> Self {
+        self.settings.insert(setting.to_owned(), value.into());
+        self
+    }
+
+    /// Without this setting.
+    pub(crate) fn without(mut self, setting: &str) -> Self {
+        self.settings.remove(setting);
+        self
+    }
+
+    /// With another `host.json`.
+    pub(crate) fn with_host(self, edit: impl FnOnce(&mut Value)) -> Self {
+        self.edited("host.json", edit)
+    }
+
+    /// With another `function.json`.
+    pub(crate) fn with_function(self, edit: impl FnOnce(&mut Value)) -> Self {
+        self.edited("RawTelemetryFunction/function.json", edit)
+    }
+
+    /// With a trigger of this cardinality and data type.
+    pub(crate) fn with_trigger(self, cardinality: &str, data_type: Option<&str>) -> Self {
+        self.with_function(|function| {
+            let trigger = function["bindings"][0].as_object_mut().expect("the trigger");
+            trigger.insert("cardinality".into(), cardinality.into());
+            trigger.remove("dataType");
+            trigger.extend(data_type.map(|data_type| ("dataType".to_owned(), data_type.into())));
+        })
+    }
+
+    fn edited(self, file: &str, edit: impl FnOnce(&mut Value)) -> Self {
+        let mut json = repository_file(file);
+        edit(&mut json);
+        self.write(file, &json);
+        self
+    }
+
+    fn write(&self, file: &str, json: &Value) {
+        fs::write(self.path(file), json.to_string()).expect("a file in the temporary folder");
+    }
+
+    /// A path in the app's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts the handler and waits for it to be ready, as the host does.
+    pub(crate) fn start(&self) -> Handler<'_> {
+        self.start_with("FUNCTIONS_CUSTOMHANDLER_PORT")
+    }
+
+    /// Starts the handler with the port in this environment variable.
+    pub(crate) fn start_with(&self, port_setting: &str) -> Handler<'_> {
+        // Between the choice of a free port and its use another process may take it.
+        for _ in 0..5 {
+            let port = free_port();
+            let mut handler = Handler::new(self, port, self.command().env(port_setting, port.to_string()));
+            if handler.becomes_ready() {
+                return handler;
+            }
+            let errors = handler.stop();
+            assert!(errors.contains("cannot listen"), "the handler did not start: {errors}");
+        }
+        panic!("no free port was found");
+    }
+
+    /// Runs a handler that cannot start: how it ended, and what it said to standard error.
+    pub(crate) fn fails_to_start(&self) -> (ExitStatus, String) {
+        self.fails_to_start_with(&[("FUNCTIONS_CUSTOMHANDLER_PORT", &free_port().to_string())])
+    }
+
+    /// Runs a handler that cannot start, with this environment besides the settings.
+    pub(crate) fn fails_to_start_with(&self, environment: &[(&str, &str)]) -> (ExitStatus, String) {
+        let mut child = self.command().envs(environment.iter().copied()).spawn().expect("the binary");
+        let (sender, receiver) = mpsc::channel();
+        let errors = errors(&mut child);
+        thread::spawn(move || sender.send(errors.join()));
+        let said = receiver.recv_timeout(INITIALIZATION_TIMEOUT);
+        if said.is_err() {
+            child.kill().expect("a child of this process");
+        }
+        let status = child.wait().expect("a child of this process");
+        (status, said.expect("the handler ends").expect("its standard error"))
+    }
+
+    /// The document of a device, as `devicestate state show` prints it; `None` when there is none.
+    pub(crate) fn state(&self, device: &str) -> Option<Value> {
+        let mut show = self.binary();
+        show.args(["state", "show", device, "--format", "json", "--state"]).arg(self.path("state.db"));
+        let output = show.output().expect("the binary");
+        if output.status.success() {
+            return Some(serde_json::from_slice(&output.stdout).expect("JSON"));
+        }
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("there is no document"), "{error}");
+        None
+    }
+
+    /// The document of a device without its versions.
+    pub(crate) fn readings(&self, device: &str) -> Value {
+        let mut document = self.state(device).unwrap_or_else(|| panic!("no document of {device}"));
+        document.as_object_mut().expect("an object").remove("Versions").expect("versions");
+        document
+    }
+
+    /// The binary in an environment with nothing of ours in it.
+    fn binary(&self) -> Command {
+        let mut command = Command::new(BINARY);
+        command.env_clear().current_dir(self.folder.path());
+        // What a process may need on some system, or a coverage run wants.
+        for name in ["SystemRoot", "TMPDIR", "LLVM_PROFILE_FILE"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+        command
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.binary();
+        command.arg("serve").env("FUNCTIONS_APP_ROOT_PATH", self.folder.path()).envs(&self.settings);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// A running handler. It is killed when this is dropped, as the host does it.
+pub(crate) struct Handler<'a> {
+    app: &'a App,
+    pub(crate) port: u16,
+    child: Child,
+    errors: Option<JoinHandle<String>>,
+}
+
+impl<'a> Handler<'a> {
+    fn new(app: &'a App, port: u16, command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the binary");
+        let errors = Some(errors(&mut child));
+        Self { app, port, child, errors }
+    }
+
+    /// `GET /` every 25 ms as long as the connection is refused. False when the process ended meanwhile.
+    fn becomes_ready(&mut self) -> bool {
+        let deadline = Instant::now() + INITIALIZATION_TIMEOUT;
+        loop {
+            match request(self.port, "GET", "/", &[], b"", Framing::Length) {
+                Ok(_) => return self.is_alive(),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}"),
+            }
+            if !self.is_alive() {
+                return false;
+            }
+            assert!(Instant::now() < deadline, "the handler was not ready in time");
+            poll_again();
+        }
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("a child of this process").is_none()
+    }
+
+    /// Posts an invocation that must be answered with 200; the reply's shape is checked.
+    pub(crate) fn invoke(&self, envelope: &Value) -> Reply {
+        Reply::of(&self.post(&uuid::Uuid::new_v4().to_string(), envelope.to_string().as_bytes()))
+    }
+
+    /// Posts a request body to the function, framed as the host does it.
+    pub(crate) fn post(&self, invocation_id: &str, body: &[u8]) -> Response {
+        self.post_framed(invocation_id, body, Framing::Chunked(16_384))
+    }
+
+    /// Posts a request body to the function with the host's headers.
+    pub(crate) fn post_framed(&self, invocation_id: &str, body: &[u8], framing: Framing) -> Response {
+        let headers = [
+            ("X-Azure-Functions-InvocationId", invocation_id),
+            ("X-Azure-Functions-HostVersion", "4.1037.0.0"),
+            ("User-Agent", "Azure-Functions-Host/4.1037.0.0"),
+            ("Content-Type", "application/json; charset=utf-8"),
+        ];
+        let response = request(self.port, "POST", &format!("/{FUNCTION}"), &headers, body, framing);
+        response.expect("an answer of the handler")
+    }
+
+    /// See [`App::state`].
+    pub(crate) fn state(&self, device: &str) -> Option<Value> {
+        self.app.state(device)
+    }
+
+    /// See [`App::readings`].
+    pub(crate) fn readings(&self, device: &str) -> Value {
+        self.app.readings(device)
+    }
+
+    /// Kills the handler and gives back all that it said to standard error.
+    pub(crate) fn stop(mut self) -> String {
+        self.kill();
+        self.errors.take().expect("stopped once").join().expect("standard error")
+    }
+
+    fn kill(&mut self) {
+        // Either fails only when the process has already ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Handler<'_> {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The host's interval between two tries to connect.
+#[expect(clippy::disallowed_methods, reason = "another process becomes ready in real time")]
+fn poll_again() {
+    thread::sleep(Duration::from_millis(25));
+}
+
+/// Reads a child's standard error to its end.
+fn errors(child: &mut Child) -> JoinHandle<String> {
+    let mut stderr = child.stderr.take().expect("a pipe");
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        stderr.read_to_end(&mut text).expect("standard error");
+        String::from_utf8_lossy(&text).into_owned()
+    })
+}
+
+/// A port that is free now, and that nobody else comes upon.
+///
+/// Not one of the system's choice: those it also gives to connections and to whoever asks next, while the handler has
+/// yet to take its own. Each process of tests begins elsewhere below them, in the order of the process ids.
+fn free_port() -> u16 {
+    const FIRST: u32 = 10_240;
+    const COUNT: u32 = 22_528;
+    const FOR_A_PROCESS: u32 = 22;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(FOR_A_PROCESS).wrapping_add(GIVEN.fetch_add(1, Relaxed));
+        let port = u16::try_from(FIRST + number % COUNT).expect("below 32768");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The handler's reply, read as the host does: what the host would not take fails the test.
+
+use serde_json::Value;
+
+use super::Response;
+
+/// The most bytes of text that a queue message holds.
+const QUEUE_LIMIT: usize = 49_152;
+
+/// A reply that the host takes.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The dead letters, in the queue binding's order.
+    pub(crate) dead_letters: Vec<Value>,
+    /// The records among the lines for the host's log, but for the last.
+    pub(crate) records: Vec<Value>,
+    /// The last line: the batch's own record.
+    pub(crate) batch: Value,
+}
+
+impl Reply {
+    /// Reads a response, and checks it to the letter of the host's contract.
+    pub(crate) fn of(response: &Response) -> Self {
+        let json = response.json();
+        assert_eq!(response.status, 200, "{json}");
+        let content_type = response.header("Content-Type").expect("a content type");
+        assert_eq!(content_type.split(';').next(), Some("application/json"));
+        let members: Vec<_> = json.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(members, ["Logs", "Outputs", "ReturnValue"], "{json}");
+        assert!(json["ReturnValue"].is_null());
+
+        let outputs = json["Outputs"].as_object().expect("an object");
+        assert_eq!(outputs.keys().collect::<Vec<_>>(), ["deadLetterMessages"], "the exact name, and no other");
+        let messages = strings(&outputs["deadLetterMessages"]);
+        assert!(messages.iter().all(|message| message.len() <= QUEUE_LIMIT), "a message does not fit into the queue");
+        let logs = strings(&json["Logs"]);
+        assert!(logs.iter().all(|line| !line.contains(['\n', '\r'])), "one record, one line: {logs:?}");
+
+        let mut records = parsed(&logs);
+        let batch = records.pop().expect("the batch's record");
+        let reply = Self { dead_letters: parsed(&messages), records, batch };
+        assert_eq!(reply.batch["record"], "batch", "{json}");
+        let [events, applied, superseded, dead_lettered] = reply.counts();
+        assert_eq!(events, applied + superseded + dead_lettered, "{}", reply.batch);
+        assert_eq!(dead_lettered, messages.len() as u64, "{}", reply.batch);
+        assert_eq!(dead_lettered, reply.records.len() as u64, "one record for each dead letter");
+        reply
+    }
+
+    /// Events, applied, superseded, dead-lettered.
+    pub(crate) fn counts(&self) -> [u64; 4] {
+        ["events", "applied", "superseded", "deadLettered"]
+            .map(|name| self.batch[name].as_u64().unwrap_or_else(|| panic!("no {name} in {}", self.batch)))
+    }
+
+    /// Checks that all events were applied.
+    #[track_caller]
+    pub(crate) fn assert_all_applied(&self, events: u64) {
+        assert_eq!(self.counts(), [events, events, 0, 0], "{:?}", self.dead_letters);
+    }
+
+    /// The only dead letter.
+    #[track_caller]
+    pub(crate) fn dead_letter(&self) -> &Value {
+        match self.dead_letters.as_slice() {
+            [dead_letter] => dead_letter,
+            others => panic!("one dead letter was expected: {others:?}"),
+        }
+    }
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    let elements = value.as_array().unwrap_or_else(|| panic!("no array: {value}"));
+    elements.iter().map(|element| element.as_str().unwrap_or_else(|| panic!("no string: {element}"))).collect()
+}
+
+fn parsed(lines: &[&str]) -> Vec<Value> {
+    lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+}
