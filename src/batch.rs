@@ -22,13 +22,26 @@ pub struct Batch {
 #[serde(rename_all = "PascalCase", default)]
 pub struct Source {
     /// The namespace's host name, such as `ns.servicebus.windows.net`.
+    #[serde(deserialize_with = "text")]
     pub fully_qualified_namespace: String,
     /// The hub's name.
+    #[serde(deserialize_with = "text")]
     pub event_hub_name: String,
     /// The consumer group.
+    #[serde(deserialize_with = "text")]
     pub consumer_group: String,
     /// The partition id, a number as text.
+    #[serde(deserialize_with = "text")]
     pub partition_id: String,
+}
+
+/// A part of a source. What the host does not know is null or absent, and spoils no other part.
+fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    })
 }
 
 impl Source {

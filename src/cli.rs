@@ -10,7 +10,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
-    config::{self, Config, Settings},
+    config::{self, Settings},
     log, serve,
 };
 use table::Table;
@@ -124,9 +124,8 @@ async fn serve(options: ServeOptions) -> Result<(), Failed> {
         Some(port) => port,
         None => config::port(&settings).map_err(Failed::at_work)?,
     };
-    let config = Config::from_settings(&settings).map_err(Failed::at_work)?;
     // The host restarts a handler that ended with any code but 0; `serve` never ends with 0.
-    match serve::serve(&root, &config, port).await {
+    match serve::serve(&root, &settings, port).await {
         Err(error) => Err(Failed::at_work(error)),
     }
 }

@@ -5,7 +5,11 @@ use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{function_app::FunctionApp, telemetry::drone::Format, timespan};
+use crate::{
+    function_app::{FunctionApp, HostJson},
+    telemetry::drone::Format,
+    timespan,
+};
 
 /// App settings, as the host hands them to the handler: environment variables.
 ///
@@ -32,6 +36,11 @@ impl Settings {
     /// Adds a setting if it is not there: the environment has precedence, as with Core Tools.
     pub fn add_default(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.entry(name.into()).or_insert_with(|| value.into());
+    }
+
+    /// Sets a setting, whatever it was.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.0.insert(name.into(), value.into());
     }
 
     /// All settings, as the environment of a process.
@@ -117,6 +126,9 @@ impl ConfigError {
     }
 }
 
+/// What writing a dead letter may take beyond the budget; the host writes it into the queue meanwhile.
+pub const FOR_A_DEAD_LETTER: Duration = Duration::from_millis(20);
+
 /// The handler's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -134,7 +146,8 @@ pub struct Config {
     /// succeed, before its events are dead-lettered; also after how many attempts a request is dead-lettered that
     /// cannot be read or makes the handler panic. 5 by default.
     pub dead_letter_after_attempts: u32,
-    /// `DeadLetterDirectory`: the folder for dead letters that are too large for the queue.
+    /// `DeadLetterDirectory`: the folder for dead letters that are too large for the queue. Beside the file of
+    /// `SqlitePath` without it; with documents in memory only, none, and their bodies are cut.
     pub dead_letter_directory: Option<PathBuf>,
 }
 
@@ -181,8 +194,8 @@ impl Config {
     ///
     /// [`ConfigError`]; it names the setting.
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+        let store = StoreConfig::from_settings(settings)?;
         Ok(Self {
-            store: StoreConfig::from_settings(settings)?,
             telemetry_format: settings.parse("TelemetryFormat", Format::Auto, "auto, json or protobuf", |value| {
                 match value {
                     "auto" => Some(Format::Auto),
@@ -208,7 +221,11 @@ impl Config {
                 "a number from 1 on",
                 |value| value.parse().ok().filter(|number| *number >= 1),
             )?,
-            dead_letter_directory: settings.get("DeadLetterDirectory").map(PathBuf::from),
+            dead_letter_directory: settings.get("DeadLetterDirectory").map(PathBuf::from).or_else(|| match &store {
+                StoreConfig::Memory => None,
+                StoreConfig::Sqlite(path) => Some(format!("{}-dead-letters", path.display()).into()),
+            }),
+            store,
         })
     }
 
@@ -218,7 +235,6 @@ impl Config {
     ///
     /// [`ConfigError::Budget`].
     pub fn check_against(&self, app: &FunctionApp) -> Result<(), ConfigError> {
-        const FOR_A_DEAD_LETTER: Duration = Duration::from_millis(20);
         let max_event_batch_size = app.host.extensions.event_hubs.max_event_batch_size;
         let dead_letters = FOR_A_DEAD_LETTER.saturating_mul(u32::try_from(max_event_batch_size).unwrap_or(u32::MAX));
         match app.host.function_timeout {
@@ -228,6 +244,29 @@ impl Config {
             _ => Ok(()),
         }
     }
+}
+
+/// Applies the app settings that have precedence over host.json, `AzureFunctionsJobHost__` and the path in it, as far as
+/// this product rests on them.
+///
+/// # Errors
+///
+/// [`ConfigError`].
+pub fn apply_overrides(settings: &Settings, host: &mut HostJson) -> Result<(), ConfigError> {
+    host.function_timeout = settings.parse(
+        "AzureFunctionsJobHost__functionTimeout",
+        host.function_timeout,
+        "a time span such as 00:05:00, or -1",
+        |value| if value == "-1" { Some(None) } else { timespan::parse(value).map(Some) },
+    )?;
+    let event_hubs = &mut host.extensions.event_hubs;
+    event_hubs.max_event_batch_size = settings.parse(
+        "AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize",
+        event_hubs.max_event_batch_size,
+        "a number from 1 on",
+        |value| value.parse().ok().filter(|number| *number >= 1),
+    )?;
+    Ok(())
 }
 
 /// How much the handler logs: `LogLevel`, one of `error`, `warn`, `info` (the default), `debug`, `trace`, `off`.

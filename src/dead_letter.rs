@@ -176,6 +176,18 @@ pub struct Attempt<'a> {
     pub time_ms: i64,
 }
 
+/// A text of which only the beginning is told where it is long: some errors repeat what was sent.
+#[must_use]
+pub fn in_short(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The longest text that is told whole, in characters.
+const LONGEST: usize = 1_024;
+
 impl DeadLetter {
     /// The dead letter of one event of a batch.
     #[must_use]
@@ -184,7 +196,7 @@ impl DeadLetter {
         let cell = |column: &crate::batch::Column| column.cell(index).map(ToOwned::to_owned);
         Self {
             id: id(batch, index),
-            issue: failure.issue.clone(),
+            issue: in_short(&failure.issue),
             stage: failure.stage,
             error_class: failure.class,
             event_data: EventData {
@@ -247,15 +259,10 @@ impl DeadLetter {
 
     /// The same without the body and all else that has no bound, so that it surely fits.
     fn shortened(&self) -> Self {
-        const LONGEST: usize = 1_024;
-        let text = |text: &String| match text.char_indices().nth(LONGEST) {
-            Some((end, _)) => format!("{}…", &text[..end]),
-            None => text.clone(),
-        };
         let cell = |cell: &Option<Box<RawValue>>| cell.clone().filter(|value| value.get().len() <= LONGEST);
         Self {
             id: self.id.clone(),
-            issue: text(&self.issue),
+            issue: self.issue.clone(),
             stage: self.stage,
             error_class: self.error_class,
             event_data: EventData {
@@ -271,12 +278,12 @@ impl DeadLetter {
             },
             device_state: None,
             source: Source {
-                fully_qualified_namespace: text(&self.source.fully_qualified_namespace),
-                event_hub_name: text(&self.source.event_hub_name),
-                consumer_group: text(&self.source.consumer_group),
-                partition_id: text(&self.source.partition_id),
+                fully_qualified_namespace: in_short(&self.source.fully_qualified_namespace),
+                event_hub_name: in_short(&self.source.event_hub_name),
+                consumer_group: in_short(&self.source.consumer_group),
+                partition_id: in_short(&self.source.partition_id),
             },
-            invocation_id: text(&self.invocation_id),
+            invocation_id: in_short(&self.invocation_id),
             attempt: self.attempt,
             time: self.time.clone(),
             handler_version: self.handler_version.clone(),

@@ -6,10 +6,14 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     batch::{Batch, Column, Event},
-    dead_letter::{self, DeadLetter, ErrorClass, Failure, Fingerprint, Overflow, OverflowError, Pointer, Stage},
+    config::FOR_A_DEAD_LETTER,
+    dead_letter::{
+        self, DeadLetter, ErrorClass, Failure, Fingerprint, Overflow, OverflowError, Pointer, Stage, in_short,
+    },
     function_app::{Function, RetryPolicy},
     invocation::{Invocation, RetryContext},
     processor::{Outcome, Processed, Processor, panic_message},
@@ -45,25 +49,30 @@ struct Attempt<'a> {
     number: i64,
     /// Whether the host sends the batch again when this attempt fails.
     comes_again: bool,
+    started: Instant,
 }
 
 impl Handler {
     /// Answers one request.
+    ///
+    /// `invocation_id` is the host's, the same for each attempt of a batch; empty when it did not tell one.
     pub async fn invoke(&self, invocation_id: &str, body: &[u8]) -> Answer {
+        let started = Instant::now();
         let trigger = &self.function.trigger;
         let read = catch_unwind(|| Invocation::read(body, trigger));
         let Invocation { batch, retry } = match read {
             Ok(Ok(invocation)) => invocation,
-            Ok(Err(error)) => return self.unreadable(invocation_id, body, error.to_string()).await,
+            Ok(Err(error)) => return self.unreadable(invocation_id, body, started, error.to_string()).await,
             Err(panic) => {
                 let issue = format!("reading the request panicked: {}", panic_message(&*panic));
-                return self.unreadable(invocation_id, body, issue).await;
+                return self.unreadable(invocation_id, body, started, issue).await;
             }
         };
         let attempt = Attempt {
             invocation_id,
             number: retry.map_or(1, |retry| retry.retry_count.saturating_add(1)),
             comes_again: retry.is_some_and(RetryContext::comes_again),
+            started,
         };
         let processed = AssertUnwindSafe(self.processor.process(&batch)).catch_unwind().await;
         let processed = processed.unwrap_or_else(|panic| {
@@ -78,23 +87,49 @@ impl Handler {
     }
 
     /// A request that is no envelope: kept whole, as the one event that it is then taken for.
-    async fn unreadable(&self, invocation_id: &str, body: &[u8], issue: String) -> Answer {
+    async fn unreadable(&self, invocation_id: &str, body: &[u8], started: Instant, issue: String) -> Answer {
         let event = Event { body: body.to_vec(), fault: Some(issue.clone()), ..Event::default() };
         let batch = Batch { events: vec![event], ..Batch::default() };
-        // Which attempt this is stands in what cannot be read. Only with a policy without end is it certain that
-        // another one comes.
-        let comes_again = self.function.retry.as_ref().is_some_and(|retry: &RetryPolicy| retry.max_retry_count() < 0);
-        let attempt = Attempt { invocation_id, number: 1, comes_again };
+        // Which attempt this is stands in what cannot be read. Only under a policy without end is it certain that
+        // another one comes, and only by the host's id would it be known again.
+        let is_endless = self.function.retry.as_ref().is_some_and(|retry: &RetryPolicy| retry.max_retry_count() < 0);
+        let comes_again = is_endless && !invocation_id.is_empty();
+        let attempt = Attempt { invocation_id, number: 1, comes_again, started };
         self.conclude(&batch, failed_whole(1, &issue), invocation_id, &attempt).await
     }
 
+    /// Answers by the outcomes. A panic on the way is a failure of the whole batch like any other; what is then said
+    /// is said without the overflow.
     async fn conclude(&self, batch: &Batch, processed: Processed, key: &str, attempt: &Attempt<'_>) -> Answer {
-        let Processed { outcomes, store_takes_writes, .. } = &processed;
+        let overflow = self.overflow.as_deref();
+        let answer = AssertUnwindSafe(self.answer(batch, &processed, key, attempt, overflow)).catch_unwind().await;
+        match answer {
+            Ok(answer) => answer,
+            Err(panic) => {
+                let issue = format!("the handler panicked while it answered the batch: {}", panic_message(&*panic));
+                self.answer(batch, &failed_whole(batch.events.len(), &issue), key, attempt, None).await
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        batch: &Batch,
+        processed: &Processed,
+        key: &str,
+        attempt: &Attempt<'_>,
+        overflow: Option<&dyn Overflow>,
+    ) -> Answer {
+        let Processed { outcomes, store_takes_writes, .. } = processed;
         let verdict = self.attempts.decide(key, outcomes, attempt.comes_again, *store_takes_writes);
         if verdict == Verdict::Again {
-            return again(batch, attempt, &reason(outcomes));
+            return again(batch, processed, attempt, &reason(outcomes));
         }
-        let mut record = self.batch_record(batch, &processed, attempt);
+        // Beyond the budget, each dead letter has its 20 ms of functionTimeout.
+        let until = attempt.started
+            + self.processor.budget
+            + FOR_A_DEAD_LETTER * batch.events.len().try_into().unwrap_or(u32::MAX);
+        let mut record = self.batch_record(batch, processed, attempt);
         let (mut messages, mut letters) = (Vec::new(), Vec::new());
         for (index, outcome) in outcomes.iter().enumerate() {
             match outcome {
@@ -103,9 +138,9 @@ impl Handler {
                 Outcome::Failed(failure) | Outcome::Unresolved(failure) => {
                     record.dead_lettered += 1;
                     let letter = self.dead_letter(batch, index, failure, attempt);
-                    match self.message(&letter, attempt.comes_again).await {
+                    match message(&letter, overflow, until, attempt.comes_again).await {
                         Ok(message) => messages.push(message),
-                        Err(error) => return again(batch, attempt, &error.to_string()),
+                        Err(error) => return again(batch, processed, attempt, &error.to_string()),
                     }
                     letters.push((index, letter, failure));
                 }
@@ -128,25 +163,6 @@ impl Handler {
         DeadLetter::new(batch, index, failure, attempt)
     }
 
-    /// The queue message of a dead letter. What does not fit goes to the overflow; an error only while there is
-    /// another attempt to come.
-    async fn message(&self, letter: &DeadLetter, comes_again: bool) -> Result<String, OverflowError> {
-        if let Some(message) = letter.message() {
-            return Ok(message);
-        }
-        let Some(overflow) = &self.overflow else { return Ok(letter.cut()) };
-        let whole = letter.to_json().into_bytes();
-        let fingerprint = Fingerprint::of(&whole);
-        match overflow.put(&letter.id, whole).await {
-            Ok(location) => Ok(letter.pointing_at(Pointer { location, fingerprint })),
-            Err(error) if comes_again => Err(error),
-            Err(error) => {
-                tracing::error!(dead_letter_id = letter.id, %error, "a dead letter had to be cut");
-                Ok(letter.cut())
-            }
-        }
-    }
-
     /// The batch's record, with its outcomes still to be counted.
     fn batch_record(&self, batch: &Batch, processed: &Processed, attempt: &Attempt) -> BatchRecord {
         let last = batch.events.iter().rev().find_map(|event| event.place);
@@ -164,6 +180,33 @@ impl Handler {
             lag_ms: last.map(|place| self.processor.clock.now_ms() - place.enqueued_ms),
             times_go_back: processed.times_go_back,
             ..BatchRecord::default()
+        }
+    }
+}
+
+/// The queue message of a dead letter. What does not fit goes to the overflow; an error only while there is another
+/// attempt to come.
+async fn message(
+    letter: &DeadLetter,
+    overflow: Option<&dyn Overflow>,
+    until: Instant,
+    comes_again: bool,
+) -> Result<String, OverflowError> {
+    if let Some(message) = letter.message() {
+        return Ok(message);
+    }
+    let Some(overflow) = overflow else { return Ok(letter.cut()) };
+    let whole = letter.to_json().into_bytes();
+    let fingerprint = Fingerprint::of(&whole);
+    // The same event in another attempt is another text, and the message of the first must go on pointing at its own.
+    let name = format!("{}-{}", letter.id, &fingerprint.sha256[..8]);
+    let put = timeout_at(until, overflow.put(&name, whole)).await;
+    match put.unwrap_or_else(|_| Err(OverflowError::too_slow(&name))) {
+        Ok(location) => Ok(letter.pointing_at(Pointer { location, fingerprint })),
+        Err(error) if comes_again => Err(error),
+        Err(error) => {
+            tracing::error!(dead_letter_id = letter.id, %error, "a dead letter had to be cut");
+            Ok(letter.cut())
         }
     }
 }
@@ -191,7 +234,9 @@ fn reason(outcomes: &[Outcome]) -> String {
     format!("{} of {} events are unresolved; the first: {first}", unresolved.count(), outcomes.len())
 }
 
-fn again(batch: &Batch, attempt: &Attempt, reason: &str) -> Answer {
+fn again(batch: &Batch, processed: &Processed, attempt: &Attempt, reason: &str) -> Answer {
+    let Processed { outcomes, operations, .. } = processed;
+    let unresolved = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Unresolved(_))).count();
     tracing::warn!(
         invocation_id = attempt.invocation_id,
         attempt = attempt.number,
@@ -199,6 +244,11 @@ fn again(batch: &Batch, attempt: &Attempt, reason: &str) -> Answer {
         partition_id = batch.source.partition_id,
         first_sequence_number = batch.events.first().and_then(|event| event.place).map(|place| place.sequence_number),
         events = batch.events.len(),
+        unresolved,
+        reads = operations.reads,
+        writes = operations.writes,
+        conflicts = operations.conflicts,
+        retries = operations.retries,
         reason,
         "the batch is to be sent again"
     );
@@ -213,10 +263,10 @@ fn log(batch: &Batch, index: usize, letter: &DeadLetter, failure: &Failure) -> S
         source: (&batch.source).into(),
         partition_key: string(&batch.details.partition_keys),
         sequence_number: batch.events[index].place.map(|place| place.sequence_number),
-        device_id: failure.device_id.clone(),
-        stage: failure.stage,
-        error_class: failure.class,
-        issue: failure.issue.clone(),
+        device_id: failure.device_id.as_deref().map(in_short),
+        stage: letter.stage,
+        error_class: letter.error_class,
+        issue: letter.issue.clone(),
     };
     tracing::warn!(
         dead_letter_id = record.dead_letter_id,

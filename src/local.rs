@@ -11,31 +11,27 @@ mod process;
 mod progress;
 mod reply;
 pub mod report;
+mod settings;
 pub mod simulator;
 mod source;
 mod statistics;
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     thread,
-    time::Duration,
 };
 
-use serde::Deserialize;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, interval},
+    time::Instant,
 };
 
 use crate::{
     batch::Source,
-    config::{ConfigError, Settings, StoreConfig},
+    config::{self, ConfigError, Settings, StoreConfig},
     function_app::{Cardinality, Function, FunctionApp, FunctionAppError},
     queue::SqliteQueue,
     sqlite::{Database, DatabaseError, IfMissing},
@@ -146,24 +142,14 @@ pub enum LocalError {
 ///
 /// [`LocalError`], before anything is sent. What goes wrong later stands in the report as `failure`.
 pub async fn run(options: Options) -> Result<Report, LocalError> {
-    let app = FunctionApp::load(&options.app_root)?;
+    let mut app = FunctionApp::load(&options.app_root)?;
     let function = function(&app)?;
-    let mut settings = Settings::from_environment();
-    let chosen_store = settings.get("StateStore").is_some();
-    for (name, value) in local_settings(&app.root)? {
-        settings.add_default(name, value);
-    }
-    let state = state_path(options.state.clone())?;
+    let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
+    config::apply_overrides(&settings, &mut app.host)?;
+    let store = StoreConfig::from_settings(&settings)?;
     let database = Database::open(&state, IfMissing::Create)?;
     let input = open(&options.input, &app.root)?;
-    settings.add_default("DeadLetterDirectory", format!("{}-dead-letters", state.display()));
-    let mut environment = settings.to_environment();
-    if !chosen_store {
-        environment.push(("StateStore".into(), "sqlite".into()));
-        environment.push(("SqlitePath".into(), state.display().to_string()));
-    }
-    let store = StoreConfig::from_settings(&environment.iter().cloned().collect())?;
-    let start = Start::new(&app, environment, options.verbose)
+    let start = Start::new(&app, settings.to_environment(), options.verbose)
         .map_err(|error| LocalError::Folder { path: app.root.clone(), error })?;
     let hub = Arc::new(Hub::new(options.partitions));
     let statistics = Arc::new(Statistics::new(options.partitions));
@@ -178,18 +164,18 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
         partitions: Vec::new(),
     };
     let queue = instance.queue.clone();
-    let already_queued = queue.len().await?;
+    let already_queued = queue.count().await?;
 
     let started = Instant::now();
     let progress = Progress::start(options.known_events(), &statistics);
-    let stop = stop_on_ctrl_c(&progress);
+    let mut stop = stop_on_ctrl_c(&progress);
     let mut hosts = JoinSet::new();
     let instances = options.instances.min(options.partitions);
     for number in 0..instances {
         let partitions = (number..options.partitions).step_by(instances).collect();
         hosts.spawn(Instance { partitions, ..instance.clone() }.run());
     }
-    let feeding = feed(input, BadEvents::new(options.bad_events_per_mille), &hub, &statistics, &stop);
+    let feeding = feed(input, BadEvents::new(options.bad_events_per_mille), &hub, &statistics, stop.clone());
     let mut failure = None;
     let mut end_of_input = None;
     {
@@ -199,6 +185,10 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
                 end = &mut feeding, if end_of_input.is_none() => {
                     end_of_input = Some(end);
                     hub.close();
+                }
+                _ = stop.wait_for(|asked| *asked >= 2) => {
+                    failure = Some("stopped at once: what the hub still had is not in the documents".into());
+                    break;
                 }
                 host = hosts.join_next() => match host {
                     None => break,
@@ -214,7 +204,7 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     if let Some(Err(error)) = end_of_input {
         failure.get_or_insert(error.to_string());
     }
-    let queued = queue.len().await? - already_queued;
+    let queued = queue.count().await? - already_queued;
     Ok(report::make(&statistics, started.elapsed(), (options.partitions, instances), state, &store, queued, failure)
         .await)
 }
@@ -230,25 +220,6 @@ fn function(app: &FunctionApp) -> Result<Function, LocalError> {
     Ok(function)
 }
 
-/// The settings of `local.settings.json`, as Core Tools reads them. There need not be such a file.
-fn local_settings(root: &Path) -> Result<Vec<(String, String)>, LocalError> {
-    #[derive(Deserialize)]
-    struct LocalSettings {
-        #[serde(rename = "Values", default)]
-        values: std::collections::BTreeMap<String, String>,
-    }
-
-    let path = root.join("local.settings.json");
-    let failed = |reason: String| LocalError::LocalSettings { path: path.clone(), reason };
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error.to_string())),
-    };
-    let settings: LocalSettings = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
-    Ok(settings.values.into_iter().collect())
-}
-
 /// Where the events say that they come from.
 fn source(function: &Function, settings: &Settings) -> Result<Source, ConfigError> {
     Ok(Source {
@@ -257,18 +228,6 @@ fn source(function: &Function, settings: &Settings) -> Result<Source, ConfigErro
         consumer_group: settings.resolve(&function.trigger.consumer_group)?,
         partition_id: String::new(),
     })
-}
-
-/// An absolute path, since the handlers run in another folder.
-fn state_path(given: Option<PathBuf>) -> Result<PathBuf, LocalError> {
-    let path = if let Some(path) = given {
-        path
-    } else {
-        let folder = tempfile::Builder::new().prefix("devicestate-").tempdir();
-        let error = |error| LocalError::Folder { path: std::env::temp_dir(), error };
-        folder.map_err(error)?.keep().join("state.db")
-    };
-    std::path::absolute(&path).map_err(|error| LocalError::Folder { path, error })
 }
 
 type Events = Box<dyn Iterator<Item = Result<Sent, SourceError>> + Send>;
@@ -289,7 +248,7 @@ async fn feed(
     mut bad_events: BadEvents,
     hub: &Hub,
     statistics: &Statistics,
-    stop: &AtomicBool,
+    mut stop: watch::Receiver<u8>,
 ) -> Result<(), SourceError> {
     // A thread of its own, which may wait for standard input for ever: it ends with the process.
     let (sender, mut receiver) = mpsc::channel(1_024);
@@ -300,38 +259,36 @@ async fn feed(
             }
         }
     });
-    let mut look = interval(Duration::from_millis(50));
-    loop {
-        let event = tokio::select! {
-            event = receiver.recv() => event,
-            _ = look.tick() => {
-                if stop.load(Relaxed) {
-                    return Ok(());
-                }
-                continue;
+    let sending = async {
+        while let Some(event) = receiver.recv().await {
+            let good = event?;
+            let bad = bad_events.behind(&good);
+            statistics.bad_added.fetch_add(bad.len() as u64, Relaxed);
+            for sent in [good].into_iter().chain(bad) {
+                hub.send(sent).await;
+                statistics.received.fetch_add(1, Relaxed);
             }
-        };
-        let Some(event) = event else { return Ok(()) };
-        let good = event?;
-        let bad = bad_events.behind(&good);
-        statistics.bad_added.fetch_add(bad.len() as u64, Relaxed);
-        for sent in [good].into_iter().chain(bad) {
-            hub.send(sent).await;
-            statistics.received.fetch_add(1, Relaxed);
         }
+        Ok(())
+    };
+    tokio::select! {
+        ended = sending => ended,
+        _ = stop.wait_for(|asked| *asked >= 1) => Ok(()),
     }
 }
 
-/// True from the first Ctrl-C (or SIGTERM) on. A second one ends the process at once.
-fn stop_on_ctrl_c(progress: &Progress) -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (flag, bar) = (Arc::clone(&stop), progress.bar.clone());
+/// How often the run was asked to stop: once means in order, twice means at once.
+fn stop_on_ctrl_c(progress: &Progress) -> watch::Receiver<u8> {
+    let (asked, stop) = watch::channel(0);
+    let bar = progress.bar.clone();
     tokio::spawn(async move {
         asked_to_stop().await;
-        flag.store(true, Relaxed);
+        asked.send_replace(1);
         bar.println("No more events are taken; those that are there are finished. Ctrl-C again: stop at once.");
         asked_to_stop().await;
-        std::process::exit(130);
+        asked.send_replace(2);
+        // Kept until the run ends: a channel without a sender would look like one more question.
+        std::future::pending::<()>().await;
     });
     stop
 }

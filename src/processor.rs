@@ -181,6 +181,7 @@ impl Processor {
             counters: &operations,
             writes_taken: &self.shared.writes_taken,
             until: devices_until,
+            fair_until: started + self.budget / 2,
         };
         let settling: Vec<_> = devices.iter().map(|device| settle(writer, device)).collect();
         let mut settled = stream::iter(settling).buffer_unordered(self.concurrency);
@@ -200,14 +201,18 @@ impl Processor {
             }
         }
         drop(settled);
+        let is_systemic = systemic.is_some();
         if let Some(reason) = systemic {
             run.stop(&devices, &reason);
-        } else if bad_requests.len() == devices.len() && devices.len() > 1 {
-            run.blame_the_store(&bad_requests);
-        } else if run.has_unresolved() && self.shared.writes_taken.load(Relaxed) == taken_before {
+        }
+        let takes_writes = || self.shared.writes_taken.load(Relaxed) > taken_before;
+        if !is_systemic && (run.has_unresolved() || !bad_requests.is_empty()) && !takes_writes() {
             ask_whose_fault(&Writer { until: answer_until, ..*writer }, witness).await;
         }
-        run.processed.store_takes_writes = self.shared.writes_taken.load(Relaxed) > taken_before;
+        if devices.len() > 1 && !takes_writes() {
+            run.blame_the_store(&bad_requests);
+        }
+        run.processed.store_takes_writes = takes_writes();
         run.processed.operations = operations.total();
     }
 }
@@ -250,7 +255,7 @@ impl Run {
         }
     }
 
-    /// Every device's write was called a bad request: the fault is in none of them.
+    /// Writes were called bad requests, and the store took no other: the fault is in none of these devices.
     fn blame_the_store(&mut self, devices: &[&Device]) {
         for event in devices.iter().flat_map(|device| &device.events) {
             if let Some(Outcome::Failed(failure)) = self.outcomes[event.index].take() {

@@ -34,19 +34,10 @@ impl SqliteQueue {
     /// # Errors
     ///
     /// When the file cannot be read.
-    pub async fn len(&self) -> Result<usize, DatabaseError> {
+    pub async fn count(&self) -> Result<usize, DatabaseError> {
         let count = |connection: &rusqlite::Connection| {
             connection.query_row("SELECT count(*) FROM dead_letters", [], |row| row.get::<_, i64>(0))
         };
         self.0.read(count).await.map(|count| usize::try_from(count).unwrap_or_default())
-    }
-
-    /// Whether there is none.
-    ///
-    /// # Errors
-    ///
-    /// As [`SqliteQueue::len`].
-    pub async fn is_empty(&self) -> Result<bool, DatabaseError> {
-        Ok(self.len().await? == 0)
     }
 }

@@ -14,7 +14,7 @@ use axum::{
 use tokio::net::TcpListener;
 
 use crate::{
-    config::{Config, ConfigError, StoreConfig},
+    config::{self, Config, ConfigError, Settings, StoreConfig},
     dead_letter::{Directory, Overflow},
     function_app::{FunctionApp, FunctionAppError},
     handler::{Answer, Handler},
@@ -56,10 +56,12 @@ pub enum ServeError {
 /// # Errors
 ///
 /// [`ServeError`], when it cannot start. It never returns otherwise.
-pub async fn serve(app_root: &Path, config: &Config, port: u16) -> Result<Infallible, ServeError> {
-    let app = FunctionApp::load(app_root)?;
+pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<Infallible, ServeError> {
+    let config = Config::from_settings(settings)?;
+    let mut app = FunctionApp::load(app_root)?;
+    config::apply_overrides(settings, &mut app.host)?;
     config.check_against(&app)?;
-    let router = router(app, config)?;
+    let router = router(app, &config)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|error| ServeError::Port { port, error })?;
     tracing::info!(port, version = crate::dead_letter::HANDLER_VERSION, "ready");
@@ -117,10 +119,8 @@ fn router(app: FunctionApp, config: &Config) -> Result<Router, DatabaseError> {
 }
 
 async fn invoke(State(handler): State<Arc<Handler>>, headers: HeaderMap, body: Bytes) -> Response {
-    let id = headers.get("x-azure-functions-invocationid").and_then(|id| id.to_str().ok());
-    // Without the host's id, the body stands for itself: attempts of the same batch share it.
-    let id = id.map_or_else(|| crate::dead_letter::Fingerprint::of(&body).sha256, str::to_owned);
-    match handler.invoke(&id, &body).await {
+    let id = headers.get("x-azure-functions-invocationid").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    match handler.invoke(id, &body).await {
         Answer::Final(reply) => json(StatusCode::OK, reply),
         Answer::Again(reason) => {
             json(StatusCode::SERVICE_UNAVAILABLE, serde_json::json!({ "error": reason }).to_string())

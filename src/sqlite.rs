@@ -61,7 +61,7 @@ type Answer = Box<dyn FnOnce(Result<(), DatabaseError>) + Send>;
 pub enum IfMissing {
     /// Made, with the tables in it.
     Create,
-    /// Refused: one looks only at what is there.
+    /// Refused: one only looks at what is there, and writes nothing.
     Refuse,
 }
 
@@ -151,8 +151,11 @@ fn run(connection: &mut Connection, path: &Arc<Path>, group: Vec<Job>) {
 }
 
 fn connect(path: &Arc<Path>, if_missing: IfMissing) -> Result<Connection, DatabaseError> {
-    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    flags.set(OpenFlags::SQLITE_OPEN_CREATE, if_missing == IfMissing::Create);
+    let access = match if_missing {
+        IfMissing::Create => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        IfMissing::Refuse => OpenFlags::SQLITE_OPEN_READ_ONLY,
+    };
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -167,6 +170,9 @@ fn connect(path: &Arc<Path>, if_missing: IfMissing) -> Result<Connection, Databa
     let is_new = application == 0 && tables == 0 && if_missing == IfMissing::Create;
     if application != APPLICATION_ID && !is_new {
         return Err(DatabaseError::because(path, "it is a database of another program; give another path"));
+    }
+    if if_missing == IfMissing::Refuse {
+        return Ok(connection);
     }
     let set_up = || {
         // The write-ahead log lets readers and one writer work side by side. NORMAL: a commit survives the death of

@@ -1,11 +1,6 @@
 //! `devicestate state`: a look at the documents.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, Write as _},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -71,20 +66,17 @@ async fn list(store: &Arc<dyn StateStore>, limit: usize, format: Format) -> Resu
     match format {
         Format::Table => print(table(&store::documents(&**store, limit).await.map_err(Failed::to_begin)?))?,
         Format::Json => {
-            // Page by page: there may be more documents than memory. A reader that went away is no error.
-            let mut out = io::stdout().lock();
+            // Page by page: there may be more documents than memory.
             let mut separator = "[\n";
             let mut pages = Pages::new(&**store, limit);
             while let Some(page) = pages.next().await.map_err(Failed::at_work)? {
                 for document in page {
                     let json = serde_json::to_string(&document).map_err(Failed::at_work)?;
-                    if write!(out, "{separator}{json}").is_err() {
-                        return Ok(());
-                    }
+                    print(format!("{separator}{json}"))?;
                     separator = ",\n";
                 }
             }
-            let _ = writeln!(out, "{}", if separator == "[\n" { "[]" } else { "\n]" });
+            print(if separator == "[\n" { "[]\n" } else { "\n]\n" })?;
         }
     }
     Ok(())

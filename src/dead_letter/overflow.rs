@@ -24,6 +24,15 @@ pub struct OverflowError {
     error: io::Error,
 }
 
+impl OverflowError {
+    /// It took longer than the invocation may.
+    #[must_use]
+    pub fn too_slow(name: &str) -> Self {
+        let error = io::Error::new(io::ErrorKind::TimedOut, "it took longer than InvocationBudget allows");
+        Self { location: name.to_owned(), error }
+    }
+}
+
 /// Files in a folder.
 #[derive(Debug, Clone)]
 pub struct Directory(pub PathBuf);

@@ -107,8 +107,11 @@ fn attach_places(events: &mut [Event], details: &Details) {
     let times = cells(&details.enqueued_times, "EnqueuedTimeUtcArray", count);
     let (numbers, times) = match (numbers, times) {
         (Ok(Some(numbers)), Ok(Some(times))) => (numbers, times),
-        (Ok(_), Ok(_)) => return,
-        (Err(fault), _) | (_, Err(fault)) => {
+        (Ok(None), Ok(None)) => return,
+        (numbers, times) => {
+            let fault = numbers.err().or(times.err()).unwrap_or_else(|| {
+                "of the metadata SequenceNumberArray and EnqueuedTimeUtcArray only one is there".into()
+            });
             for event in events {
                 event.fault.get_or_insert_with(|| format!("{fault}, so that no event can be told its place"));
             }

@@ -180,6 +180,10 @@ impl<'a> Listener<'a> {
                 Ok(accepted) => return Some((accepted, started.elapsed())),
                 Err(reason) => reason,
             };
+            if self.process.gave_up() {
+                // A host that stops cancels what is under way, and no checkpoint follows.
+                return std::future::pending().await;
+            }
             self.instance.statistics.failed_attempts.fetch_add(1, Relaxed);
             let policy = policy.filter(|_| max_count < 0 || i64::from(retry.count) < max_count)?;
             retry.count += 1;

@@ -16,7 +16,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::surroundings::{Clock as _, System};
 
-/// The most events, and bytes of bodies, that a partition holds behind its checkpoint.
+/// The most events, and bytes of bodies, that a partition holds unread.
 const MOST_EVENTS: usize = 20_000;
 const MOST_BYTES: usize = 64 << 20;
 
@@ -55,7 +55,7 @@ struct Partition {
     stream: Mutex<Stream>,
     /// Told when there is something new to read.
     filled: Notify,
-    /// Told when a checkpoint made room.
+    /// Told when reading made room.
     freed: Notify,
 }
 
@@ -63,27 +63,40 @@ struct Partition {
 struct Stream {
     /// The events behind the checkpoint.
     events: VecDeque<Arc<HubEvent>>,
-    bytes: usize,
+    unread_bytes: usize,
     next_sequence_number: i64,
+    /// The first sequence number that nobody has read yet.
+    unread: i64,
     next_offset: i64,
     last_enqueued_ms: i64,
     closed: bool,
 }
 
 impl Stream {
+    /// Counted from what has been read, since a checkpoint may come only after many batches.
     fn is_full(&self) -> bool {
-        self.events.len() >= MOST_EVENTS || self.bytes >= MOST_BYTES
+        let unread = usize::try_from(self.next_sequence_number - self.unread).unwrap_or_default();
+        unread >= MOST_EVENTS || (unread > 0 && self.unread_bytes >= MOST_BYTES)
     }
 
     fn push(&mut self, sent: Sent) {
         self.last_enqueued_ms = self.last_enqueued_ms.max(System.now_ms());
-        self.bytes += sent.body.len();
+        self.unread_bytes += sent.body.len();
         let offset = self.next_offset;
         self.next_offset += i64::try_from(sent.body.len()).unwrap_or_default() + 64;
         let sequence_number = self.next_sequence_number;
         self.next_sequence_number += 1;
         let enqueued_ms = self.last_enqueued_ms;
         self.events.push_back(Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms }));
+    }
+
+    fn mark_read(&mut self, events: &[Arc<HubEvent>]) {
+        for event in events.iter().filter(|event| event.sequence_number >= self.unread) {
+            self.unread_bytes -= event.sent.body.len();
+        }
+        if let Some(last) = events.last() {
+            self.unread = self.unread.max(last.sequence_number + 1);
+        }
     }
 
     /// The sequence number of the first event behind the checkpoint.
@@ -152,12 +165,7 @@ impl Hub {
     pub fn set_checkpoint(&self, partition: usize, sequence_number: i64) {
         let partition = &self.partitions[partition];
         let mut stream = partition.stream();
-        while stream.checkpoint() < sequence_number {
-            let Some(event) = stream.events.pop_front() else { break };
-            stream.bytes -= event.sent.body.len();
-        }
-        drop(stream);
-        partition.freed.notify_one();
+        while stream.checkpoint() < sequence_number && stream.events.pop_front().is_some() {}
     }
 
     /// Reads the next events from a sequence number on: up to `most`, and at least `fewest` unless `longest` passes or
@@ -173,11 +181,13 @@ impl Hub {
         loop {
             let filled = partition.filled.notified();
             let (events, closed) = {
-                let stream = partition.stream();
+                let mut stream = partition.stream();
                 let skip = usize::try_from(from - stream.checkpoint()).unwrap_or_default();
                 let events: Vec<_> = stream.events.iter().skip(skip).take(most).cloned().collect();
+                stream.mark_read(&events);
                 (events, stream.closed)
             };
+            partition.freed.notify_one();
             if events.is_empty() && closed {
                 return None;
             }

@@ -60,6 +60,7 @@ pub(super) struct Start {
     pub(super) executable: PathBuf,
     pub(super) arguments: Vec<String>,
     pub(super) directory: PathBuf,
+    pub(super) app_root: PathBuf,
     pub(super) environment: Vec<(String, String)>,
     pub(super) initialization_timeout: Duration,
     /// Whether to pass on what the handler logs.
@@ -70,11 +71,13 @@ impl Start {
     /// From the app's host.json, with the environment that the host gives to a handler.
     pub(super) fn new(app: &FunctionApp, environment: Vec<(String, String)>, verbose: bool) -> std::io::Result<Self> {
         let description = &app.host.custom_handler.description;
-        let directory = app.root.join(&description.working_directory).canonicalize()?;
+        let app_root = app.root.canonicalize()?;
+        let directory = app_root.join(&description.working_directory).canonicalize()?;
         Ok(Self {
             executable: executable(&directory, &description.default_executable_path),
             arguments: description.arguments.clone(),
             directory,
+            app_root,
             environment,
             initialization_timeout: app.host.custom_handler.initialization_timeout,
             verbose,
@@ -110,6 +113,11 @@ impl Process {
     /// How the process is, from now on.
     pub(super) fn watch(&self) -> watch::Receiver<State> {
         self.state.subscribe()
+    }
+
+    /// Whether the host stops because of it.
+    pub(super) fn gave_up(&self) -> bool {
+        matches!(*self.state.borrow(), State::GaveUp(_))
     }
 
     /// Waits until the process answers; an error when it never will.
@@ -237,7 +245,7 @@ fn spawn(start: &Start, port: u16) -> std::io::Result<Child> {
         .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
         .env("FUNCTIONS_HTTPWORKER_PORT", port.to_string())
         .env("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", uuid::Uuid::new_v4().to_string())
-        .env("FUNCTIONS_APP_ROOT_PATH", &start.directory)
+        .env("FUNCTIONS_APP_ROOT_PATH", &start.app_root)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -250,9 +258,12 @@ fn spawn(start: &Start, port: u16) -> std::io::Result<Child> {
 
 async fn lines(from: Option<impl AsyncRead + Unpin>, mut line: impl FnMut(String)) {
     let Some(from) = from else { return };
-    let mut lines = BufReader::new(from).lines();
-    while let Ok(Some(text)) = lines.next_line().await {
-        line(text);
+    let mut reader = BufReader::new(from);
+    let mut bytes = Vec::new();
+    // Whatever it writes is read: a handler must not choke on a pipe that nobody empties.
+    while reader.read_until(b'\n', &mut bytes).await.is_ok_and(|read| read > 0) {
+        line(String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned());
+        bytes.clear();
     }
 }
 

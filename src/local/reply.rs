@@ -35,7 +35,7 @@ pub(super) fn read(
     if !(200..300).contains(&status) {
         return failed(format!("the handler answered {status}: {}", String::from_utf8_lossy(body)));
     }
-    if status == 204 || body.is_empty() || body == b"null" {
+    if status == 204 || body.trim_ascii().is_empty() || body.trim_ascii() == b"null" {
         return Err(Refused::Hangs);
     }
     if !content_type.is_some_and(|kind| kind.trim_start().starts_with("application/json")) {
@@ -45,6 +45,9 @@ pub(super) fn read(
         Ok(reply) => reply,
         Err(error) => return failed(format!("the reply is not JSON: {error}")),
     };
+    if !reply.is_object() || !(reply["Outputs"].is_null() || reply["Outputs"].is_object()) {
+        return failed("the reply, or its Outputs, is no JSON object".into());
+    }
     let logs = match &reply["Logs"] {
         Value::Null => Vec::new(),
         Value::Array(lines) => match lines.iter().map(|line| line.as_str().map(str::to_owned)).collect() {
@@ -139,7 +142,7 @@ mod tests {
     fn what_the_host_does_not_understand_fails_or_hangs() {
         let read = |status, kind, body: &str| read(status, kind, body.as_bytes(), "q", MessageEncoding::Base64);
         let json = Some("application/json; charset=utf-8");
-        for (status, body) in [(204, "{}"), (200, ""), (200, "null")] {
+        for (status, body) in [(204, "{}"), (200, ""), (200, "null"), (200, " null\n")] {
             assert_eq!(read(status, json, body), Err(Refused::Hangs), "{status} {body}");
         }
         for (status, kind, body) in [
@@ -147,6 +150,8 @@ mod tests {
             (200, Some("text/plain"), "{}"),
             (200, None, "{}"),
             (200, json, "{"),
+            (200, json, "[]"),
+            (200, json, r#"{"Outputs":[]}"#),
             (200, json, r#"{"Logs":"line"}"#),
             (200, json, r#"{"Logs":[{}]}"#),
         ] {

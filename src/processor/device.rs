@@ -52,6 +52,8 @@ pub(super) struct Writer<'a> {
     pub(super) writes_taken: &'a AtomicU64,
     /// When to give up.
     pub(super) until: Instant,
+    /// An operation that began before this and is cut off in the end had time enough.
+    pub(super) fair_until: Instant,
 }
 
 /// [`Operations`] while they are being counted.
@@ -187,10 +189,19 @@ impl Writer<'_> {
         result
     }
 
+    /// An operation, cut off when the time is up.
+    ///
+    /// One that had time enough is a failure of this device. One that began late says only that the store is slow and
+    /// the batch large: that is nobody's fault, and the devices behind it will fare no better.
     async fn in_time<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        timeout_at(self.until, operation)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::transient("the store did not answer within InvocationBudget")))
+        let is_fair = Instant::now() < self.fair_until;
+        timeout_at(self.until, operation).await.unwrap_or_else(|_| {
+            Err(if is_fair {
+                StoreError::transient("the store did not answer within InvocationBudget")
+            } else {
+                StoreError::Systemic("the store was too slow for the whole batch within InvocationBudget".into())
+            })
+        })
     }
 
     /// Waits before the next try; gives the error back when there is to be none.

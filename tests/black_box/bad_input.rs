@@ -1,5 +1,7 @@
 //! Bodies that nobody should send, and large good ones: none harms its neighbours or the handler.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::support::{App, Batch, Event, Handler, base64, from_base64};
@@ -167,13 +169,19 @@ fn deep_nesting_of_the_request_itself_does_not_end_the_handler() {
 }
 
 #[test]
-fn a_megabyte_of_nonsense_is_one_dead_letter() {
+fn a_megabyte_of_nonsense_is_one_dead_letter_and_kept_whole() {
     let app = App::shipped();
+    let folder = app.path("large").display().to_string();
+    let app = app.with("DeadLetterDirectory", folder);
     let handler = app.start();
     for (case, byte) in [("text", b'a'), ("zeros", 0), ("line feeds", b'\n'), ("spaces", b' '), ("ones", 0xff)] {
-        let letter = dead_letter(&handler, Event::new(2, vec![byte; 1 << 20]), case);
+        let body = vec![byte; 1 << 20];
+        let letter = dead_letter(&handler, Event::new(2, body.clone()), case);
         assert_eq!(letter["Stage"], "deserialize", "{case}: {letter}");
-        assert_eq!(letter["EventData"]["BodyCut"]["Length"], 1 << 20, "{case}");
+        let whole = fs::read(letter["Overflow"]["Location"].as_str().expect("a path")).expect("the whole dead letter");
+        let whole: Value = serde_json::from_slice(&whole).expect("JSON");
+        let kept = from_base64(whole["EventData"]["Body"].as_str().expect("the body"));
+        assert!(kept == body, "{case}: the body is not the one that was sent");
     }
 }
 

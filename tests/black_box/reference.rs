@@ -203,9 +203,10 @@ fn while_the_folder_cannot_be_written_the_batch_comes_again_and_in_the_last_atte
     assert_eq!(handler.readings("drone-3")["Battery"], 0.5);
 }
 
+/// With documents in memory there is no folder unless a setting names one.
 #[test]
 fn without_a_folder_for_it_a_dead_letter_too_large_for_the_queue_is_cut_and_the_rest_applied() {
-    let app = App::shipped();
+    let app = App::shipped().with("StateStore", "memory");
     let reply = app.start().invoke(&Batch::of(with_a_large_one()).retry(0, -1).envelope());
     assert_eq!(reply.counts(), [3, 2, 0, 1]);
     assert_cut(reply.dead_letter());

@@ -174,7 +174,9 @@ async fn a_store_that_stalls_altogether_is_given_up_within_the_budget() {
         store.always(operation, ANY, Answer::Stalls);
         let started = Instant::now();
         let processed = Processor { concurrency: 2, ..processor(&store) }.process(&fleet(20)).await;
-        assert_eq!(kinds(&processed), vec!["unresolved transient"; 20], "{operation:?}");
+        assert!(kinds(&processed).iter().all(|kind| kind.starts_with("unresolved")), "{operation:?}");
+        let of_their_own = kinds(&processed).iter().filter(|kind| kind.ends_with("transient")).count();
+        assert_eq!(of_their_own, 2, "{operation:?}: those behind the first two never had a chance");
         assert!(!processed.store_takes_writes);
         assert!(started.elapsed() <= BUDGET, "{:?}", started.elapsed());
     }

@@ -5,6 +5,7 @@
 mod dead_letters;
 mod faults;
 mod interleavings;
+mod limits;
 mod other_device;
 mod processor;
 mod replies;

@@ -15,24 +15,24 @@ use crate::support::{
 };
 use Operation::{Read, Write};
 
-const ID: &str = "2b8c2f6e-0000-4000-8000-000000000001";
+pub(crate) const ID: &str = "2b8c2f6e-0000-4000-8000-000000000001";
 
-fn rig() -> (Arc<ScriptedStore>, Handler) {
+pub(crate) fn rig() -> (Arc<ScriptedStore>, Handler) {
     let store = Arc::new(ScriptedStore::default());
     let handler = handler(processor(&store));
     (store, handler)
 }
 
 /// A battery reading of each of these devices.
-fn fleet(devices: &[&str]) -> Envelope {
+pub(crate) fn fleet(devices: &[&str]) -> Envelope {
     Envelope::new((10..).zip(devices).map(|(number, device)| Sent::battery(number, device, 0.5)))
 }
 
-async fn answered(handler: &Handler, envelope: &Envelope) -> FinalReply {
+pub(crate) async fn answered(handler: &Handler, envelope: &Envelope) -> FinalReply {
     final_reply(handler.invoke(ID, &envelope.to_bytes()).await)
 }
 
-async fn sent_again(handler: &Handler, envelope: &Envelope) -> String {
+pub(crate) async fn sent_again(handler: &Handler, envelope: &Envelope) -> String {
     again(handler.invoke(ID, &envelope.to_bytes()).await)
 }
 

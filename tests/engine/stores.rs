@@ -202,7 +202,7 @@ async fn a_file_outlives_its_store_and_is_shared() {
     let path = folder.path().join("state.db");
     let first = SqliteStore::new(open(&path));
     let etag = first.create(&drone("d", 0.5)).await.expect("a creation");
-    let second = SqliteStore::new(Database::open(&path, IfMissing::Refuse).expect("it is there"));
+    let second = SqliteStore::new(Database::open(&path, IfMissing::Create).expect("it is there"));
     assert_eq!(stored(&second, "d").await, Stored { document: drone("d", 0.5), etag: etag.clone() });
     drop(first);
     assert!(second.replace(&drone("d", 0.6), &etag).await.is_ok());

@@ -55,3 +55,45 @@ fn a_state_store_that_was_chosen_by_its_settings_is_used_in_place_of_the_state_f
     assert!(report["devices"].is_null(), "{report}");
     assert_eq!(place.documents().len(), 0);
 }
+
+#[test]
+fn a_checkpoint_that_comes_seldom_does_not_stop_the_stream() {
+    let place = Place::new();
+    let root = function_app(&place, |host, _| host["extensions"]["eventHubs"]["batchCheckpointFrequency"] = 100.into());
+    let arguments = ["--simulate", "5", "--events", "30000", "--partitions", "1", "--app-root"];
+    let output = place.local(&arguments).arg(&root).output().expect("the binary runs");
+    assert_eq!(count(&report(&output, 0), "applied"), 30_000);
+}
+
+#[test]
+fn a_handler_in_a_folder_below_finds_the_function_app_all_the_same() {
+    let place = Place::new();
+    let root = function_app(&place, |host, _| host["customHandler"]["description"]["workingDirectory"] = "bin".into());
+    fs::create_dir(root.join("bin")).expect("a folder can be made");
+    let report = place.run(&["--simulate", "2", "--app-root", root.to_str().expect("text")]);
+    assert_eq!(count(&report, "devices"), 2);
+}
+
+#[test]
+fn the_state_option_has_precedence_over_a_file_of_the_environment() {
+    let place = Place::new();
+    let mut command = place.local(&["--simulate", "2"]);
+    command.env("StateStore", "sqlite").env("SqlitePath", place.path("other.db"));
+    report(&command.output().expect("the binary runs"), 0);
+    assert_eq!(place.documents().len(), 2);
+    assert!(!place.path("other.db").exists());
+}
+
+#[test]
+fn app_settings_have_precedence_over_host_json() {
+    let place = Place::new();
+    let mut command = place.local(&["--simulate", "5", "--events", "200"]);
+    command.env("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "10");
+    assert!(count(&report(&command.output().expect("the binary runs"), 0), "batches") >= 20);
+
+    let mut command = place.local(&[]);
+    let output = command.env("AzureFunctionsJobHost__functionTimeout", "00:00:30").output().expect("the binary runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("InvocationBudget") && error.contains("functionTimeout"), "{error}");
+}

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{ErrorKind, Read as _},
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, TcpStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -277,7 +277,7 @@ fn errors(child: &mut Child) -> JoinHandle<String> {
     })
 }
 
-/// A port that is free now, and that nobody else comes upon.
+/// A port on which nobody listens, and that nobody else comes upon.
 ///
 /// Not one of the system's choice: those it also gives to connections and to whoever asks next, while the handler has
 /// yet to take its own. Each process of tests begins elsewhere below them, in the order of the process ids.
@@ -289,7 +289,9 @@ fn free_port() -> u16 {
     loop {
         let number = std::process::id().wrapping_mul(FOR_A_PROCESS).wrapping_add(GIVEN.fetch_add(1, Relaxed));
         let port = u16::try_from(FIRST + number % COUNT).expect("below 32768");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        // Asked without listening there: a child that another test starts at this moment has a copy of each socket
+        // until it becomes the handler, and would take the first connection.
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             return port;
         }
     }
