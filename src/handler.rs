@@ -94,7 +94,8 @@ impl Handler {
         // another one comes, and only by the host's id would it be known again.
         let is_endless = self.function.retry.as_ref().is_some_and(|retry: &RetryPolicy| retry.max_retry_count() < 0);
         let comes_again = is_endless && !invocation_id.is_empty();
-        let attempt = Attempt { invocation_id, number: 1, comes_again, started };
+        let number = i64::from(self.attempts.failures(invocation_id)) + 1;
+        let attempt = Attempt { invocation_id, number, comes_again, started };
         self.conclude(&batch, failed_whole(1, &issue), invocation_id, &attempt).await
     }
 

@@ -258,8 +258,8 @@ impl Run {
     /// Writes were called bad requests, and the store took no other: the fault is in none of these devices.
     fn blame_the_store(&mut self, devices: &[&Device]) {
         for event in devices.iter().flat_map(|device| &device.events) {
-            if let Some(Outcome::Failed(failure)) = self.outcomes[event.index].take() {
-                let failure = Failure { class: ErrorClass::Systemic, ..failure };
+            if let Some(Outcome::Failed(failure)) = &self.outcomes[event.index] {
+                let failure = Failure { class: ErrorClass::Systemic, ..failure.clone() };
                 self.outcomes[event.index] = Some(Outcome::Unresolved(failure));
             }
         }

@@ -91,6 +91,13 @@ impl Attempts {
         }
     }
 
+    /// In how many attempts this batch has failed by a fault of its own.
+    #[must_use]
+    pub fn failures(&self, key: &str) -> u32 {
+        let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.get(key).and_then(|batch| batch.failed.values().copied().max()).unwrap_or_default()
+    }
+
     /// Forgets a batch that has been answered for good.
     pub fn forget(&self, key: &str) {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner).remove(key);

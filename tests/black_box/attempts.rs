@@ -20,12 +20,12 @@ fn comes_again(handler: &Handler, invocation_id: &str, body: &[u8]) -> bool {
 }
 
 #[track_caller]
-fn assert_kept_whole(handler: &Handler, invocation_id: &str, body: &[u8]) {
+fn assert_kept_whole(handler: &Handler, invocation_id: &str, body: &[u8], attempt: i64) {
     let reply = Reply::of(&handler.post(invocation_id, body));
     assert_eq!(reply.counts(), [1, 0, 0, 1]);
     let letter = reply.dead_letter();
     assert_eq!(letter["Stage"], "envelope");
-    assert_eq!(letter["InvocationId"], invocation_id);
+    assert_eq!((&letter["InvocationId"], &letter["Attempt"]), (&invocation_id.into(), &attempt.into()));
     assert_eq!(from_base64(letter["EventData"]["Body"].as_str().expect("a body")), body);
     assert!(letter["Issue"].as_str().is_some_and(|issue| issue.starts_with("the request")), "{letter}");
 }
@@ -39,7 +39,7 @@ fn a_request_that_is_no_envelope_is_dead_lettered_whole_in_the_fifth_attempt() {
         for attempt in 1..=4 {
             assert!(comes_again(&handler, &id, body.as_bytes()), "{body:?}, attempt {attempt}");
         }
-        assert_kept_whole(&handler, &id, body.as_bytes());
+        assert_kept_whole(&handler, &id, body.as_bytes(), 5);
     }
 }
 
@@ -48,7 +48,7 @@ fn the_number_of_attempts_is_a_setting() {
     let app = App::shipped().with("DeadLetterAfterAttempts", "2");
     let handler = app.start();
     assert!(comes_again(&handler, "6b0a", b"not json"));
-    assert_kept_whole(&handler, "6b0a", b"not json");
+    assert_kept_whole(&handler, "6b0a", b"not json", 2);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn attempts_are_counted_by_invocation() {
     for id in ["a", "b", "c"] {
         assert!(comes_again(&handler, id, b"not json"), "{id}");
     }
-    assert_kept_whole(&handler, "b", b"not json");
+    assert_kept_whole(&handler, "b", b"not json", 2);
     assert!(comes_again(&handler, "b", b"not json"), "after its dead letter the count begins anew");
 }
 
@@ -69,14 +69,14 @@ fn without_a_retry_policy_a_request_that_is_no_envelope_is_dead_lettered_at_once
     });
     let handler = app.start();
     for body in NO_ENVELOPES {
-        assert_kept_whole(&handler, "6b0a", body.as_bytes());
+        assert_kept_whole(&handler, "6b0a", body.as_bytes(), 1);
     }
 }
 
 #[test]
 fn with_a_policy_that_ends_any_attempt_may_be_the_last_and_dead_letters_at_once() {
     let app = App::shipped().with_function(|function| function["retry"]["maxRetryCount"] = 3.into());
-    assert_kept_whole(&app.start(), "6b0a", b"not json");
+    assert_kept_whole(&app.start(), "6b0a", b"not json", 1);
 }
 
 #[test]
@@ -95,4 +95,10 @@ fn poison_is_decided_in_the_first_attempt_whatever_the_policy() {
     for batch in [Batch::of([Event::new(1, "{")]).retry(0, -1), Batch::of([Event::new(2, "{")]).retry(0, 3)] {
         assert_eq!(handler.invoke(&batch.envelope()).dead_letter()["Attempt"], 1);
     }
+}
+
+#[test]
+fn without_an_invocation_id_no_attempt_would_be_known_again_so_the_first_is_the_last() {
+    let app = App::shipped();
+    assert_kept_whole(&app.start(), "", b"not json", 1);
 }
