@@ -169,11 +169,12 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     let started = Instant::now();
     let progress = Progress::start(options.known_events(), &statistics);
     let mut stop = stop_on_ctrl_c(&progress);
+    let (end, at_once) = watch::channel(false);
     let mut hosts = JoinSet::new();
     let instances = options.instances.min(options.partitions);
     for number in 0..instances {
         let partitions = (number..options.partitions).step_by(instances).collect();
-        hosts.spawn(Instance { partitions, ..instance.clone() }.run());
+        hosts.spawn(Instance { partitions, ..instance.clone() }.run(at_once.clone()));
     }
     let feeding = feed(input, BadEvents::new(options.bad_events_per_mille), &hub, &statistics, stop.clone());
     let mut failure = None;
@@ -199,7 +200,9 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
             }
         }
     }
-    hosts.shutdown().await;
+    // Each ends its handler before it ends itself.
+    end.send_replace(true);
+    while hosts.join_next().await.is_some() {}
     progress.end();
     if let Some(Err(error)) = end_of_input {
         failure.get_or_insert(error.to_string());

@@ -21,6 +21,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -64,19 +65,19 @@ pub(super) struct Instance {
 
 /// How one life of a host ended.
 enum End {
-    /// The hub is closed and everything has been read.
+    /// There is nothing more to do.
     Done,
     /// The handler died too often.
     GaveUp(String),
 }
 
 impl Instance {
-    /// Runs until the hub is closed and everything has been read.
+    /// Runs until the hub is closed and everything has been read, or until it is told to end at once.
     ///
     /// # Errors
     ///
     /// When no handler ever gets ready, or one ends so that it is never started again.
-    pub(super) async fn run(self) -> Result<(), String> {
+    pub(super) async fn run(self, mut end: watch::Receiver<bool>) -> Result<(), String> {
         let instance = Arc::new(self);
         loop {
             let statistics = Arc::clone(&instance.statistics);
@@ -85,7 +86,12 @@ impl Instance {
             };
             let process = Process::start(instance.start.clone(), on_restart).map_err(|error| error.to_string())?;
             let process = Arc::new(process);
-            match life(&instance, &process).await? {
+            let ended = tokio::select! {
+                ended = life(&instance, &process) => ended,
+                _ = end.wait_for(|at_once| *at_once) => Ok(End::Done),
+            };
+            process.stop().await;
+            match ended? {
                 End::Done => return Ok(()),
                 End::GaveUp(reason) => {
                     eprintln!("devicestate: the host gave up and is started again: {reason}");

@@ -46,12 +46,12 @@ pub(super) enum State {
     GaveUp(String),
 }
 
-/// The handler's process and its restarts, for as long as this lives.
+/// The handler's process and its restarts, until [`Process::stop`].
 pub(super) struct Process {
     pub(super) port: u16,
     state: Arc<watch::Sender<State>>,
     kill: Arc<Notify>,
-    keeper: JoinHandle<()>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// How to start the handler.
@@ -100,7 +100,7 @@ impl Process {
         let state = Arc::new(watch::Sender::new(State::Starting));
         let kill = Arc::new(Notify::new());
         let keeper = tokio::spawn(keep(start, port, Arc::clone(&state), Arc::clone(&kill), on_restart));
-        Ok(Self { port, state, kill, keeper })
+        Ok(Self { port, state, kill, keeper: Mutex::new(Some(keeper)) })
     }
 
     /// Kills the process, as the host does when an invocation takes longer than `functionTimeout`. It is started again.
@@ -108,6 +108,17 @@ impl Process {
         // At once, so that no other batch is sent to a process that is about to go.
         self.state.send_replace(State::Starting);
         self.kill.notify_waiters();
+    }
+
+    /// Ends the process, killed as the host would. It is gone when this returns: without that wait, this program could
+    /// end first and leave it behind.
+    pub(super) async fn stop(&self) {
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeper) = keeper {
+            keeper.abort();
+            // The child was dropped with the task that kept it, and so killed.
+            let _ = keeper.await;
+        }
     }
 
     /// How the process is, from now on.
@@ -130,13 +141,6 @@ impl Process {
             Ok(State::GaveUp(reason)) => Err(reason.clone()),
             Ok(State::Starting) | Err(_) => Err("the host is stopping".into()),
         }
-    }
-}
-
-impl Drop for Process {
-    /// The child goes with the task that keeps it: killed, as the host would.
-    fn drop(&mut self) {
-        self.keeper.abort();
     }
 }
 

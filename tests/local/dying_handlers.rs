@@ -16,6 +16,13 @@ fn events(range: std::ops::Range<u32>) -> Vec<Value> {
     range.map(|n| json!({ "deviceId": format!("d{}", n % 11), "battery": f64::from(n) / 1e5 })).collect()
 }
 
+/// Takes requests and never answers any but the question whether it is ready. The file `asked` tells of the first.
+const SILENT: &str = "
+    require('node:http').createServer((request, reply) => {
+        if (request.method === 'GET') reply.end('{}');
+        else require('node:fs').writeFileSync('asked', '');
+    }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')";
+
 /// An app whose handler is this shell script; `$HANDLER` is the real one.
 fn app_with_script(place: &Place, script: &str) -> PathBuf {
     let root = function_app(place, |host, _| {
@@ -99,11 +106,7 @@ fn a_handler_that_answers_nothing_is_killed_after_the_function_timeout_and_the_b
     // The first process takes connections and never answers anything but the question whether it is ready.
     let script = "echo x >> starts; test $(wc -l < starts) -gt 1 || exec node silent.js; exec \"$HANDLER\" serve";
     let root = app_with_script(&place, script);
-    place.write(
-        "app/silent.js",
-        "require('node:http').createServer((q, r) => { if (q.method === 'GET') r.end('{}') })\
-         .listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')",
-    );
+    place.write("app/silent.js", SILENT);
     let mut host: Value = serde_json::from_slice(&fs::read(root.join("host.json")).expect("a file")).expect("JSON");
     host["functionTimeout"] = "00:00:01".into();
     host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into();
@@ -114,4 +117,25 @@ fn a_handler_that_answers_nothing_is_killed_after_the_function_timeout_and_the_b
     let report = report(&command.output().expect("the binary runs"), 0);
     assert_eq!((count(&report, "failedAttempts"), count(&report, "handlerRestarts")), (1, 1), "{report}");
     assert_eq!(place.documents(), last_values(events(0..100)));
+}
+
+#[test]
+fn a_second_ctrl_c_stops_at_once_and_leaves_no_handler_behind() {
+    let place = Place::new();
+    // What is sent is never done with, so that an ordered end would never come.
+    let root = app_with_script(&place, "exec node silent.js");
+    place.write("app/silent.js", SILENT);
+    let input = place.write("e.jsonl", lines(&events(0..100)));
+    let mut command = place.local(&["--input", input.to_str().expect("text"), "--app-root"]);
+    let mut child = command.arg(&root).spawn().expect("the binary runs");
+    place.until("a batch is sent", |_| root.join("asked").exists());
+    assert_eq!(handlers(&child).len(), 1);
+    // Until it has ended: signals that come together count once.
+    while child.try_wait().expect("a child").is_none() {
+        signal("-INT", child.id());
+        std::thread::yield_now();
+    }
+    let output = child.wait_with_output().expect("it ended");
+    let report = report(&output, 1);
+    assert!(report["failure"].as_str().is_some_and(|text| text.contains("at once")), "{report}");
 }

@@ -2,14 +2,13 @@
 
 use std::{
     io::{Read as _, Write as _},
-    path::Path,
     process::{Command, Stdio},
 };
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
-use crate::support::{Place, assert_adds_up, count, function_app, handlers, last_values, lines, report, signal};
+use crate::support::{Place, assert_adds_up, count, last_values, lines, report, signal};
 
 fn events(count: u32) -> Vec<Value> {
     let event = |number| json!({ "deviceId": format!("d{}", number % 7), "battery": f64::from(number) / 1e4 });
@@ -131,31 +130,6 @@ fn ctrl_c_ends_in_order_and_loses_nothing() {
     assert_adds_up(&report);
     let received = usize::try_from(count(&report, "received")).expect("a small number");
     assert_eq!(place.documents(), last_values(events[..received].to_vec()));
-}
-
-#[test]
-fn a_second_ctrl_c_stops_at_once_and_leaves_no_handler_behind() {
-    let place = Place::new();
-    // Nothing that is sent is ever done with: an ordered end would never come.
-    let root = function_app(&place, |_, _| {});
-    let mut command = place.local(&["--input", "-", "--partitions", "1", "--app-root", root.to_str().expect("text")]);
-    let mut child = command.stdin(Stdio::piped()).spawn().expect("the binary runs");
-    let mut input = child.stdin.take().expect("a pipe");
-    input.write_all(lines(&events(100)).as_bytes()).expect("it reads");
-    place.until("the first documents", |place| place.documents().len() == 7);
-    let lock = rusqlite::Connection::open(place.state()).expect("the state file");
-    lock.execute_batch("BEGIN EXCLUSIVE").expect("a lock");
-    input.write_all(lines(&events(100)).as_bytes()).expect("it reads");
-    let left = handlers(&child);
-    assert_eq!(left.len(), 1);
-    // Until it has ended: the first question may come before it listens.
-    while child.try_wait().expect("a child").is_none() {
-        signal("-INT", child.id());
-        std::thread::yield_now();
-    }
-    assert_eq!(child.wait().expect("it ended").code(), Some(1));
-    place.until("no handler", |_| !Path::new(&format!("/proc/{}/exe", left[0])).exists());
-    drop((input, lock));
 }
 
 #[test]

@@ -14,6 +14,15 @@ use tempfile::TempDir;
 /// A folder of a test's own: the state file, inputs, a function app. Gone with the test.
 pub(crate) struct Place(TempDir);
 
+/// A test leaves no handler behind, whatever it was about.
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.until("no handler is left", |place| place.leftovers() == 0);
+        }
+    }
+}
+
 /// Documents by device, each without its versions.
 pub(crate) type Documents = BTreeMap<String, Map<String, Value>>;
 
@@ -70,6 +79,15 @@ impl Place {
     pub(crate) fn dead_letters(&self) -> Vec<Value> {
         let rows = self.rows("SELECT text FROM dead_letters ORDER BY message_id");
         rows.iter().map(|text| serde_json::from_slice(text).expect("a dead letter is JSON")).collect()
+    }
+
+    /// How many processes have this place in their environment.
+    fn leftovers(&self) -> usize {
+        let path = self.path("");
+        let path = path.to_str().expect("a path of text").as_bytes();
+        let processes = fs::read_dir("/proc").expect("Linux").flatten();
+        let environments = processes.filter_map(|process| fs::read(process.path().join("environ")).ok());
+        environments.filter(|text| text.windows(path.len()).any(|part| part == path)).count()
     }
 
     fn rows(&self, query: &str) -> Vec<Vec<u8>> {
