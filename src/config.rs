@@ -77,12 +77,6 @@ impl Settings {
     }
 }
 
-impl FromIterator<(String, String)> for Settings {
-    fn from_iter<I: IntoIterator<Item = (String, String)>>(settings: I) -> Self {
-        Self(settings.into_iter().collect())
-    }
-}
-
 /// What is wrong with the settings. No value of a setting that may hold a secret is ever in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {

@@ -99,7 +99,7 @@ pub enum Input {
 /// The telemetry that ships with the function app, from its root.
 const SAMPLE: &str = "samples/px4-flights.jsonl";
 
-/// Why the system cannot run, or did not run to its end.
+/// Why the system cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// The function app's files.
