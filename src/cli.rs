@@ -9,10 +9,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{
-    config::{self, Settings},
-    log, serve,
-};
+use crate::{config, log, serve, settings::Settings};
 use table::Table;
 
 /// The latest state of every device, exactly.

@@ -1,124 +1,16 @@
 //! App settings in, configuration out. Every field names its setting; a value that makes no sense is an error that
 //! names it too.
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     function_app::{FunctionApp, HostJson},
+    settings::{ConfigError, Settings},
     telemetry::drone::Format,
     timespan,
 };
-
-/// App settings, as the host hands them to the handler: environment variables.
-///
-/// Has no `Debug`: among them are the secrets of other programs' connections.
-#[derive(Clone, Default)]
-pub struct Settings(HashMap<String, String>);
-
-impl Settings {
-    /// The settings of this process's environment.
-    #[must_use]
-    pub fn from_environment() -> Self {
-        // What is not Unicode cannot be a setting of ours, and is no reason to fail.
-        let text =
-            std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        Self(text.collect())
-    }
-
-    /// A setting's value; an empty one counts as absent, as for the host.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// Adds a setting if it is not there: the environment has precedence, as with Core Tools.
-    pub fn add_default(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.entry(name.into()).or_insert_with(|| value.into());
-    }
-
-    /// Sets a setting, whatever it was.
-    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.insert(name.into(), value.into());
-    }
-
-    /// All settings, as the environment of a process.
-    #[must_use]
-    pub fn to_environment(&self) -> Vec<(String, String)> {
-        self.0.clone().into_iter().collect()
-    }
-
-    /// Replaces `%Name%` by that setting, as the host does in bindings.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Missing`] for a setting that is not there.
-    pub fn resolve(&self, text: &str) -> Result<String, ConfigError> {
-        let mut parts = text.split('%');
-        let mut resolved = parts.next().unwrap_or_default().to_owned();
-        while let (Some(name), Some(rest)) = (parts.next(), parts.next()) {
-            resolved
-                .push_str(self.get(name).ok_or_else(|| ConfigError::missing(name, "a function.json refers to it"))?);
-            resolved.push_str(rest);
-        }
-        Ok(resolved)
-    }
-
-    fn parse<T>(
-        &self,
-        setting: &'static str,
-        default: T,
-        expected: &'static str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<T, ConfigError> {
-        let Some(value) = self.get(setting) else { return Ok(default) };
-        parse(value).ok_or_else(|| ConfigError::Invalid { setting, value: value.to_owned(), expected })
-    }
-}
-
-/// What is wrong with the settings. No value of a setting that may hold a secret is ever in it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// A setting is needed and is not there.
-    #[error("the setting {setting} is missing: {why}")]
-    Missing {
-        /// Its name.
-        setting: String,
-        /// What it is for.
-        why: &'static str,
-    },
-    /// A setting has a value that makes no sense.
-    #[error("the setting {setting} is {value:?}: it must be {expected}")]
-    Invalid {
-        /// Its name.
-        setting: &'static str,
-        /// Its value.
-        value: String,
-        /// What it may be.
-        expected: &'static str,
-    },
-    /// Two settings contradict each other.
-    #[error(
-        "the setting InvocationBudget ({}) and 20 ms for each of the {max_event_batch_size} possible dead letters of a \
-         batch (maxEventBatchSize) must together stay below functionTimeout ({}) of host.json: lower InvocationBudget \
-         or raise functionTimeout", timespan::format(*budget), timespan::format(*function_timeout)
-    )]
-    Budget {
-        /// `InvocationBudget`.
-        budget: Duration,
-        /// `functionTimeout` of host.json.
-        function_timeout: Duration,
-        /// `extensions.eventHubs.maxEventBatchSize` of host.json.
-        max_event_batch_size: usize,
-    },
-}
-
-impl ConfigError {
-    fn missing(setting: &str, why: &'static str) -> Self {
-        Self::Missing { setting: setting.to_owned(), why }
-    }
-}
 
 /// What writing a dead letter may take beyond the budget; the host writes it into the queue meanwhile.
 pub const FOR_A_DEAD_LETTER: Duration = Duration::from_millis(20);

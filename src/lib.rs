@@ -32,10 +32,13 @@
 //!
 //! Around it:
 //!
-//! * [`config`]: app settings. [`function_app`]: host.json and function.json. [`timespan`]: times as both write them.
+//! * [`settings`]: app settings. [`config`]: what they come to. [`function_app`]: host.json and function.json.
+//!   [`timespan`]: times as both write them.
+//! * [`azure`]: connections to its services.
 //! * [`surroundings`]: time and chance, from outside. [`log`]: the handler's own log.
 //! * [`local`]: the whole system on one machine. [`cli`]: the command line.
 
+pub mod azure;
 pub mod batch;
 pub mod cli;
 pub mod config;
@@ -51,6 +54,7 @@ pub mod queue;
 pub mod record;
 pub mod reply;
 pub mod serve;
+pub mod settings;
 pub mod sqlite;
 pub mod store;
 pub mod surroundings;

@@ -31,9 +31,10 @@ use tokio::{
 
 use crate::{
     batch::Source,
-    config::{self, ConfigError, Settings, StoreConfig},
+    config::{self, StoreConfig},
     function_app::{Cardinality, Function, FunctionApp, FunctionAppError},
     queue::SqliteQueue,
+    settings::{ConfigError, Settings},
     sqlite::{Database, DatabaseError, IfMissing},
 };
 use bad_events::BadEvents;

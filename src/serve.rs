@@ -14,11 +14,12 @@ use axum::{
 use tokio::net::TcpListener;
 
 use crate::{
-    config::{self, Config, ConfigError, Settings, StoreConfig},
+    config::{self, Config, StoreConfig},
     dead_letter::{Directory, Overflow},
     function_app::{FunctionApp, FunctionAppError},
     handler::{Answer, Handler},
     processor::{Processor, Shared},
+    settings::{ConfigError, Settings},
     sqlite::{Database, DatabaseError, IfMissing},
     store::{MemoryStore, SqliteStore, StateStore},
     surroundings::System,

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::{Failed, Format, Table, print};
 use crate::{
-    config::{Settings, StoreConfig},
+    config::StoreConfig,
     device_state::{Document, document_id},
     serve::open_store,
+    settings::Settings,
     sqlite::IfMissing,
     store::{self, Pages, StateStore},
     surroundings::iso8601,

@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::LocalError;
-use crate::config::Settings;
+use crate::settings::Settings;
 
 /// Settings from the environment and from `local.settings.json`, and the state file.
 ///

@@ -1,0 +1,22 @@
+//! Connections to Azure services, as Functions writes them: the setting `Name` holds a connection string, or `Name__…`
+//! an endpoint and who is asking.
+//!
+//! A connection is made of settings without asking anybody, so the handler is ready at once; a service that cannot be
+//! reached is an error of the request that needs it.
+
+mod connection_string;
+mod identity;
+
+use azure_core::credentials::Secret;
+
+pub use connection_string::ConnectionString;
+pub use identity::Identity;
+
+/// How a connection shows that it may do what it asks for. `Debug` does not print the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// With the account's key.
+    Key(Secret),
+    /// With a token of Microsoft Entra.
+    Identity(Identity),
+}
