@@ -7,7 +7,9 @@
 mod connection_string;
 mod identity;
 
-use azure_core::credentials::Secret;
+use azure_core::{credentials::Secret, http::Url};
+
+use crate::settings::{ConfigError, Settings};
 
 pub use connection_string::ConnectionString;
 pub use identity::Identity;
@@ -19,4 +21,13 @@ pub enum Access {
     Key(Secret),
     /// With a token of Microsoft Entra.
     Identity(Identity),
+}
+
+/// The address of a service that a setting such as `CosmosConnection__accountEndpoint` holds, if it is there.
+///
+/// # Errors
+///
+/// [`ConfigError::Connection`], when it is no address.
+pub fn endpoint(settings: &Settings, name: &str) -> Result<Option<Url>, ConfigError> {
+    settings.get(name).map(|address| connection_string::parse_url(name, "is", address)).transpose()
 }

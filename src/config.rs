@@ -1,6 +1,8 @@
 //! App settings in, configuration out. Every field names its setting; a value that makes no sense is an error that
 //! names it too.
 
+mod store;
+
 use std::{path::PathBuf, time::Duration};
 
 use tracing_subscriber::filter::LevelFilter;
@@ -15,6 +17,8 @@ use crate::{
 /// What writing a dead letter may take beyond the budget; the host writes it into the queue meanwhile.
 pub const FOR_A_DEAD_LETTER: Duration = Duration::from_millis(20);
 
+pub use store::{CosmosConfig, Regions, StoreConfig};
+
 /// The handler's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -28,6 +32,9 @@ pub struct Config {
     pub invocation_budget: Duration,
     /// `StoreConcurrency`: how many devices of one batch are written at the same time; 32 by default.
     pub store_concurrency: usize,
+    /// `DocumentCacheMegabytes`: how much memory the documents may take that were written last, in 2^20 bytes; 64 by
+    /// default, 0 for none. With documents in memory there is none.
+    pub document_cache_bytes: u64,
     /// `DeadLetterAfterAttempts`: how many attempts of a batch a device may fail in, while others of the batch
     /// succeed, before its events are dead-lettered; also after how many attempts a request is dead-lettered that
     /// cannot be read or makes the handler panic. 5 by default.
@@ -35,42 +42,6 @@ pub struct Config {
     /// `DeadLetterDirectory`: the folder for dead letters that are too large for the queue. Beside the file of
     /// `SqlitePath` without it; with documents in memory only, none, and their bodies are cut.
     pub dead_letter_directory: Option<PathBuf>,
-}
-
-/// Where the documents are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreConfig {
-    /// `memory`: in the process, gone with it.
-    Memory,
-    /// `sqlite`: in the file that the setting `SqlitePath` names.
-    Sqlite(PathBuf),
-}
-
-impl StoreConfig {
-    /// Reads `StateStore` and what belongs to its value.
-    ///
-    /// There is no default: a store that was not chosen is one where nobody looks for the documents.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`].
-    pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
-        match settings.get("StateStore") {
-            Some("memory") => Ok(Self::Memory),
-            Some("sqlite") => settings
-                .get("SqlitePath")
-                .map(|path| Self::Sqlite(path.into()))
-                .ok_or_else(|| ConfigError::missing("SqlitePath", "StateStore is sqlite, so it must name the file")),
-            Some(value) => Err(ConfigError::Invalid {
-                setting: "StateStore",
-                value: value.to_owned(),
-                expected: "memory or sqlite",
-            }),
-            None => {
-                Err(ConfigError::missing("StateStore", "it must say where the documents are kept: memory or sqlite"))
-            }
-        }
-    }
 }
 
 impl Config {
@@ -101,6 +72,14 @@ impl Config {
             store_concurrency: settings.parse("StoreConcurrency", 32, "a number from 1 to 1000", |value| {
                 value.parse().ok().filter(|number| (1..=1000).contains(number))
             })?,
+            document_cache_bytes: match &store {
+                StoreConfig::Memory => 0,
+                StoreConfig::Sqlite(_) | StoreConfig::Cosmos(_) => {
+                    settings.parse("DocumentCacheMegabytes", 64 << 20, "a number of megabytes from 0 on", |value| {
+                        value.parse::<u32>().ok().map(|megabytes| u64::from(megabytes) << 20)
+                    })?
+                }
+            },
             dead_letter_after_attempts: settings.parse(
                 "DeadLetterAfterAttempts",
                 5,
@@ -108,7 +87,7 @@ impl Config {
                 |value| value.parse().ok().filter(|number| *number >= 1),
             )?,
             dead_letter_directory: settings.get("DeadLetterDirectory").map(PathBuf::from).or_else(|| match &store {
-                StoreConfig::Memory => None,
+                StoreConfig::Memory | StoreConfig::Cosmos(_) => None,
                 StoreConfig::Sqlite(path) => Some(format!("{}-dead-letters", path.display()).into()),
             }),
             store,

@@ -16,7 +16,7 @@ use crate::{
     },
     function_app::{Function, RetryPolicy},
     invocation::{Invocation, RetryContext},
-    processor::{Outcome, Processed, Processor, panic_message},
+    processor::{Operations, Outcome, Processed, Processor, panic_message},
     record::{BatchRecord, DeadLetterRecord, Record},
     reply::Reply,
     verdict::{Attempts, Verdict},
@@ -39,7 +39,8 @@ pub struct Handler {
 pub enum Answer {
     /// With 200 and this body: the host writes the outputs and then the checkpoint.
     Final(String),
-    /// With 503: the host sends the batch again. The reason is for people; the host does not read it.
+    /// With 503 and this body: the host sends the batch again. The body, with reason and record, is for people and for
+    /// tools; the host does not read it.
     Again(String),
 }
 
@@ -124,7 +125,7 @@ impl Handler {
         let Processed { outcomes, store_takes_writes, .. } = processed;
         let verdict = self.attempts.decide(key, outcomes, attempt.comes_again, *store_takes_writes);
         if verdict == Verdict::Again {
-            return again(batch, processed, attempt, &reason(outcomes));
+            return self.again(batch, processed, attempt, &reason(outcomes));
         }
         // Beyond the budget, each dead letter has its 20 ms of functionTimeout.
         let until = attempt.started
@@ -141,7 +142,7 @@ impl Handler {
                     let letter = self.dead_letter(batch, index, failure, attempt);
                     match message(&letter, overflow, until, attempt.comes_again).await {
                         Ok(message) => messages.push(message),
-                        Err(error) => return again(batch, processed, attempt, &error.to_string()),
+                        Err(error) => return self.again(batch, processed, attempt, &error.to_string()),
                     }
                     letters.push((index, letter, failure));
                 }
@@ -153,6 +154,31 @@ impl Handler {
             letters.iter().map(|(index, letter, failure)| log(batch, *index, letter, failure)).collect();
         logs.push(Record::Batch(record).to_line());
         Answer::Final(Reply::new(&self.function.dead_letters.name, &messages, &logs).to_json())
+    }
+
+    fn again(&self, batch: &Batch, processed: &Processed, attempt: &Attempt, reason: &str) -> Answer {
+        let record = self.batch_record(batch, processed, attempt);
+        let Operations { reads, writes, conflicts, retries, request_units } = record.operations;
+        let is_unresolved = |outcome: &&Outcome| matches!(outcome, Outcome::Unresolved(_));
+        tracing::warn!(
+            invocation_id = attempt.invocation_id,
+            attempt = attempt.number,
+            event_hub_name = batch.source.event_hub_name,
+            partition_id = batch.source.partition_id,
+            first_sequence_number =
+                batch.events.first().and_then(|event| event.place).map(|place| place.sequence_number),
+            events = batch.events.len(),
+            unresolved = processed.outcomes.iter().filter(is_unresolved).count(),
+            reads,
+            writes,
+            conflicts,
+            retries,
+            request_units,
+            reason,
+            "the batch is to be sent again"
+        );
+        let logs = [Record::FailedAttempt(record).to_line()];
+        Answer::Again(serde_json::json!({ "error": reason, "Logs": logs }).to_string())
     }
 
     fn dead_letter(&self, batch: &Batch, index: usize, failure: &Failure, attempt: &Attempt) -> DeadLetter {
@@ -172,10 +198,7 @@ impl Handler {
             attempt: attempt.number,
             events: batch.events.len() as u64,
             devices: processed.devices,
-            reads: processed.operations.reads,
-            writes: processed.operations.writes,
-            conflicts: processed.operations.conflicts,
-            retries: processed.operations.retries,
+            operations: processed.operations,
             decode_ms: processed.decode_time.as_secs_f64() * 1e3,
             store_ms: processed.store_time.as_secs_f64() * 1e3,
             lag_ms: last.map(|place| self.processor.clock.now_ms() - place.enqueued_ms),
@@ -233,27 +256,6 @@ fn reason(outcomes: &[Outcome]) -> String {
     let mut unresolved = unresolved.peekable();
     let first = unresolved.peek().copied().unwrap_or_default().to_owned();
     format!("{} of {} events are unresolved; the first: {first}", unresolved.count(), outcomes.len())
-}
-
-fn again(batch: &Batch, processed: &Processed, attempt: &Attempt, reason: &str) -> Answer {
-    let Processed { outcomes, operations, .. } = processed;
-    let unresolved = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Unresolved(_))).count();
-    tracing::warn!(
-        invocation_id = attempt.invocation_id,
-        attempt = attempt.number,
-        event_hub_name = batch.source.event_hub_name,
-        partition_id = batch.source.partition_id,
-        first_sequence_number = batch.events.first().and_then(|event| event.place).map(|place| place.sequence_number),
-        events = batch.events.len(),
-        unresolved,
-        reads = operations.reads,
-        writes = operations.writes,
-        conflicts = operations.conflicts,
-        retries = operations.retries,
-        reason,
-        "the batch is to be sent again"
-    );
-    Answer::Again(reason.to_owned())
 }
 
 /// Tells of a dead letter in the handler's log, and gives back the line for the host's.

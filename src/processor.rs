@@ -2,10 +2,12 @@
 //!
 //! Nothing here knows of HTTP, of dead letters on their way or of attempts: see [`handler`](crate::handler).
 
+mod cache;
 mod device;
 
 use std::{
     collections::HashMap,
+    ops::AddAssign,
     panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
@@ -15,6 +17,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -26,6 +29,7 @@ use crate::{
     surroundings::{Clock, Random},
     telemetry::{Decoded, Poison, Telemetry},
 };
+pub use cache::DocumentCache;
 use device::{DeviceEvent, Fault, Settled, Writer};
 
 /// What became of one event.
@@ -61,17 +65,30 @@ pub struct Processed {
     pub store_time: Duration,
 }
 
-/// How often something was asked of the store.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+/// What was asked of the store, and what it cost.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Operations {
-    /// Reads.
+    /// Documents read.
     pub reads: u64,
-    /// Creates and replaces.
+    /// Documents created or replaced, or tried to be.
     pub writes: u64,
     /// Writes that found the document changed by another writer.
     pub conflicts: u64,
     /// Operations repeated after a transient failure.
     pub retries: u64,
+    /// What all of them cost, in request units; 0 for a store without a price.
+    pub request_units: f64,
+}
+
+impl AddAssign for Operations {
+    fn add_assign(&mut self, more: Self) {
+        self.reads += more.reads;
+        self.writes += more.writes;
+        self.conflicts += more.conflicts;
+        self.retries += more.retries;
+        self.request_units += more.request_units;
+    }
 }
 
 /// The engine: everything that it needs comes from outside.
@@ -80,6 +97,8 @@ pub struct Processor {
     pub telemetry: Arc<dyn Telemetry>,
     /// Where the documents are.
     pub store: Arc<dyn StateStore>,
+    /// The documents that it was asked for last.
+    pub cache: DocumentCache,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
@@ -177,6 +196,7 @@ impl Processor {
         let (devices_until, answer_until) = (started + self.budget * 9 / 10, started + self.budget);
         let writer = &Writer {
             store: &*self.store,
+            cache: &self.cache,
             random: &*self.random,
             counters: &operations,
             writes_taken: &self.shared.writes_taken,

@@ -1,13 +1,15 @@
 //! What the handler tells about its work: one JSON line for each final reply and for each dead letter.
 //!
 //! They go out in the reply's `Logs`, which the host writes under the invocation; dead letters also into the handler's
-//! own log. `devicestate local` reads its figures from them, as a dashboard would.
+//! own log. An attempt that is to be repeated has its line in the answer's `Logs`, too; the host does not look there, and
+//! the handler's own log tells the same. `devicestate local` reads its figures from them, as a dashboard would.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     batch::Source,
     dead_letter::{ErrorClass, Stage},
+    processor::Operations,
 };
 
 /// A line of a reply's `Logs`.
@@ -16,11 +18,13 @@ use crate::{
 pub enum Record {
     /// A batch that was answered for good.
     Batch(BatchRecord),
+    /// An attempt of a batch that was answered with 503. Its events are still to be counted, by the last attempt.
+    FailedAttempt(BatchRecord),
     /// One of its dead letters.
     DeadLetter(DeadLetterRecord),
 }
 
-/// A batch that was answered for good. Applied, superseded and dead-lettered add up to the events.
+/// An attempt of a batch. Answered for good, its applied, superseded and dead-lettered add up to the events.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BatchRecord {
@@ -39,14 +43,9 @@ pub struct BatchRecord {
     pub dead_lettered: u64,
     /// How many devices the decoded events belong to.
     pub devices: usize,
-    /// Documents read.
-    pub reads: u64,
-    /// Documents created or replaced.
-    pub writes: u64,
-    /// Writes that found the document changed by another writer.
-    pub conflicts: u64,
-    /// Store operations repeated after a transient failure.
-    pub retries: u64,
+    /// What this attempt asked of the store, and what it cost.
+    #[serde(flatten)]
+    pub operations: Operations,
     /// Time for decoding, in milliseconds.
     pub decode_ms: f64,
     /// Time for reading and writing documents, in milliseconds.

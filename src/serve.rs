@@ -18,10 +18,10 @@ use crate::{
     dead_letter::{Directory, Overflow},
     function_app::{FunctionApp, FunctionAppError},
     handler::{Answer, Handler},
-    processor::{Processor, Shared},
+    processor::{DocumentCache, Processor, Shared},
     settings::{ConfigError, Settings},
     sqlite::{Database, DatabaseError, IfMissing},
-    store::{MemoryStore, SqliteStore, StateStore},
+    store::{CosmosStore, MemoryStore, SqliteStore, StateStore},
     surroundings::System,
     telemetry::drone::Drone,
     verdict::Attempts,
@@ -84,6 +84,7 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
 pub fn open_store(config: &StoreConfig, if_missing: IfMissing) -> Result<Arc<dyn StateStore>, DatabaseError> {
     Ok(match config {
         StoreConfig::Memory => Arc::new(MemoryStore::default()),
+        StoreConfig::Cosmos(config) => Arc::new(CosmosStore::new(config.clone())),
         StoreConfig::Sqlite(path) => Arc::new(SqliteStore::new(Database::open(path, if_missing)?)),
     })
 }
@@ -95,6 +96,7 @@ fn router(app: FunctionApp, config: &Config) -> Result<Router, DatabaseError> {
             device_id_from_iot_hub: config.device_id_from_iot_hub,
         }),
         store: open_store(&config.store, IfMissing::Create)?,
+        cache: DocumentCache::new(config.document_cache_bytes),
         clock: Arc::new(System),
         random: Arc::new(System),
         budget: config.invocation_budget,
@@ -123,9 +125,7 @@ async fn invoke(State(handler): State<Arc<Handler>>, headers: HeaderMap, body: B
     let id = headers.get("x-azure-functions-invocationid").and_then(|id| id.to_str().ok()).unwrap_or_default();
     match handler.invoke(id, &body).await {
         Answer::Final(reply) => json(StatusCode::OK, reply),
-        Answer::Again(reason) => {
-            json(StatusCode::SERVICE_UNAVAILABLE, serde_json::json!({ "error": reason }).to_string())
-        }
+        Answer::Again(reason) => json(StatusCode::SERVICE_UNAVAILABLE, reason),
     }
 }
 

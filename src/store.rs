@@ -3,6 +3,8 @@
 //! The loop of optimistic concurrency and the back-off stand once, above this trait (see
 //! [`processor`](crate::processor)): no store retries a conflict. A store knows nothing of dead letters.
 
+mod charge;
+mod cosmos;
 mod memory;
 mod sqlite;
 
@@ -12,10 +14,14 @@ use async_trait::async_trait;
 
 use crate::device_state::Document;
 
+pub use charge::RequestCharge;
+pub use cosmos::CosmosStore;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
 /// A store of state documents, each under its id.
+///
+/// What an operation costs is added to `charge`, also when it fails: a refused write is paid for, too.
 #[async_trait]
 pub trait StateStore: Send + Sync {
     /// Reads a document, with the tag of this state of it; `None` when there is none.
@@ -24,21 +30,21 @@ pub trait StateStore: Send + Sync {
     ///
     /// Any [`StoreError`] but [`StoreError::Conflict`]. A document that cannot be understood is
     /// [`StoreError::Rejected`].
-    async fn read(&self, id: &str) -> Result<Option<Stored>, StoreError>;
+    async fn read(&self, id: &str, charge: &RequestCharge) -> Result<Option<Stored>, StoreError>;
 
     /// Creates a document.
     ///
     /// # Errors
     ///
     /// [`StoreError::Conflict`] when there is one with this id already.
-    async fn create(&self, document: &Document) -> Result<ETag, StoreError>;
+    async fn create(&self, document: &Document, charge: &RequestCharge) -> Result<ETag, StoreError>;
 
     /// Replaces a document, on the condition that it is still as it was when it had this tag.
     ///
     /// # Errors
     ///
     /// [`StoreError::Conflict`] when someone else wrote or deleted it meanwhile.
-    async fn replace(&self, document: &Document, if_match: &ETag) -> Result<ETag, StoreError>;
+    async fn replace(&self, document: &Document, if_match: &ETag, charge: &RequestCharge) -> Result<ETag, StoreError>;
 
     /// Up to `limit` documents in the order of their ids, from behind `after` on. For people; the processor never
     /// lists.

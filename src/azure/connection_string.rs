@@ -65,13 +65,13 @@ impl ConnectionString {
         Ok(Secret::new(key.to_owned()))
     }
 
-    /// The address in this part, if it is there.
+    /// The address in this part.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Connection`], when it is no address.
-    pub fn url(&self, name: &str) -> Result<Option<Url>, ConfigError> {
-        self.get(name).map(|address| parse_url(&self.setting, &format!("has the {name}"), address)).transpose()
+    /// [`ConfigError::Connection`], when there is none or it is no address.
+    pub fn url(&self, name: &str) -> Result<Url, ConfigError> {
+        parse_url(&self.setting, &format!("has the {name}"), self.require(name)?)
     }
 
     /// An error about this connection string.

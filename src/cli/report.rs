@@ -3,7 +3,10 @@
 use std::fmt;
 
 use super::{Table, state::table};
-use crate::local::report::{Events, Report};
+use crate::{
+    local::report::{Events, Report},
+    processor::Operations,
+};
 
 /// The report as text.
 pub(super) struct Text<'a>(pub(super) &'a Report);
@@ -36,7 +39,12 @@ impl fmt::Display for Text<'_> {
         rare(&mut run, "handler restarts", report.handler_restarts);
         rare(&mut run, "host restarts", report.host_restarts);
         run.row(["store operations per event".to_owned(), format!("{:.4}", report.store_operations.per_event)]);
-        rare(&mut run, "write conflicts", report.store_operations.conflicts);
+        let Operations { conflicts, retries, request_units, .. } = report.store_operations.total;
+        rare(&mut run, "write conflicts", conflicts);
+        rare(&mut run, "store retries", retries);
+        if request_units > 0.0 {
+            run.row(["request units".to_owned(), format!("{request_units:.2}")]);
+        }
         run.row(["seconds".to_owned(), format!("{:.3}", report.seconds)]);
         run.row(["events/s".to_owned(), format!("{:.0}", report.events_per_second)]);
         for (name, quantiles) in [("invocation", &report.latency_ms.invocation), ("event", &report.latency_ms.event)] {

@@ -12,7 +12,7 @@ use crate::{
     serve::open_store,
     settings::Settings,
     sqlite::IfMissing,
-    store::{self, Pages, StateStore},
+    store::{self, Pages, RequestCharge, StateStore},
     surroundings::iso8601,
 };
 
@@ -100,7 +100,7 @@ fn text(value: &Value) -> String {
 }
 
 async fn show(store: &Arc<dyn StateStore>, device: &str, format: Format) -> Result<(), Failed> {
-    let stored = store.read(&document_id(device)).await.map_err(Failed::to_begin)?;
+    let stored = store.read(&document_id(device), &RequestCharge::default()).await.map_err(Failed::to_begin)?;
     let Some(document) = stored.map(|stored| stored.document) else {
         return Err(Failed::at_work(format!("there is no document of the device {device:?}")));
     };

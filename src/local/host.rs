@@ -205,7 +205,7 @@ impl<'a> Listener<'a> {
         invocation_id: &str,
         retry: Option<&Retry>,
     ) -> Result<Accepted, String> {
-        let Instance { host, function, queue, .. } = self.instance;
+        let Instance { host, function, queue, statistics, .. } = self.instance;
         self.process.ready().await?;
         let request = envelope::request(&function.trigger, &function.name, &self.source, events, retry)?;
         let limit = host.function_timeout.unwrap_or(Duration::MAX);
@@ -220,7 +220,10 @@ impl<'a> Listener<'a> {
         let accepted = match reply::read(status, content_type.as_deref(), &body, &function.dead_letters.name, encoding)
         {
             Ok(accepted) => accepted,
-            Err(Refused::Failed(reason)) => return Err(reason),
+            Err(Refused::Failed(reason)) => {
+                statistics.failed(&body);
+                return Err(reason);
+            }
             Err(Refused::Hangs) => {
                 sleep(limit).await;
                 return Err(too_long());

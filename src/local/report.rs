@@ -6,7 +6,10 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::statistics::{Batches, Statistics};
-use crate::{config::StoreConfig, device_state::Document, serve::open_store, sqlite::IfMissing, store::documents};
+use crate::{
+    config::StoreConfig, device_state::Document, processor::Operations, serve::open_store, sqlite::IfMissing,
+    store::documents,
+};
 
 /// What a run came to.
 #[derive(Debug, Serialize)]
@@ -24,7 +27,7 @@ pub struct Report {
     pub handler_restarts: u64,
     /// Hosts that gave up and were started again.
     pub host_restarts: u64,
-    /// What the batches that were answered for good asked of the store.
+    /// What was asked of the store, failed attempts included.
     pub store_operations: StoreOperations,
     /// From start to end, start of the handler included.
     pub seconds: f64,
@@ -71,12 +74,9 @@ pub struct Events {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreOperations {
-    /// Reads.
-    pub reads: u64,
-    /// Creates and replaces.
-    pub writes: u64,
-    /// Writes that found the document changed by another writer.
-    pub conflicts: u64,
+    /// All of them.
+    #[serde(flatten)]
+    pub total: Operations,
     /// Reads and writes by events.
     pub per_event: f64,
 }
@@ -116,7 +116,7 @@ pub(super) async fn make(
     let Batches { count, sum, repeated, lost, invocation, event, .. } = statistics.batches();
     let found = match store {
         StoreConfig::Memory => None,
-        StoreConfig::Sqlite(_) => match open_store(store, IfMissing::Refuse) {
+        StoreConfig::Sqlite(_) | StoreConfig::Cosmos(_) => match open_store(store, IfMissing::Refuse) {
             Ok(store) => documents(&*store, usize::MAX).await.ok(),
             Err(_) => None,
         },
@@ -138,10 +138,8 @@ pub(super) async fn make(
         handler_restarts: statistics.handler_restarts.load(Relaxed),
         host_restarts: statistics.host_restarts.load(Relaxed),
         store_operations: StoreOperations {
-            reads: sum.reads,
-            writes: sum.writes,
-            conflicts: sum.conflicts,
-            per_event: (sum.reads + sum.writes) as f64 / (sum.events.max(1) as f64),
+            total: sum.operations,
+            per_event: (sum.operations.reads + sum.operations.writes) as f64 / (sum.events.max(1) as f64),
         },
         seconds: took.as_secs_f64(),
         events_per_second: sum.events as f64 / took.as_secs_f64(),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
+use serde::Deserialize;
 
 use super::hub::HubEvent;
 use crate::record::{BatchRecord, Record};
@@ -35,7 +36,7 @@ pub(super) struct Statistics {
 pub(super) struct Batches {
     /// How many.
     pub(super) count: u64,
-    /// Their records, added up.
+    /// Their records, added up; with the operations of failed attempts.
     pub(super) sum: BatchRecord,
     /// Events that were answered for more than once, because a host died between reply and checkpoint.
     pub(super) repeated: u64,
@@ -88,22 +89,36 @@ impl Statistics {
             let _ = batches.event.record(ms * 1_000);
         }
         let new = batches.advance(partition, events);
-        let records = logs.iter().filter_map(|line| serde_json::from_str(line).ok());
-        for record in records {
+        for record in logs.iter().filter_map(|line| serde_json::from_str(line).ok()) {
             if let Record::Batch(record) = record {
                 let sum = &mut batches.sum;
                 sum.events += record.events;
                 sum.applied += record.applied;
                 sum.superseded += record.superseded;
                 sum.dead_lettered += record.dead_lettered;
-                sum.reads += record.reads;
-                sum.writes += record.writes;
-                sum.conflicts += record.conflicts;
-                sum.retries += record.retries;
+                sum.operations += record.operations;
             }
         }
         drop(batches);
         self.done.fetch_add(new, Relaxed);
+    }
+
+    /// Counts what an attempt cost that the handler itself answered as failed. The real host does not look into such a
+    /// body; here it is for the report alone.
+    pub(super) fn failed(&self, body: &[u8]) {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(rename = "Logs")]
+            logs: Vec<String>,
+        }
+
+        let logs = serde_json::from_slice(body).map_or_else(|_| Vec::new(), |Answer { logs }| logs);
+        for record in logs.iter().filter_map(|line| serde_json::from_str(line).ok()) {
+            if let Record::FailedAttempt(record) = record {
+                let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+                batches.sum.operations += record.operations;
+            }
+        }
     }
 
     /// Counts a batch that the host passes although it failed.

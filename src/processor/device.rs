@@ -8,11 +8,11 @@ use std::{
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Operations, Outcome, device_state};
+use super::{DocumentCache, Operations, Outcome, device_state};
 use crate::{
     dead_letter::{ErrorClass, Failure, Stage},
     device_state::{Document, Reading, Update, Version},
-    store::{ETag, StateStore, StoreError, Stored},
+    store::{ETag, RequestCharge, StateStore, StoreError, Stored},
     surroundings::Random,
 };
 
@@ -46,6 +46,7 @@ pub(super) enum Fault {
 /// Writes the devices of one batch.
 pub(super) struct Writer<'a> {
     pub(super) store: &'a dyn StateStore,
+    pub(super) cache: &'a DocumentCache,
     pub(super) random: &'a dyn Random,
     pub(super) counters: &'a Counters,
     /// Counts the writes that the store took, of all batches.
@@ -63,13 +64,14 @@ pub(super) struct Counters {
     writes: AtomicU64,
     conflicts: AtomicU64,
     retries: AtomicU64,
+    charge: RequestCharge,
 }
 
 impl Counters {
     pub(super) fn total(&self) -> Operations {
-        let Self { reads, writes, conflicts, retries } = self;
+        let Self { reads, writes, conflicts, retries, charge } = self;
         let [reads, writes, conflicts, retries] = [reads, writes, conflicts, retries].map(|count| count.load(Relaxed));
-        Operations { reads, writes, conflicts, retries }
+        Operations { reads, writes, conflicts, retries, request_units: charge.units() }
     }
 }
 
@@ -135,19 +137,27 @@ impl Writer<'_> {
         let mut backoff = Backoff::default();
         // The document before a write of ours of which it is not known whether it was done.
         let mut tried: Option<Option<Document>> = None;
+        let mut cached = self.cache.get(id);
         loop {
-            let stored = match self.read(id).await {
-                Ok(stored) => stored,
-                Err(error) => {
-                    self.wait(&mut backoff, error).await?;
-                    continue;
-                }
+            let is_read = cached.is_none();
+            let stored = match cached.take() {
+                Some(stored) => Some(stored),
+                None => match self.read(id).await {
+                    Ok(stored) => stored,
+                    Err(error) => {
+                        self.wait(&mut backoff, error).await?;
+                        continue;
+                    }
+                },
             };
             let before = stored.as_ref().map(|stored| &stored.document);
             let mut document = before.cloned().unwrap_or_else(|| Document::new(id.to_owned()));
             let changed = document.merge(&update);
             let written = match stored {
+                // Only what was read just now may be the ground for not writing.
+                Some(_) if !changed && !is_read => continue,
                 Some(stored) if !changed => {
+                    self.cache.keep(&stored.document, &stored.etag);
                     // A write whose answer was lost was done after all: the events are news to what was before it.
                     let ours = tried.filter(|before| stored.document.holds(&update, before.as_ref()));
                     let before = ours.unwrap_or_else(|| Some(stored.document.clone()));
@@ -158,7 +168,7 @@ impl Writer<'_> {
             };
             let before = stored.map(|stored| stored.document);
             match written {
-                Ok(_) => return Ok(End::Written(before)),
+                Ok(()) => return Ok(End::Written(before)),
                 Err(error) => {
                     tried = Some(before);
                     self.wait(&mut backoff, error).await?;
@@ -169,24 +179,36 @@ impl Writer<'_> {
 
     async fn read(&self, id: &str) -> Result<Option<Stored>, StoreError> {
         self.counters.reads.fetch_add(1, Relaxed);
-        self.in_time(self.store.read(id)).await
+        self.in_time(self.store.read(id, &self.counters.charge)).await
     }
 
-    async fn create(&self, document: &Document) -> Result<ETag, StoreError> {
+    async fn create(&self, document: &Document) -> Result<(), StoreError> {
+        self.taken(document, self.store.create(document, &self.counters.charge)).await
+    }
+
+    pub(super) async fn replace(&self, document: &Document, if_match: &ETag) -> Result<(), StoreError> {
+        self.taken(document, self.store.replace(document, if_match, &self.counters.charge)).await
+    }
+
+    /// A write, and what the cache and the count of writes are to know of it.
+    async fn taken(
+        &self,
+        document: &Document,
+        write: impl Future<Output = Result<ETag, StoreError>>,
+    ) -> Result<(), StoreError> {
         self.counters.writes.fetch_add(1, Relaxed);
-        self.taken(self.in_time(self.store.create(document)).await)
-    }
-
-    pub(super) async fn replace(&self, document: &Document, if_match: &ETag) -> Result<ETag, StoreError> {
-        self.counters.writes.fetch_add(1, Relaxed);
-        self.taken(self.in_time(self.store.replace(document, if_match)).await)
-    }
-
-    fn taken(&self, result: Result<ETag, StoreError>) -> Result<ETag, StoreError> {
-        if result.is_ok() {
-            self.writes_taken.fetch_add(1, Relaxed);
+        match self.in_time(write).await {
+            Ok(etag) => {
+                self.writes_taken.fetch_add(1, Relaxed);
+                self.cache.keep(document, &etag);
+                Ok(())
+            }
+            Err(error) => {
+                // Whatever came in the way, it is not known how the document is now.
+                self.cache.forget(&document.id);
+                Err(error)
+            }
         }
-        result
     }
 
     /// An operation, cut off when the time is up.

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{ETag, StateStore, StoreError, Stored};
+use super::{ETag, RequestCharge, StateStore, StoreError, Stored};
 use crate::device_state::Document;
 
 /// A store without a file behind it. Its size is the sum of all documents: nothing is ever dropped.
@@ -40,11 +40,11 @@ impl Contents {
 
 #[async_trait]
 impl StateStore for MemoryStore {
-    async fn read(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+    async fn read(&self, id: &str, _: &RequestCharge) -> Result<Option<Stored>, StoreError> {
         Ok(self.contents().documents.get(id).cloned())
     }
 
-    async fn create(&self, document: &Document) -> Result<ETag, StoreError> {
+    async fn create(&self, document: &Document, _: &RequestCharge) -> Result<ETag, StoreError> {
         let mut contents = self.contents();
         if contents.documents.contains_key(&document.id) {
             return Err(StoreError::Conflict);
@@ -52,7 +52,7 @@ impl StateStore for MemoryStore {
         Ok(contents.put(document))
     }
 
-    async fn replace(&self, document: &Document, if_match: &ETag) -> Result<ETag, StoreError> {
+    async fn replace(&self, document: &Document, if_match: &ETag, _: &RequestCharge) -> Result<ETag, StoreError> {
         let mut contents = self.contents();
         match contents.documents.get(&document.id) {
             Some(stored) if stored.etag == *if_match => Ok(contents.put(document)),

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::{ErrorCode, OptionalExtension as _, params};
 
-use super::{ETag, StateStore, StoreError, Stored};
+use super::{ETag, RequestCharge, StateStore, StoreError, Stored};
 use crate::{
     device_state::Document,
     sqlite::{Database, DatabaseError},
@@ -28,7 +28,7 @@ fn new_etag() -> ETag {
 
 #[async_trait]
 impl StateStore for SqliteStore {
-    async fn read(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+    async fn read(&self, id: &str, _: &RequestCharge) -> Result<Option<Stored>, StoreError> {
         let key = id.to_owned();
         let row: Option<(String, String)> = self
             .0
@@ -42,7 +42,7 @@ impl StateStore for SqliteStore {
         row.map(|(etag, text)| Ok(Stored { document: document(id, &text)?, etag: ETag(etag) })).transpose()
     }
 
-    async fn create(&self, document: &Document) -> Result<ETag, StoreError> {
+    async fn create(&self, document: &Document, _: &RequestCharge) -> Result<ETag, StoreError> {
         let (id, text, etag) = (document.id.clone(), json(document)?, new_etag());
         let tag = etag.0.clone();
         let rows = self
@@ -58,7 +58,7 @@ impl StateStore for SqliteStore {
         if rows == 1 { Ok(etag) } else { Err(StoreError::Conflict) }
     }
 
-    async fn replace(&self, document: &Document, if_match: &ETag) -> Result<ETag, StoreError> {
+    async fn replace(&self, document: &Document, if_match: &ETag, _: &RequestCharge) -> Result<ETag, StoreError> {
         let (id, text, etag) = (document.id.clone(), json(document)?, new_etag());
         let (tag, condition) = (etag.0.clone(), if_match.0.clone());
         let rows = self

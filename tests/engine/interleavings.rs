@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use devicestate::{
     batch::Event,
     device_state::Document,
-    processor::{Outcome, Processor},
+    processor::{DocumentCache, Outcome, Processor},
 };
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -89,7 +89,10 @@ async fn whatever_comes_between_each_document_is_the_fold_of_its_devices_events(
         store.answer(Operation::Read, ANY, (0..60).map(|_| answer(&mut rng)).collect::<Vec<_>>());
         store.answer(Operation::Write, ANY, (0..60).map(|_| answer(&mut rng)).collect::<Vec<_>>());
 
-        let (one, other) = (processor(&store), processor(&store));
+        // Without a cache, with one too small for all devices, and with one that is large enough.
+        let mut owner =
+            || Processor { cache: DocumentCache::new([0, 600, 1 << 20][rng.usize(..3)]), ..processor(&store) };
+        let (one, other) = (owner(), owner());
         tokio::join!(own(rng.fork(), &one, &events), own(rng.fork(), &other, &events));
         for (device, expected) in expected {
             assert_eq!(store.document(device).await.as_ref(), Some(&expected), "seed {seed}, device {device}");

@@ -2,6 +2,7 @@
 //!
 //! Time is tokio's paused clock: back-offs and budgets pass at once, and no test sleeps.
 
+mod cache;
 mod dead_letters;
 mod faults;
 mod interleavings;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use devicestate::{
     dead_letter::{ErrorClass, Failure, Stage},
     handler::Handler,
-    processor::Outcome,
+    processor::{Operations, Outcome},
     verdict::{Attempts, Verdict},
 };
 use serde_json::json;
 
 use crate::support::{
-    ANY, Answer, Envelope, FinalReply, Operation, ScriptedStore, Sent, again, final_reply, handler, processor, readings,
+    ANY, Answer, Envelope, FinalReply, Operation, READ_UNITS, ScriptedStore, Sent, WRITE_UNITS, again, final_reply,
+    handler, processor, readings,
 };
 use Operation::{Read, Write};
 
@@ -45,7 +46,9 @@ async fn a_batch_in_which_everything_is_resolved_is_answered_for_good() {
     assert_eq!(reply.counts(), [3, 0, 1]);
     let record = &reply.record;
     assert_eq!((record.events, record.devices, record.attempt), (4, 2, 1));
-    assert_eq!((record.reads, record.writes, record.conflicts, record.retries), (2, 2, 0, 0));
+    let request_units = 2.0 * (READ_UNITS + WRITE_UNITS);
+    let expected = Operations { reads: 2, writes: 2, request_units, ..Operations::default() };
+    assert_eq!(record.operations, expected);
     assert_eq!((record.source.event_hub_name.as_str(), record.source.partition_id.as_str()), ("telemetry", "3"));
     assert_eq!(record.lag_ms, Some(60_000 - 13));
     assert!(!record.times_go_back);

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use devicestate::{
     device_state::Document,
     sqlite::{Database, IfMissing},
-    store::{ETag, MemoryStore, SqliteStore, StateStore, StoreError, Stored},
+    store::{ETag, MemoryStore, RequestCharge, SqliteStore, StateStore, StoreError, Stored},
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -31,20 +31,25 @@ fn drone(id: &str, battery: f64) -> Document {
     document(id, version(7), &json!({"Battery": battery, "Note": "ünï\u{10348}"}))
 }
 
+/// Neither of these stores has a price.
+fn free() -> RequestCharge {
+    RequestCharge::default()
+}
+
 async fn stored(store: &dyn StateStore, id: &str) -> Stored {
-    store.read(id).await.expect("a read").expect("a document")
+    store.read(id, &free()).await.expect("a read").expect("a document")
 }
 
 #[tokio::test]
 async fn what_is_created_can_be_read_and_what_is_not_cannot() {
     let (_folder, stores) = stores();
     for (name, store) in stores {
-        assert_eq!(store.read("drone-1").await, Ok(None), "{name}");
-        let etag = store.create(&drone("drone-1", 0.5)).await.expect("a creation");
+        assert_eq!(store.read("drone-1", &free()).await, Ok(None), "{name}");
+        let etag = store.create(&drone("drone-1", 0.5), &free()).await.expect("a creation");
         let expected = Stored { document: drone("drone-1", 0.5), etag };
-        assert_eq!(store.read("drone-1").await, Ok(Some(expected)), "{name}");
-        assert_eq!(store.read("Drone-1").await, Ok(None), "{name}: ids are as they are");
-        assert_eq!(store.read("drone-1 ").await, Ok(None), "{name}");
+        assert_eq!(store.read("drone-1", &free()).await, Ok(Some(expected)), "{name}");
+        assert_eq!(store.read("Drone-1", &free()).await, Ok(None), "{name}: ids are as they are");
+        assert_eq!(store.read("drone-1 ", &free()).await, Ok(None), "{name}");
     }
 }
 
@@ -52,8 +57,8 @@ async fn what_is_created_can_be_read_and_what_is_not_cannot() {
 async fn what_is_there_is_not_created_again() {
     let (_folder, stores) = stores();
     for (name, store) in stores {
-        let etag = store.create(&drone("d", 0.5)).await.expect("a creation");
-        assert_eq!(store.create(&drone("d", 0.9)).await, Err(StoreError::Conflict), "{name}");
+        let etag = store.create(&drone("d", 0.5), &free()).await.expect("a creation");
+        assert_eq!(store.create(&drone("d", 0.9), &free()).await, Err(StoreError::Conflict), "{name}");
         assert_eq!(stored(&*store, "d").await, Stored { document: drone("d", 0.5), etag }, "{name}");
     }
 }
@@ -62,17 +67,17 @@ async fn what_is_there_is_not_created_again() {
 async fn only_what_is_unchanged_is_replaced() {
     let (_folder, stores) = stores();
     for (name, store) in stores {
-        let first = store.create(&drone("d", 0.1)).await.expect("a creation");
-        let second = store.replace(&drone("d", 0.2), &first).await.expect("a replacement");
+        let first = store.create(&drone("d", 0.1), &free()).await.expect("a creation");
+        let second = store.replace(&drone("d", 0.2), &first, &free()).await.expect("a replacement");
         assert_ne!(first, second, "{name}");
-        assert_eq!(store.replace(&drone("d", 0.3), &first).await, Err(StoreError::Conflict), "{name}");
+        assert_eq!(store.replace(&drone("d", 0.3), &first, &free()).await, Err(StoreError::Conflict), "{name}");
         assert_eq!(stored(&*store, "d").await, Stored { document: drone("d", 0.2), etag: second.clone() }, "{name}");
         // The same document again is a write like any other.
-        let third = store.replace(&drone("d", 0.2), &second).await.expect("a replacement");
+        let third = store.replace(&drone("d", 0.2), &second, &free()).await.expect("a replacement");
         assert_ne!(second, third, "{name}");
         assert_eq!(stored(&*store, "d").await.etag, third, "{name}");
         let no_tag = ETag("no such tag".into());
-        assert_eq!(store.replace(&drone("d", 0.4), &no_tag).await, Err(StoreError::Conflict), "{name}");
+        assert_eq!(store.replace(&drone("d", 0.4), &no_tag, &free()).await, Err(StoreError::Conflict), "{name}");
     }
 }
 
@@ -80,11 +85,11 @@ async fn only_what_is_unchanged_is_replaced() {
 async fn what_is_not_there_is_not_replaced_and_a_tag_is_good_for_one_document() {
     let (_folder, stores) = stores();
     for (name, store) in stores {
-        let etag = store.create(&drone("a", 0.1)).await.expect("a creation");
-        assert_eq!(store.replace(&drone("b", 0.2), &etag).await, Err(StoreError::Conflict), "{name}");
-        assert_eq!(store.read("b").await, Ok(None), "{name}");
-        store.create(&drone("b", 0.2)).await.expect("a creation");
-        assert_eq!(store.replace(&drone("b", 0.3), &etag).await, Err(StoreError::Conflict), "{name}");
+        let etag = store.create(&drone("a", 0.1), &free()).await.expect("a creation");
+        assert_eq!(store.replace(&drone("b", 0.2), &etag, &free()).await, Err(StoreError::Conflict), "{name}");
+        assert_eq!(store.read("b", &free()).await, Ok(None), "{name}");
+        store.create(&drone("b", 0.2), &free()).await.expect("a creation");
+        assert_eq!(store.replace(&drone("b", 0.3), &etag, &free()).await, Err(StoreError::Conflict), "{name}");
     }
 }
 
@@ -92,11 +97,11 @@ async fn what_is_not_there_is_not_replaced_and_a_tag_is_good_for_one_document() 
 async fn of_writers_at_the_same_time_one_wins_each_round() {
     let (_folder, stores) = stores();
     for (name, store) in stores {
-        let mut etag = store.create(&drone("d", 0.0)).await.expect("a creation");
+        let mut etag = store.create(&drone("d", 0.0), &free()).await.expect("a creation");
         for round in 0..20 {
             let writers = (0..8).map(|writer| {
                 let (store, etag, battery) = (Arc::clone(&store), etag.clone(), f64::from(round * 10 + writer));
-                tokio::spawn(async move { store.replace(&drone("d", battery), &etag).await })
+                tokio::spawn(async move { store.replace(&drone("d", battery), &etag, &free()).await })
             });
             let mut won = Vec::new();
             for writer in writers.collect::<Vec<_>>() {
@@ -118,7 +123,7 @@ async fn documents_are_listed_in_the_order_of_their_ids_page_by_page() {
     for (name, store) in stores {
         assert_eq!(store.list(None, 10).await, Ok(vec![]), "{name}");
         for id in ["b", "ä", "a", "Z", "c", "a/1"] {
-            store.create(&drone(id, 0.5)).await.expect("a creation");
+            store.create(&drone(id, 0.5), &free()).await.expect("a creation");
         }
         let (mut pages, mut after) = (Vec::new(), None::<String>);
         loop {
@@ -147,12 +152,12 @@ fn shared_file() -> (TempDir, Database, Connection) {
 async fn a_tag_does_not_come_again_with_a_document_that_was_deleted_and_made_anew() {
     let (_folder, database, other) = shared_file();
     let store = SqliteStore::new(database);
-    let before = store.create(&drone("d", 0.5)).await.expect("a creation");
+    let before = store.create(&drone("d", 0.5), &free()).await.expect("a creation");
     assert_eq!(other.execute("DELETE FROM documents WHERE id = 'd'", []), Ok(1));
-    assert_eq!(store.replace(&drone("d", 0.6), &before).await, Err(StoreError::Conflict), "it is gone");
-    let after = store.create(&drone("d", 0.5)).await.expect("a creation");
+    assert_eq!(store.replace(&drone("d", 0.6), &before, &free()).await, Err(StoreError::Conflict), "it is gone");
+    let after = store.create(&drone("d", 0.5), &free()).await.expect("a creation");
     assert_ne!(before, after);
-    assert_eq!(store.replace(&drone("d", 0.6), &before).await, Err(StoreError::Conflict));
+    assert_eq!(store.replace(&drone("d", 0.6), &before, &free()).await, Err(StoreError::Conflict));
     assert_eq!(stored(&store, "d").await, Stored { document: drone("d", 0.5), etag: after });
 }
 
@@ -160,12 +165,12 @@ async fn a_tag_does_not_come_again_with_a_document_that_was_deleted_and_made_ane
 async fn a_stored_document_that_cannot_be_understood_is_rejected_by_name() {
     let (_folder, database, other) = shared_file();
     let store = SqliteStore::new(database);
-    store.create(&drone("good", 0.5)).await.expect("a creation");
-    store.create(&drone("bad-7", 0.5)).await.expect("a creation");
+    store.create(&drone("good", 0.5), &free()).await.expect("a creation");
+    store.create(&drone("bad-7", 0.5), &free()).await.expect("a creation");
     for text in ["", "no JSON", "[]", "{\"Battery\":1}", "{\"id\":\"bad-7\",\"Versions\":{\"Battery\":1}}"] {
         let changed = other.execute("UPDATE documents SET document = ? WHERE id = 'bad-7'", [text]);
         assert_eq!(changed, Ok(1));
-        match store.read("bad-7").await {
+        match store.read("bad-7", &free()).await {
             Err(StoreError::Rejected(reason)) => assert!(reason.contains("\"bad-7\""), "{text:?}: {reason}"),
             result => panic!("{text:?}: {result:?}"),
         }
@@ -178,11 +183,12 @@ async fn a_stored_document_that_cannot_be_understood_is_rejected_by_name() {
 async fn while_another_process_writes_a_write_is_transient_and_reads_go_on() {
     let (_folder, database, other) = shared_file();
     let store = SqliteStore::new(database.clone());
-    let etag = store.create(&drone("d", 0.5)).await.expect("a creation");
+    let etag = store.create(&drone("d", 0.5), &free()).await.expect("a creation");
     // It would wait for five seconds; the test does not.
     database.read(|connection| connection.busy_timeout(Duration::ZERO)).await.expect("a setting");
     other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
-    for result in [store.create(&drone("e", 0.5)).await, store.replace(&drone("d", 0.6), &etag).await] {
+    for result in [store.create(&drone("e", 0.5), &free()).await, store.replace(&drone("d", 0.6), &etag, &free()).await]
+    {
         match result {
             Err(StoreError::Transient { reason, .. }) => {
                 assert!(reason.contains("another process holds its lock") && reason.contains("state.db"), "{reason}");
@@ -192,8 +198,8 @@ async fn while_another_process_writes_a_write_is_transient_and_reads_go_on() {
     }
     assert_eq!(stored(&store, "d").await.document, drone("d", 0.5));
     other.execute_batch("COMMIT").expect("the lock is given back");
-    assert!(store.replace(&drone("d", 0.6), &etag).await.is_ok());
-    assert_eq!(store.read("e").await, Ok(None), "what was called undone was not done");
+    assert!(store.replace(&drone("d", 0.6), &etag, &free()).await.is_ok());
+    assert_eq!(store.read("e", &free()).await, Ok(None), "what was called undone was not done");
 }
 
 #[tokio::test]
@@ -201,11 +207,11 @@ async fn a_file_outlives_its_store_and_is_shared() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("state.db");
     let first = SqliteStore::new(open(&path));
-    let etag = first.create(&drone("d", 0.5)).await.expect("a creation");
+    let etag = first.create(&drone("d", 0.5), &free()).await.expect("a creation");
     let second = SqliteStore::new(Database::open(&path, IfMissing::Create).expect("it is there"));
     assert_eq!(stored(&second, "d").await, Stored { document: drone("d", 0.5), etag: etag.clone() });
     drop(first);
-    assert!(second.replace(&drone("d", 0.6), &etag).await.is_ok());
+    assert!(second.replace(&drone("d", 0.6), &etag, &free()).await.is_ok());
     drop(second);
     let third = SqliteStore::new(open(&path));
     assert_eq!(stored(&third, "d").await.document, drone("d", 0.6));

@@ -8,14 +8,14 @@ use std::{sync::Arc, time::Duration};
 use devicestate::{
     batch::{Batch, Event, Place, Source},
     device_state::{Document, Reading, Update, Version},
-    processor::{Outcome, Processed, Processor, Shared},
+    processor::{DocumentCache, Outcome, Processed, Processor, Shared},
     surroundings::{Clock, Random},
     telemetry::{Telemetry, drone::Drone},
 };
 use serde_json::{Value, json};
 
 pub(crate) use envelope::{Envelope, FinalReply, Sent, again, final_reply, handler};
-pub(crate) use store::{ANY, Answer, Operation, ScriptedStore};
+pub(crate) use store::{ANY, Answer, Operation, READ_UNITS, ScriptedStore, WRITE_UNITS};
 
 /// The time of the events: event number n was enqueued n milliseconds later.
 pub(crate) const T0: i64 = 1_732_150_000_000;
@@ -52,6 +52,7 @@ pub(crate) fn processor_of(store: &Arc<ScriptedStore>, telemetry: Arc<dyn Teleme
     Processor {
         telemetry,
         store: Arc::clone(store) as _,
+        cache: DocumentCache::new(0),
         clock: Arc::new(StoppedClock),
         random: Arc::new(NoChance),
         budget: BUDGET,

@@ -163,6 +163,7 @@ pub(crate) fn final_reply(answer: Answer) -> FinalReply {
         match serde_json::from_str(&line).expect("a record") {
             Record::DeadLetter(record) => logged.push(record),
             Record::Batch(record) => batches.push(record),
+            Record::FailedAttempt(record) => panic!("a final reply tells of no failed attempt: {record:?}"),
         }
     }
     let [record] = <[BatchRecord; 1]>::try_from(batches).expect("one record of the batch");

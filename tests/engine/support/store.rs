@@ -13,9 +13,14 @@ use std::{
 use async_trait::async_trait;
 use devicestate::{
     device_state::{Document, Update},
-    store::{ETag, MemoryStore, StateStore, StoreError, Stored},
+    store::{ETag, MemoryStore, RequestCharge, StateStore, StoreError, Stored},
 };
 use tokio::time::{Instant, sleep};
+
+/// What each read costs, whatever comes of it.
+pub(crate) const READ_UNITS: f64 = 1.0;
+/// What each write costs, whatever comes of it.
+pub(crate) const WRITE_UNITS: f64 = 6.29;
 
 /// What is asked of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,17 +132,23 @@ impl ScriptedStore {
 
     /// Puts a document in place, past the script and the counts.
     pub(crate) async fn put(&self, document: &Document) {
-        self.memory.create(document).await.expect("a document that is not there yet");
+        self.memory.create(document, &RequestCharge::default()).await.expect("a document that is not there yet");
+    }
+
+    /// Puts a document in the place of the one that is there, as somebody who restores a backup does.
+    pub(crate) async fn restore(&self, document: &Document) {
+        let etag = self.etag(&document.id).await.expect("a document to replace");
+        self.memory.replace(document, &etag, &RequestCharge::default()).await.expect("nobody is in between");
     }
 
     /// The document as it is, past the script and the counts.
     pub(crate) async fn document(&self, id: &str) -> Option<Document> {
-        self.memory.read(id).await.expect("memory can be read").map(|stored| stored.document)
+        self.memory.read(id, &RequestCharge::default()).await.expect("memory can be read").map(|stored| stored.document)
     }
 
     /// The tag of the document as it is: it changes with each write.
     pub(crate) async fn etag(&self, id: &str) -> Option<ETag> {
-        self.memory.read(id).await.expect("memory can be read").map(|stored| stored.etag)
+        self.memory.read(id, &RequestCharge::default()).await.expect("memory can be read").map(|stored| stored.etag)
     }
 
     /// What was asked so far, in order.
@@ -183,9 +194,11 @@ impl ScriptedStore {
 
     /// Another writer's write.
     pub(crate) async fn write_past_the_script(&self, id: &str, update: &Update) {
-        if let Some(Stored { mut document, etag }) = self.memory.read(id).await.expect("memory can be read") {
+        if let Some(Stored { mut document, etag }) =
+            self.memory.read(id, &RequestCharge::default()).await.expect("memory can be read")
+        {
             document.merge(update);
-            self.memory.replace(&document, &etag).await.expect("nobody is in between");
+            self.memory.replace(&document, &etag, &RequestCharge::default()).await.expect("nobody is in between");
         } else {
             let mut document = Document::new(id.to_owned());
             document.merge(update);
@@ -212,22 +225,25 @@ fn after<T>(answer: Answer, result: Result<T, StoreError>) -> Result<T, StoreErr
 
 #[async_trait]
 impl StateStore for ScriptedStore {
-    async fn read(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+    async fn read(&self, id: &str, charge: &RequestCharge) -> Result<Option<Stored>, StoreError> {
         let (answer, _in_flight) = self.begin(Operation::Read, id);
+        charge.add(READ_UNITS);
         self.before(&answer, id, None).await?;
-        after(answer, self.memory.read(id).await)
+        after(answer, self.memory.read(id, charge).await)
     }
 
-    async fn create(&self, document: &Document) -> Result<ETag, StoreError> {
+    async fn create(&self, document: &Document, charge: &RequestCharge) -> Result<ETag, StoreError> {
         let (answer, _in_flight) = self.begin(Operation::Write, &document.id);
+        charge.add(WRITE_UNITS);
         self.before(&answer, &document.id, Some(document)).await?;
-        after(answer, self.memory.create(document).await)
+        after(answer, self.memory.create(document, charge).await)
     }
 
-    async fn replace(&self, document: &Document, if_match: &ETag) -> Result<ETag, StoreError> {
+    async fn replace(&self, document: &Document, if_match: &ETag, charge: &RequestCharge) -> Result<ETag, StoreError> {
         let (answer, _in_flight) = self.begin(Operation::Write, &document.id);
+        charge.add(WRITE_UNITS);
         self.before(&answer, &document.id, Some(document)).await?;
-        after(answer, self.memory.replace(document, if_match).await)
+        after(answer, self.memory.replace(document, if_match, charge).await)
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {

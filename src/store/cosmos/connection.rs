@@ -1,0 +1,102 @@
+//! The way to the container, made with the first operation.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use azure_data_cosmos::{
+    AccountEndpoint, AccountReference, ContainerClient, CosmosClient, RoutingStrategy,
+    options::{AvailabilityStrategy, OperationOptions, OperationOptionsBuilder, Region, ThrottlingRetryOptionsBuilder},
+};
+use tokio::sync::Mutex;
+
+use super::failure;
+use crate::{
+    azure::Access,
+    config::{CosmosConfig, Regions},
+    store::StoreError,
+};
+
+/// The way to the container. Once found it is kept: the client itself follows a write region that moves and a container
+/// that is made anew.
+pub(super) struct Connection {
+    pub(super) config: CosmosConfig,
+    known: Mutex<Known>,
+    /// How often the way was looked for in vain.
+    failures: AtomicU64,
+}
+
+/// What is known of the way.
+#[derive(Default)]
+struct Known {
+    account: Option<CosmosClient>,
+    container: Option<ContainerClient>,
+    failure: Option<StoreError>,
+}
+
+impl Connection {
+    pub(super) fn new(config: CosmosConfig) -> Self {
+        Self { config, known: Mutex::default(), failures: AtomicU64::new(0) }
+    }
+
+    /// The container's client.
+    pub(super) async fn container(&self) -> Result<ContainerClient, StoreError> {
+        let failures = self.failures.load(Relaxed);
+        let mut known = self.known.lock().await;
+        if let Some(container) = &known.container {
+            return Ok(container.clone());
+        }
+        // All devices of a batch ask at once: what one of them was told while they waited is true for them, too.
+        if failures != self.failures.load(Relaxed)
+            && let Some(failure) = &known.failure
+        {
+            return Err(failure.clone());
+        }
+        let found = self.find(&mut known).await;
+        match &found {
+            Ok(container) => known.container = Some(container.clone()),
+            Err(failure) => {
+                known.failure = Some(failure.clone());
+                self.failures.fetch_add(1, Relaxed);
+            }
+        }
+        found
+    }
+
+    async fn find(&self, known: &mut Known) -> Result<ContainerClient, StoreError> {
+        let account = match &known.account {
+            Some(account) => account.clone(),
+            None => known.account.insert(self.account().await?).clone(),
+        };
+        let CosmosConfig { database, container, .. } = &self.config;
+        let found = account.database_client(database.clone()).container_client(container.clone(), None).await;
+        found.map_err(|error| failure::of_connecting(&error, &self.config))
+    }
+
+    async fn account(&self) -> Result<CosmosClient, StoreError> {
+        let CosmosConfig { endpoint, access, regions, .. } = &self.config;
+        let endpoint = AccountEndpoint::from(endpoint.clone());
+        let account = match access {
+            Access::Key(key) => AccountReference::with_authentication_key(endpoint, key.clone()),
+            Access::Identity(identity) => {
+                let credential = identity.credential().map_err(|error| failure::no_credential(&error))?;
+                AccountReference::with_credential(endpoint, credential)
+            }
+        };
+        let routing = match regions {
+            Regions::Preferred(names) => {
+                RoutingStrategy::PreferredRegions(names.iter().cloned().map(Region::from).collect())
+            }
+            Regions::Near(name) => RoutingStrategy::ProximityTo(Region::from(name.clone())),
+        };
+        let client = CosmosClient::builder().with_default_operation_options(options()).build(account, routing).await;
+        client.map_err(|error| failure::of_connecting(&error, &self.config))
+    }
+}
+
+fn options() -> OperationOptions {
+    OperationOptionsBuilder::new()
+        // Throttled operations wait in our own back-off, which knows the invocation's budget and counts what it does.
+        .with_throttling_retry_options(ThrottlingRetryOptionsBuilder::new().with_max_retry_count(0).build())
+        // A read answered by a second region helps nobody when the write behind it has to go to the first.
+        .with_availability_strategy(AvailabilityStrategy::Disabled)
+        .build()
+}

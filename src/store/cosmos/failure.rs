@@ -1,0 +1,98 @@
+//! What a failure of Cosmos DB means for the batch, and what a person can do about it.
+
+use std::time::Duration;
+
+use azure_data_cosmos::CosmosError;
+
+use crate::{azure::Access, config::CosmosConfig, store::StoreError};
+
+/// Whether this says that there is no such document. A missing container says so, too, with a sub-status of its own.
+pub(super) fn is_absent(error: &CosmosError) -> bool {
+    codes(error) == (404, 0)
+}
+
+/// Sorts a failure by what is to be done about it.
+///
+/// The codes are the service's: <https://learn.microsoft.com/rest/api/cosmos-db/http-status-codes-for-cosmosdb>, with
+/// the sub-statuses that its clients know. Those from 20000 on are the client's own.
+pub(super) fn classify(error: &CosmosError, config: &CosmosConfig) -> StoreError {
+    let systemic = |advice: &str| StoreError::Systemic(format!("{}: {advice}", what(error, config)));
+    match codes(error) {
+        // Deleted since it was read, created by someone else, changed by someone else.
+        (404, 0) | (409 | 412, _) => StoreError::Conflict,
+        (413, _) | (403, 1014) | (400, UNSERIALIZABLE) => StoreError::Rejected(what(error, config)),
+        (400, 1001) => systemic("the partition key of the container in the setting CosmosContainer must be /id"),
+        (400, _) if error.is_from_wire() => StoreError::BadRequest(what(error, config)),
+        (404, 1002) | (403, 3) => transient(error, config),
+        (401, _) => systemic(match config.access {
+            Access::Key(_) => "the key in the setting CosmosConnection is not the account's, or not any more",
+            Access::Identity(_) => {
+                "the settings CosmosConnection__credential and CosmosConnection__clientId name no identity that it takes"
+            }
+        }),
+        (403, _) => systemic(
+            "the identity needs the role Cosmos DB Built-in Data Contributor, and the account's network rules must let \
+             this machine in",
+        ),
+        (404, _) => missing(error, config),
+        (503, NAME_NOT_RESOLVED) => systemic("there is no account under the address in CosmosConnection"),
+        (408 | 410 | 429 | 449 | 500.., _) => transient(error, config),
+        _ => systemic("see the setting CosmosConnection"),
+    }
+}
+
+/// Sorts a failure to find the account or the container, where nothing is absent but the container.
+pub(super) fn of_connecting(error: &CosmosError, config: &CosmosConfig) -> StoreError {
+    match codes(error) {
+        (404, _) => missing(error, config),
+        _ => match classify(error, config) {
+            StoreError::Conflict | StoreError::Rejected(_) | StoreError::BadRequest(_) => {
+                StoreError::Systemic(what(error, config))
+            }
+            failure => failure,
+        },
+    }
+}
+
+/// Sub-statuses of the client's own.
+const NAME_NOT_RESOLVED: u16 = 20_012;
+const UNSERIALIZABLE: u16 = 20_021;
+
+fn codes(error: &CosmosError) -> (u16, u16) {
+    let status = error.status();
+    (status.status_code().into(), status.sub_status().map_or(0, |sub_status| sub_status.value()))
+}
+
+fn transient(error: &CosmosError, config: &CosmosConfig) -> StoreError {
+    let retry_after = error.response().and_then(|response| response.headers().retry_after_ms);
+    StoreError::Transient { reason: what(error, config), retry_after: retry_after.map(Duration::from_millis) }
+}
+
+fn missing(error: &CosmosError, config: &CosmosConfig) -> StoreError {
+    let CosmosConfig { database, container, .. } = config;
+    StoreError::Systemic(format!(
+        "{}: create the container {container:?} of the database {database:?} with the partition key /id, or correct the \
+         settings CosmosContainer and CosmosDatabase",
+        what(error, config)
+    ))
+}
+
+/// What happened, in one line.
+fn what(error: &CosmosError, config: &CosmosConfig) -> String {
+    let host = config.endpoint.host_str().unwrap_or_default();
+    if error.is_from_wire() {
+        format!("Cosmos DB ({host}) answered {error}")
+    } else {
+        format!("Cosmos DB ({host}) could not be asked: {error}")
+    }
+}
+
+/// A stored document that is none of ours.
+pub(super) fn unreadable(id: &str, error: &CosmosError) -> StoreError {
+    StoreError::Rejected(format!("the stored document {id:?} cannot be read: {error}"))
+}
+
+/// The environment lacks what the identity needs.
+pub(super) fn no_credential(error: &azure_core::Error) -> StoreError {
+    StoreError::Systemic(format!("the identity of CosmosConnection__credential cannot be used here: {error}"))
+}

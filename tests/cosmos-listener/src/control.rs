@@ -1,0 +1,157 @@
+//! The control port: what tests do to the stand-in, and what they learn from it.
+
+use std::{io, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{delete, get, post, put},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::{
+    answer::Answer,
+    counters::Counts,
+    data::{LONGEST_BODY, Service},
+    documents,
+    faults::Fault,
+    ports::Ports,
+};
+
+/// What the control port acts on.
+#[derive(Clone)]
+pub(crate) struct Control {
+    pub(crate) service: Arc<Service>,
+    pub(crate) ports: Arc<Ports>,
+}
+
+/// Its routes.
+pub(crate) fn router(control: Control) -> Router {
+    Router::new()
+        .route("/counters", get(counters))
+        .route("/counters/reset", post(reset_counters))
+        .route("/faults", get(faults).post(add_fault).delete(remove_faults))
+        .route("/faults/{number}", delete(remove_fault))
+        .route("/down", post(down))
+        .route("/up", post(up))
+        .route("/write-region", post(move_write_region))
+        .route("/container", put(create_container).delete(delete_container))
+        .route("/documents", get(all_documents))
+        .route("/documents/{id}", get(document).put(put_document).delete(delete_document))
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .with_state(control)
+}
+
+/// An error, as `{"error": "…"}`.
+struct Refused(StatusCode, String);
+
+impl From<Answer> for Refused {
+    fn from(answer: Answer) -> Self {
+        let message = answer.json()["message"].as_str().unwrap_or("The store gave no reason.").to_owned();
+        Self(answer.status, message)
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+/// Reads a body as JSON whatever its content type says: most clients name none unless they are told to.
+fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Refused> {
+    serde_json::from_str(body).map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))
+}
+
+type Reply = Result<Json<Value>, Refused>;
+
+async fn counters(State(control): State<Control>) -> Json<Counts> {
+    Json(control.service.counters.now())
+}
+
+async fn reset_counters(State(control): State<Control>) -> StatusCode {
+    control.service.counters.reset();
+    StatusCode::NO_CONTENT
+}
+
+async fn faults(State(control): State<Control>) -> Json<Vec<Fault>> {
+    Json(control.service.faults.list())
+}
+
+async fn add_fault(State(control): State<Control>, body: String) -> Reply {
+    let number =
+        control.service.faults.add(parse(&body)?).map_err(|why| Refused(StatusCode::BAD_REQUEST, why.to_owned()))?;
+    Ok(Json(json!({ "number": number })))
+}
+
+async fn remove_faults(State(control): State<Control>) -> StatusCode {
+    control.service.faults.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn remove_fault(State(control): State<Control>, Path(number): Path<u64>) -> Result<StatusCode, Refused> {
+    if control.service.faults.remove(number) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Refused(StatusCode::NOT_FOUND, format!("There is no fault {number}.")))
+}
+
+async fn down(State(control): State<Control>) -> Result<StatusCode, Refused> {
+    control.ports.down().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn up(State(control): State<Control>) -> Result<StatusCode, Refused> {
+    control.ports.up().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WriteRegion {
+    region: String,
+}
+
+async fn move_write_region(State(control): State<Control>, body: String) -> Result<StatusCode, Refused> {
+    let to: WriteRegion = parse(&body)?;
+    let moved = control.service.account.move_write_region(&to.region);
+    moved.map_err(|why| Refused(StatusCode::BAD_REQUEST, why))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn create_container(State(control): State<Control>) -> StatusCode {
+    if control.service.account.create_container().await { StatusCode::CREATED } else { StatusCode::NO_CONTENT }
+}
+
+async fn delete_container(State(control): State<Control>) -> Result<StatusCode, Refused> {
+    if control.service.account.delete_container().await {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Refused(StatusCode::NOT_FOUND, "There is no container.".to_owned()))
+}
+
+async fn all_documents(State(control): State<Control>) -> Reply {
+    Ok(Json(Value::Object(documents::all(&control.service.account).await?)))
+}
+
+async fn document(State(control): State<Control>, Path(id): Path<String>) -> Reply {
+    Ok(Json(documents::get(&control.service.account, &id).await?))
+}
+
+async fn put_document(State(control): State<Control>, Path(id): Path<String>, body: String) -> Reply {
+    Ok(Json(documents::put(&control.service.account, &id, parse(&body)?).await?))
+}
+
+async fn delete_document(State(control): State<Control>, Path(id): Path<String>) -> Result<StatusCode, Refused> {
+    documents::delete(&control.service.account, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,186 @@
+//! The Cosmos stand-in for tests: an account of Azure Cosmos DB in memory, on loopback ports, that does what a test tells
+//! it.
+//!
+//! The store is Microsoft's own, from the driver of their Rust client. It is meant to be called from within a test; behind
+//! HTTP it serves unmodified clients of any language, and a test can start the real binary against it. It is a workspace of
+//! its own, because Cargo would otherwise unify features and carry the store, which is documented as unstable, into the
+//! product.
+//!
+//! What belongs where:
+//!
+//! * `account`: the store, and what it lacks of the real one; `documents`: its documents behind the client's back.
+//! * `ports`: sockets and connections; `data`: what happens to a request, with `authorization`, `operation` (what it asks
+//!   for), `faults`, `counters` and `answer`.
+//! * `control`: what a test can tell it and ask it.
+
+mod account;
+mod answer;
+mod authorization;
+mod control;
+mod counters;
+mod data;
+mod documents;
+mod faults;
+mod operation;
+mod ports;
+
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    io::{IsTerminal as _, Write as _},
+    process::exit,
+    sync::Arc,
+};
+
+use clap::Parser;
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+
+use account::{Account, Region};
+use authorization::KEY;
+use control::Control;
+use counters::Counters;
+use data::Service;
+use faults::Faults;
+use ports::Ports;
+
+const EXAMPLES: &str = "Examples:
+  cosmos-listener --port 8081
+  cosmos-listener --throughput 400
+  cosmos-listener --region 'West Europe' --region 'North Europe'
+
+It prints one line of JSON when it is ready: endpoint, key, connectionString, database, container, regions, control.
+
+The control port takes and gives JSON:
+  GET /counters, POST /counters/reset
+  GET, POST or DELETE /faults, DELETE /faults/{number}
+  POST /down, POST /up
+  POST /write-region {\"region\": \"North Europe\"}
+  PUT or DELETE /container
+  GET /documents; GET, PUT or DELETE /documents/{id}
+
+A fault, of which all but the kind (and what it needs) can be left out:
+  {\"kind\": \"status\", \"status\": 429, \"subStatus\": 3200,
+   \"retryAfterMs\": 100, \"requestCharge\": 1.0,
+   \"operations\": [\"create\", \"replace\"], \"ids\": [\"drone-7\"],
+   \"skip\": 2, \"next\": 5, \"forMs\": 3000}
+  {\"kind\": \"lose-answer\"} executes, and does not answer (or the status);
+  {\"kind\": \"cut\"} does neither; {\"kind\": \"delay\", \"delayMs\": 500} does late.
+  operations: read, create, replace, upsert, patch, delete, batch, query,
+  metadata; without it, all but metadata; \"all\" is really all.";
+
+/// An account of Azure Cosmos DB in memory, for tests. It forgets everything when it ends.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXAMPLES, max_term_width = 120)]
+struct Options {
+    /// Serve the first region on this port of 127.0.0.1; the others are on free ports. 0 is a free port.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port: u16,
+    /// Serve the control API on this port of 127.0.0.1. 0 is a free port.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    control_port: u16,
+    /// A region of the account; repeat it for more. The first one takes the writes.
+    #[arg(long = "region", value_name = "NAME", default_value = "West Europe")]
+    regions: Vec<String>,
+    /// Answer 429 beyond this many request units per second, as Azure does: each partition has an equal share, and there
+    /// is one for each 10,000. Without it, four partitions and no limit.
+    #[arg(long, value_name = "RU/s", value_parser = clap::value_parser!(u64).range(400..=1_000_000))]
+    throughput: Option<u64>,
+    /// The database's name.
+    #[arg(long, value_name = "NAME", default_value = "devicestate")]
+    database: String,
+    /// The container's name. Its partition key is /id.
+    #[arg(long, value_name = "NAME", default_value = "devices")]
+    container: String,
+    /// Begin without the container.
+    #[arg(long)]
+    no_container: bool,
+    /// End when standard input is closed, so that it never outlives the test that started it.
+    #[arg(long)]
+    with_stdin: bool,
+}
+
+#[tokio::main]
+async fn main() {
+    let options = Options::parse();
+    let with_stdin = options.with_stdin;
+    let ended = tokio::select! {
+        ended = run(options) => ended,
+        () = standard_input_closed(), if with_stdin => Ok(()),
+    };
+    // Not by returning, as the runtime would wait for the read of standard input that is under way.
+    match ended {
+        Ok(()) => exit(0),
+        Err(error) => {
+            eprintln!("cosmos-listener: {error}");
+            exit(2)
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    if options.regions.iter().collect::<BTreeSet<_>>().len() < options.regions.len() {
+        return Err("two regions have the same name (--region)".into());
+    }
+    let mut sockets = Vec::new();
+    let mut regions = Vec::new();
+    for (index, name) in options.regions.iter().enumerate() {
+        let number = if index == 0 { options.port } else { 0 };
+        let socket =
+            ports::reserve(number).map_err(|error| format!("cannot listen on 127.0.0.1:{number}: {error} (--port)"))?;
+        let endpoint = format!("http://{}/", socket.local_addr()?).parse()?;
+        sockets.push(socket);
+        regions.push(Region { name: name.clone(), endpoint });
+    }
+    let account = Account::new(regions, options.database.clone(), options.container.clone(), options.throughput)?;
+    if !options.no_container {
+        account.create_container().await;
+    }
+    let service = Arc::new(Service { account, counters: Counters::default(), faults: Faults::default() });
+    let ports = Arc::new(Ports::new(service.clone(), sockets)?);
+    ports.up().await?;
+    let number = options.control_port;
+    let control = ports::reserve(number)
+        .and_then(|socket| socket.listen(128))
+        .map_err(|error| format!("cannot listen on 127.0.0.1:{number}: {error} (--control-port)"))?;
+    announce(&options, &service, &format!("http://{}/", control.local_addr()?))?;
+    axum::serve(control, control::router(Control { service, ports })).await?;
+    Ok(())
+}
+
+/// Tells a test, and a person if there is one, where it is to be found.
+fn announce(options: &Options, service: &Service, control: &str) -> std::io::Result<()> {
+    let regions = service.account.regions();
+    let endpoint = &regions[0].endpoint;
+    let connection = format!("AccountEndpoint={endpoint};AccountKey={KEY};");
+    let ready = json!({
+        "endpoint": endpoint.as_str(),
+        "control": control,
+        "key": KEY,
+        "database": options.database,
+        "container": options.container,
+        "connectionString": connection,
+        "regions": regions
+            .iter()
+            .map(|region| json!({ "name": region.name, "endpoint": region.endpoint.as_str() }))
+            .collect::<Vec<_>>(),
+    });
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{ready}")?;
+    stdout.flush()?;
+    if std::io::stderr().is_terminal() {
+        let Options { database, container, .. } = options;
+        eprintln!("\nAn account in memory, forgotten when this ends (Ctrl-C). To keep the state of `local` in it:\n");
+        eprintln!(
+            "StateStore=cosmos CosmosConnection='{connection}' CosmosDatabase={database} CosmosContainer={container} \\"
+        );
+        eprintln!("    devicestate local\n");
+    }
+    Ok(())
+}
+
+async fn standard_input_closed() {
+    let mut stdin = tokio::io::stdin();
+    let mut ignored = [0; 256];
+    while stdin.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
+}
