@@ -6,6 +6,11 @@ mod app_files;
 mod attempts;
 mod bad_input;
 mod bad_protobuf;
+mod cosmos;
+#[path = "../support/http.rs"]
+mod http;
+#[path = "../support/listener.rs"]
+mod listener;
 mod protocol;
 mod reference;
 mod shapes;

@@ -2,11 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
     io::{ErrorKind, Read as _},
     net::{Ipv4Addr, TcpStream},
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
         atomic::{AtomicU32, Ordering::Relaxed},
         mpsc,
@@ -19,11 +19,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Framing, Reply, Response, repository_file, request};
+use crate::listener::Listener;
 
 /// The function's name, which is its folder's.
 pub(crate) const FUNCTION: &str = "RawTelemetryFunction";
 
 const BINARY: &str = env!("CARGO_BIN_EXE_devicestate");
+
+/// The file for what the handlers say to standard output.
+const LOG: &str = "stdout.log";
 
 /// How long a handler may take to start, or to fail to: the host's own limit.
 const INITIALIZATION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,6 +39,14 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// The app as it is shipped, its documents in this account.
+    pub(crate) fn with_cosmos(listener: &Listener) -> Self {
+        Self::shipped()
+            .without("SqlitePath")
+            .with("StateStore", "cosmos")
+            .with("CosmosConnection", listener.connection_string())
+    }
+
     /// The app as it is shipped, its documents in an SQLite file.
     pub(crate) fn shipped() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -166,10 +178,22 @@ impl App {
         command
     }
 
+    /// Runs a command of the binary with this app's settings: how it ended, and what it said.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.binary().args(arguments).envs(&self.settings).output().expect("the binary")
+    }
+
+    /// All that the handlers of this app have said to standard output.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path(LOG)).expect("the log")
+    }
+
     fn command(&self) -> Command {
         let mut command = self.binary();
         command.arg("serve").env("FUNCTIONS_APP_ROOT_PATH", self.folder.path()).envs(&self.settings);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let log =
+            File::options().create(true).append(true).open(self.path(LOG)).expect("a file in the temporary folder");
+        command.stdin(Stdio::null()).stdout(log).stderr(Stdio::piped());
         command
     }
 }
@@ -281,7 +305,7 @@ fn errors(child: &mut Child) -> JoinHandle<String> {
 ///
 /// Not one of the system's choice: those it also gives to connections and to whoever asks next, while the handler has
 /// yet to take its own. Each process of tests begins elsewhere below them, in the order of the process ids.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     const FIRST: u32 = 10_240;
     const COUNT: u32 = 22_528;
     const FOR_A_PROCESS: u32 = 22;

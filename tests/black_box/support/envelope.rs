@@ -7,6 +7,12 @@ use super::base64;
 /// Midnight UTC of 20 November 2024, from where the times of the events count.
 pub(crate) const TIME_ZERO_MS: i64 = 1_732_060_800_000;
 
+/// The namespace of all batches.
+pub(crate) const NAMESPACE: &str = "drones.servicebus.windows.net";
+
+/// The hub of all batches.
+pub(crate) const EVENT_HUB: &str = "telemetry";
+
 /// One event of a partition.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
@@ -50,6 +56,16 @@ impl Event {
     pub(crate) fn system_property(mut self, name: &str, value: &str) -> Self {
         self.system_properties.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// The body.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Enqueued time, in milliseconds since 1970, and sequence number.
+    pub(crate) fn place(&self) -> (i64, i64) {
+        (TIME_ZERO_MS + self.enqueued_ms, self.sequence_number)
     }
 
     fn enqueued_time(&self) -> String {
@@ -108,6 +124,16 @@ impl Batch {
         self
     }
 
+    /// The events.
+    pub(crate) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The partition's id.
+    pub(crate) fn partition_id(&self) -> &str {
+        &self.partition_id
+    }
+
     /// The request's body.
     pub(crate) fn envelope(&self) -> Value {
         let column = |cell: &dyn Fn(&Event) -> Value| {
@@ -115,8 +141,8 @@ impl Batch {
         };
         let context = json!({
             "IsCheckpointingAfterInvocation": true,
-            "FullyQualifiedNamespace": "drones.servicebus.windows.net",
-            "EventHubName": "telemetry",
+            "FullyQualifiedNamespace": NAMESPACE,
+            "EventHubName": EVENT_HUB,
             "ConsumerGroup": "devicestate",
             "PartitionId": self.partition_id,
         });

@@ -3,7 +3,7 @@
 
 mod app;
 mod envelope;
-mod http;
+mod fold;
 mod protobuf;
 mod reply;
 
@@ -11,9 +11,10 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-pub(crate) use app::{App, FUNCTION, Handler};
-pub(crate) use envelope::{Batch, Event, TIME_ZERO_MS};
-pub(crate) use http::{Framing, Response, request};
+pub(crate) use crate::http::{Framing, Response, request};
+pub(crate) use app::{App, FUNCTION, Handler, free_port};
+pub(crate) use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS};
+pub(crate) use fold::Fold;
 pub(crate) use protobuf::Message;
 pub(crate) use reply::Reply;
 

@@ -1,0 +1,67 @@
+//! The handler with its documents in Cosmos DB: real requests of the real client, to the account of `crate::listener`.
+
+mod operations;
+mod writers;
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Batch, Event, Handler, Reply};
+
+/// What the host is told when it delivers a batch under the shipped policy, which has no end.
+struct Delivered {
+    reply: Reply,
+    /// The answers to the attempts before.
+    failed: Vec<Value>,
+}
+
+/// The attempts that failed, counted while more of them are under way.
+#[derive(Debug, Default)]
+struct Failures(AtomicU64);
+
+impl Failures {
+    fn count(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Sends a batch until it is answered for good, as the host does it, but for its pauses.
+fn deliver(handler: &Handler, batch: &Batch) -> Delivered {
+    deliver_counting(handler, batch, &Failures::default(), || ())
+}
+
+/// Sends a batch until it is answered for good; counts the attempts that fail and pauses behind each.
+fn deliver_counting(handler: &Handler, batch: &Batch, failures: &Failures, pause: impl Fn()) -> Delivered {
+    let id = Uuid::new_v4().to_string();
+    let started = Instant::now();
+    let mut failed = Vec::new();
+    loop {
+        let retries = i64::try_from(failed.len()).expect("few");
+        let envelope = batch.clone().retry(retries, -1).envelope().to_string();
+        let response = handler.post(&id, envelope.as_bytes());
+        if response.status == 200 {
+            return Delivered { reply: Reply::of(&response), failed };
+        }
+        assert_eq!(response.status, 503, "{}", response.json());
+        assert!(started.elapsed() < Duration::from_mins(1), "it is never answered for good: {}", response.json());
+        failed.push(response.json());
+        failures.0.fetch_add(1, Relaxed);
+        pause();
+    }
+}
+
+/// An event of a device with these fields of the wire.
+fn event(number: i64, device: &str, mut fields: Value) -> Event {
+    fields["deviceId"] = device.into();
+    Event::json(number, &fields)
+}
+
+/// A battery's state: the plainest event.
+fn battery(number: i64, device: &str, level: f64) -> Event {
+    event(number, device, json!({ "battery": level }))
+}
