@@ -115,6 +115,13 @@ impl Listener {
         self.ask("POST", "/faults", Some(&Value::Object(fault)));
     }
 
+    /// How many requests each fault has befallen.
+    pub(crate) fn befallen(&self) -> Vec<u64> {
+        let faults = self.ask("GET", "/faults", None).json();
+        let faults = faults.as_array().expect("an array").iter();
+        faults.map(|fault| fault["applied"].as_u64().expect("a number")).collect()
+    }
+
     /// Ends all faults.
     pub(crate) fn clear_faults(&self) {
         self.ask("DELETE", "/faults", None);
@@ -245,6 +252,11 @@ impl Fault {
     /// The status's sub-status.
     pub(crate) fn sub_status(self, sub_status: u16) -> Self {
         self.with("subStatus", sub_status)
+    }
+
+    /// And the answer is this status instead of none.
+    pub(crate) fn answering(self, status: u16) -> Self {
+        self.with("status", status)
     }
 
     /// How long the client is asked to wait.

@@ -1,6 +1,14 @@
 //! The handler with its documents in Cosmos DB: real requests of the real client, to the account of `crate::listener`.
 
+mod access;
+mod commands;
+mod faults;
 mod operations;
+mod outages;
+mod poison;
+mod prices;
+mod settings;
+mod throttled;
 mod writers;
 
 use std::{
@@ -64,4 +72,11 @@ fn event(number: i64, device: &str, mut fields: Value) -> Event {
 /// A battery's state: the plainest event.
 fn battery(number: i64, device: &str, level: f64) -> Event {
     event(number, device, json!({ "battery": level }))
+}
+
+/// What the records of some attempts say that they cost.
+fn request_units<'a>(records: impl IntoIterator<Item = &'a Value>) -> f64 {
+    let units =
+        |record: &Value| record["requestUnits"].as_f64().unwrap_or_else(|| panic!("no requestUnits in {record}"));
+    records.into_iter().map(units).sum()
 }
