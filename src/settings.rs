@@ -31,6 +31,12 @@ impl Settings {
         self.0.entry(name.into()).or_insert_with(|| value.into());
     }
 
+    /// Whether a connection of this name is made of several settings, `Name__…`.
+    #[must_use]
+    pub fn has_parts_of(&self, name: &str) -> bool {
+        self.0.keys().any(|key| key.strip_prefix(name).is_some_and(|rest| rest.starts_with("__")))
+    }
+
     /// Sets a setting, whatever it was.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.insert(name.into(), value.into());

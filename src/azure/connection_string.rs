@@ -71,7 +71,7 @@ impl ConnectionString {
     ///
     /// [`ConfigError::Connection`], when there is none or it is no address.
     pub fn url(&self, name: &str) -> Result<Url, ConfigError> {
-        parse_url(&self.setting, &format!("has the {name}"), self.require(name)?)
+        parse_url(&self.setting, &format!("has an {name} that is"), self.require(name)?)
     }
 
     /// An error about this connection string.
@@ -81,7 +81,7 @@ impl ConnectionString {
     }
 }
 
-/// The address of a service.
+/// The address of a service. What is none is not repeated: it may be a whole connection string in the wrong place.
 ///
 /// # Errors
 ///
@@ -90,6 +90,48 @@ pub(super) fn parse_url(setting: &str, what: &str, address: &str) -> Result<Url,
     let url = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| ConfigError::Connection {
         setting: setting.to_owned(),
-        problem: format!("{what} {address:?}, which is no address such as https://name.example.com/"),
+        problem: format!("{what} no address such as https://name.example.com/"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> ConnectionString {
+        ConnectionString::parse("Box", text).expect("a connection string")
+    }
+
+    #[test]
+    fn parts_are_found_whatever_their_case_and_values_may_hold_an_equals_sign() {
+        let parts = parse("accountENDPOINT=https://box.example.com:443/; AccountKey=c2VjcmV0IGtleQ== ;;Empty=;");
+        assert_eq!(parts.url("AccountEndpoint").expect("an address").as_str(), "https://box.example.com/");
+        assert_eq!(parts.key("AccountKey").expect("a key").secret(), "c2VjcmV0IGtleQ==");
+        assert_eq!(parts.get("Empty"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_the_settings_name_and_never_with_a_secret() {
+        let secret = "c2VjcmV0";
+        let key_twice = format!("AccountKey={secret};AccountKey={secret}");
+        let no_key = format!("AccountKey {secret}");
+        for broken in [key_twice.as_str(), &no_key] {
+            let Err(error) = ConnectionString::parse("Box", broken) else { panic!("{broken} was taken") };
+            assert!(error.to_string().contains("Box") && !error.to_string().contains(secret), "{error}");
+        }
+        let cut = format!("AccountKey={secret}=x");
+        let errors = [
+            parse(&cut).key("AccountKey").expect_err("no base64"),
+            parse("AccountName=x").key("AccountKey").expect_err("no key"),
+            parse("AccountEndpoint=ftp://x").url("AccountEndpoint").expect_err("no address"),
+        ];
+        for error in errors {
+            assert!(error.to_string().contains("Box") && !error.to_string().contains(secret), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_not_printed() {
+        assert!(!format!("{:?}", parse("AccountKey=c2VjcmV0").key("AccountKey")).contains("c2VjcmV0"));
+    }
 }

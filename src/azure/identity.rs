@@ -89,3 +89,44 @@ fn offered(settings: &Settings) -> &'static str {
         "developer"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(settings: &[(&str, &str)]) -> Result<Identity, ConfigError> {
+        let mut given = Settings::default();
+        for (name, value) in settings {
+            given.set(*name, *value);
+        }
+        Identity::from_settings(&given, "Box")
+    }
+
+    #[test]
+    fn an_identity_that_is_named_is_taken_whatever_the_machine_offers() {
+        let on_azure = ("IDENTITY_ENDPOINT", "http://127.0.0.1/token");
+        let managed = |client_id: Option<&str>| Identity::Managed { client_id: client_id.map(str::to_owned) };
+        assert_eq!(identity(&[("Box__credential", "managedidentity")]), Ok(managed(None)));
+        let of_user = [("Box__credential", "ManagedIdentity"), ("Box__clientId", "11-22")];
+        assert_eq!(identity(&of_user), Ok(managed(Some("11-22"))));
+        let pod = [on_azure, ("Box__credential", "workloadidentity"), ("Box__tenantId", "33")];
+        assert_eq!(identity(&pod), Ok(Identity::Workload { client_id: None, tenant_id: Some("33".into()) }));
+        assert_eq!(identity(&[on_azure, ("Box__credential", "developer")]), Ok(Identity::Developer));
+    }
+
+    #[test]
+    fn an_identity_that_is_not_named_is_the_one_that_the_machine_offers() {
+        let (on_azure, in_a_pod) = (("IDENTITY_ENDPOINT", "x"), ("AZURE_FEDERATED_TOKEN_FILE", "x"));
+        assert_eq!(identity(&[on_azure, in_a_pod]), Ok(Identity::Managed { client_id: None }));
+        assert_eq!(identity(&[in_a_pod]), Ok(Identity::Workload { client_id: None, tenant_id: None }));
+        assert_eq!(identity(&[]), Ok(Identity::Developer));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_the_settings_name() {
+        for (setting, value) in [("Box__credential", "magic"), ("Box__managedIdentityResourceId", "/subscriptions/1")] {
+            let error = identity(&[(setting, value)]).expect_err(setting).to_string();
+            assert!(error.contains(setting), "{error}");
+        }
+    }
+}

@@ -31,7 +31,9 @@ impl fmt::Display for Text<'_> {
         writeln!(f, "{rows}")?;
 
         let mut run = Table::new(["RUN", ""]);
-        run.row(["devices".to_owned(), report.devices.map_or("in the handler's memory".into(), |n| n.to_string())]);
+        let unknown =
+            if report.state_store == "memory" { "in the handler's memory" } else { "the store cannot be read" };
+        run.row(["devices".to_owned(), report.devices.map_or(unknown.into(), |devices| devices.to_string())]);
         run.row(["partitions".to_owned(), report.partitions.to_string()]);
         run.row(["instances".to_owned(), report.instances.to_string()]);
         run.row(["batches".to_owned(), report.batches.to_string()]);
@@ -56,7 +58,14 @@ impl fmt::Display for Text<'_> {
             writeln!(f, "{}", table(&report.few))?;
         }
         let state = report.state.display();
-        writeln!(f, "State and dead letters: {state}")?;
-        writeln!(f, "Look at it with:        devicestate state list --state {state}")
+        if report.state_store == "sqlite" {
+            writeln!(f, "State and dead letters: {state}")?;
+            return writeln!(f, "Look at it with:        devicestate state list --state {state}");
+        }
+        writeln!(f, "Dead letters: {state}")?;
+        if report.state_store == "memory" {
+            return Ok(());
+        }
+        writeln!(f, "Look at the documents, with the same settings: devicestate state list")
     }
 }

@@ -47,6 +47,16 @@ pub enum Regions {
 }
 
 impl StoreConfig {
+    /// The value of `StateStore`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sqlite(_) => "sqlite",
+            Self::Cosmos(_) => "cosmos",
+        }
+    }
+
     /// Reads `StateStore` and what belongs to its value.
     ///
     /// There is no default: a store that was not chosen is one where nobody looks for the documents.

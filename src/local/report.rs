@@ -17,7 +17,7 @@ use crate::{
 pub struct Report {
     /// What became of the events.
     pub events: Events,
-    /// How many documents the store holds; null when only the handler can see them.
+    /// How many documents the store holds; null when only the handler can see them, or the store cannot be read.
     pub devices: Option<usize>,
     /// Batches that were answered for good.
     pub batches: u64,
@@ -39,7 +39,9 @@ pub struct Report {
     pub partitions: usize,
     /// Instances that shared them.
     pub instances: usize,
-    /// The state file.
+    /// Where the documents are: the setting `StateStore`.
+    pub state_store: &'static str,
+    /// The state file: dead letters, and with `sqlite` the documents.
     pub state: PathBuf,
     /// Messages that were put into the dead-letter queue. More than dead-lettered events where a batch was repeated.
     pub dead_letter_messages: usize,
@@ -146,6 +148,7 @@ pub(super) async fn make(
         latency_ms: Latencies { invocation: quantiles(&invocation), event: quantiles(&event) },
         partitions,
         instances,
+        state_store: store.name(),
         state,
         dead_letter_messages,
         failure,

@@ -20,7 +20,11 @@ pub(super) fn prepare(root: &Path, given: Option<PathBuf>) -> Result<(Settings, 
     let is_sqlite = settings.get("StateStore").is_none_or(|store| store == "sqlite");
     let named = settings.get("SqlitePath").filter(|_| settings.get("StateStore").is_some() && is_sqlite);
     let state = state_path(given.or_else(|| named.map(PathBuf::from)))?;
-    for (name, value) in local_settings(root)? {
+    let of_file = local_settings(root)?;
+    // A connection string of the file would have precedence over an identity that the environment names.
+    let is_elsewhere = |(name, _): &(String, String)| settings.has_parts_of(name);
+    let (_, of_file): (Vec<_>, Vec<_>) = of_file.into_iter().partition(is_elsewhere);
+    for (name, value) in of_file {
         settings.add_default(name, value);
     }
     settings.add_default("DeadLetterDirectory", format!("{}-dead-letters", state.display()));

@@ -88,6 +88,10 @@ fn the_retry_policy_has_no_end() {
     assert_eq!(repository_file("RawTelemetryFunction/function.json")["retry"], expected);
 }
 
+/// The key of every Cosmos DB emulator, as its documentation has it.
+const COSMOS_EMULATOR_KEY: &str =
+    "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==";
+
 #[test]
 fn the_local_settings_reach_emulators_only_and_hold_no_secret() {
     let settings = repository_file("local.settings.json");
@@ -101,11 +105,15 @@ fn the_local_settings_reach_emulators_only_and_hold_no_secret() {
     let event_hubs = text("EventHubConnection");
     assert!(event_hubs.starts_with("Endpoint=sb://localhost;"), "{event_hubs}");
     assert!(event_hubs.contains("UseDevelopmentEmulator=true"), "{event_hubs}");
+    let cosmos = text("CosmosConnection");
+    assert!(cosmos.starts_with("AccountEndpoint=http://localhost:8081/;"), "{cosmos}");
     for (name, value) in values {
         let value = value.as_str().expect("settings are text");
         for part in value.split(';').filter_map(|part| part.split_once('=')) {
             match part {
-                ("AccountKey", _) => panic!("{name} holds a key"),
+                ("AccountKey", key) => {
+                    assert_eq!(key, COSMOS_EMULATOR_KEY, "{name} holds a key that is not the emulator's")
+                }
                 ("SharedAccessKey", key) => assert_eq!(key, "SAS_KEY_VALUE", "the emulator's"),
                 _ => {}
             }
@@ -120,4 +128,13 @@ fn the_local_settings_have_every_setting_that_the_bindings_name() {
     for name in ["EventHubConnection", "EventHubName", "EventHubConsumerGroup", "DeadLetterStorage", "StateStore"] {
         assert!(settings["Values"][name].as_str().is_some_and(|value| !value.is_empty()), "{name}");
     }
+}
+
+#[test]
+fn the_emulators_hub_is_the_one_that_the_local_settings_name() {
+    let settings = repository_file("local.settings.json");
+    let hub = repository_file("emulators/event-hubs.json");
+    let hub = &hub["UserConfig"]["NamespaceConfig"][0]["Entities"][0];
+    assert_eq!(hub["Name"], settings["Values"]["EventHubName"]);
+    assert_eq!(hub["ConsumerGroups"][0]["Name"], settings["Values"]["EventHubConsumerGroup"]);
 }

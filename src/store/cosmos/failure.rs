@@ -1,6 +1,6 @@
 //! What a failure of Cosmos DB means for the batch, and what a person can do about it.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use azure_data_cosmos::CosmosError;
 
@@ -35,7 +35,7 @@ pub(super) fn classify(error: &CosmosError, config: &CosmosConfig) -> StoreError
              this machine in",
         ),
         (404, _) => missing(error, config),
-        (503, NAME_NOT_RESOLVED) => systemic("there is no account under the address in CosmosConnection"),
+        (503, _) if is_unresolved(error) => systemic("there is no account under the address in CosmosConnection"),
         (408 | 410 | 429 | 449 | 500.., _) => transient(error, config),
         _ => systemic("see the setting CosmosConnection"),
     }
@@ -83,8 +83,20 @@ fn what(error: &CosmosError, config: &CosmosConfig) -> String {
     if error.is_from_wire() {
         format!("Cosmos DB ({host}) answered {error}")
     } else {
-        format!("Cosmos DB ({host}) could not be asked: {error}")
+        let cause = causes(error).last().map_or(String::new(), |cause| format!(": {cause}"));
+        format!("Cosmos DB ({host}) could not be asked: {error}{cause}").replace('\n', "; ")
     }
+}
+
+/// What is behind a failure of the client's own, the first cause last.
+fn causes(error: &CosmosError) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
+/// Whether the account's name could not be resolved. The client has a sub-status for it, but looks for it where the HTTP
+/// client does not say it; so this looks for the HTTP client's own words, too.
+fn is_unresolved(error: &CosmosError) -> bool {
+    codes(error) == (503, NAME_NOT_RESOLVED) || causes(error).any(|cause| cause.to_string() == "dns error")
 }
 
 /// A stored document that is none of ours.

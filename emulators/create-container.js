@@ -1,0 +1,84 @@
+// Creates the database and the container that the settings name, with the partition key /id, in a Cosmos DB emulator.
+// On Azure the infrastructure does that. What is there already stays.
+//
+//   node emulators/create-container.js [path of a local.settings.json]
+//
+// Settings of the environment have precedence over the file, as with Core Tools. Needs Node.js 18 or newer.
+"use strict";
+
+const { createHmac } = require("node:crypto");
+const { readFileSync } = require("node:fs");
+const { join } = require("node:path");
+const { setTimeout: sleep } = require("node:timers/promises");
+
+const API_VERSION = "2018-12-31";
+const READY_WITHIN_SECONDS = 120;
+
+function settings() {
+  const path = process.argv[2] ?? join(__dirname, "..", "local.settings.json");
+  const values = { ...JSON.parse(readFileSync(path, "utf8")).Values, ...process.env };
+  const parts = (values.CosmosConnection ?? "").split(";").filter(Boolean).map((part) => {
+    const at = part.indexOf("=");
+    return [part.slice(0, at), part.slice(at + 1)];
+  });
+  const { AccountEndpoint: endpoint, AccountKey: key } = Object.fromEntries(parts);
+  if (!endpoint || !key) {
+    throw new Error(`the setting CosmosConnection has no AccountEndpoint or no AccountKey (environment, ${path})`);
+  }
+  return {
+    endpoint,
+    key,
+    database: values.CosmosDatabase || "devicestate",
+    container: values.CosmosContainer || "devices",
+  };
+}
+
+/** Creates a resource; true when it is new, false when there is one already. */
+async function create({ endpoint, key }, parent, type, resource) {
+  const date = new Date().toUTCString();
+  const text = `post\n${type}\n${parent}\n${date.toLowerCase()}\n\n`;
+  const signature = createHmac("sha256", Buffer.from(key, "base64")).update(text).digest("base64");
+  const response = await fetch(new URL([parent, type].filter(Boolean).join("/"), endpoint), {
+    method: "POST",
+    headers: {
+      authorization: encodeURIComponent(`type=master&ver=1.0&sig=${signature}`),
+      "content-type": "application/json",
+      "x-ms-date": date,
+      "x-ms-version": API_VERSION,
+    },
+    body: JSON.stringify(resource),
+  });
+  if (response.ok || response.status === 409) return response.ok;
+  const error = new Error(`${endpoint} answered ${response.status}: ${await response.text()}`);
+  error.isTransient = response.status === 408 || response.status === 429 || response.status >= 500;
+  throw error;
+}
+
+/** An emulator that starts refuses connections first, and then answers 503. */
+async function whenReady(action) {
+  const until = Date.now() + READY_WITHIN_SECONDS * 1000;
+  for (;;) {
+    try {
+      return await action();
+    } catch (error) {
+      const isStarting = error.isTransient || (error instanceof TypeError && error.cause);
+      if (!isStarting || Date.now() > until) throw error.cause ?? error;
+      await sleep(500);
+    }
+  }
+}
+
+async function main() {
+  const account = settings();
+  const { database, container } = account;
+  const key = { paths: ["/id"], kind: "Hash", version: 2 };
+  const told = (name, isNew) => console.log(`${name}: ${isNew ? "created" : "there already"}`);
+  told(`database ${database}`, await whenReady(() => create(account, "", "dbs", { id: database })));
+  const collection = { id: container, partitionKey: key };
+  told(`container ${container}`, await whenReady(() => create(account, `dbs/${database}`, "colls", collection)));
+}
+
+main().catch((error) => {
+  console.error(`create-container: ${error.message}`);
+  process.exitCode = 1;
+});
