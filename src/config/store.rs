@@ -100,6 +100,7 @@ impl CosmosConfig {
                 "StateStore is cosmos, so it must be the account's address; or CosmosConnection a connection string",
             ));
         };
+        check_encryption(settings, if settings.get(CONNECTION).is_some() { CONNECTION } else { ENDPOINT }, &endpoint)?;
         let name = |setting, default: &str| settings.get(setting).unwrap_or(default).to_owned();
         let preferred = settings
             .get("CosmosPreferredRegions")
@@ -115,4 +116,21 @@ impl CosmosConfig {
             },
         })
     }
+}
+
+/// The client sends requests unencrypted only to this machine and to the emulator's host; better said at the start than
+/// with each batch.
+fn check_encryption(settings: &Settings, setting: &str, endpoint: &Url) -> Result<(), ConfigError> {
+    const EMULATOR_HOST: &str = "AZURE_COSMOS_EMULATOR_HOST";
+    let host = endpoint.host_str().unwrap_or_default();
+    let is_near = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
+    if endpoint.scheme() == "https" || is_near || settings.get(EMULATOR_HOST) == Some(host) {
+        return Ok(());
+    }
+    Err(ConfigError::Connection {
+        setting: setting.to_owned(),
+        problem: format!(
+            "is not encrypted: the address must begin with https://; http:// is for an emulator, on this machine or on the host that {EMULATOR_HOST} names"
+        ),
+    })
 }

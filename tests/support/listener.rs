@@ -110,9 +110,14 @@ impl Listener {
         }
     }
 
-    /// Sets a fault.
-    pub(crate) fn fault(&self, Fault(fault): Fault) {
-        self.ask("POST", "/faults", Some(&Value::Object(fault)));
+    /// Sets a fault; its number is for [`Listener::end`].
+    pub(crate) fn fault(&self, Fault(fault): Fault) -> u64 {
+        self.ask("POST", "/faults", Some(&Value::Object(fault))).json()["number"].as_u64().expect("a number")
+    }
+
+    /// Ends the fault of this number.
+    pub(crate) fn end(&self, number: u64) {
+        self.ask("DELETE", &format!("/faults/{number}"), None);
     }
 
     /// How many requests each fault has befallen.

@@ -42,7 +42,7 @@ fn assert_given_back(listener: &Listener, handler: &Handler, words: &[&str]) {
 #[track_caller]
 fn assert_no_secrets(app: &App, handler: Handler, keys: &[&str]) {
     let text = handler.stop() + &app.log();
-    assert!(text.contains("TRACE") && text.contains("f0bb1d"), "all was logged");
+    assert!(text.contains("f0bb1d"), "nothing was logged: {text}");
     for secret in keys.iter().chain(&["AccountKey=", "sig=", "sig%3D"]) {
         let line = text.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret} was logged");

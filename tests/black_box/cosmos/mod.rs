@@ -12,7 +12,7 @@ mod throttled;
 mod writers;
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{Condvar, Mutex},
     time::{Duration, Instant},
 };
 
@@ -30,11 +30,19 @@ struct Delivered {
 
 /// The attempts that failed, counted while more of them are under way.
 #[derive(Debug, Default)]
-struct Failures(AtomicU64);
+struct Failures(Mutex<u64>, Condvar);
 
 impl Failures {
-    fn count(&self) -> u64 {
-        self.0.load(Relaxed)
+    fn add(&self) {
+        *self.0.lock().expect("no panic") += 1;
+        self.1.notify_all();
+    }
+
+    /// Waits for so many.
+    fn until(&self, count: u64) {
+        let failures = self.0.lock().expect("no panic");
+        let waited = self.1.wait_timeout_while(failures, Duration::from_secs(30), |failures| *failures < count);
+        assert!(!waited.expect("no panic").1.timed_out(), "no attempt fails");
     }
 }
 
@@ -58,7 +66,7 @@ fn deliver_counting(handler: &Handler, batch: &Batch, failures: &Failures, pause
         assert_eq!(response.status, 503, "{}", response.json());
         assert!(started.elapsed() < Duration::from_mins(1), "it is never answered for good: {}", response.json());
         failed.push(response.json());
-        failures.0.fetch_add(1, Relaxed);
+        failures.add();
         pause();
     }
 }

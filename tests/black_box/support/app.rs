@@ -286,9 +286,14 @@ impl Drop for Handler<'_> {
 }
 
 /// The host's interval between two tries to connect.
-#[expect(clippy::disallowed_methods, reason = "another process becomes ready in real time")]
 fn poll_again() {
-    thread::sleep(Duration::from_millis(25));
+    pause(Duration::from_millis(25));
+}
+
+/// What is itself a time: a pause of the host, or how long an outage lasts. Never a way to wait for something.
+#[expect(clippy::disallowed_methods, reason = "the handler is another process, in real time")]
+pub(crate) fn pause(time: Duration) {
+    thread::sleep(time);
 }
 
 /// Reads a child's standard error to its end.

@@ -12,7 +12,7 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 pub(crate) use crate::http::{Framing, Response, request};
-pub(crate) use app::{App, FUNCTION, Handler, free_port};
+pub(crate) use app::{App, FUNCTION, Handler, free_port, pause};
 pub(crate) use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS};
 pub(crate) use fold::Fold;
 pub(crate) use protobuf::Message;
