@@ -2,7 +2,10 @@
 
 use std::{
     future::Future,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -65,11 +68,13 @@ pub(super) struct Counters {
     conflicts: AtomicU64,
     retries: AtomicU64,
     charge: RequestCharge,
+    /// The last transient failure of any device, for those who wonder why the time was up.
+    last_failure: Mutex<Option<String>>,
 }
 
 impl Counters {
     pub(super) fn total(&self) -> Operations {
-        let Self { reads, writes, conflicts, retries, charge } = self;
+        let Self { reads, writes, conflicts, retries, charge, .. } = self;
         let [reads, writes, conflicts, retries] = [reads, writes, conflicts, retries].map(|count| count.load(Relaxed));
         Operations { reads, writes, conflicts, retries, request_units: charge.units() }
     }
@@ -218,12 +223,22 @@ impl Writer<'_> {
     async fn in_time<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let is_fair = Instant::now() < self.fair_until;
         timeout_at(self.until, operation).await.unwrap_or_else(|_| {
+            let before = match &*self.last_failure() {
+                Some(failure) => format!("; before that: {failure}"),
+                None => String::new(),
+            };
             Err(if is_fair {
-                StoreError::transient("the store did not answer within InvocationBudget")
+                StoreError::transient(format!("the store did not answer within InvocationBudget{before}"))
             } else {
-                StoreError::Systemic("the store was too slow for the whole batch within InvocationBudget".into())
+                StoreError::Systemic(format!(
+                    "the store was too slow for the whole batch within InvocationBudget{before}"
+                ))
             })
         })
+    }
+
+    fn last_failure(&self) -> MutexGuard<'_, Option<String>> {
+        self.counters.last_failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits before the next try; gives the error back when there is to be none.
@@ -233,7 +248,8 @@ impl Writer<'_> {
                 self.counters.conflicts.fetch_add(1, Relaxed);
                 backoff.after_conflict(self.random)
             }
-            StoreError::Transient { retry_after, .. } => {
+            StoreError::Transient { reason, retry_after } => {
+                *self.last_failure() = Some(reason.clone());
                 backoff.after_failure(self.random).max(retry_after.unwrap_or_default())
             }
             StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Systemic(_) => return Err(error),

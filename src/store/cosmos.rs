@@ -20,7 +20,7 @@ use futures_util::TryStreamExt as _;
 
 use super::{ETag, RequestCharge, StateStore, StoreError, Stored};
 use crate::{config::CosmosConfig, device_state::Document};
-use connection::Connection;
+use connection::{Connection, Container};
 
 /// A store in a container of Cosmos DB.
 pub struct CosmosStore(Connection);
@@ -32,13 +32,21 @@ impl CosmosStore {
         Self(Connection::new(config))
     }
 
-    fn written(&self, written: Result<ItemResponse, CosmosError>, charge: &RequestCharge) -> Result<ETag, StoreError> {
-        let response = written.map_err(|error| self.failed(&error, charge))?;
+    fn written(
+        &self,
+        container: &Container,
+        written: Result<ItemResponse, CosmosError>,
+        charge: &RequestCharge,
+    ) -> Result<ETag, StoreError> {
+        let response = written.map_err(|error| self.failed(container, &error, charge))?;
         charge_for(&response.diagnostics(), charge);
         etag(&response)
     }
 
-    fn failed(&self, error: &CosmosError, charge: &RequestCharge) -> StoreError {
+    fn failed(&self, container: &Container, error: &CosmosError, charge: &RequestCharge) -> StoreError {
+        if failure::is_state_lost(error) {
+            self.0.forget(container);
+        }
         if let Some(diagnostics) = error.diagnostics() {
             charge_for(&diagnostics, charge);
         }
@@ -60,7 +68,7 @@ fn etag(response: &ItemResponse) -> Result<ETag, StoreError> {
 impl StateStore for CosmosStore {
     async fn read(&self, id: &str, charge: &RequestCharge) -> Result<Option<Stored>, StoreError> {
         let container = self.0.container().await?;
-        match container.read_item(id.to_owned(), id, None).await {
+        match container.client.read_item(id.to_owned(), id, None).await {
             Ok(response) => {
                 charge_for(&response.diagnostics(), charge);
                 let etag = etag(&response)?;
@@ -68,7 +76,7 @@ impl StateStore for CosmosStore {
                 Ok(Some(Stored { document, etag }))
             }
             Err(error) => {
-                let failed = self.failed(&error, charge);
+                let failed = self.failed(&container, &error, charge);
                 if failure::is_absent(&error) { Ok(None) } else { Err(failed) }
             }
         }
@@ -76,16 +84,16 @@ impl StateStore for CosmosStore {
 
     async fn create(&self, document: &Document, charge: &RequestCharge) -> Result<ETag, StoreError> {
         let container = self.0.container().await?;
-        let created = container.create_item(document.id.clone(), &document.id, document, None).await;
-        self.written(created, charge)
+        let created = container.client.create_item(document.id.clone(), &document.id, document, None).await;
+        self.written(&container, created, charge)
     }
 
     async fn replace(&self, document: &Document, if_match: &ETag, charge: &RequestCharge) -> Result<ETag, StoreError> {
         let container = self.0.container().await?;
         let unchanged = Precondition::if_match(Etag::from(if_match.0.clone()));
         let options = ItemWriteOptions::default().with_precondition(unchanged);
-        let replaced = container.replace_item(document.id.clone(), &document.id, document, Some(options)).await;
-        self.written(replaced, charge)
+        let replaced = container.client.replace_item(document.id.clone(), &document.id, document, Some(options)).await;
+        self.written(&container, replaced, charge)
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
@@ -96,8 +104,9 @@ impl StateStore for CosmosStore {
             .map_err(|error| StoreError::Systemic(error.to_string()))?;
         let mut options = QueryOptions::default();
         options.feed.max_item_count = u32::try_from(limit).ok().and_then(NonZeroU32::new).map(MaxItemCountHint::Limit);
-        let failed = |error: CosmosError| self.failed(&error, &free);
-        let items = container.query_items(query, FeedScope::full_container(), Some(options)).await.map_err(failed)?;
+        let failed = |error: CosmosError| self.failed(&container, &error, &free);
+        let items =
+            container.client.query_items(query, FeedScope::full_container(), Some(options)).await.map_err(failed)?;
         let mut items = items.map_err(failed);
         let mut documents = Vec::new();
         while documents.len() < limit

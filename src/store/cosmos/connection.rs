@@ -16,12 +16,21 @@ use crate::{
 };
 
 /// The way to the container. Once found it is kept: the client itself follows a write region that moves and a container
-/// that is made anew.
+/// that is made anew. Only what it has seen it never forgets: see [`Connection::forget`].
 pub(super) struct Connection {
     pub(super) config: CosmosConfig,
     known: Mutex<Known>,
     /// How often the way was looked for in vain.
     failures: AtomicU64,
+    /// Ways up to this number are not to be gone any more.
+    forgotten: AtomicU64,
+}
+
+/// The container's client.
+pub(super) struct Container {
+    pub(super) client: ContainerClient,
+    /// Which of the ways that were found this is, from 1.
+    number: u64,
 }
 
 /// What is known of the way.
@@ -29,20 +38,33 @@ pub(super) struct Connection {
 struct Known {
     account: Option<CosmosClient>,
     container: Option<ContainerClient>,
+    /// How many ways were found so far.
+    number: u64,
     failure: Option<StoreError>,
 }
 
 impl Connection {
     pub(super) fn new(config: CosmosConfig) -> Self {
-        Self { config, known: Mutex::default(), failures: AtomicU64::new(0) }
+        Self { config, known: Mutex::default(), failures: AtomicU64::new(0), forgotten: AtomicU64::new(0) }
+    }
+
+    /// Makes a new client with the next operation.
+    ///
+    /// A client asks with each read for a state at least as new as the newest that it has seen. An account that has lost
+    /// writes since (restored, or failed over by force) can answer that with nothing but 404/1002, for ever.
+    pub(super) fn forget(&self, container: &Container) {
+        self.forgotten.fetch_max(container.number, Relaxed);
     }
 
     /// The container's client.
-    pub(super) async fn container(&self) -> Result<ContainerClient, StoreError> {
+    pub(super) async fn container(&self) -> Result<Container, StoreError> {
         let failures = self.failures.load(Relaxed);
         let mut known = self.known.lock().await;
-        if let Some(container) = &known.container {
-            return Ok(container.clone());
+        if known.number <= self.forgotten.load(Relaxed) {
+            (known.account, known.container) = (None, None);
+        }
+        if let Some(client) = &known.container {
+            return Ok(Container { client: client.clone(), number: known.number });
         }
         // All devices of a batch ask at once: what one of them was told while they waited is true for them, too.
         if failures != self.failures.load(Relaxed)
@@ -50,15 +72,18 @@ impl Connection {
         {
             return Err(failure.clone());
         }
-        let found = self.find(&mut known).await;
-        match &found {
-            Ok(container) => known.container = Some(container.clone()),
+        match self.find(&mut known).await {
+            Ok(client) => {
+                known.number += 1;
+                known.container = Some(client.clone());
+                Ok(Container { client, number: known.number })
+            }
             Err(failure) => {
                 known.failure = Some(failure.clone());
                 self.failures.fetch_add(1, Relaxed);
+                Err(failure)
             }
         }
-        found
     }
 
     async fn find(&self, known: &mut Known) -> Result<ContainerClient, StoreError> {

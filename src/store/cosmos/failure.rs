@@ -11,6 +11,11 @@ pub(super) fn is_absent(error: &CosmosError) -> bool {
     codes(error) == (404, 0)
 }
 
+/// Whether this says that the account has not, or not yet, what this client has seen of it.
+pub(super) fn is_state_lost(error: &CosmosError) -> bool {
+    matches!(codes(error), (404, 1002) | (503, STATE_LOST))
+}
+
 /// Sorts a failure by what is to be done about it.
 ///
 /// The codes are the service's: <https://learn.microsoft.com/rest/api/cosmos-db/http-status-codes-for-cosmosdb>, with
@@ -57,6 +62,7 @@ pub(super) fn of_connecting(error: &CosmosError, config: &CosmosConfig) -> Store
 /// Sub-statuses of the client's own.
 const NAME_NOT_RESOLVED: u16 = 20_012;
 const UNSERIALIZABLE: u16 = 20_021;
+const STATE_LOST: u16 = 20_310;
 
 fn codes(error: &CosmosError) -> (u16, u16) {
     let status = error.status();
