@@ -107,7 +107,8 @@ fn is_unresolved(error: &CosmosError) -> bool {
 
 /// A stored document that is none of ours.
 pub(super) fn unreadable(id: &str, error: &CosmosError) -> StoreError {
-    StoreError::Rejected(format!("the stored document {id:?} cannot be read: {error}"))
+    let cause = causes(error).last().map_or(String::new(), |cause| format!(": {cause}"));
+    StoreError::Rejected(format!("the stored document {id:?} cannot be read: {error}{cause}"))
 }
 
 /// The environment lacks what the identity needs.
