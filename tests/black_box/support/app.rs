@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, OpenOptions},
     io::{ErrorKind, Read as _},
     net::{Ipv4Addr, TcpStream},
     path::PathBuf,
@@ -169,7 +169,8 @@ impl App {
     fn command(&self) -> Command {
         let mut command = self.binary();
         command.arg("serve").env("FUNCTIONS_APP_ROOT_PATH", self.folder.path()).envs(&self.settings);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let log = OpenOptions::new().create(true).append(true).open(self.path("stdout.log"));
+        command.stdin(Stdio::null()).stdout(log.expect("a file in the temporary folder")).stderr(Stdio::piped());
         command
     }
 }
@@ -281,7 +282,7 @@ fn errors(child: &mut Child) -> JoinHandle<String> {
 ///
 /// Not one of the system's choice: those it also gives to connections and to whoever asks next, while the handler has
 /// yet to take its own. Each process of tests begins elsewhere below them, in the order of the process ids.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     const FIRST: u32 = 10_240;
     const COUNT: u32 = 22_528;
     const FOR_A_PROCESS: u32 = 22;

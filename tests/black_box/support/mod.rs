@@ -1,7 +1,7 @@
 //! What the tests stand on: a function app in a temporary folder, the handler as its child process, a small HTTP
 //! client, and builders for what the host and the devices send.
 
-mod app;
+pub(crate) mod app;
 mod envelope;
 mod http;
 mod protobuf;
