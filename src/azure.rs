@@ -6,6 +6,8 @@
 
 mod connection_string;
 mod identity;
+mod shared_key;
+mod storage;
 
 use azure_core::{credentials::Secret, http::Url};
 
@@ -13,6 +15,10 @@ use crate::settings::{ConfigError, Settings};
 
 pub use connection_string::ConnectionString;
 pub use identity::Identity;
+pub use shared_key::SharedKey;
+pub use storage::{Class, Fault, Service, StorageConnection, StorageError};
+
+pub(crate) use storage::Resource;
 
 /// How a connection shows that it may do what it asks for. `Debug` does not print the key.
 #[derive(Debug, Clone, PartialEq, Eq)]

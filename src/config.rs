@@ -1,9 +1,10 @@
 //! App settings in, configuration out. Every field names its setting; a value that makes no sense is an error that
 //! names it too.
 
+mod overflow;
 mod store;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use tracing_subscriber::filter::LevelFilter;
 
@@ -17,6 +18,7 @@ use crate::{
 /// What writing a dead letter may take beyond the budget; the host writes it into the queue meanwhile.
 pub const FOR_A_DEAD_LETTER: Duration = Duration::from_millis(20);
 
+pub use overflow::OverflowConfig;
 pub use store::{CosmosConfig, Regions, StoreConfig};
 
 /// The handler's configuration.
@@ -39,9 +41,8 @@ pub struct Config {
     /// succeed, before its events are dead-lettered; also after how many attempts a request is dead-lettered that
     /// cannot be read or makes the handler panic. 5 by default.
     pub dead_letter_after_attempts: u32,
-    /// `DeadLetterDirectory`: the folder for dead letters that are too large for the queue. Beside the file of
-    /// `SqlitePath` without it; with documents in memory only, none, and their bodies are cut.
-    pub dead_letter_directory: Option<PathBuf>,
+    /// Where dead letters go that are too large for the queue.
+    pub overflow: OverflowConfig,
 }
 
 impl Config {
@@ -86,10 +87,7 @@ impl Config {
                 "a number from 1 on",
                 |value| value.parse().ok().filter(|number| *number >= 1),
             )?,
-            dead_letter_directory: settings.get("DeadLetterDirectory").map(PathBuf::from).or_else(|| match &store {
-                StoreConfig::Memory | StoreConfig::Cosmos(_) => None,
-                StoreConfig::Sqlite(path) => Some(format!("{}-dead-letters", path.display()).into()),
-            }),
+            overflow: OverflowConfig::from_settings(settings, &store)?,
             store,
         })
     }

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::batch::{Batch, Source};
 
-pub use overflow::{Directory, Overflow, OverflowError};
+pub use overflow::{Blobs, Directory, Overflow, OverflowError};
 
 /// The most bytes of text that fit into a message of a Storage queue: 64 KiB after base64.
 pub const QUEUE_LIMIT: usize = 49_152;

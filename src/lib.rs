@@ -27,7 +27,7 @@
 //! * [`device_state`]: the document, the versions, the merge.
 //! * [`store`]: where the documents are. [`sqlite`]: the file behind one of the stores.
 //! * [`verdict`]: answered for good, or sent again.
-//! * [`dead_letter`]: one event that could not be applied, whole. [`queue`]: where they lie on one machine.
+//! * [`dead_letter`]: one event that could not be applied, whole. [`queue`]: where they lie.
 //! * [`record`]: what the handler tells about its work. [`reply`]: the reply out.
 //!
 //! Around it:

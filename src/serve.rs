@@ -14,8 +14,8 @@ use axum::{
 use tokio::net::TcpListener;
 
 use crate::{
-    config::{self, Config, StoreConfig},
-    dead_letter::{Directory, Overflow},
+    config::{self, Config, OverflowConfig, StoreConfig},
+    dead_letter::{Blobs, Directory, Overflow},
     function_app::{FunctionApp, FunctionAppError},
     handler::{Answer, Handler},
     processor::{DocumentCache, Processor, Shared},
@@ -89,7 +89,15 @@ pub fn open_store(config: &StoreConfig, if_missing: IfMissing) -> Result<Arc<dyn
     })
 }
 
-fn router(app: FunctionApp, config: &Config) -> Result<Router, DatabaseError> {
+fn overflow(config: &OverflowConfig) -> Result<Option<Arc<dyn Overflow>>, ConfigError> {
+    Ok(match config {
+        OverflowConfig::Directory(path) => Some(Arc::new(Directory(path.clone()))),
+        OverflowConfig::Blobs { connection, container } => Some(Arc::new(Blobs::new(connection, container)?)),
+        OverflowConfig::Nowhere => None,
+    })
+}
+
+fn router(app: FunctionApp, config: &Config) -> Result<Router, ServeError> {
     let processor = Arc::new(Processor {
         telemetry: Arc::new(Drone {
             format: config.telemetry_format,
@@ -103,7 +111,7 @@ fn router(app: FunctionApp, config: &Config) -> Result<Router, DatabaseError> {
         concurrency: config.store_concurrency,
         shared: Shared::default(),
     });
-    let overflow = config.dead_letter_directory.clone().map(|path| Arc::new(Directory(path)) as Arc<dyn Overflow>);
+    let overflow = overflow(&config.overflow)?;
     // Any answer means ready: the handler listens only once it is.
     let mut router = Router::new().route("/", get(|| async { json(StatusCode::OK, "{}".into()) }));
     for function in app.functions {

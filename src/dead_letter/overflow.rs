@@ -1,8 +1,16 @@
 //! Where a dead letter goes that is too large for the queue.
 
-use std::{io, path::PathBuf};
+mod blob;
+mod directory;
+
+use std::path::PathBuf;
 
 use async_trait::async_trait;
+
+use crate::azure::StorageError;
+
+pub use blob::Blobs;
+pub use directory::Directory;
 
 /// A place for dead letters that do not fit into the queue.
 #[async_trait]
@@ -18,40 +26,33 @@ pub trait Overflow: Send + Sync {
 
 /// Why a dead letter could not be kept.
 #[derive(Debug, thiserror::Error)]
-#[error("a dead letter too large for the queue cannot be written to {location}: {error} (setting DeadLetterDirectory)")]
-pub struct OverflowError {
-    location: String,
-    error: io::Error,
+pub enum OverflowError {
+    /// The folder.
+    #[error(
+        "a dead letter too large for the queue cannot be written to {}: {error} (setting DeadLetterDirectory)",
+        path.display()
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The blobs.
+    #[error("a dead letter too large for the queue cannot be kept: {0}")]
+    Blob(#[from] StorageError),
+    /// It took longer than the invocation may.
+    #[error("a dead letter too large for the queue cannot be kept as {name} in the time of InvocationBudget")]
+    TooSlow {
+        /// Its name.
+        name: String,
+    },
 }
 
 impl OverflowError {
     /// It took longer than the invocation may.
     #[must_use]
     pub fn too_slow(name: &str) -> Self {
-        let error = io::Error::new(io::ErrorKind::TimedOut, "it took longer than InvocationBudget allows");
-        Self { location: name.to_owned(), error }
-    }
-}
-
-/// Files in a folder.
-#[derive(Debug, Clone)]
-pub struct Directory(pub PathBuf);
-
-#[async_trait]
-impl Overflow for Directory {
-    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<String, OverflowError> {
-        let path = self.0.join(format!("{name}.json"));
-        // Written under another name first: a reader never sees half of a file, nor does a crash leave one.
-        let unfinished = self.0.join(format!("{name}.{}.unfinished", uuid::Uuid::new_v4().simple()));
-        let write = async {
-            tokio::fs::create_dir_all(&self.0).await?;
-            tokio::fs::write(&unfinished, bytes).await?;
-            tokio::fs::rename(&unfinished, &path).await
-        };
-        let location = path.display().to_string();
-        match write.await {
-            Ok(()) => Ok(location),
-            Err(error) => Err(OverflowError { location, error }),
-        }
+        Self::TooSlow { name: name.to_owned() }
     }
 }

@@ -112,7 +112,7 @@ fn the_local_settings_reach_emulators_only_and_hold_no_secret() {
         for part in value.split(';').filter_map(|part| part.split_once('=')) {
             match part {
                 ("AccountKey", key) => {
-                    assert_eq!(key, COSMOS_EMULATOR_KEY, "{name} holds a key that is not the emulator's")
+                    assert_eq!(key, COSMOS_EMULATOR_KEY, "{name} holds a key that is not the emulator's");
                 }
                 ("SharedAccessKey", key) => assert_eq!(key, "SAS_KEY_VALUE", "the emulator's"),
                 _ => {}

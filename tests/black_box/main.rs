@@ -7,8 +7,6 @@ mod attempts;
 mod bad_input;
 mod bad_protobuf;
 mod cosmos;
-#[path = "../support/http.rs"]
-mod http;
 #[path = "../support/listener.rs"]
 mod listener;
 mod protocol;
@@ -16,3 +14,5 @@ mod reference;
 mod shapes;
 mod start_up;
 mod support;
+
+use support::http;

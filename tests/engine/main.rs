@@ -5,8 +5,14 @@
 mod cache;
 mod dead_letters;
 mod faults;
+#[allow(dead_code, reason = "a part of it is enough here")]
+#[path = "../support/http.rs"]
+mod http;
 mod interleavings;
 mod limits;
+#[allow(dead_code, reason = "a part of it is enough here")]
+#[path = "../support/listener.rs"]
+mod listener;
 mod other_device;
 mod processor;
 mod replies;

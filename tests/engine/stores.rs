@@ -3,24 +3,48 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use devicestate::{
+    config::StoreConfig,
     device_state::Document,
+    settings::Settings,
     sqlite::{Database, IfMissing},
-    store::{ETag, MemoryStore, RequestCharge, SqliteStore, StateStore, StoreError, Stored},
+    store::{CosmosStore, ETag, MemoryStore, RequestCharge, SqliteStore, StateStore, StoreError, Stored},
 };
 use rusqlite::Connection;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{document, version};
+use crate::{
+    listener::Listener,
+    support::{document, version},
+};
 
 /// A store, and what it is called.
 type Named = (&'static str, Arc<dyn StateStore>);
 
-/// Each store, empty; the folder is there as long as they are.
-fn stores() -> (TempDir, [Named; 2]) {
+/// What the stores need as long as they are used.
+type Kept = (TempDir, Listener);
+
+/// Each store, empty.
+fn stores() -> (Kept, [Named; 3]) {
     let folder = tempfile::tempdir().expect("a folder");
     let sqlite = SqliteStore::new(open(&folder.path().join("state.db")));
-    (folder, [("memory", Arc::new(MemoryStore::default())), ("sqlite", Arc::new(sqlite))])
+    let listener = Listener::start();
+    let stores: [Named; 3] = [
+        ("memory", Arc::new(MemoryStore::default())),
+        ("sqlite", Arc::new(sqlite)),
+        ("cosmos", Arc::new(cosmos(&listener))),
+    ];
+    ((folder, listener), stores)
+}
+
+fn cosmos(listener: &Listener) -> CosmosStore {
+    let mut settings = Settings::default();
+    settings.set("StateStore", "cosmos");
+    settings.set("CosmosConnection", listener.connection_string());
+    match StoreConfig::from_settings(&settings) {
+        Ok(StoreConfig::Cosmos(config)) => CosmosStore::new(config),
+        other => panic!("no Cosmos DB: {other:?}"),
+    }
 }
 
 fn open(path: &Path) -> Database {
@@ -31,7 +55,7 @@ fn drone(id: &str, battery: f64) -> Document {
     document(id, version(7), &json!({"Battery": battery, "Note": "ünï\u{10348}"}))
 }
 
-/// Neither of these stores has a price.
+/// What it costs is not looked at here.
 fn free() -> RequestCharge {
     RequestCharge::default()
 }
@@ -42,7 +66,7 @@ async fn stored(store: &dyn StateStore, id: &str) -> Stored {
 
 #[tokio::test]
 async fn what_is_created_can_be_read_and_what_is_not_cannot() {
-    let (_folder, stores) = stores();
+    let (_kept, stores) = stores();
     for (name, store) in stores {
         assert_eq!(store.read("drone-1", &free()).await, Ok(None), "{name}");
         let etag = store.create(&drone("drone-1", 0.5), &free()).await.expect("a creation");
@@ -55,7 +79,7 @@ async fn what_is_created_can_be_read_and_what_is_not_cannot() {
 
 #[tokio::test]
 async fn what_is_there_is_not_created_again() {
-    let (_folder, stores) = stores();
+    let (_kept, stores) = stores();
     for (name, store) in stores {
         let etag = store.create(&drone("d", 0.5), &free()).await.expect("a creation");
         assert_eq!(store.create(&drone("d", 0.9), &free()).await, Err(StoreError::Conflict), "{name}");
@@ -65,7 +89,7 @@ async fn what_is_there_is_not_created_again() {
 
 #[tokio::test]
 async fn only_what_is_unchanged_is_replaced() {
-    let (_folder, stores) = stores();
+    let (_kept, stores) = stores();
     for (name, store) in stores {
         let first = store.create(&drone("d", 0.1), &free()).await.expect("a creation");
         let second = store.replace(&drone("d", 0.2), &first, &free()).await.expect("a replacement");
@@ -83,7 +107,7 @@ async fn only_what_is_unchanged_is_replaced() {
 
 #[tokio::test]
 async fn what_is_not_there_is_not_replaced_and_a_tag_is_good_for_one_document() {
-    let (_folder, stores) = stores();
+    let (_kept, stores) = stores();
     for (name, store) in stores {
         let etag = store.create(&drone("a", 0.1), &free()).await.expect("a creation");
         assert_eq!(store.replace(&drone("b", 0.2), &etag, &free()).await, Err(StoreError::Conflict), "{name}");
@@ -95,7 +119,7 @@ async fn what_is_not_there_is_not_replaced_and_a_tag_is_good_for_one_document() 
 
 #[tokio::test]
 async fn of_writers_at_the_same_time_one_wins_each_round() {
-    let (_folder, stores) = stores();
+    let (_kept, stores) = stores();
     for (name, store) in stores {
         let mut etag = store.create(&drone("d", 0.0), &free()).await.expect("a creation");
         for round in 0..20 {
@@ -119,10 +143,10 @@ async fn of_writers_at_the_same_time_one_wins_each_round() {
 
 #[tokio::test]
 async fn documents_are_listed_in_the_order_of_their_ids_page_by_page() {
-    let (_folder, stores) = stores();
+    let (_kept, stores) = stores();
     for (name, store) in stores {
         assert_eq!(store.list(None, 10).await, Ok(vec![]), "{name}");
-        for id in ["b", "ä", "a", "Z", "c", "a/1"] {
+        for id in ["b", "ä", "a", "Z", "c", "a%2F1"] {
             store.create(&drone(id, 0.5), &free()).await.expect("a creation");
         }
         let (mut pages, mut after) = (Vec::new(), None::<String>);
@@ -133,7 +157,7 @@ async fn documents_are_listed_in_the_order_of_their_ids_page_by_page() {
             after = Some(last.clone());
             pages.push(ids);
         }
-        assert_eq!(pages, [vec!["Z", "a", "a/1", "b"], vec!["c", "ä"]], "{name}");
+        assert_eq!(pages, [vec!["Z", "a", "a%2F1", "b"], vec!["c", "ä"]], "{name}");
         assert_eq!(store.list(Some("bb"), 1).await.expect("a page")[0].id, "c", "{name}: from behind an id not there");
         assert_eq!(store.list(None, usize::MAX).await.expect("a page").len(), 6, "{name}");
     }

@@ -340,7 +340,7 @@ fn binary() -> &'static Path {
         assert!(output.status.success(), "the listener cannot be built");
         let messages = String::from_utf8(output.stdout).expect("JSON");
         let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON lines"));
-        let built = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last();
+        let built = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
         built.expect("the listener has a binary")
     })
 }

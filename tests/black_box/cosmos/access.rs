@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{battery, deliver};
+use super::{app, battery, deliver};
 use crate::{
     listener::{Fault, Listener},
     support::{App, Batch, Fold, Handler, base64},
@@ -50,7 +50,7 @@ fn assert_no_secrets(app: &App, handler: Handler, keys: &[&str]) {
 }
 
 fn talkative(listener: &Listener) -> App {
-    App::with_cosmos(listener).with("LogLevel", "trace")
+    app(listener).with("LogLevel", "trace")
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_container_that_was_deleted_is_named_and_once_it_is_made_anew_the_handler_go
 #[test]
 fn a_container_that_was_deleted_and_made_anew_unseen_is_found_again() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let handler = app.start();
     deliver(&handler, &batch(0)).reply.assert_all_applied(100);
     listener.delete_container();
@@ -142,7 +142,7 @@ fn a_container_that_was_deleted_and_made_anew_unseen_is_found_again() {
 fn names_that_lead_nowhere_are_in_the_reason() {
     let listener = Listener::start();
     for (setting, name) in [("CosmosDatabase", "no-such-database"), ("CosmosContainer", "no-such-container")] {
-        let app = App::with_cosmos(&listener).with(setting, name);
+        let app = app(&listener).with(setting, name);
         assert_given_back(&listener, &app.start(), &[setting, name, "404"]);
     }
 }

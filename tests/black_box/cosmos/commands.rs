@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{battery, deliver, event};
+use super::{app, battery, deliver, event};
 use crate::{
     listener::Listener,
     support::{App, Batch, Fold},
@@ -28,7 +28,7 @@ fn complained(app: &App, arguments: &[&str]) -> String {
 #[test]
 fn the_documents_are_listed_and_shown_where_the_handler_has_put_them() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     assert_eq!(said(&app, &["state", "list", "--format", "json"]), "[]\n");
     let batch = Batch::of([
         battery(1, "drone-2", 0.5),
@@ -66,7 +66,7 @@ fn the_documents_are_listed_and_shown_where_the_handler_has_put_them() {
 fn more_documents_than_a_page_are_listed_in_the_order_of_their_ids() {
     const DOCUMENTS: usize = 450;
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     for number in (0..DOCUMENTS).rev() {
         listener.put(&json!({"id": format!("drone-{number:03}"), "Battery": number, "Versions": {}}));
     }
@@ -78,7 +78,7 @@ fn more_documents_than_a_page_are_listed_in_the_order_of_their_ids() {
 #[test]
 fn a_command_that_finds_no_account_or_container_says_so_without_the_key() {
     let listener = Listener::with(&["--no-container"]);
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     for arguments in [&["state", "list"][..], &["state", "show", "drone-1"]] {
         let error = complained(&app, arguments);
         assert!(error.contains("CosmosContainer") && !error.contains(listener.key()), "{error}");

@@ -7,10 +7,10 @@ use std::{
 
 use serde_json::json;
 
-use super::{battery, deliver, event};
+use super::{app, battery, deliver, event};
 use crate::{
     listener::{Fault, Listener},
-    support::{App, Batch, Fold, Handler},
+    support::{Batch, Fold, Handler},
 };
 
 /// A batch of two devices, of which the first one sends twice.
@@ -28,7 +28,7 @@ fn batch(first: i64) -> Batch {
 #[track_caller]
 fn assert_overcome(faults: impl Fn() -> Vec<Fault>) {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let handler = app.start();
     let batches = [batch(1), batch(11)];
     let mut befallen = vec![0; faults().len()];
@@ -115,7 +115,7 @@ fn assert_answered_in_time(handler: &Handler, batch: &Batch, budget: Duration) {
 
 fn stall_for_ten_seconds(kind: &str, requests: u64) {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener).with("InvocationBudget", "00:00:03");
+    let app = app(&listener).with("InvocationBudget", "00:00:03");
     let handler = app.start();
     listener.fault(Fault::delay(Duration::from_secs(10)).on(&[kind]).next(requests));
     let batch = batch(1);
@@ -138,7 +138,7 @@ fn a_stall_of_ten_seconds_is_answered_within_a_budget_of_three() {
 #[test]
 fn a_stalled_write_that_is_done_in_the_end_overwrites_nothing() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener).with("InvocationBudget", "00:00:01");
+    let app = app(&listener).with("InvocationBudget", "00:00:01");
     let handler = app.start();
     let batches = [batch(1), batch(11), batch(21)];
     deliver(&handler, &batches[0]);

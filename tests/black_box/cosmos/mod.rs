@@ -19,7 +19,16 @@ use std::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Batch, Event, Handler, Reply};
+use crate::{
+    listener::Listener,
+    support::{App, Batch, Event, Handler, Reply},
+};
+
+/// The app as it is shipped, its documents in this account.
+fn app(listener: &Listener) -> App {
+    let app = App::shipped().without("SqlitePath").with("StateStore", "cosmos");
+    app.with("CosmosConnection", listener.connection_string())
+}
 
 /// What the host is told when it delivers a batch under the shipped policy, which has no end.
 struct Delivered {

@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::json;
 
-use super::{deliver, event};
+use super::{app, deliver, event};
 use crate::{
     listener::Listener,
     support::{App, Batch, Event, Fold},
@@ -84,14 +84,13 @@ fn a_hundred_devices_cost_one_read_each_and_one_write_each_for_a_batch() {
     assert_eq!(partitions.iter().map(Vec::len).sum::<usize>(), 100, "five full batches in each partition");
 
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     assert_eq!(deliver_all(&app, &partitions), [100_000, 100_000, 0, 0]);
     assert_eq!(listener.documents(), Fold::of(partitions.iter().flatten()).documents());
     let counters = listener.counters();
     let devices_in_batches = 5 * 100;
     assert!(counters.reads() <= 100 && counters.writes() <= devices_in_batches, "{counters:?}");
     assert_eq!(counters.of(&["query"]), 0, "{counters:?}");
-    eprintln!("{counters:?}");
 }
 
 /// Without partition keys each device is in every partition: its document has twenty writers at once.
@@ -117,9 +116,8 @@ fn events_dealt_over_the_partitions_one_by_one_come_to_the_same_documents() {
         .collect();
 
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let [events, applied, superseded, dead_lettered] = deliver_all(&app, &partitions);
     assert_eq!((events, applied + superseded, dead_lettered), (4_000, 4_000, 0));
     assert_eq!(listener.documents(), Fold::of(partitions.iter().flatten()).documents());
-    eprintln!("{:?}", listener.counters());
 }

@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Failures, battery, deliver, deliver_counting};
+use super::{Failures, app, battery, deliver, deliver_counting};
 use crate::{
     listener::{Fault, Listener},
-    support::{App, Batch, Fold, Handler, free_port, pause},
+    support::{Batch, Fold, Handler, free_port, pause},
 };
 
 /// A batch of a partition: so many devices of its own, and two events of each.
@@ -26,7 +26,7 @@ fn batch(partition: i32, number: i64, devices: i32) -> Batch {
 fn an_account_cut_off_in_mid_batch_is_found_again() {
     const DEVICES: i32 = 150;
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener).with("InvocationBudget", "00:00:02");
+    let app = app(&listener).with("InvocationBudget", "00:00:02");
     let handler = app.start();
     let batches = [batch(0, 1, DEVICES), batch(0, 2, DEVICES)];
     let failures = Failures::default();
@@ -56,7 +56,7 @@ fn an_account_killed_in_mid_batch_and_started_again_empty_is_written_to_again() 
     const DEVICES: i32 = 150;
     let port = free_port();
     let mut listener = Listener::with(&["--port", &port.to_string()]);
-    let app = App::with_cosmos(&listener).with("InvocationBudget", "00:00:02");
+    let app = app(&listener).with("InvocationBudget", "00:00:02");
     let handler = app.start();
     let batches = [1, 2, 3, 4].map(|number| batch(0, number, DEVICES));
     deliver(&handler, &batches[0]).reply.assert_all_applied(300);
@@ -85,17 +85,17 @@ fn a_write_region_that_moves_is_followed_there_and_back() {
     const REGIONS: [&str; 2] = ["West Europe", "North Europe"];
     for preferred in [None, Some("North Europe, West Europe")] {
         let listener = Listener::with(&["--region", REGIONS[0], "--region", REGIONS[1]]);
-        let mut app = App::with_cosmos(&listener);
+        let mut app = app(&listener);
         if let Some(preferred) = preferred {
             app = app.with("CosmosPreferredRegions", preferred);
         }
         let handler = app.start();
         let batches: Vec<_> = (0..6).map(|number| batch(0, number, 20)).collect();
-        for (number, batch) in batches.iter().enumerate() {
+        for (batch, region) in batches.iter().zip([0, 0, 1, 1, 0, 1]) {
+            listener.move_write_region(REGIONS[region]);
             let delivered = deliver(&handler, batch);
             delivered.reply.assert_all_applied(40);
             assert!(delivered.failed.is_empty(), "{:?}", delivered.failed);
-            listener.move_write_region(REGIONS[(number + 1) / 2 % 2]);
         }
         assert!(listener.counters().status(403) > 0, "the old region refuses writes");
         assert_eq!(listener.documents(), Fold::of(&batches).documents());
@@ -116,7 +116,7 @@ fn ten_minutes_without_the_account_under_load_make_no_dead_letter_and_lose_no_ev
     const PARTITIONS: i32 = 4;
     let outage = Duration::from_mins(10) / QUICKER;
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener).with("InvocationBudget", "00:00:00.6");
+    let app = app(&listener).with("InvocationBudget", "00:00:00.6");
     let handler = &app.start();
     let is_over = &AtomicBool::new(false);
     let streams: Vec<Stream> = thread::scope(|scope| {

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{battery, deliver, event};
+use super::{app, battery, deliver, event};
 use crate::{
     listener::{Fault, Listener},
-    support::{App, Batch, Fold},
+    support::{Batch, Fold},
 };
 
 /// The most bytes of a document.
@@ -23,7 +23,7 @@ fn nearly_full(device: &str, room: usize) -> Value {
 #[test]
 fn a_document_that_would_grow_over_two_megabytes_costs_only_the_event_that_makes_it_so() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     listener.put(&nearly_full("drone-2", 300));
     let small = battery(2, "drone-2", 0.25);
     let big = event(
@@ -59,7 +59,7 @@ fn a_document_that_would_grow_over_two_megabytes_costs_only_the_event_that_makes
 #[test]
 fn a_full_partition_key_costs_only_the_events_of_its_device() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     listener.fault(Fault::status(403).sub_status(1014).on(&["create", "replace"]).id("drone-2"));
     let batch = Batch::of([battery(1, "drone-1", 0.5), battery(2, "drone-2", 0.25), battery(3, "drone-2", 0.125)]);
     let reply = deliver(&app.start(), &batch).reply;
@@ -72,7 +72,7 @@ fn a_full_partition_key_costs_only_the_events_of_its_device() {
 #[test]
 fn a_bad_request_is_a_fault_of_its_device_while_others_are_taken_and_else_of_the_account() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let handler = app.start();
     let batch = Batch::of([battery(1, "drone-1", 0.5), battery(2, "drone-2", 0.25)]);
     let all = listener.fault(Fault::status(400).on(&["create", "replace"]));
@@ -89,7 +89,7 @@ fn a_bad_request_is_a_fault_of_its_device_while_others_are_taken_and_else_of_the
 #[test]
 fn a_container_with_another_partition_key_is_named_and_costs_no_event() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     listener.fault(Fault::status(400).sub_status(1001).on(&["create"]));
     let batch = Batch::of([battery(1, "drone-1", 0.5)]).retry(0, -1);
     let response = app.start().post("bad", batch.envelope().to_string().as_bytes());
@@ -101,7 +101,7 @@ fn a_container_with_another_partition_key_is_named_and_costs_no_event() {
 #[test]
 fn a_document_that_somebody_else_has_made_unreadable_is_named_and_harms_no_other() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     listener.put(&json!({"id": "drone-2", "Battery": 0.5, "Versions": "none"}));
     let batch = Batch::of([battery(1, "drone-1", 0.5), battery(2, "drone-2", 0.25)]);
     let reply = deliver(&app.start(), &batch).reply;

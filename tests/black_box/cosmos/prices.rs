@@ -4,10 +4,10 @@ use std::{thread, time::Duration};
 
 use serde_json::Value;
 
-use super::{Delivered, battery, deliver, request_units};
+use super::{Delivered, app, battery, deliver, request_units};
 use crate::{
     listener::{Fault, Listener},
-    support::{App, Batch},
+    support::Batch,
 };
 
 fn batch(first: i64, partition: &str) -> Batch {
@@ -28,7 +28,7 @@ fn records(Delivered { reply, failed }: &Delivered) -> Vec<Value> {
 #[test]
 fn request_units_of_all_attempts_add_up_to_what_the_service_took() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener).with("InvocationBudget", "00:00:02");
+    let app = app(&listener).with("InvocationBudget", "00:00:02");
     let handler = &app.start();
     // Finding the account and the container has a price too, and is no batch's.
     deliver(handler, &batch(0, "0"));

@@ -33,7 +33,7 @@ fn a_connection_string_that_is_none_is_named() {
     let account = "AccountEndpoint=https://a.documents.azure.com:443/";
     for (connection, word) in [
         (key.trim_end_matches('=').to_owned(), "connection string"),
-        (format!("{account};{}", KEY), "connection string"),
+        (format!("{account};{KEY}"), "connection string"),
         (format!("{account};AccountKey={key};AccountKey={key}"), "twice"),
         (account.to_owned(), "no AccountKey"),
         (format!("{account};AccountKey="), "no AccountKey"),

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{battery, deliver, request_units};
+use super::{app, battery, deliver, request_units};
 use crate::{
     listener::{Fault, Listener},
-    support::{App, Batch, Event, Fold},
+    support::{Batch, Event, Fold},
 };
 
 fn devices(count: i32, first: i64) -> Vec<Event> {
@@ -19,7 +19,7 @@ fn devices(count: i32, first: i64) -> Vec<Event> {
 fn throttling_for_several_seconds_is_waited_out_as_the_service_asks_and_its_price_is_told() {
     const DEVICES: i32 = 10;
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let handler = app.start();
     let first = Batch::of(devices(DEVICES, 0));
     handler.invoke(&first.envelope()).assert_all_applied(10);
@@ -38,7 +38,7 @@ fn throttling_for_several_seconds_is_waited_out_as_the_service_asks_and_its_pric
 
     let counters = listener.counters();
     // The first try, one after each delay, and a last one that succeeds; the client's own would be many more.
-    let tries = 1 + lasting.div_duration_f64(asked).ceil() as u64;
+    let tries = 1 + u64::try_from(lasting.as_millis().div_ceil(asked.as_millis())).expect("few");
     let throttled = counters.status(429);
     assert!((10..=10 * tries).contains(&throttled), "the service's delay was not kept to: {counters:?}");
     assert!(counters.requests() <= throttled + 3 * 10, "{counters:?}");
@@ -51,7 +51,7 @@ fn throttling_for_several_seconds_is_waited_out_as_the_service_asks_and_its_pric
 fn an_account_with_too_little_throughput_is_slow_and_loses_nothing() {
     const PARTITIONS: i64 = 4;
     let listener = Listener::with(&["--throughput", "400"]);
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let handler = &app.start();
     let batches = |partition: i64| {
         (0..3).map(move |round: i64| {
@@ -83,7 +83,7 @@ fn an_account_with_too_little_throughput_is_slow_and_loses_nothing() {
 #[test]
 fn a_device_throttled_for_longer_than_the_budget_is_sent_again_and_not_given_up_at_once() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener).with("InvocationBudget", "00:00:01");
+    let app = app(&listener).with("InvocationBudget", "00:00:01");
     let handler = app.start();
     let hot = Fault::status(429).retry_after(Duration::from_secs(5)).id("drone-0");
     listener.fault(hot.on(&["create"]).next(3));

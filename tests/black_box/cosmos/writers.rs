@@ -4,7 +4,7 @@ use std::{sync::Barrier, thread};
 
 use serde_json::{Value, json};
 
-use super::{battery, deliver, event};
+use super::{app, battery, deliver, event};
 use crate::{
     listener::{Fault, Listener},
     support::{App, Batch, Event, Fold, Handler},
@@ -34,7 +34,7 @@ fn invoke_all_applied(handler: &Handler, batch: &Batch) -> Value {
 #[test]
 fn a_device_that_was_never_seen_gets_its_document() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let batch =
         Batch::of([battery(1, "drone-1", 0.5), position(2, "drone-1", 47.5, 8.25), battery(3, "drone-2", 0.25)]);
     invoke_all_applied(&app.start(), &batch);
@@ -46,7 +46,7 @@ fn a_device_that_was_never_seen_gets_its_document() {
 #[test]
 fn a_device_id_that_cosmos_would_refuse_or_that_is_not_ascii_finds_its_document_again() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener).with("DocumentCacheMegabytes", "0");
+    let app = app(&listener).with("DocumentCacheMegabytes", "0");
     let handler = app.start();
     for (number, device) in (1..).zip(["a/b\\c?d#e%f", "höhe 7", "\u{10348}", "a+b&c=d", "'\"", "...", "a.b:c@d", " "])
     {
@@ -66,7 +66,7 @@ fn a_device_id_that_cosmos_would_refuse_or_that_is_not_ascii_finds_its_document_
 #[test]
 fn a_document_that_another_writer_creates_meanwhile_keeps_the_readings_of_both() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let other = elsewhere(position(5, "drone-1", 1.0, 2.0));
     let batch = Batch::of([battery(1, "drone-1", 0.5), position(9, "drone-1", 3.0, 4.0)]);
     listener.put(&written_elsewhere(&other));
@@ -82,7 +82,7 @@ fn a_document_that_another_writer_creates_meanwhile_keeps_the_readings_of_both()
 #[test]
 fn a_document_that_another_writer_changes_meanwhile_keeps_the_readings_of_both() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let handler = app.start();
     let first = Batch::of([battery(1, "drone-1", 0.5)]);
     invoke_all_applied(&handler, &first);
@@ -114,7 +114,7 @@ fn two_handlers_that_write_the_same_devices_at_once_lose_nothing() {
         Batch::of(events.collect::<Vec<_>>()).partition(&writer.to_string())
     };
     let listener = Listener::start();
-    let apps = [App::with_cosmos(&listener), App::with_cosmos(&listener)];
+    let apps = [app(&listener), app(&listener)];
     let handlers = apps.each_ref().map(App::start);
     let together = Barrier::new(2);
     thread::scope(|scope| {
@@ -138,7 +138,7 @@ fn two_handlers_that_write_the_same_devices_at_once_lose_nothing() {
 #[test]
 fn a_document_deleted_behind_the_handlers_back_comes_again_with_the_same_events() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let handler = app.start();
     let batch = Batch::of([battery(5, "drone-1", 0.5), battery(6, "drone-2", 0.25)]);
     invoke_all_applied(&handler, &batch);
@@ -151,7 +151,7 @@ fn a_document_deleted_behind_the_handlers_back_comes_again_with_the_same_events(
 #[test]
 fn a_document_deleted_behind_the_handlers_back_takes_older_events_too() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let handler = app.start();
     invoke_all_applied(&handler, &Batch::of([battery(5, "drone-1", 0.5)]));
     listener.delete("drone-1");
@@ -163,7 +163,7 @@ fn a_document_deleted_behind_the_handlers_back_takes_older_events_too() {
 #[test]
 fn a_document_deleted_behind_the_handlers_back_is_made_anew_of_newer_events() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let handler = app.start();
     invoke_all_applied(&handler, &Batch::of([battery(5, "drone-1", 0.5)]));
     listener.delete("drone-1");
@@ -179,7 +179,7 @@ fn a_document_deleted_behind_the_handlers_back_is_made_anew_of_newer_events() {
 #[test]
 fn a_document_restored_behind_the_handlers_back_takes_the_same_events_again() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let handler = app.start();
     let first = Batch::of([battery(1, "drone-1", 0.5)]);
     let second = Batch::of([battery(2, "drone-1", 0.25), position(3, "drone-1", 1.0, 2.0)]);
@@ -199,7 +199,7 @@ fn a_document_restored_behind_the_handlers_back_takes_the_same_events_again() {
 #[test]
 fn a_device_that_goes_on_sending_costs_one_write_a_batch_and_no_read() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let handler = app.start();
     let batches: Vec<_> = (0..10_i32).map(|n| Batch::of([battery(n.into(), "drone-1", f64::from(n))])).collect();
     for batch in &batches {
@@ -213,7 +213,7 @@ fn a_device_that_goes_on_sending_costs_one_write_a_batch_and_no_read() {
 #[test]
 fn a_replayed_batch_changes_nothing_and_an_older_one_only_what_nobody_wrote_since() {
     let listener = Listener::start();
-    let app = App::with_cosmos(&listener);
+    let app = app(&listener);
     let batches = [
         Batch::of([battery(10, "drone-1", 0.5), position(11, "drone-1", 1.0, 2.0)]),
         Batch::of([event(4, "drone-1", json!({"battery": 0.1, "flightMode": 2}))]),

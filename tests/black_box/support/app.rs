@@ -19,7 +19,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Framing, Reply, Response, repository_file, request};
-use crate::listener::Listener;
 
 /// The function's name, which is its folder's.
 pub(crate) const FUNCTION: &str = "RawTelemetryFunction";
@@ -39,14 +38,6 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// The app as it is shipped, its documents in this account.
-    pub(crate) fn with_cosmos(listener: &Listener) -> Self {
-        Self::shipped()
-            .without("SqlitePath")
-            .with("StateStore", "cosmos")
-            .with("CosmosConnection", listener.connection_string())
-    }
-
     /// The app as it is shipped, its documents in an SQLite file.
     pub(crate) fn shipped() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");

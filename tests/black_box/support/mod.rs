@@ -1,9 +1,11 @@
 //! What the tests stand on: a function app in a temporary folder, the handler as its child process, a small HTTP
 //! client, and builders for what the host and the devices send.
 
-mod app;
+pub(crate) mod app;
 mod envelope;
 mod fold;
+#[path = "../../support/http.rs"]
+pub(crate) mod http;
 mod protobuf;
 mod reply;
 
@@ -11,10 +13,10 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-pub(crate) use crate::http::{Framing, Response, request};
 pub(crate) use app::{App, FUNCTION, Handler, free_port, pause};
 pub(crate) use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS};
 pub(crate) use fold::Fold;
+pub(crate) use http::{Framing, Response, request};
 pub(crate) use protobuf::Message;
 pub(crate) use reply::Reply;
 

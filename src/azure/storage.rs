@@ -1,0 +1,259 @@
+//! Connections to Azure Storage, as Functions writes them.
+//!
+//! The setting `Name` holds a connection string; or `Name__queueServiceUri`, `Name__blobServiceUri` (or
+//! `Name__accountName`, for both) name the services, and an [`Identity`] asks.
+
+mod error;
+mod patience;
+
+use std::sync::Arc;
+
+use azure_core::{
+    credentials::{Secret, TokenCredential},
+    http::{ClientOptions, Url},
+};
+
+use super::{ConnectionString, Identity, connection_string::parse_url, shared_key::SharedKey};
+use crate::settings::{ConfigError, Settings};
+
+pub use error::{Class, Fault, StorageError};
+
+pub(crate) use error::{By, Resource};
+
+/// The account that every Azurite has. Its key is in Azurite's documentation, and no secret.
+const DEVELOPMENT_ACCOUNT: &str = "devstoreaccount1";
+const DEVELOPMENT_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// A service of a storage account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Blobs.
+    Blob,
+    /// Queues.
+    Queue,
+}
+
+/// A connection to a storage account. Making one asks nobody. `Debug` prints no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageConnection {
+    name: String,
+    blob: Option<Url>,
+    queue: Option<Url>,
+    proof: Proof,
+}
+
+/// What shows that a connection may do what it asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Proof {
+    Key {
+        account: String,
+        key: Secret,
+    },
+    /// A shared access signature: the query of each request.
+    Signature(Secret),
+    Identity(Identity),
+}
+
+/// What a client of a service is made of.
+pub(crate) struct Client {
+    pub(crate) url: Url,
+    pub(crate) credential: Option<Arc<dyn TokenCredential>>,
+    pub(crate) options: ClientOptions,
+}
+
+impl StorageConnection {
+    /// Reads the connection of this name; `None` when the settings have none.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Connection`] or [`ConfigError::Missing`]; they name the setting and never its value.
+    pub fn from_settings(settings: &Settings, name: &str) -> Result<Option<Self>, ConfigError> {
+        if let Some(text) = settings.get(name) {
+            return Self::from_connection_string(name, text).map(Some);
+        }
+        let named = |part: &str| settings.get(&format!("{name}__{part}"));
+        if ["blobServiceUri", "queueServiceUri", "accountName", "credential", "clientId"].map(named) == [None; 5] {
+            return Ok(None);
+        }
+        let endpoint = |service: Service| {
+            let setting = service.setting_of(name);
+            let address = settings.get(&setting).map(str::to_owned);
+            let address = match (address, named("accountName")) {
+                (None, Some(account)) => {
+                    Some(service.address(&format!("{name}__accountName"), "https", account, "core.windows.net")?)
+                }
+                (address, _) => address,
+            };
+            let url = address.map(|address| parse_endpoint(&setting, "is", &address)).transpose()?;
+            match url {
+                Some(url) if url.scheme() != "https" => {
+                    Err(ConfigError::Connection { setting, problem: "must be https: tokens go nowhere else".into() })
+                }
+                url => Ok(url),
+            }
+        };
+        Ok(Some(Self {
+            name: name.to_owned(),
+            blob: endpoint(Service::Blob)?,
+            queue: endpoint(Service::Queue)?,
+            proof: Proof::Identity(Identity::from_settings(settings, name)?),
+        }))
+    }
+
+    fn from_connection_string(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let parts = ConnectionString::parse(name, text)?;
+        let given = |service: Service| {
+            let part = service.endpoint_part();
+            parts.get(part).map(|address| parse_endpoint(name, &format!("has a {part} that is"), address)).transpose()
+        };
+        if let Some(development) = parts.get("UseDevelopmentStorage") {
+            if !development.eq_ignore_ascii_case("true") {
+                return Err(parts.broken("has UseDevelopmentStorage, which must be true or not there".into()));
+            }
+            if parts.get("DevelopmentStorageProxyUri").is_some() {
+                return Err(parts.broken(
+                    "has DevelopmentStorageProxyUri, which is not understood here: give AccountName, AccountKey, \
+                     BlobEndpoint and QueueEndpoint in its place"
+                        .into(),
+                ));
+            }
+            let local = |port: u16| {
+                parse_url(name, "leads to", &format!("http://127.0.0.1:{port}/{DEVELOPMENT_ACCOUNT}")).map(Some)
+            };
+            let proof =
+                Proof::Key { account: DEVELOPMENT_ACCOUNT.to_owned(), key: Secret::new(DEVELOPMENT_KEY.to_owned()) };
+            return Ok(Self { name: name.to_owned(), blob: local(10_000)?, queue: local(10_001)?, proof });
+        }
+        let endpoint = |service: Service| match (given(service)?, parts.get("AccountName")) {
+            (None, Some(account)) => {
+                let scheme = parts.get("DefaultEndpointsProtocol").unwrap_or("https");
+                if !matches!(scheme, "https" | "http") {
+                    return Err(parts.broken("has a DefaultEndpointsProtocol that is neither https nor http".into()));
+                }
+                let suffix = parts.get("EndpointSuffix").unwrap_or("core.windows.net");
+                let address = service.address(name, scheme, account, suffix)?;
+                parse_endpoint(name, "leads to", &address).map(Some)
+            }
+            (given, _) => Ok(given),
+        };
+        let proof = match parts.get("SharedAccessSignature") {
+            Some(signature) => Proof::Signature(Secret::new(signature.trim_start_matches('?').to_owned())),
+            None => Proof::Key { account: parts.require("AccountName")?.to_owned(), key: parts.key("AccountKey")? },
+        };
+        let (blob, queue) = (endpoint(Service::Blob)?, endpoint(Service::Queue)?);
+        if blob.is_none() && queue.is_none() {
+            return Err(parts.broken("has neither AccountName nor BlobEndpoint and QueueEndpoint".into()));
+        }
+        Ok(Self { name: name.to_owned(), blob, queue, proof })
+    }
+
+    /// The address of a service, without any secret.
+    #[must_use]
+    pub fn endpoint(&self, service: Service) -> Option<&Url> {
+        match service {
+            Service::Blob => self.blob.as_ref(),
+            Service::Queue => self.queue.as_ref(),
+        }
+    }
+
+    /// What a client of this service needs, and what its errors tell of `subject`. Still nobody is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], when the connection does not say where the service is, or this machine cannot be who asks.
+    pub(crate) fn client(&self, service: Service, subject: String) -> Result<(Client, Resource), ConfigError> {
+        let setting = match &self.proof {
+            Proof::Identity(_) => service.setting_of(&self.name),
+            Proof::Key { .. } | Proof::Signature(_) => self.name.clone(),
+        };
+        let mut url = self.endpoint(service).cloned().ok_or_else(|| match &self.proof {
+            Proof::Identity(_) => ConfigError::missing(&setting, "it must name the service"),
+            _ => ConfigError::Connection {
+                setting: setting.clone(),
+                problem: format!("has neither {} nor AccountName", service.endpoint_part()),
+            },
+        })?;
+        let mut options = ClientOptions { retry: patience::retry_options(), ..ClientOptions::default() };
+        let host = match url.port() {
+            Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
+            None => url.host_str().unwrap_or_default().to_owned(),
+        };
+        let mut resource = Resource { subject, host, setting, service, by: By::Key };
+        let mut credential = None;
+        match &self.proof {
+            Proof::Key { account, key } => {
+                options.per_try_policies.push(Arc::new(SharedKey::new(account.clone(), key.clone())));
+            }
+            Proof::Signature(signature) => {
+                url.set_query(Some(signature.secret()));
+                resource.by = By::Signature;
+            }
+            Proof::Identity(identity) => {
+                resource.by = By::Identity;
+                let made = identity.credential().map_err(|error| ConfigError::Connection {
+                    setting: format!("{}__credential", self.name),
+                    problem: format!("names an identity that this machine cannot be: {error}"),
+                });
+                credential = Some(patience::limited(made?));
+            }
+        }
+        options.per_try_policies.push(Arc::new(patience::Limit));
+        Ok((Client { url, credential, options }, resource))
+    }
+}
+
+impl Service {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Blob => "blob",
+            Self::Queue => "queue",
+        }
+    }
+
+    fn endpoint_part(self) -> &'static str {
+        match self {
+            Self::Blob => "BlobEndpoint",
+            Self::Queue => "QueueEndpoint",
+        }
+    }
+
+    /// The setting that names this service for an identity.
+    fn setting_of(self, connection: &str) -> String {
+        format!("{connection}__{}ServiceUri", self.name())
+    }
+
+    /// The role without which an identity can do nothing here.
+    fn role(self) -> &'static str {
+        match self {
+            Self::Blob => "Storage Blob Data Contributor",
+            Self::Queue => "Storage Queue Data Contributor",
+        }
+    }
+
+    /// Where Azure has the service of this account.
+    fn address(self, setting: &str, scheme: &str, account: &str, suffix: &str) -> Result<String, ConfigError> {
+        // Checked, and not told: whoever mistakes one part for another would read the key in the log.
+        if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+            return Err(ConfigError::Connection {
+                setting: setting.to_owned(),
+                problem: "has an account name that is none: it must be lower-case letters and digits".into(),
+            });
+        }
+        Ok(format!("{scheme}://{account}.{}.{suffix}", self.name()))
+    }
+}
+
+/// The address of a service, without a slash at its end, since names are put behind it.
+fn parse_endpoint(setting: &str, what: &str, address: &str) -> Result<Url, ConfigError> {
+    // An address with a signature in it must not get as far as an error that shows addresses.
+    if address.contains(['?', '@', '#']) {
+        return Err(ConfigError::Connection {
+            setting: setting.to_owned(),
+            problem: format!(
+                "{what} an address with more than a host and a path in it (not shown: it may be a secret)"
+            ),
+        });
+    }
+    parse_url(setting, what, address.trim_end_matches('/'))
+}

@@ -1,0 +1,123 @@
+//! Blobs as the place for what does not fit into a queue.
+
+use azure_core::http::Url;
+use azure_storage_blob::{BlobClient, BlobClientOptions};
+use devicestate::{
+    azure::{Class, Service},
+    dead_letter::{Blobs, Overflow as _, OverflowError},
+};
+
+use crate::azurite::{ACCOUNT, KEY, SHARED, WRONG_KEY, connection, connection_string, signing};
+
+/// What lies at this address.
+pub(crate) async fn read(location: &str) -> Vec<u8> {
+    let options = BlobClientOptions { client_options: signing(), ..BlobClientOptions::default() };
+    let blob = BlobClient::new(Url::parse(location).expect("an address"), None, Some(options)).expect("a blob");
+    blob.download(None).await.expect("downloaded").body.collect().await.expect("bytes").to_vec()
+}
+
+#[tokio::test]
+async fn what_is_kept_is_at_the_address_that_is_given_back() {
+    let blobs = Blobs::new(&SHARED.connection(), "kept").expect("a blob service");
+    let location = blobs.put("0af1-22", b"first".to_vec()).await.expect("kept");
+    let port = SHARED.blob_port;
+    assert_eq!(location, format!("http://127.0.0.1:{port}/{ACCOUNT}/kept/0af1-22.json"));
+    assert_eq!(read(&location).await, b"first");
+}
+
+#[tokio::test]
+async fn another_put_under_the_same_name_replaces_it() {
+    let blobs = Blobs::new(&SHARED.connection(), "replaced").expect("a blob service");
+    let first = blobs.put("same", b"first, and longer".to_vec()).await.expect("kept");
+    let second = blobs.put("same", b"second".to_vec()).await.expect("kept");
+    assert_eq!(first, second);
+    assert_eq!(read(&second).await, b"second");
+}
+
+/// Two handlers that find no container at the same time both make it.
+#[tokio::test]
+async fn many_that_find_no_container_all_succeed() {
+    let blobs = Blobs::new(&SHARED.connection(), "race").expect("a blob service");
+    let names: Vec<String> = (0..16).map(|number| number.to_string()).collect();
+    let puts = names.iter().map(|name| blobs.put(name, name.clone().into_bytes()));
+    for (name, location) in names.iter().zip(futures_util::future::join_all(puts).await) {
+        assert_eq!(read(&location.expect("kept")).await, name.as_bytes());
+    }
+}
+
+/// The path is signed as it is sent, so names with odd characters show whether both are the same.
+#[tokio::test]
+async fn names_with_odd_characters_are_signed_as_they_are_sent() {
+    let blobs = Blobs::new(&SHARED.connection(), "odd").expect("a blob service");
+    for name in ["a b", "ü\u{1f681}", "100%", "a+b=c&d", "a/b", "[x]'(y)!*;:@$,", "%2F"] {
+        let location =
+            blobs.put(name, name.as_bytes().to_vec()).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(read(&location).await, name.as_bytes(), "{location}");
+    }
+}
+
+/// Larger than one request of the SDK: it goes in blocks, whose ids are parameters.
+#[tokio::test]
+async fn a_dead_letter_of_many_megabytes_is_kept_whole() {
+    let blobs = Blobs::new(&SHARED.connection(), "large").expect("a blob service");
+    let bytes: Vec<u8> = (0..9_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
+    let location = blobs.put("large", bytes.clone()).await.expect("kept");
+    assert!(read(&location).await == bytes, "byte for byte");
+}
+
+#[tokio::test]
+async fn a_shared_access_signature_is_enough_and_is_not_in_the_address_that_is_given_back() {
+    let signature = account_signature("rwcl");
+    let text = connection_string([SHARED.blob_port, SHARED.queue_port], &format!("SharedAccessSignature={signature}"));
+    let connection = connection(&text);
+    let blobs = Blobs::new(&connection, "signature").expect("a blob service");
+    let location = blobs.put("one", b"1".to_vec()).await.expect("kept");
+    assert!(!location.contains('?'), "{location}");
+    assert_eq!(read(&location).await, b"1");
+    assert!(!format!("{connection:?}").contains("sig="), "{connection:?}");
+    assert_eq!(connection.endpoint(Service::Blob).and_then(Url::query), None);
+}
+
+#[tokio::test]
+async fn a_signature_that_allows_too_little_is_told_without_the_signature() {
+    let signature = account_signature("r");
+    let text = connection_string([SHARED.blob_port, SHARED.queue_port], &format!("SharedAccessSignature={signature}"));
+    let blobs = Blobs::new(&connection(&text), "too-little").expect("a blob service");
+    let error = told(blobs.put("one", b"1".to_vec()).await);
+    for word in ["the blob one.json in the container too-little", "shared access signature", "DeadLetterStorage"] {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+    assert!(!error.contains("sig=") && !error.contains("sv="), "{error}");
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_told_clearly_and_without_the_key() {
+    let blobs = Blobs::new(&connection(&SHARED.connection_string(WRONG_KEY)), "wrong").expect("a blob service");
+    let error = blobs.put("one", b"1".to_vec()).await.expect_err("it is not the key");
+    let OverflowError::Blob(storage) = &error else { panic!("{error}") };
+    assert_eq!(storage.class(), Class::Systemic);
+    let error = told(Err(error));
+    for word in ["the blob one.json", "the key is not the account's", "setting DeadLetterStorage", "127.0.0.1"] {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+    for secret in [WRONG_KEY, KEY] {
+        assert!(!error.contains(secret), "{error}");
+    }
+}
+
+/// An error as a person reads it and as a programmer would.
+fn told(result: Result<String, OverflowError>) -> String {
+    let error = result.expect_err("it cannot be kept");
+    format!("{error} {error:?}")
+}
+
+/// A shared access signature for the account, with these permissions for a hundred years.
+fn account_signature(permissions: &str) -> String {
+    const EXPIRY: &str = "2124-11-20T00:00:00Z";
+    const VERSION: &str = "2022-11-02";
+    let to_sign = format!("{ACCOUNT}\n{permissions}\nbq\nsco\n\n{EXPIRY}\n\nhttps,http\n{VERSION}\n\n");
+    let key = azure_core::credentials::Secret::new(KEY);
+    let signature = azure_core::hmac::hmac_sha256(&to_sign, &key).expect("a signature");
+    let signature = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    format!("?sv={VERSION}&ss=bq&srt=sco&sp={permissions}&se={EXPIRY}&spr=https,http&sig={signature}")
+}

@@ -1,0 +1,175 @@
+//! Connections as Functions writes them: every form, and every way to get one wrong.
+
+use azure_core::http::Url;
+use devicestate::{
+    azure::{Service, StorageConnection},
+    dead_letter::Blobs,
+    queue::StorageQueue,
+    settings::{ConfigError, Settings},
+};
+
+use crate::azurite::{SETTING, SHARED, WRONG_KEY, connection};
+
+fn settings<const N: usize>(values: [(&str, &str); N]) -> Settings {
+    let mut settings = Settings::default();
+    for (part, value) in values {
+        settings.set(format!("{SETTING}{part}"), value);
+    }
+    settings
+}
+
+fn read<const N: usize>(values: [(&str, &str); N]) -> Result<Option<StorageConnection>, ConfigError> {
+    StorageConnection::from_settings(&settings(values), SETTING)
+}
+
+fn endpoints(connection: &StorageConnection) -> [Option<&str>; 2] {
+    [Service::Blob, Service::Queue].map(|service| connection.endpoint(service).map(Url::as_str))
+}
+
+#[test]
+fn a_connection_string_leads_to_the_services_of_its_account() {
+    for (rest, blob, queue) in [
+        ("", "https://drones.blob.core.windows.net/", "https://drones.queue.core.windows.net/"),
+        (
+            ";DefaultEndpointsProtocol=http",
+            "http://drones.blob.core.windows.net/",
+            "http://drones.queue.core.windows.net/",
+        ),
+        (
+            ";EndpointSuffix=core.chinacloudapi.cn;",
+            "https://drones.blob.core.chinacloudapi.cn/",
+            "https://drones.queue.core.chinacloudapi.cn/",
+        ),
+        (
+            ";QueueEndpoint=https://queues.example.com/",
+            "https://drones.blob.core.windows.net/",
+            "https://queues.example.com/",
+        ),
+        (
+            "; BlobEndpoint = http://127.0.0.1:9/drones/ ; queueendpoint=http://127.0.0.1:8/drones",
+            "http://127.0.0.1:9/drones",
+            "http://127.0.0.1:8/drones",
+        ),
+    ] {
+        let connection = connection(&format!("AccountName=drones;AccountKey={WRONG_KEY}{rest}"));
+        assert_eq!(endpoints(&connection), [Some(blob), Some(queue)], "{rest}");
+    }
+}
+
+#[test]
+fn development_storage_is_azurite_on_its_own_ports() {
+    for text in ["UseDevelopmentStorage=true", "usedevelopmentstorage=True;"] {
+        let expected = ["http://127.0.0.1:10000/devstoreaccount1", "http://127.0.0.1:10001/devstoreaccount1"];
+        assert_eq!(endpoints(&connection(text)), expected.map(Some));
+    }
+}
+
+/// The ports are another Azurite's here, but the account and the key are those of `UseDevelopmentStorage=true`.
+#[tokio::test]
+async fn every_way_to_write_the_address_of_azurite_works() {
+    let whole = SHARED.connection_string(crate::azurite::KEY);
+    for (number, text) in [whole.clone(), whole.replace("devstoreaccount1;Q", "devstoreaccount1/;Q")].iter().enumerate()
+    {
+        let queue = StorageQueue::new(&connection(text), &format!("forms-{number}")).expect("a queue service");
+        queue.create_if_missing().await.expect("a queue");
+        queue.put(b"{}").await.expect("put");
+        assert_eq!(queue.count().await.expect("counted"), 1);
+    }
+}
+
+#[test]
+fn an_identity_needs_the_services_only() {
+    let both = read([
+        ("__blobServiceUri", "https://drones.blob.core.windows.net/"),
+        ("__queueServiceUri", "https://drones.queue.core.windows.net"),
+        ("__credential", "managedidentity"),
+        ("__clientId", "7c1d"),
+    ]);
+    let both = both.expect("well-formed").expect("a connection");
+    let expected = ["https://drones.blob.core.windows.net/", "https://drones.queue.core.windows.net/"].map(Some);
+    assert_eq!(endpoints(&both), expected);
+    let by_name = read([("__accountName", "drones")]).expect("well-formed").expect("a connection");
+    assert_eq!(endpoints(&by_name), expected);
+    let one = read([("__queueServiceUri", "https://drones.queue.core.windows.net")]);
+    assert_eq!(endpoints(&one.expect("well-formed").expect("a connection")), [None, expected[1]]);
+}
+
+#[test]
+fn where_there_are_no_settings_there_is_no_connection() {
+    assert_eq!(read([]), Ok(None));
+    assert_eq!(read([("", "")]), Ok(None));
+    assert_eq!(read([("Other", "AccountName=drones")]), Ok(None));
+}
+
+#[test]
+fn a_connection_string_stands_before_an_identity_as_for_the_host() {
+    let both = read([("", "UseDevelopmentStorage=true"), ("__blobServiceUri", "https://drones.blob.core.windows.net")]);
+    let both = both.expect("well-formed").expect("a connection");
+    assert_eq!(both.endpoint(Service::Blob).and_then(Url::port), Some(10_000));
+}
+
+#[test]
+fn what_is_wrong_with_a_connection_string_is_told_without_the_key() {
+    let key = format!("AccountKey={WRONG_KEY}");
+    for (text, words) in [
+        (format!("the key is {}", &WRONG_KEY[..20]), "no connection string"),
+        (key.clone(), "has no AccountName"),
+        ("AccountName=drones".to_owned(), "has no AccountKey"),
+        (format!("AccountName=drones;AccountKey={}", &WRONG_KEY[1..]), "not base64"),
+        (format!("AccountName={WRONG_KEY};{key}"), "account name"),
+        (format!("AccountName=drones;{key};{key}"), "AccountKey twice"),
+        (format!("AccountName=drones;{key};BlobEndpoint=drones.example.com"), "BlobEndpoint"),
+        (format!("AccountName=drones;{key};BlobEndpoint=drones/?sig={WRONG_KEY}"), "BlobEndpoint"),
+        (format!("AccountName=drones;{key};QueueEndpoint=https://drones/?sig={WRONG_KEY}"), "QueueEndpoint"),
+        (format!("AccountName=drones;{key};DefaultEndpointsProtocol=ftp"), "DefaultEndpointsProtocol"),
+        (format!("SharedAccessSignature=sv=1&sig={WRONG_KEY}"), "BlobEndpoint"),
+        ("UseDevelopmentStorage=no".to_owned(), "UseDevelopmentStorage"),
+        (
+            "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://azurite".to_owned(),
+            "DevelopmentStorageProxyUri",
+        ),
+    ] {
+        let error = read([("", &text)]).expect_err(&text).to_string();
+        assert!(error.starts_with("the setting DeadLetterStorage "), "{error}");
+        assert!(error.contains(words), "{words:?} is not in: {error}");
+        assert!(!error.contains(&WRONG_KEY[1..20]), "{error}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_identity_is_told_with_its_setting() {
+    for (values, words) in [
+        ([("__queueServiceUri", "drones.queue.core.windows.net"), ("", "")], "DeadLetterStorage__queueServiceUri"),
+        ([("__queueServiceUri", "http://drones.queue.core.windows.net"), ("", "")], "must be https"),
+        ([("__blobServiceUri", "https://drones/?sv=1&sig=c2VjcmV0"), ("", "")], "DeadLetterStorage__blobServiceUri"),
+        ([("__accountName", "https://drones"), ("", "")], "DeadLetterStorage__accountName"),
+        ([("__accountName", "drones"), ("__credential", "password")], "DeadLetterStorage__credential"),
+    ] {
+        let error = read(values).expect_err(words).to_string();
+        assert!(error.contains(words), "{words:?} is not in: {error}");
+        assert!(!error.contains("c2VjcmV0"), "{error}");
+    }
+}
+
+#[test]
+fn a_connection_without_the_service_that_is_needed_is_told_where_it_is_made() {
+    let identity = read([("__queueServiceUri", "https://drones.queue.core.windows.net")]);
+    let identity = identity.expect("well-formed").expect("a connection");
+    let error = Blobs::new(&identity, "c").err().expect("no blob service").to_string();
+    assert!(error.contains("DeadLetterStorage__blobServiceUri is missing"), "{error}");
+    let signature = connection("SharedAccessSignature=sv=1;BlobEndpoint=https://drones.blob.core.windows.net");
+    let error = StorageQueue::new(&signature, "q").err().expect("no queue service").to_string();
+    assert!(error.contains("DeadLetterStorage has neither QueueEndpoint nor AccountName"), "{error}");
+}
+
+#[test]
+fn no_secret_is_shown_with_a_connection() {
+    let key = format!("AccountName=drones;AccountKey={WRONG_KEY}");
+    let signature =
+        "SharedAccessSignature=?sv=1&sig=c2VjcmV0;QueueEndpoint=https://drones.queue.core.windows.net".to_owned();
+    for text in [key, signature] {
+        let shown = format!("{:?}", connection(&text));
+        assert!(shown.contains("drones"), "{shown}");
+        assert!(!shown.contains(WRONG_KEY) && !shown.contains("sig"), "{shown}");
+    }
+}

@@ -1,0 +1,195 @@
+//! The real handler with Azure Storage: where its dead letters go that are too large for the queue.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener},
+    thread,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    azurite::{Azurite, KEY, SETTING, SHARED, WRONG_KEY, connection_string},
+    blobs::read,
+    support::{App, Batch, Event, Response, app::free_port, from_base64, sha256},
+};
+
+/// A handler's app with documents in memory, which has no folder of its own.
+fn app(connection_string: impl Into<String>) -> App {
+    App::shipped().with("StateStore", "memory").with(SETTING, connection_string).with("LogLevel", "trace")
+}
+
+/// Two good events, and between them one that cannot be read and does not fit into the queue.
+fn batch() -> Batch {
+    let body = json!({"battery": 0.5, "padding": "x".repeat(65_536)});
+    Batch::of([
+        Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.5})),
+        Event::json(2, &body),
+        Event::json(3, &json!({"deviceId": "drone-3", "battery": 0.5})),
+    ])
+}
+
+/// The batch as one that comes again for ever.
+fn endless() -> Value {
+    batch().retry(0, -1).envelope()
+}
+
+fn error(response: &Response) -> String {
+    assert_eq!(response.status, 503);
+    response.json()["error"].as_str().expect("a text").to_owned()
+}
+
+/// All that the handler of this app has logged.
+fn log(app: &App, errors: &str) -> String {
+    let log = fs::read_to_string(app.path("stdout.log")).expect("the log") + errors;
+    assert!(log.contains("ready"), "it is the log: {log}");
+    log
+}
+
+#[tokio::test]
+async fn a_dead_letter_too_large_for_the_queue_is_in_a_blob_and_the_message_points_at_it() {
+    let app = app(SHARED.connection_string(KEY));
+    let handler = app.start();
+    let reply = handler.invoke(&endless());
+    assert_eq!(reply.counts(), [3, 2, 0, 1]);
+    let message = reply.dead_letter();
+    let overflow = &message["Overflow"];
+    let location = overflow["Location"].as_str().expect("an address");
+    let name = location.rsplit('/').next().expect("a name");
+    assert!(location.contains("/deadletters/"), "{location}");
+    assert!(name.starts_with(message["Id"].as_str().expect("an id")), "{name}");
+
+    let whole = read(location).await;
+    assert_eq!((&overflow["Length"], &overflow["Sha256"]), (&whole.len().into(), &sha256(&whole).into()));
+    let letter: Value = serde_json::from_slice(&whole).expect("a dead letter");
+    assert_eq!((&letter["Id"], &letter["Issue"]), (&message["Id"], &message["Issue"]));
+    let body = from_base64(letter["EventData"]["Body"].as_str().expect("a body"));
+    let body: Value = serde_json::from_slice(&body).expect("the event");
+    assert_eq!(body["padding"].as_str().map(str::len), Some(65_536));
+
+    let log = log(&app, &handler.stop());
+    assert!(!log.contains(KEY), "no secret in the log");
+}
+
+#[tokio::test]
+async fn the_container_is_a_setting() {
+    let app = app(SHARED.connection_string(KEY)).with("DeadLetterContainer", "of-this-fleet");
+    let reply = app.start().invoke(&endless());
+    let location = reply.dead_letter()["Overflow"]["Location"].as_str().expect("an address").to_owned();
+    assert!(location.contains("/devstoreaccount1/of-this-fleet/"), "{location}");
+    assert!(!read(&location).await.is_empty());
+}
+
+#[test]
+fn while_storage_is_down_the_batch_comes_again_and_when_it_is_there_again_it_is_kept() {
+    let ports = [free_port(), free_port()];
+    let app = app(connection_string(ports, &format!("AccountKey={KEY}")));
+    let handler = app.start();
+    let told = error(&handler.post("94d0", endless().to_string().as_bytes()));
+    for word in ["in the container deadletters", "cannot be reached", "setting DeadLetterStorage"] {
+        assert!(told.contains(word), "{word:?} is not in: {told}");
+    }
+    let _azurite = Azurite::start(ports);
+    let reply = handler.invoke(&batch().retry(1, -1).envelope());
+    assert!(reply.dead_letter()["Overflow"]["Location"].is_string(), "{}", reply.dead_letter());
+    let log = log(&app, &handler.stop());
+    assert!(!log.contains(KEY), "no secret in the log");
+}
+
+#[test]
+fn while_storage_is_down_the_last_attempt_is_answered_with_a_body_that_is_cut() {
+    let ports = [free_port(), free_port()];
+    let app = app(connection_string(ports, &format!("AccountKey={KEY}")));
+    let reply = app.start().invoke(&batch().envelope());
+    assert_eq!(reply.counts(), [3, 2, 0, 1]);
+    assert!(reply.dead_letter()["EventData"]["BodyCut"].is_object(), "{}", reply.dead_letter());
+}
+
+#[test]
+fn a_wrong_key_is_told_clearly_by_the_handler_and_is_nowhere_in_its_log() {
+    let app = app(SHARED.connection_string(WRONG_KEY));
+    let handler = app.start();
+    let told = error(&handler.post("94d0", endless().to_string().as_bytes()));
+    for word in ["the key is not the account's", "setting DeadLetterStorage"] {
+        assert!(told.contains(word), "{word:?} is not in: {told}");
+    }
+    let log = log(&app, &handler.stop());
+    assert!(log.contains("the key is not the account's"), "{log}");
+    for secret in [WRONG_KEY, KEY] {
+        assert!(!log.contains(secret) && !told.contains(secret), "no secret in the log");
+    }
+}
+
+#[test]
+fn a_shared_access_signature_is_nowhere_in_the_log_whatever_goes_wrong() {
+    let signature = "sv=2022-11-02&ss=bq&srt=sco&sp=rwcl&sig=bm90IGEgc2lnbmF0dXJl";
+    let access = format!("SharedAccessSignature={signature}");
+    for ports in [[SHARED.blob_port, SHARED.queue_port], [free_port(), free_port()]] {
+        let app = app(connection_string(ports, &access));
+        let handler = app.start();
+        let told = error(&handler.post("94d0", endless().to_string().as_bytes()));
+        let log = log(&app, &handler.stop());
+        assert!(!log.contains("bm90IGEgc2lnbmF0dXJl") && !told.contains("sig="), "no secret: {told}");
+    }
+}
+
+/// The endpoint of App Service for tokens, which answers that there is no such identity.
+#[test]
+fn an_identity_that_gets_no_token_is_told_as_such_and_not_as_an_answer_of_storage() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let endpoint = format!("http://{}/token", listener.local_addr().expect("an address"));
+    thread::spawn(move || {
+        let answer = "HTTP/1.1 400 Bad Request\r\nContent-Length: 20\r\nConnection: close\r\n\r\nno identity is called";
+        for mut connection in listener.incoming().map_while(Result::ok) {
+            let _ = connection.read(&mut [0; 4_096]);
+            let _ = connection.write_all(answer.as_bytes());
+        }
+    });
+    let app = App::shipped()
+        .with("StateStore", "memory")
+        .with("DeadLetterStorage__accountName", "drones")
+        .with("IDENTITY_ENDPOINT", endpoint)
+        .with("IDENTITY_HEADER", "bm90IGEgaGVhZGVy");
+    let handler = app.start();
+    let told = error(&handler.post("94d0", endless().to_string().as_bytes()));
+    for word in ["drones.blob.core.windows.net", "no token for the identity", "DeadLetterStorage__blobServiceUri"] {
+        assert!(told.contains(word), "{word:?} is not in: {told}");
+    }
+    assert!(!(told + &handler.stop()).contains("bm90IGEgaGVhZGVy"));
+}
+
+#[test]
+fn a_connection_that_is_going_to_be_used_and_cannot_be_read_ends_the_start() {
+    for (text, words) in [
+        ("AccountName=drones", "AccountKey"),
+        ("UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://azurite", "DevelopmentStorageProxyUri"),
+    ] {
+        let (status, said) = app(text).fails_to_start();
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains("DeadLetterStorage") && said.contains(words), "{said}");
+    }
+    let app = app("UseDevelopmentStorage=true").with("DeadLetterContainer", "Dead_Letters");
+    let (status, said) = app.fails_to_start();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("DeadLetterContainer") && said.contains("Dead_Letters"), "{said}");
+}
+
+#[test]
+fn a_connection_that_is_not_going_to_be_used_is_not_even_read() {
+    let folder = tempfile::tempdir().expect("a folder").path().display().to_string();
+    for app in [
+        app("nonsense").with("DeadLetterDirectory", folder),
+        App::shipped().with(SETTING, "nonsense"),
+        App::shipped().with("DeadLetterStorage__credential", "nonsense"),
+    ] {
+        drop(app.start());
+    }
+}
+
+#[test]
+fn without_anything_said_about_storage_the_handler_starts_and_cuts() {
+    let app = App::shipped().with("StateStore", "memory");
+    let reply = app.start().invoke(&endless());
+    assert!(reply.dead_letter()["EventData"]["BodyCut"].is_object(), "{}", reply.dead_letter());
+}
