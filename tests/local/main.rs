@@ -1,7 +1,14 @@
 //! Tests of `devicestate local`: the real binary, with the real handler as its child, on free ports and files of its own.
 
+mod cosmos;
 mod dying_handlers;
 mod function_apps;
+#[allow(dead_code, reason = "a part of it is enough here")]
+#[path = "../support/http.rs"]
+mod http;
 mod inputs;
+#[allow(dead_code, reason = "a part of it is enough here")]
+#[path = "../support/listener.rs"]
+mod listener;
 mod real_telemetry;
 mod support;
