@@ -7,6 +7,7 @@ mod operations;
 mod outages;
 mod poison;
 mod prices;
+mod reader;
 mod settings;
 mod throttled;
 mod writers;
