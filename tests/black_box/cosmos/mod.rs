@@ -3,6 +3,7 @@
 mod access;
 mod commands;
 mod faults;
+mod identity;
 mod operations;
 mod outages;
 mod poison;

@@ -50,6 +50,22 @@ fn an_account_cut_off_in_mid_batch_is_found_again() {
     assert_eq!(listener.documents(), Fold::of(&batches).documents());
 }
 
+#[test]
+fn a_handler_that_starts_during_an_outage_is_ready_at_once_and_goes_on_when_it_is_over() {
+    let listener = Listener::start();
+    listener.down();
+    let app = app(&listener).with("InvocationBudget", "00:00:01");
+    let handler = app.start();
+    let (batch, failures) = (batch(0, 1, 20), Failures::default());
+    thread::scope(|scope| {
+        let delivering = scope.spawn(|| deliver_counting(&handler, &batch, &failures, || ()).reply);
+        failures.until(2);
+        listener.up();
+        delivering.join().expect("no panic").assert_all_applied(40);
+    });
+    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
+}
+
 /// What an account in memory has forgotten, the host sends again when its checkpoint is set back.
 #[test]
 fn an_account_killed_in_mid_batch_and_started_again_empty_is_written_to_again() {
