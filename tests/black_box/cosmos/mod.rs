@@ -39,6 +39,15 @@ struct Delivered {
     failed: Vec<Value>,
 }
 
+impl Delivered {
+    /// Checks that nothing was dead-lettered. What an earlier attempt has written counts as superseded in the last.
+    #[track_caller]
+    fn assert_no_dead_letter(&self, events: u64) {
+        let [all, .., dead_lettered] = self.reply.counts();
+        assert_eq!((all, dead_lettered), (events, 0), "{:?}", self.reply.dead_letters);
+    }
+}
+
 /// The attempts that failed, counted while more of them are under way.
 #[derive(Debug, Default)]
 struct Failures(Mutex<u64>, Condvar);
