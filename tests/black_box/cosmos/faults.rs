@@ -27,8 +27,12 @@ fn batch(first: i64) -> Batch {
 /// Both must be applied in their first attempt, and the documents be right.
 #[track_caller]
 fn assert_overcome(faults: impl Fn() -> Vec<Fault>) {
-    let listener = Listener::start();
-    let app = app(&listener);
+    assert_overcome_by(&Listener::start(), faults);
+}
+
+#[track_caller]
+fn assert_overcome_by(listener: &Listener, faults: impl Fn() -> Vec<Fault>) {
+    let app = app(listener);
     let handler = app.start();
     let batches = [batch(1), batch(11)];
     let mut befallen = vec![0; faults().len()];
@@ -52,6 +56,16 @@ fn bursts_of_503_longer_than_the_clients_own_retries_are_overcome() {
     assert_overcome(|| {
         vec![Fault::status(503).on(&["read"]).next(11), Fault::status(503).on(&["create", "replace"]).next(17)]
     });
+}
+
+/// With a second region the client tries that one, too, which takes no writes.
+#[test]
+fn faults_of_an_account_with_two_regions_are_overcome() {
+    let fault = |fault: Fault| fault.on(&["create", "replace"]).next(25);
+    for befall in [Fault::status(503), Fault::status(408), Fault::cut(), Fault::lose_answer()] {
+        let listener = Listener::with(&["--region", "West Europe", "--region", "North Europe"]);
+        assert_overcome_by(&listener, || vec![fault(befall.clone())]);
+    }
 }
 
 #[test]

@@ -83,9 +83,9 @@ fn an_account_with_too_little_throughput_is_slow_and_loses_nothing() {
 #[test]
 fn a_device_throttled_for_longer_than_the_budget_is_sent_again_and_not_given_up_at_once() {
     let listener = Listener::start();
-    let app = app(&listener).with("InvocationBudget", "00:00:01");
+    let app = app(&listener).with("InvocationBudget", "00:00:05");
     let handler = app.start();
-    let hot = Fault::status(429).retry_after(Duration::from_secs(5)).id("drone-0");
+    let hot = Fault::status(429).retry_after(Duration::from_secs(30)).id("drone-0");
     listener.fault(hot.on(&["create"]).next(3));
     let batch = Batch::of(devices(4, 0));
     let delivered = deliver(&handler, &batch);
