@@ -4,7 +4,7 @@
 //! version is a function of its event alone. So merging is associative, commutative and idempotent: neither order nor
 //! repetition nor two writers at once can change what a set of events adds up to.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
 
 use serde::{Deserialize, Serialize, de::Error as _, ser::SerializeMap as _};
 use serde_json::{Map, Value};
@@ -149,7 +149,7 @@ impl<'de> Deserialize<'de> for Document {
         let versions = versions.unwrap_or_default();
         let fields = map
             .into_iter()
-            .filter(|(name, _)| !is_service_property(name))
+            .filter(|(name, _)| !SERVICE_PROPERTIES.contains(&name.as_str()))
             .map(|(name, value)| {
                 let version = versions.get(&name).copied();
                 (name, Field { value, version })
@@ -162,35 +162,40 @@ impl<'de> Deserialize<'de> for Document {
 const ID: &str = "id";
 const VERSIONS: &str = "Versions";
 
-/// `_rid`, `_self`, `_etag`, `_attachments`, `_ts`: what Cosmos DB adds to a stored document.
-fn is_service_property(name: &str) -> bool {
-    name.starts_with('_')
-}
+/// What Cosmos DB adds to a stored document.
+const SERVICE_PROPERTIES: [&str; 5] = ["_rid", "_self", "_etag", "_attachments", "_ts"];
 
-/// Whether a reading may have this name: `id`, `Versions` and names with a leading underscore have another meaning.
+/// Whether a reading may have this name: `id`, `Versions`, `ttl` (after which Cosmos DB deletes a document) and names with
+/// a leading underscore have another meaning.
 #[must_use]
 pub fn is_reading_name(name: &str) -> bool {
-    !name.is_empty() && name != ID && name != VERSIONS && !is_service_property(name)
+    !name.is_empty() && ![ID, VERSIONS, "ttl"].contains(&name) && !name.starts_with('_')
 }
 
 /// Cosmos DB's limit for an id, in bytes.
 pub const MAX_ID_BYTES: usize = 1023;
 
-/// The document id of a device: the device id with `/ \ ? # %` percent-encoded.
+/// The document id of a device: the device id with `/ \ ? # %` and control characters percent-encoded, and so the whole
+/// of an id that is `.` or `..`.
 ///
 /// Cosmos DB refuses the first four in an id, and IoT Hub allows some of them in a device id; `%` itself is encoded so
-/// that no two devices share a document.
+/// that no two devices share a document. The others would not survive the address of the document: a client drops tabs
+/// and line ends there, and takes dots for folders.
 #[must_use]
 pub fn document_id(device_id: &str) -> String {
+    let is_encoded = |character: char| match character {
+        '/' | '\\' | '?' | '#' | '%' => true,
+        '.' => matches!(device_id, "." | ".."),
+        other => other.is_control(),
+    };
     let mut id = String::with_capacity(device_id.len());
     for character in device_id.chars() {
-        match character {
-            '/' => id.push_str("%2F"),
-            '\\' => id.push_str("%5C"),
-            '?' => id.push_str("%3F"),
-            '#' => id.push_str("%23"),
-            '%' => id.push_str("%25"),
-            plain => id.push(plain),
+        if is_encoded(character) {
+            for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                let _ = write!(id, "%{byte:02X}");
+            }
+        } else {
+            id.push(character);
         }
     }
     id
@@ -256,13 +261,13 @@ mod tests {
 
     #[test]
     fn a_document_survives_the_store_and_loses_only_what_cosmos_added() {
-        let text = json!({"id": "d", "Battery": 0.5, "Note": "by hand", "_etag": "x", "_ts": 1,
+        let text = json!({"id": "d", "Battery": 0.5, "Note": "by hand", "_note": 7, "_etag": "x", "_ts": 1,
                           "Versions": {"Battery": [1_732_150_000_123_i64, 42, 913]}});
         let document: Document = serde_json::from_value(text).expect("a document");
         assert_eq!(document.version("Battery"), Some(Version(1_732_150_000_123, 42, 913)));
         assert_eq!(
             serde_json::to_string(&document).expect("JSON"),
-            r#"{"id":"d","Battery":0.5,"Note":"by hand","Versions":{"Battery":[1732150000123,42,913]}}"#
+            r#"{"id":"d","Battery":0.5,"Note":"by hand","_note":7,"Versions":{"Battery":[1732150000123,42,913]}}"#
         );
     }
 
@@ -289,5 +294,8 @@ mod tests {
         assert_eq!(document_id("a/b\\c?d#e%f"), "a%2Fb%5Cc%3Fd%23e%25f");
         assert_eq!(document_id("höhe 7"), "höhe 7");
         assert_ne!(document_id("a/b"), document_id("a%2Fb"));
+        assert_eq!(document_id("a\tb\r\nc\u{85}"), "a%09b%0D%0Ac%C2%85");
+        assert_eq!((document_id("."), document_id("..")), ("%2E".into(), "%2E%2E".into()));
+        assert_eq!(document_id("...v1.2"), "...v1.2");
     }
 }

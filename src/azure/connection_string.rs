@@ -31,7 +31,7 @@ impl ConnectionString {
                 broken("is no connection string: it must be Name=value parts, each with a ; behind it")
             })?;
             if parts.insert(name.trim().to_ascii_lowercase(), value.trim().to_owned()).is_some() {
-                return Err(broken(&format!("is no connection string: it has the part {} twice", name.trim())));
+                return Err(broken("is no connection string: it has a part twice"));
             }
         }
         Ok(Self { setting: setting.to_owned(), parts })
@@ -81,13 +81,15 @@ impl ConnectionString {
     }
 }
 
-/// The address of a service. What is none is not repeated: it may be a whole connection string in the wrong place.
+/// The address of a service. What is none is not repeated: it may be a connection string in the wrong place. An address
+/// with a name, a query, or the rest of a connection string in it is none either, since addresses are shown in errors.
 ///
 /// # Errors
 ///
 /// [`ConfigError::Connection`], when it is no `http` or `https` address.
 pub(super) fn parse_url(setting: &str, what: &str, address: &str) -> Result<Url, ConfigError> {
     let url = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url.filter(|_| !address.contains(['@', '?', '#', ';']));
     url.ok_or_else(|| ConfigError::Connection {
         setting: setting.to_owned(),
         problem: format!("{what} no address such as https://name.example.com/"),
@@ -124,6 +126,9 @@ mod tests {
             parse(&cut).key("AccountKey").expect_err("no base64"),
             parse("AccountName=x").key("AccountKey").expect_err("no key"),
             parse("AccountEndpoint=ftp://x").url("AccountEndpoint").expect_err("no address"),
+            parse_url("Box", "is", &format!("https://x/;AccountKey={secret}")).expect_err("more than an address"),
+            parse_url("Box", "is", &format!("https://x:{secret}@y/")).expect_err("more than an address"),
+            parse_url("Box", "is", &format!("https://x/?sig={secret}")).expect_err("more than an address"),
         ];
         for error in errors {
             assert!(error.to_string().contains("Box") && !error.to_string().contains(secret), "{error}");
