@@ -55,8 +55,10 @@ impl fmt::Display for Stage {
 pub enum ErrorClass {
     /// The event's: it fails each time.
     Poison,
-    /// Nobody's: it may go better later.
+    /// Perhaps this device's: it may go better later.
     Transient,
+    /// Nobody's: the store is asked for more than it does.
+    Throttled,
     /// The system's: nothing goes better until somebody repairs it.
     Systemic,
 }
@@ -67,6 +69,7 @@ impl fmt::Display for ErrorClass {
         f.write_str(match self {
             Self::Poison => "poison",
             Self::Transient => "transient",
+            Self::Throttled => "throttled",
             Self::Systemic => "systemic",
         })
     }

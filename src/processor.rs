@@ -208,9 +208,9 @@ impl Processor {
         let mut witness = None;
         let mut systemic = None;
         let mut bad_requests = Vec::new();
-        while let Some((device, Settled { outcomes, unwritten, fault })) = settled.next().await {
+        while let Some((device, Settled { outcomes, witness: stored, fault })) = settled.next().await {
             run.settle(device, outcomes);
-            witness = witness.or(unwritten);
+            witness = witness.or(stored);
             match fault {
                 Some(Fault::BadRequest) => bad_requests.push(device),
                 Some(Fault::Systemic(reason)) => {
@@ -246,8 +246,8 @@ async fn settle<'d>(writer: &Writer<'_>, device: &'d Device) -> (&'d Device, Set
 /// When a batch is repeated, most of its devices have nothing left to write, and so would say nothing about the
 /// store. The write is conditional and changes nothing.
 async fn ask_whose_fault(writer: &Writer<'_>, witness: Option<Stored>) {
-    if let Some(Stored { document, etag }) = witness {
-        let _ = writer.replace(&document, &etag).await;
+    if let Some(stored) = witness {
+        writer.write_again(&stored).await;
     }
 }
 

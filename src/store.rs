@@ -82,12 +82,15 @@ pub enum StoreError {
     #[error("{0}")]
     BadRequest(String),
     /// It may go better later.
+    #[error("{0}")]
+    Transient(String),
+    /// The store is asked for more than it does, and says when to come back. That is the fault of no document.
     #[error("{reason}")]
-    Transient {
+    Throttled {
         /// What happened, for people.
         reason: String,
         /// The delay that the store asks for.
-        retry_after: Option<Duration>,
+        delay: Duration,
     },
     /// No request will fare better until somebody repairs something.
     #[error("{0}")]
@@ -135,12 +138,4 @@ pub async fn documents(store: &dyn StateStore, limit: usize) -> Result<Vec<Docum
         documents.extend(page);
     }
     Ok(documents)
-}
-
-impl StoreError {
-    /// A transient error without a delay of the store's own.
-    #[must_use]
-    pub fn transient(reason: impl Into<String>) -> Self {
-        Self::Transient { reason: reason.into(), retry_after: None }
-    }
 }

@@ -75,7 +75,11 @@ impl Attempts {
             .filter(|failure| match failure.stage {
                 // What is not the store's fault comes again the same.
                 Stage::Envelope | Stage::Deserialize | Stage::Validate => true,
-                Stage::Update => store_takes_writes && failure.class != ErrorClass::Systemic,
+                Stage::Update => match failure.class {
+                    ErrorClass::Poison | ErrorClass::Transient => store_takes_writes,
+                    // However often: that is the store's load, or its state, and says nothing of the device.
+                    ErrorClass::Throttled | ErrorClass::Systemic => false,
+                },
             })
             .map(|failure| failure.device_id.as_deref().unwrap_or_default())
             .collect();

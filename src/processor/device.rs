@@ -32,8 +32,9 @@ pub(super) struct DeviceEvent {
 pub(super) struct Settled {
     /// One outcome for each of its events.
     pub(super) outcomes: Vec<Outcome>,
-    /// Its document, when that already held everything.
-    pub(super) unwritten: Option<Stored>,
+    /// Its document as it is stored, when there was nothing to write or what there was to write was refused. It can be
+    /// written again to learn whether the store takes writes at all.
+    pub(super) witness: Option<Stored>,
     /// A failure that says something about the other devices, too.
     pub(super) fault: Option<Fault>,
 }
@@ -80,6 +81,19 @@ impl Counters {
     }
 }
 
+/// A device on its way.
+struct Device<'a> {
+    id: &'a str,
+    /// Its document as it is taken to be (none at all, if the inner one is none): good enough for a write, whose condition
+    /// tells, and never a ground for not writing.
+    base: Option<Option<Stored>>,
+    /// Whether it began early enough. A device that then is cut off has had time enough, and that is its own failure;
+    /// of one that began late it says only that the store is slow and the batch large.
+    is_fair: bool,
+    /// Whether its document is refused already when it is read: then no event of the device fares better alone.
+    is_unreadable: bool,
+}
+
 /// How the writing of some events of a device ended.
 enum End {
     /// Written, over this document.
@@ -89,41 +103,37 @@ enum End {
 }
 
 impl Writer<'_> {
-    /// Applies the events of one device: folded into one write, and singly, in order, when the store refuses that.
+    /// Applies the events of one device: folded into one write; when the store refuses that, in halves and halves of
+    /// halves, in order, down to the single events that it refuses.
     pub(super) async fn settle(&self, id: &str, events: &[DeviceEvent]) -> Settled {
-        match self.write(id, events).await {
-            Ok(End::Written(before)) => Settled { outcomes: outcomes(before.as_ref(), events), ..Settled::default() },
-            Ok(End::Held(stored, before)) => {
-                Settled { outcomes: outcomes(before.as_ref(), events), unwritten: Some(stored), fault: None }
-            }
-            Err(StoreError::Rejected(_) | StoreError::BadRequest(_)) if events.len() > 1 => {
-                self.settle_singly(id, events).await
-            }
-            Err(error) => Settled {
-                outcomes: events.iter().map(|event| unwritten(id, event, &error)).collect(),
-                unwritten: None,
-                fault: Fault::of(&error),
-            },
-        }
-    }
-
-    async fn settle_singly(&self, id: &str, events: &[DeviceEvent]) -> Settled {
+        let is_fair = Instant::now() < self.fair_until;
+        let mut device = Device { id, base: self.cache.get(id).map(Some), is_fair, is_unreadable: false };
         let mut settled = Settled::default();
         let mut bad_requests = 0;
-        for event in events {
-            let single = std::slice::from_ref(event);
-            match self.write(id, single).await {
-                Ok(End::Written(before) | End::Held(_, before)) => {
-                    settled.outcomes.extend(outcomes(before.as_ref(), single));
+        let mut parts = vec![events];
+        while let Some(part) = parts.pop() {
+            match self.write(&mut device, part).await {
+                Ok(End::Written(before)) => settled.outcomes.extend(outcomes(before.as_ref(), part)),
+                Ok(End::Held(stored, before)) => {
+                    settled.outcomes.extend(outcomes(before.as_ref(), part));
+                    settled.witness = Some(stored);
                 }
-                Err(error) => {
-                    settled.outcomes.push(unwritten(id, event, &error));
-                    match Fault::of(&error) {
-                        Some(Fault::BadRequest) => bad_requests += 1,
-                        // The events behind this one have no outcome here; the batch gives them theirs.
-                        Some(systemic) => return Settled { fault: Some(systemic), ..settled },
-                        None => {}
+                Err(error @ (StoreError::Rejected(_) | StoreError::BadRequest(_))) => {
+                    settled.witness = settled.witness.or_else(|| device.base.clone().flatten());
+                    if part.len() > 1 && !device.is_unreadable {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([second, first]);
+                        continue;
                     }
+                    settled.outcomes.extend(part.iter().map(|event| unwritten(id, event, &error)));
+                    bad_requests += if matches!(error, StoreError::BadRequest(_)) { part.len() } else { 0 };
+                }
+                // The time is up, or the store is broken: what is left fares no better.
+                Err(error) => {
+                    let left = &events[settled.outcomes.len()..];
+                    settled.outcomes.extend(left.iter().map(|event| unwritten(id, event, &error)));
+                    settled.fault = Fault::of(&error);
+                    return settled;
                 }
             }
         }
@@ -134,7 +144,7 @@ impl Writer<'_> {
     /// Brings the document to what the events say, however often another writer comes first or the store stumbles.
     ///
     /// Ends with the error that stands when it is final or the time is up.
-    async fn write(&self, id: &str, events: &[DeviceEvent]) -> Result<End, StoreError> {
+    async fn write(&self, device: &mut Device<'_>, events: &[DeviceEvent]) -> Result<End, StoreError> {
         let mut update = Update::default();
         for event in events {
             update.fold(event.version, &event.readings);
@@ -142,57 +152,70 @@ impl Writer<'_> {
         let mut backoff = Backoff::default();
         // The document before a write of ours of which it is not known whether it was done.
         let mut tried: Option<Option<Document>> = None;
-        let mut cached = self.cache.get(id);
         loop {
-            let is_read = cached.is_none();
-            let stored = match cached.take() {
-                Some(stored) => Some(stored),
-                None => match self.read(id).await {
+            let is_read = device.base.is_none();
+            let stored = match device.base.take() {
+                Some(stored) => stored,
+                None => match self.read(device).await {
                     Ok(stored) => stored,
                     Err(error) => {
+                        device.is_unreadable = matches!(error, StoreError::Rejected(_) | StoreError::BadRequest(_));
                         self.wait(&mut backoff, error).await?;
                         continue;
                     }
                 },
             };
             let before = stored.as_ref().map(|stored| &stored.document);
-            let mut document = before.cloned().unwrap_or_else(|| Document::new(id.to_owned()));
+            let mut document = before.cloned().unwrap_or_else(|| Document::new(device.id.to_owned()));
             let changed = document.merge(&update);
             let written = match stored {
                 // Only what was read just now may be the ground for not writing.
                 Some(_) if !changed && !is_read => continue,
                 Some(stored) if !changed => {
-                    self.cache.keep(&stored.document, &stored.etag);
                     // A write whose answer was lost was done after all: the events are news to what was before it.
                     let ours = tried.filter(|before| stored.document.holds(&update, before.as_ref()));
                     let before = ours.unwrap_or_else(|| Some(stored.document.clone()));
                     return Ok(End::Held(stored, before));
                 }
-                Some(ref stored) => self.replace(&document, &stored.etag).await,
-                None => self.create(&document).await,
+                Some(ref stored) => self.replace(&document, &stored.etag, device.is_fair).await,
+                None => self.create(&document, device.is_fair).await,
             };
-            let before = stored.map(|stored| stored.document);
             match written {
-                Ok(()) => return Ok(End::Written(before)),
+                Ok(etag) => {
+                    device.base = Some(Some(Stored { document, etag }));
+                    return Ok(End::Written(stored.map(|stored| stored.document)));
+                }
                 Err(error) => {
-                    tried = Some(before);
+                    tried = Some(stored.as_ref().map(|stored| stored.document.clone()));
+                    if is_undone(&error) {
+                        device.base = Some(stored);
+                    }
                     self.wait(&mut backoff, error).await?;
                 }
             }
         }
     }
 
-    async fn read(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+    async fn read(&self, device: &Device<'_>) -> Result<Option<Stored>, StoreError> {
         self.counters.reads.fetch_add(1, Relaxed);
-        self.in_time(self.store.read(id, &self.counters.charge)).await
+        let read = self.in_time(self.store.read(device.id, &self.counters.charge), device.is_fair).await?;
+        if let Some(stored) = &read {
+            self.cache.keep(&stored.document, &stored.etag);
+        }
+        Ok(read)
     }
 
-    async fn create(&self, document: &Document) -> Result<(), StoreError> {
-        self.taken(document, self.store.create(document, &self.counters.charge)).await
+    async fn create(&self, document: &Document, is_fair: bool) -> Result<ETag, StoreError> {
+        self.taken(document, self.store.create(document, &self.counters.charge), is_fair).await
     }
 
-    pub(super) async fn replace(&self, document: &Document, if_match: &ETag) -> Result<(), StoreError> {
-        self.taken(document, self.store.replace(document, if_match, &self.counters.charge)).await
+    async fn replace(&self, document: &Document, if_match: &ETag, is_fair: bool) -> Result<ETag, StoreError> {
+        self.taken(document, self.store.replace(document, if_match, &self.counters.charge), is_fair).await
+    }
+
+    /// Writes a document as it is, to learn whether the store takes writes at all.
+    pub(super) async fn write_again(&self, Stored { document, etag }: &Stored) {
+        let _ = self.replace(document, etag, false).await;
     }
 
     /// A write, and what the cache and the count of writes are to know of it.
@@ -200,36 +223,36 @@ impl Writer<'_> {
         &self,
         document: &Document,
         write: impl Future<Output = Result<ETag, StoreError>>,
-    ) -> Result<(), StoreError> {
+        is_fair: bool,
+    ) -> Result<ETag, StoreError> {
         self.counters.writes.fetch_add(1, Relaxed);
-        match self.in_time(write).await {
+        let written = self.in_time(write, is_fair).await;
+        match &written {
             Ok(etag) => {
                 self.writes_taken.fetch_add(1, Relaxed);
-                self.cache.keep(document, &etag);
-                Ok(())
+                self.cache.keep(document, etag);
             }
-            Err(error) => {
-                // Whatever came in the way, it is not known how the document is now.
-                self.cache.forget(&document.id);
-                Err(error)
-            }
+            Err(error) if is_undone(error) => {}
+            Err(_) => self.cache.forget(&document.id),
         }
+        written
     }
 
     /// An operation, cut off when the time is up.
-    ///
-    /// One that had time enough is a failure of this device. One that began late says only that the store is slow and
-    /// the batch large: that is nobody's fault, and the devices behind it will fare no better.
-    async fn in_time<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let is_fair = Instant::now() < self.fair_until;
+    async fn in_time<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>>,
+        is_fair: bool,
+    ) -> Result<T, StoreError> {
         timeout_at(self.until, operation).await.unwrap_or_else(|_| {
             let before = match &*self.last_failure() {
                 Some(failure) => format!("; before that: {failure}"),
                 None => String::new(),
             };
             Err(if is_fair {
-                StoreError::transient(format!("the store did not answer within InvocationBudget{before}"))
+                StoreError::Transient(format!("the store did not answer within InvocationBudget{before}"))
             } else {
+                // The devices behind it will fare no better.
                 StoreError::Systemic(format!(
                     "the store was too slow for the whole batch within InvocationBudget{before}"
                 ))
@@ -248,9 +271,13 @@ impl Writer<'_> {
                 self.counters.conflicts.fetch_add(1, Relaxed);
                 backoff.after_conflict(self.random)
             }
-            StoreError::Transient { reason, retry_after } => {
+            StoreError::Transient(reason) => {
                 *self.last_failure() = Some(reason.clone());
-                backoff.after_failure(self.random).max(retry_after.unwrap_or_default())
+                backoff.after_failure(self.random)
+            }
+            StoreError::Throttled { reason, delay } => {
+                *self.last_failure() = Some(reason.clone());
+                backoff.after_failure(self.random).max(*delay)
             }
             StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Systemic(_) => return Err(error),
         };
@@ -312,20 +339,29 @@ impl Fault {
         match error {
             StoreError::BadRequest(_) => Some(Self::BadRequest),
             StoreError::Systemic(reason) => Some(Self::Systemic(reason.clone())),
-            StoreError::Conflict | StoreError::Rejected(_) | StoreError::Transient { .. } => None,
+            StoreError::Conflict
+            | StoreError::Rejected(_)
+            | StoreError::Transient(_)
+            | StoreError::Throttled { .. } => None,
         }
     }
 }
 
-fn unwritten(id: &str, event: &DeviceEvent, error: &StoreError) -> Outcome {
+/// Whether this error says that the write was surely not done, and so that the document is as it was.
+fn is_undone(error: &StoreError) -> bool {
     match error {
-        StoreError::Rejected(_) | StoreError::BadRequest(_) => {
-            Outcome::Failed(failure(id, event, ErrorClass::Poison, &error.to_string()))
-        }
-        StoreError::Conflict | StoreError::Transient { .. } => {
-            Outcome::Unresolved(failure(id, event, ErrorClass::Transient, &error.to_string()))
-        }
-        StoreError::Systemic(_) => Outcome::Unresolved(failure(id, event, ErrorClass::Systemic, &error.to_string())),
+        StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Throttled { .. } => true,
+        StoreError::Conflict | StoreError::Transient(_) | StoreError::Systemic(_) => false,
+    }
+}
+
+fn unwritten(id: &str, event: &DeviceEvent, error: &StoreError) -> Outcome {
+    let failure = |class| failure(id, event, class, &error.to_string());
+    match error {
+        StoreError::Rejected(_) | StoreError::BadRequest(_) => Outcome::Failed(failure(ErrorClass::Poison)),
+        StoreError::Conflict | StoreError::Transient(_) => Outcome::Unresolved(failure(ErrorClass::Transient)),
+        StoreError::Throttled { .. } => Outcome::Unresolved(failure(ErrorClass::Throttled)),
+        StoreError::Systemic(_) => Outcome::Unresolved(failure(ErrorClass::Systemic)),
     }
 }
 

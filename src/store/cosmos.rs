@@ -61,7 +61,7 @@ fn charge_for(diagnostics: &DiagnosticsContext, charge: &RequestCharge) {
 
 fn etag(response: &ItemResponse) -> Result<ETag, StoreError> {
     let etag = response.headers().etag().map(|etag| ETag(etag.to_string()));
-    etag.ok_or_else(|| StoreError::transient("Cosmos DB answered without an ETag"))
+    etag.ok_or_else(|| StoreError::Transient("Cosmos DB answered without an ETag".into()))
 }
 
 #[async_trait]

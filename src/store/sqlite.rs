@@ -100,7 +100,7 @@ fn json(document: &Document) -> Result<String, StoreError> {
 impl From<DatabaseError> for StoreError {
     fn from(error: DatabaseError) -> Self {
         match error.code {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::transient(error.to_string()),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Transient(error.to_string()),
             Some(ErrorCode::TooBig) => Self::Rejected(error.to_string()),
             _ => Self::Systemic(error.to_string()),
         }

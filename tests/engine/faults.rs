@@ -128,8 +128,8 @@ async fn transient_failures_are_tried_again_after_growing_delays() {
 #[tokio::test(start_paused = true)]
 async fn the_delay_that_the_store_asks_for_is_kept() {
     let store = store();
-    store.answer(Read, "d", [Answer::transient_until(Duration::from_secs(3))]);
-    store.answer(Write, "d", [Answer::transient_until(Duration::from_secs(7))]);
+    store.answer(Read, "d", [Answer::throttled(Duration::from_secs(3))]);
+    store.answer(Write, "d", [Answer::throttled(Duration::from_secs(7))]);
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.2)])).await;
     assert_eq!(kinds(&processed), ["applied", "applied"]);
@@ -143,10 +143,10 @@ async fn the_delay_that_the_store_asks_for_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_delay_beyond_the_budget_is_not_slept_through() {
     let store = store();
-    store.always(Write, "d", Answer::transient_until(BUDGET * 2));
+    store.always(Write, "d", Answer::throttled(BUDGET * 2));
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
-    assert_eq!(kinds(&processed), ["unresolved transient"]);
+    assert_eq!(kinds(&processed), ["unresolved throttled"]);
     assert!(issue(&processed, 0).contains("too many requests"), "{}", issue(&processed, 0));
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
@@ -237,21 +237,16 @@ async fn when_a_folded_write_is_rejected_only_the_events_are_poison_that_are_rej
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_systemic_failure_while_events_are_tried_singly_stops_there() {
+async fn a_device_that_began_early_and_is_cut_off_in_a_late_retry_has_had_time_enough() {
     let store = store();
-    store.answer(Write, "d", [Answer::rejected(), Answer::Honest, Answer::systemic()]);
-    let processed = processor(&store).process(&batch((0..4).map(|n| battery(n, "d", 0.5)))).await;
-    assert_eq!(kinds(&processed), ["applied", "unresolved systemic", "unresolved systemic", "unresolved systemic"]);
-    assert_eq!(store.count(Write), 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_transient_failure_while_events_are_tried_singly_leaves_that_event_unresolved() {
-    let store = store();
-    let beyond = Answer::transient_until(BUDGET * 2);
-    store.answer(Write, "d", [Answer::rejected(), Answer::Honest, beyond, Answer::rejected()]);
-    let processed = processor(&store).process(&batch((0..4).map(|n| battery(n, "d", 0.5)))).await;
-    assert_eq!(kinds(&processed), ["applied", "unresolved transient", "failed poison", "applied"]);
+    let failures = std::iter::repeat_n(Answer::transient(), 16);
+    store.answer(Write, "d", failures.chain([Answer::Stalls]));
+    let started = Instant::now();
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
+    let last = store.asked().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at - started).max();
+    assert!(last > Some(BUDGET / 2), "the retry that stalls comes late: {last:?}");
+    assert_eq!(kinds(&processed), ["unresolved transient", "applied"]);
+    assert!(issue(&processed, 0).contains("before that: the store is busy"), "{}", issue(&processed, 0));
 }
 
 #[tokio::test(start_paused = true)]

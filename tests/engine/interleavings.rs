@@ -34,7 +34,7 @@ fn answer(rng: &mut Rng) -> Answer {
     match rng.u8(0..10) {
         0 => Answer::transient(),
         1 | 2 => Answer::lost(),
-        3 => Answer::transient_until(Duration::from_millis(rng.u64(..200))),
+        3 => Answer::throttled(Duration::from_millis(rng.u64(..200))),
         4 => Answer::systemic(),
         5..8 => Answer::Slow(Duration::from_millis(rng.u64(..200))),
         _ => Answer::Honest,

@@ -15,6 +15,7 @@ mod limits;
 mod listener;
 mod other_device;
 mod processor;
+mod refused;
 mod replies;
 mod stores;
 mod support;

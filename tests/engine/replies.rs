@@ -115,6 +115,23 @@ async fn on_the_last_attempt_the_unresolved_are_dead_letters() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_device_that_is_throttled_is_never_given_up_however_often() {
+    let (store, handler) = rig();
+    let envelope = fleet(&["a", "b"]);
+    store.always(Write, "a", Answer::throttled(std::time::Duration::from_secs(3600)));
+    for attempt in 0..30 {
+        // Whoever else sends, their writes succeed.
+        let others = Envelope::new([Sent::battery(100 + attempt, "c", 0.5)]);
+        assert_eq!(answered(&handler, &others).await.counts(), [1, 0, 0]);
+        let reason = sent_again(&handler, &envelope.retried(attempt)).await;
+        assert!(reason.contains("too many requests"), "{reason}");
+    }
+    store.recovers();
+    let reply = answered(&handler, &envelope.retried(30)).await;
+    assert_eq!(reply.counts(), [1, 1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_never_makes_a_dead_letter_however_long_it_lasts() {
     let outages: [(Operation, Answer); 4] = [
         (Read, Answer::transient()),

@@ -214,7 +214,7 @@ async fn while_another_process_writes_a_write_is_transient_and_reads_go_on() {
     for result in [store.create(&drone("e", 0.5), &free()).await, store.replace(&drone("d", 0.6), &etag, &free()).await]
     {
         match result {
-            Err(StoreError::Transient { reason, .. }) => {
+            Err(StoreError::Transient(reason)) => {
                 assert!(reason.contains("another process holds its lock") && reason.contains("state.db"), "{reason}");
             }
             result => panic!("{result:?}"),

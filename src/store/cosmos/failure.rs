@@ -70,8 +70,13 @@ fn codes(error: &CosmosError) -> (u16, u16) {
 }
 
 fn transient(error: &CosmosError, config: &CosmosConfig) -> StoreError {
-    let retry_after = error.response().and_then(|response| response.headers().retry_after_ms);
-    StoreError::Transient { reason: what(error, config), retry_after: retry_after.map(Duration::from_millis) }
+    let reason = what(error, config);
+    let asked_for = error.response().and_then(|response| response.headers().retry_after_ms);
+    match (asked_for, codes(error).0) {
+        (None, 429) => StoreError::Throttled { reason, delay: Duration::ZERO },
+        (None, _) => StoreError::Transient(reason),
+        (Some(delay), _) => StoreError::Throttled { reason, delay: Duration::from_millis(delay) },
+    }
 }
 
 fn missing(error: &CosmosError, config: &CosmosConfig) -> StoreError {

@@ -52,15 +52,15 @@ pub(crate) enum Answer {
 
 impl Answer {
     pub(crate) fn transient() -> Self {
-        Self::Fails(StoreError::transient("the store is busy"))
+        Self::Fails(StoreError::Transient("the store is busy".into()))
     }
 
-    pub(crate) fn transient_until(delay: Duration) -> Self {
-        Self::Fails(StoreError::Transient { reason: "too many requests".into(), retry_after: Some(delay) })
+    pub(crate) fn throttled(delay: Duration) -> Self {
+        Self::Fails(StoreError::Throttled { reason: "too many requests".into(), delay })
     }
 
     pub(crate) fn lost() -> Self {
-        Self::DoneButLost(StoreError::transient("the connection was cut"))
+        Self::DoneButLost(StoreError::Transient("the connection was cut".into()))
     }
 
     pub(crate) fn systemic() -> Self {
