@@ -22,7 +22,7 @@ pub struct DocumentCache(Option<sync::Cache<String, Arc<Entry>, Bytes>>);
 #[derive(Debug)]
 struct Entry {
     etag: ETag,
-    json: Vec<u8>,
+    json: Box<[u8]>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl DocumentCache {
         if let Some(cache) = &self.0
             && let Ok(json) = serde_json::to_vec(document)
         {
-            cache.insert(document.id.clone(), Arc::new(Entry { etag: etag.clone(), json }));
+            cache.insert(document.id.clone(), Arc::new(Entry { etag: etag.clone(), json: json.into() }));
         }
     }
 

@@ -17,6 +17,7 @@ use azure_data_cosmos::{
     options::{ItemWriteOptions, MaxItemCountHint, Precondition, QueryOptions},
 };
 use futures_util::TryStreamExt as _;
+use serde::Deserialize as _;
 
 use super::{ETag, RequestCharge, StateStore, StoreError, Stored};
 use crate::{config::CosmosConfig, device_state::Document};
@@ -72,7 +73,12 @@ impl StateStore for CosmosStore {
             Ok(response) => {
                 charge_for(&response.diagnostics(), charge);
                 let etag = etag(&response)?;
-                let document = response.into_model().map_err(|error| failure::unreadable(id, &error))?;
+                // An answer that is no JSON at all was damaged on its way.
+                let json = response.into_model::<serde_json::Value>().map_err(|error| failure::damaged(id, &error))?;
+                let document = Document::deserialize(json).map_err(|error| failure::unreadable(id, &error))?;
+                if document.id != id {
+                    return Err(failure::another(id, &document.id));
+                }
                 Ok(Some(Stored { document, etag }))
             }
             Err(error) => {

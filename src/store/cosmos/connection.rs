@@ -36,6 +36,8 @@ pub(super) struct Container {
 /// What is known of the way.
 #[derive(Default)]
 struct Known {
+    /// Kept for the sake of the credential in it, which keeps its tokens.
+    reference: Option<AccountReference>,
     account: Option<CosmosClient>,
     container: Option<ContainerClient>,
     /// How many ways were found so far.
@@ -60,7 +62,7 @@ impl Connection {
     pub(super) async fn container(&self) -> Result<Container, StoreError> {
         let failures = self.failures.load(Relaxed);
         let mut known = self.known.lock().await;
-        if known.number <= self.forgotten.load(Relaxed) {
+        if known.container.is_some() && known.number <= self.forgotten.load(Relaxed) {
             (known.account, known.container) = (None, None);
         }
         if let Some(client) = &known.container {
@@ -89,30 +91,38 @@ impl Connection {
     async fn find(&self, known: &mut Known) -> Result<ContainerClient, StoreError> {
         let account = match &known.account {
             Some(account) => account.clone(),
-            None => known.account.insert(self.account().await?).clone(),
+            None => {
+                let reference = match &known.reference {
+                    Some(reference) => reference.clone(),
+                    None => known.reference.insert(self.reference()?).clone(),
+                };
+                known.account.insert(self.account(reference).await?).clone()
+            }
         };
         let CosmosConfig { database, container, .. } = &self.config;
         let found = account.database_client(database.clone()).container_client(container.clone(), None).await;
         found.map_err(|error| failure::of_connecting(&error, &self.config))
     }
 
-    async fn account(&self) -> Result<CosmosClient, StoreError> {
-        let CosmosConfig { endpoint, access, regions, .. } = &self.config;
-        let endpoint = AccountEndpoint::from(endpoint.clone());
-        let account = match access {
+    fn reference(&self) -> Result<AccountReference, StoreError> {
+        let endpoint = AccountEndpoint::from(self.config.endpoint.clone());
+        Ok(match &self.config.access {
             Access::Key(key) => AccountReference::with_authentication_key(endpoint, key.clone()),
             Access::Identity(identity) => {
                 let credential = identity.credential().map_err(|error| failure::no_credential(&error))?;
                 AccountReference::with_credential(endpoint, credential)
             }
-        };
-        let routing = match regions {
+        })
+    }
+
+    async fn account(&self, reference: AccountReference) -> Result<CosmosClient, StoreError> {
+        let routing = match &self.config.regions {
             Regions::Preferred(names) => {
                 RoutingStrategy::PreferredRegions(names.iter().cloned().map(Region::from).collect())
             }
             Regions::Near(name) => RoutingStrategy::ProximityTo(Region::from(name.clone())),
         };
-        let client = CosmosClient::builder().with_default_operation_options(options()).build(account, routing).await;
+        let client = CosmosClient::builder().with_default_operation_options(options()).build(reference, routing).await;
         client.map_err(|error| failure::of_connecting(&error, &self.config))
     }
 }

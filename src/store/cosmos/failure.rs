@@ -111,9 +111,19 @@ fn is_unresolved(error: &CosmosError) -> bool {
 }
 
 /// A stored document that is none of ours.
-pub(super) fn unreadable(id: &str, error: &CosmosError) -> StoreError {
+pub(super) fn unreadable(id: &str, error: &serde_json::Error) -> StoreError {
+    StoreError::Rejected(format!("the stored document {id:?} cannot be read: {error}"))
+}
+
+/// A document under another id than the one that was asked for. Writing it would mix two devices.
+pub(super) fn another(id: &str, found: &str) -> StoreError {
+    StoreError::Rejected(format!("the document {id:?} was asked for, and {found:?} came"))
+}
+
+/// An answer that is no JSON.
+pub(super) fn damaged(id: &str, error: &CosmosError) -> StoreError {
     let cause = causes(error).last().map_or(String::new(), |cause| format!(": {cause}"));
-    StoreError::Rejected(format!("the stored document {id:?} cannot be read: {error}{cause}"))
+    StoreError::Transient(format!("what Cosmos DB answered for the document {id:?} cannot be read: {error}{cause}"))
 }
 
 /// The environment lacks what the identity needs.

@@ -56,11 +56,11 @@ fn an_unencrypted_address_is_refused_unless_it_is_this_machine() {
 }
 
 #[test]
-fn an_identity_that_is_unknown_is_named() {
+fn an_identity_that_is_unknown_is_refused_by_its_settings_name() {
     let endpoint = ("CosmosConnection__accountEndpoint", "https://a.documents.azure.com/");
     assert_refused(
         &[endpoint, ("CosmosConnection__credential", "password")],
-        &["CosmosConnection__credential", "password"],
+        &["CosmosConnection__credential", "managedidentity"],
     );
     let resource = ("CosmosConnection__managedIdentityResourceId", "/subscriptions/1");
     assert_refused(&[endpoint, resource], &["CosmosConnection__managedIdentityResourceId"]);

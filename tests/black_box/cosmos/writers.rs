@@ -44,12 +44,29 @@ fn a_device_that_was_never_seen_gets_its_document() {
 }
 
 #[test]
-fn a_device_id_that_cosmos_would_refuse_or_that_is_not_ascii_finds_its_document_again() {
+fn a_device_id_that_cosmos_or_an_address_would_not_take_finds_its_document_again() {
     let listener = Listener::start();
     let app = app(&listener).with("DocumentCacheMegabytes", "0");
     let handler = app.start();
-    for (number, device) in (1..).zip(["a/b\\c?d#e%f", "höhe 7", "\u{10348}", "a+b&c=d", "'\"", "...", "a.b:c@d", " "])
-    {
+    let devices = [
+        "a/b\\c?d#e%f",
+        "höhe 7",
+        "\u{10348}",
+        "a+b&c=d",
+        "'\"",
+        "a.b:c@d",
+        " ",
+        ".",
+        "..",
+        "...",
+        "ab",
+        "a\tb",
+        "a\nb",
+        "a\rb",
+        "a\0b",
+        "a\u{85}b",
+    ];
+    for (number, device) in (1..).zip(devices) {
         let first = Batch::of([battery(number, device, 0.25)]);
         let second = Batch::of([battery(number + 100, device, 0.5)]);
         for batch in [first, second] {
@@ -57,7 +74,7 @@ fn a_device_id_that_cosmos_would_refuse_or_that_is_not_ascii_finds_its_document_
         }
     }
     let documents = listener.documents();
-    assert_eq!(documents.len(), 8, "{documents:?}");
+    assert_eq!(documents.len(), devices.len(), "{documents:?}");
     assert!(documents.values().all(|document| document["Battery"] == 0.5), "{documents:?}");
     assert!(documents.contains_key("a%2Fb%5Cc%3Fd%23e%25f"), "{documents:?}");
 }
