@@ -4,6 +4,7 @@
 //! of a final reply; but puts into the queue are not atomic and replies can be repeated, so repeats are recognised by
 //! the id.
 
+mod keeper;
 mod overflow;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::batch::{Batch, Source};
 
+pub use keeper::Keeper;
 pub use overflow::{Blobs, Directory, Overflow, OverflowError};
 
 /// The most bytes of text that fit into a message of a Storage queue: 64 KiB after base64.

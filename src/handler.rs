@@ -1,26 +1,27 @@
 //! One invocation, from the request's bytes to the answer: the way of a batch through the other modules.
 
+mod dead_letters;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
 use futures_util::FutureExt as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::{
-    batch::{Batch, Column, Event},
-    config::FOR_A_DEAD_LETTER,
-    dead_letter::{
-        self, DeadLetter, ErrorClass, Failure, Fingerprint, Overflow, OverflowError, Pointer, Stage, in_short,
-    },
+    batch::{Batch, Event},
+    dead_letter::{self, ErrorClass, Failure, Keeper, Stage},
     function_app::{Function, RetryPolicy},
     invocation::{Invocation, RetryContext},
     processor::{Operations, Outcome, Processed, Processor, panic_message},
-    record::{BatchRecord, DeadLetterRecord, Record},
+    record::{BatchRecord, Record},
     reply::Reply,
     verdict::{Attempts, Verdict},
 };
+
+use dead_letters::DeadLetters;
 
 /// Handles the invocations of one function.
 pub struct Handler {
@@ -29,7 +30,7 @@ pub struct Handler {
     /// The engine.
     pub processor: Arc<Processor>,
     /// Where dead letters go that are too large for the queue; without it they are cut.
-    pub overflow: Option<Arc<dyn Overflow>>,
+    pub overflow: Option<Keeper>,
     /// What failed before.
     pub attempts: Attempts,
 }
@@ -103,7 +104,7 @@ impl Handler {
     /// Answers by the outcomes. A panic on the way is a failure of the whole batch like any other; what is then said
     /// is said without the overflow.
     async fn conclude(&self, batch: &Batch, processed: Processed, key: &str, attempt: &Attempt<'_>) -> Answer {
-        let overflow = self.overflow.as_deref();
+        let overflow = self.overflow.as_ref();
         let answer = AssertUnwindSafe(self.answer(batch, &processed, key, attempt, overflow)).catch_unwind().await;
         match answer {
             Ok(answer) => answer,
@@ -120,38 +121,44 @@ impl Handler {
         processed: &Processed,
         key: &str,
         attempt: &Attempt<'_>,
-        overflow: Option<&dyn Overflow>,
+        overflow: Option<&Keeper>,
     ) -> Answer {
         let Processed { outcomes, store_takes_writes, .. } = processed;
         let verdict = self.attempts.decide(key, outcomes, attempt.comes_again, *store_takes_writes);
         if verdict == Verdict::Again {
             return self.again(batch, processed, attempt, &reason(outcomes));
         }
-        // Beyond the budget, each dead letter has its 20 ms of functionTimeout.
-        let until = attempt.started
-            + self.processor.budget
-            + FOR_A_DEAD_LETTER * batch.events.len().try_into().unwrap_or(u32::MAX);
-        let mut record = self.batch_record(batch, processed, attempt);
-        let (mut messages, mut letters) = (Vec::new(), Vec::new());
-        for (index, outcome) in outcomes.iter().enumerate() {
-            match outcome {
-                Outcome::Applied => record.applied += 1,
-                Outcome::Superseded => record.superseded += 1,
-                Outcome::Failed(failure) | Outcome::Unresolved(failure) => {
-                    record.dead_lettered += 1;
-                    let letter = self.dead_letter(batch, index, failure, attempt);
-                    match message(&letter, overflow, until, attempt.comes_again).await {
-                        Ok(message) => messages.push(message),
-                        Err(error) => return self.again(batch, processed, attempt, &error.to_string()),
-                    }
-                    letters.push((index, letter, failure));
-                }
-            }
-        }
+        let dead_letters = DeadLetters {
+            batch,
+            outcomes,
+            key,
+            attempt: dead_letter::Attempt {
+                invocation_id: attempt.invocation_id,
+                number: attempt.number,
+                time_ms: self.processor.clock.now_ms(),
+            },
+            overflow,
+            until: dead_letters::deadline(attempt.started + self.processor.budget, batch.events.len()),
+            comes_again: attempt.comes_again,
+        };
+        let letters = match dead_letters.made().await {
+            Ok(letters) => letters,
+            Err(error) => return self.again(batch, processed, attempt, &error.to_string()),
+        };
         self.attempts.forget(key);
+        if let Some(overflow) = &self.overflow {
+            overflow.forget(key);
+        }
         // Told only now: what is answered with 503 has no dead letters.
-        let mut logs: Vec<String> =
-            letters.iter().map(|(index, letter, failure)| log(batch, *index, letter, failure)).collect();
+        let (messages, mut logs): (Vec<_>, Vec<_>) =
+            letters.into_iter().map(|letter| letter.told(attempt.invocation_id)).unzip();
+        let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is(outcome)).count() as u64;
+        let record = BatchRecord {
+            applied: count(|outcome| matches!(outcome, Outcome::Applied)),
+            superseded: count(|outcome| matches!(outcome, Outcome::Superseded)),
+            dead_lettered: messages.len() as u64,
+            ..self.batch_record(batch, processed, attempt)
+        };
         logs.push(Record::Batch(record).to_line());
         Answer::Final(Reply::new(&self.function.dead_letters.name, &messages, &logs).to_json())
     }
@@ -181,15 +188,6 @@ impl Handler {
         Answer::Again(serde_json::json!({ "error": reason, "Logs": logs }).to_string())
     }
 
-    fn dead_letter(&self, batch: &Batch, index: usize, failure: &Failure, attempt: &Attempt) -> DeadLetter {
-        let attempt = dead_letter::Attempt {
-            invocation_id: attempt.invocation_id,
-            number: attempt.number,
-            time_ms: self.processor.clock.now_ms(),
-        };
-        DeadLetter::new(batch, index, failure, attempt)
-    }
-
     /// The batch's record, with its outcomes still to be counted.
     fn batch_record(&self, batch: &Batch, processed: &Processed, attempt: &Attempt) -> BatchRecord {
         let last = batch.events.iter().rev().find_map(|event| event.place);
@@ -204,33 +202,6 @@ impl Handler {
             lag_ms: last.map(|place| self.processor.clock.now_ms() - place.enqueued_ms),
             times_go_back: processed.times_go_back,
             ..BatchRecord::default()
-        }
-    }
-}
-
-/// The queue message of a dead letter. What does not fit goes to the overflow; an error only while there is another
-/// attempt to come.
-async fn message(
-    letter: &DeadLetter,
-    overflow: Option<&dyn Overflow>,
-    until: Instant,
-    comes_again: bool,
-) -> Result<String, OverflowError> {
-    if let Some(message) = letter.message() {
-        return Ok(message);
-    }
-    let Some(overflow) = overflow else { return Ok(letter.cut()) };
-    let whole = letter.to_json().into_bytes();
-    let fingerprint = Fingerprint::of(&whole);
-    // The same event in another attempt is another text, and the message of the first must go on pointing at its own.
-    let name = format!("{}-{}", letter.id, &fingerprint.sha256[..8]);
-    let put = timeout_at(until, overflow.put(&name, whole)).await;
-    match put.unwrap_or_else(|_| Err(OverflowError::too_slow(&name))) {
-        Ok(location) => Ok(letter.pointing_at(Pointer { location, fingerprint })),
-        Err(error) if comes_again => Err(error),
-        Err(error) => {
-            tracing::error!(dead_letter_id = letter.id, %error, "a dead letter had to be cut");
-            Ok(letter.cut())
         }
     }
 }
@@ -256,33 +227,4 @@ fn reason(outcomes: &[Outcome]) -> String {
     let mut unresolved = unresolved.peekable();
     let first = unresolved.peek().copied().unwrap_or_default().to_owned();
     format!("{} of {} events are unresolved; the first: {first}", unresolved.count(), outcomes.len())
-}
-
-/// Tells of a dead letter in the handler's log, and gives back the line for the host's.
-fn log(batch: &Batch, index: usize, letter: &DeadLetter, failure: &Failure) -> String {
-    let string = |column: &Column| column.string(index);
-    let record = DeadLetterRecord {
-        dead_letter_id: letter.id.clone(),
-        source: (&batch.source).into(),
-        partition_key: string(&batch.details.partition_keys),
-        sequence_number: batch.events[index].place.map(|place| place.sequence_number),
-        device_id: failure.device_id.as_deref().map(in_short),
-        stage: letter.stage,
-        error_class: letter.error_class,
-        issue: letter.issue.clone(),
-    };
-    tracing::warn!(
-        dead_letter_id = record.dead_letter_id,
-        invocation_id = letter.invocation_id,
-        event_hub_name = record.source.event_hub_name,
-        partition_id = record.source.partition_id,
-        partition_key = record.partition_key,
-        sequence_number = record.sequence_number,
-        device_id = record.device_id,
-        stage = %record.stage,
-        error_class = %record.error_class,
-        issue = record.issue,
-        "dead letter"
-    );
-    Record::DeadLetter(record).to_line()
 }

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     config::{self, Config, OverflowConfig, StoreConfig},
-    dead_letter::{Blobs, Directory, Overflow},
+    dead_letter::{Blobs, Directory, Keeper, Overflow},
     function_app::{FunctionApp, FunctionAppError},
     handler::{Answer, Handler},
     processor::{DocumentCache, Processor, Shared},
@@ -119,7 +119,7 @@ fn router(app: FunctionApp, config: &Config) -> Result<Router, ServeError> {
         let handler = Arc::new(Handler {
             function,
             processor: Arc::clone(&processor),
-            overflow: overflow.clone(),
+            overflow: overflow.clone().map(Keeper::new),
             attempts: Attempts::new(config.dead_letter_after_attempts),
         });
         router = router.route(&path, post(invoke).with_state(handler));

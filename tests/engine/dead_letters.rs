@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use devicestate::{
     batch::{Batch, Place},
     dead_letter::{
-        Attempt, DeadLetter, Directory, ErrorClass, Failure, Fingerprint, HANDLER_VERSION, QUEUE_LIMIT, Stage,
+        Attempt, DeadLetter, Directory, ErrorClass, Failure, Fingerprint, HANDLER_VERSION, Keeper, QUEUE_LIMIT, Stage,
     },
     handler::Handler,
 };
@@ -25,7 +25,7 @@ fn plain() -> Handler {
 }
 
 fn with_overflow(path: &Path) -> Handler {
-    Handler { overflow: Some(Arc::new(Directory(path.to_owned()))), ..plain() }
+    Handler { overflow: Some(Keeper::new(Arc::new(Directory(path.to_owned())))), ..plain() }
 }
 
 async fn answered(handler: &Handler, envelope: &Envelope) -> FinalReply {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use devicestate::{
-    dead_letter::{Overflow, OverflowError},
+    dead_letter::{Keeper, Overflow, OverflowError},
     handler::{Answer as Answered, Handler},
     processor::Processor,
     verdict::Attempts,
@@ -53,7 +53,7 @@ async fn a_panic_of_the_overflow_is_a_failure_of_the_batch_and_no_dead_process()
     }
 
     let (_store, plain) = rig();
-    let handler = Handler { overflow: Some(Arc::new(Panics)), ..plain };
+    let handler = Handler { overflow: Some(Keeper::new(Arc::new(Panics))), ..plain };
     let envelope = Envelope::new([Sent::new(7, vec![0; 90_000]), Sent::battery(8, "d", 0.5)]);
     for attempt in 0..4 {
         sent_again(&handler, &envelope.retried(attempt)).await;
@@ -75,7 +75,7 @@ async fn an_overflow_that_never_answers_holds_an_invocation_no_longer_than_its_t
     }
 
     let (_store, plain) = rig();
-    let handler = Handler { overflow: Some(Arc::new(Hangs)), ..plain };
+    let handler = Handler { overflow: Some(Keeper::new(Arc::new(Hangs))), ..plain };
     let budget = handler.processor.budget;
     let envelope = Envelope::new([Sent::new(7, vec![0; 90_000])]);
     let started = tokio::time::Instant::now();

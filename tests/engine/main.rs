@@ -14,6 +14,7 @@ mod limits;
 #[path = "../support/listener.rs"]
 mod listener;
 mod other_device;
+mod overflow;
 mod processor;
 mod refused;
 mod replies;

@@ -73,6 +73,21 @@ async fn a_dead_letter_too_large_for_the_queue_is_in_a_blob_and_the_message_poin
 }
 
 #[tokio::test]
+async fn many_large_dead_letters_of_a_batch_are_all_in_blobs_in_one_attempt() {
+    let app = app(SHARED.connection_string(KEY));
+    let poison = |number: i64| Event::json(number, &json!({"battery": number, "padding": "x".repeat(50_000)}));
+    let reply = app.start().invoke(&Batch::of((1..=60).map(poison).collect::<Vec<_>>()).retry(0, -1).envelope());
+    assert_eq!(reply.counts(), [60, 0, 0, 60]);
+    for (number, message) in (1..).zip(&reply.dead_letters) {
+        let location = message["Overflow"]["Location"].as_str().expect("an address");
+        let letter: Value = serde_json::from_slice(&read(location).await).expect("a dead letter");
+        let body = from_base64(letter["EventData"]["Body"].as_str().expect("a body"));
+        let body: Value = serde_json::from_slice(&body).expect("the event");
+        assert_eq!(body["battery"], number, "in the batch's order");
+    }
+}
+
+#[tokio::test]
 async fn the_container_is_a_setting() {
     let app = app(SHARED.connection_string(KEY)).with("DeadLetterContainer", "of-this-fleet");
     let reply = app.start().invoke(&endless());

@@ -1,0 +1,70 @@
+//! Dead letters too large for the queue, put into the overflow over as many attempts of their batch as that takes.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use quick_cache::sync::Cache;
+use tokio::time::{Instant, timeout_at};
+
+use super::{DeadLetter, Fingerprint, Overflow, OverflowError, Pointer};
+
+/// Keeps dead letters in the overflow, and knows which ones an earlier attempt of their batch has already put there.
+///
+/// This memory is lost with the process, and bounded: what is forgotten too soon is only put there once more.
+pub struct Keeper {
+    overflow: Arc<dyn Overflow>,
+    batches: Cache<String, Arc<Kept>>,
+}
+
+/// What is kept of a batch, by the event's index and the dead letter's id. Neither is enough: events without a sequence
+/// number may have the same id, and the host may cut the stream into other batches that begin the same.
+type Kept = Mutex<HashMap<(usize, String), Pointer>>;
+
+/// The most batches to remember: far more than partitions that one process owns.
+const REMEMBERED: usize = 256;
+
+impl Keeper {
+    /// Keeps dead letters there.
+    #[must_use]
+    pub fn new(overflow: Arc<dyn Overflow>) -> Self {
+        Self { overflow, batches: Cache::new(REMEMBERED) }
+    }
+
+    /// Keeps the dead letter of an event, by its index in the batch with this key, unless it is kept already.
+    ///
+    /// # Errors
+    ///
+    /// [`OverflowError`], when it is not surely kept by then.
+    pub async fn keep(
+        &self,
+        batch: &str,
+        index: usize,
+        letter: &DeadLetter,
+        until: Instant,
+    ) -> Result<Pointer, OverflowError> {
+        let kept = self.batches.get_or_insert_with(batch, || Ok::<_, OverflowError>(Arc::default()))?;
+        let event = (index, letter.id.clone());
+        if let Some(pointer) = kept.lock().unwrap_or_else(PoisonError::into_inner).get(&event) {
+            return Ok(pointer.clone());
+        }
+        if Instant::now() >= until {
+            return Err(OverflowError::too_slow(&letter.id));
+        }
+        let whole = letter.to_json().into_bytes();
+        let fingerprint = Fingerprint::of(&whole);
+        // Another owner of the partition has another text, and the message of each must go on pointing at its own.
+        let name = format!("{}-{}", letter.id, &fingerprint.sha256[..8]);
+        let put = timeout_at(until, self.overflow.put(&name, whole)).await;
+        let location = put.unwrap_or_else(|_| Err(OverflowError::too_slow(&name)))?;
+        let pointer = Pointer { location, fingerprint };
+        kept.lock().unwrap_or_else(PoisonError::into_inner).insert(event, pointer.clone());
+        Ok(pointer)
+    }
+
+    /// Forgets a batch that has been answered for good.
+    pub fn forget(&self, batch: &str) {
+        self.batches.remove(batch);
+    }
+}
