@@ -16,7 +16,7 @@ use crate::settings::{ConfigError, Settings};
 pub use connection_string::ConnectionString;
 pub use identity::Identity;
 pub use shared_key::SharedKey;
-pub use storage::{Class, Fault, Service, StorageConnection, StorageError};
+pub use storage::{Fault, Service, StorageConnection, StorageError};
 
 pub(crate) use storage::Resource;
 

@@ -16,7 +16,7 @@ use azure_core::{
 use super::{ConnectionString, Identity, connection_string::parse_url, shared_key::SharedKey};
 use crate::settings::{ConfigError, Settings};
 
-pub use error::{Class, Fault, StorageError};
+pub use error::{Fault, StorageError};
 
 pub(crate) use error::{By, Resource};
 
@@ -246,8 +246,8 @@ impl Service {
 
 /// The address of a service, without a slash at its end, since names are put behind it.
 fn parse_endpoint(setting: &str, what: &str, address: &str) -> Result<Url, ConfigError> {
-    // An address with a signature in it must not get as far as an error that shows addresses.
-    if address.contains(['?', '@', '#']) {
+    // An address with a signature or a key in it must not get as far as an error or a dead letter that shows addresses.
+    if address.contains(['?', '@', '#', ';']) {
         return Err(ConfigError::Connection {
             setting: setting.to_owned(),
             problem: format!(

@@ -3,7 +3,7 @@
 use azure_core::http::Url;
 use azure_storage_blob::{BlobClient, BlobClientOptions};
 use devicestate::{
-    azure::{Class, Service},
+    azure::{Fault, Service},
     dead_letter::{Blobs, Overflow as _, OverflowError},
 };
 
@@ -95,7 +95,7 @@ async fn a_wrong_key_is_told_clearly_and_without_the_key() {
     let blobs = Blobs::new(&connection(&SHARED.connection_string(WRONG_KEY)), "wrong").expect("a blob service");
     let error = blobs.put("one", b"1".to_vec()).await.expect_err("it is not the key");
     let OverflowError::Blob(storage) = &error else { panic!("{error}") };
-    assert_eq!(storage.class(), Class::Systemic);
+    assert!(matches!(storage.fault, Fault::WrongKey(_)), "{storage:?}");
     let error = told(Err(error));
     for word in ["the blob one.json", "the key is not the account's", "setting DeadLetterStorage", "127.0.0.1"] {
         assert!(error.contains(word), "{word:?} is not in: {error}");

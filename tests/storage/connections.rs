@@ -142,6 +142,15 @@ fn what_is_wrong_with_an_identity_is_told_with_its_setting() {
         ([("__queueServiceUri", "drones.queue.core.windows.net"), ("", "")], "DeadLetterStorage__queueServiceUri"),
         ([("__queueServiceUri", "http://drones.queue.core.windows.net"), ("", "")], "must be https"),
         ([("__blobServiceUri", "https://drones/?sv=1&sig=c2VjcmV0"), ("", "")], "DeadLetterStorage__blobServiceUri"),
+        // The tail of a connection string, pasted behind an address or with it.
+        (
+            [("__blobServiceUri", "https://drones.blob.core.windows.net/;AccountKey=c2VjcmV0"), ("", "")],
+            "DeadLetterStorage__blobServiceUri",
+        ),
+        (
+            [("__queueServiceUri", "https://drones.queue.core.windows.net;AccountKey=c2VjcmV0"), ("", "")],
+            "DeadLetterStorage__queueServiceUri",
+        ),
         ([("__accountName", "https://drones"), ("", "")], "DeadLetterStorage__accountName"),
         ([("__accountName", "drones"), ("__credential", "password")], "DeadLetterStorage__credential"),
     ] {

@@ -16,15 +16,6 @@ pub struct StorageError {
     pub fault: Fault,
 }
 
-/// Whether waiting helps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// It may go better by itself.
-    Transient,
-    /// Somebody has to repair something, or to ask for something else.
-    Systemic,
-}
-
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -101,17 +92,6 @@ pub(crate) enum By {
     Key,
     Signature,
     Identity,
-}
-
-impl StorageError {
-    /// Whether waiting helps.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        match self.fault {
-            Fault::Unreachable(_) | Fault::Silent | Fault::Busy(_) | Fault::Token(_) => Class::Transient,
-            _ => Class::Systemic,
-        }
-    }
 }
 
 impl Resource {
@@ -206,7 +186,6 @@ mod tests {
             (Service::Queue, By::Key, 418, "", "refuses the request (status 418)"),
         ] {
             let error = fault(service, by, status, code);
-            assert_eq!(error.class(), Class::Systemic, "{error}");
             let text = error.to_string();
             assert!(text.starts_with("the queue q at drones.queue.core.windows.net: "), "{text}");
             assert!(text.contains(words) && text.ends_with("(setting S)"), "{words:?} is not in: {text}");
@@ -214,11 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_patience_is_transient() {
+    fn what_asks_for_patience_is_busy() {
         let answers = [(503, "ServerBusy"), (500, "InternalError"), (429, ""), (408, ""), (409, "QueueBeingDeleted")];
         for (status, code) in answers {
             let error = fault(Service::Queue, By::Key, status, code);
-            assert_eq!(error.class(), Class::Transient, "{error}");
+            assert!(matches!(error.fault, Fault::Busy(_)), "{error}");
             assert!(error.to_string().contains(&status.to_string()), "{error}");
         }
     }
