@@ -41,8 +41,6 @@ pub struct Config {
     /// succeed, before its events are dead-lettered; also after how many attempts a request is dead-lettered that
     /// cannot be read or makes the handler panic. 5 by default.
     pub dead_letter_after_attempts: u32,
-    /// Where dead letters go that are too large for the queue.
-    pub overflow: OverflowConfig,
 }
 
 impl Config {
@@ -87,7 +85,6 @@ impl Config {
                 "a number from 1 on",
                 |value| value.parse().ok().filter(|number| *number >= 1),
             )?,
-            overflow: OverflowConfig::from_settings(settings, &store)?,
             store,
         })
     }

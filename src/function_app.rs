@@ -182,7 +182,9 @@ pub struct QueueOutput {
     pub name: String,
     /// The queue's name.
     pub queue_name: String,
-    /// The prefix of the settings that tell the storage account.
+    /// The prefix of the settings that tell the storage account, or the setting that has it between two `%`. Empty, it is
+    /// the host's own account.
+    #[serde(default)]
     pub connection: String,
 }
 

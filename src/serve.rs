@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use crate::{
     config::{self, Config, OverflowConfig, StoreConfig},
     dead_letter::{Blobs, Directory, Keeper, Overflow},
-    function_app::{FunctionApp, FunctionAppError},
+    function_app::{Function, FunctionApp, FunctionAppError},
     handler::{Answer, Handler},
     processor::{DocumentCache, Processor, Shared},
     settings::{ConfigError, Settings},
@@ -62,7 +62,7 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
     let mut app = FunctionApp::load(app_root)?;
     config::apply_overrides(settings, &mut app.host)?;
     config.check_against(&app)?;
-    let router = router(app, &config)?;
+    let router = router(app, &config, settings)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|error| ServeError::Port { port, error })?;
     tracing::info!(port, version = crate::dead_letter::HANDLER_VERSION, "ready");
@@ -89,15 +89,27 @@ pub fn open_store(config: &StoreConfig, if_missing: IfMissing) -> Result<Arc<dyn
     })
 }
 
-fn overflow(config: &OverflowConfig) -> Result<Option<Arc<dyn Overflow>>, ConfigError> {
-    Ok(match config {
-        OverflowConfig::Directory(path) => Some(Arc::new(Directory(path.clone()))),
-        OverflowConfig::Blobs { connection, container } => Some(Arc::new(Blobs::new(connection, container)?)),
-        OverflowConfig::Nowhere => None,
+/// Where a function's dead letters go that are too large for its queue.
+fn overflow(
+    settings: &Settings,
+    store: &StoreConfig,
+    function: &Function,
+) -> Result<Option<Arc<dyn Overflow>>, ConfigError> {
+    Ok(match OverflowConfig::from_settings(settings, store, &function.dead_letters)? {
+        OverflowConfig::Directory(path) => Some(Arc::new(Directory(path))),
+        OverflowConfig::Blobs { connection, container } => Some(Arc::new(Blobs::new(&connection, &container)?)),
+        OverflowConfig::Nowhere { connection } => {
+            tracing::warn!(
+                function = function.name,
+                "bodies of dead letters over 48 KiB will be cut, since there is no place for them: the setting \
+                 {connection} or {connection}__blobServiceUri leads to blobs, DeadLetterDirectory to a folder"
+            );
+            None
+        }
     })
 }
 
-fn router(app: FunctionApp, config: &Config) -> Result<Router, ServeError> {
+fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Router, ServeError> {
     let processor = Arc::new(Processor {
         telemetry: Arc::new(Drone {
             format: config.telemetry_format,
@@ -111,15 +123,14 @@ fn router(app: FunctionApp, config: &Config) -> Result<Router, ServeError> {
         concurrency: config.store_concurrency,
         shared: Shared::default(),
     });
-    let overflow = overflow(&config.overflow)?;
     // Any answer means ready: the handler listens only once it is.
     let mut router = Router::new().route("/", get(|| async { json(StatusCode::OK, "{}".into()) }));
     for function in app.functions {
         let path = format!("/{}", function.name);
         let handler = Arc::new(Handler {
+            overflow: overflow(settings, &config.store, &function)?.map(Keeper::new),
             function,
             processor: Arc::clone(&processor),
-            overflow: overflow.clone().map(Keeper::new),
             attempts: Attempts::new(config.dead_letter_after_attempts),
         });
         router = router.route(&path, post(invoke).with_state(handler));

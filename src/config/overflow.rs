@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::StoreConfig;
 use crate::{
     azure::StorageConnection,
+    function_app::QueueOutput,
     settings::{ConfigError, Settings},
 };
 
@@ -13,24 +14,28 @@ use crate::{
 pub enum OverflowConfig {
     /// `DeadLetterDirectory`: into this folder. Without it, with `StateStore` `sqlite`, into one beside the file.
     Directory(PathBuf),
-    /// Into blobs of the account that has the queue.
+    /// Into blobs of the account that has the function's queue.
     Blobs {
-        /// `DeadLetterStorage`, the connection of the queue.
+        /// The connection of the queue's binding, `DeadLetterStorage` in the app that ships.
         connection: Box<StorageConnection>,
         /// `DeadLetterContainer`: `deadletters` by default.
         container: String,
     },
     /// Nowhere: their bodies are cut.
-    Nowhere,
+    Nowhere {
+        /// The setting that could hold the connection of the queue's binding.
+        connection: String,
+    },
 }
 
 impl OverflowConfig {
-    /// Reads the settings. What is not going to be used is not read, so a mistake in it is no error.
+    /// Reads the settings, for a function whose dead letters go to this queue. What is not going to be used is not read,
+    /// so a mistake in it is no error.
     ///
     /// # Errors
     ///
     /// [`ConfigError`].
-    pub fn from_settings(settings: &Settings, store: &StoreConfig) -> Result<Self, ConfigError> {
+    pub fn from_settings(settings: &Settings, store: &StoreConfig, queue: &QueueOutput) -> Result<Self, ConfigError> {
         if let Some(path) = settings.get("DeadLetterDirectory") {
             return Ok(Self::Directory(path.into()));
         }
@@ -38,8 +43,9 @@ impl OverflowConfig {
         if let StoreConfig::Sqlite(path) = store {
             return Ok(Self::Directory(format!("{}-dead-letters", path.display()).into()));
         }
-        let Some(connection) = StorageConnection::from_settings(settings, "DeadLetterStorage")? else {
-            return Ok(Self::Nowhere);
+        let name = connection_name(settings, &queue.connection)?;
+        let Some(connection) = StorageConnection::from_settings(settings, &name)? else {
+            return Ok(Self::Nowhere { connection: name });
         };
         let container = settings.parse(
             "DeadLetterContainer",
@@ -49,6 +55,15 @@ impl OverflowConfig {
         )?;
         Ok(Self::Blobs { connection: Box::new(connection), container })
     }
+}
+
+/// The name that a binding's connection has in the settings. The host looks for it behind `AzureWebJobs` first, and takes
+/// a binding without one to mean `AzureWebJobsStorage`.
+fn connection_name(settings: &Settings, of_binding: &str) -> Result<String, ConfigError> {
+    let name = if of_binding.is_empty() { "Storage".to_owned() } else { settings.resolve(of_binding)? };
+    let prefixed = format!("AzureWebJobs{name}");
+    let is_prefixed = settings.get(&prefixed).is_some() || settings.has_parts_of(&prefixed);
+    Ok(if is_prefixed || of_binding.is_empty() { prefixed } else { name })
 }
 
 /// Whether the service takes this name for a container.

@@ -203,8 +203,70 @@ fn a_connection_that_is_not_going_to_be_used_is_not_even_read() {
 }
 
 #[test]
-fn without_anything_said_about_storage_the_handler_starts_and_cuts() {
+fn without_anything_said_about_storage_the_handler_starts_with_a_warning_and_cuts() {
     let app = App::shipped().with("StateStore", "memory");
-    let reply = app.start().invoke(&endless());
+    let handler = app.start();
+    let reply = handler.invoke(&endless());
     assert!(reply.dead_letter()["EventData"]["BodyCut"].is_object(), "{}", reply.dead_letter());
+    let log = log(&app, &handler.stop());
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("will be cut")).collect();
+    let [warning] = warnings[..] else { panic!("one warning: {log}") };
+    for word in ["WARN", "RawTelemetryFunction", "DeadLetterStorage", "DeadLetterDirectory"] {
+        assert!(warning.contains(word), "{word:?} is not in: {warning}");
+    }
+}
+
+/// The app, its queue binding with this connection, and settings under other names.
+fn bound_to(connection: &Value, settings: &[(&str, &str)]) -> App {
+    let app = App::shipped().with_function(|function| match connection {
+        Value::Null => drop(function["bindings"][1].as_object_mut().expect("the queue").remove("connection")),
+        name => function["bindings"][1]["connection"] = name.clone(),
+    });
+    settings.iter().fold(app.with("StateStore", "memory"), |app, (name, value)| app.with(name, *value))
+}
+
+#[test]
+fn the_connection_is_the_one_that_the_queue_binding_names_and_is_looked_for_as_the_host_does() {
+    let (right, wrong) = (SHARED.connection_string(KEY), "nonsense");
+    for (connection, settings) in [
+        (json!("FleetStorage"), &[("FleetStorage", right.as_str()), (SETTING, wrong)][..]),
+        (json!("FleetStorage"), &[("AzureWebJobsFleetStorage", &right), ("FleetStorage", wrong)]),
+        (json!("%Which%"), &[("Which", "FleetStorage"), ("FleetStorage", &right)]),
+        (json!(""), &[("AzureWebJobsStorage", &right), (SETTING, wrong)]),
+        (Value::Null, &[("AzureWebJobsStorage", &right)]),
+    ] {
+        let app = bound_to(&connection, settings);
+        let reply = app.start().invoke(&endless());
+        let location = &reply.dead_letter()["Overflow"]["Location"];
+        assert!(location.is_string(), "{connection}: {}", reply.dead_letter());
+    }
+    for (connection, settings, named) in [
+        ("FleetStorage", ("FleetStorage", wrong), "setting FleetStorage "),
+        ("FleetStorage", ("AzureWebJobsFleetStorage", wrong), "setting AzureWebJobsFleetStorage "),
+        (
+            "FleetStorage",
+            ("AzureWebJobsFleetStorage__queueServiceUri", "https://drones.queue.core.windows.net"),
+            "setting AzureWebJobsFleetStorage__blobServiceUri ",
+        ),
+        ("%Which%", (SETTING, right.as_str()), "setting Which "),
+    ] {
+        let (status, said) = bound_to(&json!(connection), &[settings]).fails_to_start();
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains(named), "{named:?} is not in: {said}");
+    }
+}
+
+#[test]
+fn each_function_has_the_connection_of_its_own_binding() {
+    let app = bound_to(&json!("FleetStorage"), &[("FleetStorage", &SHARED.connection_string(KEY))]);
+    let mut other = crate::support::repository_file("RawTelemetryFunction/function.json");
+    other["bindings"][1]["connection"] = "OtherStorage".into();
+    fs::create_dir(app.path("Other")).expect("a folder for the function");
+    fs::write(app.path("Other/function.json"), other.to_string()).expect("a file in the temporary folder");
+    let handler = app.start();
+    assert!(handler.invoke(&endless()).dead_letter()["Overflow"]["Location"].is_string());
+    let log = log(&app, &handler.stop());
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("will be cut")).collect();
+    let [warning] = warnings[..] else { panic!("one warning: {log}") };
+    assert!(warning.contains("\"Other\"") && warning.contains("OtherStorage"), "{warning}");
 }
