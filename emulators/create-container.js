@@ -17,11 +17,8 @@ const READY_WITHIN_SECONDS = 120;
 function settings() {
   const path = process.argv[2] ?? join(__dirname, "..", "local.settings.json");
   const values = { ...JSON.parse(readFileSync(path, "utf8")).Values, ...process.env };
-  const parts = (values.CosmosConnection ?? "").split(";").filter(Boolean).map((part) => {
-    const at = part.indexOf("=");
-    return [part.slice(0, at), part.slice(at + 1)];
-  });
-  const { AccountEndpoint: endpoint, AccountKey: key } = Object.fromEntries(parts);
+  const parts = connectionString(values.CosmosConnection ?? "");
+  const [endpoint, key] = ["accountendpoint", "accountkey"].map((name) => parts.get(name));
   if (!endpoint || !key) {
     throw new Error(`the setting CosmosConnection has no AccountEndpoint or no AccountKey (environment, ${path})`);
   }
@@ -31,6 +28,16 @@ function settings() {
     database: values.CosmosDatabase || "devicestate",
     container: values.CosmosContainer || "devices",
   };
+}
+
+/** The parts of a connection string by their names in lower case, as the handler reads it. Errors never show the text. */
+function connectionString(text) {
+  const parts = text.split(";").map((part) => part.trim()).filter(Boolean).map((part) => {
+    const at = part.indexOf("=");
+    if (at < 0) throw new Error("the setting CosmosConnection is no connection string: it must be Name=value parts");
+    return [part.slice(0, at).trim().toLowerCase(), part.slice(at + 1).trim()];
+  });
+  return new Map(parts);
 }
 
 /** Creates a resource; true when it is new, false when there is one already. */
@@ -49,7 +56,8 @@ async function create({ endpoint, key }, parent, type, resource) {
     body: JSON.stringify(resource),
   });
   if (response.ok || response.status === 409) return response.ok;
-  const error = new Error(`${endpoint} answered ${response.status}: ${await response.text()}`);
+  const why = response.status === 401 ? "is AccountKey (setting CosmosConnection) the account's? " : "";
+  const error = new Error(`${endpoint} answered ${response.status}: ${why}${await response.text()}`);
   error.isTransient = response.status === 408 || response.status === 429 || response.status >= 500;
   throw error;
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod commands;
+mod container;
 mod faults;
 mod identity;
 mod operations;
