@@ -31,9 +31,7 @@ impl fmt::Display for Text<'_> {
         writeln!(f, "{rows}")?;
 
         let mut run = Table::new(["RUN", ""]);
-        let unknown =
-            if report.state_store == "memory" { "in the handler's memory" } else { "the store cannot be read" };
-        run.row(["devices".to_owned(), report.devices.map_or(unknown.into(), |devices| devices.to_string())]);
+        run.row(["devices".to_owned(), report.devices.to_string()]);
         run.row(["partitions".to_owned(), report.partitions.to_string()]);
         run.row(["instances".to_owned(), report.instances.to_string()]);
         run.row(["batches".to_owned(), report.batches.to_string()]);

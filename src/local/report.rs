@@ -1,9 +1,9 @@
 //! What a run came to.
 
-use std::{path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{fmt, path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::statistics::{Batches, Statistics};
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
 pub struct Report {
     /// What became of the events.
     pub events: Events,
-    /// How many documents the store holds; null when only the handler can see them, or the store cannot be read.
-    pub devices: Option<usize>,
+    /// How many documents the store holds; null when that is not known.
+    pub devices: Devices,
     /// Batches that were answered for good.
     pub batches: u64,
     /// Attempts of a batch that failed and were repeated.
@@ -72,6 +72,39 @@ pub struct Events {
     pub repeated: u64,
 }
 
+/// How many documents the store holds, as far as the report can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Devices {
+    /// So many.
+    Counted(usize),
+    /// More than so many, which is as far as they were read.
+    MoreThan(usize),
+    /// Only the handler could see them.
+    InTheHandler,
+    /// The store cannot be read.
+    Unreadable,
+}
+
+impl Serialize for Devices {
+    /// As a number, or null.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let counted = if let Self::Counted(count) = self { Some(count) } else { None };
+        counted.serialize(serializer)
+    }
+}
+
+impl fmt::Display for Devices {
+    /// For people.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Counted(count) => write!(f, "{count}"),
+            Self::MoreThan(count) => write!(f, "more than {count}"),
+            Self::InTheHandler => f.write_str("in the handler's memory"),
+            Self::Unreadable => f.write_str("the store cannot be read"),
+        }
+    }
+}
+
 /// Operations on the store.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -105,6 +138,25 @@ pub struct Quantiles {
 /// So many documents are shown whole.
 const FEW: usize = 20;
 
+/// So many are counted where reading costs something.
+const MANY: usize = 10_000;
+
+/// Counts the documents, and gives back those that are to be shown.
+async fn count(store: &StoreConfig) -> (Devices, Vec<Document>) {
+    let most = match store {
+        StoreConfig::Memory => return (Devices::InTheHandler, Vec::new()),
+        StoreConfig::Sqlite(_) => usize::MAX,
+        StoreConfig::Cosmos(_) => MANY,
+    };
+    let Ok(store) = open_store(store, IfMissing::Refuse) else { return (Devices::Unreadable, Vec::new()) };
+    match documents(&*store, most.saturating_add(1)).await {
+        Err(_) => (Devices::Unreadable, Vec::new()),
+        Ok(found) if found.len() > most => (Devices::MoreThan(most), Vec::new()),
+        Ok(found) if found.len() > FEW => (Devices::Counted(found.len()), Vec::new()),
+        Ok(few) => (Devices::Counted(few.len()), few),
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "no run has 2^52 events")]
 pub(super) async fn make(
     statistics: &Statistics,
@@ -115,14 +167,8 @@ pub(super) async fn make(
     dead_letter_messages: usize,
     failure: Option<String>,
 ) -> Report {
-    let Batches { count, sum, repeated, lost, invocation, event, .. } = statistics.batches();
-    let found = match store {
-        StoreConfig::Memory => None,
-        StoreConfig::Sqlite(_) | StoreConfig::Cosmos(_) => match open_store(store, IfMissing::Refuse) {
-            Ok(store) => documents(&*store, usize::MAX).await.ok(),
-            Err(_) => None,
-        },
-    };
+    let Batches { count: batches, sum, repeated, lost, invocation, event, .. } = statistics.batches();
+    let (devices, few) = count(store).await;
     let received = statistics.received.load(Relaxed);
     Report {
         events: Events {
@@ -134,8 +180,8 @@ pub(super) async fn make(
             lost,
             repeated,
         },
-        devices: found.as_ref().map(Vec::len),
-        batches: count,
+        devices,
+        batches,
         failed_attempts: statistics.failed_attempts.load(Relaxed),
         handler_restarts: statistics.handler_restarts.load(Relaxed),
         host_restarts: statistics.host_restarts.load(Relaxed),
@@ -152,7 +198,7 @@ pub(super) async fn make(
         state,
         dead_letter_messages,
         failure,
-        few: found.filter(|documents| documents.len() <= FEW).unwrap_or_default(),
+        few,
     }
 }
 

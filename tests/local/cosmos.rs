@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     listener::Listener,
@@ -17,6 +17,14 @@ fn local(place: &Place, listener: &Listener, arguments: &[&str]) -> Command {
         command.env_remove(setting);
     }
     command
+}
+
+/// The report in words.
+fn in_words(place: &Place, listener: &Listener, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["local", "--state"]).arg(place.state()).args(arguments);
+    command.env("StateStore", "cosmos").env("CosmosConnection", listener.connection_string());
+    String::from_utf8(command.output().expect("the binary runs").stdout).expect("text")
 }
 
 /// The documents as they are compared: without versions, and each number as the double that Cosmos DB takes it for.
@@ -67,16 +75,28 @@ fn the_same_events_come_to_the_same_documents_in_cosmos_db_and_in_sqlite() {
 #[test]
 fn the_report_in_words_tells_the_request_units_and_how_to_look_at_the_documents() {
     let (place, listener) = (Place::new(), Listener::start());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["local", "--state"]).arg(place.state());
-    command.env("StateStore", "cosmos").env("CosmosConnection", listener.connection_string());
-    let output = command.output().expect("the binary runs");
-    let text = String::from_utf8(output.stdout).expect("text");
+    let text = in_words(&place, &listener, &[]);
     for expected in ["received       876", "request units", "px4-sample-log-small", "devicestate state list"] {
         assert!(text.contains(expected), "{expected:?} in:\n{text}");
     }
     assert!(!text.contains(listener.key()));
     assert_eq!(documents(&listener)["px4-sample-log-small"]["Latitude"], 63.417_045_7);
+}
+
+/// Reading a container costs request units, and there may be millions.
+#[test]
+fn of_a_large_container_the_report_reads_no_more_than_ten_thousand_documents() {
+    let (place, listener) = (Place::new(), Listener::start());
+    for number in 0..10_001 {
+        listener.put(&json!({"id": format!("older-{number:05}"), "Battery": 0.5, "Versions": {}}));
+    }
+    let arguments = ["--simulate", "2", "--events", "20"];
+    let report = report(&local(&place, &listener, &arguments).output().expect("the binary runs"), 0);
+    assert_eq!((count(&report, "applied"), &report["devices"]), (20, &Value::Null), "{report}");
+
+    let words = in_words(&place, &listener, &arguments);
+    assert!(words.contains("more than 10000"), "{words}");
+    assert!(!words.contains("older-"), "{words}");
 }
 
 #[test]
