@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of HTTP, of dead letters on their way or of attempts: see [`handler`](crate::handler).
 
+mod backoff;
 mod cache;
 mod device;
 

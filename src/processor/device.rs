@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    mem,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,7 +12,7 @@ use std::{
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{DocumentCache, Operations, Outcome, device_state};
+use super::{DocumentCache, Operations, Outcome, backoff::Backoff, device_state};
 use crate::{
     dead_letter::{ErrorClass, Failure, Stage},
     device_state::{Document, Reading, Update, Version},
@@ -84,14 +85,27 @@ impl Counters {
 /// A device on its way.
 struct Device<'a> {
     id: &'a str,
-    /// Its document as it is taken to be (none at all, if the inner one is none): good enough for a write, whose condition
-    /// tells, and never a ground for not writing.
-    base: Option<Option<Stored>>,
+    base: Base,
     /// Whether it began early enough. A device that then is cut off has had time enough, and that is its own failure;
     /// of one that began late it says only that the store is slow and the batch large.
     is_fair: bool,
     /// Whether its document is refused already when it is read: then no event of the device fares better alone.
     is_unreadable: bool,
+}
+
+/// A document as it is taken to be: good enough for a write, whose condition tells, and never a ground for not writing.
+#[derive(Default)]
+enum Base {
+    #[default]
+    Unknown,
+    Absent,
+    Stored(Stored),
+}
+
+impl From<Option<Stored>> for Base {
+    fn from(stored: Option<Stored>) -> Self {
+        stored.map_or(Self::Absent, Self::Stored)
+    }
 }
 
 /// How the writing of some events of a device ended.
@@ -107,7 +121,8 @@ impl Writer<'_> {
     /// halves, in order, down to the single events that it refuses.
     pub(super) async fn settle(&self, id: &str, events: &[DeviceEvent]) -> Settled {
         let is_fair = Instant::now() < self.fair_until;
-        let mut device = Device { id, base: self.cache.get(id).map(Some), is_fair, is_unreadable: false };
+        let base = self.cache.get(id).map_or(Base::Unknown, Base::Stored);
+        let mut device = Device { id, base, is_fair, is_unreadable: false };
         let mut settled = Settled::default();
         let mut bad_requests = 0;
         let mut parts = vec![events];
@@ -119,7 +134,9 @@ impl Writer<'_> {
                     settled.witness = Some(stored);
                 }
                 Err(error @ (StoreError::Rejected(_) | StoreError::BadRequest(_))) => {
-                    settled.witness = settled.witness.or_else(|| device.base.clone().flatten());
+                    if let (None, Base::Stored(stored)) = (&settled.witness, &device.base) {
+                        settled.witness = Some(stored.clone());
+                    }
                     if part.len() > 1 && !device.is_unreadable {
                         let (first, second) = part.split_at(part.len() / 2);
                         parts.extend([second, first]);
@@ -153,11 +170,11 @@ impl Writer<'_> {
         // The document before a write of ours of which it is not known whether it was done.
         let mut tried: Option<Option<Document>> = None;
         loop {
-            let is_read = device.base.is_none();
-            let stored = match device.base.take() {
-                Some(stored) => stored,
-                None => match self.read(device).await {
-                    Ok(stored) => stored,
+            let (stored, is_read) = match mem::take(&mut device.base) {
+                Base::Stored(stored) => (Some(stored), false),
+                Base::Absent => (None, false),
+                Base::Unknown => match self.read(device).await {
+                    Ok(stored) => (stored, true),
                     Err(error) => {
                         device.is_unreadable = matches!(error, StoreError::Rejected(_) | StoreError::BadRequest(_));
                         self.wait(&mut backoff, error).await?;
@@ -182,13 +199,13 @@ impl Writer<'_> {
             };
             match written {
                 Ok(etag) => {
-                    device.base = Some(Some(Stored { document, etag }));
+                    device.base = Base::Stored(Stored { document, etag });
                     return Ok(End::Written(stored.map(|stored| stored.document)));
                 }
                 Err(error) => {
                     tried = Some(stored.as_ref().map(|stored| stored.document.clone()));
                     if is_undone(&error) {
-                        device.base = Some(stored);
+                        device.base = stored.into();
                     }
                     self.wait(&mut backoff, error).await?;
                 }
@@ -291,36 +308,6 @@ impl Writer<'_> {
         sleep(delay).await;
         Ok(())
     }
-}
-
-/// The delays between the tries of one device.
-#[derive(Default)]
-struct Backoff {
-    conflicts: u32,
-    failures: u32,
-}
-
-impl Backoff {
-    /// A conflict is over when it is noticed: at once the first time, and then soon.
-    fn after_conflict(&mut self, random: &dyn Random) -> Duration {
-        self.conflicts += 1;
-        jittered(Duration::from_millis(5), self.conflicts - 1, Duration::from_millis(500), random)
-    }
-
-    fn after_failure(&mut self, random: &dyn Random) -> Duration {
-        self.failures += 1;
-        jittered(Duration::from_millis(50), self.failures, Duration::from_secs(5), random)
-    }
-}
-
-/// Between half of and the whole of a delay that doubles with each try: the devices of a batch, and of other
-/// instances, do not come back all at once.
-fn jittered(first: Duration, tries: u32, longest: Duration, random: &dyn Random) -> Duration {
-    if tries == 0 {
-        return Duration::ZERO;
-    }
-    let doubled = first.saturating_mul(2_u32.saturating_pow(tries - 1));
-    doubled.min(longest).mul_f64(0.5 + random.fraction() / 2.0)
 }
 
 /// Counts events against the document before them.

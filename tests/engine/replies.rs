@@ -118,7 +118,7 @@ async fn on_the_last_attempt_the_unresolved_are_dead_letters() {
 async fn a_device_that_is_throttled_is_never_given_up_however_often() {
     let (store, handler) = rig();
     let envelope = fleet(&["a", "b"]);
-    store.always(Write, "a", Answer::throttled(std::time::Duration::from_secs(3600)));
+    store.always(Write, "a", Answer::throttled(std::time::Duration::from_hours(1)));
     for attempt in 0..30 {
         // Whoever else sends, their writes succeed.
         let others = Envelope::new([Sent::battery(100 + attempt, "c", 0.5)]);

@@ -89,15 +89,14 @@ impl Connection {
     }
 
     async fn find(&self, known: &mut Known) -> Result<ContainerClient, StoreError> {
-        let account = match &known.account {
-            Some(account) => account.clone(),
-            None => {
-                let reference = match &known.reference {
-                    Some(reference) => reference.clone(),
-                    None => known.reference.insert(self.reference()?).clone(),
-                };
-                known.account.insert(self.account(reference).await?).clone()
-            }
+        let account = if let Some(account) = &known.account {
+            account.clone()
+        } else {
+            let reference = match &known.reference {
+                Some(reference) => reference.clone(),
+                None => known.reference.insert(self.reference()?).clone(),
+            };
+            known.account.insert(self.account(reference).await?).clone()
         };
         let CosmosConfig { database, container, .. } = &self.config;
         let found = account.database_client(database.clone()).container_client(container.clone(), None).await;
