@@ -12,7 +12,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -31,7 +31,7 @@ use crate::{
     telemetry::{Decoded, Poison, Telemetry},
 };
 pub use cache::DocumentCache;
-use device::{DeviceEvent, Fault, Settled, Writer};
+use device::{DeviceEvent, Settled, Writer};
 
 /// What became of one event.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,6 +117,8 @@ pub struct Processor {
 pub struct Shared {
     /// How many writes the store took.
     writes_taken: AtomicU64,
+    /// How many batches had more devices than are written at the same time.
+    turns: AtomicUsize,
     /// The last time of arrival given to an event without a place.
     last_arrival_ms: AtomicI64,
 }
@@ -124,7 +126,10 @@ pub struct Shared {
 /// The events of one device, in the batch's order.
 #[derive(Default)]
 struct Device {
+    /// Its document's id.
     id: String,
+    /// What it calls itself.
+    device_id: String,
     events: Vec<DeviceEvent>,
 }
 
@@ -168,7 +173,8 @@ impl Processor {
             match decode(&*self.telemetry, event) {
                 Ok(Decoded { device_id, readings }) => {
                     let place = *known.entry(device_id).or_insert_with_key(|device_id| {
-                        devices.push(Device { id: document_id(device_id), events: Vec::new() });
+                        let (id, device_id) = (document_id(device_id), device_id.clone());
+                        devices.push(Device { id, device_id, events: Vec::new() });
                         devices.len() - 1
                     });
                     devices[place].events.push(DeviceEvent { index, version, readings });
@@ -190,7 +196,14 @@ impl Processor {
     }
 
     /// Writes the devices, some at a time, until each is settled, the budget is spent or the store is found broken.
-    async fn write(&self, run: &mut Run, devices: Vec<Device>, started: Instant) {
+    async fn write(&self, run: &mut Run, mut devices: Vec<Device>, started: Instant) {
+        if devices.len() > self.concurrency {
+            // Each batch, and each attempt of it, begins with other devices: those whose documents hang must not be the
+            // first each time, and keep all others from their turn.
+            let turn = self.shared.turns.fetch_add(1, Relaxed);
+            let first = turn.wrapping_mul(self.concurrency) % devices.len();
+            devices.rotate_left(first);
+        }
         let operations = device::Counters::default();
         let taken_before = self.shared.writes_taken.load(Relaxed);
         // A tenth of the budget is kept for the question whose fault it is when something stays unresolved.
@@ -206,19 +219,17 @@ impl Processor {
         };
         let settling: Vec<_> = devices.iter().map(|device| settle(writer, device)).collect();
         let mut settled = stream::iter(settling).buffer_unordered(self.concurrency);
-        let mut witness = None;
+        let (mut witness, mut suspect) = (None, None);
         let mut systemic = None;
         let mut bad_requests = Vec::new();
-        while let Some((device, Settled { outcomes, witness: stored, fault })) = settled.next().await {
-            run.settle(device, outcomes);
-            witness = witness.or(stored);
-            match fault {
-                Some(Fault::BadRequest) => bad_requests.push(device),
-                Some(Fault::Systemic(reason)) => {
-                    systemic = Some(reason);
-                    break;
-                }
-                None => {}
+        while let Some((device, done)) = settled.next().await {
+            run.settle(device, done.outcomes);
+            witness = witness.or(done.witness);
+            suspect = suspect.or(done.suspect);
+            bad_requests.extend(done.bad_requests);
+            if done.systemic.is_some() {
+                systemic = done.systemic;
+                break;
             }
         }
         drop(settled);
@@ -227,8 +238,8 @@ impl Processor {
             run.stop(&devices, &reason);
         }
         let takes_writes = || self.shared.writes_taken.load(Relaxed) > taken_before;
-        if !is_systemic && (run.has_unresolved() || !bad_requests.is_empty()) && !takes_writes() {
-            ask_whose_fault(&Writer { until: answer_until, ..*writer }, witness).await;
+        if !is_systemic && (run.has_transient() || !bad_requests.is_empty()) && !takes_writes() {
+            ask_whose_fault(&Writer { until: answer_until, ..*writer }, witness.or(suspect)).await;
         }
         if devices.len() > 1 && !takes_writes() {
             run.blame_the_store(&bad_requests);
@@ -239,7 +250,7 @@ impl Processor {
 }
 
 async fn settle<'d>(writer: &Writer<'_>, device: &'d Device) -> (&'d Device, Settled) {
-    (device, writer.settle(&device.id, &device.events).await)
+    (device, writer.settle(device).await)
 }
 
 /// Writes a document of the batch once more as it is, to learn whether the store takes writes at all.
@@ -270,24 +281,28 @@ impl Run {
         for device in devices {
             for event in &device.events {
                 self.outcomes[event.index].get_or_insert_with(|| {
-                    Outcome::Unresolved(device::failure(&device.id, event, ErrorClass::Systemic, reason))
+                    Outcome::Unresolved(device::failure(device, event, ErrorClass::Systemic, reason))
                 });
             }
         }
     }
 
-    /// Writes were called bad requests, and the store took no other: the fault is in none of these devices.
-    fn blame_the_store(&mut self, devices: &[&Device]) {
-        for event in devices.iter().flat_map(|device| &device.events) {
-            if let Some(Outcome::Failed(failure)) = &self.outcomes[event.index] {
+    /// The writes of these events were called bad requests, and the store took no other: the fault is in none of them.
+    fn blame_the_store(&mut self, bad_requests: &[usize]) {
+        for index in bad_requests {
+            if let Some(Outcome::Failed(failure)) = &self.outcomes[*index] {
                 let failure = Failure { class: ErrorClass::Systemic, ..failure.clone() };
-                self.outcomes[event.index] = Some(Outcome::Unresolved(failure));
+                self.outcomes[*index] = Some(Outcome::Unresolved(failure));
             }
         }
     }
 
-    fn has_unresolved(&self) -> bool {
-        self.outcomes.iter().any(|outcome| matches!(outcome, Some(Outcome::Unresolved(_))))
+    /// Whether something failed of which it is not clear yet whose fault it is.
+    fn has_transient(&self) -> bool {
+        let is_transient = |failure: &Failure| failure.class == ErrorClass::Transient;
+        self.outcomes
+            .iter()
+            .any(|outcome| matches!(outcome, Some(Outcome::Unresolved(failure)) if is_transient(failure)))
     }
 }
 

@@ -4,12 +4,12 @@
 //! holds the partition, while one device that the store will not have must not hold it for ever.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, PoisonError},
 };
 
 use crate::{
-    dead_letter::{ErrorClass, Stage},
+    dead_letter::{ErrorClass, Failure, Stage},
     processor::Outcome,
 };
 
@@ -71,24 +71,22 @@ impl Attempts {
         }
         let batch = batches.entry(key.to_owned()).or_default();
         batch.seen = seen;
-        let blamed: std::collections::BTreeSet<&str> = unresolved()
-            .filter(|failure| match failure.stage {
-                // What is not the store's fault comes again the same.
-                Stage::Envelope | Stage::Deserialize | Stage::Validate => true,
-                Stage::Update => match failure.class {
-                    ErrorClass::Poison | ErrorClass::Transient => store_takes_writes,
-                    // However often: that is the store's load, or its state, and says nothing of the device.
-                    ErrorClass::Throttled | ErrorClass::Systemic => false,
-                },
-            })
-            .map(|failure| failure.device_id.as_deref().unwrap_or_default())
-            .collect();
+        let is_blamed = |failure: &Failure| match failure.stage {
+            // What is not the store's fault comes again the same.
+            Stage::Envelope | Stage::Deserialize | Stage::Validate => true,
+            Stage::Update => match failure.class {
+                ErrorClass::Poison | ErrorClass::Transient => store_takes_writes,
+                // However often: that is the store's load, or its state, and says nothing of the device.
+                ErrorClass::Throttled | ErrorClass::Systemic => false,
+            },
+        };
+        let blamed: BTreeSet<&str> = unresolved().filter(|failure| is_blamed(failure)).map(device).collect();
         for device in blamed {
             *batch.failed.entry(device.to_owned()).or_default() += 1;
         }
         let is_due = |device: &str| batch.failed.get(device).is_some_and(|failed| *failed >= self.limit);
         // One reply is for the whole batch: it waits until nothing in it is worth another attempt.
-        if unresolved().all(|failure| is_due(failure.device_id.as_deref().unwrap_or_default())) {
+        if unresolved().all(|failure| is_blamed(failure) && is_due(device(failure))) {
             Verdict::Final
         } else {
             Verdict::Again
@@ -106,4 +104,9 @@ impl Attempts {
     pub fn forget(&self, key: &str) {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
+}
+
+/// Whom a failure is counted for.
+fn device(failure: &Failure) -> &str {
+    failure.device_id.as_deref().unwrap_or_default()
 }

@@ -3,15 +3,13 @@
 use std::{
     future::Future,
     mem,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
 };
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{DocumentCache, Operations, Outcome, backoff::Backoff, device_state};
+use super::{Device, DocumentCache, Operations, Outcome, backoff::Backoff, device_state};
 use crate::{
     dead_letter::{ErrorClass, Failure, Stage},
     device_state::{Document, Reading, Update, Version},
@@ -32,19 +30,14 @@ pub(super) struct DeviceEvent {
 pub(super) struct Settled {
     /// One outcome for each of its events.
     pub(super) outcomes: Vec<Outcome>,
-    /// Its document as it is stored, when there was nothing to write or what there was to write was refused. It can be
-    /// written again to learn whether the store takes writes at all.
+    /// Its document, when that already held everything. It can be written again to learn whether the store takes writes.
     pub(super) witness: Option<Stored>,
-    /// A failure that says something about the other devices, too.
-    pub(super) fault: Option<Fault>,
-}
-
-/// A failure that says something about the other devices, too.
-pub(super) enum Fault {
-    /// The store called each write a bad request: a fault of the device's events unless all devices fare so.
-    BadRequest,
-    /// No other device will fare better.
-    Systemic(String),
+    /// Its document, when what there was to write was refused: a witness, too, but one under suspicion.
+    pub(super) suspect: Option<Stored>,
+    /// The places in the batch of the events whose writes were called bad requests: their fault, unless all devices fare so.
+    pub(super) bad_requests: Vec<usize>,
+    /// Why no other device will fare better.
+    pub(super) systemic: Option<String>,
 }
 
 /// Writes the devices of one batch.
@@ -57,7 +50,7 @@ pub(super) struct Writer<'a> {
     pub(super) writes_taken: &'a AtomicU64,
     /// When to give up.
     pub(super) until: Instant,
-    /// An operation that began before this and is cut off in the end had time enough.
+    /// A device that began before this and is cut off in the end had time enough.
     pub(super) fair_until: Instant,
 }
 
@@ -69,27 +62,28 @@ pub(super) struct Counters {
     conflicts: AtomicU64,
     retries: AtomicU64,
     charge: RequestCharge,
-    /// The last transient failure of any device, for those who wonder why the time was up.
-    last_failure: Mutex<Option<String>>,
 }
 
 impl Counters {
     pub(super) fn total(&self) -> Operations {
-        let Self { reads, writes, conflicts, retries, charge, .. } = self;
+        let Self { reads, writes, conflicts, retries, charge } = self;
         let [reads, writes, conflicts, retries] = [reads, writes, conflicts, retries].map(|count| count.load(Relaxed));
         Operations { reads, writes, conflicts, retries, request_units: charge.units() }
     }
 }
 
 /// A device on its way.
-struct Device<'a> {
-    id: &'a str,
+struct Settling<'a> {
+    writer: &'a Writer<'a>,
+    device: &'a Device,
     base: Base,
-    /// Whether it began early enough. A device that then is cut off has had time enough, and that is its own failure;
-    /// of one that began late it says only that the store is slow and the batch large.
+    /// Whether it began early enough. If it is cut off then, it has had time enough, and that is its own failure; of one
+    /// that began late it says only that the store is slow and the batch large.
     is_fair: bool,
     /// Whether its document is refused already when it is read: then no event of the device fares better alone.
     is_unreadable: bool,
+    /// What the store itself said last.
+    last_failure: Option<StoreError>,
 }
 
 /// A document as it is taken to be: good enough for a write, whose condition tells, and never a ground for not writing.
@@ -118,49 +112,63 @@ enum End {
 impl Writer<'_> {
     /// Applies the events of one device: folded into one write; when the store refuses that, in halves and halves of
     /// halves, in order, down to the single events that it refuses.
-    pub(super) async fn settle(&self, id: &str, events: &[DeviceEvent]) -> Settled {
-        let is_fair = Instant::now() < self.fair_until;
-        let base = self.cache.get(id).map_or(Base::Unknown, Base::Stored);
-        let mut device = Device { id, base, is_fair, is_unreadable: false };
+    pub(super) async fn settle(&self, device: &Device) -> Settled {
+        let mut settling = Settling::new(self, device);
         let mut settled = Settled::default();
-        let mut bad_requests = 0;
-        let mut parts = vec![events];
+        let mut parts = vec![device.events.as_slice()];
         while let Some(part) = parts.pop() {
-            match self.write(&mut device, part).await {
+            match settling.write(part).await {
                 Ok(End::Written(before)) => settled.outcomes.extend(outcomes(before.as_ref(), part)),
                 Ok(End::Held(stored, before)) => {
                     settled.outcomes.extend(outcomes(before.as_ref(), part));
                     settled.witness = Some(stored);
                 }
                 Err(error @ (StoreError::Rejected(_) | StoreError::BadRequest(_))) => {
-                    if let (None, Base::Stored(stored)) = (&settled.witness, &device.base) {
-                        settled.witness = Some(stored.clone());
+                    if let Base::Stored(stored) = &settling.base {
+                        settled.suspect = Some(stored.clone());
                     }
-                    if part.len() > 1 && !device.is_unreadable {
+                    if part.len() > 1 && !settling.is_unreadable {
                         let (first, second) = part.split_at(part.len() / 2);
                         parts.extend([second, first]);
                         continue;
                     }
-                    settled.outcomes.extend(part.iter().map(|event| unwritten(id, event, &error)));
-                    bad_requests += if matches!(error, StoreError::BadRequest(_)) { part.len() } else { 0 };
+                    settled.outcomes.extend(part.iter().map(|event| unwritten(device, event, &error)));
+                    if let StoreError::BadRequest(_) = error {
+                        settled.bad_requests.extend(part.iter().map(|event| event.index));
+                    }
                 }
                 // The time is up, or the store is broken: what is left fares no better.
                 Err(error) => {
-                    let left = &events[settled.outcomes.len()..];
-                    settled.outcomes.extend(left.iter().map(|event| unwritten(id, event, &error)));
-                    settled.fault = Fault::of(&error);
+                    let left = &device.events[settled.outcomes.len()..];
+                    settled.outcomes.extend(left.iter().map(|event| unwritten(device, event, &error)));
+                    if let StoreError::Systemic(reason) = error {
+                        settled.systemic = Some(reason);
+                    }
                     return settled;
                 }
             }
         }
-        settled.fault = (bad_requests == events.len()).then_some(Fault::BadRequest);
         settled
+    }
+
+    /// Writes a document as it is, to learn whether the store takes writes at all.
+    pub(super) async fn write_again(&self, Stored { document, etag }: &Stored) {
+        let device = Device { id: document.id.clone(), ..Device::default() };
+        let _ = Settling::new(self, &device).replace(document, etag).await;
+    }
+}
+
+impl<'a> Settling<'a> {
+    fn new(writer: &'a Writer<'a>, device: &'a Device) -> Self {
+        let base = writer.cache.get(&device.id).map_or(Base::Unknown, Base::Stored);
+        let is_fair = Instant::now() < writer.fair_until;
+        Self { writer, device, base, is_fair, is_unreadable: false, last_failure: None }
     }
 
     /// Brings the document to what the events say, however often another writer comes first or the store stumbles.
     ///
     /// Ends with the error that stands when it is final or the time is up.
-    async fn write(&self, device: &mut Device<'_>, events: &[DeviceEvent]) -> Result<End, StoreError> {
+    async fn write(&mut self, events: &[DeviceEvent]) -> Result<End, StoreError> {
         let mut update = Update::default();
         for event in events {
             update.fold(event.version, &event.readings);
@@ -169,20 +177,20 @@ impl Writer<'_> {
         // The document before a write of ours of which it is not known whether it was done.
         let mut tried: Option<Option<Document>> = None;
         loop {
-            let (stored, is_read) = match mem::take(&mut device.base) {
+            let (stored, is_read) = match mem::take(&mut self.base) {
                 Base::Stored(stored) => (Some(stored), false),
                 Base::Absent => (None, false),
-                Base::Unknown => match self.read(device).await {
+                Base::Unknown => match self.read().await {
                     Ok(stored) => (stored, true),
                     Err(error) => {
-                        device.is_unreadable = matches!(error, StoreError::Rejected(_) | StoreError::BadRequest(_));
+                        self.is_unreadable = matches!(error, StoreError::Rejected(_) | StoreError::BadRequest(_));
                         self.wait(&mut backoff, error).await?;
                         continue;
                     }
                 },
             };
             let before = stored.as_ref().map(|stored| &stored.document);
-            let mut document = before.cloned().unwrap_or_else(|| Document::new(device.id.to_owned()));
+            let mut document = before.cloned().unwrap_or_else(|| Document::new(self.device.id.clone()));
             let changed = document.merge(&update);
             let written = match stored {
                 // Only what was read just now may be the ground for not writing.
@@ -193,18 +201,18 @@ impl Writer<'_> {
                     let before = ours.unwrap_or_else(|| Some(stored.document.clone()));
                     return Ok(End::Held(stored, before));
                 }
-                Some(ref stored) => self.replace(&document, &stored.etag, device.is_fair).await,
-                None => self.create(&document, device.is_fair).await,
+                Some(ref stored) => self.replace(&document, &stored.etag).await,
+                None => self.create(&document).await,
             };
             match written {
                 Ok(etag) => {
-                    device.base = Base::Stored(Stored { document, etag });
+                    self.base = Base::Stored(Stored { document, etag });
                     return Ok(End::Written(stored.map(|stored| stored.document)));
                 }
                 Err(error) => {
                     tried = Some(stored.as_ref().map(|stored| stored.document.clone()));
-                    if is_undone(&error) {
-                        device.base = stored.into();
+                    if is_refusal(&error) {
+                        self.base = stored.into();
                     }
                     self.wait(&mut backoff, error).await?;
                 }
@@ -212,101 +220,95 @@ impl Writer<'_> {
         }
     }
 
-    async fn read(&self, device: &Device<'_>) -> Result<Option<Stored>, StoreError> {
-        self.counters.reads.fetch_add(1, Relaxed);
-        let read = self.in_time(self.store.read(device.id, &self.counters.charge), device.is_fair).await?;
+    async fn read(&self) -> Result<Option<Stored>, StoreError> {
+        let Writer { store, cache, counters, .. } = self.writer;
+        counters.reads.fetch_add(1, Relaxed);
+        let read = self.in_time(store.read(&self.device.id, &counters.charge)).await?;
         if let Some(stored) = &read {
-            self.cache.keep(&stored.document, &stored.etag);
+            cache.keep(&stored.document, &stored.etag);
         }
         Ok(read)
     }
 
-    async fn create(&self, document: &Document, is_fair: bool) -> Result<ETag, StoreError> {
-        self.taken(document, self.store.create(document, &self.counters.charge), is_fair).await
+    async fn create(&self, document: &Document) -> Result<ETag, StoreError> {
+        self.put(document, self.writer.store.create(document, &self.writer.counters.charge)).await
     }
 
-    async fn replace(&self, document: &Document, if_match: &ETag, is_fair: bool) -> Result<ETag, StoreError> {
-        self.taken(document, self.store.replace(document, if_match, &self.counters.charge), is_fair).await
-    }
-
-    /// Writes a document as it is, to learn whether the store takes writes at all.
-    pub(super) async fn write_again(&self, Stored { document, etag }: &Stored) {
-        let _ = self.replace(document, etag, false).await;
+    async fn replace(&self, document: &Document, if_match: &ETag) -> Result<ETag, StoreError> {
+        self.put(document, self.writer.store.replace(document, if_match, &self.writer.counters.charge)).await
     }
 
     /// A write, and what the cache and the count of writes are to know of it.
-    async fn taken(
+    async fn put(
         &self,
         document: &Document,
         write: impl Future<Output = Result<ETag, StoreError>>,
-        is_fair: bool,
     ) -> Result<ETag, StoreError> {
-        self.counters.writes.fetch_add(1, Relaxed);
-        let written = self.in_time(write, is_fair).await;
+        let Writer { cache, counters, writes_taken, .. } = self.writer;
+        counters.writes.fetch_add(1, Relaxed);
+        let written = self.in_time(write).await;
         match &written {
             Ok(etag) => {
-                self.writes_taken.fetch_add(1, Relaxed);
-                self.cache.keep(document, etag);
+                writes_taken.fetch_add(1, Relaxed);
+                cache.keep(document, etag);
             }
-            Err(error) if is_undone(error) => {}
-            Err(_) => self.cache.forget(&document.id),
+            Err(error) if is_refusal(error) => {}
+            Err(_) => cache.forget(&document.id),
         }
         written
     }
 
-    /// An operation, cut off when the time is up.
-    async fn in_time<T>(
-        &self,
-        operation: impl Future<Output = Result<T, StoreError>>,
-        is_fair: bool,
-    ) -> Result<T, StoreError> {
-        timeout_at(self.until, operation).await.unwrap_or_else(|_| {
-            let before = match &*self.last_failure() {
-                Some(failure) => format!("; before that: {failure}"),
-                None => String::new(),
-            };
-            Err(if is_fair {
-                StoreError::Transient(format!("the store did not answer within InvocationBudget{before}"))
-            } else {
-                // The devices behind it will fare no better.
-                StoreError::Systemic(format!(
-                    "the store was too slow for the whole batch within InvocationBudget{before}"
-                ))
-            })
-        })
+    /// An operation, cut off when the time is up, and not begun after that.
+    async fn in_time<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let until = self.writer.until;
+        if Instant::now() >= until {
+            return Err(self.out_of_time());
+        }
+        timeout_at(until, operation).await.unwrap_or_else(|_| Err(self.out_of_time()))
     }
 
-    fn last_failure(&self) -> MutexGuard<'_, Option<String>> {
-        self.counters.last_failure.lock().unwrap_or_else(PoisonError::into_inner)
+    fn out_of_time(&self) -> StoreError {
+        let before = match &self.last_failure {
+            Some(failure) => format!("; before that: {failure}"),
+            None => String::new(),
+        };
+        let reason = format!("the store did not answer within InvocationBudget{before}");
+        match self.last_failure {
+            _ if !self.is_fair => too_slow(&before),
+            Some(StoreError::Throttled { delay, .. }) => StoreError::Throttled { reason, delay },
+            _ => StoreError::Transient(reason),
+        }
     }
 
     /// Waits before the next try; gives the error back when there is to be none.
-    async fn wait(&self, backoff: &mut Backoff, error: StoreError) -> Result<(), StoreError> {
+    async fn wait(&mut self, backoff: &mut Backoff, error: StoreError) -> Result<(), StoreError> {
+        let Writer { random, counters, until, .. } = *self.writer;
         let delay = match &error {
             StoreError::Conflict => {
-                self.counters.conflicts.fetch_add(1, Relaxed);
-                backoff.after_conflict(self.random)
+                counters.conflicts.fetch_add(1, Relaxed);
+                backoff.after_conflict(random)
             }
-            StoreError::Transient(reason) => {
-                *self.last_failure() = Some(reason.clone());
-                backoff.after_failure(self.random)
-            }
-            StoreError::Throttled { reason, delay } => {
-                *self.last_failure() = Some(reason.clone());
-                backoff.after_failure(self.random).max(*delay)
-            }
+            StoreError::Transient(_) => backoff.after_failure(random),
+            StoreError::Throttled { delay, .. } => backoff.after_failure(random).max(*delay),
             StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Systemic(_) => return Err(error),
         };
-        if Instant::now() + delay >= self.until {
+        if Instant::now() + delay >= until {
             // Answered early rather than slept through: the host's own delay comes next.
-            return Err(error);
+            return Err(if self.is_fair { error } else { too_slow(&format!("; the last: {error}")) });
         }
         if error != StoreError::Conflict {
-            self.counters.retries.fetch_add(1, Relaxed);
+            counters.retries.fetch_add(1, Relaxed);
         }
+        self.last_failure = Some(error);
         sleep(delay).await;
         Ok(())
     }
+}
+
+/// A device came to its turn too late to be judged.
+fn too_slow(before: &str) -> StoreError {
+    let reason = format!("the store was too slow for the whole batch within InvocationBudget{before}");
+    StoreError::Throttled { reason, delay: Duration::ZERO }
 }
 
 /// Counts events against the document before them.
@@ -320,29 +322,16 @@ fn outcomes(before: Option<&Document>, events: &[DeviceEvent]) -> Vec<Outcome> {
     events.iter().map(|event| if applied(event) { Outcome::Applied } else { Outcome::Superseded }).collect()
 }
 
-impl Fault {
-    fn of(error: &StoreError) -> Option<Self> {
-        match error {
-            StoreError::BadRequest(_) => Some(Self::BadRequest),
-            StoreError::Systemic(reason) => Some(Self::Systemic(reason.clone())),
-            StoreError::Conflict
-            | StoreError::Rejected(_)
-            | StoreError::Transient(_)
-            | StoreError::Throttled { .. } => None,
-        }
-    }
-}
-
-/// Whether this error says that the write was surely not done, and so that the document is as it was.
-fn is_undone(error: &StoreError) -> bool {
+/// Whether the store refused the write, so that the document is most likely as it was.
+fn is_refusal(error: &StoreError) -> bool {
     match error {
         StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Throttled { .. } => true,
         StoreError::Conflict | StoreError::Transient(_) | StoreError::Systemic(_) => false,
     }
 }
 
-fn unwritten(id: &str, event: &DeviceEvent, error: &StoreError) -> Outcome {
-    let failure = |class| failure(id, event, class, &error.to_string());
+fn unwritten(device: &Device, event: &DeviceEvent, error: &StoreError) -> Outcome {
+    let failure = |class| failure(device, event, class, &error.to_string());
     match error {
         StoreError::Rejected(_) | StoreError::BadRequest(_) => Outcome::Failed(failure(ErrorClass::Poison)),
         StoreError::Conflict | StoreError::Transient(_) => Outcome::Unresolved(failure(ErrorClass::Transient)),
@@ -352,12 +341,13 @@ fn unwritten(id: &str, event: &DeviceEvent, error: &StoreError) -> Outcome {
 }
 
 /// The failure of an event whose device could not be written.
-pub(super) fn failure(id: &str, event: &DeviceEvent, class: ErrorClass, reason: &str) -> Failure {
+pub(super) fn failure(device: &Device, event: &DeviceEvent, class: ErrorClass, reason: &str) -> Failure {
+    let Device { id, device_id, .. } = device;
     Failure {
         stage: Stage::Update,
         class,
         issue: format!("the state document {id:?} was not written: {reason}"),
-        device_id: Some(id.to_owned()),
-        device_state: Some(device_state(id, &event.readings)),
+        device_id: Some(device_id.clone()),
+        device_state: Some(device_state(device_id, &event.readings)),
     }
 }

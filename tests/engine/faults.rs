@@ -298,3 +298,39 @@ async fn whether_the_store_takes_writes_is_asked_with_a_write_that_changes_nothi
     assert_eq!(kinds(&processed), expected);
     assert!(!processed.store_takes_writes);
 }
+
+#[tokio::test(start_paused = true)]
+async fn devices_whose_documents_hang_keep_the_others_from_their_turn_only_once() {
+    let store = store();
+    for device in ["drone-0", "drone-1"] {
+        store.always(Read, device, Answer::Stalls);
+    }
+    let engine = Processor { concurrency: 2, ..processor(&store) };
+    let first = engine.process(&fleet(4)).await;
+    let expected = ["unresolved transient", "unresolved transient", "unresolved throttled", "unresolved throttled"];
+    assert_eq!(kinds(&first), expected, "those behind were never asked for");
+    assert_eq!(store.count(Read), 2);
+    let second = engine.process(&fleet(4)).await;
+    assert_eq!(kinds(&second), ["unresolved transient", "unresolved transient", "applied", "applied"]);
+    assert!(second.store_takes_writes, "now it is clear whose fault it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_whose_turn_comes_late_is_not_blamed_for_what_it_has_no_time_to_try_again() {
+    let store = store();
+    store.answer(Read, "drone-0", [Answer::Slow(BUDGET * 8 / 10)]);
+    store.always(Write, "drone-1", Answer::transient());
+    let processed = Processor { concurrency: 1, ..processor(&store) }.process(&fleet(2)).await;
+    assert_eq!(kinds(&processed), ["applied", "unresolved throttled"]);
+    assert!(issue(&processed, 1).contains("the store is busy"), "{}", issue(&processed, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_was_throttled_to_the_last_is_not_blamed_when_its_last_try_is_cut_off() {
+    let store = store();
+    let throttled = std::iter::repeat_n(Answer::throttled(Duration::from_secs(6)), 8);
+    store.answer(Write, "d", throttled.chain([Answer::Stalls]));
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
+    assert_eq!(kinds(&processed), ["unresolved throttled", "applied"]);
+    assert_eq!(issue(&processed, 0).matches("before that").count(), 1, "{}", issue(&processed, 0));
+}

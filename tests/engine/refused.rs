@@ -1,12 +1,12 @@
 //! What a write that the store refuses comes to: it is taken apart, down to the events that are at fault.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use devicestate::{device_state::Document, store::StoreError};
+use devicestate::{device_state::Document, processor::Outcome, store::StoreError};
 use serde_json::json;
 
 use crate::support::{
-    Answer, Operation, ScriptedStore, altitude, batch, battery, document, kinds, processor, readings, version,
+    ANY, Answer, Operation, ScriptedStore, altitude, batch, battery, document, kinds, processor, readings, version,
 };
 use Operation::{Read, Write};
 
@@ -90,4 +90,39 @@ async fn when_the_time_is_up_while_a_refused_write_is_taken_apart_the_rest_is_th
     let processed = processor(&store).process(&batch(events)).await;
     let expected = ["applied", "applied", "unresolved transient", "unresolved transient", "applied"];
     assert_eq!(kinds(&processed), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_nothing_to_write_does_not_make_a_wrong_setting_the_events_fault() {
+    let store = store();
+    for device in ["d", "e"] {
+        store.put(&document(device, version(1), &json!({"Battery": 0.1}))).await;
+    }
+    store.always(Write, ANY, Answer::bad_request());
+    let events = [battery(1, "d", 0.1), battery(2, "d", 0.2), battery(1, "e", 0.1), battery(2, "e", 0.2)];
+    let processed = processor(&store).process(&batch(events)).await;
+    assert_eq!(kinds(&processed), ["superseded", "unresolved systemic", "superseded", "unresolved systemic"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_fault_a_bad_request_is_is_asked_of_a_document_that_is_not_under_suspicion() {
+    let store = store();
+    for device in ["d", "e"] {
+        store.put(&document(device, version(1), &json!({"Battery": 0.1}))).await;
+    }
+    store.always(Write, "d", Answer::bad_request());
+    store.answer(Read, "e", [Answer::Slow(Duration::from_secs(1))]);
+    let processed = processor(&store).process(&batch([battery(2, "d", 0.2), battery(1, "e", 0.1)])).await;
+    assert_eq!(kinds(&processed), ["failed poison", "superseded"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_event_is_told_of_under_the_name_that_its_device_gives_itself() {
+    let store = store();
+    store.always(Write, ANY, Answer::rejected());
+    let processed = processor(&store).process(&batch([battery(1, "a/b", 0.5)])).await;
+    let Outcome::Failed(failure) = &processed.outcomes[0] else { panic!("{:?}", processed.outcomes) };
+    assert_eq!(failure.device_id.as_deref(), Some("a/b"));
+    assert_eq!(failure.device_state, Some(json!({"id": "a/b", "Battery": 0.5})));
+    assert!(failure.issue.contains("a%2Fb"), "{}", failure.issue);
 }

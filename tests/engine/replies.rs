@@ -280,6 +280,22 @@ fn unresolved(class: ErrorClass) -> Outcome {
 }
 
 #[test]
+fn a_device_that_has_failed_often_enough_is_still_not_given_up_for_a_failure_that_is_not_its_own() {
+    let attempts = Attempts::new(2);
+    let decide = |outcome, takes_writes| attempts.decide("batch", &[Outcome::Applied, outcome], true, takes_writes);
+    assert_eq!(decide(unresolved(ErrorClass::Transient), true), Verdict::Again);
+    for class in [ErrorClass::Throttled, ErrorClass::Systemic] {
+        assert_eq!(decide(unresolved(class), true), Verdict::Again, "{class}");
+    }
+    // Often enough, but the store takes no writes now: that explains it, too.
+    attempts.forget("batch");
+    assert_eq!(decide(unresolved(ErrorClass::Transient), true), Verdict::Again);
+    assert_eq!(decide(unresolved(ErrorClass::Transient), false), Verdict::Again);
+    assert_eq!(decide(unresolved(ErrorClass::Throttled), true), Verdict::Again);
+    assert_eq!(decide(unresolved(ErrorClass::Transient), true), Verdict::Final);
+}
+
+#[test]
 fn a_systemic_failure_is_no_devices_fault_even_if_the_store_took_writes() {
     let attempts = Attempts::new(5);
     for _attempt in 0..100 {
