@@ -16,7 +16,7 @@ pub use directory::Directory;
 #[async_trait]
 pub trait Overflow: Send + Sync {
     /// Keeps these bytes under this name and tells where they are. What is there under the name is replaced: the name
-    /// is a dead letter's id, so it is the same event.
+    /// has a dead letter's id and a digest of its text in it, so it is the same text.
     ///
     /// # Errors
     ///
