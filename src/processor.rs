@@ -129,7 +129,7 @@ struct Device {
     /// Its document's id.
     id: String,
     /// What it calls itself.
-    device_id: String,
+    name: String,
     events: Vec<DeviceEvent>,
 }
 
@@ -173,8 +173,8 @@ impl Processor {
             match decode(&*self.telemetry, event) {
                 Ok(Decoded { device_id, readings }) => {
                     let place = *known.entry(device_id).or_insert_with_key(|device_id| {
-                        let (id, device_id) = (document_id(device_id), device_id.clone());
-                        devices.push(Device { id, device_id, events: Vec::new() });
+                        let (id, name) = (document_id(device_id), device_id.clone());
+                        devices.push(Device { id, name, events: Vec::new() });
                         devices.len() - 1
                     });
                     devices[place].events.push(DeviceEvent { index, version, readings });

@@ -342,12 +342,12 @@ fn unwritten(device: &Device, event: &DeviceEvent, error: &StoreError) -> Outcom
 
 /// The failure of an event whose device could not be written.
 pub(super) fn failure(device: &Device, event: &DeviceEvent, class: ErrorClass, reason: &str) -> Failure {
-    let Device { id, device_id, .. } = device;
+    let Device { id, name, .. } = device;
     Failure {
         stage: Stage::Update,
         class,
         issue: format!("the state document {id:?} was not written: {reason}"),
-        device_id: Some(device_id.clone()),
-        device_state: Some(device_state(device_id, &event.readings)),
+        device_id: Some(name.clone()),
+        device_state: Some(device_state(name, &event.readings)),
     }
 }
