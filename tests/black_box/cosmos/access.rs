@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::{app, battery, deliver};
 use crate::{
     listener::{Fault, Listener},
@@ -161,4 +163,23 @@ fn an_address_at_which_nobody_answers_is_given_back_within_the_budget_and_named(
     assert_eq!(response.status, 503);
     let reason = response.json()["error"].to_string();
     assert!(reason.contains("Cosmos DB (127.0.0.1) could not be asked"), "{reason}");
+}
+
+#[test]
+fn a_name_that_nobody_has_is_told_at_once_with_the_setting_that_holds_it() {
+    let listener = Listener::start();
+    // Reserved by RFC 2606, so that it never resolves.
+    let connection = format!("AccountEndpoint=https://account.invalid:443/;AccountKey={};", listener.key());
+    let app = app(&listener).with("CosmosConnection", connection);
+    let handler = app.start();
+    let response = handler.post("f0bb1d", batch(1).retry(0, -1).envelope().to_string().as_bytes());
+    assert_eq!(response.status, 503, "{}", response.json());
+    let body = response.json();
+    let reason = body["error"].as_str().expect("a reason");
+    for word in ["100 of 100 events", "account.invalid", "there is no account under the address in CosmosConnection"] {
+        assert!(reason.contains(word), "{word:?} is not in: {reason}");
+    }
+    let record: Value = serde_json::from_str(body["Logs"][0].as_str().expect("a record")).expect("JSON");
+    assert_eq!(record["retries"], 0, "nobody waits for a name: {record}");
+    assert!(!body.to_string().contains(listener.key()), "the key is in: {body}");
 }
