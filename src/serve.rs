@@ -144,7 +144,7 @@ async fn invoke(State(handler): State<Arc<Handler>>, headers: HeaderMap, body: B
     let id = headers.get("x-azure-functions-invocationid").and_then(|id| id.to_str().ok()).unwrap_or_default();
     match handler.invoke(id, &body).await {
         Answer::Final(reply) => json(StatusCode::OK, reply),
-        Answer::Again(reason) => json(StatusCode::SERVICE_UNAVAILABLE, reason),
+        Answer::Again(body) => json(StatusCode::SERVICE_UNAVAILABLE, body),
     }
 }
 

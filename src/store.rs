@@ -1,4 +1,4 @@
-//! Where the state documents are kept: a store reads, creates and replaces, and says what went wrong in four words.
+//! Where the state documents are kept: a store reads, creates and replaces, and says what went wrong by what is to be done about it.
 //!
 //! The loop of optimistic concurrency and the back-off stand once, above this trait (see
 //! [`processor`](crate::processor)): no store retries a conflict. A store knows nothing of dead letters.

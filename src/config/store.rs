@@ -89,18 +89,18 @@ impl CosmosConfig {
     fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         const CONNECTION: &str = "CosmosConnection";
         const ENDPOINT: &str = "CosmosConnection__accountEndpoint";
-        let (endpoint, access) = if let Some(text) = settings.get(CONNECTION) {
+        let (setting, endpoint, access) = if let Some(text) = settings.get(CONNECTION) {
             let parts = ConnectionString::parse(CONNECTION, text)?;
-            (parts.url("AccountEndpoint")?, Access::Key(parts.key("AccountKey")?))
+            (CONNECTION, parts.url("AccountEndpoint")?, Access::Key(parts.key("AccountKey")?))
         } else if let Some(endpoint) = azure::endpoint(settings, ENDPOINT)? {
-            (endpoint, Access::Identity(Identity::from_settings(settings, CONNECTION)?))
+            (ENDPOINT, endpoint, Access::Identity(Identity::from_settings(settings, CONNECTION)?))
         } else {
             return Err(ConfigError::missing(
                 ENDPOINT,
                 "StateStore is cosmos, so it must be the account's address; or CosmosConnection a connection string",
             ));
         };
-        check_encryption(settings, if settings.get(CONNECTION).is_some() { CONNECTION } else { ENDPOINT }, &endpoint)?;
+        check_encryption(settings, setting, &endpoint)?;
         let name = |setting, default: &str| settings.get(setting).unwrap_or(default).to_owned();
         let preferred = settings
             .get("CosmosPreferredRegions")

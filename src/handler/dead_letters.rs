@@ -1,7 +1,7 @@
 //! The dead letters of a batch on their way out: a message for the queue each, and a line for the log.
 
 use std::{
-    future::ready,
+    iter::from_fn,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     batch::{Batch, Column},
     config::FOR_A_DEAD_LETTER,
-    dead_letter::{Attempt, DeadLetter, Keeper, OverflowError, in_short},
+    dead_letter::{Attempt, DeadLetter, Failure, Keeper, OverflowError, in_short},
     processor::Outcome,
     record::{DeadLetterRecord, Record},
 };
@@ -56,25 +56,26 @@ impl DeadLetters<'_> {
     pub(super) async fn made(&self) -> Result<Vec<Outgoing>, OverflowError> {
         // After a failure no more are begun; those under way are finished, and need not be put there again.
         let failed = AtomicBool::new(false);
-        let letters: Vec<_> = stream::iter(0..self.outcomes.len())
-            .take_while(|_| ready(!failed.load(Relaxed)))
-            .map(|index| self.outgoing(index))
+        let outcomes = self.outcomes.iter().enumerate();
+        let outgoing: Vec<_> = outcomes
+            .filter_map(|(index, outcome)| match outcome {
+                Outcome::Failed(failure) | Outcome::Unresolved(failure) => Some(self.outgoing(index, failure)),
+                Outcome::Applied | Outcome::Superseded => None,
+            })
+            .collect();
+        let mut outgoing = outgoing.into_iter();
+        let letters: Vec<_> = stream::iter(from_fn(|| if failed.load(Relaxed) { None } else { outgoing.next() }))
             .buffer_unordered(AT_A_TIME)
             .inspect_err(|_| failed.store(true, Relaxed))
             .collect()
             .await;
-        let letters: Result<Vec<_>, _> = letters.into_iter().filter_map(Result::transpose).collect();
-        let mut letters = letters?;
+        let mut letters = letters.into_iter().collect::<Result<Vec<_>, _>>()?;
         letters.sort_unstable_by_key(|letter| letter.index);
         Ok(letters)
     }
 
-    /// The dead letter of the event with this index, if it needs one.
-    async fn outgoing(&self, index: usize) -> Result<Option<Outgoing>, OverflowError> {
-        let failure = match &self.outcomes[index] {
-            Outcome::Failed(failure) | Outcome::Unresolved(failure) => failure,
-            Outcome::Applied | Outcome::Superseded => return Ok(None),
-        };
+    /// The dead letter of the event with this index.
+    async fn outgoing(&self, index: usize, failure: &Failure) -> Result<Outgoing, OverflowError> {
         let letter = DeadLetter::new(self.batch, index, failure, self.attempt);
         let message = self.message(index, &letter).await?;
         let string = |column: &Column| column.string(index);
@@ -88,7 +89,7 @@ impl DeadLetters<'_> {
             dead_letter_id: letter.id,
             issue: letter.issue,
         };
-        Ok(Some(Outgoing { index, message, record }))
+        Ok(Outgoing { index, message, record })
     }
 
     /// The message for the queue. What does not fit goes to the overflow.

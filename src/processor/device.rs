@@ -173,6 +173,7 @@ impl<'a> Settling<'a> {
         for event in events {
             update.fold(event.version, &event.readings);
         }
+        self.is_unreadable = false;
         let mut backoff = Backoff::default();
         // The document before a write of ours of which it is not known whether it was done.
         let mut tried: Option<Option<Document>> = None;

@@ -94,9 +94,14 @@ fn what(error: &CosmosError, config: &CosmosConfig) -> String {
     if error.is_from_wire() {
         format!("Cosmos DB ({host}) answered {error}")
     } else {
-        let cause = causes(error).last().map_or(String::new(), |cause| format!(": {cause}"));
-        format!("Cosmos DB ({host}) could not be asked: {error}{cause}").replace('\n', "; ")
+        format!("Cosmos DB ({host}) could not be asked: {}", whole(error))
     }
+}
+
+/// A failure of the client's own, in one line with its first cause.
+fn whole(error: &CosmosError) -> String {
+    let cause = causes(error).last().map_or(String::new(), |cause| format!(": {cause}"));
+    format!("{error}{cause}").replace('\n', "; ")
 }
 
 /// What is behind a failure of the client's own, the first cause last.
@@ -122,8 +127,7 @@ pub(super) fn another(id: &str, found: &str) -> StoreError {
 
 /// An answer that is no JSON.
 pub(super) fn damaged(id: &str, error: &CosmosError) -> StoreError {
-    let cause = causes(error).last().map_or(String::new(), |cause| format!(": {cause}"));
-    StoreError::Transient(format!("what Cosmos DB answered for the document {id:?} cannot be read: {error}{cause}"))
+    StoreError::Transient(format!("what Cosmos DB answered for the document {id:?} cannot be read: {}", whole(error)))
 }
 
 /// The environment lacks what the identity needs.

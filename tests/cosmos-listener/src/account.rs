@@ -30,6 +30,14 @@ pub(crate) struct Region {
     pub(crate) endpoint: Url,
 }
 
+/// A request once it is here as a whole.
+pub(crate) struct Whole {
+    pub(crate) method: Method,
+    pub(crate) path_and_query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
 /// A database account with one database and (mostly) one container.
 pub(crate) struct Account {
     http: InMemoryEmulatorHttpClient,
@@ -65,16 +73,10 @@ impl Account {
     }
 
     /// Does what a request asks for, in this region, and answers as Azure does.
-    pub(crate) async fn execute(
-        &self,
-        region: &Region,
-        method: &Method,
-        path_and_query: &str,
-        headers: &HeaderMap,
-        body: Bytes,
-    ) -> Answer {
-        let answer = self.ask_store(region, method, path_and_query, headers, body).await;
-        if answer.status == StatusCode::NOT_FOUND && !answer.has_sub_status() && self.lacks_owner(path_and_query).await
+    pub(crate) async fn execute(&self, region: &Region, request: Whole) -> Answer {
+        let path_and_query = request.path_and_query.clone();
+        let answer = self.ask_store(region, request).await;
+        if answer.status == StatusCode::NOT_FOUND && !answer.has_sub_status() && self.lacks_owner(&path_and_query).await
         {
             // The store leaves out what tells a missing container from a missing document.
             return answer.with_sub_status(OWNER_NOT_FOUND);
@@ -113,7 +115,8 @@ impl Account {
         let writes = self.store.config().write_region_name();
         let region = self.regions.iter().find(|region| region.name == writes);
         let region = region.expect("the store knows no other regions");
-        self.ask_store(region, method, path, headers, body).await
+        let (method, path_and_query, headers) = (method.clone(), path.to_owned(), headers.clone());
+        self.ask_store(region, Whole { method, path_and_query, headers, body }).await
     }
 
     /// The container's documents, as a path.
@@ -145,16 +148,10 @@ impl Account {
         !self.exists(&format!("/{}", segments[..owner].join("/"))).await
     }
 
-    async fn ask_store(
-        &self,
-        region: &Region,
-        method: &Method,
-        path_and_query: &str,
-        headers: &HeaderMap,
-        body: Bytes,
-    ) -> Answer {
+    async fn ask_store(&self, region: &Region, request: Whole) -> Answer {
+        let Whole { method, path_and_query, headers, body } = request;
         // The store refuses trailing slashes, which some clients send.
-        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        let (path, query) = path_and_query.split_once('?').unwrap_or((&path_and_query, ""));
         let mut url = region.endpoint.clone();
         url.set_path(path.trim_end_matches('/'));
         url.set_query((!query.is_empty()).then_some(query));
@@ -162,7 +159,7 @@ impl Account {
             return Answer::error(StatusCode::METHOD_NOT_ALLOWED, "Cosmos DB has no such method.");
         };
         let mut request = Request::new(url, method);
-        for (name, value) in headers {
+        for (name, value) in &headers {
             if let Ok(value) = HeaderValue::to_str(value) {
                 let name = HeaderName::from(name.as_str().to_owned());
                 request.headers_mut().insert(name, AzureHeaderValue::from(value.to_owned()));

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     body::Bytes,
-    http::{HeaderMap, Method, Request, Response, StatusCode},
+    http::{Request, Response, StatusCode},
 };
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 
 use crate::{
-    account::{Account, Region},
+    account::{Account, Region, Whole},
     answer::Answer,
     authorization,
     counters::Counters,
@@ -26,14 +26,6 @@ pub(crate) struct Service {
     pub(crate) account: Account,
     pub(crate) counters: Counters,
     pub(crate) faults: Faults,
-}
-
-/// A request once it is here as a whole.
-struct Whole {
-    method: Method,
-    path_and_query: String,
-    headers: HeaderMap,
-    body: Bytes,
 }
 
 impl Service {
@@ -77,7 +69,7 @@ impl Service {
             return Some(refused);
         }
         let Some(fault) = self.faults.befalling(&operation) else {
-            let answer = self.execute(&region, request).await;
+            let answer = self.account.execute(&region, request).await;
             self.counters.answered(&answer);
             return Some(answer);
         };
@@ -98,19 +90,14 @@ impl Service {
                 (answer.clone(), answer)
             }
             Effect::Delay => {
-                let answer = self.execute(region, request).await;
+                let answer = self.account.execute(region, request).await;
                 (Some(answer.clone()), Some(answer))
             }
             Effect::LoseAnswer => {
-                let lost = self.execute(region, request).await;
+                let lost = self.account.execute(region, request).await;
                 let instead = fault.answer(Some(&lost));
                 (instead.clone().or(Some(lost)), instead)
             }
         }
-    }
-
-    async fn execute(&self, region: &Region, request: Whole) -> Answer {
-        let Whole { method, path_and_query, headers, body } = request;
-        self.account.execute(region, &method, &path_and_query, &headers, body).await
     }
 }
