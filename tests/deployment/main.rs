@@ -1,0 +1,6 @@
+//! What is deployed, held against what the code reads and what Azure takes: infrastructure, package, pipeline.
+
+mod capacity;
+mod package;
+mod pipeline;
+mod schemas;
