@@ -41,6 +41,9 @@ pub struct Config {
     /// succeed, before its events are dead-lettered; also after how many attempts a request is dead-lettered that
     /// cannot be read or makes the handler panic. 5 by default.
     pub dead_letter_after_attempts: u32,
+    /// `RetryDrillDevice`: a device whose batches are answered 503 in their first attempt, to see that the host repeats
+    /// them; none by default.
+    pub retry_drill_device: Option<String>,
 }
 
 impl Config {
@@ -85,6 +88,7 @@ impl Config {
                 "a number from 1 on",
                 |value| value.parse().ok().filter(|number| *number >= 1),
             )?,
+            retry_drill_device: settings.get("RetryDrillDevice").map(str::to_owned),
             store,
         })
     }

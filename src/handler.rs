@@ -1,6 +1,7 @@
 //! One invocation, from the request's bytes to the answer: the way of a batch through the other modules.
 
 mod dead_letters;
+mod drill;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -23,6 +24,8 @@ use crate::{
 
 use dead_letters::DeadLetters;
 
+pub use drill::Drill;
+
 /// Handles the invocations of one function.
 pub struct Handler {
     /// The function, as its `function.json` describes it.
@@ -33,6 +36,8 @@ pub struct Handler {
     pub overflow: Option<Keeper>,
     /// What failed before.
     pub attempts: Attempts,
+    /// Whose batches are failed once on purpose.
+    pub drill: Option<Drill>,
 }
 
 /// How an invocation is answered.
@@ -76,6 +81,11 @@ impl Handler {
             comes_again: retry.is_some_and(RetryContext::comes_again),
             started,
         };
+        if self.drill.as_ref().is_some_and(|drill| drill.fails(&batch, &attempt)) {
+            let untouched =
+                failed_whole(batch.events.len(), "failed on purpose, since RetryDrillDevice names a device in it");
+            return self.again(&batch, &untouched, &attempt, &reason(&untouched.outcomes));
+        }
         let processed = AssertUnwindSafe(self.processor.process(&batch)).catch_unwind().await;
         let processed = processed.unwrap_or_else(|panic| {
             let issue = format!("the handler panicked while it processed the batch: {}", panic_message(&*panic));

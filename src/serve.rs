@@ -17,7 +17,7 @@ use crate::{
     config::{self, Config, OverflowConfig, StoreConfig},
     dead_letter::{Blobs, Directory, Keeper, Overflow},
     function_app::{Function, FunctionApp, FunctionAppError},
-    handler::{Answer, Handler},
+    handler::{Answer, Drill, Handler},
     processor::{DocumentCache, Processor, Shared},
     settings::{ConfigError, Settings},
     sqlite::{Database, DatabaseError, IfMissing},
@@ -132,6 +132,7 @@ fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Rout
             function,
             processor: Arc::clone(&processor),
             attempts: Attempts::new(config.dead_letter_after_attempts),
+            drill: config.retry_drill_device.clone().map(|device| Drill { device }),
         });
         router = router.route(&path, post(invoke).with_state(handler));
     }

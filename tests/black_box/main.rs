@@ -11,6 +11,7 @@ mod cosmos;
 mod listener;
 mod protocol;
 mod reference;
+mod retry_drill;
 mod shapes;
 mod start_up;
 mod support;

@@ -120,7 +120,13 @@ fn function() -> Function {
 
 /// A handler that gives up on what fails by its own fault in five attempts.
 pub(crate) fn handler(processor: Processor) -> Handler {
-    Handler { function: function(), processor: Arc::new(processor), overflow: None, attempts: Attempts::new(5) }
+    Handler {
+        function: function(),
+        processor: Arc::new(processor),
+        overflow: None,
+        attempts: Attempts::new(5),
+        drill: None,
+    }
 }
 
 /// A reply that answers a batch for good.

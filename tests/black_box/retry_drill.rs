@@ -1,0 +1,69 @@
+//! `RetryDrillDevice`: a batch that is failed on purpose, to see that the host sends it again.
+
+use serde_json::json;
+
+use crate::support::{App, Batch, Event, Reply, fixture};
+
+/// The batch of the drill, with another device's event in it.
+fn batch() -> Batch {
+    Batch::of([
+        Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.5})),
+        Event::json(2, &json!({"deviceId": "smoke-test", "battery": 0.25})),
+    ])
+}
+
+fn app() -> App {
+    App::shipped().with("RetryDrillDevice", "smoke-test")
+}
+
+#[test]
+fn the_drill_fails_the_first_attempt_and_no_other() {
+    let app = app();
+    let handler = app.start();
+    let response = handler.post("6b0a", batch().retry(0, -1).envelope().to_string().as_bytes());
+    assert_eq!(response.status, 503);
+    assert!(String::from_utf8_lossy(&response.body).contains("RetryDrillDevice"), "the answer says why");
+    assert_eq!((handler.state("smoke-test"), handler.state("drone-1")), (None, None), "nothing is written");
+
+    let reply = handler.invoke(&batch().retry(1, -1).envelope());
+    reply.assert_all_applied(2);
+    assert_eq!(reply.batch["attempt"], 2);
+    assert_eq!(handler.readings("smoke-test")["Battery"], 0.25);
+}
+
+#[test]
+fn the_drill_fails_the_first_attempt_of_the_admin_endpoint() {
+    let app = App::shipped().with("RetryDrillDevice", "drone-0017");
+    let handler = app.start();
+    let mut envelope = fixture("admin-endpoint");
+    for (count, status) in [(0, 503), (1, 200)] {
+        envelope["Metadata"]["RetryContext"] = json!({"RetryCount": count, "MaxRetryCount": -1, "Exception": null});
+        assert_eq!(handler.post("6b0a", envelope.to_string().as_bytes()).status, status, "RetryCount {count}");
+    }
+}
+
+#[test]
+fn the_drill_fails_no_batch_without_its_device() {
+    let app = app();
+    let handler = app.start();
+    let others = Batch::of([Event::json(1, &json!({"deviceId": "smoke", "battery": 0.5}))]).retry(0, -1);
+    handler.invoke(&others.envelope()).assert_all_applied(1);
+}
+
+#[test]
+fn the_drill_fails_no_batch_that_would_not_come_again() {
+    let app = app();
+    let handler = app.start();
+    for envelope in [batch().envelope(), batch().retry(0, 0).envelope()] {
+        let reply = Reply::of(&handler.post("6b0a", envelope.to_string().as_bytes()));
+        assert_eq!(reply.counts()[0], 2, "received");
+        assert_eq!(reply.counts()[3], 0, "dead-lettered");
+    }
+}
+
+#[test]
+fn there_is_no_drill_without_the_setting() {
+    let app = App::shipped();
+    let handler = app.start();
+    handler.invoke(&batch().retry(0, -1).envelope()).assert_all_applied(2);
+}
