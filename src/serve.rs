@@ -58,11 +58,12 @@ pub enum ServeError {
 ///
 /// [`ServeError`], when it cannot start. It never returns otherwise.
 pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<Infallible, ServeError> {
-    let config = Config::from_settings(settings)?;
-    let mut app = FunctionApp::load(app_root)?;
-    config::apply_overrides(settings, &mut app.host)?;
-    config.check_against(&app)?;
-    let router = router(app, &config, settings)?;
+    let router = prepare(app_root, settings);
+    // Also when it cannot start: what is missing may be there under a name that is almost right.
+    for (set, meant) in settings.misspelled() {
+        tracing::warn!("the setting {set} has no effect: its name must be {meant}, letter by letter");
+    }
+    let router = router?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|error| ServeError::Port { port, error })?;
     tracing::info!(port, version = crate::dead_letter::HANDLER_VERSION, "ready");
@@ -74,6 +75,14 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
         Ok(()) => Err(ServeError::Ended(std::io::Error::other("without an error"))),
         Err(error) => Err(ServeError::Ended(error)),
     }
+}
+
+fn prepare(app_root: &Path, settings: &Settings) -> Result<Router, ServeError> {
+    let config = Config::from_settings(settings)?;
+    let mut app = FunctionApp::load(app_root)?;
+    config::apply_overrides(settings, &mut app.host)?;
+    config.check_against(&app)?;
+    router(app, &config, settings)
 }
 
 /// Opens the store that the settings name.

@@ -1,6 +1,10 @@
 //! App settings: what the host hands to the handler as environment variables, and what can be wrong with them.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use crate::timespan;
 
@@ -8,7 +12,11 @@ use crate::timespan;
 ///
 /// Has no `Debug`: among them are the secrets of other programs' connections.
 #[derive(Clone, Default)]
-pub struct Settings(HashMap<String, String>);
+pub struct Settings {
+    values: HashMap<String, String>,
+    /// Which names were looked up, by this or a clone of it.
+    asked: Arc<Mutex<BTreeSet<String>>>,
+}
 
 impl Settings {
     /// The settings of this process's environment.
@@ -17,35 +25,59 @@ impl Settings {
         // What is not Unicode cannot be a setting of ours, and is no reason to fail.
         let text =
             std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        Self(text.collect())
+        Self { values: text.collect(), asked: Arc::default() }
     }
 
     /// A setting's value; an empty one counts as absent, as for the host.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The names that were looked up so far, whether they were there or not.
+    #[must_use]
+    pub fn asked(&self) -> BTreeSet<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Settings that nobody looked up, each with the one that was meant: the same but for upper and lower case, or for
+    /// `:` in place of `__`. On Linux both make another name, and what was set has no effect, without a word.
+    #[must_use]
+    pub fn misspelled(&self) -> Vec<(&str, String)> {
+        let asked = self.asked();
+        let is_meant = |set: &str, name: &str| set.replace(':', "__").eq_ignore_ascii_case(name);
+        let unread = self.values.keys().filter(|set| !asked.contains(*set));
+        let mut pairs: Vec<_> = unread
+            .filter_map(|set| {
+                let meant = asked.iter().find(|name| is_meant(set, name) && !self.values.contains_key(*name))?;
+                Some((set.as_str(), meant.clone()))
+            })
+            .collect();
+        pairs.sort();
+        pairs
     }
 
     /// Adds a setting if it is not there: the environment has precedence, as with Core Tools.
     pub fn add_default(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.entry(name.into()).or_insert_with(|| value.into());
+        self.values.entry(name.into()).or_insert_with(|| value.into());
     }
 
     /// Whether a connection of this name is made of several settings, `Name__…`.
     #[must_use]
     pub fn has_parts_of(&self, name: &str) -> bool {
-        self.0.keys().any(|key| key.strip_prefix(name).is_some_and(|rest| rest.starts_with("__")))
+        self.values.keys().any(|key| key.strip_prefix(name).is_some_and(|rest| rest.starts_with("__")))
     }
 
     /// Sets a setting, whatever it was.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.insert(name.into(), value.into());
+        self.values.insert(name.into(), value.into());
     }
 
     /// All settings, as the environment of a process.
     #[must_use]
     pub fn to_environment(&self) -> Vec<(String, String)> {
-        self.0.clone().into_iter().collect()
+        self.values.clone().into_iter().collect()
     }
 
     /// Replaces `%Name%` by that setting, as the host does in bindings.

@@ -1,6 +1,10 @@
 //! What is deployed, held against what the code reads and what Azure takes: infrastructure, package, pipeline.
 
+mod bicep;
 mod capacity;
+mod infra;
 mod package;
 mod pipeline;
 mod schemas;
+mod shapes;
+mod sources;

@@ -1,0 +1,143 @@
+// Where the dead letters go: a storage account of their own, apart from the host's, since they must outlive everything
+// else. It is copied to the paired region and can be read there when this one is gone.
+@description('The name of the account.')
+param name string
+
+@description('The region.')
+param location string
+
+@description('Tags.')
+param tags object
+
+@description('Object id of the function app\'s identity.')
+param handlerPrincipalId string
+
+@description('Object ids of those who work on dead letters.')
+param operatorPrincipalIds array
+
+@description('Subnet of the private endpoints; empty for public ones.')
+param endpointSubnetId string
+
+@description('DNS zone of blobs.')
+param blobZoneId string
+
+@description('DNS zone of queues.')
+param queueZoneId string
+
+var roles = loadJsonContent('../roles.json')
+var isPrivate = !empty(endpointSubnetId)
+
+resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: { name: 'Standard_RAGRS' }
+  properties: {
+    allowSharedKeyAccess: false
+    allowBlobPublicAccess: false
+    supportsHttpsTrafficOnly: true
+    minimumTlsVersion: 'TLS1_2'
+    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+  }
+
+  resource queues 'queueServices' = {
+    name: 'default'
+
+    // Its name is queueName in RawTelemetryFunction/function.json.
+    resource queue 'queues' = {
+      name: 'deadletterqueue'
+    }
+  }
+
+  resource blobs 'blobServices' = {
+    name: 'default'
+    properties: {
+      deleteRetentionPolicy: {
+        enabled: true
+        days: 14
+      }
+    }
+
+    resource container 'containers' = {
+      name: 'deadletters'
+    }
+  }
+}
+
+resource hostMaySend 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account::queues::queue.id, handlerPrincipalId, roles.storageQueueDataMessageSender)
+  scope: account::queues::queue
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageQueueDataMessageSender)
+    principalId: handlerPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+resource handlerMayKeepBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account::blobs::container.id, handlerPrincipalId, roles.storageBlobDataContributor)
+  scope: account::blobs::container
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+    principalId: handlerPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+resource operatorsMayWorkOnMessages 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for principalId in operatorPrincipalIds: {
+    name: guid(account.id, principalId, roles.storageQueueDataContributor)
+    scope: account
+    properties: {
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageQueueDataContributor)
+      principalId: principalId
+    }
+  }
+]
+
+resource operatorsMayWorkOnBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for principalId in operatorPrincipalIds: {
+    name: guid(account.id, principalId, roles.storageBlobDataContributor)
+    scope: account
+    properties: {
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+      principalId: principalId
+    }
+  }
+]
+
+module queueEndpoint 'private-endpoint.bicep' = if (isPrivate) {
+  name: 'dead-letter-queue-endpoint'
+  params: {
+    name: 'pep-${name}-queue'
+    location: location
+    tags: tags
+    targetId: account.id
+    service: 'queue'
+    subnetId: endpointSubnetId
+    dnsZoneIds: [queueZoneId]
+  }
+}
+
+module blobEndpoint 'private-endpoint.bicep' = if (isPrivate) {
+  name: 'dead-letter-blob-endpoint'
+  params: {
+    name: 'pep-${name}-blob'
+    location: location
+    tags: tags
+    targetId: account.id
+    service: 'blob'
+    subnetId: endpointSubnetId
+    dnsZoneIds: [blobZoneId]
+  }
+}
+
+@description('The address of the queues.')
+output queueServiceUri string = account.properties.primaryEndpoints.queue
+
+@description('The address of the blobs.')
+output blobServiceUri string = account.properties.primaryEndpoints.blob
+
+@description('The container of dead letters too large for the queue.')
+output containerName string = account::blobs::container.name

@@ -1,0 +1,165 @@
+// The documents: one container, one item for each device. The settings that matter for being right are here:
+// one write region, since a condition on an ETag protects within one region only, and Session consistency or more.
+@description('The name of the account.')
+param name string
+
+@description('The write region.')
+param location string
+
+@description('Tags.')
+param tags object
+
+@description('Most request units a second.')
+param maximumThroughput int
+
+@description('The region that takes over; empty for none.')
+param standbyLocation string
+
+@description('Paths to index.')
+param indexedPaths array
+
+@description('Whether each region is spread over its availability zones.')
+param zoneRedundant bool
+
+@description('Object id of the function app\'s identity.')
+param handlerPrincipalId string
+
+@description('Object ids of those who may read the documents.')
+param operatorPrincipalIds array
+
+@description('Subnet of the private endpoint; empty for a public one.')
+param endpointSubnetId string
+
+@description('DNS zone of the private endpoint.')
+param dnsZoneId string
+
+var isPrivate = !empty(endpointSubnetId)
+var regions = empty(standbyLocation) ? [location] : [location, standbyLocation]
+
+resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'GlobalDocumentDB'
+  properties: {
+    databaseAccountOfferType: 'Standard'
+    consistencyPolicy: { defaultConsistencyLevel: 'Session' }
+    locations: [
+      for (region, index) in regions: {
+        locationName: region
+        failoverPriority: index
+        isZoneRedundant: zoneRedundant
+      }
+    ]
+    enableMultipleWriteLocations: false
+    enableAutomaticFailover: true
+    disableLocalAuth: true
+    disableKeyBasedMetadataWriteAccess: true
+    minimalTlsVersion: 'Tls12'
+    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+    // The last seven days, at no price.
+    backupPolicy: {
+      type: 'Continuous'
+      continuousModeProperties: { tier: 'Continuous7Days' }
+    }
+  }
+
+  resource database 'sqlDatabases' = {
+    name: 'devicestate'
+    properties: {
+      resource: { id: 'devicestate' }
+    }
+
+    resource container 'containers' = {
+      name: 'devices'
+      properties: {
+        resource: {
+          id: 'devices'
+          partitionKey: {
+            paths: ['/id']
+            kind: 'Hash'
+            version: 2
+          }
+          // Every operation of the handler is a point read or a write of one item. Each indexed path would be paid with
+          // each write.
+          indexingPolicy: {
+            indexingMode: 'consistent'
+            automatic: true
+            includedPaths: [for path in indexedPaths: { path: path }]
+            excludedPaths: [{ path: '/*' }]
+          }
+        }
+        options: {
+          autoscaleSettings: { maxThroughput: maximumThroughput }
+        }
+      }
+    }
+  }
+
+  // The built-in contributor may delete and query, too. The handler does neither.
+  resource stateWriter 'sqlRoleDefinitions' = {
+    name: guid(account.id, 'devicestate-state-writer')
+    properties: {
+      roleName: 'devicestate state writer'
+      type: 'CustomRole'
+      assignableScopes: [account.id]
+      permissions: [
+        {
+          dataActions: [
+            'Microsoft.DocumentDB/databaseAccounts/readMetadata'
+            'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/read'
+            'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/create'
+            'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/replace'
+          ]
+        }
+      ]
+    }
+  }
+
+  resource handlerMayWrite 'sqlRoleAssignments' = {
+    name: guid(account.id, handlerPrincipalId, 'devicestate-state-writer')
+    properties: {
+      roleDefinitionId: stateWriter.id
+      principalId: handlerPrincipalId
+      // Not the container alone: a client begins with the account's regions.
+      scope: account.id
+    }
+  }
+
+  // One after another: the account takes one change of its roles at a time.
+  @batchSize(1)
+  resource operatorsMayRead 'sqlRoleAssignments' = [
+    for principalId in operatorPrincipalIds: {
+      name: guid(account.id, principalId, 'reader')
+      properties: {
+        // Cosmos DB Built-in Data Reader.
+        roleDefinitionId: '${account.id}/sqlRoleDefinitions/00000000-0000-0000-0000-000000000001'
+        principalId: principalId
+        scope: account.id
+      }
+      dependsOn: [handlerMayWrite]
+    }
+  ]
+}
+
+module endpoint 'private-endpoint.bicep' = if (isPrivate) {
+  name: 'documents-endpoint'
+  params: {
+    name: 'pep-${name}'
+    location: location
+    tags: tags
+    targetId: account.id
+    service: 'Sql'
+    subnetId: endpointSubnetId
+    dnsZoneIds: [dnsZoneId]
+  }
+}
+
+@description('The account\'s address.')
+output endpoint string = account.properties.documentEndpoint
+
+@description('The database.')
+output databaseName string = account::database.name
+
+@description('The container.')
+output containerName string = account::database::container.name

@@ -1,0 +1,107 @@
+// The Functions host's own storage: its checkpoints and leases, and the package that is published.
+@description('The name of the account.')
+param name string
+
+@description('The region.')
+param location string
+
+@description('Tags.')
+param tags object
+
+@description('Whether it is spread over the availability zones.')
+param zoneRedundant bool
+
+@description('Object id of the function app\'s identity.')
+param handlerPrincipalId string
+
+@description('Subnet of the private endpoints; empty for public ones.')
+param endpointSubnetId string
+
+@description('DNS zone of blobs.')
+param blobZoneId string
+
+@description('DNS zone of tables.')
+param tableZoneId string
+
+var roles = loadJsonContent('../roles.json')
+var isPrivate = !empty(endpointSubnetId)
+
+resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: { name: zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS' }
+  properties: {
+    allowSharedKeyAccess: false
+    allowBlobPublicAccess: false
+    supportsHttpsTrafficOnly: true
+    minimumTlsVersion: 'TLS1_2'
+    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+  }
+
+  resource blobs 'blobServices' = {
+    name: 'default'
+
+    resource packages 'containers' = {
+      name: 'packages'
+    }
+  }
+}
+
+// Owner, since the host leases blobs for its checkpoints and its locks: so its documentation asks for it.
+resource hostMayOwnBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account.id, handlerPrincipalId, roles.storageBlobDataOwner)
+  scope: account
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataOwner)
+    principalId: handlerPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+// For the host's diagnostic events.
+resource hostMayWriteTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account.id, handlerPrincipalId, roles.storageTableDataContributor)
+  scope: account
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageTableDataContributor)
+    principalId: handlerPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+module blobEndpoint 'private-endpoint.bicep' = if (isPrivate) {
+  name: 'host-blob-endpoint'
+  params: {
+    name: 'pep-${name}-blob'
+    location: location
+    tags: tags
+    targetId: account.id
+    service: 'blob'
+    subnetId: endpointSubnetId
+    dnsZoneIds: [blobZoneId]
+  }
+}
+
+module tableEndpoint 'private-endpoint.bicep' = if (isPrivate) {
+  name: 'host-table-endpoint'
+  params: {
+    name: 'pep-${name}-table'
+    location: location
+    tags: tags
+    targetId: account.id
+    service: 'table'
+    subnetId: endpointSubnetId
+    dnsZoneIds: [tableZoneId]
+  }
+}
+
+@description('The address of the blobs.')
+output blobServiceUri string = account.properties.primaryEndpoints.blob
+
+@description('The address of the tables.')
+output tableServiceUri string = account.properties.primaryEndpoints.table
+
+@description('Where the package is published to.')
+output packageContainerUri string = '${account.properties.primaryEndpoints.blob}${account::blobs::packages.name}'

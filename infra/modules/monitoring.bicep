@@ -1,0 +1,74 @@
+// What the host and the handler log, in one workspace.
+@description('The unique part of the names.')
+param token string
+
+@description('The region.')
+param location string
+
+@description('Tags.')
+param tags object
+
+@description('How many days the logs are kept.')
+param retentionDays int
+
+@description('Most GB a day; -1 for no limit.')
+param dailyQuotaGB int
+
+@description('Object id of the function app\'s identity.')
+param handlerPrincipalId string
+
+@description('Object ids of those who may query the logs.')
+param operatorPrincipalIds array
+
+var roles = loadJsonContent('../roles.json')
+
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
+  name: 'log-devicestate-${token}'
+  location: location
+  tags: tags
+  properties: {
+    sku: { name: 'PerGB2018' }
+    retentionInDays: retentionDays
+    workspaceCapping: { dailyQuotaGb: dailyQuotaGB }
+  }
+}
+
+resource insights 'Microsoft.Insights/components@2020-02-02' = {
+  name: 'appi-devicestate-${token}'
+  location: location
+  tags: tags
+  kind: 'web'
+  properties: {
+    Application_Type: 'web'
+    WorkspaceResourceId: workspace.id
+    // Only who has the role below may write into it: the key in the connection string alone is of no use.
+    DisableLocalAuth: true
+  }
+}
+
+resource handlerMayPublish 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(insights.id, handlerPrincipalId, roles.monitoringMetricsPublisher)
+  scope: insights
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.monitoringMetricsPublisher)
+    principalId: handlerPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+resource operatorsMayQuery 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for principalId in operatorPrincipalIds: {
+    name: guid(workspace.id, principalId, roles.logAnalyticsReader)
+    scope: workspace
+    properties: {
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.logAnalyticsReader)
+      principalId: principalId
+    }
+  }
+]
+
+@description('Where the host sends telemetry to.')
+output connectionString string = insights.properties.ConnectionString
+
+@description('The id by which the workspace is queried.')
+output workspaceId string = workspace.properties.customerId

@@ -1,0 +1,7 @@
+// What the pipeline deploys to production. docs/capacity.md says what to raise for how many devices.
+using 'main.bicep'
+
+param environmentName = 'production'
+// Object ids, separated by commas: the pipeline's own among them, for the smoke test to read the document.
+param operatorPrincipalIds = filter(split(readEnvironmentVariable('OPERATOR_PRINCIPAL_IDS', ''), ','), id => !empty(id))
+param senderPrincipalIds = filter(split(readEnvironmentVariable('SENDER_PRINCIPAL_IDS', ''), ','), id => !empty(id))

@@ -1,0 +1,9 @@
+// What the pipeline deploys to staging: small, and with a device for the drill of the smoke test.
+using 'main.bicep'
+
+param environmentName = 'staging'
+param zoneRedundant = false
+param retryDrillDevice = 'smoke-test'
+param maximumThroughputUnits = 2
+// Object ids, separated by commas: the pipeline's own among them, for the smoke test to read the document.
+param operatorPrincipalIds = filter(split(readEnvironmentVariable('OPERATOR_PRINCIPAL_IDS', ''), ','), id => !empty(id))

@@ -1,0 +1,76 @@
+//! Resources held against Azure's own types, which `resource-types.mjs` writes into `resource-types.json`.
+
+use serde_json::Value as Json;
+
+use crate::{bicep::Value, sources::Sources};
+
+/// What Bicep takes for itself and does not hand to Azure.
+const OF_BICEP: [&str; 3] = ["parent", "scope", "dependsOn"];
+
+/// What is wrong with the resources.
+pub(crate) fn faults(sources: &Sources) -> Vec<String> {
+    let types: Json = serde_json::from_str(include_str!("resource-types.json")).expect("JSON");
+    let templates = sources.templates();
+    let mut faults = Vec::new();
+    for template in &templates {
+        for resource in template.resources.iter().filter(|resource| !resource.is_existing) {
+            let at = format!("{}: {}", template.path.display(), resource.symbol);
+            let Some(shape) = types.get(&resource.type_name) else {
+                faults.push(format!(
+                    "{at}: {} is not in resource-types.json; see resource-types.mjs",
+                    resource.type_name
+                ));
+                continue;
+            };
+            let own = resource.body.properties().iter();
+            let body = own.filter(|(name, _)| !OF_BICEP.contains(&name.as_str())).cloned().collect();
+            compare(&Value::Object(body), shape, &at, &mut faults);
+        }
+    }
+    faults
+}
+
+fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
+    let mut wrong = |expected: &str| faults.push(format!("{at} is {value:?}: it must be {expected}"));
+    match value {
+        // Known only when it is deployed.
+        Value::Other(_) | Value::Call(..) => {}
+        Value::Either(values) => values.iter().for_each(|value| compare(value, shape, at, faults)),
+        Value::Text(text) => match shape {
+            Json::Array(allowed) if !allowed.contains(&Json::from(text.as_str())) => wrong(&format!("one of {shape}")),
+            // The service takes others than those that are written down: but what differs only in its case is a mistake.
+            Json::Object(open) if open.contains_key("open") => {
+                let known = open["open"].as_array().expect("an array").iter().filter_map(Json::as_str);
+                if let Some(meant) = known.into_iter().find(|known| *known != text && known.eq_ignore_ascii_case(text))
+                {
+                    wrong(meant);
+                }
+            }
+            Json::Array(_) => {}
+            Json::String(word) if word == "string" || word == "any" => {}
+            _ => wrong(&shape.to_string()),
+        },
+        Value::Number(_) if shape == "int" || shape == "any" => {}
+        Value::Bool(_) if shape == "bool" || shape == "any" => {}
+        Value::Number(_) | Value::Bool(_) => wrong(&shape.to_string()),
+        Value::List(values) if shape.get("each").is_some() => {
+            values.iter().for_each(|value| compare(value, &shape["each"], at, faults));
+        }
+        Value::Each(value) if shape.get("each").is_some() => compare(value, &shape["each"], at, faults),
+        Value::Object(properties) if shape.get("any").is_some() => {
+            properties.iter().for_each(|(name, value)| compare(value, &shape["any"], &format!("{at}.{name}"), faults));
+        }
+        Value::Object(properties) if shape.get("of").is_some() => {
+            for (name, value) in properties {
+                match shape["of"].get(name) {
+                    Some(shape) => compare(value, shape, &format!("{at}.{name}"), faults),
+                    None => faults.push(format!("{at}: Azure takes no {name} here")),
+                }
+            }
+            let needs = shape.get("needs").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
+            faults.extend(needs.filter(|name| value.get(name).is_none()).map(|name| format!("{at} needs {name}")));
+        }
+        Value::List(_) | Value::Each(_) | Value::Object(_) if shape == "any" => {}
+        Value::List(_) | Value::Each(_) | Value::Object(_) => wrong(&shape.to_string()),
+    }
+}
