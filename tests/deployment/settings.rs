@@ -1,0 +1,206 @@
+//! The app settings of infra/ against those that the handler and the host read.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+
+use devicestate::{
+    config::{self, Config, OverflowConfig},
+    function_app::FunctionApp,
+    settings::Settings,
+};
+
+use crate::{
+    app_settings::{EventSource, app_settings},
+    sources::{Sources, assert_none, assert_noticed},
+};
+
+const SOURCES: [EventSource; 2] = [EventSource::EventHubs, EventSource::IotHub];
+
+/// What the handler looks up and infra/ leaves alone, each with the reason.
+const LEFT_ALONE: [(&str, &str); 12] = [
+    ("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "host.json says it"),
+    ("AzureFunctionsJobHost__functionTimeout", "host.json says it"),
+    ("AzureWebJobsDeadLetterStorage", "another name of DeadLetterStorage"),
+    ("CosmosConnection", "a connection string would have a key in it"),
+    ("CosmosConnection__managedIdentityResourceId", "the handler refuses it: clientId names the identity"),
+    ("DeadLetterDirectory", "a disk of an instance is gone with it"),
+    ("DeadLetterStorage", "a connection string would have a key in it"),
+    ("DeadLetterStorage__accountName", "the addresses are given"),
+    ("DeadLetterStorage__managedIdentityResourceId", "the handler refuses it: clientId names the identity"),
+    ("REGION_NAME", "Azure sets it"),
+    ("FUNCTIONS_CUSTOMHANDLER_PORT", "the host sets it"),
+    ("FUNCTIONS_HTTPWORKER_PORT", "an older host sets it"),
+];
+
+/// What the host reads, whatever the bindings are.
+const OF_THE_HOST: [&str; 6] = [
+    "AzureWebJobsStorage__blobServiceUri",
+    "AzureWebJobsStorage__tableServiceUri",
+    "AzureWebJobsStorage__credential",
+    "AzureWebJobsStorage__clientId",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+];
+
+#[test]
+fn infra_sets_what_the_handler_and_the_host_read_and_nothing_else() {
+    assert_none(&faults(&Sources::read()));
+}
+
+#[test]
+fn every_setting_that_is_misspelled_is_noticed() {
+    let sources = Sources::read();
+    let names: BTreeSet<String> =
+        SOURCES.into_iter().flat_map(|source| app_settings(&sources.templates(), source).into_keys()).collect();
+    assert!(names.len() > 25, "{names:?}");
+    for name in names {
+        // Two letters swapped, as it happens.
+        let middle = name.len() / 2;
+        let mut letters: Vec<char> = name.chars().collect();
+        letters.swap(middle, middle + 1);
+        let misspelled: String = letters.into_iter().collect();
+        if misspelled == name {
+            continue;
+        }
+        let changed = sources.with("infra/main.bicep", &format!("{name}:"), &format!("{misspelled}:"));
+        assert_noticed(&faults(&changed), &misspelled);
+    }
+}
+
+#[test]
+fn a_setting_that_is_left_out_is_noticed() {
+    let changed = Sources::read().with("infra/main.bicep", "      LogLevel: logLevel\n", "");
+    assert_noticed(&faults(&changed), "LogLevel is read by the handler");
+    let changed =
+        Sources::read().with("infra/main.bicep", "      CosmosContainer: documents.outputs.containerName\n", "");
+    assert_noticed(&faults(&changed), "CosmosContainer is read by the handler");
+}
+
+#[test]
+fn a_connection_that_is_misspelled_in_a_binding_is_noticed() {
+    for name in ["EventHubConnection", "DeadLetterStorage", "%EventHubName%", "%EventHubConsumerGroup%"] {
+        let misspelled = name.replacen('n', "m", 1).replacen("tt", "t", 1);
+        let changed = Sources::read().with("RawTelemetryFunction/function.json", name, &misspelled);
+        assert_noticed(&faults(&changed), misspelled.trim_matches('%'));
+    }
+}
+
+/// With every parameter at its default the deployed handler is the one that the README describes.
+#[test]
+fn the_defaults_of_infra_are_those_of_the_handler() {
+    let templates = Sources::read().templates();
+    let settings = app_settings(&templates, EventSource::EventHubs);
+    const REQUIRED: [&str; 5] = [
+        "StateStore",
+        "CosmosConnection__accountEndpoint",
+        "CosmosConnection__credential",
+        "CosmosConnection__clientId",
+        // Infra names the regions; the handler would ask for REGION_NAME.
+        "CosmosPreferredRegions",
+    ];
+    // A drill is none of the defaults: empty, it is not set.
+    let without_drill = settings.iter().filter(|(name, _)| *name != "RetryDrillDevice");
+    let required = settings.iter().filter(|(name, _)| REQUIRED.contains(&name.as_str()));
+    let read =
+        |settings: Settings| format!("{:?}", Config::from_settings(&settings).expect("settings that make sense"));
+    assert_eq!(read(collected(without_drill)), read(collected(required)));
+}
+
+#[test]
+fn a_flex_consumption_app_has_no_setting_for_its_runtime() {
+    let templates = Sources::read().templates();
+    for source in SOURCES {
+        let settings = app_settings(&templates, source);
+        assert!(!settings.contains_key("FUNCTIONS_WORKER_RUNTIME"), "Flex Consumption refuses it");
+        assert!(!settings.contains_key("FUNCTIONS_EXTENSION_VERSION"), "Flex Consumption has no choice of it");
+    }
+}
+
+fn faults(sources: &Sources) -> Vec<String> {
+    let templates = sources.templates();
+    SOURCES.into_iter().flat_map(|source| faults_with(sources, &app_settings(&templates, source), source)).collect()
+}
+
+fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, source: EventSource) -> Vec<String> {
+    let app = function_app(sources);
+    let settings = collected(given);
+    let mut faults = Vec::new();
+    let mut of_the_host: BTreeSet<String> = OF_THE_HOST.into_iter().map(str::to_owned).collect();
+    let mut needed = of_the_host.clone();
+
+    // As `serve` reads them.
+    let config = Config::from_settings(&settings);
+    faults.extend(config.as_ref().err().map(|error| format!("{source:?}: {error}")));
+    drop((config::log_level(&settings), config::port(&settings)));
+    drop(config::apply_overrides(&settings, &mut app.host.clone()));
+    for function in &app.functions {
+        let overflow = config
+            .as_ref()
+            .map(|config| OverflowConfig::from_settings(&settings, &config.store, &function.dead_letters));
+        match overflow {
+            Ok(Ok(OverflowConfig::Blobs { .. })) | Err(_) => {}
+            other => faults.push(format!("{source:?}: dead letters too large for the queue have no blobs: {other:?}")),
+        }
+        // As the host reads the bindings.
+        for text in [&function.trigger.event_hub_name, &function.trigger.consumer_group] {
+            faults.extend(settings.resolve(text).err().map(|error| format!("{source:?}: {error}")));
+        }
+        let trigger = &function.trigger.connection;
+        let trigger_settings = match source {
+            EventSource::IotHub => vec![trigger.clone()],
+            EventSource::EventHubs => {
+                ["fullyQualifiedNamespace", "credential", "clientId"].map(|part| format!("{trigger}__{part}")).to_vec()
+            }
+        };
+        let queue = &function.dead_letters.connection;
+        let queue_settings = ["queueServiceUri", "credential", "clientId"].map(|part| format!("{queue}__{part}"));
+        needed.extend(trigger_settings.into_iter().chain(queue_settings));
+    }
+    of_the_host.extend(needed.iter().cloned());
+    faults.extend(
+        needed
+            .iter()
+            .filter(|name| !given.contains_key(*name))
+            .map(|name| format!("{source:?}: {name} is read by the host and not set")),
+    );
+
+    let asked = settings.asked();
+    let left_alone: BTreeSet<&str> = LEFT_ALONE.into_iter().map(|(name, _)| name).collect();
+    faults.extend(
+        asked
+            .iter()
+            .filter(|name| !given.contains_key(*name) && !left_alone.contains(name.as_str()))
+            .map(|name| format!("{source:?}: {name} is read by the handler and not set")),
+    );
+    faults.extend(
+        left_alone
+            .iter()
+            .filter(|name| !asked.contains(**name))
+            .map(|name| format!("{source:?}: {name} is said to be left alone, and nobody reads it")),
+    );
+    faults.extend(
+        given
+            .keys()
+            .filter(|name| !asked.contains(*name) && !of_the_host.contains(*name))
+            .map(|name| format!("{source:?}: {name} is set and nobody reads it")),
+    );
+    faults
+}
+
+fn collected<'a>(settings: impl IntoIterator<Item = (&'a String, &'a String)>) -> Settings {
+    let mut collected = Settings::default();
+    settings.into_iter().for_each(|(name, value)| collected.set(name, value));
+    collected
+}
+
+fn function_app(sources: &Sources) -> FunctionApp {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    for path in ["host.json", "RawTelemetryFunction/function.json"] {
+        let to = root.path().join(path);
+        fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
+        fs::write(to, sources.text(path)).expect("a file in the temporary folder");
+    }
+    FunctionApp::load(root.path()).expect("a function app")
+}
