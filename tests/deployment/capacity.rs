@@ -7,6 +7,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::{bicep, sources::Sources};
+
 const DOCUMENT: &str = include_str!("../../docs/capacity.md");
 const README: &str = include_str!("../../README.md");
 const HOST_JSON: &str = include_str!("../../host.json");
@@ -277,6 +279,16 @@ fn every_figure_follows_from_the_values_and_every_value_is_used() {
 #[test]
 fn the_values_of_the_app_are_those_it_ships_with() {
     let (v, host) = (Values::read(), serde_json::from_str::<Value>(HOST_JSON).expect("host.json"));
+    let templates = Sources::read().templates();
+    let default = |name: &str| {
+        let param = templates[0].params.iter().find(|param| param.name == name).expect("a parameter of main.bicep");
+        param.default.clone()
+    };
+    assert_eq!(default("partitionCount"), Some(bicep::Value::Number(32)));
+    assert_eq!(figure(v.get("partitions_min")), "32");
+    // "As shipped" in the text.
+    assert_eq!(default("maximumThroughputUnits"), Some(bicep::Value::Number(10)));
+    assert_eq!(default("cosmosMaximumThroughput"), Some(bicep::Value::Number(1000)));
     assert_eq!(Some(v.get("largest_batch")), host["extensions"]["eventHubs"]["maxEventBatchSize"].as_f64());
     let concurrency = format!("| `StoreConcurrency` | `{}` |", v.get("concurrency"));
     assert!(README.contains(&concurrency), "{concurrency} is not in README.md");
