@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 sudo apt-get update
 sudo apt-get install --yes --no-install-recommends libicu72 python3-pip
 
-# 4.2.1 could not publish a custom handler to every Flex Consumption app; 4.15 needs Node.js 22.
+# Up to 4.6 they cannot publish a custom handler to every Flex Consumption app; 4.15 needs Node.js 22.
 npm install --global azure-functions-core-tools@4.15.1
 
 # The toolchain that rust-toolchain.toml names.

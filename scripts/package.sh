@@ -84,7 +84,7 @@ is_package() {
   done
 }
 if [ -e "$output" ] && ! { [ -d "$output" ] && is_package "$output"; }; then
-  fail "$output is there already and holds something else than a package: nothing was touched. Give another --output, or delete it"
+  fail "$output is there already and is no package: nothing was touched. Give another --output, or delete it"
 fi
 
 # The linker and Cargo's way to it, in a folder for each set of versions. Prints the folder.

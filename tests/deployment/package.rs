@@ -6,7 +6,7 @@ mod refusals;
 
 use std::{
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -112,6 +112,8 @@ fn local(app_root: &Path, state: &Path) -> Child {
     for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
         command.env_remove(setting);
     }
+    // A package has no local.settings.json: what function.json asks for is an app setting, as on Azure.
+    command.envs([("EventHubName", "telemetry"), ("EventHubConsumerGroup", "devicestate")]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
 }
 
@@ -132,7 +134,9 @@ fn handler(local: &mut Child) -> PathBuf {
         std::thread::yield_now();
     }
     let _ = local.kill();
-    panic!("it has started no handler from another file than {}", itself.display());
+    let mut errors = String::new();
+    let _ = local.stderr.take().expect("a pipe").read_to_string(&mut errors);
+    panic!("it has started no handler from another file than {}: {errors}", itself.display());
 }
 
 fn text(value: &Value) -> &str {

@@ -64,6 +64,10 @@ pub(super) static PACKAGE: LazyLock<Package> = LazyLock::new(|| {
     let alone = File::create(all.join("package.lock")).expect("a file in the target folder");
     alone.lock().expect("a lock");
     let folder = all.join("package");
+    // One that an unfinished change of the script has made may be no package, and the script would not touch it.
+    if folder.exists() {
+        fs::remove_dir_all(&folder).expect("a folder in the target folder");
+    }
     let arguments = ["--profile", "dev", "--output", folder.to_str().expect("text")];
     Package { report: Run::new(all, arguments).succeeds(), folder, _alone: alone }
 });
