@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    os::unix::fs::PermissionsExt as _,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::LazyLock,
@@ -50,40 +49,25 @@ impl Run {
     }
 }
 
-/// A package whose program was really built for the old glibc, if without optimizations, which take minutes.
-pub(super) struct Package {
-    pub(super) folder: PathBuf,
-    pub(super) report: Value,
-    _alone: File,
-}
-
-pub(super) static PACKAGE: LazyLock<Package> = LazyLock::new(|| {
+/// A small static program that passes the checks. Compiling it takes a second and needs nothing but Rust, where the
+/// real program takes minutes and python3.
+pub(super) static ANSWERING: LazyLock<PathBuf> = LazyLock::new(|| {
     let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(all).expect("the target folder");
-    // Held until this process ends, since the next one puts a package of its own into that folder.
-    let alone = File::create(all.join("package.lock")).expect("a file in the target folder");
-    alone.lock().expect("a lock");
-    let folder = all.join("package");
-    // One that an unfinished change of the script has made may be no package, and the script would not touch it.
-    if folder.exists() {
-        fs::remove_dir_all(&folder).expect("a folder in the target folder");
-    }
-    let arguments = ["--profile", "dev", "--output", folder.to_str().expect("text")];
-    Package { report: Run::new(all, arguments).succeeds(), folder, _alone: alone }
+    let (program, mine) = (all.join("answering"), all.join(format!("answering.{}", std::process::id())));
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--edition", "2024", "-C", "target-feature=+crt-static", "-o"]).arg(&mine);
+    let output = rustc.arg(root().join("tests/deployment/package/answering.rs")).output().expect("the command rustc");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::rename(mine, &program).expect("a folder of our own");
+    program
 });
 
-impl Package {
-    pub(super) fn program(&self) -> PathBuf {
-        self.folder.join(program_name())
-    }
-
-    /// The program with some of its bytes changed, as an executable file.
-    pub(super) fn changed(&self, file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut bytes = fs::read(self.program()).expect("the program");
-        change(&mut bytes);
-        fs::write(file, bytes).expect("a file can be written");
-        fs::set_permissions(file, fs::Permissions::from_mode(0o755)).expect("a file of our own");
-    }
+/// A file with the bytes of another, but for a change.
+pub(super) fn changed(from: &Path, to: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(from).expect("a program");
+    change(&mut bytes);
+    fs::write(to, bytes).expect("a file can be written");
 }
 
 /// The repository.
