@@ -11,6 +11,10 @@ local *OPTIONS:
 test *OPTIONS:
     cargo test {{OPTIONS}}
 
+# The folder that is published, made and checked: target/package.
+package *OPTIONS:
+    bash scripts/package.sh {{OPTIONS}}
+
 # Format, lints, dependency policy.
 check:
     cargo fmt --check

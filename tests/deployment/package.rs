@@ -1,1 +1,78 @@
-//! package
+//! The folder that is published, as `scripts/package.sh` makes it.
+
+mod command;
+mod editors;
+mod real;
+mod refusals;
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use command::{ANSWERING, Run, expected_files, files, functions, program_name, root};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A run that puts this program into the folder `package` of a place.
+fn packaging(place: &Path, program: &Path) -> Run {
+    Run::new(place, ["--output", "package", "--binary", program.to_str().expect("text")])
+}
+
+#[test]
+fn the_package_is_host_json_the_functions_and_the_program_and_nothing_else() {
+    let place = TempDir::new().expect("a temporary folder");
+    packaging(place.path(), &ANSWERING).succeeds();
+    let folder = place.path().join("package");
+    assert_eq!(files(&folder), expected_files());
+    let functions = functions().into_iter().map(|function| function + "/function.json");
+    for file in functions.chain(["host.json".to_owned()]) {
+        assert_eq!(fs::read(folder.join(&file)).ok(), fs::read(root().join(&file)).ok(), "{file}");
+    }
+    let program = folder.join(program_name());
+    assert_eq!(fs::read(&program).ok(), fs::read(&*ANSWERING).ok());
+    assert_eq!(fs::metadata(program).expect("the program").permissions().mode() & 0o777, 0o755);
+}
+
+#[test]
+fn the_report_tells_the_files_their_sizes_the_glibc_and_how_soon_the_program_answers() {
+    let place = TempDir::new().expect("a temporary folder");
+    let report = packaging(place.path(), &ANSWERING).succeeds();
+    let size = |file: &String| fs::metadata(place.path().join("package").join(file)).expect("a file").len();
+    assert_eq!(report["files"], json!(expected_files()));
+    assert_eq!(report["binaryBytes"], size(&program_name()));
+    assert_eq!(report["folderBytes"], expected_files().iter().map(size).sum::<u64>());
+    assert!(report["glibc"].is_null(), "this program is static: {report}");
+    let range = &report["startMillisecondsBetween"];
+    let [start, first, last] =
+        [&report["startMilliseconds"], &range[0], &range[1]].map(|value| value.as_f64().expect("a time"));
+    assert!(0.0 < first && first <= start && start <= last, "{report}");
+}
+
+#[test]
+fn an_earlier_package_is_replaced_with_all_that_was_in_it_and_nothing_is_left_beside_it() {
+    let place = TempDir::new().expect("a temporary folder");
+    let folder = place.path().join("package");
+    packaging(place.path(), &ANSWERING).succeeds();
+    fs::create_dir(folder.join("Removed")).expect("a folder can be made");
+    fs::write(folder.join("Removed/function.json"), "{}").expect("a file can be written");
+    fs::write(folder.join(program_name()), "an older one").expect("a file can be written");
+    packaging(place.path(), &ANSWERING).succeeds();
+    assert_eq!(files(&folder), expected_files());
+    assert_eq!(fs::read(folder.join(program_name())).ok(), fs::read(&*ANSWERING).ok());
+    assert_eq!(fs::read_dir(place.path()).expect("a folder").count(), 1);
+}
+
+#[test]
+fn the_report_is_a_table_for_people() {
+    let place = TempDir::new().expect("a temporary folder");
+    let output = packaging(place.path(), &ANSWERING).output();
+    let table = String::from_utf8(output.stdout).expect("text");
+    let rows: Vec<&str> = table.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(rows, ["PACKAGE", "files", "folder", "binary", "glibc", "start"], "{table}");
+    assert!(table.contains(" ms to the first answer") && table.contains("none needed: static"), "{table}");
+}
+
+#[test]
+fn help_has_examples() {
+    let output = Run::new(root(), ["--help"]).output();
+    let help = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success() && help.contains("Examples:\n  scripts/package.sh\n"), "{help}");
+}

@@ -1,0 +1,127 @@
+//! What Core Tools, Visual Studio Code and the dev container read: that its names agree. None of it was run.
+
+use std::{collections::BTreeSet, fs};
+
+use serde_json::Value;
+
+use super::command::{expected_files, functions, json, program_name, root};
+
+fn strings(value: &Value) -> Vec<String> {
+    let one = |value: &Value| value.as_str().expect("text").to_owned();
+    match value {
+        Value::Null => Vec::new(),
+        Value::Array(values) => values.iter().map(one).collect(),
+        value => vec![one(value)],
+    }
+}
+
+fn funcignore() -> Vec<String> {
+    let text = fs::read_to_string(root().join(".funcignore")).expect("a file of this repository");
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+fn tasks() -> Vec<Value> {
+    json(&root().join(".vscode/tasks.json"))["tasks"].as_array().expect("tasks").clone()
+}
+
+fn is_word(character: Option<char>) -> bool {
+    character.is_some_and(|character| character.is_ascii_alphanumeric() || character == '_')
+}
+
+/// Core Tools take a pattern for the beginning of a path, up to the edge of a word; `*` is any name. What an exception
+/// fits is published, wherever in the list it stands.
+fn core_tools_publish(rules: &[String], path: &str) -> bool {
+    let fits = |pattern: &str| match pattern.trim_start_matches('/') {
+        "*" => path.split('/').next().is_some_and(|name| name.chars().any(|it| is_word(Some(it)))),
+        pattern => path
+            .strip_prefix(pattern)
+            .is_some_and(|rest| is_word(pattern.chars().last()) != is_word(rest.chars().next())),
+    };
+    let exception = rules.iter().filter_map(|rule| rule.strip_prefix('!')).any(fits);
+    exception || !rules.iter().filter(|rule| !rule.starts_with('!')).any(|rule| fits(rule))
+}
+
+#[test]
+fn only_what_is_in_the_package_is_excepted_from_being_ignored() {
+    // In this form git, whose rules the editor follows, and Core Tools agree: all at the top is ignored, but for these.
+    let functions = functions().into_iter().map(|function| format!("!/{function}/"));
+    let expected: BTreeSet<String> =
+        functions.chain(["/*".to_owned(), "!/host.json".to_owned(), format!("!/{}", program_name())]).collect();
+    let rules = funcignore();
+    assert_eq!(rules[0], "/*", "for git, what comes last counts");
+    assert_eq!(rules.into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+#[test]
+fn core_tools_would_publish_from_here_what_is_in_the_package() {
+    let rules = funcignore();
+    let here = fs::read_dir(root()).expect("the repository").map(|entry| entry.expect("an entry"));
+    // What is below a folder at the top goes its way.
+    let here = here.map(|entry| {
+        let name = entry.file_name().into_string().expect("text");
+        let inside = if entry.path().join("function.json").is_file() { "function.json" } else { "file" };
+        if entry.path().is_dir() { format!("{name}/{inside}") } else { name }
+    });
+    // The program is here only after a build.
+    let published: BTreeSet<String> =
+        here.chain([program_name()]).filter(|path| core_tools_publish(&rules, path)).collect();
+    assert_eq!(published, expected_files());
+}
+
+#[test]
+fn each_task_that_another_file_names_is_there() {
+    let labels: Vec<String> = tasks().iter().flat_map(|task| strings(&task["label"])).collect();
+    let launch = json(&root().join(".vscode/launch.json"));
+    let settings = json(&root().join(".vscode/settings.json"));
+    let started = launch["configurations"].as_array().expect("configurations").iter();
+    let mut named: Vec<String> = started.flat_map(|it| strings(&it["preLaunchTask"])).collect();
+    named.extend(tasks().iter().flat_map(|task| strings(&task["dependsOn"])));
+    named.extend(strings(&settings["azureFunctions.preDeployTask"]));
+    assert!(named.len() >= 5, "{named:?}");
+    for name in named {
+        assert!(labels.contains(&name), "no task {name}");
+    }
+}
+
+#[test]
+fn each_file_that_a_command_names_is_there() {
+    let container = json(&root().join(".devcontainer/devcontainer.json"));
+    let commands = tasks().iter().flat_map(|task| strings(&task["command"])).collect::<Vec<_>>();
+    let commands = [commands, strings(&container["postCreateCommand"])].concat().join(" ");
+    let is_ours = |word: &&str| [".js", ".sh", ".yaml"].iter().any(|ending| word.ends_with(ending));
+    let named: Vec<&str> = commands.split_whitespace().filter(is_ours).collect();
+    assert!(named.len() >= 4, "{named:?}");
+    for name in named {
+        assert!(root().join(name).is_file(), "no file {name}");
+    }
+}
+
+#[test]
+fn the_editor_starts_builds_and_publishes_what_host_json_and_the_package_script_name() {
+    let launch = json(&root().join(".vscode/launch.json"));
+    let programs = launch["configurations"].as_array().expect("configurations").iter();
+    let programs: Vec<String> = programs.flat_map(|it| strings(&it["program"])).collect();
+    assert_eq!(programs, [format!("${{workspaceFolder}}/{}", program_name())]);
+    let handler = tasks().into_iter().find(|task| task["label"] == "handler").expect("a task");
+    let copies = format!("cp target/debug/{} .", program_name());
+    assert!(strings(&handler["command"])[0].ends_with(&copies), "{handler}");
+    let settings = json(&root().join(".vscode/settings.json"));
+    let script = fs::read_to_string(root().join("scripts/package.sh")).expect("a file of this repository");
+    let published = settings["azureFunctions.deploySubpath"].as_str().expect("text");
+    assert!(script.contains(&format!("[default: {published}]")), "{published}");
+}
+
+#[test]
+fn the_dev_container_brings_the_recommended_extensions_and_core_tools_without_the_fault_of_4_2_1() {
+    let container = json(&root().join(".devcontainer/devcontainer.json"));
+    let recommended = json(&root().join(".vscode/extensions.json"));
+    assert_eq!(container["customizations"]["vscode"]["extensions"], recommended["recommendations"]);
+    let script = fs::read_to_string(root().join(".devcontainer/post-create.sh")).expect("a file of this repository");
+    let version = script.split("azure-functions-core-tools@").nth(1).expect("a pinned version");
+    let version: Vec<u32> = version.trim_end().lines().next().expect("a line").split('.').map(number).collect();
+    assert!(version > vec![4, 2, 1], "{version:?}");
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
+}
