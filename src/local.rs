@@ -80,7 +80,7 @@ impl Options {
 /// Where the events come from.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The telemetry that ships with the function app.
+    /// The telemetry that ships with the function app; ten simulated devices with one that has none.
     Sample,
     /// A file, or standard input for `-`.
     File(PathBuf),
@@ -156,7 +156,7 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     let statistics = Arc::new(Statistics::new(options.partitions));
     let instance = Instance {
         host: app.host.clone(),
-        source: source(&function, &settings)?,
+        source: source(&function, &settings),
         function,
         start,
         hub: Arc::clone(&hub),
@@ -225,20 +225,23 @@ fn function(app: &FunctionApp) -> Result<Function, LocalError> {
 }
 
 /// Where the events say that they come from.
-fn source(function: &Function, settings: &Settings) -> Result<Source, ConfigError> {
-    Ok(Source {
+fn source(function: &Function, settings: &Settings) -> Source {
+    // Settings that are not there, as with an app that is only what is published, do not matter: this hub has no name.
+    let name = |of_binding: &str| settings.resolve(of_binding).unwrap_or_else(|_| "local".to_owned());
+    Source {
         fully_qualified_namespace: "devicestate-local".into(),
-        event_hub_name: settings.resolve(&function.trigger.event_hub_name)?,
-        consumer_group: settings.resolve(&function.trigger.consumer_group)?,
+        event_hub_name: name(&function.trigger.event_hub_name),
+        consumer_group: name(&function.trigger.consumer_group),
         partition_id: String::new(),
-    })
+    }
 }
 
 type Events = Box<dyn Iterator<Item = Result<Sent, SourceError>> + Send>;
 
 fn open(input: &Input, root: &Path) -> Result<Events, SourceError> {
     Ok(match input {
-        Input::Sample => Box::new(Lines::open(&root.join(SAMPLE))?),
+        Input::Sample if root.join(SAMPLE).exists() => Box::new(Lines::open(&root.join(SAMPLE))?),
+        Input::Sample => Box::new(Simulator::new(10, 1_000, Wire::Json, 1).map(Ok)),
         Input::File(path) => Box::new(Lines::open(path)?),
         Input::Simulate { devices, events, wire, seed } => {
             Box::new(Simulator::new(*devices, *events, *wire, *seed).map(Ok))

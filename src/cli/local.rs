@@ -10,7 +10,8 @@ use crate::local::{self, Input, simulator::Wire};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  devicestate local                                          the sample telemetry of two drones
+  devicestate local                              the sample telemetry of two drones
+  devicestate local --app-root target/package    what is published; it has no samples, so ten simulated drones
   devicestate local --input telemetry.jsonl.gz --partitions 32 --instances 3
   devicestate local --simulate 1000 --events 100000 --bad-events 5 --report json
   gunzip -c telemetry.jsonl.gz | devicestate local --input - --state state.db

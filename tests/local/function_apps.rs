@@ -97,3 +97,16 @@ fn app_settings_have_precedence_over_host_json() {
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("InvocationBudget") && error.contains("functionTimeout"), "{error}");
 }
+
+/// As `scripts/package.sh` makes it: no settings, no samples.
+#[test]
+fn an_app_with_nothing_but_what_is_published_runs_with_simulated_devices() {
+    let place = Place::new();
+    let root = function_app(&place, |_, _| {});
+    fs::remove_file(root.join("local.settings.json")).expect("a file of the app");
+    let mut local = place.local(&["--app-root", root.to_str().expect("text")]);
+    let output = local.env_remove("EventHubName").env_remove("EventHubConsumerGroup").output().expect("the binary runs");
+    let report = report(&output, 0);
+    assert_eq!((count(&report, "received"), place.documents().len()), (1_000, 10));
+    assert_eq!(count(&report, "lost"), 0);
+}

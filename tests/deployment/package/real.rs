@@ -20,7 +20,14 @@ struct Package {
     _alone: File,
 }
 
-static PACKAGE: LazyLock<Package> = LazyLock::new(|| {
+/// `None` on a machine that has no python3 with pip, from which the linker comes: README promises that the tests need
+/// Rust and Node.js only. CI installs it.
+static PACKAGE: LazyLock<Option<Package>> = LazyLock::new(|| {
+    let pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
+    if !pip.is_ok_and(|pip| pip.status.success()) {
+        eprintln!("NOT TESTED: the real build of the package, since this machine has no python3 with pip");
+        return None;
+    }
     let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(all).expect("the target folder");
     // Held until this process ends, since the next one puts a package of its own into that folder.
@@ -32,24 +39,24 @@ static PACKAGE: LazyLock<Package> = LazyLock::new(|| {
         fs::remove_dir_all(&folder).expect("a folder in the target folder");
     }
     let arguments = ["--profile", "dev", "--output", folder.to_str().expect("text")];
-    Package { report: Run::new(all, arguments).succeeds(), folder, _alone: alone }
+    Some(Package { report: Run::new(all, arguments).succeeds(), folder, _alone: alone })
 });
 
 #[test]
-#[ignore = "needs python3 with pip and, the first time, PyPI: cargo test --test deployment -- --ignored"]
 fn the_program_needs_no_newer_glibc_than_2_28() {
-    let glibc = PACKAGE.report["glibc"].as_str().expect("it is not static");
+    let Some(package) = &*PACKAGE else { return };
+    let glibc = package.report["glibc"].as_str().expect("it is not static");
     let glibc: Vec<u32> = glibc.split('.').map(|number| number.parse().expect("a number")).collect();
     assert!(vec![2] < glibc && glibc <= vec![2, 28], "{glibc:?}");
 }
 
 #[test]
-#[ignore = "needs python3 with pip and, the first time, PyPI: cargo test --test deployment -- --ignored"]
 fn copied_to_an_empty_folder_it_runs_under_the_local_of_another_build() {
     const EVENTS: u64 = 500;
+    let Some(package) = &*PACKAGE else { return };
     let place = TempDir::new().expect("a temporary folder");
     let app = place.path().join("app");
-    copy(&PACKAGE.folder, &app);
+    copy(&package.folder, &app);
     let program = app.join(program_name()).canonicalize().expect("the copied program");
     let mut local = local(&app, &place.path().join("state.db"));
     let mut input = local.stdin.take().expect("a pipe");
@@ -78,8 +85,6 @@ fn local(app_root: &Path, state: &Path) -> Child {
     for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
         command.env_remove(setting);
     }
-    // A package has no local.settings.json: what function.json asks for is an app setting, as on Azure.
-    command.envs([("EventHubName", "telemetry"), ("EventHubConsumerGroup", "devicestate")]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
 }
 
