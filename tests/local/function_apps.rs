@@ -105,7 +105,8 @@ fn an_app_with_nothing_but_what_is_published_runs_with_simulated_devices() {
     let root = function_app(&place, |_, _| {});
     fs::remove_file(root.join("local.settings.json")).expect("a file of the app");
     let mut local = place.local(&["--app-root", root.to_str().expect("text")]);
-    let output = local.env_remove("EventHubName").env_remove("EventHubConsumerGroup").output().expect("the binary runs");
+    let output =
+        local.env_remove("EventHubName").env_remove("EventHubConsumerGroup").output().expect("the binary runs");
     let report = report(&output, 0);
     assert_eq!((count(&report, "received"), place.documents().len()), (1_000, 10));
     assert_eq!(count(&report, "lost"), 0);
