@@ -1,0 +1,49 @@
+# What the deployment scripts share. Sourced by them, never run.
+# shellcheck shell=bash
+#
+# Exit codes: 0 done, 1 tried and failed, 2 could not begin (an option, a command, a login, a right).
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
+
+complain() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
+failed() { complain "$@"; exit 1; }
+cannot_begin() { complain "$@"; exit 2; }
+
+# A script's help is the comment at its top.
+help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+unknown_option() { cannot_begin "there is no option $1; --help tells those that there are"; }
+
+# The value of the option that is first of these arguments.
+value() {
+  [[ $# -ge 2 && -n $2 ]] || cannot_begin "the option $1 needs a value"
+  printf '%s' "$2"
+}
+
+need() {
+  local tool
+  for tool; do
+    command -v "$tool" >/dev/null || cannot_begin "the command $tool is needed and not installed"
+  done
+}
+
+# The names by which all scripts find what one of them has made.
+parameter_file() { printf 'infra/%s.bicepparam' "$1"; }
+default_resource_group() { printf 'rg-devicestate-%s' "$1"; }
+deployment_name() { printf 'devicestate-%s' "$1"; }
+
+# The outputs of an environment's deployment as a JSON object of name and value. Arguments: environment, resource group.
+deployment_outputs() {
+  local outputs
+  outputs=$(az deployment group show --resource-group "$2" --name "$(deployment_name "$1")" \
+    --query properties.outputs --output json) ||
+    cannot_begin "there are no outputs of a deployment of $1 in the resource group $2: is scripts/deploy-infra.sh done," \
+      "and is the right subscription chosen (az account show)?"
+  # Resource Manager gives names back in upper and lower case of its own.
+  jq 'with_entries(.key |= ascii_upcase | .value |= .value)' <<<"$outputs"
+}
+
+# One of them. Arguments: outputs, name.
+output() {
+  jq --exit-status --raw-output --arg name "$2" '.[$name] // empty' <<<"$1" ||
+    cannot_begin "the deployment has no output $2: it is of an older infra/main.bicep; run scripts/deploy-infra.sh"
+}
