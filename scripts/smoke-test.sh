@@ -146,7 +146,7 @@ query="AppTraces
 | project Message, Invocation = tostring(Properties.InvocationId)"
 # shellcheck disable=SC2016 # The dollars are jq's.
 verdict='[.[] | ((.Message | fromjson?) // {}) + {Invocation}] as $lines
-  | [$lines[] | select(.attempt == 1 and .invocation_id) | .invocation_id] as $failed
+  | [$lines[] | select(.attempt == 1 and ((.reason // "") | contains("RetryDrillDevice"))) | .invocation_id] as $failed
   | [$lines[] | select(.record == "batch")] as $batches
   | [$batches[] | select(.attempt == 2 and .applied == .events and (.Invocation | IN($failed[])))] as $repeated
   | "\($repeated[0].Invocation // "")", ($failed | length), ([$batches[] | select(.attempt == 1)] | length)'

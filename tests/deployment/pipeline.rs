@@ -1,1 +1,7 @@
-//! pipeline
+//! The pipeline and the scripts that its steps call, which people call as well.
+
+mod azure;
+mod deploying;
+mod host;
+mod smoke_test;
+mod yaml;
