@@ -27,7 +27,6 @@ need() {
 }
 
 # The names by which all scripts find what one of them has made.
-parameter_file() { printf 'infra/%s.bicepparam' "$1"; }
 default_resource_group() { printf 'rg-devicestate-%s' "$1"; }
 deployment_name() { printf 'devicestate-%s' "$1"; }
 
@@ -36,8 +35,8 @@ deployment_outputs() {
   local outputs
   outputs=$(az deployment group show --resource-group "$2" --name "$(deployment_name "$1")" \
     --query properties.outputs --output json) ||
-    cannot_begin "there are no outputs of a deployment of $1 in the resource group $2: is scripts/deploy-infra.sh done," \
-      "and is the right subscription chosen (az account show)?"
+    cannot_begin "there is no deployment of $1 in the resource group $2: is scripts/deploy-infra.sh done, and the right" \
+      "subscription chosen (az account show)?"
   # Resource Manager gives names back in upper and lower case of its own.
   jq 'with_entries(.key |= ascii_upcase | .value |= .value)' <<<"$outputs"
 }

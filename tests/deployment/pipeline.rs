@@ -4,4 +4,5 @@ mod azure;
 mod deploying;
 mod host;
 mod smoke_test;
-mod yaml;
+mod steps;
+pub(crate) mod yaml;

@@ -91,20 +91,12 @@ fn a_resource_group_is_made_where_it_is_missing_and_only_if_somebody_says_where(
 #[test]
 fn a_preview_changes_nothing_and_has_the_parameters_of_the_environment() {
     let azure = Azure::deployed(&[]);
-    azure.run("deploy-infra.sh", &["--environment", "production", "--what-if", "--operators", "a,b"]).assert(0, &[]);
+    azure.run("deploy-infra.sh", &["--environment", "production", "--what-if"]).assert(0, &[]);
     let log = azure.log("az.log");
     assert!(!log.contains("create"), "{log}");
-    for words in ["what-if", "--parameters infra/production.bicepparam", r#"operatorPrincipalIds=["a","b"]"#] {
+    for words in ["what-if", "rg-devicestate-production", "--parameters infra/production.bicepparam"] {
         assert!(log.contains(words), "{words:?} is not in: {log}");
     }
-}
-
-/// As a pipeline calls them with a variable that nobody has set.
-#[test]
-fn no_operators_are_those_of_the_parameter_file() {
-    let azure = Azure::deployed(&[]);
-    azure.run("deploy-infra.sh", &["--environment", "staging", "--operators", ""]).assert(0, &[]);
-    assert!(!azure.log("az.log").contains("operatorPrincipalIds"));
 }
 
 #[test]
