@@ -49,7 +49,7 @@ pub(crate) static SHARED: LazyLock<Azurite> = LazyLock::new(Azurite::shared);
 pub(crate) struct Azurite {
     pub(crate) blob_port: u16,
     pub(crate) queue_port: u16,
-    process: Option<Process>,
+    _process: Option<Process>,
 }
 
 struct Process {
@@ -62,13 +62,14 @@ impl Azurite {
         let Ok(ports) = env::var(GIVEN) else { return Self::start([0, 0]) };
         let numbers: Option<Vec<u16>> = ports.split(',').map(|port| port.trim().parse().ok()).collect();
         let Some(&[blob_port, queue_port]) = numbers.as_deref() else { panic!("{GIVEN} are no two ports: {ports}") };
-        Self { blob_port, queue_port, process: None }
+        Self { blob_port, queue_port, _process: None }
     }
 
     /// Starts one, and waits until it listens. Port 0 is one of the system's choice.
     pub(crate) fn start([blob_port, queue_port]: [u16; 2]) -> Self {
         let mut node = Command::new("node");
-        node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(SOURCE).join("run.js")).args([blob_port, queue_port].map(|port| port.to_string()));
+        node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(SOURCE).join("run.js"))
+            .args([blob_port, queue_port].map(|port| port.to_string()));
         node.env("NODE_PATH", INSTALLED.join("node_modules")).current_dir(&*INSTALLED);
         node.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = node.spawn().expect("Node.js (the command node)");
@@ -92,7 +93,7 @@ impl Azurite {
             }
         };
         let (blob_port, queue_port) = (listens_on("Blob"), listens_on("Queue"));
-        Self { blob_port, queue_port, process: Some(Process { child, _open_while_it_runs: stdin }) }
+        Self { blob_port, queue_port, _process: Some(Process { child, _open_while_it_runs: stdin }) }
     }
 
     /// Its connection string, with this key.

@@ -43,9 +43,11 @@ fn newer_core_tools_publish_the_package_as_a_custom_handler() {
 #[test]
 fn a_package_whose_handler_is_not_where_host_json_says_is_not_published() {
     let azure = Azure::deployed(&[]);
-    for (name, handler, files) in
-        [("misnamed", "handler", &["devicestate"][..]), ("unnamed", "", &["devicestate"]), ("missing", "devicestate", &[])]
-    {
+    for (name, handler, files) in [
+        ("misnamed", "handler", &["devicestate"][..]),
+        ("unnamed", "", &["devicestate"]),
+        ("missing", "devicestate", &[]),
+    ] {
         let package = package(&azure, name, handler, files);
         let ended = azure.run("publish.sh", &["--environment", "staging", "--package", &package]);
         ended.assert(2, &[&package, "does not hold the handler"]);
@@ -58,8 +60,7 @@ fn a_package_whose_handler_is_not_where_host_json_says_is_not_published() {
 fn a_rollback_publishes_the_package_that_is_given_and_looks_whether_it_works() {
     let azure = Azure::deployed(&[("AZURE_FUNCTION_APP_HOST_NAME", "function-app.invalid")]);
     let good = package(&azure, "good", "devicestate", &["devicestate"]);
-    let ended =
-        azure.run("rollback.sh", &["--environment", "production", "--package", "good", "--no-drill"]);
+    let ended = azure.run("rollback.sh", &["--environment", "production", "--package", "good", "--no-drill"]);
     assert_eq!(azure.log("func.log"), format!("{good}: azure functionapp publish {APP} --custom\n"));
     ended.assert(2, &["smoke-test.sh: the deployment has no output COSMOS_ENDPOINT"]);
 }

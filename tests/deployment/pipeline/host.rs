@@ -89,7 +89,8 @@ impl Invocations {
         let is_invocation = head.starts_with("POST /admin/functions/RawTelemetryFunction HTTP/1.1\r\n");
         let is_allowed = header("x-functions-key") == Some(MASTER_KEY);
         let status = if is_allowed && is_invocation { "202 Accepted" } else { "401 Unauthorized" };
-        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").expect("an open connection");
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .expect("an open connection");
         if status.starts_with("202") {
             let body: Value = serde_json::from_str(&body).expect("JSON");
             self.invoke(body["input"].as_str().expect("a text, as the host wants it"));
@@ -108,8 +109,7 @@ impl Invocations {
             let headers = [("X-Azure-Functions-InvocationId", id.as_str()), ("Content-Type", "application/json")];
             let body = envelope.to_string();
             let path = "/RawTelemetryFunction";
-            let answer =
-                request(self.handler_port, "POST", path, &headers, body.as_bytes(), Framing::Chunked(16_384));
+            let answer = request(self.handler_port, "POST", path, &headers, body.as_bytes(), Framing::Chunked(16_384));
             let answer = answer.expect("an answer of the handler");
             if answer.status == 200 {
                 let reply = answer.json();

@@ -78,15 +78,24 @@ fn the_steps_call_scripts_that_are_there_with_options_that_they_know() {
     let broken = ["scripts/publsih.sh", "scripts/common.sh", "scripts/publish.sh --slot staging"].map(str::to_owned);
     assert_eq!(
         faults(&calls(&broken)),
-        ["there is no scripts/publsih.sh", "scripts/common.sh is not executable", "scripts/publish.sh has no option --slot"]
+        [
+            "there is no scripts/publsih.sh",
+            "scripts/common.sh is not executable",
+            "scripts/publish.sh has no option --slot"
+        ]
     );
 }
 
 /// A person has what the pipeline has, but for what belongs to Azure Pipelines or to the machine.
 #[test]
 fn each_step_is_a_script_or_prepares_the_machine() {
-    let of_the_machine =
-        ["npm install --global azure-functions-core-tools@", "tar ", "mkdir -p target/", "echo \"##vso[", "command -v cargo-deny || cargo install "];
+    let of_the_machine = [
+        "npm install --global azure-functions-core-tools@",
+        "tar ",
+        "mkdir -p target/",
+        "echo \"##vso[",
+        "command -v cargo-deny || cargo install ",
+    ];
     for run in [THIS, FORMER] {
         for command in commands(&pipeline(run)) {
             let is_known = command.split_whitespace().any(is_script)
@@ -166,7 +175,8 @@ fn the_package_that_is_kept_is_the_one_that_is_deployed_and_rolled_back_to() {
     // Published once; in each environment downloaded to be deployed, and for the rollback.
     assert_eq!(artifacts(&pipeline(THIS)), [("package".to_owned(), [1, 4])].into());
     assert_eq!(artifacts(&pipeline(FORMER)), [("package".to_owned(), [0, 4])].into());
-    let runs = objects(&pipeline(FORMER)).iter().filter(|object| object.get("pipelineId") == Some(&FORMER.into())).count();
+    let runs =
+        objects(&pipeline(FORMER)).iter().filter(|object| object.get("pipelineId") == Some(&FORMER.into())).count();
     assert_eq!(runs, 2, "the package of the former run");
 }
 
@@ -194,7 +204,8 @@ fn the_drill_is_of_staging_alone() {
     let expected =
         ["scripts/smoke-test.sh --environment staging", "scripts/smoke-test.sh --environment production --no-drill"];
     assert_eq!(tests, expected);
-    let sets_drill = |environment: &str| file(&format!("infra/{environment}.bicepparam")).contains("param retryDrillDevice");
+    let sets_drill =
+        |environment: &str| file(&format!("infra/{environment}.bicepparam")).contains("param retryDrillDevice");
     assert!(sets_drill("staging") && !sets_drill("production"));
 }
 
