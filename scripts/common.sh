@@ -26,16 +26,22 @@ need() {
   done
 }
 
-# The names by which all scripts find what one of them has made.
-default_resource_group() { printf 'rg-devicestate-%s' "$1"; }
-deployment_name() { printf 'devicestate-%s' "$1"; }
+# The name by which all scripts find what one of them has deployed into a resource group.
+# shellcheck disable=SC2034 # The other scripts use it.
+deployment=devicestate
 
-# The outputs of an environment's deployment as a JSON object of name and value. Arguments: environment, resource group.
+# The resource group: the one that is given, or the environment's by its name. Arguments: that one, the environment.
+resource_group() {
+  [[ -n $1$2 ]] || cannot_begin "say where: --environment NAME, or --resource-group GROUP"
+  printf '%s' "${1:-rg-devicestate-$2}"
+}
+
+# The outputs of the deployment in a resource group, as a JSON object of name and value. Argument: the resource group.
 deployment_outputs() {
   local outputs
-  outputs=$(az deployment group show --resource-group "$2" --name "$(deployment_name "$1")" \
+  outputs=$(az deployment group show --resource-group "$1" --name "$deployment" \
     --query properties.outputs --output json) ||
-    cannot_begin "there is no deployment of $1 in the resource group $2: is scripts/deploy-infra.sh done, and the right" \
+    cannot_begin "there is no deployment $deployment in $1: is scripts/deploy-infra.sh done, and the right" \
       "subscription chosen (az account show)?"
   # Resource Manager gives names back in upper and lower case of its own.
   jq 'with_entries(.key |= ascii_upcase | .value |= .value)' <<<"$outputs"

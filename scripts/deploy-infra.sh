@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Deploys the infrastructure of infra/main.bicep into a resource group, with the parameters of infra/NAME.bicepparam.
+# Deploys the infrastructure of infra/main.bicep into a resource group.
 #
-# Usage: scripts/deploy-infra.sh --environment NAME [options]
+# Usage: scripts/deploy-infra.sh (--environment NAME | --resource-group GROUP --parameters FILE) [options]
 #        scripts/deploy-infra.sh --check
 #
-#   --environment NAME      staging, production, or any other that has a parameter file
-#   --resource-group GROUP  instead of rg-devicestate-NAME
+#   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME and for the
+#                           parameters of infra/NAME.bicepparam
+#   --resource-group GROUP  another resource group
+#   --parameters FILE       other parameters
 #   --location REGION       where to make the resource group when there is none
 #   --what-if               only tell what would change
 #   --check                 only build and lint the templates and the parameter files: needs no login
 #
-# The parameter files take from the environment OPERATOR_PRINCIPAL_IDS and SENDER_PRINCIPAL_IDS: object ids, separated by
-# commas. Whoever runs the smoke test must be an operator.
+# The parameter files take from the environment OPERATOR_PRINCIPAL_IDS and SENDER_PRINCIPAL_IDS: object ids, separated
+# by commas. Whoever runs the smoke test must be an operator.
 #
 # Examples:
 #   scripts/deploy-infra.sh --check
@@ -21,14 +23,16 @@
 #
 # Exit codes: 0 done, 1 failed, 2 could not begin.
 set -euo pipefail
+caller=$PWD
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-environment='' resource_group='' location='' mode=create
+environment='' resource_group='' parameters='' location='' mode=create
 while (($#)); do
   case $1 in
     --environment) environment=$(value "$@"); shift 2 ;;
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
+    --parameters) parameters=$(cd "$caller" && realpath "$(value "$@")"); shift 2 ;;
     --location) location=$(value "$@"); shift 2 ;;
     --what-if) mode=what-if; shift ;;
     --check) mode=check; shift ;;
@@ -47,10 +51,10 @@ if [[ $mode == check ]]; then
   exit
 fi
 
-[[ -n $environment ]] || cannot_begin "say which: --environment NAME"
-parameters=infra/$environment.bicepparam
-[[ -f $parameters ]] || cannot_begin "the environment $environment has no $parameters"
-resource_group=${resource_group:-$(default_resource_group "$environment")}
+resource_group=$(resource_group "$resource_group" "$environment")
+[[ -n $parameters$environment ]] || cannot_begin "say with which parameters: --environment NAME, or --parameters FILE"
+parameters=${parameters:-infra/$environment.bicepparam}
+[[ -f $parameters ]] || cannot_begin "there are no parameters in $parameters"
 exists=$(az group exists --name "$resource_group") ||
   cannot_begin "az does not say whether there is $resource_group: is somebody logged in?"
 if [[ $exists != true && $mode == what-if ]]; then
@@ -62,7 +66,7 @@ elif [[ $exists != true ]]; then
     failed "$resource_group could not be made"
 fi
 
-az deployment group "$mode" --resource-group "$resource_group" --name "$(deployment_name "$environment")" \
+az deployment group "$mode" --resource-group "$resource_group" --name "$deployment" \
   --parameters "$parameters" --output "$([[ $mode == create ]] && echo none || echo table)" ||
-  failed "$mode of $environment in $resource_group failed"
-[[ $mode == what-if ]] || echo "The infrastructure of $environment is in $resource_group."
+  failed "az deployment group $mode failed for $resource_group"
+[[ $mode == what-if ]] || echo "The infrastructure is in $resource_group."

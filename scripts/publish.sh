@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Publishes a package to the function app of an environment, with Azure Functions Core Tools.
+# Publishes a package to the function app of a resource group, with Azure Functions Core Tools.
 #
-# Usage: scripts/publish.sh --environment NAME [options]
+# Usage: scripts/publish.sh (--environment NAME | --resource-group GROUP) [options]
 #
-#   --environment NAME      staging, production: the deployment that made the app
-#   --resource-group GROUP  instead of rg-devicestate-NAME
+#   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
+#   --resource-group GROUP  another resource group
 #   --package DIR           what to publish, instead of target/package, which scripts/package.sh makes
 #
-# Publishing replaces the package that runs, and Flex Consumption keeps no former one: what can be rolled back to are the
-# packages that builds have kept. See scripts/rollback.sh.
+# Publishing replaces the package that runs, and Flex Consumption keeps no former one: what can be rolled back to are
+# the packages that builds have kept. See scripts/rollback.sh.
 #
 # Example:
 #   scripts/package.sh && scripts/publish.sh --environment staging
@@ -32,14 +32,13 @@ while (($#)); do
     *) unknown_option "$1" ;;
   esac
 done
-[[ -n $environment ]] || cannot_begin "say where: --environment NAME"
+resource_group=$(resource_group "$resource_group" "$environment")
 need az func jq
-resource_group=${resource_group:-$(default_resource_group "$environment")}
 
 version=$(func --version) || cannot_begin "func --version fails"
 newest=$(printf '%s\n' "$too_old" "$version" | sort --version-sort | tail -n 1)
 [[ $version != "$too_old" && $newest == "$version" ]] ||
-  cannot_begin "Core Tools $version cannot publish custom handlers to Flex Consumption: it takes one newer than $too_old"
+  cannot_begin "Core Tools $version cannot publish custom handlers to Flex Consumption: it takes newer than $too_old"
 
 # Core Tools make executable in the archive what has the very name that is in host.json, whatever it is on this disk.
 [[ -f $package/host.json ]] || cannot_begin "there is no package in $package: scripts/package.sh makes one"
@@ -47,7 +46,7 @@ handler=$(jq --raw-output '.customHandler.description.defaultExecutablePath // e
 [[ -n $handler && -f $package/$handler ]] ||
   cannot_begin "the package in $package does not hold the handler that its host.json names: \"$handler\""
 
-outputs=$(deployment_outputs "$environment" "$resource_group")
+outputs=$(deployment_outputs "$resource_group")
 app=$(output "$outputs" AZURE_FUNCTION_APP_NAME)
 
 # --custom: a package has no local.settings.json that would tell the kind of app.

@@ -137,7 +137,7 @@ fn the_compose_file_agrees_with_its_schema() {
 fn the_pipeline_agrees_with_its_schema() {
     let deploy = "/stages/3/jobs/0/strategy/runOnce/deploy/steps/2/inputs";
     let broken = [
-        ("/pool/vmImage", json!(["ubuntu-latest"])),
+        ("/lockBehaviour", json!("sequential")),
         ("/stages/0/dependson", json!([])),
         ("/stages/0/jobs/0/step", json!([])),
         (&format!("{deploy}/artifact_name"), json!("package")),

@@ -107,6 +107,23 @@ fn an_environment_without_parameters_is_refused() {
 }
 
 #[test]
+fn a_resource_group_of_another_name_is_taken_with_parameters_of_its_own() {
+    let azure = Azure::deployed(&[]);
+    azure.knows("mine.bicepparam", "");
+    azure.run("deploy-infra.sh", &["--resource-group", "rg-mine"]).assert(2, &["--parameters FILE"]);
+    azure.run("deploy-infra.sh", &["--resource-group", "rg-mine", "--parameters", "mine.bicepparam"]).assert(0, &[]);
+    let package = package(&azure, "package", "devicestate", &["devicestate"]);
+    azure.run("publish.sh", &["--resource-group", "rg-mine", "--package", &package]).assert(0, &[]);
+    azure.run("publish.sh", &["--package", &package]).assert(2, &["--environment NAME", "--resource-group GROUP"]);
+    let log = azure.log("az.log");
+    for words in
+        ["deployment group create --resource-group rg-mine", "mine.bicepparam", "group show --resource-group rg-mine"]
+    {
+        assert!(log.contains(words), "{words:?} is not in: {log}");
+    }
+}
+
+#[test]
 fn every_script_tells_its_options_and_refuses_others() {
     let azure = Azure::deployed(&[]);
     for script in ["deploy-infra.sh", "publish.sh", "smoke-test.sh", "rollback.sh"] {

@@ -98,10 +98,11 @@ impl Invocations {
     }
 
     fn invoke(&self, input: &str) {
-        let id = uuid::Uuid::new_v4().to_string();
         let mut envelope = fixture("admin-endpoint");
         envelope["Data"]["messages"] = json!([base64(input)]).to_string().into();
         for retries in 0.. {
+            // Each attempt has an id of its own here, whereas those of an Event Hubs batch share one.
+            let id = uuid::Uuid::new_v4().to_string();
             if self.repeats != Repeats::NoPolicy {
                 let context = json!({"RetryCount": retries, "MaxRetryCount": -1, "Exception": null});
                 envelope["Metadata"]["RetryContext"] = context;
