@@ -67,6 +67,6 @@ elif [[ $exists != true ]]; then
 fi
 
 az deployment group "$mode" --resource-group "$resource_group" --name "$deployment" \
-  --parameters "$parameters" --output "$([[ $mode == create ]] && echo none || echo table)" ||
+  --parameters "$parameters" --output none ||
   failed "az deployment group $mode failed for $resource_group"
 [[ $mode == what-if ]] || echo "The infrastructure is in $resource_group."

@@ -145,9 +145,9 @@ proved "its document is there" "$device: altitude $sent (before: ${before:-none}
 # (JobHost.CallAsync of the WebJobs SDK): so the two attempts of this run are known by time and reason.
 query="AppTraces
 | where TimeGenerated > datetime($since)
-| where Message has_any ('the batch is to be sent again', '\"record\":\"batch\"')
+| where Message contains 'the batch is to be sent again' or Message contains '\"record\":\"batch\"'
 | extend said = parse_json(Message)
-| where isempty(said.partitionId) and isempty(said.partition_id)
+| where isempty(tostring(said.partitionId)) and isempty(tostring(said.partition_id))
 | project Message, Invocation = tostring(Properties.InvocationId)"
 # shellcheck disable=SC2016 # The dollars are jq's.
 verdict='[.[] | ((.Message | fromjson?) // {}) + {Invocation}] as $lines

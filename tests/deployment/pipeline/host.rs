@@ -38,6 +38,7 @@ pub(super) struct Host {
 /// What the host knows of one invocation after the other.
 struct Invocations {
     handler_port: u16,
+    key: Option<&'static str>,
     repeats: Repeats,
     traces: Traces,
 }
@@ -50,14 +51,23 @@ struct Traces {
 }
 
 impl Host {
-    /// Starts a host; its logs go where the stand-in for `az` finds them.
+    /// Starts a host on Azure, which wants its key; its logs go where the stand-in for `az` finds them.
     pub(super) fn start(azure: &Arc<Azure>, settings: &[(&str, &str)], repeats: Repeats) -> Self {
+        Self::with_key(Some(MASTER_KEY), azure, settings, repeats)
+    }
+
+    /// Starts a host as `func start` does it: there is no key.
+    pub(super) fn local(azure: &Arc<Azure>, settings: &[(&str, &str)]) -> Self {
+        Self::with_key(None, azure, settings, Repeats::Yes)
+    }
+
+    fn with_key(key: Option<&'static str>, azure: &Arc<Azure>, settings: &[(&str, &str)], repeats: Repeats) -> Self {
         let traces = Traces { rows: Arc::default(), azure: Arc::clone(azure) };
         let handler_port = free_port();
         let handler = start_handler(handler_port, settings, &traces);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
-        let invocations = Invocations { handler_port, repeats, traces };
+        let invocations = Invocations { handler_port, key, repeats, traces };
         thread::spawn(move || listener.incoming().flatten().for_each(|stream| invocations.take(&stream)));
         Self { url, handler }
     }
@@ -87,7 +97,7 @@ impl Invocations {
         let mut body = String::new();
         reader.take(length).read_to_string(&mut body).expect("a body");
         let is_invocation = head.starts_with("POST /admin/functions/RawTelemetryFunction HTTP/1.1\r\n");
-        let is_allowed = header("x-functions-key") == Some(MASTER_KEY);
+        let is_allowed = header("x-functions-key") == self.key;
         let status = if is_allowed && is_invocation { "202 Accepted" } else { "401 Unauthorized" };
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             .expect("an open connection");

@@ -110,6 +110,17 @@ fn without_the_drill_no_log_is_asked_for() {
 }
 
 #[test]
+fn an_app_of_this_machine_needs_no_key_and_no_login() {
+    let (account, azure) = (Listener::start(), Arc::new(Azure::deployed(&[])));
+    let settings = [("StateStore", "cosmos"), ("CosmosConnection", account.connection_string())];
+    let host = Host::local(&azure, &settings);
+    let options = ["--url", &host.url, "--every", "0.1", "--deadline", "60", "--package", &package()];
+    azure.run_with("smoke-test.sh", &options, &settings).assert(0, &[]);
+    assert!(account.documents().contains_key("smoke-test"), "the document came");
+    assert_eq!(azure.log("az.log"), "");
+}
+
+#[test]
 fn a_drill_that_the_app_does_not_set_is_told_before_anything_is_sent() {
     let deployed = Deployed::set(Repeats::Yes, &[]);
     deployed.tested(&[]).assert(2, &["no setting RetryDrillDevice", "--no-drill"]);

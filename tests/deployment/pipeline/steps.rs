@@ -209,6 +209,19 @@ fn the_drill_is_of_staging_alone() {
     assert!(sets_drill("staging") && !sets_drill("production"));
 }
 
+#[test]
+fn the_emulators_are_where_the_tests_look_for_them() {
+    let compose = read("emulators/compose.yaml");
+    let ports = compose["services"]["azurite"]["ports"].as_array().expect("ports");
+    let ports: Vec<_> = ports.iter().filter_map(Value::as_str).collect();
+    let script = file("scripts/test-emulators.sh");
+    assert!(script.contains("DEVICESTATE_TEST_AZURITE=10000,10001"), "blobs and queues");
+    assert!(ports.starts_with(&["127.0.0.1:10000:10000", "127.0.0.1:10001:10001"]), "{ports:?}");
+    let images = compose["services"].as_object().expect("services").values().map(|service| &service["image"]);
+    let mut versions = images.map(|image| image.as_str().and_then(|image| image.split_once(':')).expect("a tag").1);
+    assert!(versions.all(|version| version.contains(|character: char| character.is_ascii_digit())), "pinned");
+}
+
 /// Whoever has the right to change this file must not have the right to approve by it.
 #[test]
 fn deployments_wait_for_the_checks_of_their_environments_and_no_secret_is_in_the_pipeline() {
