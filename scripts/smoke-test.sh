@@ -121,8 +121,10 @@ send() {
   status=$(curl --silent --show-error --max-time 60 --output "$answer" --write-out '%{http_code}' --data "$input" \
     --header 'Content-Type: application/json' --header @<(printf 'x-functions-key: %s' "$key") \
     "$url/admin/functions/RawTelemetryFunction" 2>"$errors") || status="no answer: $(<"$errors")"
-  [[ $status != 40[013] ]] ||
+  if [[ $status == 40[013] ]]; then
+    echo
     failed "$url refuses the event with status $status: is that the app, and the key its master key?"
+  fi
   [[ $status == 202 ]]
 }
 wait_for "the host, which takes the event" send ||
@@ -169,4 +171,5 @@ if $is_drill; then
   proved "attempt 2 applied it: RetryCount 1" "invocation $second"
 fi
 
-printf '\n%-36s %s\n' "${table[@]}"
+echo
+printf '%-36s %s\n' "${table[@]}"

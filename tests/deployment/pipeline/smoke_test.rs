@@ -73,7 +73,12 @@ fn the_event_is_followed_to_its_document_and_through_the_forced_503() {
     ] {
         assert!(ended.said.contains(words), "{words:?} is not in: {}", ended.said);
     }
-    assert!(deployed.azure.log("az.log").contains("account get-access-token"), "the documents are read by identity");
+    let log = deployed.azure.log("az.log");
+    assert!(log.contains("account get-access-token"), "the documents are read by identity");
+    assert!(
+        log.contains("| where TimeGenerated > datetime(2"),
+        "no other run's attempts are taken for this one's: {log}"
+    );
 }
 
 #[test]
