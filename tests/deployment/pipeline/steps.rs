@@ -209,6 +209,27 @@ fn the_drill_is_of_staging_alone() {
     assert!(sets_drill("staging") && !sets_drill("production"));
 }
 
+/// The outputs of a deployment that the scripts ask for.
+fn outputs_asked_for(script: &str) -> Vec<String> {
+    let asked = script.split("output \"$outputs\" ").skip(1);
+    asked.map(|rest| rest.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect()).collect()
+}
+
+#[test]
+fn the_infrastructure_has_the_outputs_and_the_setting_that_the_scripts_ask_for() {
+    let outputs: Vec<_> = ["publish.sh", "smoke-test.sh"]
+        .iter()
+        .flat_map(|script| outputs_asked_for(&file(&format!("scripts/{script}"))))
+        .collect();
+    assert!(outputs.len() >= 6, "{outputs:?}");
+    let template = file("infra/main.bicep");
+    let is_there = |output: &str| template.contains(&format!("\noutput {output} "));
+    assert!(outputs.iter().all(|output| is_there(output)), "{outputs:?}");
+    assert!(!is_there("COSMOS_ENDPOINTS"), "names are compared whole");
+    let setting = "RetryDrillDevice";
+    assert!(file("scripts/smoke-test.sh").contains(&format!("name=='{setting}'")) && template.contains(setting));
+}
+
 #[test]
 fn the_emulators_are_where_the_tests_look_for_them() {
     let compose = read("emulators/compose.yaml");
