@@ -28,3 +28,11 @@ audit:
 # What CI runs.
 ci:
     bash .ci/run
+
+# The tests of storage and documents against the official emulators: needs a container engine.
+emulators *OPTIONS:
+    scripts/test-emulators.sh {{OPTIONS}}
+
+# One event through a function app on Azure, down to its document.
+smoke-test *OPTIONS:
+    scripts/smoke-test.sh {{OPTIONS}}

@@ -1,1 +1,8 @@
-//! pipeline
+//! The pipeline and the scripts that its steps call, which people call as well.
+
+mod azure;
+mod deploying;
+mod host;
+mod smoke_test;
+mod steps;
+pub(crate) mod yaml;

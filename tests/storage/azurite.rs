@@ -1,7 +1,7 @@
 //! Azurite: the blob and the queue service on this machine, as a child process.
 
 use std::{
-    fs::{self, File},
+    env,
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -20,7 +20,7 @@ use devicestate::{
     settings::Settings,
 };
 
-use crate::support::sha256;
+use crate::npm::installed;
 
 /// The account that every Azurite has, and its key, as its documentation gives them.
 pub(crate) const ACCOUNT: &str = "devstoreaccount1";
@@ -32,25 +32,44 @@ pub(crate) const WRONG_KEY: &str = "bm90IHRoZSBrZXkgb2YgYW55IGFjY291bnQsIGJ1dCBs
 /// The setting that the tests' connections are in.
 pub(crate) const SETTING: &str = "DeadLetterStorage";
 
+/// Where its packages are named, and how it is run.
+const SOURCE: &str = "tests/azurite";
+
+/// The ports of the blob and the queue service of an Azurite that runs already, separated by a comma: that of
+/// `emulators/compose.yaml`, for example. The tests that start and stop one take their own all the same.
+const GIVEN: &str = "DEVICESTATE_TEST_AZURITE";
+
 /// How long it may take to start: it shares the machine with all other tests.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One for all tests that do not stop it; each uses names of its own in it.
-pub(crate) static SHARED: LazyLock<Azurite> = LazyLock::new(|| Azurite::start([0, 0]));
+pub(crate) static SHARED: LazyLock<Azurite> = LazyLock::new(Azurite::shared);
 
-/// A running Azurite. It ends when this is dropped, or the test process ends in whatever way.
+/// A running Azurite. One that was started here ends when this is dropped, or the test process ends in whatever way.
 pub(crate) struct Azurite {
     pub(crate) blob_port: u16,
     pub(crate) queue_port: u16,
+    _process: Option<Process>,
+}
+
+struct Process {
     child: Child,
     _open_while_it_runs: ChildStdin,
 }
 
 impl Azurite {
+    fn shared() -> Self {
+        let Ok(ports) = env::var(GIVEN) else { return Self::start([0, 0]) };
+        let numbers: Option<Vec<u16>> = ports.split(',').map(|port| port.trim().parse().ok()).collect();
+        let Some(&[blob_port, queue_port]) = numbers.as_deref() else { panic!("{GIVEN} are no two ports: {ports}") };
+        Self { blob_port, queue_port, _process: None }
+    }
+
     /// Starts one, and waits until it listens. Port 0 is one of the system's choice.
     pub(crate) fn start([blob_port, queue_port]: [u16; 2]) -> Self {
         let mut node = Command::new("node");
-        node.arg(source().join("run.js")).args([blob_port, queue_port].map(|port| port.to_string()));
+        node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(SOURCE).join("run.js"))
+            .args([blob_port, queue_port].map(|port| port.to_string()));
         node.env("NODE_PATH", INSTALLED.join("node_modules")).current_dir(&*INSTALLED);
         node.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = node.spawn().expect("Node.js (the command node)");
@@ -74,7 +93,7 @@ impl Azurite {
             }
         };
         let (blob_port, queue_port) = (listens_on("Blob"), listens_on("Queue"));
-        Self { blob_port, queue_port, child, _open_while_it_runs: stdin }
+        Self { blob_port, queue_port, _process: Some(Process { child, _open_while_it_runs: stdin }) }
     }
 
     /// Its connection string, with this key.
@@ -100,7 +119,7 @@ impl Azurite {
     }
 }
 
-impl Drop for Azurite {
+impl Drop for Process {
     fn drop(&mut self) {
         // Either fails only when the process has already ended.
         let _ = self.child.kill();
@@ -127,33 +146,5 @@ pub(crate) fn signing() -> ClientOptions {
     ClientOptions { per_try_policies: vec![std::sync::Arc::new(key)], ..ClientOptions::default() }
 }
 
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azurite")
-}
-
-/// The folder with Azurite's packages: one for each content of the lock file, whichever process needs it first.
-static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
-    let packages = fs::read(source().join("package-lock.json")).expect("a file of this repository");
-    let name = format!("azurite-{}", &sha256(&packages)[..16]);
-    let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (folder, unfinished) = (all.join(&name), all.join(format!("{name}.unfinished")));
-    fs::create_dir_all(all).expect("the target folder");
-    // The system gives the lock back when its holder ends, in whatever way.
-    let lock = File::create(all.join(format!("{name}.lock"))).expect("a file in the target folder");
-    lock.lock().expect("a lock");
-    if !folder.exists() {
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished).expect("a folder in the target folder");
-        }
-        fs::create_dir(&unfinished).expect("a folder in the target folder");
-        for file in ["package.json", "package-lock.json"] {
-            fs::copy(source().join(file), unfinished.join(file)).expect("a file of this repository");
-        }
-        let mut npm = Command::new("npm");
-        npm.arg("ci").arg("--prefix").arg(&unfinished).args(["--ignore-scripts", "--no-audit", "--no-fund"]);
-        let output = npm.current_dir(&unfinished).output().expect("Node.js (the command npm)");
-        assert!(output.status.success(), "npm ci: {}", String::from_utf8_lossy(&output.stderr));
-        fs::rename(&unfinished, &folder).expect("a folder in the target folder");
-    }
-    folder
-});
+/// The folder with Azurite's packages.
+static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| installed(SOURCE));

@@ -7,6 +7,8 @@ mod azurite;
 mod blobs;
 mod connections;
 mod dead_letters;
+#[path = "../support/npm.rs"]
+mod npm;
 mod outages;
 mod queues;
 #[path = "../black_box/support/mod.rs"]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{app, battery, deliver, event};
+use super::{account::Account, app, battery, deliver, event};
 use crate::{
     listener::Listener,
     support::{App, Batch, Fold},
@@ -27,8 +27,8 @@ fn complained(app: &App, arguments: &[&str]) -> String {
 
 #[test]
 fn the_documents_are_listed_and_shown_where_the_handler_has_put_them() {
-    let listener = Listener::start();
-    let app = app(&listener);
+    let account = Account::empty();
+    let app = account.app();
     assert_eq!(said(&app, &["state", "list", "--format", "json"]), "[]\n");
     let batch = Batch::of([
         battery(1, "drone-2", 0.5),
@@ -38,7 +38,7 @@ fn the_documents_are_listed_and_shown_where_the_handler_has_put_them() {
     deliver(&app.start(), &batch).reply.assert_all_applied(3);
 
     let listed: Vec<Value> = serde_json::from_str(&said(&app, &["state", "list", "--format", "json"])).expect("JSON");
-    let mut stored = listener.documents();
+    let mut stored = account.documents();
     assert_eq!(listed, ["a%2Fb", "drone-1", "drone-2"].map(|id| stored[id].clone()));
     let first: Vec<Value> =
         serde_json::from_str(&said(&app, &["state", "list", "--limit", "1", "--format", "json"])).expect("JSON");

@@ -1,6 +1,7 @@
 //! The handler with its documents in Cosmos DB: real requests of the real client, to the account of `crate::listener`.
 
 mod access;
+mod account;
 mod commands;
 mod container;
 mod faults;

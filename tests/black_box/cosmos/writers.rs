@@ -4,7 +4,7 @@ use std::{sync::Barrier, thread};
 
 use serde_json::{Value, json};
 
-use super::{app, battery, deliver, event};
+use super::{account::Account, app, battery, deliver, event};
 use crate::{
     listener::{Fault, Listener},
     support::{App, Batch, Event, Fold, Handler},
@@ -33,20 +33,20 @@ fn invoke_all_applied(handler: &Handler, batch: &Batch) -> Value {
 
 #[test]
 fn a_device_that_was_never_seen_gets_its_document() {
-    let listener = Listener::start();
-    let app = app(&listener);
+    let account = Account::empty();
+    let app = account.app();
     let batch =
         Batch::of([battery(1, "drone-1", 0.5), position(2, "drone-1", 47.5, 8.25), battery(3, "drone-2", 0.25)]);
     invoke_all_applied(&app.start(), &batch);
-    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
-    let counters = listener.counters();
+    assert_eq!(account.documents(), Fold::of([&batch]).documents());
+    let Some(counters) = account.counters() else { return };
     assert_eq!((counters.status(404), counters.of(&["create"]), counters.of(&["replace"])), (2, 2, 0), "{counters:?}");
 }
 
 #[test]
 fn a_device_id_that_cosmos_or_an_address_would_not_take_finds_its_document_again() {
-    let listener = Listener::start();
-    let app = app(&listener).with("DocumentCacheMegabytes", "0");
+    let account = Account::empty();
+    let app = account.app().with("DocumentCacheMegabytes", "0");
     let handler = app.start();
     let devices = [
         "a/b\\c?d#e%f",
@@ -73,7 +73,7 @@ fn a_device_id_that_cosmos_or_an_address_would_not_take_finds_its_document_again
             invoke_all_applied(&handler, &batch);
         }
     }
-    let documents = listener.documents();
+    let documents = account.documents();
     assert_eq!(documents.len(), devices.len(), "{documents:?}");
     assert!(documents.values().all(|document| document["Battery"] == 0.5), "{documents:?}");
     assert!(documents.contains_key("a%2Fb%5Cc%3Fd%23e%25f"), "{documents:?}");
@@ -130,8 +130,8 @@ fn two_handlers_that_write_the_same_devices_at_once_lose_nothing() {
         });
         Batch::of(events.collect::<Vec<_>>()).partition(&writer.to_string())
     };
-    let listener = Listener::start();
-    let apps = [app(&listener), app(&listener)];
+    let account = Account::empty();
+    let apps = [account.app(), account.app()];
     let handlers = apps.each_ref().map(App::start);
     let together = Barrier::new(2);
     thread::scope(|scope| {
@@ -147,8 +147,8 @@ fn two_handlers_that_write_the_same_devices_at_once_lose_nothing() {
         }
     });
     let all: Vec<_> = (0..ROUNDS).flat_map(|round| [batch(round, 0), batch(round, 1)]).collect();
-    assert_eq!(listener.documents(), Fold::of(&all).documents());
-    let counters = listener.counters();
+    assert_eq!(account.documents(), Fold::of(&all).documents());
+    let Some(counters) = account.counters() else { return };
     assert!(counters.status(412) >= 14 * 8, "they were in each other's way: {counters:?}");
 }
 

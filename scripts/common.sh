@@ -1,0 +1,54 @@
+# What the deployment scripts share. Sourced by them, never run.
+# shellcheck shell=bash
+#
+# Exit codes: 0 done, 1 tried and failed, 2 could not begin (an option, a command, a login, a right).
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
+
+complain() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
+failed() { complain "$@"; exit 1; }
+cannot_begin() { complain "$@"; exit 2; }
+
+# A script's help is the comment at its top.
+help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+unknown_option() { cannot_begin "there is no option $1; --help tells those that there are"; }
+
+# The value of the option that is first of these arguments.
+value() {
+  [[ $# -ge 2 && -n $2 ]] || cannot_begin "the option $1 needs a value"
+  printf '%s' "$2"
+}
+
+need() {
+  local tool
+  for tool; do
+    command -v "$tool" >/dev/null || cannot_begin "the command $tool is needed and not installed"
+  done
+}
+
+# The name by which all scripts find what one of them has deployed into a resource group.
+# shellcheck disable=SC2034 # The other scripts use it.
+deployment=devicestate
+
+# The resource group: the one that is given, or the environment's by its name. Arguments: that one, the environment.
+resource_group() {
+  [[ -n $1$2 ]] || cannot_begin "say where: --environment NAME, or --resource-group GROUP"
+  printf '%s' "${1:-rg-devicestate-$2}"
+}
+
+# The outputs of the deployment in a resource group, as a JSON object of name and value. Argument: the resource group.
+deployment_outputs() {
+  local outputs
+  outputs=$(az deployment group show --resource-group "$1" --name "$deployment" \
+    --query properties.outputs --output json) ||
+    cannot_begin "there is no deployment $deployment in $1: is scripts/deploy-infra.sh done, and the right" \
+      "subscription chosen (az account show)?"
+  # Resource Manager gives names back in upper and lower case of its own.
+  jq 'with_entries(.key |= ascii_upcase | .value |= .value)' <<<"$outputs"
+}
+
+# One of them. Arguments: outputs, name.
+output() {
+  jq --exit-status --raw-output --arg name "$2" '.[$name] // empty' <<<"$1" ||
+    cannot_begin "the deployment has no output $2: it is of an older infra/main.bicep; run scripts/deploy-infra.sh"
+}

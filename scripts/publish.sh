@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Publishes a package to the function app of a resource group, with Azure Functions Core Tools.
+#
+# Usage: scripts/publish.sh (--environment NAME | --resource-group GROUP) [options]
+#
+#   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
+#   --resource-group GROUP  another resource group
+#   --package DIR           what to publish, instead of target/package, which scripts/package.sh makes
+#
+# Publishing replaces the package that runs, and Flex Consumption keeps no former one: what can be rolled back to are
+# the packages that builds have kept. See scripts/rollback.sh.
+#
+# Example:
+#   scripts/package.sh && scripts/publish.sh --environment staging
+#
+# Exit codes: 0 done, 1 failed, 2 could not begin.
+set -euo pipefail
+caller=$PWD
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+# The last version with which custom handlers could not be published to Flex Consumption.
+too_old=4.2.1
+
+environment='' resource_group='' package=$PWD/target/package
+while (($#)); do
+  case $1 in
+    --environment) environment=$(value "$@"); shift 2 ;;
+    --resource-group) resource_group=$(value "$@"); shift 2 ;;
+    --package) package=$(cd "$caller" && realpath "$(value "$@")"); shift 2 ;;
+    --help) help; exit ;;
+    *) unknown_option "$1" ;;
+  esac
+done
+resource_group=$(resource_group "$resource_group" "$environment")
+need az func jq
+
+version=$(func --version) || cannot_begin "func --version fails"
+newest=$(printf '%s\n' "$too_old" "$version" | sort --version-sort | tail -n 1)
+[[ $version != "$too_old" && $newest == "$version" ]] ||
+  cannot_begin "Core Tools $version cannot publish custom handlers to Flex Consumption: it takes newer than $too_old"
+
+# Core Tools make executable in the archive what has the very name that is in host.json, whatever it is on this disk.
+[[ -f $package/host.json ]] || cannot_begin "there is no package in $package: scripts/package.sh makes one"
+handler=$(jq --raw-output '.customHandler.description.defaultExecutablePath // empty' "$package/host.json")
+[[ -n $handler && -f $package/$handler ]] ||
+  cannot_begin "the package in $package does not hold the handler that its host.json names: \"$handler\""
+
+outputs=$(deployment_outputs "$resource_group")
+app=$(output "$outputs" AZURE_FUNCTION_APP_NAME)
+
+# --custom: a package has no local.settings.json that would tell the kind of app.
+(cd "$package" && func azure functionapp publish "$app" --custom) || failed "$app did not take the package in $package"
+echo "The package in $package runs in $app."

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Puts a package that was good before in place of the one that runs, and looks whether it works.
+#
+# Usage: scripts/rollback.sh (--environment NAME | --resource-group GROUP) --package DIR [options]
+#
+#   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
+#   --resource-group GROUP  another resource group
+#   --package DIR           the package, unpacked: the artifact of a run that has the tag good-NAME
+#   --no-drill              look without the forced 503: for environments that set no RetryDrillDevice
+#
+# A Flex Consumption app has no slots to swap and no former packages: going back is publishing again. For the documents
+# it is harmless whichever way: each reading carries the version of its event, so a package that handles events a second
+# time, or late, overwrites nothing newer. Events that the bad package has dead-lettered wait in the queue. The
+# infrastructure stays as it is.
+#
+# Example:
+#   az pipelines runs artifact download --artifact-name package --run-id 1234 --path good
+#   tar --extract --file good/package.tar.gz --directory good
+#   scripts/rollback.sh --environment production --package good --no-drill
+#
+# Exit codes: 0 it works again, 1 failed, 2 could not begin.
+set -euo pipefail
+caller=$PWD
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+environment='' resource_group='' package='' how=()
+while (($#)); do
+  case $1 in
+    --environment) environment=$(value "$@"); shift 2 ;;
+    --package) package=$(cd "$caller" && realpath "$(value "$@")"); shift 2 ;;
+    --resource-group) resource_group=$(value "$@"); shift 2 ;;
+    --no-drill) how=(--no-drill); shift ;;
+    --help) help; exit ;;
+    *) unknown_option "$1" ;;
+  esac
+done
+resource_group=$(resource_group "$resource_group" "$environment")
+[[ -n $package ]] || cannot_begin "say to which: --package DIR"
+
+scripts/publish.sh --resource-group "$resource_group" --package "$package"
+scripts/smoke-test.sh --resource-group "$resource_group" "${how[@]}" --package "$package"

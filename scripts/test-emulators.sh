@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Runs the tests of storage and documents against the official emulators, and sends an event through them with the real
+# host. Tests that need faults or counters, which no emulator has, keep to the stand-ins.
+#
+# Usage: scripts/test-emulators.sh [--keep]
+#
+#   --keep   leave the emulators running: docker compose --file emulators/compose.yaml down ends them
+#
+# Needs a container engine and Rust with Node.js; the event is sent only where Core Tools (func) are installed. The
+# emulators begin empty each time.
+#
+# Exit codes: 0 all passed, 1 something did not, 2 could not begin.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+is_kept=false
+while (($#)); do
+  case $1 in
+    --keep) is_kept=true; shift ;;
+    --help) help; exit ;;
+    *) unknown_option "$1" ;;
+  esac
+done
+need docker node cargo jq
+
+compose() { docker compose --file emulators/compose.yaml "$@"; }
+host=''
+end() {
+  [[ -z $host ]] || kill "$host" || true
+  $is_kept || compose down
+}
+trap end EXIT
+compose down || cannot_begin "the container engine does not answer"
+compose up --detach --wait || failed "the emulators do not start"
+node emulators/create-container.js
+
+# As the compose file maps them and local.settings.json names them.
+setting() { jq --raw-output --arg name "$1" '.Values[$name]' local.settings.json; }
+DEVICESTATE_TEST_COSMOS=$(setting CosmosConnection)
+export DEVICESTATE_TEST_COSMOS DEVICESTATE_TEST_AZURITE=10000,10001
+cargo test --locked --test storage || failed "the tests of queues and blobs do not pass"
+cargo test --locked --test black_box -- cosmos || failed "the tests of documents do not pass"
+
+command -v func >/dev/null || { echo "No event was sent: Core Tools (func) are not installed."; exit; }
+cargo build --locked --release
+cp target/release/devicestate .
+func start &
+host=$!
+StateStore=cosmos CosmosConnection=$DEVICESTATE_TEST_COSMOS scripts/smoke-test.sh --url http://127.0.0.1:7071 \
+  --package target/release --deadline 300

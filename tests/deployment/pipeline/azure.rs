@@ -1,0 +1,100 @@
+//! Azure as the scripts see it: the commands `az` and `func`, which `fakes/` stands in for, and what they know.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// What the master key is here.
+pub(super) const MASTER_KEY: &str = "the-master-key-that-opens-everything";
+
+/// The app's name.
+pub(super) const APP: &str = "func-devicestate-test";
+
+/// An environment that is deployed, and somebody who is logged in and may do everything.
+pub(super) struct Azure(TempDir);
+
+/// How a script ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
+    pub(super) said: String,
+    pub(super) complained: String,
+}
+
+impl Azure {
+    /// With these outputs of its deployment besides the app's name.
+    pub(super) fn deployed(outputs: &[(&str, &str)]) -> Self {
+        let azure = Self(tempfile::tempdir().expect("a temporary folder"));
+        // As Resource Manager gives them back: with another case.
+        let outputs = [("azurE_FUNCTION_APP_NAME", APP)].iter().chain(outputs);
+        let outputs = outputs.map(|(name, value)| ((*name).to_owned(), json!({"type": "String", "value": value})));
+        azure.knows("outputs.json", &Value::Object(outputs.collect()).to_string());
+        azure.knows("key", MASTER_KEY);
+        azure.knows("traces.json", "[]");
+        azure.knows("func-version", "4.15.1");
+        azure.knows("group", "");
+        let token = json!({"accessToken": "a-token", "expiresOn": "2100-01-01 00:00:00", "expires_on": 4_102_444_800_u64,
+            "subscription": "s", "tenant": "t", "tokenType": "Bearer"});
+        azure.knows("token.json", &token.to_string());
+        azure
+    }
+
+    /// Puts down what one of the commands is to say.
+    pub(super) fn knows(&self, file: &str, text: &str) {
+        fs::write(self.path(file), text).expect("a file in the temporary folder");
+    }
+
+    /// Takes it away again.
+    pub(super) fn knows_no(&self, file: &str) {
+        fs::remove_file(self.path(file)).expect("a file in the temporary folder");
+    }
+
+    /// What a command has written down; nothing when it was never called.
+    pub(super) fn log(&self, file: &str) -> String {
+        fs::read_to_string(self.path(file)).unwrap_or_default()
+    }
+
+    /// A path in its folder.
+    pub(super) fn path(&self, file: &str) -> PathBuf {
+        self.0.path().join(file)
+    }
+
+    /// Runs a script of `scripts/` to its end.
+    pub(super) fn run(&self, script: &str, arguments: &[&str]) -> Ended {
+        self.run_with(script, arguments, &[])
+    }
+
+    /// Runs a script with settings.
+    pub(super) fn run_with(&self, script: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let fakes = root.join("tests/deployment/pipeline/fakes");
+        let commands = std::env::var_os("PATH").expect("a PATH");
+        let path = std::iter::once(fakes).chain(std::env::split_paths(&commands));
+        let mut command = Command::new(root.join("scripts").join(script));
+        command.args(arguments).current_dir(self.0.path()).env_clear().envs(settings.iter().copied());
+        command.env("PATH", std::env::join_paths(path).expect("a PATH")).env("FAKE", self.0.path());
+        command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
+        let Output { status, stdout, stderr } = command.output().expect("a script of this repository");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        let ended = Ended { code: status.code(), said: text(stdout), complained: text(stderr) };
+        let all = [&ended.said, &ended.complained, &self.log("az.log"), &self.log("func.log")];
+        assert!(all.iter().all(|text| !text.contains(MASTER_KEY)), "a secret is told: {ended:?}");
+        ended
+    }
+}
+
+impl Ended {
+    /// Checks the exit code, and that the complaint has these words.
+    #[track_caller]
+    pub(super) fn assert(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        for word in words {
+            assert!(self.complained.contains(word), "{word:?} is not in: {}", self.complained);
+        }
+    }
+}

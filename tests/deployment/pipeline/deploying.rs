@@ -1,0 +1,137 @@
+//! The scripts that change something on Azure, and what they would do there.
+
+use std::fs;
+
+use super::azure::{APP, Azure};
+
+/// A package with this handler in its host.json, and these files besides.
+fn package(azure: &Azure, name: &str, handler: &str, files: &[&str]) -> String {
+    let folder = azure.path(name);
+    fs::create_dir(&folder).expect("a folder in the temporary folder");
+    let host = format!(r#"{{"customHandler":{{"description":{{"defaultExecutablePath":"{handler}"}}}}}}"#);
+    fs::write(folder.join("host.json"), host).expect("a file in the temporary folder");
+    for file in files {
+        fs::write(folder.join(file), "").expect("a file in the temporary folder");
+    }
+    folder.display().to_string()
+}
+
+#[test]
+fn core_tools_that_cannot_publish_custom_handlers_are_refused() {
+    for version in ["4.2.1", "4.0.5907", "3.0.9"] {
+        let azure = Azure::deployed(&[]);
+        azure.knows("func-version", version);
+        let package = package(&azure, "package", "devicestate", &["devicestate"]);
+        let ended = azure.run("publish.sh", &["--environment", "staging", "--package", &package]);
+        ended.assert(2, &[version, "newer than 4.2.1"]);
+        assert_eq!(azure.log("func.log"), "", "nothing is published");
+    }
+}
+
+#[test]
+fn newer_core_tools_publish_the_package_as_a_custom_handler() {
+    for version in ["4.2.2", "4.10.0", "5.0.0"] {
+        let azure = Azure::deployed(&[]);
+        azure.knows("func-version", version);
+        let package = package(&azure, "package", "devicestate", &["devicestate"]);
+        azure.run("publish.sh", &["--environment", "staging", "--package", &package]).assert(0, &[]);
+        assert_eq!(azure.log("func.log"), format!("{package}: azure functionapp publish {APP} --custom\n"));
+    }
+}
+
+/// Core Tools compare the names, and nothing would be executable.
+#[test]
+fn a_package_whose_handler_is_not_where_host_json_says_is_not_published() {
+    let azure = Azure::deployed(&[]);
+    for (name, handler, files) in [
+        ("misnamed", "handler", &["devicestate"][..]),
+        ("unnamed", "", &["devicestate"]),
+        ("missing", "devicestate", &[]),
+    ] {
+        let package = package(&azure, name, handler, files);
+        let ended = azure.run("publish.sh", &["--environment", "staging", "--package", &package]);
+        ended.assert(2, &[&package, "does not hold the handler"]);
+    }
+    azure.run("publish.sh", &["--environment", "staging", "--package", "nowhere"]).assert(2, &["scripts/package.sh"]);
+    assert_eq!(azure.log("func.log"), "");
+}
+
+#[test]
+fn a_rollback_publishes_the_package_that_is_given_and_looks_whether_it_works() {
+    let azure = Azure::deployed(&[("AZURE_FUNCTION_APP_HOST_NAME", "function-app.invalid")]);
+    let good = package(&azure, "good", "devicestate", &["devicestate"]);
+    let ended = azure.run("rollback.sh", &["--environment", "production", "--package", "good", "--no-drill"]);
+    assert_eq!(azure.log("func.log"), format!("{good}: azure functionapp publish {APP} --custom\n"));
+    ended.assert(2, &["smoke-test.sh: the deployment has no output COSMOS_ENDPOINT"]);
+}
+
+#[test]
+fn a_rollback_to_no_package_is_refused() {
+    let azure = Azure::deployed(&[]);
+    azure.run("rollback.sh", &["--environment", "production"]).assert(2, &["--package DIR"]);
+    assert_eq!(azure.log("func.log"), "");
+}
+
+#[test]
+fn a_resource_group_is_made_where_it_is_missing_and_only_if_somebody_says_where() {
+    let azure = Azure::deployed(&[]);
+    azure.knows_no("group");
+    azure.run("deploy-infra.sh", &["--environment", "staging"]).assert(2, &["--location REGION"]);
+    let preview = azure.run("deploy-infra.sh", &["--environment", "staging", "--what-if"]);
+    preview.assert(0, &[]);
+    assert!(preview.said.contains("all of infra/main.bicep would be new"), "{}", preview.said);
+    assert!(!azure.log("az.log").contains("create"), "nothing is made: {}", azure.log("az.log"));
+
+    azure.run("deploy-infra.sh", &["--environment", "staging", "--location", "westeurope"]).assert(0, &[]);
+    let log = azure.log("az.log");
+    let group = log.find("group create --name rg-devicestate-staging --location westeurope").expect("a group");
+    let deployment = log.find("deployment group create --resource-group rg-devicestate-staging").expect("a deployment");
+    assert!(group < deployment, "{log}");
+}
+
+#[test]
+fn a_preview_changes_nothing_and_has_the_parameters_of_the_environment() {
+    let azure = Azure::deployed(&[]);
+    azure.run("deploy-infra.sh", &["--environment", "production", "--what-if"]).assert(0, &[]);
+    let log = azure.log("az.log");
+    assert!(!log.contains("create"), "{log}");
+    for words in ["what-if", "rg-devicestate-production", "--parameters infra/production.bicepparam"] {
+        assert!(log.contains(words), "{words:?} is not in: {log}");
+    }
+}
+
+#[test]
+fn an_environment_without_parameters_is_refused() {
+    let azure = Azure::deployed(&[]);
+    azure.run("deploy-infra.sh", &["--environment", "stagnig"]).assert(2, &["infra/stagnig.bicepparam"]);
+}
+
+#[test]
+fn a_resource_group_of_another_name_is_taken_with_parameters_of_its_own() {
+    let azure = Azure::deployed(&[]);
+    azure.knows("mine.bicepparam", "");
+    azure.run("deploy-infra.sh", &["--resource-group", "rg-mine"]).assert(2, &["--parameters FILE"]);
+    azure.run("deploy-infra.sh", &["--resource-group", "rg-mine", "--parameters", "mine.bicepparam"]).assert(0, &[]);
+    let package = package(&azure, "package", "devicestate", &["devicestate"]);
+    azure.run("publish.sh", &["--resource-group", "rg-mine", "--package", &package]).assert(0, &[]);
+    azure.run("publish.sh", &["--package", &package]).assert(2, &["--environment NAME", "--resource-group GROUP"]);
+    let log = azure.log("az.log");
+    for words in
+        ["deployment group create --resource-group rg-mine", "mine.bicepparam", "group show --resource-group rg-mine"]
+    {
+        assert!(log.contains(words), "{words:?} is not in: {log}");
+    }
+}
+
+#[test]
+fn every_script_tells_its_options_and_refuses_others() {
+    let azure = Azure::deployed(&[]);
+    for script in ["deploy-infra.sh", "publish.sh", "smoke-test.sh", "rollback.sh"] {
+        let help = azure.run(script, &["--help"]);
+        help.assert(0, &[]);
+        for part in ["Usage: scripts/", "--environment NAME", "Example", "Exit codes"] {
+            assert!(help.said.contains(part), "{part:?} is not in the help of {script}: {}", help.said);
+        }
+        azure.run(script, &["--slot", "x"]).assert(2, &["--slot", "--help"]);
+    }
+}

@@ -1,0 +1,281 @@
+//! What the steps of the pipeline name: scripts and their options, stages, variables, artifacts. All of it must be there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
+
+use serde_json::Value;
+
+use super::yaml::{THIS, pipeline, read};
+
+/// A run that is gone back to.
+const FORMER: &str = "4711";
+
+fn file(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All objects in a value, itself included.
+fn objects(value: &Value) -> Vec<&serde_json::Map<String, Value>> {
+    match value {
+        Value::Object(members) => std::iter::once(members).chain(members.values().flat_map(objects)).collect(),
+        Value::Array(items) => items.iter().flat_map(objects).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The lines of shell that the steps run.
+fn commands(pipeline: &Value) -> Vec<String> {
+    let scripts = objects(pipeline).into_iter().filter_map(|object| {
+        object.get("bash").or_else(|| object.get("inlineScript")).and_then(Value::as_str).map(str::to_owned)
+    });
+    scripts.flat_map(|script| script.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// The calls of scripts of this repository: each with its options.
+fn calls(commands: &[String]) -> Vec<(String, Vec<String>)> {
+    let calls = commands.iter().filter_map(|command| {
+        let mut words = command.split_whitespace().skip_while(|word| !is_script(word));
+        let script = words.next()?.to_owned();
+        Some((script, words.filter(|word| word.starts_with("--")).map(str::to_owned).collect()))
+    });
+    calls.collect()
+}
+
+fn is_script(word: &str) -> bool {
+    word.starts_with("scripts/") || word.starts_with(".ci/")
+}
+
+/// What is wrong with the calls: a script that is not there or cannot be run, an option that it does not know.
+fn faults(calls: &[(String, Vec<String>)]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (script, options) in calls {
+        let Ok(metadata) = fs::metadata(Path::new(env!("CARGO_MANIFEST_DIR")).join(script)) else {
+            faults.push(format!("there is no {script}"));
+            continue;
+        };
+        if metadata.permissions().mode() & 0o111 == 0 {
+            faults.push(format!("{script} is not executable"));
+        }
+        let text = file(script);
+        let unknown = options.iter().filter(|option| !text.contains(&format!("    {option})")));
+        faults.extend(unknown.map(|option| format!("{script} has no option {option}")));
+    }
+    faults
+}
+
+#[test]
+fn the_steps_call_scripts_that_are_there_with_options_that_they_know() {
+    for run in [THIS, FORMER] {
+        let calls = calls(&commands(&pipeline(run)));
+        assert!(calls.len() >= 4, "{calls:?}");
+        assert_eq!(faults(&calls), Vec::<String>::new());
+    }
+    let broken = ["scripts/publsih.sh", "scripts/common.sh", "scripts/publish.sh --slot staging"].map(str::to_owned);
+    assert_eq!(
+        faults(&calls(&broken)),
+        [
+            "there is no scripts/publsih.sh",
+            "scripts/common.sh is not executable",
+            "scripts/publish.sh has no option --slot"
+        ]
+    );
+}
+
+/// A person has what the pipeline has, but for what belongs to Azure Pipelines or to the machine.
+#[test]
+fn each_step_is_a_script_or_prepares_the_machine() {
+    let of_the_machine = [
+        "npm install --global azure-functions-core-tools@",
+        "tar ",
+        "mkdir -p target/",
+        "echo \"##vso[",
+        "command -v cargo-deny || cargo install ",
+    ];
+    for run in [THIS, FORMER] {
+        for command in commands(&pipeline(run)) {
+            let is_known = command.split_whitespace().any(is_script)
+                || command.starts_with("cargo deny ")
+                || of_the_machine.iter().any(|begin| command.starts_with(begin));
+            assert!(is_known, "a step of its own: {command}");
+        }
+    }
+}
+
+#[test]
+fn every_change_passes_what_ci_run_has_and_the_audit_adds_only_the_advisories() {
+    let commands = commands(&pipeline(THIS));
+    assert!(commands.iter().any(|command| command.contains("; .ci/run 2>&1 | tee ")), "{commands:?}");
+    let checks = file(".ci/run").replace("\"$listener\"", "tests/cosmos-listener/Cargo.toml");
+    let audits: Vec<_> = commands.iter().filter(|command| command.starts_with("cargo deny ")).collect();
+    assert_eq!(audits.len(), 2, "of both workspaces: {audits:?}");
+    for audit in audits {
+        assert!(checks.contains(&format!("step {audit} bans licenses sources\n")), "{audit} is not in .ci/run");
+    }
+    let version = pipeline(THIS)["variables"]["cargoDeny"].as_str().expect("a version").to_owned();
+    assert!(checks.contains(&format!("--version {version} cargo-deny")), "another version than in .ci/run: {version}");
+}
+
+#[test]
+fn stages_depend_on_stages_that_come_before_them() {
+    for run in [THIS, FORMER] {
+        let pipeline = pipeline(run);
+        let mut before = BTreeSet::new();
+        for stage in pipeline["stages"].as_array().expect("stages") {
+            let needed = match &stage["dependsOn"] {
+                Value::String(name) => vec![name.as_str()],
+                Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
+                _ => Vec::new(),
+            };
+            assert!(needed.iter().all(|name| before.contains(name)), "{needed:?} of {before:?}");
+            before.insert(stage["stage"].as_str().expect("a name"));
+        }
+        let last: Vec<_> = pipeline["stages"].as_array().expect("stages").iter().rev().take(2).collect();
+        assert_eq!((&last[0]["stage"], &last[0]["dependsOn"]), (&"Production".into(), &"Staging".into()));
+        assert_eq!(last[1]["stage"], "Staging");
+    }
+}
+
+/// What Azure Pipelines sets by itself has a point in its name.
+#[test]
+fn every_variable_is_defined_and_used() {
+    let mut used = BTreeSet::new();
+    for run in [THIS, FORMER] {
+        let text = pipeline(run).to_string();
+        let names = text.split("$(").skip(1).filter_map(|rest| rest.split_once(')').map(|(name, _)| name.to_owned()));
+        used.extend(names.filter(|name| !name.contains('.')));
+    }
+    let from_environment = ["infra/staging.bicepparam", "infra/production.bicepparam"].map(file).concat();
+    let names = from_environment.split("readEnvironmentVariable('").skip(1);
+    used.extend(names.filter_map(|rest| rest.split_once('\'').map(|(name, _)| name.to_owned())));
+    let pipeline = pipeline(THIS);
+    let defined: BTreeSet<_> = pipeline["variables"].as_object().expect("variables").keys().cloned().collect();
+    assert_eq!(defined, used);
+}
+
+/// Each artifact by its name, with how often it is published and how often downloaded.
+fn artifacts(pipeline: &Value) -> BTreeMap<String, [usize; 2]> {
+    let mut artifacts = BTreeMap::<_, [usize; 2]>::new();
+    for object in objects(pipeline) {
+        for (name, column) in [("artifact", 0), ("artifactName", 1)] {
+            if let Some(name) = object.get(name).and_then(Value::as_str) {
+                artifacts.entry(name.to_owned()).or_default()[column] += 1;
+            }
+        }
+    }
+    artifacts
+}
+
+#[test]
+fn the_package_that_is_kept_is_the_one_that_is_deployed_and_rolled_back_to() {
+    // Published once; in each environment downloaded to be deployed, and for the rollback.
+    assert_eq!(artifacts(&pipeline(THIS)), [("package".to_owned(), [1, 4])].into());
+    assert_eq!(artifacts(&pipeline(FORMER)), [("package".to_owned(), [0, 4])].into());
+    let runs =
+        objects(&pipeline(FORMER)).iter().filter(|object| object.get("pipelineId") == Some(&FORMER.into())).count();
+    assert_eq!(runs, 2, "the package of the former run");
+}
+
+#[test]
+fn both_environments_have_a_way_back_by_the_tag_that_their_own_success_sets() {
+    let pipeline = pipeline(THIS);
+    for environment in ["staging", "production"] {
+        let name = Value::from(format!("devicestate-{environment}"));
+        let objects = objects(&pipeline);
+        let deployment = objects.iter().find(|object| object.get("environment") == Some(&name)).expect("a deployment");
+        let strategy = deployment["strategy"]["runOnce"].clone();
+        let tag = format!("good-{environment}");
+        assert!(strategy["on"]["success"].to_string().contains(&format!("##vso[build.addbuildtag]{tag}\\\"")));
+        let back = strategy["on"]["failure"].to_string();
+        for words in [format!("\"tags\":\"{tag}\""), format!("scripts/rollback.sh --environment {environment} ")] {
+            assert!(back.contains(&words), "{words} is not in: {back}");
+        }
+    }
+}
+
+#[test]
+fn the_drill_is_of_staging_alone() {
+    let tests = commands(&pipeline(THIS)).into_iter().filter(|command| command.starts_with("scripts/smoke-test.sh"));
+    let tests: Vec<_> = tests.map(|command| command.trim().to_owned()).collect();
+    let expected =
+        ["scripts/smoke-test.sh --environment staging", "scripts/smoke-test.sh --environment production --no-drill"];
+    assert_eq!(tests, expected);
+    let sets_drill =
+        |environment: &str| file(&format!("infra/{environment}.bicepparam")).contains("param retryDrillDevice");
+    assert!(sets_drill("staging") && !sets_drill("production"));
+}
+
+/// The outputs of a deployment that the scripts ask for.
+fn outputs_asked_for(script: &str) -> Vec<String> {
+    let asked = script.split("output \"$outputs\" ").skip(1);
+    asked.map(|rest| rest.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect()).collect()
+}
+
+#[test]
+fn the_infrastructure_has_the_outputs_and_the_setting_that_the_scripts_ask_for() {
+    let outputs: Vec<_> = ["publish.sh", "smoke-test.sh"]
+        .iter()
+        .flat_map(|script| outputs_asked_for(&file(&format!("scripts/{script}"))))
+        .collect();
+    assert!(outputs.len() >= 6, "{outputs:?}");
+    let template = file("infra/main.bicep");
+    let is_there = |output: &str| template.contains(&format!("\noutput {output} "));
+    assert!(outputs.iter().all(|output| is_there(output)), "{outputs:?}");
+    assert!(!is_there("COSMOS_ENDPOINTS"), "names are compared whole");
+    let setting = "RetryDrillDevice";
+    assert!(file("scripts/smoke-test.sh").contains(&format!("name=='{setting}'")) && template.contains(setting));
+}
+
+#[test]
+fn the_emulators_are_where_the_tests_look_for_them() {
+    let compose = read("emulators/compose.yaml");
+    let ports = compose["services"]["azurite"]["ports"].as_array().expect("ports");
+    let ports: Vec<_> = ports.iter().filter_map(Value::as_str).collect();
+    let script = file("scripts/test-emulators.sh");
+    assert!(script.contains("DEVICESTATE_TEST_AZURITE=10000,10001"), "blobs and queues");
+    assert!(ports.starts_with(&["127.0.0.1:10000:10000", "127.0.0.1:10001:10001"]), "{ports:?}");
+    let images = compose["services"].as_object().expect("services").values().map(|service| &service["image"]);
+    let mut versions = images.map(|image| image.as_str().and_then(|image| image.split_once(':')).expect("a tag").1);
+    assert!(versions.all(|version| version.contains(|character: char| character.is_ascii_digit())), "pinned");
+}
+
+/// Whoever has the right to change this file must not have the right to approve by it.
+#[test]
+fn deployments_wait_for_the_checks_of_their_environments_and_no_secret_is_in_the_pipeline() {
+    let pipeline = pipeline(THIS);
+    let names: Vec<_> = objects(&pipeline)
+        .into_iter()
+        .filter(|object| object.contains_key("deployment"))
+        .map(|object| object["environment"].clone())
+        .collect();
+    assert_eq!(names, ["devicestate-staging", "devicestate-production"]);
+    for object in objects(&pipeline).into_iter().filter(|object| object.contains_key("azureSubscription")) {
+        assert!(names.contains(&object["azureSubscription"]), "a connection of the same name: {object:?}");
+    }
+    let text = read("azure-pipelines.yml").to_string().to_lowercase();
+    assert!(["password", "secret:", "accountkey", "clientsecret"].iter().all(|word| !text.contains(word)));
+}
+
+#[test]
+fn the_report_of_tests_has_what_cargo_has_printed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("log");
+    let text = "\n== cargo test\n     Running unittests src/lib.rs (target/debug/deps/devicestate-1)\n\
+                test a::works ... ok\ntest a::<fails> ... FAILED\n     Running tests/engine/main.rs (x)\n\
+                test left ... ignored, why\ntest result: FAILED. 1 passed\n   Doc-tests devicestate\n\
+                test src/lib.rs - (line 3) ... ok\n";
+    fs::write(&log, text).expect("a file in the temporary folder");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/test-results");
+    let output = std::process::Command::new(script).arg(&log).output().expect("a script of this repository");
+    let expected = "<testsuites><testsuite name=\"cargo test\">\n\
+                    <testcase classname=\"src/lib.rs\" name=\"a::works\"></testcase>\n\
+                    <testcase classname=\"src/lib.rs\" name=\"a::&lt;fails&gt;\"><failure message=\"see the log\"/></testcase>\n\
+                    <testcase classname=\"tests/engine/main.rs\" name=\"left\"><skipped/></testcase>\n\
+                    <testcase classname=\"devicestate (documentation)\" name=\"src/lib.rs - (line 3)\"></testcase>\n\
+                    </testsuite></testsuites>\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
