@@ -24,7 +24,9 @@ pub(crate) fn app_settings(templates: &[Template], source: EventSource) -> BTree
 fn collect(templates: &[Template], value: &Value, source: EventSource, into: &mut BTreeMap<String, String>) {
     match value {
         Value::Call(function, parts) if function == "union" => {
-            parts.iter().for_each(|part| collect(templates, part, source, into));
+            for part in parts {
+                collect(templates, part, source, into);
+            }
         }
         Value::Other(name) => {
             let variable = templates[0].variable(name).unwrap_or_else(|| panic!("{name} is no variable of settings"));

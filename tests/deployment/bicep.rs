@@ -214,8 +214,8 @@ impl Template {
     }
 }
 
-fn children<'tree>(node: Node<'tree>) -> impl Iterator<Item = Node<'tree>> {
-    (0..node.child_count()).filter_map(move |index| node.child(u32::try_from(index).ok()?))
+fn children(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+    (0..node.child_count()).filter_map(move |index| node.child(index))
 }
 
 fn text_of<'a>(node: Node, source: &'a str) -> &'a str {
@@ -239,9 +239,7 @@ fn is_reference(node: Node) -> bool {
     let is_first = parent.child(0) == Some(node);
     match parent.kind() {
         kind if kind.ends_with("_declaration") => parent.child(1) != Some(node),
-        // Its key, or, written `name`, both key and value do not occur.
-        "object_property" => !is_first,
-        "call_expression" => !is_first,
+        "object_property" | "call_expression" => !is_first,
         "resource_expression" => is_first,
         _ => true,
     }

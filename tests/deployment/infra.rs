@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use serde_json::Value as Json;
-
 use crate::{
     bicep::{Template, Value},
     shapes,
@@ -237,7 +235,7 @@ fn parameter_files(sources: &Sources) -> Vec<String> {
         let default = value["value"].as_str().and_then(|value| value.strip_suffix('}')?.split_once('='));
         let param = main.params.iter().find(|param| param.name == *name);
         if let (Some((_, default)), Some(param)) = (default, param)
-            && !default_agrees(default, param.default.as_ref())
+            && !(default_agrees(default, param.default.as_ref()) && is_allowed(default, &param.allowed))
         {
             faults.push(format!("infra/main.parameters.json: {name} is {default:?} where nobody says anything else"));
         }
@@ -249,7 +247,12 @@ fn default_agrees(text: &str, default: Option<&Value>) -> bool {
     match default {
         Some(Value::Text(default)) => default == text,
         Some(Value::Bool(default)) => default.to_string() == text,
-        Some(Value::Number(default)) => Json::from(*default).to_string() == text,
+        Some(Value::Number(default)) => default.to_string() == text,
         _ => false,
     }
+}
+
+/// Whether a parameter's decorator lets it be this.
+fn is_allowed(text: &str, allowed: &[String]) -> bool {
+    allowed.is_empty() || allowed.iter().any(|value| value == text)
 }

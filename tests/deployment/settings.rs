@@ -87,19 +87,21 @@ fn a_connection_that_is_misspelled_in_a_binding_is_noticed() {
     }
 }
 
+/// What has no default.
+const REQUIRED: [&str; 5] = [
+    "StateStore",
+    "CosmosConnection__accountEndpoint",
+    "CosmosConnection__credential",
+    "CosmosConnection__clientId",
+    // Infra names the regions; the handler would ask for REGION_NAME.
+    "CosmosPreferredRegions",
+];
+
 /// With every parameter at its default the deployed handler is the one that the README describes.
 #[test]
 fn the_defaults_of_infra_are_those_of_the_handler() {
     let templates = Sources::read().templates();
     let settings = app_settings(&templates, EventSource::EventHubs);
-    const REQUIRED: [&str; 5] = [
-        "StateStore",
-        "CosmosConnection__accountEndpoint",
-        "CosmosConnection__credential",
-        "CosmosConnection__clientId",
-        // Infra names the regions; the handler would ask for REGION_NAME.
-        "CosmosPreferredRegions",
-    ];
     // A drill is none of the defaults: empty, it is not set.
     let without_drill = settings.iter().filter(|(name, _)| *name != "RetryDrillDevice");
     let required = settings.iter().filter(|(name, _)| REQUIRED.contains(&name.as_str()));

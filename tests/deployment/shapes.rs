@@ -35,7 +35,11 @@ fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
     match value {
         // Known only when it is deployed.
         Value::Other(_) | Value::Call(..) => {}
-        Value::Either(values) => values.iter().for_each(|value| compare(value, shape, at, faults)),
+        Value::Either(values) => {
+            for value in values {
+                compare(value, shape, at, faults);
+            }
+        }
         Value::Text(text) => match shape {
             Json::Array(allowed) if !allowed.contains(&Json::from(text.as_str())) => wrong(&format!("one of {shape}")),
             // The service takes others than those that are written down: but what differs only in its case is a mistake.
@@ -52,13 +56,16 @@ fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
         },
         Value::Number(_) if shape == "int" || shape == "any" => {}
         Value::Bool(_) if shape == "bool" || shape == "any" => {}
-        Value::Number(_) | Value::Bool(_) => wrong(&shape.to_string()),
         Value::List(values) if shape.get("each").is_some() => {
-            values.iter().for_each(|value| compare(value, &shape["each"], at, faults));
+            for value in values {
+                compare(value, &shape["each"], at, faults);
+            }
         }
         Value::Each(value) if shape.get("each").is_some() => compare(value, &shape["each"], at, faults),
         Value::Object(properties) if shape.get("any").is_some() => {
-            properties.iter().for_each(|(name, value)| compare(value, &shape["any"], &format!("{at}.{name}"), faults));
+            for (name, value) in properties {
+                compare(value, &shape["any"], &format!("{at}.{name}"), faults);
+            }
         }
         Value::Object(properties) if shape.get("of").is_some() => {
             for (name, value) in properties {
@@ -71,6 +78,6 @@ fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
             faults.extend(needs.filter(|name| value.get(name).is_none()).map(|name| format!("{at} needs {name}")));
         }
         Value::List(_) | Value::Each(_) | Value::Object(_) if shape == "any" => {}
-        Value::List(_) | Value::Each(_) | Value::Object(_) => wrong(&shape.to_string()),
+        _ => wrong(&shape.to_string()),
     }
 }
