@@ -17,6 +17,23 @@ pub struct Batch {
     pub details: Details,
 }
 
+impl Batch {
+    /// By what the batch is known when it comes again: partition and first sequence number. Where it has no place, by its
+    /// bodies, and not by the invocation: at the admin endpoint each attempt is an invocation of its own.
+    #[must_use]
+    pub fn key(&self) -> String {
+        if let Some(place) = self.events.first().and_then(|event| event.place) {
+            return format!("{:?}@{}", self.source, place.sequence_number);
+        }
+        let mut hash = Sha256::new();
+        for event in &self.events {
+            hash.update(event.body.len().to_le_bytes());
+            hash.update(&event.body);
+        }
+        format!("{:?}#{:?}", self.source, hash.finalize())
+    }
+}
+
 /// Where a batch comes from. A part that the host does not tell is empty: the admin endpoint tells none.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

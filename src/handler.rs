@@ -91,11 +91,7 @@ impl Handler {
             let issue = format!("the handler panicked while it processed the batch: {}", panic_message(&*panic));
             failed_whole(batch.events.len(), &issue)
         });
-        let key = match batch.events.first().and_then(|event| event.place) {
-            Some(place) => format!("{:?}@{}", batch.source, place.sequence_number),
-            None => invocation_id.to_owned(),
-        };
-        self.conclude(&batch, processed, &key, &attempt).await
+        self.conclude(&batch, processed, &batch.key(), &attempt).await
     }
 
     /// A request that is no envelope: kept whole, as the one event that it is then taken for.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use devicestate::{
     dead_letter::{Keeper, Overflow, OverflowError},
     handler::{Answer as Answered, Handler},
@@ -14,7 +15,7 @@ use crate::{
     support::{
         ANY, Answer, Envelope,
         Operation::{Read, Write},
-        Sent, final_reply, processor,
+        Sent, again, final_reply, processor,
     },
 };
 
@@ -93,4 +94,22 @@ async fn bad_requests_are_nobodys_fault_also_when_a_device_of_the_batch_has_noth
     sent_again(&handler, &fleet(&["a", "b", "c"]).retried(0)).await;
     store.recovers();
     assert_eq!(answered(&handler, &fleet(&["a", "b", "c"]).retried(1)).await.counts(), [2, 1, 0]);
+}
+
+/// At the admin endpoint there is no place, and each attempt is an invocation with an id of its own.
+#[tokio::test(start_paused = true)]
+async fn a_batch_without_a_place_is_known_again_under_another_invocation_id() {
+    let (store, plain) = rig();
+    store.always(Write, ANY, Answer::Panics);
+    let handler = Handler { attempts: Attempts::new(2), ..plain };
+    let request = |body: &str, count: i64| {
+        let messages = serde_json::json!([BASE64.encode(body)]).to_string();
+        let retry = serde_json::json!({"RetryCount": count, "MaxRetryCount": -1});
+        serde_json::json!({"Data": {"messages": messages}, "Metadata": {"RetryContext": retry}}).to_string()
+    };
+    let (one, other) = (r#"{"deviceId":"a","battery":0.5}"#, r#"{"deviceId":"a","battery":0.25}"#);
+    again(handler.invoke("first", request(one, 0).as_bytes()).await);
+    again(handler.invoke("of another batch", request(other, 0).as_bytes()).await);
+    let reply = final_reply(handler.invoke("second", request(one, 1).as_bytes()).await);
+    assert_eq!(reply.counts()[2], 1, "dead letters");
 }
