@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{bicep, sources::Sources};
+use crate::infra::{bicep, sources::Sources};
 
 const DOCUMENT: &str = include_str!("../../docs/capacity.md");
 const README: &str = include_str!("../../README.md");

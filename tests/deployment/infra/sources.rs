@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::bicep::Template;
+use super::bicep::Template;
 
 const MAIN: &str = "infra/main.bicep";
 

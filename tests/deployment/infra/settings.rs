@@ -11,7 +11,7 @@ use devicestate::{
     settings::Settings,
 };
 
-use crate::{
+use super::{
     app_settings::{EventSource, app_settings},
     sources::{Sources, assert_none, assert_noticed},
 };

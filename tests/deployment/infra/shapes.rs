@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::{bicep::Value, sources::Sources};
+use super::{bicep::Value, sources::Sources};
 
 /// What Bicep takes for itself and does not hand to Azure.
 const OF_BICEP: [&str; 3] = ["parent", "scope", "dependsOn"];

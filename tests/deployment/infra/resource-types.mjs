@@ -2,7 +2,7 @@
 // be written into it, from Microsoft's published types, against which the tests hold infra/.
 //
 //   git clone --depth 1 https://github.com/Azure/bicep-types-az
-//   node tests/deployment/resource-types.mjs bicep-types-az [Microsoft.Storage/storageAccounts@2025-01-01 …]
+//   node tests/deployment/infra/resource-types.mjs bicep-types-az [Microsoft.Storage/storageAccounts@2025-01-01 …]
 //
 // Without names, those that resource-types.json has are read again.
 //

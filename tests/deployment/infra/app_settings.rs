@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::bicep::{Template, Value};
+use super::bicep::{Template, Value};
 
 /// Where the events come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::{
+use super::{
     app_settings::{EventSource, app_settings},
     bicep::{Resource, Template, Value},
     sources::{Sources, assert_none, assert_noticed},

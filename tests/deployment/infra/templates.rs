@@ -1,0 +1,258 @@
+//! infra/ is what Bicep and Azure take, as far as that can be known without either.
+
+use std::{collections::BTreeSet, path::Path};
+
+use super::{
+    bicep::{Template, Value},
+    shapes,
+    sources::{Sources, assert_none, assert_noticed},
+};
+
+/// What Bicep itself names.
+const BUILT_IN: [&str; 2] = ["az", "sys"];
+
+#[test]
+fn every_file_is_bicep() {
+    assert_none(&errors(&Sources::read()));
+}
+
+#[test]
+fn what_is_no_bicep_is_noticed() {
+    let sources = Sources::read().with("infra/modules/monitoring.bicep", "'PerGB2018' }", "'PerGB2018'");
+    assert!(!errors(&sources).is_empty());
+}
+
+#[test]
+fn every_name_is_declared_and_every_declaration_is_used() {
+    assert_none(&naming(&Sources::read()));
+}
+
+#[test]
+fn a_name_that_is_not_declared_and_a_declaration_that_is_not_used_are_noticed() {
+    let sources =
+        Sources::read().with("infra/modules/event-hubs.bicep", "minimumTlsVersion: '1.2'", "minimumTlsVersion: tls");
+    assert_noticed(&naming(&sources), "tls is not declared");
+    let sources = Sources::read().with("infra/main.bicep", "string(storeConcurrency)", "'32'");
+    assert_noticed(&naming(&sources), "storeConcurrency is not used");
+    let sources = Sources::read().with("infra/main.bicep", "documents.outputs.endpoint", "documents.outputs.endpont");
+    assert_noticed(&naming(&sources), "documents has no output endpont");
+}
+
+#[test]
+fn every_module_gets_the_parameters_that_it_has() {
+    assert_none(&module_parameters(&Sources::read()));
+}
+
+#[test]
+fn a_parameter_that_a_module_misses_or_does_not_have_is_noticed() {
+    let sources = Sources::read().with("infra/main.bicep", "    sku: iotHubSku\n", "    edition: iotHubSku\n");
+    let faults = module_parameters(&sources);
+    assert_noticed(&faults, "iotHub has no parameter edition");
+    assert_noticed(&faults, "iotHub is not given sku");
+}
+
+#[test]
+fn every_parameter_and_every_output_of_a_module_is_described() {
+    let templates = Sources::read().templates();
+    let silent: Vec<String> = templates
+        .iter()
+        .flat_map(|template| {
+            let params = template.params.iter().filter(|param| !param.is_described);
+            params.map(|param| format!("{}: {} has no description", template.path.display(), param.name))
+        })
+        .collect();
+    assert_none(&silent);
+}
+
+#[test]
+fn every_resource_has_the_shape_that_azure_takes() {
+    assert_none(&shapes::faults(&Sources::read()));
+}
+
+#[test]
+fn a_property_that_azure_does_not_take_is_noticed() {
+    let changed = |path: &str, from: &str, to: &str| shapes::faults(&Sources::read().with(path, from, to));
+    assert_noticed(
+        &changed("infra/modules/documents.bicep", "disableLocalAuth", "disableLocalAuht"),
+        "disableLocalAuht",
+    );
+    assert_noticed(&changed("infra/modules/documents.bicep", "'Session'", "'session'"), "session");
+    assert_noticed(&changed("infra/modules/function-app.bicep", "name: 'custom'", "names: 'custom'"), "names");
+    assert_noticed(&changed("infra/modules/host-storage.bicep", "  kind: 'StorageV2'\n", ""), "needs kind");
+    assert_noticed(&changed("infra/modules/dead-letters.bicep", "@2025-01-01", "@2025-01-11"), "2025-01-11");
+    assert_noticed(
+        &changed("infra/modules/network.bicep", "/virtualNetworkLinks@", "/virtualNetworkLink@"),
+        "virtualNetworkLink",
+    );
+    assert_noticed(&changed("infra/modules/event-hubs.bicep", "capacity: 1", "capacity: 'one'"), "capacity");
+}
+
+/// No service has a way in for somebody without an identity.
+#[test]
+fn no_service_takes_a_key() {
+    const CLOSED: [(&str, &str, bool); 5] = [
+        ("Microsoft.EventHub/namespaces@", "disableLocalAuth", true),
+        ("Microsoft.DocumentDB/databaseAccounts@", "disableLocalAuth", true),
+        ("Microsoft.Storage/storageAccounts@", "allowSharedKeyAccess", false),
+        ("Microsoft.Insights/components@", "DisableLocalAuth", true),
+        ("Microsoft.Web/sites/basicPublishingCredentialsPolicies@", "allow", false),
+    ];
+    let sources = Sources::read();
+    let templates = sources.templates();
+    let resources: Vec<_> = templates.iter().flat_map(|template| &template.resources).collect();
+    for (of, property, closed) in CLOSED {
+        let mut matching = resources.iter().filter(|resource| resource.type_name.starts_with(of)).peekable();
+        assert!(matching.peek().is_some(), "there is no {of}");
+        for resource in matching {
+            let value = resource.body.get("properties").and_then(|properties| properties.get(property));
+            assert_eq!(value, Some(&Value::Bool(closed)), "{property} of {}", resource.symbol);
+        }
+    }
+    // The built-in endpoint of an IoT Hub takes nothing else.
+    let with_keys: Vec<_> = sources
+        .paths("bicep")
+        .into_iter()
+        .filter(|path| sources.text(path.to_str().expect("a path")).contains("listKeys"))
+        .collect();
+    assert_eq!(with_keys, [Path::new("infra/modules/iot-hub.bicep")]);
+}
+
+#[test]
+fn dead_letters_have_an_account_of_their_own_that_is_copied_to_another_region() {
+    let templates = Sources::read().templates();
+    let sku = |file: &str| {
+        let template = templates.iter().find(|template| template.path.ends_with(file)).expect("the module");
+        let account = template
+            .resources
+            .iter()
+            .find(|resource| resource.type_name.starts_with("Microsoft.Storage/storageAccounts@"));
+        account.and_then(|account| account.body.get("sku")?.get("name").cloned()).expect("an account with a sku")
+    };
+    assert_eq!(sku("dead-letters.bicep"), Value::Text("Standard_RAGRS".into()));
+    assert_ne!(sku("host-storage.bicep"), sku("dead-letters.bicep"));
+}
+
+#[test]
+fn parameter_files_give_only_what_there_is() {
+    assert_none(&parameter_files(&Sources::read()));
+    let sources = Sources::read().with("infra/staging.bicepparam", "param retryDrillDevice", "param retryDrilDevice");
+    assert_noticed(&parameter_files(&sources), "retryDrilDevice");
+    let sources = Sources::read().with("infra/main.parameters.json", "\"eventSource\"", "\"eventSorce\"");
+    assert_noticed(&parameter_files(&sources), "eventSorce");
+}
+
+fn errors(sources: &Sources) -> Vec<String> {
+    sources.templates().into_iter().flat_map(|template| template.errors).collect()
+}
+
+fn naming(sources: &Sources) -> Vec<String> {
+    let templates = sources.templates();
+    let mut faults = Vec::new();
+    for template in &templates {
+        let path = template.path.display();
+        let declared: BTreeSet<&str> = declared(template).collect();
+        let known = |name: &str| declared.contains(name) || template.locals.contains(name) || BUILT_IN.contains(&name);
+        faults.extend(
+            template
+                .references
+                .iter()
+                .filter(|(name, _)| !known(name))
+                .map(|(name, line)| format!("{path}:{line}: {name} is not declared")),
+        );
+        let used: BTreeSet<&str> = template.references.iter().map(|(name, _)| name.as_str()).collect();
+        let params = template.params.iter().map(|param| param.name.as_str());
+        let variables = template.variables.iter().map(|(name, _)| name.as_str());
+        faults.extend(
+            params
+                .chain(variables)
+                .filter(|name| !used.contains(name))
+                .map(|name| format!("{path}: {name} is not used")),
+        );
+        for (module, output) in &template.module_outputs {
+            let Some(module) = template.modules.iter().find(|own| own.symbol == *module) else { continue };
+            let target = templates.iter().find(|template| template.path == module.path);
+            if !target.is_some_and(|target| target.outputs.iter().any(|(name, _)| name == output)) {
+                faults.push(format!("{path}: {} has no output {output}", module.symbol));
+            }
+        }
+    }
+    faults
+}
+
+fn declared(template: &Template) -> impl Iterator<Item = &str> {
+    let params = template.params.iter().map(|param| param.name.as_str());
+    let variables = template.variables.iter().map(|(name, _)| name.as_str());
+    let resources = template.resources.iter().map(|resource| resource.symbol.as_str());
+    params.chain(variables).chain(resources).chain(template.modules.iter().map(|module| module.symbol.as_str()))
+}
+
+fn module_parameters(sources: &Sources) -> Vec<String> {
+    let templates = sources.templates();
+    let mut faults = Vec::new();
+    for template in &templates {
+        for module in &template.modules {
+            let at = format!("{}: module {}", template.path.display(), module.symbol);
+            let Some(target) = templates.iter().find(|template| template.path == module.path) else {
+                faults.push(format!("{at}: there is no {}", module.path.display()));
+                continue;
+            };
+            let has = |name: &str| target.params.iter().any(|param| param.name == name);
+            let given = module.params.properties();
+            faults.extend(
+                given.iter().filter(|(name, _)| !has(name)).map(|(name, _)| format!("{at} has no parameter {name}")),
+            );
+            let required = target.params.iter().filter(|param| param.default.is_none());
+            faults.extend(
+                required
+                    .filter(|param| module.params.get(&param.name).is_none())
+                    .map(|param| format!("{at} is not given {}", param.name)),
+            );
+        }
+    }
+    faults
+}
+
+fn parameter_files(sources: &Sources) -> Vec<String> {
+    let templates = sources.templates();
+    let main = &templates[0];
+    let mut given: Vec<(String, String)> = Vec::new();
+    // The grammar knows no parameter files: what matters in them are lines such as `param name = value`.
+    for path in sources.paths("bicepparam") {
+        let path = path.to_str().expect("a path");
+        let names = sources.text(path).lines().filter_map(|line| line.strip_prefix("param ")?.split(' ').next());
+        given.extend(names.map(|name| (path.to_owned(), name.to_owned())));
+    }
+    let json = sources.json("infra/main.parameters.json");
+    let names = json["parameters"].as_object().map(|parameters| parameters.keys().cloned()).expect("parameters");
+    given.extend(names.map(|name| ("infra/main.parameters.json".to_owned(), name)));
+    let mut faults: Vec<String> = given
+        .iter()
+        .filter(|(_, name)| !main.params.iter().any(|param| param.name == *name))
+        .map(|(path, name)| format!("{path}: {} has no parameter {name}", main.path.display()))
+        .collect();
+    // A value of azd's environment has its default behind an equals sign.
+    for (name, value) in json["parameters"].as_object().expect("parameters") {
+        let default = value["value"].as_str().and_then(|value| value.strip_suffix('}')?.split_once('='));
+        let param = main.params.iter().find(|param| param.name == *name);
+        if let (Some((_, default)), Some(param)) = (default, param)
+            && !(default_agrees(default, param.default.as_ref()) && is_allowed(default, &param.allowed))
+        {
+            faults.push(format!("infra/main.parameters.json: {name} is {default:?} where nobody says anything else"));
+        }
+    }
+    faults
+}
+
+fn default_agrees(text: &str, default: Option<&Value>) -> bool {
+    match default {
+        Some(Value::Text(default)) => default == text,
+        Some(Value::Bool(default)) => default.to_string() == text,
+        Some(Value::Number(default)) => default.to_string() == text,
+        _ => false,
+    }
+}
+
+/// Whether a parameter's decorator lets it be this.
+fn is_allowed(text: &str, allowed: &[String]) -> bool {
+    allowed.is_empty() || allowed.iter().any(|value| value == text)
+}
