@@ -3,6 +3,7 @@
 #
 # Exit codes: 0 done, 1 tried and failed, 2 could not begin (an option, a command, a login, a right).
 
+caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 
 complain() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
@@ -17,6 +18,14 @@ unknown_option() { cannot_begin "there is no option $1; --help tells those that 
 value() {
   [[ $# -ge 2 && -n $2 ]] || cannot_begin "the option $1 needs a value"
   printf '%s' "$2"
+}
+
+# The same for a path, which is meant from where the script was called.
+path() {
+  local path
+  path=$(value "$@") || exit
+  [[ $path == /* ]] || path=$caller/$path
+  printf '%s' "$path"
 }
 
 need() {

@@ -15,7 +15,6 @@
 #
 # Exit codes: 0 done, 1 failed, 2 could not begin.
 set -euo pipefail
-caller=$PWD
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -27,7 +26,7 @@ while (($#)); do
   case $1 in
     --environment) environment=$(value "$@"); shift 2 ;;
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
-    --package) package=$(cd "$caller" && realpath "$(value "$@")"); shift 2 ;;
+    --package) package=$(path "$@"); shift 2 ;;
     --help) help; exit ;;
     *) unknown_option "$1" ;;
   esac
