@@ -32,7 +32,7 @@ while (($#)); do
   esac
 done
 resource_group=$(resource_group "$resource_group" "$environment")
-need az func jq
+need az func node
 
 version=$(func --version) || cannot_begin "func --version fails"
 newest=$(printf '%s\n' "$too_old" "$version" | sort --version-sort | tail -n 1)
@@ -41,12 +41,12 @@ newest=$(printf '%s\n' "$too_old" "$version" | sort --version-sort | tail -n 1)
 
 # Core Tools make executable in the archive what has the very name that is in host.json, whatever it is on this disk.
 [[ -f $package/host.json ]] || cannot_begin "there is no package in $package: scripts/package.sh makes one"
-handler=$(jq --raw-output '.customHandler.description.defaultExecutablePath // empty' "$package/host.json")
+handler=$(cd "$package" && node -p 'require("./host.json").customHandler?.description?.defaultExecutablePath ?? ""') ||
+  cannot_begin "$package/host.json is no JSON"
 [[ -n $handler && -f $package/$handler ]] ||
   cannot_begin "the package in $package does not hold the handler that its host.json names: \"$handler\""
 
-outputs=$(deployment_outputs "$resource_group")
-app=$(output "$outputs" AZURE_FUNCTION_APP_NAME)
+app=$(node scripts/deployment.js "$resource_group" AZURE_FUNCTION_APP_NAME)
 
 # --custom: a package has no local.settings.json that would tell the kind of app.
 (cd "$package" && func azure functionapp publish "$app" --custom) || failed "$app did not take the package in $package"

@@ -38,4 +38,4 @@ resource_group=$(resource_group "$resource_group" "$environment")
 [[ -n $package ]] || cannot_begin "say to which: --package DIR"
 
 scripts/publish.sh --resource-group "$resource_group" --package "$package"
-scripts/smoke-test.sh --resource-group "$resource_group" "${how[@]}" --package "$package"
+scripts/smoke-test.js --resource-group "$resource_group" "${how[@]}" --package "$package"

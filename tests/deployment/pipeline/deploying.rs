@@ -62,7 +62,7 @@ fn a_rollback_publishes_the_package_that_is_given_and_looks_whether_it_works() {
     let good = package(&azure, "good", "devicestate", &["devicestate"]);
     let ended = azure.run("rollback.sh", &["--environment", "production", "--package", "good", "--no-drill"]);
     assert_eq!(azure.log("func.log"), format!("{good}: azure functionapp publish {APP} --custom\n"));
-    ended.assert(2, &["smoke-test.sh: the deployment has no output COSMOS_ENDPOINT"]);
+    ended.assert(2, &["smoke-test.js: the deployment has no output COSMOS_ENDPOINT"]);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_resource_group_of_another_name_is_taken_with_parameters_of_its_own() {
 #[test]
 fn every_script_tells_its_options_and_refuses_others() {
     let azure = Azure::deployed(&[]);
-    for script in ["deploy-infra.sh", "publish.sh", "smoke-test.sh", "rollback.sh"] {
+    for script in ["deploy-infra.sh", "publish.sh", "smoke-test.js", "rollback.sh"] {
         let help = azure.run(script, &["--help"]);
         help.assert(0, &[]);
         for part in ["Usage: scripts/", "--environment NAME", "Example", "Exit codes"] {
