@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use serde_json::json;
 
 use super::{
-    azure::{Azure, Ended},
+    azure::{Azure, Ended, MASTER_KEY},
     host::{Host, Repeats},
 };
 use crate::listener::Listener;
@@ -155,6 +155,14 @@ fn a_wrong_key_is_told_at_once() {
     deployed.tested(&[]).assert(1, &["refuses the event with status 401", "master key"]);
 }
 
+/// An error about a header that cannot be sent would show it.
+#[test]
+fn a_key_that_cannot_be_sent_is_not_told() {
+    let deployed = Deployed::with(Repeats::Yes);
+    deployed.azure.knows("key", &format!("{MASTER_KEY}\nand more"));
+    deployed.tested(&["--deadline", "0"]).assert(1, &["did not take the event", "its last answer: none (TypeError)"]);
+}
+
 #[test]
 fn a_host_that_nobody_reaches_fails_the_test_within_its_deadline() {
     let deployed = Deployed::with(Repeats::Yes);
@@ -162,5 +170,7 @@ fn a_host_that_nobody_reaches_fails_the_test_within_its_deadline() {
         "smoke-test.js",
         &["--environment", "staging", "--deadline", "1", "--every", "0.1", "--package", &package()],
     );
-    ended.assert(1, &["the admin endpoint of https://function-app.invalid did not take the event within 1 s"]);
+    let words =
+        "the admin endpoint of https://function-app.invalid did not take the event within 1 s; its last answer: none (";
+    ended.assert(1, &[words]);
 }
