@@ -35,4 +35,4 @@ emulators *OPTIONS:
 
 # One event through a function app on Azure, down to its document.
 smoke-test *OPTIONS:
-    scripts/smoke-test.sh {{OPTIONS}}
+    scripts/smoke-test.js {{OPTIONS}}

@@ -3,6 +3,7 @@
 #
 # Exit codes: 0 done, 1 tried and failed, 2 could not begin (an option, a command, a login, a right).
 
+caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 
 complain() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
@@ -19,6 +20,14 @@ value() {
   printf '%s' "$2"
 }
 
+# The same for a path, which is meant from where the script was called.
+path() {
+  local path
+  path=$(value "$@") || exit
+  [[ $path == /* ]] || path=$caller/$path
+  printf '%s' "$path"
+}
+
 need() {
   local tool
   for tool; do
@@ -26,7 +35,8 @@ need() {
   done
 }
 
-# The name by which all scripts find what one of them has deployed into a resource group.
+# The name by which all scripts find what one of them has deployed into a resource group: scripts/deployment.js has it,
+# too.
 # shellcheck disable=SC2034 # The other scripts use it.
 deployment=devicestate
 
@@ -34,21 +44,4 @@ deployment=devicestate
 resource_group() {
   [[ -n $1$2 ]] || cannot_begin "say where: --environment NAME, or --resource-group GROUP"
   printf '%s' "${1:-rg-devicestate-$2}"
-}
-
-# The outputs of the deployment in a resource group, as a JSON object of name and value. Argument: the resource group.
-deployment_outputs() {
-  local outputs
-  outputs=$(az deployment group show --resource-group "$1" --name "$deployment" \
-    --query properties.outputs --output json) ||
-    cannot_begin "there is no deployment $deployment in $1: is scripts/deploy-infra.sh done, and the right" \
-      "subscription chosen (az account show)?"
-  # Resource Manager gives names back in upper and lower case of its own.
-  jq 'with_entries(.key |= ascii_upcase | .value |= .value)' <<<"$outputs"
-}
-
-# One of them. Arguments: outputs, name.
-output() {
-  jq --exit-status --raw-output --arg name "$2" '.[$name] // empty' <<<"$1" ||
-    cannot_begin "the deployment has no output $2: it is of an older infra/main.bicep; run scripts/deploy-infra.sh"
 }

@@ -23,7 +23,6 @@
 #
 # Exit codes: 0 done, 1 failed, 2 could not begin.
 set -euo pipefail
-caller=$PWD
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -32,7 +31,7 @@ while (($#)); do
   case $1 in
     --environment) environment=$(value "$@"); shift 2 ;;
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
-    --parameters) parameters=$(cd "$caller" && realpath "$(value "$@")"); shift 2 ;;
+    --parameters) parameters=$(path "$@"); shift 2 ;;
     --location) location=$(value "$@"); shift 2 ;;
     --what-if) mode=what-if; shift ;;
     --check) mode=check; shift ;;

@@ -15,7 +15,6 @@
 #
 # Exit codes: 0 done, 1 failed, 2 could not begin.
 set -euo pipefail
-caller=$PWD
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -27,13 +26,13 @@ while (($#)); do
   case $1 in
     --environment) environment=$(value "$@"); shift 2 ;;
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
-    --package) package=$(cd "$caller" && realpath "$(value "$@")"); shift 2 ;;
+    --package) package=$(path "$@"); shift 2 ;;
     --help) help; exit ;;
     *) unknown_option "$1" ;;
   esac
 done
 resource_group=$(resource_group "$resource_group" "$environment")
-need az func jq
+need az func node
 
 version=$(func --version) || cannot_begin "func --version fails"
 newest=$(printf '%s\n' "$too_old" "$version" | sort --version-sort | tail -n 1)
@@ -42,12 +41,12 @@ newest=$(printf '%s\n' "$too_old" "$version" | sort --version-sort | tail -n 1)
 
 # Core Tools make executable in the archive what has the very name that is in host.json, whatever it is on this disk.
 [[ -f $package/host.json ]] || cannot_begin "there is no package in $package: scripts/package.sh makes one"
-handler=$(jq --raw-output '.customHandler.description.defaultExecutablePath // empty' "$package/host.json")
+handler=$(cd "$package" && node -p 'require("./host.json").customHandler?.description?.defaultExecutablePath ?? ""') ||
+  cannot_begin "$package/host.json is no JSON"
 [[ -n $handler && -f $package/$handler ]] ||
   cannot_begin "the package in $package does not hold the handler that its host.json names: \"$handler\""
 
-outputs=$(deployment_outputs "$resource_group")
-app=$(output "$outputs" AZURE_FUNCTION_APP_NAME)
+app=$(node scripts/deployment.js "$resource_group" AZURE_FUNCTION_APP_NAME)
 
 # --custom: a package has no local.settings.json that would tell the kind of app.
 (cd "$package" && func azure functionapp publish "$app" --custom) || failed "$app did not take the package in $package"

@@ -20,7 +20,6 @@
 #
 # Exit codes: 0 it works again, 1 failed, 2 could not begin.
 set -euo pipefail
-caller=$PWD
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -28,7 +27,7 @@ environment='' resource_group='' package='' how=()
 while (($#)); do
   case $1 in
     --environment) environment=$(value "$@"); shift 2 ;;
-    --package) package=$(cd "$caller" && realpath "$(value "$@")"); shift 2 ;;
+    --package) package=$(path "$@"); shift 2 ;;
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
     --no-drill) how=(--no-drill); shift ;;
     --help) help; exit ;;
@@ -39,4 +38,4 @@ resource_group=$(resource_group "$resource_group" "$environment")
 [[ -n $package ]] || cannot_begin "say to which: --package DIR"
 
 scripts/publish.sh --resource-group "$resource_group" --package "$package"
-scripts/smoke-test.sh --resource-group "$resource_group" "${how[@]}" --package "$package"
+scripts/smoke-test.js --resource-group "$resource_group" "${how[@]}" --package "$package"

@@ -22,7 +22,7 @@ while (($#)); do
     *) unknown_option "$1" ;;
   esac
 done
-need docker node cargo jq
+need docker node cargo
 
 compose() { docker compose --file emulators/compose.yaml "$@"; }
 host=''
@@ -36,8 +36,7 @@ compose up --detach --wait || failed "the emulators do not start"
 node emulators/create-container.js
 
 # As the compose file maps them and local.settings.json names them.
-setting() { jq --raw-output --arg name "$1" '.Values[$name]' local.settings.json; }
-DEVICESTATE_TEST_COSMOS=$(setting CosmosConnection)
+DEVICESTATE_TEST_COSMOS=$(node -p 'require("./local.settings.json").Values.CosmosConnection')
 export DEVICESTATE_TEST_COSMOS DEVICESTATE_TEST_AZURITE=10000,10001
 cargo test --locked --test storage || failed "the tests of queues and blobs do not pass"
 cargo test --locked --test black_box -- cosmos || failed "the tests of documents do not pass"
@@ -47,5 +46,5 @@ cargo build --locked --release
 cp target/release/devicestate .
 func start &
 host=$!
-StateStore=cosmos CosmosConnection=$DEVICESTATE_TEST_COSMOS scripts/smoke-test.sh --url http://127.0.0.1:7071 \
+StateStore=cosmos CosmosConnection=$DEVICESTATE_TEST_COSMOS scripts/smoke-test.js --url http://127.0.0.1:7071 \
   --package target/release --deadline 300

@@ -1,9 +1,11 @@
 //! Azure as the scripts see it: the commands `az` and `func`, which `fakes/` stands in for, and what they know.
 
 use std::{
-    fs,
+    env, fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::LazyLock,
 };
 
 use serde_json::{Value, json};
@@ -14,6 +16,12 @@ pub(super) const MASTER_KEY: &str = "the-master-key-that-opens-everything";
 
 /// The app's name.
 pub(super) const APP: &str = "func-devicestate-test";
+
+/// What else the scripts find: what any machine has that has bash, and Node.js. Nothing that a fresh one may lack.
+const COMMANDS: [&str; 9] = ["basename", "bash", "cat", "dirname", "node", "sed", "sort", "tail", "touch"];
+
+/// Where these commands are on this machine.
+static PROGRAMS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| COMMANDS.map(program).to_vec());
 
 /// An environment that is deployed, and somebody who is logged in and may do everything.
 pub(super) struct Azure(TempDir);
@@ -33,6 +41,10 @@ impl Azure {
         // As Resource Manager gives them back: with another case.
         let outputs = [("azurE_FUNCTION_APP_NAME", APP)].iter().chain(outputs);
         let outputs = outputs.map(|(name, value)| ((*name).to_owned(), json!({"type": "String", "value": value})));
+        fs::create_dir(azure.path("commands")).expect("a folder in the temporary folder");
+        for (name, program) in COMMANDS.iter().zip(&*PROGRAMS) {
+            symlink(program, azure.path("commands").join(name)).expect("a link in the temporary folder");
+        }
         azure.knows("outputs.json", &Value::Object(outputs.collect()).to_string());
         azure.knows("key", MASTER_KEY);
         azure.knows("traces.json", "[]");
@@ -73,12 +85,11 @@ impl Azure {
     pub(super) fn run_with(&self, script: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let fakes = root.join("tests/deployment/pipeline/fakes");
-        let commands = std::env::var_os("PATH").expect("a PATH");
-        let path = std::iter::once(fakes).chain(std::env::split_paths(&commands));
         let mut command = Command::new(root.join("scripts").join(script));
         command.args(arguments).current_dir(self.0.path()).env_clear().envs(settings.iter().copied());
-        command.env("PATH", std::env::join_paths(path).expect("a PATH")).env("FAKE", self.0.path());
-        command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
+        let path = env::join_paths([fakes, self.path("commands")]).expect("a PATH");
+        command.env("PATH", path).env("FAKE", self.0.path());
+        command.envs(env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
         let Output { status, stdout, stderr } = command.output().expect("a script of this repository");
         let text = |bytes| String::from_utf8(bytes).expect("text");
         let ended = Ended { code: status.code(), said: text(stdout), complained: text(stderr) };
@@ -86,6 +97,18 @@ impl Azure {
         assert!(all.iter().all(|text| !text.contains(MASTER_KEY)), "a secret is told: {ended:?}");
         ended
     }
+}
+
+/// The program behind the name of a command.
+fn program(name: &str) -> PathBuf {
+    if name == "node" {
+        // What managers of versions put into PATH would need more than itself.
+        let output = Command::new(name).args(["-p", "process.execPath"]).output().expect("Node.js");
+        return String::from_utf8(output.stdout).expect("text").trim().into();
+    }
+    let path = env::var_os("PATH").expect("a PATH");
+    let mut programs = env::split_paths(&path).map(|folder| folder.join(name));
+    programs.find(|program| program.is_file()).unwrap_or_else(|| panic!("there is no {name}"))
 }
 
 impl Ended {

@@ -62,7 +62,7 @@ fn a_rollback_publishes_the_package_that_is_given_and_looks_whether_it_works() {
     let good = package(&azure, "good", "devicestate", &["devicestate"]);
     let ended = azure.run("rollback.sh", &["--environment", "production", "--package", "good", "--no-drill"]);
     assert_eq!(azure.log("func.log"), format!("{good}: azure functionapp publish {APP} --custom\n"));
-    ended.assert(2, &["smoke-test.sh: the deployment has no output COSMOS_ENDPOINT"]);
+    ended.assert(2, &["smoke-test.js: the deployment has no output COSMOS_ENDPOINT"]);
 }
 
 #[test]
@@ -126,12 +126,41 @@ fn a_resource_group_of_another_name_is_taken_with_parameters_of_its_own() {
 #[test]
 fn every_script_tells_its_options_and_refuses_others() {
     let azure = Azure::deployed(&[]);
-    for script in ["deploy-infra.sh", "publish.sh", "smoke-test.sh", "rollback.sh"] {
+    for script in ["deploy-infra.sh", "publish.sh", "smoke-test.js", "rollback.sh"] {
         let help = azure.run(script, &["--help"]);
         help.assert(0, &[]);
         for part in ["Usage: scripts/", "--environment NAME", "Example", "Exit codes"] {
             assert!(help.said.contains(part), "{part:?} is not in the help of {script}: {}", help.said);
         }
-        azure.run(script, &["--slot", "x"]).assert(2, &["--slot", "--help"]);
+        azure.run(script, &["--slot", "x"]).assert(2, &["no option --slot", "--help"]);
+
+        let options: Vec<_> = help.said.lines().filter_map(|line| line.strip_prefix("  --")).collect();
+        assert!(options.len() >= 3, "{options:?}");
+        for option in options {
+            let mut words = option.split(' ');
+            let name = format!("--{}", words.next().expect("a name"));
+            let value = words.next().filter(|word| !word.is_empty());
+            let words: Vec<_> = [name.as_str()].into_iter().chain(value.map(|_| "1")).chain(["--slot"]).collect();
+            azure.run(script, &words).assert(2, &["no option --slot"]);
+            if value.is_some() {
+                azure.run(script, &[&name]).assert(2, &[&format!("the option {name} needs a value")]);
+            }
+        }
     }
+}
+
+#[test]
+fn what_one_script_has_deployed_the_others_find_by_the_same_name() {
+    let azure = Azure::deployed(&[]);
+    azure.run("deploy-infra.sh", &["--environment", "staging"]).assert(0, &[]);
+    let package = package(&azure, "package", "devicestate", &["devicestate"]);
+    azure.run("publish.sh", &["--environment", "staging", "--package", &package]).assert(0, &[]);
+    let log = azure.log("az.log");
+    let places: Vec<_> = log
+        .lines()
+        .filter_map(|line| line.strip_prefix("deployment group "))
+        .map(|line| line.split(' ').skip(1).take(4).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(places.len(), 2, "{log}");
+    assert_eq!(places[0], places[1]);
 }

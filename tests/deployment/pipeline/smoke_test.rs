@@ -1,11 +1,11 @@
-//! `scripts/smoke-test.sh` against the real handler, behind a stand-in for the host and before a stand-in for the account.
+//! `scripts/smoke-test.js` against the real handler, behind a stand-in for the host and before a stand-in for the account.
 
 use std::{path::Path, sync::Arc};
 
 use serde_json::json;
 
 use super::{
-    azure::{Azure, Ended},
+    azure::{Azure, Ended, MASTER_KEY},
     host::{Host, Repeats},
 };
 use crate::listener::Listener;
@@ -45,7 +45,7 @@ impl Deployed {
     /// The smoke test of this environment, in a hurry.
     fn tested(&self, options: &[&str]) -> Ended {
         let given = ["--environment", "staging", "--url", &self.host.url, "--every", "0.1", "--package", &package()];
-        self.azure.run("smoke-test.sh", &[&given[..], options].concat())
+        self.azure.run("smoke-test.js", &[&given[..], options].concat())
     }
 
     fn altitude(&self, device: &str) -> Option<f64> {
@@ -120,7 +120,7 @@ fn an_app_of_this_machine_needs_no_key_and_no_login() {
     let settings = [("StateStore", "cosmos"), ("CosmosConnection", account.connection_string())];
     let host = Host::local(&azure, &settings);
     let options = ["--url", &host.url, "--every", "0.1", "--deadline", "60", "--package", &package()];
-    azure.run_with("smoke-test.sh", &options, &settings).assert(0, &[]);
+    azure.run_with("smoke-test.js", &options, &settings).assert(0, &[]);
     assert!(account.documents().contains_key("smoke-test"), "the document came");
     assert_eq!(azure.log("az.log"), "");
 }
@@ -155,12 +155,22 @@ fn a_wrong_key_is_told_at_once() {
     deployed.tested(&[]).assert(1, &["refuses the event with status 401", "master key"]);
 }
 
+/// An error about a header that cannot be sent would show it.
+#[test]
+fn a_key_that_cannot_be_sent_is_not_told() {
+    let deployed = Deployed::with(Repeats::Yes);
+    deployed.azure.knows("key", &format!("{MASTER_KEY}\nand more"));
+    deployed.tested(&["--deadline", "0"]).assert(1, &["did not take the event", "its last answer: none (TypeError)"]);
+}
+
 #[test]
 fn a_host_that_nobody_reaches_fails_the_test_within_its_deadline() {
     let deployed = Deployed::with(Repeats::Yes);
     let ended = deployed.azure.run(
-        "smoke-test.sh",
+        "smoke-test.js",
         &["--environment", "staging", "--deadline", "1", "--every", "0.1", "--package", &package()],
     );
-    ended.assert(1, &["the admin endpoint of https://function-app.invalid did not take the event within 1 s"]);
+    let words =
+        "the admin endpoint of https://function-app.invalid did not take the event within 1 s; its last answer: none (";
+    ended.assert(1, &[words]);
 }

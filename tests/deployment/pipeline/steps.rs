@@ -5,6 +5,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::Path,
+    process::Command,
 };
 
 use serde_json::Value;
@@ -50,6 +51,13 @@ fn is_script(word: &str) -> bool {
     word.starts_with("scripts/") || word.starts_with(".ci/")
 }
 
+/// What a script tells of itself.
+fn help(script: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+    let output = Command::new(script).arg("--help").output().expect("a script of this repository");
+    String::from_utf8(output.stdout).expect("text")
+}
+
 /// What is wrong with the calls: a script that is not there or cannot be run, an option that it does not know.
 fn faults(calls: &[(String, Vec<String>)]) -> Vec<String> {
     let mut faults = Vec::new();
@@ -61,9 +69,11 @@ fn faults(calls: &[(String, Vec<String>)]) -> Vec<String> {
         if metadata.permissions().mode() & 0o111 == 0 {
             faults.push(format!("{script} is not executable"));
         }
-        let text = file(script);
-        let unknown = options.iter().filter(|option| !text.contains(&format!("    {option})")));
-        faults.extend(unknown.map(|option| format!("{script} has no option {option}")));
+        if !options.is_empty() {
+            let help = help(script);
+            let unknown = options.iter().filter(|option| !help.contains(&format!("\n  {option} ")));
+            faults.extend(unknown.map(|option| format!("{script} has no option {option}")));
+        }
     }
     faults
 }
@@ -199,35 +209,34 @@ fn both_environments_have_a_way_back_by_the_tag_that_their_own_success_sets() {
 
 #[test]
 fn the_drill_is_of_staging_alone() {
-    let tests = commands(&pipeline(THIS)).into_iter().filter(|command| command.starts_with("scripts/smoke-test.sh"));
+    let tests = commands(&pipeline(THIS)).into_iter().filter(|command| command.starts_with("scripts/smoke-test.js"));
     let tests: Vec<_> = tests.map(|command| command.trim().to_owned()).collect();
     let expected =
-        ["scripts/smoke-test.sh --environment staging", "scripts/smoke-test.sh --environment production --no-drill"];
+        ["scripts/smoke-test.js --environment staging", "scripts/smoke-test.js --environment production --no-drill"];
     assert_eq!(tests, expected);
     let sets_drill =
         |environment: &str| file(&format!("infra/{environment}.bicepparam")).contains("param retryDrillDevice");
     assert!(sets_drill("staging") && !sets_drill("production"));
 }
 
-/// The outputs of a deployment that the scripts ask for.
+/// The outputs of a deployment that a script asks for.
 fn outputs_asked_for(script: &str) -> Vec<String> {
-    let asked = script.split("output \"$outputs\" ").skip(1);
+    let asked =
+        ["deployment.js \"$resource_group\" ", "output(\""].into_iter().flat_map(|call| script.split(call).skip(1));
     asked.map(|rest| rest.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect()).collect()
 }
 
 #[test]
 fn the_infrastructure_has_the_outputs_and_the_setting_that_the_scripts_ask_for() {
-    let outputs: Vec<_> = ["publish.sh", "smoke-test.sh"]
-        .iter()
-        .flat_map(|script| outputs_asked_for(&file(&format!("scripts/{script}"))))
-        .collect();
-    assert!(outputs.len() >= 6, "{outputs:?}");
+    let smoke_test = file("scripts/smoke-test/app.js");
+    let outputs = [&file("scripts/publish.sh"), &smoke_test].map(|script| outputs_asked_for(script));
+    assert_eq!(outputs.each_ref().map(Vec::len), [1, 6], "{outputs:?}");
     let template = file("infra/main.bicep");
     let is_there = |output: &str| template.contains(&format!("\noutput {output} "));
-    assert!(outputs.iter().all(|output| is_there(output)), "{outputs:?}");
+    assert!(outputs.iter().flatten().all(|output| is_there(output)), "{outputs:?}");
     assert!(!is_there("COSMOS_ENDPOINTS"), "names are compared whole");
     let setting = "RetryDrillDevice";
-    assert!(file("scripts/smoke-test.sh").contains(&format!("name=='{setting}'")) && template.contains(setting));
+    assert!(smoke_test.contains(&format!("name=='{setting}'")) && template.contains(setting));
 }
 
 #[test]
@@ -270,7 +279,7 @@ fn the_report_of_tests_has_what_cargo_has_printed() {
                 test src/lib.rs - (line 3) ... ok\n";
     fs::write(&log, text).expect("a file in the temporary folder");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/test-results");
-    let output = std::process::Command::new(script).arg(&log).output().expect("a script of this repository");
+    let output = Command::new(script).arg(&log).output().expect("a script of this repository");
     let expected = "<testsuites><testsuite name=\"cargo test\">\n\
                     <testcase classname=\"src/lib.rs\" name=\"a::works\"></testcase>\n\
                     <testcase classname=\"src/lib.rs\" name=\"a::&lt;fails&gt;\"><failure message=\"see the log\"/></testcase>\n\
