@@ -2,6 +2,7 @@
 //
 //   az deployment group create --resource-group RG --template-file infra/main.bicep --parameters environmentName=staging
 //
+// Bicep 0.37.4 or newer: older ones build outputs of a module that is not deployed into what Azure cannot evaluate.
 // Nothing here has a key, but for IoT Hub's built-in endpoint, which takes nothing else: see modules/iot-hub.bicep.
 targetScope = 'resourceGroup'
 
@@ -10,10 +11,10 @@ targetScope = 'resourceGroup'
 @maxLength(32)
 param environmentName string
 
-@description('The region. One that has availability zones, or zoneRedundant must be false.')
+@description('The region.')
 param location string = resourceGroup().location
 
-@description('Whether everything that can is spread over the availability zones of the region.')
+@description('Whether Event Hubs, the documents and the storage of the host are spread over the availability zones. The region must have some, and cosmosStandbyLocation, too. For good: Cosmos DB and storage do not change it in place.')
 param zoneRedundant bool = true
 
 @description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must come through the network.')
@@ -41,7 +42,12 @@ param partitionCount int = 32
 @maxValue(168)
 param retentionHours int = 168
 
-@description('Throughput units to which Event Hubs may raise itself; it begins with one. A unit takes 1 MB or 1000 events a second.')
+@description('Throughput units that a deployment sets; what the normal load needs. A unit takes 1 MB or 1000 events a second. Event Hubs raises itself above it and never goes down by itself: only the next deployment does that.')
+@minValue(1)
+@maxValue(40)
+param throughputUnits int = 1
+
+@description('Throughput units to which Event Hubs may raise itself.')
 @minValue(1)
 @maxValue(40)
 param maximumThroughputUnits int = 10
@@ -57,7 +63,7 @@ param iotHubUnits int = 1
 
 // The documents.
 
-@description('Most request units a second of the container. It scales by itself from a tenth of that; docs/capacity.md has the arithmetic.')
+@description('Most request units a second of the container, a multiple of 1000. It scales by itself from a tenth of that; docs/capacity.md has the arithmetic.')
 @minValue(1000)
 param cosmosMaximumThroughput int = 1000
 
@@ -67,18 +73,27 @@ param cosmosStandbyLocation string = ''
 @description('Paths of the documents to index, such as /Battery/?, for those who query by them. Each makes every write dearer, and the handler itself needs none.')
 param cosmosIndexedPaths array = []
 
+// The dead letters.
+
+@description('How the storage account of the dead letters is copied. RA-GRS needs a region that has a paired one, RA-GZRS one with zones, too. Without either, ZRS or LRS, and the dead letters are lost with the region.')
+@allowed(['Standard_RAGRS', 'Standard_RAGZRS', 'Standard_ZRS', 'Standard_LRS'])
+param deadLetterRedundancy string = 'Standard_RAGRS'
+
 // The function app.
 
 @description('Memory of an instance, in MB.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
+@description('Whether the instances are spread over the availability zones. The platform then keeps two of them always ready, at their price. Only some regions have it: az functionapp list-flexconsumption-locations --zone-redundant=true.')
+param zoneRedundantInstances bool = false
+
 @description('Most instances. More than the hub has partitions never have anything to do.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('Instances that are never given up, for the first event after a silence to be handled at once. Each costs something all the time. With zoneRedundant none, or at least 2.')
+@description('Instances that are never given up, for the first event after a silence to be handled at once. Each costs something all the time. With zoneRedundantInstances none, or at least 2.')
 @minValue(0)
 @maxValue(32)
 param alwaysReadyInstances int = 0
@@ -171,6 +186,7 @@ module eventHubs 'modules/event-hubs.bicep' = if (!usesIotHub) {
     consumerGroup: consumerGroup
     partitionCount: partitionCount
     retentionHours: retentionHours
+    throughputUnits: throughputUnits
     maximumThroughputUnits: maximumThroughputUnits
     zoneRedundant: zoneRedundant
     handlerPrincipalId: identity.properties.principalId
@@ -192,6 +208,7 @@ module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
     sku: iotHubSku
     units: iotHubUnits
     handlerPrincipalId: identity.properties.principalId
+    operatorPrincipalIds: operatorPrincipalIds
     endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
     iotHubZoneIds: network.?outputs.iotHubZoneIds ?? []
     vaultZoneId: network.?outputs.vaultZoneId ?? nothing
@@ -221,6 +238,7 @@ module deadLetters 'modules/dead-letters.bicep' = {
     name: 'stdead${token}'
     location: location
     tags: tags
+    redundancy: deadLetterRedundancy
     handlerPrincipalId: identity.properties.principalId
     operatorPrincipalIds: operatorPrincipalIds
     endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
@@ -269,7 +287,7 @@ module functionApp 'modules/function-app.bicep' = {
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
     alwaysReadyInstances: alwaysReadyInstances
-    zoneRedundant: zoneRedundant
+    zoneRedundant: zoneRedundantInstances
     subnetId: network.?outputs.functionSubnetId ?? nothing
     appSettings: union(eventHubSettings, drillSettings, {
       AzureWebJobsStorage__blobServiceUri: hostStorage.outputs.blobServiceUri

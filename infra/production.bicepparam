@@ -2,6 +2,13 @@
 using 'main.bicep'
 
 param environmentName = 'production'
+param throughputUnits = 1
 // Object ids, separated by commas: the pipeline's own among them, for the smoke test to read the document.
-param operatorPrincipalIds = filter(split(readEnvironmentVariable('OPERATOR_PRINCIPAL_IDS', ''), ','), id => !empty(id))
-param senderPrincipalIds = filter(split(readEnvironmentVariable('SENDER_PRINCIPAL_IDS', ''), ','), id => !empty(id))
+param operatorPrincipalIds = filter(
+  map(split(readEnvironmentVariable('OPERATOR_PRINCIPAL_IDS', ''), ','), id => trim(id)),
+  id => !empty(id)
+)
+param senderPrincipalIds = filter(
+  map(split(readEnvironmentVariable('SENDER_PRINCIPAL_IDS', ''), ','), id => trim(id)),
+  id => !empty(id)
+)

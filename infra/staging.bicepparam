@@ -6,4 +6,7 @@ param zoneRedundant = false
 param retryDrillDevice = 'smoke-test'
 param maximumThroughputUnits = 2
 // Object ids, separated by commas: the pipeline's own among them, for the smoke test to read the document.
-param operatorPrincipalIds = filter(split(readEnvironmentVariable('OPERATOR_PRINCIPAL_IDS', ''), ','), id => !empty(id))
+param operatorPrincipalIds = filter(
+  map(split(readEnvironmentVariable('OPERATOR_PRINCIPAL_IDS', ''), ','), id => trim(id)),
+  id => !empty(id)
+)

@@ -1,5 +1,5 @@
 // Where the dead letters go: a storage account of their own, apart from the host's, since they must outlive everything
-// else. It is copied to the paired region and can be read there when this one is gone.
+// else. By default it is copied to the paired region and can be read there when this one is gone.
 @description('The name of the account.')
 param name string
 
@@ -8,6 +8,9 @@ param location string
 
 @description('Tags.')
 param tags object
+
+@description('How it is copied.')
+param redundancy string
 
 @description('Object id of the function app\'s identity.')
 param handlerPrincipalId string
@@ -32,7 +35,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   location: location
   tags: tags
   kind: 'StorageV2'
-  sku: { name: 'Standard_RAGRS' }
+  sku: { name: redundancy }
   properties: {
     allowSharedKeyAccess: false
     allowBlobPublicAccess: false
@@ -131,6 +134,8 @@ module blobEndpoint 'private-endpoint.bicep' = if (isPrivate) {
     subnetId: endpointSubnetId
     dnsZoneIds: [blobZoneId]
   }
+  // One after another: an account takes one such change at a time.
+  dependsOn: [queueEndpoint]
 }
 
 @description('The address of the queues.')

@@ -96,6 +96,8 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
     }
   }
 
+  // One after another: an account takes one change at a time. So for all that follows.
+  //
   // The built-in contributor may delete and query, too. The handler does neither.
   resource stateWriter 'sqlRoleDefinitions' = {
     name: guid(account.id, 'devicestate-state-writer')
@@ -114,6 +116,7 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
         }
       ]
     }
+    dependsOn: [database::container]
   }
 
   resource handlerMayWrite 'sqlRoleAssignments' = {
@@ -126,7 +129,6 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
     }
   }
 
-  // One after another: the account takes one change of its roles at a time.
   @batchSize(1)
   resource operatorsMayRead 'sqlRoleAssignments' = [
     for principalId in operatorPrincipalIds: {
@@ -153,6 +155,7 @@ module endpoint 'private-endpoint.bicep' = if (isPrivate) {
     subnetId: endpointSubnetId
     dnsZoneIds: [dnsZoneId]
   }
+  dependsOn: [account::handlerMayWrite]
 }
 
 @description('The account\'s address.')

@@ -20,6 +20,9 @@ param partitionCount int
 @description('How long events are kept, in hours.')
 param retentionHours int
 
+@description('Throughput units.')
+param throughputUnits int
+
 @description('Most throughput units.')
 param maximumThroughputUnits int
 
@@ -48,11 +51,11 @@ resource namespace 'Microsoft.EventHub/namespaces@2024-01-01' = {
   sku: {
     name: 'Standard'
     tier: 'Standard'
-    capacity: 1
+    capacity: throughputUnits
   }
   properties: {
-    isAutoInflateEnabled: maximumThroughputUnits > 1
-    maximumThroughputUnits: maximumThroughputUnits > 1 ? maximumThroughputUnits : 0
+    isAutoInflateEnabled: maximumThroughputUnits > throughputUnits
+    maximumThroughputUnits: maximumThroughputUnits > throughputUnits ? maximumThroughputUnits : 0
     zoneRedundant: zoneRedundant
     disableLocalAuth: true
     minimumTlsVersion: '1.2'

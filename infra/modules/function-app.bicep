@@ -64,6 +64,8 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     httpsOnly: true
     keyVaultReferenceIdentity: identityId
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
+    // What the platform itself fetches, too: the package, and secrets.
+    outboundVnetRouting: empty(subnetId) ? null : { allTraffic: true }
     siteConfig: { minTlsVersion: '1.2' }
     functionAppConfig: {
       runtime: {

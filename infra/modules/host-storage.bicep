@@ -95,6 +95,8 @@ module tableEndpoint 'private-endpoint.bicep' = if (isPrivate) {
     subnetId: endpointSubnetId
     dnsZoneIds: [tableZoneId]
   }
+  // One after another: an account takes one such change at a time.
+  dependsOn: [blobEndpoint]
 }
 
 @description('The address of the blobs.')

@@ -28,6 +28,9 @@ param units int
 @description('Object id of the function app\'s identity.')
 param handlerPrincipalId string
 
+@description('Object ids of those who may register devices.')
+param operatorPrincipalIds array
+
 @description('Subnet of the private endpoints; empty for public ones.')
 param endpointSubnetId string
 
@@ -112,6 +115,17 @@ resource handlerMayReadSecrets 'Microsoft.Authorization/roleAssignments@2022-04-
   }
 }
 
+resource operatorsMayRegisterDevices 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for principalId in operatorPrincipalIds: {
+    name: guid(hub.id, principalId, roles.iotHubRegistryContributor)
+    scope: hub
+    properties: {
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.iotHubRegistryContributor)
+      principalId: principalId
+    }
+  }
+]
+
 module hubEndpoint 'private-endpoint.bicep' = if (isPrivate) {
   name: 'iot-hub-endpoint'
   params: {
@@ -123,6 +137,7 @@ module hubEndpoint 'private-endpoint.bicep' = if (isPrivate) {
     subnetId: endpointSubnetId
     dnsZoneIds: iotHubZoneIds
   }
+  dependsOn: [group]
 }
 
 module vaultEndpoint 'private-endpoint.bicep' = if (isPrivate) {
