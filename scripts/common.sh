@@ -35,6 +35,11 @@ need() {
   done
 }
 
+# Whether a version is this one or newer. Arguments: the version, this one.
+is_at_least() {
+  [[ $(printf '%s\n' "$1" "$2" | sort --version-sort | tail -n 1) == "$1" ]]
+}
+
 # The name by which all scripts find what one of them has deployed into a resource group: scripts/deployment.js has it,
 # too.
 # shellcheck disable=SC2034 # The other scripts use it.

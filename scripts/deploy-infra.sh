@@ -41,6 +41,12 @@ while (($#)); do
 done
 need az
 
+# Older ones build outputs of a module that is not deployed into what Azure cannot evaluate. Without any, az gets one.
+oldest_bicep=0.37.4
+bicep=$(az bicep version 2>/dev/null | sed -n 's/.*version \([0-9.]*\).*/\1/p') || bicep=''
+[[ -z $bicep ]] || is_at_least "$bicep" "$oldest_bicep" ||
+  cannot_begin "Bicep $bicep is too old, it takes $oldest_bicep or newer: az bicep upgrade"
+
 if [[ $mode == check ]]; then
   az bicep build --file infra/main.bicep --stdout >/dev/null || failed "infra/main.bicep does not build"
   az bicep lint --file infra/main.bicep || failed "infra/main.bicep does not pass its lints"

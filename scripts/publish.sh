@@ -35,8 +35,7 @@ resource_group=$(resource_group "$resource_group" "$environment")
 need az func node
 
 version=$(func --version) || cannot_begin "func --version fails"
-newest=$(printf '%s\n' "$too_old" "$version" | sort --version-sort | tail -n 1)
-[[ $version != "$too_old" && $newest == "$version" ]] ||
+[[ $version != "$too_old" ]] && is_at_least "$version" "$too_old" ||
   cannot_begin "Core Tools $version cannot publish custom handlers to Flex Consumption: it takes newer than $too_old"
 
 # Core Tools make executable in the archive what has the very name that is in host.json, whatever it is on this disk.

@@ -2,7 +2,9 @@
 
 mod app_settings;
 pub(crate) mod bicep;
+mod facts;
 mod names;
+mod roles;
 mod settings;
 mod shapes;
 pub(crate) mod sources;

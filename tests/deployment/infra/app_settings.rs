@@ -32,12 +32,10 @@ fn collect(templates: &[Template], value: &Value, source: EventSource, into: &mu
             let variable = templates[0].variable(name).unwrap_or_else(|| panic!("{name} is no variable of settings"));
             collect(templates, variable, source, into);
         }
-        Value::Either(branches) => match branches.as_slice() {
+        Value::Either(condition, branches) => match branches.as_slice() {
             // Settings that are there only under a condition of their own count as there.
-            [Value::Object(none), some] | [some, Value::Object(none)] if none.is_empty() => {
-                collect(templates, some, source, into);
-            }
-            _ => collect(templates, branch(branches, source), source, into),
+            [Value::Object(none), some] if none.is_empty() => collect(templates, some, source, into),
+            _ => collect(templates, branch(templates, condition, branches, source), source, into),
         },
         Value::Object(settings) => {
             for (name, value) in settings {
@@ -49,9 +47,17 @@ fn collect(templates: &[Template], value: &Value, source: EventSource, into: &mu
     }
 }
 
-/// The conditions of values all ask for the source of events, IoT Hub first.
-fn branch(branches: &[Value], source: EventSource) -> &Value {
-    &branches[usize::from(source == EventSource::EventHubs)]
+/// What a condition chooses, with every parameter at its default but for the source of events.
+fn branch<'a>(templates: &[Template], condition: &str, branches: &'a [Value], source: EventSource) -> &'a Value {
+    let text = |name: &str| known(templates, &templates[0], &Value::Other(name.to_owned()), source);
+    let is_so = if condition == "usesIotHub" {
+        source == EventSource::IotHub
+    } else if let Some(name) = condition.strip_prefix("empty(").and_then(|rest| rest.strip_suffix(')')) {
+        text(name).is_some_and(|text| text.is_empty())
+    } else {
+        panic!("what {condition} is, is not known before the deployment")
+    };
+    &branches[usize::from(!is_so)]
 }
 
 fn known(templates: &[Template], template: &Template, value: &Value, source: EventSource) -> Option<String> {
@@ -60,7 +66,9 @@ fn known(templates: &[Template], template: &Template, value: &Value, source: Eve
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(bool) => Some(bool.to_string()),
         Value::Call(function, arguments) if function == "string" => known(templates, template, &arguments[0], source),
-        Value::Either(branches) => known(templates, template, branch(branches, source), source),
+        Value::Either(condition, branches) => {
+            known(templates, template, branch(templates, condition, branches, source), source)
+        }
         Value::Other(path) => {
             let param = template.params.iter().find(|param| param.name == *path);
             if let Some(value) = param.and_then(|param| param.default.as_ref()).or(template.variable(path)) {
@@ -77,7 +85,7 @@ fn known(templates: &[Template], template: &Template, value: &Value, source: Eve
             let (_, value) = target.outputs.iter().find(|(name, _)| name == output)?;
             known(templates, target, value, source)
         }
-        Value::List(_) | Value::Each(_) | Value::Object(_) | Value::Call(..) => None,
+        Value::List(_) | Value::Each(..) | Value::Object(_) | Value::Call(..) => None,
     }
 }
 

@@ -14,11 +14,11 @@ pub(crate) enum Value {
     Number(i64),
     Bool(bool),
     List(Vec<Value>),
-    /// What each element of a loop is.
-    Each(Box<Value>),
+    /// What each element of a loop is, and what the loop goes over.
+    Each(Box<Value>, String),
     Object(Vec<(String, Value)>),
-    /// What a condition chooses from.
-    Either(Vec<Value>),
+    /// A condition, what it chooses, and what it chooses otherwise.
+    Either(String, Vec<Value>),
     /// A call of a function.
     Call(String, Vec<Value>),
     Other(String),
@@ -35,6 +35,11 @@ impl Value {
         if let Self::Object(properties) = self { properties } else { &[] }
     }
 
+    /// What stands at this path of properties, such as `properties.sku.name`.
+    pub(crate) fn at(&self, path: &str) -> Option<&Value> {
+        path.split('.').try_fold(self, |value, name| value.get(name))
+    }
+
     /// A literal text.
     pub(crate) fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
@@ -48,6 +53,8 @@ pub(crate) struct Param {
     /// What it may be, where a decorator says so.
     pub(crate) allowed: Vec<String>,
     pub(crate) is_described: bool,
+    /// Whether it is kept out of the deployment's history.
+    pub(crate) is_secure: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +63,8 @@ pub(crate) struct Resource {
     /// Type and version, those of the resources around it included: `Microsoft.Storage/storageAccounts@2025-01-01`.
     pub(crate) type_name: String,
     pub(crate) is_existing: bool,
+    /// What it is made for each of, where it is made in a loop.
+    pub(crate) each_of: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -63,6 +72,8 @@ pub(crate) struct Resource {
 pub(crate) struct Module {
     pub(crate) symbol: String,
     pub(crate) path: PathBuf,
+    /// Whether it is deployed, where that depends.
+    pub(crate) condition: Option<String>,
     pub(crate) params: Value,
 }
 
@@ -77,6 +88,8 @@ pub(crate) struct Template {
     pub(crate) resources: Vec<Resource>,
     pub(crate) modules: Vec<Module>,
     pub(crate) outputs: Vec<(String, Value)>,
+    /// The outputs that have no description.
+    pub(crate) silent_outputs: Vec<String>,
     /// Every identifier that refers to something declared, with the line it stands in.
     pub(crate) references: BTreeSet<(String, usize)>,
     /// `module.outputs.name`, as module and name.
@@ -111,11 +124,7 @@ impl Template {
                     continue;
                 }
                 "parameter_declaration" => {
-                    let calls: Vec<Value> = decorators
-                        .into_iter()
-                        .flat_map(children)
-                        .filter_map(|decorator| children(decorator).nth(1).map(|call| value(call, source)))
-                        .collect();
+                    let calls = calls(decorators, source);
                     let decorator = |wanted: &str| {
                         calls.iter().find_map(|call| match call {
                             Value::Call(name, arguments) if name == wanted => Some(arguments.as_slice()),
@@ -132,13 +141,17 @@ impl Template {
                         name: name(),
                         default: assigned(node).map(|node| value(node, source)),
                         allowed,
-                        is_described: decorator("description").is_some_and(|text| text != [Value::Text(String::new())]),
+                        is_described: is_described(&calls),
+                        is_secure: decorator("secure").is_some(),
                     });
                 }
                 "variable_declaration" => {
                     self.variables.extend(assigned(node).map(|node| (name(), value(node, source))));
                 }
                 "output_declaration" => {
+                    if !is_described(&calls(decorators, source)) {
+                        self.silent_outputs.push(name());
+                    }
                     self.outputs.extend(assigned(node).map(|node| (name(), value(node, source))));
                 }
                 "resource_declaration" => self.resource(node, source, None),
@@ -146,7 +159,12 @@ impl Template {
                     let body = assigned(node).map(|node| value(node, source));
                     let path = node.child(2).map(|path| value(path, source));
                     let path = path.as_ref().and_then(Value::text).expect("a module has a path").to_owned();
+                    let condition = children(node)
+                        .find(|child| child.kind() == "if_statement")
+                        .and_then(|condition| condition.child(1))
+                        .map(|condition| text_of(condition, source).trim_matches(['(', ')']).to_owned());
                     self.modules.push(Module {
+                        condition,
                         symbol: name(),
                         path: self.path.with_file_name(path),
                         params: body.and_then(|body| body.get("params").cloned()).unwrap_or(Value::Object(Vec::new())),
@@ -167,14 +185,16 @@ impl Template {
         };
         let body = assigned(node).expect("a resource has a body");
         self.nested(body, source, &type_name);
+        let (body, each_of) = match value(body, source) {
+            Value::Each(element, over) => (*element, Some(over)),
+            body => (body, None),
+        };
         self.resources.push(Resource {
             symbol: text_of(identifier(node), source).to_owned(),
             type_name,
             is_existing: children(node).any(|child| child.kind() == "existing"),
-            body: match value(body, source) {
-                Value::Each(element) => *element,
-                body => body,
-            },
+            each_of,
+            body,
         });
     }
 
@@ -212,6 +232,19 @@ impl Template {
         }
         children(node).for_each(|child| self.visit(child, source));
     }
+}
+
+/// The calls of decorators.
+fn calls(decorators: Option<Node>, source: &str) -> Vec<Value> {
+    let decorators = decorators.into_iter().flat_map(children);
+    decorators.filter_map(|decorator| children(decorator).nth(1).map(|call| value(call, source))).collect()
+}
+
+fn is_described(calls: &[Value]) -> bool {
+    calls.iter().any(|call| match call {
+        Value::Call(name, text) => name == "description" && *text != [Value::Text(String::new())],
+        _ => false,
+    })
 }
 
 fn children(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
@@ -269,10 +302,12 @@ fn value(node: Node, source: &str) -> Value {
         "number" => text_of(node, source).parse().map_or_else(|_| other(), Value::Number),
         "boolean" => Value::Bool(text_of(node, source) == "true"),
         "array" => Value::List(parts(node)),
-        "for_statement" => children(node)
-            .filter(Node::is_named)
-            .last()
-            .map_or_else(other, |body| Value::Each(value(body, source).into())),
+        "for_statement" => {
+            let over = children(node).skip_while(|child| child.kind() != "in").nth(1);
+            let over = over.map_or_else(String::new, |over| text_of(over, source).to_owned());
+            let body = children(node).filter(Node::is_named).last();
+            body.map_or_else(other, |body| Value::Each(value(body, source).into(), over))
+        }
         "object" => {
             let properties = children(node).filter(|child| child.kind() == "object_property");
             let pair = |property: Node| {
@@ -285,7 +320,10 @@ fn value(node: Node, source: &str) -> Value {
             };
             Value::Object(properties.filter_map(pair).collect())
         }
-        "ternary_expression" => Value::Either(parts(node).into_iter().skip(1).collect()),
+        "ternary_expression" => Value::Either(
+            node.child(0).map_or("", |condition| text_of(condition, source)).to_owned(),
+            parts(node).into_iter().skip(1).collect(),
+        ),
         "call_expression" => {
             let arguments = children(node).find(|child| child.kind() == "arguments").map(parts);
             Value::Call(text_of(node.child(0).unwrap_or(node), source).to_owned(), arguments.unwrap_or_default())

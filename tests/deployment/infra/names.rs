@@ -8,55 +8,6 @@ use super::{
     sources::{Sources, assert_none, assert_noticed},
 };
 
-/// Azure's built-in roles: the ids are the same in every subscription.
-const BUILT_IN_ROLES: [(&str, &str); 10] = [
-    ("eventHubsDataReceiver", "a638d3c7-ab3a-418d-83e6-5f17a39d4fde"),
-    ("eventHubsDataSender", "2b629674-e913-4c01-ae53-ef4638d8f975"),
-    ("keyVaultSecretsUser", "4633458b-17de-408a-b874-0445c86b69e6"),
-    ("logAnalyticsReader", "73c42c96-874c-492b-b04d-ab87d138a893"),
-    ("monitoringMetricsPublisher", "3913510d-42f4-4e42-8a64-420c390055eb"),
-    ("storageBlobDataContributor", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"),
-    ("storageBlobDataOwner", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"),
-    ("storageQueueDataContributor", "974c5e8b-45b9-4653-ba55-5f855dd0fb88"),
-    ("storageQueueDataMessageSender", "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a"),
-    ("storageTableDataContributor", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"),
-];
-
-/// Data actions of Cosmos DB that the handler needs: the two of its client's start, and one for each store operation.
-const STATE_WRITER: [&str; 4] = [
-    "Microsoft.DocumentDB/databaseAccounts/readMetadata",
-    "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/create",
-    "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/read",
-    "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/replace",
-];
-
-/// Cosmos DB Built-in Data Reader.
-const COSMOS_READER: &str = "00000000-0000-0000-0000-000000000001";
-
-#[test]
-fn every_role_is_one_that_azure_has() {
-    assert_none(&roles(&Sources::read()));
-}
-
-#[test]
-fn every_role_id_that_is_misspelled_is_noticed() {
-    for (name, id) in BUILT_IN_ROLES {
-        let misspelled = id.replacen(&id[..1], "9", 1).replacen("-4", "-5", 1);
-        assert_noticed(&roles(&Sources::read().with("infra/roles.json", id, &misspelled)), name);
-    }
-    let misspelled =
-        Sources::read().with("infra/modules/documents.bicep", COSMOS_READER, "00000000-0000-0000-0000-000000000003");
-    assert_noticed(&roles(&misspelled), "Data Reader");
-    let misspelled = Sources::read().with("infra/modules/documents.bicep", "items/replace", "item/replace");
-    assert_noticed(&roles(&misspelled), "item/replace");
-    let misspelled = Sources::read().with(
-        "infra/modules/host-storage.bicep",
-        "roles.storageBlobDataOwner",
-        "roles.storageBlobOwner",
-    );
-    assert_noticed(&roles(&misspelled), "storageBlobOwner");
-}
-
 #[test]
 fn names_agree_wherever_they_stand() {
     assert_none(&names(&Sources::read()));
@@ -85,57 +36,12 @@ fn every_name_that_is_misspelled_is_noticed() {
     assert_noticed(&changed("infra/modules/documents.bicep", "paths: ['/id']", "paths: ['/Id']"), "/Id");
     assert_noticed(&changed("emulators/event-hubs.json", "devicestate", "devicestates"), "devicestates");
     assert_noticed(&changed("azure.yaml", "  handler:", "  handlers:"), "handlers");
+    assert_noticed(&changed("azure.yaml", "dist: target/package", "dist: target/packages"), "target/packages");
+    assert_noticed(&changed("azure.yaml", "scripts/package.sh", "scripts/pakage.sh"), "scripts/pakage.sh");
 }
 
 fn resources(templates: &[Template]) -> impl Iterator<Item = &Resource> {
     templates.iter().flat_map(|template| &template.resources)
-}
-
-fn roles(sources: &Sources) -> Vec<String> {
-    let file = sources.json("infra/roles.json");
-    let written = file.as_object().expect("an object of roles");
-    let mut faults = Vec::new();
-    for (name, id) in written {
-        if !BUILT_IN_ROLES.iter().any(|(own, own_id)| own == name && id == own_id) {
-            faults.push(format!("infra/roles.json: {name} is not {id}"));
-        }
-    }
-    let templates = sources.templates();
-    for resource in resources(&templates).filter(|resource| !resource.is_existing) {
-        let properties = resource.body.get("properties");
-        let property = |name: &str| properties.and_then(|properties| properties.get(name));
-        let mut fault = |text: String| faults.push(format!("{}: {text}", resource.symbol));
-        if resource.type_name.starts_with("Microsoft.Authorization/roleAssignments@") {
-            // The same role in the name and in the assignment: else a second deployment would be refused.
-            let of = |value: Option<&Value>| match value {
-                Some(Value::Call(_, arguments)) => arguments.last().cloned(),
-                _ => None,
-            };
-            let (in_name, assigned) = (of(resource.body.get("name")), of(property("roleDefinitionId")));
-            if in_name != assigned {
-                fault(format!("its name is made of {in_name:?} and it assigns {assigned:?}"));
-            }
-            match &assigned {
-                Some(Value::Other(role))
-                    if role.strip_prefix("roles.").is_some_and(|role| written.contains_key(role)) => {}
-                _ => fault(format!("{assigned:?} is no role of infra/roles.json")),
-            }
-        } else if resource.type_name.contains("/sqlRoleAssignments@") {
-            match property("roleDefinitionId") {
-                Some(Value::Other(role))
-                    if role == "stateWriter.id" || role.ends_with(&format!("/{COSMOS_READER}'")) => {}
-                other => fault(format!("{other:?} is neither the state writer nor the Built-in Data Reader")),
-            }
-        } else if resource.type_name.contains("/sqlRoleDefinitions@") {
-            let text = format!("{:?}", property("permissions"));
-            let mut actions: Vec<&str> = text.split('"').filter(|part| part.starts_with("Microsoft.")).collect();
-            actions.sort_unstable();
-            if actions != STATE_WRITER {
-                fault(format!("{actions:?} are not what the handler needs"));
-            }
-        }
-    }
-    faults
 }
 
 fn names(sources: &Sources) -> Vec<String> {
@@ -184,6 +90,11 @@ fn names(sources: &Sources) -> Vec<String> {
     let in_azure_yaml =
         azure_yaml.skip_while(|line| *line != "services:").nth(1).and_then(|line| line.trim().strip_suffix(':'));
     agree("azd's service", service, in_azure_yaml);
+
+    // What azd makes and publishes is what the script makes.
+    let of_azd = |key: &str| sources.text("azure.yaml").lines().find_map(|line| line.trim().strip_prefix(key));
+    agree("what azd publishes", "target/package", of_azd("dist: "));
+    agree("how azd makes it", "scripts/package.sh --output target/package", of_azd("run: "));
 
     let documents = resources(&templates).find(|resource| resource.type_name.contains("/sqlDatabases/containers@"));
     let key = documents

@@ -35,7 +35,7 @@ fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
     match value {
         // Known only when it is deployed.
         Value::Other(_) | Value::Call(..) => {}
-        Value::Either(values) => {
+        Value::Either(_, values) => {
             for value in values {
                 compare(value, shape, at, faults);
             }
@@ -61,7 +61,7 @@ fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
                 compare(value, &shape["each"], at, faults);
             }
         }
-        Value::Each(value) if shape.get("each").is_some() => compare(value, &shape["each"], at, faults),
+        Value::Each(value, _) if shape.get("each").is_some() => compare(value, &shape["each"], at, faults),
         Value::Object(properties) if shape.get("any").is_some() => {
             for (name, value) in properties {
                 compare(value, &shape["any"], &format!("{at}.{name}"), faults);
@@ -77,7 +77,7 @@ fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
             let needs = shape.get("needs").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
             faults.extend(needs.filter(|name| value.get(name).is_none()).map(|name| format!("{at} needs {name}")));
         }
-        Value::List(_) | Value::Each(_) | Value::Object(_) if shape == "any" => {}
+        Value::List(_) | Value::Each(..) | Value::Object(_) if shape == "any" => {}
         _ => wrong(&shape.to_string()),
     }
 }

@@ -49,6 +49,7 @@ impl Azure {
         azure.knows("key", MASTER_KEY);
         azure.knows("traces.json", "[]");
         azure.knows("func-version", "4.15.1");
+        azure.knows("bicep-version", "Bicep CLI version 0.45.15 (0123456789)\n");
         azure.knows("group", "");
         let token = json!({"accessToken": "a-token", "expiresOn": "2100-01-01 00:00:00", "expires_on": 4_102_444_800_u64,
             "subscription": "s", "tenant": "t", "tokenType": "Bearer"});

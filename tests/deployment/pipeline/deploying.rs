@@ -57,6 +57,14 @@ fn a_package_whose_handler_is_not_where_host_json_says_is_not_published() {
 }
 
 #[test]
+fn bicep_that_cannot_build_the_templates_is_refused() {
+    let azure = Azure::deployed(&[]);
+    azure.knows("bicep-version", "Bicep CLI version 0.36.177 (0123456789)\n");
+    azure.run("deploy-infra.sh", &["--environment", "staging"]).assert(2, &["0.36.177", "az bicep upgrade"]);
+    assert!(!azure.log("az.log").contains("deployment group"), "nothing is deployed");
+}
+
+#[test]
 fn a_rollback_publishes_the_package_that_is_given_and_looks_whether_it_works() {
     let azure = Azure::deployed(&[("AZURE_FUNCTION_APP_HOST_NAME", "function-app.invalid")]);
     let good = package(&azure, "good", "devicestate", &["devicestate"]);

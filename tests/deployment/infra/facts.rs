@@ -1,0 +1,239 @@
+//! Values on which the system rests and which nothing else would notice to be others.
+
+use std::path::Path;
+
+use super::{
+    bicep::Value,
+    sources::{Sources, assert_none, assert_noticed},
+};
+
+/// Module, resource, property, and its value as it stands there.
+const OF_RESOURCES: [[&str; 4]; 24] = [
+    // A condition on an ETag protects within one write region only, and the service moves that by itself.
+    ["documents", "account", "properties.enableMultipleWriteLocations", "false"],
+    ["documents", "account", "properties.enableAutomaticFailover", "true"],
+    ["documents", "account", "properties.consistencyPolicy.defaultConsistencyLevel", "'Session'"],
+    ["documents", "container", "properties.resource.partitionKey.paths", "['/id']"],
+    ["documents", "container", "properties.resource.indexingPolicy.indexingMode", "'consistent'"],
+    ["documents", "container", "properties.resource.indexingPolicy.excludedPaths", "[{path: '/*'}]"],
+    ["documents", "container", "properties.options.autoscaleSettings.maxThroughput", "maximumThroughput"],
+    // No service has a way in for somebody without an identity.
+    ["documents", "account", "properties.disableLocalAuth", "true"],
+    ["event-hubs", "namespace", "properties.disableLocalAuth", "true"],
+    ["monitoring", "insights", "properties.DisableLocalAuth", "true"],
+    ["dead-letters", "account", "properties.allowSharedKeyAccess", "false"],
+    ["host-storage", "account", "properties.allowSharedKeyAccess", "false"],
+    ["function-app", "noFtpPassword", "properties.allow", "false"],
+    ["function-app", "noScmPassword", "properties.allow", "false"],
+    ["iot-hub", "hub", "properties.authorizationPolicies", "[{keyName: policy, rights: 'ServiceConnect'}]"],
+    // What Flex Consumption asks for.
+    ["function-app", "plan", "sku.name", "'FC1'"],
+    ["function-app", "app", "properties.functionAppConfig.runtime", "{name: 'custom', version: '1.0'}"],
+    ["function-app", "app", "properties.functionAppConfig.deployment.storage.value", "packageContainerUri"],
+    [
+        "function-app",
+        "app",
+        "properties.functionAppConfig.deployment.storage.authentication.type",
+        "'UserAssignedIdentity'",
+    ],
+    ["function-app", "app", "properties.keyVaultReferenceIdentity", "identityId"],
+    ["function-app", "settings", "properties", "appSettings"],
+    // Dead letters outlive the region, checkpoints the zone.
+    ["dead-letters", "account", "sku.name", "redundancy"],
+    ["host-storage", "account", "sku.name", "zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS'"],
+    ["event-hubs", "hub", "properties.retentionDescription.retentionTimeInHours", "retentionHours"],
+];
+
+/// Module of main.bicep, parameter, and its value.
+const OF_MODULES: [[&str; 3]; 21] = [
+    ["eventHubs", "hubName", "hubName"],
+    ["eventHubs", "consumerGroup", "consumerGroup"],
+    ["eventHubs", "dnsZoneId", "network.?outputs.serviceBusZoneId ?? nothing"],
+    ["iotHub", "consumerGroup", "consumerGroup"],
+    ["iotHub", "retentionDays", "retentionHours / 24"],
+    ["iotHub", "iotHubZoneIds", "network.?outputs.iotHubZoneIds ?? []"],
+    ["iotHub", "vaultZoneId", "network.?outputs.vaultZoneId ?? nothing"],
+    ["documents", "dnsZoneId", "network.?outputs.cosmosZoneId ?? nothing"],
+    ["documents", "maximumThroughput", "cosmosMaximumThroughput"],
+    ["documents", "standbyLocation", "cosmosStandbyLocation"],
+    ["deadLetters", "redundancy", "deadLetterRedundancy"],
+    ["deadLetters", "blobZoneId", "network.?outputs.blobZoneId ?? nothing"],
+    ["deadLetters", "queueZoneId", "network.?outputs.queueZoneId ?? nothing"],
+    ["hostStorage", "blobZoneId", "network.?outputs.blobZoneId ?? nothing"],
+    ["hostStorage", "tableZoneId", "network.?outputs.tableZoneId ?? nothing"],
+    ["functionApp", "identityId", "identity.id"],
+    ["functionApp", "packageContainerUri", "hostStorage.outputs.packageContainerUri"],
+    ["functionApp", "subnetId", "network.?outputs.functionSubnetId ?? nothing"],
+    ["functionApp", "zoneRedundant", "zoneRedundantInstances"],
+    ["network", "withKeyVault", "usesIotHub"],
+    ["documents", "zoneRedundant", "zoneRedundant"],
+];
+
+/// Module, private endpoint, and the service of the resource that it stands for.
+const OF_ENDPOINTS: [[&str; 3]; 8] = [
+    ["dead-letters", "queueEndpoint", "'queue'"],
+    ["dead-letters", "blobEndpoint", "'blob'"],
+    ["documents", "endpoint", "'Sql'"],
+    ["event-hubs", "endpoint", "'namespace'"],
+    ["host-storage", "blobEndpoint", "'blob'"],
+    ["host-storage", "tableEndpoint", "'table'"],
+    ["iot-hub", "hubEndpoint", "'iotHub'"],
+    ["iot-hub", "vaultEndpoint", "'vault'"],
+];
+
+/// App settings whose values the host reads as words of its own.
+const OF_SETTINGS: [[&str; 2]; 6] = [
+    ["AzureWebJobsStorage__credential", "'managedidentity'"],
+    ["AzureWebJobsStorage__clientId", "identity.properties.clientId"],
+    ["APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "'ClientId=${identity.properties.clientId};Authorization=AAD'"],
+    ["DeadLetterStorage__credential", "'managedidentity'"],
+    ["DeadLetterStorage__clientId", "identity.properties.clientId"],
+    ["CosmosConnection__clientId", "identity.properties.clientId"],
+];
+
+#[test]
+fn the_values_on_which_the_system_rests_are_as_they_are_meant() {
+    assert_none(&faults(&Sources::read()));
+}
+
+#[test]
+fn a_value_that_is_another_is_noticed() {
+    let changed = |file: &str, from: &str, to: &str| faults(&Sources::read().with(&format!("infra/{file}"), from, to));
+    for (file, from, to, word) in [
+        (
+            "modules/documents.bicep",
+            "enableMultipleWriteLocations: false",
+            "enableMultipleWriteLocations: true",
+            "Multiple",
+        ),
+        ("modules/documents.bicep", "service: 'Sql'", "service: 'Sq'", "Sq"),
+        ("modules/function-app.bicep", "version: '1.0'", "version: '2.0'", "2.0"),
+        (
+            "modules/function-app.bicep",
+            "keyVaultReferenceIdentity: identityId",
+            "keyVaultReferenceIdentity: location",
+            "keyVault",
+        ),
+        ("modules/function-app.bicep", "@secure()\n", "", "appSettings"),
+        ("modules/iot-hub.bicep", "'ServiceConnect'", "'RegistryWrite'", "RegistryWrite"),
+        (
+            "modules/network.bicep",
+            "privatelink.vaultcore.azure.net",
+            "privatelink.vault.azure.net",
+            "privatelink.vault",
+        ),
+        ("modules/monitoring.bicep", "kind: 'web'", "kind: 'web'\n  // listKeys", "monitoring.bicep"),
+        ("main.bicep", "outputs.cosmosZoneId", "outputs.serviceBusZoneId", "serviceBusZoneId"),
+        ("main.bicep", "eventSource == 'iotHub'", "eventSource != 'iotHub'", "usesIotHub"),
+        ("main.bicep", "= if (!usesIotHub)", "= if (usesIotHub)", "eventHubs"),
+        (
+            "main.bicep",
+            "EventHubConnection__credential: 'managedidentity'",
+            "EventHubConnection__credential: 'managedidentiy'",
+            "managedidentiy",
+        ),
+        ("main.bicep", "Authorization=AAD", "Authorisation=AAD", "Authorisation"),
+        ("main.bicep", "retentionHours / 24", "retentionHours / 12", "retentionDays"),
+    ] {
+        assert_noticed(&changed(file, from, to), word);
+    }
+}
+
+fn faults(sources: &Sources) -> Vec<String> {
+    let templates = sources.templates();
+    let main = &templates[0];
+    let mut faults = Vec::new();
+    let mut is = |what: String, meant: &str, value: Option<String>| {
+        if value.as_deref() != Some(meant) {
+            faults.push(format!("{what} is {value:?} and is meant to be {meant}"));
+        }
+    };
+    let named = |module: &str| {
+        let path = format!("infra/modules/{module}.bicep");
+        templates.iter().find(|template| template.path == Path::new(&path)).expect("a module of infra/")
+    };
+    for [module, symbol, path, meant] in OF_RESOURCES {
+        let resource = named(module).resources.iter().find(|resource| resource.symbol == symbol);
+        let value = resource.and_then(|resource| resource.body.at(path));
+        is(format!("{module}: {symbol}.{path}"), meant, value.map(written));
+    }
+    for [symbol, param, meant] in OF_MODULES {
+        let module = main.modules.iter().find(|module| module.symbol == symbol);
+        is(
+            format!("main.bicep: {symbol}.{param}"),
+            meant,
+            module.and_then(|module| module.params.get(param)).map(written),
+        );
+    }
+    for [module, symbol, meant] in OF_ENDPOINTS {
+        let endpoint = named(module).modules.iter().find(|endpoint| endpoint.symbol == symbol);
+        is(
+            format!("{module}: {symbol}"),
+            meant,
+            endpoint.and_then(|endpoint| endpoint.params.get("service")).map(written),
+        );
+        is(format!("{module}: {symbol}"), "isPrivate", endpoint.and_then(|endpoint| endpoint.condition.clone()));
+    }
+    for (symbol, meant) in [("network", "privateNetwork"), ("eventHubs", "!usesIotHub"), ("iotHub", "usesIotHub")] {
+        let module = main.modules.iter().find(|module| module.symbol == symbol);
+        is(format!("main.bicep: when there is {symbol}"), meant, module.and_then(|module| module.condition.clone()));
+    }
+    is("main.bicep: usesIotHub".into(), "eventSource == 'iotHub'", main.variable("usesIotHub").map(written));
+
+    let app =
+        main.modules.iter().find(|module| module.symbol == "functionApp").and_then(|app| app.params.get("appSettings"));
+    let Some(Value::Call(_, parts)) = app else { panic!("app settings are a union") };
+    for [name, meant] in OF_SETTINGS {
+        is(name.to_owned(), meant, parts.iter().find_map(|part| part.get(name)).map(written));
+    }
+    let Some(Value::Either(_, sources_of_events)) = main.variable("eventHubSettings") else { panic!("it depends") };
+    for [name, meant] in [
+        ["EventHubConnection__credential", "'managedidentity'"],
+        ["EventHubConnection__clientId", "identity.properties.clientId"],
+        ["EventHubConnection", "'@Microsoft.KeyVault(SecretUri=${iotHub.?outputs.connectionSecretUri ?? ''})'"],
+    ] {
+        is(name.to_owned(), meant, sources_of_events.iter().find_map(|settings| settings.get(name)).map(written));
+    }
+    let secure =
+        named("function-app").params.iter().find(|param| param.name == "appSettings").map(|param| param.is_secure);
+    is("function-app: @secure() of appSettings".into(), "true", secure.map(|is| is.to_string()));
+    let zones = [
+        (
+            "zones",
+            "{blob: 'privatelink.blob.${storageSuffix}', queue: 'privatelink.queue.${storageSuffix}', table: \
+                   'privatelink.table.${storageSuffix}', cosmos: 'privatelink.documents.azure.com', serviceBus: \
+                   'privatelink.servicebus.windows.net'}",
+        ),
+        ("iotHubZones", "{iotHub: 'privatelink.azure-devices.net', vault: 'privatelink.vaultcore.azure.net'}"),
+    ];
+    for (variable, meant) in zones {
+        is(format!("network: {variable}"), meant, named("network").variable(variable).map(written));
+    }
+    // The built-in endpoint of an IoT Hub takes nothing but a key.
+    let iot_hub = Path::new("infra/modules/iot-hub.bicep");
+    let has_keys = |path: &&Path| sources.text(path.to_str().expect("a path")).contains("listKeys");
+    let with_keys = sources.paths("bicep").into_iter().filter(|path| *path != iot_hub).filter(has_keys);
+    faults.extend(with_keys.map(|path| format!("{} asks for keys", path.display())));
+    faults
+}
+
+/// A value as it would be written.
+fn written(value: &Value) -> String {
+    let all = |values: &[Value]| values.iter().map(written).collect::<Vec<_>>().join(", ");
+    match value {
+        Value::Text(text) => format!("'{text}'"),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(is) => is.to_string(),
+        Value::List(values) => format!("[{}]", all(values)),
+        Value::Each(element, over) => format!("[for {over}: {}]", written(element)),
+        Value::Object(properties) => {
+            let pairs = properties.iter().map(|(name, value)| format!("{name}: {}", written(value)));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        Value::Either(condition, values) => {
+            format!("{condition} ? {}", values.iter().map(written).collect::<Vec<_>>().join(" : "))
+        }
+        Value::Call(function, arguments) => format!("{function}({})", all(arguments)),
+        Value::Other(text) => text.clone(),
+    }
+}

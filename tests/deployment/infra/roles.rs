@@ -1,0 +1,189 @@
+//! Who may do what: every role that the templates assign, to whom and on what, and no other.
+
+use super::{
+    bicep::{Resource, Template, Value},
+    sources::{Sources, assert_none, assert_noticed},
+};
+
+/// Azure's built-in roles: the ids are the same in every subscription.
+const BUILT_IN: [(&str, &str, &str); 11] = [
+    ("eventHubsDataReceiver", "Azure Event Hubs Data Receiver", "a638d3c7-ab3a-418d-83e6-5f17a39d4fde"),
+    ("eventHubsDataSender", "Azure Event Hubs Data Sender", "2b629674-e913-4c01-ae53-ef4638d8f975"),
+    ("iotHubRegistryContributor", "IoT Hub Registry Contributor", "4ea46cd5-c1b2-4a8e-910b-273211f9ce47"),
+    ("keyVaultSecretsUser", "Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6"),
+    ("logAnalyticsReader", "Log Analytics Reader", "73c42c96-874c-492b-b04d-ab87d138a893"),
+    ("monitoringMetricsPublisher", "Monitoring Metrics Publisher", "3913510d-42f4-4e42-8a64-420c390055eb"),
+    ("storageBlobDataContributor", "Storage Blob Data Contributor", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"),
+    ("storageBlobDataOwner", "Storage Blob Data Owner", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"),
+    ("storageQueueDataContributor", "Storage Queue Data Contributor", "974c5e8b-45b9-4653-ba55-5f855dd0fb88"),
+    ("storageQueueDataMessageSender", "Storage Queue Data Message Sender", "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a"),
+    ("storageTableDataContributor", "Storage Table Data Contributor", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"),
+];
+
+/// Cosmos DB Built-in Data Reader.
+const COSMOS_READER: &str = "'${account.id}/sqlRoleDefinitions/00000000-0000-0000-0000-000000000001'";
+
+/// Data actions of Cosmos DB that the handler needs: one for its client's start, and one for each store operation.
+const STATE_WRITER: [&str; 4] = [
+    "Microsoft.DocumentDB/databaseAccounts/readMetadata",
+    "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/read",
+    "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/create",
+    "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/replace",
+];
+
+const HANDLER: &str = "handlerPrincipalId";
+const OPERATORS: &str = "operatorPrincipalIds";
+
+/// Module, role, on what, and for whom.
+const ASSIGNMENTS: [[&str; 4]; 14] = [
+    ["dead-letters", "roles.storageBlobDataContributor", "account", OPERATORS],
+    ["dead-letters", "roles.storageBlobDataContributor", "account::blobs::container", HANDLER],
+    ["dead-letters", "roles.storageQueueDataContributor", "account", OPERATORS],
+    ["dead-letters", "roles.storageQueueDataMessageSender", "account::queues::queue", HANDLER],
+    ["documents", COSMOS_READER, "account.id", OPERATORS],
+    ["documents", "stateWriter.id", "account.id", HANDLER],
+    ["event-hubs", "roles.eventHubsDataReceiver", "hub", HANDLER],
+    ["event-hubs", "roles.eventHubsDataSender", "hub", "senderPrincipalIds"],
+    ["host-storage", "roles.storageBlobDataOwner", "account", HANDLER],
+    ["host-storage", "roles.storageTableDataContributor", "account", HANDLER],
+    ["iot-hub", "roles.iotHubRegistryContributor", "hub", OPERATORS],
+    ["iot-hub", "roles.keyVaultSecretsUser", "vault", HANDLER],
+    ["monitoring", "roles.logAnalyticsReader", "workspace", OPERATORS],
+    ["monitoring", "roles.monitoringMetricsPublisher", "insights", HANDLER],
+];
+
+#[test]
+fn every_assignment_is_one_of_those_that_are_meant_and_none_is_missing() {
+    assert_none(&faults(&Sources::read()));
+}
+
+#[test]
+fn every_role_id_that_is_misspelled_is_noticed() {
+    for (name, _, id) in BUILT_IN {
+        let misspelled = id.replacen(&id[..1], "9", 1).replacen("-4", "-5", 1);
+        assert_noticed(&faults(&Sources::read().with("infra/roles.json", id, &misspelled)), name);
+    }
+    let changed = |file: &str, from: &str, to: &str| {
+        faults(&Sources::read().with(&format!("infra/modules/{file}.bicep"), from, to))
+    };
+    assert_noticed(&changed("documents", "000000000001'", "000000000003'"), "000000000003");
+    assert_noticed(&changed("documents", "items/replace", "item/replace"), "item/replace");
+    assert_noticed(
+        &changed("host-storage", "roles.storageBlobDataOwner", "roles.storageBlobOwner"),
+        "storageBlobOwner",
+    );
+}
+
+#[test]
+fn a_role_that_is_wrong_missing_too_wide_or_for_somebody_else_is_noticed() {
+    let changed = |file: &str, from: &str, to: &str| {
+        faults(&Sources::read().with(&format!("infra/modules/{file}.bicep"), from, to))
+    };
+    assert_noticed(&changed("event-hubs", "roles.eventHubsDataReceiver", "roles.eventHubsDataSender"), "Receiver");
+    assert_noticed(&changed("dead-letters", "scope: account::queues::queue", "scope: account"), "MessageSender");
+    assert_noticed(&changed("documents", "stateWriter.id", COSMOS_READER), "stateWriter.id");
+    assert_noticed(&changed("event-hubs", "in senderPrincipalIds", "in [handlerPrincipalId]"), "senderPrincipalIds");
+    assert_noticed(
+        &changed(
+            "host-storage",
+            "resource hostMayOwnBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01'",
+            "resource hostMayOwnBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' existing",
+        ),
+        "storageBlobDataOwner",
+    );
+    let other =
+        Sources::read().with("infra/main.bicep", "identity.properties.principalId", "identity.properties.clientId");
+    assert_noticed(&faults(&other), "handlerPrincipalId");
+}
+
+#[test]
+fn the_document_names_every_role() {
+    let document = include_str!("../../../docs/deploy.md");
+    for (_, name, _) in BUILT_IN {
+        assert!(document.contains(name.trim_start_matches("Azure ")), "docs/deploy.md does not name {name}");
+    }
+}
+
+fn faults(sources: &Sources) -> Vec<String> {
+    let mut faults = Vec::new();
+    let file = sources.json("infra/roles.json");
+    let written: Vec<(&str, Option<&str>)> =
+        file.as_object().expect("roles").iter().map(|(name, id)| (name.as_str(), id.as_str())).collect();
+    let known = BUILT_IN.map(|(name, _, id)| (name, Some(id)));
+    faults.extend(
+        written
+            .iter()
+            .filter(|role| !known.contains(role))
+            .map(|role| format!("infra/roles.json: {role:?} is no role")),
+    );
+
+    let templates = sources.templates();
+    let mut assigned: Vec<[String; 4]> = Vec::new();
+    for template in &templates {
+        let module = template.path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+        for resource in template.resources.iter().filter(|resource| !resource.is_existing) {
+            let Some([role, scope, principal]) = assignment(resource, &mut faults) else { continue };
+            let whom = resource.each_of.clone().unwrap_or(principal);
+            assigned.push([module.clone(), role, scope, whom]);
+        }
+    }
+    let meant: Vec<[String; 4]> = ASSIGNMENTS.iter().map(|row| row.map(str::to_owned)).collect();
+    faults.extend(assigned.iter().filter(|row| !meant.contains(row)).map(|row| format!("not meant: {row:?}")));
+    faults.extend(meant.iter().filter(|row| !assigned.contains(row)).map(|row| format!("not assigned: {row:?}")));
+    faults.extend(handed_down(&templates[0]));
+
+    let actions = templates.iter().flat_map(|template| &template.resources).find_map(|resource| {
+        let is_role = resource.type_name.contains("/sqlRoleDefinitions@");
+        is_role.then(|| resource.body.at("properties.permissions").cloned()).flatten()
+    });
+    let list = Value::List(STATE_WRITER.map(|action| Value::Text(action.into())).to_vec());
+    let permission = Value::List(vec![Value::Object(vec![("dataActions".into(), list)])]);
+    if actions.as_ref() != Some(&permission) {
+        faults.push(format!("the state writer may {actions:?}"));
+    }
+    faults
+}
+
+/// Role, scope and principal, if the resource is an assignment.
+fn assignment(resource: &Resource, faults: &mut Vec<String>) -> Option<[String; 3]> {
+    let body = |path: &str| match resource.body.at(path) {
+        Some(Value::Other(text)) => text.clone(),
+        other => format!("{other:?}"),
+    };
+    if resource.type_name.contains("/sqlRoleAssignments@") {
+        return Some([body("properties.roleDefinitionId"), body("properties.scope"), body("properties.principalId")]);
+    }
+    if !resource.type_name.starts_with("Microsoft.Authorization/roleAssignments@") {
+        return None;
+    }
+    // The same role in the name and in the assignment: else a second deployment would be refused.
+    let role = |path: &str| match resource.body.at(path) {
+        Some(Value::Call(_, arguments)) => match arguments.last() {
+            Some(Value::Other(role)) => role.clone(),
+            other => format!("{other:?}"),
+        },
+        other => format!("{other:?}"),
+    };
+    let (in_name, assigned) = (role("name"), role("properties.roleDefinitionId"));
+    if in_name != assigned {
+        faults.push(format!("{}: its name is made of {in_name} and it assigns {assigned}", resource.symbol));
+    }
+    Some([assigned, body("scope"), body("properties.principalId")])
+}
+
+/// Whether each module is told the right principals.
+fn handed_down(main: &Template) -> Vec<String> {
+    let meant = [
+        (HANDLER, "identity.properties.principalId"),
+        (OPERATORS, OPERATORS),
+        ("senderPrincipalIds", "senderPrincipalIds"),
+    ];
+    let given =
+        main.modules.iter().flat_map(|module| module.params.properties().iter().map(move |given| (module, given)));
+    given
+        .filter_map(|(module, (name, value))| {
+            let (_, meant) = meant.iter().find(|(param, _)| param == name)?;
+            (*value != Value::Other((*meant).into())).then(|| format!("{} gets {value:?} as {name}", module.symbol))
+        })
+        .collect()
+}
