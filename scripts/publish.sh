@@ -6,6 +6,8 @@
 #   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
 #   --resource-group GROUP  another resource group
 #   --package DIR           what to publish, instead of target/package, which scripts/package.sh makes
+#   --every SECONDS         the time between two of at most five tries, instead of 60: in an app that was made a minute
+#                           ago, the role by which it takes a package has no effect yet
 #
 # Publishing replaces the package that runs, and Flex Consumption keeps no former one: what can be rolled back to are
 # the packages that builds have kept. See scripts/rollback.sh.
@@ -21,12 +23,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # The last version with which custom handlers could not be published to Flex Consumption.
 too_old=4.2.1
 
-environment='' resource_group='' package=$PWD/target/package
+every=60 environment='' resource_group='' package=$PWD/target/package
 while (($#)); do
   case $1 in
     --environment) environment=$(value "$@"); shift 2 ;;
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
     --package) package=$(path "$@"); shift 2 ;;
+    --every) every=$(value "$@"); shift 2 ;;
     --help) help; exit ;;
     *) unknown_option "$1" ;;
   esac
@@ -48,5 +51,10 @@ handler=$(cd "$package" && node -p 'require("./host.json").customHandler?.descri
 app=$(node scripts/deployment.js "$resource_group" AZURE_FUNCTION_APP_NAME)
 
 # --custom: a package has no local.settings.json that would tell the kind of app.
-(cd "$package" && func azure functionapp publish "$app" --custom) || failed "$app did not take the package in $package"
+tries=5
+until (cd "$package" && func azure functionapp publish "$app" --custom); do
+  ((--tries)) || failed "$app did not take the package in $package: see above"
+  echo "$app did not take it. Once more in $every s, $tries at most."
+  sleep "$every"
+done
 echo "The package in $package runs in $app."

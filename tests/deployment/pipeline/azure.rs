@@ -18,7 +18,7 @@ pub(super) const MASTER_KEY: &str = "the-master-key-that-opens-everything";
 pub(super) const APP: &str = "func-devicestate-test";
 
 /// What else the scripts find: what any machine has that has bash, and Node.js. Nothing that a fresh one may lack.
-const COMMANDS: [&str; 9] = ["basename", "bash", "cat", "dirname", "node", "sed", "sort", "tail", "touch"];
+const COMMANDS: [&str; 10] = ["basename", "bash", "cat", "dirname", "node", "sed", "sleep", "sort", "tail", "touch"];
 
 /// Where these commands are on this machine.
 static PROGRAMS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| COMMANDS.map(program).to_vec());
@@ -49,6 +49,7 @@ impl Azure {
         azure.knows("key", MASTER_KEY);
         azure.knows("traces.json", "[]");
         azure.knows("func-version", "4.15.1");
+        azure.knows("refusals", "0\n");
         azure.knows("bicep-version", "Bicep CLI version 0.45.15 (0123456789)\n");
         azure.knows("group", "");
         let token = json!({"accessToken": "a-token", "expiresOn": "2100-01-01 00:00:00", "expires_on": 4_102_444_800_u64,

@@ -39,6 +39,18 @@ fn newer_core_tools_publish_the_package_as_a_custom_handler() {
     }
 }
 
+#[test]
+fn a_package_that_is_refused_while_roles_are_new_is_published_again_and_not_for_ever() {
+    for (refusals, code, tries) in [("4\n", 0, 5), ("5\n", 1, 5)] {
+        let azure = Azure::deployed(&[]);
+        azure.knows("refusals", refusals);
+        let package = package(&azure, "package", "devicestate", &["devicestate"]);
+        let arguments = ["--environment", "staging", "--package", &package, "--every", "0"];
+        azure.run("publish.sh", &arguments).assert(code, &[]);
+        assert_eq!(azure.log("func.log").lines().count(), tries);
+    }
+}
+
 /// Core Tools compare the names, and nothing would be executable.
 #[test]
 fn a_package_whose_handler_is_not_where_host_json_says_is_not_published() {
