@@ -10,3 +10,7 @@ param operatorPrincipalIds = filter(
   map(split(readEnvironmentVariable('OPERATOR_PRINCIPAL_IDS', ''), ','), id => trim(id)),
   id => !empty(id)
 )
+param senderPrincipalIds = filter(
+  map(split(readEnvironmentVariable('SENDER_PRINCIPAL_IDS', ''), ','), id => trim(id)),
+  id => !empty(id)
+)

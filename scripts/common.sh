@@ -40,11 +40,6 @@ is_at_least() {
   [[ $(printf '%s\n' "$1" "$2" | sort --version-sort | tail -n 1) == "$1" ]]
 }
 
-# The name by which all scripts find what one of them has deployed into a resource group: scripts/deployment.js has it,
-# too.
-# shellcheck disable=SC2034 # The other scripts use it.
-deployment=devicestate
-
 # The resource group: the one that is given, or the environment's by its name. Arguments: that one, the environment.
 resource_group() {
   [[ -n $1$2 ]] || cannot_begin "say where: --environment NAME, or --resource-group GROUP"

@@ -7,7 +7,7 @@
 #   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME and for the
 #                           parameters of infra/NAME.bicepparam
 #   --resource-group GROUP  another resource group
-#   --parameters FILE       other parameters
+#   --parameters FILE       other parameters: a .bicepparam that begins with using '…/infra/main.bicep'
 #   --location REGION       where to make the resource group when there is none
 #   --what-if               only tell what would change
 #   --check                 only build and lint the templates and the parameter files: needs no login
@@ -35,7 +35,7 @@ while (($#)); do
     --location) location=$(value "$@"); shift 2 ;;
     --what-if) mode=what-if; shift ;;
     --check) mode=check; shift ;;
-    --help) help; exit ;;
+    -h | --help) help; exit ;;
     *) unknown_option "$1" ;;
   esac
 done
@@ -71,7 +71,7 @@ elif [[ $exists != true ]]; then
     failed "$resource_group could not be made"
 fi
 
-az deployment group "$mode" --resource-group "$resource_group" --name "$deployment" \
+az deployment group "$mode" --resource-group "$resource_group" --name devicestate \
   --parameters "$parameters" --output none ||
   failed "az deployment group $mode failed for $resource_group"
 [[ $mode == what-if ]] || echo "The infrastructure is in $resource_group."

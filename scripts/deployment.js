@@ -7,8 +7,8 @@
 
 const { spawnSync } = require("node:child_process");
 
-// As scripts/common.sh names it.
-const DEPLOYMENT = "devicestate";
+// By this output a deployment of infra/main.bicep is known, whatever it is called: azd has names of its own.
+const OF_OURS = "AZURE_FUNCTION_APP_NAME";
 
 /** What `az` answers. When it fails: an error with this complaint, and with what `az` says itself. */
 function az(complaint, ...words) {
@@ -21,18 +21,24 @@ function az(complaint, ...words) {
 /** A function that gives an output of the deployment in a resource group by its name. */
 function deploymentOutputs(group) {
   const complaint =
-    `there is no deployment ${DEPLOYMENT} in ${group}: is scripts/deploy-infra.sh done, and the right subscription ` +
-    "chosen (az account show)?";
-  const words = ["--resource-group", group, "--name", DEPLOYMENT, "--query", "properties.outputs", "--output", "json"];
-  const outputs = JSON.parse(az(complaint, "deployment", "group", "show", ...words));
-  // Resource Manager gives names back in upper and lower case of its own.
-  const values = new Map(Object.entries(outputs ?? {}).map(([name, { value }]) => [name.toUpperCase(), value]));
+    `there is no deployment of infra/main.bicep in ${group}: is scripts/deploy-infra.sh or azd done, and the right ` +
+    "subscription chosen (az account show)?";
+  const words = ["--resource-group", group, "--query", "[].properties.{outputs: outputs, timestamp: timestamp}"];
+  const deployments = JSON.parse(az(complaint, "deployment", "group", "list", ...words, "--output", "json"));
+  const newestFirst = deployments.sort((one, other) => Date.parse(other.timestamp) - Date.parse(one.timestamp));
+  const values = newestFirst.map(({ outputs }) => valuesOf(outputs)).find((values) => values.get(OF_OURS));
+  if (!values) throw new Error(complaint);
   return (name) => {
     if (values.get(name)) return values.get(name);
     throw new Error(
       `the deployment has no output ${name}: it is of an older infra/main.bicep; run scripts/deploy-infra.sh`,
     );
   };
+}
+
+/** The values of a deployment's outputs, by names in upper case: Resource Manager gives them back in one of its own. */
+function valuesOf(outputs) {
+  return new Map(Object.entries(outputs ?? {}).map(([name, { value }]) => [name.toUpperCase(), value]));
 }
 
 module.exports = { az, deploymentOutputs };

@@ -79,7 +79,7 @@ is_package() {
     inside=("$entry"/*)
     case ${entry##*/} in
       host.json | "$name") [ -f "$entry" ] || return 1 ;;
-      *) [ "${inside[*]}" = "$entry/function.json" ] || return 1 ;;
+      *) [ ${#inside[@]} -eq 1 ] && [ "${inside[0]}" = "$entry/function.json" ] || return 1 ;;
     esac
   done
 }

@@ -30,7 +30,7 @@ while (($#)); do
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
     --package) package=$(path "$@"); shift 2 ;;
     --every) every=$(value "$@"); shift 2 ;;
-    --help) help; exit ;;
+    -h | --help) help; exit ;;
     *) unknown_option "$1" ;;
   esac
 done
@@ -38,8 +38,9 @@ resource_group=$(resource_group "$resource_group" "$environment")
 need az func node
 
 version=$(func --version) || cannot_begin "func --version fails"
-[[ $version != "$too_old" ]] && is_at_least "$version" "$too_old" ||
+if [[ $version == "$too_old" ]] || ! is_at_least "$version" "$too_old"; then
   cannot_begin "Core Tools $version cannot publish custom handlers to Flex Consumption: it takes newer than $too_old"
+fi
 
 # Core Tools make executable in the archive what has the very name that is in host.json, whatever it is on this disk.
 [[ -f $package/host.json ]] || cannot_begin "there is no package in $package: scripts/package.sh makes one"

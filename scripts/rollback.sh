@@ -15,8 +15,8 @@
 #
 # Example:
 #   az pipelines runs artifact download --artifact-name package --run-id 1234 --path good
-#   tar --extract --file good/package.tar.gz --directory good
-#   scripts/rollback.sh --environment production --package good --no-drill
+#   mkdir good/package && tar --extract --file good/package.tar.gz --directory good/package
+#   scripts/rollback.sh --environment production --package good/package --no-drill
 #
 # Exit codes: 0 it works again, 1 failed, 2 could not begin.
 set -euo pipefail
@@ -30,7 +30,7 @@ while (($#)); do
     --package) package=$(path "$@"); shift 2 ;;
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
     --no-drill) how=(--no-drill); shift ;;
-    --help) help; exit ;;
+    -h | --help) help; exit ;;
     *) unknown_option "$1" ;;
   esac
 done
@@ -38,4 +38,4 @@ resource_group=$(resource_group "$resource_group" "$environment")
 [[ -n $package ]] || cannot_begin "say to which: --package DIR"
 
 scripts/publish.sh --resource-group "$resource_group" --package "$package"
-scripts/smoke-test.js --resource-group "$resource_group" "${how[@]}" --package "$package"
+scripts/smoke-test.js --resource-group "$resource_group" ${how[@]+"${how[@]}"} --package "$package"

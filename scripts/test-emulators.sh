@@ -18,7 +18,7 @@ is_kept=false
 while (($#)); do
   case $1 in
     --keep) is_kept=true; shift ;;
-    --help) help; exit ;;
+    -h | --help) help; exit ;;
     *) unknown_option "$1" ;;
   esac
 done
@@ -28,10 +28,11 @@ compose() { docker compose --file emulators/compose.yaml "$@"; }
 host=''
 end() {
   [[ -z $host ]] || kill "$host" || true
-  $is_kept || compose down
+  $is_kept || compose down || true
 }
+compose down ||
+  cannot_begin "docker compose does not work here: is the engine running, and the compose plugin installed?"
 trap end EXIT
-compose down || cannot_begin "the container engine does not answer"
 compose up --detach --wait || failed "the emulators do not start"
 node emulators/create-container.js
 

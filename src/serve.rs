@@ -66,6 +66,8 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
     let router = router?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|error| ServeError::Port { port, error })?;
+    // With port 0 it is one of the system's choice.
+    let port = listener.local_addr().map_or(port, |address| address.port());
     tracing::info!(port, version = crate::dead_letter::HANDLER_VERSION, "ready");
     // Replies are small and the host waits for each: none may wait for a full packet.
     let listener = listener.tap_io(|connection| {

@@ -44,7 +44,7 @@ const OPTIONS = {
   package: { type: "string" },
   deadline: { type: "string" },
   every: { type: "string" },
-  help: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
 };
 
 /** What these words tell the test to do; null when they ask for help. */
@@ -63,9 +63,12 @@ function read(words) {
   const { environment, url, package: folder } = values;
   const group = values["resource-group"] ?? (environment && `rg-devicestate-${environment}`);
   if (!group && !url) throw new Error("say where: --environment NAME, --resource-group GROUP, or --url URL");
+  if (url && !URL.canParse(url)) {
+    throw new Error(`the option --url needs an address such as http://127.0.0.1:7071, and ${url} is none`);
+  }
   return {
     group,
-    url,
+    url: url?.replace(/\/+$/, ""),
     isDrill: Boolean(group) && !values["no-drill"],
     program: resolve(folder ?? join(__dirname, "../../target/package"), "devicestate"),
     deadline: seconds("--deadline", values.deadline ?? "900"),

@@ -46,6 +46,7 @@ impl Azure {
             symlink(program, azure.path("commands").join(name)).expect("a link in the temporary folder");
         }
         azure.knows("outputs.json", &Value::Object(outputs.collect()).to_string());
+        azure.knows("older.json", r#"{"azurE_FUNCTION_APP_NAME": {"type": "String", "value": "an older one"}}"#);
         azure.knows("key", MASTER_KEY);
         azure.knows("traces.json", "[]");
         azure.knows("func-version", "4.15.1");
