@@ -21,7 +21,7 @@ Usage: scripts/package.sh [--output DIR] [--binary FILE | --profile NAME] [--for
 
 Examples:
   scripts/package.sh
-  scripts/package.sh --output /tmp/package --format json
+  scripts/package.sh --output ../package --format json
   scripts/package.sh --binary target/release/devicestate
 
 Needs Rust, Node.js and, unless --binary is given, python3 with pip: the linker (zig) is installed from PyPI, once,
