@@ -159,7 +159,7 @@ module network 'modules/network.bicep' = if (privateNetwork) {
     name: 'vnet-devicestate-${token}'
     location: location
     tags: tags
-    withKeyVault: usesIotHub
+    withIotHub: usesIotHub
   }
 }
 

@@ -2,6 +2,7 @@
 using 'main.bicep'
 
 param environmentName = 'production'
+// What the normal load needs: each deployment sets the namespace back to it.
 param throughputUnits = 1
 // Object ids, separated by commas: the pipeline's own among them, for the smoke test to read the document.
 param operatorPrincipalIds = filter(

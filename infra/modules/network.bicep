@@ -10,7 +10,7 @@ param location string
 param tags object
 
 @description('Whether there are an IoT Hub and its Key Vault.')
-param withKeyVault bool
+param withIotHub bool
 
 // A zone's name is part of the service's own address, so it differs from cloud to cloud.
 var storageSuffix = environment().suffixes.storage
@@ -25,7 +25,7 @@ var iotHubZones = {
   iotHub: 'privatelink.azure-devices.net'
   vault: 'privatelink.vaultcore.azure.net'
 }
-var allZones = items(withKeyVault ? union(zones, iotHubZones) : zones)
+var allZones = items(withIotHub ? union(zones, iotHubZones) : zones)
 
 resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
   name: name

@@ -65,7 +65,7 @@ const OF_MODULES: [[&str; 3]; 21] = [
     ["functionApp", "packageContainerUri", "hostStorage.outputs.packageContainerUri"],
     ["functionApp", "subnetId", "network.?outputs.functionSubnetId ?? nothing"],
     ["functionApp", "zoneRedundant", "zoneRedundantInstances"],
-    ["network", "withKeyVault", "usesIotHub"],
+    ["network", "withIotHub", "usesIotHub"],
     ["documents", "zoneRedundant", "zoneRedundant"],
 ];
 
@@ -106,6 +106,7 @@ fn a_value_that_is_another_is_noticed() {
             "enableMultipleWriteLocations: true",
             "Multiple",
         ),
+        ("modules/documents.bicep", "paths: ['/id']", "paths: ['/Id']", "/Id"),
         ("modules/documents.bicep", "service: 'Sql'", "service: 'Sq'", "Sq"),
         ("modules/function-app.bicep", "version: '1.0'", "version: '2.0'", "2.0"),
         (

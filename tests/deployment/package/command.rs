@@ -10,6 +10,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::support::repository_file;
+
 /// What a run is given.
 pub(super) struct Run {
     pub(super) from: PathBuf,
@@ -82,7 +84,7 @@ fn target() -> &'static Path {
 
 /// What host.json tells the host to start.
 pub(super) fn program_name() -> String {
-    let host = json(&root().join("host.json"));
+    let host = repository_file("host.json");
     host["customHandler"]["description"]["defaultExecutablePath"].as_str().expect("a name").to_owned()
 }
 
@@ -120,9 +122,4 @@ pub(super) fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to.parent().expect("a folder")).expect("a folder can be made");
         fs::copy(from.join(file), to).expect("a file can be copied");
     }
-}
-
-pub(super) fn json(path: &Path) -> Value {
-    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

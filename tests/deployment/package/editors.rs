@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
 
-use super::command::{expected_files, functions, json, program_name, root};
+use super::command::{expected_files, functions, program_name, root};
+use crate::support::repository_file;
 
 fn strings(value: &Value) -> Vec<String> {
     let one = |value: &Value| value.as_str().expect("text").to_owned();
@@ -21,7 +22,7 @@ fn funcignore() -> Vec<String> {
 }
 
 fn tasks() -> Vec<Value> {
-    json(&root().join(".vscode/tasks.json"))["tasks"].as_array().expect("tasks").clone()
+    repository_file(".vscode/tasks.json")["tasks"].as_array().expect("tasks").clone()
 }
 
 fn is_word(character: Option<char>) -> bool {
@@ -71,8 +72,8 @@ fn core_tools_would_publish_from_here_what_is_in_the_package() {
 #[test]
 fn each_task_that_another_file_names_is_there() {
     let labels: Vec<String> = tasks().iter().flat_map(|task| strings(&task["label"])).collect();
-    let launch = json(&root().join(".vscode/launch.json"));
-    let settings = json(&root().join(".vscode/settings.json"));
+    let launch = repository_file(".vscode/launch.json");
+    let settings = repository_file(".vscode/settings.json");
     let started = launch["configurations"].as_array().expect("configurations").iter();
     let mut named: Vec<String> = started.flat_map(|it| strings(&it["preLaunchTask"])).collect();
     named.extend(tasks().iter().flat_map(|task| strings(&task["dependsOn"])));
@@ -85,7 +86,7 @@ fn each_task_that_another_file_names_is_there() {
 
 #[test]
 fn each_file_that_a_command_names_is_there() {
-    let container = json(&root().join(".devcontainer/devcontainer.json"));
+    let container = repository_file(".devcontainer/devcontainer.json");
     let commands = tasks().iter().flat_map(|task| strings(&task["command"])).collect::<Vec<_>>();
     let commands = [commands, strings(&container["postCreateCommand"])].concat().join(" ");
     let is_ours = |word: &&str| [".js", ".sh", ".yaml"].iter().any(|ending| word.ends_with(ending));
@@ -98,14 +99,14 @@ fn each_file_that_a_command_names_is_there() {
 
 #[test]
 fn the_editor_starts_builds_and_publishes_what_host_json_and_the_package_script_name() {
-    let launch = json(&root().join(".vscode/launch.json"));
+    let launch = repository_file(".vscode/launch.json");
     let programs = launch["configurations"].as_array().expect("configurations").iter();
     let programs: Vec<String> = programs.flat_map(|it| strings(&it["program"])).collect();
     assert_eq!(programs, [format!("${{workspaceFolder}}/{}", program_name())]);
     let handler = tasks().into_iter().find(|task| task["label"] == "handler").expect("a task");
     let copies = format!("cp target/debug/{} .", program_name());
     assert!(strings(&handler["command"])[0].ends_with(&copies), "{handler}");
-    let settings = json(&root().join(".vscode/settings.json"));
+    let settings = repository_file(".vscode/settings.json");
     let script = fs::read_to_string(root().join("scripts/package.sh")).expect("a file of this repository");
     let published = settings["azureFunctions.deploySubpath"].as_str().expect("text");
     assert!(script.contains(&format!("[default: {published}]")), "{published}");
@@ -113,8 +114,8 @@ fn the_editor_starts_builds_and_publishes_what_host_json_and_the_package_script_
 
 #[test]
 fn the_dev_container_brings_the_recommended_extensions_and_core_tools_without_the_fault_of_4_2_1() {
-    let container = json(&root().join(".devcontainer/devcontainer.json"));
-    let recommended = json(&root().join(".vscode/extensions.json"));
+    let container = repository_file(".devcontainer/devcontainer.json");
+    let recommended = repository_file(".vscode/extensions.json");
     assert_eq!(container["customizations"]["vscode"]["extensions"], recommended["recommendations"]);
     let script = fs::read_to_string(root().join(".devcontainer/post-create.sh")).expect("a file of this repository");
     let version = script.split("azure-functions-core-tools@").nth(1).expect("a pinned version");
