@@ -20,7 +20,7 @@ param zoneRedundant bool = true
 @description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must come through the network.')
 param privateNetwork bool = false
 
-@description('Object ids, in Microsoft Entra, of the people, groups and pipelines that may read the documents, work on the dead letters and query the logs.')
+@description('Object ids, in Microsoft Entra, of the people, groups and pipelines that may read the documents, work on the dead letters (replaying one writes its document) and query the logs.')
 param operatorPrincipalIds array = []
 
 @description('Object ids of those that may send events into the hub. With IoT Hub, devices have identities of their own.')

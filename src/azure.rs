@@ -18,7 +18,7 @@ pub use identity::Identity;
 pub use shared_key::SharedKey;
 pub use storage::{Fault, Service, StorageConnection, StorageError};
 
-pub(crate) use storage::Resource;
+pub(crate) use storage::{Container, Resource};
 
 /// How a connection shows that it may do what it asks for. `Debug` does not print the key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod dead_letters;
 mod local;
 mod report;
 mod state;
@@ -10,7 +11,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{config, log, serve, settings::Settings};
-use table::Table;
+use table::{Table, clean};
 
 /// The latest state of every device, exactly.
 #[derive(Debug, Parser)]
@@ -32,6 +33,8 @@ enum Command {
     Local(local::Options),
     /// Look at the state documents.
     State(state::Options),
+    /// Examine dead letters, replay them, put them right.
+    DeadLetters(Box<dead_letters::Options>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -50,7 +53,8 @@ pub enum Format {
     Json,
 }
 
-/// An error that ends a command, with its exit code: 1 for work that failed, 2 for what could not be begun.
+/// An error that ends a command, with its exit code: 1 for work that failed, 2 for what could not be begun
+/// or reached.
 #[derive(Debug)]
 pub struct Failed {
     message: String,
@@ -69,6 +73,16 @@ impl Failed {
     pub fn at_work(error: impl std::fmt::Display) -> Self {
         Self { message: error.to_string(), code: 1 }
     }
+
+    /// With one more line.
+    fn with(self, line: &str) -> Self {
+        Self { message: format!("{}\n{line}", self.message), ..self }
+    }
+
+    /// What it says.
+    fn into_message(self) -> String {
+        self.message
+    }
 }
 
 impl Cli {
@@ -84,6 +98,7 @@ impl Cli {
                 Command::Serve(options) => serve(options).await,
                 Command::Local(options) => options.run().await,
                 Command::State(options) => options.run().await,
+                Command::DeadLetters(options) => options.run().await,
             }
         });
         // Threads that wait for input or a file end with the process.
@@ -109,7 +124,7 @@ fn print(text: impl std::fmt::Display) -> Result<(), Failed> {
 }
 
 fn report(failed: &Failed) -> ExitCode {
-    eprintln!("devicestate: {}", failed.message);
+    eprintln!("devicestate: {}", clean(&failed.message));
     ExitCode::from(failed.code)
 }
 
@@ -124,5 +139,15 @@ async fn serve(options: ServeOptions) -> Result<(), Failed> {
     // The host restarts a handler that ended with any code but 0; `serve` never ends with 0.
     match serve::serve(&root, &settings, port).await {
         Err(error) => Err(Failed::at_work(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_does_not_contradict_itself() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -4,10 +4,11 @@
 //! of a final reply; but puts into the queue are not atomic and replies can be repeated, so repeats are recognised by
 //! the id.
 
+mod failure;
 mod keeper;
 mod overflow;
-
-use std::fmt;
+mod replay;
+mod text;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::batch::{Batch, Source};
 
+pub use failure::{ErrorClass, Failure, Stage};
 pub use keeper::Keeper;
 pub use overflow::{Blobs, Directory, Overflow, OverflowError};
+pub use replay::Replay;
+pub use text::with_members;
 
 /// The most bytes of text that fit into a message of a Storage queue: 64 KiB after base64.
 pub const QUEUE_LIMIT: usize = 49_152;
@@ -25,75 +29,9 @@ pub const QUEUE_LIMIT: usize = 49_152;
 /// The version of this handler, as dead letters name it.
 pub const HANDLER_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Where on its way an event failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// The host's request could not be read, or not this event in it.
-    Envelope,
-    /// The body is not the telemetry that it should be.
-    Deserialize,
-    /// The body was read, but what it says is not valid.
-    Validate,
-    /// The state document could not be written.
-    Update,
-}
-
-impl fmt::Display for Stage {
-    /// As in the message.
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Self::Envelope => "envelope",
-            Self::Deserialize => "deserialize",
-            Self::Validate => "validate",
-            Self::Update => "update",
-        })
-    }
-}
-
-/// Whose fault a failure is, and so whether trying again helps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ErrorClass {
-    /// The event's: it fails each time.
-    Poison,
-    /// Perhaps this device's: it may go better later.
-    Transient,
-    /// Nobody's: the store is asked for more than it does.
-    Throttled,
-    /// The system's: nothing goes better until somebody repairs it.
-    Systemic,
-}
-
-impl fmt::Display for ErrorClass {
-    /// As in the message.
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Self::Poison => "poison",
-            Self::Transient => "transient",
-            Self::Throttled => "throttled",
-            Self::Systemic => "systemic",
-        })
-    }
-}
-
-/// Why one event was not applied.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Failure {
-    /// Where it failed.
-    pub stage: Stage,
-    /// Whose fault it is.
-    pub class: ErrorClass,
-    /// What happened, for people.
-    pub issue: String,
-    /// The device, as far as the event could be decoded.
-    pub device_id: Option<String>,
-    /// What was decoded, as a state document's fields.
-    pub device_state: Option<Value>,
-}
-
-/// A dead letter as it lies in the queue.
-#[derive(Debug, Serialize, Deserialize)]
+/// A dead letter as it lies in the queue; `docs/dead-letter.schema.json` describes it to others. What is read from a
+/// message is written again byte for byte the same.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeadLetter {
     /// The same for each repeat of the same event: 32 hexadecimal digits.
@@ -104,6 +42,10 @@ pub struct DeadLetter {
     pub stage: Stage,
     /// Whose fault it is.
     pub error_class: ErrorClass,
+    /// The device, in short, as far as the event could be decoded. It stays in messages that have no room for
+    /// `device_state`; those of earlier versions do not have it.
+    #[serde(default)]
+    pub device_id: Option<String>,
     /// The event, whole.
     pub event_data: EventData,
     /// What was decoded, or null.
@@ -121,10 +63,13 @@ pub struct DeadLetter {
     /// Where the whole dead letter is, when it did not fit into the queue.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub overflow: Option<Pointer>,
+    /// That it was replayed and has failed again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replay: Option<Replay>,
 }
 
 /// The event of a dead letter. What the host did not tell is null; JSON values are as the host wrote them.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct EventData {
     /// The exact bytes, as base64; null when they lie in the overflow.
@@ -184,14 +129,21 @@ pub struct Attempt<'a> {
 /// A text of which only the beginning is told where it is long: some errors repeat what was sent.
 #[must_use]
 pub fn in_short(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    beginning(text, LONGEST)
 }
 
 /// The longest text that is told whole, in characters.
 const LONGEST: usize = 1_024;
+
+/// The same for the parts of a source in a message that must surely fit. Azure's names are no longer.
+const LONGEST_NAME: usize = 256;
+
+fn beginning(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
 
 impl DeadLetter {
     /// The dead letter of one event of a batch.
@@ -204,6 +156,7 @@ impl DeadLetter {
             issue: in_short(&failure.issue),
             stage: failure.stage,
             error_class: failure.class,
+            device_id: failure.device_id.as_deref().map(in_short),
             event_data: EventData {
                 body: Some(BASE64.encode(&event.body)),
                 body_cut: None,
@@ -222,6 +175,7 @@ impl DeadLetter {
             time: crate::surroundings::iso8601(attempt.time_ms),
             handler_version: HANDLER_VERSION.to_owned(),
             overflow: None,
+            replay: None,
         }
     }
 
@@ -270,6 +224,7 @@ impl DeadLetter {
             issue: self.issue.clone(),
             stage: self.stage,
             error_class: self.error_class,
+            device_id: self.device_id.clone(),
             event_data: EventData {
                 body: None,
                 body_cut: None,
@@ -283,16 +238,17 @@ impl DeadLetter {
             },
             device_state: None,
             source: Source {
-                fully_qualified_namespace: in_short(&self.source.fully_qualified_namespace),
-                event_hub_name: in_short(&self.source.event_hub_name),
-                consumer_group: in_short(&self.source.consumer_group),
-                partition_id: in_short(&self.source.partition_id),
+                fully_qualified_namespace: beginning(&self.source.fully_qualified_namespace, LONGEST_NAME),
+                event_hub_name: beginning(&self.source.event_hub_name, LONGEST_NAME),
+                consumer_group: beginning(&self.source.consumer_group, LONGEST_NAME),
+                partition_id: beginning(&self.source.partition_id, LONGEST_NAME),
             },
             invocation_id: in_short(&self.invocation_id),
             attempt: self.attempt,
             time: self.time.clone(),
             handler_version: self.handler_version.clone(),
             overflow: None,
+            replay: self.replay.clone(),
         }
     }
 }

@@ -188,6 +188,18 @@ pub struct QueueOutput {
     pub connection: String,
 }
 
+impl QueueOutput {
+    /// As it is in the app that ships.
+    #[must_use]
+    pub fn shipped() -> Self {
+        Self {
+            name: "deadLetterMessages".to_owned(),
+            queue_name: "deadletterqueue".to_owned(),
+            connection: "DeadLetterStorage".to_owned(),
+        }
+    }
+}
+
 /// `retry` of `function.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "strategy", rename_all = "camelCase", rename_all_fields = "camelCase")]

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    batch::{Batch, Event},
+    batch::{Batch, Details, Event, Source},
     function_app::{Cardinality, DataType, EventHubTrigger},
 };
 use metadata::Metadata;
@@ -96,13 +96,20 @@ impl Invocation {
             name: trigger.name.clone(),
             found: format!("{:?}", envelope.data.keys().collect::<Vec<_>>()),
         })?;
-        let mut events = read_events(data, trigger)
+        let events = read_events(data, trigger)
             .map_err(|reason| EnvelopeError::NoEvents { name: trigger.name.clone(), reason })?;
         let metadata = Metadata::new(envelope.metadata.unwrap_or_default());
-        let details = metadata.attach(&mut events);
-        let batch = Batch { source: metadata.source(), events, details };
+        let details = metadata.details(events.len());
+        let batch = attached(metadata.source(), events, details);
         Ok(Self { batch, retry: metadata.nested("RetryContext") })
     }
+}
+
+/// A batch whose events are told their places, content types and devices by what the host says of each.
+#[must_use]
+pub fn attached(source: Source, mut events: Vec<Event>, details: Details) -> Batch {
+    metadata::attach(&mut events, &details);
+    Batch { source, events, details }
 }
 
 fn read_events(data: &RawValue, trigger: &EventHubTrigger) -> Result<Vec<Event>, String> {

@@ -28,16 +28,20 @@
 //! * [`store`]: where the documents are. [`sqlite`]: the file behind one of the stores.
 //! * [`verdict`]: answered for good, or sent again.
 //! * [`dead_letter`]: one event that could not be applied, whole. [`queue`]: where they lie.
+//! * [`triage`]: what becomes of them: examined, replayed, put right.
 //! * [`record`]: what the handler tells about its work. [`reply`]: the reply out.
 //!
 //! Around it:
 //!
 //! * [`settings`]: app settings. [`config`]: what they come to. [`function_app`]: host.json and function.json.
 //!   [`timespan`]: times as both write them.
+//! * [`assembly`]: what the configuration names, put together.
 //! * [`azure`]: connections to its services.
 //! * [`surroundings`]: time and chance, from outside. [`log`]: the handler's own log.
+//!   [`interrupt`]: when somebody wants the process to end.
 //! * [`local`]: the whole system on one machine. [`cli`]: the command line.
 
+pub mod assembly;
 pub mod azure;
 pub mod batch;
 pub mod cli;
@@ -46,6 +50,7 @@ pub mod dead_letter;
 pub mod device_state;
 pub mod function_app;
 pub mod handler;
+pub mod interrupt;
 pub mod invocation;
 pub mod local;
 pub mod log;
@@ -60,4 +65,5 @@ pub mod store;
 pub mod surroundings;
 pub mod telemetry;
 pub mod timespan;
+pub mod triage;
 pub mod verdict;

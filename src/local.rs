@@ -33,9 +33,11 @@ use crate::{
     batch::Source,
     config::{self, StoreConfig},
     function_app::{Cardinality, Function, FunctionApp, FunctionAppError},
-    queue::SqliteQueue,
+    interrupt::asked_to_stop,
+    queue::{DeadLetterQueue as _, QueueError, SqliteQueue},
     settings::{ConfigError, Settings},
-    sqlite::{Database, DatabaseError, IfMissing},
+    sqlite::{Database, DatabaseError, Opening},
+    surroundings::System,
 };
 use bad_events::BadEvents;
 use host::Instance;
@@ -123,6 +125,9 @@ pub enum LocalError {
     /// The state file.
     #[error("{0} (option --state)")]
     Database(#[from] DatabaseError),
+    /// The queue in it.
+    #[error("{0} (option --state)")]
+    Queue(#[from] QueueError),
     /// A folder.
     #[error("{}: {error}", path.display())]
     Folder {
@@ -148,7 +153,7 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
     config::apply_overrides(&settings, &mut app.host)?;
     let store = StoreConfig::from_settings(&settings)?;
-    let database = Database::open(&state, IfMissing::Create)?;
+    let database = Database::open(&state, Opening::Create)?;
     let input = open(&options.input, &app.root)?;
     let start = Start::new(&app, settings.to_environment(), options.verbose)
         .map_err(|error| LocalError::Folder { path: app.root.clone(), error })?;
@@ -160,7 +165,7 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
         function,
         start,
         hub: Arc::clone(&hub),
-        queue: SqliteQueue::new(database),
+        queue: SqliteQueue::new(database, Arc::new(System)),
         statistics: Arc::clone(&statistics),
         partitions: Vec::new(),
     };
@@ -208,7 +213,8 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     if let Some(Err(error)) = end_of_input {
         failure.get_or_insert(error.to_string());
     }
-    let queued = queue.count().await? - already_queued;
+    // Somebody may have taken messages out of it in the meantime.
+    let queued = queue.count().await?.saturating_sub(already_queued);
     Ok(report::make(&statistics, started.elapsed(), (options.partitions, instances), state, &store, queued, failure)
         .await)
 }
@@ -298,17 +304,4 @@ fn stop_on_ctrl_c(progress: &Progress) -> watch::Receiver<u8> {
         std::future::pending::<()>().await;
     });
     stop
-}
-
-/// Ctrl-C, or the polite signal of a supervisor. Without it the handlers would stay behind.
-async fn asked_to_stop() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        return;
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }

@@ -14,16 +14,13 @@ use axum::{
 use tokio::net::TcpListener;
 
 use crate::{
+    assembly::{engine, open_overflow, open_store},
     config::{self, Config, OverflowConfig, StoreConfig},
-    dead_letter::{Blobs, Directory, Keeper, Overflow},
+    dead_letter::Keeper,
     function_app::{Function, FunctionApp, FunctionAppError},
     handler::{Answer, Drill, Handler},
-    processor::{DocumentCache, Processor, Shared},
     settings::{ConfigError, Settings},
-    sqlite::{Database, DatabaseError, IfMissing},
-    store::{CosmosStore, MemoryStore, SqliteStore, StateStore},
-    surroundings::System,
-    telemetry::drone::Drone,
+    sqlite::{DatabaseError, Opening},
     verdict::Attempts,
 };
 
@@ -87,59 +84,27 @@ fn prepare(app_root: &Path, settings: &Settings) -> Result<Router, ServeError> {
     router(app, &config, settings)
 }
 
-/// Opens the store that the settings name.
-///
-/// # Errors
-///
-/// When there is a file and it cannot be opened.
-pub fn open_store(config: &StoreConfig, if_missing: IfMissing) -> Result<Arc<dyn StateStore>, DatabaseError> {
-    Ok(match config {
-        StoreConfig::Memory => Arc::new(MemoryStore::default()),
-        StoreConfig::Cosmos(config) => Arc::new(CosmosStore::new(config.clone())),
-        StoreConfig::Sqlite(path) => Arc::new(SqliteStore::new(Database::open(path, if_missing)?)),
-    })
-}
-
 /// Where a function's dead letters go that are too large for its queue.
-fn overflow(
-    settings: &Settings,
-    store: &StoreConfig,
-    function: &Function,
-) -> Result<Option<Arc<dyn Overflow>>, ConfigError> {
-    Ok(match OverflowConfig::from_settings(settings, store, &function.dead_letters)? {
-        OverflowConfig::Directory(path) => Some(Arc::new(Directory(path))),
-        OverflowConfig::Blobs { connection, container } => Some(Arc::new(Blobs::new(&connection, &container)?)),
-        OverflowConfig::Nowhere { connection } => {
-            tracing::warn!(
-                function = function.name,
-                "bodies of dead letters over 48 KiB will be cut, since there is no place for them: the setting \
-                 {connection} or {connection}__blobServiceUri leads to blobs, DeadLetterDirectory to a folder"
-            );
-            None
-        }
-    })
+fn keeper(settings: &Settings, store: &StoreConfig, function: &Function) -> Result<Option<Keeper>, ConfigError> {
+    let config = OverflowConfig::from_settings(settings, store, &function.dead_letters)?;
+    if let OverflowConfig::Nowhere { connection } = &config {
+        tracing::warn!(
+            function = function.name,
+            "bodies of dead letters over 48 KiB will be cut, since there is no place for them: the setting \
+             {connection} or {connection}__blobServiceUri leads to blobs, DeadLetterDirectory to a folder"
+        );
+    }
+    Ok(open_overflow(&config)?.map(Keeper::new))
 }
 
 fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Router, ServeError> {
-    let processor = Arc::new(Processor {
-        telemetry: Arc::new(Drone {
-            format: config.telemetry_format,
-            device_id_from_iot_hub: config.device_id_from_iot_hub,
-        }),
-        store: open_store(&config.store, IfMissing::Create)?,
-        cache: DocumentCache::new(config.document_cache_bytes),
-        clock: Arc::new(System),
-        random: Arc::new(System),
-        budget: config.invocation_budget,
-        concurrency: config.store_concurrency,
-        shared: Shared::default(),
-    });
+    let processor = Arc::new(engine(config, open_store(&config.store, Opening::Create)?));
     // Any answer means ready: the handler listens only once it is.
     let mut router = Router::new().route("/", get(|| async { json(StatusCode::OK, "{}".into()) }));
     for function in app.functions {
         let path = format!("/{}", function.name);
         let handler = Arc::new(Handler {
-            overflow: overflow(settings, &config.store, &function)?.map(Keeper::new),
+            overflow: keeper(settings, &config.store, &function)?,
             function,
             processor: Arc::clone(&processor),
             attempts: Attempts::new(config.dead_letter_after_attempts),

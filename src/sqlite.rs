@@ -29,6 +29,18 @@ const SCHEMA: &str = "
         message_id INTEGER PRIMARY KEY AUTOINCREMENT, inserted_ms INTEGER NOT NULL, text BLOB NOT NULL) STRICT;
 ";
 
+/// What the queue got later, and files of earlier versions get when they are written to again. An earlier version that
+/// still has the file open goes on: the columns fill themselves.
+///
+/// The index is for a queue with many hidden messages, whose texts lie before the columns.
+const VISIBILITY: &str = "
+    ALTER TABLE dead_letters ADD COLUMN visible_ms INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE dead_letters ADD COLUMN dequeue_count INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE dead_letters ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX dead_letters_by_visibility ON dead_letters (visible_ms);
+    PRAGMA user_version = 1;
+";
+
 /// An open file. Clones share the connection.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -56,13 +68,15 @@ struct Job {
 type Work = Box<dyn FnOnce(Result<&Connection, DatabaseError>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<(), DatabaseError>) + Send>;
 
-/// Whether a missing file is made or is an error.
+/// What a file is opened for, and whether it must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IfMissing {
-    /// Made, with the tables in it.
+pub enum Opening {
+    /// To write to it. A missing file is made, with the tables in it.
     Create,
-    /// Refused: one only looks at what is there, and writes nothing.
-    Refuse,
+    /// To write to it. A missing file is an error.
+    Existing,
+    /// To look at it. A missing file is an error, and nothing is written to one that is there.
+    ReadOnly,
 }
 
 impl Database {
@@ -71,9 +85,9 @@ impl Database {
     /// # Errors
     ///
     /// When it cannot be opened, is no database or one of another program, or is locked for longer than five seconds.
-    pub fn open(path: &Path, if_missing: IfMissing) -> Result<Self, DatabaseError> {
+    pub fn open(path: &Path, opening: Opening) -> Result<Self, DatabaseError> {
         let path: Arc<Path> = path.into();
-        let mut connection = connect(&path, if_missing)?;
+        let mut connection = connect(&path, opening)?;
         let (jobs, queue) = mpsc::channel::<Job>();
         let shared = Arc::clone(&path);
         thread::spawn(move || {
@@ -84,6 +98,12 @@ impl Database {
             }
         });
         Ok(Self { path, jobs })
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Runs an operation that only reads.
@@ -150,10 +170,11 @@ fn run(connection: &mut Connection, path: &Arc<Path>, group: Vec<Job>) {
     }
 }
 
-fn connect(path: &Arc<Path>, if_missing: IfMissing) -> Result<Connection, DatabaseError> {
-    let access = match if_missing {
-        IfMissing::Create => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-        IfMissing::Refuse => OpenFlags::SQLITE_OPEN_READ_ONLY,
+fn connect(path: &Arc<Path>, opening: Opening) -> Result<Connection, DatabaseError> {
+    let access = match opening {
+        Opening::Create => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        Opening::Existing => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Opening::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
@@ -167,11 +188,11 @@ fn connect(path: &Arc<Path>, if_missing: IfMissing) -> Result<Connection, Databa
         Ok((connection, application, tables))
     };
     let (mut connection, application, tables) = open().map_err(|error| DatabaseError::new(path, &error))?;
-    let is_new = application == 0 && tables == 0 && if_missing == IfMissing::Create;
+    let is_new = application == 0 && tables == 0 && opening == Opening::Create;
     if application != APPLICATION_ID && !is_new {
         return Err(DatabaseError::because(path, "it is a database of another program; give another path"));
     }
-    if if_missing == IfMissing::Refuse {
+    if opening == Opening::ReadOnly {
         return Ok(connection);
     }
     let set_up = || {
@@ -181,11 +202,20 @@ fn connect(path: &Arc<Path>, if_missing: IfMissing) -> Result<Connection, Databa
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(SCHEMA)?;
+        if !has_visibility(&transaction)? {
+            transaction.execute_batch(VISIBILITY)?;
+        }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.commit()?;
         Ok(connection)
     };
     set_up().map_err(|error| DatabaseError::new(path, &error))
+}
+
+/// Whether the queue of this file knows hidden messages. Not so where an earlier version has made the file, and one has
+/// only looked at it since.
+pub(crate) fn has_visibility(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0)).map(|version: i32| version >= 1)
 }
 
 /// SQLite does not wait for other connections here, as it does everywhere else.

@@ -7,6 +7,7 @@ mod charge;
 mod cosmos;
 mod memory;
 mod sqlite;
+mod trial;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub use charge::RequestCharge;
 pub use cosmos::CosmosStore;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
+pub use trial::TrialStore;
 
 /// A store of state documents, each under its id.
 ///

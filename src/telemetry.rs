@@ -4,6 +4,8 @@
 
 pub mod drone;
 
+use serde_json::Value;
+
 use crate::{batch::Event, device_state::Reading};
 
 /// Telemetry of one kind of device.
@@ -17,6 +19,16 @@ pub trait Telemetry: Send + Sync {
     ///
     /// [`Poison`], when the event can never be decoded or says what cannot be. A panic counts as one, too.
     fn decode(&self, event: &Event) -> Result<Decoded, Poison>;
+
+    /// The event as JSON that decodes to the same as a body of content type `application/json`, for people to read and
+    /// to edit.
+    ///
+    /// What [`Telemetry::decode`] finds invalid is shown, too; a number that JSON cannot hold as text. `None` where the
+    /// body cannot be read, or cannot be said in JSON. Fields that decoding skips may be missing.
+    fn to_json(&self, event: &Event) -> Option<Value> {
+        let _ = event;
+        None
+    }
 }
 
 /// What an event says: whose it is, and its readings.

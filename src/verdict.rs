@@ -71,15 +71,7 @@ impl Attempts {
         }
         let batch = batches.entry(key.to_owned()).or_default();
         batch.seen = seen;
-        let is_blamed = |failure: &Failure| match failure.stage {
-            // What is not the store's fault comes again the same.
-            Stage::Envelope | Stage::Deserialize | Stage::Validate => true,
-            Stage::Update => match failure.class {
-                ErrorClass::Poison | ErrorClass::Transient => store_takes_writes,
-                // However often: that is the store's load, or its state, and says nothing of the device.
-                ErrorClass::Throttled | ErrorClass::Systemic => false,
-            },
-        };
+        let is_blamed = |failure: &Failure| is_own_fault(failure, store_takes_writes);
         let blamed: BTreeSet<&str> = unresolved().filter(|failure| is_blamed(failure)).map(device).collect();
         for device in blamed {
             *batch.failed.entry(device.to_owned()).or_default() += 1;
@@ -103,6 +95,20 @@ impl Attempts {
     /// Forgets a batch that has been answered for good.
     pub fn forget(&self, key: &str) {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// Whether what stays unresolved is a fault of the event or its device, and not of the store.
+#[must_use]
+pub fn is_own_fault(unresolved: &Failure, store_takes_writes: bool) -> bool {
+    match unresolved.stage {
+        // What is not the store's fault comes again the same.
+        Stage::Envelope | Stage::Deserialize | Stage::Validate => true,
+        Stage::Update => match unresolved.class {
+            ErrorClass::Poison | ErrorClass::Transient => store_takes_writes,
+            // However often: that is the store's load, or its state, and says nothing of the device.
+            ErrorClass::Throttled | ErrorClass::Systemic => false,
+        },
     }
 }
 

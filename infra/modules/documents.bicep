@@ -24,7 +24,7 @@ param zoneRedundant bool
 @description('Object id of the function app\'s identity.')
 param handlerPrincipalId string
 
-@description('Object ids of those who may read the documents.')
+@description('Object ids of those who may read the documents, and write them by replaying dead letters.')
 param operatorPrincipalIds array
 
 @description('Subnet of the private endpoint; empty for a public one.')
@@ -140,6 +140,20 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
         scope: account.id
       }
       dependsOn: [handlerMayWrite]
+    }
+  ]
+
+  // Whoever replays a dead letter writes its device's document, as the handler would have done.
+  @batchSize(1)
+  resource operatorsMayWrite 'sqlRoleAssignments' = [
+    for principalId in operatorPrincipalIds: {
+      name: guid(account.id, principalId, 'devicestate-state-writer')
+      properties: {
+        roleDefinitionId: stateWriter.id
+        principalId: principalId
+        scope: account.id
+      }
+      dependsOn: [operatorsMayRead]
     }
   ]
 }

@@ -18,6 +18,9 @@ use azure_core::{
 
 use crate::surroundings::{Clock as _, System};
 
+/// What the name of an account has behind it where its read-only copy is meant.
+pub(super) const SECONDARY: &str = "-secondary";
+
 /// The headers with a place of their own in what is signed, in the order of the protocol.
 const STANDARD_HEADERS: [&str; 11] = [
     "content-encoding",
@@ -41,13 +44,21 @@ const X_MS_DATE: HeaderName = HeaderName::from_static("x-ms-date");
 pub struct SharedKey {
     account: String,
     key: Secret,
+    secondary_in_path: bool,
 }
 
 impl SharedKey {
     /// Of this account, with this key of it in base64.
     #[must_use]
     pub fn new(account: String, key: Secret) -> Self {
-        Self { account, key }
+        Self { account, key, secondary_in_path: false }
+    }
+
+    /// For the read-only copy of an account at an address with `ACCOUNT-secondary` in its path. Not for one with that in
+    /// its host: there, a queue may have such a name.
+    #[must_use]
+    pub fn with_secondary_in_path(self) -> Self {
+        Self { secondary_in_path: true, ..self }
     }
 
     fn sign(&self, request: &mut Request) -> azure_core::Result<()> {
@@ -76,8 +87,14 @@ impl SharedKey {
         for (name, value) in headers.filter(|(name, _)| name.starts_with("x-ms-")).collect::<BTreeMap<_, _>>() {
             let _ = writeln!(text, "{name}:{}", value.trim());
         }
-        // The path as it is sent, percent-encoding and all; where the account is in it already, it is there twice.
-        let _ = write!(text, "/{}{}", self.account, request.url().path());
+        // The path as it is sent, percent-encoding and all; where the account is in it already, it is there twice. For
+        // the read-only copy of an account, what is signed is the path to the same thing in the account itself.
+        let prefix = format!("/{}", self.account);
+        let path = request.url().path();
+        let _ = match path.strip_prefix(&format!("{prefix}{SECONDARY}")).filter(|_| self.secondary_in_path) {
+            Some(rest) => write!(text, "{prefix}{prefix}{rest}"),
+            None => write!(text, "{prefix}{path}"),
+        };
         let mut parameters = BTreeMap::<_, Vec<_>>::new();
         for (name, value) in request.url().query_pairs() {
             parameters.entry(name.to_lowercase()).or_default().push(value);
@@ -152,6 +169,21 @@ mod tests {
         let request = Request::new(url(address), Method::Get);
         let expected = "SharedKey devstoreaccount1:L90hGus32PNK2ukHGDzvaep/u4uUIaFy+CIEI3Q/Rxs=";
         assert_eq!(signed("devstoreaccount1", request), expected);
+    }
+
+    /// The read-only copy knows a request by the address that its account has for the same thing.
+    #[test]
+    fn a_request_to_the_read_only_copy_is_signed_as_one_to_the_account() {
+        let text = |key: &SharedKey, address: &str| key.string_to_sign(&Request::new(url(address), Method::Get));
+        let key = SharedKey::new("drones".into(), Secret::new(KEY));
+        let in_path = key.clone().with_secondary_in_path();
+        let signed = text(&key, "https://drones.queue.core.windows.net/q/messages?peekonly=true");
+        assert_eq!(text(&key, "https://drones-secondary.queue.core.windows.net/q/messages?peekonly=true"), signed);
+        let signed = text(&key, "http://127.0.0.1:10001/drones/q/messages");
+        assert_eq!(text(&in_path, "http://127.0.0.1:10001/drones-secondary/q/messages"), signed);
+        // A queue may have the name that the copy has in such an address.
+        let signed = text(&key, "https://drones-secondary.queue.core.windows.net/drones-secondary/messages");
+        assert!(signed.ends_with("\n/drones/drones-secondary/messages"), "{signed}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The setting `Name` holds a connection string; or `Name__queueServiceUri`, `Name__blobServiceUri` (or
 //! `Name__accountName`, for both) name the services, and an [`Identity`] asks.
 
+mod container;
 mod error;
 mod patience;
 
@@ -13,11 +14,17 @@ use azure_core::{
     http::{ClientOptions, Url},
 };
 
-use super::{ConnectionString, Identity, connection_string::parse_url, shared_key::SharedKey};
+use super::{
+    ConnectionString, Identity,
+    connection_string::parse_url,
+    shared_key::{SECONDARY, SharedKey},
+};
 use crate::settings::{ConfigError, Settings};
+use patience::Patience;
 
 pub use error::{Fault, StorageError};
 
+pub(crate) use container::Container;
 pub(crate) use error::{By, Resource};
 
 /// The account that every Azurite has. Its key is in Azurite's documentation, and no secret.
@@ -40,7 +47,10 @@ pub struct StorageConnection {
     name: String,
     blob: Option<Url>,
     queue: Option<Url>,
+    /// Where the account's read-only copy has its queues, when the connection string says so.
+    queue_secondary: Option<Url>,
     proof: Proof,
+    patience: Patience,
 }
 
 /// What shows that a connection may do what it asks for.
@@ -97,14 +107,16 @@ impl StorageConnection {
             name: name.to_owned(),
             blob: endpoint(Service::Blob)?,
             queue: endpoint(Service::Queue)?,
+            queue_secondary: None,
             proof: Proof::Identity(Identity::from_settings(settings, name)?),
+            patience: patience::HANDLER,
         }))
     }
 
     fn from_connection_string(name: &str, text: &str) -> Result<Self, ConfigError> {
         let parts = ConnectionString::parse(name, text)?;
-        let given = |service: Service| {
-            let part = service.endpoint_part();
+        let patience = patience::HANDLER;
+        let given = |part: &str| {
             parts.get(part).map(|address| parse_endpoint(name, &format!("has a {part} that is"), address)).transpose()
         };
         if let Some(development) = parts.get("UseDevelopmentStorage") {
@@ -123,9 +135,10 @@ impl StorageConnection {
             };
             let proof =
                 Proof::Key { account: DEVELOPMENT_ACCOUNT.to_owned(), key: Secret::new(DEVELOPMENT_KEY.to_owned()) };
-            return Ok(Self { name: name.to_owned(), blob: local(10_000)?, queue: local(10_001)?, proof });
+            let (blob, queue) = (local(10_000)?, local(10_001)?);
+            return Ok(Self { name: name.to_owned(), blob, queue, queue_secondary: None, proof, patience });
         }
-        let endpoint = |service: Service| match (given(service)?, parts.get("AccountName")) {
+        let endpoint = |service: Service| match (given(service.endpoint_part())?, parts.get("AccountName")) {
             (None, Some(account)) => {
                 let scheme = parts.get("DefaultEndpointsProtocol").unwrap_or("https");
                 if !matches!(scheme, "https" | "http") {
@@ -145,7 +158,50 @@ impl StorageConnection {
         if blob.is_none() && queue.is_none() {
             return Err(parts.broken("has neither AccountName nor BlobEndpoint and QueueEndpoint".into()));
         }
-        Ok(Self { name: name.to_owned(), blob, queue, proof })
+        Ok(Self {
+            name: name.to_owned(),
+            blob,
+            queue,
+            queue_secondary: given("QueueSecondaryEndpoint")?,
+            proof,
+            patience,
+        })
+    }
+
+    /// The same for a tool, whose user waits longer for an answer than the host does: two tries of ten seconds.
+    #[must_use]
+    pub fn for_a_tool(self) -> Self {
+        Self { patience: patience::TOOL, ..self }
+    }
+
+    /// The connection to the queues of the account's read-only copy, which it has with read-access geo-redundant storage
+    /// (RA-GRS). Nobody is asked whether the account has one.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Connection`], when the connection does not tell where the copy is: neither does a connection
+    /// string have a `QueueSecondaryEndpoint`, nor is the address of its queues of a form that Azure or Azurite gives.
+    pub fn secondary(&self) -> Result<Self, ConfigError> {
+        let queue_secondary = self.queue_secondary.clone();
+        let queue = queue_secondary.map(Some).or_else(|| self.queue.as_ref().map(secondary_of));
+        let unknown = || ConfigError::Connection {
+            setting: self.setting_of(Service::Queue),
+            problem: "does not tell the address of the read-only copy: that is known of an account at \
+                      https://ACCOUNT.queue.core.windows.net or the like, and from a QueueSecondaryEndpoint in a \
+                      connection string"
+                .into(),
+        };
+        // Without any queue service it is what is missing that is told, by whoever needs it.
+        let queue = queue.map(|secondary| secondary.ok_or_else(unknown)).transpose()?;
+        Ok(Self { blob: None, queue, queue_secondary: None, ..self.clone() })
+    }
+
+    /// The setting to look at when something is wrong with this service.
+    fn setting_of(&self, service: Service) -> String {
+        match &self.proof {
+            Proof::Identity(_) => service.setting_of(&self.name),
+            Proof::Key { .. } | Proof::Signature(_) => self.name.clone(),
+        }
     }
 
     /// The address of a service, without any secret.
@@ -163,10 +219,7 @@ impl StorageConnection {
     ///
     /// [`ConfigError`], when the connection does not say where the service is, or this machine cannot be who asks.
     pub(crate) fn client(&self, service: Service, subject: String) -> Result<(Client, Resource), ConfigError> {
-        let setting = match &self.proof {
-            Proof::Identity(_) => service.setting_of(&self.name),
-            Proof::Key { .. } | Proof::Signature(_) => self.name.clone(),
-        };
+        let setting = self.setting_of(service);
         let mut url = self.endpoint(service).cloned().ok_or_else(|| match &self.proof {
             Proof::Identity(_) => ConfigError::missing(&setting, "it must name the service"),
             _ => ConfigError::Connection {
@@ -174,7 +227,7 @@ impl StorageConnection {
                 problem: format!("has neither {} nor AccountName", service.endpoint_part()),
             },
         })?;
-        let mut options = ClientOptions { retry: patience::retry_options(), ..ClientOptions::default() };
+        let mut options = ClientOptions { retry: self.patience.retry_options(), ..ClientOptions::default() };
         let host = match url.port() {
             Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
             None => url.host_str().unwrap_or_default().to_owned(),
@@ -183,7 +236,11 @@ impl StorageConnection {
         let mut credential = None;
         match &self.proof {
             Proof::Key { account, key } => {
-                options.per_try_policies.push(Arc::new(SharedKey::new(account.clone(), key.clone())));
+                let mut shared_key = SharedKey::new(account.clone(), key.clone());
+                if url.path().trim_end_matches('/') == format!("/{account}{SECONDARY}") {
+                    shared_key = shared_key.with_secondary_in_path();
+                }
+                options.per_try_policies.push(Arc::new(shared_key));
             }
             Proof::Signature(signature) => {
                 url.set_query(Some(signature.secret()));
@@ -198,7 +255,7 @@ impl StorageConnection {
                 credential = Some(patience::limited(made?));
             }
         }
-        options.per_try_policies.push(Arc::new(patience::Limit));
+        options.per_try_policies.push(Arc::new(patience::Limit(self.patience)));
         Ok((Client { url, credential, options }, resource))
     }
 }
@@ -242,6 +299,23 @@ impl Service {
         }
         Ok(format!("{scheme}://{account}.{}.{suffix}", self.name()))
     }
+}
+
+/// Where the read-only copy of this account is, by the rules of Azure (`https://ACCOUNT-secondary.queue.…`) and Azurite
+/// (`http://127.0.0.1:10001/ACCOUNT-secondary`). `None` for an address of another form.
+fn secondary_of(primary: &Url) -> Option<Url> {
+    let mut url = primary.clone();
+    match primary.path().trim_matches('/') {
+        "" => {
+            let (account, rest) = primary.domain()?.split_once('.')?;
+            // Some accounts have their zone in between.
+            rest.split('.').take(2).find(|label| *label == Service::Queue.name())?;
+            url.set_host(Some(&format!("{account}{SECONDARY}.{rest}"))).ok()?;
+        }
+        account if !account.contains('/') => url.set_path(&format!("/{account}{SECONDARY}")),
+        _ => return None,
+    }
+    Some(url)
 }
 
 /// The address of a service, without a slash at its end, since names are put behind it.

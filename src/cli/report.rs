@@ -58,9 +58,16 @@ impl fmt::Display for Text<'_> {
         let state = report.state.display();
         if report.state_store == "sqlite" {
             writeln!(f, "State and dead letters: {state}")?;
-            return writeln!(f, "Look at it with:        devicestate state list --state {state}");
+            writeln!(f, "Look at it with:        devicestate state list --state {state}")?;
+            if report.dead_letter_messages > 0 {
+                writeln!(f, "                        devicestate dead-letters list --state {state}")?;
+            }
+            return Ok(());
         }
         writeln!(f, "Dead letters: {state}")?;
+        if report.dead_letter_messages > 0 {
+            writeln!(f, "Look at them with: devicestate dead-letters list --state {state}")?;
+        }
         if report.state_store == "memory" {
             return Ok(());
         }

@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{Failed, Format, Table, print};
+use super::{Failed, Format, Table, clean, print};
 use crate::{
+    assembly::open_store,
     config::StoreConfig,
     device_state::{Document, document_id},
-    serve::open_store,
     settings::Settings,
-    sqlite::IfMissing,
+    sqlite::Opening,
     store::{self, Pages, RequestCharge, StateStore},
     surroundings::iso8601,
 };
@@ -55,7 +55,7 @@ impl Options {
         if store == StoreConfig::Memory {
             return Err(Failed::to_begin("StateStore is memory: only the handler itself can see its documents"));
         }
-        let store = open_store(&store, IfMissing::Refuse).map_err(Failed::to_begin)?;
+        let store = open_store(&store, Opening::ReadOnly).map_err(Failed::to_begin)?;
         match self.command {
             StateCommand::List { limit } => list(&store, limit.unwrap_or(usize::MAX), self.format).await,
             StateCommand::Show { device } => show(&store, &device, self.format).await,
@@ -95,7 +95,8 @@ pub(super) fn table(documents: &[Document]) -> Table {
     table
 }
 
-fn text(value: &Value) -> String {
+/// A value as a cell of a table.
+pub(super) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -106,15 +107,18 @@ async fn show(store: &Arc<dyn StateStore>, device: &str, format: Format) -> Resu
     };
     match format {
         Format::Json => print(serde_json::to_string_pretty(&document).map_err(Failed::at_work)? + "\n"),
-        Format::Table => {
-            let mut table = Table::new(["READING", "VALUE", "ENQUEUED (UTC)", "SEQUENCE NUMBER"]);
-            for (name, value) in document.readings() {
-                let version = document.version(name);
-                let time = version.map(|version| iso8601(version.0)).unwrap_or_default();
-                let number = version.map(|version| version.1.to_string()).unwrap_or_default();
-                table.row([name.to_owned(), text(value), time, number]);
-            }
-            print(format!("{}\n\n{table}", document.id))
-        }
+        Format::Table => print(format!("{}\n\n{}", clean(&document.id), readings(&document))),
     }
+}
+
+/// The readings of a document as a table, each with its version.
+pub(super) fn readings(document: &Document) -> Table {
+    let mut table = Table::new(["READING", "VALUE", "ENQUEUED (UTC)", "SEQUENCE NUMBER"]);
+    for (name, value) in document.readings() {
+        let version = document.version(name);
+        let time = version.map(|version| iso8601(version.0)).unwrap_or_default();
+        let number = version.map(|version| version.1.to_string()).unwrap_or_default();
+        table.row([name.to_owned(), text(value), time, number]);
+    }
+    table
 }

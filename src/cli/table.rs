@@ -18,10 +18,17 @@ impl Table {
 
     /// Adds a row.
     pub(super) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        // What a device calls itself must not move the reader's cursor.
-        let clean = |cell: T| cell.into().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        self.rows.push(cells.into_iter().map(clean).collect());
+        let cell = |cell: T| clean(&cell.into()).replace(['\n', '\t'], "\u{fffd}");
+        self.rows.push(cells.into_iter().map(cell).collect());
     }
+}
+
+/// Text with line ends and tabs, and nothing else that could move the reader's cursor or turn the direction of what
+/// follows: devices call themselves what they like.
+pub(super) fn clean(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let moves = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.chars().map(|c| if moves(c) || turns(c) { '\u{fffd}' } else { c }).collect()
 }
 
 impl fmt::Display for Table {

@@ -43,10 +43,8 @@ impl OverflowConfig {
         if let StoreConfig::Sqlite(path) = store {
             return Ok(Self::Directory(format!("{}-dead-letters", path.display()).into()));
         }
-        let name = connection_name(settings, &queue.connection)?;
-        let Some(connection) = StorageConnection::from_settings(settings, &name)? else {
-            return Ok(Self::Nowhere { connection: name });
-        };
+        let (name, connection) = queue_connection(settings, queue)?;
+        let Some(connection) = connection else { return Ok(Self::Nowhere { connection: name }) };
         let container = settings.parse(
             "DeadLetterContainer",
             "deadletters".to_owned(),
@@ -55,6 +53,31 @@ impl OverflowConfig {
         )?;
         Ok(Self::Blobs { connection: Box::new(connection), container })
     }
+
+    /// The same for a tool: see [`StorageConnection::for_a_tool`].
+    #[must_use]
+    pub fn for_a_tool(self) -> Self {
+        match self {
+            Self::Blobs { connection, container } => {
+                Self::Blobs { connection: Box::new(connection.for_a_tool()), container }
+            }
+            other => other,
+        }
+    }
+}
+
+/// The connection of a queue binding, and the name that it has in the settings; `None` where they have none.
+///
+/// # Errors
+///
+/// [`ConfigError`].
+pub fn queue_connection(
+    settings: &Settings,
+    queue: &QueueOutput,
+) -> Result<(String, Option<StorageConnection>), ConfigError> {
+    let name = connection_name(settings, &queue.connection)?;
+    let connection = StorageConnection::from_settings(settings, &name)?;
+    Ok((name, connection))
 }
 
 /// The name that a binding's connection has in the settings. The host looks for it behind `AzureWebJobs` first, and takes

@@ -8,7 +8,7 @@ use std::{
 use quick_cache::sync::Cache;
 use tokio::time::{Instant, timeout_at};
 
-use super::{DeadLetter, Fingerprint, Overflow, OverflowError, Pointer};
+use super::{DeadLetter, Overflow, OverflowError, Pointer};
 
 /// Keeps dead letters in the overflow, and knows which ones an earlier attempt of their batch has already put there.
 ///
@@ -52,13 +52,8 @@ impl Keeper {
         if Instant::now() >= until {
             return Err(OverflowError::too_slow(&letter.id));
         }
-        let whole = letter.to_json().into_bytes();
-        let fingerprint = Fingerprint::of(&whole);
-        // Another owner of the partition has another text, and the message of each must go on pointing at its own.
-        let name = format!("{}-{}", letter.id, &fingerprint.sha256[..8]);
-        let put = timeout_at(until, self.overflow.put(&name, whole)).await;
-        let location = put.unwrap_or_else(|_| Err(OverflowError::too_slow(&name)))?;
-        let pointer = Pointer { location, fingerprint };
+        let put = timeout_at(until, letter.keep_in(&*self.overflow)).await;
+        let pointer = put.unwrap_or_else(|_| Err(OverflowError::too_slow(&letter.id)))?;
         kept.lock().unwrap_or_else(PoisonError::into_inner).insert(event, pointer.clone());
         Ok(pointer)
     }

@@ -29,20 +29,16 @@ impl<'a> Metadata<'a> {
         self.nested("PartitionContext").or_else(|| self.nested("TriggerPartitionContext")).unwrap_or_default()
     }
 
-    /// Tells each event its place, content type and device, and gives back the columns from which that came.
-    pub(super) fn attach(&self, events: &mut [Event]) -> Details {
-        let count = events.len();
-        let details = Details {
+    /// What the host says of each of so many events.
+    pub(super) fn details(&self, count: usize) -> Details {
+        Details {
             sequence_numbers: self.column(&["SequenceNumber"], count),
             enqueued_times: self.column(&["EnqueuedTimeUtc"], count),
             partition_keys: self.column(&["PartitionKey"], count),
             offsets: self.column(&["OffsetString", "Offset"], count),
             properties: self.column(&["Properties"], count),
             system_properties: self.column(&["SystemProperties"], count),
-        };
-        attach_system_properties(events, &details.system_properties);
-        attach_places(events, &details);
-        details
+        }
     }
 
     /// The column under the first of these names that is there: as an array, or as the one value of a single event.
@@ -61,6 +57,12 @@ impl<'a> Metadata<'a> {
         }
         Column::default()
     }
+}
+
+/// Tells each event its place, content type and device.
+pub(super) fn attach(events: &mut [Event], details: &Details) {
+    attach_system_properties(events, &details.system_properties);
+    attach_places(events, details);
 }
 
 /// The cells of a column, one for each event; an error when there is a column, but not one that fits the events.

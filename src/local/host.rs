@@ -36,7 +36,7 @@ use super::{
 use crate::{
     batch::Source,
     function_app::{Function, HostJson},
-    queue::SqliteQueue,
+    queue::{DeadLetterQueue as _, SqliteQueue},
     surroundings::{Clock as _, System},
 };
 
@@ -231,7 +231,7 @@ impl<'a> Listener<'a> {
         };
         // One after another, not all or none: a failure midway leaves the first ones, and a retry repeats them.
         for message in &accepted.messages {
-            queue.put(message.clone(), System.now_ms()).await.map_err(|error| error.to_string())?;
+            queue.put(message).await.map_err(|error| error.to_string())?;
         }
         Ok(accepted)
     }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::statistics::{Batches, Statistics};
 use crate::{
-    config::StoreConfig, device_state::Document, processor::Operations, serve::open_store, sqlite::IfMissing,
+    assembly::open_store, config::StoreConfig, device_state::Document, processor::Operations, sqlite::Opening,
     store::documents,
 };
 
@@ -44,7 +44,7 @@ pub struct Report {
     /// The state file: dead letters, and with `sqlite` the documents.
     pub state: PathBuf,
     /// Messages that were put into the dead-letter queue. More than dead-lettered events where a batch was repeated.
-    pub dead_letter_messages: usize,
+    pub dead_letter_messages: u64,
     /// Why the run ended early, if it did.
     pub failure: Option<String>,
     /// The documents, when there are few.
@@ -148,7 +148,7 @@ async fn count(store: &StoreConfig) -> (Devices, Vec<Document>) {
         StoreConfig::Sqlite(_) => usize::MAX,
         StoreConfig::Cosmos(_) => MANY,
     };
-    let Ok(store) = open_store(store, IfMissing::Refuse) else { return (Devices::Unreadable, Vec::new()) };
+    let Ok(store) = open_store(store, Opening::ReadOnly) else { return (Devices::Unreadable, Vec::new()) };
     match documents(&*store, most.saturating_add(1)).await {
         Err(_) => (Devices::Unreadable, Vec::new()),
         Ok(found) if found.len() > most => (Devices::MoreThan(most), Vec::new()),
@@ -164,7 +164,7 @@ pub(super) async fn make(
     (partitions, instances): (usize, usize),
     state: PathBuf,
     store: &StoreConfig,
-    dead_letter_messages: usize,
+    dead_letter_messages: u64,
     failure: Option<String>,
 ) -> Report {
     let Batches { count: batches, sum, repeated, lost, invocation, event, .. } = statistics.batches();

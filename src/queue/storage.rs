@@ -5,51 +5,38 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use azure_core::{http::headers::HeaderName, time::OffsetDateTime};
 use azure_storage_queue::{
     QueueClient, QueueServiceClient, QueueServiceClientOptions,
     models::{
-        QueueClientGetPropertiesResultHeaders as _, QueueClientPeekMessagesOptions, QueueClientReceiveMessagesOptions,
-        QueueClientSendMessageOptions, QueueMessage,
+        PeekedMessage, QueueClientGetPropertiesResultHeaders as _, QueueClientPeekMessagesOptions,
+        QueueClientReceiveMessagesOptions, QueueClientSendMessageOptions, QueueClientUpdateMessageOptions,
+        QueueMessage, ReceivedMessage,
     },
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
+use super::{DeadLetterQueue, Message, QueueError, Received, at_once};
 use crate::{
     azure::{Fault, Resource, Service, StorageConnection, StorageError},
     dead_letter::QUEUE_LIMIT,
     settings::ConfigError,
 };
 
-/// The service's limit for one request.
-const MOST_AT_ONCE: usize = 32;
+/// The largest text of a message in bytes, the service's limit.
+const TEXT_LIMIT: usize = 64 << 10;
+
+/// A message that expires in this year never does: the service has no other way to say so.
+const YEAR_OF_NEVER: i32 = 9999;
+
 const X_MS_POPRECEIPT: HeaderName = HeaderName::from_static("x-ms-popreceipt");
 
 /// A queue of a storage account.
 pub struct StorageQueue {
+    name: String,
     client: QueueClient,
     resource: Resource,
-}
-
-/// A message of a queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// The queue's id of it.
-    pub id: String,
-    /// What was put.
-    pub body: Vec<u8>,
-    /// When it was put, in milliseconds since 1970; the queue counts whole seconds.
-    pub inserted_ms: i64,
-    /// How often it has been received, this time included.
-    pub dequeue_count: i64,
-}
-
-/// A message that nobody else sees for a while, and the right to say what becomes of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    /// The message.
-    pub message: Message,
-    receipt: String,
 }
 
 impl StorageQueue {
@@ -59,141 +46,167 @@ impl StorageQueue {
     ///
     /// [`ConfigError`], when the connection does not lead to a queue service.
     pub fn new(connection: &StorageConnection, name: &str) -> Result<Self, ConfigError> {
-        let (client, resource) = connection.client(Service::Queue, format!("the queue {name}"))?;
+        Self::of(connection, name, format!("the queue {name}"))
+    }
+
+    /// The read-only copy of the queue of this name, which an account with read-access geo-redundant storage (RA-GRS)
+    /// keeps in its second region. It lags behind by minutes, and can only be counted and peeked at.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], when the connection does not lead to a queue service, or does not tell where its copy is.
+    pub fn secondary(connection: &StorageConnection, name: &str) -> Result<Self, ConfigError> {
+        Self::of(&connection.secondary()?, name, format!("the read-only copy of the queue {name}"))
+    }
+
+    fn of(connection: &StorageConnection, name: &str, subject: String) -> Result<Self, ConfigError> {
+        let (client, resource) = connection.client(Service::Queue, subject)?;
         let options = QueueServiceClientOptions { client_options: client.options, ..Default::default() };
         let client = QueueServiceClient::new(client.url, client.credential, Some(options))
             .and_then(|service| service.queue_client(name))
             .map_err(|_| resource.unusable())?;
-        Ok(Self { client, resource })
+        Ok(Self { name: name.to_owned(), client, resource })
     }
 
     /// Makes the queue if there is none.
     ///
     /// # Errors
     ///
-    /// [`StorageError`], as of all that follows.
+    /// [`StorageError`].
     pub async fn create_if_missing(&self) -> Result<(), StorageError> {
         self.client.create(None).await.map(drop).map_err(|error| self.resource.translate(&error))
     }
 
-    /// Puts a message that stays until somebody deletes it. When an answer is lost on the way the message may be there
-    /// twice.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault::TooLarge`] beyond [`QUEUE_LIMIT`], and any other.
-    pub async fn put(&self, body: &[u8]) -> Result<(), StorageError> {
-        if body.len() > QUEUE_LIMIT {
-            return Err(self.resource.error(Fault::TooLarge(body.len())));
+    fn failed(&self, error: &azure_core::Error) -> QueueError {
+        self.resource.translate(error).into()
+    }
+
+    /// The text of a message with this body.
+    fn text(&self, body: &[u8], is_base64: bool) -> Result<QueueMessage, StorageError> {
+        let limit = if is_base64 { QUEUE_LIMIT } else { TEXT_LIMIT };
+        if body.len() > limit {
+            return Err(self.resource.error(Fault::TooLarge { bytes: body.len(), limit }));
         }
-        let message = QueueMessage { message_text: Some(BASE64_STANDARD.encode(body)) };
+        let text = match str::from_utf8(body) {
+            _ if is_base64 => BASE64_STANDARD.encode(body),
+            Ok(text) if text.chars().all(is_allowed_in_xml) => text.to_owned(),
+            _ => return Err(self.resource.error(Fault::NoText)),
+        };
+        Ok(QueueMessage { message_text: Some(text) })
+    }
+}
+
+#[async_trait]
+impl DeadLetterQueue for StorageQueue {
+    fn name(&self) -> String {
+        format!("{} at {}", self.name, self.resource.host)
+    }
+
+    async fn put(&self, body: &[u8]) -> Result<(), QueueError> {
+        let message = self.text(body, true)?;
         // Without -1 the queue forgets it after seven days.
         let options = QueueClientSendMessageOptions { message_time_to_live: Some(-1), ..Default::default() };
         let put = async { self.client.send_message(message.try_into()?, Some(options)).await };
-        put.await.map(drop).map_err(|error| self.resource.translate(&error))
+        put.await.map(drop).map_err(|error| self.failed(&error))
     }
 
-    /// About how many messages there are, those included that somebody has received and not deleted.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`].
-    pub async fn count(&self) -> Result<u64, StorageError> {
+    fn takes(&self, body: &[u8]) -> Result<(), QueueError> {
+        Ok(self.text(body, true).map(drop)?)
+    }
+
+    async fn count(&self) -> Result<u64, QueueError> {
         let count = async { self.client.get_properties(None).await?.approximate_messages_count() };
-        let count = count.await.map_err(|error| self.resource.translate(&error))?;
+        let count = count.await.map_err(|error| self.failed(&error))?;
         Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
     }
 
-    /// Takes up to `most` messages, 32 at the most. Nobody else sees them for `hidden`, of which whole seconds count, one
-    /// at least; then they are back, unless they were deleted.
-    ///
-    /// When an answer is lost on the way, its messages are hidden for that time without anybody having them.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`].
-    pub async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Received>, StorageError> {
+    async fn peek(&self, most: usize) -> Result<Vec<Message>, QueueError> {
+        let options = QueueClientPeekMessagesOptions { number_of_messages: Some(at_once(most)), ..Default::default() };
+        let peeked = async { self.client.peek_messages(Some(options)).await?.into_model() };
+        let peeked = peeked.await.map_err(|error| self.failed(&error))?;
+        Ok(peeked.items.unwrap_or_default().into_iter().map(Message::from).collect())
+    }
+
+    async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
         let options = QueueClientReceiveMessagesOptions {
             number_of_messages: Some(at_once(most)),
             visibility_timeout: Some(seconds(hidden).max(1)),
             ..Default::default()
         };
         let received = async { self.client.receive_messages(Some(options)).await?.into_model() };
-        let received = received.await.map_err(|error| self.resource.translate(&error))?;
-        let received = received.items.unwrap_or_default().into_iter().map(|message| Received {
-            receipt: message.pop_receipt.unwrap_or_default(),
-            message: Message::new(
-                message.message_id,
-                message.message_text,
-                message.insertion_time,
-                message.dequeue_count,
-            ),
-        });
-        Ok(received.collect())
+        let received = received.await.map_err(|error| self.failed(&error))?;
+        Ok(received.items.unwrap_or_default().into_iter().map(Received::from).collect())
     }
 
-    /// Looks at up to `most` messages, 32 at the most, and leaves them as they are. Hidden ones are not seen.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`].
-    pub async fn peek(&self, most: usize) -> Result<Vec<Message>, StorageError> {
-        let options = QueueClientPeekMessagesOptions { number_of_messages: Some(at_once(most)), ..Default::default() };
-        let peeked = async { self.client.peek_messages(Some(options)).await?.into_model() };
-        let peeked = peeked.await.map_err(|error| self.resource.translate(&error))?;
-        let peeked = peeked.items.unwrap_or_default().into_iter().map(|message| {
-            Message::new(message.message_id, message.message_text, message.insertion_time, message.dequeue_count)
-        });
-        Ok(peeked.collect())
-    }
-
-    /// Deletes a message for good.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault::Gone`], when it was hidden no more and somebody else has it now, and any other.
-    pub async fn delete(&self, received: &Received) -> Result<(), StorageError> {
-        let deleted = self.client.delete_message(&received.message.id, &received.receipt, None).await;
-        deleted.map(drop).map_err(|error| self.resource.translate(&error))
-    }
-
-    /// Hides a message for so long from now on, in whole seconds; none at all gives it back at once.
-    ///
-    /// # Errors
-    ///
-    /// As [`StorageQueue::delete`].
-    pub async fn hide(&self, received: &mut Received, hidden: Duration) -> Result<(), StorageError> {
-        let Received { message, receipt } = received;
-        let updated = self.client.update_message(&message.id, receipt, seconds(hidden), None).await;
-        let updated = updated.map_err(|error| self.resource.translate(&error))?;
-        // Each hiding has a receipt of its own, and the one before is worth nothing any more.
-        if let Some(new) = updated.headers().get_optional_string(&X_MS_POPRECEIPT) {
-            *receipt = new;
-        }
+    async fn update(&self, received: &mut Received, body: Option<&[u8]>, hidden: Duration) -> Result<(), QueueError> {
+        let text = body.map(|body| self.text(body, received.is_base64)).transpose()?;
+        let update = async {
+            let queue_message = text.map(TryInto::try_into).transpose()?;
+            let options = QueueClientUpdateMessageOptions { queue_message, ..Default::default() };
+            let Received { message, receipt, .. } = &*received;
+            self.client.update_message(&message.id, receipt, seconds(hidden), Some(options)).await
+        };
+        let updated = update.await.map_err(|error| self.failed(&error))?;
+        let receipt = updated.headers().get_optional_string(&X_MS_POPRECEIPT);
+        received.updated(receipt.unwrap_or_else(|| received.receipt.clone()), body);
         Ok(())
     }
+
+    async fn delete(&self, received: &Received) -> Result<(), QueueError> {
+        let deleted = self.client.delete_message(&received.message.id, &received.receipt, None).await;
+        deleted.map(drop).map_err(|error| self.failed(&error))
+    }
 }
 
-impl Message {
-    fn new(
-        id: Option<String>,
-        text: Option<String>,
-        inserted: Option<OffsetDateTime>,
-        dequeue_count: Option<i64>,
-    ) -> Self {
-        let text = text.unwrap_or_default();
+impl From<PeekedMessage> for Message {
+    fn from(message: PeekedMessage) -> Self {
         Self {
-            id: id.unwrap_or_default(),
-            // Text of another tool can be base64 by chance. What is in these queues cannot: JSON begins with a brace.
-            body: BASE64_STANDARD.decode(&text).unwrap_or_else(|_| text.into_bytes()),
-            inserted_ms: inserted.map_or(0, |time| time.unix_timestamp() * 1_000),
-            dequeue_count: dequeue_count.unwrap_or_default(),
+            id: message.message_id.unwrap_or_default(),
+            body: decode(message.message_text.unwrap_or_default()).0,
+            inserted_ms: message.insertion_time.map_or(0, milliseconds),
+            expires_ms: message.expiration_time.and_then(expires_ms),
+            dequeue_count: message.dequeue_count.unwrap_or_default(),
         }
     }
 }
 
-fn at_once(most: usize) -> i32 {
-    i32::try_from(most.clamp(1, MOST_AT_ONCE)).unwrap_or(1)
+impl From<ReceivedMessage> for Received {
+    fn from(message: ReceivedMessage) -> Self {
+        let (body, is_base64) = decode(message.message_text.unwrap_or_default());
+        Self {
+            message: Message {
+                id: message.message_id.unwrap_or_default(),
+                body,
+                inserted_ms: message.insertion_time.map_or(0, milliseconds),
+                expires_ms: message.expiration_time.and_then(expires_ms),
+                dequeue_count: message.dequeue_count.unwrap_or_default(),
+            },
+            receipt: message.pop_receipt.unwrap_or_default(),
+            is_base64,
+        }
+    }
+}
+
+/// The body that a text stands for, and whether it does so in base64.
+fn decode(text: String) -> (Vec<u8>, bool) {
+    // Text of another tool can be base64 by chance. What is in these queues cannot: JSON begins with a brace.
+    match BASE64_STANDARD.decode(&text) {
+        Ok(body) => (body, true),
+        Err(_) => (text.into_bytes(), false),
+    }
+}
+
+/// Messages travel in XML, which has no way at all to write the others.
+fn is_allowed_in_xml(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
+}
+
+fn milliseconds(time: OffsetDateTime) -> i64 {
+    time.unix_timestamp() * 1_000
+}
+
+fn expires_ms(time: OffsetDateTime) -> Option<i64> {
+    (time.year() < YEAR_OF_NEVER).then(|| milliseconds(time))
 }
 
 fn seconds(duration: Duration) -> i32 {

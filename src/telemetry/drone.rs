@@ -33,6 +33,12 @@ pub struct Drone {
     pub device_id_from_iot_hub: bool,
 }
 
+/// What a body is.
+enum BodyFormat {
+    Json,
+    Protobuf,
+}
+
 /// The fields of one event in either format. `None` is absent: a present 0, false or `Unknown` is a reading.
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Fields {
@@ -66,12 +72,36 @@ impl Telemetry for Drone {
         if body.is_empty() {
             return Err(Poison::Undecodable("the body is empty, so the device id is missing".into()));
         }
-        let fields = match content_type(event).unwrap_or(self.format) {
-            Format::Json => json::decode(body)?,
-            Format::Protobuf => protobuf::decode(body)?,
-            Format::Auto => told_by_body(body)?,
+        let fields = match self.format_of(event) {
+            BodyFormat::Json => json::decode(body)?,
+            BodyFormat::Protobuf => protobuf::decode(body).map_err(|poison| match content_type(event) {
+                None if self.format == Format::Auto => taken_for_protobuf(&poison),
+                _ => poison,
+            })?,
         };
         fields.decoded(event.iot_hub_device_id.as_deref().filter(|_| self.device_id_from_iot_hub))
+    }
+
+    fn to_json(&self, event: &Event) -> Option<Value> {
+        let body = event.body.as_slice();
+        if body.is_empty() {
+            return None;
+        }
+        match self.format_of(event) {
+            BodyFormat::Json => json::value(body),
+            BodyFormat::Protobuf => protobuf::decode(body).ok().map(|fields| json::of(&fields)),
+        }
+    }
+}
+
+impl Drone {
+    /// The format of the event's body, which is not empty.
+    fn format_of(self, event: &Event) -> BodyFormat {
+        match content_type(event).unwrap_or(self.format) {
+            Format::Json => BodyFormat::Json,
+            Format::Protobuf => BodyFormat::Protobuf,
+            Format::Auto => told_by_body(&event.body),
+        }
     }
 }
 
@@ -92,16 +122,21 @@ fn content_type(event: &Event) -> Option<Format> {
 /// A body that begins with `{` (after white space) is JSON, and so is any other plain text, since a protobuf message
 /// has control characters in it. Only a line feed in front is ambiguous: it is also protobuf's tag of the device id.
 /// There JSON goes first, because a protobuf message that is also a whole JSON object does not exist by chance.
-fn told_by_body(body: &[u8]) -> Result<Fields, Poison> {
+fn told_by_body(body: &[u8]) -> BodyFormat {
     let text = body.strip_prefix(json::BYTE_ORDER_MARK).unwrap_or(body).trim_ascii_start();
-    if text.first() == Some(&b'{') {
-        return json::decode(body).or_else(|as_json| match body[0] {
-            b'\n' => protobuf::decode(body).map_err(|_| as_json),
-            _ => Err(as_json),
-        });
-    }
-    let is_text = str::from_utf8(body).is_ok_and(|text| !text.chars().any(|c| c.is_control() && !c.is_whitespace()));
-    if is_text && body[0] != b'\n' { json::decode(body) } else { protobuf::decode(body) }
+    let is_ambiguous = body[0] == b'\n';
+    let is_json = if text.first() == Some(&b'{') {
+        !is_ambiguous || json::decode(body).is_ok() || protobuf::decode(body).is_err()
+    } else {
+        let is_plain = |text: &str| !text.chars().any(|c| c.is_control() && !c.is_whitespace());
+        !is_ambiguous && str::from_utf8(body).is_ok_and(is_plain)
+    };
+    if is_json { BodyFormat::Json } else { BodyFormat::Protobuf }
+}
+
+/// Somebody who sends JSON must not wonder about protobuf.
+fn taken_for_protobuf(poison: &Poison) -> Poison {
+    Poison::Undecodable(format!("{poison}; it was read as protobuf, since it is no text and has no content type"))
 }
 
 impl Fields {

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{App, Batch, Event, FUNCTION, Framing, Message, Reply, TIME_ZERO_MS, fixture, request};
+use crate::support::{
+    App, Batch, Event, FUNCTION, Framing, Message, Reply, TIME_ZERO_MS, fixture, read_letter, request,
+};
 
 fn drone(sequence_number: i64, device: &str, battery: f64) -> Event {
     Event::json(sequence_number, &json!({"deviceId": device, "battery": battery}))
@@ -64,7 +66,7 @@ fn the_reply_has_the_dead_letters_under_the_bindings_name_whatever_it_is() {
     let response = app.start().post("51a7", envelope.to_string().as_bytes());
     let outputs = &response.json()["Outputs"];
     assert_eq!(outputs.as_object().expect("an object").keys().collect::<Vec<_>>(), ["Poison"]);
-    assert!(outputs["Poison"][0].is_string());
+    read_letter(outputs["Poison"][0].as_str().expect("text"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{fs, sync::Barrier, thread};
 
 use serde_json::{Value, json};
 
-use crate::support::{App, Batch, Event, Message, from_base64, repository_file, sha256};
+use crate::support::{App, Batch, Event, Message, from_base64, read_letter, repository_file, sha256};
 
 /// An undecodable event that does not fit into a queue message.
 fn large(sequence_number: i64) -> Event {
@@ -171,7 +171,7 @@ fn a_dead_letter_too_large_for_the_queue_goes_whole_to_the_folder_and_the_rest_i
     let whole = fs::read(text(overflow, "Location")).expect("the file that the message names");
     assert_eq!(overflow["Length"], whole.len());
     assert_eq!(overflow["Sha256"], sha256(&whole));
-    let letter: Value = serde_json::from_slice(&whole).expect("a dead letter");
+    let letter = read_letter(&whole);
     for name in ["Id", "Issue", "Stage", "ErrorClass", "Source", "InvocationId", "Attempt"] {
         assert_eq!(letter[name], message[name], "{name}");
     }

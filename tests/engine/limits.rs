@@ -51,6 +51,10 @@ async fn a_panic_of_the_overflow_is_a_failure_of_the_batch_and_no_dead_process()
         async fn put(&self, _name: &str, _bytes: Vec<u8>) -> Result<String, OverflowError> {
             panic!("no more ink")
         }
+
+        async fn get(&self, _location: &str) -> Result<Vec<u8>, OverflowError> {
+            unreachable!("a handler reads none")
+        }
     }
 
     let (_store, plain) = rig();
@@ -72,6 +76,10 @@ async fn an_overflow_that_never_answers_holds_an_invocation_no_longer_than_its_t
     impl Overflow for Hangs {
         async fn put(&self, _name: &str, _bytes: Vec<u8>) -> Result<String, OverflowError> {
             std::future::pending().await
+        }
+
+        async fn get(&self, _location: &str) -> Result<Vec<u8>, OverflowError> {
+            unreachable!("a handler reads none")
         }
     }
 

@@ -2,7 +2,10 @@
 //!
 //! Time is tokio's paused clock: back-offs and budgets pass at once, and no test sleeps.
 
+mod audit;
 mod cache;
+#[path = "../support/dead_letter_schema.rs"]
+mod dead_letter_schema;
 mod dead_letters;
 mod faults;
 #[allow(dead_code, reason = "a part of it is enough here")]
@@ -13,12 +16,18 @@ mod limits;
 #[allow(dead_code, reason = "a part of it is enough here")]
 #[path = "../support/listener.rs"]
 mod listener;
+mod local_queue;
+mod messages;
 mod other_device;
 mod overflow;
 mod processor;
+mod redriving;
+mod redriving_cut_off;
 mod refused;
 mod replies;
 mod stores;
 mod support;
 mod telemetry;
+mod telemetry_as_json;
 mod telemetry_json;
+mod whole_letters;

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use devicestate::{
-    dead_letter::{DeadLetter, Fingerprint, Keeper, Overflow, OverflowError},
+    dead_letter::{Fingerprint, Keeper, Overflow, OverflowError},
     handler::{Answer, Handler},
     processor::Processor,
 };
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     replies::{ID, answered, rig, sent_again},
-    support::{BUDGET, Envelope, FinalReply, Sent, final_reply},
+    support::{BUDGET, Envelope, FinalReply, Sent, final_reply, read_letter},
 };
 
 /// What a handler may take for each event of a batch beyond its budget.
@@ -77,6 +77,10 @@ impl Overflow for Slow {
         self.kept.lock().expect("no panic").push((name.to_owned(), bytes));
         Ok(name.to_owned())
     }
+
+    async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError> {
+        Ok(self.kept()[location].clone())
+    }
 }
 
 fn handler(place: &Arc<Slow>, budget: Duration) -> Handler {
@@ -104,7 +108,7 @@ fn assert_all_kept(reply: &FinalReply, envelope: &Envelope, place: &Slow) {
         let pointer = letter.overflow.as_ref().unwrap_or_else(|| panic!("event {} is cut", sent.number));
         let bytes = &kept[&pointer.location];
         assert_eq!(pointer.fingerprint, Fingerprint::of(bytes));
-        let whole: DeadLetter = serde_json::from_slice(bytes).expect("a dead letter");
+        let whole = read_letter(bytes);
         assert_eq!((&whole.id, &logged.dead_letter_id), (&letter.id, &letter.id));
         let body = BASE64.decode(whole.event_data.body.expect("a body")).expect("base64");
         assert!(body == sent.body, "the body of event {}", sent.number);
@@ -208,7 +212,7 @@ async fn equal_events_without_a_place_are_kept_each_with_its_own_properties() {
     let kept = place.kept();
     for (letter, sent) in reply.dead_letters.iter().zip(&envelope.events) {
         let location = &letter.overflow.as_ref().expect("a pointer").location;
-        let whole: DeadLetter = serde_json::from_slice(&kept[location]).expect("a dead letter");
+        let whole = read_letter(&kept[location]);
         assert_eq!(whole.event_data.properties.expect("properties").get(), sent.properties);
     }
 }

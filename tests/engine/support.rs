@@ -14,7 +14,7 @@ use devicestate::{
 };
 use serde_json::{Value, json};
 
-pub(crate) use envelope::{Envelope, FinalReply, Sent, again, final_reply, handler};
+pub(crate) use envelope::{Envelope, FinalReply, Sent, again, final_reply, handler, read_letter};
 pub(crate) use store::{ANY, Answer, Operation, READ_UNITS, ScriptedStore, WRITE_UNITS};
 
 /// The time of the events: event number n was enqueued n milliseconds later.

@@ -20,8 +20,25 @@ pub(crate) fn bytes(hex: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
+/// Decodes a body. Whatever a test decodes is also shown as JSON, which must decode to the same.
+#[track_caller]
 pub(crate) fn decode(drone: Drone, body: impl Into<Vec<u8>>) -> Result<Decoded, Poison> {
-    drone.decode(&Event { body: body.into(), ..Event::default() })
+    let event = Event { body: body.into(), ..Event::default() };
+    assert_shown_as_it_is(drone, &event);
+    drone.decode(&event)
+}
+
+/// Checks that the event as JSON decodes to the same, or neither can be decoded.
+#[track_caller]
+pub(crate) fn assert_shown_as_it_is(drone: Drone, event: &Event) {
+    let decoded = drone.decode(event);
+    let Some(shown) = drone.to_json(event) else {
+        assert!(decoded.is_err(), "{drone:?}: {event:?} can be decoded and is not shown");
+        return;
+    };
+    let content_type = Some("application/json".to_owned());
+    let as_json = Event { body: shown.to_string().into_bytes(), content_type, ..event.clone() };
+    assert_eq!(drone.decode(&as_json).ok(), decoded.ok(), "{drone:?}: {event:?} is shown as {shown}");
 }
 
 /// The device and its readings, as JSON.
@@ -53,7 +70,7 @@ pub(crate) fn invalid(drone: Drone, body: impl Into<Vec<u8>>) -> String {
     }
 }
 
-const FULL: &str = "0a15736f6d655f72616e646f6d5f6465766963655f696411ae47e17a14aeef3f1803221b09000000000040464011cdcccccccc4c4640190000000000407f402a060801100018003001";
+pub(crate) const FULL: &str = "0a15736f6d655f72616e646f6d5f6465766963655f696411ae47e17a14aeef3f1803221b09000000000040464011cdcccccccc4c4640190000000000407f402a060801100018003001";
 
 #[test]
 fn the_bytes_of_the_reference_decode_to_what_it_was_told() {

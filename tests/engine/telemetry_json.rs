@@ -105,17 +105,19 @@ fn what_is_not_just_one_json_object_is_refused() {
 
 #[test]
 fn wrong_types_are_refused_and_unknown_fields_are_not() {
-    for field in [
-        r#""battery":"0.5""#,
-        r#""battery":true"#,
-        r#""deviceId":7"#,
-        r#""position":"here""#,
-        r#""position":{"latitude":"north"}"#,
-        r#""health":{"gyrometerOK":1}"#,
-        r#""isKeyFrame":"yes""#,
+    for (field, told) in [
+        (r#""battery":"0.5""#, "battery: invalid type: string \"0.5\", expected a number at line 1 column 31"),
+        (r#""battery":true"#, "battery: invalid type: boolean"),
+        (r#""DeviceId":7"#, "DeviceId: invalid type: integer `7`, expected a string"),
+        (r#""position":"here""#, "position: invalid type: string"),
+        (r#""position":{"altitude":1,"latitude":"north"}"#, "latitude of position: invalid type: string"),
+        (r#""health":{"gyrometerOK":1}"#, "gyrometerOK of health: invalid type: integer"),
+        (r#""isKeyFrame":"yes""#, "isKeyFrame: invalid type: string"),
     ] {
-        let issue = undecodable(JSON, format!(r#"{{"DeviceId":"d",{field}}}"#));
+        let id = if field.contains("DeviceId") { "" } else { r#""DeviceId":"d","# };
+        let issue = undecodable(JSON, format!(r"{{{id}{field}}}"));
         assert!(issue.contains("not valid JSON telemetry"), "{field}: {issue}");
+        assert!(issue.contains(told), "{field}: {issue}");
     }
     let text = r#"{"speed":[1,{"a":null}],"deviceId":"d","position":{"accuracy":3,"latitude":1},"battery":1,"x":"y"}"#;
     assert_eq!(decoded(JSON, text).1, json!({"Battery": 1.0, "Latitude": 1.0}));

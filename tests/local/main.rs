@@ -1,6 +1,9 @@
 //! Tests of `devicestate local`: the real binary, with the real handler as its child, on free ports and files of its own.
 
 mod cosmos;
+#[allow(dead_code, reason = "a part of it is enough here")]
+#[path = "../support/dead_letter_schema.rs"]
+mod dead_letter_schema;
 mod dying_handlers;
 mod function_apps;
 #[allow(dead_code, reason = "a part of it is enough here")]

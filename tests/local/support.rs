@@ -11,6 +11,8 @@ use std::{
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
+use crate::dead_letter_schema::read_letter;
+
 /// A folder of a test's own: the state file, inputs, a function app. Gone with the test.
 pub(crate) struct Place(TempDir);
 
@@ -78,7 +80,7 @@ impl Place {
 
     pub(crate) fn dead_letters(&self) -> Vec<Value> {
         let rows = self.rows("SELECT text FROM dead_letters ORDER BY message_id");
-        rows.iter().map(|text| serde_json::from_slice(text).expect("a dead letter is JSON")).collect()
+        rows.iter().map(read_letter).collect()
     }
 
     /// How many processes have this place in their environment.

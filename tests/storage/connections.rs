@@ -4,7 +4,7 @@ use azure_core::http::Url;
 use devicestate::{
     azure::{Service, StorageConnection},
     dead_letter::Blobs,
-    queue::StorageQueue,
+    queue::{DeadLetterQueue as _, StorageQueue},
     settings::{ConfigError, Settings},
 };
 
@@ -169,6 +169,44 @@ fn a_connection_without_the_service_that_is_needed_is_told_where_it_is_made() {
     let signature = connection("SharedAccessSignature=sv=1;BlobEndpoint=https://drones.blob.core.windows.net");
     let error = StorageQueue::new(&signature, "q").err().expect("no queue service").to_string();
     assert!(error.contains("DeadLetterStorage has neither QueueEndpoint nor AccountName"), "{error}");
+}
+
+#[test]
+fn a_connection_leads_to_the_read_only_copy_of_its_account() {
+    let key = format!("AccountKey={WRONG_KEY}");
+    for (rest, expected) in [
+        ("", "https://drones-secondary.queue.core.windows.net/"),
+        (";EndpointSuffix=core.chinacloudapi.cn", "https://drones-secondary.queue.core.chinacloudapi.cn/"),
+        (
+            ";QueueEndpoint=https://drones.z07.queue.storage.azure.net/",
+            "https://drones-secondary.z07.queue.storage.azure.net/",
+        ),
+        (";QueueEndpoint=http://127.0.0.1:8/drones/", "http://127.0.0.1:8/drones-secondary"),
+        (
+            ";QueueEndpoint=https://queues.example.com;QueueSecondaryEndpoint=https://copy.example.com/",
+            "https://copy.example.com/",
+        ),
+    ] {
+        let secondary = connection(&format!("AccountName=drones;{key}{rest}")).secondary().expect(rest);
+        assert_eq!(endpoints(&secondary), [None, Some(expected)], "{rest}");
+    }
+    let development = connection("UseDevelopmentStorage=true").secondary().expect("the address has a known form");
+    assert_eq!(endpoints(&development), [None, Some("http://127.0.0.1:10001/devstoreaccount1-secondary")]);
+    let identity = read([("__accountName", "drones")]).expect("well-formed").expect("a connection");
+    let identity = identity.secondary().expect("the address has a known form");
+    assert_eq!(endpoints(&identity), [None, Some("https://drones-secondary.queue.core.windows.net/")]);
+}
+
+#[test]
+fn an_address_that_does_not_tell_where_the_read_only_copy_is_is_told() {
+    for address in ["https://queues.example.com", "https://10.0.0.4", "http://127.0.0.1:8/a/b", "https://drones"] {
+        let connection = connection(&format!("AccountName=drones;AccountKey={WRONG_KEY};QueueEndpoint={address}"));
+        let error = StorageQueue::secondary(&connection, "q").err().expect("no address").to_string();
+        for word in ["DeadLetterStorage", "QueueSecondaryEndpoint"] {
+            assert!(error.contains(word), "{word:?} is not in: {error}");
+        }
+        assert!(!error.contains(WRONG_KEY), "{error}");
+    }
 }
 
 #[test]

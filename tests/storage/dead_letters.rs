@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     azurite::{Azurite, KEY, SETTING, SHARED, WRONG_KEY, connection_string},
     blobs::read,
-    support::{App, Batch, Event, Response, app::free_port, from_base64, sha256},
+    support::{App, Batch, Event, Response, app::free_port, from_base64, read_letter, sha256},
 };
 
 /// A handler's app with documents in memory, which has no folder of its own.
@@ -62,7 +62,7 @@ async fn a_dead_letter_too_large_for_the_queue_is_in_a_blob_and_the_message_poin
 
     let whole = read(location).await;
     assert_eq!((&overflow["Length"], &overflow["Sha256"]), (&whole.len().into(), &sha256(&whole).into()));
-    let letter: Value = serde_json::from_slice(&whole).expect("a dead letter");
+    let letter = read_letter(&whole);
     assert_eq!((&letter["Id"], &letter["Issue"]), (&message["Id"], &message["Issue"]));
     let body = from_base64(letter["EventData"]["Body"].as_str().expect("a body"));
     let body: Value = serde_json::from_slice(&body).expect("the event");
@@ -80,7 +80,7 @@ async fn many_large_dead_letters_of_a_batch_are_all_in_blobs_in_one_attempt() {
     assert_eq!(reply.counts(), [60, 0, 0, 60]);
     for (number, message) in (1..).zip(&reply.dead_letters) {
         let location = message["Overflow"]["Location"].as_str().expect("an address");
-        let letter: Value = serde_json::from_slice(&read(location).await).expect("a dead letter");
+        let letter = read_letter(read(location).await);
         let body = from_base64(letter["EventData"]["Body"].as_str().expect("a body"));
         let body: Value = serde_json::from_slice(&body).expect("the event");
         assert_eq!(body["battery"], number, "in the batch's order");

@@ -61,8 +61,16 @@ pub enum Fault {
     #[error("the message is not there any more, or somebody else has received it since")]
     Gone,
     /// It is too large.
-    #[error("the message is too large: {0} bytes, of 49152 that a queue takes")]
-    TooLarge(usize),
+    #[error("the message is too large: {bytes} bytes, of {limit} that a queue takes")]
+    TooLarge {
+        /// How large the body is.
+        bytes: usize,
+        /// How large it may be, in the encoding of the message.
+        limit: usize,
+    },
+    /// The message lies in the queue as plain text, and the new body is none.
+    #[error("the message is plain text and stays it, and these bytes are no text that a queue takes")]
+    NoText,
     /// The name is none.
     #[error("the name is not allowed: 3 to 63 lower-case letters, digits and single dashes are")]
     BadName,

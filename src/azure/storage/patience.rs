@@ -1,7 +1,8 @@
 //! How long a storage service is waited for: an outage is known within five seconds, whichever way the service is out.
 //!
-//! The SDK's own patience is eight retries in more than a minute, and a minute for each answer. Here the host repeats
-//! what fails, and a person waits for the tools; both are better served by an early error.
+//! That is for the handler, since the host repeats what fails: the SDK's own patience is eight retries in more than a
+//! minute, and a minute for each answer. The tools for dead letters have a little more of it: one slow answer of ten
+//! thousand should not end a run.
 
 use std::{io, sync::Arc};
 
@@ -11,42 +12,55 @@ use azure_core::{
     credentials::{AccessToken, TokenCredential, TokenRequestOptions},
     error::ErrorKind,
     http::{
-        Context, Request, RetryOptions, StatusCode,
+        AsyncResponseBody, Context, Request, RetryOptions, StatusCode,
         policies::{Policy, PolicyResult, RetryHeaders, RetryPolicy},
     },
     time::Duration,
 };
+use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
 use crate::surroundings::{Random as _, System};
 
-/// The most retries, so that there are four tries.
-const RETRIES: u32 = 3;
-/// No try begins later than this after the end of the first, but for the last delay.
-const WINDOW_MS: u64 = 1_000;
+/// How patient a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// The most retries.
+    retries: u32,
+    /// No try begins later than this after the end of the first, but for the last delay.
+    window_ms: u64,
+    /// How long a try may take, if its body is small.
+    try_ms: u64,
+}
+
+/// Of the handler: an invocation waits for it.
+pub(crate) const HANDLER: Patience = Patience { retries: 3, window_ms: 1_000, try_ms: 1_500 };
+/// Of a tool: a person waits for it, and would begin a long run again otherwise.
+pub(crate) const TOOL: Patience = Patience { retries: 4, window_ms: 11_000, try_ms: 10_000 };
+
 /// The shortest delay, before the first retry; each further one is twice as long.
 const DELAY_MS: u64 = 100;
-/// How long a try may take, if its body is small.
-const TRY_MS: u64 = 1_500;
 /// How fast a body has to go at least.
 const BYTES_IN_A_MS: u64 = 1_024;
 /// How long getting a token may take. It is not part of a try: `az` alone can take seconds for it.
 const TOKEN_MS: u64 = 15_000;
 
-const LONGEST_DELAY_MS: u64 = DELAY_MS << RETRIES;
-const _: () = assert!(TRY_MS + WINDOW_MS + LONGEST_DELAY_MS + TRY_MS < 5_000);
+const LONGEST_DELAY_MS: u64 = DELAY_MS << HANDLER.retries;
+const _: () = assert!(HANDLER.try_ms + HANDLER.window_ms + LONGEST_DELAY_MS + HANDLER.try_ms < 5_000);
 
-/// What the clients are told about retries.
-pub(super) fn retry_options() -> RetryOptions {
-    RetryOptions::custom(Arc::new(Retries))
+impl Patience {
+    /// What the clients are told about retries.
+    pub(super) fn retry_options(self) -> RetryOptions {
+        RetryOptions::custom(Arc::new(Retries(self)))
+    }
 }
 
 #[derive(Debug)]
-struct Retries;
+struct Retries(Patience);
 
 impl RetryPolicy for Retries {
     fn is_expired(&self, since_first_try: Duration, retries: u32) -> bool {
-        retries >= RETRIES || since_first_try >= milliseconds(WINDOW_MS)
+        retries >= self.0.retries || since_first_try >= milliseconds(self.0.window_ms)
     }
 
     /// None: a service that asks for more patience than this is told of as busy.
@@ -60,22 +74,36 @@ impl RetryPolicy for Retries {
     }
 
     fn sleep_duration(&self, retry: u32) -> Duration {
-        let shortest = DELAY_MS << retry.clamp(1, RETRIES).saturating_sub(1);
+        let shortest = DELAY_MS << retry.clamp(1, self.0.retries).saturating_sub(1);
         milliseconds(shortest).saturating_add(milliseconds(shortest) * System.fraction())
     }
 }
 
 /// Ends each try in time. It belongs behind the policies that get tokens.
 #[derive(Debug)]
-pub(super) struct Limit;
+pub(super) struct Limit(pub(super) Patience);
 
 #[async_trait]
 impl Policy for Limit {
     async fn send(&self, context: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
-        let limit = TRY_MS + request.body().len().unwrap_or_default() / BYTES_IN_A_MS;
+        let limit = self.0.try_ms + request.body().len().unwrap_or_default() / BYTES_IN_A_MS;
         let sent = timeout(std::time::Duration::from_millis(limit), next[0].send(context, request, &next[1..]));
-        sent.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, io::Error::from(io::ErrorKind::TimedOut))))
+        sent.await.unwrap_or_else(|_| Err(silence()))
     }
+}
+
+/// The bytes of an answer. [`Limit`] ends where they begin, so from there on each piece of them has as long as a try.
+pub(super) async fn collected(mut body: AsyncResponseBody) -> azure_core::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = std::time::Duration::from_millis(HANDLER.try_ms);
+    while let Some(piece) = timeout(limit, body.next()).await.unwrap_or_else(|_| Some(Err(silence()))) {
+        bytes.extend_from_slice(&piece?);
+    }
+    Ok(bytes)
+}
+
+fn silence() -> Error {
+    Error::new(ErrorKind::Io, io::Error::from(io::ErrorKind::TimedOut))
 }
 
 /// The same credential, with an end to its patience, and with errors that cannot be taken for the service's.

@@ -1,23 +1,17 @@
 //! Blobs for dead letters that are too large for the queue.
 
 use async_trait::async_trait;
-use azure_core::{Bytes, http::StatusCode};
-use azure_storage_blob::{
-    BlobContainerClient, BlobServiceClient, BlobServiceClientOptions, BlockBlobClient,
-    models::BlockBlobClientUploadOptions,
-};
+use azure_core::{Bytes, error::ErrorKind};
+use azure_storage_blob::{BlockBlobClient, models::BlockBlobClientUploadOptions};
 
-use super::{Overflow, OverflowError};
+use super::{Overflow, OverflowError, name_in, told};
 use crate::{
-    azure::{Resource, Service, StorageConnection},
+    azure::{Container, Fault, StorageConnection},
     settings::ConfigError,
 };
 
 /// Blobs in a container of a storage account. The container is made when the first dead letter finds none.
-pub struct Blobs {
-    container: BlobContainerClient,
-    resource: Resource,
-}
+pub struct Blobs(Container);
 
 impl Blobs {
     /// Blobs in the container of this name. Nobody is asked yet.
@@ -26,45 +20,48 @@ impl Blobs {
     ///
     /// [`ConfigError`], when the connection does not lead to a blob service.
     pub fn new(connection: &StorageConnection, container: &str) -> Result<Self, ConfigError> {
-        let (client, resource) = connection.client(Service::Blob, format!("the container {container}"))?;
-        let options = BlobServiceClientOptions { client_options: client.options, ..Default::default() };
-        let service = BlobServiceClient::new(client.url, client.credential, Some(options));
-        let service = service.map_err(|_| resource.unusable())?;
-        Ok(Self { container: service.blob_container_client(container), resource })
-    }
-
-    async fn create_container(&self) -> azure_core::Result<()> {
-        match self.container.create(None).await {
-            // Another handler was faster.
-            Err(error) if error.http_status() == Some(StatusCode::Conflict) => Ok(()),
-            created => created.map(drop),
-        }
+        Container::new(connection, container).map(Self)
     }
 }
 
 #[async_trait]
 impl Overflow for Blobs {
     async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<String, OverflowError> {
-        let blob = self.container.blob_client(&format!("{name}.json"));
-        let bytes = Bytes::from(bytes);
-        let kept = async {
-            match upload(&blob.block_blob_client(), bytes.clone()).await {
-                Err(error) if error.http_status() == Some(StatusCode::NotFound) => {
-                    self.create_container().await?;
-                    upload(&blob.block_blob_client(), bytes).await
-                }
-                kept => kept,
-            }
-        };
-        kept.await.map_err(|error| {
-            let subject = format!("the blob {name}.json in {}", self.resource.subject);
-            Resource { subject, ..self.resource.clone() }.translate(&error)
-        })?;
+        let name = format!("{name}.json");
+        let blob = self.0.blob(&name);
+        let (client, bytes) = (blob.block_blob_client(), Bytes::from(bytes));
+        let kept = self.0.made_for(|| upload(&client, bytes.clone())).await;
+        kept.map_err(|error| self.0.translate(&format!("the blob {name}"), &error))?;
         let mut location = blob.url().clone();
         // The query is the connection's shared access signature, if it has one.
         location.set_query(None);
         Ok(location.into())
     }
+
+    async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError> {
+        let name = name_in(location)?;
+        self.0.read(name, 0).await.map_err(|error| {
+            let is_without_container = is_without_container(&error);
+            let error = self.0.translate(&format!("the blob {name}"), &error);
+            match error.fault {
+                Fault::Missing => {
+                    let (name, place, location) = (name.to_owned(), self.0.place(), told(location));
+                    let setting = format!("DeadLetterContainer or {}", self.0.setting());
+                    if is_without_container {
+                        OverflowError::NoPlace { place: place.trim_start_matches("the ").to_owned(), setting, location }
+                    } else {
+                        OverflowError::Missing { name, place, setting, location }
+                    }
+                }
+                _ => OverflowError::UnreadBlob(error),
+            }
+        })
+    }
+}
+
+/// Whether it is the container that is not there.
+fn is_without_container(error: &azure_core::Error) -> bool {
+    matches!(error.kind(), ErrorKind::HttpResponse { error_code: Some(code), .. } if code == "ContainerNotFound")
 }
 
 async fn upload(blob: &BlockBlobClient, bytes: Bytes) -> azure_core::Result<()> {

@@ -1,10 +1,10 @@
 //! A folder for dead letters that are too large for the queue.
 
-use std::path::PathBuf;
+use std::{io::ErrorKind, path::PathBuf};
 
 use async_trait::async_trait;
 
-use super::{Overflow, OverflowError};
+use super::{Overflow, OverflowError, name_in, told};
 
 /// Files in a folder.
 #[derive(Debug, Clone)]
@@ -25,5 +25,24 @@ impl Overflow for Directory {
             Ok(()) => Ok(path.display().to_string()),
             Err(error) => Err(OverflowError::File { path, error }),
         }
+    }
+
+    async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError> {
+        let name = name_in(location)?;
+        let path = self.0.join(name);
+        tokio::fs::read(&path).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound if !self.0.is_dir() => OverflowError::NoPlace {
+                place: format!("folder {}", self.0.display()),
+                setting: "DeadLetterDirectory".to_owned(),
+                location: told(location),
+            },
+            ErrorKind::NotFound => OverflowError::Missing {
+                name: name.to_owned(),
+                place: self.0.display().to_string(),
+                setting: "DeadLetterDirectory".to_owned(),
+                location: told(location),
+            },
+            _ => OverflowError::UnreadFile { path, error },
+        })
     }
 }

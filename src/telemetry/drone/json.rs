@@ -1,11 +1,12 @@
 //! Drone telemetry as a JSON object: names in camelCase or PascalCase, unknown fields ignored.
 
-use std::{fmt, marker::PhantomData};
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
+use serde_json::{Map, Value, error::Category, value::RawValue};
 
 use super::{FLIGHT_MODES, Fields, Health, Position};
 use crate::telemetry::Poison;
@@ -18,8 +19,9 @@ pub(super) fn decode(body: &[u8]) -> Result<Fields, Poison> {
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(Poison::Undecodable("the body is not a JSON object".into()));
     }
-    let event: JsonEvent = serde_json::from_slice(text)
-        .map_err(|error| Poison::Undecodable(format!("the body is not valid JSON telemetry: {error}")))?;
+    let event: JsonEvent = serde_json::from_slice(text).map_err(|error| {
+        Poison::Undecodable(format!("the body is not valid JSON telemetry: {}", told(text, &error)))
+    })?;
     Ok(Fields {
         device_id: event.device_id,
         battery: event.battery,
@@ -27,6 +29,77 @@ pub(super) fn decode(body: &[u8]) -> Result<Fields, Poison> {
         position: event.position.unwrap_or_default().into(),
         health: event.health.unwrap_or_default().into(),
     })
+}
+
+/// What is wrong, for people who do not know the library, and in which field.
+fn told(text: &[u8], error: &serde_json::Error) -> String {
+    let issue = error.to_string().replace("expected f64", "expected a number");
+    match error.classify() {
+        Category::Eof => format!("the text ends in the middle ({issue})"),
+        Category::Data => match culprit(text) {
+            Some(field) => format!("{field}: {issue}"),
+            None => issue,
+        },
+        _ => issue,
+    }
+}
+
+/// The first field that would be a fault if it stood alone.
+fn culprit(text: &[u8]) -> Option<String> {
+    fn members(json: &str) -> Option<BTreeMap<String, &RawValue>> {
+        serde_json::from_str(json).ok()
+    }
+    let is_fault = |event: &str| serde_json::from_str::<JsonEvent>(event).is_err();
+    for (name, value) in members(str::from_utf8(text).ok()?)? {
+        let quoted = Value::from(name.as_str());
+        if !is_fault(&format!("{{{quoted}:{value}}}")) {
+            continue;
+        }
+        let within = members(value.get()).into_iter().flatten().find_map(|(member, value)| {
+            let member_quoted = Value::from(member.as_str());
+            is_fault(&format!("{{{quoted}:{{{member_quoted}:{value}}}}}")).then_some(member)
+        });
+        return Some(within.map_or(name.clone(), |member| format!("{member} of {name}")));
+    }
+    None
+}
+
+/// A body that is JSON, as a value that decodes to the same; `None` where there is none: of an object that has a field
+/// twice, a value keeps one.
+pub(super) fn value(body: &[u8]) -> Option<Value> {
+    let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let value: Value = serde_json::from_slice(text).ok()?;
+    (decode(value.to_string().as_bytes()).ok() == decode(body).ok()).then_some(value)
+}
+
+/// The fields as an event in JSON, without those that are absent.
+pub(super) fn of(fields: &Fields) -> Value {
+    let Fields { device_id, battery, flight_mode, position, health } = fields;
+    let Position { latitude, longitude, altitude } = position;
+    let Health { gyrometer, accelerometer, magnetometer } = health;
+    let position = [("latitude", latitude), ("longitude", longitude), ("altitude", altitude)];
+    let health = [("gyrometerOK", gyrometer), ("accelerometerOK", accelerometer), ("magnetometerOK", magnetometer)];
+    object_of([
+        ("deviceId", device_id.as_deref().map(Value::from)),
+        ("battery", battery.map(number)),
+        ("flightMode", flight_mode.map(Value::from)),
+        ("position", not_empty(object_of(position.map(|(name, value)| (name, value.map(number)))))),
+        ("health", not_empty(object_of(health.map(|(name, value)| (name, value.map(Value::from)))))),
+    ])
+}
+
+fn object_of<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    let present = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    present.collect::<Map<_, _>>().into()
+}
+
+fn not_empty(object: Value) -> Option<Value> {
+    Some(object).filter(|object| object.as_object().is_some_and(|members| !members.is_empty()))
+}
+
+/// A number; as text what JSON cannot hold, in the words of the issue that such a number makes.
+fn number(value: f64) -> Value {
+    serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
 }
 
 #[derive(Deserialize)]

@@ -31,11 +31,33 @@ type Bytes<'a> = &'a [u8];
 pub(super) fn decode(mut body: &[u8]) -> Result<Fields, Poison> {
     let mut fields = Fields::default();
     while !body.is_empty() {
-        encoding::decode_key(&mut body)
-            .and_then(|(tag, wire)| field(&mut fields, tag, wire, &mut body))
-            .map_err(|error| Poison::Undecodable(format!("the body is not valid protobuf telemetry: {error}")))?;
+        encoding::decode_key(&mut body).and_then(|(tag, wire)| field(&mut fields, tag, wire, &mut body)).map_err(
+            |error| Poison::Undecodable(format!("the body is not valid protobuf telemetry: {}", told(&error))),
+        )?;
     }
     Ok(fields)
+}
+
+/// What is wrong, for people who do not know the format by heart; behind it the library's own words.
+fn told(error: &DecodeError) -> String {
+    let text = error.to_string();
+    let own = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text);
+    let begins = |words: &[&str]| words.iter().any(|word| own.starts_with(word));
+    if begins(&["buffer underflow", "delimited length exceeded"]) {
+        format!("the message ends in the middle of a field ({own})")
+    } else if begins(&["invalid wire type: "]) {
+        format!("a field has another type than it should have ({own})")
+    } else if begins(&[
+        "invalid key",
+        "invalid tag",
+        "invalid wire type value",
+        "invalid varint",
+        "unexpected end group",
+    ]) {
+        format!("these bytes are no protobuf message ({own})")
+    } else {
+        own.to_owned()
+    }
 }
 
 fn field(fields: &mut Fields, tag: u32, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {

@@ -171,7 +171,14 @@ impl App {
 
     /// Runs a command of the binary with this app's settings: how it ended, and what it said.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        self.binary().args(arguments).envs(&self.settings).output().expect("the binary")
+        self.tool().args(arguments).output().expect("the binary")
+    }
+
+    /// The binary with this app's settings.
+    pub(crate) fn tool(&self) -> Command {
+        let mut command = self.binary();
+        command.envs(&self.settings);
+        command
     }
 
     /// All that the handlers of this app have said to standard output.

@@ -2,6 +2,9 @@
 //! client, and builders for what the host and the devices send.
 
 pub(crate) mod app;
+#[allow(dead_code, reason = "a part of it is enough here")]
+#[path = "../../support/dead_letter_schema.rs"]
+mod dead_letter_schema;
 mod envelope;
 mod fold;
 #[path = "../../support/http.rs"]
@@ -14,6 +17,7 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 pub(crate) use app::{App, FUNCTION, Handler, free_port, pause};
+pub(crate) use dead_letter_schema::read_letter;
 pub(crate) use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS};
 pub(crate) use fold::Fold;
 pub(crate) use http::{Framing, Response, request};

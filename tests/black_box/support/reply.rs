@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Response;
+use super::{Response, read_letter};
 
 /// The most bytes of text that a queue message holds.
 const QUEUE_LIMIT: usize = 49_152;
@@ -38,7 +38,8 @@ impl Reply {
 
         let mut records = parsed(&logs);
         let batch = records.pop().expect("the batch's record");
-        let reply = Self { dead_letters: parsed(&messages), records, batch };
+        let dead_letters = messages.iter().map(read_letter).collect();
+        let reply = Self { dead_letters, records, batch };
         assert_eq!(reply.batch["record"], "batch", "{json}");
         let [events, applied, superseded, dead_lettered] = reply.counts();
         assert_eq!(events, applied + superseded + dead_lettered, "{}", reply.batch);

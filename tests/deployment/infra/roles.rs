@@ -23,7 +23,7 @@ const BUILT_IN: [(&str, &str, &str); 11] = [
 /// Cosmos DB Built-in Data Reader.
 const COSMOS_READER: &str = "'${account.id}/sqlRoleDefinitions/00000000-0000-0000-0000-000000000001'";
 
-/// Data actions of Cosmos DB that the handler needs: one for its client's start, and one for each store operation.
+/// Data actions of Cosmos DB that the handler needs, and whoever replays dead letters: one for its client's start, and one for each store operation.
 const STATE_WRITER: [&str; 4] = [
     "Microsoft.DocumentDB/databaseAccounts/readMetadata",
     "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/read",
@@ -35,13 +35,14 @@ const HANDLER: &str = "handlerPrincipalId";
 const OPERATORS: &str = "operatorPrincipalIds";
 
 /// Module, role, on what, and for whom.
-const ASSIGNMENTS: [[&str; 4]; 14] = [
+const ASSIGNMENTS: [[&str; 4]; 15] = [
     ["dead-letters", "roles.storageBlobDataContributor", "account", OPERATORS],
     ["dead-letters", "roles.storageBlobDataContributor", "account::blobs::container", HANDLER],
     ["dead-letters", "roles.storageQueueDataContributor", "account", OPERATORS],
     ["dead-letters", "roles.storageQueueDataMessageSender", "account::queues::queue", HANDLER],
     ["documents", COSMOS_READER, "account.id", OPERATORS],
     ["documents", "stateWriter.id", "account.id", HANDLER],
+    ["documents", "stateWriter.id", "account.id", OPERATORS],
     ["event-hubs", "roles.eventHubsDataReceiver", "hub", HANDLER],
     ["event-hubs", "roles.eventHubsDataSender", "hub", "senderPrincipalIds"],
     ["host-storage", "roles.storageBlobDataOwner", "account", HANDLER],

@@ -14,6 +14,7 @@ use devicestate::{
 use serde_json::{Value, json};
 
 use super::T0;
+use crate::dead_letter_schema;
 
 /// An event as the host sends it: bytes, and the JSON text of its metadata.
 #[derive(Debug, Clone)]
@@ -162,8 +163,7 @@ pub(crate) fn final_reply(answer: Answer) -> FinalReply {
         strings.map(|value| value.as_str().expect("a string").to_owned()).collect()
     };
     let messages = strings(&reply["Outputs"]["deadLetterMessages"]);
-    let dead_letters: Vec<DeadLetter> =
-        messages.iter().map(|text| serde_json::from_str(text).expect("a dead letter")).collect();
+    let dead_letters: Vec<DeadLetter> = messages.iter().map(read_letter).collect();
     let (mut logged, mut batches) = (Vec::new(), Vec::new());
     for line in strings(&reply["Logs"]) {
         match serde_json::from_str(&line).expect("a record") {
@@ -178,6 +178,17 @@ pub(crate) fn final_reply(answer: Answer) -> FinalReply {
     assert_eq!(reply.counts()[2], reply.messages.len() as u64, "each dead letter that is counted is written");
     assert_eq!(reply.logged.len(), reply.messages.len(), "each dead letter is told of");
     reply
+}
+
+/// Reads a dead letter, of the queue or of the overflow, and checks what must hold for each: it satisfies the schema, and
+/// is written again byte for byte as it was.
+#[track_caller]
+pub(crate) fn read_letter(text: impl AsRef<[u8]>) -> DeadLetter {
+    dead_letter_schema::read_letter(&text);
+    let letter: DeadLetter = serde_json::from_slice(text.as_ref()).expect("a dead letter");
+    let before = str::from_utf8(text.as_ref()).expect("JSON is text");
+    assert_eq!(letter.to_json(), before);
+    letter
 }
 
 /// The reason for which a batch is to come again.

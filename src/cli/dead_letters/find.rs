@@ -1,0 +1,24 @@
+//! The one dead letter that a command is about.
+
+use super::{place::Place, select::Selection, way};
+use crate::{
+    cli::Failed,
+    triage::{Entry, Find},
+};
+
+/// The one dead letter that is meant by this id, or by its beginning.
+pub(super) async fn find(place: &Place, id: &str) -> Result<Entry, Failed> {
+    let mut find = Find::new(Selection::one(id.to_owned()).filter(0));
+    let swept = way::go(place, None, &mut find).await?;
+    let mut found = find.into_found();
+    if found.len() > 1 {
+        let ids: Vec<_> = found.iter().filter_map(|entry| Some(entry.letter()?.id.clone())).collect();
+        return Err(Failed::to_begin(format!("{id} is the beginning of several ids: {}", ids.join(", "))));
+    }
+    if let Some(entry) = found.pop() {
+        Ok(entry)
+    } else {
+        way::whole(swept)?;
+        Err(Failed::at_work(format!("there is no dead letter {id} in the queue {}", place.queue.name())))
+    }
+}

@@ -1,0 +1,254 @@
+//! Where the tools work: the queue, and what belongs to it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::{Args, value_parser};
+
+use crate::{
+    assembly::{engine, open_overflow, open_store, telemetry},
+    azure::StorageConnection,
+    cli::Failed,
+    config::{self, Config, CosmosConfig, OverflowConfig, StoreConfig},
+    dead_letter::{DeadLetter, Overflow},
+    function_app::{EventHubTrigger, FunctionApp, FunctionAppError, QueueOutput},
+    queue::{DeadLetterQueue, SqliteQueue, StorageQueue},
+    settings::Settings,
+    sqlite::{Database, Opening},
+    store::{StateStore, TrialStore},
+    surroundings::System,
+    telemetry::drone::Drone,
+    triage::{Action, Audit, Auditor, BlobAudit, Edit, FileAudit, NotWhole, Replayer, who, whole},
+};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Where")]
+pub(super) struct Where {
+    /// The queue in this SQLite file, with which `devicestate local` ran; without it, a queue of Azure Storage.
+    #[arg(long, global = true, value_name = "PATH")]
+    state: Option<PathBuf>,
+    /// The queue's name; without it, the one in function.json, or deadletterqueue.
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "state")]
+    queue: Option<String>,
+    /// The settings' name of the storage connection; without it, the one in function.json, or DeadLetterStorage.
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "state")]
+    connection: Option<String>,
+    /// The function app's folder; what is not there is taken to be as it ships.
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    app_root: PathBuf,
+    /// For how long others do not see what is received here, unless it is given back before; without it, as long as
+    /// this takes at the most.
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = value_parser!(u32).range(1..=604_800))]
+    visibility_timeout: Option<u32>,
+    /// Keep the audit trail in this file; without it, beside the state file, or in a blob beside the large dead letters.
+    #[arg(long, global = true, value_name = "FILE")]
+    audit: Option<PathBuf>,
+    /// Who is named in the audit trail; without it, the user and the machine.
+    #[arg(long, global = true, value_name = "NAME")]
+    who: Option<String>,
+}
+
+/// A queue, and what belongs to it.
+pub(super) struct Place {
+    pub(super) queue: Arc<dyn DeadLetterQueue>,
+    pub(super) overflow: Option<Arc<dyn Overflow>>,
+    /// What reads the telemetry.
+    pub(super) telemetry: Drone,
+    options: Where,
+    settings: Settings,
+    config: Config,
+    trigger: Option<EventHubTrigger>,
+    output: QueueOutput,
+    overflow_config: OverflowConfig,
+}
+
+impl Place {
+    pub(super) fn open(options: Where, opening: Opening) -> Result<Self, Failed> {
+        let mut settings = Settings::from_environment();
+        if let Some(state) = &options.state {
+            at_home(&mut settings, state);
+        }
+        let (trigger, mut output) = bindings(&options.app_root)?;
+        output.connection = options.connection.clone().unwrap_or(output.connection);
+        output.queue_name = options.queue.clone().unwrap_or(output.queue_name);
+        let config = config(&settings)?;
+        let overflow_config = OverflowConfig::from_settings(&settings, &config.store, &output);
+        let overflow_config = overflow_config.map_err(Failed::to_begin)?.for_a_tool();
+        // A connection that leads to queues only is enough for all but what lies elsewhere, which says so then.
+        let overflow = open_overflow(&overflow_config).ok().flatten();
+        let queue: Arc<dyn DeadLetterQueue> = if let Some(path) = &options.state {
+            let database = Database::open(path, opening).map_err(Failed::to_begin)?;
+            Arc::new(SqliteQueue::new(database, Arc::new(System)))
+        } else {
+            let (connection, name) = storage(&settings, &output)?;
+            Arc::new(StorageQueue::new(&connection, &name).map_err(Failed::to_begin)?)
+        };
+        let telemetry = telemetry(&config);
+        Ok(Self { queue, overflow, telemetry, options, settings, config, trigger, output, overflow_config })
+    }
+
+    /// The copy of the queue in the other region, which can only be looked at.
+    pub(super) fn secondary(&self) -> Result<StorageQueue, Failed> {
+        if !self.is_storage() {
+            return Err(Failed::to_begin("--secondary is for a Storage queue: a state file has no copy elsewhere"));
+        }
+        let (connection, name) = storage(&self.settings, &self.output)?;
+        StorageQueue::secondary(&connection, &name).map_err(Failed::to_begin)
+    }
+
+    /// The store of the documents.
+    pub(super) fn store(&self, opening: Opening) -> Result<Arc<dyn StateStore>, Failed> {
+        let config = StoreConfig::from_settings(&self.settings).map_err(Failed::to_begin)?;
+        if config == StoreConfig::Memory {
+            return Err(Failed::to_begin("StateStore is memory: only the handler itself can see its documents"));
+        }
+        open_store(&config, opening).map_err(Failed::to_begin)
+    }
+
+    /// The store of the documents, for people and for the audit trail.
+    pub(super) fn store_name(&self) -> Option<String> {
+        Some(match StoreConfig::from_settings(&self.settings).ok()? {
+            StoreConfig::Memory => return None,
+            StoreConfig::Sqlite(path) => path.display().to_string(),
+            StoreConfig::Cosmos(CosmosConfig { endpoint, database, container, .. }) => {
+                format!("{database}/{container} at {}", endpoint.host_str().unwrap_or_default())
+            }
+        })
+    }
+
+    /// What replays dead letters into a store.
+    pub(super) fn replayer(&self, store: Arc<dyn StateStore>) -> Replayer {
+        Replayer {
+            processor: Arc::new(engine(&self.config, store)),
+            overflow: self.overflow.clone(),
+            trigger: self.trigger.clone(),
+        }
+    }
+
+    /// A dead letter whole, from where it lies if it did not fit into the queue.
+    pub(super) async fn whole(&self, letter: &DeadLetter) -> Result<DeadLetter, NotWhole> {
+        whole(letter, self.overflow.as_deref()).await
+    }
+
+    /// What shows what a replay would come to, and changes nothing.
+    pub(super) fn trial(&self) -> Result<(Replayer, Arc<TrialStore>), Failed> {
+        let trial = Arc::new(TrialStore::new(self.store(Opening::ReadOnly)?));
+        Ok((self.replayer(trial.clone()), trial))
+    }
+
+    /// What writes down what this run does.
+    pub(super) fn auditor(&self, action: Action, edit: Option<Edit>) -> Result<Auditor, Failed> {
+        let trail: Arc<dyn Audit> = match (&self.options.audit, &self.options.state, &self.overflow_config) {
+            (Some(path), ..) => Arc::new(FileAudit::new(path.clone())),
+            (None, Some(state), _) => Arc::new(FileAudit::beside(state)),
+            (None, None, OverflowConfig::Blobs { connection, container }) => {
+                Arc::new(BlobAudit::new(connection, container, action, &System).map_err(Failed::to_begin)?)
+            }
+            (None, None, OverflowConfig::Directory(folder)) => Arc::new(FileAudit::new(folder.join("audit.jsonl"))),
+            (None, None, OverflowConfig::Nowhere { .. }) => {
+                return Err(Failed::to_begin(
+                    "there is no place for the audit trail: the storage connection leads to no blobs, so give --audit FILE",
+                ));
+            }
+        };
+        Ok(Auditor {
+            store: self.store_name(),
+            trail,
+            action,
+            who: who(self.options.who.as_deref()),
+            queue: self.queue.name(),
+            edit,
+            clock: Arc::new(System),
+        })
+    }
+
+    /// How long messages are hidden, when there are so many and each takes so long beside the others. Not for ever: a run
+    /// that is killed has hidden what it had received, and one that takes longer knows its messages again.
+    pub(super) fn hidden(&self, messages: u64, per_second: Option<u32>) -> Duration {
+        const A_SECOND: u64 = 50;
+        const LONGEST: u64 = 600;
+        if let Some(seconds) = self.options.visibility_timeout {
+            return Duration::from_secs(seconds.into());
+        }
+        let budget = self.config.invocation_budget.as_secs();
+        let rate = per_second.map_or(A_SECOND, |rate| u64::from(rate).min(A_SECOND)).max(1);
+        Duration::from_secs((60 + budget + messages / rate).min(LONGEST))
+    }
+
+    /// The options that lead here again, to be typed behind a command.
+    pub(super) fn options(&self) -> String {
+        let Where { state, queue, connection, app_root, audit, .. } = &self.options;
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let app_root = Some(app_root.clone()).filter(|root| root.as_os_str() != ".");
+        let options = [
+            ("--state", path(state)),
+            ("--queue", queue.clone()),
+            ("--connection", connection.clone()),
+            ("--app-root", path(&app_root)),
+            ("--audit", path(audit)),
+        ];
+        let given = options.into_iter().filter_map(|(name, value)| Some(format!(" {name} {}", quoted(&value?))));
+        given.collect()
+    }
+
+    /// Whether it is a Storage queue.
+    pub(super) fn is_storage(&self) -> bool {
+        self.options.state.is_none()
+    }
+}
+
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// The configuration. To look at the queue, nobody has to say where the documents are.
+fn config(settings: &Settings) -> Result<Config, Failed> {
+    let mut settings = settings.clone();
+    settings.add_default("StateStore", "memory");
+    Config::from_settings(&settings).map_err(Failed::to_begin)
+}
+
+/// The settings for a state file: as `devicestate local` has them, so that the same places are meant.
+fn at_home(settings: &mut Settings, state: &Path) {
+    settings.add_default("DeadLetterDirectory", format!("{}-dead-letters", state.display()));
+    if settings.get("StateStore").is_none_or(|store| store == "sqlite") {
+        settings.set("StateStore", "sqlite");
+        settings.set("SqlitePath", state.display().to_string());
+    }
+}
+
+/// The trigger and the queue of the function app in a folder; where there is none of ours, those of the app that ships.
+fn bindings(app_root: &Path) -> Result<(Option<EventHubTrigger>, QueueOutput), Failed> {
+    if !app_root.join("host.json").exists() {
+        return Ok((None, QueueOutput::shipped()));
+    }
+    match FunctionApp::load(app_root) {
+        Ok(app) => {
+            let function = app.functions.into_iter().next().expect("a function app has at least one function");
+            Ok((Some(function.trigger), function.dead_letters))
+        }
+        Err(FunctionAppError::NoFunction(_)) => Ok((None, QueueOutput::shipped())),
+        Err(error) => Err(Failed::to_begin(error)),
+    }
+}
+
+fn storage(settings: &Settings, output: &QueueOutput) -> Result<(StorageConnection, String), Failed> {
+    let (setting, connection) = config::queue_connection(settings, output).map_err(Failed::to_begin)?;
+    let connection = connection.ok_or_else(|| {
+        Failed::to_begin(format!(
+            "nothing says where the dead letters are: the setting {setting} is a connection string, or \
+             {setting}__queueServiceUri the address of the queues, for an identity; or give --state PATH"
+        ))
+    })?;
+    let name = settings.resolve(&output.queue_name).map_err(Failed::to_begin)?;
+    Ok((connection.for_a_tool(), name))
+}

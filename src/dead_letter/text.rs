@@ -1,0 +1,71 @@
+//! A dead letter's text with other values for some of its members, and not a byte changed in all the rest: a later version
+//! may have written more into it than is known here.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::{Value, value::RawValue};
+
+/// An object's members as they stand there, in their order.
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Each)
+    }
+}
+
+/// The text of an object with these members as they are given here: in their places, or at the end.
+///
+/// # Errors
+///
+/// When the text is no object.
+pub fn with_members<const N: usize>(text: &[u8], changes: [(&str, Box<RawValue>); N]) -> serde_json::Result<String> {
+    let Members(mut members) = serde_json::from_slice(text)?;
+    for (name, value) in changes {
+        match members.iter_mut().find(|(member, _)| member == name) {
+            Some((_, before)) => *before = value,
+            None => members.push((name.to_owned(), value)),
+        }
+    }
+    let members: Vec<_> =
+        members.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect();
+    Ok(format!("{{{}}}", members.join(",")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_named_members_are_others() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).expect("JSON");
+        let text = br#"{ "b" : 1.50, "a":{ "z" : 12345678901234567890123 },"\u00e4":null}"#;
+        let changed = with_members(text, [("a", raw("2")), ("new", raw("[3]"))]).expect("an object");
+        assert_eq!(changed, r#"{"b":1.50,"a":2,"ä":null,"new":[3]}"#);
+        assert_eq!(
+            with_members(text, []).expect("an object"),
+            r#"{"b":1.50,"a":{ "z" : 12345678901234567890123 },"ä":null}"#
+        );
+        with_members(b"[1]", []).expect_err("no object");
+    }
+}

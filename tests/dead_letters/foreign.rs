@@ -1,0 +1,206 @@
+//! Messages of others, of other versions, and in another encoding.
+
+use azure_storage_queue::{QueueClient, QueueClientOptions, models::QueueMessage};
+use serde_json::{Value, json};
+
+use crate::{
+    azurite::{Azurite, SHARED, signing},
+    bench::Bench,
+    broken::{Broken, fill, on_both_broken},
+    support::{Batch, Event, base64},
+};
+
+on_both_broken![
+    messages_of_others_are_shown_and_left_alone_but_by_their_message_id,
+    messages_of_others_are_exported_and_imported_byte_for_byte,
+    a_letter_of_an_earlier_version_is_found_and_counted,
+    fields_of_a_later_version_stay_where_a_failed_replay_is_counted,
+];
+
+/// A dead letter that fails again each time.
+fn letter() -> Value {
+    let batch = Batch::of([Event::json(1, &json!({"deviceId": "drone-1", "flightMode": 99}))]);
+    Bench::local().app.start().invoke(&batch.envelope()).dead_letter().clone()
+}
+
+fn foreign() -> Vec<Vec<u8>> {
+    let mut truncated = letter().to_string();
+    truncated.truncate(truncated.len() / 2);
+    let mut other_id = letter();
+    other_id["Id"] = "not an id".into();
+    let mut later_stage = letter();
+    later_stage["Stage"] = "translate".into();
+    vec![
+        b"{\"Id\": ".to_vec(),
+        json!({"type": "order", "Id": 7}).to_string().into_bytes(),
+        other_id.to_string().into_bytes(),
+        later_stage.to_string().into_bytes(),
+        Vec::new(),
+        b"null".to_vec(),
+        b"[1, 2]".to_vec(),
+        b"{\"two\":\n\"lines\"}".to_vec(),
+        b" {\"spaced\": 1.50} ".to_vec(),
+        b"{\"big\":123456789012345678901234567890,\"a\":1,\"a\":2}".to_vec(),
+        vec![0, 159, 146, 150, 255],
+        truncated.into_bytes(),
+    ]
+}
+
+fn sorted(mut bodies: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    bodies.sort();
+    bodies
+}
+
+fn messages_of_others_are_shown_and_left_alone_but_by_their_message_id(broken: &Broken) {
+    let foreign = foreign();
+    for body in &foreign {
+        broken.put(body);
+    }
+    broken.put(letter().to_string());
+    let listed = broken.json(&["list"], 0);
+    let others: Vec<_> = listed.as_array().expect("rows").iter().filter(|row| row["Id"].is_null()).collect();
+    assert_eq!(others.len(), foreign.len());
+    let table = broken.run(&["list"]).ended(0);
+    for row in &others {
+        assert!(!row["Issue"].as_str().expect("why").is_empty(), "{row}");
+        assert!(table.output.contains(row["MessageId"].as_str().expect("an id")), "{}", table.output);
+    }
+
+    let done = broken.json(&["replay", "--yes"], 1);
+    assert_eq!((&done["Foreign"], &done["FailedAgain"]), (&json!(foreign.len()), &json!(1)));
+    let message = others[0]["MessageId"].as_str().expect("an id");
+    let done = broken.json(&["replay", "--message", message, "--yes"], 0);
+    assert_eq!(done["Replayed"], 0);
+    broken.run(&["edit", "not an id"]).ended(2);
+    let done = broken.json(&["discard", "--all", "--yes"], 0);
+    assert_eq!(done["Discarded"], 1);
+    assert_eq!(sorted(broken.visible()), sorted(foreign.clone()));
+
+    let done = broken.json(&["discard", "--message", message], 0);
+    assert_eq!((&done["Meant"], &done["DryRun"], broken.count()), (&json!(1), &json!(true), 12));
+    broken.run(&["discard", "--message", message, "--yes"]).ended(0);
+    assert_eq!(broken.count(), 11);
+}
+
+fn messages_of_others_are_exported_and_imported_byte_for_byte(broken: &Broken) {
+    let foreign = foreign();
+    for body in &foreign {
+        broken.put(body);
+    }
+    let exported = broken.run(&["export"]).ended(0).output;
+    assert_eq!(broken.run(&["export", "--device", "drone-1"]).ended(0).output, "");
+    for other in [Bench::local(), Bench::azurite()] {
+        let file = other.app.path("kept.jsonl");
+        std::fs::write(&file, &exported).expect("a file");
+        other.run(&["import", file.to_str().expect("text")]).ended(0);
+        assert_eq!(sorted(other.visible()), sorted(foreign.clone()));
+    }
+}
+
+fn a_letter_of_an_earlier_version_is_found_and_counted(broken: &Broken) {
+    let mut letter = letter();
+    letter.as_object_mut().expect("an object").remove("DeviceId");
+    letter["DeviceState"] = json!({"id": "drone-1"});
+    broken.put(letter.to_string());
+    assert_eq!(broken.json(&["list", "--device", "drone-1"], 0).as_array().map(Vec::len), Some(1));
+    for attempts in 1..=2 {
+        broken.run(&["replay", "--yes"]).ended(1);
+        let there: Value = serde_json::from_slice(&broken.visible()[0]).expect("JSON");
+        assert_eq!((&there["Replay"]["Attempts"], there.get("DeviceId")), (&json!(attempts), None));
+        assert_eq!(broken.json(&["list", "--device", "drone-1"], 0)[0]["Replays"], attempts);
+    }
+}
+
+fn fields_of_a_later_version_stay_where_a_failed_replay_is_counted(broken: &Broken) {
+    let mut letter = letter();
+    letter["Severity"] = json!({"b": 1.50, "a": [null]});
+    letter["EventData"]["TraceParent"] = "00-4bf9".into();
+    letter["Source"]["Region"] = "swedencentral".into();
+    // As another program may write it: in another order, and with numbers that nothing here can hold.
+    let text = letter.to_string();
+    let text = format!("{{\"Zeroth\":123456789012345678901234567890,{}", &text[1..]);
+    broken.put(&text);
+    for attempts in 1..=2 {
+        broken.run(&["replay", "--yes"]).ended(1);
+        let body = String::from_utf8(broken.visible().remove(0)).expect("text");
+        let there: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(there["Replay"]["Attempts"], attempts);
+        let (before, _) = body.split_once(",\"Replay\":").expect("at the end");
+        assert_eq!(format!("{before}}}"), text, "nothing else is another");
+    }
+    // Into the overflow and out of it again, when it does not fit.
+    let file = broken.app.path("kept.jsonl");
+    let exported = broken.run(&["export"]).ended(0).output;
+    std::fs::write(&file, &exported).expect("a file");
+    broken.run(&["discard", "--all", "--yes"]).ended(0);
+    broken.run(&["import", file.to_str().expect("text")]).ended(0);
+    let message = |exported: &str| serde_json::from_str::<Value>(exported).expect("JSON")["Message"].to_string();
+    assert_eq!(message(&broken.run(&["export"]).ended(0).output), message(&exported));
+}
+
+/// What only grows too large with its count keeps its unknown fields in what lies elsewhere.
+#[test]
+fn fields_of_a_later_version_go_along_to_another_place() {
+    for broken in [Broken::local(), Broken::azurite()] {
+        let mut letter = letter();
+        letter["Severity"] = "x".repeat(49_100 - letter.to_string().len()).into();
+        broken.put(letter.to_string());
+        broken.run(&["replay", "--yes"]).ended(1);
+        let exported = broken.run(&["export"]).ended(0).output;
+        let line: Value = serde_json::from_str(&exported).expect("JSON");
+        assert_eq!(line["Whole"]["Severity"], letter["Severity"]);
+        let file = broken.app.path("kept.jsonl");
+        std::fs::write(&file, &exported).expect("a file");
+        broken.run(&["import", file.to_str().expect("text")]).ended(0);
+        let both = broken.run(&["export"]).ended(0).output;
+        for line in both.lines() {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            assert_eq!(line["Whole"]["Severity"], letter["Severity"]);
+        }
+        assert_eq!(both.lines().count(), 2);
+    }
+}
+
+/// The texts of the messages as they are in the queue.
+fn texts(bench: &Bench, client: &QueueClient) -> Vec<String> {
+    let options = azure_storage_queue::models::QueueClientPeekMessagesOptions {
+        number_of_messages: Some(32),
+        ..Default::default()
+    };
+    let peeked = bench.wait_for(async { client.peek_messages(Some(options)).await?.into_model() });
+    let items = peeked.expect("peeked").items.unwrap_or_default();
+    items.into_iter().map(|message| message.message_text.unwrap_or_default()).collect()
+}
+
+#[test]
+fn plain_text_and_base64_are_replayed_and_counted_and_stay_as_they_are() {
+    let bench = Bench::azurite();
+    let options = QueueClientOptions { client_options: signing(), ..QueueClientOptions::default() };
+    let url = format!("{}/{}", Azurite::url(SHARED.queue_port), bench.storage_name());
+    let client = QueueClient::new(url.parse().expect("an address"), None, Some(options)).expect("a queue");
+    let put = |text: String| {
+        let message = QueueMessage { message_text: Some(text) };
+        bench.wait_for(async { client.send_message(message.try_into()?, None).await.map(drop) }).expect("put");
+    };
+    let other = Broken::local();
+    fill(&other, 2);
+    for (number, body) in other.visible().into_iter().chain([letter().to_string().into_bytes()]).enumerate() {
+        let text = String::from_utf8(body).expect("text");
+        put(text.clone());
+        put(if number == 2 { base64(text.replace("drone-1", "drone-3")) } else { base64(text) });
+    }
+    put("plain text of somebody else".into());
+    let listed = bench.json(&["list"], 0);
+    let repeats: Vec<_> = listed.as_array().expect("rows").iter().map(|row| row["Repeats"].clone()).collect();
+    assert_eq!(repeats, [json!(1), json!(1), json!(1), json!(0)]);
+
+    let done = bench.json(&["replay", "--yes"], 1);
+    assert_eq!((&done["Replayed"], &done["FailedAgain"], &done["Foreign"]), (&json!(6), &json!(2), &json!(1)));
+    let texts = texts(&bench, &client);
+    let plain = texts.iter().filter(|text| text.starts_with('{')).count();
+    let in_base64 = texts.iter().filter(|text| text.starts_with("eyJ")).count();
+    assert_eq!((texts.len(), plain, in_base64), (3, 1, 1), "{texts:?}");
+    for body in bench.visible().into_iter().filter(|body| body.starts_with(b"{")) {
+        assert_eq!(crate::support::read_letter(body)["Replay"]["Attempts"], 1);
+    }
+}

@@ -1,0 +1,225 @@
+//! What is in the queue, at a glance.
+
+use serde_json::{Value, json};
+
+use crate::{
+    bench::Bench,
+    on_both_queues,
+    support::{Batch, Event, Reply},
+};
+
+on_both_queues![
+    each_dead_letter_is_listed_once_and_everything_is_given_back,
+    a_peek_sees_the_first_32_and_leaves_them_untouched,
+    every_filter_means_what_it_says_alone_and_with_others,
+    ids_and_their_beginnings_name_dead_letters,
+    groups_are_counted_with_their_first_and_last,
+    json_is_one_array_alone_on_standard_output,
+    the_table_lines_up_and_a_device_cannot_disturb_it,
+    messages_that_are_no_dead_letters_are_told_apart,
+    what_failed_again_shows_its_replays_and_when_it_is_set_aside,
+];
+
+/// One good event, and bad ones of three kinds, two stages and two devices.
+fn batch() -> Batch {
+    Batch::of([
+        Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.5})),
+        Event::json(2, &json!({"battery": 0.5})).partition_key("drone-1"),
+        Event::json(3, &json!({"deviceId": "drone-2", "flightMode": 99})).partition_key("a key"),
+        Event::new(4, "{\"deviceId\":\"drone-2\",\"bat").partition_key("drone-2"),
+    ])
+}
+
+/// The batch in partitions 0 and 7.
+fn two_partitions(bench: &Bench) -> [Reply; 2] {
+    [batch(), batch().partition("7")].map(|batch| bench.handle_telling_devices(&batch))
+}
+
+fn numbers(rows: &Value, of: &str) -> Vec<i64> {
+    let mut numbers: Vec<_> = rows.as_array().expect("an array").iter().map(|row| row[of].as_i64()).collect();
+    numbers.sort_unstable();
+    numbers.into_iter().map(|number| number.expect("a number")).collect()
+}
+
+fn each_dead_letter_is_listed_once_and_everything_is_given_back(bench: &Bench) {
+    let reply = bench.handle(&batch());
+    bench.put_all(&reply);
+    bench.put(reply.dead_letters[0].to_string());
+    let listed = bench.json(&["list"], 0);
+    assert_eq!(numbers(&listed, "Repeats"), [1, 1, 2]);
+    assert_eq!((bench.count(), bench.dequeue_counts()), (7, vec![1; 7]));
+    let said = bench.run(&["list"]).ended(0);
+    assert!(said.errors.contains("3 dead letters, and 4 messages more that repeat them."), "{}", said.errors);
+    assert!(said.errors.contains("given back, so their dequeue counts rose; --peek"), "{}", said.errors);
+    assert_eq!(bench.dequeue_counts(), [2; 7]);
+}
+
+fn a_peek_sees_the_first_32_and_leaves_them_untouched(bench: &Bench) {
+    let events: Vec<_> = (1..=33).map(|number| Event::json(number, &json!({"battery": number}))).collect();
+    bench.handle(&Batch::of(events));
+    let said = bench.run(&["list", "--peek"]).ended(0);
+    assert_eq!(said.output.lines().count(), 1 + 32, "{}", said.output);
+    assert!(said.errors.contains("a peek, which shows the first 32"), "{}", said.errors);
+    assert_eq!(bench.dequeue_counts(), [0; 32]);
+    assert_eq!(bench.json(&["list"], 0).as_array().map(Vec::len), Some(33));
+}
+
+fn every_filter_means_what_it_says_alone_and_with_others(bench: &Bench) {
+    two_partitions(bench);
+    let cases: &[(&[&str], &[i64])] = &[
+        (&[], &[2, 2, 3, 3, 4, 4]),
+        (&["--device", "drone-1"], &[2, 2]),
+        (&["--device", "drone-2"], &[3, 3, 4, 4]),
+        (&["--device", "a key"], &[]),
+        (&["--stage", "validate"], &[3, 3]),
+        (&["--stage", "update"], &[]),
+        (&["--issue", "flight mode [0-9]+ is|ends in the middle"], &[3, 3, 4, 4]),
+        (&["--issue", "^the text"], &[]),
+        (&["--since", "1h"], &[2, 2, 3, 3, 4, 4]),
+        (&["--since", "2026-01-01T00:00:00Z"], &[2, 2, 3, 3, 4, 4]),
+        (&["--since", "2999-01-01T00:00:00Z"], &[]),
+        (&["--partition", "7"], &[2, 3, 4]),
+        (&["--partition", "1"], &[]),
+        (&["--seq", "2..3"], &[2, 2, 3, 3]),
+        (&["--seq", "4.."], &[4, 4]),
+        (&["--device", "drone-2", "--stage", "deserialize"], &[4, 4]),
+        (&["--device", "drone-2", "--stage", "validate", "--partition", "0", "--seq", "3", "--since", "1h"], &[3]),
+        (&["--device", "drone-2", "--issue", "device id is missing"], &[]),
+    ];
+    for (options, expected) in cases {
+        let listed = bench.json(&[&["list"], *options].concat(), 0);
+        assert_eq!(numbers(&listed, "SequenceNumber"), *expected, "{options:?}");
+    }
+    let said = bench.run(&["list", "--device", "drone-9"]).ended(0);
+    assert_eq!(said.output, "no dead letters\n");
+    assert!(said.errors.contains("0 dead letters; 6 messages that do not match."), "{}", said.errors);
+}
+
+fn ids_and_their_beginnings_name_dead_letters(bench: &Bench) {
+    let [reply, _] = two_partitions(bench);
+    let id = |index: usize| reply.dead_letters[index]["Id"].as_str().expect("an id");
+    let (first, second) = (&id(0)[..10].to_uppercase(), id(1));
+    assert_eq!(numbers(&bench.json(&["list", first, second], 0), "SequenceNumber"), [2, 3]);
+    assert_eq!(numbers(&bench.json(&["list", first, second, "--seq", "3"], 0), "SequenceNumber"), [3]);
+    assert_eq!(bench.json(&["list", "00000000"], 0), json!([]));
+}
+
+fn groups_are_counted_with_their_first_and_last(bench: &Bench) {
+    let replies = two_partitions(bench);
+    bench.handle_telling_devices(&Batch::of([Event::json(9, &json!({"deviceId": "drone-2", "flightMode": 100}))]));
+    bench.handle(&Batch::of([Event::new(10, "")]));
+    let counts = |by: &str| -> Vec<(String, u64)> {
+        let groups = bench.json(&["list", "--group-by", by], 0);
+        let groups = groups.as_array().expect("an array").iter();
+        groups
+            .map(|group| (group["Group"].as_str().expect("text").into(), group["Count"].as_u64().expect("a number")))
+            .collect()
+    };
+    let of = |groups: &[(&str, u64)]| -> Vec<_> {
+        groups.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    };
+    assert_eq!(counts("device"), of(&[("drone-2", 5), ("drone-1", 2), ("", 1)]));
+    assert_eq!(counts("stage"), of(&[("deserialize", 5), ("validate", 3)]));
+    assert_eq!(counts("partition"), of(&[("0", 5), ("7", 3)]));
+    let issues = counts("issue");
+    assert_eq!(issues[0], ("flight mode # is undefined: it must be # (Unknown) to # (Offline)".into(), 3));
+    assert_eq!(issues.len(), 4, "{issues:?}");
+    assert!(issues.contains(&("the body is empty, so the device id is missing".into(), 1)), "{issues:?}");
+
+    let group = &bench.json(&["list", "--group-by", "stage", "--stage", "validate", "--seq", "3"], 0)[0];
+    let times = [0, 1].map(|reply: usize| replies[reply].dead_letters[1]["Time"].as_str().expect("a time"));
+    assert_eq!((&group["First"], &group["Last"]), (&json!(times.iter().min()), &json!(times.iter().max())));
+    let table = bench.run(&["list", "--group-by", "device"]).ended(0).output;
+    let expected = ["COUNT  FIRST (UTC)", "    5  20", "    2  20", "    1  20"];
+    for (line, begin) in table.lines().zip(expected) {
+        assert!(line.starts_with(begin), "{table}");
+    }
+    assert!(table.ends_with("not known\n"), "{table}");
+}
+
+fn json_is_one_array_alone_on_standard_output(bench: &Bench) {
+    for options in [&["list"][..], &["list", "--peek"], &["list", "--group-by", "issue"]] {
+        assert_eq!(bench.json(options, 0), json!([]), "{options:?}");
+    }
+    let reply = bench.handle(&batch());
+    let listed = bench.json(&["list", "--seq", "3"], 0);
+    let expected = &reply.dead_letters[1];
+    for name in ["Id", "Issue", "Stage", "ErrorClass", "DeviceId", "Time"] {
+        assert_eq!(listed[0][name], expected[name], "{name}");
+    }
+    assert_eq!((&listed[0]["PartitionKey"], &listed[0]["PartitionId"]), (&json!("a key"), &json!("0")));
+}
+
+fn the_table_lines_up_and_a_device_cannot_disturb_it(bench: &Bench) {
+    let event = |number: i64, device: &str| Event::json(number, &json!({"deviceId": device, "flightMode": 99}));
+    bench.handle_telling_devices(&Batch::of([event(1, "d"), event(20_000, "\u{1b}[2J\r\n\u{9b}1A\u{202e}dr\u{f6}ne")]));
+    let said = bench.run(&["list"]).ended(0);
+    let lines: Vec<Vec<char>> = said.output.lines().map(|line| line.chars().collect()).collect();
+    assert_eq!(lines.len(), 3, "{}", said.output);
+    for name in ["STAGE", "DEVICE", "ISSUE"] {
+        let head: String = lines[0].iter().collect();
+        let column = head.find(name).expect("a column");
+        for line in &lines {
+            assert!(line[column - 1] == ' ' && line[column] != ' ', "{name}:\n{}", said.output);
+        }
+    }
+    let end = |line: &Vec<char>, text: &str| line.iter().collect::<String>().find(text).expect("text") + text.len();
+    assert_eq!(end(&lines[0], "SEQUENCE"), end(&lines[1], " 1  flight") - 8, "numbers end together");
+    assert!(!said.output.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{:?}", said.output);
+}
+
+fn messages_that_are_no_dead_letters_are_told_apart(bench: &Bench) {
+    bench.put("hello");
+    let said = bench.run(&["list"]).ended(0);
+    assert!(said.output.starts_with("no dead letters\n"), "{}", said.output);
+    assert!(said.output.contains("NOT A DEAD LETTER"), "{}", said.output);
+    assert!(said.errors.contains("0 dead letters; 1 message not of this product."), "{}", said.errors);
+    let listed = bench.json(&["list"], 0);
+    assert_eq!(listed[0]["Id"], Value::Null);
+    let message = listed[0]["MessageId"].as_str().expect("an id");
+    assert!(said.output.contains(message), "it can be named: {}", said.output);
+    assert_eq!(bench.json(&["list", "--stage", "update"], 0), json!([]), "no filter means it");
+}
+
+fn what_failed_again_shows_its_replays_and_when_it_is_set_aside(bench: &Bench) {
+    bench.handle(&batch());
+    assert!(!bench.run(&["list"]).output.contains("REPLAYS"));
+    for _ in 0..5 {
+        bench.run(&["replay", "--seq", "3", "--yes"]).ended(1);
+    }
+    let said = bench.run(&["list"]).ended(0);
+    assert!(said.output.lines().next().is_some_and(|head| head.contains("REPLAYS")), "{}", said.output);
+    let replayed: Vec<_> = said.output.lines().filter(|line| line.contains("        5  flight mode")).collect();
+    assert_eq!(replayed.len(), 1, "{}", said.output);
+    assert!(
+        said.errors.contains("1 of them failed in 5 replays or more: `dead-letters replay` sets"),
+        "{}",
+        said.errors
+    );
+}
+
+#[test]
+fn the_copy_in_the_other_region_can_be_looked_at() {
+    let bench = Bench::azurite();
+    bench.handle(&batch());
+    let said = bench.run(&["list", "--secondary"]).ended(0);
+    assert_eq!(said.output.lines().count(), 1 + 3, "{}", said.output);
+    assert_eq!(bench.dequeue_counts(), [0; 3]);
+    let refused = Bench::local().run(&["list", "--secondary"]).ended(2);
+    assert!(refused.errors.contains("a state file has no copy elsewhere"), "{}", refused.errors);
+}
+
+#[test]
+fn a_list_tells_when_the_queue_forgets_and_how_to_keep_it() {
+    let bench = Bench::azurite();
+    let reply = bench.handle(&batch());
+    let said = bench.run(&["list"]).ended(0);
+    assert!(!said.errors.contains("forgets"), "{}", said.errors);
+    bench.put_for_a_week(reply.dead_letters[0].to_string());
+    bench.put_for_a_week("{}");
+    for options in [&["list"][..], &["list", "--peek"], &["list", "--group-by", "issue"]] {
+        let said = bench.run(options).ended(0);
+        assert!(said.errors.contains("The queue forgets the first of them at 20"), "{}", said.errors);
+        assert!(said.errors.contains("`dead-letters export` keeps them"), "{}", said.errors);
+    }
+}

@@ -1,0 +1,113 @@
+//! A replay is not alone: a handler takes the same devices' events, another replay is at the same messages.
+
+use std::process::Child;
+
+use serde_json::{Value, json};
+
+use crate::{
+    bench::{Bench, Said, untold},
+    on_both_queues,
+    support::{Batch, Event, Fold},
+};
+
+on_both_queues![
+    live_events_and_replayed_ones_of_the_same_devices_add_up_as_if_none_had_been_a_dead_letter,
+    two_replays_at_the_same_time_share_the_queue_and_do_no_harm,
+    a_visibility_timeout_that_passes_during_the_work_changes_nothing_and_has_an_end,
+    a_queue_in_which_all_is_hidden_is_not_called_empty,
+];
+
+const DEVICES: i64 = 4;
+
+/// Events in turn for a few devices, with readings that take turns, too.
+fn batch(first: i64, events: i64) -> Batch {
+    let event = |number: i64| {
+        let device = format!("drone-{}", number % DEVICES);
+        let level: Value = format!("{number}.5").parse().expect("a number");
+        untold(
+            number,
+            &match number / DEVICES % 3 {
+                0 => json!({"deviceId": device, "battery": level}),
+                1 => json!({"deviceId": device, "position": {"altitude": level}}),
+                _ => json!({"deviceId": device, "battery": level, "position": {"longitude": level}}),
+            },
+        )
+    };
+    Batch::of((first..first + events).map(event).collect::<Vec<_>>())
+}
+
+fn ended(child: Child) -> Value {
+    let said = Said::from(child.wait_with_output().expect("a child of this process")).ended(0);
+    serde_json::from_str(&said.output).expect("JSON")
+}
+
+fn replayed(done: &Value) -> u64 {
+    done["Replayed"].as_u64().expect("a number")
+}
+
+fn live_events_and_replayed_ones_of_the_same_devices_add_up_as_if_none_had_been_a_dead_letter(bench: &Bench) {
+    // Half of them are older than all that is live, half newer; and between two of the live batches there is one more.
+    let mut batches = vec![batch(1, 40), batch(500_000, 40)];
+    batches.extend((0..10).map(|n| batch(1_000 + 20 * n, 4)));
+    let all = Batch::of(batches.iter().flat_map(|batch| batch.events().to_vec()).collect::<Vec<_>>());
+    let letters = bench.put_misread(&all).len() as u64;
+    let handler = bench.app.start();
+    let replay = ["replay", "--yes", "--rate", "40/s", "--format", "json"];
+    let mut tool = bench.command(&replay).spawn().expect("the binary");
+    let (mut live, mut in_between) = (Vec::new(), 0);
+    while tool.try_wait().expect("a child of this process").is_none() && live.len() < 2_000 {
+        let batch = batch(1_010 + 20 * i64::try_from(live.len()).expect("few"), 8);
+        let [events, .., dead_lettered] = handler.invoke(&batch.envelope()).counts();
+        assert_eq!((events, dead_lettered), (8, 0));
+        live.push(batch);
+        in_between += u64::from((1..letters).contains(&bench.count()));
+    }
+    let done = ended(tool);
+    assert_eq!((replayed(&done), &done["FailedAgain"]), (letters, &json!(0)), "{done}");
+    assert!(in_between > 0, "live batches came while some were replayed and others were not");
+    assert_eq!(bench.count(), 0);
+    assert_eq!(bench.documents(), Fold::of(live.iter().chain([&all])).documents());
+}
+
+fn two_replays_at_the_same_time_share_the_queue_and_do_no_harm(bench: &Bench) {
+    let batch = batch(1, 120);
+    bench.put_misread(&batch);
+    // Messages come back to the other one while they are worked on: some are replayed by both.
+    let words = ["replay", "--yes", "--rate", "30/s", "--visibility-timeout", "1", "--format", "json"];
+    let tools = [0, 1].map(|_| bench.command(&words).spawn().expect("the binary"));
+    let sum: u64 = tools.map(|tool| replayed(&ended(tool))).iter().sum();
+    assert!(sum >= 120, "each is replayed by one at least: {sum}");
+    assert_eq!(bench.count(), 0);
+    assert_eq!(bench.documents(), Fold::of([&batch]).documents());
+}
+
+fn a_visibility_timeout_that_passes_during_the_work_changes_nothing_and_has_an_end(bench: &Bench) {
+    let batch = batch(1, 16);
+    // They fail again, and so are in hand all the time.
+    let bad = Batch::of((1_000..1_008).map(|number| Event::json(number, &json!({"battery": 1}))).collect::<Vec<_>>());
+    bench.handle(&bad);
+    bench.put_misread(&batch);
+    let words = ["replay", "--yes", "--rate", "8/s", "--visibility-timeout", "1"];
+    let done = bench.json(&words, 1);
+    assert_eq!((&done["Applied"], &done["FailedAgain"]), (&json!(16), &json!(8)), "{done}");
+    let left = bench.visible();
+    let attempts: Vec<Value> = left
+        .iter()
+        .map(|body| serde_json::from_slice::<Value>(body).expect("JSON")["Replay"]["Attempts"].clone())
+        .collect();
+    assert_eq!(attempts, vec![json!(1); 8], "all are given back, and none was replayed twice");
+    assert_eq!(bench.count(), 8);
+    assert_eq!(bench.documents(), Fold::of([&batch]).documents());
+}
+
+fn a_queue_in_which_all_is_hidden_is_not_called_empty(bench: &Bench) {
+    bench.put_misread(&batch(1, 3));
+    let queue = bench.queue();
+    let held = bench.wait_for(queue.receive(32, std::time::Duration::from_mins(10))).expect("received");
+    assert_eq!(held.len(), 3);
+    for words in [&["replay", "--yes"][..], &["replay"], &["list"]] {
+        let said = bench.run(words).ended(0);
+        assert!(said.errors.contains("3 more messages are in the queue"), "{words:?}: {}", said.errors);
+    }
+    assert_eq!(bench.count(), 3);
+}

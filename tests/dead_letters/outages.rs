@@ -1,0 +1,60 @@
+//! A replay while the store is out: nobody's fault, and nothing is changed.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::{
+    bench::{Bench, untold},
+    listener::Fault,
+    on_both_queues,
+    support::{Batch, Fold},
+};
+
+on_both_queues![with_an_account: a_replay_while_the_store_is_out_counts_nothing_changes_nothing_and_says_so];
+
+fn a_replay_while_the_store_is_out_counts_nothing_changes_nothing_and_says_so(bench: &Bench) {
+    let event = |number: i64| untold(number, &json!({"deviceId": format!("drone-{number}"), "battery": 0.5}));
+    let batch = Batch::of((1..=20).map(event).collect::<Vec<_>>());
+    bench.put_misread(&batch);
+    let visible = || {
+        let mut visible = bench.visible();
+        visible.sort();
+        visible
+    };
+    let before = visible();
+    assert_eq!(before.len(), 20);
+    let account = bench.account();
+    let outages: [(&str, Option<Fault>); 4] = [
+        ("down", None),
+        ("the key is wrong", Some(Fault::status(401).on(&["all"]))),
+        ("throttled", Some(Fault::status(429).retry_after(Duration::from_secs(5)))),
+        ("unavailable", Some(Fault::status(503).on(&["all"]))),
+    ];
+    for (name, fault) in outages {
+        let is_down = fault.is_none();
+        let fault = fault.map(|fault| account.fault(fault));
+        if is_down {
+            account.down();
+        }
+        for words in [&["replay"][..], &["replay", "--yes"]] {
+            let mut command = bench.command(&[words, &["--format", "json"]].concat());
+            let output = command.env("InvocationBudget", "00:00:01").output().expect("the binary");
+            let said = crate::bench::Said::from(output).ended(2);
+            let done: serde_json::Value = serde_json::from_str(&said.output).expect("JSON");
+            assert_eq!((&done["Replayed"], &done["FailedAgain"]), (&json!(0), &json!(0)), "{name}: {done}");
+            assert!(done["NotNow"].is_string(), "{name}: {done}");
+            assert!(said.errors.contains("stays as it was"), "{name}: {}", said.errors);
+            assert_eq!(visible(), before, "{name}: all are there, byte for byte, and can be seen");
+        }
+        if is_down {
+            account.up();
+        }
+        if let Some(number) = fault {
+            account.end(number);
+        }
+        assert_eq!(account.documents().len(), 0, "{name}");
+    }
+    bench.json(&["replay", "--yes"], 0);
+    assert_eq!((bench.count(), account.documents()), (0, Fold::of([&batch]).documents()));
+}

@@ -1,0 +1,58 @@
+//! Events of devices that the store refused for a while, while it took others.
+
+use serde_json::json;
+
+use crate::{
+    bench::Bench,
+    listener::Fault,
+    on_both_queues,
+    support::{Batch, Event, Fold},
+};
+
+on_both_queues![with_an_account: what_the_store_refused_is_replayed_when_it_takes_it_again_as_if_nothing_had_been];
+
+/// Six devices in turn: some events with one reading, some with another, some with both.
+fn batch(partition: &str, first: i64) -> Batch {
+    let events = (0..60).map(|n| {
+        let (number, device) = (first + n, format!("drone-{}", n % 6));
+        let (battery, altitude) = (json!(n), json!({"altitude": n}));
+        Event::json(
+            number,
+            &match n % 4 {
+                0 => json!({"deviceId": device, "battery": battery}),
+                1 => json!({"deviceId": device, "position": altitude}),
+                _ => json!({"deviceId": device, "battery": battery, "position": altitude}),
+            },
+        )
+    });
+    Batch::of(events.collect::<Vec<_>>()).partition(partition)
+}
+
+fn what_the_store_refused_is_replayed_when_it_takes_it_again_as_if_nothing_had_been(bench: &Bench) {
+    let batches = [batch("0", 1), batch("1", 31), batch("0", 61)];
+    let account = bench.account();
+    account.fault(Fault::status(403).sub_status(1014).on(&["create", "replace"]).id("drone-1"));
+    account.fault(Fault::status(413).on(&["create", "replace"]).id("drone-3"));
+    let handler = bench.app.start();
+    let mut letters = 0;
+    for batch in &batches {
+        let reply = handler.invoke(&batch.envelope());
+        assert_eq!((reply.counts()[0], reply.counts()[3]), (60, 20));
+        bench.put_all(&reply);
+        letters += 20;
+    }
+    assert_eq!(bench.count(), letters);
+    // Of one of them the newest is stored before the others are replayed.
+    account.clear_faults();
+    let live = Batch::of([Event::json(100_000, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
+    handler.invoke(&live.envelope()).assert_all_applied(1);
+
+    let done = bench.json(&["replay", "--yes"], 0);
+    assert_eq!((&done["Replayed"], &done["FailedAgain"]), (&json!(letters), &json!(0)), "{done}");
+    let sum =
+        done["Applied"].as_u64().zip(done["Superseded"].as_u64()).map(|(applied, superseded)| applied + superseded);
+    assert_eq!(sum, Some(letters), "{done}");
+    assert!(done["Superseded"].as_u64() >= Some(5), "{done}");
+    assert_eq!(bench.count(), 0);
+    assert_eq!(account.documents(), Fold::of(batches.iter().chain([&live])).documents());
+}

@@ -1,0 +1,32 @@
+//! Dead letters through the handler's own path once more.
+
+use serde_json::json;
+
+use crate::{
+    bench::Bench,
+    on_both_queues,
+    support::{Batch, Event, Fold},
+};
+
+on_both_queues![what_can_be_applied_now_is_and_the_queue_is_empty];
+
+/// Dead-lettered by a handler that takes everything for protobuf, and replayed by a tool that does not.
+fn what_can_be_applied_now_is_and_the_queue_is_empty(bench: &Bench) {
+    let batch = Batch::of([
+        Event::new(1, json!({"deviceId": "drone-1", "battery": 0.5}).to_string()),
+        Event::new(2, json!({"deviceId": "drone-2", "battery": 0.25}).to_string()),
+    ]);
+    let wrong = Bench::local();
+    let app = wrong.app.with("TelemetryFormat", "protobuf");
+    let reply = app.start().invoke(&batch.envelope());
+    assert_eq!(reply.counts(), [2, 0, 0, 2]);
+    bench.put_all(&reply);
+
+    let tried = bench.json(&["replay"], 0);
+    assert_eq!((&tried["Applied"], &tried["DryRun"]), (&json!(2), &json!(true)));
+    assert_eq!((bench.documents().len(), bench.count()), (0, 2), "a dry run changes nothing");
+    let done = bench.json(&["replay", "--yes"], 0);
+    assert_eq!((&done["Applied"], &done["DryRun"]), (&json!(2), &json!(false)));
+    assert_eq!(bench.count(), 0);
+    assert_eq!(bench.documents(), Fold::of([&batch]).documents());
+}

@@ -1,0 +1,95 @@
+//! What fails again and again: counted in its message, set aside, and tried when it is named.
+
+use serde_json::{Value, json};
+
+use crate::{
+    bench::{Bench, untold},
+    on_both_queues,
+    support::{Batch, Event},
+};
+
+on_both_queues![what_has_failed_in_so_many_replays_is_set_aside_until_it_is_named, a_dry_run_changes_no_byte];
+
+/// Without a device, nobody can apply it.
+fn poison() -> Batch {
+    Batch::of([
+        Event::json(1, &json!({"battery": 0.5})).partition_key("drone-1"),
+        Event::json(2, &json!({"deviceId": "drone-2", "flightMode": 99})),
+    ])
+}
+
+fn letters(bench: &Bench) -> Vec<Value> {
+    let mut letters: Vec<Value> =
+        bench.visible().iter().map(|body| serde_json::from_slice(body).expect("JSON")).collect();
+    letters.sort_by_key(|letter| letter["EventData"]["SequenceNumber"].as_i64());
+    letters
+}
+
+fn counted(bench: &Bench) -> Vec<Option<u64>> {
+    letters(bench).iter().map(|letter| letter["Replay"]["Attempts"].as_u64()).collect()
+}
+
+fn what_has_failed_in_so_many_replays_is_set_aside_until_it_is_named(bench: &Bench) {
+    bench.handle(&poison());
+    let before = letters(bench);
+    let replay_up_to = |most: &str, more: &[&str], code| {
+        let done = bench.json(&[&["replay", "--yes", "--max-replays", most], more].concat(), code);
+        ["Replayed", "FailedAgain", "SetAside"].map(|name| done[name].as_u64().expect("a number"))
+    };
+    let replay = |more: &[&str], code| replay_up_to("2", more, code);
+    assert_eq!(bench.json(&["replay"], 0)["FailedAgain"], 2, "a dry run that only looks has failed in nothing");
+    assert_eq!(counted(bench), [None, None], "and counts nothing");
+    assert_eq!(replay(&[], 1), [2, 2, 0]);
+    assert_eq!(replay(&["--device", "drone-1"], 1), [1, 1, 0]);
+    assert_eq!(counted(bench), [Some(2), Some(1)]);
+    assert_eq!(replay(&[], 1), [1, 1, 1], "one is set aside");
+    assert_eq!(replay(&[], 0), [0, 0, 2], "both are, and that is no failure");
+    assert_eq!(replay(&["--stage", "validate"], 0)[0], 0, "a filter names nobody");
+    let id = before[0]["Id"].as_str().expect("an id");
+    assert_eq!(replay(&[&id[..12]], 1), [1, 1, 0], "named, it is tried all the same");
+    assert_eq!(replay_up_to("9", &[], 1), [2, 2, 0]);
+    assert_eq!(counted(bench), [Some(4), Some(3)]);
+    let text = bench.run(&["replay", "--max-replays", "2"]).ended(0).output;
+    assert!(text.contains("2 are set aside"), "{text}");
+    // But for what is told of the replays, each is what the handler has written.
+    let mut after = letters(bench);
+    for letter in &mut after {
+        let replay = letter.as_object_mut().expect("an object").remove("Replay").expect("a replay");
+        assert!(replay["Issue"].is_string() && replay["Stage"].is_string(), "{replay}");
+    }
+    after.iter_mut().zip(&before).for_each(|(after, before)| after["DeviceId"] = before["DeviceId"].clone());
+    assert_eq!((after, bench.count(), bench.documents().len()), (before, 2, 0));
+}
+
+fn a_dry_run_changes_no_byte(bench: &Bench) {
+    bench.handle(&poison());
+    let good = Batch::of([untold(3, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
+    bench.put_misread(&good);
+    bench.put("no dead letter");
+    let handled = Batch::of([Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.25}))]);
+    bench.app.start().invoke(&handled.envelope()).assert_all_applied(1);
+    let (messages, documents, rows) = (sorted(bench.visible()), bench.documents(), rows(bench));
+    let tried = bench.json(&["replay"], 0);
+    let counts = ["Applied", "Superseded", "FailedAgain", "Foreign"].map(|name| tried[name].as_u64());
+    assert_eq!(counts, [1, 0, 2, 1].map(Some), "{tried}");
+    assert_eq!((sorted(bench.visible()), bench.documents(), self::rows(bench)), (messages, documents, rows));
+    assert!(!bench.app.path("state.db-audit.jsonl").exists(), "what is only tried is no action");
+}
+
+/// A Storage queue has no certain order.
+fn sorted(mut messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    messages.sort();
+    messages
+}
+
+/// What is in the state file, but for how often and by whom a message was received.
+fn rows(bench: &Bench) -> Vec<(i64, i64, Vec<u8>, i64)> {
+    if !bench.is_local() {
+        return Vec::new();
+    }
+    let connection = rusqlite::Connection::open(bench.state()).expect("the state file");
+    let select = "SELECT message_id, inserted_ms, text, visible_ms FROM dead_letters ORDER BY message_id";
+    let mut select = connection.prepare(select).expect("a statement");
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).expect("rows");
+    rows.collect::<Result<_, _>>().expect("rows")
+}

@@ -1,0 +1,83 @@
+//! Thousands of dead letters, in a program of their own: they keep Azurite busy, and everything else would wait for it.
+
+#[allow(dead_code, reason = "a part of it is enough here")]
+#[path = "../storage/azurite.rs"]
+mod azurite;
+#[allow(dead_code, reason = "a part of it is enough here")]
+#[path = "../dead_letters/bench.rs"]
+mod bench;
+#[allow(dead_code, reason = "a part of it is enough here")]
+#[path = "../support/listener.rs"]
+mod listener;
+#[path = "../support/npm.rs"]
+mod npm;
+#[allow(dead_code, unused_imports, reason = "it serves the black-box tests first, which use all of it")]
+#[path = "../black_box/support/mod.rs"]
+mod support;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::{Value, json};
+
+use bench::{Bench, untold};
+use support::{Batch, Fold, base64, http};
+
+/// How many there are.
+const LETTERS: u64 = 10_000;
+
+#[test]
+fn ten_thousand_are_listed_tried_and_replayed_on_the_queue_of_a_state_file() {
+    ten_thousand_are_listed_tried_and_replayed(&Bench::local());
+}
+
+#[test]
+fn ten_thousand_are_listed_tried_and_replayed_on_a_storage_queue() {
+    ten_thousand_are_listed_tried_and_replayed(&Bench::azurite());
+}
+
+/// Puts messages, several at the same time.
+fn put_all(bench: &Bench, bodies: impl IntoIterator<Item = String>) {
+    let queue = &*bench.queue();
+    let puts = stream::iter(bodies).map(|body| async move { queue.put(body.as_bytes()).await });
+    bench.wait_for(puts.buffer_unordered(16).try_collect::<()>()).expect("put");
+}
+
+fn ten_thousand_are_listed_tried_and_replayed(bench: &Bench) {
+    let event = |number: i64| {
+        let level = if number.cast_unsigned() < LETTERS - 50 { 0.25 } else { 0.5 };
+        untold(number, &json!({"deviceId": format!("drone-{}", number % 100), "battery": level}))
+    };
+    let batch = Batch::of((0..LETTERS.cast_signed()).map(event).collect::<Vec<_>>());
+    // A real one, and the others after it.
+    let misread = Bench::local().with("TelemetryFormat", "protobuf");
+    let reply = misread.app.start().invoke(&Batch::of([event(0)]).envelope());
+    let letter = reply.dead_letter();
+    put_all(
+        bench,
+        batch.events().iter().map(|event| {
+            let mut letter = letter.clone();
+            let (ms, number) = event.place();
+            letter["Id"] = format!("{number:032x}").into();
+            let data = &mut letter["EventData"];
+            data["Body"] = base64(event.body()).into();
+            data["SequenceNumber"] = number.into();
+            let time = jiff::Timestamp::from_millisecond(ms).expect("a time").strftime("%Y-%m-%dT%H:%M:%S%.3f");
+            data["EnqueuedTimeUtc"] = time.to_string().into();
+            letter.to_string()
+        }),
+    );
+    assert_eq!(bench.count(), LETTERS);
+
+    let listed = bench.json(&["list"], 0);
+    assert_eq!(listed.as_array().map(Vec::len), usize::try_from(LETTERS).ok());
+    let tried = bench.json(&["replay"], 0);
+    assert_eq!((bench.count(), bench.documents().len()), (LETTERS, 0), "nothing is changed");
+    let done = bench.json(&["replay", "--yes"], 0);
+    for said in [&tried, &done] {
+        let count = |name: &str| said[name].as_u64().expect("a number");
+        assert_eq!((count("Replayed"), count("FailedAgain"), count("SetAside"), count("Foreign")), (LETTERS, 0, 0, 0));
+        assert_eq!(count("Applied") + count("Superseded"), LETTERS, "{said}");
+        assert_eq!(said["NotNow"], Value::Null);
+    }
+    assert_eq!(bench.count(), 0);
+    assert_eq!(bench.documents(), Fold::of([&batch]).documents());
+}

@@ -1,0 +1,235 @@
+//! The audit trail as a blob: one for a run, whole and without double lines, also where answers are lost.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use azure_storage_blob::{BlobClient, BlobClientOptions, models::BlobClientGetPropertiesResultHeaders as _};
+use devicestate::{
+    azure::Fault,
+    surroundings::Clock,
+    triage::{Action, Audit as _, AuditError, AuditLine, BlobAudit, Outcome},
+};
+
+use crate::{
+    azurite::{ACCOUNT, Azurite, KEY, SHARED, WRONG_KEY, connection, connection_string, signing},
+    blobs::read,
+    proxy::{self, Fate},
+};
+
+/// 2026-11-21T15:23:29Z.
+struct StoppedClock;
+
+impl Clock for StoppedClock {
+    fn now_ms(&self) -> i64 {
+        1_795_274_609_000
+    }
+}
+
+/// A line, told from others by its number.
+pub(crate) fn line(number: usize) -> AuditLine {
+    AuditLine {
+        time: "2026-11-21T15:23:29.000Z".into(),
+        who: "ada@bridge".into(),
+        action: Action::Replay,
+        outcome: Outcome::Superseded,
+        queue: "the queue q at drones.queue.core.windows.net".into(),
+        store: None,
+        message_id: number.to_string(),
+        id: None,
+        device_id: None,
+        issue: None,
+        original: None,
+        edited: None,
+    }
+}
+
+/// A line of at least so many bytes.
+fn large(number: usize, length: usize) -> AuditLine {
+    AuditLine { original: Some(number.to_string().repeat(length)), ..line(number) }
+}
+
+fn trail(port: u16, container: &str) -> BlobAudit {
+    let connection = connection(&connection_string([port, port], &format!("AccountKey={KEY}")));
+    BlobAudit::new(&connection, container, Action::Replay, &StoppedClock).expect("a blob service")
+}
+
+/// The name of the trail's blob.
+fn name(trail: &BlobAudit) -> String {
+    let place = trail.place();
+    let name = place.strip_prefix("the blob ").and_then(|place| place.split_once(" in ")).expect("a name");
+    name.0.to_owned()
+}
+
+fn address(container: &str, name: &str) -> String {
+    format!("{}/{container}/{name}", Azurite::url(SHARED.blob_port))
+}
+
+/// What is in the trail.
+async fn written(container: &str, name: &str) -> Vec<AuditLine> {
+    let text = String::from_utf8(read(&address(container, name)).await).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("a whole line")).collect()
+}
+
+#[tokio::test]
+async fn a_run_has_a_blob_of_its_own_named_by_time_and_action() {
+    let (one, other) = (trail(SHARED.blob_port, "audit-names"), trail(SHARED.blob_port, "audit-names"));
+    for (trail, number) in [(&one, 1), (&other, 2)] {
+        trail.append(&[line(number)]).await.expect("appended");
+        let name = name(trail);
+        let chance = name.strip_prefix("audit/2026/11/21/152329-replay-").and_then(|rest| rest.strip_suffix(".jsonl"));
+        let chance = chance.unwrap_or_else(|| panic!("{name}"));
+        assert!(chance.len() == 8 && chance.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+        assert_eq!(written("audit-names", &name).await, [line(number)]);
+        let place = format!("the blob {name} in the container audit-names at 127.0.0.1:{}", SHARED.blob_port);
+        assert_eq!(trail.place(), place);
+    }
+    assert_ne!(name(&one), name(&other));
+}
+
+#[tokio::test]
+async fn the_lines_of_many_appends_stand_one_behind_the_other() {
+    let trail = trail(SHARED.blob_port, "audit-many");
+    for number in 0..5 {
+        trail.append(&[line(2 * number), line(2 * number + 1)]).await.expect("appended");
+    }
+    let name = name(&trail);
+    assert_eq!(written("audit-many", &name).await, (0..10).map(line).collect::<Vec<_>>());
+    let options = BlobClientOptions { client_options: signing(), ..BlobClientOptions::default() };
+    let url = address("audit-many", &name).parse().expect("an address");
+    let blob = BlobClient::new(url, None, Some(options)).expect("a blob");
+    let properties = blob.get_properties(None).await.expect("properties");
+    assert_eq!(properties.content_type().expect("a header").as_deref(), Some("application/x-ndjson"));
+    assert_eq!(properties.blob_committed_block_count().expect("a header"), Some(5), "one block for an append");
+}
+
+#[tokio::test]
+async fn lines_of_more_bytes_than_a_block_takes_are_whole() {
+    let trail = trail(SHARED.blob_port, "audit-large");
+    // Some that fill blocks together, and one that is too large for any.
+    let lines: Vec<_> = (0..5).map(|number| large(number, if number == 3 { 9_000_000 } else { 1_500_000 })).collect();
+    trail.append(&lines).await.expect("appended");
+    trail.append(&[line(5)]).await.expect("appended");
+    let written = written("audit-large", &name(&trail)).await;
+    assert!(written[..5] == lines && written[5..] == [line(5)], "{} lines", written.len());
+}
+
+#[tokio::test]
+async fn lines_that_are_appended_at_the_same_time_are_all_there() {
+    let trail = trail(SHARED.blob_port, "audit-together");
+    let lines: Vec<_> = (0..20).map(line).collect();
+    let appends = lines.iter().map(|line| trail.append(std::slice::from_ref(line)));
+    for appended in futures_util::future::join_all(appends).await {
+        appended.expect("appended");
+    }
+    let mut written = written("audit-together", &name(&trail)).await;
+    written.sort_by_key(|line| line.message_id.parse::<usize>().expect("a number"));
+    assert_eq!(written, lines);
+}
+
+/// Whether a request appends a block to a blob.
+fn appends(what: &str) -> bool {
+    what.starts_with("PUT ") && what.contains("comp=appendblock")
+}
+
+/// A proxy that does this to the appends of these numbers, from 0.
+fn with_fates(fate: fn(usize) -> Fate) -> u16 {
+    let mut number = 0;
+    proxy::before(SHARED.blob_port, move |what| {
+        if !appends(what) {
+            return Fate::Answered;
+        }
+        number += 1;
+        fate(number - 1)
+    })
+}
+
+#[tokio::test]
+async fn a_block_whose_answer_is_lost_is_there_once() {
+    // The first block of the trail, and one between others.
+    let port = with_fates(|number| if matches!(number, 0 | 3) { Fate::AnswerLost } else { Fate::Answered });
+    let trail = trail(port, "audit-lost");
+    for number in 0..4 {
+        trail.append(&[line(number)]).await.expect("appended");
+    }
+    assert_eq!(written("audit-lost", &name(&trail)).await, (0..4).map(line).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_blob_whose_making_was_not_answered_is_not_made_anew() {
+    let mut is_first = true;
+    let port = proxy::before(SHARED.blob_port, move |what| {
+        let is_made = what.starts_with("PUT ") && what.contains(".jsonl") && !what.contains('?');
+        if is_made && std::mem::take(&mut is_first) { Fate::AnswerLost } else { Fate::Answered }
+    });
+    // It would not lose the answer of one that finds no container.
+    trail(SHARED.blob_port, "audit-made").append(&[line(0)]).await.expect("appended");
+    let trail = trail(port, "audit-made");
+    for number in 0..2 {
+        trail.append(&[line(number)]).await.expect("appended");
+    }
+    assert_eq!(written("audit-made", &name(&trail)).await, [line(0), line(1)]);
+}
+
+/// The client gives up in the end, and the block is there since its first try.
+#[tokio::test]
+async fn after_an_append_that_failed_the_same_lines_are_there_once_and_others_behind() {
+    // So many appends are answered before no more are.
+    let answered = Arc::new(AtomicUsize::new(2));
+    let left = Arc::clone(&answered);
+    let port = proxy::before(SHARED.blob_port, move |what| {
+        let is_lost = appends(what) && left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err();
+        if is_lost { Fate::AnswerLost } else { Fate::Answered }
+    });
+    let trail = trail(port, "audit-failed");
+    let two_blocks = [large(1, 3_000_000), large(2, 3_000_000)];
+    trail.append(&[line(0)]).await.expect("appended");
+    trail.append(&two_blocks).await.expect_err("no answer for the second block");
+    answered.store(2, Relaxed);
+    trail.append(&two_blocks).await.expect("appended");
+    trail.append(&[line(3)]).await.expect_err("no answer");
+    answered.store(usize::MAX, Relaxed);
+    trail.append(&[line(4)]).await.expect("appended");
+    let written = written("audit-failed", &name(&trail)).await;
+    let [one, two] = two_blocks;
+    assert!(written == [line(0), one, two, line(3), line(4)], "{} lines", written.len());
+}
+
+#[tokio::test]
+async fn a_run_whose_blob_is_full_goes_on_in_another() {
+    let port =
+        with_fates(|number| if number == 2 { Fate::Refused(409, "BlockCountExceedsLimit") } else { Fate::Answered });
+    let trail = trail(port, "audit-full");
+    for number in 0..4 {
+        trail.append(&[line(number)]).await.expect("appended");
+    }
+    let name = name(&trail);
+    assert_eq!(written("audit-full", &name).await, [line(0), line(1)]);
+    let second = name.replace(".jsonl", "-2.jsonl");
+    assert_eq!(written("audit-full", &second).await, [line(2), line(3)]);
+}
+
+#[tokio::test]
+async fn without_a_line_it_is_made_sure_that_there_is_a_place_for_one() {
+    let trail = trail(SHARED.blob_port, "audit-nothing");
+    trail.append(&[]).await.expect("a blob");
+    let name = name(&trail);
+    assert_eq!(written("audit-nothing", &name).await, []);
+    trail.append(&[line(0)]).await.expect("appended");
+    assert_eq!(written("audit-nothing", &name).await, [line(0)]);
+}
+
+#[tokio::test]
+async fn a_trail_that_is_refused_is_told_clearly_and_without_the_key() {
+    let connection = connection(&SHARED.connection_string(WRONG_KEY));
+    let trail = BlobAudit::new(&connection, "audit-key", Action::Discard, &StoppedClock).expect("a blob service");
+    let error = trail.append(&[line(0)]).await.expect_err("it is not the key");
+    let AuditError::Blob(storage) = &error else { panic!("{error}") };
+    assert!(matches!(storage.fault, Fault::WrongKey(_)), "{storage:?}");
+    let text = format!("{error} {error:?}");
+    for word in ["-discard-", "in the container audit-key", "not done", "setting DeadLetterStorage"] {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+    assert!(!text.contains(WRONG_KEY) && !text.contains(ACCOUNT), "{text}");
+}

@@ -1,0 +1,211 @@
+//! What the tools for dead letters rely on, of the queue in Azure Storage and of the one in a state file alike.
+
+use std::{sync::Arc, time::Duration};
+
+use devicestate::{
+    dead_letter::QUEUE_LIMIT,
+    queue::{DeadLetterQueue, MOST_AT_ONCE, Message, Received, SqliteQueue},
+    sqlite::{Database, Opening},
+    surroundings::System,
+};
+
+use crate::azurite::SHARED;
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_hours(1);
+
+/// Runs a test with each queue, empty; the name is that of the one in Azure Storage.
+async fn each(name: &str, test: impl AsyncFn(&dyn DeadLetterQueue)) {
+    let storage = SHARED.queue(name).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = Database::open(&folder.path().join("state.db"), Opening::Create).expect("a database");
+    let sqlite = SqliteQueue::new(database, Arc::new(System));
+    for queue in [&storage as &dyn DeadLetterQueue, &sqlite] {
+        println!("{}", queue.name());
+        test(queue).await;
+    }
+}
+
+async fn put(queue: &dyn DeadLetterQueue, bodies: &[&str]) {
+    for body in bodies {
+        queue.put(body.as_bytes()).await.expect("put");
+    }
+}
+
+async fn receive(queue: &dyn DeadLetterQueue, most: usize) -> Vec<Received> {
+    queue.receive(most, LONG).await.expect("received")
+}
+
+async fn receive_one(queue: &dyn DeadLetterQueue) -> Received {
+    receive(queue, 1).await.pop().expect("a message")
+}
+
+async fn peek(queue: &dyn DeadLetterQueue) -> Vec<Message> {
+    queue.peek(MOST_AT_ONCE).await.expect("peeked")
+}
+
+fn texts<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<&'a str> {
+    messages.into_iter().map(|message| str::from_utf8(&message.body).expect("text")).collect()
+}
+
+#[track_caller]
+fn assert_gone<T: std::fmt::Debug>(result: Result<T, devicestate::queue::QueueError>) {
+    let error = result.expect_err("it is not there, or somebody else's");
+    assert!(error.is_gone(), "{error}");
+    assert!(error.to_string().contains("not there any more"), "{error}");
+}
+
+#[tokio::test]
+async fn a_message_survives_the_queue_byte_for_byte() {
+    let bodies = [
+        b"{\"Id\":\"1\",\"Issue\":\"<&>'\\\"\"}".to_vec(),
+        "a drone over the Zürichsee \u{1f681}\r\n\t".as_bytes().to_vec(),
+        (0..=255).collect(),
+        b"AAAA".to_vec(),
+        b" ".to_vec(),
+        Vec::new(),
+        vec![b'x'; QUEUE_LIMIT],
+    ];
+    each("bytes", async |queue| {
+        for body in &bodies {
+            queue.put(body).await.expect("put");
+        }
+        assert_eq!(queue.count().await.expect("counted"), bodies.len() as u64);
+        let peeked = peek(queue).await;
+        assert_eq!(peeked.iter().map(|message| &message.body).collect::<Vec<_>>(), Vec::from_iter(&bodies));
+        let is_new = |message: &Message| {
+            message.dequeue_count == 0 && message.inserted_ms > 1_700_000_000_000 && message.expires_ms.is_none()
+        };
+        assert!(peeked.iter().all(is_new), "{peeked:?}");
+
+        let received = receive(queue, 32).await;
+        assert_eq!(received.iter().map(|received| &received.message.body).collect::<Vec<_>>(), Vec::from_iter(&bodies));
+        for (received, peeked) in received.iter().zip(&peeked) {
+            assert_eq!(received.message, Message { dequeue_count: 1, ..peeked.clone() });
+            queue.delete(received).await.expect("deleted");
+        }
+        assert_eq!(queue.count().await.expect("counted"), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_received_message_is_hidden_and_comes_back_when_released() {
+    each("released", async |queue| {
+        put(queue, &["once"]).await;
+        let mut first = receive_one(queue).await;
+        assert_eq!(receive(queue, 32).await, []);
+        assert_eq!(peek(queue).await, []);
+        assert_eq!(queue.count().await.expect("counted"), 1, "it is not gone");
+
+        queue.update(&mut first, None, LONG).await.expect("hidden for longer");
+        assert_eq!(receive(queue, 32).await, []);
+        queue.update(&mut first, None, Duration::ZERO).await.expect("released");
+        assert_eq!(peek(queue).await, [first.message.clone()]);
+        let second = receive_one(queue).await;
+        assert_eq!(second.message, Message { dequeue_count: 2, ..first.message });
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_receiving_counts_and_nothing_else_does() {
+    each("counts", async |queue| {
+        put(queue, &["{}"]).await;
+        for time in 1..=4 {
+            assert_eq!(peek(queue).await[0].dequeue_count, time - 1);
+            let mut received = receive_one(queue).await;
+            assert_eq!(received.message.dequeue_count, time);
+            queue.update(&mut received, Some(b"{}"), LONG).await.expect("updated");
+            queue.update(&mut received, None, Duration::ZERO).await.expect("released");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_receipt_is_good_until_there_is_a_newer_one() {
+    each("receipts", async |queue| {
+        put(queue, &["{}"]).await;
+        let mut stale = receive_one(queue).await;
+        let mut first = stale.clone();
+        queue.update(&mut first, None, LONG).await.expect("hidden for longer");
+        assert_gone(queue.update(&mut stale, Some(b"stale"), Duration::ZERO).await);
+        assert_gone(queue.delete(&stale).await);
+        queue.update(&mut first, None, Duration::ZERO).await.expect("released");
+
+        let second = receive_one(queue).await;
+        assert_gone(queue.update(&mut first, Some(b"stale"), Duration::ZERO).await);
+        assert_gone(queue.delete(&first).await);
+        assert_eq!((first.message.body.as_slice(), peek(queue).await), (&b"{}"[..], vec![]), "nothing has changed");
+
+        queue.delete(&second).await.expect("deleted");
+        assert_gone(queue.delete(&second).await);
+        assert_gone(queue.update(&mut second.clone(), Some(b"again"), LONG).await);
+        assert_eq!(queue.count().await.expect("counted"), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_that_was_given_back_may_still_be_deleted_while_nobody_else_has_it() {
+    each("given-back", async |queue| {
+        put(queue, &["{}"]).await;
+        let mut received = receive_one(queue).await;
+        queue.update(&mut received, None, Duration::ZERO).await.expect("released");
+        queue.delete(&received).await.expect("deleted");
+        assert_eq!(queue.count().await.expect("counted"), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_has_its_new_body_from_the_update_on_which_also_hides_or_releases_it() {
+    each("updated", async |queue| {
+        put(queue, &["{\"Id\":\"1\"}", "{\"Id\":\"2\"}"]).await;
+        let mut first = receive_one(queue).await;
+        let edited = "{\"Id\":\"1\",\"Note\":\"<&>'\\\"\u{1f681}\"}";
+        queue.update(&mut first, Some(edited.as_bytes()), LONG).await.expect("updated");
+        assert_eq!(first.message.body, edited.as_bytes());
+        assert_eq!(texts(&peek(queue).await), ["{\"Id\":\"2\"}"], "it is hidden still");
+        queue.update(&mut first, Some(b""), Duration::ZERO).await.expect("updated and released");
+        queue.update(&mut first, Some(edited.as_bytes()), Duration::ZERO).await.expect("updated and released");
+        let mut both: Vec<_> = receive(queue, 2).await.into_iter().map(|received| received.message).collect();
+        // Azure Storage puts what was released behind the others.
+        both.sort_by_key(|message| message.id != first.message.id);
+        assert_eq!((&both[0].id, texts(&both)), (&first.message.id, vec![edited, "{\"Id\":\"2\"}"]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_more_than_the_service_allows_are_received_at_once_and_the_oldest_first() {
+    let bodies: Vec<_> = (0..40).map(|number| format!("{{\"Id\":\"{number}\"}}")).collect();
+    let bodies: Vec<_> = bodies.iter().map(String::as_str).collect();
+    each("many", async |queue| {
+        put(queue, &bodies).await;
+        assert_eq!(texts(&queue.peek(1_000).await.expect("peeked")), bodies[..32]);
+        assert_eq!(queue.peek(0).await.expect("peeked").len(), 1);
+        for expected in [&bodies[..1], &bodies[1..33], &bodies[33..]] {
+            let received = receive(queue, if expected.len() == 1 { 0 } else { 1_000 }).await;
+            assert_eq!(texts(received.iter().map(|received| &received.message)), expected);
+        }
+        assert_eq!(queue.count().await.expect("counted"), 40);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn peeking_leaves_the_messages_as_they_are() {
+    each("peeked", async |queue| {
+        put(queue, &["{\"Id\":\"1\"}", "{\"Id\":\"2\"}"]).await;
+        let peeked = peek(queue).await;
+        assert_eq!(peek(queue).await, peeked);
+        let mut received = receive(queue, 2).await;
+        for received in &mut received {
+            assert_eq!(received.message.dequeue_count, 1, "no peek counts");
+            queue.update(received, None, Duration::ZERO).await.expect("no peek changes a receipt");
+        }
+    })
+    .await;
+}
