@@ -18,7 +18,7 @@ use crate::{
 /// What writing a dead letter may take beyond the budget; the host writes it into the queue meanwhile.
 pub const FOR_A_DEAD_LETTER: Duration = Duration::from_millis(20);
 
-pub use overflow::{OverflowConfig, queue_connection};
+pub use overflow::{OverflowConfig, folder_beside, queue_connection};
 pub use store::{CosmosConfig, Regions, StoreConfig};
 
 /// The handler's configuration.

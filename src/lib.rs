@@ -38,7 +38,7 @@
 //! * [`assembly`]: what the configuration names, put together.
 //! * [`azure`]: connections to its services.
 //! * [`surroundings`]: time and chance, from outside. [`log`]: the handler's own log.
-//!   [`interrupt`]: when somebody wants the process to end.
+//!   [`interrupt`]: when somebody wants the process to end. `until_failed`: work that is not begun any more.
 //! * [`local`]: the whole system on one machine. [`cli`]: the command line.
 
 pub mod assembly;
@@ -66,4 +66,5 @@ pub mod surroundings;
 pub mod telemetry;
 pub mod timespan;
 pub mod triage;
+mod until_failed;
 pub mod verdict;

@@ -1,6 +1,6 @@
 //! Where dead letters go that are too large for the queue, by the settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::StoreConfig;
 use crate::{
@@ -41,7 +41,7 @@ impl OverflowConfig {
         }
         // A machine that keeps its documents in a file keeps its dead letters beside it, wherever the host's queue is.
         if let StoreConfig::Sqlite(path) = store {
-            return Ok(Self::Directory(format!("{}-dead-letters", path.display()).into()));
+            return Ok(Self::Directory(folder_beside(path)));
         }
         let (name, connection) = queue_connection(settings, queue)?;
         let Some(connection) = connection else { return Ok(Self::Nowhere { connection: name }) };
@@ -64,6 +64,12 @@ impl OverflowConfig {
             other => other,
         }
     }
+}
+
+/// The folder of large dead letters that belongs to a state file.
+#[must_use]
+pub fn folder_beside(state: &Path) -> PathBuf {
+    format!("{}-dead-letters", state.display()).into()
 }
 
 /// The connection of a queue binding, and the name that it has in the settings; `None` where they have none.

@@ -1,11 +1,8 @@
 //! The dead letters of a batch on their way out: a message for the queue each, and a line for the log.
 
-use std::{
-    iter::from_fn,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
 use crate::{
@@ -14,6 +11,7 @@ use crate::{
     dead_letter::{Attempt, DeadLetter, Failure, Keeper, OverflowError, in_short},
     processor::Outcome,
     record::{DeadLetterRecord, Record},
+    until_failed::until_failed,
 };
 
 /// So many are put into the overflow at the same time, and are in memory as a whole.
@@ -54,7 +52,7 @@ impl DeadLetters<'_> {
     ///
     /// [`OverflowError`], when one cannot be kept, and only while another attempt is to come.
     pub(super) async fn made(&self) -> Result<Vec<Outgoing>, OverflowError> {
-        // After a failure no more are begun; those under way are finished, and need not be put there again.
+        // What is under way at a failure is finished, and need not be put there again.
         let failed = AtomicBool::new(false);
         let outcomes = self.outcomes.iter().enumerate();
         let outgoing: Vec<_> = outcomes
@@ -63,8 +61,7 @@ impl DeadLetters<'_> {
                 Outcome::Applied | Outcome::Superseded => None,
             })
             .collect();
-        let mut outgoing = outgoing.into_iter();
-        let letters: Vec<_> = stream::iter(from_fn(|| if failed.load(Relaxed) { None } else { outgoing.next() }))
+        let letters: Vec<_> = until_failed(&failed, outgoing)
             .buffer_unordered(AT_A_TIME)
             .inspect_err(|_| failed.store(true, Relaxed))
             .collect()

@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::LocalError;
-use crate::settings::Settings;
+use crate::{config::folder_beside, settings::Settings};
 
 /// Settings from the environment and from `local.settings.json`, and the state file.
 ///
@@ -27,7 +27,7 @@ pub(super) fn prepare(root: &Path, given: Option<PathBuf>) -> Result<(Settings, 
     for (name, value) in of_file {
         settings.add_default(name, value);
     }
-    settings.add_default("DeadLetterDirectory", format!("{}-dead-letters", state.display()));
+    settings.add_default("DeadLetterDirectory", folder_beside(&state).display().to_string());
     if is_sqlite {
         settings.set("StateStore", "sqlite");
         settings.set("SqlitePath", state.display().to_string());

@@ -16,8 +16,6 @@ pub struct Discard<'a> {
 
 #[async_trait]
 impl Judge for Discard<'_> {
-    type Stop = TriageError;
-
     async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, TriageError> {
         let mut fates = vec![Fate::Keep; entries.len()];
         let mut lines = Vec::new();

@@ -62,7 +62,7 @@ impl Entry {
         };
         match &self.content {
             Content::Foreign(reason) => Summary { issue: reason.clone(), ..summary },
-            Content::Letter(letter) => Summary { message_id: id.clone(), ..of_letter(letter, summary) },
+            Content::Letter(letter) => of_letter(letter, summary),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::{Entry, Filter, Judge, Judged, pretty::pretty, replay::event, sweep::Fate};
-use crate::{dead_letter::DeadLetter, queue::QueueError, surroundings::iso8601, telemetry::Telemetry};
+use super::{Entry, Filter, Judge, Judged, TriageError, pretty::pretty, replay::event, sweep::Fate};
+use crate::{dead_letter::DeadLetter, surroundings::iso8601, telemetry::Telemetry};
 
 /// Looks for messages, and ends when what was named whole is found.
 #[derive(Debug, Default)]
@@ -35,9 +35,7 @@ impl Find {
 
 #[async_trait]
 impl Judge for Find {
-    type Stop = QueueError;
-
-    async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, QueueError> {
+    async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, TriageError> {
         for entry in entries {
             let id = |entry: &Entry| entry.letter().map(|letter| letter.id.clone());
             let is_repeat = id(entry).is_some() && self.found.iter().any(|found| id(found) == id(entry));

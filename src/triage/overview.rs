@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use super::{Entry, Filter, Judge, Judged, Summary, sweep::Fate};
-use crate::queue::QueueError;
+use super::{Entry, Filter, Judge, Judged, Summary, TriageError, sweep::Fate};
 
 /// The dead letters that are meant, and the messages that are none.
 #[derive(Debug, Default)]
@@ -151,9 +150,7 @@ impl Overview {
 /// Looking changes nothing: each message is given back.
 #[async_trait]
 impl Judge for Overview {
-    type Stop = QueueError;
-
-    async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, QueueError> {
+    async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, TriageError> {
         for entry in entries {
             self.add(entry);
         }

@@ -103,8 +103,6 @@ impl Pace {
 
 #[async_trait]
 impl Judge for Redrive<'_> {
-    type Stop = TriageError;
-
     async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, TriageError> {
         let mut meant: Vec<(usize, &DeadLetter, Summary)> = Vec::new();
         for (place, entry) in entries.iter().enumerate() {
@@ -176,12 +174,14 @@ impl Redrive<'_> {
             Replayed::FailedAgain(failure) => {
                 tally.failed_again += 1;
                 let kind = kind(&failure.issue);
-                let alike = tally.failures.entry(kind.clone()).or_default();
+                let new = || Alike { issue: failure.issue.clone(), ..Alike::default() };
+                let alike = tally.failures.entry(kind.clone()).or_insert_with(new);
                 alike.count += 1;
                 alike.example = summary.id.clone().unwrap_or_default();
                 // What all of them say word for word is told so.
-                let is_first = alike.count == 1;
-                alike.issue = if is_first || alike.issue == failure.issue { failure.issue.clone() } else { kind };
+                if alike.issue != failure.issue {
+                    alike.issue = kind;
+                }
             }
             Replayed::NotNow(_) => return,
         }

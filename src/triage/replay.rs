@@ -86,8 +86,8 @@ impl Replayer {
                 None => outcome,
             });
         }
-        let untold = || Replayed::Superseded;
-        replayed.into_iter().map(|replayed| replayed.unwrap_or_else(untold)).collect()
+        // Only a whole request may be without events, and then there is nothing in it that could be applied.
+        replayed.into_iter().map(|replayed| replayed.unwrap_or(Replayed::Superseded)).collect()
     }
 
     /// The events of a dead letter: its one, or those of a whole request.

@@ -6,7 +6,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    iter::from_fn,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
@@ -15,8 +14,11 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::watch;
 
-use super::Entry;
-use crate::queue::{DeadLetterQueue, MOST_AT_ONCE, QueueError, Received};
+use super::{Entry, TriageError};
+use crate::{
+    queue::{DeadLetterQueue, MOST_AT_ONCE, QueueError, Received},
+    until_failed::until_failed,
+};
 
 /// How many requests are under way at the same time.
 const REQUESTS: usize = 8;
@@ -38,16 +40,13 @@ pub enum Fate {
 /// Who judges messages.
 #[async_trait]
 pub trait Judge: Send {
-    /// Why the way through the queue ended early.
-    type Stop: From<QueueError> + Send;
-
     /// Says what becomes of each of these messages, in their order. It is done after this returns: so whatever is to be
     /// kept has to be kept by then.
     ///
     /// # Errors
     ///
-    /// [`Judge::Stop`], when there is no sense in going on. Then these messages are given back as they were.
-    async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, Self::Stop>;
+    /// [`TriageError`], when there is no sense in going on. Then these messages are given back as they were.
+    async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, TriageError>;
 }
 
 /// What was judged.
@@ -93,7 +92,7 @@ pub struct Swept {
 impl Sweep<'_> {
     /// Goes through the queue until it shows no message that is new here. Tells what it came to, and how it ended: with
     /// an error where the judge or the queue has one. Also then everything is given back, as far as the queue takes it.
-    pub async fn run<J: Judge>(&self, judge: &mut J) -> (Swept, Result<(), J::Stop>) {
+    pub async fn run<J: Judge>(&self, judge: &mut J) -> (Swept, Result<(), TriageError>) {
         let mut swept = Swept::default();
         let mut held = HashMap::new();
         let ended = self.go(judge, &mut held, &mut swept).await;
@@ -106,7 +105,7 @@ impl Sweep<'_> {
         judge: &mut J,
         held: &mut HashMap<String, Received>,
         swept: &mut Swept,
-    ) -> Result<(), J::Stop> {
+    ) -> Result<(), TriageError> {
         // Messages whose time was up before this ended, seen again since the last new one. The queue may well show those
         // first; but when one of them comes a second time, it has nothing else to show in that time.
         let mut again = HashSet::new();
@@ -179,12 +178,9 @@ impl Sweep<'_> {
             };
             (received, fate, done)
         });
-        let mut doing = doing.collect::<Vec<_>>().into_iter();
-        // After a failure no more are begun; those under way are finished, so that it is known what became of each.
         let failed = AtomicBool::new(false);
         let mut failure = None;
-        let doing = stream::iter(from_fn(|| if failed.load(Relaxed) { None } else { doing.next() }));
-        let mut doing = doing.buffer_unordered(REQUESTS);
+        let mut doing = until_failed(&failed, doing.collect::<Vec<_>>()).buffer_unordered(REQUESTS);
         while let Some((received, fate, done)) = doing.next().await {
             let id = received.message.id.clone();
             match done {
@@ -214,11 +210,9 @@ impl Sweep<'_> {
         let give = held
             .into_values()
             .map(|mut received| async move { self.queue.update(&mut received, None, Duration::ZERO).await });
-        let mut give = give.collect::<Vec<_>>().into_iter();
         // A queue that is out of order is so for each of the others, too, and each would be waited for.
         let failed = AtomicBool::new(false);
-        let give = stream::iter(from_fn(|| if failed.load(Relaxed) { None } else { give.next() }));
-        let mut given = give.buffer_unordered(REQUESTS);
+        let mut given = until_failed(&failed, give.collect::<Vec<_>>()).buffer_unordered(REQUESTS);
         while let Some(given) = given.next().await {
             match given {
                 Ok(()) => left -= 1,

@@ -118,8 +118,6 @@ async fn whole(
 
 #[async_trait]
 impl Judge for Export<'_> {
-    type Stop = TriageError;
-
     async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, TriageError> {
         let meant: Vec<_> = entries.iter().filter(|entry| self.filter.exports(&entry.summary())).collect();
         let fetches: Vec<_> = meant.iter().map(|entry| whole(entry, self.overflow.as_deref())).collect();

@@ -115,7 +115,7 @@ fn letters(letters: &[Listed], foreign: &[Summary]) -> String {
     let mut table = Table::new(head);
     for Listed { summary, repeats: repeated } in letters {
         let mut row = vec![
-            short(summary.id.as_deref().unwrap_or_default(), ID_DIGITS),
+            short_id(summary.id.as_deref().unwrap_or_default()),
             summary.time.clone(),
             summary.stage.map(|stage| stage.to_string()).unwrap_or_default(),
             summary.device().unwrap_or_default().to_owned(),
@@ -148,7 +148,7 @@ fn groups(by: By, groups: &[Group]) -> Table {
     let mut table = Table::new(["COUNT", "FIRST (UTC)", "LAST (UTC)", "EXAMPLE", head]);
     for Group { group, count, first, last, example } in groups {
         let name = if group.is_empty() { "not known" } else { group };
-        table.row([count.to_string(), first.clone(), last.clone(), short(example, ID_DIGITS), name.to_owned()]);
+        table.row([count.to_string(), first.clone(), last.clone(), short_id(example), name.to_owned()]);
     }
     table
 }
@@ -184,6 +184,11 @@ fn tell(overview: &Overview, swept: Option<&Swept>) {
         Some(_) => {}
         None => eprintln!("This was a peek, which shows the first {MOST_AT_ONCE} messages at the most."),
     }
+}
+
+/// An id as tables tell it.
+pub(super) fn short_id(id: &str) -> String {
+    short(id, ID_DIGITS)
 }
 
 fn short(text: &str, characters: usize) -> String {

@@ -40,7 +40,7 @@ pub(super) struct Where {
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     app_root: PathBuf,
     /// For how long others do not see what is received here, unless it is given back before; without it, as long as
-    /// this takes at the most.
+    /// this takes, but ten minutes at the most.
     #[arg(long, global = true, value_name = "SECONDS", value_parser = value_parser!(u32).range(1..=604_800))]
     visibility_timeout: Option<u32>,
     /// Keep the audit trail in this file; without it, beside the state file, or in a blob beside the large dead letters.
@@ -219,7 +219,7 @@ fn config(settings: &Settings) -> Result<Config, Failed> {
 
 /// The settings for a state file: as `devicestate local` has them, so that the same places are meant.
 fn at_home(settings: &mut Settings, state: &Path) {
-    settings.add_default("DeadLetterDirectory", format!("{}-dead-letters", state.display()));
+    settings.add_default("DeadLetterDirectory", config::folder_beside(state).display().to_string());
     if settings.get("StateStore").is_none_or(|store| store == "sqlite") {
         settings.set("StateStore", "sqlite");
         settings.set("SqlitePath", state.display().to_string());

@@ -3,7 +3,7 @@
 use clap::{Args, value_parser};
 use serde_json::json;
 
-use super::{place::Place, select::Selection, way};
+use super::{list::short_id, place::Place, select::Selection, way};
 use crate::{
     cli::{Failed, Format, Table, print},
     sqlite::Opening,
@@ -111,7 +111,7 @@ pub(super) fn text(tally: &Tally, done: bool, max_replays: u32) -> String {
     if !failures.is_empty() {
         let mut table = Table::new(["COUNT", "EXAMPLE", "FAILED AGAIN"]);
         for Alike { issue, count, example } in failures.values() {
-            table.row([count.to_string(), example.chars().take(12).collect(), issue.clone()]);
+            table.row([count.to_string(), short_id(example), issue.clone()]);
         }
         parts.push(format!("\n{table}"));
     }

@@ -4,7 +4,6 @@ use std::{
     fmt::Display,
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, Write},
-    iter::from_fn,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
@@ -21,6 +20,7 @@ use crate::{
     cli::Failed,
     surroundings::{Clock as _, System},
     triage::{Action, Export, ImportError, Outcome, import},
+    until_failed::until_failed,
 };
 
 #[derive(Debug, Args)]
@@ -117,11 +117,8 @@ impl ImportOptions {
             audit.append(&trail.collect::<Vec<_>>()).await.map_err(Failed::to_begin)?;
             let puts =
                 entries.iter().map(|(number, entry)| async { (*number, place.queue.put(&entry.message.body).await) });
-            let mut puts = puts.collect::<Vec<_>>().into_iter();
-            // After a failure no more are begun, and those under way are finished.
             let (refused, mut failure) = (AtomicBool::new(false), None);
-            let puts = stream::iter(from_fn(|| if refused.load(Relaxed) { None } else { puts.next() }));
-            let mut puts = puts.buffered(AT_A_TIME);
+            let mut puts = until_failed(&refused, puts.collect::<Vec<_>>()).buffered(AT_A_TIME);
             while let Some((number, put)) = puts.next().await {
                 match put {
                     Ok(()) => imported += 1,

@@ -1,6 +1,6 @@
 //! The way through the queue as a person sees it: a bar, Ctrl-C, and what is to be known afterwards.
 
-use std::{fmt::Display, time::Duration};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
@@ -16,19 +16,17 @@ use crate::{
 pub(super) const TOGETHER: usize = 256;
 
 /// Goes through the queue of this place.
-pub(super) async fn go<J: Judge>(place: &Place, rate: Option<u32>, judge: &mut J) -> Result<Swept, Failed>
-where
-    J::Stop: Display,
-{
+pub(super) async fn go<J: Judge>(place: &Place, rate: Option<u32>, judge: &mut J) -> Result<Swept, Failed> {
     let (swept, ended) = go_as_far(place, rate, judge).await;
     ended.map(|()| swept)
 }
 
 /// The same, and also what it came to before it failed, for whoever has something to tell of that.
-pub(super) async fn go_as_far<J: Judge>(place: &Place, rate: Option<u32>, judge: &mut J) -> (Swept, Result<(), Failed>)
-where
-    J::Stop: Display,
-{
+pub(super) async fn go_as_far<J: Judge>(
+    place: &Place,
+    rate: Option<u32>,
+    judge: &mut J,
+) -> (Swept, Result<(), Failed>) {
     let queue = &*place.queue;
     let count = match queue.count().await {
         Ok(count) => count,
