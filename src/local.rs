@@ -4,12 +4,12 @@
 //! It uses the library as an outsider would, and knows of the handler only what a host knows: its replies.
 
 mod bad_events;
-mod envelope;
+pub mod envelope;
 mod host;
 pub mod hub;
 mod process;
 mod progress;
-mod reply;
+pub mod reply;
 pub mod report;
 mod settings;
 pub mod simulator;

@@ -97,9 +97,9 @@ pub struct Received {
     /// The message.
     pub message: Message,
     /// What shows that right; each hiding has another one.
-    receipt: String,
+    pub receipt: String,
     /// Whether its text in the queue is base64, as the Functions binding writes it.
-    is_base64: bool,
+    pub is_base64: bool,
 }
 
 /// Something that a queue did not do.

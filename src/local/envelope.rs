@@ -8,27 +8,35 @@ use serde_json::{Value, json};
 use super::hub::HubEvent;
 use crate::{
     batch::Source,
-    function_app::{DataType, EventHubTrigger},
-    surroundings::{Clock as _, System, iso8601},
+    function_app::{DataType, Function},
+    surroundings::iso8601,
 };
 
 /// The attempt of an invocation under a retry policy.
 #[derive(Debug, Clone)]
-pub(super) struct Retry {
-    pub(super) count: u32,
-    pub(super) max_count: i64,
+pub struct Retry {
+    /// How often the batch was sent before.
+    pub count: u32,
+    /// How often it is sent again at the most; -1 is without end.
+    pub max_count: i64,
     /// Why the attempt before failed.
-    pub(super) exception: Option<String>,
+    pub exception: Option<String>,
 }
 
-/// The body of the request; an error when the host itself could not make it.
-pub(super) fn request(
-    trigger: &EventHubTrigger,
-    function: &str,
+/// The body of the request for these events of one partition; `now_ms` is when the host makes it, in milliseconds since
+/// 1970.
+///
+/// # Errors
+///
+/// When the host itself could not make it: a body that is no JSON, without a `dataType`.
+pub fn request(
+    function: &Function,
     source: &Source,
     events: &[Arc<HubEvent>],
     retry: Option<&Retry>,
+    now_ms: i64,
 ) -> Result<String, String> {
+    let trigger = &function.trigger;
     let bodies = events.iter().map(|event| body(trigger.data_type, &event.sent.body)).collect::<Result<Value, _>>()?;
     let context = json!({
         "IsCheckpointingAfterInvocation": true,
@@ -51,8 +59,8 @@ pub(super) fn request(
         "PropertiesArray": array(&|_| json!({})),
         "SystemPropertiesArray": array(&system_properties),
         "sys": {
-            "MethodName": function,
-            "UtcNow": iso8601(System.now_ms()),
+            "MethodName": function.name,
+            "UtcNow": iso8601(now_ms),
             "RandGuid": uuid::Uuid::new_v4().to_string(),
         },
     });

@@ -207,7 +207,7 @@ impl<'a> Listener<'a> {
     ) -> Result<Accepted, String> {
         let Instance { host, function, queue, statistics, .. } = self.instance;
         self.process.ready().await?;
-        let request = envelope::request(&function.trigger, &function.name, &self.source, events, retry)?;
+        let request = envelope::request(function, &self.source, events, retry, System.now_ms())?;
         let limit = host.function_timeout.unwrap_or(Duration::MAX);
         let answer = timeout(limit, self.post(invocation_id, request)).await;
         let too_long = || {

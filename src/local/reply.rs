@@ -7,16 +7,16 @@ use crate::function_app::MessageEncoding;
 
 /// What the host takes from a reply.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Accepted {
+pub struct Accepted {
     /// The messages for the queue binding, as bytes before encoding.
-    pub(super) messages: Vec<Vec<u8>>,
+    pub messages: Vec<Vec<u8>>,
     /// The lines for the function's log.
-    pub(super) logs: Vec<String>,
+    pub logs: Vec<String>,
 }
 
 /// Why a reply does not end the invocation well.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub enum Refused {
     /// The invocation has failed.
     Failed(String),
     /// The host goes on waiting, until `functionTimeout`.
@@ -24,7 +24,11 @@ pub(super) enum Refused {
 }
 
 /// Reads a reply by the host's rules.
-pub(super) fn read(
+///
+/// # Errors
+///
+/// [`Refused`], when the invocation has not succeeded. Then the host takes nothing from the reply.
+pub fn read(
     status: u16,
     content_type: Option<&str>,
     body: &[u8],

@@ -1,0 +1,50 @@
+//! Many runs, one for each seed, on all cores.
+
+use std::{
+    ops::Range,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use super::{Run, Tally, run};
+
+/// A seed whose run broke a rule.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) seed: u64,
+    pub(crate) violations: Vec<String>,
+}
+
+/// Runs these seeds, with about so many events each, until one fails or all are done. `seen` hears of each run.
+///
+/// Gives back what happened in all of them, and the failure: of several at one time, that of the lowest seed.
+pub(crate) fn many(seeds: Range<u64>, events: usize, seen: &(dyn Fn(u64, &Run) + Sync)) -> (Tally, Option<Failure>) {
+    let (next, has_failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
+    let total: Mutex<(Tally, Vec<Failure>)> = Mutex::default();
+    let work = || {
+        while !has_failed.load(Relaxed) {
+            let seed = next.fetch_add(1, Relaxed);
+            if !seeds.contains(&seed) {
+                return;
+            }
+            let run = run(seed, events, false);
+            seen(seed, &run);
+            let (tally, failures) = &mut *total.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.join(&run.tally);
+            if !run.violations.is_empty() {
+                has_failed.store(true, Relaxed);
+                failures.push(Failure { seed, violations: run.violations });
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let (tally, failures) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (tally, failures.into_iter().min_by_key(|failure| failure.seed))
+}

@@ -1,0 +1,242 @@
+//! The whole system in one process, from one seed: devices, partitioned hubs in two regions, hosts with leases and the
+//! platform's contract, a store that misbehaves, people with tools, and all that can go wrong between them. In its midst
+//! is the real handler; no clock, no network and no other chance than the seed's.
+//!
+//! The checks ([`checks`]) stand apart. They know what went in and what came out:
+//!
+//! * each event is in the account just once: in its device's document, or as a dead letter with its own bytes;
+//! * no version that is stored goes back, but for the failover that loses writes;
+//! * the documents equal a plain fold of all events, and say what the device sent last;
+//! * each reply is one that the host understands, adds up, and comes in time;
+//! * nobody's events are dead-lettered for the fault of the store.
+//!
+//! A run ends in calm: what was wrong is over, everything is read to its end, and all dead letters are replayed. Whatever
+//! a fault has lost or left behind by then is lost for good.
+
+mod book;
+mod checks;
+mod fleet;
+mod handler;
+mod host;
+mod hub;
+mod incidents;
+mod many;
+mod operator;
+mod plan;
+#[allow(dead_code, reason = "a part of it is enough here")]
+#[path = "../../../tests/black_box/support/protobuf.rs"]
+mod protobuf;
+mod queue;
+mod store;
+mod surroundings;
+mod weather;
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use devicestate::function_app::{Function, FunctionApp, RetryPolicy};
+use fastrand::Rng;
+use tokio::time::{sleep, timeout};
+
+use fleet::Fleet;
+use host::Host;
+use hub::Hub;
+use plan::{Plan, Policy};
+use queue::{Queue, Shelf};
+use store::Service;
+use surroundings::Surroundings;
+use weather::Weather;
+
+use book::Book;
+
+pub(crate) use book::{Count, Fault, Tally};
+pub(crate) use many::{Failure, many};
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// How often things happened.
+    pub(crate) tally: Tally,
+    /// What must never happen, and did.
+    pub(crate) violations: Vec<String>,
+    /// Stands for all of it: two runs of one seed have the same.
+    pub(crate) digest: u64,
+    /// Each step, where it was asked for.
+    pub(crate) steps: Vec<String>,
+}
+
+/// Runs the system of this seed, with about so many events.
+///
+/// # Panics
+///
+/// When the function app that ships cannot be read.
+pub(crate) fn run(seed: u64, events: usize, is_watched: bool) -> Run {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(async {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan::new(&mut rng, events);
+        let fleet = Fleet::new(rng.fork(), plan.devices);
+        let surroundings = Arc::new(Surroundings::new(rng, Book::new(is_watched)));
+        surroundings.trace(|| format!("{plan:#?}"));
+        let world = Arc::new(World::new(plan, fleet, surroundings));
+        world.run().await;
+        world.outcome()
+    })
+}
+
+/// Everything there is.
+struct World {
+    plan: Plan,
+    surroundings: Arc<Surroundings>,
+    function: Function,
+    function_timeout: Duration,
+    weather: Arc<Weather>,
+    store: Arc<Service>,
+    queue: Arc<Queue>,
+    shelf: Arc<Shelf>,
+    hubs: [Hub; 2],
+    regions: Mutex<Vec<Region>>,
+    fleet: Mutex<Fleet>,
+    /// The hub that producers send to.
+    alias: AtomicUsize,
+    is_ending: AtomicBool,
+}
+
+/// A region's function app.
+#[derive(Default)]
+struct Region {
+    is_open: bool,
+    hosts: Vec<Arc<Host>>,
+    /// How many hosts were ever started.
+    started: usize,
+    /// The number of the host that owns each partition.
+    owners: Vec<Option<usize>>,
+}
+
+/// How long the system may take to come to rest once nothing is wrong any more. The longest delay of the retry policy that
+/// ships is a minute, and `functionTimeout` is five.
+const REST: Duration = Duration::from_hours(2);
+
+impl World {
+    fn new(plan: Plan, fleet: Fleet, surroundings: Arc<Surroundings>) -> Self {
+        let app = FunctionApp::load(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the function app that ships");
+        let mut function = app.functions.into_iter().next().expect("its function");
+        let retries = |max_retry_count| RetryPolicy::FixedDelay { max_retry_count, delay_interval: Duration::from_secs(2) };
+        match plan.policy {
+            Policy::Shipped => {}
+            Policy::Finite(retry_count) => function.retry = Some(retries(retry_count)),
+            Policy::None => function.retry = None,
+        }
+        let weather = Arc::new(Weather::new(Arc::clone(&surroundings), plan.trouble));
+        let hub = |region| Hub::new(&surroundings, region, plan.partitions, plan.skewed);
+        let region = || Region { owners: vec![None; plan.partitions], ..Region::default() };
+        Self {
+            function,
+            function_timeout: app.host.function_timeout.expect("host.json says how long an invocation may take"),
+            store: Arc::new(Service::new(Arc::clone(&surroundings))),
+            queue: Arc::new(Queue::new(&surroundings)),
+            shelf: Arc::new(Shelf::new(&surroundings, &weather)),
+            hubs: [hub(0), hub(1)],
+            regions: Mutex::new(vec![region(), region()]),
+            fleet: Mutex::new(fleet),
+            alias: AtomicUsize::new(0),
+            is_ending: AtomicBool::new(false),
+            weather,
+            surroundings,
+            plan,
+        }
+    }
+
+    async fn run(self: &Arc<Self>) {
+        self.open_region(0);
+        let incidents = self.plan.incidents.iter().map(|(at, incident)| {
+            let (world, at, incident) = (Arc::clone(self), *at, *incident);
+            tokio::spawn(async move {
+                sleep(at).await;
+                incidents::happen(world, incident).await;
+            })
+        });
+        let incidents: Vec<_> = incidents.collect();
+        self.send().await;
+        for incident in incidents {
+            incident.await.expect("an incident does not panic");
+        }
+        self.surroundings.trace(|| "calm".to_owned());
+        self.weather.clears();
+        // From their checkpoints once more, which are written behind each batch from now on.
+        self.is_ending.store(true, Relaxed);
+        self.stop_owners();
+        self.start_owners();
+        if timeout(REST, self.at_rest()).await.is_err() {
+            return self.surroundings.violation("the system does not come to rest, though nothing is wrong any more");
+        }
+        let replayed = operator::replay(self).await;
+        if let Some(reason) = replayed.not_now {
+            self.surroundings.violation(&format!("dead letters cannot be replayed, though nothing is wrong: {reason}"));
+        }
+        checks::ending::check(self);
+    }
+
+    /// The devices send, in bursts, to the hub that the alias names.
+    async fn send(&self) {
+        let mut sent = 0;
+        while sent < self.plan.events {
+            let burst = self.surroundings.draw(|rng| rng.usize(1..=40)).min(self.plan.events - sent);
+            for _ in 0..burst {
+                let (event, meaning) = self.fleet().next();
+                let is_poison = u64::from(matches!(meaning, fleet::Meaning::Poison));
+                self.surroundings.book.count(Count::PoisonEvents, is_poison);
+                self.hubs[self.alias.load(Relaxed)].send(event, meaning, sent as u64);
+                sent += 1;
+            }
+            self.surroundings.book.count(Count::Events, burst as u64);
+            let pause = self.plan.span.as_millis() as u64 * 40 / self.plan.events.max(1) as u64;
+            sleep(self.surroundings.millis(pause.max(2))).await;
+        }
+    }
+
+    async fn at_rest(&self) {
+        while !self.hubs.iter().flat_map(|hub| &hub.partitions).all(hub::Partition::is_done) {
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn outcome(&self) -> Run {
+        let book = &self.surroundings.book;
+        book.count(Count::Runs, 1);
+        let (tally, violations) = (book.tally(), book.violations());
+        let mut hasher = DefaultHasher::new();
+        (&tally, &violations, self.surroundings.now(), self.queue.texts()).hash(&mut hasher);
+        for stored in self.store.documents() {
+            (serde_json::to_string(&stored.document).expect("a document is JSON"), &stored.etag.0).hash(&mut hasher);
+        }
+        Run { tally, violations, digest: hasher.finish(), steps: book.steps() }
+    }
+
+    fn fleet(&self) -> std::sync::MutexGuard<'_, Fleet> {
+        self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.fleet().ids()
+    }
+
+    fn is_keyed(&self, id: &str) -> bool {
+        self.fleet().is_keyed(id)
+    }
+
+    fn send_to(&self, region: usize) {
+        self.alias.store(region, Relaxed);
+    }
+
+    fn is_ending(&self) -> bool {
+        self.is_ending.load(Relaxed)
+    }
+}

@@ -1,0 +1,71 @@
+//! A person with the dead-letter tools.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use devicestate::triage::{
+    Action, Audit, AuditError, AuditLine, Auditor, Filter, Pace, Redrive, Replayer, Sweep, Tally,
+};
+use tokio::{sync::watch, time::Instant};
+
+use super::{World, book::Count, handler::engine, store::Client};
+
+/// The lines of the audit trail.
+#[derive(Default)]
+struct Trail(Mutex<Vec<AuditLine>>);
+
+#[async_trait]
+impl Audit for Trail {
+    async fn append(&self, lines: &[AuditLine]) -> Result<(), AuditError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(lines);
+        Ok(())
+    }
+
+    fn place(&self) -> String {
+        "the simulation".into()
+    }
+}
+
+/// Replays all dead letters once, and tells what it came to.
+pub(crate) async fn replay(world: &Arc<World>) -> Tally {
+    let store = Client::new(&world.store, &world.weather);
+    let processor = Arc::new(engine(world, Arc::new(store), 0));
+    let replayer = Replayer { processor, overflow: Some(Arc::clone(&world.shelf) as _), trigger: None };
+    let trail = Arc::new(Trail::default());
+    let audit = Auditor {
+        trail: Arc::clone(&trail) as _,
+        action: Action::Replay,
+        who: "a person".into(),
+        queue: "deadletterqueue".into(),
+        store: None,
+        edit: None,
+        clock: Arc::clone(&world.surroundings) as _,
+    };
+    let pace = Pace::new(None);
+    let mut redrive = Redrive {
+        replayer: &replayer,
+        filter: &Filter::default(),
+        edited: None,
+        most_replays: u32::MAX,
+        audit: Some(&audit),
+        pace,
+        clock: &*world.surroundings,
+        tally: Tally::default(),
+    };
+    let (_stop, stop) = watch::channel(false);
+    let hidden = Duration::from_mins(10);
+    let began = Instant::now();
+    let sweep = Sweep { queue: &*world.queue, hidden, together: pace.together(32), stop, progress: &|_| () };
+    let (swept, ended) = sweep.run(&mut redrive).await;
+    let tally = redrive.tally;
+    world.surroundings.trace(|| format!("replayed in {:?}: {swept:?} {tally:?} {ended:?}", began.elapsed()));
+    world.surroundings.book.count(Count::Replayed, swept.deleted);
+    let done = trail.0.lock().unwrap_or_else(PoisonError::into_inner).len() as u64;
+    if done < swept.deleted {
+        world.surroundings.violation("a dead letter was deleted without a line in the audit trail");
+    }
+    tally
+}
