@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::entry::device_id;
 use crate::{
     batch::{Batch, Column, Details, Event, Place, Source},
-    dead_letter::{DeadLetter, ErrorClass, Failure, Overflow, Stage},
+    dead_letter::{DeadLetter, ErrorClass, Failure, Overflow, Stage, in_short},
     function_app::EventHubTrigger,
     invocation::{Invocation, attached},
     processor::{Outcome, Processor, panic_message},
@@ -87,7 +87,7 @@ impl Replayer {
             });
         }
         // Only a whole request may be without events, and then there is nothing in it that could be applied.
-        replayed.into_iter().map(|replayed| replayed.unwrap_or(Replayed::Superseded)).collect()
+        replayed.into_iter().map(|replayed| replayed.unwrap_or(Replayed::Superseded).in_short()).collect()
     }
 
     /// The events of a dead letter: its one, or those of a whole request.
@@ -177,6 +177,15 @@ impl Replayed {
             Outcome::Failed(failure) => Self::FailedAgain(failure),
             Outcome::Unresolved(failure) if is_own_fault(&failure, store_takes_writes) => Self::FailedAgain(failure),
             Outcome::Unresolved(failure) => Self::NotNow(failure.issue),
+        }
+    }
+
+    /// Some errors repeat what was sent, and people and audit trail are told of each.
+    fn in_short(self) -> Self {
+        match self {
+            Self::FailedAgain(failure) => Self::FailedAgain(Failure { issue: in_short(&failure.issue), ..failure }),
+            Self::NotNow(reason) => Self::NotNow(in_short(&reason)),
+            Self::Applied | Self::Superseded => self,
         }
     }
 }

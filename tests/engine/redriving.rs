@@ -278,6 +278,20 @@ async fn a_dead_letter_that_makes_the_store_panic_harms_no_other() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_error_that_repeats_what_was_sent_is_told_in_short_wherever_a_replay_tells_it() {
+    let mode = "x".repeat(20_000);
+    let rig = Rig::with(&letters(batch([event(1, &json!({"deviceId": "drone-1", "flightMode": mode}))]))).await;
+    let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
+    let (_, tally) = Run::of(&rig.queue, &store, &trail).replay().await;
+    let told = tally.failures.values().map(|alike| alike.issue.clone());
+    let told: Vec<_> = told.chain(trail.lines().into_iter().filter_map(|line| line.issue)).collect();
+    assert_eq!(told.len(), 2);
+    for issue in told {
+        assert!(issue.contains("flight mode") && issue.len() < 2_000, "{} bytes", issue.len());
+    }
+}
+
 /// The time of the tokio clock, at each write of the store.
 #[tokio::test(start_paused = true)]
 async fn a_pace_is_kept_to_from_the_first_to_the_last() {
