@@ -79,6 +79,9 @@ fn one(seed: u64, options: &Options) -> (Tally, Option<Failure>) {
     for step in &run.steps {
         println!("{step}");
     }
+    if options.format == Format::Table {
+        println!("seed {seed}, digest {:016x}: the same each time\n", run.digest);
+    }
     (run.tally, (!run.violations.is_empty()).then_some(Failure { seed, violations: run.violations }))
 }
 

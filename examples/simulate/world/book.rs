@@ -51,11 +51,12 @@ pub(crate) enum Fault {
     ScaleOut,
     FailedPut,
     FailedOverflow,
+    ReplayKilled,
     Redelivered,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Conflict,
         Self::ConflictWithItself,
         Self::Throttled,
@@ -82,6 +83,7 @@ impl Fault {
         Self::ScaleOut,
         Self::FailedPut,
         Self::FailedOverflow,
+        Self::ReplayKilled,
         Self::Redelivered,
     ];
 
@@ -114,6 +116,7 @@ impl Fault {
             Self::ScaleOut => "hosts added",
             Self::FailedPut => "dead letters that the queue did not take",
             Self::FailedOverflow => "large dead letters that found no place",
+            Self::ReplayKilled => "replays killed in the middle",
             Self::Redelivered => "events delivered again",
         }
     }

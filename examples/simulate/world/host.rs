@@ -31,6 +31,8 @@ pub(crate) struct Host {
     pub(crate) number: usize,
     pub(crate) process: Process,
     state: watch::Sender<State>,
+    /// How many partitions it reads.
+    pumps: watch::Sender<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +45,14 @@ enum State {
 
 impl Host {
     pub(crate) fn start(world: &Arc<World>, number: usize) -> Arc<Self> {
-        Arc::new(Self { number, process: Process::start(world), state: watch::Sender::new(State::Running) })
+        Arc::new(Self { number, process: Process::start(world), state: watch::Sender::new(State::Running), pumps: watch::Sender::new(0) })
     }
 
-    pub(crate) fn drain(&self) {
+    /// Finishes what it has. Whether that ended within this time: while a retry is waited for, it does not.
+    pub(crate) async fn drains(&self, patience: Duration) -> bool {
         self.state.send_replace(State::Draining);
+        let mut pumps = self.pumps.subscribe();
+        timeout(patience, pumps.wait_for(|pumps| *pumps == 0)).await.is_ok()
     }
 
     /// The machine is gone, and the handler with it.
@@ -64,18 +69,20 @@ impl Host {
     pub(crate) async fn own(self: Arc<Self>, world: Arc<World>, hub: usize, partition: usize, lease: u64) {
         let partition = &world.hubs[hub].partitions[partition];
         let pump = Pump { world: &world, host: &self, partition, lease };
+        self.pumps.send_modify(|pumps| *pumps += 1);
         select! {
             biased;
             () = self.until(|state| state == State::Gone) => {}
             () = pump.read() => {}
         }
+        self.pumps.send_modify(|pumps| *pumps -= 1);
     }
 }
 
 /// What reads one partition.
 struct Pump<'a> {
     world: &'a Arc<World>,
-    host: &'a Host,
+    host: &'a Arc<Host>,
     partition: &'a Partition,
     lease: u64,
 }
@@ -167,6 +174,7 @@ impl Pump<'_> {
             sleep(world.function_timeout).await;
             return Err(self.timed_out());
         }
+        self.perhaps_kill();
         let invocation = Invocation::begin(world, partition, part, life.client);
         let answer = select! {
             biased;
@@ -197,6 +205,19 @@ impl Pump<'_> {
         self.put(accepted)?;
         world.surroundings.trace(|| format!("{} done", self.about(part)));
         Ok(())
+    }
+
+    /// SIGKILL at some moment of the attempt, or soon behind it.
+    fn perhaps_kill(&self) {
+        let world = Arc::clone(self.world);
+        if world.surroundings.happens(world.weather.trouble().killed) {
+            let (host, moment) = (Arc::clone(self.host), world.surroundings.millis(30));
+            tokio::spawn(async move {
+                sleep(moment).await;
+                world.surroundings.book.fault(Fault::HandlerKilled);
+                host.process.kill(&world);
+            });
+        }
     }
 
     fn reply(&self, status: u16, body: &str) -> Result<Accepted, Refused> {

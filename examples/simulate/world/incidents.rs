@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     World,
@@ -76,7 +76,11 @@ pub(crate) async fn happen(world: Arc<World>, incident: Incident) {
         }
         Incident::RegionLost(span) => region_lost(&world, span).await,
         Incident::StoreFailover { lag, after, handlers_live } => store_failover(&world, lag, after, handlers_live).await,
-        Incident::Replay => drop(operator::replay(&world).await),
+        Incident::Replay(longest) => {
+            if timeout(longest, operator::replay(&world)).await.is_err() {
+                book.fault(Fault::ReplayKilled);
+            }
+        }
     }
 }
 
@@ -85,16 +89,17 @@ pub(crate) async fn happen(world: Arc<World>, incident: Incident) {
 async fn scale_in(world: &Arc<World>, patience: Duration) {
     let Some((region, host)) = world.any_host() else { return };
     world.surroundings.book.fault(Fault::ScaleIn);
-    host.drain();
-    if world.surroundings.draw(fastrand::Rng::bool) {
+    let others_are_early = world.surroundings.draw(fastrand::Rng::bool);
+    if others_are_early {
         world.replace(region, &host, Duration::from_millis(100));
-        sleep(patience).await;
-    } else {
-        sleep(patience).await;
+    }
+    if !host.drains(patience).await {
+        world.surroundings.book.fault(Fault::KilledWhileDraining);
+    }
+    host.kill(world);
+    if !others_are_early {
         world.replace(region, &host, Duration::ZERO);
     }
-    world.surroundings.book.fault(Fault::KilledWhileDraining);
-    host.kill(world);
 }
 
 /// The first region is gone. Producers go on in the second, whose own function app reads its own hub: sequence numbers

@@ -177,6 +177,8 @@ impl World {
         if timeout(REST, self.at_rest()).await.is_err() {
             return self.surroundings.violation("the system does not come to rest, though nothing is wrong any more");
         }
+        // What a replay had in hand when it was killed is back by then.
+        sleep(operator::HIDDEN + Duration::from_secs(1)).await;
         let replayed = operator::replay(self).await;
         if let Some(reason) = replayed.not_now {
             self.surroundings.violation(&format!("dead letters cannot be replayed, though nothing is wrong: {reason}"));

@@ -29,6 +29,9 @@ impl Audit for Trail {
     }
 }
 
+/// For how long messages are hidden from others, and so from everybody when the tool is killed.
+pub(crate) const HIDDEN: Duration = Duration::from_mins(10);
+
 /// Replays all dead letters once, and tells what it came to.
 pub(crate) async fn replay(world: &Arc<World>) -> Tally {
     let store = Client::new(&world.store, &world.weather);
@@ -56,7 +59,7 @@ pub(crate) async fn replay(world: &Arc<World>) -> Tally {
         tally: Tally::default(),
     };
     let (_stop, stop) = watch::channel(false);
-    let hidden = Duration::from_mins(10);
+    let hidden = HIDDEN;
     let began = Instant::now();
     let sweep = Sweep { queue: &*world.queue, hidden, together: pace.together(32), stop, progress: &|_| () };
     let (swept, ended) = sweep.run(&mut redrive).await;

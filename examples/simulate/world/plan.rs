@@ -71,8 +71,8 @@ pub(crate) enum Incident {
     RegionLost(Duration),
     /// The store fails over and loses the writes of the last `lag`; checkpoints are rewound `after` that.
     StoreFailover { lag: Duration, after: Duration, handlers_live: bool },
-    /// A person replays the dead letters.
-    Replay,
+    /// A person replays the dead letters; the tool is killed after so long, if it has not ended.
+    Replay(Duration),
 }
 
 impl Plan {
@@ -134,6 +134,7 @@ fn trouble(rng: &mut Rng, policy: Policy) -> Trouble {
         slow: at_most(300),
         reply_lost: at_most(40),
         request_lost: at_most(6),
+        killed: at_most(20),
         put_failed: at_most(100),
         overflow_failed: at_most(200),
     };
@@ -141,7 +142,7 @@ fn trouble(rng: &mut Rng, policy: Policy) -> Trouble {
         return trouble;
     }
     // What befalls the way between host and handler is beyond the handler's power then.
-    Trouble { reply_lost: 0, request_lost: 0, put_failed: 0, overflow_failed: 0, ..trouble }
+    Trouble { reply_lost: 0, request_lost: 0, killed: 0, put_failed: 0, overflow_failed: 0, ..trouble }
 }
 
 fn incident(rng: &mut Rng, policy: Policy) -> Incident {
@@ -159,6 +160,6 @@ fn incident(rng: &mut Rng, policy: Policy) -> Incident {
         8 => Incident::ScaleOut,
         9..=11 => Incident::StoreOut(outage, long),
         12 | 13 => Incident::DeviceIll(illness, Duration::from_secs(rng.u64(60..4_000))),
-        _ => Incident::Replay,
+        _ => Incident::Replay(if rng.bool() { long } else { short / 100 }),
     }
 }

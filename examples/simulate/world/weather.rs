@@ -36,6 +36,8 @@ pub(crate) struct Trouble {
     pub(crate) reply_lost: u32,
     /// The host's request does not reach the handler, and is waited for until `functionTimeout`.
     pub(crate) request_lost: u32,
+    /// The handler is killed while it works on a batch.
+    pub(crate) killed: u32,
     /// The queue does not take a dead letter.
     pub(crate) put_failed: u32,
     /// The overflow does not take a dead letter.
