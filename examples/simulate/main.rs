@@ -91,7 +91,7 @@ fn all(options: &Options) -> (Tally, Option<Failure>) {
             .expect("the template is valid"),
     );
     let seeds = options.from..options.from.saturating_add(options.seeds);
-    let outcome = many(seeds, options.events as usize, &|_, _| bar.inc(1));
+    let outcome = many(seeds, options.events as usize, &|| bar.inc(1));
     bar.finish_and_clear();
     outcome
 }

@@ -60,7 +60,10 @@ impl Copy {
     fn simulate(&self) -> Output {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder of Cargo's");
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(&self.0).args(["run", "--locked", "--quiet", "--example", "simulate", "--target-dir"]).arg(target);
+        cargo
+            .current_dir(&self.0)
+            .args(["run", "--locked", "--quiet", "--example", "simulate", "--target-dir"])
+            .arg(target);
         // Nobody debugs it.
         cargo.args(["--config", "profile.dev.debug = false"]);
         cargo.args(["--", "--seeds", &SEEDS.to_string(), "--events", &EVENTS.to_string()]);

@@ -45,7 +45,12 @@ enum State {
 
 impl Host {
     pub(crate) fn start(world: &Arc<World>, number: usize) -> Arc<Self> {
-        Arc::new(Self { number, process: Process::start(world), state: watch::Sender::new(State::Running), pumps: watch::Sender::new(0) })
+        Arc::new(Self {
+            number,
+            process: Process::start(world),
+            state: watch::Sender::new(State::Running),
+            pumps: watch::Sender::new(0),
+        })
     }
 
     /// Finishes what it has. Whether that ended within this time: while a retry is waited for, it does not.
@@ -244,6 +249,3 @@ impl Pump<'_> {
         "functionTimeout: the handler is killed".into()
     }
 }
-
-/// How long a killed host's leases last.
-pub(crate) const LEASE: Duration = Duration::from_secs(30);

@@ -117,15 +117,13 @@ impl Hub {
     }
 
     fn partition_of(&self, key: Option<&str>) -> usize {
-        let number = match key {
-            Some(key) => key.bytes().fold(7_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())),
-            None => {
-                let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-                *next += 1;
-                *next
-            }
+        let round = || {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            *next += 1;
+            *next
         };
-        number % self.partitions.len()
+        let hash = |key: &str| key.bytes().fold(7_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+        key.map_or_else(round, hash) % self.partitions.len()
     }
 
     /// Takes the checkpoints back to where they stood then.
@@ -183,7 +181,12 @@ impl Partition {
         let to = stream.events.len().min(from + most);
         let again = stream.read.clamp(from, to) - from;
         stream.read = stream.read.max(to);
-        Part { first: from, events: stream.events[from..to].to_vec(), meanings: stream.meanings[from..to].to_vec(), again }
+        Part {
+            first: from,
+            events: stream.events[from..to].to_vec(),
+            meanings: stream.meanings[from..to].to_vec(),
+            again,
+        }
     }
 
     /// Whether everything that was sent is done with.

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use super::{Run, Tally, run};
+use super::{Tally, run};
 
 /// A seed whose run broke a rule.
 #[derive(Debug)]
@@ -18,10 +18,10 @@ pub(crate) struct Failure {
     pub(crate) violations: Vec<String>,
 }
 
-/// Runs these seeds, with about so many events each, until one fails or all are done. `seen` hears of each run.
+/// Runs these seeds, with about so many events each, until one fails or all are done. `done` hears of each run.
 ///
 /// Gives back what happened in all of them, and the failure: of several at one time, that of the lowest seed.
-pub(crate) fn many(seeds: Range<u64>, events: usize, seen: &(dyn Fn(u64, &Run) + Sync)) -> (Tally, Option<Failure>) {
+pub(crate) fn many(seeds: Range<u64>, events: usize, done: &(dyn Fn() + Sync)) -> (Tally, Option<Failure>) {
     let (next, has_failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
     let total: Mutex<(Tally, Vec<Failure>)> = Mutex::default();
     let work = || {
@@ -31,7 +31,7 @@ pub(crate) fn many(seeds: Range<u64>, events: usize, seen: &(dyn Fn(u64, &Run) +
                 return;
             }
             let run = run(seed, events, false);
-            seen(seed, &run);
+            done();
             let (tally, failures) = &mut *total.lock().unwrap_or_else(PoisonError::into_inner);
             tally.join(&run.tally);
             if !run.violations.is_empty() {

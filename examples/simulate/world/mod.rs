@@ -27,6 +27,7 @@ mod plan;
 #[path = "../../../tests/black_box/support/protobuf.rs"]
 mod protobuf;
 mod queue;
+mod regions;
 mod store;
 mod surroundings;
 mod weather;
@@ -46,10 +47,10 @@ use fastrand::Rng;
 use tokio::time::{sleep, timeout};
 
 use fleet::Fleet;
-use host::Host;
 use hub::Hub;
 use plan::{Plan, Policy};
 use queue::{Queue, Shelf};
+use regions::Region;
 use store::Service;
 use surroundings::Surroundings;
 use weather::Weather;
@@ -102,22 +103,11 @@ struct World {
     queue: Arc<Queue>,
     shelf: Arc<Shelf>,
     hubs: [Hub; 2],
-    regions: Mutex<Vec<Region>>,
+    regions: Mutex<[Region; 2]>,
     fleet: Mutex<Fleet>,
     /// The hub that producers send to.
     alias: AtomicUsize,
     is_ending: AtomicBool,
-}
-
-/// A region's function app.
-#[derive(Default)]
-struct Region {
-    is_open: bool,
-    hosts: Vec<Arc<Host>>,
-    /// How many hosts were ever started.
-    started: usize,
-    /// The number of the host that owns each partition.
-    owners: Vec<Option<usize>>,
 }
 
 /// How long the system may take to come to rest once nothing is wrong any more. The longest delay of the retry policy that
@@ -128,7 +118,8 @@ impl World {
     fn new(plan: Plan, fleet: Fleet, surroundings: Arc<Surroundings>) -> Self {
         let app = FunctionApp::load(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the function app that ships");
         let mut function = app.functions.into_iter().next().expect("its function");
-        let retries = |max_retry_count| RetryPolicy::FixedDelay { max_retry_count, delay_interval: Duration::from_secs(2) };
+        let retries =
+            |max_retry_count| RetryPolicy::FixedDelay { max_retry_count, delay_interval: Duration::from_secs(2) };
         match plan.policy {
             Policy::Shipped => {}
             Policy::Finite(retry_count) => function.retry = Some(retries(retry_count)),
@@ -136,7 +127,7 @@ impl World {
         }
         let weather = Arc::new(Weather::new(Arc::clone(&surroundings), plan.trouble));
         let hub = |region| Hub::new(&surroundings, region, plan.partitions, plan.skewed);
-        let region = || Region { owners: vec![None; plan.partitions], ..Region::default() };
+        let region = || Region::new(plan.partitions);
         Self {
             function,
             function_timeout: app.host.function_timeout.expect("host.json says how long an invocation may take"),
@@ -144,7 +135,7 @@ impl World {
             queue: Arc::new(Queue::new(&surroundings)),
             shelf: Arc::new(Shelf::new(&surroundings, &weather)),
             hubs: [hub(0), hub(1)],
-            regions: Mutex::new(vec![region(), region()]),
+            regions: Mutex::new([region(), region()]),
             fleet: Mutex::new(fleet),
             alias: AtomicUsize::new(0),
             is_ending: AtomicBool::new(false),
@@ -199,8 +190,8 @@ impl World {
                 sent += 1;
             }
             self.surroundings.book.count(Count::Events, burst as u64);
-            let pause = self.plan.span.as_millis() as u64 * 40 / self.plan.events.max(1) as u64;
-            sleep(self.surroundings.millis(pause.max(2))).await;
+            let pause = self.plan.span * 40 / u32::try_from(self.plan.events).unwrap_or(u32::MAX);
+            sleep(pause.mul_f64(self.surroundings.draw(Rng::f64))).await;
         }
     }
 

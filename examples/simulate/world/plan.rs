@@ -70,7 +70,11 @@ pub(crate) enum Incident {
     /// The first region is gone for so long, with hub and hosts; the second one takes over.
     RegionLost(Duration),
     /// The store fails over and loses the writes of the last `lag`; checkpoints are rewound `after` that.
-    StoreFailover { lag: Duration, after: Duration, handlers_live: bool },
+    StoreFailover {
+        lag: Duration,
+        after: Duration,
+        handlers_live: bool,
+    },
     /// A person replays the dead letters; the tool is killed after so long, if it has not ended.
     Replay(Duration),
 }

@@ -107,9 +107,7 @@ impl Service {
         let state = self.state();
         let landings = state.landings[since.landings..].iter().filter(|landing| is_own(&landing.id));
         let mut landings = landings.map(|landing| {
-            landing.client == client
-                && landing.begun >= since.begun
-                && landing.versions.iter().copied().all(&is_known)
+            landing.client == client && landing.begun >= since.begun && landing.versions.iter().copied().all(&is_known)
         });
         state.life == since.life && landings.all(|is_ours| is_ours)
     }

@@ -44,12 +44,8 @@ fn check_documents(world: &World) {
         }
     });
     let expected: BTreeMap<_, _> = fold.into_iter().map(|(id, fields)| (id.clone(), document(&id, &fields))).collect();
-    let found: BTreeMap<_, _> = world
-        .store
-        .documents()
-        .iter()
-        .map(|stored| (stored.document.id.clone(), json!(stored.document)))
-        .collect();
+    let found: BTreeMap<_, _> =
+        world.store.documents().iter().map(|stored| (stored.document.id.clone(), json!(stored.document))).collect();
     let ids: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
     for id in ids {
         if expected.get(id) != found.get(id) {
@@ -118,8 +114,7 @@ fn check_dead_letters(world: &World) {
     }
     each(world, |partition, event, meaning, _| {
         let source = &partition.source;
-        let place =
-            (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
+        let place = (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
         match (meaning, left.remove(&place)) {
             (Meaning::Poison, None) => {
                 world.surroundings.violation(&format!("the event at {place:?} is poison, and is nowhere"));

@@ -33,7 +33,8 @@ impl Letter {
             }
             value = whole;
         }
-        let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| format!("a part is missing: {value}"));
+        let text =
+            |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| format!("a part is missing: {value}"));
         let body = text(&value["EventData"]["Body"])?;
         Ok(Self {
             id: text(&value["Id"])?,

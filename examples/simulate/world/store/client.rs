@@ -38,7 +38,11 @@ impl Client {
     /// How long a request is on its way.
     fn way(&self) -> Duration {
         let trouble = self.weather.trouble();
-        if self.surroundings.happens(trouble.slow) { self.surroundings.millis(400) } else { self.surroundings.millis(3) }
+        if self.surroundings.happens(trouble.slow) {
+            self.surroundings.millis(400)
+        } else {
+            self.surroundings.millis(3)
+        }
     }
 
     async fn put(&self, document: &Document, if_match: Option<&ETag>) -> Result<ETag, StoreError> {

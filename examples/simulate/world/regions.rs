@@ -1,0 +1,133 @@
+//! The function apps of the two regions: which hosts there are, and which partitions they own.
+
+use std::{
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+use super::{World, host::Host};
+
+/// A region's function app.
+pub(super) struct Region {
+    is_open: bool,
+    hosts: Vec<Arc<Host>>,
+    /// How many hosts were ever started.
+    started: usize,
+    /// The number of the host that owns each partition.
+    owners: Vec<Option<usize>>,
+}
+
+impl Region {
+    pub(super) fn new(partitions: usize) -> Self {
+        Self { is_open: false, hosts: Vec::new(), started: 0, owners: vec![None; partitions] }
+    }
+}
+
+impl World {
+    fn regions(&self) -> MutexGuard<'_, [Region; 2]> {
+        self.regions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Some host, with its region, unless there is none.
+    pub(super) fn any_host(&self) -> Option<(usize, Arc<Host>)> {
+        let regions = self.regions();
+        let hosts: Vec<_> = (0..regions.len())
+            .flat_map(|region| regions[region].hosts.iter().map(move |host| (region, Arc::clone(host))))
+            .collect();
+        let some = |count| self.surroundings.draw(|rng| rng.usize(..count));
+        (!hosts.is_empty()).then(|| hosts[some(hosts.len())].clone())
+    }
+
+    pub(super) fn add_host(self: &Arc<Self>, region: usize) -> Arc<Host> {
+        let mut regions = self.regions();
+        let number = regions.iter().map(|region| region.started).sum();
+        let host = Host::start(self, number);
+        regions[region].started += 1;
+        regions[region].hosts.push(Arc::clone(&host));
+        host
+    }
+
+    /// Makes a host the owner of a partition, which begins to read it after some time.
+    pub(super) fn lease(self: &Arc<Self>, region: usize, partition: usize, host: &Arc<Host>, after: Duration) {
+        {
+            let mut regions = self.regions();
+            regions[region].owners[partition] = Some(host.number);
+        }
+        let lease = self.hubs[region].partitions[partition].new_lease();
+        let (world, host) = (Arc::clone(self), Arc::clone(host));
+        tokio::spawn(async move {
+            sleep(after).await;
+            host.own(world, region, partition, lease).await;
+        });
+    }
+
+    /// Gives the partitions of a host that goes to another one: an old one, or a new one where none is left.
+    pub(super) fn replace(self: &Arc<Self>, region: usize, gone: &Arc<Host>, after: Duration) {
+        let (partitions, left) = {
+            let mut regions = self.regions();
+            let region = &mut regions[region];
+            region.hosts.retain(|host| host.number != gone.number);
+            let owned = |partition: &usize| region.owners[*partition] == Some(gone.number);
+            let partitions: Vec<_> = (0..region.owners.len()).filter(owned).collect();
+            (partitions, region.hosts.first().cloned())
+        };
+        let host = left.unwrap_or_else(|| self.add_host(region));
+        for partition in partitions {
+            self.lease(region, partition, &host, after);
+        }
+    }
+
+    /// Starts the hosts of a region, which share its partitions.
+    pub(super) fn open_region(self: &Arc<Self>, region: usize) {
+        let is_open = {
+            let mut regions = self.regions();
+            std::mem::replace(&mut regions[region].is_open, true)
+        };
+        if is_open {
+            return;
+        }
+        let hosts: Vec<_> = (0..self.plan.hosts).map(|_| self.add_host(region)).collect();
+        for partition in 0..self.plan.partitions {
+            self.lease(region, partition, &hosts[partition % hosts.len()], Duration::ZERO);
+        }
+    }
+
+    /// The hosts of a region that is gone.
+    pub(super) fn close_region(&self, region: usize) -> Vec<Arc<Host>> {
+        let mut regions = self.regions();
+        regions[region].is_open = false;
+        regions[region].owners.fill(None);
+        for partition in &self.hubs[region].partitions {
+            partition.new_lease();
+        }
+        std::mem::take(&mut regions[region].hosts)
+    }
+
+    /// Takes all partitions from their owners; the hosts stay.
+    pub(super) fn stop_owners(&self) -> Vec<Arc<Host>> {
+        let regions = self.regions();
+        for hub in &self.hubs {
+            for partition in &hub.partitions {
+                partition.new_lease();
+            }
+        }
+        regions.iter().flat_map(|region| region.hosts.clone()).collect()
+    }
+
+    /// Gives the partitions to hosts again, as they had them.
+    pub(super) fn start_owners(self: &Arc<Self>) {
+        for region in 0..self.hubs.len() {
+            let (owners, hosts) = {
+                let regions = self.regions();
+                (regions[region].owners.clone(), regions[region].hosts.clone())
+            };
+            let Some(first) = hosts.first() else { continue };
+            for (partition, owner) in owners.into_iter().enumerate() {
+                let host = hosts.iter().find(|host| Some(host.number) == owner).unwrap_or(first);
+                self.lease(region, partition, host, Duration::ZERO);
+            }
+        }
+    }
+}
