@@ -12,16 +12,9 @@ use std::{
 
 use crate::{EVENTS, SEEDS};
 
-/// What the simulation is built from.
-const PARTS: [&str; 7] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "host.json",
-    "RawTelemetryFunction",
-    "src",
-    "examples/simulate",
-    "tests/black_box/support/protobuf.rs",
-];
+/// What the simulation is built from, itself apart.
+const PARTS: [&str; 6] =
+    ["Cargo.toml", "Cargo.lock", "host.json", "RawTelemetryFunction", "src", "tests/black_box/support/protobuf.rs"];
 
 /// A copy of the product, in a folder that the next test run finds again.
 struct Copy(PathBuf);
@@ -30,19 +23,21 @@ impl Copy {
     fn new() -> Self {
         let copy = Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted"));
         for part in PARTS {
-            copy.bring(Path::new(part));
+            copy.bring(Path::new(part), Path::new(part));
         }
+        // Under another name, since what is built from it lies beside the real one.
+        copy.bring(Path::new("examples/simulate"), Path::new("examples/planted"));
         copy
     }
 
-    fn bring(&self, part: &Path) {
+    fn bring(&self, part: &Path, to: &Path) {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(part);
         if from.is_dir() {
             for entry in fs::read_dir(&from).expect("a folder can be read").flatten() {
-                self.bring(&part.join(entry.file_name()));
+                self.bring(&part.join(entry.file_name()), &to.join(entry.file_name()));
             }
         } else {
-            self.write(part, &fs::read(&from).expect("a file can be read"));
+            self.write(to, &fs::read(&from).expect("a file can be read"));
         }
     }
 
@@ -62,7 +57,7 @@ impl Copy {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
             .current_dir(&self.0)
-            .args(["run", "--locked", "--quiet", "--example", "simulate", "--target-dir"])
+            .args(["run", "--locked", "--quiet", "--example", "planted", "--target-dir"])
             .arg(target);
         // Nobody debugs it.
         cargo.args(["--config", "profile.dev.debug = false"]);

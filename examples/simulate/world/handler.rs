@@ -10,9 +10,9 @@ use devicestate::{
     telemetry::drone::Drone,
     verdict::Attempts,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
-use super::{World, store::Client};
+use super::{World, signal::Signal, store::Client};
 
 /// A process that is started again whenever it is killed.
 pub(crate) struct Process(Mutex<Arc<Life>>);
@@ -22,7 +22,7 @@ pub(crate) struct Life {
     pub(crate) handler: Handler,
     /// The number of its client of the store.
     pub(crate) client: u64,
-    is_over: watch::Sender<bool>,
+    is_over: Signal<bool>,
     ready_at: Instant,
 }
 
@@ -48,7 +48,7 @@ impl Process {
     /// SIGKILL. What was under way stops where it is, and a new process starts.
     pub(crate) fn kill(&self, world: &Arc<World>) {
         let mut current = self.current();
-        current.is_over.send_replace(true);
+        current.is_over.change(|is_over| *is_over = true);
         *current = Arc::new(Life::begin(world));
     }
 }
@@ -65,13 +65,12 @@ impl Life {
             drill: None,
         };
         let ready_at = Instant::now() + world.surroundings.millis(500);
-        Self { handler, client: number, is_over: watch::Sender::new(false), ready_at }
+        Self { handler, client: number, is_over: Signal::new(false), ready_at }
     }
 
     /// Ends when the process is killed.
     pub(crate) async fn over(&self) {
-        let mut is_over = self.is_over.subscribe();
-        let _ = is_over.wait_for(|is_over| *is_over).await;
+        self.is_over.until(|is_over| is_over).await;
     }
 }
 

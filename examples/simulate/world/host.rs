@@ -14,7 +14,6 @@ use devicestate::{
 };
 use tokio::{
     select,
-    sync::watch,
     time::{sleep, timeout},
 };
 
@@ -24,15 +23,16 @@ use super::{
     checks::replies::Invocation,
     handler::Process,
     hub::{Part, Partition},
+    signal::Signal,
 };
 
 /// One instance of the function app.
 pub(crate) struct Host {
     pub(crate) number: usize,
     pub(crate) process: Process,
-    state: watch::Sender<State>,
+    state: Signal<State>,
     /// How many partitions it reads.
-    pumps: watch::Sender<usize>,
+    pumps: Signal<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,39 +48,34 @@ impl Host {
         Arc::new(Self {
             number,
             process: Process::start(world),
-            state: watch::Sender::new(State::Running),
-            pumps: watch::Sender::new(0),
+            state: Signal::new(State::Running),
+            pumps: Signal::new(0),
         })
     }
 
     /// Finishes what it has. Whether that ended within this time: while a retry is waited for, it does not.
     pub(crate) async fn drains(&self, patience: Duration) -> bool {
-        self.state.send_replace(State::Draining);
-        let mut pumps = self.pumps.subscribe();
-        timeout(patience, pumps.wait_for(|pumps| *pumps == 0)).await.is_ok()
+        self.state.change(|state| *state = State::Draining);
+        timeout(patience, self.pumps.until(|pumps| pumps == 0)).await.is_ok()
     }
 
     /// The machine is gone, and the handler with it.
     pub(crate) fn kill(&self, world: &Arc<World>) {
-        self.state.send_replace(State::Gone);
+        self.state.change(|state| *state = State::Gone);
         self.process.kill(world);
-    }
-
-    async fn until(&self, is_so: impl Fn(State) -> bool) {
-        let _ = self.state.subscribe().wait_for(|state| is_so(*state)).await;
     }
 
     /// Reads a partition as its owner, until the lease is lost or the host ends.
     pub(crate) async fn own(self: Arc<Self>, world: Arc<World>, hub: usize, partition: usize, lease: u64) {
         let partition = &world.hubs[hub].partitions[partition];
         let pump = Pump { world: &world, host: &self, partition, lease };
-        self.pumps.send_modify(|pumps| *pumps += 1);
+        self.pumps.change(|pumps| *pumps += 1);
         select! {
             biased;
-            () = self.until(|state| state == State::Gone) => {}
+            () = self.state.until(|state| state == State::Gone) => {}
             () = pump.read() => {}
         }
-        self.pumps.send_modify(|pumps| *pumps -= 1);
+        self.pumps.change(|pumps| *pumps -= 1);
     }
 }
 
@@ -107,12 +102,11 @@ impl Pump<'_> {
         let mut next = partition.checkpoint();
         let mut batches = 0;
         loop {
-            let mut filled = partition.filled.subscribe();
             select! {
                 biased;
                 () = self.lease_lost() => return,
-                () = self.host.until(|state| state != State::Running) => return,
-                _ = filled.wait_for(|events| *events > next) => {}
+                () = self.host.state.until(|state| state != State::Running) => return,
+                () = partition.filled.until(|events| events > next) => {}
             }
             let most = world.surroundings.draw(|rng| rng.usize(1..=world.plan.batch_size));
             let part = partition.read(next, most);
@@ -131,7 +125,7 @@ impl Pump<'_> {
     }
 
     async fn lease_lost(&self) {
-        let _ = self.partition.lease.subscribe().wait_for(|lease| *lease != self.lease).await;
+        self.partition.lease.until(|lease| lease != self.lease).await;
     }
 
     /// One batch with its retries.

@@ -1,15 +1,16 @@
 //! An event hub: partitions, each a stream that is in order, with a checkpoint and a lease.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use super::{fleet::Meaning, signal::Signal, surroundings::Surroundings};
 use devicestate::{
     batch::Source,
     local::hub::{HubEvent, Sent},
     surroundings::Clock as _,
 };
-use tokio::{sync::watch, time::Duration};
-
-use super::{fleet::Meaning, surroundings::Surroundings};
 
 /// A hub, whose namespace is in a region of its own.
 pub(crate) struct Hub {
@@ -28,9 +29,9 @@ pub(crate) struct Partition {
     skew: i64,
     stream: Mutex<Stream>,
     /// How many events there are, for who waits for more.
-    pub(crate) filled: watch::Sender<usize>,
+    pub(crate) filled: Signal<usize>,
     /// Rises each time the partition gets another owner.
-    pub(crate) lease: watch::Sender<u64>,
+    pub(crate) lease: Signal<u64>,
     /// How many attempts are under way, of any owner, and how many were ever begun.
     attempts: Mutex<(u64, u64)>,
 }
@@ -94,8 +95,8 @@ impl Hub {
                 source,
                 skew,
                 stream: Mutex::default(),
-                filled: watch::Sender::new(0),
-                lease: watch::Sender::new(0),
+                filled: Signal::new(0),
+                lease: Signal::new(0),
                 attempts: Mutex::default(),
             }
         };
@@ -113,7 +114,7 @@ impl Hub {
         stream.events.push(Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms }));
         stream.meanings.push(meaning);
         stream.orders.push(order);
-        partition.filled.send_replace(stream.events.len());
+        partition.filled.change(|events| *events = stream.events.len());
     }
 
     fn partition_of(&self, key: Option<&str>) -> usize {
@@ -154,12 +155,11 @@ impl Partition {
 
     /// Gives the partition to another owner; tells what that one shows for it.
     pub(crate) fn new_lease(&self) -> u64 {
-        self.lease.send_modify(|lease| *lease += 1);
-        *self.lease.borrow()
+        self.lease.change(|lease| *lease += 1)
     }
 
     pub(crate) fn is_leased(&self, lease: u64) -> bool {
-        *self.lease.borrow() == lease
+        self.lease.get() == lease
     }
 
     pub(crate) fn checkpoint(&self) -> usize {

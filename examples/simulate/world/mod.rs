@@ -28,6 +28,7 @@ mod plan;
 mod protobuf;
 mod queue;
 mod regions;
+mod signal;
 mod store;
 mod surroundings;
 mod weather;
