@@ -3,6 +3,7 @@
 //! Each run makes up others. One that fails prints its smallest failing case and the seed that makes it again; that is
 //! all there is to repeat, so nothing is ever written into the source tree. `PROPTEST_CASES` asks for more cases.
 
+mod envelope;
 mod json;
 mod merge;
 
