@@ -106,7 +106,7 @@ fn an_array_is_never_taken_for_an_object() {
     let metadata = r#"{"SystemPropertiesArray":[["text/plain","d"]]}"#;
     let read = really_read(request(metadata).as_bytes(), &trigger).expect("a request");
     assert_eq!((&read.events[0].content_type, &read.events[0].iot_hub_device_id), (&None, &None));
-    assert_eq!(really_read(br#"[{"messages":["a"]},null]"#, &trigger), Err(Unreadable::NoEnvelope));
+    assert_eq!(really_read(br#"[{"messages":["a"]},null]"#, &trigger), Err(Unreadable::Envelope));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_system_property_is_found_however_its_name_is_written() {
 #[test]
 fn there_is_something_to_be_found_in_the_requests_that_are_made_up() {
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
-    for Sent { trigger, request } in examples(sent(), 1_000) {
+    for Sent { trigger, request } in examples(sent(), 500) {
         let Ok(said) = read(request.as_bytes(), &trigger) else {
             *seen.entry("unreadable").or_default() += 1;
             continue;
@@ -143,5 +143,5 @@ fn there_is_something_to_be_found_in_the_requests_that_are_made_up() {
             *seen.entry(what).or_default() += u32::from(is_there);
         }
     }
-    assert!(seen.len() == 11 && seen.values().all(|count| *count >= 10), "{seen:?}");
+    assert!(seen.len() == 11 && seen.values().all(|count| *count >= 3), "{seen:?}");
 }

@@ -22,7 +22,7 @@ pub(crate) fn quoted(text: &str, is_escaped: bool) -> String {
         Ok(byte) if byte.is_ascii_alphabetic() => char::from(byte).to_string(),
         _ => format!("\\u{unit:04x}"),
     });
-    format!("\"{}\"", String::from_iter(units))
+    format!("\"{}\"", units.collect::<String>())
 }
 
 /// A string as JSON.

@@ -3,9 +3,13 @@
 //! Each run makes up others. One that fails prints its smallest failing case and the seed that makes it again; that is
 //! all there is to repeat, so nothing is ever written into the source tree. `PROPTEST_CASES` asks for more cases.
 
+#[path = "../support/dead_letter_schema.rs"]
+mod dead_letter_schema;
+mod dead_letters;
 mod envelope;
 mod json;
 mod merge;
+mod telemetry;
 
 use proptest::{
     strategy::{Strategy, ValueTree as _},
@@ -26,8 +30,14 @@ fn cases() -> Config {
     Config { rng_seed: RngSeed::Fixed(seed), max_shrink_iters: 50_000, max_shrink_time: 20_000, ..config }
 }
 
-/// Some of what a strategy makes up, to see that it is what it should be.
+/// Fewer, where each is large.
+fn fewer_cases() -> Config {
+    let config = cases();
+    Config { cases: config.cases / 4, ..config }
+}
+
+/// Some of what a strategy makes up, always the same, to see that it is what it should be.
 fn examples<S: Strategy>(strategy: S, count: usize) -> impl Iterator<Item = S::Value> {
-    let mut runner = TestRunner::new(cases());
+    let mut runner = TestRunner::new(Config { rng_seed: RngSeed::Fixed(0), ..cases() });
     (0..count).map(move |_| strategy.new_tree(&mut runner).expect("nothing is filtered out").current())
 }

@@ -25,6 +25,9 @@ fn history() -> impl Strategy<Value = History> {
     btree_map(version, readings(), 0..10)
 }
 
+/// Events as they come: in groups, each of which becomes one update.
+type Groups = Vec<Vec<(Version, Vec<Reading>)>>;
+
 /// A device's readings in one event; many of them are equal to those of others, or null.
 fn readings() -> impl Strategy<Value = Vec<Reading>> {
     let values = vec![Value::Null, json!(0), json!(1), json!(0.5), json!(true), json!("x"), json!([])];
@@ -84,7 +87,7 @@ fn stored(document: &Document) -> Value {
 }
 
 /// The events in any order, some of them twice, cut into groups anywhere.
-fn deliveries(events: &History) -> impl Strategy<Value = Vec<Vec<(Version, Vec<Reading>)>>> + use<> {
+fn deliveries(events: &History) -> impl Strategy<Value = Groups> + use<> {
     let events: Vec<_> = events.clone().into_iter().collect();
     let count = events.len();
     let order = subsequence(events.clone(), 0..=count)
@@ -101,7 +104,7 @@ fn deliveries(events: &History) -> impl Strategy<Value = Vec<Vec<(Version, Vec<R
     })
 }
 
-fn delivered() -> impl Strategy<Value = (History, Vec<Vec<(Version, Vec<Reading>)>>)> {
+fn delivered() -> impl Strategy<Value = (History, Groups)> {
     history().prop_flat_map(|events| (Just(events.clone()), deliveries(&events)))
 }
 
@@ -257,7 +260,7 @@ proptest! {
         let mut bytes = parts.next().expect("the part in front").as_bytes().to_vec();
         for part in parts {
             bytes.push(u8::from_str_radix(&part[..2], 16).expect("two digits"));
-            bytes.extend(part[2..].as_bytes());
+            bytes.extend(&part.as_bytes()[2..]);
         }
         prop_assert_eq!(bytes, device.into_bytes());
     }

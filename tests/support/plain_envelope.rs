@@ -48,17 +48,20 @@ const SYSTEM_PROPERTIES: usize = 5;
 /// Why a request cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    NoEnvelope,
-    NoBinding,
-    NoEvents,
+    /// It is no JSON object with `Data`.
+    Envelope,
+    /// `Data` does not have the trigger's name.
+    Binding,
+    /// What stands under that holds no events.
+    Events,
 }
 
 /// The request as the real reader reads it.
 pub(crate) fn really_read(request: &[u8], trigger: &EventHubTrigger) -> Result<Request, Unreadable> {
     let Invocation { batch, retry } = Invocation::read(request, trigger).map_err(|error| match error {
-        EnvelopeError::NoEnvelope(_) => Unreadable::NoEnvelope,
-        EnvelopeError::NoBinding { .. } => Unreadable::NoBinding,
-        EnvelopeError::NoEvents { .. } => Unreadable::NoEvents,
+        EnvelopeError::NoEnvelope(_) => Unreadable::Envelope,
+        EnvelopeError::NoBinding { .. } => Unreadable::Binding,
+        EnvelopeError::NoEvents { .. } => Unreadable::Events,
     })?;
     let details = &batch.details;
     let columns: [&Column; COLUMNS] = [
@@ -105,19 +108,17 @@ struct Envelope {
 
 /// The request as it is to be read.
 pub(crate) fn read(request: &[u8], trigger: &EventHubTrigger) -> Result<Request, Unreadable> {
-    let text = str::from_utf8(request).map_err(|_| Unreadable::NoEnvelope)?;
-    let Envelope { data, metadata } = object(text).ok_or(Unreadable::NoEnvelope)?;
-    let data = data.get(&trigger.name).ok_or(Unreadable::NoBinding)?;
-    let mut events = events(data.get(), trigger).ok_or(Unreadable::NoEvents)?;
+    let Envelope { data, metadata } = object(request).ok_or(Unreadable::Envelope)?;
+    let data = data.get(&trigger.name).ok_or(Unreadable::Binding)?;
+    let mut events = events(data.get(), trigger).ok_or(Unreadable::Events)?;
     let metadata = metadata.unwrap_or_default();
     attach(&mut events, &metadata);
     Ok(Request { source: source(&metadata), events, retry: retry(&metadata) })
 }
 
 /// Only what is an object; serde takes an array for a struct, too.
-fn object<T: DeserializeOwned>(text: &str) -> Option<T> {
-    let is_object = text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{');
-    is_object.then(|| serde_json::from_str(text).ok())?
+fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    json.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(json).ok())?
 }
 
 /// The text in a string, or any other JSON as it is; `None` for a string that is none.
@@ -164,7 +165,7 @@ fn from_base64(text: &str) -> Event {
 
 /// A nested object, also in a string.
 fn nested<T: DeserializeOwned>(metadata: &Object, name: &str) -> Option<T> {
-    object(&unquoted(metadata.get(name)?.get())?)
+    object(unquoted(metadata.get(name)?.get())?.as_bytes())
 }
 
 #[derive(Deserialize, Default)]
@@ -235,7 +236,7 @@ fn attach(events: &mut [Event], metadata: &Object) {
             let cell = cells(number).map(|cells| cells[index].get().to_owned()).filter(|cell| cell != "null");
             event.cells[number] = cell.map(|cell| (cell.clone(), serde_json::from_str(&cell).ok()));
         }
-        let system_properties = cells(SYSTEM_PROPERTIES).and_then(|cells| object(cells[index].get()));
+        let system_properties = cells(SYSTEM_PROPERTIES).and_then(|cells| object(cells[index].get().as_bytes()));
         if let Some(SystemProperties { content_type, iot_hub_device_id }) = system_properties {
             (event.content_type, event.iot_hub_device_id) = (content_type, iot_hub_device_id);
         }
