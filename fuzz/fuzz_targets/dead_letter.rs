@@ -78,7 +78,7 @@ struct Place {
 }
 
 static PLACE: LazyLock<Place> = LazyLock::new(|| {
-    // Kept: the process ends without a word to its statics. It is in the working folder of whoever runs this.
+    // Kept, since the process ends without a word to its statics: fuzz/run removes it.
     let folder: PathBuf = tempfile::tempdir().expect("a folder").keep();
     let within = b"a dead letter".to_vec();
     let directory = Directory(folder.join("dead-letters"));
