@@ -27,7 +27,7 @@ check:
 
 # Known faults of dependencies: needs the advisory database, and so a network.
 audit:
-    cargo deny check advisories
+    cargo deny --workspace check advisories
 
 # What CI runs.
 ci:
