@@ -11,19 +11,23 @@ local *OPTIONS:
 test *OPTIONS:
     cargo test {{OPTIONS}}
 
+# Fuzzes one target (envelope, telemetry, dead_letter) until it finds something or is ended.
+fuzz TARGET *OPTIONS:
+    fuzz/run {{TARGET}} {{OPTIONS}}
+
 # The folder that is published, made and checked: target/package.
 package *OPTIONS:
     bash scripts/package.sh {{OPTIONS}}
 
 # Format, lints, dependency policy.
 check:
-    cargo fmt --check
-    cargo clippy --all-targets -- -D warnings
-    cargo deny check bans licenses sources
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo deny --workspace check bans licenses sources
 
 # Known faults of dependencies: needs the advisory database, and so a network.
 audit:
-    cargo deny check advisories
+    cargo deny --workspace check advisories
 
 # What CI runs.
 ci:

@@ -90,6 +90,9 @@ impl Invocation {
     ///
     /// [`EnvelopeError`], when it is none. A fault of single events is not one: see [`Event::fault`].
     pub fn read(body: &[u8], trigger: &EventHubTrigger) -> Result<Self, EnvelopeError> {
+        if is_array(body) {
+            return Err(EnvelopeError::NoEnvelope("it is a JSON array, and no object".into()));
+        }
         let envelope: Envelope =
             serde_json::from_slice(body).map_err(|error| EnvelopeError::NoEnvelope(error.to_string()))?;
         let data = envelope.data.get(trigger.name.as_str()).ok_or_else(|| EnvelopeError::NoBinding {
@@ -128,6 +131,12 @@ fn read_events(data: &RawValue, trigger: &EventHubTrigger) -> Result<Vec<Event>,
             }])
         }
     }
+}
+
+/// Whether this JSON is an array. A derived struct would also take that, its members in order: nobody sends it, so nobody
+/// should have it guessed.
+fn is_array(json: &[u8]) -> bool {
+    json.trim_ascii_start().starts_with(b"[")
 }
 
 /// The text in a JSON string, or any other JSON value as its own text.

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::unquoted;
+use super::{is_array, unquoted};
 use crate::batch::{Column, Details, Event, Place, Source};
 
 /// The metadata of a request: JSON values by name, read one by one when they are needed.
@@ -21,7 +21,7 @@ impl<'a> Metadata<'a> {
 
     /// A nested object, also where it is held in a string. What cannot be read counts as absent.
     pub(super) fn nested<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let text = unquoted(self.0.get(name)?.get()).ok()?;
+        let text = unquoted(self.0.get(name)?.get()).ok().filter(|text| !is_array(text.as_bytes()))?;
         serde_json::from_str(&text).ok()
     }
 
@@ -86,14 +86,19 @@ struct SystemProperties<'a> {
 }
 
 fn attach_system_properties(events: &mut [Event], column: &Column) {
-    // Most senders set neither, and reading the column is most of the work of reading an envelope.
-    let wanted = |text: &str| text.contains("content-type") || text.contains("iothub-connection-device-id");
+    // Most senders set neither, and reading the column is most of the work of reading an envelope. Where a character is
+    // written by its number, a name may be there that cannot be seen.
+    let wanted =
+        |text: &str| ["content-type", "iothub-connection-device-id", "\\u"].iter().any(|part| text.contains(part));
     if !column.text().is_some_and(wanted) {
         return;
     }
     // Where the column does not fit, the body alone must tell what it is and whose: it is decided without it.
     let Ok(Some(cells)) = cells(column, "SystemPropertiesArray", events.len()) else { return };
     for (event, cell) in events.iter_mut().zip(cells) {
+        if is_array(cell.get().as_bytes()) {
+            continue;
+        }
         if let Ok(properties) = serde_json::from_str::<SystemProperties>(cell.get()) {
             event.content_type = properties.content_type.map(Cow::into_owned);
             event.iot_hub_device_id = properties.iot_hub_device_id.map(Cow::into_owned);

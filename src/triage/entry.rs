@@ -1,6 +1,6 @@
 //! A message of the queue as a person sees it: a dead letter of ours, or something else.
 
-use serde::Serialize;
+use serde::{Serialize, de::Error as _};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -8,6 +8,16 @@ use crate::{
     queue::Message,
     surroundings::iso8601,
 };
+
+/// A dead letter whose text can also be changed member by member: an object, and text to its last byte. A derived struct
+/// would take an array, too, and whatever bytes are in members that it skips.
+fn read(body: &[u8]) -> serde_json::Result<DeadLetter> {
+    let text = str::from_utf8(body).map_err(serde_json::Error::custom)?;
+    if text.trim_ascii_start().starts_with('[') {
+        return Err(serde_json::Error::custom("it is an array"));
+    }
+    serde_json::from_str(text)
+}
 
 /// A message, read.
 #[derive(Debug)]
@@ -32,7 +42,7 @@ impl Entry {
     /// Reads a message.
     #[must_use]
     pub fn read(message: Message) -> Self {
-        let content = match serde_json::from_slice::<DeadLetter>(&message.body) {
+        let content = match read(&message.body) {
             Ok(letter) if is_id(&letter.id) => Content::Letter(Box::new(letter)),
             Ok(letter) => Content::Foreign(format!("its Id {:?} is no dead letter's", letter.id)),
             Err(error) => Content::Foreign(format!("it is no dead letter of devicestate: {error}")),

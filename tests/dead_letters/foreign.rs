@@ -30,7 +30,16 @@ fn foreign() -> Vec<Vec<u8>> {
     other_id["Id"] = "not an id".into();
     let mut later_stage = letter();
     later_stage["Stage"] = "translate".into();
+    // What a reader of JSON into structs takes for one, too: the members in their order, and bytes that are no text where
+    // nobody looks.
+    let names = ["Id", "Issue", "Stage", "ErrorClass", "DeviceId", "EventData", "DeviceState", "Source"];
+    let names = names.into_iter().chain(["InvocationId", "Attempt", "Time", "HandlerVersion"]);
+    let whole = letter();
+    let array: Vec<_> = names.map(|name| &whole[name]).collect();
+    let no_text = [b"{\"Later\":\"\xff\",", &whole.to_string().as_bytes()[1..]].concat();
     vec![
+        json!(array).to_string().into_bytes(),
+        no_text,
         b"{\"Id\": ".to_vec(),
         json!({"type": "order", "Id": 7}).to_string().into_bytes(),
         other_id.to_string().into_bytes(),
@@ -77,9 +86,9 @@ fn messages_of_others_are_shown_and_left_alone_but_by_their_message_id(broken: &
     assert_eq!(sorted(broken.visible()), sorted(foreign.clone()));
 
     let done = broken.json(&["discard", "--message", message], 0);
-    assert_eq!((&done["Meant"], &done["DryRun"], broken.count()), (&json!(1), &json!(true), 12));
+    assert_eq!((&done["Meant"], &done["DryRun"], broken.count()), (&json!(1), &json!(true), foreign.len() as u64));
     broken.run(&["discard", "--message", message, "--yes"]).ended(0);
-    assert_eq!(broken.count(), 11);
+    assert_eq!(broken.count(), foreign.len() as u64 - 1);
 }
 
 fn messages_of_others_are_exported_and_imported_byte_for_byte(broken: &Broken) {
