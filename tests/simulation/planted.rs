@@ -13,8 +13,17 @@ use std::{
 use crate::{EVENTS, SEEDS};
 
 /// What the simulation is built from, itself apart.
-const PARTS: [&str; 6] =
-    ["Cargo.toml", "Cargo.lock", "host.json", "RawTelemetryFunction", "src", "tests/black_box/support/protobuf.rs"];
+const PARTS: [&str; 8] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "host.json",
+    "RawTelemetryFunction",
+    "src",
+    "tests/black_box/support/protobuf.rs",
+    // A member of the workspace has to be there.
+    "fuzz/Cargo.toml",
+    "fuzz/fuzz_targets",
+];
 
 /// A copy of the product, in a folder that the next test run finds again.
 struct Copy(PathBuf);
