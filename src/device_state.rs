@@ -252,6 +252,36 @@ mod tests {
     }
 
     #[test]
+    fn a_document_holds_an_update_if_what_was_news_stands_there_under_just_its_version() {
+        let of = |time: i64| {
+            let mut document = Document::new("d".into());
+            document.merge(&update(&[(time, json!({"A": time}))]));
+            document
+        };
+        let written = update(&[(2, json!({"A": 2}))]);
+        for (before, now, expected) in [
+            (None, 2, true),
+            (Some(1), 2, true),
+            (Some(1), 1, false),
+            // Somebody else's, which says nothing about this one.
+            (None, 3, false),
+            // There was nothing to write.
+            (Some(2), 2, true),
+            (Some(3), 4, true),
+        ] {
+            assert_eq!(of(now).holds(&written, before.map(of).as_ref()), expected, "{before:?}, then {now}");
+        }
+    }
+
+    #[test]
+    fn the_newest_version_is_the_highest_of_all_readings() {
+        let mut document = Document::new("d".into());
+        assert_eq!(document.newest(), None);
+        document.merge(&update(&[(1, json!({"A": 1})), (3, json!({"B": 1})), (2, json!({"C": 1}))]));
+        assert_eq!(document.newest(), Some(Version(3, 0, 0)));
+    }
+
+    #[test]
     fn null_never_overwrites() {
         let mut document = Document::new("d".into());
         document.merge(&update(&[(1, json!({"A": 1})), (2, json!({"A": null}))]));

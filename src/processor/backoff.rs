@@ -33,3 +33,44 @@ fn jittered(first: Duration, tries: u32, longest: Duration, random: &dyn Random)
     let doubled = first.saturating_mul(2_u32.saturating_pow(tries - 1));
     doubled.min(longest).mul_f64(0.5 + random.fraction() / 2.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Chance(f64);
+
+    impl Random for Chance {
+        fn fraction(&self) -> f64 {
+            self.0
+        }
+    }
+
+    /// The first delays, in milliseconds.
+    fn delays(chance: f64, next: fn(&mut Backoff, &dyn Random) -> Duration) -> [f64; 9] {
+        let mut backoff = Backoff::default();
+        std::array::from_fn(|_| next(&mut backoff, &Chance(chance)).as_secs_f64() * 1e3)
+    }
+
+    #[test]
+    fn delays_double_up_to_the_longest_and_chance_takes_up_to_half_of_them() {
+        let whole = [50.0, 100.0, 200.0, 400.0, 800.0, 1_600.0, 3_200.0, 5_000.0, 5_000.0];
+        for (chance, share) in [(0.0, 0.5), (0.5, 0.75), (1.0, 1.0)] {
+            assert_eq!(delays(chance, Backoff::after_failure), whole.map(|delay| delay * share), "{chance}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_is_tried_again_at_once_and_only_then_after_delays() {
+        let whole = [0.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 500.0];
+        assert_eq!(delays(1.0, Backoff::after_conflict), whole);
+    }
+
+    #[test]
+    fn conflicts_and_failures_are_counted_apart() {
+        let mut backoff = Backoff::default();
+        backoff.after_failure(&Chance(1.0));
+        assert_eq!(backoff.after_conflict(&Chance(1.0)), Duration::ZERO);
+        assert_eq!(backoff.after_failure(&Chance(1.0)), Duration::from_millis(100));
+    }
+}

@@ -75,3 +75,21 @@ impl DocumentCache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_counts_with_its_texts_and_what_the_cache_itself_needs() {
+        let cache = DocumentCache::new(1 << 20);
+        assert_eq!(cache.bytes(), 0);
+        cache.keep(&Document::new("drone-7".into()), &ETag("tag".into()));
+        assert_eq!(
+            cache.bytes(),
+            ("drone-7".len() + "tag".len() + r#"{"id":"drone-7","Versions":{}}"#.len()) as u64 + 160
+        );
+        cache.forget("drone-7");
+        assert_eq!(cache.bytes(), 0);
+    }
+}

@@ -153,8 +153,7 @@ impl Writer<'_> {
 
     /// Writes a document as it is, to learn whether the store takes writes at all.
     pub(super) async fn write_again(&self, Stored { document, etag }: &Stored) {
-        let device = Device { id: document.id.clone(), ..Device::default() };
-        let _ = Settling::new(self, &device).replace(document, etag).await;
+        let _ = Settling::new(self, &Device::default()).replace(document, etag).await;
     }
 }
 

@@ -79,6 +79,17 @@ async fn a_write_that_failed_leaves_nothing_to_go_by() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_that_the_store_refused_changed_nothing_so_that_the_document_is_still_known() {
+    let (store, engine) = rig();
+    engine.process(&batch([battery(1, "d", 0.1)])).await;
+    store.answer(Write, "d", [Answer::rejected()]);
+    let processed = engine.process(&batch([battery(2, "d", 0.2)])).await;
+    assert_eq!((kinds(&processed), reads_and_writes(&processed)), (vec!["failed poison".to_owned()], (0, 1)));
+    let processed = engine.process(&batch([battery(3, "d", 0.3)])).await;
+    assert_eq!((kinds(&processed), reads_and_writes(&processed)), (vec!["applied".to_owned()], (0, 1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cache_too_small_for_the_fleet_costs_reads_and_nothing_else() {
     let store = Arc::new(ScriptedStore::default());
     let engine = Processor { cache: DocumentCache::new(20_000), ..processor(&store) };

@@ -259,6 +259,13 @@ async fn a_bad_request_for_one_device_of_several_is_that_devices_fault() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bad_request_for_the_only_device_of_a_batch_is_its_fault() {
+    let store = store();
+    store.always(Write, ANY, Answer::bad_request());
+    assert_eq!(kinds(&processor(&store).process(&fleet(1)).await), ["failed poison"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bad_request_for_each_of_several_devices_is_nobodys_fault() {
     let store = store();
     store.always(Write, ANY, Answer::bad_request());
@@ -281,22 +288,25 @@ async fn a_rejected_read_is_poison_for_its_device_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn whether_the_store_takes_writes_is_asked_with_a_write_that_changes_nothing() {
-    let store = store();
-    let engine = processor(&store);
-    engine.process(&fleet(3)).await;
-    let before = [store.document("drone-1").await, store.document("drone-2").await];
-    let repeated = || batch(fleet(3).events.into_iter().chain([battery(9, "stuck", 0.9)]));
-    store.always(Write, "stuck", Answer::transient());
-    let processed = engine.process(&repeated()).await;
-    let expected = ["superseded", "superseded", "superseded", "unresolved transient"];
-    assert_eq!(kinds(&processed), expected);
-    assert!(processed.store_takes_writes, "it took one of the documents that were there");
-    assert_eq!([store.document("drone-1").await, store.document("drone-2").await], before);
+    // Also when what is stuck takes all the time that the devices have.
+    for answer in [Answer::transient(), Answer::Stalls] {
+        let store = store();
+        let engine = processor(&store);
+        engine.process(&fleet(3)).await;
+        let before = [store.document("drone-1").await, store.document("drone-2").await];
+        let repeated = || batch(fleet(3).events.into_iter().chain([battery(9, "stuck", 0.9)]));
+        store.always(Write, "stuck", answer.clone());
+        let processed = engine.process(&repeated()).await;
+        let expected = ["superseded", "superseded", "superseded", "unresolved transient"];
+        assert_eq!(kinds(&processed), expected, "{answer:?}");
+        assert!(processed.store_takes_writes, "{answer:?}: it took one of the documents that were there");
+        assert_eq!([store.document("drone-1").await, store.document("drone-2").await], before, "{answer:?}");
 
-    store.always(Write, ANY, Answer::transient());
-    let processed = engine.process(&repeated()).await;
-    assert_eq!(kinds(&processed), expected);
-    assert!(!processed.store_takes_writes);
+        store.always(Write, ANY, Answer::transient());
+        let processed = engine.process(&repeated()).await;
+        assert_eq!(kinds(&processed), expected, "{answer:?}");
+        assert!(!processed.store_takes_writes, "{answer:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

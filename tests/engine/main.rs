@@ -12,6 +12,7 @@ mod faults;
 #[path = "../support/http.rs"]
 mod http;
 mod interleavings;
+mod invocations;
 mod limits;
 #[allow(dead_code, reason = "a part of it is enough here")]
 #[path = "../support/listener.rs"]

@@ -244,6 +244,16 @@ async fn the_device_is_told_in_each_form_of_the_message_also_where_its_state_is_
 }
 
 #[test]
+fn where_and_why_it_failed_is_told_to_people_in_the_words_of_the_message() {
+    for stage in [Stage::Envelope, Stage::Deserialize, Stage::Validate, Stage::Update] {
+        assert_eq!(json!(stage), stage.to_string());
+    }
+    for class in [ErrorClass::Poison, ErrorClass::Transient, ErrorClass::Throttled, ErrorClass::Systemic] {
+        assert_eq!(json!(class), class.to_string());
+    }
+}
+
+#[test]
 fn a_message_of_an_earlier_version_can_be_read() {
     let letter = &samples()[0];
     let mut message = as_json(letter.to_json());

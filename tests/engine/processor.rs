@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use devicestate::{
     batch::{Batch, Event, Place},
     dead_letter::{ErrorClass, Stage},
-    device_state::{Document, Version},
-    processor::{Outcome, Processor},
+    device_state::{Document, MAX_ID_BYTES, Version},
+    processor::{Operations, Outcome, Processor},
     telemetry::{Decoded, Poison, Telemetry, drone::Drone},
 };
 use serde_json::json;
@@ -193,6 +193,22 @@ async fn a_device_id_becomes_a_document_id_that_cosmos_takes() {
     processor(&store).process(&batch([battery(1, "a/b#c", 0.5), battery(2, "a%2Fb#c", 0.6)])).await;
     assert_eq!(readings(&store.document("a%2Fb%23c").await.expect("a document")), json!({"Battery": 0.5}));
     assert_eq!(readings(&store.document("a%252Fb%23c").await.expect("a document")), json!({"Battery": 0.6}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_id_may_be_as_long_as_the_store_takes_and_no_longer() {
+    let store = Arc::new(ScriptedStore::default());
+    let [longest, too_long] = [0, 1].map(|more| "x".repeat(MAX_ID_BYTES + more));
+    let processed = processor(&store).process(&batch([battery(1, &longest, 0.5), battery(2, &too_long, 0.5)])).await;
+    assert_eq!(kinds(&processed), ["applied", "failed poison"]);
+    assert!(store.document(&longest).await.is_some());
+}
+
+#[test]
+fn operations_add_up_each_with_its_own() {
+    let mut sum = Operations { reads: 1, writes: 2, conflicts: 3, retries: 4, request_units: 5.0 };
+    sum += Operations { reads: 10, writes: 20, conflicts: 30, retries: 40, request_units: 50.0 };
+    assert_eq!(sum, Operations { reads: 11, writes: 22, conflicts: 33, retries: 44, request_units: 55.0 });
 }
 
 #[tokio::test(start_paused = true)]

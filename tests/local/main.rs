@@ -10,6 +10,7 @@ mod function_apps;
 #[path = "../support/http.rs"]
 mod http;
 mod inputs;
+mod killed_at_random;
 #[allow(dead_code, reason = "a part of it is enough here")]
 #[path = "../support/listener.rs"]
 mod listener;

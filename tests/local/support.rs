@@ -71,8 +71,13 @@ impl Place {
         let documents = rows.iter().map(|text| serde_json::from_slice(text).expect("a document is a JSON object"));
         documents
             .map(|mut document: Map<String, Value>| {
-                document.remove("Versions");
+                let versions = document.remove("Versions");
                 let id = document.remove("id").expect("a document has an id");
+                let versions = versions.as_ref().and_then(Value::as_object).expect("a document has versions");
+                assert!(
+                    versions.keys().eq(document.keys()),
+                    "each reading has a version: {id} {document:?} {versions:?}"
+                );
                 (id.as_str().expect("that is text").to_owned(), document)
             })
             .collect()
@@ -179,7 +184,8 @@ pub(crate) fn handlers(local: &Child) -> Vec<u32> {
     children.flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
-pub(crate) fn signal(name: &str, pid: u32) {
+/// Sends a signal. False when there is no such process any more.
+pub(crate) fn signal(name: &str, pid: u32) -> bool {
     let status = Command::new("kill").args([name, &pid.to_string()]).stderr(Stdio::null()).status();
-    status.expect("the command kill");
+    status.expect("the command kill").success()
 }
