@@ -11,6 +11,10 @@ local *OPTIONS:
 test *OPTIONS:
     cargo test {{OPTIONS}}
 
+# The system from so many seeds: order, repeats, crashes, failovers (docs/proof.md).
+simulate *OPTIONS:
+    cargo run --release --example simulate -- {{OPTIONS}}
+
 # Fuzzes one target (envelope, telemetry, dead_letter) until it finds something or is ended.
 fuzz TARGET *OPTIONS:
     fuzz/run {{TARGET}} {{OPTIONS}}
