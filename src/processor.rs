@@ -259,7 +259,7 @@ async fn settle<'d>(writer: &Writer<'_>, device: &'d Device) -> (&'d Device, Set
 /// store. The write is conditional and changes nothing.
 async fn ask_whose_fault(writer: &Writer<'_>, witness: Option<Stored>) {
     if let Some(stored) = witness {
-        writer.write_again(&stored).await;
+        writer.write_again(stored).await;
     }
 }
 

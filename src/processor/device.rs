@@ -152,8 +152,23 @@ impl Writer<'_> {
     }
 
     /// Writes a document as it is, to learn whether the store takes writes at all.
-    pub(super) async fn write_again(&self, Stored { document, etag }: &Stored) {
-        let _ = Settling::new(self, &Device::default()).replace(document, etag).await;
+    ///
+    /// That another writer came first is no answer: he may have written it before this was asked. So it is asked anew, and
+    /// not for ever, of a document that others write again and again.
+    pub(super) async fn write_again(&self, mut stored: Stored) {
+        const TRIES: usize = 5;
+        let device = Device { id: stored.document.id.clone(), ..Device::default() };
+        let settling = Settling::new(self, &device);
+        for _ in 0..TRIES {
+            match settling.replace(&stored.document, &stored.etag).await {
+                Err(StoreError::Conflict) => {}
+                _ => return,
+            }
+            match settling.read().await {
+                Ok(Some(now)) => stored = now,
+                _ => return,
+            }
+        }
     }
 }
 

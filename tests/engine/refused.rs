@@ -6,7 +6,8 @@ use devicestate::{device_state::Document, processor::Outcome, store::StoreError}
 use serde_json::json;
 
 use crate::support::{
-    ANY, Answer, Operation, ScriptedStore, altitude, batch, battery, document, kinds, processor, readings, version,
+    ANY, Answer, Operation, ScriptedStore, altitude, batch, battery, document, kinds, processor, readings, update,
+    version,
 };
 use Operation::{Read, Write};
 
@@ -114,6 +115,23 @@ async fn whose_fault_a_bad_request_is_is_asked_of_a_document_that_is_not_under_s
     store.answer(Read, "e", [Answer::Slow(Duration::from_secs(1))]);
     let processed = processor(&store).process(&batch([battery(2, "d", 0.2), battery(1, "e", 0.1)])).await;
     assert_eq!(kinds(&processed), ["failed poison", "superseded"]);
+}
+
+/// Seed 172 of the simulation: two batches of one replay asked by the same document.
+#[tokio::test(start_paused = true)]
+async fn the_question_whose_fault_it_is_is_asked_again_when_another_writer_comes_first() {
+    let store = store();
+    for device in ["d", "e"] {
+        store.put(&document(device, version(1), &json!({"Battery": 0.1}))).await;
+    }
+    store.always(Write, "d", Answer::bad_request());
+    let other = || Answer::OtherWriterFirst(update(version(9), &json!({"Altitude": 1.0})));
+    store.answer(Read, "e", [Answer::Slow(Duration::from_secs(1))]);
+    store.answer(Write, "e", [other()]);
+    let processed = processor(&store).process(&batch([battery(2, "d", 0.2), battery(1, "e", 0.1)])).await;
+    assert_eq!(kinds(&processed), ["failed poison", "superseded"]);
+    let document = store.document("e").await.expect("a document");
+    assert_eq!(readings(&document), json!({"Altitude": 1.0, "Battery": 0.1}), "what the other wrote stays");
 }
 
 #[tokio::test(start_paused = true)]

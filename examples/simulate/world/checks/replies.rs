@@ -144,9 +144,11 @@ impl<'a> Invocation<'a> {
             let Some((id, readings)) = meaning.understood().filter(|_| !dead.contains(&index)) else { continue };
             let version = Version(event.enqueued_ms, event.sequence_number, partition.number);
             let held = |name: &str| before.get(id)?.as_ref()?.document.version(name);
+            // By itself, or by what overtook it within the batch.
+            let is_written = |held: Version| held >= version && is_of_batch(held);
             if readings.is_empty() || readings.iter().any(|(name, _)| held(name) < Some(version)) {
                 newer += 1;
-            } else if readings.iter().any(|(name, _)| held(name) == Some(version)) {
+            } else if readings.iter().any(|(name, _)| held(name).is_some_and(is_written)) {
                 written += 1;
             }
         }

@@ -83,7 +83,13 @@ impl Client {
         let service = Arc::clone(&self.service);
         tokio::spawn(async move {
             sleep(there).await;
-            let _ = answer.send(service.land(write));
+            let about = (write.client, write.document.id.clone(), write.if_match.clone());
+            let landed = service.land(write);
+            service.surroundings.trace(|| {
+                let (client, id, if_match) = about;
+                format!("client {client} has written {id} over {if_match:?}: {landed:?}")
+            });
+            let _ = answer.send(landed);
         });
         heard
     }
