@@ -23,6 +23,10 @@ fuzz TARGET *OPTIONS:
 package *OPTIONS:
     bash scripts/package.sh {{OPTIONS}}
 
+# Tests of the tests: cargo-mutants, by .cargo/mutants.toml. Takes hours on two cores.
+mutants *OPTIONS:
+    nice cargo mutants {{OPTIONS}}
+
 # Format, lints, dependency policy.
 check:
     cargo fmt --all --check

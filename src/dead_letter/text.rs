@@ -66,6 +66,7 @@ mod tests {
             with_members(text, []).expect("an object"),
             r#"{"b":1.50,"a":{ "z" : 12345678901234567890123 },"ä":null}"#
         );
-        with_members(b"[1]", []).expect_err("no object");
+        let error = with_members(b"[1]", []).expect_err("no object");
+        assert!(error.to_string().contains("expected an object"), "{error}");
     }
 }

@@ -79,6 +79,17 @@ async fn a_write_that_failed_leaves_nothing_to_go_by() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_that_is_never_answered_leaves_nothing_to_go_by() {
+    let (store, engine) = rig();
+    engine.process(&batch([battery(1, "d", 0.1)])).await;
+    store.answer(Write, "d", [Answer::Stalls]);
+    let processed = engine.process(&batch([battery(2, "d", 0.2)])).await;
+    assert_eq!((kinds(&processed), reads_and_writes(&processed)), (vec!["unresolved transient".to_owned()], (0, 1)));
+    let processed = engine.process(&batch([battery(3, "d", 0.3)])).await;
+    assert_eq!((kinds(&processed), reads_and_writes(&processed)), (vec!["applied".to_owned()], (1, 1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_that_the_store_refused_changed_nothing_so_that_the_document_is_still_known() {
     let (store, engine) = rig();
     engine.process(&batch([battery(1, "d", 0.1)])).await;

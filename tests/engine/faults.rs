@@ -177,6 +177,8 @@ async fn a_store_that_stalls_altogether_is_given_up_within_the_budget() {
         assert!(kinds(&processed).iter().all(|kind| kind.starts_with("unresolved")), "{operation:?}");
         let of_their_own = kinds(&processed).iter().filter(|kind| kind.ends_with("transient")).count();
         assert_eq!(of_their_own, 2, "{operation:?}: those behind the first two never had a chance");
+        let of_the_last = issue(&processed, 19);
+        assert!(of_the_last.ends_with("too slow for the whole batch within InvocationBudget"), "{of_the_last}");
         assert!(!processed.store_takes_writes);
         assert!(started.elapsed() <= BUDGET, "{:?}", started.elapsed());
     }
@@ -316,10 +318,12 @@ async fn devices_whose_documents_hang_keep_the_others_from_their_turn_only_once(
         store.always(Read, device, Answer::Stalls);
     }
     let engine = Processor { concurrency: 2, ..processor(&store) };
+    // All of this one are written at once, so that it takes nobody's turn.
+    engine.process(&batch([battery(0, "e", 0.5), battery(1, "f", 0.5)])).await;
     let first = engine.process(&fleet(4)).await;
     let expected = ["unresolved transient", "unresolved transient", "unresolved throttled", "unresolved throttled"];
     assert_eq!(kinds(&first), expected, "those behind were never asked for");
-    assert_eq!(store.count(Read), 2);
+    assert_eq!(store.count(Read), 4);
     let second = engine.process(&fleet(4)).await;
     assert_eq!(kinds(&second), ["unresolved transient", "unresolved transient", "applied", "applied"]);
     assert!(second.store_takes_writes, "now it is clear whose fault it is");

@@ -202,6 +202,9 @@ async fn a_device_id_may_be_as_long_as_the_store_takes_and_no_longer() {
     let processed = processor(&store).process(&batch([battery(1, &longest, 0.5), battery(2, &too_long, 0.5)])).await;
     assert_eq!(kinds(&processed), ["applied", "failed poison"]);
     assert!(store.document(&longest).await.is_some());
+    let Outcome::Failed(failure) = &processed.outcomes[1] else { panic!("it failed") };
+    assert_eq!(failure.device_state, Some(json!({"id": too_long, "Battery": 0.5})), "what was decoded is told");
+    assert_eq!(failure.device_id, Some(too_long));
 }
 
 #[test]
@@ -209,6 +212,21 @@ fn operations_add_up_each_with_its_own() {
     let mut sum = Operations { reads: 1, writes: 2, conflicts: 3, retries: 4, request_units: 5.0 };
     sum += Operations { reads: 10, writes: 20, conflicts: 30, retries: 40, request_units: 50.0 };
     assert_eq!(sum, Operations { reads: 11, writes: 22, conflicts: 33, retries: 44, request_units: 55.0 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_waited_for_the_store_is_no_time_for_decoding() {
+    let store = Arc::new(ScriptedStore::default());
+    store.always(Operation::Write, ANY, Answer::Slow(Duration::from_secs(3)));
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.5)])).await;
+    assert_eq!((processed.decode_time, processed.store_time), (Duration::ZERO, Duration::from_secs(3)));
+}
+
+/// The clock runs here: decoding waits for nothing, so that it takes no time while the clock is paused.
+#[tokio::test]
+async fn decoding_takes_its_time() {
+    let processed = processor(&Arc::new(ScriptedStore::default())).process(&batch([battery(1, "d", 0.5)])).await;
+    assert!(processed.decode_time > Duration::ZERO, "{processed:?}");
 }
 
 #[tokio::test(start_paused = true)]
