@@ -46,24 +46,24 @@ mod tests {
         }
     }
 
-    /// The first delays, in milliseconds.
-    fn delays(chance: f64, next: fn(&mut Backoff, &dyn Random) -> Duration) -> [f64; 9] {
+    /// The first delays, in microseconds.
+    fn delays(chance: f64, next: fn(&mut Backoff, &dyn Random) -> Duration) -> [u128; 9] {
         let mut backoff = Backoff::default();
-        std::array::from_fn(|_| next(&mut backoff, &Chance(chance)).as_secs_f64() * 1e3)
+        std::array::from_fn(|_| next(&mut backoff, &Chance(chance)).as_micros())
     }
 
     #[test]
     fn delays_double_up_to_the_longest_and_chance_takes_up_to_half_of_them() {
-        let whole = [50.0, 100.0, 200.0, 400.0, 800.0, 1_600.0, 3_200.0, 5_000.0, 5_000.0];
-        for (chance, share) in [(0.0, 0.5), (0.5, 0.75), (1.0, 1.0)] {
-            assert_eq!(delays(chance, Backoff::after_failure), whole.map(|delay| delay * share), "{chance}");
+        let whole = [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000];
+        for (chance, per_mille) in [(0.0, 500), (0.5, 750), (1.0, 1_000)] {
+            assert_eq!(delays(chance, Backoff::after_failure), whole.map(|ms| ms * per_mille), "{chance}");
         }
     }
 
     #[test]
     fn a_conflict_is_tried_again_at_once_and_only_then_after_delays() {
-        let whole = [0.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 500.0];
-        assert_eq!(delays(1.0, Backoff::after_conflict), whole);
+        let whole = [0, 5, 10, 20, 40, 80, 160, 320, 500];
+        assert_eq!(delays(1.0, Backoff::after_conflict), whole.map(|ms| ms * 1_000));
     }
 
     #[test]

@@ -35,7 +35,7 @@ struct Sender {
     good: Vec<Value>,
     bad: BTreeSet<String>,
     /// All of it, as it was sent.
-    text: String,
+    text: Vec<u8>,
 }
 
 impl Sender {
@@ -46,16 +46,16 @@ impl Sender {
             let of_round = format!("device-{}-{}", self.rounds, number % DEVICES);
             let device = if number % 9 == 8 { "always" } else { &of_round };
             let event = self.event(device, number < DEVICES);
-            self.text += &format!("{event}\n");
+            writeln!(self.text, "{event}").expect("memory takes everything");
             self.good.push(event);
             if number % (GOOD / BAD) == 0 {
                 let event = self.bad_event(device);
-                self.text += &format!("{event}\n");
+                writeln!(self.text, "{event}").expect("memory takes everything");
                 self.bad.insert(event);
             }
         }
         self.rounds += 1;
-        self.input.write_all(self.text[from..].as_bytes()).expect("it reads");
+        self.input.write_all(&self.text[from..]).expect("it reads");
     }
 
     /// A key frame, or a delta that tells some of it. No value comes in two events.
@@ -182,7 +182,7 @@ fn handlers_killed_hundreds_of_times_at_random_moments_leave_what_an_undisturbed
     command.arg(root).stdin(Stdio::piped()).stderr(File::create(&said).expect("a new file"));
     let mut child = command.spawn().expect("the binary runs");
     let input = child.stdin.take().expect("a pipe");
-    let (good, bad, text) = (Vec::new(), BTreeSet::new(), String::new());
+    let (good, bad, text) = (Vec::new(), BTreeSet::new(), Vec::new());
     let mut sender = Sender { random: random.fork(), input, rounds: 0, good, bad, text };
     kill_handlers(&child, &place, &mut sender, &mut random);
     let Sender { input, good, bad, text, .. } = sender;
