@@ -37,7 +37,7 @@ struct Options {
     /// About how many events each run has. A seed repeats itself only with the same number.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..))]
     events: u32,
-    /// Print each step of the run.
+    /// Print each step of the run on standard error.
     #[arg(long, requires = "seed")]
     trace: bool,
     /// How to print the result.
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
 fn one(seed: u64, options: &Options) -> (Tally, Option<Failure>) {
     let run = run(seed, options.events as usize, options.trace);
     for step in &run.steps {
-        println!("{step}");
+        eprintln!("{step}");
     }
     if options.format == Format::Table {
         println!("seed {seed}, digest {:016x}: the same each time\n", run.digest);
@@ -97,14 +97,16 @@ fn all(options: &Options) -> (Tally, Option<Failure>) {
 }
 
 /// What was counted, by its name.
-const COUNTS: [(&str, Count); 10] = [
+const COUNTS: [(&str, Count); 12] = [
     ("events sent", Count::Events),
     ("  poison among them", Count::PoisonEvents),
     ("events delivered", Count::Deliveries),
+    ("  again", Count::Redelivered),
     ("attempts", Count::Attempts),
     ("final replies", Count::FinalReplies),
     ("  whose counts were checked to the event", Count::ExactCounts),
     ("store operations", Count::StoreOperations),
+    ("  acknowledged, and lost in a failover", Count::LostWrites),
     ("dead letters", Count::DeadLetters),
     ("  replayed and deleted", Count::Replayed),
     ("runs", Count::Runs),

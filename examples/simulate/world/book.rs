@@ -19,6 +19,10 @@ pub(crate) enum Count {
     DeadLetters,
     Replayed,
     StoreOperations,
+    /// Events that were delivered before.
+    Redelivered,
+    /// Writes that a failover of the store has lost.
+    LostWrites,
     Fault(Fault),
 }
 
@@ -39,7 +43,6 @@ pub(crate) enum Fault {
     IllDevice,
     StoreOutage,
     StoreFailover,
-    LostWrite,
     RegionLost,
     HandlerKilled,
     HostKilled,
@@ -52,11 +55,10 @@ pub(crate) enum Fault {
     FailedPut,
     FailedOverflow,
     ReplayKilled,
-    Redelivered,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Conflict,
         Self::ConflictWithItself,
         Self::Throttled,
@@ -71,7 +73,6 @@ impl Fault {
         Self::IllDevice,
         Self::StoreOutage,
         Self::StoreFailover,
-        Self::LostWrite,
         Self::RegionLost,
         Self::HandlerKilled,
         Self::HostKilled,
@@ -84,7 +85,6 @@ impl Fault {
         Self::FailedPut,
         Self::FailedOverflow,
         Self::ReplayKilled,
-        Self::Redelivered,
     ];
 
     /// What it is, for people.
@@ -101,10 +101,9 @@ impl Fault {
             Self::Stalled => "no answer at all",
             Self::TooLarge => "413: document refused",
             Self::BadRequest => "400: document refused",
-            Self::IllDevice => "devices whose document fails for long",
+            Self::IllDevice => "operations on a document that fails for long",
             Self::StoreOutage => "outages of the store",
             Self::StoreFailover => "failovers of the store",
-            Self::LostWrite => "acknowledged writes lost in them",
             Self::RegionLost => "regions lost, with their hub",
             Self::HandlerKilled => "handlers killed",
             Self::HostKilled => "hosts killed",
@@ -117,7 +116,6 @@ impl Fault {
             Self::FailedPut => "dead letters that the queue did not take",
             Self::FailedOverflow => "large dead letters that found no place",
             Self::ReplayKilled => "replays killed in the middle",
-            Self::Redelivered => "events delivered again",
         }
     }
 }

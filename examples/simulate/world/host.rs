@@ -112,7 +112,7 @@ impl Pump<'_> {
             let part = partition.read(next, most);
             next += part.events.len();
             world.surroundings.book.count(Count::Deliveries, part.events.len() as u64);
-            world.surroundings.book.count(Count::Fault(Fault::Redelivered), part.again as u64);
+            world.surroundings.book.count(Count::Redelivered, part.again as u64);
             if matches!(self.invoke(&part).await, End::Cancelled) {
                 return;
             }
@@ -200,7 +200,6 @@ impl Pump<'_> {
             return Err("the handler's reply was lost".into());
         }
         let accepted = read.map_err(|refused| format!("{refused:?}"))?;
-        book.count(Count::FinalReplies, 1);
         self.put(accepted)?;
         world.surroundings.trace(|| format!("{} done", self.about(part)));
         Ok(())

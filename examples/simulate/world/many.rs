@@ -2,12 +2,15 @@
 
 use std::{
     ops::Range,
+    panic::catch_unwind,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread,
 };
+
+use devicestate::processor::panic_message;
 
 use super::{Tally, run};
 
@@ -30,13 +33,19 @@ pub(crate) fn many(seeds: Range<u64>, events: usize, done: &(dyn Fn() + Sync)) -
             if !seeds.contains(&seed) {
                 return;
             }
-            let run = run(seed, events, false);
+            let run = catch_unwind(|| run(seed, events, false));
             done();
             let (tally, failures) = &mut *total.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.join(&run.tally);
-            if !run.violations.is_empty() {
+            let violations = match run {
+                Ok(run) => {
+                    tally.join(&run.tally);
+                    run.violations
+                }
+                Err(panic) => vec![format!("it panicked: {}", panic_message(&*panic))],
+            };
+            if !violations.is_empty() {
                 has_failed.store(true, Relaxed);
-                failures.push(Failure { seed, violations: run.violations });
+                failures.push(Failure { seed, violations });
             }
         }
     };

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use devicestate::triage::{
-    Action, Audit, AuditError, AuditLine, Auditor, Filter, Pace, Redrive, Replayer, Sweep, Tally,
+    Action, Audit, AuditError, AuditLine, Auditor, Filter, Outcome, Pace, Redrive, Replayer, Sweep, Tally,
 };
 use tokio::{sync::watch, time::Instant};
 
@@ -66,7 +66,11 @@ pub(crate) async fn replay(world: &Arc<World>) -> Tally {
     let tally = redrive.tally;
     world.surroundings.trace(|| format!("replayed in {:?}: {swept:?} {tally:?} {ended:?}", began.elapsed()));
     world.surroundings.book.count(Count::Replayed, swept.deleted);
-    let done = trail.0.lock().unwrap_or_else(PoisonError::into_inner).len() as u64;
+    let is_done = |line: &&AuditLine| matches!(line.outcome, Outcome::Applied | Outcome::Superseded);
+    let done = trail.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(is_done).count() as u64;
+    if let Err(error) = ended {
+        world.surroundings.violation(&format!("a replay broke off, though the queue did not: {error}"));
+    }
     if done < swept.deleted {
         world.surroundings.violation("a dead letter was deleted without a line in the audit trail");
     }

@@ -16,7 +16,10 @@ use devicestate::{
     store::{ETag, StoreError, Stored},
 };
 
-use super::{book::Fault, surroundings::Surroundings};
+use super::{
+    book::{Count, Fault},
+    surroundings::Surroundings,
+};
 
 pub(crate) use client::Client;
 
@@ -107,7 +110,7 @@ impl Service {
         let state = self.state();
         let landings = state.landings[since.landings..].iter().filter(|landing| is_own(&landing.id));
         let mut landings = landings.map(|landing| {
-            landing.client == client && landing.begun >= since.begun && landing.versions.iter().copied().all(&is_known)
+            landing.client == client && landing.begun > since.begun && landing.versions.iter().copied().all(&is_known)
         });
         state.life == since.life && landings.all(|is_ours| is_ours)
     }
@@ -117,7 +120,7 @@ impl Service {
         let mut state = self.state();
         let from = self.surroundings.now().saturating_sub(lag);
         while let Some((_, id, before)) = state.past.pop_if(|(at, ..)| *at >= from) {
-            self.surroundings.book.fault(Fault::LostWrite);
+            self.surroundings.book.count(Count::LostWrites, 1);
             match before {
                 Some(stored) => drop(state.documents.insert(id, stored)),
                 None => drop(state.documents.remove(&id)),
@@ -180,17 +183,23 @@ fn refusal(document: &Document) -> Option<(StoreError, Fault)> {
 pub(crate) const TOO_LARGE: f64 = 413.5;
 pub(crate) const BAD_REQUEST: f64 = 400.5;
 
+/// A version as three numbers, which are compared one after the other, whatever the product makes of it.
+pub(crate) fn plain(Version(enqueued_ms, sequence_number, source): Version) -> (i64, i64, u64) {
+    (enqueued_ms, sequence_number, source)
+}
+
 /// The versions that a write brings; an error when it takes one back.
 fn raised(before: Option<&Document>, after: &Document) -> Result<Vec<Version>, String> {
     if let Some(before) = before {
         for (name, _) in before.readings() {
-            if after.version(name) < before.version(name) {
-                let (from, to) = (before.version(name), after.version(name));
+            let (from, to) = (before.version(name).map(plain), after.version(name).map(plain));
+            if to < from {
                 return Err(format!("{name} of {:?} goes back from version {from:?} to {to:?}", after.id));
             }
         }
     }
-    let is_new = |name: &str| before.is_none_or(|before| before.version(name) < after.version(name));
+    let is_new =
+        |name: &str| before.is_none_or(|before| before.version(name).map(plain) < after.version(name).map(plain));
     let names = after.readings().map(|(name, _)| name).filter(|name| is_new(name));
     Ok(names.filter_map(|name| after.version(name)).collect())
 }

@@ -16,9 +16,10 @@ type Fold = BTreeMap<String, BTreeMap<&'static str, (Version, Value)>>;
 
 /// Judges what is left when everything is done with.
 pub(crate) fn check(world: &World) {
-    check_documents(world);
+    let fold = fold(world);
+    check_documents(world, &fold);
     check_order(world);
-    check_dead_letters(world);
+    check_dead_letters(world, &fold);
 }
 
 fn each(world: &World, mut see: impl FnMut(&Partition, &HubEvent, &Meaning, u64)) {
@@ -27,8 +28,8 @@ fn each(world: &World, mut see: impl FnMut(&Partition, &HubEvent, &Meaning, u64)
     }
 }
 
-/// The documents equal a plain fold of all good events, in the order of time, sequence number and source.
-fn check_documents(world: &World) {
+/// A plain fold of all good events, in the order of time, sequence number and source.
+fn fold(world: &World) -> Fold {
     let mut fold = Fold::new();
     each(world, |partition, event, meaning, _| {
         let Meaning::Good { id, readings } = meaning else {
@@ -43,7 +44,12 @@ fn check_documents(world: &World) {
             }
         }
     });
-    let expected: BTreeMap<_, _> = fold.into_iter().map(|(id, fields)| (id.clone(), document(&id, &fields))).collect();
+    fold
+}
+
+/// The documents equal the fold.
+fn check_documents(world: &World, fold: &Fold) {
+    let expected: BTreeMap<_, _> = fold.iter().map(|(id, fields)| (id.clone(), document(id, fields))).collect();
     let found: BTreeMap<_, _> =
         world.store.documents().iter().map(|stored| (stored.document.id.clone(), json!(stored.document))).collect();
     let ids: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
@@ -93,10 +99,10 @@ fn check_order(world: &World) {
     }
 }
 
-/// What is left in the queue is poison, each of it, and nothing else but what the store refused. Two messages of one
-/// event have one id.
-fn check_dead_letters(world: &World) {
-    let mut left: BTreeMap<(String, String, i64), String> = BTreeMap::new();
+/// What is left in the queue is each poison event and each that the store refused, with its own bytes, and nothing else. One
+/// that was refused may be nowhere only when its device's document has something newer. Messages of one event have one id.
+fn check_dead_letters(world: &World, fold: &Fold) {
+    let mut left: BTreeMap<(String, String, i64), (String, Vec<u8>)> = BTreeMap::new();
     for text in world.queue.texts() {
         let letter = match Letter::read(world, &text) {
             Ok(letter) => letter,
@@ -105,24 +111,29 @@ fn check_dead_letters(world: &World) {
                 continue;
             }
         };
-        let Letter { id, namespace, partition, sequence_number, .. } = letter;
+        let Letter { id, namespace, partition, sequence_number, body } = letter;
         let place = (namespace, partition, sequence_number);
-        let first = left.entry(place.clone()).or_insert_with(|| id.clone());
-        if *first != id {
-            world.surroundings.violation(&format!("the event at {place:?} has dead letters with two ids"));
+        let first = left.entry(place.clone()).or_insert_with(|| (id.clone(), body.clone()));
+        if *first != (id, body) {
+            world.surroundings.violation(&format!("the dead letters of the event at {place:?} have two ids or bodies"));
         }
     }
     each(world, |partition, event, meaning, _| {
         let source = &partition.source;
         let place = (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
+        let is_overtaken = |id: &str, name: &str| {
+            let version = (event.enqueued_ms, event.sequence_number, partition.number);
+            fold.get(id).and_then(|fields| fields.get(name)).is_some_and(|(newest, _)| *newest > version)
+        };
+        let violation = |what: &str| world.surroundings.violation(&format!("the event at {place:?} {what}"));
         match (meaning, left.remove(&place)) {
-            (Meaning::Poison, None) => {
-                world.surroundings.violation(&format!("the event at {place:?} is poison, and is nowhere"));
+            (Meaning::Poison, None) => violation("is poison, and is nowhere"),
+            (Meaning::Refused { id, readings }, None) if !readings.iter().all(|(name, _)| is_overtaken(id, name)) => {
+                violation("was refused, and is nowhere");
             }
-            (Meaning::Good { .. }, Some(id)) => {
-                world.surroundings.violation(&format!("the event at {place:?} is good, and still a dead letter: {id}"));
-            }
-            (Meaning::Poison, Some(_)) | (Meaning::Good { .. }, None) | (Meaning::Refused { .. }, _) => {}
+            (Meaning::Good { .. }, Some(_)) => violation("is good, and still a dead letter"),
+            (_, Some((_, body))) if body != event.sent.body => violation("has a dead letter with other bytes"),
+            (Meaning::Poison | Meaning::Refused { .. }, _) | (Meaning::Good { .. }, None) => {}
         }
     });
     for place in left.into_keys() {

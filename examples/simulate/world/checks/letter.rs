@@ -12,7 +12,6 @@ pub(crate) struct Letter {
     pub(crate) namespace: String,
     pub(crate) partition: String,
     pub(crate) sequence_number: i64,
-    pub(crate) stage: String,
     /// The body's bytes, wherever they lie.
     pub(crate) body: Vec<u8>,
 }
@@ -41,7 +40,6 @@ impl Letter {
             namespace: text(&value["Source"]["FullyQualifiedNamespace"])?,
             partition: text(&value["Source"]["PartitionId"])?,
             sequence_number: value["EventData"]["SequenceNumber"].as_i64().ok_or("it has no sequence number")?,
-            stage: text(&value["Stage"])?,
             body: BASE64_STANDARD.decode(body).map_err(|error| format!("its body is no base64: {error}"))?,
         })
     }

@@ -7,7 +7,6 @@ use std::{
 };
 
 use devicestate::{
-    device_state::Version,
     local::reply::Accepted,
     record::{BatchRecord, Record},
     store::Stored,
@@ -20,7 +19,7 @@ use crate::world::{
     book::Count,
     fleet::Meaning,
     hub::{Part, Partition, UnderWay},
-    store::Moment,
+    store::{Moment, plain},
 };
 
 /// What there was before an invocation.
@@ -75,6 +74,7 @@ impl<'a> Invocation<'a> {
         if *dead_lettered != accepted.messages.len() as u64 {
             self.violation(&format!("{dead_lettered} dead letters are told, and {} sent", accepted.messages.len()));
         }
+        self.world.surroundings.book.count(Count::FinalReplies, 1);
         let dead = self.check_dead_letters(&accepted.messages);
         self.check_counts(record, &dead);
     }
@@ -130,22 +130,24 @@ impl<'a> Invocation<'a> {
     /// time, neither can tell whose write it was that he finds, and either may count it.
     fn check_counts(&self, record: &BatchRecord, dead: &BTreeSet<usize>) {
         let Self { world, part, partition, before, .. } = self;
-        let is_of_batch = |Version(_, sequence_number, source): Version| {
+        let is_of_batch = |(_, sequence_number, source): (i64, i64, u64)| {
             let index = usize::try_from(sequence_number).ok().and_then(|number| number.checked_sub(part.first));
             source == partition.number && index.is_some_and(|index| index < part.events.len())
         };
         let is_own = |id: &str| before.contains_key(id);
         let is_alone = self.under_way.is_alone();
-        if !is_alone || !world.store.is_undisturbed(self.moment, self.client, is_own, is_of_batch) {
+        if !is_alone
+            || !world.store.is_undisturbed(self.moment, self.client, is_own, |version| is_of_batch(plain(version)))
+        {
             return;
         }
         let (mut newer, mut written) = (0, 0);
         for (index, (event, meaning)) in part.events.iter().zip(&part.meanings).enumerate() {
             let Some((id, readings)) = meaning.understood().filter(|_| !dead.contains(&index)) else { continue };
-            let version = Version(event.enqueued_ms, event.sequence_number, partition.number);
-            let held = |name: &str| before.get(id)?.as_ref()?.document.version(name);
+            let version = (event.enqueued_ms, event.sequence_number, partition.number);
+            let held = |name: &str| before.get(id)?.as_ref()?.document.version(name).map(plain);
             // By itself, or by what overtook it within the batch.
-            let is_written = |held: Version| held >= version && is_of_batch(held);
+            let is_written = |held: (i64, i64, u64)| held >= version && is_of_batch(held);
             if readings.is_empty() || readings.iter().any(|(name, _)| held(name) < Some(version)) {
                 newer += 1;
             } else if readings.iter().any(|(name, _)| held(name).is_some_and(is_written)) {
@@ -159,7 +161,7 @@ impl<'a> Invocation<'a> {
                  {applied} are told as applied and {superseded} as superseded"
             ));
         }
-        world.surroundings.book.count(Count::ExactCounts, 1);
+        world.surroundings.book.count(Count::ExactCounts, u64::from(written == 0));
     }
 
     fn violation(&self, what: &str) {
