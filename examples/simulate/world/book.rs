@@ -19,6 +19,8 @@ pub(crate) enum Count {
     DeadLetters,
     Replayed,
     StoreOperations,
+    /// Attempts beside another one of the same partition.
+    Overlaps,
     /// Events that were delivered before.
     Redelivered,
     /// Writes that a failover of the store has lost.
@@ -109,7 +111,7 @@ impl Fault {
             Self::HostKilled => "hosts killed",
             Self::InvocationTimeout => "invocations that timed out",
             Self::LostReply => "replies lost after the work was done",
-            Self::LostLease => "leases lost, with two owners for a while",
+            Self::LostLease => "leases lost",
             Self::ScaleIn => "hosts drained",
             Self::KilledWhileDraining => "hosts killed while they drained",
             Self::ScaleOut => "hosts added",

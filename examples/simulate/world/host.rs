@@ -1,5 +1,5 @@
-//! A Functions host: it owns partitions, hands their batches to its handler, and keeps to the platform's contract to
-//! the letter.
+//! A Functions host: it owns partitions, hands their batches to its handler, and keeps to the platform's
+//! contract.
 
 use std::{sync::Arc, time::Duration};
 
@@ -118,6 +118,7 @@ impl Pump<'_> {
             }
             // Also behind a batch that failed for the last time.
             batches += 1;
+            self.takes_a_moment().await;
             if batches % world.plan.checkpoint_every == 0 || world.is_ending() {
                 partition.set_checkpoint(self.lease, next, world.surroundings.now());
             }
@@ -197,10 +198,14 @@ impl Pump<'_> {
         }
         if world.surroundings.happens(world.weather.trouble().reply_lost) {
             book.fault(Fault::LostReply);
-            return Err("the handler's reply was lost".into());
+            if world.surroundings.draw(fastrand::Rng::bool) {
+                return Err("the handler's reply was lost".into());
+            }
+            sleep(world.function_timeout).await;
+            return Err(self.timed_out());
         }
         let accepted = read.map_err(|refused| format!("{refused:?}"))?;
-        self.put(accepted)?;
+        self.put(accepted).await?;
         world.surroundings.trace(|| format!("{} done", self.about(part)));
         Ok(())
     }
@@ -224,9 +229,15 @@ impl Pump<'_> {
         reply::read(status, content_type, body.as_bytes(), binding, MessageEncoding::Base64)
     }
 
+    /// In which the lease may be lost, or the host killed.
+    async fn takes_a_moment(&self) {
+        sleep(self.world.surroundings.millis(5)).await;
+    }
+
     /// Messages are put one after another, not all or none.
-    fn put(&self, accepted: Accepted) -> Result<(), String> {
+    async fn put(&self, accepted: Accepted) -> Result<(), String> {
         for message in accepted.messages {
+            self.takes_a_moment().await;
             if !self.world.weather.queue_takes() {
                 return Err("an output could not be written".into());
             }

@@ -44,6 +44,11 @@ pub(crate) struct UnderWay<'a> {
 }
 
 impl UnderWay<'_> {
+    /// Whether another attempt of the partition was under way when it began.
+    pub(crate) fn overlaps(&self) -> bool {
+        self.alone.is_none()
+    }
+
     /// Whether no other attempt of the partition was under way at any time since it began.
     pub(crate) fn is_alone(&self) -> bool {
         self.alone == Some(self.partition.attempts().1)

@@ -94,7 +94,7 @@ impl Plan {
             let at = span.mul_f64(rng.f64());
             incidents.push((at, incident(rng, policy)));
         }
-        // These two are kept apart from themselves: one disaster at a time.
+        // At most one of each.
         if rng.u8(..4) == 0 {
             let back = Duration::from_secs(rng.u64(1..1_000));
             incidents.push((span.mul_f64(rng.f64()), Incident::RegionLost(back)));

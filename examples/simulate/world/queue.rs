@@ -152,6 +152,7 @@ impl DeadLetterQueue for Queue {
     }
 
     async fn delete(&self, received: &Received) -> Result<(), QueueError> {
+        sleep(Duration::from_millis(2)).await;
         let now = self.surroundings.now();
         self.with(received, |state, id| {
             let letter = state.letters.remove(&id).expect("it is there");

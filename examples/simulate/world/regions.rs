@@ -68,6 +68,9 @@ impl World {
         let (partitions, left) = {
             let mut regions = self.regions();
             let region = &mut regions[region];
+            if !region.is_open {
+                return;
+            }
             region.hosts.retain(|host| host.number != gone.number);
             let owned = |partition: &usize| region.owners[*partition] == Some(gone.number);
             let partitions: Vec<_> = (0..region.owners.len()).filter(owned).collect();

@@ -41,6 +41,7 @@ impl<'a> Invocation<'a> {
         let before = ids.map(|id| (id, world.store.document(id))).collect();
         let moment = world.store.moment();
         let under_way = partition.attempt();
+        world.surroundings.book.count(Count::Overlaps, u64::from(under_way.overlaps()));
         Self { world, partition, under_way, part, client, began: Instant::now(), moment, before }
     }
 
