@@ -23,9 +23,13 @@ fuzz TARGET *OPTIONS:
 package *OPTIONS:
     bash scripts/package.sh {{OPTIONS}}
 
-# Tests of the tests: cargo-mutants, by .cargo/mutants.toml. Takes hours on two cores.
+# Tests of the tests: cargo-mutants, by .cargo/mutants.toml. An hour and a half on two cores; --file narrows it.
 mutants *OPTIONS:
     nice cargo mutants {{OPTIONS}}
+
+# The same for the blobs of dead letters, with Azurite: minutes.
+mutants-blobs *OPTIONS:
+    nice cargo mutants --config .cargo/mutants-blobs.toml --output target {{OPTIONS}}
 
 # Format, lints, dependency policy.
 check:

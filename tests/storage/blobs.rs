@@ -1,7 +1,7 @@
 //! Blobs as the place for what does not fit into a queue.
 
 use azure_core::http::Url;
-use azure_storage_blob::{BlobClient, BlobClientOptions};
+use azure_storage_blob::{BlobClient, BlobClientOptions, models::BlobClientGetPropertiesResultHeaders as _};
 use devicestate::{
     azure::{Fault, Service},
     dead_letter::{Blobs, Overflow as _, OverflowError},
@@ -9,11 +9,15 @@ use devicestate::{
 
 use crate::azurite::{ACCOUNT, KEY, SHARED, WRONG_KEY, connection, connection_string, signing};
 
+/// The blob at this address.
+fn blob(location: &str) -> BlobClient {
+    let options = BlobClientOptions { client_options: signing(), ..BlobClientOptions::default() };
+    BlobClient::new(Url::parse(location).expect("an address"), None, Some(options)).expect("a blob")
+}
+
 /// What lies at this address.
 pub(crate) async fn read(location: &str) -> Vec<u8> {
-    let options = BlobClientOptions { client_options: signing(), ..BlobClientOptions::default() };
-    let blob = BlobClient::new(Url::parse(location).expect("an address"), None, Some(options)).expect("a blob");
-    blob.download(None).await.expect("downloaded").body.collect().await.expect("bytes").to_vec()
+    blob(location).download(None).await.expect("downloaded").body.collect().await.expect("bytes").to_vec()
 }
 
 #[tokio::test]
@@ -23,6 +27,15 @@ async fn what_is_kept_is_at_the_address_that_is_given_back() {
     let port = SHARED.blob_port;
     assert_eq!(location, format!("http://127.0.0.1:{port}/{ACCOUNT}/kept/0af1-22.json"));
     assert_eq!(read(&location).await, b"first");
+}
+
+/// Portals and browsers show it then, in place of saving it.
+#[tokio::test]
+async fn what_is_kept_says_of_itself_that_it_is_json() {
+    let blobs = Blobs::new(&SHARED.connection(), "typed").expect("a blob service");
+    let location = blobs.put("0af1-22", b"{}".to_vec()).await.expect("kept");
+    let properties = blob(&location).get_properties(None).await.expect("properties");
+    assert_eq!(properties.content_type().expect("a header").as_deref(), Some("application/json"));
 }
 
 #[tokio::test]
