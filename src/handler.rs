@@ -12,17 +12,18 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::{
-    batch::{Batch, Event},
-    dead_letter::{self, ErrorClass, Failure, Keeper, Stage},
+    batch::{Batch, Event, Place},
+    dead_letter::{self, ErrorClass, Failure, Keeper, Stage, in_short},
     function_app::{Function, RetryPolicy},
     invocation::{Invocation, RetryContext},
-    processor::{Operations, Outcome, Processed, Processor, panic_message},
-    record::{BatchRecord, Record},
+    log,
+    processor::{Outcome, Processed, Processor, panic_message},
+    record::{AttemptRecord, BatchRecord, FailedAttemptRecord, Record},
     reply::Reply,
     verdict::{Attempts, Verdict},
 };
 
-use dead_letters::DeadLetters;
+use dead_letters::{DeadLetters, Outgoing};
 
 pub use drill::Drill;
 
@@ -156,60 +157,60 @@ impl Handler {
             overflow.forget(key);
         }
         // Told only now: what is answered with 503 has no dead letters.
-        let (messages, mut logs): (Vec<_>, Vec<_>) =
-            letters.into_iter().map(|letter| letter.told(attempt.invocation_id)).unzip();
+        let (messages, mut logs): (Vec<_>, Vec<_>) = letters.into_iter().map(Outgoing::told).unzip();
         let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is(outcome)).count() as u64;
         let record = BatchRecord {
+            attempt: self.attempt_record(batch, processed, attempt, last_place(batch)),
             applied: count(|outcome| matches!(outcome, Outcome::Applied)),
             superseded: count(|outcome| matches!(outcome, Outcome::Superseded)),
             dead_lettered: messages.len() as u64,
-            ..self.batch_record(batch, processed, attempt)
         };
         logs.push(Record::Batch(record).to_line());
         Answer::Final(Reply::new(&self.function.dead_letters.name, &messages, &logs).to_json())
     }
 
     fn again(&self, batch: &Batch, processed: &Processed, attempt: &Attempt, reason: &str) -> Answer {
-        let record = self.batch_record(batch, processed, attempt);
-        let Operations { reads, writes, conflicts, retries, request_units } = record.operations;
         let is_unresolved = |outcome: &&Outcome| matches!(outcome, Outcome::Unresolved(_));
-        tracing::warn!(
-            invocation_id = attempt.invocation_id,
-            attempt = attempt.number,
-            event_hub_name = batch.source.event_hub_name,
-            partition_id = batch.source.partition_id,
-            first_sequence_number =
-                batch.events.first().and_then(|event| event.place).map(|place| place.sequence_number),
-            events = batch.events.len(),
-            unresolved = processed.outcomes.iter().filter(is_unresolved).count(),
-            reads,
-            writes,
-            conflicts,
-            retries,
-            request_units,
-            reason,
-            "the batch is to be sent again"
-        );
-        let logs = [Record::FailedAttempt(record).to_line()];
-        Answer::Again(serde_json::json!({ "error": reason, "Logs": logs }).to_string())
+        let record = Record::FailedAttempt(FailedAttemptRecord {
+            attempt: self.attempt_record(batch, processed, attempt, first_place(batch)),
+            unresolved: processed.outcomes.iter().filter(is_unresolved).count() as u64,
+            reason: in_short(reason),
+        });
+        log::tell(&record);
+        Answer::Again(serde_json::json!({ "error": reason, "Logs": [record.to_line()] }).to_string())
     }
 
-    /// The batch's record, with its outcomes still to be counted.
-    fn batch_record(&self, batch: &Batch, processed: &Processed, attempt: &Attempt) -> BatchRecord {
-        let last = batch.events.iter().rev().find_map(|event| event.place);
-        BatchRecord {
+    /// What there is to tell of an attempt. The partition is as far behind as the event at this place.
+    fn attempt_record(
+        &self,
+        batch: &Batch,
+        processed: &Processed,
+        attempt: &Attempt,
+        behind: Option<Place>,
+    ) -> AttemptRecord {
+        AttemptRecord {
+            invocation_id: attempt.invocation_id.to_owned(),
             source: (&batch.source).into(),
-            attempt: attempt.number,
+            first_sequence_number: first_place(batch).map(|place| place.sequence_number),
+            last_sequence_number: last_place(batch).map(|place| place.sequence_number),
+            number: attempt.number,
             events: batch.events.len() as u64,
             devices: processed.devices,
             operations: processed.operations,
             decode_ms: processed.decode_time.as_secs_f64() * 1e3,
             store_ms: processed.store_time.as_secs_f64() * 1e3,
-            lag_ms: last.map(|place| self.processor.clock.now_ms() - place.enqueued_ms),
+            lag_ms: behind.map(|place| self.processor.clock.now_ms() - place.enqueued_ms),
             times_go_back: processed.times_go_back,
-            ..BatchRecord::default()
         }
     }
+}
+
+fn first_place(batch: &Batch) -> Option<Place> {
+    batch.events.iter().find_map(|event| event.place)
+}
+
+fn last_place(batch: &Batch) -> Option<Place> {
+    batch.events.iter().rev().find_map(|event| event.place)
 }
 
 /// What failed outside any single event: all of it is unresolved, and nobody but the batch itself is to blame.

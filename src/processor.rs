@@ -78,6 +78,8 @@ pub struct Operations {
     pub conflicts: u64,
     /// Operations repeated after a transient failure.
     pub retries: u64,
+    /// Answers of the store that it is asked for more than it does.
+    pub throttled: u64,
     /// What all of them cost, in request units; 0 for a store without a price.
     pub request_units: f64,
 }
@@ -88,6 +90,7 @@ impl AddAssign for Operations {
         self.writes += more.writes;
         self.conflicts += more.conflicts;
         self.retries += more.retries;
+        self.throttled += more.throttled;
         self.request_units += more.request_units;
     }
 }

@@ -1,8 +1,9 @@
-//! What the handler tells about its work: one JSON line for each final reply and for each dead letter.
+//! What the handler tells about its work: one JSON line each for a final reply, for an attempt that failed, for a dead
+//! letter, for its own start. `docs/records.md` and `docs/record.schema.json` are what dashboards and alerts rest on.
 //!
-//! They go out in the reply's `Logs`, which the host writes under the invocation; dead letters also into the handler's
-//! own log. An attempt that is to be repeated has its line in the answer's `Logs`, too; the host does not look there, and
-//! the handler's own log tells the same. `devicestate local` reads its figures from them, as a dashboard would.
+//! Those of a final reply go out in its `Logs`, which the host writes under the invocation. The host does not look into
+//! the answer of an attempt that failed, so that one's line goes into the handler's own log, with the invocation's id;
+//! it is in the answer, too, for `devicestate local`, which reads its figures from records as a dashboard would.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,35 +13,66 @@ use crate::{
     processor::Operations,
 };
 
-/// A line of a reply's `Logs`.
+/// A line of a reply's `Logs`, or of the handler's own log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "camelCase")]
 pub enum Record {
     /// A batch that was answered for good.
     Batch(BatchRecord),
     /// An attempt of a batch that was answered with 503. Its events are still to be counted, by the last attempt.
-    FailedAttempt(BatchRecord),
-    /// One of its dead letters.
+    FailedAttempt(FailedAttemptRecord),
+    /// One of a batch's dead letters.
     DeadLetter(DeadLetterRecord),
+    /// A handler that is ready for the host.
+    Start(StartRecord),
 }
 
-/// An attempt of a batch. Answered for good, its applied, superseded and dead-lettered add up to the events.
+/// A batch that was answered for good: applied, superseded and dead-lettered add up to its events.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BatchRecord {
-    /// Where it came from.
+    /// The attempt that did it.
     #[serde(flatten)]
-    pub source: SourceRecord,
-    /// The attempt that was answered, from 1.
-    pub attempt: i64,
-    /// How many events it had.
-    pub events: u64,
+    pub attempt: AttemptRecord,
     /// At least one reading was newer than the document.
     pub applied: u64,
     /// No reading was newer.
     pub superseded: u64,
     /// Could not be applied.
     pub dead_lettered: u64,
+}
+
+/// An attempt of a batch that is to be repeated.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FailedAttemptRecord {
+    /// The attempt.
+    #[serde(flatten)]
+    pub attempt: AttemptRecord,
+    /// How many events could not be settled.
+    pub unresolved: u64,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// An attempt of a batch, however it was answered.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AttemptRecord {
+    /// The host's id of the invocation, the same for each attempt; empty where it told none.
+    pub invocation_id: String,
+    /// Where the batch came from.
+    #[serde(flatten)]
+    pub source: SourceRecord,
+    /// The sequence number of its first event that has one.
+    pub first_sequence_number: Option<i64>,
+    /// The sequence number of its last event that has one.
+    pub last_sequence_number: Option<i64>,
+    /// Which attempt of the batch it was, from 1.
+    #[serde(rename = "attempt")]
+    pub number: i64,
+    /// How many events the batch has.
+    pub events: u64,
     /// How many devices the decoded events belong to.
     pub devices: usize,
     /// What this attempt asked of the store, and what it cost.
@@ -50,7 +82,8 @@ pub struct BatchRecord {
     pub decode_ms: f64,
     /// Time for reading and writing documents, in milliseconds.
     pub store_ms: f64,
-    /// How old the batch's last event was, from enqueued to answered, in milliseconds.
+    /// How far behind the partition is, in milliseconds: from enqueued to now, of the batch's last event when it is answered
+    /// for good, and of its first while none of it is passed. `None` for events without a place.
     pub lag_ms: Option<i64>,
     /// Whether the enqueued times of the batch go back somewhere, which the service's times should not.
     pub times_go_back: bool,
@@ -62,6 +95,8 @@ pub struct BatchRecord {
 pub struct DeadLetterRecord {
     /// Its id.
     pub dead_letter_id: String,
+    /// The host's id of the invocation; empty where it told none.
+    pub invocation_id: String,
     /// Where the event came from.
     #[serde(flatten)]
     pub source: SourceRecord,
@@ -79,19 +114,38 @@ pub struct DeadLetterRecord {
     pub issue: String,
 }
 
-/// Where something came from, in the log's words.
+/// A handler that is ready. More than one of an instance of the function app are restarts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StartRecord {
+    /// The handler's version.
+    pub version: String,
+    /// Its process id.
+    pub process_id: u32,
+    /// Where it listens on 127.0.0.1.
+    pub port: u16,
+    /// Where the documents are: the setting `StateStore`.
+    pub state_store: String,
+}
+
+/// Where something came from, in the log's words. A part that the host does not tell is empty.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SourceRecord {
+    /// The namespace's host name: of two regions, it tells which.
+    pub fully_qualified_namespace: String,
     /// The hub.
     pub event_hub_name: String,
+    /// The consumer group.
+    pub consumer_group: String,
     /// The partition.
     pub partition_id: String,
 }
 
 impl From<&Source> for SourceRecord {
     fn from(source: &Source) -> Self {
-        Self { event_hub_name: source.event_hub_name.clone(), partition_id: source.partition_id.clone() }
+        let Source { fully_qualified_namespace, event_hub_name, consumer_group, partition_id } = source.clone();
+        Self { fully_qualified_namespace, event_hub_name, consumer_group, partition_id }
     }
 }
 

@@ -16,9 +16,11 @@ use tokio::net::TcpListener;
 use crate::{
     assembly::{engine, open_overflow, open_store},
     config::{self, Config, OverflowConfig, StoreConfig},
-    dead_letter::Keeper,
+    dead_letter::{HANDLER_VERSION, Keeper},
     function_app::{Function, FunctionApp, FunctionAppError},
     handler::{Answer, Drill, Handler},
+    log,
+    record::{Record, StartRecord},
     settings::{ConfigError, Settings},
     sqlite::{DatabaseError, Opening},
     verdict::Attempts,
@@ -65,7 +67,12 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
     let listener = listener.map_err(|error| ServeError::Port { port, error })?;
     // With port 0 it is one of the system's choice.
     let port = listener.local_addr().map_or(port, |address| address.port());
-    tracing::info!(port, version = crate::dead_letter::HANDLER_VERSION, "ready");
+    log::tell(&Record::Start(StartRecord {
+        version: HANDLER_VERSION.to_owned(),
+        process_id: std::process::id(),
+        port,
+        state_store: settings.get("StateStore").unwrap_or_default().to_owned(),
+    }));
     // Replies are small and the host waits for each: none may wait for a full packet.
     let listener = listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);

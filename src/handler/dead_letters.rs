@@ -77,6 +77,7 @@ impl DeadLetters<'_> {
         let message = self.message(index, &letter).await?;
         let string = |column: &Column| column.string(index);
         let record = DeadLetterRecord {
+            invocation_id: self.attempt.invocation_id.to_owned(),
             source: (&self.batch.source).into(),
             partition_key: string(&self.batch.details.partition_keys),
             sequence_number: self.batch.events[index].place.map(|place| place.sequence_number),
@@ -108,11 +109,11 @@ impl DeadLetters<'_> {
 
 impl Outgoing {
     /// Tells of it in the handler's log; gives back the message and the line for the host's log.
-    pub(super) fn told(self, invocation_id: &str) -> (String, String) {
+    pub(super) fn told(self) -> (String, String) {
         let Self { message, record, .. } = self;
         tracing::warn!(
             dead_letter_id = record.dead_letter_id,
-            invocation_id,
+            invocation_id = record.invocation_id,
             event_hub_name = record.source.event_hub_name,
             partition_id = record.source.partition_id,
             partition_key = record.partition_key,

@@ -186,11 +186,12 @@ pub(super) async fn make(
         handler_restarts: statistics.handler_restarts.load(Relaxed),
         host_restarts: statistics.host_restarts.load(Relaxed),
         store_operations: StoreOperations {
-            total: sum.operations,
-            per_event: (sum.operations.reads + sum.operations.writes) as f64 / (sum.events.max(1) as f64),
+            total: sum.attempt.operations,
+            per_event: (sum.attempt.operations.reads + sum.attempt.operations.writes) as f64
+                / (sum.attempt.events.max(1) as f64),
         },
         seconds: took.as_secs_f64(),
-        events_per_second: sum.events as f64 / took.as_secs_f64(),
+        events_per_second: sum.attempt.events as f64 / took.as_secs_f64(),
         latency_ms: Latencies { invocation: quantiles(&invocation), event: quantiles(&event) },
         partitions,
         instances,

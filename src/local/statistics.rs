@@ -92,11 +92,11 @@ impl Statistics {
         for record in logs.iter().filter_map(|line| serde_json::from_str(line).ok()) {
             if let Record::Batch(record) = record {
                 let sum = &mut batches.sum;
-                sum.events += record.events;
+                sum.attempt.events += record.attempt.events;
                 sum.applied += record.applied;
                 sum.superseded += record.superseded;
                 sum.dead_lettered += record.dead_lettered;
-                sum.operations += record.operations;
+                sum.attempt.operations += record.attempt.operations;
             }
         }
         drop(batches);
@@ -116,7 +116,7 @@ impl Statistics {
         for record in logs.iter().filter_map(|line| serde_json::from_str(line).ok()) {
             if let Record::FailedAttempt(record) = record {
                 let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
-                batches.sum.operations += record.operations;
+                batches.sum.attempt.operations += record.attempt.operations;
             }
         }
     }

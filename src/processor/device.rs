@@ -61,14 +61,16 @@ pub(super) struct Counters {
     writes: AtomicU64,
     conflicts: AtomicU64,
     retries: AtomicU64,
+    throttled: AtomicU64,
     charge: RequestCharge,
 }
 
 impl Counters {
     pub(super) fn total(&self) -> Operations {
-        let Self { reads, writes, conflicts, retries, charge } = self;
-        let [reads, writes, conflicts, retries] = [reads, writes, conflicts, retries].map(|count| count.load(Relaxed));
-        Operations { reads, writes, conflicts, retries, request_units: charge.units() }
+        let Self { reads, writes, conflicts, retries, throttled, charge } = self;
+        let [reads, writes, conflicts, retries, throttled] =
+            [reads, writes, conflicts, retries, throttled].map(|count| count.load(Relaxed));
+        Operations { reads, writes, conflicts, retries, throttled, request_units: charge.units() }
     }
 }
 
@@ -279,7 +281,11 @@ impl<'a> Settling<'a> {
         if Instant::now() >= until {
             return Err(self.out_of_time());
         }
-        timeout_at(until, operation).await.unwrap_or_else(|_| Err(self.out_of_time()))
+        let answer = timeout_at(until, operation).await;
+        if let Ok(Err(StoreError::Throttled { .. })) = answer {
+            self.writer.counters.throttled.fetch_add(1, Relaxed);
+        }
+        answer.unwrap_or_else(|_| Err(self.out_of_time()))
     }
 
     fn out_of_time(&self) -> StoreError {

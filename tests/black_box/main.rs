@@ -10,6 +10,7 @@ mod cosmos;
 #[path = "../support/listener.rs"]
 mod listener;
 mod protocol;
+mod records;
 mod reference;
 mod retry_drill;
 mod shapes;

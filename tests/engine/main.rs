@@ -22,6 +22,8 @@ mod messages;
 mod other_device;
 mod overflow;
 mod processor;
+#[path = "../support/record_schema.rs"]
+mod record_schema;
 mod redriving;
 mod redriving_cut_off;
 mod refused;

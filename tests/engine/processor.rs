@@ -209,9 +209,12 @@ async fn a_device_id_may_be_as_long_as_the_store_takes_and_no_longer() {
 
 #[test]
 fn operations_add_up_each_with_its_own() {
-    let mut sum = Operations { reads: 1, writes: 2, conflicts: 3, retries: 4, request_units: 5.0 };
-    sum += Operations { reads: 10, writes: 20, conflicts: 30, retries: 40, request_units: 50.0 };
-    assert_eq!(sum, Operations { reads: 11, writes: 22, conflicts: 33, retries: 44, request_units: 55.0 });
+    let mut sum = Operations { reads: 1, writes: 2, conflicts: 3, retries: 4, throttled: 5, request_units: 6.0 };
+    sum += Operations { reads: 10, writes: 20, conflicts: 30, retries: 40, throttled: 50, request_units: 60.0 };
+    assert_eq!(
+        sum,
+        Operations { reads: 11, writes: 22, conflicts: 33, retries: 44, throttled: 55, request_units: 66.0 }
+    );
 }
 
 #[tokio::test(start_paused = true)]

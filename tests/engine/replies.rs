@@ -6,9 +6,10 @@ use devicestate::{
     dead_letter::{ErrorClass, Failure, Stage},
     handler::Handler,
     processor::{Operations, Outcome},
+    record::{FailedAttemptRecord, Record},
     verdict::{Attempts, Verdict},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     ANY, Answer, Envelope, FinalReply, Operation, READ_UNITS, ScriptedStore, Sent, WRITE_UNITS, again, final_reply,
@@ -44,24 +45,27 @@ async fn a_batch_in_which_everything_is_resolved_is_answered_for_good() {
     envelope.events.push(Sent::new(13, "nonsense"));
     let reply = answered(&handler, &envelope).await;
     assert_eq!(reply.counts(), [3, 0, 1]);
-    let record = &reply.record;
-    assert_eq!((record.events, record.devices, record.attempt), (4, 2, 1));
+    let record = &reply.record.attempt;
+    assert_eq!((record.events, record.devices, record.number), (4, 2, 1));
+    assert_eq!((record.first_sequence_number, record.last_sequence_number), (Some(10), Some(13)));
+    assert_eq!(record.invocation_id, ID);
     let request_units = 2.0 * (READ_UNITS + WRITE_UNITS);
     let expected = Operations { reads: 2, writes: 2, request_units, ..Operations::default() };
     assert_eq!(record.operations, expected);
-    assert_eq!((record.source.event_hub_name.as_str(), record.source.partition_id.as_str()), ("telemetry", "3"));
+    let source = &record.source;
+    assert_eq!((source.event_hub_name.as_str(), source.partition_id.as_str()), ("telemetry", "3"));
     assert_eq!(record.lag_ms, Some(60_000 - 13));
     assert!(!record.times_go_back);
 
     let reply = answered(&handler, &envelope.retried(1)).await;
-    assert_eq!((reply.counts(), reply.record.attempt), ([0, 3, 1], 2));
+    assert_eq!((reply.counts(), reply.record.attempt.number), ([0, 3, 1], 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_batch_is_answered() {
     let (_store, handler) = rig();
     let reply = answered(&handler, &Envelope::new([])).await;
-    assert_eq!((reply.counts(), reply.record.lag_ms), ([0, 0, 0], None));
+    assert_eq!((reply.counts(), reply.record.attempt.lag_ms), ([0, 0, 0], None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,10 +94,25 @@ async fn what_is_unresolved_and_comes_again_is_no_dead_letter() {
     for retry in [(0, -1), (1, 4), (3, 4)] {
         let reason = sent_again(&handler, &envelope.clone().with_retry(Some(retry))).await;
         assert!(reason.contains("1 of 3 events are unresolved") && reason.contains("the store is busy"), "{reason}");
+        let record = failed_attempt(&reason);
+        assert_eq!((record.unresolved, record.attempt.number), (1, retry.0 + 1));
+        assert!(record.reason.contains("the store is busy"), "{record:?}");
+        assert!(record.attempt.operations.retries > 0, "{record:?}");
+        let is_of_the_first = record.attempt.lag_ms.is_some_and(|lag| lag >= 60_000 - 10);
+        assert!(is_of_the_first, "none of it is passed: {record:?}");
     }
     store.recovers();
     let reply = answered(&handler, &envelope.with_retry(Some((4, 4)))).await;
     assert_eq!(reply.counts(), [1, 1, 1], "the poison is written with the final reply");
+}
+
+/// What an answer tells of an attempt that is to be repeated.
+fn failed_attempt(answer: &str) -> FailedAttemptRecord {
+    let answer: Value = serde_json::from_str(answer).expect("JSON");
+    match serde_json::from_str(answer["Logs"][0].as_str().expect("a line")).expect("a record") {
+        Record::FailedAttempt(record) => record,
+        other => panic!("no failed attempt: {other:?}"),
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,7 +43,7 @@ fn error(response: &Response) -> String {
 /// All that the handler of this app has logged.
 fn log(app: &App, errors: &str) -> String {
     let log = fs::read_to_string(app.path("stdout.log")).expect("the log") + errors;
-    assert!(log.contains("ready"), "it is the log: {log}");
+    assert!(log.contains(r#""record":"start""#), "it is the log: {log}");
     log
 }
 

@@ -55,6 +55,8 @@ fn request_units_of_all_attempts_add_up_to_what_the_service_took() {
     assert!(records.len() > delivered.len(), "no attempt failed");
     let counters = listener.counters();
     assert!(counters.status(429) > 0 && counters.status(412) > 0 && counters.status(503) > 0, "{counters:?}");
+    let throttled: u64 = records.iter().map(|record| record["throttled"].as_u64().expect("a count")).sum();
+    assert_eq!(throttled, counters.status(429), "{counters:?}");
     let (told, taken) = (request_units(&records), counters.request_units);
     assert!((told - taken).abs() < 0.005, "{told} were told, {taken} were taken: {counters:?}");
 }

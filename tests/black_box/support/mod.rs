@@ -10,6 +10,8 @@ mod fold;
 #[path = "../../support/http.rs"]
 pub(crate) mod http;
 mod protobuf;
+#[path = "../../support/record_schema.rs"]
+mod record_schema;
 mod reply;
 
 use std::{fs, path::Path};
@@ -22,6 +24,7 @@ pub(crate) use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS};
 pub(crate) use fold::Fold;
 pub(crate) use http::{Framing, Response, request};
 pub(crate) use protobuf::Message;
+pub(crate) use record_schema::read_record;
 pub(crate) use reply::Reply;
 
 /// A JSON file of this repository.

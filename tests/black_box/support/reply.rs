@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Response, read_letter};
+use super::{Response, read_letter, read_record};
 
 /// The most bytes of text that a queue message holds.
 const QUEUE_LIMIT: usize = 49_152;
@@ -36,7 +36,7 @@ impl Reply {
         let logs = strings(&json["Logs"]);
         assert!(logs.iter().all(|line| !line.contains(['\n', '\r'])), "one record, one line: {logs:?}");
 
-        let mut records = parsed(&logs);
+        let mut records: Vec<_> = logs.iter().map(|line| read_record(line)).collect();
         let batch = records.pop().expect("the batch's record");
         let dead_letters = messages.iter().map(read_letter).collect();
         let reply = Self { dead_letters, records, batch };
@@ -73,8 +73,4 @@ impl Reply {
 fn strings(value: &Value) -> Vec<&str> {
     let elements = value.as_array().unwrap_or_else(|| panic!("no array: {value}"));
     elements.iter().map(|element| element.as_str().unwrap_or_else(|| panic!("no string: {element}"))).collect()
-}
-
-fn parsed(lines: &[&str]) -> Vec<Value> {
-    lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
 }

@@ -14,7 +14,7 @@ use devicestate::{
 use serde_json::{Value, json};
 
 use super::T0;
-use crate::dead_letter_schema;
+use crate::{dead_letter_schema, record_schema::read_record};
 
 /// An event as the host sends it: bytes, and the JSON text of its metadata.
 #[derive(Debug, Clone)]
@@ -166,15 +166,16 @@ pub(crate) fn final_reply(answer: Answer) -> FinalReply {
     let dead_letters: Vec<DeadLetter> = messages.iter().map(read_letter).collect();
     let (mut logged, mut batches) = (Vec::new(), Vec::new());
     for line in strings(&reply["Logs"]) {
+        read_record(&line);
         match serde_json::from_str(&line).expect("a record") {
             Record::DeadLetter(record) => logged.push(record),
             Record::Batch(record) => batches.push(record),
-            Record::FailedAttempt(record) => panic!("a final reply tells of no failed attempt: {record:?}"),
+            other => panic!("a final reply tells of nothing else: {other:?}"),
         }
     }
     let [record] = <[BatchRecord; 1]>::try_from(batches).expect("one record of the batch");
     let reply = FinalReply { messages, dead_letters, logged, record };
-    assert_eq!(reply.counts().iter().sum::<u64>(), reply.record.events, "the counts add up to the batch");
+    assert_eq!(reply.counts().iter().sum::<u64>(), reply.record.attempt.events, "the counts add up to the batch");
     assert_eq!(reply.counts()[2], reply.messages.len() as u64, "each dead letter that is counted is written");
     assert_eq!(reply.logged.len(), reply.messages.len(), "each dead letter is told of");
     reply
@@ -195,7 +196,12 @@ pub(crate) fn read_letter(text: impl AsRef<[u8]>) -> DeadLetter {
 #[track_caller]
 pub(crate) fn again(answer: Answer) -> String {
     match answer {
-        Answer::Again(reason) => reason,
+        Answer::Again(body) => {
+            let answer: Value = serde_json::from_str(&body).expect("JSON");
+            let record = read_record(answer["Logs"][0].as_str().expect("a line"));
+            assert_eq!(record["record"], "failedAttempt");
+            body
+        }
         Answer::Final(body) => panic!("the batch was answered for good: {body}"),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use devicestate::{
     local::reply::Accepted,
-    record::{BatchRecord, Record},
+    record::{AttemptRecord, BatchRecord, Record},
     store::Stored,
 };
 use tokio::time::Instant;
@@ -67,7 +67,7 @@ impl<'a> Invocation<'a> {
         let [record] = records.as_slice() else {
             return self.violation(&format!("there are {} records of the batch", records.len()));
         };
-        let BatchRecord { events, applied, superseded, dead_lettered, .. } = record;
+        let BatchRecord { attempt: AttemptRecord { events, .. }, applied, superseded, dead_lettered } = record;
         let sent = self.part.events.len() as u64;
         if *events != sent || applied + superseded + dead_lettered != sent {
             self.violation(&format!("{applied} + {superseded} + {dead_lettered} of {events} do not add up to {sent}"));
