@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod local;
+mod quantities;
 mod report;
 mod state;
 mod table;

@@ -38,7 +38,8 @@
 //! * [`assembly`]: what the configuration names, put together.
 //! * [`azure`]: connections to its services.
 //! * [`surroundings`]: time and chance, from outside. [`log`]: the handler's own log.
-//!   [`interrupt`]: when somebody wants the process to end. `until_failed`: work that is not begun any more.
+//!   [`interrupt`]: when somebody wants the process to end. [`pace`]: so much a second. `until_failed`: work that is not
+//!   begun any more.
 //! * [`local`]: the whole system on one machine. [`cli`]: the command line.
 
 pub mod assembly;
@@ -54,6 +55,7 @@ pub mod interrupt;
 pub mod invocation;
 pub mod local;
 pub mod log;
+pub mod pace;
 pub mod processor;
 pub mod queue;
 pub mod record;

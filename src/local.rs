@@ -7,14 +7,17 @@ mod bad_events;
 pub mod envelope;
 mod host;
 pub mod hub;
+mod monitor;
 mod process;
 mod progress;
+mod region;
 pub mod reply;
 pub mod report;
 mod settings;
 pub mod simulator;
 mod source;
 mod statistics;
+mod throughput;
 
 use std::{
     io,
@@ -25,7 +28,6 @@ use std::{
 
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
     time::Instant,
 };
 
@@ -34,21 +36,25 @@ use crate::{
     config::{self, StoreConfig},
     function_app::{Cardinality, Function, FunctionApp, FunctionAppError},
     interrupt::asked_to_stop,
+    pace::Pace,
     queue::{DeadLetterQueue as _, QueueError, SqliteQueue},
     settings::{ConfigError, Settings},
     sqlite::{Database, DatabaseError, Opening},
-    surroundings::System,
+    surroundings::{Clock, System},
 };
 use bad_events::BadEvents;
 use host::Instance;
 use hub::{Hub, Sent};
+use monitor::{Metrics, Monitor};
 use process::Start;
 use progress::Progress;
+use region::Region;
 use report::Report;
 use simulator::{Simulator, Wire};
 use source::Lines;
 pub use source::SourceError;
 use statistics::Statistics;
+use throughput::Throughput;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -63,8 +69,16 @@ pub struct Options {
     pub partitions: usize,
     /// How many instances of the function app share them.
     pub instances: usize,
+    /// How many events are sent a second; as many as go without it.
+    pub rate: Option<u32>,
+    /// How many throughput units the hub has; without it, it takes all that comes.
+    pub throughput_units: Option<u32>,
+    /// For how long, in milliseconds, the hub's events and the queue's dead letters lie there already, as after an outage.
+    pub ago_ms: i64,
     /// The SQLite file for documents and dead letters; a new one in a temporary folder without it.
     pub state: Option<PathBuf>,
+    /// The file for what Azure Monitor would have of the run.
+    pub telemetry: Option<PathBuf>,
     /// Whether to pass on what the handlers log.
     pub verbose: bool,
 }
@@ -128,6 +142,14 @@ pub enum LocalError {
     /// The queue in it.
     #[error("{0} (option --state)")]
     Queue(#[from] QueueError),
+    /// The file for the telemetry.
+    #[error("{}: {error} (option --telemetry)", path.display())]
+    Telemetry {
+        /// Its path.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// A folder.
     #[error("{}: {error}", path.display())]
     Folder {
@@ -155,34 +177,43 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     let store = StoreConfig::from_settings(&settings)?;
     let database = Database::open(&state, Opening::Create)?;
     let input = open(&options.input, &app.root)?;
-    let start = Start::new(&app, settings.to_environment(), options.verbose)
+    let start = Start::new(&app, settings.to_environment())
         .map_err(|error| LocalError::Folder { path: app.root.clone(), error })?;
-    let hub = Arc::new(Hub::new(options.partitions));
+    let monitor = monitor(&options)?;
     let statistics = Arc::new(Statistics::new(options.partitions));
-    let instance = Instance {
+    let clock: Arc<dyn Clock> = Arc::new(Past { by_ms: options.ago_ms });
+    let hub = Arc::new(Hub::new(
+        options.partitions,
+        hub::Options {
+            clock: Arc::clone(&clock),
+            throughput: options.throughput_units.map(Throughput::new),
+            ..hub::Options::default()
+        },
+    ));
+    let queue = SqliteQueue::new(database, clock);
+    let already_queued = queue.count().await?;
+    let model = Instance {
+        name: String::new(),
         host: app.host.clone(),
         source: source(&function, &settings),
         function,
         start,
         hub: Arc::clone(&hub),
-        queue: SqliteQueue::new(database, Arc::new(System)),
+        queue: queue.clone(),
         statistics: Arc::clone(&statistics),
+        monitor: Arc::clone(&monitor),
         partitions: Vec::new(),
     };
-    let queue = instance.queue.clone();
-    let already_queued = queue.count().await?;
+    let mut region = Region::new(model, options.instances);
 
     let started = Instant::now();
     let progress = Progress::start(options.known_events(), &statistics);
     let mut stop = stop_on_ctrl_c(&progress);
-    let (end, at_once) = watch::channel(false);
-    let mut hosts = JoinSet::new();
-    let instances = options.instances.min(options.partitions);
-    for number in 0..instances {
-        let partitions = (number..options.partitions).step_by(instances).collect();
-        hosts.spawn(Instance { partitions, ..instance.clone() }.run(at_once.clone()));
-    }
-    let feeding = feed(input, BadEvents::new(options.bad_events_per_mille), &hub, &statistics, stop.clone());
+    let metrics = Metrics::start(&monitor, &region.namespace, &hub);
+    region.start();
+    let events =
+        Feed { input, bad_events: BadEvents::new(options.bad_events_per_mille), pace: Pace::new(options.rate) };
+    let feeding = events.send(&hub, &statistics, stop.clone());
     let mut failure = None;
     let mut end_of_input = None;
     {
@@ -197,26 +228,41 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
                     failure = Some("stopped at once: what the hub still had is not in the documents".into());
                     break;
                 }
-                host = hosts.join_next() => match host {
+                ended = region.ended() => match ended {
                     None => break,
-                    Some(Ok(Ok(()))) => {}
-                    Some(Ok(Err(reason))) => { failure = Some(reason); break; }
-                    Some(Err(panic)) => { failure = Some(panic.to_string()); break; }
+                    Some(Ok(())) => {}
+                    Some(Err(reason)) => { failure = Some(reason); break; }
                 },
             }
         }
     }
-    // Each ends its handler before it ends itself.
-    end.send_replace(true);
-    while hosts.join_next().await.is_some() {}
+    region.stop().await;
+    metrics.end();
     progress.end();
     if let Some(Err(error)) = end_of_input {
         failure.get_or_insert(error.to_string());
     }
     // Somebody may have taken messages out of it in the meantime.
     let queued = queue.count().await?.saturating_sub(already_queued);
-    Ok(report::make(&statistics, started.elapsed(), (options.partitions, instances), state, &store, queued, failure)
-        .await)
+    let shape = (options.partitions, region.instances());
+    Ok(report::make(&statistics, started.elapsed(), shape, state, &store, queued, failure).await)
+}
+
+fn monitor(options: &Options) -> Result<Arc<Monitor>, LocalError> {
+    let path = options.telemetry.as_deref();
+    let failed = |error| LocalError::Telemetry { path: path.map(Path::to_owned).unwrap_or_default(), error };
+    Monitor::new(path, options.verbose).map(Arc::new).map_err(failed)
+}
+
+/// A clock that is so late.
+struct Past {
+    by_ms: i64,
+}
+
+impl Clock for Past {
+    fn now_ms(&self) -> i64 {
+        System.now_ms() - self.by_ms
+    }
 }
 
 fn function(app: &FunctionApp) -> Result<Function, LocalError> {
@@ -255,38 +301,43 @@ fn open(input: &Input, root: &Path) -> Result<Events, SourceError> {
     })
 }
 
-/// Sends the input to the hub, until it ends or is to stop.
-async fn feed(
+/// What is sent, and how.
+struct Feed {
     input: Events,
-    mut bad_events: BadEvents,
-    hub: &Hub,
-    statistics: &Statistics,
-    mut stop: watch::Receiver<u8>,
-) -> Result<(), SourceError> {
-    // A thread of its own, which may wait for standard input for ever: it ends with the process.
-    let (sender, mut receiver) = mpsc::channel(1_024);
-    thread::spawn(move || {
-        for event in input {
-            if sender.blocking_send(event).is_err() {
-                return;
+    bad_events: BadEvents,
+    pace: Pace,
+}
+
+impl Feed {
+    /// Sends the input to the hub, until it ends or is to stop.
+    async fn send(self, hub: &Hub, statistics: &Statistics, mut stop: watch::Receiver<u8>) -> Result<(), SourceError> {
+        let Self { input, mut bad_events, mut pace } = self;
+        // A thread of its own, which may wait for standard input for ever: it ends with the process.
+        let (sender, mut receiver) = mpsc::channel(1_024);
+        thread::spawn(move || {
+            for event in input {
+                if sender.blocking_send(event).is_err() {
+                    return;
+                }
             }
-        }
-    });
-    let sending = async {
-        while let Some(event) = receiver.recv().await {
-            let good = event?;
-            let bad = bad_events.behind(&good);
-            statistics.bad_added.fetch_add(bad.len() as u64, Relaxed);
-            for sent in [good].into_iter().chain(bad) {
-                hub.send(sent).await;
-                statistics.received.fetch_add(1, Relaxed);
+        });
+        let sending = async {
+            while let Some(event) = receiver.recv().await {
+                let good = event?;
+                let bad = bad_events.behind(&good);
+                statistics.bad_added.fetch_add(bad.len() as u64, Relaxed);
+                for sent in [good].into_iter().chain(bad) {
+                    pace.wait(1).await;
+                    hub.send(sent).await;
+                    statistics.received.fetch_add(1, Relaxed);
+                }
             }
+            Ok(())
+        };
+        tokio::select! {
+            ended = sending => ended,
+            _ = stop.wait_for(|asked| *asked >= 1) => Ok(()),
         }
-        Ok(())
-    };
-    tokio::select! {
-        ended = sending => ended,
-        _ = stop.wait_for(|asked| *asked >= 1) => Ok(()),
     }
 }
 

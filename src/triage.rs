@@ -25,7 +25,7 @@ pub use entry::{Content, Entry, Summary};
 pub use examine::{Find, Form, Readable, log_query, readable};
 pub use filter::Filter;
 pub use overview::{Group, GroupBy, Listed, Overview};
-pub use redrive::{Alike, Pace, Redrive, Tally};
+pub use redrive::{Alike, Redrive, Tally};
 pub use replay::{Candidate, NotWhole, Replayed, Replayer, body, event, whole};
 pub use sweep::{Fate, Judge, Judged, Sweep, Swept};
 pub use transfer::{Export, ImportError, Line, import};

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
 
-use super::{Failed, print, report::Text};
+use super::{
+    Failed, print,
+    quantities::{ago_ms, rate},
+    report::Text,
+};
 use crate::local::{self, Input, simulator::Wire};
 
 #[derive(Debug, Args)]
@@ -15,6 +19,7 @@ Examples:
   devicestate local --input telemetry.jsonl.gz --partitions 32 --instances 3
   devicestate local --simulate 1000 --events 100000 --bad-events 5 --report json
   gunzip -c telemetry.jsonl.gz | devicestate local --input - --state state.db
+  devicestate local --simulate 100 --events 6000 --rate 200/s --telemetry telemetry.jsonl
 
 Exit codes: 0 every event is accounted for; 1 something was lost or went wrong; 2 it could not begin.")]
 pub(super) struct Options {
@@ -42,6 +47,18 @@ pub(super) struct Options {
     /// Instances of the function app, each with a handler of its own, which share the partitions: at most one for each.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=64))]
     instances: u16,
+    /// Send at this pace; as fast as it goes without it.
+    #[arg(long, value_name = "N/s", value_parser = rate)]
+    rate: Option<u32>,
+    /// The hub's throughput units: each takes 1,000 events or 1 MB a second. Without it, the hub takes all that comes.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=40))]
+    throughput_units: Option<u32>,
+    /// Let the events lie in the hub, and the dead letters in the queue, since so long ago: 90s, 15m, 2h, 7d.
+    #[arg(long, value_name = "TIME", value_parser = ago)]
+    ago: Option<i64>,
+    /// Write what Azure Monitor would have of the run into this file, for scripts/alerts/check.js.
+    #[arg(long, value_name = "FILE")]
+    telemetry: Option<PathBuf>,
     /// Keep documents and dead letters in this SQLite file; without it, in a new one.
     #[arg(long, value_name = "PATH")]
     state: Option<PathBuf>,
@@ -54,6 +71,10 @@ pub(super) struct Options {
     /// Show what the handlers log, on standard error.
     #[arg(long, short)]
     verbose: bool,
+}
+
+fn ago(text: &str) -> Result<i64, String> {
+    ago_ms(text).ok_or_else(|| "it must be a time such as 90s, 15m, 2h or 7d".into())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -80,7 +101,11 @@ impl Options {
             bad_events_per_mille: self.bad_events,
             partitions: self.partitions.into(),
             instances: self.instances.into(),
+            rate: self.rate,
+            throughput_units: self.throughput_units,
+            ago_ms: self.ago.unwrap_or_default(),
             state: self.state,
+            telemetry: self.telemetry,
             verbose: self.verbose,
         };
         let report = local::run(options).await.map_err(Failed::to_begin)?;

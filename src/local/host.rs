@@ -29,7 +29,8 @@ use tokio::{
 use super::{
     envelope::{self, Retry},
     hub::{Hub, HubEvent},
-    process::{Process, Start, State},
+    monitor::Monitor,
+    process::{Ears, Process, Start, State},
     reply::{self, Accepted, Refused},
     statistics::Statistics,
 };
@@ -51,6 +52,8 @@ type Body = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infa
 /// One instance of the function app.
 #[derive(Clone)]
 pub(super) struct Instance {
+    /// What it is called where several are told apart.
+    pub(super) name: String,
     pub(super) host: HostJson,
     pub(super) function: Function,
     /// Where the events come from; the partition id is filled in for each.
@@ -59,6 +62,7 @@ pub(super) struct Instance {
     pub(super) hub: Arc<Hub>,
     pub(super) queue: SqliteQueue,
     pub(super) statistics: Arc<Statistics>,
+    pub(super) monitor: Arc<Monitor>,
     /// The partitions that this instance owns.
     pub(super) partitions: Vec<usize>,
 }
@@ -80,11 +84,13 @@ impl Instance {
     pub(super) async fn run(self, mut end: watch::Receiver<bool>) -> Result<(), String> {
         let instance = Arc::new(self);
         loop {
+            let ears = Ears { monitor: Arc::clone(&instance.monitor), instance: instance.name.clone() };
             let statistics = Arc::clone(&instance.statistics);
             let on_restart = move || {
                 statistics.handler_restarts.fetch_add(1, Relaxed);
             };
-            let process = Process::start(instance.start.clone(), on_restart).map_err(|error| error.to_string())?;
+            let process =
+                Process::start(instance.start.clone(), ears, on_restart).map_err(|error| error.to_string())?;
             let process = Arc::new(process);
             let ended = tokio::select! {
                 ended = life(&instance, &process) => ended,
@@ -229,6 +235,7 @@ impl<'a> Listener<'a> {
                 return Err(too_long());
             }
         };
+        self.instance.monitor.logs(&self.instance.name, &function.name, invocation_id, &accepted.logs);
         // One after another, not all or none: a failure midway leaves the first ones, and a retry repeats them.
         for message in &accepted.messages {
             queue.put(message).await.map_err(|error| error.to_string())?;

@@ -1,20 +1,21 @@
 //! An event hub in memory: partitions, each an ordered stream with a checkpoint of its one consumer group.
 //!
-//! Bounded: who sends waits while a partition holds as much as it may.
+//! Bounded: who sends waits while a partition holds as much as it may, or takes no more in this second.
 
 use std::{
     collections::VecDeque,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
 
-use crate::surroundings::{Clock as _, System};
+use super::throughput::Throughput;
+use crate::surroundings::{Clock, System};
 
 /// The most events, and bytes of bodies, that a partition holds unread.
 const MOST_EVENTS: usize = 20_000;
@@ -48,6 +49,27 @@ pub struct HubEvent {
 pub struct Hub {
     partitions: Vec<Partition>,
     next: AtomicUsize,
+    options: Options,
+    /// Events that it took.
+    incoming: AtomicU64,
+    /// Told when a checkpoint moves.
+    passed: Notify,
+}
+
+/// How a hub differs from one that takes all, of now, and forgets what is passed.
+pub struct Options {
+    /// The time at which events arrive.
+    pub clock: Arc<dyn Clock>,
+    /// Whether events stay behind the checkpoint, as they do for the retention of a real one, so that it can be moved back.
+    pub keeps: bool,
+    /// How much it takes a second; without it, all.
+    pub throughput: Option<Throughput>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { clock: Arc::new(System), keeps: false, throughput: None }
+    }
 }
 
 #[derive(Default)]
@@ -61,8 +83,10 @@ struct Partition {
 
 #[derive(Default)]
 struct Stream {
-    /// The events behind the checkpoint.
+    /// The events that are kept: those behind the checkpoint, and maybe some in front of it.
     events: VecDeque<Arc<HubEvent>>,
+    /// Everything in front of this sequence number is done with.
+    checkpoint: i64,
     unread_bytes: usize,
     next_sequence_number: i64,
     /// The first sequence number that nobody has read yet.
@@ -79,8 +103,8 @@ impl Stream {
         unread >= MOST_EVENTS || (unread > 0 && self.unread_bytes >= MOST_BYTES)
     }
 
-    fn push(&mut self, sent: Sent) {
-        self.last_enqueued_ms = self.last_enqueued_ms.max(System.now_ms());
+    fn push(&mut self, sent: Sent, now_ms: i64) {
+        self.last_enqueued_ms = self.last_enqueued_ms.max(now_ms);
         self.unread_bytes += sent.body.len();
         let offset = self.next_offset;
         self.next_offset += i64::try_from(sent.body.len()).unwrap_or_default() + 64;
@@ -99,17 +123,24 @@ impl Stream {
         }
     }
 
-    /// The sequence number of the first event behind the checkpoint.
-    fn checkpoint(&self) -> i64 {
-        self.next_sequence_number - i64::try_from(self.events.len()).unwrap_or_default()
+    /// The place of a sequence number among the events that are kept.
+    fn place_of(&self, sequence_number: i64) -> usize {
+        let first = self.next_sequence_number - i64::try_from(self.events.len()).unwrap_or_default();
+        usize::try_from(sequence_number - first).unwrap_or_default()
     }
 }
 
 impl Hub {
     /// A hub with this many partitions.
     #[must_use]
-    pub fn new(partitions: usize) -> Self {
-        Self { partitions: (0..partitions).map(|_| Partition::default()).collect(), next: AtomicUsize::new(0) }
+    pub fn new(partitions: usize, options: Options) -> Self {
+        Self {
+            partitions: (0..partitions).map(|_| Partition::default()).collect(),
+            next: AtomicUsize::new(0),
+            options,
+            incoming: AtomicU64::new(0),
+            passed: Notify::new(),
+        }
     }
 
     /// How many partitions there are.
@@ -118,20 +149,36 @@ impl Hub {
         self.partitions.len()
     }
 
-    /// Sends an event. Waits while its partition is full.
+    /// How many events it has taken.
+    #[must_use]
+    pub fn incoming(&self) -> u64 {
+        self.incoming.load(Relaxed)
+    }
+
+    /// How many it has refused for the moment, since it was to take more than it does in a second.
+    #[must_use]
+    pub fn throttled(&self) -> u64 {
+        self.options.throughput.as_ref().map_or(0, Throughput::refused)
+    }
+
+    /// Sends an event. Waits while its partition is full, or the hub takes no more in this second.
     pub async fn send(&self, sent: Sent) {
+        if let Some(throughput) = &self.options.throughput {
+            throughput.admit(sent.body.len()).await;
+        }
         let partition = &self.partitions[self.partition_of(sent.partition_key.as_deref())];
         loop {
             let freed = partition.freed.notified();
             {
                 let mut stream = partition.stream();
                 if !stream.is_full() {
-                    stream.push(sent);
+                    stream.push(sent, self.options.clock.now_ms());
                     break;
                 }
             }
             freed.await;
         }
+        self.incoming.fetch_add(1, Relaxed);
         partition.filled.notify_one();
     }
 
@@ -158,14 +205,58 @@ impl Hub {
     /// The sequence number from which a new owner of the partition reads.
     #[must_use]
     pub fn checkpoint(&self, partition: usize) -> i64 {
-        self.partitions[partition].stream().checkpoint()
+        self.partitions[partition].stream().checkpoint
     }
 
     /// Moves the checkpoint: everything in front of this sequence number is done with. It never moves back.
     pub fn set_checkpoint(&self, partition: usize, sequence_number: i64) {
-        let partition = &self.partitions[partition];
-        let mut stream = partition.stream();
-        while stream.checkpoint() < sequence_number && stream.events.pop_front().is_some() {}
+        let mut stream = self.partitions[partition].stream();
+        stream.checkpoint = stream.checkpoint.max(sequence_number.min(stream.next_sequence_number));
+        if !self.options.keeps {
+            let done = stream.place_of(stream.checkpoint);
+            stream.events.drain(..done);
+        }
+        drop(stream);
+        self.passed.notify_waiters();
+    }
+
+    /// Moves each checkpoint back to the first event that was enqueued at this time or later, as far as it is kept, and
+    /// gives back how many events are to be read once more. Nobody may be reading.
+    pub fn rewind(&self, to_ms: i64) -> u64 {
+        let mut again = 0;
+        for partition in &self.partitions {
+            let mut stream = partition.stream();
+            let first = stream.events.iter().find(|event| event.enqueued_ms >= to_ms);
+            let first = first.map_or(stream.checkpoint, |event| event.sequence_number.min(stream.checkpoint));
+            again += u64::try_from(stream.checkpoint - first).unwrap_or_default();
+            stream.checkpoint = first;
+        }
+        again
+    }
+
+    /// Waits until every event is behind a checkpoint.
+    pub async fn drained(&self) {
+        loop {
+            let passed = self.passed.notified();
+            if self.unread() == 0 {
+                return;
+            }
+            passed.await;
+        }
+    }
+
+    /// How many events are not behind a checkpoint yet.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        let unread =
+            |stream: &Stream| u64::try_from(stream.next_sequence_number - stream.checkpoint).unwrap_or_default();
+        self.partitions.iter().map(|partition| unread(&partition.stream())).sum()
+    }
+
+    /// The events that a partition keeps.
+    #[must_use]
+    pub fn kept(&self, partition: usize) -> Vec<Arc<HubEvent>> {
+        self.partitions[partition].stream().events.iter().cloned().collect()
     }
 
     /// Reads the next events from a sequence number on: up to `most`, and at least `fewest` unless `longest` passes or
@@ -182,7 +273,7 @@ impl Hub {
             let filled = partition.filled.notified();
             let (events, closed) = {
                 let mut stream = partition.stream();
-                let skip = usize::try_from(from - stream.checkpoint()).unwrap_or_default();
+                let skip = stream.place_of(from);
                 let events: Vec<_> = stream.events.iter().skip(skip).take(most).cloned().collect();
                 stream.mark_read(&events);
                 (events, stream.closed)

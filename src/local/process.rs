@@ -18,6 +18,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use super::monitor::{Monitor, Output};
 use crate::function_app::FunctionApp;
 
 /// What the host asks of a handler that starts.
@@ -63,13 +64,18 @@ pub(super) struct Start {
     pub(super) app_root: PathBuf,
     pub(super) environment: Vec<(String, String)>,
     pub(super) initialization_timeout: Duration,
-    /// Whether to pass on what the handler logs.
-    pub(super) verbose: bool,
+}
+
+/// Who hears what the handler says: the monitor, under the name of the instance.
+#[derive(Debug, Clone)]
+pub(super) struct Ears {
+    pub(super) monitor: Arc<Monitor>,
+    pub(super) instance: String,
 }
 
 impl Start {
     /// From the app's host.json, with the environment that the host gives to a handler.
-    pub(super) fn new(app: &FunctionApp, environment: Vec<(String, String)>, verbose: bool) -> std::io::Result<Self> {
+    pub(super) fn new(app: &FunctionApp, environment: Vec<(String, String)>) -> std::io::Result<Self> {
         let description = &app.host.custom_handler.description;
         let app_root = app.root.canonicalize()?;
         let directory = app_root.join(&description.working_directory).canonicalize()?;
@@ -80,7 +86,6 @@ impl Start {
             app_root,
             environment,
             initialization_timeout: app.host.custom_handler.initialization_timeout,
-            verbose,
         })
     }
 }
@@ -95,11 +100,11 @@ fn executable(directory: &Path, name: &str) -> PathBuf {
 
 impl Process {
     /// Starts the process on a free port, and keeps it running.
-    pub(super) fn start(start: Start, on_restart: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+    pub(super) fn start(start: Start, ears: Ears, on_restart: impl Fn() + Send + 'static) -> std::io::Result<Self> {
         let port = StdTcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let state = Arc::new(watch::Sender::new(State::Starting));
         let kill = Arc::new(Notify::new());
-        let keeper = tokio::spawn(keep(start, port, Arc::clone(&state), Arc::clone(&kill), on_restart));
+        let keeper = tokio::spawn(keep(start, ears, port, Arc::clone(&state), Arc::clone(&kill), on_restart));
         Ok(Self { port, state, kill, keeper: Mutex::new(Some(keeper)) })
     }
 
@@ -156,6 +161,7 @@ enum Ended {
 
 async fn keep(
     start: Start,
+    ears: Ears,
     port: u16,
     state: Arc<watch::Sender<State>>,
     kill: Arc<Notify>,
@@ -164,7 +170,7 @@ async fn keep(
     let mut errors: VecDeque<Instant> = VecDeque::new();
     loop {
         let said = Arc::new(Mutex::new(VecDeque::new()));
-        let ended = run(&start, port, &state, &kill, &said).await;
+        let ended = run(&start, &ears, port, &state, &kill, &said).await;
         state.send_replace(State::Starting);
         let what = match ended {
             Ended::Exit(Some(0)) => {
@@ -195,6 +201,7 @@ async fn keep(
 /// Starts the process, waits until it answers, and then until it ends.
 async fn run(
     start: &Start,
+    ears: &Ears,
     port: u16,
     state: &watch::Sender<State>,
     kill: &Notify,
@@ -204,17 +211,12 @@ async fn run(
         Ok(child) => child,
         Err(error) => return Ended::Failed(format!("cannot be started: {}: {error}", start.executable.display())),
     };
-    let verbose = start.verbose;
-    tokio::spawn(lines(child.stdout.take(), move |line| {
-        if verbose {
-            eprintln!("{line}");
-        }
-    }));
+    let Ears { monitor, instance } = ears.clone();
+    tokio::spawn(lines(child.stdout.take(), move |line| monitor.console(&instance, Output::Standard, &line)));
     let last = Arc::clone(said);
+    let Ears { monitor, instance } = ears.clone();
     let stderr = tokio::spawn(lines(child.stderr.take(), move |line| {
-        if verbose {
-            eprintln!("{line}");
-        }
+        monitor.console(&instance, Output::Errors, &line);
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.len() == LAST_LINES {
             last.pop_front();

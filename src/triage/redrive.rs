@@ -1,11 +1,10 @@
 //! Replay over a queue: write the document, then the audit, then delete the message. Stopped or killed anywhere, it can
 //! be run again: what was written already is superseded, and what was not deleted is still there.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::time::{Instant, sleep_until};
 
 use super::{
     Auditor, Entry, Filter, Judge, Judged, Outcome, Summary, TriageError,
@@ -15,6 +14,7 @@ use super::{
 };
 use crate::{
     dead_letter::{DeadLetter, Failure, OverflowError, QUEUE_LIMIT, with_members},
+    pace::Pace,
     surroundings::Clock,
 };
 
@@ -70,35 +70,6 @@ pub struct Alike {
     pub count: u64,
     /// The id of one.
     pub example: String,
-}
-
-/// So many dead letters a second at the most.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    per_second: Option<u32>,
-    next: Instant,
-}
-
-impl Pace {
-    /// At this pace; as fast as it goes without one.
-    #[must_use]
-    pub fn new(per_second: Option<u32>) -> Self {
-        Self { per_second, next: Instant::now() }
-    }
-
-    /// How many to take at a time, up to this many.
-    #[must_use]
-    pub fn together(&self, most: usize) -> usize {
-        self.per_second.map_or(most, |rate| most.min(rate as usize))
-    }
-
-    /// Waits until so many may be replayed.
-    async fn wait(&mut self, letters: usize) {
-        let Some(rate) = self.per_second else { return };
-        let begin = self.next.max(Instant::now());
-        self.next = begin + Duration::from_secs(1) * u32::try_from(letters).unwrap_or(u32::MAX) / rate.max(1);
-        sleep_until(begin).await;
-    }
 }
 
 #[async_trait]

@@ -12,13 +12,14 @@ use async_trait::async_trait;
 use devicestate::{
     batch::Batch,
     dead_letter::{Attempt, DeadLetter, ErrorClass, Failure, Overflow, Stage},
+    pace::Pace,
     processor::Processor,
     queue::{DeadLetterQueue, Message, QueueError, Received, SqliteQueue},
     sqlite::{Database, DatabaseError, Opening},
     store::StateStore,
     surroundings::Clock,
     triage::{
-        Action, Audit, AuditError, AuditLine, Auditor, Filter, Outcome, Pace, Redrive, Replayer, Sweep, Swept, Tally,
+        Action, Audit, AuditError, AuditLine, Auditor, Filter, Outcome, Redrive, Replayer, Sweep, Swept, Tally,
         TriageError,
     },
 };

@@ -15,4 +15,7 @@ mod killed_at_random;
 #[path = "../support/listener.rs"]
 mod listener;
 mod real_telemetry;
+#[path = "../support/record_schema.rs"]
+mod record_schema;
 mod support;
+mod telemetry_file;

@@ -88,6 +88,14 @@ impl Place {
         rows.iter().map(read_letter).collect()
     }
 
+    /// What `devicestate dead-letters list` says of them.
+    pub(crate) fn list_dead_letters(&self) -> Vec<Value> {
+        let mut list = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+        list.args(["dead-letters", "list", "--format", "json", "--state"]).arg(self.state());
+        let output = list.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("the binary runs");
+        serde_json::from_slice(&output.stdout).expect("an array of JSON")
+    }
+
     /// How many processes have this place in their environment.
     fn leftovers(&self) -> usize {
         let path = self.path("");

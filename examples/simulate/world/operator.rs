@@ -6,8 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use devicestate::triage::{
-    Action, Audit, AuditError, AuditLine, Auditor, Filter, Outcome, Pace, Redrive, Replayer, Sweep, Tally,
+use devicestate::{
+    pace::Pace,
+    triage::{Action, Audit, AuditError, AuditLine, Auditor, Filter, Outcome, Redrive, Replayer, Sweep, Tally},
 };
 use tokio::{sync::watch, time::Instant};
 

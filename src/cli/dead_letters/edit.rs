@@ -21,9 +21,10 @@ use super::{
 use crate::{
     cli::{Failed, clean, print},
     dead_letter::DeadLetter,
+    pace::Pace,
     sqlite::Opening,
     surroundings::System,
-    triage::{Action, Candidate, Edit, Form, NotWhole, Pace, Redrive, Replayed, Tally, body, readable},
+    triage::{Action, Candidate, Edit, Form, NotWhole, Redrive, Replayed, Tally, body, readable},
 };
 
 #[derive(Debug, Args)]

@@ -5,10 +5,11 @@ use serde_json::json;
 
 use super::{list::short_id, place::Place, select::Selection, way};
 use crate::{
-    cli::{Failed, Format, Table, print},
+    cli::{Failed, Format, Table, print, quantities::rate},
+    pace::Pace,
     sqlite::Opening,
     surroundings::{Clock as _, System},
-    triage::{Action, Alike, Pace, Redrive, Tally},
+    triage::{Action, Alike, Redrive, Tally},
 };
 
 /// After so many replays that failed, a dead letter is set aside, unless somebody says otherwise.
@@ -128,9 +129,4 @@ pub(super) fn text(tally: &Tally, done: bool, max_replays: u32) -> String {
         parts.push("\nNothing was changed. With --yes it is done.\n".to_owned());
     }
     parts.concat()
-}
-
-fn rate(text: &str) -> Result<u32, String> {
-    let number = text.strip_suffix("/s").unwrap_or(text).parse().ok().filter(|rate| *rate >= 1);
-    number.ok_or_else(|| "it must be a number from 1 on, such as 100/s".into())
 }

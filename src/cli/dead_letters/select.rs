@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use clap::Args;
 use regex_lite::Regex;
 
-use crate::{dead_letter::Stage, triage::Filter};
+use crate::{cli::quantities, dead_letter::Stage, triage::Filter};
 
 /// The heading of the options that say which are meant.
 const WHICH: &str = "Which dead letters";
@@ -87,17 +87,7 @@ fn stage(text: &str) -> Result<Stage, String> {
 }
 
 fn since(text: &str) -> Result<Since, String> {
-    let ago = || {
-        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-        let seconds = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            _ => return None,
-        };
-        number.parse::<u32>().ok().map(|number| Since::Ago(i64::from(number) * seconds * 1_000))
-    };
+    let ago = || quantities::ago_ms(text).map(Since::Ago);
     let at = || text.parse::<jiff::Timestamp>().ok().map(|time| Since::At(time.as_millisecond()));
     ago().or_else(at).ok_or_else(|| "it must be a time such as 2026-11-21T07:00:00Z, or 90s, 15m, 2h, 7d ago".into())
 }

@@ -9,7 +9,8 @@ use super::place::Place;
 use crate::{
     cli::Failed,
     interrupt::asked_to_stop,
-    triage::{Auditor, Judge, Pace, Sweep, Swept},
+    pace::Pace,
+    triage::{Auditor, Judge, Sweep, Swept},
 };
 
 /// How many messages are judged together, where no pace asks for fewer.
