@@ -1,6 +1,7 @@
 //! The command line.
 
 mod dead_letters;
+mod drill;
 mod local;
 mod quantities;
 mod report;

@@ -4,6 +4,7 @@
 //! It uses the library as an outsider would, and knows of the handler only what a host knows: its replies.
 
 mod bad_events;
+pub mod drill;
 pub mod envelope;
 mod host;
 pub mod hub;
@@ -14,6 +15,7 @@ mod region;
 pub mod reply;
 pub mod report;
 mod settings;
+mod setup;
 pub mod simulator;
 mod source;
 mod statistics;
@@ -32,24 +34,19 @@ use tokio::{
 };
 
 use crate::{
-    batch::Source,
-    config::{self, StoreConfig},
-    function_app::{Cardinality, Function, FunctionApp, FunctionAppError},
+    function_app::FunctionAppError,
     interrupt::asked_to_stop,
     pace::Pace,
-    queue::{DeadLetterQueue as _, QueueError, SqliteQueue},
-    settings::{ConfigError, Settings},
-    sqlite::{Database, DatabaseError, Opening},
-    surroundings::{Clock, System},
+    queue::{DeadLetterQueue as _, QueueError},
+    settings::ConfigError,
+    sqlite::DatabaseError,
+    surroundings::Clock,
 };
 use bad_events::BadEvents;
-use host::Instance;
 use hub::{Hub, Sent};
-use monitor::{Metrics, Monitor};
-use process::Start;
 use progress::Progress;
-use region::Region;
 use report::Report;
+use setup::{Past, Setup, Site};
 use simulator::{Simulator, Wire};
 use source::Lines;
 pub use source::SourceError;
@@ -170,50 +167,30 @@ pub enum LocalError {
 ///
 /// [`LocalError`], before anything is sent. What goes wrong later stands in the report as `failure`.
 pub async fn run(options: Options) -> Result<Report, LocalError> {
-    let mut app = FunctionApp::load(&options.app_root)?;
-    let function = function(&app)?;
-    let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
-    config::apply_overrides(&settings, &mut app.host)?;
-    let store = StoreConfig::from_settings(&settings)?;
-    let database = Database::open(&state, Opening::Create)?;
-    let input = open(&options.input, &app.root)?;
-    let start = Start::new(&app, settings.to_environment())
-        .map_err(|error| LocalError::Folder { path: app.root.clone(), error })?;
-    let monitor = monitor(&options)?;
-    let statistics = Arc::new(Statistics::new(options.partitions));
+    let setup = Setup::new(&options)?;
     let clock: Arc<dyn Clock> = Arc::new(Past { by_ms: options.ago_ms });
-    let hub = Arc::new(Hub::new(
-        options.partitions,
-        hub::Options {
+    let site = Site {
+        namespace: "devicestate-local",
+        hub: hub::Options {
             clock: Arc::clone(&clock),
             throughput: options.throughput_units.map(Throughput::new),
             ..hub::Options::default()
         },
-    ));
-    let queue = SqliteQueue::new(database, clock);
-    let already_queued = queue.count().await?;
-    let model = Instance {
-        name: String::new(),
-        host: app.host.clone(),
-        source: source(&function, &settings),
-        function,
-        start,
-        hub: Arc::clone(&hub),
-        queue: queue.clone(),
-        statistics: Arc::clone(&statistics),
-        monitor: Arc::clone(&monitor),
-        partitions: Vec::new(),
+        clock,
+        queue: setup.open_state()?,
+        settings: setup.settings.clone(),
     };
-    let mut region = Region::new(model, options.instances);
+    let mut region = setup.region(site, options.partitions, options.instances)?;
+    let (hub, statistics) = (Arc::clone(&region.hub), Arc::clone(&region.statistics));
+    let input = open(&options.input, &setup.app.root)?;
+    let already_queued = region.queue.count().await?;
 
     let started = Instant::now();
     let progress = Progress::start(options.known_events(), &statistics);
     let mut stop = stop_on_ctrl_c(&progress);
-    let metrics = Metrics::start(&monitor, &region.namespace, &hub);
     region.start();
-    let events =
-        Feed { input, bad_events: BadEvents::new(options.bad_events_per_mille), pace: Pace::new(options.rate) };
-    let feeding = events.send(&hub, &statistics, stop.clone());
+    let feed = Feed { input, bad_events: BadEvents::new(options.bad_events_per_mille), pace: Pace::new(options.rate) };
+    let feeding = feed.send(&hub, &statistics, stop.clone());
     let mut failure = None;
     let mut end_of_input = None;
     {
@@ -237,55 +214,14 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
         }
     }
     region.stop().await;
-    metrics.end();
     progress.end();
     if let Some(Err(error)) = end_of_input {
         failure.get_or_insert(error.to_string());
     }
     // Somebody may have taken messages out of it in the meantime.
-    let queued = queue.count().await?.saturating_sub(already_queued);
-    let shape = (options.partitions, region.instances());
-    Ok(report::make(&statistics, started.elapsed(), shape, state, &store, queued, failure).await)
-}
-
-fn monitor(options: &Options) -> Result<Arc<Monitor>, LocalError> {
-    let path = options.telemetry.as_deref();
-    let failed = |error| LocalError::Telemetry { path: path.map(Path::to_owned).unwrap_or_default(), error };
-    Monitor::new(path, options.verbose).map(Arc::new).map_err(failed)
-}
-
-/// A clock that is so late.
-struct Past {
-    by_ms: i64,
-}
-
-impl Clock for Past {
-    fn now_ms(&self) -> i64 {
-        System.now_ms() - self.by_ms
-    }
-}
-
-fn function(app: &FunctionApp) -> Result<Function, LocalError> {
-    let function = app.functions.first().cloned().expect("a function app has at least one function");
-    if function.trigger.cardinality != Cardinality::Many {
-        return Err(LocalError::Unsupported(format!(
-            "{}/function.json: only cardinality \"many\" is played here",
-            function.name
-        )));
-    }
-    Ok(function)
-}
-
-/// Where the events say that they come from.
-fn source(function: &Function, settings: &Settings) -> Source {
-    // Settings that are not there, as with an app that is only what is published, do not matter: this hub has no name.
-    let name = |of_binding: &str| settings.resolve(of_binding).unwrap_or_else(|_| "local".to_owned());
-    Source {
-        fully_qualified_namespace: "devicestate-local".into(),
-        event_hub_name: name(&function.trigger.event_hub_name),
-        consumer_group: name(&function.trigger.consumer_group),
-        partition_id: String::new(),
-    }
+    let queued = region.queue.count().await?.saturating_sub(already_queued);
+    let shape = (options.partitions, region.instances);
+    Ok(report::make(&statistics, started.elapsed(), shape, setup.state, &setup.store, queued, failure).await)
 }
 
 type Events = Box<dyn Iterator<Item = Result<Sent, SourceError>> + Send>;

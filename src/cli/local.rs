@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, value_parser};
 
 use super::{
-    Failed, print,
+    Failed, drill, print,
     quantities::{ago_ms, rate},
     report::Text,
 };
@@ -20,6 +20,7 @@ Examples:
   devicestate local --simulate 1000 --events 100000 --bad-events 5 --report json
   gunzip -c telemetry.jsonl.gz | devicestate local --input - --state state.db
   devicestate local --simulate 100 --events 6000 --rate 200/s --telemetry telemetry.jsonl
+  devicestate local --drill --bad-events 5       a region goes, and comes back
 
 Exit codes: 0 every event is accounted for; 1 something was lost or went wrong; 2 it could not begin.")]
 pub(super) struct Options {
@@ -56,6 +57,13 @@ pub(super) struct Options {
     /// Let the events lie in the hub, and the dead letters in the queue, since so long ago: 90s, 15m, 2h, 7d.
     #[arg(long, value_name = "TIME", value_parser = ago)]
     ago: Option<i64>,
+    /// Play the loss of a region and the way back: two hubs, two function apps, a store that fails over and loses its last
+    /// writes. It ends with a verdict.
+    #[arg(long, conflicts_with_all = ["input", "rate", "throughput_units", "ago"])]
+    drill: bool,
+    /// Leave the checkpoints where they are when the region is back: the drill must fail then.
+    #[arg(long, requires = "drill")]
+    no_rewind: bool,
     /// Write what Azure Monitor would have of the run into this file, for scripts/alerts/check.js.
     #[arg(long, value_name = "FILE")]
     telemetry: Option<PathBuf>,
@@ -78,7 +86,7 @@ fn ago(text: &str) -> Result<i64, String> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
+pub(super) enum ReportFormat {
     Json,
     Text,
 }
@@ -93,6 +101,9 @@ impl Options {
                 wire: self.wire,
                 seed: self.seed,
             },
+            (None, None) if self.drill => {
+                Input::Simulate { devices: 100, events: 10_000, wire: self.wire, seed: self.seed }
+            }
             (None, None) => Input::Sample,
         };
         let options = local::Options {
@@ -108,6 +119,9 @@ impl Options {
             telemetry: self.telemetry,
             verbose: self.verbose,
         };
+        if self.drill {
+            return drill::run(options, !self.no_rewind, self.report).await;
+        }
         let report = local::run(options).await.map_err(Failed::to_begin)?;
         match self.report {
             ReportFormat::Json => print(serde_json::to_string_pretty(&report).map_err(Failed::at_work)? + "\n")?,

@@ -234,18 +234,18 @@ impl Hub {
         again
     }
 
-    /// Waits until every event is behind a checkpoint.
-    pub async fn drained(&self) {
+    /// Waits until no more than so many events are in front of a checkpoint.
+    pub async fn drained_to(&self, most: u64) {
         loop {
             let passed = self.passed.notified();
-            if self.unread() == 0 {
+            if self.unread() <= most {
                 return;
             }
             passed.await;
         }
     }
 
-    /// How many events are not behind a checkpoint yet.
+    /// How many events are in front of a checkpoint.
     #[must_use]
     pub fn unread(&self) -> u64 {
         let unread =

@@ -152,10 +152,15 @@ impl Metrics {
         Self { told, ticks }
     }
 
-    /// Tells what is left.
-    pub(super) fn end(self) {
-        self.ticks.abort();
+    /// Tells at once what is still to be told.
+    pub(super) fn tell(&self) {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).tell();
+    }
+}
+
+impl Drop for Metrics {
+    fn drop(&mut self) {
+        self.ticks.abort();
     }
 }
 

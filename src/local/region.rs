@@ -5,39 +5,42 @@ use std::sync::Arc;
 
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{host::Instance, hub::Hub};
+use super::{host::Instance, hub::Hub, monitor::Metrics, statistics::Statistics};
+use crate::{batch::Source, queue::SqliteQueue};
 
 /// A region.
 pub(super) struct Region {
-    /// The namespace's name.
-    pub(super) namespace: String,
     /// Its hub.
     pub(super) hub: Arc<Hub>,
-    /// What each of its instances is like.
+    /// What is counted of it.
+    pub(super) statistics: Arc<Statistics>,
+    /// The queue of its dead letters.
+    pub(super) queue: SqliteQueue,
+    /// Where its events say that they come from; without a partition.
+    pub(super) source: Source,
+    /// How many instances share the hub.
+    pub(super) instances: usize,
+    /// What each of them is like.
     model: Instance,
-    /// How many there are.
-    instances: usize,
     hosts: JoinSet<Result<(), String>>,
     at_once: watch::Sender<bool>,
+    metrics: Metrics,
 }
 
 impl Region {
     /// A region in which nothing runs yet. Instances without a partition would have nothing to do.
     pub(super) fn new(model: Instance, instances: usize) -> Self {
-        let hub = Arc::clone(&model.hub);
         Self {
-            namespace: model.source.fully_qualified_namespace.clone(),
-            instances: instances.min(hub.partitions()),
-            hub,
+            hub: Arc::clone(&model.hub),
+            statistics: Arc::clone(&model.statistics),
+            queue: model.queue.clone(),
+            source: model.source.clone(),
+            instances: instances.min(model.hub.partitions()),
+            metrics: Metrics::start(&model.monitor, &model.source.fully_qualified_namespace, &model.hub),
             model,
             hosts: JoinSet::new(),
             at_once: watch::Sender::new(false),
         }
-    }
-
-    /// How many instances share the hub.
-    pub(super) fn instances(&self) -> usize {
-        self.instances
     }
 
     /// Starts the instances; each owns its part of the partitions, and reads from the checkpoints on.
@@ -45,7 +48,7 @@ impl Region {
         self.at_once.send_replace(false);
         for number in 0..self.instances {
             let partitions = (number..self.hub.partitions()).step_by(self.instances).collect();
-            let name = format!("{}/{number}", self.namespace);
+            let name = format!("{}/{number}", self.source.fully_qualified_namespace);
             let instance = Instance { name, partitions, ..self.model.clone() };
             self.hosts.spawn(instance.run(self.at_once.subscribe()));
         }
@@ -65,5 +68,6 @@ impl Region {
     pub(super) async fn stop(&mut self) {
         self.at_once.send_replace(true);
         while self.hosts.join_next().await.is_some() {}
+        self.metrics.tell();
     }
 }

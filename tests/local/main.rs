@@ -4,6 +4,7 @@ mod cosmos;
 #[allow(dead_code, reason = "a part of it is enough here")]
 #[path = "../support/dead_letter_schema.rs"]
 mod dead_letter_schema;
+mod drill;
 mod dying_handlers;
 mod function_apps;
 #[allow(dead_code, reason = "a part of it is enough here")]
