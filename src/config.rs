@@ -2,6 +2,7 @@
 //! names it too.
 
 mod overflow;
+mod queue;
 mod store;
 
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::{
 /// What writing a dead letter may take beyond the budget; the host writes it into the queue meanwhile.
 pub const FOR_A_DEAD_LETTER: Duration = Duration::from_millis(20);
 
-pub use overflow::{OverflowConfig, folder_beside, queue_connection};
+pub use overflow::{OverflowConfig, folder_beside};
+pub use queue::{QueueConfig, queue_connection};
 pub use store::{CosmosConfig, Regions, StoreConfig};
 
 /// The handler's configuration.

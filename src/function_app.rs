@@ -3,6 +3,8 @@
 //! The handler reads from them what the host does not tell it in a request: the names of the bindings, whether a body
 //! is base64, how long an invocation may last. `devicestate local` plays the host by them.
 
+mod bindings;
+
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -14,7 +16,9 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::timespan;
 
-/// A function app: its folder, its `host.json` and those of its functions that an event hub triggers.
+pub use bindings::{Cardinality, DataType, EventHubTrigger, QueueOutput, RetryPolicy, TimerTrigger};
+
+/// A function app: its folder, its `host.json` and those of its functions that this handler serves.
 #[derive(Debug, Clone)]
 pub struct FunctionApp {
     /// The folder that holds `host.json`.
@@ -23,9 +27,11 @@ pub struct FunctionApp {
     pub host: HostJson,
     /// The functions with an Event Hubs trigger, by name. There is at least one.
     pub functions: Vec<Function>,
+    /// The functions with a timer trigger, by name.
+    pub timers: Vec<TimerFunction>,
 }
 
-/// A function: a folder with a `function.json`.
+/// A function that an event hub triggers: a folder with a `function.json`.
 #[derive(Debug, Clone)]
 pub struct Function {
     /// The folder's name; the host posts to `/{name}`.
@@ -36,6 +42,15 @@ pub struct Function {
     pub dead_letters: QueueOutput,
     /// The retry policy; without one a failed batch is lost.
     pub retry: Option<RetryPolicy>,
+}
+
+/// A function that a timer triggers: it looks at the queues of the others.
+#[derive(Debug, Clone)]
+pub struct TimerFunction {
+    /// The folder's name; the host posts to `/{name}`.
+    pub name: String,
+    /// The timer trigger.
+    pub trigger: TimerTrigger,
 }
 
 /// `host.json`.
@@ -130,125 +145,6 @@ pub enum MessageEncoding {
     None,
 }
 
-/// An `eventHubTrigger` binding.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EventHubTrigger {
-    /// The name under which the request holds the events.
-    pub name: String,
-    /// The hub's name, or the setting that has it between two `%`.
-    pub event_hub_name: String,
-    /// The consumer group, or the setting that has it between two `%`.
-    #[serde(default = "default_consumer_group")]
-    pub consumer_group: String,
-    /// The prefix of the settings that tell the namespace.
-    pub connection: String,
-    /// One event an invocation, or a batch. The extension's default has changed in the past, so it must be said.
-    pub cardinality: Cardinality,
-    /// In which form the request holds a body.
-    #[serde(default)]
-    pub data_type: DataType,
-}
-
-/// `cardinality` of a trigger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Cardinality {
-    /// A batch.
-    Many,
-    /// One event.
-    One,
-}
-
-/// `dataType` of a trigger: in which form the request holds a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DataType {
-    /// Unset: JSON, written anew by the host.
-    #[default]
-    #[serde(skip)]
-    Json,
-    /// Text; what is no UTF-8 has been replaced.
-    String,
-    /// Base64 of the exact bytes.
-    Binary,
-}
-
-/// A `queue` output binding.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QueueOutput {
-    /// The name under which the reply holds the messages.
-    pub name: String,
-    /// The queue's name.
-    pub queue_name: String,
-    /// The prefix of the settings that tell the storage account, or the setting that has it between two `%`. Empty, it is
-    /// the host's own account.
-    #[serde(default)]
-    pub connection: String,
-}
-
-impl QueueOutput {
-    /// As it is in the app that ships.
-    #[must_use]
-    pub fn shipped() -> Self {
-        Self {
-            name: "deadLetterMessages".to_owned(),
-            queue_name: "deadletterqueue".to_owned(),
-            connection: "DeadLetterStorage".to_owned(),
-        }
-    }
-}
-
-/// `retry` of `function.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(tag = "strategy", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum RetryPolicy {
-    /// The delay doubles from `minimum_interval` to `maximum_interval`.
-    ExponentialBackoff {
-        /// How often a batch is sent again; -1 is without end.
-        max_retry_count: i64,
-        /// The first delay.
-        #[serde(deserialize_with = "span")]
-        minimum_interval: Duration,
-        /// The longest delay.
-        #[serde(deserialize_with = "span")]
-        maximum_interval: Duration,
-    },
-    /// The delay is always the same.
-    FixedDelay {
-        /// How often a batch is sent again; -1 is without end.
-        max_retry_count: i64,
-        /// The delay.
-        #[serde(deserialize_with = "span")]
-        delay_interval: Duration,
-    },
-}
-
-impl RetryPolicy {
-    /// How often a batch is sent again; -1 is without end.
-    #[must_use]
-    pub fn max_retry_count(&self) -> i64 {
-        match self {
-            Self::ExponentialBackoff { max_retry_count, .. } | Self::FixedDelay { max_retry_count, .. } => {
-                *max_retry_count
-            }
-        }
-    }
-
-    /// The delay in front of the retry with this number, from 1.
-    #[must_use]
-    pub fn delay(&self, retry: u32) -> Duration {
-        match self {
-            Self::ExponentialBackoff { minimum_interval, maximum_interval, .. } => {
-                let doubled = 2_u32.saturating_pow(retry.saturating_sub(1));
-                minimum_interval.saturating_mul(doubled).min(*maximum_interval)
-            }
-            Self::FixedDelay { delay_interval, .. } => *delay_interval,
-        }
-    }
-}
-
 /// Why a folder is no function app that this handler can serve.
 #[derive(Debug, thiserror::Error)]
 pub enum FunctionAppError {
@@ -282,47 +178,73 @@ impl FunctionApp {
     pub fn load(root: &Path) -> Result<Self, FunctionAppError> {
         let host = read(&root.join("host.json"))?;
         let unreadable = |error| FunctionAppError::Unreadable { path: root.to_owned(), error };
-        let mut functions = Vec::new();
+        let (mut functions, mut timers) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(root).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path().join("function.json");
             if path.is_file() {
-                functions.extend(Function::load(&path)?);
+                let file = FunctionFile::read(path)?;
+                match file.function()? {
+                    Some(function) => functions.push(function),
+                    None => timers.extend(file.timer()?),
+                }
             }
         }
         if functions.is_empty() {
             return Err(FunctionAppError::NoFunction(root.to_owned()));
         }
         functions.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { root: root.to_owned(), host, functions })
+        timers.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { root: root.to_owned(), host, functions, timers })
     }
 }
 
-impl Function {
-    /// `None` when something else than an event hub triggers the function.
-    fn load(path: &Path) -> Result<Option<Self>, FunctionAppError> {
-        let invalid = |reason: String| FunctionAppError::Invalid { path: path.to_owned(), reason };
-        let FunctionJson { bindings, retry } = read(path)?;
-        let find = |kind: &str| bindings.iter().find(|binding| binding.get("type").is_some_and(|t| t == kind));
-        let Some(trigger) = find("eventHubTrigger") else { return Ok(None) };
-        let queue = find("queue").ok_or_else(|| {
-            invalid("there is no output binding of type \"queue\": dead letters would be lost".into())
-        })?;
-        let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
-        Ok(Some(Self {
-            name: folder.to_string_lossy().into_owned(),
-            trigger: EventHubTrigger::deserialize(into_value(trigger))
-                .map_err(|error| invalid(format!("the binding of type \"eventHubTrigger\": {error}")))?,
-            dead_letters: QueueOutput::deserialize(into_value(queue))
-                .map_err(|error| invalid(format!("the binding of type \"queue\": {error}")))?,
-            retry,
-        }))
-    }
+/// A `function.json`, and where it lies.
+struct FunctionFile {
+    path: PathBuf,
+    json: FunctionJson,
 }
 
 #[derive(Deserialize)]
 struct FunctionJson {
     bindings: Vec<BTreeMap<String, serde_json::Value>>,
     retry: Option<RetryPolicy>,
+}
+
+impl FunctionFile {
+    fn read(path: PathBuf) -> Result<Self, FunctionAppError> {
+        let json = read(&path)?;
+        Ok(Self { path, json })
+    }
+
+    /// The function, if an event hub triggers it.
+    fn function(&self) -> Result<Option<Function>, FunctionAppError> {
+        let Some(trigger) = self.binding("eventHubTrigger")? else { return Ok(None) };
+        let dead_letters = self.binding("queue")?.ok_or_else(|| {
+            self.invalid("there is no output binding of type \"queue\": dead letters would be lost".into())
+        })?;
+        Ok(Some(Function { name: self.name(), trigger, dead_letters, retry: self.json.retry.clone() }))
+    }
+
+    /// The function, if a timer triggers it.
+    fn timer(&self) -> Result<Option<TimerFunction>, FunctionAppError> {
+        let trigger = self.binding("timerTrigger")?;
+        Ok(trigger.map(|trigger| TimerFunction { name: self.name(), trigger }))
+    }
+
+    /// The first binding of this type.
+    fn binding<T: for<'de> Deserialize<'de>>(&self, kind: &str) -> Result<Option<T>, FunctionAppError> {
+        let of_kind = self.json.bindings.iter().find(|binding| binding.get("type").is_some_and(|t| t == kind));
+        let read = of_kind.map(|binding| T::deserialize(into_value(binding))).transpose();
+        read.map_err(|error| self.invalid(format!("the binding of type {kind:?}: {error}")))
+    }
+
+    fn name(&self) -> String {
+        self.path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn invalid(&self, reason: String) -> FunctionAppError {
+        FunctionAppError::Invalid { path: self.path.clone(), reason }
+    }
 }
 
 fn into_value(binding: &BTreeMap<String, serde_json::Value>) -> serde_json::Value {
@@ -357,8 +279,4 @@ fn default_function_timeout() -> Option<Duration> {
 
 fn default_initialization_timeout() -> Duration {
     Duration::from_secs(30)
-}
-
-fn default_consumer_group() -> String {
-    "$Default".into()
 }

@@ -29,6 +29,7 @@
 //! * [`verdict`]: answered for good, or sent again.
 //! * [`dead_letter`]: one event that could not be applied, whole. [`queue`]: where they lie.
 //! * [`triage`]: what becomes of them: examined, replayed, put right.
+//! * [`watch`]: how old the oldest one is, when the host's timer asks.
 //! * [`record`]: what the handler tells about its work. [`reply`]: the reply out.
 //!
 //! Around it:
@@ -70,3 +71,4 @@ pub mod timespan;
 pub mod triage;
 mod until_failed;
 pub mod verdict;
+pub mod watch;

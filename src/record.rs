@@ -1,5 +1,5 @@
 //! What the handler tells about its work: one JSON line each for a final reply, for an attempt that failed, for a dead
-//! letter, for its own start. `docs/records.md` and `docs/record.schema.json` are what dashboards and alerts rest on.
+//! letter, for a look at their queue, for its own start. `docs/records.md` and `docs/record.schema.json` are what dashboards and alerts rest on.
 //!
 //! Those of a final reply go out in its `Logs`, which the host writes under the invocation. The host does not look into
 //! the answer of an attempt that failed, so that one's line goes into the handler's own log, with the invocation's id;
@@ -23,6 +23,8 @@ pub enum Record {
     FailedAttempt(FailedAttemptRecord),
     /// One of a batch's dead letters.
     DeadLetter(DeadLetterRecord),
+    /// A look at the queue of the dead letters.
+    DeadLetterQueue(DeadLetterQueueRecord),
     /// A handler that is ready for the host.
     Start(StartRecord),
 }
@@ -112,6 +114,21 @@ pub struct DeadLetterRecord {
     pub error_class: ErrorClass,
     /// What happened.
     pub issue: String,
+}
+
+/// The queue of the dead letters, as a timer function found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetterQueueRecord {
+    /// Its name.
+    pub queue_name: String,
+    /// About how many messages it has, those included that somebody has received and not deleted.
+    pub messages: u64,
+    /// How old the oldest message is, in milliseconds, of the 32 at the front that nobody has received. `None` when none
+    /// was seen.
+    pub oldest_age_ms: Option<i64>,
+    /// In how many milliseconds the queue forgets the first of them. `None` when none was seen, or none is ever forgotten.
+    pub expires_in_ms: Option<i64>,
 }
 
 /// A handler that is ready. More than one of an instance of the function app are restarts.

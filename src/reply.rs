@@ -23,6 +23,12 @@ impl<'a> Reply<'a> {
         Self { outputs: BTreeMap::from([(binding, messages)]), logs, return_value: () }
     }
 
+    /// A reply of a function that has no output, with these lines for the host's log.
+    #[must_use]
+    pub fn of_logs(logs: &'a [String]) -> Self {
+        Self { outputs: BTreeMap::new(), logs, return_value: () }
+    }
+
     /// The body.
     #[must_use]
     pub fn to_json(&self) -> String {

@@ -24,6 +24,7 @@ use crate::{
     settings::{ConfigError, Settings},
     sqlite::{DatabaseError, Opening},
     verdict::Attempts,
+    watch::Watch,
 };
 
 /// Why the handler cannot start.
@@ -108,6 +109,11 @@ fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Rout
     let processor = Arc::new(engine(config, open_store(&config.store, Opening::Create)?));
     // Any answer means ready: the handler listens only once it is.
     let mut router = Router::new().route("/", get(|| async { json(StatusCode::OK, "{}".into()) }));
+    let watch = Arc::new(Watch::new(&app.functions, settings, config.invocation_budget));
+    for timer in app.timers {
+        let path = format!("/{}", timer.name);
+        router = router.route(&path, post(look).with_state((timer.name, Arc::clone(&watch))));
+    }
     for function in app.functions {
         let path = format!("/{}", function.name);
         let handler = Arc::new(Handler {
@@ -125,11 +131,21 @@ fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Rout
 }
 
 async fn invoke(State(handler): State<Arc<Handler>>, headers: HeaderMap, body: Bytes) -> Response {
-    let id = headers.get("x-azure-functions-invocationid").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    match handler.invoke(id, &body).await {
+    match handler.invoke(invocation_id(&headers), &body).await {
         Answer::Final(reply) => json(StatusCode::OK, reply),
         Answer::Again(body) => json(StatusCode::SERVICE_UNAVAILABLE, body),
     }
+}
+
+async fn look(State((function, watch)): State<(String, Arc<Watch>)>, headers: HeaderMap, _body: Bytes) -> Response {
+    match watch.invoke(&function, invocation_id(&headers)).await {
+        Ok(reply) => json(StatusCode::OK, reply),
+        Err(body) => json(StatusCode::SERVICE_UNAVAILABLE, body),
+    }
+}
+
+fn invocation_id(headers: &HeaderMap) -> &str {
+    headers.get("x-azure-functions-invocationid").and_then(|id| id.to_str().ok()).unwrap_or_default()
 }
 
 fn json(status: StatusCode, body: String) -> Response {

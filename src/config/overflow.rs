@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::StoreConfig;
+use super::{StoreConfig, queue::queue_connection};
 use crate::{
     azure::StorageConnection,
     function_app::QueueOutput,
@@ -70,29 +70,6 @@ impl OverflowConfig {
 #[must_use]
 pub fn folder_beside(state: &Path) -> PathBuf {
     format!("{}-dead-letters", state.display()).into()
-}
-
-/// The connection of a queue binding, and the name that it has in the settings; `None` where they have none.
-///
-/// # Errors
-///
-/// [`ConfigError`].
-pub fn queue_connection(
-    settings: &Settings,
-    queue: &QueueOutput,
-) -> Result<(String, Option<StorageConnection>), ConfigError> {
-    let name = connection_name(settings, &queue.connection)?;
-    let connection = StorageConnection::from_settings(settings, &name)?;
-    Ok((name, connection))
-}
-
-/// The name that a binding's connection has in the settings. The host looks for it behind `AzureWebJobs` first, and takes
-/// a binding without one to mean `AzureWebJobsStorage`.
-fn connection_name(settings: &Settings, of_binding: &str) -> Result<String, ConfigError> {
-    let name = if of_binding.is_empty() { "Storage".to_owned() } else { settings.resolve(of_binding)? };
-    let prefixed = format!("AzureWebJobs{name}");
-    let is_prefixed = settings.get(&prefixed).is_some() || settings.has_parts_of(&prefixed);
-    Ok(if is_prefixed || of_binding.is_empty() { prefixed } else { name })
 }
 
 /// Whether the service takes this name for a container.

@@ -88,6 +88,14 @@ fn the_retry_policy_has_no_end() {
     assert_eq!(repository_file("RawTelemetryFunction/function.json")["retry"], expected);
 }
 
+#[test]
+fn the_timer_comes_each_hour_on_the_hour_and_is_made_up_for_when_it_was_missed() {
+    let function = repository_file("DeadLetterWatchFunction/function.json");
+    let expected = json!({"bindings": [{"type": "timerTrigger", "direction": "in", "name": "timer",
+                          "schedule": "0 0 * * * *", "useMonitor": true, "runOnStartup": false}]});
+    assert_eq!(function, expected);
+}
+
 /// The key of every Cosmos DB emulator, as its documentation has it.
 const COSMOS_EMULATOR_KEY: &str =
     "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==";

@@ -16,5 +16,6 @@ mod retry_drill;
 mod shapes;
 mod start_up;
 mod support;
+mod watch;
 
 use support::http;

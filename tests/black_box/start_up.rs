@@ -2,6 +2,8 @@
 
 use std::{fs, net::TcpListener};
 
+use serde_json::json;
+
 use crate::support::{App, FUNCTION};
 
 /// The handler of this app must not start, and must say these words.
@@ -140,8 +142,9 @@ fn a_folder_that_is_no_function_app_is_named() {
     assert_refused(&app, &["host.json", "FUNCTIONS_APP_ROOT_PATH"]);
 }
 
+/// A timer alone has no events to bring.
 #[test]
-fn an_app_without_a_function_is_named() {
+fn an_app_without_a_function_of_an_event_hub_is_named() {
     let app = App::shipped();
     fs::remove_dir_all(app.path(FUNCTION)).expect("the folder is there");
     assert_refused(&app, &["function.json", "eventHubTrigger", "FUNCTIONS_APP_ROOT_PATH"]);
@@ -184,4 +187,11 @@ fn a_setting_that_is_almost_right_is_pointed_out_where_the_right_one_is_missing(
         &app,
         &["CosmosConnection__accountEndpoint is missing", "the setting CosmosConnection:accountEndpoint has no effect"],
     );
+}
+
+#[test]
+fn a_timer_without_a_name_is_named_by_its_file() {
+    let app = App::shipped();
+    app.add_function("Hourly", &json!({"bindings": [{"type": "timerTrigger", "schedule": "0 0 * * * *"}]}));
+    assert_refused(&app, &["Hourly", "function.json", "timerTrigger", "name"]);
 }

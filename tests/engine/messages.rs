@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     dead_letter_schema::{complaints, read_letter as as_json},
+    record_schema::read_record,
     support::{
         Envelope, NOW, ScriptedStore, Sent, batch, battery, final_reply, handler, processor, processor_of, read_letter,
         source,
@@ -99,12 +100,13 @@ async fn whatever_the_host_sends_makes_dead_letters_that_satisfy_the_schema_and_
 }
 
 #[test]
-fn the_schema_is_one_and_the_documents_example_satisfies_it() {
+fn the_schema_is_one_and_the_documents_examples_satisfy_it_and_that_of_records() {
     let schema: Value = serde_json::from_str(include_str!("../../docs/dead-letter.schema.json")).expect("JSON");
     jsonschema::meta::validate(&schema).expect("a schema");
     let document = include_str!("../../docs/dead-letters.md");
     let examples: Vec<_> = document.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [example] = examples[..] else { panic!("one example: {examples:?}") };
+    let [example, record] = examples[..] else { panic!("a message and a record: {examples:?}") };
+    assert_eq!(read_record(record)["record"], "deadLetterQueue");
     let letter: DeadLetter = serde_json::from_str(example).expect("a dead letter");
     assert_eq!(as_json(letter.to_json()), as_json(example));
 }

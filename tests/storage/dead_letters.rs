@@ -261,8 +261,7 @@ fn each_function_has_the_connection_of_its_own_binding() {
     let app = bound_to(&json!("FleetStorage"), &[("FleetStorage", &SHARED.connection_string(KEY))]);
     let mut other = crate::support::repository_file("RawTelemetryFunction/function.json");
     other["bindings"][1]["connection"] = "OtherStorage".into();
-    fs::create_dir(app.path("Other")).expect("a folder for the function");
-    fs::write(app.path("Other/function.json"), other.to_string()).expect("a file in the temporary folder");
+    app.add_function("Other", &other);
     let handler = app.start();
     assert!(handler.invoke(&endless()).dead_letter()["Overflow"]["Location"].is_string());
     let log = log(&app, &handler.stop());

@@ -17,4 +17,5 @@ mod queues;
 #[path = "../black_box/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "it serves the black-box tests first, which use all of it")]
 mod support;
+mod watch;
 mod whole_letters;

@@ -18,10 +18,13 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Framing, Reply, Response, repository_file, request};
+use super::{Framing, Reply, Response, fixture, repository_file, request};
 
 /// The function's name, which is its folder's.
 pub(crate) const FUNCTION: &str = "RawTelemetryFunction";
+
+/// The name of the function that a timer triggers.
+pub(crate) const WATCH: &str = "DeadLetterWatchFunction";
 
 const BINARY: &str = env!("CARGO_BIN_EXE_devicestate");
 
@@ -44,11 +47,17 @@ impl App {
         let database = folder.path().join("state.db").display().to_string();
         let settings = [("StateStore", "sqlite".to_owned()), ("SqlitePath", database)];
         let app = Self { folder, settings: settings.map(|(name, value)| (name.to_owned(), value)).into() };
-        fs::create_dir(app.path(FUNCTION)).expect("a folder for the function");
-        for file in ["host.json", "RawTelemetryFunction/function.json"] {
-            app.write(file, &repository_file(file));
+        for function in [FUNCTION, WATCH] {
+            app.add_function(function, &repository_file(&format!("{function}/function.json")));
         }
+        app.write("host.json", &repository_file("host.json"));
         app
+    }
+
+    /// Adds a function of this name.
+    pub(crate) fn add_function(&self, name: &str, function: &Value) {
+        fs::create_dir(self.path(name)).expect("a folder for the function");
+        self.write(&format!("{name}/function.json"), function);
     }
 
     /// With this setting.
@@ -244,13 +253,24 @@ impl<'a> Handler<'a> {
 
     /// Posts a request body to the function with the host's headers.
     pub(crate) fn post_framed(&self, invocation_id: &str, body: &[u8], framing: Framing) -> Response {
+        self.call(FUNCTION, invocation_id, body, framing)
+    }
+
+    /// Calls the timer function, as the host does when it is time.
+    pub(crate) fn watch(&self) -> Response {
+        let body = fixture("timer").to_string();
+        self.call(WATCH, &uuid::Uuid::new_v4().to_string(), body.as_bytes(), Framing::Chunked(16_384))
+    }
+
+    /// Posts a request body to a function of this name with the host's headers.
+    pub(crate) fn call(&self, function: &str, invocation_id: &str, body: &[u8], framing: Framing) -> Response {
         let headers = [
             ("X-Azure-Functions-InvocationId", invocation_id),
             ("X-Azure-Functions-HostVersion", "4.1037.0.0"),
             ("User-Agent", "Azure-Functions-Host/4.1037.0.0"),
             ("Content-Type", "application/json; charset=utf-8"),
         ];
-        let response = request(self.port, "POST", &format!("/{FUNCTION}"), &headers, body, framing);
+        let response = request(self.port, "POST", &format!("/{function}"), &headers, body, framing);
         response.expect("an answer of the handler")
     }
 

@@ -18,14 +18,14 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-pub(crate) use app::{App, FUNCTION, Handler, free_port, pause};
+pub(crate) use app::{App, FUNCTION, Handler, WATCH, free_port, pause};
 pub(crate) use dead_letter_schema::read_letter;
 pub(crate) use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS};
 pub(crate) use fold::Fold;
 pub(crate) use http::{Framing, Response, request};
 pub(crate) use protobuf::Message;
 pub(crate) use record_schema::read_record;
-pub(crate) use reply::Reply;
+pub(crate) use reply::{Reply, queue_records};
 
 /// A JSON file of this repository.
 pub(crate) fn repository_file(path: &str) -> Value {

@@ -70,6 +70,19 @@ impl Reply {
     }
 }
 
+/// The records of a reply of the timer function, one for each queue; checked to the letter of the host's contract.
+pub(crate) fn queue_records(response: &Response) -> Vec<Value> {
+    let json = response.json();
+    assert_eq!(response.status, 200, "{json}");
+    assert_eq!(response.header("Content-Type").map(|kind| kind.starts_with("application/json")), Some(true));
+    assert_eq!(json["Outputs"], serde_json::json!({}), "the function has no output");
+    let members: Vec<_> = json.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(members, ["Logs", "Outputs", "ReturnValue"], "{json}");
+    let records: Vec<_> = strings(&json["Logs"]).into_iter().map(read_record).collect();
+    assert!(records.iter().all(|record| record["record"] == "deadLetterQueue"), "{json}");
+    records
+}
+
 fn strings(value: &Value) -> Vec<&str> {
     let elements = value.as_array().unwrap_or_else(|| panic!("no array: {value}"));
     elements.iter().map(|element| element.as_str().unwrap_or_else(|| panic!("no string: {element}"))).collect()
