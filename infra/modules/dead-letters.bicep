@@ -78,6 +78,17 @@ resource hostMaySend 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
+// To look how old the dead letters are: it can count messages and peek at them, and not take any away.
+resource handlerMayLook 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account::queues::queue.id, handlerPrincipalId, roles.storageQueueDataReader)
+  scope: account::queues::queue
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageQueueDataReader)
+    principalId: handlerPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
 resource handlerMayKeepBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(account::blobs::container.id, handlerPrincipalId, roles.storageBlobDataContributor)
   scope: account::blobs::container

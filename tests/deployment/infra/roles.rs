@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Azure's built-in roles: the ids are the same in every subscription.
-const BUILT_IN: [(&str, &str, &str); 11] = [
+const BUILT_IN: [(&str, &str, &str); 12] = [
     ("eventHubsDataReceiver", "Azure Event Hubs Data Receiver", "a638d3c7-ab3a-418d-83e6-5f17a39d4fde"),
     ("eventHubsDataSender", "Azure Event Hubs Data Sender", "2b629674-e913-4c01-ae53-ef4638d8f975"),
     ("iotHubRegistryContributor", "IoT Hub Registry Contributor", "4ea46cd5-c1b2-4a8e-910b-273211f9ce47"),
@@ -17,6 +17,7 @@ const BUILT_IN: [(&str, &str, &str); 11] = [
     ("storageBlobDataOwner", "Storage Blob Data Owner", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"),
     ("storageQueueDataContributor", "Storage Queue Data Contributor", "974c5e8b-45b9-4653-ba55-5f855dd0fb88"),
     ("storageQueueDataMessageSender", "Storage Queue Data Message Sender", "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a"),
+    ("storageQueueDataReader", "Storage Queue Data Reader", "19e7f393-937e-4f77-808e-94535e297925"),
     ("storageTableDataContributor", "Storage Table Data Contributor", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"),
 ];
 
@@ -35,11 +36,12 @@ const HANDLER: &str = "handlerPrincipalId";
 const OPERATORS: &str = "operatorPrincipalIds";
 
 /// Module, role, on what, and for whom.
-const ASSIGNMENTS: [[&str; 4]; 15] = [
+const ASSIGNMENTS: [[&str; 4]; 16] = [
     ["dead-letters", "roles.storageBlobDataContributor", "account", OPERATORS],
     ["dead-letters", "roles.storageBlobDataContributor", "account::blobs::container", HANDLER],
     ["dead-letters", "roles.storageQueueDataContributor", "account", OPERATORS],
     ["dead-letters", "roles.storageQueueDataMessageSender", "account::queues::queue", HANDLER],
+    ["dead-letters", "roles.storageQueueDataReader", "account::queues::queue", HANDLER],
     ["documents", COSMOS_READER, "account.id", OPERATORS],
     ["documents", "stateWriter.id", "account.id", HANDLER],
     ["documents", "stateWriter.id", "account.id", OPERATORS],

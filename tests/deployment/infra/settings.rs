@@ -6,26 +6,27 @@ use std::{
 };
 
 use devicestate::{
-    config::{self, Config, OverflowConfig},
+    config::{self, Config, OverflowConfig, QueueConfig},
     function_app::FunctionApp,
     settings::Settings,
 };
 
 use super::{
     app_settings::{EventSource, app_settings},
-    sources::{Sources, assert_none, assert_noticed},
+    sources::{FUNCTIONS, Sources, assert_none, assert_noticed},
 };
 
 const SOURCES: [EventSource; 2] = [EventSource::EventHubs, EventSource::IotHub];
 
 /// What the handler looks up and infra/ leaves alone, each with the reason.
-const LEFT_ALONE: [(&str, &str); 12] = [
+const LEFT_ALONE: [(&str, &str); 13] = [
     ("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "host.json says it"),
     ("AzureFunctionsJobHost__functionTimeout", "host.json says it"),
     ("AzureWebJobsDeadLetterStorage", "another name of DeadLetterStorage"),
     ("CosmosConnection", "a connection string would have a key in it"),
     ("CosmosConnection__managedIdentityResourceId", "the handler refuses it: clientId names the identity"),
     ("DeadLetterDirectory", "a disk of an instance is gone with it"),
+    ("DeadLetterSqlitePath", "`devicestate local` sets it: a disk of an instance has no queue"),
     ("DeadLetterStorage", "a connection string would have a key in it"),
     ("DeadLetterStorage__accountName", "the addresses are given"),
     ("DeadLetterStorage__managedIdentityResourceId", "the handler refuses it: clientId names the identity"),
@@ -145,6 +146,10 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, source: Even
             Ok(Ok(OverflowConfig::Blobs { .. })) | Err(_) => {}
             other => faults.push(format!("{source:?}: dead letters too large for the queue have no blobs: {other:?}")),
         }
+        match QueueConfig::from_settings(&settings, &function.dead_letters) {
+            Ok(QueueConfig::Storage { .. }) => {}
+            other => faults.push(format!("{source:?}: the timer function looks at no queue of infra/: {other:?}")),
+        }
         // As the host reads the bindings.
         for text in [&function.trigger.event_hub_name, &function.trigger.consumer_group] {
             faults.extend(settings.resolve(text).err().map(|error| format!("{source:?}: {error}")));
@@ -199,7 +204,7 @@ fn collected<'a>(settings: impl IntoIterator<Item = (&'a String, &'a String)>) -
 
 fn function_app(sources: &Sources) -> FunctionApp {
     let root = tempfile::tempdir().expect("a temporary folder");
-    for path in ["host.json", "RawTelemetryFunction/function.json"] {
+    for path in FUNCTIONS.into_iter().chain(["host.json"]) {
         let to = root.path().join(path);
         fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
         fs::write(to, sources.text(path)).expect("a file in the temporary folder");

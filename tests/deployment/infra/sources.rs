@@ -12,6 +12,9 @@ use super::bicep::Template;
 
 const MAIN: &str = "infra/main.bicep";
 
+/// The functions of the app.
+pub(crate) const FUNCTIONS: [&str; 2] = ["DeadLetterWatchFunction/function.json", "RawTelemetryFunction/function.json"];
+
 /// The files, by their paths in the repository.
 #[derive(Debug, Clone)]
 pub(crate) struct Sources(BTreeMap<PathBuf, String>);
@@ -24,7 +27,7 @@ impl Sources {
             let entries = fs::read_dir(root.join(folder)).expect("a folder of the repository");
             entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect::<Vec<_>>()
         };
-        let single = ["host.json", "local.settings.json", "RawTelemetryFunction/function.json", "azure.yaml"];
+        let single = ["host.json", "local.settings.json", "azure.yaml"].into_iter().chain(FUNCTIONS);
         let paths = ["infra", "infra/modules", "emulators"].into_iter().flat_map(files);
         let paths = paths.chain(single.map(|path| root.join(path)));
         let text = |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
