@@ -5,6 +5,7 @@
 
 mod bad_events;
 pub mod drill;
+mod endpoint;
 pub mod envelope;
 mod host;
 pub mod hub;
@@ -20,6 +21,7 @@ pub mod simulator;
 mod source;
 mod statistics;
 mod throughput;
+mod timers;
 
 use std::{
     io,
@@ -45,7 +47,7 @@ use crate::{
 use bad_events::BadEvents;
 use hub::{Hub, Sent};
 use progress::Progress;
-use report::Report;
+use report::{Failures, Report};
 use setup::{Past, Setup, Site};
 use simulator::{Simulator, Wire};
 use source::Lines;
@@ -161,11 +163,11 @@ pub enum LocalError {
 }
 
 /// Runs the system until every event of the input is done with, or Ctrl-C: then it takes no more events, finishes those
-/// that it has, and reports.
+/// that it has, and reports. The timer functions are called once at the end, when the events are done.
 ///
 /// # Errors
 ///
-/// [`LocalError`], before anything is sent. What goes wrong later stands in the report as `failure`.
+/// [`LocalError`], before anything is sent. What goes wrong later stands in the report as `failure` or `watchFailure`.
 pub async fn run(options: Options) -> Result<Report, LocalError> {
     let setup = Setup::new(&options)?;
     let clock: Arc<dyn Clock> = Arc::new(Past { by_ms: options.ago_ms });
@@ -214,6 +216,12 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
         }
     }
     region.stop().await;
+    let took = started.elapsed();
+    // Behind an early end they would tell of a moment that means nothing.
+    let watch_failure = match failure {
+        None => region.call_timers(&mut stop).await.err(),
+        Some(_) => None,
+    };
     progress.end();
     if let Some(Err(error)) = end_of_input {
         failure.get_or_insert(error.to_string());
@@ -221,7 +229,8 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     // Somebody may have taken messages out of it in the meantime.
     let queued = region.queue.count().await?.saturating_sub(already_queued);
     let shape = (options.partitions, region.instances);
-    Ok(report::make(&statistics, started.elapsed(), shape, setup.state, &setup.store, queued, failure).await)
+    let failures = Failures { run: failure, watch: watch_failure };
+    Ok(report::make(&statistics, took, shape, setup.state, &setup.store, queued, failures).await)
 }
 
 type Events = Box<dyn Iterator<Item = Result<Sent, SourceError>> + Send>;

@@ -9,7 +9,7 @@ use super::{
     quantities::{ago_ms, rate},
     report::Text,
 };
-use crate::local::{self, Input, simulator::Wire};
+use crate::local::{self, Input, report::Failures, simulator::Wire};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -127,10 +127,15 @@ impl Options {
             ReportFormat::Json => print(serde_json::to_string_pretty(&report).map_err(Failed::at_work)? + "\n")?,
             ReportFormat::Text => print(Text(&report))?,
         }
-        match &report.failure {
-            Some(reason) => Err(Failed::at_work(reason)),
-            None if report.is_whole() => Ok(()),
-            None => Err(Failed::at_work("not every event that was received is accounted for: see the report")),
+        match &report.failures {
+            Failures { run: Some(reason), .. } => Err(Failed::at_work(reason)),
+            _ if !report.is_whole() => {
+                Err(Failed::at_work("not every event that was received is accounted for: see the report"))
+            }
+            Failures { watch: Some(reason), .. } => {
+                Err(Failed::at_work(format!("the events are done with, but a timer function failed: {reason}")))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{Table, state::table};
 use crate::{
     local::report::{Events, Report},
     processor::Operations,
+    record::DeadLetterQueueRecord,
 };
 
 /// The report as text.
@@ -44,6 +45,12 @@ impl fmt::Display for Text<'_> {
         rare(&mut run, "store retries", retries);
         if request_units > 0.0 {
             run.row(["request units".to_owned(), format!("{request_units:.2}")]);
+        }
+        if let Some(DeadLetterQueueRecord { messages, oldest_age_ms, .. }) = &report.dead_letter_queue {
+            run.row(["dead letters in the queue".to_owned(), messages.to_string()]);
+            if let Some(age) = oldest_age_ms {
+                run.row(["oldest of them, seconds".to_owned(), (age / 1_000).to_string()]);
+            }
         }
         run.row(["seconds".to_owned(), format!("{:.3}", report.seconds)]);
         run.row(["events/s".to_owned(), format!("{:.0}", report.events_per_second)]);

@@ -1,4 +1,4 @@
-//! The request as the Functions host makes it of a batch.
+//! The request as the Functions host makes it of a batch, and of a timer that is due.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::hub::HubEvent;
 use crate::{
     batch::Source,
-    function_app::{DataType, Function},
+    function_app::{DataType, Function, TimerFunction},
     surroundings::iso8601,
 };
 
@@ -58,11 +58,7 @@ pub fn request(
         "EnqueuedTimeUtcArray": array(&|event| json!(time(event.enqueued_ms))),
         "PropertiesArray": array(&|_| json!({})),
         "SystemPropertiesArray": array(&system_properties),
-        "sys": {
-            "MethodName": function.name,
-            "UtcNow": iso8601(now_ms),
-            "RandGuid": uuid::Uuid::new_v4().to_string(),
-        },
+        "sys": sys(&function.name, now_ms),
     });
     if let Some(retry) = retry {
         let exception = retry.exception.as_ref().map(|message| json!({ "Message": message }));
@@ -71,6 +67,25 @@ pub fn request(
     }
     let data = json!({ trigger.name.as_str(): bodies.to_string() });
     Ok(json!({ "Data": data, "Metadata": metadata }).to_string())
+}
+
+/// The body of the request for a timer that is due now, in milliseconds since 1970, and was never called before.
+#[must_use]
+pub fn timer_request(timer: &TimerFunction, now_ms: i64) -> String {
+    const NEVER: &str = "0001-01-01T00:00:00+00:00";
+    let due = format!("{}+00:00", time(now_ms - now_ms.rem_euclid(1_000)));
+    let status = timer.trigger.use_monitor.then(|| json!({ "Last": NEVER, "Next": due, "LastUpdated": NEVER }));
+    let state = json!({ "Schedule": { "AdjustForDST": true }, "ScheduleStatus": status, "IsPastDue": false });
+    let data = json!({ timer.trigger.name.as_str(): state });
+    json!({ "Data": data, "Metadata": { "sys": sys(&timer.name, now_ms) } }).to_string()
+}
+
+fn sys(function: &str, now_ms: i64) -> Value {
+    json!({
+        "MethodName": function,
+        "UtcNow": iso8601(now_ms),
+        "RandGuid": uuid::Uuid::new_v4().to_string(),
+    })
 }
 
 fn body(data_type: DataType, body: &[u8]) -> Result<Value, String> {
@@ -106,4 +121,38 @@ fn system_properties(event: &HubEvent) -> Value {
         properties["content-type"] = content_type.into();
     }
     properties
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::function_app::TimerTrigger;
+
+    fn request(use_monitor: bool) -> Value {
+        let trigger = TimerTrigger { name: "timer".to_owned(), use_monitor };
+        let timer = TimerFunction { name: "DeadLetterWatchFunction".to_owned(), trigger };
+        serde_json::from_str(&timer_request(&timer, 1_732_093_200_005)).expect("JSON")
+    }
+
+    #[test]
+    fn the_request_of_a_timer_is_the_fixtures_but_for_what_differs_from_call_to_call() {
+        let mut fixture: Value =
+            serde_json::from_str(include_str!("../../tests/fixtures/timer.json")).expect("the fixture");
+        let request = request(true);
+        for place in [
+            "/Data/timer/ScheduleStatus/Last",
+            "/Data/timer/ScheduleStatus/LastUpdated",
+            "/Metadata/sys/UtcNow",
+            "/Metadata/sys/RandGuid",
+        ] {
+            let value = request.pointer(place).unwrap_or_else(|| panic!("no {place} in {request}"));
+            *fixture.pointer_mut(place).expect("it is in the fixture") = value.clone();
+        }
+        assert_eq!(request, fixture);
+    }
+
+    #[test]
+    fn a_timer_whose_times_are_not_kept_has_no_status() {
+        assert_eq!(request(false)["Data"]["timer"]["ScheduleStatus"], Value::Null);
+    }
 }

@@ -5,21 +5,10 @@
 //! last time. What the platform would do is here, too: a host that gave up is started again.
 
 use std::{
-    convert::Infallible,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use futures_util::stream;
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::{
-    Request, Uri,
-    body::{Bytes, Frame},
-};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -27,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    endpoint::Endpoint,
     envelope::{self, Retry},
     hub::{Hub, HubEvent},
     monitor::Monitor,
@@ -36,18 +26,13 @@ use super::{
 };
 use crate::{
     batch::Source,
-    function_app::{Function, HostJson},
+    function_app::{Function, HostJson, TimerFunction},
     queue::{DeadLetterQueue as _, SqliteQueue},
     surroundings::{Clock as _, System},
 };
 
 /// How long the platform takes to start a host again that gave up.
 const HOST_RESTART: Duration = Duration::from_millis(500);
-
-/// The host sends a request in pieces of about this size.
-const CHUNK: usize = 64 << 10;
-
-type Body = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
 
 /// One instance of the function app.
 #[derive(Clone)]
@@ -56,6 +41,8 @@ pub(super) struct Instance {
     pub(super) name: String,
     pub(super) host: HostJson,
     pub(super) function: Function,
+    /// What [`timers::call`](super::timers::call) calls.
+    pub(super) timers: Vec<TimerFunction>,
     /// Where the events come from; the partition id is filled in for each.
     pub(super) source: Source,
     pub(super) start: Start,
@@ -162,21 +149,16 @@ struct Listener<'a> {
     instance: &'a Instance,
     process: &'a Process,
     source: Source,
-    client: Client<HttpConnector, Body>,
-    uri: Uri,
+    endpoint: Endpoint,
 }
 
 impl<'a> Listener<'a> {
     fn new(instance: &'a Instance, process: &'a Process, partition: usize) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let uri = format!("http://127.0.0.1:{}/{}", process.port, instance.function.name);
         Self {
             instance,
             process,
             source: Source { partition_id: partition.to_string(), ..instance.source.clone() },
-            client: Client::builder(TokioExecutor::new()).build(connector),
-            uri: uri.parse().expect("a function's name is part of a valid address"),
+            endpoint: Endpoint::new(process.port, &instance.function.name),
         }
     }
 
@@ -215,7 +197,7 @@ impl<'a> Listener<'a> {
         self.process.ready().await?;
         let request = envelope::request(function, &self.source, events, retry, System.now_ms())?;
         let limit = host.function_timeout.unwrap_or(Duration::MAX);
-        let answer = timeout(limit, self.post(invocation_id, request)).await;
+        let answer = timeout(limit, self.endpoint.post(invocation_id, request)).await;
         let too_long = || {
             self.process.kill();
             format!("the handler did not answer within functionTimeout ({limit:?}) and was killed")
@@ -241,31 +223,5 @@ impl<'a> Listener<'a> {
             queue.put(message).await.map_err(|error| error.to_string())?;
         }
         Ok(accepted)
-    }
-
-    async fn post(&self, invocation_id: &str, body: String) -> Result<(u16, Option<String>, Bytes), String> {
-        let body = Bytes::from(body);
-        let pieces: Vec<_> = (0..body.len())
-            .step_by(CHUNK)
-            .map(|from| Ok(Frame::data(body.slice(from..body.len().min(from + CHUNK)))))
-            .collect();
-        // A stream has no length that is known beforehand, so it goes out chunked, as from the host.
-        let request = Request::post(self.uri.clone())
-            .header("X-Azure-Functions-InvocationId", invocation_id)
-            .header("X-Azure-Functions-HostVersion", "4.0-local")
-            .header("User-Agent", "Azure-Functions-Host/4.0-local")
-            .header("Content-Type", "application/json; charset=utf-8")
-            .body(StreamBody::new(stream::iter(pieces)))
-            .map_err(|error| error.to_string())?;
-        let failed = |error: &dyn std::error::Error| {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            format!("the handler did not answer: {error}{cause}")
-        };
-        let response = self.client.request(request).await.map_err(|error| failed(&error))?;
-        let status = response.status().as_u16();
-        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
-        let content_type = content_type.map(str::to_owned);
-        let body = response.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
-        Ok((status, content_type, body))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{host::Instance, hub::Hub, monitor::Metrics, statistics::Statistics};
+use super::{host::Instance, hub::Hub, monitor::Metrics, statistics::Statistics, timers};
 use crate::{batch::Source, queue::SqliteQueue};
 
 /// A region.
@@ -62,6 +62,16 @@ impl Region {
     pub(super) async fn ended(&mut self) -> Option<Result<(), String>> {
         let ended = self.hosts.join_next().await?;
         Some(ended.unwrap_or_else(|panic| Err(panic.to_string())))
+    }
+
+    /// Calls the timer functions once, in a handler of their own; `stop` ends it when it comes to two.
+    ///
+    /// # Errors
+    ///
+    /// Why one of them failed.
+    pub(super) async fn call_timers(&self, stop: &mut watch::Receiver<u8>) -> Result<(), String> {
+        let name = format!("{}/timers", self.source.fully_qualified_namespace);
+        timers::call(&Instance { name, ..self.model.clone() }, stop).await
     }
 
     /// Kills what runs, at once. No checkpoint follows; each instance has ended its handler when this returns.

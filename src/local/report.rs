@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 
 use super::statistics::{Batches, Statistics};
 use crate::{
-    assembly::open_store, config::StoreConfig, device_state::Document, processor::Operations, sqlite::Opening,
-    store::documents,
+    assembly::open_store, config::StoreConfig, device_state::Document, processor::Operations,
+    record::DeadLetterQueueRecord, sqlite::Opening, store::documents,
 };
 
 /// What a run came to.
@@ -45,11 +45,25 @@ pub struct Report {
     pub state: PathBuf,
     /// Messages that were put into the dead-letter queue. More than dead-lettered events where a batch was repeated.
     pub dead_letter_messages: u64,
-    /// Why the run ended early, if it did.
-    pub failure: Option<String>,
+    /// The queue of the dead letters at the end, as the app's timer function told of it; null without one.
+    pub dead_letter_queue: Option<DeadLetterQueueRecord>,
+    /// What went wrong.
+    #[serde(flatten)]
+    pub failures: Failures,
     /// The documents, when there are few.
     #[serde(skip)]
     pub few: Vec<Document>,
+}
+
+/// What went wrong, apart from events that were lost.
+#[derive(Debug, Default, Serialize)]
+pub struct Failures {
+    /// Why the run ended early, if it did.
+    #[serde(rename = "failure")]
+    pub run: Option<String>,
+    /// Why a timer function failed at the end, if one did. The events had been done with.
+    #[serde(rename = "watchFailure")]
+    pub watch: Option<String>,
 }
 
 /// What became of the events. Applied, superseded, dead-lettered and lost add up to received and repeated.
@@ -165,7 +179,7 @@ pub(super) async fn make(
     state: PathBuf,
     store: &StoreConfig,
     dead_letter_messages: u64,
-    failure: Option<String>,
+    failures: Failures,
 ) -> Report {
     let Batches { count: batches, sum, repeated, lost, invocation, event, .. } = statistics.batches();
     let (devices, few) = count(store).await;
@@ -198,7 +212,8 @@ pub(super) async fn make(
         state_store: store.name(),
         state,
         dead_letter_messages,
-        failure,
+        dead_letter_queue: statistics.dead_letter_queue(),
+        failures,
         few,
     }
 }

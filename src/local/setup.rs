@@ -75,13 +75,17 @@ impl Setup {
 
     /// A region in which nothing runs yet, with so many partitions and instances.
     pub(super) fn region(&self, site: Site, partitions: usize, instances: usize) -> Result<Region, LocalError> {
-        let start = Start::new(&self.app, site.settings.to_environment())
+        let mut settings = site.settings;
+        // Whatever the binding says: here the queue is in this file.
+        settings.set("DeadLetterSqlitePath", site.queue.path().display().to_string());
+        let start = Start::new(&self.app, settings.to_environment())
             .map_err(|error| LocalError::Folder { path: self.app.root.clone(), error })?;
         let model = Instance {
             name: String::new(),
             host: self.app.host.clone(),
             source: self.source(site.namespace),
             function: self.function.clone(),
+            timers: self.app.timers.clone(),
             start,
             hub: Arc::new(Hub::new(partitions, site.hub)),
             queue: SqliteQueue::new(site.queue, site.clock),

@@ -12,7 +12,7 @@ use hdrhistogram::Histogram;
 use serde::Deserialize;
 
 use super::hub::HubEvent;
-use crate::record::{BatchRecord, Record};
+use crate::record::{BatchRecord, DeadLetterQueueRecord, Record};
 
 /// Counters of a run.
 pub(super) struct Statistics {
@@ -29,6 +29,8 @@ pub(super) struct Statistics {
     /// Hosts that gave up and were started again.
     pub(super) host_restarts: AtomicU64,
     batches: Mutex<Batches>,
+    /// The queue of the dead letters, as a timer function found it last.
+    dead_letter_queue: Mutex<Option<DeadLetterQueueRecord>>,
 }
 
 /// What the batches that are done with add up to.
@@ -69,6 +71,7 @@ impl Statistics {
                 event: histogram(),
                 answered: vec![0; partitions],
             }),
+            dead_letter_queue: Mutex::new(None),
         }
     }
 
@@ -89,17 +92,8 @@ impl Statistics {
             let _ = batches.event.record(ms * 1_000);
         }
         let new = batches.advance(partition, events);
-        for record in logs.iter().filter_map(|line| serde_json::from_str(line).ok()) {
-            if let Record::Batch(record) = record {
-                let sum = &mut batches.sum;
-                sum.attempt.events += record.attempt.events;
-                sum.applied += record.applied;
-                sum.superseded += record.superseded;
-                sum.dead_lettered += record.dead_lettered;
-                sum.attempt.operations += record.attempt.operations;
-            }
-        }
         drop(batches);
+        self.told(logs);
         self.done.fetch_add(new, Relaxed);
     }
 
@@ -113,12 +107,34 @@ impl Statistics {
         }
 
         let logs = serde_json::from_slice(body).map_or_else(|_| Vec::new(), |Answer { logs }| logs);
+        self.told(&logs);
+    }
+
+    /// Takes in the records of an answer: the one place that all of them come by.
+    pub(super) fn told(&self, logs: &[String]) {
+        let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = &mut batches.sum;
         for record in logs.iter().filter_map(|line| serde_json::from_str(line).ok()) {
-            if let Record::FailedAttempt(record) = record {
-                let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
-                batches.sum.attempt.operations += record.attempt.operations;
+            match record {
+                Record::Batch(record) => {
+                    sum.attempt.events += record.attempt.events;
+                    sum.applied += record.applied;
+                    sum.superseded += record.superseded;
+                    sum.dead_lettered += record.dead_lettered;
+                    sum.attempt.operations += record.attempt.operations;
+                }
+                Record::FailedAttempt(record) => sum.attempt.operations += record.attempt.operations,
+                Record::DeadLetterQueue(record) => {
+                    *self.dead_letter_queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
+                }
+                Record::DeadLetter(_) | Record::Start(_) => {}
             }
         }
+    }
+
+    /// The queue of the dead letters, as a timer function found it last.
+    pub(super) fn dead_letter_queue(&self) -> Option<DeadLetterQueueRecord> {
+        self.dead_letter_queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts a batch that the host passes although it failed.

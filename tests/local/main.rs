@@ -20,3 +20,4 @@ mod real_telemetry;
 mod record_schema;
 mod support;
 mod telemetry_file;
+mod timers;

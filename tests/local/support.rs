@@ -50,8 +50,13 @@ impl Place {
 
     /// The command, with this place's state file and a JSON report.
     pub(crate) fn local(&self, arguments: &[&str]) -> Command {
+        self.reporting("json", arguments)
+    }
+
+    /// The same with a report of this format.
+    pub(crate) fn reporting(&self, format: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
-        command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["local", "--report", "json", "--state"]);
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["local", "--report", format, "--state"]);
         command.arg(self.state()).args(arguments);
         // What the machine's own settings say is not what is tested.
         for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {

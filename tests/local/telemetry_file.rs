@@ -50,7 +50,7 @@ fn every_record_is_a_row_and_the_metrics_add_up_to_what_the_hub_took() {
         assert_eq!(sum(batches.iter().map(|(record, _)| record[name].clone())), count(&report, name), "{name}");
     }
     assert_eq!(records(&place, "deadLetter").len() as u64, count(&report, "deadLettered"));
-    assert_eq!(records(&place, "start").len(), 2, "one for each instance");
+    assert_eq!(records(&place, "start").len(), 3, "one for each instance, and one for that of the timer function");
     let (record, row) = &batches[0];
     assert_eq!((&row["OperationId"], &row["SeverityLevel"]), (&record["invocationId"], &1.into()));
     assert_eq!(row["Properties"]["Category"], "Function.RawTelemetryFunction.User");

@@ -1,0 +1,66 @@
+//! A function of the handler, as the host calls it over HTTP.
+
+use std::convert::Infallible;
+
+use futures_util::stream;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::{
+    Request, Uri,
+    body::{Bytes, Frame},
+};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+
+/// The host sends a request in pieces of about this size.
+const CHUNK: usize = 64 << 10;
+
+type Body = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
+
+/// Where a function is called.
+pub(super) struct Endpoint {
+    client: Client<HttpConnector, Body>,
+    uri: Uri,
+}
+
+impl Endpoint {
+    /// The function of this name, in the handler at this port.
+    pub(super) fn new(port: u16, function: &str) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            uri: format!("http://127.0.0.1:{port}/{function}")
+                .parse()
+                .expect("a function's name is part of a valid address"),
+        }
+    }
+
+    /// Posts an invocation. Gives back status, content type and body.
+    pub(super) async fn post(&self, invocation_id: &str, body: String) -> Result<(u16, Option<String>, Bytes), String> {
+        let body = Bytes::from(body);
+        let pieces: Vec<_> = (0..body.len())
+            .step_by(CHUNK)
+            .map(|from| Ok(Frame::data(body.slice(from..body.len().min(from + CHUNK)))))
+            .collect();
+        // A stream has no length that is known beforehand, so it goes out chunked, as from the host.
+        let request = Request::post(self.uri.clone())
+            .header("X-Azure-Functions-InvocationId", invocation_id)
+            .header("X-Azure-Functions-HostVersion", "4.0-local")
+            .header("User-Agent", "Azure-Functions-Host/4.0-local")
+            .header("Content-Type", "application/json; charset=utf-8")
+            .body(StreamBody::new(stream::iter(pieces)))
+            .map_err(|error| error.to_string())?;
+        let failed = |error: &dyn std::error::Error| {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("the handler did not answer: {error}{cause}")
+        };
+        let response = self.client.request(request).await.map_err(|error| failed(&error))?;
+        let status = response.status().as_u16();
+        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        let content_type = content_type.map(str::to_owned);
+        let body = response.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
+        Ok((status, content_type, body))
+    }
+}
