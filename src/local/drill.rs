@@ -131,8 +131,10 @@ pub async fn run(options: Options, rewinds: bool, tell: impl FnMut(&Step)) -> Re
     let setup = Setup::new(&options)?;
     let mut drill = Drill::new(&setup, &options).await?;
     let played = tokio::select! {
-        played = drill.play(rewinds, tell) => played,
+        // Listened for before anything is started that would be left behind.
+        biased;
         () = asked_to_stop() => Err(DrillError::Stopped),
+        played = drill.play(rewinds, tell) => played,
     };
     // Whatever happened, no handler stays behind.
     drill.first.stop().await;
@@ -314,6 +316,8 @@ impl Feed<'_> {
             if device % FIFTHS >= self.of_each {
                 continue;
             }
+            // A hub that has room never waits, and whoever wants to stop it all would not be heard.
+            tokio::task::consume_budget().await;
             let bad = self.bad_events.behind(&event);
             for sent in [event].into_iter().chain(bad) {
                 hub.send(sent).await;

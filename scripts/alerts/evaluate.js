@@ -1,0 +1,59 @@
+// Queries and alerts over the telemetry of one machine, as the service evaluates them over its tables.
+"use strict";
+const { readFileSync } = require("node:fs");
+const { TABLES, columns, read } = require("./kusto.js");
+const { Query } = require("./tables.js");
+const { isNull } = require("./scalars.js");
+const { query, short } = require("./deployed.js");
+const { timespan } = require("./timespan.js");
+
+/** The rows of a file by table. The last line may be half written. */
+function telemetry(file) {
+  const text = readFileSync(file, "utf8");
+  return byTable(text.slice(0, text.lastIndexOf("\n") + 1).split("\n").filter(Boolean).map((line) => JSON.parse(line)));
+}
+
+/** Rows by table, with their times as milliseconds. */
+function byTable(list) {
+  const rows = Object.fromEntries(Object.keys(TABLES).map((table) => [table, []]));
+  for (const row of list) rows[row.Type]?.push({ ...row, TimeGenerated: Date.parse(row.TimeGenerated) });
+  return rows;
+}
+
+/** The time of the newest row. */
+const newest = (rows) => Object.values(rows).flat().reduce((time, row) => Math.max(time, row.TimeGenerated), 0);
+
+const known = new Map();
+
+/** A query as it is deployed, read once. */
+function readOnce(composed) {
+  if (!known.has(composed)) known.set(composed, read(composed));
+  return known.get(composed);
+}
+
+/** What a saved query finds within a window of time before the newest row. */
+function find(name, rows, { window, retention }) {
+  const { tree, faults } = readOnce(query(name, { window, retention }));
+  if (faults.length) throw new Error(`the query ${name}: ${faults.join("; ")}`);
+  const now = newest(rows);
+  const from = now - timespan(window);
+  const within = (table) => rows[table].filter((row) => row.TimeGenerated > from && row.TimeGenerated <= now);
+  const running = new Query(tree, within, now);
+  return { columns: columns(running.result), rows: running.run() };
+}
+
+const OPERATORS = { GreaterThan: (measured, threshold) => measured > threshold };
+const AGGREGATIONS = {
+  Total: (values) => values.reduce((sum, value) => sum + value, 0),
+  Maximum: (values) => values.reduce((most, value) => Math.max(most, value), 0),
+};
+
+/** An alert: what it measures over the rows that its query finds, and whether it fires. */
+function evaluated({ name, query, measure, aggregation, operator, threshold, window }, rows, options) {
+  const found = find(query, rows, { ...options, window: options.window ?? short(window) });
+  const measured = AGGREGATIONS[aggregation](found.rows.map((row) => row[measure]).filter((value) => !isNull(value)));
+  const state = OPERATORS[operator](measured, threshold) ? "fires" : "quiet";
+  return { alert: name, state, measured, threshold, measure, page: `docs/alerts/${name}.md` };
+}
+
+module.exports = { byTable, evaluated, find, telemetry };

@@ -1,0 +1,304 @@
+//! Which alerts fire over which telemetry: what they are for, and what comes near it and is none.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::{
+    record_schema::read_record,
+    support::{check, deployed, firing},
+};
+
+/// The minute from which on there is telemetry; the last one is 30 minutes later.
+const BEGIN: &str = "2026-11-21T09:";
+
+/// Telemetry, row by row.
+#[derive(Default)]
+struct Telemetry(Vec<Value>);
+
+impl Telemetry {
+    /// Half an hour in which all is well: 100 events a minute into each of two partitions, all of them applied.
+    fn healthy() -> Self {
+        let mut telemetry = Self::default();
+        telemetry.start(0, "a").start(0, "b").queue(0, 0, None);
+        for minute in 0..=30 {
+            telemetry.incoming(minute, 200);
+            for partition in ["0", "1"] {
+                telemetry.batch(minute, partition, &json!({}));
+            }
+        }
+        telemetry
+    }
+
+    fn row(&mut self, minute: u32, mut row: Value) -> &mut Self {
+        row["TimeGenerated"] = format!("{BEGIN}{minute:02}:00.000Z").into();
+        self.0.push(row);
+        self
+    }
+
+    fn metric(&mut self, minute: u32, name: &str, total: u64) -> &mut Self {
+        self.row(minute, json!({ "Type": "AzureMetrics", "MetricName": name, "Total": total }))
+    }
+
+    fn incoming(&mut self, minute: u32, events: u64) -> &mut Self {
+        self.metric(minute, "IncomingMessages", events)
+    }
+
+    /// A record, which must be one by the schema.
+    fn record(&mut self, minute: u32, instance: &str, record: &Value) -> &mut Self {
+        let message = record.to_string();
+        read_record(&message);
+        self.row(
+            minute,
+            json!({ "Type": "AppTraces", "Message": message, "AppRoleInstance": instance, "SeverityLevel": 1 }),
+        )
+    }
+
+    /// A minute's events of a partition, with these fields in place of those of a good batch.
+    fn batch(&mut self, minute: u32, partition: &str, fields: &Value) -> &mut Self {
+        let mut record = attempt("batch", minute, partition);
+        merge(&mut record, &json!({ "applied": 100, "superseded": 0, "deadLettered": 0 }));
+        merge(&mut record, fields);
+        self.record(minute, "a", &record)
+    }
+
+    fn failed(&mut self, minute: u32, partition: &str, fields: &Value) -> &mut Self {
+        let mut record = attempt("failedAttempt", minute, partition);
+        merge(&mut record, &json!({ "unresolved": 100, "reason": "the store is out" }));
+        merge(&mut record, fields);
+        self.record(minute, "a", &record)
+    }
+
+    fn start(&mut self, minute: u32, instance: &str) -> &mut Self {
+        let record = json!({
+            "record": "start", "timestamp": "2026-11-21T09:00:00.000Z", "level": "INFO", "version": "0.1.0",
+            "processId": 7, "port": 7071, "stateStore": "cosmos",
+        });
+        self.record(minute, instance, &record)
+    }
+
+    fn queue(&mut self, minute: u32, messages: u64, oldest_days: Option<f64>) -> &mut Self {
+        #[expect(clippy::cast_possible_truncation, reason = "days in milliseconds")]
+        let ms = |days: f64| (days * 86_400_000.0) as i64;
+        let record = json!({
+            "record": "deadLetterQueue", "queueName": "deadletterqueue", "messages": messages,
+            "oldestAgeMs": oldest_days.map(ms), "expiresInMs": oldest_days.map(|days| ms(7.0 - days)),
+        });
+        self.record(minute, "a", &record)
+    }
+
+    /// Without the rows for which this is so.
+    fn without(mut self, is_so: impl Fn(&Value) -> bool) -> Self {
+        self.0.retain(|row| !is_so(row));
+        self
+    }
+
+    /// The alerts that fire over it.
+    #[track_caller]
+    fn fires(&self, expected: &[&str]) {
+        assert_eq!(firing(&self.0), expected);
+    }
+}
+
+/// What all attempts have in common.
+fn attempt(kind: &str, minute: u32, partition: &str) -> Value {
+    let first = u64::from(minute) * 100;
+    json!({
+        "record": kind, "invocationId": "2b8c", "fullyQualifiedNamespace": "ns.servicebus.windows.net",
+        "eventHubName": "telemetry", "consumerGroup": "devicestate", "partitionId": partition,
+        "firstSequenceNumber": first, "lastSequenceNumber": first + 99, "attempt": 1, "events": 100, "devices": 10,
+        "reads": 0, "writes": 10, "conflicts": 0, "retries": 0, "throttled": 0, "requestUnits": 60.0, "decodeMs": 0.2,
+        "storeMs": 12.0, "lagMs": 900, "timesGoBack": false,
+    })
+}
+
+fn merge(record: &mut Value, fields: &Value) {
+    let record = record.as_object_mut().expect("an object");
+    record.extend(fields.as_object().expect("an object").clone());
+}
+
+fn is_record(row: &Value) -> bool {
+    row["Type"] == "AppTraces"
+}
+
+fn is_of(row: &Value, partition: &str) -> bool {
+    row["Message"].as_str().is_some_and(|message| message.contains(&format!(r#""partitionId":"{partition}""#)))
+}
+
+#[test]
+fn where_all_is_well_and_where_nothing_is_nothing_fires() {
+    Telemetry::healthy().fires(&[]);
+    Telemetry::default().fires(&[]);
+    Telemetry::healthy().without(|row| !is_record(row)).fires(&[]);
+}
+
+#[test]
+fn input_without_output_fires_when_the_handler_is_dead() {
+    Telemetry::healthy().without(is_record).fires(&["no-output", "group-behind"]);
+}
+
+#[test]
+fn it_fires_when_every_attempt_fails() {
+    let mut telemetry = Telemetry::healthy().without(is_record);
+    for minute in 0..=30 {
+        telemetry.failed(minute, "0", &json!({ "lagMs": 200_000 }));
+    }
+    telemetry.fires(&["no-output", "group-behind"]);
+}
+
+#[test]
+fn it_fires_when_everything_is_dead_lettered_though_that_is_output_too() {
+    let mut telemetry = Telemetry::healthy().without(is_record);
+    for minute in 0..=30 {
+        for partition in ["0", "1"] {
+            telemetry.batch(minute, partition, &json!({ "applied": 0, "deadLettered": 100 }));
+        }
+    }
+    telemetry.fires(&["no-output", "dead-letter-rate"]);
+}
+
+#[test]
+fn it_is_quiet_when_what_came_in_has_just_come_or_is_superseded() {
+    let mut telemetry = Telemetry::default();
+    telemetry.incoming(30, 200);
+    telemetry.fires(&["group-behind"]);
+    let mut telemetry = Telemetry::healthy().without(is_record);
+    for minute in 0..=30 {
+        for partition in ["0", "1"] {
+            telemetry.batch(minute, partition, &json!({ "applied": 0, "superseded": 100 }));
+        }
+    }
+    telemetry.fires(&[]);
+}
+
+#[test]
+fn the_group_is_behind_when_one_partition_stands_still_or_tells_nothing() {
+    Telemetry::healthy().without(|row| is_of(row, "1")).fires(&["group-behind"]);
+}
+
+#[test]
+fn numbers_that_begin_again_in_the_namespace_of_another_region_are_its_own() {
+    let mut telemetry = Telemetry::healthy();
+    let other = json!({
+        "fullyQualifiedNamespace": "standby.servicebus.windows.net", "firstSequenceNumber": 0, "lastSequenceNumber": 99,
+    });
+    telemetry.incoming(30, 100).batch(30, "0", &other);
+    telemetry.fires(&[]);
+}
+
+#[test]
+fn lag_counts_by_the_newest_word_of_each_partition_whether_or_not_it_gets_on() {
+    for (lag, fires) in [(301_000, vec!["lag"]), (299_000, vec![])] {
+        let mut telemetry = Telemetry::healthy();
+        telemetry.batch(30, "2", &json!({ "lagMs": lag }));
+        telemetry.fires(&fires);
+        let mut telemetry = Telemetry::healthy();
+        telemetry.failed(30, "2", &json!({ "lagMs": lag }));
+        telemetry.fires(&fires);
+    }
+    let mut telemetry = Telemetry::healthy();
+    telemetry.batch(20, "2", &json!({ "lagMs": 900_000 })).batch(30, "2", &json!({ "lagMs": 100 }));
+    telemetry.fires(&[]);
+    let mut telemetry = Telemetry::healthy();
+    telemetry.batch(30, "2", &json!({ "lagMs": null }));
+    telemetry.fires(&[]);
+}
+
+#[test]
+fn lag_is_near_the_retention_from_its_half_on() {
+    let hours = |hours: i64| json!({ "lagMs": hours * 3_600_000 });
+    let mut telemetry = Telemetry::healthy();
+    telemetry.batch(30, "2", &hours(83)).fires(&["lag"]);
+    telemetry.batch(30, "3", &hours(85)).fires(&["lag", "lag-near-retention"]);
+}
+
+#[test]
+fn dead_letters_fire_above_one_in_a_hundred() {
+    let with = |dead: u64| json!({ "applied": 100 - dead, "deadLettered": dead });
+    let mut telemetry = Telemetry::healthy();
+    for minute in 16..=30 {
+        telemetry.batch(minute, "2", &with(2));
+    }
+    telemetry.fires(&[]);
+    for minute in 16..=30 {
+        telemetry.batch(minute, "3", &with(3));
+    }
+    telemetry.fires(&["dead-letter-rate"]);
+}
+
+#[test]
+fn dead_letters_expire_behind_their_sixth_day_by_the_last_look_at_the_queue() {
+    let mut telemetry = Telemetry::healthy();
+    telemetry.queue(28, 3, Some(5.9)).fires(&[]);
+    telemetry.queue(29, 3, Some(6.1)).fires(&["dead-letters-expiring"]);
+    telemetry.queue(30, 0, None).fires(&[]);
+}
+
+#[test]
+fn throttling_fires_by_its_share_of_the_operations_of_all_attempts() {
+    let mut telemetry = Telemetry::healthy();
+    telemetry.failed(30, "2", &json!({ "reads": 0, "writes": 60, "throttled": 40 })).fires(&["documents-throttled"]);
+    let mut telemetry = Telemetry::healthy();
+    telemetry.failed(30, "2", &json!({ "reads": 0, "writes": 60, "throttled": 20 })).fires(&[]);
+    let mut telemetry = Telemetry::healthy();
+    telemetry.metric(30, "ThrottledRequests", 1).fires(&["stream-throttled"]);
+}
+
+#[test]
+fn a_second_start_of_one_instance_is_a_restart_and_an_instance_that_is_added_is_none() {
+    let mut telemetry = Telemetry::healthy();
+    telemetry.start(20, "c").fires(&[]);
+    telemetry.start(30, "c").fires(&["handler-restarts"]);
+    let mut telemetry = Telemetry::healthy();
+    telemetry.start(30, "a").fires(&[]);
+}
+
+#[test]
+fn what_is_checked_can_be_narrowed_and_says_how_it_went_by_its_exit_code() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("telemetry.jsonl");
+    let mut telemetry = Telemetry::healthy();
+    telemetry.metric(29, "ThrottledRequests", 3).incoming(30, 0);
+    // The last line is being written.
+    let lines: String = telemetry.0.iter().map(|row| row.to_string() + "\n").collect();
+    fs::write(&file, lines + r#"{"Type":"AppTra"#).expect("a file");
+    for (options, code, told) in [
+        (&["--alert", "stream-throttled"][..], 1, "fires"),
+        (&["--alert", "stream-throttled", "--window", "30s"], 0, "quiet"),
+        (&["--alert", "stream-throttled", "--until", "fires"], 0, "fires"),
+        (&["--alert", "stream-throttled", "--until", "quiet", "--within", "1s"], 1, "fires"),
+        (&["--query", "costs"], 0, "requestUnitsPerEvent"),
+        (&["--query", "costs", "--format", "json"], 0, "\"requestUnitsPerEvent\": 0.6"),
+        (&["--alert", "none"], 2, "--alert is one of no-output"),
+        (&["--query", "none"], 2, "--query is one of batches"),
+        (&["--until", "fires"], 2, "--alert"),
+        (&["--window", "soon", "--alert", "lag"], 2, "soon is no timespan"),
+        (&["--nonsense"], 2, "--nonsense"),
+        (&["--help"], 0, "Exit codes"),
+    ] {
+        let output = check(&file, options);
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{options:?}: {said}");
+        assert!(said.contains(told), "{options:?}: {said}");
+    }
+    let output = check(&folder.path().join("nothing"), &[]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn alerts_are_told_in_a_table_that_lines_up_with_the_page_of_each() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("telemetry.jsonl");
+    fs::write(&file, "").expect("a file");
+    let output = check(&file, &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (alerts, _) = deployed();
+    let mut lines = text.lines();
+    let head = lines.next().expect("a head");
+    for (line, alert) in lines.by_ref().zip(&alerts) {
+        let name = alert["name"].as_str().expect("a name");
+        assert!(line.starts_with(&format!("{name} ")), "{text}");
+        assert_eq!(line.find("docs/alerts/"), head.find("PAGE"), "{text}");
+    }
+    assert_eq!(text.lines().count(), alerts.len() + 1);
+}
