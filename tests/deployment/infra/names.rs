@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::{
-    app_settings::{EventSource, app_settings},
+    app_settings::{App, app_settings},
     bicep::{Resource, Template, Value},
     sources::{Sources, assert_none, assert_noticed},
 };
@@ -23,6 +23,10 @@ fn every_name_that_is_misspelled_is_noticed() {
     assert_noticed(
         &changed("infra/modules/dead-letters.bicep", "'deadletterqueue'", "'deadletters'"),
         "deadletterqueue",
+    );
+    assert_noticed(
+        &changed("infra/modules/host-storage.bicep", "azure-webjobs-eventhub", "azure-webjobs-eventhubs"),
+        "checkpoints",
     );
     assert_noticed(&changed("infra/main.bicep", "var hubName = 'telemetry'", "var hubName = 'telemtry'"), "telemtry");
     assert_noticed(
@@ -46,7 +50,7 @@ fn resources(templates: &[Template]) -> impl Iterator<Item = &Resource> {
 fn names(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let function = sources.json("RawTelemetryFunction/function.json");
-    let settings = app_settings(&templates, EventSource::EventHubs);
+    let settings = app_settings(&templates, App::First);
     let mut faults = Vec::new();
     let mut agree = |what: &str, one: &str, other: Option<&str>| {
         if other != Some(one) {
@@ -65,6 +69,10 @@ fn names(sources: &Sources) -> Vec<String> {
     let queues = named("Microsoft.Storage/storageAccounts/queueServices/queues@");
     agree("the queue", queue["queueName"].as_str().unwrap_or_default(), queues.as_deref());
     let container = named("Microsoft.Storage/storageAccounts/blobServices/containers@");
+    let checkpoints = resources(&templates).find(|resource| resource.symbol == "checkpoints");
+    let checkpoints = checkpoints.and_then(|resource| resource.body.get("name")).and_then(Value::text);
+    // As the Event Hubs extension calls it.
+    agree("the container of checkpoints", "azure-webjobs-eventhub", checkpoints);
     agree("the container of dead letters", &settings["DeadLetterContainer"], container.as_deref());
 
     let local = sources.json("local.settings.json");
@@ -83,8 +91,8 @@ fn names(sources: &Sources) -> Vec<String> {
     let app = sources.text("infra/modules/function-app.bicep");
     let always_ready = app.split("'function:").nth(1).and_then(|rest| rest.split('\'').next());
     agree("the function that is always ready", "RawTelemetryFunction", always_ready);
-    let service =
-        app.split("'azd-service-name': '").nth(1).and_then(|rest| rest.split('\'').next()).unwrap_or_default();
+    let service = sources.text("infra/main.bicep").split("azdService: '").nth(1);
+    let service = service.and_then(|rest| rest.split('\'').next()).unwrap_or_default();
     let azure_yaml = sources.text("azure.yaml").lines();
     let in_azure_yaml =
         azure_yaml.skip_while(|line| *line != "services:").nth(1).and_then(|line| line.trim().strip_suffix(':'));
