@@ -325,7 +325,7 @@ output COSMOS_DATABASE string = documents.outputs.databaseName
 output COSMOS_CONTAINER string = documents.outputs.containerName
 output DEAD_LETTER_STORAGE_QUEUE_URI string = region[0].outputs.deadLetterQueueUri
 output DEAD_LETTER_STORAGE_BLOB_URI string = region[0].outputs.deadLetterBlobUri
-output HOST_STORAGE_BLOB_URI string = region[0].outputs.hostBlobUri
+output HOST_STORAGE_NAME string = region[0].outputs.hostStorageName
 output LOG_ANALYTICS_WORKSPACE_ID string = region[0].outputs.workspaceId
 
 // What producers connect to: never a namespace, where there are two.
@@ -338,5 +338,5 @@ output STANDBY_FUNCTION_APP_HOST_NAME string = hasTwoStreams ? region[1].outputs
 output STANDBY_EVENT_HUBS_NAMESPACE string = hasTwoStreams ? region[1].outputs.eventHubsNamespace : ''
 output STANDBY_DEAD_LETTER_STORAGE_QUEUE_URI string = hasTwoStreams ? region[1].outputs.deadLetterQueueUri : ''
 output STANDBY_DEAD_LETTER_STORAGE_BLOB_URI string = hasTwoStreams ? region[1].outputs.deadLetterBlobUri : ''
-output STANDBY_HOST_STORAGE_BLOB_URI string = hasTwoStreams ? region[1].outputs.hostBlobUri : ''
+output STANDBY_HOST_STORAGE_NAME string = hasTwoStreams ? region[1].outputs.hostStorageName : ''
 output STANDBY_LOG_ANALYTICS_WORKSPACE_ID string = hasTwoStreams ? region[1].outputs.workspaceId : ''

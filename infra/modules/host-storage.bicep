@@ -121,6 +121,9 @@ module tableEndpoint 'private-endpoint.bicep' = if (isPrivate) {
   dependsOn: [blobEndpoint]
 }
 
+@description('Its name.')
+output name string = account.name
+
 @description('The address of the blobs.')
 output blobServiceUri string = account.properties.primaryEndpoints.blob
 

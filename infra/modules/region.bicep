@@ -235,8 +235,8 @@ output deadLetterQueueUri string = deadLetters.outputs.queueServiceUri
 @description('The address of the blobs of its dead letters.')
 output deadLetterBlobUri string = deadLetters.outputs.blobServiceUri
 
-@description('The address of the blobs of its host: the checkpoints.')
-output hostBlobUri string = hostStorage.outputs.blobServiceUri
+@description('The storage account of its host, with the checkpoints.')
+output hostStorageName string = hostStorage.outputs.name
 
 @description('The id by which its logs are queried.')
 output workspaceId string = monitoring.outputs.workspaceId

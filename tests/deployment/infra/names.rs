@@ -41,6 +41,12 @@ fn every_name_that_is_misspelled_is_noticed() {
     assert_noticed(&changed("azure.yaml", "  handler:", "  handlers:"), "handlers");
     assert_noticed(&changed("azure.yaml", "dist: target/package", "dist: target/packages"), "target/packages");
     assert_noticed(&changed("azure.yaml", "scripts/package.sh", "scripts/pakage.sh"), "scripts/pakage.sh");
+    assert_noticed(&changed("azure.yaml", "--standby", "--stanby"), "--stanby");
+    assert_noticed(
+        &changed("infra/main.bicep", "output STANDBY_FUNCTION_APP_NAME", "output STANDBY_FUNCTION_NAME"),
+        "STANDBY_FUNCTION_APP_NAME",
+    );
+    assert_noticed(&changed("infra/main.bicep", "azdService: 'handler'", "azdService: 'handlers'"), "handlers");
 }
 
 fn resources(templates: &[Template]) -> impl Iterator<Item = &Resource> {
@@ -101,6 +107,13 @@ fn names(sources: &Sources) -> Vec<String> {
     // What azd makes and publishes is what the script makes.
     let of_azd = |key: &str| sources.text("azure.yaml").lines().find_map(|line| line.trim().strip_prefix(key));
     agree("what azd publishes", "target/package", of_azd("dist: "));
+    let hook = "test -z \"$STANDBY_FUNCTION_APP_NAME\" || scripts/publish.sh --resource-group \"$AZURE_RESOURCE_GROUP\" --standby";
+    let hooks = sources.text("azure.yaml").lines().filter_map(|line| line.trim().strip_prefix("run: "));
+    agree("how the standby gets it", hook, hooks.last());
+    for output in ["STANDBY_FUNCTION_APP_NAME", "AZURE_RESOURCE_GROUP"] {
+        let is_there = templates[0].outputs.iter().any(|(name, _)| name == output);
+        agree("an output that a hook of azd reads", output, is_there.then_some(output));
+    }
     agree("how azd makes it", "scripts/package.sh --output target/package", of_azd("run: "));
     faults
 }

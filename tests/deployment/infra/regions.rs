@@ -35,7 +35,7 @@ const OF_MAIN: [[&str; 2]; 10] = [
 /// Outputs of main.bicep.
 const OF_OUTPUTS: [[&str; 2]; 10] = [
     ["AZURE_FUNCTION_APP_NAME", "region[0].outputs.functionAppName"],
-    ["HOST_STORAGE_BLOB_URI", "region[0].outputs.hostBlobUri"],
+    ["HOST_STORAGE_NAME", "region[0].outputs.hostStorageName"],
     [
         "EVENT_HUBS_FOR_PRODUCERS",
         "hasTwoStreams ? '${alias}.servicebus.windows.net' : region[0].outputs.eventHubsNamespace",
@@ -45,7 +45,7 @@ const OF_OUTPUTS: [[&str; 2]; 10] = [
     ["STANDBY_EVENT_HUBS_NAMESPACE", "hasTwoStreams ? region[1].outputs.eventHubsNamespace : ''"],
     ["STANDBY_DEAD_LETTER_STORAGE_QUEUE_URI", "hasTwoStreams ? region[1].outputs.deadLetterQueueUri : ''"],
     ["STANDBY_DEAD_LETTER_STORAGE_BLOB_URI", "hasTwoStreams ? region[1].outputs.deadLetterBlobUri : ''"],
-    ["STANDBY_HOST_STORAGE_BLOB_URI", "hasTwoStreams ? region[1].outputs.hostBlobUri : ''"],
+    ["STANDBY_HOST_STORAGE_NAME", "hasTwoStreams ? region[1].outputs.hostStorageName : ''"],
     ["STANDBY_LOG_ANALYTICS_WORKSPACE_ID", "hasTwoStreams ? region[1].outputs.workspaceId : ''"],
 ];
 
@@ -119,7 +119,7 @@ fn what_is_another_regions_or_is_deployed_again_is_noticed() {
         ("modules/region", "name: 'monitoring-${token}'", "name: 'monitoring'", "deployment"),
         ("main", "region-${place.token}", "region", "deployment"),
         ("main", "'${location},${standbyLocation}'", "'${standbyLocation},${location}'", "CosmosPreferredRegions"),
-        ("main", "region[1].outputs.hostBlobUri", "region[0].outputs.hostBlobUri", "STANDBY_HOST_STORAGE"),
+        ("main", "region[1].outputs.hostStorageName", "region[0].outputs.hostStorageName", "STANDBY_HOST_STORAGE"),
         ("main", "'${alias}.servicebus", "'${firstNamespace}.servicebus", "EVENT_HUBS_FOR_PRODUCERS"),
         // A deployment of one region finds other names.
         ("main", "var firstToken = uniqueString(", "var firstToken = uniqueString(standbyLocation, ", "firstToken"),
