@@ -248,6 +248,21 @@ fn the_infrastructure_has_the_outputs_and_the_setting_that_the_scripts_ask_for()
     assert!(smoke_test.contains(&format!("name=='{setting}'")) && template.contains(setting));
 }
 
+/// It is read when there is no time to find out.
+#[test]
+fn the_runbook_names_outputs_scripts_and_options_that_there_are() {
+    let runbook = file("docs/disaster.md");
+    let template = file("infra/main.bicep");
+    let outputs = outputs_asked_for(&runbook);
+    assert!(outputs.len() >= 8, "{outputs:?}");
+    assert!(outputs.iter().all(|output| template.contains(&format!("\noutput {output} "))), "{outputs:?}");
+    let commands: Vec<_> = runbook.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect();
+    let commands: Vec<_> = commands.join("\n").lines().map(str::to_owned).collect();
+    let calls: Vec<_> = calls(&commands).into_iter().filter(|(script, _)| script != "scripts/deployment.js").collect();
+    assert!(calls.len() >= 7, "{calls:?}");
+    assert_eq!(faults(&calls), Vec::<String>::new());
+}
+
 #[test]
 fn the_emulators_are_where_the_tests_look_for_them() {
     let compose = read("emulators/compose.yaml");
