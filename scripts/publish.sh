@@ -8,6 +8,7 @@
 #   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
 #   --resource-group GROUP  another resource group
 #   --standby               only to the app of the standby region, while the first one is lost
+#   --first                 only to that of the first region, while the standby is lost
 #   --package DIR           what to publish, instead of target/package, which scripts/package.sh makes
 #   --every SECONDS         the time between two of at most five tries, instead of 60: in an app that was made a minute
 #                           ago, the role by which it takes a package has no effect yet
@@ -31,7 +32,7 @@ while (($#)); do
   case $1 in
     --environment) environment=$(value "$@"); shift 2 ;;
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
-    --standby) which=standby; shift ;;
+    --standby | --first) which=$1; shift ;;
     --package) package=$(path "$@"); shift 2 ;;
     --every) every=$(value "$@"); shift 2 ;;
     -h | --help) help; exit ;;
@@ -53,12 +54,14 @@ handler=$(cd "$package" && node -p 'require("./host.json").customHandler?.descri
 [[ -n $handler && -f $package/$handler ]] ||
   cannot_begin "the package in $package does not hold the handler that its host.json names: \"$handler\""
 
-if [[ $which == standby ]]; then
+apps=''
+if [[ $which == --standby ]]; then
   apps=$(node scripts/deployment.js "$resource_group" STANDBY_FUNCTION_APP_NAME)
-else
-  first=$(node scripts/deployment.js "$resource_group" AZURE_FUNCTION_APP_NAME)
-  standby=$(node scripts/deployment.js "$resource_group" STANDBY_FUNCTION_APP_NAME '')
-  apps="$standby $first"
+elif [[ -z $which ]]; then
+  apps=$(node scripts/deployment.js "$resource_group" STANDBY_FUNCTION_APP_NAME '')
+fi
+if [[ $which != --standby ]]; then
+  apps+=" $(node scripts/deployment.js "$resource_group" AZURE_FUNCTION_APP_NAME)"
 fi
 
 for app in $apps; do

@@ -7,6 +7,7 @@
 #   --resource-group GROUP  another resource group
 #   --package DIR           the package, unpacked: the artifact of a run that has the tag good-NAME
 #   --standby               only in the standby region, while the first one is lost
+#   --first                 only in the first region, while the standby is lost
 #   --no-drill              look without the forced 503: for environments that set no RetryDrillDevice
 #
 # A Flex Consumption app has no slots to swap and no former packages: going back is publishing again. For the documents
@@ -30,7 +31,7 @@ while (($#)); do
     --environment) environment=$(value "$@"); shift 2 ;;
     --package) package=$(path "$@"); shift 2 ;;
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
-    --standby) which=(--standby); shift ;;
+    --standby | --first) which=("$1"); shift ;;
     --no-drill) how=(--no-drill); shift ;;
     -h | --help) help; exit ;;
     *) unknown_option "$1" ;;

@@ -22,15 +22,15 @@ const STANDBY = {
 };
 
 /** The apps, the standby's first. An address that is given is that of one app. */
-function appsOf({ group, url, isDrill, isStandby, program }) {
+function appsOf({ group, url, isDrill, which, program }) {
   if (!existsSync(program)) {
     throw new Error(`there is no devicestate in ${dirname(program)}: scripts/package.sh makes one`);
   }
   if (!group) return [appOf(program, { url, settings: process.env })];
   const output = deploymentOutputs(group);
-  const hasStandby = !url && output(STANDBY.name, "");
-  const regions = isStandby ? [STANDBY] : hasStandby ? [STANDBY, FIRST] : [FIRST];
-  return regions.map((region) => appOf(program, deployed(group, output, region, url, isDrill)));
+  const standby = which === "standby" || (which === "both" && output(STANDBY.name, "")) ? [STANDBY] : [];
+  const first = which === "standby" ? [] : [FIRST];
+  return [...standby, ...first].map((region) => appOf(program, deployed(group, output, region, url, isDrill)));
 }
 
 /**

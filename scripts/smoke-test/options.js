@@ -12,6 +12,7 @@ Usage: scripts/smoke-test.js (--environment NAME | --resource-group GROUP) [opti
   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
   --resource-group GROUP  another resource group
   --standby               only to the app of the standby region, while the first one is lost
+  --first                 only to that of the first region, while the standby is lost
   --no-drill              without the forced 503: for environments that set no RetryDrillDevice, as production
   --url URL               the one app's address, where it is not https:// with the host name of the deployment. Without a
                           deployment it is an app of this machine (\`func start\`): no key is needed, documents are
@@ -43,6 +44,7 @@ const OPTIONS = {
   environment: { type: "string" },
   "resource-group": { type: "string" },
   standby: { type: "boolean" },
+  first: { type: "boolean" },
   "no-drill": { type: "boolean" },
   url: { type: "string" },
   package: { type: "string" },
@@ -74,7 +76,7 @@ function read(words) {
   return {
     group,
     url: url?.replace(/\/+$/, ""),
-    isStandby: Boolean(values.standby),
+    which: values.standby ? "standby" : values.first || url ? "first" : "both",
     isDrill: Boolean(group) && !values["no-drill"],
     program: resolve(folder ?? join(__dirname, "../../target/package"), "devicestate"),
     deadline: seconds("--deadline", values.deadline ?? "900"),

@@ -65,7 +65,9 @@ impl<'a> Scope<'a> {
     fn collect(&self, value: &Value, into: &mut BTreeMap<String, String>) {
         match value {
             Value::Call(function, parts) if function == "union" => {
-                parts.iter().for_each(|part| self.collect(part, into))
+                for part in parts {
+                    self.collect(part, into);
+                }
             }
             Value::Other(name) => {
                 let (scope, value) =

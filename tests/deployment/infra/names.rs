@@ -108,8 +108,8 @@ fn names(sources: &Sources) -> Vec<String> {
     let of_azd = |key: &str| sources.text("azure.yaml").lines().find_map(|line| line.trim().strip_prefix(key));
     agree("what azd publishes", "target/package", of_azd("dist: "));
     let hook = "test -z \"$STANDBY_FUNCTION_APP_NAME\" || scripts/publish.sh --resource-group \"$AZURE_RESOURCE_GROUP\" --standby";
-    let hooks = sources.text("azure.yaml").lines().filter_map(|line| line.trim().strip_prefix("run: "));
-    agree("how the standby gets it", hook, hooks.last());
+    let mut hooks = sources.text("azure.yaml").lines().filter_map(|line| line.trim().strip_prefix("run: "));
+    agree("how the standby gets it", hook, hooks.next_back());
     for output in ["STANDBY_FUNCTION_APP_NAME", "AZURE_RESOURCE_GROUP"] {
         let is_there = templates[0].outputs.iter().any(|(name, _)| name == output);
         agree("an output that a hook of azd reads", output, is_there.then_some(output));

@@ -33,8 +33,10 @@ const OF_MAIN: [[&str; 2]; 10] = [
 ];
 
 /// Outputs of main.bicep.
-const OF_OUTPUTS: [[&str; 2]; 10] = [
+const OF_OUTPUTS: [[&str; 2]; 11] = [
     ["AZURE_FUNCTION_APP_NAME", "region[0].outputs.functionAppName"],
+    // By it checkpoints are kept, also with an IoT Hub.
+    ["EVENT_HUBS_NAMESPACE", "usesIotHub ? (iotHub.?outputs.namespace ?? '') : region[0].outputs.eventHubsNamespace"],
     ["HOST_STORAGE_NAME", "region[0].outputs.hostStorageName"],
     [
         "EVENT_HUBS_FOR_PRODUCERS",

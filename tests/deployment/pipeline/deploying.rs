@@ -54,6 +54,10 @@ fn with_two_regions_the_package_is_published_to_the_standby_first_and_then_to_th
     azure.knows("func.log", "");
     azure.run("publish.sh", &["--environment", "staging", "--standby", "--package", &package]).assert(0, &[]);
     assert_eq!(azure.log("func.log"), published(&[STANDBY]), "the first one is lost");
+
+    azure.knows("func.log", "");
+    azure.run("publish.sh", &["--environment", "staging", "--first", "--package", &package]).assert(0, &[]);
+    assert_eq!(azure.log("func.log"), published(&[APP]), "the standby is lost");
 }
 
 #[test]

@@ -149,6 +149,8 @@ fn with_two_regions_both_apps_are_looked_at_before_anything_is_sent_and_the_stan
     for app in [STANDBY, APP] {
         assert!(log.contains(&format!("keys list --query masterKey --name {app} ")), "{app} is not in: {log}");
     }
+    let ended = deployed.azure.run("smoke-test.js", &[&options[..], &["--first"]].concat());
+    ended.assert(1, &["the admin endpoint of https://function-app.invalid did not take the event within 0 s"]);
 }
 
 #[test]
