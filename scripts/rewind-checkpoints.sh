@@ -16,7 +16,8 @@
 #
 # A checkpoint that was last written before TIME stays: nothing has been read there since, and to begin at TIME could pass
 # over events that were not read yet. For the same reason TIME must be early enough for partitions that lag. A partition
-# without a checkpoint begins at TIME, too, until --reset or the next deployment.
+# without a checkpoint begins at TIME, too, until --reset or the next deployment: where one has been stuck since its first
+# event, take --to start.
 #
 # It needs az, logged in as somebody with Website Contributor on the function app, and with Storage Blob Data Contributor
 # on the container of the checkpoints, which operatorPrincipalIds of infra/ have.
@@ -130,7 +131,10 @@ fi
 
 az functionapp stop "${of_app[@]}" --output none || failed "$app could not be stopped: it takes Website Contributor"
 # Whatever comes: nobody is left with an app that is stopped.
-restart() { az functionapp start "${of_app[@]}" --output none || complain "$app IS STOPPED: az functionapp start ${of_app[*]}"; }
+restart() {
+  az functionapp start "${of_app[@]}" --output none ||
+    { complain "$app IS STOPPED: az functionapp start ${of_app[*]}"; return 1; }
+}
 trap restart EXIT
 
 # An instance that still runs would write a new checkpoint over what is deleted. Owners are renewed every half minute.
@@ -156,5 +160,5 @@ for name in "${delete[@]}"; do
     --output none || failed "$name could not be deleted: run this again"
 done
 trap - EXIT
-restart
+restart || exit
 echo "$app reads ${#delete[@]} partitions again from $since. When it has, take back the settings with --reset."

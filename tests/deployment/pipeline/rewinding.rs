@@ -122,6 +122,15 @@ fn as_long_as_an_instance_runs_nothing_is_deleted_and_the_app_is_started_again()
 }
 
 #[test]
+fn an_app_that_does_not_start_again_is_told_with_the_command_that_starts_it() {
+    let azure = read_by_both();
+    azure.knows("start-refused", "");
+    let ended = azure.run("rewind-checkpoints.sh", &["--environment", "staging", "--to", SINCE, "--every", "0"]);
+    let command = format!("az functionapp start --name {APP} --resource-group rg-devicestate-staging");
+    ended.assert(1, &["IS STOPPED", &command]);
+}
+
+#[test]
 fn the_settings_are_taken_back_and_nothing_else() {
     let azure = read_by_both();
     azure.run("rewind-checkpoints.sh", &["--environment", "staging", "--reset"]).assert(0, &[]);
