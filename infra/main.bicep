@@ -1,4 +1,5 @@
-// The whole system in one resource group: the stream, the function app, the documents, the dead letters, the watch.
+// The whole system in one resource group: the documents, and in one region or in two what reads the stream and writes
+// them (modules/region.bicep).
 //
 //   az deployment group create --resource-group RG --template-file infra/main.bicep --parameters environmentName=staging
 //
@@ -14,7 +15,10 @@ param environmentName string
 @description('The region.')
 param location string = resourceGroup().location
 
-@description('Whether Event Hubs, the documents and the storage of the host are spread over the availability zones. The region must have some, and cosmosStandbyLocation, too. For good: Cosmos DB and storage do not change it in place.')
+@description('A second region, such as northeurope; empty for none. It gets an Event Hubs namespace, to which an alias for the producers can be failed over, and a function app with all that belongs to it; and the documents, the writes of which Cosmos DB moves there by itself when the first region fails. With eventSource iotHub, and with privateNetwork, it is the documents alone. For good: docs/disaster.md says what a deployment does not change any more.')
+param standbyLocation string = ''
+
+@description('Whether Event Hubs, the documents and the storage of the host are spread over the availability zones. Each region must have some. For good: Cosmos DB and storage do not change it in place.')
 param zoneRedundant bool = true
 
 @description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must come through the network.')
@@ -66,9 +70,6 @@ param iotHubUnits int = 1
 @description('Most request units a second of the container, a multiple of 1000. It scales by itself from a tenth of that; docs/capacity.md has the arithmetic.')
 @minValue(1000)
 param cosmosMaximumThroughput int = 1000
-
-@description('A second region for the documents, such as northeurope, to which Cosmos DB moves the writes by itself when the first one fails. Empty for none. It doubles their price.')
-param cosmosStandbyLocation string = ''
 
 @description('Paths of the documents to index, such as /Battery/?, for those who query by them. Each makes every write dearer, and the handler itself needs none.')
 param cosmosIndexedPaths array = []
@@ -137,7 +138,6 @@ param logRetentionDays int = 30
 @description('Most GB of logs a day; what is above is not kept until the next day. -1 for no limit.')
 param logDailyQuotaGB int = -1
 
-var token = uniqueString(resourceGroup().id, environmentName)
 var tags = {
   'azd-env-name': environmentName
   product: 'devicestate'
@@ -147,59 +147,62 @@ var consumerGroup = 'devicestate'
 var usesIotHub = eventSource == 'iotHub'
 var nothing = ''
 
-resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
-  name: 'id-devicestate-${token}'
+// The private DNS zones of two networks have the same names, and there is one of each name in a resource group.
+var hasTwoStreams = !empty(standbyLocation) && !usesIotHub && !privateNetwork
+
+// What two paired namespaces are to each other is not declared but done, once: Azure refuses every later change of the
+// second one, even one that changes nothing, and after a failover the alias is that one's. So a tag of the resource group
+// remembers which one is paired.
+var pairedTag = 'devicestate-paired'
+var groupTags = resourceGroup().?tags ?? {}
+var isPaired = contains(groupTags, pairedTag) ? groupTags[pairedTag] == secondNamespace : false
+var alias = 'evhns-devicestate-${firstToken}-alias'
+var firstNamespace = 'evhns-devicestate-${firstToken}'
+var secondNamespace = 'evhns-devicestate-${secondToken}'
+
+var firstToken = uniqueString(resourceGroup().id, environmentName)
+var secondToken = uniqueString(resourceGroup().id, environmentName, standbyLocation)
+var first = {
+  token: firstToken
   location: location
-  tags: tags
+  namespace: firstNamespace
+  withHub: true
+  keepsNamespace: false
+  azdService: 'handler'
 }
+var second = {
+  token: secondToken
+  location: standbyLocation
+  namespace: secondNamespace
+  // The pairing makes it.
+  withHub: false
+  keepsNamespace: isPaired
+  azdService: ''
+}
+var regions = hasTwoStreams ? [first, second] : [first]
+
+resource identities 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = [
+  for place in regions: {
+    name: 'id-devicestate-${place.token}'
+    location: place.location
+    tags: tags
+  }
+]
 
 module network 'modules/network.bicep' = if (privateNetwork) {
   name: 'network'
   params: {
-    name: 'vnet-devicestate-${token}'
+    name: 'vnet-devicestate-${firstToken}'
     location: location
     tags: tags
     withIotHub: usesIotHub
   }
 }
 
-module monitoring 'modules/monitoring.bicep' = {
-  name: 'monitoring'
-  params: {
-    token: token
-    location: location
-    tags: tags
-    retentionDays: logRetentionDays
-    dailyQuotaGB: logDailyQuotaGB
-    handlerPrincipalId: identity.properties.principalId
-    operatorPrincipalIds: operatorPrincipalIds
-  }
-}
-
-module eventHubs 'modules/event-hubs.bicep' = if (!usesIotHub) {
-  name: 'event-hubs'
-  params: {
-    name: 'evhns-devicestate-${token}'
-    location: location
-    tags: tags
-    hubName: hubName
-    consumerGroup: consumerGroup
-    partitionCount: partitionCount
-    retentionHours: retentionHours
-    throughputUnits: throughputUnits
-    maximumThroughputUnits: maximumThroughputUnits
-    zoneRedundant: zoneRedundant
-    handlerPrincipalId: identity.properties.principalId
-    senderPrincipalIds: senderPrincipalIds
-    endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
-    dnsZoneId: network.?outputs.serviceBusZoneId ?? nothing
-  }
-}
-
 module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
   name: 'iot-hub'
   params: {
-    token: token
+    token: firstToken
     location: location
     tags: tags
     consumerGroup: consumerGroup
@@ -207,7 +210,7 @@ module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
     retentionDays: retentionHours / 24
     sku: iotHubSku
     units: iotHubUnits
-    handlerPrincipalId: identity.properties.principalId
+    handlerPrincipalId: identities[0].properties.principalId
     operatorPrincipalIds: operatorPrincipalIds
     endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
     iotHubZoneIds: network.?outputs.iotHubZoneIds ?? []
@@ -218,118 +221,122 @@ module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
 module documents 'modules/documents.bicep' = {
   name: 'documents'
   params: {
-    name: 'cosmos-devicestate-${token}'
+    name: 'cosmos-devicestate-${firstToken}'
     location: location
     tags: tags
     maximumThroughput: cosmosMaximumThroughput
-    standbyLocation: cosmosStandbyLocation
+    standbyLocation: standbyLocation
     indexedPaths: cosmosIndexedPaths
     zoneRedundant: zoneRedundant
-    handlerPrincipalId: identity.properties.principalId
+    handlerPrincipalIds: [for index in range(0, length(regions)): identities[index].properties.principalId]
     operatorPrincipalIds: operatorPrincipalIds
     endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
     dnsZoneId: network.?outputs.cosmosZoneId ?? nothing
   }
 }
 
-module deadLetters 'modules/dead-letters.bicep' = {
-  name: 'dead-letters'
-  params: {
-    name: 'stdead${token}'
-    location: location
-    tags: tags
-    redundancy: deadLetterRedundancy
-    handlerPrincipalId: identity.properties.principalId
-    operatorPrincipalIds: operatorPrincipalIds
-    endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
-    blobZoneId: network.?outputs.blobZoneId ?? nothing
-    queueZoneId: network.?outputs.queueZoneId ?? nothing
-  }
-}
-
-module hostStorage 'modules/host-storage.bicep' = {
-  name: 'host-storage'
-  params: {
-    name: 'sthost${token}'
-    location: location
-    tags: tags
-    zoneRedundant: zoneRedundant
-    handlerPrincipalId: identity.properties.principalId
-    endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
-    blobZoneId: network.?outputs.blobZoneId ?? nothing
-    tableZoneId: network.?outputs.tableZoneId ?? nothing
-  }
-}
-
-// Where the events come from, as the binding in function.json reads it.
+// Where the events come from, as far as it is no region's own.
 var eventHubSettings = usesIotHub
   ? {
       EventHubConnection: '@Microsoft.KeyVault(SecretUri=${iotHub.?outputs.connectionSecretUri ?? ''})'
       EventHubName: iotHub.?outputs.hubName ?? ''
     }
-  : {
-      EventHubConnection__fullyQualifiedNamespace: eventHubs.?outputs.fullyQualifiedNamespace ?? ''
-      EventHubConnection__credential: 'managedidentity'
-      EventHubConnection__clientId: identity.properties.clientId
-      EventHubName: hubName
-    }
+  : { EventHubName: hubName }
 
 var drillSettings = empty(retryDrillDevice) ? {} : { RetryDrillDevice: retryDrillDevice }
 
-module functionApp 'modules/function-app.bicep' = {
-  name: 'function-app'
-  params: {
-    token: token
-    location: location
-    tags: tags
-    identityId: identity.id
-    packageContainerUri: hostStorage.outputs.packageContainerUri
-    instanceMemoryMB: instanceMemoryMB
-    maximumInstanceCount: maximumInstanceCount
-    alwaysReadyInstances: alwaysReadyInstances
-    zoneRedundant: zoneRedundantInstances
-    subnetId: network.?outputs.functionSubnetId ?? nothing
-    appSettings: union(eventHubSettings, drillSettings, {
-      AzureWebJobsStorage__blobServiceUri: hostStorage.outputs.blobServiceUri
-      AzureWebJobsStorage__tableServiceUri: hostStorage.outputs.tableServiceUri
-      AzureWebJobsStorage__credential: 'managedidentity'
-      AzureWebJobsStorage__clientId: identity.properties.clientId
-      APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
-      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'
-      EventHubConsumerGroup: consumerGroup
-      DeadLetterStorage__queueServiceUri: deadLetters.outputs.queueServiceUri
-      DeadLetterStorage__blobServiceUri: deadLetters.outputs.blobServiceUri
-      DeadLetterStorage__credential: 'managedidentity'
-      DeadLetterStorage__clientId: identity.properties.clientId
-      DeadLetterContainer: deadLetters.outputs.containerName
-      StateStore: 'cosmos'
-      CosmosConnection__accountEndpoint: documents.outputs.endpoint
-      CosmosConnection__credential: 'managedidentity'
-      CosmosConnection__clientId: identity.properties.clientId
-      CosmosDatabase: documents.outputs.databaseName
-      CosmosContainer: documents.outputs.containerName
-      // The write region first: a document is read to be written. REGION_NAME would say the same while nothing has failed.
-      CosmosPreferredRegions: empty(cosmosStandbyLocation) ? location : '${location},${cosmosStandbyLocation}'
-      DocumentCacheMegabytes: string(documentCacheMegabytes)
-      StoreConcurrency: string(storeConcurrency)
-      TelemetryFormat: telemetryFormat
-      DeviceIdFromIoTHub: usesIotHub ? 'true' : 'false'
-      InvocationBudget: invocationBudget
-      DeadLetterAfterAttempts: string(deadLetterAfterAttempts)
-      LogLevel: logLevel
-    })
+module region 'modules/region.bicep' = [
+  for (place, index) in regions: {
+    name: 'region-${place.token}'
+    params: {
+      token: place.token
+      location: place.location
+      tags: tags
+      azdService: place.azdService
+      identityId: identities[index].id
+      principalId: identities[index].properties.principalId
+      clientId: identities[index].properties.clientId
+      operatorPrincipalIds: operatorPrincipalIds
+      senderPrincipalIds: senderPrincipalIds
+      zoneRedundant: zoneRedundant
+      withEventHubs: !usesIotHub
+      namespace: place.namespace
+      withHub: place.withHub
+      keepsNamespace: place.keepsNamespace
+      hubName: hubName
+      consumerGroup: consumerGroup
+      partitionCount: partitionCount
+      retentionHours: retentionHours
+      throughputUnits: throughputUnits
+      maximumThroughputUnits: maximumThroughputUnits
+      deadLetterRedundancy: deadLetterRedundancy
+      instanceMemoryMB: instanceMemoryMB
+      maximumInstanceCount: maximumInstanceCount
+      alwaysReadyInstances: alwaysReadyInstances
+      zoneRedundantInstances: zoneRedundantInstances
+      logRetentionDays: logRetentionDays
+      logDailyQuotaGB: logDailyQuotaGB
+      functionSubnetId: network.?outputs.functionSubnetId ?? nothing
+      endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
+      blobZoneId: network.?outputs.blobZoneId ?? nothing
+      queueZoneId: network.?outputs.queueZoneId ?? nothing
+      tableZoneId: network.?outputs.tableZoneId ?? nothing
+      serviceBusZoneId: network.?outputs.serviceBusZoneId ?? nothing
+      settings: union(eventHubSettings, drillSettings, {
+        EventHubConsumerGroup: consumerGroup
+        StateStore: 'cosmos'
+        CosmosConnection__accountEndpoint: documents.outputs.endpoint
+        CosmosDatabase: documents.outputs.databaseName
+        CosmosContainer: documents.outputs.containerName
+        // The write region first, in both: a document is read to be written.
+        CosmosPreferredRegions: empty(standbyLocation) ? location : '${location},${standbyLocation}'
+        DocumentCacheMegabytes: string(documentCacheMegabytes)
+        StoreConcurrency: string(storeConcurrency)
+        TelemetryFormat: telemetryFormat
+        DeviceIdFromIoTHub: usesIotHub ? 'true' : 'false'
+        InvocationBudget: invocationBudget
+        DeadLetterAfterAttempts: string(deadLetterAfterAttempts)
+        LogLevel: logLevel
+      })
+    }
   }
+]
+
+module pairing 'modules/pairing.bicep' = if (hasTwoStreams && !isPaired) {
+  name: 'pairing'
+  params: {
+    alias: alias
+    firstNamespace: firstNamespace
+    secondNamespace: secondNamespace
+    pairedTag: pairedTag
+  }
+  dependsOn: [region]
 }
 
 // Names as azd keeps them in its environment, and as scripts/ reads them.
 output AZURE_RESOURCE_GROUP string = resourceGroup().name
-output AZURE_FUNCTION_APP_NAME string = functionApp.outputs.name
-output AZURE_FUNCTION_APP_HOST_NAME string = functionApp.outputs.hostName
-output EVENT_HUBS_NAMESPACE string = eventHubs.?outputs.fullyQualifiedNamespace ?? ''
+output AZURE_FUNCTION_APP_NAME string = region[0].outputs.functionAppName
+output AZURE_FUNCTION_APP_HOST_NAME string = region[0].outputs.functionAppHostName
+output EVENT_HUBS_NAMESPACE string = usesIotHub ? (iotHub.?outputs.namespace ?? '') : region[0].outputs.eventHubsNamespace
 output EVENT_HUB_NAME string = usesIotHub ? (iotHub.?outputs.hubName ?? '') : hubName
+output EVENT_HUB_CONSUMER_GROUP string = consumerGroup
 output COSMOS_ENDPOINT string = documents.outputs.endpoint
 output COSMOS_DATABASE string = documents.outputs.databaseName
 output COSMOS_CONTAINER string = documents.outputs.containerName
-output DEAD_LETTER_STORAGE_QUEUE_URI string = deadLetters.outputs.queueServiceUri
-output DEAD_LETTER_STORAGE_BLOB_URI string = deadLetters.outputs.blobServiceUri
-output LOG_ANALYTICS_WORKSPACE_ID string = monitoring.outputs.workspaceId
+output DEAD_LETTER_STORAGE_QUEUE_URI string = region[0].outputs.deadLetterQueueUri
+output DEAD_LETTER_STORAGE_BLOB_URI string = region[0].outputs.deadLetterBlobUri
+output HOST_STORAGE_NAME string = region[0].outputs.hostStorageName
+output LOG_ANALYTICS_WORKSPACE_ID string = region[0].outputs.workspaceId
+
+// What producers connect to: never a namespace, where there are two.
+output EVENT_HUBS_FOR_PRODUCERS string = hasTwoStreams ? '${alias}.servicebus.windows.net' : region[0].outputs.eventHubsNamespace
+output EVENT_HUBS_ALIAS string = hasTwoStreams ? alias : ''
+
+// The second region's, empty where there is none.
+output STANDBY_FUNCTION_APP_NAME string = hasTwoStreams ? region[1].outputs.functionAppName : ''
+output STANDBY_FUNCTION_APP_HOST_NAME string = hasTwoStreams ? region[1].outputs.functionAppHostName : ''
+output STANDBY_EVENT_HUBS_NAMESPACE string = hasTwoStreams ? region[1].outputs.eventHubsNamespace : ''
+output STANDBY_DEAD_LETTER_STORAGE_QUEUE_URI string = hasTwoStreams ? region[1].outputs.deadLetterQueueUri : ''
+output STANDBY_DEAD_LETTER_STORAGE_BLOB_URI string = hasTwoStreams ? region[1].outputs.deadLetterBlobUri : ''
+output STANDBY_HOST_STORAGE_NAME string = hasTwoStreams ? region[1].outputs.hostStorageName : ''
+output STANDBY_LOG_ANALYTICS_WORKSPACE_ID string = hasTwoStreams ? region[1].outputs.workspaceId : ''

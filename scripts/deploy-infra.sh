@@ -8,7 +8,8 @@
 #                           parameters of infra/NAME.bicepparam
 #   --resource-group GROUP  another resource group
 #   --parameters FILE       other parameters: a .bicepparam that begins with using '…/infra/main.bicep'
-#   --location REGION       where to make the resource group when there is none
+#   --location REGION       where to make the resource group when there is none; for two regions in the standby's, with
+#                           param location in the parameters (docs/disaster.md)
 #   --what-if               only tell what would change
 #   --check                 only build and lint the templates and the parameter files: needs no login
 #

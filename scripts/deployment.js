@@ -1,8 +1,9 @@
 // What Azure's command line tells of a deployment. The smoke test uses it as a module, and the scripts in bash so:
 //
-//   node scripts/deployment.js GROUP OUTPUT
+//   node scripts/deployment.js GROUP OUTPUT [OTHERWISE]
 //
-// prints an output of the deployment in a resource group, or says why there is none and ends with 2.
+// prints an output of the deployment in a resource group. Where it has none, it prints OTHERWISE, or says so and ends
+// with 2.
 "use strict";
 
 const { spawnSync } = require("node:child_process");
@@ -18,7 +19,7 @@ function az(complaint, ...words) {
   return stdout.trim();
 }
 
-/** A function that gives an output of the deployment in a resource group by its name. */
+/** A function that gives an output of the deployment in a resource group by its name, or what it is given for none. */
 function deploymentOutputs(group) {
   const complaint =
     `there is no deployment of infra/main.bicep in ${group}: is scripts/deploy-infra.sh or azd done, and the right ` +
@@ -28,8 +29,12 @@ function deploymentOutputs(group) {
   const newestFirst = deployments.sort((one, other) => Date.parse(other.timestamp) - Date.parse(one.timestamp));
   const values = newestFirst.map(({ outputs }) => valuesOf(outputs)).find((values) => values.get(OF_OURS));
   if (!values) throw new Error(complaint);
-  return (name) => {
-    if (values.get(name)) return values.get(name);
+  return (name, otherwise) => {
+    const value = values.get(name) || otherwise;
+    if (value !== undefined) return value;
+    if (name.startsWith("STANDBY_")) {
+      throw new Error(`there is no second region in ${group}: infra/main.bicep has the parameter standbyLocation for one`);
+    }
     throw new Error(
       `the deployment has no output ${name}: it is of an older infra/main.bicep; run scripts/deploy-infra.sh`,
     );
@@ -44,9 +49,9 @@ function valuesOf(outputs) {
 module.exports = { az, deploymentOutputs };
 
 if (require.main === module) {
-  const [group, name] = process.argv.slice(2);
+  const [group, name, otherwise] = process.argv.slice(2);
   try {
-    console.log(deploymentOutputs(group)(name));
+    console.log(deploymentOutputs(group)(name, otherwise));
   } catch ({ message }) {
     console.error(`deployment.js: ${message}`);
     process.exitCode = 2;

@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Publishes a package to the function app of a resource group, with Azure Functions Core Tools.
+# Publishes a package to the function apps of a resource group, with Azure Functions Core Tools: to that of the standby
+# region first, if there is one. It has nothing to read as long as nothing has failed over, so what is wrong with
+# publishing shows there.
 #
 # Usage: scripts/publish.sh (--environment NAME | --resource-group GROUP) [options]
 #
 #   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
 #   --resource-group GROUP  another resource group
+#   --standby               only to the app of the standby region, while the first one is lost
+#   --first                 only to that of the first region, while the standby is lost
 #   --package DIR           what to publish, instead of target/package, which scripts/package.sh makes
 #   --every SECONDS         the time between two of at most five tries, instead of 60: in an app that was made a minute
 #                           ago, the role by which it takes a package has no effect yet
@@ -23,11 +27,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # The last version with which custom handlers could not be published to Flex Consumption.
 too_old=4.2.1
 
-every=60 environment='' resource_group='' package=$PWD/target/package
+every=60 environment='' resource_group='' which='' package=$PWD/target/package
 while (($#)); do
   case $1 in
     --environment) environment=$(value "$@"); shift 2 ;;
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
+    --standby | --first) which=$1; shift ;;
     --package) package=$(path "$@"); shift 2 ;;
     --every) every=$(value "$@"); shift 2 ;;
     -h | --help) help; exit ;;
@@ -49,13 +54,23 @@ handler=$(cd "$package" && node -p 'require("./host.json").customHandler?.descri
 [[ -n $handler && -f $package/$handler ]] ||
   cannot_begin "the package in $package does not hold the handler that its host.json names: \"$handler\""
 
-app=$(node scripts/deployment.js "$resource_group" AZURE_FUNCTION_APP_NAME)
+apps=''
+if [[ $which == --standby ]]; then
+  apps=$(node scripts/deployment.js "$resource_group" STANDBY_FUNCTION_APP_NAME)
+elif [[ -z $which ]]; then
+  apps=$(node scripts/deployment.js "$resource_group" STANDBY_FUNCTION_APP_NAME '')
+fi
+if [[ $which != --standby ]]; then
+  apps+=" $(node scripts/deployment.js "$resource_group" AZURE_FUNCTION_APP_NAME)"
+fi
 
-# --custom: a package has no local.settings.json that would tell the kind of app.
-tries=5
-until (cd "$package" && func azure functionapp publish "$app" --custom); do
-  ((--tries)) || failed "$app did not take the package in $package: see above"
-  echo "$app did not take it. Once more in $every s, $tries at most."
-  sleep "$every"
+for app in $apps; do
+  # --custom: a package has no local.settings.json that would tell the kind of app.
+  tries=5
+  until (cd "$package" && func azure functionapp publish "$app" --custom); do
+    ((--tries)) || failed "$app did not take the package in $package: see above"
+    echo "$app did not take it. Once more in $every s, $tries at most."
+    sleep "$every"
+  done
+  echo "The package in $package runs in $app."
 done
-echo "The package in $package runs in $app."

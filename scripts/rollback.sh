@@ -6,6 +6,8 @@
 #   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
 #   --resource-group GROUP  another resource group
 #   --package DIR           the package, unpacked: the artifact of a run that has the tag good-NAME
+#   --standby               only in the standby region, while the first one is lost
+#   --first                 only in the first region, while the standby is lost
 #   --no-drill              look without the forced 503: for environments that set no RetryDrillDevice
 #
 # A Flex Consumption app has no slots to swap and no former packages: going back is publishing again. For the documents
@@ -23,12 +25,13 @@ set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-environment='' resource_group='' package='' how=()
+environment='' resource_group='' package='' which=() how=()
 while (($#)); do
   case $1 in
     --environment) environment=$(value "$@"); shift 2 ;;
     --package) package=$(path "$@"); shift 2 ;;
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
+    --standby | --first) which=("$1"); shift ;;
     --no-drill) how=(--no-drill); shift ;;
     -h | --help) help; exit ;;
     *) unknown_option "$1" ;;
@@ -37,5 +40,5 @@ done
 resource_group=$(resource_group "$resource_group" "$environment")
 [[ -n $package ]] || cannot_begin "say to which: --package DIR"
 
-scripts/publish.sh --resource-group "$resource_group" --package "$package"
-scripts/smoke-test.js --resource-group "$resource_group" ${how[@]+"${how[@]}"} --package "$package"
+scripts/publish.sh --resource-group "$resource_group" ${which[@]+"${which[@]}"} --package "$package"
+scripts/smoke-test.js --resource-group "$resource_group" ${which[@]+"${which[@]}"} ${how[@]+"${how[@]}"} --package "$package"

@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-// Sends one event to a function app that runs, and follows it down to the state document. --help tells how.
+// Sends one event to each function app that runs, and follows it down to the state document. --help tells how.
 "use strict";
 
 const { setTimeout: sleep } = require("node:timers/promises");
 
-const { appOf } = require("./smoke-test/app.js");
+const { appsOf } = require("./smoke-test/app.js");
 const { query, verdict } = require("./smoke-test/drill.js");
 const { HELP, read } = require("./smoke-test/options.js");
 
@@ -18,12 +18,14 @@ async function main(words) {
   try {
     const options = read(words);
     if (!options) return process.stdout.write(HELP);
-    const app = appOf(options);
+    const apps = appsOf(options);
     exitCode = 1;
-    const sent = Date.now();
-    const proofs = [...(await accepted(app, sent, options)), ...(await documented(app, sent, options))];
-    if (app.logs) proofs.push(...(await repeated(app, sent, options)));
-    process.stdout.write(["", ...proofs.map(([what, how]) => `${what.padEnd(36)} ${how}`), ""].join("\n"));
+    for (const app of apps) {
+      const sent = Date.now();
+      const proofs = [...(await accepted(app, sent, options)), ...(await documented(app, sent, options))];
+      if (app.logs) proofs.push(...(await repeated(app, sent, options)));
+      process.stdout.write(["", ...proofs.map(([what, how]) => `${what.padEnd(36)} ${how}`), ""].join("\n"));
+    }
     exitCode = 0;
   } catch ({ message }) {
     process.stderr.write(`smoke-test.js: ${message}\n`);

@@ -21,8 +21,8 @@ param indexedPaths array
 @description('Whether each region is spread over its availability zones.')
 param zoneRedundant bool
 
-@description('Object id of the function app\'s identity.')
-param handlerPrincipalId string
+@description('Object ids of the identities of the function apps, one for each region.')
+param handlerPrincipalIds array
 
 @description('Object ids of those who may read the documents, and write them by replaying dead letters.')
 param operatorPrincipalIds array
@@ -119,15 +119,18 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
     dependsOn: [database::container]
   }
 
-  resource handlerMayWrite 'sqlRoleAssignments' = {
-    name: guid(account.id, handlerPrincipalId, 'devicestate-state-writer')
-    properties: {
-      roleDefinitionId: stateWriter.id
-      principalId: handlerPrincipalId
-      // Not the container alone: a client begins with the account's regions.
-      scope: account.id
+  @batchSize(1)
+  resource handlersMayWrite 'sqlRoleAssignments' = [
+    for principalId in handlerPrincipalIds: {
+      name: guid(account.id, principalId, 'devicestate-state-writer')
+      properties: {
+        roleDefinitionId: stateWriter.id
+        principalId: principalId
+        // Not the container alone: a client begins with the account's regions.
+        scope: account.id
+      }
     }
-  }
+  ]
 
   @batchSize(1)
   resource operatorsMayRead 'sqlRoleAssignments' = [
@@ -139,7 +142,7 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
         principalId: principalId
         scope: account.id
       }
-      dependsOn: [handlerMayWrite]
+      dependsOn: [handlersMayWrite]
     }
   ]
 
@@ -169,7 +172,7 @@ module endpoint 'private-endpoint.bicep' = if (isPrivate) {
     subnetId: endpointSubnetId
     dnsZoneIds: [dnsZoneId]
   }
-  dependsOn: [account::handlerMayWrite]
+  dependsOn: [account::handlersMayWrite]
 }
 
 @description('The account\'s address.')

@@ -1,4 +1,5 @@
-// The stream: a Standard namespace that raises its own throughput, one hub, and the handler's own consumer group.
+// The stream: a Standard namespace that raises its own throughput, one hub, and the handler's own consumer group. The
+// second one of a pair is empty when it is paired, and gets hub and consumer group from the first.
 @description('The name of the namespace.')
 param name string
 
@@ -7,6 +8,12 @@ param location string
 
 @description('Tags.')
 param tags object
+
+@description('Whether the hub and its consumer group are made.')
+param withHub bool
+
+@description('Whether the namespace is left as it is: while it is the second one of a pair, it takes no change.')
+param isKept bool
 
 @description('The name of the hub.')
 param hubName string
@@ -44,7 +51,7 @@ param dnsZoneId string
 var roles = loadJsonContent('../roles.json')
 var isPrivate = !empty(endpointSubnetId)
 
-resource namespace 'Microsoft.EventHub/namespaces@2024-01-01' = {
+resource namespace 'Microsoft.EventHub/namespaces@2024-01-01' = if (!isKept) {
   name: name
   location: location
   tags: tags
@@ -63,7 +70,7 @@ resource namespace 'Microsoft.EventHub/namespaces@2024-01-01' = {
   }
 }
 
-resource hub 'Microsoft.EventHub/namespaces/eventhubs@2024-01-01' = {
+resource hub 'Microsoft.EventHub/namespaces/eventhubs@2024-01-01' = if (withHub) {
   parent: namespace
   name: hubName
   properties: {
@@ -75,15 +82,17 @@ resource hub 'Microsoft.EventHub/namespaces/eventhubs@2024-01-01' = {
   }
 }
 
-resource group 'Microsoft.EventHub/namespaces/eventhubs/consumergroups@2024-01-01' = {
+resource group 'Microsoft.EventHub/namespaces/eventhubs/consumergroups@2024-01-01' = if (withHub) {
   parent: hub
   name: consumerGroup
   properties: {}
 }
 
+// On the namespace and not on its only hub: a role is not replicated, and the hub of a standby is made by the pairing, and
+// made anew on the way back. The role must be there before it.
 resource handlerMayReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(hub.id, handlerPrincipalId, roles.eventHubsDataReceiver)
-  scope: hub
+  name: guid(namespace.id, handlerPrincipalId, roles.eventHubsDataReceiver)
+  scope: namespace
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.eventHubsDataReceiver)
     principalId: handlerPrincipalId
@@ -93,8 +102,8 @@ resource handlerMayReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' 
 
 resource sendersMaySend 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for principalId in senderPrincipalIds: {
-    name: guid(hub.id, principalId, roles.eventHubsDataSender)
-    scope: hub
+    name: guid(namespace.id, principalId, roles.eventHubsDataSender)
+    scope: namespace
     properties: {
       roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.eventHubsDataSender)
       principalId: principalId
@@ -115,5 +124,5 @@ module endpoint 'private-endpoint.bicep' = if (isPrivate) {
   }
 }
 
-@description('The address by which the host reads the hub. It is the namespace\'s own and never an alias: checkpoints are kept by it.')
-output fullyQualifiedNamespace string = split(split(namespace.properties.serviceBusEndpoint, '/')[2], ':')[0]
+@description('The address by which the host reads the hub: the namespace\'s own.')
+output fullyQualifiedNamespace string = '${name}.servicebus.windows.net'

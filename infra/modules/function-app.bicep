@@ -9,6 +9,9 @@ param location string
 @description('Tags.')
 param tags object
 
+@description('The service of azure.yaml that azd publishes to it; empty for none.')
+param azdService string
+
 @description('Resource id of its identity.')
 param identityId string
 
@@ -52,8 +55,8 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
 resource app 'Microsoft.Web/sites@2024-11-01' = {
   name: 'func-devicestate-${token}'
   location: location
-  // azd finds by this tag what the service in azure.yaml is published to.
-  tags: union(tags, { 'azd-service-name': 'handler' })
+  // azd finds by this tag what a service in azure.yaml is published to, and takes one app for each.
+  tags: union(tags, empty(azdService) ? {} : { 'azd-service-name': azdService })
   kind: 'functionapp,linux'
   identity: {
     type: 'UserAssigned'

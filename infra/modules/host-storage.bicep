@@ -1,4 +1,5 @@
-// The Functions host's own storage: its checkpoints and leases, and the package that is published.
+// The Functions host's own storage: its checkpoints and leases, and the package that is published. Each function app has
+// its own.
 @description('The name of the account.')
 param name string
 
@@ -13,6 +14,9 @@ param zoneRedundant bool
 
 @description('Object id of the function app\'s identity.')
 param handlerPrincipalId string
+
+@description('Object ids of those who may rewind checkpoints.')
+param operatorPrincipalIds array
 
 @description('Subnet of the private endpoints; empty for public ones.')
 param endpointSubnetId string
@@ -46,6 +50,12 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
     resource packages 'containers' = {
       name: 'packages'
     }
+
+    // Where the Event Hubs extension keeps its checkpoints. It would make the container itself; it is made here so that
+    // operators get a role on it and not on the packages.
+    resource checkpoints 'containers' = {
+      name: 'azure-webjobs-eventhub'
+    }
   }
 }
 
@@ -59,6 +69,18 @@ resource hostMayOwnBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
     principalType: 'ServicePrincipal'
   }
 }
+
+// scripts/rewind-checkpoints.sh deletes some.
+resource operatorsMayRewind 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for principalId in operatorPrincipalIds: {
+    name: guid(account::blobs::checkpoints.id, principalId, roles.storageBlobDataContributor)
+    scope: account::blobs::checkpoints
+    properties: {
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+      principalId: principalId
+    }
+  }
+]
 
 // For the host's diagnostic events.
 resource hostMayWriteTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
@@ -98,6 +120,9 @@ module tableEndpoint 'private-endpoint.bicep' = if (isPrivate) {
   // One after another: an account takes one such change at a time.
   dependsOn: [blobEndpoint]
 }
+
+@description('Its name.')
+output name string = account.name
 
 @description('The address of the blobs.')
 output blobServiceUri string = account.properties.primaryEndpoints.blob

@@ -156,5 +156,8 @@ module vaultEndpoint 'private-endpoint.bicep' = if (isPrivate) {
 @description('Where the connection string is: without a version, so that a new key is found.')
 output connectionSecretUri string = vault::connection.properties.secretUri
 
+@description('The address of the built-in endpoint\'s namespace, by which checkpoints are kept.')
+output namespace string = split(split(hub.properties.eventHubEndpoints.events.endpoint, '/')[2], ':')[0]
+
 @description('The name of the built-in endpoint\'s hub.')
 output hubName string = hub.properties.eventHubEndpoints.events.path

@@ -1,4 +1,4 @@
-// The app that the smoke test speaks to: where it is, who opens it, where its documents and its logs are.
+// The apps that the smoke test speaks to: where each is, who opens it, where its documents and its logs are.
 "use strict";
 
 const { spawnSync } = require("node:child_process");
@@ -9,17 +9,38 @@ const { az, deploymentOutputs } = require("../deployment.js");
 
 const SEND_MS = 60_000;
 
+/** The outputs of a deployment that tell where the app of a region is. */
+const FIRST = {
+  name: "AZURE_FUNCTION_APP_NAME",
+  hostName: "AZURE_FUNCTION_APP_HOST_NAME",
+  workspace: "LOG_ANALYTICS_WORKSPACE_ID",
+};
+const STANDBY = {
+  name: "STANDBY_FUNCTION_APP_NAME",
+  hostName: "STANDBY_FUNCTION_APP_HOST_NAME",
+  workspace: "STANDBY_LOG_ANALYTICS_WORKSPACE_ID",
+};
+
+/** The apps, the standby's first. An address that is given is that of one app. */
+function appsOf({ group, url, isDrill, which, program }) {
+  if (!existsSync(program)) {
+    throw new Error(`there is no devicestate in ${dirname(program)}: scripts/package.sh makes one`);
+  }
+  if (!group) return [appOf(program, { url, settings: process.env })];
+  const output = deploymentOutputs(group);
+  const standby = which === "standby" || (which === "both" && output(STANDBY.name, "")) ? [STANDBY] : [];
+  const first = which === "standby" ? [] : [FIRST];
+  return [...standby, ...first].map((region) => appOf(program, deployed(group, output, region, url, isDrill)));
+}
+
 /**
- * The app, when all is there that the test needs, rights and tokens among it. Nothing is sent yet.
+ * An app, when all is there that the test needs, rights and tokens among it. Nothing is sent yet.
  *
  * `send` gives an event to it, `show` looks for the document of its device, and `logs`, with the drill only, asks what
  * was logged.
  */
-function appOf({ group, url, isDrill, program }) {
-  if (!existsSync(program)) {
-    throw new Error(`there is no devicestate in ${dirname(program)}: scripts/package.sh makes one`);
-  }
-  const app = { device: "smoke-test", url, settings: process.env, ...(group && deployed(group, url, isDrill)) };
+function appOf(program, own) {
+  const app = { device: "smoke-test", ...own };
   app.send = (event) => send(app.url, app.key, event);
   app.show = () => show(program, app.device, app.settings);
   const { document, complaint } = app.show();
@@ -29,11 +50,10 @@ function appOf({ group, url, isDrill, program }) {
   return { ...app, before: document?.Altitude ?? "none" };
 }
 
-function deployed(group, url, isDrill) {
-  const output = deploymentOutputs(group);
-  const name = output("AZURE_FUNCTION_APP_NAME");
+function deployed(group, output, region, url, isDrill) {
+  const name = output(region.name);
   const ofApp = ["--name", name, "--resource-group", group, "--output", "tsv"];
-  url ??= `https://${output("AZURE_FUNCTION_APP_HOST_NAME")}`;
+  url ??= `https://${output(region.hostName)}`;
   const key = az(
     `the master key of ${name} is not given out: it takes a role such as Website Contributor`,
     ...["functionapp", "keys", "list", "--query", "masterKey", ...ofApp],
@@ -55,7 +75,7 @@ function deployed(group, url, isDrill) {
     ...["functionapp", "config", "appsettings", "list", "--query", "[?name=='RetryDrillDevice'].value", ...ofApp],
   );
   if (!device) throw new Error(`${name} has no setting RetryDrillDevice: set it, or give --no-drill`);
-  const logs = logsOf(name, output("LOG_ANALYTICS_WORKSPACE_ID"));
+  const logs = logsOf(name, output(region.workspace));
   // Now and not in the end: a missing role shows at once, and a pipeline's login gets its token while it may.
   logs("print ready = true");
   return { url, key, settings, device, logs };
@@ -97,4 +117,4 @@ async function send(url, key, event) {
   }
 }
 
-module.exports = { appOf };
+module.exports = { appsOf };

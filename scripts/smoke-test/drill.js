@@ -9,9 +9,9 @@
 function query(since) {
   return `AppTraces
 | where TimeGenerated > datetime(${since.toISOString()})
-| where Message contains 'the batch is to be sent again' or Message contains '"record":"batch"'
+| where Message contains '"record":"failedAttempt"' or Message contains '"record":"batch"'
 | extend said = parse_json(Message)
-| where isempty(tostring(said.partitionId)) and isempty(tostring(said.partition_id))
+| where isempty(tostring(said.partitionId))
 | project Message, Invocation = tostring(Properties.InvocationId)`;
 }
 
@@ -21,13 +21,14 @@ function query(since) {
  */
 function verdict(rows) {
   const lines = rows.map(({ Message, Invocation }) => ({ ...json(Message), Invocation }));
-  const failed = lines.filter(({ attempt, reason }) => attempt === 1 && String(reason).includes("RetryDrillDevice"));
+  const attempts = lines.filter(({ record, attempt }) => record === "failedAttempt" && attempt === 1);
+  const failed = attempts.filter(({ reason }) => String(reason).includes("RetryDrillDevice"));
   const batches = lines.filter(({ record }) => record === "batch");
   const repeated = batches.filter(({ attempt, events, applied }) => attempt === 2 && events === 1 && applied === 1);
   return {
     failed: failed.length,
     atOnce: batches.filter(({ attempt }) => attempt === 1).length,
-    first: failed.at(-1)?.invocation_id,
+    first: failed.at(-1)?.invocationId,
     second: repeated.at(-1)?.Invocation,
   };
 }

@@ -4,15 +4,17 @@
 const { join, resolve } = require("node:path");
 const { parseArgs } = require("node:util");
 
-const HELP = `Sends one event to a function app that runs, and follows it down to the state document.
+const HELP = `Sends one event to each function app that runs, and follows it down to the state document.
 
 Usage: scripts/smoke-test.js (--environment NAME | --resource-group GROUP) [options]
        scripts/smoke-test.js --url URL [options]
 
   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
   --resource-group GROUP  another resource group
+  --standby               only to the app of the standby region, while the first one is lost
+  --first                 only to that of the first region, while the standby is lost
   --no-drill              without the forced 503: for environments that set no RetryDrillDevice, as production
-  --url URL               the app's address, where it is not https:// with the host name of the deployment. Without a
+  --url URL               the one app's address, where it is not https:// with the host name of the deployment. Without a
                           deployment it is an app of this machine (\`func start\`): no key is needed, documents are
                           looked for by the settings of this shell, and there is no drill
   --package DIR           where the command devicestate is, with which documents are read, instead of target/package
@@ -22,6 +24,8 @@ Usage: scripts/smoke-test.js (--environment NAME | --resource-group GROUP) [opti
 The event goes to the host's admin endpoint, so it takes the way of every event but for Event Hubs. Its device has one
 document for ever, and its altitude is the time in milliseconds, which no run has twice: so what is found is of this
 run, and production's container does not fill with what tests have left.
+
+With two regions each app gets an event, the standby's first. It writes the same document by an identity of its own.
 
 With the drill the device is the one that the app's setting RetryDrillDevice names. Its first attempt is answered with
 503 on purpose, and the logs must show both: that attempt, and one with RetryCount 1 that applied the event.
@@ -39,6 +43,8 @@ Exit codes: 0 it works, 1 it does not, 2 the test could not begin.
 const OPTIONS = {
   environment: { type: "string" },
   "resource-group": { type: "string" },
+  standby: { type: "boolean" },
+  first: { type: "boolean" },
   "no-drill": { type: "boolean" },
   url: { type: "string" },
   package: { type: "string" },
@@ -63,12 +69,14 @@ function read(words) {
   const { environment, url, package: folder } = values;
   const group = values["resource-group"] ?? (environment && `rg-devicestate-${environment}`);
   if (!group && !url) throw new Error("say where: --environment NAME, --resource-group GROUP, or --url URL");
+  if (values.standby && !group) throw new Error("the option --standby needs --environment NAME or --resource-group GROUP");
   if (url && !URL.canParse(url)) {
     throw new Error(`the option --url needs an address such as http://127.0.0.1:7071, and ${url} is none`);
   }
   return {
     group,
     url: url?.replace(/\/+$/, ""),
+    which: values.standby ? "standby" : values.first || url ? "first" : "both",
     isDrill: Boolean(group) && !values["no-drill"],
     program: resolve(folder ?? join(__dirname, "../../target/package"), "devicestate"),
     deadline: seconds("--deadline", values.deadline ?? "900"),

@@ -4,6 +4,7 @@ mod app_settings;
 pub(crate) mod bicep;
 mod facts;
 mod names;
+mod regions;
 mod roles;
 mod settings;
 mod shapes;

@@ -3,6 +3,7 @@
 mod azure;
 mod deploying;
 mod host;
+mod rewinding;
 mod smoke_test;
 mod steps;
 pub(crate) mod yaml;

@@ -63,6 +63,8 @@ pub(crate) struct Resource {
     /// Type and version, those of the resources around it included: `Microsoft.Storage/storageAccounts@2025-01-01`.
     pub(crate) type_name: String,
     pub(crate) is_existing: bool,
+    /// Whether it is deployed, where that depends.
+    pub(crate) condition: Option<String>,
     /// What it is made for each of, where it is made in a loop.
     pub(crate) each_of: Option<String>,
     pub(crate) body: Value,
@@ -74,6 +76,12 @@ pub(crate) struct Module {
     pub(crate) path: PathBuf,
     /// Whether it is deployed, where that depends.
     pub(crate) condition: Option<String>,
+    /// What it is deployed for each of, where it is deployed in a loop.
+    pub(crate) each_of: Option<String>,
+    /// What else it is deployed after, besides what its parameters are made of.
+    pub(crate) waits_for: Option<String>,
+    /// What its own deployment is called.
+    pub(crate) name: Option<String>,
     pub(crate) params: Value,
 }
 
@@ -92,7 +100,7 @@ pub(crate) struct Template {
     pub(crate) silent_outputs: Vec<String>,
     /// Every identifier that refers to something declared, with the line it stands in.
     pub(crate) references: BTreeSet<(String, usize)>,
-    /// `module.outputs.name`, as module and name.
+    /// `module.outputs.name` and `module[0].outputs.name`, as module and name.
     pub(crate) module_outputs: BTreeSet<(String, String)>,
     /// Variables of loops and lambdas.
     pub(crate) locals: BTreeSet<String>,
@@ -156,18 +164,17 @@ impl Template {
                 }
                 "resource_declaration" => self.resource(node, source, None),
                 "module_declaration" => {
-                    let body = assigned(node).map(|node| value(node, source));
+                    let (body, each_of) = in_loop(assigned(node).map(|node| value(node, source)).expect("a body"));
                     let path = node.child(2).map(|path| value(path, source));
                     let path = path.as_ref().and_then(Value::text).expect("a module has a path").to_owned();
-                    let condition = children(node)
-                        .find(|child| child.kind() == "if_statement")
-                        .and_then(|condition| condition.child(1))
-                        .map(|condition| text_of(condition, source).trim_matches(['(', ')']).to_owned());
                     self.modules.push(Module {
-                        condition,
+                        condition: condition(node, source),
+                        each_of,
+                        waits_for: body.get("dependsOn").map(written),
+                        name: body.get("name").map(written),
                         symbol: name(),
                         path: self.path.with_file_name(path),
-                        params: body.and_then(|body| body.get("params").cloned()).unwrap_or(Value::Object(Vec::new())),
+                        params: body.get("params").cloned().unwrap_or(Value::Object(Vec::new())),
                     });
                 }
                 _ => {}
@@ -185,14 +192,12 @@ impl Template {
         };
         let body = assigned(node).expect("a resource has a body");
         self.nested(body, source, &type_name);
-        let (body, each_of) = match value(body, source) {
-            Value::Each(element, over) => (*element, Some(over)),
-            body => (body, None),
-        };
+        let (body, each_of) = in_loop(value(body, source));
         self.resources.push(Resource {
             symbol: text_of(identifier(node), source).to_owned(),
             type_name,
             is_existing: children(node).any(|child| child.kind() == "existing"),
+            condition: condition(node, source),
             each_of,
             body,
         });
@@ -225,6 +230,8 @@ impl Template {
             "member_expression" => {
                 let path: Vec<&str> = text.split(['.', '?']).filter(|part| !part.is_empty()).collect();
                 if let [module, "outputs", name] = path[..] {
+                    // Of a loop it is one of many.
+                    let module = module.split('[').next().unwrap_or(module);
                     self.module_outputs.insert((module.to_owned(), name.to_owned()));
                 }
             }
@@ -258,6 +265,21 @@ fn text_of<'a>(node: Node, source: &'a str) -> &'a str {
 /// The name of a declaration.
 fn identifier(declaration: Node) -> Node {
     declaration.child(1).expect("a declaration has a name")
+}
+
+/// What the deployment of a declaration depends on.
+fn condition(declaration: Node, source: &str) -> Option<String> {
+    let condition = children(declaration).find(|child| child.kind() == "if_statement")?.child(1)?;
+    let text = text_of(condition, source);
+    Some(text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or(text).to_owned())
+}
+
+/// What is declared in each round of a loop, and what the loop goes over.
+fn in_loop(body: Value) -> (Value, Option<String>) {
+    match body {
+        Value::Each(element, over) => (*element, Some(over)),
+        body => (body, None),
+    }
 }
 
 /// What stands behind the `=` of a declaration; the body, if a condition stands before it.
@@ -329,5 +351,26 @@ fn value(node: Node, source: &str) -> Value {
             Value::Call(text_of(node.child(0).unwrap_or(node), source).to_owned(), arguments.unwrap_or_default())
         }
         _ => other(),
+    }
+}
+
+/// A value as it would be written.
+pub(crate) fn written(value: &Value) -> String {
+    let all = |values: &[Value]| values.iter().map(written).collect::<Vec<_>>().join(", ");
+    match value {
+        Value::Text(text) => format!("'{text}'"),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(is) => is.to_string(),
+        Value::List(values) => format!("[{}]", all(values)),
+        Value::Each(element, over) => format!("[for {over}: {}]", written(element)),
+        Value::Object(properties) => {
+            let pairs = properties.iter().map(|(name, value)| format!("{name}: {}", written(value)));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        Value::Either(condition, values) => {
+            format!("{condition} ? {}", values.iter().map(written).collect::<Vec<_>>().join(" : "))
+        }
+        Value::Call(function, arguments) => format!("{function}({})", all(arguments)),
+        Value::Other(text) => text.clone(),
     }
 }

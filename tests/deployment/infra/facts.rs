@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    bicep::Value,
+    bicep::{Value, written},
     sources::{Sources, assert_none, assert_noticed},
 };
 
@@ -44,29 +44,38 @@ const OF_RESOURCES: [[&str; 4]; 24] = [
     ["event-hubs", "hub", "properties.retentionDescription.retentionTimeInHours", "retentionHours"],
 ];
 
-/// Module of main.bicep, parameter, and its value.
-const OF_MODULES: [[&str; 3]; 21] = [
-    ["eventHubs", "hubName", "hubName"],
-    ["eventHubs", "consumerGroup", "consumerGroup"],
-    ["eventHubs", "dnsZoneId", "network.?outputs.serviceBusZoneId ?? nothing"],
-    ["iotHub", "consumerGroup", "consumerGroup"],
-    ["iotHub", "retentionDays", "retentionHours / 24"],
-    ["iotHub", "iotHubZoneIds", "network.?outputs.iotHubZoneIds ?? []"],
-    ["iotHub", "vaultZoneId", "network.?outputs.vaultZoneId ?? nothing"],
-    ["documents", "dnsZoneId", "network.?outputs.cosmosZoneId ?? nothing"],
-    ["documents", "maximumThroughput", "cosmosMaximumThroughput"],
-    ["documents", "standbyLocation", "cosmosStandbyLocation"],
-    ["deadLetters", "redundancy", "deadLetterRedundancy"],
-    ["deadLetters", "blobZoneId", "network.?outputs.blobZoneId ?? nothing"],
-    ["deadLetters", "queueZoneId", "network.?outputs.queueZoneId ?? nothing"],
-    ["hostStorage", "blobZoneId", "network.?outputs.blobZoneId ?? nothing"],
-    ["hostStorage", "tableZoneId", "network.?outputs.tableZoneId ?? nothing"],
-    ["functionApp", "identityId", "identity.id"],
-    ["functionApp", "packageContainerUri", "hostStorage.outputs.packageContainerUri"],
-    ["functionApp", "subnetId", "network.?outputs.functionSubnetId ?? nothing"],
-    ["functionApp", "zoneRedundant", "zoneRedundantInstances"],
-    ["network", "withIotHub", "usesIotHub"],
-    ["documents", "zoneRedundant", "zoneRedundant"],
+/// Template, a module of it, parameter, and its value.
+const OF_MODULES: [[&str; 4]; 30] = [
+    ["main", "iotHub", "consumerGroup", "consumerGroup"],
+    ["main", "iotHub", "retentionDays", "retentionHours / 24"],
+    ["main", "iotHub", "iotHubZoneIds", "network.?outputs.iotHubZoneIds ?? []"],
+    ["main", "iotHub", "vaultZoneId", "network.?outputs.vaultZoneId ?? nothing"],
+    ["main", "documents", "dnsZoneId", "network.?outputs.cosmosZoneId ?? nothing"],
+    ["main", "documents", "maximumThroughput", "cosmosMaximumThroughput"],
+    ["main", "documents", "standbyLocation", "standbyLocation"],
+    ["main", "documents", "zoneRedundant", "zoneRedundant"],
+    ["main", "network", "withIotHub", "usesIotHub"],
+    ["main", "region", "hubName", "hubName"],
+    ["main", "region", "consumerGroup", "consumerGroup"],
+    ["main", "region", "blobZoneId", "network.?outputs.blobZoneId ?? nothing"],
+    ["main", "region", "queueZoneId", "network.?outputs.queueZoneId ?? nothing"],
+    ["main", "region", "tableZoneId", "network.?outputs.tableZoneId ?? nothing"],
+    ["main", "region", "serviceBusZoneId", "network.?outputs.serviceBusZoneId ?? nothing"],
+    ["main", "region", "functionSubnetId", "network.?outputs.functionSubnetId ?? nothing"],
+    ["main", "region", "endpointSubnetId", "network.?outputs.endpointSubnetId ?? nothing"],
+    ["main", "region", "zoneRedundantInstances", "zoneRedundantInstances"],
+    ["main", "region", "deadLetterRedundancy", "deadLetterRedundancy"],
+    ["region", "eventHubs", "hubName", "hubName"],
+    ["region", "eventHubs", "consumerGroup", "consumerGroup"],
+    ["region", "eventHubs", "dnsZoneId", "serviceBusZoneId"],
+    ["region", "deadLetters", "redundancy", "deadLetterRedundancy"],
+    ["region", "deadLetters", "blobZoneId", "blobZoneId"],
+    ["region", "deadLetters", "queueZoneId", "queueZoneId"],
+    ["region", "hostStorage", "blobZoneId", "blobZoneId"],
+    ["region", "hostStorage", "tableZoneId", "tableZoneId"],
+    ["region", "functionApp", "packageContainerUri", "hostStorage.outputs.packageContainerUri"],
+    ["region", "functionApp", "subnetId", "functionSubnetId"],
+    ["region", "functionApp", "zoneRedundant", "zoneRedundantInstances"],
 ];
 
 /// Module, private endpoint, and the service of the resource that it stands for.
@@ -84,11 +93,11 @@ const OF_ENDPOINTS: [[&str; 3]; 8] = [
 /// App settings whose values the host reads as words of its own.
 const OF_SETTINGS: [[&str; 2]; 6] = [
     ["AzureWebJobsStorage__credential", "'managedidentity'"],
-    ["AzureWebJobsStorage__clientId", "identity.properties.clientId"],
-    ["APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "'ClientId=${identity.properties.clientId};Authorization=AAD'"],
+    ["AzureWebJobsStorage__clientId", "clientId"],
+    ["APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "'ClientId=${clientId};Authorization=AAD'"],
     ["DeadLetterStorage__credential", "'managedidentity'"],
-    ["DeadLetterStorage__clientId", "identity.properties.clientId"],
-    ["CosmosConnection__clientId", "identity.properties.clientId"],
+    ["DeadLetterStorage__clientId", "clientId"],
+    ["CosmosConnection__clientId", "clientId"],
 ];
 
 #[test]
@@ -126,15 +135,17 @@ fn a_value_that_is_another_is_noticed() {
         ("modules/monitoring.bicep", "kind: 'web'", "kind: 'web'\n  // listKeys", "monitoring.bicep"),
         ("main.bicep", "outputs.cosmosZoneId", "outputs.serviceBusZoneId", "serviceBusZoneId"),
         ("main.bicep", "eventSource == 'iotHub'", "eventSource != 'iotHub'", "usesIotHub"),
-        ("main.bicep", "= if (!usesIotHub)", "= if (usesIotHub)", "eventHubs"),
+        ("modules/region.bicep", "= if (withEventHubs)", "= if (!withEventHubs)", "eventHubs"),
         (
-            "main.bicep",
+            "modules/region.bicep",
             "EventHubConnection__credential: 'managedidentity'",
             "EventHubConnection__credential: 'managedidentiy'",
             "managedidentiy",
         ),
-        ("main.bicep", "Authorization=AAD", "Authorisation=AAD", "Authorisation"),
+        ("modules/region.bicep", "Authorization=AAD", "Authorisation=AAD", "Authorisation"),
         ("main.bicep", "retentionHours / 24", "retentionHours / 12", "retentionDays"),
+        ("modules/region.bicep", "blobZoneId: blobZoneId", "blobZoneId: queueZoneId", "queueZoneId"),
+        ("modules/region.bicep", "@secure()\n", "", "settings"),
     ] {
         assert_noticed(&changed(file, from, to), word);
     }
@@ -158,13 +169,11 @@ fn faults(sources: &Sources) -> Vec<String> {
         let value = resource.and_then(|resource| resource.body.at(path));
         is(format!("{module}: {symbol}.{path}"), meant, value.map(written));
     }
-    for [symbol, param, meant] in OF_MODULES {
-        let module = main.modules.iter().find(|module| module.symbol == symbol);
-        is(
-            format!("main.bicep: {symbol}.{param}"),
-            meant,
-            module.and_then(|module| module.params.get(param)).map(written),
-        );
+    let calls = |template: &str| if template == "main" { main } else { named(template) };
+    for [template, symbol, param, meant] in OF_MODULES {
+        let module = calls(template).modules.iter().find(|module| module.symbol == symbol);
+        let value = module.and_then(|module| module.params.get(param)).map(written);
+        is(format!("{template}: {symbol}.{param}"), meant, value);
     }
     for [module, symbol, meant] in OF_ENDPOINTS {
         let endpoint = named(module).modules.iter().find(|endpoint| endpoint.symbol == symbol);
@@ -175,29 +184,35 @@ fn faults(sources: &Sources) -> Vec<String> {
         );
         is(format!("{module}: {symbol}"), "isPrivate", endpoint.and_then(|endpoint| endpoint.condition.clone()));
     }
-    for (symbol, meant) in [("network", "privateNetwork"), ("eventHubs", "!usesIotHub"), ("iotHub", "usesIotHub")] {
-        let module = main.modules.iter().find(|module| module.symbol == symbol);
-        is(format!("main.bicep: when there is {symbol}"), meant, module.and_then(|module| module.condition.clone()));
+    for (template, symbol, meant) in [
+        ("main", "network", "privateNetwork"),
+        ("main", "iotHub", "usesIotHub"),
+        ("region", "eventHubs", "withEventHubs"),
+    ] {
+        let module = calls(template).modules.iter().find(|module| module.symbol == symbol);
+        is(format!("{template}: when there is {symbol}"), meant, module.and_then(|module| module.condition.clone()));
     }
     is("main.bicep: usesIotHub".into(), "eventSource == 'iotHub'", main.variable("usesIotHub").map(written));
 
-    let app =
-        main.modules.iter().find(|module| module.symbol == "functionApp").and_then(|app| app.params.get("appSettings"));
-    let Some(Value::Call(_, parts)) = app else { panic!("app settings are a union") };
+    let app = named("region").modules.iter().find(|module| module.symbol == "functionApp");
+    let Some(Value::Call(_, parts)) = app.and_then(|app| app.params.get("appSettings")) else {
+        panic!("app settings are a union")
+    };
     for [name, meant] in OF_SETTINGS {
         is(name.to_owned(), meant, parts.iter().find_map(|part| part.get(name)).map(written));
     }
-    let Some(Value::Either(_, sources_of_events)) = main.variable("eventHubSettings") else { panic!("it depends") };
-    for [name, meant] in [
-        ["EventHubConnection__credential", "'managedidentity'"],
-        ["EventHubConnection__clientId", "identity.properties.clientId"],
-        ["EventHubConnection", "'@Microsoft.KeyVault(SecretUri=${iotHub.?outputs.connectionSecretUri ?? ''})'"],
+    for (template, name, meant) in [
+        (named("region"), "EventHubConnection__credential", "'managedidentity'"),
+        (named("region"), "EventHubConnection__clientId", "clientId"),
+        (main, "EventHubConnection", "'@Microsoft.KeyVault(SecretUri=${iotHub.?outputs.connectionSecretUri ?? ''})'"),
     ] {
-        is(name.to_owned(), meant, sources_of_events.iter().find_map(|settings| settings.get(name)).map(written));
+        let Some(Value::Either(_, branches)) = template.variable("eventHubSettings") else { panic!("it depends") };
+        is(name.to_owned(), meant, branches.iter().find_map(|settings| settings.get(name)).map(written));
     }
-    let secure =
-        named("function-app").params.iter().find(|param| param.name == "appSettings").map(|param| param.is_secure);
-    is("function-app: @secure() of appSettings".into(), "true", secure.map(|is| is.to_string()));
+    for (module, name) in [("function-app", "appSettings"), ("region", "settings")] {
+        let secure = named(module).params.iter().find(|param| param.name == name).map(|param| param.is_secure);
+        is(format!("{module}: @secure() of {name}"), "true", secure.map(|is| is.to_string()));
+    }
     let zones = [
         (
             "zones",
@@ -216,25 +231,4 @@ fn faults(sources: &Sources) -> Vec<String> {
     let with_keys = sources.paths("bicep").into_iter().filter(|path| *path != iot_hub).filter(has_keys);
     faults.extend(with_keys.map(|path| format!("{} asks for keys", path.display())));
     faults
-}
-
-/// A value as it would be written.
-fn written(value: &Value) -> String {
-    let all = |values: &[Value]| values.iter().map(written).collect::<Vec<_>>().join(", ");
-    match value {
-        Value::Text(text) => format!("'{text}'"),
-        Value::Number(number) => number.to_string(),
-        Value::Bool(is) => is.to_string(),
-        Value::List(values) => format!("[{}]", all(values)),
-        Value::Each(element, over) => format!("[for {over}: {}]", written(element)),
-        Value::Object(properties) => {
-            let pairs = properties.iter().map(|(name, value)| format!("{name}: {}", written(value)));
-            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
-        }
-        Value::Either(condition, values) => {
-            format!("{condition} ? {}", values.iter().map(written).collect::<Vec<_>>().join(" : "))
-        }
-        Value::Call(function, arguments) => format!("{function}({})", all(arguments)),
-        Value::Other(text) => text.clone(),
-    }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::{
-    app_settings::{EventSource, app_settings},
+    app_settings::{App, app_settings},
     bicep::{Resource, Template, Value},
     sources::{Sources, assert_none, assert_noticed},
 };
@@ -24,6 +24,10 @@ fn every_name_that_is_misspelled_is_noticed() {
         &changed("infra/modules/dead-letters.bicep", "'deadletterqueue'", "'deadletters'"),
         "deadletterqueue",
     );
+    assert_noticed(
+        &changed("infra/modules/host-storage.bicep", "azure-webjobs-eventhub", "azure-webjobs-eventhubs"),
+        "checkpoints",
+    );
     assert_noticed(&changed("infra/main.bicep", "var hubName = 'telemetry'", "var hubName = 'telemtry'"), "telemtry");
     assert_noticed(
         &changed("infra/main.bicep", "'devicestate'\nvar usesIotHub", "'devicestat'\nvar usesIotHub"),
@@ -37,6 +41,12 @@ fn every_name_that_is_misspelled_is_noticed() {
     assert_noticed(&changed("azure.yaml", "  handler:", "  handlers:"), "handlers");
     assert_noticed(&changed("azure.yaml", "dist: target/package", "dist: target/packages"), "target/packages");
     assert_noticed(&changed("azure.yaml", "scripts/package.sh", "scripts/pakage.sh"), "scripts/pakage.sh");
+    assert_noticed(&changed("azure.yaml", "--standby", "--stanby"), "--stanby");
+    assert_noticed(
+        &changed("infra/main.bicep", "output STANDBY_FUNCTION_APP_NAME", "output STANDBY_FUNCTION_NAME"),
+        "STANDBY_FUNCTION_APP_NAME",
+    );
+    assert_noticed(&changed("infra/main.bicep", "azdService: 'handler'", "azdService: 'handlers'"), "handlers");
 }
 
 fn resources(templates: &[Template]) -> impl Iterator<Item = &Resource> {
@@ -46,7 +56,7 @@ fn resources(templates: &[Template]) -> impl Iterator<Item = &Resource> {
 fn names(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let function = sources.json("RawTelemetryFunction/function.json");
-    let settings = app_settings(&templates, EventSource::EventHubs);
+    let settings = app_settings(&templates, App::First);
     let mut faults = Vec::new();
     let mut agree = |what: &str, one: &str, other: Option<&str>| {
         if other != Some(one) {
@@ -65,6 +75,10 @@ fn names(sources: &Sources) -> Vec<String> {
     let queues = named("Microsoft.Storage/storageAccounts/queueServices/queues@");
     agree("the queue", queue["queueName"].as_str().unwrap_or_default(), queues.as_deref());
     let container = named("Microsoft.Storage/storageAccounts/blobServices/containers@");
+    let checkpoints = resources(&templates).find(|resource| resource.symbol == "checkpoints");
+    let checkpoints = checkpoints.and_then(|resource| resource.body.get("name")).and_then(Value::text);
+    // As the Event Hubs extension calls it.
+    agree("the container of checkpoints", "azure-webjobs-eventhub", checkpoints);
     agree("the container of dead letters", &settings["DeadLetterContainer"], container.as_deref());
 
     let local = sources.json("local.settings.json");
@@ -83,8 +97,8 @@ fn names(sources: &Sources) -> Vec<String> {
     let app = sources.text("infra/modules/function-app.bicep");
     let always_ready = app.split("'function:").nth(1).and_then(|rest| rest.split('\'').next());
     agree("the function that is always ready", "RawTelemetryFunction", always_ready);
-    let service =
-        app.split("'azd-service-name': '").nth(1).and_then(|rest| rest.split('\'').next()).unwrap_or_default();
+    let service = sources.text("infra/main.bicep").split("azdService: '").nth(1);
+    let service = service.and_then(|rest| rest.split('\'').next()).unwrap_or_default();
     let azure_yaml = sources.text("azure.yaml").lines();
     let in_azure_yaml =
         azure_yaml.skip_while(|line| *line != "services:").nth(1).and_then(|line| line.trim().strip_suffix(':'));
@@ -93,6 +107,13 @@ fn names(sources: &Sources) -> Vec<String> {
     // What azd makes and publishes is what the script makes.
     let of_azd = |key: &str| sources.text("azure.yaml").lines().find_map(|line| line.trim().strip_prefix(key));
     agree("what azd publishes", "target/package", of_azd("dist: "));
+    let hook = "test -z \"$STANDBY_FUNCTION_APP_NAME\" || scripts/publish.sh --resource-group \"$AZURE_RESOURCE_GROUP\" --standby";
+    let mut hooks = sources.text("azure.yaml").lines().filter_map(|line| line.trim().strip_prefix("run: "));
+    agree("how the standby gets it", hook, hooks.next_back());
+    for output in ["STANDBY_FUNCTION_APP_NAME", "AZURE_RESOURCE_GROUP"] {
+        let is_there = templates[0].outputs.iter().any(|(name, _)| name == output);
+        agree("an output that a hook of azd reads", output, is_there.then_some(output));
+    }
     agree("how azd makes it", "scripts/package.sh --output target/package", of_azd("run: "));
     faults
 }

@@ -1,7 +1,7 @@
 //! Who may do what: every role that the templates assign, to whom and on what, and no other.
 
 use super::{
-    bicep::{Resource, Template, Value},
+    bicep::{Resource, Template, Value, written},
     sources::{Sources, assert_none, assert_noticed},
 };
 
@@ -33,20 +33,22 @@ const STATE_WRITER: [&str; 4] = [
 ];
 
 const HANDLER: &str = "handlerPrincipalId";
+const HANDLERS: &str = "handlerPrincipalIds";
 const OPERATORS: &str = "operatorPrincipalIds";
 
 /// Module, role, on what, and for whom.
-const ASSIGNMENTS: [[&str; 4]; 16] = [
+const ASSIGNMENTS: [[&str; 4]; 17] = [
     ["dead-letters", "roles.storageBlobDataContributor", "account", OPERATORS],
     ["dead-letters", "roles.storageBlobDataContributor", "account::blobs::container", HANDLER],
     ["dead-letters", "roles.storageQueueDataContributor", "account", OPERATORS],
     ["dead-letters", "roles.storageQueueDataMessageSender", "account::queues::queue", HANDLER],
     ["dead-letters", "roles.storageQueueDataReader", "account::queues::queue", HANDLER],
     ["documents", COSMOS_READER, "account.id", OPERATORS],
-    ["documents", "stateWriter.id", "account.id", HANDLER],
+    ["documents", "stateWriter.id", "account.id", HANDLERS],
     ["documents", "stateWriter.id", "account.id", OPERATORS],
-    ["event-hubs", "roles.eventHubsDataReceiver", "hub", HANDLER],
-    ["event-hubs", "roles.eventHubsDataSender", "hub", "senderPrincipalIds"],
+    ["event-hubs", "roles.eventHubsDataReceiver", "namespace", HANDLER],
+    ["event-hubs", "roles.eventHubsDataSender", "namespace", "senderPrincipalIds"],
+    ["host-storage", "roles.storageBlobDataContributor", "account::blobs::checkpoints", OPERATORS],
     ["host-storage", "roles.storageBlobDataOwner", "account", HANDLER],
     ["host-storage", "roles.storageTableDataContributor", "account", HANDLER],
     ["iot-hub", "roles.iotHubRegistryContributor", "hub", OPERATORS],
@@ -94,9 +96,29 @@ fn a_role_that_is_wrong_missing_too_wide_or_for_somebody_else_is_noticed() {
         ),
         "storageBlobDataOwner",
     );
-    let other =
-        Sources::read().with("infra/main.bicep", "identity.properties.principalId", "identity.properties.clientId");
-    assert_noticed(&faults(&other), "handlerPrincipalId");
+    assert_noticed(
+        &changed("host-storage", "scope: account::blobs::checkpoints", "scope: account"),
+        "account::blobs::checkpoints",
+    );
+    assert_noticed(
+        &changed("documents", "in handlerPrincipalIds", "in [handlerPrincipalIds[0]]"),
+        "handlerPrincipalIds",
+    );
+    for (file, from, to, word) in [
+        ("modules/region", "handlerPrincipalId: principalId", "handlerPrincipalId: clientId", "handlerPrincipalId"),
+        ("modules/region", "operatorPrincipalIds: operator", "operatorPrincipalIds: sender", "operatorPrincipalIds"),
+        (
+            "main",
+            "principalId: identities[index].properties.p",
+            "principalId: identities[0].properties.p",
+            "principalId",
+        ),
+        ("main", "clientId: identities[index]", "clientId: identities[0]", "clientId"),
+        ("main", "range(0, length(regions))", "range(0, 1)", "handlerPrincipalIds"),
+    ] {
+        let other = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
+        assert_noticed(&faults(&other), word);
+    }
 }
 
 #[test]
@@ -133,7 +155,7 @@ fn faults(sources: &Sources) -> Vec<String> {
     let meant: Vec<[String; 4]> = ASSIGNMENTS.iter().map(|row| row.map(str::to_owned)).collect();
     faults.extend(assigned.iter().filter(|row| !meant.contains(row)).map(|row| format!("not meant: {row:?}")));
     faults.extend(meant.iter().filter(|row| !assigned.contains(row)).map(|row| format!("not assigned: {row:?}")));
-    faults.extend(handed_down(&templates[0]));
+    faults.extend(templates.iter().flat_map(handed_down));
 
     let actions = templates.iter().flat_map(|template| &template.resources).find_map(|resource| {
         let is_role = resource.type_name.contains("/sqlRoleDefinitions@");
@@ -174,19 +196,28 @@ fn assignment(resource: &Resource, faults: &mut Vec<String>) -> Option<[String; 
     Some([assigned, body("scope"), body("properties.principalId")])
 }
 
-/// Whether each module is told the right principals.
-fn handed_down(main: &Template) -> Vec<String> {
-    let meant = [
-        (HANDLER, "identity.properties.principalId"),
-        (OPERATORS, OPERATORS),
-        ("senderPrincipalIds", "senderPrincipalIds"),
-    ];
-    let given =
-        main.modules.iter().flat_map(|module| module.params.properties().iter().map(move |given| (module, given)));
+/// Whether each module is told the right principals: each region the one of its own, the documents all of them.
+fn handed_down(template: &Template) -> Vec<String> {
+    let in_main = template.path.ends_with("main.bicep");
+    let meant = |module: &str, param: &str| match param {
+        HANDLER if module == "iotHub" => Some("identities[0].properties.principalId"),
+        HANDLER => Some("principalId"),
+        HANDLERS => Some("[for range(0, length(regions)): identities[index].properties.principalId]"),
+        "identityId" if in_main => Some("identities[index].id"),
+        "principalId" => Some("identities[index].properties.principalId"),
+        "clientId" => Some("identities[index].properties.clientId"),
+        "identityId" => Some("identityId"),
+        OPERATORS => Some(OPERATORS),
+        "senderPrincipalIds" => Some("senderPrincipalIds"),
+        _ => None,
+    };
+    let given = template.modules.iter().flat_map(|module| {
+        module.params.properties().iter().map(move |(name, value)| (module.symbol.as_str(), name, written(value)))
+    });
     given
-        .filter_map(|(module, (name, value))| {
-            let (_, meant) = meant.iter().find(|(param, _)| param == name)?;
-            (*value != Value::Other((*meant).into())).then(|| format!("{} gets {value:?} as {name}", module.symbol))
+        .filter_map(|(module, name, value)| {
+            let meant = meant(module, name)?;
+            (value != meant).then(|| format!("{module} gets {value} as {name}, and is meant to get {meant}"))
         })
         .collect()
 }

@@ -12,11 +12,9 @@ use devicestate::{
 };
 
 use super::{
-    app_settings::{EventSource, app_settings},
+    app_settings::{APPS, App, app_settings},
     sources::{FUNCTIONS, Sources, assert_none, assert_noticed},
 };
-
-const SOURCES: [EventSource; 2] = [EventSource::EventHubs, EventSource::IotHub];
 
 /// What the handler looks up and infra/ leaves alone, each with the reason.
 const LEFT_ALONE: [(&str, &str); 13] = [
@@ -54,7 +52,7 @@ fn infra_sets_what_the_handler_and_the_host_read_and_nothing_else() {
 fn every_setting_that_is_misspelled_is_noticed() {
     let sources = Sources::read();
     let names: BTreeSet<String> =
-        SOURCES.into_iter().flat_map(|source| app_settings(&sources.templates(), source).into_keys()).collect();
+        APPS.into_iter().flat_map(|app| app_settings(&sources.templates(), app).into_keys()).collect();
     assert!(names.len() > 25, "{names:?}");
     for name in names {
         // Two letters swapped, as it happens.
@@ -65,17 +63,23 @@ fn every_setting_that_is_misspelled_is_noticed() {
         if misspelled == name {
             continue;
         }
-        let changed = sources.with("infra/main.bicep", &format!("{name}:"), &format!("{misspelled}:"));
+        let changed = sources.with(file_of(&sources, &name), &format!(" {name}:"), &format!(" {misspelled}:"));
         assert_noticed(&faults(&changed), &misspelled);
     }
 }
 
+/// Where a setting is given: that of every region, or each region's own.
+fn file_of(sources: &Sources, name: &str) -> &'static str {
+    let mut files = ["infra/main.bicep", "infra/modules/region.bicep"].into_iter();
+    files.find(|file| sources.text(file).contains(&format!(" {name}:"))).expect("a file that gives it")
+}
+
 #[test]
 fn a_setting_that_is_left_out_is_noticed() {
-    let changed = Sources::read().with("infra/main.bicep", "      LogLevel: logLevel\n", "");
+    let changed = Sources::read().with("infra/main.bicep", "        LogLevel: logLevel\n", "");
     assert_noticed(&faults(&changed), "LogLevel is read by the handler");
     let changed =
-        Sources::read().with("infra/main.bicep", "      CosmosContainer: documents.outputs.containerName\n", "");
+        Sources::read().with("infra/main.bicep", "        CosmosContainer: documents.outputs.containerName\n", "");
     assert_noticed(&faults(&changed), "CosmosContainer is read by the handler");
 }
 
@@ -102,7 +106,7 @@ const REQUIRED: [&str; 5] = [
 #[test]
 fn the_defaults_of_infra_are_those_of_the_handler() {
     let templates = Sources::read().templates();
-    let settings = app_settings(&templates, EventSource::EventHubs);
+    let settings = app_settings(&templates, App::First);
     // A drill is none of the defaults: empty, it is not set.
     let without_drill = settings.iter().filter(|(name, _)| *name != "RetryDrillDevice");
     let required = settings.iter().filter(|(name, _)| REQUIRED.contains(&name.as_str()));
@@ -114,8 +118,8 @@ fn the_defaults_of_infra_are_those_of_the_handler() {
 #[test]
 fn a_flex_consumption_app_has_no_setting_for_its_runtime() {
     let templates = Sources::read().templates();
-    for source in SOURCES {
-        let settings = app_settings(&templates, source);
+    for app in APPS {
+        let settings = app_settings(&templates, app);
         assert!(!settings.contains_key("FUNCTIONS_WORKER_RUNTIME"), "Flex Consumption refuses it");
         assert!(!settings.contains_key("FUNCTIONS_EXTENSION_VERSION"), "Flex Consumption has no choice of it");
     }
@@ -123,10 +127,10 @@ fn a_flex_consumption_app_has_no_setting_for_its_runtime() {
 
 fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
-    SOURCES.into_iter().flat_map(|source| faults_with(sources, &app_settings(&templates, source), source)).collect()
+    APPS.into_iter().flat_map(|app| faults_with(sources, &app_settings(&templates, app), app)).collect()
 }
 
-fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, source: EventSource) -> Vec<String> {
+fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) -> Vec<String> {
     let app = function_app(sources);
     let settings = collected(given);
     let mut faults = Vec::new();
@@ -135,7 +139,7 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, source: Even
 
     // As `serve` reads them.
     let config = Config::from_settings(&settings);
-    faults.extend(config.as_ref().err().map(|error| format!("{source:?}: {error}")));
+    faults.extend(config.as_ref().err().map(|error| format!("{which:?}: {error}")));
     drop((config::log_level(&settings), config::port(&settings)));
     drop(config::apply_overrides(&settings, &mut app.host.clone()));
     for function in &app.functions {
@@ -144,20 +148,20 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, source: Even
             .map(|config| OverflowConfig::from_settings(&settings, &config.store, &function.dead_letters));
         match overflow {
             Ok(Ok(OverflowConfig::Blobs { .. })) | Err(_) => {}
-            other => faults.push(format!("{source:?}: dead letters too large for the queue have no blobs: {other:?}")),
+            other => faults.push(format!("{which:?}: dead letters too large for the queue have no blobs: {other:?}")),
         }
         match QueueConfig::from_settings(&settings, &function.dead_letters) {
             Ok(QueueConfig::Storage { .. }) => {}
-            other => faults.push(format!("{source:?}: the timer function looks at no queue of infra/: {other:?}")),
+            other => faults.push(format!("{which:?}: the timer function looks at no queue of infra/: {other:?}")),
         }
         // As the host reads the bindings.
         for text in [&function.trigger.event_hub_name, &function.trigger.consumer_group] {
-            faults.extend(settings.resolve(text).err().map(|error| format!("{source:?}: {error}")));
+            faults.extend(settings.resolve(text).err().map(|error| format!("{which:?}: {error}")));
         }
         let trigger = &function.trigger.connection;
-        let trigger_settings = match source {
-            EventSource::IotHub => vec![trigger.clone()],
-            EventSource::EventHubs => {
+        let trigger_settings = match which {
+            App::WithIotHub => vec![trigger.clone()],
+            App::First | App::Standby => {
                 ["fullyQualifiedNamespace", "credential", "clientId"].map(|part| format!("{trigger}__{part}")).to_vec()
             }
         };
@@ -170,7 +174,7 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, source: Even
         needed
             .iter()
             .filter(|name| !given.contains_key(*name))
-            .map(|name| format!("{source:?}: {name} is read by the host and not set")),
+            .map(|name| format!("{which:?}: {name} is read by the host and not set")),
     );
 
     let asked = settings.asked();
@@ -179,19 +183,19 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, source: Even
         asked
             .iter()
             .filter(|name| !given.contains_key(*name) && !left_alone.contains(name.as_str()))
-            .map(|name| format!("{source:?}: {name} is read by the handler and not set")),
+            .map(|name| format!("{which:?}: {name} is read by the handler and not set")),
     );
     faults.extend(
         left_alone
             .iter()
             .filter(|name| !asked.contains(**name))
-            .map(|name| format!("{source:?}: {name} is said to be left alone, and nobody reads it")),
+            .map(|name| format!("{which:?}: {name} is said to be left alone, and nobody reads it")),
     );
     faults.extend(
         given
             .keys()
             .filter(|name| !asked.contains(*name) && !of_the_host.contains(*name))
-            .map(|name| format!("{source:?}: {name} is set and nobody reads it")),
+            .map(|name| format!("{which:?}: {name} is set and nobody reads it")),
     );
     faults
 }

@@ -36,6 +36,9 @@ fn a_name_that_is_not_declared_and_a_declaration_that_is_not_used_are_noticed() 
     assert_noticed(&naming(&sources), "storeConcurrency is not used");
     let sources = Sources::read().with("infra/main.bicep", "documents.outputs.endpoint", "documents.outputs.endpont");
     assert_noticed(&naming(&sources), "documents has no output endpont");
+    let sources =
+        Sources::read().with("infra/main.bicep", "region[1].outputs.workspaceId", "region[1].outputs.worksId");
+    assert_noticed(&naming(&sources), "region has no output worksId");
 }
 
 #[test]
@@ -49,6 +52,8 @@ fn a_parameter_that_a_module_misses_or_does_not_have_is_noticed() {
     let faults = module_parameters(&sources);
     assert_noticed(&faults, "iotHub has no parameter edition");
     assert_noticed(&faults, "iotHub is not given sku");
+    let sources = Sources::read().with("infra/main.bicep", "      withHub: place.withHub\n", "");
+    assert_noticed(&module_parameters(&sources), "region is not given withHub");
 }
 
 #[test]

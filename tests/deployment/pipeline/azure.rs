@@ -17,6 +17,9 @@ pub(super) const MASTER_KEY: &str = "the-master-key-that-opens-everything";
 /// The app's name.
 pub(super) const APP: &str = "func-devicestate-test";
 
+/// The name of the app in the standby region.
+pub(super) const STANDBY: &str = "func-devicestate-standby";
+
 /// What else the scripts find: what any machine has that has bash, and Node.js. Nothing that a fresh one may lack.
 const COMMANDS: [&str; 10] = ["basename", "bash", "cat", "dirname", "node", "sed", "sleep", "sort", "tail", "touch"];
 
@@ -51,6 +54,7 @@ impl Azure {
         azure.knows("traces.json", "[]");
         azure.knows("func-version", "4.15.1");
         azure.knows("refusals", "0\n");
+        azure.knows("running", "0\n");
         azure.knows("bicep-version", "Bicep CLI version 0.45.15 (0123456789)\n");
         azure.knows("group", "");
         let token = json!({"accessToken": "a-token", "expiresOn": "2100-01-01 00:00:00", "expires_on": 4_102_444_800_u64,

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use serde_json::json;
 
 use super::{
-    azure::{Azure, Ended, MASTER_KEY},
+    azure::{APP, Azure, Ended, MASTER_KEY, STANDBY},
     host::{Host, Repeats},
 };
 use crate::listener::Listener;
@@ -26,6 +26,20 @@ impl Deployed {
     }
 
     fn set(repeats: Repeats, settings: &[(&str, &str)]) -> Self {
+        Self::with_outputs(repeats, settings, &[])
+    }
+
+    /// With a second region.
+    fn in_two_regions() -> Self {
+        let outputs = [
+            ("STANDBY_FUNCTION_APP_NAME", STANDBY),
+            ("STANDBY_FUNCTION_APP_HOST_NAME", "standby.invalid"),
+            ("STANDBY_LOG_ANALYTICS_WORKSPACE_ID", "9c1b0c0e-0000-0000-0000-000000000001"),
+        ];
+        Self::with_outputs(Repeats::Yes, &[("RetryDrillDevice", DEVICE)], &outputs)
+    }
+
+    fn with_outputs(repeats: Repeats, settings: &[(&str, &str)], more: &[(&str, &str)]) -> Self {
         let account = Listener::start();
         let outputs = [
             ("AZURE_FUNCTION_APP_HOST_NAME", "function-app.invalid"),
@@ -34,7 +48,7 @@ impl Deployed {
             ("COSMOS_CONTAINER", "devices"),
             ("LOG_ANALYTICS_WORKSPACE_ID", "9c1b0c0e-0000-0000-0000-000000000000"),
         ];
-        let azure = Arc::new(Azure::deployed(&outputs));
+        let azure = Arc::new(Azure::deployed(&[&outputs, more].concat()));
         let drill = settings.iter().find(|(name, _)| *name == "RetryDrillDevice");
         azure.knows("drill-device", drill.map_or("", |(_, device)| device));
         let cosmos = [("StateStore", "cosmos"), ("CosmosConnection", account.connection_string())];
@@ -112,6 +126,40 @@ fn without_the_drill_no_log_is_asked_for() {
     deployed.tested(&["--deadline", "60", "--no-drill"]).assert(0, &[]);
     assert!(deployed.altitude("smoke-test").is_some(), "the document came");
     assert!(!deployed.azure.log("az.log").contains("log-analytics"));
+}
+
+#[test]
+fn the_app_of_the_standby_region_is_asked_for_its_own_key_and_its_own_logs() {
+    let deployed = Deployed::in_two_regions();
+    deployed.tested(&["--standby", "--deadline", "60"]).assert(0, &[]);
+    assert!(deployed.altitude(DEVICE).is_some(), "the document came");
+    let log = deployed.azure.log("az.log");
+    assert!(log.contains(&format!("keys list --query masterKey --name {STANDBY} ")), "{log}");
+    assert!(log.contains("--workspace 9c1b0c0e-0000-0000-0000-000000000001 "), "{log}");
+    assert!(!log.contains(&format!("--name {APP} ")), "the first one is lost, and not asked: {log}");
+}
+
+#[test]
+fn with_two_regions_both_apps_are_looked_at_before_anything_is_sent_and_the_standby_is_tested_first() {
+    let deployed = Deployed::in_two_regions();
+    let options = ["--environment", "staging", "--deadline", "0", "--every", "0.1", "--package", &package()];
+    let ended = deployed.azure.run("smoke-test.js", &options);
+    ended.assert(1, &["the admin endpoint of https://standby.invalid did not take the event within 0 s"]);
+    let log = deployed.azure.log("az.log");
+    for app in [STANDBY, APP] {
+        assert!(log.contains(&format!("keys list --query masterKey --name {app} ")), "{app} is not in: {log}");
+    }
+    let ended = deployed.azure.run("smoke-test.js", &[&options[..], &["--first"]].concat());
+    ended.assert(1, &["the admin endpoint of https://function-app.invalid did not take the event within 0 s"]);
+}
+
+#[test]
+fn a_standby_is_one_of_a_deployment() {
+    let deployed = Deployed::with(Repeats::Yes);
+    deployed.tested(&["--standby"]).assert(2, &["no second region in rg-devicestate-staging", "standbyLocation"]);
+    let options = ["--standby", "--url", &deployed.host.url, "--package", &package()];
+    deployed.azure.run("smoke-test.js", &options).assert(2, &["--standby needs --environment NAME"]);
+    assert_eq!(deployed.account.documents().len(), 0);
 }
 
 #[test]

@@ -220,23 +220,47 @@ fn the_drill_is_of_staging_alone() {
 }
 
 /// The outputs of a deployment that a script asks for.
-fn outputs_asked_for(script: &str) -> Vec<String> {
-    let asked =
-        ["deployment.js \"$resource_group\" ", "output(\""].into_iter().flat_map(|call| script.split(call).skip(1));
-    asked.map(|rest| rest.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect()).collect()
+fn outputs_asked_for(script: &str) -> BTreeSet<String> {
+    let starts = ["AZURE_FUNCTION", "STANDBY_", "EVENT_HUB", "HOST_", "COSMOS_", "DEAD_LETTER_", "LOG_ANALYTICS_"];
+    let words = script.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+    let asked = words.filter(|word| starts.iter().any(|start| word.starts_with(start)) && !word.ends_with('_'));
+    let mut asked: BTreeSet<String> = asked.map(str::to_owned).collect();
+    // Of the second region, where the script is told so.
+    let of_either = script.split("${region}").skip(1).map(|rest| {
+        let name = rest.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_');
+        format!("STANDBY_{}", name.collect::<String>())
+    });
+    asked.extend(of_either);
+    asked
 }
 
 #[test]
 fn the_infrastructure_has_the_outputs_and_the_setting_that_the_scripts_ask_for() {
     let smoke_test = file("scripts/smoke-test/app.js");
-    let outputs = [&file("scripts/publish.sh"), &smoke_test].map(|script| outputs_asked_for(script));
-    assert_eq!(outputs.each_ref().map(Vec::len), [1, 6], "{outputs:?}");
+    let rewinding = file("scripts/rewind-checkpoints.sh");
+    let outputs = [&file("scripts/publish.sh"), &smoke_test, &rewinding].map(|script| outputs_asked_for(script));
+    assert_eq!(outputs.each_ref().map(BTreeSet::len), [2, 9, 8], "{outputs:?}");
     let template = file("infra/main.bicep");
     let is_there = |output: &str| template.contains(&format!("\noutput {output} "));
     assert!(outputs.iter().flatten().all(|output| is_there(output)), "{outputs:?}");
     assert!(!is_there("COSMOS_ENDPOINTS"), "names are compared whole");
     let setting = "RetryDrillDevice";
     assert!(smoke_test.contains(&format!("name=='{setting}'")) && template.contains(setting));
+}
+
+/// It is read when there is no time to find out.
+#[test]
+fn the_runbook_names_outputs_scripts_and_options_that_there_are() {
+    let runbook = file("docs/disaster.md");
+    let template = file("infra/main.bicep");
+    let outputs = outputs_asked_for(&runbook);
+    assert!(outputs.len() >= 8, "{outputs:?}");
+    assert!(outputs.iter().all(|output| template.contains(&format!("\noutput {output} "))), "{outputs:?}");
+    let commands: Vec<_> = runbook.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect();
+    let commands: Vec<_> = commands.join("\n").lines().map(str::to_owned).collect();
+    let calls: Vec<_> = calls(&commands).into_iter().filter(|(script, _)| script != "scripts/deployment.js").collect();
+    assert!(calls.len() >= 7, "{calls:?}");
+    assert_eq!(faults(&calls), Vec::<String>::new());
 }
 
 #[test]

@@ -1,0 +1,242 @@
+// Everything of one region: what takes the stream, reads it, keeps what fails and watches. The documents are of both
+// regions and stand in main.bicep, and so does the identity, which the documents have to know first.
+@description('The unique part of the names.')
+param token string
+
+@description('The region.')
+param location string
+
+@description('Tags.')
+param tags object
+
+@description('The service of azure.yaml that azd publishes to the function app; empty for none. azd takes one app for a service.')
+param azdService string
+
+@description('Resource id of the function app\'s identity.')
+param identityId string
+
+@description('Object id of that identity.')
+param principalId string
+
+@description('Client id of that identity.')
+param clientId string
+
+@description('Object ids of those who work on dead letters, rewind checkpoints and query the logs.')
+param operatorPrincipalIds array
+
+@description('Object ids of those that may send events.')
+param senderPrincipalIds array
+
+@description('Whether Event Hubs and the storage of the host are spread over the availability zones.')
+param zoneRedundant bool
+
+// The stream.
+
+@description('Whether it takes the stream itself; without, an IoT Hub does.')
+param withEventHubs bool
+
+@description('The name of the namespace.')
+param namespace string
+
+@description('Whether the hub is made here. The second one of a pair gets its own from the first.')
+param withHub bool
+
+@description('Whether the namespace is left as it is: one that is paired as the second takes no change.')
+param keepsNamespace bool
+
+@description('The name of the hub.')
+param hubName string
+
+@description('The consumer group that belongs to the handler alone.')
+param consumerGroup string
+
+@description('Partitions of the hub.')
+param partitionCount int
+
+@description('How long events are kept, in hours.')
+param retentionHours int
+
+@description('Throughput units.')
+param throughputUnits int
+
+@description('Most throughput units.')
+param maximumThroughputUnits int
+
+// The dead letters.
+
+@description('How the storage account of the dead letters is copied.')
+param deadLetterRedundancy string
+
+// The function app.
+
+@description('Memory of an instance, in MB.')
+param instanceMemoryMB int
+
+@description('Most instances.')
+param maximumInstanceCount int
+
+@description('Instances that are never given up.')
+param alwaysReadyInstances int
+
+@description('Whether its instances are spread over the availability zones.')
+param zoneRedundantInstances bool
+
+@description('The app settings that are the same in every region.')
+@secure()
+param settings object
+
+// The watch.
+
+@description('How many days the logs are kept.')
+param logRetentionDays int
+
+@description('Most GB of logs a day; -1 for no limit.')
+param logDailyQuotaGB int
+
+// The network.
+
+@description('Subnet of the function app\'s instances; empty for none.')
+param functionSubnetId string
+
+@description('Subnet of the private endpoints; empty for public ones.')
+param endpointSubnetId string
+
+@description('DNS zone of blobs.')
+param blobZoneId string
+
+@description('DNS zone of queues.')
+param queueZoneId string
+
+@description('DNS zone of tables.')
+param tableZoneId string
+
+@description('DNS zone of Event Hubs.')
+param serviceBusZoneId string
+
+module monitoring 'monitoring.bicep' = {
+  name: 'monitoring-${token}'
+  params: {
+    token: token
+    location: location
+    tags: tags
+    retentionDays: logRetentionDays
+    dailyQuotaGB: logDailyQuotaGB
+    handlerPrincipalId: principalId
+    operatorPrincipalIds: operatorPrincipalIds
+  }
+}
+
+module eventHubs 'event-hubs.bicep' = if (withEventHubs) {
+  name: 'event-hubs-${token}'
+  params: {
+    name: namespace
+    location: location
+    tags: tags
+    withHub: withHub
+    isKept: keepsNamespace
+    hubName: hubName
+    consumerGroup: consumerGroup
+    partitionCount: partitionCount
+    retentionHours: retentionHours
+    throughputUnits: throughputUnits
+    maximumThroughputUnits: maximumThroughputUnits
+    zoneRedundant: zoneRedundant
+    handlerPrincipalId: principalId
+    senderPrincipalIds: senderPrincipalIds
+    endpointSubnetId: endpointSubnetId
+    dnsZoneId: serviceBusZoneId
+  }
+}
+
+module deadLetters 'dead-letters.bicep' = {
+  name: 'dead-letters-${token}'
+  params: {
+    name: 'stdead${token}'
+    location: location
+    tags: tags
+    redundancy: deadLetterRedundancy
+    handlerPrincipalId: principalId
+    operatorPrincipalIds: operatorPrincipalIds
+    endpointSubnetId: endpointSubnetId
+    blobZoneId: blobZoneId
+    queueZoneId: queueZoneId
+  }
+}
+
+module hostStorage 'host-storage.bicep' = {
+  name: 'host-storage-${token}'
+  params: {
+    name: 'sthost${token}'
+    location: location
+    tags: tags
+    zoneRedundant: zoneRedundant
+    handlerPrincipalId: principalId
+    operatorPrincipalIds: operatorPrincipalIds
+    endpointSubnetId: endpointSubnetId
+    blobZoneId: blobZoneId
+    tableZoneId: tableZoneId
+  }
+}
+
+// The region's own namespace by its own name, never an alias: checkpoints are kept by that name, and one of another hub is
+// an offset that does not exist here.
+var eventHubSettings = withEventHubs
+  ? {
+      EventHubConnection__fullyQualifiedNamespace: eventHubs.?outputs.fullyQualifiedNamespace ?? ''
+      EventHubConnection__credential: 'managedidentity'
+      EventHubConnection__clientId: clientId
+    }
+  : {}
+
+module functionApp 'function-app.bicep' = {
+  name: 'function-app-${token}'
+  params: {
+    token: token
+    location: location
+    tags: tags
+    azdService: azdService
+    identityId: identityId
+    packageContainerUri: hostStorage.outputs.packageContainerUri
+    instanceMemoryMB: instanceMemoryMB
+    maximumInstanceCount: maximumInstanceCount
+    alwaysReadyInstances: alwaysReadyInstances
+    zoneRedundant: zoneRedundantInstances
+    subnetId: functionSubnetId
+    appSettings: union(settings, eventHubSettings, {
+      AzureWebJobsStorage__blobServiceUri: hostStorage.outputs.blobServiceUri
+      AzureWebJobsStorage__tableServiceUri: hostStorage.outputs.tableServiceUri
+      AzureWebJobsStorage__credential: 'managedidentity'
+      AzureWebJobsStorage__clientId: clientId
+      APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${clientId};Authorization=AAD'
+      DeadLetterStorage__queueServiceUri: deadLetters.outputs.queueServiceUri
+      DeadLetterStorage__blobServiceUri: deadLetters.outputs.blobServiceUri
+      DeadLetterStorage__credential: 'managedidentity'
+      DeadLetterStorage__clientId: clientId
+      DeadLetterContainer: deadLetters.outputs.containerName
+      CosmosConnection__credential: 'managedidentity'
+      CosmosConnection__clientId: clientId
+    })
+  }
+}
+
+@description('The name of the function app.')
+output functionAppName string = functionApp.outputs.name
+
+@description('Its host name.')
+output functionAppHostName string = functionApp.outputs.hostName
+
+@description('The address of the namespace that it reads; empty with an IoT Hub.')
+output eventHubsNamespace string = eventHubs.?outputs.fullyQualifiedNamespace ?? ''
+
+@description('The address of the queues of its dead letters.')
+output deadLetterQueueUri string = deadLetters.outputs.queueServiceUri
+
+@description('The address of the blobs of its dead letters.')
+output deadLetterBlobUri string = deadLetters.outputs.blobServiceUri
+
+@description('The storage account of its host, with the checkpoints.')
+output hostStorageName string = hostStorage.outputs.name
+
+@description('The id by which its logs are queried.')
+output workspaceId string = monitoring.outputs.workspaceId

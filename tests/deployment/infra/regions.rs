@@ -1,0 +1,234 @@
+//! Two regions: what they share, what each has for itself, and what a deployment must leave alone.
+
+use std::path::Path;
+
+use super::{
+    app_settings::{App, app_settings},
+    bicep::{Module, Template, Value, written},
+    sources::{Sources, assert_none, assert_noticed},
+};
+
+/// Variables of main.bicep.
+const OF_MAIN: [[&str; 2]; 10] = [
+    ["hasTwoStreams", "!empty(standbyLocation) && !usesIotHub && !privateNetwork"],
+    ["regions", "hasTwoStreams ? [first, second] : [first]"],
+    // The names of the first region are those of a deployment with one.
+    ["firstToken", "uniqueString(resourceGroup().id, environmentName)"],
+    ["secondToken", "uniqueString(resourceGroup().id, environmentName, standbyLocation)"],
+    ["firstNamespace", "'evhns-devicestate-${firstToken}'"],
+    ["secondNamespace", "'evhns-devicestate-${secondToken}'"],
+    ["alias", "'evhns-devicestate-${firstToken}-alias'"],
+    ["isPaired", "contains(groupTags, pairedTag) ? groupTags[pairedTag] == secondNamespace : false"],
+    [
+        "first",
+        "{token: firstToken, location: location, namespace: firstNamespace, withHub: true, keepsNamespace: false, \
+         azdService: 'handler'}",
+    ],
+    // No hub, since the pairing wants none there; no service, since azd takes one app for each.
+    [
+        "second",
+        "{token: secondToken, location: standbyLocation, namespace: secondNamespace, withHub: false, \
+         keepsNamespace: isPaired, azdService: ''}",
+    ],
+];
+
+/// Outputs of main.bicep.
+const OF_OUTPUTS: [[&str; 2]; 11] = [
+    ["AZURE_FUNCTION_APP_NAME", "region[0].outputs.functionAppName"],
+    // By it checkpoints are kept, also with an IoT Hub.
+    ["EVENT_HUBS_NAMESPACE", "usesIotHub ? (iotHub.?outputs.namespace ?? '') : region[0].outputs.eventHubsNamespace"],
+    ["HOST_STORAGE_NAME", "region[0].outputs.hostStorageName"],
+    [
+        "EVENT_HUBS_FOR_PRODUCERS",
+        "hasTwoStreams ? '${alias}.servicebus.windows.net' : region[0].outputs.eventHubsNamespace",
+    ],
+    ["EVENT_HUBS_ALIAS", "hasTwoStreams ? alias : ''"],
+    ["STANDBY_FUNCTION_APP_NAME", "hasTwoStreams ? region[1].outputs.functionAppName : ''"],
+    ["STANDBY_EVENT_HUBS_NAMESPACE", "hasTwoStreams ? region[1].outputs.eventHubsNamespace : ''"],
+    ["STANDBY_DEAD_LETTER_STORAGE_QUEUE_URI", "hasTwoStreams ? region[1].outputs.deadLetterQueueUri : ''"],
+    ["STANDBY_DEAD_LETTER_STORAGE_BLOB_URI", "hasTwoStreams ? region[1].outputs.deadLetterBlobUri : ''"],
+    ["STANDBY_HOST_STORAGE_NAME", "hasTwoStreams ? region[1].outputs.hostStorageName : ''"],
+    ["STANDBY_LOG_ANALYTICS_WORKSPACE_ID", "hasTwoStreams ? region[1].outputs.workspaceId : ''"],
+];
+
+/// Template, a module or a resource of it, and when there is one.
+const CONDITIONS: [[&str; 3]; 6] = [
+    ["main", "pairing", "hasTwoStreams && !isPaired"],
+    // Azure refuses every change of a namespace that is the second one of a pair.
+    ["event-hubs", "namespace", "!isKept"],
+    ["event-hubs", "hub", "withHub"],
+    ["event-hubs", "group", "withHub"],
+    ["region", "deadLetters", "always"],
+    ["region", "hostStorage", "always"],
+];
+
+/// Template, a module of it, parameter, and its value.
+const OF_MODULES: [[&str; 4]; 15] = [
+    ["main", "region", "token", "place.token"],
+    ["main", "region", "location", "place.location"],
+    ["main", "region", "namespace", "place.namespace"],
+    ["main", "region", "withHub", "place.withHub"],
+    ["main", "region", "keepsNamespace", "place.keepsNamespace"],
+    ["main", "region", "azdService", "place.azdService"],
+    ["main", "region", "withEventHubs", "!usesIotHub"],
+    ["main", "pairing", "alias", "alias"],
+    ["main", "pairing", "firstNamespace", "firstNamespace"],
+    ["main", "pairing", "secondNamespace", "secondNamespace"],
+    ["region", "eventHubs", "name", "namespace"],
+    ["region", "eventHubs", "withHub", "withHub"],
+    ["region", "eventHubs", "isKept", "keepsNamespace"],
+    ["region", "deadLetters", "name", "'stdead${token}'"],
+    ["region", "hostStorage", "name", "'sthost${token}'"],
+];
+
+/// Settings of a function app that are its own region's, as region.bicep writes them.
+const OF_THE_REGION: [[&str; 2]; 6] = [
+    ["EventHubConnection__fullyQualifiedNamespace", "eventHubs.?outputs.fullyQualifiedNamespace ?? ''"],
+    ["AzureWebJobsStorage__blobServiceUri", "hostStorage.outputs.blobServiceUri"],
+    ["AzureWebJobsStorage__tableServiceUri", "hostStorage.outputs.tableServiceUri"],
+    ["DeadLetterStorage__queueServiceUri", "deadLetters.outputs.queueServiceUri"],
+    ["DeadLetterStorage__blobServiceUri", "deadLetters.outputs.blobServiceUri"],
+    ["APPLICATIONINSIGHTS_CONNECTION_STRING", "monitoring.outputs.connectionString"],
+];
+
+#[test]
+fn each_region_has_its_own_and_the_second_namespace_is_empty_until_it_is_paired_and_then_left_alone() {
+    assert_none(&faults(&Sources::read()));
+}
+
+#[test]
+fn what_is_another_regions_or_is_deployed_again_is_noticed() {
+    for (file, from, to, word) in [
+        // The app of a region reads the alias.
+        ("modules/region", "eventHubs.?outputs.fullyQualifiedNamespace ?? ''\n      E", "'alias'\n      E", "fullyQ"),
+        ("modules/event-hubs", "'${name}.servicebus", "'${name}-alias.servicebus", "-alias"),
+        ("modules/region", "name: namespace", "name: 'evhns-devicestate-alias'", "eventHubs.name"),
+        ("main", "namespace: place.namespace", "namespace: alias", "region.namespace"),
+        // The second namespace gets a hub, or is changed while it is paired.
+        ("modules/event-hubs", "eventhubs@2024-01-01' = if (withHub) {", "eventhubs@2024-01-01' = {", "hub"),
+        ("modules/event-hubs", "namespaces@2024-01-01' = if (!isKept) {", "namespaces@2024-01-01' = {", "namespace"),
+        ("main", "withHub: false", "withHub: true", "second"),
+        ("main", "keepsNamespace: isPaired", "keepsNamespace: false", "second"),
+        ("main", "(hasTwoStreams && !isPaired)", "(hasTwoStreams)", "pairing"),
+        ("main", "  dependsOn: [region]\n", "", "after the regions"),
+        ("modules/pairing", "parent: first", "parent: second", "parent"),
+        ("modules/pairing", "namespaces', secondNamespace)", "namespaces', firstNamespace)", "partnerNamespace"),
+        ("modules/pairing", ": secondNamespace }", ": firstNamespace }", "remembered"),
+        ("modules/pairing", "dependsOn: [pair]", "dependsOn: [first]", "remembered"),
+        // Two regions share what each must have.
+        ("modules/region", "name: 'sthost${token}'", "name: 'sthost'", "hostStorage.name"),
+        ("modules/region", "name: 'stdead${token}'", "name: 'stdead'", "deadLetters.name"),
+        ("modules/region", "name: 'monitoring-${token}'", "name: 'monitoring'", "deployment"),
+        ("main", "region-${place.token}", "region", "deployment"),
+        ("main", "'${location},${standbyLocation}'", "'${standbyLocation},${location}'", "CosmosPreferredRegions"),
+        ("main", "region[1].outputs.hostStorageName", "region[0].outputs.hostStorageName", "STANDBY_HOST_STORAGE"),
+        ("main", "'${alias}.servicebus", "'${firstNamespace}.servicebus", "EVENT_HUBS_FOR_PRODUCERS"),
+        // A deployment of one region finds other names.
+        ("main", "var firstToken = uniqueString(", "var firstToken = uniqueString(standbyLocation, ", "firstToken"),
+    ] {
+        assert_noticed(&faults(&Sources::read().with(&format!("infra/{file}.bicep"), from, to)), word);
+    }
+}
+
+#[test]
+fn the_apps_of_both_regions_have_the_same_settings() {
+    let templates = Sources::read().templates();
+    let [first, standby] = [App::First, App::Standby].map(|app| app_settings(&templates, app));
+    assert!(first.keys().eq(standby.keys()));
+    assert!(first.len() > 25, "{first:?}");
+}
+
+fn faults(sources: &Sources) -> Vec<String> {
+    let templates = sources.templates();
+    let mut faults = Vec::new();
+    let mut is = |what: String, meant: &str, value: Option<String>| {
+        if value.as_deref() != Some(meant) {
+            faults.push(format!("{what} is {value:?} and is meant to be {meant}"));
+        }
+    };
+    let named = |name: &str| named(&templates, name);
+    let main = named("main");
+    for [name, meant] in OF_MAIN {
+        is(format!("main: {name}"), meant, main.variable(name).map(written));
+    }
+    for [name, meant] in OF_OUTPUTS {
+        let output = main.outputs.iter().find(|(output, _)| output == name);
+        is(format!("main: {name}"), meant, output.map(|(_, value)| written(value)));
+    }
+    for [template, symbol, meant] in CONDITIONS {
+        let resource = named(template).resources.iter().find(|resource| resource.symbol == symbol);
+        let condition = resource.map(|resource| resource.condition.clone());
+        let condition = condition.or_else(|| module(named(template), symbol).map(|module| module.condition.clone()));
+        let condition = condition.map(|condition| condition.unwrap_or_else(|| "always".to_owned()));
+        is(format!("{template}: when there is {symbol}"), meant, condition);
+    }
+    for [template, symbol, param, meant] in OF_MODULES {
+        let value = module(named(template), symbol).and_then(|module| module.params.get(param)).map(written);
+        is(format!("{template}: {symbol}.{param}"), meant, value);
+    }
+    is("main: region".into(), "regions", module(main, "region").and_then(|module| module.each_of.clone()));
+    is(
+        "main: it pairs after the regions".into(),
+        "[region]",
+        module(main, "pairing").and_then(|module| module.waits_for.clone()),
+    );
+
+    let region = named("region");
+    let own = module(region, "functionApp").and_then(|app| app.params.get("appSettings"));
+    let Some(Value::Call(_, parts)) = own else { panic!("app settings are a union") };
+    let Some(Value::Either(_, events)) = region.variable("eventHubSettings") else { panic!("it depends") };
+    for [name, meant] in OF_THE_REGION {
+        let value = parts.iter().chain(events).find_map(|part| part.get(name));
+        is(name.to_owned(), meant, value.map(written));
+    }
+    let namespace = named("event-hubs").outputs.iter().find(|(name, _)| name == "fullyQualifiedNamespace");
+    is(
+        "event-hubs: the namespace's own name".into(),
+        "'${name}.servicebus.windows.net'",
+        namespace.map(|(_, value)| written(value)),
+    );
+
+    let pairing = named("pairing");
+    let of_pair = |symbol: &str, path: &str| {
+        let resource = pairing.resources.iter().find(|resource| resource.symbol == symbol);
+        resource.and_then(|resource| resource.body.at(path)).map(written)
+    };
+    for [symbol, path, meant] in [
+        ["first", "name", "firstNamespace"],
+        ["pair", "parent", "first"],
+        ["pair", "name", "alias"],
+        ["pair", "properties.partnerNamespace", "resourceId('Microsoft.EventHub/namespaces', secondNamespace)"],
+        ["remembered", "properties.tags", "union(resourceGroup().?tags ?? {}, {'${pairedTag}': secondNamespace})"],
+        ["remembered", "dependsOn", "[pair]"],
+    ] {
+        is(format!("pairing: {symbol}.{path}"), meant, of_pair(symbol, path));
+    }
+
+    let settings = module(main, "region").and_then(|module| module.params.get("settings"));
+    let Some(Value::Call(_, parts)) = settings else { panic!("settings are a union") };
+    is(
+        "CosmosPreferredRegions: the write region first, in both".into(),
+        "empty(standbyLocation) ? location : '${location},${standbyLocation}'",
+        parts.iter().find_map(|part| part.get("CosmosPreferredRegions")).map(written),
+    );
+    // Deployments in a resource group have names, too: those of two regions must not be the same.
+    let in_each_region = region.modules.iter().map(|module| (module, "${token}"));
+    let regions =
+        main.modules.iter().filter(|module| module.each_of.is_some()).map(|module| (module, "${place.token}"));
+    for (module, part) in in_each_region.chain(regions) {
+        let name = module.name.clone().unwrap_or_default();
+        if !name.contains(part) {
+            faults.push(format!("the deployment {name} of {} is called like that of the other region", module.symbol));
+        }
+    }
+    faults
+}
+
+fn named<'a>(templates: &'a [Template], name: &str) -> &'a Template {
+    let path = if name == "main" { "infra/main.bicep".to_owned() } else { format!("infra/modules/{name}.bicep") };
+    templates.iter().find(|template| template.path == Path::new(&path)).expect("a template of infra/")
+}
+
+fn module<'a>(template: &'a Template, symbol: &str) -> Option<&'a Module> {
+    template.modules.iter().find(|module| module.symbol == symbol)
+}
