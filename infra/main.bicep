@@ -138,6 +138,9 @@ param logRetentionDays int = 30
 @description('Most GB of logs a day; what is above is not kept until the next day. -1 for no limit.')
 param logDailyQuotaGB int = -1
 
+@description('Mail addresses that are told when an alert fires, and when it is over. Without any, alerts are only seen in the portal.')
+param alertEmails array = []
+
 var tags = {
   'azd-env-name': environmentName
   product: 'devicestate'
@@ -276,6 +279,10 @@ module region 'modules/region.bicep' = [
       zoneRedundantInstances: zoneRedundantInstances
       logRetentionDays: logRetentionDays
       logDailyQuotaGB: logDailyQuotaGB
+      alertEmails: alertEmails
+      iotHubName: iotHub.?outputs.name ?? nothing
+      // One region watches what both share: else each mail would come twice.
+      accountId: index == 0 ? documents.outputs.accountId : ''
       functionSubnetId: network.?outputs.functionSubnetId ?? nothing
       endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
       blobZoneId: network.?outputs.blobZoneId ?? nothing

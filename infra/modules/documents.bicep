@@ -178,6 +178,9 @@ module endpoint 'private-endpoint.bicep' = if (isPrivate) {
 @description('The account\'s address.')
 output endpoint string = account.properties.documentEndpoint
 
+@description('The account\'s resource id.')
+output accountId string = account.id
+
 @description('The database.')
 output databaseName string = account::database.name
 

@@ -159,5 +159,8 @@ output connectionSecretUri string = vault::connection.properties.secretUri
 @description('The address of the built-in endpoint\'s namespace, by which checkpoints are kept.')
 output namespace string = split(split(hub.properties.eventHubEndpoints.events.endpoint, '/')[2], ':')[0]
 
+@description('The name of the IoT Hub.')
+output name string = hub.name
+
 @description('The name of the built-in endpoint\'s hub.')
 output hubName string = hub.properties.eventHubEndpoints.events.path

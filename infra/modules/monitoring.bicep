@@ -70,5 +70,8 @@ resource operatorsMayQuery 'Microsoft.Authorization/roleAssignments@2022-04-01' 
 @description('Where the host sends telemetry to.')
 output connectionString string = insights.properties.ConnectionString
 
+@description('The name of the workspace.')
+output workspaceName string = workspace.name
+
 @description('The id by which the workspace is queried.')
 output workspaceId string = workspace.properties.customerId

@@ -93,6 +93,15 @@ param logRetentionDays int
 @description('Most GB of logs a day; -1 for no limit.')
 param logDailyQuotaGB int
 
+@description('Who is told of alerts by mail.')
+param alertEmails array
+
+@description('The IoT Hub that takes the stream; empty without one.')
+param iotHubName string
+
+@description('Resource id of the Cosmos DB account, for the region that watches it; empty for the other one.')
+param accountId string
+
 // The network.
 
 @description('Subnet of the function app\'s instances; empty for none.')
@@ -218,6 +227,22 @@ module functionApp 'function-app.bicep' = {
       CosmosConnection__clientId: clientId
     })
   }
+}
+
+module alerts 'alerts.bicep' = {
+  name: 'alerts-${token}'
+  params: {
+    token: token
+    location: location
+    tags: tags
+    workspaceName: monitoring.outputs.workspaceName
+    retentionHours: retentionHours
+    emails: alertEmails
+    namespace: withEventHubs ? namespace : ''
+    iotHubName: iotHubName
+    accountId: accountId
+  }
+  dependsOn: [eventHubs]
 }
 
 @description('The name of the function app.')

@@ -48,11 +48,22 @@ const AGGREGATIONS = {
   Maximum: (values) => values.reduce((most, value) => Math.max(most, value), 0),
 };
 
-/** An alert: what it measures over the rows that its query finds, and whether it fires. */
-function evaluated({ name, query, measure, aggregation, operator, threshold, window }, rows, options) {
-  const found = find(query, rows, { ...options, window: options.window ?? short(window) });
-  const measured = AGGREGATIONS[aggregation](found.rows.map((row) => row[measure]).filter((value) => !isNull(value)));
-  const state = OPERATORS[operator](measured, threshold) ? "fires" : "quiet";
+/** What an alert goes by: a column of what its query finds, or a metric, which has no values where there are no rows. */
+function values({ query, measure, metric }, rows, options) {
+  if (query) return find(query, rows, options).rows.map((row) => row[measure]);
+  // No row of the table has dimensions, neither here nor in a workspace.
+  if (metric.dimensions.length) return [];
+  const from = newest(rows) - timespan(options.window);
+  const isMeant = (row) => [metric.name, metric.iotHub].includes(row.MetricName) && row.TimeGenerated > from;
+  return rows.AzureMetrics.filter(isMeant).map((row) => row.Total);
+}
+
+/** An alert: what it measures over the rows, and whether it fires. Where there is nothing to measure, it does not. */
+function evaluated(alert, rows, options) {
+  const { name, aggregation, operator, threshold, window, measure = alert.metric.name } = alert;
+  const found = values(alert, rows, { ...options, window: options.window ?? short(window) }).filter((value) => !isNull(value));
+  const measured = found.length ? AGGREGATIONS[aggregation](found) : null;
+  const state = measured !== null && OPERATORS[operator](measured, threshold) ? "fires" : "quiet";
   return { alert: name, state, measured, threshold, measure, page: `docs/alerts/${name}.md` };
 }
 

@@ -1,1 +1,77 @@
-//! placeholder
+//! The pages for whoever is told of an alert.
+
+use std::{collections::BTreeSet, fs};
+
+use crate::support::{ROOT, deployed};
+
+const SECTIONS: [&str; 3] = ["## What it means", "## How to look", "## What repairs it"];
+
+fn page(name: &str) -> String {
+    let path = format!("{ROOT}/docs/alerts/{name}.md");
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The commands of a page: the lines of its blocks of code.
+fn commands(page: &str) -> Vec<&str> {
+    let blocks = page.split("```").skip(1).step_by(2);
+    blocks.flat_map(|block| block.lines().skip(1)).filter(|line| !line.trim().is_empty()).collect()
+}
+
+#[test]
+fn each_alert_has_a_page_that_says_what_it_means_how_to_look_and_what_repairs_it() {
+    let (alerts, queries) = deployed();
+    for alert in &alerts {
+        let name = alert["name"].as_str().expect("a name");
+        let page = page(name);
+        let mut rest = page.as_str();
+        for section in SECTIONS {
+            let at = rest.find(section).unwrap_or_else(|| panic!("{name}.md has no {section}, or not in this order"));
+            rest = &rest[at + section.len()..];
+        }
+        assert!(!commands(&page).is_empty(), "{name}.md has no command");
+        for asked in page.match_indices("kql ").map(|(at, word)| &page[at + word.len()..]) {
+            let asked = asked.split([' ', '`', '\n', '#']).next().expect("a word");
+            assert!(queries.iter().any(|query| query == asked), "{name}.md asks for {asked:?}, which is no query");
+        }
+    }
+}
+
+#[test]
+fn there_is_no_page_of_an_alert_that_is_none_and_the_list_has_them_all() {
+    let (alerts, _) = deployed();
+    let names: BTreeSet<String> =
+        alerts.iter().map(|alert| alert["name"].as_str().expect("a name").to_owned()).collect();
+    let files = fs::read_dir(format!("{ROOT}/docs/alerts")).expect("the folder");
+    let names_of_files = files.map(|file| file.expect("a file").file_name().into_string().expect("a name"));
+    let pages: BTreeSet<String> = names_of_files
+        .filter(|file| file != "README.md")
+        .map(|file| file.strip_suffix(".md").expect("a page").to_owned())
+        .collect();
+    assert_eq!(pages, names);
+    let list = page("README");
+    for alert in &alerts {
+        let name = alert["name"].as_str().expect("a name");
+        let line = list.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+        let line = line.unwrap_or_else(|| panic!("the list has no {name}"));
+        let number = alert["threshold"].as_i64().expect("a number");
+        for part in [format!("| {} ", alert["severity"]), time(&alert["frequency"]), time(&alert["window"])] {
+            assert!(line.contains(&part), "the list says of {name}: {line:?}, and {part:?} is deployed");
+        }
+        // What fires at the first one needs no number.
+        assert!(
+            number <= 1 || line.contains(&number.to_string()),
+            "the list says of {name}: {line:?}, and not {number}"
+        );
+    }
+}
+
+/// `PT15M` as people write it.
+fn time(duration: &serde_json::Value) -> String {
+    match duration.as_str().expect("a duration") {
+        "PT1H" => "hour".into(),
+        duration => {
+            let time = duration.strip_prefix("PT").expect("a duration");
+            time.replace('M', " min").replace('H', " h")
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! infra/, held against the code that reads its settings and against what Azure takes.
 
+mod alerts;
 mod app_settings;
 pub(crate) mod bicep;
 mod facts;

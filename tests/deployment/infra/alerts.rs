@@ -1,0 +1,221 @@
+//! The alerts and saved queries: everything that is written is deployed, as it is run on one machine, and in numbers that
+//! Azure Monitor takes.
+
+use std::{collections::BTreeSet, path::Path, process::Command};
+
+use serde_json::Value as Json;
+
+use super::{
+    bicep::{Template, Value, written},
+    sources::{Sources, assert_none, assert_noticed},
+};
+
+const MODULE: &str = "infra/modules/alerts.bicep";
+const PRELUDE: &str = "records";
+
+/// Minutes for which a rule over logs may look back, and after which it may look again, and the same for one over metrics:
+/// the service refuses others.
+const OF_LOGS: [&[u32]; 2] = [
+    &[5, 10, 15, 30, 45, 60, 120, 180, 240, 300, 360, 1440, 2880],
+    &[1, 5, 10, 15, 30, 45, 60, 120, 180, 240, 300, 360],
+];
+const OF_METRICS: [&[u32]; 2] = [&[1, 5, 15, 30, 60, 360, 720, 1440], &[1, 5, 15, 30, 60]];
+
+/// Resource of the module, property, and its value.
+const OF_RESOURCES: [[&str; 3]; 14] = [
+    [
+        "logRules",
+        "properties.criteria.allOf",
+        "[{query: 'let window = ${toLower(replace(alert.window, 'PT', ''))};\\n${known}${texts[alert.query]}', \
+         metricMeasureColumn: alert.measure, timeAggregation: alert.aggregation, operator: alert.operator, threshold: \
+         alert.threshold, failingPeriods: {numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1}}]",
+    ],
+    ["logRules", "properties.scopes", "[workspace.id]"],
+    ["logRules", "properties.windowSize", "alert.window"],
+    ["logRules", "properties.evaluationFrequency", "alert.frequency"],
+    ["logRules", "properties.actions", "empty(emails) ? {} : {actionGroups: [group.id]}"],
+    [
+        "metricRules",
+        "properties.criteria.allOf",
+        "[{criterionType: 'StaticThresholdCriterion', name: alert.name, metricNamespace: \
+         alert.source.namespace, metricName: alert.metric[alert.source.key], dimensions: alert.metric.dimensions, \
+         timeAggregation: alert.aggregation, operator: alert.operator, threshold: alert.threshold}]",
+    ],
+    ["metricRules", "properties.scopes", "[alert.source.id]"],
+    ["metricRules", "properties.windowSize", "alert.window"],
+    ["metricRules", "properties.evaluationFrequency", "alert.frequency"],
+    ["metricRules", "properties.actions", "empty(emails) ? [] : [{actionGroupId: group.id}]"],
+    ["streamMetrics", "scope", "stream"],
+    ["streamMetrics", "properties.metrics", "[{category: 'AllMetrics', enabled: true}]"],
+    ["iotHubMetrics", "scope", "iotHub"],
+    ["savedQueries", "properties.query", "'${whole}${query.text}'"],
+];
+
+const OF_VARIABLES: [[&str; 2]; 5] = [
+    ["known", "'let retention = ${retentionHours}h;\\n${loadTextContent('../queries/records.kql')}\\n'"],
+    ["whole", "'let window = 15m;\\n${known}'"],
+    ["logAlerts", "filter(all, alert => contains(alert, 'query'))"],
+    [
+        "measured",
+        "map(filter(all, alert => contains(alert, 'metric')), alert => union(alert, { source: sources[alert.metric.of] }))",
+    ],
+    ["metricAlerts", "filter(measured, alert => !empty(alert.source.id))"],
+];
+
+#[test]
+fn what_is_written_is_deployed_and_the_service_takes_it() {
+    assert_none(&faults(&Sources::read()));
+}
+
+#[test]
+fn a_query_that_is_not_deployed_and_a_number_that_the_service_refuses_are_noticed() {
+    let changed = |path: &str, from: &str, to: &str| faults(&Sources::read().with(path, from, to));
+    for (path, from, to, words) in [
+        (MODULE, "'../queries/costs.kql'", "'../queries/cost.kql'", "costs"),
+        (MODULE, "{ name: 'lag', text", "{ name: 'lags', text", "lags"),
+        (MODULE, "${known}${texts[alert.query]}", "${texts[alert.query]}", "logRules"),
+        (MODULE, "category: 'AllMetrics'", "category: 'allMetrics'", "streamMetrics"),
+        (MODULE, "let retention = ${retentionHours}h;", "let retention = ${retentionHours}d;", "known"),
+        ("infra/alerts.json", "\"query\": \"lag\"", "\"query\": \"lags\"", "lags"),
+        ("infra/alerts.json", "\"PT5M\"", "\"PT7M\"", "PT7M"),
+        ("infra/alerts.json", "\"frequency\": \"PT1H\"", "\"frequency\": \"PT3H\"", "dead-letters-expiring"),
+        ("infra/alerts.json", "\"severity\": 0", "\"severity\": 5", "severity"),
+        ("infra/alerts.json", "\"GreaterThan\"", "\"Greater\"", "Greater"),
+        ("infra/alerts.json", "\"of\": \"stream\"", "\"of\": \"hub\"", "hub"),
+        ("infra/workbook.json", "\"query\": \"costs\"", "\"query\": \"cost\"", "cost"),
+    ] {
+        assert_noticed(&changed(path, from, to), words);
+    }
+}
+
+#[test]
+fn one_machine_runs_the_very_text_that_is_deployed() {
+    let sources = Sources::read();
+    let program = "const { query } = require('./scripts/alerts/deployed.js'); \
+                   process.stdout.write(query(process.argv[1], { window: '15m', retention: '168h' }))";
+    let text = |name: &str| sources.text(&format!("infra/queries/{name}.kql"));
+    let deployed = format!("let window = 15m;\nlet retention = 168h;\n{}\n{}", text(PRELUDE), text("lag"));
+    let mut node = Command::new("node");
+    let output = node.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-e", program, "lag"]).output().expect("Node.js");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), deployed);
+}
+
+/// The names of the queries that have a file.
+fn files(sources: &Sources) -> BTreeSet<String> {
+    let names = sources.paths("kql").into_iter().filter_map(Path::file_stem);
+    names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name != PRELUDE).collect()
+}
+
+fn faults(sources: &Sources) -> Vec<String> {
+    let templates = sources.templates();
+    let module = templates.iter().find(|template| template.path == Path::new(MODULE)).expect("the module");
+    let files = files(sources);
+    let mut faults = loaded(module, &files);
+    for [symbol, path, meant] in OF_RESOURCES {
+        let resource = module.resources.iter().find(|resource| resource.symbol == symbol);
+        let value = resource.and_then(|resource| resource.body.at(path)).map(written);
+        if value.as_deref() != Some(meant) {
+            faults.push(format!("{symbol}.{path} is {value:?} and is meant to be {meant}"));
+        }
+    }
+    for [name, meant] in OF_VARIABLES {
+        let value = module.variable(name).map(written);
+        if value.as_deref() != Some(meant) {
+            faults.push(format!("{name} is {value:?} and is meant to be {meant}"));
+        }
+    }
+    let known: Vec<&str> =
+        module.variable("sources").expect("sources").properties().iter().map(|(name, _)| name.as_str()).collect();
+    let alerts = sources.json("infra/alerts.json");
+    for alert in alerts.as_array().expect("alerts") {
+        faults.extend(of_alert(alert, &files, &known));
+    }
+    let book = sources.json("infra/workbook.json");
+    let queries = book["items"].as_array().expect("items").iter().filter_map(|item| item["content"]["query"].as_str());
+    faults.extend(
+        queries.filter(|name| !files.contains(*name)).map(|name| format!("the workbook has {name}, which is no query")),
+    );
+    faults
+}
+
+/// Whether each file is loaded, under its own name, and no other.
+fn loaded(module: &Template, files: &BTreeSet<String>) -> Vec<String> {
+    let Some(Value::List(queries)) = module.variable("queries") else { panic!("queries are a list") };
+    let mut faults = Vec::new();
+    let mut loaded = BTreeSet::new();
+    for query in queries {
+        let name = query.get("name").and_then(Value::text).expect("a name");
+        let text = query.get("text").map(written);
+        if text != Some(format!("loadTextContent('../queries/{name}.kql')")) {
+            faults.push(format!("the query {name} is {text:?}"));
+        }
+        loaded.insert(name.to_owned());
+    }
+    faults.extend(files.symmetric_difference(&loaded).map(|name| format!("{name} has no file, or is not deployed")));
+    faults
+}
+
+fn of_alert(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<String> {
+    let name = alert["name"].as_str().unwrap_or_default();
+    let mut faults = Vec::new();
+    let mut wrong = |what: String| faults.push(format!("alert {name}: {what}"));
+    let allowed = match (alert["query"].as_str(), alert["metric"]["of"].as_str()) {
+        (Some(query), None) => {
+            if !files.contains(query) {
+                wrong(format!("{query} is no query"));
+            }
+            if alert["measure"].as_str().is_none_or(str::is_empty) {
+                wrong("it has no measure".into());
+            }
+            OF_LOGS
+        }
+        (None, Some(of)) => {
+            if !known.contains(&of) {
+                wrong(format!("nothing is known as {of}"));
+            }
+            OF_METRICS
+        }
+        _ => {
+            wrong("it goes by a query or by a metric".into());
+            return faults;
+        }
+    };
+    let times = ["window", "frequency"].map(|key| alert[key].as_str().unwrap_or_default());
+    let minutes = times.map(minutes);
+    for ((time, minutes), allowed) in times.iter().zip(minutes).zip(allowed) {
+        if !minutes.is_some_and(|minutes| allowed.contains(&minutes)) {
+            wrong(format!("the service does not take {time}"));
+        }
+    }
+    if minutes[1] > minutes[0] {
+        wrong("it looks back less than it waits".into());
+    }
+    if !alert["severity"].as_u64().is_some_and(|severity| severity <= 4) {
+        wrong(format!("severity {} is none", alert["severity"]));
+    }
+    for (key, words) in [
+        ("operator", &["GreaterThan", "GreaterThanOrEqual", "LessThan", "LessThanOrEqual"][..]),
+        ("aggregation", &["Average", "Count", "Maximum", "Minimum", "Total"]),
+    ] {
+        let word = alert[key].as_str().unwrap_or_default();
+        if !words.contains(&word) {
+            wrong(format!("{word:?} is no {key}"));
+        }
+    }
+    if !alert["threshold"].is_i64() {
+        wrong("the threshold is a whole number".into());
+    }
+    for key in ["title", "description"] {
+        if alert[key].as_str().is_none_or(str::is_empty) {
+            wrong(format!("it has no {key}"));
+        }
+    }
+    faults
+}
+
+/// `PT15M` as minutes.
+fn minutes(duration: &str) -> Option<u32> {
+    let time = duration.strip_prefix("PT")?;
+    let hours = time.strip_suffix('H').and_then(|hours| hours.parse::<u32>().ok());
+    hours.map(|hours| hours * 60).or_else(|| time.strip_suffix('M')?.parse().ok())
+}
