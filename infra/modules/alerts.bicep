@@ -210,6 +210,8 @@ resource savedQueries 'Microsoft.OperationalInsights/workspaces/savedSearches@20
   for query in queries: {
     parent: workspace
     name: 'devicestate-${query.name}'
+    // What is there is replaced: without it a second deployment is refused.
+    etag: '*'
     properties: {
       category: 'devicestate'
       displayName: 'devicestate: ${query.name}'

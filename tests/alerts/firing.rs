@@ -245,6 +245,23 @@ fn throttling_fires_by_its_share_of_the_operations_of_all_attempts() {
 }
 
 #[test]
+fn an_iot_hub_has_other_names_for_what_it_takes_and_refuses() {
+    let mut telemetry = Telemetry::default();
+    telemetry.metric(20, "d2c.endpoints.egress.builtIn.events", 200).metric(
+        30,
+        "d2c.telemetry.ingress.sendThrottle",
+        1,
+    );
+    telemetry.fires(&["no-output", "group-behind", "stream-throttled"]);
+}
+
+#[test]
+fn a_metric_of_which_rows_do_not_tell_the_status_code_is_not_guessed() {
+    let mut telemetry = Telemetry::healthy();
+    telemetry.metric(30, "TotalRequests", 50_000).fires(&[]);
+}
+
+#[test]
 fn a_second_start_of_one_instance_is_a_restart_and_an_instance_that_is_added_is_none() {
     let mut telemetry = Telemetry::healthy();
     telemetry.start(20, "c").fires(&[]);

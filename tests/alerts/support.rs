@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
-    process::{ChildStdin, ChildStdout, Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, Output, Stdio},
     sync::{LazyLock, Mutex, PoisonError},
 };
 
@@ -29,14 +29,14 @@ pub(crate) fn node(program: &str) -> Command {
 }
 
 /// The one process of `node.js`; it ends when this process does, which closes its standard input.
-static NODE: LazyLock<Mutex<(ChildStdin, BufReader<ChildStdout>)>> = LazyLock::new(|| {
+static NODE: LazyLock<Mutex<(Child, BufReader<ChildStdout>)>> = LazyLock::new(|| {
     let mut child = node("tests/alerts/node.js")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("Node.js (the command node)");
-    let (stdin, stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
-    Mutex::new((stdin, BufReader::new(stdout)))
+    let stdout = child.stdout.take().expect("a pipe");
+    Mutex::new((child, BufReader::new(stdout)))
 });
 
 /// Asks `node.js` something.
@@ -48,7 +48,8 @@ pub(crate) fn ask(what: &str, question: &Value) -> Result<Value, String> {
     let mut line = String::new();
     {
         let mut node = NODE.lock().unwrap_or_else(PoisonError::into_inner);
-        writeln!(node.0, "{}", json!([what, question])).expect("a reader");
+        let stdin = node.0.stdin.as_mut().expect("a pipe");
+        writeln!(stdin, "{}", json!([what, question])).expect("a reader");
         node.1.read_line(&mut line).expect("an answer");
     }
     let answer: Value = serde_json::from_str(&line).expect("an answer in JSON");

@@ -22,7 +22,7 @@ const OF_LOGS: [&[u32]; 2] = [
 const OF_METRICS: [&[u32]; 2] = [&[1, 5, 15, 30, 60, 360, 720, 1440], &[1, 5, 15, 30, 60]];
 
 /// Resource of the module, property, and its value.
-const OF_RESOURCES: [[&str; 3]; 14] = [
+const OF_RESOURCES: [[&str; 3]; 15] = [
     [
         "logRules",
         "properties.criteria.allOf",
@@ -48,6 +48,7 @@ const OF_RESOURCES: [[&str; 3]; 14] = [
     ["streamMetrics", "scope", "stream"],
     ["streamMetrics", "properties.metrics", "[{category: 'AllMetrics', enabled: true}]"],
     ["iotHubMetrics", "scope", "iotHub"],
+    ["savedQueries", "etag", "'*'"],
     ["savedQueries", "properties.query", "'${whole}${query.text}'"],
 ];
 
@@ -62,6 +63,15 @@ const OF_VARIABLES: [[&str; 2]; 5] = [
     ["metricAlerts", "filter(measured, alert => !empty(alert.source.id))"],
 ];
 
+/// Template, a module of it, parameter, and its value.
+const OF_CALLS: [[&str; 4]; 5] = [
+    ["infra/main.bicep", "region", "accountId", "index == 0 ? documents.outputs.accountId : ''"],
+    ["infra/main.bicep", "region", "iotHubName", "iotHub.?outputs.name ?? nothing"],
+    ["infra/main.bicep", "region", "alertEmails", "alertEmails"],
+    ["infra/modules/region.bicep", "alerts", "namespace", "withEventHubs ? namespace : ''"],
+    ["infra/modules/region.bicep", "alerts", "retentionHours", "retentionHours"],
+];
+
 #[test]
 fn what_is_written_is_deployed_and_the_service_takes_it() {
     assert_none(&faults(&Sources::read()));
@@ -74,6 +84,8 @@ fn a_query_that_is_not_deployed_and_a_number_that_the_service_refuses_are_notice
         (MODULE, "'../queries/costs.kql'", "'../queries/cost.kql'", "costs"),
         (MODULE, "{ name: 'lag', text", "{ name: 'lags', text", "lags"),
         (MODULE, "${known}${texts[alert.query]}", "${texts[alert.query]}", "logRules"),
+        (MODULE, "    etag: '*'\n", "", "etag"),
+        ("infra/main.bicep", "index == 0 ? documents", "index == 1 ? documents", "accountId"),
         (MODULE, "category: 'AllMetrics'", "category: 'allMetrics'", "streamMetrics"),
         (MODULE, "let retention = ${retentionHours}h;", "let retention = ${retentionHours}d;", "known"),
         ("infra/alerts.json", "\"query\": \"lag\"", "\"query\": \"lags\"", "lags"),
@@ -122,6 +134,14 @@ fn faults(sources: &Sources) -> Vec<String> {
         let value = module.variable(name).map(written);
         if value.as_deref() != Some(meant) {
             faults.push(format!("{name} is {value:?} and is meant to be {meant}"));
+        }
+    }
+    for [path, symbol, param, meant] in OF_CALLS {
+        let template = templates.iter().find(|template| template.path == Path::new(path)).expect("a template");
+        let call = template.modules.iter().find(|call| call.symbol == symbol);
+        let value = call.and_then(|call| call.params.get(param)).map(written);
+        if value.as_deref() != Some(meant) {
+            faults.push(format!("{path}: {symbol}.{param} is {value:?} and is meant to be {meant}"));
         }
     }
     let known: Vec<&str> =
@@ -190,7 +210,7 @@ fn of_alert(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<Strin
     if minutes[1] > minutes[0] {
         wrong("it looks back less than it waits".into());
     }
-    if !alert["severity"].as_u64().is_some_and(|severity| severity <= 4) {
+    if alert["severity"].as_u64().is_none_or(|severity| severity > 4) {
         wrong(format!("severity {} is none", alert["severity"]));
     }
     for (key, words) in [
