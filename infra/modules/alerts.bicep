@@ -136,7 +136,7 @@ resource group 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emails)
   }
 }
 
-resource logRules 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
+resource logRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
   for alert in logAlerts: {
     name: 'alert-devicestate-${alert.name}-${token}'
     location: location
@@ -173,7 +173,7 @@ resource logRules 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
   }
 ]
 
-resource metricRules 'Microsoft.Insights/metricAlerts@2026-01-01' = [
+resource metricRules 'Microsoft.Insights/metricAlerts@2018-03-01' = [
   for alert in metricAlerts: {
     name: 'alert-devicestate-${alert.name}-${token}'
     location: 'global'

@@ -235,6 +235,19 @@ fn dead_letters_expire_behind_their_sixth_day_by_the_last_look_at_the_queue() {
 }
 
 #[test]
+fn what_is_forgotten_next_counts_before_what_lies_there_longer_and_stays() {
+    let imported = |expires_in_days: Option<i64>| {
+        json!({
+            "record": "deadLetterQueue", "queueName": "deadletterqueue", "messages": 2,
+            "oldestAgeMs": 30 * 86_400_000_i64, "expiresInMs": expires_in_days.map(|days| days * 86_400_000),
+        })
+    };
+    let mut telemetry = Telemetry::healthy();
+    telemetry.record(29, "a", &imported(Some(3))).fires(&[]);
+    telemetry.record(30, "a", &imported(None)).fires(&["dead-letters-expiring"]);
+}
+
+#[test]
 fn throttling_fires_by_its_share_of_the_operations_of_all_attempts() {
     let mut telemetry = Telemetry::healthy();
     telemetry.failed(30, "2", &json!({ "reads": 0, "writes": 60, "throttled": 40 })).fires(&["documents-throttled"]);
