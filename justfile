@@ -35,7 +35,8 @@ mutants-blobs *OPTIONS:
 check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
-    cargo deny --workspace check bans licenses sources
+    cargo clippy --lib --bins --example devicestate-otlp --features otlp -- -D warnings
+    cargo deny --workspace --all-features check bans licenses sources
 
 # Known faults of dependencies: needs the advisory database, and so a network.
 audit:

@@ -12,16 +12,18 @@ usage() {
 Makes the folder that is published: host.json, each folder's function.json, and the program for x86-64 Linux with
 glibc $GLIBC or newer. Checks it, starts it where this machine can, and prints its size and start time.
 
-Usage: scripts/package.sh [--output DIR] [--binary FILE | --profile NAME] [--format text|json]
+Usage: scripts/package.sh [--output DIR] [--binary FILE | [--profile NAME] [--features LIST]] [--format text|json]
 
   --output DIR     the folder to make; an earlier package there is replaced [default: target/package]
   --binary FILE    package this program in place of building one; it is checked all the same
   --profile NAME   build with this Cargo profile [default: release]
+  --features LIST  build with these Cargo features, such as otlp (docs/otlp.md)
   --format FORMAT  how to print the report on standard output: text or json [default: text]
 
 Examples:
   scripts/package.sh
   scripts/package.sh --output ../package --format json
+  scripts/package.sh --features otlp
   scripts/package.sh --binary target/release/devicestate
 
 Needs Rust, Node.js and, unless --binary is given, python3 with pip: the linker (zig) is installed from PyPI, once,
@@ -37,23 +39,26 @@ fail() {
 }
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-output='' binary='' profile='' format=text
+output='' binary='' profile='' features='' format=text
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage && exit ;;
-    --output | --binary | --profile | --format) [ -n "${2:-}" ] || fail "$1 needs a value: see --help" 2 ;;
+    --output | --binary | --profile | --features | --format) [ -n "${2:-}" ] || fail "$1 needs a value: see --help" 2 ;;
     *) fail "there is no option $1: see --help" 2 ;;
   esac
   case $1 in
     --output) output=$2 ;;
     --binary) binary=$2 ;;
     --profile) profile=$2 ;;
+    --features) features=$2 ;;
     --format) format=$2 ;;
   esac
   shift 2
 done
 case $format in text | json) ;; *) fail "--format is text or json, not $format" 2 ;; esac
-[ -z "$binary" ] || [ -z "$profile" ] || fail "--profile is for building, which --binary replaces: give one of them" 2
+for option in profile features; do
+  [ -z "$binary" ] || [ -z "${!option}" ] || fail "--$option is for building, which --binary replaces: give one of them" 2
+done
 [ -z "$binary" ] || [ -f "$binary" ] || fail "the program to package is not there: $binary"
 command -v node >/dev/null || fail "Node.js is missing (the command node)"
 
@@ -111,7 +116,7 @@ if [ -z "$binary" ]; then
   tools=$(tools)
   # A target folder of its own: what `cargo build` has made for this machine stays as it is.
   PATH=$tools/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$tools/ziglang/zig cargo zigbuild --manifest-path "$root/Cargo.toml" \
-    --locked --profile "$profile" --bin "$name" --target "$TARGET.$GLIBC" --target-dir "$target/zig" >&2 ||
+    --locked --profile "$profile" ${features:+--features "$features"} --bin "$name" --target "$TARGET.$GLIBC" --target-dir "$target/zig" >&2 ||
     fail "the program could not be built: see above"
   # The one profile whose folder has another name.
   [ "$profile" != dev ] || profile=debug

@@ -16,7 +16,7 @@ use crate::{
     dead_letter::{self, ErrorClass, Failure, Keeper, Stage, in_short},
     function_app::{Function, RetryPolicy},
     invocation::{Invocation, RetryContext},
-    log,
+    log, otlp,
     processor::{Outcome, Processed, Processor, panic_message},
     record::{AttemptRecord, BatchRecord, FailedAttemptRecord, Record},
     reply::Reply,
@@ -159,13 +159,14 @@ impl Handler {
         // Told only now: what is answered with 503 has no dead letters.
         let (messages, mut logs): (Vec<_>, Vec<_>) = letters.into_iter().map(Outgoing::told).unzip();
         let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is(outcome)).count() as u64;
-        let record = BatchRecord {
+        let record = Record::Batch(BatchRecord {
             attempt: self.attempt_record(batch, processed, attempt, last_place(batch)),
             applied: count(|outcome| matches!(outcome, Outcome::Applied)),
             superseded: count(|outcome| matches!(outcome, Outcome::Superseded)),
             dead_lettered: messages.len() as u64,
-        };
-        logs.push(Record::Batch(record).to_line());
+        });
+        otlp::told(&record);
+        logs.push(record.to_line());
         Answer::Final(Reply::new(&self.function.dead_letters.name, &messages, &logs).to_json())
     }
 
@@ -177,6 +178,7 @@ impl Handler {
             reason: in_short(reason),
         });
         log::tell(&record);
+        otlp::told(&record);
         Answer::Again(serde_json::json!({ "error": reason, "Logs": [record.to_line()] }).to_string())
     }
 

@@ -39,6 +39,7 @@
 //! * [`assembly`]: what the configuration names, put together.
 //! * [`azure`]: connections to its services.
 //! * [`surroundings`]: time and chance, from outside. [`log`]: the handler's own log.
+//!   [`otlp`]: metrics and traces, where a build has them.
 //!   [`interrupt`]: when somebody wants the process to end. [`pace`]: so much a second. `until_failed`: work that is not
 //!   begun any more.
 //! * [`local`]: the whole system on one machine. [`cli`]: the command line.
@@ -56,6 +57,7 @@ pub mod interrupt;
 pub mod invocation;
 pub mod local;
 pub mod log;
+pub mod otlp;
 pub mod pace;
 pub mod processor;
 pub mod queue;

@@ -26,6 +26,7 @@ use crate::{
     batch::{Batch, Event},
     dead_letter::{ErrorClass, Failure, Stage},
     device_state::{MAX_ID_BYTES, Reading, Version, document_id, is_reading_name},
+    otlp,
     store::{StateStore, Stored},
     surroundings::{Clock, Random},
     telemetry::{Decoded, Poison, Telemetry},
@@ -140,7 +141,10 @@ impl Processor {
     /// Processes a batch. Takes no longer than the budget, but for decoding.
     pub async fn process(&self, batch: &Batch) -> Processed {
         let started = Instant::now();
-        let (outcomes, devices) = self.decode(batch);
+        let (outcomes, devices) = {
+            let _span = otlp::decoding();
+            self.decode(batch)
+        };
         let decoded = Instant::now();
         let times = batch.events.iter().filter_map(|event| event.place).map(|place| place.enqueued_ms);
         let mut run = Run {

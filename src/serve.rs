@@ -20,6 +20,7 @@ use crate::{
     function_app::{Function, FunctionApp, FunctionAppError},
     handler::{Answer, Drill, Handler},
     log,
+    otlp::Otlp,
     record::{Record, StartRecord},
     settings::{ConfigError, Settings},
     sqlite::{DatabaseError, Opening},
@@ -106,14 +107,11 @@ fn keeper(settings: &Settings, store: &StoreConfig, function: &Function) -> Resu
 }
 
 fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Router, ServeError> {
-    let processor = Arc::new(engine(config, open_store(&config.store, Opening::Create)?));
-    // Any answer means ready: the handler listens only once it is.
-    let mut router = Router::new().route("/", get(|| async { json(StatusCode::OK, "{}".into()) }));
+    let otlp = Otlp::start(settings);
+    let store = otlp.store(&config.store, open_store(&config.store, Opening::Create)?);
+    let processor = Arc::new(engine(config, store));
     let watch = Arc::new(Watch::new(&app.functions, settings, config.invocation_budget));
-    for timer in app.timers {
-        let path = format!("/{}", timer.name);
-        router = router.route(&path, post(look).with_state((timer.name, Arc::clone(&watch))));
-    }
+    let mut router = Router::new();
     for function in app.functions {
         let path = format!("/{}", function.name);
         let handler = Arc::new(Handler {
@@ -125,6 +123,13 @@ fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Rout
         });
         router = router.route(&path, post(invoke).with_state(handler));
     }
+    router = otlp.invocations(router, &processor);
+    for timer in app.timers {
+        let path = format!("/{}", timer.name);
+        router = router.route(&path, post(look).with_state((timer.name, Arc::clone(&watch))));
+    }
+    // Any answer means ready: the handler listens only once it is.
+    router = router.route("/", get(|| async { json(StatusCode::OK, "{}".into()) }));
     // No limit: the service already limits events to 1 MB (20 MB on dedicated clusters) and batches to
     // maxEventBatchSize, and a refused batch would come again for ever.
     Ok(router.layer(DefaultBodyLimit::disable()))

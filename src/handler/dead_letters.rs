@@ -9,6 +9,7 @@ use crate::{
     batch::{Batch, Column},
     config::FOR_A_DEAD_LETTER,
     dead_letter::{Attempt, DeadLetter, Failure, Keeper, OverflowError, in_short},
+    otlp,
     processor::Outcome,
     record::{DeadLetterRecord, Record},
     until_failed::until_failed,
@@ -124,6 +125,8 @@ impl Outgoing {
             issue = record.issue,
             "dead letter"
         );
-        (message, Record::DeadLetter(record).to_line())
+        let record = Record::DeadLetter(record);
+        otlp::told(&record);
+        (message, record.to_line())
     }
 }

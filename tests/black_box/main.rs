@@ -9,6 +9,7 @@ mod bad_protobuf;
 mod cosmos;
 #[path = "../support/listener.rs"]
 mod listener;
+mod otlp;
 mod protocol;
 mod records;
 mod reference;

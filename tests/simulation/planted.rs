@@ -13,14 +13,15 @@ use std::{
 use crate::{EVENTS, SEEDS};
 
 /// What the simulation is built from, itself apart.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "Cargo.toml",
     "Cargo.lock",
     "host.json",
     "RawTelemetryFunction",
     "src",
     "tests/black_box/support/protobuf.rs",
-    // A member of the workspace has to be there.
+    // An example of the package has to be there, and a member of the workspace.
+    "tests/black_box/otlp/devicestate_otlp.rs",
     "fuzz/Cargo.toml",
     "fuzz/fuzz_targets",
 ];

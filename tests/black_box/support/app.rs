@@ -36,6 +36,7 @@ const INITIALIZATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A function app: the files of this repository, unless a test changes them, and settings.
 pub(crate) struct App {
+    binary: PathBuf,
     folder: TempDir,
     settings: BTreeMap<String, String>,
 }
@@ -46,7 +47,8 @@ impl App {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let database = folder.path().join("state.db").display().to_string();
         let settings = [("StateStore", "sqlite".to_owned()), ("SqlitePath", database)];
-        let app = Self { folder, settings: settings.map(|(name, value)| (name.to_owned(), value)).into() };
+        let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
+        let app = Self { binary: BINARY.into(), folder, settings };
         for function in [FUNCTION, WATCH] {
             app.add_function(function, &repository_file(&format!("{function}/function.json")));
         }
@@ -63,6 +65,12 @@ impl App {
     /// With this setting.
     pub(crate) fn with(mut self, setting: &str, value: impl Into<String>) -> Self {
         self.settings.insert(setting.to_owned(), value.into());
+        self
+    }
+
+    /// Served by another build of the binary.
+    pub(crate) fn with_binary(mut self, binary: impl Into<PathBuf>) -> Self {
+        self.binary = binary.into();
         self
     }
 
@@ -169,7 +177,7 @@ impl App {
 
     /// The binary in an environment with nothing of ours in it.
     fn binary(&self) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(&self.binary);
         command.env_clear().current_dir(self.folder.path());
         // What a process may need on some system, or a coverage run wants.
         for name in ["SystemRoot", "TMPDIR", "LLVM_PROFILE_FILE"] {
@@ -241,6 +249,11 @@ impl<'a> Handler<'a> {
         self.child.try_wait().expect("a child of this process").is_none()
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Posts an invocation that must be answered with 200; the reply's shape is checked.
     pub(crate) fn invoke(&self, envelope: &Value) -> Reply {
         Reply::of(&self.post(&uuid::Uuid::new_v4().to_string(), envelope.to_string().as_bytes()))
@@ -264,12 +277,25 @@ impl<'a> Handler<'a> {
 
     /// Posts a request body to a function of this name with the host's headers.
     pub(crate) fn call(&self, function: &str, invocation_id: &str, body: &[u8], framing: Framing) -> Response {
-        let headers = [
+        self.call_with(&[], function, invocation_id, body, framing)
+    }
+
+    /// Posts a request body to a function of this name with the host's headers and these.
+    pub(crate) fn call_with(
+        &self,
+        more: &[(&str, &str)],
+        function: &str,
+        invocation_id: &str,
+        body: &[u8],
+        framing: Framing,
+    ) -> Response {
+        let mut headers = vec![
             ("X-Azure-Functions-InvocationId", invocation_id),
             ("X-Azure-Functions-HostVersion", "4.1037.0.0"),
             ("User-Agent", "Azure-Functions-Host/4.1037.0.0"),
             ("Content-Type", "application/json; charset=utf-8"),
         ];
+        headers.extend(more);
         let response = request(self.port, "POST", &format!("/{function}"), &headers, body, framing);
         response.expect("an answer of the handler")
     }

@@ -118,4 +118,5 @@ fn a_wrong_word_is_named() {
     fails(&["--output"], &["--output needs a value"]);
     fails(&["--format", "xml"], &["text or json", "xml"]);
     fails(&["--binary", "p", "--profile", "dev"], &["--profile", "--binary"]);
+    fails(&["--binary", "p", "--features", "otlp"], &["--features", "--binary"]);
 }

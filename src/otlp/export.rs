@@ -1,0 +1,143 @@
+//! The SDK, as OpenTelemetry's settings want it. Most of them it reads itself; here stand the defaults that differ.
+
+use std::time::Duration;
+
+use axum::http::Uri;
+use opentelemetry::KeyValue;
+use opentelemetry_otlp::{
+    ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+};
+use opentelemetry_sdk::{
+    Resource,
+    metrics::{PeriodicReader, SdkMeterProvider},
+    resource::{EnvResourceDetector, TelemetryResourceDetector},
+    trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider},
+};
+
+use super::{client::Client, endpoints};
+use crate::{dead_letter::HANDLER_VERSION, settings::Settings};
+
+/// The host kills without grace, and with the process goes what is not exported yet. So both are shorter than
+/// OpenTelemetry's own 5 and 60 seconds.
+const SPANS_EVERY: Duration = Duration::from_secs(1);
+const METRICS_EVERY: Duration = Duration::from_secs(10);
+
+/// How many spans wait at most; behind them they are dropped. OpenTelemetry has 2,048, and one batch may write a
+/// thousand documents.
+const SPANS_WAITING: usize = 8_192;
+
+/// Both sides of the SDK.
+pub(super) struct Providers {
+    pub(super) tracer: SdkTracerProvider,
+    pub(super) meter: SdkMeterProvider,
+}
+
+impl Providers {
+    /// `None` where nothing is to be exported. What cannot be exported for a setting that makes no sense is warned of:
+    /// a handler is not to stand still for its metrics.
+    pub(super) fn new(settings: &Settings) -> Option<Self> {
+        if settings.get("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return None;
+        }
+        let [traces, metrics] = endpoints(settings);
+        let spans = exporter(settings, "traces", traces, |client| {
+            SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_http_client(client).build()
+        });
+        let metrics = exporter(settings, "metrics", metrics, |client| {
+            MetricExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_http_client(client).build()
+        });
+        if spans.is_none() && metrics.is_none() {
+            return None;
+        }
+        Some(Self { tracer: tracer(settings, spans), meter: meter(settings, metrics) })
+    }
+}
+
+/// The exporter of a signal, unless the settings want none.
+fn exporter<E>(
+    settings: &Settings,
+    signal: &str,
+    endpoint: Option<&'static str>,
+    build: impl FnOnce(Client) -> Result<E, ExporterBuildError>,
+) -> Option<E> {
+    let name = signal.to_uppercase();
+    let is_off = settings.get(&format!("OTEL_{name}_EXPORTER")) == Some("none");
+    let endpoint = endpoint.filter(|_| !is_off)?;
+    let value = |setting: &str| {
+        let of_signal = settings.get(&format!("OTEL_EXPORTER_OTLP_{name}_{setting}"));
+        of_signal.or_else(|| settings.get(&format!("OTEL_EXPORTER_OTLP_{setting}")))
+    };
+    if !settings.get(endpoint).is_some_and(is_address) {
+        // Not told, since it may have a secret in it.
+        tracing::warn!("no {signal} are exported: the setting {endpoint} is no address such as http://localhost:4318");
+        return None;
+    }
+    if let Some(protocol) = value("PROTOCOL").filter(|protocol| *protocol != "http/protobuf") {
+        tracing::warn!(
+            "the handler exports its {signal} by http/protobuf, whatever OTEL_EXPORTER_OTLP_PROTOCOL says \
+             ({protocol:?}): the endpoint in {endpoint} must take that"
+        );
+    }
+    let timeout = value("TIMEOUT").and_then(|ms| ms.parse().ok()).map_or(Client::TIMEOUT, Duration::from_millis);
+    let client = Client::new(signal, endpoint, timeout).map_err(|error| error.to_string());
+    let exporter = client.and_then(|client| build(client).map_err(|error| error.to_string()));
+    exporter.inspect_err(|error| tracing::warn!("no {signal} are exported: {error} (setting {endpoint})")).ok()
+}
+
+fn is_address(endpoint: &str) -> bool {
+    let uri = endpoint.parse::<Uri>().ok();
+    uri.is_some_and(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")))
+}
+
+fn tracer(settings: &Settings, exporter: Option<SpanExporter>) -> SdkTracerProvider {
+    let provider = SdkTracerProvider::builder().with_resource(resource(settings));
+    let Some(exporter) = exporter else { return provider.with_sampler(Sampler::AlwaysOff).build() };
+    // OpenTelemetry would ask the host, and with Application Insights that one says of every trace that it is not kept.
+    let provider = match settings.get("OTEL_TRACES_SAMPLER") {
+        Some(_) => provider,
+        None => provider.with_sampler(Sampler::AlwaysOn),
+    };
+    let mut config = BatchConfigBuilder::default();
+    if settings.get("OTEL_BSP_SCHEDULE_DELAY").is_none() {
+        config = config.with_scheduled_delay(SPANS_EVERY);
+    }
+    if settings.get("OTEL_BSP_MAX_QUEUE_SIZE").is_none() {
+        config = config.with_max_queue_size(SPANS_WAITING);
+    }
+    let processor = BatchSpanProcessor::builder(exporter).with_batch_config(config.build());
+    provider.with_span_processor(processor.build()).build()
+}
+
+fn meter(settings: &Settings, exporter: Option<MetricExporter>) -> SdkMeterProvider {
+    let provider = SdkMeterProvider::builder().with_resource(resource(settings));
+    let Some(exporter) = exporter else { return provider.build() };
+    let mut reader = PeriodicReader::builder(exporter);
+    if settings.get("OTEL_METRIC_EXPORT_INTERVAL").is_none() {
+        reader = reader.with_interval(METRICS_EVERY);
+    }
+    provider.with_reader(reader.build()).build()
+}
+
+/// Who exports. What `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say comes last, and so wins.
+fn resource(settings: &Settings) -> Resource {
+    let of_azure =
+        [("faas.name", "WEBSITE_SITE_NAME"), ("faas.instance", "WEBSITE_INSTANCE_ID"), ("cloud.region", "REGION_NAME")];
+    let of_azure = of_azure.into_iter().filter_map(|(key, setting)| Some((key, settings.get(setting)?.to_owned())));
+    let mut attributes: Vec<_> = of_azure.map(|(key, value)| KeyValue::new(key, value)).collect();
+    if !attributes.is_empty() {
+        attributes.push(KeyValue::new("cloud.provider", "azure"));
+        attributes.push(KeyValue::new("cloud.platform", "azure.functions"));
+    }
+    attributes.push(KeyValue::new("service.name", "devicestate"));
+    attributes.push(KeyValue::new("service.version", HANDLER_VERSION));
+    // Of this process: the counts begin anew with each.
+    attributes.push(KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()));
+    let resource = Resource::builder_empty()
+        .with_attributes(attributes)
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_detector(Box::new(EnvResourceDetector::new()));
+    match settings.get("OTEL_SERVICE_NAME") {
+        Some(name) => resource.with_service_name(name.to_owned()).build(),
+        None => resource.build(),
+    }
+}

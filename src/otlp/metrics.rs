@@ -1,0 +1,153 @@
+//! The instruments, and what of a record each counts. `docs/otlp.md` has them as a table.
+
+use std::sync::Arc;
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram, Meter},
+};
+
+use crate::{
+    processor::{Operations, Processor},
+    record::{AttemptRecord, BatchRecord, DeadLetterRecord, FailedAttemptRecord, Record, SourceRecord},
+};
+
+/// From a tenth of a millisecond on: decoding takes as little.
+const DURATIONS: [f64; 16] =
+    [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0];
+/// Up to a day: what an outage leaves behind.
+const LAGS: [f64; 16] =
+    [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 10_800.0, 43_200.0, 86_400.0];
+const BATCH_SIZES: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0];
+
+/// What is counted.
+pub(super) struct Metrics {
+    events: Counter<u64>,
+    attempts: Counter<u64>,
+    dead_letters: Counter<u64>,
+    operations: Counter<u64>,
+    conflicts: Counter<u64>,
+    retries: Counter<u64>,
+    throttled: Counter<u64>,
+    request_units: Counter<f64>,
+    lag: Histogram<f64>,
+    decode: Histogram<f64>,
+    store: Histogram<f64>,
+    batch: Histogram<u64>,
+    pub(super) invocation: Histogram<f64>,
+    pub(super) operation: Histogram<f64>,
+}
+
+impl Metrics {
+    pub(super) fn new(meter: &Meter) -> Self {
+        let count = |name: &'static str, unit: &'static str, what: &'static str| {
+            meter.u64_counter(name).with_unit(unit).with_description(what).build()
+        };
+        let time = |name: &'static str, bounds: &[f64], what: &'static str| {
+            meter.f64_histogram(name).with_unit("s").with_boundaries(bounds.into()).with_description(what).build()
+        };
+        Self {
+            events: count("devicestate.events", "{event}", "Events of batches that were answered for good."),
+            attempts: count("devicestate.attempts", "{attempt}", "Attempts of batches."),
+            dead_letters: count("devicestate.dead_letters", "{dead_letter}", "Events that could not be applied."),
+            operations: count("devicestate.store.operations", "{operation}", "Operations asked of the store."),
+            conflicts: count(
+                "devicestate.store.conflicts",
+                "{operation}",
+                "Writes that found another writer's change.",
+            ),
+            retries: count("devicestate.store.retries", "{operation}", "Operations repeated after a failure."),
+            throttled: count("devicestate.store.throttled", "{operation}", "Operations that the store throttled."),
+            request_units: meter
+                .f64_counter("devicestate.store.request_units")
+                .with_unit("{request_unit}")
+                .with_description("What the operations cost.")
+                .build(),
+            lag: time("devicestate.lag", &LAGS, "How far behind the partition is when a batch is answered."),
+            decode: time("devicestate.decode.duration", &DURATIONS, "Decoding the events of a batch."),
+            store: time("devicestate.store.duration", &DURATIONS, "Reading and writing the documents of a batch."),
+            batch: meter
+                .u64_histogram("devicestate.batch.events")
+                .with_unit("{event}")
+                .with_boundaries(BATCH_SIZES.into())
+                .with_description("Events of a batch.")
+                .build(),
+            invocation: time("messaging.process.duration", &DURATIONS, "From the host's request to the answer."),
+            operation: time("db.client.operation.duration", &DURATIONS, "One operation of the store."),
+        }
+    }
+
+    /// Counts what a record tells.
+    pub(super) fn count(&self, record: &Record) {
+        match record {
+            Record::Batch(BatchRecord { attempt, applied, superseded, dead_lettered }) => {
+                let source = source(&attempt.source);
+                for (outcome, events) in
+                    [("applied", *applied), ("superseded", *superseded), ("dead-lettered", *dead_lettered)]
+                {
+                    self.events.add(events, &with(&source, "devicestate.event.outcome", outcome));
+                }
+                self.attempt(attempt, &source, "answered");
+            }
+            Record::FailedAttempt(FailedAttemptRecord { attempt, .. }) => {
+                self.attempt(attempt, &source(&attempt.source), "failed");
+            }
+            Record::DeadLetter(DeadLetterRecord { source: from, stage, error_class, .. }) => {
+                let stage = with(&source(from), "devicestate.dead_letter.stage", stage.to_string());
+                self.dead_letters.add(1, &with(&stage, "devicestate.dead_letter.error_class", error_class.to_string()));
+            }
+            Record::DeadLetterQueue(_) | Record::Start(_) => {}
+        }
+    }
+
+    fn attempt(&self, attempt: &AttemptRecord, source: &[KeyValue], result: &'static str) {
+        let Operations { reads, writes, conflicts, retries, throttled, request_units } = attempt.operations;
+        self.attempts.add(1, &with(source, "devicestate.attempt.result", result));
+        for (kind, operations) in [("read", reads), ("write", writes)] {
+            self.operations.add(operations, &with(source, "devicestate.store.operation", kind));
+        }
+        for (counter, operations) in
+            [(&self.conflicts, conflicts), (&self.retries, retries), (&self.throttled, throttled)]
+        {
+            counter.add(operations, source);
+        }
+        self.request_units.add(request_units, source);
+        self.decode.record(attempt.decode_ms / 1e3, source);
+        self.store.record(attempt.store_ms / 1e3, source);
+        self.batch.record(attempt.events, source);
+        if let Some(lag_ms) = attempt.lag_ms {
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds of many thousand years fit")]
+            self.lag.record(lag_ms.max(0) as f64 / 1e3, source);
+        }
+    }
+}
+
+/// Tells with each export how much memory the cached documents take.
+pub(super) fn observe_cache(meter: &Meter, processor: &Arc<Processor>) {
+    let processor = Arc::clone(processor);
+    meter
+        .u64_observable_gauge("devicestate.cache.size")
+        .with_unit("By")
+        .with_description("Memory that the cached documents take.")
+        .with_callback(move |cache| cache.observe(processor.cache.bytes(), &[]))
+        .build();
+}
+
+/// Where a batch comes from. As many as the partitions that this process owns.
+pub(super) fn source(source: &SourceRecord) -> Vec<KeyValue> {
+    let SourceRecord { fully_qualified_namespace, event_hub_name, consumer_group, partition_id } = source;
+    let parts = [
+        ("server.address", fully_qualified_namespace),
+        ("messaging.destination.name", event_hub_name),
+        ("messaging.consumer.group.name", consumer_group),
+        ("messaging.destination.partition.id", partition_id),
+    ];
+    let told = parts.into_iter().filter(|(_, value)| !value.is_empty());
+    told.map(|(key, value)| KeyValue::new(key, value.clone())).collect()
+}
+
+fn with(attributes: &[KeyValue], key: &'static str, value: impl Into<opentelemetry::Value>) -> Vec<KeyValue> {
+    let mut attributes = attributes.to_vec();
+    attributes.push(KeyValue::new(key, value));
+    attributes
+}

@@ -1,0 +1,180 @@
+//! A build with OTLP.
+//!
+//! An invocation has its span and what exports it in OpenTelemetry's own [`Context`], which follows its future: so what
+//! is deeper in it needs no parameter for either.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{Method, StatusCode},
+    middleware::{self, Next},
+    response::Response,
+};
+use opentelemetry::{
+    Context, KeyValue,
+    context::FutureExt as _,
+    metrics::{Meter, MeterProvider as _},
+    propagation::TextMapPropagator as _,
+    trace::{SpanBuilder, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _},
+};
+use opentelemetry_http::HeaderExtractor;
+use opentelemetry_sdk::{
+    propagation::TraceContextPropagator,
+    trace::{SdkTracer, Span},
+};
+
+use super::{
+    export::Providers,
+    metrics::{self, Metrics},
+    store::TracedStore,
+};
+use crate::{
+    config::StoreConfig,
+    processor::Processor,
+    record::{AttemptRecord, BatchRecord, FailedAttemptRecord, Record},
+    settings::Settings,
+    store::StateStore,
+};
+
+/// What is exported, if anything is.
+pub struct Otlp(Option<Arc<Exports>>);
+
+/// Spans and metrics on their way out. The providers end with it.
+pub(super) struct Exports {
+    pub(super) tracer: SdkTracer,
+    pub(super) metrics: Metrics,
+    meter: Meter,
+    _providers: Providers,
+}
+
+impl Otlp {
+    /// Begins to export, if the settings say where to. Within a runtime.
+    #[must_use]
+    pub fn start(settings: &Settings) -> Self {
+        Self(Providers::new(settings).map(|providers| {
+            let (tracer, meter) = (providers.tracer.tracer("devicestate"), providers.meter.meter("devicestate"));
+            let metrics = Metrics::new(&meter);
+            Arc::new(Exports { tracer, metrics, meter, _providers: providers })
+        }))
+    }
+
+    /// The store, with a span for each operation.
+    #[must_use]
+    pub fn store(&self, config: &StoreConfig, store: Arc<dyn StateStore>) -> Arc<dyn StateStore> {
+        match &self.0 {
+            Some(exports) => Arc::new(TracedStore::new(config, store, Arc::clone(exports))),
+            None => store,
+        }
+    }
+
+    /// The routes to the functions that batches trigger, with a span for each invocation.
+    pub fn invocations(&self, router: Router, processor: &Arc<Processor>) -> Router {
+        let Some(exports) = &self.0 else { return router };
+        metrics::observe_cache(&exports.meter, processor);
+        let exports = Arc::clone(exports);
+        router.layer(middleware::from_fn(move |request, next| invocation(Arc::clone(&exports), request, next)))
+    }
+}
+
+/// One request of the host.
+async fn invocation(exports: Arc<Exports>, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    let started = Instant::now();
+    let context = {
+        let host = TraceContextPropagator::new().extract(&HeaderExtractor(request.headers()));
+        let text = |header: &str| request.headers().get(header).and_then(|value| value.to_str().ok());
+        let mut attributes = of_a_batch();
+        attributes.push(KeyValue::new("faas.trigger", "pubsub"));
+        if let Some(id) = text("x-azure-functions-invocationid") {
+            attributes.push(KeyValue::new("faas.invocation_id", id.to_owned()));
+        }
+        let span = SpanBuilder::from_name("process").with_kind(SpanKind::Consumer).with_attributes(attributes);
+        let span = exports.tracer.build_with_context(span, &host);
+        host.with_span(span).with_value(Arc::clone(&exports))
+    };
+    let response = next.run(request).with_context(context.clone()).await;
+    let mut attributes = of_a_batch();
+    if response.status() != StatusCode::OK {
+        attributes.push(error_type(response.status().as_str().to_owned()));
+    }
+    exports.metrics.invocation.record(started.elapsed().as_secs_f64(), &attributes);
+    context.span().end();
+    response
+}
+
+/// What the conventions want to know of whatever takes messages.
+fn of_a_batch() -> Vec<KeyValue> {
+    let attributes = [
+        ("messaging.system", "eventhubs"),
+        ("messaging.operation.name", "process"),
+        ("messaging.operation.type", "process"),
+    ];
+    attributes.map(|(key, value)| KeyValue::new(key, value)).into()
+}
+
+/// Why something failed, as one of few words.
+pub(super) fn error_type(value: impl Into<opentelemetry::Value>) -> KeyValue {
+    KeyValue::new("error.type", value)
+}
+
+/// Counts a record, and writes down what it tells of the invocation in which it is told. No text of an event is in it.
+pub fn told(record: &Record) {
+    let context = Context::current();
+    let Some(exports) = context.get::<Arc<Exports>>() else { return };
+    exports.metrics.count(record);
+    let span = context.span();
+    match record {
+        Record::Batch(BatchRecord { attempt, applied, superseded, dead_lettered }) => {
+            let outcomes = [
+                ("devicestate.events.applied", *applied),
+                ("devicestate.events.superseded", *superseded),
+                ("devicestate.events.dead_lettered", *dead_lettered),
+            ];
+            span.set_attributes(of_an_attempt(attempt));
+            span.set_attributes(outcomes.map(|(key, events)| number(key, events)));
+        }
+        Record::FailedAttempt(FailedAttemptRecord { attempt, unresolved, reason }) => {
+            span.set_attributes(of_an_attempt(attempt));
+            span.set_attribute(number("devicestate.events.unresolved", *unresolved));
+            span.set_attribute(error_type("503"));
+            span.set_status(Status::error(reason.clone()));
+        }
+        Record::DeadLetter(_) | Record::DeadLetterQueue(_) | Record::Start(_) => return,
+    }
+    if let Record::Batch(BatchRecord { attempt, .. }) | Record::FailedAttempt(FailedAttemptRecord { attempt, .. }) =
+        record
+        && !attempt.source.event_hub_name.is_empty()
+    {
+        span.update_name(format!("process {}", attempt.source.event_hub_name));
+    }
+}
+
+fn of_an_attempt(attempt: &AttemptRecord) -> Vec<KeyValue> {
+    let mut attributes = metrics::source(&attempt.source);
+    attributes.push(number("messaging.batch.message_count", attempt.events));
+    attributes.push(KeyValue::new("devicestate.attempt.number", attempt.number));
+    attributes.push(number("devicestate.devices", attempt.devices as u64));
+    attributes.push(KeyValue::new("devicestate.request_units", attempt.operations.request_units));
+    let places = [
+        ("devicestate.sequence_number.first", attempt.first_sequence_number),
+        ("devicestate.sequence_number.last", attempt.last_sequence_number),
+    ];
+    attributes.extend(places.into_iter().filter_map(|(key, number)| Some(KeyValue::new(key, number?))));
+    attributes
+}
+
+fn number(key: &'static str, value: u64) -> KeyValue {
+    KeyValue::new(key, i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// The span of the decoding of a batch, until it is dropped.
+#[must_use]
+pub fn decoding() -> impl Sized {
+    Context::map_current(|context| -> Option<Span> {
+        Some(context.get::<Arc<Exports>>()?.tracer.start_with_context("decode", context))
+    })
+}

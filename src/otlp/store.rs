@@ -1,0 +1,168 @@
+//! A store with a span for each operation, by the conventions for databases.
+
+use std::{sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Span as _, SpanBuilder, SpanKind, Status, Tracer as _},
+};
+use opentelemetry_sdk::trace::Span;
+
+use super::present::{Exports, error_type};
+use crate::{
+    config::StoreConfig,
+    dead_letter::in_short,
+    device_state::Document,
+    store::{ETag, RequestCharge, StateStore, StoreError, Stored},
+};
+
+/// Does as the store in it does.
+pub(super) struct TracedStore {
+    store: Arc<dyn StateStore>,
+    exports: Arc<Exports>,
+    /// Which database it is.
+    system: &'static str,
+    /// The container of Cosmos DB: no other store has one, or a price.
+    collection: Option<String>,
+    /// What each operation has in common.
+    attributes: Vec<KeyValue>,
+}
+
+impl TracedStore {
+    pub(super) fn new(config: &StoreConfig, store: Arc<dyn StateStore>, exports: Arc<Exports>) -> Self {
+        let system = match config {
+            StoreConfig::Cosmos(_) => "azure.cosmosdb",
+            StoreConfig::Sqlite(_) => "sqlite",
+            StoreConfig::Memory => "memory",
+        };
+        let mut traced = Self {
+            store,
+            exports,
+            system,
+            collection: None,
+            attributes: vec![KeyValue::new("db.system.name", system)],
+        };
+        if let StoreConfig::Cosmos(cosmos) = config {
+            traced.collection = Some(cosmos.container.clone());
+            let host = cosmos.endpoint.host_str().unwrap_or_default().to_owned();
+            traced.attributes.extend([
+                KeyValue::new("db.namespace", cosmos.database.clone()),
+                KeyValue::new("db.collection.name", cosmos.container.clone()),
+                KeyValue::new("server.address", host),
+            ]);
+        }
+        traced
+    }
+
+    fn begin<'a>(&'a self, name: &'static str, id: &str, total: &'a RequestCharge) -> Operation<'a> {
+        let mut attributes = self.attributes.clone();
+        attributes.push(KeyValue::new("db.operation.name", name));
+        attributes.push(KeyValue::new("devicestate.document.id", id.to_owned()));
+        let title =
+            self.collection.as_ref().map_or_else(|| name.to_owned(), |collection| format!("{name} {collection}"));
+        let span = SpanBuilder::from_name(title).with_kind(SpanKind::Client).with_attributes(attributes);
+        let span = Context::map_current(|context| self.exports.tracer.build_with_context(span, context));
+        let charge = RequestCharge::default();
+        Operation { store: self, name, span, started: Instant::now(), charge, total, end: End::CutOff }
+    }
+}
+
+/// An operation under way. One that is dropped was cut off: its budget was spent, or another failure made it useless.
+struct Operation<'a> {
+    store: &'a TracedStore,
+    name: &'static str,
+    span: Span,
+    started: Instant,
+    /// What this operation alone costs.
+    charge: RequestCharge,
+    /// Where its cost is added to.
+    total: &'a RequestCharge,
+    end: End,
+}
+
+enum End {
+    Good,
+    Failed { class: &'static str, reason: String },
+    CutOff,
+}
+
+impl Operation<'_> {
+    fn end<T>(&mut self, result: &Result<T, StoreError>) {
+        self.end = match result {
+            Ok(_) => End::Good,
+            Err(error) => End::Failed { class: class(error), reason: in_short(&error.to_string()) },
+        };
+    }
+}
+
+impl Drop for Operation<'_> {
+    fn drop(&mut self) {
+        let units = self.charge.units();
+        self.total.add(units);
+        let mut attributes =
+            vec![KeyValue::new("db.system.name", self.store.system), KeyValue::new("db.operation.name", self.name)];
+        if self.store.collection.is_some() {
+            self.span.set_attribute(KeyValue::new("azure.cosmosdb.operation.request_charge", units));
+        }
+        let failure = match &self.end {
+            End::Good => None,
+            End::Failed { class, reason } => Some((*class, reason.as_str())),
+            End::CutOff => Some(("cut-off", "not waited for any longer")),
+        };
+        if let Some((class, reason)) = failure {
+            attributes.push(error_type(class));
+            self.span.set_attribute(error_type(class));
+            // That another writer came first is how optimistic concurrency works, and no error.
+            if class != CONFLICT {
+                self.span.set_status(Status::error(reason.to_owned()));
+            }
+        }
+        self.store.exports.metrics.operation.record(self.started.elapsed().as_secs_f64(), &attributes);
+        self.span.end();
+    }
+}
+
+const CONFLICT: &str = "conflict";
+
+fn class(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Conflict => CONFLICT,
+        StoreError::Rejected(_) => "rejected",
+        StoreError::BadRequest(_) => "bad-request",
+        StoreError::Transient(_) => "transient",
+        StoreError::Throttled { .. } => "throttled",
+        StoreError::Systemic(_) => "systemic",
+    }
+}
+
+#[async_trait]
+impl StateStore for TracedStore {
+    async fn read(&self, id: &str, charge: &RequestCharge) -> Result<Option<Stored>, StoreError> {
+        let mut operation = self.begin("read_item", id, charge);
+        let read = self.store.read(id, &operation.charge).await;
+        if let Ok(stored) = &read {
+            operation.span.set_attribute(KeyValue::new("db.response.returned_rows", i64::from(stored.is_some())));
+        }
+        operation.end(&read);
+        read
+    }
+
+    async fn create(&self, document: &Document, charge: &RequestCharge) -> Result<ETag, StoreError> {
+        let mut operation = self.begin("create_item", &document.id, charge);
+        let created = self.store.create(document, &operation.charge).await;
+        operation.end(&created);
+        created
+    }
+
+    async fn replace(&self, document: &Document, if_match: &ETag, charge: &RequestCharge) -> Result<ETag, StoreError> {
+        let mut operation = self.begin("replace_item", &document.id, charge);
+        let replaced = self.store.replace(document, if_match, &operation.charge).await;
+        operation.end(&replaced);
+        replaced
+    }
+
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
+        self.store.list(after, limit).await
+    }
+}
