@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, fs};
 
 use crate::support::{ROOT, deployed};
 
-const SECTIONS: [&str; 3] = ["## What it means", "## How to look", "## What repairs it"];
+const SECTIONS: [&str; 4] =
+    ["## What it means", "## How to look", "## What repairs it", "## Rehearse it on one machine"];
 
 fn page(name: &str) -> String {
     let path = format!("{ROOT}/docs/alerts/{name}.md");

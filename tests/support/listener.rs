@@ -316,7 +316,7 @@ fn port(address: &str) -> u16 {
 }
 
 fn spawn(options: &[String]) -> (Child, Ready) {
-    let mut command = Command::new(binary());
+    let mut command = Command::new(program());
     command.args(options).arg("--with-stdin").stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("the listener starts");
     let mut line = String::new();
@@ -326,8 +326,8 @@ fn spawn(options: &[String]) -> (Child, Ready) {
     (child, ready)
 }
 
-/// The listener's binary, built once. Other processes of tests may be at it, too: Cargo lets one after the other.
-fn binary() -> &'static Path {
+/// The account's program, built once. Other processes of tests may be at it, too: Cargo lets one after the other.
+pub(crate) fn program() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
