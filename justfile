@@ -40,7 +40,7 @@ check:
 
 # Known faults of dependencies: needs the advisory database, and so a network.
 audit:
-    cargo deny --workspace check advisories
+    cargo deny --workspace --all-features check advisories
 
 # What CI runs.
 ci:
