@@ -121,8 +121,8 @@ param documentCacheMegabytes int = 64
 @minValue(1)
 param deadLetterAfterAttempts int = 5
 
-@description('How much the handler logs.')
-@allowed(['error', 'warn', 'info', 'debug', 'trace', 'off'])
+@description('How much the handler logs. Not less than info: its records of starts and failed attempts, by which alerts fire, are part of it.')
+@allowed(['info', 'debug', 'trace'])
 param logLevel string = 'info'
 
 @description('For staging: a device whose batches are failed once on purpose, to see that they come again. Empty for none.')
@@ -269,7 +269,8 @@ module region 'modules/region.bicep' = [
       hubName: hubName
       consumerGroup: consumerGroup
       partitionCount: partitionCount
-      retentionHours: retentionHours
+      // An IoT Hub takes whole days.
+      retentionHours: usesIotHub ? retentionHours / 24 * 24 : retentionHours
       throughputUnits: throughputUnits
       maximumThroughputUnits: maximumThroughputUnits
       deadLetterRedundancy: deadLetterRedundancy

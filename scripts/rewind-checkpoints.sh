@@ -159,6 +159,6 @@ for name in "${delete[@]}"; do
   az storage blob delete --account-name "$account" --auth-mode login --container-name "$container" --name "$name" \
     --output none || failed "$name could not be deleted: run this again"
 done
-trap - EXIT
 restart || exit
+trap - EXIT
 echo "$app reads ${#delete[@]} partitions again from $since. When it has, take back the settings with --reset."

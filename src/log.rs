@@ -25,8 +25,13 @@ use crate::{
 pub fn set_up(level: LevelFilter) {
     let out = std::io::stdout.with_min_level(tracing::Level::INFO);
     let err = std::io::stderr.with_max_level(tracing::Level::WARN);
-    let lines =
-        tracing_subscriber::fmt().json().flatten_event(true).with_max_level(level).with_writer(err.or_else(out));
+    let lines = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_max_level(level)
+        .with_writer(err.or_else(out))
+        // It would be told to standard error, which panics where nobody reads that: the handler would be gone.
+        .log_internal_errors(false);
     let ours = Targets::new().with_target("devicestate", level).with_default(level.min(LevelFilter::WARN));
     lines.finish().with(ours).init();
     std::panic::set_hook(Box::new(|panic| {

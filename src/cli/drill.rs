@@ -56,6 +56,9 @@ impl fmt::Display for Text<'_> {
         for line in &verdict.different {
             writeln!(f, "  {line}")?;
         }
+        if verdict.readings_lost == 0 || verdict.events_of_standby == 0 {
+            writeln!(f, "Nothing was lost that could have come back: give it more --events.")?;
+        }
         writeln!(f, "{}", if verdict.is_passed() { "PASSED" } else { "FAILED" })?;
         for state in &verdict.states {
             writeln!(f, "Look at it with:  devicestate dead-letters list --state {}", state.display())?;

@@ -171,7 +171,8 @@ impl Hub {
             let freed = partition.freed.notified();
             {
                 let mut stream = partition.stream();
-                if !stream.is_full() {
+                // What keeps everything is as large as it gets, and some of it nobody may ever read.
+                if self.options.keeps || !stream.is_full() {
                     stream.push(sent, self.options.clock.now_ms());
                     break;
                 }

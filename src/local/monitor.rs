@@ -55,7 +55,8 @@ impl Monitor {
     /// A line of a handler's own log.
     pub(super) fn console(&self, instance: &str, output: Output, line: &str) {
         if self.verbose {
-            eprintln!("{line}");
+            // A reader that went away is no reason to end.
+            let _ = writeln!(io::stderr(), "{line}");
         }
         let level = match output {
             Output::Standard => INFORMATION,

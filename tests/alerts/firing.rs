@@ -121,6 +121,10 @@ fn is_record(row: &Value) -> bool {
     row["Type"] == "AppTraces"
 }
 
+fn is_of_batch(row: &Value) -> bool {
+    row["Message"].as_str().is_some_and(|message| message.contains("partitionId"))
+}
+
 fn is_of(row: &Value, partition: &str) -> bool {
     row["Message"].as_str().is_some_and(|message| message.contains(&format!(r#""partitionId":"{partition}""#)))
 }
@@ -128,18 +132,22 @@ fn is_of(row: &Value, partition: &str) -> bool {
 #[test]
 fn where_all_is_well_and_where_nothing_is_nothing_fires() {
     Telemetry::healthy().fires(&[]);
-    Telemetry::default().fires(&[]);
+    let mut nothing = Telemetry::default();
+    nothing.queue(0, 0, None).fires(&[]);
     Telemetry::healthy().without(|row| !is_record(row)).fires(&[]);
+    // That nobody looks at the queue is something.
+    Telemetry::default().fires(&["dead-letters-expiring"]);
 }
 
 #[test]
 fn input_without_output_fires_when_the_handler_is_dead() {
-    Telemetry::healthy().without(is_record).fires(&["no-output", "group-behind"]);
+    Telemetry::healthy().without(is_of_batch).fires(&["no-output", "group-behind"]);
+    Telemetry::healthy().without(is_record).fires(&["no-output", "group-behind", "dead-letters-expiring"]);
 }
 
 #[test]
 fn it_fires_when_every_attempt_fails() {
-    let mut telemetry = Telemetry::healthy().without(is_record);
+    let mut telemetry = Telemetry::healthy().without(is_of_batch);
     for minute in 0..=30 {
         telemetry.failed(minute, "0", &json!({ "lagMs": 200_000 }));
     }
@@ -148,7 +156,7 @@ fn it_fires_when_every_attempt_fails() {
 
 #[test]
 fn it_fires_when_everything_is_dead_lettered_though_that_is_output_too() {
-    let mut telemetry = Telemetry::healthy().without(is_record);
+    let mut telemetry = Telemetry::healthy().without(is_of_batch);
     for minute in 0..=30 {
         for partition in ["0", "1"] {
             telemetry.batch(minute, partition, &json!({ "applied": 0, "deadLettered": 100 }));
@@ -160,9 +168,9 @@ fn it_fires_when_everything_is_dead_lettered_though_that_is_output_too() {
 #[test]
 fn it_is_quiet_when_what_came_in_has_just_come_or_is_superseded() {
     let mut telemetry = Telemetry::default();
-    telemetry.incoming(30, 200);
-    telemetry.fires(&["group-behind"]);
-    let mut telemetry = Telemetry::healthy().without(is_record);
+    telemetry.queue(0, 0, None).incoming(30, 200);
+    telemetry.fires(&[]);
+    let mut telemetry = Telemetry::healthy().without(is_of_batch);
     for minute in 0..=30 {
         for partition in ["0", "1"] {
             telemetry.batch(minute, partition, &json!({ "applied": 0, "superseded": 100 }));
@@ -174,6 +182,35 @@ fn it_is_quiet_when_what_came_in_has_just_come_or_is_superseded() {
 #[test]
 fn the_group_is_behind_when_one_partition_stands_still_or_tells_nothing() {
     Telemetry::healthy().without(|row| is_of(row, "1")).fires(&["group-behind"]);
+}
+
+#[test]
+fn one_silent_partition_of_many_is_seen_when_it_was_busy_and_others_are() {
+    let of_partitions = |silent_from: u32, events: u64| {
+        let mut telemetry = Telemetry::healthy();
+        for minute in 0..=30 {
+            telemetry.incoming(minute, 3_000);
+            for partition in 2..32 {
+                let fields = json!({ "events": if partition == 7 { events } else { 100 }, "applied": events });
+                if partition != 7 || minute < silent_from {
+                    telemetry.batch(minute, &partition.to_string(), &fields);
+                }
+            }
+        }
+        telemetry
+    };
+    of_partitions(31, 100).fires(&[]);
+    of_partitions(19, 100).fires(&["group-behind"]);
+    // With an event a minute it may well be that nobody has sent any.
+    of_partitions(19, 1).fires(&[]);
+}
+
+#[test]
+fn numbers_that_begin_again_in_a_hub_that_was_made_anew_are_no_progress() {
+    let mut telemetry = Telemetry::healthy().without(is_of_batch);
+    let old = json!({ "firstSequenceNumber": 5_000_000, "lastSequenceNumber": 5_000_099 });
+    telemetry.batch(1, "0", &old).batch(2, "0", &json!({ "firstSequenceNumber": 0, "lastSequenceNumber": 99 }));
+    telemetry.fires(&["no-output", "group-behind"]);
 }
 
 #[test]
@@ -260,7 +297,7 @@ fn throttling_fires_by_its_share_of_the_operations_of_all_attempts() {
 #[test]
 fn an_iot_hub_has_other_names_for_what_it_takes_and_refuses() {
     let mut telemetry = Telemetry::default();
-    telemetry.metric(20, "d2c.endpoints.egress.builtIn.events", 200).metric(
+    telemetry.queue(0, 0, None).metric(19, "d2c.endpoints.egress.builtIn.events", 200).metric(
         30,
         "d2c.telemetry.ingress.sendThrottle",
         1,

@@ -48,10 +48,11 @@ fn rehearse(page: &str) -> String {
     script = script.replace("target/rehearsal", &folder.path().join("rehearsal").display().to_string());
     let built = Path::new(env!("CARGO_BIN_EXE_devicestate")).parent().expect("a folder").display().to_string();
     script = script.replace("$PWD/target/release", &built);
-    // Whatever happens, nothing that it has started stays behind.
-    let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}");
-    let mut bash = Command::new("bash");
-    bash.args(["-c", &script]).current_dir(ROOT).env("NODE_PATH", packages());
+    // Whatever happens, nothing that it has started stays behind: `local` ends at once when it is asked twice.
+    let end = "set +e; for once in 1 2; do kill $(jobs -p) 2>/dev/null; sleep 1; done";
+    let script = format!("set -euo pipefail\ntrap '{end}' EXIT\n{script}");
+    let mut bash = Command::new("timeout");
+    bash.args(["--kill-after=30", "300", "bash", "-c", &script]).current_dir(ROOT).env("NODE_PATH", packages());
     for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
         bash.env_remove(setting);
     }

@@ -50,6 +50,23 @@ fn without_the_rewind_it_fails_by_the_devices_that_fell_silent_before_the_failov
 }
 
 #[test]
+fn a_drill_in_which_nothing_was_lost_is_not_passed() {
+    for events in ["0", "5"] {
+        let place = Place::new();
+        let verdict = verdict(&place, &["--simulate", "3", "--events", events], 1);
+        assert_eq!((count(&verdict, "readingsLost"), count(&verdict, "differences")), (0, 0), "{verdict}");
+    }
+}
+
+#[test]
+fn more_events_than_a_hub_holds_unread_do_not_keep_it_from_its_end() {
+    let place = Place::new();
+    let verdict =
+        verdict(&place, &["--simulate", "20", "--events", "150000", "--partitions", "1", "--wire", "protobuf"], 0);
+    assert_it_was_one(&verdict);
+}
+
+#[test]
 fn people_see_each_step_and_the_verdict() {
     let place = Place::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));

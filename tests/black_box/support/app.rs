@@ -136,6 +136,17 @@ impl App {
         panic!("no free port was found");
     }
 
+    /// Starts the handler, and then reads nothing of what it says to standard error: the pipe is broken.
+    pub(crate) fn start_unheard(&self) -> Handler<'_> {
+        let port = free_port();
+        let mut command = self.command();
+        let mut child = command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string()).spawn().expect("the binary");
+        drop(child.stderr.take());
+        let mut handler = Handler { app: self, port, child, errors: None };
+        assert!(handler.becomes_ready(), "the handler did not start");
+        handler
+    }
+
     /// Runs a handler that cannot start: how it ended, and what it said to standard error.
     pub(crate) fn fails_to_start(&self) -> (ExitStatus, String) {
         self.fails_to_start_with(&[("FUNCTIONS_CUSTOMHANDLER_PORT", &free_port().to_string())])
