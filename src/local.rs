@@ -293,7 +293,13 @@ fn stop_on_ctrl_c(progress: &Progress) -> watch::Receiver<u8> {
     tokio::spawn(async move {
         asked_to_stop().await;
         asked.send_replace(1);
-        bar.println("No more events are taken; those that are there are finished. Ctrl-C again: stop at once.");
+        let told = "No more events are taken; those that are there are finished. Ctrl-C again: stop at once.";
+        // A bar without a terminal prints nothing.
+        if bar.is_hidden() {
+            eprintln!("devicestate: {told}");
+        } else {
+            bar.println(told);
+        }
         asked_to_stop().await;
         asked.send_replace(2);
         // Kept until the run ends: a channel without a sender would look like one more question.

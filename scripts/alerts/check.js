@@ -28,7 +28,9 @@ const { parseArgs } = require("node:util");
 const { alerts, names } = require("./deployed.js");
 const { timespan } = require("./timespan.js");
 
-class CannotBegin extends Error {}
+class CannotBegin extends Error {
+  isForPeople = true;
+}
 
 /** What evaluates, which takes a second to load and a package to be installed. */
 function load() {
@@ -129,6 +131,6 @@ async function run() {
 }
 
 run().catch((error) => {
-  console.error(`check.js: ${error instanceof CannotBegin ? error.message : error.stack}`);
+  console.error(`check.js: ${error.isForPeople ? error.message : error.stack}`);
   process.exitCode = 2;
 });

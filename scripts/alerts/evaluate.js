@@ -7,10 +7,25 @@ const { isNull } = require("./scalars.js");
 const { query, short } = require("./deployed.js");
 const { timespan } = require("./timespan.js");
 
+/** A file that is something else. */
+class NoTelemetry extends Error {
+  isForPeople = true;
+}
+
 /** The rows of a file by table. The last line may be half written. */
 function telemetry(file) {
   const text = readFileSync(file, "utf8");
-  return byTable(text.slice(0, text.lastIndexOf("\n") + 1).split("\n").filter(Boolean).map((line) => JSON.parse(line)));
+  const lines = text.slice(0, text.lastIndexOf("\n") + 1).split("\n").filter(Boolean);
+  const list = lines.map((line, index) => {
+    try {
+      return JSON.parse(line);
+    } catch {
+      throw new NoTelemetry(`${file}, line ${index + 1}, is no JSON: it takes what devicestate local --telemetry writes`);
+    }
+  });
+  if (list.length && !list.some((row) => row?.Type in TABLES))
+    throw new NoTelemetry(`${file} has no row of telemetry: it takes what devicestate local --telemetry writes`);
+  return byTable(list);
 }
 
 /** Rows by table, with their times as milliseconds. */

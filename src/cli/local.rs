@@ -58,13 +58,13 @@ pub(super) struct Options {
     #[arg(long, value_name = "TIME", value_parser = ago)]
     ago: Option<i64>,
     /// Play the loss of a region and the way back: two hubs, two function apps, a store that fails over and loses its last
-    /// writes. It ends with a verdict.
+    /// writes. It ends with a verdict. It takes no --input, --rate, --throughput-units or --ago.
     #[arg(long, conflicts_with_all = ["input", "rate", "throughput_units", "ago"])]
     drill: bool,
     /// Leave the checkpoints where they are when the region is back: the drill must fail then.
     #[arg(long, requires = "drill")]
     no_rewind: bool,
-    /// Write what Azure Monitor would have of the run into this file, for scripts/alerts/check.js.
+    /// Write what Azure Monitor would have of the run into this file, which begins anew, for scripts/alerts/check.js.
     #[arg(long, value_name = "FILE")]
     telemetry: Option<PathBuf>,
     /// Keep documents and dead letters in this SQLite file; without it, in a new one.

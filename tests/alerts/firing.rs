@@ -350,6 +350,12 @@ fn what_is_checked_can_be_narrowed_and_says_how_it_went_by_its_exit_code() {
     }
     let output = check(&folder.path().join("nothing"), &[]);
     assert_eq!(output.status.code(), Some(2));
+    for (content, told) in [("# no JSON\n", "line 1, is no JSON"), ("{\"a\":1}\n", "has no row of telemetry")] {
+        fs::write(&file, content).expect("a file");
+        let output = check(&file, &[]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && errors.contains(told) && errors.lines().count() == 1, "{errors}");
+    }
 }
 
 #[test]
