@@ -42,11 +42,9 @@ function load() {
   }
 }
 
-const isNull = (value) => value === null || value === undefined;
-
 /** A value as people read it, by its column's type. */
 function shown(value, type) {
-  if (isNull(value)) return "";
+  if (value === null || value === undefined) return "";
   if (type === "datetime") return new Date(value).toISOString();
   if (type === "timespan") return `${(value / 1000).toFixed(1)} s`;
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : value.toFixed(2);

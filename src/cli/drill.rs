@@ -56,7 +56,7 @@ impl fmt::Display for Text<'_> {
         for line in &verdict.different {
             writeln!(f, "  {line}")?;
         }
-        if verdict.readings_lost == 0 || verdict.events_of_standby == 0 {
+        if !verdict.was_a_drill() {
             writeln!(f, "Nothing was lost that could have come back: give it more --events.")?;
         }
         writeln!(f, "{}", if verdict.is_passed() { "PASSED" } else { "FAILED" })?;

@@ -114,11 +114,16 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether there was something to lose, the documents are what they should be, and no bad event is lost.
+    /// Whether there was something to lose: too few events are no drill.
+    #[must_use]
+    pub fn was_a_drill(&self) -> bool {
+        self.readings_lost > 0 && self.events_of_standby > 0
+    }
+
+    /// Whether it was one, the documents are what they should be, and no bad event is lost.
     #[must_use]
     pub fn is_passed(&self) -> bool {
-        let was_a_drill = self.readings_lost > 0 && self.events_of_standby > 0;
-        was_a_drill && self.differences == 0 && self.dead_letters_missing == 0
+        self.was_a_drill() && self.differences == 0 && self.dead_letters_missing == 0
     }
 }
 

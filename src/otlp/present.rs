@@ -127,28 +127,26 @@ pub fn told(record: &Record) {
     let Some(exports) = context.get::<Arc<Exports>>() else { return };
     exports.metrics.count(record);
     let span = context.span();
-    match record {
+    let attempt = match record {
         Record::Batch(BatchRecord { attempt, applied, superseded, dead_lettered }) => {
             let outcomes = [
                 ("devicestate.events.applied", *applied),
                 ("devicestate.events.superseded", *superseded),
                 ("devicestate.events.dead_lettered", *dead_lettered),
             ];
-            span.set_attributes(of_an_attempt(attempt));
             span.set_attributes(outcomes.map(|(key, events)| number(key, events)));
+            attempt
         }
         Record::FailedAttempt(FailedAttemptRecord { attempt, unresolved, reason }) => {
-            span.set_attributes(of_an_attempt(attempt));
             span.set_attribute(number("devicestate.events.unresolved", *unresolved));
             span.set_attribute(error_type("503"));
             span.set_status(Status::error(reason.clone()));
+            attempt
         }
         Record::DeadLetter(_) | Record::DeadLetterQueue(_) | Record::Start(_) => return,
-    }
-    if let Record::Batch(BatchRecord { attempt, .. }) | Record::FailedAttempt(FailedAttemptRecord { attempt, .. }) =
-        record
-        && !attempt.source.event_hub_name.is_empty()
-    {
+    };
+    span.set_attributes(of_an_attempt(attempt));
+    if !attempt.source.event_hub_name.is_empty() {
         span.update_name(format!("process {}", attempt.source.event_hub_name));
     }
 }
