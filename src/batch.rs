@@ -15,6 +15,20 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// What the host says of each event and only a dead letter needs.
     pub details: Details,
+    /// What Service Bus says of the message, where the batch is one.
+    pub message: Option<Message>,
+}
+
+/// A message of a Service Bus session: a batch of one event, whose partition is the session.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// The session, which is the device for whoever sends as this product asks; empty when the host tells none.
+    pub session_id: String,
+    /// The id that the sender gave it; empty when the host tells none.
+    pub message_id: String,
+    /// Which delivery this is, from 1; 0 when the host tells none, as at the admin endpoint.
+    pub delivery_count: i64,
 }
 
 impl Batch {
@@ -50,6 +64,9 @@ pub struct Source {
     /// The partition id, a number as text.
     #[serde(deserialize_with = "text")]
     pub partition_id: String,
+    /// The Service Bus queue with sessions, in place of hub, consumer group and partition.
+    #[serde(deserialize_with = "text", skip_serializing_if = "String::is_empty")]
+    pub session_queue_name: String,
 }
 
 /// A part of a source. What the host does not know is null or absent, and spoils no other part.
@@ -62,14 +79,21 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::
 }
 
 impl Source {
-    /// A number made from namespace, hub and partition: the last part of a version.
+    /// The hub, or the queue with sessions: names that one namespace never has twice.
+    #[must_use]
+    pub fn entity(&self) -> &str {
+        if self.session_queue_name.is_empty() { &self.event_hub_name } else { &self.session_queue_name }
+    }
+
+    /// A number made from namespace, hub and partition: the last part of a version. A queue with sessions has just one,
+    /// since its sequence numbers are of the whole queue.
     ///
     /// 53 bits of a SHA-256, so that it survives readers that keep numbers as doubles. The consumer group is no part
     /// of it: it says who reads, not what was sent.
     #[must_use]
     pub fn number(&self) -> u64 {
         let mut hash = Sha256::new();
-        for part in [&self.fully_qualified_namespace, &self.event_hub_name, &self.partition_id] {
+        for part in [&self.fully_qualified_namespace, self.entity(), &self.partition_id] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }

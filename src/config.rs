@@ -3,6 +3,7 @@
 
 mod overflow;
 mod queue;
+mod session_queue;
 mod store;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub const FOR_A_DEAD_LETTER: Duration = Duration::from_millis(20);
 
 pub use overflow::{OverflowConfig, folder_beside};
 pub use queue::{QueueConfig, queue_connection};
+pub use session_queue::locate_queues;
 pub use store::{CosmosConfig, Regions, StoreConfig};
 
 /// The handler's configuration.

@@ -80,6 +80,15 @@ pub struct EventData {
     /// Whether the properties were too large and had to be left out.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub properties_cut: bool,
+    /// The session of a Service Bus message.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub session_id: Option<String>,
+    /// The id of a Service Bus message.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub message_id: Option<String>,
+    /// Which delivery of a Service Bus message failed, from 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delivery_count: Option<i64>,
     /// The partition key.
     pub partition_key: Option<Box<RawValue>>,
     /// The sequence number.
@@ -161,6 +170,9 @@ impl DeadLetter {
                 body: Some(BASE64.encode(&event.body)),
                 body_cut: None,
                 properties_cut: false,
+                session_id: batch.message.as_ref().map(|message| message.session_id.clone()),
+                message_id: batch.message.as_ref().map(|message| message.message_id.clone()),
+                delivery_count: batch.message.as_ref().map(|message| message.delivery_count),
                 partition_key: cell(&details.partition_keys),
                 sequence_number: cell(&details.sequence_numbers),
                 offset: cell(&details.offsets),
@@ -219,6 +231,7 @@ impl DeadLetter {
     /// The same without the body and all else that has no bound, so that it surely fits.
     fn shortened(&self) -> Self {
         let cell = |cell: &Option<Box<RawValue>>| cell.clone().filter(|value| value.get().len() <= LONGEST);
+        let name = |name: &String| beginning(name, LONGEST_NAME);
         Self {
             id: self.id.clone(),
             issue: self.issue.clone(),
@@ -229,6 +242,9 @@ impl DeadLetter {
                 body: None,
                 body_cut: None,
                 properties_cut: false,
+                session_id: self.event_data.session_id.as_ref().map(name),
+                message_id: self.event_data.message_id.as_ref().map(name),
+                delivery_count: self.event_data.delivery_count,
                 partition_key: cell(&self.event_data.partition_key),
                 sequence_number: cell(&self.event_data.sequence_number),
                 offset: cell(&self.event_data.offset),
@@ -238,10 +254,11 @@ impl DeadLetter {
             },
             device_state: None,
             source: Source {
-                fully_qualified_namespace: beginning(&self.source.fully_qualified_namespace, LONGEST_NAME),
-                event_hub_name: beginning(&self.source.event_hub_name, LONGEST_NAME),
-                consumer_group: beginning(&self.source.consumer_group, LONGEST_NAME),
-                partition_id: beginning(&self.source.partition_id, LONGEST_NAME),
+                fully_qualified_namespace: name(&self.source.fully_qualified_namespace),
+                event_hub_name: name(&self.source.event_hub_name),
+                consumer_group: name(&self.source.consumer_group),
+                partition_id: name(&self.source.partition_id),
+                session_queue_name: name(&self.source.session_queue_name),
             },
             invocation_id: in_short(&self.invocation_id),
             attempt: self.attempt,
@@ -264,13 +281,14 @@ impl Fingerprint {
 /// The id of an event's dead letter: a hash of where the event was and what it is, so that a repeat has the same.
 fn id(batch: &Batch, index: usize) -> String {
     let event = &batch.events[index];
-    let Source { fully_qualified_namespace, event_hub_name, consumer_group, partition_id } = &batch.source;
+    let Source { fully_qualified_namespace, consumer_group, partition_id, .. } = &batch.source;
     let (sequence_number, enqueued) = match event.place {
         Some(place) => (place.sequence_number.to_string(), place.enqueued_ms.to_string()),
         None => Default::default(),
     };
     let mut hash = Sha256::new();
-    for part in [fully_qualified_namespace, event_hub_name, consumer_group, partition_id, &sequence_number, &enqueued] {
+    let entity = batch.source.entity();
+    for part in [fully_qualified_namespace, entity, consumer_group, partition_id, &sequence_number, &enqueued] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }

@@ -16,7 +16,9 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::timespan;
 
-pub use bindings::{Cardinality, DataType, EventHubTrigger, QueueOutput, RetryPolicy, TimerTrigger};
+pub use bindings::{
+    Cardinality, DataType, EventHubTrigger, QueueOutput, RetryPolicy, ServiceBusTrigger, TimerTrigger, Trigger,
+};
 
 /// A function app: its folder, its `host.json` and those of its functions that this handler serves.
 #[derive(Debug, Clone)]
@@ -25,22 +27,22 @@ pub struct FunctionApp {
     pub root: PathBuf,
     /// `host.json`.
     pub host: HostJson,
-    /// The functions with an Event Hubs trigger, by name. There is at least one.
+    /// The functions that take telemetry, by name. There is at least one.
     pub functions: Vec<Function>,
     /// The functions with a timer trigger, by name.
     pub timers: Vec<TimerFunction>,
 }
 
-/// A function that an event hub triggers: a folder with a `function.json`.
+/// A function that takes telemetry: a folder with a `function.json`.
 #[derive(Debug, Clone)]
 pub struct Function {
     /// The folder's name; the host posts to `/{name}`.
     pub name: String,
-    /// The Event Hubs trigger.
-    pub trigger: EventHubTrigger,
+    /// What calls it.
+    pub trigger: Trigger,
     /// The queue output binding that takes the dead letters.
     pub dead_letters: QueueOutput,
-    /// The retry policy; without one a failed batch is lost.
+    /// The retry policy; without one a failed batch is lost. A message needs none: Service Bus delivers it again.
     pub retry: Option<RetryPolicy>,
 }
 
@@ -164,8 +166,8 @@ pub enum FunctionAppError {
         /// What is wrong with it.
         reason: String,
     },
-    /// No folder has a function with an Event Hubs trigger.
-    #[error("{}: no folder in it has a function.json with an eventHubTrigger (setting FUNCTIONS_APP_ROOT_PATH, option --app-root)", .0.display())]
+    /// No folder has a function that takes telemetry.
+    #[error("{}: no folder in it has a function.json with an eventHubTrigger or a serviceBusTrigger (setting FUNCTIONS_APP_ROOT_PATH, option --app-root)", .0.display())]
     NoFunction(PathBuf),
 }
 
@@ -216,13 +218,31 @@ impl FunctionFile {
         Ok(Self { path, json })
     }
 
-    /// The function, if an event hub triggers it.
+    /// The function, if telemetry triggers it.
     fn function(&self) -> Result<Option<Function>, FunctionAppError> {
-        let Some(trigger) = self.binding("eventHubTrigger")? else { return Ok(None) };
+        let Some(trigger) = self.trigger()? else { return Ok(None) };
         let dead_letters = self.binding("queue")?.ok_or_else(|| {
             self.invalid("there is no output binding of type \"queue\": dead letters would be lost".into())
         })?;
         Ok(Some(Function { name: self.name(), trigger, dead_letters, retry: self.json.retry.clone() }))
+    }
+
+    /// The trigger, if it is one that brings telemetry.
+    fn trigger(&self) -> Result<Option<Trigger>, FunctionAppError> {
+        if let Some(trigger) = self.binding("eventHubTrigger")? {
+            return Ok(Some(Trigger::EventHub(trigger)));
+        }
+        let Some(trigger) = self.binding::<ServiceBusTrigger>("serviceBusTrigger")? else { return Ok(None) };
+        if !trigger.is_sessions_enabled {
+            return Err(self.invalid("isSessionsEnabled must be true: without sessions no device has an order".into()));
+        }
+        if trigger.cardinality != Cardinality::One {
+            return Err(self.invalid(
+                "cardinality must be \"one\": of a batch in which one message fails, all would be delivered again"
+                    .into(),
+            ));
+        }
+        Ok(Some(Trigger::ServiceBus(trigger)))
     }
 
     /// The function, if a timer triggers it.

@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod drill;
+mod hold;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,13 +10,13 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     batch::{Batch, Event, Place},
     dead_letter::{self, ErrorClass, Failure, Keeper, Stage, in_short},
     function_app::{Function, RetryPolicy},
-    invocation::{Invocation, RetryContext},
+    invocation::Invocation,
     log, otlp,
     processor::{Outcome, Processed, Processor, panic_message},
     record::{AttemptRecord, BatchRecord, FailedAttemptRecord, Record},
@@ -68,7 +69,7 @@ impl Handler {
         let started = Instant::now();
         let trigger = &self.function.trigger;
         let read = catch_unwind(|| Invocation::read(body, trigger));
-        let Invocation { batch, retry } = match read {
+        let invocation = match read {
             Ok(Ok(invocation)) => invocation,
             Ok(Err(error)) => return self.unreadable(invocation_id, body, started, error.to_string()).await,
             Err(panic) => {
@@ -76,23 +77,30 @@ impl Handler {
                 return self.unreadable(invocation_id, body, started, issue).await;
             }
         };
-        let attempt = Attempt {
-            invocation_id,
-            number: retry.map_or(1, |retry| retry.retry_count.saturating_add(1)),
-            comes_again: retry.is_some_and(RetryContext::comes_again),
-            started,
-        };
-        if self.drill.as_ref().is_some_and(|drill| drill.fails(&batch, &attempt)) {
+        let attempt =
+            Attempt { invocation_id, number: invocation.attempt(), comes_again: invocation.comes_again(), started };
+        let batch = invocation.batch;
+        let answer = self.attempt(&batch, &attempt).await;
+        if let (Answer::Again(_), Some(message)) = (&answer, &batch.message) {
+            let until = started + hold::until_given_back(message.delivery_count).min(self.processor.budget);
+            sleep_until(until).await;
+        }
+        answer
+    }
+
+    /// One attempt of a batch.
+    async fn attempt(&self, batch: &Batch, attempt: &Attempt<'_>) -> Answer {
+        if self.drill.as_ref().is_some_and(|drill| drill.fails(batch, attempt)) {
             let untouched =
                 failed_whole(batch.events.len(), "failed on purpose, since RetryDrillDevice names a device in it");
-            return self.again(&batch, &untouched, &attempt, &reason(&untouched.outcomes));
+            return self.again(batch, &untouched, attempt, &reason(&untouched.outcomes));
         }
-        let processed = AssertUnwindSafe(self.processor.process(&batch)).catch_unwind().await;
+        let processed = AssertUnwindSafe(self.processor.process(batch)).catch_unwind().await;
         let processed = processed.unwrap_or_else(|panic| {
             let issue = format!("the handler panicked while it processed the batch: {}", panic_message(&*panic));
             failed_whole(batch.events.len(), &issue)
         });
-        self.conclude(&batch, processed, &batch.key(), &attempt).await
+        self.conclude(batch, processed, &batch.key(), attempt).await
     }
 
     /// A request that is no envelope: kept whole, as the one event that it is then taken for.
@@ -193,6 +201,7 @@ impl Handler {
         AttemptRecord {
             invocation_id: attempt.invocation_id.to_owned(),
             source: (&batch.source).into(),
+            message: batch.message.clone(),
             first_sequence_number: first_place(batch).map(|place| place.sequence_number),
             last_sequence_number: last_place(batch).map(|place| place.sequence_number),
             number: attempt.number,

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     batch::{Batch, Details, Event, Source},
-    function_app::{Cardinality, DataType, EventHubTrigger},
+    function_app::{Cardinality, DataType, Trigger},
 };
 use metadata::Metadata;
 
@@ -26,7 +26,7 @@ use metadata::Metadata;
 pub struct Invocation {
     /// The events.
     pub batch: Batch,
-    /// Which attempt of how many this is; `None` without a retry policy, when every attempt is the last.
+    /// Which attempt of how many this is; `None` without a retry policy, when every attempt is the last, and for a message.
     pub retry: Option<RetryContext>,
 }
 
@@ -84,27 +84,57 @@ struct Envelope<'a> {
 }
 
 impl Invocation {
+    /// Which attempt of the batch this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> i64 {
+        match &self.batch.message {
+            Some(message) => message.delivery_count.max(1),
+            None => self.retry.map_or(1, |retry| retry.retry_count.saturating_add(1)),
+        }
+    }
+
+    /// Whether the batch comes again when this attempt fails.
+    ///
+    /// A message does always: the host gives it back, and Service Bus delivers it again, or keeps it in the dead-letter
+    /// sub-queue once its deliveries are used up. What was never delivered is of the admin endpoint and comes once.
+    #[must_use]
+    pub fn comes_again(&self) -> bool {
+        match &self.batch.message {
+            Some(message) => message.delivery_count > 0,
+            None => self.retry.is_some_and(RetryContext::comes_again),
+        }
+    }
+
     /// Reads the body of a request.
     ///
     /// # Errors
     ///
     /// [`EnvelopeError`], when it is none. A fault of single events is not one: see [`Event::fault`].
-    pub fn read(body: &[u8], trigger: &EventHubTrigger) -> Result<Self, EnvelopeError> {
+    pub fn read(body: &[u8], trigger: &Trigger) -> Result<Self, EnvelopeError> {
         if is_array(body) {
             return Err(EnvelopeError::NoEnvelope("it is a JSON array, and no object".into()));
         }
         let envelope: Envelope =
             serde_json::from_slice(body).map_err(|error| EnvelopeError::NoEnvelope(error.to_string()))?;
-        let data = envelope.data.get(trigger.name.as_str()).ok_or_else(|| EnvelopeError::NoBinding {
-            name: trigger.name.clone(),
+        let data = envelope.data.get(trigger.name()).ok_or_else(|| EnvelopeError::NoBinding {
+            name: trigger.name().to_owned(),
             found: format!("{:?}", envelope.data.keys().collect::<Vec<_>>()),
         })?;
         let events = read_events(data, trigger)
-            .map_err(|reason| EnvelopeError::NoEvents { name: trigger.name.clone(), reason })?;
+            .map_err(|reason| EnvelopeError::NoEvents { name: trigger.name().to_owned(), reason })?;
         let metadata = Metadata::new(envelope.metadata.unwrap_or_default());
-        let details = metadata.details(events.len());
-        let batch = attached(metadata.source(), events, details);
-        Ok(Self { batch, retry: metadata.nested("RetryContext") })
+        Ok(match trigger {
+            Trigger::EventHub(_) => {
+                let details = metadata.details(events.len());
+                let batch = attached(metadata.source(), events, details);
+                Self { batch, retry: metadata.nested("RetryContext") }
+            }
+            // A retry policy is not for this trigger, so what were to be told of one does not count.
+            Trigger::ServiceBus(trigger) => {
+                let batch = attached(trigger.source.clone(), events, metadata.details_of_a_message());
+                Self { batch: Batch { message: Some(metadata.message()), ..batch }, retry: None }
+            }
+        })
     }
 }
 
@@ -112,20 +142,20 @@ impl Invocation {
 #[must_use]
 pub fn attached(source: Source, mut events: Vec<Event>, details: Details) -> Batch {
     metadata::attach(&mut events, &details);
-    Batch { source, events, details }
+    Batch { source, events, details, message: None }
 }
 
-fn read_events(data: &RawValue, trigger: &EventHubTrigger) -> Result<Vec<Event>, String> {
+fn read_events(data: &RawValue, trigger: &Trigger) -> Result<Vec<Event>, String> {
     let text = unquoted(data.get())?;
-    match trigger.cardinality {
+    match trigger.cardinality() {
         Cardinality::Many => {
             let elements: Vec<&RawValue> = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-            Ok(elements.into_iter().map(|element| event(element.get(), trigger.data_type)).collect())
+            Ok(elements.into_iter().map(|element| event(element.get(), trigger.data_type())).collect())
         }
         Cardinality::One => {
             // The text is the body itself, unless it is one more JSON string around it.
             let body = if text.starts_with('"') { unquoted(&text).unwrap_or(Cow::Borrowed(&*text)) } else { text };
-            Ok(vec![match trigger.data_type {
+            Ok(vec![match trigger.data_type() {
                 DataType::Binary => base64_event(&body),
                 DataType::String | DataType::Json => Event { body: body.as_bytes().to_vec(), ..Event::default() },
             }])

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    batch::Source,
+    batch::{Message, Source},
     dead_letter::{ErrorClass, Stage},
     processor::Operations,
 };
@@ -66,11 +66,14 @@ pub struct AttemptRecord {
     /// Where the batch came from.
     #[serde(flatten)]
     pub source: SourceRecord,
+    /// What Service Bus says of the message, where the batch is one.
+    #[serde(flatten)]
+    pub message: Option<Message>,
     /// The sequence number of its first event that has one.
     pub first_sequence_number: Option<i64>,
     /// The sequence number of its last event that has one.
     pub last_sequence_number: Option<i64>,
-    /// Which attempt of the batch it was, from 1.
+    /// Which attempt of the batch it was, from 1; for a message, which delivery.
     #[serde(rename = "attempt")]
     pub number: i64,
     /// How many events the batch has.
@@ -102,6 +105,9 @@ pub struct DeadLetterRecord {
     /// Where the event came from.
     #[serde(flatten)]
     pub source: SourceRecord,
+    /// What Service Bus says of the message, where the event was one.
+    #[serde(flatten)]
+    pub message: Option<Message>,
     /// The event's partition key.
     pub partition_key: Option<String>,
     /// The event's sequence number.
@@ -157,12 +163,16 @@ pub struct SourceRecord {
     pub consumer_group: String,
     /// The partition.
     pub partition_id: String,
+    /// The Service Bus queue with sessions, in place of hub, consumer group and partition.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub session_queue_name: String,
 }
 
 impl From<&Source> for SourceRecord {
     fn from(source: &Source) -> Self {
-        let Source { fully_qualified_namespace, event_hub_name, consumer_group, partition_id } = source.clone();
-        Self { fully_qualified_namespace, event_hub_name, consumer_group, partition_id }
+        let Source { fully_qualified_namespace, event_hub_name, consumer_group, partition_id, session_queue_name } =
+            source.clone();
+        Self { fully_qualified_namespace, event_hub_name, consumer_group, partition_id, session_queue_name }
     }
 }
 

@@ -89,6 +89,7 @@ fn prepare(app_root: &Path, settings: &Settings) -> Result<Router, ServeError> {
     let config = Config::from_settings(settings)?;
     let mut app = FunctionApp::load(app_root)?;
     config::apply_overrides(settings, &mut app.host)?;
+    config::locate_queues(settings, &mut app);
     config.check_against(&app)?;
     router(app, &config, settings)
 }

@@ -11,7 +11,7 @@ use std::{
 
 use devicestate::{
     dead_letter::{DeadLetter, Directory, ErrorClass, Failure, Overflow, QUEUE_LIMIT, Stage, with_members},
-    function_app::{Cardinality, DataType, EventHubTrigger},
+    function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
     processor::{DocumentCache, Processor, Shared},
     queue::Message,
     store::MemoryStore,
@@ -111,12 +111,12 @@ static REPLAYER: LazyLock<Replayer> = LazyLock::new(|| Replayer {
         shared: Shared::default(),
     }),
     overflow: Some(Arc::new(PLACE.directory.clone())),
-    trigger: Some(EventHubTrigger {
+    triggers: vec![Trigger::EventHub(EventHubTrigger {
         name: "messages".into(),
         event_hub_name: "telemetry".into(),
         consumer_group: "$Default".into(),
         connection: "EventHubConnection".into(),
         cardinality: Cardinality::Many,
         data_type: DataType::Binary,
-    }),
+    })],
 });

@@ -5,6 +5,54 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::span;
+use crate::batch::Source;
+
+/// What calls a function with telemetry.
+#[derive(Debug, Clone)]
+pub enum Trigger {
+    /// An event hub, with a batch of one partition.
+    EventHub(EventHubTrigger),
+    /// A Service Bus queue with sessions, with one message.
+    ServiceBus(ServiceBusTrigger),
+}
+
+impl Trigger {
+    /// The name under which the request holds what came.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::EventHub(trigger) => &trigger.name,
+            Self::ServiceBus(trigger) => &trigger.name,
+        }
+    }
+
+    /// How much comes in an invocation.
+    #[must_use]
+    pub fn cardinality(&self) -> Cardinality {
+        match self {
+            Self::EventHub(trigger) => trigger.cardinality,
+            Self::ServiceBus(_) => Cardinality::One,
+        }
+    }
+
+    /// In which form the request holds a body.
+    #[must_use]
+    pub fn data_type(&self) -> DataType {
+        match self {
+            Self::EventHub(trigger) => trigger.data_type,
+            Self::ServiceBus(trigger) => trigger.data_type,
+        }
+    }
+
+    /// The prefix of the settings that tell the namespace.
+    #[must_use]
+    pub fn connection(&self) -> &str {
+        match self {
+            Self::EventHub(trigger) => &trigger.connection,
+            Self::ServiceBus(trigger) => &trigger.connection,
+        }
+    }
+}
 
 /// An `eventHubTrigger` binding.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,6 +72,32 @@ pub struct EventHubTrigger {
     /// In which form the request holds a body.
     #[serde(default)]
     pub data_type: DataType,
+}
+
+/// A `serviceBusTrigger` binding of a queue with sessions, one message an invocation: in a batch, one message that fails
+/// would have all of them delivered again.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceBusTrigger {
+    /// The name under which the request holds the message.
+    pub name: String,
+    /// The queue's name, or the setting that has it between two `%`.
+    pub queue_name: String,
+    /// The prefix of the settings that tell the namespace.
+    pub connection: String,
+    /// Whether sessions keep the messages of a device in order. Nothing else of Service Bus does.
+    #[serde(default)]
+    pub is_sessions_enabled: bool,
+    /// One message an invocation, which is the host's default, or a batch.
+    #[serde(default = "default_cardinality")]
+    pub cardinality: Cardinality,
+    /// In which form the request holds a body.
+    #[serde(default)]
+    pub data_type: DataType,
+    /// Namespace and queue, which the host does not tell with a message: as far as the settings do, by
+    /// [`locate_queues`](crate::config::locate_queues).
+    #[serde(skip)]
+    pub source: Source,
 }
 
 /// `cardinality` of a trigger.
@@ -139,6 +213,10 @@ impl RetryPolicy {
 
 fn default_consumer_group() -> String {
     "$Default".into()
+}
+
+fn default_cardinality() -> Cardinality {
+    Cardinality::One
 }
 
 fn default_use_monitor() -> bool {

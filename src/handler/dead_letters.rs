@@ -80,6 +80,7 @@ impl DeadLetters<'_> {
         let record = DeadLetterRecord {
             invocation_id: self.attempt.invocation_id.to_owned(),
             source: (&self.batch.source).into(),
+            message: self.batch.message.clone(),
             partition_key: string(&self.batch.details.partition_keys),
             sequence_number: self.batch.events[index].place.map(|place| place.sequence_number),
             device_id: failure.device_id.as_deref().map(in_short),
@@ -117,6 +118,9 @@ impl Outgoing {
             invocation_id = record.invocation_id,
             event_hub_name = record.source.event_hub_name,
             partition_id = record.source.partition_id,
+            session_id = record.message.as_ref().map(|message| &*message.session_id),
+            message_id = record.message.as_ref().map(|message| &*message.message_id),
+            delivery_count = record.message.as_ref().map(|message| message.delivery_count),
             partition_key = record.partition_key,
             sequence_number = record.sequence_number,
             device_id = record.device_id,

@@ -6,7 +6,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{is_array, unquoted};
-use crate::batch::{Column, Details, Event, Place, Source};
+use crate::batch::{Column, Details, Event, Message, Place, Source};
 
 /// The metadata of a request: JSON values by name, read one by one when they are needed.
 pub(super) struct Metadata<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
@@ -39,6 +39,39 @@ impl<'a> Metadata<'a> {
             properties: self.column(&["Properties"], count),
             system_properties: self.column(&["SystemProperties"], count),
         }
+    }
+
+    /// What the host says of a message of Service Bus. What its sender set stands under the names that it has in an event.
+    pub(super) fn details_of_a_message(&self) -> Details {
+        let set = [("content-type", "ContentType"), ("correlation-id", "CorrelationId")];
+        let set = set.into_iter().filter_map(|(of_an_event, name)| Some((of_an_event, self.text(name)?)));
+        let set: serde_json::Map<_, _> = set.map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let cell = |value: serde_json::Value| Column::new(serde_json::Value::Array(vec![value]).to_string(), 1);
+        Details {
+            sequence_numbers: self.column(&["SequenceNumber"], 1),
+            // In whole seconds: the host writes a single time without its fraction. The sequence number does the rest.
+            enqueued_times: self.column(&["EnqueuedTimeUtc"], 1),
+            partition_keys: self.text("PartitionKey").map(|key| cell(key.into())).unwrap_or_default(),
+            properties: self.column(&["ApplicationProperties", "UserProperties"], 1),
+            system_properties: if set.is_empty() { Column::default() } else { cell(set.into()) },
+            ..Details::default()
+        }
+    }
+
+    /// What Service Bus says of a message.
+    pub(super) fn message(&self) -> Message {
+        Message {
+            session_id: self.text("SessionId").unwrap_or_default(),
+            message_id: self.text("MessageId").unwrap_or_default(),
+            delivery_count: self.text("DeliveryCount").and_then(|count| count.parse().ok()).unwrap_or_default(),
+        }
+    }
+
+    /// A single value as text. The host writes each of them as JSON into a string, and so a text in two pairs of quotes.
+    fn text(&self, name: &str) -> Option<String> {
+        let value = unquoted(self.0.get(name)?.get()).ok()?;
+        let value = if value.starts_with('"') { unquoted(&value).ok()?.into_owned() } else { value.into_owned() };
+        Some(value).filter(|value| value != "null" && !value.is_empty())
     }
 
     /// The column under the first of these names that is there: as an array, or as the one value of a single event.

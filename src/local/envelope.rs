@@ -37,7 +37,8 @@ pub fn request(
     now_ms: i64,
 ) -> Result<String, String> {
     let trigger = &function.trigger;
-    let bodies = events.iter().map(|event| body(trigger.data_type, &event.sent.body)).collect::<Result<Value, _>>()?;
+    let bodies =
+        events.iter().map(|event| body(trigger.data_type(), &event.sent.body)).collect::<Result<Value, _>>()?;
     let context = json!({
         "IsCheckpointingAfterInvocation": true,
         "FullyQualifiedNamespace": source.fully_qualified_namespace,
@@ -65,7 +66,7 @@ pub fn request(
         metadata["RetryContext"] =
             json!({ "RetryCount": retry.count, "MaxRetryCount": retry.max_count, "Exception": exception });
     }
-    let data = json!({ trigger.name.as_str(): bodies.to_string() });
+    let data = json!({ trigger.name(): bodies.to_string() });
     Ok(json!({ "Data": data, "Metadata": metadata }).to_string())
 }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     batch::Source,
     config::{self, StoreConfig},
-    function_app::{Cardinality, Function, FunctionApp},
+    function_app::{Cardinality, EventHubTrigger, Function, FunctionApp, Trigger},
     queue::SqliteQueue,
     settings::Settings,
     sqlite::{Database, Opening},
@@ -33,6 +33,7 @@ pub(super) struct Setup {
     /// The state file: documents, unless they are elsewhere, and dead letters.
     pub(super) state: PathBuf,
     function: Function,
+    trigger: EventHubTrigger,
     monitor: Arc<Monitor>,
 }
 
@@ -58,14 +59,14 @@ impl Setup {
     /// [`LocalError`]: files, settings, a function that is not played here.
     pub(super) fn new(options: &Options) -> Result<Self, LocalError> {
         let mut app = FunctionApp::load(&options.app_root)?;
-        let function = function(&app)?;
+        let (function, trigger) = function(&app)?;
         let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
         config::apply_overrides(&settings, &mut app.host)?;
         let store = StoreConfig::from_settings(&settings)?;
         let path = options.telemetry.as_deref();
         let failed = |error| LocalError::Telemetry { path: path.map(Path::to_owned).unwrap_or_default(), error };
         let monitor = Monitor::new(path, options.verbose).map(Arc::new).map_err(failed)?;
-        Ok(Self { app, settings, store, state, function, monitor })
+        Ok(Self { app, settings, store, state, function, trigger, monitor })
     }
 
     /// Opens the state file.
@@ -102,22 +103,31 @@ impl Setup {
         let name = |of_binding: &str| self.settings.resolve(of_binding).unwrap_or_else(|_| "local".to_owned());
         Source {
             fully_qualified_namespace: namespace.to_owned(),
-            event_hub_name: name(&self.function.trigger.event_hub_name),
-            consumer_group: name(&self.function.trigger.consumer_group),
-            partition_id: String::new(),
+            event_hub_name: name(&self.trigger.event_hub_name),
+            consumer_group: name(&self.trigger.consumer_group),
+            ..Source::default()
         }
     }
 }
 
-fn function(app: &FunctionApp) -> Result<Function, LocalError> {
-    let function = app.functions.first().cloned().expect("a function app has at least one function");
-    if function.trigger.cardinality != Cardinality::Many {
+/// The first function that an event hub triggers.
+fn function(app: &FunctionApp) -> Result<(Function, EventHubTrigger), LocalError> {
+    let mut of_hubs = app.functions.iter().filter_map(|function| match &function.trigger {
+        Trigger::EventHub(trigger) => Some((function.clone(), trigger.clone())),
+        Trigger::ServiceBus(_) => None,
+    });
+    let (function, trigger) = of_hubs.next().ok_or_else(|| {
+        LocalError::Unsupported(
+            "no function.json of the app has an eventHubTrigger, which is what is played here".into(),
+        )
+    })?;
+    if trigger.cardinality != Cardinality::Many {
         return Err(LocalError::Unsupported(format!(
             "{}/function.json: only cardinality \"many\" is played here",
             function.name
         )));
     }
-    Ok(function)
+    Ok((function, trigger))
 }
 
 /// A clock that is so late.

@@ -135,10 +135,12 @@ pub(super) fn observe_cache(meter: &Meter, processor: &Arc<Processor>) {
 
 /// Where a batch comes from. As many as the partitions that this process owns.
 pub(super) fn source(source: &SourceRecord) -> Vec<KeyValue> {
-    let SourceRecord { fully_qualified_namespace, event_hub_name, consumer_group, partition_id } = source;
+    let SourceRecord { fully_qualified_namespace, event_hub_name, consumer_group, partition_id, session_queue_name } =
+        source;
     let parts = [
         ("server.address", fully_qualified_namespace),
         ("messaging.destination.name", event_hub_name),
+        ("messaging.destination.name", session_queue_name),
         ("messaging.consumer.group.name", consumer_group),
         ("messaging.destination.partition.id", partition_id),
     ];

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     config::StoreConfig,
     processor::Processor,
-    record::{AttemptRecord, BatchRecord, FailedAttemptRecord, Record},
+    record::{AttemptRecord, BatchRecord, FailedAttemptRecord, Record, SourceRecord},
     settings::Settings,
     store::StateStore,
 };
@@ -146,8 +146,9 @@ pub fn told(record: &Record) {
         Record::DeadLetter(_) | Record::DeadLetterQueue(_) | Record::Start(_) => return,
     };
     span.set_attributes(of_an_attempt(attempt));
-    if !attempt.source.event_hub_name.is_empty() {
-        span.update_name(format!("process {}", attempt.source.event_hub_name));
+    let SourceRecord { event_hub_name, session_queue_name, .. } = &attempt.source;
+    if let Some(entity) = [event_hub_name, session_queue_name].into_iter().find(|name| !name.is_empty()) {
+        span.update_name(format!("process {entity}"));
     }
 }
 

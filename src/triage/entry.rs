@@ -97,6 +97,9 @@ pub struct Summary {
     pub event_hub_name: String,
     /// The partition.
     pub partition_id: String,
+    /// The Service Bus queue with sessions, in place of hub and partition.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub session_queue_name: String,
     /// The event's sequence number.
     pub sequence_number: Option<i64>,
     /// When the service enqueued the event, as the host wrote it.
@@ -138,6 +141,7 @@ fn of_letter(letter: &DeadLetter, of_message: Summary) -> Summary {
         partition_key: data.partition_key.as_deref().map(text),
         event_hub_name: letter.source.event_hub_name.clone(),
         partition_id: letter.source.partition_id.clone(),
+        session_queue_name: letter.source.session_queue_name.clone(),
         sequence_number: data.sequence_number.as_deref().and_then(|number| text(number).parse().ok()),
         enqueued_time_utc: data.enqueued_time_utc.as_deref().map(text),
         time: letter.time.clone(),

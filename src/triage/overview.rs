@@ -122,6 +122,8 @@ impl Overview {
                 GroupBy::Issue => kind(&summary.issue),
                 GroupBy::Device => summary.device().unwrap_or_default().to_owned(),
                 GroupBy::Stage => summary.stage.map(|stage| stage.to_string()).unwrap_or_default(),
+                // A queue with sessions is one partition.
+                GroupBy::Partition if !summary.session_queue_name.is_empty() => summary.session_queue_name.clone(),
                 GroupBy::Partition => summary.partition_id.clone(),
             };
             let time = &summary.time;

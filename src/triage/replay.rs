@@ -17,8 +17,8 @@ use super::entry::device_id;
 use crate::{
     batch::{Batch, Column, Details, Event, Place, Source},
     dead_letter::{DeadLetter, ErrorClass, Failure, Overflow, Stage, in_short},
-    function_app::EventHubTrigger,
-    invocation::{Invocation, attached},
+    function_app::Trigger,
+    invocation::{EnvelopeError, Invocation, attached},
     processor::{Outcome, Processor, panic_message},
     verdict::is_own_fault,
 };
@@ -35,8 +35,8 @@ pub struct Replayer {
     pub processor: Arc<Processor>,
     /// Where the large ones lie.
     pub overflow: Option<Arc<dyn Overflow>>,
-    /// How a whole request is read that the handler could not read.
-    pub trigger: Option<EventHubTrigger>,
+    /// How a whole request is read that the handler could not read: by the one of these whose name it has.
+    pub triggers: Vec<Trigger>,
 }
 
 /// What became of a dead letter in a replay.
@@ -134,13 +134,14 @@ impl Replayer {
             return Ok(None);
         }
         // Not its own fault: whoever runs this has not said where the function app is.
-        let trigger = self.trigger.as_ref().ok_or_else(|| {
-            let id = &letter.id;
-            Replayed::NotNow(format!(
-                "{id} is a whole request, and no function.json tells how to read it: give --app-root"
-            ))
-        })?;
-        match Invocation::read(body, trigger) {
+        let read =
+            self.triggers.iter().map(|trigger| Invocation::read(body, trigger)).reduce(better).ok_or_else(|| {
+                let id = &letter.id;
+                Replayed::NotNow(format!(
+                    "{id} is a whole request, and no function.json tells how to read it: give --app-root"
+                ))
+            })?;
+        match read {
             Ok(invocation) => Ok(Some(invocation.batch)),
             Err(error) => Err(Replayed::FailedAgain(unreplayable(letter, &format!("it is a whole request: {error}")))),
         }
@@ -190,6 +191,14 @@ impl Replayed {
     }
 }
 
+/// Of two readings of one request the one by the trigger that it is of.
+fn better(
+    one: Result<Invocation, EnvelopeError>,
+    other: Result<Invocation, EnvelopeError>,
+) -> Result<Invocation, EnvelopeError> {
+    if matches!(one, Err(EnvelopeError::NoBinding { .. })) { other } else { one }
+}
+
 /// What a dead letter of several events comes to.
 fn worse(one: Replayed, other: Replayed) -> Replayed {
     let rank = |replayed: &Replayed| match replayed {
@@ -213,21 +222,21 @@ impl Rebuilt {
     fn singles(self) -> impl Iterator<Item = Self> {
         let source = self.batch.source;
         self.batch.events.into_iter().zip(self.owners).map(move |(event, owner)| Self {
-            batch: Batch { source: source.clone(), events: vec![event], details: Details::default() },
+            batch: Batch { source: source.clone(), events: vec![event], ..Batch::default() },
             owners: vec![owner],
         })
     }
 }
 
 /// Puts the events of a dead letter to those of the same source.
-fn join(batches: &mut Vec<Rebuilt>, owner: usize, Batch { source, mut events, details }: Batch) {
+fn join(batches: &mut Vec<Rebuilt>, owner: usize, Batch { source, mut events, details, message }: Batch) {
     let owners = events.iter().map(|_| owner);
     match batches.iter_mut().find(|rebuilt| rebuilt.batch.source == source) {
         Some(rebuilt) => {
             rebuilt.owners.extend(owners);
             rebuilt.batch.events.append(&mut events);
         }
-        None => batches.push(Rebuilt { owners: owners.collect(), batch: Batch { source, events, details } }),
+        None => batches.push(Rebuilt { owners: owners.collect(), batch: Batch { source, events, details, message } }),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use devicestate::{
     batch::{Event, Place},
-    function_app::{Cardinality, DataType, EventHubTrigger},
+    function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
     invocation::{EnvelopeError, Invocation, RetryContext},
 };
 use serde_json::{Value, json};
@@ -10,18 +10,18 @@ use serde_json::{Value, json};
 /// Noon of 1 May 2024.
 const NOON: i64 = 1_714_564_800_000;
 
-fn trigger(cardinality: Cardinality, data_type: DataType) -> EventHubTrigger {
-    EventHubTrigger {
+fn trigger(cardinality: Cardinality, data_type: DataType) -> Trigger {
+    Trigger::EventHub(EventHubTrigger {
         name: "messages".into(),
         event_hub_name: "telemetry".into(),
         consumer_group: "$Default".into(),
         connection: "EventHubConnection".into(),
         cardinality,
         data_type,
-    }
+    })
 }
 
-fn read(trigger: &EventHubTrigger, messages: &Value, metadata: &Value) -> Result<Invocation, EnvelopeError> {
+fn read(trigger: &Trigger, messages: &Value, metadata: &Value) -> Result<Invocation, EnvelopeError> {
     let request = json!({ "Data": { "messages": messages }, "Metadata": metadata });
     Invocation::read(request.to_string().as_bytes(), trigger)
 }

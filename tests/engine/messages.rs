@@ -8,7 +8,7 @@ use std::{fs, mem::discriminant, path::Path, sync::Arc};
 use devicestate::{
     batch::{Batch, Column, Event, Source},
     dead_letter::{Attempt, DeadLetter, ErrorClass, Failure, Fingerprint, Pointer, QUEUE_LIMIT, Replay, Stage},
-    function_app::{Cardinality, DataType},
+    function_app::{Cardinality, DataType, Trigger},
     telemetry::{Decoded, Poison, Telemetry},
 };
 use serde_json::{Value, json};
@@ -81,7 +81,7 @@ async fn whatever_the_host_sends_makes_dead_letters_that_satisfy_the_schema_and_
         let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
         let mut handler = handler(processor_of(&Arc::new(ScriptedStore::default()), Arc::new(Refusing)));
         handler.function.retry = None;
-        let trigger = &mut handler.function.trigger;
+        let Trigger::EventHub(trigger) = &mut handler.function.trigger else { panic!("the function that ships") };
         trigger.cardinality = if name.starts_with("one") { Cardinality::One } else { Cardinality::Many };
         trigger.data_type = match name.rsplit('-').next() {
             Some("string") => DataType::String,
@@ -301,6 +301,7 @@ fn the_short_forms_fit_into_the_queue_whatever_is_long() {
             event_hub_name: long.clone(),
             consumer_group: long.clone(),
             partition_id: long.clone(),
+            session_queue_name: long.clone(),
         },
         events: vec![Event { body: vec![0; 100_000], ..Event::default() }],
         ..Batch::default()

@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
     pub(crate) async fn replay(self) -> (Result<Swept, TriageError>, Tally) {
         let Self { queue, store, trail, overflow, together, per_second } = self;
         let engine = Processor { store, ..processor(&Arc::default()) };
-        let replayer = Replayer { processor: Arc::new(engine), overflow, trigger: None };
+        let replayer = Replayer { processor: Arc::new(engine), overflow, triggers: Vec::new() };
         let audit = Auditor {
             trail,
             action: Action::Replay,

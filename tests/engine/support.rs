@@ -67,6 +67,7 @@ pub(crate) fn source() -> Source {
         event_hub_name: "telemetry".into(),
         consumer_group: "$Default".into(),
         partition_id: "3".into(),
+        ..Source::default()
     }
 }
 

@@ -50,6 +50,7 @@ fn source() -> impl Strategy<Value = Source> {
             event_hub_name,
             consumer_group,
             partition_id,
+            ..Source::default()
         },
     )
 }
@@ -127,7 +128,7 @@ impl Failed {
         let details =
             Details { sequence_numbers, enqueued_times, partition_keys, offsets, properties, system_properties };
         let events = (0..count).map(|index| if alone(index) { self.event.clone() } else { Event::default() }).collect();
-        let batch = Batch { source: self.source.clone(), events, details };
+        let batch = Batch { source: self.source.clone(), events, details, message: None };
         let attempt = Attempt { invocation_id: &self.invocation_id, number: self.attempt, time_ms: self.time_ms };
         DeadLetter::new(&batch, before, &self.failure, attempt)
     }

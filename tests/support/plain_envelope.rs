@@ -11,7 +11,7 @@ use base64::{
 };
 use devicestate::{
     batch::Column,
-    function_app::{Cardinality, DataType, EventHubTrigger},
+    function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
     invocation::{EnvelopeError, Invocation},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -58,7 +58,8 @@ pub(crate) enum Unreadable {
 
 /// The request as the real reader reads it.
 pub(crate) fn really_read(request: &[u8], trigger: &EventHubTrigger) -> Result<Request, Unreadable> {
-    let Invocation { batch, retry } = Invocation::read(request, trigger).map_err(|error| match error {
+    let trigger = Trigger::EventHub(trigger.clone());
+    let Invocation { batch, retry } = Invocation::read(request, &trigger).map_err(|error| match error {
         EnvelopeError::NoEnvelope(_) => Unreadable::Envelope,
         EnvelopeError::NoBinding { .. } => Unreadable::Binding,
         EnvelopeError::NoEvents { .. } => Unreadable::Events,

@@ -93,6 +93,7 @@ impl Hub {
                 event_hub_name: "telemetry".into(),
                 consumer_group: "$Default".into(),
                 partition_id: number.to_string(),
+                ..Source::default()
             };
             let skew = if is_skewed { surroundings.draw(|rng| rng.i64(-500..500)) } else { 0 };
             Partition {

@@ -37,7 +37,7 @@ pub(crate) const HIDDEN: Duration = Duration::from_mins(10);
 pub(crate) async fn replay(world: &Arc<World>) -> Tally {
     let store = Client::new(&world.store, &world.weather);
     let processor = Arc::new(engine(world, Arc::new(store), 0));
-    let replayer = Replayer { processor, overflow: Some(Arc::clone(&world.shelf) as _), trigger: None };
+    let replayer = Replayer { processor, overflow: Some(Arc::clone(&world.shelf) as _), triggers: Vec::new() };
     let trail = Arc::new(Trail::default());
     let audit = Auditor {
         trail: Arc::clone(&trail) as _,

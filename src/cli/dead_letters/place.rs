@@ -14,7 +14,7 @@ use crate::{
     cli::Failed,
     config::{self, Config, CosmosConfig, OverflowConfig, StoreConfig},
     dead_letter::{DeadLetter, Overflow},
-    function_app::{EventHubTrigger, FunctionApp, FunctionAppError, QueueOutput},
+    function_app::{FunctionApp, FunctionAppError, QueueOutput, Trigger},
     queue::{DeadLetterQueue, SqliteQueue, StorageQueue},
     settings::Settings,
     sqlite::{Database, Opening},
@@ -60,7 +60,7 @@ pub(super) struct Place {
     options: Where,
     settings: Settings,
     config: Config,
-    trigger: Option<EventHubTrigger>,
+    triggers: Vec<Trigger>,
     output: QueueOutput,
     overflow_config: OverflowConfig,
 }
@@ -71,7 +71,7 @@ impl Place {
         if let Some(state) = &options.state {
             at_home(&mut settings, state);
         }
-        let (trigger, mut output) = bindings(&options.app_root)?;
+        let (triggers, mut output) = bindings(&options.app_root, &settings)?;
         output.connection = options.connection.clone().unwrap_or(output.connection);
         output.queue_name = options.queue.clone().unwrap_or(output.queue_name);
         let config = config(&settings)?;
@@ -87,7 +87,7 @@ impl Place {
             Arc::new(StorageQueue::new(&connection, &name).map_err(Failed::to_begin)?)
         };
         let telemetry = telemetry(&config);
-        Ok(Self { queue, overflow, telemetry, options, settings, config, trigger, output, overflow_config })
+        Ok(Self { queue, overflow, telemetry, options, settings, config, triggers, output, overflow_config })
     }
 
     /// The copy of the queue in the other region, which can only be looked at.
@@ -124,7 +124,7 @@ impl Place {
         Replayer {
             processor: Arc::new(engine(&self.config, store)),
             overflow: self.overflow.clone(),
-            trigger: self.trigger.clone(),
+            triggers: self.triggers.clone(),
         }
     }
 
@@ -226,17 +226,20 @@ fn at_home(settings: &mut Settings, state: &Path) {
     }
 }
 
-/// The trigger and the queue of the function app in a folder; where there is none of ours, those of the app that ships.
-fn bindings(app_root: &Path) -> Result<(Option<EventHubTrigger>, QueueOutput), Failed> {
+/// The triggers of the function app in a folder and the queue of its first function; where there is none of ours, that of
+/// the app that ships.
+fn bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, QueueOutput), Failed> {
     if !app_root.join("host.json").exists() {
-        return Ok((None, QueueOutput::shipped()));
+        return Ok((Vec::new(), QueueOutput::shipped()));
     }
     match FunctionApp::load(app_root) {
-        Ok(app) => {
-            let function = app.functions.into_iter().next().expect("a function app has at least one function");
-            Ok((Some(function.trigger), function.dead_letters))
+        Ok(mut app) => {
+            config::locate_queues(settings, &mut app);
+            let first = app.functions.first().expect("a function app has at least one function");
+            let output = first.dead_letters.clone();
+            Ok((app.functions.into_iter().map(|function| function.trigger).collect(), output))
         }
-        Err(FunctionAppError::NoFunction(_)) => Ok((None, QueueOutput::shipped())),
+        Err(FunctionAppError::NoFunction(_)) => Ok((Vec::new(), QueueOutput::shipped())),
         Err(error) => Err(Failed::to_begin(error)),
     }
 }

@@ -146,6 +146,10 @@ impl Shown {
         row("hub", source.event_hub_name.clone());
         row("consumer group", source.consumer_group.clone());
         row("partition", source.partition_id.clone());
+        row("session queue", source.session_queue_name.clone());
+        row("session", data.session_id.clone().unwrap_or_default());
+        row("message id", data.message_id.clone().unwrap_or_default());
+        row("delivery", data.delivery_count.map(|count| count.to_string()).unwrap_or_default());
         row("partition key", summary.partition_key.clone().unwrap_or_default());
         row("sequence number", cell(&data.sequence_number));
         row("offset", cell(&data.offset).trim_matches('"').to_owned());

@@ -7,7 +7,7 @@ use std::{
 
 use devicestate::{
     config::{self, Config, OverflowConfig, QueueConfig},
-    function_app::FunctionApp,
+    function_app::{FunctionApp, Trigger},
     settings::Settings,
 };
 
@@ -155,10 +155,11 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) 
             other => faults.push(format!("{which:?}: the timer function looks at no queue of infra/: {other:?}")),
         }
         // As the host reads the bindings.
-        for text in [&function.trigger.event_hub_name, &function.trigger.consumer_group] {
+        let Trigger::EventHub(trigger) = &function.trigger else { panic!("an event hub triggers the function") };
+        for text in [&trigger.event_hub_name, &trigger.consumer_group] {
             faults.extend(settings.resolve(text).err().map(|error| format!("{which:?}: {error}")));
         }
-        let trigger = &function.trigger.connection;
+        let trigger = &trigger.connection;
         let trigger_settings = match which {
             App::WithIotHub => vec![trigger.clone()],
             App::First | App::Standby => {

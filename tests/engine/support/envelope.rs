@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use devicestate::{
     dead_letter::DeadLetter,
-    function_app::{Cardinality, DataType, EventHubTrigger, Function, QueueOutput, RetryPolicy},
+    function_app::{Cardinality, DataType, EventHubTrigger, Function, QueueOutput, RetryPolicy, Trigger},
     handler::{Answer, Handler},
     processor::Processor,
     record::{BatchRecord, DeadLetterRecord, Record},
@@ -102,14 +102,14 @@ impl Envelope {
 fn function() -> Function {
     Function {
         name: "RawTelemetryFunction".into(),
-        trigger: EventHubTrigger {
+        trigger: Trigger::EventHub(EventHubTrigger {
             name: "messages".into(),
             event_hub_name: "telemetry".into(),
             consumer_group: "$Default".into(),
             connection: "EventHubConnection".into(),
             cardinality: Cardinality::Many,
             data_type: DataType::Binary,
-        },
+        }),
         dead_letters: QueueOutput {
             name: "deadLetterMessages".into(),
             queue_name: "deadletterqueue".into(),
