@@ -14,6 +14,9 @@ mod protocol;
 mod records;
 mod reference;
 mod retry_drill;
+#[path = "../support/session_message.rs"]
+mod session_message;
+mod sessions;
 mod shapes;
 mod start_up;
 mod support;

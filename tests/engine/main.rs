@@ -28,6 +28,9 @@ mod redriving;
 mod redriving_cut_off;
 mod refused;
 mod replies;
+#[path = "../support/session_message.rs"]
+mod session_message;
+mod sessions;
 mod stores;
 mod support;
 mod telemetry;

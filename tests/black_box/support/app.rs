@@ -23,6 +23,9 @@ use super::{Framing, Reply, Response, fixture, repository_file, request};
 /// The function's name, which is its folder's.
 pub(crate) const FUNCTION: &str = "RawTelemetryFunction";
 
+/// The name of the function of Service Bus sessions.
+pub(crate) const SESSIONS: &str = "SessionTelemetryFunction";
+
 /// The name of the function that a timer triggers.
 pub(crate) const WATCH: &str = "DeadLetterWatchFunction";
 
@@ -49,7 +52,7 @@ impl App {
         let settings = [("StateStore", "sqlite".to_owned()), ("SqlitePath", database)];
         let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
         let app = Self { binary: BINARY.into(), folder, settings };
-        for function in [FUNCTION, WATCH] {
+        for function in [FUNCTION, SESSIONS, WATCH] {
             app.add_function(function, &repository_file(&format!("{function}/function.json")));
         }
         app.write("host.json", &repository_file("host.json"));
@@ -88,6 +91,11 @@ impl App {
     /// With another `function.json`.
     pub(crate) fn with_function(self, edit: impl FnOnce(&mut Value)) -> Self {
         self.edited("RawTelemetryFunction/function.json", edit)
+    }
+
+    /// With another `function.json` of the function of sessions.
+    pub(crate) fn with_session_function(self, edit: impl FnOnce(&mut Value)) -> Self {
+        self.edited("SessionTelemetryFunction/function.json", edit)
     }
 
     /// With a trigger of this cardinality and data type.

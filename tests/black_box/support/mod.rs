@@ -18,7 +18,7 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-pub(crate) use app::{App, FUNCTION, Handler, WATCH, free_port, pause};
+pub(crate) use app::{App, FUNCTION, Handler, SESSIONS, WATCH, free_port, pause};
 pub(crate) use dead_letter_schema::read_letter;
 pub(crate) use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS};
 pub(crate) use fold::Fold;
