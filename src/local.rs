@@ -15,6 +15,7 @@ mod progress;
 mod region;
 pub mod reply;
 pub mod report;
+pub mod sessions;
 mod settings;
 mod setup;
 pub mod simulator;

@@ -1,0 +1,182 @@
+use super::{state::MOST_BYTES, *};
+
+const IDLE: Duration = Duration::from_secs(1);
+
+fn queue(max_delivery_count: u32) -> Arc<SessionQueue> {
+    SessionQueue::new(Options { max_delivery_count, ..Options::default() })
+}
+
+async fn send(queue: &SessionQueue, session_id: &str, bodies: &[&str]) {
+    for body in bodies {
+        let body = body.as_bytes().to_vec();
+        queue.send(Sent { session_id: session_id.to_owned(), body, ..Sent::default() }).await;
+    }
+}
+
+async fn accept(queue: &Arc<SessionQueue>) -> SessionReceiver {
+    queue.accept_next_session().await.expect("a session")
+}
+
+async fn receive(receiver: &SessionReceiver) -> Delivery {
+    receiver.receive(IDLE).await.expect("its lock").expect("a message")
+}
+
+fn body(delivery: &Delivery) -> &str {
+    std::str::from_utf8(&delivery.message.body).expect("text")
+}
+
+/// Receives and completes all that a session has.
+async fn drain(receiver: &SessionReceiver) -> Vec<String> {
+    let mut bodies = Vec::new();
+    while let Some(delivery) = receiver.receive(Duration::ZERO).await.expect("its lock") {
+        receiver.complete(&delivery).expect("its lock");
+        bodies.push(body(&delivery).to_owned());
+    }
+    bodies
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_received_in_order_and_numbers_rise_over_the_whole_queue() {
+    let queue = queue(10);
+    for (a, b) in [("a1", "b1"), ("a2", "b2"), ("a3", "b3")] {
+        send(&queue, "a", &[a]).await;
+        send(&queue, "b", &[b]).await;
+    }
+    let (a, b) = (accept(&queue).await, accept(&queue).await);
+    assert_eq!((a.session_id(), b.session_id()), ("a", "b"), "first come, first served");
+    let first = receive(&a).await;
+    let Message { message_id, sequence_number, .. } = &*first.message;
+    assert_eq!((message_id.as_str(), *sequence_number, first.delivery_count), ("1", 1, 1));
+    a.complete(&first).expect("its lock");
+    assert_eq!(drain(&a).await, ["a2", "a3"]);
+    assert_eq!(receive(&b).await.message.sequence_number, 2);
+    let counts = queue.counts();
+    assert_eq!((counts.incoming, counts.active, counts.sessions, counts.deliveries), (6, 3, 2, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_has_one_receiver_and_one_that_was_released_goes_behind_the_others() {
+    let queue = queue(10);
+    for session in ["a", "b", "c"] {
+        send(&queue, session, &["1", "2"]).await;
+    }
+    let a = accept(&queue).await;
+    let others = [accept(&queue).await, accept(&queue).await];
+    let none_is_left = tokio::time::timeout(IDLE, queue.accept_next_session()).await;
+    assert!(none_is_left.is_err(), "each is locked, though each has messages");
+    a.complete(&receive(&a).await).expect("its lock");
+    drop(others);
+    drop(a);
+    let mut turns = Vec::new();
+    for _ in 0..3 {
+        let next = accept(&queue).await;
+        turns.push(next.session_id().to_owned());
+        next.complete(&receive(&next).await).expect("its lock");
+    }
+    assert_eq!(turns, ["b", "c", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_message_comes_again_first_and_at_the_last_time_goes_to_the_sub_queue() {
+    let queue = queue(3);
+    send(&queue, "a", &["bad", "good"]).await;
+    let a = accept(&queue).await;
+    for (count, becomes) in [(1, Abandoned::ComesAgain), (2, Abandoned::ComesAgain), (3, Abandoned::DeadLettered)] {
+        let delivery = receive(&a).await;
+        assert_eq!((body(&delivery), delivery.delivery_count), ("bad", count));
+        assert_eq!(a.abandon(&delivery), Ok(becomes));
+    }
+    assert_eq!(drain(&a).await, ["good"]);
+    let [letter] = &queue.dead_letters()[..] else { panic!("one dead letter") };
+    assert_eq!(
+        (letter.delivery_count, letter.reason, &letter.message.body[..]),
+        (3, "MaxDeliveryCountExceeded", &b"bad"[..])
+    );
+    let counts = queue.counts();
+    assert_eq!((counts.active, counts.dead_lettered, counts.deliveries, counts.redeliveries), (0, 1, 4, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_hand_comes_again_uncounted_when_the_session_is_closed_and_counted_when_its_lock_expires() {
+    let queue = queue(2);
+    send(&queue, "a", &["1", "2"]).await;
+    let a = accept(&queue).await;
+    assert_eq!(receive(&a).await.delivery_count, 1);
+    drop(a);
+
+    let a = accept(&queue).await;
+    let first = receive(&a).await;
+    assert_eq!((body(&first), first.delivery_count), ("1", 1));
+    assert!(queue.expire_lock("a"));
+    assert!(!queue.expire_lock("a"), "nobody has it any more");
+    let next_owner = accept(&queue).await;
+    let again = receive(&next_owner).await;
+    assert_eq!((body(&again), again.delivery_count), ("1", 2));
+    // Whoever was the owner settles nothing any more, nor does it give the session back when it goes.
+    assert_eq!((a.complete(&first), a.abandon(&first)), (Err(LockLost), Err(LockLost)));
+    assert_eq!(a.receive(IDLE).await.err(), Some(LockLost));
+    drop(a);
+    next_owner.complete(&again).expect("its lock");
+
+    let last = receive(&next_owner).await;
+    assert_eq!(next_owner.abandon(&last), Ok(Abandoned::ComesAgain));
+    receive(&next_owner).await;
+    assert!(queue.expire_lock("a"));
+    let counts = queue.counts();
+    assert_eq!((counts.active, counts.dead_lettered, counts.redeliveries), (0, 1, 3), "an expired lock counts, too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_waits_for_its_session_until_it_is_idle_and_takes_what_comes_before() {
+    let queue = queue(10);
+    send(&queue, "a", &["1"]).await;
+    let a = accept(&queue).await;
+    assert_eq!(drain(&a).await, ["1"]);
+    let began = Instant::now();
+    assert!(a.receive(IDLE).await.expect("its lock").is_none());
+    assert_eq!(began.elapsed(), IDLE);
+    let (received, ()) = tokio::join!(a.receive(IDLE), send(&queue, "a", &["2"]));
+    assert_eq!(body(&received.expect("its lock").expect("a message")), "2");
+    assert!(began.elapsed() < IDLE * 2, "it came at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_queue_ends_its_receivers_when_everything_is_settled_and_not_before() {
+    let queue = queue(10);
+    send(&queue, "a", &["1"]).await;
+    let a = accept(&queue).await;
+    let delivery = receive(&a).await;
+    let waiting = {
+        let queue = Arc::clone(&queue);
+        tokio::spawn(async move { queue.accept_next_session().await.is_none() })
+    };
+    queue.close();
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished(), "what is in a hand may come back");
+    a.complete(&delivery).expect("its lock");
+    assert!(waiting.await.expect("no panic"));
+    assert!(a.receive(IDLE * 60).await.expect("its lock").is_none());
+    assert!(queue.accept_next_session().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_into_a_full_queue_waits_until_a_message_leaves() {
+    let queue = queue(1);
+    let large = |session_id: &str| {
+        let session_id = session_id.to_owned();
+        Sent { session_id, body: vec![0; MOST_BYTES / 2], ..Sent::default() }
+    };
+    queue.send(large("a")).await;
+    queue.send(large("b")).await;
+    let sending = {
+        let queue = Arc::clone(&queue);
+        let sent = large("c");
+        tokio::spawn(async move { queue.send(sent).await })
+    };
+    tokio::task::yield_now().await;
+    assert!(!sending.is_finished());
+    let a = accept(&queue).await;
+    // It leaves for the sub-queue.
+    assert_eq!(a.abandon(&receive(&a).await), Ok(Abandoned::DeadLettered));
+    assert_eq!(sending.await.expect("no panic"), 3);
+}
