@@ -11,7 +11,7 @@ use devicestate::{
     surroundings::Clock as _,
     triage::{Candidate, Replayed, Replayer},
 };
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use tokio::time::Instant;
 
 use crate::{
@@ -80,7 +80,7 @@ fn a_message_is_read_as_the_host_writes_it() {
     // The host leaves out what is less than a second.
     assert_eq!(event.place, Some(Place { enqueued_ms: SECOND_ZERO_MS, sequence_number: 7 }));
     assert_eq!(batch.details.partition_keys.string(0).as_deref(), Some("d/1"));
-    assert_eq!(batch.details.properties.cell(0).map(|cell| cell.get()), Some(r#"{"site":"north"}"#));
+    assert_eq!(batch.details.properties.cell(0).map(RawValue::get), Some(r#"{"site":"north"}"#));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_message_is_read_in_plainer_forms_too_and_what_is_not_told_is_empty() {
     let told = Message { session_id: "s".into(), message_id: "m".into(), delivery_count: 2 };
     assert_eq!(batch.message, Some(told));
     assert_eq!(batch.events[0].place, Some(Place { enqueued_ms: SECOND_ZERO_MS + 250, sequence_number: 9 }));
-    assert_eq!(batch.details.properties.cell(0).map(|cell| cell.get()), Some(r#"{"a":1}"#));
+    assert_eq!(batch.details.properties.cell(0).map(RawValue::get), Some(r#"{"a":1}"#));
     assert_eq!(batch.details.system_properties.text(), None);
 
     let of_the_admin_endpoint = read(&json!({ "Data": { "message": "e30=" }, "Metadata": null }));
@@ -153,8 +153,11 @@ async fn poison_is_dead_lettered_at_once_with_session_message_and_delivery() {
     let data = &letter.event_data;
     assert_eq!((data.session_id.as_deref(), data.message_id.as_deref()), (Some("a"), Some("a/3")));
     assert_eq!(data.delivery_count, Some(4));
-    assert_eq!(data.partition_key.as_ref().map(|key| key.get()), Some(r#""a""#));
-    assert_eq!(data.system_properties.as_ref().map(|set| set.get()), Some(r#"{"content-type":"text/plain"}"#));
+    assert_eq!(data.partition_key.as_ref().map(AsRef::as_ref).map(RawValue::get), Some(r#""a""#));
+    assert_eq!(
+        data.system_properties.as_ref().map(AsRef::as_ref).map(RawValue::get),
+        Some(r#"{"content-type":"text/plain"}"#)
+    );
     let [told] = &reply.logged[..] else { panic!("one record") };
     let expected = Message { session_id: "a".into(), message_id: "a/3".into(), delivery_count: 4 };
     assert_eq!(told.message, Some(expected));
