@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 use crate::support::repository_file;
 
 fn binding(kind: &str) -> Value {
-    let function = repository_file("RawTelemetryFunction/function.json");
+    binding_of("RawTelemetryFunction", kind)
+}
+
+fn binding_of(function: &str, kind: &str) -> Value {
+    let function = repository_file(&format!("{function}/function.json"));
     let bindings = function["bindings"].as_array().expect("bindings");
     let of_kind: Vec<_> = bindings.iter().filter(|binding| binding["type"] == kind).collect();
     assert_eq!(of_kind.len(), 1, "{function}");
@@ -82,6 +86,18 @@ fn dead_letters_go_to_a_storage_queue() {
 }
 
 #[test]
+fn the_trigger_of_sessions_brings_one_message_of_exact_bytes_and_dead_letters_go_to_the_same_queue() {
+    let trigger = binding_of("SessionTelemetryFunction", "serviceBusTrigger");
+    let expected = json!({"type": "serviceBusTrigger", "direction": "in", "name": "message",
+                          "connection": "ServiceBusConnection", "queueName": "%SessionQueueName%",
+                          "isSessionsEnabled": true, "cardinality": "one", "dataType": "binary"});
+    assert_eq!(trigger, expected);
+    assert_eq!(binding_of("SessionTelemetryFunction", "queue"), binding("queue"));
+    // The platform has none for this trigger: Service Bus delivers again by itself.
+    assert_eq!(repository_file("SessionTelemetryFunction/function.json")["retry"], Value::Null);
+}
+
+#[test]
 fn the_retry_policy_has_no_end() {
     let expected = json!({"strategy": "exponentialBackoff", "maxRetryCount": -1,
                           "minimumInterval": "00:00:01", "maximumInterval": "00:01:00"});
@@ -110,9 +126,13 @@ fn the_local_settings_reach_emulators_only_and_hold_no_secret() {
     for storage in ["AzureWebJobsStorage", "DeadLetterStorage"] {
         assert_eq!(text(storage), "UseDevelopmentStorage=true");
     }
-    let event_hubs = text("EventHubConnection");
-    assert!(event_hubs.starts_with("Endpoint=sb://localhost;"), "{event_hubs}");
-    assert!(event_hubs.contains("UseDevelopmentEmulator=true"), "{event_hubs}");
+    for name in ["EventHubConnection", "ServiceBusConnection"] {
+        let namespace = text(name);
+        assert!(namespace.starts_with("Endpoint=sb://localhost;"), "{namespace}");
+        assert!(namespace.contains("UseDevelopmentEmulator=true"), "{namespace}");
+    }
+    // There is no Service Bus among the emulators here.
+    assert_eq!(text("AzureWebJobs.SessionTelemetryFunction.Disabled"), "true");
     let cosmos = text("CosmosConnection");
     assert!(cosmos.starts_with("AccountEndpoint=http://localhost:8081/;"), "{cosmos}");
     for (name, value) in values {
@@ -133,7 +153,15 @@ fn the_local_settings_reach_emulators_only_and_hold_no_secret() {
 #[test]
 fn the_local_settings_have_every_setting_that_the_bindings_name() {
     let settings = repository_file("local.settings.json");
-    for name in ["EventHubConnection", "EventHubName", "EventHubConsumerGroup", "DeadLetterStorage", "StateStore"] {
+    for name in [
+        "EventHubConnection",
+        "EventHubName",
+        "EventHubConsumerGroup",
+        "ServiceBusConnection",
+        "SessionQueueName",
+        "DeadLetterStorage",
+        "StateStore",
+    ] {
         assert!(settings["Values"][name].as_str().is_some_and(|value| !value.is_empty()), "{name}");
     }
 }

@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener};
 
 use serde_json::json;
 
-use crate::support::{App, FUNCTION};
+use crate::support::{App, FUNCTION, SESSIONS};
 
 /// The handler of this app must not start, and must say these words.
 #[track_caller]
@@ -144,10 +144,12 @@ fn a_folder_that_is_no_function_app_is_named() {
 
 /// A timer alone has no events to bring.
 #[test]
-fn an_app_without_a_function_of_an_event_hub_is_named() {
+fn an_app_without_a_function_that_takes_telemetry_is_named() {
     let app = App::shipped();
-    fs::remove_dir_all(app.path(FUNCTION)).expect("the folder is there");
-    assert_refused(&app, &["function.json", "eventHubTrigger", "FUNCTIONS_APP_ROOT_PATH"]);
+    for function in [FUNCTION, SESSIONS] {
+        fs::remove_dir_all(app.path(function)).expect("the folder is there");
+    }
+    assert_refused(&app, &["function.json", "eventHubTrigger", "serviceBusTrigger", "FUNCTIONS_APP_ROOT_PATH"]);
 }
 
 #[test]
