@@ -149,6 +149,7 @@ impl Processor {
         let times = batch.events.iter().filter_map(|event| event.place).map(|place| place.enqueued_ms);
         let mut run = Run {
             outcomes,
+            may_blame_the_store: devices.len() > 1 || batch.message.is_some(),
             processed: Processed {
                 devices: devices.len(),
                 times_go_back: !times.is_sorted(),
@@ -248,7 +249,7 @@ impl Processor {
         if !is_systemic && (run.has_transient() || !bad_requests.is_empty()) && !takes_writes() {
             ask_whose_fault(&Writer { until: answer_until, ..*writer }, witness.or(suspect)).await;
         }
-        if devices.len() > 1 && !takes_writes() {
+        if run.may_blame_the_store && !takes_writes() {
             run.blame_the_store(&bad_requests);
         }
         run.processed.store_takes_writes = takes_writes();
@@ -273,6 +274,9 @@ async fn ask_whose_fault(writer: &Writer<'_>, witness: Option<Stored>) {
 /// A batch on its way through [`Processor::write`].
 struct Run {
     outcomes: Vec<Option<Outcome>>,
+    /// Whether bad requests alone may be the store's fault. A device that is alone in its batch is taken for bad, since
+    /// holding it would hold all others of its partition; but behind a message waits only its own session.
+    may_blame_the_store: bool,
     processed: Processed,
 }
 

@@ -17,7 +17,9 @@ use tokio::time::Instant;
 use crate::{
     session_message::{SECOND_ZERO_MS, SessionMessage},
     support::{
-        Answer, BUDGET, FinalReply, Operation::Write, ScriptedStore, again, final_reply, handler, processor, readings,
+        Answer, BUDGET, FinalReply,
+        Operation::{Read, Write},
+        ScriptedStore, again, final_reply, handler, processor, readings,
     },
 };
 
@@ -227,6 +229,23 @@ async fn a_device_that_the_store_will_not_have_is_dead_lettered_in_its_fifth_del
     let (reply, _) = tokio::join!(settled(&handler, &failing), settled(&handler, &other));
     assert_eq!(reply.counts(), [0, 0, 1]);
     assert_eq!(reply.dead_letters[0].stage, Stage::Update);
+}
+
+/// It may be a wrong setting, and nobody but its device waits meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_bad_request_is_held_until_the_store_takes_another_write_and_only_then_is_the_messages_fault() {
+    let (store, handler) = rig();
+    store.always(Write, "a", Answer::bad_request());
+    store.always(Read, "a", Answer::Slow(Duration::from_millis(5)));
+    let failing = SessionMessage::battery(1, "a", 0.5);
+    for delivery in 1..=20 {
+        let record = given_back(&handler, &failing.delivered(delivery)).await;
+        assert_eq!(record["unresolved"], 1);
+    }
+    let other = SessionMessage::battery(2, "b", 0.5);
+    let (reply, _) = tokio::join!(settled(&handler, &failing), settled(&handler, &other));
+    assert_eq!(reply.counts(), [0, 0, 1]);
+    assert_eq!(reply.dead_letters[0].error_class, ErrorClass::Poison);
 }
 
 #[tokio::test(start_paused = true)]
