@@ -4,6 +4,8 @@
 #[path = "../../tests/support/plain_envelope.rs"]
 mod plain_envelope;
 
+use std::sync::LazyLock;
+
 use devicestate::{
     function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
     invocation::Invocation,
@@ -21,7 +23,23 @@ fuzz_target!(|request: &[u8]| {
             }
         }
     }
+    assert_one_message(request);
 });
+
+static SESSIONS: LazyLock<Trigger> = LazyLock::new(|| {
+    let trigger = serde_json::json!({ "name": "messages", "queueName": "q", "connection": "c", "dataType": "binary" });
+    Trigger::ServiceBus(serde_json::from_value(trigger).expect("a trigger"))
+});
+
+/// Whatever a queue of sessions is said to bring, it is one event at the most, and known again.
+fn assert_one_message(request: &[u8]) {
+    if let Ok(invocation) = Invocation::read(request, &SESSIONS) {
+        assert_eq!(invocation.batch.events.len(), 1);
+        assert!(invocation.batch.message.is_some() && invocation.attempt() >= 1);
+        let again = Invocation::read(request, &SESSIONS).expect("it was read before");
+        assert_eq!(again.batch.key(), invocation.batch.key());
+    }
+}
 
 fn trigger(cardinality: Cardinality, data_type: DataType) -> EventHubTrigger {
     EventHubTrigger {

@@ -69,9 +69,8 @@ impl<'a> Metadata<'a> {
 
     /// A single value as text. The host writes each of them as JSON into a string, and so a text in two pairs of quotes.
     fn text(&self, name: &str) -> Option<String> {
-        let value = unquoted(self.0.get(name)?.get()).ok()?;
-        let value = if value.starts_with('"') { unquoted(&value).ok()?.into_owned() } else { value.into_owned() };
-        Some(value).filter(|value| value != "null" && !value.is_empty())
+        let value = unquoted(self.0.get(name)?.get()).ok().filter(|value| value != "null")?;
+        unquoted(&value).ok().map(Cow::into_owned)
     }
 
     /// The column under the first of these names that is there: as an array, or as the one value of a single event.

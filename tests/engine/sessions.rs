@@ -108,6 +108,15 @@ fn a_message_is_read_in_plainer_forms_too_and_what_is_not_told_is_empty() {
 }
 
 #[test]
+fn any_text_may_be_the_name_of_a_session() {
+    for session in ["null", "17", "", "{}", "[1]", "a\"b", "\\", "\u{10348}", "\"quoted\"", "two\nlines"] {
+        let batch = read(&SessionMessage::new(1, session, "{}").request()).batch;
+        assert_eq!(batch.message.map(|message| message.session_id).as_deref(), Some(session));
+        assert_eq!(batch.details.partition_keys.string(0).as_deref(), Some(session));
+    }
+}
+
+#[test]
 fn a_retry_context_is_none_of_a_message() {
     let mut request = SessionMessage::new(1, "a", "{}").request();
     request["Metadata"]["RetryContext"] = json!({ "RetryCount": 4, "MaxRetryCount": 4 });
