@@ -111,10 +111,11 @@ fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Rout
     let otlp = Otlp::start(settings);
     let store = otlp.store(&config.store, open_store(&config.store, Opening::Create)?);
     let processor = Arc::new(engine(config, store));
+    otlp.observe(&processor);
     let watch = Arc::new(Watch::new(&app.functions, settings, config.invocation_budget));
     let mut router = Router::new();
     for function in app.functions {
-        let path = format!("/{}", function.name);
+        let (path, trigger) = (format!("/{}", function.name), function.trigger.clone());
         let handler = Arc::new(Handler {
             overflow: keeper(settings, &config.store, &function)?,
             function,
@@ -122,9 +123,8 @@ fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Rout
             attempts: Attempts::new(config.dead_letter_after_attempts),
             drill: config.retry_drill_device.clone().map(|device| Drill { device }),
         });
-        router = router.route(&path, post(invoke).with_state(handler));
+        router = router.route(&path, otlp.invocations(post(invoke).with_state(handler), &trigger));
     }
-    router = otlp.invocations(router, &processor);
     for timer in app.timers {
         let path = format!("/{}", timer.name);
         router = router.route(&path, post(look).with_state((timer.name, Arc::clone(&watch))));

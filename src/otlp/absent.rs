@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::routing::MethodRouter;
 
 use super::endpoints;
-use crate::{config::StoreConfig, processor::Processor, record::Record, settings::Settings, store::StateStore};
+use crate::{
+    config::StoreConfig, function_app::Trigger, processor::Processor, record::Record, settings::Settings,
+    store::StateStore,
+};
 
 /// Nothing is exported.
 pub struct Otlp;
@@ -29,9 +32,12 @@ impl Otlp {
         store
     }
 
-    /// The routes as they are.
-    pub fn invocations(&self, router: Router, _: &Arc<Processor>) -> Router {
-        router
+    /// Nothing is measured.
+    pub fn observe(&self, _: &Arc<Processor>) {}
+
+    /// The route as it is.
+    pub fn invocations(&self, route: MethodRouter, _: &Trigger) -> MethodRouter {
+        route
     }
 }
 

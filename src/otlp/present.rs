@@ -6,11 +6,11 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::{
-    Router,
     extract::Request,
     http::{Method, StatusCode},
     middleware::{self, Next},
     response::Response,
+    routing::MethodRouter,
 };
 use opentelemetry::{
     Context, KeyValue,
@@ -31,7 +31,9 @@ use super::{
     store::TracedStore,
 };
 use crate::{
+    batch::Message,
     config::StoreConfig,
+    function_app::Trigger,
     processor::Processor,
     record::{AttemptRecord, BatchRecord, FailedAttemptRecord, Record, SourceRecord},
     settings::Settings,
@@ -69,17 +71,27 @@ impl Otlp {
         }
     }
 
-    /// The routes to the functions that batches trigger, with a span for each invocation.
-    pub fn invocations(&self, router: Router, processor: &Arc<Processor>) -> Router {
-        let Some(exports) = &self.0 else { return router };
-        metrics::observe_cache(&exports.meter, processor);
+    /// Measures the processor's cache.
+    pub fn observe(&self, processor: &Arc<Processor>) {
+        if let Some(exports) = &self.0 {
+            metrics::observe_cache(&exports.meter, processor);
+        }
+    }
+
+    /// The route to a function that this triggers, with a span for each invocation.
+    pub fn invocations(&self, route: MethodRouter, trigger: &Trigger) -> MethodRouter {
+        let Some(exports) = &self.0 else { return route };
         let exports = Arc::clone(exports);
-        router.layer(middleware::from_fn(move |request, next| invocation(Arc::clone(&exports), request, next)))
+        let system = match trigger {
+            Trigger::EventHub(_) => "eventhubs",
+            Trigger::ServiceBus(_) => "servicebus",
+        };
+        route.layer(middleware::from_fn(move |request, next| invocation(Arc::clone(&exports), system, request, next)))
     }
 }
 
 /// One request of the host.
-async fn invocation(exports: Arc<Exports>, request: Request, next: Next) -> Response {
+async fn invocation(exports: Arc<Exports>, system: &'static str, request: Request, next: Next) -> Response {
     if request.method() != Method::POST {
         return next.run(request).await;
     }
@@ -87,7 +99,7 @@ async fn invocation(exports: Arc<Exports>, request: Request, next: Next) -> Resp
     let context = {
         let host = TraceContextPropagator::new().extract(&HeaderExtractor(request.headers()));
         let text = |header: &str| request.headers().get(header).and_then(|value| value.to_str().ok());
-        let mut attributes = of_a_batch();
+        let mut attributes = of_a_batch(system);
         attributes.push(KeyValue::new("faas.trigger", "pubsub"));
         if let Some(id) = text("x-azure-functions-invocationid") {
             attributes.push(KeyValue::new("faas.invocation_id", id.to_owned()));
@@ -97,7 +109,7 @@ async fn invocation(exports: Arc<Exports>, request: Request, next: Next) -> Resp
         host.with_span(span).with_value(Arc::clone(&exports))
     };
     let response = next.run(request).with_context(context.clone()).await;
-    let mut attributes = of_a_batch();
+    let mut attributes = of_a_batch(system);
     if response.status() != StatusCode::OK {
         attributes.push(error_type(response.status().as_str().to_owned()));
     }
@@ -107,9 +119,9 @@ async fn invocation(exports: Arc<Exports>, request: Request, next: Next) -> Resp
 }
 
 /// What the conventions want to know of whatever takes messages.
-fn of_a_batch() -> Vec<KeyValue> {
+fn of_a_batch(system: &'static str) -> Vec<KeyValue> {
     let attributes = [
-        ("messaging.system", "eventhubs"),
+        ("messaging.system", system),
         ("messaging.operation.name", "process"),
         ("messaging.operation.type", "process"),
     ];
@@ -163,6 +175,11 @@ fn of_an_attempt(attempt: &AttemptRecord) -> Vec<KeyValue> {
         ("devicestate.sequence_number.last", attempt.last_sequence_number),
     ];
     attributes.extend(places.into_iter().filter_map(|(key, number)| Some(KeyValue::new(key, number?))));
+    if let Some(Message { session_id, message_id, delivery_count }) = &attempt.message {
+        attributes.push(KeyValue::new("messaging.message.id", message_id.clone()));
+        attributes.push(KeyValue::new("messaging.servicebus.message.delivery_count", *delivery_count));
+        attributes.push(KeyValue::new("devicestate.session.id", session_id.clone()));
+    }
     attributes
 }
 

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 use crate::{
     listener::Listener,
-    support::{App, Batch, EVENT_HUB, Event, FUNCTION, Framing, Handler, NAMESPACE, Reply, Response},
+    session_message::SessionMessage,
+    support::{App, Batch, EVENT_HUB, Event, FUNCTION, Framing, Handler, NAMESPACE, Reply, Response, SESSIONS},
 };
 use collector::{CLIENT, Collector, ERROR, Manner, attributes_of};
 
@@ -117,6 +118,36 @@ fn an_invocation_continues_the_trace_of_the_host_and_has_its_parts_below_it() {
     let ids: BTreeSet<_> = operations.iter().map(|said| said["devicestate.document.id"].to_string()).collect();
     assert_eq!(ids, ["\"drone-1\"".to_owned(), "\"drone-2\"".to_owned()].into());
     assert!(!collector.has_seen("hush-hush"), "no body of an event leaves the handler this way");
+}
+
+#[test]
+fn a_delivery_of_a_message_is_told_by_its_queue_session_and_id() {
+    let collector = Collector::start(Manner::Takes);
+    let app = app_for(&collector).with("SessionQueueName", "sessions");
+    let handler = app.start();
+    let traceparent = format!("00-{TRACE_ID}-{SPAN_ID}-01");
+    let message = SessionMessage::battery(7, "drone-1", 0.5).delivered(2).to_bytes();
+    Reply::of(&handler.call_with(
+        &[("traceparent", &traceparent)],
+        SESSIONS,
+        INVOCATION,
+        &message,
+        Framing::Chunked(4_096),
+    ));
+
+    let (invocation, _) = collector.invocation();
+    assert_eq!(invocation.name, "process sessions");
+    let said = attributes_of(&invocation.attributes);
+    for (attribute, value) in [
+        ("messaging.system", json!("servicebus")),
+        ("messaging.destination.name", json!("sessions")),
+        ("messaging.message.id", json!("drone-1/7")),
+        ("messaging.servicebus.message.delivery_count", json!(2)),
+        ("devicestate.session.id", json!("drone-1")),
+        ("devicestate.attempt.number", json!(2)),
+    ] {
+        assert_eq!(said.get(attribute), Some(&value), "{attribute} of {said:?}");
+    }
 }
 
 #[test]
