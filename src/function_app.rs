@@ -98,6 +98,8 @@ pub struct Description {
 pub struct Extensions {
     /// The Event Hubs extension. One level deeper these settings are ignored, which is a fault of the reference.
     pub event_hubs: EventHubs,
+    /// The Service Bus extension.
+    pub service_bus: ServiceBus,
     /// The Storage queues extension.
     pub queues: Queues,
 }
@@ -124,6 +126,29 @@ impl Default for EventHubs {
             min_event_batch_size: 1,
             max_wait_time: Duration::from_mins(1),
             batch_checkpoint_frequency: 1,
+        }
+    }
+}
+
+/// `extensions.serviceBus` of `host.json`, with the extension's defaults.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceBus {
+    /// How many sessions an instance has at the same time.
+    pub max_concurrent_sessions: usize,
+    /// How many messages of a session are under way at the same time. More than one gives up their order.
+    pub max_concurrent_calls_per_session: usize,
+    /// For how long an instance waits for the next message of a session before it takes another session.
+    #[serde(deserialize_with = "span")]
+    pub session_idle_timeout: Duration,
+}
+
+impl Default for ServiceBus {
+    fn default() -> Self {
+        Self {
+            max_concurrent_sessions: 8,
+            max_concurrent_calls_per_session: 1,
+            session_idle_timeout: Duration::from_mins(1),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The whole system on one machine: a hub in memory, a stand-in for the Functions host that starts the handler as the
-//! real one does, SQLite for the documents and the dead letters.
+//! The whole system on one machine: a hub in memory, or a queue with sessions; a stand-in for the Functions host that
+//! starts the handler as the real one does; SQLite for the documents and the dead letters.
 //!
 //! It uses the library as an outsider would, and knows of the handler only what a host knows: its replies.
 
@@ -9,7 +9,9 @@ mod endpoint;
 pub mod envelope;
 mod host;
 pub mod hub;
+mod intake;
 mod monitor;
+mod partitions;
 mod process;
 mod progress;
 mod region;
@@ -47,8 +49,10 @@ use crate::{
 };
 use bad_events::BadEvents;
 use hub::{Hub, Sent};
+use intake::Intake;
 use progress::Progress;
-use report::{Failures, Report};
+use report::{Ended, Failures, Report, SessionQueueReport};
+use sessions::queue::{self, SessionQueue};
 use setup::{Past, Setup, Site};
 use simulator::{Simulator, Wire};
 use source::Lines;
@@ -67,13 +71,15 @@ pub struct Options {
     pub bad_events_per_mille: u64,
     /// How many partitions the hub has.
     pub partitions: usize,
-    /// How many instances of the function app share them.
+    /// A queue with sessions, in place of the hub.
+    pub sessions: Option<Sessions>,
+    /// How many instances of the function app share the one or the other.
     pub instances: usize,
     /// How many events are sent a second; as many as go without it.
     pub rate: Option<u32>,
     /// How many throughput units the hub has; without it, it takes all that comes.
     pub throughput_units: Option<u32>,
-    /// For how long, in milliseconds, the hub's events and the queue's dead letters lie there already, as after an outage.
+    /// For how long, in milliseconds, events and dead letters lie there already, as after an outage.
     pub ago_ms: i64,
     /// The SQLite file for documents and dead letters; a new one in a temporary folder without it.
     pub state: Option<PathBuf>,
@@ -91,6 +97,13 @@ impl Options {
             Input::Sample | Input::File(_) => None,
         }
     }
+}
+
+/// How the queue with sessions is.
+#[derive(Debug, Clone, Copy)]
+pub struct Sessions {
+    /// How often a message is delivered in vain before it goes to the dead-letter sub-queue.
+    pub max_delivery_count: u32,
 }
 
 /// Where the events come from.
@@ -172,66 +185,104 @@ pub enum LocalError {
 pub async fn run(options: Options) -> Result<Report, LocalError> {
     let setup = Setup::new(&options)?;
     let clock: Arc<dyn Clock> = Arc::new(Past { by_ms: options.ago_ms });
-    let site = Site {
-        namespace: "devicestate-local",
-        hub: hub::Options {
-            clock: Arc::clone(&clock),
-            throughput: options.throughput_units.map(Throughput::new),
-            ..hub::Options::default()
-        },
-        clock,
-        queue: setup.open_state()?,
-        settings: setup.settings.clone(),
-    };
-    let mut region = setup.region(site, options.partitions, options.instances)?;
-    let (hub, statistics) = (Arc::clone(&region.hub), Arc::clone(&region.statistics));
-    let input = open(&options.input, &setup.app.root)?;
-    let already_queued = region.queue.count().await?;
-
-    let started = Instant::now();
-    let progress = Progress::start(options.known_events(), &statistics);
-    let mut stop = stop_on_ctrl_c(&progress);
-    region.start();
-    let feed = Feed { input, bad_events: BadEvents::new(options.bad_events_per_mille), pace: Pace::new(options.rate) };
-    let feeding = feed.send(&hub, &statistics, stop.clone());
-    let mut failure = None;
-    let mut end_of_input = None;
-    {
-        let mut feeding = std::pin::pin!(feeding);
-        loop {
-            tokio::select! {
-                end = &mut feeding, if end_of_input.is_none() => {
-                    end_of_input = Some(end);
-                    hub.close();
-                }
-                _ = stop.wait_for(|asked| *asked >= 2) => {
-                    failure = Some("stopped at once: what the hub still had is not in the documents".into());
-                    break;
-                }
-                ended = region.ended() => match ended {
-                    None => break,
-                    Some(Ok(())) => {}
-                    Some(Err(reason)) => { failure = Some(reason); break; }
-                },
-            }
+    match options.sessions {
+        None => {
+            let throughput = options.throughput_units.map(Throughput::new);
+            let of_hub = hub::Options { clock: Arc::clone(&clock), throughput, ..hub::Options::default() };
+            let hub = Arc::new(Hub::new(options.partitions, of_hub));
+            Play { setup, options, clock, intake: hub }.run(|hub, _| (Some(hub.partitions()), None)).await
+        }
+        Some(Sessions { max_delivery_count }) => {
+            let queue = SessionQueue::new(queue::Options { clock: Arc::clone(&clock), max_delivery_count });
+            let told = |queue: &SessionQueue, statistics: &Statistics| {
+                (None, Some(SessionQueueReport::new(queue.counts(), statistics)))
+            };
+            Play { setup, options, clock, intake: queue }.run(told).await
         }
     }
-    region.stop().await;
-    let took = started.elapsed();
-    // Behind an early end they would tell of a moment that means nothing.
-    let watch_failure = match failure {
-        None => region.call_timers(&mut stop).await.err(),
-        Some(_) => None,
-    };
-    progress.end();
-    if let Some(Err(error)) = end_of_input {
-        failure.get_or_insert(error.to_string());
+}
+
+/// All that plays in a run.
+struct Play<I> {
+    setup: Setup,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    intake: Arc<I>,
+}
+
+impl<I: Intake> Play<I> {
+    /// Until everything is done with, or Ctrl-C; `tell` adds to the report what only the one intake or the other has.
+    async fn run(
+        self,
+        tell: impl FnOnce(&I, &Statistics) -> (Option<usize>, Option<SessionQueueReport>),
+    ) -> Result<Report, LocalError> {
+        let Self { setup, options, clock, intake } = self;
+        let site = Site {
+            namespace: "devicestate-local",
+            clock,
+            queue: setup.open_state()?,
+            settings: setup.settings.clone(),
+        };
+        let mut region = setup.region(site, Arc::clone(&intake), options.instances)?;
+        let statistics = Arc::clone(&region.statistics);
+        let input = open(&options.input, &setup.app.root)?;
+        let already_queued = region.queue.count().await?;
+
+        let started = Instant::now();
+        let progress = Progress::start(options.known_events(), &statistics);
+        let mut stop = stop_on_ctrl_c(&progress);
+        region.start();
+        let feed =
+            Feed { input, bad_events: BadEvents::new(options.bad_events_per_mille), pace: Pace::new(options.rate) };
+        let feeding = feed.send(&*intake, &statistics, stop.clone());
+        let mut failure = None;
+        let mut end_of_input = None;
+        {
+            let mut feeding = std::pin::pin!(feeding);
+            loop {
+                tokio::select! {
+                    end = &mut feeding, if end_of_input.is_none() => {
+                        end_of_input = Some(end);
+                        intake.close();
+                    }
+                    _ = stop.wait_for(|asked| *asked >= 2) => {
+                        failure = Some("stopped at once: what still waited is not in the documents".into());
+                        break;
+                    }
+                    ended = region.ended() => match ended {
+                        None => break,
+                        Some(Ok(())) => {}
+                        Some(Err(reason)) => { failure = Some(reason); break; }
+                    },
+                }
+            }
+        }
+        region.stop().await;
+        let took = started.elapsed();
+        // Behind an early end they would tell of a moment that means nothing.
+        let watch_failure = match failure {
+            None => region.call_timers(&mut stop).await.err(),
+            Some(_) => None,
+        };
+        progress.end();
+        if let Some(Err(error)) = end_of_input {
+            failure.get_or_insert(error.to_string());
+        }
+        // Somebody may have taken messages out of it in the meantime.
+        let dead_letter_messages = region.queue.count().await?.saturating_sub(already_queued);
+        let (partitions, session_queue) = tell(&intake, &statistics);
+        let ended = Ended {
+            took,
+            partitions,
+            session_queue,
+            instances: region.instances,
+            state: setup.state,
+            store: &setup.store,
+            dead_letter_messages,
+            failures: Failures { run: failure, watch: watch_failure },
+        };
+        Ok(report::make(&statistics, ended).await)
     }
-    // Somebody may have taken messages out of it in the meantime.
-    let queued = region.queue.count().await?.saturating_sub(already_queued);
-    let shape = (options.partitions, region.instances);
-    let failures = Failures { run: failure, watch: watch_failure };
-    Ok(report::make(&statistics, took, shape, setup.state, &setup.store, queued, failures).await)
 }
 
 type Events = Box<dyn Iterator<Item = Result<Sent, SourceError>> + Send>;
@@ -255,8 +306,13 @@ struct Feed {
 }
 
 impl Feed {
-    /// Sends the input to the hub, until it ends or is to stop.
-    async fn send(self, hub: &Hub, statistics: &Statistics, mut stop: watch::Receiver<u8>) -> Result<(), SourceError> {
+    /// Sends the input, until it ends or is to stop.
+    async fn send(
+        self,
+        intake: &impl Intake,
+        statistics: &Statistics,
+        mut stop: watch::Receiver<u8>,
+    ) -> Result<(), SourceError> {
         let Self { input, mut bad_events, mut pace } = self;
         // A thread of its own, which may wait for standard input for ever: it ends with the process.
         let (sender, mut receiver) = mpsc::channel(1_024);
@@ -274,7 +330,7 @@ impl Feed {
                 statistics.bad_added.fetch_add(bad.len() as u64, Relaxed);
                 for sent in [good].into_iter().chain(bad) {
                     pace.wait(1).await;
-                    hub.send(sent).await;
+                    intake.send(sent).await;
                     statistics.received.fetch_add(1, Relaxed);
                 }
             }

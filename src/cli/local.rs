@@ -9,7 +9,7 @@ use super::{
     quantities::{ago_ms, rate},
     report::Text,
 };
-use crate::local::{self, Input, report::Failures, simulator::Wire};
+use crate::local::{self, Input, Sessions, report::Failures, simulator::Wire};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -20,9 +20,11 @@ Examples:
   devicestate local --simulate 1000 --events 100000 --bad-events 5 --report json
   gunzip -c telemetry.jsonl.gz | devicestate local --input - --state state.db
   devicestate local --simulate 100 --events 6000 --rate 200/s --telemetry telemetry.jsonl
+  devicestate local --sessions --bad-events 5    through a Service Bus queue, with a session for each device
   devicestate local --drill --bad-events 5       a region goes, and comes back
 
 Exit codes: 0 every event is accounted for; 1 something was lost or went wrong; 2 it could not begin.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Options {
     /// Read events from this file, or from standard input for -: one JSON event a line, plain or gzip.
     #[arg(long, value_name = "FILE", conflicts_with = "simulate")]
@@ -45,7 +47,14 @@ pub(super) struct Options {
     /// The hub's partitions.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u16).range(1..=1024))]
     partitions: u16,
-    /// Instances of the function app, each with a handler of its own, which share the partitions: at most one for each.
+    /// Play the other way in: a Service Bus queue with a session for each device, in place of the hub.
+    #[arg(long, conflicts_with_all = ["partitions", "throughput_units", "drill"])]
+    sessions: bool,
+    /// How often the queue delivers a message in vain before it goes to the dead-letter sub-queue.
+    #[arg(long, value_name = "N", default_value_t = 2_000, requires = "sessions", value_parser = value_parser!(u32).range(1..=2_000))]
+    max_deliveries: u32,
+    /// Instances of the function app, each with a handler of its own, which share the partitions, at most one for each, or
+    /// the sessions.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=64))]
     instances: u16,
     /// Send at this pace; as fast as it goes without it.
@@ -54,7 +63,7 @@ pub(super) struct Options {
     /// The hub's throughput units: each takes 1,000 events or 1 MB a second. Without it, the hub takes all that comes.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=40))]
     throughput_units: Option<u32>,
-    /// Let the events lie in the hub, and the dead letters in the queue, since so long ago: 90s, 15m, 2h, 7d.
+    /// Let the events lie there, and the dead letters in their queue, since so long ago: 90s, 15m, 2h, 7d.
     #[arg(long, value_name = "TIME", value_parser = ago)]
     ago: Option<i64>,
     /// Play the loss of a region and the way back: two hubs, two function apps, a store that fails over and loses its last
@@ -111,6 +120,7 @@ impl Options {
             input,
             bad_events_per_mille: self.bad_events,
             partitions: self.partitions.into(),
+            sessions: self.sessions.then_some(Sessions { max_delivery_count: self.max_deliveries }),
             instances: self.instances.into(),
             rate: self.rate,
             throughput_units: self.throughput_units,
@@ -132,6 +142,10 @@ impl Options {
             _ if !report.is_whole() => {
                 Err(Failed::at_work("not every event that was received is accounted for: see the report"))
             }
+            _ if report.events.in_sub_queue > 0 => Err(Failed::at_work(format!(
+                "{} messages are in the dead-letter sub-queue: not lost, but in no document either: see the report",
+                report.events.in_sub_queue
+            ))),
             Failures { watch: Some(reason), .. } => {
                 Err(Failed::at_work(format!("the events are done with, but a timer function failed: {reason}")))
             }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Table, state::table};
 use crate::{
-    local::report::{Events, Report},
+    local::report::{Events, GivenUp, Report, SessionQueueReport},
     processor::Operations,
     record::DeadLetterQueueRecord,
 };
@@ -15,7 +15,8 @@ pub(super) struct Text<'a>(pub(super) &'a Report);
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self(report) = self;
-        let Events { received, bad_added, applied, superseded, dead_lettered, lost, repeated } = &report.events;
+        let Events { received, bad_added, applied, superseded, dead_lettered, lost, in_sub_queue, repeated } =
+            &report.events;
         let mut rows = Table::new(["EVENTS", ""]);
         rows.row(["received".to_owned(), received.to_string()]);
         let rare = |table: &mut Table, name: &str, count: u64| {
@@ -28,12 +29,20 @@ impl fmt::Display for Text<'_> {
         rows.row(["superseded".to_owned(), superseded.to_string()]);
         rows.row(["dead-lettered".to_owned(), dead_lettered.to_string()]);
         rare(&mut rows, "lost", *lost);
+        rare(&mut rows, "in the sub-queue", *in_sub_queue);
         rare(&mut rows, "repeated", *repeated);
         writeln!(f, "{rows}")?;
 
         let mut run = Table::new(["RUN", ""]);
         run.row(["devices".to_owned(), report.devices.to_string()]);
-        run.row(["partitions".to_owned(), report.partitions.to_string()]);
+        if let Some(partitions) = report.partitions {
+            run.row(["partitions".to_owned(), partitions.to_string()]);
+        }
+        if let Some(SessionQueueReport { sessions, deliveries, redeliveries, .. }) = &report.session_queue {
+            run.row(["sessions".to_owned(), sessions.to_string()]);
+            run.row(["deliveries".to_owned(), deliveries.to_string()]);
+            rare(&mut run, "redeliveries", *redeliveries);
+        }
         run.row(["instances".to_owned(), report.instances.to_string()]);
         run.row(["batches".to_owned(), report.batches.to_string()]);
         rare(&mut run, "failed attempts", report.failed_attempts);
@@ -59,6 +68,11 @@ impl fmt::Display for Text<'_> {
             run.row([format!("{name} p99, ms"), format!("{:.2}", quantiles.p99)]);
         }
         writeln!(f, "{run}")?;
+        if let Some(SessionQueueReport { dead_letter_sub_queue, .. }) = &report.session_queue
+            && !dead_letter_sub_queue.is_empty()
+        {
+            writeln!(f, "{}", sub_queue(dead_letter_sub_queue))?;
+        }
         if !report.few.is_empty() {
             writeln!(f, "{}", table(&report.few))?;
         }
@@ -80,4 +94,26 @@ impl fmt::Display for Text<'_> {
         }
         writeln!(f, "Look at the documents, with the same settings: devicestate state list")
     }
+}
+
+/// What is in the dead-letter sub-queue. Of many messages the first ones are enough: they tell what is wrong.
+fn sub_queue(messages: &[GivenUp]) -> Table {
+    const SHOWN: usize = 20;
+    // The handler's whole answer may be in it; the JSON report has all of it.
+    const REASON: usize = 120;
+    let mut table =
+        Table::new(["IN THE SUB-QUEUE: SESSION", "MESSAGE", "SEQUENCE NUMBER", "DELIVERIES", "LAST REASON"]);
+    for GivenUp { session_id, message_id, sequence_number, delivery_count, reason } in messages.iter().take(SHOWN) {
+        table.row([
+            session_id.clone(),
+            message_id.clone(),
+            sequence_number.to_string(),
+            delivery_count.to_string(),
+            reason.chars().take(REASON).collect(),
+        ]);
+    }
+    if let Some(more) = messages.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        table.row([format!("and {more} more"), String::new(), String::new(), String::new(), String::new()]);
+    }
+    table
 }

@@ -151,8 +151,8 @@ pub async fn run(options: Options, rewinds: bool, tell: impl FnMut(&Step)) -> Re
 
 /// A drill on its way.
 struct Drill {
-    first: Region,
-    standby: Region,
+    first: Region<Hub>,
+    standby: Region<Hub>,
     /// The state files of both: the first has the documents, too.
     files: [Database; 2],
     devices: Devices,
@@ -192,8 +192,8 @@ impl Drill {
         of_standby.set("DeadLetterDirectory", folder_beside(&beside).display().to_string());
         let region = |namespace, queue: &Database, settings| {
             let hub = hub::Options { keeps: true, ..hub::Options::default() };
-            let site = Site { namespace, hub, clock: Arc::new(System), queue: queue.clone(), settings };
-            setup.region(site, options.partitions, options.instances)
+            let site = Site { namespace, clock: Arc::new(System), queue: queue.clone(), settings };
+            setup.region(site, Arc::new(Hub::new(options.partitions, hub)), options.instances)
         };
         Ok(Self {
             first: region(FIRST, &files[0], setup.settings.clone())?,
@@ -219,7 +219,7 @@ impl Drill {
         };
 
         first.start();
-        let sent = feed.send(&first.hub, REPLICATED).await;
+        let sent = feed.send(&first.intake, REPLICATED).await;
         drained(first, 0).await?;
         step("all is well", format!("{sent} events through the alias into {FIRST}, all answered for"));
 
@@ -227,16 +227,16 @@ impl Drill {
         let replica = Replica::of(documents).await?;
         step("replication", format!("the store's other region has the {} documents as of now", replica.len()));
 
-        let sent = feed.send(&first.hub, NOT_REPLICATED).await;
+        let sent = feed.send(&first.intake, NOT_REPLICATED).await;
         drained(first, 0).await?;
         step("it lags behind", format!("{sent} more events, written and checkpointed; the other region lacks them"));
 
         feed.of_each -= 1;
-        let mut sent = feed.send(&first.hub, WHILE_IT_GOES).await;
+        let mut sent = feed.send(&first.intake, WHILE_IT_GOES).await;
         drained(first, sent * 3 / 4).await?;
         first.stop().await;
-        sent += feed.send(&first.hub, UNREAD).await;
-        let unread = first.hub.unread();
+        sent += feed.send(&first.intake, UNREAD).await;
+        let unread = first.intake.unread();
         step("the region goes", format!("{FIRST} dies while {sent} events arrive there; {unread} wait in its hub"));
 
         *readings_lost = replica.take_over(documents).await?;
@@ -244,13 +244,13 @@ impl Drill {
 
         feed.of_each -= 1;
         standby.start();
-        let sent = feed.send(&standby.hub, TO_THE_STANDBY).await;
+        let sent = feed.send(&standby.intake, TO_THE_STANDBY).await;
         drained(standby, 0).await?;
         step("the alias fails over", format!("{sent} events into {STANDBY}, numbered from 0, all answered for"));
 
         let came_of_it = if rewinds {
             let to_ms = replicated_ms - MARGIN_MS;
-            *read_again = first.hub.rewind(to_ms);
+            *read_again = first.intake.rewind(to_ms);
             let to = iso8601(to_ms);
             format!("its checkpoints are moved back to {to}: {read_again} events again, before {unread} unread ones")
         } else {
@@ -259,12 +259,12 @@ impl Drill {
         step("the region is back", came_of_it);
 
         first.start();
-        let sent = feed.send(&standby.hub, WHILE_IT_COMES_BACK).await;
+        let sent = feed.send(&standby.intake, WHILE_IT_COMES_BACK).await;
         drained(first, 0).await?;
         drained(standby, 0).await?;
         step("both at once", format!("{FIRST} catches up, while {sent} events go on to {STANDBY}"));
 
-        let sent = feed.send(&first.hub, ALL_THAT_IS_LEFT).await;
+        let sent = feed.send(&first.intake, ALL_THAT_IS_LEFT).await;
         drained(first, 0).await?;
         step("the way back", format!("the alias is with {FIRST} again: {sent} events, all answered for"));
         Ok(())
@@ -275,13 +275,13 @@ impl Drill {
         let Self { first, standby, files, mut verdict, .. } = self;
         let config = Config::from_settings(&setup.settings).map_err(LocalError::from)?;
         let mut fold = Fold::new(telemetry(&config));
-        for Region { source, hub, .. } in [&first, &standby] {
+        for Region { source, intake: hub, .. } in [&first, &standby] {
             for partition in 0..hub.partitions() {
                 fold.add(source, partition, &hub.kept(partition));
             }
         }
-        verdict.events_of_first = first.hub.incoming();
-        verdict.events_of_standby = standby.hub.incoming();
+        verdict.events_of_first = first.intake.incoming();
+        verdict.events_of_standby = standby.intake.incoming();
         verdict.devices = fold.devices();
         verdict.bad_events = fold.bad_events();
         let found = documents(&SqliteStore::new(files[0].clone()), usize::MAX).await?;
@@ -334,8 +334,8 @@ impl Feed<'_> {
 }
 
 /// Waits until a region has no more than so many events of its hub in front of it.
-async fn drained(region: &mut Region, most: u64) -> Result<(), DrillError> {
-    let hub = Arc::clone(&region.hub);
+async fn drained(region: &mut Region<Hub>, most: u64) -> Result<(), DrillError> {
+    let hub = Arc::clone(&region.intake);
     tokio::select! {
         () = hub.drained_to(most) => Ok(()),
         ended = region.ended() => {

@@ -81,7 +81,7 @@ pub fn timer_request(timer: &TimerFunction, now_ms: i64) -> String {
     json!({ "Data": data, "Metadata": { "sys": sys(&timer.name, now_ms) } }).to_string()
 }
 
-fn sys(function: &str, now_ms: i64) -> Value {
+pub(super) fn sys(function: &str, now_ms: i64) -> Value {
     json!({
         "MethodName": function,
         "UtcNow": iso8601(now_ms),
@@ -100,7 +100,7 @@ fn body(data_type: DataType, body: &[u8]) -> Result<Value, String> {
 }
 
 /// A UTC time without a zone, as the host writes it.
-fn time(ms: i64) -> String {
+pub(super) fn time(ms: i64) -> String {
     let text = iso8601(ms);
     text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.').to_owned()
 }

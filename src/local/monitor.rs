@@ -1,8 +1,9 @@
 //! What Azure Monitor would have of a run, as rows of its tables, one JSON object a line: the lines that the host logs
-//! (`AppTraces`), and the metrics of the hub (`AzureMetrics`). The saved queries and alerts of `infra/` can be run over
+//! (`AppTraces`), and the metrics of the hub or the queue (`AzureMetrics`). The saved queries and alerts of `infra/` can be run over
 //! them: `scripts/alerts`.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Write as _},
     path::Path,
@@ -13,10 +14,10 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::interval};
 
-use super::hub::Hub;
+use super::intake::{Intake, Metric};
 use crate::surroundings::{Clock as _, System, iso8601};
 
-/// How often the hub's metrics get a row. The service's are of a minute; a run may be over by then.
+/// How often metrics get a row. The service's are of a minute; a run may be over by then.
 const METRICS_EVERY: Duration = Duration::from_secs(1);
 
 /// The levels of a row, as Application Insights numbers them.
@@ -89,20 +90,20 @@ impl Monitor {
         }));
     }
 
-    fn metric(&self, resource: &str, name: &str, total: u64) {
+    fn metric(&self, provider: &str, resource: &str, name: &str, value: u64) {
         self.row(&json!({
             "Type": "AzureMetrics",
             "TimeGenerated": iso8601(System.now_ms()),
-            "ResourceProvider": "MICROSOFT.EVENTHUB",
+            "ResourceProvider": provider,
             "Resource": resource.to_ascii_uppercase(),
             "MetricName": name,
             "UnitName": "Count",
             "TimeGrain": "PT1S",
             "Count": 1,
-            "Total": total,
-            "Minimum": total,
-            "Maximum": total,
-            "Average": total,
+            "Total": value,
+            "Minimum": value,
+            "Maximum": value,
+            "Average": value,
         }));
     }
 
@@ -117,30 +118,28 @@ impl Monitor {
     }
 }
 
-/// The metrics of a hub, told while it goes.
-pub(super) struct Metrics {
-    told: Arc<Mutex<Told>>,
+/// The metrics of a hub or a queue, told while it goes.
+pub(super) struct Metrics<I> {
+    told: Arc<Mutex<Told<I>>>,
     ticks: JoinHandle<()>,
 }
 
-/// What was told of a hub so far.
-struct Told {
+/// What was told of it so far.
+struct Told<I> {
     monitor: Arc<Monitor>,
     namespace: String,
-    hub: Arc<Hub>,
-    incoming: u64,
-    throttled: u64,
+    intake: Arc<I>,
+    counts: BTreeMap<&'static str, u64>,
 }
 
-impl Metrics {
-    /// Tells them from now on, under the name of the hub's namespace.
-    pub(super) fn start(monitor: &Arc<Monitor>, namespace: &str, hub: &Arc<Hub>) -> Self {
+impl<I: Intake> Metrics<I> {
+    /// Tells them from now on, under the name of the namespace.
+    pub(super) fn start(monitor: &Arc<Monitor>, namespace: &str, intake: &Arc<I>) -> Self {
         let told = Arc::new(Mutex::new(Told {
             monitor: Arc::clone(monitor),
             namespace: namespace.to_owned(),
-            hub: Arc::clone(hub),
-            incoming: 0,
-            throttled: 0,
+            intake: Arc::clone(intake),
+            counts: BTreeMap::new(),
         }));
         let shared = Arc::clone(&told);
         let ticks = tokio::spawn(async move {
@@ -159,18 +158,21 @@ impl Metrics {
     }
 }
 
-impl Drop for Metrics {
+impl<I> Drop for Metrics<I> {
     fn drop(&mut self) {
         self.ticks.abort();
     }
 }
 
-impl Told {
-    /// Rows of what came since the last ones.
+impl<I: Intake> Told<I> {
+    /// Rows of what came since the last ones, and of what is there now.
     fn tell(&mut self) {
-        let (incoming, throttled) = (self.hub.incoming(), self.hub.throttled());
-        self.monitor.metric(&self.namespace, "IncomingMessages", incoming - self.incoming);
-        self.monitor.metric(&self.namespace, "ThrottledRequests", throttled - self.throttled);
-        (self.incoming, self.throttled) = (incoming, throttled);
+        for metric in self.intake.metrics() {
+            let (name, value) = match metric {
+                Metric::Level(name, now) => (name, now),
+                Metric::Count(name, now) => (name, now - self.counts.insert(name, now).unwrap_or_default()),
+            };
+            self.monitor.metric(I::PROVIDER, &self.namespace, name, value);
+        }
     }
 }

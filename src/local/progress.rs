@@ -34,7 +34,7 @@ impl Progress {
                 let (done, received) = (statistics.done.load(Relaxed), statistics.received.load(Relaxed));
                 shown.set_position(done);
                 let rate = u128::from(done) * 1_000 / shown.elapsed().as_millis().max(1);
-                shown.set_message(format!("{rate} events/s, {} in the hub", received.saturating_sub(done)));
+                shown.set_message(format!("{rate} events/s, {} waiting", received.saturating_sub(done)));
             }
         });
         Self { bar, updates }

@@ -5,7 +5,11 @@ use std::{fmt, path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
 use hdrhistogram::Histogram;
 use serde::{Serialize, Serializer};
 
-use super::statistics::{Batches, Statistics};
+pub use super::statistics::GivenUp;
+use super::{
+    sessions::queue::Counts,
+    statistics::{Batches, Statistics},
+};
 use crate::{
     assembly::open_store, config::StoreConfig, device_state::Document, processor::Operations,
     record::DeadLetterQueueRecord, sqlite::Opening, store::documents,
@@ -35,9 +39,11 @@ pub struct Report {
     pub events_per_second: f64,
     /// How long things took.
     pub latency_ms: Latencies,
-    /// Partitions of the hub.
-    pub partitions: usize,
-    /// Instances that shared them.
+    /// Partitions of the hub; null where there is none.
+    pub partitions: Option<usize>,
+    /// The queue with sessions; null where there is none.
+    pub session_queue: Option<SessionQueueReport>,
+    /// Instances that shared the one or the other.
     pub instances: usize,
     /// Where the documents are: the setting `StateStore`.
     pub state_store: &'static str,
@@ -66,11 +72,12 @@ pub struct Failures {
     pub watch: Option<String>,
 }
 
-/// What became of the events. Applied, superseded, dead-lettered and lost add up to received and repeated.
+/// What became of the events. Applied, superseded, dead-lettered, lost and those in the sub-queue add up to received and
+/// repeated.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Events {
-    /// Taken by the hub.
+    /// Taken by the hub or the queue.
     pub received: u64,
     /// Bad ones among them, which `--bad-events` added.
     pub bad_added: u64,
@@ -82,8 +89,31 @@ pub struct Events {
     pub dead_lettered: u64,
     /// Passed by the host, since their batch failed for the last time.
     pub lost: u64,
+    /// In the dead-letter sub-queue of the queue with sessions, since each of their deliveries failed.
+    pub in_sub_queue: u64,
     /// Answered for a second time, since a host died between reply and checkpoint.
     pub repeated: u64,
+}
+
+/// What a queue with sessions tells at the end.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionQueueReport {
+    /// Sessions that had a message.
+    pub sessions: u64,
+    /// Deliveries of messages to a handler.
+    pub deliveries: u64,
+    /// Those of a message that had been delivered before.
+    pub redeliveries: u64,
+    /// The messages in the dead-letter sub-queue, the first of them first.
+    pub dead_letter_sub_queue: Vec<GivenUp>,
+}
+
+impl SessionQueueReport {
+    pub(super) fn new(counts: Counts, statistics: &Statistics) -> Self {
+        let Counts { sessions, deliveries, redeliveries, .. } = counts;
+        Self { sessions, deliveries, redeliveries, dead_letter_sub_queue: statistics.all_given_up() }
+    }
 }
 
 /// How many documents the store holds, as far as the report can tell.
@@ -171,16 +201,21 @@ async fn count(store: &StoreConfig) -> (Devices, Vec<Document>) {
     }
 }
 
+/// What a run was made of, and what is known at its end beside what was counted.
+pub(super) struct Ended<'a> {
+    pub(super) took: Duration,
+    pub(super) partitions: Option<usize>,
+    pub(super) session_queue: Option<SessionQueueReport>,
+    pub(super) instances: usize,
+    pub(super) state: PathBuf,
+    pub(super) store: &'a StoreConfig,
+    pub(super) dead_letter_messages: u64,
+    pub(super) failures: Failures,
+}
+
 #[expect(clippy::cast_precision_loss, reason = "no run has 2^52 events")]
-pub(super) async fn make(
-    statistics: &Statistics,
-    took: Duration,
-    (partitions, instances): (usize, usize),
-    state: PathBuf,
-    store: &StoreConfig,
-    dead_letter_messages: u64,
-    failures: Failures,
-) -> Report {
+pub(super) async fn make(statistics: &Statistics, ended: Ended<'_>) -> Report {
+    let Ended { took, partitions, session_queue, instances, state, store, dead_letter_messages, failures } = ended;
     let Batches { count: batches, sum, repeated, lost, invocation, event, .. } = statistics.batches();
     let (devices, few) = count(store).await;
     let received = statistics.received.load(Relaxed);
@@ -192,6 +227,7 @@ pub(super) async fn make(
             superseded: sum.superseded,
             dead_lettered: sum.dead_lettered,
             lost,
+            in_sub_queue: session_queue.as_ref().map_or(0, |queue| queue.dead_letter_sub_queue.len() as u64),
             repeated,
         },
         devices,
@@ -208,6 +244,7 @@ pub(super) async fn make(
         events_per_second: sum.attempt.events as f64 / took.as_secs_f64(),
         latency_ms: Latencies { invocation: quantiles(&invocation), event: quantiles(&event) },
         partitions,
+        session_queue,
         instances,
         state_store: store.name(),
         state,
@@ -228,7 +265,7 @@ impl Report {
     /// Whether every event that was received is accounted for, and none was lost.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        let Events { received, applied, superseded, dead_lettered, lost, repeated, .. } = self.events;
-        lost == 0 && applied + superseded + dead_lettered == received + repeated
+        let Events { received, applied, superseded, dead_lettered, lost, in_sub_queue, repeated, .. } = self.events;
+        lost == 0 && applied + superseded + dead_lettered + in_sub_queue == received + repeated
     }
 }

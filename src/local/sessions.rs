@@ -1,3 +1,5 @@
-//! The second way in on one machine: a Service Bus queue with sessions.
+//! The second way in on one machine: a Service Bus queue with sessions, and the host's side of it.
 
+pub mod envelope;
+mod host;
 pub mod queue;

@@ -6,19 +6,13 @@ use std::{
 };
 
 use super::{
-    LocalError, Options,
-    host::Instance,
-    hub::{self, Hub},
-    monitor::Monitor,
-    process::Start,
-    region::Region,
-    settings,
+    LocalError, Options, host::Instance, intake::Intake, monitor::Monitor, process::Start, region::Region, settings,
     statistics::Statistics,
 };
 use crate::{
     batch::Source,
     config::{self, StoreConfig},
-    function_app::{Cardinality, EventHubTrigger, Function, FunctionApp, Trigger},
+    function_app::{Cardinality, Function, FunctionApp, Trigger},
     queue::SqliteQueue,
     settings::Settings,
     sqlite::{Database, Opening},
@@ -33,7 +27,6 @@ pub(super) struct Setup {
     /// The state file: documents, unless they are elsewhere, and dead letters.
     pub(super) state: PathBuf,
     function: Function,
-    trigger: EventHubTrigger,
     monitor: Arc<Monitor>,
 }
 
@@ -41,8 +34,6 @@ pub(super) struct Setup {
 pub(super) struct Site {
     /// The name of its namespace.
     pub(super) namespace: &'static str,
-    /// Its hub.
-    pub(super) hub: hub::Options,
     /// The time at which dead letters are put into its queue.
     pub(super) clock: Arc<dyn Clock>,
     /// The file of its queue.
@@ -59,14 +50,14 @@ impl Setup {
     /// [`LocalError`]: files, settings, a function that is not played here.
     pub(super) fn new(options: &Options) -> Result<Self, LocalError> {
         let mut app = FunctionApp::load(&options.app_root)?;
-        let (function, trigger) = function(&app)?;
+        let function = function(&app, options)?;
         let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
         config::apply_overrides(&settings, &mut app.host)?;
         let store = StoreConfig::from_settings(&settings)?;
         let path = options.telemetry.as_deref();
         let failed = |error| LocalError::Telemetry { path: path.map(Path::to_owned).unwrap_or_default(), error };
         let monitor = Monitor::new(path, options.verbose).map(Arc::new).map_err(failed)?;
-        Ok(Self { app, settings, store, state, function, trigger, monitor })
+        Ok(Self { app, settings, store, state, function, monitor })
     }
 
     /// Opens the state file.
@@ -74,60 +65,85 @@ impl Setup {
         Ok(Database::open(&self.state, Opening::Create)?)
     }
 
-    /// A region in which nothing runs yet, with so many partitions and instances.
-    pub(super) fn region(&self, site: Site, partitions: usize, instances: usize) -> Result<Region, LocalError> {
+    /// A region in which nothing runs yet, with so many instances.
+    pub(super) fn region<I: Intake>(
+        &self,
+        site: Site,
+        intake: Arc<I>,
+        instances: usize,
+    ) -> Result<Region<I>, LocalError> {
         let mut settings = site.settings;
         // Whatever the binding says: here the queue is in this file.
         settings.set("DeadLetterSqlitePath", site.queue.path().display().to_string());
+        let source = self.source(site.namespace);
+        self.tell_where_messages_come_from(&source, &mut settings);
         let start = Start::new(&self.app, settings.to_environment())
             .map_err(|error| LocalError::Folder { path: self.app.root.clone(), error })?;
         let model = Instance {
             name: String::new(),
             host: self.app.host.clone(),
-            source: self.source(site.namespace),
+            source,
             function: self.function.clone(),
             timers: self.app.timers.clone(),
             start,
-            hub: Arc::new(Hub::new(partitions, site.hub)),
             queue: SqliteQueue::new(site.queue, site.clock),
-            statistics: Arc::new(Statistics::new(partitions)),
+            statistics: Arc::new(Statistics::new()),
             monitor: Arc::clone(&self.monitor),
-            partitions: Vec::new(),
         };
-        Ok(Region::new(model, instances))
+        Ok(Region::new(model, intake, instances))
     }
 
     /// Where the events of a namespace say that they come from.
     fn source(&self, namespace: &str) -> Source {
-        // Settings that are not there, as with an app that is only what is published, do not matter: this hub has no name.
+        // Settings that are not there, as with an app that is only what is published, do not matter: what is played here
+        // has no name.
         let name = |of_binding: &str| self.settings.resolve(of_binding).unwrap_or_else(|_| "local".to_owned());
-        Source {
-            fully_qualified_namespace: namespace.to_owned(),
-            event_hub_name: name(&self.trigger.event_hub_name),
-            consumer_group: name(&self.trigger.consumer_group),
-            ..Source::default()
+        let fully_qualified_namespace = namespace.to_owned();
+        match &self.function.trigger {
+            Trigger::EventHub(trigger) => Source {
+                fully_qualified_namespace,
+                event_hub_name: name(&trigger.event_hub_name),
+                consumer_group: name(&trigger.consumer_group),
+                ..Source::default()
+            },
+            Trigger::ServiceBus(trigger) => {
+                Source { fully_qualified_namespace, session_queue_name: name(&trigger.queue_name), ..Source::default() }
+            }
+        }
+    }
+
+    /// Where a message comes from the handler knows by its settings, and here it comes from elsewhere than they say.
+    fn tell_where_messages_come_from(&self, source: &Source, settings: &mut Settings) {
+        let Trigger::ServiceBus(trigger) = &self.function.trigger else { return };
+        let connection = settings.resolve(&trigger.connection).unwrap_or_else(|_| trigger.connection.clone());
+        let setting = format!("AzureWebJobs{connection}__fullyQualifiedNamespace");
+        settings.set(&setting, source.fully_qualified_namespace.clone());
+        if let Some(setting) = trigger.queue_name.strip_prefix('%').and_then(|name| name.strip_suffix('%')) {
+            settings.set(setting, source.session_queue_name.clone());
         }
     }
 }
 
-/// The first function that an event hub triggers.
-fn function(app: &FunctionApp) -> Result<(Function, EventHubTrigger), LocalError> {
-    let mut of_hubs = app.functions.iter().filter_map(|function| match &function.trigger {
-        Trigger::EventHub(trigger) => Some((function.clone(), trigger.clone())),
-        Trigger::ServiceBus(_) => None,
-    });
-    let (function, trigger) = of_hubs.next().ok_or_else(|| {
-        LocalError::Unsupported(
-            "no function.json of the app has an eventHubTrigger, which is what is played here".into(),
-        )
-    })?;
-    if trigger.cardinality != Cardinality::Many {
-        return Err(LocalError::Unsupported(format!(
-            "{}/function.json: only cardinality \"many\" is played here",
-            function.name
-        )));
+/// The function that is played: the first one with the trigger that the options ask for.
+fn function(app: &FunctionApp, options: &Options) -> Result<Function, LocalError> {
+    let unsupported = |reason: String| Err(LocalError::Unsupported(reason));
+    let kind = if options.sessions.is_some() { "serviceBusTrigger" } else { "eventHubTrigger" };
+    let is_asked_for = |function: &&Function| match function.trigger {
+        Trigger::EventHub(_) => options.sessions.is_none(),
+        Trigger::ServiceBus(_) => options.sessions.is_some(),
+    };
+    let Some(function) = app.functions.iter().find(is_asked_for) else {
+        return unsupported(format!("no function.json of the app has a {kind}, which is what is played here"));
+    };
+    match &function.trigger {
+        Trigger::EventHub(trigger) if trigger.cardinality != Cardinality::Many => {
+            unsupported(format!("{}/function.json: only cardinality \"many\" is played here", function.name))
+        }
+        Trigger::ServiceBus(_) if app.host.extensions.service_bus.max_concurrent_calls_per_session != 1 => {
+            unsupported("host.json: only maxConcurrentCallsPerSession 1 keeps the order that is played here".into())
+        }
+        _ => Ok(function.clone()),
     }
-    Ok((function, trigger))
 }
 
 /// A clock that is so late.

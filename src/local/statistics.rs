@@ -1,6 +1,7 @@
 //! What is counted while the system runs, from what the host sees: replies, their records, its own restarts.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -9,9 +10,9 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::hub::HubEvent;
+use super::{hub::HubEvent, sessions::queue::Delivery};
 use crate::record::{BatchRecord, DeadLetterQueueRecord, Record};
 
 /// Counters of a run.
@@ -29,8 +30,25 @@ pub(super) struct Statistics {
     /// Hosts that gave up and were started again.
     pub(super) host_restarts: AtomicU64,
     batches: Mutex<Batches>,
+    given_up: Mutex<Vec<GivenUp>>,
     /// The queue of the dead letters, as a timer function found it last.
     dead_letter_queue: Mutex<Option<DeadLetterQueueRecord>>,
+}
+
+/// A message that was delivered in vain as often as it may be: it is in the dead-letter sub-queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GivenUp {
+    /// Its session.
+    pub session_id: String,
+    /// Its id.
+    pub message_id: String,
+    /// Its number in the queue.
+    pub sequence_number: i64,
+    /// How often it was delivered.
+    pub delivery_count: u32,
+    /// Why the last delivery was in vain.
+    pub reason: String,
 }
 
 /// What the batches that are done with add up to.
@@ -49,11 +67,11 @@ pub(super) struct Batches {
     /// From the hub to the reply, in microseconds.
     pub(super) event: Histogram<u64>,
     /// For each partition, up to where its events have been answered for.
-    answered: Vec<i64>,
+    answered: BTreeMap<usize, i64>,
 }
 
 impl Statistics {
-    pub(super) fn new(partitions: usize) -> Self {
+    pub(super) fn new() -> Self {
         let histogram = || Histogram::new(3).expect("three digits are a valid precision");
         Self {
             received: AtomicU64::new(0),
@@ -69,8 +87,9 @@ impl Statistics {
                 lost: 0,
                 invocation: histogram(),
                 event: histogram(),
-                answered: vec![0; partitions],
+                answered: BTreeMap::new(),
             }),
+            given_up: Mutex::new(Vec::new()),
             dead_letter_queue: Mutex::new(None),
         }
     }
@@ -85,16 +104,37 @@ impl Statistics {
         now_ms: i64,
     ) {
         let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
-        batches.count += 1;
-        let _ = batches.invocation.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        for event in events {
-            let ms = u64::try_from(now_ms - event.enqueued_ms).unwrap_or_default();
-            let _ = batches.event.record(ms * 1_000);
-        }
+        batches.add(events.iter().map(|event| event.enqueued_ms), took, now_ms);
         let new = batches.advance(partition, events);
         drop(batches);
         self.told(logs);
         self.done.fetch_add(new, Relaxed);
+    }
+
+    /// Counts a message whose outputs are written and which is completed.
+    pub(super) fn completed(&self, delivery: &Delivery, logs: &[String], took: Duration, now_ms: i64) {
+        let enqueued_ms = delivery.message.enqueued_ms;
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).add([enqueued_ms].into_iter(), took, now_ms);
+        self.told(logs);
+        self.done.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a message that has gone to the dead-letter sub-queue, and why its last delivery failed.
+    pub(super) fn given_up(&self, delivery: &Delivery, reason: String) {
+        let message = &delivery.message;
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).push(GivenUp {
+            session_id: message.session_id.clone(),
+            message_id: message.message_id.clone(),
+            sequence_number: message.sequence_number,
+            delivery_count: delivery.delivery_count,
+            reason,
+        });
+        self.done.fetch_add(1, Relaxed);
+    }
+
+    /// The messages that have gone to the dead-letter sub-queue.
+    pub(super) fn all_given_up(&self) -> Vec<GivenUp> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts what an attempt cost that the handler itself answered as failed. The real host does not look into such a
@@ -152,9 +192,19 @@ impl Statistics {
 }
 
 impl Batches {
+    /// One more batch of events that were enqueued at these times.
+    fn add(&mut self, enqueued_ms: impl Iterator<Item = i64>, took: Duration, now_ms: i64) {
+        self.count += 1;
+        let _ = self.invocation.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        for enqueued_ms in enqueued_ms {
+            let ms = u64::try_from(now_ms - enqueued_ms).unwrap_or_default();
+            let _ = self.event.record(ms * 1_000);
+        }
+    }
+
     /// How many of these events are answered for the first time.
     fn advance(&mut self, partition: usize, events: &[Arc<HubEvent>]) -> u64 {
-        let answered = &mut self.answered[partition];
+        let answered = self.answered.entry(partition).or_default();
         let new = events.iter().filter(|event| event.sequence_number >= *answered).count() as u64;
         if let Some(last) = events.last() {
             *answered = (*answered).max(last.sequence_number + 1);
