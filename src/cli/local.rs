@@ -23,7 +23,7 @@ Examples:
   devicestate local --sessions --bad-events 5    through a Service Bus queue, with a session for each device
   devicestate local --drill --bad-events 5       a region goes, and comes back
 
-Exit codes: 0 every event is accounted for; 1 something was lost or went wrong; 2 it could not begin.")]
+Exit codes: 0 every event is accounted for; 1 something was lost, is in the sub-queue or went wrong; 2 it could not begin.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Options {
     /// Read events from this file, or from standard input for -: one JSON event a line, plain or gzip.
@@ -143,7 +143,7 @@ impl Options {
                 Err(Failed::at_work("not every event that was received is accounted for: see the report"))
             }
             _ if report.events.in_sub_queue > 0 => Err(Failed::at_work(format!(
-                "{} messages are in the dead-letter sub-queue: not lost, but in no document either: see the report",
+                "the dead-letter sub-queue holds {} of the messages: not lost, but in no document either (see the report)",
                 report.events.in_sub_queue
             ))),
             Failures { watch: Some(reason), .. } => {

@@ -99,8 +99,6 @@ impl fmt::Display for Text<'_> {
 /// What is in the dead-letter sub-queue. Of many messages the first ones are enough: they tell what is wrong.
 fn sub_queue(messages: &[GivenUp]) -> Table {
     const SHOWN: usize = 20;
-    // The handler's whole answer may be in it; the JSON report has all of it.
-    const REASON: usize = 120;
     let mut table =
         Table::new(["IN THE SUB-QUEUE: SESSION", "MESSAGE", "SEQUENCE NUMBER", "DELIVERIES", "LAST REASON"]);
     for GivenUp { session_id, message_id, sequence_number, delivery_count, reason } in messages.iter().take(SHOWN) {
@@ -109,7 +107,7 @@ fn sub_queue(messages: &[GivenUp]) -> Table {
             message_id.clone(),
             sequence_number.to_string(),
             delivery_count.to_string(),
-            reason.chars().take(REASON).collect(),
+            reason.clone(),
         ]);
     }
     if let Some(more) = messages.len().checked_sub(SHOWN).filter(|more| *more > 0) {

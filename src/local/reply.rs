@@ -1,9 +1,10 @@
 //! The reply as the Functions host understands it: what fails the invocation, and what becomes a queue message.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::function_app::MessageEncoding;
+use crate::{dead_letter::in_short, function_app::MessageEncoding};
 
 /// What the host takes from a reply.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub fn read(
 ) -> Result<Accepted, Refused> {
     let failed = |reason: String| Err(Refused::Failed(reason));
     if !(200..300).contains(&status) {
-        return failed(format!("the handler answered {status}: {}", String::from_utf8_lossy(body)));
+        return failed(format!("the handler answered {status}: {}", error(body)));
     }
     if status == 204 || body.trim_ascii().is_empty() || body.trim_ascii() == b"null" {
         return Err(Refused::Hangs);
@@ -70,6 +71,17 @@ pub fn read(
         Some(message) => failed(format!("a queue message has {} bytes; {limit} fit", message.len())),
         None => Ok(Accepted { messages, logs }),
     }
+}
+
+/// What an answer says for people: its member `error`, or else all of it. The host does not look into it.
+fn error(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: String,
+    }
+
+    let told = serde_json::from_slice(body).map(|Answer { error }| error);
+    told.unwrap_or_else(|_| in_short(&String::from_utf8_lossy(body)))
 }
 
 /// The queue binding's conversion of an output.
@@ -160,6 +172,9 @@ mod tests {
             (200, json, r#"{"Logs":[{}]}"#),
         ] {
             assert!(matches!(read(status, kind, body), Err(Refused::Failed(_))), "{status} {kind:?} {body}");
+        }
+        for (body, told) in [(r#"{"error":"the store is away","Logs":[]}"#, "the store is away"), ("busy", "busy")] {
+            assert_eq!(read(503, json, body), Err(Refused::Failed(format!("the handler answered 503: {told}"))));
         }
         let dropped = read(200, json, r#"{"Outputs":{"Q":["x"]},"Logs":["line"]}"#);
         assert_eq!(dropped, Ok(Accepted { messages: vec![], logs: vec!["line".into()] }));

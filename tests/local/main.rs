@@ -18,6 +18,8 @@ mod listener;
 mod real_telemetry;
 #[path = "../support/record_schema.rs"]
 mod record_schema;
+mod session_failures;
+mod sessions;
 mod support;
 mod telemetry_file;
 mod timers;

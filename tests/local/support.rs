@@ -144,9 +144,12 @@ pub(crate) fn count(report: &Value, name: &str) -> u64 {
     value.and_then(Value::as_u64).unwrap_or_else(|| panic!("no {name} in {report}"))
 }
 
-/// Applied, superseded, dead-lettered and lost add up to received and repeated.
+/// Applied, superseded, dead-lettered, lost and those in the sub-queue add up to received and repeated.
 pub(crate) fn assert_adds_up(report: &Value) {
-    let ended = ["applied", "superseded", "deadLettered", "lost"].map(|name| count(report, name)).iter().sum::<u64>();
+    let ended = ["applied", "superseded", "deadLettered", "lost", "inSubQueue"]
+        .map(|name| count(report, name))
+        .iter()
+        .sum::<u64>();
     assert_eq!(ended, count(report, "received") + count(report, "repeated"), "{report}");
 }
 
@@ -186,6 +189,10 @@ pub(crate) fn function_app(place: &Place, change: impl FnOnce(&mut Value, &mut V
     change(&mut host, &mut function);
     place.write("app/host.json", host.to_string());
     place.write("app/RawTelemetryFunction/function.json", function.to_string());
+    place.write(
+        "app/SessionTelemetryFunction/function.json",
+        read("SessionTelemetryFunction/function.json").to_string(),
+    );
     place.write("app/local.settings.json", read("local.settings.json").to_string());
     place.path("app")
 }

@@ -1,0 +1,180 @@
+//! `--sessions` while something fails: the message comes again, its session waits for it, and nobody else does.
+
+use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, process::Stdio};
+
+use serde_json::{Value, json};
+
+use crate::{
+    listener::{Fault, Listener},
+    sessions::{batches, of_queue},
+    support::{Documents, Place, assert_adds_up, count, function_app, handlers, last_values, lines, report, signal},
+};
+
+fn events(range: std::ops::Range<u32>) -> Vec<Value> {
+    range.map(|n| json!({ "deviceId": format!("d{}", n % 11), "battery": f64::from(n) / 1e5 })).collect()
+}
+
+/// The documents of an account, without versions.
+fn documents(listener: &Listener) -> Documents {
+    let documents = listener.documents().into_iter().map(|(id, document)| {
+        let Value::Object(mut document) = document else { panic!("no object: {document}") };
+        document.retain(|name, _| !["id", "Versions"].contains(&name.as_str()));
+        (id, document)
+    });
+    documents.collect()
+}
+
+#[test]
+fn a_device_whose_document_cannot_be_written_delays_its_own_session_and_no_other() {
+    let (place, listener) = (Place::new(), Listener::start());
+    let events: Vec<_> =
+        (0..60).map(|n| json!({ "deviceId": format!("d{}", n % 6), "battery": f64::from(n) / 64.0 })).collect();
+    let input = place.write("e.jsonl", lines(&events));
+    let (all, mut others) = (last_values(events.clone()), last_values(events));
+    others.remove("d3");
+    listener.fault(Fault::status(503).on(&["create", "replace"]).id("d3"));
+    let telemetry = place.path("telemetry.jsonl").display().to_string();
+    let arguments = ["--sessions", "--input", input.to_str().expect("text"), "--telemetry", &telemetry];
+    let mut command = place.local(&arguments);
+    command.env("StateStore", "cosmos").env("CosmosConnection", listener.connection_string());
+    // Otherwise it would be taken for the device's own fault after a while, which it is not here.
+    command.env("InvocationBudget", "00:00:01").env("DeadLetterAfterAttempts", "1000");
+    for setting in ["CosmosDatabase", "CosmosContainer", "CosmosPreferredRegions", "REGION_NAME"] {
+        command.env_remove(setting);
+    }
+    let child = command.spawn().expect("the binary runs");
+    place.until("the message of that one has come again", |_| {
+        fs::read_to_string(&telemetry).is_ok_and(|rows| rows.matches("failedAttempt").count() >= 2)
+    });
+    assert_eq!(documents(&listener), others, "all others are complete while that one still fails");
+    listener.clear_faults();
+    let report = report(&child.wait_with_output().expect("it ends"), 0);
+    assert_adds_up(&report);
+    assert_eq!((count(&report, "applied"), count(&report, "inSubQueue")), (60, 0), "{report}");
+    assert!(of_queue(&report, "redeliveries") >= 1, "{report}");
+    assert_eq!(of_queue(&report, "redeliveries"), count(&report, "failedAttempts"), "{report}");
+    assert_eq!(documents(&listener), all);
+    let (repeated, others): (Vec<_>, Vec<_>) =
+        batches(&place).into_iter().partition(|record| record["deliveryCount"].as_u64() > Some(1));
+    assert_eq!((repeated.len(), others.len()), (1, 59), "only the message in hand was delivered again");
+    assert_eq!(repeated[0]["sessionId"], "d3");
+    assert_eq!(repeated[0]["deliveryCount"], of_queue(&report, "redeliveries") + 1);
+}
+
+/// Takes requests and never answers any but the question whether it is ready. The file `asked` tells of the first.
+const SILENT: &str = "
+    require('node:http').createServer((request, reply) => {
+        if (request.method === 'GET') reply.end('{}');
+        else require('node:fs').writeFileSync('asked', '');
+    }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')";
+
+#[test]
+fn a_handler_that_is_killed_in_the_middle_has_its_one_message_delivered_again() {
+    let place = Place::new();
+    let root = function_app(&place, |host, _| {
+        host["customHandler"]["description"]["defaultExecutablePath"] = "handler.sh".into();
+    });
+    let script =
+        "#!/bin/sh\necho x >> starts; test $(wc -l < starts) -gt 1 || exec node silent.js; exec \"$HANDLER\" serve\n";
+    let file = place.write("app/handler.sh", script);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("a script may run");
+    place.write("app/silent.js", SILENT);
+    let sent: Vec<_> = (0..10).map(|n| json!({ "deviceId": "a", "battery": f64::from(n) / 16.0 })).collect();
+    let input = place.write("e.jsonl", lines(&sent));
+    let telemetry = place.path("telemetry.jsonl").display().to_string();
+    let mut command = place.local(&["--sessions", "--input", input.to_str().expect("text"), "--telemetry", &telemetry]);
+    command.arg("--app-root").arg(&root).env("HANDLER", env!("CARGO_BIN_EXE_devicestate"));
+    let child = command.spawn().expect("the binary runs");
+    place.until("a message is under way", |_| root.join("asked").exists());
+    for handler in handlers(&child) {
+        signal("-KILL", handler);
+    }
+    let report = report(&child.wait_with_output().expect("it ends"), 0);
+    assert_adds_up(&report);
+    assert_eq!(["applied", "superseded", "handlerRestarts"].map(|name| count(&report, name)), [10, 0, 1]);
+    // It comes again at once, as often as it takes until the host has noticed that nobody answers there.
+    let again = of_queue(&report, "redeliveries");
+    assert!(again >= 1);
+    assert_eq!((of_queue(&report, "deliveries"), count(&report, "failedAttempts")), (10 + again, again), "{report}");
+    let deliveries: Vec<_> = batches(&place).iter().map(|record| record["deliveryCount"].as_u64()).collect();
+    assert_eq!((deliveries.len(), deliveries[0]), (10, Some(again + 1)));
+    assert!(deliveries[1..].iter().all(|count| *count == Some(1)), "{deliveries:?}");
+    assert_eq!(place.documents(), last_values(sent));
+}
+
+#[test]
+fn handlers_and_hosts_that_go_leave_their_sessions_to_others_and_no_message_is_lost() {
+    let place = Place::new();
+    let mut child = place.local(&["--sessions", "--input", "-", "--instances", "2"]);
+    let mut child = child.stdin(Stdio::piped()).spawn().expect("the binary runs");
+    let mut input = child.stdin.take().expect("a pipe");
+    // Often enough that each host gives up at least once.
+    for round in 0..4 {
+        let sent = events(round * 500..(round + 1) * 500);
+        input.write_all(lines(&sent).as_bytes()).expect("it reads");
+        place.until("some of this round is stored", |place| {
+            let newest = f64::from(round * 500) / 1e5;
+            place.documents().values().any(|document| document["Battery"].as_f64() >= Some(newest))
+        });
+        for handler in handlers(&child) {
+            signal("-KILL", handler);
+        }
+    }
+    drop(input);
+    let report = report(&child.wait_with_output().expect("it ends"), 0);
+    assert_adds_up(&report);
+    assert_eq!(["received", "deadLettered", "inSubQueue"].map(|name| count(&report, name)), [2_000, 0, 0], "{report}");
+    assert!(count(&report, "hostRestarts") >= 1, "the third death of a handler stops its host: {report}");
+    assert_eq!(of_queue(&report, "deliveries"), 2_000 + of_queue(&report, "redeliveries"), "{report}");
+    assert!(place.documents() == last_values(events(0..2_000)), "the documents are those of an undisturbed run");
+}
+
+#[test]
+fn a_message_that_is_delivered_in_vain_too_often_is_in_the_sub_queue_and_the_run_says_so() {
+    let place = Place::new();
+    let sent = ["a", "drilled", "a", "drilled", "a"].map(|device| json!({ "deviceId": device, "battery": 0.5 }));
+    let input = place.write("e.jsonl", lines(&sent));
+    let telemetry = place.path("telemetry.jsonl").display().to_string();
+    let arguments =
+        ["--sessions", "--max-deliveries", "1", "--input", input.to_str().expect("text"), "--telemetry", &telemetry];
+    // A drill fails the first delivery of each of its messages, and here there is no other.
+    let output = place.local(&arguments).env("RetryDrillDevice", "drilled").output().expect("the binary runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("the dead-letter sub-queue holds 2 of the messages"), "{error}");
+    let report = report(&output, 1);
+    assert_adds_up(&report);
+    let counts =
+        ["received", "applied", "inSubQueue", "failedAttempts", "deadLetterMessages"].map(|name| count(&report, name));
+    assert_eq!(counts, [5, 3, 2, 2, 0], "{report}");
+    let sub_queue = report["sessionQueue"]["deadLetterSubQueue"].as_array().expect("an array");
+    let told: Vec<_> = sub_queue
+        .iter()
+        .map(|message| {
+            ["sessionId", "messageId", "sequenceNumber", "deliveryCount"].map(|name| message[name].to_string())
+        })
+        .collect();
+    assert_eq!(told, [[r#""drilled""#, r#""2""#, "2", "1"], [r#""drilled""#, r#""4""#, "4", "1"]]);
+    assert!(sub_queue.iter().all(|message| message["reason"].as_str().is_some_and(|reason| reason.contains("503"))));
+    assert_eq!(place.documents(), last_values([sent[0].clone()]));
+    let rows = fs::read_to_string(&telemetry).expect("the file");
+    assert!(rows.lines().any(|row| row.contains("DeadletteredMessages") && row.contains(r#""Total":2"#)), "{rows}");
+
+    let output =
+        place.reporting("text", &arguments[..5]).env("RetryDrillDevice", "drilled").output().expect("the binary runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("in the sub-queue  2") && text.contains("LAST REASON") && text.contains("503"), "{text}");
+}
+
+#[test]
+fn a_message_that_fails_once_is_applied_with_its_second_delivery() {
+    let place = Place::new();
+    let sent = ["a", "drilled", "a"].map(|device| json!({ "deviceId": device, "battery": 0.5 }));
+    let input = place.write("e.jsonl", lines(&sent));
+    let mut command = place.local(&["--sessions", "--input", input.to_str().expect("text")]);
+    let report = report(&command.env("RetryDrillDevice", "drilled").output().expect("the binary runs"), 0);
+    assert_adds_up(&report);
+    assert_eq!((count(&report, "applied"), count(&report, "failedAttempts")), (3, 1), "{report}");
+    assert_eq!((of_queue(&report, "deliveries"), of_queue(&report, "redeliveries")), (4, 1), "{report}");
+    assert_eq!(place.documents().len(), 2);
+}
