@@ -1,6 +1,11 @@
 //! `--sessions` while something fails: the message comes again, its session waits for it, and nobody else does.
 
-use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, process::Stdio};
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
@@ -68,38 +73,64 @@ const SILENT: &str = "
         else require('node:fs').writeFileSync('asked', '');
     }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')";
 
-#[test]
-fn a_handler_that_is_killed_in_the_middle_has_its_one_message_delivered_again() {
-    let place = Place::new();
-    let root = function_app(&place, |host, _| {
+/// What the one device of these runs sends.
+fn of_one_device() -> Vec<Value> {
+    (0..10).map(|n| json!({ "deviceId": "a", "battery": f64::from(n) / 16.0 })).collect()
+}
+
+/// A run of one device's messages in which only the second process is a handler that answers.
+fn silent_at_first(place: &Place, change: impl FnOnce(&mut Value)) -> Command {
+    let root = function_app(place, |host, _| {
         host["customHandler"]["description"]["defaultExecutablePath"] = "handler.sh".into();
+        change(host);
     });
     let script =
         "#!/bin/sh\necho x >> starts; test $(wc -l < starts) -gt 1 || exec node silent.js; exec \"$HANDLER\" serve\n";
     let file = place.write("app/handler.sh", script);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("a script may run");
     place.write("app/silent.js", SILENT);
-    let sent: Vec<_> = (0..10).map(|n| json!({ "deviceId": "a", "battery": f64::from(n) / 16.0 })).collect();
-    let input = place.write("e.jsonl", lines(&sent));
+    let input = place.write("e.jsonl", lines(&of_one_device()));
     let telemetry = place.path("telemetry.jsonl").display().to_string();
     let mut command = place.local(&["--sessions", "--input", input.to_str().expect("text"), "--telemetry", &telemetry]);
     command.arg("--app-root").arg(&root).env("HANDLER", env!("CARGO_BIN_EXE_devicestate"));
-    let child = command.spawn().expect("the binary runs");
-    place.until("a message is under way", |_| root.join("asked").exists());
+    command
+}
+
+/// The first message was delivered once more so often, and no other one; gives back how often.
+fn assert_only_the_first_came_again(place: &Place, report: &Value) -> u64 {
+    assert_adds_up(report);
+    assert_eq!(["applied", "superseded", "handlerRestarts"].map(|name| count(report, name)), [10, 0, 1]);
+    let again = of_queue(report, "redeliveries");
+    assert_eq!((of_queue(report, "deliveries"), count(report, "failedAttempts")), (10 + again, again), "{report}");
+    let deliveries: Vec<_> = batches(place).iter().map(|record| record["deliveryCount"].as_u64()).collect();
+    assert_eq!((deliveries.len(), deliveries[0]), (10, Some(again + 1)));
+    assert!(deliveries[1..].iter().all(|count| *count == Some(1)), "{deliveries:?}");
+    assert_eq!(place.documents(), last_values(of_one_device()));
+    again
+}
+
+#[test]
+fn a_handler_that_is_killed_in_the_middle_has_its_one_message_delivered_again() {
+    let place = Place::new();
+    let child = silent_at_first(&place, |_| {}).spawn().expect("the binary runs");
+    place.until("a message is under way", |place| place.path("app/asked").exists());
     for handler in handlers(&child) {
         signal("-KILL", handler);
     }
     let report = report(&child.wait_with_output().expect("it ends"), 0);
-    assert_adds_up(&report);
-    assert_eq!(["applied", "superseded", "handlerRestarts"].map(|name| count(&report, name)), [10, 0, 1]);
     // It comes again at once, as often as it takes until the host has noticed that nobody answers there.
-    let again = of_queue(&report, "redeliveries");
-    assert!(again >= 1);
-    assert_eq!((of_queue(&report, "deliveries"), count(&report, "failedAttempts")), (10 + again, again), "{report}");
-    let deliveries: Vec<_> = batches(&place).iter().map(|record| record["deliveryCount"].as_u64()).collect();
-    assert_eq!((deliveries.len(), deliveries[0]), (10, Some(again + 1)));
-    assert!(deliveries[1..].iter().all(|count| *count == Some(1)), "{deliveries:?}");
-    assert_eq!(place.documents(), last_values(sent));
+    assert!(assert_only_the_first_came_again(&place, &report) >= 1);
+}
+
+#[test]
+fn a_handler_that_answers_nothing_is_killed_after_the_function_timeout_and_the_message_comes_again() {
+    let place = Place::new();
+    let mut command = silent_at_first(&place, |host| {
+        host["functionTimeout"] = "00:00:01".into();
+        host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into();
+    });
+    let output = command.env("InvocationBudget", "00:00:00.5").output().expect("the binary runs");
+    assert_eq!(assert_only_the_first_came_again(&place, &report(&output, 0)), 1);
 }
 
 #[test]
