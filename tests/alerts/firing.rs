@@ -179,6 +179,34 @@ fn it_is_quiet_when_what_came_in_has_just_come_or_is_superseded() {
     telemetry.fires(&[]);
 }
 
+/// A message of a session in place of a minute's events of a partition.
+fn message() -> Value {
+    json!({
+        "fullyQualifiedNamespace": "bus.servicebus.windows.net", "eventHubName": "", "consumerGroup": "", "partitionId": "",
+        "sessionQueueName": "sessions", "sessionId": "drone-7", "messageId": "m", "deliveryCount": 1,
+        "firstSequenceNumber": 9_000_000, "lastSequenceNumber": 9_000_000, "events": 1, "devices": 1, "applied": 1,
+        "superseded": 0, "deadLettered": 0,
+    })
+}
+
+#[test]
+fn messages_of_sessions_hide_no_silence_of_the_hub_and_are_no_input_of_it() {
+    let mut hub_is_dead = Telemetry::healthy().without(is_of_batch);
+    for minute in 0..=30 {
+        hub_is_dead.batch(minute, "", &message());
+    }
+    hub_is_dead.fires(&["no-output", "group-behind"]);
+    // The metric has the same name in both services.
+    let mut all_is_well = Telemetry::healthy();
+    for minute in 0..=30 {
+        let row = json!({
+            "Type": "AzureMetrics", "ResourceProvider": "MICROSOFT.SERVICEBUS", "MetricName": "IncomingMessages", "Total": 5000,
+        });
+        all_is_well.row(minute, row);
+    }
+    all_is_well.fires(&[]);
+}
+
 #[test]
 fn the_group_is_behind_when_one_partition_stands_still_or_tells_nothing() {
     Telemetry::healthy().without(|row| is_of(row, "1")).fires(&["group-behind"]);
