@@ -65,6 +65,9 @@ param iotHubSku string = 'S1'
 @maxValue(200)
 param iotHubUnits int = 1
 
+@description('Whether there is a second way in, beside the stream: a Service Bus queue with sessions for each device, and the function that reads it. With privateNetwork it takes the tier Premium, some 677 US dollars a month. docs/sessions.md says when it is worth it.')
+param sessions bool = false
+
 // The documents.
 
 @description('Most request units a second of the container, a multiple of 1000. It scales by itself from a tenth of that; docs/capacity.md has the arithmetic.')
@@ -94,7 +97,7 @@ param zoneRedundantInstances bool = false
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('Instances that are never given up, for the first event after a silence to be handled at once. Each costs something all the time. With zoneRedundantInstances none, or at least 2.')
+@description('Instances that are never given up, for the first event after a silence to be handled at once; with sessions as many again for them. Each costs something all the time. With zoneRedundantInstances none, or at least 2.')
 @minValue(0)
 @maxValue(32)
 param alwaysReadyInstances int = 0
@@ -146,6 +149,7 @@ var tags = {
   product: 'devicestate'
 }
 var hubName = 'telemetry'
+var sessionQueueName = 'sessions'
 var consumerGroup = 'devicestate'
 var usesIotHub = eventSource == 'iotHub'
 var nothing = ''
@@ -273,6 +277,8 @@ module region 'modules/region.bicep' = [
       retentionHours: usesIotHub ? retentionHours / 24 * 24 : retentionHours
       throughputUnits: throughputUnits
       maximumThroughputUnits: maximumThroughputUnits
+      withSessions: sessions
+      sessionQueueName: sessionQueueName
       deadLetterRedundancy: deadLetterRedundancy
       instanceMemoryMB: instanceMemoryMB
       maximumInstanceCount: maximumInstanceCount
@@ -340,10 +346,15 @@ output LOG_ANALYTICS_WORKSPACE_ID string = region[0].outputs.workspaceId
 output EVENT_HUBS_FOR_PRODUCERS string = hasTwoStreams ? '${alias}.servicebus.windows.net' : region[0].outputs.eventHubsNamespace
 output EVENT_HUBS_ALIAS string = hasTwoStreams ? alias : ''
 
+// Where senders of sessions connect to, empty without.
+output SERVICE_BUS_NAMESPACE string = region[0].outputs.serviceBusNamespace
+output SESSION_QUEUE_NAME string = sessions ? sessionQueueName : ''
+
 // The second region's, empty where there is none.
 output STANDBY_FUNCTION_APP_NAME string = hasTwoStreams ? region[1].outputs.functionAppName : ''
 output STANDBY_FUNCTION_APP_HOST_NAME string = hasTwoStreams ? region[1].outputs.functionAppHostName : ''
 output STANDBY_EVENT_HUBS_NAMESPACE string = hasTwoStreams ? region[1].outputs.eventHubsNamespace : ''
+output STANDBY_SERVICE_BUS_NAMESPACE string = hasTwoStreams ? region[1].outputs.serviceBusNamespace : ''
 output STANDBY_DEAD_LETTER_STORAGE_QUEUE_URI string = hasTwoStreams ? region[1].outputs.deadLetterQueueUri : ''
 output STANDBY_DEAD_LETTER_STORAGE_BLOB_URI string = hasTwoStreams ? region[1].outputs.deadLetterBlobUri : ''
 output STANDBY_HOST_STORAGE_NAME string = hasTwoStreams ? region[1].outputs.hostStorageName : ''

@@ -25,6 +25,9 @@ param namespace string
 @description('The IoT Hub; empty without one.')
 param iotHubName string
 
+@description('The Service Bus namespace with sessions; empty without one.')
+param sessionNamespace string
+
 @description('Resource id of the Cosmos DB account; empty where another region watches it.')
 param accountId string
 
@@ -90,6 +93,10 @@ resource iotHub 'Microsoft.Devices/IotHubs@2023-06-30' existing = {
   name: usesIotHub ? iotHubName : 'none'
 }
 
+resource sessionQueues 'Microsoft.ServiceBus/namespaces@2024-01-01' existing = {
+  name: empty(sessionNamespace) ? 'none' : sessionNamespace
+}
+
 // What the hub takes, as rows beside the records: an alert on input without output needs both in one place.
 resource streamMetrics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!usesIotHub) {
   name: 'devicestate'
@@ -108,6 +115,21 @@ resource streamMetrics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview
 resource iotHubMetrics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (usesIotHub) {
   name: 'devicestate'
   scope: iotHub
+  properties: {
+    workspaceId: workspace.id
+    metrics: [
+      {
+        category: 'AllMetrics'
+        enabled: true
+      }
+    ]
+  }
+}
+
+// For whoever looks. Its IncomingMessages are not the hub's: the queries tell them apart.
+resource sessionMetrics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(sessionNamespace)) {
+  name: 'devicestate'
+  scope: sessionQueues
   properties: {
     workspaceId: workspace.id
     metrics: [

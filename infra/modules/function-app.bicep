@@ -27,6 +27,9 @@ param maximumInstanceCount int
 @description('Instances that are never given up.')
 param alwaysReadyInstances int
 
+@description('Whether it is triggered by sessions, too.')
+param withSessions bool
+
 @description('Whether its instances are spread over the availability zones.')
 param zoneRedundant bool
 
@@ -36,6 +39,9 @@ param subnetId string
 @description('The app settings.')
 @secure()
 param appSettings object
+
+// The plan scales each of them by itself, on instances of its own.
+var triggered = concat(['RawTelemetryFunction'], withSessions ? ['SessionTelemetryFunction'] : [])
 
 resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   name: 'asp-devicestate-${token}'
@@ -88,14 +94,12 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
-        alwaysReady: alwaysReadyInstances == 0
-          ? []
-          : [
-              {
-                name: 'function:RawTelemetryFunction'
-                instanceCount: alwaysReadyInstances
-              }
-            ]
+        alwaysReady: [
+          for name in (alwaysReadyInstances == 0 ? [] : triggered): {
+            name: 'function:${name}'
+            instanceCount: alwaysReadyInstances
+          }
+        ]
       }
     }
   }

@@ -62,6 +62,14 @@ param throughputUnits int
 @description('Most throughput units.')
 param maximumThroughputUnits int
 
+// The second way in.
+
+@description('Whether it takes messages of sessions, too.')
+param withSessions bool
+
+@description('The name of the queue with sessions.')
+param sessionQueueName string
+
 // The dead letters.
 
 @description('How the storage account of the dead letters is copied.')
@@ -119,8 +127,10 @@ param queueZoneId string
 @description('DNS zone of tables.')
 param tableZoneId string
 
-@description('DNS zone of Event Hubs.')
+@description('DNS zone of Event Hubs and of Service Bus.')
 param serviceBusZoneId string
+
+var sessionNamespace = 'sbns-devicestate-${token}'
 
 module monitoring 'monitoring.bicep' = {
   name: 'monitoring-${token}'
@@ -151,6 +161,22 @@ module eventHubs 'event-hubs.bicep' = if (withEventHubs) {
     maximumThroughputUnits: maximumThroughputUnits
     zoneRedundant: zoneRedundant
     handlerPrincipalId: principalId
+    senderPrincipalIds: senderPrincipalIds
+    endpointSubnetId: endpointSubnetId
+    dnsZoneId: serviceBusZoneId
+  }
+}
+
+module serviceBus 'service-bus.bicep' = if (withSessions) {
+  name: 'service-bus-${token}'
+  params: {
+    name: sessionNamespace
+    location: location
+    tags: tags
+    queueName: sessionQueueName
+    retentionHours: retentionHours
+    handlerPrincipalId: principalId
+    operatorPrincipalIds: operatorPrincipalIds
     senderPrincipalIds: senderPrincipalIds
     endpointSubnetId: endpointSubnetId
     dnsZoneId: serviceBusZoneId
@@ -197,6 +223,14 @@ var eventHubSettings = withEventHubs
     }
   : {}
 
+var sessionSettings = withSessions
+  ? {
+      ServiceBusConnection__fullyQualifiedNamespace: serviceBus.?outputs.fullyQualifiedNamespace ?? ''
+      ServiceBusConnection__credential: 'managedidentity'
+      ServiceBusConnection__clientId: clientId
+    }
+  : {}
+
 module functionApp 'function-app.bicep' = {
   name: 'function-app-${token}'
   params: {
@@ -209,9 +243,15 @@ module functionApp 'function-app.bicep' = {
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
     alwaysReadyInstances: alwaysReadyInstances
+    withSessions: withSessions
     zoneRedundant: zoneRedundantInstances
     subnetId: functionSubnetId
-    appSettings: union(settings, eventHubSettings, {
+    appSettings: union(settings, eventHubSettings, sessionSettings, {
+      // The package has the function in any case. As the host names this setting: where an environment takes no dots, it is
+      // given AzureWebJobs_SessionTelemetryFunction_Disabled, which the host reads as well.
+      'AzureWebJobs.SessionTelemetryFunction.Disabled': withSessions ? 'false' : 'true'
+      // Looked up although the function is disabled: a name that is missing would be an error in each start's log.
+      SessionQueueName: sessionQueueName
       AzureWebJobsStorage__blobServiceUri: hostStorage.outputs.blobServiceUri
       AzureWebJobsStorage__tableServiceUri: hostStorage.outputs.tableServiceUri
       AzureWebJobsStorage__credential: 'managedidentity'
@@ -240,9 +280,10 @@ module alerts 'alerts.bicep' = {
     emails: alertEmails
     namespace: withEventHubs ? namespace : ''
     iotHubName: iotHubName
+    sessionNamespace: withSessions ? sessionNamespace : ''
     accountId: accountId
   }
-  dependsOn: [eventHubs]
+  dependsOn: [eventHubs, serviceBus]
 }
 
 @description('The name of the function app.')
@@ -253,6 +294,9 @@ output functionAppHostName string = functionApp.outputs.hostName
 
 @description('The address of the namespace that it reads; empty with an IoT Hub.')
 output eventHubsNamespace string = eventHubs.?outputs.fullyQualifiedNamespace ?? ''
+
+@description('The address of the namespace with its sessions; empty without.')
+output serviceBusNamespace string = serviceBus.?outputs.fullyQualifiedNamespace ?? ''
 
 @description('The address of the queues of its dead letters.')
 output deadLetterQueueUri string = deadLetters.outputs.queueServiceUri

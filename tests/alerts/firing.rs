@@ -2,132 +2,12 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
-    record_schema::read_record,
-    support::{check, deployed, firing},
+    support::{check, deployed},
+    telemetry::{Telemetry, is_of, is_of_batch, is_record, message},
 };
-
-/// The minute from which on there is telemetry; the last one is 30 minutes later.
-const BEGIN: &str = "2026-11-21T09:";
-
-/// Telemetry, row by row.
-#[derive(Default)]
-struct Telemetry(Vec<Value>);
-
-impl Telemetry {
-    /// Half an hour in which all is well: 100 events a minute into each of two partitions, all of them applied.
-    fn healthy() -> Self {
-        let mut telemetry = Self::default();
-        telemetry.start(0, "a").start(0, "b").queue(0, 0, None);
-        for minute in 0..=30 {
-            telemetry.incoming(minute, 200);
-            for partition in ["0", "1"] {
-                telemetry.batch(minute, partition, &json!({}));
-            }
-        }
-        telemetry
-    }
-
-    fn row(&mut self, minute: u32, mut row: Value) -> &mut Self {
-        row["TimeGenerated"] = format!("{BEGIN}{minute:02}:00.000Z").into();
-        self.0.push(row);
-        self
-    }
-
-    fn metric(&mut self, minute: u32, name: &str, total: u64) -> &mut Self {
-        self.row(minute, json!({ "Type": "AzureMetrics", "MetricName": name, "Total": total }))
-    }
-
-    fn incoming(&mut self, minute: u32, events: u64) -> &mut Self {
-        self.metric(minute, "IncomingMessages", events)
-    }
-
-    /// A record, which must be one by the schema.
-    fn record(&mut self, minute: u32, instance: &str, record: &Value) -> &mut Self {
-        let message = record.to_string();
-        read_record(&message);
-        self.row(
-            minute,
-            json!({ "Type": "AppTraces", "Message": message, "AppRoleInstance": instance, "SeverityLevel": 1 }),
-        )
-    }
-
-    /// A minute's events of a partition, with these fields in place of those of a good batch.
-    fn batch(&mut self, minute: u32, partition: &str, fields: &Value) -> &mut Self {
-        let mut record = attempt("batch", minute, partition);
-        merge(&mut record, &json!({ "applied": 100, "superseded": 0, "deadLettered": 0 }));
-        merge(&mut record, fields);
-        self.record(minute, "a", &record)
-    }
-
-    fn failed(&mut self, minute: u32, partition: &str, fields: &Value) -> &mut Self {
-        let mut record = attempt("failedAttempt", minute, partition);
-        merge(&mut record, &json!({ "unresolved": 100, "reason": "the store is out" }));
-        merge(&mut record, fields);
-        self.record(minute, "a", &record)
-    }
-
-    fn start(&mut self, minute: u32, instance: &str) -> &mut Self {
-        let record = json!({
-            "record": "start", "timestamp": "2026-11-21T09:00:00.000Z", "level": "INFO", "version": "0.1.0",
-            "processId": 7, "port": 7071, "stateStore": "cosmos",
-        });
-        self.record(minute, instance, &record)
-    }
-
-    fn queue(&mut self, minute: u32, messages: u64, oldest_days: Option<f64>) -> &mut Self {
-        #[expect(clippy::cast_possible_truncation, reason = "days in milliseconds")]
-        let ms = |days: f64| (days * 86_400_000.0) as i64;
-        let record = json!({
-            "record": "deadLetterQueue", "queueName": "deadletterqueue", "messages": messages,
-            "oldestAgeMs": oldest_days.map(ms), "expiresInMs": oldest_days.map(|days| ms(7.0 - days)),
-        });
-        self.record(minute, "a", &record)
-    }
-
-    /// Without the rows for which this is so.
-    fn without(mut self, is_so: impl Fn(&Value) -> bool) -> Self {
-        self.0.retain(|row| !is_so(row));
-        self
-    }
-
-    /// The alerts that fire over it.
-    #[track_caller]
-    fn fires(&self, expected: &[&str]) {
-        assert_eq!(firing(&self.0), expected);
-    }
-}
-
-/// What all attempts have in common.
-fn attempt(kind: &str, minute: u32, partition: &str) -> Value {
-    let first = u64::from(minute) * 100;
-    json!({
-        "record": kind, "invocationId": "2b8c", "fullyQualifiedNamespace": "ns.servicebus.windows.net",
-        "eventHubName": "telemetry", "consumerGroup": "devicestate", "partitionId": partition,
-        "firstSequenceNumber": first, "lastSequenceNumber": first + 99, "attempt": 1, "events": 100, "devices": 10,
-        "reads": 0, "writes": 10, "conflicts": 0, "retries": 0, "throttled": 0, "requestUnits": 60.0, "decodeMs": 0.2,
-        "storeMs": 12.0, "lagMs": 900, "timesGoBack": false,
-    })
-}
-
-fn merge(record: &mut Value, fields: &Value) {
-    let record = record.as_object_mut().expect("an object");
-    record.extend(fields.as_object().expect("an object").clone());
-}
-
-fn is_record(row: &Value) -> bool {
-    row["Type"] == "AppTraces"
-}
-
-fn is_of_batch(row: &Value) -> bool {
-    row["Message"].as_str().is_some_and(|message| message.contains("partitionId"))
-}
-
-fn is_of(row: &Value, partition: &str) -> bool {
-    row["Message"].as_str().is_some_and(|message| message.contains(&format!(r#""partitionId":"{partition}""#)))
-}
 
 #[test]
 fn where_all_is_well_and_where_nothing_is_nothing_fires() {
@@ -177,6 +57,24 @@ fn it_is_quiet_when_what_came_in_has_just_come_or_is_superseded() {
         }
     }
     telemetry.fires(&[]);
+}
+
+#[test]
+fn messages_of_sessions_hide_no_silence_of_the_hub_and_are_no_input_of_it() {
+    let mut hub_is_dead = Telemetry::healthy().without(is_of_batch);
+    for minute in 0..=30 {
+        hub_is_dead.batch(minute, "", &message());
+    }
+    hub_is_dead.fires(&["no-output", "group-behind"]);
+    // The metric has the same name in both services.
+    let mut all_is_well = Telemetry::healthy();
+    for minute in 0..=30 {
+        let row = json!({
+            "Type": "AzureMetrics", "ResourceProvider": "MICROSOFT.SERVICEBUS", "MetricName": "IncomingMessages", "Total": 5000,
+        });
+        all_is_well.row(minute, row);
+    }
+    all_is_well.fires(&[]);
 }
 
 #[test]

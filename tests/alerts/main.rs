@@ -17,3 +17,4 @@ mod queries;
 mod record_schema;
 mod rehearsals;
 mod support;
+mod telemetry;

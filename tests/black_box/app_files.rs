@@ -49,6 +49,17 @@ fn host_json_sets_the_batches_where_the_extension_looks_for_them() {
 }
 
 #[test]
+fn host_json_keeps_the_messages_of_a_session_in_order_and_gives_an_idle_one_up_at_once() {
+    let host = repository_file("host.json");
+    let service_bus = &host["extensions"]["serviceBus"];
+    assert_eq!(service_bus["maxConcurrentCallsPerSession"], 1, "one message of a device at a time");
+    assert_eq!(service_bus["sessionIdleTimeout"], "00:00:01", "the default is a minute, for a single message");
+    assert_eq!(service_bus["maxAutoLockRenewalDuration"], "00:05:00", "longer than InvocationBudget");
+    assert_eq!(service_bus["maxConcurrentSessions"], 64, "as many messages an instance is wanted for");
+    assert!(service_bus["autoCompleteMessages"].is_null(), "a custom handler cannot complete a message itself");
+}
+
+#[test]
 fn host_json_keeps_every_exception_and_trace_from_sampling() {
     let host = repository_file("host.json");
     let excluded = &host["logging"]["applicationInsights"]["samplingSettings"]["excludedTypes"];

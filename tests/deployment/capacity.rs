@@ -263,6 +263,33 @@ fn check_iot_hub(v: &Values) {
     });
 }
 
+/// Seconds of a month of 730 hours.
+const MONTH: f64 = 730.0 * 3600.0;
+
+fn check_sessions(v: &Values) {
+    check("Service Bus sessions", &["devices", "every, s"], |cell| {
+        let messages = cell("devices") / cell("every, s");
+        let operations = messages * v.get("bus_operations");
+        let a_month = operations * MONTH;
+        // What of it is between these two, at this price for a million.
+        let part = |from: f64, to: f64, price: &str| (a_month.min(to) - from).max(0.0) / 1e6 * v.get(price);
+        let (included, first, second) = (v.get("bus_included"), v.get("bus_step_1"), v.get("bus_step_2"));
+        let dollars = v.get("bus_base")
+            + part(included, first, "bus_price_1")
+            + part(first, second, "bus_price_2")
+            + part(second, f64::INFINITY, "bus_price_3");
+        let slot = v.get("session_idle_s") + 2.0 * v.get("operation_ms") / 1e3;
+        let is_standard = operations <= v.get("bus_credits");
+        vec![
+            ("messages/s", figure(messages)),
+            ("tier", if is_standard { "Standard" } else { "Premium" }.into()),
+            ("operations, million a month", figure(a_month / 1e6)),
+            ("$ a month", if is_standard { figure(dollars) } else { "–".into() }),
+            ("instances", figure(up(messages * slot / v.get("sessions_at_a_time")).max(1.0))),
+        ]
+    });
+}
+
 #[test]
 fn every_figure_follows_from_the_values_and_every_value_is_used() {
     let v = &Values::read();
@@ -272,6 +299,7 @@ fn every_figure_follows_from_the_values_and_every_value_is_used() {
     check_coalescing(v);
     check_outage(v);
     check_iot_hub(v);
+    check_sessions(v);
     let unused: Vec<_> = v.all.keys().filter(|name| !v.used.borrow().contains(*name)).collect();
     assert!(unused.is_empty(), "no table rests on {unused:?}");
 }
@@ -290,6 +318,9 @@ fn the_values_of_the_app_are_those_it_ships_with() {
     assert_eq!(default("maximumThroughputUnits"), Some(bicep::Value::Number(10)));
     assert_eq!(default("cosmosMaximumThroughput"), Some(bicep::Value::Number(1000)));
     assert_eq!(Some(v.get("largest_batch")), host["extensions"]["eventHubs"]["maxEventBatchSize"].as_f64());
+    let sessions = &host["extensions"]["serviceBus"];
+    assert_eq!(Some(v.get("sessions_at_a_time")), sessions["maxConcurrentSessions"].as_f64());
+    assert_eq!(sessions["sessionIdleTimeout"], format!("00:00:0{}", v.get("session_idle_s")));
     let concurrency = format!("| `StoreConcurrency` | `{}` |", v.get("concurrency"));
     assert!(README.contains(&concurrency), "{concurrency} is not in README.md");
     // The documents' texts, the id, the tag and the overhead, in `DocumentCacheMegabytes`' 64.

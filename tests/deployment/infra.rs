@@ -7,6 +7,7 @@ mod facts;
 mod names;
 mod regions;
 mod roles;
+mod sessions;
 mod settings;
 mod shapes;
 pub(crate) mod sources;

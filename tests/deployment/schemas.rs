@@ -62,7 +62,46 @@ fn host_json_agrees_with_its_schema() {
         ("/customHandler/description/arguments", json!("serve")),
         ("/customHandler/forwarding", json!(true)),
     ];
-    assert_agrees(HOST, &read("host.json"), &broken);
+    // The schema knows the Service Bus extension as it was in its fourth version.
+    assert_agrees(HOST, &without(&read("host.json"), "/extensions/serviceBus"), &broken);
+}
+
+/// Options that the Service Bus extension has in its fifth version, as far as sessions of single messages go by them: by
+/// its source, where others are ignored without a word.
+const OF_SERVICE_BUS: [(&str, bool); 6] = [
+    ("autoCompleteMessages", false),
+    ("maxAutoLockRenewalDuration", true),
+    ("maxConcurrentCallsPerSession", false),
+    ("maxConcurrentSessions", false),
+    ("prefetchCount", false),
+    ("sessionIdleTimeout", true),
+];
+
+fn service_bus_faults(host: &Value) -> Vec<String> {
+    let options = host["extensions"]["serviceBus"].as_object().expect("the extension's options");
+    let is_right = |name: &str, value: &Value| {
+        OF_SERVICE_BUS.iter().any(|(known, is_time)| {
+            let is_time_span = value.as_str().is_some_and(|text| text.split(':').count() == 3);
+            *known == name && if *is_time { is_time_span } else { !value.is_string() }
+        })
+    };
+    let wrong = options.iter().filter(|(name, value)| !is_right(name, value));
+    wrong.map(|(name, value)| format!("{name}: {value}")).collect()
+}
+
+#[test]
+fn host_json_has_options_of_the_service_bus_extension_as_it_is_now() {
+    let host = read("host.json");
+    assert_eq!(service_bus_faults(&host), Vec::<String>::new());
+    for (name, value) in [
+        ("maxConcurrentSession", json!(64)),
+        ("maxConcurrentSessions", json!("64")),
+        ("sessionIdleTimeout", json!(1)),
+        ("sessionHandlerOptions", json!({"maxConcurrentSessions": 64})),
+    ] {
+        let broken = with(&host, &format!("/extensions/serviceBus/{name}"), value.clone());
+        assert_eq!(service_bus_faults(&broken), [format!("{name}: {value}")]);
+    }
 }
 
 #[test]
@@ -82,6 +121,12 @@ fn function_json_agrees_with_its_schema() {
         ("/bindings/0/runOnStartup", json!("no")),
     ];
     assert_agrees(FUNCTION, &read("DeadLetterWatchFunction/function.json"), &broken);
+    let broken = [
+        ("/bindings/0/dataType", json!("text")),
+        ("/bindings/0/direction", json!("out")),
+        ("/bindings/0/queueName", json!(1)),
+    ];
+    assert_agrees(FUNCTION, &read("SessionTelemetryFunction/function.json"), &broken);
 }
 
 /// What the schema lets pass, and the host does not, or not as it is meant.
@@ -92,6 +137,7 @@ fn function_faults(function: &Value) -> Vec<String> {
         ("eventHubTrigger", &["name", "connection", "eventHubName", "consumerGroup", "cardinality", "dataType"][..]),
         ("queue", &["name", "connection", "queueName"]),
         ("timerTrigger", &["name", "schedule"]),
+        ("serviceBusTrigger", &["name", "connection", "queueName", "cardinality", "dataType"]),
     ];
     let empty = Vec::new();
     for binding in function["bindings"].as_array().unwrap_or(&empty) {
@@ -103,8 +149,19 @@ fn function_faults(function: &Value) -> Vec<String> {
         let missing = names.iter().filter(|name| binding[**name].as_str().is_none_or(str::is_empty));
         faults.extend(missing.map(|name| format!("{kind} has no {name}")));
     }
+    let trigger = &function["bindings"][0];
+    if trigger["type"] == "serviceBusTrigger" {
+        // The host has had no retry policy for it since December 2022: Service Bus itself delivers a message again.
+        if !function["retry"].is_null() {
+            faults.push("a retry policy of a serviceBusTrigger is ignored".into());
+        }
+        if trigger["isSessionsEnabled"] != true {
+            faults.push("nothing keeps the messages of a device in order".into());
+        }
+        return faults;
+    }
     // A batch that fails without one is lost. A timer comes again by itself.
-    if function["bindings"][0]["type"] == "timerTrigger" && function["retry"].is_null() {
+    if trigger["type"] == "timerTrigger" && function["retry"].is_null() {
         return faults;
     }
     // The schema has one list of members for both strategies; the host refuses a function whose delays are missing.
@@ -134,6 +191,16 @@ fn function_json_has_what_the_schema_does_not_ask_for() {
     let timer = read("DeadLetterWatchFunction/function.json");
     assert_eq!(function_faults(&timer), Vec::<String>::new());
     assert_eq!(function_faults(&without(&timer, "/bindings/0/schedule")), ["timerTrigger has no schedule"]);
+    let sessions = read("SessionTelemetryFunction/function.json");
+    assert_eq!(function_faults(&sessions), Vec::<String>::new());
+    for (place, fault) in [
+        ("/bindings/0/queueName", "serviceBusTrigger has no queueName"),
+        ("/bindings/0/isSessionsEnabled", "nothing keeps the messages of a device in order"),
+    ] {
+        assert_eq!(function_faults(&without(&sessions, place)), [fault]);
+    }
+    let retried = with(&sessions, "/retry", function["retry"].clone());
+    assert_eq!(function_faults(&retried), ["a retry policy of a serviceBusTrigger is ignored"]);
 }
 
 #[test]

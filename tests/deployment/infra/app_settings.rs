@@ -13,10 +13,12 @@ pub(crate) enum App {
     First,
     /// That of the second region.
     Standby,
+    /// That of a deployment with Event Hubs and sessions.
+    WithSessions,
 }
 
 /// The function apps that there can be.
-pub(crate) const APPS: [App; 3] = [App::First, App::Standby, App::WithIotHub];
+pub(crate) const APPS: [App; 4] = [App::First, App::Standby, App::WithIotHub, App::WithSessions];
 
 /// The standby region where there is one.
 const STANDBY_LOCATION: &str = "northeurope";
@@ -93,6 +95,7 @@ impl<'a> Scope<'a> {
         let is_so = match condition {
             "usesIotHub" => self.app == App::WithIotHub,
             "withEventHubs" => self.app != App::WithIotHub,
+            "withSessions" => self.app == App::WithSessions,
             _ => {
                 let name = condition.strip_prefix("empty(").and_then(|rest| rest.strip_suffix(')'));
                 let name = name.unwrap_or_else(|| panic!("what {condition} is, is not known before the deployment"));

@@ -79,7 +79,7 @@ const OF_MODULES: [[&str; 4]; 30] = [
 ];
 
 /// Module, private endpoint, and the service of the resource that it stands for.
-const OF_ENDPOINTS: [[&str; 3]; 8] = [
+const OF_ENDPOINTS: [[&str; 3]; 9] = [
     ["dead-letters", "queueEndpoint", "'queue'"],
     ["dead-letters", "blobEndpoint", "'blob'"],
     ["documents", "endpoint", "'Sql'"],
@@ -88,6 +88,7 @@ const OF_ENDPOINTS: [[&str; 3]; 8] = [
     ["host-storage", "tableEndpoint", "'table'"],
     ["iot-hub", "hubEndpoint", "'iotHub'"],
     ["iot-hub", "vaultEndpoint", "'vault'"],
+    ["service-bus", "endpoint", "'namespace'"],
 ];
 
 /// App settings whose values the host reads as words of its own.
@@ -188,6 +189,7 @@ fn faults(sources: &Sources) -> Vec<String> {
         ("main", "network", "privateNetwork"),
         ("main", "iotHub", "usesIotHub"),
         ("region", "eventHubs", "withEventHubs"),
+        ("region", "serviceBus", "withSessions"),
     ] {
         let module = calls(template).modules.iter().find(|module| module.symbol == symbol);
         is(format!("{template}: when there is {symbol}"), meant, module.and_then(|module| module.condition.clone()));

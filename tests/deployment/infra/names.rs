@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::{
     app_settings::{App, app_settings},
-    bicep::{Resource, Template, Value},
+    bicep::{Resource, Template, Value, written},
     sources::{Sources, assert_none, assert_noticed},
 };
 
@@ -34,9 +34,16 @@ fn every_name_that_is_misspelled_is_noticed() {
         "devicestat",
     );
     assert_noticed(
-        &changed("infra/modules/function-app.bicep", "function:RawTelemetryFunction", "function:RawTelemetry"),
+        &changed("infra/modules/function-app.bicep", "['RawTelemetryFunction']", "['RawTelemetry']"),
         "RawTelemetry",
     );
+    assert_noticed(&changed("infra/modules/function-app.bicep", "'function:${name}'", "name"), "always ready");
+    assert_noticed(
+        &changed("infra/main.bicep", "sessionQueueName = 'sessions'", "sessionQueueName = 'sesions'"),
+        "sesions",
+    );
+    let sessions = "SessionTelemetryFunction/function.json";
+    assert_noticed(&changed(sessions, "deadletterqueue", "deadleterqueue"), "deadleterqueue");
     assert_noticed(&changed("emulators/event-hubs.json", "devicestate", "devicestates"), "devicestates");
     assert_noticed(&changed("azure.yaml", "  handler:", "  handlers:"), "handlers");
     assert_noticed(&changed("azure.yaml", "dist: target/package", "dist: target/packages"), "target/packages");
@@ -82,7 +89,8 @@ fn names(sources: &Sources) -> Vec<String> {
     agree("the container of dead letters", &settings["DeadLetterContainer"], container.as_deref());
 
     let local = sources.json("local.settings.json");
-    for name in ["EventHubName", "EventHubConsumerGroup", "CosmosDatabase", "CosmosContainer", "StateStore"] {
+    let of_the_host = ["EventHubName", "EventHubConsumerGroup", "SessionQueueName"];
+    for name in of_the_host.into_iter().chain(["CosmosDatabase", "CosmosContainer", "StateStore"]) {
         agree(name, &settings[name], local["Values"][name].as_str());
     }
     let hub = &sources.json("emulators/event-hubs.json")["UserConfig"]["NamespaceConfig"][0]["Entities"][0];
@@ -94,9 +102,24 @@ fn names(sources: &Sources) -> Vec<String> {
         groups.first().and_then(|group| group["Name"].as_str()),
     );
 
-    let app = sources.text("infra/modules/function-app.bicep");
-    let always_ready = app.split("'function:").nth(1).and_then(|rest| rest.split('\'').next());
-    agree("the function that is always ready", "RawTelemetryFunction", always_ready);
+    let app = templates.iter().find(|template| template.path.ends_with("function-app.bicep")).expect("the module");
+    agree(
+        "the functions that are always ready",
+        "concat(['RawTelemetryFunction'], withSessions ? ['SessionTelemetryFunction'] : [])",
+        app.variable("triggered").map(written).as_deref(),
+    );
+    let always_ready = resources(&templates)
+        .find_map(|resource| resource.body.at("properties.functionAppConfig.scaleAndConcurrency.alwaysReady"));
+    agree(
+        "what is always ready",
+        "[for (alwaysReadyInstances == 0 ? [] : triggered): {name: 'function:${name}', instanceCount: alwaysReadyInstances}]",
+        always_ready.map(written).as_deref(),
+    );
+    let of_sessions = sources.json("SessionTelemetryFunction/function.json");
+    for binding in ["name", "queueName"] {
+        let other = of_sessions["bindings"][1][binding].as_str();
+        agree("the output of both functions", queue[binding].as_str().unwrap_or_default(), other);
+    }
     let service = sources.text("infra/main.bicep").split("azdService: '").nth(1);
     let service = service.and_then(|rest| rest.split('\'').next()).unwrap_or_default();
     let azure_yaml = sources.text("azure.yaml").lines();

@@ -17,10 +17,12 @@ use super::{
 };
 
 /// What the handler looks up and infra/ leaves alone, each with the reason.
-const LEFT_ALONE: [(&str, &str); 13] = [
+const LEFT_ALONE: [(&str, &str); 15] = [
     ("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "host.json says it"),
     ("AzureFunctionsJobHost__functionTimeout", "host.json says it"),
     ("AzureWebJobsDeadLetterStorage", "another name of DeadLetterStorage"),
+    ("AzureWebJobsServiceBusConnection", "another name of ServiceBusConnection"),
+    ("AzureWebJobsServiceBusConnection__fullyQualifiedNamespace", "another name of ServiceBusConnection"),
     ("CosmosConnection", "a connection string would have a key in it"),
     ("CosmosConnection__managedIdentityResourceId", "the handler refuses it: clientId names the identity"),
     ("DeadLetterDirectory", "a disk of an instance is gone with it"),
@@ -32,6 +34,10 @@ const LEFT_ALONE: [(&str, &str); 13] = [
     ("FUNCTIONS_CUSTOMHANDLER_PORT", "the host sets it"),
     ("FUNCTIONS_HTTPWORKER_PORT", "an older host sets it"),
 ];
+
+/// The same where there are no sessions: what is disabled has no queue.
+const LEFT_ALONE_WITHOUT_SESSIONS: [&str; 2] =
+    ["ServiceBusConnection", "ServiceBusConnection__fullyQualifiedNamespace"];
 
 /// What the host reads, whatever the bindings are.
 const OF_THE_HOST: [&str; 6] = [
@@ -63,7 +69,8 @@ fn every_setting_that_is_misspelled_is_noticed() {
         if misspelled == name {
             continue;
         }
-        let changed = sources.with(file_of(&sources, &name), &format!(" {name}:"), &format!(" {misspelled}:"));
+        let file = file_of(&sources, &name);
+        let changed = sources.with(file, &as_key(&name), &as_key(&misspelled));
         assert_noticed(&faults(&changed), &misspelled);
     }
 }
@@ -71,7 +78,12 @@ fn every_setting_that_is_misspelled_is_noticed() {
 /// Where a setting is given: that of every region, or each region's own.
 fn file_of(sources: &Sources, name: &str) -> &'static str {
     let mut files = ["infra/main.bicep", "infra/modules/region.bicep"].into_iter();
-    files.find(|file| sources.text(file).contains(&format!(" {name}:"))).expect("a file that gives it")
+    files.find(|file| sources.text(file).contains(&as_key(name))).expect("a file that gives it")
+}
+
+/// A setting as the key of an object: between quotation marks where it has dots.
+fn as_key(name: &str) -> String {
+    if name.contains('.') { format!(" '{name}':") } else { format!(" {name}:") }
 }
 
 #[test]
@@ -85,9 +97,13 @@ fn a_setting_that_is_left_out_is_noticed() {
 
 #[test]
 fn a_connection_that_is_misspelled_in_a_binding_is_noticed() {
-    for name in ["EventHubConnection", "DeadLetterStorage", "%EventHubName%", "%EventHubConsumerGroup%"] {
-        let misspelled = name.replacen('n', "m", 1).replacen("tt", "t", 1);
-        let changed = Sources::read().with("RawTelemetryFunction/function.json", name, &misspelled);
+    let of_the_stream = ["EventHubConnection", "DeadLetterStorage", "%EventHubName%", "%EventHubConsumerGroup%"];
+    let of_sessions = ["ServiceBusConnection", "DeadLetterStorage", "%SessionQueueName%"];
+    let names = of_the_stream.map(|name| ("RawTelemetryFunction", name)).into_iter();
+    for (function, name) in names.chain(of_sessions.map(|name| ("SessionTelemetryFunction", name))) {
+        let misspelled = name.replacen('n', "m", 1).replacen("tt", "t", 1).replacen("ssi", "si", 1);
+        let misspelled = if misspelled == name { name.replacen('a', "e", 1) } else { misspelled };
+        let changed = Sources::read().with(&format!("{function}/function.json"), name, &misspelled);
         assert_noticed(&faults(&changed), misspelled.trim_matches('%'));
     }
 }
@@ -131,8 +147,9 @@ fn faults(sources: &Sources) -> Vec<String> {
 }
 
 fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) -> Vec<String> {
-    let app = function_app(sources);
+    let mut app = function_app(sources);
     let settings = collected(given);
+    config::locate_queues(&settings, &mut app);
     let mut faults = Vec::new();
     let mut of_the_host: BTreeSet<String> = OF_THE_HOST.into_iter().map(str::to_owned).collect();
     let mut needed = of_the_host.clone();
@@ -155,17 +172,29 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) 
             other => faults.push(format!("{which:?}: the timer function looks at no queue of infra/: {other:?}")),
         }
         // As the host reads the bindings.
-        let Trigger::EventHub(trigger) = &function.trigger else { panic!("an event hub triggers the function") };
-        for text in [&trigger.event_hub_name, &trigger.consumer_group] {
-            faults.extend(settings.resolve(text).err().map(|error| format!("{which:?}: {error}")));
-        }
-        let trigger = &trigger.connection;
-        let trigger_settings = match which {
-            App::WithIotHub => vec![trigger.clone()],
-            App::First | App::Standby => {
-                ["fullyQualifiedNamespace", "credential", "clientId"].map(|part| format!("{trigger}__{part}")).to_vec()
+        let connection = function.trigger.connection();
+        let by_identity =
+            ["fullyQualifiedNamespace", "credential", "clientId"].map(|part| format!("{connection}__{part}"));
+        let (texts, trigger_settings) = match &function.trigger {
+            Trigger::EventHub(trigger) => {
+                let texts = vec![&trigger.event_hub_name, &trigger.consumer_group];
+                let of_a_key = vec![connection.to_owned()];
+                (texts, if which == App::WithIotHub { of_a_key } else { by_identity.to_vec() })
+            }
+            Trigger::ServiceBus(trigger) => {
+                let mut all = vec![format!("AzureWebJobs.{}.Disabled", function.name)];
+                if which == App::WithSessions {
+                    all.extend(by_identity);
+                    if trigger.source.fully_qualified_namespace.is_empty() {
+                        faults.push(format!("{which:?}: the handler does not know the namespace of its messages"));
+                    }
+                }
+                (vec![&trigger.queue_name], all)
             }
         };
+        for text in texts {
+            faults.extend(settings.resolve(text).err().map(|error| format!("{which:?}: {error}")));
+        }
         let queue = &function.dead_letters.connection;
         let queue_settings = ["queueServiceUri", "credential", "clientId"].map(|part| format!("{queue}__{part}"));
         needed.extend(trigger_settings.into_iter().chain(queue_settings));
@@ -179,7 +208,10 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) 
     );
 
     let asked = settings.asked();
-    let left_alone: BTreeSet<&str> = LEFT_ALONE.into_iter().map(|(name, _)| name).collect();
+    let mut left_alone: BTreeSet<&str> = LEFT_ALONE.into_iter().map(|(name, _)| name).collect();
+    if which != App::WithSessions {
+        left_alone.extend(LEFT_ALONE_WITHOUT_SESSIONS);
+    }
     faults.extend(
         asked
             .iter()

@@ -13,7 +13,11 @@ use super::bicep::Template;
 const MAIN: &str = "infra/main.bicep";
 
 /// The functions of the app.
-pub(crate) const FUNCTIONS: [&str; 2] = ["DeadLetterWatchFunction/function.json", "RawTelemetryFunction/function.json"];
+pub(crate) const FUNCTIONS: [&str; 3] = [
+    "DeadLetterWatchFunction/function.json",
+    "RawTelemetryFunction/function.json",
+    "SessionTelemetryFunction/function.json",
+];
 
 /// The files, by their paths in the repository.
 #[derive(Debug, Clone)]

@@ -1,0 +1,135 @@
+//! Telemetry made up row by row: half an hour in which all is well, and what becomes of it.
+
+use serde_json::{Value, json};
+
+use crate::{record_schema::read_record, support::firing};
+
+/// The minute from which on there is telemetry; the last one is 30 minutes later.
+const BEGIN: &str = "2026-11-21T09:";
+
+/// Telemetry, row by row.
+#[derive(Default)]
+pub(crate) struct Telemetry(pub(crate) Vec<Value>);
+
+impl Telemetry {
+    /// Half an hour in which all is well: 100 events a minute into each of two partitions, all of them applied.
+    pub(crate) fn healthy() -> Self {
+        let mut telemetry = Self::default();
+        telemetry.start(0, "a").start(0, "b").queue(0, 0, None);
+        for minute in 0..=30 {
+            telemetry.incoming(minute, 200);
+            for partition in ["0", "1"] {
+                telemetry.batch(minute, partition, &json!({}));
+            }
+        }
+        telemetry
+    }
+
+    pub(crate) fn row(&mut self, minute: u32, mut row: Value) -> &mut Self {
+        row["TimeGenerated"] = format!("{BEGIN}{minute:02}:00.000Z").into();
+        self.0.push(row);
+        self
+    }
+
+    pub(crate) fn metric(&mut self, minute: u32, name: &str, total: u64) -> &mut Self {
+        self.row(minute, json!({ "Type": "AzureMetrics", "MetricName": name, "Total": total }))
+    }
+
+    pub(crate) fn incoming(&mut self, minute: u32, events: u64) -> &mut Self {
+        self.metric(minute, "IncomingMessages", events)
+    }
+
+    /// A record, which must be one by the schema.
+    pub(crate) fn record(&mut self, minute: u32, instance: &str, record: &Value) -> &mut Self {
+        let message = record.to_string();
+        read_record(&message);
+        self.row(
+            minute,
+            json!({ "Type": "AppTraces", "Message": message, "AppRoleInstance": instance, "SeverityLevel": 1 }),
+        )
+    }
+
+    /// A minute's events of a partition, with these fields in place of those of a good batch.
+    pub(crate) fn batch(&mut self, minute: u32, partition: &str, fields: &Value) -> &mut Self {
+        let mut record = attempt("batch", minute, partition);
+        merge(&mut record, &json!({ "applied": 100, "superseded": 0, "deadLettered": 0 }));
+        merge(&mut record, fields);
+        self.record(minute, "a", &record)
+    }
+
+    pub(crate) fn failed(&mut self, minute: u32, partition: &str, fields: &Value) -> &mut Self {
+        let mut record = attempt("failedAttempt", minute, partition);
+        merge(&mut record, &json!({ "unresolved": 100, "reason": "the store is out" }));
+        merge(&mut record, fields);
+        self.record(minute, "a", &record)
+    }
+
+    pub(crate) fn start(&mut self, minute: u32, instance: &str) -> &mut Self {
+        let record = json!({
+            "record": "start", "timestamp": "2026-11-21T09:00:00.000Z", "level": "INFO", "version": "0.1.0",
+            "processId": 7, "port": 7071, "stateStore": "cosmos",
+        });
+        self.record(minute, instance, &record)
+    }
+
+    pub(crate) fn queue(&mut self, minute: u32, messages: u64, oldest_days: Option<f64>) -> &mut Self {
+        #[expect(clippy::cast_possible_truncation, reason = "days in milliseconds")]
+        let ms = |days: f64| (days * 86_400_000.0) as i64;
+        let record = json!({
+            "record": "deadLetterQueue", "queueName": "deadletterqueue", "messages": messages,
+            "oldestAgeMs": oldest_days.map(ms), "expiresInMs": oldest_days.map(|days| ms(7.0 - days)),
+        });
+        self.record(minute, "a", &record)
+    }
+
+    /// Without the rows for which this is so.
+    pub(crate) fn without(mut self, is_so: impl Fn(&Value) -> bool) -> Self {
+        self.0.retain(|row| !is_so(row));
+        self
+    }
+
+    /// The alerts that fire over it.
+    #[track_caller]
+    pub(crate) fn fires(&self, expected: &[&str]) {
+        assert_eq!(firing(&self.0), expected);
+    }
+}
+
+/// What all attempts have in common.
+fn attempt(kind: &str, minute: u32, partition: &str) -> Value {
+    let first = u64::from(minute) * 100;
+    json!({
+        "record": kind, "invocationId": "2b8c", "fullyQualifiedNamespace": "ns.servicebus.windows.net",
+        "eventHubName": "telemetry", "consumerGroup": "devicestate", "partitionId": partition,
+        "firstSequenceNumber": first, "lastSequenceNumber": first + 99, "attempt": 1, "events": 100, "devices": 10,
+        "reads": 0, "writes": 10, "conflicts": 0, "retries": 0, "throttled": 0, "requestUnits": 60.0, "decodeMs": 0.2,
+        "storeMs": 12.0, "lagMs": 900, "timesGoBack": false,
+    })
+}
+
+fn merge(record: &mut Value, fields: &Value) {
+    let record = record.as_object_mut().expect("an object");
+    record.extend(fields.as_object().expect("an object").clone());
+}
+
+pub(crate) fn is_record(row: &Value) -> bool {
+    row["Type"] == "AppTraces"
+}
+
+pub(crate) fn is_of_batch(row: &Value) -> bool {
+    row["Message"].as_str().is_some_and(|message| message.contains("partitionId"))
+}
+
+pub(crate) fn is_of(row: &Value, partition: &str) -> bool {
+    row["Message"].as_str().is_some_and(|message| message.contains(&format!(r#""partitionId":"{partition}""#)))
+}
+
+/// A message of a session in place of a minute's events of a partition.
+pub(crate) fn message() -> Value {
+    json!({
+        "fullyQualifiedNamespace": "bus.servicebus.windows.net", "eventHubName": "", "consumerGroup": "", "partitionId": "",
+        "sessionQueueName": "sessions", "sessionId": "drone-7", "messageId": "m", "deliveryCount": 1,
+        "firstSequenceNumber": 9_000_000, "lastSequenceNumber": 9_000_000, "events": 1, "devices": 1, "applied": 1,
+        "superseded": 0, "deadLettered": 0,
+    })
+}

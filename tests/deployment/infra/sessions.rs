@@ -1,0 +1,232 @@
+//! Sessions: what there is of Service Bus with the parameter, that there is nothing of it without, and what keeps an outage
+//! from emptying the queue into its dead-letter sub-queue.
+
+use std::path::Path;
+
+use super::{
+    app_settings::{APPS, App, app_settings},
+    bicep::{Template, Value, written},
+    sources::{Sources, assert_none, assert_noticed},
+};
+
+/// Module, resource, property, and its value as it stands there.
+const OF_RESOURCES: [[&str; 4]; 14] = [
+    // What keeps the messages of a device in order.
+    ["service-bus", "queue", "properties.requiresSession", "true"],
+    // How long an outage may last, and that nothing is forgotten behind it.
+    ["service-bus", "queue", "properties.maxDeliveryCount", "2000"],
+    ["service-bus", "queue", "properties.defaultMessageTimeToLive", "'PT${retentionHours}H'"],
+    ["service-bus", "queue", "properties.deadLetteringOnMessageExpiration", "true"],
+    // How long the sessions of a killed instance stand still.
+    ["service-bus", "queue", "properties.lockDuration", "'PT1M'"],
+    ["service-bus", "queue", "properties.maxSizeInMegabytes", "5120"],
+    ["service-bus", "queue", "parent", "namespace"],
+    ["service-bus", "queue", "name", "queueName"],
+    ["service-bus", "namespace", "properties.disableLocalAuth", "true"],
+    ["service-bus", "namespace", "properties.publicNetworkAccess", "isPrivate ? 'Disabled' : 'Enabled'"],
+    // No other tier has private endpoints.
+    [
+        "service-bus",
+        "namespace",
+        "sku",
+        "isPrivate ? {name: 'Premium', tier: 'Premium', capacity: 1} : {name: 'Standard', tier: 'Standard'}",
+    ],
+    ["alerts", "sessionMetrics", "scope", "sessionQueues"],
+    ["alerts", "sessionMetrics", "properties.metrics", "[{category: 'AllMetrics', enabled: true}]"],
+    ["alerts", "sessionMetrics", "properties.workspaceId", "workspace.id"],
+];
+
+/// Template, a module of it, parameter, and its value.
+const OF_MODULES: [[&str; 4]; 11] = [
+    ["main", "region", "withSessions", "sessions"],
+    ["main", "region", "sessionQueueName", "sessionQueueName"],
+    ["region", "serviceBus", "name", "sessionNamespace"],
+    ["region", "serviceBus", "queueName", "sessionQueueName"],
+    ["region", "serviceBus", "retentionHours", "retentionHours"],
+    ["region", "serviceBus", "endpointSubnetId", "endpointSubnetId"],
+    ["region", "serviceBus", "dnsZoneId", "serviceBusZoneId"],
+    ["region", "functionApp", "withSessions", "withSessions"],
+    ["region", "alerts", "sessionNamespace", "withSessions ? sessionNamespace : ''"],
+    ["service-bus", "endpoint", "service", "'namespace'"],
+    ["service-bus", "endpoint", "targetId", "namespace.id"],
+];
+
+/// Template, a module or a resource of it, and when there is one.
+const CONDITIONS: [[&str; 3]; 3] = [
+    ["region", "serviceBus", "withSessions"],
+    ["alerts", "sessionMetrics", "!empty(sessionNamespace)"],
+    ["service-bus", "endpoint", "isPrivate"],
+];
+
+/// Template, variable or output, and its value.
+const OF_NAMES: [[&str; 3]; 6] = [
+    ["region", "sessionNamespace", "'sbns-devicestate-${token}'"],
+    ["region", "serviceBusNamespace", "serviceBus.?outputs.fullyQualifiedNamespace ?? ''"],
+    ["service-bus", "fullyQualifiedNamespace", "'${name}.servicebus.windows.net'"],
+    ["main", "SERVICE_BUS_NAMESPACE", "region[0].outputs.serviceBusNamespace"],
+    ["main", "SESSION_QUEUE_NAME", "sessions ? sessionQueueName : ''"],
+    ["main", "STANDBY_SERVICE_BUS_NAMESPACE", "hasTwoStreams ? region[1].outputs.serviceBusNamespace : ''"],
+];
+
+/// Settings of an app with sessions, as region.bicep writes them.
+const OF_SETTINGS: [[&str; 2]; 3] = [
+    ["ServiceBusConnection__fullyQualifiedNamespace", "serviceBus.?outputs.fullyQualifiedNamespace ?? ''"],
+    ["ServiceBusConnection__credential", "'managedidentity'"],
+    ["ServiceBusConnection__clientId", "clientId"],
+];
+
+/// Settings that an app has in any case: the package has the function, and the host looks its queue's name up.
+const ALWAYS: [&str; 2] = ["AzureWebJobs.SessionTelemetryFunction.Disabled", "SessionQueueName"];
+
+#[test]
+fn with_sessions_each_region_has_a_queue_of_its_own_that_outlasts_an_outage() {
+    assert_none(&faults(&Sources::read()));
+}
+
+#[test]
+fn without_sessions_nothing_of_service_bus_is_deployed_and_the_function_is_disabled() {
+    let sources = Sources::read();
+    assert_none(&disabled_faults(&sources));
+    let templates = sources.templates();
+    let settings = app_settings(&templates, App::First);
+    let left: Vec<_> = settings.keys().filter(|name| name.contains("ServiceBus") || name.contains("Session")).collect();
+    assert_eq!(left, ALWAYS);
+    let with = app_settings(&templates, App::WithSessions);
+    let more: Vec<_> = with.keys().filter(|name| !settings.contains_key(*name)).collect();
+    let mut meant = OF_SETTINGS.map(|[name, _]| name);
+    meant.sort_unstable();
+    assert_eq!(more, meant);
+}
+
+#[test]
+fn a_queue_that_loses_its_order_or_its_messages_and_a_function_that_runs_without_one_are_noticed() {
+    for (file, from, to, word) in [
+        ("modules/service-bus", "requiresSession: true", "requiresSession: false", "requiresSession"),
+        ("modules/service-bus", "maxDeliveryCount: 2000", "maxDeliveryCount: 10", "maxDeliveryCount"),
+        ("modules/service-bus", "'PT${retentionHours}H'", "'PT${retentionHours}M'", "TimeToLive"),
+        ("modules/service-bus", "Expiration: true", "Expiration: false", "Expiration"),
+        ("modules/service-bus", "'PT1M'", "'PT5M'", "lockDuration"),
+        ("modules/service-bus", "disableLocalAuth: true", "disableLocalAuth: false", "disableLocalAuth"),
+        ("modules/service-bus", "name: 'Premium'", "name: 'Standard'", "sku"),
+        ("modules/service-bus", "service: 'namespace'", "service: 'queue'", "endpoint.service"),
+        ("modules/service-bus", "'${name}.servicebus.", "'${queueName}.servicebus.", "fullyQualifiedNamespace"),
+        ("modules/region", "if (withSessions)", "if (!withSessions)", "serviceBus"),
+        ("modules/region", "'sbns-devicestate-${token}'", "'sbns-devicestate'", "sessionNamespace"),
+        ("modules/region", "'service-bus-${token}'", "'service-bus'", "deployment"),
+        ("modules/region", "queueName: sessionQueueName", "queueName: hubName", "serviceBus.queueName"),
+        ("modules/region", "withSessions ? sessionNamespace", "!withSessions ? sessionNamespace", "alerts"),
+        (
+            "modules/region",
+            "serviceBus.?outputs.fullyQualifiedNamespace ?? ''\n      S",
+            "eventHubs.?outputs.fullyQualifiedNamespace ?? ''\n      S",
+            "ServiceBusConnection__fully",
+        ),
+        (
+            "modules/region",
+            "ServiceBusConnection__clientId: clientId",
+            "ServiceBusConnection__clientId: token",
+            "clientId",
+        ),
+        ("modules/alerts", "scope: sessionQueues", "scope: stream", "sessionMetrics"),
+        ("modules/alerts", "if (!empty(sessionNamespace))", "if (usesIotHub)", "sessionMetrics"),
+        ("main", "region[1].outputs.serviceBusN", "region[0].outputs.serviceBusN", "STANDBY_SERVICE_BUS_NAMESPACE"),
+    ] {
+        let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
+        assert_noticed(&faults(&changed), word);
+    }
+    for (file, from, to) in [
+        ("main", "param sessions bool = false", "param sessions bool = true"),
+        ("modules/region", "withSessions ? 'false' : 'true'", "withSessions ? 'true' : 'false'"),
+        ("modules/region", "withSessions ? 'false' : 'true'", "'false'"),
+    ] {
+        let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
+        assert_noticed(&disabled_faults(&changed), "sessions");
+    }
+}
+
+#[test]
+fn the_host_holds_a_session_for_longer_than_its_lock_and_than_an_invocation() {
+    let sources = Sources::read();
+    let host = sources.json("host.json");
+    let seconds = |text: &str| {
+        let parts = text.split(':').map(|part| part.parse::<u64>().expect("a number"));
+        parts.fold(0, |seconds, part| seconds * 60 + part)
+    };
+    let renewed = host["extensions"]["serviceBus"]["maxAutoLockRenewalDuration"].as_str().map(seconds);
+    let templates = sources.templates();
+    let budget = &app_settings(&templates, App::WithSessions)["InvocationBudget"];
+    assert!(renewed > Some(seconds(budget)), "{renewed:?}");
+    // The queue's lock: the extension wants its renewal to be longer.
+    assert!(renewed > Some(60), "{renewed:?}");
+    assert!(renewed >= host["functionTimeout"].as_str().map(seconds), "{renewed:?}");
+}
+
+/// What is wrong with when the function runs.
+fn disabled_faults(sources: &Sources) -> Vec<String> {
+    let templates = sources.templates();
+    let mut faults = Vec::new();
+    for app in APPS {
+        let disabled = app_settings(&templates, app).get(ALWAYS[0]).cloned();
+        let meant = if app == App::WithSessions { "false" } else { "true" };
+        if disabled.as_deref() != Some(meant) {
+            faults.push(format!("{app:?}: Disabled of the function of sessions is {disabled:?}"));
+        }
+    }
+    let param = templates[0].params.iter().find(|param| param.name == "sessions");
+    let default = param.and_then(|param| param.default.as_ref());
+    if default != Some(&Value::Bool(false)) {
+        faults.push(format!("without a word about them there are sessions: {default:?}"));
+    }
+    faults
+}
+
+fn faults(sources: &Sources) -> Vec<String> {
+    let templates = sources.templates();
+    let mut faults = Vec::new();
+    let mut is = |what: String, meant: &str, value: Option<String>| {
+        if value.as_deref() != Some(meant) {
+            faults.push(format!("{what} is {value:?} and is meant to be {meant}"));
+        }
+    };
+    let module = |template: &str, symbol: &str| {
+        let template = named(&templates, template);
+        template.modules.iter().find(|module| module.symbol == symbol)
+    };
+    let resource = |template: &str, symbol: &str| {
+        let template = named(&templates, template);
+        template.resources.iter().find(|resource| resource.symbol == symbol)
+    };
+    for [template, symbol, path, meant] in OF_RESOURCES {
+        let value = resource(template, symbol).and_then(|resource| resource.body.at(path)).map(written);
+        is(format!("{template}: {symbol}.{path}"), meant, value);
+    }
+    for [template, symbol, param, meant] in OF_MODULES {
+        let value = module(template, symbol).and_then(|module| module.params.get(param)).map(written);
+        is(format!("{template}: {symbol}.{param}"), meant, value);
+    }
+    for [template, symbol, meant] in CONDITIONS {
+        let of_module = module(template, symbol).and_then(|module| module.condition.clone());
+        let of_resource = resource(template, symbol).and_then(|resource| resource.condition.clone());
+        is(format!("{template}: when there is {symbol}"), meant, of_module.or(of_resource));
+    }
+    for [template, name, meant] in OF_NAMES {
+        let template_named = named(&templates, template);
+        let output = template_named.outputs.iter().find(|(output, _)| output == name).map(|(_, value)| value);
+        is(format!("{template}: {name}"), meant, output.or_else(|| template_named.variable(name)).map(written));
+    }
+    let Some(Value::Either(condition, branches)) = named(&templates, "region").variable("sessionSettings") else {
+        panic!("it depends")
+    };
+    is("region: when there are settings of sessions".into(), "withSessions", Some(condition.clone()));
+    for [name, meant] in OF_SETTINGS {
+        is(name.to_owned(), meant, branches[0].get(name).map(written));
+    }
+    let deployment = module("region", "serviceBus").and_then(|module| module.name.clone());
+    is("region: the name of the deployment".into(), "'service-bus-${token}'", deployment);
+    faults
+}
+
+fn named<'a>(templates: &'a [Template], name: &str) -> &'a Template {
+    let path = if name == "main" { "infra/main.bicep".to_owned() } else { format!("infra/modules/{name}.bicep") };
+    templates.iter().find(|template| template.path == Path::new(&path)).expect("a template of infra/")
+}
