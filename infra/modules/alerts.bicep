@@ -53,6 +53,11 @@ var sources = {
         namespace: 'Microsoft.EventHub/namespaces'
         key: 'name'
       }
+  sessions: {
+    id: empty(sessionNamespace) ? '' : resourceId('Microsoft.ServiceBus/namespaces', sessionNamespace)
+    namespace: 'Microsoft.ServiceBus/namespaces'
+    key: 'name'
+  }
   documents: {
     id: accountId
     namespace: 'Microsoft.DocumentDB/databaseAccounts'

@@ -64,13 +64,14 @@ const AGGREGATIONS = {
 };
 
 /** What an alert goes by: a column of what its query finds, or a metric, which has no values where there are no rows. */
-function values({ query, measure, metric }, rows, options) {
+function values({ query, measure, metric, aggregation }, rows, options) {
   if (query) return find(query, rows, options).rows.map((row) => row[measure]);
   // No row of the table has dimensions, neither here nor in a workspace.
   if (metric.dimensions.length) return [];
   const from = newest(rows) - timespan(options.window);
   const isMeant = (row) => [metric.name, metric.iotHub].includes(row.MetricName) && row.TimeGenerated > from;
-  return rows.AzureMetrics.filter(isMeant).map((row) => row.Total);
+  // What a row has for an aggregate is in a column of its name.
+  return rows.AzureMetrics.filter(isMeant).map((row) => row[aggregation]);
 }
 
 /** An alert: what it measures over the rows, and whether it fires. Where there is nothing to measure, it does not. */

@@ -204,6 +204,28 @@ fn an_iot_hub_has_other_names_for_what_it_takes_and_refuses() {
 }
 
 #[test]
+fn what_is_in_the_sub_queue_fires_as_long_as_it_is_there() {
+    let level = |minute, now: u64| {
+        let row = json!({
+            "Type": "AzureMetrics", "ResourceProvider": "MICROSOFT.SERVICEBUS", "MetricName": "DeadletteredMessages",
+            "Total": now, "Maximum": now,
+        });
+        (minute, row)
+    };
+    for (levels, expected) in [
+        (&[level(10, 0), level(29, 0)][..], &[][..]),
+        (&[level(10, 0), level(29, 1)], &["dead-letter-sub-queue"]),
+        (&[level(10, 3), level(29, 0)], &[]),
+    ] {
+        let mut telemetry = Telemetry::healthy();
+        for (minute, row) in levels {
+            telemetry.row(*minute, row.clone());
+        }
+        telemetry.fires(expected);
+    }
+}
+
+#[test]
 fn a_metric_of_which_rows_do_not_tell_the_status_code_is_not_guessed() {
     let mut telemetry = Telemetry::healthy();
     telemetry.metric(30, "TotalRequests", 50_000).fires(&[]);

@@ -142,6 +142,11 @@ fn stream_throttled() {
 }
 
 #[test]
+fn dead_letter_sub_queue() {
+    rehearse_alert("dead-letter-sub-queue");
+}
+
+#[test]
 fn handler_restarts() {
     assert_whole(&rehearse_alert("handler-restarts"), 6_000);
 }

@@ -127,6 +127,7 @@ fn a_queue_that_loses_its_order_or_its_messages_and_a_function_that_runs_without
             "ServiceBusConnection__clientId: token",
             "clientId",
         ),
+        ("modules/alerts", "id: empty(sessionNamespace) ? '' : ", "id: ", "where the metrics of sessions are"),
         ("modules/alerts", "scope: sessionQueues", "scope: stream", "sessionMetrics"),
         ("modules/alerts", "if (!empty(sessionNamespace))", "if (usesIotHub)", "sessionMetrics"),
         ("main", "region[1].outputs.serviceBusN", "region[0].outputs.serviceBusN", "STANDBY_SERVICE_BUS_NAMESPACE"),
@@ -221,6 +222,13 @@ fn faults(sources: &Sources) -> Vec<String> {
     for [name, meant] in OF_SETTINGS {
         is(name.to_owned(), meant, branches[0].get(name).map(written));
     }
+    // The alert on the sub-queue: deployed only where there is one, as a source without an id has no rule.
+    is(
+        "alerts: where the metrics of sessions are".into(),
+        "{id: empty(sessionNamespace) ? '' : resourceId('Microsoft.ServiceBus/namespaces', sessionNamespace), \
+         namespace: 'Microsoft.ServiceBus/namespaces', key: 'name'}",
+        named(&templates, "alerts").variable("sources").and_then(|sources| sources.get("sessions")).map(written),
+    );
     let deployment = module("region", "serviceBus").and_then(|module| module.name.clone());
     is("region: the name of the deployment".into(), "'service-bus-${token}'", deployment);
     faults
