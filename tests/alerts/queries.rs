@@ -39,10 +39,16 @@ fn a_misspelled_column_table_function_or_keyword_is_noticed() {
     }
 }
 
-/// The names of all members of records that a handler has written, by kind.
+/// The names of all members of records that a handler has written, of both ways in.
 fn written() -> BTreeSet<String> {
+    let records = [&[][..], &["--sessions"]].map(records).concat();
+    records.iter().flat_map(|record| record.as_object().expect("an object").keys().cloned()).collect()
+}
+
+/// The records of a run in which each kind is written.
+fn records(options: &[&str]) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let run = ["--simulate", "5", "--events", "200", "--bad-events", "20"];
+    let run = [&["--simulate", "5", "--events", "200", "--bad-events", "20"], options].concat();
     let output = local(folder.path(), &run).env("RetryDrillDevice", "drone-00001").output().expect("the binary");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let telemetry = fs::read_to_string(folder.path().join("telemetry.jsonl")).expect("the telemetry");
@@ -52,7 +58,7 @@ fn written() -> BTreeSet<String> {
         messages.filter(|message| message.contains(r#""record":""#)).map(|message| read_record(&message)).collect();
     let kinds: BTreeSet<_> = records.iter().map(|record| record["record"].as_str().expect("a kind")).collect();
     assert_eq!(kinds, ALL_KINDS.into(), "each kind is written");
-    records.iter().flat_map(|record| record.as_object().expect("an object").keys().cloned()).collect()
+    records
 }
 
 const ALL_KINDS: [&str; 5] = ["batch", "deadLetter", "deadLetterQueue", "failedAttempt", "start"];
