@@ -20,7 +20,6 @@ mod ways;
 
 use std::{fs, process::ExitCode};
 
-use clap::Parser as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use error::Error;
@@ -32,7 +31,7 @@ use report::{Failing, Pictured, Report, Row};
 use ways::Way;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::read();
     let report = match measure(&options) {
         Ok(report) => report,
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, Parser, ValueEnum, error::ErrorKind};
 
 use crate::{plan::Plan, ways::Way};
 
@@ -73,7 +73,21 @@ pub(crate) enum Format {
     Json,
 }
 
+/// As many as the queue with sessions holds.
+const MOST_EVENTS: u64 = 500_000;
+
 impl Options {
+    /// Those of the command line; ends the program with a line that says so where they make no sense.
+    pub(crate) fn read() -> Self {
+        let options = Self::parse();
+        let events = options.plan().all_events();
+        if events > MOST_EVENTS {
+            let told = format!("{events} events are more than the {MOST_EVENTS} that fit: fewer --keys or --events");
+            Self::command().error(ErrorKind::ValueValidation, told).exit();
+        }
+        options
+    }
+
     pub(crate) fn plan(&self) -> Plan {
         Plan {
             keys: self.keys,
