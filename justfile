@@ -15,6 +15,10 @@ test *OPTIONS:
 simulate *OPTIONS:
     cargo run --release --example simulate -- {{OPTIONS}}
 
+# The same ordered events in several ways, and what becomes of their order (docs/ordering.md).
+ordering *OPTIONS:
+    cargo run --release --example ordering -- {{OPTIONS}}
+
 # Fuzzes one target (envelope, telemetry, dead_letter) until it finds something or is ended.
 fuzz TARGET *OPTIONS:
     fuzz/run {{TARGET}} {{OPTIONS}}

@@ -6,7 +6,7 @@ mod local;
 mod quantities;
 mod report;
 mod state;
-mod table;
+pub mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -5,7 +5,7 @@
 
 mod bad_events;
 pub mod drill;
-mod endpoint;
+pub mod endpoint;
 pub mod envelope;
 mod host;
 pub mod hub;

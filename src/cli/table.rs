@@ -4,20 +4,21 @@ use std::fmt;
 
 /// A table for people: numbers to the right, text to the left.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Table {
+pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with this head.
-    pub(super) fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Self {
+    #[must_use]
+    pub fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Self {
         let mut table = Self::default();
         table.row(head);
         table
     }
 
     /// Adds a row.
-    pub(super) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+    pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
         let cell = |cell: T| clean(&cell.into()).replace(['\n', '\t'], "\u{fffd}");
         self.rows.push(cells.into_iter().map(cell).collect());
     }

@@ -19,14 +19,15 @@ const CHUNK: usize = 64 << 10;
 type Body = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
 
 /// Where a function is called.
-pub(super) struct Endpoint {
+pub struct Endpoint {
     client: Client<HttpConnector, Body>,
     uri: Uri,
 }
 
 impl Endpoint {
     /// The function of this name, in the handler at this port.
-    pub(super) fn new(port: u16, function: &str) -> Self {
+    #[must_use]
+    pub fn new(port: u16, function: &str) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         Self {
@@ -37,8 +38,12 @@ impl Endpoint {
         }
     }
 
-    /// Posts an invocation. Gives back status, content type and body.
-    pub(super) async fn post(&self, invocation_id: &str, body: String) -> Result<(u16, Option<String>, Bytes), String> {
+    /// Posts an invocation over a connection that is kept. Gives back status, content type and body.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer: the connection is refused, or cut in between.
+    pub async fn post(&self, invocation_id: &str, body: String) -> Result<(u16, Option<String>, Bytes), String> {
         let body = Bytes::from(body);
         let pieces: Vec<_> = (0..body.len())
             .step_by(CHUNK)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::hub::HubEvent;
 use crate::{
     batch::Source,
-    function_app::{DataType, Function, TimerFunction},
+    function_app::{Cardinality, DataType, Function, TimerFunction},
     surroundings::iso8601,
 };
 
@@ -24,11 +24,12 @@ pub struct Retry {
 }
 
 /// The body of the request for these events of one partition; `now_ms` is when the host makes it, in milliseconds since
-/// 1970.
+/// 1970. A function with `cardinality` one gets one event, under singular keys.
 ///
 /// # Errors
 ///
-/// When the host itself could not make it: a body that is no JSON, without a `dataType`.
+/// When the host itself could not make it: a body that is no JSON, without a `dataType`; not just one event for a
+/// function that takes one.
 pub fn request(
     function: &Function,
     source: &Source,
@@ -37,8 +38,6 @@ pub fn request(
     now_ms: i64,
 ) -> Result<String, String> {
     let trigger = &function.trigger;
-    let bodies =
-        events.iter().map(|event| body(trigger.data_type(), &event.sent.body)).collect::<Result<Value, _>>()?;
     let context = json!({
         "IsCheckpointingAfterInvocation": true,
         "FullyQualifiedNamespace": source.fully_qualified_namespace,
@@ -46,12 +45,31 @@ pub fn request(
         "ConsumerGroup": source.consumer_group,
         "PartitionId": source.partition_id,
     });
-    // Arrays go as strings that hold them.
+    let (bodies, mut metadata) = match (trigger.cardinality(), events) {
+        (Cardinality::Many, _) => many(trigger.data_type(), events)?,
+        (Cardinality::One, [event]) => one(trigger.data_type(), event)?,
+        (Cardinality::One, _) => {
+            return Err(format!("{} events for a function that takes one at a time", events.len()));
+        }
+    };
+    metadata["TriggerPartitionContext"] = context.clone();
+    metadata["PartitionContext"] = context;
+    metadata["sys"] = sys(&function.name, now_ms);
+    if let Some(retry) = retry {
+        let exception = retry.exception.as_ref().map(|message| json!({ "Message": message }));
+        metadata["RetryContext"] =
+            json!({ "RetryCount": retry.count, "MaxRetryCount": retry.max_count, "Exception": exception });
+    }
+    let data = json!({ trigger.name(): bodies });
+    Ok(json!({ "Data": data, "Metadata": metadata }).to_string())
+}
+
+/// A batch: the text of an array of bodies, and arrays held in strings, each as long as the batch.
+fn many(data_type: DataType, events: &[Arc<HubEvent>]) -> Result<(String, Value), String> {
+    let bodies = events.iter().map(|event| body(data_type, &event.sent.body)).collect::<Result<Value, _>>()?;
     let array =
         |cell: &dyn Fn(&HubEvent) -> Value| events.iter().map(|event| cell(event)).collect::<Value>().to_string();
-    let mut metadata = json!({
-        "TriggerPartitionContext": context,
-        "PartitionContext": context,
+    let metadata = json!({
         "PartitionKeyArray": array(&|event| json!(event.sent.partition_key)),
         "OffsetArray": array(&|event| json!(event.offset.to_string())),
         "OffsetStringArray": array(&|event| json!(event.offset.to_string())),
@@ -59,15 +77,26 @@ pub fn request(
         "EnqueuedTimeUtcArray": array(&|event| json!(time(event.enqueued_ms))),
         "PropertiesArray": array(&|_| json!({})),
         "SystemPropertiesArray": array(&system_properties),
-        "sys": sys(&function.name, now_ms),
     });
-    if let Some(retry) = retry {
-        let exception = retry.exception.as_ref().map(|message| json!({ "Message": message }));
-        metadata["RetryContext"] =
-            json!({ "RetryCount": retry.count, "MaxRetryCount": retry.max_count, "Exception": exception });
-    }
-    let data = json!({ trigger.name(): bodies.to_string() });
-    Ok(json!({ "Data": data, "Metadata": metadata }).to_string())
+    Ok((bodies.to_string(), metadata))
+}
+
+/// One event: its body as text, and values under singular keys.
+fn one(data_type: DataType, event: &HubEvent) -> Result<(String, Value), String> {
+    let body = match body(data_type, &event.sent.body)? {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let metadata = json!({
+        "PartitionKey": event.sent.partition_key,
+        "Offset": event.offset.to_string(),
+        "OffsetString": event.offset.to_string(),
+        "SequenceNumber": event.sequence_number,
+        "EnqueuedTimeUtc": time(event.enqueued_ms),
+        "Properties": {},
+        "SystemProperties": system_properties(event),
+    });
+    Ok((body, metadata))
 }
 
 /// The body of the request for a timer that is due now, in milliseconds since 1970, and was never called before.
@@ -127,7 +156,11 @@ fn system_properties(event: &HubEvent) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::function_app::TimerTrigger;
+    use crate::{
+        function_app::{EventHubTrigger, QueueOutput, TimerTrigger, Trigger},
+        invocation::Invocation,
+        local::hub::Sent,
+    };
 
     fn request(use_monitor: bool) -> Value {
         let trigger = TimerTrigger { name: "timer".to_owned(), use_monitor };
@@ -150,6 +183,59 @@ mod tests {
             *fixture.pointer_mut(place).expect("it is in the fixture") = value.clone();
         }
         assert_eq!(request, fixture);
+    }
+
+    fn function(cardinality: Cardinality) -> Function {
+        let trigger = Trigger::EventHub(EventHubTrigger {
+            name: "messages".into(),
+            event_hub_name: "telemetry".into(),
+            consumer_group: "devicestate".into(),
+            connection: "EventHubConnection".into(),
+            cardinality,
+            data_type: DataType::Binary,
+        });
+        Function { name: "RawTelemetryFunction".into(), trigger, dead_letters: QueueOutput::shipped(), retry: None }
+    }
+
+    fn event(body: &[u8]) -> Arc<HubEvent> {
+        let sent = Sent {
+            body: body.to_vec(),
+            partition_key: Some("drone-0017".into()),
+            content_type: Some("application/json"),
+        };
+        Arc::new(HubEvent { sent, sequence_number: 48_211, offset: 9_132_416, enqueued_ms: 1_732_094_047_123 })
+    }
+
+    #[test]
+    fn one_event_goes_under_the_keys_of_the_fixture_and_is_read_again_with_its_place() {
+        let fixture: Value =
+            serde_json::from_str(include_str!("../../tests/fixtures/one-binary.json")).expect("the fixture");
+        let source = Source { partition_id: "3".into(), ..Source::default() };
+        let function = function(Cardinality::One);
+        let text = super::request(&function, &source, &[event(b"\xff one")], None, 0).expect("a request");
+        let request: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(keys(&request["Metadata"]), keys(&fixture["Metadata"]));
+        assert_eq!(request["Metadata"]["SystemProperties"], fixture["Metadata"]["SystemProperties"]);
+        for key in ["PartitionKey", "Offset", "OffsetString", "SequenceNumber", "EnqueuedTimeUtc"] {
+            assert_eq!(request["Metadata"][key], fixture["Metadata"][key], "{key}");
+        }
+        let Invocation { batch, .. } = Invocation::read(text.as_bytes(), &function.trigger).expect("an invocation");
+        assert_eq!(batch.source, source);
+        let [event] = &batch.events[..] else { panic!("{:?}", batch.events) };
+        let place = event.place.expect("a place");
+        assert_eq!((&event.body[..], place.sequence_number), (&b"\xff one"[..], 48_211));
+    }
+
+    fn keys(object: &Value) -> Vec<&String> {
+        object.as_object().expect("an object").keys().collect()
+    }
+
+    #[test]
+    fn two_events_are_none_for_a_function_that_takes_one() {
+        let events = [event(b"a"), event(b"b")];
+        let request = |cardinality| super::request(&function(cardinality), &Source::default(), &events, None, 0);
+        assert!(request(Cardinality::Many).is_ok());
+        assert_eq!(request(Cardinality::One), Err("2 events for a function that takes one at a time".into()));
     }
 
     #[test]
