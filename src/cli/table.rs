@@ -4,20 +4,21 @@ use std::fmt;
 
 /// A table for people: numbers to the right, text to the left.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Table {
+pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with this head.
-    pub(super) fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Self {
+    #[must_use]
+    pub fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Self {
         let mut table = Self::default();
         table.row(head);
         table
     }
 
     /// Adds a row.
-    pub(super) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+    pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
         let cell = |cell: T| clean(&cell.into()).replace(['\n', '\t'], "\u{fffd}");
         self.rows.push(cells.into_iter().map(cell).collect());
     }
@@ -25,7 +26,8 @@ impl Table {
 
 /// Text with line ends and tabs, and nothing else that could move the reader's cursor or turn the direction of what
 /// follows: devices call themselves what they like.
-pub(super) fn clean(text: &str) -> String {
+#[must_use]
+pub fn clean(text: &str) -> String {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let moves = |c: char| c.is_control() && c != '\n' && c != '\t';
     text.chars().map(|c| if moves(c) || turns(c) { '\u{fffd}' } else { c }).collect()
