@@ -19,7 +19,7 @@ use crate::failure::Failure;
 const SCOPE: &str = "https://eventhubs.azure.net/.default";
 
 /// How long a signature counts that is made here.
-const VALIDITY: Duration = Duration::from_secs(3_600);
+const VALIDITY: Duration = Duration::from_hours(1);
 
 /// What stays as it is in a signature.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');

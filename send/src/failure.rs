@@ -115,15 +115,17 @@ fn described(error: &AmqpDescribedError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use azure_core_amqp::AmqpOrderedMap;
+
     use super::*;
 
     fn error(condition: AmqpErrorCondition) -> AmqpError {
-        AmqpErrorKind::AmqpDescribedError(AmqpDescribedError::new(condition, None, Default::default())).into()
+        AmqpErrorKind::AmqpDescribedError(AmqpDescribedError::new(condition, None, AmqpOrderedMap::default())).into()
     }
 
     #[test]
     fn a_busy_hub_took_nothing_and_a_link_that_ended_may_have_taken_all() {
-        let busy = AmqpDescribedError::new(AmqpErrorCondition::ServerBusyError, None, Default::default());
+        let busy = AmqpDescribedError::new(AmqpErrorCondition::ServerBusyError, None, AmqpOrderedMap::default());
         assert_eq!(Failure::refused(Some(&busy)).meaning, Meaning::Refused);
         assert_eq!(Failure::refused(None).meaning, Meaning::Refused);
         assert_eq!(Failure::to_send(&error(AmqpErrorCondition::LinkDetachForced)).meaning, Meaning::Unknown);

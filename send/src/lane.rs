@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How many events wait in a lane: what waits together is sent together.
-pub(crate) const WAITING: usize = 8_192;
+pub(crate) const WAITING: usize = 4_096;
 
 /// The first and the longest wait between two attempts.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -56,12 +56,11 @@ impl Lane {
 
     /// Opens the link if there is none.
     pub(crate) async fn open(&mut self) -> Result<&mut Link, Failure> {
-        let link = match self.link.take() {
-            Some(link) => link,
-            None => {
-                let silence = |_| Failure::silence(Meaning::NotSent, self.limits.timeout);
-                timeout(self.limits.timeout, Link::open(&self.to)).await.map_err(silence)??
-            }
+        let link = if let Some(link) = self.link.take() {
+            link
+        } else {
+            let silence = |_| Failure::silence(Meaning::NotSent, self.limits.timeout);
+            timeout(self.limits.timeout, Link::open(&self.to)).await.map_err(silence)??
         };
         Ok(self.link.insert(link))
     }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{PROGRAM, batch, destination::Destination, failure::Failure};
 
 /// So long before its end a token is replaced.
-const EARLY: Duration = Duration::from_secs(300);
+const EARLY: Duration = Duration::from_mins(5);
 
 /// The largest message where the hub names no limit: the smallest that any tier of Event Hubs has.
 const DEFAULT_LIMIT: u64 = 262_144;

@@ -1,12 +1,15 @@
 //! What goes wrong on the way, and what is sent again.
 
+use std::collections::HashSet;
+
 use super::{
     Kept,
     hub::{Answer, Hub},
     send,
+    wire::Event,
 };
 
-/// Twenty batches of two keys.
+/// Twenty batches of two keys, or some more: what waits together goes together.
 const SOME: [&str; 8] = ["--keys", "2", "--events", "100", "--batch", "10", "--in-flight", "2"];
 
 #[test]
@@ -31,31 +34,35 @@ fn a_batch_whose_connection_is_lost_is_sent_again_with_the_same_events_in_the_sa
         4 | 12 => Answer::Cut,
         _ => Answer::Accept,
     });
-    let ran = send(hub.port, &SOME);
+    // A client on fe2o3-amqp 0.14 does not always notice that its connection has ended.
+    let ran = send(hub.port, &[&SOME[..], &["--timeout", "2"]].concat());
     assert_eq!((ran.code, ran.count("retries")), (Some(0), 4), "{}", ran.err);
     let taken = hub.taken();
     let kept = Kept::of(&taken);
     kept.assert_numbered(2, 100);
     // What was taken before the cut came again whole, and right behind: no other batch of the key was sent in between.
-    assert_eq!(kept.repeated, 20);
-    let ids = |batch: &super::Arrived| batch.events.iter().map(|event| event.id.clone()).collect::<Vec<_>>();
+    assert_eq!(kept.repeated, hub.events_that_got(Answer::TakeAndCut));
     for key in ["key-00000", "key-00001"] {
-        let mut of_key: Vec<_> = taken.iter().filter(|batch| batch.key.as_deref() == Some(key)).map(ids).collect();
-        of_key.dedup();
-        assert_eq!(of_key.len(), 10, "{key} has ten batches, and a repetition stands behind its first");
+        let of_key = taken.iter().filter(|batch| batch.key.as_deref() == Some(key));
+        let mut batches: Vec<_> = of_key.map(|batch| batch.events.iter().map(|event| &event.id).collect()).collect();
+        batches.dedup();
+        let different: HashSet<Vec<_>> = batches.iter().cloned().collect();
+        assert_eq!(different.len(), batches.len(), "{key}: a repetition stands behind its first");
     }
     // Nobody at the sender can tell the one kind from the other.
-    assert_eq!(ran.count("perhapsTwice"), 40);
+    assert_eq!(ran.count("perhapsTwice"), kept.repeated + hub.events_that_got(Answer::Cut));
 }
 
 #[test]
 fn a_batch_that_gets_no_answer_is_sent_again_on_another_connection() {
     let hub = Hub::that(|number, _| if number == 3 { Answer::Silence } else { Answer::Accept });
     let ran = send(hub.port, &[&SOME[..], &["--timeout", "2"]].concat());
-    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!((ran.code, ran.count("retries")), (Some(0), 1), "{}", ran.err);
     let kept = Kept::of(&hub.taken());
     kept.assert_numbered(2, 100);
-    assert!(kept.repeated >= 10 && ran.count("perhapsTwice") >= kept.repeated, "{} {}", kept.repeated, ran.out);
+    assert!(kept.repeated > 0);
+    assert_eq!((kept.repeated, ran.count("perhapsTwice")), (hub.events_that_got(Answer::Silence), kept.repeated));
+    assert!(ran.out.contains("no answer came within 2 s (--timeout)"), "{}", ran.out);
 }
 
 #[test]
@@ -77,15 +84,19 @@ fn what_the_hub_does_not_allow_is_not_tried_again() {
 
 #[test]
 fn a_key_that_fails_leaves_no_gap_and_ends_the_run_for_all() {
-    let hub = Hub::that(|_, batch| match batch.events.first() {
-        Some(event) if event.body.ends_with(br#""key-00001","number":31}"#) => Answer::NotAllowed,
-        _ => Answer::Accept,
-    });
+    let is_the_one = |event: &Event| event.body.ends_with(br#""key-00001","number":31}"#);
+    let hub = Hub::that(
+        move |_, batch| {
+            if batch.events.iter().any(is_the_one) { Answer::NotAllowed } else { Answer::Accept }
+        },
+    );
     let ran = send(hub.port, &["--keys", "2", "--events", "100000", "--batch", "10", "--in-flight", "2"]);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
     let kept = Kept::of(&hub.taken());
-    assert_eq!(kept.bodies["key-00001"].len(), 30, "what comes behind the gap is not sent");
-    let other = kept.bodies["key-00000"].len();
-    assert!(other < 100_000, "no more events are made");
-    assert_eq!(ran.count("events"), 30 + other as u64, "and those that were made of the other key are sent");
+    let of_key = |key: &str| kept.bodies.get(key).map_or(0, Vec::len);
+    assert!(of_key("key-00001") <= 30, "what comes behind the gap is not sent");
+    assert!(of_key("key-00000") < 100_000, "no more events are made");
+    let events = of_key("key-00000") + of_key("key-00001");
+    assert_eq!(ran.count("events"), events as u64, "and those that were made of the other key are sent");
+    assert!(ran.count("notSent") > 0 && ran.err.contains("key-00001"), "{}", ran.err);
 }

@@ -2,10 +2,7 @@
 //! what arrives, and answers as a test wants it.
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -36,7 +33,7 @@ use super::{
 
 /// How long a round trip takes. A client on `fe2o3-amqp` 0.14 notes a delivery only after it has sent it, and misses an
 /// answer that comes before: a network is never that fast, and a loopback is.
-const ROUND_TRIP: Duration = Duration::from_millis(5);
+const ROUND_TRIP: Duration = Duration::from_millis(10);
 
 /// The largest message that this hub takes.
 pub(crate) const LARGEST: u64 = 1 << 20;
@@ -80,7 +77,8 @@ pub(crate) struct Hub {
 
 struct Seen {
     judge: Box<Judge>,
-    deliveries: AtomicUsize,
+    /// What became of each batch, and how many events it had.
+    answered: Mutex<Vec<(Answer, usize)>>,
     taken: Mutex<Vec<Arrived>>,
     tokens: Mutex<Vec<PutToken>>,
     /// The status that a token gets.
@@ -110,7 +108,7 @@ impl Hub {
         let port = listener.local_addr().expect("an address").port();
         let seen = Arc::new(Seen {
             judge: Box::new(judge),
-            deliveries: AtomicUsize::new(0),
+            answered: Mutex::default(),
             taken: Mutex::default(),
             tokens: Mutex::default(),
             token_status,
@@ -131,7 +129,13 @@ impl Hub {
 
     /// How many batches came, taken or not.
     pub(crate) fn deliveries(&self) -> usize {
-        self.seen.deliveries.load(Relaxed)
+        self.seen.answered.lock().expect("no test has panicked with it").len()
+    }
+
+    /// How many events were in batches that got this answer.
+    pub(crate) fn events_that_got(&self, answer: Answer) -> u64 {
+        let answered = self.seen.answered.lock().expect("no test has panicked with it");
+        answered.iter().filter(|(got, _)| *got == answer).map(|(_, events)| *events as u64).sum()
     }
 
     /// The tokens that were put.
@@ -189,9 +193,13 @@ async fn serve_session(mut session: ListenerSessionHandle, seen: Arc<Seen>, pump
 /// Takes batches.
 async fn take(mut receiver: Receiver, address: String, seen: Arc<Seen>, pump: AbortHandle) {
     while let Ok(delivery) = receiver.recv::<Body<Value>>().await {
-        let number = seen.deliveries.fetch_add(1, Relaxed);
         let arrived = Arrived::read(&address, &delivery);
-        let answer = (seen.judge)(number, &arrived);
+        let answer = {
+            let mut answered = seen.answered.lock().expect("no test has panicked with it");
+            let answer = (seen.judge)(answered.len(), &arrived);
+            answered.push((answer, arrived.events.len()));
+            answer
+        };
         if answer.takes() {
             seen.taken.lock().expect("no test has panicked with it").push(arrived);
         }

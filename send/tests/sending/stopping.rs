@@ -15,7 +15,7 @@ use super::{
 fn until(what: &str, holds: impl Fn() -> bool) {
     let begin = Instant::now();
     while !holds() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{what} did not come");
+        assert!(begin.elapsed() < Duration::from_mins(1), "{what} did not come");
         #[expect(clippy::disallowed_methods, reason = "a look at a condition again, with a deadline")]
         thread::sleep(Duration::from_millis(10));
     }

@@ -33,20 +33,18 @@ impl Arrived {
             address: address.to_owned(),
             format: delivery.message_format().expect("a first transfer has a format"),
             key: key(message),
-            events: sections(message).map(Event::read).collect(),
+            events: sections(message).iter().map(|bytes| Event::read(bytes)).collect(),
         }
     }
 }
 
 impl Event {
-    fn read(bytes: Vec<u8>) -> Self {
-        let Deserializable(message) = serde_amqp::from_slice::<Deserializable<Message<Body<Value>>>>(&bytes)
+    fn read(bytes: &[u8]) -> Self {
+        let Deserializable(message) = serde_amqp::from_slice::<Deserializable<Message<Body<Value>>>>(bytes)
             .expect("a section of a batch is a message");
         let properties = message.properties.clone().expect("an event has properties");
         let Some(MessageId::String(id)) = properties.message_id.map(text) else { panic!("an event has an id") };
-        let mut bodies = sections(&message);
-        let body = bodies.next().expect("an event has a body");
-        assert!(bodies.next().is_none(), "and one only");
+        let Ok([body]) = <[_; 1]>::try_from(sections(&message)) else { panic!("an event has one body") };
         Self { key: key(&message), id, content_type: properties.content_type.map(|Symbol(name)| name), body }
     }
 }
@@ -59,9 +57,9 @@ fn text(id: MessageId) -> MessageId {
     }
 }
 
-fn sections(message: &Message<Body<Value>>) -> impl Iterator<Item = Vec<u8>> {
+fn sections(message: &Message<Body<Value>>) -> Vec<Vec<u8>> {
     let Body::Data(sections) = &message.body else { panic!("it has data: {message:?}") };
-    sections.iter().map(|section| section.0.to_vec()).collect::<Vec<_>>().into_iter()
+    sections.iter().map(|section| section.0.to_vec()).collect()
 }
 
 fn key(message: &Message<Body<Value>>) -> Option<String> {
