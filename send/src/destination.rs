@@ -70,7 +70,7 @@ impl Destination {
         let url = Url::parse(endpoint).ok().filter(|url| url.scheme() == "amqp" && matches!(url.path(), "" | "/"));
         let url = url.ok_or(wrong("must be an address such as amqp://127.0.0.1:5672"))?;
         // Without TLS, telemetry must not leave the machine.
-        let host = url.host_str().filter(|host| matches!(*host, "127.0.0.1" | "[::1]" | "localhost"));
+        let host = url.host_str().filter(|host| is_this_machine(host));
         let host =
             host.ok_or(wrong("must be on this machine, since it has no TLS: for any other hub give --namespace"))?;
         let named_by = format!("--endpoint {endpoint}");
@@ -121,6 +121,11 @@ impl Destination {
             (false, Some(port)) => Some(format!("amqps://{host}:{port}")),
             (false, None) => None,
         };
+        if is_emulator && !is_this_machine(host) {
+            return Err(parts.broken(
+                "has UseDevelopmentEmulator and an Endpoint that is not on this machine: it would go there without TLS".into(),
+            ).into());
+        }
         let access = match parts.get("SharedAccessSignature") {
             Some(signature) => Access::Signature(Secret::new(signature.to_owned())),
             None => Access::Key {
@@ -135,6 +140,11 @@ impl Destination {
 }
 
 const NO_HOST: &str = "must be the name of a host, such as name.servicebus.windows.net";
+
+/// Where nobody else listens: what goes there may go without TLS.
+fn is_this_machine(host: &str) -> bool {
+    matches!(host, "127.0.0.1" | "[::1]" | "localhost")
+}
 
 /// The name of a hub in a namespace.
 fn named(namespace: &str, hub: &str) -> Option<Url> {
@@ -193,7 +203,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_the_option_or_the_setting_and_never_with_a_key() {
         let of = |parts: &str| with(parts).leak() as &str;
-        let cases: [(&[&str], &str, &str); 12] = [
+        let cases: [(&[&str], &str, &str); 13] = [
             (&[], "", "give --namespace, or --endpoint, or the setting EventHubConnection"),
             (&["--connection", "Mine"], "", "the setting Mine"),
             (&["--namespace", "ns.example.com"], "", "give --hub, or the setting EventHubName"),
@@ -203,6 +213,7 @@ mod tests {
             (&["--endpoint", "amqp://127.0.0.1:5672"], "", "which hub of --endpoint amqp://127.0.0.1:5672?"),
             (&["--hub", "t"], of("Endpoint=sb://x/;EntityPath=other"), "is not the EntityPath"),
             (&["--hub", "t"], of("Endpoint=https://x/"), "EventHubConnection has an Endpoint that is no address"),
+            (&["--hub", "t"], of("Endpoint=sb://x/;UseDevelopmentEmulator=true"), "is not on this machine"),
             (&["--hub", "t"], of("Entity=x"), "EventHubConnection has no Endpoint"),
             (&["--hub", "t"], "Endpoint=sb://x/;SharedAccessKey=c2VjcmV0", "has no SharedAccessKeyName"),
             (&["--hub", "t"], "c2VjcmV0", "EventHubConnection is no connection string"),

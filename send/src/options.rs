@@ -14,15 +14,17 @@ use devicestate::{
 #[command(group(ArgGroup::new("what").required(true).args(["keys", "devices"])))]
 #[command(after_help = "\
 Examples:
-  devicestate-send --keys 100 --events 1000              to the hub of EventHubConnection and EventHubName
+  devicestate-send --keys 100 --events 1000     to the hub of EventHubConnection and EventHubName
   devicestate-send --devices 100 --events 600 --wire protobuf --rate 200/s \\
-    --namespace ns.servicebus.windows.net --hub telemetry       as who is logged in with az or azd
-  devicestate-send --keys 100 --events 1000 --endpoint amqp://127.0.0.1:5672 --hub telemetry --format json
+    --namespace name.servicebus.windows.net --hub telemetry    as who is logged in with az or azd
+  devicestate-send --keys 10 --endpoint amqp://127.0.0.1:5672 --hub telemetry --format json
 
-Each key's events are sent in order, in batches of that key alone, and the next batch goes when the hub has taken the last
-one. What gets no answer is sent again: at least once. docs/send.md tells what that means for the order.
+The events of a key are sent in order, in batches of that key alone, and the next batch goes when
+the hub has taken the last one. What gets no answer is sent again: at least once. docs/send.md
+tells what that means for the order.
 
-Ctrl-C ends it in order: no more events are made, those that were made are sent. Ctrl-C again stops at once.
+Ctrl-C ends it in order: no more events are made, those that were made are sent. Ctrl-C again stops
+at once.
 
 Exit codes: 0 every event that was made is sent; 1 some are not; 2 it could not begin.")]
 pub(crate) struct Options {

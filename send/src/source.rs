@@ -33,7 +33,20 @@ fn numbered(keys: u32, events: u64) -> impl Iterator<Item = Sent> {
 
 #[cfg(test)]
 mod tests {
+    use devicestate::{
+        batch::Event,
+        telemetry::{Telemetry as _, drone::Drone},
+    };
+
     use super::*;
+
+    #[test]
+    fn a_handler_takes_a_numbered_event_for_one_without_readings() {
+        let sent = numbered(1, 1).next().expect("one event");
+        let event = Event { body: sent.body, ..Event::default() };
+        let decoded = Drone::default().decode(&event).expect("good telemetry");
+        assert_eq!((decoded.device_id.as_str(), decoded.readings.len()), ("key-00000", 0));
+    }
 
     #[test]
     fn each_key_has_its_numbers_in_order_and_keys_take_turns() {
