@@ -15,6 +15,10 @@ test *OPTIONS:
 simulate *OPTIONS:
     cargo run --release --example simulate -- {{OPTIONS}}
 
+# Events for an event hub (docs/send.md).
+send *OPTIONS:
+    cargo run --release --package devicestate-send -- {{OPTIONS}}
+
 # Fuzzes one target (envelope, telemetry, dead_letter) until it finds something or is ended.
 fuzz TARGET *OPTIONS:
     fuzz/run {{TARGET}} {{OPTIONS}}

@@ -53,7 +53,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failed> {
     }
 
     let started = Instant::now();
-    let progress = Progress::start(u64::from(keys) * options.events, &counts);
+    let progress = Progress::start(u64::from(keys).saturating_mul(options.events), &counts);
     let mut stop = stop_on_ctrl_c(progress.teller());
     let feed = Feed { events: source::events(&options), pace: Pace::new(options.rate), lanes, counts: &counts };
     let (keys, stopped_early) = feed.give(stop.clone()).await;

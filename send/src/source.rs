@@ -13,7 +13,7 @@ pub(crate) fn events(options: &Options) -> Events {
         (Some(keys), _) => Box::new(numbered(keys, options.events)),
         (None, devices) => {
             let devices = devices.unwrap_or(1);
-            let all = u64::from(devices) * options.events;
+            let all = u64::from(devices).saturating_mul(options.events);
             Box::new(Simulator::new(devices as usize, all, options.wire, options.seed))
         }
     }
