@@ -106,7 +106,30 @@ fn time(seconds: i64) -> Result<OffsetDateTime, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use azure_core::credentials::{AccessToken, TokenRequestOptions};
+
     use super::*;
+
+    #[derive(Debug)]
+    struct Somebody;
+
+    #[async_trait::async_trait]
+    impl TokenCredential for Somebody {
+        async fn get_token(
+            &self,
+            scopes: &[&str],
+            _: Option<TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<AccessToken> {
+            Ok(AccessToken::new(scopes.join(" "), OffsetDateTime::UNIX_EPOCH))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_identity_shows_a_token_that_entra_made_for_event_hubs() {
+        let token = Access::Identity(Arc::new(Somebody)).token("amqps://x/y").await;
+        let token = token.expect("there is somebody").expect("a token");
+        assert_eq!((token.text.secret(), token.kind), ("https://eventhubs.azure.net/.default", "jwt"));
+    }
 
     /// The signature was made apart from this code: `printf 'amqps%3a%2f%2fns.example.com%2ftelemetry\n1700000000' |
     /// openssl dgst -sha256 -hmac c2VjcmV0 -binary | base64`.
