@@ -19,6 +19,10 @@ simulate *OPTIONS:
 ordering *OPTIONS:
     cargo run --release --example ordering -- {{OPTIONS}}
 
+# Events for an event hub (docs/send.md).
+send *OPTIONS:
+    cargo run --release --package devicestate-send -- {{OPTIONS}}
+
 # Fuzzes one target (envelope, telemetry, dead_letter) until it finds something or is ended.
 fuzz TARGET *OPTIONS:
     fuzz/run {{TARGET}} {{OPTIONS}}

@@ -13,7 +13,12 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{config, log, serve, settings::Settings};
-use table::{Table, clean};
+
+pub use quantities::rate;
+pub use table::{Table, clean};
+
+/// What its errors begin with.
+const PROGRAM: &str = "devicestate";
 
 /// The latest state of every device, exactly.
 #[derive(Debug, Parser)]
@@ -81,6 +86,13 @@ impl Failed {
         Self { message: format!("{}\n{line}", self.message), ..self }
     }
 
+    /// Tells it on standard error, as this program's last word.
+    #[must_use]
+    pub fn end(&self, program: &str) -> ExitCode {
+        eprintln!("{program}: {}", clean(&self.message));
+        ExitCode::from(self.code)
+    }
+
     /// What it says.
     fn into_message(self) -> String {
         self.message
@@ -93,7 +105,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let runtime = match tokio::runtime::Runtime::new() {
             Ok(runtime) => runtime,
-            Err(error) => return report(&Failed::to_begin(error)),
+            Err(error) => return Failed::to_begin(error).end(PROGRAM),
         };
         let result = runtime.block_on(async {
             match self.command {
@@ -107,7 +119,7 @@ impl Cli {
         runtime.shutdown_background();
         match result {
             Ok(()) => ExitCode::SUCCESS,
-            Err(failed) => report(&failed),
+            Err(failed) => failed.end(PROGRAM),
         }
     }
 }
@@ -117,17 +129,12 @@ impl Cli {
 /// # Errors
 ///
 /// Any other failure to write.
-fn print(text: impl std::fmt::Display) -> Result<(), Failed> {
+pub fn print(text: impl std::fmt::Display) -> Result<(), Failed> {
     use std::io::{ErrorKind, Write as _};
     match write!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failed::at_work(error)),
         _ => Ok(()),
     }
-}
-
-fn report(failed: &Failed) -> ExitCode {
-    eprintln!("devicestate: {}", clean(&failed.message));
-    ExitCode::from(failed.code)
 }
 
 async fn serve(options: ServeOptions) -> Result<(), Failed> {

@@ -25,7 +25,7 @@ impl Pace {
     }
 
     /// Waits until so many may be done.
-    pub(crate) async fn wait(&mut self, how_many: usize) {
+    pub async fn wait(&mut self, how_many: usize) {
         let Some(rate) = self.per_second else { return };
         let begin = self.next.max(Instant::now());
         self.next = begin + Duration::from_secs(1) * u32::try_from(how_many).unwrap_or(u32::MAX) / rate.max(1);

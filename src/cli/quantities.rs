@@ -14,7 +14,11 @@ pub(super) fn ago_ms(text: &str) -> Option<i64> {
 }
 
 /// So many a second, such as `100/s`.
-pub(super) fn rate(text: &str) -> Result<u32, String> {
+///
+/// # Errors
+///
+/// What it must be, for anything else.
+pub fn rate(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text).parse().ok().filter(|rate| *rate >= 1);
     number.ok_or_else(|| "it must be a number from 1 on, such as 100/s".into())
 }

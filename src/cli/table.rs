@@ -26,7 +26,8 @@ impl Table {
 
 /// Text with line ends and tabs, and nothing else that could move the reader's cursor or turn the direction of what
 /// follows: devices call themselves what they like.
-pub(super) fn clean(text: &str) -> String {
+#[must_use]
+pub fn clean(text: &str) -> String {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let moves = |c: char| c.is_control() && c != '\n' && c != '\t';
     text.chars().map(|c| if moves(c) || turns(c) { '\u{fffd}' } else { c }).collect()

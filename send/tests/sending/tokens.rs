@@ -1,0 +1,60 @@
+//! The `$cbs` node: takes tokens and answers with a status.
+
+use fe2o3_amqp::{
+    Receiver, Sender,
+    types::{
+        messaging::{AmqpValue, ApplicationProperties, Body, Message, MessageId, Properties},
+        primitives::{SimpleValue, Value},
+    },
+};
+use tokio::sync::mpsc;
+
+/// What came with a token.
+#[derive(Debug, Clone)]
+pub(crate) struct PutToken {
+    /// `jwt`, or that of a signature.
+    pub(crate) kind: String,
+    /// What it is for.
+    pub(crate) audience: String,
+    pub(crate) text: String,
+}
+
+/// A status for a request.
+pub(crate) type Status = (MessageId, u16);
+
+/// Takes tokens, keeps them, and says what is to be answered.
+pub(crate) async fn take(mut from: Receiver, answers: mpsc::Sender<Status>, keep: impl Fn(PutToken) -> u16 + Send) {
+    while let Ok(delivery) = from.recv::<Body<Value>>().await {
+        if from.accept(&delivery).await.is_err() {
+            return;
+        }
+        let message = delivery.into_message();
+        let named = message.application_properties.unwrap_or_default();
+        let text = |name: &str| match named.get(name) {
+            Some(SimpleValue::String(text)) => text.clone(),
+            _ => String::new(),
+        };
+        assert_eq!(text("operation"), "put-token");
+        let Body::Value(AmqpValue(Value::String(token))) = message.body else { panic!("a token is a text") };
+        let status = keep(PutToken { kind: text("type"), audience: text("name"), text: token });
+        let id = message.properties.and_then(|properties| properties.message_id).expect("a request has an id");
+        if answers.send((id, status)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Sends the answers.
+pub(crate) async fn answer(mut to: Sender, mut answers: mpsc::Receiver<Status>) {
+    while let Some((id, status)) = answers.recv().await {
+        let properties = Properties::builder().correlation_id(id).build();
+        let told = ApplicationProperties::builder()
+            .insert("status-code", i32::from(status))
+            .insert("status-description", if status == 202 { "Accepted" } else { "Unauthorized" })
+            .build();
+        let message = Message::builder().properties(properties).application_properties(told).value(Value::Null).build();
+        if to.send(message).await.is_err() {
+            return;
+        }
+    }
+}
