@@ -6,6 +6,8 @@ mod app_files;
 mod attempts;
 mod bad_input;
 mod bad_protobuf;
+#[path = "../support/built.rs"]
+mod built;
 mod cosmos;
 #[path = "../support/listener.rs"]
 mod listener;

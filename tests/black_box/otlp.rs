@@ -6,15 +6,15 @@ mod collector;
 use std::{
     cell::Cell,
     collections::BTreeSet,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::OnceLock,
 };
 
 use serde_json::{Value, json};
 
 use crate::{
+    built,
     listener::Listener,
     session_message::SessionMessage,
     support::{App, Batch, EVENT_HUB, Event, FUNCTION, Framing, Handler, NAMESPACE, Reply, Response, SESSIONS},
@@ -26,28 +26,12 @@ const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN_ID: &str = "b7ad6b7169203331";
 const INVOCATION: &str = "6b0a2f0e-0b3c-4e0e-9d3a-0f5a6c1f8e21";
 
-fn cargo(arguments: &[&str]) -> Command {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments);
-    cargo
-}
-
-/// The binary in a build with OTLP. It lies where everything else is built, so that no dependency is built for it.
+/// The binary in a build with OTLP.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder of Cargo's");
-        let mut cargo = cargo(&["build", "--locked", "--quiet", "--message-format", "json"]);
-        cargo.args(["--features", "otlp", "--example", "devicestate-otlp", "--target-dir"]).arg(target);
-        // Nobody debugs it.
-        cargo.args(["--config", "profile.dev.debug = false"]);
-        let output = cargo.output().expect("cargo runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let messages = String::from_utf8(output.stdout).expect("UTF-8");
-        let mut messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        let binary = messages.find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
-        binary.expect("Cargo says where the binary is")
-    })
+    // Nobody debugs it.
+    let more = ["--features", "otlp", "--config", "profile.dev.debug = false"];
+    BINARY.get_or_init(|| built::example("devicestate-otlp", &more))
 }
 
 /// The shipped app, in a build with OTLP. Exports are soon.
@@ -386,7 +370,8 @@ fn nothing_is_exported_where_no_endpoint_is_set() {
 #[test]
 fn the_default_build_links_nothing_of_it() {
     let linked = |features: &[&str]| {
-        let output = cargo(&["tree", "--locked", "--edges", "normal", "--prefix", "none"]).args(features).output();
+        let output =
+            built::cargo(&["tree", "--locked", "--edges", "normal", "--prefix", "none"]).args(features).output();
         let tree = String::from_utf8(output.expect("cargo runs").stdout).expect("UTF-8");
         assert!(tree.contains("azure_data_cosmos "), "{tree}");
         tree.contains("opentelemetry")

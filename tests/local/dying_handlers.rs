@@ -2,19 +2,15 @@
 
 use std::{
     fs,
-    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::support::{Place, assert_adds_up, count, function_app, handlers, last_values, lines, report, signal};
-
-fn events(range: std::ops::Range<u32>) -> Vec<Value> {
-    range.map(|n| json!({ "deviceId": format!("d{}", n % 11), "battery": f64::from(n) / 1e5 })).collect()
-}
+use crate::support::{
+    Place, assert_adds_up, count, events, function_app, handlers, kill_handlers, last_values, lines, report, signal,
+};
 
 /// Takes requests and never answers any but the question whether it is ready. The file `asked` tells of the first.
 const SILENT: &str = "
@@ -48,22 +44,8 @@ fn handlers_killed_in_the_middle_are_started_again_and_no_event_is_lost() {
     let root = function_app(&place, |host, _| host["extensions"]["eventHubs"]["maxEventBatchSize"] = 20.into());
     let mut command = place.local(&["--input", "-", "--instances", "3", "--partitions", "6"]);
     command.arg("--app-root").arg(root);
-    let mut child = command.stdin(Stdio::piped()).spawn().expect("the binary runs");
-    let mut input = child.stdin.take().expect("a pipe");
     // Five times each handler there is, so that each host gives up at least once.
-    for round in 0..5 {
-        let sent = events(round * 1_000..(round + 1) * 1_000);
-        input.write_all(lines(&sent).as_bytes()).expect("it reads");
-        place.until("some of this round is stored", |place| {
-            let newest = f64::from(round * 1_000) / 1e5;
-            place.documents().values().any(|document| document["Battery"].as_f64() >= Some(newest))
-        });
-        for handler in handlers(&child) {
-            signal("-KILL", handler);
-        }
-    }
-    drop(input);
-    let report = report(&child.wait_with_output().expect("it ends"), 0);
+    let report = report(&kill_handlers(&place, &mut command, 5, 1_000), 0);
     assert_adds_up(&report);
     assert_eq!((count(&report, "received"), count(&report, "deadLettered")), (5_000, 0), "{report}");
     assert!(count(&report, "handlerRestarts") >= 3 && count(&report, "failedAttempts") > 0, "{report}");

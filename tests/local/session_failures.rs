@@ -1,23 +1,17 @@
 //! `--sessions` while something fails: the message comes again, its session waits for it, and nobody else does.
 
-use std::{
-    fs,
-    io::Write as _,
-    os::unix::fs::PermissionsExt as _,
-    process::{Command, Stdio},
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use serde_json::{Value, json};
 
 use crate::{
     listener::{Fault, Listener},
     sessions::{batches, of_queue},
-    support::{Documents, Place, assert_adds_up, count, function_app, handlers, last_values, lines, report, signal},
+    support::{
+        Documents, Place, assert_adds_up, count, events, function_app, handlers, kill_handlers, last_values, lines,
+        report, signal,
+    },
 };
-
-fn events(range: std::ops::Range<u32>) -> Vec<Value> {
-    range.map(|n| json!({ "deviceId": format!("d{}", n % 11), "battery": f64::from(n) / 1e5 })).collect()
-}
 
 /// The documents of an account, without versions.
 fn documents(listener: &Listener) -> Documents {
@@ -136,23 +130,9 @@ fn a_handler_that_answers_nothing_is_killed_after_the_function_timeout_and_the_m
 #[test]
 fn handlers_and_hosts_that_go_leave_their_sessions_to_others_and_no_message_is_lost() {
     let place = Place::new();
-    let mut child = place.local(&["--sessions", "--input", "-", "--instances", "2"]);
-    let mut child = child.stdin(Stdio::piped()).spawn().expect("the binary runs");
-    let mut input = child.stdin.take().expect("a pipe");
     // Often enough that each host gives up at least once.
-    for round in 0..4 {
-        let sent = events(round * 500..(round + 1) * 500);
-        input.write_all(lines(&sent).as_bytes()).expect("it reads");
-        place.until("some of this round is stored", |place| {
-            let newest = f64::from(round * 500) / 1e5;
-            place.documents().values().any(|document| document["Battery"].as_f64() >= Some(newest))
-        });
-        for handler in handlers(&child) {
-            signal("-KILL", handler);
-        }
-    }
-    drop(input);
-    let report = report(&child.wait_with_output().expect("it ends"), 0);
+    let output = kill_handlers(&place, &mut place.local(&["--sessions", "--input", "-", "--instances", "2"]), 4, 500);
+    let report = report(&output, 0);
     assert_adds_up(&report);
     assert_eq!(["received", "deadLettered", "inSubQueue"].map(|name| count(&report, name)), [2_000, 0, 0], "{report}");
     assert!(count(&report, "hostRestarts") >= 1, "the third death of a handler stops its host: {report}");

@@ -3,12 +3,14 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::dead_letter_schema::read_letter;
@@ -202,6 +204,31 @@ pub(crate) fn handlers(local: &Child) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{}/task", local.id())).into_iter().flatten().flatten();
     let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
     children.flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+/// Battery readings of eleven devices in turn, each higher than the one before.
+pub(crate) fn events(range: Range<u32>) -> Vec<Value> {
+    range.map(|n| json!({ "deviceId": format!("d{}", n % 11), "battery": f64::from(n) / 1e5 })).collect()
+}
+
+/// Feeds a running `devicestate local` so many events in rounds, and in the middle of each kills every handler that it has.
+/// Gives back what it said in the end.
+pub(crate) fn kill_handlers(place: &Place, local: &mut Command, rounds: u32, of_each: u32) -> Output {
+    let mut child = local.stdin(Stdio::piped()).spawn().expect("the binary runs");
+    let mut input = child.stdin.take().expect("a pipe");
+    for round in 0..rounds {
+        let first = round * of_each;
+        input.write_all(lines(&events(first..first + of_each)).as_bytes()).expect("it reads");
+        place.until("some of this round is stored", |place| {
+            let newest = f64::from(first) / 1e5;
+            place.documents().values().any(|document| document["Battery"].as_f64() >= Some(newest))
+        });
+        for handler in handlers(&child) {
+            signal("-KILL", handler);
+        }
+    }
+    drop(input);
+    child.wait_with_output().expect("it ends")
 }
 
 /// Sends a signal. False when there is no such process any more.

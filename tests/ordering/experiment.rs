@@ -1,7 +1,6 @@
 //! Runs the example as a person does.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
@@ -9,21 +8,12 @@ use std::{
 
 use serde_json::Value;
 
+use crate::built;
+
 /// The example, as Cargo builds it.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder of Cargo's");
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--locked", "--quiet", "--example", "ordering"]);
-        cargo.args(["--message-format", "json", "--target-dir"]).arg(target);
-        let output = cargo.output().expect("cargo runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let messages = String::from_utf8(output.stdout).expect("UTF-8");
-        let mut messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        let binary = messages.find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
-        binary.expect("Cargo says where the binary is")
-    })
+    BINARY.get_or_init(|| built::example("ordering", &[]))
 }
 
 /// 20 keys with 100 events each, in 4 partitions and batches of 20: enough for disorder, and soon done.

@@ -1,6 +1,9 @@
 //! The ordering experiment: the real `examples/ordering`, over lists in memory and in a real Redis, and what its numbers
 //! and its picture are worth.
 
+#[allow(dead_code, reason = "a part of it is enough here")]
+#[path = "../support/built.rs"]
+mod built;
 mod experiment;
 mod picture;
 mod redis_lists;
