@@ -1,14 +1,60 @@
 //! When somebody wants this process to end.
 
-/// Ctrl-C, or the polite signal of a supervisor. Without it what was begun would stay behind half done.
-pub async fn asked_to_stop() {
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Ctrl-C, or the polite signal of a supervisor, as often as it comes. Without it what was begun would stay behind half
+/// done. None is missed between two waits: who is told to press it again may be quick.
+pub struct Interrupts {
+    /// `None` where the system gives none to listen to.
     #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+    signals: Option<(Signal, Signal)>,
+}
+
+impl Interrupts {
+    /// Listens from now on, within a runtime. From the first time on, nothing of this process ends by Ctrl-C alone.
+    #[must_use]
+    pub fn listen() -> Self {
+        Self {
+            #[cfg(unix)]
+            signals: signal(SignalKind::interrupt()).ok().zip(signal(SignalKind::terminate()).ok()),
         }
-        return;
     }
-    let _ = tokio::signal::ctrl_c().await;
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some((interrupt, terminate)) = &mut self.signals {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// The first of [`Interrupts`], for whom one is enough.
+pub async fn asked_to_stop() {
+    Interrupts::listen().next().await;
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::{process::Command, time::Duration};
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_comes_before_it_is_waited_for_is_not_missed() {
+        let mut interrupts = Interrupts::listen();
+        for name in ["-INT", "-TERM", "-INT"] {
+            let sent = Command::new("kill").args([name, &std::process::id().to_string()]).status();
+            assert!(sent.expect("the command kill").success());
+            timeout(Duration::from_mins(1), interrupts.next()).await.expect(name);
+        }
+    }
 }

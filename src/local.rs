@@ -40,7 +40,7 @@ use tokio::{
 
 use crate::{
     function_app::FunctionAppError,
-    interrupt::asked_to_stop,
+    interrupt::Interrupts,
     pace::Pace,
     queue::{DeadLetterQueue as _, QueueError},
     settings::ConfigError,
@@ -348,7 +348,8 @@ fn stop_on_ctrl_c(progress: &Progress) -> watch::Receiver<u8> {
     let (asked, stop) = watch::channel(0);
     let bar = progress.bar.clone();
     tokio::spawn(async move {
-        asked_to_stop().await;
+        let mut interrupts = Interrupts::listen();
+        interrupts.next().await;
         asked.send_replace(1);
         let told = "No more events are taken; those that are there are finished. Ctrl-C again: stop at once.";
         // A bar without a terminal prints nothing.
@@ -357,7 +358,7 @@ fn stop_on_ctrl_c(progress: &Progress) -> watch::Receiver<u8> {
         } else {
             bar.println(told);
         }
-        asked_to_stop().await;
+        interrupts.next().await;
         asked.send_replace(2);
         // Kept until the run ends: a channel without a sender would look like one more question.
         std::future::pending::<()>().await;

@@ -8,7 +8,7 @@ use std::{
 
 use devicestate::{
     cli::{Failed, Format, print},
-    interrupt::asked_to_stop,
+    interrupt::Interrupts,
     local::hub::Sent,
     pace::Pace,
     settings::Settings,
@@ -146,10 +146,11 @@ impl Feed<'_> {
 fn stop_on_ctrl_c(tell: impl Fn(&str) + Send + 'static) -> watch::Receiver<u8> {
     let (asked, stop) = watch::channel(0);
     tokio::spawn(async move {
-        asked_to_stop().await;
+        let mut interrupts = Interrupts::listen();
+        interrupts.next().await;
         asked.send_replace(1);
         tell("No more events are made; those that were made are sent. Ctrl-C again: stop at once.");
-        asked_to_stop().await;
+        interrupts.next().await;
         asked.send_replace(2);
         // Kept until the run ends: a channel without a sender would look like one more question.
         std::future::pending::<()>().await;

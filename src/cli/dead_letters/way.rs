@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::place::Place;
 use crate::{
     cli::Failed,
-    interrupt::asked_to_stop,
+    interrupt::{Interrupts, asked_to_stop},
     pace::Pace,
     triage::{Auditor, Judge, Sweep, Swept},
 };
@@ -44,13 +44,14 @@ pub(super) async fn go_as_far<J: Judge>(
         progress: &|seen| bar.set_position(seen),
     };
     let interrupted = async {
-        asked_to_stop().await;
+        let mut interrupts = Interrupts::listen();
+        interrupts.next().await;
         stop.send_replace(true);
         // Not by the bar, which says nothing where there is no terminal.
         bar.suspend(|| {
             eprintln!("Finishing what is in hand and giving back the rest. Ctrl-C again: stop at once.");
         });
-        asked_to_stop().await;
+        interrupts.next().await;
     };
     let (swept, ended) = tokio::select! {
         swept = sweep.run(judge) => swept,
