@@ -13,17 +13,19 @@ use std::{
 use crate::{EVENTS, SEEDS};
 
 /// What the simulation is built from, itself apart.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 11] = [
     "Cargo.toml",
     "Cargo.lock",
     "host.json",
     "RawTelemetryFunction",
     "src",
     "tests/black_box/support/protobuf.rs",
-    // An example of the package has to be there, and a member of the workspace.
+    // An example of the package has to be there, and the members of the workspace.
     "tests/black_box/otlp/devicestate_otlp.rs",
     "fuzz/Cargo.toml",
     "fuzz/fuzz_targets",
+    "send/Cargo.toml",
+    "send/src",
 ];
 
 /// A copy of the product, in a folder that the next test run finds again.
