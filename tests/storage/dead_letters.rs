@@ -204,7 +204,7 @@ fn a_connection_that_is_not_going_to_be_used_is_not_even_read() {
 
 #[test]
 fn without_anything_said_about_storage_the_handler_starts_with_a_warning_and_cuts() {
-    let app = App::shipped().with("StateStore", "memory");
+    let app = App::shipped().without_sessions().with("StateStore", "memory");
     let handler = app.start();
     let reply = handler.invoke(&endless());
     assert!(reply.dead_letter()["EventData"]["BodyCut"].is_object(), "{}", reply.dead_letter());
@@ -218,7 +218,7 @@ fn without_anything_said_about_storage_the_handler_starts_with_a_warning_and_cut
 
 /// The app, its queue binding with this connection, and settings under other names.
 fn bound_to(connection: &Value, settings: &[(&str, &str)]) -> App {
-    let app = App::shipped().with_function(|function| match connection {
+    let app = App::shipped().without_sessions().with_function(|function| match connection {
         Value::Null => drop(function["bindings"][1].as_object_mut().expect("the queue").remove("connection")),
         name => function["bindings"][1]["connection"] = name.clone(),
     });

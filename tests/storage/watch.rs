@@ -19,7 +19,8 @@ const A_WHILE: i64 = 600_000;
 
 /// An app whose dead letters go to this queue of the Azurite of all tests.
 fn app(queue: &str, key: &str) -> App {
-    let app = App::shipped().with_function(|function| function["bindings"][1]["queueName"] = queue.into());
+    let app =
+        App::shipped().without_sessions().with_function(|function| function["bindings"][1]["queueName"] = queue.into());
     app.with("StateStore", "memory").with(SETTING, SHARED.connection_string(key))
 }
 

@@ -93,6 +93,13 @@ impl App {
         self.edited("RawTelemetryFunction/function.json", edit)
     }
 
+    /// Without the function of sessions, as before there was one.
+    #[allow(dead_code, reason = "what is about the binding of one function has this one alone")]
+    pub(crate) fn without_sessions(self) -> Self {
+        fs::remove_dir_all(self.path(SESSIONS)).expect("a folder of the app");
+        self
+    }
+
     /// With another `function.json` of the function of sessions.
     pub(crate) fn with_session_function(self, edit: impl FnOnce(&mut Value)) -> Self {
         self.edited("SessionTelemetryFunction/function.json", edit)
