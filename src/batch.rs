@@ -2,9 +2,12 @@
 
 use std::sync::OnceLock;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+
+use crate::json::Raw;
 
 /// An ordered batch of events of one partition.
 #[derive(Debug, Default)]
@@ -106,8 +109,8 @@ impl Source {
 /// One event, with what its decoding and its version need.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The body, byte for byte as it was sent.
-    pub body: Vec<u8>,
+    /// The body, byte for byte as it was sent. All bodies of a batch lie in one piece of memory.
+    pub body: Bytes,
     /// The event's place in its partition; `None` when the host told none that is usable.
     pub place: Option<Place>,
     /// The `content-type` that the sender set.
@@ -145,31 +148,73 @@ pub struct Details {
 }
 
 /// One metadata array: the text of a JSON array with a cell for each event.
+///
+/// Most are never asked for. So one that a request holds stays a part of the request, in which it may be a string, until
+/// it is.
 #[derive(Debug, Default)]
 pub struct Column {
-    text: Option<String>,
+    held: Held,
     events: usize,
     cells: OnceLock<Vec<Box<RawValue>>>,
+}
+
+#[derive(Debug, Default)]
+enum Held {
+    #[default]
+    Nowhere,
+    Text(String),
+    Request {
+        value: Bytes,
+        may_hide_letters: bool,
+        text: OnceLock<Option<String>>,
+    },
 }
 
 impl Column {
     /// A column from the text of a JSON array, for a batch of so many events.
     #[must_use]
     pub fn new(text: String, events: usize) -> Self {
-        Self { text: Some(text), events, cells: OnceLock::new() }
+        Self { held: Held::Text(text), events, cells: OnceLock::new() }
+    }
+
+    /// A column from a JSON value in a request: the array, or a string that holds it.
+    pub(crate) fn of_request(request: &Bytes, value: Raw<'_>, events: usize) -> Self {
+        let held = Held::Request {
+            value: request.slice_ref(value.text),
+            may_hide_letters: value.may_hide_letters(),
+            text: OnceLock::new(),
+        };
+        Self { held, events, cells: OnceLock::new() }
     }
 
     /// The array's text, or `None` when the host sent no such array.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
-        self.text.as_deref()
+        match &self.held {
+            Held::Nowhere => None,
+            Held::Text(text) => Some(text),
+            Held::Request { value, text, .. } => {
+                let unquoted = || String::from_utf8(Raw::of(value)?.unquoted()?.into_owned()).ok();
+                text.get_or_init(unquoted).as_deref()
+            }
+        }
+    }
+
+    /// Whether one of these may stand in the column, also where a letter is written by its number; quickly, and without
+    /// making its text.
+    pub(crate) fn may_have(&self, parts: &[&str]) -> bool {
+        let has = |text: &[u8]| parts.iter().any(|part| memchr::memmem::find(text, part.as_bytes()).is_some());
+        match &self.held {
+            Held::Request { value, may_hide_letters: false, .. } => has(value),
+            _ => self.text().is_some_and(|text| has(text.as_bytes()) || text.contains("\\u")),
+        }
     }
 
     /// The JSON text of one event's cell, byte for byte; `None` where there is none or it is `null`, and when the array
     /// has not just one cell for each event: then nobody knows which is whose.
     #[must_use]
     pub fn cell(&self, index: usize) -> Option<&RawValue> {
-        let text = self.text.as_deref()?;
+        let text = self.text()?;
         let fits = |cells: &Vec<_>| cells.len() == self.events;
         let cells = self.cells.get_or_init(|| serde_json::from_str(text).ok().filter(fits).unwrap_or_default());
         cells.get(index).map(AsRef::as_ref).filter(|cell| cell.get() != "null")

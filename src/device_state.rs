@@ -4,7 +4,7 @@
 //! version is a function of its event alone. So merging is associative, commutative and idempotent: neither order nor
 //! repetition nor two writers at once can change what a set of events adds up to.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::Error as _, ser::SerializeMap as _};
 use serde_json::{Map, Value};
@@ -26,22 +26,59 @@ pub struct Reading {
     pub value: Value,
 }
 
+/// Something for each field, in the order of their names.
+#[derive(Debug, Clone, PartialEq)]
+struct Fields<T>(Vec<(Cow<'static, str>, T)>);
+
+impl<T> Fields<T> {
+    fn get(&self, name: &str) -> Option<&T> {
+        let place = self.place(name, 0).ok()?;
+        Some(&self.0[place].1)
+    }
+
+    /// Where the field is, or where it belongs. Who goes through fields in the order of their names finds each behind the
+    /// one before, and need not search.
+    fn place(&self, name: &str, expected: usize) -> Result<usize, usize> {
+        match self.0.get(expected) {
+            Some((held, _)) if is_same(held, name) => Ok(expected),
+            None if self.0.last().is_none_or(|(held, _)| **held < *name) => Err(self.0.len()),
+            _ => self.0.binary_search_by(|(held, _)| (**held).cmp(name)),
+        }
+    }
+}
+
+/// Whether these are the same name; most often the same text in the same place, so that nothing needs to be compared.
+fn is_same(one: &str, other: &str) -> bool {
+    std::ptr::eq(one, other) || one == other
+}
+
+impl<T> Default for Fields<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
 /// What a set of a device's events adds up to: each field's newest value, with the version that wrote it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Update {
-    fields: BTreeMap<Cow<'static, str>, (Version, Value)>,
+    fields: Fields<(Version, Value)>,
 }
 
 impl Update {
     /// Folds one event into the update. Null is no reading: it never overwrites.
     pub fn fold(&mut self, version: Version, readings: &[Reading]) {
+        let mut expected = 0;
         for Reading { name, value } in readings.iter().filter(|reading| !reading.value.is_null()) {
-            match self.fields.get_mut(name) {
-                Some((held, _)) if *held >= version => {}
-                Some(field) => *field = (version, value.clone()),
-                None => {
-                    self.fields.insert(name.clone(), (version, value.clone()));
+            let place = self.fields.place(name, expected);
+            expected = place.unwrap_or_else(|place| place) + 1;
+            match place {
+                Ok(place) => {
+                    let (held, newest) = &mut self.fields.0[place].1;
+                    if *held < version {
+                        (*held, *newest) = (version, value.clone());
+                    }
                 }
+                Err(place) => self.fields.0.insert(place, (name.clone(), (version, value.clone()))),
             }
         }
     }
@@ -55,7 +92,8 @@ impl Update {
 pub struct Document {
     /// The document's id and partition key: see [`document_id`].
     pub id: String,
-    fields: BTreeMap<String, Field>,
+    /// A copy of a document has them in common with it, until one of the two is changed.
+    fields: Arc<Fields<Field>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +106,7 @@ impl Document {
     /// A document without readings.
     #[must_use]
     pub fn new(id: String) -> Self {
-        Self { id, fields: BTreeMap::new() }
+        Self { id, fields: Arc::default() }
     }
 
     /// Whether an event of this version would be news for at least one of these readings.
@@ -80,11 +118,20 @@ impl Document {
     /// Overwrites each field for which the update is newer. True when that changed a value or a version.
     pub fn merge(&mut self, update: &Update) -> bool {
         let mut changed = false;
-        for (name, (version, value)) in &update.fields {
-            if self.version(name) < Some(*version) {
-                self.fields.insert(name.to_string(), Field { value: value.clone(), version: Some(*version) });
-                changed = true;
+        let mut expected = 0;
+        for (name, (version, value)) in &update.fields.0 {
+            let place = self.fields.place(name, expected);
+            expected = place.unwrap_or_else(|place| place) + 1;
+            if place.ok().and_then(|place| self.fields.0[place].1.version) >= Some(*version) {
+                continue;
             }
+            let field = Field { value: value.clone(), version: Some(*version) };
+            let fields = &mut Arc::make_mut(&mut self.fields).0;
+            match place {
+                Ok(place) => fields[place].1 = field,
+                Err(place) => fields.insert(place, (name.clone(), field)),
+            }
+            changed = true;
         }
         changed
     }
@@ -93,7 +140,7 @@ impl Document {
     /// each reading that was newer then stands here under just its version.
     #[must_use]
     pub fn holds(&self, update: &Update, before: Option<&Self>) -> bool {
-        update.fields.iter().all(|(name, (version, _))| {
+        update.fields.0.iter().all(|(name, (version, _))| {
             let held_before = before.and_then(|document| document.version(name));
             held_before >= Some(*version) || self.version(name) == Some(*version)
         })
@@ -113,27 +160,34 @@ impl Document {
 
     /// The fields with their values, by name.
     pub fn readings(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.fields.iter().map(|(name, field)| (name.as_str(), &field.value))
+        self.fields.0.iter().map(|(name, field)| (&**name, &field.value))
     }
 
     /// The highest version in the document: when the device was last heard of.
     #[must_use]
     pub fn newest(&self) -> Option<Version> {
-        self.fields.values().filter_map(|field| field.version).max()
+        self.fields.0.iter().filter_map(|(_, field)| field.version).max()
     }
 }
 
 impl Serialize for Document {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let versions: BTreeMap<&str, Version> =
-            self.fields.iter().filter_map(|(name, field)| Some((name.as_str(), field.version?))).collect();
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(ID, &self.id)?;
-        for (name, field) in &self.fields {
+        for (name, field) in &self.fields.0 {
             map.serialize_entry(name, &field.value)?;
         }
-        map.serialize_entry(VERSIONS, &versions)?;
+        map.serialize_entry(VERSIONS, &Versions(&self.fields))?;
         map.end()
+    }
+}
+
+/// The versions of those fields that have one, by name.
+struct Versions<'a>(&'a Fields<Field>);
+
+impl Serialize for Versions<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.0.iter().filter_map(|(name, field)| Some((name, field.version?))))
     }
 }
 
@@ -152,10 +206,11 @@ impl<'de> Deserialize<'de> for Document {
             .filter(|(name, _)| !SERVICE_PROPERTIES.contains(&name.as_str()))
             .map(|(name, value)| {
                 let version = versions.get(&name).copied();
-                (name, Field { value, version })
+                (name.into(), Field { value, version })
             })
             .collect();
-        Ok(Self { id, fields })
+        // A map of serde_json is in the order of its keys.
+        Ok(Self { id, fields: Arc::new(Fields(fields)) })
     }
 }
 
@@ -169,7 +224,7 @@ const SERVICE_PROPERTIES: [&str; 5] = ["_rid", "_self", "_etag", "_attachments",
 /// a leading underscore have another meaning.
 #[must_use]
 pub fn is_reading_name(name: &str) -> bool {
-    !name.is_empty() && ![ID, VERSIONS, "ttl"].contains(&name) && !name.starts_with('_')
+    !matches!(name, "" | ID | VERSIONS | "ttl") && !name.starts_with('_')
 }
 
 /// Cosmos DB's limit for an id, in bytes.
@@ -182,13 +237,16 @@ pub const MAX_ID_BYTES: usize = 1023;
 /// that no two devices share a document. The others would not survive the address of the document: a client drops tabs
 /// and line ends there, and takes dots for folders.
 #[must_use]
-pub fn document_id(device_id: &str) -> String {
+pub fn document_id(device_id: &str) -> Cow<'_, str> {
     let is_encoded = |character: char| match character {
         '/' | '\\' | '?' | '#' | '%' => true,
         '.' => matches!(device_id, "." | ".."),
         other => other.is_control(),
     };
-    let mut id = String::with_capacity(device_id.len());
+    if !device_id.chars().any(is_encoded) {
+        return Cow::Borrowed(device_id);
+    }
+    let mut id = String::with_capacity(device_id.len() + 8);
     for character in device_id.chars() {
         if is_encoded(character) {
             for byte in character.encode_utf8(&mut [0; 4]).bytes() {
@@ -198,7 +256,7 @@ pub fn document_id(device_id: &str) -> String {
             id.push(character);
         }
     }
-    id
+    Cow::Owned(id)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep_until};
 
@@ -65,16 +66,16 @@ impl Handler {
     /// Answers one request.
     ///
     /// `invocation_id` is the host's, the same for each attempt of a batch; empty when it did not tell one.
-    pub async fn invoke(&self, invocation_id: &str, body: &[u8]) -> Answer {
+    pub async fn invoke(&self, invocation_id: &str, request: &Bytes) -> Answer {
         let started = Instant::now();
         let trigger = &self.function.trigger;
-        let read = catch_unwind(|| Invocation::read(body, trigger));
+        let read = catch_unwind(|| Invocation::read(request, trigger));
         let invocation = match read {
             Ok(Ok(invocation)) => invocation,
-            Ok(Err(error)) => return self.unreadable(invocation_id, body, started, error.to_string()).await,
+            Ok(Err(error)) => return self.unreadable(invocation_id, request, started, error.to_string()).await,
             Err(panic) => {
                 let issue = format!("reading the request panicked: {}", panic_message(&*panic));
-                return self.unreadable(invocation_id, body, started, issue).await;
+                return self.unreadable(invocation_id, request, started, issue).await;
             }
         };
         let attempt =
@@ -104,8 +105,8 @@ impl Handler {
     }
 
     /// A request that is no envelope: kept whole, as the one event that it is then taken for.
-    async fn unreadable(&self, invocation_id: &str, body: &[u8], started: Instant, issue: String) -> Answer {
-        let event = Event { body: body.to_vec(), fault: Some(issue.clone()), ..Event::default() };
+    async fn unreadable(&self, invocation_id: &str, request: &Bytes, started: Instant, issue: String) -> Answer {
+        let event = Event { body: request.clone(), fault: Some(issue.clone()), ..Event::default() };
         let batch = Batch { events: vec![event], ..Batch::default() };
         // Which attempt this is stands in what cannot be read. Only under a policy without end is it certain that
         // another one comes, and only by the host's id would it be known again.

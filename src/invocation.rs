@@ -6,18 +6,17 @@
 
 mod metadata;
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{collections::BTreeMap, sync::LazyLock};
 
-use base64::{
-    Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
-use serde::Deserialize;
+use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurposeConfig, Simd};
+use bytes::Bytes;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{
     batch::{Batch, Details, Event, Source},
     function_app::{Cardinality, DataType, Trigger},
+    json::{Members, Raw, each_member, elements, members, value},
 };
 use metadata::Metadata;
 
@@ -74,15 +73,6 @@ pub enum EnvelopeError {
     },
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    data: BTreeMap<Cow<'a, str>, &'a RawValue>,
-    #[serde(borrow, default)]
-    metadata: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
-}
-
 impl Invocation {
     /// Which attempt of the batch this is, from 1.
     #[must_use]
@@ -107,22 +97,22 @@ impl Invocation {
 
     /// Reads the body of a request.
     ///
+    /// What a good event does not need stays in it, unread: the batch keeps hold of it.
+    ///
     /// # Errors
     ///
     /// [`EnvelopeError`], when it is none. A fault of single events is not one: see [`Event::fault`].
-    pub fn read(body: &[u8], trigger: &Trigger) -> Result<Self, EnvelopeError> {
-        if is_array(body) {
-            return Err(EnvelopeError::NoEnvelope("it is a JSON array, and no object".into()));
-        }
-        let envelope: Envelope =
-            serde_json::from_slice(body).map_err(|error| EnvelopeError::NoEnvelope(error.to_string()))?;
-        let data = envelope.data.get(trigger.name()).ok_or_else(|| EnvelopeError::NoBinding {
+    pub fn read(request: &Bytes, trigger: &Trigger) -> Result<Self, EnvelopeError> {
+        let Envelope { data, metadata } =
+            Envelope::of(request).ok_or_else(|| EnvelopeError::NoEnvelope(what_is_wrong(request)))?;
+        let of_trigger = data.iter().rfind(|(name, _)| **name == *trigger.name().as_bytes());
+        let (_, of_trigger) = of_trigger.ok_or_else(|| EnvelopeError::NoBinding {
             name: trigger.name().to_owned(),
-            found: format!("{:?}", envelope.data.keys().collect::<Vec<_>>()),
+            found: format!("{:?}", data.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect::<Vec<_>>()),
         })?;
-        let events = read_events(data, trigger)
+        let events = read_events(*of_trigger, trigger)
             .map_err(|reason| EnvelopeError::NoEvents { name: trigger.name().to_owned(), reason })?;
-        let metadata = Metadata::new(envelope.metadata.unwrap_or_default());
+        let metadata = Metadata { request, values: metadata };
         Ok(match trigger {
             Trigger::EventHub(_) => {
                 let details = metadata.details(events.len());
@@ -138,6 +128,51 @@ impl Invocation {
     }
 }
 
+struct Envelope<'a> {
+    data: Members<'a>,
+    metadata: Members<'a>,
+}
+
+impl<'a> Envelope<'a> {
+    fn of(request: &'a [u8]) -> Option<Self> {
+        let (mut data, mut metadata) = (None, None);
+        each_member(request, |name, text| {
+            let (part, (members, rest)) = match &*name {
+                b"Data" => (&mut data, members(text)?),
+                b"Metadata" => (&mut metadata, members_or_null(text)?),
+                _ => return value(text).map(|(_, rest)| rest),
+            };
+            // Nobody knows which of two is meant.
+            part.replace(members).is_none().then_some(rest)
+        })?;
+        Some(Self { data: data?, metadata: metadata.unwrap_or_default() })
+    }
+}
+
+fn members_or_null(text: &[u8]) -> Option<(Members<'_>, &[u8])> {
+    text.strip_prefix(b"null").map_or_else(|| members(text), |rest| Some((Vec::new(), rest)))
+}
+
+/// Why this request is no envelope, in the words of the library that knows how to tell the place.
+fn what_is_wrong(request: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        #[serde(rename = "Data", borrow)]
+        _data: BTreeMap<String, &'a RawValue>,
+        #[serde(rename = "Metadata", borrow, default)]
+        _metadata: Option<BTreeMap<String, &'a RawValue>>,
+    }
+
+    if is_array(request) {
+        return "it is a JSON array, and no object".into();
+    }
+    match str::from_utf8(request).map(serde_json::from_str::<Envelope>) {
+        Err(error) => error.to_string(),
+        Ok(Err(error)) => error.to_string(),
+        Ok(Ok(_)) => "it cannot be read".into(),
+    }
+}
+
 /// A batch whose events are told their places, content types and devices by what the host says of each.
 #[must_use]
 pub fn attached(source: Source, mut events: Vec<Event>, details: Details) -> Batch {
@@ -145,22 +180,63 @@ pub fn attached(source: Source, mut events: Vec<Event>, details: Details) -> Bat
     Batch { source, events, details, message: None }
 }
 
-fn read_events(data: &RawValue, trigger: &Trigger) -> Result<Vec<Event>, String> {
-    let text = unquoted(data.get())?;
+fn read_events(data: Raw<'_>, trigger: &Trigger) -> Result<Vec<Event>, String> {
+    if let (Cardinality::Many, DataType::Binary) = (trigger.cardinality(), trigger.data_type())
+        && let Some(events) = base64_events(data)
+    {
+        return Ok(events);
+    }
+    let text = data.unquoted().ok_or("it is a string that says no text")?;
     match trigger.cardinality() {
         Cardinality::Many => {
-            let elements: Vec<&RawValue> = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-            Ok(elements.into_iter().map(|element| event(element.get(), trigger.data_type())).collect())
+            let elements = elements(&text).ok_or_else(|| no_array(&text))?;
+            Ok(elements.into_iter().map(|element| event(element, trigger.data_type())).collect())
         }
         Cardinality::One => {
             // The text is the body itself, unless it is one more JSON string around it.
-            let body = if text.starts_with('"') { unquoted(&text).unwrap_or(Cow::Borrowed(&*text)) } else { text };
+            let body = if text.starts_with(b"\"") { Raw::of(&text).and_then(Raw::unquoted) } else { None };
+            let body = body.as_deref().unwrap_or(&text);
             Ok(vec![match trigger.data_type() {
-                DataType::Binary => base64_event(&body),
-                DataType::String | DataType::Json => Event { body: body.as_bytes().to_vec(), ..Event::default() },
+                DataType::Binary => base64_event(body),
+                DataType::String | DataType::Json => event_of(body),
             }])
         }
     }
+}
+
+/// The events of an array of strings each of which is base64, as the host writes it; `None` when it is not just that.
+///
+/// What is base64 has no quote and no escape in it, so that neither the array needs another look, nor a string around it.
+fn base64_events(data: Raw<'_>) -> Option<Vec<Event>> {
+    let (text, quote) = match data.in_quotes() {
+        Some(text) => (text, br#"\""#.as_slice()),
+        None => (data.text, br#"""#.as_slice()),
+    };
+    let mut rest = text.strip_prefix(b"[")?;
+    let mut bodies = vec![0; base64::decoded_len_estimate(text.len()) + ROOM];
+    let (mut ends, mut end) = (Vec::new(), 0);
+    loop {
+        rest = rest.strip_prefix(quote)?;
+        let (body, behind) = rest.split_at(memchr::memchr(quote[0], rest)?);
+        end += BASE64.decode_slice(body, &mut bodies[end..]).ok()?;
+        ends.push(end);
+        rest = behind.strip_prefix(quote)?;
+        match rest {
+            [b',', more @ ..] => rest = more,
+            b"]" => break,
+            _ => return None,
+        }
+    }
+    let bodies = Bytes::from(bodies);
+    let mut begin = 0;
+    let event = |end| Event { body: bodies.slice(std::mem::replace(&mut begin, end)..end), ..Event::default() };
+    Some(ends.into_iter().map(event).collect())
+}
+
+/// Why this text is no array, in the library's words.
+fn no_array(text: &[u8]) -> String {
+    let array = serde_json::from_slice::<Vec<IgnoredAny>>(text);
+    array.map_or_else(|error| error.to_string(), |_| "it cannot be read".into())
 }
 
 /// Whether this JSON is an array. A derived struct would also take that, its members in order: nobody sends it, so nobody
@@ -169,42 +245,28 @@ fn is_array(json: &[u8]) -> bool {
     json.trim_ascii_start().starts_with(b"[")
 }
 
-/// The text in a JSON string, or any other JSON value as its own text.
-fn unquoted(json: &str) -> Result<Cow<'_, str>, String> {
-    if json.starts_with('"') {
-        serde_json::from_str::<JsonString>(json).map(|JsonString(text)| text).map_err(|error| error.to_string())
-    } else {
-        Ok(Cow::Borrowed(json))
-    }
-}
-
-/// Borrows where the string has no escapes, which `Cow` alone does not.
-#[derive(Deserialize)]
-struct JsonString<'a>(#[serde(borrow)] Cow<'a, str>);
-
-fn event(element: &str, data_type: DataType) -> Event {
-    if element == "null" {
+fn event(element: Raw<'_>, data_type: DataType) -> Event {
+    if element.text == b"null" {
         return Event::default();
     }
-    match (data_type, serde_json::from_str::<JsonString>(element)) {
-        (DataType::Binary, Ok(JsonString(text))) => base64_event(&text),
-        (DataType::Binary, Err(_)) => {
-            faulty(element, "the host sent no base64 string for it, although dataType is binary".into())
+    let string = element.in_quotes().and_then(|_| element.unquoted());
+    match (data_type, string) {
+        (DataType::Binary, Some(text)) => base64_event(&text),
+        (DataType::Binary, None) => {
+            faulty(element.text, "the host sent no base64 string for it, although dataType is binary".into())
         }
-        (DataType::String, Ok(JsonString(text))) => Event { body: text.into_owned().into_bytes(), ..Event::default() },
-        (DataType::String, Err(_)) | (DataType::Json, _) => {
-            Event { body: element.as_bytes().to_vec(), ..Event::default() }
-        }
+        (DataType::String, Some(text)) => event_of(&text),
+        (DataType::String, None) | (DataType::Json, _) => event_of(element.text),
     }
 }
 
-fn base64_event(text: &str) -> Event {
-    const ENGINE: GeneralPurpose = GeneralPurpose::new(
-        &alphabet::STANDARD,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
-    match ENGINE.decode(text) {
-        Ok(body) => Event { body, ..Event::default() },
+fn event_of(body: &[u8]) -> Event {
+    Event { body: Bytes::copy_from_slice(body), ..Event::default() }
+}
+
+fn base64_event(text: &[u8]) -> Event {
+    match BASE64.decode(text) {
+        Ok(body) => Event { body: body.into(), ..Event::default() },
         Err(error) => {
             faulty(text, format!("the host sent no valid base64 for it, although dataType is binary: {error}"))
         }
@@ -212,6 +274,13 @@ fn base64_event(text: &str) -> Event {
 }
 
 /// Keeps what the host sent in place of a body, since that is all there is to look at.
-fn faulty(sent: &str, fault: String) -> Event {
-    Event { body: sent.as_bytes().to_vec(), fault: Some(fault), ..Event::default() }
+fn faulty(sent: &[u8], fault: String) -> Event {
+    Event { fault: Some(fault), ..event_of(sent) }
 }
+
+/// The decoder writes some bytes more than there are, in one go; without room for them it ends a body byte by byte.
+const ROOM: usize = 32;
+
+static BASE64: LazyLock<Simd> = LazyLock::new(|| {
+    Simd::standard(GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent))
+});

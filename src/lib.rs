@@ -21,7 +21,7 @@
 //!
 //! * [`serve`]: HTTP, as the host expects it of a custom handler.
 //! * [`handler`]: one invocation, from the request's bytes to the answer.
-//! * [`invocation`]: the host's envelope in. [`batch`]: what is in it.
+//! * [`invocation`]: the host's envelope in. `json`: its JSON, taken apart. [`batch`]: what is in it.
 //! * [`processor`]: a batch in, what became of each event out: decode, fold by device, write each device once.
 //! * [`telemetry`]: the seam to the devices; drones are what ships.
 //! * [`device_state`]: the document, the versions, the merge.
@@ -55,6 +55,7 @@ pub mod function_app;
 pub mod handler;
 pub mod interrupt;
 pub mod invocation;
+mod json;
 pub mod local;
 pub mod log;
 pub mod otlp;

@@ -7,8 +7,10 @@ mod cache;
 mod device;
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
-    ops::AddAssign,
+    mem,
+    ops::{AddAssign, Range},
     panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
@@ -17,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::poll_immediate, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -29,7 +31,7 @@ use crate::{
     otlp,
     store::{StateStore, Stored},
     surroundings::{Clock, Random},
-    telemetry::{Decoded, Poison, Telemetry},
+    telemetry::{Poison, Telemetry},
 };
 pub use cache::DocumentCache;
 use device::{DeviceEvent, Settled, Writer};
@@ -127,25 +129,55 @@ pub struct Shared {
     last_arrival_ms: AtomicI64,
 }
 
+/// What the events of a batch say.
+#[derive(Default)]
+struct Decoded<'b> {
+    /// Those that failed have their outcome; the others wait with their device.
+    outcomes: Vec<Option<Outcome>>,
+    /// The readings of all events, one after the other.
+    readings: Vec<Reading>,
+    /// Each device, as it calls itself, with the number of its events.
+    names: Vec<(Cow<'b, str>, usize)>,
+    /// Each event that waits, with the number of its device and the place of its readings.
+    events: Vec<(usize, usize, Version, Range<usize>)>,
+}
+
 /// The events of one device, in the batch's order.
 #[derive(Default)]
-struct Device {
+struct Device<'d> {
     /// Its document's id.
-    id: String,
+    id: Cow<'d, str>,
     /// What it calls itself.
-    name: String,
-    events: Vec<DeviceEvent>,
+    name: &'d str,
+    events: Vec<DeviceEvent<'d>>,
+}
+
+impl Decoded<'_> {
+    fn devices(&self) -> Vec<Device<'_>> {
+        let devices = self.names.iter().map(|(name, events)| {
+            let events = Vec::with_capacity(*events);
+            Device { id: document_id(name), name, events }
+        });
+        let mut devices: Vec<_> = devices.collect();
+        for (index, device, version, readings) in &self.events {
+            let readings = &self.readings[readings.clone()];
+            devices[*device].events.push(DeviceEvent { index: *index, version: *version, readings });
+        }
+        devices
+    }
 }
 
 impl Processor {
     /// Processes a batch. Takes no longer than the budget, but for decoding.
     pub async fn process(&self, batch: &Batch) -> Processed {
         let started = Instant::now();
-        let (outcomes, devices) = {
+        let mut decoded = {
             let _span = otlp::decoding();
             self.decode(batch)
         };
-        let decoded = Instant::now();
+        let outcomes = mem::take(&mut decoded.outcomes);
+        let devices = decoded.devices();
+        let decoded_at = Instant::now();
         let times = batch.events.iter().filter_map(|event| event.place).map(|place| place.enqueued_ms);
         let mut run = Run {
             outcomes,
@@ -153,24 +185,33 @@ impl Processor {
             processed: Processed {
                 devices: devices.len(),
                 times_go_back: !times.is_sorted(),
-                decode_time: decoded - started,
+                decode_time: decoded_at - started,
                 ..Processed::default()
             },
         };
         self.write(&mut run, devices, started).await;
         let outcomes = run.outcomes.into_iter();
         run.processed.outcomes = outcomes.map(|outcome| outcome.expect("each event has an outcome")).collect();
-        run.processed.store_time = decoded.elapsed();
+        run.processed.store_time = decoded_at.elapsed();
         run.processed
     }
 
-    /// Decodes each event. Those that fail have their outcome; the others wait with their device.
-    fn decode(&self, batch: &Batch) -> (Vec<Option<Outcome>>, Vec<Device>) {
+    /// Decodes each event.
+    fn decode<'b>(&self, batch: &'b Batch) -> Decoded<'b> {
+        /// As many readings as an event of the telemetry that ships has.
+        const READINGS: usize = 8;
         let source = batch.source.number();
+        let count = batch.events.len();
         let mut arrival_ms = None;
-        let mut devices: Vec<Device> = Vec::new();
-        let mut known: HashMap<String, usize> = HashMap::new();
-        let mut outcomes = Vec::with_capacity(batch.events.len());
+        // As many as a batch has events: too few to be worth a hash that nobody can foresee.
+        let mut known: HashMap<Cow<'b, str>, usize, foldhash::fast::RandomState> = HashMap::default();
+        let mut decoded = Decoded {
+            outcomes: Vec::with_capacity(count),
+            readings: Vec::with_capacity(count * READINGS),
+            events: Vec::with_capacity(count),
+            names: Vec::new(),
+        };
+        let Decoded { outcomes, readings, names, events } = &mut decoded;
         for (index, event) in batch.events.iter().enumerate() {
             let version = if let Some(place) = event.place {
                 Version(place.enqueued_ms, place.sequence_number, source)
@@ -178,20 +219,24 @@ impl Processor {
                 let arrival_ms = *arrival_ms.get_or_insert_with(|| self.arrival_ms());
                 Version(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
             };
-            match decode(&*self.telemetry, event) {
-                Ok(Decoded { device_id, readings }) => {
-                    let place = *known.entry(device_id).or_insert_with_key(|device_id| {
-                        let (id, name) = (document_id(device_id), device_id.clone());
-                        devices.push(Device { id, name, events: Vec::new() });
-                        devices.len() - 1
+            let first = readings.len();
+            match decode(&*self.telemetry, event, readings) {
+                Ok(name) => {
+                    let device = *known.entry(name).or_insert_with_key(|name| {
+                        names.push((name.clone(), 0));
+                        names.len() - 1
                     });
-                    devices[place].events.push(DeviceEvent { index, version, readings });
+                    names[device].1 += 1;
+                    events.push((index, device, version, first..readings.len()));
                     outcomes.push(None);
                 }
-                Err(failure) => outcomes.push(Some(Outcome::Failed(failure))),
+                Err(failure) => {
+                    readings.truncate(first);
+                    outcomes.push(Some(Outcome::Failed(failure)));
+                }
             }
         }
-        (outcomes, devices)
+        decoded
     }
 
     /// The time of arrival, for events without a usable place. It rises with each batch, so that of two such events
@@ -204,7 +249,7 @@ impl Processor {
     }
 
     /// Writes the devices, some at a time, until each is settled, the budget is spent or the store is found broken.
-    async fn write(&self, run: &mut Run, mut devices: Vec<Device>, started: Instant) {
+    async fn write(&self, run: &mut Run, mut devices: Vec<Device<'_>>, started: Instant) {
         if devices.len() > self.concurrency {
             // Each batch, and each attempt of it, begins with other devices: those whose documents hang must not be the
             // first each time, and keep all others from their turn.
@@ -225,12 +270,28 @@ impl Processor {
             until: devices_until,
             fair_until: started + self.budget / 2,
         };
-        let settling: Vec<_> = devices.iter().map(|device| settle(writer, device)).collect();
-        let mut settled = stream::iter(settling).buffer_unordered(self.concurrency);
+        let mut left = devices.iter();
+        let mut under_way = FuturesUnordered::new();
         let (mut witness, mut suspect) = (None, None);
         let mut systemic = None;
         let mut bad_requests = Vec::new();
-        while let Some((device, done)) = settled.next().await {
+        loop {
+            let mut next = None;
+            while next.is_none()
+                && under_way.len() < self.concurrency
+                && let Some(device) = left.next()
+            {
+                let mut settling = Box::pin(settle(writer, device));
+                // A store in memory needs no waiting.
+                next = poll_immediate(&mut settling).await;
+                if next.is_none() {
+                    under_way.push(settling);
+                }
+            }
+            if next.is_none() {
+                next = under_way.next().await;
+            }
+            let Some((device, done)) = next else { break };
             run.settle(device, done.outcomes);
             witness = witness.or(done.witness);
             suspect = suspect.or(done.suspect);
@@ -240,7 +301,7 @@ impl Processor {
                 break;
             }
         }
-        drop(settled);
+        drop(under_way);
         let is_systemic = systemic.is_some();
         if let Some(reason) = systemic {
             run.stop(&devices, &reason);
@@ -257,7 +318,7 @@ impl Processor {
     }
 }
 
-async fn settle<'d>(writer: &Writer<'_>, device: &'d Device) -> (&'d Device, Settled) {
+async fn settle<'d>(writer: &Writer<'_>, device: &'d Device<'d>) -> (&'d Device<'d>, Settled) {
     (device, writer.settle(device).await)
 }
 
@@ -317,31 +378,39 @@ impl Run {
     }
 }
 
-/// Decodes one event and checks what every telemetry must keep to. A panic in a decoder is this event's fault alone.
-fn decode(telemetry: &dyn Telemetry, event: &Event) -> Result<Decoded, Failure> {
+/// Decodes one event and checks what every telemetry must keep to: gives back the device, and adds the readings. A panic
+/// in a decoder is this event's fault alone.
+fn decode<'e>(
+    telemetry: &dyn Telemetry,
+    event: &'e Event,
+    readings: &mut Vec<Reading>,
+) -> Result<Cow<'e, str>, Failure> {
     let poison =
         |stage, issue| Failure { stage, class: ErrorClass::Poison, issue, device_id: None, device_state: None };
     if let Some(fault) = &event.fault {
         return Err(poison(Stage::Envelope, fault.clone()));
     }
-    let decoded = panic::catch_unwind(AssertUnwindSafe(|| telemetry.decode(event)))
+    let first = readings.len();
+    let decoded = panic::catch_unwind(AssertUnwindSafe(|| telemetry.decode_into(event, readings)))
         .map_err(|panic| poison(Stage::Deserialize, format!("the decoder panicked: {}", panic_message(&*panic))))?;
-    let decoded = decoded.map_err(|error| match error {
+    let device = decoded.map_err(|error| match error {
         Poison::Undecodable(issue) => poison(Stage::Deserialize, issue),
         Poison::Invalid(issue) => poison(Stage::Validate, issue),
     })?;
-    let id_bytes = document_id(&decoded.device_id).len();
-    let issue = if decoded.device_id.is_empty() {
+    let readings = &readings[first..];
+    // Encoding makes three bytes of one at the most.
+    let id_bytes = if device.len() <= MAX_ID_BYTES / 3 { device.len() } else { document_id(&device).len() };
+    let issue = if device.is_empty() {
         "the device id is empty".to_owned()
     } else if id_bytes > MAX_ID_BYTES {
         format!("the device id makes a document id of {id_bytes} bytes; Cosmos DB takes {MAX_ID_BYTES} at most")
-    } else if let Some(reading) = decoded.readings.iter().find(|reading| !is_reading_name(&reading.name)) {
+    } else if let Some(reading) = readings.iter().find(|reading| !is_reading_name(&reading.name)) {
         format!("{:?} cannot be the name of a reading: it has another meaning in the document", reading.name)
     } else {
-        return Ok(decoded);
+        return Ok(device);
     };
-    let device_state = Some(device_state(&decoded.device_id, &decoded.readings));
-    Err(Failure { device_id: Some(decoded.device_id), device_state, ..poison(Stage::Validate, issue) })
+    let device_state = Some(device_state(&device, readings));
+    Err(Failure { device_id: Some(device.into_owned()), device_state, ..poison(Stage::Validate, issue) })
 }
 
 /// What was decoded, as the fields of a state document.

@@ -4,13 +4,16 @@
 
 pub mod drone;
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::{batch::Event, device_state::Reading};
 
 /// Telemetry of one kind of device.
 pub trait Telemetry: Send + Sync {
-    /// Decodes one event.
+    /// Decodes one event: tells the device, as it names itself, never empty, and adds the event's readings behind those that
+    /// are there; there may be none. When it fails, what it has added until then does not count.
     ///
     /// The result is a function of the event alone. A field that the event does not have is no reading; neither is
     /// one that is null. Reading names follow [`is_reading_name`](crate::device_state::is_reading_name).
@@ -18,7 +21,18 @@ pub trait Telemetry: Send + Sync {
     /// # Errors
     ///
     /// [`Poison`], when the event can never be decoded or says what cannot be. A panic counts as one, too.
-    fn decode(&self, event: &Event) -> Result<Decoded, Poison>;
+    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Vec<Reading>) -> Result<Cow<'e, str>, Poison>;
+
+    /// Decodes one event that is alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Telemetry::decode_into`].
+    fn decode(&self, event: &Event) -> Result<Decoded, Poison> {
+        let mut readings = Vec::new();
+        let device_id = self.decode_into(event, &mut readings)?.into_owned();
+        Ok(Decoded { device_id, readings })
+    }
 
     /// The event as JSON that decodes to the same as a body of content type `application/json`, for people to read and
     /// to edit.

@@ -1,5 +1,6 @@
 //! The handler's side: a function that waits, and appends each event of its invocation to the list of its key.
 
+use bytes::Bytes;
 use std::{io, net::Ipv4Addr, sync::Arc};
 
 use axum::{
@@ -80,7 +81,7 @@ impl Handler {
     }
 
     /// One invocation: its events are in the lists, or why not.
-    async fn append(&self, body: &[u8]) -> Result<(), (StatusCode, String)> {
+    async fn append(&self, body: &Bytes) -> Result<(), (StatusCode, String)> {
         let unreadable = |reason: String| (StatusCode::BAD_REQUEST, reason);
         let batch =
             Invocation::read(body, &self.function.trigger).map_err(|error| unreadable(error.to_string()))?.batch;

@@ -4,6 +4,7 @@
 #[path = "../../tests/support/plain_envelope.rs"]
 mod plain_envelope;
 
+use bytes::Bytes;
 use std::sync::LazyLock;
 
 use devicestate::{
@@ -33,6 +34,7 @@ static SESSIONS: LazyLock<Trigger> = LazyLock::new(|| {
 
 /// Whatever a queue of sessions is said to bring, it is one event at the most, and known again.
 fn assert_one_message(request: &[u8]) {
+    let request = &Bytes::copy_from_slice(request);
     if let Ok(invocation) = Invocation::read(request, &SESSIONS) {
         assert_eq!(invocation.batch.events.len(), 1);
         assert!(invocation.batch.message.is_some() && invocation.attempt() >= 1);
@@ -55,6 +57,7 @@ fn trigger(cardinality: Cardinality, data_type: DataType) -> EventHubTrigger {
 /// By its key: the same for the same request, and another one with another first event.
 fn assert_known_again(request: &[u8], trigger: &EventHubTrigger) {
     let trigger = Trigger::EventHub(trigger.clone());
+    let request = &Bytes::copy_from_slice(request);
     let batch = || Invocation::read(request, &trigger).expect("it was read before").batch;
     let mut other = batch();
     let key = other.key();
@@ -62,7 +65,7 @@ fn assert_known_again(request: &[u8], trigger: &EventHubTrigger) {
     if let Some(first) = other.events.first_mut() {
         match &mut first.place {
             Some(place) => place.sequence_number ^= 1,
-            None => first.body.push(0),
+            None => first.body = [&first.body[..], &[0]].concat().into(),
         }
         assert_ne!(other.key(), key);
     }

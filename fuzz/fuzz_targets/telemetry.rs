@@ -1,6 +1,7 @@
 //! Whatever the body, what it says can be stored, and what is shown of it says the same.
 #![no_main]
 
+use bytes::Bytes;
 use std::collections::BTreeSet;
 
 use devicestate::{
@@ -23,7 +24,7 @@ fuzz_target!(|body: &[u8]| {
 
 fn event(body: &[u8], content_type: Option<&str>) -> Event {
     Event {
-        body: body.to_vec(),
+        body: Bytes::copy_from_slice(body),
         content_type: content_type.map(str::to_owned),
         iot_hub_device_id: Some("authenticated".into()),
         ..Event::default()
@@ -60,7 +61,7 @@ fn assert_storable(Decoded { device_id, readings }: &Decoded) {
     assert_eq!(names.len(), readings.len(), "{readings:?}");
     let mut update = Update::default();
     update.fold(Version(1, 2, 3), readings);
-    let mut document = Document::new(document_id(device_id));
+    let mut document = Document::new(document_id(device_id).into_owned());
     assert_eq!(document.merge(&update), !readings.is_empty());
     let text = serde_json::to_string(&document).expect("a document is JSON");
     assert_eq!(serde_json::from_str::<Document>(&text).expect("a document"), document);

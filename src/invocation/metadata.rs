@@ -1,28 +1,43 @@
 //! What the host says about the events of a request, next to them.
 
-use std::{borrow::Cow, collections::BTreeMap};
+mod time;
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
 
-use super::{is_array, unquoted};
-use crate::batch::{Column, Details, Event, Message, Place, Source};
+use super::is_array;
+use crate::{
+    batch::{Column, Details, Event, Message, Place, Source},
+    json::{Members, Raw, elements},
+};
+use time::Times;
 
 /// The metadata of a request: JSON values by name, read one by one when they are needed.
-pub(super) struct Metadata<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
+pub(super) struct Metadata<'a> {
+    pub(super) request: &'a Bytes,
+    pub(super) values: Members<'a>,
+}
+
+/// The names of a column: of the array, and of the one value of a single event.
+type Names = (&'static str, &'static str);
+
+const SEQUENCE_NUMBERS: [Names; 1] = [("SequenceNumberArray", "SequenceNumber")];
+const ENQUEUED_TIMES: [Names; 1] = [("EnqueuedTimeUtcArray", "EnqueuedTimeUtc")];
 
 /// A time before 2000 is none: what is not set is year 1 in .NET.
 const YEAR_2000_MS: i64 = 946_684_800_000;
 
 impl<'a> Metadata<'a> {
-    pub(super) fn new(values: BTreeMap<Cow<'a, str>, &'a RawValue>) -> Self {
-        Self(values)
+    fn get(&self, name: &str) -> Option<Raw<'a>> {
+        self.values.iter().rfind(|(known, _)| **known == *name.as_bytes()).map(|(_, value)| *value)
     }
 
     /// A nested object, also where it is held in a string. What cannot be read counts as absent.
     pub(super) fn nested<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let text = unquoted(self.0.get(name)?.get()).ok().filter(|text| !is_array(text.as_bytes()))?;
-        serde_json::from_str(&text).ok()
+        let text = self.get(name)?.unquoted().filter(|text| !is_array(text))?;
+        serde_json::from_slice(&text).ok()
     }
 
     pub(super) fn source(&self) -> Source {
@@ -32,12 +47,12 @@ impl<'a> Metadata<'a> {
     /// What the host says of each of so many events.
     pub(super) fn details(&self, count: usize) -> Details {
         Details {
-            sequence_numbers: self.column(&["SequenceNumber"], count),
-            enqueued_times: self.column(&["EnqueuedTimeUtc"], count),
-            partition_keys: self.column(&["PartitionKey"], count),
-            offsets: self.column(&["OffsetString", "Offset"], count),
-            properties: self.column(&["Properties"], count),
-            system_properties: self.column(&["SystemProperties"], count),
+            sequence_numbers: self.column(&SEQUENCE_NUMBERS, count),
+            enqueued_times: self.column(&ENQUEUED_TIMES, count),
+            partition_keys: self.column(&[("PartitionKeyArray", "PartitionKey")], count),
+            offsets: self.column(&[("OffsetStringArray", "OffsetString"), ("OffsetArray", "Offset")], count),
+            properties: self.column(&[("PropertiesArray", "Properties")], count),
+            system_properties: self.column(&[("SystemPropertiesArray", "SystemProperties")], count),
         }
     }
 
@@ -48,11 +63,14 @@ impl<'a> Metadata<'a> {
         let set: serde_json::Map<_, _> = set.map(|(name, value)| (name.to_owned(), value.into())).collect();
         let cell = |value: serde_json::Value| Column::new(serde_json::Value::Array(vec![value]).to_string(), 1);
         Details {
-            sequence_numbers: self.column(&["SequenceNumber"], 1),
+            sequence_numbers: self.column(&SEQUENCE_NUMBERS, 1),
             // In whole seconds: the host writes a single time without its fraction. The sequence number does the rest.
-            enqueued_times: self.column(&["EnqueuedTimeUtc"], 1),
+            enqueued_times: self.column(&ENQUEUED_TIMES, 1),
             partition_keys: self.text("PartitionKey").map(|key| cell(key.into())).unwrap_or_default(),
-            properties: self.column(&["ApplicationProperties", "UserProperties"], 1),
+            properties: self.column(
+                &[("ApplicationPropertiesArray", "ApplicationProperties"), ("UserPropertiesArray", "UserProperties")],
+                1,
+            ),
             system_properties: if set.is_empty() { Column::default() } else { cell(set.into()) },
             ..Details::default()
         }
@@ -69,26 +87,34 @@ impl<'a> Metadata<'a> {
 
     /// A single value as text. The host writes each of them as JSON into a string, and so a text in two pairs of quotes.
     fn text(&self, name: &str) -> Option<String> {
-        let value = unquoted(self.0.get(name)?.get()).ok().filter(|value| value != "null")?;
-        unquoted(&value).ok().map(Cow::into_owned)
+        let value = self.get(name)?.unquoted().filter(|value| **value != *b"null")?;
+        let text = if value.starts_with(b"\"") { Raw::of(&value)?.unquoted()? } else { Cow::Borrowed(&*value) };
+        String::from_utf8(text.into_owned()).ok()
     }
 
     /// The column under the first of these names that is there: as an array, or as the one value of a single event.
-    fn column(&self, names: &[&str], count: usize) -> Column {
-        for name in names {
-            let array = self.0.get(format!("{name}Array").as_str());
-            if let Some(text) = array.and_then(|value| unquoted(value.get()).ok()).filter(|text| text != "null") {
-                return Column::new(text.into_owned(), count);
+    fn column(&self, names: &[Names], count: usize) -> Column {
+        for (array, single) in names {
+            if let Some(array) = self.get(array).filter(|array| is_there(*array)) {
+                return Column::of_request(self.request, array, count);
             }
             // A single event has singular keys; what is held in them may be a string around JSON, too.
-            if let Some(value) = self.0.get(*name).filter(|_| count == 1) {
-                let is_object = |text: &Cow<str>| text.starts_with('{');
-                let value = unquoted(value.get()).ok().filter(is_object).unwrap_or(Cow::Borrowed(value.get()));
+            if let Some(value) = self.get(single).filter(|_| count == 1) {
+                let object = value.unquoted().filter(|text| text.starts_with(b"{"));
+                let value = String::from_utf8_lossy(object.as_deref().unwrap_or(value.text));
                 return Column::new(format!("[{value}]"), count);
             }
         }
         Column::default()
     }
+}
+
+/// Whether a column's value says something: it is not null, also not in a string, and no text that is none.
+fn is_there(value: Raw<'_>) -> bool {
+    /// What `null` takes in quotes at the most, each letter written by its number.
+    const LONGEST_NULL: usize = 26;
+    let is_clear = value.text.len() > LONGEST_NULL && !value.may_hide_letters();
+    is_clear || value.unquoted().is_some_and(|text| *text != *b"null")
 }
 
 /// Tells each event its place, content type and device.
@@ -97,11 +123,11 @@ pub(super) fn attach(events: &mut [Event], details: &Details) {
     attach_places(events, details);
 }
 
-/// The cells of a column, one for each event; an error when there is a column, but not one that fits the events.
-fn cells<'c>(column: &'c Column, name: &str, count: usize) -> Result<Option<Vec<&'c RawValue>>, String> {
-    let Some(text) = column.text() else { return Ok(None) };
-    let cells: Vec<&RawValue> =
-        serde_json::from_str(text).map_err(|error| format!("the metadata {name} cannot be read: {error}"))?;
+/// The cells of a column's text, one for each event; an error when there is a column, but not one that fits the events.
+fn cells<'c>(column: Option<&'c str>, name: &str, count: usize) -> Result<Option<Vec<Raw<'c>>>, String> {
+    let Some(text) = column else { return Ok(None) };
+    let cells = elements(text.as_bytes())
+        .ok_or_else(|| format!("the metadata {name} cannot be read: {}", super::no_array(text.as_bytes())))?;
     if cells.len() == count {
         Ok(Some(cells))
     } else {
@@ -110,30 +136,28 @@ fn cells<'c>(column: &'c Column, name: &str, count: usize) -> Result<Option<Vec<
 }
 
 #[derive(Deserialize)]
-struct SystemProperties<'a> {
-    #[serde(borrow, default, rename = "content-type")]
-    content_type: Option<Cow<'a, str>>,
-    #[serde(borrow, default, rename = "iothub-connection-device-id")]
-    iot_hub_device_id: Option<Cow<'a, str>>,
+struct SystemProperties {
+    #[serde(default, rename = "content-type")]
+    content_type: Option<String>,
+    #[serde(default, rename = "iothub-connection-device-id")]
+    iot_hub_device_id: Option<String>,
 }
 
 fn attach_system_properties(events: &mut [Event], column: &Column) {
-    // Most senders set neither, and reading the column is most of the work of reading an envelope. Where a character is
-    // written by its number, a name may be there that cannot be seen.
-    let wanted =
-        |text: &str| ["content-type", "iothub-connection-device-id", "\\u"].iter().any(|part| text.contains(part));
-    if !column.text().is_some_and(wanted) {
+    // Most senders set neither, and the column is most of an envelope. The first is what the names have in common, and
+    // nothing does that the service itself sets: mostly that is all there is to look for.
+    if !column.may_have(&["con"]) || !column.may_have(&["content-type", "iothub-connection-device-id"]) {
         return;
     }
     // Where the column does not fit, the body alone must tell what it is and whose: it is decided without it.
-    let Ok(Some(cells)) = cells(column, "SystemPropertiesArray", events.len()) else { return };
+    let Ok(Some(cells)) = cells(column.text(), "SystemPropertiesArray", events.len()) else { return };
     for (event, cell) in events.iter_mut().zip(cells) {
-        if is_array(cell.get().as_bytes()) {
+        if is_array(cell.text) {
             continue;
         }
-        if let Ok(properties) = serde_json::from_str::<SystemProperties>(cell.get()) {
-            event.content_type = properties.content_type.map(Cow::into_owned);
-            event.iot_hub_device_id = properties.iot_hub_device_id.map(Cow::into_owned);
+        if let Ok(properties) = serde_json::from_slice::<SystemProperties>(cell.text) {
+            event.content_type = properties.content_type;
+            event.iot_hub_device_id = properties.iot_hub_device_id;
         }
     }
 }
@@ -142,8 +166,8 @@ fn attach_system_properties(events: &mut [Event], column: &Column) {
 /// since the time of arrival in place of a real one could put an old reading over a newer one.
 fn attach_places(events: &mut [Event], details: &Details) {
     let count = events.len();
-    let numbers = cells(&details.sequence_numbers, "SequenceNumberArray", count);
-    let times = cells(&details.enqueued_times, "EnqueuedTimeUtcArray", count);
+    let numbers = cells(details.sequence_numbers.text(), "SequenceNumberArray", count);
+    let times = cells(details.enqueued_times.text(), "EnqueuedTimeUtcArray", count);
     let (numbers, times) = match (numbers, times) {
         (Ok(Some(numbers)), Ok(Some(times))) => (numbers, times),
         (Ok(None), Ok(None)) => return,
@@ -157,8 +181,9 @@ fn attach_places(events: &mut [Event], details: &Details) {
             return;
         }
     };
+    let mut reader = Times::default();
     for ((event, number), time) in events.iter_mut().zip(numbers).zip(times) {
-        match place(number.get(), time.get()) {
+        match place(number.text, time.text, &mut reader) {
             Ok(place) => event.place = place,
             Err(fault) => {
                 event.fault.get_or_insert(fault);
@@ -168,48 +193,36 @@ fn attach_places(events: &mut [Event], details: &Details) {
 }
 
 /// An event's place; `None` where the host tells none or one that cannot be, as the admin endpoint does.
-fn place(number: &str, time: &str) -> Result<Option<Place>, String> {
+fn place(number: &[u8], time: &[u8], times: &mut Times) -> Result<Option<Place>, String> {
     // In quotes or not: the host writes some values of a single event as text.
-    let (number, time) = (number.trim_matches('"'), time.trim_matches(['"', '\\']));
-    if number == "null" || time == "null" {
+    let (number, time) = (trimmed(number, b"\""), trimmed(time, b"\"\\"));
+    if number == b"null" || time == b"null" {
         return Ok(None);
     }
-    let sequence_number =
-        number.parse().map_err(|_| format!("its sequence number {number:?} in the metadata cannot be read"))?;
-    let enqueued_ms =
-        milliseconds(time).ok_or_else(|| format!("its enqueued time {time:?} in the metadata cannot be read"))?;
+    let sequence_number = whole(number).ok_or_else(|| {
+        format!("its sequence number {:?} in the metadata cannot be read", String::from_utf8_lossy(number))
+    })?;
+    let enqueued_ms = times.milliseconds(time).ok_or_else(|| {
+        format!("its enqueued time {:?} in the metadata cannot be read", String::from_utf8_lossy(time))
+    })?;
     let usable = enqueued_ms >= YEAR_2000_MS && sequence_number >= 0;
     Ok(usable.then_some(Place { enqueued_ms, sequence_number }))
 }
 
-/// A time as the host writes it: ISO 8601 in UTC, mostly without a zone, the fraction without trailing zeros.
-fn milliseconds(text: &str) -> Option<i64> {
-    let timestamp = text.parse::<jiff::Timestamp>().ok().or_else(|| {
-        let civil: jiff::civil::DateTime = text.parse().ok()?;
-        civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-    })?;
-    Some(timestamp.as_millisecond())
+fn trimmed<'t>(mut text: &'t [u8], of: &[u8]) -> &'t [u8] {
+    while let Some((first, rest)) = text.split_first()
+        && of.contains(first)
+    {
+        text = rest;
+    }
+    while let Some((last, rest)) = text.split_last()
+        && of.contains(last)
+    {
+        text = rest;
+    }
+    text
 }
 
-#[cfg(test)]
-mod tests {
-    use super::milliseconds;
-
-    #[test]
-    fn times_are_utc_with_and_without_a_zone_and_with_any_fraction() {
-        let expected = Some(1_714_564_800_120);
-        for text in [
-            "2024-05-01T12:00:00.12",
-            "2024-05-01T12:00:00.120",
-            "2024-05-01T12:00:00.1200009",
-            "2024-05-01T12:00:00.12Z",
-            "2024-05-01T12:00:00.12+00:00",
-            "2024-05-01T14:00:00.12+02:00",
-        ] {
-            assert_eq!(milliseconds(text), expected, "{text}");
-        }
-        assert_eq!(milliseconds("2024-05-01T12:00:00"), Some(1_714_564_800_000));
-        assert!(milliseconds("0001-01-01T00:00:00").is_some_and(|ms| ms < 0));
-        assert_eq!(milliseconds("yesterday"), None);
-    }
+fn whole(text: &[u8]) -> Option<i64> {
+    str::from_utf8(text).ok()?.parse().ok()
 }

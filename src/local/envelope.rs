@@ -219,7 +219,8 @@ mod tests {
         for key in ["PartitionKey", "Offset", "OffsetString", "SequenceNumber", "EnqueuedTimeUtc"] {
             assert_eq!(request["Metadata"][key], fixture["Metadata"][key], "{key}");
         }
-        let Invocation { batch, .. } = Invocation::read(text.as_bytes(), &function.trigger).expect("an invocation");
+        let Invocation { batch, .. } =
+            Invocation::read(&text.clone().into(), &function.trigger).expect("an invocation");
         assert_eq!(batch.source, source);
         let [event] = &batch.events[..] else { panic!("{:?}", batch.events) };
         let place = event.place.expect("a place");

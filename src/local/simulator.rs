@@ -206,7 +206,7 @@ mod tests {
     fn decoded(wire: Wire) -> Vec<Decoded> {
         let decode = |sent: Sent| {
             let content_type = sent.content_type.map(str::to_owned);
-            let event = Event { body: sent.body, content_type, ..Event::default() };
+            let event = Event { body: sent.body.into(), content_type, ..Event::default() };
             Decoder::default().decode(&event).expect("good telemetry")
         };
         Simulator::new(7, 300, wire, 42).map(decode).collect()

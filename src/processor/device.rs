@@ -3,10 +3,12 @@
 use std::{
     future::Future,
     mem,
+    pin::pin,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
+use futures_util::future::poll_immediate;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Device, DocumentCache, Operations, Outcome, backoff::Backoff, device_state};
@@ -18,11 +20,11 @@ use crate::{
 };
 
 /// A decoded event.
-pub(super) struct DeviceEvent {
+pub(super) struct DeviceEvent<'d> {
     /// Its place in the batch.
     pub(super) index: usize,
     pub(super) version: Version,
-    pub(super) readings: Vec<Reading>,
+    pub(super) readings: &'d [Reading],
 }
 
 /// What became of a device.
@@ -77,7 +79,7 @@ impl Counters {
 /// A device on its way.
 struct Settling<'a> {
     writer: &'a Writer<'a>,
-    device: &'a Device,
+    device: &'a Device<'a>,
     base: Base,
     /// Whether it began early enough. If it is cut off then, it has had time enough, and that is its own failure; of one
     /// that began late it says only that the store is slow and the batch large.
@@ -114,7 +116,7 @@ enum End {
 impl Writer<'_> {
     /// Applies the events of one device: folded into one write; when the store refuses that, in halves and halves of
     /// halves, in order, down to the single events that it refuses.
-    pub(super) async fn settle(&self, device: &Device) -> Settled {
+    pub(super) async fn settle(&self, device: &Device<'_>) -> Settled {
         let mut settling = Settling::new(self, device);
         let mut settled = Settled::default();
         let mut parts = vec![device.events.as_slice()];
@@ -159,7 +161,7 @@ impl Writer<'_> {
     /// not for ever, of a document that others write again and again.
     pub(super) async fn write_again(&self, mut stored: Stored) {
         const TRIES: usize = 5;
-        let device = Device { id: stored.document.id.clone(), ..Device::default() };
+        let device = Device { id: stored.document.id.clone().into(), ..Device::default() };
         let settling = Settling::new(self, &device);
         for _ in 0..TRIES {
             match settling.replace(&stored.document, &stored.etag).await {
@@ -175,7 +177,7 @@ impl Writer<'_> {
 }
 
 impl<'a> Settling<'a> {
-    fn new(writer: &'a Writer<'a>, device: &'a Device) -> Self {
+    fn new(writer: &'a Writer<'a>, device: &'a Device<'a>) -> Self {
         let base = writer.cache.get(&device.id).map_or(Base::Unknown, Base::Stored);
         let is_fair = Instant::now() < writer.fair_until;
         Self { writer, device, base, is_fair, is_unreadable: false, last_failure: None }
@@ -184,10 +186,11 @@ impl<'a> Settling<'a> {
     /// Brings the document to what the events say, however often another writer comes first or the store stumbles.
     ///
     /// Ends with the error that stands when it is final or the time is up.
-    async fn write(&mut self, events: &[DeviceEvent]) -> Result<End, StoreError> {
+    async fn write(&mut self, events: &[DeviceEvent<'_>]) -> Result<End, StoreError> {
         let mut update = Update::default();
-        for event in events {
-            update.fold(event.version, &event.readings);
+        // Neither order makes a difference, but from the newest on most readings are overtaken already.
+        for event in events.iter().rev() {
+            update.fold(event.version, event.readings);
         }
         self.is_unreadable = false;
         let mut backoff = Backoff::default();
@@ -207,7 +210,7 @@ impl<'a> Settling<'a> {
                 },
             };
             let before = stored.as_ref().map(|stored| &stored.document);
-            let mut document = before.cloned().unwrap_or_else(|| Document::new(self.device.id.clone()));
+            let mut document = before.cloned().unwrap_or_else(|| Document::new(self.device.id.clone().into_owned()));
             let changed = document.merge(&update);
             let written = match stored {
                 // Only what was read just now may be the ground for not writing.
@@ -281,7 +284,12 @@ impl<'a> Settling<'a> {
         if Instant::now() >= until {
             return Err(self.out_of_time());
         }
-        let answer = timeout_at(until, operation).await;
+        // What needs no waiting needs no clock either.
+        let mut operation = pin!(operation);
+        let answer = match poll_immediate(operation.as_mut()).await {
+            Some(answer) => Ok(answer),
+            None => timeout_at(until, operation).await,
+        };
         if let Ok(Err(StoreError::Throttled { .. })) = answer {
             self.writer.counters.throttled.fetch_add(1, Relaxed);
         }
@@ -335,7 +343,7 @@ fn too_slow(before: &str) -> StoreError {
 /// Counts events against the document before them.
 fn outcomes(before: Option<&Document>, events: &[DeviceEvent]) -> Vec<Outcome> {
     let is_news = |event: &DeviceEvent| match before {
-        Some(document) => document.is_older_than(event.version, &event.readings),
+        Some(document) => document.is_older_than(event.version, event.readings),
         None => true,
     };
     let has_readings = |event: &DeviceEvent| event.readings.iter().any(|reading| !reading.value.is_null());
@@ -368,7 +376,7 @@ pub(super) fn failure(device: &Device, event: &DeviceEvent, class: ErrorClass, r
         stage: Stage::Update,
         class,
         issue: format!("the state document {id:?} was not written: {reason}"),
-        device_id: Some(name.clone()),
-        device_state: Some(device_state(name, &event.readings)),
+        device_id: Some((*name).to_owned()),
+        device_state: Some(device_state(name, event.readings)),
     }
 }

@@ -29,12 +29,9 @@ impl MemoryStore {
 }
 
 impl Contents {
-    fn put(&mut self, document: &Document) -> ETag {
+    fn next_etag(&mut self) -> ETag {
         self.writes += 1;
-        let etag = ETag(self.writes.to_string());
-        let stored = Stored { document: document.clone(), etag: etag.clone() };
-        self.documents.insert(document.id.clone(), stored);
-        etag
+        ETag(self.writes.to_string())
     }
 }
 
@@ -49,13 +46,20 @@ impl StateStore for MemoryStore {
         if contents.documents.contains_key(&document.id) {
             return Err(StoreError::Conflict);
         }
-        Ok(contents.put(document))
+        let etag = contents.next_etag();
+        let stored = Stored { document: document.clone(), etag: etag.clone() };
+        contents.documents.insert(document.id.clone(), stored);
+        Ok(etag)
     }
 
     async fn replace(&self, document: &Document, if_match: &ETag, _: &RequestCharge) -> Result<ETag, StoreError> {
         let mut contents = self.contents();
-        match contents.documents.get(&document.id) {
-            Some(stored) if stored.etag == *if_match => Ok(contents.put(document)),
+        let etag = contents.next_etag();
+        match contents.documents.get_mut(&document.id) {
+            Some(stored) if stored.etag == *if_match => {
+                *stored = Stored { document: document.clone(), etag: etag.clone() };
+                Ok(etag)
+            }
             _ => Err(StoreError::Conflict),
         }
     }

@@ -6,9 +6,11 @@
 mod json;
 mod protobuf;
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
-use super::{Decoded, Poison, Telemetry};
+use super::{Poison, Telemetry};
 use crate::{batch::Event, device_state::Reading};
 
 /// How the body of an event without a content type is to be read: the setting `TelemetryFormat`.
@@ -41,8 +43,8 @@ enum BodyFormat {
 
 /// The fields of one event in either format. `None` is absent: a present 0, false or `Unknown` is a reading.
 #[derive(Debug, Default, Clone, PartialEq)]
-struct Fields {
-    device_id: Option<String>,
+struct Fields<'a> {
+    device_id: Option<Cow<'a, str>>,
     battery: Option<f64>,
     flight_mode: Option<i64>,
     position: Position,
@@ -67,8 +69,8 @@ struct Health {
 pub const FLIGHT_MODES: [&str; 6] = ["Unknown", "Ready", "Takeoff", "Inflight", "Landing", "Offline"];
 
 impl Telemetry for Drone {
-    fn decode(&self, event: &Event) -> Result<Decoded, Poison> {
-        let body = event.body.as_slice();
+    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Vec<Reading>) -> Result<Cow<'e, str>, Poison> {
+        let body = &*event.body;
         if body.is_empty() {
             return Err(Poison::Undecodable("the body is empty, so the device id is missing".into()));
         }
@@ -79,11 +81,13 @@ impl Telemetry for Drone {
                 _ => poison,
             })?,
         };
-        fields.decoded(event.iot_hub_device_id.as_deref().filter(|_| self.device_id_from_iot_hub))
+        fields.tell(readings)?;
+        let authenticated = event.iot_hub_device_id.as_deref().filter(|_| self.device_id_from_iot_hub);
+        fields.device(authenticated)
     }
 
     fn to_json(&self, event: &Event) -> Option<Value> {
-        let body = event.body.as_slice();
+        let body = &*event.body;
         if body.is_empty() {
             return None;
         }
@@ -139,29 +143,32 @@ fn taken_for_protobuf(poison: &Poison) -> Poison {
     Poison::Undecodable(format!("{poison}; it was read as protobuf, since it is no text and has no content type"))
 }
 
-impl Fields {
-    fn decoded(self, authenticated: Option<&str>) -> Result<Decoded, Poison> {
-        let device_id = match self.device_id.filter(|id| !id.is_empty()) {
-            Some(id) => id,
-            None => authenticated.filter(|id| !id.is_empty()).map(str::to_owned).ok_or_else(|| {
-                Poison::Undecodable("the device id is missing or empty: an event must say whose it is".into())
-            })?,
-        };
-        let mut readings = Vec::with_capacity(8);
+impl<'a> Fields<'a> {
+    /// Whose they are; `authenticated` is the device that counts where the event names none.
+    fn device(self, authenticated: Option<&'a str>) -> Result<Cow<'a, str>, Poison> {
+        let named = self.device_id.filter(|id| !id.is_empty());
+        let authenticated = authenticated.filter(|id| !id.is_empty());
+        named.or(authenticated.map(Cow::Borrowed)).ok_or_else(|| {
+            Poison::Undecodable("the device id is missing or empty: an event must say whose it is".into())
+        })
+    }
+
+    /// Adds the readings, in the order of their names.
+    fn tell(&self, readings: &mut Vec<Reading>) -> Result<(), Poison> {
         let mut reading = |name: &'static str, value: Option<Value>| {
             readings.extend(value.map(|value| Reading { name: name.into(), value }));
         };
         let Position { latitude, longitude, altitude } = self.position;
         let Health { gyrometer, accelerometer, magnetometer } = self.health;
+        reading("AccelerometerOK", accelerometer.map(Value::Bool));
+        reading("Altitude", finite("altitude", altitude)?);
         reading("Battery", finite("battery", self.battery)?);
         reading("FlightMode", self.flight_mode.map(flight_mode).transpose()?);
+        reading("GyrometerOK", gyrometer.map(Value::Bool));
         reading("Latitude", finite("latitude", latitude)?);
         reading("Longitude", finite("longitude", longitude)?);
-        reading("Altitude", finite("altitude", altitude)?);
-        reading("GyrometerOK", gyrometer.map(Value::Bool));
-        reading("AccelerometerOK", accelerometer.map(Value::Bool));
         reading("MagnetometerOK", magnetometer.map(Value::Bool));
-        Ok(Decoded { device_id, readings })
+        Ok(())
     }
 }
 

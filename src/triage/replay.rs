@@ -10,6 +10,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream};
 use serde_json::value::RawValue;
 
@@ -134,8 +135,9 @@ impl Replayer {
             return Ok(None);
         }
         // Not its own fault: whoever runs this has not said where the function app is.
+        let body = Bytes::copy_from_slice(body);
         let read =
-            self.triggers.iter().map(|trigger| Invocation::read(body, trigger)).reduce(better).ok_or_else(|| {
+            self.triggers.iter().map(|trigger| Invocation::read(&body, trigger)).reduce(better).ok_or_else(|| {
                 let id = &letter.id;
                 Replayed::NotNow(format!(
                     "{id} is a whole request, and no function.json tells how to read it: give --app-root"
@@ -264,7 +266,7 @@ fn rebuilt(letter: &DeadLetter, body: Vec<u8>, is_edited: bool) -> Batch {
         system_properties: column(&data.system_properties),
         ..Details::default()
     };
-    let mut batch = attached(letter.source.clone(), vec![Event { body, ..Event::default() }], details);
+    let mut batch = attached(letter.source.clone(), vec![Event { body: body.into(), ..Event::default() }], details);
     if is_edited {
         batch.events[0].content_type = Some("application/json".to_owned());
     }

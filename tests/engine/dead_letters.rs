@@ -163,7 +163,7 @@ fn whatever_tells_two_events_apart_tells_their_ids_apart() {
         |batch| batch.source.partition_id.push('2'),
         |batch| batch.events[0].place = Some(Place { enqueued_ms: T0, sequence_number: 6 }),
         |batch| batch.events[0].place = Some(Place { enqueued_ms: T0 + 1, sequence_number: 5 }),
-        |batch| batch.events[0].body.push(b' '),
+        |batch| batch.events[0].body = [&batch.events[0].body[..], b" "].concat().into(),
     ];
     let ids: BTreeSet<_> = changes.into_iter().map(id).collect();
     assert_eq!(ids.len(), changes.len());

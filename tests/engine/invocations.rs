@@ -1,5 +1,6 @@
 //! What is read from a request of the host, value by value: bodies, places, sources, and what else it says of an event.
 
+use bytes::Bytes;
 use devicestate::{
     batch::{Event, Place},
     function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
@@ -23,7 +24,7 @@ fn trigger(cardinality: Cardinality, data_type: DataType) -> Trigger {
 
 fn read(trigger: &Trigger, messages: &Value, metadata: &Value) -> Result<Invocation, EnvelopeError> {
     let request = json!({ "Data": { "messages": messages }, "Metadata": metadata });
-    Invocation::read(request.to_string().as_bytes(), trigger)
+    Invocation::read(&request.to_string().into(), trigger)
 }
 
 /// A batch of so many events with this metadata.
@@ -108,8 +109,9 @@ fn a_single_event_is_the_bytes_that_its_data_type_says_also_behind_one_more_stri
 #[test]
 fn a_request_without_events_is_refused_with_what_it_is_in_place_of_them() {
     let binary = trigger(Cardinality::Many, DataType::Binary);
-    assert!(matches!(Invocation::read(b"[]", &binary), Err(EnvelopeError::NoEnvelope(_))));
-    let other = Invocation::read(br#"{"Data":{"other":"[]"}}"#, &binary).expect_err("another binding");
+    assert!(matches!(Invocation::read(&Bytes::from_static(b"[]"), &binary), Err(EnvelopeError::NoEnvelope(_))));
+    let other =
+        Invocation::read(&Bytes::from_static(br#"{"Data":{"other":"[]"}}"#), &binary).expect_err("another binding");
     assert_eq!(other, EnvelopeError::NoBinding { name: "messages".into(), found: r#"["other"]"#.into() });
     for messages in [json!("no array"), json!({})] {
         let error = read(&binary, &messages, &Value::Null).expect_err("no events");

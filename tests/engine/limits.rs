@@ -1,5 +1,6 @@
 //! Too slow, too large, broken: within its time, and nobody is blamed for what is not his fault.
 
+use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -110,14 +111,14 @@ async fn a_batch_without_a_place_is_known_again_under_another_invocation_id() {
     let (store, plain) = rig();
     store.always(Write, ANY, Answer::Panics);
     let handler = Handler { attempts: Attempts::new(2), ..plain };
-    let request = |body: &str, count: i64| {
+    let request = |body: &str, count: i64| -> Bytes {
         let messages = serde_json::json!([BASE64.encode(body)]).to_string();
         let retry = serde_json::json!({"RetryCount": count, "MaxRetryCount": -1});
-        serde_json::json!({"Data": {"messages": messages}, "Metadata": {"RetryContext": retry}}).to_string()
+        serde_json::json!({"Data": {"messages": messages}, "Metadata": {"RetryContext": retry}}).to_string().into()
     };
     let (one, other) = (r#"{"deviceId":"a","battery":0.5}"#, r#"{"deviceId":"a","battery":0.25}"#);
-    again(handler.invoke("first", request(one, 0).as_bytes()).await);
-    again(handler.invoke("of another batch", request(other, 0).as_bytes()).await);
-    let reply = final_reply(handler.invoke("second", request(one, 1).as_bytes()).await);
+    again(handler.invoke("first", &request(one, 0)).await);
+    again(handler.invoke("of another batch", &request(other, 0)).await);
+    let reply = final_reply(handler.invoke("second", &request(one, 1)).await);
     assert_eq!(reply.counts()[2], 1, "dead letters");
 }

@@ -3,13 +3,17 @@
 //! Wherever a test reads a dead letter, `read_letter` holds it against the schema and against what it is written as
 //! again. Here is that the schema is strict, and messages that no other test makes.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use std::{fs, mem::discriminant, path::Path, sync::Arc};
 
 use devicestate::{
     batch::{Batch, Column, Event, Source},
     dead_letter::{Attempt, DeadLetter, ErrorClass, Failure, Fingerprint, Pointer, QUEUE_LIMIT, Replay, Stage},
+    device_state::Reading,
     function_app::{Cardinality, DataType, Trigger},
-    telemetry::{Decoded, Poison, Telemetry},
+    telemetry::{Poison, Telemetry},
 };
 use serde_json::{Value, json};
 
@@ -51,7 +55,7 @@ fn forms(letter: &DeadLetter) -> Vec<String> {
 /// A dead letter with a device and its state, and one with neither. Both are too large for the queue.
 fn samples() -> [DeadLetter; 2] {
     [Some("drone-1"), None].map(|device| {
-        let mut batch = batch([Event { body: vec![b'x'; 60_000], ..battery(7, "drone-1", 0.5) }]);
+        let mut batch = batch([Event { body: vec![b'x'; 60_000].into(), ..battery(7, "drone-1", 0.5) }]);
         let column = |cell: &str| Column::new(format!("[{cell}]"), 1);
         batch.details.sequence_numbers = column("7");
         batch.details.enqueued_times = column("\"2024-11-21T00:46:40.007\"");
@@ -67,7 +71,7 @@ fn samples() -> [DeadLetter; 2] {
 struct Refusing;
 
 impl Telemetry for Refusing {
-    fn decode(&self, _event: &Event) -> Result<Decoded, Poison> {
+    fn decode_into<'e>(&self, _: &'e Event, _: &mut Vec<Reading>) -> Result<Cow<'e, str>, Poison> {
         Err(Poison::Invalid("nothing is valid".into()))
     }
 }
@@ -88,7 +92,7 @@ async fn whatever_the_host_sends_makes_dead_letters_that_satisfy_the_schema_and_
             Some("unset") => DataType::Json,
             _ => DataType::Binary,
         };
-        for body in [fs::read(&path).expect("a fixture"), b"no envelope".to_vec()] {
+        for body in [fs::read(&path).expect("a fixture"), b"no envelope".to_vec()].map(Bytes::from) {
             let reply = final_reply(handler.invoke("94d0", &body).await);
             letters += reply.dead_letters.len();
             for form in reply.dead_letters.iter().flat_map(forms) {
@@ -303,7 +307,7 @@ fn the_short_forms_fit_into_the_queue_whatever_is_long() {
             partition_id: long.clone(),
             session_queue_name: long.clone(),
         },
-        events: vec![Event { body: vec![0; 100_000], ..Event::default() }],
+        events: vec![Event { body: vec![0; 100_000].into(), ..Event::default() }],
         ..Batch::default()
     };
     batch.details.partition_keys = raw(1_022);

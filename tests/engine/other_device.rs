@@ -1,12 +1,12 @@
 //! Another kind of device: nothing but its telemetry has to be written.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use devicestate::{
     batch::Event,
     dead_letter::Stage,
     device_state::Reading,
-    telemetry::{Decoded, Poison, Telemetry},
+    telemetry::{Poison, Telemetry},
 };
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ use crate::support::{
 struct Thermostat;
 
 impl Telemetry for Thermostat {
-    fn decode(&self, event: &Event) -> Result<Decoded, Poison> {
+    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Vec<Reading>) -> Result<Cow<'e, str>, Poison> {
         let line = str::from_utf8(&event.body).map_err(|error| Poison::Undecodable(format!("no text: {error}")))?;
         let [name, temperature, heating] = line.trim_end().split(';').collect::<Vec<_>>()[..] else {
             return Err(Poison::Undecodable(format!("{line:?} is not name;temperature;heating")));
@@ -38,8 +38,8 @@ impl Telemetry for Thermostat {
             text => Value::from(text == "on"),
         };
         let reading = |name: &'static str, value| Reading { name: name.into(), value };
-        let readings = vec![reading("Temperature", temperature), reading("Heating", heating)];
-        Ok(Decoded { device_id: name.to_owned(), readings })
+        readings.extend([reading("Temperature", temperature), reading("Heating", heating)]);
+        Ok(name.into())
     }
 }
 

@@ -1,13 +1,13 @@
 //! What a batch comes to when the store does what it is asked.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use devicestate::{
     batch::{Batch, Event, Place},
     dead_letter::{ErrorClass, Stage},
-    device_state::{Document, MAX_ID_BYTES, Version},
+    device_state::{Document, MAX_ID_BYTES, Reading, Version},
     processor::{Operations, Outcome, Processor},
-    telemetry::{Decoded, Poison, Telemetry, drone::Drone},
+    telemetry::{Poison, Telemetry, drone::Drone},
 };
 use serde_json::json;
 
@@ -243,16 +243,16 @@ async fn an_empty_batch_asks_nothing_of_the_store() {
 struct Fragile;
 
 impl Telemetry for Fragile {
-    fn decode(&self, event: &Event) -> Result<Decoded, Poison> {
-        assert!(event.body != b"panic", "the decoder has a bug");
-        Drone::default().decode(event)
+    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Vec<Reading>) -> Result<Cow<'e, str>, Poison> {
+        assert!(*event.body != *b"panic", "the decoder has a bug");
+        Drone::default().decode_into(event, readings)
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_bad_event_harms_neither_its_batch_nor_its_device() {
     let store = Arc::new(ScriptedStore::default());
-    let bad = |number, body: &[u8]| Event { body: body.to_vec(), ..battery(number, "d", 0.0) };
+    let bad = |number, body: &[u8]| Event { body: body.to_vec().into(), ..battery(number, "d", 0.0) };
     let engine = processor_of(&store, Arc::new(Fragile));
     let mut events = vec![
         battery(1, "d", 0.1),
@@ -301,14 +301,15 @@ async fn one_bad_event_harms_neither_its_batch_nor_its_device() {
 async fn names_that_have_another_meaning_in_the_document_are_no_readings() {
     struct Sly;
     impl Telemetry for Sly {
-        fn decode(&self, event: &Event) -> Result<Decoded, Poison> {
+        fn decode_into<'e>(&self, event: &'e Event, readings: &mut Vec<Reading>) -> Result<Cow<'e, str>, Poison> {
             let name = String::from_utf8_lossy(&event.body).into_owned();
-            let reading = devicestate::device_state::Reading { name: name.into(), value: json!(1) };
-            Ok(Decoded { device_id: "d".into(), readings: vec![reading] })
+            let reading = Reading { name: name.into(), value: json!(1) };
+            readings.push(reading);
+            Ok("d".into())
         }
     }
     let store = Arc::new(ScriptedStore::default());
-    let named = |(number, name): (i64, &str)| Event { body: name.into(), ..battery(number, "d", 0.0) };
+    let named = |(number, name): (i64, &str)| Event { body: name.to_owned().into(), ..battery(number, "d", 0.0) };
     let events = (0..).zip(["id", "Versions", "_ts", "", "Id", "versions"]).map(named);
     let processed = processor_of(&store, Arc::new(Sly)).process(&batch(events)).await;
     assert_eq!(kinds(&processed)[..4], ["failed poison"; 4]);

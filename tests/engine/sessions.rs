@@ -63,7 +63,7 @@ async fn given_back(handler: &Handler, message: &SessionMessage) -> Value {
 }
 
 fn read(request: &Value) -> Invocation {
-    Invocation::read(request.to_string().as_bytes(), &trigger()).expect("an envelope")
+    Invocation::read(&request.to_string().into(), &trigger()).expect("an envelope")
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_message_is_read_as_the_host_writes_it() {
     let told = Message { session_id: "d/1".into(), message_id: "d/1/7".into(), delivery_count: 3 };
     assert_eq!(batch.message, Some(told));
     let [event] = &batch.events[..] else { panic!("one event: {batch:?}") };
-    assert_eq!(event.body, b"{}");
+    assert_eq!(*event.body, *b"{}");
     assert_eq!(event.content_type.as_deref(), Some("application/json"));
     assert_eq!(event.fault, None);
     // The host leaves out what is less than a second.
@@ -262,7 +262,7 @@ async fn a_request_that_cannot_be_read_is_kept_whole_at_once() {
     let (_store, handler) = rig();
     let started = Instant::now();
     let request = json!({ "Data": { "other": "e30=" }, "Metadata": {} }).to_string();
-    let reply = final_reply(handler.invoke("6b0a", request.as_bytes()).await);
+    let reply = final_reply(handler.invoke("6b0a", &request.into()).await);
     assert_eq!(started.elapsed(), Duration::ZERO);
     assert_eq!(reply.dead_letters[0].stage, Stage::Envelope);
 }
@@ -272,7 +272,7 @@ async fn what_was_never_delivered_does_not_come_again_and_is_dead_lettered_when_
     let (store, handler) = rig();
     store.always(Write, "a", Answer::systemic());
     let request = json!({ "Data": { "message": "eyJkZXZpY2VJZCI6ImEiLCJiYXR0ZXJ5IjowLjV9" }, "Metadata": {} });
-    let reply = final_reply(handler.invoke("6b0a", request.to_string().as_bytes()).await);
+    let reply = final_reply(handler.invoke("6b0a", &request.to_string().into()).await);
     assert_eq!(reply.counts(), [0, 0, 1]);
     assert_eq!(reply.dead_letters[0].event_data.delivery_count, Some(0));
 }

@@ -83,7 +83,7 @@ pub(crate) fn batch(events: impl IntoIterator<Item = Event>) -> Batch {
 /// Event number n, with this JSON as its body.
 pub(crate) fn event(number: i64, body: &Value) -> Event {
     let place = Some(Place { enqueued_ms: T0 + number, sequence_number: number });
-    Event { body: body.to_string().into_bytes(), place, ..Event::default() }
+    Event { body: body.to_string().into(), place, ..Event::default() }
 }
 
 /// Event number n: a battery reading.

@@ -23,7 +23,7 @@ pub(crate) fn bytes(hex: &str) -> Vec<u8> {
 /// Decodes a body. Whatever a test decodes is also shown as JSON, which must decode to the same.
 #[track_caller]
 pub(crate) fn decode(drone: Drone, body: impl Into<Vec<u8>>) -> Result<Decoded, Poison> {
-    let event = Event { body: body.into(), ..Event::default() };
+    let event = Event { body: body.into().into(), ..Event::default() };
     assert_shown_as_it_is(drone, &event);
     drone.decode(&event)
 }
@@ -37,7 +37,7 @@ pub(crate) fn assert_shown_as_it_is(drone: Drone, event: &Event) {
         return;
     };
     let content_type = Some("application/json".to_owned());
-    let as_json = Event { body: shown.to_string().into_bytes(), content_type, ..event.clone() };
+    let as_json = Event { body: shown.to_string().into(), content_type, ..event.clone() };
     assert_eq!(drone.decode(&as_json).ok(), decoded.ok(), "{drone:?}: {event:?} is shown as {shown}");
 }
 
@@ -268,7 +268,7 @@ fn auto_speaks_of_the_format_that_the_body_seems_to_have() {
 #[test]
 fn a_content_type_that_tells_the_format_wins_over_the_setting() {
     let event = |content_type: &str, body: &[u8]| Event {
-        body: body.to_vec(),
+        body: body.to_vec().into(),
         content_type: Some(content_type.to_owned()),
         ..Event::default()
     };

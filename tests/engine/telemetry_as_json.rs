@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::telemetry::{AUTO, FULL, JSON, PROTOBUF, assert_shown_as_it_is, bytes, invalid};
 
 fn shown(drone: Drone, body: impl Into<Vec<u8>>) -> Option<Value> {
-    drone.to_json(&Event { body: body.into(), ..Event::default() })
+    drone.to_json(&Event { body: body.into().into(), ..Event::default() })
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn what_cannot_be_read_or_would_decode_to_something_else_is_not_shown() {
 #[test]
 fn the_format_is_told_as_for_decoding() {
     let event = |content_type: &str, body: &[u8]| Event {
-        body: body.to_vec(),
+        body: body.to_vec().into(),
         content_type: Some(content_type.into()),
         ..Event::default()
     };
@@ -108,7 +108,7 @@ fn the_format_is_told_as_for_decoding() {
 #[test]
 fn the_device_that_only_iot_hub_knows_is_no_part_of_it_and_still_counts() {
     let by_setting = Drone { format: Format::Auto, device_id_from_iot_hub: true };
-    let event = Event { body: bytes("1803"), iot_hub_device_id: Some("hub-device".into()), ..Event::default() };
+    let event = Event { body: bytes("1803").into(), iot_hub_device_id: Some("hub-device".into()), ..Event::default() };
     assert_eq!(by_setting.to_json(&event), Some(json!({"flightMode": 3})));
     assert!(by_setting.decode(&event).is_ok());
     assert_shown_as_it_is(by_setting, &event);
@@ -127,7 +127,7 @@ fn whatever_bytes_can_be_decoded_are_shown_as_what_they_are() {
             body[place] = if random.bool() { random.u8(..) } else { body[place] ^ (1 << random.u8(0..8)) };
         }
         for drone in [PROTOBUF, AUTO] {
-            let event = Event { body: body.clone(), ..Event::default() };
+            let event = Event { body: body.clone().into(), ..Event::default() };
             assert_shown_as_it_is(drone, &event);
             decodable += u32::from(drone.decode(&event).is_ok());
         }

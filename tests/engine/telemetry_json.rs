@@ -142,7 +142,7 @@ fn numbers_survive_as_they_are() {
 #[test]
 fn the_device_that_iot_hub_knows_counts_by_the_setting_and_where_the_body_names_none() {
     let event = |body: &[u8], authenticated: Option<&str>| Event {
-        body: body.to_vec(),
+        body: body.to_vec().into(),
         iot_hub_device_id: authenticated.map(str::to_owned),
         ..Event::default()
     };

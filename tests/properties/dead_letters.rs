@@ -96,7 +96,7 @@ fn failure() -> impl Strategy<Value = Failure> {
 fn failed() -> impl Strategy<Value = Failed> {
     let place = option::of((0..4_102_444_800_000_i64, 0..i64::MAX))
         .prop_map(|place| place.map(|(enqueued_ms, sequence_number)| Place { enqueued_ms, sequence_number }));
-    let event = (event_body(), place).prop_map(|(body, place)| Event { body, place, ..Event::default() });
+    let event = (event_body(), place).prop_map(|(body, place)| Event { body: body.into(), place, ..Event::default() });
     let cells = (number(), cell(), cell(), cell(), cell(), cell()).prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f]);
     let attempt = (name(), 1..9_i64, 0..4_102_444_800_000_i64);
     (source(), event, cells, failure(), attempt, (0..2_usize, 0..2_usize)).prop_map(
@@ -198,7 +198,7 @@ proptest! {
         let text = letter.to_json();
         is_a_message(&text)?;
         let read = read(&text);
-        prop_assert_eq!(body(&read), Ok(failed.event.body.clone()));
+        prop_assert_eq!(body(&read), Ok(failed.event.body.to_vec()));
         let data = &read.event_data;
         let cells = [
             &data.sequence_number,
@@ -289,7 +289,7 @@ proptest! {
             [true, false, false, _] => source.consumer_group.clone_from(&other.source.consumer_group),
             [false, true, ..] => changed.event.body.clone_from(&other.event.body),
             [false, false, true, _] => changed.event.place = other.event.place,
-            [false, false, false, _] => changed.event.body.push(0),
+            [false, false, false, _] => changed.event.body = [&changed.event.body[..], &[0]].concat().into(),
         }
         let is_same = changed.source == failed.source
             && (changed.event.place, &changed.event.body) == (failed.event.place, &failed.event.body);

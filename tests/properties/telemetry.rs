@@ -117,7 +117,7 @@ impl Said {
 }
 
 fn event(body: Vec<u8>) -> Event {
-    Event { body, iot_hub_device_id: Some("authenticated".into()), ..Event::default() }
+    Event { body: body.into(), iot_hub_device_id: Some("authenticated".into()), ..Event::default() }
 }
 
 fn decode(drone: Drone, body: Vec<u8>) -> Option<Decoded> {

@@ -3,6 +3,7 @@
 //!
 //! It works on owned texts and goes through a column once for each event. The rules are told in `src/invocation.rs`.
 
+use bytes::Bytes;
 use std::collections::BTreeMap;
 
 use base64::{
@@ -59,7 +60,8 @@ pub(crate) enum Unreadable {
 /// The request as the real reader reads it.
 pub(crate) fn really_read(request: &[u8], trigger: &EventHubTrigger) -> Result<Request, Unreadable> {
     let trigger = Trigger::EventHub(trigger.clone());
-    let Invocation { batch, retry } = Invocation::read(request, &trigger).map_err(|error| match error {
+    let request = Bytes::copy_from_slice(request);
+    let Invocation { batch, retry } = Invocation::read(&request, &trigger).map_err(|error| match error {
         EnvelopeError::NoEnvelope(_) => Unreadable::Envelope,
         EnvelopeError::NoBinding { .. } => Unreadable::Binding,
         EnvelopeError::NoEvents { .. } => Unreadable::Events,
@@ -75,7 +77,7 @@ pub(crate) fn really_read(request: &[u8], trigger: &EventHubTrigger) -> Result<R
     ];
     assert!(columns.iter().all(|column| column.cell(batch.events.len()).is_none()), "a cell of no event");
     let event = |(index, event): (usize, &devicestate::batch::Event)| Event {
-        body: event.body.clone(),
+        body: event.body.to_vec(),
         content_type: event.content_type.clone(),
         iot_hub_device_id: event.iot_hub_device_id.clone(),
         place: event.place.map(|place| (place.enqueued_ms, place.sequence_number)),

@@ -4,6 +4,7 @@
 //! in two pairs of quotes and a number in one; and a single time has lost its fraction.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 /// The first moment of a second.
@@ -61,7 +62,7 @@ impl SessionMessage {
         json!({ "Data": { "message": BASE64.encode(&self.body) }, "Metadata": metadata })
     }
 
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        self.request().to_string().into_bytes()
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        self.request().to_string().into()
     }
 }

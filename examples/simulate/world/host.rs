@@ -179,7 +179,7 @@ impl Pump<'_> {
         let answer = select! {
             biased;
             () = life.over() => return Err("the handler was killed".into()),
-            answer = timeout(world.function_timeout, life.handler.invoke(id, request.as_bytes())) => answer,
+            answer = timeout(world.function_timeout, life.handler.invoke(id, &request)) => answer,
         };
         let Ok(answer) = answer else {
             world.surroundings.violation("the handler did not answer within functionTimeout");

@@ -55,15 +55,18 @@ impl Fold {
         let number = source.number();
         for event in events {
             let content_type = event.sent.content_type.map(str::to_owned);
-            let decoded =
-                self.telemetry.decode(&Event { body: event.sent.body.clone(), content_type, ..Event::default() });
+            let decoded = self.telemetry.decode(&Event {
+                body: event.sent.body.clone().into(),
+                content_type,
+                ..Event::default()
+            });
             let Ok(decoded) = decoded else {
                 let namespace = source.fully_qualified_namespace.clone();
                 self.bad.insert((namespace, source.partition_id.clone(), event.sequence_number));
                 continue;
             };
             let moment = (event.enqueued_ms, event.sequence_number, number);
-            let document = self.documents.entry(document_id(&decoded.device_id)).or_default();
+            let document = self.documents.entry(document_id(&decoded.device_id).into_owned()).or_default();
             for reading in decoded.readings.into_iter().filter(|reading| !reading.value.is_null()) {
                 let is_newer = document.get(reading.name.as_ref()).is_none_or(|(held, _)| *held < moment);
                 if is_newer {

@@ -130,9 +130,9 @@ mod tests {
         for data_type in [Some("binary"), Some("string"), None] {
             let function = function(data_type);
             let request = request(&function, "ns", &delivery(), 1_732_093_201_500);
-            let Invocation { batch, .. } = Invocation::read(request.as_bytes(), &function.trigger).expect("a message");
+            let Invocation { batch, .. } = Invocation::read(&request.into(), &function.trigger).expect("a message");
             let [event] = &batch.events[..] else { panic!("one event: {batch:?}") };
-            assert_eq!((&event.body, &event.fault), (&delivery().message.body, &None), "{data_type:?}");
+            assert_eq!((&*event.body, &event.fault), (&*delivery().message.body, &None), "{data_type:?}");
             assert_eq!(event.place, Some(Place { enqueued_ms: 1_732_093_200_000, sequence_number: 42 }));
             assert_eq!(event.content_type.as_deref(), Some("application/json"));
             let told = Message { session_id: "drone \"7\"".into(), message_id: "m-1".into(), delivery_count: 3 };

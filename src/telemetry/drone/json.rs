@@ -1,6 +1,8 @@
 //! Drone telemetry as a JSON object: names in camelCase or PascalCase, unknown fields ignored.
 
-use std::{collections::BTreeMap, fmt, marker::PhantomData};
+mod usual;
+
+use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -14,16 +16,25 @@ use crate::telemetry::Poison;
 /// Some senders put it in front of UTF-8 text.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-pub(super) fn decode(body: &[u8]) -> Result<Fields, Poison> {
+pub(super) fn decode(body: &[u8]) -> Result<Fields<'_>, Poison> {
     let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(Poison::Undecodable("the body is not a JSON object".into()));
     }
-    let event: JsonEvent = serde_json::from_slice(text).map_err(|error| {
+    if let Some(fields) = usual::decode(text) {
+        return Ok(fields);
+    }
+    let event = match str::from_utf8(text) {
+        // All at once, in place of each name and each text for itself.
+        Ok(text) => serde_json::from_str(text),
+        // A fault only where something is to be read: fields that are ignored may hold anything.
+        Err(_) => serde_json::from_slice(text),
+    };
+    let event: JsonEvent = event.map_err(|error| {
         Poison::Undecodable(format!("the body is not valid JSON telemetry: {}", told(text, &error)))
     })?;
     Ok(Fields {
-        device_id: event.device_id,
+        device_id: event.device_id.map(|Text(text)| text),
         battery: event.battery,
         flight_mode: event.flight_mode.map(|FlightMode(number)| number),
         position: event.position.unwrap_or_default().into(),
@@ -104,9 +115,9 @@ fn number(value: f64) -> Value {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct JsonEvent {
-    #[serde(alias = "DeviceId")]
-    device_id: Option<String>,
+struct JsonEvent<'a> {
+    #[serde(alias = "DeviceId", borrow)]
+    device_id: Option<Text<'a>>,
     #[serde(alias = "Battery")]
     battery: Option<f64>,
     #[serde(alias = "FlightMode")]
@@ -119,6 +130,10 @@ struct JsonEvent {
     #[serde(alias = "IsKeyFrame", rename = "isKeyFrame")]
     _is_key_frame: Option<bool>,
 }
+
+/// Borrowed where it has no escapes, which `Cow` alone is not in an `Option`.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]

@@ -16,6 +16,8 @@
 //! Written on prost's wire primitives in place of its derive, since the reference also takes a 32-bit float for a
 //! double, and devices in the field may rely on it.
 
+use std::borrow::Cow;
+
 use prost::{
     DecodeError,
     encoding::{self, DecodeContext, WireType},
@@ -28,7 +30,7 @@ use crate::telemetry::Poison;
 type Bytes<'a> = &'a [u8];
 
 /// Reads each field of the message. Repeated ones follow protobuf's rule: the last scalar wins, sub-messages are merged.
-pub(super) fn decode(mut body: &[u8]) -> Result<Fields, Poison> {
+pub(super) fn decode(mut body: &[u8]) -> Result<Fields<'_>, Poison> {
     let mut fields = Fields::default();
     while !body.is_empty() {
         encoding::decode_key(&mut body).and_then(|(tag, wire)| field(&mut fields, tag, wire, &mut body)).map_err(
@@ -60,7 +62,7 @@ fn told(error: &DecodeError) -> String {
     }
 }
 
-fn field(fields: &mut Fields, tag: u32, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
+fn field<'a>(fields: &mut Fields<'a>, tag: u32, wire: WireType, bytes: &mut Bytes<'a>) -> Result<(), DecodeError> {
     match tag {
         1 => string(&mut fields.device_id, wire, bytes),
         2 => double(&mut fields.battery, wire, bytes),
@@ -95,11 +97,25 @@ fn message<T>(
     })
 }
 
-fn string(into: &mut Option<String>, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
-    let mut value = String::new();
-    encoding::string::merge(wire, &mut value, bytes, DecodeContext::default())?;
-    *into = Some(value);
+fn string<'a>(into: &mut Option<Cow<'a, str>>, wire: WireType, bytes: &mut Bytes<'a>) -> Result<(), DecodeError> {
+    // The library copies it; only what it has a fault to find in is given to it.
+    if let Some((text, rest)) = borrowed(wire, bytes) {
+        *bytes = rest;
+        *into = Some(Cow::Borrowed(text));
+    } else {
+        let mut value = String::new();
+        encoding::string::merge(wire, &mut value, bytes, DecodeContext::default())?;
+        *into = Some(Cow::Owned(value));
+    }
     Ok(())
+}
+
+/// A string as it stands there, and what is behind it.
+fn borrowed(wire: WireType, mut bytes: Bytes<'_>) -> Option<(&str, Bytes<'_>)> {
+    encoding::check_wire_type(WireType::LengthDelimited, wire).ok()?;
+    let length = usize::try_from(encoding::decode_varint(&mut bytes).ok()?).ok()?;
+    let (text, rest) = bytes.split_at_checked(length)?;
+    Some((str::from_utf8(text).ok()?, rest))
 }
 
 fn double(into: &mut Option<f64>, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {

@@ -1,5 +1,6 @@
 //! The host's envelope, and the handler's reply to it.
 
+use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -66,7 +67,7 @@ impl Envelope {
         Self { retry, ..self }
     }
 
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Bytes {
         let array = |cell: &dyn Fn(&Sent) -> String| {
             let cells: Vec<_> = self.events.iter().map(cell).collect();
             Value::String(format!("[{}]", cells.join(",")))
@@ -94,7 +95,7 @@ impl Envelope {
             metadata["RetryContext"] = json!({"RetryCount": count, "MaxRetryCount": most, "Exception": null});
         }
         let messages = array(&|sent| format!("\"{}\"", BASE64.encode(&sent.body)));
-        json!({"Data": {"messages": messages}, "Metadata": metadata}).to_string().into_bytes()
+        json!({"Data": {"messages": messages}, "Metadata": metadata}).to_string().into()
     }
 }
 
