@@ -157,7 +157,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(
             f,
-            "{} connections, batches of {} events, {} devices on each connection; {:.1} s counted.\n",
+            "Connections: {}. Events in a batch: {}. Devices of each connection: {}. Counted: {:.1} s.\n",
             self.connections, self.events, self.devices, self.seconds
         )?;
         let mut table = Table::new(["", ""]);

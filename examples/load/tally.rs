@@ -9,6 +9,9 @@ use hdrhistogram::Histogram;
 
 use crate::counts::Counts;
 
+/// Ten minutes, as which longer latencies count.
+const LONGEST_NS: u64 = 600_000_000_000;
+
 /// Shared by all connections, which run in one thread.
 pub(crate) struct Tally {
     /// All requests and events that were answered, also those of the time that does not count.
@@ -50,7 +53,7 @@ impl Window {
 
 impl Tally {
     pub(crate) fn new() -> Self {
-        let histogram = || Histogram::new(3).expect("three digits are possible");
+        let histogram = || Histogram::new_with_max(LONGEST_NS, 3).expect("three digits are possible");
         Self {
             requests: Cell::default(),
             events: Cell::default(),

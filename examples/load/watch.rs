@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::{
     error::Error,
@@ -56,7 +56,7 @@ impl<'a> Watch<'a> {
         };
         let template = format!("{{elapsed_precise}} {{wide_bar}} {{human_pos}}/{{human_len}} {unit}: {{msg}}");
         let style = ProgressStyle::with_template(&template).expect("the template is valid");
-        let bar = ProgressBar::new(length).with_style(style);
+        let bar = ProgressBar::new(length).with_style(style).with_finish(ProgressFinish::AndClear);
         Self { options, window, tally, bar, begin: Cell::default(), end: Cell::default() }
     }
 
@@ -88,7 +88,6 @@ impl<'a> Watch<'a> {
 
     /// What was used, when everything is answered.
     pub(crate) fn used(&self) -> Result<Used, Error> {
-        self.bar.finish_and_clear();
         let end = match self.end.get() {
             Some(end) => end,
             None => self.look()?,

@@ -3,6 +3,8 @@
 use std::{
     process::Command,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -144,4 +146,29 @@ fn a_reply_in_chunks_is_read_like_any_other() {
         _ => Answer::chunked(&record(50, 0, 0)),
     });
     assert_eq!(report(fake.port, &SMALL)["counts"]["applied"], ALL_APPLIED);
+}
+
+#[test]
+fn a_latency_is_the_time_until_the_reply_and_the_slow_connection_has_its_own() {
+    const SLOW: Duration = Duration::from_millis(30);
+    let fake = Fake::start(|request| {
+        let is_large = request.body.len() > 1_000_000;
+        match &*request.target {
+            "GET /state" => return Answer::with(404, ""),
+            _ => pause(if is_large { 3 * SLOW } else { SLOW }),
+        }
+        Answer::with(200, &record(1, 0, 0))
+    });
+    let options = ["--events", "1", "--connections", "3", "--batches", "2", "--large-body", "1000000"];
+    let report = report(fake.port, &options);
+    let at = |latency: &str, name: &str| report[latency][name].as_f64().expect("milliseconds");
+    assert!(at("latencyMs", "p50") >= 30.0, "{report}");
+    assert!(at("largeLatencyMs", "p50") >= 90.0, "{report}");
+    assert!(report["seconds"].as_f64().expect("seconds") >= 0.18, "{report}");
+}
+
+/// What is itself the time to be measured.
+#[expect(clippy::disallowed_methods, reason = "the driver is another process, in real time")]
+fn pause(time: Duration) {
+    thread::sleep(time);
 }

@@ -18,6 +18,8 @@ impl Handler {
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
         command.args(["serve", "--port", "0"]).env_clear().envs(settings.iter().copied());
+        // It is never used, and without one the handler warns.
+        command.env("DeadLetterDirectory", env!("CARGO_TARGET_TMPDIR"));
         command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the binary");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
