@@ -27,7 +27,8 @@ impl Connection {
     /// Sends a request and waits for the reply, whatever its status. Gives back status and body.
     pub(crate) async fn call(&mut self, request: &[u8]) -> Result<(u16, &[u8]), Failure> {
         self.received.clear();
-        // Who refuses a request may answer and close before it is read to its end: the answer counts, where there is one.
+        // Who refuses a request may answer and close before it is read to its end: the answer counts, where there is
+        // one.
         let cut = self.stream.write_all(request).await.err();
         let failure = loop {
             match self.stream.read_buf(&mut self.received).await {

@@ -25,8 +25,8 @@ impl Counts {
 
     /// What the record of the batch says in the `Logs` of a reply; `None` where there is none.
     ///
-    /// It is looked for in the bytes, since to read the whole reply would cost more than all else that the driver does for
-    /// a small batch. A record is a line of JSON in a string of JSON, so its quotes are escaped.
+    /// It is looked for in the bytes, since to read the whole reply would cost more than all else that the driver does
+    /// for a small batch. A record is a line of JSON in a string of JSON, so its quotes are escaped.
     pub(crate) fn of_reply(body: &[u8]) -> Option<Self> {
         const NAMES: [&str; 4] =
             [r#"\"record\":\"batch\""#, r#"\"applied\":"#, r#"\"superseded\":"#, r#"\"deadLettered\":"#];

@@ -46,7 +46,8 @@ impl Device {
     }
 }
 
-/// A sequence number in thirteen digits, which is none that a real partition comes near to, and still exact in a double.
+/// A sequence number in thirteen digits, which is none that a real partition comes near to, and still exact in a
+/// double.
 #[derive(Debug, Clone)]
 pub(crate) struct SequenceNumber(pub(crate) [u8; 13]);
 
@@ -80,7 +81,8 @@ impl Time {
 
     /// The text of the time that is so many milliseconds after 1970.
     ///
-    /// The host drops trailing zeros of the fraction, so there is no millisecond that ends with one: it is the next one.
+    /// The host drops trailing zeros of the fraction, so there is no millisecond that ends with one: it is the next
+    /// one.
     pub(crate) fn at(&mut self, ms: i64) -> &[u8; Self::WIDTH] {
         let ms = if ms % 10 == 0 { ms + 1 } else { ms };
         let second = ms.div_euclid(1000);

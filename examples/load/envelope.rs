@@ -1,5 +1,5 @@
-//! The JSON of one request, as the host makes it of a batch for `cardinality: many` and `dataType: binary`, and where in it
-//! stands what differs from one request to the next.
+//! The JSON of one request, as the host makes it of a batch for `cardinality: many` and `dataType: binary`, and where
+//! in it stands what differs from one request to the next.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 

@@ -1,5 +1,5 @@
-//! The load driver: calls a custom handler as the Functions host does, as fast as it answers, and holds its counts against
-//! what was sent.
+//! The load driver: calls a custom handler as the Functions host does, as fast as it answers, and holds its counts
+//! against what was sent.
 //!
 //! `cargo run --release --example load -- --url http://127.0.0.1:7071`. docs/load.md tells how.
 

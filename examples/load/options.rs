@@ -6,16 +6,18 @@ use hyper::{Uri, http::uri::Scheme};
 /// Drive a custom handler as the Functions host does, as fast as it answers.
 ///
 /// Each connection is a partition with devices of its own: one batch is in flight, the next one goes out when the reply
-/// is in. Every event is newer than all before it, so that the handler has to apply each one, and its own counts are held
-/// against what was sent. docs/load.md tells what the requests are made of.
+/// is in. Every event is newer than all before it, so that the handler has to apply each one, and its own counts are
+/// held against what was sent. docs/load.md tells what the requests are made of.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "load",
     max_term_width = 100,
-    after_help = "Examples:\n  load --url http://127.0.0.1:7071 --events 1000 --devices 100 --seconds 10\n  load --events 1 \
-                  --connections 32 --pid 4711 --format json\n  load --events 100 --large-body 1000000\n  load --batches 50 \
-                  --content-length --counts records\n\nIt exits with 0 when every event was answered with 200 and \
-                  applied by the handler's own counts, with 1 when not, with 2 when it could not begin."
+    after_help = "Examples:\n  load --url http://127.0.0.1:7071 --events 1000 --devices 100 --seconds 10\n  \
+                  load --events 1 --connections 32 --pid 4711 --format json\n  \
+                  load --events 100 --large-body 1000000\n  \
+                  load --batches 50 --content-length --counts records\n\n\
+                  It exits with 0 when every event was answered with 200 and applied by the handler's own counts, with \
+                  1 when not, with 2 when it could not begin."
 )]
 pub(crate) struct Options {
     /// Where the handler listens: http, host and port.
@@ -98,7 +100,7 @@ impl Options {
         let bytes = u64::from(options.connections) * u64::from(options.events) * event;
         if bytes > MOST_BYTES {
             let told = format!(
-                "batches of {} MB are more than the {} MB that fit: fewer --connections or --events, or less --body-bytes",
+                "batches of {} MB are more than the {} MB that fit: fewer --connections, --events or --body-bytes",
                 bytes >> 20,
                 MOST_BYTES >> 20
             );

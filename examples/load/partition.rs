@@ -33,8 +33,8 @@ struct Request {
     guid: Place,
 }
 
-/// Of the bodies of one partition, as many as this holds are made beforehand: so that they stay in the processor's cache,
-/// and the driver costs little.
+/// Of the bodies of one partition, as many as this holds are made beforehand: so that they stay in the processor's
+/// cache, and the driver costs little.
 const PREPARED_BYTES: usize = 256 << 10;
 
 /// As many bodies at the most: a batch of one event is small.
@@ -67,8 +67,8 @@ impl Partition {
         }
     }
 
-    /// The next request. Its events were enqueued one after the other since the one before was made, as the events of a hub
-    /// are that its reader keeps up with.
+    /// The next request. Its events were enqueued one after the other since the one before was made, as the events of a
+    /// hub are that its reader keeps up with.
     pub(crate) fn request(&mut self, now_ms: i64) -> &[u8] {
         let Self { requests, sequence_number, time, rng, .. } = self;
         let before_ms = self.made_ms;

@@ -20,8 +20,8 @@ const END: &[u8] = b"}";
 /// How a field begins that no handler knows.
 const PADDING: &[u8] = b",\"padding\":\"";
 
-/// The body of one event: a moment in a flight of ten minutes with a frame each second. It is at least so many bytes long,
-/// if need be by a field that no handler knows.
+/// The body of one event: a moment in a flight of ten minutes with a frame each second. It is at least so many bytes
+/// long, if need be by a field that no handler knows.
 pub(crate) fn body(rng: &mut Rng, partition: u8, at_least: usize) -> Vec<u8> {
     let (mode, altitude) = match rng.u32(..600) {
         0..20 => ("ready", 0.0),

@@ -58,9 +58,8 @@ impl Answer {
 pub(crate) fn record(applied: usize, superseded: usize, dead_lettered: usize) -> String {
     let events = applied + superseded + dead_lettered;
     // In the order in which the handler writes them.
-    let line = format!(
-        r#"{{"record":"batch","events":{events},"applied":{applied},"superseded":{superseded},"deadLettered":{dead_lettered}}}"#
-    );
+    let counts = format!(r#""applied":{applied},"superseded":{superseded},"deadLettered":{dead_lettered}"#);
+    let line = format!(r#"{{"record":"batch","events":{events},{counts}}}"#);
     json!({ "Outputs": {}, "Logs": ["a line of another kind", line], "ReturnValue": null }).to_string()
 }
 
