@@ -3,7 +3,6 @@
 use std::{
     process::Command,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
-    thread,
     time::Duration,
 };
 
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     driver::{report, run},
-    fake::{Answer, Fake, record},
+    fake::{Answer, Fake, pause, record},
     handler::Handler,
 };
 
@@ -174,10 +173,4 @@ fn a_latency_is_the_time_until_the_reply_and_the_slow_connection_has_its_own() {
     assert!(at("latencyMs", "p50") >= 30.0, "{report}");
     assert!(at("largeLatencyMs", "p50") >= 90.0, "{report}");
     assert!(report["seconds"].as_f64().expect("seconds") >= 0.18, "{report}");
-}
-
-/// What is itself the time to be measured.
-#[expect(clippy::disallowed_methods, reason = "the driver is another process, in real time")]
-fn pause(time: Duration) {
-    thread::sleep(time);
 }

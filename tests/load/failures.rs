@@ -4,11 +4,12 @@ use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener},
     thread,
+    time::Duration,
 };
 
 use crate::{
     driver::{complaint, run_with},
-    fake::{Answer, Fake},
+    fake::{Answer, Fake, pause, record},
 };
 
 /// 2 batches of 10 events on one connection.
@@ -86,6 +87,20 @@ fn what_is_no_http_is_a_failure() {
     let fake = Fake::start(|_| Answer::Bytes("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned()));
     let said = complaint(fake.port, &SMALL, 1);
     assert!(said.contains("the answer cannot be read"), "{said}");
+}
+
+#[test]
+fn a_time_in_which_no_reply_came_is_no_measurement() {
+    let fake = Fake::start(|_| {
+        pause(Duration::from_millis(1_300));
+        Answer::with(200, &record(10, 0, 0))
+    });
+    let said = complaint(
+        fake.port,
+        &["--events", "10", "--connections", "1", "--warm", "0", "--seconds", "1", "--counts", "records"],
+        1,
+    );
+    assert!(said.contains("no reply came in the time that is counted"), "{said}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     thread,
+    time::Duration,
 };
 
 use serde_json::json;
@@ -110,6 +111,12 @@ impl Drop for Fake {
         // So that it looks. That fails only when nobody listens any more.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
+}
+
+/// How long an answer takes. Never a way to wait for something.
+#[expect(clippy::disallowed_methods, reason = "the driver is another process, in real time")]
+pub(crate) fn pause(time: Duration) {
+    thread::sleep(time);
 }
 
 fn serve(stream: &TcpStream, received: &Mutex<Vec<Request>>, answer: &impl Fn(&Request) -> Answer) -> io::Result<()> {
