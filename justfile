@@ -19,6 +19,10 @@ simulate *OPTIONS:
 ordering *OPTIONS:
     cargo run --release --example ordering -- {{OPTIONS}}
 
+# Drives a handler as the host does, as fast as it answers (docs/load.md).
+load *OPTIONS:
+    cargo run --release --example load -- {{OPTIONS}}
+
 # Events for an event hub (docs/send.md).
 send *OPTIONS:
     cargo run --release --package devicestate-send -- {{OPTIONS}}

@@ -1,0 +1,93 @@
+//! Replies, out of the bytes of a connection.
+
+use std::{cmp::Ordering, ops::Range};
+
+/// A reply that is complete.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// Where its body is.
+    pub(crate) body: Range<usize>,
+}
+
+/// Why bytes are no reply.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadReply {
+    #[error("{0}")]
+    Head(#[from] httparse::Error),
+    #[error("{0:?} is no Content-Length")]
+    Length(String),
+    #[error("the size of a chunk is none")]
+    Chunk,
+    #[error("it has neither Content-Length nor Transfer-Encoding: chunked")]
+    NoLength,
+    #[error("there are bytes behind it")]
+    Behind,
+}
+
+impl Reply {
+    /// The reply that these bytes are; `None` as long as it is not complete. A body in chunks is moved together.
+    pub(crate) fn read(bytes: &mut [u8]) -> Result<Option<Self>, BadReply> {
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut head = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(begin) = head.parse(bytes)? else { return Ok(None) };
+        let status = head.code.expect("a head that is complete has a status");
+        let header = |name: &str| {
+            let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+            Some(String::from_utf8_lossy(found.value))
+        };
+        let (chunks, end) = if let Some(length) = header("Content-Length") {
+            let length: usize = length.trim().parse().map_err(|_| BadReply::Length(length.into_owned()))?;
+            (None, begin.saturating_add(length))
+        } else if header("Transfer-Encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+            let Some(Chunks { chunks, end }) = chunks(bytes, begin)? else { return Ok(None) };
+            (Some(chunks), end)
+        } else if status == 204 {
+            (None, begin)
+        } else {
+            return Err(BadReply::NoLength);
+        };
+        match end.cmp(&bytes.len()) {
+            Ordering::Greater => return Ok(None),
+            // One request is under way, so there is nothing else to come.
+            Ordering::Less => return Err(BadReply::Behind),
+            Ordering::Equal => {}
+        }
+        let Some(chunks) = chunks else { return Ok(Some(Self { status, body: begin..end })) };
+        let mut end = begin;
+        for chunk in chunks {
+            let length = chunk.len();
+            bytes.copy_within(chunk, end);
+            end += length;
+        }
+        Ok(Some(Self { status, body: begin..end }))
+    }
+}
+
+/// A body in chunks.
+struct Chunks {
+    chunks: Vec<Range<usize>>,
+    end: usize,
+}
+
+/// The chunks that begin here; `None` as long as the last one is not there. Trailers are none.
+fn chunks(bytes: &[u8], mut begin: usize) -> Result<Option<Chunks>, BadReply> {
+    let mut chunks = Vec::new();
+    loop {
+        let Some(rest) = bytes.get(begin..) else { return Ok(None) };
+        let size = httparse::parse_chunk_size(rest).map_err(|_| BadReply::Chunk)?;
+        let httparse::Status::Complete((line, size)) = size else { return Ok(None) };
+        let size = u32::try_from(size).map_err(|_| BadReply::Chunk)?;
+        let chunk = begin + line..begin + line + size as usize;
+        begin = chunk.end + 2;
+        match bytes.get(chunk.end..begin) {
+            None => return Ok(None),
+            Some(b"\r\n") => {}
+            Some(_) => return Err(BadReply::Chunk),
+        }
+        if size == 0 {
+            return Ok(Some(Chunks { chunks, end: begin }));
+        }
+        chunks.push(chunk);
+    }
+}

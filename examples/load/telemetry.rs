@@ -1,0 +1,59 @@
+//! What the devices say: drones in flight, each body with every field that there is.
+
+use std::io::Write as _;
+
+use fastrand::Rng;
+
+use crate::digits::Device;
+
+/// Where the device's number begins in a body. It is a multiple of three, so that the number is a text of its own in
+/// base64: the two digits of the partition before it see to that.
+pub(crate) const NUMBER_AT: usize = 21;
+
+/// A device's id: `drone-`, the partition in two digits, the number in six.
+pub(crate) fn device_id(partition: u8, device: Device) -> String {
+    format!("drone-{partition:02}{}", str::from_utf8(&device.digits()).expect("digits"))
+}
+
+const END: &[u8] = b"}";
+
+/// How a field begins that no handler knows.
+const PADDING: &[u8] = b",\"padding\":\"";
+
+/// The body of one event: a moment in a flight of ten minutes with a frame each second. It is at least so many bytes
+/// long, if need be by a field that no handler knows.
+pub(crate) fn body(rng: &mut Rng, partition: u8, at_least: usize) -> Vec<u8> {
+    let (mode, altitude) = match rng.u32(..600) {
+        0..20 => ("ready", 0.0),
+        second @ 20..80 => ("takeoff", 2.0 * f64::from(second - 20)),
+        80..520 => ("inflight", 120.0 + 10.0 * rng.f64()),
+        second => ("landing", 1.5 * f64::from(600 - second)),
+    };
+    let mut body = Vec::with_capacity(at_least.max(320));
+    write!(
+        body,
+        "{{\"deviceId\":\"{}\",\"battery\":{:?},\"flightMode\":\"{mode}\",\"position\":{{\"latitude\":{:?},\
+         \"longitude\":{:?},\"altitude\":{:?}}},\"health\":{{\"gyrometerOK\":true,\"accelerometerOK\":{},\
+         \"magnetometerOK\":{}}},\"isKeyFrame\":true",
+        device_id(partition, Device(0)),
+        rounded(0.1 + 0.9 * rng.f64(), 1e4),
+        rounded(47.3 + 0.5 * rng.f64(), 1e6),
+        rounded(-122.5 + 0.6 * rng.f64(), 1e6),
+        rounded(altitude, 1e1),
+        rng.u32(..500) > 0,
+        rng.u32(..100) > 0,
+    )
+    .expect("a vector takes everything");
+    if body.len() < at_least.saturating_sub(END.len()) {
+        body.extend_from_slice(PADDING);
+        body.resize(body.len().max(at_least.saturating_sub(b"\"}".len())), b'x');
+        body.push(b'"');
+    }
+    body.extend_from_slice(END);
+    body
+}
+
+/// As a device writes its readings, not in all digits that a double has.
+fn rounded(value: f64, places: f64) -> f64 {
+    (value * places).round() / places
+}
