@@ -19,6 +19,22 @@ simulate *OPTIONS:
 ordering *OPTIONS:
     cargo run --release --example ordering -- {{OPTIONS}}
 
+# The product and handlers of other languages under the same load (scripts/measure/README.md).
+side-by-side *OPTIONS:
+    cargo build --release --bin devicestate --example load
+    node scripts/measure/side-by-side.js {{OPTIONS}}
+
+# What events and bytes cost as work grows.
+growth *OPTIONS:
+    cargo build --release --bin devicestate --example load
+    node scripts/measure/growth.js {{OPTIONS}}
+
+# Whole runs, start time, memory, size.
+end-to-end *OPTIONS:
+    cargo build --release --bin devicestate --example load --example ordering
+    cargo build --release --manifest-path tests/cosmos-listener/Cargo.toml --target-dir target/cosmos-listener
+    node scripts/measure/end-to-end.js {{OPTIONS}}
+
 # Events for an event hub (docs/send.md).
 send *OPTIONS:
     cargo run --release --package devicestate-send -- {{OPTIONS}}
