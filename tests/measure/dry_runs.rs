@@ -1,11 +1,18 @@
 //! Each measurement once, as short as it can be.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use tempfile::tempdir;
 
-use super::{DRIVER, measured, results};
+use super::{DRIVER, command, measured, results};
 
 /// Not pinned: a machine of the tests may have one core.
 const ANYWHERE: [&str; 4] = ["--handler-core", "", "--driver-core", ""];
@@ -174,10 +181,59 @@ fn a_run_is_repeated_by_the_command_in_the_results() {
     let output = measured("end-to-end.js", folder.path(), &words);
     let results = results(&output, folder.path());
     let command = results["parts"]["keys"]["command"].as_str().expect("a command");
-    let mut again = std::process::Command::new("sh");
+    let mut again = Command::new("sh");
     let state = folder.path().join("again.db");
     let command = command.replace("--state state.db", &format!("--state {}", state.display()));
     let output = again.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-c", &command]).output().expect("a shell");
     let report: Value = serde_json::from_slice(&output.stdout).expect("the report");
     assert_eq!(report["events"]["received"], 100);
+}
+
+#[test]
+fn a_measurement_that_is_ended_in_the_middle_leaves_no_process_and_no_folder() {
+    let folder = tempdir().expect("a temporary folder");
+    let (driver, pids) = (folder.path().join("driver"), folder.path().join("pids"));
+    let look = format!(
+        r#"while [ "$1" != --pid ]; do shift; done; echo "$$ $2" > {0}.new; mv {0}.new {0}; exec sleep 600"#,
+        pids.display()
+    );
+    program(&driver, &look);
+    let driver = ["--driver", driver.to_str().expect("UTF-8")];
+    let words = [&["--only", "hot", "--largest", "1"][..], &ANYWHERE, &driver].concat();
+    let mut node = command("growth.js", folder.path(), &words);
+    let mut child = node.env("TMPDIR", folder.path()).spawn().expect("Node.js (the command node)");
+    let pids = until("the driver is started", || fs::read_to_string(&pids).ok());
+    let of_measurement = || fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.file_name());
+    let is_its_own = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("devicestate-measure-");
+    assert!(of_measurement().any(|name| is_its_own(&name)));
+    let killed = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().expect("the command kill");
+    assert!(killed.success());
+    assert_eq!(child.wait().expect("a child").code(), Some(143));
+    for pid in pids.split_whitespace() {
+        until("the process is gone", || (!is_running(pid)).then_some(()));
+    }
+    assert!(!of_measurement().any(|name| is_its_own(&name)));
+}
+
+/// Whether there is such a process, other than one that is over and that nobody has asked about.
+fn is_running(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+#[track_caller]
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "it never came to this: {what}");
+        look_again();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process gets somewhere in real time")]
+fn look_again() {
+    thread::sleep(Duration::from_millis(10));
 }

@@ -26,11 +26,16 @@ fn node() -> Command {
 }
 
 /// A measurement with these words, by the binary of the tests, with its raw results in this folder.
-fn measured(script: &str, folder: &Path, words: &[&str]) -> Output {
+fn command(script: &str, folder: &Path, words: &[&str]) -> Command {
     let mut node = node();
     node.arg(format!("scripts/measure/{script}")).args(["--binary", env!("CARGO_BIN_EXE_devicestate")]);
     node.args(["--format", "json", "--output"]).arg(folder.join("results.json")).args(words);
-    node.output().expect("Node.js (the command node)")
+    node
+}
+
+/// Runs it to its end.
+fn measured(script: &str, folder: &Path, words: &[&str]) -> Output {
+    command(script, folder, words).output().expect("Node.js (the command node)")
 }
 
 /// What a measurement prints: nothing but its results, which are the same as in the file.
