@@ -1,8 +1,9 @@
 //! The request as the Functions host makes it of a batch, and of a timer that is due.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::hub::HubEvent;
@@ -38,65 +39,176 @@ pub fn request(
     now_ms: i64,
 ) -> Result<String, String> {
     let trigger = &function.trigger;
-    let context = json!({
-        "IsCheckpointingAfterInvocation": true,
-        "FullyQualifiedNamespace": source.fully_qualified_namespace,
-        "EventHubName": source.event_hub_name,
-        "ConsumerGroup": source.consumer_group,
-        "PartitionId": source.partition_id,
-    });
-    let (bodies, mut metadata) = match (trigger.cardinality(), events) {
-        (Cardinality::Many, _) => many(trigger.data_type(), events)?,
-        (Cardinality::One, [event]) => one(trigger.data_type(), event)?,
+    let context = Context {
+        is_checkpointing_after_invocation: true,
+        fully_qualified_namespace: &source.fully_qualified_namespace,
+        event_hub_name: &source.event_hub_name,
+        consumer_group: &source.consumer_group,
+        partition_id: &source.partition_id,
+    };
+    let (bodies, of_events) = match (trigger.cardinality(), events) {
+        (Cardinality::Many, _) => (many_bodies(trigger.data_type(), events)?, OfEvents::Many(Arrays::of(events))),
+        (Cardinality::One, [event]) => (one_body(trigger.data_type(), event)?, OfEvents::One(one(event))),
         (Cardinality::One, _) => {
             return Err(format!("{} events for a function that takes one at a time", events.len()));
         }
     };
-    metadata["TriggerPartitionContext"] = context.clone();
-    metadata["PartitionContext"] = context;
-    metadata["sys"] = sys(&function.name, now_ms);
-    if let Some(retry) = retry {
+    let retry_context = retry.map(|retry| {
         let exception = retry.exception.as_ref().map(|message| json!({ "Message": message }));
-        metadata["RetryContext"] =
-            json!({ "RetryCount": retry.count, "MaxRetryCount": retry.max_count, "Exception": exception });
-    }
-    let data = json!({ trigger.name(): bodies });
-    Ok(json!({ "Data": data, "Metadata": metadata }).to_string())
-}
-
-/// A batch: the text of an array of bodies, and arrays held in strings, each as long as the batch.
-fn many(data_type: DataType, events: &[Arc<HubEvent>]) -> Result<(String, Value), String> {
-    let bodies = events.iter().map(|event| body(data_type, &event.sent.body)).collect::<Result<Value, _>>()?;
-    let array =
-        |cell: &dyn Fn(&HubEvent) -> Value| events.iter().map(|event| cell(event)).collect::<Value>().to_string();
-    let metadata = json!({
-        "PartitionKeyArray": array(&|event| json!(event.sent.partition_key)),
-        "OffsetArray": array(&|event| json!(event.offset.to_string())),
-        "OffsetStringArray": array(&|event| json!(event.offset.to_string())),
-        "SequenceNumberArray": array(&|event| json!(event.sequence_number)),
-        "EnqueuedTimeUtcArray": array(&|event| json!(time(event.enqueued_ms))),
-        "PropertiesArray": array(&|_| json!({})),
-        "SystemPropertiesArray": array(&system_properties),
+        json!({ "RetryCount": retry.count, "MaxRetryCount": retry.max_count, "Exception": exception })
     });
-    Ok((bodies.to_string(), metadata))
+    let sys = sys(&function.name, now_ms);
+    let metadata =
+        Metadata { trigger_partition_context: &context, partition_context: &context, of_events, sys, retry_context };
+    Ok(text(&Request { data: [(trigger.name(), bodies)].into(), metadata }))
 }
 
-/// One event: its body as text, and values under singular keys.
-fn one(data_type: DataType, event: &HubEvent) -> Result<(String, Value), String> {
-    let body = match body(data_type, &event.sent.body)? {
+// Types in place of values that are built first: a run makes some ten thousand events a second into requests, and what
+// that takes it takes from the handler.
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Request<'a> {
+    data: BTreeMap<&'a str, String>,
+    metadata: Metadata<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata<'a> {
+    trigger_partition_context: &'a Context<'a>,
+    partition_context: &'a Context<'a>,
+    #[serde(flatten)]
+    of_events: OfEvents,
+    #[serde(rename = "sys")]
+    sys: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_context: Option<Value>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Context<'a> {
+    is_checkpointing_after_invocation: bool,
+    fully_qualified_namespace: &'a str,
+    event_hub_name: &'a str,
+    consumer_group: &'a str,
+    partition_id: &'a str,
+}
+
+/// What the metadata say of the events.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum OfEvents {
+    Many(Arrays),
+    One(Value),
+}
+
+/// Arrays held in strings, each as long as the batch.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_field_names, reason = "the host calls them so")]
+struct Arrays {
+    partition_key_array: String,
+    offset_array: String,
+    offset_string_array: String,
+    sequence_number_array: String,
+    enqueued_time_utc_array: String,
+    properties_array: String,
+    system_properties_array: String,
+}
+
+impl Arrays {
+    fn of(events: &[Arc<HubEvent>]) -> Self {
+        let offsets = array(events, |event| event.offset.to_string());
+        Self {
+            partition_key_array: array(events, |event| event.sent.partition_key.as_deref()),
+            offset_string_array: offsets.clone(),
+            offset_array: offsets,
+            sequence_number_array: array(events, |event| event.sequence_number),
+            enqueued_time_utc_array: array(events, |event| time(event.enqueued_ms)),
+            properties_array: array(events, |_| Properties {}),
+            system_properties_array: array(events, SystemProperties::of),
+        }
+    }
+}
+
+fn array<'a, T: Serialize>(events: &'a [Arc<HubEvent>], cell: impl Fn(&'a HubEvent) -> T) -> String {
+    text(&events.iter().map(|event| cell(event)).collect::<Vec<_>>())
+}
+
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("every key is a string, and nothing in it can fail")
+}
+
+/// What producers add; those of this machine add nothing.
+#[derive(Serialize)]
+struct Properties {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SystemProperties<'a> {
+    #[serde(rename = "x-opt-sequence-number")]
+    sequence_number_of_amqp: i64,
+    #[serde(rename = "x-opt-offset")]
+    offset_of_amqp: String,
+    #[serde(rename = "x-opt-enqueued-time")]
+    enqueued_time_of_amqp: String,
+    #[serde(rename = "x-opt-partition-key")]
+    partition_key_of_amqp: Option<&'a str>,
+    sequence_number: i64,
+    offset: i64,
+    offset_string: String,
+    partition_key: Option<&'a str>,
+    enqueued_time_utc: String,
+    #[serde(rename = "content-type", skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'static str>,
+}
+
+impl<'a> SystemProperties<'a> {
+    fn of(event: &'a HubEvent) -> Self {
+        let (enqueued, offset) = (time(event.enqueued_ms), event.offset.to_string());
+        let partition_key = event.sent.partition_key.as_deref();
+        Self {
+            sequence_number_of_amqp: event.sequence_number,
+            offset_of_amqp: offset.clone(),
+            enqueued_time_of_amqp: format!("{enqueued}+00:00"),
+            partition_key_of_amqp: partition_key,
+            sequence_number: event.sequence_number,
+            offset: event.offset,
+            offset_string: offset,
+            partition_key,
+            enqueued_time_utc: enqueued,
+            content_type: event.sent.content_type,
+        }
+    }
+}
+
+/// The text of an array of the bodies of a batch.
+fn many_bodies(data_type: DataType, events: &[Arc<HubEvent>]) -> Result<String, String> {
+    let bodies = events.iter().map(|event| body(data_type, &event.sent.body)).collect::<Result<Vec<_>, _>>()?;
+    Ok(text(&bodies))
+}
+
+/// The body of one event as text.
+fn one_body(data_type: DataType, event: &HubEvent) -> Result<String, String> {
+    Ok(match body(data_type, &event.sent.body)? {
         Value::String(text) => text,
         other => other.to_string(),
-    };
-    let metadata = json!({
+    })
+}
+
+/// Values under singular keys.
+fn one(event: &HubEvent) -> Value {
+    json!({
         "PartitionKey": event.sent.partition_key,
         "Offset": event.offset.to_string(),
         "OffsetString": event.offset.to_string(),
         "SequenceNumber": event.sequence_number,
         "EnqueuedTimeUtc": time(event.enqueued_ms),
         "Properties": {},
-        "SystemProperties": system_properties(event),
-    });
-    Ok((body, metadata))
+        "SystemProperties": SystemProperties::of(event),
+    })
 }
 
 /// The body of the request for a timer that is due now, in milliseconds since 1970, and was never called before.
@@ -132,25 +244,6 @@ fn body(data_type: DataType, body: &[u8]) -> Result<Value, String> {
 pub(super) fn time(ms: i64) -> String {
     let text = iso8601(ms);
     text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn system_properties(event: &HubEvent) -> Value {
-    let (enqueued, offset) = (time(event.enqueued_ms), event.offset.to_string());
-    let mut properties = json!({
-        "x-opt-sequence-number": event.sequence_number,
-        "x-opt-offset": offset,
-        "x-opt-enqueued-time": format!("{enqueued}+00:00"),
-        "x-opt-partition-key": event.sent.partition_key,
-        "SequenceNumber": event.sequence_number,
-        "Offset": event.offset,
-        "OffsetString": offset,
-        "PartitionKey": event.sent.partition_key,
-        "EnqueuedTimeUtc": enqueued,
-    });
-    if let Some(content_type) = event.sent.content_type {
-        properties["content-type"] = content_type.into();
-    }
-    properties
 }
 
 #[cfg(test)]
@@ -225,6 +318,32 @@ mod tests {
         let [event] = &batch.events[..] else { panic!("{:?}", batch.events) };
         let place = event.place.expect("a place");
         assert_eq!((&event.body[..], place.sequence_number), (&b"\xff one"[..], 48_211));
+    }
+
+    #[test]
+    fn a_batch_is_in_every_character_what_the_fixture_has_of_its_places() {
+        let fixture: Value =
+            serde_json::from_str(include_str!("../../tests/fixtures/many-binary.json")).expect("the fixture");
+        let events = [
+            ("drone-0017", 48_211, 9_132_416, 1_732_094_047_123),
+            ("drone-0042", 48_212, 9_132_736, 1_732_094_047_123),
+            ("drone-0017", 48_213, 9_133_040, 1_732_094_047_900),
+        ];
+        let events = events.map(|(key, sequence_number, offset, enqueued_ms)| {
+            let sent =
+                Sent { body: b"{}".to_vec(), partition_key: Some(key.into()), content_type: Some("application/json") };
+            Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms })
+        });
+        let text = super::request(&function(Cardinality::Many), &Source::default(), &events, None, 0);
+        let request: Value = serde_json::from_str(&text.expect("a request")).expect("JSON");
+        assert_eq!(request["Data"]["messages"], r#"["e30=","e30=","e30="]"#);
+        assert_eq!(keys(&request["Metadata"]), keys(&fixture["Metadata"]));
+        for array in ["PartitionKey", "Offset", "OffsetString", "SequenceNumber", "EnqueuedTimeUtc", "SystemProperties"]
+        {
+            let array = format!("{array}Array");
+            assert_eq!(request["Metadata"][&array], fixture["Metadata"][&array], "{array}");
+        }
+        assert_eq!(request["Metadata"]["PropertiesArray"], "[{},{},{}]");
     }
 
     fn keys(object: &Value) -> Vec<&String> {

@@ -5,7 +5,7 @@
 
 use fastrand::Rng;
 use prost::encoding::{self, WireType};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::hub::Sent;
 use crate::telemetry::drone::FLIGHT_MODES;
@@ -79,6 +79,40 @@ struct Frame {
     key: bool,
 }
 
+/// A frame as JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    battery: Option<f64>,
+    device_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flight_mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<Health>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_key_frame: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<Position>,
+}
+
+#[derive(Serialize)]
+struct Health {
+    #[serde(rename = "accelerometerOK")]
+    accelerometer_ok: bool,
+    #[serde(rename = "gyrometerOK")]
+    gyrometer_ok: bool,
+    #[serde(rename = "magnetometerOK")]
+    magnetometer_ok: bool,
+}
+
+#[derive(Serialize)]
+struct Position {
+    altitude: f64,
+    latitude: f64,
+    longitude: f64,
+}
+
 struct Drone {
     id: String,
     random: Rng,
@@ -140,21 +174,21 @@ fn news<T: PartialEq + Copy>(now: T, told: Option<T>) -> Option<T> {
 
 impl Frame {
     fn to_json(self, id: &str) -> Vec<u8> {
-        let mut event = Map::new();
-        event.insert("deviceId".into(), id.into());
-        let mut add = |name: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                event.insert(name.into(), value);
-            }
+        let position = |[latitude, longitude, altitude]: [f64; 3]| Position { altitude, latitude, longitude };
+        let health = |[gyrometer_ok, accelerometer_ok, magnetometer_ok]: [bool; 3]| Health {
+            accelerometer_ok,
+            gyrometer_ok,
+            magnetometer_ok,
         };
-        add("battery", self.battery.map(Value::from));
-        add("flightMode", self.flight_mode.map(|mode| FLIGHT_MODES[mode].to_ascii_lowercase().into()));
-        let position = |[latitude, longitude, altitude]: [f64; 3]| json!({ "latitude": latitude, "longitude": longitude, "altitude": altitude });
-        add("position", self.position.map(position));
-        let health = |[gyrometer, accelerometer, magnetometer]: [bool; 3]| json!({ "gyrometerOK": gyrometer, "accelerometerOK": accelerometer, "magnetometerOK": magnetometer });
-        add("health", self.health.map(health));
-        add("isKeyFrame", self.key.then_some(Value::Bool(true)));
-        Value::Object(event).to_string().into_bytes()
+        let event = Event {
+            battery: self.battery,
+            device_id: id,
+            flight_mode: self.flight_mode.map(|mode| FLIGHT_MODES[mode].to_ascii_lowercase()),
+            health: self.health.map(health),
+            is_key_frame: self.key.then_some(true),
+            position: self.position.map(position),
+        };
+        serde_json::to_vec(&event).expect("its numbers are finite, and its keys strings")
     }
 
     fn to_protobuf(self, id: &str) -> Vec<u8> {

@@ -1,0 +1,52 @@
+// The driver: examples/load, which sends batches as the host does, and counts what comes of them.
+"use strict";
+
+const { accessSync, constants } = require("node:fs");
+const { resolve } = require("node:path");
+const { text } = require("node:stream/consumers");
+const { pinned } = require("./handler.js");
+const { child: started } = require("./leftovers.js");
+const { CannotBegin, shown } = require("./options.js");
+
+/** Makes sure that a program is there, and says how it comes there. */
+function program(path, build) {
+  try {
+    accessSync(path, constants.X_OK);
+  } catch {
+    throw new CannotBegin(`there is no ${shown(resolve(path))}: ${build}`);
+  }
+  return resolve(path);
+}
+
+const binary = (path) => program(path, "cargo build --release, or --binary PATH");
+const driver = (path) => program(path, "cargo build --release --example load, or --driver PATH");
+
+/** The words for these options of the driver; those without a value are left out. */
+function words(options) {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return given.flatMap(([name, value]) => [`--${name}`, String(value)]);
+}
+
+/** Ends a program and gives back its exit code and what it said. */
+async function run(command, options = {}) {
+  const child = started(command, { stdio: ["ignore", "pipe", "pipe"], ...options });
+  const ended = new Promise((done, failed) => child.on("error", failed).on("close", done));
+  const [code, stdout, stderr] = await Promise.all([ended, text(child.stdout), text(child.stderr)]);
+  return { code, stdout, stderr };
+}
+
+/**
+ * Loads a handler, and gives back what the driver tells. `isRight` says that the handler's own counts agree with what was
+ * sent to it; `complaint` is there where they do not.
+ */
+async function load(path, handler, cores, options) {
+  const url = `http://127.0.0.1:${handler.port}`;
+  const command = [path, ...words({ url, pid: handler.pid, ...options, format: "json" })];
+  const { code, stdout, stderr } = await run(pinned(cores, command));
+  const complaint = (stderr.trim() || handler.lastWords()).split("\n").at(-1);
+  if (code === 0) return { ...JSON.parse(stdout), isRight: true };
+  // Counts that do not agree are told with the rest; where the handler itself failed there is no rest.
+  return { ...options, ...(stdout.trim() ? JSON.parse(stdout) : {}), isRight: false, complaint };
+}
+
+module.exports = { binary, driver, load, program, run };
