@@ -19,11 +19,9 @@ simulate *OPTIONS:
 ordering *OPTIONS:
     cargo run --release --example ordering -- {{OPTIONS}}
 
-<<<<<<< HEAD
 # Drives a handler as the host does, as fast as it answers (docs/load.md).
 load *OPTIONS:
     cargo run --release --example load -- {{OPTIONS}}
-=======
 # The product and handlers of other languages under the same load (scripts/measure/README.md).
 side-by-side *OPTIONS:
     cargo build --release --bin devicestate --example load
@@ -39,7 +37,6 @@ end-to-end *OPTIONS:
     cargo build --release --bin devicestate --example load --example ordering
     cargo build --release --manifest-path tests/cosmos-listener/Cargo.toml --target-dir target/cosmos-listener
     node scripts/measure/end-to-end.js {{OPTIONS}}
->>>>>>> e2e
 
 # Events for an event hub (docs/send.md).
 send *OPTIONS:
