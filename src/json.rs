@@ -109,10 +109,7 @@ pub(crate) fn elements(text: &[u8]) -> Option<Vec<Raw<'_>>> {
 }
 
 /// The same with the object with which the text begins; gives back the text behind it.
-pub(crate) fn object<'a>(
-    text: &'a [u8],
-    mut member: impl FnMut(Cow<'a, [u8]>, &'a [u8]) -> Option<&'a [u8]>,
-) -> Option<&'a [u8]> {
+fn object<'a>(text: &'a [u8], mut member: impl FnMut(Cow<'a, [u8]>, &'a [u8]) -> Option<&'a [u8]>) -> Option<&'a [u8]> {
     each(text, *b"{}", |text| {
         let (name, rest) = string(text).filter(|_| text[0] == b'"')?;
         member(name.unquoted()?, without_blanks(without_blanks(rest).strip_prefix(b":")?))
@@ -121,7 +118,7 @@ pub(crate) fn object<'a>(
 
 /// Goes from one part to the next of what stands between these brackets, and gives back the text behind them. So does
 /// `part` with a part.
-fn each<'a>(
+pub(crate) fn each<'a>(
     text: &'a [u8],
     [open, close]: [u8; 2],
     mut part: impl FnMut(&'a [u8]) -> Option<&'a [u8]>,
@@ -139,7 +136,8 @@ fn each<'a>(
     rest.strip_prefix(&[close])
 }
 
-fn ends(rest: &[u8]) -> Option<()> {
+/// That nothing is left but white space.
+pub(crate) fn ends(rest: &[u8]) -> Option<()> {
     without_blanks(rest).is_empty().then_some(())
 }
 
@@ -175,21 +173,26 @@ const IS_ORDINARY: [bool; 256] = {
     is_ordinary
 };
 
+/// How many bytes there are until one has a meaning in a string, or no text is left.
+pub(crate) fn ordinary(text: &[u8]) -> usize {
+    text.iter().position(|byte| !IS_ORDINARY[usize::from(*byte)]).unwrap_or(text.len())
+}
+
 /// So many bytes of a string are looked at one by one, and then so many together.
 const NEAR: usize = 32;
 const TOGETHER: usize = 64;
 
 /// The string with which the text begins, from its quote on, and the text behind it.
-pub(crate) fn string(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
+fn string(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
     let (mut escapes, mut is_ascii) = (Escapes::None, true);
     let mut at = 1;
     loop {
         // Byte by byte, as long as a short string lasts.
         let near = &text[at..text.len().min(at + NEAR)];
-        match near.iter().position(|byte| !IS_ORDINARY[usize::from(*byte)]) {
-            None if near.len() < NEAR => return None,
-            None => at += NEAR,
-            Some(run) => {
+        match ordinary(near) {
+            NEAR => at += NEAR,
+            run if run == near.len() => return None,
+            run => {
                 at += run;
                 match text[at] {
                     b'"' => {
@@ -263,7 +266,7 @@ fn escape(text: &[u8]) -> Option<usize> {
 }
 
 /// The text from the first byte on that is no white space to JSON.
-fn without_blanks(text: &[u8]) -> &[u8] {
+pub(crate) fn without_blanks(text: &[u8]) -> &[u8] {
     if text.first().is_some_and(|byte| *byte > b' ') {
         return text;
     }

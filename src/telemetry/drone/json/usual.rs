@@ -4,40 +4,77 @@
 use std::borrow::Cow;
 
 use super::super::{FLIGHT_MODES, Fields, Health, Position};
-use crate::json::{each_member, object, string, value};
+use crate::json::{each, ends, ordinary, value, without_blanks};
 
 /// The fields of an event; `None` where the whole reader is needed.
 pub(super) fn decode(text: &[u8]) -> Option<Fields<'_>> {
     let mut fields = Fields::default();
     let (mut has_position, mut has_health, mut is_key_frame) = (None, None, None);
-    each_member(text, |name, text| match &*name {
-        b"deviceId" | b"DeviceId" => device_id(&mut fields.device_id, text),
-        b"battery" | b"Battery" => number(&mut fields.battery, text),
-        b"flightMode" | b"FlightMode" => flight_mode(&mut fields.flight_mode, text),
-        b"position" | b"Position" => once(&mut has_position, (), position(&mut fields.position, text)?),
-        b"health" | b"Health" => once(&mut has_health, (), health(&mut fields.health, text)?),
-        b"isKeyFrame" | b"IsKeyFrame" => boolean(&mut is_key_frame, text),
-        _ => value(text).map(|(_, rest)| rest),
+    let rest = each(without_blanks(text), *b"{}", |text| {
+        if let Some(text) = behind(text, b"deviceId") {
+            device_id(&mut fields.device_id, text)
+        } else if let Some(text) = behind(text, b"battery") {
+            number(&mut fields.battery, text)
+        } else if let Some(text) = behind(text, b"flightMode") {
+            flight_mode(&mut fields.flight_mode, text)
+        } else if let Some(text) = behind(text, b"position") {
+            once(&mut has_position, (), position(&mut fields.position, text)?)
+        } else if let Some(text) = behind(text, b"health") {
+            once(&mut has_health, (), health(&mut fields.health, text)?)
+        } else if let Some(text) = behind(text, b"isKeyFrame") {
+            boolean(&mut is_key_frame, text)
+        } else {
+            behind_another(text, &["deviceId", "battery", "flightMode", "position", "health", "isKeyFrame"])
+        }
     })?;
+    ends(rest)?;
     Some(fields)
 }
 
 fn position<'a>(position: &mut Position, text: &'a [u8]) -> Option<&'a [u8]> {
-    object(text, |name, text| match &*name {
-        b"latitude" | b"Latitude" => number(&mut position.latitude, text),
-        b"longitude" | b"Longitude" => number(&mut position.longitude, text),
-        b"altitude" | b"Altitude" => number(&mut position.altitude, text),
-        _ => value(text).map(|(_, rest)| rest),
+    each(text, *b"{}", |text| {
+        if let Some(text) = behind(text, b"latitude") {
+            number(&mut position.latitude, text)
+        } else if let Some(text) = behind(text, b"longitude") {
+            number(&mut position.longitude, text)
+        } else if let Some(text) = behind(text, b"altitude") {
+            number(&mut position.altitude, text)
+        } else {
+            behind_another(text, &["latitude", "longitude", "altitude"])
+        }
     })
 }
 
 fn health<'a>(health: &mut Health, text: &'a [u8]) -> Option<&'a [u8]> {
-    object(text, |name, text| match &*name {
-        b"gyrometerOK" | b"GyrometerOK" => boolean(&mut health.gyrometer, text),
-        b"accelerometerOK" | b"AccelerometerOK" => boolean(&mut health.accelerometer, text),
-        b"magnetometerOK" | b"MagnetometerOK" => boolean(&mut health.magnetometer, text),
-        _ => value(text).map(|(_, rest)| rest),
+    each(text, *b"{}", |text| {
+        if let Some(text) = behind(text, b"gyrometerOK") {
+            boolean(&mut health.gyrometer, text)
+        } else if let Some(text) = behind(text, b"accelerometerOK") {
+            boolean(&mut health.accelerometer, text)
+        } else if let Some(text) = behind(text, b"magnetometerOK") {
+            boolean(&mut health.magnetometer, text)
+        } else {
+            behind_another(text, &["gyrometerOK", "accelerometerOK", "magnetometerOK"])
+        }
     })
+}
+
+/// The text from the value on of a member with this name, in camelCase or in PascalCase.
+#[inline]
+fn behind<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let ([b'"', first], rest) = text.split_first_chunk()? else { return None };
+    let is_first = first.eq_ignore_ascii_case(&name[0]);
+    let value = rest.strip_prefix(&name[1..]).filter(|_| is_first)?.strip_prefix(b"\":")?;
+    Some(without_blanks(value))
+}
+
+/// The text behind a member that is none of these: it does not matter, whatever it is.
+fn behind_another<'a>(text: &'a [u8], known: &[&str]) -> Option<&'a [u8]> {
+    let (name, rest) = text_in_quotes(text)?;
+    if known.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
+        return None;
+    }
+    value(without_blanks(without_blanks(rest).strip_prefix(b":")?)).map(|(_, rest)| rest)
 }
 
 /// A field that is there twice is a fault.
@@ -46,14 +83,12 @@ fn once<'a, T>(field: &mut Option<T>, value: T, rest: &'a [u8]) -> Option<&'a [u
 }
 
 fn device_id<'a>(field: &mut Option<Cow<'a, str>>, text: &'a [u8]) -> Option<&'a [u8]> {
-    let (raw, rest) = text.starts_with(b"\"").then(|| string(text))??;
-    once(field, Cow::Borrowed(str::from_utf8(raw.unescaped()?).ok()?), rest)
+    let (id, rest) = text_in_quotes(text)?;
+    once(field, Cow::Borrowed(str::from_utf8(id).ok()?), rest)
 }
 
 fn flight_mode<'a>(field: &mut Option<i64>, text: &'a [u8]) -> Option<&'a [u8]> {
-    if text.starts_with(b"\"") {
-        let (raw, rest) = string(text)?;
-        let name = raw.unescaped()?;
+    if let Some((name, rest)) = text_in_quotes(text) {
         let known = (0..).zip(FLIGHT_MODES).find(|(_, mode)| mode.as_bytes().eq_ignore_ascii_case(name));
         return once(field, known?.0, rest);
     }
@@ -62,6 +97,13 @@ fn flight_mode<'a>(field: &mut Option<i64>, text: &'a [u8]) -> Option<&'a [u8]> 
         [digit] => once(field, i64::from(digit - b'0'), rest),
         _ => None,
     }
+}
+
+/// A text of ASCII without escapes.
+fn text_in_quotes(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let text = text.strip_prefix(b"\"")?;
+    let (inner, rest) = text.split_at(ordinary(text));
+    Some((inner, rest.strip_prefix(b"\"")?))
 }
 
 fn boolean<'a>(field: &mut Option<bool>, text: &'a [u8]) -> Option<&'a [u8]> {
