@@ -1,6 +1,6 @@
 //! The product, as it is called here. Where its functions change, this is what changes with them.
 
-use std::{hint::black_box, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use devicestate::{
     assembly::{engine, open_store},
@@ -161,9 +161,4 @@ pub(super) fn reply(batch: &Batch) -> String {
         ..BatchRecord::default()
     });
     Reply::new("deadLetterMessages", &[], &[record.to_line()]).to_json()
-}
-
-/// Keeps the compiler from finding out that nobody wants a result.
-pub(super) fn done<T>(result: T) {
-    drop(black_box(result));
 }

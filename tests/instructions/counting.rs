@@ -18,8 +18,8 @@ pub(crate) struct Part {
     pub(crate) events: u64,
 }
 
-/// glibc has `memcpy` and its like in several versions and takes the one for the processor that it finds. Here it takes
-/// those that run anywhere, so that the baseline is not of one machine; and valgrind would count each byte of a `rep movsb`.
+/// glibc has `memcpy` and its like in several versions and takes the one for the processor that it is shown. Here it takes
+/// those that run on any: what another valgrind shows must not count, and it would count each byte of a `rep movsb`.
 const ANY_PROCESSOR: &str = "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX_Fast_Unaligned_Load,-BMI2,-ERMS,-FSRM,-MOVBE,-SSE4_1,\
     -SSE4_2,-SSSE3:glibc.cpu.x86_non_temporal_threshold=0xc0000";
 

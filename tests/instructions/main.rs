@@ -30,8 +30,8 @@ fn no_part_of_the_way_of_a_batch_costs_other_instructions_than_the_baseline_says
     let baseline: Counts = serde_json::from_str(&baseline).expect("instructions by part");
     let parts = counting.parts();
     let comparison = Comparison { baseline, now: counting.count(&parts), parts };
-    println!("{comparison}");
     if is_update {
+        println!("{comparison}");
         let text = serde_json::to_string_pretty(&comparison.now).expect("numbers by name");
         fs::write(&path, text + "\n").expect("the baseline can be written");
         return;
@@ -43,4 +43,5 @@ fn no_part_of_the_way_of_a_batch_costs_other_instructions_than_the_baseline_says
          test --test instructions\n",
         faults.join("\n")
     );
+    println!("{comparison}");
 }
