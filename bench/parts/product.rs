@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use bytes::Bytes;
 use devicestate::{
     assembly::{engine, open_store},
     batch::{Batch, Event},
@@ -77,7 +78,7 @@ impl Serving {
     }
 
     /// Answers a request, as `serve` has it answered.
-    pub(super) fn invoke(&self, request: &[u8]) -> String {
+    pub(super) fn invoke(&self, request: &Bytes) -> String {
         match self.runtime.block_on(self.handler.invoke(INVOCATION_ID, request)) {
             Answer::Final(reply) => reply,
             Answer::Again(body) => panic!("the batch is to come again: {body}"),
@@ -104,13 +105,13 @@ impl Processing {
 }
 
 /// Reads a request of the function's.
-pub(super) fn read(request: &[u8], function: &Function) -> Invocation {
+pub(super) fn read(request: &Bytes, function: &Function) -> Invocation {
     Invocation::read(request, &function.trigger).expect("a request as the host makes it")
 }
 
 /// An event as it comes out of its envelope.
 pub(super) fn event(sent: Sent) -> Event {
-    Event { body: sent.body, content_type: sent.content_type.map(str::to_owned), ..Event::default() }
+    Event { body: sent.body.into(), content_type: sent.content_type.map(str::to_owned), ..Event::default() }
 }
 
 /// Decodes an event.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use devicestate::{
     batch::Source,
     function_app::Function,
@@ -20,7 +21,7 @@ pub(super) const T0_MS: i64 = 1_732_150_000_000;
 
 /// The request for batch number so and so: each is of later events than the one before. Every event is a key frame, the
 /// most that a drone sends; devices take turns.
-pub(super) fn host_request(function: &Function, number: usize, events: usize, with_content_type: bool) -> Vec<u8> {
+pub(super) fn host_request(function: &Function, number: usize, events: usize, with_content_type: bool) -> Bytes {
     let source = Source {
         fully_qualified_namespace: "ns.servicebus.windows.net".into(),
         event_hub_name: "telemetry".into(),
@@ -44,7 +45,7 @@ pub(super) fn host_request(function: &Function, number: usize, events: usize, wi
         .collect();
     let retry = Retry { count: 0, max_count: -1, exception: None };
     let request = request(function, &source, &events, Some(&retry), T0_MS);
-    request.expect("a batch for a function that takes many").into_bytes()
+    request.expect("a batch for a function that takes many").into()
 }
 
 /// Key frames of all devices in turn, without end, from this place on. The first frame of a device is one, so each turn
