@@ -38,6 +38,18 @@ end-to-end *OPTIONS:
     cargo build --release --manifest-path tests/cosmos-listener/Cargo.toml --target-dir target/cosmos-listener
     node scripts/measure/end-to-end.js {{OPTIONS}}
 
+# Instructions of the parts of a batch's way, held against bench/instructions.json (docs/benchmarks.md).
+instructions:
+    cargo test --test instructions -- --nocapture
+
+# The same, written as the new baseline.
+instructions-baseline:
+    UPDATE_BASELINE=1 cargo test --test instructions -- --nocapture
+
+# How long the parts take: criterion, on a machine that does nothing else.
+bench *OPTIONS:
+    cargo bench --package devicestate-bench {{OPTIONS}}
+
 # Events for an event hub (docs/send.md).
 send *OPTIONS:
     cargo run --release --package devicestate-send -- {{OPTIONS}}

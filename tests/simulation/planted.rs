@@ -13,7 +13,7 @@ use std::{
 use crate::{EVENTS, SEEDS};
 
 /// What the simulation is built from, itself apart.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "Cargo.toml",
     "Cargo.lock",
     "host.json",
@@ -22,6 +22,7 @@ const PARTS: [&str; 11] = [
     "tests/black_box/support/protobuf.rs",
     // An example of the package has to be there, and the members of the workspace.
     "tests/black_box/otlp/devicestate_otlp.rs",
+    "bench",
     "fuzz/Cargo.toml",
     "fuzz/fuzz_targets",
     "send/Cargo.toml",

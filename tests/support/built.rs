@@ -15,11 +15,16 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Builds an example, and tells where its binary is. It lies where everything else is built, so that no dependency is
-/// built for it.
+/// Builds an example, and tells where its binary is.
 pub(crate) fn example(name: &str, arguments: &[&str]) -> PathBuf {
+    program(&[&["--example", name], arguments].concat())
+}
+
+/// Builds the one program that these arguments name, and tells where its binary is. It lies where everything else is
+/// built, so that no dependency is built for it.
+pub(crate) fn program(arguments: &[&str]) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder of Cargo's");
-    let mut cargo = cargo(&["build", "--locked", "--quiet", "--message-format", "json", "--example", name]);
+    let mut cargo = cargo(&["build", "--locked", "--quiet", "--message-format", "json"]);
     let output = cargo.args(arguments).arg("--target-dir").arg(target).output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let messages = String::from_utf8(output.stdout).expect("UTF-8");
