@@ -40,14 +40,14 @@ impl Batch {
     #[must_use]
     pub fn key(&self) -> String {
         if let Some(place) = self.events.first().and_then(|event| event.place) {
-            return format!("{:?}@{}", self.source, place.sequence_number);
+            return format!("{}@{}", self.source.key(), place.sequence_number);
         }
         let mut hash = Sha256::new();
         for event in &self.events {
             hash.update(event.body.len().to_le_bytes());
             hash.update(&event.body);
         }
-        format!("{:?}#{:?}", self.source, hash.finalize())
+        format!("{}#{:?}", self.source.key(), hash.finalize())
     }
 }
 
@@ -82,6 +82,14 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::
 }
 
 impl Source {
+    /// All that is told of it as one text.
+    fn key(&self) -> String {
+        let Self { fully_qualified_namespace, event_hub_name, consumer_group, partition_id, session_queue_name } = self;
+        [fully_qualified_namespace, event_hub_name, consumer_group, partition_id, session_queue_name]
+            .map(String::as_str)
+            .join("\0")
+    }
+
     /// The hub, or the queue with sessions: names that one namespace never has twice.
     #[must_use]
     pub fn entity(&self) -> &str {

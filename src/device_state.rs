@@ -67,6 +67,9 @@ pub struct Update {
 impl Update {
     /// Folds one event into the update. Null is no reading: it never overwrites.
     pub fn fold(&mut self, version: Version, readings: &[Reading]) {
+        if self.fields.0.is_empty() {
+            self.fields.0.reserve(readings.len());
+        }
         let mut expected = 0;
         for Reading { name, value } in readings.iter().filter(|reading| !reading.value.is_null()) {
             let place = self.fields.place(name, expected);
@@ -119,6 +122,9 @@ impl Document {
     pub fn merge(&mut self, update: &Update) -> bool {
         let mut changed = false;
         let mut expected = 0;
+        if self.fields.0.is_empty() {
+            self.fields = Arc::new(Fields(Vec::with_capacity(update.fields.0.len())));
+        }
         for (name, (version, value)) in &update.fields.0 {
             let place = self.fields.place(name, expected);
             expected = place.unwrap_or_else(|place| place) + 1;

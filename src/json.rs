@@ -39,11 +39,6 @@ impl<'a> Raw<'a> {
         self.text.strip_prefix(b"\"")?.strip_suffix(b"\"")
     }
 
-    /// The text in a string without escapes; `None` for another value.
-    pub(crate) fn unescaped(self) -> Option<&'a [u8]> {
-        self.in_quotes().filter(|_| self.escapes == Escapes::None)
-    }
-
     /// Whether there may be letters in it that are written by their number, and so are not seen in the text.
     pub(crate) fn may_hide_letters(self) -> bool {
         self.escapes == Escapes::Any && memchr::memchr(b'\\', self.text).is_some()
@@ -143,22 +138,38 @@ pub(crate) fn ends(rest: &[u8]) -> Option<()> {
 
 /// The value with which this text begins, which has no blanks in front, and the text behind it.
 pub(crate) fn value(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
-    let length = match text.first()? {
-        b'"' => return string(text),
-        b'1'..=b'9' => {
-            let digits = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-            let is_whole = matches!(text.get(digits), Some(b',' | b']' | b'}' | b' ' | b'\t' | b'\r' | b'\n'));
-            if is_whole { digits } else { length_of_any(text)? }
-        }
-        _ => length_of_any(text)?,
-    };
-    let (text, rest) = text.split_at(length);
+    /// Objects in objects so deep are gone into here.
+    const DEEPEST: usize = 8;
+    if text.first() == Some(&b'"') {
+        return string(text);
+    }
+    let rest = behind_value(text, DEEPEST)?;
+    let (text, rest) = text.split_at(text.len() - rest.len());
     Some((Raw { text, escapes: Escapes::Any }, rest))
 }
 
-fn length_of_any(text: &[u8]) -> Option<usize> {
+/// The text behind the value with which this text begins.
+fn behind_value(text: &[u8], depth: usize) -> Option<&[u8]> {
+    match text.first()? {
+        b'"' => string(text).map(|(_, rest)| rest),
+        b'{' if depth > 0 => object(text, |_, value| behind_value(value, depth - 1)),
+        b't' => text.strip_prefix(b"true"),
+        b'f' => text.strip_prefix(b"false"),
+        b'n' => text.strip_prefix(b"null"),
+        b'1'..=b'9' => {
+            let digits = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+            match text.get(digits) {
+                Some(b',' | b']' | b'}' | b' ' | b'\t' | b'\r' | b'\n') => Some(&text[digits..]),
+                _ => behind_any(text),
+            }
+        }
+        _ => behind_any(text),
+    }
+}
+
+fn behind_any(text: &[u8]) -> Option<&[u8]> {
     let value: &RawValue = serde_json::Deserializer::from_slice(text).into_iter().next()?.ok()?;
-    Some(value.get().len())
+    Some(&text[value.get().len()..])
 }
 
 /// Which bytes a string goes on behind: ASCII but for the quote that ends it, the backslash of an escape, and control

@@ -4,6 +4,7 @@
 
 mod backoff;
 mod cache;
+mod decoded;
 mod device;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
     mem,
     ops::{AddAssign, Range},
     panic::{self, AssertUnwindSafe},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -34,7 +36,8 @@ use crate::{
     telemetry::{Poison, Telemetry},
 };
 pub use cache::DocumentCache;
-use device::{DeviceEvent, Settled, Writer};
+use decoded::Device;
+use device::{Settled, Writer};
 
 /// What became of one event.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,44 +132,6 @@ pub struct Shared {
     last_arrival_ms: AtomicI64,
 }
 
-/// What the events of a batch say.
-#[derive(Default)]
-struct Decoded<'b> {
-    /// Those that failed have their outcome; the others wait with their device.
-    outcomes: Vec<Option<Outcome>>,
-    /// The readings of all events, one after the other.
-    readings: Vec<Reading>,
-    /// Each device, as it calls itself, with the number of its events.
-    names: Vec<(Cow<'b, str>, usize)>,
-    /// Each event that waits, with the number of its device and the place of its readings.
-    events: Vec<(usize, usize, Version, Range<usize>)>,
-}
-
-/// The events of one device, in the batch's order.
-#[derive(Default)]
-struct Device<'d> {
-    /// Its document's id.
-    id: Cow<'d, str>,
-    /// What it calls itself.
-    name: &'d str,
-    events: Vec<DeviceEvent<'d>>,
-}
-
-impl Decoded<'_> {
-    fn devices(&self) -> Vec<Device<'_>> {
-        let devices = self.names.iter().map(|(name, events)| {
-            let events = Vec::with_capacity(*events);
-            Device { id: document_id(name), name, events }
-        });
-        let mut devices: Vec<_> = devices.collect();
-        for (index, device, version, readings) in &self.events {
-            let readings = &self.readings[readings.clone()];
-            devices[*device].events.push(DeviceEvent { index: *index, version: *version, readings });
-        }
-        devices
-    }
-}
-
 impl Processor {
     /// Processes a batch. Takes no longer than the budget, but for decoding.
     pub async fn process(&self, batch: &Batch) -> Processed {
@@ -196,58 +161,6 @@ impl Processor {
         run.processed
     }
 
-    /// Decodes each event.
-    fn decode<'b>(&self, batch: &'b Batch) -> Decoded<'b> {
-        /// As many readings as an event of the telemetry that ships has.
-        const READINGS: usize = 8;
-        let source = batch.source.number();
-        let count = batch.events.len();
-        let mut arrival_ms = None;
-        // As many as a batch has events: too few to be worth a hash that nobody can foresee.
-        let mut known: HashMap<Cow<'b, str>, usize, foldhash::fast::RandomState> = HashMap::default();
-        let mut decoded = Decoded {
-            outcomes: Vec::with_capacity(count),
-            readings: Vec::with_capacity(count * READINGS),
-            events: Vec::with_capacity(count),
-            names: Vec::new(),
-        };
-        let Decoded { outcomes, readings, names, events } = &mut decoded;
-        for (index, event) in batch.events.iter().enumerate() {
-            let version = if let Some(place) = event.place {
-                Version(place.enqueued_ms, place.sequence_number, source)
-            } else {
-                let arrival_ms = *arrival_ms.get_or_insert_with(|| self.arrival_ms());
-                Version(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
-            };
-            let first = readings.len();
-            match decode(&*self.telemetry, event, readings) {
-                Ok(name) => {
-                    let device = *known.entry(name).or_insert_with_key(|name| {
-                        names.push((name.clone(), 0));
-                        names.len() - 1
-                    });
-                    names[device].1 += 1;
-                    events.push((index, device, version, first..readings.len()));
-                    outcomes.push(None);
-                }
-                Err(failure) => {
-                    readings.truncate(first);
-                    outcomes.push(Some(Outcome::Failed(failure)));
-                }
-            }
-        }
-        decoded
-    }
-
-    /// The time of arrival, for events without a usable place. It rises with each batch, so that of two such events
-    /// the later one wins also within one millisecond.
-    fn arrival_ms(&self) -> i64 {
-        let now = self.clock.now_ms();
-        let later = |last: i64| Some(now.max(last + 1));
-        let last = self.shared.last_arrival_ms.fetch_update(Relaxed, Relaxed, later).unwrap_or_default();
-        now.max(last + 1)
-    }
-
     /// Writes the devices, some at a time, until each is settled, the budget is spent or the store is found broken.
     async fn write(&self, run: &mut Run, mut devices: Vec<Device<'_>>, started: Instant) {
         if devices.len() > self.concurrency {
@@ -272,6 +185,7 @@ impl Processor {
         };
         let mut left = devices.iter();
         let mut under_way = FuturesUnordered::new();
+        let mut place: Option<Pin<Box<_>>> = None;
         let (mut witness, mut suspect) = (None, None);
         let mut systemic = None;
         let mut bad_requests = Vec::new();
@@ -281,11 +195,19 @@ impl Processor {
                 && under_way.len() < self.concurrency
                 && let Some(device) = left.next()
             {
-                let mut settling = Box::pin(settle(writer, device));
-                // A store in memory needs no waiting.
+                // A store in memory needs no waiting, and then one place is enough for all.
+                let mut settling = match place.take() {
+                    Some(mut place) => {
+                        Pin::set(&mut place, settle(writer, device));
+                        place
+                    }
+                    None => Box::pin(settle(writer, device)),
+                };
                 next = poll_immediate(&mut settling).await;
                 if next.is_none() {
                     under_way.push(settling);
+                } else {
+                    place = Some(settling);
                 }
             }
             if next.is_none() {
@@ -376,48 +298,6 @@ impl Run {
             .iter()
             .any(|outcome| matches!(outcome, Some(Outcome::Unresolved(failure)) if is_transient(failure)))
     }
-}
-
-/// Decodes one event and checks what every telemetry must keep to: gives back the device, and adds the readings. A panic
-/// in a decoder is this event's fault alone.
-fn decode<'e>(
-    telemetry: &dyn Telemetry,
-    event: &'e Event,
-    readings: &mut Vec<Reading>,
-) -> Result<Cow<'e, str>, Failure> {
-    let poison =
-        |stage, issue| Failure { stage, class: ErrorClass::Poison, issue, device_id: None, device_state: None };
-    if let Some(fault) = &event.fault {
-        return Err(poison(Stage::Envelope, fault.clone()));
-    }
-    let first = readings.len();
-    let decoded = panic::catch_unwind(AssertUnwindSafe(|| telemetry.decode_into(event, readings)))
-        .map_err(|panic| poison(Stage::Deserialize, format!("the decoder panicked: {}", panic_message(&*panic))))?;
-    let device = decoded.map_err(|error| match error {
-        Poison::Undecodable(issue) => poison(Stage::Deserialize, issue),
-        Poison::Invalid(issue) => poison(Stage::Validate, issue),
-    })?;
-    let readings = &readings[first..];
-    // Encoding makes three bytes of one at the most.
-    let id_bytes = if device.len() <= MAX_ID_BYTES / 3 { device.len() } else { document_id(&device).len() };
-    let issue = if device.is_empty() {
-        "the device id is empty".to_owned()
-    } else if id_bytes > MAX_ID_BYTES {
-        format!("the device id makes a document id of {id_bytes} bytes; Cosmos DB takes {MAX_ID_BYTES} at most")
-    } else if let Some(reading) = readings.iter().find(|reading| !is_reading_name(&reading.name)) {
-        format!("{:?} cannot be the name of a reading: it has another meaning in the document", reading.name)
-    } else {
-        return Ok(device);
-    };
-    let device_state = Some(device_state(&device, readings));
-    Err(Failure { device_id: Some(device.into_owned()), device_state, ..poison(Stage::Validate, issue) })
-}
-
-/// What was decoded, as the fields of a state document.
-fn device_state(id: &str, readings: &[Reading]) -> Value {
-    let id = [("id".to_owned(), Value::from(id))];
-    let readings = readings.iter().map(|Reading { name, value }| (name.to_string(), value.clone()));
-    Value::Object(id.into_iter().chain(readings).collect::<Map<_, _>>())
 }
 
 /// What a panic said.

@@ -1,16 +1,17 @@
 //! The HTTP side of the handler, as the Functions host expects it of a custom handler.
 
-use std::{convert::Infallible, net::Ipv4Addr, path::Path, sync::Arc};
+use std::{convert::Infallible, mem, net::Ipv4Addr, path::Path, sync::Arc};
 
 use axum::{
     Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    body::{Body, Bytes, HttpBody as _},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::{get, post},
     serve::ListenerExt as _,
 };
+use http_body_util::BodyExt as _;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -136,11 +137,40 @@ fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Rout
     Ok(router.layer(DefaultBodyLimit::disable()))
 }
 
-async fn invoke(State(handler): State<Arc<Handler>>, headers: HeaderMap, body: Bytes) -> Response {
-    match handler.invoke(invocation_id(&headers), &body).await {
+async fn invoke(State(handler): State<Arc<Handler>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let body = match whole(body).await {
+        Ok(body) => body,
+        Err(error) => {
+            tracing::warn!(%error, "a request did not arrive whole");
+            return json(StatusCode::BAD_REQUEST, "{}".into());
+        }
+    };
+    match handler.invoke(invocation_id(&head.headers), &body).await {
         Answer::Final(reply) => json(StatusCode::OK, reply),
         Answer::Again(body) => json(StatusCode::SERVICE_UNAVAILABLE, body),
     }
+}
+
+/// A body in one piece. What comes in several is copied as it comes, since the connection reads on into the memory of what
+/// it is given back.
+async fn whole(mut body: Body) -> Result<Bytes, axum::Error> {
+    let mut first = Bytes::new();
+    let mut copied = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(part) = frame?.into_data() else { continue };
+        if first.is_empty() && copied.is_empty() {
+            first = part;
+            continue;
+        }
+        if copied.is_empty() {
+            let left = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+            copied.reserve(first.len() + part.len() + left);
+            copied.extend_from_slice(&mem::take(&mut first));
+        }
+        copied.extend_from_slice(&part);
+    }
+    Ok(if copied.is_empty() { first } else { copied.into() })
 }
 
 async fn look(State((function, watch)): State<(String, Arc<Watch>)>, headers: HeaderMap, _body: Bytes) -> Response {

@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn a_handler_takes_a_numbered_event_for_one_without_readings() {
         let sent = numbered(1, 1).next().expect("one event");
-        let event = Event { body: sent.body, ..Event::default() };
+        let event = Event { body: sent.body.into(), ..Event::default() };
         let decoded = Drone::default().decode(&event).expect("good telemetry");
         assert_eq!((decoded.device_id.as_str(), decoded.readings.len()), ("key-00000", 0));
     }

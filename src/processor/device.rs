@@ -11,7 +11,11 @@ use std::{
 use futures_util::future::poll_immediate;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Device, DocumentCache, Operations, Outcome, backoff::Backoff, device_state};
+use super::{
+    DocumentCache, Operations, Outcome,
+    backoff::Backoff,
+    decoded::{Device, device_state},
+};
 use crate::{
     dead_letter::{ErrorClass, Failure, Stage},
     device_state::{Document, Reading, Update, Version},
@@ -341,14 +345,14 @@ fn too_slow(before: &str) -> StoreError {
 }
 
 /// Counts events against the document before them.
-fn outcomes(before: Option<&Document>, events: &[DeviceEvent]) -> Vec<Outcome> {
-    let is_news = |event: &DeviceEvent| match before {
+fn outcomes(before: Option<&Document>, events: &[DeviceEvent]) -> impl Iterator<Item = Outcome> {
+    let is_news = move |event: &DeviceEvent| match before {
         Some(document) => document.is_older_than(event.version, event.readings),
         None => true,
     };
     let has_readings = |event: &DeviceEvent| event.readings.iter().any(|reading| !reading.value.is_null());
-    let applied = |event: &DeviceEvent| is_news(event) || !has_readings(event);
-    events.iter().map(|event| if applied(event) { Outcome::Applied } else { Outcome::Superseded }).collect()
+    let applied = move |event: &DeviceEvent| is_news(event) || !has_readings(event);
+    events.iter().map(move |event| if applied(event) { Outcome::Applied } else { Outcome::Superseded })
 }
 
 /// Whether the store refused the write, so that the document is most likely as it was.

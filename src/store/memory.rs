@@ -1,8 +1,7 @@
 //! State documents in memory: gone with the process. For measurements, tests and trying things out.
 
 use std::{
-    collections::BTreeMap,
-    ops::Bound,
+    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,7 +16,7 @@ pub struct MemoryStore(Mutex<Contents>);
 
 #[derive(Debug, Default)]
 struct Contents {
-    documents: BTreeMap<String, Stored>,
+    documents: HashMap<String, Stored>,
     writes: u64,
 }
 
@@ -65,9 +64,11 @@ impl StateStore for MemoryStore {
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let contents = self.contents();
-        let rest = contents.documents.range::<str, _>((from, Bound::Unbounded));
-        Ok(rest.take(limit).map(|(_, stored)| stored.document.clone()).collect())
+        let is_behind = |id: &str| after.is_none_or(|after| id > after);
+        let rest = contents.documents.iter().filter(|(id, _)| is_behind(id));
+        let mut documents: Vec<_> = rest.map(|(_, stored)| &stored.document).collect();
+        documents.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        Ok(documents.into_iter().take(limit).cloned().collect())
     }
 }

@@ -167,7 +167,7 @@ impl Pump<'_> {
         let Self { partition, .. } = self;
         let book = &world.surroundings.book;
         let now_ms = world.surroundings.now_ms();
-        let request = envelope::request(&world.function, &partition.source, &part.events, retry, now_ms)?;
+        let request = envelope::request(&world.function, &partition.source, &part.events, retry, now_ms)?.into();
         let life = process.life().await;
         book.count(Count::Attempts, 1);
         if world.surroundings.happens(world.weather.trouble().request_lost) {

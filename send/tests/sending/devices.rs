@@ -27,7 +27,7 @@ fn devices_arrive(wire: Wire, name: &str, content_type: &str) {
         for event in &batch.events {
             assert_eq!(event.content_type.as_deref(), Some(content_type));
             let content_type = event.content_type.clone();
-            let event = Event { body: event.body.clone(), content_type, ..Event::default() };
+            let event = Event { body: event.body.clone().into(), content_type, ..Event::default() };
             let decoded = drones.decode(&event).expect("good telemetry");
             assert_eq!(Some(&decoded.device_id), batch.key.as_ref(), "the key is the device");
         }

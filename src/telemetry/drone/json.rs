@@ -21,9 +21,11 @@ pub(super) fn decode(body: &[u8]) -> Result<Fields<'_>, Poison> {
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(Poison::Undecodable("the body is not a JSON object".into()));
     }
-    if let Some(fields) = usual::decode(text) {
-        return Ok(fields);
-    }
+    usual::decode(text).map_or_else(|| decode_any(text), Ok)
+}
+
+/// Whatever event this is.
+fn decode_any(text: &[u8]) -> Result<Fields<'_>, Poison> {
     let event = match str::from_utf8(text) {
         // All at once, in place of each name and each text for itself.
         Ok(text) => serde_json::from_str(text),
@@ -225,4 +227,102 @@ fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Re
     }
 
     deserializer.deserialize_any(ObjectOrNull(PhantomData))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the reader of usual events takes for one, the whole reader takes for the same one.
+    fn assert_same(text: &[u8]) -> bool {
+        let Some(usual) = usual::decode(text) else { return false };
+        let any = decode_any(text).expect("an event");
+        let shown = String::from_utf8_lossy(text);
+        assert_eq!(usual, any, "{shown}");
+        // Of numbers each bit, since there are two zeros.
+        let bits = |fields: &Fields| {
+            let Position { latitude, longitude, altitude } = fields.position;
+            [fields.battery, latitude, longitude, altitude].map(|number| number.map(f64::to_bits))
+        };
+        assert_eq!(bits(&usual), bits(&any), "{shown}");
+        true
+    }
+
+    const EVENT: &str = r#"{"deviceId":"drone-00011","battery":0.6749,"flightMode":"inflight","note":{"a":[1,"x"]},
+        "position":{"latitude":47.609226,"longitude":-122.024382,"altitude":120,"accuracy":"m"},
+        "health":{"gyrometerOK":true,"accelerometerOK":false,"magnetometerOK":true},"isKeyFrame":false}"#;
+
+    #[test]
+    fn the_usual_event_is_read_in_one_go_in_either_case() {
+        assert!(assert_same(EVENT.as_bytes()));
+        for (name, upper) in [("deviceId", "DeviceId"), ("health", "Health"), ("gyrometerOK", "GyrometerOK")] {
+            assert!(assert_same(EVENT.replace(name, upper).as_bytes()), "{upper}");
+        }
+        assert!(assert_same(EVENT.replace("\"inflight\"", "3").as_bytes()));
+        assert!(assert_same(b" { } "));
+    }
+
+    #[test]
+    fn what_is_unusual_is_left_to_the_whole_reader() {
+        for (usual, unusual) in [
+            ("drone-00011", "dr\\u006fne"),
+            ("drone-00011", "dröhne"),
+            ("\"drone-00011\"", "null"),
+            ("\"inflight\"", "12"),
+            ("\"inflight\"", "\"unheard of\""),
+            ("\"note\"", "\"battery\""),
+            ("\"note\"", "\"Battery\""),
+            ("\"note\"", "\"BATTERY\""),
+            ("\"accuracy\"", "\"latitude\""),
+            ("0.6749", "-0"),
+            ("0.6749", "-0.0"),
+            ("0.6749", "00.5"),
+            ("0.6749", ".5"),
+            ("0.6749", "5."),
+            ("0.6749", "5e2"),
+            ("0.6749", "\"5\""),
+            ("0.6749", "1234567890.1234567"),
+            ("false}", "nil}"),
+        ] {
+            let text = EVENT.replacen(usual, unusual, 1);
+            assert!(usual::decode(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_change_of_an_event_makes_the_two_readers_differ() {
+        let mut random = fastrand::Rng::with_seed(9);
+        let alphabet = b"{}[]\",:.-+0123456789eEtrufalsnD \\\n\x80\x01";
+        let mut usual = 0;
+        for _ in 0..50_000 {
+            let mut text = EVENT.as_bytes().to_vec();
+            for _ in 0..random.usize(1..3) {
+                let (at, byte) = (random.usize(..text.len()), alphabet[random.usize(..alphabet.len())]);
+                match random.u8(..3) {
+                    0 => text[at] = byte,
+                    1 => text.insert(at, byte),
+                    _ => drop(text.remove(at)),
+                }
+            }
+            usual += u32::from(assert_same(&text));
+        }
+        assert!(usual > 1_000, "only {usual} of the changed events are usual ones");
+    }
+
+    #[test]
+    fn numbers_of_few_digits_are_read_to_the_last_bit() {
+        let mut random = fastrand::Rng::with_seed(9);
+        for _ in 0..50_000 {
+            let digits = random.usize(1..=15);
+            let whole = random.u64(1..10_u64.pow(u32::try_from(digits).expect("few")));
+            let mut number = format!("{whole:02}");
+            let point = random.usize(1..=number.len());
+            number.insert(point, '.');
+            let number = number.trim_end_matches('.');
+            let number = if number.starts_with('0') && !number.starts_with("0.") { &number[1..] } else { number };
+            let sign = if random.bool() { "-" } else { "" };
+            let text = format!(r#"{{"battery":{sign}{number}}}"#);
+            assert!(assert_same(text.as_bytes()), "{text}");
+        }
+    }
 }
