@@ -8,11 +8,8 @@ mod decoded;
 mod device;
 
 use std::{
-    borrow::Cow,
-    collections::HashMap,
     mem,
-    ops::{AddAssign, Range},
-    panic::{self, AssertUnwindSafe},
+    ops::AddAssign,
     pin::Pin,
     sync::{
         Arc,
@@ -23,17 +20,15 @@ use std::{
 
 use futures_util::{StreamExt as _, future::poll_immediate, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::{
-    batch::{Batch, Event},
-    dead_letter::{ErrorClass, Failure, Stage},
-    device_state::{MAX_ID_BYTES, Reading, Version, document_id, is_reading_name},
+    batch::Batch,
+    dead_letter::{ErrorClass, Failure},
     otlp,
     store::{StateStore, Stored},
     surroundings::{Clock, Random},
-    telemetry::{Poison, Telemetry},
+    telemetry::Telemetry,
 };
 pub use cache::DocumentCache;
 use decoded::Device;

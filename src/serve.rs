@@ -1,6 +1,6 @@
 //! The HTTP side of the handler, as the Functions host expects it of a custom handler.
 
-use std::{convert::Infallible, mem, net::Ipv4Addr, path::Path, sync::Arc};
+use std::{convert::Infallible, hint::black_box, mem, net::Ipv4Addr, path::Path, sync::Arc};
 
 use axum::{
     Router,
@@ -66,6 +66,7 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
         tracing::warn!("the setting {set} has no effect: its name must be {meant}, letter by letter");
     }
     let router = router?;
+    keep_memory();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|error| ServeError::Port { port, error })?;
     // With port 0 it is one of the system's choice.
@@ -84,6 +85,15 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
         Ok(()) => Err(ServeError::Ended(std::io::Error::other("without an error"))),
         Err(error) => Err(ServeError::Ended(error)),
     }
+}
+
+/// Asks for a large piece of memory and gives it back untouched. From then on glibc's allocator takes pieces up to this size
+/// for a thing that comes again, and keeps them for the next batch; otherwise it gives them to the system after each one,
+/// and gets other pages in their place (`M_MMAP_THRESHOLD` of mallopt(3)). docs/performance.md has what that makes.
+fn keep_memory() {
+    /// Just below the largest for which glibc does so.
+    const PIECE: usize = 31 << 20;
+    drop(black_box(Vec::<u8>::with_capacity(PIECE)));
 }
 
 fn prepare(app_root: &Path, settings: &Settings) -> Result<Router, ServeError> {

@@ -1,6 +1,5 @@
 //! The handler's side: a function that waits, and appends each event of its invocation to the list of its key.
 
-use bytes::Bytes;
 use std::{io, net::Ipv4Addr, sync::Arc};
 
 use axum::{
