@@ -39,9 +39,9 @@ async function run(command, options = {}) {
  * Loads a handler, and gives back what the driver tells. `isRight` says that the handler's own counts agree with what was
  * sent to it; `complaint` is there where they do not.
  */
-async function load(path, handler, cores, options) {
+async function load(path, handler, cores, options, flags = []) {
   const url = `http://127.0.0.1:${handler.port}`;
-  const command = [path, ...words({ url, pid: handler.pid, ...options, format: "json" })];
+  const command = [path, ...words({ url, pid: handler.pid, ...options, format: "json" }), ...flags];
   const { code, stdout, stderr } = await run(pinned(cores, command));
   const complaint = (stderr.trim() || handler.lastWords()).split("\n").at(-1);
   if (code === 0) return { ...JSON.parse(stdout), isRight: true };

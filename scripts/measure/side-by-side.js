@@ -6,6 +6,7 @@ Usage: node scripts/measure/side-by-side.js [options]
 
   --rounds N         how often each is measured, in turns [default: 3]
   --sizes LIST       events of a batch [default: 1,100,1000]
+  --framings LIST    how bodies come: chunked as from the host, or with their length [default: chunked,length]
   --seconds S        how long each measurement takes, in whole seconds [default: 4]
   --warm S           how long a handler is loaded before it [default: 2]
   --connections N    batches in flight at once, each of a partition of its own [default: 8]
@@ -40,6 +41,7 @@ const { mebibytes, number, table } = require("./tables.js");
 const DEFAULTS = {
   rounds: 3,
   sizes: [1, 100, 1000],
+  framings: ["chunked", "length"],
   seconds: 4,
   warm: 2,
   connections: 8,
@@ -58,14 +60,17 @@ const BUILD = 300_000;
 async function measure(options) {
   const unknown = options.only.find((name) => !DEFAULTS.only.includes(name));
   if (unknown) throw new CannotBegin(`--only takes ${DEFAULTS.only.join(", ")}, and not ${unknown}`);
+  const strange = options.framings.find((framing) => !DEFAULTS.framings.includes(framing));
+  if (strange) throw new CannotBegin(`--framings takes ${DEFAULTS.framings.join(", ")}, and not ${strange}`);
   const path = driver(options.driver);
   const results = { what: "side-by-side", machine: machine(), options, leftOut: [], rounds: [] };
   const handlers = await prepared(options, results);
   for (let round = 1; round <= options.rounds; round++) {
-    for (const events of options.sizes) {
+    for (const [events, framing] of options.sizes.flatMap((size) => options.framings.map((way) => [size, way]))) {
       for (const { name, program } of handlers) {
-        progress(`round ${round} of ${options.rounds}: ${name}, ${events} events a batch`);
-        results.rounds.push({ round, who: name, ...(await measured(program, path, events, options)) });
+        progress(`round ${round} of ${options.rounds}: ${name}, ${events} events a batch, ${framing}`);
+        const figures = await measured(program, path, { events, framing }, options);
+        results.rounds.push({ round, who: name, framing, ...figures });
       }
     }
   }
@@ -94,20 +99,22 @@ async function prepared({ only, binary: path, peers, "handler-core": cores }, re
   return handlers;
 }
 
-async function measured(program, path, events, { seconds, warm, connections, devices, "driver-core": cores }) {
+async function measured(program, path, { events, framing }, options) {
+  const { seconds, warm, connections, devices, "driver-core": cores } = options;
   const handler = await Handler.start(program);
   try {
-    return await load(path, handler, cores, { events, devices, connections, seconds, warm });
+    const flags = framing === "length" ? ["--content-length"] : [];
+    return await load(path, handler, cores, { events, devices, connections, seconds, warm }, flags);
   } finally {
     await handler.stop();
   }
 }
 
-/** For each handler and size: the median, the least and the most of all rounds. */
+/** For each handler, size and framing: the median, the least and the most of all rounds. */
 function summary({ rounds }) {
   const groups = new Map();
   for (const round of rounds) {
-    const key = `${round.who} ${round.events}`;
+    const key = `${round.who} ${round.events} ${round.framing}`;
     groups.set(key, [...(groups.get(key) ?? []), round]);
   }
   return [...groups.values()].map((group) => {
@@ -115,6 +122,7 @@ function summary({ rounds }) {
     return {
       who: group[0].who,
       events: group[0].events,
+      framing: group[0].framing,
       eventsPerSecond: of((round) => round.eventsPerSecond),
       nsPerEvent: of((round) => round.handler?.nsPerEvent),
       p50Ms: of((round) => round.latencyMs?.p50),
@@ -127,28 +135,29 @@ function summary({ rounds }) {
 
 function tables({ machine, options, leftOut, summary, rounds }) {
   const fastest = new Map();
-  for (const { events, eventsPerSecond } of summary) {
-    fastest.set(events, Math.max(fastest.get(events) ?? 0, eventsPerSecond?.median ?? 0));
+  const group = ({ events, framing }) => `${events} ${framing}`;
+  for (const row of summary) {
+    fastest.set(group(row), Math.max(fastest.get(group(row)) ?? 0, row.eventsPerSecond?.median ?? 0));
   }
-  const rows = summary.map(
-    ({ who, events, eventsPerSecond, nsPerEvent, p50Ms, p99Ms, peakBytes, driverCpuPercent }) => [
-      who,
-      number(events),
-      number(eventsPerSecond?.median),
-      number(eventsPerSecond?.min),
-      number(eventsPerSecond?.max),
-      number(ratio(fastest.get(events), eventsPerSecond?.median), 2),
-      number(nsPerEvent?.median),
-      number(p50Ms?.median, 2),
-      number(p99Ms?.median, 2),
-      mebibytes(peakBytes?.median),
-      `${number(driverCpuPercent?.median)} %`,
-    ],
-  );
-  rows.sort((a, b) => Number(a[1].replace(",", "")) - Number(b[1].replace(",", "")));
+  const sorted = summary.toSorted((a, b) => a.events - b.events || a.framing.localeCompare(b.framing));
+  const rows = sorted.map((row) => [
+    row.who,
+    number(row.events),
+    row.framing,
+    number(row.eventsPerSecond?.median),
+    number(row.eventsPerSecond?.min),
+    number(row.eventsPerSecond?.max),
+    number(ratio(fastest.get(group(row)), row.eventsPerSecond?.median), 2),
+    number(row.nsPerEvent?.median),
+    number(row.p50Ms?.median, 2),
+    number(row.p99Ms?.median, 2),
+    mebibytes(row.peakBytes?.median),
+    `${number(row.driverCpuPercent?.median)} %`,
+  ]);
   const head = [
     "HANDLER",
     "EVENTS A BATCH",
+    "FRAMING",
     "EVENTS/S",
     "LEAST",
     "MOST",

@@ -45,7 +45,7 @@ fn program(path: &Path, text: &str) {
 fn side_by_side_the_product_and_a_peer_count_every_event_in_each_round() {
     let folder = tempdir().expect("a temporary folder");
     let short = ["--rounds", "2", "--sizes", "1,10", "--seconds", "1", "--warm", "0", "--connections", "2"];
-    let words = [&short[..], &["--only", "devicestate,node"], &ANYWHERE, &driver()].concat();
+    let words = [&short[..], &["--only", "devicestate,node"], &["--framings", "length"], &ANYWHERE, &driver()].concat();
     let output = measured("side-by-side.js", folder.path(), &words);
     let results = results(&output, folder.path());
     assert_eq!(output.status.code(), Some(0), "{results}");
