@@ -1,6 +1,7 @@
 //! The parts of the way of a batch that are measured. What is measured stands here once; `counts` counts the instructions
 //! of it, `times` takes its time.
 
+mod limit;
 mod product;
 mod requests;
 
@@ -23,8 +24,10 @@ pub(crate) struct Part {
     pub(crate) rounds: fn() -> Box<dyn Iterator<Item = Round>>,
 }
 
-/// All parts, in the order of the way, and the whole way at the end.
-pub(crate) const PARTS: [Part; 14] = [
+/// All parts: what is the least to do, then in the order of the way, and the whole way at the end.
+pub(crate) const PARTS: [Part; 16] = [
+    Part { name: "limit/pass-1000", events: 1000, rounds: limit::passing },
+    Part { name: "limit/base64-1000", events: 1000, rounds: limit::decoding_base64 },
     Part { name: "envelope/1", events: 1, rounds: || envelope(1, false) },
     Part { name: "envelope/100", events: 100, rounds: || envelope(100, false) },
     Part { name: "envelope/100-content-type", events: 100, rounds: || envelope(100, true) },

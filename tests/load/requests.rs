@@ -35,7 +35,7 @@ fn by_partition(requests: &[Request]) -> BTreeMap<String, Vec<Batch>> {
     let trigger = trigger();
     let mut batches = BTreeMap::<_, Vec<_>>::new();
     for request in requests {
-        let invocation = Invocation::read(&request.body, &trigger).expect("an envelope");
+        let invocation = Invocation::read(&request.body.clone().into(), &trigger).expect("an envelope");
         assert!(invocation.comes_again(), "it is sent under the retry policy that ships");
         batches.entry(invocation.batch.source.partition_id.clone()).or_default().push(invocation.batch);
     }

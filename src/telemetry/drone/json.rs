@@ -281,7 +281,7 @@ mod tests {
             ("0.6749", "5."),
             ("0.6749", "5e2"),
             ("0.6749", "\"5\""),
-            ("0.6749", "1234567890.1234567"),
+            ("0.6749", "12345678901234567890"),
             ("false}", "nil}"),
         ] {
             let text = EVENT.replacen(usual, unusual, 1);
@@ -310,19 +310,19 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_few_digits_are_read_to_the_last_bit() {
+    fn numbers_are_read_to_the_last_bit() {
         let mut random = fastrand::Rng::with_seed(9);
         for _ in 0..50_000 {
-            let digits = random.usize(1..=15);
-            let whole = random.u64(1..10_u64.pow(u32::try_from(digits).expect("few")));
-            let mut number = format!("{whole:02}");
-            let point = random.usize(1..=number.len());
-            number.insert(point, '.');
-            let number = number.trim_end_matches('.');
-            let number = if number.starts_with('0') && !number.starts_with("0.") { &number[1..] } else { number };
+            let digits = random.usize(2..=25);
+            let mut number: String = (0..digits).map(|_| random.digit(10)).collect();
+            number.insert(random.usize(1..digits), '.');
+            let number = number.as_str();
+            let zeros = number.find(|c| c != '0').unwrap_or_default();
+            let number = &number[if number[zeros..].starts_with('.') { zeros.saturating_sub(1) } else { zeros }..];
             let sign = if random.bool() { "-" } else { "" };
             let text = format!(r#"{{"battery":{sign}{number}}}"#);
-            assert!(assert_same(text.as_bytes()), "{text}");
+            let is_minus_zero = sign == "-" && number.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+            assert!(assert_same(text.as_bytes()) || is_minus_zero, "{text}");
         }
     }
 }

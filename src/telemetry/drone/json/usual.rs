@@ -113,8 +113,9 @@ fn boolean<'a>(field: &mut Option<bool>, text: &'a [u8]) -> Option<&'a [u8]> {
     }
 }
 
-/// A decimal number of few digits: `-122.024382`. Such a one is exactly a whole number, which a double holds as it is,
-/// divided by a power of ten, which it also holds as it is; so the quotient is the double nearest to it.
+/// A decimal number: `-122.024382`. One of few digits is exactly a whole number, which a double holds as it is, divided by a
+/// power of ten, which it also holds as it is; so the quotient is the double nearest to it. One of more digits is read by
+/// the standard library, which also finds the nearest.
 fn number<'a>(field: &mut Option<f64>, text: &'a [u8]) -> Option<&'a [u8]> {
     const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
     /// As many digits as are exact in any number.
@@ -132,12 +133,16 @@ fn number<'a>(field: &mut Option<f64>, text: &'a [u8]) -> Option<&'a [u8]> {
     };
     let is_number = before_point > 0
         && (before_point == 1 || unsigned[0] != b'0')
-        && (behind_point > 0 || !behind.starts_with(b"."))
-        && before_point + behind_point <= DIGITS;
+        && (behind_point > 0 || !behind.starts_with(b"."));
     let is_negative = unsigned.len() < text.len();
     // Zero has a sign, too.
     if !is_number || is_negative && whole == 0 {
         return None;
+    }
+    if before_point + behind_point > DIGITS {
+        let number = text.get(..text.len() - rest.len()).filter(|_| behind_point > 0)?;
+        let value: f64 = str::from_utf8(number).ok()?.parse().ok()?;
+        return once(field, Some(value).filter(|value| value.is_finite())?, rest);
     }
     #[expect(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
     let value = whole as f64 / POWERS[behind_point];
