@@ -56,8 +56,11 @@ function conclude(what, results, { output, format }, asTables) {
   progress("");
   const file = resolve(output || join(ROOT, "benches/results", `${results.machine.date.slice(0, 10)}-${what}.json`));
   mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
-  console.log(format === "json" ? JSON.stringify(results, null, 2) : asTables(results).join("\n\n"));
+  // Where the repository lies is of no interest to others.
+  const relative = (_, value) => (typeof value === "string" ? value.replaceAll(`${ROOT}/`, "") : value);
+  const raw = JSON.stringify(results, relative, 2);
+  writeFileSync(file, `${raw}\n`);
+  console.log(format === "json" ? raw : asTables(results).join("\n\n"));
   console.error(`\nThe raw results: ${shown(file)}`);
 }
 
