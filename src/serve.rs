@@ -165,6 +165,8 @@ async fn invoke(State(handler): State<Arc<Handler>>, request: Request) -> Respon
 /// A body in one piece. What comes in several is copied as it comes, since the connection reads on into the memory of what
 /// it is given back.
 async fn whole(mut body: Body) -> Result<Bytes, axum::Error> {
+    /// What is announced and not there yet gets no more room than this at once.
+    const MOST_AHEAD: usize = 32 << 20;
     let mut first = Bytes::new();
     let mut copied = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -174,8 +176,8 @@ async fn whole(mut body: Body) -> Result<Bytes, axum::Error> {
             continue;
         }
         if copied.is_empty() {
-            let left = usize::try_from(body.size_hint().lower()).unwrap_or_default();
-            copied.reserve(first.len() + part.len() + left);
+            let ahead = usize::try_from(body.size_hint().lower()).unwrap_or_default().min(MOST_AHEAD);
+            copied.reserve(first.len() + part.len() + ahead);
             copied.extend_from_slice(&mem::take(&mut first));
         }
         copied.extend_from_slice(&part);

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{Outcome, Processor, device::DeviceEvent, panic_message};
+use super::{Outcome, Processor, panic_message};
 use crate::{
     batch::{Batch, Event},
     dead_letter::{ErrorClass, Failure, Stage},
@@ -39,6 +39,14 @@ pub(super) struct Device<'d> {
     /// What it calls itself.
     pub(super) name: &'d str,
     pub(super) events: Vec<DeviceEvent<'d>>,
+}
+
+/// A decoded event.
+pub(super) struct DeviceEvent<'d> {
+    /// Its place in the batch.
+    pub(super) index: usize,
+    pub(super) version: Version,
+    pub(super) readings: &'d [Reading],
 }
 
 impl Decoded<'_> {

@@ -14,22 +14,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{
     DocumentCache, Operations, Outcome,
     backoff::Backoff,
-    decoded::{Device, device_state},
+    decoded::{Device, DeviceEvent, device_state},
 };
 use crate::{
     dead_letter::{ErrorClass, Failure, Stage},
-    device_state::{Document, Reading, Update, Version},
+    device_state::{Document, Update},
     store::{ETag, RequestCharge, StateStore, StoreError, Stored},
     surroundings::Random,
 };
-
-/// A decoded event.
-pub(super) struct DeviceEvent<'d> {
-    /// Its place in the batch.
-    pub(super) index: usize,
-    pub(super) version: Version,
-    pub(super) readings: &'d [Reading],
-}
 
 /// What became of a device.
 #[derive(Default)]
