@@ -106,7 +106,7 @@ pub(crate) fn elements(text: &[u8]) -> Option<Vec<Raw<'_>>> {
 /// The same with the object with which the text begins; gives back the text behind it.
 fn object<'a>(text: &'a [u8], mut member: impl FnMut(Cow<'a, [u8]>, &'a [u8]) -> Option<&'a [u8]>) -> Option<&'a [u8]> {
     each(text, *b"{}", |text| {
-        let (name, rest) = string(text).filter(|_| text[0] == b'"')?;
+        let (name, rest) = string(text)?;
         member(name.unquoted()?, without_blanks(without_blanks(rest).strip_prefix(b":")?))
     })
 }
@@ -193,8 +193,11 @@ pub(crate) fn ordinary(text: &[u8]) -> usize {
 const NEAR: usize = 32;
 const TOGETHER: usize = 64;
 
-/// The string with which the text begins, from its quote on, and the text behind it.
+/// The string with which the text begins, from its quote on, and the text behind it; `None` when it begins with none.
 fn string(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
+    if text.first() != Some(&b'"') {
+        return None;
+    }
     let (mut escapes, mut is_ascii) = (Escapes::None, true);
     let mut at = 1;
     loop {
@@ -353,6 +356,17 @@ mod tests {
             "[\"\\\"]\"]",
         ] {
             assert_as_serde_json(text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_text_may_end_anywhere() {
+        let text = format!(r#"{{"a\"b" : [1, "x"], "c":{{"d":null,"e":"{}\n"}} , "f":12}}"#, "y".repeat(200));
+        assert_as_serde_json(text.as_bytes());
+        assert!(members(text.as_bytes()).is_some());
+        for end in 0..text.len() {
+            assert_as_serde_json(&text.as_bytes()[..end]);
+            assert!(members(&text.as_bytes()[..end]).is_none() && elements(&text.as_bytes()[..end]).is_none(), "{end}");
         }
     }
 

@@ -1,5 +1,10 @@
 //! The host's side of the conversation: readiness, framing, the reply, repeats, and how a body's format is told.
 
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, Shutdown, TcpStream},
+};
+
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -36,6 +41,22 @@ fn chunked_bodies_and_bodies_with_a_length_are_the_same() {
         let response = handler.post_framed("2f6c64f0", body.as_bytes(), framing);
         Reply::of(&response).assert_all_applied(1);
     }
+}
+
+#[test]
+fn a_request_that_announces_more_than_any_memory_and_breaks_off_harms_nobody() {
+    let app = App::shipped();
+    let mut handler = app.start();
+    for length in [1_u64 << 45, u64::MAX >> 2] {
+        let mut host = TcpStream::connect((Ipv4Addr::LOCALHOST, handler.port)).expect("a handler that listens");
+        write!(host, "POST /{FUNCTION} HTTP/1.1\r\nHost: here\r\nContent-Length: {length}\r\n\r\n").expect("a head");
+        host.write_all(&vec![b' '; 1 << 20]).expect("a part of the body");
+        host.shutdown(Shutdown::Write).expect("an open connection");
+        // However it is answered: then the handler has seen the end.
+        let _ = host.read_to_end(&mut Vec::new());
+    }
+    assert!(handler.is_alive());
+    handler.invoke(&fixture("many-binary")).assert_all_applied(3);
 }
 
 #[test]

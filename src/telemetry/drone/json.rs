@@ -290,6 +290,13 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_an_event_is_none() {
+        for end in 0..EVENT.len() {
+            assert!(!assert_same(&EVENT.as_bytes()[..end]), "{}", &EVENT[..end]);
+        }
+    }
+
+    #[test]
     fn no_change_of_an_event_makes_the_two_readers_differ() {
         let mut random = fastrand::Rng::with_seed(9);
         let alphabet = b"{}[]\",:.-+0123456789eEtrufalsnD \\\n\x80\x01";
