@@ -95,7 +95,7 @@ impl Invocation {
         }
     }
 
-    /// Reads the body of a request.
+    /// Reads the body of a request, which must be UTF-8 throughout, also where nobody looks.
     ///
     /// What a good event does not need stays in it, unread: the batch keeps hold of it.
     ///

@@ -111,6 +111,8 @@ struct Envelope {
 
 /// The request as it is to be read.
 pub(crate) fn read(request: &[u8], trigger: &EventHubTrigger) -> Result<Request, Unreadable> {
+    // JSON is UTF-8, also where nobody reads it.
+    let request = str::from_utf8(request).map_err(|_| Unreadable::Envelope)?.as_bytes();
     let Envelope { data, metadata } = object(request).ok_or(Unreadable::Envelope)?;
     let data = data.get(&trigger.name).ok_or(Unreadable::Binding)?;
     let mut events = events(data.get(), trigger).ok_or(Unreadable::Events)?;
