@@ -117,7 +117,7 @@ impl Source {
 /// One event, with what its decoding and its version need.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The body, byte for byte as it was sent. All bodies of a batch lie in one piece of memory.
+    /// The body, byte for byte as it was sent. Those that came in base64 lie in one piece of memory, which each keeps.
     pub body: Bytes,
     /// The event's place in its partition; `None` when the host told none that is usable.
     pub place: Option<Place>,

@@ -1,8 +1,9 @@
 //! The host's JSON, taken apart without being copied: what is held in it, and where.
 //!
 //! A request is mostly a few long strings, each of which holds a JSON array, and most of what they hold is never asked
-//! for. So a string is looked over once, many bytes at a time, for its end and for what may not be in it; what is no
-//! string is left to `serde_json`. Just what `serde_json` takes for JSON is taken for it here.
+//! for. So a string is looked over once, many bytes at a time, for its end and for what may not be in it, and objects are
+//! gone through; arrays and numbers that are not plain digits are left to `serde_json`. Just what `serde_json` takes for
+//! JSON is taken for it here, as long as it is UTF-8.
 
 use std::borrow::Cow;
 
@@ -103,7 +104,7 @@ pub(crate) fn elements(text: &[u8]) -> Option<Vec<Raw<'_>>> {
     Some(elements)
 }
 
-/// The same with the object with which the text begins; gives back the text behind it.
+/// As [`each_member`], of the object with which the text begins; gives back the text behind it.
 fn object<'a>(text: &'a [u8], mut member: impl FnMut(Cow<'a, [u8]>, &'a [u8]) -> Option<&'a [u8]>) -> Option<&'a [u8]> {
     each(text, *b"{}", |text| {
         let (name, rest) = string(text)?;

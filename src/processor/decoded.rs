@@ -20,7 +20,7 @@ use crate::{
 
 /// What the events of a batch say.
 #[derive(Default)]
-pub(super) struct Decoded<'b> {
+pub(super) struct DecodedBatch<'b> {
     /// Those that failed have their outcome; the others wait with their device.
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// The readings of all events, one after the other.
@@ -49,7 +49,7 @@ pub(super) struct DeviceEvent<'d> {
     pub(super) readings: &'d [Reading],
 }
 
-impl Decoded<'_> {
+impl DecodedBatch<'_> {
     /// The devices, each with its events.
     pub(super) fn devices(&self) -> Vec<Device<'_>> {
         let devices = self.names.iter().map(|(name, events)| {
@@ -67,7 +67,7 @@ impl Decoded<'_> {
 
 impl Processor {
     /// Decodes each event.
-    pub(super) fn decode<'b>(&self, batch: &'b Batch) -> Decoded<'b> {
+    pub(super) fn decode<'b>(&self, batch: &'b Batch) -> DecodedBatch<'b> {
         /// As many readings as an event of the telemetry that ships has.
         const READINGS: usize = 8;
         let source = batch.source.number();
@@ -75,13 +75,13 @@ impl Processor {
         let mut arrival_ms = None;
         // As many as a batch has events: too few to be worth a hash that nobody can foresee.
         let mut known: HashMap<Cow<'b, str>, usize, foldhash::fast::RandomState> = HashMap::default();
-        let mut decoded = Decoded {
+        let mut decoded = DecodedBatch {
             outcomes: Vec::with_capacity(count),
             readings: Vec::with_capacity(count * READINGS),
             events: Vec::with_capacity(count),
             names: Vec::new(),
         };
-        let Decoded { outcomes, readings, names, events } = &mut decoded;
+        let DecodedBatch { outcomes, readings, names, events } = &mut decoded;
         for (index, event) in batch.events.iter().enumerate() {
             let version = if let Some(place) = event.place {
                 Version(place.enqueued_ms, place.sequence_number, source)
