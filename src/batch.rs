@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::json::Raw;
+use crate::json::{Kept, Quotes, Raw};
 
 /// An ordered batch of events of one partition.
 #[derive(Debug, Default)]
@@ -117,7 +117,7 @@ impl Source {
 /// One event, with what its decoding and its version need.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The body, byte for byte as it was sent. Those that came in base64 lie in one piece of memory, which each keeps.
+    /// The body, byte for byte as it was sent. Those of a batch mostly lie in one piece of memory, which each keeps.
     pub body: Bytes,
     /// The event's place in its partition; `None` when the host told none that is usable.
     pub place: Option<Place>,
@@ -138,7 +138,7 @@ pub struct Place {
     pub sequence_number: i64,
 }
 
-/// The host's metadata arrays, kept as text until a dead letter asks for one of their cells.
+/// The host's metadata arrays. Those that only a dead letter asks for stay in the request until one does.
 #[derive(Debug, Default)]
 pub struct Details {
     /// `SequenceNumberArray`.
@@ -172,8 +172,7 @@ enum Held {
     Nowhere,
     Text(String),
     Request {
-        value: Bytes,
-        may_hide_letters: bool,
+        value: Kept,
         text: OnceLock<Option<String>>,
     },
 }
@@ -187,11 +186,7 @@ impl Column {
 
     /// A column from a JSON value in a request: the array, or a string that holds it.
     pub(crate) fn of_request(request: &Bytes, value: Raw<'_>, events: usize) -> Self {
-        let held = Held::Request {
-            value: request.slice_ref(value.text),
-            may_hide_letters: value.may_hide_letters(),
-            text: OnceLock::new(),
-        };
+        let held = Held::Request { value: value.kept(request), text: OnceLock::new() };
         Self { held, events, cells: OnceLock::new() }
     }
 
@@ -202,9 +197,18 @@ impl Column {
             Held::Nowhere => None,
             Held::Text(text) => Some(text),
             Held::Request { value, text, .. } => {
-                let unquoted = || String::from_utf8(Raw::of(value)?.unquoted()?.into_owned()).ok();
+                let unquoted = || String::from_utf8(value.raw().unquoted()?.into_owned()).ok();
                 text.get_or_init(unquoted).as_deref()
             }
+        }
+    }
+
+    /// The array, to be read as it stands, without making its text; `None` where that is needed, or there is none.
+    pub(crate) fn as_it_stands(&self) -> Option<(&[u8], Quotes)> {
+        match &self.held {
+            Held::Nowhere => None,
+            Held::Text(text) => Some((text.as_bytes(), Quotes::Plain)),
+            Held::Request { value, .. } => value.raw().held(),
         }
     }
 
@@ -213,7 +217,7 @@ impl Column {
     pub(crate) fn may_have(&self, parts: &[&str]) -> bool {
         let has = |text: &[u8]| parts.iter().any(|part| memchr::memmem::find(text, part.as_bytes()).is_some());
         match &self.held {
-            Held::Request { value, may_hide_letters: false, .. } => has(value),
+            Held::Request { value, .. } if !value.raw().may_hide_letters() => has(value.raw().text),
             _ => self.text().is_some_and(|text| has(text.as_bytes()) || text.contains("\\u")),
         }
     }

@@ -207,15 +207,15 @@ impl<'de> Deserialize<'de> for Document {
         let versions: Option<BTreeMap<String, Version>> = serde_json::from_value(versions)
             .map_err(|error| D::Error::custom(format!("\"Versions\" of the document {id:?}: {error}")))?;
         let versions = versions.unwrap_or_default();
-        let fields = map
-            .into_iter()
-            .filter(|(name, _)| !SERVICE_PROPERTIES.contains(&name.as_str()))
+        let fields = map.into_iter().filter(|(name, _)| !SERVICE_PROPERTIES.contains(&name.as_str()));
+        let mut fields: Vec<(Cow<'static, str>, _)> = fields
             .map(|(name, value)| {
                 let version = versions.get(&name).copied();
                 (name.into(), Field { value, version })
             })
             .collect();
-        // A map of serde_json is in the order of its keys.
+        // A map of serde_json is in the order of its keys, until some library of the program wants its own order.
+        fields.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Ok(Self { id, fields: Arc::new(Fields(fields)) })
     }
 }
@@ -363,6 +363,16 @@ mod tests {
             serde_json::to_string(&document).expect("JSON"),
             r#"{"id":"d","Battery":0.5,"Note":"by hand","_note":7,"Versions":{"Battery":[1732150000123,42,913]}}"#
         );
+    }
+
+    #[test]
+    fn a_document_may_name_its_fields_in_any_order() {
+        let text = r#"{"B":1,"Versions":{"B":[5,0,0],"A":[5,0,0]},"id":"d","A":2}"#;
+        let mut document: Document = serde_json::from_str(text).expect("a document");
+        assert!(!document.merge(&update(&[(4, json!({"A": 7, "B": 7}))])), "an older one");
+        assert!(document.merge(&update(&[(6, json!({"A": 8, "B": 8}))])));
+        let json = r#"{"id":"d","A":8,"B":8,"Versions":{"A":[6,0,0],"B":[6,0,0]}}"#;
+        assert_eq!(serde_json::to_string(&document).expect("JSON"), json);
     }
 
     #[test]

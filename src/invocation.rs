@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use crate::{
     batch::{Batch, Details, Event, Source},
     function_app::{Cardinality, DataType, Trigger},
-    json::{Members, Raw, each_member, elements, members, value},
+    json::{Members, Quotes, Raw, each_member, elements, members, value},
 };
 use metadata::Metadata;
 
@@ -140,7 +140,7 @@ impl<'a> Envelope<'a> {
             let (part, (members, rest)) = match &*name {
                 b"Data" => (&mut data, members(text)?),
                 b"Metadata" => (&mut metadata, members_or_null(text)?),
-                _ => return value(text).map(|(_, rest)| rest),
+                _ => return value(text, Quotes::Plain).map(|(_, rest)| rest),
             };
             // Nobody knows which of two is meant.
             part.replace(members).is_none().then_some(rest)
@@ -189,7 +189,7 @@ fn read_events(data: Raw<'_>, trigger: &Trigger) -> Result<Vec<Event>, String> {
     let text = data.unquoted().ok_or("it is a string that says no text")?;
     match trigger.cardinality() {
         Cardinality::Many => {
-            let elements = elements(&text).ok_or_else(|| no_array(&text))?;
+            let elements = elements(&text, |text| value(text, Quotes::Plain)).ok_or_else(|| no_array(&text))?;
             Ok(elements.into_iter().map(|element| event(element, trigger.data_type())).collect())
         }
         Cardinality::One => {

@@ -5,9 +5,15 @@
 //! gone through; arrays and numbers that are not plain digits are left to `serde_json`. Just what `serde_json` takes for
 //! JSON is taken for it here, as long as it is UTF-8.
 
+mod string;
+
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
+
+pub(crate) use string::ordinary;
+use string::string;
 
 /// A JSON value as it stands in a text. A string has its quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,27 +23,70 @@ pub(crate) struct Raw<'a> {
     escapes: Escapes,
 }
 
-/// The escapes in a string.
+/// What is escaped in a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Escapes {
+    /// Nothing.
     None,
-    /// Each backslash stands before a quote.
+    /// Quotes, and nothing else.
     Quotes,
-    /// Or it is no string.
+    /// Other characters, too. So it is said of every value that is no string.
     Any,
+    /// Nothing but its own quotes: see [`Quotes::Escaped`].
+    Outside,
+}
+
+/// How the quotes of a text are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quotes {
+    /// As JSON has them.
+    Plain,
+    /// Each with a backslash, since the text stands in a string, where it is read as it stands. Nothing else in it is
+    /// escaped, and so its own strings have no escapes at all.
+    Escaped,
+}
+
+/// A value that keeps the request in which it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    text: Bytes,
+    escapes: Escapes,
+}
+
+impl Kept {
+    pub(crate) fn raw(&self) -> Raw<'_> {
+        Raw { text: &self.text, escapes: self.escapes }
+    }
 }
 
 impl<'a> Raw<'a> {
     /// The one value that this text is, white space around it aside.
     pub(crate) fn of(text: &'a [u8]) -> Option<Self> {
-        let (raw, rest) = value(without_blanks(text))?;
+        let (raw, rest) = value(without_blanks(text), Quotes::Plain)?;
         ends(rest)?;
         Some(raw)
     }
 
+    /// The same, for longer.
+    pub(crate) fn kept(self, request: &Bytes) -> Kept {
+        Kept { text: request.slice_ref(self.text), escapes: self.escapes }
+    }
+
     /// What stands between the quotes of a string; `None` for another value.
     pub(crate) fn in_quotes(self) -> Option<&'a [u8]> {
-        self.text.strip_prefix(b"\"")?.strip_suffix(b"\"")
+        let quote = if self.escapes == Escapes::Outside { br#"\""#.as_slice() } else { b"\"" };
+        self.text.strip_prefix(quote)?.strip_suffix(quote)
+    }
+
+    /// The JSON that this value holds, to be read as it stands: that in a string, or any other value's own. `None` where
+    /// it has to be unquoted first.
+    pub(crate) fn held(self) -> Option<(&'a [u8], Quotes)> {
+        match (self.in_quotes(), self.escapes) {
+            (None, _) => Some((self.text, Quotes::Plain)),
+            (Some(text), Escapes::None) => Some((text, Quotes::Plain)),
+            (Some(text), Escapes::Quotes) => Some((text, Quotes::Escaped)),
+            (Some(_), Escapes::Any | Escapes::Outside) => None,
+        }
     }
 
     /// Whether there may be letters in it that are written by their number, and so are not seen in the text.
@@ -50,7 +99,7 @@ impl<'a> Raw<'a> {
     pub(crate) fn unquoted(self) -> Option<Cow<'a, [u8]>> {
         let Some(inner) = self.in_quotes() else { return Some(Cow::Borrowed(self.text)) };
         match self.escapes {
-            Escapes::None => Some(Cow::Borrowed(inner)),
+            Escapes::None | Escapes::Outside => Some(Cow::Borrowed(inner)),
             Escapes::Quotes => Some(Cow::Owned(without_backslashes(inner))),
             Escapes::Any => serde_json::from_slice(self.text).ok().map(|text: String| Cow::Owned(text.into_bytes())),
         }
@@ -76,39 +125,45 @@ pub(crate) type Members<'a> = Vec<(Cow<'a, [u8]>, Raw<'a>)>;
 /// and gives back the text behind the value. `None` when this is no object, or a member none.
 pub(crate) fn each_member<'a>(
     text: &'a [u8],
-    member: impl FnMut(Cow<'a, [u8]>, &'a [u8]) -> Option<&'a [u8]>,
+    mut member: impl FnMut(Cow<'a, [u8]>, &'a [u8]) -> Option<&'a [u8]>,
 ) -> Option<()> {
-    ends(object(without_blanks(text), member)?)
+    ends(object(without_blanks(text), Quotes::Plain, |name, text| member(name.unquoted()?, text))?)
 }
 
 /// The members of the object with which the text begins, and the text behind it.
 pub(crate) fn members(text: &[u8]) -> Option<(Members<'_>, &[u8])> {
     let mut members = Vec::new();
-    let rest = object(text, |name, text| {
-        let (member, rest) = value(text)?;
-        members.push((name, member));
+    let rest = object(text, Quotes::Plain, |name, text| {
+        let (member, rest) = value(text, Quotes::Plain)?;
+        members.push((name.unquoted()?, member));
         Some(rest)
     })?;
     Some((members, rest))
 }
 
-/// The elements of the JSON array that this text is; `None` when it is none.
-pub(crate) fn elements(text: &[u8]) -> Option<Vec<Raw<'_>>> {
+/// The elements of the JSON array that this text is; `None` when it is none. `element` makes one of the text that begins
+/// with it, and gives back the text behind it as well.
+pub(crate) fn elements<'a, T>(text: &'a [u8], element: impl Fn(&'a [u8]) -> Option<(T, &'a [u8])>) -> Option<Vec<T>> {
     let mut elements = Vec::new();
-    let element = |text| {
-        let (element, rest) = value(text)?;
+    let one_more = |text| {
+        let (element, rest) = element(text)?;
         elements.push(element);
         Some(rest)
     };
-    ends(each(without_blanks(text), *b"[]", element)?)?;
+    ends(each(without_blanks(text), *b"[]", one_more)?)?;
     Some(elements)
 }
 
-/// As [`each_member`], of the object with which the text begins; gives back the text behind it.
-fn object<'a>(text: &'a [u8], mut member: impl FnMut(Cow<'a, [u8]>, &'a [u8]) -> Option<&'a [u8]>) -> Option<&'a [u8]> {
+/// Goes through the members of the object with which the text begins, and gives back the text behind it. `member` gets the
+/// name, which has its quotes, and the text from the value on, and gives back the text behind the value.
+pub(crate) fn object<'a>(
+    text: &'a [u8],
+    quotes: Quotes,
+    mut member: impl FnMut(Raw<'a>, &'a [u8]) -> Option<&'a [u8]>,
+) -> Option<&'a [u8]> {
     each(text, *b"{}", |text| {
-        let (name, rest) = string(text)?;
-        member(name.unquoted()?, without_blanks(without_blanks(rest).strip_prefix(b":")?))
+        let (name, rest) = string(text, quotes)?;
+        member(name, without_blanks(without_blanks(rest).strip_prefix(b":")?))
     })
 }
 
@@ -138,22 +193,22 @@ pub(crate) fn ends(rest: &[u8]) -> Option<()> {
 }
 
 /// The value with which this text begins, which has no blanks in front, and the text behind it.
-pub(crate) fn value(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
+pub(crate) fn value(text: &[u8], quotes: Quotes) -> Option<(Raw<'_>, &[u8])> {
     /// Objects in objects so deep are gone into here.
     const DEEPEST: usize = 8;
-    if text.first() == Some(&b'"') {
-        return string(text);
+    if let Some(string) = string(text, quotes) {
+        return Some(string);
     }
-    let rest = behind_value(text, DEEPEST)?;
+    let rest = behind_value(text, quotes, DEEPEST)?;
     let (text, rest) = text.split_at(text.len() - rest.len());
     Some((Raw { text, escapes: Escapes::Any }, rest))
 }
 
 /// The text behind the value with which this text begins.
-fn behind_value(text: &[u8], depth: usize) -> Option<&[u8]> {
+fn behind_value(text: &[u8], quotes: Quotes, depth: usize) -> Option<&[u8]> {
     match text.first()? {
-        b'"' => string(text).map(|(_, rest)| rest),
-        b'{' if depth > 0 => object(text, |_, value| behind_value(value, depth - 1)),
+        b'"' | b'\\' => string(text, quotes).map(|(_, rest)| rest),
+        b'{' if depth > 0 => object(text, quotes, |_, value| behind_value(value, quotes, depth - 1)),
         b't' => text.strip_prefix(b"true"),
         b'f' => text.strip_prefix(b"false"),
         b'n' => text.strip_prefix(b"null"),
@@ -168,116 +223,10 @@ fn behind_value(text: &[u8], depth: usize) -> Option<&[u8]> {
     }
 }
 
+/// In a text whose quotes are escaped, an array with strings is not found: that text has to be unquoted first.
 fn behind_any(text: &[u8]) -> Option<&[u8]> {
     let value: &RawValue = serde_json::Deserializer::from_slice(text).into_iter().next()?.ok()?;
     Some(&text[value.get().len()..])
-}
-
-/// Which bytes a string goes on behind: ASCII but for the quote that ends it, the backslash of an escape, and control
-/// characters, which it may not have.
-const IS_ORDINARY: [bool; 256] = {
-    let mut is_ordinary = [false; 256];
-    let mut byte = 0x20;
-    while byte < 0x80 {
-        is_ordinary[byte] = byte != b'"' as usize && byte != b'\\' as usize;
-        byte += 1;
-    }
-    is_ordinary
-};
-
-/// How many bytes there are until one has a meaning in a string, or no text is left.
-pub(crate) fn ordinary(text: &[u8]) -> usize {
-    text.iter().position(|byte| !IS_ORDINARY[usize::from(*byte)]).unwrap_or(text.len())
-}
-
-/// So many bytes of a string are looked at one by one, and then so many together.
-const NEAR: usize = 32;
-const TOGETHER: usize = 64;
-
-/// The string with which the text begins, from its quote on, and the text behind it; `None` when it begins with none.
-fn string(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
-    if text.first() != Some(&b'"') {
-        return None;
-    }
-    let (mut escapes, mut is_ascii) = (Escapes::None, true);
-    let mut at = 1;
-    loop {
-        // Byte by byte, as long as a short string lasts.
-        let near = &text[at..text.len().min(at + NEAR)];
-        match ordinary(near) {
-            NEAR => at += NEAR,
-            run if run == near.len() => return None,
-            run => {
-                at += run;
-                match text[at] {
-                    b'"' => {
-                        let (text, rest) = text.split_at(at + 1);
-                        let is_text = is_ascii || str::from_utf8(text).is_ok();
-                        return is_text.then_some((Raw { text, escapes }, rest));
-                    }
-                    b'\\' => {
-                        let is_quote = text.get(at + 1) == Some(&b'"');
-                        escapes = if is_quote && escapes != Escapes::Any { Escapes::Quotes } else { Escapes::Any };
-                        at += escape(&text[at..])?;
-                    }
-                    0x80.. => {
-                        is_ascii = false;
-                        at += 1;
-                    }
-                    _ => return None,
-                }
-                if text[at - 1] == b'\\' {
-                    continue;
-                }
-            }
-        }
-        // The byte before is no backslash; of those in between, each begins an escape.
-        while let (Some(before), Some(bytes)) = (text[at - 1..].first_chunk(), text[at..].first_chunk()) {
-            let seen = Seen::in_bytes(before, bytes);
-            if seen.special {
-                break;
-            }
-            is_ascii &= !seen.high;
-            if seen.backslash && escapes == Escapes::None {
-                escapes = Escapes::Quotes;
-            }
-            at += TOGETHER;
-        }
-        if text[at - 1] == b'\\' {
-            at -= 1;
-        }
-    }
-}
-
-/// What there is in some bytes of a string.
-struct Seen {
-    /// A control character, the quote that ends the string, or a backslash before anything but a quote.
-    special: bool,
-    high: bool,
-    backslash: bool,
-}
-
-impl Seen {
-    /// Looks at all of them together, which the compiler makes a matter of a few instructions.
-    fn in_bytes(before: &[u8; TOGETHER], bytes: &[u8; TOGETHER]) -> Self {
-        let (mut special, mut high, mut backslash) = (0, 0, 0);
-        for (before, byte) in before.iter().zip(bytes) {
-            let is_escaped = u8::from(*before == b'\\');
-            special |= (u8::from(*byte == b'"') ^ is_escaped) | u8::from(*byte < b' ');
-            high |= byte;
-            backslash |= is_escaped;
-        }
-        Self { special: special != 0, high: high >= 0x80, backslash: backslash != 0 }
-    }
-}
-
-/// The length of the escape with which the text begins.
-fn escape(text: &[u8]) -> Option<usize> {
-    match text.get(1)? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
-        b'u' => text.get(2..6)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
-        _ => None,
-    }
 }
 
 /// The text from the first byte on that is no white space to JSON.
@@ -303,6 +252,61 @@ mod tests {
         let unquoted: Option<String> = serde_json::from_slice(raw.text).ok();
         if raw.in_quotes().is_some() {
             assert_eq!(raw.unquoted().as_deref(), unquoted.as_deref().map(str::as_bytes), "{shown}");
+        }
+    }
+
+    /// The elements of the array that this text is, without their quotes.
+    fn bare(text: &[u8], quotes: Quotes) -> Option<Vec<&[u8]>> {
+        elements(text, |text| value(text, quotes).map(|(raw, rest)| (raw.in_quotes().unwrap_or(raw.text), rest)))
+    }
+
+    /// The elements of the array that this text is, as they stand.
+    fn texts_of(text: &[u8], quotes: Quotes) -> Option<Vec<&[u8]>> {
+        elements(text, |text| value(text, quotes).map(|(raw, rest)| (raw.text, rest)))
+    }
+
+    #[test]
+    fn what_a_string_holds_is_the_same_as_it_stands_and_unquoted() {
+        for text in [
+            r"[]",
+            r#"["a","","b c"]"#,
+            r#"[ "a" , 7, null,true,-1.5,"ä" ]"#,
+            r#"["a"#,
+            r#"["a"]]"#,
+            r#"["a" "b"]"#,
+            r#"[,"a"]"#,
+            r#"["a",]"#,
+            r#"[""]"#,
+            r#"["]"#,
+            r#"[a"b"]"#,
+            r#"["{","}]",":","null"]"#,
+        ] {
+            let string = serde_json::Value::from(text).to_string();
+            let (held, quotes) = Raw::of(string.as_bytes()).and_then(Raw::held).expect("only its quotes are escaped");
+            assert_eq!(bare(held, quotes), bare(text.as_bytes(), Quotes::Plain), "{text}");
+        }
+        // An object is another text there; its members are the same.
+        let text = r#"{"a":{"b":"c","d":{}},"e":"f","g":12}"#;
+        let string = serde_json::Value::from(text).to_string();
+        let (held, quotes) = Raw::of(string.as_bytes()).and_then(Raw::held).expect("only its quotes are escaped");
+        let mut names = Vec::new();
+        let rest = object(held, quotes, |name, text| {
+            names.push(name.unquoted()?);
+            Some(value(text, quotes)?.1)
+        });
+        assert_eq!((rest, names), (Some(&b""[..]), ["a", "e", "g"].map(|name| name.as_bytes().into()).to_vec()));
+    }
+
+    #[test]
+    fn what_has_other_escapes_has_to_be_unquoted() {
+        for text in [
+            r#"["a\"]"#,
+            "[
+]",
+            r#"["\u0061"]"#,
+        ] {
+            let string = serde_json::Value::from(text).to_string();
+            assert_eq!(Raw::of(string.as_bytes()).expect("a string").held(), None, "{text}");
         }
     }
 
@@ -355,6 +359,8 @@ mod tests {
             "\"a\" \"b\"",
             "1 2",
             "[\"\\\"]\"]",
+            r#"{"\ud800":1}"#,
+            r#"{"a":{"\ud800":"\ud800"}}"#,
         ] {
             assert_as_serde_json(text.as_bytes());
         }
@@ -367,7 +373,8 @@ mod tests {
         assert!(members(text.as_bytes()).is_some());
         for end in 0..text.len() {
             assert_as_serde_json(&text.as_bytes()[..end]);
-            assert!(members(&text.as_bytes()[..end]).is_none() && elements(&text.as_bytes()[..end]).is_none(), "{end}");
+            let text = &text.as_bytes()[..end];
+            assert!(members(text).is_none() && texts_of(text, Quotes::Plain).is_none(), "{end}");
         }
     }
 
@@ -375,7 +382,7 @@ mod tests {
     fn members_and_elements_are_those_of_serde_json() {
         for text in ["[]", "[ ]", "[1 , \"a\" ,{}]", "[,1]", "[1,]", "[1", "[1]]", "[1] 2", "{}", "[1 2]", "[01]"] {
             let expected: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
-            let found = elements(text.as_bytes()).map(|all| all.iter().map(|raw| raw.text).collect::<Vec<_>>());
+            let found = texts_of(text.as_bytes(), Quotes::Plain);
             assert_eq!(found, expected.map(|all| all.iter().map(|raw| raw.get().as_bytes()).collect()), "{text}");
         }
         for text in

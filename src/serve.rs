@@ -1,6 +1,6 @@
 //! The HTTP side of the handler, as the Functions host expects it of a custom handler.
 
-use std::{convert::Infallible, hint::black_box, mem, net::Ipv4Addr, path::Path, sync::Arc};
+use std::{convert::Infallible, hint::black_box, net::Ipv4Addr, path::Path, sync::Arc};
 
 use axum::{
     Router,
@@ -167,22 +167,27 @@ async fn invoke(State(handler): State<Arc<Handler>>, request: Request) -> Respon
 async fn whole(mut body: Body) -> Result<Bytes, axum::Error> {
     /// What is announced and not there yet gets no more room than this at once.
     const MOST_AHEAD: usize = 32 << 20;
-    let mut first = Bytes::new();
-    let mut copied = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(part) = frame?.into_data() else { continue };
-        if first.is_empty() && copied.is_empty() {
-            first = part;
-            continue;
-        }
-        if copied.is_empty() {
-            let ahead = usize::try_from(body.size_hint().lower()).unwrap_or_default().min(MOST_AHEAD);
-            copied.reserve(first.len() + part.len() + ahead);
-            copied.extend_from_slice(&mem::take(&mut first));
-        }
-        copied.extend_from_slice(&part);
+    let Some(first) = next_part(&mut body).await? else { return Ok(Bytes::new()) };
+    let Some(second) = next_part(&mut body).await? else { return Ok(first) };
+    let ahead = usize::try_from(body.size_hint().lower()).unwrap_or_default().min(MOST_AHEAD);
+    let mut whole = Vec::with_capacity(first.len() + second.len() + ahead);
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&second);
+    drop((first, second));
+    while let Some(part) = next_part(&mut body).await? {
+        whole.extend_from_slice(&part);
     }
-    Ok(if copied.is_empty() { first } else { copied.into() })
+    Ok(whole.into())
+}
+
+async fn next_part(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
+    while let Some(frame) = body.frame().await {
+        // The other kind of frame has trailers, which say nothing here.
+        if let Ok(part) = frame?.into_data() {
+            return Ok(Some(part));
+        }
+    }
+    Ok(None)
 }
 
 async fn look(State((function, watch)): State<(String, Arc<Watch>)>, headers: HeaderMap, _body: Bytes) -> Response {

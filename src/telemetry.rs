@@ -12,8 +12,8 @@ use crate::{batch::Event, device_state::Reading};
 
 /// Telemetry of one kind of device.
 pub trait Telemetry: Send + Sync {
-    /// Decodes one event: tells the device, as it names itself, never empty, and adds the event's readings behind those that
-    /// are there; there may be none. When it fails, what it has added until then does not count.
+    /// Decodes one event: tells the device, as it names itself, never empty, and adds the event's readings; there may be
+    /// none. When it fails, what it has added until then does not count.
     ///
     /// The result is a function of the event alone. A field that the event does not have is no reading; neither is
     /// one that is null. Reading names follow [`is_reading_name`](crate::device_state::is_reading_name).
@@ -21,7 +21,7 @@ pub trait Telemetry: Send + Sync {
     /// # Errors
     ///
     /// [`Poison`], when the event can never be decoded or says what cannot be. A panic counts as one, too.
-    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Vec<Reading>) -> Result<Cow<'e, str>, Poison>;
+    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison>;
 
     /// Decodes one event that is alone.
     ///
@@ -30,7 +30,7 @@ pub trait Telemetry: Send + Sync {
     /// As [`Telemetry::decode_into`].
     fn decode(&self, event: &Event) -> Result<Decoded, Poison> {
         let mut readings = Vec::new();
-        let device_id = self.decode_into(event, &mut readings)?.into_owned();
+        let device_id = self.decode_into(event, &mut Readings::behind(&mut readings))?.into_owned();
         Ok(Decoded { device_id, readings })
     }
 
@@ -42,6 +42,22 @@ pub trait Telemetry: Send + Sync {
     fn to_json(&self, event: &Event) -> Option<Value> {
         let _ = event;
         None
+    }
+}
+
+/// Where a decoder puts an event's readings. They come behind those of the events before, which it can neither see nor
+/// change: one event's decoder must harm no other event.
+#[derive(Debug)]
+pub struct Readings<'a>(&'a mut Vec<Reading>);
+
+impl<'a> Readings<'a> {
+    pub(crate) fn behind(others: &'a mut Vec<Reading>) -> Self {
+        Self(others)
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, reading: Reading) {
+        self.0.push(reading);
     }
 }
 

@@ -5,12 +5,12 @@ mod time;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 use super::is_array;
 use crate::{
     batch::{Column, Details, Event, Message, Place, Source},
-    json::{Members, Raw, elements},
+    json::{Members, Quotes, Raw, elements, object, value},
 };
 use time::Times;
 
@@ -111,10 +111,11 @@ impl<'a> Metadata<'a> {
 
 /// Whether a column's value says something: it is not null, also not in a string, and no text that is none.
 fn is_there(value: Raw<'_>) -> bool {
-    /// What `null` takes in quotes at the most, each letter written by its number.
-    const LONGEST_NULL: usize = 26;
-    let is_clear = value.text.len() > LONGEST_NULL && !value.may_hide_letters();
-    is_clear || value.unquoted().is_some_and(|text| *text != *b"null")
+    if value.may_hide_letters() {
+        value.unquoted().is_some_and(|text| *text != *b"null")
+    } else {
+        value.in_quotes().unwrap_or(value.text) != b"null"
+    }
 }
 
 /// Tells each event its place, content type and device.
@@ -123,11 +124,24 @@ pub(super) fn attach(events: &mut [Event], details: &Details) {
     attach_places(events, details);
 }
 
-/// The cells of a column's text, one for each event; an error when there is a column, but not one that fits the events.
-fn cells<'c>(column: Option<&'c str>, name: &str, count: usize) -> Result<Option<Vec<Raw<'c>>>, String> {
-    let Some(text) = column else { return Ok(None) };
-    let cells = elements(text.as_bytes())
-        .ok_or_else(|| format!("the metadata {name} cannot be read: {}", super::no_array(text.as_bytes())))?;
+/// The cells of a column, one for each event; an error when there is a column, but not one that fits the events. `cell`
+/// makes one of the text that begins with it, and gives back the text behind it as well.
+fn cells<'c, T>(
+    column: &'c Column,
+    name: &str,
+    count: usize,
+    cell: impl Fn(&'c [u8], Quotes) -> Option<(T, &'c [u8])>,
+) -> Result<Option<Vec<T>>, String> {
+    let of = |text, quotes| elements(text, |text| cell(text, quotes));
+    let mut cells = column.as_it_stands().and_then(|(text, quotes)| of(text, quotes));
+    if cells.is_none() {
+        let Some(text) = column.text() else { return Ok(None) };
+        cells = of(text.as_bytes(), Quotes::Plain);
+    }
+    let cells = cells.ok_or_else(|| {
+        let text = column.text().unwrap_or_default();
+        format!("the metadata {name} cannot be read: {}", super::no_array(text.as_bytes()))
+    })?;
     if cells.len() == count {
         Ok(Some(cells))
     } else {
@@ -135,30 +149,63 @@ fn cells<'c>(column: Option<&'c str>, name: &str, count: usize) -> Result<Option
     }
 }
 
-#[derive(Deserialize)]
+/// What an event needs of its system properties.
+#[derive(Default)]
 struct SystemProperties {
-    #[serde(default, rename = "content-type")]
     content_type: Option<String>,
-    #[serde(default, rename = "iothub-connection-device-id")]
     iot_hub_device_id: Option<String>,
 }
 
+const CONTENT_TYPE: &str = "content-type";
+const IOT_HUB_DEVICE_ID: &str = "iothub-connection-device-id";
+
+/// The system properties with which the text begins, and the text behind them. Where they are no object, say one of these
+/// twice, or say it by no text, they say neither.
+fn system_properties(text: &[u8], quotes: Quotes) -> Option<(SystemProperties, &[u8])> {
+    if !text.starts_with(b"{") {
+        return value(text, quotes).map(|(_, rest)| (SystemProperties::default(), rest));
+    }
+    let (mut content_type, mut iot_hub_device_id, mut is_clear) = (None, None, true);
+    let rest = object(text, quotes, |name, text| {
+        let (value, rest) = value(text, quotes)?;
+        let said = match name.unquoted() {
+            Some(name) if *name == *CONTENT_TYPE.as_bytes() => content_type.replace(value),
+            Some(name) if *name == *IOT_HUB_DEVICE_ID.as_bytes() => iot_hub_device_id.replace(value),
+            Some(_) => None,
+            None => Some(value),
+        };
+        is_clear &= said.is_none();
+        Some(rest)
+    })?;
+    let properties = || {
+        let (content_type, iot_hub_device_id) = (text_or_null(content_type)?, text_or_null(iot_hub_device_id)?);
+        Some(SystemProperties { content_type, iot_hub_device_id })
+    };
+    Some((is_clear.then(properties).flatten().unwrap_or_default(), rest))
+}
+
+/// The text of a property, if it is there; `None` where it is something else.
+fn text_or_null(value: Option<Raw<'_>>) -> Option<Option<String>> {
+    match value {
+        Some(value) if value.text != b"null" => {
+            value.in_quotes()?;
+            String::from_utf8(value.unquoted()?.into_owned()).ok().map(Some)
+        }
+        _ => Some(None),
+    }
+}
+
 fn attach_system_properties(events: &mut [Event], column: &Column) {
-    // Most senders set neither, and the column is most of an envelope. The first is what the names have in common, and
-    // nothing does that the service itself sets: mostly that is all there is to look for.
-    if !column.may_have(&["con"]) || !column.may_have(&["content-type", "iothub-connection-device-id"]) {
+    // Many senders set neither, and the column is most of an envelope. The first is what the names have in common, and
+    // nothing does that the service itself sets: then that is all there is to look for.
+    if !column.may_have(&["con"]) || !column.may_have(&[CONTENT_TYPE, IOT_HUB_DEVICE_ID]) {
         return;
     }
     // Where the column does not fit, the body alone must tell what it is and whose: it is decided without it.
-    let Ok(Some(cells)) = cells(column.text(), "SystemPropertiesArray", events.len()) else { return };
-    for (event, cell) in events.iter_mut().zip(cells) {
-        if is_array(cell.text) {
-            continue;
-        }
-        if let Ok(properties) = serde_json::from_slice::<SystemProperties>(cell.text) {
-            event.content_type = properties.content_type;
-            event.iot_hub_device_id = properties.iot_hub_device_id;
-        }
+    let cells = cells(column, "SystemPropertiesArray", events.len(), system_properties);
+    for (event, cell) in events.iter_mut().zip(cells.ok().flatten().unwrap_or_default()) {
+        event.content_type = cell.content_type;
+        event.iot_hub_device_id = cell.iot_hub_device_id;
     }
 }
 
@@ -166,8 +213,8 @@ fn attach_system_properties(events: &mut [Event], column: &Column) {
 /// since the time of arrival in place of a real one could put an old reading over a newer one.
 fn attach_places(events: &mut [Event], details: &Details) {
     let count = events.len();
-    let numbers = cells(details.sequence_numbers.text(), "SequenceNumberArray", count);
-    let times = cells(details.enqueued_times.text(), "EnqueuedTimeUtcArray", count);
+    let numbers = cells(&details.sequence_numbers, "SequenceNumberArray", count, value);
+    let times = cells(&details.enqueued_times, "EnqueuedTimeUtcArray", count, value);
     let (numbers, times) = match (numbers, times) {
         (Ok(Some(numbers)), Ok(Some(times))) => (numbers, times),
         (Ok(None), Ok(None)) => return,
@@ -183,7 +230,7 @@ fn attach_places(events: &mut [Event], details: &Details) {
     };
     let mut reader = Times::default();
     for ((event, number), time) in events.iter_mut().zip(numbers).zip(times) {
-        match place(number.text, time.text, &mut reader) {
+        match place(number, time, &mut reader) {
             Ok(place) => event.place = place,
             Err(fault) => {
                 event.fault.get_or_insert(fault);
@@ -193,8 +240,9 @@ fn attach_places(events: &mut [Event], details: &Details) {
 }
 
 /// An event's place; `None` where the host tells none or one that cannot be, as the admin endpoint does.
-fn place(number: &[u8], time: &[u8], times: &mut Times) -> Result<Option<Place>, String> {
-    // In quotes or not: the host writes some values of a single event as text.
+fn place(number: Raw<'_>, time: Raw<'_>, times: &mut Times) -> Result<Option<Place>, String> {
+    // In quotes or not, and in more than one pair of them: the host writes some values of a single event as text.
+    let [number, time] = [number, time].map(|cell| cell.in_quotes().unwrap_or(cell.text));
     let (number, time) = (trimmed(number, b"\""), trimmed(time, b"\"\\"));
     if number == b"null" || time == b"null" {
         return Ok(None);

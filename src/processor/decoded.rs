@@ -15,7 +15,7 @@ use crate::{
     batch::{Batch, Event},
     dead_letter::{ErrorClass, Failure, Stage},
     device_state::{MAX_ID_BYTES, Reading, Version, document_id, is_reading_name},
-    telemetry::{Poison, Telemetry},
+    telemetry::{Poison, Readings, Telemetry},
 };
 
 /// What the events of a batch say.
@@ -25,10 +25,27 @@ pub(super) struct DecodedBatch<'b> {
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// The readings of all events, one after the other.
     readings: Vec<Reading>,
-    /// Each device, as it calls itself, with the number of its events.
-    names: Vec<(Cow<'b, str>, usize)>,
-    /// Each event that waits, with the number of its device and the place of its readings.
-    events: Vec<(usize, usize, Version, Range<usize>)>,
+    names: Vec<Named<'b>>,
+    /// The events that wait.
+    events: Vec<Waiting>,
+}
+
+/// A device, as it calls itself.
+struct Named<'b> {
+    name: Cow<'b, str>,
+    /// How many events wait for it.
+    events: usize,
+}
+
+/// A decoded event.
+struct Waiting {
+    /// Its place in the batch.
+    index: usize,
+    /// The place of its device's name.
+    device: usize,
+    version: Version,
+    /// The places of its readings.
+    readings: Range<usize>,
 }
 
 /// The events of one device, in the batch's order.
@@ -50,14 +67,14 @@ pub(super) struct DeviceEvent<'d> {
 }
 
 impl DecodedBatch<'_> {
-    /// The devices, each with its events.
+    /// The devices, each with its events. Only now, since nothing can borrow the readings as long as they grow.
     pub(super) fn devices(&self) -> Vec<Device<'_>> {
-        let devices = self.names.iter().map(|(name, events)| {
+        let devices = self.names.iter().map(|Named { name, events }| {
             let events = Vec::with_capacity(*events);
             Device { id: document_id(name), name, events }
         });
         let mut devices: Vec<_> = devices.collect();
-        for (index, device, version, readings) in &self.events {
+        for Waiting { index, device, version, readings } in &self.events {
             let readings = &self.readings[readings.clone()];
             devices[*device].events.push(DeviceEvent { index: *index, version: *version, readings });
         }
@@ -93,11 +110,11 @@ impl Processor {
             match decode(&*self.telemetry, event, readings) {
                 Ok(name) => {
                     let device = *known.entry(name).or_insert_with_key(|name| {
-                        names.push((name.clone(), 0));
+                        names.push(Named { name: name.clone(), events: 0 });
                         names.len() - 1
                     });
-                    names[device].1 += 1;
-                    events.push((index, device, version, first..readings.len()));
+                    names[device].events += 1;
+                    events.push(Waiting { index, device, version, readings: first..readings.len() });
                     outcomes.push(None);
                 }
                 Err(failure) => {
@@ -132,8 +149,9 @@ fn decode<'e>(
         return Err(poison(Stage::Envelope, fault.clone()));
     }
     let first = readings.len();
-    let decoded = panic::catch_unwind(AssertUnwindSafe(|| telemetry.decode_into(event, readings)))
-        .map_err(|panic| poison(Stage::Deserialize, format!("the decoder panicked: {}", panic_message(&*panic))))?;
+    let decoded =
+        panic::catch_unwind(AssertUnwindSafe(|| telemetry.decode_into(event, &mut Readings::behind(readings))))
+            .map_err(|panic| poison(Stage::Deserialize, format!("the decoder panicked: {}", panic_message(&*panic))))?;
     let device = decoded.map_err(|error| match error {
         Poison::Undecodable(issue) => poison(Stage::Deserialize, issue),
         Poison::Invalid(issue) => poison(Stage::Validate, issue),

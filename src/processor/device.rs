@@ -280,7 +280,7 @@ impl<'a> Settling<'a> {
         if Instant::now() >= until {
             return Err(self.out_of_time());
         }
-        // What needs no waiting needs no clock either.
+        // What needs no waiting needs no timer.
         let mut operation = pin!(operation);
         let answer = match poll_immediate(operation.as_mut()).await {
             Some(answer) => Ok(answer),

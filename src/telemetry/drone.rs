@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{Poison, Telemetry};
+use super::{Poison, Readings, Telemetry};
 use crate::{batch::Event, device_state::Reading};
 
 /// How the body of an event without a content type is to be read: the setting `TelemetryFormat`.
@@ -69,7 +69,7 @@ struct Health {
 pub const FLIGHT_MODES: [&str; 6] = ["Unknown", "Ready", "Takeoff", "Inflight", "Landing", "Offline"];
 
 impl Telemetry for Drone {
-    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Vec<Reading>) -> Result<Cow<'e, str>, Poison> {
+    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
         let body = &*event.body;
         if body.is_empty() {
             return Err(Poison::Undecodable("the body is empty, so the device id is missing".into()));
@@ -111,10 +111,11 @@ impl Drone {
 
 /// The format that the sender named. A content type that says neither decides nothing.
 fn content_type(event: &Event) -> Option<Format> {
-    let name = event.content_type.as_deref()?.split(';').next()?.trim().to_ascii_lowercase();
-    if name.ends_with("/json") || name.ends_with("+json") {
+    let name = event.content_type.as_deref()?.split(';').next()?.trim().as_bytes();
+    let ends = |end: &[u8]| name.last_chunk::<5>().is_some_and(|last| last.eq_ignore_ascii_case(end));
+    if ends(b"/json") || ends(b"+json") {
         Some(Format::Json)
-    } else if name.contains("protobuf") {
+    } else if name.to_ascii_lowercase().windows(8).any(|part| part == b"protobuf") {
         Some(Format::Protobuf)
     } else {
         None
@@ -154,9 +155,11 @@ impl<'a> Fields<'a> {
     }
 
     /// Adds the readings, in the order of their names.
-    fn tell(&self, readings: &mut Vec<Reading>) -> Result<(), Poison> {
+    fn tell(&self, readings: &mut Readings<'_>) -> Result<(), Poison> {
         let mut reading = |name: &'static str, value: Option<Value>| {
-            readings.extend(value.map(|value| Reading { name: name.into(), value }));
+            if let Some(value) = value {
+                readings.push(Reading { name: name.into(), value });
+            }
         };
         let Position { latitude, longitude, altitude } = self.position;
         let Health { gyrometer, accelerometer, magnetometer } = self.health;

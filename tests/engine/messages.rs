@@ -13,7 +13,7 @@ use devicestate::{
     dead_letter::{Attempt, DeadLetter, ErrorClass, Failure, Fingerprint, Pointer, QUEUE_LIMIT, Replay, Stage},
     device_state::Reading,
     function_app::{Cardinality, DataType, Trigger},
-    telemetry::{Poison, Telemetry},
+    telemetry::{Poison, Readings, Telemetry},
 };
 use serde_json::{Value, json};
 
@@ -71,7 +71,7 @@ fn samples() -> [DeadLetter; 2] {
 struct Refusing;
 
 impl Telemetry for Refusing {
-    fn decode_into<'e>(&self, _: &'e Event, _: &mut Vec<Reading>) -> Result<Cow<'e, str>, Poison> {
+    fn decode_into<'e>(&self, _: &'e Event, _: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
         Err(Poison::Invalid("nothing is valid".into()))
     }
 }

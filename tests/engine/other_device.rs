@@ -6,7 +6,7 @@ use devicestate::{
     batch::Event,
     dead_letter::Stage,
     device_state::Reading,
-    telemetry::{Poison, Telemetry},
+    telemetry::{Poison, Readings, Telemetry},
 };
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ use crate::support::{
 struct Thermostat;
 
 impl Telemetry for Thermostat {
-    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Vec<Reading>) -> Result<Cow<'e, str>, Poison> {
+    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
         let line = str::from_utf8(&event.body).map_err(|error| Poison::Undecodable(format!("no text: {error}")))?;
         let [name, temperature, heating] = line.trim_end().split(';').collect::<Vec<_>>()[..] else {
             return Err(Poison::Undecodable(format!("{line:?} is not name;temperature;heating")));
@@ -37,8 +37,9 @@ impl Telemetry for Thermostat {
             "" => Value::Null,
             text => Value::from(text == "on"),
         };
-        let reading = |name: &'static str, value| Reading { name: name.into(), value };
-        readings.extend([reading("Temperature", temperature), reading("Heating", heating)]);
+        for (name, value) in [("Temperature", temperature), ("Heating", heating)] {
+            readings.push(Reading { name: name.into(), value });
+        }
         Ok(name.into())
     }
 }

@@ -7,7 +7,7 @@ use devicestate::{
     dead_letter::{ErrorClass, Stage},
     device_state::{Document, MAX_ID_BYTES, Reading, Version},
     processor::{Operations, Outcome, Processor},
-    telemetry::{Poison, Telemetry, drone::Drone},
+    telemetry::{Poison, Readings, Telemetry, drone::Drone},
 };
 use serde_json::json;
 
@@ -243,7 +243,7 @@ async fn an_empty_batch_asks_nothing_of_the_store() {
 struct Fragile;
 
 impl Telemetry for Fragile {
-    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Vec<Reading>) -> Result<Cow<'e, str>, Poison> {
+    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
         assert!(*event.body != *b"panic", "the decoder has a bug");
         Drone::default().decode_into(event, readings)
     }
@@ -301,7 +301,7 @@ async fn one_bad_event_harms_neither_its_batch_nor_its_device() {
 async fn names_that_have_another_meaning_in_the_document_are_no_readings() {
     struct Sly;
     impl Telemetry for Sly {
-        fn decode_into<'e>(&self, event: &'e Event, readings: &mut Vec<Reading>) -> Result<Cow<'e, str>, Poison> {
+        fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
             let name = String::from_utf8_lossy(&event.body).into_owned();
             let reading = Reading { name: name.into(), value: json!(1) };
             readings.push(reading);

@@ -48,6 +48,12 @@ pub(crate) fn value() -> impl Strategy<Value = String> {
     })
 }
 
+/// Any JSON value, small, or an object with a name that no string may hold and that `RawValue` lets pass.
+pub(crate) fn value_as_sent() -> impl Strategy<Value = String> {
+    let unspeakable = [r#"{"\ud800":1}"#, r#"{"a":{"\ud800":"\ud800"}}"#];
+    prop_oneof![12 => value(), 1 => prop::sample::select(unspeakable.to_vec()).prop_map(str::to_owned)]
+}
+
 /// White space between two tokens, mostly none.
 pub(crate) fn spaces() -> impl Strategy<Value = String> {
     prop_oneof![3 => Just(String::new()), 1 => "[ \t\r\n]{1,3}"]

@@ -82,7 +82,7 @@ fn element(data_type: DataType) -> impl Strategy<Value = String> {
         binary => base64,
         1 => no_base64,
         string => json::string(12),
-        json => json::value(),
+        json => json::value_as_sent(),
         // What no string may hold, and RawValue lets pass.
         1 => Just(r#""\ud800""#.to_owned()),
     ]
@@ -111,12 +111,13 @@ fn metadata(count: usize) -> impl Strategy<Value = Option<String>> {
         column("PartitionKey", count, prop_oneof![json::string(6), json::value()].boxed()),
         column("OffsetString", count, prop_oneof![json::string(6), Just("null".to_owned())].boxed()),
         column("Offset", count, prop_oneof![json::string(6), json::value()].boxed()),
-        column("Properties", count, json::value().boxed()),
+        column("Properties", count, json::value_as_sent().boxed()),
         column("SystemProperties", count, system_properties().boxed()),
         nested("PartitionContext", context().boxed()),
         nested("TriggerPartitionContext", context().boxed()),
         nested("RetryContext", retry().boxed()),
-        prop_oneof![json::value().prop_map(|value| vec![("\"sys\"".to_owned(), value)]), Just(Vec::new())].boxed(),
+        prop_oneof![json::value_as_sent().prop_map(|value| vec![("\"sys\"".to_owned(), value)]), Just(Vec::new())]
+            .boxed(),
     ];
     let members = parts.prop_flat_map(|parts| Just(parts.concat()).prop_shuffle());
     let object = (members, json::spaces()).prop_map(|(members, spaces)| Some(json::object(&members, &spaces)));
@@ -198,11 +199,11 @@ fn system_properties() -> impl Strategy<Value = String> {
     let value = prop_oneof![
         6 => select(vec!["application/json", "application/x-protobuf", "drone-7", ""]).prop_map(|text| json::quoted(text, false)),
         2 => json::string(6),
-        1 => json::value(),
+        1 => json::value_as_sent(),
     ];
     let member = (name, 0..8_u8, value).prop_map(|(name, form, value)| (json::quoted(&name, form == 0), value));
     let object = (vec(member, 0..4), json::spaces()).prop_map(|(members, spaces)| json::object(&members, &spaces));
-    prop_oneof![12 => object, 1 => json::value()]
+    prop_oneof![12 => object, 1 => json::value_as_sent()]
 }
 
 fn context() -> impl Strategy<Value = String> {

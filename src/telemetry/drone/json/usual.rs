@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::super::{FLIGHT_MODES, Fields, Health, Position};
-use crate::json::{each, ends, ordinary, value, without_blanks};
+use crate::json::{Quotes, each, ends, ordinary, value, without_blanks};
 
 /// The fields of an event; `None` where the whole reader is needed.
 pub(super) fn decode(text: &[u8]) -> Option<Fields<'_>> {
@@ -74,7 +74,7 @@ fn behind_another<'a>(text: &'a [u8], known: &[&str]) -> Option<&'a [u8]> {
     if known.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
         return None;
     }
-    value(without_blanks(without_blanks(rest).strip_prefix(b":")?)).map(|(_, rest)| rest)
+    value(without_blanks(without_blanks(rest).strip_prefix(b":")?), Quotes::Plain).map(|(_, rest)| rest)
 }
 
 /// A field that is there twice is a fault.
