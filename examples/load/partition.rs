@@ -37,7 +37,7 @@ struct Request {
 /// cache, and the driver costs little.
 const PREPARED_BYTES: usize = 256 << 10;
 
-/// As many bodies at the most: a batch of one event is small.
+/// And no more requests than this: a batch of one event is small.
 const MOST_PREPARED: usize = 16;
 
 impl Partition {
