@@ -8,6 +8,8 @@ use std::{
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Failure, in_short};
+
 /// Events, by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,11 +25,20 @@ impl Counts {
         serde_json::from_slice(body).ok()
     }
 
+    /// What an answer to a batch says of its events, where it says anything.
+    pub(crate) fn of_answer((status, body): (u16, &[u8])) -> Result<Self, Failure> {
+        match status {
+            200 if body.is_empty() => Err(Failure::Empty),
+            200 => Ok(Self::of_reply(body).unwrap_or_default()),
+            status => Err(Failure::Status { status, body: in_short(body) }),
+        }
+    }
+
     /// What the record of the batch says in the `Logs` of a reply; `None` where there is none.
     ///
     /// It is looked for in the bytes, since to read the whole reply would cost more than all else that the driver does
     /// for a small batch. A record is a line of JSON in a string of JSON, so its quotes are escaped.
-    pub(crate) fn of_reply(body: &[u8]) -> Option<Self> {
+    fn of_reply(body: &[u8]) -> Option<Self> {
         const NAMES: [&str; 4] =
             [r#"\"record\":\"batch\""#, r#"\"applied\":"#, r#"\"superseded\":"#, r#"\"deadLettered\":"#];
         static FINDERS: LazyLock<[Finder; 4]> = LazyLock::new(|| NAMES.map(Finder::new));

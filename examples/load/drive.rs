@@ -8,14 +8,22 @@ use futures_util::{TryStreamExt as _, stream::FuturesUnordered};
 use crate::{
     connection::Connection,
     counts::Counts,
-    error::{Error, Failure, in_short},
-    options::{CountsFrom, Options},
+    error::Error,
+    options::Options,
     partition::Partition,
     process::Process,
+    repeat::Repeat,
     report::{CountsReport, Report},
     tally::{Tally, Window},
+    teller::Teller,
     watch::Watch,
 };
+
+/// A connection and the partition whose batches go over it.
+pub(crate) struct Lane {
+    pub(crate) partition: Partition,
+    pub(crate) connection: Connection,
+}
 
 /// Drives the handler, and tells what came of it.
 pub(crate) async fn drive(options: &Options) -> Result<Report, Error> {
@@ -23,75 +31,55 @@ pub(crate) async fn drive(options: &Options) -> Result<Report, Error> {
     if let Some(pid) = options.pid {
         Process(pid).processor_time().map_err(|error| Error::NoProcess { pid, error })?;
     }
-    let before = counts_before(options).await?;
+    let mut teller = Teller::find(options).await?;
     let partitions: Vec<_> =
         (0..options.connections).map(|number| Partition::new(options, number, System.now_ms())).collect();
     let mut lanes = Vec::new();
     for partition in partitions {
-        lanes.push((partition, Connection::open(&options.address()).await?));
+        lanes.push(Lane { partition, connection: Connection::open(&options.address()).await? });
     }
 
     let tally = Tally::new();
     let window = window(options);
     let watch = Watch::new(options, window, &tally);
-    let all: FuturesUnordered<_> = lanes
-        .into_iter()
-        .map(|(partition, connection)| lane(options, &window, &tally, partition, connection))
-        .collect();
-    tokio::select! {
+    let all: FuturesUnordered<_> = lanes.into_iter().map(|lane| drive_one(options, &window, &tally, lane)).collect();
+    let lanes = tokio::select! {
         biased;
         failed = watch.look_on() => match failed {
             Err(error) => return Err(error),
         },
-        done = all.try_collect::<()>() => done?,
-    }
-    let used = watch.used()?;
-
-    let counts = match before {
-        Some(before) => {
-            let after = state(options).await?.map_err(Error::StateGone)?;
-            CountsReport { from: "state", counts: after - before }
-        }
-        None => CountsReport { from: "records", counts: tally.records.get() },
+        done = all.try_collect::<Vec<_>>() => done?,
     };
+    let used = watch.used()?;
     let memory = options.pid.map(|pid| Process(pid).memory().map_err(|error| Error::ProcessGone { pid, error }));
-    Report::new(options, &window, &tally, &used, memory.transpose()?, counts)
+    let memory = memory.transpose()?;
+
+    let counts = CountsReport { from: teller.from(), counts: teller.since(tally.records.get()).await? };
+    let repeated = Repeat::of(lanes, &mut teller).await?;
+    Report::new(options, &window, &tally, &used, memory, counts, repeated)
 }
 
 /// One connection, until the time is over or all its batches are sent.
-async fn lane(
-    options: &Options,
-    window: &Window,
-    tally: &Tally,
-    mut partition: Partition,
-    mut connection: Connection,
-) -> Result<(), Error> {
+async fn drive_one(options: &Options, window: &Window, tally: &Tally, lane: Lane) -> Result<Lane, Error> {
+    let Lane { mut partition, mut connection } = lane;
     let is_large = options.large_body.is_some() && partition.number == 0;
     let batches = options.batches.map_or(u64::MAX, u64::from);
     for number in 1..=batches {
-        let request = partition.request(System.now_ms());
-        let sent = Instant::now();
-        if window.is_over(sent) {
+        // Before the next batch is made: the last one that was sent is to come again. So at least one is sent.
+        if number > 1 && window.is_over(Instant::now()) {
             break;
         }
+        let request = partition.request(System.now_ms());
+        let sent = Instant::now();
         let answer = connection.call(request).await;
         let now = Instant::now();
-        match answer.and_then(|(status, body)| counts_of(status, body)) {
+        match answer.and_then(Counts::of_answer) {
             Ok(counts) => tally.told(counts),
             Err(failure) => return Err(Error::Request { partition: partition.number, number, failure }),
         }
         tally.answered(window, partition.events, is_large, now, now - sent);
     }
-    Ok(())
-}
-
-/// What a reply says of its events, where it says anything.
-fn counts_of(status: u16, body: &[u8]) -> Result<Counts, Failure> {
-    match status {
-        200 if body.is_empty() => Err(Failure::Empty),
-        200 => Ok(Counts::of_reply(body).unwrap_or_default()),
-        status => Err(Failure::Status { status, body: in_short(body) }),
-    }
+    Ok(Lane { partition, connection })
 }
 
 fn window(options: &Options) -> Window {
@@ -101,26 +89,4 @@ fn window(options: &Options) -> Window {
     }
     let begin = now + Duration::from_secs(options.warm.into());
     Window { begin, end: Some(begin + Duration::from_secs(options.seconds.into())) }
-}
-
-/// The handler's counts beforehand, where it tells them at `/state`; `None` where its records do.
-async fn counts_before(options: &Options) -> Result<Option<Counts>, Error> {
-    let state = state(options).await?;
-    match options.counts {
-        CountsFrom::Auto => Ok(state.ok()),
-        CountsFrom::State => state.map(Some).map_err(Error::NoState),
-        CountsFrom::Records => Ok(None),
-    }
-}
-
-/// The handler's counts as `/state` tells them, or why it does not.
-async fn state(options: &Options) -> Result<Result<Counts, String>, Error> {
-    let mut connection = Connection::open(&options.address()).await?;
-    let host = options.url.authority().expect("checked when it was read");
-    let request = format!("GET /state HTTP/1.1\r\nHost: {host}\r\n\r\n");
-    Ok(match connection.call(request.as_bytes()).await {
-        Ok((200, body)) => Counts::of_state(body).ok_or_else(|| format!("no counts in the answer: {}", in_short(body))),
-        Ok((status, body)) => Err(format!("the handler answered {status}: {}", in_short(body))),
-        Err(failure) => Err(failure.to_string()),
-    })
 }

@@ -48,7 +48,7 @@ pub(crate) const GUID: usize = 36;
 
 impl Envelope {
     /// Of these events' bodies. What differs from request to request is yet to be filled in.
-    pub(crate) fn new(function: &str, partition: u8, bodies: &[Vec<u8>]) -> Self {
+    pub(crate) fn new(function: &str, partition: u8, content_type: Option<&str>, bodies: &[Vec<u8>]) -> Self {
         let mut made = Self { text: Vec::new(), events: vec![Places::default(); bodies.len()], now_at: 0, guid_at: 0 };
         let key = telemetry::device_id(partition, Device(0));
         let number_in_key = key.len() - Device(0).digits().len();
@@ -107,7 +107,11 @@ impl Envelope {
             made.push("\\\",\\\"EnqueuedTimeUtc\\\":\\\"");
             made.events[index].times[2] = made.text.len();
             made.push(&time);
-            made.push("\\\"}");
+            made.push("\\\"");
+            if let Some(content_type) = content_type {
+                made.push(&format!(",\\\"content-type\\\":\\\"{content_type}\\\""));
+            }
+            made.push("}");
         });
         made.push(&format!("\"sys\":{{\"MethodName\":\"{function}\",\"UtcNow\":\""));
         made.now_at = made.text.len();

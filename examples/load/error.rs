@@ -32,6 +32,9 @@ pub(crate) enum Error {
     /// An answer that is none the host would take for success.
     #[error("partition {partition}, request {number}: {failure}")]
     Request { partition: u8, number: u64, failure: Failure },
+    /// The same, when the last batch is sent again.
+    #[error("partition {partition}, its last batch again: {failure}")]
+    Again { partition: u8, failure: Failure },
     /// Silence.
     #[error("no reply for {} s", .0.as_secs())]
     Silence(Duration),
@@ -68,6 +71,7 @@ impl Error {
             Self::ProcessGone { .. }
             | Self::StateGone(_)
             | Self::Request { .. }
+            | Self::Again { .. }
             | Self::Silence(_)
             | Self::NothingCounted => 1,
         }

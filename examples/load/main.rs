@@ -13,10 +13,12 @@ mod framing;
 mod options;
 mod partition;
 mod process;
+mod repeat;
 mod reply;
 mod report;
 mod tally;
 mod telemetry;
+mod teller;
 mod watch;
 
 use std::process::ExitCode;

@@ -7,7 +7,8 @@ use hyper::{Uri, http::uri::Scheme};
 ///
 /// Each connection is a partition with devices of its own: one batch is in flight, the next one goes out when the reply
 /// is in. Every event is newer than all before it, so that the handler has to apply each one, and its own counts are
-/// held against what was sent. docs/load.md tells what the requests are made of.
+/// held against what was sent. At the end each connection's last batch is sent again, of which nothing is new.
+/// docs/load.md tells what the requests are made of.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "load",
@@ -15,9 +16,10 @@ use hyper::{Uri, http::uri::Scheme};
     after_help = "Examples:\n  load --url http://127.0.0.1:7071 --events 1000 --devices 100 --seconds 10\n  \
                   load --events 1 --connections 32 --pid 4711 --format json\n  \
                   load --events 100 --large-body 1000000\n  \
+                  load --events 100 --content-type application/json\n  \
                   load --batches 50 --content-length --counts records\n\n\
-                  It exits with 0 when every event was answered with 200 and applied by the handler's own counts, with \
-                  1 when not, with 2 when it could not begin."
+                  It exits with 0 when every event was answered with 200 and applied by the handler's own counts, and \
+                  superseded when it came again, with 1 when not, with 2 when it could not begin."
 )]
 pub(crate) struct Options {
     /// Where the handler listens: http, host and port.
@@ -51,6 +53,9 @@ pub(crate) struct Options {
     /// latencies are told apart.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=32 << 20))]
     pub(crate) large_body: Option<u32>,
+    /// The content type that each event was sent with: one of its system properties. Without it there is none.
+    #[arg(long, value_parser = content_type)]
+    pub(crate) content_type: Option<String>,
     /// Tell the length of a request beforehand in place of sending it in chunks, as Core Tools may do it.
     #[arg(long)]
     pub(crate) content_length: bool,
@@ -96,7 +101,8 @@ impl Options {
     /// Those of the command line; ends the program with a line that says so where they make no sense.
     pub(crate) fn read() -> Self {
         let options = Self::parse();
-        let event = u64::from(options.body_bytes).max(300) * 4 / 3 + METADATA_BYTES;
+        let content_type = options.content_type.as_ref().map_or(0, String::len) as u64;
+        let event = u64::from(options.body_bytes).max(300) * 4 / 3 + METADATA_BYTES + content_type;
         let bytes = u64::from(options.connections) * u64::from(options.events) * event;
         if bytes > MOST_BYTES {
             let told = format!(
@@ -132,6 +138,15 @@ fn function(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     if text.is_empty() || !text.chars().all(fits) {
         return Err("a function's name has letters, digits, - and _".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A text that stands in JSON as it is.
+fn content_type(text: &str) -> Result<String, String> {
+    let fits = |c: char| (c.is_ascii_graphic() || c == ' ') && !"\"\\".contains(c);
+    if text.is_empty() || !text.chars().all(fits) {
+        return Err("it is to be like application/json".to_owned());
     }
     Ok(text.to_owned())
 }

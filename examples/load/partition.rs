@@ -37,7 +37,7 @@ struct Request {
 /// cache, and the driver costs little.
 const PREPARED_BYTES: usize = 256 << 10;
 
-/// As many bodies at the most: a batch of one event is small.
+/// And no more requests than this: a batch of one event is small.
 const MOST_PREPARED: usize = 16;
 
 impl Partition {
@@ -94,12 +94,20 @@ impl Partition {
         framed.put(framed.invocation_id, &random_guid(rng));
         &framed.bytes
     }
+
+    /// The request that was made last, byte for byte but for the invocation's id: as the host sends a batch again whose
+    /// checkpoint was lost.
+    pub(crate) fn again(&mut self) -> &[u8] {
+        let Request { framed, .. } = &mut self.requests[self.next];
+        framed.put(framed.invocation_id, &random_guid(&mut self.rng));
+        &framed.bytes
+    }
 }
 
 impl Request {
     fn new(options: &Options, partition: u8, events: u32, body_bytes: usize, rng: &mut Rng) -> Self {
         let bodies: Vec<_> = (0..events).map(|_| telemetry::body(rng, partition, body_bytes)).collect();
-        let envelope = Envelope::new(&options.function, partition, &bodies);
+        let envelope = Envelope::new(&options.function, partition, options.content_type.as_deref(), &bodies);
         let (framed, place) = Framed::new(options, &envelope.text);
         let events = envelope.events.into_iter().map(|places| places.map(&place)).collect();
         Self { events, now: place(envelope.now_at), guid: place(envelope.guid_at), framed }

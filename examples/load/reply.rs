@@ -21,8 +21,8 @@ pub(crate) enum BadReply {
     Chunk,
     #[error("it has neither Content-Length nor Transfer-Encoding: chunked")]
     NoLength,
-    #[error("there are bytes behind it")]
-    Behind,
+    #[error("there are bytes after it")]
+    BytesAfter,
 }
 
 impl Reply {
@@ -50,7 +50,7 @@ impl Reply {
         match end.cmp(&bytes.len()) {
             Ordering::Greater => return Ok(None),
             // One request is under way, so there is nothing else to come.
-            Ordering::Less => return Err(BadReply::Behind),
+            Ordering::Less => return Err(BadReply::BytesAfter),
             Ordering::Equal => {}
         }
         let Some(chunks) = chunks else { return Ok(Some(Self { status, body: begin..end })) };

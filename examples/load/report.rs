@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     options::Options,
     process::Memory,
+    repeat::Repeat,
     tally::{Tally, Window},
     watch::Used,
 };
@@ -30,6 +31,7 @@ pub(crate) struct Report {
     batches: Option<u32>,
     body_bytes: u32,
     large_body: Option<u32>,
+    content_type: Option<String>,
     content_length: bool,
     seed: u64,
     pid: Option<u32>,
@@ -43,6 +45,8 @@ pub(crate) struct Report {
     handler: Option<Handler>,
     driver_cpu_percent: f64,
     counts: CountsReport,
+    /// What came of the last batch of each connection when it came again.
+    repeated: Repeat,
 }
 
 /// Of the replies that count, in milliseconds.
@@ -83,6 +87,7 @@ impl Report {
         used: &Used,
         memory: Option<Memory>,
         counts: CountsReport,
+        repeated: Repeat,
     ) -> Result<Self, Error> {
         let counted = tally.counted.borrow();
         if counted.requests == 0 {
@@ -107,6 +112,7 @@ impl Report {
             batches: options.batches,
             body_bytes: options.body_bytes,
             large_body: options.large_body,
+            content_type: options.content_type.clone(),
             content_length: options.content_length,
             seed: options.seed,
             pid: options.pid,
@@ -119,10 +125,11 @@ impl Report {
             handler,
             driver_cpu_percent: 100.0 * used.driver / used.seconds,
             counts,
+            repeated,
         })
     }
 
-    /// What the handler's counts lack of all events applied.
+    /// What the handler's counts lack of all events applied, and superseded when they came again.
     pub(crate) fn missing(&self) -> Vec<String> {
         let CountsReport { from, counts } = &self.counts;
         let Counts { applied, superseded, dead_lettered } = counts;
@@ -138,6 +145,14 @@ impl Report {
             missing.push(format!(
                 "each event was good, and newer than all before it, but {from} counted {superseded} as superseded, \
                  {dead_lettered} as dead-lettered, and {applied} as applied"
+            ));
+        }
+        if !self.repeated.is_superseded() {
+            let Repeat { events, counts: Counts { applied, superseded, dead_lettered } } = self.repeated;
+            missing.push(format!(
+                "each connection's last batch was sent again, {events} events in all and none of them new, but {from} \
+                 counted {applied} as applied, {superseded} as superseded, and {dead_lettered} as dead-lettered: does \
+                 the handler keep state?"
             ));
         }
         missing
@@ -184,6 +199,8 @@ impl fmt::Display for Report {
         row(&format!("applied, by {from}"), applied.to_string());
         row("superseded", superseded.to_string());
         row("dead-lettered", dead_lettered.to_string());
+        row("sent again at the end", self.repeated.events.to_string());
+        row("superseded of these", self.repeated.counts.superseded.to_string());
         let text = table.to_string();
         // Its head is empty.
         f.write_str(text.trim_start_matches('\n'))

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a reply may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often progress is looked at.
 const GLANCE: Duration = Duration::from_millis(100);

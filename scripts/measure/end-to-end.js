@@ -13,7 +13,7 @@ Usage: node scripts/measure/end-to-end.js [options]
   --ordering PATH    the ordering experiment [default: target/release/examples/ordering]
   --listener PATH    the Cosmos account [default: target/cosmos-listener/release/cosmos-listener]
   --driver PATH      what sends the batch of which the memory is told [default: target/release/examples/load]
-  --output FILE      the raw results [default: benches/results/<date>-end-to-end.json]
+  --output FILE      the raw results, which are a new file [default: benches/results/<date and time>-end-to-end.json]
   --format FORMAT    how to print them: table or json [default: table]
 
 What is not built is left out, and the results say so. Each figure comes with the command that measured it.
@@ -26,14 +26,18 @@ Examples:
 Exit codes: 0 every event of every run is accounted for, 1 some are not or something failed, 2 it could not begin.`;
 
 const { join } = require("node:path");
+const { ensureCores } = require("./cores.js");
 const { memory, size, starts } = require("./end-to-end/handler-alone.js");
 const { tables } = require("./end-to-end/report.js");
-const { aircraft, cosmos, keys, ordering } = require("./end-to-end/runs.js");
+const { aircraft, cosmos, ensureHandler, keys, ordering } = require("./end-to-end/runs.js");
 const { binary } = require("./load.js");
-const { machine } = require("./machine.js");
-const { CannotBegin, ROOT, conclude, main, progress } = require("./options.js");
+const { CannotBegin, ROOT, main, progress } = require("./options.js");
+const { begin } = require("./results.js");
 
 const PARTS = { keys, aircraft, cosmos, ordering, start: starts, memory, size };
+
+/** Those that devicestate local plays. */
+const RUNS = ["keys", "aircraft", "cosmos"];
 
 const DEFAULTS = {
   only: Object.keys(PARTS),
@@ -51,18 +55,24 @@ async function measure(options) {
   const unknown = options.only.find((name) => !DEFAULTS.only.includes(name));
   if (unknown) throw new CannotBegin(`--only takes ${DEFAULTS.only.join(", ")}, and not ${unknown}`);
   const given = { ...options, binary: binary(options.binary) };
-  const results = { what: "end-to-end", machine: machine(), options, leftOut: [], parts: {} };
+  if (RUNS.some((name) => options.only.includes(name))) ensureHandler(given.binary);
+  ensureCores({ cores: options.cores });
+  const { results, keep, conclude } = begin("end-to-end", options, { leftOut: [], parts: {} });
   for (const name of options.only) {
     progress(name);
+    const tell = (part) => {
+      results.parts[name] = part;
+      keep();
+    };
     try {
-      results.parts[name] = await PARTS[name](given);
+      await PARTS[name]({ ...given, tell });
     } catch (error) {
       // A program that is not built; that of the product itself was looked for before.
       if (!(error instanceof CannotBegin)) throw error;
       results.leftOut.push({ part: name, reason: error.message });
     }
   }
-  conclude("end-to-end", results, options, tables);
+  conclude(tables);
   return Object.values(results.parts).every(({ isRight }) => isRight);
 }
 

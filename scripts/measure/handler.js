@@ -6,19 +6,15 @@ const { readFileSync } = require("node:fs");
 const http = require("node:http");
 const net = require("node:net");
 const { setTimeout: sleep } = require("node:timers/promises");
-const { child: started } = require("./leftovers.js");
-const { canPin } = require("./machine.js");
+const { pinned } = require("./cores.js");
+const { child: started, signal } = require("./leftovers.js");
 const { ROOT } = require("./options.js");
+const { Failed } = require("./rounds.js");
 
-/** What a program inherits: nothing that is a setting of the product. */
+/** What every program that is measured inherits: nothing that is a setting, of the product or of a language's runtime. */
 const PLAIN = Object.fromEntries(
   ["PATH", "HOME", "LANG", "TMPDIR"].filter((name) => name in process.env).map((name) => [name, process.env[name]]),
 );
-
-/** A command on these cores, where it can be pinned. */
-function pinned(cores, [program, ...words]) {
-  return cores !== "" && canPin() ? ["taskset", "--cpu-list", String(cores), program, ...words] : [program, ...words];
-}
 
 /** A port that nobody listens at. */
 async function freePort() {
@@ -30,10 +26,11 @@ async function freePort() {
   return port;
 }
 
-/** Whether something answers there, with whatever status. */
-function answers(port) {
+/** Whether something answers there, with whatever status, within so many milliseconds. */
+function answers(port, within) {
   return new Promise((resolve) => {
-    const request = http.get({ host: "127.0.0.1", port, path: "/", agent: false }, (response) => {
+    const signal = AbortSignal.timeout(Math.max(1, Math.ceil(within)));
+    const request = http.get({ host: "127.0.0.1", port, path: "/", agent: false, signal }, (response) => {
       response.resume();
       resolve(true);
     });
@@ -41,24 +38,26 @@ function answers(port) {
   });
 }
 
-/** A program that is a handler: its command, what is set for it, and the cores that it may use. */
+/** A handler that runs. */
 class Handler {
   /**
    * Starts one, and waits until it answers.
    *
-   * @param {{command: string[], environment?: object, cores?: string, cwd?: string, within?: number}} program `within` is
-   *   in milliseconds
+   * @param {{command: string[], settings?: object, inherited?: object, cores?: string, within?: number}} program `within`
+   *   is in milliseconds
    */
-  static async start({ command, environment = PLAIN, cores = "", cwd = ROOT, within = 30_000 }) {
+  static async start({ command, settings = {}, inherited = PLAIN, cores = "", within = 30_000 }) {
     const port = await freePort();
-    const env = { ...environment, FUNCTIONS_CUSTOMHANDLER_PORT: String(port) };
+    const env = { ...inherited, ...settings, FUNCTIONS_CUSTOMHANDLER_PORT: String(port) };
+    const onCores = pinned(cores, command);
     const began = performance.now();
-    const child = started(pinned(cores, command), { cwd, env, stdio: ["ignore", "ignore", "pipe"] });
+    const child = started(onCores, { cwd: ROOT, env, stdio: ["ignore", "ignore", "pipe"] });
     const handler = new Handler(child, port);
-    while (!(await answers(port))) {
-      if (handler.ended || performance.now() - began > within) {
+    const left = () => began + within - performance.now();
+    while (!(await answers(port, left()))) {
+      if (handler.ended || left() <= 0) {
         await handler.stop();
-        throw new Error(`${command.join(" ")} does not answer GET /: ${handler.lastWords()}`);
+        throw new Failed(`${command.join(" ")} does not answer GET /: ${handler.lastWords()}`);
       }
       await sleep(1);
     }
@@ -93,15 +92,16 @@ class Handler {
 
   /** Kills it, as the host does at the end. */
   async stop() {
-    this.child.kill("SIGKILL");
+    signal(this.child, "SIGKILL");
     await this.end;
   }
 }
 
 /** The product: `devicestate serve` with these settings. */
 function product(binary, settings, cores, appRoot = ROOT) {
-  const environment = { ...PLAIN, LogLevel: "warn", FUNCTIONS_APP_ROOT_PATH: appRoot, ...settings };
-  return { command: [binary, "serve"], environment, cores };
+  // Like the peers it writes no line for each batch to its standard output; its records are in the replies.
+  const all = { LogLevel: "warn", FUNCTIONS_APP_ROOT_PATH: appRoot, ...settings };
+  return { command: [binary, "serve"], settings: all, cores };
 }
 
-module.exports = { Handler, PLAIN, pinned, product };
+module.exports = { Handler, PLAIN, product };

@@ -4,7 +4,11 @@
 const { execFileSync } = require("node:child_process");
 const { readFileSync } = require("node:fs");
 const os = require("node:os");
+const { canPin } = require("./cores.js");
 const { table, mebibytes } = require("./tables.js");
+
+/** More load of the last minute than this is not what an idle machine has. */
+const MOST_LOAD = 0.5;
 
 /** What a program says, or null where it is not there. */
 function said(program, ...words) {
@@ -26,9 +30,6 @@ function distribution() {
     return os.version();
   }
 }
-
-/** Whether a process can be pinned to cores here. */
-const canPin = () => said("taskset", "--version") !== null;
 
 function machine() {
   const changed = said("git", "status", "--porcelain", "--untracked-files=no");
@@ -52,7 +53,13 @@ function machine() {
   };
 }
 
-/** The same for people. */
+/** What is to be said where the machine does something else already; null where it does next to nothing. */
+const busy = ({ loadBefore }) =>
+  loadBefore > MOST_LOAD
+    ? `The load of the last minute is ${loadBefore.toFixed(2)}: the machine does something else, and figures will be off.`
+    : null;
+
+/** What machine() says, for people. */
 function describe({ cpu, cores, memoryBytes, loadBefore, os, kernel, pinned, versions, commit, treeIsDirty, date }) {
   const tree = treeIsDirty ? " with changes that are not committed" : "";
   return table(
@@ -70,4 +77,4 @@ function describe({ cpu, cores, memoryBytes, loadBefore, os, kernel, pinned, ver
   );
 }
 
-module.exports = { canPin, describe, machine };
+module.exports = { busy, describe, machine };

@@ -1,8 +1,7 @@
 // The words of the command line, and how a measurement ends.
 "use strict";
 
-const { mkdirSync, writeFileSync } = require("node:fs");
-const { dirname, join, relative, resolve } = require("node:path");
+const { relative, resolve } = require("node:path");
 const { parseArgs } = require("node:util");
 
 const ROOT = resolve(__dirname, "../..");
@@ -45,23 +44,16 @@ function converted(name, text, otherwise) {
   return typeof otherwise === "number" ? amount(text) : text;
 }
 
+/** Where else would processor time and memory of a process be told, and cores be given out? */
+function ensureLinux(platform = process.platform) {
+  if (platform !== "linux")
+    throw new CannotBegin(`this measures on Linux only, with its /proc and taskset, and here is ${platform}`);
+}
+
 /** Says on standard error what is measured just now, where somebody looks. */
 function progress(text) {
   if (!process.stderr.isTTY) return;
   process.stderr.write(`\r\x1b[K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`);
-}
-
-/** Writes the raw results where they are kept, and prints them. */
-function conclude(what, results, { output, format }, asTables) {
-  progress("");
-  const file = resolve(output || join(ROOT, "benches/results", `${results.machine.date.slice(0, 10)}-${what}.json`));
-  mkdirSync(dirname(file), { recursive: true });
-  // Where the repository lies is of no interest to others.
-  const relative = (_, value) => (typeof value === "string" ? value.replaceAll(`${ROOT}/`, "") : value);
-  const raw = JSON.stringify(results, relative, 2);
-  writeFileSync(file, `${raw}\n`);
-  console.log(format === "json" ? raw : asTables(results).join("\n\n"));
-  console.error(`\nThe raw results: ${shown(file)}`);
 }
 
 /** Runs a measurement: `measure` gives back whether all of it went well. */
@@ -70,6 +62,7 @@ async function main(name, help, defaults, measure) {
   try {
     const options = read(process.argv.slice(2), defaults);
     if (!options) console.log(help);
+    else ensureLinux();
     process.exitCode = !options || (await measure(options)) ? 0 : 1;
   } catch (error) {
     progress("");
@@ -78,4 +71,4 @@ async function main(name, help, defaults, measure) {
   }
 }
 
-module.exports = { CannotBegin, ROOT, conclude, main, progress, read, shown };
+module.exports = { CannotBegin, ROOT, ensureLinux, main, progress, read, shown };

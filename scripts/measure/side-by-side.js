@@ -6,7 +6,8 @@ Usage: node scripts/measure/side-by-side.js [options]
 
   --rounds N         how often each is measured, in turns [default: 3]
   --sizes LIST       events of a batch [default: 1,100,1000]
-  --framings LIST    how bodies come: chunked as from the host, or with their length [default: chunked,length]
+  --forms LIST       how requests come: with their length, chunked as from the host, and so with events that have a
+                     content type [default: length,chunked,chunked+content-type]
   --seconds S        how long each measurement takes, in whole seconds [default: 4]
   --warm S           how long a handler is loaded before it [default: 2]
   --connections N    batches in flight at once, each of a partition of its own [default: 8]
@@ -17,11 +18,12 @@ Usage: node scripts/measure/side-by-side.js [options]
   --binary PATH      the product [default: target/release/devicestate]
   --driver PATH      the driver [default: target/release/examples/load]
   --peers DIR        the other handlers [default: benches/peers]
-  --output FILE      the raw results [default: benches/results/<date>-side-by-side.json]
+  --output FILE      the raw results, which are a new file [default: benches/results/<date and time>-side-by-side.json]
   --format FORMAT    how to print them: table or json [default: table]
 
-A handler starts anew for each measurement. Before the first round each peer is started once: it builds or installs what
-it lacks. One that cannot be built here is left out, and the results say why.
+A handler starts anew for each measurement, and each with the same plain environment. Before the first round each peer is
+started once with the environment of this command: it builds or installs what it lacks. One that cannot be built here is
+left out, and the results say why.
 
 Examples:
   node scripts/measure/side-by-side.js
@@ -31,17 +33,26 @@ Examples:
 Exit codes: 0 all counts agree, 1 some do not or something failed, 2 it could not begin. One left out is no failure.`;
 
 const { join, resolve } = require("node:path");
-const { ratio, spread } = require("./figures.js");
+const { ensureCores } = require("./cores.js");
+const { spread } = require("./figures.js");
 const { Handler, product } = require("./handler.js");
-const { binary, driver, load } = require("./load.js");
-const { describe, machine } = require("./machine.js");
-const { CannotBegin, ROOT, conclude, main, progress } = require("./options.js");
-const { mebibytes, number, table } = require("./tables.js");
+const { binary, driver, load, withHandler } = require("./load.js");
+const { CannotBegin, ROOT, main, progress } = require("./options.js");
+const { begin } = require("./results.js");
+const { Failed, right } = require("./rounds.js");
+const { tables } = require("./side-by-side/report.js");
+
+/** How requests come, and what the driver is told for it. */
+const FORMS = {
+  length: ["--content-length"],
+  chunked: [],
+  "chunked+content-type": ["--content-type", "application/json"],
+};
 
 const DEFAULTS = {
   rounds: 3,
   sizes: [1, 100, 1000],
-  framings: ["chunked", "length"],
+  forms: Object.keys(FORMS),
   seconds: 4,
   warm: 2,
   connections: 8,
@@ -54,75 +65,82 @@ const DEFAULTS = {
   peers: join(ROOT, "benches/peers"),
 };
 
-/** Building and installing takes so long at the most, in milliseconds. */
+/** How long building and installing may take, in milliseconds. */
 const BUILD = 300_000;
 
 async function measure(options) {
   const unknown = options.only.find((name) => !DEFAULTS.only.includes(name));
   if (unknown) throw new CannotBegin(`--only takes ${DEFAULTS.only.join(", ")}, and not ${unknown}`);
-  const strange = options.framings.find((framing) => !DEFAULTS.framings.includes(framing));
-  if (strange) throw new CannotBegin(`--framings takes ${DEFAULTS.framings.join(", ")}, and not ${strange}`);
+  const strange = options.forms.find((form) => !(form in FORMS));
+  if (strange) throw new CannotBegin(`--forms takes ${DEFAULTS.forms.join(", ")}, and not ${strange}`);
   const path = driver(options.driver);
-  const results = { what: "side-by-side", machine: machine(), options, leftOut: [], rounds: [] };
-  const handlers = await prepared(options, results);
+  const own = options.only.includes("devicestate") ? binary(options.binary) : null;
+  const { "handler-core": handlerCore, "driver-core": driverCore } = options;
+  ensureCores({ "handler-core": handlerCore, "driver-core": driverCore });
+  const { results, keep, conclude } = begin("side-by-side", options, { handlers: [], leftOut: [], rounds: [], summary: [] });
+  const handlers = await prepared(own, options, results);
   for (let round = 1; round <= options.rounds; round++) {
-    for (const [events, framing] of options.sizes.flatMap((size) => options.framings.map((way) => [size, way]))) {
-      for (const { name, program } of handlers) {
-        progress(`round ${round} of ${options.rounds}: ${name}, ${events} events a batch, ${framing}`);
-        const figures = await measured(program, path, { events, framing }, options);
-        results.rounds.push({ round, who: name, framing, ...figures });
+    for (const [events, form] of options.sizes.flatMap((size) => options.forms.map((form) => [size, form]))) {
+      for (const { who, program } of handlers) {
+        progress(`round ${round} of ${options.rounds}: ${who}, ${events} events a batch, ${form}`);
+        results.rounds.push({ round, who, events, form, ...(await measured(program, path, events, form, options)) });
+        results.summary = summary(results.rounds);
+        keep();
       }
     }
   }
-  results.summary = summary(results);
-  conclude("side-by-side", results, options, tables);
+  conclude(tables);
   return results.rounds.every(({ isRight }) => isRight);
 }
 
-/** The programs, each started once; those that do not start are left out. */
-async function prepared({ only, binary: path, peers, "handler-core": cores }, results) {
+/**
+ * The programs, with their settings in the results. Each peer is started once, and has the whole environment for what it
+ * builds; one that does not start is left out.
+ */
+async function prepared(own, { only, peers, "handler-core": cores }, results) {
   const handlers = [];
-  for (const name of only) {
-    if (name === "devicestate") {
-      handlers.push({ name, program: product(binary(path), { StateStore: "memory" }, cores) });
-      continue;
+  for (const who of only) {
+    const program =
+      who === "devicestate"
+        ? product(own, { StateStore: "memory" }, cores)
+        : { command: [resolve(peers, who, "run")], settings: {}, cores };
+    if (who !== "devicestate") {
+      progress(`${who}: what it lacks is built`);
+      try {
+        await (await Handler.start({ ...program, inherited: process.env, within: BUILD })).stop();
+      } catch (error) {
+        if (!(error instanceof Failed)) throw error;
+        results.leftOut.push({ who, reason: error.message });
+        continue;
+      }
     }
-    progress(`${name}: what it lacks is built`);
-    const program = { command: [resolve(peers, name, "run")], environment: process.env, cores };
-    try {
-      await (await Handler.start({ ...program, within: BUILD })).stop();
-      handlers.push({ name, program });
-    } catch ({ message }) {
-      results.leftOut.push({ who: name, reason: message });
-    }
+    handlers.push({ who, program });
+    results.handlers.push({ who, command: program.command.join(" "), settings: program.settings });
   }
   return handlers;
 }
 
-async function measured(program, path, { events, framing }, options) {
-  const { seconds, warm, connections, devices, "driver-core": cores } = options;
-  const handler = await Handler.start(program);
-  try {
-    const flags = framing === "length" ? ["--content-length"] : [];
-    return await load(path, handler, cores, { events, devices, connections, seconds, warm }, flags);
-  } finally {
-    await handler.stop();
-  }
-}
+/** A round. Each has a handler of its own, all of which inherit the same. */
+const measured = (program, path, events, form, { seconds, warm, connections, devices, "driver-core": cores }) =>
+  withHandler(program, (handler) =>
+    load(path, handler, cores, { events, devices, connections, seconds, warm }, FORMS[form]),
+  );
 
-/** For each handler, size and framing: the median, the least and the most of all rounds. */
-function summary({ rounds }) {
+/** For each handler, size and form: the median, the least and the most of all rounds that are right. */
+function summary(rounds) {
   const groups = new Map();
   for (const round of rounds) {
-    const key = `${round.who} ${round.events} ${round.framing}`;
+    const key = `${round.who} ${round.events} ${round.form}`;
     groups.set(key, [...(groups.get(key) ?? []), round]);
   }
   return [...groups.values()].map((group) => {
-    const of = (figure) => spread(group.map(figure));
+    const [{ who, events, form }] = group;
+    const of = (figure) => spread(right(group).map(figure));
     return {
-      who: group[0].who,
-      events: group[0].events,
-      framing: group[0].framing,
+      who,
+      events,
+      form,
+      roundsCounted: right(group).length,
       eventsPerSecond: of((round) => round.eventsPerSecond),
       nsPerEvent: of((round) => round.handler?.nsPerEvent),
       p50Ms: of((round) => round.latencyMs?.p50),
@@ -131,54 +149,6 @@ function summary({ rounds }) {
       driverCpuPercent: of((round) => round.driverCpuPercent),
     };
   });
-}
-
-function tables({ machine, options, leftOut, summary, rounds }) {
-  const fastest = new Map();
-  const group = ({ events, framing }) => `${events} ${framing}`;
-  for (const row of summary) {
-    fastest.set(group(row), Math.max(fastest.get(group(row)) ?? 0, row.eventsPerSecond?.median ?? 0));
-  }
-  const sorted = summary.toSorted((a, b) => a.events - b.events || a.framing.localeCompare(b.framing));
-  const rows = sorted.map((row) => [
-    row.who,
-    number(row.events),
-    row.framing,
-    number(row.eventsPerSecond?.median),
-    number(row.eventsPerSecond?.min),
-    number(row.eventsPerSecond?.max),
-    number(ratio(fastest.get(group(row)), row.eventsPerSecond?.median), 2),
-    number(row.nsPerEvent?.median),
-    number(row.p50Ms?.median, 2),
-    number(row.p99Ms?.median, 2),
-    mebibytes(row.peakBytes?.median),
-    `${number(row.driverCpuPercent?.median)} %`,
-  ]);
-  const head = [
-    "HANDLER",
-    "EVENTS A BATCH",
-    "FRAMING",
-    "EVENTS/S",
-    "LEAST",
-    "MOST",
-    "OF THE FASTEST",
-    "CPU NS/EVENT",
-    "P50 MS",
-    "P99 MS",
-    "PEAK",
-    "DRIVER",
-  ];
-  const wrong = rounds.filter(({ isRight }) => !isRight);
-  return [
-    describe(machine),
-    `${options.rounds} rounds; ${options.connections} connections, ${options.devices} devices of each; the handler on core ` +
-      `${options["handler-core"]}, the driver on core ${options["driver-core"]}. A driver near 100 % was the limit itself.`,
-    table(head, rows),
-    ...leftOut.map(({ who, reason }) => `Left out: ${who}: ${reason}`),
-    wrong.length
-      ? `Counts that do not agree: ${wrong.map(({ who, complaint }) => `${who}: ${complaint}`).join("; ")}`
-      : "All counts agree.",
-  ];
 }
 
 main("side-by-side.js", HELP, DEFAULTS, measure);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     driver::{report, run},
-    fake::{Answer, Fake, pause, record},
+    fake::{Answer, Fake, pause},
     handler::Handler,
 };
 
@@ -23,10 +23,13 @@ const ALL_APPLIED: usize = 900;
 fn the_real_handler_applies_all_events_however_the_request_is_framed() {
     let handler = Handler::in_memory();
     let all = json!({ "from": "records", "applied": ALL_APPLIED, "superseded": 0, "deadLettered": 0 });
+    // The last batch of each connection.
+    let again = json!({ "events": 150, "applied": 0, "superseded": 150, "deadLettered": 0 });
+    let with_content_type = ["--content-type", "application/json"];
     // Also those of a driver that comes later: they are newer again.
-    for framing in [&[][..], &["--content-length"], &["--seed", "2"]] {
+    for framing in [&[][..], &["--content-length"], &with_content_type, &["--seed", "2"]] {
         let report = report(handler.port, &[&SMALL, framing].concat());
-        assert_eq!(report["counts"], all, "{framing:?}");
+        assert_eq!((&report["counts"], &report["repeated"]), (&all, &again), "{framing:?}");
         assert_eq!((&report["requests"], &report["eventsSent"]), (&json!(18), &json!(ALL_APPLIED)), "{framing:?}");
     }
 }
@@ -49,12 +52,12 @@ fn what_was_answered_before_or_after_the_time_that_counts_is_in_the_counts_and_n
         if request.target == "GET /state" {
             return Answer::with(404, "");
         }
-        // Five at once, the sixth when the warm-up is over, the seventh when all is.
+        // Five at once, the sixth when the warm-up is over, the seventh when all is, and that one again.
         match ANSWERED.fetch_add(1, SeqCst) {
             0..5 => {}
             _ => pause(Duration::from_millis(1_300)),
         }
-        Answer::with(200, &record(10, 0, 0))
+        Answer::keeping(request, 10)
     });
     let report = report(fake.port, &["--seconds", "1", "--connections", "1", "--events", "10"]);
     assert_eq!((&report["seconds"], &report["requestsPerSecond"]), (&json!(1.0), &json!(1.0)), "{report}");
@@ -105,6 +108,7 @@ fn the_json_has_all_options_and_figures_and_the_table_lines_up() {
         ("batches", json!(6)),
         ("bodyBytes", json!(500)),
         ("largeBody", json!(9000)),
+        ("contentType", json!(null)),
         ("contentLength", json!(false)),
         ("seed", json!(1)),
         ("pid", json!(null)),
@@ -132,12 +136,15 @@ fn the_json_has_all_options_and_figures_and_the_table_lines_up() {
 #[test]
 fn counts_at_state_are_taken_where_there_are_some_and_as_a_difference() {
     static APPLIED: AtomicUsize = AtomicUsize::new(1_000);
+    static SUPERSEDED: AtomicUsize = AtomicUsize::new(5);
     let fake = Fake::start(|request| {
         if request.target == "GET /state" {
-            let counts = json!({ "devices": 3, "applied": APPLIED.load(SeqCst), "superseded": 5, "deadLettered": 7 });
+            let (applied, superseded) = (APPLIED.load(SeqCst), SUPERSEDED.load(SeqCst));
+            let counts = json!({ "devices": 3, "applied": applied, "superseded": superseded, "deadLettered": 7 });
             return Answer::with(200, &counts.to_string());
         }
-        APPLIED.fetch_add(50, SeqCst);
+        let counter = if request.is_repeat { &SUPERSEDED } else { &APPLIED };
+        counter.fetch_add(50, SeqCst);
         Answer::with(200, r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#)
     });
     for counts in ["auto", "state"] {
@@ -151,7 +158,7 @@ fn counts_at_state_are_taken_where_there_are_some_and_as_a_difference() {
 fn a_reply_in_chunks_is_read_like_any_other() {
     let fake = Fake::start(|request| match &*request.target {
         "GET /state" => Answer::with(404, ""),
-        _ => Answer::chunked(&record(50, 0, 0)),
+        _ => Answer::keeping_in_chunks(request, 50),
     });
     assert_eq!(report(fake.port, &SMALL)["counts"]["applied"], ALL_APPLIED);
 }
@@ -165,7 +172,7 @@ fn a_latency_is_the_time_until_the_reply_and_the_slow_connection_has_its_own() {
             "GET /state" => return Answer::with(404, ""),
             _ => pause(if is_large { 3 * SLOW } else { SLOW }),
         }
-        Answer::with(200, &record(1, 0, 0))
+        Answer::keeping(request, 1)
     });
     let options = ["--events", "1", "--connections", "3", "--batches", "2", "--large-body", "1000000"];
     let report = report(fake.port, &options);

@@ -3,13 +3,14 @@
 use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener},
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
     thread,
     time::Duration,
 };
 
 use crate::{
     driver::{complaint, run_with},
-    fake::{Answer, Fake, pause, record},
+    fake::{Answer, Fake, Request, pause, record},
 };
 
 /// 2 batches of 10 events on one connection.
@@ -27,6 +28,41 @@ fn a_handler_that_tells_no_counts_at_all_is_found_out() {
     let fake = Fake::start(|_| Answer::with(200, "{}"));
     let said = complaint(fake.port, &SMALL, 1);
     assert!(said.contains("20 events were sent") && said.contains("counted 0"), "{said}");
+}
+
+#[test]
+fn a_handler_that_says_applied_whatever_it_is_sent_is_found_out_by_what_comes_again() {
+    static APPLIED: AtomicUsize = AtomicUsize::new(0);
+    let at_state = Fake::start(|request| {
+        if request.target == "GET /state" {
+            let applied = APPLIED.load(SeqCst);
+            return Answer::with(200, &format!(r#"{{"applied":{applied},"superseded":0,"deadLettered":0}}"#));
+        }
+        APPLIED.fetch_add(10, SeqCst);
+        Answer::with(200, "{}")
+    });
+    for (fake, from) in [(Fake::that_tells(10, 0, 0), "the records"), (at_state, "GET /state")] {
+        let said = complaint(fake.port, &SMALL, 1);
+        assert!(said.contains("last batch was sent again, 10 events in all") && said.contains(from), "{said}");
+        assert!(said.contains("counted 10 as applied, 0 as superseded, and 0 as dead-lettered"), "{said}");
+        let (batches, repeats) = (fake.batches(), fake.repeats());
+        let [_, last] = &batches[..] else { panic!("{batches:?}") };
+        let [repeat] = &repeats[..] else { panic!("{repeats:?}") };
+        assert_eq!(last.body, repeat.body);
+        let invocation = |request: &Request| request.header("X-Azure-Functions-InvocationId").map(str::to_owned);
+        assert_ne!(invocation(last), invocation(repeat), "the host calls anew");
+    }
+}
+
+#[test]
+fn a_batch_that_is_refused_when_it_comes_again_ends_the_run() {
+    let fake = Fake::start(|request| match &*request.target {
+        "GET /state" => Answer::with(404, ""),
+        _ if request.is_repeat => Answer::with(503, "not again"),
+        _ => Answer::with(200, &record(10, 0, 0)),
+    });
+    let said = complaint(fake.port, &SMALL, 1);
+    assert!(said.contains("partition 0, its last batch again: the handler answered 503: not again"), "{said}");
 }
 
 #[test]
@@ -128,6 +164,7 @@ fn an_option_that_makes_no_sense_ends_with_2() {
         &["--url", "http://127.0.0.1/state"],
         &["--url", "somewhere"],
         &["--function", "a b"],
+        &["--content-type", "a \"quoted\" one"],
         &["--batches", "2", "--seconds", "2"],
         &["--events", "10000", "--connections", "64", "--body-bytes", "1000000"],
         &["--no-such-option"],

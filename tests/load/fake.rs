@@ -22,6 +22,8 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
     /// The sizes of the chunks that its body came in; none with a length that was told.
     pub(crate) chunks: Vec<usize>,
+    /// Whether the same body has come before.
+    pub(crate) is_repeat: bool,
 }
 
 impl Request {
@@ -44,8 +46,14 @@ impl Answer {
         ))
     }
 
+    /// To a batch of so many events, as who keeps state: all applied, and all superseded when they come again.
+    pub(crate) fn keeping(request: &Request, events: usize) -> Self {
+        Self::with(200, &kept(request, events))
+    }
+
     /// The same in two chunks.
-    pub(crate) fn chunked(body: &str) -> Self {
+    pub(crate) fn keeping_in_chunks(request: &Request, events: usize) -> Self {
+        let body = kept(request, events);
         let (begin, end) = body.split_at(body.len() / 2);
         Self::Bytes(format!(
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{begin}\r\n{:x}\r\n{end}\r\n0\r\n\r\n",
@@ -62,6 +70,10 @@ pub(crate) fn record(applied: usize, superseded: usize, dead_lettered: usize) ->
     let counts = format!(r#""applied":{applied},"superseded":{superseded},"deadLettered":{dead_lettered}"#);
     let line = format!(r#"{{"record":"batch","events":{events},{counts}}}"#);
     json!({ "Outputs": {}, "Logs": ["a line of another kind", line], "ReturnValue": null }).to_string()
+}
+
+fn kept(request: &Request, events: usize) -> String {
+    if request.is_repeat { record(0, events, 0) } else { record(events, 0, 0) }
 }
 
 /// A running handler. It listens no more when this is dropped.
@@ -90,6 +102,14 @@ impl Fake {
         fake
     }
 
+    /// Tells of every batch that it has so many events and that it keeps them, and answers 404 to everything else.
+    pub(crate) fn that_keeps(events: usize) -> Self {
+        Self::start(move |request| match &*request.target {
+            "GET /state" => Answer::with(404, ""),
+            _ => Answer::keeping(request, events),
+        })
+    }
+
     /// Answers every batch with these counts, and 404 to everything else.
     pub(crate) fn that_tells(applied: usize, superseded: usize, dead_lettered: usize) -> Self {
         Self::start(move |request| match &*request.target {
@@ -98,10 +118,16 @@ impl Fake {
         })
     }
 
-    /// The batches that came, in order for each connection.
+    /// The batches that came, in order for each connection; those that came again have come once.
     pub(crate) fn batches(&self) -> Vec<Request> {
         let received = self.received.lock().expect("nobody panics with it").clone();
-        received.into_iter().filter(|request| request.target.starts_with("POST")).collect()
+        received.into_iter().filter(|request| request.target.starts_with("POST") && !request.is_repeat).collect()
+    }
+
+    /// The batches that came again.
+    pub(crate) fn repeats(&self) -> Vec<Request> {
+        let received = self.received.lock().expect("nobody panics with it").clone();
+        received.into_iter().filter(|request| request.is_repeat).collect()
     }
 }
 
@@ -122,8 +148,13 @@ pub(crate) fn pause(time: Duration) {
 fn serve(stream: &TcpStream, received: &Mutex<Vec<Request>>, answer: &impl Fn(&Request) -> Answer) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
-    while let Some(request) = read(&mut reader)? {
-        received.lock().expect("nobody panics with it").push(request.clone());
+    while let Some(mut request) = read(&mut reader)? {
+        {
+            let mut received = received.lock().expect("nobody panics with it");
+            let is_the_same = |other: &Request| !other.body.is_empty() && other.body == request.body;
+            request.is_repeat = received.iter().any(is_the_same);
+            received.push(request.clone());
+        }
         match answer(&request) {
             Answer::Bytes(bytes) => (&mut &*stream).write_all(bytes.as_bytes())?,
             Answer::Close => return Ok(()),
@@ -136,7 +167,13 @@ fn serve(stream: &TcpStream, received: &Mutex<Vec<Request>>, answer: &impl Fn(&R
 fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>> {
     let first = line(reader)?;
     let Some((target, _)) = first.rsplit_once(' ') else { return Ok(None) };
-    let mut request = Request { target: target.to_owned(), headers: Vec::new(), body: Vec::new(), chunks: Vec::new() };
+    let mut request = Request {
+        target: target.to_owned(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        chunks: Vec::new(),
+        is_repeat: false,
+    };
     loop {
         let header = line(reader)?;
         let Some((name, value)) = header.split_once(": ") else { break };

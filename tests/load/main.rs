@@ -10,3 +10,4 @@ mod failures;
 mod fake;
 mod handler;
 mod requests;
+mod shape;

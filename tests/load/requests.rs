@@ -7,7 +7,7 @@ use std::{
 
 use devicestate::{
     batch::Batch,
-    function_app::{FunctionApp, Trigger},
+    function_app::{Function, FunctionApp},
     invocation::Invocation,
 };
 use serde_json::Value;
@@ -17,22 +17,22 @@ use crate::{
     fake::{Fake, Request},
 };
 
-/// Sends batches to a handler that counts all of them as applied.
-fn sent(events: usize, options: &[&str]) -> Vec<Request> {
-    let fake = Fake::that_tells(events, 0, 0);
+/// Sends batches to a handler that keeps all of them. Those that come again are left out.
+pub(crate) fn sent(events: usize, options: &[&str]) -> Vec<Request> {
+    let fake = Fake::that_keeps(events);
     report(fake.port, &[&["--events", &events.to_string()], options].concat());
     fake.batches()
 }
 
-/// The trigger of the function app that ships.
-fn trigger() -> Trigger {
+/// The function of the app that ships.
+pub(crate) fn function() -> Function {
     let app = FunctionApp::load(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the app of this repository");
-    app.functions.into_iter().find(|function| function.name == "RawTelemetryFunction").expect("it is there").trigger
+    app.functions.into_iter().find(|function| function.name == "RawTelemetryFunction").expect("it is there")
 }
 
 /// The batches of each partition, in the order in which they came.
 fn by_partition(requests: &[Request]) -> BTreeMap<String, Vec<Batch>> {
-    let trigger = trigger();
+    let trigger = function().trigger;
     let mut batches = BTreeMap::<_, Vec<_>>::new();
     for request in requests {
         let invocation = Invocation::read(&request.body.clone().into(), &trigger).expect("an envelope");

@@ -1,25 +1,11 @@
 //! Each measurement once, as short as it can be.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, process::Command};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use super::{DRIVER, command, measured, results};
-
-/// Not pinned: a machine of the tests may have one core.
-const ANYWHERE: [&str; 4] = ["--handler-core", "", "--driver-core", ""];
-
-fn driver() -> [&'static str; 2] {
-    ["--driver", DRIVER.to_str().expect("UTF-8")]
-}
+use super::{ANYWHERE, command, driver, list, measured, program, results};
 
 /// The counts of a round are those of the handler: what was sent is what became of the events.
 #[track_caller]
@@ -27,25 +13,14 @@ fn assert_counted(round: &Value) {
     let counts = &round["counts"];
     let sum =
         ["applied", "superseded", "deadLettered"].map(|count| counts[count].as_u64().expect("a count")).iter().sum();
-    assert!(round["isRight"] == true && Some(sum) >= round["eventsSent"].as_u64() && sum > 0, "{round}");
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or_else(|| panic!("no list: {value}"), Vec::as_slice)
-}
-
-/// A program of the shell.
-fn program(path: &Path, text: &str) {
-    fs::create_dir_all(path.parent().expect("a folder")).expect("a temporary folder");
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).expect("a temporary file");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a file of ours");
+    assert!(round["isRight"] == true && Some(sum) == round["eventsSent"].as_u64() && sum > 0, "{round}");
 }
 
 #[test]
 fn side_by_side_the_product_and_a_peer_count_every_event_in_each_round() {
     let folder = tempdir().expect("a temporary folder");
     let short = ["--rounds", "2", "--sizes", "1,10", "--seconds", "1", "--warm", "0", "--connections", "2"];
-    let words = [&short[..], &["--only", "devicestate,node"], &["--framings", "length"], &ANYWHERE, &driver()].concat();
+    let words = [&short[..], &["--only", "devicestate,node"], &["--forms", "length"], &ANYWHERE, &driver()].concat();
     let output = measured("side-by-side.js", folder.path(), &words);
     let results = results(&output, folder.path());
     assert_eq!(output.status.code(), Some(0), "{results}");
@@ -71,7 +46,47 @@ fn side_by_side_the_product_and_a_peer_count_every_event_in_each_round() {
     for figure in ["eventsPerSecond", "nsPerEvent", "p50Ms", "p99Ms", "peakBytes", "driverCpuPercent"] {
         assert!(summary.iter().all(|row| row[figure]["median"].is_number()), "{figure}: {results}");
     }
-    assert_eq!(results["leftOut"], serde_json::json!([]));
+    assert_eq!((&results["leftOut"], &results["isComplete"]), (&json!([]), &json!(true)));
+}
+
+#[test]
+fn requests_come_with_their_length_in_chunks_and_with_events_that_have_a_content_type() {
+    let folder = tempdir().expect("a temporary folder");
+    let short = ["--rounds", "1", "--sizes", "2", "--seconds", "1", "--warm", "0", "--only", "devicestate"];
+    let output = measured("side-by-side.js", folder.path(), &[&short[..], &ANYWHERE, &driver()].concat());
+    let results = results(&output, folder.path());
+    let forms: Vec<_> = list(&results["rounds"])
+        .iter()
+        .map(|round| json!([round["form"], round["contentLength"], round["contentType"]]))
+        .collect();
+    let expected = [
+        json!(["length", true, null]),
+        json!(["chunked", false, null]),
+        json!(["chunked+content-type", false, "application/json"]),
+    ];
+    assert_eq!(forms, expected);
+}
+
+#[test]
+fn what_is_measured_inherits_no_settings_and_the_results_tell_those_that_it_has() {
+    let folder = tempdir().expect("a temporary folder");
+    let seen = folder.path().join("seen");
+    let server = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/node/server.mjs");
+    program(
+        &folder.path().join("go/run"),
+        &format!("echo \"${{GOGC-none}}\" >> {}; exec node {server}", seen.display()),
+    );
+    let peers = folder.path().to_str().expect("UTF-8");
+    let short = ["--rounds", "1", "--sizes", "1", "--seconds", "1", "--warm", "0", "--forms", "chunked"];
+    let words = [&short[..], &["--only", "devicestate,go", "--peers", peers], &ANYWHERE, &driver()].concat();
+    let output = command("side-by-side.js", folder.path(), &words).env("GOGC", "7").output().expect("Node.js");
+    let results = results(&output, folder.path());
+    assert_eq!(output.status.code(), Some(0), "{results}");
+    assert_eq!(fs::read_to_string(seen).expect("it was started"), "7\nnone\n", "what it builds may need what is set");
+    let product = json!({ "LogLevel": "warn", "FUNCTIONS_APP_ROOT_PATH": ".", "StateStore": "memory" });
+    let settings: Vec<_> = list(&results["handlers"]).iter().map(|handler| &handler["settings"]).collect();
+    assert_eq!(settings, [&product, &json!({})]);
+    assert!(list(&results["inherited"]).contains(&json!("PATH")), "{results}");
 }
 
 #[test]
@@ -89,26 +104,6 @@ fn a_peer_that_cannot_be_built_here_is_left_out_with_the_reason() {
 }
 
 #[test]
-fn counts_that_do_not_agree_fail_the_measurement() {
-    let folder = tempdir().expect("a temporary folder");
-    let driver = folder.path().join("driver");
-    program(
-        &driver,
-        r#"echo '{"events":1,"eventsPerSecond":1,"latencyMs":{},"handler":null}'; echo 'one is missing' >&2; exit 1"#,
-    );
-    let driver = ["--driver", driver.to_str().expect("UTF-8")];
-    for (script, words) in [
-        ("side-by-side.js", &["--rounds", "1", "--sizes", "1", "--only", "devicestate"][..]),
-        ("growth.js", &["--only", "hot", "--largest", "1"]),
-    ] {
-        let output = measured(script, folder.path(), &[words, &ANYWHERE, &driver].concat());
-        let results = results(&output, folder.path());
-        assert_eq!(output.status.code(), Some(1), "{script}");
-        assert!(results.to_string().contains(r#""complaint":"one is missing""#), "{results}");
-    }
-}
-
-#[test]
 fn each_curve_of_growth_has_its_points_and_counts_every_event() {
     let folder = tempdir().expect("a temporary folder");
     let words = [&["--largest", "10", "--batches", "2"][..], &ANYWHERE, &driver()].concat();
@@ -120,8 +115,8 @@ fn each_curve_of_growth_has_its_points_and_counts_every_event() {
     let at = |points: &[u64]| points.iter().copied().map(Value::from).collect::<Vec<_>>();
     let expected = [
         ("batch", at(&[1, 10])),
-        ("devices", at(&[1])),
-        ("fleet", at(&[1])),
+        ("devices-sqlite", at(&[1])),
+        ("devices-memory", at(&[1])),
         ("partitions", at(&[1, 2, 4, 8])),
         ("body", at(&[])),
         ("hot", at(&[1])),
@@ -133,22 +128,9 @@ fn each_curve_of_growth_has_its_points_and_counts_every_event() {
         for figure in ["nsPerEvent", "p50Ms", "p99Ms", "peakBytes", "residentBytes"] {
             assert!(point["figures"][figure].is_number(), "{figure}: {point}");
         }
+        assert_eq!(point["roundsCounted"], 1);
+        assert!(point["secondsOfEach"].as_f64() > Some(0.0), "{point}");
     }
-}
-
-#[test]
-fn a_curve_ends_with_the_ratio_of_its_last_point_to_its_first() {
-    let folder = tempdir().expect("a temporary folder");
-    let driver = folder.path().join("driver");
-    let nanoseconds_of_an_event_are_the_events_of_a_batch = r#"
-        while [ "$1" != --events ]; do shift; done
-        echo "{\"latencyMs\":{},\"handler\":{\"nsPerEvent\":$2}}""#;
-    program(&driver, nanoseconds_of_an_event_are_the_events_of_a_batch);
-    let driver = ["--driver", driver.to_str().expect("UTF-8")];
-    let words = [&["--only", "batch", "--largest", "100"][..], &ANYWHERE, &driver].concat();
-    let output = measured("growth.js", folder.path(), &words);
-    let results = results(&output, folder.path());
-    assert_eq!((output.status.code(), &results["curves"][0]["lastToFirst"]), (Some(0), &Value::from(100)), "{results}");
 }
 
 #[test]
@@ -187,53 +169,4 @@ fn a_run_is_repeated_by_the_command_in_the_results() {
     let output = again.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-c", &command]).output().expect("a shell");
     let report: Value = serde_json::from_slice(&output.stdout).expect("the report");
     assert_eq!(report["events"]["received"], 100);
-}
-
-#[test]
-fn a_measurement_that_is_ended_in_the_middle_leaves_no_process_and_no_folder() {
-    let folder = tempdir().expect("a temporary folder");
-    let (driver, pids) = (folder.path().join("driver"), folder.path().join("pids"));
-    let look = format!(
-        r#"while [ "$1" != --pid ]; do shift; done; echo "$$ $2" > {0}.new; mv {0}.new {0}; exec sleep 600"#,
-        pids.display()
-    );
-    program(&driver, &look);
-    let driver = ["--driver", driver.to_str().expect("UTF-8")];
-    let words = [&["--only", "hot", "--largest", "1"][..], &ANYWHERE, &driver].concat();
-    let mut node = command("growth.js", folder.path(), &words);
-    let mut child = node.env("TMPDIR", folder.path()).spawn().expect("Node.js (the command node)");
-    let pids = until("the driver is started", || fs::read_to_string(&pids).ok());
-    let of_measurement = || fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.file_name());
-    let is_its_own = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("devicestate-measure-");
-    assert!(of_measurement().any(|name| is_its_own(&name)));
-    let killed = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().expect("the command kill");
-    assert!(killed.success());
-    assert_eq!(child.wait().expect("a child").code(), Some(143));
-    for pid in pids.split_whitespace() {
-        until("the process is gone", || (!is_running(pid)).then_some(()));
-    }
-    assert!(!of_measurement().any(|name| is_its_own(&name)));
-}
-
-/// Whether there is such a process, other than one that is over and that nobody has asked about.
-fn is_running(pid: &str) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
-}
-
-#[track_caller]
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(Instant::now() < deadline, "it never came to this: {what}");
-        look_again();
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "another process gets somewhere in real time")]
-fn look_again() {
-    thread::sleep(Duration::from_millis(10));
 }

@@ -2,19 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::node;
-
 /// What an expression over the modules comes to.
+#[track_caller]
 fn evaluated(expression: &str) -> Value {
-    let program = format!(
-        "const {{ median, quantile, ratio, spread }} = require('./scripts/measure/figures.js');
-         const {{ mebibytes, number, table }} = require('./scripts/measure/tables.js');
-         const {{ describe, machine }} = require('./scripts/measure/machine.js');
-         console.log(JSON.stringify({expression}))"
-    );
-    let output = node().args(["-e", &program]).output().expect("Node.js (the command node)");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    let modules = [
+        "median, quantile, ratio, spread from figures.js",
+        "mebibytes, number, table from tables.js",
+        "busy, describe, machine from machine.js",
+    ];
+    super::evaluated(&modules, expression)
 }
 
 #[test]
@@ -74,4 +70,15 @@ fn the_machine_says_all_that_a_figure_depends_on() {
     let told = evaluated("describe({ ...machine(), pinned: false, treeIsDirty: true, commit: 'abc' })");
     let told = told.as_str().expect("text");
     assert!(told.contains("abc with changes that are not committed") && told.contains("there is no taskset"), "{told}");
+}
+
+#[test]
+fn a_machine_that_does_something_else_already_is_warned_of() {
+    let found = evaluated("[1.2, 0.51, 0.5, 0].map((loadBefore) => busy({ loadBefore }))");
+    let [loud, louder, idle, idler] = found.as_array().expect("a list").as_slice() else { panic!("{found}") };
+    assert!(
+        loud.as_str().is_some_and(|warning| warning.contains("1.20") && warning.contains("something else")),
+        "{loud}"
+    );
+    assert!(louder.is_string() && idle.is_null() && idler.is_null(), "{found}");
 }

@@ -5,9 +5,14 @@
 mod built;
 mod dry_runs;
 mod figures;
+mod interrupted;
+mod peers;
 mod refusals;
+mod rounds;
 
 use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::LazyLock,
@@ -17,6 +22,13 @@ use serde_json::Value;
 
 /// The driver, as it is built beside the tests.
 static DRIVER: LazyLock<PathBuf> = LazyLock::new(|| built::example("load", &[]));
+
+/// Not pinned: a machine of the tests may have one core.
+const ANYWHERE: [&str; 4] = ["--handler-core", "", "--driver-core", ""];
+
+fn driver() -> [&'static str; 2] {
+    ["--driver", DRIVER.to_str().expect("UTF-8")]
+}
 
 /// Node.js in the folder of this repository.
 fn node() -> Command {
@@ -43,7 +55,30 @@ fn measured(script: &str, folder: &Path, words: &[&str]) -> Output {
 fn results(output: &Output, folder: &Path) -> Value {
     let complaint = String::from_utf8_lossy(&output.stderr);
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {complaint}"));
-    let kept = std::fs::read(folder.join("results.json")).expect("the raw results");
+    let kept = fs::read(folder.join("results.json")).expect("the raw results");
     assert_eq!(printed, serde_json::from_slice::<Value>(&kept).expect("JSON"));
     printed
+}
+
+/// What an expression comes to, with what these modules of `scripts/measure` export: each as `name, name from file`.
+#[track_caller]
+fn evaluated(modules: &[&str], expression: &str) -> Value {
+    let modules = modules.iter().map(|module| module.split_once(" from ").expect("names from a file"));
+    let imports = modules.map(|(names, file)| format!("const {{ {names} }} = require('./scripts/measure/{file}');"));
+    let imports = imports.collect::<Vec<_>>().concat();
+    let program = format!("{imports}(async () => console.log(JSON.stringify({expression})))()");
+    let output = node().args(["-e", &program]).output().expect("Node.js (the command node)");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or_else(|| panic!("no list: {value}"), Vec::as_slice)
+}
+
+/// A program of the shell.
+fn program(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a temporary folder");
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).expect("a temporary file");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a file of ours");
 }

@@ -1,8 +1,11 @@
 //! What keeps a measurement from its beginning is said in one line.
 
+use std::{fs, process::Command};
+
+use serde_json::json;
 use tempfile::tempdir;
 
-use super::{measured, node};
+use super::{ANYWHERE, evaluated, measured, node};
 
 const SCRIPTS: [&str; 3] = ["side-by-side.js", "growth.js", "end-to-end.js"];
 
@@ -44,4 +47,83 @@ fn a_wrong_option_or_a_program_that_is_not_built_is_refused_with_what_to_do() {
         assert_eq!(output.status.code(), Some(2), "{complaint}");
         assert!(complaint.contains("cargo build --release --example load"), "{complaint}");
     }
+}
+
+#[test]
+fn results_that_are_there_already_stay_as_they_are() {
+    let folder = tempdir().expect("a temporary folder");
+    let file = folder.path().join("results.json");
+    fs::write(&file, "of yesterday").expect("a temporary file");
+    for (script, words) in [
+        ("side-by-side.js", &["--driver", "/bin/true"][..]),
+        ("growth.js", &["--driver", "/bin/true"]),
+        ("end-to-end.js", &["--only", "size"]),
+    ] {
+        let anywhere = if script == "end-to-end.js" { &["--cores", ""][..] } else { &ANYWHERE };
+        let output = measured(script, folder.path(), &[words, anywhere].concat());
+        let complaint = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        assert!(complaint.contains("results.json already") && complaint.lines().count() == 1, "{complaint}");
+        assert_eq!(fs::read_to_string(&file).expect("a file"), "of yesterday");
+    }
+}
+
+#[test]
+fn cores_that_cannot_be_had_are_refused_at_the_beginning() {
+    if Command::new("taskset").arg("--version").output().is_err() {
+        eprintln!("NOT TESTED: that cores are refused, since this machine has no taskset");
+        return;
+    }
+    let folder = tempdir().expect("a temporary folder");
+    for (script, option) in
+        [("side-by-side.js", "--handler-core"), ("growth.js", "--driver-core"), ("end-to-end.js", "--cores")]
+    {
+        let rest = if script == "end-to-end.js" { &[][..] } else { &ANYWHERE };
+        let words = [&["--driver", "/bin/true"], rest, &[option, "4095"]].concat();
+        let output = measured(script, folder.path(), &words);
+        let complaint = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        assert!(complaint.contains(&format!("{option} 4095: core 4095 cannot be had")), "{complaint}");
+    }
+}
+
+#[test]
+fn another_system_than_linux_is_refused() {
+    let said = "(() => { try { return ensureLinux('darwin') } catch (error) { return error.message } })()";
+    let said = evaluated(&["ensureLinux from options.js"], said);
+    assert!(
+        said.as_str().is_some_and(|said| said.contains("Linux only") && said.ends_with("here is darwin")),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_handler_that_devicestate_local_would_start_in_place_of_itself_is_refused() {
+    let folder = tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    fs::create_dir(folder.path().join("bin")).expect("a temporary folder");
+    for binary in ["bin/devicestate", "bin/renamed"] {
+        fs::write(folder.path().join(binary), "").expect("a temporary file");
+    }
+    fs::copy("host.json", at("host.json")).expect("that of this repository");
+    let said = |binary: &str| {
+        let call = format!("ensureHandler({}, {})", json!(at(binary)), json!(folder.path()));
+        let caught = format!("(() => {{ try {{ return {call} ?? '' }} catch (error) {{ return error.message }} }})()");
+        evaluated(&["ensureHandler from end-to-end/runs.js"], &caught).as_str().expect("text").to_owned()
+    };
+    assert_eq!(said("bin/devicestate"), "");
+    assert!(said("bin/renamed").contains("only where it is called devicestate"), "{}", said("bin/renamed"));
+    fs::write(at("devicestate"), "").expect("a temporary file");
+    assert!(said("bin/devicestate").ends_with("as its handler, and not itself: remove that"));
+}
+
+#[test]
+fn a_handler_that_accepts_and_never_answers_is_given_up() {
+    let silent = "require('node:net').createServer(() => {}).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT)";
+    let start = format!(
+        "await Handler.start({{ command: ['node', '-e', {}], within: 1_500 }}).catch(({{ message }}) => message)",
+        json!(silent)
+    );
+    let said = evaluated(&["Handler from handler.js"], &start);
+    assert!(said.as_str().is_some_and(|said| said.contains("does not answer GET /")), "{said}");
 }

@@ -46,7 +46,7 @@ function runs(parts) {
   return [
     table(head, rows),
     "The command is from its start to its end, with the processor time of all its processes; the run is what its report " +
-      "tells, from the start of the handler to the last checkpoint. Behind it the timer function is called, in a handler " +
+      "tells, from the start of the handler to the last checkpoint. After it the timer function is called, in a handler " +
       "of its own.",
   ];
 }
@@ -62,11 +62,11 @@ function alone({ start, memory, size }) {
     ]);
     told.push(table(["START WITH", "STARTS", "MEDIAN MS", "P99 MS"], rows));
   }
-  if (memory) {
+  if (memory?.afterBatch) {
     const row = (when, { residentBytes, peakBytes }) => [when, mebibytes(residentBytes), mebibytes(peakBytes)];
     const rows = [
       row("when it answers GET /", memory.afterStart),
-      row("behind a batch of 1,000 events", memory.afterBatch),
+      row("after a batch of 1,000 events", memory.afterBatch),
     ];
     told.push(table(["MEMORY", "RESIDENT", "PEAK"], rows));
   }
@@ -77,7 +77,8 @@ function alone({ start, memory, size }) {
 function commands(parts) {
   const all = Object.values(parts)
     .flatMap((part) => part.measured ?? [part])
-    .map(({ command }) => command);
+    .map(({ command }) => command)
+    .filter(Boolean);
   return `By hand:\n\n${all.join("\n\n").replace(/^(?=.)/gm, "  ")}`;
 }
 
@@ -87,9 +88,9 @@ function tables({ machine, parts, leftOut }) {
     ...runs(parts),
     ...alone(parts),
     commands(parts),
-    ...Object.values(parts)
-      .filter(({ complaint }) => complaint)
-      .map(({ command, complaint }) => `${command}:\n${complaint}`),
+    ...Object.entries(parts)
+      .filter(([, { isRight }]) => !isRight)
+      .map(([name, { complaint }]) => `Not right, and in no figure: ${name}: ${complaint}`),
     ...leftOut.map(({ part, reason }) => `Left out: ${part}: ${reason}`),
   ];
 }

@@ -1,13 +1,16 @@
 // Whole runs: hub, host, handler and store, from the start of the command to its report.
 "use strict";
 
-const { join } = require("node:path");
+const { existsSync, readFileSync, realpathSync } = require("node:fs");
+const { join, parse } = require("node:path");
 const { createInterface } = require("node:readline");
+const { pinned } = require("../cores.js");
 const { spread } = require("../figures.js");
-const { PLAIN, pinned } = require("../handler.js");
-const { child, inFolder } = require("../leftovers.js");
+const { PLAIN } = require("../handler.js");
+const { child, inFolder, signal } = require("../leftovers.js");
 const { program, run } = require("../load.js");
-const { ROOT, progress, shown } = require("../options.js");
+const { CannotBegin, ROOT, progress, shown } = require("../options.js");
+const { Failed, notRight, right } = require("../rounds.js");
 
 /** Where the state goes when a person repeats a run. */
 const STATE = "state.db";
@@ -29,13 +32,14 @@ async function cosmos(options) {
   const environment = { StateStore: "cosmos" };
   const each = async (play) => {
     // A new one for each run, so that each begins with no documents.
-    const account = child(pinned(options.cores, [path]), { stdio: ["pipe", "pipe", "inherit"] });
+    const account = child(pinned(options.cores, [path]), { env: PLAIN, stdio: ["pipe", "pipe", "inherit"] });
     const over = new Promise((resolve) => account.on("close", resolve).on("error", resolve));
     try {
-      const { value } = await createInterface({ input: account.stdout })[Symbol.asyncIterator]().next();
+      const { value, done } = await createInterface({ input: account.stdout })[Symbol.asyncIterator]().next();
+      if (done) throw new Failed(`${shown(path)} ended before it told its connection string`);
       return await play({ ...environment, CosmosConnection: JSON.parse(value).connectionString });
     } finally {
-      account.kill("SIGKILL");
+      signal(account, "SIGKILL");
       await over;
     }
   };
@@ -43,38 +47,59 @@ async function cosmos(options) {
   return local(options, AIRCRAFT, AIRCRAFT_EVENTS, each, before);
 }
 
-/** `devicestate local`, again and again, each time with a new state file. */
-async function local({ binary, cores, rounds }, words, events, each = (play) => play({}), before = "") {
-  const command = (state) => pinned(cores, [binary, "local", ...words, "--state", state, "--report", "json"]);
-  const results = [];
-  for (let round = 1; round <= rounds; round++) {
-    progress(`devicestate local ${words.join(" ")}: round ${round} of ${rounds}`);
-    const once = (folder) =>
-      each((settings) => played(command(join(folder, STATE)), { ...PLAIN, ...settings }, events));
-    results.push(await inFolder(once));
+/**
+ * Makes sure that `devicestate local` starts itself as the handler. A file in the app's folder comes before it, and where it
+ * has another name than the app says it is a command on the PATH: something else than --binary would be measured.
+ */
+function ensureHandler(binary, root = ROOT) {
+  const { customHandler } = JSON.parse(readFileSync(join(root, "host.json"), "utf8"));
+  const { defaultExecutablePath: name, workingDirectory = "" } = customHandler.description;
+  const other = join(root, workingDirectory, name);
+  if (existsSync(other))
+    throw new CannotBegin(`devicestate local would start ${shown(other)} as its handler, and not itself: remove that`);
+  const file = realpathSync(binary);
+  if (parse(file).name !== name)
+    throw new CannotBegin(
+      `devicestate local starts itself as its handler only where it is called ${name}, and not ${shown(file)}`,
+    );
+}
+
+/** Plays a run again and again, and tells each time what is known so far. */
+async function inRounds({ rounds: count, tell }, title, play, figures) {
+  const rounds = [];
+  for (let round = 1; round <= count; round++) {
+    progress(`${title}: round ${round} of ${count}`);
+    rounds.push({ round, ...(await play().catch(notRight)) });
+    const complaint = rounds.find(({ isRight }) => !isRight)?.complaint;
+    tell({ isRight: rounds.every(({ isRight }) => isRight), complaint, ...figures(right(rounds)), rounds });
   }
-  return {
-    command:
-      before +
-      command(STATE)
-        .map((word) => shown(word))
-        .join(" "),
-    isRight: results.every(({ isRight }) => isRight),
-    complaint: results.find(({ isRight }) => !isRight)?.complaint,
+}
+
+/** `devicestate local`, each time with a new state file. */
+function local(options, words, events, each = (play) => play({}), before = "") {
+  const { binary, cores } = options;
+  const command = (state) => pinned(cores, [binary, "local", ...words, "--state", state, "--report", "json"]);
+  const play = () =>
+    inFolder((folder) =>
+      each((settings) => played(command(join(folder, STATE)), { ...PLAIN, ...settings }, events)),
+    );
+  const figures = (rounds) => ({
+    command: before + command(STATE).map(shown).join(" "),
     events,
-    commandSeconds: spread(results.map(({ commandSeconds }) => commandSeconds)),
-    cpuSeconds: spread(results.map(({ cpuSeconds }) => cpuSeconds)),
-    runSeconds: spread(results.map(({ report }) => report.seconds)),
-    eventsPerSecond: spread(results.map(({ report }) => report.eventsPerSecond)),
-    rounds: results,
-  };
+    commandSeconds: spread(rounds.map(({ commandSeconds }) => commandSeconds)),
+    cpuSeconds: spread(rounds.map(({ cpuSeconds }) => cpuSeconds)),
+    runSeconds: spread(rounds.map(({ report }) => report.seconds)),
+    eventsPerSecond: spread(rounds.map(({ report }) => report.eventsPerSecond)),
+  });
+  return inRounds(options, `devicestate local ${words.join(" ")}`, play, figures);
 }
 
 async function played(command, env, events) {
   const { code, stderr, report, ...took } = await timed(command, env);
   delete report.state;
   const isRight = code === 0 && report.events.received === events && report.events.lost === 0;
-  return { isRight, ...took, report, ...(isRight ? {} : { complaint: report.failure ?? stderr.trim() }) };
+  const complaint = isRight ? undefined : report.failure || stderr.trim() || `exit code ${code}, or not all events`;
+  return { isRight, ...took, report, complaint };
 }
 
 /** Runs a command to its end, and reads its report; the processor time is that of all its processes. */
@@ -83,7 +108,7 @@ async function timed(command, env) {
   const shell = ["sh", "-c", '"$@"; code=$?; times >&2; exit $code', "sh", ...command];
   const { code, stdout, stderr } = await run(shell, { env, cwd: ROOT });
   const commandSeconds = (performance.now() - began) / 1000;
-  if (!stdout) throw new Error(`${command.join(" ")} told nothing (exit code ${code}): ${stderr.trim()}`);
+  if (!stdout) throw new Failed(`${command.join(" ")} told nothing (exit code ${code}): ${stderr.trim()}`);
   // The last line has the user and the system time of what the shell has waited for.
   const lines = stderr.trim().split("\n");
   const times = [...lines.pop().matchAll(/(\d+)m([\d.]+)s/g)].map(
@@ -94,22 +119,19 @@ async function timed(command, env) {
 }
 
 /** The ordering experiment's own way with ordered batches, without the waits of its handler. */
-async function ordering({ ordering: path, cores, rounds }) {
-  const experiment = program(path, "cargo build --release --example ordering, or --ordering PATH");
-  const command = pinned(cores, [experiment, "--way", "c", "--delay", "0", "--format", "json"]);
-  const results = [];
-  for (let round = 1; round <= rounds; round++) {
-    progress(`the ordering experiment: round ${round} of ${rounds}`);
+function ordering(options) {
+  const experiment = program(options.ordering, "cargo build --release --example ordering, or --ordering PATH");
+  const command = pinned(options.cores, [experiment, "--way", "c", "--delay", "0", "--format", "json"]);
+  const play = async () => {
     const { code, stderr, ...told } = await timed(command, PLAIN);
-    results.push({ isRight: code === 0, ...told, ...(code === 0 ? {} : { complaint: stderr }) });
-  }
-  return {
-    command: command.map((word) => shown(word)).join(" "),
-    isRight: results.every(({ isRight }) => isRight),
-    commandSeconds: spread(results.map(({ commandSeconds }) => commandSeconds)),
-    cpuSeconds: spread(results.map(({ cpuSeconds }) => cpuSeconds)),
-    rounds: results,
+    return { isRight: code === 0, ...told, complaint: code === 0 ? undefined : stderr || `exit code ${code}` };
   };
+  const figures = (rounds) => ({
+    command: command.map(shown).join(" "),
+    commandSeconds: spread(rounds.map(({ commandSeconds }) => commandSeconds)),
+    cpuSeconds: spread(rounds.map(({ cpuSeconds }) => cpuSeconds)),
+  });
+  return inRounds(options, "the ordering experiment", play, figures);
 }
 
-module.exports = { aircraft, cosmos, keys, ordering };
+module.exports = { aircraft, cosmos, ensureHandler, keys, ordering };

@@ -7,7 +7,7 @@ const MEMORY = { StateStore: "memory" };
 // The cache holds what it may by default, so that the larger fleets do not fit in.
 const SQLITE = { StateStore: "sqlite", DocumentCacheMegabytes: "64" };
 
-/** So many bytes of bodies a request has at the most, and so many events. */
+/** A request has no more bytes of bodies than this, and no more events. */
 const REQUEST_BYTES = 5_000_000;
 const MOST_EVENTS = 1_000;
 
@@ -34,7 +34,8 @@ const beside = (label, large, cores, base) => ({
   label,
   cores,
   base,
-  load: { events: 100, ...(large ? { "large-body": large } : {}) },
+  // The large ones have a connection of their own: there are always seven of small ones.
+  load: large ? { events: 100, connections: 8, "large-body": large } : { events: 100, connections: 7 },
 });
 
 /** `cost` is the figure by which points are compared: each with the first, or with the one that `base` is the place of. */
@@ -49,7 +50,7 @@ const CURVES = [
   },
   {
     // With few devices many events of a batch are of one, and share its write; from 8,000 on hardly any.
-    name: "devices",
+    name: "devices-sqlite",
     title: "Devices in all; batches of 1,000, documents in SQLite, a cache of 64 MiB",
     unit: "devices",
     cost: "nsPerEvent",
@@ -58,7 +59,7 @@ const CURVES = [
   },
   {
     // What a fleet costs the handler without a store that is on a disk; the memory is that of the store.
-    name: "fleet",
+    name: "devices-memory",
     title: "Devices in all; batches of 1,000, documents in memory",
     unit: "devices",
     cost: "nsPerEvent",

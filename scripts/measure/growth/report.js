@@ -2,6 +2,7 @@
 "use strict";
 
 const { describe } = require("../machine.js");
+const { wrong } = require("../rounds.js");
 const { mebibytes, number, table } = require("../tables.js");
 
 const percent = (value) => `${number(value)} %`;
@@ -48,17 +49,17 @@ function curve({ name, title, unit, cost, points, lastToFirst, lastToBefore }) {
 }
 
 function tables({ machine, options, curves }) {
-  const wrong = curves.flatMap(({ name, points }) =>
-    points.flatMap(({ at, rounds }) =>
-      rounds.filter(({ isRight }) => !isRight).map(({ complaint }) => `${name} ${at}: ${complaint}`),
-    ),
+  const rounds = curves.flatMap(({ name, points }) =>
+    points.flatMap(({ at, label, rounds }) => rounds.map((round) => ({ ...round, of: `${name}, ${label ?? at}` }))),
   );
+  const length = options.batches ? `${options.batches} batches of each connection` : `${options.seconds} s`;
   return [
     describe(machine),
-    `The handler on core ${options["handler-core"]}, but for what has two cores; the driver on core ${options["driver-core"]}. ` +
+    `Rounds of each point: ${options.rounds}, of ${length}, of which the median is told. The handler on core ` +
+      `${options["handler-core"]}, but for what has two cores; the driver on core ${options["driver-core"]}. ` +
       "A driver near 100 % was the limit itself.",
     ...curves.map(curve),
-    wrong.length ? `Counts that do not agree: ${wrong.join("; ")}` : "All counts agree.",
+    wrong(rounds, ({ of, round }) => `${of}, round ${round}`),
   ];
 }
 
