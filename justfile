@@ -38,7 +38,7 @@ end-to-end *OPTIONS:
     cargo build --release --manifest-path tests/cosmos-listener/Cargo.toml --target-dir target/cosmos-listener
     node scripts/measure/end-to-end.js {{OPTIONS}}
 
-# Instructions of the parts of a batch's way, held against bench/instructions.json (docs/benchmarks.md).
+# Instructions of the parts of a batch's way, held against benches/way/instructions.json (docs/benchmarks.md).
 instructions:
     cargo test --test instructions -- --nocapture
 

@@ -8,10 +8,10 @@ use crate::counting::Part;
 pub(crate) type Counts = BTreeMap<String, u64>;
 
 /// How much more than the baseline a part may cost, in per cent. docs/benchmarks.md tells by what chance alone differs.
-const MOST_MORE: f64 = 2.0;
+const MOST_MORE: f64 = 5.0;
 
 /// How much less, before the baseline has to be lowered.
-const MOST_LESS: f64 = 5.0;
+const MOST_LESS: f64 = 10.0;
 
 /// What parts cost, and what they did when the baseline was written.
 pub(crate) struct Comparison {
@@ -83,21 +83,21 @@ mod tests {
 
     #[test]
     fn a_part_may_cost_what_it_did_and_what_chance_adds_or_takes() {
-        for now in [95_001, 99_000, 100_000, 101_999] {
+        for now in [90_001, 99_000, 100_000, 104_999] {
             assert_eq!(faults(now), Vec::<String>::new(), "{now}");
         }
     }
 
     #[test]
     fn a_part_that_costs_more_is_a_fault() {
-        assert_eq!(faults(102_100), ["fold costs 2.1 % more than the baseline; 2 % is the most"]);
+        assert_eq!(faults(105_100), ["fold costs 5.1 % more than the baseline; 5 % is the most"]);
         assert_eq!(faults(400_000).len(), 1);
     }
 
     #[test]
     fn a_part_that_costs_much_less_is_a_fault_until_the_baseline_is_lowered() {
-        let [fault] = &faults(94_000)[..] else { panic!("one fault") };
-        assert!(fault.starts_with("fold costs 6.0 % less than the baseline, which is to be lowered"), "{fault}");
+        let [fault] = &faults(89_000)[..] else { panic!("one fault") };
+        assert!(fault.starts_with("fold costs 11.0 % less than the baseline, which is to be lowered"), "{fault}");
     }
 
     #[test]
@@ -111,8 +111,8 @@ mod tests {
 
     #[test]
     fn one_part_that_costs_more_is_not_made_up_for_by_others() {
-        let faults = comparison(&[("a", 1_000), ("b", 1_000)], &[("a", 1_030), ("b", 960)]).faults();
-        assert_eq!(faults, ["a costs 3.0 % more than the baseline; 2 % is the most"]);
+        let faults = comparison(&[("a", 1_000), ("b", 1_000)], &[("a", 1_060), ("b", 920)]).faults();
+        assert_eq!(faults, ["a costs 6.0 % more than the baseline; 5 % is the most"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the way of a batch costs, in instructions that valgrind counts, held against the committed `bench/instructions.json`.
+//! What the way of a batch costs, in instructions that valgrind counts, held against the committed `benches/way/instructions.json`.
 //! docs/benchmarks.md tells what is counted and what the counts rest on.
 
 #[allow(dead_code, reason = "a part of it is enough here")]
@@ -17,7 +17,7 @@ const UPDATE: &str = "UPDATE_BASELINE";
 
 #[test]
 fn no_part_of_the_way_of_a_batch_costs_other_instructions_than_the_baseline_says() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/instructions.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/way/instructions.json");
     let is_update = env::var_os(UPDATE).is_some_and(|value| !value.is_empty());
     let Some(counting) = Counting::of_this_machine() else {
         assert!(!is_update, "without valgrind there is nothing to write");

@@ -22,7 +22,7 @@ const PARTS: [&str; 12] = [
     "tests/black_box/support/protobuf.rs",
     // An example of the package has to be there, and the members of the workspace.
     "tests/black_box/otlp/devicestate_otlp.rs",
-    "bench",
+    "benches/way",
     "fuzz/Cargo.toml",
     "fuzz/fuzz_targets",
     "send/Cargo.toml",

@@ -25,7 +25,7 @@ pub(crate) struct Part {
 }
 
 /// All parts: what is the least to do, then in the order of the way, and the whole way at the end.
-pub(crate) const PARTS: [Part; 16] = [
+pub(crate) const PARTS: [Part; 17] = [
     Part { name: "limit/pass-1000", events: 1000, rounds: limit::passing },
     Part { name: "limit/base64-1000", events: 1000, rounds: limit::decoding_base64 },
     Part { name: "envelope/1", events: 1, rounds: || envelope(1, false) },
@@ -39,9 +39,10 @@ pub(crate) const PARTS: [Part; 16] = [
     Part { name: "process/1000", events: 1000, rounds: || processing(1000) },
     Part { name: "dead-letter/1", events: 1, rounds: dead_lettering },
     Part { name: "reply/100", events: 100, rounds: replying },
-    Part { name: "invoke/1", events: 1, rounds: || invoking(1) },
-    Part { name: "invoke/100", events: 100, rounds: || invoking(100) },
-    Part { name: "invoke/1000", events: 1000, rounds: || invoking(1000) },
+    Part { name: "invoke/1", events: 1, rounds: || invoking(1, false) },
+    Part { name: "invoke/100", events: 100, rounds: || invoking(100, false) },
+    Part { name: "invoke/100-content-type", events: 100, rounds: || invoking(100, true) },
+    Part { name: "invoke/1000", events: 1000, rounds: || invoking(1000, false) },
 ];
 
 /// So many events, base64 and metadata, out of a request.
@@ -105,15 +106,15 @@ fn replying() -> Box<dyn Iterator<Item = Round>> {
 }
 
 /// The whole way, from the bytes of a request to the bytes of its reply, for devices that have documents.
-fn invoking(events: usize) -> Box<dyn Iterator<Item = Round>> {
+fn invoking(events: usize, with_content_type: bool) -> Box<dyn Iterator<Item = Round>> {
     let (function, serving) = (function(), Rc::new(Serving::new()));
     // Such a batch for each device, so that all have documents.
     let known = DEVICES.div_ceil(events);
     for number in 0..known {
-        serving.invoke(&host_request(&function, number, events, false));
+        serving.invoke(&host_request(&function, number, events, with_content_type));
     }
     Box::new((known..).map(move |number| -> Round {
-        let (request, serving) = (host_request(&function, number, events, false), Rc::clone(&serving));
+        let (request, serving) = (host_request(&function, number, events, with_content_type), Rc::clone(&serving));
         Box::new(move || done(serving.invoke(&request)))
     }))
 }

@@ -40,7 +40,7 @@ impl Clock for Stopped {
 
 /// The function that ships.
 pub(super) fn function() -> Function {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a folder of the repository");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the package lies in benches/way");
     let mut functions = FunctionApp::load(root).expect("the function app of this repository").functions.into_iter();
     functions.find(|function| function.name == "RawTelemetryFunction").expect("the function of the event hub")
 }
