@@ -120,24 +120,25 @@ impl Document {
 
     /// Overwrites each field for which the update is newer. True when that changed a value or a version.
     pub fn merge(&mut self, update: &Update) -> bool {
+        let mut held = self.fields.0.iter().peekable();
+        let mut merged = Vec::with_capacity(self.fields.0.len().max(update.fields.0.len()));
         let mut changed = false;
-        let mut expected = 0;
-        if self.fields.0.is_empty() {
-            self.fields = Arc::new(Fields(Vec::with_capacity(update.fields.0.len())));
-        }
         for (name, (version, value)) in &update.fields.0 {
-            let place = self.fields.place(name, expected);
-            expected = place.unwrap_or_else(|place| place) + 1;
-            if place.ok().and_then(|place| self.fields.0[place].1.version) >= Some(*version) {
+            // Both are in the order of their names.
+            while let Some(other) = held.next_if(|(held, _)| !is_same(held, name) && **held < **name) {
+                merged.push(other.clone());
+            }
+            let same = held.next_if(|(held, _)| is_same(held, name));
+            if let Some(same) = same.filter(|(_, field)| field.version >= Some(*version)) {
+                merged.push(same.clone());
                 continue;
             }
-            let field = Field { value: value.clone(), version: Some(*version) };
-            let fields = &mut Arc::make_mut(&mut self.fields).0;
-            match place {
-                Ok(place) => fields[place].1 = field,
-                Err(place) => fields.insert(place, (name.clone(), field)),
-            }
+            merged.push((name.clone(), Field { value: value.clone(), version: Some(*version) }));
             changed = true;
+        }
+        if changed {
+            merged.extend(held.cloned());
+            self.fields = Arc::new(Fields(merged));
         }
         changed
     }

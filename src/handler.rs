@@ -175,7 +175,7 @@ impl Handler {
             dead_lettered: messages.len() as u64,
         });
         otlp::told(&record);
-        logs.push(record.to_line());
+        logs.push(record);
         Answer::Final(Reply::new(&self.function.dead_letters.name, &messages, &logs).to_json())
     }
 

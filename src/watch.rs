@@ -107,8 +107,7 @@ impl Watch {
             }
         }
         if errors.is_empty() {
-            let lines: Vec<_> = records.iter().map(Record::to_line).collect();
-            return Ok(Reply::of_logs(&lines).to_json());
+            return Ok(Reply::of_logs(&records).to_json());
         }
         records.iter().for_each(log::tell);
         let error = format!("how old the dead letters are is not known: {}", errors.join("; "));

@@ -110,8 +110,8 @@ impl DeadLetters<'_> {
 }
 
 impl Outgoing {
-    /// Tells of it in the handler's log; gives back the message and the line for the host's log.
-    pub(super) fn told(self) -> (String, String) {
+    /// Tells of it in the handler's log; gives back the message and the record for the host's log.
+    pub(super) fn told(self) -> (String, Record) {
         let Self { message, record, .. } = self;
         tracing::warn!(
             dead_letter_id = record.dead_letter_id,
@@ -131,6 +131,6 @@ impl Outgoing {
         );
         let record = Record::DeadLetter(record);
         otlp::told(&record);
-        (message, record.to_line())
+        (message, record)
     }
 }

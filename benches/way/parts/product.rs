@@ -161,5 +161,5 @@ pub(super) fn reply(batch: &Batch) -> String {
         applied: batch.events.len() as u64,
         ..BatchRecord::default()
     });
-    Reply::new("deadLetterMessages", &[], &[record.to_line()]).to_json()
+    Reply::new("deadLetterMessages", &[], &[record]).to_json()
 }
