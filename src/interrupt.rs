@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 /// Ctrl-C, or the polite signal of a supervisor, as often as it comes. Without it what was begun would stay behind half
 /// done. None is missed between two waits: who is told to press it again may be quick.
@@ -38,6 +39,25 @@ impl Interrupts {
 /// The first of [`Interrupts`], for whom one is enough.
 pub async fn asked_to_stop() {
     Interrupts::listen().next().await;
+}
+
+/// How often a run was asked to stop: once means in order, twice means at once. `tell` is called after the first time.
+///
+/// To be called within a runtime.
+#[must_use]
+pub fn in_order_then_at_once(tell: impl FnOnce() + Send + 'static) -> watch::Receiver<u8> {
+    let (asked, stop) = watch::channel(0);
+    tokio::spawn(async move {
+        let mut interrupts = Interrupts::listen();
+        interrupts.next().await;
+        asked.send_replace(1);
+        tell();
+        interrupts.next().await;
+        asked.send_replace(2);
+        // Kept until the run ends: a channel without a sender would look like one more question.
+        std::future::pending::<()>().await;
+    });
+    stop
 }
 
 #[cfg(all(test, unix))]

@@ -73,9 +73,12 @@ impl<'a> Raw<'a> {
     }
 
     /// What stands between the quotes of a string; `None` for another value.
+    #[inline]
     pub(crate) fn in_quotes(self) -> Option<&'a [u8]> {
-        let quote = if self.escapes == Escapes::Outside { br#"\""#.as_slice() } else { b"\"" };
-        self.text.strip_prefix(quote)?.strip_suffix(quote)
+        match self.escapes {
+            Escapes::Outside => self.text.strip_prefix(br#"\""#)?.strip_suffix(br#"\""#),
+            _ => self.text.strip_prefix(b"\"")?.strip_suffix(b"\""),
+        }
     }
 
     /// The JSON that this value holds, to be read as it stands: that in a string, or any other value's own. `None` where
@@ -96,12 +99,15 @@ impl<'a> Raw<'a> {
 
     /// The text in a string, or any other value as its own text; `None` for a string that says no text, since it has half
     /// of a surrogate pair.
+    #[inline]
     pub(crate) fn unquoted(self) -> Option<Cow<'a, [u8]>> {
-        let Some(inner) = self.in_quotes() else { return Some(Cow::Borrowed(self.text)) };
-        match self.escapes {
-            Escapes::None | Escapes::Outside => Some(Cow::Borrowed(inner)),
-            Escapes::Quotes => Some(Cow::Owned(without_backslashes(inner))),
-            Escapes::Any => serde_json::from_slice(self.text).ok().map(|text: String| Cow::Owned(text.into_bytes())),
+        match (self.in_quotes(), self.escapes) {
+            (None, _) => Some(Cow::Borrowed(self.text)),
+            (Some(text), Escapes::None | Escapes::Outside) => Some(Cow::Borrowed(text)),
+            (Some(text), Escapes::Quotes) => Some(Cow::Owned(without_backslashes(text))),
+            (Some(_), Escapes::Any) => {
+                serde_json::from_slice(self.text).ok().map(|text: String| Cow::Owned(text.into_bytes()))
+            }
         }
     }
 }

@@ -40,7 +40,7 @@ use tokio::{
 
 use crate::{
     function_app::FunctionAppError,
-    interrupt::Interrupts,
+    interrupt::in_order_then_at_once,
     pace::Pace,
     queue::{DeadLetterQueue as _, QueueError},
     settings::ConfigError,
@@ -230,7 +230,10 @@ impl<I: Intake> Play<I> {
 
         let started = Instant::now();
         let progress = Progress::start(options.known_events(), &statistics);
-        let mut stop = stop_on_ctrl_c(&progress);
+        let say = progress.teller();
+        let mut stop = in_order_then_at_once(move || {
+            say("No more events are taken; those that are there are finished. Ctrl-C again: stop at once.");
+        });
         region.start();
         let feed =
             Feed { input, bad_events: BadEvents::new(options.bad_events_per_mille), pace: Pace::new(options.rate) };
@@ -348,27 +351,4 @@ impl Feed {
             _ = stop.wait_for(|asked| *asked >= 1) => Ok(()),
         }
     }
-}
-
-/// How often the run was asked to stop: once means in order, twice means at once.
-fn stop_on_ctrl_c(progress: &Progress) -> watch::Receiver<u8> {
-    let (asked, stop) = watch::channel(0);
-    let bar = progress.bar.clone();
-    tokio::spawn(async move {
-        let mut interrupts = Interrupts::listen();
-        interrupts.next().await;
-        asked.send_replace(1);
-        let told = "No more events are taken; those that are there are finished. Ctrl-C again: stop at once.";
-        // A bar without a terminal prints nothing.
-        if bar.is_hidden() {
-            eprintln!("devicestate: {told}");
-        } else {
-            bar.println(told);
-        }
-        interrupts.next().await;
-        asked.send_replace(2);
-        // Kept until the run ends: a channel without a sender would look like one more question.
-        std::future::pending::<()>().await;
-    });
-    stop
 }

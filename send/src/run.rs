@@ -8,7 +8,7 @@ use std::{
 
 use devicestate::{
     cli::{Failed, Format, print},
-    interrupt::Interrupts,
+    interrupt::in_order_then_at_once,
     local::hub::Sent,
     pace::Pace,
     settings::Settings,
@@ -54,7 +54,10 @@ pub(crate) async fn run(options: Options) -> Result<(), Failed> {
 
     let started = Instant::now();
     let progress = Progress::start(u64::from(keys).saturating_mul(options.events), &counts);
-    let mut stop = stop_on_ctrl_c(progress.teller());
+    let tell = progress.teller();
+    let mut stop = in_order_then_at_once(move || {
+        tell("No more events are made; those that were made are sent. Ctrl-C again: stop at once.");
+    });
     let feed = Feed { events: source::events(&options), pace: Pace::new(options.rate), lanes, counts: &counts };
     let (keys, stopped_early) = feed.give(stop.clone()).await;
     let failure = finish(&mut running, &mut stop).await.err();
@@ -140,20 +143,4 @@ impl Feed<'_> {
         };
         (self.lanes.keys.len(), early)
     }
-}
-
-/// How often the run was asked to stop: once means in order, twice means at once.
-fn stop_on_ctrl_c(tell: impl Fn(&str) + Send + 'static) -> watch::Receiver<u8> {
-    let (asked, stop) = watch::channel(0);
-    tokio::spawn(async move {
-        let mut interrupts = Interrupts::listen();
-        interrupts.next().await;
-        asked.send_replace(1);
-        tell("No more events are made; those that were made are sent. Ctrl-C again: stop at once.");
-        interrupts.next().await;
-        asked.send_replace(2);
-        // Kept until the run ends: a channel without a sender would look like one more question.
-        std::future::pending::<()>().await;
-    });
-    stop
 }

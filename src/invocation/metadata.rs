@@ -177,22 +177,21 @@ fn system_properties(text: &[u8], quotes: Quotes) -> Option<(SystemProperties, &
         is_clear &= said.is_none();
         Some(rest)
     })?;
-    let properties = || {
-        let (content_type, iot_hub_device_id) = (text_or_null(content_type)?, text_or_null(iot_hub_device_id)?);
-        Some(SystemProperties { content_type, iot_hub_device_id })
+    let properties = match (text_of(content_type), text_of(iot_hub_device_id)) {
+        (Ok(content_type), Ok(iot_hub_device_id)) if is_clear => SystemProperties { content_type, iot_hub_device_id },
+        _ => SystemProperties::default(),
     };
-    Some((is_clear.then(properties).flatten().unwrap_or_default(), rest))
+    Some((properties, rest))
 }
 
-/// The text of a property, if it is there; `None` where it is something else.
-fn text_or_null(value: Option<Raw<'_>>) -> Option<Option<String>> {
-    match value {
-        Some(value) if value.text != b"null" => {
-            value.in_quotes()?;
-            String::from_utf8(value.unquoted()?.into_owned()).ok().map(Some)
-        }
-        _ => Some(None),
-    }
+/// A property is no text.
+struct NoText;
+
+/// The text of a property, which may also be absent or null.
+fn text_of(property: Option<Raw<'_>>) -> Result<Option<String>, NoText> {
+    let Some(value) = property.filter(|value| value.text != b"null") else { return Ok(None) };
+    let text = value.in_quotes().and_then(|_| value.unquoted()).ok_or(NoText)?;
+    String::from_utf8(text.into_owned()).map(Some).map_err(|_| NoText)
 }
 
 fn attach_system_properties(events: &mut [Event], column: &Column) {

@@ -12,7 +12,7 @@ use super::statistics::Statistics;
 
 /// A bar, and what keeps it going.
 pub(super) struct Progress {
-    pub(super) bar: ProgressBar,
+    bar: ProgressBar,
     updates: JoinHandle<()>,
 }
 
@@ -38,6 +38,13 @@ impl Progress {
             }
         });
         Self { bar, updates }
+    }
+
+    /// What says something beside it.
+    pub(super) fn teller(&self) -> impl Fn(&str) + Send + use<> {
+        let bar = self.bar.clone();
+        // A bar without a terminal prints nothing.
+        move |text| if bar.is_hidden() { eprintln!("devicestate: {text}") } else { bar.println(text) }
     }
 
     /// Takes it away.

@@ -11,7 +11,6 @@ use std::{fs, mem::discriminant, path::Path, sync::Arc};
 use devicestate::{
     batch::{Batch, Column, Event, Source},
     dead_letter::{Attempt, DeadLetter, ErrorClass, Failure, Fingerprint, Pointer, QUEUE_LIMIT, Replay, Stage},
-    device_state::Reading,
     function_app::{Cardinality, DataType, Trigger},
     telemetry::{Poison, Readings, Telemetry},
 };
