@@ -196,7 +196,7 @@ impl Column {
         match &self.held {
             Held::Nowhere => None,
             Held::Text(text) => Some(text),
-            Held::Request { value, text, .. } => {
+            Held::Request { value, text } => {
                 let unquoted = || String::from_utf8(value.raw().unquoted()?.into_owned()).ok();
                 text.get_or_init(unquoted).as_deref()
             }

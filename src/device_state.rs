@@ -120,9 +120,11 @@ impl Document {
 
     /// Overwrites each field for which the update is newer. True when that changed a value or a version.
     pub fn merge(&mut self, update: &Update) -> bool {
+        if update.fields.0.iter().all(|(name, (version, _))| self.version(name) >= Some(*version)) {
+            return false;
+        }
         let mut held = self.fields.0.iter().peekable();
         let mut merged = Vec::with_capacity(self.fields.0.len().max(update.fields.0.len()));
-        let mut changed = false;
         for (name, (version, value)) in &update.fields.0 {
             // Both are in the order of their names.
             while let Some(other) = held.next_if(|(held, _)| !is_same(held, name) && **held < **name) {
@@ -134,13 +136,10 @@ impl Document {
                 continue;
             }
             merged.push((name.clone(), Field { value: value.clone(), version: Some(*version) }));
-            changed = true;
         }
-        if changed {
-            merged.extend(held.cloned());
-            self.fields = Arc::new(Fields(merged));
-        }
-        changed
+        merged.extend(held.cloned());
+        self.fields = Arc::new(Fields(merged));
+        true
     }
 
     /// Whether this is a document into which the update was written, when it was `before` that it was written over:

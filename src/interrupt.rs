@@ -47,8 +47,8 @@ pub async fn asked_to_stop() {
 #[must_use]
 pub fn in_order_then_at_once(tell: impl FnOnce() + Send + 'static) -> watch::Receiver<u8> {
     let (asked, stop) = watch::channel(0);
+    let mut interrupts = Interrupts::listen();
     tokio::spawn(async move {
-        let mut interrupts = Interrupts::listen();
         interrupts.next().await;
         asked.send_replace(1);
         tell();

@@ -32,7 +32,7 @@ enum Escapes {
     Quotes,
     /// Other characters, too. So it is said of every value that is no string.
     Any,
-    /// Nothing but its own quotes: see [`Quotes::Escaped`].
+    /// Nothing but its own quotes: see [`Quotes::Escaped`]. So it is said of every value that stands in such a text.
     Outside,
 }
 
@@ -85,6 +85,7 @@ impl<'a> Raw<'a> {
     /// it has to be unquoted first.
     pub(crate) fn held(self) -> Option<(&'a [u8], Quotes)> {
         match (self.in_quotes(), self.escapes) {
+            (None, Escapes::Outside) => None,
             (None, _) => Some((self.text, Quotes::Plain)),
             (Some(text), Escapes::None) => Some((text, Quotes::Plain)),
             (Some(text), Escapes::Quotes) => Some((text, Quotes::Escaped)),
@@ -97,11 +98,12 @@ impl<'a> Raw<'a> {
         self.escapes == Escapes::Any && memchr::memchr(b'\\', self.text).is_some()
     }
 
-    /// The text in a string, or any other value as its own text; `None` for a string that says no text, since it has half
-    /// of a surrogate pair.
+    /// The text in a string, or any other value as its own text. `None` for a string that says no text, since it has half
+    /// of a surrogate pair, and for what is no string and stands in a text whose quotes are escaped.
     #[inline]
     pub(crate) fn unquoted(self) -> Option<Cow<'a, [u8]>> {
         match (self.in_quotes(), self.escapes) {
+            (None, Escapes::Outside) => None,
             (None, _) => Some(Cow::Borrowed(self.text)),
             (Some(text), Escapes::None | Escapes::Outside) => Some(Cow::Borrowed(text)),
             (Some(text), Escapes::Quotes) => Some(Cow::Owned(without_backslashes(text))),
@@ -207,7 +209,8 @@ pub(crate) fn value(text: &[u8], quotes: Quotes) -> Option<(Raw<'_>, &[u8])> {
     }
     let rest = behind_value(text, quotes, DEEPEST)?;
     let (text, rest) = text.split_at(text.len() - rest.len());
-    Some((Raw { text, escapes: Escapes::Any }, rest))
+    let escapes = if quotes == Quotes::Escaped { Escapes::Outside } else { Escapes::Any };
+    Some((Raw { text, escapes }, rest))
 }
 
 /// The text behind the value with which this text begins.
@@ -229,7 +232,7 @@ fn behind_value(text: &[u8], quotes: Quotes, depth: usize) -> Option<&[u8]> {
     }
 }
 
-/// In a text whose quotes are escaped, an array with strings is not found: that text has to be unquoted first.
+/// In a text whose quotes are escaped, nothing with strings in it is found so: that text has to be unquoted first.
 fn behind_any(text: &[u8]) -> Option<&[u8]> {
     let value: &RawValue = serde_json::Deserializer::from_slice(text).into_iter().next()?.ok()?;
     Some(&text[value.get().len()..])

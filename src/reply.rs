@@ -33,7 +33,8 @@ impl<'a> Reply<'a> {
     /// The body.
     #[must_use]
     pub fn to_json(&self) -> String {
-        self.written().ok().and_then(|json| String::from_utf8(json).ok()).expect("texts and records are always JSON")
+        let json = self.written().expect("texts and records are always JSON");
+        String::from_utf8(json).expect("JSON is text")
     }
 
     fn written(&self) -> serde_json::Result<Vec<u8>> {
@@ -81,12 +82,78 @@ impl Formatter for InString {
             other => CompactFormatter.write_char_escape(writer, other),
         }
     }
+
+    fn write_raw_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let string = serde_json::to_string(fragment)?;
+        writer.write_all(&string.as_bytes()[1..string.len() - 1])
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::StartRecord;
+    use crate::{
+        batch::Message,
+        dead_letter::{ErrorClass, Stage},
+        record::{
+            AttemptRecord, BatchRecord, DeadLetterQueueRecord, DeadLetterRecord, FailedAttemptRecord, SourceRecord,
+            StartRecord,
+        },
+    };
+
+    /// One of each kind, with whatever a record can have.
+    fn records() -> [Record; 5] {
+        let text = "a \"\\\n\u{1}\u{e4}\u{1f681}";
+        let message = Message { session_id: text.into(), message_id: String::new(), delivery_count: 3 };
+        let attempt = AttemptRecord {
+            invocation_id: text.into(),
+            source: SourceRecord { event_hub_name: text.into(), ..SourceRecord::default() },
+            message: Some(message),
+            first_sequence_number: Some(-7),
+            decode_ms: 0.1,
+            store_ms: f64::NAN,
+            ..AttemptRecord::default()
+        };
+        [
+            Record::Batch(BatchRecord { attempt: AttemptRecord::default(), applied: 1, ..BatchRecord::default() }),
+            Record::FailedAttempt(FailedAttemptRecord { attempt, unresolved: 2, reason: text.into() }),
+            Record::DeadLetter(DeadLetterRecord {
+                dead_letter_id: text.into(),
+                invocation_id: text.into(),
+                source: SourceRecord::default(),
+                message: None,
+                partition_key: None,
+                sequence_number: Some(i64::MAX),
+                device_id: Some(text.into()),
+                stage: Stage::Update,
+                error_class: ErrorClass::Transient,
+                issue: text.into(),
+            }),
+            Record::DeadLetterQueue(DeadLetterQueueRecord {
+                queue_name: text.into(),
+                messages: 2,
+                oldest_age_ms: Some(3),
+                expires_in_ms: None,
+            }),
+            Record::Start(StartRecord { version: text.into(), process_id: 7, port: 8, state_store: "memory".into() }),
+        ]
+    }
+
+    #[test]
+    fn each_record_stands_in_a_reply_as_the_line_that_it_is_elsewhere() {
+        let records = records();
+        let reply: serde_json::Value = serde_json::from_str(&Reply::of_logs(&records).to_json()).expect("JSON");
+        assert_eq!(reply["Logs"], serde_json::json!(records.map(|record| record.to_line())));
+    }
+
+    #[test]
+    fn json_that_is_kept_as_it_is_can_stand_in_a_string_too() {
+        let raw: Box<serde_json::value::RawValue> = serde_json::from_str(r#"{"a": "\"\\"}"#).expect("JSON");
+        let mut json = b"\"".to_vec();
+        raw.serialize(&mut Serializer::with_formatter(&mut json, InString)).expect("JSON");
+        json.push(b'"');
+        assert_eq!(serde_json::from_slice::<String>(&json).expect("a string"), raw.get());
+    }
 
     #[test]
     fn a_reply_is_json_whatever_its_texts_are() {

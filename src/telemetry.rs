@@ -47,7 +47,6 @@ pub trait Telemetry: Send + Sync {
 
 /// Where a decoder puts an event's readings. They come behind those of the events before, which it can neither see nor
 /// change: one event's decoder must harm no other event.
-#[derive(Debug)]
 pub struct Readings<'a>(&'a mut Vec<Reading>);
 
 impl<'a> Readings<'a> {

@@ -133,11 +133,14 @@ fn cells<'c, T>(
     cell: impl Fn(&'c [u8], Quotes) -> Option<(T, &'c [u8])>,
 ) -> Result<Option<Vec<T>>, String> {
     let of = |text, quotes| elements(text, |text| cell(text, quotes));
-    let mut cells = column.as_it_stands().and_then(|(text, quotes)| of(text, quotes));
-    if cells.is_none() {
-        let Some(text) = column.text() else { return Ok(None) };
-        cells = of(text.as_bytes(), Quotes::Plain);
-    }
+    let cells = match column.as_it_stands() {
+        Some((text, Quotes::Plain)) => of(text, Quotes::Plain),
+        Some((text, quotes)) => of(text, quotes).or_else(|| of(column.text()?.as_bytes(), Quotes::Plain)),
+        None => match column.text() {
+            Some(text) => of(text.as_bytes(), Quotes::Plain),
+            None => return Ok(None),
+        },
+    };
     let cells = cells.ok_or_else(|| {
         let text = column.text().unwrap_or_default();
         format!("the metadata {name} cannot be read: {}", super::no_array(text.as_bytes()))
@@ -196,7 +199,7 @@ fn text_of(property: Option<Raw<'_>>) -> Result<Option<String>, NoText> {
 
 fn attach_system_properties(events: &mut [Event], column: &Column) {
     // Many senders set neither, and the column is most of an envelope. The first is what the names have in common, and
-    // nothing does that the service itself sets: then that is all there is to look for.
+    // nothing does that Event Hubs itself sets: then that is all there is to look for.
     if !column.may_have(&["con"]) || !column.may_have(&[CONTENT_TYPE, IOT_HUB_DEVICE_ID]) {
         return;
     }
@@ -240,7 +243,7 @@ fn attach_places(events: &mut [Event], details: &Details) {
 
 /// An event's place; `None` where the host tells none or one that cannot be, as the admin endpoint does.
 fn place(number: Raw<'_>, time: Raw<'_>, times: &mut Times) -> Result<Option<Place>, String> {
-    // In quotes or not, and in more than one pair of them: the host writes some values of a single event as text.
+    // In quotes or not: the host writes some values of a single event as text, and a time in two pairs of quotes.
     let [number, time] = [number, time].map(|cell| cell.in_quotes().unwrap_or(cell.text));
     let (number, time) = (trimmed(number, b"\""), trimmed(time, b"\"\\"));
     if number == b"null" || time == b"null" {

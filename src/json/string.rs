@@ -29,11 +29,11 @@ pub(super) fn string(text: &[u8], quotes: Quotes) -> Option<(Raw<'_>, &[u8])> {
 
 /// A string between quotes that have backslashes: the next backslash is that of its end.
 fn escaped(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
-    const QUOTE: &[u8; 2] = br#"\""#;
-    let (quote, rest) = text.split_first_chunk()?;
-    let end = QUOTE.len() + rest.iter().position(|byte| *byte == b'\\')? + QUOTE.len();
+    const QUOTE: &[u8] = br#"\""#;
+    let inner = text.strip_prefix(QUOTE)?;
+    let end = QUOTE.len() + inner.iter().position(|byte| *byte == b'\\')? + QUOTE.len();
     let (text, rest) = text.split_at_checked(end)?;
-    (quote == QUOTE).then_some((Raw { text, escapes: Escapes::Outside }, rest))
+    Some((Raw { text, escapes: Escapes::Outside }, rest))
 }
 
 /// So many bytes of a string are looked at one by one, and then so many together.

@@ -1,6 +1,7 @@
 //! The progress bar, where there is a terminal.
 
 use std::{
+    io::{self, Write as _},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -43,8 +44,14 @@ impl Progress {
     /// What says something beside it.
     pub(super) fn teller(&self) -> impl Fn(&str) + Send + use<> {
         let bar = self.bar.clone();
-        // A bar without a terminal prints nothing.
-        move |text| if bar.is_hidden() { eprintln!("devicestate: {text}") } else { bar.println(text) }
+        move |text| {
+            if bar.is_hidden() {
+                // A bar without a terminal prints nothing. Whoever read this may be gone, by the same Ctrl-C.
+                let _ = writeln!(io::stderr(), "devicestate: {text}");
+            } else {
+                bar.println(text);
+            }
+        }
     }
 
     /// Takes it away.

@@ -115,7 +115,7 @@ fn content_type(event: &Event) -> Option<Format> {
     let ends = |end: &[u8]| name.last_chunk::<5>().is_some_and(|last| last.eq_ignore_ascii_case(end));
     if ends(b"/json") || ends(b"+json") {
         Some(Format::Json)
-    } else if name.to_ascii_lowercase().windows(8).any(|part| part == b"protobuf") {
+    } else if name.windows(8).any(|part| part.eq_ignore_ascii_case(b"protobuf")) {
         Some(Format::Protobuf)
     } else {
         None
