@@ -1,0 +1,158 @@
+use super::*;
+
+/// What `serde_json` finds in the text, which is to be found here as well.
+fn assert_as_serde_json(text: &[u8]) {
+    let expected: Option<&RawValue> = serde_json::from_slice(text).ok();
+    let found = Raw::of(text);
+    let shown = String::from_utf8_lossy(text);
+    assert_eq!(found.map(|raw| raw.text), expected.map(|raw| raw.get().as_bytes()), "{shown}");
+    let Some(raw) = found else { return };
+    let unquoted: Option<String> = serde_json::from_slice(raw.text).ok();
+    if raw.in_quotes().is_some() {
+        assert_eq!(raw.unquoted().as_deref(), unquoted.as_deref().map(str::as_bytes), "{shown}");
+    }
+}
+
+/// The elements of the array that this text is, without their quotes.
+fn bare(text: &[u8], quotes: Quotes) -> Option<Vec<&[u8]>> {
+    elements(text, |text| value(text, quotes).map(|(raw, rest)| (raw.in_quotes().unwrap_or(raw.text), rest)))
+}
+
+/// The elements of the array that this text is, as they stand.
+fn texts_of(text: &[u8], quotes: Quotes) -> Option<Vec<&[u8]>> {
+    elements(text, |text| value(text, quotes).map(|(raw, rest)| (raw.text, rest)))
+}
+
+#[test]
+fn what_a_string_holds_is_the_same_as_it_stands_and_unquoted() {
+    for text in [
+        r"[]",
+        r#"["a","","b c"]"#,
+        r#"[ "a" , 7, null,true,-1.5,"ä" ]"#,
+        r#"["a"#,
+        r#"["a"]]"#,
+        r#"["a" "b"]"#,
+        r#"[,"a"]"#,
+        r#"["a",]"#,
+        r#"[""]"#,
+        r#"["]"#,
+        r#"[a"b"]"#,
+        r#"["{","}]",":","null"]"#,
+    ] {
+        let string = serde_json::Value::from(text).to_string();
+        let (held, quotes) = Raw::of(string.as_bytes()).and_then(Raw::held).expect("only its quotes are escaped");
+        assert_eq!(bare(held, quotes), bare(text.as_bytes(), Quotes::Plain), "{text}");
+    }
+    // An object is another text there; its members are the same.
+    let text = r#"{"a":{"b":"c","d":{}},"e":"f","g":12}"#;
+    let string = serde_json::Value::from(text).to_string();
+    let (held, quotes) = Raw::of(string.as_bytes()).and_then(Raw::held).expect("only its quotes are escaped");
+    let mut names = Vec::new();
+    let rest = object(held, quotes, |name, text| {
+        names.push(name.unquoted()?);
+        Some(value(text, quotes)?.1)
+    });
+    assert_eq!((rest, names), (Some(&b""[..]), ["a", "e", "g"].map(|name| name.as_bytes().into()).to_vec()));
+}
+
+#[test]
+fn what_has_other_escapes_has_to_be_unquoted() {
+    for text in [
+        r#"["a\"]"#,
+        "[
+]",
+        r#"["\u0061"]"#,
+    ] {
+        let string = serde_json::Value::from(text).to_string();
+        assert_eq!(Raw::of(string.as_bytes()).expect("a string").held(), None, "{text}");
+    }
+}
+
+#[test]
+fn a_string_ends_where_it_ends_wherever_its_escapes_and_bad_bytes_are() {
+    for part in
+        [&b"\\\""[..], b"\\\\", b"\\\\\\\"", b"\\n", b"\\u00e4", b"\\ud800", b"\\q", b"\\u12", "\u{e4}".as_bytes()]
+    {
+        for around in [0, 1, 29, 30, 31, 32, 33, 62, 63, 64, 65, 96] {
+            for behind in [0, 1, 31, 32, 64] {
+                let text = [b"\"", "x".repeat(around).as_bytes(), part, "y".repeat(behind).as_bytes()].concat();
+                assert_as_serde_json(&text);
+                assert_as_serde_json(&[&text, &b"\""[..]].concat());
+                assert_as_serde_json(&[&text, &b"\\\"\\\" \""[..]].concat());
+                assert_as_serde_json(&[&text, &b"\" \""[..]].concat());
+                for bad in [b"\n", b"\x7f", b"\xff", b"\0", b"\x1f"] {
+                    assert_as_serde_json(&[&text, &bad[..], b"\""].concat());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_value_is_one_to_serde_json_too() {
+    for text in [
+        "",
+        " ",
+        "1",
+        "01",
+        "-1",
+        "-",
+        "10",
+        "1.5",
+        "1.",
+        "1e5",
+        "12a",
+        "true",
+        "tru",
+        "null",
+        "{}",
+        "[1,2]",
+        "[1,]",
+        "{\"a\":1}",
+        "{\"a\" 1}",
+        " \t\r\n7 \n",
+        "\u{c}7",
+        "7\u{c}",
+        "\"a\"b",
+        "\"a\" \"b\"",
+        "1 2",
+        "[\"\\\"]\"]",
+        r#"{"\ud800":1}"#,
+        r#"{"a":{"\ud800":"\ud800"}}"#,
+    ] {
+        assert_as_serde_json(text.as_bytes());
+    }
+}
+
+#[test]
+fn a_text_may_end_anywhere() {
+    let text = format!(r#"{{"a\"b" : [1, "x"], "c":{{"d":null,"e":"{}\n"}} , "f":12}}"#, "y".repeat(200));
+    assert_as_serde_json(text.as_bytes());
+    assert!(members(text.as_bytes()).is_some());
+    for end in 0..text.len() {
+        assert_as_serde_json(&text.as_bytes()[..end]);
+        let text = &text.as_bytes()[..end];
+        assert!(members(text).is_none() && texts_of(text, Quotes::Plain).is_none(), "{end}");
+    }
+}
+
+#[test]
+fn members_and_elements_are_those_of_serde_json() {
+    for text in ["[]", "[ ]", "[1 , \"a\" ,{}]", "[,1]", "[1,]", "[1", "[1]]", "[1] 2", "{}", "[1 2]", "[01]"] {
+        let expected: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
+        let found = texts_of(text.as_bytes(), Quotes::Plain);
+        assert_eq!(found, expected.map(|all| all.iter().map(|raw| raw.get().as_bytes()).collect()), "{text}");
+    }
+    for text in
+        ["{}", "{ }", "{\"a\":1,\"\\u0062\" : [] }", "{\"a\"}", "{\"a\":1,}", "{a:1}", "{\"a\":1}}", "[]", "{1:2}"]
+    {
+        let expected: Option<std::collections::BTreeMap<String, &RawValue>> = serde_json::from_str(text).ok();
+        let found = members(text.as_bytes()).filter(|(_, rest)| rest.is_empty()).map(|(members, _)| members);
+        let found: Option<Vec<_>> =
+            found.as_ref().map(|all| all.iter().map(|(name, raw)| (&**name, raw.text)).collect());
+        let expected: Option<Vec<_>> = expected
+            .as_ref()
+            .map(|all| all.iter().map(|(name, raw)| (name.as_bytes(), raw.get().as_bytes())).collect());
+        assert_eq!(found, expected, "{text}");
+    }
+}
