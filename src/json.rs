@@ -85,11 +85,10 @@ impl<'a> Raw<'a> {
     /// it has to be unquoted first.
     pub(crate) fn held(self) -> Option<(&'a [u8], Quotes)> {
         match (self.in_quotes(), self.escapes) {
-            (None, Escapes::Outside) => None,
+            (_, Escapes::Outside) | (Some(_), Escapes::Any) => None,
             (None, _) => Some((self.text, Quotes::Plain)),
             (Some(text), Escapes::None) => Some((text, Quotes::Plain)),
             (Some(text), Escapes::Quotes) => Some((text, Quotes::Escaped)),
-            (Some(_), Escapes::Any | Escapes::Outside) => None,
         }
     }
 
