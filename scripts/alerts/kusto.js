@@ -14,18 +14,29 @@ const globals = (() => {
   return GlobalState.Default.WithDatabase(new Symbols.DatabaseSymbol.$ctor3("workspace", null, tables, false));
 })();
 
+/** The same function of a node, which asks the parser once for each node: a tree does not change, and is walked for each row. */
+function once(ask) {
+  const known = new WeakMap();
+  return (node) => {
+    let answer = known.get(node);
+    if (answer === undefined) known.set(node, (answer = ask(node)));
+    return answer;
+  };
+}
+
 /** The kind of a node, such as "FilterOperator". */
-const kind = (node) => System.Enum.toString(Syntax.SyntaxKind, node.Kind);
+const kind = once((node) => System.Enum.toString(Syntax.SyntaxKind, node.Kind));
 
 /** The children of a node, absent ones left out. */
-const children = (node) =>
-  Array.from({ length: node.ChildCount }, (_, index) => node.GetChild(index)).filter((child) => child);
+const children = once((node) =>
+  Array.from({ length: node.ChildCount }, (_, index) => node.GetChild(index)).filter((child) => child),
+);
 
 /** The name of an expression's type, such as "long"; "" where it has none. */
-const type = (node) => node.ResultType?.Name ?? "";
+const type = once((node) => node.ResultType?.Name ?? "");
 
 /** Whether a name is that of a column. */
-const isColumn = (node) => System.Enum.toString(Symbols.SymbolKind, node.ReferencedSymbol?.Kind) === "Column";
+const isColumn = once((node) => System.Enum.toString(Symbols.SymbolKind, node.ReferencedSymbol?.Kind) === "Column");
 
 /** The columns of a table expression, in order, as names and types. */
 function columns(node) {
@@ -38,7 +49,7 @@ function columns(node) {
 }
 
 /** The text of a node, without what stands around it. */
-const text = (node) => node.ToString(Syntax.IncludeTrivia.Interior);
+const text = once((node) => node.ToString(Syntax.IncludeTrivia.Interior));
 
 /** Every node of a tree. */
 function* every(node) {
