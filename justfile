@@ -5,40 +5,62 @@ default:
 
 # The whole system on this machine, with the sample telemetry.
 local *OPTIONS:
-    cargo run --release -- local {{OPTIONS}}
+    cargo run -- local {{OPTIONS}}
 
-# All tests.
+# The tests that need nothing but Rust.
 test *OPTIONS:
     cargo test {{OPTIONS}}
 
+# Azurite, the Cosmos account of the tests, AMQP, OTLP. Needs Node.js.
+test-azure *OPTIONS:
+    scripts/test/azure {{OPTIONS}}
+
+# Bicep, schemas, the pipeline, the package. Needs Node.js, python3 with pip.
+test-deployment *OPTIONS:
+    scripts/test/deployment {{OPTIONS}}
+
+# Queries, alerts, rehearsals. Needs Node.js, curl, pkill.
+test-alerts *OPTIONS:
+    scripts/test/alerts {{OPTIONS}}
+
+# Planted faults, many seeds, kills, fuzzing, instruction counts, tools. Needs all that .ci/setup installs.
+test-deep *OPTIONS:
+    scripts/test/deep {{OPTIONS}}
+
+# All tiers.
+test-all: test test-azure test-deployment test-alerts test-deep
+
 # The system from so many seeds: order, repeats, crashes, failovers (docs/proof.md).
 simulate *OPTIONS:
-    cargo run --release --example simulate -- {{OPTIONS}}
+    cargo run --release --package devicestate-simulate -- {{OPTIONS}}
 
 # The same ordered events in several ways, and what becomes of their order (docs/ordering.md).
 ordering *OPTIONS:
-    cargo run --release --example ordering -- {{OPTIONS}}
+    cargo run --release --package devicestate-ordering -- {{OPTIONS}}
 
 # Drives a handler as the host does, as fast as it answers (docs/load.md).
 load *OPTIONS:
-    cargo run --release --example load -- {{OPTIONS}}
+    cargo run --release --package devicestate-load -- {{OPTIONS}}
+
+# What is measured, built as it is deployed but with `local`, and what drives it.
+build-to-measure:
+    cargo build --profile dist --package devicestate
+    cargo build --profile dist --package devicestate-load --package devicestate-ordering
+
 # The product and handlers of other languages under the same load (scripts/measure/README.md).
-side-by-side *OPTIONS:
-    cargo build --release --bin devicestate --example load
+side-by-side *OPTIONS: build-to-measure
     node scripts/measure/side-by-side.js {{OPTIONS}}
 
 # What events and bytes cost as work grows.
-growth *OPTIONS:
-    cargo build --release --bin devicestate --example load
+growth *OPTIONS: build-to-measure
     node scripts/measure/growth.js {{OPTIONS}}
 
 # Whole runs, start time, memory, size.
-end-to-end *OPTIONS:
-    cargo build --release --bin devicestate --example load --example ordering
+end-to-end *OPTIONS: build-to-measure
     cargo build --release --manifest-path tests/cosmos-listener/Cargo.toml --target-dir target/cosmos-listener
     node scripts/measure/end-to-end.js {{OPTIONS}}
 
-# Instructions of the parts of a batch's way, held against benches/way/instructions.json (docs/benchmarks.md).
+# Instructions of the parts of a batch's way, held against tools/bench/instructions.json (docs/benchmarks.md).
 instructions:
     cargo test --test instructions -- --nocapture
 
@@ -62,28 +84,25 @@ fuzz TARGET *OPTIONS:
 package *OPTIONS:
     bash scripts/package.sh {{OPTIONS}}
 
+# The licences of what the package contains, written anew after a change of Cargo.lock (needs cargo-about).
+notices *OPTIONS:
+    bash scripts/notices.sh {{OPTIONS}}
+
 # Tests of the tests: cargo-mutants, by .cargo/mutants.toml. An hour and a half on two cores; --file narrows it.
 mutants *OPTIONS:
-    nice cargo mutants {{OPTIONS}}
+    nice cargo mutants --package devicestate-engine {{OPTIONS}}
 
 # The same for the blobs of dead letters, with Azurite: minutes.
 mutants-blobs *OPTIONS:
-    nice cargo mutants --config .cargo/mutants-blobs.toml --output target {{OPTIONS}}
+    nice cargo mutants --package devicestate-azure --config .cargo/mutants-blobs.toml --output target {{OPTIONS}}
 
-# Format, lints, dependency policy.
+# What CI checks: format, lints, dependency policy, all tests. `.ci/setup` installs what it needs.
 check:
-    cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
-    cargo clippy --lib --bins --example devicestate-otlp --features otlp -- -D warnings
-    cargo deny --workspace --all-features check bans licenses sources
+    .ci/check
 
 # Known faults of dependencies: needs the advisory database, and so a network.
 audit:
     cargo deny --workspace --all-features check advisories
-
-# What CI runs.
-ci:
-    bash .ci/run
 
 # The tests of storage and documents against the official emulators: needs a container engine.
 emulators *OPTIONS:

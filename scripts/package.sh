@@ -9,22 +9,26 @@ readonly TARGET=x86_64-unknown-linux-gnu
 
 usage() {
   cat <<END
-Makes the folder that is published: host.json, each folder's function.json, and the program for x86-64 Linux with
-glibc $GLIBC or newer. Checks it, starts it where this machine can, and prints its size and start time.
+Makes the folder that is published: host.json, each folder's function.json, the program for x86-64 Linux with glibc
+$GLIBC or newer, and the licences. Checks it, starts it where this machine can, and prints its size and start time.
+
+The program is built without default features, so it has no \`devicestate local\`: that command then ends with exit
+code 2 and says that this build has no \`local\`.
 
 Usage: scripts/package.sh [--output DIR] [--binary FILE | [--profile NAME] [--features LIST]] [--format text|json]
 
   --output DIR     the folder to make; an earlier package there is replaced [default: target/package]
   --binary FILE    package this program in place of building one; it is checked all the same
-  --profile NAME   build with this Cargo profile [default: release]
-  --features LIST  build with these Cargo features, such as otlp (docs/otlp.md)
+  --profile NAME   build with this Cargo profile [default: dist]
+  --features LIST  build with these Cargo features besides, such as otlp (docs/otlp.md)
   --format FORMAT  how to print the report on standard output: text or json [default: text]
 
 Examples:
   scripts/package.sh
   scripts/package.sh --output ../package --format json
   scripts/package.sh --features otlp
-  scripts/package.sh --binary target/release/devicestate
+  scripts/package.sh --profile dev --output target/package-dev
+  scripts/package.sh --binary ../built-elsewhere/devicestate
 
 Needs Rust, Node.js and, unless --binary is given, python3 with pip: the linker (zig) is installed from PyPI, once,
 below the target folder.
@@ -83,7 +87,7 @@ is_package() {
   for entry in "$1"/*; do
     inside=("$entry"/*)
     case ${entry##*/} in
-      host.json | "$name") [ -f "$entry" ] || return 1 ;;
+      host.json | LICENSE | THIRD-PARTY-NOTICES.md | "$name") [ -f "$entry" ] || return 1 ;;
       *) [ ${#inside[@]} -eq 1 ] && [ "${inside[0]}" = "$entry/function.json" ] || return 1 ;;
     esac
   done
@@ -112,11 +116,14 @@ tools() {
 }
 
 if [ -z "$binary" ]; then
-  profile=${profile:-release}
+  profile=${profile:-dist}
   tools=$(tools)
-  # A target folder of its own: what `cargo build` has made for this machine stays as it is.
+  # One package, and no default features: `local`, with its stand-in host and simulated devices, is for machines of
+  # developers, and Cargo would give the product what other default members want of tokio. A target folder of its own:
+  # what `cargo build` has made for this machine stays as it is.
   PATH=$tools/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$tools/ziglang/zig cargo zigbuild --manifest-path "$root/Cargo.toml" \
-    --locked --profile "$profile" ${features:+--features "$features"} --bin "$name" --target "$TARGET.$GLIBC" --target-dir "$target/zig" >&2 ||
+    --locked --profile "$profile" --package devicestate --no-default-features ${features:+--features "$features"} \
+    --bin "$name" --target "$TARGET.$GLIBC" --target-dir "$target/zig" >&2 ||
     fail "the program could not be built: see above"
   # The one profile whose folder has another name.
   [ "$profile" != dev ] || profile=debug
@@ -128,7 +135,8 @@ mkdir -p "$(dirname "$output")"
 work=$(mktemp -d "$(dirname "$output")/.package.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/new"
-cp "$root/host.json" "$work/new/"
+# The licences go with every copy of the program.
+cp "$root/host.json" "$root/LICENSE" "$root/THIRD-PARTY-NOTICES.md" "$work/new/"
 for function in "${functions[@]}"; do
   folder=$work/new/$(basename "$(dirname "$function")")
   mkdir "$folder"

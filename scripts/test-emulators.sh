@@ -40,7 +40,7 @@ node emulators/create-container.js
 DEVICESTATE_TEST_COSMOS=$(node -p 'require("./local.settings.json").Values.CosmosConnection')
 export DEVICESTATE_TEST_COSMOS DEVICESTATE_TEST_AZURITE=10000,10001
 cargo test --locked --test storage || failed "the tests of queues and blobs do not pass"
-cargo test --locked --test black_box -- cosmos || failed "the tests of documents do not pass"
+cargo test --locked --test cosmos || failed "the tests of documents do not pass"
 
 command -v func >/dev/null || { echo "No event was sent: Core Tools (func) are not installed."; exit; }
 cargo build --locked --release

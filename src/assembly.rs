@@ -3,16 +3,18 @@
 
 use std::sync::Arc;
 
-use crate::{
-    config::{Config, OverflowConfig, StoreConfig},
-    dead_letter::{Blobs, Directory, Overflow},
+use devicestate_azure::{Blobs, CosmosStore};
+use devicestate_engine::{
+    dead_letter::{Directory, Overflow},
+    observer::Observer,
     processor::{DocumentCache, Processor, Shared},
     settings::ConfigError,
-    sqlite::{Database, DatabaseError, Opening},
-    store::{CosmosStore, MemoryStore, SqliteStore, StateStore},
+    store::{MemoryStore, StateStore},
     surroundings::System,
-    telemetry::drone::Drone,
 };
+use devicestate_sqlite::{Database, DatabaseError, Opening, SqliteStore};
+
+use crate::config::{Config, OverflowConfig, StoreConfig};
 
 /// Opens the store that the settings name.
 ///
@@ -27,21 +29,16 @@ pub fn open_store(config: &StoreConfig, opening: Opening) -> Result<Arc<dyn Stat
     })
 }
 
-/// The telemetry that ships.
+/// The engine over a store, for the telemetry that ships and with somebody who watches it.
 #[must_use]
-pub fn telemetry(config: &Config) -> Drone {
-    Drone { format: config.telemetry_format, device_id_from_iot_hub: config.device_id_from_iot_hub }
-}
-
-/// The engine over a store, for the telemetry that ships.
-#[must_use]
-pub fn engine(config: &Config, store: Arc<dyn StateStore>) -> Processor {
+pub fn engine(config: &Config, store: Arc<dyn StateStore>, observer: Arc<dyn Observer>) -> Processor {
     Processor {
-        telemetry: Arc::new(telemetry(config)),
+        telemetry: Arc::new(config.telemetry),
         store,
         cache: DocumentCache::new(config.document_cache_bytes),
         clock: Arc::new(System),
         random: Arc::new(System),
+        observer,
         budget: config.invocation_budget,
         concurrency: config.store_concurrency,
         shared: Shared::default(),

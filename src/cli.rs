@@ -1,21 +1,21 @@
 //! The command line.
 
 mod dead_letters;
-mod drill;
+#[cfg(feature = "local")]
 mod local;
-mod quantities;
-mod report;
 mod state;
-pub mod table;
+#[cfg(not(feature = "local"))]
+mod without_local;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+use devicestate_engine::settings::Settings;
+use devicestate_terminal::Failed;
 
-use crate::{config, log, serve, settings::Settings};
-
-pub use quantities::rate;
-pub use table::{Table, clean};
+use crate::{config, log, serve};
+#[cfg(not(feature = "local"))]
+use without_local as local;
 
 /// What its errors begin with.
 const PROGRAM: &str = "devicestate";
@@ -37,6 +37,7 @@ enum Command {
                             StateStore=sqlite SqlitePath=state.db devicestate serve --port 7071")]
     Serve(ServeOptions),
     /// Run the whole system on this machine: a hub, a host that starts the handler, state and dead letters in a file.
+    #[cfg_attr(not(feature = "local"), command(hide = true))]
     Local(local::Options),
     /// Look at the state documents.
     State(state::Options),
@@ -49,54 +50,6 @@ struct ServeOptions {
     /// Listen on this port of 127.0.0.1 in place of the one that the host names in FUNCTIONS_CUSTOMHANDLER_PORT.
     #[arg(long)]
     port: Option<u16>,
-}
-
-/// How to print a list or a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Table,
-    /// For machines: one JSON value.
-    Json,
-}
-
-/// An error that ends a command, with its exit code: 1 for work that failed, 2 for what could not be begun
-/// or reached.
-#[derive(Debug)]
-pub struct Failed {
-    message: String,
-    code: u8,
-}
-
-impl Failed {
-    /// The command could not be begun: usage, a file, a connection.
-    #[must_use]
-    pub fn to_begin(error: impl std::fmt::Display) -> Self {
-        Self { message: error.to_string(), code: 2 }
-    }
-
-    /// The command began and failed.
-    #[must_use]
-    pub fn at_work(error: impl std::fmt::Display) -> Self {
-        Self { message: error.to_string(), code: 1 }
-    }
-
-    /// With one more line.
-    fn with(self, line: &str) -> Self {
-        Self { message: format!("{}\n{line}", self.message), ..self }
-    }
-
-    /// Tells it on standard error, as this program's last word.
-    #[must_use]
-    pub fn end(&self, program: &str) -> ExitCode {
-        eprintln!("{program}: {}", clean(&self.message));
-        ExitCode::from(self.code)
-    }
-
-    /// What it says.
-    fn into_message(self) -> String {
-        self.message
-    }
 }
 
 impl Cli {
@@ -121,19 +74,6 @@ impl Cli {
             Ok(()) => ExitCode::SUCCESS,
             Err(failed) => failed.end(PROGRAM),
         }
-    }
-}
-
-/// Prints to standard output. A reader that went away (`| head`) is no error.
-///
-/// # Errors
-///
-/// Any other failure to write.
-pub fn print(text: impl std::fmt::Display) -> Result<(), Failed> {
-    use std::io::{ErrorKind, Write as _};
-    match write!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failed::at_work(error)),
-        _ => Ok(()),
     }
 }
 

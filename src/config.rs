@@ -8,32 +8,27 @@ mod store;
 
 use std::time::Duration;
 
-use tracing_subscriber::filter::LevelFilter;
-
-use crate::{
-    function_app::{FunctionApp, HostJson},
+use devicestate_engine::{
+    function_app::FunctionApp,
+    handler::FOR_A_DEAD_LETTER,
     settings::{ConfigError, Settings},
-    telemetry::drone::Format,
+    telemetry::drone::Drone,
     timespan,
 };
+use tracing_subscriber::filter::LevelFilter;
 
-/// What writing a dead letter may take beyond the budget; the host writes it into the queue meanwhile.
-pub const FOR_A_DEAD_LETTER: Duration = Duration::from_millis(20);
-
-pub use overflow::{OverflowConfig, folder_beside};
+pub use overflow::OverflowConfig;
 pub use queue::{QueueConfig, queue_connection};
 pub use session_queue::locate_queues;
-pub use store::{CosmosConfig, Regions, StoreConfig};
+pub use store::StoreConfig;
 
 /// The handler's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `StateStore`: where the documents are kept.
     pub store: StoreConfig,
-    /// `TelemetryFormat`: `auto` (the default), `json` or `protobuf`, for events without a content type that tells.
-    pub telemetry_format: Format,
-    /// `DeviceIdFromIoTHub`: whether the device that IoT Hub authenticated counts where the body names none.
-    pub device_id_from_iot_hub: bool,
+    /// `TelemetryFormat` and `DeviceIdFromIoTHub`: how the events of drones are read.
+    pub telemetry: Drone,
     /// `InvocationBudget`: the time within which an invocation is answered, as `hh:mm:ss`; one minute by default.
     pub invocation_budget: Duration,
     /// `StoreConcurrency`: how many devices of one batch are written at the same time; 32 by default.
@@ -59,16 +54,7 @@ impl Config {
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         let store = StoreConfig::from_settings(settings)?;
         Ok(Self {
-            telemetry_format: settings.parse("TelemetryFormat", Format::Auto, "auto, json or protobuf", |value| {
-                match value {
-                    "auto" => Some(Format::Auto),
-                    "json" => Some(Format::Json),
-                    "protobuf" => Some(Format::Protobuf),
-                    _ => None,
-                }
-            })?,
-            device_id_from_iot_hub: settings
-                .parse("DeviceIdFromIoTHub", false, "true or false", |value| value.to_ascii_lowercase().parse().ok())?,
+            telemetry: Drone::from_settings(settings)?,
             invocation_budget: settings.parse(
                 "InvocationBudget",
                 Duration::from_mins(1),
@@ -112,29 +98,6 @@ impl Config {
             _ => Ok(()),
         }
     }
-}
-
-/// Applies the app settings that have precedence over host.json, `AzureFunctionsJobHost__` and the path in it, as far as
-/// this product rests on them.
-///
-/// # Errors
-///
-/// [`ConfigError`].
-pub fn apply_overrides(settings: &Settings, host: &mut HostJson) -> Result<(), ConfigError> {
-    host.function_timeout = settings.parse(
-        "AzureFunctionsJobHost__functionTimeout",
-        host.function_timeout,
-        "a time span such as 00:05:00, or -1",
-        |value| if value == "-1" { Some(None) } else { timespan::parse(value).map(Some) },
-    )?;
-    let event_hubs = &mut host.extensions.event_hubs;
-    event_hubs.max_event_batch_size = settings.parse(
-        "AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize",
-        event_hubs.max_event_batch_size,
-        "a number from 1 on",
-        |value| value.parse().ok().filter(|number| *number >= 1),
-    )?;
-    Ok(())
 }
 
 /// How much the handler logs: `LogLevel`, one of `error`, `warn`, `info` (the default), `debug`, `trace`, `off`.

@@ -5,17 +5,17 @@
 
 use std::io::{Write as _, stderr, stdout};
 
+use devicestate_engine::{
+    record::Record,
+    surroundings::{Clock as _, System},
+    text::iso8601,
+};
 use serde::Serialize;
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     fmt::writer::MakeWriterExt as _,
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
-};
-
-use crate::{
-    record::Record,
-    surroundings::{Clock as _, System, iso8601},
 };
 
 /// Sets up the log of this process, panics included.
@@ -35,7 +35,7 @@ pub fn set_up(level: LevelFilter) {
     let ours = Targets::new().with_target("devicestate", level).with_default(level.min(LevelFilter::WARN));
     lines.finish().with(ours).init();
     std::panic::set_hook(Box::new(|panic| {
-        let message = crate::processor::panic_message(panic.payload());
+        let message = devicestate_engine::text::panic_message(panic.payload());
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, "panic: {message}");
     }));

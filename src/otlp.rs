@@ -10,6 +10,8 @@ mod client;
 #[cfg(feature = "otlp")]
 mod export;
 #[cfg(feature = "otlp")]
+mod exports;
+#[cfg(feature = "otlp")]
 mod metrics;
 #[cfg(feature = "otlp")]
 mod present;
@@ -17,11 +19,11 @@ mod present;
 mod store;
 
 #[cfg(not(feature = "otlp"))]
-pub use absent::{Otlp, decoding, told};
+pub use absent::{Otlp, decoded, told};
 #[cfg(feature = "otlp")]
-pub use present::{Otlp, decoding, told};
+pub use present::{Otlp, decoded, told};
 
-use crate::settings::Settings;
+use devicestate_engine::settings::Settings;
 
 /// Where to: for both signals, with the path of each added; or for one, as it is.
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";

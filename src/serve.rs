@@ -11,21 +11,24 @@ use axum::{
     routing::{get, post},
     serve::ListenerExt as _,
 };
+use devicestate_engine::{
+    dead_letter::{HANDLER_VERSION, Keeper},
+    function_app::{Function, FunctionApp, FunctionAppError, apply_overrides},
+    handler::{Answer, Drill, Handler},
+    record::{Record, StartRecord},
+    settings::{ConfigError, Settings},
+    verdict::Attempts,
+};
+use devicestate_sqlite::{DatabaseError, Opening};
 use http_body_util::BodyExt as _;
 use tokio::net::TcpListener;
 
 use crate::{
     assembly::{engine, open_overflow, open_store},
     config::{self, Config, OverflowConfig, StoreConfig},
-    dead_letter::{HANDLER_VERSION, Keeper},
-    function_app::{Function, FunctionApp, FunctionAppError},
-    handler::{Answer, Drill, Handler},
     log,
+    observer::Reporter,
     otlp::Otlp,
-    record::{Record, StartRecord},
-    settings::{ConfigError, Settings},
-    sqlite::{DatabaseError, Opening},
-    verdict::Attempts,
     watch::Watch,
 };
 
@@ -99,7 +102,7 @@ fn keep_memory() {
 fn prepare(app_root: &Path, settings: &Settings) -> Result<Router, ServeError> {
     let config = Config::from_settings(settings)?;
     let mut app = FunctionApp::load(app_root)?;
-    config::apply_overrides(settings, &mut app.host)?;
+    apply_overrides(settings, &mut app.host)?;
     config::locate_queues(settings, &mut app);
     config.check_against(&app)?;
     router(app, &config, settings)
@@ -121,7 +124,7 @@ fn keeper(settings: &Settings, store: &StoreConfig, function: &Function) -> Resu
 fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Router, ServeError> {
     let otlp = Otlp::start(settings);
     let store = otlp.store(&config.store, open_store(&config.store, Opening::Create)?);
-    let processor = Arc::new(engine(config, store));
+    let processor = Arc::new(engine(config, store, Arc::new(Reporter)));
     otlp.observe(&processor);
     let watch = Arc::new(Watch::new(&app.functions, settings, config.invocation_budget));
     let mut router = Router::new();

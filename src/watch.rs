@@ -5,28 +5,24 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt as _, future::join_all};
-use tokio::{task::spawn_blocking, time::timeout};
-
-use crate::{
-    azure::{Fault, StorageError},
-    config::QueueConfig,
+use devicestate_azure::StorageQueue;
+use devicestate_engine::{
     function_app::Function,
-    log,
-    processor::panic_message,
-    queue::{DeadLetterQueue, MOST_AT_ONCE, Message, QueueError, SqliteQueue, StorageQueue},
+    queue::{DeadLetterQueue, MOST_AT_ONCE, Message, QueueError},
     record::{DeadLetterQueueRecord, Record},
     reply::Reply,
     settings::{ConfigError, Settings},
-    sqlite::{Database, DatabaseError, Opening},
     surroundings::{Clock as _, System},
+    text::panic_message,
 };
+use devicestate_sqlite::{Database, DatabaseError, Opening, SqliteQueue};
+use futures_util::{FutureExt as _, future::join_all};
+use tokio::{task::spawn_blocking, time::timeout};
+
+use crate::{config::QueueConfig, log};
 
 /// How long a look may take: an outage of the service is known within five seconds, a missing token within fifteen.
 const BUDGET: Duration = Duration::from_secs(20);
-
-/// The role that is enough for looking.
-const ROLE: &str = "Storage Queue Data Reader";
 
 /// Looks at the queues of an app's dead letters.
 #[derive(Debug)]
@@ -131,14 +127,15 @@ impl Watched {
     async fn look(&self) -> Result<DeadLetterQueueRecord, WatchError> {
         let queue = self.open().await?;
         let (count, seen) = tokio::join!(queue.count(), queue.peek(MOST_AT_ONCE));
-        let (count, seen) = (count.map_err(for_a_reader)?, seen.map_err(for_a_reader)?);
-        Ok(self.record(count, &seen, System.now_ms()))
+        Ok(self.record(count?, &seen?, System.now_ms()))
     }
 
     /// The file is opened aside: another process may hold its lock, and batches must not wait for it.
     async fn open(&self) -> Result<Box<dyn DeadLetterQueue>, WatchError> {
         match self.place.clone()? {
-            QueueConfig::Storage { connection, name } => Ok(Box::new(StorageQueue::new(&connection, &name)?)),
+            QueueConfig::Storage { connection, name } => {
+                Ok(Box::new(StorageQueue::new(&connection, &name)?.for_a_reader()))
+            }
             QueueConfig::Sqlite(path) => {
                 let open = move || Database::open(&path, Opening::ReadOnly);
                 let database = spawn_blocking(open).await.expect("opening does not panic").map_err(WatchError::File)?;
@@ -160,14 +157,6 @@ impl Watched {
             expires_in_ms: first_to_go.map(|expires| (expires - now_ms).max(0)),
         }
     }
-}
-
-/// The role that the service's error names is that of those who also take messages away.
-fn for_a_reader(mut error: QueueError) -> QueueError {
-    if let QueueError::Storage(StorageError { fault: Fault::Role { role, .. }, .. }) = &mut error {
-        *role = ROLE;
-    }
-    error
 }
 
 #[cfg(test)]
@@ -219,19 +208,5 @@ mod tests {
     #[test]
     fn clocks_and_counts_that_do_not_agree_make_no_nonsense() {
         assert_eq!(record(0, &[message(-5_000, Some(-1))]), (1, Some(0), Some(0)));
-    }
-
-    #[test]
-    fn a_missing_right_names_the_role_of_a_reader() {
-        let settings = {
-            let mut settings = Settings::default();
-            settings.set("S", "UseDevelopmentStorage=true");
-            settings
-        };
-        let connection = crate::azure::StorageConnection::from_settings(&settings, "S").expect("read").expect("there");
-        let client = connection.client(crate::azure::Service::Queue, "the queue q".to_owned()).expect("a client");
-        let fault = Fault::Role { role: "Storage Queue Data Contributor", code: "403".to_owned() };
-        let told = for_a_reader(client.1.error(fault).into()).to_string();
-        assert!(told.contains("the role Storage Queue Data Reader") && !told.contains("Contributor"), "{told}");
     }
 }

@@ -9,15 +9,16 @@ use std::{
     time::Duration,
 };
 
-use devicestate::{
-    dead_letter::{DeadLetter, Directory, ErrorClass, Failure, Overflow, QUEUE_LIMIT, Stage, with_members},
+use devicestate_dead_letters::{Candidate, Entry, Replayer, log_query, readable};
+use devicestate_engine::{
+    dead_letter::{DeadLetter, Directory, Overflow, QUEUE_LIMIT, body, whole, with_members},
+    failure::{ErrorClass, Failure, Stage},
     function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
     processor::{DocumentCache, Processor, Shared},
     queue::Message,
     store::MemoryStore,
     surroundings::System,
     telemetry::drone::Drone,
-    triage::{Candidate, Entry, Replayer, body, log_query, readable, whole},
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::to_raw_value;
@@ -106,6 +107,7 @@ static REPLAYER: LazyLock<Replayer> = LazyLock::new(|| Replayer {
         cache: DocumentCache::new(0),
         clock: Arc::new(System),
         random: Arc::new(System),
+        observer: Arc::new(()),
         budget: Duration::from_mins(1),
         concurrency: 8,
         shared: Shared::default(),

@@ -1,16 +1,14 @@
 //! Whatever the request, it says what a plain reader finds in it, by whichever trigger it is read.
 #![no_main]
 
-#[path = "../../tests/support/plain_envelope.rs"]
-mod plain_envelope;
-
-use bytes::Bytes;
 use std::sync::LazyLock;
 
-use devicestate::{
+use bytes::Bytes;
+use devicestate_engine::{
     function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
     invocation::Invocation,
 };
+use devicestate_test_oracle::plain_envelope;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|request: &[u8]| {

@@ -1,10 +1,10 @@
 //! Whatever the body, what it says can be stored, and what is shown of it says the same.
 #![no_main]
 
-use bytes::Bytes;
 use std::collections::BTreeSet;
 
-use devicestate::{
+use bytes::Bytes;
+use devicestate_engine::{
     batch::Event,
     device_state::{Document, Update, Version, document_id, is_reading_name},
     telemetry::{

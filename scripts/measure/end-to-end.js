@@ -9,10 +9,10 @@ Usage: node scripts/measure/end-to-end.js [options]
   --starts N         how often the handler is started [default: 50]
   --events N         events of the simulated fleet of 100 devices [default: 100000]
   --cores LIST       the cores of a run, of host, handler and hub together; nothing for any [default: 0,1]
-  --binary PATH      the product [default: target/release/devicestate]
-  --ordering PATH    the ordering experiment [default: target/release/examples/ordering]
+  --binary PATH      the product [default: target/dist/devicestate]
+  --ordering PATH    the ordering experiment [default: target/dist/ordering]
   --listener PATH    the Cosmos account [default: target/cosmos-listener/release/cosmos-listener]
-  --driver PATH      what sends the batch of which the memory is told [default: target/release/examples/load]
+  --driver PATH      what sends the batch of which the memory is told [default: target/dist/load]
   --output FILE      the raw results, which are a new file [default: benches/results/<date and time>-end-to-end.json]
   --format FORMAT    how to print them: table or json [default: table]
 
@@ -45,9 +45,9 @@ const DEFAULTS = {
   starts: 50,
   events: 100_000,
   cores: "0,1",
-  binary: join(ROOT, "target/release/devicestate"),
-  driver: join(ROOT, "target/release/examples/load"),
-  ordering: join(ROOT, "target/release/examples/ordering"),
+  binary: join(ROOT, "target/dist/devicestate"),
+  driver: join(ROOT, "target/dist/load"),
+  ordering: join(ROOT, "target/dist/ordering"),
   listener: join(ROOT, "target/cosmos-listener/release/cosmos-listener"),
 };
 

@@ -12,8 +12,8 @@ Usage: node scripts/measure/growth.js [options]
   --largest N        leave out the points of more events, devices, partitions or bytes than this [default: all]
   --handler-core N   the core of the handler, or several as 0,1; nothing for any [default: 0]
   --driver-core N    the core of the driver, in the same way [default: 1]
-  --binary PATH      the product [default: target/release/devicestate]
-  --driver PATH      the driver [default: target/release/examples/load]
+  --binary PATH      the product [default: target/dist/devicestate]
+  --driver PATH      the driver [default: target/dist/load]
   --output FILE      the raw results, which are a new file [default: benches/results/<date and time>-growth.json]
   --format FORMAT    how to print them: table or json [default: table]
 
@@ -49,8 +49,8 @@ const DEFAULTS = {
   largest: Infinity,
   "handler-core": "0",
   "driver-core": "1",
-  binary: join(ROOT, "target/release/devicestate"),
-  driver: join(ROOT, "target/release/examples/load"),
+  binary: join(ROOT, "target/dist/devicestate"),
+  driver: join(ROOT, "target/dist/load"),
 };
 
 async function measure(options) {

@@ -1,4 +1,4 @@
-// The driver: examples/load, which sends batches as the host does, and counts what comes of them.
+// The driver: tools/load, which sends batches as the host does, and counts what comes of them.
 "use strict";
 
 const { accessSync, constants } = require("node:fs");
@@ -20,8 +20,8 @@ function program(path, build) {
   return resolve(path);
 }
 
-const binary = (path) => program(path, "cargo build --release, or --binary PATH");
-const driver = (path) => program(path, "cargo build --release --example load, or --driver PATH");
+const binary = (path) => program(path, "cargo build --profile dist --package devicestate, or --binary PATH");
+const driver = (path) => program(path, "cargo build --profile dist --package devicestate-load, or --driver PATH");
 
 /** The driver's exit code where nothing was sent yet. */
 const CANNOT_BEGIN = 2;

@@ -15,8 +15,8 @@ Usage: node scripts/measure/side-by-side.js [options]
   --only LIST        only these: devicestate, node, go, python
   --handler-core N   the core of the handler, or several as 0,1; nothing for any [default: 0]
   --driver-core N    the core of the driver, in the same way [default: 1]
-  --binary PATH      the product [default: target/release/devicestate]
-  --driver PATH      the driver [default: target/release/examples/load]
+  --binary PATH      the product [default: target/dist/devicestate]
+  --driver PATH      the driver [default: target/dist/load]
   --peers DIR        the other handlers [default: benches/peers]
   --output FILE      the raw results, which are a new file [default: benches/results/<date and time>-side-by-side.json]
   --format FORMAT    how to print them: table or json [default: table]
@@ -60,8 +60,8 @@ const DEFAULTS = {
   only: ["devicestate", "node", "go", "python"],
   "handler-core": "0",
   "driver-core": "1",
-  binary: join(ROOT, "target/release/devicestate"),
-  driver: join(ROOT, "target/release/examples/load"),
+  binary: join(ROOT, "target/dist/devicestate"),
+  driver: join(ROOT, "target/dist/load"),
   peers: join(ROOT, "benches/peers"),
 };
 

@@ -13,9 +13,9 @@ mod transfer;
 mod way;
 
 use clap::{Args, Subcommand};
+use devicestate_sqlite::Opening;
+use devicestate_terminal::{Failed, Format};
 
-use super::{Failed, Format};
-use crate::sqlite::Opening;
 use place::Place;
 
 #[derive(Debug, Args)]

@@ -1,15 +1,18 @@
 //! `devicestate local`: the whole system on one machine.
 
-use std::path::PathBuf;
+mod drill;
+mod report;
 
-use clap::{Args, ValueEnum, value_parser};
+use std::{path::PathBuf, sync::Arc};
 
-use super::{
-    Failed, drill, print,
-    quantities::{ago_ms, rate},
-    report::Text,
-};
-use crate::local::{self, Input, Sessions, report::Failures, simulator::Wire};
+use clap::{Args, value_parser};
+use devicestate_azure::CosmosStore;
+use devicestate_engine::settings::{ConfigError, Settings};
+use devicestate_local::{Documents, Input, Sessions, report::Failures, simulator::Wire};
+use devicestate_terminal::{Failed, ago_ms, print, rate};
+
+use crate::config::StoreConfig;
+use report::{ReportFormat, Text};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -94,10 +97,14 @@ fn ago(text: &str) -> Result<i64, String> {
     ago_ms(text).ok_or_else(|| "it must be a time such as 90s, 15m, 2h or 7d".into())
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum ReportFormat {
-    Json,
-    Text,
+/// Where the documents of a run are.
+fn documents(settings: &Settings) -> Result<Documents, ConfigError> {
+    let config = StoreConfig::from_settings(settings)?;
+    Ok(match &config {
+        StoreConfig::Memory => Documents::Memory,
+        StoreConfig::Sqlite(path) => Documents::Sqlite(path.clone()),
+        StoreConfig::Cosmos(cosmos) => Documents::Remote(config.name(), Arc::new(CosmosStore::new(cosmos.clone()))),
+    })
 }
 
 impl Options {
@@ -115,7 +122,7 @@ impl Options {
             }
             (None, None) => Input::Sample,
         };
-        let options = local::Options {
+        let options = devicestate_local::Options {
             app_root: self.app_root,
             input,
             bad_events_per_mille: self.bad_events,
@@ -128,11 +135,12 @@ impl Options {
             state: self.state,
             telemetry: self.telemetry,
             verbose: self.verbose,
+            documents,
         };
         if self.drill {
             return drill::run(options, !self.no_rewind, self.report).await;
         }
-        let report = local::run(options).await.map_err(Failed::to_begin)?;
+        let report = devicestate_local::run(options).await.map_err(Failed::to_begin)?;
         match self.report {
             ReportFormat::Json => print(serde_json::to_string_pretty(&report).map_err(Failed::at_work)? + "\n")?,
             ReportFormat::Text => print(Text(&report))?,

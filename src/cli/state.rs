@@ -3,18 +3,17 @@
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
-
-use super::{Failed, Format, Table, clean, print};
-use crate::{
-    assembly::open_store,
-    config::StoreConfig,
+use devicestate_engine::{
     device_state::{Document, document_id},
     settings::Settings,
-    sqlite::Opening,
     store::{self, Pages, RequestCharge, StateStore},
-    surroundings::iso8601,
+    text::iso8601,
 };
+use devicestate_sqlite::Opening;
+use devicestate_terminal::{Failed, Format, Table, clean, print};
+use serde_json::Value;
+
+use crate::{assembly::open_store, config::StoreConfig};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  devicestate state list --state state.db\n  \

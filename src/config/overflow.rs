@@ -1,13 +1,15 @@
 //! Where dead letters go that are too large for the queue, by the settings.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{StoreConfig, queue::queue_connection};
-use crate::{
-    azure::StorageConnection,
+use devicestate_azure::StorageConnection;
+use devicestate_engine::{
     function_app::QueueOutput,
     settings::{ConfigError, Settings},
 };
+use devicestate_sqlite::folder_beside;
+
+use super::{StoreConfig, queue::queue_connection};
 
 /// Where dead letters go that are too large for the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,12 +66,6 @@ impl OverflowConfig {
             other => other,
         }
     }
-}
-
-/// The folder of large dead letters that belongs to a state file.
-#[must_use]
-pub fn folder_beside(state: &Path) -> PathBuf {
-    format!("{}-dead-letters", state.display()).into()
 }
 
 /// Whether the service takes this name for a container.

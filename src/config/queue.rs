@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::{
-    azure::StorageConnection,
+use devicestate_azure::StorageConnection;
+use devicestate_engine::{
     function_app::QueueOutput,
     settings::{ConfigError, Settings},
 };

@@ -1,8 +1,8 @@
 //! Which Service Bus queue a message came from. The host does not tell it with the message; versions and dead letters
 //! need it.
 
-use crate::{
-    azure::ConnectionString,
+use devicestate_azure::ConnectionString;
+use devicestate_engine::{
     batch::Source,
     function_app::{FunctionApp, ServiceBusTrigger, Trigger},
     settings::Settings,

@@ -1,14 +1,14 @@
 //! A build without OTLP.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::routing::MethodRouter;
+use devicestate_engine::{
+    function_app::Trigger, processor::Processor, record::Record, settings::Settings, store::StateStore,
+};
 
 use super::endpoints;
-use crate::{
-    config::StoreConfig, function_app::Trigger, processor::Processor, record::Record, settings::Settings,
-    store::StateStore,
-};
+use crate::config::StoreConfig;
 
 /// Nothing is exported.
 pub struct Otlp;
@@ -45,7 +45,4 @@ impl Otlp {
 pub fn told(_: &Record) {}
 
 /// Nobody measures it.
-#[must_use]
-pub fn decoding() -> impl Sized {
-    Otlp
-}
+pub fn decoded(_: Duration) {}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::Uri;
+use devicestate_engine::{dead_letter::HANDLER_VERSION, settings::Settings};
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::{
     ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
@@ -15,7 +16,6 @@ use opentelemetry_sdk::{
 };
 
 use super::{client::Client, endpoints};
-use crate::{dead_letter::HANDLER_VERSION, settings::Settings};
 
 /// The host kills without grace, and with the process goes what is not exported yet. So both are shorter than
 /// OpenTelemetry's own 5 and 60 seconds.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use devicestate_engine::{
+    processor::Processor,
+    record::{AttemptRecord, BatchRecord, DeadLetterRecord, FailedAttemptRecord, Record, SourceRecord},
+    store::Operations,
+};
 use opentelemetry::{
     KeyValue,
     metrics::{Counter, Histogram, Meter},
-};
-
-use crate::{
-    processor::{Operations, Processor},
-    record::{AttemptRecord, BatchRecord, DeadLetterRecord, FailedAttemptRecord, Record, SourceRecord},
 };
 
 /// From a tenth of a millisecond on: decoding takes as little.

@@ -3,7 +3,10 @@
 //! An invocation has its span and what exports it in OpenTelemetry's own [`Context`], which follows its future: so what
 //! is deeper in it needs no parameter for either.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use axum::{
     extract::Request,
@@ -12,54 +15,39 @@ use axum::{
     response::Response,
     routing::MethodRouter,
 };
-use opentelemetry::{
-    Context, KeyValue,
-    context::FutureExt as _,
-    metrics::{Meter, MeterProvider as _},
-    propagation::TextMapPropagator as _,
-    trace::{SpanBuilder, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _},
-};
-use opentelemetry_http::HeaderExtractor;
-use opentelemetry_sdk::{
-    propagation::TraceContextPropagator,
-    trace::{SdkTracer, Span},
-};
-
-use super::{
-    export::Providers,
-    metrics::{self, Metrics},
-    store::TracedStore,
-};
-use crate::{
+use devicestate_engine::{
     batch::Message,
-    config::StoreConfig,
     function_app::Trigger,
     processor::Processor,
     record::{AttemptRecord, BatchRecord, FailedAttemptRecord, Record, SourceRecord},
     settings::Settings,
     store::StateStore,
 };
+use opentelemetry::{
+    Context, KeyValue,
+    context::FutureExt as _,
+    propagation::TextMapPropagator as _,
+    trace::{Span as _, SpanBuilder, SpanKind, Status, TraceContextExt as _, Tracer as _},
+};
+use opentelemetry_http::HeaderExtractor;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+
+use super::{
+    export::Providers,
+    exports::{Exports, error_type},
+    metrics,
+    store::TracedStore,
+};
+use crate::config::StoreConfig;
 
 /// What is exported, if anything is.
 pub struct Otlp(Option<Arc<Exports>>);
-
-/// Spans and metrics on their way out. The providers end with it.
-pub(super) struct Exports {
-    pub(super) tracer: SdkTracer,
-    pub(super) metrics: Metrics,
-    meter: Meter,
-    _providers: Providers,
-}
 
 impl Otlp {
     /// Begins to export, if the settings say where to. Within a runtime.
     #[must_use]
     pub fn start(settings: &Settings) -> Self {
-        Self(Providers::new(settings).map(|providers| {
-            let (tracer, meter) = (providers.tracer.tracer("devicestate"), providers.meter.meter("devicestate"));
-            let metrics = Metrics::new(&meter);
-            Arc::new(Exports { tracer, metrics, meter, _providers: providers })
-        }))
+        Self(Providers::new(settings).map(|providers| Arc::new(Exports::new(providers))))
     }
 
     /// The store, with a span for each operation.
@@ -128,11 +116,6 @@ fn of_a_batch(system: &'static str) -> Vec<KeyValue> {
     attributes.map(|(key, value)| KeyValue::new(key, value)).into()
 }
 
-/// Why something failed, as one of few words.
-pub(super) fn error_type(value: impl Into<opentelemetry::Value>) -> KeyValue {
-    KeyValue::new("error.type", value)
-}
-
 /// Counts a record, and writes down what it tells of the invocation in which it is told. No text of an event is in it.
 pub fn told(record: &Record) {
     let context = Context::current();
@@ -187,10 +170,16 @@ fn number(key: &'static str, value: u64) -> KeyValue {
     KeyValue::new(key, i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-/// The span of the decoding of a batch, until it is dropped.
-#[must_use]
-pub fn decoding() -> impl Sized {
-    Context::map_current(|context| -> Option<Span> {
-        Some(context.get::<Arc<Exports>>()?.tracer.start_with_context("decode", context))
-    })
+/// The span of the decoding of a batch, which has just ended and took so long.
+pub fn decoded(took: Duration) {
+    Context::map_current(|context| {
+        let Some(exports) = context.get::<Arc<Exports>>() else { return };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a span has the machine's time, as those that the SDK times have"
+        )]
+        let end = SystemTime::now();
+        let span = SpanBuilder::from_name("decode").with_start_time(end - took);
+        exports.tracer.build_with_context(span, context).end_with_timestamp(end);
+    });
 }

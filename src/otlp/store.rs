@@ -3,19 +3,19 @@
 use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
+use devicestate_engine::{
+    device_state::Document,
+    store::{ETag, RequestCharge, StateStore, StoreError, Stored},
+    text::in_short,
+};
 use opentelemetry::{
     Context, KeyValue,
     trace::{Span as _, SpanBuilder, SpanKind, Status, Tracer as _},
 };
 use opentelemetry_sdk::trace::Span;
 
-use super::present::{Exports, error_type};
-use crate::{
-    config::StoreConfig,
-    dead_letter::in_short,
-    device_state::Document,
-    store::{ETag, RequestCharge, StateStore, StoreError, Stored},
-};
+use super::exports::{Exports, error_type};
+use crate::config::StoreConfig;
 
 /// Does as the store in it does.
 pub(super) struct TracedStore {

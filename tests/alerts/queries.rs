@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeSet, fs};
 
+use devicestate_test_support::record_schema::read_record;
 use serde_json::{Value, json};
 
-use crate::{
-    record_schema::read_record,
-    support::{ROOT, ask, deployed, local},
-};
+use crate::support::{ROOT, ask, deployed, local};
 
 fn faults(instead: [&str; 2]) -> Vec<(String, String)> {
     let answer = ask("faults", &json!({ "instead": instead })).expect("an answer");

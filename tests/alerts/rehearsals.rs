@@ -9,10 +9,9 @@ use std::{
     process::Command,
 };
 
-use crate::{
-    listener::program,
-    support::{ROOT, packages},
-};
+use devicestate_test_support::{listener::program, program::devicestate};
+
+use crate::support::{ROOT, packages};
 
 const REHEARSAL: &str = "## Rehearse it on one machine";
 
@@ -46,7 +45,7 @@ fn rehearse(page: &str) -> String {
         script = script.replace(port, &free_port().to_string());
     }
     script = script.replace("target/rehearsal", &folder.path().join("rehearsal").display().to_string());
-    let built = Path::new(env!("CARGO_BIN_EXE_devicestate")).parent().expect("a folder").display().to_string();
+    let built = Path::new(devicestate()).parent().expect("a folder").display().to_string();
     script = script.replace("$PWD/target/release", &built);
     // Whatever happens, nothing that it has started stays behind: `local` ends at once when it is asked twice.
     let end = "set +e; for once in 1 2; do kill $(jobs -p) 2>/dev/null; sleep 1; done";

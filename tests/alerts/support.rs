@@ -7,9 +7,8 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
+use devicestate_test_support::{npm::installed, program::devicestate};
 use serde_json::{Value, json};
-
-use crate::npm::installed;
 
 /// The folder of this repository.
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -80,7 +79,7 @@ pub(crate) fn firing(rows: &[Value]) -> Vec<String> {
 
 /// `devicestate local` with its state and telemetry in this folder.
 pub(crate) fn local(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+    let mut command = Command::new(devicestate());
     command.current_dir(ROOT).args(["local", "--report", "json", "--state"]).arg(folder.join("state.db"));
     command.arg("--telemetry").arg(folder.join("telemetry.jsonl")).args(arguments);
     for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {

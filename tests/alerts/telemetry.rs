@@ -1,8 +1,9 @@
 //! Telemetry made up row by row: half an hour in which all is well, and what becomes of it.
 
+use devicestate_test_support::record_schema::read_record;
 use serde_json::{Value, json};
 
-use crate::{record_schema::read_record, support::firing};
+use crate::support::firing;
 
 /// The minute from which on there is telemetry; the last one is 30 minutes later.
 const BEGIN: &str = "2026-11-21T09:";

@@ -1,8 +1,7 @@
 //! The function app's files: the parts of them on which everything rests.
 
+use devicestate_test_support::repository_file;
 use serde_json::{Value, json};
-
-use crate::support::repository_file;
 
 fn binding(kind: &str) -> Value {
     binding_of("RawTelemetryFunction", kind)

@@ -1,6 +1,7 @@
 //! Requests that are no envelope: sent again for a while, then kept whole as a dead letter.
 
-use crate::support::{App, Batch, Event, Handler, Message, Reply, from_base64};
+use devicestate_test_oracle::protobuf::Message;
+use devicestate_test_support::{App, Batch, Event, Handler, Reply, from_base64};
 
 /// What no host sends.
 const NO_ENVELOPES: [&str; 8] = [

@@ -2,9 +2,8 @@
 
 use std::fs;
 
+use devicestate_test_support::{App, Batch, Event, Handler, base64, from_base64, read_letter};
 use serde_json::{Value, json};
-
-use crate::support::{App, Batch, Event, Handler, base64, from_base64, read_letter};
 
 fn good(sequence_number: i64) -> Event {
     Event::json(sequence_number, &json!({"deviceId": format!("good-{sequence_number}"), "battery": 0.5}))

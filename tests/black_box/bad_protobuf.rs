@@ -1,8 +1,8 @@
 //! How protobuf bodies are decoded, good ones and bad ones, each among good neighbours.
 
+use devicestate_test_oracle::protobuf::Message;
+use devicestate_test_support::{App, Batch, Event, Handler, hex};
 use serde_json::{Value, json};
-
-use crate::support::{App, Batch, Event, Handler, Message, hex};
 
 /// Posts a body between two good events, which must be applied. What is left is the middle one's dead letter, or
 /// nothing when it was applied, too.

@@ -5,11 +5,11 @@ use std::{
     net::{Ipv4Addr, Shutdown, TcpStream},
 };
 
-use serde_json::{Value, json};
-
-use crate::support::{
-    App, Batch, Event, FUNCTION, Framing, Message, Reply, TIME_ZERO_MS, fixture, read_letter, request,
+use devicestate_test_oracle::protobuf::Message;
+use devicestate_test_support::{
+    App, Batch, Event, FUNCTION, Framing, Reply, TIME_ZERO_MS, fixture, read_letter, request,
 };
+use serde_json::{Value, json};
 
 fn drone(sequence_number: i64, device: &str, battery: f64) -> Event {
     Event::json(sequence_number, &json!({"deviceId": device, "battery": battery}))

@@ -1,8 +1,8 @@
 //! What the handler tells about its work, by the schema in docs/.
 
+use devicestate_test_oracle::protobuf::Message;
+use devicestate_test_support::{App, Batch, Event, Handler, read_record};
 use serde_json::Value;
-
-use crate::support::{App, Batch, Event, Handler, Message, read_record};
 
 const INVOCATION: &str = "6b0a1c7e-0000-4000-8000-000000000001";
 

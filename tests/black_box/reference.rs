@@ -5,9 +5,9 @@
 
 use std::{fs, sync::Barrier, thread};
 
+use devicestate_test_oracle::protobuf::Message;
+use devicestate_test_support::{App, Batch, Event, from_base64, read_letter, repository_file, sha256};
 use serde_json::{Value, json};
-
-use crate::support::{App, Batch, Event, Message, from_base64, read_letter, repository_file, sha256};
 
 /// An undecodable event that does not fit into a queue message.
 fn large(sequence_number: i64) -> Event {

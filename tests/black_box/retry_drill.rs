@@ -1,8 +1,7 @@
 //! `RetryDrillDevice`: a batch that is failed on purpose, to see that the host sends it again.
 
+use devicestate_test_support::{App, Batch, Event, Reply, fixture};
 use serde_json::json;
-
-use crate::support::{App, Batch, Event, Reply, fixture};
 
 /// The batch of the drill, with another device's event in it.
 fn batch() -> Batch {

@@ -1,11 +1,9 @@
 //! The function of Service Bus sessions: one message an invocation, beside the function of the event hub.
 
-use serde_json::{Value, json};
-
-use crate::{
-    session_message::SessionMessage,
-    support::{App, Batch, Event, Framing, Handler, Reply, Response, SESSIONS, read_record},
+use devicestate_test_support::{
+    App, Batch, Event, Framing, Handler, Reply, Response, SESSIONS, read_record, session_message::SessionMessage,
 };
+use serde_json::{Value, json};
 
 const NAMESPACE: &str = "bus.servicebus.windows.net";
 

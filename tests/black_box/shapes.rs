@@ -1,8 +1,7 @@
 //! Every shape in which the host is known to send a batch, one file in `tests/fixtures` for each.
 
+use devicestate_test_support::{App, Batch, Event, Reply, fixture, from_base64};
 use serde_json::{Value, json};
-
-use crate::support::{App, Batch, Event, Reply, fixture, from_base64};
 
 /// When the first event of the fixtures was enqueued: 2024-11-20T09:14:07.123.
 const ENQUEUED_MS: i64 = 1_732_094_047_123;

@@ -2,9 +2,8 @@
 
 use std::{fs, net::TcpListener};
 
+use devicestate_test_support::{App, FUNCTION, SESSIONS};
 use serde_json::json;
-
-use crate::support::{App, FUNCTION, SESSIONS};
 
 /// The handler of this app must not start, and must say these words.
 #[track_caller]

@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 
+use devicestate_test_support::{
+    App, Batch, Event, Framing, Response, WATCH, fixture, free_port, queue_records, repository_file,
+};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-
-use crate::support::{App, Batch, Event, Framing, Response, WATCH, fixture, free_port, queue_records, repository_file};
 
 const DAY: i64 = 86_400_000;
 

@@ -8,24 +8,37 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::Connection;
-use serde_json::json;
-
-use crate::{
+use devicestate_test_storage::{
     azurite::SHARED,
     bench::Bench,
     proxy::{self, Fate},
-    support::{App, Batch, Event},
 };
+use devicestate_test_support::{App, Batch, Event};
+use rusqlite::Connection;
+use serde_json::json;
 
 /// Each of these tests on both kinds of queue.
 macro_rules! on_both_broken {
-    ($($test:ident),+ $(,)?) => {
+    ($($test:ident),+ $(,)? $(; and_a_storage_queue_beside: $($beside:ident),+ $(,)?)?) => {
         mod on_a_broken_state_file {
             $(#[test] fn $test() { super::$test(&mut $crate::broken::Broken::local()); })+
+            $($(
+                #[test]
+                #[ignore = "just test-azure"]
+                fn $beside() { super::$beside(&mut $crate::broken::Broken::local()); }
+            )+)?
         }
         mod on_a_broken_storage_queue {
-            $(#[test] fn $test() { super::$test(&mut $crate::broken::Broken::azurite()); })+
+            $(
+                #[test]
+                #[ignore = "just test-azure"]
+                fn $test() { super::$test(&mut $crate::broken::Broken::azurite()); }
+            )+
+            $($(
+                #[test]
+                #[ignore = "just test-azure"]
+                fn $beside() { super::$beside(&mut $crate::broken::Broken::azurite()); }
+            )+)?
         }
     };
 }

@@ -2,13 +2,11 @@
 
 use std::{fs, io::Write as _, process::Stdio};
 
+use devicestate_test_storage::bench::Bench;
+use devicestate_test_support::{Batch, Event};
 use serde_json::{Value, json};
 
-use crate::{
-    bench::Bench,
-    on_both_queues,
-    support::{Batch, Event},
-};
+use crate::on_both_queues;
 
 on_both_queues![
     nothing_is_discarded_unless_it_is_said_which_and_yes,

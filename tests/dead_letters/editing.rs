@@ -7,13 +7,12 @@ use std::{
     process::{Command, Stdio},
 };
 
+use devicestate_test_oracle::protobuf::Message;
+use devicestate_test_storage::bench::{Bench, Said};
+use devicestate_test_support::{Batch, Event, base64};
 use serde_json::json;
 
-use crate::{
-    bench::{Bench, Said},
-    on_both_queues,
-    support::{Batch, Event, Message, base64},
-};
+use crate::on_both_queues;
 
 on_both_queues![
     what_an_editor_saves_is_replayed_under_the_events_own_version,
@@ -196,13 +195,11 @@ fn what_could_not_be_replayed_is_told_before_anybody_has_worked_on_it(bench: &Be
     assert_eq!((bench.count(), kept(bench)), (1, vec![]), "the editor was not opened");
 }
 
-/// By `script` of util-linux, where that is: it gives the tool a terminal of its own.
+/// By `script` of util-linux: it gives the tool a terminal of its own.
 #[test]
+#[cfg(target_os = "linux")]
 fn on_a_terminal_a_person_is_asked_and_must_say_yes() {
     let bench = Bench::local();
-    if Command::new("script").arg("--version").output().is_err() {
-        return;
-    }
     let id = put_one(&bench);
     let file = correction(&bench, r#"{"deviceId":"drone-1","battery":0.25}"#);
     for (answer, left) in [("n", 1), ("", 1), ("y", 0)] {

@@ -2,10 +2,10 @@
 
 use std::{fs, io::Write as _, process::Stdio};
 
+use devicestate_test_storage::bench::{Bench, Said};
 use serde_json::json;
 
 use crate::{
-    bench::{Bench, Said},
     broken::{Broken, events, fill},
     on_both_queues,
 };
@@ -66,7 +66,7 @@ fn standard_input_is_a_file_like_others(bench: &Bench) {
     Said::from(child.wait_with_output().expect("the binary")).ended(0);
     let done = bench.json(&["replay", "--yes"], 0);
     assert_eq!((&done["Applied"], bench.count()), (&json!(3), 0));
-    assert_eq!(bench.documents(), crate::support::Fold::of([&events(3)]).documents());
+    assert_eq!(bench.documents(), devicestate_test_support::Fold::of([&events(3)]).documents());
 }
 
 fn a_file_that_is_not_there_or_empty_changes_nothing(bench: &Bench) {
@@ -79,6 +79,7 @@ fn a_file_that_is_not_there_or_empty_changes_nothing(bench: &Bench) {
 
 /// A table takes any; it is the limit of a Storage queue.
 #[test]
+#[ignore = "just test-azure"]
 fn a_message_that_is_too_large_for_a_queue_is_the_fault_of_its_line() {
     let bench = Bench::azurite();
     let good = exported(2);

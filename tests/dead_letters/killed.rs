@@ -7,14 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devicestate::triage::{AuditLine, Outcome};
+use devicestate_dead_letters::{AuditLine, Outcome};
+use devicestate_test_storage::bench::{Bench, untold};
+use devicestate_test_support::{Batch, Fold, pause};
 use serde_json::{Value, json};
 
-use crate::{
-    bench::{Bench, untold},
-    on_both_queues,
-    support::{Batch, Fold, pause},
-};
+use crate::on_both_queues;
 
 on_both_queues![a_replay_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing];
 

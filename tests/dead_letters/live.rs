@@ -2,13 +2,11 @@
 
 use std::process::Child;
 
+use devicestate_test_storage::bench::{Bench, Said, untold};
+use devicestate_test_support::{Batch, Event, Fold};
 use serde_json::{Value, json};
 
-use crate::{
-    bench::{Bench, Said, untold},
-    on_both_queues,
-    support::{Batch, Event, Fold},
-};
+use crate::on_both_queues;
 
 on_both_queues![
     live_events_and_replayed_ones_of_the_same_devices_add_up_as_if_none_had_been_a_dead_letter,

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
+use devicestate_test_storage::bench::{Bench, untold};
+use devicestate_test_support::{Batch, Fold, listener::Fault};
 use serde_json::json;
 
-use crate::{
-    bench::{Bench, untold},
-    listener::Fault,
-    on_both_queues,
-    support::{Batch, Fold},
-};
+use crate::on_both_queues;
 
 on_both_queues![with_an_account: a_replay_while_the_store_is_out_counts_nothing_changes_nothing_and_says_so];
 
@@ -40,7 +37,7 @@ fn a_replay_while_the_store_is_out_counts_nothing_changes_nothing_and_says_so(be
         for words in [&["replay"][..], &["replay", "--yes"]] {
             let mut command = bench.command(&[words, &["--format", "json"]].concat());
             let output = command.env("InvocationBudget", "00:00:01").output().expect("the binary");
-            let said = crate::bench::Said::from(output).ended(2);
+            let said = devicestate_test_storage::bench::Said::from(output).ended(2);
             let done: serde_json::Value = serde_json::from_str(&said.output).expect("JSON");
             assert_eq!((&done["Replayed"], &done["FailedAgain"]), (&json!(0), &json!(0)), "{name}: {done}");
             assert!(done["NotNow"].is_string(), "{name}: {done}");

@@ -1,12 +1,10 @@
 //! Dead letters of which it is not known where their events stood, and such as are not whole.
 
+use devicestate_test_storage::bench::{Bench, untold};
+use devicestate_test_support::{Batch, Event, Fold, fixture};
 use serde_json::{Value, json};
 
-use crate::{
-    bench::{Bench, untold},
-    on_both_queues,
-    support::{Batch, Event, Fold, fixture},
-};
+use crate::on_both_queues;
 
 on_both_queues![
     an_event_without_a_place_is_never_put_over_what_came_after_it,
@@ -17,7 +15,7 @@ on_both_queues![
 
 /// A request without metadata, as a person sends one.
 fn by_hand(events: &[Value]) -> Value {
-    let bodies: Vec<_> = events.iter().map(|event| crate::support::base64(event.to_string())).collect();
+    let bodies: Vec<_> = events.iter().map(|event| devicestate_test_support::base64(event.to_string())).collect();
     let mut request = fixture("no-metadata");
     request["Data"]["messages"] = json!(bodies).to_string().into();
     request

@@ -1,13 +1,10 @@
 //! Events of devices that the store refused for a while, while it took others.
 
+use devicestate_test_storage::bench::Bench;
+use devicestate_test_support::{Batch, Event, Fold, listener::Fault};
 use serde_json::json;
 
-use crate::{
-    bench::Bench,
-    listener::Fault,
-    on_both_queues,
-    support::{Batch, Event, Fold},
-};
+use crate::on_both_queues;
 
 on_both_queues![with_an_account: what_the_store_refused_is_replayed_when_it_takes_it_again_as_if_nothing_had_been];
 

@@ -1,12 +1,10 @@
 //! Dead letters through the handler's own path once more.
 
+use devicestate_test_storage::bench::Bench;
+use devicestate_test_support::{Batch, Event, Fold};
 use serde_json::json;
 
-use crate::{
-    bench::Bench,
-    on_both_queues,
-    support::{Batch, Event, Fold},
-};
+use crate::on_both_queues;
 
 on_both_queues![what_can_be_applied_now_is_and_the_queue_is_empty];
 

@@ -1,12 +1,10 @@
 //! What fails again and again: counted in its message, set aside, and tried when it is named.
 
+use devicestate_test_storage::bench::{Bench, untold};
+use devicestate_test_support::{Batch, Event};
 use serde_json::{Value, json};
 
-use crate::{
-    bench::{Bench, untold},
-    on_both_queues,
-    support::{Batch, Event},
-};
+use crate::on_both_queues;
 
 on_both_queues![what_has_failed_in_so_many_replays_is_set_aside_until_it_is_named, a_dry_run_changes_no_byte];
 

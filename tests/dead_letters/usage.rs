@@ -2,12 +2,13 @@
 
 use std::{fs, process::Command};
 
-use crate::{
+use devicestate_test_storage::{
     azurite::{SETTING, SHARED, WRONG_KEY, connection_string},
     bench::{Bench, Said},
-    on_both_queues,
-    support::App,
 };
+use devicestate_test_support::App;
+
+use crate::on_both_queues;
 
 on_both_queues![a_replay_needs_documents_that_it_can_reach, options_that_make_no_sense_are_told];
 
@@ -71,6 +72,7 @@ fn a_state_file_that_is_missing_or_somebody_elses_is_told_and_never_made() {
 }
 
 #[test]
+#[ignore = "just test-azure"]
 fn a_queue_that_does_not_exist_is_told() {
     let bench = Bench::azurite();
     for words in
@@ -82,6 +84,7 @@ fn a_queue_that_does_not_exist_is_told() {
 }
 
 #[test]
+#[ignore = "just test-azure"]
 fn a_wrong_key_is_told_and_no_secret_is() {
     let bench = Bench::azurite();
     let wrong = connection_string([SHARED.blob_port, SHARED.queue_port], &format!("AccountKey={WRONG_KEY}"));

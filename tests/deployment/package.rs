@@ -2,14 +2,17 @@
 
 mod command;
 mod editors;
+mod notices;
 mod real;
 mod refusals;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use command::{ANSWERING, Run, expected_files, files, functions, program_name, root};
+use devicestate_test_support::root;
 use serde_json::json;
 use tempfile::TempDir;
+
+use command::{ANSWERING, LICENCES, Run, copied_files, expected_files, files, program_name};
 
 /// A run that puts this program into the folder `package` of a place.
 fn packaging(place: &Path, program: &Path) -> Run {
@@ -17,13 +20,12 @@ fn packaging(place: &Path, program: &Path) -> Run {
 }
 
 #[test]
-fn the_package_is_host_json_the_functions_and_the_program_and_nothing_else() {
+fn the_package_is_host_json_the_functions_the_program_and_the_licences_and_nothing_else() {
     let place = TempDir::new().expect("a temporary folder");
     packaging(place.path(), &ANSWERING).succeeds();
     let folder = place.path().join("package");
     assert_eq!(files(&folder), expected_files());
-    let functions = functions().into_iter().map(|function| function + "/function.json");
-    for file in functions.chain(["host.json".to_owned()]) {
+    for file in copied_files() {
         assert_eq!(fs::read(folder.join(&file)).ok(), fs::read(root().join(&file)).ok(), "{file}");
     }
     let program = folder.join(program_name());
@@ -61,6 +63,17 @@ fn an_earlier_package_is_replaced_with_all_that_was_in_it_and_nothing_is_left_be
 }
 
 #[test]
+fn a_package_of_an_earlier_version_without_licences_is_replaced() {
+    let place = TempDir::new().expect("a temporary folder");
+    packaging(place.path(), &ANSWERING).succeeds();
+    for file in LICENCES {
+        fs::remove_file(place.path().join("package").join(file)).expect("a file of the package");
+    }
+    packaging(place.path(), &ANSWERING).succeeds();
+    assert_eq!(files(&place.path().join("package")), expected_files());
+}
+
+#[test]
 fn the_report_is_a_table_for_people() {
     let place = TempDir::new().expect("a temporary folder");
     let output = packaging(place.path(), &ANSWERING).output();
@@ -71,8 +84,9 @@ fn the_report_is_a_table_for_people() {
 }
 
 #[test]
-fn help_has_examples() {
+fn help_has_examples_and_says_how_the_program_is_built() {
     let output = Run::new(root(), ["--help"]).output();
     let help = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success() && help.contains("Examples:\n  scripts/package.sh\n"), "{help}");
+    assert!(help.contains("no `devicestate local`") && help.contains("[default: dist]"), "{help}");
 }

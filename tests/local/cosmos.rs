@@ -2,12 +2,10 @@
 
 use std::process::Command;
 
+use devicestate_test_support::{listener::Listener, program::devicestate};
 use serde_json::{Value, json};
 
-use crate::{
-    listener::Listener,
-    support::{Documents, Place, assert_adds_up, count, function_app, report},
-};
+use crate::support::{Documents, Place, assert_adds_up, count, function_app, report};
 
 /// `devicestate local` with its documents in this account.
 fn local(place: &Place, listener: &Listener, arguments: &[&str]) -> Command {
@@ -21,7 +19,7 @@ fn local(place: &Place, listener: &Listener, arguments: &[&str]) -> Command {
 
 /// The report in words.
 fn in_words(place: &Place, listener: &Listener, arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+    let mut command = Command::new(devicestate());
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["local", "--state"]).arg(place.state()).args(arguments);
     command.env("StateStore", "cosmos").env("CosmosConnection", listener.connection_string());
     String::from_utf8(command.output().expect("the binary runs").stdout).expect("text")
@@ -47,6 +45,7 @@ fn as_doubles(mut documents: Documents) -> Documents {
 }
 
 #[test]
+#[ignore = "just test-azure"]
 fn the_same_events_come_to_the_same_documents_in_cosmos_db_and_in_sqlite() {
     const EVENTS: [&str; 6] = ["--simulate", "40", "--events", "4000", "--seed", "7"];
     let bad_events = ["--bad-events", "5", "--partitions", "8", "--instances", "2"];
@@ -73,6 +72,7 @@ fn the_same_events_come_to_the_same_documents_in_cosmos_db_and_in_sqlite() {
 }
 
 #[test]
+#[ignore = "just test-azure"]
 fn the_report_in_words_tells_the_request_units_and_how_to_look_at_the_documents() {
     let (place, listener) = (Place::new(), Listener::start());
     let text = in_words(&place, &listener, &[]);
@@ -85,6 +85,7 @@ fn the_report_in_words_tells_the_request_units_and_how_to_look_at_the_documents(
 
 /// Reading a container costs request units, and there may be millions.
 #[test]
+#[ignore = "just test-azure"]
 fn of_a_large_container_the_report_reads_no_more_than_ten_thousand_documents() {
     let (place, listener) = (Place::new(), Listener::start());
     for number in 0..10_001 {
@@ -100,6 +101,7 @@ fn of_a_large_container_the_report_reads_no_more_than_ten_thousand_documents() {
 }
 
 #[test]
+#[ignore = "just test-azure"]
 fn a_container_that_is_not_there_holds_the_stream_until_it_is_made() {
     let (place, listener) = (Place::new(), Listener::with(&["--no-container"]));
     let app = function_app(&place, |_, _| ());

@@ -2,6 +2,7 @@
 
 use std::process::{Child, Command, Output};
 
+use devicestate_test_support::program::devicestate;
 use serde_json::Value;
 
 use crate::support::{Place, handlers, report, signal};
@@ -69,7 +70,7 @@ fn more_events_than_a_hub_holds_unread_do_not_keep_it_from_its_end() {
 #[test]
 fn people_see_each_step_and_the_verdict() {
     let place = Place::new();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+    let mut command = Command::new(devicestate());
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("StateStore");
     command.args(["local", "--drill", "--simulate", "10", "--state"]).arg(place.state());
     let output = command.output().expect("the binary");

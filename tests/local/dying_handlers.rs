@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use devicestate_test_support::program::devicestate;
 use serde_json::Value;
 
 use crate::support::{
@@ -34,7 +35,7 @@ fn run(place: &Place, root: &Path, code: i32) -> (Value, String) {
     let input = place.write("e.jsonl", lines(&events(0..100)));
     let mut command =
         place.local(&["--input", input.to_str().expect("text"), "--app-root", root.to_str().expect("text")]);
-    let output = command.env("HANDLER", env!("CARGO_BIN_EXE_devicestate")).output().expect("the binary runs");
+    let output = command.env("HANDLER", devicestate()).output().expect("the binary runs");
     (report(&output, code), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
@@ -95,7 +96,7 @@ fn a_handler_that_answers_nothing_is_killed_after_the_function_timeout_and_the_b
     place.write("app/host.json", host.to_string());
     let input = place.write("e.jsonl", lines(&events(0..100)));
     let mut command = place.local(&["--partitions", "1", "--input", input.to_str().expect("text"), "--app-root"]);
-    command.arg(&root).env("InvocationBudget", "00:00:00.5").env("HANDLER", env!("CARGO_BIN_EXE_devicestate"));
+    command.arg(&root).env("InvocationBudget", "00:00:00.5").env("HANDLER", devicestate());
     let report = report(&command.output().expect("the binary runs"), 0);
     assert_eq!((count(&report, "failedAttempts"), count(&report, "handlerRestarts")), (1, 1), "{report}");
     assert_eq!(place.documents(), last_values(events(0..100)));

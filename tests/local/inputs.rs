@@ -5,6 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use devicestate_test_support::program::devicestate;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
@@ -90,7 +91,7 @@ fn what_cannot_be_begun_is_said_and_ends_with_2() {
         (vec!["state", "list", "--state", "missing.db"], "missing.db"),
         (vec!["state", "list"], "StateStore"),
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+        let mut command = Command::new(devicestate());
         let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("StateStore").args(&arguments).output();
         let output = output.expect("the binary runs");
         let error = String::from_utf8_lossy(&output.stderr);
@@ -137,7 +138,7 @@ fn the_state_commands_show_what_is_stored() {
     let place = Place::new();
     place.run(&[]);
     let state = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+        let mut command = Command::new(devicestate());
         let output = command.arg("state").args(arguments).arg("--state").arg(place.state()).output();
         let output = output.expect("the binary runs");
         (output.status.code(), String::from_utf8(output.stdout).expect("text"))

@@ -9,6 +9,7 @@ use std::{
 };
 
 use base64::Engine as _;
+use devicestate_test_support::program::devicestate;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
@@ -112,7 +113,7 @@ fn the_text_report_shows_the_documents_and_how_to_look_at_them() {
     let refused = output.expect("the binary runs");
     assert_eq!(refused.status.code(), Some(2), "an option given twice is a fault of usage");
 
-    let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+    let mut command = Command::new(devicestate());
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("StateStore").args(["local", "--state"]);
     let output = command.arg(place.state()).output().expect("the binary runs");
     let text = String::from_utf8(output.stdout).expect("text");
@@ -127,14 +128,14 @@ fn the_text_report_shows_the_documents_and_how_to_look_at_them() {
 #[test]
 fn the_text_report_shows_how_to_look_at_the_dead_letters_where_there_are_any() {
     let place = Place::new();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+    let mut command = Command::new(devicestate());
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("StateStore").args(["local", "--bad-events", "5"]);
     let output = command.arg("--state").arg(place.state()).output().expect("the binary runs");
     let text = String::from_utf8(output.stdout).expect("text");
     let line = text.lines().find(|line| line.contains("devicestate dead-letters list")).expect("a line").trim_start();
     let words: Vec<_> = line.split(' ').skip(1).collect();
     assert_eq!(words.last().map(PathBuf::from), Some(place.state()));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+    let mut command = Command::new(devicestate());
     let listed = command.args(&words).args(["--format", "json"]).output().expect("the binary runs");
     let listed: Vec<Value> = serde_json::from_slice(&listed.stdout).expect("an array");
     assert_eq!(listed.len(), place.dead_letters().len());

@@ -2,10 +2,13 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
+use devicestate_test_support::{
+    listener::{Fault, Listener},
+    program::devicestate,
+};
 use serde_json::{Value, json};
 
 use crate::{
-    listener::{Fault, Listener},
     sessions::{batches, of_queue},
     support::{
         Documents, Place, assert_adds_up, count, events, function_app, handlers, kill_handlers, last_values, lines,
@@ -24,6 +27,7 @@ fn documents(listener: &Listener) -> Documents {
 }
 
 #[test]
+#[ignore = "just test-azure"]
 fn a_device_whose_document_cannot_be_written_delays_its_own_session_and_no_other() {
     let (place, listener) = (Place::new(), Listener::start());
     let events: Vec<_> =
@@ -86,7 +90,7 @@ fn silent_at_first(place: &Place, change: impl FnOnce(&mut Value)) -> Command {
     let input = place.write("e.jsonl", lines(&of_one_device()));
     let telemetry = place.path("telemetry.jsonl").display().to_string();
     let mut command = place.local(&["--sessions", "--input", input.to_str().expect("text"), "--telemetry", &telemetry]);
-    command.arg("--app-root").arg(&root).env("HANDLER", env!("CARGO_BIN_EXE_devicestate"));
+    command.arg("--app-root").arg(&root).env("HANDLER", devicestate());
     command
 }
 

@@ -8,12 +8,10 @@ use std::{
     process::{Command, Stdio},
 };
 
+use devicestate_test_support::{program::devicestate, record_schema::read_record};
 use serde_json::{Value, json};
 
-use crate::{
-    record_schema::read_record,
-    support::{Place, assert_adds_up, count, function_app, last_values, lines, report},
-};
+use crate::support::{Place, assert_adds_up, count, function_app, last_values, lines, report};
 
 /// A count that only a run with sessions has.
 pub(crate) fn of_queue(report: &Value, name: &str) -> u64 {
@@ -181,7 +179,7 @@ fn what_makes_no_sense_with_sessions_is_refused() {
         (vec!["--sessions", "--max-deliveries", "2001"], "--max-deliveries"),
         (vec!["--sessions", "--app-root", without], "serviceBusTrigger"),
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+        let mut command = Command::new(devicestate());
         let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).arg("local").args(&arguments).output();
         let output = output.expect("the binary runs");
         let error = String::from_utf8_lossy(&output.stderr);

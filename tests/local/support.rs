@@ -10,10 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use devicestate_test_support::{dead_letter_schema::read_letter, program::devicestate};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-
-use crate::dead_letter_schema::read_letter;
 
 /// A folder of a test's own: the state file, inputs, a function app. Gone with the test.
 pub(crate) struct Place(TempDir);
@@ -57,7 +56,7 @@ impl Place {
 
     /// The same with a report of this format.
     pub(crate) fn reporting(&self, format: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+        let mut command = Command::new(devicestate());
         command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["local", "--report", format, "--state"]);
         command.arg(self.state()).args(arguments);
         // What the machine's own settings say is not what is tested.
@@ -97,7 +96,7 @@ impl Place {
 
     /// What `devicestate dead-letters list` says of them.
     pub(crate) fn list_dead_letters(&self) -> Vec<Value> {
-        let mut list = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+        let mut list = Command::new(devicestate());
         list.args(["dead-letters", "list", "--format", "json", "--state"]).arg(self.state());
         let output = list.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("the binary runs");
         serde_json::from_slice(&output.stdout).expect("an array of JSON")
@@ -233,6 +232,6 @@ pub(crate) fn kill_handlers(place: &Place, local: &mut Command, rounds: u32, of_
 
 /// Sends a signal. False when there is no such process any more.
 pub(crate) fn signal(name: &str, pid: u32) -> bool {
-    let status = Command::new("kill").args([name, &pid.to_string()]).stderr(Stdio::null()).status();
-    status.expect("the command kill").success()
+    let status = Command::new("sh").args(["-c", "kill $0 $1", name, &pid.to_string()]).stderr(Stdio::null()).status();
+    status.expect("a shell").success()
 }

@@ -3,12 +3,10 @@
 
 use std::fs;
 
+use devicestate_test_support::record_schema::read_record;
 use serde_json::Value;
 
-use crate::{
-    record_schema::read_record,
-    support::{Place, assert_adds_up, count},
-};
+use crate::support::{Place, assert_adds_up, count};
 
 /// The rows of a table.
 fn rows(place: &Place, table: &str) -> Vec<Value> {

@@ -2,12 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
+use devicestate_test_support::{program::devicestate, record_schema::read_record};
 use serde_json::Value;
 
-use crate::{
-    record_schema::read_record,
-    support::{Place, assert_adds_up, count, function_app, report},
-};
+use crate::support::{Place, assert_adds_up, count, function_app, report};
 
 const WATCH: &str = "DeadLetterWatchFunction/function.json";
 
@@ -65,8 +63,8 @@ fn a_look_that_fails_is_told_as_such_and_loses_no_event() {
     let root = with_timer(&place, |host| {
         host["customHandler"]["description"]["defaultExecutablePath"] = "handler.sh".into();
     });
-    let binary = env!("CARGO_BIN_EXE_devicestate");
-    let script = format!("#!/bin/sh\nDeadLetterSqlitePath=/no/file exec {binary} \"$@\"\n");
+    let binary = devicestate();
+    let script = format!("#!/bin/sh\nDeadLetterSqlitePath=/no/file exec {} \"$@\"\n", binary.display());
     let script = place.write("app/handler.sh", script);
     fs::set_permissions(script, fs::Permissions::from_mode(0o755)).expect("a program");
     let output = place.local(&["--simulate", "5", "--app-root", &root]).output().expect("the binary runs");

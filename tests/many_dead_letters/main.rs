@@ -1,25 +1,9 @@
 //! Thousands of dead letters, in a program of their own: they keep Azurite busy, and everything else would wait for it.
 
-#[allow(dead_code, reason = "a part of it is enough here")]
-#[path = "../storage/azurite.rs"]
-mod azurite;
-#[allow(dead_code, reason = "a part of it is enough here")]
-#[path = "../dead_letters/bench.rs"]
-mod bench;
-#[allow(dead_code, reason = "a part of it is enough here")]
-#[path = "../support/listener.rs"]
-mod listener;
-#[path = "../support/npm.rs"]
-mod npm;
-#[allow(dead_code, unused_imports, reason = "it serves the black-box tests first, which use all of it")]
-#[path = "../black_box/support/mod.rs"]
-mod support;
-
+use devicestate_test_storage::bench::{Bench, untold};
+use devicestate_test_support::{Batch, Fold, base64};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
-
-use bench::{Bench, untold};
-use support::{Batch, Fold, base64, http};
 
 /// How many there are.
 const LETTERS: u64 = 10_000;

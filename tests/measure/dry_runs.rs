@@ -2,6 +2,7 @@
 
 use std::{fs, process::Command};
 
+use devicestate_test_support::program::devicestate;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
@@ -148,11 +149,12 @@ fn from_end_to_end_every_event_is_accounted_for_and_what_is_not_built_is_left_ou
     assert!(round["cpuSeconds"].as_f64() > Some(0.0), "{round}");
     assert!(list(&parts["start"]["measured"]).iter().all(|app| list(&app["ms"]).len() == 2), "{parts}");
     assert!(parts["memory"]["afterBatch"]["residentBytes"].as_u64() > Some(0), "{parts}");
-    let bytes = fs::metadata(env!("CARGO_BIN_EXE_devicestate")).expect("the binary").len();
+    let bytes = fs::metadata(devicestate()).expect("the binary").len();
     assert_eq!(parts["size"]["bytes"], bytes);
     let [left_out] = list(&results["leftOut"]) else { panic!("{results}") };
     assert_eq!(left_out["part"], "ordering");
-    assert!(left_out["reason"].as_str().is_some_and(|reason| reason.contains("cargo build --release")), "{left_out}");
+    let reason = left_out["reason"].as_str().expect("a reason");
+    assert!(reason.contains("cargo build --profile dist --package devicestate-ordering"), "{left_out}");
 }
 
 /// The commands in the results are for people, who repeat them.

@@ -31,7 +31,8 @@ fn started(script: &str, folder: &Path, words: &[&str]) -> Child {
 /// Ends it by this signal: then it has to end with this exit code, and all is gone that was its own.
 #[track_caller]
 fn assert_leaves_nothing(mut measurement: Child, folder: &Path, signal: &str, exit_code: i32) {
-    let killed = Command::new("kill").args([signal, &measurement.id().to_string()]).status().expect("the command kill");
+    let killed =
+        Command::new("sh").args(["-c", "kill $0 $1", signal, &measurement.id().to_string()]).status().expect("a shell");
     assert!(killed.success());
     assert_eq!(measurement.wait().expect("a child").code(), Some(exit_code));
     until("all processes are gone", || processes_of(folder).is_empty().then_some(()));

@@ -1,8 +1,6 @@
 //! `scripts/measure`: its arithmetic, and runs of each measurement that are too short to measure anything. How fast
 //! something was is no matter of a test; that all was counted is.
 
-#[path = "../support/built.rs"]
-mod built;
 mod dry_runs;
 mod figures;
 mod interrupted;
@@ -18,10 +16,11 @@ use std::{
     sync::LazyLock,
 };
 
+use devicestate_test_support::program::devicestate;
 use serde_json::Value;
 
 /// The driver, as it is built beside the tests.
-static DRIVER: LazyLock<PathBuf> = LazyLock::new(|| built::example("load", &[]));
+static DRIVER: LazyLock<PathBuf> = LazyLock::new(|| devicestate_test_support::program::built(&["--bin", "load"]));
 
 /// Not pinned: a machine of the tests may have one core.
 const ANYWHERE: [&str; 4] = ["--handler-core", "", "--driver-core", ""];
@@ -40,7 +39,7 @@ fn node() -> Command {
 /// A measurement with these words, by the binary of the tests, with its raw results in this folder.
 fn command(script: &str, folder: &Path, words: &[&str]) -> Command {
     let mut node = node();
-    node.arg(format!("scripts/measure/{script}")).args(["--binary", env!("CARGO_BIN_EXE_devicestate")]);
+    node.arg(format!("scripts/measure/{script}")).arg("--binary").arg(devicestate());
     node.args(["--format", "json", "--output"]).arg(folder.join("results.json")).args(words);
     node
 }

@@ -1,6 +1,6 @@
 //! What keeps a measurement from its beginning is said in one line.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use serde_json::json;
 use tempfile::tempdir;
@@ -32,7 +32,7 @@ fn a_wrong_option_or_a_program_that_is_not_built_is_refused_with_what_to_do() {
             (&["--rounds", "many"], "--rounds needs a number, and many is none"),
             (&["--only", "rust"], "--only takes "),
             (&["--format", "yaml"], "--format is table or json"),
-            (&["--binary", "no/such/program"], "there is no no/such/program: cargo build --release"),
+            (&["--binary", "no/such/program"], "there is no no/such/program: cargo build --profile dist"),
         ] {
             let words = [&["--driver", "/bin/true"], words].concat();
             let output = measured(script, folder.path(), &words);
@@ -45,7 +45,7 @@ fn a_wrong_option_or_a_program_that_is_not_built_is_refused_with_what_to_do() {
         let output = measured(script, folder.path(), &["--driver", "no/such/driver"]);
         let complaint = String::from_utf8(output.stderr).expect("UTF-8");
         assert_eq!(output.status.code(), Some(2), "{complaint}");
-        assert!(complaint.contains("cargo build --release --example load"), "{complaint}");
+        assert!(complaint.contains("cargo build --profile dist --package devicestate-load"), "{complaint}");
     }
 }
 
@@ -70,10 +70,6 @@ fn results_that_are_there_already_stay_as_they_are() {
 
 #[test]
 fn cores_that_cannot_be_had_are_refused_at_the_beginning() {
-    if Command::new("taskset").arg("--version").output().is_err() {
-        eprintln!("NOT TESTED: that cores are refused, since this machine has no taskset");
-        return;
-    }
     let folder = tempdir().expect("a temporary folder");
     for (script, option) in
         [("side-by-side.js", "--handler-core"), ("growth.js", "--driver-core"), ("end-to-end.js", "--cores")]

@@ -6,17 +6,16 @@ use std::sync::{
 };
 
 use azure_storage_blob::{BlobClient, BlobClientOptions, models::BlobClientGetPropertiesResultHeaders as _};
-use devicestate::{
-    azure::Fault,
-    surroundings::Clock,
-    triage::{Action, Audit as _, AuditError, AuditLine, BlobAudit, Outcome},
-};
-
-use crate::{
+use devicestate_azure::{BlobAudit, Fault};
+use devicestate_dead_letters::{Action, Audit as _, AuditError, AuditLine, Outcome};
+use devicestate_engine::surroundings::Clock;
+use devicestate_test_storage::{
     azurite::{ACCOUNT, Azurite, KEY, SHARED, WRONG_KEY, connection, connection_string, signing},
-    blobs::read,
     proxy::{self, Fate},
 };
+
+use crate::blobs::read;
+use crate::storage_error;
 
 /// 2026-11-21T15:23:29Z.
 struct StoppedClock;
@@ -225,7 +224,8 @@ async fn a_trail_that_is_refused_is_told_clearly_and_without_the_key() {
     let connection = connection(&SHARED.connection_string(WRONG_KEY));
     let trail = BlobAudit::new(&connection, "audit-key", Action::Discard, &StoppedClock).expect("a blob service");
     let error = trail.append(&[line(0)]).await.expect_err("it is not the key");
-    let AuditError::Blob(storage) = &error else { panic!("{error}") };
+    let AuditError::Unwritten(cause) = &error else { panic!("{error}") };
+    let storage = storage_error(&**cause);
     assert!(matches!(storage.fault, Fault::WrongKey(_)), "{storage:?}");
     let text = format!("{error} {error:?}");
     for word in ["-discard-", "in the container audit-key", "not done", "setting DeadLetterStorage"] {

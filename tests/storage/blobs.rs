@@ -2,12 +2,11 @@
 
 use azure_core::http::Url;
 use azure_storage_blob::{BlobClient, BlobClientOptions, models::BlobClientGetPropertiesResultHeaders as _};
-use devicestate::{
-    azure::{Fault, Service},
-    dead_letter::{Blobs, Overflow as _, OverflowError},
-};
+use devicestate_azure::{Blobs, Fault, Service};
+use devicestate_engine::dead_letter::{Overflow as _, OverflowError};
+use devicestate_test_storage::azurite::{ACCOUNT, KEY, SHARED, WRONG_KEY, connection, connection_string, signing};
 
-use crate::azurite::{ACCOUNT, KEY, SHARED, WRONG_KEY, connection, connection_string, signing};
+use crate::storage_error;
 
 /// The blob at this address.
 fn blob(location: &str) -> BlobClient {
@@ -107,7 +106,8 @@ async fn a_signature_that_allows_too_little_is_told_without_the_signature() {
 async fn a_wrong_key_is_told_clearly_and_without_the_key() {
     let blobs = Blobs::new(&connection(&SHARED.connection_string(WRONG_KEY)), "wrong").expect("a blob service");
     let error = blobs.put("one", b"1".to_vec()).await.expect_err("it is not the key");
-    let OverflowError::Blob(storage) = &error else { panic!("{error}") };
+    let OverflowError::Unkept(cause) = &error else { panic!("{error}") };
+    let storage = storage_error(&**cause);
     assert!(matches!(storage.fault, Fault::WrongKey(_)), "{storage:?}");
     let error = told(Err(error));
     for word in ["the blob one.json", "the key is not the account's", "setting DeadLetterStorage", "127.0.0.1"] {

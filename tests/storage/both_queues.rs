@@ -2,14 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use devicestate::{
+use devicestate_engine::{
     dead_letter::QUEUE_LIMIT,
-    queue::{DeadLetterQueue, MOST_AT_ONCE, Message, Received, SqliteQueue},
-    sqlite::{Database, Opening},
+    queue::{DeadLetterQueue, MOST_AT_ONCE, Message, Received},
     surroundings::System,
 };
-
-use crate::azurite::SHARED;
+use devicestate_sqlite::{Database, Opening, SqliteQueue};
+use devicestate_test_storage::azurite::SHARED;
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_hours(1);
@@ -49,7 +48,7 @@ fn texts<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<&'a str> {
 }
 
 #[track_caller]
-fn assert_gone<T: std::fmt::Debug>(result: Result<T, devicestate::queue::QueueError>) {
+fn assert_gone<T: std::fmt::Debug>(result: Result<T, devicestate_engine::queue::QueueError>) {
     let error = result.expect_err("it is not there, or somebody else's");
     assert!(error.is_gone(), "{error}");
     assert!(error.to_string().contains("not there any more"), "{error}");

@@ -1,14 +1,12 @@
 //! Connections as Functions writes them: every form, and every way to get one wrong.
 
 use azure_core::http::Url;
-use devicestate::{
-    azure::{Service, StorageConnection},
-    dead_letter::Blobs,
-    queue::{DeadLetterQueue as _, StorageQueue},
+use devicestate_azure::{Blobs, Service, StorageConnection, StorageQueue};
+use devicestate_engine::{
+    queue::DeadLetterQueue as _,
     settings::{ConfigError, Settings},
 };
-
-use crate::azurite::{SETTING, SHARED, WRONG_KEY, connection};
+use devicestate_test_storage::azurite::{SETTING, SHARED, WRONG_KEY, connection};
 
 fn settings<const N: usize>(values: [(&str, &str); N]) -> Settings {
     let mut settings = Settings::default();
@@ -67,7 +65,7 @@ fn development_storage_is_azurite_on_its_own_ports() {
 /// The ports are another Azurite's here, but the account and the key are those of `UseDevelopmentStorage=true`.
 #[tokio::test]
 async fn every_way_to_write_the_address_of_azurite_works() {
-    let whole = SHARED.connection_string(crate::azurite::KEY);
+    let whole = SHARED.connection_string(devicestate_test_storage::azurite::KEY);
     for (number, text) in [whole.clone(), whole.replace("devstoreaccount1;Q", "devstoreaccount1/;Q")].iter().enumerate()
     {
         let queue = StorageQueue::new(&connection(text), &format!("forms-{number}")).expect("a queue service");

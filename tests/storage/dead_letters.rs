@@ -7,13 +7,11 @@ use std::{
     thread,
 };
 
+use devicestate_test_storage::azurite::{Azurite, KEY, SETTING, SHARED, WRONG_KEY, connection_string};
+use devicestate_test_support::{App, Batch, Event, Response, app::free_port, from_base64, read_letter, sha256};
 use serde_json::{Value, json};
 
-use crate::{
-    azurite::{Azurite, KEY, SETTING, SHARED, WRONG_KEY, connection_string},
-    blobs::read,
-    support::{App, Batch, Event, Response, app::free_port, from_base64, read_letter, sha256},
-};
+use crate::blobs::read;
 
 /// A handler's app with documents in memory, which has no folder of its own.
 fn app(connection_string: impl Into<String>) -> App {
@@ -259,7 +257,7 @@ fn the_connection_is_the_one_that_the_queue_binding_names_and_is_looked_for_as_t
 #[test]
 fn each_function_has_the_connection_of_its_own_binding() {
     let app = bound_to(&json!("FleetStorage"), &[("FleetStorage", &SHARED.connection_string(KEY))]);
-    let mut other = crate::support::repository_file("RawTelemetryFunction/function.json");
+    let mut other = devicestate_test_support::repository_file("RawTelemetryFunction/function.json");
     other["bindings"][1]["connection"] = "OtherStorage".into();
     app.add_function("Other", &other);
     let handler = app.start();

@@ -4,18 +4,20 @@
 //! cache the first time.
 
 mod audit;
-mod azurite;
 mod blobs;
 mod both_queues;
 mod connections;
 mod dead_letters;
-#[path = "../support/npm.rs"]
-mod npm;
 mod outages;
-mod proxy;
 mod queues;
-#[path = "../black_box/support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "it serves the black-box tests first, which use all of it")]
-mod support;
 mod watch;
 mod whole_letters;
+
+use std::error::Error;
+
+use devicestate_azure::StorageError;
+
+/// What Storage said, behind an error of the engine.
+fn storage_error<'a>(cause: &'a (dyn Error + Send + Sync + 'static)) -> &'a StorageError {
+    cause.downcast_ref().unwrap_or_else(|| panic!("not of Storage: {cause}"))
+}

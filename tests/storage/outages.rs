@@ -6,19 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devicestate::{
-    azure::{Fault, StorageError},
-    dead_letter::{Blobs, Overflow as _, OverflowError},
-    queue::{DeadLetterQueue as _, QueueError, StorageQueue},
+use devicestate_azure::{BlobAudit, Blobs, Fault, StorageError, StorageQueue};
+use devicestate_dead_letters::{Action, Audit as _, AuditError};
+use devicestate_engine::{
+    dead_letter::{Overflow as _, OverflowError},
+    queue::{DeadLetterQueue as _, QueueError},
     surroundings::System,
-    triage::{Action, Audit as _, AuditError, BlobAudit},
 };
+use devicestate_test_storage::azurite::{KEY, connection, connection_string};
+use devicestate_test_support::app::free_port;
 
-use crate::{
-    audit::line,
-    azurite::{KEY, connection, connection_string},
-    support::app::free_port,
-};
+use crate::{audit::line, storage_error};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -30,13 +28,13 @@ async fn told(port: u16) -> [StorageError; 4] {
     let blobs = Blobs::new(&connection, "deadletters").expect("a blob service");
     let put_into_queue = async {
         match queue.put(b"{}").await.expect_err("there is no storage") {
-            QueueError::Storage(error) => error,
+            QueueError::Unavailable(cause) => storage_error(&*cause).clone(),
             error => panic!("{error}"),
         }
     };
     let put_into_blob = async {
         match blobs.put("0af1", vec![b'x'; 100_000]).await.expect_err("there is no storage") {
-            OverflowError::Blob(error) => error,
+            OverflowError::Unkept(cause) => storage_error(&*cause).clone(),
             error => panic!("{error}"),
         }
     };
@@ -44,7 +42,7 @@ async fn told(port: u16) -> [StorageError; 4] {
     let trail = BlobAudit::new(&connection, "deadletters", Action::Replay, &System).expect("a blob service");
     let append_to_blob = async {
         match trail.append(&[line(1)]).await.expect_err("there is no storage") {
-            AuditError::Blob(error) => error,
+            AuditError::Unwritten(cause) => storage_error(&*cause).clone(),
             error @ AuditError::File { .. } => panic!("{error}"),
         }
     };
@@ -60,8 +58,8 @@ async fn told(port: u16) -> [StorageError; 4] {
 fn unread(result: Result<Vec<u8>, OverflowError>) -> StorageError {
     let error = result.expect_err("there is no storage");
     assert!(!error.is_of_one_letter(), "{error}");
-    let OverflowError::UnreadBlob(error) = error else { panic!("{error}") };
-    error
+    let (OverflowError::Unread(cause) | OverflowError::Refused(cause)) = error else { panic!("{error}") };
+    storage_error(&*cause).clone()
 }
 
 #[track_caller]

@@ -9,17 +9,16 @@ use azure_storage_queue::{
         QueueMessage,
     },
 };
-use devicestate::{
-    azure::{Fault, StorageError},
+use devicestate_azure::{Fault, StorageError, StorageQueue};
+use devicestate_engine::{
     dead_letter::QUEUE_LIMIT,
-    queue::{DeadLetterQueue as _, Message, QueueError, StorageQueue},
+    queue::{DeadLetterQueue as _, Message, QueueError},
 };
+use devicestate_test_storage::azurite::{Azurite, KEY, SHARED, connection, signing};
+use devicestate_test_support::base64;
 use tokio::time::timeout;
 
-use crate::{
-    azurite::{Azurite, KEY, SHARED, connection, signing},
-    support::base64,
-};
+use crate::storage_error;
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_hours(1);
@@ -207,7 +206,7 @@ async fn text(queue: &str) -> Option<String> {
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<T, QueueError>) -> StorageError {
     match result {
-        Err(QueueError::Storage(error)) => error,
+        Err(error) => storage_error(error.cause()).clone(),
         result => panic!("{result:?}"),
     }
 }

@@ -4,13 +4,10 @@ use azure_storage_queue::{
     QueueServiceClient, QueueServiceClientOptions,
     models::{QueueClientSendMessageOptions, QueueMessage},
 };
-use devicestate::queue::DeadLetterQueue as _;
+use devicestate_engine::queue::DeadLetterQueue as _;
+use devicestate_test_storage::azurite::{Azurite, KEY, SETTING, SHARED, WRONG_KEY, signing};
+use devicestate_test_support::{App, Handler, Response, base64, queue_records, read_record, repository_file};
 use serde_json::{Value, json};
-
-use crate::{
-    azurite::{Azurite, KEY, SETTING, SHARED, WRONG_KEY, signing},
-    support::{App, Handler, Response, base64, queue_records, read_record, repository_file},
-};
 
 const WEEK_MS: i64 = 7 * 86_400_000;
 

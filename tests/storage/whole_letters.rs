@@ -2,15 +2,14 @@
 
 use azure_core::http::Url;
 use azure_storage_blob::{BlobClient, BlobClientOptions};
-use devicestate::{
-    azure::Fault,
-    dead_letter::{Blobs, Fingerprint, Overflow as _, OverflowError, Pointer},
-};
-
-use crate::{
+use devicestate_azure::{Blobs, Fault};
+use devicestate_engine::dead_letter::{Fingerprint, Overflow as _, OverflowError, Pointer};
+use devicestate_test_storage::{
     azurite::{ACCOUNT, KEY, SHARED, WRONG_KEY, connection, connection_string, signing},
     proxy::{self, Fate},
 };
+
+use crate::storage_error;
 
 fn bytes(length: u32) -> Vec<u8> {
     (0..length).map(|number| number.to_le_bytes()[1]).collect()
@@ -109,7 +108,8 @@ async fn a_key_that_is_refused_is_no_matter_of_one_dead_letter_and_is_not_told()
     let pointer = kept(&blobs("read-key"), b"kept").await;
     let wrong = Blobs::new(&connection(&SHARED.connection_string(WRONG_KEY)), "read-key").expect("a blob service");
     let error = pointer.fetch(&wrong).await.expect_err("it is not the key");
-    let OverflowError::UnreadBlob(storage) = &error else { panic!("{error}") };
+    let OverflowError::Unread(cause) = &error else { panic!("{error}") };
+    let storage = storage_error(&**cause);
     assert!(matches!(storage.fault, Fault::WrongKey(_)) && !error.is_of_one_letter(), "{error}");
     let text = format!("{error} {error:?}");
     for word in ["the blob 0af1-22.json in the container read-key", "setting DeadLetterStorage"] {
@@ -126,7 +126,7 @@ async fn a_blob_in_the_archive_is_its_own_matter_and_a_service_that_is_busy_is_n
         let connection = connection(&connection_string([port, port], &format!("AccountKey={KEY}")));
         let blobs = Blobs::new(&connection, "archive").expect("a blob service");
         let error = pointer.fetch(&blobs).await.expect_err("it is refused");
-        assert!(matches!(error, OverflowError::UnreadBlob(_)), "{error}");
+        assert!(matches!(error, OverflowError::Unread(_) | OverflowError::Refused(_)), "{error}");
         assert_eq!(error.is_of_one_letter(), is_of_one_letter, "{error}");
         assert!(error.to_string().contains(code), "{error}");
     }

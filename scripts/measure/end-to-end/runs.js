@@ -120,7 +120,10 @@ async function timed(command, env) {
 
 /** The ordering experiment's own way with ordered batches, without the waits of its handler. */
 function ordering(options) {
-  const experiment = program(options.ordering, "cargo build --release --example ordering, or --ordering PATH");
+  const experiment = program(
+    options.ordering,
+    "cargo build --profile dist --package devicestate-ordering, or --ordering PATH",
+  );
   const command = pinned(options.cores, [experiment, "--way", "c", "--delay", "0", "--format", "json"]);
   const play = async () => {
     const { code, stderr, ...told } = await timed(command, PLAIN);

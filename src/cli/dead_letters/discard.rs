@@ -1,17 +1,15 @@
 //! `dead-letters discard`.
 
 use clap::Args;
+use devicestate_dead_letters::{Action, Discard};
+use devicestate_engine::surroundings::{Clock as _, System};
+use devicestate_terminal::{Failed, Format, print};
 use serde_json::json;
 
 use super::{
     place::Place,
     select::Selection,
     way::{self, counted},
-};
-use crate::{
-    cli::{Failed, Format, print},
-    surroundings::{Clock as _, System},
-    triage::{Action, Discard},
 };
 
 #[derive(Debug, Args)]

@@ -8,6 +8,14 @@ use std::{
 };
 
 use clap::Args;
+use devicestate_dead_letters::{Action, Candidate, Edit, Form, Redrive, Replayed, Tally, readable};
+use devicestate_engine::{
+    dead_letter::{DeadLetter, NotWhole, body},
+    pace::Pace,
+    surroundings::System,
+};
+use devicestate_sqlite::Opening;
+use devicestate_terminal::{Failed, clean, print};
 use serde_json::json;
 
 use super::{
@@ -17,14 +25,6 @@ use super::{
     replay,
     select::{self, Selection},
     way,
-};
-use crate::{
-    cli::{Failed, clean, print},
-    dead_letter::DeadLetter,
-    pace::Pace,
-    sqlite::Opening,
-    surroundings::System,
-    triage::{Action, Candidate, Edit, Form, NotWhole, Redrive, Replayed, Tally, body, readable},
 };
 
 #[derive(Debug, Args)]

@@ -1,10 +1,9 @@
 //! The one dead letter that a command is about.
 
+use devicestate_dead_letters::{Entry, Find};
+use devicestate_terminal::Failed;
+
 use super::{place::Place, select::Selection, way};
-use crate::{
-    cli::Failed,
-    triage::{Entry, Find},
-};
 
 /// The one dead letter that is meant by this id, or by its beginning.
 pub(super) async fn find(place: &Place, id: &str) -> Result<Entry, Failed> {

@@ -1,19 +1,18 @@
 //! `dead-letters list`.
 
 use clap::{Args, ValueEnum};
+use devicestate_dead_letters::{Entry, Group, GroupBy, Listed, MOST_REPLAYS, Overview, Summary, Swept};
+use devicestate_engine::{
+    queue::{DeadLetterQueue, MOST_AT_ONCE},
+    surroundings::{Clock as _, System},
+};
+use devicestate_terminal::{Failed, Format, Table, print};
 use serde::Serialize;
 
 use super::{
     place::Place,
-    replay,
     select::Selection,
     way::{self, counted},
-};
-use crate::{
-    cli::{Failed, Format, Table, print},
-    queue::{DeadLetterQueue, MOST_AT_ONCE},
-    surroundings::{Clock as _, System},
-    triage::{Entry, Group, GroupBy, Listed, Overview, Summary, Swept},
 };
 
 #[derive(Debug, Args)]
@@ -166,12 +165,11 @@ fn tell(overview: &Overview, swept: Option<&Swept>) {
         some(overview.others(), "; ", " that do not match"),
         some(overview.foreign().len() as u64, "; ", " not of this product"),
     );
-    let often = overview.letters().iter().filter(|letter| letter.summary.replays >= replay::MOST_REPLAYS).count();
+    let often = overview.letters().iter().filter(|letter| letter.summary.replays >= MOST_REPLAYS).count();
     if often > 0 {
         eprintln!(
-            "{often} of them failed in {} replays or more: `dead-letters replay` sets those aside, unless they are \
-             named by their ids.",
-            replay::MOST_REPLAYS
+            "{often} of them failed in {MOST_REPLAYS} replays or more: `dead-letters replay` sets those aside, unless \
+             they are named by their ids."
         );
     }
     if let Some(time) = overview.first_expiration() {

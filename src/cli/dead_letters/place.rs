@@ -7,21 +7,23 @@ use std::{
 };
 
 use clap::{Args, value_parser};
-
-use crate::{
-    assembly::{engine, open_overflow, open_store, telemetry},
-    azure::StorageConnection,
-    cli::Failed,
-    config::{self, Config, CosmosConfig, OverflowConfig, StoreConfig},
-    dead_letter::{DeadLetter, Overflow},
+use devicestate_azure::{BlobAudit, CosmosConfig, StorageConnection, StorageQueue};
+use devicestate_dead_letters::{Action, Audit, Auditor, Edit, FileAudit, Replayer, who};
+use devicestate_engine::{
+    dead_letter::{DeadLetter, NotWhole, Overflow, whole},
     function_app::{FunctionApp, FunctionAppError, QueueOutput, Trigger},
-    queue::{DeadLetterQueue, SqliteQueue, StorageQueue},
+    queue::DeadLetterQueue,
     settings::Settings,
-    sqlite::{Database, Opening},
     store::{StateStore, TrialStore},
     surroundings::System,
     telemetry::drone::Drone,
-    triage::{Action, Audit, Auditor, BlobAudit, Edit, FileAudit, NotWhole, Replayer, who, whole},
+};
+use devicestate_sqlite::{Database, Opening, SqliteQueue, folder_beside};
+use devicestate_terminal::Failed;
+
+use crate::{
+    assembly::{engine, open_overflow, open_store},
+    config::{self, Config, OverflowConfig, StoreConfig},
 };
 
 #[derive(Debug, Args)]
@@ -86,7 +88,7 @@ impl Place {
             let (connection, name) = storage(&settings, &output)?;
             Arc::new(StorageQueue::new(&connection, &name).map_err(Failed::to_begin)?)
         };
-        let telemetry = telemetry(&config);
+        let telemetry = config.telemetry;
         Ok(Self { queue, overflow, telemetry, options, settings, config, triggers, output, overflow_config })
     }
 
@@ -122,7 +124,7 @@ impl Place {
     /// What replays dead letters into a store.
     pub(super) fn replayer(&self, store: Arc<dyn StateStore>) -> Replayer {
         Replayer {
-            processor: Arc::new(engine(&self.config, store)),
+            processor: Arc::new(engine(&self.config, store, Arc::new(()))),
             overflow: self.overflow.clone(),
             triggers: self.triggers.clone(),
         }
@@ -219,7 +221,7 @@ fn config(settings: &Settings) -> Result<Config, Failed> {
 
 /// The settings for a state file: as `devicestate local` has them, so that the same places are meant.
 fn at_home(settings: &mut Settings, state: &Path) {
-    settings.add_default("DeadLetterDirectory", config::folder_beside(state).display().to_string());
+    settings.add_default("DeadLetterDirectory", folder_beside(state).display().to_string());
     if settings.get("StateStore").is_none_or(|store| store == "sqlite") {
         settings.set("StateStore", "sqlite");
         settings.set("SqlitePath", state.display().to_string());

@@ -1,16 +1,14 @@
 //! What a replay would make of one dead letter.
 
+use devicestate_dead_letters::{Candidate, Replayed};
+use devicestate_engine::{device_state::Document, store::RequestCharge};
+use devicestate_sqlite::Opening;
+use devicestate_terminal::{Failed, Table};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::place::Place;
-use crate::{
-    cli::{Failed, Table, state::text},
-    device_state::Document,
-    sqlite::Opening,
-    store::RequestCharge,
-    triage::{Candidate, Replayed},
-};
+use crate::cli::state::text;
 
 /// What a replay would come to.
 pub(super) struct Preview {

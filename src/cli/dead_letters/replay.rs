@@ -1,19 +1,16 @@
 //! `dead-letters replay`.
 
 use clap::{Args, value_parser};
+use devicestate_dead_letters::{Action, Alike, MOST_REPLAYS, Redrive, Tally};
+use devicestate_engine::{
+    pace::Pace,
+    surroundings::{Clock as _, System},
+};
+use devicestate_sqlite::Opening;
+use devicestate_terminal::{Failed, Format, Table, print, rate};
 use serde_json::json;
 
 use super::{list::short_id, place::Place, select::Selection, way};
-use crate::{
-    cli::{Failed, Format, Table, print, quantities::rate},
-    pace::Pace,
-    sqlite::Opening,
-    surroundings::{Clock as _, System},
-    triage::{Action, Alike, Redrive, Tally},
-};
-
-/// After so many replays that failed, a dead letter is set aside, unless somebody says otherwise.
-pub(super) const MOST_REPLAYS: u32 = 5;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

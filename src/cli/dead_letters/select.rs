@@ -3,9 +3,10 @@
 use std::ops::RangeInclusive;
 
 use clap::Args;
+use devicestate_dead_letters::Filter;
+use devicestate_engine::failure::Stage;
+use devicestate_terminal::ago_ms;
 use regex_lite::Regex;
-
-use crate::{cli::quantities, dead_letter::Stage, triage::Filter};
 
 /// The heading of the options that say which are meant.
 const WHICH: &str = "Which dead letters";
@@ -87,7 +88,7 @@ fn stage(text: &str) -> Result<Stage, String> {
 }
 
 fn since(text: &str) -> Result<Since, String> {
-    let ago = || quantities::ago_ms(text).map(Since::Ago);
+    let ago = || ago_ms(text).map(Since::Ago);
     let at = || text.parse::<jiff::Timestamp>().ok().map(|time| Since::At(time.as_millisecond()));
     ago().or_else(at).ok_or_else(|| "it must be a time such as 2026-11-21T07:00:00Z, or 90s, 15m, 2h, 7d ago".into())
 }

@@ -1,6 +1,14 @@
 //! `dead-letters show`.
 
 use clap::Args;
+use devicestate_dead_letters::{Candidate, Form, Readable, Summary, log_query, readable};
+use devicestate_engine::{
+    dead_letter::{DeadLetter, body},
+    device_state::{Document, document_id},
+    store::RequestCharge,
+};
+use devicestate_sqlite::Opening;
+use devicestate_terminal::{Failed, Format, Table, clean, print};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -10,14 +18,7 @@ use super::{
     preview::{Change, Preview, preview},
     select, way,
 };
-use crate::{
-    cli::{Failed, Format, Table, clean, print, state},
-    dead_letter::DeadLetter,
-    device_state::{Document, document_id},
-    sqlite::Opening,
-    store::RequestCharge,
-    triage::{Candidate, Form, Readable, Summary, body, log_query, readable},
-};
+use crate::cli::state;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

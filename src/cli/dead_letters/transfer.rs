@@ -9,18 +9,18 @@ use std::{
 };
 
 use clap::Args;
+use devicestate_dead_letters::{Action, Export, ImportError, Outcome, import};
+use devicestate_engine::{
+    surroundings::{Clock as _, System},
+    until_failed::until_failed,
+};
+use devicestate_terminal::Failed;
 use futures_util::{StreamExt as _, stream};
 
 use super::{
     place::Place,
     select::Selection,
     way::{self, counted},
-};
-use crate::{
-    cli::Failed,
-    surroundings::{Clock as _, System},
-    triage::{Action, Export, ImportError, Outcome, import},
-    until_failed::until_failed,
 };
 
 #[derive(Debug, Args)]

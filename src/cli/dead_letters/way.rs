@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use devicestate_dead_letters::{Auditor, Judge, Sweep, Swept};
+use devicestate_engine::pace::Pace;
+use devicestate_terminal::{
+    Failed,
+    interrupt::{Interrupts, asked_to_stop},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
 use super::place::Place;
-use crate::{
-    cli::Failed,
-    interrupt::{Interrupts, asked_to_stop},
-    pace::Pace,
-    triage::{Auditor, Judge, Sweep, Swept},
-};
 
 /// How many messages are judged together, where no pace asks for fewer.
 pub(super) const TOGETHER: usize = 256;

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
+use devicestate_test_support::root;
 use serde_json::Value as Json;
 
 use super::{
@@ -108,7 +109,7 @@ fn one_machine_runs_the_very_text_that_is_deployed() {
     let text = |name: &str| sources.text(&format!("infra/queries/{name}.kql"));
     let deployed = format!("let window = 15m;\nlet retention = 168h;\n{}\n{}", text(PRELUDE), text("lag"));
     let mut node = Command::new("node");
-    let output = node.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-e", program, "lag"]).output().expect("Node.js");
+    let output = node.current_dir(root()).args(["-e", program, "lag"]).output().expect("Node.js");
     assert_eq!(String::from_utf8_lossy(&output.stdout), deployed);
 }
 

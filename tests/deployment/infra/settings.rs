@@ -5,9 +5,9 @@ use std::{
     fs,
 };
 
-use devicestate::{
-    config::{self, Config, OverflowConfig, QueueConfig},
-    function_app::{FunctionApp, Trigger},
+use devicestate::config::{self, Config, OverflowConfig, QueueConfig};
+use devicestate_engine::{
+    function_app::{FunctionApp, Trigger, apply_overrides},
     settings::Settings,
 };
 
@@ -158,7 +158,7 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) 
     let config = Config::from_settings(&settings);
     faults.extend(config.as_ref().err().map(|error| format!("{which:?}: {error}")));
     drop((config::log_level(&settings), config::port(&settings)));
-    drop(config::apply_overrides(&settings, &mut app.host.clone()));
+    drop(apply_overrides(&settings, &mut app.host.clone()));
     for function in &app.functions {
         let overflow = config
             .as_ref()

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use devicestate_test_support::root;
 use serde_json::Value;
 
 use super::bicep::Template;
@@ -26,7 +27,7 @@ pub(crate) struct Sources(BTreeMap<PathBuf, String>);
 impl Sources {
     /// As they are.
     pub(crate) fn read() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = root();
         let files = |folder: &str| {
             let entries = fs::read_dir(root.join(folder)).expect("a folder of the repository");
             entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect::<Vec<_>>()

@@ -8,9 +8,8 @@ use std::{
     sync::LazyLock,
 };
 
+use devicestate_test_support::{program::target, repository_file, root};
 use serde_json::Value;
-
-use crate::support::repository_file;
 
 /// What a run is given.
 pub(super) struct Run {
@@ -72,16 +71,6 @@ pub(super) fn changed(from: &Path, to: &Path, change: impl FnOnce(&mut Vec<u8>))
     fs::write(to, bytes).expect("a file can be written");
 }
 
-/// The repository.
-pub(super) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The folder that Cargo builds in.
-fn target() -> &'static Path {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the folder above")
-}
-
 /// What host.json tells the host to start.
 pub(super) fn program_name() -> String {
     let host = repository_file("host.json");
@@ -95,10 +84,18 @@ pub(super) fn functions() -> Vec<String> {
     functions.map(|entry| entry.file_name().into_string().expect("text")).collect()
 }
 
+/// The files with the licences of the program.
+pub(super) const LICENCES: [&str; 2] = ["LICENSE", "THIRD-PARTY-NOTICES.md"];
+
+/// The files that belong into a package as they are in the repository.
+pub(super) fn copied_files() -> BTreeSet<String> {
+    let functions = functions().into_iter().map(|function| function + "/function.json");
+    functions.chain(["host.json".to_owned()]).chain(LICENCES.map(str::to_owned)).collect()
+}
+
 /// The files that belong into a package.
 pub(super) fn expected_files() -> BTreeSet<String> {
-    let functions = functions().into_iter().map(|function| function + "/function.json");
-    functions.chain(["host.json".to_owned(), program_name()]).collect()
+    copied_files().into_iter().chain([program_name()]).collect()
 }
 
 /// The files in a folder and below, by their paths from there.

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, fs};
 
+use devicestate_test_support::{repository_file, root};
 use serde_json::Value;
 
-use super::command::{expected_files, functions, program_name, root};
-use crate::support::repository_file;
+use super::command::{LICENCES, expected_files, functions, program_name};
 
 fn strings(value: &Value) -> Vec<String> {
     let one = |value: &Value| value.as_str().expect("text").to_owned();
@@ -46,8 +46,9 @@ fn core_tools_publish(rules: &[String], path: &str) -> bool {
 fn only_what_is_in_the_package_is_excepted_from_being_ignored() {
     // In this form git, whose rules the editor follows, and Core Tools agree: all at the top is ignored, but for these.
     let functions = functions().into_iter().map(|function| format!("!/{function}/"));
-    let expected: BTreeSet<String> =
-        functions.chain(["/*".to_owned(), "!/host.json".to_owned(), format!("!/{}", program_name())]).collect();
+    let licences = LICENCES.map(|file| format!("!/{file}"));
+    let others = ["/*".to_owned(), "!/host.json".to_owned(), format!("!/{}", program_name())];
+    let expected: BTreeSet<String> = functions.chain(licences).chain(others).collect();
     let rules = funcignore();
     assert_eq!(rules[0], "/*", "for git, what comes last counts");
     assert_eq!(rules.into_iter().collect::<BTreeSet<_>>(), expected);

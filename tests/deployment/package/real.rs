@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use devicestate_test_support::program::devicestate;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -20,14 +21,8 @@ struct Package {
     _alone: File,
 }
 
-/// `None` on a machine that has no python3 with pip, from which the linker comes: README promises that the tests need
-/// Rust and Node.js only. CI installs it.
-static PACKAGE: LazyLock<Option<Package>> = LazyLock::new(|| {
-    let pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
-    if !pip.is_ok_and(|pip| pip.status.success()) {
-        eprintln!("NOT TESTED: the real build of the package, since this machine has no python3 with pip");
-        return None;
-    }
+/// The linker comes from PyPI: `scripts/test/deployment` looks for python3 with pip first.
+static PACKAGE: LazyLock<Package> = LazyLock::new(|| {
     let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(all).expect("the target folder");
     // Held until this process ends, since the next one puts a package of its own into that folder.
@@ -39,21 +34,31 @@ static PACKAGE: LazyLock<Option<Package>> = LazyLock::new(|| {
         fs::remove_dir_all(&folder).expect("a folder in the target folder");
     }
     let arguments = ["--profile", "dev", "--output", folder.to_str().expect("text")];
-    Some(Package { report: Run::new(all, arguments).succeeds(), folder, _alone: alone })
+    Package { report: Run::new(all, arguments).succeeds(), folder, _alone: alone }
 });
 
 #[test]
 fn the_program_needs_no_newer_glibc_than_2_28() {
-    let Some(package) = &*PACKAGE else { return };
+    let package = &PACKAGE;
     let glibc = package.report["glibc"].as_str().expect("it is not static");
     let glibc: Vec<u32> = glibc.split('.').map(|number| number.parse().expect("a number")).collect();
     assert!(vec![2] < glibc && glibc <= vec![2, 28], "{glibc:?}");
 }
 
 #[test]
+fn the_program_has_no_local_and_says_so() {
+    let package = &PACKAGE;
+    let mut command = Command::new(package.folder.join(program_name()));
+    let output = command.args(["local", "--simulate", "3"]).output().expect("the binary runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("this build has no `local`"), "{error}");
+}
+
+#[test]
 fn copied_to_an_empty_folder_it_runs_under_the_local_of_another_build() {
     const EVENTS: u64 = 500;
-    let Some(package) = &*PACKAGE else { return };
+    let package = &PACKAGE;
     let place = TempDir::new().expect("a temporary folder");
     let app = place.path().join("app");
     copy(&package.folder, &app);
@@ -80,7 +85,7 @@ fn copied_to_an_empty_folder_it_runs_under_the_local_of_another_build() {
 
 /// `devicestate local` of this build, with events from standard input.
 fn local(app_root: &Path, state: &Path) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+    let mut command = Command::new(devicestate());
     command.args(["local", "--report", "json", "--input", "-", "--app-root"]).arg(app_root).arg("--state").arg(state);
     for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
         command.env_remove(setting);
@@ -105,7 +110,7 @@ fn handler(local: &mut Child) -> PathBuf {
         std::thread::yield_now();
     }
     // Not killed, which would leave its handler behind.
-    let _ = Command::new("kill").args(["-INT", &local.id().to_string()]).status();
+    let _ = Command::new("sh").args(["-c", "kill -INT $0", &local.id().to_string()]).status();
     let mut errors = String::new();
     let _ = local.stderr.take().expect("a pipe").read_to_string(&mut errors);
     panic!("it has started no handler from another file than {}: {errors}", itself.display());

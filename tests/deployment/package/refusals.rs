@@ -2,19 +2,17 @@
 
 use std::{fs, path::Path};
 
+use devicestate_test_support::{program::devicestate, root};
 use tempfile::TempDir;
 
 use super::{
-    command::{ANSWERING, Run, changed, expected_files, files, program_name, root},
+    command::{ANSWERING, Run, changed, expected_files, files, program_name},
     packaging,
 };
 
 /// The offset in an ELF file where the number of its processor stands, and where its first instruction.
 const MACHINE: usize = 18;
 const ENTRY: usize = 24;
-
-/// The program of an ordinary build, for this machine's glibc.
-const ORDINARY: &str = env!("CARGO_BIN_EXE_devicestate");
 
 /// A program with some bytes changed is refused with these words, and nothing is left.
 fn is_refused(program: &Path, change: impl FnOnce(&mut Vec<u8>), words: &[&str]) {
@@ -37,12 +35,12 @@ fn replace(bytes: &mut [u8], old: &[u8], new: &[u8]) {
 #[test]
 fn a_program_that_needs_a_newer_glibc_is_refused() {
     let newer = |bytes: &mut Vec<u8>| replace(bytes, b"GLIBC_2.2.5\0", b"GLIBC_2.999\0");
-    is_refused(Path::new(ORDINARY), newer, &["needs glibc 2.999", "2.28", "scripts/package.sh"]);
+    is_refused(devicestate(), newer, &["needs glibc 2.999", "2.28", "scripts/package.sh"]);
 }
 
 #[test]
 fn a_program_that_needs_another_library_than_those_of_glibc_is_refused() {
-    is_refused(Path::new(ORDINARY), |_| (), &["devicestate needs libgcc_s.so.1", "statically"]);
+    is_refused(devicestate(), |_| (), &["devicestate needs libgcc_s.so.1", "statically"]);
 }
 
 #[test]

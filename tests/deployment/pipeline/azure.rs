@@ -3,11 +3,12 @@
 use std::{
     env, fs,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
     sync::LazyLock,
 };
 
+use devicestate_test_support::root;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -90,7 +91,7 @@ impl Azure {
 
     /// Runs a script with settings.
     pub(super) fn run_with(&self, script: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = root();
         let fakes = root.join("tests/deployment/pipeline/fakes");
         let mut command = Command::new(root.join("scripts").join(script));
         command.args(arguments).current_dir(self.0.path()).env_clear().envs(settings.iter().copied());

@@ -10,13 +10,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use devicestate_test_support::{
+    base64, fixture, free_port,
+    http::{Framing, request},
+    pause,
+    program::devicestate,
+    root,
+};
 use serde_json::{Value, json};
 
 use super::azure::{Azure, MASTER_KEY};
-use crate::{
-    http::{Framing, request},
-    support::{base64, fixture, free_port, pause},
-};
 
 /// What the host does with an attempt that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,10 +149,10 @@ impl Traces {
 }
 
 fn start_handler(port: u16, settings: &[(&str, &str)], traces: &Traces) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_devicestate"));
+    let mut command = Command::new(devicestate());
     command.arg("serve").env_clear().envs(settings.iter().copied());
     command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string());
-    command.env("FUNCTIONS_APP_ROOT_PATH", env!("CARGO_MANIFEST_DIR"));
+    command.env("FUNCTIONS_APP_ROOT_PATH", root());
     command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary");

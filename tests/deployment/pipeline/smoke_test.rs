@@ -2,13 +2,13 @@
 
 use std::{path::Path, sync::Arc};
 
+use devicestate_test_support::{listener::Listener, program::devicestate};
 use serde_json::json;
 
 use super::{
     azure::{APP, Azure, Ended, MASTER_KEY, STANDBY},
     host::{Host, Repeats},
 };
-use crate::listener::Listener;
 
 const DEVICE: &str = "smoke-test-drill";
 
@@ -69,7 +69,7 @@ impl Deployed {
 
 /// The folder with the program, as if it were a package.
 fn package() -> String {
-    Path::new(env!("CARGO_BIN_EXE_devicestate")).parent().expect("a folder").display().to_string()
+    Path::new(devicestate()).parent().expect("a folder").display().to_string()
 }
 
 #[test]

@@ -1,16 +1,10 @@
 //! `azure-pipelines.yml` as Azure Pipelines reads it, with the templates put in and the expressions evaluated: as many of
 //! them as it has. One that this does not know fails the tests.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::LazyLock,
-};
+use std::{collections::BTreeMap, path::PathBuf, process::Command, sync::LazyLock};
 
+use devicestate_test_support::{npm::installed, root};
 use serde_json::{Map, Value};
-
-use crate::npm::installed;
 
 /// Parameters of the pipeline, or of a template.
 type Parameters = BTreeMap<String, String>;
@@ -26,14 +20,14 @@ static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| installed("tests/deploymen
 /// Node.js with the packages of this folder, running this program of it.
 pub(crate) fn node(program: &str) -> Command {
     let mut node = Command::new("node");
-    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/deployment/node").join(program));
+    node.arg(root().join("tests/deployment/node").join(program));
     node.env("NODE_PATH", PACKAGES.join("node_modules"));
     node
 }
 
 /// A YAML or JSON file of this repository.
 pub(crate) fn read(path: &str) -> Value {
-    let output = node("read.js").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).output().expect("Node.js");
+    let output = node("read.js").arg(root().join(path)).output().expect("Node.js");
     assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }

@@ -1,0 +1,45 @@
+//! Dead letters of Service Bus sessions.
+
+use std::sync::Arc;
+
+use devicestate_dead_letters::{Candidate, Replayed, Replayer};
+use devicestate_engine::{
+    batch::{Batch, Event},
+    dead_letter::{Attempt, DeadLetter},
+    failure::{ErrorClass, Failure, Stage},
+    surroundings::{Clock as _, System},
+};
+use devicestate_test_doubles::{
+    handler as handler_of, processor,
+    sessions::{rig, settled, trigger},
+};
+use devicestate_test_support::session_message::SessionMessage;
+
+/// As the handler keeps it whole when function.json and the request do not agree.
+fn whole_request(message: &SessionMessage) -> DeadLetter {
+    let batch = Batch { events: vec![Event { body: message.to_bytes(), ..Default::default() }], ..Default::default() };
+    let failure = Failure {
+        stage: Stage::Envelope,
+        class: ErrorClass::Poison,
+        issue: "it could not be read".into(),
+        device_id: None,
+        device_state: None,
+    };
+    let time_ms = System.now_ms();
+    let attempt = Attempt { invocation_id: "6b0a", number: 1, time_ms };
+    DeadLetter::new(&batch, 0, &failure, attempt)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_request_is_replayed_by_the_trigger_whose_it_is_under_the_version_of_its_message() {
+    let (store, handler) = rig();
+    let of_a_hub = handler_of(processor(&store)).function.trigger;
+    let replayer =
+        Replayer { processor: Arc::clone(&handler.processor), overflow: None, triggers: vec![of_a_hub, trigger()] };
+    let letter = whole_request(&SessionMessage::battery(1, "a", 0.5));
+    let candidate = Candidate { letter: &letter, edited: None };
+    assert_eq!(replayer.replay(&[candidate]).await, [Replayed::Applied]);
+    // The message itself, delivered after all, is the same event.
+    let reply = settled(&handler, &SessionMessage::battery(1, "a", 0.5)).await;
+    assert_eq!(reply.counts(), [0, 1, 0]);
+}

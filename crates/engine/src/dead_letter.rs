@@ -1,0 +1,293 @@
+//! The dead letter: one event that could not be applied, whole, with why and where it came from.
+//!
+//! `Issue`, `EventData` and `DeviceState` are the reference's fields. There is just one dead letter for a failed event
+//! of a final reply; but puts into the queue are not atomic and replies can be repeated, so repeats are recognised by
+//! the id.
+
+mod keeper;
+mod overflow;
+mod replay;
+mod text;
+mod whole;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    batch::{Batch, Column, Source},
+    failure::{ErrorClass, Failure, Stage},
+    text::{LONGEST, beginning, in_short, iso8601},
+};
+
+pub use keeper::Keeper;
+pub use overflow::{Directory, Overflow, OverflowError, name_in, without_query};
+pub use replay::Replay;
+pub use text::with_members;
+pub use whole::{NotWhole, body, whole};
+
+/// The most bytes of text that fit into a message of a Storage queue: 64 KiB after base64.
+pub const QUEUE_LIMIT: usize = 49_152;
+
+/// The version of this handler, as dead letters name it.
+pub const HANDLER_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A dead letter as it lies in the queue; `docs/dead-letter.schema.json` describes it to others. What is read from a
+/// message is written again byte for byte the same.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeadLetter {
+    /// The same for each repeat of the same event: 32 hexadecimal digits.
+    pub id: String,
+    /// What happened, for people.
+    pub issue: String,
+    /// Where it failed.
+    pub stage: Stage,
+    /// Whose fault it is.
+    pub error_class: ErrorClass,
+    /// The device, in short, as far as the event could be decoded. It stays in messages that have no room for
+    /// `device_state`; those of earlier versions do not have it.
+    #[serde(default)]
+    pub device_id: Option<String>,
+    /// The event, whole.
+    pub event_data: EventData,
+    /// What was decoded, or null.
+    pub device_state: Option<Value>,
+    /// Where the event comes from.
+    pub source: Source,
+    /// The host's id of the invocation.
+    pub invocation_id: String,
+    /// Which attempt of the batch this was, from 1.
+    pub attempt: i64,
+    /// When it failed, in UTC.
+    pub time: String,
+    /// [`HANDLER_VERSION`].
+    pub handler_version: String,
+    /// Where the whole dead letter is, when it did not fit into the queue.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub overflow: Option<Pointer>,
+    /// That it was replayed and has failed again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replay: Option<Replay>,
+}
+
+/// The event of a dead letter. What the host did not tell is null; JSON values are as the host wrote them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EventData {
+    /// The exact bytes, as base64; null when they lie in the overflow.
+    pub body: Option<String>,
+    /// How long the body is, and its hash, when it had to be cut: `body` is then only its beginning.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub body_cut: Option<Fingerprint>,
+    /// Whether the properties were too large and had to be left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub properties_cut: bool,
+    /// The session of a Service Bus message.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub session_id: Option<String>,
+    /// The id of a Service Bus message.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub message_id: Option<String>,
+    /// Which delivery of a Service Bus message failed, from 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delivery_count: Option<i64>,
+    /// The partition key.
+    pub partition_key: Option<Box<RawValue>>,
+    /// The sequence number.
+    pub sequence_number: Option<Box<RawValue>>,
+    /// The offset.
+    pub offset: Option<Box<RawValue>>,
+    /// When the service enqueued the event.
+    pub enqueued_time_utc: Option<Box<RawValue>>,
+    /// The application properties.
+    pub properties: Option<Box<RawValue>>,
+    /// The system properties.
+    pub system_properties: Option<Box<RawValue>>,
+}
+
+/// Length and hash of some bytes, to check what was kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Fingerprint {
+    /// Bytes.
+    pub length: usize,
+    /// SHA-256, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Points at a dead letter that lies elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Pointer {
+    /// A file's path or a blob's address.
+    pub location: String,
+    /// What is there.
+    #[serde(flatten)]
+    pub fingerprint: Fingerprint,
+}
+
+/// The invocation in which an event failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The host's id of the invocation; the same for each of its attempts.
+    pub invocation_id: &'a str,
+    /// Which attempt this is, from 1.
+    pub number: i64,
+    /// When, in milliseconds since 1970.
+    pub time_ms: i64,
+}
+
+/// The longest part of a source, in characters, in a message that must surely fit. Azure's names are no longer.
+const LONGEST_NAME: usize = 256;
+
+impl DeadLetter {
+    /// The dead letter of one event of a batch.
+    #[must_use]
+    pub fn new(batch: &Batch, index: usize, failure: &Failure, attempt: Attempt) -> Self {
+        let (event, details) = (&batch.events[index], &batch.details);
+        let cell = |column: &Column| column.cell(index).map(ToOwned::to_owned);
+        Self {
+            id: id(batch, index),
+            issue: in_short(&failure.issue),
+            stage: failure.stage,
+            error_class: failure.class,
+            device_id: failure.device_id.as_deref().map(in_short),
+            event_data: EventData {
+                body: Some(BASE64.encode(&event.body)),
+                body_cut: None,
+                properties_cut: false,
+                session_id: batch.message.as_ref().map(|message| message.session_id.clone()),
+                message_id: batch.message.as_ref().map(|message| message.message_id.clone()),
+                delivery_count: batch.message.as_ref().map(|message| message.delivery_count),
+                partition_key: cell(&details.partition_keys),
+                sequence_number: cell(&details.sequence_numbers),
+                offset: cell(&details.offsets),
+                enqueued_time_utc: cell(&details.enqueued_times),
+                properties: cell(&details.properties),
+                system_properties: cell(&details.system_properties),
+            },
+            device_state: failure.device_state.clone(),
+            source: batch.source.clone(),
+            invocation_id: attempt.invocation_id.to_owned(),
+            attempt: attempt.number,
+            time: iso8601(attempt.time_ms),
+            handler_version: HANDLER_VERSION.to_owned(),
+            overflow: None,
+            replay: None,
+        }
+    }
+
+    /// The message's text, when it fits into the queue.
+    #[must_use]
+    pub fn message(&self) -> Option<String> {
+        Some(self.to_json()).filter(|text| text.len() <= QUEUE_LIMIT)
+    }
+
+    /// The message's text, whatever its size.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("strings, numbers and JSON values are always JSON")
+    }
+
+    /// The message that takes the place of one that does not fit and now lies elsewhere.
+    #[must_use]
+    pub fn pointing_at(&self, pointer: Pointer) -> String {
+        Self { overflow: Some(pointer), ..self.shortened() }.to_json()
+    }
+
+    /// The message that takes the place of one that does not fit and could not be put elsewhere: the body is cut, and
+    /// marked as cut. Better than nothing, and never nothing.
+    #[must_use]
+    pub fn cut(&self) -> String {
+        let body = self.event_data.body.as_deref().unwrap_or_default();
+        let bytes = BASE64.decode(body).unwrap_or_default();
+        let mut cut = self.shortened();
+        let EventData { properties, system_properties, .. } = &self.event_data;
+        cut.event_data.properties_cut = properties.is_some() || system_properties.is_some();
+        cut.event_data.body_cut = Some(Fingerprint::of(&bytes));
+        let room = QUEUE_LIMIT.saturating_sub(cut.to_json().len());
+        if body.len() <= room {
+            cut.event_data.body_cut = None;
+        }
+        // Whole groups of four, so that what is left is base64 still.
+        cut.event_data.body = Some(body[..body.len().min(room / 4 * 4)].to_owned());
+        cut.to_json()
+    }
+
+    /// The same without the body and all else that has no bound, so that it surely fits.
+    fn shortened(&self) -> Self {
+        let cell = |cell: &Option<Box<RawValue>>| cell.clone().filter(|value| value.get().len() <= LONGEST);
+        let name = |name: &String| beginning(name, LONGEST_NAME);
+        Self {
+            id: self.id.clone(),
+            issue: self.issue.clone(),
+            stage: self.stage,
+            error_class: self.error_class,
+            device_id: self.device_id.clone(),
+            event_data: EventData {
+                body: None,
+                body_cut: None,
+                properties_cut: false,
+                session_id: self.event_data.session_id.as_ref().map(name),
+                message_id: self.event_data.message_id.as_ref().map(name),
+                delivery_count: self.event_data.delivery_count,
+                partition_key: cell(&self.event_data.partition_key),
+                sequence_number: cell(&self.event_data.sequence_number),
+                offset: cell(&self.event_data.offset),
+                enqueued_time_utc: cell(&self.event_data.enqueued_time_utc),
+                properties: None,
+                system_properties: None,
+            },
+            device_state: None,
+            source: Source {
+                fully_qualified_namespace: name(&self.source.fully_qualified_namespace),
+                event_hub_name: name(&self.source.event_hub_name),
+                consumer_group: name(&self.source.consumer_group),
+                partition_id: name(&self.source.partition_id),
+                session_queue_name: name(&self.source.session_queue_name),
+            },
+            invocation_id: in_short(&self.invocation_id),
+            attempt: self.attempt,
+            time: self.time.clone(),
+            handler_version: self.handler_version.clone(),
+            overflow: None,
+            replay: self.replay.clone(),
+        }
+    }
+}
+
+impl Fingerprint {
+    /// Of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { length: bytes.len(), sha256: hex(&Sha256::digest(bytes)) }
+    }
+}
+
+/// The id of an event's dead letter: a hash of where the event was and what it is, so that a repeat has the same.
+fn id(batch: &Batch, index: usize) -> String {
+    let event = &batch.events[index];
+    let Source { fully_qualified_namespace, consumer_group, partition_id, .. } = &batch.source;
+    let (sequence_number, enqueued) = match event.place {
+        Some(place) => (place.sequence_number.to_string(), place.enqueued_ms.to_string()),
+        None => Default::default(),
+    };
+    let mut hash = Sha256::new();
+    let entity = batch.source.entity();
+    for part in [fully_qualified_namespace, entity, consumer_group, partition_id, &sequence_number, &enqueued] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.update(&event.body);
+    hex(&hash.finalize()[..16])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,48 @@
+//! A folder for dead letters that are too large for the queue.
+
+use std::{io::ErrorKind, path::PathBuf};
+
+use async_trait::async_trait;
+
+use super::{Overflow, OverflowError, name_in, without_query};
+
+/// Files in a folder.
+#[derive(Debug, Clone)]
+pub struct Directory(pub PathBuf);
+
+#[async_trait]
+impl Overflow for Directory {
+    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<String, OverflowError> {
+        let path = self.0.join(format!("{name}.json"));
+        // Written under another name first: a reader never sees half of a file, nor does a crash leave one.
+        let unfinished = self.0.join(format!("{name}.{}.unfinished", uuid::Uuid::new_v4().simple()));
+        let write = async {
+            tokio::fs::create_dir_all(&self.0).await?;
+            tokio::fs::write(&unfinished, bytes).await?;
+            tokio::fs::rename(&unfinished, &path).await
+        };
+        match write.await {
+            Ok(()) => Ok(path.display().to_string()),
+            Err(error) => Err(OverflowError::File { path, error }),
+        }
+    }
+
+    async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError> {
+        let name = name_in(location)?;
+        let path = self.0.join(name);
+        tokio::fs::read(&path).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound if !self.0.is_dir() => OverflowError::NoPlace {
+                place: format!("folder {}", self.0.display()),
+                setting: "DeadLetterDirectory".to_owned(),
+                location: without_query(location),
+            },
+            ErrorKind::NotFound => OverflowError::Missing {
+                name: name.to_owned(),
+                place: self.0.display().to_string(),
+                setting: "DeadLetterDirectory".to_owned(),
+                location: without_query(location),
+            },
+            _ => OverflowError::UnreadFile { path, error },
+        })
+    }
+}

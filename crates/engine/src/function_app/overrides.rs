@@ -1,0 +1,30 @@
+//! The app settings that have precedence over host.json.
+
+use super::HostJson;
+use crate::{
+    settings::{ConfigError, Settings},
+    timespan,
+};
+
+/// Applies the app settings that have precedence over host.json, `AzureFunctionsJobHost__` and the path in it, as far as
+/// this product rests on them.
+///
+/// # Errors
+///
+/// [`ConfigError`].
+pub fn apply_overrides(settings: &Settings, host: &mut HostJson) -> Result<(), ConfigError> {
+    host.function_timeout = settings.parse(
+        "AzureFunctionsJobHost__functionTimeout",
+        host.function_timeout,
+        "a time span such as 00:05:00, or -1",
+        |value| if value == "-1" { Some(None) } else { timespan::parse(value).map(Some) },
+    )?;
+    let event_hubs = &mut host.extensions.event_hubs;
+    event_hubs.max_event_batch_size = settings.parse(
+        "AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize",
+        event_hubs.max_event_batch_size,
+        "a number from 1 on",
+        |value| value.parse().ok().filter(|number| *number >= 1),
+    )?;
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! The reply out: what the host understands, and nothing else.
+//!
+//! Outputs stand under the exact binding name, as an array of strings: the one form that the queue binding passes on
+//! verbatim. `Logs` is an array of strings. The body is never empty, since the host would wait for ever.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
+
+use crate::record::Record;
+
+/// The body of a 2xx reply.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    outputs: Option<(&'a str, &'a [String])>,
+    logs: &'a [Record],
+}
+
+impl<'a> Reply<'a> {
+    /// A reply with these messages for the queue binding of this name, and these records for the host's log.
+    #[must_use]
+    pub fn new(binding: &'a str, messages: &'a [String], logs: &'a [Record]) -> Self {
+        Self { outputs: Some((binding, messages)), logs }
+    }
+
+    /// A reply of a function that has no output, with these records for the host's log.
+    #[must_use]
+    pub fn of_logs(logs: &'a [Record]) -> Self {
+        Self { outputs: None, logs }
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let json = self.written().expect("texts and records are always JSON");
+        String::from_utf8(json).expect("JSON is text")
+    }
+
+    fn written(&self) -> serde_json::Result<Vec<u8>> {
+        /// What a record takes, and what stands around all of them.
+        const RECORD: usize = 1024;
+        let (binding, messages) = self.outputs.unwrap_or_default();
+        // Messages are JSON, in which about every eighth character has to be escaped.
+        let of_messages: usize = messages.iter().map(|message| message.len() + message.len() / 4).sum();
+        let mut json = Vec::with_capacity(of_messages + RECORD * (self.logs.len() + 1));
+        json.extend_from_slice(br#"{"Outputs":{"#);
+        if self.outputs.is_some() {
+            serde_json::to_writer(&mut json, binding)?;
+            json.push(b':');
+            serde_json::to_writer(&mut json, messages)?;
+        }
+        json.extend_from_slice(br#"},"Logs":["#);
+        for (index, record) in self.logs.iter().enumerate() {
+            json.extend_from_slice(if index == 0 { br#"""# } else { br#",""# });
+            record.serialize(&mut Serializer::with_formatter(&mut json, InString))?;
+            json.push(b'"');
+        }
+        json.extend_from_slice(br#"],"ReturnValue":null}"#);
+        Ok(json)
+    }
+}
+
+/// Writes JSON into a JSON string: each of its quotes and backslashes gets a backslash.
+struct InString;
+
+impl Formatter for InString {
+    fn begin_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(br#"\""#)
+    }
+
+    fn end_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(br#"\""#)
+    }
+
+    fn write_char_escape<W: ?Sized + io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
+        writer.write_all(br"\")?;
+        // Each of them begins with a backslash; these two go on with what has to be escaped itself.
+        match escape {
+            CharEscape::Quote => writer.write_all(br#"\\""#),
+            CharEscape::ReverseSolidus => writer.write_all(br"\\\"),
+            other => CompactFormatter.write_char_escape(writer, other),
+        }
+    }
+
+    fn write_raw_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let string = serde_json::to_string(fragment)?;
+        writer.write_all(&string.as_bytes()[1..string.len() - 1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        batch::Message,
+        failure::{ErrorClass, Stage},
+        record::{
+            AttemptRecord, BatchRecord, DeadLetterQueueRecord, DeadLetterRecord, FailedAttemptRecord, SourceRecord,
+            StartRecord,
+        },
+    };
+
+    /// One of each kind, with whatever a record can have.
+    fn records() -> [Record; 5] {
+        let text = "a \"\\\n\u{1}\u{e4}\u{1f681}";
+        let message = Message { session_id: text.into(), message_id: String::new(), delivery_count: 3 };
+        let attempt = AttemptRecord {
+            invocation_id: text.into(),
+            source: SourceRecord { event_hub_name: text.into(), ..SourceRecord::default() },
+            message: Some(message),
+            first_sequence_number: Some(-7),
+            decode_ms: 0.1,
+            store_ms: f64::NAN,
+            ..AttemptRecord::default()
+        };
+        [
+            Record::Batch(BatchRecord { attempt: AttemptRecord::default(), applied: 1, ..BatchRecord::default() }),
+            Record::FailedAttempt(FailedAttemptRecord { attempt, unresolved: 2, reason: text.into() }),
+            Record::DeadLetter(DeadLetterRecord {
+                dead_letter_id: text.into(),
+                invocation_id: text.into(),
+                source: SourceRecord::default(),
+                message: None,
+                partition_key: None,
+                sequence_number: Some(i64::MAX),
+                device_id: Some(text.into()),
+                stage: Stage::Update,
+                error_class: ErrorClass::Transient,
+                issue: text.into(),
+            }),
+            Record::DeadLetterQueue(DeadLetterQueueRecord {
+                queue_name: text.into(),
+                messages: 2,
+                oldest_age_ms: Some(3),
+                expires_in_ms: None,
+            }),
+            Record::Start(StartRecord { version: text.into(), process_id: 7, port: 8, state_store: "memory".into() }),
+        ]
+    }
+
+    #[test]
+    fn each_record_stands_in_a_reply_as_the_line_that_it_is_elsewhere() {
+        let records = records();
+        let reply: serde_json::Value = serde_json::from_str(&Reply::of_logs(&records).to_json()).expect("JSON");
+        assert_eq!(reply["Logs"], serde_json::json!(records.map(|record| record.to_line())));
+    }
+
+    #[test]
+    fn json_that_is_kept_as_it_is_can_stand_in_a_string_too() {
+        let raw: Box<serde_json::value::RawValue> = serde_json::from_str(r#"{"a": "\"\\"}"#).expect("JSON");
+        let mut json = b"\"".to_vec();
+        raw.serialize(&mut Serializer::with_formatter(&mut json, InString)).expect("JSON");
+        json.push(b'"');
+        assert_eq!(serde_json::from_slice::<String>(&json).expect("a string"), raw.get());
+    }
+
+    #[test]
+    fn a_reply_is_json_whatever_its_texts_are() {
+        let mut texts: Vec<_> = (0..0x250).filter_map(char::from_u32).map(|c| format!("a{c}{c}b")).collect();
+        texts.extend([String::new(), r#"{"a":"\"\\"}"#.to_owned(), "\u{1f681}\u{2028}".to_owned()]);
+        let record = |text: &String| {
+            let start = StartRecord { version: text.clone(), process_id: 7, port: 8, state_store: "memory".to_owned() };
+            Record::Start(start)
+        };
+        let records: Vec<_> = texts[1..].iter().map(record).collect();
+        let lines: Vec<_> = records.iter().map(Record::to_line).collect();
+        let reply = Reply::new("name \"of\" it\n", &texts, &records).to_json();
+        let expected = serde_json::json!({
+            "Outputs": { "name \"of\" it\n": texts }, "Logs": lines, "ReturnValue": null
+        });
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&reply).expect("JSON"), expected);
+        assert_eq!(Reply::of_logs(&[]).to_json(), r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#);
+    }
+}

@@ -1,0 +1,349 @@
+//! What a batch comes to when the store does not do what it is asked, or another writer comes between.
+
+use std::{sync::Arc, time::Duration};
+
+use Operation::{Read, Write};
+use devicestate_engine::{
+    device_state::Document,
+    processor::{Outcome, Processor},
+    store::StoreError,
+};
+use devicestate_test_doubles::{
+    ANY, Answer, BUDGET, Operation, ScriptedStore, altitude, batch, battery, document, heartbeat, issue, kinds,
+    processor, readings, update, version,
+};
+use serde_json::json;
+use tokio::time::Instant;
+
+fn store() -> Arc<ScriptedStore> {
+    Arc::new(ScriptedStore::default())
+}
+
+/// Events 0 to n - 1: a battery reading of a drone each.
+fn fleet(drones: i64) -> devicestate_engine::batch::Batch {
+    batch((0..drones).map(|n| battery(n, &format!("drone-{n}"), 0.5)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_writers_at_once_keep_the_readings_of_both() {
+    let theirs = update(version(50), &json!({"Altitude": 50.0, "FlightMode": 2}));
+    // There was no document (the create finds one, 409), and there was one (the replace finds another one, 412).
+    for there_before in [false, true] {
+        let store = store();
+        if there_before {
+            store.put(&document("d", version(1), &json!({"Battery": 0.1, "GyrometerOK": true}))).await;
+        }
+        store.answer(Write, "d", [Answer::OtherWriterFirst(theirs.clone())]);
+        let events = [battery(40, "d", 0.4), altitude(41, "d", 41.0), altitude(42, "d", 42.0)];
+        let processed = processor(&store).process(&batch(events)).await;
+        assert_eq!(
+            (processed.operations.conflicts, processed.operations.writes, processed.operations.reads),
+            (1, 2, 2)
+        );
+        assert_eq!(processed.operations.retries, 0, "a conflict is no failure");
+        assert_eq!(processed.outcomes[0], Outcome::Applied);
+        let document = store.document("d").await.expect("a document");
+        assert_eq!(document.get("Battery"), Some(&json!(0.4)));
+        assert_eq!(document.get("Altitude"), Some(&json!(50.0)), "theirs is newer");
+        assert_eq!(document.get("FlightMode"), Some(&json!(2)));
+        assert_eq!(document.get("GyrometerOK").is_some(), there_before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_others_write_again_and_again_is_written_all_the_same() {
+    let store = store();
+    let others = (0..12).map(|n| Answer::OtherWriterFirst(update(version(100 + n), &json!({"Altitude": 1.0}))));
+    store.answer(Write, "d", others);
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
+    assert_eq!((kinds(&processed), processed.operations.conflicts), (vec!["applied".to_owned()], 12));
+    let document = store.document("d").await.expect("a document");
+    assert_eq!((document.version("Battery"), document.version("Altitude")), (Some(version(1)), Some(version(111))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_without_end_leave_the_device_unresolved_within_the_budget() {
+    let store = store();
+    store.always(Write, "d", Answer::Fails(StoreError::Conflict));
+    let started = Instant::now();
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
+    assert_eq!(kinds(&processed), ["unresolved transient"]);
+    assert!(started.elapsed() <= BUDGET, "{:?}", started.elapsed());
+    assert!(processed.operations.conflicts < 1_000, "{:?}", processed.operations);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_is_lost_counts_as_done_and_is_done_once() {
+    for there_before in [false, true] {
+        let store = store();
+        if there_before {
+            store.put(&document("d", version(3), &json!({"Battery": 0.3}))).await;
+        }
+        store.answer(Write, "d", [Answer::lost()]);
+        let events = [battery(2, "d", 0.2), battery(4, "d", 0.4), altitude(5, "d", 5.0), heartbeat(6, "d")];
+        let processed = processor(&store).process(&batch(events)).await;
+        let first = if there_before { "superseded" } else { "applied" };
+        assert_eq!(kinds(&processed), [first, "applied", "applied", "applied"], "counted against what was before");
+        assert_eq!((processed.operations.writes, processed.operations.retries), (1, 1));
+        let document = store.document("d").await.expect("a document");
+        assert_eq!(readings(&document), json!({"Battery": 0.4, "Altitude": 5.0}));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_not_mistaken_for_a_write_when_nothing_was_written() {
+    let store = store();
+    store.put(&document("d", version(9), &json!({"Battery": 0.9}))).await;
+    store.answer(Write, "d", [Answer::transient()]);
+    // The altitude is news; while its write fails, another writer brings a newer one.
+    let events = batch([altitude(5, "d", 5.0), battery(4, "d", 0.4)]);
+    let engine = processor(&store);
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        store.write_past_the_script("d", &update(version(8), &json!({"Altitude": 8.0}))).await;
+    };
+    let (processed, ()) = tokio::join!(engine.process(&events), other);
+    assert_eq!(kinds(&processed), ["superseded", "superseded"]);
+    assert_eq!(readings(&store.document("d").await.expect("a document")), json!({"Battery": 0.9, "Altitude": 8.0}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn transient_failures_are_tried_again_after_growing_delays() {
+    let store = store();
+    store.answer(Read, "d", [Answer::transient(), Answer::transient()]);
+    store.answer(Write, "d", [Answer::transient(), Answer::transient(), Answer::transient()]);
+    let started = Instant::now();
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
+    assert_eq!((kinds(&processed), processed.operations.retries), (vec!["applied".to_owned()], 5));
+    assert_eq!((processed.operations.reads, processed.operations.writes), (6, 4));
+    assert!(started.elapsed() < BUDGET / 10, "{:?}", started.elapsed());
+    let reads: Vec<_> =
+        store.asked().into_iter().filter(|asked| asked.operation == Read).map(|asked| asked.at).collect();
+    let delays: Vec<_> = reads.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(delays[0] >= Duration::from_millis(10), "{delays:?}");
+    assert!(delays.windows(2).all(|pair| pair[1] > pair[0]), "{delays:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_delay_that_the_store_asks_for_is_kept() {
+    let store = store();
+    store.answer(Read, "d", [Answer::throttled(Duration::from_secs(3))]);
+    store.answer(Write, "d", [Answer::throttled(Duration::from_secs(7))]);
+    let started = Instant::now();
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.2)])).await;
+    assert_eq!(kinds(&processed), ["applied", "applied"]);
+    assert!((10..12).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    let other_done = store.asked().into_iter().filter(|asked| asked.id == "e").map(|asked| asked.at - started).max();
+    assert!(other_done < Some(Duration::from_secs(1)), "the others do not wait: {other_done:?}");
+    let at: Vec<_> = store.asked().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at).collect();
+    assert!(at[1] - at[0] >= Duration::from_secs(3) && at[3] - at[2] >= Duration::from_secs(7), "{at:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_beyond_the_budget_is_not_slept_through() {
+    let store = store();
+    store.always(Write, "d", Answer::throttled(BUDGET * 2));
+    let started = Instant::now();
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
+    assert_eq!(kinds(&processed), ["unresolved throttled"]);
+    assert!(issue(&processed, 0).contains("too many requests"), "{}", issue(&processed, 0));
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_fails_for_ever_is_unresolved_alone_and_within_the_budget() {
+    for answer in [Answer::Stalls, Answer::transient()] {
+        for operation in [Read, Write] {
+            let store = store();
+            store.always(operation, "drone-1", answer.clone());
+            let started = Instant::now();
+            let processed = processor(&store).process(&fleet(4)).await;
+            assert_eq!(kinds(&processed), ["applied", "unresolved transient", "applied", "applied"], "{answer:?}");
+            assert!(started.elapsed() <= BUDGET, "{:?}", started.elapsed());
+            assert!(processed.store_takes_writes);
+            assert_eq!(store.document("drone-1").await, None);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_stalls_altogether_is_given_up_within_the_budget() {
+    for operation in [Read, Write] {
+        let store = store();
+        store.always(operation, ANY, Answer::Stalls);
+        let started = Instant::now();
+        let processed = Processor { concurrency: 2, ..processor(&store) }.process(&fleet(20)).await;
+        assert!(kinds(&processed).iter().all(|kind| kind.starts_with("unresolved")), "{operation:?}");
+        let of_their_own = kinds(&processed).iter().filter(|kind| kind.ends_with("transient")).count();
+        assert_eq!(of_their_own, 2, "{operation:?}: those behind the first two never had a chance");
+        let of_the_last = issue(&processed, 19);
+        assert!(of_the_last.ends_with("too slow for the whole batch within InvocationBudget"), "{of_the_last}");
+        assert!(!processed.store_takes_writes);
+        assert!(started.elapsed() <= BUDGET, "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_systemic_failure_stops_the_batch_at_once() {
+    for operation in [Read, Write] {
+        let store = store();
+        store.always(Read, ANY, Answer::Slow(Duration::from_millis(5)));
+        store.always(Write, ANY, Answer::systemic());
+        if operation == Read {
+            store.recovers();
+            store.always(Read, ANY, Answer::systemic());
+        }
+        let started = Instant::now();
+        let processed = Processor { concurrency: 4, ..processor(&store) }.process(&fleet(20)).await;
+        assert_eq!(kinds(&processed), vec!["unresolved systemic"; 20], "{operation:?}");
+        assert!(issue(&processed, 19).contains("the key is wrong"), "{}", issue(&processed, 19));
+        assert!(store.count(Read) <= 4 && store.count(Write) <= 4, "{:?}", store.asked());
+        assert_eq!(processed.operations.retries, 0);
+        assert!(started.elapsed() < Duration::from_secs(1));
+        assert!(!processed.store_takes_writes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_settled_before_a_systemic_failure_stays_so() {
+    let store = store();
+    store.always(Write, "drone-2", Answer::systemic());
+    let processed = Processor { concurrency: 1, ..processor(&store) }.process(&fleet(4)).await;
+    assert_eq!(kinds(&processed), ["applied", "applied", "unresolved systemic", "unresolved systemic"]);
+    assert!(!store.asked().iter().any(|asked| asked.id == "drone-3"), "nobody was asked any more");
+}
+
+fn too_high(document: &Document) -> Option<StoreError> {
+    let too_high = document.get("Altitude") == Some(&json!(9_999.0));
+    too_high.then(|| StoreError::Rejected("413: the document is too large".into()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_a_folded_write_is_rejected_only_the_events_are_poison_that_are_rejected_singly() {
+    for judge in
+        [too_high, |document: &Document| too_high(document).map(|error| StoreError::BadRequest(error.to_string()))]
+    {
+        let store = store();
+        store.always(Write, "d", Answer::Judged(judge));
+        let events = [battery(1, "d", 0.1), altitude(2, "d", 9_999.0), battery(3, "d", 0.3), altitude(4, "e", 9_999.0)];
+        let processed = processor(&store).process(&batch(events)).await;
+        assert_eq!(kinds(&processed), ["applied", "failed poison", "applied", "applied"]);
+        assert!(issue(&processed, 1).contains("413"), "{}", issue(&processed, 1));
+        assert_eq!(readings(&store.document("d").await.expect("a document")), json!({"Battery": 0.3}));
+        assert_eq!(store.document("d").await.expect("a document").version("Battery"), Some(version(3)));
+        let Outcome::Failed(failure) = &processed.outcomes[1] else { panic!("it failed") };
+        assert_eq!(failure.device_id.as_deref(), Some("d"));
+        assert_eq!(failure.device_state, Some(json!({"id": "d", "Altitude": 9_999.0})), "its own readings alone");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_began_early_and_is_cut_off_in_a_late_retry_has_had_time_enough() {
+    let store = store();
+    let failures = std::iter::repeat_n(Answer::transient(), 16);
+    store.answer(Write, "d", failures.chain([Answer::Stalls]));
+    let started = Instant::now();
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
+    let last = store.asked().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at - started).max();
+    assert!(last > Some(BUDGET / 2), "the retry that stalls comes late: {last:?}");
+    assert_eq!(kinds(&processed), ["unresolved transient", "applied"]);
+    assert!(issue(&processed, 0).contains("before that: the store is busy"), "{}", issue(&processed, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_request_for_one_device_of_several_is_that_devices_fault() {
+    let store = store();
+    store.always(Write, "drone-1", Answer::bad_request());
+    let processed = processor(&store).process(&fleet(3)).await;
+    assert_eq!(kinds(&processed), ["applied", "failed poison", "applied"]);
+    assert!(issue(&processed, 1).contains("the request is bad"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_request_for_the_only_device_of_a_batch_is_its_fault() {
+    let store = store();
+    store.always(Write, ANY, Answer::bad_request());
+    assert_eq!(kinds(&processor(&store).process(&fleet(1)).await), ["failed poison"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_request_for_each_of_several_devices_is_nobodys_fault() {
+    let store = store();
+    store.always(Write, ANY, Answer::bad_request());
+    let mut events: Vec<_> = fleet(3).events;
+    // A device with two events fares no better singly; an undecodable event is poison whatever the store says.
+    events.push(altitude(3, "drone-0", 1.0));
+    events.push(heartbeat(4, ""));
+    let processed = processor(&store).process(&batch(events)).await;
+    assert_eq!(kinds(&processed)[..4], ["unresolved systemic"; 4]);
+    assert_eq!(kinds(&processed)[4], "failed poison");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_read_is_poison_for_its_device_alone() {
+    let store = store();
+    store.always(Read, "drone-0", Answer::rejected());
+    let processed = processor(&store).process(&fleet(2)).await;
+    assert_eq!(kinds(&processed), ["failed poison", "applied"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_the_store_takes_writes_is_asked_with_a_write_that_changes_nothing() {
+    // Also when what is stuck takes all the time that the devices have.
+    for answer in [Answer::transient(), Answer::Stalls] {
+        let store = store();
+        let engine = processor(&store);
+        engine.process(&fleet(3)).await;
+        let before = [store.document("drone-1").await, store.document("drone-2").await];
+        let repeated = || batch(fleet(3).events.into_iter().chain([battery(9, "stuck", 0.9)]));
+        store.always(Write, "stuck", answer.clone());
+        let processed = engine.process(&repeated()).await;
+        let expected = ["superseded", "superseded", "superseded", "unresolved transient"];
+        assert_eq!(kinds(&processed), expected, "{answer:?}");
+        assert!(processed.store_takes_writes, "{answer:?}: it took one of the documents that were there");
+        assert_eq!([store.document("drone-1").await, store.document("drone-2").await], before, "{answer:?}");
+
+        store.always(Write, ANY, Answer::transient());
+        let processed = engine.process(&repeated()).await;
+        assert_eq!(kinds(&processed), expected, "{answer:?}");
+        assert!(!processed.store_takes_writes, "{answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn devices_whose_documents_hang_keep_the_others_from_their_turn_only_once() {
+    let store = store();
+    for device in ["drone-0", "drone-1"] {
+        store.always(Read, device, Answer::Stalls);
+    }
+    let engine = Processor { concurrency: 2, ..processor(&store) };
+    // All of this one are written at once, so that it takes nobody's turn.
+    engine.process(&batch([battery(0, "e", 0.5), battery(1, "f", 0.5)])).await;
+    let first = engine.process(&fleet(4)).await;
+    let expected = ["unresolved transient", "unresolved transient", "unresolved throttled", "unresolved throttled"];
+    assert_eq!(kinds(&first), expected, "those behind were never asked for");
+    assert_eq!(store.count(Read), 4);
+    let second = engine.process(&fleet(4)).await;
+    assert_eq!(kinds(&second), ["unresolved transient", "unresolved transient", "applied", "applied"]);
+    assert!(second.store_takes_writes, "now it is clear whose fault it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_whose_turn_comes_late_is_not_blamed_for_what_it_has_no_time_to_try_again() {
+    let store = store();
+    store.answer(Read, "drone-0", [Answer::Slow(BUDGET * 8 / 10)]);
+    store.always(Write, "drone-1", Answer::transient());
+    let processed = Processor { concurrency: 1, ..processor(&store) }.process(&fleet(2)).await;
+    assert_eq!(kinds(&processed), ["applied", "unresolved throttled"]);
+    assert!(issue(&processed, 1).contains("the store is busy"), "{}", issue(&processed, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_was_throttled_to_the_last_is_not_blamed_when_its_last_try_is_cut_off() {
+    let store = store();
+    let throttled = std::iter::repeat_n(Answer::throttled(Duration::from_secs(6)), 8);
+    store.answer(Write, "d", throttled.chain([Answer::Stalls]));
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
+    assert_eq!(kinds(&processed), ["unresolved throttled", "applied"]);
+    assert_eq!(issue(&processed, 0).matches("before that").count(), 1, "{}", issue(&processed, 0));
+}

@@ -1,0 +1,102 @@
+//! Two owners of a partition at once, batches that overlap and are repeated, and a store that fails at random: the
+//! documents come to what the events say all the same.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use devicestate_engine::{
+    batch::Event,
+    device_state::Document,
+    processor::{DocumentCache, Outcome, Processor},
+};
+use devicestate_test_doubles::{
+    ANY, Answer, Operation, ScriptedStore, batch, document, event, processor, update, version,
+};
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+const DEVICES: [&str; 3] = ["a", "b", "c"];
+
+/// The readings of one event, as the document has them and as the device sends them.
+fn telemetry(rng: &mut Rng, device: &str) -> (Value, Value) {
+    let number = f64::from(rng.u8(..));
+    match rng.u8(0..4) {
+        0 => (json!({"Battery": number}), json!({"deviceId": device, "battery": number})),
+        1 => (json!({"Altitude": number}), json!({"deviceId": device, "position": {"altitude": number}})),
+        2 => (
+            json!({"Battery": number, "GyrometerOK": true}),
+            json!({"deviceId": device, "battery": number, "health": {"gyrometerOK": true}}),
+        ),
+        _ => (json!({}), json!({"deviceId": device})),
+    }
+}
+
+/// What the store does when it is asked something.
+fn answer(rng: &mut Rng) -> Answer {
+    match rng.u8(0..10) {
+        0 => Answer::transient(),
+        1 | 2 => Answer::lost(),
+        3 => Answer::throttled(Duration::from_millis(rng.u64(..200))),
+        4 => Answer::systemic(),
+        5..8 => Answer::Slow(Duration::from_millis(rng.u64(..200))),
+        _ => Answer::Honest,
+    }
+}
+
+/// Hands the events to an owner in batches, as the host does: each one until it is resolved, and now and then it goes
+/// back to an older checkpoint.
+async fn own(mut rng: Rng, engine: &Processor, events: &[Event]) {
+    let mut checkpoint = 0;
+    while checkpoint < events.len() {
+        let end = (checkpoint + rng.usize(1..12)).min(events.len());
+        let part = batch(events[checkpoint..end].to_vec());
+        let processed = loop {
+            let processed = engine.process(&part).await;
+            assert_eq!(processed.outcomes.len(), part.events.len());
+            if !processed.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Unresolved(_))) {
+                break processed;
+            }
+        };
+        let poison = processed.outcomes.iter().find(|outcome| matches!(outcome, Outcome::Failed(_)));
+        assert_eq!(poison, None);
+        checkpoint = if rng.u8(0..8) == 0 { rng.usize(..end) } else { end };
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_comes_between_each_document_is_the_fold_of_its_devices_events() {
+    for seed in 0..200 {
+        let mut rng = Rng::with_seed(seed);
+        let mut expected: BTreeMap<&str, Document> = BTreeMap::new();
+        let events: Vec<_> = (0..60)
+            .map(|number| {
+                let device = DEVICES[rng.usize(..DEVICES.len())];
+                let (readings, body) = telemetry(&mut rng, device);
+                let held = expected.entry(device).or_insert_with(|| Document::new(device.to_owned()));
+                held.merge(&update(version(number), &readings));
+                event(number, &body)
+            })
+            .collect();
+        let store = Arc::new(ScriptedStore::default());
+        if rng.bool() {
+            // Something older than all events, which stays where no event says otherwise.
+            let before = document("a", version(-1), &json!({"Altitude": -1.0, "FlightMode": 1}));
+            let (mut merged, fold) = (before.clone(), expected.remove("a").unwrap_or(Document::new("a".into())));
+            for (name, value) in fold.readings() {
+                merged.merge(&update(fold.version(name).expect("a version"), &json!({ name: value })));
+            }
+            expected.insert("a", merged);
+            store.put(&before).await;
+        }
+        store.answer(Operation::Read, ANY, (0..60).map(|_| answer(&mut rng)).collect::<Vec<_>>());
+        store.answer(Operation::Write, ANY, (0..60).map(|_| answer(&mut rng)).collect::<Vec<_>>());
+
+        // Without a cache, with one too small for all devices, and with one that is large enough.
+        let mut owner =
+            || Processor { cache: DocumentCache::new([0, 600, 1 << 20][rng.usize(..3)]), ..processor(&store) };
+        let (one, other) = (owner(), owner());
+        tokio::join!(own(rng.fork(), &one, &events), own(rng.fork(), &other, &events));
+        for (device, expected) in expected {
+            assert_eq!(store.document(device).await.as_ref(), Some(&expected), "seed {seed}, device {device}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! What a batch comes to when the store does what it is asked.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use devicestate_engine::{
+    batch::{Batch, Event, Place},
+    device_state::{Document, MAX_ID_BYTES, Reading, Version},
+    failure::{ErrorClass, Stage},
+    processor::{Outcome, Processor},
+    store::Operations,
+    telemetry::{Poison, Readings, Telemetry, drone::Drone},
+};
+use devicestate_test_doubles::{
+    ANY, Answer, Operation, ScriptedStore, altitude, batch, battery, document, event, heartbeat, issue, kinds,
+    processor, processor_of, readings, version,
+};
+use serde_json::json;
+
+#[tokio::test(start_paused = true)]
+async fn each_device_of_a_batch_is_read_and_written_once() {
+    let store = Arc::new(ScriptedStore::default());
+    let events = (0..100).map(|n| battery(n, &format!("drone-{}", n % 4), 0.5));
+    let processed = processor(&store).process(&batch(events)).await;
+    assert_eq!(processed.outcomes, vec![Outcome::Applied; 100]);
+    assert_eq!(processed.devices, 4);
+    assert_eq!((store.count(Operation::Read), store.count(Operation::Write)), (4, 4));
+    assert_eq!((processed.operations.reads, processed.operations.writes), (4, 4));
+    assert_eq!((processed.operations.conflicts, processed.operations.retries), (0, 0));
+    assert!(processed.store_takes_writes);
+    for drone in 0..4 {
+        let document = store.document(&format!("drone-{drone}")).await.expect("a document");
+        assert_eq!(document.version("Battery"), Some(version(96 + drone)), "the last of its events");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_documents_fields_are_the_newest_of_a_batch_each_under_its_own_version() {
+    let store = Arc::new(ScriptedStore::default());
+    let events = [
+        event(1, &json!({"deviceId": "d", "battery": 0.9, "flightMode": "ready"})),
+        altitude(2, "d", 10.0),
+        battery(3, "d", 0.8),
+        event(4, &json!({"deviceId": "d", "battery": null, "health": {"gyrometerOK": false}})),
+    ];
+    processor(&store).process(&batch(events)).await;
+    let document = store.document("d").await.expect("a document");
+    assert_eq!(
+        serde_json::to_value(&document).expect("JSON"),
+        json!({"id": "d", "Battery": 0.8, "FlightMode": 1, "Altitude": 10.0, "GyrometerOK": false,
+               "Versions": {"Battery": version(3), "FlightMode": version(1), "Altitude": version(2),
+                            "GyrometerOK": version(4)}})
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_order_a_batch_is_in_the_highest_version_stays() {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let store = Arc::new(ScriptedStore::default());
+        let events = [battery(1, "d", 0.1), battery(2, "d", 0.2), battery(3, "d", 0.3)];
+        let processed = processor(&store).process(&batch(order.map(|n| events[n].clone()))).await;
+        // Each is newer than what was there before the batch, also if it is overtaken within it.
+        assert_eq!(processed.outcomes, vec![Outcome::Applied; 3], "{order:?}");
+        let document = store.document("d").await.expect("a document");
+        assert_eq!((readings(&document), document.version("Battery")), (json!({"Battery": 0.3}), Some(version(3))));
+        assert_eq!(processed.times_go_back, order != [0, 1, 2], "{order:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_that_stand_still_do_not_go_back() {
+    let store = Arc::new(ScriptedStore::default());
+    let at = |enqueued_ms, sequence_number| Event {
+        place: Some(Place { enqueued_ms, sequence_number }),
+        ..battery(0, "d", 0.5)
+    };
+    let engine = processor(&store);
+    let flag = async |events: [Event; 3]| engine.process(&batch(events)).await.times_go_back;
+    assert!(!flag([at(2_000, 1), at(2_000, 2), at(2_001, 3)]).await);
+    assert!(flag([at(2_000, 4), at(1_999, 5), at(2_001, 6)]).await);
+    let without_place = Event { place: None, ..battery(0, "d", 0.5) };
+    assert!(!flag([at(2_002, 7), without_place.clone(), at(2_002, 8)]).await);
+    assert!(flag([at(2_002, 7), without_place, at(2_001, 8)]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn duplicates_and_older_events_are_superseded_and_write_nothing() {
+    let store = Arc::new(ScriptedStore::default());
+    let engine = processor(&store);
+    let first = batch([battery(5, "d", 0.5), altitude(6, "d", 12.0)]);
+    engine.process(&first).await;
+    let etag = store.etag("d").await;
+    for repeated in [first, batch([battery(4, "d", 0.4)]), batch([battery(5, "d", 0.5)])] {
+        let processed = engine.process(&repeated).await;
+        assert!(processed.outcomes.iter().all(|outcome| *outcome == Outcome::Superseded), "{processed:?}");
+        assert_eq!((processed.operations.reads, processed.operations.writes), (1, 0), "read, and found to hold it");
+    }
+    assert_eq!(store.etag("d").await, etag);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_applied_if_only_one_of_its_readings_is_newer() {
+    let store = Arc::new(ScriptedStore::default());
+    store.put(&document("d", version(9), &json!({"Battery": 0.9}))).await;
+    let both = event(5, &json!({"deviceId": "d", "battery": 0.1, "position": {"altitude": 7.0}}));
+    let processed = processor(&store).process(&batch([both, battery(6, "d", 0.2)])).await;
+    assert_eq!(kinds(&processed), ["applied", "superseded"]);
+    let document = store.document("d").await.expect("a document");
+    assert_eq!(readings(&document), json!({"Battery": 0.9, "Altitude": 7.0}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_without_readings_is_applied_and_creates_the_document_if_there_is_none() {
+    let store = Arc::new(ScriptedStore::default());
+    let engine = processor(&store);
+    let processed = engine.process(&batch([heartbeat(1, "d")])).await;
+    assert_eq!((kinds(&processed), processed.operations.writes), (vec!["applied".to_owned()], 1));
+    assert_eq!(store.document("d").await, Some(Document::new("d".into())));
+    let processed = engine.process(&batch([heartbeat(2, "d")])).await;
+    assert_eq!((kinds(&processed), processed.operations.writes), (vec!["applied".to_owned()], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_equal_value_under_a_higher_version_is_written() {
+    let store = Arc::new(ScriptedStore::default());
+    store.put(&document("d", version(1), &json!({"Battery": 0.5}))).await;
+    let processed = processor(&store).process(&batch([battery(2, "d", 0.5)])).await;
+    assert_eq!((kinds(&processed), processed.operations.writes), (vec!["applied".to_owned()], 1));
+    assert_eq!(store.document("d").await.expect("a document").version("Battery"), Some(version(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_that_somebody_else_wrote_without_a_version_is_kept_or_overwritten() {
+    let store = Arc::new(ScriptedStore::default());
+    let by_reference =
+        serde_json::from_value(json!({"id": "d", "Battery": 0.9, "Note": "by hand"})).expect("a document");
+    store.put(&by_reference).await;
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
+    assert_eq!(kinds(&processed), ["applied"]);
+    let document = store.document("d").await.expect("a document");
+    assert_eq!(readings(&document), json!({"Battery": 0.1, "Note": "by hand"}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failover_to_a_hub_whose_numbers_start_again_the_documents_go_on() {
+    let store = Arc::new(ScriptedStore::default());
+    let engine = processor(&store);
+    engine.process(&batch([battery(1_000_000, "d", 0.9)])).await;
+    let mut second = batch([Event {
+        place: Some(Place { enqueued_ms: version(1_000_000).0 + 1, sequence_number: 0 }),
+        ..battery(0, "d", 0.2)
+    }]);
+    second.source.fully_qualified_namespace = "ns-2.servicebus.windows.net".into();
+    assert_eq!(kinds(&engine.process(&second).await), ["applied"]);
+    assert_eq!(readings(&store.document("d").await.expect("a document")), json!({"Battery": 0.2}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_without_a_place_get_rising_times_of_arrival() {
+    let store = Arc::new(ScriptedStore::default());
+    let engine = processor(&store);
+    let unplaced = |battery_level: f64| Event { place: None, ..battery(0, "d", battery_level) };
+    let mut versions: Vec<Version> = Vec::new();
+    // The clock stands still, and yet each one is newer than the one before: within a batch and in the next ones.
+    for events in [vec![unplaced(0.1), unplaced(0.2)], vec![unplaced(0.3)], vec![unplaced(0.4)]] {
+        let newest = events.last().cloned();
+        let processed = engine.process(&Batch { events, ..Batch::default() }).await;
+        assert!(processed.outcomes.iter().all(|outcome| *outcome == Outcome::Applied), "{processed:?}");
+        let document = store.document("d").await.expect("a document");
+        let body: serde_json::Value = serde_json::from_slice(&newest.expect("an event").body).expect("JSON");
+        assert_eq!(document.get("Battery"), body.get("battery"));
+        versions.extend(document.version("Battery"));
+    }
+    assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
+    assert_eq!(versions[0].0, devicestate_test_doubles::NOW, "the time of arrival");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_devices_are_written_at_the_same_time_than_allowed() {
+    for limit in [1, 3] {
+        let store = Arc::new(ScriptedStore::default());
+        store.always(Operation::Read, ANY, Answer::Slow(Duration::from_millis(10)));
+        store.always(Operation::Write, ANY, Answer::Slow(Duration::from_millis(10)));
+        let engine = Processor { concurrency: limit, ..processor(&store) };
+        let processed = engine.process(&batch((0..20).map(|n| battery(n, &format!("drone-{n}"), 0.5)))).await;
+        assert_eq!(processed.outcomes, vec![Outcome::Applied; 20]);
+        assert_eq!(store.most_in_flight(), limit);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_id_becomes_a_document_id_that_cosmos_takes() {
+    let store = Arc::new(ScriptedStore::default());
+    processor(&store).process(&batch([battery(1, "a/b#c", 0.5), battery(2, "a%2Fb#c", 0.6)])).await;
+    assert_eq!(readings(&store.document("a%2Fb%23c").await.expect("a document")), json!({"Battery": 0.5}));
+    assert_eq!(readings(&store.document("a%252Fb%23c").await.expect("a document")), json!({"Battery": 0.6}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_id_may_be_as_long_as_the_store_takes_and_no_longer() {
+    let store = Arc::new(ScriptedStore::default());
+    let [longest, too_long] = [0, 1].map(|more| "x".repeat(MAX_ID_BYTES + more));
+    let processed = processor(&store).process(&batch([battery(1, &longest, 0.5), battery(2, &too_long, 0.5)])).await;
+    assert_eq!(kinds(&processed), ["applied", "failed poison"]);
+    assert!(store.document(&longest).await.is_some());
+    let Outcome::Failed(failure) = &processed.outcomes[1] else { panic!("it failed") };
+    assert_eq!(failure.device_state, Some(json!({"id": too_long, "Battery": 0.5})), "what was decoded is told");
+    assert_eq!(failure.device_id, Some(too_long));
+}
+
+#[test]
+fn operations_add_up_each_with_its_own() {
+    let mut sum = Operations { reads: 1, writes: 2, conflicts: 3, retries: 4, throttled: 5, request_units: 6.0 };
+    sum += Operations { reads: 10, writes: 20, conflicts: 30, retries: 40, throttled: 50, request_units: 60.0 };
+    assert_eq!(
+        sum,
+        Operations { reads: 11, writes: 22, conflicts: 33, retries: 44, throttled: 55, request_units: 66.0 }
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_waited_for_the_store_is_no_time_for_decoding() {
+    let store = Arc::new(ScriptedStore::default());
+    store.always(Operation::Write, ANY, Answer::Slow(Duration::from_secs(3)));
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.5)])).await;
+    assert_eq!((processed.decode_time, processed.store_time), (Duration::ZERO, Duration::from_secs(3)));
+}
+
+/// The clock runs here: decoding waits for nothing, so that it takes no time while the clock is paused.
+#[tokio::test]
+async fn decoding_takes_its_time() {
+    let processed = processor(&Arc::new(ScriptedStore::default())).process(&batch([battery(1, "d", 0.5)])).await;
+    assert!(processed.decode_time > Duration::ZERO, "{processed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_batch_asks_nothing_of_the_store() {
+    let store = Arc::new(ScriptedStore::default());
+    let processed = processor(&store).process(&batch([])).await;
+    assert_eq!((processed.outcomes.len(), processed.devices, store.asked().len()), (0, 0, 0));
+}
+
+/// Drones, and a bug.
+struct Fragile;
+
+impl Telemetry for Fragile {
+    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
+        assert!(*event.body != *b"panic", "the decoder has a bug");
+        Drone::default().decode_into(event, readings)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_event_harms_neither_its_batch_nor_its_device() {
+    let store = Arc::new(ScriptedStore::default());
+    let bad = |number, body: &[u8]| Event { body: body.to_vec().into(), ..battery(number, "d", 0.0) };
+    let engine = processor_of(&store, Arc::new(Fragile));
+    let mut events = vec![
+        battery(1, "d", 0.1),
+        bad(2, b"panic"),
+        battery(3, "d", 0.3),
+        bad(4, b""),
+        bad(5, br#"{"deviceId":"d","flightMode":9}"#),
+        Event { fault: Some("no place for it".into()), ..battery(6, "d", 0.6) },
+        battery(7, &"long".repeat(256), 0.7),
+        altitude(8, "e", 8.0),
+    ];
+    events.push(Event { body: events[0].body.clone(), ..altitude(9, "d", 9.0) });
+    let processed = engine.process(&batch(events)).await;
+    assert_eq!(
+        kinds(&processed),
+        [
+            "applied",
+            "failed poison",
+            "applied",
+            "failed poison",
+            "failed poison",
+            "failed poison",
+            "failed poison",
+            "applied",
+            "applied"
+        ]
+    );
+    let stage = |outcome: &Outcome| match outcome {
+        Outcome::Failed(failure) => Some((failure.stage, failure.class)),
+        _ => None,
+    };
+    let stages: Vec<_> = processed.outcomes.iter().filter_map(stage).collect();
+    let expected = [Stage::Deserialize, Stage::Deserialize, Stage::Validate, Stage::Envelope, Stage::Validate];
+    assert_eq!(stages, expected.map(|stage| (stage, ErrorClass::Poison)));
+    assert!(issue(&processed, 1).contains("the decoder has a bug"), "{}", issue(&processed, 1));
+    assert!(issue(&processed, 3).contains("device id is missing"));
+    assert!(issue(&processed, 4).contains("flight mode 9"));
+    assert_eq!(issue(&processed, 5), "no place for it");
+    assert!(issue(&processed, 6).contains("1024 bytes"), "{}", issue(&processed, 6));
+    let document = store.document("d").await.expect("a document");
+    assert_eq!(document.version("Battery"), Some(version(9)));
+    assert_eq!(store.count(Operation::Write), 2, "still one write for each device");
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_have_another_meaning_in_the_document_are_no_readings() {
+    struct Sly;
+    impl Telemetry for Sly {
+        fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
+            let name = String::from_utf8_lossy(&event.body).into_owned();
+            let reading = Reading { name: name.into(), value: json!(1) };
+            readings.push(reading);
+            Ok("d".into())
+        }
+    }
+    let store = Arc::new(ScriptedStore::default());
+    let named = |(number, name): (i64, &str)| Event { body: name.to_owned().into(), ..battery(number, "d", 0.0) };
+    let events = (0..).zip(["id", "Versions", "_ts", "", "Id", "versions"]).map(named);
+    let processed = processor_of(&store, Arc::new(Sly)).process(&batch(events)).await;
+    assert_eq!(kinds(&processed)[..4], ["failed poison"; 4]);
+    assert_eq!(kinds(&processed)[4..], ["applied"; 2]);
+    assert_eq!(readings(&store.document("d").await.expect("a document")), json!({"Id": 1, "versions": 1}));
+}

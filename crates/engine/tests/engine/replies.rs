@@ -1,0 +1,355 @@
+//! Whether a batch is answered for good or sent again, over many attempts.
+
+use std::sync::Arc;
+
+use Operation::{Read, Write};
+use bytes::Bytes;
+use devicestate_engine::{
+    failure::{ErrorClass, Failure, Stage},
+    handler::Handler,
+    processor::Outcome,
+    record::{FailedAttemptRecord, Record},
+    store::Operations,
+    verdict::{Attempts, Verdict},
+};
+use devicestate_test_doubles::{
+    ANY, Answer, Envelope, FinalReply, Operation, READ_UNITS, ScriptedStore, Sent, WRITE_UNITS, again, final_reply,
+    handler, processor, readings,
+};
+use serde_json::{Value, json};
+
+pub(crate) const ID: &str = "2b8c2f6e-0000-4000-8000-000000000001";
+
+pub(crate) fn rig() -> (Arc<ScriptedStore>, Handler) {
+    let store = Arc::new(ScriptedStore::default());
+    let handler = handler(processor(&store));
+    (store, handler)
+}
+
+/// A battery reading of each of these devices.
+pub(crate) fn fleet(devices: &[&str]) -> Envelope {
+    Envelope::new((10..).zip(devices).map(|(number, device)| Sent::battery(number, device, 0.5)))
+}
+
+pub(crate) async fn answered(handler: &Handler, envelope: &Envelope) -> FinalReply {
+    final_reply(handler.invoke(ID, &envelope.to_bytes()).await)
+}
+
+pub(crate) async fn sent_again(handler: &Handler, envelope: &Envelope) -> String {
+    again(handler.invoke(ID, &envelope.to_bytes()).await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_in_which_everything_is_resolved_is_answered_for_good() {
+    let (_store, handler) = rig();
+    let mut envelope = fleet(&["a", "b", "a"]);
+    envelope.events.push(Sent::new(13, "nonsense"));
+    let reply = answered(&handler, &envelope).await;
+    assert_eq!(reply.counts(), [3, 0, 1]);
+    let record = &reply.record.attempt;
+    assert_eq!((record.events, record.devices, record.number), (4, 2, 1));
+    assert_eq!((record.first_sequence_number, record.last_sequence_number), (Some(10), Some(13)));
+    assert_eq!(record.invocation_id, ID);
+    let request_units = 2.0 * (READ_UNITS + WRITE_UNITS);
+    let expected = Operations { reads: 2, writes: 2, request_units, ..Operations::default() };
+    assert_eq!(record.operations, expected);
+    let source = &record.source;
+    assert_eq!((source.event_hub_name.as_str(), source.partition_id.as_str()), ("telemetry", "3"));
+    assert_eq!(record.lag_ms, Some(60_000 - 13));
+    assert!(!record.times_go_back);
+
+    let reply = answered(&handler, &envelope.retried(1)).await;
+    assert_eq!((reply.counts(), reply.record.attempt.number), ([0, 3, 1], 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_batch_is_answered() {
+    let (_store, handler) = rig();
+    let reply = answered(&handler, &Envelope::new([])).await;
+    assert_eq!((reply.counts(), reply.record.attempt.lag_ms), ([0, 0, 0], None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_can_be_found_by_the_log() {
+    let (_store, handler) = rig();
+    let nameless = Sent { partition_key: "null".into(), ..Sent::new(8, "") };
+    let invalid = Sent::new(7, r#"{"deviceId":"d","flightMode":99}"#);
+    let reply = answered(&handler, &Envelope::new([invalid, nameless])).await;
+    let [invalid, nameless] = reply.logged.as_slice() else { panic!("two of them: {:?}", reply.logged) };
+    assert_eq!((invalid.sequence_number, invalid.partition_key.as_deref()), (Some(7), Some("key-7")));
+    assert_eq!((nameless.sequence_number, nameless.partition_key.as_deref()), (Some(8), None));
+    for (logged, letter) in reply.logged.iter().zip(&reply.dead_letters) {
+        assert_eq!((&logged.dead_letter_id, &logged.issue), (&letter.id, &letter.issue));
+        assert_eq!((logged.stage, logged.error_class), (letter.stage, letter.error_class));
+        assert_eq!(logged.source.event_hub_name, "telemetry");
+    }
+    assert_eq!((invalid.stage, nameless.stage), (Stage::Validate, Stage::Deserialize));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_unresolved_and_comes_again_is_no_dead_letter() {
+    let (store, handler) = rig();
+    store.always(Write, "b", Answer::transient());
+    let mut envelope = fleet(&["a", "b"]);
+    envelope.events.push(Sent::new(12, "nonsense"));
+    for retry in [(0, -1), (1, 4), (3, 4)] {
+        let reason = sent_again(&handler, &envelope.clone().with_retry(Some(retry))).await;
+        assert!(reason.contains("1 of 3 events are unresolved") && reason.contains("the store is busy"), "{reason}");
+        let record = failed_attempt(&reason);
+        assert_eq!((record.unresolved, record.attempt.number), (1, retry.0 + 1));
+        assert!(record.reason.contains("the store is busy"), "{record:?}");
+        assert!(record.attempt.operations.retries > 0, "{record:?}");
+        let is_of_the_first = record.attempt.lag_ms.is_some_and(|lag| lag >= 60_000 - 10);
+        assert!(is_of_the_first, "none of it is passed: {record:?}");
+    }
+    store.recovers();
+    let reply = answered(&handler, &envelope.with_retry(Some((4, 4)))).await;
+    assert_eq!(reply.counts(), [1, 1, 1], "the poison is written with the final reply");
+}
+
+/// What an answer tells of an attempt that is to be repeated.
+fn failed_attempt(answer: &str) -> FailedAttemptRecord {
+    let answer: Value = serde_json::from_str(answer).expect("JSON");
+    match serde_json::from_str(answer["Logs"][0].as_str().expect("a line")).expect("a record") {
+        Record::FailedAttempt(record) => record,
+        other => panic!("no failed attempt: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_the_last_attempt_the_unresolved_are_dead_letters() {
+    for (answer, class) in [(Answer::transient(), ErrorClass::Transient), (Answer::systemic(), ErrorClass::Systemic)] {
+        // The retries are used up; there is no retry policy.
+        for retry in [Some((4, 4)), Some((0, 0)), None] {
+            let (store, handler) = rig();
+            store.always(Write, "b", answer.clone());
+            let reply = answered(&handler, &fleet(&["a", "b"]).with_retry(retry)).await;
+            assert_eq!(reply.counts(), [1, 0, 1], "{retry:?}");
+            let letter = &reply.dead_letters[0];
+            assert_eq!((letter.stage, letter.error_class), (Stage::Update, class), "{retry:?}");
+            assert_eq!(letter.device_state, Some(json!({"id": "b", "Battery": 0.5})));
+            assert_eq!(letter.attempt, retry.map_or(1, |(count, _)| count + 1));
+            assert_eq!(reply.logged[0].device_id.as_deref(), Some("b"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_is_throttled_is_never_given_up_however_often() {
+    let (store, handler) = rig();
+    let envelope = fleet(&["a", "b"]);
+    store.always(Write, "a", Answer::throttled(std::time::Duration::from_hours(1)));
+    for attempt in 0..30 {
+        // Whoever else sends, their writes succeed.
+        let others = Envelope::new([Sent::battery(100 + attempt, "c", 0.5)]);
+        assert_eq!(answered(&handler, &others).await.counts(), [1, 0, 0]);
+        let reason = sent_again(&handler, &envelope.retried(attempt)).await;
+        assert!(reason.contains("too many requests"), "{reason}");
+    }
+    store.recovers();
+    let reply = answered(&handler, &envelope.retried(30)).await;
+    assert_eq!(reply.counts(), [1, 1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_never_makes_a_dead_letter_however_long_it_lasts() {
+    let outages: [(Operation, Answer); 4] = [
+        (Read, Answer::transient()),
+        (Write, Answer::transient()),
+        (Read, Answer::systemic()),
+        (Write, Answer::Stalls),
+    ];
+    for (operation, answer) in outages {
+        let (store, handler) = rig();
+        let envelope = fleet(&["a", "b", "c"]);
+        store.always(operation, ANY, answer);
+        for attempt in 0..1_000 {
+            sent_again(&handler, &envelope.retried(attempt)).await;
+        }
+        store.recovers();
+        assert_eq!(answered(&handler, &envelope.retried(1_000)).await.counts(), [3, 0, 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_can_be_read_but_not_written_never_makes_a_dead_letter() {
+    let (store, handler) = rig();
+    answered(&handler, &fleet(&["a", "b"])).await;
+    store.always(Write, ANY, Answer::transient());
+    // Two devices have nothing to write any more; whether the store would take it is asked, and it would not.
+    let envelope = fleet(&["a", "b", "stuck"]);
+    for attempt in 0..50 {
+        sent_again(&handler, &envelope.retried(attempt)).await;
+    }
+    store.recovers();
+    assert_eq!(answered(&handler, &envelope.retried(50)).await.counts(), [1, 2, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_fails_while_others_are_written_is_a_dead_letter_on_the_fifth_attempt() {
+    for operation in [Read, Write] {
+        let (store, handler) = rig();
+        store.always(operation, "stuck", Answer::transient());
+        let envelope = fleet(&["a", "stuck", "b", "stuck"]);
+        for attempt in 0..4 {
+            // From the second attempt on the others have nothing left to write.
+            sent_again(&handler, &envelope.retried(attempt)).await;
+        }
+        let reply = answered(&handler, &envelope.retried(4)).await;
+        assert_eq!(reply.counts(), [0, 2, 2], "{operation:?}");
+        for letter in &reply.dead_letters {
+            assert_eq!((letter.stage, letter.error_class, letter.attempt), (Stage::Update, ErrorClass::Transient, 5));
+        }
+        assert_eq!(readings(&store.document("a").await.expect("a document")), json!({"Battery": 0.5}));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_during_an_outage_do_not_count_against_a_device() {
+    let (store, handler) = rig();
+    let envelope = fleet(&["a", "stuck"]);
+    store.always(Write, ANY, Answer::transient());
+    for attempt in 0..20 {
+        sent_again(&handler, &envelope.retried(attempt)).await;
+    }
+    store.recovers();
+    store.always(Write, "stuck", Answer::transient());
+    for attempt in 20..24 {
+        sent_again(&handler, &envelope.retried(attempt)).await;
+    }
+    assert_eq!(answered(&handler, &envelope.retried(24)).await.counts(), [0, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_batch_does_not_count_against_the_next_one() {
+    let (store, handler) = rig();
+    store.always(Write, "stuck", Answer::transient());
+    let mut first = 0;
+    for _batch in 0..3 {
+        first += 100;
+        let envelope = Envelope::new([Sent::battery(first, "a", 0.1), Sent::battery(first + 1, "stuck", 0.2)]);
+        for attempt in 0..4 {
+            sent_again(&handler, &envelope.retried(attempt)).await;
+        }
+        assert_eq!(answered(&handler, &envelope.retried(4)).await.counts(), [0, 1, 1]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_on_each_attempt_makes_each_event_a_dead_letter_in_the_end() {
+    let (store, handler) = rig();
+    store.always(Read, "b", Answer::Panics);
+    let envelope = fleet(&["a", "b", "c"]);
+    for attempt in 0..4 {
+        let reason = sent_again(&handler, &envelope.retried(attempt)).await;
+        assert!(reason.contains("the store panics on b"), "{reason}");
+    }
+    let reply = answered(&handler, &envelope.retried(4)).await;
+    assert_eq!(reply.counts(), [0, 0, 3]);
+    for letter in &reply.dead_letters {
+        assert_eq!(letter.stage, Stage::Envelope);
+        assert!(letter.issue.contains("the store panics on b"), "{}", letter.issue);
+        assert_eq!(letter.device_state, None);
+    }
+    // The process lives on.
+    store.recovers();
+    assert_eq!(answered(&handler, &Envelope::new([Sent::battery(50, "b", 0.9)])).await.counts(), [1, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_that_passes_costs_nothing() {
+    let (store, handler) = rig();
+    store.answer(Write, "b", [Answer::Panics]);
+    let envelope = fleet(&["a", "b", "c"]);
+    sent_again(&handler, &envelope).await;
+    let [applied, superseded, dead_lettered] = answered(&handler, &envelope.retried(1)).await.counts();
+    assert_eq!((applied + superseded, dead_lettered), (3, 0));
+    for device in ["a", "b", "c"] {
+        assert!(store.document(device).await.is_some(), "{device}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_no_envelope_is_kept_whole_after_some_attempts() {
+    let (_store, mut handler) = rig();
+    let requests = [b"".as_slice(), b"\xff\xfe", b"{\"Data\":{\"messages\":\"[\"", b"{\"Data\":{\"other\":\"[]\"}}"];
+    let requests = requests.map(Bytes::from_static);
+    for (number, request) in requests.into_iter().enumerate() {
+        let id = format!("invocation-{number}");
+        for _attempt in 0..4 {
+            again(handler.invoke(&id, &request).await);
+        }
+        let reply = final_reply(handler.invoke(&id, &request).await);
+        assert_eq!(reply.counts(), [0, 0, 1]);
+        let letter = &reply.dead_letters[0];
+        assert_eq!((letter.stage, letter.invocation_id.as_str()), (Stage::Envelope, id.as_str()));
+        let body = base64::Engine::decode(
+            &base64::engine::general_purpose::STANDARD,
+            letter.event_data.body.as_deref().expect("a body"),
+        );
+        assert_eq!(body.as_deref(), Ok(&request[..]));
+    }
+    // Without a policy that surely repeats it, at once.
+    handler.function.retry = None;
+    assert_eq!(final_reply(handler.invoke(ID, &Bytes::from_static(b"nonsense")).await).counts(), [0, 0, 1]);
+}
+
+/// A device's failure to be written.
+fn unresolved(class: ErrorClass) -> Outcome {
+    let (issue, device_id) = ("it was not written".to_owned(), Some("stuck".to_owned()));
+    Outcome::Unresolved(Failure { stage: Stage::Update, class, issue, device_id, device_state: None })
+}
+
+#[test]
+fn a_device_that_has_failed_often_enough_is_still_not_given_up_for_a_failure_that_is_not_its_own() {
+    let attempts = Attempts::new(2);
+    let decide = |outcome, takes_writes| attempts.decide("batch", &[Outcome::Applied, outcome], true, takes_writes);
+    assert_eq!(decide(unresolved(ErrorClass::Transient), true), Verdict::Again);
+    for class in [ErrorClass::Throttled, ErrorClass::Systemic] {
+        assert_eq!(decide(unresolved(class), true), Verdict::Again, "{class}");
+    }
+    // Often enough, but the store takes no writes now: that explains it, too.
+    attempts.forget("batch");
+    assert_eq!(decide(unresolved(ErrorClass::Transient), true), Verdict::Again);
+    assert_eq!(decide(unresolved(ErrorClass::Transient), false), Verdict::Again);
+    assert_eq!(decide(unresolved(ErrorClass::Throttled), true), Verdict::Again);
+    assert_eq!(decide(unresolved(ErrorClass::Transient), true), Verdict::Final);
+}
+
+#[test]
+fn a_systemic_failure_is_no_devices_fault_even_if_the_store_took_writes() {
+    let attempts = Attempts::new(5);
+    for _attempt in 0..100 {
+        let outcomes = [Outcome::Applied, unresolved(ErrorClass::Systemic)];
+        assert_eq!(attempts.decide("batch", &outcomes, true, true), Verdict::Again);
+    }
+}
+
+#[test]
+fn once_a_batch_is_answered_for_good_the_count_starts_again() {
+    let attempts = Attempts::new(3);
+    let decide = |outcome| {
+        let verdict = attempts.decide("batch", &[Outcome::Applied, outcome], true, true);
+        if verdict == Verdict::Final {
+            attempts.forget("batch");
+        }
+        verdict
+    };
+    let transient = || decide(unresolved(ErrorClass::Transient));
+    assert_eq!([transient(), transient()], [Verdict::Again; 2]);
+    assert_eq!(decide(Outcome::Superseded), Verdict::Final, "it went well");
+    assert_eq!([transient(), transient(), transient()], [Verdict::Again, Verdict::Again, Verdict::Final]);
+    assert_eq!([transient(), transient(), transient()], [Verdict::Again, Verdict::Again, Verdict::Final]);
+    assert_eq!([transient(), transient()], [Verdict::Again; 2]);
+    let last = attempts.decide("batch", &[unresolved(ErrorClass::Transient)], false, true);
+    assert_eq!(last, Verdict::Final, "no further attempt");
+    attempts.forget("batch");
+    assert_eq!([transient(), transient()], [Verdict::Again; 2]);
+}
+
+#[test]
+fn a_batch_whose_dead_letters_could_not_be_kept_stays_due_in_the_next_attempt() {
+    let attempts = Attempts::new(2);
+    let decide = || attempts.decide("batch", &[Outcome::Applied, unresolved(ErrorClass::Transient)], true, true);
+    assert_eq!([decide(), decide(), decide()], [Verdict::Again, Verdict::Final, Verdict::Final]);
+}

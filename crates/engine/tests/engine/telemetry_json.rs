@@ -1,0 +1,167 @@
+//! Drone telemetry as JSON, and the device that IoT Hub knows.
+
+use devicestate_engine::{
+    batch::Event,
+    telemetry::{
+        Poison, Telemetry as _,
+        drone::{Drone, FLIGHT_MODES, Format},
+    },
+};
+use serde_json::json;
+
+use crate::telemetry::{AUTO, JSON, bytes, decoded, invalid, undecodable};
+
+#[test]
+fn names_in_camel_case_and_pascal_case_are_the_same() {
+    let camel = r#"{"deviceId":"drone-7","battery":0.5,"flightMode":"inflight",
+        "position":{"latitude":47.4,"longitude":-122.1,"altitude":12.0},
+        "health":{"gyrometerOK":true,"accelerometerOK":true,"magnetometerOK":false},"isKeyFrame":true}"#;
+    let pascal = r#"{"DeviceId":"drone-7","Battery":0.5,"FlightMode":3,
+        "Position":{"Latitude":47.4,"Longitude":-122.1,"Altitude":12},
+        "Health":{"GyrometerOK":true,"AccelerometerOK":true,"MagnetometerOK":false},"IsKeyFrame":false}"#;
+    let readings = json!({"Battery": 0.5, "FlightMode": 3, "Latitude": 47.4, "Longitude": -122.1, "Altitude": 12.0,
+                          "GyrometerOK": true, "AccelerometerOK": true, "MagnetometerOK": false});
+    for text in [camel, pascal] {
+        assert_eq!(decoded(JSON, text), ("drone-7".to_owned(), readings.clone()), "{text}");
+        assert_eq!(decoded(AUTO, text), ("drone-7".to_owned(), readings.clone()), "{text}");
+    }
+}
+
+#[test]
+fn a_flight_mode_is_its_number_or_its_name() {
+    for (number, name) in FLIGHT_MODES.iter().enumerate() {
+        let forms = [number.to_string(), format!("{name:?}"), format!("{:?}", name.to_lowercase())];
+        for form in forms {
+            let text = format!(r#"{{"deviceId":"d","flightMode":{form}}}"#);
+            assert_eq!(decoded(JSON, text.as_str()).1, json!({"FlightMode": number}), "{text}");
+        }
+    }
+    let issue = undecodable(JSON, r#"{"deviceId":"d","flightMode":"hover"}"#);
+    assert!(issue.contains("\"hover\"") && issue.contains("Inflight"), "{issue}");
+    for form in ["3.5", "true", "[3]", "\"3\"", "18446744073709551615"] {
+        let issue = undecodable(JSON, format!(r#"{{"deviceId":"d","flightMode":{form}}}"#));
+        assert!(issue.contains("flight mode"), "{form}: {issue}");
+    }
+}
+
+#[test]
+fn present_zeros_are_readings_and_null_and_absent_are_none() {
+    let zeros = r#"{"deviceId":"d","battery":0,"flightMode":0,"position":{"latitude":0,"longitude":0,"altitude":0},
+        "health":{"gyrometerOK":false,"accelerometerOK":false,"magnetometerOK":false}}"#;
+    assert_eq!(
+        decoded(JSON, zeros).1,
+        json!({"Battery": 0.0, "FlightMode": 0, "Latitude": 0.0, "Longitude": 0.0, "Altitude": 0.0,
+               "GyrometerOK": false, "AccelerometerOK": false, "MagnetometerOK": false})
+    );
+    let nulls = r#"{"deviceId":"d","battery":null,"flightMode":null,"position":null,"health":null,"isKeyFrame":null}"#;
+    let inner = r#"{"deviceId":"d","position":{"latitude":null,"altitude":null},"health":{"gyrometerOK":null}}"#;
+    for text in [nulls, inner, r#"{"deviceId":"d"}"#, r#"{"deviceId":"d","position":{},"health":{}}"#] {
+        assert_eq!(decoded(JSON, text), ("d".to_owned(), json!({})), "{text}");
+    }
+}
+
+#[test]
+fn a_partial_position_gives_its_members_alone() {
+    assert_eq!(decoded(JSON, r#"{"deviceId":"d","position":{"longitude":8.5}}"#).1, json!({"Longitude": 8.5}));
+    assert_eq!(
+        decoded(JSON, r#"{"deviceId":"d","position":{"latitude":null,"altitude":1},"health":{"magnetometerOK":true}}"#)
+            .1,
+        json!({"Altitude": 1.0, "MagnetometerOK": true})
+    );
+}
+
+#[test]
+fn arrays_are_not_taken_for_objects() {
+    for text in [
+        r#"["d",0.5]"#,
+        r#"[{"deviceId":"d"}]"#,
+        r#"{"deviceId":"d","position":[1,2,3]}"#,
+        r#"{"deviceId":"d","health":[true,true,true]}"#,
+    ] {
+        for drone in [JSON, AUTO] {
+            let issue = undecodable(drone, text);
+            assert!(issue.contains("a JSON object"), "{text}: {issue}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_just_one_json_object_is_refused() {
+    for text in [
+        r#"{"deviceId":"d"} x"#,
+        r#"{"deviceId":"d"}{"deviceId":"e"}"#,
+        r#"{"deviceId":"d""#,
+        r#"{"deviceId":"d",}"#,
+        r#"{"deviceId":"d","battery":NaN}"#,
+        r#"{"deviceId":"d","battery":1e999}"#,
+        "null",
+        "7",
+    ] {
+        let issue = undecodable(JSON, text);
+        assert!(issue.contains("JSON"), "{text}: {issue}");
+    }
+    assert!(undecodable(JSON, b"{\"deviceId\":\"\xff\"}".as_slice()).contains("JSON"), "no UTF-8");
+}
+
+#[test]
+fn wrong_types_are_refused_and_unknown_fields_are_not() {
+    for (field, told) in [
+        (r#""battery":"0.5""#, "battery: invalid type: string \"0.5\", expected a number at line 1 column 31"),
+        (r#""battery":true"#, "battery: invalid type: boolean"),
+        (r#""DeviceId":7"#, "DeviceId: invalid type: integer `7`, expected a string"),
+        (r#""position":"here""#, "position: invalid type: string"),
+        (r#""position":{"altitude":1,"latitude":"north"}"#, "latitude of position: invalid type: string"),
+        (r#""health":{"gyrometerOK":1}"#, "gyrometerOK of health: invalid type: integer"),
+        (r#""isKeyFrame":"yes""#, "isKeyFrame: invalid type: string"),
+    ] {
+        let id = if field.contains("DeviceId") { "" } else { r#""DeviceId":"d","# };
+        let issue = undecodable(JSON, format!(r"{{{id}{field}}}"));
+        assert!(issue.contains("not valid JSON telemetry"), "{field}: {issue}");
+        assert!(issue.contains(told), "{field}: {issue}");
+    }
+    let text = r#"{"speed":[1,{"a":null}],"deviceId":"d","position":{"accuracy":3,"latitude":1},"battery":1,"x":"y"}"#;
+    assert_eq!(decoded(JSON, text).1, json!({"Battery": 1.0, "Latitude": 1.0}));
+}
+
+#[test]
+fn a_field_that_stands_twice_is_not_guessed() {
+    for text in [r#"{"deviceId":"a","deviceId":"b"}"#, r#"{"deviceId":"a","battery":0.1,"Battery":0.2}"#] {
+        assert!(undecodable(JSON, text).contains("duplicate"), "{text}");
+    }
+}
+
+#[test]
+fn numbers_survive_as_they_are() {
+    for number in ["0.1", "47.476075", "-122.192026", "1e-300", "0.30000000000000004"] {
+        let value: f64 = number.parse().expect("a number");
+        let text = format!(r#"{{"deviceId":"d","battery":{number}}}"#);
+        assert_eq!(decoded(JSON, text).1, json!({"Battery": value}), "{number}");
+    }
+}
+
+#[test]
+fn the_device_that_iot_hub_knows_counts_by_the_setting_and_where_the_body_names_none() {
+    let event = |body: &[u8], authenticated: Option<&str>| Event {
+        body: body.to_vec().into(),
+        iot_hub_device_id: authenticated.map(str::to_owned),
+        ..Event::default()
+    };
+    let by_setting = Drone { format: Format::Auto, device_id_from_iot_hub: true };
+    let id = |drone: Drone, event: Event| drone.decode(&event).map(|decoded| decoded.device_id);
+    let protobuf = bytes("1803");
+    for body in [br#"{"battery":0.5}"#.as_slice(), br#"{"deviceId":"","battery":0.5}"#, b"{}", &protobuf] {
+        assert_eq!(id(by_setting, event(body, Some("hub-device"))), Ok("hub-device".to_owned()), "{body:?}");
+        for other in [id(AUTO, event(body, Some("hub-device"))), id(by_setting, event(body, None))] {
+            assert!(matches!(other, Err(Poison::Undecodable(_))), "{body:?}: {other:?}");
+        }
+        let empty = id(by_setting, event(body, Some("")));
+        assert!(matches!(empty, Err(Poison::Undecodable(_))), "{body:?}: {empty:?}");
+    }
+    let named = br#"{"deviceId":"own","battery":0.5}"#;
+    assert_eq!(id(by_setting, event(named, Some("hub-device"))), Ok("own".to_owned()));
+}
+
+#[test]
+fn an_undefined_flight_mode_is_invalid_rather_than_undecodable() {
+    assert!(invalid(JSON, r#"{"deviceId":"d","flightMode":6}"#).contains("0 (Unknown) to 5 (Offline)"));
+}

@@ -1,0 +1,328 @@
+//! A dead letter comes back as it was put: whole, by way of the overflow, or with what was cut named as cut.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use devicestate_engine::{
+    batch::{Batch, Column, Details, Event, Place, Source},
+    dead_letter::{
+        Attempt, DeadLetter, Fingerprint, Overflow, OverflowError, Pointer, QUEUE_LIMIT, body, whole, with_members,
+    },
+    failure::{ErrorClass, Failure, Stage},
+};
+use devicestate_test_support::dead_letter_schema::read_letter;
+use futures_util::FutureExt as _;
+use proptest::{collection::vec, option, prelude::*, sample::select};
+use serde_json::{Value, json, value::RawValue};
+
+use crate::{examples, fewer_cases, json};
+
+/// A failed event, and all that its dead letter is made of.
+#[derive(Debug, Clone)]
+struct Failed {
+    source: Source,
+    event: Event,
+    /// What the host said of it, in the order of [`Details`].
+    cells: [Option<String>; 6],
+    failure: Failure,
+    invocation_id: String,
+    attempt: i64,
+    time_ms: i64,
+    /// How many other events there are in the batch, in front and behind.
+    others: (usize, usize),
+}
+
+/// Mostly a short text; sometimes more than a message holds, of characters that take one byte in JSON, or six.
+fn name() -> impl Strategy<Value = String> {
+    let enormous = (select(vec!['x', '\u{1}', '"', '\u{10348}']), 1_000..60_000_usize);
+    prop_oneof![12 => json::text(12), 1 => enormous.prop_map(|(character, count)| character.to_string().repeat(count))]
+}
+
+/// A name without the character that separates names where they are hashed; no service has it.
+fn source() -> impl Strategy<Value = Source> {
+    (name(), name(), name(), name()).prop_map(
+        |(fully_qualified_namespace, event_hub_name, consumer_group, partition_id)| Source {
+            fully_qualified_namespace,
+            event_hub_name,
+            consumer_group,
+            partition_id,
+            ..Source::default()
+        },
+    )
+}
+
+/// Mostly short, and often near the limit: base64 of 36 KB is 48 KB.
+fn event_body() -> impl Strategy<Value = Vec<u8>> {
+    let length = prop_oneof![6 => 0..40_usize, 2 => 34_000..37_000_usize, 1 => 40_000..90_000_usize];
+    (length, any::<u8>(), any::<u8>()).prop_map(|(length, first, step)| {
+        (0..length)
+            .scan(first, |byte, _| Some(std::mem::replace(byte, byte.wrapping_mul(5).wrapping_add(step))))
+            .collect()
+    })
+}
+
+fn cell() -> impl Strategy<Value = Option<String>> {
+    option::of(prop_oneof![3 => json::value(), 1 => name().prop_map(|text| json::quoted(&text, false))])
+        .prop_map(|cell| cell.filter(|cell| cell != "null"))
+}
+
+/// What fails behind the envelope has numbers that could be read, or none.
+fn number() -> impl Strategy<Value = Option<String>> {
+    option::of(any::<i64>()).prop_flat_map(|number| {
+        let text = number.map(|number| number.to_string());
+        select(vec![text.clone(), text.map(|text| format!("\"{text}\""))])
+    })
+}
+
+fn failure() -> impl Strategy<Value = Failure> {
+    let stage = select(vec![Stage::Envelope, Stage::Deserialize, Stage::Validate, Stage::Update]);
+    let class = select(vec![ErrorClass::Poison, ErrorClass::Transient, ErrorClass::Throttled, ErrorClass::Systemic]);
+    let issue = name().prop_map(|text| format!("it failed: {text}"));
+    let device = option::of((name(), option::of((name(), json::value()))));
+    (stage, class, issue, device).prop_map(|(stage, class, issue, device)| {
+        let (device_id, decoded) = device.unzip();
+        let device_state = decoded.flatten().map(|(id, reading)| {
+            let reading: Value = serde_json::from_str(&reading).expect("JSON");
+            json!({ "id": id, "Battery": reading })
+        });
+        Failure { stage, class, issue, device_id, device_state }
+    })
+}
+
+fn failed() -> impl Strategy<Value = Failed> {
+    let place = option::of((0..4_102_444_800_000_i64, 0..i64::MAX))
+        .prop_map(|place| place.map(|(enqueued_ms, sequence_number)| Place { enqueued_ms, sequence_number }));
+    let event = (event_body(), place).prop_map(|(body, place)| Event { body: body.into(), place, ..Event::default() });
+    let cells = (number(), cell(), cell(), cell(), cell(), cell()).prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f]);
+    let attempt = (name(), 1..9_i64, 0..4_102_444_800_000_i64);
+    (source(), event, cells, failure(), attempt, (0..2_usize, 0..2_usize)).prop_map(
+        |(source, event, cells, failure, (invocation_id, attempt, time_ms), others)| Failed {
+            source,
+            event,
+            cells,
+            failure,
+            invocation_id,
+            attempt,
+            time_ms,
+            others,
+        },
+    )
+}
+
+impl Failed {
+    fn letter(&self) -> DeadLetter {
+        let (before, behind) = self.others;
+        let count = before + 1 + behind;
+        let alone = |index: usize| index == before;
+        let column = |cell: &Option<String>| {
+            let cells: Vec<_> =
+                (0..count).map(|index| cell.as_deref().filter(|_| alone(index)).unwrap_or("null")).collect();
+            Column::new(format!("[ {} ]", cells.join(" , ")), count)
+        };
+        let [sequence_numbers, enqueued_times, partition_keys, offsets, properties, system_properties] =
+            self.cells.each_ref().map(column);
+        let details =
+            Details { sequence_numbers, enqueued_times, partition_keys, offsets, properties, system_properties };
+        let events = (0..count).map(|index| if alone(index) { self.event.clone() } else { Event::default() }).collect();
+        let batch = Batch { source: self.source.clone(), events, details, message: None };
+        let attempt = Attempt { invocation_id: &self.invocation_id, number: self.attempt, time_ms: self.time_ms };
+        DeadLetter::new(&batch, before, &self.failure, attempt)
+    }
+}
+
+fn read(text: &str) -> DeadLetter {
+    serde_json::from_str(text).expect("a dead letter")
+}
+
+/// What the schema says of a message, and what has to be so of each.
+fn is_a_message(text: &str) -> Result<(), TestCaseError> {
+    read_letter(text);
+    prop_assert_eq!(read(text).to_json(), text, "it is written again as it was");
+    Ok(())
+}
+
+/// An overflow that forgets everything with the test.
+#[derive(Default)]
+struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
+
+#[async_trait]
+impl Overflow for Memory {
+    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<String, OverflowError> {
+        let location = format!("memory/{name}.json");
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(location.clone(), bytes);
+        Ok(location)
+    }
+
+    async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(location).cloned();
+        kept.ok_or_else(|| OverflowError::NoName { location: location.into() })
+    }
+}
+
+/// What comes of work that waits for nothing.
+fn at_once<T>(work: impl Future<Output = T>) -> T {
+    work.now_or_never().expect("memory does not wait")
+}
+
+/// Some members of an object, of which a name may come twice.
+fn members() -> impl Strategy<Value = Vec<(String, String)>> {
+    vec(("[a-c]é?", json::value()), 0..5)
+}
+
+fn raw(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).expect("JSON")
+}
+
+/// The oracle of [`with_members`].
+fn changed(mut members: Vec<(String, String)>, changes: &[(&str, &str)]) -> String {
+    for (name, value) in changes {
+        match members.iter().position(|(member, _)| member == name) {
+            Some(place) => (*value).clone_into(&mut members[place].1),
+            None => members.push(((*name).to_owned(), (*value).to_owned())),
+        }
+    }
+    let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+proptest! {
+    #![proptest_config(fewer_cases())]
+
+    #[test]
+    fn a_dead_letter_is_read_as_it_was_written_and_has_the_event_whole(failed in failed()) {
+        let letter = failed.letter();
+        let text = letter.to_json();
+        is_a_message(&text)?;
+        let read = read(&text);
+        prop_assert_eq!(body(&read), Ok(failed.event.body.to_vec()));
+        let data = &read.event_data;
+        let cells = [
+            &data.sequence_number,
+            &data.enqueued_time_utc,
+            &data.partition_key,
+            &data.offset,
+            &data.properties,
+            &data.system_properties,
+        ];
+        prop_assert_eq!(cells.map(|cell| cell.as_ref().map(|cell| cell.get().to_owned())), failed.cells);
+        prop_assert_eq!((&read.source, &read.invocation_id), (&failed.source, &failed.invocation_id));
+        prop_assert_eq!((read.stage, read.error_class), (failed.failure.stage, failed.failure.class));
+        prop_assert_eq!(read.device_state, failed.failure.device_state);
+        for (told, whole) in [(Some(read.issue), Some(failed.failure.issue)), (read.device_id, failed.failure.device_id)] {
+            let is_told = match (&told, &whole) {
+                (Some(told), Some(whole)) => told == whole || whole.starts_with(told.strip_suffix('…').unwrap_or("-")),
+                (told, whole) => told == whole,
+            };
+            prop_assert!(is_told, "{:?} of {:?}", told, whole);
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_goes_whole_into_the_queue_or_by_the_overflow(failed in failed()) {
+        let letter = failed.letter();
+        let text = letter.to_json();
+        prop_assert_eq!(letter.message(), (text.len() <= QUEUE_LIMIT).then(|| text.clone()));
+        if letter.message().is_some() {
+            return Ok(());
+        }
+        let overflow = Memory::default();
+        let pointer = at_once(letter.keep_in(&overflow)).expect("kept");
+        let message = letter.pointing_at(pointer.clone());
+        is_a_message(&message)?;
+        prop_assert!(message.len() <= QUEUE_LIMIT, "{} bytes", message.len());
+        let received = read(&message);
+        prop_assert_eq!(received.overflow.as_ref(), Some(&pointer));
+        prop_assert_eq!(at_once(pointer.fetch(&overflow)).expect("it is there"), text.as_bytes());
+        prop_assert_eq!(at_once(whole(&received, Some(&overflow))).expect("it is there").to_json(), text);
+        overflow.0.lock().expect("nobody else has it").values_mut().for_each(|kept| kept[9] ^= 1);
+        let is_refused = matches!(at_once(pointer.fetch(&overflow)), Err(OverflowError::Changed { .. }));
+        prop_assert!(is_refused, "it is not what was kept");
+    }
+
+    #[test]
+    fn what_points_elsewhere_fits_however_long_all_of_it_is(failed in failed(), location in name(), again in failure()) {
+        let mut letter = failed.letter();
+        letter.failed_again(&again, failed.time_ms);
+        // A path has no more characters on any system, and an address not either.
+        let location: String = std::iter::once('/').chain(location.chars().take(1_024)).collect();
+        let fingerprint = Fingerprint { length: usize::MAX, ..Fingerprint::of(b"") };
+        let message = letter.pointing_at(Pointer { location, fingerprint });
+        prop_assert!(message.len() <= QUEUE_LIMIT, "{} bytes", message.len());
+        is_a_message(&message)?;
+        prop_assert_eq!(read(&message).id, letter.id);
+    }
+
+    #[test]
+    fn what_is_cut_fits_and_says_what_is_missing(failed in failed()) {
+        let letter = failed.letter();
+        let message = letter.cut();
+        prop_assert!(message.len() <= QUEUE_LIMIT, "{} bytes", message.len());
+        is_a_message(&message)?;
+        let data = read(&message).event_data;
+        let kept = BASE64_STANDARD.decode(data.body.expect("at least its beginning")).expect("base64");
+        let sent = &failed.event.body;
+        prop_assert!(sent.starts_with(&kept));
+        prop_assert_eq!(data.body_cut, (kept.len() < sent.len()).then(|| Fingerprint::of(sent)));
+        // Nothing is cut that there was room for, but for less than a group of base64 and the quotes around it.
+        prop_assert!(kept == *sent || message.len() > QUEUE_LIMIT - 6, "{} bytes", message.len());
+        prop_assert_eq!(data.properties_cut, failed.cells[4].is_some() || failed.cells[5].is_some());
+    }
+
+    #[test]
+    fn the_id_is_of_the_event_and_its_place_alone(failed in failed(), other in failed(), parts in any::<[bool; 4]>()) {
+        // The same event in other circumstances.
+        let again = Failed { source: failed.source.clone(), event: failed.event.clone(), ..other.clone() };
+        let mut batch_says = again.clone();
+        batch_says.event.content_type = Some("text/plain".into());
+        batch_says.event.iot_hub_device_id = Some("d".into());
+        prop_assert_eq!(batch_says.letter().id, failed.letter().id);
+        // Some part of it is another's.
+        let mut changed = again;
+        let source = &mut changed.source;
+        match parts {
+            [true, true, ..] => *source = other.source.clone(),
+            [true, false, true, _] => source.partition_id.clone_from(&other.source.partition_id),
+            [true, false, false, _] => source.consumer_group.clone_from(&other.source.consumer_group),
+            [false, true, ..] => changed.event.body.clone_from(&other.event.body),
+            [false, false, true, _] => changed.event.place = other.event.place,
+            [false, false, false, _] => changed.event.body = [&changed.event.body[..], &[0]].concat().into(),
+        }
+        let is_same = changed.source == failed.source
+            && (changed.event.place, &changed.event.body) == (failed.event.place, &failed.event.body);
+        prop_assert_eq!(changed.letter().id == failed.letter().id, is_same);
+    }
+
+    #[test]
+    fn only_the_named_members_of_a_text_are_changed(
+        members in members(), spaces in json::spaces(), name in "[a-d]é?", one in json::value(), other in json::value(),
+    ) {
+        let quoted: Vec<_> = members.iter().map(|(name, value)| (json::quoted(name, false), value.clone())).collect();
+        let text = json::object(&quoted, &spaces);
+        let unchanged = with_members(text.as_bytes(), []).expect("an object");
+        prop_assert_eq!(unchanged, changed(members.clone(), &[]));
+        let once = with_members(text.as_bytes(), [(&name, raw(&one))]).expect("an object");
+        prop_assert_eq!(&once, &changed(members.clone(), &[(&name, &one)]));
+        let twice = with_members(text.as_bytes(), [(&name, raw(&one)), ("new", raw(&other))]).expect("an object");
+        prop_assert_eq!(twice, changed(members, &[(&name, &one), ("new", &other)]));
+    }
+}
+
+#[test]
+fn there_are_dead_letters_of_each_size_among_those_that_are_made_up() {
+    let letters: Vec<_> = examples(failed(), 200).map(|failed| failed.letter()).collect();
+    let count = |is_so: fn(&DeadLetter) -> bool| letters.iter().filter(|letter| is_so(letter)).count();
+    let is_cut = |letter: &DeadLetter| read(&letter.cut()).event_data.body_cut.is_some();
+    let counts = [
+        count(|letter| letter.message().is_some()),
+        count(|letter| letter.message().is_none()),
+        count(is_cut),
+        count(|letter| {
+            letter.message().is_none() && letter.event_data.body.as_ref().is_some_and(|body| body.len() < 100)
+        }),
+    ];
+    assert!(counts.iter().all(|count| *count >= 5), "{counts:?}");
+}

@@ -1,0 +1,145 @@
+//! What a request says is what a second, plain reader finds in it, whatever its shape.
+
+mod requests;
+
+use std::{collections::BTreeMap, fs};
+
+use devicestate_engine::function_app::DataType;
+use devicestate_test_oracle::plain_envelope::{self as plain, Unreadable, read, really_read};
+use proptest::{collection::vec, prelude::*, sample::Index};
+
+use crate::{cases, examples};
+use requests::{Sent, sent, trigger};
+
+/// What may befall a text on its way.
+#[derive(Debug, Clone)]
+enum Damage {
+    CutAt(Index),
+    Flip(Index, u8),
+    Delete(Index),
+    Repeat(Index, Index),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let any = any::<Index>;
+    prop_oneof![
+        1 => any().prop_map(Damage::CutAt),
+        4 => (any(), 0..8_u8).prop_map(|(at, bit)| Damage::Flip(at, bit)),
+        4 => any().prop_map(Damage::Delete),
+        2 => (any(), any()).prop_map(|(from, to)| Damage::Repeat(from, to)),
+    ]
+}
+
+fn damaged(request: &str, damages: &[Damage]) -> Vec<u8> {
+    let mut bytes = request.as_bytes().to_vec();
+    for damage in damages {
+        // There must be something to be at.
+        bytes.push(b' ');
+        let length = bytes.len();
+        match damage {
+            Damage::CutAt(at) => bytes.truncate(at.index(length)),
+            Damage::Flip(at, bit) => bytes[at.index(length)] ^= 1 << bit,
+            Damage::Delete(at) => drop(bytes.remove(at.index(length))),
+            Damage::Repeat(from, to) => {
+                let (from, to) = (from.index(length), to.index(length));
+                let piece = bytes[from.min(to)..from.max(to)].to_vec();
+                bytes.splice(to..to, piece);
+            }
+        }
+    }
+    bytes
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn a_request_says_what_a_plain_reader_finds_in_it(Sent { trigger, request } in sent()) {
+        prop_assert_eq!(really_read(request.as_bytes(), &trigger), read(request.as_bytes(), &trigger));
+    }
+
+    #[test]
+    fn a_damaged_request_says_what_a_plain_reader_finds_in_it(
+        Sent { trigger, request } in sent(), damages in vec(damage(), 1..4),
+    ) {
+        let request = damaged(&request, &damages);
+        prop_assert_eq!(
+            really_read(&request, &trigger), read(&request, &trigger), "{}", String::from_utf8_lossy(&request)
+        );
+    }
+}
+
+#[test]
+fn the_requests_of_the_host_say_the_same_to_both_readers_by_whichever_trigger() {
+    let fixtures = devicestate_test_support::root().join("tests/fixtures");
+    let mut events = 0;
+    for file in fs::read_dir(fixtures).expect("the folder") {
+        let path = file.expect("a file").path();
+        let request = fs::read(&path).expect("a file");
+        for is_many in [true, false] {
+            for data_type in [DataType::Binary, DataType::String, DataType::Json] {
+                let trigger = trigger(is_many, data_type);
+                let said = read(&request, &trigger);
+                assert_eq!(really_read(&request, &trigger), said, "{} by {trigger:?}", path.display());
+                events += said.map_or(0, |request| request.events.len());
+            }
+        }
+    }
+    assert!(events > 100, "only {events}");
+}
+
+/// A derived struct would take an array for an object, its members in order.
+#[test]
+fn an_array_is_never_taken_for_an_object() {
+    let trigger = trigger(true, DataType::String);
+    let request = |metadata: &str| format!(r#"{{"Data":{{"messages":["a"]}},"Metadata":{metadata}}}"#);
+    let nothing = really_read(request("{}").as_bytes(), &trigger).expect("a request");
+    for metadata in [
+        r#"{"PartitionContext":["ns","hub","group","3"]}"#,
+        r#"{"TriggerPartitionContext":" [\"ns\",\"hub\",\"group\",\"3\"]"}"#,
+        r#"{"RetryContext":[1,5]}"#,
+    ] {
+        assert_eq!(really_read(request(metadata).as_bytes(), &trigger).as_ref(), Ok(&nothing), "{metadata}");
+    }
+    let metadata = r#"{"SystemPropertiesArray":[["text/plain","d"]]}"#;
+    let read = really_read(request(metadata).as_bytes(), &trigger).expect("a request");
+    assert_eq!((&read.events[0].content_type, &read.events[0].iot_hub_device_id), (&None, &None));
+    assert_eq!(really_read(br#"[{"messages":["a"]},null]"#, &trigger), Err(Unreadable::Envelope));
+}
+
+#[test]
+fn a_system_property_is_found_however_its_name_is_written() {
+    let request =
+        r#"{"Data":{"messages":["a"]},"Metadata":{"SystemPropertiesArray":[{"content\u002dtype":"text/plain"}]}}"#;
+    let read = really_read(request.as_bytes(), &trigger(true, DataType::String)).expect("a request");
+    assert_eq!(read.events[0].content_type.as_deref(), Some("text/plain"));
+}
+
+/// Two readers that find nothing agree about it.
+#[test]
+fn there_is_something_to_be_found_in_the_requests_that_are_made_up() {
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    for Sent { trigger, request } in examples(sent(), 500) {
+        let Ok(said) = read(request.as_bytes(), &trigger) else {
+            *seen.entry("unreadable").or_default() += 1;
+            continue;
+        };
+        let any = |is_so: fn(&plain::Event) -> bool| said.events.iter().any(is_so);
+        let all_cells = |event: &plain::Event| event.cells.iter().all(Option::is_some);
+        for (what, is_there) in [
+            ("several events", said.events.len() > 1),
+            ("a retry", said.retry.is_some()),
+            ("a whole source", said.source.iter().all(|part| !part.is_empty())),
+            ("a body", any(|event| !event.body.is_empty())),
+            ("a place", any(|event| event.place.is_some())),
+            ("a content type", any(|event| event.content_type.is_some())),
+            ("a device", any(|event| event.iot_hub_device_id.is_some())),
+            ("a fault beside none", any(|event| event.is_faulty) && any(|event| !event.is_faulty)),
+            ("a fault of all", any(|_| true) && !any(|event| !event.is_faulty)),
+            ("all cells", any(all_cells)),
+        ] {
+            *seen.entry(what).or_default() += u32::from(is_there);
+        }
+    }
+    assert!(seen.len() == 11 && seen.values().all(|count| *count >= 3), "{seen:?}");
+}

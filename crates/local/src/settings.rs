@@ -1,0 +1,68 @@
+//! The settings that the handlers get, and the state file that goes with them.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use devicestate_engine::settings::Settings;
+use devicestate_sqlite::folder_beside;
+use serde::Deserialize;
+
+use super::error::LocalError;
+
+/// Settings from the environment and from `local.settings.json`, and the state file.
+///
+/// The documents are in the state file unless the environment names another kind of store. `--state` has precedence
+/// over a `SqlitePath` of the environment, so that documents and dead letters are always in one file.
+pub(super) fn prepare(root: &Path, given: Option<PathBuf>) -> Result<(Settings, PathBuf), LocalError> {
+    let mut settings = Settings::from_environment();
+    let is_sqlite = settings.get("StateStore").is_none_or(|store| store == "sqlite");
+    let named = settings.get("SqlitePath").filter(|_| settings.get("StateStore").is_some() && is_sqlite);
+    let state = state_path(given.or_else(|| named.map(PathBuf::from)))?;
+    let of_file = local_settings(root)?;
+    // A connection string of the file would have precedence over an identity that the environment names.
+    let is_elsewhere = |(name, _): &(String, String)| settings.has_parts_of(name);
+    let (_, of_file): (Vec<_>, Vec<_>) = of_file.into_iter().partition(is_elsewhere);
+    for (name, value) in of_file {
+        settings.add_default(name, value);
+    }
+    settings.add_default("DeadLetterDirectory", folder_beside(&state).display().to_string());
+    if is_sqlite {
+        settings.set("StateStore", "sqlite");
+        settings.set("SqlitePath", state.display().to_string());
+    }
+    Ok((settings, state))
+}
+
+/// The settings of `local.settings.json`, as Core Tools reads them. There need not be such a file.
+fn local_settings(root: &Path) -> Result<Vec<(String, String)>, LocalError> {
+    #[derive(Deserialize)]
+    struct LocalSettings {
+        #[serde(rename = "Values", default)]
+        values: BTreeMap<String, String>,
+    }
+
+    let path = root.join("local.settings.json");
+    let failed = |reason: String| LocalError::LocalSettings { path: path.clone(), reason };
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error.to_string())),
+    };
+    let settings: LocalSettings = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
+    Ok(settings.values.into_iter().collect())
+}
+
+/// An absolute path, since the handlers run in another folder.
+fn state_path(given: Option<PathBuf>) -> Result<PathBuf, LocalError> {
+    let path = if let Some(path) = given {
+        path
+    } else {
+        let folder = tempfile::Builder::new().prefix("devicestate-").tempdir();
+        let error = |error| LocalError::Folder { path: std::env::temp_dir(), error };
+        folder.map_err(error)?.keep().join("state.db")
+    };
+    std::path::absolute(&path).map_err(|error| LocalError::Folder { path, error })
+}

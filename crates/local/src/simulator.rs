@@ -1,0 +1,263 @@
+//! Simulated devices: drones that fly, and send a key frame with every field now and then, and in between deltas with
+//! only what has changed.
+//!
+//! (The reference's simulator sends without a partition key, in parallel, and its deltas are empty.)
+
+use devicestate_engine::telemetry::drone::FLIGHT_MODES;
+use fastrand::Rng;
+use prost::encoding::{self, WireType};
+use serde::Serialize;
+
+use super::hub::Sent;
+
+/// Every how many frames a key frame comes.
+const KEY_FRAME_EVERY: u64 = 10;
+
+/// The format of what simulated devices send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wire {
+    /// A JSON object.
+    Json,
+    /// A protobuf message.
+    Protobuf,
+}
+
+/// Devices that take turns in sending.
+pub struct Simulator {
+    drones: Vec<Drone>,
+    wire: Wire,
+    sent: u64,
+    events: u64,
+}
+
+impl Simulator {
+    /// So many devices, which send so many events in all. The same seed gives the same events.
+    #[must_use]
+    pub fn new(devices: usize, events: u64, wire: Wire, seed: u64) -> Self {
+        let mut seeds = Rng::with_seed(seed);
+        let drones = (0..devices).map(|number| Drone::new(format!("drone-{number:05}"), seeds.fork())).collect();
+        Self { drones, wire, sent: 0, events }
+    }
+}
+
+impl Iterator for Simulator {
+    type Item = Sent;
+
+    fn next(&mut self) -> Option<Sent> {
+        if self.sent == self.events || self.drones.is_empty() {
+            return None;
+        }
+        let turn = usize::try_from(self.sent % self.drones.len() as u64).ok()?;
+        self.sent += 1;
+        let drone = &mut self.drones[turn];
+        let frame = drone.next_frame();
+        let (body, content_type) = match self.wire {
+            Wire::Json => (frame.to_json(&drone.id), "application/json"),
+            Wire::Protobuf => (frame.to_protobuf(&drone.id), "application/x-protobuf"),
+        };
+        Some(Sent { body, partition_key: Some(drone.id.clone()), content_type: Some(content_type) })
+    }
+}
+
+/// What a drone measures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Readings {
+    battery: f64,
+    flight_mode: usize,
+    position: [f64; 3],
+    health: [bool; 3],
+}
+
+/// What a drone tells: all of it, or what has changed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Frame {
+    battery: Option<f64>,
+    flight_mode: Option<usize>,
+    position: Option<[f64; 3]>,
+    health: Option<[bool; 3]>,
+    /// Whether it is a key frame.
+    key: bool,
+}
+
+/// A frame as JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    battery: Option<f64>,
+    device_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flight_mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<Health>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_key_frame: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<Position>,
+}
+
+#[derive(Serialize)]
+struct Health {
+    #[serde(rename = "accelerometerOK")]
+    accelerometer_ok: bool,
+    #[serde(rename = "gyrometerOK")]
+    gyrometer_ok: bool,
+    #[serde(rename = "magnetometerOK")]
+    magnetometer_ok: bool,
+}
+
+#[derive(Serialize)]
+struct Position {
+    altitude: f64,
+    latitude: f64,
+    longitude: f64,
+}
+
+struct Drone {
+    id: String,
+    random: Rng,
+    tick: u64,
+    now: Readings,
+    told: Option<Readings>,
+}
+
+impl Drone {
+    fn new(id: String, mut random: Rng) -> Self {
+        let position = [47.3 + random.f64() * 0.5, -122.5 + random.f64() * 0.6, 0.0];
+        let now = Readings { battery: 1.0, flight_mode: 1, position, health: [true; 3] };
+        // Devices are in different phases of their flights when one begins to look.
+        let tick = random.u64(0..600);
+        Self { id, random, tick, now, told: None }
+    }
+
+    fn next_frame(&mut self) -> Frame {
+        let key = self.told.is_none() || self.tick.is_multiple_of(KEY_FRAME_EVERY);
+        let told = self.told.filter(|_| !key);
+        let now = self.now;
+        let frame = Frame {
+            battery: news(now.battery, told.map(|told| told.battery)),
+            flight_mode: news(now.flight_mode, told.map(|told| told.flight_mode)),
+            position: news(now.position, told.map(|told| told.position)),
+            health: news(now.health, told.map(|told| told.health)),
+            key,
+        };
+        self.told = Some(now);
+        self.fly();
+        frame
+    }
+
+    fn fly(&mut self) {
+        self.tick += 1;
+        let Self { random, now, .. } = self;
+        let (flight_mode, climb, speed) = match self.tick % 600 {
+            0..20 => (1, 0.0, 0.0),
+            20..80 => (2, 2.0, 0.000_01),
+            80..520 => (3, random.f64() - 0.5, 0.000_12),
+            _ => (4, -2.0, 0.000_02),
+        };
+        now.flight_mode = flight_mode;
+        let round = |value: f64, digits: f64| (value * digits).round() / digits;
+        now.position[0] = round(now.position[0] + speed, 1e6);
+        now.position[1] = round(now.position[1] - speed / 2.0, 1e6);
+        now.position[2] = round((now.position[2] + climb).max(0.0), 10.0);
+        if self.tick.is_multiple_of(5) {
+            now.battery = if now.battery < 0.1 { 1.0 } else { round(now.battery - 0.001, 1e4) };
+        }
+        now.health[2] = random.u8(..) > 1;
+    }
+}
+
+/// A value that has not been told yet.
+fn news<T: PartialEq + Copy>(now: T, told: Option<T>) -> Option<T> {
+    (told != Some(now)).then_some(now)
+}
+
+impl Frame {
+    fn to_json(self, id: &str) -> Vec<u8> {
+        let position = |[latitude, longitude, altitude]: [f64; 3]| Position { altitude, latitude, longitude };
+        let health = |[gyrometer_ok, accelerometer_ok, magnetometer_ok]: [bool; 3]| Health {
+            accelerometer_ok,
+            gyrometer_ok,
+            magnetometer_ok,
+        };
+        let event = Event {
+            battery: self.battery,
+            device_id: id,
+            flight_mode: self.flight_mode.map(|mode| FLIGHT_MODES[mode].to_ascii_lowercase()),
+            health: self.health.map(health),
+            is_key_frame: self.key.then_some(true),
+            position: self.position.map(position),
+        };
+        serde_json::to_vec(&event).expect("its numbers are finite, and its keys strings")
+    }
+
+    fn to_protobuf(self, id: &str) -> Vec<u8> {
+        let mut body = Vec::new();
+        encoding::string::encode(1, &id.to_owned(), &mut body);
+        if let Some(battery) = self.battery {
+            encoding::double::encode(2, &battery, &mut body);
+        }
+        if let Some(mode) = self.flight_mode {
+            encoding::uint64::encode(3, &(mode as u64), &mut body);
+        }
+        if let Some(position) = self.position {
+            message(4, &mut body, |inner| {
+                for (tag, value) in (1..).zip(position) {
+                    encoding::double::encode(tag, &value, inner);
+                }
+            });
+        }
+        if let Some(health) = self.health {
+            message(5, &mut body, |inner| {
+                for (tag, value) in (1..).zip(health) {
+                    encoding::bool::encode(tag, &value, inner);
+                }
+            });
+        }
+        if self.key {
+            encoding::bool::encode(6, &true, &mut body);
+        }
+        body
+    }
+}
+
+fn message(tag: u32, body: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
+    let mut inner = Vec::new();
+    fill(&mut inner);
+    encoding::encode_key(tag, WireType::LengthDelimited, body);
+    encoding::encode_varint(inner.len() as u64, body);
+    body.extend(inner);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use devicestate_engine::{
+        batch::Event,
+        telemetry::{Decoded, Telemetry as _, drone::Drone as Decoder},
+    };
+
+    fn decoded(wire: Wire) -> Vec<Decoded> {
+        let decode = |sent: Sent| {
+            let content_type = sent.content_type.map(str::to_owned);
+            let event = Event { body: sent.body.into(), content_type, ..Event::default() };
+            Decoder::default().decode(&event).expect("good telemetry")
+        };
+        Simulator::new(7, 300, wire, 42).map(decode).collect()
+    }
+
+    #[test]
+    fn both_formats_say_the_same_and_a_seed_repeats_it() {
+        assert_eq!(decoded(Wire::Json), decoded(Wire::Protobuf));
+        assert_eq!(decoded(Wire::Json), decoded(Wire::Json));
+    }
+
+    #[test]
+    fn the_first_frame_of_a_device_has_every_field_and_a_delta_only_what_has_changed() {
+        let events = decoded(Wire::Json);
+        assert!(events[..7].iter().all(|event| event.readings.len() == 8), "key frames");
+        let deltas: Vec<_> = events.iter().filter(|event| event.readings.len() < 8).collect();
+        assert!(deltas.len() > 200, "most frames are deltas");
+        assert!(deltas.iter().any(|event| !event.readings.is_empty()), "and they are not empty");
+    }
+}

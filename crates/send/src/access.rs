@@ -1,0 +1,160 @@
+//! How this program shows a hub that it may send: by a token of Microsoft Entra, or by a shared access signature.
+//!
+//! A connection string's key signs here and never leaves the process.
+
+use std::{sync::Arc, time::Duration};
+
+use azure_core::{
+    credentials::{Secret, TokenCredential},
+    hmac::hmac_sha256,
+    time::OffsetDateTime,
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use devicestate_engine::surroundings::{Clock as _, System};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::failure::Failure;
+
+/// Whom Entra makes tokens for.
+const SCOPE: &str = "https://eventhubs.azure.net/.default";
+
+/// How long a signature counts that is made here.
+const VALIDITY: Duration = Duration::from_hours(1);
+
+/// What stays as it is in a signature.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// What shows that this program may send. Has no `Debug`, though none of it would print a secret.
+pub(crate) enum Access {
+    /// Nobody asks.
+    Free,
+    /// An identity.
+    Identity(Arc<dyn TokenCredential>),
+    /// The key of a shared access policy.
+    Key {
+        /// The policy's name.
+        name: String,
+        /// The key, which is used as it is written and not decoded.
+        key: Secret,
+    },
+    /// A signature that somebody else has made, and that cannot be made anew.
+    Signature(Secret),
+}
+
+/// What is put to the hub's `$cbs` node.
+pub(crate) struct Token {
+    pub(crate) text: Secret,
+    /// Its type, as the node wants it named.
+    pub(crate) kind: &'static str,
+    pub(crate) expires_on: OffsetDateTime,
+}
+
+impl Access {
+    /// A token for the hub of this name; none where nobody asks.
+    ///
+    /// # Errors
+    ///
+    /// When there is none to be had now: nobody is logged in, or the signature is too old.
+    pub(crate) async fn token(&self, hub: &str) -> Result<Option<Token>, Failure> {
+        const SIGNATURE: &str = "servicebus.windows.net:sastoken";
+        let now = System.now_ms() / 1_000;
+        Ok(Some(match self {
+            Self::Free => return Ok(None),
+            Self::Identity(credential) => {
+                let token = credential.get_token(&[SCOPE], None).await;
+                let token = token.map_err(|error| Failure::not_sent(format!("no token: {error}")))?;
+                Token { text: token.token, kind: "jwt", expires_on: token.expires_on }
+            }
+            Self::Key { name, key } => {
+                let until = now + i64::try_from(VALIDITY.as_secs()).unwrap_or(i64::MAX);
+                Token { text: sign(hub, name, key, until)?, kind: SIGNATURE, expires_on: time(until)? }
+            }
+            Self::Signature(signature) => {
+                let until = expiry(signature.secret())
+                    .ok_or_else(|| Failure::never("the SharedAccessSignature has no se=…, its end".into()))?;
+                if until <= now {
+                    return Err(Failure::never("the SharedAccessSignature is not valid any more".into()));
+                }
+                Token { text: signature.clone(), kind: SIGNATURE, expires_on: time(until)? }
+            }
+        }))
+    }
+}
+
+/// A shared access signature for the resource, until this second since 1970.
+fn sign(resource: &str, name: &str, key: &Secret, until: i64) -> Result<Secret, Failure> {
+    let resource = utf8_percent_encode(resource, UNRESERVED).to_string().to_lowercase();
+    // `hmac_sha256` decodes what it gets.
+    let key = Secret::new(BASE64_STANDARD.encode(key.secret()));
+    let signature = hmac_sha256(&format!("{resource}\n{until}"), &key)
+        .map_err(|_| Failure::never("the SharedAccessKey cannot be signed with".into()))?;
+    let signature = utf8_percent_encode(&signature, UNRESERVED);
+    let name = utf8_percent_encode(name, UNRESERVED);
+    Ok(Secret::new(format!("SharedAccessSignature sr={resource}&sig={signature}&se={until}&skn={name}")))
+}
+
+/// The second since 1970 at which a signature ends.
+fn expiry(signature: &str) -> Option<i64> {
+    let fields = signature.strip_prefix("SharedAccessSignature ")?;
+    fields.split('&').find_map(|field| field.strip_prefix("se="))?.parse().ok()
+}
+
+fn time(seconds: i64) -> Result<OffsetDateTime, Failure> {
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .map_err(|_| Failure::never("the token ends at no possible time".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use azure_core::credentials::{AccessToken, TokenRequestOptions};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Somebody;
+
+    #[async_trait::async_trait]
+    impl TokenCredential for Somebody {
+        async fn get_token(
+            &self,
+            scopes: &[&str],
+            _: Option<TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<AccessToken> {
+            Ok(AccessToken::new(scopes.join(" "), OffsetDateTime::UNIX_EPOCH))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_identity_shows_a_token_that_entra_made_for_event_hubs() {
+        let token = Access::Identity(Arc::new(Somebody)).token("amqps://x/y").await;
+        let token = token.expect("there is somebody").expect("a token");
+        assert_eq!((token.text.secret(), token.kind), ("https://eventhubs.azure.net/.default", "jwt"));
+    }
+
+    /// The signature was made apart from this code: `printf 'amqps%3a%2f%2fns.example.com%2ftelemetry\n1700000000' |
+    /// openssl dgst -sha256 -hmac c2VjcmV0 -binary | base64`.
+    #[test]
+    fn a_key_signs_for_one_hub_until_one_second() {
+        let key = Secret::new("c2VjcmV0");
+        let token = sign("amqps://ns.example.com/telemetry", "send", &key, 1_700_000_000).expect("a signature");
+        assert_eq!(
+            token.secret(),
+            "SharedAccessSignature sr=amqps%3a%2f%2fns.example.com%2ftelemetry&sig=wYoOxZsReTPIE8gbDqj3jKPEAvQroBH8RDlgBso16sQ%3D\
+             &se=1700000000&skn=send"
+        );
+        assert_eq!(expiry(token.secret()), Some(1_700_000_000));
+    }
+
+    #[tokio::test]
+    async fn a_signature_counts_as_long_as_it_says_and_then_never_again() {
+        let token = async |until: &str| {
+            let signature = Secret::new(format!("SharedAccessSignature sr=x&sig=y&se={until}&skn=z"));
+            Access::Signature(signature).token("amqps://x/y").await.map(Option::unwrap)
+        };
+        let good = token("4000000000").await.expect("valid until 2096");
+        assert_eq!((good.kind, good.expires_on.unix_timestamp()), ("servicebus.windows.net:sastoken", 4_000_000_000));
+        for bad in ["1", "soon"] {
+            assert!(token(bad).await.is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The progress bar of a run, where there is a terminal.
+
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::{task::JoinHandle, time::interval};
+
+/// A bar, and what keeps it going.
+pub struct Progress {
+    program: &'static str,
+    bar: ProgressBar,
+    updates: JoinHandle<()>,
+}
+
+impl Progress {
+    /// Starts it for a program of this name, within a runtime. `events` is how many there will be, where that is known;
+    /// `look` returns how many are done and what else there is to show, ten times a second.
+    #[must_use]
+    pub fn start(
+        program: &'static str,
+        events: Option<u64>,
+        look: impl Fn() -> (u64, String) + Send + 'static,
+    ) -> Self {
+        let bar = match events {
+            Some(events) => ProgressBar::new(events)
+                .with_style(style("{elapsed_precise} {wide_bar} {human_pos}/{human_len} events, {msg}")),
+            None => {
+                ProgressBar::new_spinner().with_style(style("{elapsed_precise} {spinner} {human_pos} events, {msg}"))
+            }
+        };
+        let shown = bar.clone();
+        let updates = tokio::spawn(async move {
+            let mut tick = interval(Duration::from_millis(100));
+            loop {
+                tick.tick().await;
+                let (done, more) = look();
+                shown.set_position(done);
+                let rate = u128::from(done) * 1_000 / shown.elapsed().as_millis().max(1);
+                shown.set_message(format!("{rate} events/s, {more}"));
+            }
+        });
+        Self { program, bar, updates }
+    }
+
+    /// What prints a line beside it.
+    pub fn teller(&self) -> impl Fn(&str) + Send + use<> {
+        let (program, bar) = (self.program, self.bar.clone());
+        move |text| {
+            if bar.is_hidden() {
+                // A bar without a terminal prints nothing. Whoever read this may be gone, by the same Ctrl-C.
+                let _ = writeln!(io::stderr(), "{program}: {text}");
+            } else {
+                bar.println(text);
+            }
+        }
+    }
+
+    /// Takes it away.
+    pub fn end(self) {
+        self.updates.abort();
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is valid")
+}

@@ -1,0 +1,41 @@
+//! Quantities as they are written on the command line.
+
+/// A time before now, such as `90s`, `15m`, `2h` or `7d`, in milliseconds; `None` for anything else.
+#[must_use]
+pub fn ago_ms(text: &str) -> Option<i64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.parse::<u32>().ok().map(|number| i64::from(number) * seconds * 1_000)
+}
+
+/// So many a second, such as `100/s`.
+///
+/// # Errors
+///
+/// What it must be, for anything else.
+pub fn rate(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text).parse().ok().filter(|rate| *rate >= 1);
+    number.ok_or_else(|| "it must be a number from 1 on, such as 100/s".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_and_a_rate_may_have_one() {
+        assert_eq!(
+            ["90s", "15m", "2h", "7d"].map(ago_ms),
+            [Some(90_000), Some(900_000), Some(7_200_000), Some(604_800_000)]
+        );
+        assert_eq!(["", "h", "2", "2w", "-1h", "é"].map(ago_ms), [None; 6]);
+        assert_eq!((rate("100/s"), rate("7")), (Ok(100), Ok(7)));
+        assert!(["0", "", "/s", "2/m"].iter().all(|text| rate(text).is_err()));
+    }
+}

@@ -1,0 +1,80 @@
+//! Another device than the drones that ship: a pump that sends `name;litres per minute;state`.
+//!
+//! All that has to be written is its telemetry, [`Telemetry::decode_into`]. Order, versions, conflicts and dead letters are
+//! the engine's. `cargo run --example pump` prints the pump's document.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use devicestate_engine::{
+    batch::{Batch, Event, Place, Source},
+    device_state::Reading,
+    processor::{DocumentCache, Processor, Shared},
+    store::{MemoryStore, RequestCharge, StateStore as _},
+    surroundings::System,
+    telemetry::{Poison, Readings, Telemetry},
+};
+
+/// The telemetry of pumps.
+struct Pump;
+
+impl Telemetry for Pump {
+    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
+        let undecodable = |what: &str| Poison::Undecodable(format!("{what} in a pump's line"));
+        let line = str::from_utf8(&event.body).map_err(|_| undecodable("bytes that are not UTF-8"))?;
+        let [name, flow, state] = line.trim_end().split(';').collect::<Vec<_>>()[..] else {
+            return Err(undecodable("more or fewer than three fields"));
+        };
+        let flow: f64 = flow.parse().map_err(|_| undecodable("a flow that is not a number"))?;
+        if flow < 0.0 {
+            return Err(Poison::Invalid(format!("a flow of {flow} litres per minute")));
+        }
+        readings.push(Reading { name: "LitresPerMinute".into(), value: flow.into() });
+        readings.push(Reading { name: "State".into(), value: state.into() });
+        Ok(name.into())
+    }
+}
+
+/// An engine for pumps, with documents in memory.
+fn engine(store: Arc<MemoryStore>) -> Processor {
+    Processor {
+        telemetry: Arc::new(Pump),
+        store,
+        cache: DocumentCache::new(0),
+        clock: Arc::new(System),
+        random: Arc::new(System),
+        observer: Arc::new(()),
+        budget: Duration::from_mins(1),
+        concurrency: 32,
+        shared: Shared::default(),
+    }
+}
+
+/// The document of pump `p-7` after these lines, sent one after the other.
+async fn document(lines: &[&'static str]) -> String {
+    let event = |(number, line): (i64, &&'static str)| Event {
+        body: (*line).into(),
+        place: Some(Place { enqueued_ms: 1_790_000_000_000 + number, sequence_number: number }),
+        ..Event::default()
+    };
+    let batch = Batch { source: Source::default(), events: (1..).zip(lines).map(event).collect(), ..Batch::default() };
+    let store = Arc::new(MemoryStore::default());
+    let processed = engine(Arc::clone(&store)).process(&batch).await;
+    for (line, outcome) in lines.iter().zip(&processed.outcomes) {
+        println!("{line:<16} {outcome:?}");
+    }
+    let stored = store.read("p-7", &RequestCharge::default()).await.expect("memory does not fail");
+    serde_json::to_string_pretty(&stored.expect("a document").document).expect("a document is JSON")
+}
+
+#[tokio::main]
+async fn main() {
+    println!("{}", document(&["p-7;12.5;on", "p-7;-3;on", "p-7;0;off"]).await);
+}
+
+#[cfg(test)]
+#[tokio::test]
+async fn the_last_good_line_is_the_pumps_state() {
+    let document = document(&["p-7;12.5;on", "p-7;-3;on", "p-7;0;off"]).await;
+    let document: serde_json::Value = serde_json::from_str(&document).expect("JSON");
+    assert_eq!((&document["LitresPerMinute"], &document["State"]), (&0.0.into(), &"off".into()));
+}

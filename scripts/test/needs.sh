@@ -1,0 +1,27 @@
+# What a tier of tests needs that is not Rust. A tier sources this first, so that it fails at its start and by name
+# instead of somewhere in the middle. `.ci/setup` installs all of it.
+
+missing() {
+  printf '%s: %s: install %s, or let .ci/setup do it\n' "$(basename "$0")" "$1" "$2" >&2
+  exit 2
+}
+
+# needs COMMAND WHAT: ends the tier when there is no such command.
+needs() {
+  command -v "$1" >/dev/null || missing "the command $1 is missing" "$2"
+}
+
+needs_node() {
+  needs node "Node.js 18 or newer"
+  needs npm "Node.js 18 or newer"
+  node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' || missing "Node.js $(node --version) is too old" "18 or newer"
+}
+
+needs_pip() {
+  python3 -m pip --version >/dev/null 2>&1 || missing "python3 with pip is missing" python3-pip
+}
+
+needs_python() {
+  needs python3 "Python 3.11 or newer"
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || missing "$(python3 --version) is too old" "3.11 or newer"
+}

@@ -1,0 +1,252 @@
+//! Other writers of the same documents, seen and unseen.
+
+use std::{sync::Barrier, thread};
+
+use devicestate_test_support::{
+    App, Batch, Event, Fold, Handler,
+    listener::{Fault, Listener},
+};
+use serde_json::{Value, json};
+
+use super::{account::Account, app, battery, deliver, event};
+
+/// An event, as another owner of another partition would have got it.
+fn elsewhere(event: Event) -> Batch {
+    Batch::of([event]).partition("7")
+}
+
+/// The document that another writer would have made of this batch.
+fn written_elsewhere(batch: &Batch) -> Value {
+    let mut documents = Fold::of([batch]).documents();
+    documents.pop_first().expect("a document").1
+}
+
+fn position(number: i64, device: &str, latitude: f64, longitude: f64) -> Event {
+    event(number, device, json!({"position": {"latitude": latitude, "longitude": longitude}}))
+}
+
+fn invoke_all_applied(handler: &Handler, batch: &Batch) -> Value {
+    let reply = handler.invoke(&batch.clone().retry(0, -1).envelope());
+    reply.assert_all_applied(u64::try_from(batch.events().len()).expect("few"));
+    reply.batch
+}
+
+#[test]
+fn a_device_that_was_never_seen_gets_its_document() {
+    let account = Account::empty();
+    let app = account.app();
+    let batch =
+        Batch::of([battery(1, "drone-1", 0.5), position(2, "drone-1", 47.5, 8.25), battery(3, "drone-2", 0.25)]);
+    invoke_all_applied(&app.start(), &batch);
+    assert_eq!(account.documents(), Fold::of([&batch]).documents());
+    let Some(counters) = account.counters() else { return };
+    assert_eq!((counters.status(404), counters.of(&["create"]), counters.of(&["replace"])), (2, 2, 0), "{counters:?}");
+}
+
+#[test]
+fn a_device_id_that_cosmos_or_an_address_would_not_take_finds_its_document_again() {
+    let account = Account::empty();
+    let app = account.app().with("DocumentCacheMegabytes", "0");
+    let handler = app.start();
+    let devices = [
+        "a/b\\c?d#e%f",
+        "höhe 7",
+        "\u{10348}",
+        "a+b&c=d",
+        "'\"",
+        "a.b:c@d",
+        " ",
+        ".",
+        "..",
+        "...",
+        "ab",
+        "a\tb",
+        "a\nb",
+        "a\rb",
+        "a\0b",
+        "a\u{85}b",
+    ];
+    for (number, device) in (1..).zip(devices) {
+        let first = Batch::of([battery(number, device, 0.25)]);
+        let second = Batch::of([battery(number + 100, device, 0.5)]);
+        for batch in [first, second] {
+            invoke_all_applied(&handler, &batch);
+        }
+    }
+    let documents = account.documents();
+    assert_eq!(documents.len(), devices.len(), "{documents:?}");
+    assert!(documents.values().all(|document| document["Battery"] == 0.5), "{documents:?}");
+    assert!(documents.contains_key("a%2Fb%5Cc%3Fd%23e%25f"), "{documents:?}");
+}
+
+/// 409: between the read that found nothing and the creation, somebody created it.
+#[test]
+fn a_document_that_another_writer_creates_meanwhile_keeps_the_readings_of_both() {
+    let listener = Listener::start();
+    let app = app(&listener);
+    let other = elsewhere(position(5, "drone-1", 1.0, 2.0));
+    let batch = Batch::of([battery(1, "drone-1", 0.5), position(9, "drone-1", 3.0, 4.0)]);
+    listener.put(&written_elsewhere(&other));
+    // The handler's read was a moment too early to see it.
+    listener.fault(Fault::status(404).on(&["read"]).next(1));
+    let record = invoke_all_applied(&app.start(), &batch);
+    assert_eq!(record["conflicts"], 1, "{record}");
+    assert_eq!(listener.documents(), Fold::of([&other, &batch]).documents());
+    assert_eq!(listener.counters().status(409), 1);
+}
+
+/// 412: since the handler saw the document, somebody changed it.
+#[test]
+fn a_document_that_another_writer_changes_meanwhile_keeps_the_readings_of_both() {
+    let listener = Listener::start();
+    let app = app(&listener);
+    let handler = app.start();
+    let first = Batch::of([battery(1, "drone-1", 0.5)]);
+    invoke_all_applied(&handler, &first);
+    // Newer than ours in one field, older in the other.
+    let other = elsewhere(event(5, "drone-1", json!({"battery": 0.75, "position": {"latitude": 1.0}})));
+    listener.put(&Fold::of([&first, &other]).documents()["drone-1"]);
+    let second = Batch::of([battery(4, "drone-1", 0.25), position(6, "drone-1", 3.0, 4.0)]);
+    let reply = handler.invoke(&second.envelope());
+    assert_eq!(reply.counts(), [2, 1, 1, 0], "an event overtaken by the other writer is superseded");
+    assert_eq!(reply.batch["conflicts"], 1, "{}", reply.batch);
+    assert_eq!(listener.documents(), Fold::of([&first, &other, &second]).documents());
+    assert_eq!(listener.counters().status(412), 1);
+}
+
+/// In each round both handlers write the same devices; at least one of them has an old copy in its cache.
+#[test]
+fn two_handlers_that_write_the_same_devices_at_once_lose_nothing() {
+    const ROUNDS: i64 = 15;
+    const DEVICES: i64 = 8;
+    let batch = |round: i64, writer: i64| {
+        let events = (0..DEVICES).flat_map(|number| {
+            let (device, first) = (format!("drone-{number}"), round * 100 + number * 10 + writer * 5);
+            let level = f64::from(i32::try_from(first).expect("small")) / 8.0;
+            // One field for both, and one of each writer's own that it writes once only.
+            let own = if writer == 0 { "gyrometerOK" } else { "magnetometerOK" };
+            let own = (round == number).then(|| event(first + 1, &device, json!({"health": {own: true}})));
+            std::iter::once(battery(first, &device, level)).chain(own)
+        });
+        Batch::of(events.collect::<Vec<_>>()).partition(&writer.to_string())
+    };
+    let account = Account::empty();
+    let apps = [account.app(), account.app()];
+    let handlers = apps.each_ref().map(App::start);
+    let together = Barrier::new(2);
+    thread::scope(|scope| {
+        for (writer, handler) in (0..).zip(&handlers) {
+            let (batch, together) = (&batch, &together);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    together.wait();
+                    let batch = batch(round, writer);
+                    deliver(handler, &batch).assert_no_dead_letter(batch.events().len() as u64);
+                }
+            });
+        }
+    });
+    let all: Vec<_> = (0..ROUNDS).flat_map(|round| [batch(round, 0), batch(round, 1)]).collect();
+    assert_eq!(account.documents(), Fold::of(&all).documents());
+    let Some(counters) = account.counters() else { return };
+    assert!(counters.status(412) >= 14 * 8, "they were in each other's way: {counters:?}");
+}
+
+#[test]
+fn a_document_deleted_behind_the_handlers_back_comes_again_with_the_same_events() {
+    let listener = Listener::start();
+    let app = app(&listener);
+    let handler = app.start();
+    let batch = Batch::of([battery(5, "drone-1", 0.5), battery(6, "drone-2", 0.25)]);
+    invoke_all_applied(&handler, &batch);
+    listener.delete("drone-1");
+    let reply = handler.invoke(&batch.envelope());
+    assert_eq!(reply.counts(), [2, 1, 1, 0], "what is gone is news, what is there is not");
+    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
+}
+
+#[test]
+fn a_document_deleted_behind_the_handlers_back_takes_older_events_too() {
+    let listener = Listener::start();
+    let app = app(&listener);
+    let handler = app.start();
+    invoke_all_applied(&handler, &Batch::of([battery(5, "drone-1", 0.5)]));
+    listener.delete("drone-1");
+    let older = Batch::of([battery(3, "drone-1", 0.75)]);
+    invoke_all_applied(&handler, &older);
+    assert_eq!(listener.documents(), Fold::of([&older]).documents());
+}
+
+#[test]
+fn a_document_deleted_behind_the_handlers_back_is_made_anew_of_newer_events() {
+    let listener = Listener::start();
+    let app = app(&listener);
+    let handler = app.start();
+    invoke_all_applied(&handler, &Batch::of([battery(5, "drone-1", 0.5)]));
+    listener.delete("drone-1");
+    let newer = Batch::of([position(7, "drone-1", 1.0, 2.0)]);
+    invoke_all_applied(&handler, &newer);
+    assert_eq!(
+        listener.documents(),
+        Fold::of([&newer]).documents(),
+        "nothing comes out of the cache into the document"
+    );
+}
+
+#[test]
+fn a_document_restored_behind_the_handlers_back_takes_the_same_events_again() {
+    let listener = Listener::start();
+    let app = app(&listener);
+    let handler = app.start();
+    let first = Batch::of([battery(1, "drone-1", 0.5)]);
+    let second = Batch::of([battery(2, "drone-1", 0.25), position(3, "drone-1", 1.0, 2.0)]);
+    invoke_all_applied(&handler, &first);
+    let backup = listener.documents();
+    invoke_all_applied(&handler, &second);
+    for _ in 0..2 {
+        listener.put(&backup["drone-1"]);
+        invoke_all_applied(&handler, &second);
+        assert_eq!(listener.documents(), Fold::of([&first, &second]).documents());
+    }
+    let reply = handler.invoke(&second.envelope());
+    assert_eq!(reply.counts(), [2, 0, 2, 0]);
+    assert_eq!((&reply.batch["reads"], &reply.batch["writes"]), (&json!(1), &json!(0)), "said only after a look");
+}
+
+#[test]
+fn a_device_that_goes_on_sending_costs_one_write_a_batch_and_no_read() {
+    let listener = Listener::start();
+    let app = app(&listener);
+    let handler = app.start();
+    let batches: Vec<_> = (0..10_i32).map(|n| Batch::of([battery(n.into(), "drone-1", f64::from(n))])).collect();
+    for batch in &batches {
+        invoke_all_applied(&handler, batch);
+    }
+    let counters = listener.counters();
+    assert_eq!((counters.reads(), counters.writes()), (1, 10), "{counters:?}");
+    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+}
+
+#[test]
+fn a_replayed_batch_changes_nothing_and_an_older_one_only_what_nobody_wrote_since() {
+    let listener = Listener::start();
+    let app = app(&listener);
+    let batches = [
+        Batch::of([battery(10, "drone-1", 0.5), position(11, "drone-1", 1.0, 2.0)]),
+        Batch::of([event(4, "drone-1", json!({"battery": 0.1, "flightMode": 2}))]),
+    ];
+    let handler = app.start();
+    for batch in &batches {
+        invoke_all_applied(&handler, batch);
+    }
+    let writes = listener.counters().writes();
+    // Another process, so nothing is in its cache.
+    for handler in [handler, app.start()] {
+        for batch in &batches {
+            let events = u64::try_from(batch.events().len()).expect("few");
+            assert_eq!(handler.invoke(&batch.envelope()).counts(), [events, 0, events, 0]);
+        }
+    }
+    assert_eq!(listener.counters().writes(), writes);
+    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+}

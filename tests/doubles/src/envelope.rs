@@ -1,0 +1,208 @@
+//! The host's envelope, and the handler's reply to it.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use bytes::Bytes;
+use devicestate_engine::{
+    dead_letter::DeadLetter,
+    function_app::{Cardinality, DataType, EventHubTrigger, Function, QueueOutput, RetryPolicy, Trigger},
+    handler::{Answer, Handler},
+    processor::Processor,
+    record::{BatchRecord, DeadLetterRecord, Record},
+    verdict::Attempts,
+};
+use devicestate_test_support::{dead_letter_schema, record_schema::read_record};
+use serde_json::{Value, json};
+
+use super::T0;
+
+/// An event as the host sends it: bytes, and the JSON text of its metadata.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    pub number: i64,
+    pub body: Vec<u8>,
+    pub partition_key: String,
+    pub properties: String,
+    pub system_properties: String,
+}
+
+impl Sent {
+    pub fn new(number: i64, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            number,
+            body: body.into(),
+            partition_key: format!("\"key-{number}\""),
+            properties: "{}".into(),
+            system_properties: "{}".into(),
+        }
+    }
+
+    pub fn battery(number: i64, device: &str, battery: f64) -> Self {
+        Self::new(number, json!({"deviceId": device, "battery": battery}).to_string())
+    }
+}
+
+/// One request of the host.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    pub events: Vec<Sent>,
+    /// `RetryCount` and `MaxRetryCount`.
+    pub retry: Option<(i64, i64)>,
+}
+
+impl Envelope {
+    /// A request under the endless policy that ships.
+    pub fn new(events: impl IntoIterator<Item = Sent>) -> Self {
+        Self { events: events.into_iter().collect(), retry: Some((0, -1)) }
+    }
+
+    /// The same request, as it is sent for the time after this many retries.
+    pub fn retried(&self, count: i64) -> Self {
+        let (_, most) = self.retry.expect("a retry policy");
+        Self { retry: Some((count, most)), ..self.clone() }
+    }
+
+    pub fn with_retry(self, retry: Option<(i64, i64)>) -> Self {
+        Self { retry, ..self }
+    }
+
+    pub fn to_bytes(&self) -> Bytes {
+        let array = |cell: &dyn Fn(&Sent) -> String| {
+            let cells: Vec<_> = self.events.iter().map(cell).collect();
+            Value::String(format!("[{}]", cells.join(",")))
+        };
+        let context = json!({
+            "IsCheckpointingAfterInvocation": true, "FullyQualifiedNamespace": "ns.servicebus.windows.net",
+            "EventHubName": "telemetry", "ConsumerGroup": "$Default", "PartitionId": "3",
+        });
+        let time = |sent: &Sent| {
+            let (seconds, ms) = ((T0 + sent.number) / 1_000, (T0 + sent.number) % 1_000);
+            let time = jiff::Timestamp::from_second(seconds).expect("a time").strftime("%Y-%m-%dT%H:%M:%S");
+            format!("\"{time}.{ms:03}\"")
+        };
+        let mut metadata = json!({
+            "PartitionContext": context, "TriggerPartitionContext": context,
+            "SequenceNumberArray": array(&|sent| sent.number.to_string()),
+            "EnqueuedTimeUtcArray": array(&time),
+            "PartitionKeyArray": array(&|sent| sent.partition_key.clone()),
+            "OffsetArray": array(&|sent| format!("\"{}\"", sent.number * 112)),
+            "PropertiesArray": array(&|sent| sent.properties.clone()),
+            "SystemPropertiesArray": array(&|sent| sent.system_properties.clone()),
+            "sys": {"MethodName": "RawTelemetryFunction", "UtcNow": "2024-11-21T00:47:40.1234567Z"},
+        });
+        if let Some((count, most)) = self.retry {
+            metadata["RetryContext"] = json!({"RetryCount": count, "MaxRetryCount": most, "Exception": null});
+        }
+        let messages = array(&|sent| format!("\"{}\"", BASE64.encode(&sent.body)));
+        json!({"Data": {"messages": messages}, "Metadata": metadata}).to_string().into()
+    }
+}
+
+/// The function that ships.
+fn function() -> Function {
+    Function {
+        name: "RawTelemetryFunction".into(),
+        trigger: Trigger::EventHub(EventHubTrigger {
+            name: "messages".into(),
+            event_hub_name: "telemetry".into(),
+            consumer_group: "$Default".into(),
+            connection: "EventHubConnection".into(),
+            cardinality: Cardinality::Many,
+            data_type: DataType::Binary,
+        }),
+        dead_letters: QueueOutput {
+            name: "deadLetterMessages".into(),
+            queue_name: "deadletterqueue".into(),
+            connection: "DeadLetterStorage".into(),
+        },
+        retry: Some(RetryPolicy::FixedDelay { max_retry_count: -1, delay_interval: Duration::from_secs(1) }),
+    }
+}
+
+/// A handler that gives up on what fails by its own fault in five attempts.
+pub fn handler(processor: Processor) -> Handler {
+    Handler {
+        function: function(),
+        processor: Arc::new(processor),
+        overflow: None,
+        attempts: Attempts::new(5),
+        drill: None,
+    }
+}
+
+/// A reply that answers a batch for good.
+pub struct FinalReply {
+    /// The texts of the queue messages.
+    pub messages: Vec<String>,
+    /// The same, as dead letters.
+    pub dead_letters: Vec<DeadLetter>,
+    /// What the log says of them.
+    pub logged: Vec<DeadLetterRecord>,
+    pub record: BatchRecord,
+}
+
+impl FinalReply {
+    /// Applied, superseded, dead-lettered.
+    pub fn counts(&self) -> [u64; 3] {
+        [self.record.applied, self.record.superseded, self.record.dead_lettered]
+    }
+}
+
+/// Reads a reply as strictly as the host does, and checks what must hold for each.
+#[track_caller]
+pub fn final_reply(answer: Answer) -> FinalReply {
+    let body = match answer {
+        Answer::Final(body) => body,
+        Answer::Again(reason) => panic!("the batch is to come again: {reason}"),
+    };
+    let reply: Value = serde_json::from_str(&body).expect("the reply is JSON");
+    let keys: Vec<_> = reply.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(keys, ["Logs", "Outputs", "ReturnValue"]);
+    let strings = |value: &Value| -> Vec<String> {
+        let strings = value.as_array().expect("an array").iter();
+        strings.map(|value| value.as_str().expect("a string").to_owned()).collect()
+    };
+    let messages = strings(&reply["Outputs"]["deadLetterMessages"]);
+    let dead_letters: Vec<DeadLetter> = messages.iter().map(read_letter).collect();
+    let (mut logged, mut batches) = (Vec::new(), Vec::new());
+    for line in strings(&reply["Logs"]) {
+        read_record(&line);
+        match serde_json::from_str(&line).expect("a record") {
+            Record::DeadLetter(record) => logged.push(record),
+            Record::Batch(record) => batches.push(record),
+            other => panic!("a final reply tells of nothing else: {other:?}"),
+        }
+    }
+    let [record] = <[BatchRecord; 1]>::try_from(batches).expect("one record of the batch");
+    let reply = FinalReply { messages, dead_letters, logged, record };
+    assert_eq!(reply.counts().iter().sum::<u64>(), reply.record.attempt.events, "the counts add up to the batch");
+    assert_eq!(reply.counts()[2], reply.messages.len() as u64, "each dead letter that is counted is written");
+    assert_eq!(reply.logged.len(), reply.messages.len(), "each dead letter is told of");
+    reply
+}
+
+/// Reads a dead letter, of the queue or of the overflow, and checks what must hold for each: it satisfies the schema, and
+/// is written again byte for byte as it was.
+#[track_caller]
+pub fn read_letter(text: impl AsRef<[u8]>) -> DeadLetter {
+    dead_letter_schema::read_letter(&text);
+    let letter: DeadLetter = serde_json::from_slice(text.as_ref()).expect("a dead letter");
+    let before = str::from_utf8(text.as_ref()).expect("JSON is text");
+    assert_eq!(letter.to_json(), before);
+    letter
+}
+
+/// The reason for which a batch is to come again.
+#[track_caller]
+pub fn again(answer: Answer) -> String {
+    match answer {
+        Answer::Again(body) => {
+            let answer: Value = serde_json::from_str(&body).expect("JSON");
+            let record = read_record(answer["Logs"][0].as_str().expect("a line"));
+            assert_eq!(record["record"], "failedAttempt");
+            body
+        }
+        Answer::Final(body) => panic!("the batch was answered for good: {body}"),
+    }
+}

@@ -1,0 +1,3 @@
+//! Each store, held to the same rules.
+
+mod stores;

@@ -1,0 +1,394 @@
+//! A function app in a temporary folder, and the handler that serves it.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{ErrorKind, Read as _},
+    net::{Ipv4Addr, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Framing, Reply, Response, fixture, program, repository_file, request};
+
+/// The function's name, which is its folder's.
+pub const FUNCTION: &str = "RawTelemetryFunction";
+
+/// The name of the function of Service Bus sessions.
+pub const SESSIONS: &str = "SessionTelemetryFunction";
+
+/// The name of the function that a timer triggers.
+pub const WATCH: &str = "DeadLetterWatchFunction";
+
+/// The file for what the handlers say to standard output.
+const LOG: &str = "stdout.log";
+
+/// How long a handler may take to start, or to fail to: the host's own limit.
+const INITIALIZATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A function app: the files of this repository, unless a test changes them, and settings.
+pub struct App {
+    binary: PathBuf,
+    folder: TempDir,
+    settings: BTreeMap<String, String>,
+}
+
+impl App {
+    /// The app as it is shipped, its documents in an SQLite file.
+    pub fn shipped() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database = folder.path().join("state.db").display().to_string();
+        let settings = [("StateStore", "sqlite".to_owned()), ("SqlitePath", database)];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
+        let app = Self { binary: program::devicestate().to_owned(), folder, settings };
+        for function in [FUNCTION, SESSIONS, WATCH] {
+            app.add_function(function, &repository_file(&format!("{function}/function.json")));
+        }
+        app.write("host.json", &repository_file("host.json"));
+        app
+    }
+
+    /// Adds a function of this name.
+    pub fn add_function(&self, name: &str, function: &Value) {
+        fs::create_dir(self.path(name)).expect("a folder for the function");
+        self.write(&format!("{name}/function.json"), function);
+    }
+
+    /// With this setting.
+    pub fn with(mut self, setting: &str, value: impl Into<String>) -> Self {
+        self.settings.insert(setting.to_owned(), value.into());
+        self
+    }
+
+    /// Served by another build of the binary.
+    pub fn with_binary(mut self, binary: impl Into<PathBuf>) -> Self {
+        self.binary = binary.into();
+        self
+    }
+
+    /// Without this setting.
+    pub fn without(mut self, setting: &str) -> Self {
+        self.settings.remove(setting);
+        self
+    }
+
+    /// With another `host.json`.
+    pub fn with_host(self, edit: impl FnOnce(&mut Value)) -> Self {
+        self.edited("host.json", edit)
+    }
+
+    /// With another `function.json`.
+    pub fn with_function(self, edit: impl FnOnce(&mut Value)) -> Self {
+        self.edited("RawTelemetryFunction/function.json", edit)
+    }
+
+    /// Without the function of sessions, as before there was one.
+    pub fn without_sessions(self) -> Self {
+        fs::remove_dir_all(self.path(SESSIONS)).expect("a folder of the app");
+        self
+    }
+
+    /// With another `function.json` of the function of sessions.
+    pub fn with_session_function(self, edit: impl FnOnce(&mut Value)) -> Self {
+        self.edited("SessionTelemetryFunction/function.json", edit)
+    }
+
+    /// With a trigger of this cardinality and data type.
+    pub fn with_trigger(self, cardinality: &str, data_type: Option<&str>) -> Self {
+        self.with_function(|function| {
+            let trigger = function["bindings"][0].as_object_mut().expect("the trigger");
+            trigger.insert("cardinality".into(), cardinality.into());
+            trigger.remove("dataType");
+            trigger.extend(data_type.map(|data_type| ("dataType".to_owned(), data_type.into())));
+        })
+    }
+
+    fn edited(self, file: &str, edit: impl FnOnce(&mut Value)) -> Self {
+        let mut json = repository_file(file);
+        edit(&mut json);
+        self.write(file, &json);
+        self
+    }
+
+    fn write(&self, file: &str, json: &Value) {
+        fs::write(self.path(file), json.to_string()).expect("a file in the temporary folder");
+    }
+
+    /// A path in the app's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts the handler and waits for it to be ready, as the host does.
+    pub fn start(&self) -> Handler<'_> {
+        self.start_with("FUNCTIONS_CUSTOMHANDLER_PORT")
+    }
+
+    /// Starts the handler with the port in this environment variable.
+    pub fn start_with(&self, port_setting: &str) -> Handler<'_> {
+        // Between the choice of a free port and its use another process may take it.
+        for _ in 0..5 {
+            let port = free_port();
+            let mut handler = Handler::new(self, port, self.command().env(port_setting, port.to_string()));
+            if handler.becomes_ready() {
+                return handler;
+            }
+            let errors = handler.stop();
+            assert!(errors.contains("cannot listen"), "the handler did not start: {errors}");
+        }
+        panic!("no free port was found");
+    }
+
+    /// Starts the handler, and then reads nothing of what it says to standard error: the pipe is broken.
+    pub fn start_unheard(&self) -> Handler<'_> {
+        let port = free_port();
+        let mut command = self.command();
+        let mut child = command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string()).spawn().expect("the binary");
+        drop(child.stderr.take());
+        let mut handler = Handler { app: self, port, child, errors: None };
+        assert!(handler.becomes_ready(), "the handler did not start");
+        handler
+    }
+
+    /// Runs a handler that cannot start: how it ended, and what it said to standard error.
+    pub fn fails_to_start(&self) -> (ExitStatus, String) {
+        self.fails_to_start_with(&[("FUNCTIONS_CUSTOMHANDLER_PORT", &free_port().to_string())])
+    }
+
+    /// Runs a handler that cannot start, with this environment besides the settings.
+    pub fn fails_to_start_with(&self, environment: &[(&str, &str)]) -> (ExitStatus, String) {
+        let mut child = self.command().envs(environment.iter().copied()).spawn().expect("the binary");
+        let (sender, receiver) = mpsc::channel();
+        let errors = errors(&mut child);
+        thread::spawn(move || sender.send(errors.join()));
+        let said = receiver.recv_timeout(INITIALIZATION_TIMEOUT);
+        if said.is_err() {
+            child.kill().expect("a child of this process");
+        }
+        let status = child.wait().expect("a child of this process");
+        (status, said.expect("the handler ends").expect("its standard error"))
+    }
+
+    /// The document of a device, as `devicestate state show` prints it; `None` when there is none.
+    pub fn state(&self, device: &str) -> Option<Value> {
+        let mut show = self.binary();
+        show.args(["state", "show", device, "--format", "json", "--state"]).arg(self.path("state.db"));
+        let output = show.output().expect("the binary");
+        if output.status.success() {
+            return Some(serde_json::from_slice(&output.stdout).expect("JSON"));
+        }
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("there is no document"), "{error}");
+        None
+    }
+
+    /// The document of a device without its versions.
+    pub fn readings(&self, device: &str) -> Value {
+        let mut document = self.state(device).unwrap_or_else(|| panic!("no document of {device}"));
+        document.as_object_mut().expect("an object").remove("Versions").expect("versions");
+        document
+    }
+
+    /// The binary in an environment with nothing of ours in it.
+    fn binary(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.env_clear().current_dir(self.folder.path());
+        // What a process may need on some system, or a coverage run wants.
+        for name in ["SystemRoot", "TMPDIR", "LLVM_PROFILE_FILE"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+        command
+    }
+
+    /// Runs a command of the binary with this app's settings: how it ended, and what it said.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.tool().args(arguments).output().expect("the binary")
+    }
+
+    /// The binary with this app's settings.
+    pub fn tool(&self) -> Command {
+        let mut command = self.binary();
+        command.envs(&self.settings);
+        command
+    }
+
+    /// All that the handlers of this app have said to standard output.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path(LOG)).expect("the log")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.binary();
+        command.arg("serve").env("FUNCTIONS_APP_ROOT_PATH", self.folder.path()).envs(&self.settings);
+        let log =
+            File::options().create(true).append(true).open(self.path(LOG)).expect("a file in the temporary folder");
+        command.stdin(Stdio::null()).stdout(log).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// A running handler. It is killed when this is dropped, as the host does it.
+pub struct Handler<'a> {
+    app: &'a App,
+    pub port: u16,
+    child: Child,
+    errors: Option<JoinHandle<String>>,
+}
+
+impl<'a> Handler<'a> {
+    fn new(app: &'a App, port: u16, command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the binary");
+        let errors = Some(errors(&mut child));
+        Self { app, port, child, errors }
+    }
+
+    /// `GET /` every 25 ms as long as the connection is refused. False when the process ended meanwhile.
+    fn becomes_ready(&mut self) -> bool {
+        let deadline = Instant::now() + INITIALIZATION_TIMEOUT;
+        loop {
+            match request(self.port, "GET", "/", &[], b"", Framing::Length) {
+                Ok(_) => return self.is_alive(),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}"),
+            }
+            if !self.is_alive() {
+                return false;
+            }
+            assert!(Instant::now() < deadline, "the handler was not ready in time");
+            poll_again();
+        }
+    }
+
+    /// Whether the process still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("a child of this process").is_none()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Posts an invocation that must be answered with 200; the reply's shape is checked.
+    pub fn invoke(&self, envelope: &Value) -> Reply {
+        Reply::of(&self.post(&uuid::Uuid::new_v4().to_string(), envelope.to_string().as_bytes()))
+    }
+
+    /// Posts a request body to the function, framed as the host does it.
+    pub fn post(&self, invocation_id: &str, body: &[u8]) -> Response {
+        self.post_framed(invocation_id, body, Framing::Chunked(16_384))
+    }
+
+    /// Posts a request body to the function with the host's headers.
+    pub fn post_framed(&self, invocation_id: &str, body: &[u8], framing: Framing) -> Response {
+        self.call(FUNCTION, invocation_id, body, framing)
+    }
+
+    /// Calls the timer function, as the host does when it is time.
+    pub fn watch(&self) -> Response {
+        let body = fixture("timer").to_string();
+        self.call(WATCH, &uuid::Uuid::new_v4().to_string(), body.as_bytes(), Framing::Chunked(16_384))
+    }
+
+    /// Posts a request body to a function of this name with the host's headers.
+    pub fn call(&self, function: &str, invocation_id: &str, body: &[u8], framing: Framing) -> Response {
+        self.call_with(&[], function, invocation_id, body, framing)
+    }
+
+    /// Posts a request body to a function of this name with the host's headers and these.
+    pub fn call_with(
+        &self,
+        more: &[(&str, &str)],
+        function: &str,
+        invocation_id: &str,
+        body: &[u8],
+        framing: Framing,
+    ) -> Response {
+        let mut headers = vec![
+            ("X-Azure-Functions-InvocationId", invocation_id),
+            ("X-Azure-Functions-HostVersion", "4.1037.0.0"),
+            ("User-Agent", "Azure-Functions-Host/4.1037.0.0"),
+            ("Content-Type", "application/json; charset=utf-8"),
+        ];
+        headers.extend(more);
+        let response = request(self.port, "POST", &format!("/{function}"), &headers, body, framing);
+        response.expect("an answer of the handler")
+    }
+
+    /// See [`App::state`].
+    pub fn state(&self, device: &str) -> Option<Value> {
+        self.app.state(device)
+    }
+
+    /// See [`App::readings`].
+    pub fn readings(&self, device: &str) -> Value {
+        self.app.readings(device)
+    }
+
+    /// Kills the handler and gives back all that it said to standard error.
+    pub fn stop(mut self) -> String {
+        self.kill();
+        self.errors.take().expect("stopped once").join().expect("standard error")
+    }
+
+    fn kill(&mut self) {
+        // Either fails only when the process has already ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Handler<'_> {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The host's interval between two tries to connect.
+fn poll_again() {
+    pause(Duration::from_millis(25));
+}
+
+/// What is itself a time: a pause of the host, or how long an outage lasts. Never a way to wait for something.
+#[expect(clippy::disallowed_methods, reason = "the handler is another process, in real time")]
+pub fn pause(time: Duration) {
+    thread::sleep(time);
+}
+
+/// Reads a child's standard error to its end.
+fn errors(child: &mut Child) -> JoinHandle<String> {
+    let mut stderr = child.stderr.take().expect("a pipe");
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        stderr.read_to_end(&mut text).expect("standard error");
+        String::from_utf8_lossy(&text).into_owned()
+    })
+}
+
+/// A port on which nobody listens, and that nobody else comes upon.
+///
+/// Not one of the system's choice: those it also gives to connections and to whoever asks next, while the handler has
+/// yet to take its own. Each process of tests begins elsewhere below them, in the order of the process ids.
+pub fn free_port() -> u16 {
+    const FIRST: u32 = 10_240;
+    const COUNT: u32 = 22_528;
+    const FOR_A_PROCESS: u32 = 22;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(FOR_A_PROCESS).wrapping_add(GIVEN.fetch_add(1, Relaxed));
+        let port = u16::try_from(FIRST + number % COUNT).expect("below 32768");
+        // Asked without listening there: a child that another test starts at this moment has a copy of each socket
+        // until it becomes the handler, and would take the first connection.
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The schema of dead letters, which every one that a test sees must satisfy.
+
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
+    let schema = include_str!("../../../docs/dead-letter.schema.json");
+    let schema = serde_json::from_str(schema).expect("the schema is JSON");
+    jsonschema::draft202012::new(&schema).expect("a schema of draft 2020-12")
+});
+
+/// What of a dead letter does not agree with the schema; empty when all does.
+pub fn complaints(letter: &Value) -> Vec<String> {
+    SCHEMA.iter_errors(letter).map(|error| format!("{}: {}", error.instance_path(), error.masked())).collect()
+}
+
+/// Reads a dead letter, of the queue or of the overflow, and checks that it satisfies the schema.
+#[track_caller]
+pub fn read_letter(text: impl AsRef<[u8]>) -> Value {
+    let letter = serde_json::from_slice(text.as_ref()).expect("a dead letter is JSON");
+    let complaints = complaints(&letter);
+    assert!(complaints.is_empty(), "{complaints:#?} in {:.2000}", letter.to_string());
+    letter
+}

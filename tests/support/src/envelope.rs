@@ -1,0 +1,170 @@
+//! The request of one invocation, as the host writes it for `cardinality: many` and `dataType: binary`.
+
+use serde_json::{Map, Value, json};
+
+use super::base64;
+
+/// Midnight UTC of 20 November 2024, from where the times of the events count.
+pub const TIME_ZERO_MS: i64 = 1_732_060_800_000;
+
+/// The namespace of all batches.
+pub const NAMESPACE: &str = "drones.servicebus.windows.net";
+
+/// The hub of all batches.
+pub const EVENT_HUB: &str = "telemetry";
+
+/// One event of a partition.
+#[derive(Debug, Clone)]
+pub struct Event {
+    body: Vec<u8>,
+    sequence_number: i64,
+    /// Since [`TIME_ZERO_MS`].
+    enqueued_ms: i64,
+    partition_key: Option<String>,
+    system_properties: Map<String, Value>,
+}
+
+impl Event {
+    /// An event without a content type, ten milliseconds behind that with the number before.
+    pub fn new(sequence_number: i64, body: impl Into<Vec<u8>>) -> Self {
+        let enqueued_ms = sequence_number * 10;
+        Self { body: body.into(), sequence_number, enqueued_ms, partition_key: None, system_properties: Map::new() }
+    }
+
+    /// A JSON event.
+    pub fn json(sequence_number: i64, body: &Value) -> Self {
+        Self::new(sequence_number, body.to_string()).content_type("application/json")
+    }
+
+    /// A protobuf event.
+    pub fn protobuf(sequence_number: i64, body: impl Into<Vec<u8>>) -> Self {
+        Self::new(sequence_number, body).content_type("application/x-protobuf")
+    }
+
+    /// With this content type.
+    pub fn content_type(self, content_type: &str) -> Self {
+        self.system_property("content-type", content_type)
+    }
+
+    /// With this partition key.
+    pub fn partition_key(mut self, key: &str) -> Self {
+        self.partition_key = Some(key.to_owned());
+        self
+    }
+
+    /// With this system property.
+    pub fn system_property(mut self, name: &str, value: &str) -> Self {
+        self.system_properties.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Enqueued time, in milliseconds since 1970, and sequence number.
+    pub fn place(&self) -> (i64, i64) {
+        (TIME_ZERO_MS + self.enqueued_ms, self.sequence_number)
+    }
+
+    fn enqueued_time(&self) -> String {
+        let ms = self.enqueued_ms;
+        let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
+        format!("2024-11-20T{hours:02}:{minutes:02}:{seconds:02}.{:03}", ms % 1_000)
+    }
+
+    fn offset(&self) -> i64 {
+        self.sequence_number * 112
+    }
+
+    fn all_system_properties(&self) -> Value {
+        let (time, offset) = (self.enqueued_time(), self.offset());
+        let mut properties = self.system_properties.clone();
+        for (name, value) in [
+            ("x-opt-sequence-number", json!(self.sequence_number)),
+            ("x-opt-offset", json!(offset.to_string())),
+            ("x-opt-enqueued-time", json!(format!("{time}+00:00"))),
+            ("x-opt-partition-key", json!(self.partition_key)),
+            ("SequenceNumber", json!(self.sequence_number)),
+            ("Offset", json!(offset)),
+            ("OffsetString", json!(offset.to_string())),
+            ("PartitionKey", json!(self.partition_key)),
+            ("EnqueuedTimeUtc", json!(time)),
+        ] {
+            properties.insert(name.to_owned(), value);
+        }
+        Value::Object(properties)
+    }
+}
+
+/// What one invocation brings.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    events: Vec<Event>,
+    partition_id: String,
+    retry: Option<(i64, i64)>,
+}
+
+impl Batch {
+    /// Events of partition 0, in an invocation without a retry context.
+    pub fn of(events: impl Into<Vec<Event>>) -> Self {
+        Self { events: events.into(), partition_id: "0".to_owned(), retry: None }
+    }
+
+    /// Of this partition.
+    pub fn partition(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.partition_id);
+        self
+    }
+
+    /// As the retry with this number of at most so many; -1 is without end.
+    pub fn retry(mut self, count: i64, max_count: i64) -> Self {
+        self.retry = Some((count, max_count));
+        self
+    }
+
+    /// The events.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The partition's id.
+    pub fn partition_id(&self) -> &str {
+        &self.partition_id
+    }
+
+    /// The request's body.
+    pub fn envelope(&self) -> Value {
+        let column = |cell: &dyn Fn(&Event) -> Value| {
+            Value::from(Value::Array(self.events.iter().map(cell).collect()).to_string())
+        };
+        let context = json!({
+            "IsCheckpointingAfterInvocation": true,
+            "FullyQualifiedNamespace": NAMESPACE,
+            "EventHubName": EVENT_HUB,
+            "ConsumerGroup": "devicestate",
+            "PartitionId": self.partition_id,
+        });
+        let mut metadata = json!({
+            "PartitionContext": context,
+            "TriggerPartitionContext": context,
+            "PartitionKeyArray": column(&|event| json!(event.partition_key)),
+            "OffsetArray": column(&|event| json!(event.offset().to_string())),
+            "OffsetStringArray": column(&|event| json!(event.offset().to_string())),
+            "SequenceNumberArray": column(&|event| json!(event.sequence_number)),
+            "EnqueuedTimeUtcArray": column(&|event| json!(event.enqueued_time())),
+            "PropertiesArray": column(&|event| json!({"n": event.sequence_number})),
+            "SystemPropertiesArray": column(&Event::all_system_properties),
+            "sys": {
+                "MethodName": super::FUNCTION,
+                "UtcNow": "2024-11-20T23:59:59.1234567Z",
+                "RandGuid": "2b8c1d3e-5f60-4a71-8b92-c3d4e5f60718",
+            },
+        });
+        if let Some((count, max_count)) = self.retry {
+            metadata["RetryContext"] = json!({"RetryCount": count, "MaxRetryCount": max_count, "Exception": null});
+        }
+        json!({"Data": {"messages": column(&|event| base64(&event.body).into())}, "Metadata": metadata})
+    }
+}

@@ -1,0 +1,20 @@
+//! The schema of records, which every one that a test sees must satisfy.
+
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
+    let schema = include_str!("../../../docs/record.schema.json");
+    let schema = serde_json::from_str(schema).expect("the schema is JSON");
+    jsonschema::draft202012::new(&schema).expect("a schema of draft 2020-12")
+});
+
+/// Reads a line of a reply's `Logs` or a record of the handler's log, and checks that it satisfies the schema.
+#[track_caller]
+pub fn read_record(line: &str) -> Value {
+    let record: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+    assert!(SCHEMA.is_valid(&record), "it is no record by docs/record.schema.json: {line}");
+    record
+}

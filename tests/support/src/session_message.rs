@@ -1,0 +1,68 @@
+//! The host's request for one message of a Service Bus session.
+//!
+//! As its source writes it (`ToHttpScriptInvocationContext`): what is no object is JSON in a string, so that a text stands
+//! in two pairs of quotes and a number in one; and a single time has lost its fraction.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+/// The first moment of a second.
+pub const SECOND_ZERO_MS: i64 = 1_732_150_000_000;
+
+/// A message, as Service Bus delivers it.
+#[derive(Debug, Clone)]
+pub struct SessionMessage {
+    /// Its sequence number. It was enqueued so many milliseconds after [`SECOND_ZERO_MS`].
+    pub number: i64,
+    pub session: String,
+    pub body: Vec<u8>,
+    pub content_type: Option<&'static str>,
+    pub delivery_count: i64,
+}
+
+impl SessionMessage {
+    pub fn new(number: i64, session: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self { number, session: session.to_owned(), body: body.into(), content_type: None, delivery_count: 1 }
+    }
+
+    pub fn battery(number: i64, device: &str, battery: f64) -> Self {
+        Self::new(number, device, json!({ "deviceId": device, "battery": battery }).to_string())
+    }
+
+    /// The same message, delivered for this time.
+    pub fn delivered(&self, delivery_count: i64) -> Self {
+        Self { delivery_count, ..self.clone() }
+    }
+
+    /// The id that its sender gave it.
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.session, self.number)
+    }
+
+    pub fn request(&self) -> Value {
+        let in_json = |value: Value| Value::from(value.to_string());
+        let seconds = (SECOND_ZERO_MS + self.number) / 1_000;
+        let enqueued = jiff::Timestamp::from_second(seconds).expect("a time").strftime("%Y-%m-%dT%H:%M:%S").to_string();
+        let mut metadata = json!({
+            "MessageId": in_json(self.id().into()),
+            "SessionId": in_json(self.session.clone().into()),
+            "PartitionKey": in_json(self.session.clone().into()),
+            "SequenceNumber": in_json(self.number.into()),
+            "DeliveryCount": in_json(self.delivery_count.into()),
+            "EnqueuedTimeUtc": enqueued,
+            "ExpiresAtUtc": "9999-12-31T23:59:59",
+            "LockToken": in_json("00000000-0000-0000-0000-000000000000".into()),
+            "ApplicationProperties": { "site": "north" },
+            "sys": { "MethodName": "SessionTelemetryFunction", "UtcNow": "2024-11-21T00:47:40.1234567Z" },
+        });
+        if let Some(content_type) = self.content_type {
+            metadata["ContentType"] = in_json(content_type.into());
+        }
+        json!({ "Data": { "message": BASE64.encode(&self.body) }, "Metadata": metadata })
+    }
+
+    pub fn to_bytes(&self) -> Bytes {
+        self.request().to_string().into()
+    }
+}

@@ -1,0 +1,52 @@
+//! Does one part of the way of a batch a number of times, for a tool that counts instructions:
+//! `tools/bench/tests/instructions` runs it under valgrind. Alone, it tells the names of the parts.
+//!
+//! ```text
+//! counts                        # each part's name and the events of a round
+//! counts PART ROUNDS PREPARED   # ROUNDS rounds, of so many that are prepared
+//! ```
+//!
+//! Two runs with as much prepared differ in the rounds alone: start-up and preparation are in both.
+
+mod parts;
+
+use std::{env, process::ExitCode};
+
+use parts::{PARTS, Round};
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Result<(), String> {
+    let number =
+        |text: &str| text.parse::<usize>().map_err(|error| format!("{text:?} is no number of rounds: {error}"));
+    match *arguments {
+        [] => {
+            for part in PARTS {
+                println!("{} {}", part.name, part.events);
+            }
+            Ok(())
+        }
+        [name, rounds, prepared] => {
+            let part = PARTS.into_iter().find(|part| part.name == name);
+            let part = part.ok_or_else(|| format!("there is no part {name:?}: `counts` tells all names"))?;
+            let (rounds, prepared) = (number(rounds)?, number(prepared)?);
+            if rounds > prepared {
+                return Err(format!("{rounds} rounds, of which only {prepared} are prepared"));
+            }
+            let ready: Vec<Round> = (part.rounds)().take(prepared).collect();
+            ready.into_iter().take(rounds).for_each(|round| round());
+            Ok(())
+        }
+        _ => Err("counts, or counts PART ROUNDS PREPARED".to_owned()),
+    }
+}

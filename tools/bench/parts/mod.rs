@@ -1,0 +1,127 @@
+//! The parts of the way of a batch that are measured. What is measured stands here once; `counts` counts the instructions
+//! of it, `times` takes its time.
+
+mod limit;
+mod product;
+mod requests;
+
+use std::{cell::RefCell, hint::black_box, iter, rc::Rc};
+
+use devicestate_engine::device_state::Document;
+use devicestate_local::simulator::Wire;
+
+use product::{Processing, Serving, dead_letter, decode, event, fold_and_merge, function, read, reply};
+use requests::{DEVICES, host_request, key_frames};
+
+/// What is done once and measured. What it needs is ready.
+pub(crate) type Round = Box<dyn FnOnce()>;
+
+/// A part of the way.
+pub(crate) struct Part {
+    /// Its name: what is done, and to how many events.
+    pub(crate) name: &'static str,
+    /// How many events each of its rounds has.
+    pub(crate) events: usize,
+    /// Its rounds, without end, each with later events than the one before. Making one is not measured.
+    pub(crate) rounds: fn() -> Box<dyn Iterator<Item = Round>>,
+}
+
+/// All parts: what is the least to do, then in the order of the way, and the whole way at the end.
+pub(crate) const PARTS: [Part; 17] = [
+    Part { name: "limit/pass-1000", events: 1000, rounds: limit::passing },
+    Part { name: "limit/base64-1000", events: 1000, rounds: limit::decoding_base64 },
+    Part { name: "envelope/1", events: 1, rounds: || envelope(1, false) },
+    Part { name: "envelope/100", events: 100, rounds: || envelope(100, false) },
+    Part { name: "envelope/100-content-type", events: 100, rounds: || envelope(100, true) },
+    Part { name: "envelope/1000", events: 1000, rounds: || envelope(1000, false) },
+    Part { name: "decode/json", events: 1, rounds: || decoding(Wire::Json) },
+    Part { name: "decode/protobuf", events: 1, rounds: || decoding(Wire::Protobuf) },
+    Part { name: "fold/10", events: 10, rounds: folding },
+    Part { name: "process/100", events: 100, rounds: || processing(100) },
+    Part { name: "process/1000", events: 1000, rounds: || processing(1000) },
+    Part { name: "dead-letter/1", events: 1, rounds: dead_lettering },
+    Part { name: "reply/100", events: 100, rounds: replying },
+    Part { name: "invoke/1", events: 1, rounds: || invoking(1, false) },
+    Part { name: "invoke/100", events: 100, rounds: || invoking(100, false) },
+    Part { name: "invoke/100-content-type", events: 100, rounds: || invoking(100, true) },
+    Part { name: "invoke/1000", events: 1000, rounds: || invoking(1000, false) },
+];
+
+/// So many events, base64 and metadata, out of a request.
+fn envelope(events: usize, with_content_type: bool) -> Box<dyn Iterator<Item = Round>> {
+    let function = Rc::new(function());
+    Box::new((0..).map(move |number| -> Round {
+        let function = Rc::clone(&function);
+        let request = host_request(&function, number, events, with_content_type);
+        Box::new(move || done(read(&request, &function)))
+    }))
+}
+
+/// One key frame, from its bytes to readings.
+fn decoding(wire: Wire) -> Box<dyn Iterator<Item = Round>> {
+    Box::new(key_frames(wire, 0).map(|sent| -> Round {
+        let event = event(sent);
+        Box::new(move || done(decode(&event)))
+    }))
+}
+
+/// Ten key frames of one device into its document, which holds older ones.
+fn folding() -> Box<dyn Iterator<Item = Round>> {
+    let events: Rc<Vec<_>> =
+        Rc::new(key_frames(Wire::Json, 0).step_by(DEVICES).take(10).map(|sent| decode(&event(sent))).collect());
+    let document = Rc::new(RefCell::new(Document::new("drone-00000".into())));
+    fold_and_merge(&mut document.borrow_mut(), 0, &events);
+    Box::new((1..).map(move |number| -> Round {
+        let (events, document) = (Rc::clone(&events), Rc::clone(&document));
+        Box::new(move || fold_and_merge(&mut document.borrow_mut(), number * 10, &events))
+    }))
+}
+
+/// A batch through the engine, whose devices have documents.
+fn processing(events: usize) -> Box<dyn Iterator<Item = Round>> {
+    let (function, engine) = (function(), Rc::new(Processing::new()));
+    let batch = move |number| read(&host_request(&function, number, events, false), &function).batch;
+    engine.process(&batch(0));
+    Box::new((1..).map(move |number| -> Round {
+        let (batch, engine) = (batch(number), Rc::clone(&engine));
+        Box::new(move || engine.process(&batch))
+    }))
+}
+
+/// A queue message of an event that cannot be applied, in a batch of one.
+fn dead_lettering() -> Box<dyn Iterator<Item = Round>> {
+    let function = function();
+    Box::new((0..).map(move |number| -> Round {
+        let batch = read(&host_request(&function, number, 1, false), &function).batch;
+        Box::new(move || done(dead_letter(&batch, 0)))
+    }))
+}
+
+/// The reply of a batch, with its record.
+fn replying() -> Box<dyn Iterator<Item = Round>> {
+    let function = function();
+    let batch = Rc::new(read(&host_request(&function, 0, 100, false), &function).batch);
+    Box::new(iter::repeat_with(move || -> Round {
+        let batch = Rc::clone(&batch);
+        Box::new(move || done(reply(&batch)))
+    }))
+}
+
+/// The whole way, from the bytes of a request to the bytes of its reply, for devices that have documents.
+fn invoking(events: usize, with_content_type: bool) -> Box<dyn Iterator<Item = Round>> {
+    let (function, serving) = (function(), Rc::new(Serving::new()));
+    // Such a batch for each device, so that all have documents.
+    let known = DEVICES.div_ceil(events);
+    for number in 0..known {
+        serving.invoke(&host_request(&function, number, events, with_content_type));
+    }
+    Box::new((known..).map(move |number| -> Round {
+        let (request, serving) = (host_request(&function, number, events, with_content_type), Rc::clone(&serving));
+        Box::new(move || done(serving.invoke(&request)))
+    }))
+}
+
+/// Keeps the compiler from finding out that nobody wants a result.
+fn done<T>(result: T) {
+    drop(black_box(result));
+}

@@ -1,0 +1,169 @@
+//! The product, as it is called here. Where its functions change, this is what changes with them.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use devicestate_engine::{
+    batch::{Batch, Event},
+    dead_letter::{Attempt, DeadLetter},
+    device_state::{Document, Update, Version},
+    failure::{ErrorClass, Failure, Stage},
+    function_app::{Function, FunctionApp},
+    handler::{Answer, Handler},
+    invocation::Invocation,
+    processor::{DocumentCache, Outcome, Processor, Shared},
+    record::{AttemptRecord, BatchRecord, Record},
+    reply::Reply,
+    store::MemoryStore,
+    surroundings::{Clock, System},
+    telemetry::{Decoded, Telemetry as _, drone::Drone},
+    verdict::Attempts,
+};
+use devicestate_local::hub::Sent;
+use tokio::runtime::{Builder, Runtime};
+
+use super::requests::T0_MS;
+
+/// The invocation id of every request.
+const INVOCATION_ID: &str = "8ba6a7ab-3f1c-4b2e-9a55-3d1f0c2b7e11";
+
+/// A clock that stands still, so that every record says the same.
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now_ms(&self) -> i64 {
+        T0_MS + 60_000
+    }
+}
+
+/// The function that ships.
+pub(super) fn function() -> Function {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the package lies in tools/bench");
+    let mut functions = FunctionApp::load(root).expect("the function app of this repository").functions.into_iter();
+    functions.find(|function| function.name == "RawTelemetryFunction").expect("the function of the event hub")
+}
+
+/// The engine with documents in memory and the defaults of all settings.
+fn processor() -> Processor {
+    Processor {
+        telemetry: Arc::new(Drone::default()),
+        store: Arc::new(MemoryStore::default()),
+        cache: DocumentCache::new(0),
+        clock: Arc::new(Stopped),
+        random: Arc::new(System),
+        observer: Arc::new(()),
+        budget: Duration::from_mins(1),
+        concurrency: 32,
+        shared: Shared::default(),
+    }
+}
+
+/// What waits for the engine.
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().build().expect("a runtime")
+}
+
+/// A handler with all that it needs.
+pub(super) struct Serving {
+    handler: Handler,
+    runtime: Runtime,
+}
+
+impl Serving {
+    pub(super) fn new() -> Self {
+        let handler = Handler {
+            function: function(),
+            processor: Arc::new(processor()),
+            overflow: None,
+            attempts: Attempts::new(5),
+            drill: None,
+        };
+        Self { handler, runtime: runtime() }
+    }
+
+    /// Answers a request, as `serve` has it answered.
+    pub(super) fn invoke(&self, request: &Bytes) -> String {
+        match self.runtime.block_on(self.handler.invoke(INVOCATION_ID, request)) {
+            Answer::Final(reply) => reply,
+            Answer::Again(body) => panic!("the batch is to come again: {body}"),
+        }
+    }
+}
+
+/// An engine with all that it needs.
+pub(super) struct Processing {
+    processor: Processor,
+    runtime: Runtime,
+}
+
+impl Processing {
+    pub(super) fn new() -> Self {
+        Self { processor: processor(), runtime: runtime() }
+    }
+
+    /// Processes a batch, of which each event must be applied.
+    pub(super) fn process(&self, batch: &Batch) {
+        let processed = self.runtime.block_on(self.processor.process(batch));
+        assert!(processed.outcomes.iter().all(|outcome| *outcome == Outcome::Applied), "an event is not applied");
+    }
+}
+
+/// Reads a request of the function's.
+pub(super) fn read(request: &Bytes, function: &Function) -> Invocation {
+    Invocation::read(request, &function.trigger).expect("a request as the host makes it")
+}
+
+/// An event as it comes out of its envelope.
+pub(super) fn event(sent: Sent) -> Event {
+    Event { body: sent.body.into(), content_type: sent.content_type.map(str::to_owned), ..Event::default() }
+}
+
+/// Decodes an event.
+pub(super) fn decode(event: &Event) -> Decoded {
+    Drone::default().decode(event).expect("good telemetry")
+}
+
+/// Folds what one device's events say into an update, and merges that into the device's document. The first event has
+/// this place in its partition.
+pub(super) fn fold_and_merge(document: &mut Document, place: i64, events: &[Decoded]) {
+    let mut update = Update::default();
+    for (place, event) in (place..).zip(events) {
+        update.fold(Version(T0_MS + place, place, 4_711), &event.readings);
+    }
+    assert!(document.merge(&update), "later events change a document");
+}
+
+/// The queue message for an event of a batch that has failed.
+pub(super) fn dead_letter(batch: &Batch, index: usize) -> String {
+    let failure = Failure {
+        stage: Stage::Deserialize,
+        class: ErrorClass::Poison,
+        issue: "flightMode: \"hovering\" is no flight mode".into(),
+        device_id: None,
+        device_state: None,
+    };
+    let attempt = Attempt { invocation_id: INVOCATION_ID, number: 1, time_ms: T0_MS };
+    DeadLetter::new(batch, index, &failure, attempt).message().expect("a message that fits into the queue")
+}
+
+/// The reply for a batch of which each event was applied, with its record.
+pub(super) fn reply(batch: &Batch) -> String {
+    let record = Record::Batch(BatchRecord {
+        attempt: AttemptRecord {
+            invocation_id: INVOCATION_ID.to_owned(),
+            source: (&batch.source).into(),
+            first_sequence_number: Some(0),
+            last_sequence_number: Some(99),
+            number: 1,
+            events: batch.events.len() as u64,
+            devices: 100,
+            decode_ms: 0.125,
+            store_ms: 0.25,
+            lag_ms: Some(750),
+            ..AttemptRecord::default()
+        },
+        applied: batch.events.len() as u64,
+        ..BatchRecord::default()
+    });
+    Reply::new("deadLetterMessages", &[], &[record]).to_json()
+}

@@ -1,0 +1,54 @@
+//! The driver's requests against those of the stand-in host, which are the host's but for what the tests of both say.
+
+use std::sync::Arc;
+
+use devicestate_engine::batch::Source;
+use devicestate_local::{
+    envelope::{self, Retry},
+    hub::{HubEvent, Sent},
+};
+use serde_json::Value;
+
+use crate::requests::{function, sent};
+
+/// A request of the stand-in host for two events.
+fn of_the_host(content_type: Option<&'static str>) -> Value {
+    let events = [1_i64, 2].map(|sequence_number| {
+        let sent = Sent { body: b"{}".to_vec(), partition_key: Some("drone-01".into()), content_type };
+        Arc::new(HubEvent { sent, sequence_number, offset: 416 * sequence_number, enqueued_ms: 1_732_094_047_123 })
+    });
+    let retry = Retry { count: 0, max_count: -1, exception: None };
+    let request = envelope::request(&function(), &Source::default(), &events, Some(&retry), 1_732_094_047_200);
+    serde_json::from_str(&request.expect("a request")).expect("JSON")
+}
+
+/// Members by their names in order, cells one by one, and of each value what it is. A column is an array in a string.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), shape(value))).collect(),
+        Value::Array(cells) => cells.iter().map(shape).collect(),
+        Value::String(text) => match serde_json::from_str(text) {
+            Ok(column @ Value::Array(_)) => shape(&column),
+            _ => "text".into(),
+        },
+        Value::Number(_) => "number".into(),
+        Value::Bool(_) => "whether".into(),
+        Value::Null => Value::Null,
+    }
+}
+
+#[test]
+fn a_request_has_the_members_and_the_kinds_of_values_that_the_stand_in_host_writes() {
+    for (content_type, options) in
+        [(None, &[][..]), (Some("application/json"), &["--content-type", "application/json"])]
+    {
+        let options = [&["--connections", "1", "--batches", "1"], options].concat();
+        let [request] = &sent(2, &options)[..] else { panic!("one batch") };
+        let request: Value = serde_json::from_slice(&request.body).expect("JSON");
+        let host = of_the_host(content_type);
+        assert_eq!(shape(&request), shape(&host), "{request}\n{host}");
+        let columns = &request["Metadata"]["SystemPropertiesArray"];
+        let cells: Vec<Value> = serde_json::from_str(columns.as_str().expect("a column")).expect("an array");
+        assert!(cells.iter().all(|cell| cell.get("content-type").and_then(Value::as_str) == content_type), "{columns}");
+    }
+}

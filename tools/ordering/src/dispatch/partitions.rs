@@ -1,0 +1,101 @@
+//! Batches of each partition, as the Event Hubs extension hands them to a function.
+
+use std::{sync::Arc, time::Duration};
+
+use devicestate_engine::{
+    batch::Source,
+    function_app::{Cardinality, RetryPolicy},
+    surroundings::{Clock as _, System},
+};
+use devicestate_local::{
+    envelope::{self, Retry},
+    hub::{Hub, HubEvent},
+};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::Host;
+use crate::error::Error;
+
+/// Reads every partition to its end, all at the same time.
+pub(super) async fn read(host: &Arc<Host>, hub: &Arc<Hub>) -> Result<(), Error> {
+    // Aborted when this is dropped.
+    let mut pumps = JoinSet::new();
+    for partition in 0..hub.partitions() {
+        let source = Source {
+            fully_qualified_namespace: "ordering.local".to_owned(),
+            event_hub_name: "ordered".to_owned(),
+            consumer_group: "ordering".to_owned(),
+            partition_id: partition.to_string(),
+            ..Source::default()
+        };
+        let pump = Pump { host: Arc::clone(host), source };
+        let hub = Arc::clone(hub);
+        pumps.spawn(async move { pump.run(&hub, partition).await });
+    }
+    while let Some(ended) = pumps.join_next().await {
+        ended.expect("no panic, and nobody aborts it")?;
+        host.busy.send_replace(pumps.len());
+    }
+    Ok(())
+}
+
+/// The reader of one partition.
+#[derive(Clone)]
+struct Pump {
+    host: Arc<Host>,
+    source: Source,
+}
+
+impl Pump {
+    /// Reads from the checkpoint on: one batch, all of it, then the checkpoint, then the next.
+    async fn run(&self, hub: &Hub, partition: usize) -> Result<(), Error> {
+        let mut next = hub.checkpoint(partition);
+        while let Some(events) = hub.receive(partition, next, (1, self.host.batch, Duration::ZERO)).await {
+            next = events.last().map_or(next, |event| event.sequence_number + 1);
+            match self.host.function.trigger.cardinality() {
+                Cardinality::Many => self.invoke(&events).await?,
+                Cardinality::One => self.invoke_each(events).await?,
+            }
+            hub.set_checkpoint(partition, next);
+        }
+        Ok(())
+    }
+
+    /// An invocation for each event: begun in order, and not waited for before the next one begins.
+    async fn invoke_each(&self, events: Vec<Arc<HubEvent>>) -> Result<(), Error> {
+        let slots = Arc::new(Semaphore::new(self.host.plan.at_once));
+        let mut invocations = JoinSet::new();
+        for event in events {
+            let slot = Arc::clone(&slots).acquire_owned().await.expect("nobody closes it");
+            let pump = self.clone();
+            invocations.spawn(async move {
+                let _slot = slot;
+                pump.invoke(&[event]).await
+            });
+        }
+        while let Some(ended) = invocations.join_next().await {
+            ended.expect("no panic, and nobody aborts it")?;
+        }
+        Ok(())
+    }
+
+    /// One invocation, with the attempts that the retry policy gives it. None waits between two: a delay would change
+    /// nothing but how long it takes.
+    async fn invoke(&self, events: &[Arc<HubEvent>]) -> Result<(), Error> {
+        let function = &self.host.function;
+        let invocation_id = uuid::Uuid::new_v4().to_string();
+        let max_count = function.retry.as_ref().map(RetryPolicy::max_retry_count);
+        let mut retry = Retry { count: 0, max_count: max_count.unwrap_or_default(), exception: None };
+        loop {
+            let of_policy = max_count.map(|_| &retry);
+            let request = envelope::request(function, &self.source, events, of_policy, System.now_ms());
+            let request = request.map_err(Error::Invocation)?;
+            let Err(failed) = self.host.attempt(&invocation_id, request).await else { return Ok(()) };
+            if max_count.is_none_or(|most| most >= 0 && i64::from(retry.count) >= most) {
+                return Err(Error::Invocation(failed));
+            }
+            retry.count += 1;
+            retry.exception = Some(failed);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What every way has in common: the events, the hub that holds them, and the waits.
+
+use std::{sync::Arc, time::Duration};
+
+use devicestate_local::{
+    hub::{self, Hub},
+    sessions::queue::{self, SessionQueue},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// So many events for each key, and how they are delivered.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    pub keys: u32,
+    /// For each key; its events are numbered from 1.
+    pub events: u32,
+    pub partitions: usize,
+    pub batch: usize,
+    pub at_once: usize,
+    /// How many sessions an instance has at the same time.
+    pub max_sessions: usize,
+    pub longest_delay_ms: u64,
+    pub seed: u64,
+}
+
+/// An event, as its body says it in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbered {
+    pub key: String,
+    pub number: u32,
+}
+
+const CONTENT_TYPE: Option<&str> = Some("application/json");
+
+impl Numbered {
+    fn body(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("text and a number are always JSON")
+    }
+}
+
+impl Plan {
+    pub fn all_keys(&self) -> impl DoubleEndedIterator<Item = String> + use<> {
+        (0..self.keys).map(|key| format!("key-{key:03}"))
+    }
+
+    pub fn all_events(&self) -> u64 {
+        u64::from(self.keys) * u64::from(self.events)
+    }
+
+    /// The events in the order in which they are sent: the first of each key, the second of each, and so on.
+    pub fn sent(&self) -> impl Iterator<Item = Numbered> {
+        (1..=self.events).flat_map(|number| self.all_keys().map(move |key| Numbered { key, number }))
+    }
+
+    /// A hub that holds all events, and to which nobody sends any more.
+    pub async fn filled_hub(&self) -> Arc<Hub> {
+        // It keeps what is passed, so that it is never full.
+        let hub = Hub::new(self.partitions, hub::Options { keeps: true, ..hub::Options::default() });
+        for event in self.sent() {
+            let (body, partition_key) = (event.body(), Some(event.key));
+            hub.send(hub::Sent { body, partition_key, content_type: CONTENT_TYPE }).await;
+        }
+        hub.close();
+        Arc::new(hub)
+    }
+
+    /// A queue that holds all events, each in the session of its key, and to which nobody sends any more. It delivers a
+    /// message as often as a queue of Service Bus does where nobody has said anything else.
+    pub async fn filled_queue(&self) -> Arc<SessionQueue> {
+        let queue = SessionQueue::new(queue::Options { max_delivery_count: 10, ..queue::Options::default() });
+        for event in self.sent() {
+            let (body, session_id) = (event.body(), event.key);
+            queue.send(queue::Sent { session_id, message_id: None, body, content_type: CONTENT_TYPE }).await;
+        }
+        queue.close();
+        queue
+    }
+
+    /// How long the invocation waits that begins with this event of this stream. It depends on nothing else than these
+    /// and the seed: not on who is first, and not on how often the event has come before.
+    pub fn delay(&self, stream: &str, first: i64) -> Duration {
+        let digest = Sha256::digest(format!("{}/{stream}/{first}", self.seed));
+        let drawn = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        Duration::from_millis(drawn % (self.longest_delay_ms + 1))
+    }
+}

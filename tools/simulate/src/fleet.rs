@@ -1,0 +1,199 @@
+//! The devices: what they send, and what that means, told apart from any decoder.
+
+use devicestate_local::hub::Sent;
+use devicestate_test_oracle::protobuf::Message;
+use fastrand::Rng;
+use serde_json::{Map, Value, json};
+
+use super::store::{BAD_REQUEST, TOO_LARGE};
+
+/// The readings of an event, as a document has them.
+pub(crate) type Readings = Vec<(&'static str, Value)>;
+
+/// What an event means.
+#[derive(Debug, Clone)]
+pub(crate) enum Meaning {
+    /// It is to be in its device's document, unless something newer is.
+    Good { id: String, readings: Readings },
+    /// It makes a document that the store will not have: a dead letter, unless something newer came in its batch.
+    Refused { id: String, readings: Readings },
+    /// It says nothing that can be understood: a dead letter.
+    Poison,
+}
+
+impl Meaning {
+    /// The document it is for, and the readings, where it can be understood.
+    pub(crate) fn understood(&self) -> Option<(&str, &Readings)> {
+        match self {
+            Self::Good { id, readings } | Self::Refused { id, readings } => Some((id, readings)),
+            Self::Poison => None,
+        }
+    }
+}
+
+/// Names that are hard to bear, with the ids of their documents.
+const NAMES: [(&str, &str); 6] = [
+    ("lab/7", "lab%2F7"),
+    ("what?", "what%3F"),
+    ("100%", "100%25"),
+    ("#1", "%231"),
+    ("Gerät ☃", "Gerät ☃"),
+    ("back\\slash", "back%5Cslash"),
+];
+
+#[derive(Debug)]
+struct Device {
+    name: String,
+    id: String,
+    /// Whether its events are sent with a partition key, and so stay in order.
+    is_keyed: bool,
+    speaks_protobuf: bool,
+}
+
+/// The devices of a run.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    devices: Vec<Device>,
+    rng: Rng,
+}
+
+impl Fleet {
+    pub(crate) fn new(mut rng: Rng, devices: usize) -> Self {
+        let device = |number: usize| {
+            let (name, id) = match NAMES.get(number) {
+                Some((name, id)) if rng.u8(..3) == 0 => ((*name).to_owned(), (*id).to_owned()),
+                _ => (format!("drone-{number}"), format!("drone-{number}")),
+            };
+            Device { name, id, is_keyed: rng.u8(..4) > 0, speaks_protobuf: rng.u8(..3) == 0 }
+        };
+        let devices = (0..devices).map(device).collect();
+        Self { devices, rng: rng.fork() }
+    }
+
+    /// The ids of all documents that there can be.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.devices.iter().map(|device| device.id.clone()).collect()
+    }
+
+    /// Whether the events of this document's device stay in order.
+    pub(crate) fn is_keyed(&self, id: &str) -> bool {
+        self.devices.iter().any(|device| device.id == id && device.is_keyed)
+    }
+
+    /// The next event of some device.
+    pub(crate) fn next(&mut self) -> (Sent, Meaning) {
+        let Self { devices, rng } = self;
+        let device = &devices[rng.usize(..devices.len())];
+        let (body, meaning) = if rng.u8(..50) == 0 {
+            (poison(rng, device), Meaning::Poison)
+        } else if rng.u8(..60) == 0 {
+            let readings = vec![("Altitude", json!(if rng.bool() { TOO_LARGE } else { BAD_REQUEST }))];
+            (body(rng, device, &readings), Meaning::Refused { id: device.id.clone(), readings })
+        } else {
+            let readings = readings(rng);
+            (body(rng, device, &readings), Meaning::Good { id: device.id.clone(), readings })
+        };
+        let content_type = match rng.u8(..4) {
+            0 if device.speaks_protobuf => Some("application/x-protobuf"),
+            0 => Some("application/json; charset=utf-8"),
+            _ => None,
+        };
+        let partition_key = device.is_keyed.then(|| device.name.clone());
+        (Sent { body, partition_key, content_type }, meaning)
+    }
+}
+
+/// Few values of each, so that equal ones follow each other.
+fn readings(rng: &mut Rng) -> Readings {
+    let mut readings = Readings::new();
+    let mut with = |rng: &mut Rng, name, value: Value| {
+        if rng.u8(..3) == 0 {
+            readings.push((name, value));
+        }
+    };
+    for (name, of) in [("Battery", 0.25), ("Latitude", 1.5), ("Longitude", -1.5), ("Altitude", 10.0)] {
+        let value = json!(f64::from(rng.u8(..4)) * of);
+        with(rng, name, value);
+    }
+    let mode = json!(rng.u8(..6));
+    with(rng, "FlightMode", mode);
+    for name in ["GyrometerOK", "AccelerometerOK", "MagnetometerOK"] {
+        let value = json!(rng.bool());
+        with(rng, name, value);
+    }
+    readings
+}
+
+fn body(rng: &mut Rng, device: &Device, readings: &Readings) -> Vec<u8> {
+    if device.speaks_protobuf {
+        return protobuf(device, readings);
+    }
+    let mut event = Map::from_iter([("deviceId".to_owned(), json!(device.name))]);
+    for (name, value) in readings {
+        let (group, name) = match *name {
+            "Battery" => (None, "battery"),
+            "FlightMode" => (None, "flightMode"),
+            "Latitude" => (Some("position"), "latitude"),
+            "Longitude" => (Some("position"), "longitude"),
+            "Altitude" => (Some("position"), "altitude"),
+            "GyrometerOK" => (Some("health"), "gyrometerOK"),
+            "AccelerometerOK" => (Some("health"), "accelerometerOK"),
+            _ => (Some("health"), "magnetometerOK"),
+        };
+        let group = match group {
+            Some(group) => event.entry(group).or_insert_with(|| json!({})).as_object_mut(),
+            None => Some(&mut event),
+        };
+        group.expect("a group is an object").insert(name.to_owned(), value.clone());
+    }
+    // What is not known is ignored, however large it is.
+    if rng.u16(..2_000) == 0 {
+        event.insert("note".into(), json!("x".repeat(60_000)));
+    }
+    Value::Object(event).to_string().into_bytes()
+}
+
+fn protobuf(device: &Device, readings: &Readings) -> Vec<u8> {
+    let mut message = Message::of(&device.name);
+    for (name, value) in readings {
+        let number = value.as_f64().unwrap_or_default();
+        let truth = u64::from(value.as_bool().unwrap_or_default());
+        // Sub-messages that are repeated are merged.
+        message = match *name {
+            "Battery" => message.double(2, number),
+            "FlightMode" => message.varint(3, value.as_u64().unwrap_or_default()),
+            "Latitude" => message.bytes(4, Message::default().double(1, number)),
+            "Longitude" => message.bytes(4, Message::default().double(2, number)),
+            "Altitude" => message.bytes(4, Message::default().double(3, number)),
+            "GyrometerOK" => message.bytes(5, Message::default().varint(1, truth)),
+            "AccelerometerOK" => message.bytes(5, Message::default().varint(2, truth)),
+            _ => message.bytes(5, Message::default().varint(3, truth)),
+        };
+    }
+    message.into()
+}
+
+/// Bytes that say nothing, in either format; sometimes too many for the queue.
+fn poison(rng: &mut Rng, device: &Device) -> Vec<u8> {
+    let name = &device.name;
+    if device.speaks_protobuf {
+        return match rng.u8(..5) {
+            0 => Vec::new(),
+            1 => Message::of(name).varint(3, 99).into(),
+            2 => Message::of("").double(2, 0.5).into(),
+            3 => Message::of(name).double(2, f64::NAN).into(),
+            // A field that ends in the middle.
+            _ => Message::of(name).varint(3, 1).raw(&[0x11, 0, 0]).into(),
+        };
+    }
+    let body = match rng.u8(..7) {
+        0 => String::new(),
+        1 => json!({"deviceId": name, "flightMode": 99}).to_string(),
+        2 => json!({"battery": 0.5}).to_string(),
+        3 => json!({"deviceId": name, "battery": "full"}).to_string(),
+        4 => format!("{{\"deviceId\":{}", json!(name)),
+        5 => json!({"deviceId": name, "flightMode": "x".repeat(rng.usize(..70_000))}).to_string(),
+        _ => format!("{{\"deviceId\":{},\"battery\":1e999}}", json!(name)),
+    };
+    body.into_bytes()
+}

@@ -1,0 +1,150 @@
+//! Tests the test: each fault of the folder `planted` is planted into a copy of the product, and the seeds of a test run
+//! must find it.
+//!
+//! A fault is a diff that `patch -p1` takes, too, with what it is in front. One that does not fit the code any more fails
+//! the test: it has to be planted anew.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use devicestate_test_support::{program::target, root};
+
+/// The seeds that each fault is looked for in, and about how many events each of them has.
+const SEEDS: u64 = 300;
+const EVENTS: u32 = 250;
+
+/// What the simulation is built from.
+const PARTS: [&str; 9] = [
+    "Cargo.lock",
+    "RawTelemetryFunction",
+    "clippy.toml",
+    "crates",
+    "docs",
+    "host.json",
+    "tests/doubles",
+    "tests/oracle",
+    "tests/support",
+];
+
+/// A copy of the workspace, in a folder that the next test run finds again.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn new() -> Self {
+        let copy = Self(target().join("tmp/planted"));
+        copy.write(Path::new("Cargo.toml"), manifest().as_bytes());
+        for part in PARTS.map(Path::new).into_iter().chain([Path::new("tools/simulate")]) {
+            copy.bring(part);
+        }
+        copy
+    }
+
+    fn bring(&self, part: &Path) {
+        let from = root().join(part);
+        if from.is_dir() {
+            for entry in fs::read_dir(&from).expect("a folder can be read").flatten() {
+                self.bring(&part.join(entry.file_name()));
+            }
+        } else {
+            self.write(part, &fs::read(&from).expect("a file can be read"));
+        }
+    }
+
+    /// What is there already is left alone, and not built again.
+    fn write(&self, part: &Path, content: &[u8]) {
+        let path = self.0.join(part);
+        if fs::read(&path).is_ok_and(|there| there == content) {
+            return;
+        }
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
+        fs::write(&path, content).expect("a file can be written");
+    }
+
+    /// The seeds. One folder for all faults, so that Cargo builds what each has changed and nothing else.
+    fn simulate(&self) -> Output {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(&self.0).args(["run", "--offline", "--quiet", "--target-dir"]).arg(target().join("planted"));
+        // Nobody debugs it.
+        cargo.args(["--config", "profile.dev.debug = false"]);
+        cargo.args(["--", "--seeds", &SEEDS.to_string(), "--events", &EVENTS.to_string()]);
+        cargo.output().expect("cargo runs")
+    }
+}
+
+/// The manifest of a workspace of nothing but the simulation and what it uses.
+fn manifest() -> String {
+    let whole = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
+    let mut tables = whole.split("\n[").map(|table| table.trim_start_matches('['));
+    let is_shared = |table: &&str| table.starts_with("workspace.") || table.starts_with("profile.dev");
+    let shared: Vec<_> = tables.by_ref().filter(is_shared).collect();
+    let workspace = "[workspace]\nresolver = \"3\"\nmembers = [\"tools/simulate\"]\n";
+    format!("{workspace}\n[{}", shared.join("\n["))
+}
+
+/// A fault: the file, with each piece of it and what takes its place.
+struct Fault {
+    name: String,
+    file: PathBuf,
+    hunks: Vec<(String, String)>,
+}
+
+impl Fault {
+    fn all() -> Vec<Self> {
+        let folder = root().join("tools/simulate/tests/planted");
+        let entries = fs::read_dir(folder).expect("the folder of the faults").flatten();
+        let mut faults: Vec<_> = entries.map(|entry| Self::read(&entry.path())).collect();
+        faults.sort_by(|a, b| a.name.cmp(&b.name));
+        faults
+    }
+
+    fn read(path: &Path) -> Self {
+        let diff = fs::read_to_string(path).expect("a diff can be read");
+        let file = diff.lines().find_map(|line| line.strip_prefix("+++ b/")).expect("a diff names its file");
+        let mut hunks: Vec<(String, String)> = Vec::new();
+        for line in diff.lines().skip_while(|line| !line.starts_with("@@")) {
+            let (kind, text) = line.split_at_checked(1).unwrap_or((" ", ""));
+            if kind == "@" {
+                hunks.push(Default::default());
+                continue;
+            }
+            let (before, after) = hunks.last_mut().expect("a diff has hunks");
+            for (side, other) in [(before, "+"), (after, "-")] {
+                if kind != other {
+                    side.push_str(text);
+                    side.push('\n');
+                }
+            }
+        }
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        Self { name, file: file.into(), hunks }
+    }
+
+    fn planted_into(&self, text: &str) -> String {
+        self.hunks.iter().fold(text.to_owned(), |text, (before, after)| {
+            let times = text.matches(before).count();
+            assert_eq!(times, 1, "{}: this stands {times} times in {}:\n{before}", self.name, self.file.display());
+            text.replace(before, after)
+        })
+    }
+}
+
+#[test]
+fn each_planted_fault_is_found() {
+    let (copy, faults) = (Copy::new(), Fault::all());
+    assert_eq!(faults.len(), 9);
+    for fault in &faults {
+        let whole = fs::read_to_string(root().join(&fault.file)).expect("a file");
+        copy.write(&fault.file, fault.planted_into(&whole).as_bytes());
+        let output = copy.simulate();
+        copy.write(&fault.file, whole.as_bytes());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let is_found = output.status.code() == Some(1) && errors.contains("broke a rule");
+        assert!(is_found, "{} was not found: {:?}\n{errors}", fault.name, output.status);
+        let mut found = errors.lines().skip_while(|line| !line.contains("broke a rule"));
+        let (seed, rule) = (found.next().unwrap_or_default(), found.next().unwrap_or_default());
+        println!("{}: {seed}\n  {rule}", fault.name);
+    }
+}
