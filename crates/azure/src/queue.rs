@@ -68,7 +68,7 @@ impl StorageQueue {
         Ok(Self { name: name.to_owned(), client, resource })
     }
 
-    /// The same for somebody who only looks: when a right is missing, its errors name the role that is enough for that.
+    /// The same queue for a caller that only reads: when a right is missing, the errors name the role that is enough to read.
     #[must_use]
     pub fn for_a_reader(mut self) -> Self {
         self.resource.role = "Storage Queue Data Reader";

@@ -1,13 +1,6 @@
 //! What stands in for the surroundings of the engine in tests: a store that does as it is told, a clock that stands still,
 //! chance that always falls the same way; and builders for batches and envelopes.
-#![allow(
-    missing_docs,
-    clippy::missing_errors_doc,
-    clippy::missing_panics_doc,
-    clippy::must_use_candidate,
-    clippy::return_self_not_must_use,
-    reason = "only tests use it"
-)]
+#![allow(missing_docs, clippy::must_use_candidate, clippy::return_self_not_must_use, reason = "only tests use it")]
 
 mod envelope;
 pub mod sessions;

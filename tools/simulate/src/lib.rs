@@ -12,14 +12,7 @@
 //!
 //! A run ends in calm: what was wrong is over, everything is read to its end, and all dead letters are replayed. Whatever
 //! a fault has lost or left behind by then is lost for good.
-#![allow(
-    missing_docs,
-    clippy::missing_errors_doc,
-    clippy::missing_panics_doc,
-    clippy::must_use_candidate,
-    clippy::return_self_not_must_use,
-    reason = "the program beside it and its tests are all who use it"
-)]
+#![allow(missing_docs, clippy::must_use_candidate, reason = "the program beside it and its tests are all who use it")]
 
 mod book;
 mod checks;
