@@ -30,15 +30,15 @@ test-deep *OPTIONS:
 # All tiers.
 test-all: test test-azure test-deployment test-alerts test-deep
 
-# The system from so many seeds: order, repeats, crashes, failovers (docs/proof.md).
+# The system from so many seeds: order, repeats, crashes, failovers (docs/contribute/simulation.md).
 simulate *OPTIONS:
     cargo run --release --package devicestate-simulate -- {{OPTIONS}}
 
-# The same ordered events in several ways, and what becomes of their order (docs/ordering.md).
+# The same ordered events in several ways, and what becomes of their order (docs/reports/ordering.md).
 ordering *OPTIONS:
     cargo run --release --package devicestate-ordering -- {{OPTIONS}}
 
-# Drives a handler as the host does, as fast as it answers (docs/load.md).
+# Drives a handler as the host does, as fast as it answers (docs/contribute/load-driver.md).
 load *OPTIONS:
     cargo run --release --package devicestate-load -- {{OPTIONS}}
 
@@ -60,7 +60,7 @@ end-to-end *OPTIONS: build-to-measure
     cargo build --release --manifest-path tests/cosmos-listener/Cargo.toml --target-dir target/cosmos-listener
     node scripts/measure/end-to-end.js {{OPTIONS}}
 
-# Instructions of the parts of a batch's way, held against tools/bench/instructions.json (docs/benchmarks.md).
+# Instructions of the parts of a batch's way, held against tools/bench/instructions.json (docs/contribute/instruction-counts.md).
 instructions:
     cargo test --test instructions -- --nocapture
 
@@ -72,7 +72,7 @@ instructions-baseline:
 bench *OPTIONS:
     cargo bench --package devicestate-bench {{OPTIONS}}
 
-# Events for an event hub (docs/send.md).
+# Events for an event hub (docs/reference/send.md).
 send *OPTIONS:
     cargo run --release --package devicestate-send -- {{OPTIONS}}
 

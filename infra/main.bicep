@@ -15,7 +15,7 @@ param environmentName string
 @description('The region.')
 param location string = resourceGroup().location
 
-@description('A second region, such as northeurope; empty for none. It gets an Event Hubs namespace, to which an alias for the producers can be failed over, and a function app with all that belongs to it; and the documents, the writes of which Cosmos DB moves there by itself when the first region fails. With eventSource iotHub, and with privateNetwork, it is the documents alone. For good: docs/disaster.md says what a deployment does not change any more.')
+@description('A second region, such as northeurope; empty for none. It gets an Event Hubs namespace, to which an alias for the producers can be failed over, and a function app with all that belongs to it; and the documents, the writes of which Cosmos DB moves there by itself when the first region fails. With eventSource iotHub, and with privateNetwork, it is the documents alone. For good: docs/operate/failover.md says what a deployment does not change any more.')
 param standbyLocation string = ''
 
 @description('Whether Event Hubs, the documents and the storage of the host are spread over the availability zones. Each region must have some. For good: Cosmos DB and storage do not change it in place.')
@@ -65,12 +65,12 @@ param iotHubSku string = 'S1'
 @maxValue(200)
 param iotHubUnits int = 1
 
-@description('Whether there is a second way in, beside the stream: a Service Bus queue with sessions for each device, and the function that reads it. With privateNetwork it takes the tier Premium, some 677 US dollars a month. docs/sessions.md says when it is worth it.')
+@description('Whether there is a second way in, beside the stream: a Service Bus queue with sessions for each device, and the function that reads it. With privateNetwork it takes the tier Premium, some 677 US dollars a month. docs/operate/sessions.md says when it is worth it.')
 param sessions bool = false
 
 // The documents.
 
-@description('Most request units a second of the container, a multiple of 1000. It scales by itself from a tenth of that; docs/capacity.md has the arithmetic.')
+@description('Most request units a second of the container, a multiple of 1000. It scales by itself from a tenth of that; docs/operate/capacity.md has the arithmetic.')
 @minValue(1000)
 param cosmosMaximumThroughput int = 1000
 

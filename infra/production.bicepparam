@@ -1,4 +1,4 @@
-// What the pipeline deploys to production. docs/capacity.md says what to raise for how many devices.
+// What the pipeline deploys to production. docs/operate/capacity.md says what to raise for how many devices.
 using 'main.bicep'
 
 param environmentName = 'production'

@@ -9,7 +9,7 @@
 #   --resource-group GROUP  another resource group
 #   --parameters FILE       other parameters: a .bicepparam that begins with using '…/infra/main.bicep'
 #   --location REGION       where to make the resource group when there is none; for two regions in the standby's, with
-#                           param location in the parameters (docs/disaster.md)
+#                           param location in the parameters (docs/operate/failover.md)
 #   --what-if               only tell what would change
 #   --check                 only build and lint the templates and the parameter files: needs no login
 #

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the folder that is published to Azure, and checks it. See --help, and docs/package.md for the reasons.
+# Makes the folder that is published to Azure, and checks it. See --help, and docs/operate/package.md for the reasons.
 set -euo pipefail
 shopt -s nullglob dotglob
 
@@ -20,7 +20,7 @@ Usage: scripts/package.sh [--output DIR] [--binary FILE | [--profile NAME] [--fe
   --output DIR     the folder to make; an earlier package there is replaced [default: target/package]
   --binary FILE    package this program in place of building one; it is checked all the same
   --profile NAME   build with this Cargo profile [default: dist]
-  --features LIST  build with these Cargo features besides, such as otlp (docs/otlp.md)
+  --features LIST  build with these Cargo features besides, such as otlp (docs/operate/opentelemetry.md)
   --format FORMAT  how to print the report on standard output: text or json [default: text]
 
 Examples:

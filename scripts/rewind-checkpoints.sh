@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Has a function app read its hub again from a time on, or from the start: stops it, deletes checkpoints, starts it.
-# Each reading carries the version of its event, so what was read before overwrites nothing newer. docs/disaster.md says
+# Each reading carries the version of its event, so what was read before overwrites nothing newer. docs/operate/failover.md says
 # when, and from which time.
 #
 # Usage: scripts/rewind-checkpoints.sh (--environment NAME | --resource-group GROUP) (--to TIME | --reset) [options]

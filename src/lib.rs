@@ -3,7 +3,7 @@
 //! a storage queue takes the dead letters.
 //!
 //! This package is the program: it reads settings, puts together what they name, serves the host and answers people.
-//! The work itself is done in the crates below it, which `ARCHITECTURE.md` shows: `devicestate_engine` is where to begin.
+//! The work itself is done in the crates below it, which `docs/contribute/architecture.md` shows: `devicestate_engine` is where to begin.
 //!
 //! # Layout
 //!

@@ -1,5 +1,5 @@
 //! Metrics and traces over OTLP, beside the work: in a build with the feature `otlp`, and only where an endpoint is
-//! set. `docs/otlp.md` has the names.
+//! set. `docs/operate/opentelemetry.md` has the names.
 //!
 //! What a build without the feature has in its place does nothing, so that nobody who calls it needs to know.
 

@@ -92,7 +92,7 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
 
 /// Asks for a large piece of memory and gives it back untouched. From then on glibc's allocator takes pieces up to this size
 /// for a thing that comes again, and keeps them for the next batch; otherwise it gives them to the system after each one,
-/// and gets other pages in their place (`M_MMAP_THRESHOLD` of mallopt(3)). docs/performance.md has what that makes.
+/// and gets other pages in their place (`M_MMAP_THRESHOLD` of mallopt(3)). docs/reports/performance.md has what that makes.
 fn keep_memory() {
     /// Just below the largest for which glibc does so.
     const PIECE: usize = 31 << 20;

@@ -1,6 +1,6 @@
 // What watches a region: the alerts of ../alerts.json, the saved queries of ../queries, a workbook of them. Each query that
 // is deployed stands alone: what the deployment knows, the handler's records as columns, and then its own text.
-// scripts/alerts runs the same over the telemetry of one machine. docs/alerts tells what each alert means.
+// scripts/alerts runs the same over the telemetry of one machine. docs/operate/alerts tells what each alert means.
 @description('The unique part of the names.')
 param token string
 
@@ -171,7 +171,7 @@ resource logRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
     kind: 'LogAlert'
     properties: {
       displayName: 'devicestate: ${alert.title}'
-      description: '${alert.description} What to do: docs/alerts/${alert.name}.md'
+      description: '${alert.description} What to do: docs/operate/alerts/${alert.name}.md'
       severity: alert.severity
       enabled: true
       scopes: [workspace.id]
@@ -206,7 +206,7 @@ resource metricRules 'Microsoft.Insights/metricAlerts@2018-03-01' = [
     location: 'global'
     tags: tags
     properties: {
-      description: '${alert.title}. ${alert.description} What to do: docs/alerts/${alert.name}.md'
+      description: '${alert.title}. ${alert.description} What to do: docs/operate/alerts/${alert.name}.md'
       severity: alert.severity
       enabled: true
       scopes: [alert.source.id]

@@ -1,5 +1,5 @@
 // Two Event Hubs namespaces of one tier and the alias that leads to the first of them until somebody fails it over
-// (docs/disaster.md). From then on hub and consumer group of the first are made in the second, too: not the events, and
+// (docs/operate/failover.md). From then on hub and consumer group of the first are made in the second, too: not the events, and
 // not the roles. Done once, since neither the alias nor the second namespace can be deployed again.
 @description('The name that producers connect to. Like that of a namespace it is unique in the world.')
 param alias string

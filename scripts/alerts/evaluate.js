@@ -80,7 +80,7 @@ function evaluated(alert, rows, options) {
   const found = values(alert, rows, { ...options, window: options.window ?? short(window) }).filter((value) => !isNull(value));
   const measured = found.length ? AGGREGATIONS[aggregation](found) : null;
   const state = measured !== null && OPERATORS[operator](measured, threshold) ? "fires" : "quiet";
-  return { alert: name, state, measured, threshold, measure, page: `docs/alerts/${name}.md` };
+  return { alert: name, state, measured, threshold, measure, page: `docs/operate/alerts/${name}.md` };
 }
 
 module.exports = { byTable, evaluated, find, telemetry };

@@ -4,7 +4,7 @@ use clap::Args;
 use devicestate_terminal::Failed;
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, override_usage = "not in this build: see docs/package.md")]
+#[command(disable_help_flag = true, override_usage = "not in this build: see docs/operate/package.md")]
 pub(super) struct Options {
     /// Whatever a build with it would take.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]

@@ -20,7 +20,7 @@ impl Otlp {
         if let Some(setting) = endpoints(settings).into_iter().flatten().next() {
             tracing::warn!(
                 "the setting {setting} has no effect on the handler: this build exports nothing. One that was built \
-                 with --features otlp does (docs/otlp.md)"
+                 with --features otlp does (docs/operate/opentelemetry.md)"
             );
         }
         Self

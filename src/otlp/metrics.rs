@@ -1,4 +1,4 @@
-//! The instruments, and what of a record each counts. `docs/otlp.md` has them as a table.
+//! The instruments, and what of a record each counts. `docs/operate/opentelemetry.md` has them as a table.
 
 use std::sync::Arc;
 

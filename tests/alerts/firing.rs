@@ -291,7 +291,7 @@ fn alerts_are_told_in_a_table_that_lines_up_with_the_page_of_each() {
     for (line, alert) in lines.by_ref().zip(&alerts) {
         let name = alert["name"].as_str().expect("a name");
         assert!(line.starts_with(&format!("{name} ")), "{text}");
-        assert_eq!(line.find("docs/alerts/"), head.find("PAGE"), "{text}");
+        assert_eq!(line.find("docs/operate/alerts/"), head.find("PAGE"), "{text}");
     }
     assert_eq!(text.lines().count(), alerts.len() + 1);
 }

@@ -8,7 +8,7 @@ const SECTIONS: [&str; 4] =
     ["## What it means", "## How to look", "## What repairs it", "## Rehearse it on one machine"];
 
 fn page(name: &str) -> String {
-    let path = format!("{ROOT}/docs/alerts/{name}.md");
+    let path = format!("{ROOT}/docs/operate/alerts/{name}.md");
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -42,7 +42,7 @@ fn there_is_no_page_of_an_alert_that_is_none_and_the_list_has_them_all() {
     let (alerts, _) = deployed();
     let names: BTreeSet<String> =
         alerts.iter().map(|alert| alert["name"].as_str().expect("a name").to_owned()).collect();
-    let files = fs::read_dir(format!("{ROOT}/docs/alerts")).expect("the folder");
+    let files = fs::read_dir(format!("{ROOT}/docs/operate/alerts")).expect("the folder");
     let names_of_files = files.map(|file| file.expect("a file").file_name().into_string().expect("a name"));
     let pages: BTreeSet<String> = names_of_files
         .filter(|file| file != "README.md")

@@ -65,10 +65,10 @@ fn rehearse(page: &str) -> String {
 /// Runs the rehearsal of an alert: it fires, and it is quiet in the end; and nothing was lost in the run that went on.
 #[track_caller]
 fn rehearse_alert(name: &str) -> String {
-    let said = rehearse(&format!("docs/alerts/{name}.md"));
+    let said = rehearse(&format!("docs/operate/alerts/{name}.md"));
     let states: Vec<_> = said
         .lines()
-        .filter(|line| line.ends_with(&format!("docs/alerts/{name}.md")))
+        .filter(|line| line.ends_with(&format!("docs/operate/alerts/{name}.md")))
         .filter_map(|line| line.split_whitespace().nth(1))
         .collect();
     assert_eq!((states.first(), states.last()), (Some(&"fires"), Some(&"quiet")), "{said}");
@@ -110,7 +110,7 @@ fn documents_throttled() {
 
 #[test]
 fn account_throttled() {
-    let said = rehearse("docs/alerts/account-throttled.md");
+    let said = rehearse("docs/operate/alerts/account-throttled.md");
     assert_whole(&said, 9_000);
     assert!(said.contains(r#""429""#), "{said}");
 }
@@ -152,5 +152,5 @@ fn handler_restarts() {
 
 #[test]
 fn a_region_that_goes() {
-    assert!(rehearse("docs/disaster.md").contains("\nPASSED\n"));
+    assert!(rehearse("docs/operate/failover.md").contains("\nPASSED\n"));
 }

@@ -1,4 +1,4 @@
-//! docs/capacity.md: every figure in its tables follows from the values that it states.
+//! docs/operate/capacity.md: every figure in its tables follows from the values that it states.
 
 use std::{
     cell::RefCell,
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::infra::{bicep, sources::Sources};
 
-const DOCUMENT: &str = include_str!("../../docs/capacity.md");
+const DOCUMENT: &str = include_str!("../../docs/operate/capacity.md");
 const README: &str = include_str!("../../README.md");
 const HOST_JSON: &str = include_str!("../../host.json");
 

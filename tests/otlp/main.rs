@@ -237,12 +237,12 @@ fn every_metric_is_in_the_documentation_with_its_unit() {
     handler.invoke(&Batch::of([event(1, "drone-1"), Event::new(3, "no telemetry")]).envelope());
     collector.next_metrics();
 
-    let documented = fs::read_to_string(root().join("docs/otlp.md")).expect("the page");
+    let documented = fs::read_to_string(root().join("docs/operate/opentelemetry.md")).expect("the page");
     let rows = documented.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | `"));
     let rows: BTreeSet<_> =
         rows.filter_map(|(name, rest)| Some((name.to_owned(), rest.split_once('`')?.0.to_owned()))).collect();
     let exported: BTreeSet<_> = collector.units().into_iter().collect();
-    assert_eq!(exported, rows, "what is exported, and what docs/otlp.md says");
+    assert_eq!(exported, rows, "what is exported, and what docs/operate/opentelemetry.md says");
 }
 
 #[test]

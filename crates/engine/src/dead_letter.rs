@@ -33,7 +33,7 @@ pub const QUEUE_LIMIT: usize = 49_152;
 /// The version of this handler, as dead letters name it.
 pub const HANDLER_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A dead letter as it lies in the queue; `docs/dead-letter.schema.json` describes it to others. What is read from a
+/// A dead letter as it lies in the queue; `docs/reference/dead-letter.schema.json` describes it to others. What is read from a
 /// message is written again byte for byte the same.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]

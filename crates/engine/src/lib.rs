@@ -16,7 +16,7 @@
 //! 5. The reply is always one that the host understands. A panic is a failed invocation, not a dead process.
 //! 6. The handler answers within its own budget.
 //!
-//! `ARCHITECTURE.md` says where each of them is kept.
+//! `docs/contribute/architecture.md` says where each of them is kept.
 //!
 //! # Layout
 //!

@@ -1,5 +1,5 @@
 //! What the handler tells about its work: one JSON line each for a final reply, for an attempt that failed, for a dead
-//! letter, for a look at their queue, for its own start. `docs/records.md` and `docs/record.schema.json` are what dashboards and alerts rest on.
+//! letter, for a look at their queue, for its own start. `docs/reference/records.md` and `docs/reference/record.schema.json` are what dashboards and alerts rest on.
 //!
 //! Those of a final reply go out in its `Logs`, which the host writes under the invocation. The host does not look into
 //! the answer of an attempt that failed, so that one's line goes into the handler's own log, with the invocation's id;

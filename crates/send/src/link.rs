@@ -1,6 +1,6 @@
 //! A link to the hub, with a connection of its own.
 //!
-//! On `azure_core_amqp` itself: what a sender of `azure_messaging_eventhubs` 0.15 hides is told in docs/send.md. Its sender
+//! On `azure_core_amqp` itself: what a sender of `azure_messaging_eventhubs` 0.15 hides is told in docs/reference/send.md. Its sender
 //! has one delivery under way at a time, and so has each of these. Whoever gives one up in the middle of a delivery drops
 //! the connection with it, so that nothing of the delivery is still waiting on this side.
 

@@ -18,7 +18,7 @@ Examples:
   devicestate-send --keys 10 --endpoint amqp://127.0.0.1:5672 --hub telemetry --format json
 
 The events of a key are sent in order, in batches of that key alone, and the next batch goes when
-the hub has taken the last one. What gets no answer is sent again: at least once. docs/send.md
+the hub has taken the last one. What gets no answer is sent again: at least once. docs/reference/send.md
 tells what that means for the order.
 
 Ctrl-C ends it in order: no more events are made, those that were made are sent. Ctrl-C again stops

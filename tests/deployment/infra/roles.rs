@@ -130,9 +130,9 @@ fn a_role_that_is_wrong_missing_too_wide_or_for_somebody_else_is_noticed() {
 
 #[test]
 fn the_document_names_every_role() {
-    let document = include_str!("../../../docs/deploy.md");
+    let document = include_str!("../../../docs/operate/deploy.md");
     for (_, name, _) in BUILT_IN {
-        assert!(document.contains(name.trim_start_matches("Azure ")), "docs/deploy.md does not name {name}");
+        assert!(document.contains(name.trim_start_matches("Azure ")), "docs/operate/deploy.md does not name {name}");
     }
 }
 

@@ -245,7 +245,7 @@ fn the_infrastructure_has_the_outputs_and_the_setting_that_the_scripts_ask_for()
 /// It is read when there is no time to find out.
 #[test]
 fn the_runbook_names_outputs_scripts_and_options_that_there_are() {
-    let runbook = file("docs/disaster.md");
+    let runbook = file("docs/operate/failover.md");
     let template = file("infra/main.bicep");
     let outputs = outputs_asked_for(&runbook);
     assert!(outputs.len() >= 8, "{outputs:?}");

@@ -6,7 +6,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
-    let schema = include_str!("../../../docs/dead-letter.schema.json");
+    let schema = include_str!("../../../docs/reference/dead-letter.schema.json");
     let schema = serde_json::from_str(schema).expect("the schema is JSON");
     jsonschema::draft202012::new(&schema).expect("a schema of draft 2020-12")
 });

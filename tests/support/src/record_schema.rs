@@ -6,7 +6,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
-    let schema = include_str!("../../../docs/record.schema.json");
+    let schema = include_str!("../../../docs/reference/record.schema.json");
     let schema = serde_json::from_str(schema).expect("the schema is JSON");
     jsonschema::draft202012::new(&schema).expect("a schema of draft 2020-12")
 });
@@ -15,6 +15,6 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
 #[track_caller]
 pub fn read_record(line: &str) -> Value {
     let record: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
-    assert!(SCHEMA.is_valid(&record), "it is no record by docs/record.schema.json: {line}");
+    assert!(SCHEMA.is_valid(&record), "it is no record by docs/reference/record.schema.json: {line}");
     record
 }

@@ -1,7 +1,7 @@
 //! The load driver: calls a custom handler as the Functions host does, as fast as it answers, and holds its counts
 //! against what was sent.
 //!
-//! `cargo run --release --package devicestate-load -- --url http://127.0.0.1:7071`. docs/load.md tells how.
+//! `cargo run --release --package devicestate-load -- --url http://127.0.0.1:7071`. docs/contribute/load-driver.md tells how.
 
 mod connection;
 mod counts;

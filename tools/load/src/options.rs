@@ -8,7 +8,7 @@ use hyper::{Uri, http::uri::Scheme};
 /// Each connection is a partition with devices of its own: one batch is in flight, the next one goes out when the reply
 /// is in. Every event is newer than all before it, so that the handler has to apply each one, and its own counts are
 /// held against what was sent. At the end each connection's last batch is sent again, of which nothing is new.
-/// docs/load.md tells what the requests are made of.
+/// docs/contribute/load-driver.md tells what the requests are made of.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "load",

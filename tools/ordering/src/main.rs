@@ -1,6 +1,6 @@
 //! The ordering experiment: the same ordered events in several ways through a handler, and what becomes of their order.
 //!
-//! `just ordering`. docs/ordering.md tells what is measured.
+//! `just ordering`. docs/reports/ordering.md tells what is measured.
 
 mod crash;
 mod dispatch;

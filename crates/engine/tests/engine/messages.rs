@@ -103,9 +103,10 @@ async fn whatever_the_host_sends_makes_dead_letters_that_satisfy_the_schema_and_
 
 #[test]
 fn the_schema_is_one_and_the_documents_examples_satisfy_it_and_that_of_records() {
-    let schema: Value = serde_json::from_str(include_str!("../../../../docs/dead-letter.schema.json")).expect("JSON");
+    let schema: Value =
+        serde_json::from_str(include_str!("../../../../docs/reference/dead-letter.schema.json")).expect("JSON");
     jsonschema::meta::validate(&schema).expect("a schema");
-    let document = include_str!("../../../../docs/dead-letters.md");
+    let document = include_str!("../../../../docs/reference/dead-letters.md");
     let examples: Vec<_> = document.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     let [example, record] = examples[..] else { panic!("a message and a record: {examples:?}") };
     assert_eq!(read_record(record)["record"], "deadLetterQueue");

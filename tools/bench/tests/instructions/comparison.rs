@@ -7,7 +7,7 @@ use crate::counting::Part;
 /// The instructions of one round, by the part's name.
 pub(crate) type Counts = BTreeMap<String, u64>;
 
-/// How much more than the baseline a part may cost, in per cent. docs/benchmarks.md tells by what chance alone differs.
+/// How much more than the baseline a part may cost, in per cent. docs/contribute/instruction-counts.md tells by what chance alone differs.
 const MOST_MORE: f64 = 5.0;
 
 /// How much less, before the baseline has to be lowered.

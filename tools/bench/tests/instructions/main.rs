@@ -1,6 +1,6 @@
 //! What the way of a batch costs, in instructions that valgrind counts, held against the committed
 //! `tools/bench/instructions.json`.
-//! docs/benchmarks.md tells what is counted and what the counts rest on.
+//! docs/contribute/instruction-counts.md tells what is counted and what the counts rest on.
 
 mod comparison;
 mod counting;

@@ -80,7 +80,7 @@ fn the_picture_has_a_mark_for_every_event_of_its_key_and_shows_disorder_and_repe
 
 #[test]
 fn the_picture_of_the_docs_is_one_of_a_thousand_events_and_small_enough_for_a_page() {
-    let path = root().join("docs/ordering.svg");
+    let path = root().join("docs/reports/ordering.svg");
     let svg = fs::read_to_string(path).expect("the committed picture");
     assert!(svg.len() < 100_000, "{} bytes", svg.len());
     let dots = dots(&svg);
