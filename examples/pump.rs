@@ -6,11 +6,11 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use devicestate_engine::{
-    batch::{Batch, Event, Place, Source},
+    batch::{Batch, Event, EventPosition, Source},
+    clock::System,
     device_state::Reading,
     processor::{DocumentCache, Processor, Shared},
     store::{MemoryStore, RequestCharge, StateStore as _},
-    surroundings::System,
     telemetry::{Poison, Readings, Telemetry},
 };
 
@@ -53,7 +53,7 @@ fn engine(store: Arc<MemoryStore>) -> Processor {
 async fn document(lines: &[&'static str]) -> String {
     let event = |(number, line): (i64, &&'static str)| Event {
         body: (*line).into(),
-        place: Some(Place { enqueued_ms: 1_790_000_000_000 + number, sequence_number: number }),
+        position: Some(EventPosition { enqueued_ms: 1_790_000_000_000 + number, sequence_number: number }),
         ..Event::default()
     };
     let batch = Batch { source: Source::default(), events: (1..).zip(lines).map(event).collect(), ..Batch::default() };

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use devicestate_azure::{Blobs, CosmosStore};
 use devicestate_engine::{
+    clock::System,
     dead_letter::{Directory, Overflow},
     observer::Observer,
     processor::{DocumentCache, Processor, Shared},
     settings::ConfigError,
     store::{MemoryStore, StateStore},
-    surroundings::System,
 };
 use devicestate_sqlite::{Database, DatabaseError, Opening, SqliteStore};
 

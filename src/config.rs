@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use devicestate_engine::{
     function_app::FunctionApp,
-    handler::FOR_A_DEAD_LETTER,
+    handler::DEAD_LETTER_TIME,
     settings::{ConfigError, Settings},
     telemetry::drone::Drone,
     timespan,
@@ -90,7 +90,7 @@ impl Config {
     /// [`ConfigError::Budget`].
     pub fn check_against(&self, app: &FunctionApp) -> Result<(), ConfigError> {
         let max_event_batch_size = app.host.extensions.event_hubs.max_event_batch_size;
-        let dead_letters = FOR_A_DEAD_LETTER.saturating_mul(u32::try_from(max_event_batch_size).unwrap_or(u32::MAX));
+        let dead_letters = DEAD_LETTER_TIME.saturating_mul(u32::try_from(max_event_batch_size).unwrap_or(u32::MAX));
         match app.host.function_timeout {
             Some(function_timeout) if self.invocation_budget.saturating_add(dead_letters) >= function_timeout => {
                 Err(ConfigError::Budget { budget: self.invocation_budget, function_timeout, max_event_batch_size })

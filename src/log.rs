@@ -6,8 +6,8 @@
 use std::io::{Write as _, stderr, stdout};
 
 use devicestate_engine::{
+    clock::{Clock as _, System},
     record::Record,
-    surroundings::{Clock as _, System},
     text::iso8601,
 };
 use serde::Serialize;

@@ -12,12 +12,12 @@ use axum::{
     serve::ListenerExt as _,
 };
 use devicestate_engine::{
-    dead_letter::{HANDLER_VERSION, Keeper},
+    dead_letter::{HANDLER_VERSION, OverflowCache},
     function_app::{Function, FunctionApp, FunctionAppError, apply_overrides},
-    handler::{Answer, Drill, Handler},
+    handler::{self, Drill, Handler},
     record::{Record, StartRecord},
+    retry_decision::Attempts,
     settings::{ConfigError, Settings},
-    verdict::Attempts,
 };
 use devicestate_sqlite::{DatabaseError, Opening};
 use http_body_util::BodyExt as _;
@@ -109,7 +109,7 @@ fn prepare(app_root: &Path, settings: &Settings) -> Result<Router, ServeError> {
 }
 
 /// Where a function's dead letters go that are too large for its queue.
-fn keeper(settings: &Settings, store: &StoreConfig, function: &Function) -> Result<Option<Keeper>, ConfigError> {
+fn keeper(settings: &Settings, store: &StoreConfig, function: &Function) -> Result<Option<OverflowCache>, ConfigError> {
     let config = OverflowConfig::from_settings(settings, store, &function.dead_letters)?;
     if let OverflowConfig::Nowhere { connection } = &config {
         tracing::warn!(
@@ -118,7 +118,7 @@ fn keeper(settings: &Settings, store: &StoreConfig, function: &Function) -> Resu
              {connection} or {connection}__blobServiceUri leads to blobs, DeadLetterDirectory to a folder"
         );
     }
-    Ok(open_overflow(&config)?.map(Keeper::new))
+    Ok(open_overflow(&config)?.map(OverflowCache::new))
 }
 
 fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Router, ServeError> {
@@ -160,8 +160,8 @@ async fn invoke(State(handler): State<Arc<Handler>>, request: Request) -> Respon
         }
     };
     match handler.invoke(invocation_id(&head.headers), &body).await {
-        Answer::Final(reply) => json(StatusCode::OK, reply),
-        Answer::Again(body) => json(StatusCode::SERVICE_UNAVAILABLE, body),
+        handler::Response::Complete(reply) => json(StatusCode::OK, reply),
+        handler::Response::Retry(body) => json(StatusCode::SERVICE_UNAVAILABLE, body),
     }
 }
 

@@ -7,12 +7,12 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use devicestate_azure::StorageQueue;
 use devicestate_engine::{
+    clock::{Clock as _, System},
     function_app::Function,
-    queue::{DeadLetterQueue, MOST_AT_ONCE, Message, QueueError},
+    queue::{DeadLetterQueue, MAX_RECEIVE_COUNT, Message, QueueError},
     record::{DeadLetterQueueRecord, Record},
     reply::Reply,
     settings::{ConfigError, Settings},
-    surroundings::{Clock as _, System},
     text::panic_message,
 };
 use devicestate_sqlite::{Database, DatabaseError, Opening, SqliteQueue};
@@ -126,7 +126,7 @@ impl Watch {
 impl Watched {
     async fn look(&self) -> Result<DeadLetterQueueRecord, WatchError> {
         let queue = self.open().await?;
-        let (count, seen) = tokio::join!(queue.count(), queue.peek(MOST_AT_ONCE));
+        let (count, seen) = tokio::join!(queue.count(), queue.peek(MAX_RECEIVE_COUNT));
         Ok(self.record(count?, &seen?, System.now_ms()))
     }
 

@@ -11,13 +11,13 @@ use std::{
 
 use devicestate_dead_letters::{Candidate, Entry, Replayer, log_query, readable};
 use devicestate_engine::{
-    dead_letter::{DeadLetter, Directory, Overflow, QUEUE_LIMIT, body, whole, with_members},
+    clock::System,
+    dead_letter::{DeadLetter, Directory, MAX_MESSAGE_BYTES, Overflow, body, fetch_complete, with_members},
     failure::{ErrorClass, Failure, Stage},
     function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
     processor::{DocumentCache, Processor, Shared},
     queue::Message,
     store::MemoryStore,
-    surroundings::System,
     telemetry::drone::Drone,
 };
 use libfuzzer_sys::fuzz_target;
@@ -42,12 +42,12 @@ fuzz_target!(|message: &[u8]| {
         let _ = readable(letter, &body, &Drone::default());
     }
     let _ = log_query(letter);
-    assert!(letter.message().is_some() || message.len() > QUEUE_LIMIT / 6, "escapes make six bytes of one");
+    assert!(letter.message().is_some() || message.len() > MAX_MESSAGE_BYTES / 6, "escapes make six bytes of one");
     // It must not panic: what the replayer itself catches is seen here, too.
     RUNTIME.block_on(async {
         let replayed = REPLAYER.replay(&[letter, letter].map(|letter| Candidate { letter, edited: None })).await;
         assert_eq!(replayed.len(), 2);
-        let _ = whole(letter, Some(&PLACE.directory)).await;
+        let _ = fetch_complete(letter, Some(&PLACE.directory)).await;
     });
 });
 

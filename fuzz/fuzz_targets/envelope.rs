@@ -61,7 +61,7 @@ fn assert_known_again(request: &[u8], trigger: &EventHubTrigger) {
     let key = other.key();
     assert_eq!(batch().key(), key);
     if let Some(first) = other.events.first_mut() {
-        match &mut first.place {
+        match &mut first.position {
             Some(place) => place.sequence_number ^= 1,
             None => first.body = [&first.body[..], &[0]].concat().into(),
         }

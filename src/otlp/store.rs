@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use devicestate_engine::{
     device_state::Document,
     store::{ETag, RequestCharge, StateStore, StoreError, Stored},
-    text::in_short,
+    text::truncated,
 };
 use opentelemetry::{
     Context, KeyValue,
@@ -91,7 +91,7 @@ impl Operation<'_> {
     fn end<T>(&mut self, result: &Result<T, StoreError>) {
         self.end = match result {
             Ok(_) => End::Good,
-            Err(error) => End::Failed { class: class(error), reason: in_short(&error.to_string()) },
+            Err(error) => End::Failed { class: class(error), reason: truncated(&error.to_string()) },
         };
     }
 }

@@ -16,7 +16,7 @@ const NO_ENVELOPES: [&str; 8] = [
 ];
 
 /// Whether the request is to be sent again, by the handler's answer.
-fn comes_again(handler: &Handler, invocation_id: &str, body: &[u8]) -> bool {
+fn will_retry(handler: &Handler, invocation_id: &str, body: &[u8]) -> bool {
     handler.post(invocation_id, body).status == 503
 }
 
@@ -38,7 +38,7 @@ fn a_request_that_is_no_envelope_is_dead_lettered_whole_in_the_fifth_attempt() {
     for (number, body) in NO_ENVELOPES.iter().enumerate() {
         let id = format!("6b0a1c7e-{number:04}");
         for attempt in 1..=4 {
-            assert!(comes_again(&handler, &id, body.as_bytes()), "{body:?}, attempt {attempt}");
+            assert!(will_retry(&handler, &id, body.as_bytes()), "{body:?}, attempt {attempt}");
         }
         assert_kept_whole(&handler, &id, body.as_bytes(), 5);
     }
@@ -48,7 +48,7 @@ fn a_request_that_is_no_envelope_is_dead_lettered_whole_in_the_fifth_attempt() {
 fn the_number_of_attempts_is_a_setting() {
     let app = App::shipped().with("DeadLetterAfterAttempts", "2");
     let handler = app.start();
-    assert!(comes_again(&handler, "6b0a", b"not json"));
+    assert!(will_retry(&handler, "6b0a", b"not json"));
     assert_kept_whole(&handler, "6b0a", b"not json", 2);
 }
 
@@ -57,10 +57,10 @@ fn attempts_are_counted_by_invocation() {
     let app = App::shipped().with("DeadLetterAfterAttempts", "2");
     let handler = app.start();
     for id in ["a", "b", "c"] {
-        assert!(comes_again(&handler, id, b"not json"), "{id}");
+        assert!(will_retry(&handler, id, b"not json"), "{id}");
     }
     assert_kept_whole(&handler, "b", b"not json", 2);
-    assert!(comes_again(&handler, "b", b"not json"), "after its dead letter the count begins anew");
+    assert!(will_retry(&handler, "b", b"not json"), "after its dead letter the count begins anew");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn with_a_policy_that_ends_any_attempt_may_be_the_last_and_dead_letters_at_once(
 fn a_request_that_is_no_envelope_does_not_delay_others() {
     let app = App::shipped();
     let handler = app.start();
-    assert!(comes_again(&handler, "6b0a", b"not json"));
+    assert!(will_retry(&handler, "6b0a", b"not json"));
     let good = Batch::of([Event::protobuf(1, Message::of("d").double(2, 0.5))]);
     handler.invoke(&good.envelope()).assert_all_applied(1);
 }

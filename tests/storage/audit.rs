@@ -8,7 +8,7 @@ use std::sync::{
 use azure_storage_blob::{BlobClient, BlobClientOptions, models::BlobClientGetPropertiesResultHeaders as _};
 use devicestate_azure::{BlobAudit, Fault};
 use devicestate_dead_letters::{Action, Audit as _, AuditError, AuditLine, Outcome};
-use devicestate_engine::surroundings::Clock;
+use devicestate_engine::clock::Clock;
 use devicestate_test_storage::{
     azurite::{ACCOUNT, Azurite, KEY, SHARED, WRONG_KEY, connection, connection_string, signing},
     proxy::{self, Fate},

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use devicestate_engine::{
-    dead_letter::QUEUE_LIMIT,
-    queue::{DeadLetterQueue, MOST_AT_ONCE, Message, Received},
-    surroundings::System,
+    clock::System,
+    dead_letter::MAX_MESSAGE_BYTES,
+    queue::{DeadLetterQueue, MAX_RECEIVE_COUNT, Message, Received},
 };
 use devicestate_sqlite::{Database, Opening, SqliteQueue};
 use devicestate_test_storage::azurite::SHARED;
@@ -40,7 +40,7 @@ async fn receive_one(queue: &dyn DeadLetterQueue) -> Received {
 }
 
 async fn peek(queue: &dyn DeadLetterQueue) -> Vec<Message> {
-    queue.peek(MOST_AT_ONCE).await.expect("peeked")
+    queue.peek(MAX_RECEIVE_COUNT).await.expect("peeked")
 }
 
 fn texts<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<&'a str> {
@@ -63,7 +63,7 @@ async fn a_message_survives_the_queue_byte_for_byte() {
         b"AAAA".to_vec(),
         b" ".to_vec(),
         Vec::new(),
-        vec![b'x'; QUEUE_LIMIT],
+        vec![b'x'; MAX_MESSAGE_BYTES],
     ];
     each("bytes", async |queue| {
         for body in &bodies {

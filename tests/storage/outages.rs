@@ -9,9 +9,9 @@ use std::{
 use devicestate_azure::{BlobAudit, Blobs, Fault, StorageError, StorageQueue};
 use devicestate_dead_letters::{Action, Audit as _, AuditError};
 use devicestate_engine::{
+    clock::System,
     dead_letter::{Overflow as _, OverflowError},
     queue::{DeadLetterQueue as _, QueueError},
-    surroundings::System,
 };
 use devicestate_test_storage::azurite::{KEY, connection, connection_string};
 use devicestate_test_support::app::free_port;
@@ -57,7 +57,7 @@ async fn told(port: u16) -> [StorageError; 4] {
 /// Why a dead letter was not had back, which must not be taken for its own matter.
 fn unread(result: Result<Vec<u8>, OverflowError>) -> StorageError {
     let error = result.expect_err("there is no storage");
-    assert!(!error.is_of_one_letter(), "{error}");
+    assert!(!error.is_message_specific(), "{error}");
     let (OverflowError::Unread(cause) | OverflowError::Refused(cause)) = error else { panic!("{error}") };
     storage_error(&*cause).clone()
 }

@@ -11,7 +11,7 @@ use azure_storage_queue::{
 };
 use devicestate_azure::{Fault, StorageError, StorageQueue};
 use devicestate_engine::{
-    dead_letter::QUEUE_LIMIT,
+    dead_letter::MAX_MESSAGE_BYTES,
     queue::{DeadLetterQueue as _, Message, QueueError},
 };
 use devicestate_test_storage::azurite::{Azurite, KEY, SHARED, connection, signing};
@@ -132,8 +132,8 @@ async fn a_queue_can_be_peeked_at_and_counted_in_the_accounts_read_only_copy() {
 #[tokio::test]
 async fn a_message_too_large_for_the_queue_is_told_without_asking() {
     let queue = StorageQueue::new(&SHARED.connection(), "never-made").expect("a queue service");
-    let error = refused(queue.put(&vec![b'x'; QUEUE_LIMIT + 1]).await);
-    assert_eq!(error.fault, Fault::TooLarge { bytes: QUEUE_LIMIT + 1, limit: QUEUE_LIMIT });
+    let error = refused(queue.put(&vec![b'x'; MAX_MESSAGE_BYTES + 1]).await);
+    assert_eq!(error.fault, Fault::TooLarge { bytes: MAX_MESSAGE_BYTES + 1, limit: MAX_MESSAGE_BYTES });
     assert!(error.to_string().contains("49153 bytes, of 49152"), "{error}");
 }
 

@@ -51,7 +51,7 @@ async fn another_host_and_another_container_are_never_asked() {
     ] {
         let pointer = Pointer { location: location.to_owned(), fingerprint: Fingerprint::of(b"secret") };
         let error = pointer.fetch(&here).await.expect_err("it is not here");
-        assert!(matches!(error, OverflowError::Missing { .. }) && error.is_of_one_letter(), "{location}: {error}");
+        assert!(matches!(error, OverflowError::Missing { .. }) && error.is_message_specific(), "{location}: {error}");
     }
     // The name alone counts, so one that is here is found here.
     let location = format!("http://127.0.0.1:{elsewhere}/{ACCOUNT}/other/0af1-22.json");
@@ -66,7 +66,7 @@ async fn a_location_that_ends_in_no_name_of_a_dead_letter_is_not_looked_for() {
     for location in ["", "https://host/container/", "../../etc/passwd", &format!("{}?sig=secret", pointer.location)] {
         let error = Pointer { location: location.to_owned(), ..pointer.clone() }.fetch(&blobs).await;
         let error = error.expect_err("it has no name");
-        assert!(matches!(error, OverflowError::NoName { .. }) && error.is_of_one_letter(), "{location}: {error}");
+        assert!(matches!(error, OverflowError::NoName { .. }) && error.is_message_specific(), "{location}: {error}");
         assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
     }
 }
@@ -77,7 +77,7 @@ async fn a_blob_that_was_changed_is_told_and_not_given_back() {
     let pointer = kept(&blobs, b"as it was").await;
     kept(&blobs, b"as it is now").await;
     let error = pointer.fetch(&blobs).await.expect_err("it is another one");
-    assert!(matches!(error, OverflowError::Changed { .. }) && error.is_of_one_letter(), "{error}");
+    assert!(matches!(error, OverflowError::Changed { .. }) && error.is_message_specific(), "{error}");
     for word in ["0af1-22.json", "9 bytes", "12 bytes"] {
         assert!(error.to_string().contains(word), "{word:?} is not in: {error}");
     }
@@ -94,7 +94,7 @@ async fn a_blob_or_a_container_that_is_not_there_is_told_with_the_settings() {
     for (blobs, container) in [(missing, "missing"), (blobs("no-container"), "no-container")] {
         let error = pointer.fetch(&blobs).await.expect_err("it is not there");
         // Without a container none of them is there.
-        assert_eq!(error.is_of_one_letter(), container == "missing", "{error}");
+        assert_eq!(error.is_message_specific(), container == "missing", "{error}");
         let place = format!("container {container} at 127.0.0.1:{}", SHARED.blob_port);
         for word in ["0af1-22.json", &place, &pointer.location, "DeadLetterContainer or DeadLetterStorage"] {
             assert!(error.to_string().contains(word), "{word:?} is not in: {error}");
@@ -110,7 +110,7 @@ async fn a_key_that_is_refused_is_no_matter_of_one_dead_letter_and_is_not_told()
     let error = pointer.fetch(&wrong).await.expect_err("it is not the key");
     let OverflowError::Unread(cause) = &error else { panic!("{error}") };
     let storage = storage_error(&**cause);
-    assert!(matches!(storage.fault, Fault::WrongKey(_)) && !error.is_of_one_letter(), "{error}");
+    assert!(matches!(storage.fault, Fault::WrongKey(_)) && !error.is_message_specific(), "{error}");
     let text = format!("{error} {error:?}");
     for word in ["the blob 0af1-22.json in the container read-key", "setting DeadLetterStorage"] {
         assert!(text.contains(word), "{word:?} is not in: {text}");
@@ -121,13 +121,13 @@ async fn a_key_that_is_refused_is_no_matter_of_one_dead_letter_and_is_not_told()
 #[tokio::test]
 async fn a_blob_in_the_archive_is_its_own_matter_and_a_service_that_is_busy_is_not() {
     let pointer = kept(&blobs("archive"), b"kept").await;
-    for (status, code, is_of_one_letter) in [(409, "BlobArchived", true), (503, "ServerBusy", false)] {
+    for (status, code, is_message_specific) in [(409, "BlobArchived", true), (503, "ServerBusy", false)] {
         let port = proxy::before(SHARED.blob_port, move |_| Fate::Refused(status, code));
         let connection = connection(&connection_string([port, port], &format!("AccountKey={KEY}")));
         let blobs = Blobs::new(&connection, "archive").expect("a blob service");
         let error = pointer.fetch(&blobs).await.expect_err("it is refused");
         assert!(matches!(error, OverflowError::Unread(_) | OverflowError::Refused(_)), "{error}");
-        assert_eq!(error.is_of_one_letter(), is_of_one_letter, "{error}");
+        assert_eq!(error.is_message_specific(), is_message_specific, "{error}");
         assert!(error.to_string().contains(code), "{error}");
     }
 }

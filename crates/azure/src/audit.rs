@@ -9,7 +9,7 @@ use azure_storage_blob::{
     models::{AppendBlobClientAppendBlockOptions, AppendBlobClientCreateOptions},
 };
 use devicestate_dead_letters::{Action, Audit, AuditError, AuditLine};
-use devicestate_engine::{settings::ConfigError, surroundings::Clock};
+use devicestate_engine::{clock::Clock, settings::ConfigError};
 use tokio::sync::Mutex;
 
 use crate::storage::{Container, Fault, StorageConnection, StorageError};

@@ -17,7 +17,7 @@ use azure_storage_queue::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use devicestate_engine::{
-    dead_letter::QUEUE_LIMIT,
+    dead_letter::MAX_MESSAGE_BYTES,
     queue::{DeadLetterQueue, Message, QueueError, Received, at_once},
     settings::ConfigError,
 };
@@ -90,7 +90,7 @@ impl StorageQueue {
 
     /// The text of a message with this body.
     fn text(&self, body: &[u8], is_base64: bool) -> Result<QueueMessage, QueueError> {
-        let limit = if is_base64 { QUEUE_LIMIT } else { TEXT_LIMIT };
+        let limit = if is_base64 { MAX_MESSAGE_BYTES } else { TEXT_LIMIT };
         if body.len() > limit {
             return Err(self.resource.error(Fault::TooLarge { bytes: body.len(), limit }).into());
         }

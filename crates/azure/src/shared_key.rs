@@ -15,7 +15,7 @@ use azure_core::{
         policies::{Policy, PolicyResult},
     },
 };
-use devicestate_engine::surroundings::{Clock as _, System};
+use devicestate_engine::clock::{Clock as _, System};
 
 /// What the name of an account has behind it where its read-only copy is meant.
 pub(super) const SECONDARY: &str = "-secondary";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use devicestate_engine::{surroundings::Clock, text::iso8601};
+use devicestate_engine::{clock::Clock, text::iso8601};
 
 use super::{Action, Audit, AuditError, AuditLine, Outcome, Summary};
 

@@ -134,9 +134,9 @@ fn of_letter(letter: &DeadLetter, of_message: Summary) -> Summary {
     let data = &letter.event_data;
     Summary {
         id: Some(letter.id.clone()),
-        issue: letter.newest_issue().to_owned(),
-        stage: Some(letter.newest_stage()),
-        error_class: Some(letter.newest_class()),
+        issue: letter.last_issue().to_owned(),
+        stage: Some(letter.last_stage()),
+        error_class: Some(letter.last_class()),
         device_id: device_id(letter),
         partition_key: data.partition_key.as_deref().map(text),
         event_hub_name: letter.source.event_hub_name.clone(),

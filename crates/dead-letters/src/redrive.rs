@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use devicestate_engine::{
-    dead_letter::{DeadLetter, OverflowError, QUEUE_LIMIT, with_members},
+    clock::Clock,
+    dead_letter::{DeadLetter, MAX_MESSAGE_BYTES, OverflowError, with_members},
     failure::Failure,
-    pace::Pace,
-    surroundings::Clock,
+    rate_limit::RateLimit,
 };
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -35,7 +35,7 @@ pub struct Redrive<'a> {
     /// The trail of what is done; `None` for a trial, which deletes and changes nothing.
     pub audit: Option<&'a Auditor>,
     /// How fast.
-    pub pace: Pace,
+    pub rate_limit: RateLimit,
     /// Wall-clock time.
     pub clock: &'a dyn Clock,
     /// What it came to so far.
@@ -95,7 +95,7 @@ impl Judge for Redrive<'_> {
             }
             meant.push((place, letter, summary));
         }
-        self.pace.wait(meant.len()).await;
+        self.rate_limit.wait(meant.len()).await;
         if let Some(audit) = self.audit.filter(|_| !meant.is_empty()) {
             // Before a document is written it is sure that there is a place for the line about it.
             audit.append(&[]).await?;
@@ -173,7 +173,7 @@ impl Redrive<'_> {
             None => with_members(message, [("Replay", replay)]),
         };
         let text = text.expect("it was read as an object").into_bytes();
-        if text.len() <= QUEUE_LIMIT {
+        if text.len() <= MAX_MESSAGE_BYTES {
             return Ok(Fate::Change(text));
         }
         // It fitted before, and does not with what is now told of it.

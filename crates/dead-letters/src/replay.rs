@@ -11,14 +11,14 @@ use std::{
 
 use bytes::Bytes;
 use devicestate_engine::{
-    batch::{Batch, Column, Details, Event, Place, Source},
-    dead_letter::{DeadLetter, NotWhole, Overflow, body, whole},
+    batch::{Batch, Event, EventMetadata, EventPosition, MetadataColumn, Source},
+    dead_letter::{DeadLetter, FetchError, Overflow, body, fetch_complete},
     failure::{ErrorClass, Failure, Stage},
     function_app::Trigger,
-    invocation::{EnvelopeError, Invocation, attached},
+    invocation::{EnvelopeError, Invocation, attach_metadata},
     processor::{Outcome, Processor},
-    text::{in_short, panic_message},
-    verdict::is_own_fault,
+    retry_decision::is_device_failure,
+    text::{panic_message, truncated},
 };
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream};
 use serde_json::value::RawValue;
@@ -69,13 +69,13 @@ impl Replayer {
     /// Those of one source go through the engine as a batch. Each takes no longer than the processor's budget.
     pub async fn replay(&self, candidates: &[Candidate<'_>]) -> Vec<Replayed> {
         let overflow = self.overflow.as_deref();
-        let fetches: Vec<_> = candidates.iter().map(|candidate| whole(candidate.letter, overflow)).collect();
+        let fetches: Vec<_> = candidates.iter().map(|candidate| fetch_complete(candidate.letter, overflow)).collect();
         let wholes: Vec<_> = stream::iter(fetches).buffered(FETCHES).collect().await;
         let mut batches: Vec<Rebuilt> = Vec::new();
         let mut replayed = vec![None; candidates.len()];
-        for (number, (candidate, whole)) in candidates.iter().zip(wholes).enumerate() {
-            let whole = whole.map_err(|error| not_whole(error, candidate.letter));
-            let events = whole.and_then(|whole| self.events(&whole, candidate.edited));
+        for (number, (candidate, fetch_complete)) in candidates.iter().zip(wholes).enumerate() {
+            let fetch_complete = fetch_complete.map_err(|error| not_whole(error, candidate.letter));
+            let events = fetch_complete.and_then(|fetch_complete| self.events(&fetch_complete, candidate.edited));
             match events {
                 Ok(batch) => join(&mut batches, number, batch),
                 Err(failed) => replayed[number] = Some(failed),
@@ -89,7 +89,7 @@ impl Replayer {
             });
         }
         // Only a whole request may be without events, and then there is nothing in it that could be applied.
-        replayed.into_iter().map(|replayed| replayed.unwrap_or(Replayed::Superseded).in_short()).collect()
+        replayed.into_iter().map(|replayed| replayed.unwrap_or(Replayed::Superseded).truncated()).collect()
     }
 
     /// The events of a dead letter: its one, or those of a whole request.
@@ -111,7 +111,7 @@ impl Replayer {
         let is_request = request.is_some();
         let mut batch = request.unwrap_or_else(|| rebuilt(letter, body, edited.is_some()));
         for event in &mut batch.events {
-            if event.place.is_some() {
+            if event.position.is_some() {
                 continue;
             }
             if letter.stage == Stage::Envelope && !is_request {
@@ -125,7 +125,7 @@ impl Replayer {
             }
             // As in the handler, the time of arrival counts, which was no later than this; never that of the replay,
             // which would put it over everything that came since. Of two at one time, the one behind in the queue wins.
-            event.place = Some(Place { enqueued_ms: time, sequence_number: ORDER.fetch_add(1, Relaxed) });
+            event.position = Some(EventPosition { enqueued_ms: time, sequence_number: ORDER.fetch_add(1, Relaxed) });
         }
         Ok(batch)
     }
@@ -179,16 +179,18 @@ impl Replayed {
             Outcome::Applied => Self::Applied,
             Outcome::Superseded => Self::Superseded,
             Outcome::Failed(failure) => Self::FailedAgain(failure),
-            Outcome::Unresolved(failure) if is_own_fault(&failure, store_takes_writes) => Self::FailedAgain(failure),
+            Outcome::Unresolved(failure) if is_device_failure(&failure, store_takes_writes) => {
+                Self::FailedAgain(failure)
+            }
             Outcome::Unresolved(failure) => Self::NotNow(failure.issue),
         }
     }
 
     /// Some errors repeat what was sent, and people and audit trail are told of each.
-    fn in_short(self) -> Self {
+    fn truncated(self) -> Self {
         match self {
-            Self::FailedAgain(failure) => Self::FailedAgain(Failure { issue: in_short(&failure.issue), ..failure }),
-            Self::NotNow(reason) => Self::NotNow(in_short(&reason)),
+            Self::FailedAgain(failure) => Self::FailedAgain(Failure { issue: truncated(&failure.issue), ..failure }),
+            Self::NotNow(reason) => Self::NotNow(truncated(&reason)),
             Self::Applied | Self::Superseded => self,
         }
     }
@@ -258,16 +260,17 @@ pub fn event(letter: &DeadLetter, body: Vec<u8>) -> Event {
 fn rebuilt(letter: &DeadLetter, body: Vec<u8>, is_edited: bool) -> Batch {
     let data = &letter.event_data;
     let column = |cell: &Option<Box<RawValue>>| match cell {
-        Some(cell) => Column::new(format!("[{cell}]"), 1),
-        None => Column::default(),
+        Some(cell) => MetadataColumn::new(format!("[{cell}]"), 1),
+        None => MetadataColumn::default(),
     };
-    let details = Details {
+    let details = EventMetadata {
         sequence_numbers: column(&data.sequence_number),
         enqueued_times: column(&data.enqueued_time_utc),
         system_properties: column(&data.system_properties),
-        ..Details::default()
+        ..EventMetadata::default()
     };
-    let mut batch = attached(letter.source.clone(), vec![Event { body: body.into(), ..Event::default() }], details);
+    let mut batch =
+        attach_metadata(letter.source.clone(), vec![Event { body: body.into(), ..Event::default() }], details);
     if is_edited {
         batch.events[0].content_type = Some("application/json".to_owned());
     }
@@ -275,16 +278,16 @@ fn rebuilt(letter: &DeadLetter, body: Vec<u8>, is_edited: bool) -> Batch {
 }
 
 /// What a replay comes to that cannot have its dead letter whole.
-fn not_whole(error: NotWhole, letter: &DeadLetter) -> Replayed {
+fn not_whole(error: FetchError, letter: &DeadLetter) -> Replayed {
     match error {
-        NotWhole::Lost(issue) => Replayed::FailedAgain(unreplayable(letter, &issue)),
-        NotWhole::NotNow(reason) => Replayed::NotNow(reason),
+        FetchError::Lost(issue) => Replayed::FailedAgain(unreplayable(letter, &issue)),
+        FetchError::NotNow(reason) => Replayed::NotNow(reason),
     }
 }
 
 fn unreplayable(letter: &DeadLetter, issue: &str) -> Failure {
     // It got no further than before.
-    poison(letter.newest_stage(), device_id(letter), format!("it cannot be replayed: {issue}"))
+    poison(letter.last_stage(), device_id(letter), format!("it cannot be replayed: {issue}"))
 }
 
 fn poison(stage: Stage, device_id: Option<String>, issue: String) -> Failure {

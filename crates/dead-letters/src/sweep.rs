@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use devicestate_engine::{
-    queue::{DeadLetterQueue, MOST_AT_ONCE, QueueError, Received},
+    queue::{DeadLetterQueue, MAX_RECEIVE_COUNT, QueueError, Received},
     until_failed::until_failed,
 };
 use futures_util::{StreamExt as _, stream};
@@ -147,7 +147,8 @@ impl Sweep<'_> {
     /// Some messages; none when the queue shows none. When one request fails, what the others have got is in hand even so.
     async fn receive(&self) -> (Vec<Received>, Result<(), QueueError>) {
         let together = self.together.max(1);
-        let parts = (0..together.div_ceil(MOST_AT_ONCE)).map(|part| (together - part * MOST_AT_ONCE).min(MOST_AT_ONCE));
+        let parts = (0..together.div_ceil(MAX_RECEIVE_COUNT))
+            .map(|part| (together - part * MAX_RECEIVE_COUNT).min(MAX_RECEIVE_COUNT));
         let requests = parts.map(|most| self.queue.receive(most, self.hidden));
         let answers: Vec<_> = stream::iter(requests.collect::<Vec<_>>()).buffered(RECEIVING).collect().await;
         let (mut received, mut failed) = (Vec::new(), Ok(()));

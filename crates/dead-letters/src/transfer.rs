@@ -107,7 +107,7 @@ async fn whole(
     };
     let fetched = match overflow {
         Some(overflow) => match pointer.fetch(overflow).await {
-            Err(error) if !error.is_of_one_letter() => return Err(error),
+            Err(error) if !error.is_message_specific() => return Err(error),
             fetched => fetched.map_err(|error| error.to_string()),
         },
         None => Err(format!("it lies at {}, and no setting tells how to get there", pointer.location)),

@@ -17,7 +17,7 @@ pub struct Batch {
     /// The events, in the order in which the partition holds them.
     pub events: Vec<Event>,
     /// What the host says of each event and only a dead letter needs.
-    pub details: Details,
+    pub details: EventMetadata,
     /// What Service Bus says of the message, where the batch is one.
     pub message: Option<Message>,
 }
@@ -39,8 +39,8 @@ impl Batch {
     /// bodies, and not by the invocation: at the admin endpoint each attempt is an invocation of its own.
     #[must_use]
     pub fn key(&self) -> String {
-        if let Some(place) = self.events.first().and_then(|event| event.place) {
-            return format!("{}@{}", self.source.key(), place.sequence_number);
+        if let Some(position) = self.events.first().and_then(|event| event.position) {
+            return format!("{}@{}", self.source.key(), position.sequence_number);
         }
         let mut hash = Sha256::new();
         for event in &self.events {
@@ -120,7 +120,7 @@ pub struct Event {
     /// The body, byte for byte as it was sent. Those of a batch mostly lie in one piece of memory, which each keeps.
     pub body: Bytes,
     /// The event's place in its partition; `None` when the host told none that is usable.
-    pub place: Option<Place>,
+    pub position: Option<EventPosition>,
     /// The `content-type` that the sender set.
     pub content_type: Option<String>,
     /// The device that IoT Hub authenticated as the sender.
@@ -131,7 +131,7 @@ pub struct Event {
 
 /// An event's place in its partition, as the service gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct EventPosition {
     /// When the service enqueued the event, in milliseconds since 1970.
     pub enqueued_ms: i64,
     /// The sequence number within the partition.
@@ -140,19 +140,19 @@ pub struct Place {
 
 /// The host's metadata arrays. Those that only a dead letter asks for stay in the request until one does.
 #[derive(Debug, Default)]
-pub struct Details {
+pub struct EventMetadata {
     /// `SequenceNumberArray`.
-    pub sequence_numbers: Column,
+    pub sequence_numbers: MetadataColumn,
     /// `EnqueuedTimeUtcArray`.
-    pub enqueued_times: Column,
+    pub enqueued_times: MetadataColumn,
     /// `PartitionKeyArray`.
-    pub partition_keys: Column,
+    pub partition_keys: MetadataColumn,
     /// `OffsetStringArray`, or `OffsetArray` where the extension is older.
-    pub offsets: Column,
+    pub offsets: MetadataColumn,
     /// `PropertiesArray`.
-    pub properties: Column,
+    pub properties: MetadataColumn,
     /// `SystemPropertiesArray`.
-    pub system_properties: Column,
+    pub system_properties: MetadataColumn,
 }
 
 /// One metadata array: the text of a JSON array with a cell for each event.
@@ -160,7 +160,7 @@ pub struct Details {
 /// Most are never asked for. So one that a request holds stays a part of the request, in which it may be a string, until
 /// it is.
 #[derive(Debug, Default)]
-pub struct Column {
+pub struct MetadataColumn {
     held: Held,
     events: usize,
     cells: OnceLock<Vec<Box<RawValue>>>,
@@ -177,7 +177,7 @@ enum Held {
     },
 }
 
-impl Column {
+impl MetadataColumn {
     /// A column from the text of a JSON array, for a batch of so many events.
     #[must_use]
     pub fn new(text: String, events: usize) -> Self {

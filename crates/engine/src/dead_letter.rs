@@ -4,11 +4,11 @@
 //! of a final reply; but puts into the queue are not atomic and replies can be repeated, so repeats are recognised by
 //! the id.
 
-mod keeper;
+mod fetch;
 mod overflow;
+mod overflow_cache;
 mod replay;
 mod text;
-mod whole;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
@@ -16,19 +16,19 @@ use serde_json::{Value, value::RawValue};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    batch::{Batch, Column, Source},
+    batch::{Batch, MetadataColumn, Source},
     failure::{ErrorClass, Failure, Stage},
-    text::{LONGEST, beginning, in_short, iso8601},
+    text::{LONGEST, beginning, iso8601, truncated},
 };
 
-pub use keeper::Keeper;
+pub use fetch::{FetchError, body, fetch_complete};
 pub use overflow::{Directory, Overflow, OverflowError, name_in, without_query};
+pub use overflow_cache::OverflowCache;
 pub use replay::Replay;
 pub use text::with_members;
-pub use whole::{NotWhole, body, whole};
 
 /// The most bytes of text that fit into a message of a Storage queue: 64 KiB after base64.
-pub const QUEUE_LIMIT: usize = 49_152;
+pub const MAX_MESSAGE_BYTES: usize = 49_152;
 
 /// The version of this handler, as dead letters name it.
 pub const HANDLER_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -147,13 +147,13 @@ impl DeadLetter {
     #[must_use]
     pub fn new(batch: &Batch, index: usize, failure: &Failure, attempt: Attempt) -> Self {
         let (event, details) = (&batch.events[index], &batch.details);
-        let cell = |column: &Column| column.cell(index).map(ToOwned::to_owned);
+        let cell = |column: &MetadataColumn| column.cell(index).map(ToOwned::to_owned);
         Self {
             id: id(batch, index),
-            issue: in_short(&failure.issue),
+            issue: truncated(&failure.issue),
             stage: failure.stage,
             error_class: failure.class,
-            device_id: failure.device_id.as_deref().map(in_short),
+            device_id: failure.device_id.as_deref().map(truncated),
             event_data: EventData {
                 body: Some(BASE64.encode(&event.body)),
                 body_cut: None,
@@ -182,7 +182,7 @@ impl DeadLetter {
     /// The message's text, when it fits into the queue.
     #[must_use]
     pub fn message(&self) -> Option<String> {
-        Some(self.to_json()).filter(|text| text.len() <= QUEUE_LIMIT)
+        Some(self.to_json()).filter(|text| text.len() <= MAX_MESSAGE_BYTES)
     }
 
     /// The message's text, whatever its size.
@@ -207,7 +207,7 @@ impl DeadLetter {
         let EventData { properties, system_properties, .. } = &self.event_data;
         cut.event_data.properties_cut = properties.is_some() || system_properties.is_some();
         cut.event_data.body_cut = Some(Fingerprint::of(&bytes));
-        let room = QUEUE_LIMIT.saturating_sub(cut.to_json().len());
+        let room = MAX_MESSAGE_BYTES.saturating_sub(cut.to_json().len());
         if body.len() <= room {
             cut.event_data.body_cut = None;
         }
@@ -248,7 +248,7 @@ impl DeadLetter {
                 partition_id: name(&self.source.partition_id),
                 session_queue_name: name(&self.source.session_queue_name),
             },
-            invocation_id: in_short(&self.invocation_id),
+            invocation_id: truncated(&self.invocation_id),
             attempt: self.attempt,
             time: self.time.clone(),
             handler_version: self.handler_version.clone(),
@@ -270,8 +270,8 @@ impl Fingerprint {
 fn id(batch: &Batch, index: usize) -> String {
     let event = &batch.events[index];
     let Source { fully_qualified_namespace, consumer_group, partition_id, .. } = &batch.source;
-    let (sequence_number, enqueued) = match event.place {
-        Some(place) => (place.sequence_number.to_string(), place.enqueued_ms.to_string()),
+    let (sequence_number, enqueued) = match event.position {
+        Some(position) => (position.sequence_number.to_string(), position.enqueued_ms.to_string()),
         None => Default::default(),
     };
     let mut hash = Sha256::new();

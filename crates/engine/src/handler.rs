@@ -14,20 +14,20 @@ use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    batch::{Batch, Event, Place},
-    dead_letter::{self, Keeper},
+    batch::{Batch, Event, EventPosition},
+    dead_letter::{self, OverflowCache},
     failure::{ErrorClass, Failure, Stage},
     function_app::{Function, RetryPolicy},
     invocation::Invocation,
     processor::{Outcome, Processed, Processor},
     record::{AttemptRecord, BatchRecord, FailedAttemptRecord, Record},
     reply::Reply,
-    text::{in_short, panic_message},
-    verdict::{Attempts, Verdict},
+    retry_decision::{Attempts, Decision},
+    text::{panic_message, truncated},
 };
 use dead_letters::DeadLetters;
 
-pub use dead_letters::FOR_A_DEAD_LETTER;
+pub use dead_letters::DEAD_LETTER_TIME;
 pub use drill::Drill;
 
 /// Handles the invocations of one function.
@@ -37,7 +37,7 @@ pub struct Handler {
     /// The engine.
     pub processor: Arc<Processor>,
     /// Where dead letters go that are too large for the queue; without it they are cut.
-    pub overflow: Option<Keeper>,
+    pub overflow: Option<OverflowCache>,
     /// What failed before.
     pub attempts: Attempts,
     /// Whose batches are failed once on purpose.
@@ -46,12 +46,12 @@ pub struct Handler {
 
 /// How an invocation is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum Response {
     /// With 200 and this body: the host writes the outputs and then the checkpoint.
-    Final(String),
+    Complete(String),
     /// With 503 and this body: the host sends the batch again. The body, with reason and record, is for people and for
     /// tools; the host does not read it.
-    Again(String),
+    Retry(String),
 }
 
 /// An invocation on its way out.
@@ -59,7 +59,7 @@ struct Attempt<'a> {
     invocation_id: &'a str,
     number: i64,
     /// Whether the host sends the batch again when this attempt fails.
-    comes_again: bool,
+    will_retry: bool,
     started: Instant,
 }
 
@@ -67,7 +67,7 @@ impl Handler {
     /// Answers one request.
     ///
     /// `invocation_id` is the host's, the same for each attempt of a batch; empty when it did not tell one.
-    pub async fn invoke(&self, invocation_id: &str, request: &Bytes) -> Answer {
+    pub async fn invoke(&self, invocation_id: &str, request: &Bytes) -> Response {
         let started = Instant::now();
         let trigger = &self.function.trigger;
         let read = catch_unwind(|| Invocation::read(request, trigger));
@@ -80,10 +80,10 @@ impl Handler {
             }
         };
         let attempt =
-            Attempt { invocation_id, number: invocation.attempt(), comes_again: invocation.comes_again(), started };
+            Attempt { invocation_id, number: invocation.attempt(), will_retry: invocation.will_retry(), started };
         let batch = invocation.batch;
         let answer = self.attempt(&batch, &attempt).await;
-        if let (Answer::Again(_), Some(message)) = (&answer, &batch.message) {
+        if let (Response::Retry(_), Some(message)) = (&answer, &batch.message) {
             let until = started + hold::until_given_back(message.delivery_count).min(self.processor.budget);
             sleep_until(until).await;
         }
@@ -91,7 +91,7 @@ impl Handler {
     }
 
     /// One attempt of a batch.
-    async fn attempt(&self, batch: &Batch, attempt: &Attempt<'_>) -> Answer {
+    async fn attempt(&self, batch: &Batch, attempt: &Attempt<'_>) -> Response {
         if self.drill.as_ref().is_some_and(|drill| drill.fails(batch, attempt)) {
             let untouched =
                 failed_whole(batch.events.len(), "failed on purpose, since RetryDrillDevice names a device in it");
@@ -106,21 +106,21 @@ impl Handler {
     }
 
     /// A request that is no envelope: kept whole, as the one event that it is then taken for.
-    async fn unreadable(&self, invocation_id: &str, request: &Bytes, started: Instant, issue: String) -> Answer {
+    async fn unreadable(&self, invocation_id: &str, request: &Bytes, started: Instant, issue: String) -> Response {
         let event = Event { body: request.clone(), fault: Some(issue.clone()), ..Event::default() };
         let batch = Batch { events: vec![event], ..Batch::default() };
         // Which attempt this is stands in what cannot be read. Only under a policy without end is it certain that
         // another one comes, and only by the host's id would it be known again.
         let is_endless = self.function.retry.as_ref().is_some_and(|retry: &RetryPolicy| retry.max_retry_count() < 0);
-        let comes_again = is_endless && !invocation_id.is_empty();
+        let will_retry = is_endless && !invocation_id.is_empty();
         let number = i64::from(self.attempts.failures(invocation_id)) + 1;
-        let attempt = Attempt { invocation_id, number, comes_again, started };
+        let attempt = Attempt { invocation_id, number, will_retry, started };
         self.conclude(&batch, failed_whole(1, &issue), invocation_id, &attempt).await
     }
 
     /// Answers by the outcomes. A panic on the way is a failure of the whole batch like any other; what is then said
     /// is said without the overflow.
-    async fn conclude(&self, batch: &Batch, processed: Processed, key: &str, attempt: &Attempt<'_>) -> Answer {
+    async fn conclude(&self, batch: &Batch, processed: Processed, key: &str, attempt: &Attempt<'_>) -> Response {
         let overflow = self.overflow.as_ref();
         let answer = AssertUnwindSafe(self.answer(batch, &processed, key, attempt, overflow)).catch_unwind().await;
         match answer {
@@ -138,11 +138,11 @@ impl Handler {
         processed: &Processed,
         key: &str,
         attempt: &Attempt<'_>,
-        overflow: Option<&Keeper>,
-    ) -> Answer {
+        overflow: Option<&OverflowCache>,
+    ) -> Response {
         let Processed { outcomes, store_takes_writes, .. } = processed;
-        let verdict = self.attempts.decide(key, outcomes, attempt.comes_again, *store_takes_writes);
-        if verdict == Verdict::Again {
+        let retry_decision = self.attempts.decide(key, outcomes, attempt.will_retry, *store_takes_writes);
+        if retry_decision == Decision::Retry {
             return self.again(batch, processed, attempt, &reason(outcomes));
         }
         let dead_letters = DeadLetters {
@@ -156,7 +156,7 @@ impl Handler {
             },
             overflow,
             until: dead_letters::deadline(attempt.started + self.processor.budget, batch.events.len()),
-            comes_again: attempt.comes_again,
+            will_retry: attempt.will_retry,
         };
         let letters = match dead_letters.made().await {
             Ok(letters) => letters,
@@ -178,18 +178,18 @@ impl Handler {
         });
         self.processor.observer.record(&record);
         logs.push(record);
-        Answer::Final(Reply::new(&self.function.dead_letters.name, &messages, &logs).to_json())
+        Response::Complete(Reply::new(&self.function.dead_letters.name, &messages, &logs).to_json())
     }
 
-    fn again(&self, batch: &Batch, processed: &Processed, attempt: &Attempt, reason: &str) -> Answer {
+    fn again(&self, batch: &Batch, processed: &Processed, attempt: &Attempt, reason: &str) -> Response {
         let is_unresolved = |outcome: &&Outcome| matches!(outcome, Outcome::Unresolved(_));
         let record = Record::FailedAttempt(FailedAttemptRecord {
             attempt: self.attempt_record(batch, processed, attempt, first_place(batch)),
             unresolved: processed.outcomes.iter().filter(is_unresolved).count() as u64,
-            reason: in_short(reason),
+            reason: truncated(reason),
         });
         self.processor.observer.record(&record);
-        Answer::Again(serde_json::json!({ "error": reason, "Logs": [record.to_line()] }).to_string())
+        Response::Retry(serde_json::json!({ "error": reason, "Logs": [record.to_line()] }).to_string())
     }
 
     /// What there is to tell of an attempt. The partition is as far behind as the event at this place.
@@ -198,32 +198,32 @@ impl Handler {
         batch: &Batch,
         processed: &Processed,
         attempt: &Attempt,
-        behind: Option<Place>,
+        behind: Option<EventPosition>,
     ) -> AttemptRecord {
         AttemptRecord {
             invocation_id: attempt.invocation_id.to_owned(),
             source: (&batch.source).into(),
             message: batch.message.clone(),
-            first_sequence_number: first_place(batch).map(|place| place.sequence_number),
-            last_sequence_number: last_place(batch).map(|place| place.sequence_number),
+            first_sequence_number: first_place(batch).map(|position| position.sequence_number),
+            last_sequence_number: last_place(batch).map(|position| position.sequence_number),
             number: attempt.number,
             events: batch.events.len() as u64,
             devices: processed.devices,
             operations: processed.operations,
             decode_ms: processed.decode_time.as_secs_f64() * 1e3,
             store_ms: processed.store_time.as_secs_f64() * 1e3,
-            lag_ms: behind.map(|place| self.processor.clock.now_ms() - place.enqueued_ms),
-            times_go_back: processed.times_go_back,
+            lag_ms: behind.map(|position| self.processor.clock.now_ms() - position.enqueued_ms),
+            enqueued_times_decrease: processed.enqueued_times_decrease,
         }
     }
 }
 
-fn first_place(batch: &Batch) -> Option<Place> {
-    batch.events.iter().find_map(|event| event.place)
+fn first_place(batch: &Batch) -> Option<EventPosition> {
+    batch.events.iter().find_map(|event| event.position)
 }
 
-fn last_place(batch: &Batch) -> Option<Place> {
-    batch.events.iter().rev().find_map(|event| event.place)
+fn last_place(batch: &Batch) -> Option<EventPosition> {
+    batch.events.iter().rev().find_map(|event| event.position)
 }
 
 /// What failed outside any single event: all of it is unresolved, and nobody but the batch itself is to blame.

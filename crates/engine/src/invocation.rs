@@ -14,7 +14,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{
-    batch::{Batch, Details, Event, Source},
+    batch::{Batch, Event, EventMetadata, Source},
     function_app::{Cardinality, DataType, Trigger},
     json::{Members, Quotes, Raw, each_member, elements, members, value},
 };
@@ -42,7 +42,7 @@ pub struct RetryContext {
 impl RetryContext {
     /// Whether the host sends the batch again when this attempt fails.
     #[must_use]
-    pub fn comes_again(self) -> bool {
+    pub fn will_retry(self) -> bool {
         self.max_retry_count < 0 || self.retry_count < self.max_retry_count
     }
 }
@@ -88,10 +88,10 @@ impl Invocation {
     /// A message does always: the host gives it back, and Service Bus delivers it again, or keeps it in the dead-letter
     /// sub-queue once its deliveries are used up. What was never delivered is of the admin endpoint and comes once.
     #[must_use]
-    pub fn comes_again(&self) -> bool {
+    pub fn will_retry(&self) -> bool {
         match &self.batch.message {
             Some(message) => message.delivery_count > 0,
-            None => self.retry.is_some_and(RetryContext::comes_again),
+            None => self.retry.is_some_and(RetryContext::will_retry),
         }
     }
 
@@ -116,12 +116,12 @@ impl Invocation {
         Ok(match trigger {
             Trigger::EventHub(_) => {
                 let details = metadata.details(events.len());
-                let batch = attached(metadata.source(), events, details);
+                let batch = attach_metadata(metadata.source(), events, details);
                 Self { batch, retry: metadata.nested("RetryContext") }
             }
             // A retry policy is not for this trigger, so what were to be told of one does not count.
             Trigger::ServiceBus(trigger) => {
-                let batch = attached(trigger.source.clone(), events, metadata.details_of_a_message());
+                let batch = attach_metadata(trigger.source.clone(), events, metadata.details_of_a_message());
                 Self { batch: Batch { message: Some(metadata.message()), ..batch }, retry: None }
             }
         })
@@ -175,7 +175,7 @@ fn what_is_wrong(request: &[u8]) -> String {
 
 /// A batch whose events are told their places, content types and devices by what the host says of each.
 #[must_use]
-pub fn attached(source: Source, mut events: Vec<Event>, details: Details) -> Batch {
+pub fn attach_metadata(source: Source, mut events: Vec<Event>, details: EventMetadata) -> Batch {
     metadata::attach(&mut events, &details);
     Batch { source, events, details, message: None }
 }

@@ -2,7 +2,7 @@
 //! event out.
 //!
 //! It needs nothing of the outside but traits: [`store::StateStore`], [`queue::DeadLetterQueue`],
-//! [`dead_letter::Overflow`], [`telemetry::Telemetry`], [`surroundings::Clock`], [`observer::Observer`]. It has no HTTP
+//! [`dead_letter::Overflow`], [`telemetry::Telemetry`], [`clock::Clock`], [`observer::Observer`]. It has no HTTP
 //! server, no Azure and no database.
 //!
 //! # Invariants
@@ -22,8 +22,8 @@
 //!
 //! From the bottom up; a module uses only those above it in this list.
 //!
-//! * [`text`], [`timespan`]: texts and durations as people and the host write them. [`pace`]: so much a second.
-//!   [`surroundings`]: time and chance, from outside. [`until_failed`]: work that is not begun after a failure.
+//! * [`text`], [`timespan`]: texts and durations as people and the host write them. [`rate_limit`]: so much a second.
+//!   [`clock`]: time and chance, from outside. [`until_failed`]: work that is not begun after a failure.
 //! * `json`: JSON, taken apart where it lies. [`batch`]: the events of an invocation. [`device_state`]: the document, the
 //!   versions, the merge. [`failure`]: why an event was not applied.
 //! * [`settings`]: app settings. [`function_app`]: host.json and function.json.
@@ -31,10 +31,11 @@
 //! * [`store`]: where the documents are. [`dead_letter`]: one event that could not be applied, whole. [`queue`]: where
 //!   dead letters lie.
 //! * [`record`]: what is reported about the work. [`observer`]: to whom. [`reply`]: the reply.
-//! * [`processor`]: decode, fold by device, write each device once. [`verdict`]: answered for good, or sent again.
+//! * [`processor`]: decode, fold by device, write each device once. [`retry_decision`]: answered for good, or sent again.
 //! * [`handler`]: one invocation, from the request's bytes to the answer.
 
 pub mod batch;
+pub mod clock;
 pub mod dead_letter;
 pub mod device_state;
 pub mod failure;
@@ -43,16 +44,15 @@ pub mod handler;
 pub mod invocation;
 mod json;
 pub mod observer;
-pub mod pace;
 pub mod processor;
 pub mod queue;
+pub mod rate_limit;
 pub mod record;
 pub mod reply;
+pub mod retry_decision;
 pub mod settings;
 pub mod store;
-pub mod surroundings;
 pub mod telemetry;
 pub mod text;
 pub mod timespan;
 pub mod until_failed;
-pub mod verdict;

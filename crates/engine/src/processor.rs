@@ -22,10 +22,10 @@ use tokio::time::Instant;
 
 use crate::{
     batch::Batch,
+    clock::{Clock, Random},
     failure::{ErrorClass, Failure},
     observer::Observer,
     store::{Operations, StateStore, Stored},
-    surroundings::{Clock, Random},
     telemetry::Telemetry,
 };
 pub use cache::DocumentCache;
@@ -58,7 +58,7 @@ pub struct Processed {
     /// itself to blame.
     pub store_takes_writes: bool,
     /// Whether the enqueued times of the batch go back somewhere. The service's times should not.
-    pub times_go_back: bool,
+    pub enqueued_times_decrease: bool,
     /// The time for decoding.
     pub decode_time: Duration,
     /// The time for reading and writing documents.
@@ -107,13 +107,13 @@ impl Processor {
         let outcomes = mem::take(&mut decoded.outcomes);
         let devices = decoded.devices();
         let decoded_at = Instant::now();
-        let times = batch.events.iter().filter_map(|event| event.place).map(|place| place.enqueued_ms);
+        let times = batch.events.iter().filter_map(|event| event.position).map(|position| position.enqueued_ms);
         let mut run = Run {
             outcomes,
             may_blame_the_store: devices.len() > 1 || batch.message.is_some(),
             processed: Processed {
                 devices: devices.len(),
-                times_go_back: !times.is_sorted(),
+                enqueued_times_decrease: !times.is_sorted(),
                 decode_time: decoded_at - started,
                 ..Processed::default()
             },
@@ -149,7 +149,7 @@ impl Processor {
         };
         let mut left = devices.iter();
         let mut under_way = FuturesUnordered::new();
-        let mut place: Option<Pin<Box<_>>> = None;
+        let mut position: Option<Pin<Box<_>>> = None;
         let (mut witness, mut suspect) = (None, None);
         let mut systemic = None;
         let mut bad_requests = Vec::new();
@@ -160,10 +160,10 @@ impl Processor {
                 && let Some(device) = left.next()
             {
                 // A store in memory needs no waiting, and then one place is enough for all.
-                let mut settling = match place.take() {
-                    Some(mut place) => {
-                        Pin::set(&mut place, settle(writer, device));
-                        place
+                let mut settling = match position.take() {
+                    Some(mut position) => {
+                        Pin::set(&mut position, settle(writer, device));
+                        position
                     }
                     None => Box::pin(settle(writer, device)),
                 };
@@ -171,7 +171,7 @@ impl Processor {
                 if next.is_none() {
                     under_way.push(settling);
                 } else {
-                    place = Some(settling);
+                    position = Some(settling);
                 }
             }
             if next.is_none() {

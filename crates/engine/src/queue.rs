@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::failure::Cause;
 
 /// The most messages that are received or peeked at in one request: the Storage service's limit, kept to everywhere.
-pub const MOST_AT_ONCE: usize = 32;
+pub const MAX_RECEIVE_COUNT: usize = 32;
 
 /// A queue as the tools for dead letters see it, with the rules of a Storage queue: at least once, in no certain order.
 #[async_trait]
@@ -36,11 +36,11 @@ pub trait DeadLetterQueue: Send + Sync {
     /// About how many messages there are, those included that somebody has received and not deleted.
     async fn count(&self) -> Result<u64, QueueError>;
 
-    /// Looks at up to `most` messages, [`MOST_AT_ONCE`] at the most, and leaves them as they are. Always the same ones,
+    /// Looks at up to `most` messages, [`MAX_RECEIVE_COUNT`] at the most, and leaves them as they are. Always the same ones,
     /// and hidden ones are not seen.
     async fn peek(&self, most: usize) -> Result<Vec<Message>, QueueError>;
 
-    /// Takes up to `most` messages, [`MOST_AT_ONCE`] at the most. Nobody else sees them for `hidden`, of which whole
+    /// Takes up to `most` messages, [`MAX_RECEIVE_COUNT`] at the most. Nobody else sees them for `hidden`, of which whole
     /// seconds count, one at least; then they are back, unless they were deleted.
     ///
     /// When an answer is lost on the way, its messages are hidden for that time without anybody having them. A Storage
@@ -143,5 +143,5 @@ impl QueueError {
 /// As many as may be asked for at once, where so many are wanted.
 #[must_use]
 pub fn at_once(most: usize) -> i32 {
-    i32::try_from(most.clamp(1, MOST_AT_ONCE)).unwrap_or(1)
+    i32::try_from(most.clamp(1, MAX_RECEIVE_COUNT)).unwrap_or(1)
 }

@@ -91,7 +91,7 @@ pub struct AttemptRecord {
     /// for good, and of its first while none of it is passed. `None` for events without a place.
     pub lag_ms: Option<i64>,
     /// Whether the enqueued times of the batch go back somewhere, which the service's times should not.
-    pub times_go_back: bool,
+    pub enqueued_times_decrease: bool,
 }
 
 /// A dead letter, as the log tells of it.

@@ -4,9 +4,9 @@
 //! [`processor`](crate::processor)): no store retries a conflict. A store knows nothing of dead letters.
 
 mod charge;
+mod dry_run;
 mod memory;
 mod operations;
-mod trial;
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use async_trait::async_trait;
 use crate::device_state::Document;
 
 pub use charge::RequestCharge;
+pub use dry_run::DryRunStore;
 pub use memory::MemoryStore;
 pub use operations::Operations;
-pub use trial::TrialStore;
 
 /// A store of state documents, each under its id.
 ///

@@ -2,7 +2,7 @@
 
 /// A text of which only the beginning is told where it is long: some errors repeat what was sent.
 #[must_use]
-pub fn in_short(text: &str) -> String {
+pub fn truncated(text: &str) -> String {
     beginning(text, LONGEST)
 }
 

@@ -10,8 +10,8 @@ mod replica;
 use std::{path::PathBuf, sync::Arc};
 
 use devicestate_engine::{
+    clock::{Clock as _, System},
     store::{StoreError, documents},
-    surroundings::{Clock as _, System},
     telemetry::drone::Drone,
     text::iso8601,
 };

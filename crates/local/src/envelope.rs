@@ -316,7 +316,7 @@ mod tests {
             Invocation::read(&text.clone().into(), &function.trigger).expect("an invocation");
         assert_eq!(batch.source, source);
         let [event] = &batch.events[..] else { panic!("{:?}", batch.events) };
-        let place = event.place.expect("a place");
+        let place = event.position.expect("a place");
         assert_eq!((&event.body[..], place.sequence_number), (&b"\xff one"[..], 48_211));
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use devicestate_engine::{
-    surroundings::{Clock as _, System},
+    clock::{Clock as _, System},
     text::iso8601,
 };
 use serde_json::{Value, json};

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use devicestate_engine::{
     batch::Source,
+    clock::{Clock as _, System},
     function_app::RetryPolicy,
-    surroundings::{Clock as _, System},
 };
 use tokio::{
     task::JoinSet,

@@ -1,7 +1,7 @@
 //! The reply as the Functions host understands it: what fails the invocation, and what becomes a queue message.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use devicestate_engine::{function_app::MessageEncoding, text::in_short};
+use devicestate_engine::{function_app::MessageEncoding, text::truncated};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ fn error(body: &[u8]) -> String {
     }
 
     let told = serde_json::from_slice(body).map(|Answer { error }| error);
-    told.unwrap_or_else(|_| in_short(&String::from_utf8_lossy(body)))
+    told.unwrap_or_else(|_| truncated(&String::from_utf8_lossy(body)))
 }
 
 /// The queue binding's conversion of an output.

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use devicestate_engine::{pace::Pace, queue::DeadLetterQueue as _, surroundings::Clock};
+use devicestate_engine::{clock::Clock, queue::DeadLetterQueue as _, rate_limit::RateLimit};
 use devicestate_terminal::{Progress, interrupt::in_order_then_at_once};
 use tokio::{
     sync::{mpsc, watch},
@@ -94,8 +94,11 @@ impl<I: Intake> Play<I> {
             say("No more events are taken; those that are there are finished. Ctrl-C again: stop at once.");
         });
         region.start();
-        let feed =
-            Feed { input, bad_events: BadEvents::new(options.bad_events_per_mille), pace: Pace::new(options.rate) };
+        let feed = Feed {
+            input,
+            bad_events: BadEvents::new(options.bad_events_per_mille),
+            rate_limit: RateLimit::new(options.rate),
+        };
         let feeding = feed.send(&*intake, &statistics, stop.clone());
         let mut failure = None;
         let mut end_of_input = None;
@@ -164,7 +167,7 @@ fn open(input: &Input, root: &Path) -> Result<Events, SourceError> {
 struct Feed {
     input: Events,
     bad_events: BadEvents,
-    pace: Pace,
+    rate_limit: RateLimit,
 }
 
 /// How many events are read before they can be sent.
@@ -178,7 +181,7 @@ impl Feed {
         statistics: &Statistics,
         mut stop: watch::Receiver<u8>,
     ) -> Result<(), SourceError> {
-        let Self { input, mut bad_events, mut pace } = self;
+        let Self { input, mut bad_events, mut rate_limit } = self;
         // A thread of its own, which may wait for standard input for ever: it ends with the process.
         let (sender, mut receiver) = mpsc::channel(AT_ONCE);
         thread::spawn(move || {
@@ -197,7 +200,7 @@ impl Feed {
                     let bad = bad_events.behind(&good);
                     statistics.bad_added.fetch_add(bad.len() as u64, Relaxed);
                     for sent in [good].into_iter().chain(bad) {
-                        pace.wait(1).await;
+                        rate_limit.wait(1).await;
                         intake.send(sent).await;
                         statistics.received.fetch_add(1, Relaxed);
                     }

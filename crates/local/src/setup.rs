@@ -7,9 +7,9 @@ use std::{
 
 use devicestate_engine::{
     batch::Source,
+    clock::{Clock, System},
     function_app::{Cardinality, Function, FunctionApp, Trigger, apply_overrides},
     settings::Settings,
-    surroundings::{Clock, System},
 };
 use devicestate_sqlite::{Database, Opening, SqliteQueue};
 

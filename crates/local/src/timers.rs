@@ -6,8 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use devicestate_engine::{
+    clock::{Clock as _, System},
     function_app::TimerFunction,
-    surroundings::{Clock as _, System},
 };
 use tokio::{sync::watch, time::timeout};
 

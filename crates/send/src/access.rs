@@ -10,7 +10,7 @@ use azure_core::{
     time::OffsetDateTime,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use devicestate_engine::surroundings::{Clock as _, System};
+use devicestate_engine::clock::{Clock as _, System};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::failure::Failure;

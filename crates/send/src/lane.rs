@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use azure_core_amqp::AmqpMessage;
-use devicestate_engine::surroundings::{Random as _, System};
+use devicestate_engine::clock::{Random as _, System};
 use devicestate_local::hub::Sent;
 use tokio::{
     sync::mpsc,

@@ -12,7 +12,7 @@ use azure_core_amqp::{
     AmqpConnectionOptions, AmqpError, AmqpMessage, AmqpOrderedMap, AmqpSendOptions, AmqpSendOutcome, AmqpSender,
     AmqpSenderApis as _, AmqpSession, AmqpSessionApis as _, AmqpSessionOptions, AmqpSymbol, AmqpValue,
 };
-use devicestate_engine::surroundings::{Clock as _, System};
+use devicestate_engine::clock::{Clock as _, System};
 use uuid::Uuid;
 
 use crate::{PROGRAM, batch, destination::Destination, failure::Failure};

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use devicestate_engine::{pace::Pace, settings::Settings};
+use devicestate_engine::{rate_limit::RateLimit, settings::Settings};
 use devicestate_local::hub::Sent;
 use devicestate_terminal::{Failed, Format, Progress, interrupt::in_order_then_at_once, print};
 use tokio::{
@@ -57,7 +57,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Failed> {
     let mut stop = in_order_then_at_once(move || {
         tell("No more events are made; those that were made are sent. Ctrl-C again: stop at once.");
     });
-    let feed = Feed { events: source::events(&options), pace: Pace::new(options.rate), lanes, counts: &counts };
+    let feed =
+        Feed { events: source::events(&options), rate_limit: RateLimit::new(options.rate), lanes, counts: &counts };
     let (keys, stopped_early) = feed.give(stop.clone()).await;
     let failure = finish(&mut running, &mut stop).await.err();
     let took = started.elapsed();
@@ -118,7 +119,7 @@ impl Lanes {
 /// What is given to the lanes, and how.
 struct Feed<'a> {
     events: Events,
-    pace: Pace,
+    rate_limit: RateLimit,
     lanes: Lanes,
     counts: &'a Counts,
 }
@@ -129,7 +130,7 @@ impl Feed<'_> {
     async fn give(mut self, mut stop: watch::Receiver<u8>) -> (usize, bool) {
         let giving = async {
             for sent in self.events {
-                self.pace.wait(1).await;
+                self.rate_limit.wait(1).await;
                 let Ok(place) = self.lanes.of(&sent).reserve().await else { return true };
                 place.send(sent);
                 self.counts.made.fetch_add(1, Relaxed);

@@ -4,8 +4,8 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use devicestate_engine::{
+    clock::Clock,
     queue::{DeadLetterQueue, Message, QueueError, Received, at_once},
-    surroundings::Clock,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 

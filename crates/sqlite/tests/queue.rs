@@ -10,8 +10,8 @@ use std::{
 };
 
 use devicestate_engine::{
-    queue::{DeadLetterQueue as _, MOST_AT_ONCE, QueueError},
-    surroundings::Clock,
+    clock::Clock,
+    queue::{DeadLetterQueue as _, MAX_RECEIVE_COUNT, QueueError},
 };
 use devicestate_sqlite::{Database, DatabaseError, Opening, SqliteQueue};
 use rusqlite::{Connection, ErrorCode};
@@ -84,7 +84,7 @@ impl File {
 }
 
 async fn peeked(queue: &SqliteQueue) -> Vec<String> {
-    let messages = queue.peek(MOST_AT_ONCE).await.expect("peeked");
+    let messages = queue.peek(MAX_RECEIVE_COUNT).await.expect("peeked");
     messages.into_iter().map(|message| String::from_utf8(message.body).expect("text")).collect()
 }
 

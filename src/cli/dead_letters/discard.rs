@@ -2,7 +2,7 @@
 
 use clap::Args;
 use devicestate_dead_letters::{Action, Discard};
-use devicestate_engine::surroundings::{Clock as _, System};
+use devicestate_engine::clock::{Clock as _, System};
 use devicestate_terminal::{Failed, Format, print};
 use serde_json::json;
 

@@ -10,9 +10,9 @@ use std::{
 use clap::Args;
 use devicestate_dead_letters::{Action, Candidate, Edit, Form, Redrive, Replayed, Tally, readable};
 use devicestate_engine::{
-    dead_letter::{DeadLetter, NotWhole, body},
-    pace::Pace,
-    surroundings::System,
+    clock::System,
+    dead_letter::{DeadLetter, FetchError, body},
+    rate_limit::RateLimit,
 };
 use devicestate_sqlite::Opening;
 use devicestate_terminal::{Failed, clean, print};
@@ -55,9 +55,9 @@ impl Options {
         place.auditor(Action::Edit, None)?;
         let entry = find(place, &self.id).await?;
         let message = entry.letter().expect("only dead letters are found by an id");
-        let letter = place.whole(message).await.map_err(|error| match error {
-            NotWhole::Lost(reason) => Failed::at_work(reason),
-            NotWhole::NotNow(reason) => Failed::to_begin(reason),
+        let letter = place.fetch_complete(message).await.map_err(|error| match error {
+            FetchError::Lost(reason) => Failed::at_work(reason),
+            FetchError::NotNow(reason) => Failed::to_begin(reason),
         })?;
         let original = body(&letter).map_err(Failed::at_work)?;
         let offered = offered(place, &letter, &original, entry.summary().device());
@@ -113,7 +113,7 @@ impl Options {
             edited: Some(&edited),
             most_replays: u32::MAX,
             audit: Some(&audit),
-            pace: Pace::new(None),
+            rate_limit: RateLimit::new(None),
             clock: &System,
             tally: Tally::default(),
         };

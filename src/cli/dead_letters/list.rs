@@ -3,8 +3,8 @@
 use clap::{Args, ValueEnum};
 use devicestate_dead_letters::{Entry, Group, GroupBy, Listed, MOST_REPLAYS, Overview, Summary, Swept};
 use devicestate_engine::{
-    queue::{DeadLetterQueue, MOST_AT_ONCE},
-    surroundings::{Clock as _, System},
+    clock::{Clock as _, System},
+    queue::{DeadLetterQueue, MAX_RECEIVE_COUNT},
 };
 use devicestate_terminal::{Failed, Format, Table, print};
 use serde::Serialize;
@@ -87,7 +87,7 @@ impl From<By> for GroupBy {
 }
 
 async fn peek(queue: &dyn DeadLetterQueue, overview: &mut Overview) -> Result<(), Failed> {
-    let messages = queue.peek(MOST_AT_ONCE).await.map_err(Failed::to_begin)?;
+    let messages = queue.peek(MAX_RECEIVE_COUNT).await.map_err(Failed::to_begin)?;
     for message in messages {
         overview.add(&Entry::read(message));
     }
@@ -180,7 +180,7 @@ fn tell(overview: &Overview, swept: Option<&Swept>) {
             "All were received for this and given back, so their dequeue counts rose; --peek would not do that."
         ),
         Some(_) => {}
-        None => eprintln!("This was a peek, which shows the first {MOST_AT_ONCE} messages at the most."),
+        None => eprintln!("This was a peek, which shows the first {MAX_RECEIVE_COUNT} messages at the most."),
     }
 }
 

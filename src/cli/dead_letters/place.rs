@@ -10,12 +10,12 @@ use clap::{Args, value_parser};
 use devicestate_azure::{BlobAudit, CosmosConfig, StorageConnection, StorageQueue};
 use devicestate_dead_letters::{Action, Audit, Auditor, Edit, FileAudit, Replayer, who};
 use devicestate_engine::{
-    dead_letter::{DeadLetter, NotWhole, Overflow, whole},
+    clock::System,
+    dead_letter::{DeadLetter, FetchError, Overflow, fetch_complete},
     function_app::{FunctionApp, FunctionAppError, QueueOutput, Trigger},
     queue::DeadLetterQueue,
     settings::Settings,
-    store::{StateStore, TrialStore},
-    surroundings::System,
+    store::{DryRunStore, StateStore},
     telemetry::drone::Drone,
 };
 use devicestate_sqlite::{Database, Opening, SqliteQueue, folder_beside};
@@ -131,13 +131,13 @@ impl Place {
     }
 
     /// A dead letter whole, from where it lies if it did not fit into the queue.
-    pub(super) async fn whole(&self, letter: &DeadLetter) -> Result<DeadLetter, NotWhole> {
-        whole(letter, self.overflow.as_deref()).await
+    pub(super) async fn fetch_complete(&self, letter: &DeadLetter) -> Result<DeadLetter, FetchError> {
+        fetch_complete(letter, self.overflow.as_deref()).await
     }
 
     /// What shows what a replay would come to, and changes nothing.
-    pub(super) fn trial(&self) -> Result<(Replayer, Arc<TrialStore>), Failed> {
-        let trial = Arc::new(TrialStore::new(self.store(Opening::ReadOnly)?));
+    pub(super) fn trial(&self) -> Result<(Replayer, Arc<DryRunStore>), Failed> {
+        let trial = Arc::new(DryRunStore::new(self.store(Opening::ReadOnly)?));
         Ok((self.replayer(trial.clone()), trial))
     }
 

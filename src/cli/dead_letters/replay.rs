@@ -3,8 +3,8 @@
 use clap::{Args, value_parser};
 use devicestate_dead_letters::{Action, Alike, MOST_REPLAYS, Redrive, Tally};
 use devicestate_engine::{
-    pace::Pace,
-    surroundings::{Clock as _, System},
+    clock::{Clock as _, System},
+    rate_limit::RateLimit,
 };
 use devicestate_sqlite::Opening;
 use devicestate_terminal::{Failed, Format, Table, print, rate};
@@ -46,7 +46,7 @@ impl Options {
             edited: None,
             most_replays: self.max_replays,
             audit: audit.as_ref(),
-            pace: Pace::new(self.rate),
+            rate_limit: RateLimit::new(self.rate),
             clock: &System,
             tally: Tally::default(),
         };

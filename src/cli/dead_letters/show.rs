@@ -49,9 +49,9 @@ impl Options {
         let entry = find(place, &self.id).await?;
         let message = entry.letter().cloned().expect("only dead letters are found by an id");
         let summary = entry.summary();
-        let whole = place.whole(&message).await;
-        let letter = whole.as_ref().ok().cloned().unwrap_or(message);
-        let text = match whole {
+        let fetched = place.fetch_complete(&message).await;
+        let letter = fetched.as_ref().ok().cloned().unwrap_or(message);
+        let text = match fetched {
             Ok(_) => body(&letter).map(|body| readable(&letter, &body, &place.telemetry)),
             Err(reason) => Err(reason.to_string()),
         };

@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 use devicestate_dead_letters::{Action, Export, ImportError, Outcome, import};
 use devicestate_engine::{
-    surroundings::{Clock as _, System},
+    clock::{Clock as _, System},
     until_failed::until_failed,
 };
 use devicestate_terminal::Failed;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use devicestate_dead_letters::{Auditor, Judge, Sweep, Swept};
-use devicestate_engine::pace::Pace;
+use devicestate_engine::rate_limit::RateLimit;
 use devicestate_terminal::{
     Failed,
     interrupt::{Interrupts, asked_to_stop},
@@ -39,7 +39,7 @@ pub(super) async fn go_as_far<J: Judge>(
     let sweep = Sweep {
         queue,
         hidden,
-        together: Pace::new(rate).together(TOGETHER),
+        together: RateLimit::new(rate).together(TOGETHER),
         stop: stopped,
         progress: &|seen| bar.set_position(seen),
     };

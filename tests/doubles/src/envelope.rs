@@ -7,10 +7,10 @@ use bytes::Bytes;
 use devicestate_engine::{
     dead_letter::DeadLetter,
     function_app::{Cardinality, DataType, EventHubTrigger, Function, QueueOutput, RetryPolicy, Trigger},
-    handler::{Answer, Handler},
+    handler::{Handler, Response},
     processor::Processor,
     record::{BatchRecord, DeadLetterRecord, Record},
-    verdict::Attempts,
+    retry_decision::Attempts,
 };
 use devicestate_test_support::{dead_letter_schema, record_schema::read_record};
 use serde_json::{Value, json};
@@ -151,10 +151,10 @@ impl FinalReply {
 
 /// Reads a reply as strictly as the host does, and checks what must hold for each.
 #[track_caller]
-pub fn final_reply(answer: Answer) -> FinalReply {
+pub fn final_reply(answer: Response) -> FinalReply {
     let body = match answer {
-        Answer::Final(body) => body,
-        Answer::Again(reason) => panic!("the batch is to come again: {reason}"),
+        Response::Complete(body) => body,
+        Response::Retry(reason) => panic!("the batch is to come again: {reason}"),
     };
     let reply: Value = serde_json::from_str(&body).expect("the reply is JSON");
     let keys: Vec<_> = reply.as_object().expect("an object").keys().map(String::as_str).collect();
@@ -195,14 +195,14 @@ pub fn read_letter(text: impl AsRef<[u8]>) -> DeadLetter {
 
 /// The reason for which a batch is to come again.
 #[track_caller]
-pub fn again(answer: Answer) -> String {
+pub fn again(answer: Response) -> String {
     match answer {
-        Answer::Again(body) => {
+        Response::Retry(body) => {
             let answer: Value = serde_json::from_str(&body).expect("JSON");
             let record = read_record(answer["Logs"][0].as_str().expect("a line"));
             assert_eq!(record["record"], "failedAttempt");
             body
         }
-        Answer::Final(body) => panic!("the batch was answered for good: {body}"),
+        Response::Complete(body) => panic!("the batch was answered for good: {body}"),
     }
 }

@@ -9,16 +9,16 @@ mod store;
 use std::{sync::Arc, time::Duration};
 
 use devicestate_engine::{
-    batch::{Batch, Event, Place, Source},
+    batch::{Batch, Event, EventPosition, Source},
+    clock::{Clock, Random},
     device_state::{Document, Reading, Update, Version},
     processor::{DocumentCache, Outcome, Processed, Processor, Shared},
-    surroundings::{Clock, Random},
     telemetry::{Telemetry, drone::Drone},
 };
 use serde_json::{Value, json};
 
 pub use envelope::{Envelope, FinalReply, Sent, again, final_reply, handler, read_letter};
-pub use store::{ANY, Answer, Operation, READ_UNITS, ScriptedStore, WRITE_UNITS};
+pub use store::{ANY, Operation, READ_UNITS, ScriptedStore, StoreResponse, WRITE_UNITS};
 
 /// The time of the events: event number n was enqueued n milliseconds later.
 pub const T0: i64 = 1_732_150_000_000;
@@ -86,8 +86,8 @@ pub fn batch(events: impl IntoIterator<Item = Event>) -> Batch {
 
 /// Event number n, with this JSON as its body.
 pub fn event(number: i64, body: &Value) -> Event {
-    let place = Some(Place { enqueued_ms: T0 + number, sequence_number: number });
-    Event { body: body.to_string().into(), place, ..Event::default() }
+    let position = Some(EventPosition { enqueued_ms: T0 + number, sequence_number: number });
+    Event { body: body.to_string().into(), position, ..Event::default() }
 }
 
 /// Event number n: a battery reading.

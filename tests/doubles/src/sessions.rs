@@ -5,7 +5,7 @@ use std::sync::Arc;
 use devicestate_engine::{
     batch::Source,
     function_app::{Function, ServiceBusTrigger, Trigger},
-    handler::{Answer, Handler},
+    handler::{Handler, Response},
 };
 use devicestate_test_support::{repository_file, session_message::SessionMessage};
 
@@ -34,7 +34,7 @@ pub fn rig() -> (Arc<ScriptedStore>, Handler) {
 }
 
 /// Each delivery is an invocation of its own.
-pub async fn invoke(handler: &Handler, message: &SessionMessage) -> Answer {
+pub async fn invoke(handler: &Handler, message: &SessionMessage) -> Response {
     let invocation_id = format!("{}#{}", message.id(), message.delivery_count);
     handler.invoke(&invocation_id, &message.to_bytes()).await
 }

@@ -31,7 +31,7 @@ pub enum Operation {
 
 /// What the store does when it is asked.
 #[derive(Debug, Clone)]
-pub enum Answer {
+pub enum StoreResponse {
     /// What was asked.
     Honest,
     /// Nothing, and says this.
@@ -50,7 +50,7 @@ pub enum Answer {
     Judged(fn(&Document) -> Option<StoreError>),
 }
 
-impl Answer {
+impl StoreResponse {
     pub fn transient() -> Self {
         Self::Fails(StoreError::Transient("the store is busy".into()))
     }
@@ -81,8 +81,8 @@ impl Answer {
 struct Line {
     operation: Operation,
     id: Option<String>,
-    answers: VecDeque<Answer>,
-    always: Option<Answer>,
+    answers: VecDeque<StoreResponse>,
+    always: Option<StoreResponse>,
 }
 
 /// Stands for every document in a script.
@@ -111,16 +111,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl ScriptedStore {
     /// Answers the next operations of this kind on this document so, one after the other, and then honestly.
-    pub fn answer(&self, operation: Operation, id: &str, answers: impl IntoIterator<Item = Answer>) {
+    pub fn answer(&self, operation: Operation, id: &str, answers: impl IntoIterator<Item = StoreResponse>) {
         self.add(operation, id, answers.into_iter().collect(), None);
     }
 
     /// Answers each operation of this kind on this document (or [`ANY`]) so.
-    pub fn always(&self, operation: Operation, id: &str, answer: Answer) {
+    pub fn always(&self, operation: Operation, id: &str, answer: StoreResponse) {
         self.add(operation, id, VecDeque::new(), Some(answer));
     }
 
-    fn add(&self, operation: Operation, id: &str, answers: VecDeque<Answer>, always: Option<Answer>) {
+    fn add(&self, operation: Operation, id: &str, answers: VecDeque<StoreResponse>, always: Option<StoreResponse>) {
         let id = (id != ANY).then(|| id.to_owned());
         lock(&self.script).push(Line { operation, id, answers, always });
     }
@@ -164,31 +164,31 @@ impl ScriptedStore {
         self.most_in_flight.load(SeqCst)
     }
 
-    fn begin(&self, operation: Operation, id: &str) -> (Answer, InFlight<'_>) {
+    fn begin(&self, operation: Operation, id: &str) -> (StoreResponse, InFlight<'_>) {
         lock(&self.asked).push(Asked { operation, id: id.to_owned(), at: Instant::now() });
         self.most_in_flight.fetch_max(self.in_flight.fetch_add(1, SeqCst) + 1, SeqCst);
         let mut script = lock(&self.script);
         let fits = |line: &&mut Line| line.operation == operation && line.id.as_deref().is_none_or(|own| own == id);
         let answer = script.iter_mut().filter(fits).find_map(|line| line.answers.pop_front().or(line.always.clone()));
-        (answer.unwrap_or(Answer::Honest), InFlight(&self.in_flight))
+        (answer.unwrap_or(StoreResponse::Honest), InFlight(&self.in_flight))
     }
 
     /// What comes in front of the operation itself.
-    async fn before(&self, answer: &Answer, id: &str, document: Option<&Document>) -> Result<(), StoreError> {
+    async fn before(&self, answer: &StoreResponse, id: &str, document: Option<&Document>) -> Result<(), StoreError> {
         match answer {
-            Answer::Honest | Answer::DoneButLost(_) => Ok(()),
-            Answer::Fails(error) => Err(error.clone()),
-            Answer::OtherWriterFirst(update) => {
+            StoreResponse::Honest | StoreResponse::DoneButLost(_) => Ok(()),
+            StoreResponse::Fails(error) => Err(error.clone()),
+            StoreResponse::OtherWriterFirst(update) => {
                 self.write_past_the_script(id, update).await;
                 Ok(())
             }
-            Answer::Slow(delay) => {
+            StoreResponse::Slow(delay) => {
                 sleep(*delay).await;
                 Ok(())
             }
-            Answer::Stalls => pending().await,
-            Answer::Panics => panic!("the store panics on {id}"),
-            Answer::Judged(judge) => document.and_then(judge).map_or(Ok(()), Err),
+            StoreResponse::Stalls => pending().await,
+            StoreResponse::Panics => panic!("the store panics on {id}"),
+            StoreResponse::Judged(judge) => document.and_then(judge).map_or(Ok(()), Err),
         }
     }
 
@@ -216,9 +216,9 @@ impl Drop for InFlight<'_> {
     }
 }
 
-fn after<T>(answer: Answer, result: Result<T, StoreError>) -> Result<T, StoreError> {
+fn after<T>(answer: StoreResponse, result: Result<T, StoreError>) -> Result<T, StoreError> {
     match answer {
-        Answer::DoneButLost(error) => result.and(Err(error)),
+        StoreResponse::DoneButLost(error) => result.and(Err(error)),
         _ => result,
     }
 }

@@ -12,7 +12,7 @@ use base64::{
 };
 use bytes::Bytes;
 use devicestate_engine::{
-    batch::Column,
+    batch::MetadataColumn,
     function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
     invocation::{EnvelopeError, Invocation},
 };
@@ -36,7 +36,7 @@ pub struct Event {
     pub content_type: Option<String>,
     pub iot_hub_device_id: Option<String>,
     /// Enqueued time in milliseconds, and sequence number.
-    pub place: Option<(i64, i64)>,
+    pub position: Option<(i64, i64)>,
     pub is_faulty: bool,
     /// The event's cell in each column, and what it says if it is a string.
     pub cells: [Option<(String, Option<String>)>; COLUMNS],
@@ -68,7 +68,7 @@ pub fn really_read(request: &[u8], trigger: &EventHubTrigger) -> Result<Request,
         EnvelopeError::NoEvents { .. } => Unreadable::Events,
     })?;
     let details = &batch.details;
-    let columns: [&Column; COLUMNS] = [
+    let columns: [&MetadataColumn; COLUMNS] = [
         &details.sequence_numbers,
         &details.enqueued_times,
         &details.partition_keys,
@@ -81,7 +81,7 @@ pub fn really_read(request: &[u8], trigger: &EventHubTrigger) -> Result<Request,
         body: event.body.to_vec(),
         content_type: event.content_type.clone(),
         iot_hub_device_id: event.iot_hub_device_id.clone(),
-        place: event.place.map(|place| (place.enqueued_ms, place.sequence_number)),
+        position: event.position.map(|position| (position.enqueued_ms, position.sequence_number)),
         is_faulty: event.fault.is_some(),
         cells: columns.map(|column| Some((column.cell(index)?.get().to_owned(), column.string(index)))),
     };
@@ -247,14 +247,14 @@ fn attach(events: &mut [Event], metadata: &Object) {
             (event.content_type, event.iot_hub_device_id) = (content_type, iot_hub_device_id);
         }
         let (numbers, times) = (&columns[SEQUENCE_NUMBERS], &columns[ENQUEUED_TIMES]);
-        let place = match (cells(SEQUENCE_NUMBERS), cells(ENQUEUED_TIMES)) {
-            (Some(numbers), Some(times)) => place(numbers[index].get(), times[index].get()),
+        let position = match (cells(SEQUENCE_NUMBERS), cells(ENQUEUED_TIMES)) {
+            (Some(numbers), Some(times)) => position(numbers[index].get(), times[index].get()),
             _ if numbers.is_none() && times.is_none() => Some(None),
             // Which of them is whose is not known.
             _ => None,
         };
-        match place {
-            Some(place) => event.place = place,
+        match position {
+            Some(position) => event.position = position,
             None => event.is_faulty = true,
         }
     }
@@ -262,7 +262,7 @@ fn attach(events: &mut [Event], metadata: &Object) {
 
 /// A place; `Some(None)` where there is none that counts, `None` where what is said cannot be read.
 #[expect(clippy::option_option, reason = "these are just the three that there are")]
-fn place(number: &str, time: &str) -> Option<Option<(i64, i64)>> {
+fn position(number: &str, time: &str) -> Option<Option<(i64, i64)>> {
     const YEAR_2000_MS: i64 = 946_684_800_000;
     let (number, time) = (number.trim_matches('"'), time.trim_matches(['"', '\\']));
     if number == "null" || time == "null" {

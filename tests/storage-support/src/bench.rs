@@ -17,7 +17,7 @@ use azure_storage_queue::{
     models::{QueueClientSendMessageOptions, QueueMessage},
 };
 use devicestate_azure::StorageQueue;
-use devicestate_engine::{queue::DeadLetterQueue, surroundings::System};
+use devicestate_engine::{clock::System, queue::DeadLetterQueue};
 use devicestate_sqlite::{Database, Opening, SqliteQueue};
 use devicestate_test_support::{App, Batch, Event, Reply, base64, from_base64, listener::Listener};
 use serde_json::Value;

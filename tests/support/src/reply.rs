@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Response, read_letter, read_record};
 
 /// The most bytes of text that a queue message holds.
-const QUEUE_LIMIT: usize = 49_152;
+const MAX_MESSAGE_BYTES: usize = 49_152;
 
 /// A reply that the host takes.
 #[derive(Debug)]
@@ -32,7 +32,10 @@ impl Reply {
         let outputs = json["Outputs"].as_object().expect("an object");
         assert_eq!(outputs.keys().collect::<Vec<_>>(), ["deadLetterMessages"], "the exact name, and no other");
         let messages = strings(&outputs["deadLetterMessages"]);
-        assert!(messages.iter().all(|message| message.len() <= QUEUE_LIMIT), "a message does not fit into the queue");
+        assert!(
+            messages.iter().all(|message| message.len() <= MAX_MESSAGE_BYTES),
+            "a message does not fit into the queue"
+        );
         let logs = strings(&json["Logs"]);
         assert!(logs.iter().all(|line| !line.contains(['\n', '\r'])), "one record, one line: {logs:?}");
 

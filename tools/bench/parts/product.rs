@@ -5,19 +5,19 @@ use std::{path::Path, sync::Arc, time::Duration};
 use bytes::Bytes;
 use devicestate_engine::{
     batch::{Batch, Event},
+    clock::{Clock, System},
     dead_letter::{Attempt, DeadLetter},
     device_state::{Document, Update, Version},
     failure::{ErrorClass, Failure, Stage},
     function_app::{Function, FunctionApp},
-    handler::{Answer, Handler},
+    handler::{Handler, Response},
     invocation::Invocation,
     processor::{DocumentCache, Outcome, Processor, Shared},
     record::{AttemptRecord, BatchRecord, Record},
     reply::Reply,
+    retry_decision::Attempts,
     store::MemoryStore,
-    surroundings::{Clock, System},
     telemetry::{Decoded, Telemetry as _, drone::Drone},
-    verdict::Attempts,
 };
 use devicestate_local::hub::Sent;
 use tokio::runtime::{Builder, Runtime};
@@ -84,8 +84,8 @@ impl Serving {
     /// Answers a request, as `serve` has it answered.
     pub(super) fn invoke(&self, request: &Bytes) -> String {
         match self.runtime.block_on(self.handler.invoke(INVOCATION_ID, request)) {
-            Answer::Final(reply) => reply,
-            Answer::Again(body) => panic!("the batch is to come again: {body}"),
+            Response::Complete(reply) => reply,
+            Response::Retry(body) => panic!("the batch is to come again: {body}"),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, in_short};
+use crate::error::{Failure, truncated};
 
 /// Events, by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ impl Counts {
         match status {
             200 if body.is_empty() => Err(Failure::Empty),
             200 => Ok(Self::of_reply(body).unwrap_or_default()),
-            status => Err(Failure::Status { status, body: in_short(body) }),
+            status => Err(Failure::Status { status, body: truncated(body) }),
         }
     }
 

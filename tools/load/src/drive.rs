@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use devicestate_engine::surroundings::{Clock as _, System};
+use devicestate_engine::clock::{Clock as _, System};
 use futures_util::{TryStreamExt as _, stream::FuturesUnordered};
 
 use crate::{

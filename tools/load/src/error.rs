@@ -79,7 +79,7 @@ impl Error {
 }
 
 /// As much of an answer's body as fits into a line.
-pub(crate) fn in_short(body: &[u8]) -> String {
+pub(crate) fn truncated(body: &[u8]) -> String {
     const LONGEST: usize = 300;
     let text = clean(&String::from_utf8_lossy(body)).replace(['\n', '\t'], " ");
     match text.char_indices().nth(LONGEST) {

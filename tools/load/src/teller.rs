@@ -3,7 +3,7 @@
 use crate::{
     connection::Connection,
     counts::Counts,
-    error::{Error, in_short},
+    error::{Error, truncated},
     options::{CountsFrom, Options},
 };
 
@@ -46,8 +46,10 @@ async fn state(options: &Options) -> Result<Result<Counts, String>, Error> {
     let host = options.url.authority().expect("checked when it was read");
     let request = format!("GET /state HTTP/1.1\r\nHost: {host}\r\n\r\n");
     Ok(match connection.call(request.as_bytes()).await {
-        Ok((200, body)) => Counts::of_state(body).ok_or_else(|| format!("no counts in the answer: {}", in_short(body))),
-        Ok((status, body)) => Err(format!("the handler answered {status}: {}", in_short(body))),
+        Ok((200, body)) => {
+            Counts::of_state(body).ok_or_else(|| format!("no counts in the answer: {}", truncated(body)))
+        }
+        Ok((status, body)) => Err(format!("the handler answered {status}: {}", truncated(body))),
         Err(failure) => Err(failure.to_string()),
     })
 }

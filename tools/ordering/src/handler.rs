@@ -81,7 +81,7 @@ impl Handler {
         let unreadable = |reason: String| (StatusCode::BAD_REQUEST, reason);
         let batch =
             Invocation::read(body, &self.function.trigger).map_err(|error| unreadable(error.to_string()))?.batch;
-        let first = batch.events.first().and_then(|event| event.place);
+        let first = batch.events.first().and_then(|event| event.position);
         let first = first.ok_or_else(|| unreadable("there is no event that has a place".to_owned()))?;
         let events = batch.events.iter().map(|event| serde_json::from_slice(&event.body));
         let events: Vec<Numbered> = events.collect::<Result<_, _>>().map_err(|error| unreadable(error.to_string()))?;

@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use devicestate_engine::{
-    dead_letter::Keeper,
+    dead_letter::OverflowCache,
     handler::Handler,
     processor::{DocumentCache, Processor, Shared},
+    retry_decision::Attempts,
     store::StateStore,
     telemetry::drone::Drone,
-    verdict::Attempts,
 };
 use tokio::time::Instant;
 
@@ -60,11 +60,11 @@ impl Life {
         let handler = Handler {
             function: world.function.clone(),
             processor: Arc::new(engine(world, Arc::new(client), world.plan.cache_bytes)),
-            overflow: Some(Keeper::new(Arc::clone(&world.shelf) as _)),
+            overflow: Some(OverflowCache::new(Arc::clone(&world.shelf) as _)),
             attempts: Attempts::new(DEAD_LETTER_AFTER_ATTEMPTS),
             drill: None,
         };
-        let ready_at = Instant::now() + world.surroundings.millis(500);
+        let ready_at = Instant::now() + world.clock.millis(500);
         Self { handler, client: number, is_over: Signal::new(false), ready_at }
     }
 
@@ -80,8 +80,8 @@ pub(crate) fn engine(world: &World, store: Arc<dyn StateStore>, cache_bytes: u64
         telemetry: Arc::new(Drone::default()),
         store,
         cache: DocumentCache::new(cache_bytes),
-        clock: Arc::clone(&world.surroundings) as _,
-        random: Arc::clone(&world.surroundings) as _,
+        clock: Arc::clone(&world.clock) as _,
+        random: Arc::clone(&world.clock) as _,
         observer: Arc::new(()),
         budget: world.plan.budget,
         concurrency: world.plan.concurrency,

@@ -4,9 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use devicestate_engine::{
+    clock::Clock as _,
     function_app::{MessageEncoding, RetryPolicy},
-    handler::Answer,
-    surroundings::Clock as _,
+    handler::Response,
 };
 use devicestate_local::{
     envelope::{self, Retry},
@@ -108,11 +108,11 @@ impl Pump<'_> {
                 () = self.host.state.until(|state| state != State::Running) => return,
                 () = partition.filled.until(|events| events > next) => {}
             }
-            let most = world.surroundings.draw(|rng| rng.usize(1..=world.plan.batch_size));
+            let most = world.clock.draw(|rng| rng.usize(1..=world.plan.batch_size));
             let part = partition.read(next, most);
             next += part.events.len();
-            world.surroundings.book.count(Count::Deliveries, part.events.len() as u64);
-            world.surroundings.book.count(Count::Redelivered, part.again as u64);
+            world.clock.book.count(Count::Deliveries, part.events.len() as u64);
+            world.clock.book.count(Count::Redelivered, part.again as u64);
             if matches!(self.invoke(&part).await, End::Cancelled) {
                 return;
             }
@@ -120,7 +120,7 @@ impl Pump<'_> {
             batches += 1;
             self.takes_a_moment().await;
             if batches % world.plan.checkpoint_every == 0 || world.is_ending() {
-                partition.set_checkpoint(self.lease, next, world.surroundings.now());
+                partition.set_checkpoint(self.lease, next, world.clock.now());
             }
         }
     }
@@ -132,7 +132,7 @@ impl Pump<'_> {
     /// One batch with its retries.
     async fn invoke(&self, part: &Part) -> End {
         let world = self.world;
-        let id = world.surroundings.draw(|rng| format!("{:032x}", rng.u128(..)));
+        let id = world.clock.draw(|rng| format!("{:032x}", rng.u128(..)));
         let policy = world.function.retry.as_ref();
         let max_count = policy.map_or(0, RetryPolicy::max_retry_count);
         let mut retry = Retry { count: 0, max_count, exception: None };
@@ -141,7 +141,7 @@ impl Pump<'_> {
                 Ok(()) => return End::Succeeded,
                 Err(reason) => reason,
             };
-            world.surroundings.trace(|| format!("{} attempt {} failed: {failed}", self.about(part), retry.count + 1));
+            world.clock.trace(|| format!("{} attempt {} failed: {failed}", self.about(part), retry.count + 1));
             let Some(policy) = policy.filter(|_| max_count < 0 || i64::from(retry.count) < max_count) else {
                 return End::Failed;
             };
@@ -165,12 +165,12 @@ impl Pump<'_> {
     async fn attempt(&self, part: &Part, id: &str, retry: Option<&Retry>) -> Result<(), String> {
         let (world, process) = (self.world, &self.host.process);
         let Self { partition, .. } = self;
-        let book = &world.surroundings.book;
-        let now_ms = world.surroundings.now_ms();
+        let book = &world.clock.book;
+        let now_ms = world.clock.now_ms();
         let request = envelope::request(&world.function, &partition.source, &part.events, retry, now_ms)?.into();
         let life = process.life().await;
         book.count(Count::Attempts, 1);
-        if world.surroundings.happens(world.weather.trouble().request_lost) {
+        if world.clock.happens(world.weather.trouble().request_lost) {
             sleep(world.function_timeout).await;
             return Err(self.timed_out());
         }
@@ -182,23 +182,23 @@ impl Pump<'_> {
             answer = timeout(world.function_timeout, life.handler.invoke(id, &request)) => answer,
         };
         let Ok(answer) = answer else {
-            world.surroundings.violation("the handler did not answer within functionTimeout");
+            world.clock.violation("the handler did not answer within functionTimeout");
             return Err(self.timed_out());
         };
         invocation.check_time();
         let (status, body) = match answer {
-            Answer::Final(body) => (200, body),
-            Answer::Again(body) => (503, body),
+            Response::Complete(body) => (200, body),
+            Response::Retry(body) => (503, body),
         };
         let read = self.reply(status, &body);
         if let Ok(accepted) = &read {
             invocation.check_reply(accepted);
         } else if status == 200 {
-            world.surroundings.violation(&format!("the host does not understand a final reply: {read:?}"));
+            world.clock.violation(&format!("the host does not understand a final reply: {read:?}"));
         }
-        if world.surroundings.happens(world.weather.trouble().reply_lost) {
+        if world.clock.happens(world.weather.trouble().reply_lost) {
             book.fault(Fault::LostReply);
-            if world.surroundings.draw(fastrand::Rng::bool) {
+            if world.clock.draw(fastrand::Rng::bool) {
                 return Err("the handler's reply was lost".into());
             }
             sleep(world.function_timeout).await;
@@ -206,18 +206,18 @@ impl Pump<'_> {
         }
         let accepted = read.map_err(|refused| format!("{refused:?}"))?;
         self.put(accepted).await?;
-        world.surroundings.trace(|| format!("{} done", self.about(part)));
+        world.clock.trace(|| format!("{} done", self.about(part)));
         Ok(())
     }
 
     /// SIGKILL at some moment of the attempt, or soon behind it.
     fn perhaps_kill(&self) {
         let world = Arc::clone(self.world);
-        if world.surroundings.happens(world.weather.trouble().killed) {
-            let (host, moment) = (Arc::clone(self.host), world.surroundings.millis(30));
+        if world.clock.happens(world.weather.trouble().killed) {
+            let (host, moment) = (Arc::clone(self.host), world.clock.millis(30));
             tokio::spawn(async move {
                 sleep(moment).await;
-                world.surroundings.book.fault(Fault::HandlerKilled);
+                world.clock.book.fault(Fault::HandlerKilled);
                 host.process.kill(&world);
             });
         }
@@ -231,7 +231,7 @@ impl Pump<'_> {
 
     /// In which the lease may be lost, or the host killed.
     async fn takes_a_moment(&self) {
-        sleep(self.world.surroundings.millis(5)).await;
+        sleep(self.world.clock.millis(5)).await;
     }
 
     /// Messages are put one after another, not all or none.
@@ -241,14 +241,14 @@ impl Pump<'_> {
             if !self.world.weather.queue_takes() {
                 return Err("an output could not be written".into());
             }
-            self.world.surroundings.book.count(Count::DeadLetters, 1);
+            self.world.clock.book.count(Count::DeadLetters, 1);
             self.world.queue.take(message);
         }
         Ok(())
     }
 
     fn timed_out(&self) -> String {
-        self.world.surroundings.book.fault(Fault::InvocationTimeout);
+        self.world.clock.book.fault(Fault::InvocationTimeout);
         self.host.process.kill(self.world);
         "functionTimeout: the handler is killed".into()
     }

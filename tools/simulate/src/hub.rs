@@ -5,14 +5,14 @@ use std::{
     time::Duration,
 };
 
-use devicestate_engine::{batch::Source, surroundings::Clock as _};
+use devicestate_engine::{batch::Source, clock::Clock as _};
 use devicestate_local::hub::{HubEvent, Sent};
 
-use super::{fleet::Meaning, signal::Signal, surroundings::Surroundings};
+use super::{clock::Surroundings, fleet::Meaning, signal::Signal};
 
 /// A hub, whose namespace is in a region of its own.
 pub(crate) struct Hub {
-    surroundings: Arc<Surroundings>,
+    clock: Arc<Surroundings>,
     pub(crate) partitions: Vec<Partition>,
     next: Mutex<usize>,
 }
@@ -84,7 +84,7 @@ pub(crate) struct Part {
 }
 
 impl Hub {
-    pub(crate) fn new(surroundings: &Arc<Surroundings>, region: usize, partitions: usize, is_skewed: bool) -> Self {
+    pub(crate) fn new(clock: &Arc<Surroundings>, region: usize, partitions: usize, is_skewed: bool) -> Self {
         let partition = |number: usize| {
             let source = Source {
                 fully_qualified_namespace: format!("fleet-{region}.servicebus.windows.net"),
@@ -93,7 +93,7 @@ impl Hub {
                 partition_id: number.to_string(),
                 ..Source::default()
             };
-            let skew = if is_skewed { surroundings.draw(|rng| rng.i64(-500..500)) } else { 0 };
+            let skew = if is_skewed { clock.draw(|rng| rng.i64(-500..500)) } else { 0 };
             Partition {
                 number: source.number(),
                 source,
@@ -105,7 +105,7 @@ impl Hub {
             }
         };
         let partitions = (0..partitions).map(partition).collect();
-        Self { surroundings: Arc::clone(surroundings), partitions, next: Mutex::new(0) }
+        Self { clock: Arc::clone(clock), partitions, next: Mutex::new(0) }
     }
 
     /// Takes an event of a producer; `order` counts all events of the run.
@@ -114,7 +114,7 @@ impl Hub {
         let mut stream = partition.stream();
         let (sequence_number, offset) = (i64::try_from(stream.events.len()).unwrap_or(i64::MAX), stream.offset);
         stream.offset += i64::try_from(sent.body.len()).unwrap_or(i64::MAX) + 64;
-        let enqueued_ms = self.surroundings.now_ms() + partition.skew;
+        let enqueued_ms = self.clock.now_ms() + partition.skew;
         stream.events.push(Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms }));
         stream.meanings.push(meaning);
         stream.orders.push(order);

@@ -11,8 +11,8 @@ const LEASE: Duration = Duration::from_secs(30);
 
 /// Lets an incident happen. Returns when it is over.
 pub(crate) async fn happen(world: Arc<World>, incident: Incident) {
-    world.surroundings.trace(|| format!("{incident:?}"));
-    let book = &world.surroundings.book;
+    world.clock.trace(|| format!("{incident:?}"));
+    let book = &world.clock.book;
     match incident {
         Incident::HandlerKilled => {
             if let Some((_, host)) = world.any_host() {
@@ -30,8 +30,8 @@ pub(crate) async fn happen(world: Arc<World>, incident: Incident) {
         Incident::LeaseLost => {
             if let Some((region, host)) = world.any_host() {
                 book.fault(Fault::LostLease);
-                let partition = world.surroundings.draw(|rng| rng.usize(..world.plan.partitions));
-                world.lease(region, partition, &host, world.surroundings.millis(50));
+                let partition = world.clock.draw(|rng| rng.usize(..world.plan.partitions));
+                world.lease(region, partition, &host, world.clock.millis(50));
             }
         }
         Incident::ScaleIn(patience) => scale_in(&world, patience).await,
@@ -39,8 +39,8 @@ pub(crate) async fn happen(world: Arc<World>, incident: Incident) {
             if let Some((region, _)) = world.any_host() {
                 book.fault(Fault::ScaleOut);
                 let host = world.add_host(region);
-                for partition in (0..world.plan.partitions).filter(|_| world.surroundings.draw(fastrand::Rng::bool)) {
-                    world.lease(region, partition, &host, world.surroundings.millis(2_000));
+                for partition in (0..world.plan.partitions).filter(|_| world.clock.draw(fastrand::Rng::bool)) {
+                    world.lease(region, partition, &host, world.clock.millis(2_000));
                 }
             }
         }
@@ -52,8 +52,8 @@ pub(crate) async fn happen(world: Arc<World>, incident: Incident) {
         }
         Incident::DeviceIll(how, span) => {
             let ids = world.ids();
-            let id = &ids[world.surroundings.draw(|rng| rng.usize(..ids.len()))];
-            world.surroundings.trace(|| format!("{id} falls ill: {how:?}"));
+            let id = &ids[world.clock.draw(|rng| rng.usize(..ids.len()))];
+            world.clock.trace(|| format!("{id} falls ill: {how:?}"));
             world.weather.falls_ill(id, how);
             sleep(span).await;
             world.weather.gets_well(id);
@@ -84,13 +84,13 @@ pub(crate) async fn happen(world: Arc<World>, incident: Incident) {
 /// still works.
 async fn scale_in(world: &Arc<World>, patience: Duration) {
     let Some((region, host)) = world.any_host() else { return };
-    world.surroundings.book.fault(Fault::ScaleIn);
-    let others_are_early = world.surroundings.draw(fastrand::Rng::bool);
+    world.clock.book.fault(Fault::ScaleIn);
+    let others_are_early = world.clock.draw(fastrand::Rng::bool);
     if others_are_early {
         world.replace(region, &host, Duration::from_millis(100));
     }
     if !host.drains(patience).await {
-        world.surroundings.book.fault(Fault::KilledWhileDraining);
+        world.clock.book.fault(Fault::KilledWhileDraining);
     }
     host.kill(world);
     if !others_are_early {
@@ -101,7 +101,7 @@ async fn scale_in(world: &Arc<World>, patience: Duration) {
 /// The first region is gone. Producers go on in the second, whose own function app reads its own hub: sequence numbers
 /// begin again. Later the first one is back, and what was left in its hub is read.
 async fn region_lost(world: &Arc<World>, span: Duration) {
-    world.surroundings.book.fault(Fault::RegionLost);
+    world.clock.book.fault(Fault::RegionLost);
     for host in world.close_region(0) {
         host.kill(world);
     }
@@ -109,7 +109,7 @@ async fn region_lost(world: &Arc<World>, span: Duration) {
     world.open_region(1);
     sleep(span).await;
     world.open_region(0);
-    if world.surroundings.draw(fastrand::Rng::bool) {
+    if world.clock.draw(fastrand::Rng::bool) {
         world.send_to(0);
     }
 }
@@ -117,7 +117,7 @@ async fn region_lost(world: &Arc<World>, span: Duration) {
 /// The store loses its last writes. A person notices later, and takes the checkpoints back by more than what was lost;
 /// dead letters that were replayed in that time are put back, too.
 async fn store_failover(world: &Arc<World>, lag: Duration, after: Duration, handlers_live: bool) {
-    let lost_from = world.surroundings.now().saturating_sub(lag).saturating_sub(Duration::from_secs(1));
+    let lost_from = world.clock.now().saturating_sub(lag).saturating_sub(Duration::from_secs(1));
     world.store.fails_over(lag);
     sleep(after).await;
     let hosts = world.stop_owners();

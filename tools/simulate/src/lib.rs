@@ -16,6 +16,7 @@
 
 mod book;
 mod checks;
+mod clock;
 mod fleet;
 mod handler;
 mod host;
@@ -28,7 +29,6 @@ mod queue;
 mod regions;
 mod signal;
 mod store;
-mod surroundings;
 mod weather;
 
 use std::{
@@ -46,13 +46,13 @@ use fastrand::Rng;
 use tokio::time::{sleep, timeout};
 
 use book::Book;
+use clock::Surroundings;
 use fleet::Fleet;
 use hub::Hub;
 use plan::{Plan, Policy};
 use queue::{Queue, Shelf};
 use regions::Region;
 use store::Service;
-use surroundings::Surroundings;
 use weather::Weather;
 
 pub use book::{Count, Fault, Tally};
@@ -82,9 +82,9 @@ pub fn run(seed: u64, events: usize, is_watched: bool) -> Run {
         let mut rng = Rng::with_seed(seed);
         let plan = Plan::new(&mut rng, events);
         let fleet = Fleet::new(rng.fork(), plan.devices);
-        let surroundings = Arc::new(Surroundings::new(rng, Book::new(is_watched)));
-        surroundings.trace(|| format!("{plan:#?}"));
-        let world = Arc::new(World::new(plan, fleet, surroundings));
+        let clock = Arc::new(Surroundings::new(rng, Book::new(is_watched)));
+        clock.trace(|| format!("{plan:#?}"));
+        let world = Arc::new(World::new(plan, fleet, clock));
         world.run().await;
         world.outcome()
     })
@@ -93,7 +93,7 @@ pub fn run(seed: u64, events: usize, is_watched: bool) -> Run {
 /// Everything there is.
 struct World {
     plan: Plan,
-    surroundings: Arc<Surroundings>,
+    clock: Arc<Surroundings>,
     function: Function,
     function_timeout: Duration,
     weather: Arc<Weather>,
@@ -113,7 +113,7 @@ struct World {
 const REST: Duration = Duration::from_hours(2);
 
 impl World {
-    fn new(plan: Plan, fleet: Fleet, surroundings: Arc<Surroundings>) -> Self {
+    fn new(plan: Plan, fleet: Fleet, clock: Arc<Surroundings>) -> Self {
         let app = FunctionApp::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")))
             .expect("the function app that ships");
         let mut function = app.functions.into_iter().next().expect("its function");
@@ -124,22 +124,22 @@ impl World {
             Policy::Finite(retry_count) => function.retry = Some(retries(retry_count)),
             Policy::None => function.retry = None,
         }
-        let weather = Arc::new(Weather::new(Arc::clone(&surroundings), plan.trouble));
-        let hub = |region| Hub::new(&surroundings, region, plan.partitions, plan.skewed);
+        let weather = Arc::new(Weather::new(Arc::clone(&clock), plan.trouble));
+        let hub = |region| Hub::new(&clock, region, plan.partitions, plan.skewed);
         let region = || Region::new(plan.partitions);
         Self {
             function,
             function_timeout: app.host.function_timeout.expect("host.json says how long an invocation may take"),
-            store: Arc::new(Service::new(Arc::clone(&surroundings))),
-            queue: Arc::new(Queue::new(&surroundings)),
-            shelf: Arc::new(Shelf::new(&surroundings, &weather)),
+            store: Arc::new(Service::new(Arc::clone(&clock))),
+            queue: Arc::new(Queue::new(&clock)),
+            shelf: Arc::new(Shelf::new(&clock, &weather)),
             hubs: [hub(0), hub(1)],
             regions: Mutex::new([region(), region()]),
             fleet: Mutex::new(fleet),
             alias: AtomicUsize::new(0),
             is_ending: AtomicBool::new(false),
             weather,
-            surroundings,
+            clock,
             plan,
         }
     }
@@ -158,20 +158,20 @@ impl World {
         for incident in incidents {
             incident.await.expect("an incident does not panic");
         }
-        self.surroundings.trace(|| "calm".to_owned());
+        self.clock.trace(|| "calm".to_owned());
         self.weather.clears();
         // From their checkpoints once more, which are written behind each batch from now on.
         self.is_ending.store(true, Relaxed);
         self.stop_owners();
         self.start_owners();
         if timeout(REST, self.at_rest()).await.is_err() {
-            return self.surroundings.violation("the system does not come to rest, though nothing is wrong any more");
+            return self.clock.violation("the system does not come to rest, though nothing is wrong any more");
         }
         // What a replay had in hand when it was killed is back by then.
         sleep(operator::HIDDEN + Duration::from_secs(1)).await;
         let replayed = operator::replay(self).await;
         if let Some(reason) = replayed.not_now {
-            self.surroundings.violation(&format!("dead letters cannot be replayed, though nothing is wrong: {reason}"));
+            self.clock.violation(&format!("dead letters cannot be replayed, though nothing is wrong: {reason}"));
         }
         checks::ending::check(self);
     }
@@ -180,17 +180,17 @@ impl World {
     async fn send(&self) {
         let mut sent = 0;
         while sent < self.plan.events {
-            let burst = self.surroundings.draw(|rng| rng.usize(1..=40)).min(self.plan.events - sent);
+            let burst = self.clock.draw(|rng| rng.usize(1..=40)).min(self.plan.events - sent);
             for _ in 0..burst {
                 let (event, meaning) = self.fleet().next();
                 let is_poison = u64::from(matches!(meaning, fleet::Meaning::Poison));
-                self.surroundings.book.count(Count::PoisonEvents, is_poison);
+                self.clock.book.count(Count::PoisonEvents, is_poison);
                 self.hubs[self.alias.load(Relaxed)].send(event, meaning, sent as u64);
                 sent += 1;
             }
-            self.surroundings.book.count(Count::Events, burst as u64);
+            self.clock.book.count(Count::Events, burst as u64);
             let pause = self.plan.span * 40 / u32::try_from(self.plan.events).unwrap_or(u32::MAX);
-            sleep(pause.mul_f64(self.surroundings.draw(Rng::f64))).await;
+            sleep(pause.mul_f64(self.clock.draw(Rng::f64))).await;
         }
     }
 
@@ -201,11 +201,11 @@ impl World {
     }
 
     fn outcome(&self) -> Run {
-        let book = &self.surroundings.book;
+        let book = &self.clock.book;
         book.count(Count::Runs, 1);
         let (tally, violations) = (book.tally(), book.violations());
         let mut hasher = DefaultHasher::new();
-        (&tally, &violations, self.surroundings.now(), self.queue.texts()).hash(&mut hasher);
+        (&tally, &violations, self.clock.now(), self.queue.texts()).hash(&mut hasher);
         for stored in self.store.documents() {
             (serde_json::to_string(&stored.document).expect("a document is JSON"), &stored.etag.0).hash(&mut hasher);
         }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use devicestate_dead_letters::{
     Action, Audit, AuditError, AuditLine, Auditor, Filter, Outcome, Redrive, Replayer, Sweep, Tally,
 };
-use devicestate_engine::pace::Pace;
+use devicestate_engine::rate_limit::RateLimit;
 use tokio::{sync::watch, time::Instant};
 
 use super::{World, book::Count, handler::engine, store::Client};
@@ -46,34 +46,34 @@ pub(crate) async fn replay(world: &Arc<World>) -> Tally {
         queue: "deadletterqueue".into(),
         store: None,
         edit: None,
-        clock: Arc::clone(&world.surroundings) as _,
+        clock: Arc::clone(&world.clock) as _,
     };
-    let pace = Pace::new(None);
+    let rate_limit = RateLimit::new(None);
     let mut redrive = Redrive {
         replayer: &replayer,
         filter: &Filter::default(),
         edited: None,
         most_replays: u32::MAX,
         audit: Some(&audit),
-        pace,
-        clock: &*world.surroundings,
+        rate_limit,
+        clock: &*world.clock,
         tally: Tally::default(),
     };
     let (_stop, stop) = watch::channel(false);
     let hidden = HIDDEN;
     let began = Instant::now();
-    let sweep = Sweep { queue: &*world.queue, hidden, together: pace.together(32), stop, progress: &|_| () };
+    let sweep = Sweep { queue: &*world.queue, hidden, together: rate_limit.together(32), stop, progress: &|_| () };
     let (swept, ended) = sweep.run(&mut redrive).await;
     let tally = redrive.tally;
-    world.surroundings.trace(|| format!("replayed in {:?}: {swept:?} {tally:?} {ended:?}", began.elapsed()));
-    world.surroundings.book.count(Count::Replayed, swept.deleted);
+    world.clock.trace(|| format!("replayed in {:?}: {swept:?} {tally:?} {ended:?}", began.elapsed()));
+    world.clock.book.count(Count::Replayed, swept.deleted);
     let is_done = |line: &&AuditLine| matches!(line.outcome, Outcome::Applied | Outcome::Superseded);
     let done = trail.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(is_done).count() as u64;
     if let Err(error) = ended {
-        world.surroundings.violation(&format!("a replay broke off, though the queue did not: {error}"));
+        world.clock.violation(&format!("a replay broke off, though the queue did not: {error}"));
     }
     if done < swept.deleted {
-        world.surroundings.violation("a dead letter was deleted without a line in the audit trail");
+        world.clock.violation("a dead letter was deleted without a line in the audit trail");
     }
     tally
 }

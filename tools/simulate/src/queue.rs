@@ -9,17 +9,17 @@ use std::{
 
 use async_trait::async_trait;
 use devicestate_engine::{
+    clock::Clock as _,
     dead_letter::{Overflow, OverflowError},
     queue::{DeadLetterQueue, Message, QueueError, Received},
-    surroundings::Clock as _,
 };
 use tokio::time::sleep;
 
-use super::{surroundings::Surroundings, weather::Weather};
+use super::{clock::Surroundings, weather::Weather};
 
 /// The queue.
 pub(crate) struct Queue {
-    surroundings: Arc<Surroundings>,
+    clock: Arc<Surroundings>,
     state: Mutex<State>,
 }
 
@@ -54,8 +54,8 @@ impl Letter {
 }
 
 impl Queue {
-    pub(crate) fn new(surroundings: &Arc<Surroundings>) -> Self {
-        Self { surroundings: Arc::clone(surroundings), state: Mutex::default() }
+    pub(crate) fn new(clock: &Arc<Surroundings>) -> Self {
+        Self { clock: Arc::clone(clock), state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -66,7 +66,7 @@ impl Queue {
     pub(crate) fn take(&self, body: Vec<u8>) {
         let mut state = self.state();
         state.put += 1;
-        let (id, inserted_ms) = (state.put, self.surroundings.now_ms());
+        let (id, inserted_ms) = (state.put, self.clock.now_ms());
         state.letters.insert(id, Letter { body, inserted_ms, visible_ms: 0, receipt: 0, dequeue_count: 0 });
     }
 
@@ -98,7 +98,7 @@ impl Queue {
     fn until(&self, hidden: Duration) -> i64 {
         match hidden.as_secs() {
             0 => 0,
-            seconds => self.surroundings.now_ms() + i64::try_from(seconds).unwrap_or(i64::MAX) * 1_000,
+            seconds => self.clock.now_ms() + i64::try_from(seconds).unwrap_or(i64::MAX) * 1_000,
         }
     }
 }
@@ -119,14 +119,14 @@ impl DeadLetterQueue for Queue {
     }
 
     async fn peek(&self, most: usize) -> Result<Vec<Message>, QueueError> {
-        let (now, state) = (self.surroundings.now_ms(), self.state());
+        let (now, state) = (self.clock.now_ms(), self.state());
         let visible = state.letters.iter().filter(|(_, letter)| letter.visible_ms <= now);
         Ok(visible.take(most).map(|(id, letter)| letter.received(*id).message).collect())
     }
 
     async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
         sleep(Duration::from_millis(5)).await;
-        let (now, until, mut state) = (self.surroundings.now_ms(), self.until(hidden), self.state());
+        let (now, until, mut state) = (self.clock.now_ms(), self.until(hidden), self.state());
         let visible = state.letters.iter_mut().filter(|(_, letter)| letter.visible_ms <= now);
         let received = visible.take(most).map(|(id, letter)| {
             letter.visible_ms = until;
@@ -154,7 +154,7 @@ impl DeadLetterQueue for Queue {
 
     async fn delete(&self, received: &Received) -> Result<(), QueueError> {
         sleep(Duration::from_millis(2)).await;
-        let now = self.surroundings.now();
+        let now = self.clock.now();
         self.with(received, |state, id| {
             let letter = state.letters.remove(&id).expect("it is there");
             state.deleted.push((now, id, Letter { visible_ms: 0, ..letter }));
@@ -164,14 +164,14 @@ impl DeadLetterQueue for Queue {
 
 /// The place for dead letters that are too large for the queue.
 pub(crate) struct Shelf {
-    surroundings: Arc<Surroundings>,
+    clock: Arc<Surroundings>,
     weather: Arc<Weather>,
     kept: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Shelf {
-    pub(crate) fn new(surroundings: &Arc<Surroundings>, weather: &Arc<Weather>) -> Self {
-        Self { surroundings: Arc::clone(surroundings), weather: Arc::clone(weather), kept: Mutex::default() }
+    pub(crate) fn new(clock: &Arc<Surroundings>, weather: &Arc<Weather>) -> Self {
+        Self { clock: Arc::clone(clock), weather: Arc::clone(weather), kept: Mutex::default() }
     }
 
     /// What is kept there.
@@ -183,7 +183,7 @@ impl Shelf {
 #[async_trait]
 impl Overflow for Shelf {
     async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<String, OverflowError> {
-        sleep(self.surroundings.millis(20)).await;
+        sleep(self.clock.millis(20)).await;
         if !self.weather.overflow_takes() {
             return Err(OverflowError::too_slow(name));
         }

@@ -36,7 +36,7 @@ impl World {
         let hosts: Vec<_> = (0..regions.len())
             .flat_map(|region| regions[region].hosts.iter().map(move |host| (region, Arc::clone(host))))
             .collect();
-        let some = |count| self.surroundings.draw(|rng| rng.usize(..count));
+        let some = |count| self.clock.draw(|rng| rng.usize(..count));
         (!hosts.is_empty()).then(|| hosts[some(hosts.len())].clone())
     }
 

@@ -18,14 +18,14 @@ use devicestate_engine::{
 
 use super::{
     book::{Count, Fault},
-    surroundings::Surroundings,
+    clock::Surroundings,
 };
 
 pub(crate) use client::Client;
 
 /// The service.
 pub(crate) struct Service {
-    surroundings: Arc<Surroundings>,
+    clock: Arc<Surroundings>,
     state: Mutex<State>,
 }
 
@@ -77,8 +77,8 @@ struct Write {
 }
 
 impl Service {
-    pub(crate) fn new(surroundings: Arc<Surroundings>) -> Self {
-        Self { surroundings, state: Mutex::default() }
+    pub(crate) fn new(clock: Arc<Surroundings>) -> Self {
+        Self { clock, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -118,16 +118,16 @@ impl Service {
     /// A failover to a replica that has not got the writes of the last `lag`.
     pub(crate) fn fails_over(&self, lag: Duration) {
         let mut state = self.state();
-        let from = self.surroundings.now().saturating_sub(lag);
+        let from = self.clock.now().saturating_sub(lag);
         while let Some((_, id, before)) = state.past.pop_if(|(at, ..)| *at >= from) {
-            self.surroundings.book.count(Count::LostWrites, 1);
+            self.clock.book.count(Count::LostWrites, 1);
             match before {
                 Some(stored) => drop(state.documents.insert(id, stored)),
                 None => drop(state.documents.remove(&id)),
             }
         }
         state.life += 1;
-        self.surroundings.book.fault(Fault::StoreFailover);
+        self.clock.book.fault(Fault::StoreFailover);
     }
 
     /// Takes a write in hand.
@@ -145,25 +145,25 @@ impl Service {
             return Err(super::weather::cut());
         }
         if let Some((error, fault)) = refusal(&document) {
-            self.surroundings.book.fault(fault);
+            self.clock.book.fault(fault);
             return Err(error);
         }
         let before = state.documents.get(&document.id).cloned();
         if before.as_ref().map(|stored| &stored.etag) != if_match.as_ref() {
-            self.surroundings.book.fault(Fault::Conflict);
+            self.clock.book.fault(Fault::Conflict);
             return Err(StoreError::Conflict);
         }
         let versions = match raised(before.as_ref().map(|stored| &stored.document), &document) {
             Ok(versions) => versions,
             Err(violation) => {
-                self.surroundings.violation(&violation);
+                self.clock.violation(&violation);
                 Vec::new()
             }
         };
         state.tags += 1;
         let (id, etag) = (document.id.clone(), ETag(state.tags.to_string()));
         state.landings.push(Landing { client, begun, id: id.clone(), versions });
-        state.past.push((self.surroundings.now(), id.clone(), before));
+        state.past.push((self.clock.now(), id.clone(), before));
         state.documents.insert(id, Arc::new(Stored { document, etag: etag.clone() }));
         Ok(etag)
     }

@@ -10,7 +10,7 @@ use devicestate_engine::store::StoreError;
 
 use super::{
     book::{Count, Fault},
-    surroundings::Surroundings,
+    clock::Surroundings,
 };
 
 /// How often things go wrong, in a thousand times.
@@ -83,7 +83,7 @@ pub(crate) enum Turn {
 
 /// The weather of a run.
 pub(crate) struct Weather {
-    surroundings: Arc<Surroundings>,
+    clock: Arc<Surroundings>,
     now: Mutex<Now>,
 }
 
@@ -99,8 +99,8 @@ struct Now {
 }
 
 impl Weather {
-    pub(crate) fn new(surroundings: Arc<Surroundings>, trouble: Trouble) -> Self {
-        Self { surroundings, now: Mutex::new(Now { trouble, ..Now::default() }) }
+    pub(crate) fn new(clock: Arc<Surroundings>, trouble: Trouble) -> Self {
+        Self { clock, now: Mutex::new(Now { trouble, ..Now::default() }) }
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -145,19 +145,19 @@ impl Weather {
 
     /// Whether the queue takes the next message.
     pub(crate) fn queue_takes(&self) -> bool {
-        let fails = self.now().is_queue_out || self.surroundings.happens(self.trouble().put_failed);
+        let fails = self.now().is_queue_out || self.clock.happens(self.trouble().put_failed);
         self.counted(Fault::FailedPut, fails)
     }
 
     /// Whether the overflow takes the next dead letter.
     pub(crate) fn overflow_takes(&self) -> bool {
-        let fails = self.now().is_overflow_out || self.surroundings.happens(self.trouble().overflow_failed);
+        let fails = self.now().is_overflow_out || self.clock.happens(self.trouble().overflow_failed);
         self.counted(Fault::FailedOverflow, fails)
     }
 
     fn counted(&self, fault: Fault, fails: bool) -> bool {
         if fails {
-            self.surroundings.book.fault(fault);
+            self.clock.book.fault(fault);
         }
         !fails
     }
@@ -165,7 +165,7 @@ impl Weather {
     /// What becomes of the next operation on this document.
     pub(crate) fn operation(&self, id: &str, is_write: bool) -> Turn {
         let (turn, fault) = self.turn(id, is_write);
-        let book = &self.surroundings.book;
+        let book = &self.clock.book;
         book.count(Count::StoreOperations, 1);
         if let Some(fault) = fault {
             book.fault(fault);
@@ -187,7 +187,7 @@ impl Weather {
             (None, Some(Illness::Silent)) => return (Turn::Silent { is_done: false }, Some(Fault::IllDevice)),
             (None, None) => {}
         }
-        let happens = |per_mille| self.surroundings.happens(per_mille);
+        let happens = |per_mille| self.clock.happens(per_mille);
         if happens(trouble.unavailable) {
             unavailable()
         } else if happens(trouble.throttled) {
@@ -197,18 +197,18 @@ impl Weather {
         } else if happens(trouble.cut_before) {
             failing(cut(), Fault::CutBefore)
         } else if is_write && happens(trouble.cut_after) {
-            (Turn::Cut(self.surroundings.millis(2_000)), Some(Fault::CutAfter))
+            (Turn::Cut(self.clock.millis(2_000)), Some(Fault::CutAfter))
         } else if is_write && happens(trouble.doubled) {
             (Turn::Doubled, Some(Fault::ConflictWithItself))
         } else if happens(trouble.stalled) {
-            (Turn::Silent { is_done: is_write && self.surroundings.draw(fastrand::Rng::bool) }, Some(Fault::Stalled))
+            (Turn::Silent { is_done: is_write && self.clock.draw(fastrand::Rng::bool) }, Some(Fault::Stalled))
         } else {
             (Turn::Done, None)
         }
     }
 
     fn throttled(&self) -> (Turn, Option<Fault>) {
-        let delay = self.surroundings.millis(1_000);
+        let delay = self.clock.millis(1_000);
         failing(StoreError::Throttled { reason: "429: too many requests".into(), delay }, Fault::Throttled)
     }
 }

@@ -17,7 +17,7 @@ use azure_core::{
     },
     time::Duration,
 };
-use devicestate_engine::surroundings::{Random as _, System};
+use devicestate_engine::clock::{Random as _, System};
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 

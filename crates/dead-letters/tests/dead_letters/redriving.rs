@@ -14,17 +14,17 @@ use devicestate_dead_letters::{
 };
 use devicestate_engine::{
     batch::Batch,
+    clock::Clock,
     dead_letter::{Attempt, DeadLetter, Overflow},
     failure::{ErrorClass, Failure, Stage},
-    pace::Pace,
     processor::Processor,
     queue::{DeadLetterQueue, Message, QueueError, Received},
+    rate_limit::RateLimit,
     store::StateStore,
-    surroundings::Clock,
 };
 use devicestate_sqlite::{Database, DatabaseError, Opening, SqliteQueue};
 use devicestate_test_doubles::{
-    ANY, Answer, BUDGET, NOW, Operation, ScriptedStore, StoppedClock, batch, battery, event, processor,
+    ANY, BUDGET, NOW, Operation, ScriptedStore, StoppedClock, StoreResponse, batch, battery, event, processor,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -113,10 +113,10 @@ pub(crate) fn letters(mut batch: Batch) -> Vec<DeadLetter> {
     };
     let attempt = Attempt { invocation_id: "i", number: 1, time_ms: NOW };
     // As the host tells the places.
-    let places: Vec<_> = batch.events.iter().map(|event| event.place.expect("a place")).collect();
+    let places: Vec<_> = batch.events.iter().map(|event| event.position.expect("a place")).collect();
     let column = |cell: &dyn Fn(usize) -> String| {
         let cells: Vec<_> = (0..places.len()).map(cell).collect();
-        devicestate_engine::batch::Column::new(format!("[{}]", cells.join(",")), places.len())
+        devicestate_engine::batch::MetadataColumn::new(format!("[{}]", cells.join(",")), places.len())
     };
     batch.details.sequence_numbers = column(&|index| places[index].sequence_number.to_string());
     batch.details.enqueued_times = column(&|index| {
@@ -156,19 +156,19 @@ impl<'a> Run<'a> {
             edit: None,
             clock: Arc::new(StoppedClock),
         };
-        let pace = Pace::new(per_second);
+        let rate_limit = RateLimit::new(per_second);
         let mut redrive = Redrive {
             replayer: &replayer,
             filter: &Filter::default(),
             edited: None,
             most_replays: 5,
             audit: Some(&audit),
-            pace,
+            rate_limit,
             clock: &StoppedClock,
             tally: Tally::default(),
         };
         let (_stop, stop) = watch::channel(false);
-        let sweep = Sweep { queue, hidden: HIDDEN, together: pace.together(together), stop, progress: &|_| () };
+        let sweep = Sweep { queue, hidden: HIDDEN, together: rate_limit.together(together), stop, progress: &|_| () };
         let (swept, ended) = sweep.run(&mut redrive).await;
         (ended.map(|()| swept), redrive.tally)
     }
@@ -268,13 +268,13 @@ async fn a_dead_letter_that_makes_the_store_panic_harms_no_other() {
     let events = (1..=6).map(|number| battery(number, &format!("drone-{}", number % 3), 0.5));
     let rig = Rig::with(&letters(batch(events))).await;
     let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
-    store.always(Operation::Write, "drone-1", Answer::Panics);
+    store.always(Operation::Write, "drone-1", StoreResponse::Panics);
     let run = Run { together: 32, ..Run::of(&rig.queue, &store, &trail) };
     let (swept, tally) = run.replay().await;
     swept.expect("it ends");
     assert_eq!((tally.applied + tally.superseded, tally.failed_again, rig.count().await), (4, 2, 2));
     for letter in rig.visible().await {
-        assert!(letter.newest_issue().contains("panic"), "{}", letter.newest_issue());
+        assert!(letter.last_issue().contains("panic"), "{}", letter.last_issue());
     }
 }
 
@@ -318,7 +318,12 @@ async fn while_the_store_is_out_the_first_that_could_not_be_tried_are_the_last()
     let events = (1..=12).map(|number| battery(number, &format!("drone-{number}"), 0.5));
     let rig = Rig::with(&letters(batch(events))).await;
     let before: Vec<_> = rig.visible().await.iter().map(DeadLetter::to_json).collect();
-    for answer in [Answer::systemic(), Answer::throttled(2 * BUDGET), Answer::transient(), Answer::Stalls] {
+    for answer in [
+        StoreResponse::systemic(),
+        StoreResponse::throttled(2 * BUDGET),
+        StoreResponse::transient(),
+        StoreResponse::Stalls,
+    ] {
         let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
         store.always(Operation::Read, ANY, answer.clone());
         let (swept, tally) = Run::of(&rig.queue, &store, &trail).replay().await;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use devicestate_dead_letters::{Candidate, Replayed, Replayer};
 use devicestate_engine::{
     batch::{Batch, Event},
+    clock::{Clock as _, System},
     dead_letter::{Attempt, DeadLetter},
     failure::{ErrorClass, Failure, Stage},
-    surroundings::{Clock as _, System},
 };
 use devicestate_test_doubles::{
     handler as handler_of, processor,

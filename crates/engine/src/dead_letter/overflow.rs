@@ -7,7 +7,7 @@ use std::{io::ErrorKind, path::PathBuf};
 use async_trait::async_trait;
 
 use super::{DeadLetter, Fingerprint, Pointer};
-use crate::{failure::Cause, text::in_short};
+use crate::{failure::Cause, text::truncated};
 
 pub use directory::Directory;
 
@@ -29,7 +29,7 @@ pub trait Overflow: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`OverflowError`]; [`OverflowError::is_of_one_letter`] tells whether others may fare better.
+    /// [`OverflowError`]; [`OverflowError::is_message_specific`] tells whether others may fare better.
     async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError>;
 }
 
@@ -135,7 +135,7 @@ impl OverflowError {
     /// Whether it is the matter of this one dead letter, so that others may fare better: it is not there, is not what it
     /// was, or cannot be read though its place can. Otherwise the place is out, and so are all that lie there.
     #[must_use]
-    pub fn is_of_one_letter(&self) -> bool {
+    pub fn is_message_specific(&self) -> bool {
         match self {
             Self::NoName { .. } | Self::Missing { .. } | Self::Changed { .. } | Self::Refused(_) => true,
             Self::UnreadFile { error, .. } => {
@@ -185,7 +185,7 @@ impl Pointer {
             return Ok(bytes);
         }
         let Fingerprint { length, sha256 } = &self.fingerprint;
-        let expected = Fingerprint { length: *length, sha256: in_short(sha256) };
+        let expected = Fingerprint { length: *length, sha256: truncated(sha256) };
         Err(OverflowError::Changed { location: without_query(&self.location), expected, found })
     }
 }
@@ -214,5 +214,5 @@ const LONGEST_NAME: usize = 200;
 /// A location as errors tell it: in short, and without a query, since somebody may have put a signature there.
 #[must_use]
 pub fn without_query(location: &str) -> String {
-    in_short(location.split('?').next().unwrap_or_default())
+    truncated(location.split('?').next().unwrap_or_default())
 }

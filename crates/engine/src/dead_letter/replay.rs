@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::DeadLetter;
 use crate::{
     failure::{ErrorClass, Failure, Stage},
-    text::{in_short, iso8601},
+    text::{iso8601, truncated},
 };
 
 /// That a dead letter was replayed by the tools and has failed again: how often, and how the last time.
@@ -35,28 +35,28 @@ impl DeadLetter {
             time: iso8601(time_ms),
             stage: failure.stage,
             error_class: failure.class,
-            issue: in_short(&failure.issue),
+            issue: truncated(&failure.issue),
         });
         if let Some(device_id) = &failure.device_id {
-            self.device_id = Some(in_short(device_id));
+            self.device_id = Some(truncated(device_id));
         }
     }
 
     /// Where it failed the last time, replays included.
     #[must_use]
-    pub fn newest_stage(&self) -> Stage {
+    pub fn last_stage(&self) -> Stage {
         self.replay.as_ref().map_or(self.stage, |replay| replay.stage)
     }
 
     /// Whose fault it was the last time, replays included.
     #[must_use]
-    pub fn newest_class(&self) -> ErrorClass {
+    pub fn last_class(&self) -> ErrorClass {
         self.replay.as_ref().map_or(self.error_class, |replay| replay.error_class)
     }
 
     /// What happened the last time, replays included, for people.
     #[must_use]
-    pub fn newest_issue(&self) -> &str {
+    pub fn last_issue(&self) -> &str {
         self.replay.as_ref().map_or(&self.issue, |replay| &replay.issue)
     }
 }

@@ -9,18 +9,18 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
 use crate::{
-    batch::{Batch, Column},
-    dead_letter::{Attempt, DeadLetter, Keeper, OverflowError},
+    batch::{Batch, MetadataColumn},
+    dead_letter::{Attempt, DeadLetter, OverflowCache, OverflowError},
     failure::Failure,
     observer::Observer,
     processor::Outcome,
     record::{DeadLetterRecord, Record},
-    text::in_short,
+    text::truncated,
     until_failed::until_failed,
 };
 
 /// What writing a dead letter may take beyond the budget; the host writes it into the queue meanwhile.
-pub const FOR_A_DEAD_LETTER: Duration = Duration::from_millis(20);
+pub const DEAD_LETTER_TIME: Duration = Duration::from_millis(20);
 
 /// So many are put into the overflow at the same time, and are in memory as a whole.
 const AT_A_TIME: usize = 16;
@@ -33,11 +33,11 @@ pub(super) struct DeadLetters<'a> {
     pub(super) key: &'a str,
     pub(super) attempt: Attempt<'a>,
     /// Where those go that are too large for the queue; without it they are cut.
-    pub(super) overflow: Option<&'a Keeper>,
+    pub(super) overflow: Option<&'a OverflowCache>,
     /// How long the overflow is waited for.
     pub(super) until: Instant,
     /// Whether the host sends the batch again if one cannot be kept; otherwise that one is cut.
-    pub(super) comes_again: bool,
+    pub(super) will_retry: bool,
 }
 
 /// A dead letter without its body: what the queue and the log get of it.
@@ -50,7 +50,7 @@ pub(super) struct Outgoing {
 /// Until when the overflow is waited for in a batch of so many events: beyond the budget, each possible dead letter has
 /// its share of functionTimeout, of which a fifth is left for making messages.
 pub(super) fn deadline(end_of_budget: Instant, events: usize) -> Instant {
-    end_of_budget + FOR_A_DEAD_LETTER * u32::try_from(events).unwrap_or(u32::MAX) / 5 * 4
+    end_of_budget + DEAD_LETTER_TIME * u32::try_from(events).unwrap_or(u32::MAX) / 5 * 4
 }
 
 impl DeadLetters<'_> {
@@ -83,14 +83,14 @@ impl DeadLetters<'_> {
     async fn outgoing(&self, index: usize, failure: &Failure) -> Result<Outgoing, OverflowError> {
         let letter = DeadLetter::new(self.batch, index, failure, self.attempt);
         let message = self.message(index, &letter).await?;
-        let string = |column: &Column| column.string(index);
+        let string = |column: &MetadataColumn| column.string(index);
         let record = DeadLetterRecord {
             invocation_id: self.attempt.invocation_id.to_owned(),
             source: (&self.batch.source).into(),
             message: self.batch.message.clone(),
             partition_key: string(&self.batch.details.partition_keys),
-            sequence_number: self.batch.events[index].place.map(|place| place.sequence_number),
-            device_id: failure.device_id.as_deref().map(in_short),
+            sequence_number: self.batch.events[index].position.map(|position| position.sequence_number),
+            device_id: failure.device_id.as_deref().map(truncated),
             stage: letter.stage,
             error_class: letter.error_class,
             dead_letter_id: letter.id,
@@ -107,7 +107,7 @@ impl DeadLetters<'_> {
         let Some(overflow) = self.overflow else { return Ok(letter.cut()) };
         match overflow.keep(self.key, index, letter, self.until).await {
             Ok(pointer) => Ok(letter.pointing_at(pointer)),
-            Err(error) if self.comes_again => Err(error),
+            Err(error) if self.will_retry => Err(error),
             Err(error) => {
                 tracing::error!(dead_letter_id = letter.id, %error, "a dead letter had to be cut");
                 Ok(letter.cut())

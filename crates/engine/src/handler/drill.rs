@@ -17,7 +17,7 @@ impl Drill {
     pub(super) fn fails(&self, batch: &Batch, attempt: &Attempt) -> bool {
         let device = self.device.as_bytes();
         attempt.number == 1
-            && attempt.comes_again
+            && attempt.will_retry
             && batch.events.iter().any(|event| event.body.windows(device.len().max(1)).any(|text| text == device))
     }
 }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::is_array;
 use crate::{
-    batch::{Column, Details, Event, Message, Place, Source},
+    batch::{Event, EventMetadata, EventPosition, Message, MetadataColumn, Source},
     json::{Members, Quotes, Raw, elements, object, value},
 };
 use time::Times;
@@ -45,8 +45,8 @@ impl<'a> Metadata<'a> {
     }
 
     /// What the host says of each of so many events.
-    pub(super) fn details(&self, count: usize) -> Details {
-        Details {
+    pub(super) fn details(&self, count: usize) -> EventMetadata {
+        EventMetadata {
             sequence_numbers: self.column(&SEQUENCE_NUMBERS, count),
             enqueued_times: self.column(&ENQUEUED_TIMES, count),
             partition_keys: self.column(&[("PartitionKeyArray", "PartitionKey")], count),
@@ -57,12 +57,12 @@ impl<'a> Metadata<'a> {
     }
 
     /// What the host says of a message of Service Bus. What its sender set stands under the names that it has in an event.
-    pub(super) fn details_of_a_message(&self) -> Details {
+    pub(super) fn details_of_a_message(&self) -> EventMetadata {
         let set = [("content-type", "ContentType"), ("correlation-id", "CorrelationId")];
         let set = set.into_iter().filter_map(|(of_an_event, name)| Some((of_an_event, self.text(name)?)));
         let set: serde_json::Map<_, _> = set.map(|(name, value)| (name.to_owned(), value.into())).collect();
-        let cell = |value: serde_json::Value| Column::new(serde_json::Value::Array(vec![value]).to_string(), 1);
-        Details {
+        let cell = |value: serde_json::Value| MetadataColumn::new(serde_json::Value::Array(vec![value]).to_string(), 1);
+        EventMetadata {
             sequence_numbers: self.column(&SEQUENCE_NUMBERS, 1),
             // In whole seconds: the host writes a single time without its fraction. The sequence number does the rest.
             enqueued_times: self.column(&ENQUEUED_TIMES, 1),
@@ -71,8 +71,8 @@ impl<'a> Metadata<'a> {
                 &[("ApplicationPropertiesArray", "ApplicationProperties"), ("UserPropertiesArray", "UserProperties")],
                 1,
             ),
-            system_properties: if set.is_empty() { Column::default() } else { cell(set.into()) },
-            ..Details::default()
+            system_properties: if set.is_empty() { MetadataColumn::default() } else { cell(set.into()) },
+            ..EventMetadata::default()
         }
     }
 
@@ -93,19 +93,19 @@ impl<'a> Metadata<'a> {
     }
 
     /// The column under the first of these names that is there: as an array, or as the one value of a single event.
-    fn column(&self, names: &[Names], count: usize) -> Column {
+    fn column(&self, names: &[Names], count: usize) -> MetadataColumn {
         for (array, single) in names {
             if let Some(array) = self.get(array).filter(|array| is_there(*array)) {
-                return Column::of_request(self.request, array, count);
+                return MetadataColumn::of_request(self.request, array, count);
             }
             // A single event has singular keys; what is held in them may be a string around JSON, too.
             if let Some(value) = self.get(single).filter(|_| count == 1) {
                 let object = value.unquoted().filter(|text| text.starts_with(b"{"));
                 let value = String::from_utf8_lossy(object.as_deref().unwrap_or(value.text));
-                return Column::new(format!("[{value}]"), count);
+                return MetadataColumn::new(format!("[{value}]"), count);
             }
         }
-        Column::default()
+        MetadataColumn::default()
     }
 }
 
@@ -119,7 +119,7 @@ fn is_there(value: Raw<'_>) -> bool {
 }
 
 /// Tells each event its place, content type and device.
-pub(super) fn attach(events: &mut [Event], details: &Details) {
+pub(super) fn attach(events: &mut [Event], details: &EventMetadata) {
     attach_system_properties(events, &details.system_properties);
     attach_places(events, details);
 }
@@ -127,7 +127,7 @@ pub(super) fn attach(events: &mut [Event], details: &Details) {
 /// The cells of a column, one for each event; an error when there is a column, but not one that fits the events. `cell`
 /// makes one of the text that begins with it, and gives back the text behind it as well.
 fn cells<'c, T>(
-    column: &'c Column,
+    column: &'c MetadataColumn,
     name: &str,
     count: usize,
     cell: impl Fn(&'c [u8], Quotes) -> Option<(T, &'c [u8])>,
@@ -197,7 +197,7 @@ fn text_of(property: Option<Raw<'_>>) -> Result<Option<String>, NoText> {
     String::from_utf8(text.into_owned()).map(Some).map_err(|_| NoText)
 }
 
-fn attach_system_properties(events: &mut [Event], column: &Column) {
+fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
     // Many senders set neither, and the column is most of an envelope. The first is what the names have in common, and
     // nothing does that Event Hubs itself sets: then that is all there is to look for.
     if !column.may_have(&["con"]) || !column.may_have(&[CONTENT_TYPE, IOT_HUB_DEVICE_ID]) {
@@ -213,7 +213,7 @@ fn attach_system_properties(events: &mut [Event], column: &Column) {
 
 /// Tells each event its place. Where the arrays do not fit the events, no event can be told its own: each is at fault,
 /// since the time of arrival in place of a real one could put an old reading over a newer one.
-fn attach_places(events: &mut [Event], details: &Details) {
+fn attach_places(events: &mut [Event], details: &EventMetadata) {
     let count = events.len();
     let numbers = cells(&details.sequence_numbers, "SequenceNumberArray", count, value);
     let times = cells(&details.enqueued_times, "EnqueuedTimeUtcArray", count, value);
@@ -232,8 +232,8 @@ fn attach_places(events: &mut [Event], details: &Details) {
     };
     let mut reader = Times::default();
     for ((event, number), time) in events.iter_mut().zip(numbers).zip(times) {
-        match place(number, time, &mut reader) {
-            Ok(place) => event.place = place,
+        match position(number, time, &mut reader) {
+            Ok(position) => event.position = position,
             Err(fault) => {
                 event.fault.get_or_insert(fault);
             }
@@ -242,7 +242,7 @@ fn attach_places(events: &mut [Event], details: &Details) {
 }
 
 /// An event's place; `None` where the host tells none or one that cannot be, as the admin endpoint does.
-fn place(number: Raw<'_>, time: Raw<'_>, times: &mut Times) -> Result<Option<Place>, String> {
+fn position(number: Raw<'_>, time: Raw<'_>, times: &mut Times) -> Result<Option<EventPosition>, String> {
     // In quotes or not: the host writes some values of a single event as text, and a time in two pairs of quotes.
     let [number, time] = [number, time].map(|cell| cell.in_quotes().unwrap_or(cell.text));
     let (number, time) = (trimmed(number, b"\""), trimmed(time, b"\"\\"));
@@ -256,7 +256,7 @@ fn place(number: Raw<'_>, time: Raw<'_>, times: &mut Times) -> Result<Option<Pla
         format!("its enqueued time {:?} in the metadata cannot be read", String::from_utf8_lossy(time))
     })?;
     let usable = enqueued_ms >= YEAR_2000_MS && sequence_number >= 0;
-    Ok(usable.then_some(Place { enqueued_ms, sequence_number }))
+    Ok(usable.then_some(EventPosition { enqueued_ms, sequence_number }))
 }
 
 fn trimmed<'t>(mut text: &'t [u8], of: &[u8]) -> &'t [u8] {

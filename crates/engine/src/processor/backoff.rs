@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::surroundings::Random;
+use crate::clock::Random;
 
 /// The delays between the tries of one device.
 #[derive(Default)]

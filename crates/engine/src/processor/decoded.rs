@@ -101,8 +101,8 @@ impl Processor {
         };
         let DecodedBatch { outcomes, readings, names, events } = &mut decoded;
         for (index, event) in batch.events.iter().enumerate() {
-            let version = if let Some(place) = event.place {
-                Version(place.enqueued_ms, place.sequence_number, source)
+            let version = if let Some(position) = event.position {
+                Version(position.enqueued_ms, position.sequence_number, source)
             } else {
                 let arrival_ms = *arrival_ms.get_or_insert_with(|| self.arrival_ms());
                 Version(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)

@@ -17,10 +17,10 @@ use super::{
     decoded::{Device, DeviceEvent, device_state},
 };
 use crate::{
+    clock::Random,
     device_state::{Document, Update},
     failure::{ErrorClass, Failure, Stage},
     store::{ETag, Operations, RequestCharge, StateStore, StoreError, Stored},
-    surroundings::Random,
 };
 
 /// What became of a device.

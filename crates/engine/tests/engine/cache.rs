@@ -5,8 +5,8 @@ use std::sync::Arc;
 use Operation::{Read, Write};
 use devicestate_engine::processor::{DocumentCache, Outcome, Processed, Processor};
 use devicestate_test_doubles::{
-    Answer, Operation, READ_UNITS, ScriptedStore, WRITE_UNITS, altitude, batch, battery, document, kinds, processor,
-    readings, update, version,
+    Operation, READ_UNITS, ScriptedStore, StoreResponse, WRITE_UNITS, altitude, batch, battery, document, kinds,
+    processor, readings, update, version,
 };
 use serde_json::json;
 
@@ -64,7 +64,7 @@ async fn nothing_is_called_superseded_on_the_word_of_the_cache() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_failed_leaves_nothing_to_go_by() {
-    for answer in [Answer::lost(), Answer::transient()] {
+    for answer in [StoreResponse::lost(), StoreResponse::transient()] {
         let (store, engine) = rig();
         engine.process(&batch([battery(1, "d", 0.1)])).await;
         store.answer(Write, "d", [answer.clone()]);
@@ -81,7 +81,7 @@ async fn a_write_that_failed_leaves_nothing_to_go_by() {
 async fn a_write_that_is_never_answered_leaves_nothing_to_go_by() {
     let (store, engine) = rig();
     engine.process(&batch([battery(1, "d", 0.1)])).await;
-    store.answer(Write, "d", [Answer::Stalls]);
+    store.answer(Write, "d", [StoreResponse::Stalls]);
     let processed = engine.process(&batch([battery(2, "d", 0.2)])).await;
     assert_eq!((kinds(&processed), reads_and_writes(&processed)), (vec!["unresolved transient".to_owned()], (0, 1)));
     let processed = engine.process(&batch([battery(3, "d", 0.3)])).await;
@@ -92,7 +92,7 @@ async fn a_write_that_is_never_answered_leaves_nothing_to_go_by() {
 async fn a_write_that_the_store_refused_changed_nothing_so_that_the_document_is_still_known() {
     let (store, engine) = rig();
     engine.process(&batch([battery(1, "d", 0.1)])).await;
-    store.answer(Write, "d", [Answer::rejected()]);
+    store.answer(Write, "d", [StoreResponse::rejected()]);
     let processed = engine.process(&batch([battery(2, "d", 0.2)])).await;
     assert_eq!((kinds(&processed), reads_and_writes(&processed)), (vec!["failed poison".to_owned()], (0, 1)));
     let processed = engine.process(&batch([battery(3, "d", 0.3)])).await;
@@ -116,11 +116,11 @@ async fn a_cache_too_small_for_the_fleet_costs_reads_and_nothing_else() {
 #[tokio::test(start_paused = true)]
 async fn what_operations_cost_is_added_up_whether_they_succeed_or_not() {
     let (store, engine) = rig();
-    store.answer(Read, "d", [Answer::transient()]);
+    store.answer(Read, "d", [StoreResponse::transient()]);
     store.answer(
         Write,
         "d",
-        [Answer::OtherWriterFirst(update(version(50), &json!({"Altitude": 1.0}))), Answer::lost()],
+        [StoreResponse::OtherWriterFirst(update(version(50), &json!({"Altitude": 1.0}))), StoreResponse::lost()],
     );
     let processed = engine.process(&batch([battery(1, "d", 0.1)])).await;
     assert_eq!(kinds(&processed), ["applied"]);

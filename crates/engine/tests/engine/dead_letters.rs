@@ -4,14 +4,14 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use devicestate_engine::{
-    batch::{Batch, Place},
-    dead_letter::{Attempt, DeadLetter, Directory, Fingerprint, HANDLER_VERSION, Keeper, QUEUE_LIMIT},
+    batch::{Batch, EventPosition},
+    dead_letter::{Attempt, DeadLetter, Directory, Fingerprint, HANDLER_VERSION, MAX_MESSAGE_BYTES, OverflowCache},
     failure::{ErrorClass, Failure, Stage},
     handler::Handler,
 };
 use devicestate_test_doubles::{
-    Answer, Envelope, FinalReply, NOW, Operation, ScriptedStore, Sent, T0, again, batch, battery, final_reply, handler,
-    processor, read_letter, source,
+    Envelope, FinalReply, NOW, Operation, ScriptedStore, Sent, StoreResponse, T0, again, batch, battery, final_reply,
+    handler, processor, read_letter, source,
 };
 use serde_json::{Value, json, value::RawValue};
 use sha2::{Digest as _, Sha256};
@@ -23,7 +23,7 @@ fn plain() -> Handler {
 }
 
 fn with_overflow(path: &Path) -> Handler {
-    Handler { overflow: Some(Keeper::new(Arc::new(Directory(path.to_owned())))), ..plain() }
+    Handler { overflow: Some(OverflowCache::new(Arc::new(Directory(path.to_owned())))), ..plain() }
 }
 
 async fn answered(handler: &Handler, envelope: &Envelope) -> FinalReply {
@@ -94,7 +94,7 @@ async fn a_dead_letter_holds_the_event_byte_for_byte() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_knows_only_its_own_events_state() {
     let store = Arc::new(ScriptedStore::default());
-    store.always(Operation::Write, "bad", Answer::rejected());
+    store.always(Operation::Write, "bad", StoreResponse::rejected());
     let events = [
         Sent::battery(1, "good", 0.1),
         Sent::battery(2, "bad", 0.2),
@@ -138,7 +138,7 @@ async fn each_failed_event_has_one_dead_letter_whose_id_is_the_same_when_it_is_r
 fn whatever_tells_two_events_apart_tells_their_ids_apart() {
     let base = || {
         let mut event = battery(5, "d", 0.5);
-        event.place = Some(Place { enqueued_ms: T0, sequence_number: 5 });
+        event.position = Some(EventPosition { enqueued_ms: T0, sequence_number: 5 });
         batch([event])
     };
     let id = |change: fn(&mut Batch)| {
@@ -159,8 +159,8 @@ fn whatever_tells_two_events_apart_tells_their_ids_apart() {
         |batch| batch.source.event_hub_name.push('2'),
         |batch| batch.source.consumer_group.push('2'),
         |batch| batch.source.partition_id.push('2'),
-        |batch| batch.events[0].place = Some(Place { enqueued_ms: T0, sequence_number: 6 }),
-        |batch| batch.events[0].place = Some(Place { enqueued_ms: T0 + 1, sequence_number: 5 }),
+        |batch| batch.events[0].position = Some(EventPosition { enqueued_ms: T0, sequence_number: 6 }),
+        |batch| batch.events[0].position = Some(EventPosition { enqueued_ms: T0 + 1, sequence_number: 5 }),
         |batch| batch.events[0].body = [&batch.events[0].body[..], b" "].concat().into(),
     ];
     let ids: BTreeSet<_> = changes.into_iter().map(id).collect();
@@ -174,17 +174,17 @@ async fn what_just_fits_goes_to_the_queue_and_one_byte_more_to_the_overflow() {
     let overflow = folder.path().join("made").join("when needed");
     let handler = with_overflow(&overflow);
     let small = answered(&handler, &Envelope::new([padded(100)])).await;
-    let exact = 100 + QUEUE_LIMIT - only(&small).1.len();
+    let exact = 100 + MAX_MESSAGE_BYTES - only(&small).1.len();
 
     let fits = answered(&handler, &Envelope::new([padded(exact)])).await;
     let (letter, text) = only(&fits);
-    assert_eq!((text.len(), letter.overflow.is_none()), (QUEUE_LIMIT, true));
+    assert_eq!((text.len(), letter.overflow.is_none()), (MAX_MESSAGE_BYTES, true));
     assert!(!overflow.exists(), "nothing was put there");
 
     let sent = padded(exact + 1);
     let reply = answered(&handler, &Envelope::new([sent.clone()])).await;
     let (letter, text) = only(&reply);
-    assert!(text.len() <= QUEUE_LIMIT);
+    assert!(text.len() <= MAX_MESSAGE_BYTES);
     let pointer = letter.overflow.as_ref().expect("a pointer");
     assert_eq!(letter.event_data.body, None);
     assert_eq!(raw(letter.event_data.partition_key.as_deref()), Some("\"key-77\""));
@@ -194,12 +194,12 @@ async fn what_just_fits_goes_to_the_queue_and_one_byte_more_to_the_overflow() {
     let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
     assert_eq!(name.split_once('-'), Some((&*letter.id, &pointer.fingerprint.sha256[..8])));
     let bytes = std::fs::read(path).expect("the file");
-    assert_eq!(bytes.len(), QUEUE_LIMIT + 1);
+    assert_eq!(bytes.len(), MAX_MESSAGE_BYTES + 1);
     assert_eq!(pointer.fingerprint.length, bytes.len());
     assert_eq!(pointer.fingerprint.sha256, format!("{:x}", Sha256::digest(&bytes)));
-    let whole = read_letter(&bytes);
-    assert_eq!((whole.id.as_str(), body(&whole)), (letter.id.as_str(), sent.body));
-    assert_eq!(raw(whole.event_data.properties.as_deref()), Some(sent.properties.as_str()));
+    let fetch_complete = read_letter(&bytes);
+    assert_eq!((fetch_complete.id.as_str(), body(&fetch_complete)), (letter.id.as_str(), sent.body));
+    assert_eq!(raw(fetch_complete.event_data.properties.as_deref()), Some(sent.properties.as_str()));
 
     // A repeat replaces it, and leaves nothing unfinished behind.
     answered(&handler, &Envelope::new([padded(exact + 1)])).await;
@@ -220,7 +220,7 @@ async fn when_the_overflow_cannot_be_written_the_batch_comes_again_and_at_last_i
     let reply = answered(&handler, &envelope.with_retry(None)).await;
     assert_eq!(reply.counts(), [0, 1, 1]);
     let (letter, text) = only(&reply);
-    assert!(text.len() <= QUEUE_LIMIT);
+    assert!(text.len() <= MAX_MESSAGE_BYTES);
     assert_eq!((&letter.overflow, &letter.event_data.body_cut), (&None, &Some(Fingerprint::of(&large))));
     let kept = body(letter);
     assert!(large.starts_with(&kept) && kept.len() > 30_000, "as much as fits: {}", kept.len());
@@ -248,7 +248,7 @@ async fn what_is_cut_fits_whatever_was_large() {
         let reply = answered(&handler, &Envelope::new(events.clone())).await;
         assert_eq!(reply.counts(), [0, 0, 5]);
         for ((letter, text), sent) in reply.dead_letters.iter().zip(&reply.messages).zip(&events) {
-            assert!(text.len() <= QUEUE_LIMIT, "event {}: {}", sent.number, text.len());
+            assert!(text.len() <= MAX_MESSAGE_BYTES, "event {}: {}", sent.number, text.len());
             assert_eq!(raw(letter.event_data.sequence_number.as_deref()), Some(sent.number.to_string().as_str()));
             assert!(!letter.issue.is_empty());
             if handler.overflow.is_some() {

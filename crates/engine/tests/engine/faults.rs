@@ -9,7 +9,7 @@ use devicestate_engine::{
     store::StoreError,
 };
 use devicestate_test_doubles::{
-    ANY, Answer, BUDGET, Operation, ScriptedStore, altitude, batch, battery, document, heartbeat, issue, kinds,
+    ANY, BUDGET, Operation, ScriptedStore, StoreResponse, altitude, batch, battery, document, heartbeat, issue, kinds,
     processor, readings, update, version,
 };
 use serde_json::json;
@@ -33,7 +33,7 @@ async fn two_writers_at_once_keep_the_readings_of_both() {
         if there_before {
             store.put(&document("d", version(1), &json!({"Battery": 0.1, "GyrometerOK": true}))).await;
         }
-        store.answer(Write, "d", [Answer::OtherWriterFirst(theirs.clone())]);
+        store.answer(Write, "d", [StoreResponse::OtherWriterFirst(theirs.clone())]);
         let events = [battery(40, "d", 0.4), altitude(41, "d", 41.0), altitude(42, "d", 42.0)];
         let processed = processor(&store).process(&batch(events)).await;
         assert_eq!(
@@ -53,7 +53,7 @@ async fn two_writers_at_once_keep_the_readings_of_both() {
 #[tokio::test(start_paused = true)]
 async fn a_document_that_others_write_again_and_again_is_written_all_the_same() {
     let store = store();
-    let others = (0..12).map(|n| Answer::OtherWriterFirst(update(version(100 + n), &json!({"Altitude": 1.0}))));
+    let others = (0..12).map(|n| StoreResponse::OtherWriterFirst(update(version(100 + n), &json!({"Altitude": 1.0}))));
     store.answer(Write, "d", others);
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
     assert_eq!((kinds(&processed), processed.operations.conflicts), (vec!["applied".to_owned()], 12));
@@ -64,7 +64,7 @@ async fn a_document_that_others_write_again_and_again_is_written_all_the_same() 
 #[tokio::test(start_paused = true)]
 async fn conflicts_without_end_leave_the_device_unresolved_within_the_budget() {
     let store = store();
-    store.always(Write, "d", Answer::Fails(StoreError::Conflict));
+    store.always(Write, "d", StoreResponse::Fails(StoreError::Conflict));
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
     assert_eq!(kinds(&processed), ["unresolved transient"]);
@@ -79,7 +79,7 @@ async fn a_write_whose_answer_is_lost_counts_as_done_and_is_done_once() {
         if there_before {
             store.put(&document("d", version(3), &json!({"Battery": 0.3}))).await;
         }
-        store.answer(Write, "d", [Answer::lost()]);
+        store.answer(Write, "d", [StoreResponse::lost()]);
         let events = [battery(2, "d", 0.2), battery(4, "d", 0.4), altitude(5, "d", 5.0), heartbeat(6, "d")];
         let processed = processor(&store).process(&batch(events)).await;
         let first = if there_before { "superseded" } else { "applied" };
@@ -94,7 +94,7 @@ async fn a_write_whose_answer_is_lost_counts_as_done_and_is_done_once() {
 async fn a_lost_answer_is_not_mistaken_for_a_write_when_nothing_was_written() {
     let store = store();
     store.put(&document("d", version(9), &json!({"Battery": 0.9}))).await;
-    store.answer(Write, "d", [Answer::transient()]);
+    store.answer(Write, "d", [StoreResponse::transient()]);
     // The altitude is news; while its write fails, another writer brings a newer one.
     let events = batch([altitude(5, "d", 5.0), battery(4, "d", 0.4)]);
     let engine = processor(&store);
@@ -110,8 +110,8 @@ async fn a_lost_answer_is_not_mistaken_for_a_write_when_nothing_was_written() {
 #[tokio::test(start_paused = true)]
 async fn transient_failures_are_tried_again_after_growing_delays() {
     let store = store();
-    store.answer(Read, "d", [Answer::transient(), Answer::transient()]);
-    store.answer(Write, "d", [Answer::transient(), Answer::transient(), Answer::transient()]);
+    store.answer(Read, "d", [StoreResponse::transient(), StoreResponse::transient()]);
+    store.answer(Write, "d", [StoreResponse::transient(), StoreResponse::transient(), StoreResponse::transient()]);
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
     assert_eq!((kinds(&processed), processed.operations.retries), (vec!["applied".to_owned()], 5));
@@ -127,8 +127,8 @@ async fn transient_failures_are_tried_again_after_growing_delays() {
 #[tokio::test(start_paused = true)]
 async fn the_delay_that_the_store_asks_for_is_kept() {
     let store = store();
-    store.answer(Read, "d", [Answer::throttled(Duration::from_secs(3))]);
-    store.answer(Write, "d", [Answer::throttled(Duration::from_secs(7))]);
+    store.answer(Read, "d", [StoreResponse::throttled(Duration::from_secs(3))]);
+    store.answer(Write, "d", [StoreResponse::throttled(Duration::from_secs(7))]);
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.2)])).await;
     assert_eq!(kinds(&processed), ["applied", "applied"]);
@@ -142,7 +142,7 @@ async fn the_delay_that_the_store_asks_for_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_delay_beyond_the_budget_is_not_slept_through() {
     let store = store();
-    store.always(Write, "d", Answer::throttled(BUDGET * 2));
+    store.always(Write, "d", StoreResponse::throttled(BUDGET * 2));
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
     assert_eq!(kinds(&processed), ["unresolved throttled"]);
@@ -152,7 +152,7 @@ async fn a_delay_beyond_the_budget_is_not_slept_through() {
 
 #[tokio::test(start_paused = true)]
 async fn a_device_that_fails_for_ever_is_unresolved_alone_and_within_the_budget() {
-    for answer in [Answer::Stalls, Answer::transient()] {
+    for answer in [StoreResponse::Stalls, StoreResponse::transient()] {
         for operation in [Read, Write] {
             let store = store();
             store.always(operation, "drone-1", answer.clone());
@@ -170,7 +170,7 @@ async fn a_device_that_fails_for_ever_is_unresolved_alone_and_within_the_budget(
 async fn a_store_that_stalls_altogether_is_given_up_within_the_budget() {
     for operation in [Read, Write] {
         let store = store();
-        store.always(operation, ANY, Answer::Stalls);
+        store.always(operation, ANY, StoreResponse::Stalls);
         let started = Instant::now();
         let processed = Processor { concurrency: 2, ..processor(&store) }.process(&fleet(20)).await;
         assert!(kinds(&processed).iter().all(|kind| kind.starts_with("unresolved")), "{operation:?}");
@@ -187,11 +187,11 @@ async fn a_store_that_stalls_altogether_is_given_up_within_the_budget() {
 async fn a_systemic_failure_stops_the_batch_at_once() {
     for operation in [Read, Write] {
         let store = store();
-        store.always(Read, ANY, Answer::Slow(Duration::from_millis(5)));
-        store.always(Write, ANY, Answer::systemic());
+        store.always(Read, ANY, StoreResponse::Slow(Duration::from_millis(5)));
+        store.always(Write, ANY, StoreResponse::systemic());
         if operation == Read {
             store.recovers();
-            store.always(Read, ANY, Answer::systemic());
+            store.always(Read, ANY, StoreResponse::systemic());
         }
         let started = Instant::now();
         let processed = Processor { concurrency: 4, ..processor(&store) }.process(&fleet(20)).await;
@@ -207,7 +207,7 @@ async fn a_systemic_failure_stops_the_batch_at_once() {
 #[tokio::test(start_paused = true)]
 async fn what_was_settled_before_a_systemic_failure_stays_so() {
     let store = store();
-    store.always(Write, "drone-2", Answer::systemic());
+    store.always(Write, "drone-2", StoreResponse::systemic());
     let processed = Processor { concurrency: 1, ..processor(&store) }.process(&fleet(4)).await;
     assert_eq!(kinds(&processed), ["applied", "applied", "unresolved systemic", "unresolved systemic"]);
     assert!(!store.asked().iter().any(|asked| asked.id == "drone-3"), "nobody was asked any more");
@@ -224,7 +224,7 @@ async fn when_a_folded_write_is_rejected_only_the_events_are_poison_that_are_rej
         [too_high, |document: &Document| too_high(document).map(|error| StoreError::BadRequest(error.to_string()))]
     {
         let store = store();
-        store.always(Write, "d", Answer::Judged(judge));
+        store.always(Write, "d", StoreResponse::Judged(judge));
         let events = [battery(1, "d", 0.1), altitude(2, "d", 9_999.0), battery(3, "d", 0.3), altitude(4, "e", 9_999.0)];
         let processed = processor(&store).process(&batch(events)).await;
         assert_eq!(kinds(&processed), ["applied", "failed poison", "applied", "applied"]);
@@ -240,8 +240,8 @@ async fn when_a_folded_write_is_rejected_only_the_events_are_poison_that_are_rej
 #[tokio::test(start_paused = true)]
 async fn a_device_that_began_early_and_is_cut_off_in_a_late_retry_has_had_time_enough() {
     let store = store();
-    let failures = std::iter::repeat_n(Answer::transient(), 16);
-    store.answer(Write, "d", failures.chain([Answer::Stalls]));
+    let failures = std::iter::repeat_n(StoreResponse::transient(), 16);
+    store.answer(Write, "d", failures.chain([StoreResponse::Stalls]));
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
     let last = store.asked().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at - started).max();
@@ -253,7 +253,7 @@ async fn a_device_that_began_early_and_is_cut_off_in_a_late_retry_has_had_time_e
 #[tokio::test(start_paused = true)]
 async fn a_bad_request_for_one_device_of_several_is_that_devices_fault() {
     let store = store();
-    store.always(Write, "drone-1", Answer::bad_request());
+    store.always(Write, "drone-1", StoreResponse::bad_request());
     let processed = processor(&store).process(&fleet(3)).await;
     assert_eq!(kinds(&processed), ["applied", "failed poison", "applied"]);
     assert!(issue(&processed, 1).contains("the request is bad"));
@@ -262,14 +262,14 @@ async fn a_bad_request_for_one_device_of_several_is_that_devices_fault() {
 #[tokio::test(start_paused = true)]
 async fn a_bad_request_for_the_only_device_of_a_batch_is_its_fault() {
     let store = store();
-    store.always(Write, ANY, Answer::bad_request());
+    store.always(Write, ANY, StoreResponse::bad_request());
     assert_eq!(kinds(&processor(&store).process(&fleet(1)).await), ["failed poison"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_request_for_each_of_several_devices_is_nobodys_fault() {
     let store = store();
-    store.always(Write, ANY, Answer::bad_request());
+    store.always(Write, ANY, StoreResponse::bad_request());
     let mut events: Vec<_> = fleet(3).events;
     // A device with two events fares no better singly; an undecodable event is poison whatever the store says.
     events.push(altitude(3, "drone-0", 1.0));
@@ -282,7 +282,7 @@ async fn a_bad_request_for_each_of_several_devices_is_nobodys_fault() {
 #[tokio::test(start_paused = true)]
 async fn a_rejected_read_is_poison_for_its_device_alone() {
     let store = store();
-    store.always(Read, "drone-0", Answer::rejected());
+    store.always(Read, "drone-0", StoreResponse::rejected());
     let processed = processor(&store).process(&fleet(2)).await;
     assert_eq!(kinds(&processed), ["failed poison", "applied"]);
 }
@@ -290,7 +290,7 @@ async fn a_rejected_read_is_poison_for_its_device_alone() {
 #[tokio::test(start_paused = true)]
 async fn whether_the_store_takes_writes_is_asked_with_a_write_that_changes_nothing() {
     // Also when what is stuck takes all the time that the devices have.
-    for answer in [Answer::transient(), Answer::Stalls] {
+    for answer in [StoreResponse::transient(), StoreResponse::Stalls] {
         let store = store();
         let engine = processor(&store);
         engine.process(&fleet(3)).await;
@@ -303,7 +303,7 @@ async fn whether_the_store_takes_writes_is_asked_with_a_write_that_changes_nothi
         assert!(processed.store_takes_writes, "{answer:?}: it took one of the documents that were there");
         assert_eq!([store.document("drone-1").await, store.document("drone-2").await], before, "{answer:?}");
 
-        store.always(Write, ANY, Answer::transient());
+        store.always(Write, ANY, StoreResponse::transient());
         let processed = engine.process(&repeated()).await;
         assert_eq!(kinds(&processed), expected, "{answer:?}");
         assert!(!processed.store_takes_writes, "{answer:?}");
@@ -314,7 +314,7 @@ async fn whether_the_store_takes_writes_is_asked_with_a_write_that_changes_nothi
 async fn devices_whose_documents_hang_keep_the_others_from_their_turn_only_once() {
     let store = store();
     for device in ["drone-0", "drone-1"] {
-        store.always(Read, device, Answer::Stalls);
+        store.always(Read, device, StoreResponse::Stalls);
     }
     let engine = Processor { concurrency: 2, ..processor(&store) };
     // All of this one are written at once, so that it takes nobody's turn.
@@ -331,8 +331,8 @@ async fn devices_whose_documents_hang_keep_the_others_from_their_turn_only_once(
 #[tokio::test(start_paused = true)]
 async fn a_device_whose_turn_comes_late_is_not_blamed_for_what_it_has_no_time_to_try_again() {
     let store = store();
-    store.answer(Read, "drone-0", [Answer::Slow(BUDGET * 8 / 10)]);
-    store.always(Write, "drone-1", Answer::transient());
+    store.answer(Read, "drone-0", [StoreResponse::Slow(BUDGET * 8 / 10)]);
+    store.always(Write, "drone-1", StoreResponse::transient());
     let processed = Processor { concurrency: 1, ..processor(&store) }.process(&fleet(2)).await;
     assert_eq!(kinds(&processed), ["applied", "unresolved throttled"]);
     assert!(issue(&processed, 1).contains("the store is busy"), "{}", issue(&processed, 1));
@@ -341,8 +341,8 @@ async fn a_device_whose_turn_comes_late_is_not_blamed_for_what_it_has_no_time_to
 #[tokio::test(start_paused = true)]
 async fn a_device_that_was_throttled_to_the_last_is_not_blamed_when_its_last_try_is_cut_off() {
     let store = store();
-    let throttled = std::iter::repeat_n(Answer::throttled(Duration::from_secs(6)), 8);
-    store.answer(Write, "d", throttled.chain([Answer::Stalls]));
+    let throttled = std::iter::repeat_n(StoreResponse::throttled(Duration::from_secs(6)), 8);
+    store.answer(Write, "d", throttled.chain([StoreResponse::Stalls]));
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
     assert_eq!(kinds(&processed), ["unresolved throttled", "applied"]);
     assert_eq!(issue(&processed, 0).matches("before that").count(), 1, "{}", issue(&processed, 0));

@@ -9,7 +9,7 @@ use devicestate_engine::{
     processor::{DocumentCache, Outcome, Processor},
 };
 use devicestate_test_doubles::{
-    ANY, Answer, Operation, ScriptedStore, batch, document, event, processor, update, version,
+    ANY, Operation, ScriptedStore, StoreResponse, batch, document, event, processor, update, version,
 };
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -31,14 +31,14 @@ fn telemetry(rng: &mut Rng, device: &str) -> (Value, Value) {
 }
 
 /// What the store does when it is asked something.
-fn answer(rng: &mut Rng) -> Answer {
+fn answer(rng: &mut Rng) -> StoreResponse {
     match rng.u8(0..10) {
-        0 => Answer::transient(),
-        1 | 2 => Answer::lost(),
-        3 => Answer::throttled(Duration::from_millis(rng.u64(..200))),
-        4 => Answer::systemic(),
-        5..8 => Answer::Slow(Duration::from_millis(rng.u64(..200))),
-        _ => Answer::Honest,
+        0 => StoreResponse::transient(),
+        1 | 2 => StoreResponse::lost(),
+        3 => StoreResponse::throttled(Duration::from_millis(rng.u64(..200))),
+        4 => StoreResponse::systemic(),
+        5..8 => StoreResponse::Slow(Duration::from_millis(rng.u64(..200))),
+        _ => StoreResponse::Honest,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use devicestate_engine::{
-    batch::{Event, Place},
+    batch::{Event, EventPosition},
     function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
     invocation::{EnvelopeError, Invocation, RetryContext},
 };
@@ -44,7 +44,7 @@ fn a_batch_comes_again_until_it_was_sent_again_as_often_as_the_policy_says() {
         [(0, -1, true), (1_000, -1, true), (0, 0, false), (0, 1, true), (1, 1, false), (2, 1, false), (4, 5, true)]
     {
         let retry = RetryContext { retry_count, max_retry_count };
-        assert_eq!(retry.comes_again(), expected, "{retry:?}");
+        assert_eq!(retry.will_retry(), expected, "{retry:?}");
     }
 }
 
@@ -122,12 +122,12 @@ fn a_request_without_events_is_refused_with_what_it_is_in_place_of_them() {
 
 #[test]
 fn an_events_place_is_what_the_host_tells_of_it_unless_that_cannot_be() {
-    let place = |enqueued_ms, sequence_number| Ok(Some(Place { enqueued_ms, sequence_number }));
+    let position = |enqueued_ms, sequence_number| Ok(Some(EventPosition { enqueued_ms, sequence_number }));
     for (number, time, expected) in [
-        (json!(7), json!("2024-05-01T12:00:00"), place(NOON, 7)),
-        (json!(0), json!("2024-05-01T12:00:00Z"), place(NOON, 0)),
-        (json!("7"), json!("\"2024-05-01T12:00:00\""), place(NOON, 7)),
-        (json!(7), json!("2000-01-01T00:00:00"), place(946_684_800_000, 7)),
+        (json!(7), json!("2024-05-01T12:00:00"), position(NOON, 7)),
+        (json!(0), json!("2024-05-01T12:00:00Z"), position(NOON, 0)),
+        (json!("7"), json!("\"2024-05-01T12:00:00\""), position(NOON, 7)),
+        (json!(7), json!("2000-01-01T00:00:00"), position(946_684_800_000, 7)),
         (json!(7), json!("1999-12-31T23:59:59.999"), Ok(None)),
         (json!(7), json!("0001-01-01T00:00:00"), Ok(None)),
         (json!(-1), json!("2024-05-01T12:00:00"), Ok(None)),
@@ -143,7 +143,7 @@ fn an_events_place_is_what_the_host_tells_of_it_unless_that_cannot_be() {
             let events = many(count, &metadata).batch.events;
             let event = events.last().expect("an event");
             match &expected {
-                Ok(place) => assert_eq!((event.place, &event.fault), (*place, &None), "{metadata}"),
+                Ok(position) => assert_eq!((event.position, &event.fault), (*position, &None), "{metadata}"),
                 Err(words) => {
                     assert!(event.fault.as_ref().is_some_and(|told| told.contains(words)), "{metadata}: {event:?}");
                 }
@@ -170,12 +170,12 @@ fn places_that_nobody_can_match_with_the_events_are_the_fault_of_each() {
     ] {
         for event in many(2, &metadata).batch.events {
             let fault = event.fault.expect("a fault");
-            assert!(fault.contains(words) && event.place.is_none(), "{words:?} is not in {fault}");
+            assert!(fault.contains(words) && event.position.is_none(), "{words:?} is not in {fault}");
         }
     }
     // Keys for a single event say nothing about two.
     let events = many(2, &json!({ "SequenceNumber": 1, "EnqueuedTimeUtc": "2024-05-01T12:00:00" })).batch.events;
-    assert!(events.iter().all(|event| (event.place, &event.fault) == (None, &None)), "{events:?}");
+    assert!(events.iter().all(|event| (event.position, &event.fault) == (None, &None)), "{events:?}");
 }
 
 #[test]

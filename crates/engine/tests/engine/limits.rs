@@ -5,15 +5,15 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use devicestate_engine::{
-    dead_letter::{Keeper, Overflow, OverflowError},
-    handler::{Answer as Answered, Handler},
+    dead_letter::{Overflow, OverflowCache, OverflowError},
+    handler::{Handler, Response},
     processor::Processor,
-    verdict::Attempts,
+    retry_decision::Attempts,
 };
 use devicestate_test_doubles::{
-    ANY, Answer, Envelope,
+    ANY, Envelope,
     Operation::{Read, Write},
-    Sent, again, final_reply, processor,
+    Sent, StoreResponse, again, final_reply, processor,
 };
 
 use crate::replies::{ID, answered, fleet, rig, sent_again};
@@ -24,7 +24,7 @@ async fn a_store_too_slow_for_a_batch_makes_no_dead_letters_and_each_device_gets
     // Time enough to read 64 documents in an attempt, and not to write them all, too.
     let step = handler.processor.budget / 10;
     for operation in [Read, Write] {
-        store.always(operation, ANY, Answer::Slow(step));
+        store.always(operation, ANY, StoreResponse::Slow(step));
     }
     let processor = Arc::new(Processor { concurrency: 8, ..processor(&store) });
     let handler = Handler { processor, attempts: Attempts::new(2), ..handler };
@@ -32,7 +32,7 @@ async fn a_store_too_slow_for_a_batch_makes_no_dead_letters_and_each_device_gets
     let fleet = fleet(&names.iter().map(String::as_str).collect::<Vec<_>>());
     for attempt in 0..20 {
         let answer = handler.invoke(ID, &fleet.retried(attempt).to_bytes()).await;
-        if let Answered::Final(_) = answer {
+        if let Response::Complete(_) = answer {
             assert!(attempt >= 2, "longer than the attempts after which a device would be blamed, not {attempt}");
             assert_eq!(final_reply(answer).counts()[2], 0, "dead letters");
             return;
@@ -57,7 +57,7 @@ async fn a_panic_of_the_overflow_is_a_failure_of_the_batch_and_no_dead_process()
     }
 
     let (_store, plain) = rig();
-    let handler = Handler { overflow: Some(Keeper::new(Arc::new(Panics))), ..plain };
+    let handler = Handler { overflow: Some(OverflowCache::new(Arc::new(Panics))), ..plain };
     let envelope = Envelope::new([Sent::new(7, vec![0; 90_000]), Sent::battery(8, "d", 0.5)]);
     for attempt in 0..4 {
         sent_again(&handler, &envelope.retried(attempt)).await;
@@ -83,7 +83,7 @@ async fn an_overflow_that_never_answers_holds_an_invocation_no_longer_than_its_t
     }
 
     let (_store, plain) = rig();
-    let handler = Handler { overflow: Some(Keeper::new(Arc::new(Hangs))), ..plain };
+    let handler = Handler { overflow: Some(OverflowCache::new(Arc::new(Hangs))), ..plain };
     let budget = handler.processor.budget;
     let envelope = Envelope::new([Sent::new(7, vec![0; 90_000])]);
     let started = tokio::time::Instant::now();
@@ -97,7 +97,7 @@ async fn an_overflow_that_never_answers_holds_an_invocation_no_longer_than_its_t
 async fn bad_requests_are_nobodys_fault_also_when_a_device_of_the_batch_has_nothing_to_write() {
     let (store, handler) = rig();
     answered(&handler, &fleet(&["a"])).await;
-    store.always(Write, ANY, Answer::bad_request());
+    store.always(Write, ANY, StoreResponse::bad_request());
     sent_again(&handler, &fleet(&["a", "b", "c"]).retried(0)).await;
     store.recovers();
     assert_eq!(answered(&handler, &fleet(&["a", "b", "c"]).retried(1)).await.counts(), [2, 1, 0]);
@@ -107,7 +107,7 @@ async fn bad_requests_are_nobodys_fault_also_when_a_device_of_the_batch_has_noth
 #[tokio::test(start_paused = true)]
 async fn a_batch_without_a_place_is_known_again_under_another_invocation_id() {
     let (store, plain) = rig();
-    store.always(Write, ANY, Answer::Panics);
+    store.always(Write, ANY, StoreResponse::Panics);
     let handler = Handler { attempts: Attempts::new(2), ..plain };
     let request = |body: &str, count: i64| -> Bytes {
         let messages = serde_json::json!([BASE64.encode(body)]).to_string();

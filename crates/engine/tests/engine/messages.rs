@@ -8,8 +8,8 @@ use std::{fs, mem::discriminant, sync::Arc};
 
 use bytes::Bytes;
 use devicestate_engine::{
-    batch::{Batch, Column, Event, Source},
-    dead_letter::{Attempt, DeadLetter, Fingerprint, Pointer, QUEUE_LIMIT, Replay},
+    batch::{Batch, Event, MetadataColumn, Source},
+    dead_letter::{Attempt, DeadLetter, Fingerprint, MAX_MESSAGE_BYTES, Pointer, Replay},
     failure::{ErrorClass, Failure, Stage},
     function_app::{Cardinality, DataType, Trigger},
     telemetry::{Poison, Readings, Telemetry},
@@ -35,7 +35,7 @@ fn failure(issue: impl Into<String>, device_id: Option<&str>) -> Failure {
 }
 
 fn pointer() -> Pointer {
-    let fingerprint = Fingerprint { length: QUEUE_LIMIT + 1, ..Fingerprint::of(b"what is there") };
+    let fingerprint = Fingerprint { length: MAX_MESSAGE_BYTES + 1, ..Fingerprint::of(b"what is there") };
     Pointer { location: "https://drones.blob.core.windows.net/deadletters/a.json".into(), fingerprint }
 }
 
@@ -54,7 +54,7 @@ fn forms(letter: &DeadLetter) -> Vec<String> {
 fn samples() -> [DeadLetter; 2] {
     [Some("drone-1"), None].map(|device| {
         let mut batch = batch([Event { body: vec![b'x'; 60_000].into(), ..battery(7, "drone-1", 0.5) }]);
-        let column = |cell: &str| Column::new(format!("[{cell}]"), 1);
+        let column = |cell: &str| MetadataColumn::new(format!("[{cell}]"), 1);
         batch.details.sequence_numbers = column("7");
         batch.details.enqueued_times = column("\"2024-11-21T00:46:40.007\"");
         batch.details.properties = column("{\"n\":1.10}");
@@ -179,27 +179,27 @@ fn a_message_with_a_field_removed_renamed_or_of_another_type_does_not_satisfy_th
 #[test]
 fn values_that_cannot_be_and_fields_that_do_not_go_together_do_not_satisfy_the_schema() {
     let [letter, stateless] = samples();
-    let [whole, _, cut, _, pointing, replayed] =
+    let [fetch_complete, _, cut, _, pointing, replayed] =
         <[String; 6]>::try_from(forms(&letter)).expect("six").map(|text| as_json(&text));
     let sha = "0123456789abcdef".repeat(4);
     let cases = [
-        (&whole, "/Id", json!("0123456789ABCDEF0123456789ABCDEF")),
-        (&whole, "/Id", json!("0123456789abcdef")),
-        (&whole, "/Issue", json!("")),
-        (&whole, "/Issue", json!("x".repeat(1_026))),
-        (&whole, "/Stage", json!("Update")),
-        (&whole, "/ErrorClass", json!("fatal")),
-        (&whole, "/DeviceId", json!("x".repeat(1_026))),
-        (&whole, "/DeviceState", json!({"Battery": 0.5})),
-        (&whole, "/Attempt", json!(0)),
-        (&whole, "/Time", json!("2024-11-21 00:47:40")),
-        (&whole, "/HandlerVersion", json!("new")),
-        (&whole, "/EventData/Body", json!("ew=")),
-        (&whole, "/EventData/Body", json!("e w==")),
-        (&whole, "/EventData/Body", json!("ex==")),
-        (&whole, "/EventData/Body", json!("ew==ew==")),
-        (&whole, "/EventData/SequenceNumber", json!({})),
-        (&whole, "/EventData/SequenceNumber", json!("seven")),
+        (&fetch_complete, "/Id", json!("0123456789ABCDEF0123456789ABCDEF")),
+        (&fetch_complete, "/Id", json!("0123456789abcdef")),
+        (&fetch_complete, "/Issue", json!("")),
+        (&fetch_complete, "/Issue", json!("x".repeat(1_026))),
+        (&fetch_complete, "/Stage", json!("Update")),
+        (&fetch_complete, "/ErrorClass", json!("fatal")),
+        (&fetch_complete, "/DeviceId", json!("x".repeat(1_026))),
+        (&fetch_complete, "/DeviceState", json!({"Battery": 0.5})),
+        (&fetch_complete, "/Attempt", json!(0)),
+        (&fetch_complete, "/Time", json!("2024-11-21 00:47:40")),
+        (&fetch_complete, "/HandlerVersion", json!("new")),
+        (&fetch_complete, "/EventData/Body", json!("ew=")),
+        (&fetch_complete, "/EventData/Body", json!("e w==")),
+        (&fetch_complete, "/EventData/Body", json!("ex==")),
+        (&fetch_complete, "/EventData/Body", json!("ew==ew==")),
+        (&fetch_complete, "/EventData/SequenceNumber", json!({})),
+        (&fetch_complete, "/EventData/SequenceNumber", json!("seven")),
         (&cut, "/EventData/BodyCut/Sha256", json!(sha.to_uppercase())),
         (&cut, "/EventData/BodyCut/Length", json!(-1)),
         (&cut, "/EventData/PropertiesCut", json!(false)),
@@ -223,7 +223,7 @@ fn values_that_cannot_be_and_fields_that_do_not_go_together_do_not_satisfy_the_s
         assert_ne!(complaints(&copy), [""; 0], "{place} as {value}");
     }
 
-    let [mut cut_elsewhere, mut kept_and_pointing] = [pointing.clone(), whole.clone()];
+    let [mut cut_elsewhere, mut kept_and_pointing] = [pointing.clone(), fetch_complete.clone()];
     cut_elsewhere["EventData"]["BodyCut"] = cut["EventData"]["BodyCut"].clone();
     kept_and_pointing["Overflow"] = pointing["Overflow"].clone();
     let mut nameless = as_json(stateless.to_json());
@@ -271,8 +271,8 @@ fn a_message_of_an_earlier_version_can_be_read() {
 fn a_replay_that_fails_is_counted_and_told_and_the_letters_own_failure_stays() {
     let [_, mut letter] = samples();
     let own = letter.issue.clone();
-    assert_eq!((letter.newest_stage(), letter.newest_class()), (Stage::Update, ErrorClass::Transient));
-    assert_eq!((letter.newest_issue(), &letter.replay), (own.as_str(), &None));
+    assert_eq!((letter.last_stage(), letter.last_class()), (Stage::Update, ErrorClass::Transient));
+    assert_eq!((letter.last_issue(), &letter.replay), (own.as_str(), &None));
 
     letter.failed_again(&failure("the store is busy", Some("drone-1")), NOW);
     let last = Failure { stage: Stage::Validate, class: ErrorClass::Poison, ..failure("y".repeat(5_000), None) };
@@ -284,8 +284,8 @@ fn a_replay_that_fails_is_counted_and_told_and_the_letters_own_failure_stays() {
         error_class: ErrorClass::Poison,
         issue: format!("{}…", "y".repeat(1_024)),
     };
-    assert_eq!((letter.newest_stage(), letter.newest_class()), (Stage::Validate, ErrorClass::Poison));
-    assert_eq!(letter.newest_issue(), replay.issue);
+    assert_eq!((letter.last_stage(), letter.last_class()), (Stage::Validate, ErrorClass::Poison));
+    assert_eq!(letter.last_issue(), replay.issue);
     assert_eq!((letter.stage, letter.error_class, &letter.issue), (Stage::Update, ErrorClass::Transient, &own));
     assert_eq!(letter.device_id.as_deref(), Some("drone-1"), "what the replay could tell stays");
     for text in [letter.to_json(), letter.cut(), letter.pointing_at(pointer())] {
@@ -297,7 +297,7 @@ fn a_replay_that_fails_is_counted_and_told_and_the_letters_own_failure_stays() {
 #[test]
 fn the_short_forms_fit_into_the_queue_whatever_is_long() {
     let long = "\u{1}".repeat(20_000);
-    let raw = |length: usize| Column::new(format!("[\"{}\"]", "9".repeat(length)), 1);
+    let raw = |length: usize| MetadataColumn::new(format!("[\"{}\"]", "9".repeat(length)), 1);
     let mut batch = Batch {
         source: Source {
             fully_qualified_namespace: long.clone(),
@@ -319,7 +319,7 @@ fn the_short_forms_fit_into_the_queue_whatever_is_long() {
     letter.failed_again(&failure(&*long, None), NOW);
     let location = "x".repeat(4_096);
     for text in [letter.cut(), letter.pointing_at(Pointer { location, ..pointer() })] {
-        assert!(text.len() <= QUEUE_LIMIT, "{}", text.len());
+        assert!(text.len() <= MAX_MESSAGE_BYTES, "{}", text.len());
     }
 
     // Names as they can be are told whole: a version depends on them.

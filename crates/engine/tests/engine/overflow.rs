@@ -10,8 +10,8 @@ use std::{
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use devicestate_engine::{
-    dead_letter::{Fingerprint, Keeper, Overflow, OverflowError},
-    handler::{Answer, Handler},
+    dead_letter::{Fingerprint, Overflow, OverflowCache, OverflowError},
+    handler::{Handler, Response},
     processor::Processor,
 };
 use devicestate_test_doubles::{BUDGET, Envelope, FinalReply, Sent, final_reply, read_letter};
@@ -84,7 +84,7 @@ impl Overflow for Slow {
 fn handler(place: &Arc<Slow>, budget: Duration) -> Handler {
     let (store, plain) = rig();
     let processor = Processor { budget, ..devicestate_test_doubles::processor(&store) };
-    let overflow = Some(Keeper::new(Arc::clone(place) as _));
+    let overflow = Some(OverflowCache::new(Arc::clone(place) as _));
     Handler { overflow, processor: Arc::new(processor), ..plain }
 }
 
@@ -106,9 +106,9 @@ fn assert_all_kept(reply: &FinalReply, envelope: &Envelope, place: &Slow) {
         let pointer = letter.overflow.as_ref().unwrap_or_else(|| panic!("event {} is cut", sent.number));
         let bytes = &kept[&pointer.location];
         assert_eq!(pointer.fingerprint, Fingerprint::of(bytes));
-        let whole = read_letter(bytes);
-        assert_eq!((&whole.id, &logged.dead_letter_id), (&letter.id, &letter.id));
-        let body = BASE64.decode(whole.event_data.body.expect("a body")).expect("base64");
+        let fetch_complete = read_letter(bytes);
+        assert_eq!((&fetch_complete.id, &logged.dead_letter_id), (&letter.id, &letter.id));
+        let body = BASE64.decode(fetch_complete.event_data.body.expect("a body")).expect("base64");
         assert!(body == sent.body, "the body of event {}", sent.number);
     }
 }
@@ -137,7 +137,7 @@ async fn what_an_attempt_that_ran_out_of_time_has_kept_is_not_put_again() {
         let kept = place.kept().len();
         assert!(kept > before, "each attempt gets further: {kept} after attempt {attempt}");
         before = kept;
-        if let Answer::Final(_) = answer {
+        if let Response::Complete(_) = answer {
             assert!(attempt > 0, "the time was not enough for all at once");
             assert_all_kept(&final_reply(answer), &envelope, &place);
             assert_eq!(kept, EVENTS as usize, "each is kept once");
@@ -210,7 +210,7 @@ async fn equal_events_without_a_place_are_kept_each_with_its_own_properties() {
     let kept = place.kept();
     for (letter, sent) in reply.dead_letters.iter().zip(&envelope.events) {
         let location = &letter.overflow.as_ref().expect("a pointer").location;
-        let whole = read_letter(&kept[location]);
-        assert_eq!(whole.event_data.properties.expect("properties").get(), sent.properties);
+        let fetch_complete = read_letter(&kept[location]);
+        assert_eq!(fetch_complete.event_data.properties.expect("properties").get(), sent.properties);
     }
 }

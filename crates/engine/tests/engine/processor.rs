@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use devicestate_engine::{
-    batch::{Batch, Event, Place},
+    batch::{Batch, Event, EventPosition},
     device_state::{Document, MAX_ID_BYTES, Reading, Version},
     failure::{ErrorClass, Stage},
     processor::{Outcome, Processor},
@@ -11,7 +11,7 @@ use devicestate_engine::{
     telemetry::{Poison, Readings, Telemetry, drone::Drone},
 };
 use devicestate_test_doubles::{
-    ANY, Answer, Operation, ScriptedStore, altitude, batch, battery, document, event, heartbeat, issue, kinds,
+    ANY, Operation, ScriptedStore, StoreResponse, altitude, batch, battery, document, event, heartbeat, issue, kinds,
     processor, processor_of, readings, version,
 };
 use serde_json::json;
@@ -62,7 +62,7 @@ async fn whatever_order_a_batch_is_in_the_highest_version_stays() {
         assert_eq!(processed.outcomes, vec![Outcome::Applied; 3], "{order:?}");
         let document = store.document("d").await.expect("a document");
         assert_eq!((readings(&document), document.version("Battery")), (json!({"Battery": 0.3}), Some(version(3))));
-        assert_eq!(processed.times_go_back, order != [0, 1, 2], "{order:?}");
+        assert_eq!(processed.enqueued_times_decrease, order != [0, 1, 2], "{order:?}");
     }
 }
 
@@ -70,14 +70,14 @@ async fn whatever_order_a_batch_is_in_the_highest_version_stays() {
 async fn times_that_stand_still_do_not_go_back() {
     let store = Arc::new(ScriptedStore::default());
     let at = |enqueued_ms, sequence_number| Event {
-        place: Some(Place { enqueued_ms, sequence_number }),
+        position: Some(EventPosition { enqueued_ms, sequence_number }),
         ..battery(0, "d", 0.5)
     };
     let engine = processor(&store);
-    let flag = async |events: [Event; 3]| engine.process(&batch(events)).await.times_go_back;
+    let flag = async |events: [Event; 3]| engine.process(&batch(events)).await.enqueued_times_decrease;
     assert!(!flag([at(2_000, 1), at(2_000, 2), at(2_001, 3)]).await);
     assert!(flag([at(2_000, 4), at(1_999, 5), at(2_001, 6)]).await);
-    let without_place = Event { place: None, ..battery(0, "d", 0.5) };
+    let without_place = Event { position: None, ..battery(0, "d", 0.5) };
     assert!(!flag([at(2_002, 7), without_place.clone(), at(2_002, 8)]).await);
     assert!(flag([at(2_002, 7), without_place, at(2_001, 8)]).await);
 }
@@ -146,7 +146,7 @@ async fn after_a_failover_to_a_hub_whose_numbers_start_again_the_documents_go_on
     let engine = processor(&store);
     engine.process(&batch([battery(1_000_000, "d", 0.9)])).await;
     let mut second = batch([Event {
-        place: Some(Place { enqueued_ms: version(1_000_000).0 + 1, sequence_number: 0 }),
+        position: Some(EventPosition { enqueued_ms: version(1_000_000).0 + 1, sequence_number: 0 }),
         ..battery(0, "d", 0.2)
     }]);
     second.source.fully_qualified_namespace = "ns-2.servicebus.windows.net".into();
@@ -158,7 +158,7 @@ async fn after_a_failover_to_a_hub_whose_numbers_start_again_the_documents_go_on
 async fn events_without_a_place_get_rising_times_of_arrival() {
     let store = Arc::new(ScriptedStore::default());
     let engine = processor(&store);
-    let unplaced = |battery_level: f64| Event { place: None, ..battery(0, "d", battery_level) };
+    let unplaced = |battery_level: f64| Event { position: None, ..battery(0, "d", battery_level) };
     let mut versions: Vec<Version> = Vec::new();
     // The clock stands still, and yet each one is newer than the one before: within a batch and in the next ones.
     for events in [vec![unplaced(0.1), unplaced(0.2)], vec![unplaced(0.3)], vec![unplaced(0.4)]] {
@@ -178,8 +178,8 @@ async fn events_without_a_place_get_rising_times_of_arrival() {
 async fn no_more_devices_are_written_at_the_same_time_than_allowed() {
     for limit in [1, 3] {
         let store = Arc::new(ScriptedStore::default());
-        store.always(Operation::Read, ANY, Answer::Slow(Duration::from_millis(10)));
-        store.always(Operation::Write, ANY, Answer::Slow(Duration::from_millis(10)));
+        store.always(Operation::Read, ANY, StoreResponse::Slow(Duration::from_millis(10)));
+        store.always(Operation::Write, ANY, StoreResponse::Slow(Duration::from_millis(10)));
         let engine = Processor { concurrency: limit, ..processor(&store) };
         let processed = engine.process(&batch((0..20).map(|n| battery(n, &format!("drone-{n}"), 0.5)))).await;
         assert_eq!(processed.outcomes, vec![Outcome::Applied; 20]);
@@ -220,7 +220,7 @@ fn operations_add_up_each_with_its_own() {
 #[tokio::test(start_paused = true)]
 async fn what_is_waited_for_the_store_is_no_time_for_decoding() {
     let store = Arc::new(ScriptedStore::default());
-    store.always(Operation::Write, ANY, Answer::Slow(Duration::from_secs(3)));
+    store.always(Operation::Write, ANY, StoreResponse::Slow(Duration::from_secs(3)));
     let processed = processor(&store).process(&batch([battery(1, "d", 0.5)])).await;
     assert_eq!((processed.decode_time, processed.store_time), (Duration::ZERO, Duration::from_secs(3)));
 }

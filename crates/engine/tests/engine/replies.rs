@@ -9,12 +9,12 @@ use devicestate_engine::{
     handler::Handler,
     processor::Outcome,
     record::{FailedAttemptRecord, Record},
+    retry_decision::{Attempts, Decision},
     store::Operations,
-    verdict::{Attempts, Verdict},
 };
 use devicestate_test_doubles::{
-    ANY, Answer, Envelope, FinalReply, Operation, READ_UNITS, ScriptedStore, Sent, WRITE_UNITS, again, final_reply,
-    handler, processor, readings,
+    ANY, Envelope, FinalReply, Operation, READ_UNITS, ScriptedStore, Sent, StoreResponse, WRITE_UNITS, again,
+    final_reply, handler, processor, readings,
 };
 use serde_json::{Value, json};
 
@@ -56,7 +56,7 @@ async fn a_batch_in_which_everything_is_resolved_is_answered_for_good() {
     let source = &record.source;
     assert_eq!((source.event_hub_name.as_str(), source.partition_id.as_str()), ("telemetry", "3"));
     assert_eq!(record.lag_ms, Some(60_000 - 13));
-    assert!(!record.times_go_back);
+    assert!(!record.enqueued_times_decrease);
 
     let reply = answered(&handler, &envelope.retried(1)).await;
     assert_eq!((reply.counts(), reply.record.attempt.number), ([0, 3, 1], 2));
@@ -89,7 +89,7 @@ async fn a_dead_letter_can_be_found_by_the_log() {
 #[tokio::test(start_paused = true)]
 async fn what_is_unresolved_and_comes_again_is_no_dead_letter() {
     let (store, handler) = rig();
-    store.always(Write, "b", Answer::transient());
+    store.always(Write, "b", StoreResponse::transient());
     let mut envelope = fleet(&["a", "b"]);
     envelope.events.push(Sent::new(12, "nonsense"));
     for retry in [(0, -1), (1, 4), (3, 4)] {
@@ -118,7 +118,9 @@ fn failed_attempt(answer: &str) -> FailedAttemptRecord {
 
 #[tokio::test(start_paused = true)]
 async fn on_the_last_attempt_the_unresolved_are_dead_letters() {
-    for (answer, class) in [(Answer::transient(), ErrorClass::Transient), (Answer::systemic(), ErrorClass::Systemic)] {
+    for (answer, class) in
+        [(StoreResponse::transient(), ErrorClass::Transient), (StoreResponse::systemic(), ErrorClass::Systemic)]
+    {
         // The retries are used up; there is no retry policy.
         for retry in [Some((4, 4)), Some((0, 0)), None] {
             let (store, handler) = rig();
@@ -138,7 +140,7 @@ async fn on_the_last_attempt_the_unresolved_are_dead_letters() {
 async fn a_device_that_is_throttled_is_never_given_up_however_often() {
     let (store, handler) = rig();
     let envelope = fleet(&["a", "b"]);
-    store.always(Write, "a", Answer::throttled(std::time::Duration::from_hours(1)));
+    store.always(Write, "a", StoreResponse::throttled(std::time::Duration::from_hours(1)));
     for attempt in 0..30 {
         // Whoever else sends, their writes succeed.
         let others = Envelope::new([Sent::battery(100 + attempt, "c", 0.5)]);
@@ -153,11 +155,11 @@ async fn a_device_that_is_throttled_is_never_given_up_however_often() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_never_makes_a_dead_letter_however_long_it_lasts() {
-    let outages: [(Operation, Answer); 4] = [
-        (Read, Answer::transient()),
-        (Write, Answer::transient()),
-        (Read, Answer::systemic()),
-        (Write, Answer::Stalls),
+    let outages: [(Operation, StoreResponse); 4] = [
+        (Read, StoreResponse::transient()),
+        (Write, StoreResponse::transient()),
+        (Read, StoreResponse::systemic()),
+        (Write, StoreResponse::Stalls),
     ];
     for (operation, answer) in outages {
         let (store, handler) = rig();
@@ -175,7 +177,7 @@ async fn an_outage_never_makes_a_dead_letter_however_long_it_lasts() {
 async fn a_store_that_can_be_read_but_not_written_never_makes_a_dead_letter() {
     let (store, handler) = rig();
     answered(&handler, &fleet(&["a", "b"])).await;
-    store.always(Write, ANY, Answer::transient());
+    store.always(Write, ANY, StoreResponse::transient());
     // Two devices have nothing to write any more; whether the store would take it is asked, and it would not.
     let envelope = fleet(&["a", "b", "stuck"]);
     for attempt in 0..50 {
@@ -189,7 +191,7 @@ async fn a_store_that_can_be_read_but_not_written_never_makes_a_dead_letter() {
 async fn a_device_that_fails_while_others_are_written_is_a_dead_letter_on_the_fifth_attempt() {
     for operation in [Read, Write] {
         let (store, handler) = rig();
-        store.always(operation, "stuck", Answer::transient());
+        store.always(operation, "stuck", StoreResponse::transient());
         let envelope = fleet(&["a", "stuck", "b", "stuck"]);
         for attempt in 0..4 {
             // From the second attempt on the others have nothing left to write.
@@ -208,12 +210,12 @@ async fn a_device_that_fails_while_others_are_written_is_a_dead_letter_on_the_fi
 async fn attempts_during_an_outage_do_not_count_against_a_device() {
     let (store, handler) = rig();
     let envelope = fleet(&["a", "stuck"]);
-    store.always(Write, ANY, Answer::transient());
+    store.always(Write, ANY, StoreResponse::transient());
     for attempt in 0..20 {
         sent_again(&handler, &envelope.retried(attempt)).await;
     }
     store.recovers();
-    store.always(Write, "stuck", Answer::transient());
+    store.always(Write, "stuck", StoreResponse::transient());
     for attempt in 20..24 {
         sent_again(&handler, &envelope.retried(attempt)).await;
     }
@@ -223,7 +225,7 @@ async fn attempts_during_an_outage_do_not_count_against_a_device() {
 #[tokio::test(start_paused = true)]
 async fn one_batch_does_not_count_against_the_next_one() {
     let (store, handler) = rig();
-    store.always(Write, "stuck", Answer::transient());
+    store.always(Write, "stuck", StoreResponse::transient());
     let mut first = 0;
     for _batch in 0..3 {
         first += 100;
@@ -238,7 +240,7 @@ async fn one_batch_does_not_count_against_the_next_one() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_on_each_attempt_makes_each_event_a_dead_letter_in_the_end() {
     let (store, handler) = rig();
-    store.always(Read, "b", Answer::Panics);
+    store.always(Read, "b", StoreResponse::Panics);
     let envelope = fleet(&["a", "b", "c"]);
     for attempt in 0..4 {
         let reason = sent_again(&handler, &envelope.retried(attempt)).await;
@@ -259,7 +261,7 @@ async fn a_panic_on_each_attempt_makes_each_event_a_dead_letter_in_the_end() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_that_passes_costs_nothing() {
     let (store, handler) = rig();
-    store.answer(Write, "b", [Answer::Panics]);
+    store.answer(Write, "b", [StoreResponse::Panics]);
     let envelope = fleet(&["a", "b", "c"]);
     sent_again(&handler, &envelope).await;
     let [applied, superseded, dead_lettered] = answered(&handler, &envelope.retried(1)).await.counts();
@@ -304,16 +306,16 @@ fn unresolved(class: ErrorClass) -> Outcome {
 fn a_device_that_has_failed_often_enough_is_still_not_given_up_for_a_failure_that_is_not_its_own() {
     let attempts = Attempts::new(2);
     let decide = |outcome, takes_writes| attempts.decide("batch", &[Outcome::Applied, outcome], true, takes_writes);
-    assert_eq!(decide(unresolved(ErrorClass::Transient), true), Verdict::Again);
+    assert_eq!(decide(unresolved(ErrorClass::Transient), true), Decision::Retry);
     for class in [ErrorClass::Throttled, ErrorClass::Systemic] {
-        assert_eq!(decide(unresolved(class), true), Verdict::Again, "{class}");
+        assert_eq!(decide(unresolved(class), true), Decision::Retry, "{class}");
     }
     // Often enough, but the store takes no writes now: that explains it, too.
     attempts.forget("batch");
-    assert_eq!(decide(unresolved(ErrorClass::Transient), true), Verdict::Again);
-    assert_eq!(decide(unresolved(ErrorClass::Transient), false), Verdict::Again);
-    assert_eq!(decide(unresolved(ErrorClass::Throttled), true), Verdict::Again);
-    assert_eq!(decide(unresolved(ErrorClass::Transient), true), Verdict::Final);
+    assert_eq!(decide(unresolved(ErrorClass::Transient), true), Decision::Retry);
+    assert_eq!(decide(unresolved(ErrorClass::Transient), false), Decision::Retry);
+    assert_eq!(decide(unresolved(ErrorClass::Throttled), true), Decision::Retry);
+    assert_eq!(decide(unresolved(ErrorClass::Transient), true), Decision::Complete);
 }
 
 #[test]
@@ -321,7 +323,7 @@ fn a_systemic_failure_is_no_devices_fault_even_if_the_store_took_writes() {
     let attempts = Attempts::new(5);
     for _attempt in 0..100 {
         let outcomes = [Outcome::Applied, unresolved(ErrorClass::Systemic)];
-        assert_eq!(attempts.decide("batch", &outcomes, true, true), Verdict::Again);
+        assert_eq!(attempts.decide("batch", &outcomes, true, true), Decision::Retry);
     }
 }
 
@@ -329,27 +331,27 @@ fn a_systemic_failure_is_no_devices_fault_even_if_the_store_took_writes() {
 fn once_a_batch_is_answered_for_good_the_count_starts_again() {
     let attempts = Attempts::new(3);
     let decide = |outcome| {
-        let verdict = attempts.decide("batch", &[Outcome::Applied, outcome], true, true);
-        if verdict == Verdict::Final {
+        let retry_decision = attempts.decide("batch", &[Outcome::Applied, outcome], true, true);
+        if retry_decision == Decision::Complete {
             attempts.forget("batch");
         }
-        verdict
+        retry_decision
     };
     let transient = || decide(unresolved(ErrorClass::Transient));
-    assert_eq!([transient(), transient()], [Verdict::Again; 2]);
-    assert_eq!(decide(Outcome::Superseded), Verdict::Final, "it went well");
-    assert_eq!([transient(), transient(), transient()], [Verdict::Again, Verdict::Again, Verdict::Final]);
-    assert_eq!([transient(), transient(), transient()], [Verdict::Again, Verdict::Again, Verdict::Final]);
-    assert_eq!([transient(), transient()], [Verdict::Again; 2]);
+    assert_eq!([transient(), transient()], [Decision::Retry; 2]);
+    assert_eq!(decide(Outcome::Superseded), Decision::Complete, "it went well");
+    assert_eq!([transient(), transient(), transient()], [Decision::Retry, Decision::Retry, Decision::Complete]);
+    assert_eq!([transient(), transient(), transient()], [Decision::Retry, Decision::Retry, Decision::Complete]);
+    assert_eq!([transient(), transient()], [Decision::Retry; 2]);
     let last = attempts.decide("batch", &[unresolved(ErrorClass::Transient)], false, true);
-    assert_eq!(last, Verdict::Final, "no further attempt");
+    assert_eq!(last, Decision::Complete, "no further attempt");
     attempts.forget("batch");
-    assert_eq!([transient(), transient()], [Verdict::Again; 2]);
+    assert_eq!([transient(), transient()], [Decision::Retry; 2]);
 }
 
 #[test]
 fn a_batch_whose_dead_letters_could_not_be_kept_stays_due_in_the_next_attempt() {
     let attempts = Attempts::new(2);
     let decide = || attempts.decide("batch", &[Outcome::Applied, unresolved(ErrorClass::Transient)], true, true);
-    assert_eq!([decide(), decide(), decide()], [Verdict::Again, Verdict::Final, Verdict::Final]);
+    assert_eq!([decide(), decide(), decide()], [Decision::Retry, Decision::Complete, Decision::Complete]);
 }

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use devicestate_engine::{
-    batch::{Message, Place},
+    batch::{EventPosition, Message},
     failure::{ErrorClass, Stage},
     function_app::Trigger,
     handler::Handler,
     invocation::Invocation,
 };
 use devicestate_test_doubles::{
-    Answer, BUDGET,
+    BUDGET,
     Operation::{Read, Write},
-    again, final_reply, readings,
+    StoreResponse, again, final_reply, readings,
     sessions::{invoke, rig, settled, source, trigger},
 };
 use devicestate_test_support::session_message::{SECOND_ZERO_MS, SessionMessage};
@@ -33,7 +33,7 @@ fn read(request: &Value) -> Invocation {
 fn a_message_is_read_as_the_host_writes_it() {
     let message = SessionMessage { content_type: Some("application/json"), ..SessionMessage::new(7, "d/1", "{}") };
     let invocation = read(&message.delivered(3).request());
-    assert_eq!((invocation.attempt(), invocation.comes_again()), (3, true));
+    assert_eq!((invocation.attempt(), invocation.will_retry()), (3, true));
     let batch = invocation.batch;
     assert_eq!(batch.source, source());
     let told = Message { session_id: "d/1".into(), message_id: "d/1/7".into(), delivery_count: 3 };
@@ -43,7 +43,7 @@ fn a_message_is_read_as_the_host_writes_it() {
     assert_eq!(event.content_type.as_deref(), Some("application/json"));
     assert_eq!(event.fault, None);
     // The host leaves out what is less than a second.
-    assert_eq!(event.place, Some(Place { enqueued_ms: SECOND_ZERO_MS, sequence_number: 7 }));
+    assert_eq!(event.position, Some(EventPosition { enqueued_ms: SECOND_ZERO_MS, sequence_number: 7 }));
     assert_eq!(batch.details.partition_keys.string(0).as_deref(), Some("d/1"));
     assert_eq!(batch.details.properties.cell(0).map(RawValue::get), Some(r#"{"site":"north"}"#));
 }
@@ -60,14 +60,14 @@ fn a_message_is_read_in_plainer_forms_too_and_what_is_not_told_is_empty() {
     let batch = read(&plain).batch;
     let told = Message { session_id: "s".into(), message_id: "m".into(), delivery_count: 2 };
     assert_eq!(batch.message, Some(told));
-    assert_eq!(batch.events[0].place, Some(Place { enqueued_ms: SECOND_ZERO_MS + 250, sequence_number: 9 }));
+    assert_eq!(batch.events[0].position, Some(EventPosition { enqueued_ms: SECOND_ZERO_MS + 250, sequence_number: 9 }));
     assert_eq!(batch.details.properties.cell(0).map(RawValue::get), Some(r#"{"a":1}"#));
     assert_eq!(batch.details.system_properties.text(), None);
 
     let of_the_admin_endpoint = read(&json!({ "Data": { "message": "e30=" }, "Metadata": null }));
-    assert_eq!((of_the_admin_endpoint.attempt(), of_the_admin_endpoint.comes_again()), (1, false));
+    assert_eq!((of_the_admin_endpoint.attempt(), of_the_admin_endpoint.will_retry()), (1, false));
     assert_eq!(of_the_admin_endpoint.batch.message, Some(Message::default()));
-    assert_eq!(of_the_admin_endpoint.batch.events[0].place, None);
+    assert_eq!(of_the_admin_endpoint.batch.events[0].position, None);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_retry_context_is_none_of_a_message() {
     let mut request = SessionMessage::new(1, "a", "{}").request();
     request["Metadata"]["RetryContext"] = json!({ "RetryCount": 4, "MaxRetryCount": 4 });
     let invocation = read(&request);
-    assert_eq!((invocation.attempt(), invocation.comes_again()), (1, true));
+    assert_eq!((invocation.attempt(), invocation.will_retry()), (1, true));
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +155,7 @@ async fn dead_letters_of_two_queues_are_two_and_those_of_two_deliveries_are_one(
 #[tokio::test(start_paused = true)]
 async fn a_transient_failure_gives_the_message_back_and_each_time_later_but_within_the_budget() {
     let (store, handler) = rig();
-    store.always(Write, "a", Answer::systemic());
+    store.always(Write, "a", StoreResponse::systemic());
     let message = SessionMessage::battery(1, "a", 0.5);
     let budget = BUDGET.as_secs();
     for (delivery, seconds) in [(1, 1), (2, 2), (3, 4), (4, 8), (40, budget), (2_000, budget)] {
@@ -170,7 +170,7 @@ async fn a_transient_failure_gives_the_message_back_and_each_time_later_but_with
 #[tokio::test(start_paused = true)]
 async fn a_session_that_fails_holds_up_no_other() {
     let (store, handler) = rig();
-    store.always(Write, "a", Answer::systemic());
+    store.always(Write, "a", StoreResponse::systemic());
     let started = Instant::now();
     let other = async {
         for number in 2..=50 {
@@ -187,7 +187,7 @@ async fn a_session_that_fails_holds_up_no_other() {
 #[tokio::test(start_paused = true)]
 async fn a_device_that_the_store_will_not_have_is_dead_lettered_in_its_fifth_delivery_and_in_an_outage_never() {
     let (store, handler) = rig();
-    store.always(Write, "a", Answer::transient());
+    store.always(Write, "a", StoreResponse::transient());
     let message = SessionMessage::battery(1, "a", 0.5);
     for delivery in 1..=20 {
         given_back(&handler, &message.delivered(delivery)).await;
@@ -207,8 +207,8 @@ async fn a_device_that_the_store_will_not_have_is_dead_lettered_in_its_fifth_del
 #[tokio::test(start_paused = true)]
 async fn a_bad_request_is_held_until_the_store_takes_another_write_and_only_then_is_the_messages_fault() {
     let (store, handler) = rig();
-    store.always(Write, "a", Answer::bad_request());
-    store.always(Read, "a", Answer::Slow(Duration::from_millis(5)));
+    store.always(Write, "a", StoreResponse::bad_request());
+    store.always(Read, "a", StoreResponse::Slow(Duration::from_millis(5)));
     let failing = SessionMessage::battery(1, "a", 0.5);
     for delivery in 1..=20 {
         let record = given_back(&handler, &failing.delivered(delivery)).await;
@@ -233,7 +233,7 @@ async fn a_request_that_cannot_be_read_is_kept_whole_at_once() {
 #[tokio::test(start_paused = true)]
 async fn what_was_never_delivered_does_not_come_again_and_is_dead_lettered_when_it_fails() {
     let (store, handler) = rig();
-    store.always(Write, "a", Answer::systemic());
+    store.always(Write, "a", StoreResponse::systemic());
     let request = json!({ "Data": { "message": "eyJkZXZpY2VJZCI6ImEiLCJiYXR0ZXJ5IjowLjV9" }, "Metadata": {} });
     let reply = final_reply(handler.invoke("6b0a", &request.to_string().into()).await);
     assert_eq!(reply.counts(), [0, 0, 1]);

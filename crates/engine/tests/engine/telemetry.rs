@@ -128,16 +128,16 @@ fn without_a_body_or_a_device_id_the_device_is_said_to_be_missing() {
 
 #[test]
 fn every_truncation_inside_a_field_is_poison() {
-    let whole = bytes(FULL);
+    let fetch_complete = bytes(FULL);
     // Where one of its fields ends, the bytes are a message of their own.
     let ends = [23, 32, 34, 63, 71, 73];
-    assert_eq!(ends[5], whole.len());
-    for length in (1..whole.len()).filter(|length| !ends.contains(length)) {
-        let issue = undecodable(PROTOBUF, &whole[..length]);
+    assert_eq!(ends[5], fetch_complete.len());
+    for length in (1..fetch_complete.len()).filter(|length| !ends.contains(length)) {
+        let issue = undecodable(PROTOBUF, &fetch_complete[..length]);
         assert!(issue.contains("not valid protobuf telemetry"), "{length}: {issue}");
     }
     for end in ends {
-        assert_eq!(decoded(PROTOBUF, &whole[..end]).0, "some_random_device_id", "{end}");
+        assert_eq!(decoded(PROTOBUF, &fetch_complete[..end]).0, "some_random_device_id", "{end}");
     }
 }
 

@@ -116,14 +116,14 @@ fn the_device_that_only_iot_hub_knows_is_no_part_of_it_and_still_counts() {
 
 #[test]
 fn whatever_bytes_can_be_decoded_are_shown_as_what_they_are() {
-    let whole = bytes(FULL);
+    let fetch_complete = bytes(FULL);
     let mut decodable = 0;
     for seed in 0..4_000 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut body = whole.clone();
+        let mut body = fetch_complete.clone();
         for _ in 0..random.usize(1..6) {
             // The id's text is most of the message and the least of its structure.
-            let place = if random.bool() { random.usize(0..2) } else { random.usize(22..whole.len()) };
+            let place = if random.bool() { random.usize(0..2) } else { random.usize(22..fetch_complete.len()) };
             body[place] = if random.bool() { random.u8(..) } else { body[place] ^ (1 << random.u8(0..8)) };
         }
         for drone in [PROTOBUF, AUTO] {

@@ -59,7 +59,7 @@ async fn a_location_outside_the_folder_is_never_followed() {
     for location in [&*absolute, "../secret.json", r"..\secret.json", "below/secret.json", "file:///secret.json"] {
         let error = told(&Pointer { location: location.into(), ..pointer.clone() }, &directory).await;
         assert!(matches!(error, OverflowError::Missing { .. }), "{location}: {error}");
-        assert!(error.is_of_one_letter());
+        assert!(error.is_message_specific());
     }
 }
 
@@ -89,7 +89,7 @@ async fn a_location_that_ends_in_no_name_of_a_dead_letter_is_not_looked_for() {
     ] {
         let error = told(&Pointer { location: location.into(), ..pointer.clone() }, &directory).await;
         assert!(matches!(error, OverflowError::NoName { .. }), "{location:?}: {error}");
-        assert!(error.is_of_one_letter());
+        assert!(error.is_message_specific());
         assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
     }
 }
@@ -105,7 +105,7 @@ async fn a_file_that_was_changed_is_told_and_not_given_back() {
     for there in [&changed[..], &longer, &bytes()[..100_000], b""] {
         fs::write(&pointer.location, there).expect("a file");
         let error = told(&pointer, &directory).await;
-        assert!(matches!(error, OverflowError::Changed { .. }) && error.is_of_one_letter(), "{error}");
+        assert!(matches!(error, OverflowError::Changed { .. }) && error.is_message_specific(), "{error}");
         let found = Fingerprint::of(there);
         assert_says(&error, &["0af1-22.json", &format!("{} bytes", found.length), &found.sha256, "300000 bytes"]);
     }
@@ -117,7 +117,7 @@ async fn a_file_that_is_not_there_is_told_with_where_it_should_be() {
     let (directory, pointer) = kept(folder.path()).await;
     fs::remove_file(&pointer.location).expect("it was there");
     let error = told(&pointer, &directory).await;
-    assert!(matches!(error, OverflowError::Missing { .. }) && error.is_of_one_letter(), "{error}");
+    assert!(matches!(error, OverflowError::Missing { .. }) && error.is_message_specific(), "{error}");
     let place = directory.0.display().to_string();
     assert_says(&error, &["0af1-22.json", &place, &pointer.location, "setting DeadLetterDirectory"]);
 }
@@ -128,7 +128,7 @@ async fn a_folder_that_is_not_there_is_no_matter_of_one_dead_letter() {
     let (_, pointer) = kept(folder.path()).await;
     let elsewhere = Directory(folder.path().join("elsewhere"));
     let error = told(&pointer, &elsewhere).await;
-    assert!(matches!(error, OverflowError::NoPlace { .. }) && !error.is_of_one_letter(), "{error}");
+    assert!(matches!(error, OverflowError::NoPlace { .. }) && !error.is_message_specific(), "{error}");
     let place = elsewhere.0.display().to_string();
     assert_says(&error, &[&place, &pointer.location, "setting DeadLetterDirectory"]);
 }
@@ -140,11 +140,11 @@ async fn a_folder_that_is_out_is_told_apart_from_a_file_that_cannot_be_read() {
     let name = Path::new(&pointer.location);
     let no_folder = Directory(name.to_owned());
     let error = told(&pointer, &no_folder).await;
-    assert!(matches!(error, OverflowError::UnreadFile { .. }) && !error.is_of_one_letter(), "{error}");
+    assert!(matches!(error, OverflowError::UnreadFile { .. }) && !error.is_message_specific(), "{error}");
     assert_says(&error, &["0af1-22.json", "setting DeadLetterDirectory"]);
 
     fs::remove_file(name).expect("it was there");
     fs::create_dir(name).expect("a folder");
     let error = told(&pointer, &directory).await;
-    assert!(matches!(error, OverflowError::UnreadFile { .. }) && error.is_of_one_letter(), "{error}");
+    assert!(matches!(error, OverflowError::UnreadFile { .. }) && error.is_message_specific(), "{error}");
 }

@@ -8,9 +8,10 @@ use std::{
 use async_trait::async_trait;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use devicestate_engine::{
-    batch::{Batch, Column, Details, Event, Place, Source},
+    batch::{Batch, Event, EventMetadata, EventPosition, MetadataColumn, Source},
     dead_letter::{
-        Attempt, DeadLetter, Fingerprint, Overflow, OverflowError, Pointer, QUEUE_LIMIT, body, whole, with_members,
+        Attempt, DeadLetter, Fingerprint, MAX_MESSAGE_BYTES, Overflow, OverflowError, Pointer, body, fetch_complete,
+        with_members,
     },
     failure::{ErrorClass, Failure, Stage},
 };
@@ -26,7 +27,7 @@ use crate::{examples, fewer_cases, json};
 struct Failed {
     source: Source,
     event: Event,
-    /// What the host said of it, in the order of [`Details`].
+    /// What the host said of it, in the order of [`EventMetadata`].
     cells: [Option<String>; 6],
     failure: Failure,
     invocation_id: String,
@@ -94,9 +95,11 @@ fn failure() -> impl Strategy<Value = Failure> {
 }
 
 fn failed() -> impl Strategy<Value = Failed> {
-    let place = option::of((0..4_102_444_800_000_i64, 0..i64::MAX))
-        .prop_map(|place| place.map(|(enqueued_ms, sequence_number)| Place { enqueued_ms, sequence_number }));
-    let event = (event_body(), place).prop_map(|(body, place)| Event { body: body.into(), place, ..Event::default() });
+    let position = option::of((0..4_102_444_800_000_i64, 0..i64::MAX)).prop_map(|position| {
+        position.map(|(enqueued_ms, sequence_number)| EventPosition { enqueued_ms, sequence_number })
+    });
+    let event =
+        (event_body(), position).prop_map(|(body, position)| Event { body: body.into(), position, ..Event::default() });
     let cells = (number(), cell(), cell(), cell(), cell(), cell()).prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f]);
     let attempt = (name(), 1..9_i64, 0..4_102_444_800_000_i64);
     (source(), event, cells, failure(), attempt, (0..2_usize, 0..2_usize)).prop_map(
@@ -121,12 +124,12 @@ impl Failed {
         let column = |cell: &Option<String>| {
             let cells: Vec<_> =
                 (0..count).map(|index| cell.as_deref().filter(|_| alone(index)).unwrap_or("null")).collect();
-            Column::new(format!("[ {} ]", cells.join(" , ")), count)
+            MetadataColumn::new(format!("[ {} ]", cells.join(" , ")), count)
         };
         let [sequence_numbers, enqueued_times, partition_keys, offsets, properties, system_properties] =
             self.cells.each_ref().map(column);
         let details =
-            Details { sequence_numbers, enqueued_times, partition_keys, offsets, properties, system_properties };
+            EventMetadata { sequence_numbers, enqueued_times, partition_keys, offsets, properties, system_properties };
         let events = (0..count).map(|index| if alone(index) { self.event.clone() } else { Event::default() }).collect();
         let batch = Batch { source: self.source.clone(), events, details, message: None };
         let attempt = Attempt { invocation_id: &self.invocation_id, number: self.attempt, time_ms: self.time_ms };
@@ -181,7 +184,7 @@ fn raw(json: &str) -> Box<RawValue> {
 fn changed(mut members: Vec<(String, String)>, changes: &[(&str, &str)]) -> String {
     for (name, value) in changes {
         match members.iter().position(|(member, _)| member == name) {
-            Some(place) => (*value).clone_into(&mut members[place].1),
+            Some(position) => (*value).clone_into(&mut members[position].1),
             None => members.push(((*name).to_owned(), (*value).to_owned())),
         }
     }
@@ -212,12 +215,12 @@ proptest! {
         prop_assert_eq!((&read.source, &read.invocation_id), (&failed.source, &failed.invocation_id));
         prop_assert_eq!((read.stage, read.error_class), (failed.failure.stage, failed.failure.class));
         prop_assert_eq!(read.device_state, failed.failure.device_state);
-        for (told, whole) in [(Some(read.issue), Some(failed.failure.issue)), (read.device_id, failed.failure.device_id)] {
-            let is_told = match (&told, &whole) {
-                (Some(told), Some(whole)) => told == whole || whole.starts_with(told.strip_suffix('…').unwrap_or("-")),
-                (told, whole) => told == whole,
+        for (told, fetch_complete) in [(Some(read.issue), Some(failed.failure.issue)), (read.device_id, failed.failure.device_id)] {
+            let is_told = match (&told, &fetch_complete) {
+                (Some(told), Some(fetch_complete)) => told == fetch_complete || fetch_complete.starts_with(told.strip_suffix('…').unwrap_or("-")),
+                (told, fetch_complete) => told == fetch_complete,
             };
-            prop_assert!(is_told, "{:?} of {:?}", told, whole);
+            prop_assert!(is_told, "{:?} of {:?}", told, fetch_complete);
         }
     }
 
@@ -225,7 +228,7 @@ proptest! {
     fn a_dead_letter_goes_whole_into_the_queue_or_by_the_overflow(failed in failed()) {
         let letter = failed.letter();
         let text = letter.to_json();
-        prop_assert_eq!(letter.message(), (text.len() <= QUEUE_LIMIT).then(|| text.clone()));
+        prop_assert_eq!(letter.message(), (text.len() <= MAX_MESSAGE_BYTES).then(|| text.clone()));
         if letter.message().is_some() {
             return Ok(());
         }
@@ -233,11 +236,11 @@ proptest! {
         let pointer = at_once(letter.keep_in(&overflow)).expect("kept");
         let message = letter.pointing_at(pointer.clone());
         is_a_message(&message)?;
-        prop_assert!(message.len() <= QUEUE_LIMIT, "{} bytes", message.len());
+        prop_assert!(message.len() <= MAX_MESSAGE_BYTES, "{} bytes", message.len());
         let received = read(&message);
         prop_assert_eq!(received.overflow.as_ref(), Some(&pointer));
         prop_assert_eq!(at_once(pointer.fetch(&overflow)).expect("it is there"), text.as_bytes());
-        prop_assert_eq!(at_once(whole(&received, Some(&overflow))).expect("it is there").to_json(), text);
+        prop_assert_eq!(at_once(fetch_complete(&received, Some(&overflow))).expect("it is there").to_json(), text);
         overflow.0.lock().expect("nobody else has it").values_mut().for_each(|kept| kept[9] ^= 1);
         let is_refused = matches!(at_once(pointer.fetch(&overflow)), Err(OverflowError::Changed { .. }));
         prop_assert!(is_refused, "it is not what was kept");
@@ -251,7 +254,7 @@ proptest! {
         let location: String = std::iter::once('/').chain(location.chars().take(1_024)).collect();
         let fingerprint = Fingerprint { length: usize::MAX, ..Fingerprint::of(b"") };
         let message = letter.pointing_at(Pointer { location, fingerprint });
-        prop_assert!(message.len() <= QUEUE_LIMIT, "{} bytes", message.len());
+        prop_assert!(message.len() <= MAX_MESSAGE_BYTES, "{} bytes", message.len());
         is_a_message(&message)?;
         prop_assert_eq!(read(&message).id, letter.id);
     }
@@ -260,7 +263,7 @@ proptest! {
     fn what_is_cut_fits_and_says_what_is_missing(failed in failed()) {
         let letter = failed.letter();
         let message = letter.cut();
-        prop_assert!(message.len() <= QUEUE_LIMIT, "{} bytes", message.len());
+        prop_assert!(message.len() <= MAX_MESSAGE_BYTES, "{} bytes", message.len());
         is_a_message(&message)?;
         let data = read(&message).event_data;
         let kept = BASE64_STANDARD.decode(data.body.expect("at least its beginning")).expect("base64");
@@ -268,7 +271,7 @@ proptest! {
         prop_assert!(sent.starts_with(&kept));
         prop_assert_eq!(data.body_cut, (kept.len() < sent.len()).then(|| Fingerprint::of(sent)));
         // Nothing is cut that there was room for, but for less than a group of base64 and the quotes around it.
-        prop_assert!(kept == *sent || message.len() > QUEUE_LIMIT - 6, "{} bytes", message.len());
+        prop_assert!(kept == *sent || message.len() > MAX_MESSAGE_BYTES - 6, "{} bytes", message.len());
         prop_assert_eq!(data.properties_cut, failed.cells[4].is_some() || failed.cells[5].is_some());
     }
 
@@ -288,11 +291,11 @@ proptest! {
             [true, false, true, _] => source.partition_id.clone_from(&other.source.partition_id),
             [true, false, false, _] => source.consumer_group.clone_from(&other.source.consumer_group),
             [false, true, ..] => changed.event.body.clone_from(&other.event.body),
-            [false, false, true, _] => changed.event.place = other.event.place,
+            [false, false, true, _] => changed.event.position = other.event.position,
             [false, false, false, _] => changed.event.body = [&changed.event.body[..], &[0]].concat().into(),
         }
         let is_same = changed.source == failed.source
-            && (changed.event.place, &changed.event.body) == (failed.event.place, &failed.event.body);
+            && (changed.event.position, &changed.event.body) == (failed.event.position, &failed.event.body);
         prop_assert_eq!(changed.letter().id == failed.letter().id, is_same);
     }
 

@@ -131,7 +131,7 @@ fn there_is_something_to_be_found_in_the_requests_that_are_made_up() {
             ("a retry", said.retry.is_some()),
             ("a whole source", said.source.iter().all(|part| !part.is_empty())),
             ("a body", any(|event| !event.body.is_empty())),
-            ("a place", any(|event| event.place.is_some())),
+            ("a place", any(|event| event.position.is_some())),
             ("a content type", any(|event| event.content_type.is_some())),
             ("a device", any(|event| event.iot_hub_device_id.is_some())),
             ("a fault beside none", any(|event| event.is_faulty) && any(|event| !event.is_faulty)),

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::sessions::queue;
     use devicestate_engine::{
-        batch::{Message, Place},
+        batch::{EventPosition, Message},
         function_app::{QueueOutput, ServiceBusTrigger, Trigger},
         invocation::Invocation,
     };
@@ -131,7 +131,7 @@ mod tests {
             let Invocation { batch, .. } = Invocation::read(&request.into(), &function.trigger).expect("a message");
             let [event] = &batch.events[..] else { panic!("one event: {batch:?}") };
             assert_eq!((&*event.body, &event.fault), (&*delivery().message.body, &None), "{data_type:?}");
-            assert_eq!(event.place, Some(Place { enqueued_ms: 1_732_093_200_000, sequence_number: 42 }));
+            assert_eq!(event.position, Some(EventPosition { enqueued_ms: 1_732_093_200_000, sequence_number: 42 }));
             assert_eq!(event.content_type.as_deref(), Some("application/json"));
             let told = Message { session_id: "drone \"7\"".into(), message_id: "m-1".into(), delivery_count: 3 };
             assert_eq!(batch.message, Some(told));

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use devicestate_engine::surroundings::{Clock, System};
+use devicestate_engine::clock::{Clock, System};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},

@@ -34,7 +34,7 @@ fn by_partition(requests: &[Request]) -> BTreeMap<String, Vec<Batch>> {
     let mut batches = BTreeMap::<_, Vec<_>>::new();
     for request in requests {
         let invocation = Invocation::read(&request.body.clone().into(), &trigger).expect("an envelope");
-        assert!(invocation.comes_again(), "it is sent under the retry policy that ships");
+        assert!(invocation.will_retry(), "it is sent under the retry policy that ships");
         batches.entry(invocation.batch.source.partition_id.clone()).or_default().push(invocation.batch);
     }
     batches
@@ -54,7 +54,7 @@ fn sequence_numbers_rise_by_one_and_times_never_go_back_through_the_whole_run() 
             assert_eq!(batches.len(), 40);
             let events = || batches.iter().flat_map(|batch| &batch.events);
             assert!(events().all(|event| event.fault.is_none()));
-            let places: Vec<_> = events().map(|event| event.place.expect("a place")).collect();
+            let places: Vec<_> = events().map(|event| event.position.expect("a place")).collect();
             assert_eq!(places.len(), 40 * 37);
             let numbers: Vec<_> = places.iter().map(|place| place.sequence_number).collect();
             assert!(numbers.windows(2).all(|two| two[1] == two[0] + 1), "{numbers:?}");

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use devicestate_engine::{
     batch::Source,
+    clock::{Clock as _, System},
     function_app::{Cardinality, RetryPolicy},
-    surroundings::{Clock as _, System},
 };
 use devicestate_local::{
     envelope::{self, Retry},

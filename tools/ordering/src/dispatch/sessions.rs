@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use devicestate_engine::surroundings::{Clock as _, System};
+use devicestate_engine::clock::{Clock as _, System};
 use devicestate_local::sessions::{
     envelope,
     queue::{Abandoned, SessionQueue, SessionReceiver},

@@ -56,7 +56,7 @@ fn check_documents(world: &World, fold: &Fold) {
     for id in ids {
         if expected.get(id) != found.get(id) {
             let text = |document: Option<&Value>| document.map_or("none".to_owned(), Value::to_string);
-            world.surroundings.violation(&format!(
+            world.clock.violation(&format!(
                 "the document {id:?} is\n  {}\nand all events come to\n  {}",
                 text(found.get(id)),
                 text(expected.get(id))
@@ -94,7 +94,7 @@ fn check_order(world: &World) {
     for ((id, name), (_, value)) in last.into_iter().filter(|((id, _), _)| world.is_keyed(id)) {
         let stored = world.store.document(&id);
         if stored.as_ref().and_then(|stored| stored.document.get(name)) != Some(&value) {
-            world.surroundings.violation(&format!("{name} of {id:?} is not {value}, which its device sent last"));
+            world.clock.violation(&format!("{name} of {id:?} is not {value}, which its device sent last"));
         }
     }
 }
@@ -107,26 +107,26 @@ fn check_dead_letters(world: &World, fold: &Fold) {
         let letter = match Letter::read(world, &text) {
             Ok(letter) => letter,
             Err(error) => {
-                world.surroundings.violation(&format!("a dead letter that is left cannot be read: {error}"));
+                world.clock.violation(&format!("a dead letter that is left cannot be read: {error}"));
                 continue;
             }
         };
         let Letter { id, namespace, partition, sequence_number, body } = letter;
-        let place = (namespace, partition, sequence_number);
-        let first = left.entry(place.clone()).or_insert_with(|| (id.clone(), body.clone()));
+        let position = (namespace, partition, sequence_number);
+        let first = left.entry(position.clone()).or_insert_with(|| (id.clone(), body.clone()));
         if *first != (id, body) {
-            world.surroundings.violation(&format!("the dead letters of the event at {place:?} have two ids or bodies"));
+            world.clock.violation(&format!("the dead letters of the event at {position:?} have two ids or bodies"));
         }
     }
     each(world, |partition, event, meaning, _| {
         let source = &partition.source;
-        let place = (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
+        let position = (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
         let is_overtaken = |id: &str, name: &str| {
             let version = (event.enqueued_ms, event.sequence_number, partition.number);
             fold.get(id).and_then(|fields| fields.get(name)).is_some_and(|(newest, _)| *newest > version)
         };
-        let violation = |what: &str| world.surroundings.violation(&format!("the event at {place:?} {what}"));
-        match (meaning, left.remove(&place)) {
+        let violation = |what: &str| world.clock.violation(&format!("the event at {position:?} {what}"));
+        match (meaning, left.remove(&position)) {
             (Meaning::Poison, None) => violation("is poison, and is nowhere"),
             (Meaning::Refused { id, readings }, None) if !readings.iter().all(|(name, _)| is_overtaken(id, name)) => {
                 violation("was refused, and is nowhere");
@@ -136,7 +136,7 @@ fn check_dead_letters(world: &World, fold: &Fold) {
             (Meaning::Poison | Meaning::Refused { .. }, _) | (Meaning::Good { .. }, None) => {}
         }
     });
-    for place in left.into_keys() {
-        world.surroundings.violation(&format!("a dead letter is of no event: {place:?}"));
+    for position in left.into_keys() {
+        world.clock.violation(&format!("a dead letter is of no event: {position:?}"));
     }
 }

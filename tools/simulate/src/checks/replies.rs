@@ -41,7 +41,7 @@ impl<'a> Invocation<'a> {
         let before = ids.map(|id| (id, world.store.document(id))).collect();
         let moment = world.store.moment();
         let under_way = partition.attempt();
-        world.surroundings.book.count(Count::Overlaps, u64::from(under_way.overlaps()));
+        world.clock.book.count(Count::Overlaps, u64::from(under_way.overlaps()));
         Self { world, partition, under_way, part, client, began: Instant::now(), moment, before }
     }
 
@@ -75,7 +75,7 @@ impl<'a> Invocation<'a> {
         if *dead_lettered != accepted.messages.len() as u64 {
             self.violation(&format!("{dead_lettered} dead letters are told, and {} sent", accepted.messages.len()));
         }
-        self.world.surroundings.book.count(Count::FinalReplies, 1);
+        self.world.clock.book.count(Count::FinalReplies, 1);
         let dead = self.check_dead_letters(&accepted.messages);
         self.check_counts(record, &dead);
     }
@@ -162,13 +162,13 @@ impl<'a> Invocation<'a> {
                  {applied} are told as applied and {superseded} as superseded"
             ));
         }
-        world.surroundings.book.count(Count::ExactCounts, u64::from(written == 0));
+        world.clock.book.count(Count::ExactCounts, u64::from(written == 0));
     }
 
     fn violation(&self, what: &str) {
         let (source, part) = (&self.partition.source, self.part);
         let (namespace, partition) = (&source.fully_qualified_namespace, &source.partition_id);
         let events = format!("{} events from {}", part.events.len(), part.first);
-        self.world.surroundings.violation(&format!("{namespace} partition {partition}, {events}: {what}"));
+        self.world.clock.violation(&format!("{namespace} partition {partition}, {events}: {what}"));
     }
 }

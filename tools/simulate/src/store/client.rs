@@ -11,7 +11,7 @@ use tokio::{sync::oneshot, time::sleep};
 
 use super::{Service, Write};
 use crate::{
-    surroundings::Surroundings,
+    clock::Surroundings,
     weather::{Turn, Weather, cut},
 };
 
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct Client {
     service: Arc<Service>,
     weather: Arc<Weather>,
-    surroundings: Arc<Surroundings>,
+    clock: Arc<Surroundings>,
     /// Its number among all clients.
     pub(crate) number: u64,
 }
@@ -31,24 +31,20 @@ impl Client {
             state.clients += 1;
             state.clients
         };
-        let surroundings = Arc::clone(&service.surroundings);
-        Self { service: Arc::clone(service), weather: Arc::clone(weather), surroundings, number }
+        let clock = Arc::clone(&service.clock);
+        Self { service: Arc::clone(service), weather: Arc::clone(weather), clock, number }
     }
 
     /// How long a request is on its way.
     fn way(&self) -> Duration {
         let trouble = self.weather.trouble();
-        if self.surroundings.happens(trouble.slow) {
-            self.surroundings.millis(400)
-        } else {
-            self.surroundings.millis(3)
-        }
+        if self.clock.happens(trouble.slow) { self.clock.millis(400) } else { self.clock.millis(3) }
     }
 
     async fn put(&self, document: &Document, if_match: Option<&ETag>) -> Result<ETag, StoreError> {
         let write = self.service.begin(self.number, document.clone(), if_match.cloned());
         let (turn, there, back) = (self.weather.operation(&document.id, true), self.way(), self.way());
-        self.surroundings.trace(|| format!("client {} writes {}: {turn:?}", self.number, document.id));
+        self.clock.trace(|| format!("client {} writes {}: {turn:?}", self.number, document.id));
         match turn {
             Turn::Done => {
                 let answer = self.land_after(there, write);
@@ -85,7 +81,7 @@ impl Client {
             sleep(there).await;
             let about = (write.client, write.document.id.clone(), write.if_match.clone());
             let landed = service.land(write);
-            service.surroundings.trace(|| {
+            service.clock.trace(|| {
                 let (client, id, if_match) = about;
                 format!("client {client} has written {id} over {if_match:?}: {landed:?}")
             });
@@ -99,7 +95,7 @@ impl Client {
 impl StateStore for Client {
     async fn read(&self, id: &str, _: &RequestCharge) -> Result<Option<Stored>, StoreError> {
         let (turn, there, back) = (self.weather.operation(id, false), self.way(), self.way());
-        self.surroundings.trace(|| format!("client {} reads {id}: {turn:?}", self.number));
+        self.clock.trace(|| format!("client {} reads {id}: {turn:?}", self.number));
         match turn {
             Turn::Done | Turn::Cut(_) | Turn::Doubled => {
                 sleep(there).await;

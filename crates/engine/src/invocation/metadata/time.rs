@@ -39,7 +39,7 @@ fn thousandths(fraction: &[u8]) -> Option<i64> {
     if *point != b'.' || digits.is_empty() || digits.len() > MOST || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let digit = |place: usize| digits.get(place).map_or(0, |digit| i64::from(digit - b'0'));
+    let digit = |position: usize| digits.get(position).map_or(0, |digit| i64::from(digit - b'0'));
     Some(digit(0) * 100 + digit(1) * 10 + digit(2))
 }
 

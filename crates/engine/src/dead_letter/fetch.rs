@@ -8,28 +8,32 @@ use super::{DeadLetter, Overflow};
 ///
 /// # Errors
 ///
-/// [`NotWhole`].
-pub async fn whole(letter: &DeadLetter, overflow: Option<&dyn Overflow>) -> Result<DeadLetter, NotWhole> {
+/// [`FetchError`].
+pub async fn fetch_complete(letter: &DeadLetter, overflow: Option<&dyn Overflow>) -> Result<DeadLetter, FetchError> {
     let Some(pointer) = &letter.overflow else { return Ok(letter.clone()) };
     let Some(overflow) = overflow else {
-        return Err(NotWhole::NotNow(format!(
+        return Err(FetchError::NotNow(format!(
             "a dead letter lies at {}, and no setting tells how to get there: DeadLetterDirectory is a folder, \
              DeadLetterStorage leads to blobs",
             pointer.location
         )));
     };
     let bytes = pointer.fetch(overflow).await.map_err(|error| {
-        if error.is_of_one_letter() { NotWhole::Lost(error.to_string()) } else { NotWhole::NotNow(error.to_string()) }
+        if error.is_message_specific() {
+            FetchError::Lost(error.to_string())
+        } else {
+            FetchError::NotNow(error.to_string())
+        }
     })?;
-    let whole: DeadLetter = serde_json::from_slice(&bytes)
-        .map_err(|error| NotWhole::Lost(format!("what lies at {} is no dead letter: {error}", pointer.location)))?;
+    let fetch_complete: DeadLetter = serde_json::from_slice(&bytes)
+        .map_err(|error| FetchError::Lost(format!("what lies at {} is no dead letter: {error}", pointer.location)))?;
     // What became known since it was kept stands in the message.
-    Ok(DeadLetter { replay: letter.replay.clone(), ..whole })
+    Ok(DeadLetter { replay: letter.replay.clone(), ..fetch_complete })
 }
 
 /// Why a dead letter cannot be had whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotWhole {
+pub enum FetchError {
     /// It is not where it should be, or is not what it was.
     #[error("{0}")]
     Lost(String),
@@ -45,11 +49,11 @@ pub enum NotWhole {
 /// Why there are none, for people.
 pub fn body(letter: &DeadLetter) -> Result<Vec<u8>, String> {
     let data = &letter.event_data;
-    if let Some(whole) = &data.body_cut {
+    if let Some(fetch_complete) = &data.body_cut {
         let kept = data.body.as_deref().map_or(0, |body| body.len() / 4 * 3);
         return Err(format!(
             "only some {kept} of the {} bytes of its body were kept, since there was no place for it",
-            whole.length
+            fetch_complete.length
         ));
     }
     let body = data.body.as_deref().ok_or("it has no body")?;

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use devicestate_engine::surroundings::{Clock, Random};
+use devicestate_engine::clock::{Clock, Random};
 use fastrand::Rng;
 use tokio::time::{Duration, Instant};
 

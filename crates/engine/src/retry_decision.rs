@@ -15,11 +15,11 @@ use crate::{
 
 /// What is done with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     /// It is answered for good: what is unresolved is dead-lettered.
-    Final,
+    Complete,
     /// The invocation is failed, and the host sends the batch again.
-    Again,
+    Retry,
 }
 
 /// How often batches failed by a fault of their own, in memory. A restart of the handler starts the count again, which
@@ -50,10 +50,10 @@ impl Attempts {
 
     /// Decides on an attempt of the batch with this key.
     ///
-    /// `comes_again` says whether the host sends the batch again when this attempt fails; failing is never the last
+    /// `will_retry` says whether the host sends the batch again when this attempt fails; failing is never the last
     /// word, because the host checkpoints past a batch that failed for the last time.
     #[must_use]
-    pub fn decide(&self, key: &str, outcomes: &[Outcome], comes_again: bool, store_takes_writes: bool) -> Verdict {
+    pub fn decide(&self, key: &str, outcomes: &[Outcome], will_retry: bool, store_takes_writes: bool) -> Decision {
         let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         let unresolved = || {
             outcomes.iter().filter_map(|outcome| match outcome {
@@ -61,8 +61,8 @@ impl Attempts {
                 Outcome::Applied | Outcome::Superseded | Outcome::Failed(_) => None,
             })
         };
-        if !comes_again || unresolved().next().is_none() {
-            return Verdict::Final;
+        if !will_retry || unresolved().next().is_none() {
+            return Decision::Complete;
         }
         let seen = batches.values().map(|batch| batch.seen).max().unwrap_or_default() + 1;
         if batches.len() >= REMEMBERED && !batches.contains_key(key) {
@@ -71,7 +71,7 @@ impl Attempts {
         }
         let batch = batches.entry(key.to_owned()).or_default();
         batch.seen = seen;
-        let is_blamed = |failure: &Failure| is_own_fault(failure, store_takes_writes);
+        let is_blamed = |failure: &Failure| is_device_failure(failure, store_takes_writes);
         let blamed: BTreeSet<&str> = unresolved().filter(|failure| is_blamed(failure)).map(device).collect();
         for device in blamed {
             *batch.failed.entry(device.to_owned()).or_default() += 1;
@@ -79,9 +79,9 @@ impl Attempts {
         let is_due = |device: &str| batch.failed.get(device).is_some_and(|failed| *failed >= self.limit);
         // One reply is for the whole batch: it waits until nothing in it is worth another attempt.
         if unresolved().all(|failure| is_blamed(failure) && is_due(device(failure))) {
-            Verdict::Final
+            Decision::Complete
         } else {
-            Verdict::Again
+            Decision::Retry
         }
     }
 
@@ -100,7 +100,7 @@ impl Attempts {
 
 /// Whether what stays unresolved is a fault of the event or its device, and not of the store.
 #[must_use]
-pub fn is_own_fault(unresolved: &Failure, store_takes_writes: bool) -> bool {
+pub fn is_device_failure(unresolved: &Failure, store_takes_writes: bool) -> bool {
     match unresolved.stage {
         // What is not the store's fault comes again the same.
         Stage::Envelope | Stage::Deserialize | Stage::Validate => true,

@@ -13,7 +13,7 @@ use super::{DeadLetter, Overflow, OverflowError, Pointer};
 /// Keeps dead letters in the overflow, and knows which ones an earlier attempt of their batch has already put there.
 ///
 /// This memory is lost with the process, and bounded: what is forgotten too soon is only put there once more.
-pub struct Keeper {
+pub struct OverflowCache {
     overflow: Arc<dyn Overflow>,
     batches: Cache<String, Arc<Kept>>,
 }
@@ -25,7 +25,7 @@ type Kept = Mutex<HashMap<(usize, String), Pointer>>;
 /// The most batches to remember: far more than partitions that one process owns.
 const REMEMBERED: usize = 256;
 
-impl Keeper {
+impl OverflowCache {
     /// Keeps dead letters there.
     #[must_use]
     pub fn new(overflow: Arc<dyn Overflow>) -> Self {

@@ -6,12 +6,12 @@ use tokio::time::{Instant, sleep_until};
 
 /// So much a second, evenly; as fast as it goes without a number.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct RateLimit {
     per_second: Option<u32>,
     next: Instant,
 }
 
-impl Pace {
+impl RateLimit {
     /// At this pace; as fast as it goes without one.
     #[must_use]
     pub fn new(per_second: Option<u32>) -> Self {

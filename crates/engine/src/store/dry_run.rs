@@ -14,13 +14,13 @@ use super::{ETag, RequestCharge, StateStore, StoreError, Stored};
 use crate::device_state::Document;
 
 /// Shows what writes would come to, by the same conditions, and changes nothing.
-pub struct TrialStore {
+pub struct DryRunStore {
     below: Arc<dyn StateStore>,
     written: Mutex<HashMap<String, Stored>>,
     tags: AtomicU64,
 }
 
-impl TrialStore {
+impl DryRunStore {
     /// Over this store, which is only read.
     #[must_use]
     pub fn new(below: Arc<dyn StateStore>) -> Self {
@@ -45,7 +45,7 @@ impl TrialStore {
 }
 
 #[async_trait]
-impl StateStore for TrialStore {
+impl StateStore for DryRunStore {
     async fn read(&self, id: &str, charge: &RequestCharge) -> Result<Option<Stored>, StoreError> {
         let written = self.written().get(id).cloned();
         match written {
