@@ -11,7 +11,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use devicestate_engine::settings::Settings;
-use devicestate_terminal::Failed;
+use devicestate_terminal::CommandError;
 
 use crate::{config, log, serve};
 #[cfg(not(feature = "local"))]
@@ -58,7 +58,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let runtime = match tokio::runtime::Runtime::new() {
             Ok(runtime) => runtime,
-            Err(error) => return Failed::to_begin(error).end(PROGRAM),
+            Err(error) => return CommandError::not_started(error).report(PROGRAM),
         };
         let result = runtime.block_on(async {
             match self.command {
@@ -72,22 +72,22 @@ impl Cli {
         runtime.shutdown_background();
         match result {
             Ok(()) => ExitCode::SUCCESS,
-            Err(failed) => failed.end(PROGRAM),
+            Err(error) => error.report(PROGRAM),
         }
     }
 }
 
-async fn serve(options: ServeOptions) -> Result<(), Failed> {
+async fn serve(options: ServeOptions) -> Result<(), CommandError> {
     let settings = Settings::from_environment();
-    log::set_up(config::log_level(&settings).map_err(Failed::at_work)?);
+    log::set_up(config::log_level(&settings).map_err(CommandError::failed)?);
     let root = settings.get("FUNCTIONS_APP_ROOT_PATH").map_or_else(|| PathBuf::from("."), PathBuf::from);
     let port = match options.port {
         Some(port) => port,
-        None => config::port(&settings).map_err(Failed::at_work)?,
+        None => config::port(&settings).map_err(CommandError::failed)?,
     };
     // The host restarts a handler that ended with any code but 0; `serve` never ends with 0.
     match serve::serve(&root, &settings, port).await {
-        Err(error) => Err(Failed::at_work(error)),
+        Err(error) => Err(CommandError::failed(error)),
     }
 }
 

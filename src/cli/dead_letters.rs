@@ -14,7 +14,7 @@ mod way;
 
 use clap::{Args, Subcommand};
 use devicestate_sqlite::Opening;
-use devicestate_terminal::{Failed, Format};
+use devicestate_terminal::{CommandError, Format};
 
 use place::Place;
 
@@ -66,7 +66,7 @@ enum Command {
 }
 
 impl Options {
-    pub(super) async fn run(self) -> Result<(), Failed> {
+    pub(super) async fn run(self) -> Result<(), CommandError> {
         // What is brought along may go into a new state file.
         let opening = if matches!(self.command, Command::Import(_)) { Opening::Create } else { Opening::Existing };
         let place = Place::open(self.place, opening)?;

@@ -9,7 +9,7 @@ use clap::{Args, value_parser};
 use devicestate_azure::CosmosStore;
 use devicestate_engine::settings::{ConfigError, Settings};
 use devicestate_local::{Documents, Input, Sessions, report::Failures, simulator::Wire};
-use devicestate_terminal::{Failed, ago_ms, print, rate};
+use devicestate_terminal::{CommandError, ago_ms, print, rate};
 
 use crate::config::StoreConfig;
 use report::{ReportFormat, Text};
@@ -108,7 +108,7 @@ fn documents(settings: &Settings) -> Result<Documents, ConfigError> {
 }
 
 impl Options {
-    pub(super) async fn run(self) -> Result<(), Failed> {
+    pub(super) async fn run(self) -> Result<(), CommandError> {
         let input = match (self.input, self.simulate) {
             (Some(path), _) => Input::File(path),
             (None, Some(devices)) => Input::Simulate {
@@ -140,22 +140,22 @@ impl Options {
         if self.drill {
             return drill::run(options, !self.no_rewind, self.report).await;
         }
-        let report = devicestate_local::run(options).await.map_err(Failed::to_begin)?;
+        let report = devicestate_local::run(options).await.map_err(CommandError::not_started)?;
         match self.report {
-            ReportFormat::Json => print(serde_json::to_string_pretty(&report).map_err(Failed::at_work)? + "\n")?,
+            ReportFormat::Json => print(serde_json::to_string_pretty(&report).map_err(CommandError::failed)? + "\n")?,
             ReportFormat::Text => print(Text(&report))?,
         }
         match &report.failures {
-            Failures { run: Some(reason), .. } => Err(Failed::at_work(reason)),
+            Failures { run: Some(reason), .. } => Err(CommandError::failed(reason)),
             _ if !report.is_whole() => {
-                Err(Failed::at_work("not every event that was received is accounted for: see the report"))
+                Err(CommandError::failed("not every event that was received is accounted for: see the report"))
             }
-            _ if report.events.in_sub_queue > 0 => Err(Failed::at_work(format!(
+            _ if report.events.in_sub_queue > 0 => Err(CommandError::failed(format!(
                 "the dead-letter sub-queue holds {} of the messages: not lost, but in no document either (see the report)",
                 report.events.in_sub_queue
             ))),
             Failures { watch: Some(reason), .. } => {
-                Err(Failed::at_work(format!("the events are done with, but a timer function failed: {reason}")))
+                Err(CommandError::failed(format!("the events are done with, but a timer function failed: {reason}")))
             }
             _ => Ok(()),
         }

@@ -10,7 +10,7 @@ use devicestate_engine::{
     text::iso8601,
 };
 use devicestate_sqlite::Opening;
-use devicestate_terminal::{Failed, Format, Table, clean, print};
+use devicestate_terminal::{CommandError, Format, Table, clean, print};
 use serde_json::Value;
 
 use crate::{assembly::open_store, config::StoreConfig};
@@ -45,16 +45,18 @@ enum StateCommand {
 }
 
 impl Options {
-    pub(super) async fn run(self) -> Result<(), Failed> {
+    pub(super) async fn run(self) -> Result<(), CommandError> {
         let store = match self.state {
             Some(path) => StoreConfig::Sqlite(path),
             None => StoreConfig::from_settings(&Settings::from_environment())
-                .map_err(|error| Failed::to_begin(format!("{error}; or give --state PATH")))?,
+                .map_err(|error| CommandError::not_started(format!("{error}; or give --state PATH")))?,
         };
         if store == StoreConfig::Memory {
-            return Err(Failed::to_begin("StateStore is memory: only the handler itself can see its documents"));
+            return Err(CommandError::not_started(
+                "StateStore is memory: only the handler itself can see its documents",
+            ));
         }
-        let store = open_store(&store, Opening::ReadOnly).map_err(Failed::to_begin)?;
+        let store = open_store(&store, Opening::ReadOnly).map_err(CommandError::not_started)?;
         match self.command {
             StateCommand::List { limit } => list(&store, limit.unwrap_or(usize::MAX), self.format).await,
             StateCommand::Show { device } => show(&store, &device, self.format).await,
@@ -62,16 +64,16 @@ impl Options {
     }
 }
 
-async fn list(store: &Arc<dyn StateStore>, limit: usize, format: Format) -> Result<(), Failed> {
+async fn list(store: &Arc<dyn StateStore>, limit: usize, format: Format) -> Result<(), CommandError> {
     match format {
-        Format::Table => print(table(&store::documents(&**store, limit).await.map_err(Failed::to_begin)?))?,
+        Format::Table => print(table(&store::documents(&**store, limit).await.map_err(CommandError::not_started)?))?,
         Format::Json => {
             // Page by page: there may be more documents than memory.
             let mut separator = "[\n";
             let mut pages = Pages::new(&**store, limit);
-            while let Some(page) = pages.next().await.map_err(Failed::at_work)? {
+            while let Some(page) = pages.next().await.map_err(CommandError::failed)? {
                 for document in page {
-                    let json = serde_json::to_string(&document).map_err(Failed::at_work)?;
+                    let json = serde_json::to_string(&document).map_err(CommandError::failed)?;
                     print(format!("{separator}{json}"))?;
                     separator = ",\n";
                 }
@@ -99,13 +101,14 @@ pub(super) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-async fn show(store: &Arc<dyn StateStore>, device: &str, format: Format) -> Result<(), Failed> {
-    let stored = store.read(&document_id(device), &RequestCharge::default()).await.map_err(Failed::to_begin)?;
+async fn show(store: &Arc<dyn StateStore>, device: &str, format: Format) -> Result<(), CommandError> {
+    let stored =
+        store.read(&document_id(device), &RequestCharge::default()).await.map_err(CommandError::not_started)?;
     let Some(document) = stored.map(|stored| stored.document) else {
-        return Err(Failed::at_work(format!("there is no document of the device {device:?}")));
+        return Err(CommandError::failed(format!("there is no document of the device {device:?}")));
     };
     match format {
-        Format::Json => print(serde_json::to_string_pretty(&document).map_err(Failed::at_work)? + "\n"),
+        Format::Json => print(serde_json::to_string_pretty(&document).map_err(CommandError::failed)? + "\n"),
         Format::Table => print(format!("{}\n\n{}", clean(&document.id), readings(&document))),
     }
 }

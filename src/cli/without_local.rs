@@ -1,7 +1,7 @@
 //! `devicestate local` in a build without it, such as the one that is deployed.
 
 use clap::Args;
-use devicestate_terminal::Failed;
+use devicestate_terminal::CommandError;
 
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, override_usage = "not in this build: see docs/operate/package.md")]
@@ -13,8 +13,8 @@ pub(super) struct Options {
 
 impl Options {
     #[expect(clippy::unused_async, reason = "a build with it runs the system here")]
-    pub(super) async fn run(self) -> Result<(), Failed> {
-        Err(Failed::to_begin(
+    pub(super) async fn run(self) -> Result<(), CommandError> {
+        Err(CommandError::not_started(
             "this build has no `local`: it is the one to deploy, with no stand-in host in it. Run \
              `cargo run -- local` in the repository, or build with --features local",
         ))

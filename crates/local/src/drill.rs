@@ -16,7 +16,7 @@ use devicestate_engine::{
     text::iso8601,
 };
 use devicestate_sqlite::{Database, DatabaseError, Opening, SqliteStore, folder_beside};
-use devicestate_terminal::interrupt::asked_to_stop;
+use devicestate_terminal::interrupt::stop_requested;
 use serde::Serialize;
 
 use super::{
@@ -141,7 +141,7 @@ pub async fn run(options: Options, rewinds: bool, tell: impl FnMut(&Step)) -> Re
     let played = tokio::select! {
         // Listened for before anything is started that would be left behind.
         biased;
-        () = asked_to_stop() => Err(DrillError::Stopped),
+        () = stop_requested() => Err(DrillError::Stopped),
         played = drill.play(rewinds, tell) => played,
     };
     // Whatever happened, no handler stays behind.

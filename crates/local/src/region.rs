@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use devicestate_engine::batch::Source;
 use devicestate_sqlite::SqliteQueue;
+use devicestate_terminal::interrupt::Shutdown;
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{
@@ -76,7 +77,7 @@ impl<I: Intake> Region<I> {
     /// # Errors
     ///
     /// Why one of them failed.
-    pub(super) async fn call_timers(&self, stop: &mut watch::Receiver<u8>) -> Result<(), String> {
+    pub(super) async fn call_timers(&self, stop: &mut watch::Receiver<Shutdown>) -> Result<(), String> {
         let name = format!("{}/timers", self.source.fully_qualified_namespace);
         timers::call(&Instance { name, ..self.model.clone() }, stop).await
     }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use devicestate_engine::{clock::Clock, queue::DeadLetterQueue as _, rate_limit::RateLimit};
-use devicestate_terminal::{Progress, interrupt::in_order_then_at_once};
+use devicestate_terminal::{
+    Progress,
+    interrupt::{Shutdown, shutdown_signal},
+};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -89,8 +92,8 @@ impl<I: Intake> Play<I> {
             let (done, received) = (shown.done.load(Relaxed), shown.received.load(Relaxed));
             (done, format!("{} waiting", received.saturating_sub(done)))
         });
-        let say = progress.teller();
-        let mut stop = in_order_then_at_once(move || {
+        let say = progress.line_printer();
+        let mut stop = shutdown_signal(move || {
             say("No more events are taken; those that are there are finished. Ctrl-C again: stop at once.");
         });
         region.start();
@@ -110,7 +113,7 @@ impl<I: Intake> Play<I> {
                         end_of_input = Some(end);
                         intake.close();
                     }
-                    _ = stop.wait_for(|asked| *asked >= 2) => {
+                    _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate) => {
                         failure = Some("stopped at once: what still waited is not in the documents".into());
                         break;
                     }
@@ -179,7 +182,7 @@ impl Feed {
         self,
         intake: &impl Intake,
         statistics: &Statistics,
-        mut stop: watch::Receiver<u8>,
+        mut stop: watch::Receiver<Shutdown>,
     ) -> Result<(), SourceError> {
         let Self { input, mut bad_events, mut rate_limit } = self;
         // A thread of its own, which may wait for standard input for ever: it ends with the process.
@@ -210,7 +213,7 @@ impl Feed {
         };
         tokio::select! {
             ended = sending => ended,
-            _ = stop.wait_for(|asked| *asked >= 1) => Ok(()),
+            _ = stop.wait_for(|shutdown| *shutdown >= Shutdown::Draining) => Ok(()),
         }
     }
 }

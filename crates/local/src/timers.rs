@@ -9,6 +9,7 @@ use devicestate_engine::{
     clock::{Clock as _, System},
     function_app::TimerFunction,
 };
+use devicestate_terminal::interrupt::Shutdown;
 use tokio::{sync::watch, time::timeout};
 
 use super::{
@@ -24,7 +25,7 @@ use super::{
 /// # Errors
 ///
 /// Why one of them failed, and no other is then called.
-pub(super) async fn call(instance: &Instance, stop: &mut watch::Receiver<u8>) -> Result<(), String> {
+pub(super) async fn call(instance: &Instance, stop: &mut watch::Receiver<Shutdown>) -> Result<(), String> {
     if instance.timers.is_empty() {
         return Ok(());
     }
@@ -39,7 +40,7 @@ pub(super) async fn call(instance: &Instance, stop: &mut watch::Receiver<u8>) ->
     };
     let called = tokio::select! {
         called = called => called,
-        _ = stop.wait_for(|asked| *asked >= 2) => Err("stopped at once".into()),
+        _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate) => Err("stopped at once".into()),
     };
     // Also when it was stopped: no handler stays behind.
     process.stop().await;

@@ -20,7 +20,7 @@ mod source;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use devicestate_terminal::Failed;
+use devicestate_terminal::CommandError;
 
 use options::Options;
 
@@ -34,13 +34,13 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return Failed::to_begin(error).end(PROGRAM),
+        Err(error) => return CommandError::not_started(error).report(PROGRAM),
     };
     let ended = runtime.block_on(run::run(options));
     // What still waits for a hub that does not answer ends with the process.
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => failed.end(PROGRAM),
+        Err(error) => error.report(PROGRAM),
     }
 }

@@ -8,7 +8,11 @@ use std::{
 
 use devicestate_engine::{rate_limit::RateLimit, settings::Settings};
 use devicestate_local::hub::Sent;
-use devicestate_terminal::{Failed, Format, Progress, interrupt::in_order_then_at_once, print};
+use devicestate_terminal::{
+    CommandError, Format, Progress,
+    interrupt::{Shutdown, shutdown_signal},
+    print,
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -25,8 +29,8 @@ use crate::{
 };
 
 /// Sends what the options ask for, and reports.
-pub(crate) async fn run(options: Options) -> Result<(), Failed> {
-    let to = Destination::find(&options, &Settings::from_environment()).map_err(Failed::to_begin)?;
+pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
+    let to = Destination::find(&options, &Settings::from_environment()).map_err(CommandError::not_started)?;
     let to = Arc::new(to);
     let counts = Arc::new(Counts::default());
     let limits = Limits { timeout: options.timeout, attempts: options.attempts, events: options.batch as usize };
@@ -34,7 +38,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failed> {
     let mut first = Lane::new(Arc::clone(&to), limits, Arc::clone(&counts));
     if let Err(failure) = first.open().await {
         let hub = to.hub.path().trim_start_matches('/');
-        return Err(Failed::to_begin(format!("{}: the hub {hub} cannot be reached: {failure}", to.named_by)));
+        return Err(CommandError::not_started(format!("{}: the hub {hub} cannot be reached: {failure}", to.named_by)));
     }
 
     let keys = options.keys.or(options.devices).unwrap_or(1);
@@ -53,8 +57,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Failed> {
     let progress = Progress::start(PROGRAM, Some(u64::from(keys).saturating_mul(options.events)), move || {
         (shown.events.load(Relaxed), format!("{} retries", shown.retries.load(Relaxed)))
     });
-    let tell = progress.teller();
-    let mut stop = in_order_then_at_once(move || {
+    let tell = progress.line_printer();
+    let mut stop = shutdown_signal(move || {
         tell("No more events are made; those that were made are sent. Ctrl-C again: stop at once.");
     });
     let feed =
@@ -67,19 +71,19 @@ pub(crate) async fn run(options: Options) -> Result<(), Failed> {
     let report = Report::new(&counts, keys, stopped_early, took);
     match options.format {
         Format::Table => print(&report)?,
-        Format::Json => print(serde_json::to_string_pretty(&report).map_err(Failed::at_work)? + "\n")?,
+        Format::Json => print(serde_json::to_string_pretty(&report).map_err(CommandError::failed)? + "\n")?,
     }
     match (failure, report.not_sent()) {
-        (Some(failure), events) => {
-            Err(Failed::at_work(format!("{events} events were made and are not known to be in the hub: {failure}")))
-        }
+        (Some(failure), events) => Err(CommandError::failed(format!(
+            "{events} events were made and are not known to be in the hub: {failure}"
+        ))),
         (None, 0) => Ok(()),
-        (None, events) => Err(Failed::at_work(format!("{events} events were made and were not sent"))),
+        (None, events) => Err(CommandError::failed(format!("{events} events were made and were not sent"))),
     }
 }
 
 /// Waits for all lanes; the first failure of one, or a second Ctrl-C.
-async fn finish(running: &mut JoinSet<Result<(), String>>, stop: &mut watch::Receiver<u8>) -> Result<(), String> {
+async fn finish(running: &mut JoinSet<Result<(), String>>, stop: &mut watch::Receiver<Shutdown>) -> Result<(), String> {
     let mut result = Ok(());
     loop {
         tokio::select! {
@@ -89,7 +93,7 @@ async fn finish(running: &mut JoinSet<Result<(), String>>, stop: &mut watch::Rec
                 Some(Ok(Err(failure))) => result = result.and(Err(failure)),
                 Some(Err(error)) => result = result.and(Err(error.to_string())),
             },
-            _ = stop.wait_for(|asked| *asked >= 2) => {
+            _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate) => {
                 running.abort_all();
                 return result.and(Err("stopped at once".into()));
             }
@@ -127,7 +131,7 @@ struct Feed<'a> {
 impl Feed<'_> {
     /// Gives all events to the lanes, until one of them has failed or somebody wants an end. How many keys there were, and
     /// whether it ended early.
-    async fn give(mut self, mut stop: watch::Receiver<u8>) -> (usize, bool) {
+    async fn give(mut self, mut stop: watch::Receiver<Shutdown>) -> (usize, bool) {
         let giving = async {
             for sent in self.events {
                 self.rate_limit.wait(1).await;
@@ -139,7 +143,7 @@ impl Feed<'_> {
         };
         let early = tokio::select! {
             early = giving => early,
-            _ = stop.wait_for(|asked| *asked >= 1) => true,
+            _ = stop.wait_for(|shutdown| *shutdown >= Shutdown::Draining) => true,
         };
         (self.lanes.keys.len(), early)
     }

@@ -1,19 +1,30 @@
-//! When somebody wants this process to end.
+//! Ctrl-C and SIGTERM.
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Ctrl-C, or the polite signal of a supervisor, as often as it comes. Without it what was begun would stay behind half
-/// done. None is missed between two waits: who is told to press it again may be quick.
+/// How a run has been asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shutdown {
+    /// Not yet: the run continues.
+    Running,
+    /// Once: take no more work, finish what was taken.
+    Draining,
+    /// Twice: stop at once.
+    Immediate,
+}
+
+/// A stream of stop signals: Ctrl-C or SIGTERM. Signals that arrive between two waits are not missed, because a user may
+/// press Ctrl-C twice within milliseconds.
 pub struct Interrupts {
-    /// `None` where the system gives none to listen to.
+    /// `None` where the system offers no such signals.
     #[cfg(unix)]
     signals: Option<(Signal, Signal)>,
 }
 
 impl Interrupts {
-    /// Listens from now on, within a runtime. From the first time on, nothing of this process ends by Ctrl-C alone.
+    /// Starts to listen; call it within a runtime. From the first call on, Ctrl-C alone no longer ends the process.
     #[must_use]
     pub fn listen() -> Self {
         Self {
@@ -22,7 +33,7 @@ impl Interrupts {
         }
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         #[cfg(unix)]
         if let Some((interrupt, terminate)) = &mut self.signals {
@@ -36,28 +47,29 @@ impl Interrupts {
     }
 }
 
-/// The first of [`Interrupts`], for whom one is enough.
-pub async fn asked_to_stop() {
+/// Waits for the first signal.
+pub async fn stop_requested() {
     Interrupts::listen().next().await;
 }
 
-/// How often a run was asked to stop: once means in order, twice means at once. `tell` is called after the first time.
+/// Returns a channel that reports how the run has been asked to end: [`Shutdown::Draining`] after the first signal,
+/// [`Shutdown::Immediate`] after the second. `on_draining` runs after the first.
 ///
-/// To be called within a runtime.
+/// Call it within a runtime.
 #[must_use]
-pub fn in_order_then_at_once(tell: impl FnOnce() + Send + 'static) -> watch::Receiver<u8> {
-    let (asked, stop) = watch::channel(0);
+pub fn shutdown_signal(on_draining: impl FnOnce() + Send + 'static) -> watch::Receiver<Shutdown> {
+    let (requested, shutdown) = watch::channel(Shutdown::Running);
     let mut interrupts = Interrupts::listen();
     tokio::spawn(async move {
         interrupts.next().await;
-        asked.send_replace(1);
-        tell();
+        requested.send_replace(Shutdown::Draining);
+        on_draining();
         interrupts.next().await;
-        asked.send_replace(2);
-        // Kept until the run ends: a channel without a sender would look like one more question.
+        requested.send_replace(Shutdown::Immediate);
+        // The sender must outlive the run: a closed channel would look like another signal.
         std::future::pending::<()>().await;
     });
-    stop
+    shutdown
 }
 
 #[cfg(all(test, unix))]

@@ -7,7 +7,9 @@ mod progress;
 mod quantities;
 mod table;
 
-pub use output::{Failed, Format, print};
+pub use output::{
+    CommandError, CommandOutcome, Format, Output, OutputOption, print, print_json_items, print_json_value,
+};
 pub use progress::Progress;
 pub use quantities::{ago_ms, rate};
 pub use table::{Table, clean};

@@ -1,12 +1,35 @@
-//! What a program prints, and how it ends.
+//! What a program prints on standard output, and how it exits.
 
-use std::process::ExitCode;
+use std::{fmt::Display, io::ErrorKind, io::Write as _, process::ExitCode};
 
 use clap::ValueEnum;
+use serde::Serialize;
 
 use crate::table::clean;
 
-/// How to print a list or a document.
+/// The version of the envelope's schema, `docs/reference/output.schema.json`. It rises when a member is renamed or removed.
+const SCHEMA_VERSION: u32 = 1;
+
+/// The option `-o, --output`, the same in every program.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct OutputOption {
+    /// Output format
+    #[arg(short, long = "output", value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+}
+
+/// How a program prints its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Tables for people
+    Table,
+    /// One JSON object for machines: the envelope of docs/reference/output.schema.json
+    Json,
+    /// JSON lines for machines: one item of the result per line, without the envelope
+    Jsonl,
+}
+
+/// The older option's formats; the last users are being moved to [`Output`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
@@ -15,56 +38,118 @@ pub enum Format {
     Json,
 }
 
-/// An error that ends a command, with its exit code: 1 for work that failed, 2 for what could not be begun
-/// or reached.
+/// Whether a command did what it was asked to do. It agrees with the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CommandOutcome {
+    /// Exit code 0.
+    Succeeded,
+    /// Exit code 1.
+    Failed,
+}
+
+/// The JSON object that every command prints with `--output json`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a, T: ?Sized> {
+    command: &'a str,
+    schema_version: u32,
+    outcome: CommandOutcome,
+    data: &'a T,
+}
+
+/// Prints a list for machines: the envelope with `Json`, one line per item with `Jsonl`. `command` names the program or its
+/// subcommand, such as `dead-letters list`.
+///
+/// # Errors
+///
+/// An item cannot be written as JSON, or standard output fails. A closed pipe is not an error.
+pub fn print_json_items<T: Serialize>(
+    output: Output,
+    command: &str,
+    outcome: CommandOutcome,
+    items: &[T],
+) -> Result<(), CommandError> {
+    if output == Output::Jsonl {
+        return items.iter().try_for_each(|item| print(to_json(item)? + "\n"));
+    }
+    print_envelope(command, outcome, items)
+}
+
+/// Prints a result that is not a list for machines: the envelope with `Json`, one line with `Jsonl`.
+///
+/// # Errors
+///
+/// As [`print_json_items`].
+pub fn print_json_value(
+    output: Output,
+    command: &str,
+    outcome: CommandOutcome,
+    data: &impl Serialize,
+) -> Result<(), CommandError> {
+    if output == Output::Jsonl {
+        return print(to_json(data)? + "\n");
+    }
+    print_envelope(command, outcome, data)
+}
+
+fn print_envelope<T: Serialize + ?Sized>(command: &str, outcome: CommandOutcome, data: &T) -> Result<(), CommandError> {
+    let envelope = Envelope { command, schema_version: SCHEMA_VERSION, outcome, data };
+    print(serde_json::to_string_pretty(&envelope).map_err(CommandError::failed)? + "\n")
+}
+
+fn to_json(value: &impl Serialize) -> Result<String, CommandError> {
+    serde_json::to_string(value).map_err(CommandError::failed)
+}
+
+/// An error that ends a command, with its exit code.
 #[derive(Debug)]
-pub struct Failed {
+pub struct CommandError {
     message: String,
     code: u8,
 }
 
-impl Failed {
-    /// The command could not be begun: usage, a file, a connection.
+impl CommandError {
+    /// The command could not start: usage, a file, a connection. Exit code 2.
     #[must_use]
-    pub fn to_begin(error: impl std::fmt::Display) -> Self {
+    pub fn not_started(error: impl Display) -> Self {
         Self { message: error.to_string(), code: 2 }
     }
 
-    /// The command began and failed.
+    /// The command started and failed. Exit code 1.
     #[must_use]
-    pub fn at_work(error: impl std::fmt::Display) -> Self {
+    pub fn failed(error: impl Display) -> Self {
         Self { message: error.to_string(), code: 1 }
     }
 
-    /// With one more line.
+    /// Appends a line to the message.
     #[must_use]
     pub fn with(self, line: &str) -> Self {
         Self { message: format!("{}\n{line}", self.message), ..self }
     }
 
-    /// Tells it on standard error, as this program's last word.
+    /// Prints the message on standard error, prefixed with the program's name, and returns the exit code.
     #[must_use]
-    pub fn end(&self, program: &str) -> ExitCode {
+    pub fn report(&self, program: &str) -> ExitCode {
         eprintln!("{program}: {}", clean(&self.message));
         ExitCode::from(self.code)
     }
 
-    /// What it says.
+    /// Returns the message without the program's name.
     #[must_use]
     pub fn into_message(self) -> String {
         self.message
     }
 }
 
-/// Prints to standard output. A reader that went away (`| head`) is no error.
+/// Prints to standard output. A closed pipe (`| head`) is not an error.
 ///
 /// # Errors
 ///
 /// Any other failure to write.
-pub fn print(text: impl std::fmt::Display) -> Result<(), Failed> {
-    use std::io::{ErrorKind, Write as _};
+pub fn print(text: impl Display) -> Result<(), CommandError> {
     match write!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failed::at_work(error)),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::failed(error)),
         _ => Ok(()),
     }
 }

@@ -46,7 +46,7 @@ impl Progress {
     }
 
     /// What prints a line beside it.
-    pub fn teller(&self) -> impl Fn(&str) + Send + use<> {
+    pub fn line_printer(&self) -> impl Fn(&str) + Send + use<> {
         let (program, bar) = (self.program, self.bar.clone());
         move |text| {
             if bar.is_hidden() {

@@ -3,7 +3,7 @@
 use clap::Args;
 use devicestate_dead_letters::{Action, Discard};
 use devicestate_engine::clock::{Clock as _, System};
-use devicestate_terminal::{Failed, Format, print};
+use devicestate_terminal::{CommandError, Format, print};
 use serde_json::json;
 
 use super::{
@@ -32,10 +32,10 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failed> {
+    pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), CommandError> {
         let filter = self.selection.filter(System.now_ms());
         if filter.is_everything() && !self.all {
-            return Err(Failed::to_begin("say which: by id, by a filter such as --device, or --all"));
+            return Err(CommandError::not_started("say which: by id, by a filter such as --device, or --all"));
         }
         let audit = self.yes.then(|| place.auditor(Action::Discard, None)).transpose()?;
         let mut discard = Discard { filter: &filter, audit: audit.as_ref(), meant: 0 };

@@ -15,7 +15,7 @@ use devicestate_engine::{
     rate_limit::RateLimit,
 };
 use devicestate_sqlite::Opening;
-use devicestate_terminal::{Failed, clean, print};
+use devicestate_terminal::{CommandError, clean, print};
 use serde_json::json;
 
 use super::{
@@ -49,17 +49,17 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) async fn run(self, place: &Place) -> Result<(), Failed> {
+    pub(super) async fn run(self, place: &Place) -> Result<(), CommandError> {
         // Before anybody has worked on the text: without these it could not be replayed.
         place.trial()?;
         place.auditor(Action::Edit, None)?;
         let entry = find(place, &self.id).await?;
         let message = entry.letter().expect("only dead letters are found by an id");
         let letter = place.fetch_complete(message).await.map_err(|error| match error {
-            FetchError::Lost(reason) => Failed::at_work(reason),
-            FetchError::NotNow(reason) => Failed::to_begin(reason),
+            FetchError::Lost(reason) => CommandError::failed(reason),
+            FetchError::NotNow(reason) => CommandError::not_started(reason),
         })?;
-        let original = body(&letter).map_err(Failed::at_work)?;
+        let original = body(&letter).map_err(CommandError::failed)?;
         let offered = offered(place, &letter, &original, entry.summary().device());
         let (edited, kept) = match &self.from {
             Some(path) => (read(path)?, path.clone()),
@@ -89,8 +89,9 @@ impl Options {
     }
 
     /// Replays the dead letter with its corrected body, if that does and is confirmed.
-    async fn replayed(&self, place: &Place, letter: &DeadLetter, edit: Edit) -> Result<bool, Failed> {
-        let rejected = |reason: &str| Failed::at_work(format!("the corrected telemetry is not replayed: {reason}"));
+    async fn replayed(&self, place: &Place, letter: &DeadLetter, edit: Edit) -> Result<bool, CommandError> {
+        let rejected =
+            |reason: &str| CommandError::failed(format!("the corrected telemetry is not replayed: {reason}"));
         let edited = edit.edited.clone();
         serde_json::from_slice::<serde::de::IgnoredAny>(&edited)
             .map_err(|error| rejected(&format!("it is not valid JSON: {error}")))?;
@@ -98,7 +99,7 @@ impl Options {
         let preview = way::unless_stopped(preview(place, candidate)).await?;
         match &preview.replayed {
             Replayed::FailedAgain(failure) => return Err(rejected(&failure.issue)),
-            Replayed::NotNow(reason) => return Err(Failed::to_begin(reason)),
+            Replayed::NotNow(reason) => return Err(CommandError::not_started(reason)),
             Replayed::Applied | Replayed::Superseded => {}
         }
         let table = preview.table().map(|table| table.to_string()).unwrap_or_default();
@@ -124,7 +125,7 @@ impl Options {
         way::whole(swept)?;
         print(replay::text(&tally, true, u32::MAX))?;
         if tally.replayed == 0 && tally.not_now.is_none() {
-            return Err(Failed::at_work("the dead letter is not in the queue any more"));
+            return Err(CommandError::failed("the dead letter is not in the queue any more"));
         }
         replay::ended(&tally, true)?;
         Ok(true)
@@ -145,16 +146,16 @@ fn offered(place: &Place, letter: &DeadLetter, original: &[u8], device: Option<&
 }
 
 /// Lets a person edit a text, and gives back what was saved and where it is.
-fn in_editor(text: &str) -> Result<(String, PathBuf), Failed> {
+fn in_editor(text: &str) -> Result<(String, PathBuf), CommandError> {
     let file = tempfile::Builder::new().prefix("devicestate-").suffix(".json").tempfile();
-    let (mut file, path) = file.map_err(Failed::to_begin)?.keep().map_err(Failed::to_begin)?;
-    file.write_all(text.as_bytes()).map_err(Failed::to_begin)?;
+    let (mut file, path) = file.map_err(CommandError::not_started)?.keep().map_err(CommandError::not_started)?;
+    file.write_all(text.as_bytes()).map_err(CommandError::not_started)?;
     let editor =
         ["VISUAL", "EDITOR"].into_iter().find_map(|name| env::var(name).ok().filter(|editor| !editor.is_empty()));
     let editor = match editor {
         Some(editor) => editor,
         None if io::stdin().is_terminal() => "vi".to_owned(),
-        None => return Err(Failed::to_begin("there is no terminal, and no EDITOR: give --from FILE")),
+        None => return Err(CommandError::not_started("there is no terminal, and no EDITOR: give --from FILE")),
     };
     // By the shell, as other tools do: an editor may have options.
     let status = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("editor").arg(&path).status();
@@ -162,7 +163,7 @@ fn in_editor(text: &str) -> Result<(String, PathBuf), Failed> {
         Ok(status) if status.success() => Ok((read(&path)?, path)),
         status => {
             let ended = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-            let failed = Failed::to_begin(format!(
+            let failed = CommandError::not_started(format!(
                 "the editor {editor:?}, which VISUAL or EDITOR can name, failed ({ended}): nothing is done"
             ));
             if read(&path).is_ok_and(|left| left != text) {
@@ -174,17 +175,17 @@ fn in_editor(text: &str) -> Result<(String, PathBuf), Failed> {
     }
 }
 
-fn read(path: &Path) -> Result<String, Failed> {
-    fs::read_to_string(path).map_err(|error| Failed::to_begin(format!("{}: {error}", path.display())))
+fn read(path: &Path) -> Result<String, CommandError> {
+    fs::read_to_string(path).map_err(|error| CommandError::not_started(format!("{}: {error}", path.display())))
 }
 
-async fn confirmed() -> Result<bool, Failed> {
+async fn confirmed() -> Result<bool, CommandError> {
     if !io::stdin().is_terminal() {
-        return Err(Failed::at_work("there is no terminal on which to ask, and without --yes nothing is done"));
+        return Err(CommandError::failed("there is no terminal on which to ask, and without --yes nothing is done"));
     }
     eprint!("Replay it? [y/N] ");
     // On a thread of its own, so that Ctrl-C is heard meanwhile.
     let answer = tokio::task::spawn_blocking(|| io::stdin().lines().next().transpose()).await;
-    let answer = answer.map_err(Failed::to_begin)?.map_err(Failed::to_begin)?.unwrap_or_default();
+    let answer = answer.map_err(CommandError::not_started)?.map_err(CommandError::not_started)?.unwrap_or_default();
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -6,7 +6,7 @@ use devicestate_engine::{
     clock::{Clock as _, System},
     queue::{DeadLetterQueue, MAX_RECEIVE_COUNT},
 };
-use devicestate_terminal::{Failed, Format, Table, print};
+use devicestate_terminal::{CommandError, Format, Table, print};
 use serde::Serialize;
 
 use super::{
@@ -51,7 +51,7 @@ const ID_DIGITS: usize = 12;
 const ISSUE: usize = 80;
 
 impl Options {
-    pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failed> {
+    pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), CommandError> {
         let filter = self.selection.filter(System.now_ms());
         let mut overview = Overview::new(filter.clone());
         let swept = if self.secondary {
@@ -86,8 +86,8 @@ impl From<By> for GroupBy {
     }
 }
 
-async fn peek(queue: &dyn DeadLetterQueue, overview: &mut Overview) -> Result<(), Failed> {
-    let messages = queue.peek(MAX_RECEIVE_COUNT).await.map_err(Failed::to_begin)?;
+async fn peek(queue: &dyn DeadLetterQueue, overview: &mut Overview) -> Result<(), CommandError> {
+    let messages = queue.peek(MAX_RECEIVE_COUNT).await.map_err(CommandError::not_started)?;
     for message in messages {
         overview.add(&Entry::read(message));
     }
@@ -100,8 +100,8 @@ fn rows(overview: &Overview, foreign: &[Summary]) -> Vec<Listed> {
     overview.letters().iter().cloned().chain(foreign).collect()
 }
 
-fn print_json(rows: &[impl Serialize]) -> Result<(), Failed> {
-    print(serde_json::to_string_pretty(rows).map_err(Failed::at_work)? + "\n")
+fn print_json(rows: &[impl Serialize]) -> Result<(), CommandError> {
+    print(serde_json::to_string_pretty(rows).map_err(CommandError::failed)? + "\n")
 }
 
 fn letters(letters: &[Listed], foreign: &[Summary]) -> String {

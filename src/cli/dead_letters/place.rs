@@ -19,7 +19,7 @@ use devicestate_engine::{
     telemetry::drone::Drone,
 };
 use devicestate_sqlite::{Database, Opening, SqliteQueue, folder_beside};
-use devicestate_terminal::Failed;
+use devicestate_terminal::CommandError;
 
 use crate::{
     assembly::{engine, open_overflow, open_store},
@@ -68,7 +68,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn open(options: Where, opening: Opening) -> Result<Self, Failed> {
+    pub(super) fn open(options: Where, opening: Opening) -> Result<Self, CommandError> {
         let mut settings = Settings::from_environment();
         if let Some(state) = &options.state {
             at_home(&mut settings, state);
@@ -78,36 +78,40 @@ impl Place {
         output.queue_name = options.queue.clone().unwrap_or(output.queue_name);
         let config = config(&settings)?;
         let overflow_config = OverflowConfig::from_settings(&settings, &config.store, &output);
-        let overflow_config = overflow_config.map_err(Failed::to_begin)?.for_a_tool();
+        let overflow_config = overflow_config.map_err(CommandError::not_started)?.for_a_tool();
         // A connection that leads to queues only is enough for all but what lies elsewhere, which says so then.
         let overflow = open_overflow(&overflow_config).ok().flatten();
         let queue: Arc<dyn DeadLetterQueue> = if let Some(path) = &options.state {
-            let database = Database::open(path, opening).map_err(Failed::to_begin)?;
+            let database = Database::open(path, opening).map_err(CommandError::not_started)?;
             Arc::new(SqliteQueue::new(database, Arc::new(System)))
         } else {
             let (connection, name) = storage(&settings, &output)?;
-            Arc::new(StorageQueue::new(&connection, &name).map_err(Failed::to_begin)?)
+            Arc::new(StorageQueue::new(&connection, &name).map_err(CommandError::not_started)?)
         };
         let telemetry = config.telemetry;
         Ok(Self { queue, overflow, telemetry, options, settings, config, triggers, output, overflow_config })
     }
 
     /// The copy of the queue in the other region, which can only be looked at.
-    pub(super) fn secondary(&self) -> Result<StorageQueue, Failed> {
+    pub(super) fn secondary(&self) -> Result<StorageQueue, CommandError> {
         if !self.is_storage() {
-            return Err(Failed::to_begin("--secondary is for a Storage queue: a state file has no copy elsewhere"));
+            return Err(CommandError::not_started(
+                "--secondary is for a Storage queue: a state file has no copy elsewhere",
+            ));
         }
         let (connection, name) = storage(&self.settings, &self.output)?;
-        StorageQueue::secondary(&connection, &name).map_err(Failed::to_begin)
+        StorageQueue::secondary(&connection, &name).map_err(CommandError::not_started)
     }
 
     /// The store of the documents.
-    pub(super) fn store(&self, opening: Opening) -> Result<Arc<dyn StateStore>, Failed> {
-        let config = StoreConfig::from_settings(&self.settings).map_err(Failed::to_begin)?;
+    pub(super) fn store(&self, opening: Opening) -> Result<Arc<dyn StateStore>, CommandError> {
+        let config = StoreConfig::from_settings(&self.settings).map_err(CommandError::not_started)?;
         if config == StoreConfig::Memory {
-            return Err(Failed::to_begin("StateStore is memory: only the handler itself can see its documents"));
+            return Err(CommandError::not_started(
+                "StateStore is memory: only the handler itself can see its documents",
+            ));
         }
-        open_store(&config, opening).map_err(Failed::to_begin)
+        open_store(&config, opening).map_err(CommandError::not_started)
     }
 
     /// The store of the documents, for people and for the audit trail.
@@ -136,22 +140,22 @@ impl Place {
     }
 
     /// What shows what a replay would come to, and changes nothing.
-    pub(super) fn trial(&self) -> Result<(Replayer, Arc<DryRunStore>), Failed> {
+    pub(super) fn trial(&self) -> Result<(Replayer, Arc<DryRunStore>), CommandError> {
         let trial = Arc::new(DryRunStore::new(self.store(Opening::ReadOnly)?));
         Ok((self.replayer(trial.clone()), trial))
     }
 
     /// What writes down what this run does.
-    pub(super) fn auditor(&self, action: Action, edit: Option<Edit>) -> Result<Auditor, Failed> {
+    pub(super) fn auditor(&self, action: Action, edit: Option<Edit>) -> Result<Auditor, CommandError> {
         let trail: Arc<dyn Audit> = match (&self.options.audit, &self.options.state, &self.overflow_config) {
             (Some(path), ..) => Arc::new(FileAudit::new(path.clone())),
             (None, Some(state), _) => Arc::new(FileAudit::beside(state)),
             (None, None, OverflowConfig::Blobs { connection, container }) => {
-                Arc::new(BlobAudit::new(connection, container, action, &System).map_err(Failed::to_begin)?)
+                Arc::new(BlobAudit::new(connection, container, action, &System).map_err(CommandError::not_started)?)
             }
             (None, None, OverflowConfig::Directory(folder)) => Arc::new(FileAudit::new(folder.join("audit.jsonl"))),
             (None, None, OverflowConfig::Nowhere { .. }) => {
-                return Err(Failed::to_begin(
+                return Err(CommandError::not_started(
                     "there is no place for the audit trail: the storage connection leads to no blobs, so give --audit FILE",
                 ));
             }
@@ -213,10 +217,10 @@ pub(super) fn quoted(word: &str) -> String {
 }
 
 /// The configuration. To look at the queue, nobody has to say where the documents are.
-fn config(settings: &Settings) -> Result<Config, Failed> {
+fn config(settings: &Settings) -> Result<Config, CommandError> {
     let mut settings = settings.clone();
     settings.add_default("StateStore", "memory");
-    Config::from_settings(&settings).map_err(Failed::to_begin)
+    Config::from_settings(&settings).map_err(CommandError::not_started)
 }
 
 /// The settings for a state file: as `devicestate local` has them, so that the same places are meant.
@@ -230,7 +234,7 @@ fn at_home(settings: &mut Settings, state: &Path) {
 
 /// The triggers of the function app in a folder and the queue of its first function; where there is none of ours, that of
 /// the app that ships.
-fn bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, QueueOutput), Failed> {
+fn bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, QueueOutput), CommandError> {
     if !app_root.join("host.json").exists() {
         return Ok((Vec::new(), QueueOutput::shipped()));
     }
@@ -242,18 +246,18 @@ fn bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, Queue
             Ok((app.functions.into_iter().map(|function| function.trigger).collect(), output))
         }
         Err(FunctionAppError::NoFunction(_)) => Ok((Vec::new(), QueueOutput::shipped())),
-        Err(error) => Err(Failed::to_begin(error)),
+        Err(error) => Err(CommandError::not_started(error)),
     }
 }
 
-fn storage(settings: &Settings, output: &QueueOutput) -> Result<(StorageConnection, String), Failed> {
-    let (setting, connection) = config::queue_connection(settings, output).map_err(Failed::to_begin)?;
+fn storage(settings: &Settings, output: &QueueOutput) -> Result<(StorageConnection, String), CommandError> {
+    let (setting, connection) = config::queue_connection(settings, output).map_err(CommandError::not_started)?;
     let connection = connection.ok_or_else(|| {
-        Failed::to_begin(format!(
+        CommandError::not_started(format!(
             "nothing says where the dead letters are: the setting {setting} is a connection string, or \
              {setting}__queueServiceUri the address of the queues, for an identity; or give --state PATH"
         ))
     })?;
-    let name = settings.resolve(&output.queue_name).map_err(Failed::to_begin)?;
+    let name = settings.resolve(&output.queue_name).map_err(CommandError::not_started)?;
     Ok((connection.for_a_tool(), name))
 }

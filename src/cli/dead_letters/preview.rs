@@ -3,7 +3,7 @@
 use devicestate_dead_letters::{Candidate, Replayed};
 use devicestate_engine::{device_state::Document, store::RequestCharge};
 use devicestate_sqlite::Opening;
-use devicestate_terminal::{Failed, Table};
+use devicestate_terminal::{CommandError, Table};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,13 +28,13 @@ pub(super) struct Change {
 }
 
 /// Tries a replay over the documents as they are, and changes nothing.
-pub(super) async fn preview(place: &Place, candidate: Candidate<'_>) -> Result<Preview, Failed> {
+pub(super) async fn preview(place: &Place, candidate: Candidate<'_>) -> Result<Preview, CommandError> {
     let (replayer, trial) = place.trial()?;
     let outcome = replayer.replay(&[candidate]).await.remove(0);
     let store = place.store(Opening::ReadOnly)?;
     let mut changes = Vec::new();
     for (id, after) in trial.outcome() {
-        let before = store.read(&id, &RequestCharge::default()).await.map_err(Failed::to_begin)?;
+        let before = store.read(&id, &RequestCharge::default()).await.map_err(CommandError::not_started)?;
         changes.extend(difference(before.map(|stored| stored.document).as_ref(), &after));
     }
     Ok(Preview { replayed: outcome, changes })

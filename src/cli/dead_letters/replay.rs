@@ -7,7 +7,7 @@ use devicestate_engine::{
     rate_limit::RateLimit,
 };
 use devicestate_sqlite::Opening;
-use devicestate_terminal::{Failed, Format, Table, print, rate};
+use devicestate_terminal::{CommandError, Format, Table, print, rate};
 use serde_json::json;
 
 use super::{list::short_id, place::Place, select::Selection, way};
@@ -36,7 +36,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failed> {
+    pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), CommandError> {
         let replayer = if self.yes { place.replayer(place.store(Opening::Existing)?) } else { place.trial()?.0 };
         let audit = self.yes.then(|| place.auditor(Action::Replay, None)).transpose()?;
         let filter = self.selection.filter(System.now_ms());
@@ -67,7 +67,7 @@ impl Options {
                 value["Stopped"] = swept.stopped.into();
                 value["Queue"] = queue.into();
                 value["Store"] = store.into();
-                print(serde_json::to_string_pretty(&value).map_err(Failed::at_work)? + "\n")?;
+                print(serde_json::to_string_pretty(&value).map_err(CommandError::failed)? + "\n")?;
             }
         }
         way::tell_trail(audit.as_ref(), tally.replayed);
@@ -83,12 +83,12 @@ impl Options {
 }
 
 /// How a replay that came to this ends.
-pub(super) fn ended(tally: &Tally, done: bool) -> Result<(), Failed> {
+pub(super) fn ended(tally: &Tally, done: bool) -> Result<(), CommandError> {
     if let Some(reason) = &tally.not_now {
-        return Err(Failed::to_begin(format!("what is left was not replayed, and stays as it was: {reason}")));
+        return Err(CommandError::not_started(format!("what is left was not replayed, and stays as it was: {reason}")));
     }
     if done && tally.failed_again > 0 {
-        return Err(Failed::at_work(format!("{} failed again, and stay in the queue", tally.failed_again)));
+        return Err(CommandError::failed(format!("{} failed again, and stay in the queue", tally.failed_again)));
     }
     Ok(())
 }

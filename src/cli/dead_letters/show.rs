@@ -8,7 +8,7 @@ use devicestate_engine::{
     store::RequestCharge,
 };
 use devicestate_sqlite::Opening;
-use devicestate_terminal::{Failed, Format, Table, clean, print};
+use devicestate_terminal::{CommandError, Format, Table, clean, print};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -45,7 +45,7 @@ struct Shown {
 }
 
 impl Options {
-    pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), Failed> {
+    pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), CommandError> {
         let entry = find(place, &self.id).await?;
         let message = entry.letter().cloned().expect("only dead letters are found by an id");
         let summary = entry.summary();
@@ -57,23 +57,24 @@ impl Options {
         };
         let preview = way::unless_stopped(preview(place, Candidate { letter: &letter, edited: None })).await;
         let shown = Shown {
-            stored: way::unless_stopped(stored(place, summary.device())).await.map_err(Failed::into_message),
-            preview: preview.map_err(Failed::into_message),
+            stored: way::unless_stopped(stored(place, summary.device())).await.map_err(CommandError::into_message),
+            preview: preview.map_err(CommandError::into_message),
             body: text,
             summary,
             letter,
         };
         match format {
-            Format::Json => print(serde_json::to_string_pretty(&shown.as_json()).map_err(Failed::at_work)? + "\n"),
+            Format::Json => print(serde_json::to_string_pretty(&shown.as_json()).map_err(CommandError::failed)? + "\n"),
             Format::Table => print(clean(&shown.text())),
         }
     }
 }
 
-async fn stored(place: &Place, device: Option<&str>) -> Result<Option<Document>, Failed> {
+async fn stored(place: &Place, device: Option<&str>) -> Result<Option<Document>, CommandError> {
     let Some(device) = device else { return Ok(None) };
     let store = place.store(Opening::ReadOnly)?;
-    let stored = store.read(&document_id(device), &RequestCharge::default()).await.map_err(Failed::to_begin)?;
+    let stored =
+        store.read(&document_id(device), &RequestCharge::default()).await.map_err(CommandError::not_started)?;
     Ok(stored.map(|stored| stored.document))
 }
 

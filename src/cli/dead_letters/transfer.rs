@@ -14,7 +14,7 @@ use devicestate_engine::{
     clock::{Clock as _, System},
     until_failed::until_failed,
 };
-use devicestate_terminal::Failed;
+use devicestate_terminal::CommandError;
 use futures_util::{StreamExt as _, stream};
 
 use super::{
@@ -58,7 +58,7 @@ pub(super) struct ImportOptions {
 const AT_A_TIME: usize = 16;
 
 impl ExportOptions {
-    pub(super) async fn run(self, place: &Place) -> Result<(), Failed> {
+    pub(super) async fn run(self, place: &Place) -> Result<(), CommandError> {
         let filter = self.selection.filter(System.now_ms());
         let audit = place.auditor(Action::Export, None)?;
         let output: Box<dyn Write + Send> = match &self.output {
@@ -75,14 +75,14 @@ impl ExportOptions {
         way::tell_trail(Some(&audit), written);
         went?;
         if let Some(first) = incomplete.first() {
-            return Err(Failed::at_work(format!("{} are not whole, such as {first}", incomplete.len())));
+            return Err(CommandError::failed(format!("{} are not whole, such as {first}", incomplete.len())));
         }
         way::whole(swept)
     }
 }
 
 impl ImportOptions {
-    pub(super) async fn run(self, place: &Place) -> Result<(), Failed> {
+    pub(super) async fn run(self, place: &Place) -> Result<(), CommandError> {
         let audit = place.auditor(Action::Import, None)?;
         let bar = way::bar(0, "messages");
         let (mut imported, mut failed) = (0_u64, 0_u64);
@@ -114,7 +114,7 @@ impl ImportOptions {
             }
             // Somebody may receive a message as soon as it is put.
             let trail = entries.iter().map(|(_, entry)| audit.line(&entry.summary(), Outcome::Imported, None));
-            audit.append(&trail.collect::<Vec<_>>()).await.map_err(Failed::to_begin)?;
+            audit.append(&trail.collect::<Vec<_>>()).await.map_err(CommandError::not_started)?;
             let puts =
                 entries.iter().map(|(number, entry)| async { (*number, place.queue.put(&entry.message.body).await) });
             let (refused, mut failure) = (AtomicBool::new(false), None);
@@ -136,17 +136,17 @@ impl ImportOptions {
         bar.finish_and_clear();
         eprintln!("{} imported.", counted(imported, "message"));
         way::tell_trail(Some(&audit), imported);
-        if failed > 0 { Err(Failed::at_work(format!("{failed} lines could not be imported"))) } else { Ok(()) }
+        if failed > 0 { Err(CommandError::failed(format!("{failed} lines could not be imported"))) } else { Ok(()) }
     }
 }
 
 /// Where a place failed, and how far it came before.
-fn so_far(line: usize, imported: u64, error: &dyn Display) -> Failed {
-    Failed::to_begin(format!("at line {line}, after {imported} messages: {error}"))
+fn so_far(line: usize, imported: u64, error: &dyn Display) -> CommandError {
+    CommandError::not_started(format!("at line {line}, after {imported} messages: {error}"))
 }
 
 /// Bytes: a line that is no text is one bad line.
-fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = io::Result<Vec<u8>>>>, Failed> {
+fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = io::Result<Vec<u8>>>>, CommandError> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdin().lock().split(b'\n')));
     }
@@ -154,6 +154,6 @@ fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = io::Result<Vec<u8>>>>, F
     Ok(Box::new(BufReader::new(file).split(b'\n')))
 }
 
-fn cannot(path: &Path, error: &io::Error) -> Failed {
-    Failed::to_begin(format!("{}: {error}", path.display()))
+fn cannot(path: &Path, error: &io::Error) -> CommandError {
+    CommandError::not_started(format!("{}: {error}", path.display()))
 }

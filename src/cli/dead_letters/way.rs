@@ -5,8 +5,8 @@ use std::time::Duration;
 use devicestate_dead_letters::{Auditor, Judge, Sweep, Swept};
 use devicestate_engine::rate_limit::RateLimit;
 use devicestate_terminal::{
-    Failed,
-    interrupt::{Interrupts, asked_to_stop},
+    CommandError,
+    interrupt::{Interrupts, stop_requested},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
@@ -17,7 +17,7 @@ use super::place::Place;
 pub(super) const TOGETHER: usize = 256;
 
 /// Goes through the queue of this place.
-pub(super) async fn go<J: Judge>(place: &Place, rate: Option<u32>, judge: &mut J) -> Result<Swept, Failed> {
+pub(super) async fn go<J: Judge>(place: &Place, rate: Option<u32>, judge: &mut J) -> Result<Swept, CommandError> {
     let (swept, ended) = go_as_far(place, rate, judge).await;
     ended.map(|()| swept)
 }
@@ -27,11 +27,11 @@ pub(super) async fn go_as_far<J: Judge>(
     place: &Place,
     rate: Option<u32>,
     judge: &mut J,
-) -> (Swept, Result<(), Failed>) {
+) -> (Swept, Result<(), CommandError>) {
     let queue = &*place.queue;
     let count = match queue.count().await {
         Ok(count) => count,
-        Err(error) => return (Swept::default(), Err(Failed::to_begin(error))),
+        Err(error) => return (Swept::default(), Err(CommandError::not_started(error))),
     };
     let bar = bar(count, "messages");
     let (stop, stopped) = watch::channel(false);
@@ -59,7 +59,7 @@ pub(super) async fn go_as_far<J: Judge>(
             bar.finish_and_clear();
             let back = span(hidden);
             let stopped = format!("stopped at once: messages in hand are back in the queue within {back}");
-            return (Swept::default(), Err(Failed::at_work(stopped)));
+            return (Swept::default(), Err(CommandError::failed(stopped)));
         }
     };
     bar.finish_and_clear();
@@ -71,7 +71,7 @@ pub(super) async fn go_as_far<J: Judge>(
         eprintln!("{} messages were taken or deleted by somebody else meanwhile.", swept.gone);
     }
     if let Err(error) = ended {
-        return (swept, Err(Failed::to_begin(error)));
+        return (swept, Err(CommandError::not_started(error)));
     }
     // All is done by now, and what it came to is worth more than this.
     let left = queue.count().await.unwrap_or_default();
@@ -87,18 +87,18 @@ pub(super) async fn go_as_far<J: Judge>(
 }
 
 /// A run that was stopped before its end has not done what it was asked for.
-pub(super) fn whole(swept: Swept) -> Result<(), Failed> {
+pub(super) fn whole(swept: Swept) -> Result<(), CommandError> {
     if swept.stopped {
-        return Err(Failed::at_work("stopped before the end: what was done stays done, and it can be run again"));
+        return Err(CommandError::failed("stopped before the end: what was done stays done, and it can be run again"));
     }
     Ok(())
 }
 
 /// Some work behind the way through the queue. Once Ctrl-C was listened for, nobody else hears it.
-pub(super) async fn unless_stopped<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+pub(super) async fn unless_stopped<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     tokio::select! {
         done = work => done,
-        () = asked_to_stop() => Err(Failed::at_work("stopped: nothing was changed")),
+        () = stop_requested() => Err(CommandError::failed("stopped: nothing was changed")),
     }
 }
 
@@ -110,9 +110,9 @@ pub(super) fn tell_trail(audit: Option<&Auditor>, lines: u64) {
 }
 
 /// What was named and is not there is an error: so many were named, and so many found.
-pub(super) fn all_found(named: usize, found: u64) -> Result<(), Failed> {
+pub(super) fn all_found(named: usize, found: u64) -> Result<(), CommandError> {
     if found < named as u64 {
-        return Err(Failed::at_work(format!("of {named} that were named, {found} are in the queue")));
+        return Err(CommandError::failed(format!("of {named} that were named, {found} are in the queue")));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use devicestate_local::drill::{self, DrillError, Step, Verdict};
-use devicestate_terminal::{Failed, Table, print};
+use devicestate_terminal::{CommandError, Table, print};
 
 use super::report::ReportFormat;
 
@@ -12,7 +12,7 @@ pub(super) async fn run(
     options: devicestate_local::Options,
     rewinds: bool,
     format: ReportFormat,
-) -> Result<(), Failed> {
+) -> Result<(), CommandError> {
     let mut number = 0;
     let tell = |step: &Step| {
         number += 1;
@@ -22,17 +22,17 @@ pub(super) async fn run(
         }
     };
     let verdict = drill::run(options, rewinds, tell).await.map_err(|error| match error {
-        DrillError::Begin(error) => Failed::to_begin(error),
-        other => Failed::at_work(other),
+        DrillError::Begin(error) => CommandError::not_started(error),
+        other => CommandError::failed(other),
     })?;
     match format {
-        ReportFormat::Json => print(serde_json::to_string_pretty(&verdict).map_err(Failed::at_work)? + "\n")?,
+        ReportFormat::Json => print(serde_json::to_string_pretty(&verdict).map_err(CommandError::failed)? + "\n")?,
         ReportFormat::Text => print(Text(&verdict))?,
     }
     if verdict.is_passed() {
         Ok(())
     } else {
-        Err(Failed::at_work("the drill has not ended as it should: see the verdict"))
+        Err(CommandError::failed("the drill has not ended as it should: see the verdict"))
     }
 }
 
