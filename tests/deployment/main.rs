@@ -5,3 +5,4 @@ mod infra;
 mod package;
 mod pipeline;
 mod schemas;
+mod words;
