@@ -4,8 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use crate::support::{ROOT, deployed};
 
-const SECTIONS: [&str; 4] =
-    ["## What it means", "## How to look", "## What repairs it", "## Rehearse it on one machine"];
+const SECTIONS: [&str; 4] = ["## Meaning", "## Investigate", "## Repair", "## Exercise"];
 
 fn page(name: &str) -> String {
     let path = format!("{ROOT}/docs/operate/alerts/{name}.md");

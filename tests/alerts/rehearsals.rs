@@ -13,7 +13,7 @@ use devicestate_test_support::{listener::program, program::devicestate};
 
 use crate::support::{ROOT, packages};
 
-const REHEARSAL: &str = "## Rehearse it on one machine";
+const REHEARSAL: &str = "## Exercise";
 
 /// The commands below this heading.
 fn script(page: &str) -> String {
@@ -44,7 +44,7 @@ fn rehearse(page: &str) -> String {
     for port in ["8082", "8083"] {
         script = script.replace(port, &free_port().to_string());
     }
-    script = script.replace("target/rehearsal", &folder.path().join("rehearsal").display().to_string());
+    script = script.replace("target/exercise", &folder.path().join("exercise").display().to_string());
     let built = Path::new(devicestate()).parent().expect("a folder").display().to_string();
     script = script.replace("$PWD/target/release", &built);
     // Whatever happens, nothing that it has started stays behind: `local` ends at once when it is asked twice.

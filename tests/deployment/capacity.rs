@@ -203,7 +203,7 @@ fn check_store(v: &Values) {
             ("autoscale max", figure(most)),
             ("documents, MB", figure(bytes / 1e6)),
             ("physical partitions", figure(physical)),
-            ("bad events a queue takes", format!("{} %", figure(bad))),
+            ("invalid events a queue takes", format!("{} %", figure(bad))),
         ]
     });
 }
@@ -247,7 +247,7 @@ fn check_outage(v: &Values) {
 }
 
 fn check_iot_hub(v: &Values) {
-    check("IoT Hub in place of Event Hubs", &["devices", "every, s"], |cell| {
+    check("IoT Hub instead of Event Hubs", &["devices", "every, s"], |cell| {
         let sends = cell("devices") / cell("every, s");
         let units = |messages, per_second, most| {
             let by_second = if sends > 100.0 { up(sends / v.get(per_second)) } else { 1.0 };
