@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::infra::{bicep, sources::Sources};
 
 const DOCUMENT: &str = include_str!("../../docs/operate/capacity.md");
-const README: &str = include_str!("../../README.md");
+const SETTINGS: &str = include_str!("../../docs/reference/settings.md");
 const HOST_JSON: &str = include_str!("../../host.json");
 
 /// The values that the document states, by name.
@@ -322,7 +322,7 @@ fn the_values_of_the_app_are_those_it_ships_with() {
     assert_eq!(Some(v.get("sessions_at_a_time")), sessions["maxConcurrentSessions"].as_f64());
     assert_eq!(sessions["sessionIdleTimeout"], format!("00:00:0{}", v.get("session_idle_s")));
     let concurrency = format!("| `StoreConcurrency` | `{}` |", v.get("concurrency"));
-    assert!(README.contains(&concurrency), "{concurrency} is not in README.md");
+    assert!(SETTINGS.contains(&concurrency), "{concurrency} is not in docs/reference/settings.md");
     // The documents' texts, the id, the tag and the overhead, in `DocumentCacheMegabytes`' 64.
     let cached = (64.0 * f64::from(1 << 20) / (v.get("document_bytes") + 11.0 + 38.0 + 160.0)).floor();
     assert!((cached - v.get("cached_documents")).abs() < 0.5, "{cached}");

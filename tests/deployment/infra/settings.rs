@@ -118,7 +118,7 @@ const REQUIRED: [&str; 5] = [
     "CosmosPreferredRegions",
 ];
 
-/// With every parameter at its default the deployed handler is the one that the README describes.
+/// With every parameter at its default the deployed handler is the one that docs/reference/settings.md describes.
 #[test]
 fn the_defaults_of_infra_are_those_of_the_handler() {
     let templates = Sources::read().templates();
