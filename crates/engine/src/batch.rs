@@ -17,7 +17,7 @@ pub struct Batch {
     /// The events, in the order in which the partition holds them.
     pub events: Vec<Event>,
     /// What the host says of each event and only a dead letter needs.
-    pub details: EventMetadata,
+    pub metadata: EventMetadata,
     /// What Service Bus says of the message, where the batch is one.
     pub message: Option<Message>,
 }

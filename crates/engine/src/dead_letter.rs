@@ -21,8 +21,8 @@ use crate::{
     text::{LONGEST, beginning, iso8601, truncated},
 };
 
-pub use fetch::{FetchError, body, fetch_complete};
-pub use overflow::{Directory, Overflow, OverflowError, name_in, without_query};
+pub use fetch::{FetchError, event_body, fetch_complete};
+pub use overflow::{Directory, Overflow, OverflowError, name_in_location, without_query};
 pub use overflow_cache::OverflowCache;
 pub use replay::Replay;
 pub use text::with_members;
@@ -146,7 +146,7 @@ impl DeadLetter {
     /// The dead letter of one event of a batch.
     #[must_use]
     pub fn new(batch: &Batch, index: usize, failure: &Failure, attempt: Attempt) -> Self {
-        let (event, details) = (&batch.events[index], &batch.details);
+        let (event, metadata) = (&batch.events[index], &batch.metadata);
         let cell = |column: &MetadataColumn| column.cell(index).map(ToOwned::to_owned);
         Self {
             id: id(batch, index),
@@ -161,12 +161,12 @@ impl DeadLetter {
                 session_id: batch.message.as_ref().map(|message| message.session_id.clone()),
                 message_id: batch.message.as_ref().map(|message| message.message_id.clone()),
                 delivery_count: batch.message.as_ref().map(|message| message.delivery_count),
-                partition_key: cell(&details.partition_keys),
-                sequence_number: cell(&details.sequence_numbers),
-                offset: cell(&details.offsets),
-                enqueued_time_utc: cell(&details.enqueued_times),
-                properties: cell(&details.properties),
-                system_properties: cell(&details.system_properties),
+                partition_key: cell(&metadata.partition_keys),
+                sequence_number: cell(&metadata.sequence_numbers),
+                offset: cell(&metadata.offsets),
+                enqueued_time_utc: cell(&metadata.enqueued_times),
+                properties: cell(&metadata.properties),
+                system_properties: cell(&metadata.system_properties),
             },
             device_state: failure.device_state.clone(),
             source: batch.source.clone(),
@@ -193,20 +193,20 @@ impl DeadLetter {
 
     /// The message that takes the place of one that does not fit and now lies elsewhere.
     #[must_use]
-    pub fn pointing_at(&self, pointer: Pointer) -> String {
+    pub fn message_with_pointer(&self, pointer: Pointer) -> String {
         Self { overflow: Some(pointer), ..self.shortened() }.to_json()
     }
 
     /// The message that takes the place of one that does not fit and could not be put elsewhere: the body is cut, and
     /// marked as cut. Better than nothing, and never nothing.
     #[must_use]
-    pub fn cut(&self) -> String {
+    pub fn truncated_message(&self) -> String {
         let body = self.event_data.body.as_deref().unwrap_or_default();
         let bytes = BASE64.decode(body).unwrap_or_default();
         let mut cut = self.shortened();
         let EventData { properties, system_properties, .. } = &self.event_data;
         cut.event_data.properties_cut = properties.is_some() || system_properties.is_some();
-        cut.event_data.body_cut = Some(Fingerprint::of(&bytes));
+        cut.event_data.body_cut = Some(Fingerprint::of_bytes(&bytes));
         let room = MAX_MESSAGE_BYTES.saturating_sub(cut.to_json().len());
         if body.len() <= room {
             cut.event_data.body_cut = None;
@@ -261,7 +261,7 @@ impl DeadLetter {
 impl Fingerprint {
     /// Of these bytes.
     #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn of_bytes(bytes: &[u8]) -> Self {
         Self { length: bytes.len(), sha256: hex(&Sha256::digest(bytes)) }
     }
 }

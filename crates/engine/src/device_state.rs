@@ -14,8 +14,28 @@ use serde_json::{Map, Value};
 ///
 /// Time comes first because sequence numbers start again in the second namespace after a failover and in a hub that
 /// was made anew. In a document a version is the array `[time, sequence, source]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Version(pub i64, pub i64, pub u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// When the service enqueued the event, in milliseconds since 1970, UTC.
+    pub enqueued_ms: i64,
+    /// The event's sequence number within its partition.
+    pub sequence_number: i64,
+    /// The number of the event's [`Source`](crate::batch::Source::number).
+    pub source: u64,
+}
+
+impl Serialize for Version {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.enqueued_ms, self.sequence_number, self.source).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (enqueued_ms, sequence_number, source) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { enqueued_ms, sequence_number, source })
+    }
+}
 
 /// One named value of a device.
 #[derive(Debug, Clone, PartialEq)]

@@ -52,10 +52,10 @@ impl RetryContext {
 pub enum EnvelopeError {
     /// It is no JSON object with `Data`.
     #[error("the request is no invocation as the Functions host sends it: {0}")]
-    NoEnvelope(String),
+    NotAnInvocation(String),
     /// `Data` does not have the trigger's binding.
     #[error("the request's Data has no {name:?}, only {found}: is that the trigger's name in function.json?")]
-    NoBinding {
+    MissingBinding {
         /// The trigger's name.
         name: String,
         /// The names that are there.
@@ -65,7 +65,7 @@ pub enum EnvelopeError {
     #[error(
         "the request's Data.{name} does not hold the events as dataType and cardinality of function.json say: {reason}"
     )]
-    NoEvents {
+    InvalidEvents {
         /// The trigger's name.
         name: String,
         /// What is wrong.
@@ -104,24 +104,24 @@ impl Invocation {
     /// [`EnvelopeError`], when it is none. A fault of single events is not one: see [`Event::fault`].
     pub fn read(request: &Bytes, trigger: &Trigger) -> Result<Self, EnvelopeError> {
         let Envelope { data, metadata } =
-            Envelope::of(request).ok_or_else(|| EnvelopeError::NoEnvelope(what_is_wrong(request)))?;
+            Envelope::of(request).ok_or_else(|| EnvelopeError::NotAnInvocation(what_is_wrong(request)))?;
         let of_trigger = data.iter().rfind(|(name, _)| **name == *trigger.name().as_bytes());
-        let (_, of_trigger) = of_trigger.ok_or_else(|| EnvelopeError::NoBinding {
+        let (_, of_trigger) = of_trigger.ok_or_else(|| EnvelopeError::MissingBinding {
             name: trigger.name().to_owned(),
             found: format!("{:?}", data.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect::<Vec<_>>()),
         })?;
         let events = read_events(*of_trigger, trigger)
-            .map_err(|reason| EnvelopeError::NoEvents { name: trigger.name().to_owned(), reason })?;
+            .map_err(|reason| EnvelopeError::InvalidEvents { name: trigger.name().to_owned(), reason })?;
         let metadata = Metadata { request, values: metadata };
         Ok(match trigger {
             Trigger::EventHub(_) => {
-                let details = metadata.details(events.len());
-                let batch = attach_metadata(metadata.source(), events, details);
+                let event_metadata = metadata.event_metadata(events.len());
+                let batch = attach_metadata(metadata.source(), events, event_metadata);
                 Self { batch, retry: metadata.nested("RetryContext") }
             }
             // A retry policy is not for this trigger, so what were to be told of one does not count.
             Trigger::ServiceBus(trigger) => {
-                let batch = attach_metadata(trigger.source.clone(), events, metadata.details_of_a_message());
+                let batch = attach_metadata(trigger.source.clone(), events, metadata.message_metadata());
                 Self { batch: Batch { message: Some(metadata.message()), ..batch }, retry: None }
             }
         })
@@ -175,9 +175,9 @@ fn what_is_wrong(request: &[u8]) -> String {
 
 /// A batch whose events are told their places, content types and devices by what the host says of each.
 #[must_use]
-pub fn attach_metadata(source: Source, mut events: Vec<Event>, details: EventMetadata) -> Batch {
-    metadata::attach(&mut events, &details);
-    Batch { source, events, details, message: None }
+pub fn attach_metadata(source: Source, mut events: Vec<Event>, metadata: EventMetadata) -> Batch {
+    metadata::attach(&mut events, &metadata);
+    Batch { source, events, metadata, message: None }
 }
 
 fn read_events(data: Raw<'_>, trigger: &Trigger) -> Result<Vec<Event>, String> {

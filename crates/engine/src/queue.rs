@@ -29,7 +29,7 @@ pub trait DeadLetterQueue: Send + Sync {
     /// # Errors
     ///
     /// What it would say of the body.
-    fn takes(&self, _body: &[u8]) -> Result<(), QueueError> {
+    fn accepts(&self, _body: &[u8]) -> Result<(), QueueError> {
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl QueueError {
 
     /// Whether the queue does not take the body of this one message, so that others may fare better.
     #[must_use]
-    pub fn is_of_this_message(&self) -> bool {
+    pub fn is_message_specific(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
 
@@ -142,6 +142,6 @@ impl QueueError {
 
 /// As many as may be asked for at once, where so many are wanted.
 #[must_use]
-pub fn at_once(most: usize) -> i32 {
+pub fn receive_count(most: usize) -> i32 {
     i32::try_from(most.clamp(1, MAX_RECEIVE_COUNT)).unwrap_or(1)
 }

@@ -20,7 +20,7 @@ impl RateLimit {
 
     /// How many to take at a time, up to this many.
     #[must_use]
-    pub fn together(&self, most: usize) -> usize {
+    pub fn batch_size(&self, most: usize) -> usize {
         self.per_second.map_or(most, |rate| most.min(rate as usize))
     }
 

@@ -26,7 +26,7 @@ impl<'a> Reply<'a> {
 
     /// A reply of a function that has no output, with these records for the host's log.
     #[must_use]
-    pub fn of_logs(logs: &'a [Record]) -> Self {
+    pub fn from_logs(logs: &'a [Record]) -> Self {
         Self { outputs: None, logs }
     }
 
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn each_record_stands_in_a_reply_as_the_line_that_it_is_elsewhere() {
         let records = records();
-        let reply: serde_json::Value = serde_json::from_str(&Reply::of_logs(&records).to_json()).expect("JSON");
+        let reply: serde_json::Value = serde_json::from_str(&Reply::from_logs(&records).to_json()).expect("JSON");
         assert_eq!(reply["Logs"], serde_json::json!(records.map(|record| record.to_line())));
     }
 
@@ -170,6 +170,6 @@ mod tests {
             "Outputs": { "name \"of\" it\n": texts }, "Logs": lines, "ReturnValue": null
         });
         assert_eq!(serde_json::from_str::<serde_json::Value>(&reply).expect("JSON"), expected);
-        assert_eq!(Reply::of_logs(&[]).to_json(), r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#);
+        assert_eq!(Reply::from_logs(&[]).to_json(), r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#);
     }
 }

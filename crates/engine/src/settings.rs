@@ -15,7 +15,7 @@ use crate::timespan;
 pub struct Settings {
     values: HashMap<String, String>,
     /// Which names were looked up, by this or a clone of it.
-    asked: Arc<Mutex<BTreeSet<String>>>,
+    names_read: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Settings {
@@ -25,32 +25,32 @@ impl Settings {
         // What is not Unicode cannot be a setting of ours, and is no reason to fail.
         let text =
             std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        Self { values: text.collect(), asked: Arc::default() }
+        Self { values: text.collect(), names_read: Arc::default() }
     }
 
     /// A setting's value; an empty one counts as absent, as for the host.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        self.names_read.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// The names that were looked up so far, whether they were there or not.
     #[must_use]
-    pub fn asked(&self) -> BTreeSet<String> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn names_read(&self) -> BTreeSet<String> {
+        self.names_read.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Settings that nobody looked up, each with the one that was meant: the same but for upper and lower case, or for
     /// `:` in place of `__`. On Linux both make another name, and what was set has no effect, without a word.
     #[must_use]
     pub fn misspelled(&self) -> Vec<(&str, String)> {
-        let asked = self.asked();
+        let names_read = self.names_read();
         let is_meant = |set: &str, name: &str| set.replace(':', "__").eq_ignore_ascii_case(name);
-        let unread = self.values.keys().filter(|set| !asked.contains(*set));
+        let unread = self.values.keys().filter(|set| !names_read.contains(*set));
         let mut pairs: Vec<_> = unread
             .filter_map(|set| {
-                let meant = asked.iter().find(|name| is_meant(set, name) && !self.values.contains_key(*name))?;
+                let meant = names_read.iter().find(|name| is_meant(set, name) && !self.values.contains_key(*name))?;
                 Some((set.as_str(), meant.clone()))
             })
             .collect();

@@ -30,7 +30,7 @@ pub trait Telemetry: Send + Sync {
     /// As [`Telemetry::decode_into`].
     fn decode(&self, event: &Event) -> Result<Decoded, Poison> {
         let mut readings = Vec::new();
-        let device_id = self.decode_into(event, &mut Readings::behind(&mut readings))?.into_owned();
+        let device_id = self.decode_into(event, &mut Readings::after(&mut readings))?.into_owned();
         Ok(Decoded { device_id, readings })
     }
 
@@ -50,7 +50,7 @@ pub trait Telemetry: Send + Sync {
 pub struct Readings<'a>(&'a mut Vec<Reading>);
 
 impl<'a> Readings<'a> {
-    pub(crate) fn behind(others: &'a mut Vec<Reading>) -> Self {
+    pub(crate) fn after(others: &'a mut Vec<Reading>) -> Self {
         Self(others)
     }
 

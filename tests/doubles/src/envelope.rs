@@ -127,7 +127,7 @@ pub fn handler(processor: Processor) -> Handler {
         processor: Arc::new(processor),
         overflow: None,
         attempts: Attempts::new(5),
-        drill: None,
+        retry_drill: None,
     }
 }
 

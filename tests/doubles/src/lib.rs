@@ -77,7 +77,7 @@ pub fn source() -> Source {
 
 /// The version of event number n.
 pub fn version(number: i64) -> Version {
-    Version(T0 + number, number, source().number())
+    Version { enqueued_ms: T0 + number, sequence_number: number, source: source().number() }
 }
 
 pub fn batch(events: impl IntoIterator<Item = Event>) -> Batch {

@@ -63,18 +63,18 @@ pub fn really_read(request: &[u8], trigger: &EventHubTrigger) -> Result<Request,
     let trigger = Trigger::EventHub(trigger.clone());
     let request = Bytes::copy_from_slice(request);
     let Invocation { batch, retry } = Invocation::read(&request, &trigger).map_err(|error| match error {
-        EnvelopeError::NoEnvelope(_) => Unreadable::Envelope,
-        EnvelopeError::NoBinding { .. } => Unreadable::Binding,
-        EnvelopeError::NoEvents { .. } => Unreadable::Events,
+        EnvelopeError::NotAnInvocation(_) => Unreadable::Envelope,
+        EnvelopeError::MissingBinding { .. } => Unreadable::Binding,
+        EnvelopeError::InvalidEvents { .. } => Unreadable::Events,
     })?;
-    let details = &batch.details;
+    let metadata = &batch.metadata;
     let columns: [&MetadataColumn; COLUMNS] = [
-        &details.sequence_numbers,
-        &details.enqueued_times,
-        &details.partition_keys,
-        &details.offsets,
-        &details.properties,
-        &details.system_properties,
+        &metadata.sequence_numbers,
+        &metadata.enqueued_times,
+        &metadata.partition_keys,
+        &metadata.offsets,
+        &metadata.properties,
+        &metadata.system_properties,
     ];
     assert!(columns.iter().all(|column| column.cell(batch.events.len()).is_none()), "a cell of no event");
     let event = |(index, event): (usize, &devicestate_engine::batch::Event)| Event {

@@ -12,7 +12,7 @@ use super::{DeadLetter, Overflow};
 pub async fn fetch_complete(letter: &DeadLetter, overflow: Option<&dyn Overflow>) -> Result<DeadLetter, FetchError> {
     let Some(pointer) = &letter.overflow else { return Ok(letter.clone()) };
     let Some(overflow) = overflow else {
-        return Err(FetchError::NotNow(format!(
+        return Err(FetchError::Unavailable(format!(
             "a dead letter lies at {}, and no setting tells how to get there: DeadLetterDirectory is a folder, \
              DeadLetterStorage leads to blobs",
             pointer.location
@@ -22,13 +22,13 @@ pub async fn fetch_complete(letter: &DeadLetter, overflow: Option<&dyn Overflow>
         if error.is_message_specific() {
             FetchError::Lost(error.to_string())
         } else {
-            FetchError::NotNow(error.to_string())
+            FetchError::Unavailable(error.to_string())
         }
     })?;
-    let fetch_complete: DeadLetter = serde_json::from_slice(&bytes)
+    let complete: DeadLetter = serde_json::from_slice(&bytes)
         .map_err(|error| FetchError::Lost(format!("what lies at {} is no dead letter: {error}", pointer.location)))?;
     // What became known since it was kept stands in the message.
-    Ok(DeadLetter { replay: letter.replay.clone(), ..fetch_complete })
+    Ok(DeadLetter { replay: letter.replay.clone(), ..complete })
 }
 
 /// Why a dead letter cannot be had whole.
@@ -39,7 +39,7 @@ pub enum FetchError {
     Lost(String),
     /// The place where it should be cannot be reached, and so none of those that are there.
     #[error("{0}")]
-    NotNow(String),
+    Unavailable(String),
 }
 
 /// The exact bytes of the event.
@@ -47,13 +47,13 @@ pub enum FetchError {
 /// # Errors
 ///
 /// Why there are none, for people.
-pub fn body(letter: &DeadLetter) -> Result<Vec<u8>, String> {
+pub fn event_body(letter: &DeadLetter) -> Result<Vec<u8>, String> {
     let data = &letter.event_data;
-    if let Some(fetch_complete) = &data.body_cut {
+    if let Some(fingerprint) = &data.body_cut {
         let kept = data.body.as_deref().map_or(0, |body| body.len() / 4 * 3);
         return Err(format!(
             "only some {kept} of the {} bytes of its body were kept, since there was no place for it",
-            fetch_complete.length
+            fingerprint.length
         ));
     }
     let body = data.body.as_deref().ok_or("it has no body")?;

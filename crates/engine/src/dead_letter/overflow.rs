@@ -41,7 +41,7 @@ pub enum OverflowError {
         "a dead letter too large for the queue cannot be written to {}: {error} (setting DeadLetterDirectory)",
         path.display()
     )]
-    File {
+    FileWriteFailed {
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -49,7 +49,7 @@ pub enum OverflowError {
     },
     /// The place, wherever it is.
     #[error("a dead letter too large for the queue cannot be kept: {0}")]
-    Unkept(Cause),
+    WriteFailed(Cause),
     /// It took longer than the invocation may.
     #[error("a dead letter too large for the queue cannot be kept as {name} in the time of InvocationBudget")]
     TooSlow {
@@ -61,7 +61,7 @@ pub enum OverflowError {
         "the message says that the whole dead letter is at {location:?}, which ends in no name of one: no handler wrote \
          this, so look where the message comes from, and discard it"
     )]
-    NoName {
+    InvalidLocation {
         /// What the message says, in short.
         location: String,
     },
@@ -87,7 +87,7 @@ pub enum OverflowError {
          another place for them, give the same one here (setting {setting}); if all of them are gone for good, make an \
          empty one, and each is told of as missing"
     )]
-    NoPlace {
+    StorageMissing {
         /// Where, for people.
         place: String,
         /// What leads there.
@@ -97,7 +97,7 @@ pub enum OverflowError {
     },
     /// The folder has it, but does not give it.
     #[error("the whole dead letter cannot be read from {}: {error} (setting DeadLetterDirectory)", path.display())]
-    UnreadFile {
+    FileReadFailed {
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -105,10 +105,10 @@ pub enum OverflowError {
     },
     /// The place cannot be read, and so none of those that lie there.
     #[error("the whole dead letter cannot be read: {0}")]
-    Unread(Cause),
+    ReadFailed(Cause),
     /// The place can be read, and does not give this one.
     #[error("the whole dead letter cannot be read: {0}")]
-    Refused(Cause),
+    ReadRejected(Cause),
     /// What is there is something else.
     #[error(
         "what lies at {location:?} is not the dead letter that was kept there: it has {} bytes with SHA-256 {}, and the \
@@ -137,13 +137,15 @@ impl OverflowError {
     #[must_use]
     pub fn is_message_specific(&self) -> bool {
         match self {
-            Self::NoName { .. } | Self::Missing { .. } | Self::Changed { .. } | Self::Refused(_) => true,
-            Self::UnreadFile { error, .. } => {
+            Self::InvalidLocation { .. } | Self::Missing { .. } | Self::Changed { .. } | Self::ReadRejected(_) => true,
+            Self::FileReadFailed { error, .. } => {
                 matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::IsADirectory)
             }
-            Self::File { .. } | Self::Unkept(_) | Self::Unread(_) | Self::TooSlow { .. } | Self::NoPlace { .. } => {
-                false
-            }
+            Self::FileWriteFailed { .. }
+            | Self::WriteFailed(_)
+            | Self::ReadFailed(_)
+            | Self::TooSlow { .. }
+            | Self::StorageMissing { .. } => false,
         }
     }
 }
@@ -154,17 +156,17 @@ impl DeadLetter {
     /// # Errors
     ///
     /// [`OverflowError`], when it is not surely kept.
-    pub async fn keep_in(&self, overflow: &dyn Overflow) -> Result<Pointer, OverflowError> {
-        self.keep_text_in(self.to_json().into_bytes(), overflow).await
+    pub async fn store_in(&self, overflow: &dyn Overflow) -> Result<Pointer, OverflowError> {
+        self.store_text_in(self.to_json().into_bytes(), overflow).await
     }
 
     /// The same with a text that this was read from: it may tell more than is known here.
     ///
     /// # Errors
     ///
-    /// As [`DeadLetter::keep_in`].
-    pub async fn keep_text_in(&self, whole: Vec<u8>, overflow: &dyn Overflow) -> Result<Pointer, OverflowError> {
-        let fingerprint = Fingerprint::of(&whole);
+    /// As [`DeadLetter::store_in`].
+    pub async fn store_text_in(&self, whole: Vec<u8>, overflow: &dyn Overflow) -> Result<Pointer, OverflowError> {
+        let fingerprint = Fingerprint::of_bytes(&whole);
         // Another owner of the partition has another text, and the message of each must go on pointing at its own.
         let name = format!("{}-{}", self.id, &fingerprint.sha256[..8]);
         let location = overflow.put(&name, whole).await?;
@@ -180,7 +182,7 @@ impl Pointer {
     /// Those of [`Overflow::get`], and [`OverflowError::Changed`].
     pub async fn fetch(&self, overflow: &dyn Overflow) -> Result<Vec<u8>, OverflowError> {
         let bytes = overflow.get(&self.location).await?;
-        let found = Fingerprint::of(&bytes);
+        let found = Fingerprint::of_bytes(&bytes);
         if found == self.fingerprint {
             return Ok(bytes);
         }
@@ -190,12 +192,12 @@ impl Pointer {
     }
 }
 
-/// The name at the end of a location, if it is one that [`DeadLetter::keep_in`] has given.
+/// The name at the end of a location, if it is one that [`DeadLetter::store_in`] has given.
 ///
 /// # Errors
 ///
-/// [`OverflowError::NoName`].
-pub fn name_in(location: &str) -> Result<&str, OverflowError> {
+/// [`OverflowError::InvalidLocation`].
+pub fn name_in_location(location: &str) -> Result<&str, OverflowError> {
     // A path of Windows has backslashes, which no name has.
     let name = location.rsplit(['/', '\\']).next().unwrap_or_default();
     let is_plain = |stem: &str| {
@@ -204,7 +206,7 @@ pub fn name_in(location: &str) -> Result<&str, OverflowError> {
     };
     match name.strip_suffix(".json") {
         Some(stem) if is_plain(stem) => Ok(name),
-        _ => Err(OverflowError::NoName { location: without_query(location) }),
+        _ => Err(OverflowError::InvalidLocation { location: without_query(location) }),
     }
 }
 

@@ -2,6 +2,10 @@ use serde_json::json;
 
 use super::*;
 
+fn version(enqueued_ms: i64, sequence_number: i64, source: u64) -> Version {
+    Version { enqueued_ms, sequence_number, source }
+}
+
 fn readings(value: &Value) -> Vec<Reading> {
     let fields = value.as_object().expect("an object").clone();
     fields.into_iter().map(|(name, value)| Reading { name: name.into(), value }).collect()
@@ -10,7 +14,7 @@ fn readings(value: &Value) -> Vec<Reading> {
 fn update(events: &[(i64, Value)]) -> Update {
     let mut update = Update::default();
     for (time, value) in events {
-        update.fold(Version(*time, 0, 0), &readings(value));
+        update.fold(version(*time, 0, 0), &readings(value));
     }
     update
 }
@@ -32,7 +36,7 @@ fn the_order_of_events_does_not_change_what_they_add_up_to() {
 
 #[test]
 fn a_version_is_compared_by_time_then_sequence_number_then_source() {
-    let ascending = [Version(1, 9, 9), Version(2, 1, 9), Version(2, 2, 1), Version(2, 2, 2)];
+    let ascending = [version(1, 9, 9), version(2, 1, 9), version(2, 2, 1), version(2, 2, 2)];
     assert!(ascending.is_sorted());
 }
 
@@ -41,7 +45,7 @@ fn an_equal_value_under_a_higher_version_is_a_change_and_a_repeat_is_none() {
     let mut document = Document::new("d".into());
     assert!(document.merge(&update(&[(1, json!({"A": 1}))])));
     assert!(document.merge(&update(&[(2, json!({"A": 1}))])), "the version rises");
-    assert_eq!(document.version("A"), Some(Version(2, 0, 0)));
+    assert_eq!(document.version("A"), Some(version(2, 0, 0)));
     assert!(!document.merge(&update(&[(2, json!({"A": 1}))])), "a repeat");
     assert!(!document.merge(&update(&[(1, json!({"A": 7}))])), "an older one");
     assert_eq!(document.get("A"), Some(&json!(1)));
@@ -74,7 +78,7 @@ fn the_newest_version_is_the_highest_of_all_readings() {
     let mut document = Document::new("d".into());
     assert_eq!(document.newest(), None);
     document.merge(&update(&[(1, json!({"A": 1})), (3, json!({"B": 1})), (2, json!({"C": 1}))]));
-    assert_eq!(document.newest(), Some(Version(3, 0, 0)));
+    assert_eq!(document.newest(), Some(version(3, 0, 0)));
 }
 
 #[test]
@@ -82,7 +86,7 @@ fn null_never_overwrites() {
     let mut document = Document::new("d".into());
     document.merge(&update(&[(1, json!({"A": 1})), (2, json!({"A": null}))]));
     assert_eq!(document.get("A"), Some(&json!(1)));
-    assert!(!document.is_older_than(Version(9, 0, 0), &readings(&json!({"A": null}))));
+    assert!(!document.is_older_than(version(9, 0, 0), &readings(&json!({"A": null}))));
 }
 
 #[test]
@@ -90,7 +94,7 @@ fn a_document_survives_the_store_and_loses_only_what_cosmos_added() {
     let text = json!({"id": "d", "Battery": 0.5, "Note": "by hand", "_note": 7, "_etag": "x", "_ts": 1,
                       "Versions": {"Battery": [1_732_150_000_123_i64, 42, 913]}});
     let document: Document = serde_json::from_value(text).expect("a document");
-    assert_eq!(document.version("Battery"), Some(Version(1_732_150_000_123, 42, 913)));
+    assert_eq!(document.version("Battery"), Some(version(1_732_150_000_123, 42, 913)));
     assert_eq!(
         serde_json::to_string(&document).expect("JSON"),
         r#"{"id":"d","Battery":0.5,"Note":"by hand","_note":7,"Versions":{"Battery":[1732150000123,42,913]}}"#

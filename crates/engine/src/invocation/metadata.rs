@@ -45,7 +45,7 @@ impl<'a> Metadata<'a> {
     }
 
     /// What the host says of each of so many events.
-    pub(super) fn details(&self, count: usize) -> EventMetadata {
+    pub(super) fn event_metadata(&self, count: usize) -> EventMetadata {
         EventMetadata {
             sequence_numbers: self.column(&SEQUENCE_NUMBERS, count),
             enqueued_times: self.column(&ENQUEUED_TIMES, count),
@@ -57,7 +57,7 @@ impl<'a> Metadata<'a> {
     }
 
     /// What the host says of a message of Service Bus. What its sender set stands under the names that it has in an event.
-    pub(super) fn details_of_a_message(&self) -> EventMetadata {
+    pub(super) fn message_metadata(&self) -> EventMetadata {
         let set = [("content-type", "ContentType"), ("correlation-id", "CorrelationId")];
         let set = set.into_iter().filter_map(|(of_an_event, name)| Some((of_an_event, self.text(name)?)));
         let set: serde_json::Map<_, _> = set.map(|(name, value)| (name.to_owned(), value.into())).collect();
@@ -119,9 +119,9 @@ fn is_there(value: Raw<'_>) -> bool {
 }
 
 /// Tells each event its place, content type and device.
-pub(super) fn attach(events: &mut [Event], details: &EventMetadata) {
-    attach_system_properties(events, &details.system_properties);
-    attach_places(events, details);
+pub(super) fn attach(events: &mut [Event], metadata: &EventMetadata) {
+    attach_system_properties(events, &metadata.system_properties);
+    attach_positions(events, metadata);
 }
 
 /// The cells of a column, one for each event; an error when there is a column, but not one that fits the events. `cell`
@@ -213,10 +213,10 @@ fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
 
 /// Tells each event its place. Where the arrays do not fit the events, no event can be told its own: each is at fault,
 /// since the time of arrival in place of a real one could put an old reading over a newer one.
-fn attach_places(events: &mut [Event], details: &EventMetadata) {
+fn attach_positions(events: &mut [Event], metadata: &EventMetadata) {
     let count = events.len();
-    let numbers = cells(&details.sequence_numbers, "SequenceNumberArray", count, value);
-    let times = cells(&details.enqueued_times, "EnqueuedTimeUtcArray", count, value);
+    let numbers = cells(&metadata.sequence_numbers, "SequenceNumberArray", count, value);
+    let times = cells(&metadata.enqueued_times, "EnqueuedTimeUtcArray", count, value);
     let (numbers, times) = match (numbers, times) {
         (Ok(Some(numbers)), Ok(Some(times))) => (numbers, times),
         (Ok(None), Ok(None)) => return,

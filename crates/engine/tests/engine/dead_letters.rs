@@ -221,7 +221,7 @@ async fn when_the_overflow_cannot_be_written_the_batch_comes_again_and_at_last_i
     assert_eq!(reply.counts(), [0, 1, 1]);
     let (letter, text) = only(&reply);
     assert!(text.len() <= MAX_MESSAGE_BYTES);
-    assert_eq!((&letter.overflow, &letter.event_data.body_cut), (&None, &Some(Fingerprint::of(&large))));
+    assert_eq!((&letter.overflow, &letter.event_data.body_cut), (&None, &Some(Fingerprint::of_bytes(&large))));
     let kept = body(letter);
     assert!(large.starts_with(&kept) && kept.len() > 30_000, "as much as fits: {}", kept.len());
 }
@@ -255,7 +255,7 @@ async fn what_is_cut_fits_whatever_was_large() {
                 assert!(letter.overflow.is_some(), "event {}", sent.number);
             } else {
                 let kept = body(letter);
-                let cut = (kept != sent.body).then(|| Fingerprint::of(&sent.body));
+                let cut = (kept != sent.body).then(|| Fingerprint::of_bytes(&sent.body));
                 assert_eq!(letter.event_data.body_cut, cut, "event {}", sent.number);
                 assert!(sent.body.starts_with(&kept), "event {}", sent.number);
                 assert!(cut.is_none() || kept.len() > 20_000, "event {}: as much as fits", sent.number);

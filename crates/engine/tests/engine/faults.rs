@@ -160,7 +160,7 @@ async fn a_device_that_fails_for_ever_is_unresolved_alone_and_within_the_budget(
             let processed = processor(&store).process(&fleet(4)).await;
             assert_eq!(kinds(&processed), ["applied", "unresolved transient", "applied", "applied"], "{answer:?}");
             assert!(started.elapsed() <= BUDGET, "{:?}", started.elapsed());
-            assert!(processed.store_takes_writes);
+            assert!(processed.store_accepts_writes);
             assert_eq!(store.document("drone-1").await, None);
         }
     }
@@ -178,7 +178,7 @@ async fn a_store_that_stalls_altogether_is_given_up_within_the_budget() {
         assert_eq!(of_their_own, 2, "{operation:?}: those behind the first two never had a chance");
         let of_the_last = issue(&processed, 19);
         assert!(of_the_last.ends_with("too slow for the whole batch within InvocationBudget"), "{of_the_last}");
-        assert!(!processed.store_takes_writes);
+        assert!(!processed.store_accepts_writes);
         assert!(started.elapsed() <= BUDGET, "{:?}", started.elapsed());
     }
 }
@@ -200,7 +200,7 @@ async fn a_systemic_failure_stops_the_batch_at_once() {
         assert!(store.count(Read) <= 4 && store.count(Write) <= 4, "{:?}", store.asked());
         assert_eq!(processed.operations.retries, 0);
         assert!(started.elapsed() < Duration::from_secs(1));
-        assert!(!processed.store_takes_writes);
+        assert!(!processed.store_accepts_writes);
     }
 }
 
@@ -300,13 +300,13 @@ async fn whether_the_store_takes_writes_is_asked_with_a_write_that_changes_nothi
         let processed = engine.process(&repeated()).await;
         let expected = ["superseded", "superseded", "superseded", "unresolved transient"];
         assert_eq!(kinds(&processed), expected, "{answer:?}");
-        assert!(processed.store_takes_writes, "{answer:?}: it took one of the documents that were there");
+        assert!(processed.store_accepts_writes, "{answer:?}: it took one of the documents that were there");
         assert_eq!([store.document("drone-1").await, store.document("drone-2").await], before, "{answer:?}");
 
         store.always(Write, ANY, StoreResponse::transient());
         let processed = engine.process(&repeated()).await;
         assert_eq!(kinds(&processed), expected, "{answer:?}");
-        assert!(!processed.store_takes_writes, "{answer:?}");
+        assert!(!processed.store_accepts_writes, "{answer:?}");
     }
 }
 
@@ -325,7 +325,7 @@ async fn devices_whose_documents_hang_keep_the_others_from_their_turn_only_once(
     assert_eq!(store.count(Read), 4);
     let second = engine.process(&fleet(4)).await;
     assert_eq!(kinds(&second), ["unresolved transient", "unresolved transient", "applied", "applied"]);
-    assert!(second.store_takes_writes, "now it is clear whose fault it is");
+    assert!(second.store_accepts_writes, "now it is clear whose fault it is");
 }
 
 #[tokio::test(start_paused = true)]

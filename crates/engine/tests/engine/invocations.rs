@@ -109,13 +109,13 @@ fn a_single_event_is_the_bytes_that_its_data_type_says_also_behind_one_more_stri
 #[test]
 fn a_request_without_events_is_refused_with_what_it_is_in_place_of_them() {
     let binary = trigger(Cardinality::Many, DataType::Binary);
-    assert!(matches!(Invocation::read(&Bytes::from_static(b"[]"), &binary), Err(EnvelopeError::NoEnvelope(_))));
+    assert!(matches!(Invocation::read(&Bytes::from_static(b"[]"), &binary), Err(EnvelopeError::NotAnInvocation(_))));
     let other =
         Invocation::read(&Bytes::from_static(br#"{"Data":{"other":"[]"}}"#), &binary).expect_err("another binding");
-    assert_eq!(other, EnvelopeError::NoBinding { name: "messages".into(), found: r#"["other"]"#.into() });
+    assert_eq!(other, EnvelopeError::MissingBinding { name: "messages".into(), found: r#"["other"]"#.into() });
     for messages in [json!("no array"), json!({})] {
         let error = read(&binary, &messages, &Value::Null).expect_err("no events");
-        assert!(matches!(error, EnvelopeError::NoEvents { .. }), "{error:?}");
+        assert!(matches!(error, EnvelopeError::InvalidEvents { .. }), "{error:?}");
     }
     assert_eq!(many(0, &Value::Null).batch.events, []);
 }
@@ -226,8 +226,8 @@ fn the_source_is_the_partitions_context_under_either_name() {
 #[test]
 fn the_offset_is_taken_from_either_column_and_the_newer_one_counts() {
     let offset = |metadata: Value| {
-        let details = many(1, &metadata).batch.details;
-        details.offsets.cell(0).map(|cell| cell.get().to_owned())
+        let metadata = many(1, &metadata).batch.metadata;
+        metadata.offsets.cell(0).map(|cell| cell.get().to_owned())
     };
     assert_eq!(offset(json!({ "OffsetStringArray": ["1"], "OffsetArray": [2] })).as_deref(), Some("\"1\""));
     assert_eq!(offset(json!({ "OffsetArray": [2] })).as_deref(), Some("2"));

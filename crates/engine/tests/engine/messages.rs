@@ -35,14 +35,14 @@ fn failure(issue: impl Into<String>, device_id: Option<&str>) -> Failure {
 }
 
 fn pointer() -> Pointer {
-    let fingerprint = Fingerprint { length: MAX_MESSAGE_BYTES + 1, ..Fingerprint::of(b"what is there") };
+    let fingerprint = Fingerprint { length: MAX_MESSAGE_BYTES + 1, ..Fingerprint::of_bytes(b"what is there") };
     Pointer { location: "https://drones.blob.core.windows.net/deadletters/a.json".into(), fingerprint }
 }
 
 /// All forms of a dead letter: whole, cut, pointing elsewhere; each as it was made and after a replay that failed.
 fn forms(letter: &DeadLetter) -> Vec<String> {
     let mut forms = Vec::new();
-    for text in [letter.to_json(), letter.cut(), letter.pointing_at(pointer())] {
+    for text in [letter.to_json(), letter.truncated_message(), letter.message_with_pointer(pointer())] {
         let mut replayed = read_letter(&text);
         replayed.failed_again(&failure("the store is busy", Some("drone-1")), NOW);
         forms.extend([text, replayed.to_json()]);
@@ -55,9 +55,9 @@ fn samples() -> [DeadLetter; 2] {
     [Some("drone-1"), None].map(|device| {
         let mut batch = batch([Event { body: vec![b'x'; 60_000].into(), ..battery(7, "drone-1", 0.5) }]);
         let column = |cell: &str| MetadataColumn::new(format!("[{cell}]"), 1);
-        batch.details.sequence_numbers = column("7");
-        batch.details.enqueued_times = column("\"2024-11-21T00:46:40.007\"");
-        batch.details.properties = column("{\"n\":1.10}");
+        batch.metadata.sequence_numbers = column("7");
+        batch.metadata.enqueued_times = column("\"2024-11-21T00:46:40.007\"");
+        batch.metadata.properties = column("{\"n\":1.10}");
         let state = device.map(|device| json!({"id": device, "Battery": 0.5}));
         let failure = Failure { device_state: state, ..failure("the document is too large", device) };
         let letter = DeadLetter::new(&batch, 0, &failure, Attempt { invocation_id: "94d0", number: 1, time_ms: NOW });
@@ -236,7 +236,7 @@ fn values_that_cannot_be_and_fields_that_do_not_go_together_do_not_satisfy_the_s
 #[tokio::test(start_paused = true)]
 async fn the_device_is_told_in_each_form_of_the_message_also_where_its_state_is_not() {
     for (letter, device) in samples().iter().zip([Some("drone-1"), None]) {
-        for text in [letter.to_json(), letter.cut(), letter.pointing_at(pointer())] {
+        for text in [letter.to_json(), letter.truncated_message(), letter.message_with_pointer(pointer())] {
             assert_eq!(read_letter(&text).device_id.as_deref(), device, "{text}");
         }
     }
@@ -288,7 +288,7 @@ fn a_replay_that_fails_is_counted_and_told_and_the_letters_own_failure_stays() {
     assert_eq!(letter.last_issue(), replay.issue);
     assert_eq!((letter.stage, letter.error_class, &letter.issue), (Stage::Update, ErrorClass::Transient, &own));
     assert_eq!(letter.device_id.as_deref(), Some("drone-1"), "what the replay could tell stays");
-    for text in [letter.to_json(), letter.cut(), letter.pointing_at(pointer())] {
+    for text in [letter.to_json(), letter.truncated_message(), letter.message_with_pointer(pointer())] {
         assert_eq!(read_letter(&text).replay.as_ref(), Some(&replay), "{text}");
     }
 }
@@ -309,21 +309,21 @@ fn the_short_forms_fit_into_the_queue_whatever_is_long() {
         events: vec![Event { body: vec![0; 100_000].into(), ..Event::default() }],
         ..Batch::default()
     };
-    batch.details.partition_keys = raw(1_022);
-    batch.details.sequence_numbers = raw(1_022);
-    batch.details.offsets = raw(1_022);
-    batch.details.enqueued_times = raw(1_022);
-    batch.details.properties = raw(100_000);
+    batch.metadata.partition_keys = raw(1_022);
+    batch.metadata.sequence_numbers = raw(1_022);
+    batch.metadata.offsets = raw(1_022);
+    batch.metadata.enqueued_times = raw(1_022);
+    batch.metadata.properties = raw(100_000);
     let attempt = Attempt { invocation_id: &long, number: i64::MAX, time_ms: NOW };
     let mut letter = DeadLetter::new(&batch, 0, &failure(&*long, Some(&long)), attempt);
     letter.failed_again(&failure(&*long, None), NOW);
     let location = "x".repeat(4_096);
-    for text in [letter.cut(), letter.pointing_at(Pointer { location, ..pointer() })] {
+    for text in [letter.truncated_message(), letter.message_with_pointer(Pointer { location, ..pointer() })] {
         assert!(text.len() <= MAX_MESSAGE_BYTES, "{}", text.len());
     }
 
     // Names as they can be are told whole: a version depends on them.
     batch.source = Source { event_hub_name: "h".repeat(256), ..source() };
     let letter = DeadLetter::new(&batch, 0, &failure("x", None), attempt);
-    assert_eq!(read_letter(letter.pointing_at(pointer())).source, batch.source);
+    assert_eq!(read_letter(letter.message_with_pointer(pointer())).source, batch.source);
 }

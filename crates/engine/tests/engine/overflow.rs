@@ -68,7 +68,10 @@ impl Overflow for Slow {
             Put::Kept(time) => sleep(Duration::from_millis(time)).await,
             Put::Refused(time) => {
                 sleep(Duration::from_millis(time)).await;
-                return Err(OverflowError::File { path: name.into(), error: std::io::Error::other("no more ink") });
+                return Err(OverflowError::FileWriteFailed {
+                    path: name.into(),
+                    error: std::io::Error::other("no more ink"),
+                });
             }
             Put::Nothing => std::future::pending().await,
         }
@@ -105,7 +108,7 @@ fn assert_all_kept(reply: &FinalReply, envelope: &Envelope, place: &Slow) {
     for ((letter, logged), sent) in reply.dead_letters.iter().zip(&reply.logged).zip(&envelope.events) {
         let pointer = letter.overflow.as_ref().unwrap_or_else(|| panic!("event {} is cut", sent.number));
         let bytes = &kept[&pointer.location];
-        assert_eq!(pointer.fingerprint, Fingerprint::of(bytes));
+        assert_eq!(pointer.fingerprint, Fingerprint::of_bytes(bytes));
         let fetch_complete = read_letter(bytes);
         assert_eq!((&fetch_complete.id, &logged.dead_letter_id), (&letter.id, &letter.id));
         let body = BASE64.decode(fetch_complete.event_data.body.expect("a body")).expect("base64");

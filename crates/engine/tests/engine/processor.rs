@@ -26,7 +26,7 @@ async fn each_device_of_a_batch_is_read_and_written_once() {
     assert_eq!((store.count(Operation::Read), store.count(Operation::Write)), (4, 4));
     assert_eq!((processed.operations.reads, processed.operations.writes), (4, 4));
     assert_eq!((processed.operations.conflicts, processed.operations.retries), (0, 0));
-    assert!(processed.store_takes_writes);
+    assert!(processed.store_accepts_writes);
     for drone in 0..4 {
         let document = store.document(&format!("drone-{drone}")).await.expect("a document");
         assert_eq!(document.version("Battery"), Some(version(96 + drone)), "the last of its events");

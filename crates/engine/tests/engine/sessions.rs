@@ -44,8 +44,8 @@ fn a_message_is_read_as_the_host_writes_it() {
     assert_eq!(event.fault, None);
     // The host leaves out what is less than a second.
     assert_eq!(event.position, Some(EventPosition { enqueued_ms: SECOND_ZERO_MS, sequence_number: 7 }));
-    assert_eq!(batch.details.partition_keys.string(0).as_deref(), Some("d/1"));
-    assert_eq!(batch.details.properties.cell(0).map(RawValue::get), Some(r#"{"site":"north"}"#));
+    assert_eq!(batch.metadata.partition_keys.string(0).as_deref(), Some("d/1"));
+    assert_eq!(batch.metadata.properties.cell(0).map(RawValue::get), Some(r#"{"site":"north"}"#));
 }
 
 #[test]
@@ -61,8 +61,8 @@ fn a_message_is_read_in_plainer_forms_too_and_what_is_not_told_is_empty() {
     let told = Message { session_id: "s".into(), message_id: "m".into(), delivery_count: 2 };
     assert_eq!(batch.message, Some(told));
     assert_eq!(batch.events[0].position, Some(EventPosition { enqueued_ms: SECOND_ZERO_MS + 250, sequence_number: 9 }));
-    assert_eq!(batch.details.properties.cell(0).map(RawValue::get), Some(r#"{"a":1}"#));
-    assert_eq!(batch.details.system_properties.text(), None);
+    assert_eq!(batch.metadata.properties.cell(0).map(RawValue::get), Some(r#"{"a":1}"#));
+    assert_eq!(batch.metadata.system_properties.text(), None);
 
     let of_the_admin_endpoint = read(&json!({ "Data": { "message": "e30=" }, "Metadata": null }));
     assert_eq!((of_the_admin_endpoint.attempt(), of_the_admin_endpoint.will_retry()), (1, false));
@@ -75,7 +75,7 @@ fn any_text_may_be_the_name_of_a_session() {
     for session in ["null", "17", "", "{}", "[1]", "a\"b", "\\", "\u{10348}", "\"quoted\"", "two\nlines"] {
         let batch = read(&SessionMessage::new(1, session, "{}").request()).batch;
         assert_eq!(batch.message.map(|message| message.session_id).as_deref(), Some(session));
-        assert_eq!(batch.details.partition_keys.string(0).as_deref(), Some(session));
+        assert_eq!(batch.metadata.partition_keys.string(0).as_deref(), Some(session));
     }
 }
 

@@ -12,7 +12,7 @@ fn bytes() -> Vec<u8> {
 async fn kept(folder: &Path) -> (Directory, Pointer) {
     let directory = Directory(folder.join("dead-letters"));
     let location = directory.put("0af1-22", bytes()).await.expect("kept");
-    (directory, Pointer { location, fingerprint: Fingerprint::of(&bytes()) })
+    (directory, Pointer { location, fingerprint: Fingerprint::of_bytes(&bytes()) })
 }
 
 /// What is told when nothing is given back.
@@ -88,7 +88,7 @@ async fn a_location_that_ends_in_no_name_of_a_dead_letter_is_not_looked_for() {
         &long,
     ] {
         let error = told(&Pointer { location: location.into(), ..pointer.clone() }, &directory).await;
-        assert!(matches!(error, OverflowError::NoName { .. }), "{location:?}: {error}");
+        assert!(matches!(error, OverflowError::InvalidLocation { .. }), "{location:?}: {error}");
         assert!(error.is_message_specific());
         assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
     }
@@ -106,7 +106,7 @@ async fn a_file_that_was_changed_is_told_and_not_given_back() {
         fs::write(&pointer.location, there).expect("a file");
         let error = told(&pointer, &directory).await;
         assert!(matches!(error, OverflowError::Changed { .. }) && error.is_message_specific(), "{error}");
-        let found = Fingerprint::of(there);
+        let found = Fingerprint::of_bytes(there);
         assert_says(&error, &["0af1-22.json", &format!("{} bytes", found.length), &found.sha256, "300000 bytes"]);
     }
 }
@@ -128,7 +128,7 @@ async fn a_folder_that_is_not_there_is_no_matter_of_one_dead_letter() {
     let (_, pointer) = kept(folder.path()).await;
     let elsewhere = Directory(folder.path().join("elsewhere"));
     let error = told(&pointer, &elsewhere).await;
-    assert!(matches!(error, OverflowError::NoPlace { .. }) && !error.is_message_specific(), "{error}");
+    assert!(matches!(error, OverflowError::StorageMissing { .. }) && !error.is_message_specific(), "{error}");
     let place = elsewhere.0.display().to_string();
     assert_says(&error, &[&place, &pointer.location, "setting DeadLetterDirectory"]);
 }
@@ -140,11 +140,11 @@ async fn a_folder_that_is_out_is_told_apart_from_a_file_that_cannot_be_read() {
     let name = Path::new(&pointer.location);
     let no_folder = Directory(name.to_owned());
     let error = told(&pointer, &no_folder).await;
-    assert!(matches!(error, OverflowError::UnreadFile { .. }) && !error.is_message_specific(), "{error}");
+    assert!(matches!(error, OverflowError::FileReadFailed { .. }) && !error.is_message_specific(), "{error}");
     assert_says(&error, &["0af1-22.json", "setting DeadLetterDirectory"]);
 
     fs::remove_file(name).expect("it was there");
     fs::create_dir(name).expect("a folder");
     let error = told(&pointer, &directory).await;
-    assert!(matches!(error, OverflowError::UnreadFile { .. }) && error.is_message_specific(), "{error}");
+    assert!(matches!(error, OverflowError::FileReadFailed { .. }) && error.is_message_specific(), "{error}");
 }

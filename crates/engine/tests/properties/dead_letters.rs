@@ -128,10 +128,10 @@ impl Failed {
         };
         let [sequence_numbers, enqueued_times, partition_keys, offsets, properties, system_properties] =
             self.cells.each_ref().map(column);
-        let details =
+        let metadata =
             EventMetadata { sequence_numbers, enqueued_times, partition_keys, offsets, properties, system_properties };
         let events = (0..count).map(|index| if alone(index) { self.event.clone() } else { Event::default() }).collect();
-        let batch = Batch { source: self.source.clone(), events, details, message: None };
+        let batch = Batch { source: self.source.clone(), events, metadata, message: None };
         let attempt = Attempt { invocation_id: &self.invocation_id, number: self.attempt, time_ms: self.time_ms };
         DeadLetter::new(&batch, before, &self.failure, attempt)
     }
@@ -162,7 +162,7 @@ impl Overflow for Memory {
 
     async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(location).cloned();
-        kept.ok_or_else(|| OverflowError::NoName { location: location.into() })
+        kept.ok_or_else(|| OverflowError::InvalidLocation { location: location.into() })
     }
 }
 
@@ -201,7 +201,7 @@ proptest! {
         let text = letter.to_json();
         is_a_message(&text)?;
         let read = read(&text);
-        prop_assert_eq!(body(&read), Ok(failed.event.body.to_vec()));
+        prop_assert_eq!(devicestate_engine::dead_letter::event_body(&read), Ok(failed.event.body.to_vec()));
         let data = &read.event_data;
         let cells = [
             &data.sequence_number,
@@ -233,8 +233,8 @@ proptest! {
             return Ok(());
         }
         let overflow = Memory::default();
-        let pointer = at_once(letter.keep_in(&overflow)).expect("kept");
-        let message = letter.pointing_at(pointer.clone());
+        let pointer = at_once(letter.store_in(&overflow)).expect("kept");
+        let message = letter.message_with_pointer(pointer.clone());
         is_a_message(&message)?;
         prop_assert!(message.len() <= MAX_MESSAGE_BYTES, "{} bytes", message.len());
         let received = read(&message);
@@ -252,8 +252,8 @@ proptest! {
         letter.failed_again(&again, failed.time_ms);
         // A path has no more characters on any system, and an address not either.
         let location: String = std::iter::once('/').chain(location.chars().take(1_024)).collect();
-        let fingerprint = Fingerprint { length: usize::MAX, ..Fingerprint::of(b"") };
-        let message = letter.pointing_at(Pointer { location, fingerprint });
+        let fingerprint = Fingerprint { length: usize::MAX, ..Fingerprint::of_bytes(b"") };
+        let message = letter.message_with_pointer(Pointer { location, fingerprint });
         prop_assert!(message.len() <= MAX_MESSAGE_BYTES, "{} bytes", message.len());
         is_a_message(&message)?;
         prop_assert_eq!(read(&message).id, letter.id);
@@ -262,14 +262,14 @@ proptest! {
     #[test]
     fn what_is_cut_fits_and_says_what_is_missing(failed in failed()) {
         let letter = failed.letter();
-        let message = letter.cut();
+        let message = letter.truncated_message();
         prop_assert!(message.len() <= MAX_MESSAGE_BYTES, "{} bytes", message.len());
         is_a_message(&message)?;
         let data = read(&message).event_data;
         let kept = BASE64_STANDARD.decode(data.body.expect("at least its beginning")).expect("base64");
         let sent = &failed.event.body;
         prop_assert!(sent.starts_with(&kept));
-        prop_assert_eq!(data.body_cut, (kept.len() < sent.len()).then(|| Fingerprint::of(sent)));
+        prop_assert_eq!(data.body_cut, (kept.len() < sent.len()).then(|| Fingerprint::of_bytes(sent)));
         // Nothing is cut that there was room for, but for less than a group of base64 and the quotes around it.
         prop_assert!(kept == *sent || message.len() > MAX_MESSAGE_BYTES - 6, "{} bytes", message.len());
         prop_assert_eq!(data.properties_cut, failed.cells[4].is_some() || failed.cells[5].is_some());
@@ -318,7 +318,7 @@ proptest! {
 fn there_are_dead_letters_of_each_size_among_those_that_are_made_up() {
     let letters: Vec<_> = examples(failed(), 200).map(|failed| failed.letter()).collect();
     let count = |is_so: fn(&DeadLetter) -> bool| letters.iter().filter(|letter| is_so(letter)).count();
-    let is_cut = |letter: &DeadLetter| read(&letter.cut()).event_data.body_cut.is_some();
+    let is_cut = |letter: &DeadLetter| read(&letter.truncated_message()).event_data.body_cut.is_some();
     let counts = [
         count(|letter| letter.message().is_some()),
         count(|letter| letter.message().is_none()),

@@ -20,9 +20,13 @@ const NOTE: &str = "Note";
 /// The events of a device. A version is of one event alone; few parts, so that any two of them are often the same.
 type History = BTreeMap<Version, Vec<Reading>>;
 
+fn version(enqueued_ms: i64, sequence_number: i64, source: u64) -> Version {
+    Version { enqueued_ms, sequence_number, source }
+}
+
 fn history() -> impl Strategy<Value = History> {
-    let version = (0..3_i64, 0..3_i64, 0..2_u64).prop_map(|(time, number, source)| Version(time, number, source));
-    btree_map(version, readings(), 0..10)
+    let versions = (0..3_i64, 0..3_i64, 0..2_u64).prop_map(|(time, number, source)| version(time, number, source));
+    btree_map(versions, readings(), 0..10)
 }
 
 /// Events as they come: in groups, each of which becomes one update.
@@ -75,7 +79,7 @@ fn expected(foreign: &Map<String, Value>, events: &History) -> Value {
     let mut versions = Map::new();
     for (name, (version, value)) in newest(events) {
         fields.insert(name.clone(), value);
-        versions.insert(name, json!([version.0, version.1, version.2]));
+        versions.insert(name, json!([version.enqueued_ms, version.sequence_number, version.source]));
     }
     fields.insert("id".into(), "d".into());
     fields.insert("Versions".into(), versions.into());
@@ -181,19 +185,19 @@ proptest! {
     fn an_equal_value_under_a_higher_version_raises_the_version((events, _) in delivered(), later in 1..3_i64) {
         let mut document = document(&Map::new());
         document.merge(&update(&events));
-        let Some(Version(time, number, source)) = document.newest() else { return Ok(()) };
+        let Some(Version { enqueued_ms: time, sequence_number: number, source }) = document.newest() else { return Ok(()) };
         let repeated: Vec<_> = document
             .readings()
             .map(|(name, value)| Reading { name: name.to_owned().into(), value: value.clone() })
             .collect();
-        for version in [Version(time + later, 0, 0), Version(time + later, 1, 0), Version(time + later, 1, 1)] {
+        for version in [version(time + later, 0, 0), version(time + later, 1, 0), version(time + later, 1, 1)] {
             let values: Vec<_> = document.readings().map(|(_, value)| value.clone()).collect();
             prop_assert!(document.is_older_than(version, &repeated));
             prop_assert!(document.merge(&update(&History::from([(version, repeated.clone())]))));
             prop_assert!(document.readings().all(|(name, _)| document.version(name) == Some(version)));
             prop_assert!(document.readings().map(|(_, value)| value).eq(&values));
         }
-        prop_assert!(!document.is_older_than(Version(time, number, source), &repeated));
+        prop_assert!(!document.is_older_than(version(time, number, source), &repeated));
     }
 
     #[test]

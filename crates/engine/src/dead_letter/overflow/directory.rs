@@ -4,7 +4,7 @@ use std::{io::ErrorKind, path::PathBuf};
 
 use async_trait::async_trait;
 
-use super::{Overflow, OverflowError, name_in, without_query};
+use super::{Overflow, OverflowError, name_in_location, without_query};
 
 /// Files in a folder.
 #[derive(Debug, Clone)]
@@ -23,15 +23,15 @@ impl Overflow for Directory {
         };
         match write.await {
             Ok(()) => Ok(path.display().to_string()),
-            Err(error) => Err(OverflowError::File { path, error }),
+            Err(error) => Err(OverflowError::FileWriteFailed { path, error }),
         }
     }
 
     async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError> {
-        let name = name_in(location)?;
+        let name = name_in_location(location)?;
         let path = self.0.join(name);
         tokio::fs::read(&path).await.map_err(|error| match error.kind() {
-            ErrorKind::NotFound if !self.0.is_dir() => OverflowError::NoPlace {
+            ErrorKind::NotFound if !self.0.is_dir() => OverflowError::StorageMissing {
                 place: format!("folder {}", self.0.display()),
                 setting: "DeadLetterDirectory".to_owned(),
                 location: without_query(location),
@@ -42,7 +42,7 @@ impl Overflow for Directory {
                 setting: "DeadLetterDirectory".to_owned(),
                 location: without_query(location),
             },
-            _ => OverflowError::UnreadFile { path, error },
+            _ => OverflowError::FileReadFailed { path, error },
         })
     }
 }

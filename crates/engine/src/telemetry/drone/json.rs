@@ -1,6 +1,6 @@
 //! Drone telemetry as a JSON object: names in camelCase or PascalCase, unknown fields ignored.
 
-mod usual;
+mod fast_path;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -21,7 +21,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Fields<'_>, Poison> {
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(Poison::Undecodable("the body is not a JSON object".into()));
     }
-    usual::decode(text).map_or_else(|| decode_any(text), Ok)
+    fast_path::decode(text).map_or_else(|| decode_any(text), Ok)
 }
 
 /// Whatever event this is.
@@ -235,7 +235,7 @@ mod tests {
 
     /// What the reader of usual events takes for one, the whole reader takes for the same one.
     fn assert_same(text: &[u8]) -> bool {
-        let Some(usual) = usual::decode(text) else { return false };
+        let Some(usual) = fast_path::decode(text) else { return false };
         let any = decode_any(text).expect("an event");
         let shown = String::from_utf8_lossy(text);
         assert_eq!(usual, any, "{shown}");
@@ -285,7 +285,7 @@ mod tests {
             ("false}", "nil}"),
         ] {
             let text = EVENT.replacen(usual, unusual, 1);
-            assert!(usual::decode(text.as_bytes()).is_none(), "{text}");
+            assert!(fast_path::decode(text.as_bytes()).is_none(), "{text}");
         }
     }
 
