@@ -88,7 +88,7 @@ fn what_an_editor_saves_is_replayed_under_the_events_own_version(bench: &Bench) 
     let version = Event::new(7, "").place();
     assert_eq!(
         (&document["Versions"]["Battery"][0], &document["Versions"]["Battery"][1]),
-        (&json!(version.enqueued_ms), &json!(7))
+        (&json!(version.0), &json!(7))
     );
     assert_eq!((bench.count(), kept(bench)), (0, vec![]));
     let lines = fs::read_to_string(bench.app.path("audit.jsonl")).expect("the audit trail");

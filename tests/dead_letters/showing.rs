@@ -87,7 +87,7 @@ fn what_the_host_said_of_the_event_is_shown_as_it_came(bench: &Bench) {
         let line = shown.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {shown}"));
         line.trim().to_owned()
     };
-    let issue = "the device id is missing or empty: an event must say whose it is";
+    let issue = "the device id is missing or empty: each event needs one";
     assert_eq!((row("issue"), row("stage")), (issue.into(), "deserialize (poison)".into()));
     assert_eq!(
         (row("partition key"), row("sequence number"), row("offset")),

@@ -1,4 +1,4 @@
-//! A folder for dead letters that are too large for the queue.
+//! An overflow in a folder.
 
 use std::{io::ErrorKind, path::PathBuf};
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{Overflow, OverflowError, name_in_location, without_query};
 
-/// Files in a folder.
+/// An overflow that stores each dead letter as a file in one folder.
 #[derive(Debug, Clone)]
 pub struct Directory(pub PathBuf);
 
@@ -14,7 +14,7 @@ pub struct Directory(pub PathBuf);
 impl Overflow for Directory {
     async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<String, OverflowError> {
         let path = self.0.join(format!("{name}.json"));
-        // Written under another name first: a reader never sees half of a file, nor does a crash leave one.
+        // Written under another name first, so that neither a reader nor a crash sees a partial file.
         let unfinished = self.0.join(format!("{name}.{}.unfinished", uuid::Uuid::new_v4().simple()));
         let write = async {
             tokio::fs::create_dir_all(&self.0).await?;
