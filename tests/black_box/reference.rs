@@ -251,8 +251,8 @@ fn the_batch_settings_of_host_json_stand_where_the_host_looks_for_them() {
 #[test]
 fn a_delta_frame_of_the_references_devices_changes_only_what_it_holds() {
     let app = App::shipped();
-    let first = Message::of("drone-7").double(2, 1.0).varint(3, 5).varint(6, 1);
-    let delta = Message::of("drone-7").double(2, 0.9).varint(6, 0);
+    let first = Message::with_device("drone-7").double(2, 1.0).varint(3, 5).varint(6, 1);
+    let delta = Message::with_device("drone-7").double(2, 0.9).varint(6, 0);
     let batch = Batch::of([Event::protobuf(1, first), Event::protobuf(2, delta)]);
     app.start().invoke(&batch.envelope()).assert_all_applied(2);
     assert_eq!(app.readings("drone-7"), json!({"id": "drone-7", "Battery": 0.9, "FlightMode": 5}));

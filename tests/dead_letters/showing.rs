@@ -58,7 +58,7 @@ fn each_body_is_shown_so_that_a_person_can_read_it(bench: &Bench) {
     let (_, ids) = letters(
         bench,
         [
-            Event::protobuf(1, Message::of("drone-1").double(2, 0.5).varint(3, 99)),
+            Event::protobuf(1, Message::with_device("drone-1").double(2, 0.5).varint(3, 99)),
             Event::new(2, "{\"deviceId\":\"drone-1\",\n\t\"bat"),
             Event::new(3, b"\xff\xfe\x00hello".to_vec()),
             Event::new(4, ""),

@@ -305,7 +305,7 @@ async fn a_pace_is_kept_to_from_the_first_to_the_last() {
     let (swept, tally) = run.replay().await;
     swept.expect("it ends");
     assert_eq!((tally.applied, rig.count().await), (LETTERS.into(), 0));
-    let writes: Vec<_> = store.asked().into_iter().filter(|asked| asked.operation == Operation::Write).collect();
+    let writes: Vec<_> = store.requests().into_iter().filter(|asked| asked.operation == Operation::Write).collect();
     let within = |seconds: u64| {
         let until = started + Duration::from_secs(seconds);
         writes.iter().filter(|asked| asked.at < until).count()

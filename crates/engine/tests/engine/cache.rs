@@ -36,7 +36,7 @@ async fn a_device_that_goes_on_sending_costs_one_read_in_all_and_one_write_a_bat
 async fn a_document_that_another_writer_changed_is_read_again_and_both_writers_readings_stay() {
     let (store, engine) = rig();
     engine.process(&batch([battery(1, "d", 0.1)])).await;
-    store.write_past_the_script("d", &update(version(50), &json!({"Altitude": 50.0}))).await;
+    store.write_bypassing_script("d", &update(version(50), &json!({"Altitude": 50.0}))).await;
     let processed = engine.process(&batch([battery(2, "d", 0.2), altitude(3, "d", 3.0)])).await;
     assert_eq!(kinds(&processed), ["applied", "superseded"], "the altitude is counted against the document as it is");
     assert_eq!((reads_and_writes(&processed), processed.operations.conflicts), ((1, 2), 1));
@@ -67,7 +67,7 @@ async fn a_write_that_failed_leaves_nothing_to_go_by() {
     for answer in [StoreResponse::lost(), StoreResponse::transient()] {
         let (store, engine) = rig();
         engine.process(&batch([battery(1, "d", 0.1)])).await;
-        store.answer(Write, "d", [answer.clone()]);
+        store.respond(Write, "d", [answer.clone()]);
         let processed = engine.process(&batch([battery(2, "d", 0.2)])).await;
         assert_eq!(kinds(&processed), ["applied"], "{answer:?}: also when the write was done and its answer lost");
         assert_eq!(processed.operations.reads, 1, "{answer:?}");
@@ -81,7 +81,7 @@ async fn a_write_that_failed_leaves_nothing_to_go_by() {
 async fn a_write_that_is_never_answered_leaves_nothing_to_go_by() {
     let (store, engine) = rig();
     engine.process(&batch([battery(1, "d", 0.1)])).await;
-    store.answer(Write, "d", [StoreResponse::Stalls]);
+    store.respond(Write, "d", [StoreResponse::Stalls]);
     let processed = engine.process(&batch([battery(2, "d", 0.2)])).await;
     assert_eq!((kinds(&processed), reads_and_writes(&processed)), (vec!["unresolved transient".to_owned()], (0, 1)));
     let processed = engine.process(&batch([battery(3, "d", 0.3)])).await;
@@ -92,7 +92,7 @@ async fn a_write_that_is_never_answered_leaves_nothing_to_go_by() {
 async fn a_write_that_the_store_refused_changed_nothing_so_that_the_document_is_still_known() {
     let (store, engine) = rig();
     engine.process(&batch([battery(1, "d", 0.1)])).await;
-    store.answer(Write, "d", [StoreResponse::rejected()]);
+    store.respond(Write, "d", [StoreResponse::rejected()]);
     let processed = engine.process(&batch([battery(2, "d", 0.2)])).await;
     assert_eq!((kinds(&processed), reads_and_writes(&processed)), (vec!["failed poison".to_owned()], (0, 1)));
     let processed = engine.process(&batch([battery(3, "d", 0.3)])).await;
@@ -116,8 +116,8 @@ async fn a_cache_too_small_for_the_fleet_costs_reads_and_nothing_else() {
 #[tokio::test(start_paused = true)]
 async fn what_operations_cost_is_added_up_whether_they_succeed_or_not() {
     let (store, engine) = rig();
-    store.answer(Read, "d", [StoreResponse::transient()]);
-    store.answer(
+    store.respond(Read, "d", [StoreResponse::transient()]);
+    store.respond(
         Write,
         "d",
         [StoreResponse::OtherWriterFirst(update(version(50), &json!({"Altitude": 1.0}))), StoreResponse::lost()],

@@ -10,8 +10,8 @@ use devicestate_engine::{
     handler::Handler,
 };
 use devicestate_test_doubles::{
-    Envelope, FinalReply, NOW, Operation, ScriptedStore, Sent, StoreResponse, T0, again, batch, battery, final_reply,
-    handler, processor, read_letter, source,
+    Envelope, FinalReply, NOW, Operation, ScriptedStore, Sent, StoreResponse, T0, batch, battery, final_reply, handler,
+    processor, read_letter, retry_body, source,
 };
 use serde_json::{Value, json, value::RawValue};
 use sha2::{Digest as _, Sha256};
@@ -214,7 +214,7 @@ async fn when_the_overflow_cannot_be_written_the_batch_comes_again_and_at_last_i
     let handler = with_overflow(&in_the_way.join("overflow"));
     let large = vec![b'x'; 100_000];
     let envelope = Envelope::new([Sent::battery(1, "d", 0.5), Sent::new(2, large.clone())]);
-    let reason = again(handler.invoke(ID, &envelope.to_bytes()).await);
+    let reason = retry_body(handler.invoke(ID, &envelope.to_bytes()).await);
     assert!(reason.contains("DeadLetterDirectory"), "{reason}");
 
     let reply = answered(&handler, &envelope.with_retry(None)).await;

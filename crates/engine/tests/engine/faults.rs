@@ -33,7 +33,7 @@ async fn two_writers_at_once_keep_the_readings_of_both() {
         if there_before {
             store.put(&document("d", version(1), &json!({"Battery": 0.1, "GyrometerOK": true}))).await;
         }
-        store.answer(Write, "d", [StoreResponse::OtherWriterFirst(theirs.clone())]);
+        store.respond(Write, "d", [StoreResponse::OtherWriterFirst(theirs.clone())]);
         let events = [battery(40, "d", 0.4), altitude(41, "d", 41.0), altitude(42, "d", 42.0)];
         let processed = processor(&store).process(&batch(events)).await;
         assert_eq!(
@@ -54,7 +54,7 @@ async fn two_writers_at_once_keep_the_readings_of_both() {
 async fn a_document_that_others_write_again_and_again_is_written_all_the_same() {
     let store = store();
     let others = (0..12).map(|n| StoreResponse::OtherWriterFirst(update(version(100 + n), &json!({"Altitude": 1.0}))));
-    store.answer(Write, "d", others);
+    store.respond(Write, "d", others);
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
     assert_eq!((kinds(&processed), processed.operations.conflicts), (vec!["applied".to_owned()], 12));
     let document = store.document("d").await.expect("a document");
@@ -79,7 +79,7 @@ async fn a_write_whose_answer_is_lost_counts_as_done_and_is_done_once() {
         if there_before {
             store.put(&document("d", version(3), &json!({"Battery": 0.3}))).await;
         }
-        store.answer(Write, "d", [StoreResponse::lost()]);
+        store.respond(Write, "d", [StoreResponse::lost()]);
         let events = [battery(2, "d", 0.2), battery(4, "d", 0.4), altitude(5, "d", 5.0), heartbeat(6, "d")];
         let processed = processor(&store).process(&batch(events)).await;
         let first = if there_before { "superseded" } else { "applied" };
@@ -94,13 +94,13 @@ async fn a_write_whose_answer_is_lost_counts_as_done_and_is_done_once() {
 async fn a_lost_answer_is_not_mistaken_for_a_write_when_nothing_was_written() {
     let store = store();
     store.put(&document("d", version(9), &json!({"Battery": 0.9}))).await;
-    store.answer(Write, "d", [StoreResponse::transient()]);
+    store.respond(Write, "d", [StoreResponse::transient()]);
     // The altitude is news; while its write fails, another writer brings a newer one.
     let events = batch([altitude(5, "d", 5.0), battery(4, "d", 0.4)]);
     let engine = processor(&store);
     let other = async {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        store.write_past_the_script("d", &update(version(8), &json!({"Altitude": 8.0}))).await;
+        store.write_bypassing_script("d", &update(version(8), &json!({"Altitude": 8.0}))).await;
     };
     let (processed, ()) = tokio::join!(engine.process(&events), other);
     assert_eq!(kinds(&processed), ["superseded", "superseded"]);
@@ -110,15 +110,15 @@ async fn a_lost_answer_is_not_mistaken_for_a_write_when_nothing_was_written() {
 #[tokio::test(start_paused = true)]
 async fn transient_failures_are_tried_again_after_growing_delays() {
     let store = store();
-    store.answer(Read, "d", [StoreResponse::transient(), StoreResponse::transient()]);
-    store.answer(Write, "d", [StoreResponse::transient(), StoreResponse::transient(), StoreResponse::transient()]);
+    store.respond(Read, "d", [StoreResponse::transient(), StoreResponse::transient()]);
+    store.respond(Write, "d", [StoreResponse::transient(), StoreResponse::transient(), StoreResponse::transient()]);
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
     assert_eq!((kinds(&processed), processed.operations.retries), (vec!["applied".to_owned()], 5));
     assert_eq!((processed.operations.reads, processed.operations.writes), (6, 4));
     assert!(started.elapsed() < BUDGET / 10, "{:?}", started.elapsed());
     let reads: Vec<_> =
-        store.asked().into_iter().filter(|asked| asked.operation == Read).map(|asked| asked.at).collect();
+        store.requests().into_iter().filter(|asked| asked.operation == Read).map(|asked| asked.at).collect();
     let delays: Vec<_> = reads.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(delays[0] >= Duration::from_millis(10), "{delays:?}");
     assert!(delays.windows(2).all(|pair| pair[1] > pair[0]), "{delays:?}");
@@ -127,15 +127,15 @@ async fn transient_failures_are_tried_again_after_growing_delays() {
 #[tokio::test(start_paused = true)]
 async fn the_delay_that_the_store_asks_for_is_kept() {
     let store = store();
-    store.answer(Read, "d", [StoreResponse::throttled(Duration::from_secs(3))]);
-    store.answer(Write, "d", [StoreResponse::throttled(Duration::from_secs(7))]);
+    store.respond(Read, "d", [StoreResponse::throttled(Duration::from_secs(3))]);
+    store.respond(Write, "d", [StoreResponse::throttled(Duration::from_secs(7))]);
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.2)])).await;
     assert_eq!(kinds(&processed), ["applied", "applied"]);
     assert!((10..12).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
-    let other_done = store.asked().into_iter().filter(|asked| asked.id == "e").map(|asked| asked.at - started).max();
+    let other_done = store.requests().into_iter().filter(|asked| asked.id == "e").map(|asked| asked.at - started).max();
     assert!(other_done < Some(Duration::from_secs(1)), "the others do not wait: {other_done:?}");
-    let at: Vec<_> = store.asked().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at).collect();
+    let at: Vec<_> = store.requests().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at).collect();
     assert!(at[1] - at[0] >= Duration::from_secs(3) && at[3] - at[2] >= Duration::from_secs(7), "{at:?}");
 }
 
@@ -190,14 +190,14 @@ async fn a_systemic_failure_stops_the_batch_at_once() {
         store.always(Read, ANY, StoreResponse::Slow(Duration::from_millis(5)));
         store.always(Write, ANY, StoreResponse::systemic());
         if operation == Read {
-            store.recovers();
+            store.clear_script();
             store.always(Read, ANY, StoreResponse::systemic());
         }
         let started = Instant::now();
         let processed = Processor { concurrency: 4, ..processor(&store) }.process(&fleet(20)).await;
         assert_eq!(kinds(&processed), vec!["unresolved systemic"; 20], "{operation:?}");
         assert!(issue(&processed, 19).contains("the key is wrong"), "{}", issue(&processed, 19));
-        assert!(store.count(Read) <= 4 && store.count(Write) <= 4, "{:?}", store.asked());
+        assert!(store.count(Read) <= 4 && store.count(Write) <= 4, "{:?}", store.requests());
         assert_eq!(processed.operations.retries, 0);
         assert!(started.elapsed() < Duration::from_secs(1));
         assert!(!processed.store_accepts_writes);
@@ -210,7 +210,7 @@ async fn what_was_settled_before_a_systemic_failure_stays_so() {
     store.always(Write, "drone-2", StoreResponse::systemic());
     let processed = Processor { concurrency: 1, ..processor(&store) }.process(&fleet(4)).await;
     assert_eq!(kinds(&processed), ["applied", "applied", "unresolved systemic", "unresolved systemic"]);
-    assert!(!store.asked().iter().any(|asked| asked.id == "drone-3"), "nobody was asked any more");
+    assert!(!store.requests().iter().any(|asked| asked.id == "drone-3"), "nobody was asked any more");
 }
 
 fn too_high(document: &Document) -> Option<StoreError> {
@@ -224,7 +224,7 @@ async fn when_a_folded_write_is_rejected_only_the_events_are_poison_that_are_rej
         [too_high, |document: &Document| too_high(document).map(|error| StoreError::BadRequest(error.to_string()))]
     {
         let store = store();
-        store.always(Write, "d", StoreResponse::Judged(judge));
+        store.always(Write, "d", StoreResponse::FailsIf(judge));
         let events = [battery(1, "d", 0.1), altitude(2, "d", 9_999.0), battery(3, "d", 0.3), altitude(4, "e", 9_999.0)];
         let processed = processor(&store).process(&batch(events)).await;
         assert_eq!(kinds(&processed), ["applied", "failed poison", "applied", "applied"]);
@@ -241,10 +241,10 @@ async fn when_a_folded_write_is_rejected_only_the_events_are_poison_that_are_rej
 async fn a_device_that_began_early_and_is_cut_off_in_a_late_retry_has_had_time_enough() {
     let store = store();
     let failures = std::iter::repeat_n(StoreResponse::transient(), 16);
-    store.answer(Write, "d", failures.chain([StoreResponse::Stalls]));
+    store.respond(Write, "d", failures.chain([StoreResponse::Stalls]));
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
-    let last = store.asked().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at - started).max();
+    let last = store.requests().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at - started).max();
     assert!(last > Some(BUDGET / 2), "the retry that stalls comes late: {last:?}");
     assert_eq!(kinds(&processed), ["unresolved transient", "applied"]);
     assert!(issue(&processed, 0).contains("before that: the store is busy"), "{}", issue(&processed, 0));
@@ -331,7 +331,7 @@ async fn devices_whose_documents_hang_keep_the_others_from_their_turn_only_once(
 #[tokio::test(start_paused = true)]
 async fn a_device_whose_turn_comes_late_is_not_blamed_for_what_it_has_no_time_to_try_again() {
     let store = store();
-    store.answer(Read, "drone-0", [StoreResponse::Slow(BUDGET * 8 / 10)]);
+    store.respond(Read, "drone-0", [StoreResponse::Slow(BUDGET * 8 / 10)]);
     store.always(Write, "drone-1", StoreResponse::transient());
     let processed = Processor { concurrency: 1, ..processor(&store) }.process(&fleet(2)).await;
     assert_eq!(kinds(&processed), ["applied", "unresolved throttled"]);
@@ -342,7 +342,7 @@ async fn a_device_whose_turn_comes_late_is_not_blamed_for_what_it_has_no_time_to
 async fn a_device_that_was_throttled_to_the_last_is_not_blamed_when_its_last_try_is_cut_off() {
     let store = store();
     let throttled = std::iter::repeat_n(StoreResponse::throttled(Duration::from_secs(6)), 8);
-    store.answer(Write, "d", throttled.chain([StoreResponse::Stalls]));
+    store.respond(Write, "d", throttled.chain([StoreResponse::Stalls]));
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
     assert_eq!(kinds(&processed), ["unresolved throttled", "applied"]);
     assert_eq!(issue(&processed, 0).matches("before that").count(), 1, "{}", issue(&processed, 0));

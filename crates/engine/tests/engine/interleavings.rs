@@ -87,8 +87,8 @@ async fn whatever_comes_between_each_document_is_the_fold_of_its_devices_events(
             expected.insert("a", merged);
             store.put(&before).await;
         }
-        store.answer(Operation::Read, ANY, (0..60).map(|_| answer(&mut rng)).collect::<Vec<_>>());
-        store.answer(Operation::Write, ANY, (0..60).map(|_| answer(&mut rng)).collect::<Vec<_>>());
+        store.respond(Operation::Read, ANY, (0..60).map(|_| answer(&mut rng)).collect::<Vec<_>>());
+        store.respond(Operation::Write, ANY, (0..60).map(|_| answer(&mut rng)).collect::<Vec<_>>());
 
         // Without a cache, with one too small for all devices, and with one that is large enough.
         let mut owner =

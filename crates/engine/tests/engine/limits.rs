@@ -13,7 +13,7 @@ use devicestate_engine::{
 use devicestate_test_doubles::{
     ANY, Envelope,
     Operation::{Read, Write},
-    Sent, StoreResponse, again, final_reply, processor,
+    Sent, StoreResponse, final_reply, processor, retry_body,
 };
 
 use crate::replies::{ID, answered, fleet, rig, sent_again};
@@ -99,7 +99,7 @@ async fn bad_requests_are_nobodys_fault_also_when_a_device_of_the_batch_has_noth
     answered(&handler, &fleet(&["a"])).await;
     store.always(Write, ANY, StoreResponse::bad_request());
     sent_again(&handler, &fleet(&["a", "b", "c"]).retried(0)).await;
-    store.recovers();
+    store.clear_script();
     assert_eq!(answered(&handler, &fleet(&["a", "b", "c"]).retried(1)).await.counts(), [2, 1, 0]);
 }
 
@@ -115,8 +115,8 @@ async fn a_batch_without_a_place_is_known_again_under_another_invocation_id() {
         serde_json::json!({"Data": {"messages": messages}, "Metadata": {"RetryContext": retry}}).to_string().into()
     };
     let (one, other) = (r#"{"deviceId":"a","battery":0.5}"#, r#"{"deviceId":"a","battery":0.25}"#);
-    again(handler.invoke("first", &request(one, 0)).await);
-    again(handler.invoke("of another batch", &request(other, 0)).await);
+    retry_body(handler.invoke("first", &request(one, 0)).await);
+    retry_body(handler.invoke("of another batch", &request(other, 0)).await);
     let reply = final_reply(handler.invoke("second", &request(one, 1)).await);
     assert_eq!(reply.counts()[2], 1, "dead letters");
 }

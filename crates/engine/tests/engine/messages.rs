@@ -15,8 +15,8 @@ use devicestate_engine::{
     telemetry::{Poison, Readings, Telemetry},
 };
 use devicestate_test_doubles::{
-    Envelope, NOW, ScriptedStore, Sent, batch, battery, final_reply, handler, processor, processor_of, read_letter,
-    source,
+    Envelope, NOW, ScriptedStore, Sent, batch, battery, final_reply, handler, processor, processor_with_telemetry,
+    read_letter, source,
 };
 use devicestate_test_support::{
     dead_letter_schema::{complaints, read_letter as as_json},
@@ -81,7 +81,7 @@ async fn whatever_the_host_sends_makes_dead_letters_that_satisfy_the_schema_and_
     for file in fs::read_dir(folder).expect("the fixtures") {
         let path = file.expect("a fixture").path();
         let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
-        let mut handler = handler(processor_of(&Arc::new(ScriptedStore::default()), Arc::new(Refusing)));
+        let mut handler = handler(processor_with_telemetry(&Arc::new(ScriptedStore::default()), Arc::new(Refusing)));
         handler.function.retry = None;
         let Trigger::EventHub(trigger) = &mut handler.function.trigger else { panic!("the function that ships") };
         trigger.cardinality = if name.starts_with("one") { Cardinality::One } else { Cardinality::Many };

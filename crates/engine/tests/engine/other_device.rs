@@ -9,7 +9,8 @@ use devicestate_engine::{
     telemetry::{Poison, Readings, Telemetry},
 };
 use devicestate_test_doubles::{
-    Envelope, Operation, ScriptedStore, Sent, StoreResponse, again, final_reply, handler, processor_of, readings,
+    Envelope, Operation, ScriptedStore, Sent, StoreResponse, final_reply, handler, processor_with_telemetry, readings,
+    retry_body,
 };
 use serde_json::{Value, json};
 
@@ -46,11 +47,11 @@ impl Telemetry for Thermostat {
 #[tokio::test(start_paused = true)]
 async fn another_device_needs_its_telemetry_and_nothing_else() {
     let store = Arc::new(ScriptedStore::default());
-    let handler = handler(processor_of(&store, Arc::new(Thermostat)));
+    let handler = handler(processor_with_telemetry(&store, Arc::new(Thermostat)));
     let lines = ["kitchen;20.5;on", "hall;18;off", "kitchen;;off", "kitchen;21", "hall;-300;on", ";20;on", "hall;;"];
     let envelope = Envelope::new((1..).zip(lines).map(|(number, line)| Sent::new(number, line)));
-    store.answer(Operation::Write, "kitchen", [StoreResponse::Panics]);
-    again(handler.invoke("thermostats", &envelope.to_bytes()).await);
+    store.respond(Operation::Write, "kitchen", [StoreResponse::Panics]);
+    retry_body(handler.invoke("thermostats", &envelope.to_bytes()).await);
 
     let reply = final_reply(handler.invoke("thermostats", &envelope.retried(1).to_bytes()).await);
     let [applied, superseded, dead_lettered] = reply.counts();

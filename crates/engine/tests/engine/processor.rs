@@ -12,7 +12,7 @@ use devicestate_engine::{
 };
 use devicestate_test_doubles::{
     ANY, Operation, ScriptedStore, StoreResponse, altitude, batch, battery, document, event, heartbeat, issue, kinds,
-    processor, processor_of, readings, version,
+    processor, processor_with_telemetry, readings, version,
 };
 use serde_json::json;
 
@@ -146,7 +146,7 @@ async fn after_a_failover_to_a_hub_whose_numbers_start_again_the_documents_go_on
     let engine = processor(&store);
     engine.process(&batch([battery(1_000_000, "d", 0.9)])).await;
     let mut second = batch([Event {
-        position: Some(EventPosition { enqueued_ms: version(1_000_000).0 + 1, sequence_number: 0 }),
+        position: Some(EventPosition { enqueued_ms: version(1_000_000).enqueued_ms + 1, sequence_number: 0 }),
         ..battery(0, "d", 0.2)
     }]);
     second.source.fully_qualified_namespace = "ns-2.servicebus.windows.net".into();
@@ -171,7 +171,7 @@ async fn events_without_a_place_get_rising_times_of_arrival() {
         versions.extend(document.version("Battery"));
     }
     assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
-    assert_eq!(versions[0].0, devicestate_test_doubles::NOW, "the time of arrival");
+    assert_eq!(versions[0].enqueued_ms, devicestate_test_doubles::NOW, "the time of arrival");
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,7 +183,7 @@ async fn no_more_devices_are_written_at_the_same_time_than_allowed() {
         let engine = Processor { concurrency: limit, ..processor(&store) };
         let processed = engine.process(&batch((0..20).map(|n| battery(n, &format!("drone-{n}"), 0.5)))).await;
         assert_eq!(processed.outcomes, vec![Outcome::Applied; 20]);
-        assert_eq!(store.most_in_flight(), limit);
+        assert_eq!(store.max_in_flight(), limit);
     }
 }
 
@@ -236,7 +236,7 @@ async fn decoding_takes_its_time() {
 async fn an_empty_batch_asks_nothing_of_the_store() {
     let store = Arc::new(ScriptedStore::default());
     let processed = processor(&store).process(&batch([])).await;
-    assert_eq!((processed.outcomes.len(), processed.devices, store.asked().len()), (0, 0, 0));
+    assert_eq!((processed.outcomes.len(), processed.devices, store.requests().len()), (0, 0, 0));
 }
 
 /// Drones, and a bug.
@@ -253,7 +253,7 @@ impl Telemetry for Fragile {
 async fn one_bad_event_harms_neither_its_batch_nor_its_device() {
     let store = Arc::new(ScriptedStore::default());
     let bad = |number, body: &[u8]| Event { body: body.to_vec().into(), ..battery(number, "d", 0.0) };
-    let engine = processor_of(&store, Arc::new(Fragile));
+    let engine = processor_with_telemetry(&store, Arc::new(Fragile));
     let mut events = vec![
         battery(1, "d", 0.1),
         bad(2, b"panic"),
@@ -311,7 +311,7 @@ async fn names_that_have_another_meaning_in_the_document_are_no_readings() {
     let store = Arc::new(ScriptedStore::default());
     let named = |(number, name): (i64, &str)| Event { body: name.to_owned().into(), ..battery(number, "d", 0.0) };
     let events = (0..).zip(["id", "Versions", "_ts", "", "Id", "versions"]).map(named);
-    let processed = processor_of(&store, Arc::new(Sly)).process(&batch(events)).await;
+    let processed = processor_with_telemetry(&store, Arc::new(Sly)).process(&batch(events)).await;
     assert_eq!(kinds(&processed)[..4], ["failed poison"; 4]);
     assert_eq!(kinds(&processed)[4..], ["applied"; 2]);
     assert_eq!(readings(&store.document("d").await.expect("a document")), json!({"Id": 1, "versions": 1}));

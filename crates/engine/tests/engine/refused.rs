@@ -23,7 +23,7 @@ fn too_full(document: &Document) -> Option<StoreError> {
 #[tokio::test(start_paused = true)]
 async fn one_refused_event_among_a_thousand_is_found_in_few_writes_and_the_others_are_applied() {
     let store = store();
-    store.always(Write, "d", StoreResponse::Judged(too_full));
+    store.always(Write, "d", StoreResponse::FailsIf(too_full));
     // The refused reading is overwritten by the event behind it, so only what is written apart from that shows it.
     let level = |n: i64| if n == 617 { 2.0 } else { 0.5 };
     let mut events: Vec<_> = (0..1_000).map(|n| battery(n, "d", level(n))).collect();
@@ -43,7 +43,7 @@ async fn one_refused_event_among_a_thousand_is_found_in_few_writes_and_the_other
 async fn a_device_of_which_every_event_is_refused_costs_two_writes_an_event_and_one_read() {
     let store = store();
     store.put(&document("d", version(-1), &json!({"Battery": 0.1}))).await;
-    store.answer(Write, "d", (0..127).map(|_| StoreResponse::rejected()));
+    store.respond(Write, "d", (0..127).map(|_| StoreResponse::rejected()));
     let events: Vec<_> = (0..64).map(|n| battery(n, "d", 0.5)).collect();
     let processed = processor(&store).process(&batch(events)).await;
     assert_eq!(kinds(&processed), ["failed poison"; 64]);
@@ -55,7 +55,7 @@ async fn a_bad_request_for_all_that_devices_send_is_their_fault_when_their_docum
     let store = store();
     for device in ["d", "e"] {
         store.put(&document(device, version(-1), &json!({"Battery": 0.1}))).await;
-        store.answer(Write, device, [StoreResponse::bad_request()]);
+        store.respond(Write, device, [StoreResponse::bad_request()]);
     }
     let processed = processor(&store).process(&batch([battery(1, "d", 0.5), battery(2, "e", 0.5)])).await;
     assert_eq!(kinds(&processed), ["failed poison"; 2]);
@@ -75,7 +75,7 @@ async fn a_document_that_is_refused_when_it_is_read_is_read_once() {
 #[tokio::test(start_paused = true)]
 async fn a_systemic_failure_while_a_refused_write_is_taken_apart_stops_there() {
     let store = store();
-    store.answer(Write, "d", [StoreResponse::rejected(), StoreResponse::Honest, StoreResponse::systemic()]);
+    store.respond(Write, "d", [StoreResponse::rejected(), StoreResponse::Honest, StoreResponse::systemic()]);
     let processed = processor(&store).process(&batch((0..4).map(|n| battery(n, "d", 0.5)))).await;
     assert_eq!(kinds(&processed), ["applied", "applied", "unresolved systemic", "unresolved systemic"]);
     assert_eq!(store.count(Write), 3);
@@ -84,7 +84,7 @@ async fn a_systemic_failure_while_a_refused_write_is_taken_apart_stops_there() {
 #[tokio::test(start_paused = true)]
 async fn when_the_time_is_up_while_a_refused_write_is_taken_apart_the_rest_is_this_devices_failure() {
     let store = store();
-    store.answer(Write, "d", [StoreResponse::rejected(), StoreResponse::Honest, StoreResponse::Stalls]);
+    store.respond(Write, "d", [StoreResponse::rejected(), StoreResponse::Honest, StoreResponse::Stalls]);
     let mut events: Vec<_> = (0..4).map(|n| battery(n, "d", 0.5)).collect();
     events.push(battery(4, "e", 0.5));
     let processed = processor(&store).process(&batch(events)).await;
@@ -111,7 +111,7 @@ async fn whose_fault_a_bad_request_is_is_asked_of_a_document_that_is_not_under_s
         store.put(&document(device, version(1), &json!({"Battery": 0.1}))).await;
     }
     store.always(Write, "d", StoreResponse::bad_request());
-    store.answer(Read, "e", [StoreResponse::Slow(Duration::from_secs(1))]);
+    store.respond(Read, "e", [StoreResponse::Slow(Duration::from_secs(1))]);
     let processed = processor(&store).process(&batch([battery(2, "d", 0.2), battery(1, "e", 0.1)])).await;
     assert_eq!(kinds(&processed), ["failed poison", "superseded"]);
 }
@@ -125,8 +125,8 @@ async fn the_question_whose_fault_it_is_is_asked_again_when_another_writer_comes
     }
     store.always(Write, "d", StoreResponse::bad_request());
     let other = || StoreResponse::OtherWriterFirst(update(version(9), &json!({"Altitude": 1.0})));
-    store.answer(Read, "e", [StoreResponse::Slow(Duration::from_secs(1))]);
-    store.answer(Write, "e", [other()]);
+    store.respond(Read, "e", [StoreResponse::Slow(Duration::from_secs(1))]);
+    store.respond(Write, "e", [other()]);
     let processed = processor(&store).process(&batch([battery(2, "d", 0.2), battery(1, "e", 0.1)])).await;
     assert_eq!(kinds(&processed), ["failed poison", "superseded"]);
     let document = store.document("e").await.expect("a document");

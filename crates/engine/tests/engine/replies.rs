@@ -13,8 +13,8 @@ use devicestate_engine::{
     store::Operations,
 };
 use devicestate_test_doubles::{
-    ANY, Envelope, FinalReply, Operation, READ_UNITS, ScriptedStore, Sent, StoreResponse, WRITE_UNITS, again,
-    final_reply, handler, processor, readings,
+    ANY, Envelope, FinalReply, Operation, READ_UNITS, ScriptedStore, Sent, StoreResponse, WRITE_UNITS, final_reply,
+    handler, processor, readings, retry_body,
 };
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ pub(crate) async fn answered(handler: &Handler, envelope: &Envelope) -> FinalRep
 }
 
 pub(crate) async fn sent_again(handler: &Handler, envelope: &Envelope) -> String {
-    again(handler.invoke(ID, &envelope.to_bytes()).await)
+    retry_body(handler.invoke(ID, &envelope.to_bytes()).await)
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,7 +102,7 @@ async fn what_is_unresolved_and_comes_again_is_no_dead_letter() {
         let is_of_the_first = record.attempt.lag_ms.is_some_and(|lag| lag >= 60_000 - 10);
         assert!(is_of_the_first, "none of it is passed: {record:?}");
     }
-    store.recovers();
+    store.clear_script();
     let reply = answered(&handler, &envelope.with_retry(Some((4, 4)))).await;
     assert_eq!(reply.counts(), [1, 1, 1], "the poison is written with the final reply");
 }
@@ -148,7 +148,7 @@ async fn a_device_that_is_throttled_is_never_given_up_however_often() {
         let reason = sent_again(&handler, &envelope.retried(attempt)).await;
         assert!(reason.contains("too many requests"), "{reason}");
     }
-    store.recovers();
+    store.clear_script();
     let reply = answered(&handler, &envelope.retried(30)).await;
     assert_eq!(reply.counts(), [1, 1, 0]);
 }
@@ -168,7 +168,7 @@ async fn an_outage_never_makes_a_dead_letter_however_long_it_lasts() {
         for attempt in 0..1_000 {
             sent_again(&handler, &envelope.retried(attempt)).await;
         }
-        store.recovers();
+        store.clear_script();
         assert_eq!(answered(&handler, &envelope.retried(1_000)).await.counts(), [3, 0, 0]);
     }
 }
@@ -183,7 +183,7 @@ async fn a_store_that_can_be_read_but_not_written_never_makes_a_dead_letter() {
     for attempt in 0..50 {
         sent_again(&handler, &envelope.retried(attempt)).await;
     }
-    store.recovers();
+    store.clear_script();
     assert_eq!(answered(&handler, &envelope.retried(50)).await.counts(), [1, 2, 0]);
 }
 
@@ -214,7 +214,7 @@ async fn attempts_during_an_outage_do_not_count_against_a_device() {
     for attempt in 0..20 {
         sent_again(&handler, &envelope.retried(attempt)).await;
     }
-    store.recovers();
+    store.clear_script();
     store.always(Write, "stuck", StoreResponse::transient());
     for attempt in 20..24 {
         sent_again(&handler, &envelope.retried(attempt)).await;
@@ -254,14 +254,14 @@ async fn a_panic_on_each_attempt_makes_each_event_a_dead_letter_in_the_end() {
         assert_eq!(letter.device_state, None);
     }
     // The process lives on.
-    store.recovers();
+    store.clear_script();
     assert_eq!(answered(&handler, &Envelope::new([Sent::battery(50, "b", 0.9)])).await.counts(), [1, 0, 0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_that_passes_costs_nothing() {
     let (store, handler) = rig();
-    store.answer(Write, "b", [StoreResponse::Panics]);
+    store.respond(Write, "b", [StoreResponse::Panics]);
     let envelope = fleet(&["a", "b", "c"]);
     sent_again(&handler, &envelope).await;
     let [applied, superseded, dead_lettered] = answered(&handler, &envelope.retried(1)).await.counts();
@@ -279,7 +279,7 @@ async fn a_request_that_is_no_envelope_is_kept_whole_after_some_attempts() {
     for (number, request) in requests.into_iter().enumerate() {
         let id = format!("invocation-{number}");
         for _attempt in 0..4 {
-            again(handler.invoke(&id, &request).await);
+            retry_body(handler.invoke(&id, &request).await);
         }
         let reply = final_reply(handler.invoke(&id, &request).await);
         assert_eq!(reply.counts(), [0, 0, 1]);

@@ -12,8 +12,8 @@ use devicestate_engine::{
 use devicestate_test_doubles::{
     BUDGET,
     Operation::{Read, Write},
-    StoreResponse, again, final_reply, readings,
-    sessions::{invoke, rig, settled, source, trigger},
+    StoreResponse, final_reply, readings, retry_body,
+    sessions::{invoke, invoke_final, rig, source, trigger},
 };
 use devicestate_test_support::session_message::{SECOND_ZERO_MS, SessionMessage};
 use serde_json::{Value, json, value::RawValue};
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 /// The record of a delivery that failed.
 async fn given_back(handler: &Handler, message: &SessionMessage) -> Value {
-    let answer: Value = serde_json::from_str(&again(invoke(handler, message).await)).expect("JSON");
+    let answer: Value = serde_json::from_str(&retry_body(invoke(handler, message).await)).expect("JSON");
     serde_json::from_str(answer["Logs"][0].as_str().expect("a line")).expect("a record")
 }
 
@@ -90,7 +90,7 @@ fn a_retry_context_is_none_of_a_message() {
 #[tokio::test(start_paused = true)]
 async fn a_message_that_is_settled_is_answered_for_good_and_told_of_with_its_session() {
     let (store, handler) = rig();
-    let reply = settled(&handler, &SessionMessage::battery(1, "a", 0.5)).await;
+    let reply = invoke_final(&handler, &SessionMessage::battery(1, "a", 0.5)).await;
     assert_eq!((reply.counts(), reply.messages.len()), ([1, 0, 0], 0));
     let record = &reply.record.attempt;
     assert_eq!((record.number, record.events, record.first_sequence_number), (1, 1, Some(1)));
@@ -107,7 +107,7 @@ async fn messages_of_one_second_are_told_apart_by_their_numbers_and_nothing_goes
     for (number, battery, counts) in
         [(5, 0.5, [1, 0, 0]), (6, 0.6, [1, 0, 0]), (5, 0.5, [0, 1, 0]), (4, 0.4, [0, 1, 0])]
     {
-        let reply = settled(&handler, &SessionMessage::battery(number, "a", battery).delivered(2)).await;
+        let reply = invoke_final(&handler, &SessionMessage::battery(number, "a", battery).delivered(2)).await;
         assert_eq!(reply.counts(), counts, "message {number}");
     }
     assert_eq!(readings(&store.document("a").await.expect("a document")), json!({ "Battery": 0.6 }));
@@ -118,7 +118,7 @@ async fn poison_is_dead_lettered_at_once_with_session_message_and_delivery() {
     let (_store, handler) = rig();
     let message = SessionMessage { content_type: Some("text/plain"), ..SessionMessage::new(3, "a", "nonsense") };
     let started = Instant::now();
-    let reply = settled(&handler, &message.delivered(4)).await;
+    let reply = invoke_final(&handler, &message.delivered(4)).await;
     assert_eq!(started.elapsed(), Duration::ZERO, "nothing is held back that does not come again");
     assert_eq!(reply.counts(), [0, 0, 1]);
     let [letter] = &reply.dead_letters[..] else { panic!("one dead letter") };
@@ -142,7 +142,7 @@ async fn dead_letters_of_two_queues_are_two_and_those_of_two_deliveries_are_one(
     let (_store, mut handler) = rig();
     let message = SessionMessage::new(3, "a", "nonsense");
     let id = async |handler: &Handler, delivery| {
-        let reply = settled(handler, &message.delivered(delivery)).await;
+        let reply = invoke_final(handler, &message.delivered(delivery)).await;
         reply.dead_letters[0].id.clone()
     };
     let first = id(&handler, 1).await;
@@ -174,7 +174,7 @@ async fn a_session_that_fails_holds_up_no_other() {
     let started = Instant::now();
     let other = async {
         for number in 2..=50 {
-            settled(&handler, &SessionMessage::battery(number, "b", 0.5)).await;
+            invoke_final(&handler, &SessionMessage::battery(number, "b", 0.5)).await;
         }
         started.elapsed()
     };
@@ -195,10 +195,10 @@ async fn a_device_that_the_store_will_not_have_is_dead_lettered_in_its_fifth_del
     for delivery in 21..=24 {
         let other = SessionMessage::battery(delivery, "b", 0.5);
         let failing = message.delivered(delivery);
-        tokio::join!(given_back(&handler, &failing), settled(&handler, &other));
+        tokio::join!(given_back(&handler, &failing), invoke_final(&handler, &other));
     }
     let (other, failing) = (SessionMessage::battery(25, "b", 0.5), message.delivered(25));
-    let (reply, _) = tokio::join!(settled(&handler, &failing), settled(&handler, &other));
+    let (reply, _) = tokio::join!(invoke_final(&handler, &failing), invoke_final(&handler, &other));
     assert_eq!(reply.counts(), [0, 0, 1]);
     assert_eq!(reply.dead_letters[0].stage, Stage::Update);
 }
@@ -215,7 +215,7 @@ async fn a_bad_request_is_held_until_the_store_takes_another_write_and_only_then
         assert_eq!(record["unresolved"], 1);
     }
     let other = SessionMessage::battery(2, "b", 0.5);
-    let (reply, _) = tokio::join!(settled(&handler, &failing), settled(&handler, &other));
+    let (reply, _) = tokio::join!(invoke_final(&handler, &failing), invoke_final(&handler, &other));
     assert_eq!(reply.counts(), [0, 0, 1]);
     assert_eq!(reply.dead_letters[0].error_class, ErrorClass::Poison);
 }

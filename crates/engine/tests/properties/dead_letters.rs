@@ -10,8 +10,8 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use devicestate_engine::{
     batch::{Batch, Event, EventMetadata, EventPosition, MetadataColumn, Source},
     dead_letter::{
-        Attempt, DeadLetter, Fingerprint, MAX_MESSAGE_BYTES, Overflow, OverflowError, Pointer, body, fetch_complete,
-        with_members,
+        Attempt, DeadLetter, Fingerprint, MAX_MESSAGE_BYTES, Overflow, OverflowError, Pointer, event_body,
+        fetch_complete, with_members,
     },
     failure::{ErrorClass, Failure, Stage},
 };
@@ -57,7 +57,7 @@ fn source() -> impl Strategy<Value = Source> {
 }
 
 /// Mostly short, and often near the limit: base64 of 36 KB is 48 KB.
-fn event_body() -> impl Strategy<Value = Vec<u8>> {
+fn event_bytes() -> impl Strategy<Value = Vec<u8>> {
     let length = prop_oneof![6 => 0..40_usize, 2 => 34_000..37_000_usize, 1 => 40_000..90_000_usize];
     (length, any::<u8>(), any::<u8>()).prop_map(|(length, first, step)| {
         (0..length)
@@ -98,8 +98,11 @@ fn failed() -> impl Strategy<Value = Failed> {
     let position = option::of((0..4_102_444_800_000_i64, 0..i64::MAX)).prop_map(|position| {
         position.map(|(enqueued_ms, sequence_number)| EventPosition { enqueued_ms, sequence_number })
     });
-    let event =
-        (event_body(), position).prop_map(|(body, position)| Event { body: body.into(), position, ..Event::default() });
+    let event = (event_bytes(), position).prop_map(|(body, position)| Event {
+        body: body.into(),
+        position,
+        ..Event::default()
+    });
     let cells = (number(), cell(), cell(), cell(), cell(), cell()).prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f]);
     let attempt = (name(), 1..9_i64, 0..4_102_444_800_000_i64);
     (source(), event, cells, failure(), attempt, (0..2_usize, 0..2_usize)).prop_map(
@@ -201,7 +204,7 @@ proptest! {
         let text = letter.to_json();
         is_a_message(&text)?;
         let read = read(&text);
-        prop_assert_eq!(devicestate_engine::dead_letter::event_body(&read), Ok(failed.event.body.to_vec()));
+        prop_assert_eq!(event_body(&read), Ok(failed.event.body.to_vec()));
         let data = &read.event_data;
         let cells = [
             &data.sequence_number,

@@ -5,7 +5,7 @@ mod requests;
 use std::{collections::BTreeMap, fs};
 
 use devicestate_engine::function_app::DataType;
-use devicestate_test_oracle::plain_envelope::{self as plain, Unreadable, read, really_read};
+use devicestate_test_oracle::plain_envelope::{self as plain, InvalidRequest, read, read_with_engine};
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use crate::{cases, examples};
@@ -55,7 +55,7 @@ proptest! {
 
     #[test]
     fn a_request_says_what_a_plain_reader_finds_in_it(Sent { trigger, request } in sent()) {
-        prop_assert_eq!(really_read(request.as_bytes(), &trigger), read(request.as_bytes(), &trigger));
+        prop_assert_eq!(read_with_engine(request.as_bytes(), &trigger), read(request.as_bytes(), &trigger));
     }
 
     #[test]
@@ -64,7 +64,7 @@ proptest! {
     ) {
         let request = damaged(&request, &damages);
         prop_assert_eq!(
-            really_read(&request, &trigger), read(&request, &trigger), "{}", String::from_utf8_lossy(&request)
+            read_with_engine(&request, &trigger), read(&request, &trigger), "{}", String::from_utf8_lossy(&request)
         );
     }
 }
@@ -80,7 +80,7 @@ fn the_requests_of_the_host_say_the_same_to_both_readers_by_whichever_trigger() 
             for data_type in [DataType::Binary, DataType::String, DataType::Json] {
                 let trigger = trigger(is_many, data_type);
                 let said = read(&request, &trigger);
-                assert_eq!(really_read(&request, &trigger), said, "{} by {trigger:?}", path.display());
+                assert_eq!(read_with_engine(&request, &trigger), said, "{} by {trigger:?}", path.display());
                 events += said.map_or(0, |request| request.events.len());
             }
         }
@@ -93,25 +93,25 @@ fn the_requests_of_the_host_say_the_same_to_both_readers_by_whichever_trigger() 
 fn an_array_is_never_taken_for_an_object() {
     let trigger = trigger(true, DataType::String);
     let request = |metadata: &str| format!(r#"{{"Data":{{"messages":["a"]}},"Metadata":{metadata}}}"#);
-    let nothing = really_read(request("{}").as_bytes(), &trigger).expect("a request");
+    let nothing = read_with_engine(request("{}").as_bytes(), &trigger).expect("a request");
     for metadata in [
         r#"{"PartitionContext":["ns","hub","group","3"]}"#,
         r#"{"TriggerPartitionContext":" [\"ns\",\"hub\",\"group\",\"3\"]"}"#,
         r#"{"RetryContext":[1,5]}"#,
     ] {
-        assert_eq!(really_read(request(metadata).as_bytes(), &trigger).as_ref(), Ok(&nothing), "{metadata}");
+        assert_eq!(read_with_engine(request(metadata).as_bytes(), &trigger).as_ref(), Ok(&nothing), "{metadata}");
     }
     let metadata = r#"{"SystemPropertiesArray":[["text/plain","d"]]}"#;
-    let read = really_read(request(metadata).as_bytes(), &trigger).expect("a request");
+    let read = read_with_engine(request(metadata).as_bytes(), &trigger).expect("a request");
     assert_eq!((&read.events[0].content_type, &read.events[0].iot_hub_device_id), (&None, &None));
-    assert_eq!(really_read(br#"[{"messages":["a"]},null]"#, &trigger), Err(Unreadable::Envelope));
+    assert_eq!(read_with_engine(br#"[{"messages":["a"]},null]"#, &trigger), Err(InvalidRequest::Envelope));
 }
 
 #[test]
 fn a_system_property_is_found_however_its_name_is_written() {
     let request =
         r#"{"Data":{"messages":["a"]},"Metadata":{"SystemPropertiesArray":[{"content\u002dtype":"text/plain"}]}}"#;
-    let read = really_read(request.as_bytes(), &trigger(true, DataType::String)).expect("a request");
+    let read = read_with_engine(request.as_bytes(), &trigger(true, DataType::String)).expect("a request");
     assert_eq!(read.events[0].content_type.as_deref(), Some("text/plain"));
 }
 

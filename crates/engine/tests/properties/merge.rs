@@ -289,9 +289,12 @@ fn the_histories_have_what_a_wrong_merge_would_trip_over() {
         seen.extend((distinct > 1).then_some("other values"));
         seen.extend(battery.contains(&"null".to_owned()).then_some("null"));
         let versions: Vec<_> = events.keys().collect();
-        seen.extend(versions.windows(2).any(|two| two[0].0 == two[1].0).then_some("one time"));
+        seen.extend(versions.windows(2).any(|two| two[0].enqueued_ms == two[1].enqueued_ms).then_some("one time"));
         seen.extend(
-            versions.windows(2).any(|two| (two[0].0, two[0].1) == (two[1].0, two[1].1)).then_some("one number"),
+            versions
+                .windows(2)
+                .any(|two| (two[0].enqueued_ms, two[0].sequence_number) == (two[1].enqueued_ms, two[1].sequence_number))
+                .then_some("one number"),
         );
     }
     assert_eq!(seen.len(), 8, "{seen:?}");
