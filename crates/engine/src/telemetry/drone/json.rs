@@ -270,7 +270,7 @@ mod tests {
             ("drone-00011", "dröhne"),
             ("\"drone-00011\"", "null"),
             ("\"inflight\"", "12"),
-            ("\"inflight\"", "\"unknown\""),
+            ("\"inflight\"", "\"hovering\""),
             ("\"note\"", "\"battery\""),
             ("\"note\"", "\"Battery\""),
             ("\"note\"", "\"BATTERY\""),
