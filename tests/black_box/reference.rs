@@ -63,9 +63,9 @@ fn a_dead_letter_and_its_log_lines_share_partition_partition_key_and_sequence_nu
         assert_eq!(record["sequenceNumber"], number);
 
         let line = lines.iter().find(|line| line["deadLetterId"] == letter["Id"]).expect("a line of the own log");
-        assert_eq!((&line["partition_id"], &line["partition_key"]), (&json!("11"), &json!(key)));
-        assert_eq!(line["sequence_number"], number);
-        assert_eq!(line["invocation_id"], letter["InvocationId"]);
+        assert_eq!((&line["partitionId"], &line["partitionKey"]), (&json!("11"), &json!(key)));
+        assert_eq!(line["sequenceNumber"], number);
+        assert_eq!(line["invocationId"], letter["InvocationId"]);
     }
 }
 

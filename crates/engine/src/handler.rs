@@ -67,8 +67,8 @@ impl Handler {
     /// Handles one request and returns the response. This is the entry point of the engine.
     ///
     /// `invocation_id` is the host's id, the same for each attempt of a batch; empty if the request had none. `request` is
-    /// the request's body. The call never panics and returns within the processor's budget plus [`DEAD_LETTER_TIME`] for each
-    /// event.
+    /// the request's body. A panic of the decoder, the store or the overflow fails the attempt and is not propagated. The call
+    /// returns within the processor's budget plus [`DEAD_LETTER_TIME`] for each event, apart from the time for decoding.
     ///
     /// ```
     /// use std::{sync::Arc, time::Duration};
