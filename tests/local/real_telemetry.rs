@@ -83,7 +83,7 @@ fn kind(letter: &Value) -> usize {
         (b",\"flightMode\":\"hovering\"}", "deserialize", "unknown flight mode \"hovering\": one of Unknown, Ready"),
         (b"\xff\xfe\x00hello", "deserialize", "it is not text and has no content type"),
         (b"\x0a\x07dron", "deserialize", "the message ends in the middle of a field"),
-        (b"\xf8\x7f", "validate", "battery is NaN, which is not a number"),
+        (b"\xf8\x7f", "validate", "battery is NaN, which JSON cannot represent"),
     ];
     let body = letter["EventData"]["Body"].as_str().expect("a body");
     let body = base64::engine::general_purpose::STANDARD.decode(body).expect("base64");
