@@ -1,7 +1,7 @@
-//! Another device than the drones that ship: a pump that sends `name;litres per minute;state`.
+//! Supports another kind of device: a pump that sends `name;litres per minute;state`.
 //!
-//! All that has to be written is its telemetry, [`Telemetry::decode_into`]. Order, versions, conflicts and dead letters are
-//! the engine's. `cargo run --example pump` prints the pump's document.
+//! Only its telemetry has to be implemented, [`Telemetry::decode_into`]. The engine provides order, versions, conflicts and
+//! dead letters. `cargo run --example pump` prints the pump's document.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -14,19 +14,19 @@ use devicestate_engine::{
     telemetry::{Poison, Readings, Telemetry},
 };
 
-/// The telemetry of pumps.
+/// Decodes the telemetry of pumps.
 struct Pump;
 
 impl Telemetry for Pump {
     fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
-        let undecodable = |what: &str| Poison::Undecodable(format!("{what} in a pump's line"));
+        let undecodable = |problem: &str| Poison::Undecodable(format!("the pump's line has {problem}"));
         let line = str::from_utf8(&event.body).map_err(|_| undecodable("bytes that are not UTF-8"))?;
         let [name, flow, state] = line.trim_end().split(';').collect::<Vec<_>>()[..] else {
             return Err(undecodable("more or fewer than three fields"));
         };
         let flow: f64 = flow.parse().map_err(|_| undecodable("a flow that is not a number"))?;
         if flow < 0.0 {
-            return Err(Poison::Invalid(format!("a flow of {flow} litres per minute")));
+            return Err(Poison::Invalid(format!("the flow is {flow} litres per minute, and must not be negative")));
         }
         readings.push(Reading { name: "LitresPerMinute".into(), value: flow.into() });
         readings.push(Reading { name: "State".into(), value: state.into() });
@@ -34,8 +34,8 @@ impl Telemetry for Pump {
     }
 }
 
-/// An engine for pumps, with documents in memory.
-fn engine(store: Arc<MemoryStore>) -> Processor {
+/// Creates a processor for pumps, with documents in memory.
+fn processor(store: Arc<MemoryStore>) -> Processor {
     Processor {
         telemetry: Arc::new(Pump),
         store,
@@ -49,7 +49,7 @@ fn engine(store: Arc<MemoryStore>) -> Processor {
     }
 }
 
-/// The document of pump `p-7` after these lines, sent one after the other.
+/// Processes these lines as one batch, and returns the document of pump `p-7`.
 async fn document(lines: &[&'static str]) -> String {
     let event = |(number, line): (i64, &&'static str)| Event {
         body: (*line).into(),
@@ -58,7 +58,7 @@ async fn document(lines: &[&'static str]) -> String {
     };
     let batch = Batch { source: Source::default(), events: (1..).zip(lines).map(event).collect(), ..Batch::default() };
     let store = Arc::new(MemoryStore::default());
-    let processed = engine(Arc::clone(&store)).process(&batch).await;
+    let processed = processor(Arc::clone(&store)).process(&batch).await;
     for (line, outcome) in lines.iter().zip(&processed.outcomes) {
         println!("{line:<16} {outcome:?}");
     }
@@ -73,7 +73,7 @@ async fn main() {
 
 #[cfg(test)]
 #[tokio::test]
-async fn the_last_good_line_is_the_pumps_state() {
+async fn the_last_valid_line_is_the_state_of_the_pump() {
     let document = document(&["p-7;12.5;on", "p-7;-3;on", "p-7;0;off"]).await;
     let document: serde_json::Value = serde_json::from_str(&document).expect("JSON");
     assert_eq!((&document["LitresPerMinute"], &document["State"]), (&0.0.into(), &"off".into()));

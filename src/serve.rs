@@ -14,7 +14,7 @@ use axum::{
 use devicestate_engine::{
     dead_letter::{HANDLER_VERSION, OverflowCache},
     function_app::{Function, FunctionApp, FunctionAppError, apply_overrides},
-    handler::{self, Drill, Handler},
+    handler::{self, Handler, RetryDrill},
     record::{Record, StartRecord},
     retry_decision::Attempts,
     settings::{ConfigError, Settings},
@@ -135,7 +135,7 @@ fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Rout
             function,
             processor: Arc::clone(&processor),
             attempts: Attempts::new(config.dead_letter_after_attempts),
-            drill: config.retry_drill_device.clone().map(|device| Drill { device }),
+            retry_drill: config.retry_drill_device.clone().map(|device| RetryDrill { device }),
         });
         router = router.route(&path, otlp.invocations(post(invoke).with_state(handler), &trigger));
     }

@@ -103,7 +103,7 @@ impl Watch {
             }
         }
         if errors.is_empty() {
-            return Ok(Reply::of_logs(&records).to_json());
+            return Ok(Reply::from_logs(&records).to_json());
         }
         records.iter().for_each(log::tell);
         let error = format!("how old the dead letters are is not known: {}", errors.join("; "));

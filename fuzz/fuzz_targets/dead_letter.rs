@@ -1,5 +1,5 @@
-//! Whatever lies in the queue, it is read and shown, changed only where it is meant to be, replayed without a panic, and
-//! leads to no file that it should not.
+//! Any message of the queue can be read, shown, changed and replayed without a panic, and its location cannot select a file
+//! outside the overflow folder.
 #![no_main]
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 use devicestate_dead_letters::{Candidate, Entry, Replayer, log_query, readable};
 use devicestate_engine::{
     clock::System,
-    dead_letter::{DeadLetter, Directory, MAX_MESSAGE_BYTES, Overflow, body, fetch_complete, with_members},
+    dead_letter::{DeadLetter, Directory, MAX_MESSAGE_BYTES, Overflow, event_body, fetch_complete, with_members},
     failure::{ErrorClass, Failure, Stage},
     function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
     processor::{DocumentCache, Processor, Shared},
@@ -33,67 +33,67 @@ fuzz_target!(|message: &[u8]| {
         dequeue_count: 1,
     });
     serde_json::to_string(&entry.summary()).expect("a summary is always JSON");
-    assert_leads_nowhere_else(&String::from_utf8_lossy(message));
+    assert_reads_only_from_folder(&String::from_utf8_lossy(message));
     let Some(letter) = entry.letter() else { return };
-    assert_leads_nowhere_else(letter.overflow.as_ref().map_or("", |pointer| &pointer.location));
-    assert_written_as_read(letter);
-    assert_changed_only_by_the_replay(message, letter);
-    if let Ok(body) = body(letter) {
+    assert_reads_only_from_folder(letter.overflow.as_ref().map_or("", |pointer| &pointer.location));
+    assert_round_trip(letter);
+    assert_only_replay_changes(message, letter);
+    if let Ok(body) = event_body(letter) {
         let _ = readable(letter, &body, &Drone::default());
     }
     let _ = log_query(letter);
-    assert!(letter.message().is_some() || message.len() > MAX_MESSAGE_BYTES / 6, "escapes make six bytes of one");
-    // It must not panic: what the replayer itself catches is seen here, too.
+    assert!(letter.message().is_some() || message.len() > MAX_MESSAGE_BYTES / 6, "an escape has at most six bytes");
+    // It must not panic. The fuzzer also reports panics that the replayer catches.
     RUNTIME.block_on(async {
         let replayed = REPLAYER.replay(&[letter, letter].map(|letter| Candidate { letter, edited: None })).await;
         assert_eq!(replayed.len(), 2);
-        let _ = fetch_complete(letter, Some(&PLACE.directory)).await;
+        let _ = fetch_complete(letter, Some(&OVERFLOW.directory)).await;
     });
 });
 
-/// What is written of a dead letter is read as the same, and written again byte for byte.
-fn assert_written_as_read(letter: &DeadLetter) {
+/// Asserts that a dead letter is written again byte for byte as it was read.
+fn assert_round_trip(letter: &DeadLetter) {
     let text = letter.to_json();
-    for text in [text, letter.cut()] {
-        let again: DeadLetter = serde_json::from_str(&text).expect("it was written as a dead letter");
-        assert_eq!(again.to_json(), text);
+    for text in [text, letter.truncated_message()] {
+        let reread: DeadLetter = serde_json::from_str(&text).expect("it was written as a dead letter");
+        assert_eq!(reread.to_json(), text);
     }
 }
 
-fn assert_changed_only_by_the_replay(message: &[u8], letter: &DeadLetter) {
+fn assert_only_replay_changes(message: &[u8], letter: &DeadLetter) {
     let mut failed = letter.clone();
-    let issue = "again".to_owned();
+    let issue = "failed again".to_owned();
     let failure =
         Failure { stage: Stage::Update, class: ErrorClass::Poison, issue, device_id: None, device_state: None };
     failed.failed_again(&failure, 0);
     let replay = to_raw_value(&failed.replay).expect("texts and numbers are always JSON");
-    let changed = with_members(message, [("Replay", replay)]).expect("what was read as a dead letter is an object");
-    let changed: DeadLetter = serde_json::from_str(&changed).expect("it is one still");
+    let changed = with_members(message, [("Replay", replay)]).expect("a dead letter is an object");
+    let changed: DeadLetter = serde_json::from_str(&changed).expect("a dead letter");
     assert_eq!(changed.to_json(), failed.to_json());
 }
 
-/// A folder of dead letters, and beside it what is none of them.
-struct Place {
+/// A folder with one dead letter, and other files inside and outside of it.
+struct OverflowFolder {
     directory: Directory,
-    within: Vec<u8>,
+    dead_letter: Vec<u8>,
 }
 
-static PLACE: LazyLock<Place> = LazyLock::new(|| {
-    // Kept, since the process ends without a word to its statics: fuzz/run removes it.
+static OVERFLOW: LazyLock<OverflowFolder> = LazyLock::new(|| {
+    // The process ends without dropping its statics, so fuzz/run removes the folder.
     let folder: PathBuf = tempfile::tempdir().expect("a folder").keep();
-    let within = b"a dead letter".to_vec();
+    let dead_letter = b"a dead letter".to_vec();
     let directory = Directory(folder.join("dead-letters"));
     fs::create_dir_all(directory.0.join("below")).expect("a folder");
-    fs::write(directory.0.join("a.json"), &within).expect("a file");
+    fs::write(directory.0.join("a.json"), &dead_letter).expect("a file");
     for elsewhere in [folder.join("b.json"), directory.0.join("below").join("b.json"), directory.0.join("b.txt")] {
-        fs::write(elsewhere, "none of yours").expect("a file");
+        fs::write(elsewhere, "not a dead letter").expect("a file");
     }
-    Place { directory, within }
+    OverflowFolder { directory, dead_letter }
 });
 
-fn assert_leads_nowhere_else(location: &str) {
-    if let Ok(read) = RUNTIME.block_on(PLACE.directory.get(location)) {
-        assert_eq!(read, PLACE.within, "{location:?}");
+fn assert_reads_only_from_folder(location: &str) {
+    if let Ok(read) = RUNTIME.block_on(OVERFLOW.directory.get(location)) {
+        assert_eq!(read, OVERFLOW.dead_letter, "{location:?}");
     }
 }
 
@@ -112,7 +112,7 @@ static REPLAYER: LazyLock<Replayer> = LazyLock::new(|| Replayer {
         concurrency: 8,
         shared: Shared::default(),
     }),
-    overflow: Some(Arc::new(PLACE.directory.clone())),
+    overflow: Some(Arc::new(OVERFLOW.directory.clone())),
     triggers: vec![Trigger::EventHub(EventHubTrigger {
         name: "messages".into(),
         event_hub_name: "telemetry".into(),

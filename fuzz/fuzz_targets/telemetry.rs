@@ -1,4 +1,4 @@
-//! Whatever the body, what it says can be stored, and what is shown of it says the same.
+//! Any body that is decoded can be stored, and its JSON decodes to the same.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -36,7 +36,7 @@ fn assert_consistent(drone: Drone, body: &[u8]) {
     if let Ok(decoded) = &decoded {
         assert_storable(decoded);
     }
-    // The sender's word is as good as the setting, and says the same where both do.
+    // A content type has the same effect as the setting.
     for (content_type, format) in [("application/json", Format::Json), ("application/x-protobuf", Format::Protobuf)] {
         if drone.format == format {
             assert_eq!(drone.decode(&event(body, Some(content_type))), decoded);
@@ -46,21 +46,21 @@ fn assert_consistent(drone: Drone, body: &[u8]) {
         Some(shown) => {
             let as_json = event(shown.to_string().as_bytes(), Some("application/json"));
             assert_eq!(drone.decode(&as_json).ok(), decoded.ok(), "{shown}");
-            assert_eq!(drone.to_json(&as_json), Some(shown), "it is shown as it is");
+            assert_eq!(drone.to_json(&as_json), Some(shown), "JSON is unchanged");
         }
-        // JSON may hold what no value holds, in fields that are skipped.
+        // Ignored fields of a JSON body may contain what a value cannot represent.
         None => assert!(decoded.is_err() || drone.format != Format::Protobuf, "{decoded:?}"),
     }
 }
 
-/// That the readings are of one device and make a document that comes back as it was.
+/// Asserts that the readings form a document that is read as it was written.
 fn assert_storable(Decoded { device_id, readings }: &Decoded) {
     assert!(!device_id.is_empty());
     assert!(readings.iter().all(|reading| is_reading_name(&reading.name) && !reading.value.is_null()), "{readings:?}");
     let names: BTreeSet<_> = readings.iter().map(|reading| &reading.name).collect();
     assert_eq!(names.len(), readings.len(), "{readings:?}");
     let mut update = Update::default();
-    update.fold(Version(1, 2, 3), readings);
+    update.fold(Version { enqueued_ms: 1, sequence_number: 2, source: 3 }, readings);
     let mut document = Document::new(document_id(device_id).into_owned());
     assert_eq!(document.merge(&update), !readings.is_empty());
     let text = serde_json::to_string(&document).expect("a document is JSON");

@@ -85,7 +85,7 @@ fn a_request_that_is_no_envelope_does_not_delay_others() {
     let app = App::shipped();
     let handler = app.start();
     assert!(will_retry(&handler, "6b0a", b"not json"));
-    let good = Batch::of([Event::protobuf(1, Message::of("d").double(2, 0.5))]);
+    let good = Batch::of([Event::protobuf(1, Message::with_device("d").double(2, 0.5))]);
     handler.invoke(&good.envelope()).assert_all_applied(1);
 }
 

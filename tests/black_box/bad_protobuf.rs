@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 fn among_neighbours(handler: &Handler, case: &str, event: Event) -> Option<Value> {
     let neighbour = |number: i64| {
         let mode = u64::try_from(number).expect("small");
-        Event::protobuf(number, Message::of(&format!("neighbour {number} of {case}")).varint(3, mode))
+        Event::protobuf(number, Message::with_device(&format!("neighbour {number} of {case}")).varint(3, mode))
     };
     let reply = handler.invoke(&Batch::of([neighbour(1), event, neighbour(3)]).envelope());
     for number in [1, 3] {
@@ -85,7 +85,12 @@ fn bytes_of_the_references_own_serializer_are_understood() {
 fn a_body_without_a_device_id_is_poison_and_says_what_is_missing() {
     assert_poison("an empty body", "", "deserialize", &["empty", "device id", "missing"]);
     assert_poison("no device id", Message::default().double(2, 0.5), "deserialize", &["device id", "missing"]);
-    assert_poison("an empty device id", Message::of("").double(2, 0.5), "deserialize", &["device id", "empty"]);
+    assert_poison(
+        "an empty device id",
+        Message::with_device("").double(2, 0.5),
+        "deserialize",
+        &["device id", "empty"],
+    );
 }
 
 #[test]
@@ -98,9 +103,9 @@ fn what_is_no_message_is_poison() {
         ("a length beyond everything", hex("0affffffffffffffffff01")),
         ("a varint without an end", hex("0a016418ffffffffffffffffffff")),
         ("an id that is a number", hex("0801")),
-        ("a battery that is a string", Message::of("d").bytes(2, "full").into()),
-        ("a flight mode that is a double", Message::of("d").double(3, 3.0).into()),
-        ("a position that is a number", Message::of("d").varint(4, 1).into()),
+        ("a battery that is a string", Message::with_device("d").bytes(2, "full").into()),
+        ("a flight mode that is a double", Message::with_device("d").double(3, 3.0).into()),
+        ("a position that is a number", Message::with_device("d").varint(4, 1).into()),
         ("a stray end of a group", hex("0a01640c")),
         ("a group without an end", hex("0a01643b")),
         ("field number zero", hex("0a01640001")),
@@ -125,29 +130,35 @@ fn json_where_the_setting_says_protobuf_is_poison_and_where_nothing_says_anythin
 
 #[test]
 fn a_battery_of_32_bits_is_accepted() {
-    assert_applied("float", Message::of("d").float(2, 0.5), &json!({"id": "d", "Battery": 0.5}));
+    assert_applied("float", Message::with_device("d").float(2, 0.5), &json!({"id": "d", "Battery": 0.5}));
 }
 
 #[test]
 fn unknown_fields_of_every_wire_type_are_skipped() {
     let group = hex("5b08015c");
-    let body = Message::of("d").varint(7, 300).double(8, 1.0).float(9, 1.0).bytes(10, "new").raw(&group).double(2, 0.5);
+    let body = Message::with_device("d")
+        .varint(7, 300)
+        .double(8, 1.0)
+        .float(9, 1.0)
+        .bytes(10, "new")
+        .raw(&group)
+        .double(2, 0.5);
     assert_applied("unknown fields", body, &json!({"id": "d", "Battery": 0.5}));
 }
 
 #[test]
 fn an_undefined_flight_mode_is_poison() {
     for mode in [6, 99] {
-        let body = Message::of("d").varint(3, mode);
+        let body = Message::with_device("d").varint(3, mode);
         assert_poison("an undefined mode", body, "validate", &["flight mode", &mode.to_string(), "undefined"]);
     }
-    let minus_one = Message::of("d").varint(3, u64::MAX);
+    let minus_one = Message::with_device("d").varint(3, u64::MAX);
     assert_poison("a negative mode", minus_one, "validate", &["flight mode", "-1", "undefined"]);
 }
 
 #[test]
 fn of_a_repeated_scalar_the_last_wins_and_repeated_messages_are_merged() {
-    let body = Message::of("first")
+    let body = Message::with_device("first")
         .bytes(1, "d")
         .double(2, 0.1)
         .double(2, 0.2)
@@ -159,9 +170,10 @@ fn of_a_repeated_scalar_the_last_wins_and_repeated_messages_are_merged() {
 
 #[test]
 fn of_a_position_or_health_only_the_members_that_are_there_are_readings() {
-    let body = Message::of("d").bytes(4, Message::default().double(2, 8.5)).bytes(5, Message::default().varint(3, 1));
+    let body =
+        Message::with_device("d").bytes(4, Message::default().double(2, 8.5)).bytes(5, Message::default().varint(3, 1));
     assert_applied("single members", body, &json!({"id": "d", "Longitude": 8.5, "MagnetometerOK": true}));
-    let body = Message::of("d").bytes(4, "").bytes(5, "");
+    let body = Message::with_device("d").bytes(4, "").bytes(5, "");
     assert_applied("no members", body, &json!({"id": "d"}));
 }
 
@@ -169,11 +181,16 @@ fn of_a_position_or_health_only_the_members_that_are_there_are_readings() {
 fn what_json_cannot_hold_is_poison() {
     for (name, value) in [("NaN", f64::NAN), ("inf", f64::INFINITY), ("-inf", f64::NEG_INFINITY)] {
         let words = ["battery", name, "JSON"];
-        assert_poison("a battery", Message::of("d").double(2, value), "validate", &words);
+        assert_poison("a battery", Message::with_device("d").double(2, value), "validate", &words);
         let position = Message::default().double(1, 1.0).double(3, value);
-        assert_poison("an altitude", Message::of("d").bytes(4, position), "validate", &["altitude", name, "JSON"]);
+        assert_poison(
+            "an altitude",
+            Message::with_device("d").bytes(4, position),
+            "validate",
+            &["altitude", name, "JSON"],
+        );
     }
-    assert_poison("a 32-bit battery", Message::of("d").float(2, f32::NAN), "validate", &["battery", "NaN"]);
+    assert_poison("a 32-bit battery", Message::with_device("d").float(2, f32::NAN), "validate", &["battery", "NaN"]);
 }
 
 #[test]

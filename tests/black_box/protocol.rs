@@ -184,7 +184,9 @@ fn a_batch_folds_to_one_read_and_one_write_for_each_device() {
 #[test]
 fn an_event_without_readings_is_applied_and_makes_the_document() {
     let app = App::shipped();
-    app.start().invoke(&Batch::of([Event::protobuf(1, Message::of("drone-7"))]).envelope()).assert_all_applied(1);
+    app.start()
+        .invoke(&Batch::of([Event::protobuf(1, Message::with_device("drone-7"))]).envelope())
+        .assert_all_applied(1);
     assert_eq!(app.readings("drone-7"), json!({"id": "drone-7"}));
 }
 
@@ -213,7 +215,7 @@ fn device_ids_that_a_store_would_refuse_are_encoded() {
 #[test]
 fn the_content_type_decides_over_the_setting() {
     let json: Vec<u8> = json!({"deviceId": "j", "battery": 0.5}).to_string().into();
-    let protobuf: Vec<u8> = Message::of("p").double(2, 0.25).into();
+    let protobuf: Vec<u8> = Message::with_device("p").double(2, 0.25).into();
     for setting in ["auto", "json", "protobuf"] {
         let app = App::shipped().with("TelemetryFormat", setting);
         let handler = app.start();

@@ -12,7 +12,7 @@ fn records(log: &str) -> Vec<Value> {
 }
 
 fn battery(number: i64, device: &str) -> Event {
-    Event::protobuf(number, Message::of(device).double(2, 0.5))
+    Event::protobuf(number, Message::with_device(device).double(2, 0.5))
 }
 
 /// An attempt that fails, since a drill asks for it: what the answer says of it.

@@ -62,10 +62,10 @@ fn a_dead_letter_and_its_log_lines_share_partition_partition_key_and_sequence_nu
         assert_eq!((&record["partitionId"], &record["partitionKey"]), (&json!("11"), &json!(key)));
         assert_eq!(record["sequenceNumber"], number);
 
-        let line = lines.iter().find(|line| line["dead_letter_id"] == letter["Id"]).expect("a line of the own log");
-        assert_eq!((&line["partition_id"], &line["partition_key"]), (&json!("11"), &json!(key)));
-        assert_eq!(line["sequence_number"], number);
-        assert_eq!(line["invocation_id"], letter["InvocationId"]);
+        let line = lines.iter().find(|line| line["deadLetterId"] == letter["Id"]).expect("a line of the own log");
+        assert_eq!((&line["partitionId"], &line["partitionKey"]), (&json!("11"), &json!(key)));
+        assert_eq!(line["sequenceNumber"], number);
+        assert_eq!(line["invocationId"], letter["InvocationId"]);
     }
 }
 
@@ -251,8 +251,8 @@ fn the_batch_settings_of_host_json_stand_where_the_host_looks_for_them() {
 #[test]
 fn a_delta_frame_of_the_references_devices_changes_only_what_it_holds() {
     let app = App::shipped();
-    let first = Message::of("drone-7").double(2, 1.0).varint(3, 5).varint(6, 1);
-    let delta = Message::of("drone-7").double(2, 0.9).varint(6, 0);
+    let first = Message::with_device("drone-7").double(2, 1.0).varint(3, 5).varint(6, 1);
+    let delta = Message::with_device("drone-7").double(2, 0.9).varint(6, 0);
     let batch = Batch::of([Event::protobuf(1, first), Event::protobuf(2, delta)]);
     app.start().invoke(&batch.envelope()).assert_all_applied(2);
     assert_eq!(app.readings("drone-7"), json!({"id": "drone-7", "Battery": 0.9, "FlightMode": 5}));

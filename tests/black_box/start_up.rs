@@ -186,7 +186,10 @@ fn a_setting_that_is_almost_right_is_pointed_out_where_the_right_one_is_missing(
     let app = App::shipped().with("StateStore", "cosmos").with("CosmosConnection:accountEndpoint", "https://x");
     assert_refused(
         &app,
-        &["CosmosConnection__accountEndpoint is missing", "the setting CosmosConnection:accountEndpoint has no effect"],
+        &[
+            "CosmosConnection__accountEndpoint` is missing",
+            "the setting CosmosConnection:accountEndpoint has no effect",
+        ],
     );
 }
 

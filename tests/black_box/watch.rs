@@ -154,7 +154,7 @@ fn an_app_without_a_timer_function_has_none() {
 fn a_queue_of_which_no_setting_says_where_it_is_fails_the_invocation_and_not_the_handler() {
     let app = App::shipped();
     let handler = app.start();
-    error(&handler.watch(), &["DeadLetterStorage is missing", "__queueServiceUri"]);
+    error(&handler.watch(), &["DeadLetterStorage` is missing", "__queueServiceUri"]);
     handler.invoke(&batch()).assert_all_applied(1);
 }
 

@@ -58,7 +58,7 @@ fn each_body_is_shown_so_that_a_person_can_read_it(bench: &Bench) {
     let (_, ids) = letters(
         bench,
         [
-            Event::protobuf(1, Message::of("drone-1").double(2, 0.5).varint(3, 99)),
+            Event::protobuf(1, Message::with_device("drone-1").double(2, 0.5).varint(3, 99)),
             Event::new(2, "{\"deviceId\":\"drone-1\",\n\t\"bat"),
             Event::new(3, b"\xff\xfe\x00hello".to_vec()),
             Event::new(4, ""),
@@ -87,7 +87,7 @@ fn what_the_host_said_of_the_event_is_shown_as_it_came(bench: &Bench) {
         let line = shown.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {shown}"));
         line.trim().to_owned()
     };
-    let issue = "the device id is missing or empty: an event must say whose it is";
+    let issue = "the device id is missing or empty: each event needs one";
     assert_eq!((row("issue"), row("stage")), (issue.into(), "deserialize (poison)".into()));
     assert_eq!(
         (row("partition key"), row("sequence number"), row("offset")),

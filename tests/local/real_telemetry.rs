@@ -76,14 +76,14 @@ fn kind(letter: &Value) -> usize {
     const KINDS: [(&[u8], &str, &str); 10] = [
         (b"", "deserialize", "the body is empty, so the device id is missing"),
         (b",\"bat", "deserialize", "the body is not valid JSON telemetry: the text ends in the middle"),
-        (b"{\"battery\":0.5}", "deserialize", "the device id is missing or empty: an event must say whose it is"),
-        (b"\"\",\"battery\":0.5}", "deserialize", "the device id is missing or empty: an event must say whose it is"),
+        (b"{\"battery\":0.5}", "deserialize", "the device id is missing or empty: each event needs one"),
+        (b"\"\",\"battery\":0.5}", "deserialize", "the device id is missing or empty: each event needs one"),
         (b",\"battery\":\"full\"}", "deserialize", "battery: invalid type: string \"full\", expected a number"),
         (b",\"flightMode\":99}", "validate", "flight mode 99 is undefined: it must be 0 (Unknown) to 5 (Offline)"),
         (b",\"flightMode\":\"hovering\"}", "deserialize", "unknown flight mode \"hovering\": one of Unknown, Ready"),
-        (b"\xff\xfe\x00hello", "deserialize", "it is no text and has no content type"),
+        (b"\xff\xfe\x00hello", "deserialize", "it is not text and has no content type"),
         (b"\x0a\x07dron", "deserialize", "the message ends in the middle of a field"),
-        (b"\xf8\x7f", "validate", "battery is NaN, which is not a number"),
+        (b"\xf8\x7f", "validate", "battery is NaN, which JSON cannot represent"),
     ];
     let body = letter["EventData"]["Body"].as_str().expect("a body");
     let body = base64::engine::general_purpose::STANDARD.decode(body).expect("base64");

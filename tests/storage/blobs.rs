@@ -106,7 +106,7 @@ async fn a_signature_that_allows_too_little_is_told_without_the_signature() {
 async fn a_wrong_key_is_told_clearly_and_without_the_key() {
     let blobs = Blobs::new(&connection(&SHARED.connection_string(WRONG_KEY)), "wrong").expect("a blob service");
     let error = blobs.put("one", b"1".to_vec()).await.expect_err("it is not the key");
-    let OverflowError::Unkept(cause) = &error else { panic!("{error}") };
+    let OverflowError::WriteFailed(cause) = &error else { panic!("{error}") };
     let storage = storage_error(&**cause);
     assert!(matches!(storage.fault, Fault::WrongKey(_)), "{storage:?}");
     let error = told(Err(error));

@@ -163,7 +163,7 @@ fn a_connection_without_the_service_that_is_needed_is_told_where_it_is_made() {
     let identity = read([("__queueServiceUri", "https://drones.queue.core.windows.net")]);
     let identity = identity.expect("well-formed").expect("a connection");
     let error = Blobs::new(&identity, "c").err().expect("no blob service").to_string();
-    assert!(error.contains("DeadLetterStorage__blobServiceUri is missing"), "{error}");
+    assert!(error.contains("DeadLetterStorage__blobServiceUri` is missing"), "{error}");
     let signature = connection("SharedAccessSignature=sv=1;BlobEndpoint=https://drones.blob.core.windows.net");
     let error = StorageQueue::new(&signature, "q").err().expect("no queue service").to_string();
     assert!(error.contains("DeadLetterStorage has neither QueueEndpoint nor AccountName"), "{error}");

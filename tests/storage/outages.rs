@@ -34,7 +34,7 @@ async fn told(port: u16) -> [StorageError; 4] {
     };
     let put_into_blob = async {
         match blobs.put("0af1", vec![b'x'; 100_000]).await.expect_err("there is no storage") {
-            OverflowError::Unkept(cause) => storage_error(&*cause).clone(),
+            OverflowError::WriteFailed(cause) => storage_error(&*cause).clone(),
             error => panic!("{error}"),
         }
     };
@@ -58,7 +58,7 @@ async fn told(port: u16) -> [StorageError; 4] {
 fn unread(result: Result<Vec<u8>, OverflowError>) -> StorageError {
     let error = result.expect_err("there is no storage");
     assert!(!error.is_message_specific(), "{error}");
-    let (OverflowError::Unread(cause) | OverflowError::Refused(cause)) = error else { panic!("{error}") };
+    let (OverflowError::ReadFailed(cause) | OverflowError::ReadRejected(cause)) = error else { panic!("{error}") };
     storage_error(&*cause).clone()
 }
 

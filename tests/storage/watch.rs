@@ -100,7 +100,7 @@ async fn of_two_queues_of_which_one_cannot_be_looked_at_the_other_is_told_of_in_
     app.add_function("Other", &other);
     let handler = app.start();
     let told = error(&handler.watch());
-    assert!(told.contains("OtherStorage is missing") && !told.contains("watch-one"), "{told}");
+    assert!(told.contains("OtherStorage` is missing") && !told.contains("watch-one"), "{told}");
     drop(handler);
     let log = app.log();
     let records: Vec<_> = log.lines().filter(|line| line.contains("deadLetterQueue")).map(read_record).collect();

@@ -21,7 +21,7 @@ fn blobs(container: &str) -> Blobs {
 
 async fn kept(blobs: &Blobs, bytes: &[u8]) -> Pointer {
     let location = blobs.put("0af1-22", bytes.to_vec()).await.expect("kept");
-    Pointer { location, fingerprint: Fingerprint::of(bytes) }
+    Pointer { location, fingerprint: Fingerprint::of_bytes(bytes) }
 }
 
 #[tokio::test]
@@ -49,13 +49,13 @@ async fn another_host_and_another_container_are_never_asked() {
         &format!("http://127.0.0.1:{elsewhere}/{ACCOUNT}/here/secret.json"),
         &format!("http://127.0.0.1:{}/{ACCOUNT}/here/../other/secret.json", SHARED.blob_port),
     ] {
-        let pointer = Pointer { location: location.to_owned(), fingerprint: Fingerprint::of(b"secret") };
+        let pointer = Pointer { location: location.to_owned(), fingerprint: Fingerprint::of_bytes(b"secret") };
         let error = pointer.fetch(&here).await.expect_err("it is not here");
         assert!(matches!(error, OverflowError::Missing { .. }) && error.is_message_specific(), "{location}: {error}");
     }
     // The name alone counts, so one that is here is found here.
     let location = format!("http://127.0.0.1:{elsewhere}/{ACCOUNT}/other/0af1-22.json");
-    let pointer = Pointer { location, fingerprint: Fingerprint::of(b"here") };
+    let pointer = Pointer { location, fingerprint: Fingerprint::of_bytes(b"here") };
     assert_eq!(pointer.fetch(&here).await.expect("given back"), b"here");
 }
 
@@ -66,7 +66,10 @@ async fn a_location_that_ends_in_no_name_of_a_dead_letter_is_not_looked_for() {
     for location in ["", "https://host/container/", "../../etc/passwd", &format!("{}?sig=secret", pointer.location)] {
         let error = Pointer { location: location.to_owned(), ..pointer.clone() }.fetch(&blobs).await;
         let error = error.expect_err("it has no name");
-        assert!(matches!(error, OverflowError::NoName { .. }) && error.is_message_specific(), "{location}: {error}");
+        assert!(
+            matches!(error, OverflowError::InvalidLocation { .. }) && error.is_message_specific(),
+            "{location}: {error}"
+        );
         assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
     }
 }
@@ -108,7 +111,7 @@ async fn a_key_that_is_refused_is_no_matter_of_one_dead_letter_and_is_not_told()
     let pointer = kept(&blobs("read-key"), b"kept").await;
     let wrong = Blobs::new(&connection(&SHARED.connection_string(WRONG_KEY)), "read-key").expect("a blob service");
     let error = pointer.fetch(&wrong).await.expect_err("it is not the key");
-    let OverflowError::Unread(cause) = &error else { panic!("{error}") };
+    let OverflowError::ReadFailed(cause) = &error else { panic!("{error}") };
     let storage = storage_error(&**cause);
     assert!(matches!(storage.fault, Fault::WrongKey(_)) && !error.is_message_specific(), "{error}");
     let text = format!("{error} {error:?}");
@@ -126,7 +129,7 @@ async fn a_blob_in_the_archive_is_its_own_matter_and_a_service_that_is_busy_is_n
         let connection = connection(&connection_string([port, port], &format!("AccountKey={KEY}")));
         let blobs = Blobs::new(&connection, "archive").expect("a blob service");
         let error = pointer.fetch(&blobs).await.expect_err("it is refused");
-        assert!(matches!(error, OverflowError::Unread(_) | OverflowError::Refused(_)), "{error}");
+        assert!(matches!(error, OverflowError::ReadFailed(_) | OverflowError::ReadRejected(_)), "{error}");
         assert_eq!(error.is_message_specific(), is_message_specific, "{error}");
         assert!(error.to_string().contains(code), "{error}");
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use azure_core::{Bytes, error::ErrorKind};
 use azure_storage_blob::{BlockBlobClient, models::BlockBlobClientUploadOptions};
 use devicestate_engine::{
-    dead_letter::{Overflow, OverflowError, name_in, without_query},
+    dead_letter::{Overflow, OverflowError, name_in_location, without_query},
     settings::ConfigError,
 };
 
@@ -33,7 +33,9 @@ impl Overflow for Blobs {
         let blob = self.0.blob(&name);
         let (client, bytes) = (blob.block_blob_client(), Bytes::from(bytes));
         let kept = self.0.made_for(|| upload(&client, bytes.clone())).await;
-        kept.map_err(|error| OverflowError::Unkept(Arc::new(self.0.translate(&format!("the blob {name}"), &error))))?;
+        kept.map_err(|error| {
+            OverflowError::WriteFailed(Arc::new(self.0.translate(&format!("the blob {name}"), &error)))
+        })?;
         let mut location = blob.url().clone();
         // The query is the connection's shared access signature, if it has one.
         location.set_query(None);
@@ -41,7 +43,7 @@ impl Overflow for Blobs {
     }
 
     async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError> {
-        let name = name_in(location)?;
+        let name = name_in_location(location)?;
         self.0.read(name, 0).await.map_err(|error| {
             let is_without_container = is_without_container(&error);
             let error = self.0.translate(&format!("the blob {name}"), &error);
@@ -50,14 +52,18 @@ impl Overflow for Blobs {
                     let (name, place, location) = (name.to_owned(), self.0.place(), without_query(location));
                     let setting = format!("DeadLetterContainer or {}", self.0.setting());
                     if is_without_container {
-                        OverflowError::NoPlace { place: place.trim_start_matches("the ").to_owned(), setting, location }
+                        OverflowError::StorageMissing {
+                            place: place.trim_start_matches("the ").to_owned(),
+                            setting,
+                            location,
+                        }
                     } else {
                         OverflowError::Missing { name, place, setting, location }
                     }
                 }
                 // A blob in the archive is refused, for one.
-                Fault::Refused(_) | Fault::BadName => OverflowError::Refused(Arc::new(error)),
-                _ => OverflowError::Unread(Arc::new(error)),
+                Fault::Refused(_) | Fault::BadName => OverflowError::ReadRejected(Arc::new(error)),
+                _ => OverflowError::ReadFailed(Arc::new(error)),
             }
         })
     }

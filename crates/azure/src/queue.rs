@@ -18,7 +18,7 @@ use azure_storage_queue::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use devicestate_engine::{
     dead_letter::MAX_MESSAGE_BYTES,
-    queue::{DeadLetterQueue, Message, QueueError, Received, at_once},
+    queue::{DeadLetterQueue, Message, QueueError, Received, receive_count},
     settings::ConfigError,
 };
 
@@ -117,7 +117,7 @@ impl DeadLetterQueue for StorageQueue {
         put.await.map(drop).map_err(|error| self.failed(&error))
     }
 
-    fn takes(&self, body: &[u8]) -> Result<(), QueueError> {
+    fn accepts(&self, body: &[u8]) -> Result<(), QueueError> {
         self.text(body, true).map(drop)
     }
 
@@ -128,7 +128,8 @@ impl DeadLetterQueue for StorageQueue {
     }
 
     async fn peek(&self, most: usize) -> Result<Vec<Message>, QueueError> {
-        let options = QueueClientPeekMessagesOptions { number_of_messages: Some(at_once(most)), ..Default::default() };
+        let options =
+            QueueClientPeekMessagesOptions { number_of_messages: Some(receive_count(most)), ..Default::default() };
         let messages = async { self.client.peek_messages(Some(options)).await?.into_model() };
         let messages = messages.await.map_err(|error| self.failed(&error))?;
         Ok(messages.items.unwrap_or_default().into_iter().map(peeked).collect())
@@ -136,7 +137,7 @@ impl DeadLetterQueue for StorageQueue {
 
     async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
         let options = QueueClientReceiveMessagesOptions {
-            number_of_messages: Some(at_once(most)),
+            number_of_messages: Some(receive_count(most)),
             visibility_timeout: Some(seconds(hidden).max(1)),
             ..Default::default()
         };

@@ -178,8 +178,8 @@ impl Redrive<'_> {
         }
         // It fitted before, and does not with what is now told of it.
         let Some(overflow) = &self.replayer.overflow else { return Ok(Fate::Keep) };
-        let pointer = letter.keep_text_in(text, &**overflow).await?;
-        Ok(Fate::Change(letter.pointing_at(pointer).into_bytes()))
+        let pointer = letter.store_text_in(text, &**overflow).await?;
+        Ok(Fate::Change(letter.message_with_pointer(pointer).into_bytes()))
     }
 }
 

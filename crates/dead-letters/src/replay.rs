@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use devicestate_engine::{
     batch::{Batch, Event, EventMetadata, EventPosition, MetadataColumn, Source},
-    dead_letter::{DeadLetter, FetchError, Overflow, body, fetch_complete},
+    dead_letter::{DeadLetter, FetchError, Overflow, event_body, fetch_complete},
     failure::{ErrorClass, Failure, Stage},
     function_app::Trigger,
     invocation::{EnvelopeError, Invocation, attach_metadata},
@@ -103,7 +103,7 @@ impl Replayer {
                      format and device: edit it",
                 ));
             }
-            None => body(letter).map_err(|issue| failed(&issue))?,
+            None => event_body(letter).map_err(|issue| failed(&issue))?,
         };
         let time = letter.time.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);
         let time = time.map_err(|_| failed("its Time cannot be read, so its event has no version"))?;
@@ -156,7 +156,7 @@ impl Replayer {
         let issue = match processed {
             Ok(processed) => {
                 let outcomes = processed.outcomes.into_iter();
-                let replayed = outcomes.map(|outcome| Replayed::of(outcome, processed.store_takes_writes));
+                let replayed = outcomes.map(|outcome| Replayed::of(outcome, processed.store_accepts_writes));
                 return rebuilt.owners.into_iter().zip(replayed).collect();
             }
             Err(panic) => format!("the engine panicked: {}", panic_message(&*panic)),
@@ -174,12 +174,12 @@ impl Replayer {
 }
 
 impl Replayed {
-    fn of(outcome: Outcome, store_takes_writes: bool) -> Self {
+    fn of(outcome: Outcome, store_accepts_writes: bool) -> Self {
         match outcome {
             Outcome::Applied => Self::Applied,
             Outcome::Superseded => Self::Superseded,
             Outcome::Failed(failure) => Self::FailedAgain(failure),
-            Outcome::Unresolved(failure) if is_device_failure(&failure, store_takes_writes) => {
+            Outcome::Unresolved(failure) if is_device_failure(&failure, store_accepts_writes) => {
                 Self::FailedAgain(failure)
             }
             Outcome::Unresolved(failure) => Self::NotNow(failure.issue),
@@ -201,7 +201,7 @@ fn better(
     one: Result<Invocation, EnvelopeError>,
     other: Result<Invocation, EnvelopeError>,
 ) -> Result<Invocation, EnvelopeError> {
-    if matches!(one, Err(EnvelopeError::NoBinding { .. })) { other } else { one }
+    if matches!(one, Err(EnvelopeError::MissingBinding { .. })) { other } else { one }
 }
 
 /// What a dead letter of several events comes to.
@@ -234,14 +234,14 @@ impl Rebuilt {
 }
 
 /// Puts the events of a dead letter to those of the same source.
-fn join(batches: &mut Vec<Rebuilt>, owner: usize, Batch { source, mut events, details, message }: Batch) {
+fn join(batches: &mut Vec<Rebuilt>, owner: usize, Batch { source, mut events, metadata, message }: Batch) {
     let owners = events.iter().map(|_| owner);
     match batches.iter_mut().find(|rebuilt| rebuilt.batch.source == source) {
         Some(rebuilt) => {
             rebuilt.owners.extend(owners);
             rebuilt.batch.events.append(&mut events);
         }
-        None => batches.push(Rebuilt { owners: owners.collect(), batch: Batch { source, events, details, message } }),
+        None => batches.push(Rebuilt { owners: owners.collect(), batch: Batch { source, events, metadata, message } }),
     }
 }
 
@@ -263,14 +263,14 @@ fn rebuilt(letter: &DeadLetter, body: Vec<u8>, is_edited: bool) -> Batch {
         Some(cell) => MetadataColumn::new(format!("[{cell}]"), 1),
         None => MetadataColumn::default(),
     };
-    let details = EventMetadata {
+    let metadata = EventMetadata {
         sequence_numbers: column(&data.sequence_number),
         enqueued_times: column(&data.enqueued_time_utc),
         system_properties: column(&data.system_properties),
         ..EventMetadata::default()
     };
     let mut batch =
-        attach_metadata(letter.source.clone(), vec![Event { body: body.into(), ..Event::default() }], details);
+        attach_metadata(letter.source.clone(), vec![Event { body: body.into(), ..Event::default() }], metadata);
     if is_edited {
         batch.events[0].content_type = Some("application/json".to_owned());
     }
@@ -281,7 +281,7 @@ fn rebuilt(letter: &DeadLetter, body: Vec<u8>, is_edited: bool) -> Batch {
 fn not_whole(error: FetchError, letter: &DeadLetter) -> Replayed {
     match error {
         FetchError::Lost(issue) => Replayed::FailedAgain(unreplayable(letter, &issue)),
-        FetchError::NotNow(reason) => Replayed::NotNow(reason),
+        FetchError::Unavailable(reason) => Replayed::NotNow(reason),
     }
 }
 

@@ -195,7 +195,7 @@ impl Sweep<'_> {
                     swept.gone += 1;
                 }
                 // It stays in hand, and goes back as it was.
-                Err(error) if error.is_of_this_message() => {}
+                Err(error) if error.is_message_specific() => {}
                 Err(error) => {
                     failed.store(true, Relaxed);
                     failure.get_or_insert(error);

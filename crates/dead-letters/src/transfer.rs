@@ -164,7 +164,7 @@ pub async fn import(
         let letter: DeadLetter = serde_json::from_str(whole.get()).map_err(of_line)?;
         // What is kept here is vouched for from now on, so it has to be what the message pointed at.
         let expected = message.overflow.as_ref().map(|pointer| &pointer.fingerprint);
-        if expected != Some(&Fingerprint::of(whole.get().as_bytes())) {
+        if expected != Some(&Fingerprint::of_bytes(whole.get().as_bytes())) {
             return Err(ImportError::Line("its Whole is not what its Message points at: it was changed".into()));
         }
         let Some(overflow) = overflow else {
@@ -175,11 +175,11 @@ pub async fn import(
             ));
         };
         let text = whole.get().as_bytes().to_vec();
-        let pointer = letter.keep_text_in(text, overflow).await.map_err(TriageError::from)?;
+        let pointer = letter.store_text_in(text, overflow).await.map_err(TriageError::from)?;
         let pointer = to_raw_value(&pointer).map_err(of_line)?;
         body = with_members(&body, [("Overflow", pointer)]).map_err(of_line)?.into_bytes();
     }
-    queue.takes(&body).map_err(|error| ImportError::Line(error.to_string()))?;
+    queue.accepts(&body).map_err(|error| ImportError::Line(error.to_string()))?;
     Ok(Entry::read(Message { id: String::new(), body, inserted_ms: 0, expires_ms: None, dequeue_count: 0 }))
 }
 

@@ -1,4 +1,4 @@
-//! What one invocation brings: a batch of events of one partition, and everything that the host says about them.
+//! The content of one invocation: a batch of events of one partition, with the host's metadata.
 
 use std::sync::OnceLock;
 
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::json::{Kept, Quotes, Raw};
+use crate::json::{Quotes, Raw, RequestValue};
 
 /// An ordered batch of events of one partition.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Where the events come from.
+    /// The partition that the events come from.
     pub source: Source,
-    /// The events, in the order in which the partition holds them.
+    /// The events, in the order of the partition.
     pub events: Vec<Event>,
-    /// What the host says of each event and only a dead letter needs.
-    pub details: EventMetadata,
-    /// What Service Bus says of the message, where the batch is one.
+    /// The host's metadata of each event.
+    pub metadata: EventMetadata,
+    /// The metadata of the Service Bus message, if the batch is one.
     pub message: Option<Message>,
 }
 
@@ -26,17 +26,19 @@ pub struct Batch {
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
-    /// The session, which is the device for whoever sends as this product asks; empty when the host tells none.
+    /// The session id, which should be the device id; empty if the request has none.
     pub session_id: String,
-    /// The id that the sender gave it; empty when the host tells none.
+    /// The message id that the sender set; empty if the request has none.
     pub message_id: String,
-    /// Which delivery this is, from 1; 0 when the host tells none, as at the admin endpoint.
+    /// The number of the delivery, from 1; 0 if the request has none, as at the admin endpoint.
     pub delivery_count: i64,
 }
 
 impl Batch {
-    /// By what the batch is known when it comes again: partition and first sequence number. Where it has no place, by its
-    /// bodies, and not by the invocation: at the admin endpoint each attempt is an invocation of its own.
+    /// Returns the key that identifies the batch in each of its attempts: the partition and the first sequence number.
+    ///
+    /// Without a position it is made from the bodies. The invocation id is not used, because at the admin endpoint each
+    /// attempt is an invocation of its own.
     #[must_use]
     pub fn key(&self) -> String {
         if let Some(position) = self.events.first().and_then(|event| event.position) {
@@ -51,29 +53,29 @@ impl Batch {
     }
 }
 
-/// Where a batch comes from. A part that the host does not tell is empty: the admin endpoint tells none.
+/// The partition that a batch comes from. A part that the request does not have is empty; at the admin endpoint all are.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Source {
     /// The namespace's host name, such as `ns.servicebus.windows.net`.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "text_or_empty")]
     pub fully_qualified_namespace: String,
     /// The hub's name.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "text_or_empty")]
     pub event_hub_name: String,
     /// The consumer group.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "text_or_empty")]
     pub consumer_group: String,
     /// The partition id, a number as text.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "text_or_empty")]
     pub partition_id: String,
-    /// The Service Bus queue with sessions, in place of hub, consumer group and partition.
-    #[serde(deserialize_with = "text", skip_serializing_if = "String::is_empty")]
+    /// The Service Bus queue with sessions, instead of hub, consumer group and partition.
+    #[serde(deserialize_with = "text_or_empty", skip_serializing_if = "String::is_empty")]
     pub session_queue_name: String,
 }
 
-/// A part of a source. What the host does not know is null or absent, and spoils no other part.
-fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+/// Deserializes a part of a source. A part that is null or has another type does not invalidate the other parts.
+fn text_or_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match serde_json::Value::deserialize(deserializer)? {
         serde_json::Value::Null => String::new(),
         serde_json::Value::String(text) => text,
@@ -82,7 +84,7 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::
 }
 
 impl Source {
-    /// All that is told of it as one text.
+    /// Returns all parts as one text, which identifies the source.
     fn key(&self) -> String {
         let Self { fully_qualified_namespace, event_hub_name, consumer_group, partition_id, session_queue_name } = self;
         [fully_qualified_namespace, event_hub_name, consumer_group, partition_id, session_queue_name]
@@ -90,17 +92,17 @@ impl Source {
             .join("\0")
     }
 
-    /// The hub, or the queue with sessions: names that one namespace never has twice.
+    /// Returns the name of the hub or of the queue with sessions. It is unique within the namespace.
     #[must_use]
     pub fn entity(&self) -> &str {
         if self.session_queue_name.is_empty() { &self.event_hub_name } else { &self.session_queue_name }
     }
 
-    /// A number made from namespace, hub and partition: the last part of a version. A queue with sessions has just one,
-    /// since its sequence numbers are of the whole queue.
+    /// Returns a number made from namespace, hub and partition: the last part of a version. A queue with sessions has one
+    /// number, because its sequence numbers count over the entire queue.
     ///
-    /// 53 bits of a SHA-256, so that it survives readers that keep numbers as doubles. The consumer group is no part
-    /// of it: it says who reads, not what was sent.
+    /// It has 53 bits of a SHA-256, so that readers that use doubles do not change it. The consumer group is not included:
+    /// it identifies the reader, not the event.
     #[must_use]
     pub fn number(&self) -> u64 {
         let mut hash = Sha256::new();
@@ -114,31 +116,31 @@ impl Source {
     }
 }
 
-/// One event, with what its decoding and its version need.
+/// One event, with the metadata that its decoding and its version need.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The body, byte for byte as it was sent. Those of a batch mostly lie in one piece of memory, which each keeps.
+    /// The body, byte for byte as it was sent. The bodies of a batch mostly share one buffer.
     pub body: Bytes,
-    /// The event's place in its partition; `None` when the host told none that is usable.
+    /// The event's position in its partition; `None` if the request has no usable one.
     pub position: Option<EventPosition>,
     /// The `content-type` that the sender set.
     pub content_type: Option<String>,
     /// The device that IoT Hub authenticated as the sender.
     pub iot_hub_device_id: Option<String>,
-    /// Why this event cannot be taken from the envelope, where that is so.
+    /// Why this event could not be read from the envelope; `None` if it could.
     pub fault: Option<String>,
 }
 
-/// An event's place in its partition, as the service gave it.
+/// The position of an event in its partition, as the service assigned it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventPosition {
-    /// When the service enqueued the event, in milliseconds since 1970.
+    /// When the service enqueued the event, in milliseconds since 1970, UTC.
     pub enqueued_ms: i64,
     /// The sequence number within the partition.
     pub sequence_number: i64,
 }
 
-/// The host's metadata arrays. Those that only a dead letter asks for stay in the request until one does.
+/// The host's metadata arrays. They stay unparsed in the request until they are needed; most only a dead letter needs.
 #[derive(Debug, Default)]
 pub struct EventMetadata {
     /// `SequenceNumberArray`.
@@ -155,75 +157,76 @@ pub struct EventMetadata {
     pub system_properties: MetadataColumn,
 }
 
-/// One metadata array: the text of a JSON array with a cell for each event.
+/// One metadata array: the text of a JSON array with one cell per event.
 ///
-/// Most are never asked for. So one that a request holds stays a part of the request, in which it may be a string, until
-/// it is.
+/// Most columns are never read, so a column remains an unparsed slice of the request, where it may be a JSON string, until
+/// it is read.
 #[derive(Debug, Default)]
 pub struct MetadataColumn {
-    held: Held,
+    array: ArrayText,
     events: usize,
     cells: OnceLock<Vec<Box<RawValue>>>,
 }
 
 #[derive(Debug, Default)]
-enum Held {
+enum ArrayText {
     #[default]
-    Nowhere,
+    Absent,
     Text(String),
     Request {
-        value: Kept,
+        value: RequestValue,
         text: OnceLock<Option<String>>,
     },
 }
 
 impl MetadataColumn {
-    /// A column from the text of a JSON array, for a batch of so many events.
+    /// Creates a column from the text of a JSON array, for a batch of `events` events.
     #[must_use]
     pub fn new(text: String, events: usize) -> Self {
-        Self { held: Held::Text(text), events, cells: OnceLock::new() }
+        Self { array: ArrayText::Text(text), events, cells: OnceLock::new() }
     }
 
-    /// A column from a JSON value in a request: the array, or a string that holds it.
-    pub(crate) fn of_request(request: &Bytes, value: Raw<'_>, events: usize) -> Self {
-        let held = Held::Request { value: value.kept(request), text: OnceLock::new() };
-        Self { held, events, cells: OnceLock::new() }
+    /// Creates a column from a JSON value in a request: the array, or a string that contains it.
+    pub(crate) fn from_request(request: &Bytes, value: Raw<'_>, events: usize) -> Self {
+        let array = ArrayText::Request { value: value.in_request(request), text: OnceLock::new() };
+        Self { array, events, cells: OnceLock::new() }
     }
 
-    /// The array's text, or `None` when the host sent no such array.
+    /// Returns the array's text, or `None` if the request has no such array.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
-        match &self.held {
-            Held::Nowhere => None,
-            Held::Text(text) => Some(text),
-            Held::Request { value, text } => {
+        match &self.array {
+            ArrayText::Absent => None,
+            ArrayText::Text(text) => Some(text),
+            ArrayText::Request { value, text } => {
                 let unquoted = || String::from_utf8(value.raw().unquoted()?.into_owned()).ok();
                 text.get_or_init(unquoted).as_deref()
             }
         }
     }
 
-    /// The array, to be read as it stands, without making its text; `None` where that is needed, or there is none.
-    pub(crate) fn as_it_stands(&self) -> Option<(&[u8], Quotes)> {
-        match &self.held {
-            Held::Nowhere => None,
-            Held::Text(text) => Some((text.as_bytes(), Quotes::Plain)),
-            Held::Request { value, .. } => value.raw().held(),
+    /// Returns the array in its form in the request, without copying it. `None` if it must be unescaped first (see
+    /// [`MetadataColumn::text`]) or is absent.
+    pub(crate) fn unparsed(&self) -> Option<(&[u8], Quotes)> {
+        match &self.array {
+            ArrayText::Absent => None,
+            ArrayText::Text(text) => Some((text.as_bytes(), Quotes::Plain)),
+            ArrayText::Request { value, .. } => value.raw().contained_json(),
         }
     }
 
-    /// Whether one of these may stand in the column, also where a letter is written by its number; quickly, and without
-    /// making its text.
-    pub(crate) fn may_have(&self, parts: &[&str]) -> bool {
+    /// Returns false if the column certainly contains none of these texts. This is fast and copies nothing; a text written
+    /// with `\u` escapes counts as possible.
+    pub(crate) fn may_contain(&self, parts: &[&str]) -> bool {
         let has = |text: &[u8]| parts.iter().any(|part| memchr::memmem::find(text, part.as_bytes()).is_some());
-        match &self.held {
-            Held::Request { value, .. } if !value.raw().may_hide_letters() => has(value.raw().text),
+        match &self.array {
+            ArrayText::Request { value, .. } if !value.raw().may_have_unicode_escapes() => has(value.raw().text),
             _ => self.text().is_some_and(|text| has(text.as_bytes()) || text.contains("\\u")),
         }
     }
 
-    /// The JSON text of one event's cell, byte for byte; `None` where there is none or it is `null`, and when the array
-    /// has not just one cell for each event: then nobody knows which is whose.
+    /// Returns the JSON text of one event's cell, byte for byte. `None` if the cell is absent or `null`, and if the number
+    /// of cells is not the number of events, because then it is unknown which cell belongs to which event.
     #[must_use]
     pub fn cell(&self, index: usize) -> Option<&RawValue> {
         let text = self.text()?;
@@ -232,7 +235,7 @@ impl MetadataColumn {
         cells.get(index).map(AsRef::as_ref).filter(|cell| cell.get() != "null")
     }
 
-    /// One event's cell as text, when it is a JSON string.
+    /// Returns one event's cell as text, if it is a JSON string.
     #[must_use]
     pub fn string(&self, index: usize) -> Option<String> {
         serde_json::from_str(self.cell(index)?.get()).ok()

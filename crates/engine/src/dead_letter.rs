@@ -1,8 +1,8 @@
-//! The dead letter: one event that could not be applied, whole, with why and where it came from.
+//! The dead letter: one event that could not be applied, complete, with the cause and the origin.
 //!
-//! `Issue`, `EventData` and `DeviceState` are the reference's fields. There is just one dead letter for a failed event
-//! of a final reply; but puts into the queue are not atomic and replies can be repeated, so repeats are recognised by
-//! the id.
+//! `Issue`, `EventData` and `DeviceState` are fields of the reference implementation. A final reply has exactly one dead
+//! letter for each failed event. But the host's puts into the queue are not atomic, and replies can be repeated, so
+//! duplicates are detected by the id.
 
 mod fetch;
 mod overflow;
@@ -18,11 +18,11 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     batch::{Batch, MetadataColumn, Source},
     failure::{ErrorClass, Failure, Stage},
-    text::{LONGEST, beginning, iso8601, truncated},
+    text::{MAX_TEXT_CHARS, first_chars, iso8601, truncated},
 };
 
-pub use fetch::{FetchError, body, fetch_complete};
-pub use overflow::{Directory, Overflow, OverflowError, name_in, without_query};
+pub use fetch::{FetchError, event_body, fetch_complete};
+pub use overflow::{Directory, Overflow, OverflowError, name_in_location, without_query};
 pub use overflow_cache::OverflowCache;
 pub use replay::Replay;
 pub use text::with_members;
@@ -30,67 +30,68 @@ pub use text::with_members;
 /// The most bytes of text that fit into a message of a Storage queue: 64 KiB after base64.
 pub const MAX_MESSAGE_BYTES: usize = 49_152;
 
-/// The version of this handler, as dead letters name it.
+/// The version of this handler, as written into dead letters.
 pub const HANDLER_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A dead letter as it lies in the queue; `docs/reference/dead-letter.schema.json` describes it to others. What is read from a
-/// message is written again byte for byte the same.
+/// A dead letter, as the JSON of a queue message: see `docs/reference/dead-letter.schema.json`.
+///
+/// A dead letter that is read from a message is written again byte for byte the same.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeadLetter {
-    /// The same for each repeat of the same event: 32 hexadecimal digits.
+    /// The id: 32 hexadecimal digits, the same for each repeat of the same event.
     pub id: String,
-    /// What happened, for people.
+    /// The failure, for people.
     pub issue: String,
-    /// Where it failed.
+    /// The stage that failed.
     pub stage: Stage,
-    /// Whose fault it is.
+    /// The cause of the failure.
     pub error_class: ErrorClass,
-    /// The device, in short, as far as the event could be decoded. It stays in messages that have no room for
-    /// `device_state`; those of earlier versions do not have it.
+    /// The device id, truncated, if it could be decoded. Messages without room for `device_state` have it as well; messages
+    /// of earlier versions do not.
     #[serde(default)]
     pub device_id: Option<String>,
-    /// The event, whole.
+    /// The complete event.
     pub event_data: EventData,
-    /// What was decoded, or null.
+    /// The decoded readings, or null.
     pub device_state: Option<Value>,
-    /// Where the event comes from.
+    /// The partition that the event comes from.
     pub source: Source,
     /// The host's id of the invocation.
     pub invocation_id: String,
-    /// Which attempt of the batch this was, from 1.
+    /// The number of the batch's attempt, from 1.
     pub attempt: i64,
     /// When it failed, in UTC.
     pub time: String,
-    /// [`HANDLER_VERSION`].
+    /// The version of the handler: [`HANDLER_VERSION`].
     pub handler_version: String,
-    /// Where the whole dead letter is, when it did not fit into the queue.
+    /// The location of the complete dead letter, if it did not fit into the queue.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub overflow: Option<Pointer>,
-    /// That it was replayed and has failed again.
+    /// The last replay, if the dead letter was replayed and failed again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub replay: Option<Replay>,
 }
 
-/// The event of a dead letter. What the host did not tell is null; JSON values are as the host wrote them.
+/// The event of a dead letter. Fields that the request did not have are null; JSON values are unchanged.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct EventData {
-    /// The exact bytes, as base64; null when they lie in the overflow.
+    /// The exact bytes, as base64; null if they are in the overflow.
     pub body: Option<String>,
-    /// How long the body is, and its hash, when it had to be cut: `body` is then only its beginning.
+    /// The length and the hash of the complete body, if it was truncated: `body` is then only its beginning.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub body_cut: Option<Fingerprint>,
-    /// Whether the properties were too large and had to be left out.
+    /// Whether the properties were too large and were left out.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub properties_cut: bool,
-    /// The session of a Service Bus message.
+    /// The session id of a Service Bus message.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub session_id: Option<String>,
     /// The id of a Service Bus message.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub message_id: Option<String>,
-    /// Which delivery of a Service Bus message failed, from 1.
+    /// The number of the failed delivery of a Service Bus message, from 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub delivery_count: Option<i64>,
     /// The partition key.
@@ -107,49 +108,53 @@ pub struct EventData {
     pub system_properties: Option<Box<RawValue>>,
 }
 
-/// Length and hash of some bytes, to check what was kept elsewhere.
+/// The length and the hash of some bytes, to verify what is stored elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Fingerprint {
-    /// Bytes.
+    /// The length in bytes.
     pub length: usize,
-    /// SHA-256, in hexadecimal digits.
+    /// The SHA-256, in hexadecimal digits.
     pub sha256: String,
 }
 
-/// Points at a dead letter that lies elsewhere.
+/// A pointer to a dead letter in the overflow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Pointer {
     /// A file's path or a blob's address.
     pub location: String,
-    /// What is there.
+    /// The fingerprint of what was stored there.
     #[serde(flatten)]
     pub fingerprint: Fingerprint,
 }
 
-/// The invocation in which an event failed.
+/// The attempt in which an event failed.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt<'a> {
-    /// The host's id of the invocation; the same for each of its attempts.
+    /// The host's id of the invocation, the same for each attempt of a batch.
     pub invocation_id: &'a str,
-    /// Which attempt this is, from 1.
+    /// The number of the attempt, from 1.
     pub number: i64,
-    /// When, in milliseconds since 1970.
+    /// When the attempt failed, in milliseconds since 1970, UTC.
     pub time_ms: i64,
 }
 
-/// The longest part of a source, in characters, in a message that must surely fit. Azure's names are no longer.
-const LONGEST_NAME: usize = 256;
+/// The most characters of a source's part in a shortened message. Azure's names are not longer.
+const MAX_NAME_CHARS: usize = 256;
 
 impl DeadLetter {
-    /// The dead letter of one event of a batch.
+    /// Creates the dead letter of one event of a batch.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the batch has no event with this index.
     #[must_use]
     pub fn new(batch: &Batch, index: usize, failure: &Failure, attempt: Attempt) -> Self {
-        let (event, details) = (&batch.events[index], &batch.details);
+        let (event, metadata) = (&batch.events[index], &batch.metadata);
         let cell = |column: &MetadataColumn| column.cell(index).map(ToOwned::to_owned);
         Self {
-            id: id(batch, index),
+            id: dead_letter_id(batch, index),
             issue: truncated(&failure.issue),
             stage: failure.stage,
             error_class: failure.class,
@@ -161,12 +166,12 @@ impl DeadLetter {
                 session_id: batch.message.as_ref().map(|message| message.session_id.clone()),
                 message_id: batch.message.as_ref().map(|message| message.message_id.clone()),
                 delivery_count: batch.message.as_ref().map(|message| message.delivery_count),
-                partition_key: cell(&details.partition_keys),
-                sequence_number: cell(&details.sequence_numbers),
-                offset: cell(&details.offsets),
-                enqueued_time_utc: cell(&details.enqueued_times),
-                properties: cell(&details.properties),
-                system_properties: cell(&details.system_properties),
+                partition_key: cell(&metadata.partition_keys),
+                sequence_number: cell(&metadata.sequence_numbers),
+                offset: cell(&metadata.offsets),
+                enqueued_time_utc: cell(&metadata.enqueued_times),
+                properties: cell(&metadata.properties),
+                system_properties: cell(&metadata.system_properties),
             },
             device_state: failure.device_state.clone(),
             source: batch.source.clone(),
@@ -179,47 +184,47 @@ impl DeadLetter {
         }
     }
 
-    /// The message's text, when it fits into the queue.
+    /// Returns the message's text, or `None` if it does not fit into the queue.
     #[must_use]
     pub fn message(&self) -> Option<String> {
         Some(self.to_json()).filter(|text| text.len() <= MAX_MESSAGE_BYTES)
     }
 
-    /// The message's text, whatever its size.
+    /// Returns the message's text, whatever its size.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("strings, numbers and JSON values are always JSON")
     }
 
-    /// The message that takes the place of one that does not fit and now lies elsewhere.
+    /// Returns the message for a dead letter that did not fit and was stored in the overflow: it points to the location.
     #[must_use]
-    pub fn pointing_at(&self, pointer: Pointer) -> String {
+    pub fn message_with_pointer(&self, pointer: Pointer) -> String {
         Self { overflow: Some(pointer), ..self.shortened() }.to_json()
     }
 
-    /// The message that takes the place of one that does not fit and could not be put elsewhere: the body is cut, and
-    /// marked as cut. Better than nothing, and never nothing.
+    /// Returns the message for a dead letter that did not fit and could not be stored in the overflow: the body is
+    /// truncated and marked as truncated.
     #[must_use]
-    pub fn cut(&self) -> String {
+    pub fn truncated_message(&self) -> String {
         let body = self.event_data.body.as_deref().unwrap_or_default();
         let bytes = BASE64.decode(body).unwrap_or_default();
-        let mut cut = self.shortened();
+        let mut truncated = self.shortened();
         let EventData { properties, system_properties, .. } = &self.event_data;
-        cut.event_data.properties_cut = properties.is_some() || system_properties.is_some();
-        cut.event_data.body_cut = Some(Fingerprint::of(&bytes));
-        let room = MAX_MESSAGE_BYTES.saturating_sub(cut.to_json().len());
+        truncated.event_data.properties_cut = properties.is_some() || system_properties.is_some();
+        truncated.event_data.body_cut = Some(Fingerprint::of_bytes(&bytes));
+        let room = MAX_MESSAGE_BYTES.saturating_sub(truncated.to_json().len());
         if body.len() <= room {
-            cut.event_data.body_cut = None;
+            truncated.event_data.body_cut = None;
         }
-        // Whole groups of four, so that what is left is base64 still.
-        cut.event_data.body = Some(body[..body.len().min(room / 4 * 4)].to_owned());
-        cut.to_json()
+        // Only complete groups of four characters, so that the rest is still valid base64.
+        truncated.event_data.body = Some(body[..body.len().min(room / 4 * 4)].to_owned());
+        truncated.to_json()
     }
 
-    /// The same without the body and all else that has no bound, so that it surely fits.
+    /// Returns a copy without the body and without anything else of unlimited size, so that it certainly fits.
     fn shortened(&self) -> Self {
-        let cell = |cell: &Option<Box<RawValue>>| cell.clone().filter(|value| value.get().len() <= LONGEST);
-        let name = |name: &String| beginning(name, LONGEST_NAME);
+        let cell = |cell: &Option<Box<RawValue>>| cell.clone().filter(|value| value.get().len() <= MAX_TEXT_CHARS);
+        let name = |name: &String| first_chars(name, MAX_NAME_CHARS);
         Self {
             id: self.id.clone(),
             issue: self.issue.clone(),
@@ -259,15 +264,15 @@ impl DeadLetter {
 }
 
 impl Fingerprint {
-    /// Of these bytes.
+    /// Computes the fingerprint of some bytes.
     #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn of_bytes(bytes: &[u8]) -> Self {
         Self { length: bytes.len(), sha256: hex(&Sha256::digest(bytes)) }
     }
 }
 
-/// The id of an event's dead letter: a hash of where the event was and what it is, so that a repeat has the same.
-fn id(batch: &Batch, index: usize) -> String {
+/// Returns the id of an event's dead letter: a hash of the event's position and body, so that a repeat has the same id.
+fn dead_letter_id(batch: &Batch, index: usize) -> String {
     let event = &batch.events[index];
     let Source { fully_qualified_namespace, consumer_group, partition_id, .. } = &batch.source;
     let (sequence_number, enqueued) = match event.position {

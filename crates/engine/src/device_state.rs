@@ -1,21 +1,40 @@
 //! The state document of one device, the versions of its readings, and the merge.
 //!
-//! The merge is where invariants 2 and 3 are kept: a reading is overwritten only by one with a higher version, and a
-//! version is a function of its event alone. So merging is associative, commutative and idempotent: neither order nor
-//! repetition nor two writers at once can change what a set of events adds up to.
+//! The merge enforces invariants 2 and 3: a reading is overwritten only by one with a higher version, and a version depends
+//! on its event alone. So merging is associative, commutative and idempotent: order, repetition and concurrent writers do
+//! not change the result of a set of events.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::Error as _, ser::SerializeMap as _};
 use serde_json::{Map, Value};
 
-/// When a reading was made, as a total order over all events of all hubs: enqueued time in ms, then sequence number,
-/// then a number made from namespace, hub and partition.
+/// The version of a reading: a total order over the events of all hubs, by enqueued time, then sequence number, then source.
 ///
-/// Time comes first because sequence numbers start again in the second namespace after a failover and in a hub that
-/// was made anew. In a document a version is the array `[time, sequence, source]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Version(pub i64, pub i64, pub u64);
+/// Time comes first, because sequence numbers start again in the second namespace after a failover and in a hub that was
+/// created again. In a document a version is the array `[enqueued_ms, sequence_number, source]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// When the service enqueued the event, in milliseconds since 1970, UTC.
+    pub enqueued_ms: i64,
+    /// The event's sequence number within its partition.
+    pub sequence_number: i64,
+    /// The number of the event's [`Source`](crate::batch::Source::number).
+    pub source: u64,
+}
+
+impl Serialize for Version {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.enqueued_ms, self.sequence_number, self.source).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (enqueued_ms, sequence_number, source) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { enqueued_ms, sequence_number, source })
+    }
+}
 
 /// One named value of a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,19 +45,19 @@ pub struct Reading {
     pub value: Value,
 }
 
-/// Something for each field, in the order of their names.
+/// A value for each field, sorted by the names of the fields.
 #[derive(Debug, Clone, PartialEq)]
 struct Fields<T>(Vec<(Cow<'static, str>, T)>);
 
 impl<T> Fields<T> {
     fn get(&self, name: &str) -> Option<&T> {
-        let place = self.place(name, 0).ok()?;
-        Some(&self.0[place].1)
+        let index = self.index_of(name, 0).ok()?;
+        Some(&self.0[index].1)
     }
 
-    /// Where the field is, or where it belongs. Who goes through fields in the order of their names finds each behind the
-    /// one before, and need not search.
-    fn place(&self, name: &str, expected: usize) -> Result<usize, usize> {
+    /// Returns the index of a field, or as the error the index at which to insert it. Callers that process fields in the order
+    /// of their names pass the `expected` index, and then no search is needed.
+    fn index_of(&self, name: &str, expected: usize) -> Result<usize, usize> {
         match self.0.get(expected) {
             Some((held, _)) if is_same(held, name) => Ok(expected),
             None if self.0.last().is_none_or(|(held, _)| **held < *name) => Err(self.0.len()),
@@ -47,7 +66,7 @@ impl<T> Fields<T> {
     }
 }
 
-/// Whether these are the same name; most often the same text in the same place, so that nothing needs to be compared.
+/// Returns true if the names are equal. They mostly share the same memory, so that no bytes need to be compared.
 fn is_same(one: &str, other: &str) -> bool {
     std::ptr::eq(one, other) || one == other
 }
@@ -58,30 +77,30 @@ impl<T> Default for Fields<T> {
     }
 }
 
-/// What a set of a device's events adds up to: each field's newest value, with the version that wrote it.
+/// The fold of some events of a device: the newest value of each field, with its version.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Update {
     fields: Fields<(Version, Value)>,
 }
 
 impl Update {
-    /// Folds one event into the update. Null is no reading: it never overwrites.
+    /// Folds one event into the update. A null value is not a reading and never overwrites.
     pub fn fold(&mut self, version: Version, readings: &[Reading]) {
         if self.fields.0.is_empty() {
             self.fields.0.reserve(readings.len());
         }
         let mut expected = 0;
         for Reading { name, value } in readings.iter().filter(|reading| !reading.value.is_null()) {
-            let place = self.fields.place(name, expected);
-            expected = place.unwrap_or_else(|place| place) + 1;
-            match place {
-                Ok(place) => {
-                    let (held, newest) = &mut self.fields.0[place].1;
+            let index = self.fields.index_of(name, expected);
+            expected = index.unwrap_or_else(|index| index) + 1;
+            match index {
+                Ok(index) => {
+                    let (held, newest) = &mut self.fields.0[index].1;
                     if *held < version {
                         (*held, *newest) = (version, value.clone());
                     }
                 }
-                Err(place) => self.fields.0.insert(place, (name.clone(), (version, value.clone()))),
+                Err(index) => self.fields.0.insert(index, (name.clone(), (version, value.clone()))),
             }
         }
     }
@@ -89,13 +108,13 @@ impl Update {
 
 /// The state document of one device: its id and its newest readings, each with its version.
 ///
-/// Stored as `{"id":"drone-7","Battery":0.5,"Versions":{"Battery":[1732150000123,42,913]}}`. A field without a version
-/// was written by someone else (the reference implementation, a person): it is kept, and any event may overwrite it.
+/// Stored as `{"id":"drone-7","Battery":0.5,"Versions":{"Battery":[1732150000123,42,913]}}`. A field without a version was
+/// written by another program, such as the reference implementation: it is preserved, and any event may overwrite it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     /// The document's id and partition key: see [`document_id`].
     pub id: String,
-    /// A copy of a document has them in common with it, until one of the two is changed.
+    /// Copies of a document share the fields until one of them is changed.
     fields: Arc<Fields<Field>>,
 }
 
@@ -106,19 +125,19 @@ struct Field {
 }
 
 impl Document {
-    /// A document without readings.
+    /// Creates a document without readings.
     #[must_use]
     pub fn new(id: String) -> Self {
         Self { id, fields: Arc::default() }
     }
 
-    /// Whether an event of this version would be news for at least one of these readings.
+    /// Returns true if an event of this version would update at least one of these readings.
     #[must_use]
     pub fn is_older_than(&self, version: Version, readings: &[Reading]) -> bool {
         readings.iter().filter(|r| !r.value.is_null()).any(|r| self.version(&r.name) < Some(version))
     }
 
-    /// Overwrites each field for which the update is newer. True when that changed a value or a version.
+    /// Overwrites each field for which the update is newer. Returns true if that changed a value or a version.
     pub fn merge(&mut self, update: &Update) -> bool {
         if update.fields.0.iter().all(|(name, (version, _))| self.version(name) >= Some(*version)) {
             return false;
@@ -126,7 +145,7 @@ impl Document {
         let mut held = self.fields.0.iter().peekable();
         let mut merged = Vec::with_capacity(self.fields.0.len().max(update.fields.0.len()));
         for (name, (version, value)) in &update.fields.0 {
-            // Both are in the order of their names.
+            // Both are sorted by name.
             while let Some(other) = held.next_if(|(held, _)| !is_same(held, name) && **held < **name) {
                 merged.push(other.clone());
             }
@@ -142,8 +161,8 @@ impl Document {
         true
     }
 
-    /// Whether this is a document into which the update was written, when it was `before` that it was written over:
-    /// each reading that was newer then stands here under just its version.
+    /// Returns true if this document shows that the update was written over the document `before`: each reading that was newer
+    /// than in `before` has exactly the version of the update.
     #[must_use]
     pub fn holds(&self, update: &Update, before: Option<&Self>) -> bool {
         update.fields.0.iter().all(|(name, (version, _))| {
@@ -152,24 +171,24 @@ impl Document {
         })
     }
 
-    /// The value of a field.
+    /// Returns the value of a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.fields.get(name).map(|field| &field.value)
     }
 
-    /// The version of a field; `None` for a field that is not there or has none.
+    /// Returns the version of a field; `None` if the field is absent or has no version.
     #[must_use]
     pub fn version(&self, name: &str) -> Option<Version> {
         self.fields.get(name)?.version
     }
 
-    /// The fields with their values, by name.
+    /// Returns the fields with their values, in the order of their names.
     pub fn readings(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.fields.0.iter().map(|(name, field)| (&**name, &field.value))
     }
 
-    /// The highest version in the document: when the device was last heard of.
+    /// Returns the highest version in the document, which has the time of the device's last applied event.
     #[must_use]
     pub fn newest(&self) -> Option<Version> {
         self.fields.0.iter().filter_map(|(_, field)| field.version).max()
@@ -188,7 +207,7 @@ impl Serialize for Document {
     }
 }
 
-/// The versions of those fields that have one, by name.
+/// Serializes the versions of the fields that have one, by name.
 struct Versions<'a>(&'a Fields<Field>);
 
 impl Serialize for Versions<'_> {
@@ -214,7 +233,7 @@ impl<'de> Deserialize<'de> for Document {
                 (name.into(), Field { value, version })
             })
             .collect();
-        // A map of serde_json is in the order of its keys, until some library of the program wants its own order.
+        // serde_json sorts its maps, unless a dependency enables its feature preserve_order.
         fields.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Ok(Self { id, fields: Arc::new(Fields(fields)) })
     }
@@ -223,11 +242,11 @@ impl<'de> Deserialize<'de> for Document {
 const ID: &str = "id";
 const VERSIONS: &str = "Versions";
 
-/// What Cosmos DB adds to a stored document.
+/// The properties that Cosmos DB adds to a stored document.
 const SERVICE_PROPERTIES: [&str; 5] = ["_rid", "_self", "_etag", "_attachments", "_ts"];
 
-/// Whether a reading may have this name: `id`, `Versions`, `ttl` (after which Cosmos DB deletes a document) and names with
-/// a leading underscore have another meaning.
+/// Returns true if a reading may have this name. Reserved are `id`, `Versions`, `ttl` (after which Cosmos DB deletes a
+/// document), the empty name and names with a leading underscore.
 #[must_use]
 pub fn is_reading_name(name: &str) -> bool {
     !matches!(name, "" | ID | VERSIONS | "ttl") && !name.starts_with('_')
@@ -236,12 +255,12 @@ pub fn is_reading_name(name: &str) -> bool {
 /// Cosmos DB's limit for an id, in bytes.
 pub const MAX_ID_BYTES: usize = 1023;
 
-/// The document id of a device: the device id with `/ \ ? # %` and control characters percent-encoded, and so the whole
-/// of an id that is `.` or `..`.
+/// Returns the document id of a device: the device id with `/ \ ? # %` and control characters percent-encoded. The ids `.`
+/// and `..` are encoded completely.
 ///
-/// Cosmos DB refuses the first four in an id, and IoT Hub allows some of them in a device id; `%` itself is encoded so
-/// that no two devices share a document. The others would not survive the address of the document: a client drops tabs
-/// and line ends there, and takes dots for folders.
+/// Cosmos DB rejects the first four characters in an id, and IoT Hub allows some of them in a device id; `%` is encoded so
+/// that no two devices share a document. The others are not safe in the URL of the document: clients drop tabs and line
+/// ends, and interpret dots as folders.
 #[must_use]
 pub fn document_id(device_id: &str) -> Cow<'_, str> {
     let is_encoded = |character: char| match character {

@@ -1,29 +1,29 @@
-//! Why an event was not applied: where it failed, whose fault that is, and what happened.
+//! Why an event was not applied: the stage, the cause and a description.
 
 use std::{error::Error, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What lies behind a failure of a service or a file, whoever implements it here.
+/// The underlying error of a service or a file, of any type.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
-/// Where on its way an event failed.
+/// The stage of processing at which an event failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// The host's request could not be read, or not this event in it.
+    /// The host's request, or this event in it, could not be read.
     Envelope,
-    /// The body is not the telemetry that it should be.
+    /// The body is not valid telemetry.
     Deserialize,
-    /// The body was read, but what it says is not valid.
+    /// The body was decoded, but its values are not valid.
     Validate,
     /// The state document could not be written.
     Update,
 }
 
 impl fmt::Display for Stage {
-    /// As in the message.
+    /// Writes the stage as in a dead letter.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Self::Envelope => "envelope",
@@ -34,22 +34,22 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Whose fault a failure is, and so whether trying again helps.
+/// The class of a failure by its cause, which decides whether a retry helps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ErrorClass {
-    /// The event's: it fails each time.
+    /// The event itself: it fails each time.
     Poison,
-    /// Perhaps this device's: it may go better later.
+    /// Perhaps this device: a retry may succeed.
     Transient,
-    /// Nobody's: the store is asked for more than it does.
+    /// The load: the store limits its requests.
     Throttled,
-    /// The system's: nothing goes better until somebody repairs it.
+    /// The system: no request succeeds until it is repaired.
     Systemic,
 }
 
 impl fmt::Display for ErrorClass {
-    /// As in the message.
+    /// Writes the class as in a dead letter.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Self::Poison => "poison",
@@ -63,14 +63,14 @@ impl fmt::Display for ErrorClass {
 /// Why one event was not applied.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
-    /// Where it failed.
+    /// The stage that failed.
     pub stage: Stage,
-    /// Whose fault it is.
+    /// The class of the cause.
     pub class: ErrorClass,
-    /// What happened, for people.
+    /// The failure, for people.
     pub issue: String,
-    /// The device, as far as the event could be decoded.
+    /// The device id, if it could be decoded.
     pub device_id: Option<String>,
-    /// What was decoded, as a state document's fields.
+    /// The decoded readings, as the fields of a state document.
     pub device_state: Option<Value>,
 }

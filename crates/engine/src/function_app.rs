@@ -1,7 +1,7 @@
-//! The function app's files, `host.json` and `*/function.json`, as far as this product rests on them.
+//! Reads the function app's files, `host.json` and `*/function.json`, as far as this product uses them.
 //!
-//! The handler reads from them what the host does not tell it in a request: the names of the bindings, whether a body
-//! is base64, how long an invocation may last. `devicestate local` plays the host by them.
+//! They contain what a request of the host does not: the names of the bindings, whether bodies are base64, how long an
+//! invocation may last. `devicestate local` acts as the host according to them.
 
 mod bindings;
 mod overrides;
@@ -22,33 +22,33 @@ pub use bindings::{
 };
 pub use overrides::apply_overrides;
 
-/// A function app: its folder, its `host.json` and those of its functions that this handler serves.
+/// A function app: its folder, its `host.json` and the functions that this handler serves.
 #[derive(Debug, Clone)]
 pub struct FunctionApp {
     /// The folder that holds `host.json`.
     pub root: PathBuf,
-    /// `host.json`.
+    /// The contents of `host.json`.
     pub host: HostJson,
-    /// The functions that take telemetry, by name. There is at least one.
+    /// The functions that receive telemetry, by name. There is at least one.
     pub functions: Vec<Function>,
     /// The functions with a timer trigger, by name.
     pub timers: Vec<TimerFunction>,
 }
 
-/// A function that takes telemetry: a folder with a `function.json`.
+/// A function that receives telemetry: a folder with a `function.json`.
 #[derive(Debug, Clone)]
 pub struct Function {
     /// The folder's name; the host posts to `/{name}`.
     pub name: String,
-    /// What calls it.
+    /// The trigger.
     pub trigger: Trigger,
-    /// The queue output binding that takes the dead letters.
+    /// The queue output binding for dead letters.
     pub dead_letters: QueueOutput,
     /// The retry policy; without one a failed batch is lost. A message needs none: Service Bus delivers it again.
     pub retry: Option<RetryPolicy>,
 }
 
-/// A function that a timer triggers: it looks at the queues of the others.
+/// A function with a timer trigger, which monitors the dead-letter queues.
 #[derive(Debug, Clone)]
 pub struct TimerFunction {
     /// The folder's name; the host posts to `/{name}`.
@@ -57,7 +57,7 @@ pub struct TimerFunction {
     pub trigger: TimerTrigger,
 }
 
-/// `host.json`.
+/// The contents of `host.json`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostJson {
@@ -98,7 +98,7 @@ pub struct Description {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Extensions {
-    /// The Event Hubs extension. One level deeper these settings are ignored, which is a fault of the reference.
+    /// The Event Hubs extension. The host ignores these settings one level deeper, where the reference has them.
     pub event_hubs: EventHubs,
     /// The Service Bus extension.
     pub service_bus: ServiceBus,
@@ -136,11 +136,11 @@ impl Default for EventHubs {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceBus {
-    /// How many sessions an instance has at the same time.
+    /// The most sessions that an instance processes at the same time.
     pub max_concurrent_sessions: usize,
-    /// How many messages of a session are under way at the same time. More than one gives up their order.
+    /// The most messages of a session that are processed at the same time. With more than one, their order is lost.
     pub max_concurrent_calls_per_session: usize,
-    /// For how long an instance waits for the next message of a session before it takes another session.
+    /// How long an instance waits for the next message of a session before it accepts another session.
     #[serde(deserialize_with = "span")]
     pub session_idle_timeout: Duration,
 }
@@ -159,51 +159,51 @@ impl Default for ServiceBus {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Queues {
-    /// How message texts are put on the wire.
+    /// The encoding of message texts.
     pub message_encoding: MessageEncoding,
 }
 
-/// How the queue output binding puts a message's text on the wire.
+/// How the queue output binding encodes a message's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MessageEncoding {
     /// As base64: the extension's default.
     #[default]
     Base64,
-    /// As it is.
+    /// Not encoded.
     None,
 }
 
-/// Why a folder is no function app that this handler can serve.
+/// Why a folder is not a function app that this handler can serve.
 #[derive(Debug, thiserror::Error)]
 pub enum FunctionAppError {
     /// A file cannot be read.
-    #[error("{}: {error}; is this the function app's folder? (setting FUNCTIONS_APP_ROOT_PATH, option --app-root)", path.display())]
+    #[error("{}: {error}. The function app's folder is given by the option --app-root or the setting `FUNCTIONS_APP_ROOT_PATH`", path.display())]
     Unreadable {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
-    /// A file says something that cannot be.
+    /// A file has invalid contents.
     #[error("{}: {reason}", path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// No folder has a function that takes telemetry.
-    #[error("{}: no folder in it has a function.json with an eventHubTrigger or a serviceBusTrigger (setting FUNCTIONS_APP_ROOT_PATH, option --app-root)", .0.display())]
+    /// No folder has a function that receives telemetry.
+    #[error("{}: no folder in it has a function.json with an eventHubTrigger or a serviceBusTrigger. The function app's folder is given by the option --app-root or the setting `FUNCTIONS_APP_ROOT_PATH`", .0.display())]
     NoFunction(PathBuf),
 }
 
 impl FunctionApp {
-    /// Reads the files below a folder.
+    /// Reads the files of a function app.
     ///
     /// # Errors
     ///
-    /// [`FunctionAppError`]; it names the file.
+    /// Returns a [`FunctionAppError`] that names the file or folder.
     pub fn load(root: &Path) -> Result<Self, FunctionAppError> {
         let host = read(&root.join("host.json"))?;
         let unreadable = |error| FunctionAppError::Unreadable { path: root.to_owned(), error };
@@ -227,7 +227,7 @@ impl FunctionApp {
     }
 }
 
-/// A `function.json`, and where it lies.
+/// A `function.json` and its path.
 struct FunctionFile {
     path: PathBuf,
     json: FunctionJson,
@@ -245,40 +245,41 @@ impl FunctionFile {
         Ok(Self { path, json })
     }
 
-    /// The function, if telemetry triggers it.
+    /// Returns the function, if it receives telemetry.
     fn function(&self) -> Result<Option<Function>, FunctionAppError> {
         let Some(trigger) = self.trigger()? else { return Ok(None) };
         let dead_letters = self.binding("queue")?.ok_or_else(|| {
-            self.invalid("there is no output binding of type \"queue\": dead letters would be lost".into())
+            self.invalid("an output binding of type \"queue\" is missing: dead letters would be lost".into())
         })?;
         Ok(Some(Function { name: self.name(), trigger, dead_letters, retry: self.json.retry.clone() }))
     }
 
-    /// The trigger, if it is one that brings telemetry.
+    /// Returns the trigger, if it delivers telemetry.
     fn trigger(&self) -> Result<Option<Trigger>, FunctionAppError> {
         if let Some(trigger) = self.binding("eventHubTrigger")? {
             return Ok(Some(Trigger::EventHub(trigger)));
         }
         let Some(trigger) = self.binding::<ServiceBusTrigger>("serviceBusTrigger")? else { return Ok(None) };
         if !trigger.is_sessions_enabled {
-            return Err(self.invalid("isSessionsEnabled must be true: without sessions no device has an order".into()));
+            return Err(self.invalid(
+                "isSessionsEnabled must be true: without sessions the events of a device have no order".into(),
+            ));
         }
         if trigger.cardinality != Cardinality::One {
             return Err(self.invalid(
-                "cardinality must be \"one\": of a batch in which one message fails, all would be delivered again"
-                    .into(),
+                "cardinality must be \"one\": if one message of a batch fails, all of them are redelivered".into(),
             ));
         }
         Ok(Some(Trigger::ServiceBus(trigger)))
     }
 
-    /// The function, if a timer triggers it.
+    /// Returns the function, if it has a timer trigger.
     fn timer(&self) -> Result<Option<TimerFunction>, FunctionAppError> {
         let trigger = self.binding("timerTrigger")?;
         Ok(trigger.map(|trigger| TimerFunction { name: self.name(), trigger }))
     }
 
-    /// The first binding of this type.
+    /// Returns the first binding of this type.
     fn binding<T: for<'de> Deserialize<'de>>(&self, kind: &str) -> Result<Option<T>, FunctionAppError> {
         let of_kind = self.json.bindings.iter().find(|binding| binding.get("type").is_some_and(|t| t == kind));
         let read = of_kind.map(|binding| T::deserialize(into_value(binding))).transpose();
@@ -306,7 +307,7 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, FunctionAppError
 
 fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    timespan::parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is no time span; write hh:mm:ss")))
+    timespan::parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not a time span such as 00:01:00")))
 }
 
 fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -315,11 +316,11 @@ fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration
         return Ok(None);
     }
     let span = timespan::parse(&text);
-    span.map(Some).ok_or_else(|| D::Error::custom(format!("{text:?} is no functionTimeout; write hh:mm:ss or -1")))
+    span.map(Some).ok_or_else(|| D::Error::custom(format!("{text:?} is not a functionTimeout such as 00:05:00 or -1")))
 }
 
-/// The shortest default of all hosting plans: what does not say how long it may last is held to this.
-#[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
+/// Returns the timeout of a `host.json` without one: the shortest default of all hosting plans.
+#[expect(clippy::unnecessary_wraps, reason = "serde requires the field's type")]
 fn default_function_timeout() -> Option<Duration> {
     Some(Duration::from_mins(5))
 }

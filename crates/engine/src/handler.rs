@@ -1,8 +1,8 @@
-//! One invocation, from the request's bytes to the answer: the way of a batch through the other modules.
+//! Handles one invocation: reads the request, processes its batch, decides on a retry and creates the response.
 
 mod dead_letters;
-mod drill;
-mod hold;
+mod redelivery_delay;
+mod retry_drill;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,33 +28,33 @@ use crate::{
 use dead_letters::DeadLetters;
 
 pub use dead_letters::DEAD_LETTER_TIME;
-pub use drill::Drill;
+pub use retry_drill::RetryDrill;
 
 /// Handles the invocations of one function.
 pub struct Handler {
     /// The function, as its `function.json` describes it.
     pub function: Function,
-    /// The engine.
+    /// Processes the batches.
     pub processor: Arc<Processor>,
-    /// Where dead letters go that are too large for the queue; without it they are cut.
+    /// Stores dead letters that are too large for the queue; without it they are truncated.
     pub overflow: Option<OverflowCache>,
-    /// What failed before.
+    /// The failed attempts of the batches that are not completed yet.
     pub attempts: Attempts,
-    /// Whose batches are failed once on purpose.
-    pub drill: Option<Drill>,
+    /// The device whose batches fail once on purpose.
+    pub retry_drill: Option<RetryDrill>,
 }
 
-/// How an invocation is answered.
+/// The response to an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Response {
-    /// With 200 and this body: the host writes the outputs and then the checkpoint.
+    /// Status 200 with this body: the host writes the outputs and then the checkpoint.
     Complete(String),
-    /// With 503 and this body: the host sends the batch again. The body, with reason and record, is for people and for
+    /// Status 503 with this body: the host sends the batch again. The body has the reason and the record, for people and
     /// tools; the host does not read it.
     Retry(String),
 }
 
-/// An invocation on its way out.
+/// One attempt of a batch.
 struct Attempt<'a> {
     invocation_id: &'a str,
     number: i64,
@@ -64,75 +64,134 @@ struct Attempt<'a> {
 }
 
 impl Handler {
-    /// Answers one request.
+    /// Handles one request and returns the response. This is the entry point of the engine.
     ///
-    /// `invocation_id` is the host's, the same for each attempt of a batch; empty when it did not tell one.
+    /// `invocation_id` is the host's id, the same for each attempt of a batch; empty if the request had none. `request` is
+    /// the request's body. A panic of the decoder, the store or the overflow fails the attempt and is not propagated. The call
+    /// returns within the processor's budget plus [`DEAD_LETTER_TIME`] for each event, apart from the time for decoding.
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    ///
+    /// use bytes::Bytes;
+    /// use devicestate_engine::{
+    ///     clock::System,
+    ///     function_app::{Cardinality, DataType, EventHubTrigger, Function, QueueOutput, Trigger},
+    ///     handler::{Handler, Response},
+    ///     processor::{DocumentCache, Processor, Shared},
+    ///     retry_decision::Attempts,
+    ///     store::{MemoryStore, RequestCharge, StateStore},
+    ///     telemetry::drone::Drone,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let store = Arc::new(MemoryStore::default());
+    /// let handler = Handler {
+    ///     function: Function {
+    ///         name: "RawTelemetryFunction".into(),
+    ///         trigger: Trigger::EventHub(EventHubTrigger {
+    ///             name: "messages".into(),
+    ///             event_hub_name: "telemetry".into(),
+    ///             consumer_group: "$Default".into(),
+    ///             connection: "EventHubConnection".into(),
+    ///             cardinality: Cardinality::Many,
+    ///             data_type: DataType::Binary,
+    ///         }),
+    ///         dead_letters: QueueOutput::shipped(),
+    ///         retry: None,
+    ///     },
+    ///     processor: Arc::new(Processor {
+    ///         telemetry: Arc::new(Drone::default()),
+    ///         store: store.clone(),
+    ///         cache: DocumentCache::new(0),
+    ///         clock: Arc::new(System),
+    ///         random: Arc::new(System),
+    ///         observer: Arc::new(()),
+    ///         budget: Duration::from_secs(30),
+    ///         concurrency: 32,
+    ///         shared: Shared::default(),
+    ///     }),
+    ///     overflow: None,
+    ///     attempts: Attempts::new(5),
+    ///     retry_drill: None,
+    /// };
+    /// // The body of the event is {"deviceId":"d","battery":0.5}.
+    /// let request = br#"{"Data":{"messages":["eyJkZXZpY2VJZCI6ImQiLCJiYXR0ZXJ5IjowLjV9"]}}"#;
+    /// let response = handler.invoke("4711", &Bytes::from_static(request)).await;
+    /// assert!(matches!(response, Response::Complete(_)));
+    /// let stored = store.read("d", &RequestCharge::default()).await.unwrap().unwrap();
+    /// assert_eq!(stored.document.get("Battery"), Some(&0.5.into()));
+    /// # }
+    /// ```
     pub async fn invoke(&self, invocation_id: &str, request: &Bytes) -> Response {
         let started = Instant::now();
         let trigger = &self.function.trigger;
         let read = catch_unwind(|| Invocation::read(request, trigger));
         let invocation = match read {
             Ok(Ok(invocation)) => invocation,
-            Ok(Err(error)) => return self.unreadable(invocation_id, request, started, error.to_string()).await,
+            Ok(Err(error)) => return self.reject_request(invocation_id, request, started, error.to_string()).await,
             Err(panic) => {
                 let issue = format!("reading the request panicked: {}", panic_message(&*panic));
-                return self.unreadable(invocation_id, request, started, issue).await;
+                return self.reject_request(invocation_id, request, started, issue).await;
             }
         };
         let attempt =
             Attempt { invocation_id, number: invocation.attempt(), will_retry: invocation.will_retry(), started };
         let batch = invocation.batch;
-        let answer = self.attempt(&batch, &attempt).await;
-        if let (Response::Retry(_), Some(message)) = (&answer, &batch.message) {
-            let until = started + hold::until_given_back(message.delivery_count).min(self.processor.budget);
-            sleep_until(until).await;
+        let response = self.attempt(&batch, &attempt).await;
+        if let (Response::Retry(_), Some(message)) = (&response, &batch.message) {
+            let release_at =
+                started + redelivery_delay::redelivery_delay(message.delivery_count).min(self.processor.budget);
+            sleep_until(release_at).await;
         }
-        answer
+        response
     }
 
-    /// One attempt of a batch.
+    /// Processes one attempt of a batch.
     async fn attempt(&self, batch: &Batch, attempt: &Attempt<'_>) -> Response {
-        if self.drill.as_ref().is_some_and(|drill| drill.fails(batch, attempt)) {
-            let untouched =
-                failed_whole(batch.events.len(), "failed on purpose, since RetryDrillDevice names a device in it");
-            return self.again(batch, &untouched, attempt, &reason(&untouched.outcomes));
+        if self.retry_drill.as_ref().is_some_and(|retry_drill| retry_drill.should_fail(batch, attempt)) {
+            let unprocessed =
+                all_unresolved(batch.events.len(), "failed on purpose, since RetryDrillDevice names a device in it");
+            return self.fail_attempt(batch, &unprocessed, attempt, &reason(&unprocessed.outcomes));
         }
         let processed = AssertUnwindSafe(self.processor.process(batch)).catch_unwind().await;
         let processed = processed.unwrap_or_else(|panic| {
-            let issue = format!("the handler panicked while it processed the batch: {}", panic_message(&*panic));
-            failed_whole(batch.events.len(), &issue)
+            let issue = format!("the handler panicked while processing the batch: {}", panic_message(&*panic));
+            all_unresolved(batch.events.len(), &issue)
         });
         self.conclude(batch, processed, &batch.key(), attempt).await
     }
 
-    /// A request that is no envelope: kept whole, as the one event that it is then taken for.
-    async fn unreadable(&self, invocation_id: &str, request: &Bytes, started: Instant, issue: String) -> Response {
+    /// Responds to a request that is not an envelope. The entire request is treated as one event, so that it becomes one
+    /// dead letter.
+    async fn reject_request(&self, invocation_id: &str, request: &Bytes, started: Instant, issue: String) -> Response {
         let event = Event { body: request.clone(), fault: Some(issue.clone()), ..Event::default() };
         let batch = Batch { events: vec![event], ..Batch::default() };
-        // Which attempt this is stands in what cannot be read. Only under a policy without end is it certain that
-        // another one comes, and only by the host's id would it be known again.
+        // The attempt's number is in the part that cannot be read. Only an endless retry policy guarantees another attempt,
+        // and only the host's invocation id identifies it.
         let is_endless = self.function.retry.as_ref().is_some_and(|retry: &RetryPolicy| retry.max_retry_count() < 0);
         let will_retry = is_endless && !invocation_id.is_empty();
         let number = i64::from(self.attempts.failures(invocation_id)) + 1;
         let attempt = Attempt { invocation_id, number, will_retry, started };
-        self.conclude(&batch, failed_whole(1, &issue), invocation_id, &attempt).await
+        self.conclude(&batch, all_unresolved(1, &issue), invocation_id, &attempt).await
     }
 
-    /// Answers by the outcomes. A panic on the way is a failure of the whole batch like any other; what is then said
-    /// is said without the overflow.
+    /// Creates the response from the outcomes. A panic counts as a failure of the entire batch, and the second try does
+    /// without the overflow, which may have caused the panic.
     async fn conclude(&self, batch: &Batch, processed: Processed, key: &str, attempt: &Attempt<'_>) -> Response {
         let overflow = self.overflow.as_ref();
-        let answer = AssertUnwindSafe(self.answer(batch, &processed, key, attempt, overflow)).catch_unwind().await;
-        match answer {
-            Ok(answer) => answer,
+        let response = AssertUnwindSafe(self.respond(batch, &processed, key, attempt, overflow)).catch_unwind().await;
+        match response {
+            Ok(response) => response,
             Err(panic) => {
-                let issue = format!("the handler panicked while it answered the batch: {}", panic_message(&*panic));
-                self.answer(batch, &failed_whole(batch.events.len(), &issue), key, attempt, None).await
+                let issue = format!("the handler panicked while creating the response: {}", panic_message(&*panic));
+                self.respond(batch, &all_unresolved(batch.events.len(), &issue), key, attempt, None).await
             }
         }
     }
 
-    async fn answer(
+    async fn respond(
         &self,
         batch: &Batch,
         processed: &Processed,
@@ -140,10 +199,10 @@ impl Handler {
         attempt: &Attempt<'_>,
         overflow: Option<&OverflowCache>,
     ) -> Response {
-        let Processed { outcomes, store_takes_writes, .. } = processed;
-        let retry_decision = self.attempts.decide(key, outcomes, attempt.will_retry, *store_takes_writes);
+        let Processed { outcomes, store_accepts_writes, .. } = processed;
+        let retry_decision = self.attempts.decide(key, outcomes, attempt.will_retry, *store_accepts_writes);
         if retry_decision == Decision::Retry {
-            return self.again(batch, processed, attempt, &reason(outcomes));
+            return self.fail_attempt(batch, processed, attempt, &reason(outcomes));
         }
         let dead_letters = DeadLetters {
             batch,
@@ -155,23 +214,26 @@ impl Handler {
                 time_ms: self.processor.clock.now_ms(),
             },
             overflow,
-            until: dead_letters::deadline(attempt.started + self.processor.budget, batch.events.len()),
+            overflow_deadline: dead_letters::overflow_deadline(
+                attempt.started + self.processor.budget,
+                batch.events.len(),
+            ),
             will_retry: attempt.will_retry,
         };
-        let letters = match dead_letters.made().await {
+        let letters = match dead_letters.create().await {
             Ok(letters) => letters,
-            Err(error) => return self.again(batch, processed, attempt, &error.to_string()),
+            Err(error) => return self.fail_attempt(batch, processed, attempt, &error.to_string()),
         };
         self.attempts.forget(key);
         if let Some(overflow) = &self.overflow {
             overflow.forget(key);
         }
-        // Told only now: what is answered with 503 has no dead letters.
+        // Dead letters are recorded only now: an attempt that fails has none.
         let (messages, mut logs): (Vec<_>, Vec<_>) =
-            letters.into_iter().map(|letter| letter.told(&*self.processor.observer)).unzip();
+            letters.into_iter().map(|letter| letter.emit(&*self.processor.observer)).unzip();
         let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is(outcome)).count() as u64;
         let record = Record::Batch(BatchRecord {
-            attempt: self.attempt_record(batch, processed, attempt, last_place(batch)),
+            attempt: self.attempt_record(batch, processed, attempt, last_position(batch)),
             applied: count(|outcome| matches!(outcome, Outcome::Applied)),
             superseded: count(|outcome| matches!(outcome, Outcome::Superseded)),
             dead_lettered: messages.len() as u64,
@@ -181,10 +243,10 @@ impl Handler {
         Response::Complete(Reply::new(&self.function.dead_letters.name, &messages, &logs).to_json())
     }
 
-    fn again(&self, batch: &Batch, processed: &Processed, attempt: &Attempt, reason: &str) -> Response {
+    fn fail_attempt(&self, batch: &Batch, processed: &Processed, attempt: &Attempt, reason: &str) -> Response {
         let is_unresolved = |outcome: &&Outcome| matches!(outcome, Outcome::Unresolved(_));
         let record = Record::FailedAttempt(FailedAttemptRecord {
-            attempt: self.attempt_record(batch, processed, attempt, first_place(batch)),
+            attempt: self.attempt_record(batch, processed, attempt, first_position(batch)),
             unresolved: processed.outcomes.iter().filter(is_unresolved).count() as u64,
             reason: truncated(reason),
         });
@@ -192,42 +254,42 @@ impl Handler {
         Response::Retry(serde_json::json!({ "error": reason, "Logs": [record.to_line()] }).to_string())
     }
 
-    /// What there is to tell of an attempt. The partition is as far behind as the event at this place.
+    /// Returns the record of an attempt. The lag is measured from the event at `lag_position`.
     fn attempt_record(
         &self,
         batch: &Batch,
         processed: &Processed,
         attempt: &Attempt,
-        behind: Option<EventPosition>,
+        lag_position: Option<EventPosition>,
     ) -> AttemptRecord {
         AttemptRecord {
             invocation_id: attempt.invocation_id.to_owned(),
             source: (&batch.source).into(),
             message: batch.message.clone(),
-            first_sequence_number: first_place(batch).map(|position| position.sequence_number),
-            last_sequence_number: last_place(batch).map(|position| position.sequence_number),
+            first_sequence_number: first_position(batch).map(|position| position.sequence_number),
+            last_sequence_number: last_position(batch).map(|position| position.sequence_number),
             number: attempt.number,
             events: batch.events.len() as u64,
             devices: processed.devices,
             operations: processed.operations,
             decode_ms: processed.decode_time.as_secs_f64() * 1e3,
             store_ms: processed.store_time.as_secs_f64() * 1e3,
-            lag_ms: behind.map(|position| self.processor.clock.now_ms() - position.enqueued_ms),
+            lag_ms: lag_position.map(|position| self.processor.clock.now_ms() - position.enqueued_ms),
             enqueued_times_decrease: processed.enqueued_times_decrease,
         }
     }
 }
 
-fn first_place(batch: &Batch) -> Option<EventPosition> {
+fn first_position(batch: &Batch) -> Option<EventPosition> {
     batch.events.iter().find_map(|event| event.position)
 }
 
-fn last_place(batch: &Batch) -> Option<EventPosition> {
+fn last_position(batch: &Batch) -> Option<EventPosition> {
     batch.events.iter().rev().find_map(|event| event.position)
 }
 
-/// What failed outside any single event: all of it is unresolved, and nobody but the batch itself is to blame.
-fn failed_whole(events: usize, issue: &str) -> Processed {
+/// Returns the result of a batch that failed outside any single event: each of its `events` events is unresolved.
+fn all_unresolved(events: usize, issue: &str) -> Processed {
     let failure = Failure {
         stage: Stage::Envelope,
         class: ErrorClass::Poison,
@@ -238,7 +300,7 @@ fn failed_whole(events: usize, issue: &str) -> Processed {
     Processed { outcomes: vec![Outcome::Unresolved(failure); events], ..Processed::default() }
 }
 
-/// The first of the reasons for which a batch has to come again, and how many events there are.
+/// Describes why a batch has to be retried: the number of unresolved events and the first issue.
 fn reason(outcomes: &[Outcome]) -> String {
     let unresolved = outcomes.iter().filter_map(|outcome| match outcome {
         Outcome::Unresolved(failure) => Some(failure.issue.as_str()),

@@ -1,8 +1,8 @@
-//! The host's envelope in: the request of one invocation becomes a batch.
+//! Reads the host's envelope: the request of one invocation becomes a batch.
 //!
-//! Everything in `Metadata` is optional, and every shape that the host is known to send is taken: arrays held in
-//! strings, real arrays, the singular keys of the admin endpoint and of `cardinality: one`. What is there but cannot be
-//! matched with the events is never guessed: an event under the version of another would break the order.
+//! All of `Metadata` is optional, and each form that the host sends is accepted: arrays in strings, real arrays, the singular
+//! keys of the admin endpoint and of `cardinality: one`. Metadata that does not match the events is never guessed: an event
+//! with the version of another would break the order.
 
 mod metadata;
 
@@ -23,9 +23,10 @@ use metadata::Metadata;
 /// The request of one invocation.
 #[derive(Debug)]
 pub struct Invocation {
-    /// The events.
+    /// The batch of events.
     pub batch: Batch,
-    /// Which attempt of how many this is; `None` without a retry policy, when every attempt is the last, and for a message.
+    /// The number of this attempt and of the allowed retries. `None` without a retry policy, when each attempt is the last,
+    /// and for a Service Bus message.
     pub retry: Option<RetryContext>,
 }
 
@@ -33,48 +34,46 @@ pub struct Invocation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RetryContext {
-    /// How often this batch was sent before.
+    /// How often this batch was retried before.
     pub retry_count: i64,
-    /// How often it is sent again at most; -1 is without end.
+    /// The most retries; -1 is unlimited.
     pub max_retry_count: i64,
 }
 
 impl RetryContext {
-    /// Whether the host sends the batch again when this attempt fails.
+    /// Returns true if the host sends the batch again when this attempt fails.
     #[must_use]
     pub fn will_retry(self) -> bool {
         self.max_retry_count < 0 || self.retry_count < self.max_retry_count
     }
 }
 
-/// Why a request is no envelope that can be read.
+/// Why a request is not a valid envelope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    /// It is no JSON object with `Data`.
-    #[error("the request is no invocation as the Functions host sends it: {0}")]
-    NoEnvelope(String),
+    /// The request is not a JSON object with `Data`.
+    #[error("the request is not an invocation of the Functions host: {0}")]
+    NotAnInvocation(String),
     /// `Data` does not have the trigger's binding.
-    #[error("the request's Data has no {name:?}, only {found}: is that the trigger's name in function.json?")]
-    NoBinding {
+    #[error("the request's Data has no member {name:?}, only {found}: check the trigger's name in function.json")]
+    MissingBinding {
         /// The trigger's name.
         name: String,
-        /// The names that are there.
+        /// The names in `Data`.
         found: String,
     },
-    /// The binding does not hold events.
-    #[error(
-        "the request's Data.{name} does not hold the events as dataType and cardinality of function.json say: {reason}"
-    )]
-    NoEvents {
+    /// The binding does not contain events.
+    #[error("the request's Data.{name} does not match dataType and cardinality of function.json: {reason}")]
+    InvalidEvents {
         /// The trigger's name.
         name: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }
 
 impl Invocation {
-    /// Which attempt of the batch this is, from 1.
+    /// Returns the number of the batch's attempt, from 1; for a message, of the delivery.
     #[must_use]
     pub fn attempt(&self) -> i64 {
         match &self.batch.message {
@@ -83,10 +82,10 @@ impl Invocation {
         }
     }
 
-    /// Whether the batch comes again when this attempt fails.
+    /// Returns true if the batch is sent again when this attempt fails.
     ///
-    /// A message does always: the host gives it back, and Service Bus delivers it again, or keeps it in the dead-letter
-    /// sub-queue once its deliveries are used up. What was never delivered is of the admin endpoint and comes once.
+    /// A message always is: the host releases it, and Service Bus redelivers it or, after the maximum delivery count, moves it
+    /// to the dead-letter sub-queue. A message without a delivery count is from the admin endpoint and is sent once.
     #[must_use]
     pub fn will_retry(&self) -> bool {
         match &self.batch.message {
@@ -95,33 +94,34 @@ impl Invocation {
         }
     }
 
-    /// Reads the body of a request, which must be UTF-8 throughout, also where nobody looks.
+    /// Reads the body of a request, which must be valid UTF-8 even in parts that are not used.
     ///
-    /// What a good event does not need stays in it, unread: the batch keeps hold of it.
+    /// Metadata that valid events do not need stays unparsed in the request, and the batch keeps a reference to it.
     ///
     /// # Errors
     ///
-    /// [`EnvelopeError`], when it is none. A fault of single events is not one: see [`Event::fault`].
+    /// Returns an [`EnvelopeError`] if the request is not an envelope. An invalid event is not an error: see
+    /// [`Event::fault`].
     pub fn read(request: &Bytes, trigger: &Trigger) -> Result<Self, EnvelopeError> {
         let Envelope { data, metadata } =
-            Envelope::of(request).ok_or_else(|| EnvelopeError::NoEnvelope(what_is_wrong(request)))?;
-        let of_trigger = data.iter().rfind(|(name, _)| **name == *trigger.name().as_bytes());
-        let (_, of_trigger) = of_trigger.ok_or_else(|| EnvelopeError::NoBinding {
+            Envelope::parse(request).ok_or_else(|| EnvelopeError::NotAnInvocation(envelope_error(request)))?;
+        let trigger_data = data.iter().rfind(|(name, _)| **name == *trigger.name().as_bytes());
+        let (_, trigger_data) = trigger_data.ok_or_else(|| EnvelopeError::MissingBinding {
             name: trigger.name().to_owned(),
             found: format!("{:?}", data.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect::<Vec<_>>()),
         })?;
-        let events = read_events(*of_trigger, trigger)
-            .map_err(|reason| EnvelopeError::NoEvents { name: trigger.name().to_owned(), reason })?;
+        let events = read_events(*trigger_data, trigger)
+            .map_err(|reason| EnvelopeError::InvalidEvents { name: trigger.name().to_owned(), reason })?;
         let metadata = Metadata { request, values: metadata };
         Ok(match trigger {
             Trigger::EventHub(_) => {
-                let details = metadata.details(events.len());
-                let batch = attach_metadata(metadata.source(), events, details);
+                let event_metadata = metadata.event_metadata(events.len());
+                let batch = attach_metadata(metadata.source(), events, event_metadata);
                 Self { batch, retry: metadata.nested("RetryContext") }
             }
-            // A retry policy is not for this trigger, so what were to be told of one does not count.
+            // A retry policy does not apply to this trigger, so a RetryContext is ignored.
             Trigger::ServiceBus(trigger) => {
-                let batch = attach_metadata(trigger.source.clone(), events, metadata.details_of_a_message());
+                let batch = attach_metadata(trigger.source.clone(), events, metadata.message_metadata());
                 Self { batch: Batch { message: Some(metadata.message()), ..batch }, retry: None }
             }
         })
@@ -134,7 +134,7 @@ struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    fn of(request: &'a [u8]) -> Option<Self> {
+    fn parse(request: &'a [u8]) -> Option<Self> {
         let (mut data, mut metadata) = (None, None);
         each_member(request, |name, text| {
             let (part, (members, rest)) = match &*name {
@@ -142,7 +142,7 @@ impl<'a> Envelope<'a> {
                 b"Metadata" => (&mut metadata, members_or_null(text)?),
                 _ => return value(text, Quotes::Plain).map(|(_, rest)| rest),
             };
-            // Nobody knows which of two is meant.
+            // A duplicate is invalid, because it is unknown which one is meant.
             part.replace(members).is_none().then_some(rest)
         })?;
         Some(Self { data: data?, metadata: metadata.unwrap_or_default() })
@@ -153,8 +153,8 @@ fn members_or_null(text: &[u8]) -> Option<(Members<'_>, &[u8])> {
     text.strip_prefix(b"null").map_or_else(|| members(text), |rest| Some((Vec::new(), rest)))
 }
 
-/// Why this request is no envelope, in the words of the library that knows how to tell the place.
-fn what_is_wrong(request: &[u8]) -> String {
+/// Describes why this request is not an envelope. `serde_json` also reports the position.
+fn envelope_error(request: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(rename = "Data", borrow)]
@@ -164,20 +164,20 @@ fn what_is_wrong(request: &[u8]) -> String {
     }
 
     if is_array(request) {
-        return "it is a JSON array, and no object".into();
+        return "it is a JSON array, not an object".into();
     }
     match str::from_utf8(request).map(serde_json::from_str::<Envelope>) {
         Err(error) => error.to_string(),
         Ok(Err(error)) => error.to_string(),
-        Ok(Ok(_)) => "it cannot be read".into(),
+        Ok(Ok(_)) => "it is not valid".into(),
     }
 }
 
-/// A batch whose events are told their places, content types and devices by what the host says of each.
+/// Creates a batch, and sets each event's position, content type and device id from the metadata.
 #[must_use]
-pub fn attach_metadata(source: Source, mut events: Vec<Event>, details: EventMetadata) -> Batch {
-    metadata::attach(&mut events, &details);
-    Batch { source, events, details, message: None }
+pub fn attach_metadata(source: Source, mut events: Vec<Event>, metadata: EventMetadata) -> Batch {
+    metadata::attach(&mut events, &metadata);
+    Batch { source, events, metadata, message: None }
 }
 
 fn read_events(data: Raw<'_>, trigger: &Trigger) -> Result<Vec<Event>, String> {
@@ -186,41 +186,41 @@ fn read_events(data: Raw<'_>, trigger: &Trigger) -> Result<Vec<Event>, String> {
     {
         return Ok(events);
     }
-    let text = data.unquoted().ok_or("it is a string that says no text")?;
+    let text = data.unquoted().ok_or("it is not a valid JSON string")?;
     match trigger.cardinality() {
         Cardinality::Many => {
-            let elements = elements(&text, |text| value(text, Quotes::Plain)).ok_or_else(|| no_array(&text))?;
+            let elements = elements(&text, |text| value(text, Quotes::Plain)).ok_or_else(|| array_error(&text))?;
             Ok(elements.into_iter().map(|element| event(element, trigger.data_type())).collect())
         }
         Cardinality::One => {
-            // The text is the body itself, unless it is one more JSON string around it.
-            let body = if text.starts_with(b"\"") { Raw::of(&text).and_then(Raw::unquoted) } else { None };
+            // The text is the body itself, or another JSON string that contains the body.
+            let body = if text.starts_with(b"\"") { Raw::parse(&text).and_then(Raw::unquoted) } else { None };
             let body = body.as_deref().unwrap_or(&text);
             Ok(vec![match trigger.data_type() {
                 DataType::Binary => base64_event(body),
-                DataType::String | DataType::Json => event_of(body),
+                DataType::String | DataType::Json => event_with_body(body),
             }])
         }
     }
 }
 
-/// The events of an array of strings each of which is base64, as the host writes it; `None` when it is not just that.
+/// Reads an array of base64 strings, in exactly the form that the host writes; `None` for any other form.
 ///
-/// What is base64 has no quote and no escape in it, so that neither the array needs another look, nor a string around it.
+/// Base64 contains neither quotes nor escapes, so the array can be read in one pass, even inside a JSON string.
 fn base64_events(data: Raw<'_>) -> Option<Vec<Event>> {
     let (text, quote) = match data.in_quotes() {
         Some(text) => (text, br#"\""#.as_slice()),
         None => (data.text, br#"""#.as_slice()),
     };
     let mut rest = text.strip_prefix(b"[")?;
-    let mut bodies = vec![0; base64::decoded_len_estimate(text.len()) + ROOM];
+    let mut bodies = vec![0; base64::decoded_len_estimate(text.len()) + DECODER_MARGIN_BYTES];
     let (mut ends, mut end) = (Vec::new(), 0);
     loop {
         rest = rest.strip_prefix(quote)?;
-        let (body, behind) = rest.split_at(memchr::memchr(quote[0], rest)?);
+        let (body, after) = rest.split_at(memchr::memchr(quote[0], rest)?);
         end += BASE64.decode_slice(body, &mut bodies[end..]).ok()?;
         ends.push(end);
-        rest = behind.strip_prefix(quote)?;
+        rest = after.strip_prefix(quote)?;
         match rest {
             [b',', more @ ..] => rest = more,
             b"]" => break,
@@ -233,18 +233,19 @@ fn base64_events(data: Raw<'_>) -> Option<Vec<Event>> {
     Some(ends.into_iter().map(event).collect())
 }
 
-/// Why this text is no array, in the library's words.
-fn no_array(text: &[u8]) -> String {
+/// Describes why this text is not a JSON array.
+fn array_error(text: &[u8]) -> String {
     let array = serde_json::from_slice::<Vec<IgnoredAny>>(text);
-    array.map_or_else(|error| error.to_string(), |_| "it cannot be read".into())
+    array.map_or_else(|error| error.to_string(), |_| "it is not valid".into())
 }
 
-/// Whether this JSON is an array. A derived struct would also take that, its members in order: nobody sends it, so nobody
-/// should have it guessed.
+/// Returns true if this JSON is an array. A derived struct would also accept an array of its members in order, which the
+/// host never sends.
 fn is_array(json: &[u8]) -> bool {
     json.trim_ascii_start().starts_with(b"[")
 }
 
+/// Reads one element of an array of events.
 fn event(element: Raw<'_>, data_type: DataType) -> Event {
     if element.text == b"null" {
         return Event::default();
@@ -253,14 +254,14 @@ fn event(element: Raw<'_>, data_type: DataType) -> Event {
     match (data_type, string) {
         (DataType::Binary, Some(text)) => base64_event(&text),
         (DataType::Binary, None) => {
-            faulty(element.text, "the host sent no base64 string for it, although dataType is binary".into())
+            faulty_event(element.text, "the event is not a base64 string, although dataType is binary".into())
         }
-        (DataType::String, Some(text)) => event_of(&text),
-        (DataType::String, None) | (DataType::Json, _) => event_of(element.text),
+        (DataType::String, Some(text)) => event_with_body(&text),
+        (DataType::String, None) | (DataType::Json, _) => event_with_body(element.text),
     }
 }
 
-fn event_of(body: &[u8]) -> Event {
+fn event_with_body(body: &[u8]) -> Event {
     Event { body: Bytes::copy_from_slice(body), ..Event::default() }
 }
 
@@ -268,18 +269,18 @@ fn base64_event(text: &[u8]) -> Event {
     match BASE64.decode(text) {
         Ok(body) => Event { body: body.into(), ..Event::default() },
         Err(error) => {
-            faulty(text, format!("the host sent no valid base64 for it, although dataType is binary: {error}"))
+            faulty_event(text, format!("the event is not valid base64, although dataType is binary: {error}"))
         }
     }
 }
 
-/// Keeps what the host sent in place of a body, since that is all there is to look at.
-fn faulty(sent: &[u8], fault: String) -> Event {
-    Event { fault: Some(fault), ..event_of(sent) }
+/// Returns an invalid event with the text from the request as its body, so that a dead letter shows it.
+fn faulty_event(sent: &[u8], fault: String) -> Event {
+    Event { fault: Some(fault), ..event_with_body(sent) }
 }
 
-/// The decoder writes some bytes more than there are, in one go; without room for them it ends a body byte by byte.
-const ROOM: usize = 32;
+/// The decoder writes blocks beyond the end of a body. Without this margin it decodes the end byte by byte, which is slower.
+const DECODER_MARGIN_BYTES: usize = 32;
 
 static BASE64: LazyLock<Simd> = LazyLock::new(|| {
     Simd::standard(GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent))

@@ -1,38 +1,45 @@
-//! The engine of `devicestate`: a batch of events in, the latest state of each device written once, what became of each
-//! event out.
+//! The engine of `devicestate`: it applies batches of device events to one state document per device, exactly once in
+//! effect, and reports an outcome for each event.
 //!
-//! It needs nothing of the outside but traits: [`store::StateStore`], [`queue::DeadLetterQueue`],
-//! [`dead_letter::Overflow`], [`telemetry::Telemetry`], [`clock::Clock`], [`observer::Observer`]. It has no HTTP
-//! server, no Azure and no database.
+//! The engine has no HTTP server, no Azure and no database. Its dependencies are traits: [`store::StateStore`],
+//! [`queue::DeadLetterQueue`], [`dead_letter::Overflow`], [`telemetry::Telemetry`], [`clock::Clock`], [`clock::Random`] and
+//! [`observer::Observer`].
+//!
+//! # Where to begin
+//!
+//! [`handler::Handler::invoke`] is the entry point: it takes the body of one request and returns the response, and its
+//! example shows a complete setup. From there, read [`processor`] (decode, fold, write), [`device_state`] (documents,
+//! versions and the merge) and [`retry_decision`]. To support another kind of device, implement [`telemetry::Telemetry`];
+//! for another database, implement [`store::StateStore`].
 //!
 //! # Invariants
 //!
-//! 1. Nothing is lost: every event of every batch ends applied, superseded or dead-lettered, and the counts of each
+//! 1. Nothing is lost: every event of every batch ends as applied, superseded or dead-lettered, and the counts of each
 //!    final reply add up to the batch.
-//! 2. In order per device: the stored document equals the fold of the device's events in version order, whatever the
-//!    host repeats, interleaves or hands to two owners at once.
-//! 3. Nothing goes backwards: a duplicate or a replay never overwrites a newer reading.
-//! 4. One bad event harms nobody else: not its batch, not its device's other events.
-//! 5. The reply is always one that the host understands. A panic is a failed invocation, not a dead process.
-//! 6. The handler answers within its own budget.
+//! 2. Order per device: the stored document equals the fold of the device's events in version order, even if the host
+//!    repeats or interleaves batches, or gives a partition to two owners at the same time.
+//! 3. No reading is replaced by an older one: a duplicate or a replay never overwrites a newer reading.
+//! 4. An invalid event affects no other event, neither of its batch nor of its device.
+//! 5. The reply is always one that the host understands. A panic is a failed invocation, not a crashed process.
+//! 6. The handler responds within its own time budget.
 //!
-//! `docs/contribute/architecture.md` says where each of them is kept.
+//! `docs/contribute/architecture.md` describes where each invariant is enforced.
 //!
-//! # Layout
+//! # Modules
 //!
-//! From the bottom up; a module uses only those above it in this list.
+//! From the lowest layer to the highest; a module uses only modules of the same or a lower layer.
 //!
-//! * [`text`], [`timespan`]: texts and durations as people and the host write them. [`rate_limit`]: so much a second.
-//!   [`clock`]: time and chance, from outside. [`until_failed`]: work that is not begun after a failure.
-//! * `json`: JSON, taken apart where it lies. [`batch`]: the events of an invocation. [`device_state`]: the document, the
+//! * [`text`], [`timespan`]: texts and durations as the host and logs write them. [`rate_limit`]: operations per second.
+//!   [`clock`]: time and randomness. [`until_failed`]: a stream that ends after a failure.
+//! * `json`: parses JSON without copying it. [`batch`]: the events of an invocation. [`device_state`]: the document, the
 //!   versions, the merge. [`failure`]: why an event was not applied.
-//! * [`settings`]: app settings. [`function_app`]: host.json and function.json.
-//! * [`telemetry`]: the seam to the devices; drones are what ships. [`invocation`]: the host's envelope.
-//! * [`store`]: where the documents are. [`dead_letter`]: one event that could not be applied, whole. [`queue`]: where
-//!   dead letters lie.
-//! * [`record`]: what is reported about the work. [`observer`]: to whom. [`reply`]: the reply.
-//! * [`processor`]: decode, fold by device, write each device once. [`retry_decision`]: answered for good, or sent again.
-//! * [`handler`]: one invocation, from the request's bytes to the answer.
+//! * [`settings`]: app settings. [`function_app`]: `host.json` and `function.json`.
+//! * [`telemetry`]: decodes events; an implementation for drones ships. [`invocation`]: the host's envelope.
+//! * [`store`]: stores the documents. [`dead_letter`]: an event that could not be applied, complete. [`queue`]: the
+//!   dead-letter queue.
+//! * [`record`]: the records of the log. [`observer`]: receives them. [`reply`]: the body of a reply.
+//! * [`processor`]: processes a batch. [`retry_decision`]: completes the batch or retries it.
+//! * [`handler`]: handles an invocation, from the request's bytes to the response.
 
 pub mod batch;
 pub mod clock;

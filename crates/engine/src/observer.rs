@@ -1,25 +1,25 @@
-//! Who watches the engine at work: the process's log, an exporter of metrics and traces, a test.
+//! Receives the records of the engine's work: the process's log, an exporter of metrics and traces, a test.
 
 use std::time::Duration;
 
 use crate::record::Record;
 
-/// Watches the engine at work. What it does takes no part in a reply, but the reply waits for it; a panic in it fails the
-/// attempt.
+/// Receives the records of the engine's work. It does not change a reply, but the reply waits for it, and a panic in it
+/// fails the attempt.
 ///
-/// Each method is called within the future of the invocation that it is about.
+/// Each method is called within the future of the invocation that it concerns.
 pub trait Observer: Send + Sync {
-    /// A batch was answered, an attempt failed, or an event was dead-lettered.
+    /// Receives a record: a batch was completed, an attempt failed, or an event was dead-lettered.
     ///
-    /// The records of a final reply are in its `Logs` as well, where the host logs them. Those of a failed attempt are in
-    /// no reply that the host reads.
+    /// The records of a final reply are also in its `Logs`, which the host logs. The host does not read the reply of a
+    /// failed attempt.
     fn record(&self, record: &Record);
 
-    /// The events of a batch have just been decoded, which took so long.
+    /// Reports that the events of a batch were decoded, and how long that took.
     fn decoded(&self, _took: Duration) {}
 }
 
-/// Nobody watches.
+/// Discards all records.
 impl Observer for () {
     fn record(&self, _: &Record) {}
 }

@@ -1,6 +1,6 @@
-//! A batch in, what became of each of its events out: decode, fold by device, write each device once.
+//! Processes a batch: decodes the events, folds them by device and writes each device once.
 //!
-//! Nothing here knows of HTTP, of dead letters on their way or of attempts: see [`handler`](crate::handler).
+//! HTTP, dead letters and retries are in [`handler`](crate::handler).
 
 mod backoff;
 mod cache;
@@ -30,34 +30,34 @@ use crate::{
 };
 pub use cache::DocumentCache;
 use decoded::Device;
-use device::{Settled, Writer};
+use device::{DeviceResult, Writer};
 
-/// What became of one event.
+/// The outcome of one event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// At least one of its readings is newer than the document before this batch, or it has no readings at all.
+    /// At least one reading is newer than the document before this batch, or the event has no readings.
     Applied,
-    /// It has readings, and none of them is newer.
+    /// The event has readings, and none of them is newer.
     Superseded,
-    /// It will never be applied.
+    /// The event can never be applied.
     Failed(Failure),
-    /// It could not be applied now.
+    /// The event could not be applied in this attempt.
     Unresolved(Failure),
 }
 
-/// What became of a batch.
+/// The result of processing a batch.
 #[derive(Debug, Default)]
 pub struct Processed {
     /// One outcome for each event, in the batch's order.
     pub outcomes: Vec<Outcome>,
     /// How many devices the decoded events belong to.
     pub devices: usize,
-    /// What was asked of the store.
+    /// The operations on the store.
     pub operations: Operations,
-    /// Whether the store took a write while this batch was processed. Only then is a device that stays unresolved
-    /// itself to blame.
-    pub store_takes_writes: bool,
-    /// Whether the enqueued times of the batch go back somewhere. The service's times should not.
+    /// Whether the store accepted a write while this batch was processed. Only then is an unresolved device the cause of
+    /// its own failure.
+    pub store_accepts_writes: bool,
+    /// Whether an event has an earlier enqueued time than the one before it. The service should never send that.
     pub enqueued_times_decrease: bool,
     /// The time for decoding.
     pub decode_time: Duration,
@@ -65,52 +65,52 @@ pub struct Processed {
     pub store_time: Duration,
 }
 
-/// The engine: everything that it needs comes from outside.
+/// Processes batches. All dependencies are passed in, so that tests and simulations can replace them.
 pub struct Processor {
-    /// What an event says.
+    /// Decodes the events.
     pub telemetry: Arc<dyn Telemetry>,
-    /// Where the documents are.
+    /// Stores the documents.
     pub store: Arc<dyn StateStore>,
-    /// The documents that it was asked for last.
+    /// Caches the documents that were read or written last.
     pub cache: DocumentCache,
-    /// Wall-clock time.
+    /// The wall-clock time.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// Randomness for the jitter of backoffs.
     pub random: Arc<dyn Random>,
-    /// Who watches.
+    /// Receives the records.
     pub observer: Arc<dyn Observer>,
-    /// The time within which a batch is done with, one way or the other.
+    /// The time after which processing a batch ends, whatever is unresolved then.
     pub budget: Duration,
-    /// How many devices are written at the same time.
+    /// The most devices that are written at the same time.
     pub concurrency: usize,
-    /// What all batches of this process share.
+    /// The state that all batches of this process share.
     pub shared: Shared,
 }
 
-/// What all batches of a process share.
+/// The state that all batches of a process share.
 #[derive(Debug, Default)]
 pub struct Shared {
-    /// How many writes the store took.
-    writes_taken: AtomicU64,
-    /// How many batches had more devices than are written at the same time.
-    turns: AtomicUsize,
-    /// The last time of arrival given to an event without a place.
+    /// The number of writes that the store accepted.
+    accepted_writes: AtomicU64,
+    /// The number of batches that had more devices than are written at the same time.
+    rotations: AtomicUsize,
+    /// The last arrival time that was given to events without a position, in milliseconds since 1970.
     last_arrival_ms: AtomicI64,
 }
 
 impl Processor {
-    /// Processes a batch. Takes no longer than the budget, but for decoding.
+    /// Processes a batch, and returns one outcome for each event. Takes no longer than the budget, except for decoding.
     pub async fn process(&self, batch: &Batch) -> Processed {
         let started = Instant::now();
         let mut decoded = self.decode(batch);
         self.observer.decoded(started.elapsed());
         let outcomes = mem::take(&mut decoded.outcomes);
-        let devices = decoded.devices();
+        let devices = decoded.group_by_device();
         let decoded_at = Instant::now();
         let times = batch.events.iter().filter_map(|event| event.position).map(|position| position.enqueued_ms);
         let mut run = Run {
             outcomes,
-            may_blame_the_store: devices.len() > 1 || batch.message.is_some(),
+            can_reclassify: devices.len() > 1 || batch.message.is_some(),
             processed: Processed {
                 devices: devices.len(),
                 enqueued_times_decrease: !times.is_sorted(),
@@ -125,117 +125,124 @@ impl Processor {
         run.processed
     }
 
-    /// Writes the devices, some at a time, until each is settled, the budget is spent or the store is found broken.
+    /// Writes the devices, up to `concurrency` at a time, until each has a result, the budget is spent or the store reports
+    /// a systemic failure.
+    ///
+    /// If devices stay unresolved and the store accepted no write meanwhile, it is not yet clear whether the devices or the
+    /// store failed. The last tenth of the budget is for a probe: one document of the batch is written again, unchanged. If
+    /// the store accepts it, the store works and the devices failed; otherwise the failures count as failures of the store.
     async fn write(&self, run: &mut Run, mut devices: Vec<Device<'_>>, started: Instant) {
         if devices.len() > self.concurrency {
-            // Each batch, and each attempt of it, begins with other devices: those whose documents hang must not be the
-            // first each time, and keep all others from their turn.
-            let turn = self.shared.turns.fetch_add(1, Relaxed);
-            let first = turn.wrapping_mul(self.concurrency) % devices.len();
+            // Each batch, and each attempt of it, starts with other devices. Otherwise devices whose documents do not respond
+            // would be first each time, and no other device would be written.
+            let rotation = self.shared.rotations.fetch_add(1, Relaxed);
+            let first = rotation.wrapping_mul(self.concurrency) % devices.len();
             devices.rotate_left(first);
         }
         let operations = device::Counters::default();
-        let taken_before = self.shared.writes_taken.load(Relaxed);
-        // A tenth of the budget is kept for the question whose fault it is when something stays unresolved.
-        let (devices_until, answer_until) = (started + self.budget * 9 / 10, started + self.budget);
+        let accepted_before = self.shared.accepted_writes.load(Relaxed);
+        // The last tenth of the budget is reserved for the probe.
+        let (write_deadline, probe_deadline) = (started + self.budget * 9 / 10, started + self.budget);
         let writer = &Writer {
             store: &*self.store,
             cache: &self.cache,
             random: &*self.random,
             counters: &operations,
-            writes_taken: &self.shared.writes_taken,
-            until: devices_until,
-            fair_until: started + self.budget / 2,
+            accepted_writes: &self.shared.accepted_writes,
+            deadline: write_deadline,
+            start_deadline: started + self.budget / 2,
         };
-        let mut left = devices.iter();
-        let mut under_way = FuturesUnordered::new();
-        let mut position: Option<Pin<Box<_>>> = None;
-        let (mut witness, mut suspect) = (None, None);
+        let mut remaining = devices.iter();
+        let mut running = FuturesUnordered::new();
+        let mut reusable: Option<Pin<Box<_>>> = None;
+        let (mut probe_candidate, mut fallback_candidate) = (None, None);
         let mut systemic = None;
         let mut bad_requests = Vec::new();
         loop {
             let mut next = None;
             while next.is_none()
-                && under_way.len() < self.concurrency
-                && let Some(device) = left.next()
+                && running.len() < self.concurrency
+                && let Some(device) = remaining.next()
             {
-                // A store in memory needs no waiting, and then one place is enough for all.
-                let mut settling = match position.take() {
-                    Some(mut position) => {
-                        Pin::set(&mut position, settle(writer, device));
-                        position
+                // A store in memory completes at the first poll. Then one allocation serves the futures of all devices.
+                let mut write = match reusable.take() {
+                    Some(mut completed) => {
+                        Pin::set(&mut completed, write_device(writer, device));
+                        completed
                     }
-                    None => Box::pin(settle(writer, device)),
+                    None => Box::pin(write_device(writer, device)),
                 };
-                next = poll_immediate(&mut settling).await;
+                next = poll_immediate(&mut write).await;
                 if next.is_none() {
-                    under_way.push(settling);
+                    running.push(write);
                 } else {
-                    position = Some(settling);
+                    reusable = Some(write);
                 }
             }
             if next.is_none() {
-                next = under_way.next().await;
+                next = running.next().await;
             }
-            let Some((device, done)) = next else { break };
-            run.settle(device, done.outcomes);
-            witness = witness.or(done.witness);
-            suspect = suspect.or(done.suspect);
-            bad_requests.extend(done.bad_requests);
-            if done.systemic.is_some() {
-                systemic = done.systemic;
+            let Some((device, result)) = next else { break };
+            run.record_outcomes(device, result.outcomes);
+            probe_candidate = probe_candidate.or(result.probe_candidate);
+            fallback_candidate = fallback_candidate.or(result.fallback_candidate);
+            bad_requests.extend(result.bad_requests);
+            if result.systemic.is_some() {
+                systemic = result.systemic;
                 break;
             }
         }
-        drop(under_way);
+        drop(running);
         let is_systemic = systemic.is_some();
         if let Some(reason) = systemic {
-            run.stop(&devices, &reason);
+            run.mark_rest_systemic(&devices, &reason);
         }
-        let takes_writes = || self.shared.writes_taken.load(Relaxed) > taken_before;
-        if !is_systemic && (run.has_transient() || !bad_requests.is_empty()) && !takes_writes() {
-            ask_whose_fault(&Writer { until: answer_until, ..*writer }, witness.or(suspect)).await;
+        let accepts_writes = || self.shared.accepted_writes.load(Relaxed) > accepted_before;
+        if !is_systemic && (run.has_transient() || !bad_requests.is_empty()) && !accepts_writes() {
+            probe_store_writes(&Writer { deadline: probe_deadline, ..*writer }, probe_candidate.or(fallback_candidate))
+                .await;
         }
-        if run.may_blame_the_store && !takes_writes() {
-            run.blame_the_store(&bad_requests);
+        if run.can_reclassify && !accepts_writes() {
+            run.reclassify_as_systemic(&bad_requests);
         }
-        run.processed.store_takes_writes = takes_writes();
+        run.processed.store_accepts_writes = accepts_writes();
         run.processed.operations = operations.total();
     }
 }
 
-async fn settle<'d>(writer: &Writer<'_>, device: &'d Device<'d>) -> (&'d Device<'d>, Settled) {
-    (device, writer.settle(device).await)
+async fn write_device<'d>(writer: &Writer<'_>, device: &'d Device<'d>) -> (&'d Device<'d>, DeviceResult) {
+    (device, writer.apply_events(device).await)
 }
 
-/// Writes a document of the batch once more as it is, to learn whether the store takes writes at all.
+/// Writes a document of the batch again, unchanged, to learn whether the store accepts writes at all.
 ///
-/// When a batch is repeated, most of its devices have nothing left to write, and so would say nothing about the
-/// store. The write is conditional and changes nothing.
-async fn ask_whose_fault(writer: &Writer<'_>, witness: Option<Stored>) {
-    if let Some(stored) = witness {
-        writer.write_again(stored).await;
+/// In a repeated batch most devices have nothing left to write, so without this probe nothing would show whether the store
+/// works. The write is conditional and changes nothing. An accepted write is counted in `accepted_writes`.
+async fn probe_store_writes(writer: &Writer<'_>, probe_document: Option<Stored>) {
+    if let Some(stored) = probe_document {
+        writer.rewrite_unchanged(stored).await;
     }
 }
 
-/// A batch on its way through [`Processor::write`].
+/// The progress of a batch in [`Processor::write`].
 struct Run {
     outcomes: Vec<Option<Outcome>>,
-    /// Whether bad requests alone may be the store's fault. A device that is alone in its batch is taken for bad, since
-    /// holding it would hold all others of its partition; but behind a message waits only its own session.
-    may_blame_the_store: bool,
+    /// Whether bad requests may be reclassified as a failure of the store. If a batch has one device, its bad request is
+    /// counted as the device's failure, because a retry would block the other devices of the partition. A Service Bus
+    /// message blocks only its own session, so it may always be retried.
+    can_reclassify: bool,
     processed: Processed,
 }
 
 impl Run {
-    fn settle(&mut self, device: &Device, outcomes: Vec<Outcome>) {
+    fn record_outcomes(&mut self, device: &Device, outcomes: Vec<Outcome>) {
         for (event, outcome) in device.events.iter().zip(outcomes) {
             self.outcomes[event.index] = Some(outcome);
         }
     }
 
-    /// A systemic failure: whatever has not been settled stays unresolved.
-    fn stop(&mut self, devices: &[Device], reason: &str) {
+    /// Marks each event without an outcome as unresolved because of a systemic failure.
+    fn mark_rest_systemic(&mut self, devices: &[Device], reason: &str) {
         for device in devices {
             for event in &device.events {
                 self.outcomes[event.index].get_or_insert_with(|| {
@@ -245,8 +252,9 @@ impl Run {
         }
     }
 
-    /// The writes of these events were called bad requests, and the store took no other: the fault is in none of them.
-    fn blame_the_store(&mut self, bad_requests: &[usize]) {
+    /// Reclassifies the events with these indexes from failed to unresolved: the store rejected their writes as bad
+    /// requests, but it accepted no other write either, so the events are not the cause.
+    fn reclassify_as_systemic(&mut self, bad_requests: &[usize]) {
         for index in bad_requests {
             if let Some(Outcome::Failed(failure)) = &self.outcomes[*index] {
                 let failure = Failure { class: ErrorClass::Systemic, ..failure.clone() };
@@ -255,7 +263,7 @@ impl Run {
         }
     }
 
-    /// Whether something failed of which it is not clear yet whose fault it is.
+    /// Returns true if an event has a transient failure, of which it is not known whether the device or the store caused it.
     fn has_transient(&self) -> bool {
         let is_transient = |failure: &Failure| failure.class == ErrorClass::Transient;
         self.outcomes

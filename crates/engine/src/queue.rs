@@ -1,5 +1,4 @@
-//! The queue in which dead letters lie, whatever keeps it: a Storage queue in Azure, a table in the state file on one
-//! machine.
+//! The dead-letter queue, as a trait: a Storage queue in Azure, or a table in the state file on one machine.
 
 use std::{error::Error, time::Duration};
 
@@ -7,109 +6,122 @@ use async_trait::async_trait;
 
 use crate::failure::Cause;
 
-/// The most messages that are received or peeked at in one request: the Storage service's limit, kept to everywhere.
+/// The most messages that are received or peeked in one request: the limit of the Storage service, used for each queue.
 pub const MAX_RECEIVE_COUNT: usize = 32;
 
-/// A queue as the tools for dead letters see it, with the rules of a Storage queue: at least once, in no certain order.
+/// A dead-letter queue, with the guarantees of a Storage queue: at-least-once delivery, in no particular order.
 #[async_trait]
 pub trait DeadLetterQueue: Send + Sync {
-    /// Its name and place, for people and for the audit, such as `deadletterqueue at drones.queue.core.windows.net`.
+    /// Returns its name and location, for people and for the audit, such as
+    /// `deadletterqueue at drones.queue.core.windows.net`.
     fn name(&self) -> String;
 
-    /// Puts a message that stays until somebody deletes it. When an answer is lost on the way the message may be there
-    /// twice.
+    /// Puts a message that does not expire. If the response is lost, the message may be in the queue twice.
     ///
     /// # Errors
     ///
-    /// [`QueueError`], as of all that follows.
+    /// Returns a [`QueueError`], as do all other operations.
     async fn put(&self, body: &[u8]) -> Result<(), QueueError>;
 
-    /// Whether [`put`](Self::put) would take this body; nobody is asked.
+    /// Checks, without a request, whether [`put`](Self::put) would accept this body.
     ///
     /// # Errors
     ///
-    /// What it would say of the body.
-    fn takes(&self, _body: &[u8]) -> Result<(), QueueError> {
+    /// Returns the error that [`put`](Self::put) would return for the body.
+    fn accepts(&self, _body: &[u8]) -> Result<(), QueueError> {
         Ok(())
     }
 
-    /// About how many messages there are, those included that somebody has received and not deleted.
+    /// Returns the approximate number of messages, including those that are received and not deleted.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`QueueError`] if the queue cannot be used.
     async fn count(&self) -> Result<u64, QueueError>;
 
-    /// Looks at up to `most` messages, [`MAX_RECEIVE_COUNT`] at the most, and leaves them as they are. Always the same ones,
-    /// and hidden ones are not seen.
+    /// Returns up to `most` messages, and at most [`MAX_RECEIVE_COUNT`], without changing them. Repeated calls return the same
+    /// messages. Hidden messages are not returned.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`QueueError`] if the queue cannot be used.
     async fn peek(&self, most: usize) -> Result<Vec<Message>, QueueError>;
 
-    /// Takes up to `most` messages, [`MAX_RECEIVE_COUNT`] at the most. Nobody else sees them for `hidden`, of which whole
-    /// seconds count, one at least; then they are back, unless they were deleted.
+    /// Receives up to `most` messages, and at most [`MAX_RECEIVE_COUNT`]. They are hidden from other receivers for `hidden`, in
+    /// whole seconds and at least one; then they are visible again, unless they were deleted.
     ///
-    /// When an answer is lost on the way, its messages are hidden for that time without anybody having them. A Storage
-    /// queue refuses more than seven days.
+    /// If the response is lost, its messages are hidden for that time without a receiver. A Storage queue rejects more than
+    /// seven days.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`QueueError`] if the queue cannot be used.
     async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Received>, QueueError>;
 
-    /// Hides a message for so long from now on, in whole seconds; none at all gives it back at once. With a body, the
-    /// message has that one from now on, in the encoding that it had: both in one step. What `received` holds is then as
-    /// it is in the queue.
+    /// Hides a message for `hidden` from now on, in whole seconds; zero makes it visible immediately. A `body` replaces the
+    /// message's body in the same step, in the same encoding. `received` is updated to the new state.
     ///
-    /// When an answer is lost on the way, the request is repeated, and what it has done itself is taken for somebody
-    /// else's doing: the message may have the body and be called gone.
+    /// If the response is lost, the request is repeated, and its own first effect looks like that of another receiver: the
+    /// message may have the new body although an error of [`QueueError::is_gone`] is returned.
     ///
     /// # Errors
     ///
-    /// [`QueueError::is_gone`], when it was hidden no more and somebody else has it now, and any other.
+    /// Returns [`QueueError::Gone`] if the message was visible again and another receiver has received or deleted it, or any
+    /// other [`QueueError`].
     async fn update(&self, received: &mut Received, body: Option<&[u8]>, hidden: Duration) -> Result<(), QueueError>;
 
-    /// Deletes a message for good.
+    /// Deletes a message permanently.
     ///
     /// # Errors
     ///
-    /// As [`DeadLetterQueue::update`].
+    /// The same as [`DeadLetterQueue::update`].
     async fn delete(&self, received: &Received) -> Result<(), QueueError>;
 }
 
 /// A message of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The queue's id of it.
+    /// The id that the queue assigned.
     pub id: String,
-    /// What was put.
+    /// The body.
     pub body: Vec<u8>,
-    /// When it was put, in milliseconds since 1970; a Storage queue counts whole seconds.
+    /// When it was put, in milliseconds since 1970, UTC; a Storage queue has whole seconds.
     pub inserted_ms: i64,
-    /// When the queue forgets it, in milliseconds since 1970; `None` for never. What a Functions binding puts is
-    /// forgotten after seven days.
+    /// When it expires, in milliseconds since 1970, UTC; `None` for never. A message that a Functions binding puts expires
+    /// after seven days.
     pub expires_ms: Option<i64>,
-    /// How often it has been received, this time included.
+    /// How often it was received, this time included.
     pub dequeue_count: i64,
 }
 
-/// A message that nobody else sees for a while, and the right to say what becomes of it.
+/// A received message, which is hidden from other receivers for a while and may be updated or deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     /// The message.
     pub message: Message,
-    /// What shows that right; each hiding has another one.
+    /// The receipt that an update or a deletion needs; each receive and update has a new one.
     pub receipt: String,
     /// Whether its text in the queue is base64, as the Functions binding writes it.
     pub is_base64: bool,
 }
 
-/// Something that a queue did not do.
+/// Why an operation on a queue failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueueError {
-    /// The message was hidden no more, and somebody else has received or deleted it since.
+    /// The message was visible again, and another receiver has received or deleted it.
     #[error("{0}")]
     Gone(Cause),
-    /// The queue does not take the body of this one message. Others may fare better.
+    /// The queue rejects the body of this message. It may accept others.
     #[error("{0}")]
     Refused(Cause),
-    /// The queue cannot be used, whatever the message: it is out of reach, locked, not there, or gives no right to it.
+    /// The queue cannot be used for any message: it is unreachable, locked or missing, or access is denied.
     #[error("{0}")]
     Unavailable(Cause),
 }
 
 impl Received {
-    /// What an update comes to: a receipt of its own, before which the earlier one is worth nothing, and perhaps a body.
+    /// Applies an update that the queue has made: the new receipt, which invalidates the earlier one, and the new body, if
+    /// there is one.
     pub fn updated(&mut self, receipt: String, body: Option<&[u8]>) {
         self.receipt = receipt;
         if let Some(body) = body {
@@ -119,19 +131,19 @@ impl Received {
 }
 
 impl QueueError {
-    /// Whether somebody else has taken or deleted the message since it was received.
+    /// Returns true if another receiver has received or deleted the message since it was received.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Gone(_))
     }
 
-    /// Whether the queue does not take the body of this one message, so that others may fare better.
+    /// Returns true if the queue rejects the body of this message and may accept others.
     #[must_use]
-    pub fn is_of_this_message(&self) -> bool {
+    pub fn is_message_specific(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
 
-    /// The failure of the service or the file that is behind it.
+    /// Returns the underlying error of the service or the file.
     #[must_use]
     pub fn cause(&self) -> &(dyn Error + Send + Sync + 'static) {
         match self {
@@ -140,8 +152,8 @@ impl QueueError {
     }
 }
 
-/// As many as may be asked for at once, where so many are wanted.
+/// Returns how many messages to request at once if `most` are wanted: 1 to [`MAX_RECEIVE_COUNT`].
 #[must_use]
-pub fn at_once(most: usize) -> i32 {
+pub fn receive_count(most: usize) -> i32 {
     i32::try_from(most.clamp(1, MAX_RECEIVE_COUNT)).unwrap_or(1)
 }

@@ -1,10 +1,10 @@
-//! Work that is done at a pace.
+//! Limits the rate of operations.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// So much a second, evenly; as fast as it goes without a number.
+/// Limits operations to a number per second, evenly spaced. Without a number there is no limit.
 #[derive(Debug, Clone, Copy)]
 pub struct RateLimit {
     per_second: Option<u32>,
@@ -12,19 +12,19 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// At this pace; as fast as it goes without one.
+    /// Creates a limit of `per_second` operations per second; `None` is unlimited.
     #[must_use]
     pub fn new(per_second: Option<u32>) -> Self {
         Self { per_second, next: Instant::now() }
     }
 
-    /// How many to take at a time, up to this many.
+    /// Returns how many operations to start together: at most `most`, and at most those of one second.
     #[must_use]
-    pub fn together(&self, most: usize) -> usize {
+    pub fn batch_size(&self, most: usize) -> usize {
         self.per_second.map_or(most, |rate| most.min(rate as usize))
     }
 
-    /// Waits until so many may be done.
+    /// Waits until `how_many` operations may start.
     pub async fn wait(&mut self, how_many: usize) {
         let Some(rate) = self.per_second else { return };
         let begin = self.next.max(Instant::now());

@@ -1,9 +1,10 @@
-//! What the handler tells about its work: one JSON line each for a final reply, for an attempt that failed, for a dead
-//! letter, for a look at their queue, for its own start. `docs/reference/records.md` and `docs/reference/record.schema.json` are what dashboards and alerts rest on.
+//! The records that the handler logs: one JSON line for a completed batch, a failed attempt, a dead letter, a check of the
+//! dead-letter queue and the handler's start. `docs/reference/records.md` and `docs/reference/record.schema.json` describe
+//! them; dashboards and alerts use them.
 //!
-//! Those of a final reply go out in its `Logs`, which the host writes under the invocation. The host does not look into
-//! the answer of an attempt that failed, so that one's line goes into the handler's own log, with the invocation's id;
-//! it is in the answer, too, for `devicestate local`, which reads its figures from records as a dashboard would.
+//! The records of a final reply are in its `Logs`, which the host logs under the invocation. The host does not read the
+//! reply of a failed attempt, so that record is written to the handler's own log, with the invocation id. It is also in the
+//! reply, for `devicestate local`, which reads its figures from records as a dashboard does.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,30 +18,30 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "camelCase")]
 pub enum Record {
-    /// A batch that was answered for good.
+    /// A completed batch.
     Batch(BatchRecord),
-    /// An attempt of a batch that was answered with 503. Its events are still to be counted, by the last attempt.
+    /// An attempt of a batch with the response 503. Its events are counted by the last attempt.
     FailedAttempt(FailedAttemptRecord),
     /// One of a batch's dead letters.
     DeadLetter(DeadLetterRecord),
-    /// A look at the queue of the dead letters.
+    /// The state of the dead-letter queue.
     DeadLetterQueue(DeadLetterQueueRecord),
-    /// A handler that is ready for the host.
+    /// The start of a handler.
     Start(StartRecord),
 }
 
-/// A batch that was answered for good: applied, superseded and dead-lettered add up to its events.
+/// A completed batch: applied, superseded and dead-lettered events add up to its events.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BatchRecord {
-    /// The attempt that did it.
+    /// The attempt that completed it.
     #[serde(flatten)]
     pub attempt: AttemptRecord,
-    /// At least one reading was newer than the document.
+    /// The number of events with at least one reading newer than the document.
     pub applied: u64,
-    /// No reading was newer.
+    /// The number of events without a newer reading.
     pub superseded: u64,
-    /// Could not be applied.
+    /// The number of events that could not be applied.
     pub dead_lettered: u64,
 }
 
@@ -51,111 +52,110 @@ pub struct FailedAttemptRecord {
     /// The attempt.
     #[serde(flatten)]
     pub attempt: AttemptRecord,
-    /// How many events could not be settled.
+    /// The number of unresolved events.
     pub unresolved: u64,
-    /// Why, for people.
+    /// Why the attempt failed, for people.
     pub reason: String,
 }
 
-/// An attempt of a batch, however it was answered.
+/// An attempt of a batch, completed or failed.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AttemptRecord {
-    /// The host's id of the invocation, the same for each attempt; empty where it told none.
+    /// The host's id of the invocation, the same for each attempt; empty if the request had none.
     pub invocation_id: String,
-    /// Where the batch came from.
+    /// The partition that the batch came from.
     #[serde(flatten)]
     pub source: SourceRecord,
-    /// What Service Bus says of the message, where the batch is one.
+    /// The metadata of the Service Bus message, if the batch is one.
     #[serde(flatten)]
     pub message: Option<Message>,
     /// The sequence number of its first event that has one.
     pub first_sequence_number: Option<i64>,
     /// The sequence number of its last event that has one.
     pub last_sequence_number: Option<i64>,
-    /// Which attempt of the batch it was, from 1; for a message, which delivery.
+    /// The number of the batch's attempt, from 1; for a message, the number of the delivery.
     #[serde(rename = "attempt")]
     pub number: i64,
-    /// How many events the batch has.
+    /// The number of events in the batch.
     pub events: u64,
-    /// How many devices the decoded events belong to.
+    /// The number of devices that the decoded events belong to.
     pub devices: usize,
-    /// What this attempt asked of the store, and what it cost.
+    /// The operations on the store in this attempt, and their cost.
     #[serde(flatten)]
     pub operations: Operations,
-    /// Time for decoding, in milliseconds.
+    /// The time for decoding, in milliseconds.
     pub decode_ms: f64,
-    /// Time for reading and writing documents, in milliseconds.
+    /// The time for reading and writing documents, in milliseconds.
     pub store_ms: f64,
-    /// How far behind the partition is, in milliseconds: from enqueued to now, of the batch's last event when it is answered
-    /// for good, and of its first while none of it is passed. `None` for events without a place.
+    /// The lag of the partition, in milliseconds: the time since the batch's last event was enqueued if the batch is
+    /// completed, and since its first event if the attempt failed. `None` for events without a position.
     pub lag_ms: Option<i64>,
-    /// Whether the enqueued times of the batch go back somewhere, which the service's times should not.
+    /// Whether an event has an earlier enqueued time than the one before it. The service should never send that.
     pub enqueued_times_decrease: bool,
 }
 
-/// A dead letter, as the log tells of it.
+/// A dead letter, as it is logged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterRecord {
-    /// Its id.
+    /// The id of the dead letter.
     pub dead_letter_id: String,
-    /// The host's id of the invocation; empty where it told none.
+    /// The host's id of the invocation; empty if the request had none.
     pub invocation_id: String,
-    /// Where the event came from.
+    /// The partition that the event came from.
     #[serde(flatten)]
     pub source: SourceRecord,
-    /// What Service Bus says of the message, where the event was one.
+    /// The metadata of the Service Bus message, if the event was one.
     #[serde(flatten)]
     pub message: Option<Message>,
     /// The event's partition key.
     pub partition_key: Option<String>,
     /// The event's sequence number.
     pub sequence_number: Option<i64>,
-    /// The device, as far as the event could be decoded.
+    /// The device id, if it could be decoded.
     pub device_id: Option<String>,
-    /// Where it failed.
+    /// The stage that failed.
     pub stage: Stage,
-    /// Whose fault it was.
+    /// The cause of the failure.
     pub error_class: ErrorClass,
-    /// What happened.
+    /// The failure, for people.
     pub issue: String,
 }
 
-/// The queue of the dead letters, as a timer function found it.
+/// The dead-letter queue, as a timer function observed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterQueueRecord {
-    /// Its name.
+    /// The name of the queue.
     pub queue_name: String,
-    /// About how many messages it has, those included that somebody has received and not deleted.
+    /// The approximate number of messages, including those that are received and not deleted.
     pub messages: u64,
-    /// How old the oldest message is, in milliseconds, of the 32 at the front that nobody has received. `None` when none
-    /// was seen.
+    /// The age of the oldest of the first 32 visible messages, in milliseconds. `None` if no message was visible.
     pub oldest_age_ms: Option<i64>,
-    /// In how many milliseconds the queue forgets the first of them. `None` when none was seen, or none is ever forgotten.
+    /// The time until the first of them expires, in milliseconds. `None` if no message was visible or none expires.
     pub expires_in_ms: Option<i64>,
 }
 
-/// A handler that is ready. More than one of an instance of the function app are restarts.
+/// A handler that is ready. More than one record per instance of the function app shows restarts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StartRecord {
     /// The handler's version.
     pub version: String,
-    /// Its process id.
+    /// The process id.
     pub process_id: u32,
-    /// Where it listens on 127.0.0.1.
+    /// The port on 127.0.0.1 on which it listens.
     pub port: u16,
-    /// Where the documents are: the setting `StateStore`.
+    /// The store of the documents: the setting `StateStore`.
     pub state_store: String,
 }
 
-/// Where something came from, in the log's words. A part that the host does not tell is empty.
+/// The partition that something came from, as it is logged. A part that the request does not have is empty.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SourceRecord {
-    /// The namespace's host name: of two regions, it tells which.
+    /// The namespace's host name, which distinguishes the regions.
     pub fully_qualified_namespace: String,
     /// The hub.
     pub event_hub_name: String,
@@ -163,7 +163,7 @@ pub struct SourceRecord {
     pub consumer_group: String,
     /// The partition.
     pub partition_id: String,
-    /// The Service Bus queue with sessions, in place of hub, consumer group and partition.
+    /// The Service Bus queue with sessions, instead of hub, consumer group and partition.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub session_queue_name: String,
 }
@@ -177,7 +177,7 @@ impl From<&Source> for SourceRecord {
 }
 
 impl Record {
-    /// The line.
+    /// Returns the record as one line of JSON.
     #[must_use]
     pub fn to_line(&self) -> String {
         serde_json::to_string(self).expect("a record is always JSON")

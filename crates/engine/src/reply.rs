@@ -1,7 +1,7 @@
-//! The reply out: what the host understands, and nothing else.
+//! Writes the body of a reply, in the only form that the host accepts.
 //!
-//! Outputs stand under the exact binding name, as an array of strings: the one form that the queue binding passes on
-//! verbatim. `Logs` is an array of strings. The body is never empty, since the host would wait for ever.
+//! The outputs are an array of strings under the exact name of the binding: the queue binding passes on only that form
+//! unchanged. `Logs` is an array of strings. The body is never empty, because the host would wait forever.
 
 use std::io;
 
@@ -18,32 +18,32 @@ pub struct Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// A reply with these messages for the queue binding of this name, and these records for the host's log.
+    /// Creates a reply with these messages for the queue binding of this name, and these records for the host's log.
     #[must_use]
     pub fn new(binding: &'a str, messages: &'a [String], logs: &'a [Record]) -> Self {
         Self { outputs: Some((binding, messages)), logs }
     }
 
-    /// A reply of a function that has no output, with these records for the host's log.
+    /// Creates a reply of a function without an output, with these records for the host's log.
     #[must_use]
-    pub fn of_logs(logs: &'a [Record]) -> Self {
+    pub fn from_logs(logs: &'a [Record]) -> Self {
         Self { outputs: None, logs }
     }
 
-    /// The body.
+    /// Returns the body.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let json = self.written().expect("texts and records are always JSON");
+        let json = self.write().expect("texts and records are always JSON");
         String::from_utf8(json).expect("JSON is text")
     }
 
-    fn written(&self) -> serde_json::Result<Vec<u8>> {
-        /// What a record takes, and what stands around all of them.
-        const RECORD: usize = 1024;
+    fn write(&self) -> serde_json::Result<Vec<u8>> {
+        /// The estimated length of a record, in bytes.
+        const RECORD_BYTES: usize = 1024;
         let (binding, messages) = self.outputs.unwrap_or_default();
-        // Messages are JSON, in which about every eighth character has to be escaped.
-        let of_messages: usize = messages.iter().map(|message| message.len() + message.len() / 4).sum();
-        let mut json = Vec::with_capacity(of_messages + RECORD * (self.logs.len() + 1));
+        // Messages are JSON, in which about every eighth character must be escaped.
+        let message_bytes: usize = messages.iter().map(|message| message.len() + message.len() / 4).sum();
+        let mut json = Vec::with_capacity(message_bytes + RECORD_BYTES * (self.logs.len() + 1));
         json.extend_from_slice(br#"{"Outputs":{"#);
         if self.outputs.is_some() {
             serde_json::to_writer(&mut json, binding)?;
@@ -61,7 +61,7 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// Writes JSON into a JSON string: each of its quotes and backslashes gets a backslash.
+/// Writes JSON inside a JSON string, with a backslash before each quote and backslash.
 struct InString;
 
 impl Formatter for InString {
@@ -75,7 +75,7 @@ impl Formatter for InString {
 
     fn write_char_escape<W: ?Sized + io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
         writer.write_all(br"\")?;
-        // Each of them begins with a backslash; these two go on with what has to be escaped itself.
+        // Each escape starts with a backslash. In these two the second character must be escaped as well.
         match escape {
             CharEscape::Quote => writer.write_all(br#"\\""#),
             CharEscape::ReverseSolidus => writer.write_all(br"\\\"),
@@ -101,7 +101,7 @@ mod tests {
         },
     };
 
-    /// One of each kind, with whatever a record can have.
+    /// Returns one record of each kind, with all optional fields.
     fn records() -> [Record; 5] {
         let text = "a \"\\\n\u{1}\u{e4}\u{1f681}";
         let message = Message { session_id: text.into(), message_id: String::new(), delivery_count: 3 };
@@ -140,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn each_record_stands_in_a_reply_as_the_line_that_it_is_elsewhere() {
+    fn a_record_in_a_reply_is_the_same_line_as_in_the_log() {
         let records = records();
-        let reply: serde_json::Value = serde_json::from_str(&Reply::of_logs(&records).to_json()).expect("JSON");
+        let reply: serde_json::Value = serde_json::from_str(&Reply::from_logs(&records).to_json()).expect("JSON");
         assert_eq!(reply["Logs"], serde_json::json!(records.map(|record| record.to_line())));
     }
 
     #[test]
-    fn json_that_is_kept_as_it_is_can_stand_in_a_string_too() {
+    fn raw_json_is_escaped_in_a_string() {
         let raw: Box<serde_json::value::RawValue> = serde_json::from_str(r#"{"a": "\"\\"}"#).expect("JSON");
         let mut json = b"\"".to_vec();
         raw.serialize(&mut Serializer::with_formatter(&mut json, InString)).expect("JSON");
@@ -170,6 +170,6 @@ mod tests {
             "Outputs": { "name \"of\" it\n": texts }, "Logs": lines, "ReturnValue": null
         });
         assert_eq!(serde_json::from_str::<serde_json::Value>(&reply).expect("JSON"), expected);
-        assert_eq!(Reply::of_logs(&[]).to_json(), r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#);
+        assert_eq!(Reply::from_logs(&[]).to_json(), r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#);
     }
 }

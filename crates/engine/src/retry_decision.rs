@@ -1,7 +1,7 @@
-//! Whether a batch is answered for good or sent again, and whose fault it is when a device stays unresolved.
+//! Decides whether an attempt of a batch completes it or fails, so that the host sends the batch again.
 //!
-//! The shipped retry policy has no end, since only the handler knows whose fault a failure is: an outage of the store
-//! holds the partition, while one device that the store will not have must not hold it for ever.
+//! The shipped retry policy is endless, because only the handler can distinguish an outage of the store from a failure of
+//! one device. During an outage the partition must wait; one device that the store rejects must not block it forever.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,47 +13,49 @@ use crate::{
     processor::Outcome,
 };
 
-/// What is done with a batch.
+/// What the handler does with a batch after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// It is answered for good: what is unresolved is dead-lettered.
+    /// Completes the batch: events that are still unresolved become dead letters.
     Complete,
-    /// The invocation is failed, and the host sends the batch again.
+    /// Fails the invocation, so that the host sends the batch again.
     Retry,
 }
 
-/// How often batches failed by a fault of their own, in memory. A restart of the handler starts the count again, which
-/// only delays a dead letter.
+/// Counts, per batch and device, the attempts that failed because of the device and not because of the store.
+///
+/// The counts are in memory. A restart of the handler resets them, which only delays a dead letter.
 #[derive(Debug)]
 pub struct Attempts {
     limit: u32,
-    batches: Mutex<HashMap<String, Batch>>,
+    batches: Mutex<HashMap<String, FailedBatch>>,
 }
 
 #[derive(Debug, Default)]
-struct Batch {
-    /// By device; a failure outside any device has its count under the empty name.
-    failed: HashMap<String, u32>,
-    /// When it was last seen, as a count of decisions: the oldest is forgotten first.
-    seen: u64,
+struct FailedBatch {
+    /// Failed attempts by device id. A failure that belongs to no device counts under the empty id.
+    failed_attempts: HashMap<String, u32>,
+    /// The number of the last decision about this batch. The batch with the lowest number is evicted first.
+    last_decision: u64,
 }
 
-/// The most batches to remember: far more than partitions that one process owns.
-const REMEMBERED: usize = 4_096;
+/// The most batches whose failures are counted: far more than the partitions that one process owns.
+const MAX_TRACKED_BATCHES: usize = 4_096;
 
 impl Attempts {
-    /// Dead-letters what failed by its own fault in this many attempts.
+    /// Creates counters that give up a device after `limit` failed attempts of its own.
     #[must_use]
     pub fn new(limit: u32) -> Self {
         Self { limit, batches: Mutex::default() }
     }
 
-    /// Decides on an attempt of the batch with this key.
+    /// Decides on an attempt of the batch with this key, from one outcome for each of its events.
     ///
-    /// `will_retry` says whether the host sends the batch again when this attempt fails; failing is never the last
-    /// word, because the host checkpoints past a batch that failed for the last time.
+    /// `will_retry` is true if the host sends the batch again when this attempt fails. Without another attempt the decision
+    /// is always [`Decision::Complete`], because the host checkpoints past a batch whose last attempt failed.
+    /// `store_accepts_writes` is true if the store accepted at least one write during this attempt.
     #[must_use]
-    pub fn decide(&self, key: &str, outcomes: &[Outcome], will_retry: bool, store_takes_writes: bool) -> Decision {
+    pub fn decide(&self, key: &str, outcomes: &[Outcome], will_retry: bool, store_accepts_writes: bool) -> Decision {
         let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         let unresolved = || {
             outcomes.iter().filter_map(|outcome| match outcome {
@@ -64,55 +66,62 @@ impl Attempts {
         if !will_retry || unresolved().next().is_none() {
             return Decision::Complete;
         }
-        let seen = batches.values().map(|batch| batch.seen).max().unwrap_or_default() + 1;
-        if batches.len() >= REMEMBERED && !batches.contains_key(key) {
-            let oldest = batches.iter().min_by_key(|(_, batch)| batch.seen).map(|(key, _)| key.clone());
+        let last_decision = batches.values().map(|batch| batch.last_decision).max().unwrap_or_default() + 1;
+        if batches.len() >= MAX_TRACKED_BATCHES && !batches.contains_key(key) {
+            let oldest = batches.iter().min_by_key(|(_, batch)| batch.last_decision).map(|(key, _)| key.clone());
             oldest.map(|key| batches.remove(&key));
         }
         let batch = batches.entry(key.to_owned()).or_default();
-        batch.seen = seen;
-        let is_blamed = |failure: &Failure| is_device_failure(failure, store_takes_writes);
-        let blamed: BTreeSet<&str> = unresolved().filter(|failure| is_blamed(failure)).map(device).collect();
-        for device in blamed {
-            *batch.failed.entry(device.to_owned()).or_default() += 1;
+        batch.last_decision = last_decision;
+        let is_device_fault = |failure: &Failure| is_device_failure(failure, store_accepts_writes);
+        // A device counts once per attempt, however many of its events are unresolved.
+        let failed_devices: BTreeSet<&str> =
+            unresolved().filter(|failure| is_device_fault(failure)).map(counted_device).collect();
+        for device_id in failed_devices {
+            *batch.failed_attempts.entry(device_id.to_owned()).or_default() += 1;
         }
-        let is_due = |device: &str| batch.failed.get(device).is_some_and(|failed| *failed >= self.limit);
-        // One reply is for the whole batch: it waits until nothing in it is worth another attempt.
-        if unresolved().all(|failure| is_blamed(failure) && is_due(device(failure))) {
+        let is_exhausted =
+            |device_id: &str| batch.failed_attempts.get(device_id).is_some_and(|failed| *failed >= self.limit);
+        // One reply answers the entire batch, so it completes only when no unresolved event is worth another attempt. A
+        // single failure of the store (throttled, systemic) keeps the batch waiting, whatever the counts are.
+        if unresolved().all(|failure| is_device_fault(failure) && is_exhausted(counted_device(failure))) {
             Decision::Complete
         } else {
             Decision::Retry
         }
     }
 
-    /// In how many attempts this batch has failed by a fault of its own.
+    /// Returns the highest number of failed attempts of any device in this batch; 0 for a batch that has not failed.
     #[must_use]
     pub fn failures(&self, key: &str) -> u32 {
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
-        batches.get(key).and_then(|batch| batch.failed.values().copied().max()).unwrap_or_default()
+        batches.get(key).and_then(|batch| batch.failed_attempts.values().copied().max()).unwrap_or_default()
     }
 
-    /// Forgets a batch that has been answered for good.
+    /// Removes the counts of a completed batch.
     pub fn forget(&self, key: &str) {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
 
-/// Whether what stays unresolved is a fault of the event or its device, and not of the store.
+/// Returns true if an unresolved failure was caused by the event or its device, and not by the store.
+///
+/// A failed write is the device's only if the store accepted another write in the same attempt: otherwise the store
+/// itself may be down.
 #[must_use]
-pub fn is_device_failure(unresolved: &Failure, store_takes_writes: bool) -> bool {
+pub fn is_device_failure(unresolved: &Failure, store_accepts_writes: bool) -> bool {
     match unresolved.stage {
-        // What is not the store's fault comes again the same.
+        // These stages do not use the store, so the next attempt fails in the same way.
         Stage::Envelope | Stage::Deserialize | Stage::Validate => true,
         Stage::Update => match unresolved.class {
-            ErrorClass::Poison | ErrorClass::Transient => store_takes_writes,
-            // However often: that is the store's load, or its state, and says nothing of the device.
+            ErrorClass::Poison | ErrorClass::Transient => store_accepts_writes,
+            // However often it occurs: this is the load or the state of the store, not a property of the device.
             ErrorClass::Throttled | ErrorClass::Systemic => false,
         },
     }
 }
 
-/// Whom a failure is counted for.
-fn device(failure: &Failure) -> &str {
+/// Returns the device id under which a failure is counted.
+fn counted_device(failure: &Failure) -> &str {
     failure.device_id.as_deref().unwrap_or_default()
 }

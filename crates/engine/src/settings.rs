@@ -1,4 +1,4 @@
-//! App settings: what the host hands to the handler as environment variables, and what can be wrong with them.
+//! App settings, which the host passes to the handler as environment variables, and their errors.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -8,83 +8,84 @@ use std::{
 
 use crate::timespan;
 
-/// App settings, as the host hands them to the handler: environment variables.
+/// App settings, by name.
 ///
-/// Has no `Debug`: among them are the secrets of other programs' connections.
+/// There is no `Debug`: the environment contains secrets of other programs.
 #[derive(Clone, Default)]
 pub struct Settings {
     values: HashMap<String, String>,
-    /// Which names were looked up, by this or a clone of it.
-    asked: Arc<Mutex<BTreeSet<String>>>,
+    /// The names that were read, from this or a clone of it.
+    names_read: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Settings {
-    /// The settings of this process's environment.
+    /// Returns the settings of this process's environment.
     #[must_use]
     pub fn from_environment() -> Self {
-        // What is not Unicode cannot be a setting of ours, and is no reason to fail.
+        // A variable that is not Unicode cannot be a setting of this product, and is skipped.
         let text =
             std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        Self { values: text.collect(), asked: Arc::default() }
+        Self { values: text.collect(), names_read: Arc::default() }
     }
 
-    /// A setting's value; an empty one counts as absent, as for the host.
+    /// Returns a setting's value. An empty value counts as absent, as for the host.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        self.names_read.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The names that were looked up so far, whether they were there or not.
+    /// Returns the names that were read so far, including absent ones.
     #[must_use]
-    pub fn asked(&self) -> BTreeSet<String> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn names_read(&self) -> BTreeSet<String> {
+        self.names_read.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Settings that nobody looked up, each with the one that was meant: the same but for upper and lower case, or for
-    /// `:` in place of `__`. On Linux both make another name, and what was set has no effect, without a word.
+    /// Returns the settings that were not read but differ from a name that was read only in case, or in `:` instead of
+    /// `__`; each with that name. On Linux these are different names, and such a setting would silently have no effect.
     #[must_use]
     pub fn misspelled(&self) -> Vec<(&str, String)> {
-        let asked = self.asked();
-        let is_meant = |set: &str, name: &str| set.replace(':', "__").eq_ignore_ascii_case(name);
-        let unread = self.values.keys().filter(|set| !asked.contains(*set));
+        let names_read = self.names_read();
+        let is_variant = |set: &str, name: &str| set.replace(':', "__").eq_ignore_ascii_case(name);
+        let unread = self.values.keys().filter(|set| !names_read.contains(*set));
         let mut pairs: Vec<_> = unread
             .filter_map(|set| {
-                let meant = asked.iter().find(|name| is_meant(set, name) && !self.values.contains_key(*name))?;
-                Some((set.as_str(), meant.clone()))
+                let intended =
+                    names_read.iter().find(|name| is_variant(set, name) && !self.values.contains_key(*name))?;
+                Some((set.as_str(), intended.clone()))
             })
             .collect();
         pairs.sort();
         pairs
     }
 
-    /// Adds a setting if it is not there: the environment has precedence, as with Core Tools.
+    /// Adds a setting if it is absent: the environment has precedence, as in Core Tools.
     pub fn add_default(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.values.entry(name.into()).or_insert_with(|| value.into());
     }
 
-    /// Whether a connection of this name is made of several settings, `Name__…`.
+    /// Returns true if a connection of this name consists of several settings, `Name__…`.
     #[must_use]
     pub fn has_parts_of(&self, name: &str) -> bool {
         self.values.keys().any(|key| key.strip_prefix(name).is_some_and(|rest| rest.starts_with("__")))
     }
 
-    /// Sets a setting, whatever it was.
+    /// Sets or replaces a setting.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.values.insert(name.into(), value.into());
     }
 
-    /// All settings, as the environment of a process.
+    /// Returns all settings, as the environment of a process.
     #[must_use]
     pub fn to_environment(&self) -> Vec<(String, String)> {
         self.values.clone().into_iter().collect()
     }
 
-    /// Replaces `%Name%` by that setting, as the host does in bindings.
+    /// Replaces each `%Name%` by that setting, as the host does in bindings.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Missing`] for a setting that is not there.
+    /// Returns [`ConfigError::Missing`] if a setting is absent.
     pub fn resolve(&self, text: &str) -> Result<String, ConfigError> {
         let mut parts = text.split('%');
         let mut resolved = parts.next().unwrap_or_default().to_owned();
@@ -96,11 +97,11 @@ impl Settings {
         Ok(resolved)
     }
 
-    /// Parses a setting; `default` when it is not there.
+    /// Parses a setting; returns `default` if it is absent. `expected` describes valid values in the error.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Invalid`], when `parse` makes nothing of it.
+    /// Returns [`ConfigError::Invalid`] if `parse` returns `None`.
     pub fn parse<T>(
         &self,
         setting: &'static str,
@@ -113,40 +114,40 @@ impl Settings {
     }
 }
 
-/// What is wrong with the settings. No value of a setting that may hold a secret is ever in it.
+/// An error in the settings. It never contains a value that may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A setting is needed and is not there.
-    #[error("the setting {setting} is missing: {why}")]
+    /// A required setting is missing.
+    #[error("the setting `{setting}` is missing: {why}")]
     Missing {
-        /// Its name.
+        /// The setting's name.
         setting: String,
-        /// What it is for.
+        /// What the setting is needed for.
         why: &'static str,
     },
-    /// A setting has a value that makes no sense.
-    #[error("the setting {setting} is {value:?}: it must be {expected}")]
+    /// A setting has an invalid value.
+    #[error("the setting `{setting}` must be {expected}, not {value:?}")]
     Invalid {
-        /// Its name.
+        /// The setting's name.
         setting: &'static str,
-        /// Its value.
+        /// The setting's value.
         value: String,
-        /// What it may be.
+        /// The valid values.
         expected: &'static str,
     },
-    /// A connection cannot be made of a setting. Says what is wrong with it and never what it is.
-    #[error("the setting {setting} {problem}")]
+    /// A setting is not a valid connection. The error describes the problem and never contains the value.
+    #[error("the setting `{setting}` {problem}")]
     Connection {
-        /// Its name.
+        /// The setting's name.
         setting: String,
-        /// What is wrong with it.
+        /// The problem, without the value.
         problem: String,
     },
     /// Two settings contradict each other.
     #[error(
-        "the setting InvocationBudget ({}) and 20 ms for each of the {max_event_batch_size} possible dead letters of a \
-         batch (maxEventBatchSize) must together stay below functionTimeout ({}) of host.json: lower InvocationBudget \
-         or raise functionTimeout", timespan::format(*budget), timespan::format(*function_timeout)
+        "the setting `InvocationBudget` ({}) plus 20 ms for each of the {max_event_batch_size} possible dead letters of a \
+         batch (`maxEventBatchSize`) must be less than `functionTimeout` ({}) of host.json: lower `InvocationBudget` or \
+         raise `functionTimeout`", timespan::format(*budget), timespan::format(*function_timeout)
     )]
     Budget {
         /// `InvocationBudget`.
@@ -159,7 +160,7 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// A setting that is needed and not there.
+    /// Creates a [`ConfigError::Missing`].
     #[must_use]
     pub fn missing(setting: &str, why: &'static str) -> Self {
         Self::Missing { setting: setting.to_owned(), why }

@@ -1,7 +1,8 @@
-//! Where the state documents are kept: a store reads, creates and replaces, and says what went wrong by what is to be done about it.
+//! The store of the state documents, as a trait: it reads, creates and replaces, and classifies its errors by the reaction
+//! that they need.
 //!
-//! The loop of optimistic concurrency and the back-off stand once, above this trait (see
-//! [`processor`](crate::processor)): no store retries a conflict. A store knows nothing of dead letters.
+//! The only loop of optimistic concurrency and its backoff are in [`processor`](crate::processor): a store does not retry a
+//! conflict.
 
 mod charge;
 mod dry_run;
@@ -19,118 +20,137 @@ pub use dry_run::DryRunStore;
 pub use memory::MemoryStore;
 pub use operations::Operations;
 
-/// A store of state documents, each under its id.
+/// A store of state documents by id, with conditional writes.
 ///
-/// What an operation costs is added to `charge`, also when it fails: a refused write is paid for, too.
+/// The cost of each operation is added to `charge`, even if the operation fails.
+///
+/// ```
+/// use devicestate_engine::{
+///     device_state::Document,
+///     store::{MemoryStore, RequestCharge, StateStore, StoreError},
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), StoreError> {
+/// let (store, charge) = (MemoryStore::default(), RequestCharge::default());
+/// let document = Document::new("drone-7".into());
+/// let created = store.create(&document, &charge).await?;
+/// let replaced = store.replace(&document, &created, &charge).await?;
+/// assert_ne!(created, replaced);
+/// // The tag of an earlier state no longer matches: another writer was first.
+/// assert_eq!(store.replace(&document, &created, &charge).await, Err(StoreError::Conflict));
+/// assert_eq!(store.read("drone-7", &charge).await?.expect("it was created").etag, replaced);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait StateStore: Send + Sync {
-    /// Reads a document, with the tag of this state of it; `None` when there is none.
+    /// Reads a document and the tag of its state; `None` if the document does not exist.
     ///
     /// # Errors
     ///
-    /// Any [`StoreError`] but [`StoreError::Conflict`]. A document that cannot be understood is
-    /// [`StoreError::Rejected`].
+    /// Returns any [`StoreError`] except [`StoreError::Conflict`]; [`StoreError::Rejected`] if the document is not valid.
     async fn read(&self, id: &str, charge: &RequestCharge) -> Result<Option<Stored>, StoreError>;
 
-    /// Creates a document.
+    /// Creates a document and returns its tag.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Conflict`] when there is one with this id already.
+    /// Returns [`StoreError::Conflict`] if a document with this id exists, or any other [`StoreError`].
     async fn create(&self, document: &Document, charge: &RequestCharge) -> Result<ETag, StoreError>;
 
-    /// Replaces a document, on the condition that it is still as it was when it had this tag.
+    /// Replaces a document if it still has this tag, and returns its new tag.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Conflict`] when someone else wrote or deleted it meanwhile.
+    /// Returns [`StoreError::Conflict`] if another writer has written or deleted the document, or any other [`StoreError`].
     async fn replace(&self, document: &Document, if_match: &ETag, charge: &RequestCharge) -> Result<ETag, StoreError>;
 
-    /// Up to `limit` documents in the order of their ids, from behind `after` on. For people; the processor never
-    /// lists.
+    /// Returns up to `limit` documents in the order of their ids, starting after the id `after`. The processor does not use
+    /// it.
     ///
     /// # Errors
     ///
-    /// As [`StateStore::read`].
+    /// The same as [`StateStore::read`].
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError>;
 }
 
-/// A document as it was read.
+/// A document as it was read, with its tag.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
     /// The document.
     pub document: Document,
-    /// The tag of this state of it.
+    /// The tag of this state of the document.
     pub etag: ETag,
 }
 
-/// Names one state of a stored document. Another write, or a deletion and a creation, gives another one.
+/// The tag of one state of a stored document. Each write, and a deletion with a new creation, gives another tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ETag(pub String);
 
-/// What came in the way of a store operation, by what is to be done about it.
+/// Why a store operation failed, classified by the reaction that it needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Someone else wrote the document since it was read: read again and merge again.
+    /// Another writer wrote the document since it was read: read and merge it again.
     #[error("another writer changed the document at the same time")]
     Conflict,
-    /// The store refuses this document, whatever else it takes. Nobody else is harmed: the event is poison.
+    /// The store rejects this document, and accepts others: the event is poison.
     #[error("{0}")]
     Rejected(String),
-    /// The store calls the request bad. That is this document's fault while others pass, and everybody's (a wrong
-    /// setting) when no document of a batch passes.
+    /// The store reports a bad request. The cause is this document if the store accepts others, and a wrong setting if it
+    /// accepts no document of a batch.
     #[error("{0}")]
     BadRequest(String),
-    /// It may go better later.
+    /// A retry may succeed.
     #[error("{0}")]
     Transient(String),
-    /// The store is asked for more than it does, and says when to come back. That is the fault of no document.
+    /// The store limits the load. No document is the cause.
     #[error("{reason}")]
     Throttled {
-        /// What happened, for people.
+        /// The failure, for people.
         reason: String,
-        /// The delay that the store asks for.
+        /// The delay that the store requests before a retry.
         delay: Duration,
     },
-    /// No request will fare better until somebody repairs something.
+    /// No request succeeds until the store or its settings are repaired.
     #[error("{0}")]
     Systemic(String),
 }
 
-/// The documents of a store, page by page.
+/// Reads the documents of a store, page by page.
 pub struct Pages<'a> {
     store: &'a dyn StateStore,
     after: Option<String>,
-    left: usize,
+    remaining: usize,
 }
 
 impl<'a> Pages<'a> {
-    /// Up to `limit` documents.
+    /// Starts reading up to `limit` documents.
     #[must_use]
     pub fn new(store: &'a dyn StateStore, limit: usize) -> Self {
-        Self { store, after: None, left: limit }
+        Self { store, after: None, remaining: limit }
     }
 
-    /// The next page; `None` behind the last one.
+    /// Returns the next page; `None` after the last one.
     ///
     /// # Errors
     ///
-    /// As [`StateStore::list`].
+    /// The same as [`StateStore::list`].
     pub async fn next(&mut self) -> Result<Option<Vec<Document>>, StoreError> {
-        const PAGE: usize = 1_000;
-        let page = self.store.list(self.after.as_deref(), self.left.min(PAGE)).await?;
+        const MAX_PAGE_DOCUMENTS: usize = 1_000;
+        let page = self.store.list(self.after.as_deref(), self.remaining.min(MAX_PAGE_DOCUMENTS)).await?;
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.id.clone());
-        self.left -= page.len();
+        self.remaining -= page.len();
         Ok(Some(page))
     }
 }
 
-/// Up to `limit` documents of a store.
+/// Returns up to `limit` documents of a store.
 ///
 /// # Errors
 ///
-/// As [`StateStore::list`].
+/// The same as [`StateStore::list`].
 pub async fn documents(store: &dyn StateStore, limit: usize) -> Result<Vec<Document>, StoreError> {
     let mut documents = Vec::new();
     let mut pages = Pages::new(store, limit);

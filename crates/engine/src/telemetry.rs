@@ -1,6 +1,6 @@
-//! The seam between the engine and the devices: an event becomes a device id and a set of named readings.
+//! The interface between the engine and the devices: an event becomes a device id and a set of named readings.
 //!
-//! The engine knows this trait and nothing of drones. [`drone`] is the implementation that ships.
+//! The engine depends only on the trait [`Telemetry`]. [`drone`] is the implementation that ships.
 
 pub mod drone;
 
@@ -10,72 +10,104 @@ use serde_json::Value;
 
 use crate::{batch::Event, device_state::Reading};
 
-/// Telemetry of one kind of device.
+/// Decodes the telemetry of one kind of device.
+///
+/// ```
+/// use std::borrow::Cow;
+///
+/// use devicestate_engine::{
+///     batch::Event,
+///     device_state::Reading,
+///     telemetry::{Poison, Readings, Telemetry},
+/// };
+///
+/// /// Events such as `sensor-1=21.5`.
+/// struct Thermometer;
+///
+/// impl Telemetry for Thermometer {
+///     fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
+///         let undecodable = || Poison::Undecodable("the body must be ID=CELSIUS".into());
+///         let text = str::from_utf8(&event.body).map_err(|_| undecodable())?;
+///         let (device_id, celsius) = text.split_once('=').ok_or_else(undecodable)?;
+///         let celsius: f64 = celsius.parse().map_err(|_| undecodable())?;
+///         if celsius < -273.15 {
+///             return Err(Poison::Invalid(format!("{celsius} °C is below absolute zero")));
+///         }
+///         readings.push(Reading { name: "Celsius".into(), value: celsius.into() });
+///         Ok(device_id.into())
+///     }
+/// }
+///
+/// let event = Event { body: "sensor-1=21.5".into(), ..Event::default() };
+/// let decoded = Thermometer.decode(&event).expect("a valid event");
+/// assert_eq!(decoded.device_id, "sensor-1");
+/// assert_eq!(decoded.readings[0].value, 21.5);
+/// ```
 pub trait Telemetry: Send + Sync {
-    /// Decodes one event: tells the device, as it names itself, never empty, and adds the event's readings; there may be
-    /// none. When it fails, what it has added until then does not count.
+    /// Decodes one event: returns the device id, which must not be empty, and adds the event's readings, of which there may be
+    /// none. If it fails, the readings that it has added are discarded.
     ///
-    /// The result is a function of the event alone. A field that the event does not have is no reading; neither is
-    /// one that is null. Reading names follow [`is_reading_name`](crate::device_state::is_reading_name).
+    /// The result must depend on the event alone. A field that is absent or null is not a reading. Names of readings must
+    /// follow [`is_reading_name`](crate::device_state::is_reading_name).
     ///
     /// # Errors
     ///
-    /// [`Poison`], when the event can never be decoded or says what cannot be. A panic counts as one, too.
+    /// Returns a [`Poison`] if the event can never be decoded or has invalid values. A panic has the same effect.
     fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison>;
 
-    /// Decodes one event that is alone.
+    /// Decodes a single event.
     ///
     /// # Errors
     ///
-    /// As [`Telemetry::decode_into`].
+    /// The same as [`Telemetry::decode_into`].
     fn decode(&self, event: &Event) -> Result<Decoded, Poison> {
         let mut readings = Vec::new();
-        let device_id = self.decode_into(event, &mut Readings::behind(&mut readings))?.into_owned();
+        let device_id = self.decode_into(event, &mut Readings::after(&mut readings))?.into_owned();
         Ok(Decoded { device_id, readings })
     }
 
-    /// The event as JSON that decodes to the same as a body of content type `application/json`, for people to read and
-    /// to edit.
+    /// Returns the event as JSON, for people to read and edit. As a body of content type `application/json` it decodes to the
+    /// same.
     ///
-    /// What [`Telemetry::decode`] finds invalid is shown, too; a number that JSON cannot hold as text. `None` where the
-    /// body cannot be read, or cannot be said in JSON. Fields that decoding skips may be missing.
+    /// Values that [`Telemetry::decode`] rejects as invalid are included, and numbers that JSON cannot represent are texts.
+    /// `None` if the body cannot be decoded or represented in JSON. Fields that decoding ignores may be missing.
     fn to_json(&self, event: &Event) -> Option<Value> {
         let _ = event;
         None
     }
 }
 
-/// Where a decoder puts an event's readings. They come behind those of the events before, which it can neither see nor
-/// change: one event's decoder must harm no other event.
+/// Collects the readings of an event. A decoder can only add: the readings of earlier events are neither readable nor
+/// changeable.
 pub struct Readings<'a>(&'a mut Vec<Reading>);
 
 impl<'a> Readings<'a> {
-    pub(crate) fn behind(others: &'a mut Vec<Reading>) -> Self {
-        Self(others)
+    pub(crate) fn after(earlier: &'a mut Vec<Reading>) -> Self {
+        Self(earlier)
     }
 
-    /// Adds one.
+    /// Adds a reading.
     pub fn push(&mut self, reading: Reading) {
         self.0.push(reading);
     }
 }
 
-/// What an event says: whose it is, and its readings.
+/// A decoded event: its device id and its readings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
-    /// The device, as it names itself. Never empty.
+    /// The device id, never empty.
     pub device_id: String,
-    /// Its readings; there may be none.
+    /// The readings; there may be none.
     pub readings: Vec<Reading>,
 }
 
 /// Why an event can never be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Poison {
-    /// The bytes are not the telemetry that they should be.
+    /// The bytes are not valid telemetry.
     #[error("{0}")]
     Undecodable(String),
-    /// The bytes were read, but what they say is not valid.
+    /// The bytes were decoded, but their values are not valid.
     #[error("{0}")]
     Invalid(String),
 }

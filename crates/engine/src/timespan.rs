@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-/// Reads `hh:mm:ss`, with optional days in front and an optional fraction of a second behind.
+/// Parses `hh:mm:ss`, with optional days before and an optional fraction of a second after it.
 ///
-/// `None` when the text is anything else; a negative span is not one, since no setting means it.
+/// Returns `None` for any other text, and for a negative span, which no setting accepts.
 #[must_use]
 pub fn parse(text: &str) -> Option<Duration> {
-    let (whole, fraction) = match text.rsplit_once(':') {
+    let (span, fraction) = match text.rsplit_once(':') {
         Some((_, seconds)) if seconds.contains('.') => text.rsplit_once('.')?,
         _ => (text, ""),
     };
-    let (days, clock) = whole.split_once('.').unwrap_or(("0", whole));
+    let (days, clock) = span.split_once('.').unwrap_or(("0", span));
     let parts: Vec<u64> = clock.split(':').map(digits).collect::<Option<_>>()?;
     let [hours @ 0..24, minutes @ 0..60, seconds @ 0..60] = parts[..] else { return None };
     let total = digits(days)?.checked_mul(86_400)?.checked_add(hours * 3600 + minutes * 60 + seconds)?;
     Some(Duration::new(total, nanoseconds(fraction)?))
 }
 
-/// Writes a span as [`parse`] reads it, to the millisecond.
+/// Formats a span as [`parse`] reads it, to the millisecond.
 #[must_use]
 pub fn format(span: Duration) -> String {
     let seconds = span.as_secs();
@@ -32,7 +32,7 @@ pub fn format(span: Duration) -> String {
 }
 
 fn digits(text: &str) -> Option<u64> {
-    // `u64::from_str` would take a leading plus.
+    // `u64::from_str` would accept a leading plus.
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_of_the_host_are_read_and_written() {
+    fn spans_of_the_host_are_parsed_and_formatted() {
         for (text, millis) in [
             ("00:00:01", 1_000),
             ("00:05:00", 300_000),
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_span_is_refused() {
+    fn an_invalid_span_is_rejected() {
         for text in ["", "5", "00:05", "24:00:00", "00:60:00", "-00:00:01", "+1:00:00", "a:b:c", "00:00:01.12345678"] {
             assert_eq!(parse(text), None, "{text}");
         }

@@ -1,5 +1,4 @@
-//! Work of which no more is begun once some of it has failed, while what is under way is finished: so that it is known
-//! what became of each.
+//! Stops starting work after a failure, while running work finishes, so that the result of each item is known.
 
 use std::{
     iter::from_fn,
@@ -8,7 +7,7 @@ use std::{
 
 use futures_util::{Stream, stream};
 
-/// These items, until somebody says that one has failed.
+/// Returns a stream of the items that ends when `failed` is set.
 pub fn until_failed<I: IntoIterator>(failed: &AtomicBool, items: I) -> impl Stream<Item = I::Item> {
     let mut items = items.into_iter();
     stream::iter(from_fn(move || if failed.load(Relaxed) { None } else { items.next() }))

@@ -5,7 +5,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use devicestate_engine::{
     clock::Clock,
-    queue::{DeadLetterQueue, Message, QueueError, Received, at_once},
+    queue::{DeadLetterQueue, Message, QueueError, Received, receive_count},
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
@@ -94,7 +94,7 @@ impl DeadLetterQueue for SqliteQueue {
     async fn peek(&self, most: usize) -> Result<Vec<Message>, QueueError> {
         let clock = Arc::clone(&self.clock);
         let peek = move |connection: &Connection| {
-            let (now, most) = (clock.now_ms(), at_once(most));
+            let (now, most) = (clock.now_ms(), receive_count(most));
             let message = |row: &Row<'_>| received(row).map(|received| received.message);
             if has_visibility(connection)? {
                 let mut peek = connection.prepare_cached(PEEK)?;
@@ -110,7 +110,7 @@ impl DeadLetterQueue for SqliteQueue {
     async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
         let hidden = hidden.max(Duration::from_secs(1));
         let receive = move |connection: &Connection, now: i64| {
-            let parameters = named_params! {":until": until(now, hidden), ":now": now, ":most": at_once(most)};
+            let parameters = named_params! {":until": until(now, hidden), ":now": now, ":most": receive_count(most)};
             connection
                 .prepare_cached(RECEIVE)?
                 .query_map(parameters, |row| Ok((row.get::<_, i64>(0)?, received(row)?)))?

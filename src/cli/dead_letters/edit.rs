@@ -11,7 +11,7 @@ use clap::Args;
 use devicestate_dead_letters::{Action, Candidate, Edit, Form, Redrive, Replayed, Tally, readable};
 use devicestate_engine::{
     clock::System,
-    dead_letter::{DeadLetter, FetchError, body},
+    dead_letter::{DeadLetter, FetchError, event_body},
     rate_limit::RateLimit,
 };
 use devicestate_sqlite::Opening;
@@ -57,9 +57,9 @@ impl Options {
         let message = entry.letter().expect("only dead letters are found by an id");
         let letter = place.fetch_complete(message).await.map_err(|error| match error {
             FetchError::Lost(reason) => CommandError::failed(reason),
-            FetchError::NotNow(reason) => CommandError::not_started(reason),
+            FetchError::Unavailable(reason) => CommandError::not_started(reason),
         })?;
-        let original = body(&letter).map_err(CommandError::failed)?;
+        let original = event_body(&letter).map_err(CommandError::failed)?;
         let offered = offered(place, &letter, &original, entry.summary().device());
         let (edited, kept) = match &self.from {
             Some(path) => (read(path)?, path.clone()),

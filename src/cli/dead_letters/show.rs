@@ -3,7 +3,7 @@
 use clap::Args;
 use devicestate_dead_letters::{Candidate, Form, Readable, Summary, log_query, readable};
 use devicestate_engine::{
-    dead_letter::{DeadLetter, body},
+    dead_letter::{DeadLetter, event_body},
     device_state::{Document, document_id},
     store::RequestCharge,
 };
@@ -52,7 +52,7 @@ impl Options {
         let fetched = place.fetch_complete(&message).await;
         let letter = fetched.as_ref().ok().cloned().unwrap_or(message);
         let text = match fetched {
-            Ok(_) => body(&letter).map(|body| readable(&letter, &body, &place.telemetry)),
+            Ok(_) => event_body(&letter).map(|body| readable(&letter, &body, &place.telemetry)),
             Err(reason) => Err(reason.to_string()),
         };
         let preview = way::unless_stopped(preview(place, Candidate { letter: &letter, edited: None })).await;

@@ -39,7 +39,7 @@ pub(super) async fn go_as_far<J: Judge>(
     let sweep = Sweep {
         queue,
         hidden,
-        together: RateLimit::new(rate).together(TOGETHER),
+        together: RateLimit::new(rate).batch_size(TOGETHER),
         stop: stopped,
         progress: &|seen| bar.set_position(seen),
     };

@@ -207,7 +207,7 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) 
             .map(|name| format!("{which:?}: {name} is read by the host and not set")),
     );
 
-    let asked = settings.asked();
+    let asked = settings.names_read();
     let mut left_alone: BTreeSet<&str> = LEFT_ALONE.into_iter().map(|(name, _)| name).collect();
     if which != App::WithSessions {
         left_alone.extend(LEFT_ALONE_WITHOUT_SESSIONS);

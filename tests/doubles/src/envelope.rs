@@ -1,4 +1,4 @@
-//! The host's envelope, and the handler's reply to it.
+//! Builds the host's envelopes, and reads the handler's replies.
 
 use std::{sync::Arc, time::Duration};
 
@@ -52,12 +52,12 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// A request under the endless policy that ships.
+    /// Creates a request with the endless retry policy that ships.
     pub fn new(events: impl IntoIterator<Item = Sent>) -> Self {
         Self { events: events.into_iter().collect(), retry: Some((0, -1)) }
     }
 
-    /// The same request, as it is sent for the time after this many retries.
+    /// Returns the same request after this many retries.
     pub fn retried(&self, count: i64) -> Self {
         let (_, most) = self.retry.expect("a retry policy");
         Self { retry: Some((count, most)), ..self.clone() }
@@ -99,7 +99,7 @@ impl Envelope {
     }
 }
 
-/// The function that ships.
+/// Returns the function that ships.
 fn function() -> Function {
     Function {
         name: "RawTelemetryFunction".into(),
@@ -120,41 +120,41 @@ fn function() -> Function {
     }
 }
 
-/// A handler that gives up on what fails by its own fault in five attempts.
+/// Creates a handler that gives up a device after five failed attempts.
 pub fn handler(processor: Processor) -> Handler {
     Handler {
         function: function(),
         processor: Arc::new(processor),
         overflow: None,
         attempts: Attempts::new(5),
-        drill: None,
+        retry_drill: None,
     }
 }
 
-/// A reply that answers a batch for good.
+/// A reply that completes a batch.
 pub struct FinalReply {
     /// The texts of the queue messages.
     pub messages: Vec<String>,
-    /// The same, as dead letters.
+    /// The parsed dead letters.
     pub dead_letters: Vec<DeadLetter>,
-    /// What the log says of them.
+    /// The records of the dead letters.
     pub logged: Vec<DeadLetterRecord>,
     pub record: BatchRecord,
 }
 
 impl FinalReply {
-    /// Applied, superseded, dead-lettered.
+    /// Returns the numbers of applied, superseded and dead-lettered events.
     pub fn counts(&self) -> [u64; 3] {
         [self.record.applied, self.record.superseded, self.record.dead_lettered]
     }
 }
 
-/// Reads a reply as strictly as the host does, and checks what must hold for each.
+/// Reads a final reply as strictly as the host does, and checks the rules for each reply.
 #[track_caller]
-pub fn final_reply(answer: Response) -> FinalReply {
-    let body = match answer {
+pub fn final_reply(response: Response) -> FinalReply {
+    let body = match response {
         Response::Complete(body) => body,
-        Response::Retry(reason) => panic!("the batch is to come again: {reason}"),
+        Response::Retry(reason) => panic!("the attempt failed: {reason}"),
     };
     let reply: Value = serde_json::from_str(&body).expect("the reply is JSON");
     let keys: Vec<_> = reply.as_object().expect("an object").keys().map(String::as_str).collect();
@@ -171,19 +171,19 @@ pub fn final_reply(answer: Response) -> FinalReply {
         match serde_json::from_str(&line).expect("a record") {
             Record::DeadLetter(record) => logged.push(record),
             Record::Batch(record) => batches.push(record),
-            other => panic!("a final reply tells of nothing else: {other:?}"),
+            other => panic!("an unexpected record in a final reply: {other:?}"),
         }
     }
-    let [record] = <[BatchRecord; 1]>::try_from(batches).expect("one record of the batch");
+    let [record] = <[BatchRecord; 1]>::try_from(batches).expect("one batch record");
     let reply = FinalReply { messages, dead_letters, logged, record };
     assert_eq!(reply.counts().iter().sum::<u64>(), reply.record.attempt.events, "the counts add up to the batch");
-    assert_eq!(reply.counts()[2], reply.messages.len() as u64, "each dead letter that is counted is written");
-    assert_eq!(reply.logged.len(), reply.messages.len(), "each dead letter is told of");
+    assert_eq!(reply.counts()[2], reply.messages.len() as u64, "each counted dead letter is in the outputs");
+    assert_eq!(reply.logged.len(), reply.messages.len(), "each dead letter is logged");
     reply
 }
 
-/// Reads a dead letter, of the queue or of the overflow, and checks what must hold for each: it satisfies the schema, and
-/// is written again byte for byte as it was.
+/// Reads a dead letter from the queue or the overflow, and checks that it satisfies the schema and is written again byte for
+/// byte as it was.
 #[track_caller]
 pub fn read_letter(text: impl AsRef<[u8]>) -> DeadLetter {
     dead_letter_schema::read_letter(&text);
@@ -193,16 +193,16 @@ pub fn read_letter(text: impl AsRef<[u8]>) -> DeadLetter {
     letter
 }
 
-/// The reason for which a batch is to come again.
+/// Returns the body of a response that fails the attempt.
 #[track_caller]
-pub fn again(answer: Response) -> String {
-    match answer {
+pub fn retry_body(response: Response) -> String {
+    match response {
         Response::Retry(body) => {
-            let answer: Value = serde_json::from_str(&body).expect("JSON");
-            let record = read_record(answer["Logs"][0].as_str().expect("a line"));
+            let reply: Value = serde_json::from_str(&body).expect("JSON");
+            let record = read_record(reply["Logs"][0].as_str().expect("a line"));
             assert_eq!(record["record"], "failedAttempt");
             body
         }
-        Response::Complete(body) => panic!("the batch was answered for good: {body}"),
+        Response::Complete(body) => panic!("the batch was completed: {body}"),
     }
 }

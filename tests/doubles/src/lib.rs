@@ -1,5 +1,5 @@
-//! What stands in for the surroundings of the engine in tests: a store that does as it is told, a clock that stands still,
-//! chance that always falls the same way; and builders for batches and envelopes.
+//! Test doubles for the dependencies of the engine: a scripted store, a stopped clock, fixed randomness; and builders for
+//! batches and envelopes.
 #![allow(missing_docs, clippy::must_use_candidate, clippy::return_self_not_must_use, reason = "only tests use it")]
 
 mod envelope;
@@ -17,19 +17,19 @@ use devicestate_engine::{
 };
 use serde_json::{Value, json};
 
-pub use envelope::{Envelope, FinalReply, Sent, again, final_reply, handler, read_letter};
+pub use envelope::{Envelope, FinalReply, Sent, final_reply, handler, read_letter, retry_body};
 pub use store::{ANY, Operation, READ_UNITS, ScriptedStore, StoreResponse, WRITE_UNITS};
 
-/// The time of the events: event number n was enqueued n milliseconds later.
+/// The base time of the events, in milliseconds since 1970: event number n was enqueued n milliseconds later.
 pub const T0: i64 = 1_732_150_000_000;
 
-/// The time that the handler's clock shows.
+/// The time of the handler's clock, in milliseconds since 1970.
 pub const NOW: i64 = 1_732_150_060_000;
 
 /// The default budget of an invocation.
 pub const BUDGET: Duration = Duration::from_mins(1);
 
-/// A clock that stands still.
+/// A clock that always returns [`NOW`].
 pub struct StoppedClock;
 
 impl Clock for StoppedClock {
@@ -38,26 +38,26 @@ impl Clock for StoppedClock {
     }
 }
 
-/// Chance that always falls the same way.
-pub struct NoChance;
+/// Randomness that always returns the same number.
+pub struct FixedRandom;
 
-impl Random for NoChance {
+impl Random for FixedRandom {
     fn fraction(&self) -> f64 {
         0.5
     }
 }
 
 pub fn processor(store: &Arc<ScriptedStore>) -> Processor {
-    processor_of(store, Arc::new(Drone::default()))
+    processor_with_telemetry(store, Arc::new(Drone::default()))
 }
 
-pub fn processor_of(store: &Arc<ScriptedStore>, telemetry: Arc<dyn Telemetry>) -> Processor {
+pub fn processor_with_telemetry(store: &Arc<ScriptedStore>, telemetry: Arc<dyn Telemetry>) -> Processor {
     Processor {
         telemetry,
         store: Arc::clone(store) as _,
         cache: DocumentCache::new(0),
         clock: Arc::new(StoppedClock),
-        random: Arc::new(NoChance),
+        random: Arc::new(FixedRandom),
         observer: Arc::new(()),
         budget: BUDGET,
         concurrency: 8,
@@ -75,37 +75,37 @@ pub fn source() -> Source {
     }
 }
 
-/// The version of event number n.
+/// Returns the version of event number n.
 pub fn version(number: i64) -> Version {
-    Version(T0 + number, number, source().number())
+    Version { enqueued_ms: T0 + number, sequence_number: number, source: source().number() }
 }
 
 pub fn batch(events: impl IntoIterator<Item = Event>) -> Batch {
     Batch { source: source(), events: events.into_iter().collect(), ..Batch::default() }
 }
 
-/// Event number n, with this JSON as its body.
+/// Creates event number n, with this JSON as its body.
 pub fn event(number: i64, body: &Value) -> Event {
     let position = Some(EventPosition { enqueued_ms: T0 + number, sequence_number: number });
     Event { body: body.to_string().into(), position, ..Event::default() }
 }
 
-/// Event number n: a battery reading.
+/// Creates event number n with a battery reading.
 pub fn battery(number: i64, device: &str, battery: f64) -> Event {
     event(number, &json!({"deviceId": device, "battery": battery}))
 }
 
-/// Event number n: an altitude.
+/// Creates event number n with an altitude.
 pub fn altitude(number: i64, device: &str, altitude: f64) -> Event {
     event(number, &json!({"deviceId": device, "position": {"altitude": altitude}}))
 }
 
-/// Event number n, with nothing but the device's id.
+/// Creates event number n with only the device id.
 pub fn heartbeat(number: i64, device: &str) -> Event {
     event(number, &json!({"deviceId": device}))
 }
 
-/// An update by these readings, all of this version.
+/// Creates an update with these readings, all of this version.
 pub fn update(version: Version, readings: &Value) -> Update {
     let fields = readings.as_object().expect("an object of readings").clone();
     let readings: Vec<_> = fields.into_iter().map(|(name, value)| Reading { name: name.into(), value }).collect();
@@ -114,19 +114,19 @@ pub fn update(version: Version, readings: &Value) -> Update {
     update
 }
 
-/// A document with these readings, all of this version.
+/// Creates a document with these readings, all of this version.
 pub fn document(id: &str, version: Version, readings: &Value) -> Document {
     let mut document = Document::new(id.to_owned());
     document.merge(&update(version, readings));
     document
 }
 
-/// The document's readings, as JSON.
+/// Returns the document's readings, as JSON.
 pub fn readings(document: &Document) -> Value {
     document.readings().map(|(name, value)| (name.to_owned(), value.clone())).collect::<serde_json::Map<_, _>>().into()
 }
 
-/// The outcomes in words.
+/// Returns the outcomes as texts, such as `failed poison`.
 pub fn kinds(processed: &Processed) -> Vec<String> {
     let kind = |outcome: &Outcome| match outcome {
         Outcome::Applied => "applied".to_owned(),
@@ -137,7 +137,7 @@ pub fn kinds(processed: &Processed) -> Vec<String> {
     processed.outcomes.iter().map(kind).collect()
 }
 
-/// What is said of an event that failed or is unresolved.
+/// Returns the issue of an event that failed or is unresolved.
 pub fn issue(processed: &Processed, index: usize) -> &str {
     match &processed.outcomes[index] {
         Outcome::Failed(failure) | Outcome::Unresolved(failure) => &failure.issue,

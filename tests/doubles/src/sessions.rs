@@ -1,4 +1,4 @@
-//! A handler of Service Bus sessions over a scripted store.
+//! A handler for Service Bus sessions with a scripted store.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use devicestate_test_support::{repository_file, session_message::SessionMessage}
 
 use crate::{FinalReply, ScriptedStore, final_reply, handler, processor};
 
-/// The trigger that ships, with a queue that the settings have located.
+/// Returns the trigger that ships, with its source set.
 pub fn trigger() -> Trigger {
     let function = repository_file("SessionTelemetryFunction/function.json");
     let trigger: ServiceBusTrigger = serde_json::from_value(function["bindings"][0].clone()).expect("a trigger");
@@ -33,12 +33,12 @@ pub fn rig() -> (Arc<ScriptedStore>, Handler) {
     (store, Handler { function, ..handler })
 }
 
-/// Each delivery is an invocation of its own.
+/// Invokes the handler with one delivery, which has an invocation id of its own.
 pub async fn invoke(handler: &Handler, message: &SessionMessage) -> Response {
     let invocation_id = format!("{}#{}", message.id(), message.delivery_count);
     handler.invoke(&invocation_id, &message.to_bytes()).await
 }
 
-pub async fn settled(handler: &Handler, message: &SessionMessage) -> FinalReply {
+pub async fn invoke_final(handler: &Handler, message: &SessionMessage) -> FinalReply {
     final_reply(invoke(handler, message).await)
 }

@@ -1,4 +1,4 @@
-//! A store that does as it is told: a memory store behind a script of answers.
+//! A scripted store: a memory store with scripted responses.
 
 use std::{
     collections::VecDeque,
@@ -17,37 +17,37 @@ use devicestate_engine::{
 };
 use tokio::time::{Instant, sleep};
 
-/// What each read costs, whatever comes of it.
+/// The request units of each read, even if it fails.
 pub const READ_UNITS: f64 = 1.0;
-/// What each write costs, whatever comes of it.
+/// The request units of each write, even if it fails.
 pub const WRITE_UNITS: f64 = 6.29;
 
-/// What is asked of a store.
+/// A kind of store operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     Read,
     Write,
 }
 
-/// What the store does when it is asked.
+/// A scripted response of the store.
 #[derive(Debug, Clone)]
 pub enum StoreResponse {
-    /// What was asked.
+    /// Performs the operation.
     Honest,
-    /// Nothing, and says this.
+    /// Performs nothing and returns this error.
     Fails(StoreError),
-    /// What was asked, but says this.
+    /// Performs the operation and returns this error.
     DoneButLost(StoreError),
-    /// Lets another writer change the document first; then what was asked, and the condition tells.
+    /// Lets another writer change the document first, then performs the operation with its condition.
     OtherWriterFirst(Update),
-    /// What was asked, later.
+    /// Performs the operation after this delay.
     Slow(Duration),
-    /// Nothing, for ever.
+    /// Never completes.
     Stalls,
     /// Panics.
     Panics,
-    /// Fails if the document that is to be written is one of these.
-    Judged(fn(&Document) -> Option<StoreError>),
+    /// Returns the error of this function for the document to write, if there is one.
+    FailsIf(fn(&Document) -> Option<StoreError>),
 }
 
 impl StoreResponse {
@@ -76,21 +76,21 @@ impl StoreResponse {
     }
 }
 
-/// The script's line for some operations; the first that fits and is not used up counts.
+/// The scripted responses of some operations. The first rule that matches and has a response is used.
 #[derive(Debug)]
-struct Line {
+struct Rule {
     operation: Operation,
     id: Option<String>,
-    answers: VecDeque<StoreResponse>,
+    next: VecDeque<StoreResponse>,
     always: Option<StoreResponse>,
 }
 
-/// Stands for every document in a script.
+/// Matches every document in a script.
 pub const ANY: &str = "*";
 
-/// An operation that was begun.
+/// An operation that was started.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct Request {
     pub operation: Operation,
     pub id: String,
     pub at: Instant,
@@ -99,10 +99,10 @@ pub struct Asked {
 #[derive(Debug, Default)]
 pub struct ScriptedStore {
     memory: MemoryStore,
-    script: Mutex<Vec<Line>>,
-    asked: Mutex<Vec<Asked>>,
+    script: Mutex<Vec<Rule>>,
+    requests: Mutex<Vec<Request>>,
     in_flight: AtomicUsize,
-    most_in_flight: AtomicUsize,
+    max_in_flight: AtomicUsize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -110,76 +110,76 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl ScriptedStore {
-    /// Answers the next operations of this kind on this document so, one after the other, and then honestly.
-    pub fn answer(&self, operation: Operation, id: &str, answers: impl IntoIterator<Item = StoreResponse>) {
-        self.add(operation, id, answers.into_iter().collect(), None);
+    /// Scripts the next operations of this kind on this document; later ones are performed.
+    pub fn respond(&self, operation: Operation, id: &str, responses: impl IntoIterator<Item = StoreResponse>) {
+        self.add(operation, id, responses.into_iter().collect(), None);
     }
 
-    /// Answers each operation of this kind on this document (or [`ANY`]) so.
-    pub fn always(&self, operation: Operation, id: &str, answer: StoreResponse) {
-        self.add(operation, id, VecDeque::new(), Some(answer));
+    /// Scripts all operations of this kind on this document, or on [`ANY`].
+    pub fn always(&self, operation: Operation, id: &str, response: StoreResponse) {
+        self.add(operation, id, VecDeque::new(), Some(response));
     }
 
-    fn add(&self, operation: Operation, id: &str, answers: VecDeque<StoreResponse>, always: Option<StoreResponse>) {
+    fn add(&self, operation: Operation, id: &str, next: VecDeque<StoreResponse>, always: Option<StoreResponse>) {
         let id = (id != ANY).then(|| id.to_owned());
-        lock(&self.script).push(Line { operation, id, answers, always });
+        lock(&self.script).push(Rule { operation, id, next, always });
     }
 
-    /// Whatever was scripted is over.
-    pub fn recovers(&self) {
+    /// Clears the script.
+    pub fn clear_script(&self) {
         lock(&self.script).clear();
     }
 
-    /// Puts a document in place, past the script and the counts.
+    /// Creates a document, bypassing the script and the counts.
     pub async fn put(&self, document: &Document) {
-        self.memory.create(document, &RequestCharge::default()).await.expect("a document that is not there yet");
+        self.memory.create(document, &RequestCharge::default()).await.expect("a new document");
     }
 
-    /// Puts a document in the place of the one that is there, as somebody who restores a backup does.
+    /// Replaces a document, as an operator does who restores a backup.
     pub async fn restore(&self, document: &Document) {
         let etag = self.etag(&document.id).await.expect("a document to replace");
-        self.memory.replace(document, &etag, &RequestCharge::default()).await.expect("nobody is in between");
+        self.memory.replace(document, &etag, &RequestCharge::default()).await.expect("no other writer");
     }
 
-    /// The document as it is, past the script and the counts.
+    /// Returns the document, bypassing the script and the counts.
     pub async fn document(&self, id: &str) -> Option<Document> {
         self.memory.read(id, &RequestCharge::default()).await.expect("memory can be read").map(|stored| stored.document)
     }
 
-    /// The tag of the document as it is: it changes with each write.
+    /// Returns the tag of the document, which changes with each write.
     pub async fn etag(&self, id: &str) -> Option<ETag> {
         self.memory.read(id, &RequestCharge::default()).await.expect("memory can be read").map(|stored| stored.etag)
     }
 
-    /// What was asked so far, in order.
-    pub fn asked(&self) -> Vec<Asked> {
-        lock(&self.asked).clone()
+    /// Returns the operations so far, in order.
+    pub fn requests(&self) -> Vec<Request> {
+        lock(&self.requests).clone()
     }
 
     pub fn count(&self, operation: Operation) -> usize {
-        self.asked().iter().filter(|asked| asked.operation == operation).count()
+        self.requests().iter().filter(|request| request.operation == operation).count()
     }
 
-    pub fn most_in_flight(&self) -> usize {
-        self.most_in_flight.load(SeqCst)
+    pub fn max_in_flight(&self) -> usize {
+        self.max_in_flight.load(SeqCst)
     }
 
     fn begin(&self, operation: Operation, id: &str) -> (StoreResponse, InFlight<'_>) {
-        lock(&self.asked).push(Asked { operation, id: id.to_owned(), at: Instant::now() });
-        self.most_in_flight.fetch_max(self.in_flight.fetch_add(1, SeqCst) + 1, SeqCst);
+        lock(&self.requests).push(Request { operation, id: id.to_owned(), at: Instant::now() });
+        self.max_in_flight.fetch_max(self.in_flight.fetch_add(1, SeqCst) + 1, SeqCst);
         let mut script = lock(&self.script);
-        let fits = |line: &&mut Line| line.operation == operation && line.id.as_deref().is_none_or(|own| own == id);
-        let answer = script.iter_mut().filter(fits).find_map(|line| line.answers.pop_front().or(line.always.clone()));
-        (answer.unwrap_or(StoreResponse::Honest), InFlight(&self.in_flight))
+        let matches = |rule: &&mut Rule| rule.operation == operation && rule.id.as_deref().is_none_or(|own| own == id);
+        let response = script.iter_mut().filter(matches).find_map(|rule| rule.next.pop_front().or(rule.always.clone()));
+        (response.unwrap_or(StoreResponse::Honest), InFlight(&self.in_flight))
     }
 
-    /// What comes in front of the operation itself.
-    async fn before(&self, answer: &StoreResponse, id: &str, document: Option<&Document>) -> Result<(), StoreError> {
-        match answer {
+    /// Performs the part of the response before the operation.
+    async fn before(&self, response: &StoreResponse, id: &str, document: Option<&Document>) -> Result<(), StoreError> {
+        match response {
             StoreResponse::Honest | StoreResponse::DoneButLost(_) => Ok(()),
             StoreResponse::Fails(error) => Err(error.clone()),
             StoreResponse::OtherWriterFirst(update) => {
-                self.write_past_the_script(id, update).await;
+                self.write_bypassing_script(id, update).await;
                 Ok(())
             }
             StoreResponse::Slow(delay) => {
@@ -188,17 +188,17 @@ impl ScriptedStore {
             }
             StoreResponse::Stalls => pending().await,
             StoreResponse::Panics => panic!("the store panics on {id}"),
-            StoreResponse::Judged(judge) => document.and_then(judge).map_or(Ok(()), Err),
+            StoreResponse::FailsIf(error_of) => document.and_then(error_of).map_or(Ok(()), Err),
         }
     }
 
-    /// Another writer's write.
-    pub async fn write_past_the_script(&self, id: &str, update: &Update) {
+    /// Writes as another writer, bypassing the script and the counts.
+    pub async fn write_bypassing_script(&self, id: &str, update: &Update) {
         if let Some(Stored { mut document, etag }) =
             self.memory.read(id, &RequestCharge::default()).await.expect("memory can be read")
         {
             document.merge(update);
-            self.memory.replace(&document, &etag, &RequestCharge::default()).await.expect("nobody is in between");
+            self.memory.replace(&document, &etag, &RequestCharge::default()).await.expect("no other writer");
         } else {
             let mut document = Document::new(id.to_owned());
             document.merge(update);
@@ -207,7 +207,7 @@ impl ScriptedStore {
     }
 }
 
-/// An operation in flight, until it ends or is dropped.
+/// Counts an operation as in flight until it is dropped.
 struct InFlight<'a>(&'a AtomicUsize);
 
 impl Drop for InFlight<'_> {
@@ -216,8 +216,8 @@ impl Drop for InFlight<'_> {
     }
 }
 
-fn after<T>(answer: StoreResponse, result: Result<T, StoreError>) -> Result<T, StoreError> {
-    match answer {
+fn after<T>(response: StoreResponse, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    match response {
         StoreResponse::DoneButLost(error) => result.and(Err(error)),
         _ => result,
     }
@@ -226,24 +226,24 @@ fn after<T>(answer: StoreResponse, result: Result<T, StoreError>) -> Result<T, S
 #[async_trait]
 impl StateStore for ScriptedStore {
     async fn read(&self, id: &str, charge: &RequestCharge) -> Result<Option<Stored>, StoreError> {
-        let (answer, _in_flight) = self.begin(Operation::Read, id);
+        let (response, _in_flight) = self.begin(Operation::Read, id);
         charge.add(READ_UNITS);
-        self.before(&answer, id, None).await?;
-        after(answer, self.memory.read(id, charge).await)
+        self.before(&response, id, None).await?;
+        after(response, self.memory.read(id, charge).await)
     }
 
     async fn create(&self, document: &Document, charge: &RequestCharge) -> Result<ETag, StoreError> {
-        let (answer, _in_flight) = self.begin(Operation::Write, &document.id);
+        let (response, _in_flight) = self.begin(Operation::Write, &document.id);
         charge.add(WRITE_UNITS);
-        self.before(&answer, &document.id, Some(document)).await?;
-        after(answer, self.memory.create(document, charge).await)
+        self.before(&response, &document.id, Some(document)).await?;
+        after(response, self.memory.create(document, charge).await)
     }
 
     async fn replace(&self, document: &Document, if_match: &ETag, charge: &RequestCharge) -> Result<ETag, StoreError> {
-        let (answer, _in_flight) = self.begin(Operation::Write, &document.id);
+        let (response, _in_flight) = self.begin(Operation::Write, &document.id);
         charge.add(WRITE_UNITS);
-        self.before(&answer, &document.id, Some(document)).await?;
-        after(answer, self.memory.replace(document, if_match, charge).await)
+        self.before(&response, &document.id, Some(document)).await?;
+        after(response, self.memory.replace(document, if_match, charge).await)
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {

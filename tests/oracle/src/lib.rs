@@ -1,4 +1,4 @@
-//! Second implementations of the formats, plain and slow, that the real ones are held against.
+//! Second implementations of the formats, plain and slow, to which the real ones are compared.
 #![allow(
     missing_docs,
     clippy::missing_errors_doc,

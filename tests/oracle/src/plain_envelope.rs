@@ -1,8 +1,7 @@
-//! A second reader of the host's envelope, by the same rules and with no regard for speed: what the real one is held
-//! against, by made-up requests in `crates/engine/tests/properties` and by the fuzzer.
+//! A second reader of the host's envelope, with the same rules and without regard for speed. The engine's reader is compared
+//! to it, with generated requests in `crates/engine/tests/properties` and by the fuzzer.
 //!
-//! It works on owned texts and goes through a column once for each event. The rules are in
-//! `crates/engine/src/invocation.rs`.
+//! It works on owned texts and parses a column once for each event. The rules are in `crates/engine/src/invocation.rs`.
 
 use std::collections::BTreeMap;
 
@@ -19,17 +18,17 @@ use devicestate_engine::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
-/// What a request says.
+/// The content of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Namespace, hub, consumer group, partition.
     pub source: [String; 4],
     pub events: Vec<Event>,
-    /// How often it was sent before and how often at most.
+    /// The retries so far, and the most retries.
     pub retry: Option<(i64, i64)>,
 }
 
-/// What a request says of one event.
+/// One event of a request, with its metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Event {
     pub body: Vec<u8>,
@@ -38,7 +37,7 @@ pub struct Event {
     /// Enqueued time in milliseconds, and sequence number.
     pub position: Option<(i64, i64)>,
     pub is_faulty: bool,
-    /// The event's cell in each column, and what it says if it is a string.
+    /// The event's cell in each column, and its text if it is a string.
     pub cells: [Option<(String, Option<String>)>; COLUMNS],
 }
 
@@ -47,36 +46,36 @@ const SEQUENCE_NUMBERS: usize = 0;
 const ENQUEUED_TIMES: usize = 1;
 const SYSTEM_PROPERTIES: usize = 5;
 
-/// Why a request cannot be read.
+/// Why a request is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unreadable {
-    /// It is no JSON object with `Data`.
+pub enum InvalidRequest {
+    /// It is not a JSON object with `Data`.
     Envelope,
-    /// `Data` does not have the trigger's name.
+    /// `Data` does not have a member with the trigger's name.
     Binding,
-    /// What stands under that holds no events.
+    /// That member does not contain events.
     Events,
 }
 
-/// The request as the real reader reads it.
-pub fn really_read(request: &[u8], trigger: &EventHubTrigger) -> Result<Request, Unreadable> {
+/// Reads a request with the engine.
+pub fn read_with_engine(request: &[u8], trigger: &EventHubTrigger) -> Result<Request, InvalidRequest> {
     let trigger = Trigger::EventHub(trigger.clone());
     let request = Bytes::copy_from_slice(request);
     let Invocation { batch, retry } = Invocation::read(&request, &trigger).map_err(|error| match error {
-        EnvelopeError::NoEnvelope(_) => Unreadable::Envelope,
-        EnvelopeError::NoBinding { .. } => Unreadable::Binding,
-        EnvelopeError::NoEvents { .. } => Unreadable::Events,
+        EnvelopeError::NotAnInvocation(_) => InvalidRequest::Envelope,
+        EnvelopeError::MissingBinding { .. } => InvalidRequest::Binding,
+        EnvelopeError::InvalidEvents { .. } => InvalidRequest::Events,
     })?;
-    let details = &batch.details;
+    let metadata = &batch.metadata;
     let columns: [&MetadataColumn; COLUMNS] = [
-        &details.sequence_numbers,
-        &details.enqueued_times,
-        &details.partition_keys,
-        &details.offsets,
-        &details.properties,
-        &details.system_properties,
+        &metadata.sequence_numbers,
+        &metadata.enqueued_times,
+        &metadata.partition_keys,
+        &metadata.offsets,
+        &metadata.properties,
+        &metadata.system_properties,
     ];
-    assert!(columns.iter().all(|column| column.cell(batch.events.len()).is_none()), "a cell of no event");
+    assert!(columns.iter().all(|column| column.cell(batch.events.len()).is_none()), "a cell without an event");
     let event = |(index, event): (usize, &devicestate_engine::batch::Event)| Event {
         body: event.body.to_vec(),
         content_type: event.content_type.clone(),
@@ -110,24 +109,24 @@ struct Envelope {
     metadata: Option<Object>,
 }
 
-/// The request as it is to be read.
-pub fn read(request: &[u8], trigger: &EventHubTrigger) -> Result<Request, Unreadable> {
-    // JSON is UTF-8, also where nobody reads it.
-    let request = str::from_utf8(request).map_err(|_| Unreadable::Envelope)?.as_bytes();
-    let Envelope { data, metadata } = object(request).ok_or(Unreadable::Envelope)?;
-    let data = data.get(&trigger.name).ok_or(Unreadable::Binding)?;
-    let mut events = events(data.get(), trigger).ok_or(Unreadable::Events)?;
+/// Reads a request with the plain reader.
+pub fn read(request: &[u8], trigger: &EventHubTrigger) -> Result<Request, InvalidRequest> {
+    // JSON must be UTF-8, even in parts that are not used.
+    let request = str::from_utf8(request).map_err(|_| InvalidRequest::Envelope)?.as_bytes();
+    let Envelope { data, metadata } = object(request).ok_or(InvalidRequest::Envelope)?;
+    let data = data.get(&trigger.name).ok_or(InvalidRequest::Binding)?;
+    let mut events = events(data.get(), trigger).ok_or(InvalidRequest::Events)?;
     let metadata = metadata.unwrap_or_default();
     attach(&mut events, &metadata);
     Ok(Request { source: source(&metadata), events, retry: retry(&metadata) })
 }
 
-/// Only what is an object; serde takes an array for a struct, too.
+/// Parses an object only; serde would also accept an array for a struct.
 fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     json.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(json).ok())?
 }
 
-/// The text in a string, or any other JSON as it is; `None` for a string that is none.
+/// Returns the content of a string, or any other JSON unchanged; `None` for an invalid string.
 fn unquoted(json: &str) -> Option<String> {
     if json.starts_with('"') { serde_json::from_str(json).ok() } else { Some(json.to_owned()) }
 }
@@ -141,7 +140,7 @@ fn events(data: &str, trigger: &EventHubTrigger) -> Option<Vec<Event>> {
     if trigger.cardinality == Cardinality::Many {
         return Some(elements(&text)?.iter().map(|element| event(element.get(), trigger.data_type)).collect());
     }
-    // A string in the string is unquoted; what is not one after all is the body.
+    // A string in the string is unescaped; any other text is the body.
     let body = unquoted(&text).unwrap_or(text);
     Some(vec![match trigger.data_type {
         DataType::Binary => from_base64(&body),
@@ -160,7 +159,7 @@ fn event(element: &str, data_type: DataType) -> Event {
     }
 }
 
-/// Padding may be there or not. What is no base64 is kept as it is.
+/// Decodes base64 with or without padding. Invalid base64 remains unchanged, as the body of a faulty event.
 fn from_base64(text: &str) -> Event {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     match GeneralPurpose::new(&alphabet::STANDARD, config).decode(text) {
@@ -169,7 +168,7 @@ fn from_base64(text: &str) -> Event {
     }
 }
 
-/// A nested object, also in a string.
+/// Parses a nested object, which may be in a string.
 fn nested<T: DeserializeOwned>(metadata: &Object, name: &str) -> Option<T> {
     object(unquoted(metadata.get(name)?.get())?.as_bytes())
 }
@@ -205,14 +204,14 @@ fn retry(metadata: &Object) -> Option<(i64, i64)> {
     nested(metadata, "RetryContext").map(|Retry { retry_count, max_retry_count }| (retry_count, max_retry_count))
 }
 
-/// The text of an array with what the host says of each event, under the first of these names that is there.
+/// Returns the text of a metadata array, under the first of these names that is present.
 fn column(metadata: &Object, names: &[&str], events: usize) -> Option<String> {
     names.iter().find_map(|name| {
         let array = metadata.get(&format!("{name}Array")).and_then(|array| unquoted(array.get()));
         array.filter(|text| text != "null").or_else(|| {
             let value = metadata.get(*name).filter(|_| events == 1)?.get();
-            let held = unquoted(value).filter(|text| text.starts_with('{'));
-            Some(format!("[{}]", held.as_deref().unwrap_or(value)))
+            let object = unquoted(value).filter(|text| text.starts_with('{'));
+            Some(format!("[{}]", object.as_deref().unwrap_or(value)))
         })
     })
 }
@@ -249,27 +248,38 @@ fn attach(events: &mut [Event], metadata: &Object) {
         let (numbers, times) = (&columns[SEQUENCE_NUMBERS], &columns[ENQUEUED_TIMES]);
         let position = match (cells(SEQUENCE_NUMBERS), cells(ENQUEUED_TIMES)) {
             (Some(numbers), Some(times)) => position(numbers[index].get(), times[index].get()),
-            _ if numbers.is_none() && times.is_none() => Some(None),
-            // Which of them is whose is not known.
-            _ => None,
+            _ if numbers.is_none() && times.is_none() => Position::Absent,
+            // It is unknown which entry belongs to which event.
+            _ => Position::Invalid,
         };
         match position {
-            Some(position) => event.position = position,
-            None => event.is_faulty = true,
+            Position::Known(time, number) => event.position = Some((time, number)),
+            Position::Absent => {}
+            Position::Invalid => event.is_faulty = true,
         }
     }
 }
 
-/// A place; `Some(None)` where there is none that counts, `None` where what is said cannot be read.
-#[expect(clippy::option_option, reason = "these are just the three that there are")]
-fn position(number: &str, time: &str) -> Option<Option<(i64, i64)>> {
+/// The position of an event in the metadata.
+enum Position {
+    /// Enqueued time in milliseconds, and sequence number.
+    Known(i64, i64),
+    /// Null, or before 2000.
+    Absent,
+    Invalid,
+}
+
+fn position(number: &str, time: &str) -> Position {
     const YEAR_2000_MS: i64 = 946_684_800_000;
     let (number, time) = (number.trim_matches('"'), time.trim_matches(['"', '\\']));
     if number == "null" || time == "null" {
-        return Some(None);
+        return Position::Absent;
     }
-    let number: i64 = number.parse().ok()?;
+    let Ok(number) = number.parse::<i64>() else { return Position::Invalid };
     let civil = || time.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
-    let time = time.parse::<jiff::Timestamp>().ok().or_else(|| Some(civil()?.timestamp()))?.as_millisecond();
-    Some(Some((time, number)).filter(|_| time >= YEAR_2000_MS && number >= 0))
+    let Some(time) = time.parse::<jiff::Timestamp>().ok().or_else(|| Some(civil()?.timestamp())) else {
+        return Position::Invalid;
+    };
+    let time = time.as_millisecond();
+    if time >= YEAR_2000_MS && number >= 0 { Position::Known(time, number) } else { Position::Absent }
 }

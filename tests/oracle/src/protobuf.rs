@@ -1,37 +1,37 @@
-//! Protobuf written field by field, so that a test can write what no library would.
+//! Writes protobuf field by field, so that tests can write messages that no library would.
 
 /// A message under construction.
 #[derive(Debug, Clone, Default)]
 pub struct Message(Vec<u8>);
 
 impl Message {
-    /// A drone's message with this device id.
-    pub fn of(device_id: &str) -> Self {
+    /// Creates a drone's message with this device id.
+    pub fn with_device(device_id: &str) -> Self {
         Self::default().bytes(1, device_id.as_bytes())
     }
 
-    /// A varint field.
+    /// Appends a varint field.
     pub fn varint(mut self, field: u64, value: u64) -> Self {
         self.push_varint(field << 3);
         self.push_varint(value);
         self
     }
 
-    /// A 64-bit field.
+    /// Appends a 64-bit field.
     pub fn double(mut self, field: u64, value: f64) -> Self {
         self.push_varint(field << 3 | 1);
         self.0.extend(value.to_le_bytes());
         self
     }
 
-    /// A 32-bit field.
+    /// Appends a 32-bit field.
     pub fn float(mut self, field: u64, value: f32) -> Self {
         self.push_varint(field << 3 | 5);
         self.0.extend(value.to_le_bytes());
         self
     }
 
-    /// A field with a length: a string, or a message.
+    /// Appends a length-delimited field: a string or a message.
     pub fn bytes(mut self, field: u64, value: impl AsRef<[u8]>) -> Self {
         let value = value.as_ref();
         self.push_varint(field << 3 | 2);
@@ -40,7 +40,7 @@ impl Message {
         self
     }
 
-    /// Bytes as they are.
+    /// Appends bytes unchanged.
     pub fn raw(mut self, bytes: &[u8]) -> Self {
         self.0.extend(bytes);
         self

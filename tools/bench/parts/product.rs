@@ -76,7 +76,7 @@ impl Serving {
             processor: Arc::new(processor()),
             overflow: None,
             attempts: Attempts::new(5),
-            drill: None,
+            retry_drill: None,
         };
         Self { handler, runtime: runtime() }
     }
@@ -128,7 +128,8 @@ pub(super) fn decode(event: &Event) -> Decoded {
 pub(super) fn fold_and_merge(document: &mut Document, place: i64, events: &[Decoded]) {
     let mut update = Update::default();
     for (place, event) in (place..).zip(events) {
-        update.fold(Version(T0_MS + place, place, 4_711), &event.readings);
+        let version = Version { enqueued_ms: T0_MS + place, sequence_number: place, source: 4_711 };
+        update.fold(version, &event.readings);
     }
     assert!(document.merge(&update), "later events change a document");
 }

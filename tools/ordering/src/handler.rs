@@ -101,7 +101,7 @@ impl Handler {
 
 async fn invoke(State(handler): State<Arc<Handler>>, body: Bytes) -> Response {
     match handler.append(&body).await {
-        Ok(()) => ([(CONTENT_TYPE, "application/json")], Reply::of_logs(&[]).to_json()).into_response(),
+        Ok(()) => ([(CONTENT_TYPE, "application/json")], Reply::from_logs(&[]).to_json()).into_response(),
         Err((status, reason)) => (status, reason).into_response(),
     }
 }

@@ -154,7 +154,7 @@ fn body(rng: &mut Rng, device: &Device, readings: &Readings) -> Vec<u8> {
 }
 
 fn protobuf(device: &Device, readings: &Readings) -> Vec<u8> {
-    let mut message = Message::of(&device.name);
+    let mut message = Message::with_device(&device.name);
     for (name, value) in readings {
         let number = value.as_f64().unwrap_or_default();
         let truth = u64::from(value.as_bool().unwrap_or_default());
@@ -179,11 +179,11 @@ fn poison(rng: &mut Rng, device: &Device) -> Vec<u8> {
     if device.speaks_protobuf {
         return match rng.u8(..5) {
             0 => Vec::new(),
-            1 => Message::of(name).varint(3, 99).into(),
-            2 => Message::of("").double(2, 0.5).into(),
-            3 => Message::of(name).double(2, f64::NAN).into(),
+            1 => Message::with_device(name).varint(3, 99).into(),
+            2 => Message::with_device("").double(2, 0.5).into(),
+            3 => Message::with_device(name).double(2, f64::NAN).into(),
             // A field that ends in the middle.
-            _ => Message::of(name).varint(3, 1).raw(&[0x11, 0, 0]).into(),
+            _ => Message::with_device(name).varint(3, 1).raw(&[0x11, 0, 0]).into(),
         };
     }
     let body = match rng.u8(..7) {

@@ -62,7 +62,7 @@ impl Life {
             processor: Arc::new(engine(world, Arc::new(client), world.plan.cache_bytes)),
             overflow: Some(OverflowCache::new(Arc::clone(&world.shelf) as _)),
             attempts: Attempts::new(DEAD_LETTER_AFTER_ATTEMPTS),
-            drill: None,
+            retry_drill: None,
         };
         let ready_at = Instant::now() + world.clock.millis(500);
         Self { handler, client: number, is_over: Signal::new(false), ready_at }

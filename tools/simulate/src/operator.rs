@@ -62,7 +62,7 @@ pub(crate) async fn replay(world: &Arc<World>) -> Tally {
     let (_stop, stop) = watch::channel(false);
     let hidden = HIDDEN;
     let began = Instant::now();
-    let sweep = Sweep { queue: &*world.queue, hidden, together: rate_limit.together(32), stop, progress: &|_| () };
+    let sweep = Sweep { queue: &*world.queue, hidden, together: rate_limit.batch_size(32), stop, progress: &|_| () };
     let (swept, ended) = sweep.run(&mut redrive).await;
     let tally = redrive.tally;
     world.clock.trace(|| format!("replayed in {:?}: {swept:?} {tally:?} {ended:?}", began.elapsed()));

@@ -184,7 +184,7 @@ pub(crate) const TOO_LARGE: f64 = 413.5;
 pub(crate) const BAD_REQUEST: f64 = 400.5;
 
 /// A version as three numbers, which are compared one after the other, whatever the product makes of it.
-pub(crate) fn plain(Version(enqueued_ms, sequence_number, source): Version) -> (i64, i64, u64) {
+pub(crate) fn plain(Version { enqueued_ms, sequence_number, source }: Version) -> (i64, i64, u64) {
     (enqueued_ms, sequence_number, source)
 }
 

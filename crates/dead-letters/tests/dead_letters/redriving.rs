@@ -118,8 +118,8 @@ pub(crate) fn letters(mut batch: Batch) -> Vec<DeadLetter> {
         let cells: Vec<_> = (0..places.len()).map(cell).collect();
         devicestate_engine::batch::MetadataColumn::new(format!("[{}]", cells.join(",")), places.len())
     };
-    batch.details.sequence_numbers = column(&|index| places[index].sequence_number.to_string());
-    batch.details.enqueued_times = column(&|index| {
+    batch.metadata.sequence_numbers = column(&|index| places[index].sequence_number.to_string());
+    batch.metadata.enqueued_times = column(&|index| {
         let time = jiff::Timestamp::from_millisecond(places[index].enqueued_ms).expect("a time");
         format!("\"{}\"", time.strftime("%Y-%m-%dT%H:%M:%S%.3f"))
     });
@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
             tally: Tally::default(),
         };
         let (_stop, stop) = watch::channel(false);
-        let sweep = Sweep { queue, hidden: HIDDEN, together: rate_limit.together(together), stop, progress: &|_| () };
+        let sweep = Sweep { queue, hidden: HIDDEN, together: rate_limit.batch_size(together), stop, progress: &|_| () };
         let (swept, ended) = sweep.run(&mut redrive).await;
         (ended.map(|()| swept), redrive.tally)
     }
@@ -305,7 +305,7 @@ async fn a_pace_is_kept_to_from_the_first_to_the_last() {
     let (swept, tally) = run.replay().await;
     swept.expect("it ends");
     assert_eq!((tally.applied, rig.count().await), (LETTERS.into(), 0));
-    let writes: Vec<_> = store.asked().into_iter().filter(|asked| asked.operation == Operation::Write).collect();
+    let writes: Vec<_> = store.requests().into_iter().filter(|asked| asked.operation == Operation::Write).collect();
     let within = |seconds: u64| {
         let until = started + Duration::from_secs(seconds);
         writes.iter().filter(|asked| asked.at < until).count()

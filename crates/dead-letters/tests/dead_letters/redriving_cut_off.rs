@@ -139,13 +139,14 @@ impl Audit for Mortal<Arc<Trail>> {
 #[async_trait]
 impl Overflow for Mortal<Directory> {
     async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<String, OverflowError> {
-        let error = || OverflowError::File { path: name.into(), error: io::Error::other("the disk is full") };
+        let error =
+            || OverflowError::FileWriteFailed { path: name.into(), error: io::Error::other("the disk is full") };
         self.0.around(error, self.1.put(name, bytes)).await
     }
 
     async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError> {
         let error =
-            || OverflowError::UnreadFile { path: location.into(), error: io::Error::other("the disk is broken") };
+            || OverflowError::FileReadFailed { path: location.into(), error: io::Error::other("the disk is broken") };
         self.0.around(error, self.1.get(location)).await
     }
 }
@@ -201,8 +202,8 @@ async fn prepared() -> (TempDir, Directory, Vec<DeadLetter>) {
     let folder = tempfile::tempdir().expect("a folder");
     let directory = Directory(folder.path().join("dead-letters"));
     let mut letters = letters(batch(events()));
-    let pointer = letters[0].keep_in(&directory).await.expect("kept");
-    letters[0] = serde_json::from_str(&letters[0].pointing_at(pointer)).expect("a dead letter");
+    let pointer = letters[0].store_in(&directory).await.expect("kept");
+    letters[0] = serde_json::from_str(&letters[0].message_with_pointer(pointer)).expect("a dead letter");
     (folder, directory, letters)
 }
 

@@ -11,7 +11,7 @@ use devicestate_engine::{
 };
 use devicestate_test_doubles::{
     handler as handler_of, processor,
-    sessions::{rig, settled, trigger},
+    sessions::{invoke_final, rig, trigger},
 };
 use devicestate_test_support::session_message::SessionMessage;
 
@@ -40,6 +40,6 @@ async fn a_whole_request_is_replayed_by_the_trigger_whose_it_is_under_the_versio
     let candidate = Candidate { letter: &letter, edited: None };
     assert_eq!(replayer.replay(&[candidate]).await, [Replayed::Applied]);
     // The message itself, delivered after all, is the same event.
-    let reply = settled(&handler, &SessionMessage::battery(1, "a", 0.5)).await;
+    let reply = invoke_final(&handler, &SessionMessage::battery(1, "a", 0.5)).await;
     assert_eq!(reply.counts(), [0, 1, 0]);
 }

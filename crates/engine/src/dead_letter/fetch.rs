@@ -1,20 +1,20 @@
-//! A dead letter and its event as they were, from wherever their parts lie.
+//! Fetches a complete dead letter and its event, from the message or the overflow.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{DeadLetter, Overflow};
 
-/// A dead letter whole, from the overflow if it lies there.
+/// Returns the complete dead letter, from the overflow if it is stored there.
 ///
 /// # Errors
 ///
-/// [`FetchError`].
+/// Returns a [`FetchError`] if it is in the overflow and cannot be read.
 pub async fn fetch_complete(letter: &DeadLetter, overflow: Option<&dyn Overflow>) -> Result<DeadLetter, FetchError> {
     let Some(pointer) = &letter.overflow else { return Ok(letter.clone()) };
     let Some(overflow) = overflow else {
-        return Err(FetchError::NotNow(format!(
-            "a dead letter lies at {}, and no setting tells how to get there: DeadLetterDirectory is a folder, \
-             DeadLetterStorage leads to blobs",
+        return Err(FetchError::Unavailable(format!(
+            "the complete dead letter is at {}, which no setting leads to: set DeadLetterDirectory to its folder, or \
+             DeadLetterStorage to the storage account of its blob",
             pointer.location
         )));
     };
@@ -22,40 +22,41 @@ pub async fn fetch_complete(letter: &DeadLetter, overflow: Option<&dyn Overflow>
         if error.is_message_specific() {
             FetchError::Lost(error.to_string())
         } else {
-            FetchError::NotNow(error.to_string())
+            FetchError::Unavailable(error.to_string())
         }
     })?;
-    let fetch_complete: DeadLetter = serde_json::from_slice(&bytes)
-        .map_err(|error| FetchError::Lost(format!("what lies at {} is no dead letter: {error}", pointer.location)))?;
-    // What became known since it was kept stands in the message.
-    Ok(DeadLetter { replay: letter.replay.clone(), ..fetch_complete })
+    let complete: DeadLetter = serde_json::from_slice(&bytes).map_err(|error| {
+        FetchError::Lost(format!("the content of {} is not a dead letter: {error}", pointer.location))
+    })?;
+    // The message may have been replayed after the dead letter was stored.
+    Ok(DeadLetter { replay: letter.replay.clone(), ..complete })
 }
 
-/// Why a dead letter cannot be had whole.
+/// Why a complete dead letter cannot be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    /// It is not where it should be, or is not what it was.
+    /// It is missing from the overflow, or was changed. Others may be readable.
     #[error("{0}")]
     Lost(String),
-    /// The place where it should be cannot be reached, and so none of those that are there.
+    /// The overflow cannot be read, and so no dead letter in it.
     #[error("{0}")]
-    NotNow(String),
+    Unavailable(String),
 }
 
-/// The exact bytes of the event.
+/// Returns the exact bytes of the event.
 ///
 /// # Errors
 ///
-/// Why there are none, for people.
-pub fn body(letter: &DeadLetter) -> Result<Vec<u8>, String> {
+/// Returns a description, for people, if the dead letter does not have the complete body.
+pub fn event_body(letter: &DeadLetter) -> Result<Vec<u8>, String> {
     let data = &letter.event_data;
-    if let Some(fetch_complete) = &data.body_cut {
+    if let Some(fingerprint) = &data.body_cut {
         let kept = data.body.as_deref().map_or(0, |body| body.len() / 4 * 3);
         return Err(format!(
-            "only some {kept} of the {} bytes of its body were kept, since there was no place for it",
-            fetch_complete.length
+            "the body was truncated to about {kept} of {} bytes, because it could not be stored in the overflow",
+            fingerprint.length
         ));
     }
-    let body = data.body.as_deref().ok_or("it has no body")?;
-    BASE64_STANDARD.decode(body).map_err(|error| format!("its body is no base64: {error}"))
+    let body = data.body.as_deref().ok_or("the body is missing")?;
+    BASE64_STANDARD.decode(body).map_err(|error| format!("the body is not valid base64: {error}"))
 }

@@ -1,4 +1,4 @@
-//! Where a dead letter goes that is too large for the queue, and how it is had back.
+//! The overflow: stores dead letters that are too large for the queue, and reads them again.
 
 mod directory;
 
@@ -11,176 +11,178 @@ use crate::{failure::Cause, text::truncated};
 
 pub use directory::Directory;
 
-/// A place for dead letters that do not fit into the queue.
+/// A store for dead letters that do not fit into the queue.
 #[async_trait]
 pub trait Overflow: Send + Sync {
-    /// Keeps these bytes under this name and tells where they are. What is there under the name is replaced: the name
-    /// has a dead letter's id and a digest of its text in it, so it is the same text.
+    /// Stores these bytes under this name and returns their location. An existing file or blob of that name is replaced:
+    /// the name contains the dead letter's id and a digest of its text, so it has the same text.
     ///
     /// # Errors
     ///
-    /// [`OverflowError`], when they are not surely kept.
+    /// Returns an [`OverflowError`] if it is not certain that the bytes are stored.
     async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<String, OverflowError>;
 
-    /// What was kept there, by the location that a message gives. Of that only the name at its end counts, and it is
-    /// looked for here and nowhere else: whoever can write into the queue must not choose the file or the host.
+    /// Returns the bytes at the location that a message contains. Only the name at its end is used, and only this store is
+    /// searched: a sender with access to the queue must not be able to choose the file or the host.
     ///
-    /// Nothing says that it is what was kept: see [`Pointer::fetch`].
+    /// The content is not verified here: see [`Pointer::fetch`].
     ///
     /// # Errors
     ///
-    /// [`OverflowError`]; [`OverflowError::is_message_specific`] tells whether others may fare better.
+    /// Returns an [`OverflowError`]; with [`OverflowError::is_message_specific`] only this dead letter is affected.
     async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError>;
 }
 
-/// Why a dead letter could not be kept, or not be had back.
+/// Why a dead letter could not be stored or not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OverflowError {
-    /// The folder.
+    /// A file could not be written.
     #[error(
         "a dead letter too large for the queue cannot be written to {}: {error} (setting DeadLetterDirectory)",
         path.display()
     )]
-    File {
-        /// The file.
+    FileWriteFailed {
+        /// The path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// The place, wherever it is.
-    #[error("a dead letter too large for the queue cannot be kept: {0}")]
-    Unkept(Cause),
-    /// It took longer than the invocation may.
-    #[error("a dead letter too large for the queue cannot be kept as {name} in the time of InvocationBudget")]
+    /// The overflow could not be written.
+    #[error("a dead letter too large for the queue cannot be stored: {0}")]
+    WriteFailed(Cause),
+    /// Writing took longer than the invocation may take.
+    #[error("a dead letter too large for the queue cannot be stored as {name} within InvocationBudget")]
     TooSlow {
-        /// Its name.
+        /// The name under which it was to be stored.
         name: String,
     },
-    /// The message's location names nothing that could have been kept, so nothing was looked for.
+    /// The message's location does not end in a name that the overflow assigns, so nothing was read.
     #[error(
-        "the message says that the whole dead letter is at {location:?}, which ends in no name of one: no handler wrote \
-         this, so look where the message comes from, and discard it"
+        "the location {location:?} in the message does not end in the name of a dead letter: no handler wrote it. Check \
+         where the message comes from, and discard it"
     )]
-    NoName {
-        /// What the message says, in short.
+    InvalidLocation {
+        /// The location in the message, truncated.
         location: String,
     },
-    /// It is not there.
+    /// The file or blob does not exist.
     #[error(
-        "the whole dead letter is not there: {place} has no {name}. The message says {location:?}: if the handler has \
-         another place for them, give the same one here (setting {setting}); if it was moved, put it back; if it was \
-         deleted, only the message is left"
+        "the complete dead letter is not there: {place} has no {name}. The location in the message is {location:?}. If the \
+         handler uses another one, use the same setting {setting} here; if it was moved, move it back; if it was deleted, \
+         only the message is left"
     )]
     Missing {
-        /// What was looked for.
+        /// The name that was not found.
         name: String,
-        /// Where, for people.
+        /// The folder or container, for people.
         place: String,
-        /// What leads there.
+        /// The setting that names the folder or container.
         setting: String,
-        /// What the message says, in short.
+        /// The location in the message, truncated.
         location: String,
     },
-    /// Not even the place is there, and so none of those that should be.
+    /// The folder or container does not exist, and so no dead letter in it.
     #[error(
-        "the large dead letters are not there: there is no {place}. A message says {location:?}: if the handler has \
-         another place for them, give the same one here (setting {setting}); if all of them are gone for good, make an \
-         empty one, and each is told of as missing"
+        "the large dead letters are not there: there is no {place}. The location in a message is {location:?}. If the \
+         handler uses another one, use the same setting {setting} here; if all of them were deleted, create an empty one, \
+         and each is reported as missing"
     )]
-    NoPlace {
-        /// Where, for people.
+    StorageMissing {
+        /// The folder or container, for people.
         place: String,
-        /// What leads there.
+        /// The setting that names the folder or container.
         setting: String,
-        /// What the message says, in short.
+        /// The location in the message, truncated.
         location: String,
     },
-    /// The folder has it, but does not give it.
-    #[error("the whole dead letter cannot be read from {}: {error} (setting DeadLetterDirectory)", path.display())]
-    UnreadFile {
-        /// The file.
+    /// The file exists but cannot be read.
+    #[error("the complete dead letter cannot be read from {}: {error} (setting DeadLetterDirectory)", path.display())]
+    FileReadFailed {
+        /// The path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// The place cannot be read, and so none of those that lie there.
-    #[error("the whole dead letter cannot be read: {0}")]
-    Unread(Cause),
-    /// The place can be read, and does not give this one.
-    #[error("the whole dead letter cannot be read: {0}")]
-    Refused(Cause),
-    /// What is there is something else.
+    /// The overflow cannot be read, and so no dead letter in it.
+    #[error("the complete dead letter cannot be read: {0}")]
+    ReadFailed(Cause),
+    /// The overflow can be read, but this dead letter cannot.
+    #[error("the complete dead letter cannot be read: {0}")]
+    ReadRejected(Cause),
+    /// The content is not what was stored.
     #[error(
-        "what lies at {location:?} is not the dead letter that was kept there: it has {} bytes with SHA-256 {}, and the \
-         message says {} bytes with {}. Put the right one back, or discard the message",
+        "the content of {location:?} is not the dead letter that was stored there: it has {} bytes with SHA-256 {}, and \
+         the message expects {} bytes with {}. Restore it, or discard the message",
         found.length, found.sha256, expected.length, expected.sha256
     )]
     Changed {
-        /// What the message says, in short.
+        /// The location in the message, truncated.
         location: String,
-        /// What should be there.
+        /// The fingerprint in the message.
         expected: Fingerprint,
-        /// What is there.
+        /// The fingerprint of the content.
         found: Fingerprint,
     },
 }
 
 impl OverflowError {
-    /// It took longer than the invocation may.
+    /// Creates an [`OverflowError::TooSlow`].
     #[must_use]
     pub fn too_slow(name: &str) -> Self {
         Self::TooSlow { name: name.to_owned() }
     }
 
-    /// Whether it is the matter of this one dead letter, so that others may fare better: it is not there, is not what it
-    /// was, or cannot be read though its place can. Otherwise the place is out, and so are all that lie there.
+    /// Returns true if only this dead letter is affected: it is missing, was changed or cannot be read. Otherwise the
+    /// overflow itself is unavailable, and so is every dead letter in it.
     #[must_use]
     pub fn is_message_specific(&self) -> bool {
         match self {
-            Self::NoName { .. } | Self::Missing { .. } | Self::Changed { .. } | Self::Refused(_) => true,
-            Self::UnreadFile { error, .. } => {
+            Self::InvalidLocation { .. } | Self::Missing { .. } | Self::Changed { .. } | Self::ReadRejected(_) => true,
+            Self::FileReadFailed { error, .. } => {
                 matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::IsADirectory)
             }
-            Self::File { .. } | Self::Unkept(_) | Self::Unread(_) | Self::TooSlow { .. } | Self::NoPlace { .. } => {
-                false
-            }
+            Self::FileWriteFailed { .. }
+            | Self::WriteFailed(_)
+            | Self::ReadFailed(_)
+            | Self::TooSlow { .. }
+            | Self::StorageMissing { .. } => false,
         }
     }
 }
 
 impl DeadLetter {
-    /// Keeps this whole dead letter, and gives back what points at it.
+    /// Stores this complete dead letter and returns a pointer to it.
     ///
     /// # Errors
     ///
-    /// [`OverflowError`], when it is not surely kept.
-    pub async fn keep_in(&self, overflow: &dyn Overflow) -> Result<Pointer, OverflowError> {
-        self.keep_text_in(self.to_json().into_bytes(), overflow).await
+    /// Returns an [`OverflowError`] if it is not certain that it is stored.
+    pub async fn store_in(&self, overflow: &dyn Overflow) -> Result<Pointer, OverflowError> {
+        self.store_text_in(self.to_json().into_bytes(), overflow).await
     }
 
-    /// The same with a text that this was read from: it may tell more than is known here.
+    /// Stores the text that this dead letter was read from: it may have members that this version does not support.
     ///
     /// # Errors
     ///
-    /// As [`DeadLetter::keep_in`].
-    pub async fn keep_text_in(&self, whole: Vec<u8>, overflow: &dyn Overflow) -> Result<Pointer, OverflowError> {
-        let fingerprint = Fingerprint::of(&whole);
-        // Another owner of the partition has another text, and the message of each must go on pointing at its own.
+    /// The same as [`DeadLetter::store_in`].
+    pub async fn store_text_in(&self, text: Vec<u8>, overflow: &dyn Overflow) -> Result<Pointer, OverflowError> {
+        let fingerprint = Fingerprint::of_bytes(&text);
+        // Another owner of the partition may store another text, and each message must keep pointing to its own.
         let name = format!("{}-{}", self.id, &fingerprint.sha256[..8]);
-        let location = overflow.put(&name, whole).await?;
+        let location = overflow.put(&name, text).await?;
         Ok(Pointer { location, fingerprint })
     }
 }
 
 impl Pointer {
-    /// The whole dead letter that this points at, once it is sure that it is the one that was kept.
+    /// Reads the complete dead letter and verifies its fingerprint.
     ///
     /// # Errors
     ///
-    /// Those of [`Overflow::get`], and [`OverflowError::Changed`].
+    /// Returns the errors of [`Overflow::get`], and [`OverflowError::Changed`] if the fingerprint does not match.
     pub async fn fetch(&self, overflow: &dyn Overflow) -> Result<Vec<u8>, OverflowError> {
         let bytes = overflow.get(&self.location).await?;
-        let found = Fingerprint::of(&bytes);
+        let found = Fingerprint::of_bytes(&bytes);
         if found == self.fingerprint {
             return Ok(bytes);
         }
@@ -190,28 +192,28 @@ impl Pointer {
     }
 }
 
-/// The name at the end of a location, if it is one that [`DeadLetter::keep_in`] has given.
+/// Returns the file name at the end of a location, if [`DeadLetter::store_in`] can have assigned it.
 ///
 /// # Errors
 ///
-/// [`OverflowError::NoName`].
-pub fn name_in(location: &str) -> Result<&str, OverflowError> {
-    // A path of Windows has backslashes, which no name has.
+/// Returns [`OverflowError::InvalidLocation`] for any other name.
+pub fn name_in_location(location: &str) -> Result<&str, OverflowError> {
+    // Windows paths have backslashes; names never do.
     let name = location.rsplit(['/', '\\']).next().unwrap_or_default();
     let is_plain = |stem: &str| {
-        (1..=LONGEST_NAME).contains(&stem.len())
+        (1..=MAX_NAME_BYTES).contains(&stem.len())
             && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     match name.strip_suffix(".json") {
         Some(stem) if is_plain(stem) => Ok(name),
-        _ => Err(OverflowError::NoName { location: without_query(location) }),
+        _ => Err(OverflowError::InvalidLocation { location: without_query(location) }),
     }
 }
 
-/// Far longer than any that was given, and short enough for each file system.
-const LONGEST_NAME: usize = 200;
+/// The longest accepted name, in bytes: far longer than any assigned name, and valid in each file system.
+const MAX_NAME_BYTES: usize = 200;
 
-/// A location as errors tell it: in short, and without a query, since somebody may have put a signature there.
+/// Returns a location for use in errors: truncated and without its query, which may contain a signature.
 #[must_use]
 pub fn without_query(location: &str) -> String {
     truncated(location.split('?').next().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Dead letters too large for the queue, put into the overflow over as many attempts of their batch as that takes.
+//! Stores the large dead letters of a batch in the overflow, over as many attempts of the batch as that takes.
 
 use std::{
     collections::HashMap,
@@ -10,55 +10,55 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{DeadLetter, Overflow, OverflowError, Pointer};
 
-/// Keeps dead letters in the overflow, and knows which ones an earlier attempt of their batch has already put there.
+/// Stores dead letters in the overflow, and remembers those that an earlier attempt of the batch has stored.
 ///
-/// This memory is lost with the process, and bounded: what is forgotten too soon is only put there once more.
+/// The cache is bounded and lost with the process. A dead letter that was evicted is only stored once more.
 pub struct OverflowCache {
     overflow: Arc<dyn Overflow>,
-    batches: Cache<String, Arc<Kept>>,
+    batches: Cache<String, Arc<StoredPointers>>,
 }
 
-/// What is kept of a batch, by the event's index and the dead letter's id. Neither is enough: events without a sequence
-/// number may have the same id, and the host may cut the stream into other batches that begin the same.
-type Kept = Mutex<HashMap<(usize, String), Pointer>>;
+/// The stored dead letters of a batch, by the event's index and the dead letter's id. Both are needed: events without a
+/// sequence number may have the same id, and the host may form another batch with the same first event.
+type StoredPointers = Mutex<HashMap<(usize, String), Pointer>>;
 
-/// The most batches to remember: far more than partitions that one process owns.
-const REMEMBERED: usize = 256;
+/// The most batches in the cache: far more than the partitions that one process owns.
+const MAX_TRACKED_BATCHES: usize = 256;
 
 impl OverflowCache {
-    /// Keeps dead letters there.
+    /// Creates a cache over an overflow.
     #[must_use]
     pub fn new(overflow: Arc<dyn Overflow>) -> Self {
-        Self { overflow, batches: Cache::new(REMEMBERED) }
+        Self { overflow, batches: Cache::new(MAX_TRACKED_BATCHES) }
     }
 
-    /// Keeps the dead letter of an event, by its index in the batch with this key, unless it is kept already.
+    /// Stores the dead letter of the event with this index in the batch with this key, unless it is stored already.
     ///
     /// # Errors
     ///
-    /// [`OverflowError`], when it is not surely kept by then.
-    pub async fn keep(
+    /// Returns an [`OverflowError`] if it is not certain that it is stored at the deadline.
+    pub async fn store(
         &self,
         batch: &str,
         index: usize,
         letter: &DeadLetter,
-        until: Instant,
+        deadline: Instant,
     ) -> Result<Pointer, OverflowError> {
-        let kept = self.batches.get_or_insert_with(batch, || Ok::<_, OverflowError>(Arc::default()))?;
+        let stored = self.batches.get_or_insert_with(batch, || Ok::<_, OverflowError>(Arc::default()))?;
         let event = (index, letter.id.clone());
-        if let Some(pointer) = kept.lock().unwrap_or_else(PoisonError::into_inner).get(&event) {
+        if let Some(pointer) = stored.lock().unwrap_or_else(PoisonError::into_inner).get(&event) {
             return Ok(pointer.clone());
         }
-        if Instant::now() >= until {
+        if Instant::now() >= deadline {
             return Err(OverflowError::too_slow(&letter.id));
         }
-        let put = timeout_at(until, letter.keep_in(&*self.overflow)).await;
+        let put = timeout_at(deadline, letter.store_in(&*self.overflow)).await;
         let pointer = put.unwrap_or_else(|_| Err(OverflowError::too_slow(&letter.id)))?;
-        kept.lock().unwrap_or_else(PoisonError::into_inner).insert(event, pointer.clone());
+        stored.lock().unwrap_or_else(PoisonError::into_inner).insert(event, pointer.clone());
         Ok(pointer)
     }
 
-    /// Forgets a batch that has been answered for good.
+    /// Removes a completed batch.
     pub fn forget(&self, batch: &str) {
         self.batches.remove(batch);
     }

@@ -1,4 +1,4 @@
-//! What becomes known of a dead letter after it was made: that it was replayed, and failed again.
+//! The replays of a dead letter that failed again.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,27 +8,27 @@ use crate::{
     text::{iso8601, truncated},
 };
 
-/// That a dead letter was replayed by the tools and has failed again: how often, and how the last time.
+/// The failed replays of a dead letter: their number, and the last failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Replay {
-    /// How many replays have failed, from 1.
+    /// The number of failed replays, from 1.
     pub attempts: u32,
-    /// When the last one did, in UTC.
+    /// When the last replay failed, in UTC.
     pub time: String,
-    /// Where it failed then.
+    /// The stage that failed in the last replay.
     pub stage: Stage,
-    /// Whose fault it was then.
+    /// The cause of the last failure.
     pub error_class: ErrorClass,
-    /// What happened then, for people.
+    /// The last failure, for people.
     pub issue: String,
 }
 
 impl DeadLetter {
-    /// Counts a replay that has failed so, at this time in milliseconds since 1970.
+    /// Records a failed replay, at this time in milliseconds since 1970, UTC.
     ///
-    /// A device that only the replay could tell is the dead letter's from now on. The text gets longer by some
-    /// kilobytes at the most, so it may not fit into the queue any more.
+    /// If only the replay could decode the device id, it becomes the dead letter's. The text grows by a few kilobytes at
+    /// most, so it may no longer fit into the queue.
     pub fn failed_again(&mut self, failure: &Failure, time_ms: i64) {
         self.replay = Some(Replay {
             attempts: self.replay.as_ref().map_or(0, |replay| replay.attempts).saturating_add(1),
@@ -42,19 +42,19 @@ impl DeadLetter {
         }
     }
 
-    /// Where it failed the last time, replays included.
+    /// Returns the stage of the last failure, replays included.
     #[must_use]
     pub fn last_stage(&self) -> Stage {
         self.replay.as_ref().map_or(self.stage, |replay| replay.stage)
     }
 
-    /// Whose fault it was the last time, replays included.
+    /// Returns the cause of the last failure, replays included.
     #[must_use]
     pub fn last_class(&self) -> ErrorClass {
         self.replay.as_ref().map_or(self.error_class, |replay| replay.error_class)
     }
 
-    /// What happened the last time, replays included, for people.
+    /// Returns the last failure, replays included, for people.
     #[must_use]
     pub fn last_issue(&self) -> &str {
         self.replay.as_ref().map_or(&self.issue, |replay| &replay.issue)

@@ -1,5 +1,5 @@
-//! A dead letter's text with other values for some of its members, and not a byte changed in all the rest: a later version
-//! may have written more into it than is known here.
+//! Changes members of a dead letter's text without changing a byte of the others: a later version may have written members
+//! that this version does not support.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-/// An object's members as they stand there, in their order.
+/// The unparsed members of an object, in their order.
 struct Members(Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -34,11 +34,11 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// The text of an object with these members as they are given here: in their places, or at the end.
+/// Returns the text of an object with these members replaced, or appended if the object does not have them.
 ///
 /// # Errors
 ///
-/// When the text is no object.
+/// Returns an error if the text is not a JSON object.
 pub fn with_members<const N: usize>(text: &[u8], changes: [(&str, Box<RawValue>); N]) -> serde_json::Result<String> {
     let Members(mut members) = serde_json::from_slice(text)?;
     for (name, value) in changes {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_named_members_are_others() {
+    fn only_the_named_members_change() {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).expect("JSON");
         let text = br#"{ "b" : 1.50, "a":{ "z" : 12345678901234567890123 },"\u00e4":null}"#;
         let changed = with_members(text, [("a", raw("2")), ("new", raw("[3]"))]).expect("an object");
@@ -66,7 +66,7 @@ mod tests {
             with_members(text, []).expect("an object"),
             r#"{"b":1.50,"a":{ "z" : 12345678901234567890123 },"ä":null}"#
         );
-        let error = with_members(b"[1]", []).expect_err("no object");
+        let error = with_members(b"[1]", []).expect_err("not an object");
         assert!(error.to_string().contains("expected an object"), "{error}");
     }
 }

@@ -2,6 +2,10 @@ use serde_json::json;
 
 use super::*;
 
+fn version(enqueued_ms: i64, sequence_number: i64, source: u64) -> Version {
+    Version { enqueued_ms, sequence_number, source }
+}
+
 fn readings(value: &Value) -> Vec<Reading> {
     let fields = value.as_object().expect("an object").clone();
     fields.into_iter().map(|(name, value)| Reading { name: name.into(), value }).collect()
@@ -10,13 +14,13 @@ fn readings(value: &Value) -> Vec<Reading> {
 fn update(events: &[(i64, Value)]) -> Update {
     let mut update = Update::default();
     for (time, value) in events {
-        update.fold(Version(*time, 0, 0), &readings(value));
+        update.fold(version(*time, 0, 0), &readings(value));
     }
     update
 }
 
 #[test]
-fn the_order_of_events_does_not_change_what_they_add_up_to() {
+fn the_order_of_events_does_not_change_the_document() {
     let events = [(3, json!({"A": 3})), (1, json!({"A": 1, "B": 1})), (2, json!({"B": 2, "C": 2}))];
     let expected = update(&events);
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
@@ -32,24 +36,24 @@ fn the_order_of_events_does_not_change_what_they_add_up_to() {
 
 #[test]
 fn a_version_is_compared_by_time_then_sequence_number_then_source() {
-    let ascending = [Version(1, 9, 9), Version(2, 1, 9), Version(2, 2, 1), Version(2, 2, 2)];
+    let ascending = [version(1, 9, 9), version(2, 1, 9), version(2, 2, 1), version(2, 2, 2)];
     assert!(ascending.is_sorted());
 }
 
 #[test]
-fn an_equal_value_under_a_higher_version_is_a_change_and_a_repeat_is_none() {
+fn an_equal_value_with_a_higher_version_is_a_change() {
     let mut document = Document::new("d".into());
     assert!(document.merge(&update(&[(1, json!({"A": 1}))])));
     assert!(document.merge(&update(&[(2, json!({"A": 1}))])), "the version rises");
-    assert_eq!(document.version("A"), Some(Version(2, 0, 0)));
+    assert_eq!(document.version("A"), Some(version(2, 0, 0)));
     assert!(!document.merge(&update(&[(2, json!({"A": 1}))])), "a repeat");
     assert!(!document.merge(&update(&[(1, json!({"A": 7}))])), "an older one");
     assert_eq!(document.get("A"), Some(&json!(1)));
 }
 
 #[test]
-fn a_document_holds_an_update_if_what_was_news_stands_there_under_just_its_version() {
-    let of = |time: i64| {
+fn a_document_holds_an_update_if_it_has_exactly_its_versions() {
+    let document_at = |time: i64| {
         let mut document = Document::new("d".into());
         document.merge(&update(&[(time, json!({"A": time}))]));
         document
@@ -59,13 +63,17 @@ fn a_document_holds_an_update_if_what_was_news_stands_there_under_just_its_versi
         (None, 2, true),
         (Some(1), 2, true),
         (Some(1), 1, false),
-        // Somebody else's, which says nothing about this one.
+        // Another writer's version, which shows nothing about this write.
         (None, 3, false),
-        // There was nothing to write.
+        // Nothing had to be written.
         (Some(2), 2, true),
         (Some(3), 4, true),
     ] {
-        assert_eq!(of(now).holds(&written, before.map(of).as_ref()), expected, "{before:?}, then {now}");
+        assert_eq!(
+            document_at(now).holds(&written, before.map(document_at).as_ref()),
+            expected,
+            "{before:?}, then {now}"
+        );
     }
 }
 
@@ -74,7 +82,7 @@ fn the_newest_version_is_the_highest_of_all_readings() {
     let mut document = Document::new("d".into());
     assert_eq!(document.newest(), None);
     document.merge(&update(&[(1, json!({"A": 1})), (3, json!({"B": 1})), (2, json!({"C": 1}))]));
-    assert_eq!(document.newest(), Some(Version(3, 0, 0)));
+    assert_eq!(document.newest(), Some(version(3, 0, 0)));
 }
 
 #[test]
@@ -82,15 +90,15 @@ fn null_never_overwrites() {
     let mut document = Document::new("d".into());
     document.merge(&update(&[(1, json!({"A": 1})), (2, json!({"A": null}))]));
     assert_eq!(document.get("A"), Some(&json!(1)));
-    assert!(!document.is_older_than(Version(9, 0, 0), &readings(&json!({"A": null}))));
+    assert!(!document.is_older_than(version(9, 0, 0), &readings(&json!({"A": null}))));
 }
 
 #[test]
-fn a_document_survives_the_store_and_loses_only_what_cosmos_added() {
+fn a_stored_document_loses_only_the_properties_of_cosmos() {
     let text = json!({"id": "d", "Battery": 0.5, "Note": "by hand", "_note": 7, "_etag": "x", "_ts": 1,
                       "Versions": {"Battery": [1_732_150_000_123_i64, 42, 913]}});
     let document: Document = serde_json::from_value(text).expect("a document");
-    assert_eq!(document.version("Battery"), Some(Version(1_732_150_000_123, 42, 913)));
+    assert_eq!(document.version("Battery"), Some(version(1_732_150_000_123, 42, 913)));
     assert_eq!(
         serde_json::to_string(&document).expect("JSON"),
         r#"{"id":"d","Battery":0.5,"Note":"by hand","_note":7,"Versions":{"Battery":[1732150000123,42,913]}}"#
@@ -108,14 +116,14 @@ fn a_document_may_name_its_fields_in_any_order() {
 }
 
 #[test]
-fn a_document_of_the_reference_has_no_versions_and_any_event_may_overwrite_it() {
+fn any_event_overwrites_a_document_without_versions() {
     let mut document: Document = serde_json::from_str(r#"{"id":"d","Battery":0.9}"#).expect("a document");
     assert!(document.merge(&update(&[(0, json!({"Battery": 0.1}))])));
     assert_eq!(document.get("Battery"), Some(&json!(0.1)));
 }
 
 #[test]
-fn a_document_that_is_none_is_refused_with_its_reason() {
+fn an_invalid_document_is_rejected_with_the_reason() {
     for (text, reason) in
         [("[]", "map"), (r#"{"Battery":1}"#, "\"id\""), (r#"{"id":"d","Versions":{"Battery":"new"}}"#, "Versions")]
     {
@@ -125,7 +133,7 @@ fn a_document_that_is_none_is_refused_with_its_reason() {
 }
 
 #[test]
-fn what_cosmos_refuses_in_an_id_is_encoded_and_no_two_devices_share_one() {
+fn document_ids_are_encoded_and_unique() {
     assert_eq!(document_id("drone-7"), "drone-7");
     assert_eq!(document_id("a/b\\c?d#e%f"), "a%2Fb%5Cc%3Fd%23e%25f");
     assert_eq!(document_id("höhe 7"), "höhe 7");

@@ -1,4 +1,4 @@
-//! What a `function.json` holds: triggers, the output binding of the dead letters, the retry policy.
+//! The contents of a `function.json`: triggers, the output binding for dead letters, the retry policy.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use serde::Deserialize;
 use super::span;
 use crate::batch::Source;
 
-/// What calls a function with telemetry.
+/// A trigger that delivers telemetry.
 #[derive(Debug, Clone)]
 pub enum Trigger {
-    /// An event hub, with a batch of one partition.
+    /// An event hub: an invocation has a batch of one partition.
     EventHub(EventHubTrigger),
-    /// A Service Bus queue with sessions, with one message.
+    /// A Service Bus queue with sessions: an invocation has one message.
     ServiceBus(ServiceBusTrigger),
 }
 
 impl Trigger {
-    /// The name under which the request holds what came.
+    /// Returns the name of the events in the request.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -26,7 +26,7 @@ impl Trigger {
         }
     }
 
-    /// How much comes in an invocation.
+    /// Returns whether an invocation has one event or a batch.
     #[must_use]
     pub fn cardinality(&self) -> Cardinality {
         match self {
@@ -35,7 +35,7 @@ impl Trigger {
         }
     }
 
-    /// In which form the request holds a body.
+    /// Returns the form of a body in the request.
     #[must_use]
     pub fn data_type(&self) -> DataType {
         match self {
@@ -44,7 +44,7 @@ impl Trigger {
         }
     }
 
-    /// The prefix of the settings that tell the namespace.
+    /// Returns the prefix of the settings for the namespace.
     #[must_use]
     pub fn connection(&self) -> &str {
         match self {
@@ -58,48 +58,48 @@ impl Trigger {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventHubTrigger {
-    /// The name under which the request holds the events.
+    /// The name of the events in the request.
     pub name: String,
-    /// The hub's name, or the setting that has it between two `%`.
+    /// The hub's name, or the name of its setting between two `%`.
     pub event_hub_name: String,
-    /// The consumer group, or the setting that has it between two `%`.
+    /// The consumer group, or the name of its setting between two `%`.
     #[serde(default = "default_consumer_group")]
     pub consumer_group: String,
-    /// The prefix of the settings that tell the namespace.
+    /// The prefix of the settings for the namespace.
     pub connection: String,
-    /// One event an invocation, or a batch. The extension's default has changed in the past, so it must be said.
+    /// One event or a batch per invocation. It is required, since the extension's default has changed in the past.
     pub cardinality: Cardinality,
-    /// In which form the request holds a body.
+    /// The form of a body in the request.
     #[serde(default)]
     pub data_type: DataType,
 }
 
-/// A `serviceBusTrigger` binding of a queue with sessions, one message an invocation: in a batch, one message that fails
-/// would have all of them delivered again.
+/// A `serviceBusTrigger` binding of a queue with sessions, with one message per invocation: if one message of a batch failed,
+/// all of them would be redelivered.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceBusTrigger {
-    /// The name under which the request holds the message.
+    /// The name of the message in the request.
     pub name: String,
-    /// The queue's name, or the setting that has it between two `%`.
+    /// The queue's name, or the name of its setting between two `%`.
     pub queue_name: String,
-    /// The prefix of the settings that tell the namespace.
+    /// The prefix of the settings for the namespace.
     pub connection: String,
-    /// Whether sessions keep the messages of a device in order. Nothing else of Service Bus does.
+    /// Whether the queue has sessions. Service Bus keeps the messages of a device in order only with sessions.
     #[serde(default)]
     pub is_sessions_enabled: bool,
-    /// One message an invocation, which is the host's default, or a batch.
+    /// One message per invocation, which is the host's default, or a batch.
     #[serde(default = "default_cardinality")]
     pub cardinality: Cardinality,
-    /// In which form the request holds a body.
+    /// The form of a body in the request.
     #[serde(default)]
     pub data_type: DataType,
-    /// Namespace and queue, which no request of the host has. The program fills them in, as far as the settings do.
+    /// The namespace and the queue, which requests do not have. The program sets them from the app settings.
     #[serde(skip)]
     pub source: Source,
 }
 
-/// `cardinality` of a trigger.
+/// The `cardinality` of a trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cardinality {
@@ -109,15 +109,15 @@ pub enum Cardinality {
     One,
 }
 
-/// `dataType` of a trigger: in which form the request holds a body.
+/// The `dataType` of a trigger: the form of a body in the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DataType {
-    /// Unset: JSON, written anew by the host.
+    /// Unset: JSON, which the host serializes again.
     #[default]
     #[serde(skip)]
     Json,
-    /// Text; what is no UTF-8 has been replaced.
+    /// Text, in which the host has replaced invalid UTF-8.
     String,
     /// Base64 of the exact bytes.
     Binary,
@@ -127,10 +127,9 @@ pub enum DataType {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TimerTrigger {
-    /// The name under which the request holds the timer's state.
+    /// The name of the timer's state in the request.
     pub name: String,
-    /// Whether the host keeps its times in the storage account, so that one that was missed is made up for. It does by
-    /// default.
+    /// Whether the host stores the schedule in the storage account, so that it catches up on missed times. The default is true.
     #[serde(default = "default_use_monitor")]
     pub use_monitor: bool,
 }
@@ -139,18 +138,18 @@ pub struct TimerTrigger {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueOutput {
-    /// The name under which the reply holds the messages.
+    /// The name of the messages in the reply.
     pub name: String,
     /// The queue's name.
     pub queue_name: String,
-    /// The prefix of the settings that tell the storage account, or the setting that has it between two `%`. Empty, it is
-    /// the host's own account.
+    /// The prefix of the settings for the storage account, or the name of its setting between two `%`. If empty, the host's
+    /// own account is used.
     #[serde(default)]
     pub connection: String,
 }
 
 impl QueueOutput {
-    /// As it is in the app that ships.
+    /// Returns the binding of the app that ships.
     #[must_use]
     pub fn shipped() -> Self {
         Self {
@@ -161,13 +160,13 @@ impl QueueOutput {
     }
 }
 
-/// `retry` of `function.json`.
+/// The retry policy: `retry` of `function.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "strategy", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum RetryPolicy {
     /// The delay doubles from `minimum_interval` to `maximum_interval`.
     ExponentialBackoff {
-        /// How often a batch is sent again; -1 is without end.
+        /// The most retries; -1 is unlimited.
         max_retry_count: i64,
         /// The first delay.
         #[serde(deserialize_with = "span")]
@@ -178,7 +177,7 @@ pub enum RetryPolicy {
     },
     /// The delay is always the same.
     FixedDelay {
-        /// How often a batch is sent again; -1 is without end.
+        /// The most retries; -1 is unlimited.
         max_retry_count: i64,
         /// The delay.
         #[serde(deserialize_with = "span")]
@@ -187,7 +186,7 @@ pub enum RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How often a batch is sent again; -1 is without end.
+    /// Returns the most retries of a batch; -1 is unlimited.
     #[must_use]
     pub fn max_retry_count(&self) -> i64 {
         match self {
@@ -197,7 +196,7 @@ impl RetryPolicy {
         }
     }
 
-    /// The delay in front of the retry with this number, from 1.
+    /// Returns the delay before the retry with this number, from 1.
     #[must_use]
     pub fn delay(&self, retry: u32) -> Duration {
         match self {

@@ -1,4 +1,4 @@
-//! The app settings that have precedence over host.json.
+//! App settings that override host.json.
 
 use super::HostJson;
 use crate::{
@@ -6,12 +6,12 @@ use crate::{
     timespan,
 };
 
-/// Applies the app settings that have precedence over host.json, `AzureFunctionsJobHost__` and the path in it, as far as
-/// this product rests on them.
+/// Applies the app settings that override host.json, `AzureFunctionsJobHost__` and the path in it, as far as this product
+/// uses them.
 ///
 /// # Errors
 ///
-/// [`ConfigError`].
+/// Returns a [`ConfigError`] if a value is invalid.
 pub fn apply_overrides(settings: &Settings, host: &mut HostJson) -> Result<(), ConfigError> {
     host.function_timeout = settings.parse(
         "AzureFunctionsJobHost__functionTimeout",
@@ -23,7 +23,7 @@ pub fn apply_overrides(settings: &Settings, host: &mut HostJson) -> Result<(), C
     event_hubs.max_event_batch_size = settings.parse(
         "AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize",
         event_hubs.max_event_batch_size,
-        "a number from 1 on",
+        "an integer of at least 1",
         |value| value.parse().ok().filter(|number| *number >= 1),
     )?;
     Ok(())

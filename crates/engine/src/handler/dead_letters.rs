@@ -1,4 +1,4 @@
-//! The dead letters of a batch on their way out: a message for the queue each, and a line for the log.
+//! Creates the dead letters of a batch: for each one a message for the queue and a record for the log.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -19,58 +19,60 @@ use crate::{
     until_failed::until_failed,
 };
 
-/// What writing a dead letter may take beyond the budget; the host writes it into the queue meanwhile.
+/// The time allowed for one dead letter after the invocation budget: to write it to the overflow and, in the host, to the
+/// queue.
 pub const DEAD_LETTER_TIME: Duration = Duration::from_millis(20);
 
-/// So many are put into the overflow at the same time, and are in memory as a whole.
-const AT_A_TIME: usize = 16;
+/// The most dead letters that are written to the overflow, and completely in memory, at the same time.
+const MAX_CONCURRENT_OVERFLOW_WRITES: usize = 16;
 
-/// What the dead letters of a batch are made of.
+/// The inputs from which the dead letters of a batch are created.
 pub(super) struct DeadLetters<'a> {
     pub(super) batch: &'a Batch,
     pub(super) outcomes: &'a [Outcome],
-    /// What each attempt of the batch has in common.
+    /// The batch's key, the same in each attempt.
     pub(super) key: &'a str,
     pub(super) attempt: Attempt<'a>,
-    /// Where those go that are too large for the queue; without it they are cut.
+    /// Stores dead letters that are too large for the queue; without it they are truncated.
     pub(super) overflow: Option<&'a OverflowCache>,
-    /// How long the overflow is waited for.
-    pub(super) until: Instant,
-    /// Whether the host sends the batch again if one cannot be kept; otherwise that one is cut.
+    /// When writing to the overflow must end.
+    pub(super) overflow_deadline: Instant,
+    /// Whether the host sends the batch again if a dead letter cannot be stored. Otherwise that one is truncated.
     pub(super) will_retry: bool,
 }
 
-/// A dead letter without its body: what the queue and the log get of it.
+/// A dead letter that is ready to be sent: the queue message and the log record.
 pub(super) struct Outgoing {
     index: usize,
     message: String,
     record: DeadLetterRecord,
 }
 
-/// Until when the overflow is waited for in a batch of so many events: beyond the budget, each possible dead letter has
-/// its share of functionTimeout, of which a fifth is left for making messages.
-pub(super) fn deadline(end_of_budget: Instant, events: usize) -> Instant {
+/// Returns when writing to the overflow must end, for a batch of `events` events.
+///
+/// After the budget, each possible dead letter has [`DEAD_LETTER_TIME`]; a fifth of that is reserved for creating messages.
+pub(super) fn overflow_deadline(end_of_budget: Instant, events: usize) -> Instant {
     end_of_budget + DEAD_LETTER_TIME * u32::try_from(events).unwrap_or(u32::MAX) / 5 * 4
 }
 
 impl DeadLetters<'_> {
-    /// One for each event that failed or stays unresolved, in the batch's order.
+    /// Creates one dead letter for each failed or unresolved event, in the batch's order.
     ///
     /// # Errors
     ///
-    /// [`OverflowError`], when one cannot be kept, and only while another attempt is to come.
-    pub(super) async fn made(&self) -> Result<Vec<Outgoing>, OverflowError> {
-        // What is under way at a failure is finished, and need not be put there again.
+    /// Returns an [`OverflowError`] if one cannot be stored and the batch will be retried.
+    pub(super) async fn create(&self) -> Result<Vec<Outgoing>, OverflowError> {
+        // After a failure no write is started, but running writes finish: the next attempt need not repeat them.
         let failed = AtomicBool::new(false);
         let outcomes = self.outcomes.iter().enumerate();
-        let outgoing: Vec<_> = outcomes
+        let prepare: Vec<_> = outcomes
             .filter_map(|(index, outcome)| match outcome {
-                Outcome::Failed(failure) | Outcome::Unresolved(failure) => Some(self.outgoing(index, failure)),
+                Outcome::Failed(failure) | Outcome::Unresolved(failure) => Some(self.prepare(index, failure)),
                 Outcome::Applied | Outcome::Superseded => None,
             })
             .collect();
-        let letters: Vec<_> = until_failed(&failed, outgoing)
-            .buffer_unordered(AT_A_TIME)
+        let letters: Vec<_> = until_failed(&failed, prepare)
+            .buffer_unordered(MAX_CONCURRENT_OVERFLOW_WRITES)
             .inspect_err(|_| failed.store(true, Relaxed))
             .collect()
             .await;
@@ -79,8 +81,8 @@ impl DeadLetters<'_> {
         Ok(letters)
     }
 
-    /// The dead letter of the event with this index.
-    async fn outgoing(&self, index: usize, failure: &Failure) -> Result<Outgoing, OverflowError> {
+    /// Creates the dead letter of the event with this index.
+    async fn prepare(&self, index: usize, failure: &Failure) -> Result<Outgoing, OverflowError> {
         let letter = DeadLetter::new(self.batch, index, failure, self.attempt);
         let message = self.message(index, &letter).await?;
         let string = |column: &MetadataColumn| column.string(index);
@@ -88,7 +90,7 @@ impl DeadLetters<'_> {
             invocation_id: self.attempt.invocation_id.to_owned(),
             source: (&self.batch.source).into(),
             message: self.batch.message.clone(),
-            partition_key: string(&self.batch.details.partition_keys),
+            partition_key: string(&self.batch.metadata.partition_keys),
             sequence_number: self.batch.events[index].position.map(|position| position.sequence_number),
             device_id: failure.device_id.as_deref().map(truncated),
             stage: letter.stage,
@@ -99,40 +101,40 @@ impl DeadLetters<'_> {
         Ok(Outgoing { index, message, record })
     }
 
-    /// The message for the queue. What does not fit goes to the overflow.
+    /// Returns the message for the queue. A dead letter that does not fit is stored in the overflow.
     async fn message(&self, index: usize, letter: &DeadLetter) -> Result<String, OverflowError> {
         if let Some(message) = letter.message() {
             return Ok(message);
         }
-        let Some(overflow) = self.overflow else { return Ok(letter.cut()) };
-        match overflow.keep(self.key, index, letter, self.until).await {
-            Ok(pointer) => Ok(letter.pointing_at(pointer)),
+        let Some(overflow) = self.overflow else { return Ok(letter.truncated_message()) };
+        match overflow.store(self.key, index, letter, self.overflow_deadline).await {
+            Ok(pointer) => Ok(letter.message_with_pointer(pointer)),
             Err(error) if self.will_retry => Err(error),
             Err(error) => {
-                tracing::error!(dead_letter_id = letter.id, %error, "a dead letter had to be cut");
-                Ok(letter.cut())
+                tracing::error!(deadLetterId = letter.id, %error, "a dead letter was truncated");
+                Ok(letter.truncated_message())
             }
         }
     }
 }
 
 impl Outgoing {
-    /// Tells of it in the handler's log; gives back the message and the record for the host's log.
-    pub(super) fn told(self, observer: &dyn Observer) -> (String, Record) {
+    /// Logs and records the dead letter; returns the queue message and the record for the host's log.
+    pub(super) fn emit(self, observer: &dyn Observer) -> (String, Record) {
         let Self { message, record, .. } = self;
         tracing::warn!(
-            dead_letter_id = record.dead_letter_id,
-            invocation_id = record.invocation_id,
-            event_hub_name = record.source.event_hub_name,
-            partition_id = record.source.partition_id,
-            session_id = record.message.as_ref().map(|message| &*message.session_id),
-            message_id = record.message.as_ref().map(|message| &*message.message_id),
-            delivery_count = record.message.as_ref().map(|message| message.delivery_count),
-            partition_key = record.partition_key,
-            sequence_number = record.sequence_number,
-            device_id = record.device_id,
+            deadLetterId = record.dead_letter_id,
+            invocationId = record.invocation_id,
+            eventHubName = record.source.event_hub_name,
+            partitionId = record.source.partition_id,
+            sessionId = record.message.as_ref().map(|message| &*message.session_id),
+            messageId = record.message.as_ref().map(|message| &*message.message_id),
+            deliveryCount = record.message.as_ref().map(|message| message.delivery_count),
+            partitionKey = record.partition_key,
+            sequenceNumber = record.sequence_number,
+            deviceId = record.device_id,
             stage = %record.stage,
-            error_class = %record.error_class,
+            errorClass = %record.error_class,
             issue = record.issue,
             "dead letter"
         );

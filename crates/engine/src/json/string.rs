@@ -1,9 +1,8 @@
-//! Strings: where they end, and what in them is no plain text.
+//! Scans JSON strings for their end and their escapes.
 
 use super::{Escapes, Quotes, Raw};
 
-/// Which bytes a string goes on behind: ASCII but for the quote that ends it, the backslash of an escape, and control
-/// characters, which it may not have.
+/// The bytes without a special meaning in a string: ASCII except the quote, the backslash and control characters.
 const IS_ORDINARY: [bool; 256] = {
     let mut is_ordinary = [false; 256];
     let mut byte = 0x20;
@@ -14,12 +13,12 @@ const IS_ORDINARY: [bool; 256] = {
     is_ordinary
 };
 
-/// How many bytes there are until one has a meaning in a string, or no text is left.
-pub(crate) fn ordinary(text: &[u8]) -> usize {
+/// Returns the number of bytes before the first one with a special meaning in a string, or before the end of the text.
+pub(crate) fn ordinary_len(text: &[u8]) -> usize {
     text.iter().position(|byte| !IS_ORDINARY[usize::from(*byte)]).unwrap_or(text.len())
 }
 
-/// The string with which the text begins, from its quote on, and the text behind it; `None` when it begins with none.
+/// Parses the string at the start of the text; returns it with its quotes, and the rest. `None` if there is no valid one.
 pub(super) fn string(text: &[u8], quotes: Quotes) -> Option<(Raw<'_>, &[u8])> {
     match quotes {
         Quotes::Plain => plain(text),
@@ -27,31 +26,33 @@ pub(super) fn string(text: &[u8], quotes: Quotes) -> Option<(Raw<'_>, &[u8])> {
     }
 }
 
-/// A string between quotes that have backslashes: the next backslash is that of its end.
+/// Parses a string between escaped quotes: the next backslash is that of its end.
 fn escaped(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
     const QUOTE: &[u8] = br#"\""#;
     let inner = text.strip_prefix(QUOTE)?;
     let end = QUOTE.len() + inner.iter().position(|byte| *byte == b'\\')? + QUOTE.len();
     let (text, rest) = text.split_at_checked(end)?;
-    Some((Raw { text, escapes: Escapes::Outside }, rest))
+    Some((Raw { text, escapes: Escapes::OwnQuotes }, rest))
 }
 
-/// So many bytes of a string are looked at one by one, and then so many together.
-const NEAR: usize = 32;
-const TOGETHER: usize = 64;
+/// The number of bytes that are scanned one by one before the scan continues in chunks.
+const BYTEWISE_BYTES: usize = 32;
+/// The number of bytes that are scanned together.
+const CHUNK_BYTES: usize = 64;
 
+/// Parses a string between plain quotes.
 fn plain(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
     if text.first() != Some(&b'"') {
         return None;
     }
     let (mut escapes, mut is_ascii) = (Escapes::None, true);
-    // What is before this ends with a character or an escape, and not within one.
+    // Invariant: `at` is never inside a character or an escape.
     let mut at = 1;
     loop {
-        // Byte by byte, as long as a short string lasts.
-        let run = ordinary(&text[at..text.len().min(at + NEAR)]);
+        // Short strings end within the bytes that are scanned one by one.
+        let run = ordinary_len(&text[at..text.len().min(at + BYTEWISE_BYTES)]);
         at += run;
-        if run < NEAR {
+        if run < BYTEWISE_BYTES {
             match text.get(at)? {
                 b'"' => {
                     let (text, rest) = text.split_at(at + 1);
@@ -72,7 +73,7 @@ fn plain(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
         }
         if text[at - 1] != b'\\' {
             let seen;
-            (at, seen) = far(text, at);
+            (at, seen) = skip_chunks(text, at);
             is_ascii &= !seen.high;
             if seen.backslash && escapes == Escapes::None {
                 escapes = Escapes::Quotes;
@@ -81,9 +82,9 @@ fn plain(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
     }
 }
 
-/// Goes on in a string, many bytes at a time, as long as there is nothing special; to a place that is within no escape, as
-/// the one where it begins. The byte before that is no backslash.
-fn far(text: &[u8], begin: usize) -> (usize, Seen) {
+/// Skips chunks of a string that contain nothing special. Returns an index that is not inside an escape, and what the
+/// skipped chunks contain. The byte before `begin` must not be a backslash.
+fn skip_chunks(text: &[u8], begin: usize) -> (usize, Seen) {
     let mut at = begin;
     let mut all = Seen::default();
     while let (Some(before), Some(bytes)) = (text[at - 1..].first_chunk(), text[at..].first_chunk()) {
@@ -93,27 +94,27 @@ fn far(text: &[u8], begin: usize) -> (usize, Seen) {
         }
         all.high |= seen.high;
         all.backslash |= seen.backslash;
-        at += TOGETHER;
+        at += CHUNK_BYTES;
     }
-    // Each of the backslashes begins an escape, and so does one at the end.
+    // Each backslash in the skipped chunks starts an escape. If one is the last byte, the index goes before it.
     let is_within_escape = text[at - 1] == b'\\';
     (at - usize::from(is_within_escape), all)
 }
 
-/// What there is in some bytes of a string.
+/// The kinds of bytes in a part of a string.
 #[derive(Default)]
 struct Seen {
     /// A control character, the quote that ends the string, or a backslash before anything but a quote.
     special: bool,
+    /// A byte that is not ASCII.
     high: bool,
-    /// A backslash, the last of the bytes aside.
+    /// A backslash, except as the last byte.
     backslash: bool,
 }
 
 impl Seen {
-    /// Looks at all of them together, which the compiler makes a matter of a few instructions. Before each of them stands
-    /// the one of `before` in the same place.
-    fn in_bytes(before: &[u8; TOGETHER], bytes: &[u8; TOGETHER]) -> Self {
+    /// Classifies all bytes together, which the compiler vectorizes. `before` contains the byte before each byte.
+    fn in_bytes(before: &[u8; CHUNK_BYTES], bytes: &[u8; CHUNK_BYTES]) -> Self {
         let (mut special, mut high, mut backslash) = (0, 0, 0);
         for (before, byte) in before.iter().zip(bytes) {
             let is_escaped = u8::from(*before == b'\\');
@@ -125,7 +126,7 @@ impl Seen {
     }
 }
 
-/// The length of the escape with which the text begins.
+/// Returns the length of the escape at the start of the text; `None` if it is invalid.
 fn escape(text: &[u8]) -> Option<usize> {
     match text.get(1)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),

@@ -1,9 +1,9 @@
 use super::*;
 
-/// What `serde_json` finds in the text, which is to be found here as well.
+/// Asserts that this parser and `serde_json` find the same value in the text.
 fn assert_as_serde_json(text: &[u8]) {
     let expected: Option<&RawValue> = serde_json::from_slice(text).ok();
-    let found = Raw::of(text);
+    let found = Raw::parse(text);
     let shown = String::from_utf8_lossy(text);
     assert_eq!(found.map(|raw| raw.text), expected.map(|raw| raw.get().as_bytes()), "{shown}");
     let Some(raw) = found else { return };
@@ -13,18 +13,18 @@ fn assert_as_serde_json(text: &[u8]) {
     }
 }
 
-/// The elements of the array that this text is, without their quotes.
+/// Returns the elements of an array, without their quotes.
 fn bare(text: &[u8], quotes: Quotes) -> Option<Vec<&[u8]>> {
     elements(text, |text| value(text, quotes).map(|(raw, rest)| (raw.in_quotes().unwrap_or(raw.text), rest)))
 }
 
-/// The elements of the array that this text is, as they stand.
+/// Returns the unparsed elements of an array.
 fn texts_of(text: &[u8], quotes: Quotes) -> Option<Vec<&[u8]>> {
     elements(text, |text| value(text, quotes).map(|(raw, rest)| (raw.text, rest)))
 }
 
 #[test]
-fn what_a_string_holds_is_the_same_as_it_stands_and_unquoted() {
+fn contained_json_parses_the_same_without_unescaping() {
     for text in [
         r"[]",
         r#"["a","","b c"]"#,
@@ -40,15 +40,17 @@ fn what_a_string_holds_is_the_same_as_it_stands_and_unquoted() {
         r#"["{","}]",":","null"]"#,
     ] {
         let string = serde_json::Value::from(text).to_string();
-        let (held, quotes) = Raw::of(string.as_bytes()).and_then(Raw::held).expect("only its quotes are escaped");
-        assert_eq!(bare(held, quotes), bare(text.as_bytes(), Quotes::Plain), "{text}");
+        let (contained, quotes) =
+            Raw::parse(string.as_bytes()).and_then(Raw::contained_json).expect("only its quotes are escaped");
+        assert_eq!(bare(contained, quotes), bare(text.as_bytes(), Quotes::Plain), "{text}");
     }
-    // An object is another text there; its members are the same.
+    // An object has another text inside a string; its members are the same.
     let text = r#"{"a":{"b":"c","d":{}},"e":"f","g":12}"#;
     let string = serde_json::Value::from(text).to_string();
-    let (held, quotes) = Raw::of(string.as_bytes()).and_then(Raw::held).expect("only its quotes are escaped");
+    let (contained, quotes) =
+        Raw::parse(string.as_bytes()).and_then(Raw::contained_json).expect("only its quotes are escaped");
     let mut names = Vec::new();
-    let rest = object(held, quotes, |name, text| {
+    let rest = object(contained, quotes, |name, text| {
         names.push(name.unquoted()?);
         Some(value(text, quotes)?.1)
     });
@@ -56,7 +58,7 @@ fn what_a_string_holds_is_the_same_as_it_stands_and_unquoted() {
 }
 
 #[test]
-fn what_has_other_escapes_has_to_be_unquoted() {
+fn a_string_with_other_escapes_must_be_unescaped() {
     for text in [
         r#"["a\"]"#,
         "[
@@ -64,18 +66,18 @@ fn what_has_other_escapes_has_to_be_unquoted() {
         r#"["\u0061"]"#,
     ] {
         let string = serde_json::Value::from(text).to_string();
-        assert_eq!(Raw::of(string.as_bytes()).expect("a string").held(), None, "{text}");
+        assert_eq!(Raw::parse(string.as_bytes()).expect("a string").contained_json(), None, "{text}");
     }
 }
 
 #[test]
-fn a_string_ends_where_it_ends_wherever_its_escapes_and_bad_bytes_are() {
+fn a_string_ends_at_the_same_byte_as_in_serde_json() {
     for part in
         [&b"\\\""[..], b"\\\\", b"\\\\\\\"", b"\\n", b"\\u00e4", b"\\ud800", b"\\q", b"\\u12", "\u{e4}".as_bytes()]
     {
         for around in [0, 1, 29, 30, 31, 32, 33, 62, 63, 64, 65, 96] {
-            for behind in [0, 1, 31, 32, 64] {
-                let text = [b"\"", "x".repeat(around).as_bytes(), part, "y".repeat(behind).as_bytes()].concat();
+            for after in [0, 1, 31, 32, 64] {
+                let text = [b"\"", "x".repeat(around).as_bytes(), part, "y".repeat(after).as_bytes()].concat();
                 assert_as_serde_json(&text);
                 assert_as_serde_json(&[&text, &b"\""[..]].concat());
                 assert_as_serde_json(&[&text, &b"\\\"\\\" \""[..]].concat());
@@ -89,7 +91,7 @@ fn a_string_ends_where_it_ends_wherever_its_escapes_and_bad_bytes_are() {
 }
 
 #[test]
-fn a_value_is_one_to_serde_json_too() {
+fn a_value_is_the_same_as_in_serde_json() {
     for text in [
         "",
         " ",
@@ -125,7 +127,7 @@ fn a_value_is_one_to_serde_json_too() {
 }
 
 #[test]
-fn a_text_may_end_anywhere() {
+fn a_truncated_text_is_rejected() {
     let text = format!(r#"{{"a\"b" : [1, "x"], "c":{{"d":null,"e":"{}\n"}} , "f":12}}"#, "y".repeat(200));
     assert_as_serde_json(text.as_bytes());
     assert!(members(text.as_bytes()).is_some());
@@ -137,7 +139,7 @@ fn a_text_may_end_anywhere() {
 }
 
 #[test]
-fn members_and_elements_are_those_of_serde_json() {
+fn members_and_elements_are_the_same_as_in_serde_json() {
     for text in ["[]", "[ ]", "[1 , \"a\" ,{}]", "[,1]", "[1,]", "[1", "[1]]", "[1] 2", "{}", "[1 2]", "[01]"] {
         let expected: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
         let found = texts_of(text.as_bytes(), Quotes::Plain);

@@ -1,8 +1,8 @@
-//! The documents that this process wrote or read last, so that a device that goes on sending costs one write a batch
-//! and no read.
+//! Caches the documents that this process wrote or read last, so that an active device costs one write per batch and no
+//! read.
 //!
-//! A cached document may be the base of a conditional write, since its tag is checked there. It may never be the
-//! ground for *not* writing: somebody else may have changed or deleted the document since.
+//! A cached document may be the base of a conditional write, since the store checks its tag. It must never be the reason
+//! *not* to write: another writer may have changed or deleted the document since.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use crate::{
 
 /// A cache of documents, bounded by their size in memory.
 ///
-/// They are kept as JSON text: compact, and of a known size.
+/// They are stored as JSON text, which is compact and has a known size.
 #[derive(Debug)]
-pub struct DocumentCache(Option<sync::Cache<String, Arc<Entry>, Bytes>>);
+pub struct DocumentCache(Option<sync::Cache<String, Arc<Entry>, EntryBytes>>);
 
 #[derive(Debug)]
 struct Entry {
@@ -26,52 +26,52 @@ struct Entry {
 }
 
 #[derive(Debug, Clone)]
-struct Bytes;
+struct EntryBytes;
 
-/// What an entry costs beside its texts: the cache's own tables, pointers, lengths.
-const OVERHEAD: usize = 160;
+/// The memory of an entry besides its texts, in bytes: the cache's own tables, pointers and lengths.
+const ENTRY_OVERHEAD_BYTES: usize = 160;
 
-impl Weighter<String, Arc<Entry>> for Bytes {
+impl Weighter<String, Arc<Entry>> for EntryBytes {
     fn weight(&self, id: &String, entry: &Arc<Entry>) -> u64 {
-        (id.len() + entry.etag.0.len() + entry.json.len() + OVERHEAD) as u64
+        (id.len() + entry.etag.0.len() + entry.json.len() + ENTRY_OVERHEAD_BYTES) as u64
     }
 }
 
 impl DocumentCache {
-    /// A cache for so many bytes; none at all for 0.
+    /// Creates a cache of at most `bytes` bytes. With 0 nothing is cached.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
-        // A typical document has some hundred bytes. The number only sets the size of the tables at the start.
+        // A typical document has a few hundred bytes. The number only sets the initial size of the tables.
         let documents = usize::try_from(bytes / 4096).unwrap_or(usize::MAX);
-        Self((bytes > 0).then(|| sync::Cache::with_weighter(documents, bytes, Bytes)))
+        Self((bytes > 0).then(|| sync::Cache::with_weighter(documents, bytes, EntryBytes)))
     }
 
-    /// How much memory the documents take now, in bytes.
+    /// Returns the memory that the cached documents use now, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.as_ref().map_or(0, sync::Cache::weight)
     }
 
-    /// A document, as it was last seen.
+    /// Returns a document as it was last read or written.
     pub(super) fn get(&self, id: &str) -> Option<Stored> {
         let entry = self.0.as_ref()?.get(id)?;
         let document = serde_json::from_slice(&entry.json).ok()?;
         Some(Stored { document, etag: entry.etag.clone() })
     }
 
-    /// Keeps a document as it is now.
-    pub(super) fn keep(&self, document: &Document, etag: &ETag) {
+    /// Caches the current state of a document.
+    pub(super) fn insert(&self, document: &Document, etag: &ETag) {
         if let Some(cache) = &self.0
             && let Ok(json) = serde_json::to_vec(document)
         {
-            // Copied to a piece of just its size: one that is cut to it leaves a rest that nothing fits into.
+            // A copy has exactly the right size. Shrinking the buffer instead would fragment the heap.
             let json = Box::from(&json[..]);
             cache.insert(document.id.clone(), Arc::new(Entry { etag: etag.clone(), json }));
         }
     }
 
-    /// Forgets a document of which it is not known how it is now.
-    pub(super) fn forget(&self, id: &str) {
+    /// Removes a document whose current state is unknown.
+    pub(super) fn remove(&self, id: &str) {
         if let Some(cache) = &self.0 {
             cache.remove(id);
         }
@@ -83,15 +83,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_counts_with_its_texts_and_what_the_cache_itself_needs() {
+    fn an_entry_counts_its_texts_and_the_overhead_of_the_cache() {
         let cache = DocumentCache::new(1 << 20);
         assert_eq!(cache.bytes(), 0);
-        cache.keep(&Document::new("drone-7".into()), &ETag("tag".into()));
+        cache.insert(&Document::new("drone-7".into()), &ETag("tag".into()));
         assert_eq!(
             cache.bytes(),
             ("drone-7".len() + "tag".len() + r#"{"id":"drone-7","Versions":{}}"#.len()) as u64 + 160
         );
-        cache.forget("drone-7");
+        cache.remove("drone-7");
         assert_eq!(cache.bytes(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The events of a batch, decoded and told apart by device.
+//! Decodes the events of a batch and groups them by device.
 
 use std::{
     borrow::Cow,
@@ -19,63 +19,63 @@ use crate::{
     text::panic_message,
 };
 
-/// What the events of a batch say.
+/// The decoded events of a batch.
 #[derive(Default)]
 pub(super) struct DecodedBatch<'b> {
-    /// Those that failed have their outcome; the others wait with their device.
+    /// One entry for each event: the outcome of those that failed, `None` for those that were decoded.
     pub(super) outcomes: Vec<Option<Outcome>>,
-    /// The readings of all events, one after the other.
+    /// The readings of all decoded events, one after the other.
     readings: Vec<Reading>,
-    names: Vec<Named<'b>>,
-    /// The events that wait.
-    events: Vec<Waiting>,
+    devices: Vec<NamedDevice<'b>>,
+    /// The events that were decoded, in the batch's order.
+    events: Vec<DecodedEvent>,
 }
 
-/// A device, as it calls itself.
-struct Named<'b> {
+/// A device id as the events contain it.
+struct NamedDevice<'b> {
     name: Cow<'b, str>,
-    /// How many events wait for it.
+    /// The number of its events.
     events: usize,
 }
 
 /// A decoded event.
-struct Waiting {
-    /// Its place in the batch.
+struct DecodedEvent {
+    /// The event's index in the batch.
     index: usize,
-    /// The place of its device's name.
+    /// The index of the device in [`DecodedBatch::devices`].
     device: usize,
     version: Version,
-    /// The places of its readings.
+    /// The range of the event's readings in [`DecodedBatch::readings`].
     readings: Range<usize>,
 }
 
 /// The events of one device, in the batch's order.
 #[derive(Default)]
 pub(super) struct Device<'d> {
-    /// Its document's id.
+    /// The id of the device's document.
     pub(super) id: Cow<'d, str>,
-    /// What it calls itself.
+    /// The device id as the events contain it.
     pub(super) name: &'d str,
     pub(super) events: Vec<DeviceEvent<'d>>,
 }
 
-/// A decoded event.
+/// A decoded event of a [`Device`].
 pub(super) struct DeviceEvent<'d> {
-    /// Its place in the batch.
+    /// The event's index in the batch.
     pub(super) index: usize,
     pub(super) version: Version,
     pub(super) readings: &'d [Reading],
 }
 
 impl DecodedBatch<'_> {
-    /// The devices, each with its events. Only now, since nothing can borrow the readings as long as they grow.
-    pub(super) fn devices(&self) -> Vec<Device<'_>> {
-        let devices = self.names.iter().map(|Named { name, events }| {
+    /// Groups the events by device. This is a separate step, because nothing can borrow the readings while they grow.
+    pub(super) fn group_by_device(&self) -> Vec<Device<'_>> {
+        let devices = self.devices.iter().map(|NamedDevice { name, events }| {
             let events = Vec::with_capacity(*events);
             Device { id: document_id(name), name, events }
         });
         let mut devices: Vec<_> = devices.collect();
-        for Waiting { index, device, version, readings } in &self.events {
+        for DecodedEvent { index, device, version, readings } in &self.events {
             let readings = &self.readings[readings.clone()];
             devices[*device].events.push(DeviceEvent { index: *index, version: *version, readings });
         }
@@ -84,38 +84,38 @@ impl DecodedBatch<'_> {
 }
 
 impl Processor {
-    /// Decodes each event.
+    /// Decodes each event of a batch.
     pub(super) fn decode<'b>(&self, batch: &'b Batch) -> DecodedBatch<'b> {
-        /// As many readings as an event of the telemetry that ships has.
-        const READINGS: usize = 8;
+        /// The number of readings in an event of the telemetry that ships.
+        const READINGS_PER_EVENT: usize = 8;
         let source = batch.source.number();
         let count = batch.events.len();
         let mut arrival_ms = None;
-        // As many as a batch has events: too few to be worth a hash that nobody can foresee.
+        // There are at most as many devices as events, too few for a hash that must resist attacks.
         let mut known: HashMap<Cow<'b, str>, usize, foldhash::fast::RandomState> = HashMap::default();
         let mut decoded = DecodedBatch {
             outcomes: Vec::with_capacity(count),
-            readings: Vec::with_capacity(count * READINGS),
+            readings: Vec::with_capacity(count * READINGS_PER_EVENT),
             events: Vec::with_capacity(count),
-            names: Vec::new(),
+            devices: Vec::new(),
         };
-        let DecodedBatch { outcomes, readings, names, events } = &mut decoded;
+        let DecodedBatch { outcomes, readings, devices, events } = &mut decoded;
         for (index, event) in batch.events.iter().enumerate() {
             let version = if let Some(position) = event.position {
-                Version(position.enqueued_ms, position.sequence_number, source)
+                Version { enqueued_ms: position.enqueued_ms, sequence_number: position.sequence_number, source }
             } else {
-                let arrival_ms = *arrival_ms.get_or_insert_with(|| self.arrival_ms());
-                Version(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
+                let enqueued_ms = *arrival_ms.get_or_insert_with(|| self.arrival_ms());
+                Version { enqueued_ms, sequence_number: i64::try_from(index).unwrap_or(i64::MAX), source }
             };
             let first = readings.len();
             match decode(&*self.telemetry, event, readings) {
                 Ok(name) => {
                     let device = *known.entry(name).or_insert_with_key(|name| {
-                        names.push(Named { name: name.clone(), events: 0 });
-                        names.len() - 1
+                        devices.push(NamedDevice { name: name.clone(), events: 0 });
+                        devices.len() - 1
                     });
-                    names[device].events += 1;
-                    events.push(Waiting { index, device, version, readings: first..readings.len() });
+                    devices[device].events += 1;
+                    events.push(DecodedEvent { index, device, version, readings: first..readings.len() });
                     outcomes.push(None);
                 }
                 Err(failure) => {
@@ -127,8 +127,8 @@ impl Processor {
         decoded
     }
 
-    /// The time of arrival, for events without a usable place. It rises with each batch, so that of two such events
-    /// the later one wins also within one millisecond.
+    /// Returns the arrival time for the events of a batch without a usable position, in milliseconds since 1970. It rises with
+    /// each batch, so that the later event also wins within one millisecond.
     fn arrival_ms(&self) -> i64 {
         let now = self.clock.now_ms();
         let later = |last: i64| Some(now.max(last + 1));
@@ -137,8 +137,9 @@ impl Processor {
     }
 }
 
-/// Decodes one event and checks what every telemetry must keep to: gives back the device, and adds the readings. A panic
-/// in a decoder is this event's fault alone.
+/// Decodes one event and checks the rules for all telemetry. Returns the device id and appends the readings.
+///
+/// A panic in the decoder fails this event only.
 fn decode<'e>(
     telemetry: &dyn Telemetry,
     event: &'e Event,
@@ -151,21 +152,21 @@ fn decode<'e>(
     }
     let first = readings.len();
     let decoded =
-        panic::catch_unwind(AssertUnwindSafe(|| telemetry.decode_into(event, &mut Readings::behind(readings))))
+        panic::catch_unwind(AssertUnwindSafe(|| telemetry.decode_into(event, &mut Readings::after(readings))))
             .map_err(|panic| poison(Stage::Deserialize, format!("the decoder panicked: {}", panic_message(&*panic))))?;
     let device = decoded.map_err(|error| match error {
         Poison::Undecodable(issue) => poison(Stage::Deserialize, issue),
         Poison::Invalid(issue) => poison(Stage::Validate, issue),
     })?;
     let readings = &readings[first..];
-    // Encoding makes three bytes of one at the most.
+    // Encoding turns one byte into at most three.
     let id_bytes = if device.len() <= MAX_ID_BYTES / 3 { device.len() } else { document_id(&device).len() };
     let issue = if device.is_empty() {
         "the device id is empty".to_owned()
     } else if id_bytes > MAX_ID_BYTES {
-        format!("the device id makes a document id of {id_bytes} bytes; Cosmos DB takes {MAX_ID_BYTES} at most")
+        format!("the device id is too long: its document id has {id_bytes} bytes, and Cosmos DB allows {MAX_ID_BYTES}")
     } else if let Some(reading) = readings.iter().find(|reading| !is_reading_name(&reading.name)) {
-        format!("{:?} cannot be the name of a reading: it has another meaning in the document", reading.name)
+        format!("{:?} is not a valid name for a reading: it is reserved in the state document", reading.name)
     } else {
         return Ok(device);
     };
@@ -173,7 +174,7 @@ fn decode<'e>(
     Err(Failure { device_id: Some(device.into_owned()), device_state, ..poison(Stage::Validate, issue) })
 }
 
-/// What was decoded, as the fields of a state document.
+/// Returns the decoded readings as the fields of a state document.
 pub(super) fn device_state(id: &str, readings: &[Reading]) -> Value {
     let id = [("id".to_owned(), Value::from(id))];
     let readings = readings.iter().map(|Reading { name, value }| (name.to_string(), value.clone()));

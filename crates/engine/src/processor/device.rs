@@ -1,4 +1,11 @@
-//! One device: read, merge, write under a condition, back off. The loop of optimistic concurrency stands here, once.
+//! Applies the events of one device: read, merge, conditional write, backoff.
+//!
+//! This is the only loop of optimistic concurrency in the product. A write is conditional on the document's tag, so a
+//! stale base (from the cache) costs a conflict and a repeat, and never a lost update. Two rules keep the counts right:
+//!
+//! * Only a document that was just read may show that nothing has to be written. A cached one may be out of date.
+//! * After a write whose response was lost, the document before that write is kept. If the next read shows that the write
+//!   was done, the events are counted against the document before it: they are applied, not superseded.
 
 use std::{
     future::Future,
@@ -23,18 +30,20 @@ use crate::{
     store::{ETag, Operations, RequestCharge, StateStore, StoreError, Stored},
 };
 
-/// What became of a device.
+/// The result for one device.
 #[derive(Default)]
-pub(super) struct Settled {
-    /// One outcome for each of its events.
+pub(super) struct DeviceResult {
+    /// One outcome for each of the device's events, in their order.
     pub(super) outcomes: Vec<Outcome>,
-    /// Its document, when that already held everything. It can be written again to learn whether the store takes writes.
-    pub(super) witness: Option<Stored>,
-    /// Its document, when what there was to write was refused: a witness, too, but one under suspicion.
-    pub(super) suspect: Option<Stored>,
-    /// The places in the batch of the events whose writes were called bad requests: their fault, unless all devices fare so.
+    /// The document, if it already held all events. Rewriting it shows whether the store accepts writes at all.
+    pub(super) probe_candidate: Option<Stored>,
+    /// The document, if a write to it was rejected. It is used for the probe only if there is no `probe_candidate`, since
+    /// the document itself may be the cause of the rejection.
+    pub(super) fallback_candidate: Option<Stored>,
+    /// The batch indexes of the events whose writes were rejected as bad requests. These events failed, unless the store
+    /// rejected the writes of all devices.
     pub(super) bad_requests: Vec<usize>,
-    /// Why no other device will fare better.
+    /// The reason of a systemic failure, which affects all other devices as well.
     pub(super) systemic: Option<String>,
 }
 
@@ -44,15 +53,15 @@ pub(super) struct Writer<'a> {
     pub(super) cache: &'a DocumentCache,
     pub(super) random: &'a dyn Random,
     pub(super) counters: &'a Counters,
-    /// Counts the writes that the store took, of all batches.
-    pub(super) writes_taken: &'a AtomicU64,
-    /// When to give up.
-    pub(super) until: Instant,
-    /// A device that began before this and is cut off in the end had time enough.
-    pub(super) fair_until: Instant,
+    /// The number of writes that the store accepted, over all batches of the process.
+    pub(super) accepted_writes: &'a AtomicU64,
+    /// When all operations of this batch must end.
+    pub(super) deadline: Instant,
+    /// A device that started before this has had enough time when it reaches the deadline.
+    pub(super) start_deadline: Instant,
 }
 
-/// [`Operations`] while they are being counted.
+/// The [`Operations`] of a batch while they are counted.
 #[derive(Default)]
 pub(super) struct Counters {
     reads: AtomicU64,
@@ -72,21 +81,21 @@ impl Counters {
     }
 }
 
-/// A device on its way.
-struct Settling<'a> {
+/// The write of one device, with what is known about its document.
+struct DeviceWrite<'a> {
     writer: &'a Writer<'a>,
     device: &'a Device<'a>,
     base: Base,
-    /// Whether it began early enough. If it is cut off then, it has had time enough, and that is its own failure; of one
-    /// that began late it says only that the store is slow and the batch large.
-    is_fair: bool,
-    /// Whether its document is refused already when it is read: then no event of the device fares better alone.
-    is_unreadable: bool,
-    /// What the store itself said last.
+    /// Whether the device started early enough. If it then reaches the deadline, that is a failure of the device. If it
+    /// started late, it only shows that the store is slow or the batch is large.
+    started_in_time: bool,
+    /// Whether the store rejected the read of the document. Then writing the events one by one would fail as well.
+    is_read_rejected: bool,
+    /// The last error of the store that was retried.
     last_failure: Option<StoreError>,
 }
 
-/// A document as it is taken to be: good enough for a write, whose condition tells, and never a ground for not writing.
+/// The assumed state of the document. It is good enough for a conditional write, but never a reason to skip one.
 #[derive(Default)]
 enum Base {
     #[default]
@@ -101,70 +110,79 @@ impl From<Option<Stored>> for Base {
     }
 }
 
-/// How the writing of some events of a device ended.
-enum End {
-    /// Written, over this document.
-    Written(Option<Document>),
-    /// Nothing to write: the document holds it all. With it, the document against which the events are to be counted.
-    Held(Stored, Option<Document>),
+/// The document over which a write was tried; `None` if there was none.
+struct WriteBase {
+    document: Option<Document>,
 }
 
+/// How writing some events of a device ended.
+enum WriteEnd {
+    /// The events were written over the document `before`, if there was one.
+    Written { before: Option<Document> },
+    /// The document `stored` already holds the events. They are counted against the document `before`.
+    AlreadyHeld { stored: Stored, before: Option<Document> },
+}
+
+/// The most writes of one probe: see [`Writer::rewrite_unchanged`].
+const MAX_PROBE_WRITES: usize = 5;
+
 impl Writer<'_> {
-    /// Applies the events of one device: folded into one write; when the store refuses that, in halves and halves of
-    /// halves, in order, down to the single events that it refuses.
-    pub(super) async fn settle(&self, device: &Device<'_>) -> Settled {
-        let mut settling = Settling::new(self, device);
-        let mut settled = Settled::default();
+    /// Applies the events of one device, folded into one write.
+    ///
+    /// If the store rejects that write, the events are bisected, in order, until the single events that the store rejects
+    /// are found: one invalid event must not fail the device's other events.
+    pub(super) async fn apply_events(&self, device: &Device<'_>) -> DeviceResult {
+        let mut device_write = DeviceWrite::new(self, device);
+        let mut result = DeviceResult::default();
         let mut parts = vec![device.events.as_slice()];
         while let Some(part) = parts.pop() {
-            match settling.write(part).await {
-                Ok(End::Written(before)) => settled.outcomes.extend(outcomes(before.as_ref(), part)),
-                Ok(End::Held(stored, before)) => {
-                    settled.outcomes.extend(outcomes(before.as_ref(), part));
-                    settled.witness = Some(stored);
+            match device_write.write(part).await {
+                Ok(WriteEnd::Written { before }) => result.outcomes.extend(outcomes(before.as_ref(), part)),
+                Ok(WriteEnd::AlreadyHeld { stored, before }) => {
+                    result.outcomes.extend(outcomes(before.as_ref(), part));
+                    result.probe_candidate = Some(stored);
                 }
                 Err(error @ (StoreError::Rejected(_) | StoreError::BadRequest(_))) => {
-                    if let Base::Stored(stored) = &settling.base {
-                        settled.suspect = Some(stored.clone());
+                    if let Base::Stored(stored) = &device_write.base {
+                        result.fallback_candidate = Some(stored.clone());
                     }
-                    if part.len() > 1 && !settling.is_unreadable {
+                    if part.len() > 1 && !device_write.is_read_rejected {
                         let (first, second) = part.split_at(part.len() / 2);
                         parts.extend([second, first]);
                         continue;
                     }
-                    settled.outcomes.extend(part.iter().map(|event| unwritten(device, event, &error)));
+                    result.outcomes.extend(part.iter().map(|event| unwritten_outcome(device, event, &error)));
                     if let StoreError::BadRequest(_) = error {
-                        settled.bad_requests.extend(part.iter().map(|event| event.index));
+                        result.bad_requests.extend(part.iter().map(|event| event.index));
                     }
                 }
-                // The time is up, or the store is broken: what is left fares no better.
+                // The deadline has passed or the store has failed: the remaining events would fail as well.
                 Err(error) => {
-                    let left = &device.events[settled.outcomes.len()..];
-                    settled.outcomes.extend(left.iter().map(|event| unwritten(device, event, &error)));
+                    let left = &device.events[result.outcomes.len()..];
+                    result.outcomes.extend(left.iter().map(|event| unwritten_outcome(device, event, &error)));
                     if let StoreError::Systemic(reason) = error {
-                        settled.systemic = Some(reason);
+                        result.systemic = Some(reason);
                     }
-                    return settled;
+                    return result;
                 }
             }
         }
-        settled
+        result
     }
 
-    /// Writes a document as it is, to learn whether the store takes writes at all.
+    /// Writes a document unchanged, to learn whether the store accepts writes at all.
     ///
-    /// That another writer came first is no answer: he may have written it before this was asked. So it is asked anew, and
-    /// not for ever, of a document that others write again and again.
-    pub(super) async fn write_again(&self, mut stored: Stored) {
-        const TRIES: usize = 5;
+    /// A conflict does not answer that: the other write may be from before the probe. So the probe is repeated with the
+    /// current document, at most [`MAX_PROBE_WRITES`] times, since others may write the document continuously.
+    pub(super) async fn rewrite_unchanged(&self, mut stored: Stored) {
         let device = Device { id: stored.document.id.clone().into(), ..Device::default() };
-        let settling = Settling::new(self, &device);
-        for _ in 0..TRIES {
-            match settling.replace(&stored.document, &stored.etag).await {
+        let device_write = DeviceWrite::new(self, &device);
+        for _ in 0..MAX_PROBE_WRITES {
+            match device_write.replace(&stored.document, &stored.etag).await {
                 Err(StoreError::Conflict) => {}
                 _ => return,
             }
-            match settling.read().await {
+            match device_write.read().await {
                 Ok(Some(now)) => stored = now,
                 _ => return,
             }
@@ -172,26 +190,28 @@ impl Writer<'_> {
     }
 }
 
-impl<'a> Settling<'a> {
+impl<'a> DeviceWrite<'a> {
     fn new(writer: &'a Writer<'a>, device: &'a Device<'a>) -> Self {
         let base = writer.cache.get(&device.id).map_or(Base::Unknown, Base::Stored);
-        let is_fair = Instant::now() < writer.fair_until;
-        Self { writer, device, base, is_fair, is_unreadable: false, last_failure: None }
+        let started_in_time = Instant::now() < writer.start_deadline;
+        Self { writer, device, base, started_in_time, is_read_rejected: false, last_failure: None }
     }
 
-    /// Brings the document to what the events say, however often another writer comes first or the store stumbles.
+    /// Merges the events into the document and writes it, repeating after conflicts and transient errors.
     ///
-    /// Ends with the error that stands when it is final or the time is up.
-    async fn write(&mut self, events: &[DeviceEvent<'_>]) -> Result<End, StoreError> {
+    /// # Errors
+    ///
+    /// Returns the last error if it is final or if the deadline leaves no time for another try.
+    async fn write(&mut self, events: &[DeviceEvent<'_>]) -> Result<WriteEnd, StoreError> {
         let mut update = Update::default();
-        // Neither order makes a difference, but from the newest on most readings are overtaken already.
+        // The order makes no difference to the result. Starting with the newest event skips most older readings.
         for event in events.iter().rev() {
             update.fold(event.version, event.readings);
         }
-        self.is_unreadable = false;
+        self.is_read_rejected = false;
         let mut backoff = Backoff::default();
-        // The document before a write of ours of which it is not known whether it was done.
-        let mut tried: Option<Option<Document>> = None;
+        // The base of the last write that failed; such a write may have been done although its response was lost.
+        let mut ambiguous_base: Option<WriteBase> = None;
         loop {
             let (stored, is_read) = match mem::take(&mut self.base) {
                 Base::Stored(stored) => (Some(stored), false),
@@ -199,7 +219,7 @@ impl<'a> Settling<'a> {
                 Base::Unknown => match self.read().await {
                     Ok(stored) => (stored, true),
                     Err(error) => {
-                        self.is_unreadable = matches!(error, StoreError::Rejected(_) | StoreError::BadRequest(_));
+                        self.is_read_rejected = matches!(error, StoreError::Rejected(_) | StoreError::BadRequest(_));
                         self.wait(&mut backoff, error).await?;
                         continue;
                     }
@@ -209,13 +229,13 @@ impl<'a> Settling<'a> {
             let mut document = before.cloned().unwrap_or_else(|| Document::new(self.device.id.clone().into_owned()));
             let changed = document.merge(&update);
             let written = match stored {
-                // Only what was read just now may be the ground for not writing.
+                // Only a document that was just read may be the reason not to write. This one may be out of date: read it.
                 Some(_) if !changed && !is_read => continue,
                 Some(stored) if !changed => {
-                    // A write whose answer was lost was done after all: the events are news to what was before it.
-                    let ours = tried.filter(|before| stored.document.holds(&update, before.as_ref()));
-                    let before = ours.unwrap_or_else(|| Some(stored.document.clone()));
-                    return Ok(End::Held(stored, before));
+                    // If a write whose response was lost was done, the events are newer than the document before it.
+                    let ours = ambiguous_base.filter(|base| stored.document.holds(&update, base.document.as_ref()));
+                    let before = ours.map_or_else(|| Some(stored.document.clone()), |base| base.document);
+                    return Ok(WriteEnd::AlreadyHeld { stored, before });
                 }
                 Some(ref stored) => self.replace(&document, &stored.etag).await,
                 None => self.create(&document).await,
@@ -223,11 +243,12 @@ impl<'a> Settling<'a> {
             match written {
                 Ok(etag) => {
                     self.base = Base::Stored(Stored { document, etag });
-                    return Ok(End::Written(stored.map(|stored| stored.document)));
+                    return Ok(WriteEnd::Written { before: stored.map(|stored| stored.document) });
                 }
                 Err(error) => {
-                    tried = Some(stored.as_ref().map(|stored| stored.document.clone()));
-                    if is_refusal(&error) {
+                    ambiguous_base =
+                        Some(WriteBase { document: stored.as_ref().map(|stored| stored.document.clone()) });
+                    if is_rejected_write(&error) {
                         self.base = stored.into();
                     }
                     self.wait(&mut backoff, error).await?;
@@ -239,75 +260,83 @@ impl<'a> Settling<'a> {
     async fn read(&self) -> Result<Option<Stored>, StoreError> {
         let Writer { store, cache, counters, .. } = self.writer;
         counters.reads.fetch_add(1, Relaxed);
-        let read = self.in_time(store.read(&self.device.id, &counters.charge)).await?;
+        let read = self.before_deadline(store.read(&self.device.id, &counters.charge)).await?;
         if let Some(stored) = &read {
-            cache.keep(&stored.document, &stored.etag);
+            cache.insert(&stored.document, &stored.etag);
         }
         Ok(read)
     }
 
     async fn create(&self, document: &Document) -> Result<ETag, StoreError> {
-        self.put(document, self.writer.store.create(document, &self.writer.counters.charge)).await
+        self.record_write(document, self.writer.store.create(document, &self.writer.counters.charge)).await
     }
 
     async fn replace(&self, document: &Document, if_match: &ETag) -> Result<ETag, StoreError> {
-        self.put(document, self.writer.store.replace(document, if_match, &self.writer.counters.charge)).await
+        self.record_write(document, self.writer.store.replace(document, if_match, &self.writer.counters.charge)).await
     }
 
-    /// A write, and what the cache and the count of writes are to know of it.
-    async fn put(
+    /// Runs a write and updates the cache and the counters from its result.
+    async fn record_write(
         &self,
         document: &Document,
         write: impl Future<Output = Result<ETag, StoreError>>,
     ) -> Result<ETag, StoreError> {
-        let Writer { cache, counters, writes_taken, .. } = self.writer;
+        let Writer { cache, counters, accepted_writes, .. } = self.writer;
         counters.writes.fetch_add(1, Relaxed);
-        let written = self.in_time(write).await;
+        let written = self.before_deadline(write).await;
         match &written {
             Ok(etag) => {
-                writes_taken.fetch_add(1, Relaxed);
-                cache.keep(document, etag);
+                accepted_writes.fetch_add(1, Relaxed);
+                cache.insert(document, etag);
             }
-            Err(error) if is_refusal(error) => {}
-            Err(_) => cache.forget(&document.id),
+            Err(error) if is_rejected_write(error) => {}
+            Err(_) => cache.remove(&document.id),
         }
         written
     }
 
-    /// An operation, cut off when the time is up, and not begun after that.
-    async fn in_time<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let until = self.writer.until;
-        if Instant::now() >= until {
-            return Err(self.out_of_time());
+    /// Runs an operation until the deadline. After the deadline it is not started.
+    async fn before_deadline<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let deadline = self.writer.deadline;
+        if Instant::now() >= deadline {
+            return Err(self.deadline_error());
         }
-        // What needs no waiting needs no timer.
+        // An operation that completes immediately needs no timer.
         let mut operation = pin!(operation);
-        let answer = match poll_immediate(operation.as_mut()).await {
-            Some(answer) => Ok(answer),
-            None => timeout_at(until, operation).await,
+        let response = match poll_immediate(operation.as_mut()).await {
+            Some(response) => Ok(response),
+            None => timeout_at(deadline, operation).await,
         };
-        if let Ok(Err(StoreError::Throttled { .. })) = answer {
+        if let Ok(Err(StoreError::Throttled { .. })) = response {
             self.writer.counters.throttled.fetch_add(1, Relaxed);
         }
-        answer.unwrap_or_else(|_| Err(self.out_of_time()))
+        response.unwrap_or_else(|_| Err(self.deadline_error()))
     }
 
-    fn out_of_time(&self) -> StoreError {
+    /// Returns the error of an operation that reached the deadline.
+    fn deadline_error(&self) -> StoreError {
         let before = match &self.last_failure {
             Some(failure) => format!("; before that: {failure}"),
             None => String::new(),
         };
         let reason = format!("the store did not answer within InvocationBudget{before}");
         match self.last_failure {
-            _ if !self.is_fair => too_slow(&before),
+            _ if !self.started_in_time => slow_store_error(&before),
             Some(StoreError::Throttled { delay, .. }) => StoreError::Throttled { reason, delay },
             _ => StoreError::Transient(reason),
         }
     }
 
-    /// Waits before the next try; gives the error back when there is to be none.
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    ///
+    /// Returns `error` if it is final or if the next try would be after the deadline.
     async fn wait(&mut self, backoff: &mut Backoff, error: StoreError) -> Result<(), StoreError> {
-        let Writer { random, counters, until, .. } = *self.writer;
+        let Writer { random, counters, deadline, .. } = *self.writer;
         let delay = match &error {
             StoreError::Conflict => {
                 counters.conflicts.fetch_add(1, Relaxed);
@@ -317,9 +346,9 @@ impl<'a> Settling<'a> {
             StoreError::Throttled { delay, .. } => backoff.after_failure(random).max(*delay),
             StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Systemic(_) => return Err(error),
         };
-        if Instant::now() + delay >= until {
-            // Answered early rather than slept through: the host's own delay comes next.
-            return Err(if self.is_fair { error } else { too_slow(&format!("; the last: {error}")) });
+        if Instant::now() + delay >= deadline {
+            // Failing early is better than sleeping until the deadline: the host's own retry delay comes next.
+            return Err(if self.started_in_time { error } else { slow_store_error(&format!("; the last: {error}")) });
         }
         if error != StoreError::Conflict {
             counters.retries.fetch_add(1, Relaxed);
@@ -330,13 +359,13 @@ impl<'a> Settling<'a> {
     }
 }
 
-/// A device came to its turn too late to be judged.
-fn too_slow(before: &str) -> StoreError {
+/// Returns the error of a device that started too late: it is the load of the store, not a failure of the device.
+fn slow_store_error(before: &str) -> StoreError {
     let reason = format!("the store was too slow for the whole batch within InvocationBudget{before}");
     StoreError::Throttled { reason, delay: Duration::ZERO }
 }
 
-/// Counts events against the document before them.
+/// Returns the outcome of each event, counted against the document before the batch.
 fn outcomes(before: Option<&Document>, events: &[DeviceEvent]) -> impl Iterator<Item = Outcome> {
     let is_news = move |event: &DeviceEvent| match before {
         Some(document) => document.is_older_than(event.version, event.readings),
@@ -347,15 +376,16 @@ fn outcomes(before: Option<&Document>, events: &[DeviceEvent]) -> impl Iterator<
     events.iter().map(move |event| if applied(event) { Outcome::Applied } else { Outcome::Superseded })
 }
 
-/// Whether the store refused the write, so that the document is most likely as it was.
-fn is_refusal(error: &StoreError) -> bool {
+/// Returns true if the store rejected the write, so that the document is most likely unchanged.
+fn is_rejected_write(error: &StoreError) -> bool {
     match error {
         StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Throttled { .. } => true,
         StoreError::Conflict | StoreError::Transient(_) | StoreError::Systemic(_) => false,
     }
 }
 
-fn unwritten(device: &Device, event: &DeviceEvent, error: &StoreError) -> Outcome {
+/// Returns the outcome of an event whose device could not be written.
+fn unwritten_outcome(device: &Device, event: &DeviceEvent, error: &StoreError) -> Outcome {
     let failure = |class| failure(device, event, class, &error.to_string());
     match error {
         StoreError::Rejected(_) | StoreError::BadRequest(_) => Outcome::Failed(failure(ErrorClass::Poison)),
@@ -365,7 +395,7 @@ fn unwritten(device: &Device, event: &DeviceEvent, error: &StoreError) -> Outcom
     }
 }
 
-/// The failure of an event whose device could not be written.
+/// Returns the failure of an event whose device could not be written.
 pub(super) fn failure(device: &Device, event: &DeviceEvent, class: ErrorClass, reason: &str) -> Failure {
     let Device { id, name, .. } = device;
     Failure {

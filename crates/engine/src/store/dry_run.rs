@@ -1,4 +1,4 @@
-//! A store in which writes are only tried: they stay in memory, over what another store holds.
+//! A store for dry runs: writes stay in memory, on top of another store.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,21 +13,21 @@ use async_trait::async_trait;
 use super::{ETag, RequestCharge, StateStore, StoreError, Stored};
 use crate::device_state::Document;
 
-/// Shows what writes would come to, by the same conditions, and changes nothing.
+/// A store that applies writes in memory, under the same conditions, and does not change the underlying store.
 pub struct DryRunStore {
-    below: Arc<dyn StateStore>,
+    underlying: Arc<dyn StateStore>,
     written: Mutex<HashMap<String, Stored>>,
     tags: AtomicU64,
 }
 
 impl DryRunStore {
-    /// Over this store, which is only read.
+    /// Creates a dry run over a store, which is only read.
     #[must_use]
-    pub fn new(below: Arc<dyn StateStore>) -> Self {
-        Self { below, written: Mutex::default(), tags: AtomicU64::default() }
+    pub fn new(underlying: Arc<dyn StateStore>) -> Self {
+        Self { underlying, written: Mutex::default(), tags: AtomicU64::default() }
     }
 
-    /// The documents that were written, by their ids.
+    /// Returns the documents that were written, by id.
     #[must_use]
     pub fn outcome(&self) -> BTreeMap<String, Document> {
         self.written().iter().map(|(id, stored)| (id.clone(), stored.document.clone())).collect()
@@ -37,8 +37,8 @@ impl DryRunStore {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, document: &Document) -> ETag {
-        let etag = ETag(format!("trial-{}", self.tags.fetch_add(1, Relaxed)));
+    fn record_write(&self, document: &Document) -> ETag {
+        let etag = ETag(format!("dry-run-{}", self.tags.fetch_add(1, Relaxed)));
         self.written().insert(document.id.clone(), Stored { document: document.clone(), etag: etag.clone() });
         etag
     }
@@ -50,32 +50,33 @@ impl StateStore for DryRunStore {
         let written = self.written().get(id).cloned();
         match written {
             Some(stored) => Ok(Some(stored)),
-            None => self.below.read(id, charge).await,
+            None => self.underlying.read(id, charge).await,
         }
     }
 
     async fn create(&self, document: &Document, charge: &RequestCharge) -> Result<ETag, StoreError> {
         match self.read(&document.id, charge).await? {
             Some(_) => Err(StoreError::Conflict),
-            None => Ok(self.keep(document)),
+            None => Ok(self.record_write(document)),
         }
     }
 
     async fn replace(&self, document: &Document, if_match: &ETag, charge: &RequestCharge) -> Result<ETag, StoreError> {
         match self.read(&document.id, charge).await? {
-            Some(stored) if stored.etag == *if_match => Ok(self.keep(document)),
+            Some(stored) if stored.etag == *if_match => Ok(self.record_write(document)),
             _ => Err(StoreError::Conflict),
         }
     }
 
-    /// The other store's documents, as the trial left them. Those that it created are not among them.
+    /// Returns the documents of the underlying store with the writes of the dry run. Documents that the dry run created are
+    /// not included.
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
-        let documents = self.below.list(after, limit).await?;
+        let documents = self.underlying.list(after, limit).await?;
         let written = self.written();
-        let as_tried = |document: Document| match written.get(&document.id) {
+        let after_writes = |document: Document| match written.get(&document.id) {
             Some(stored) => stored.document.clone(),
             None => document,
         };
-        Ok(documents.into_iter().map(as_tried).collect())
+        Ok(documents.into_iter().map(after_writes).collect())
     }
 }

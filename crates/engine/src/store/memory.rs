@@ -1,4 +1,4 @@
-//! State documents in memory: gone with the process. For measurements, tests and trying things out.
+//! A store in memory, lost with the process: for measurements, tests and first steps.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::{ETag, RequestCharge, StateStore, StoreError, Stored};
 use crate::device_state::Document;
 
-/// A store without a file behind it. Its size is the sum of all documents: nothing is ever dropped.
+/// A store in memory. Documents are never evicted, so its size is the sum of all documents.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<Contents>);
 
@@ -22,7 +22,7 @@ struct Contents {
 
 impl MemoryStore {
     fn contents(&self) -> MutexGuard<'_, Contents> {
-        // No operation leaves the contents half done, so a panic elsewhere does not spoil them.
+        // No operation leaves the contents inconsistent, so a poisoned lock can be used.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -65,8 +65,8 @@ impl StateStore for MemoryStore {
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
         let contents = self.contents();
-        let is_behind = |id: &str| after.is_none_or(|after| id > after);
-        let rest = contents.documents.iter().filter(|(id, _)| is_behind(id));
+        let is_after = |id: &str| after.is_none_or(|after| id > after);
+        let rest = contents.documents.iter().filter(|(id, _)| is_after(id));
         let mut documents: Vec<_> = rest.map(|(_, stored)| &stored.document).collect();
         documents.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         Ok(documents.into_iter().take(limit).cloned().collect())

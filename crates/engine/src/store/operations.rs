@@ -1,24 +1,24 @@
-//! The operations that a batch asks of the store, counted.
+//! Counts the operations of a batch on the store.
 
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-/// What was asked of the store, and what it cost.
+/// The number of operations on the store, and their cost.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Operations {
-    /// Documents read.
+    /// Documents that were read.
     pub reads: u64,
-    /// Documents created or replaced, or tried to be.
+    /// Writes of documents, including those that failed.
     pub writes: u64,
     /// Writes that found the document changed by another writer.
     pub conflicts: u64,
     /// Operations repeated after a transient failure.
     pub retries: u64,
-    /// Answers of the store that it is asked for more than it does.
+    /// Operations that the store rejected to limit the load.
     pub throttled: u64,
-    /// What all of them cost, in request units; 0 for a store without a price.
+    /// The cost of all operations, in request units; 0 for a store without a price.
     pub request_units: f64,
 }
 

@@ -1,7 +1,7 @@
 //! Drone telemetry: the wire formats and the fields of the reference implementation of this architecture.
 //!
-//! An event is a JSON object or a protobuf message: told by its content type, else by the setting `TelemetryFormat`,
-//! else by the body itself.
+//! An event is a JSON object or a protobuf message. Its content type decides, or the setting `TelemetryFormat`, or the body
+//! itself.
 
 mod json;
 mod protobuf;
@@ -17,10 +17,10 @@ use crate::{
     settings::{ConfigError, Settings},
 };
 
-/// How the body of an event without a content type is to be read: the setting `TelemetryFormat`.
+/// The format of events without a content type: the setting `TelemetryFormat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// Told apart by the body, event by event.
+    /// Detected from the body of each event.
     #[default]
     Auto,
     /// JSON.
@@ -32,10 +32,9 @@ pub enum Format {
 /// The decoder of drone telemetry.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Drone {
-    /// How to read a body whose event has no content type.
+    /// The format of events without a content type.
     pub format: Format,
-    /// Whether the device that IoT Hub authenticated counts where the body names none: the setting
-    /// `DeviceIdFromIoTHub`.
+    /// Whether the device that IoT Hub authenticated is used if the body has no device id: the setting `DeviceIdFromIoTHub`.
     pub device_id_from_iot_hub: bool,
 }
 
@@ -44,7 +43,7 @@ impl Drone {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`]; it names the setting.
+    /// Returns a [`ConfigError`] that names the setting if a value is invalid.
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         Ok(Self {
             format: settings.parse("TelemetryFormat", Format::Auto, "auto, json or protobuf", |value| match value {
@@ -59,13 +58,13 @@ impl Drone {
     }
 }
 
-/// What a body is.
+/// The format of one body.
 enum BodyFormat {
     Json,
     Protobuf,
 }
 
-/// The fields of one event in either format. `None` is absent: a present 0, false or `Unknown` is a reading.
+/// The fields of one event in either format. `None` is absent; 0, false and `Unknown` are readings.
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Fields<'a> {
     device_id: Option<Cow<'a, str>>,
@@ -89,7 +88,7 @@ struct Health {
     magnetometer: Option<bool>,
 }
 
-/// The names of the flight modes; a mode's number is its place here.
+/// The names of the flight modes, indexed by their numbers.
 pub const FLIGHT_MODES: [&str; 6] = ["Unknown", "Ready", "Takeoff", "Inflight", "Landing", "Offline"];
 
 impl Telemetry for Drone {
@@ -101,13 +100,13 @@ impl Telemetry for Drone {
         let fields = match self.format_of(event) {
             BodyFormat::Json => json::decode(body)?,
             BodyFormat::Protobuf => protobuf::decode(body).map_err(|poison| match content_type(event) {
-                None if self.format == Format::Auto => taken_for_protobuf(&poison),
+                None if self.format == Format::Auto => with_format_note(&poison),
                 _ => poison,
             })?,
         };
-        fields.tell(readings)?;
+        fields.add_to(readings)?;
         let authenticated = event.iot_hub_device_id.as_deref().filter(|_| self.device_id_from_iot_hub);
-        fields.device(authenticated)
+        fields.into_device_id(authenticated)
     }
 
     fn to_json(&self, event: &Event) -> Option<Value> {
@@ -117,23 +116,23 @@ impl Telemetry for Drone {
         }
         match self.format_of(event) {
             BodyFormat::Json => json::value(body),
-            BodyFormat::Protobuf => protobuf::decode(body).ok().map(|fields| json::of(&fields)),
+            BodyFormat::Protobuf => protobuf::decode(body).ok().map(|fields| json::from_fields(&fields)),
         }
     }
 }
 
 impl Drone {
-    /// The format of the event's body, which is not empty.
+    /// Returns the format of the event's body, which must not be empty.
     fn format_of(self, event: &Event) -> BodyFormat {
         match content_type(event).unwrap_or(self.format) {
             Format::Json => BodyFormat::Json,
             Format::Protobuf => BodyFormat::Protobuf,
-            Format::Auto => told_by_body(&event.body),
+            Format::Auto => detect_format(&event.body),
         }
     }
 }
 
-/// The format that the sender named. A content type that says neither decides nothing.
+/// Returns the format that the content type names; `None` for any other content type.
 fn content_type(event: &Event) -> Option<Format> {
     let name = event.content_type.as_deref()?.split(';').next()?.trim().as_bytes();
     let ends = |end: &[u8]| name.last_chunk::<5>().is_some_and(|last| last.eq_ignore_ascii_case(end));
@@ -146,12 +145,12 @@ fn content_type(event: &Event) -> Option<Format> {
     }
 }
 
-/// Tells JSON from protobuf by the body.
+/// Detects the format from the body, which must not be empty.
 ///
-/// A body that begins with `{` (after white space) is JSON, and so is any other plain text, since a protobuf message
-/// has control characters in it. Only a line feed in front is ambiguous: it is also protobuf's tag of the device id.
-/// There JSON goes first, because a protobuf message that is also a whole JSON object does not exist by chance.
-fn told_by_body(body: &[u8]) -> BodyFormat {
+/// A body that starts with `{` (after white space) is JSON, and so is any other plain text, since a protobuf message contains
+/// control characters. Only a line feed at the start is ambiguous: it is also protobuf's tag of the device id. Then JSON is
+/// tried first, because a protobuf message is practically never also a complete JSON object.
+fn detect_format(body: &[u8]) -> BodyFormat {
     let text = body.strip_prefix(json::BYTE_ORDER_MARK).unwrap_or(body).trim_ascii_start();
     let is_ambiguous = body[0] == b'\n';
     let is_json = if text.first() == Some(&b'{') {
@@ -163,23 +162,23 @@ fn told_by_body(body: &[u8]) -> BodyFormat {
     if is_json { BodyFormat::Json } else { BodyFormat::Protobuf }
 }
 
-/// Somebody who sends JSON must not wonder about protobuf.
-fn taken_for_protobuf(poison: &Poison) -> Poison {
-    Poison::Undecodable(format!("{poison}; it was read as protobuf, since it is no text and has no content type"))
+/// Adds why the body was read as protobuf, for senders of JSON.
+fn with_format_note(poison: &Poison) -> Poison {
+    Poison::Undecodable(format!("{poison}; it was read as protobuf, because it is not text and has no content type"))
 }
 
 impl<'a> Fields<'a> {
-    /// Whose they are; `authenticated` is the device that counts where the event names none.
-    fn device(self, authenticated: Option<&'a str>) -> Result<Cow<'a, str>, Poison> {
+    /// Returns the device id; `authenticated` is used if the event has none.
+    fn into_device_id(self, authenticated: Option<&'a str>) -> Result<Cow<'a, str>, Poison> {
         let named = self.device_id.filter(|id| !id.is_empty());
         let authenticated = authenticated.filter(|id| !id.is_empty());
-        named.or(authenticated.map(Cow::Borrowed)).ok_or_else(|| {
-            Poison::Undecodable("the device id is missing or empty: an event must say whose it is".into())
-        })
+        named
+            .or(authenticated.map(Cow::Borrowed))
+            .ok_or_else(|| Poison::Undecodable("the device id is missing or empty: each event needs one".into()))
     }
 
     /// Adds the readings, in the order of their names.
-    fn tell(&self, readings: &mut Readings<'_>) -> Result<(), Poison> {
+    fn add_to(&self, readings: &mut Readings<'_>) -> Result<(), Poison> {
         let mut reading = |name: &'static str, value: Option<Value>| {
             if let Some(value) = value {
                 readings.push(Reading { name: name.into(), value });
@@ -203,7 +202,7 @@ fn finite(field: &str, value: Option<f64>) -> Result<Option<Value>, Poison> {
     let Some(number) = value else { return Ok(None) };
     match serde_json::Number::from_f64(number) {
         Some(number) => Ok(Some(Value::Number(number))),
-        None => Err(Poison::Invalid(format!("{field} is {number}, which is not a number that JSON can hold"))),
+        None => Err(Poison::Invalid(format!("{field} is {number}, which JSON cannot represent"))),
     }
 }
 

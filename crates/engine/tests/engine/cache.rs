@@ -1,4 +1,4 @@
-//! What the cache of documents may save, and what it may never decide.
+//! The document cache: which operations it saves, and that it never decides on an outcome.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn reads_and_writes(processed: &Processed) -> (u64, u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_device_that_goes_on_sending_costs_one_read_in_all_and_one_write_a_batch() {
+async fn an_active_device_costs_one_read_and_one_write_per_batch() {
     let (store, engine) = rig();
     for round in 0..10 {
         let events = (0..30).map(|n| battery(round * 100 + n, &format!("drone-{}", n % 3), 0.5));
@@ -33,21 +33,21 @@ async fn a_device_that_goes_on_sending_costs_one_read_in_all_and_one_write_a_bat
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_that_another_writer_changed_is_read_again_and_both_writers_readings_stay() {
+async fn a_conflict_on_a_cached_document_keeps_the_readings_of_both_writers() {
     let (store, engine) = rig();
     engine.process(&batch([battery(1, "d", 0.1)])).await;
-    store.write_past_the_script("d", &update(version(50), &json!({"Altitude": 50.0}))).await;
+    store.write_bypassing_script("d", &update(version(50), &json!({"Altitude": 50.0}))).await;
     let processed = engine.process(&batch([battery(2, "d", 0.2), altitude(3, "d", 3.0)])).await;
     assert_eq!(kinds(&processed), ["applied", "superseded"], "the altitude is counted against the document as it is");
     assert_eq!((reads_and_writes(&processed), processed.operations.conflicts), ((1, 2), 1));
     let document = store.document("d").await.expect("a document");
     assert_eq!(readings(&document), json!({"Altitude": 50.0, "Battery": 0.2}));
     let processed = engine.process(&batch([battery(60, "d", 0.6)])).await;
-    assert_eq!(reads_and_writes(&processed), (0, 1), "what was read and written is known again");
+    assert_eq!(reads_and_writes(&processed), (0, 1), "the document is in the cache again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_called_superseded_on_the_word_of_the_cache() {
+async fn a_cached_document_is_never_the_reason_for_superseded() {
     let (store, engine) = rig();
     let events = batch([battery(7, "d", 0.7)]);
     engine.process(&events).await;
@@ -55,7 +55,7 @@ async fn nothing_is_called_superseded_on_the_word_of_the_cache() {
     assert_eq!(kinds(&processed), ["superseded"]);
     assert_eq!(reads_and_writes(&processed), (1, 0), "it was read in this invocation");
 
-    // Somebody restored an older state of the document: what the cache knows is not there any more.
+    // An operator restores an older state of the document, so the cached one is out of date.
     store.restore(&document("d", version(1), &json!({"Battery": 0.1}))).await;
     let processed = engine.process(&events).await;
     assert_eq!(kinds(&processed), ["applied"]);
@@ -63,13 +63,13 @@ async fn nothing_is_called_superseded_on_the_word_of_the_cache() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_failed_leaves_nothing_to_go_by() {
+async fn a_failed_write_removes_the_document_from_the_cache() {
     for answer in [StoreResponse::lost(), StoreResponse::transient()] {
         let (store, engine) = rig();
         engine.process(&batch([battery(1, "d", 0.1)])).await;
-        store.answer(Write, "d", [answer.clone()]);
+        store.respond(Write, "d", [answer.clone()]);
         let processed = engine.process(&batch([battery(2, "d", 0.2)])).await;
-        assert_eq!(kinds(&processed), ["applied"], "{answer:?}: also when the write was done and its answer lost");
+        assert_eq!(kinds(&processed), ["applied"], "{answer:?}: even if the write was done and its response lost");
         assert_eq!(processed.operations.reads, 1, "{answer:?}");
         let processed = engine.process(&batch([battery(3, "d", 0.3)])).await;
         assert_eq!(reads_and_writes(&processed), (0, 1), "{answer:?}");
@@ -78,10 +78,10 @@ async fn a_write_that_failed_leaves_nothing_to_go_by() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_is_never_answered_leaves_nothing_to_go_by() {
+async fn a_write_without_a_response_removes_the_document_from_the_cache() {
     let (store, engine) = rig();
     engine.process(&batch([battery(1, "d", 0.1)])).await;
-    store.answer(Write, "d", [StoreResponse::Stalls]);
+    store.respond(Write, "d", [StoreResponse::Stalls]);
     let processed = engine.process(&batch([battery(2, "d", 0.2)])).await;
     assert_eq!((kinds(&processed), reads_and_writes(&processed)), (vec!["unresolved transient".to_owned()], (0, 1)));
     let processed = engine.process(&batch([battery(3, "d", 0.3)])).await;
@@ -89,10 +89,10 @@ async fn a_write_that_is_never_answered_leaves_nothing_to_go_by() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_the_store_refused_changed_nothing_so_that_the_document_is_still_known() {
+async fn a_rejected_write_keeps_the_document_in_the_cache() {
     let (store, engine) = rig();
     engine.process(&batch([battery(1, "d", 0.1)])).await;
-    store.answer(Write, "d", [StoreResponse::rejected()]);
+    store.respond(Write, "d", [StoreResponse::rejected()]);
     let processed = engine.process(&batch([battery(2, "d", 0.2)])).await;
     assert_eq!((kinds(&processed), reads_and_writes(&processed)), (vec!["failed poison".to_owned()], (0, 1)));
     let processed = engine.process(&batch([battery(3, "d", 0.3)])).await;
@@ -100,7 +100,7 @@ async fn a_write_that_the_store_refused_changed_nothing_so_that_the_document_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cache_too_small_for_the_fleet_costs_reads_and_nothing_else() {
+async fn a_cache_that_is_too_small_costs_only_reads() {
     let store = Arc::new(ScriptedStore::default());
     let engine = Processor { cache: DocumentCache::new(20_000), ..processor(&store) };
     let fleet = |round: i64| batch((0..500).map(move |n| battery(round * 1000 + n, &format!("drone-{n}"), 0.5)));
@@ -114,17 +114,17 @@ async fn a_cache_too_small_for_the_fleet_costs_reads_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_operations_cost_is_added_up_whether_they_succeed_or_not() {
+async fn the_cost_of_failed_operations_is_counted() {
     let (store, engine) = rig();
-    store.answer(Read, "d", [StoreResponse::transient()]);
-    store.answer(
+    store.respond(Read, "d", [StoreResponse::transient()]);
+    store.respond(
         Write,
         "d",
         [StoreResponse::OtherWriterFirst(update(version(50), &json!({"Altitude": 1.0}))), StoreResponse::lost()],
     );
     let processed = engine.process(&batch([battery(1, "d", 0.1)])).await;
     assert_eq!(kinds(&processed), ["applied"]);
-    // Read (refused), read, create (conflict), read, replace (its answer lost), read (and it is there).
+    // Read (throttled), read, create (conflict), read, replace (response lost), read (which shows the write).
     assert_eq!(reads_and_writes(&processed), (4, 2));
     assert!((processed.operations.request_units - (4.0 * READ_UNITS + 2.0 * WRITE_UNITS)).abs() < 1e-9);
 }

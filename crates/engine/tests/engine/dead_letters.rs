@@ -1,4 +1,4 @@
-//! What a dead letter holds, how it is told from others, and where it goes when the queue will not take it.
+//! The contents of dead letters, their ids, and the overflow for those that are too large for the queue.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
@@ -10,8 +10,8 @@ use devicestate_engine::{
     handler::Handler,
 };
 use devicestate_test_doubles::{
-    Envelope, FinalReply, NOW, Operation, ScriptedStore, Sent, StoreResponse, T0, again, batch, battery, final_reply,
-    handler, processor, read_letter, source,
+    Envelope, FinalReply, NOW, Operation, ScriptedStore, Sent, StoreResponse, T0, batch, battery, final_reply, handler,
+    processor, read_letter, retry_body, source,
 };
 use serde_json::{Value, json, value::RawValue};
 use sha2::{Digest as _, Sha256};
@@ -26,11 +26,11 @@ fn with_overflow(path: &Path) -> Handler {
     Handler { overflow: Some(OverflowCache::new(Arc::new(Directory(path.to_owned())))), ..plain() }
 }
 
-async fn answered(handler: &Handler, envelope: &Envelope) -> FinalReply {
+async fn invoke_final(handler: &Handler, envelope: &Envelope) -> FinalReply {
     final_reply(handler.invoke(ID, &envelope.to_bytes()).await)
 }
 
-/// The only dead letter of a reply, and its text.
+/// Returns the only dead letter of a reply, and its text.
 fn only(reply: &FinalReply) -> (&DeadLetter, &str) {
     let ([letter], [text]) = (reply.dead_letters.as_slice(), reply.messages.as_slice()) else {
         panic!("one dead letter: {:?}", reply.messages)
@@ -46,7 +46,7 @@ fn body(letter: &DeadLetter) -> Vec<u8> {
     BASE64.decode(letter.event_data.body.as_deref().expect("a body")).expect("base64")
 }
 
-/// An event that is poison, with properties that are this many bytes of JSON.
+/// Creates a poison event whose properties have this many bytes of JSON.
 fn padded(length: usize) -> Sent {
     let properties = format!("{{\"x\":\"{}\"}}", "x".repeat(length - r#"{"x":""}"#.len()));
     assert_eq!(properties.len(), length);
@@ -59,13 +59,13 @@ async fn a_dead_letter_holds_the_event_byte_for_byte() {
     let sent = Sent {
         number: 42,
         body: bytes.clone(),
-        // Spaces, the order of keys, escapes and digits that a double cannot hold: all as the host wrote them.
+        // Spaces, the order of keys, escapes and digits beyond a double remain as the host wrote them.
         partition_key: r#""k\u00e9y \"1\"""#.into(),
         properties: r#"{ "b" :1.10, "a":[1,  2],"n":12345678901234567890123,"e":"\u00fc\n"}"#.into(),
         system_properties:
             r#"{"x-opt-offset":"4704","z":1e2,"a":null,"x-opt-enqueued-time":"2024-11-21T00:46:40+00:00"}"#.into(),
     };
-    let reply = answered(&plain(), &Envelope::new([Sent::battery(41, "d", 0.5), sent.clone()])).await;
+    let reply = invoke_final(&plain(), &Envelope::new([Sent::battery(41, "d", 0.5), sent.clone()])).await;
     assert_eq!(reply.counts(), [1, 0, 1]);
     let (letter, text) = only(&reply);
     let event = &letter.event_data;
@@ -92,7 +92,7 @@ async fn a_dead_letter_holds_the_event_byte_for_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_letter_knows_only_its_own_events_state() {
+async fn a_dead_letter_has_only_the_state_of_its_own_event() {
     let store = Arc::new(ScriptedStore::default());
     store.always(Operation::Write, "bad", StoreResponse::rejected());
     let events = [
@@ -101,16 +101,16 @@ async fn a_dead_letter_knows_only_its_own_events_state() {
         Sent::new(3, "nonsense"),
         Sent::battery(4, "bad", 0.4),
     ];
-    let reply = answered(&handler(processor(&store)), &Envelope::new(events)).await;
+    let reply = invoke_final(&handler(processor(&store)), &Envelope::new(events)).await;
     let states: Vec<_> = reply.dead_letters.iter().map(|letter| letter.device_state.clone()).collect();
     let state = |battery: f64| Some(json!({"id": "bad", "Battery": battery}));
     assert_eq!(states, [state(0.2), None, state(0.4)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_failed_event_has_one_dead_letter_whose_id_is_the_same_when_it_is_repeated() {
+async fn the_id_of_a_dead_letter_is_the_same_in_each_attempt() {
     let handler = plain();
-    // The same bytes at other places, other bytes, and events in between that are good.
+    // The same bytes at other positions, other bytes, and valid events in between.
     let events = (0..20).map(|n| match n % 4 {
         0 => Sent::battery(n, "d", 0.5),
         1 => Sent::new(n, format!("poison {n}")),
@@ -118,7 +118,7 @@ async fn each_failed_event_has_one_dead_letter_whose_id_is_the_same_when_it_is_r
     });
     let envelope = Envelope::new(events);
     let ids = |reply: &FinalReply| reply.dead_letters.iter().map(|letter| letter.id.clone()).collect::<Vec<_>>();
-    let reply = answered(&handler, &envelope).await;
+    let reply = invoke_final(&handler, &envelope).await;
     let first = ids(&reply);
     assert_eq!(first.len(), 15);
     assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), 15, "each is different: {first:?}");
@@ -128,14 +128,14 @@ async fn each_failed_event_has_one_dead_letter_whose_id_is_the_same_when_it_is_r
 
     let another = handler.invoke("another invocation", &envelope.retried(3).to_bytes()).await;
     assert_eq!(ids(&final_reply(another)), first);
-    // As part of another batch, too: the host may cut the stream differently.
+    // Also as part of another batch: the host may form other batches.
     let tail = Envelope::new(envelope.events[5..].to_vec());
-    let tail = ids(&answered(&plain(), &tail).await);
+    let tail = ids(&invoke_final(&plain(), &tail).await);
     assert_eq!(tail, first[first.len() - tail.len()..]);
 }
 
 #[test]
-fn whatever_tells_two_events_apart_tells_their_ids_apart() {
+fn different_events_have_different_dead_letter_ids() {
     let base = || {
         let mut event = battery(5, "d", 0.5);
         event.position = Some(EventPosition { enqueued_ms: T0, sequence_number: 5 });
@@ -169,20 +169,20 @@ fn whatever_tells_two_events_apart_tells_their_ids_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_just_fits_goes_to_the_queue_and_one_byte_more_to_the_overflow() {
+async fn a_dead_letter_above_the_size_limit_goes_to_the_overflow() {
     let folder = tempfile::tempdir().expect("a folder");
     let overflow = folder.path().join("made").join("when needed");
     let handler = with_overflow(&overflow);
-    let small = answered(&handler, &Envelope::new([padded(100)])).await;
+    let small = invoke_final(&handler, &Envelope::new([padded(100)])).await;
     let exact = 100 + MAX_MESSAGE_BYTES - only(&small).1.len();
 
-    let fits = answered(&handler, &Envelope::new([padded(exact)])).await;
+    let fits = invoke_final(&handler, &Envelope::new([padded(exact)])).await;
     let (letter, text) = only(&fits);
     assert_eq!((text.len(), letter.overflow.is_none()), (MAX_MESSAGE_BYTES, true));
-    assert!(!overflow.exists(), "nothing was put there");
+    assert!(!overflow.exists(), "nothing was stored");
 
     let sent = padded(exact + 1);
-    let reply = answered(&handler, &Envelope::new([sent.clone()])).await;
+    let reply = invoke_final(&handler, &Envelope::new([sent.clone()])).await;
     let (letter, text) = only(&reply);
     assert!(text.len() <= MAX_MESSAGE_BYTES);
     let pointer = letter.overflow.as_ref().expect("a pointer");
@@ -197,37 +197,37 @@ async fn what_just_fits_goes_to_the_queue_and_one_byte_more_to_the_overflow() {
     assert_eq!(bytes.len(), MAX_MESSAGE_BYTES + 1);
     assert_eq!(pointer.fingerprint.length, bytes.len());
     assert_eq!(pointer.fingerprint.sha256, format!("{:x}", Sha256::digest(&bytes)));
-    let fetch_complete = read_letter(&bytes);
-    assert_eq!((fetch_complete.id.as_str(), body(&fetch_complete)), (letter.id.as_str(), sent.body));
-    assert_eq!(raw(fetch_complete.event_data.properties.as_deref()), Some(sent.properties.as_str()));
+    let complete = read_letter(&bytes);
+    assert_eq!((complete.id.as_str(), body(&complete)), (letter.id.as_str(), sent.body));
+    assert_eq!(raw(complete.event_data.properties.as_deref()), Some(sent.properties.as_str()));
 
-    // A repeat replaces it, and leaves nothing unfinished behind.
-    answered(&handler, &Envelope::new([padded(exact + 1)])).await;
+    // A repeat replaces the file and leaves no temporary file.
+    invoke_final(&handler, &Envelope::new([padded(exact + 1)])).await;
     assert_eq!(std::fs::read_dir(&overflow).expect("the folder").count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_overflow_cannot_be_written_the_batch_comes_again_and_at_last_is_cut() {
+async fn a_dead_letter_is_truncated_if_the_overflow_fails_in_the_last_attempt() {
     let folder = tempfile::tempdir().expect("a folder");
     let in_the_way = folder.path().join("file");
-    std::fs::write(&in_the_way, "no folder").expect("a file");
+    std::fs::write(&in_the_way, "a file").expect("a file");
     let handler = with_overflow(&in_the_way.join("overflow"));
     let large = vec![b'x'; 100_000];
     let envelope = Envelope::new([Sent::battery(1, "d", 0.5), Sent::new(2, large.clone())]);
-    let reason = again(handler.invoke(ID, &envelope.to_bytes()).await);
+    let reason = retry_body(handler.invoke(ID, &envelope.to_bytes()).await);
     assert!(reason.contains("DeadLetterDirectory"), "{reason}");
 
-    let reply = answered(&handler, &envelope.with_retry(None)).await;
+    let reply = invoke_final(&handler, &envelope.with_retry(None)).await;
     assert_eq!(reply.counts(), [0, 1, 1]);
     let (letter, text) = only(&reply);
     assert!(text.len() <= MAX_MESSAGE_BYTES);
-    assert_eq!((&letter.overflow, &letter.event_data.body_cut), (&None, &Some(Fingerprint::of(&large))));
+    assert_eq!((&letter.overflow, &letter.event_data.body_cut), (&None, &Some(Fingerprint::of_bytes(&large))));
     let kept = body(letter);
     assert!(large.starts_with(&kept) && kept.len() > 30_000, "as much as fits: {}", kept.len());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_cut_fits_whatever_was_large() {
+async fn a_truncated_dead_letter_always_fits() {
     let long = |length: usize| format!("\"{}\"", "k".repeat(length));
     let huge = |sent: Sent| Sent { properties: format!("{{\"p\":{}}}", long(200_000)), ..sent };
     let device_id = "\\u0001\u{10348}".repeat(30_000);
@@ -239,13 +239,13 @@ async fn what_is_cut_fits_whatever_was_large() {
             system_properties: format!("[{}]", long(90_000)),
             ..Sent::new(3, "")
         }),
-        // The issue repeats what was sent.
+        // The issue repeats the input.
         Sent::new(4, format!(r#"{{"deviceId":"d","flightMode":"{}"}}"#, "\\u0002".repeat(60_000))),
         Sent::new(5, format!(r#"{{"deviceId":"{device_id}","battery":1}}"#)),
     ];
     let folder = tempfile::tempdir().expect("a folder");
     for handler in [plain(), with_overflow(folder.path())] {
-        let reply = answered(&handler, &Envelope::new(events.clone())).await;
+        let reply = invoke_final(&handler, &Envelope::new(events.clone())).await;
         assert_eq!(reply.counts(), [0, 0, 5]);
         for ((letter, text), sent) in reply.dead_letters.iter().zip(&reply.messages).zip(&events) {
             assert!(text.len() <= MAX_MESSAGE_BYTES, "event {}: {}", sent.number, text.len());
@@ -255,11 +255,11 @@ async fn what_is_cut_fits_whatever_was_large() {
                 assert!(letter.overflow.is_some(), "event {}", sent.number);
             } else {
                 let kept = body(letter);
-                let cut = (kept != sent.body).then(|| Fingerprint::of(&sent.body));
+                let cut = (kept != sent.body).then(|| Fingerprint::of_bytes(&sent.body));
                 assert_eq!(letter.event_data.body_cut, cut, "event {}", sent.number);
                 assert!(sent.body.starts_with(&kept), "event {}", sent.number);
                 assert!(cut.is_none() || kept.len() > 20_000, "event {}: as much as fits", sent.number);
-                assert!(letter.event_data.properties_cut, "event {}: what was left out is said", sent.number);
+                assert!(letter.event_data.properties_cut, "event {}: it is marked", sent.number);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a batch comes to when the store does not do what it is asked, or another writer comes between.
+//! The outcomes of a batch if the store fails or another writer interferes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,42 +19,42 @@ fn store() -> Arc<ScriptedStore> {
     Arc::new(ScriptedStore::default())
 }
 
-/// Events 0 to n - 1: a battery reading of a drone each.
+/// Creates a batch with a battery reading of each of these drones.
 fn fleet(drones: i64) -> devicestate_engine::batch::Batch {
     batch((0..drones).map(|n| battery(n, &format!("drone-{n}"), 0.5)))
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_writers_at_once_keep_the_readings_of_both() {
+async fn concurrent_writers_keep_the_readings_of_both() {
     let theirs = update(version(50), &json!({"Altitude": 50.0, "FlightMode": 2}));
-    // There was no document (the create finds one, 409), and there was one (the replace finds another one, 412).
+    // Without a document (the create conflicts, 409) and with one (the replace conflicts, 412).
     for there_before in [false, true] {
         let store = store();
         if there_before {
             store.put(&document("d", version(1), &json!({"Battery": 0.1, "GyrometerOK": true}))).await;
         }
-        store.answer(Write, "d", [StoreResponse::OtherWriterFirst(theirs.clone())]);
+        store.respond(Write, "d", [StoreResponse::OtherWriterFirst(theirs.clone())]);
         let events = [battery(40, "d", 0.4), altitude(41, "d", 41.0), altitude(42, "d", 42.0)];
         let processed = processor(&store).process(&batch(events)).await;
         assert_eq!(
             (processed.operations.conflicts, processed.operations.writes, processed.operations.reads),
             (1, 2, 2)
         );
-        assert_eq!(processed.operations.retries, 0, "a conflict is no failure");
+        assert_eq!(processed.operations.retries, 0, "a conflict is not a failure");
         assert_eq!(processed.outcomes[0], Outcome::Applied);
         let document = store.document("d").await.expect("a document");
         assert_eq!(document.get("Battery"), Some(&json!(0.4)));
-        assert_eq!(document.get("Altitude"), Some(&json!(50.0)), "theirs is newer");
+        assert_eq!(document.get("Altitude"), Some(&json!(50.0)), "the other writer's is newer");
         assert_eq!(document.get("FlightMode"), Some(&json!(2)));
         assert_eq!(document.get("GyrometerOK").is_some(), there_before);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_that_others_write_again_and_again_is_written_all_the_same() {
+async fn a_document_is_written_despite_repeated_conflicts() {
     let store = store();
     let others = (0..12).map(|n| StoreResponse::OtherWriterFirst(update(version(100 + n), &json!({"Altitude": 1.0}))));
-    store.answer(Write, "d", others);
+    store.respond(Write, "d", others);
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
     assert_eq!((kinds(&processed), processed.operations.conflicts), (vec!["applied".to_owned()], 12));
     let document = store.document("d").await.expect("a document");
@@ -62,7 +62,7 @@ async fn a_document_that_others_write_again_and_again_is_written_all_the_same() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn conflicts_without_end_leave_the_device_unresolved_within_the_budget() {
+async fn endless_conflicts_leave_the_device_unresolved_within_the_budget() {
     let store = store();
     store.always(Write, "d", StoreResponse::Fails(StoreError::Conflict));
     let started = Instant::now();
@@ -73,17 +73,17 @@ async fn conflicts_without_end_leave_the_device_unresolved_within_the_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_whose_answer_is_lost_counts_as_done_and_is_done_once() {
+async fn a_write_with_a_lost_response_is_done_once_and_counts_as_applied() {
     for there_before in [false, true] {
         let store = store();
         if there_before {
             store.put(&document("d", version(3), &json!({"Battery": 0.3}))).await;
         }
-        store.answer(Write, "d", [StoreResponse::lost()]);
+        store.respond(Write, "d", [StoreResponse::lost()]);
         let events = [battery(2, "d", 0.2), battery(4, "d", 0.4), altitude(5, "d", 5.0), heartbeat(6, "d")];
         let processed = processor(&store).process(&batch(events)).await;
         let first = if there_before { "superseded" } else { "applied" };
-        assert_eq!(kinds(&processed), [first, "applied", "applied", "applied"], "counted against what was before");
+        assert_eq!(kinds(&processed), [first, "applied", "applied", "applied"], "counted against the document before");
         assert_eq!((processed.operations.writes, processed.operations.retries), (1, 1));
         let document = store.document("d").await.expect("a document");
         assert_eq!(readings(&document), json!({"Battery": 0.4, "Altitude": 5.0}));
@@ -91,16 +91,16 @@ async fn a_write_whose_answer_is_lost_counts_as_done_and_is_done_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_is_not_mistaken_for_a_write_when_nothing_was_written() {
+async fn a_failed_write_is_not_mistaken_for_a_lost_response() {
     let store = store();
     store.put(&document("d", version(9), &json!({"Battery": 0.9}))).await;
-    store.answer(Write, "d", [StoreResponse::transient()]);
-    // The altitude is news; while its write fails, another writer brings a newer one.
+    store.respond(Write, "d", [StoreResponse::transient()]);
+    // The altitude is newer than the document. While its write fails, another writer writes a still newer one.
     let events = batch([altitude(5, "d", 5.0), battery(4, "d", 0.4)]);
     let engine = processor(&store);
     let other = async {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        store.write_past_the_script("d", &update(version(8), &json!({"Altitude": 8.0}))).await;
+        store.write_bypassing_script("d", &update(version(8), &json!({"Altitude": 8.0}))).await;
     };
     let (processed, ()) = tokio::join!(engine.process(&events), other);
     assert_eq!(kinds(&processed), ["superseded", "superseded"]);
@@ -108,39 +108,39 @@ async fn a_lost_answer_is_not_mistaken_for_a_write_when_nothing_was_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn transient_failures_are_tried_again_after_growing_delays() {
+async fn transient_failures_are_retried_after_growing_delays() {
     let store = store();
-    store.answer(Read, "d", [StoreResponse::transient(), StoreResponse::transient()]);
-    store.answer(Write, "d", [StoreResponse::transient(), StoreResponse::transient(), StoreResponse::transient()]);
+    store.respond(Read, "d", [StoreResponse::transient(), StoreResponse::transient()]);
+    store.respond(Write, "d", [StoreResponse::transient(), StoreResponse::transient(), StoreResponse::transient()]);
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
     assert_eq!((kinds(&processed), processed.operations.retries), (vec!["applied".to_owned()], 5));
     assert_eq!((processed.operations.reads, processed.operations.writes), (6, 4));
     assert!(started.elapsed() < BUDGET / 10, "{:?}", started.elapsed());
     let reads: Vec<_> =
-        store.asked().into_iter().filter(|asked| asked.operation == Read).map(|asked| asked.at).collect();
+        store.requests().into_iter().filter(|asked| asked.operation == Read).map(|asked| asked.at).collect();
     let delays: Vec<_> = reads.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(delays[0] >= Duration::from_millis(10), "{delays:?}");
     assert!(delays.windows(2).all(|pair| pair[1] > pair[0]), "{delays:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_delay_that_the_store_asks_for_is_kept() {
+async fn the_delay_that_the_store_requests_is_respected() {
     let store = store();
-    store.answer(Read, "d", [StoreResponse::throttled(Duration::from_secs(3))]);
-    store.answer(Write, "d", [StoreResponse::throttled(Duration::from_secs(7))]);
+    store.respond(Read, "d", [StoreResponse::throttled(Duration::from_secs(3))]);
+    store.respond(Write, "d", [StoreResponse::throttled(Duration::from_secs(7))]);
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.2)])).await;
     assert_eq!(kinds(&processed), ["applied", "applied"]);
     assert!((10..12).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
-    let other_done = store.asked().into_iter().filter(|asked| asked.id == "e").map(|asked| asked.at - started).max();
+    let other_done = store.requests().into_iter().filter(|asked| asked.id == "e").map(|asked| asked.at - started).max();
     assert!(other_done < Some(Duration::from_secs(1)), "the others do not wait: {other_done:?}");
-    let at: Vec<_> = store.asked().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at).collect();
+    let at: Vec<_> = store.requests().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at).collect();
     assert!(at[1] - at[0] >= Duration::from_secs(3) && at[3] - at[2] >= Duration::from_secs(7), "{at:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delay_beyond_the_budget_is_not_slept_through() {
+async fn a_delay_beyond_the_budget_ends_the_attempt() {
     let store = store();
     store.always(Write, "d", StoreResponse::throttled(BUDGET * 2));
     let started = Instant::now();
@@ -151,7 +151,7 @@ async fn a_delay_beyond_the_budget_is_not_slept_through() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_device_that_fails_for_ever_is_unresolved_alone_and_within_the_budget() {
+async fn a_device_that_always_fails_is_the_only_unresolved_one() {
     for answer in [StoreResponse::Stalls, StoreResponse::transient()] {
         for operation in [Read, Write] {
             let store = store();
@@ -160,14 +160,14 @@ async fn a_device_that_fails_for_ever_is_unresolved_alone_and_within_the_budget(
             let processed = processor(&store).process(&fleet(4)).await;
             assert_eq!(kinds(&processed), ["applied", "unresolved transient", "applied", "applied"], "{answer:?}");
             assert!(started.elapsed() <= BUDGET, "{:?}", started.elapsed());
-            assert!(processed.store_takes_writes);
+            assert!(processed.store_accepts_writes);
             assert_eq!(store.document("drone-1").await, None);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_stalls_altogether_is_given_up_within_the_budget() {
+async fn a_stalled_store_ends_the_attempt_within_the_budget() {
     for operation in [Read, Write] {
         let store = store();
         store.always(operation, ANY, StoreResponse::Stalls);
@@ -175,42 +175,42 @@ async fn a_store_that_stalls_altogether_is_given_up_within_the_budget() {
         let processed = Processor { concurrency: 2, ..processor(&store) }.process(&fleet(20)).await;
         assert!(kinds(&processed).iter().all(|kind| kind.starts_with("unresolved")), "{operation:?}");
         let of_their_own = kinds(&processed).iter().filter(|kind| kind.ends_with("transient")).count();
-        assert_eq!(of_their_own, 2, "{operation:?}: those behind the first two never had a chance");
+        assert_eq!(of_their_own, 2, "{operation:?}: the devices after the first two were not started");
         let of_the_last = issue(&processed, 19);
         assert!(of_the_last.ends_with("too slow for the whole batch within InvocationBudget"), "{of_the_last}");
-        assert!(!processed.store_takes_writes);
+        assert!(!processed.store_accepts_writes);
         assert!(started.elapsed() <= BUDGET, "{:?}", started.elapsed());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_systemic_failure_stops_the_batch_at_once() {
+async fn a_systemic_failure_stops_the_batch_immediately() {
     for operation in [Read, Write] {
         let store = store();
         store.always(Read, ANY, StoreResponse::Slow(Duration::from_millis(5)));
         store.always(Write, ANY, StoreResponse::systemic());
         if operation == Read {
-            store.recovers();
+            store.clear_script();
             store.always(Read, ANY, StoreResponse::systemic());
         }
         let started = Instant::now();
         let processed = Processor { concurrency: 4, ..processor(&store) }.process(&fleet(20)).await;
         assert_eq!(kinds(&processed), vec!["unresolved systemic"; 20], "{operation:?}");
         assert!(issue(&processed, 19).contains("the key is wrong"), "{}", issue(&processed, 19));
-        assert!(store.count(Read) <= 4 && store.count(Write) <= 4, "{:?}", store.asked());
+        assert!(store.count(Read) <= 4 && store.count(Write) <= 4, "{:?}", store.requests());
         assert_eq!(processed.operations.retries, 0);
         assert!(started.elapsed() < Duration::from_secs(1));
-        assert!(!processed.store_takes_writes);
+        assert!(!processed.store_accepts_writes);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_settled_before_a_systemic_failure_stays_so() {
+async fn outcomes_before_a_systemic_failure_remain() {
     let store = store();
     store.always(Write, "drone-2", StoreResponse::systemic());
     let processed = Processor { concurrency: 1, ..processor(&store) }.process(&fleet(4)).await;
     assert_eq!(kinds(&processed), ["applied", "applied", "unresolved systemic", "unresolved systemic"]);
-    assert!(!store.asked().iter().any(|asked| asked.id == "drone-3"), "nobody was asked any more");
+    assert!(!store.requests().iter().any(|asked| asked.id == "drone-3"), "the store was not used any more");
 }
 
 fn too_high(document: &Document) -> Option<StoreError> {
@@ -219,12 +219,12 @@ fn too_high(document: &Document) -> Option<StoreError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_a_folded_write_is_rejected_only_the_events_are_poison_that_are_rejected_singly() {
-    for judge in
+async fn a_rejected_write_is_bisected_to_the_poison_events() {
+    for error_of in
         [too_high, |document: &Document| too_high(document).map(|error| StoreError::BadRequest(error.to_string()))]
     {
         let store = store();
-        store.always(Write, "d", StoreResponse::Judged(judge));
+        store.always(Write, "d", StoreResponse::FailsIf(error_of));
         let events = [battery(1, "d", 0.1), altitude(2, "d", 9_999.0), battery(3, "d", 0.3), altitude(4, "e", 9_999.0)];
         let processed = processor(&store).process(&batch(events)).await;
         assert_eq!(kinds(&processed), ["applied", "failed poison", "applied", "applied"]);
@@ -233,25 +233,25 @@ async fn when_a_folded_write_is_rejected_only_the_events_are_poison_that_are_rej
         assert_eq!(store.document("d").await.expect("a document").version("Battery"), Some(version(3)));
         let Outcome::Failed(failure) = &processed.outcomes[1] else { panic!("it failed") };
         assert_eq!(failure.device_id.as_deref(), Some("d"));
-        assert_eq!(failure.device_state, Some(json!({"id": "d", "Altitude": 9_999.0})), "its own readings alone");
+        assert_eq!(failure.device_state, Some(json!({"id": "d", "Altitude": 9_999.0})), "only its own readings");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_device_that_began_early_and_is_cut_off_in_a_late_retry_has_had_time_enough() {
+async fn a_device_that_started_in_time_fails_at_the_deadline() {
     let store = store();
     let failures = std::iter::repeat_n(StoreResponse::transient(), 16);
-    store.answer(Write, "d", failures.chain([StoreResponse::Stalls]));
+    store.respond(Write, "d", failures.chain([StoreResponse::Stalls]));
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
-    let last = store.asked().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at - started).max();
+    let last = store.requests().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at - started).max();
     assert!(last > Some(BUDGET / 2), "the retry that stalls comes late: {last:?}");
     assert_eq!(kinds(&processed), ["unresolved transient", "applied"]);
     assert!(issue(&processed, 0).contains("before that: the store is busy"), "{}", issue(&processed, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_request_for_one_device_of_several_is_that_devices_fault() {
+async fn a_bad_request_for_one_of_several_devices_is_poison() {
     let store = store();
     store.always(Write, "drone-1", StoreResponse::bad_request());
     let processed = processor(&store).process(&fleet(3)).await;
@@ -260,18 +260,18 @@ async fn a_bad_request_for_one_device_of_several_is_that_devices_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_request_for_the_only_device_of_a_batch_is_its_fault() {
+async fn a_bad_request_for_the_only_device_of_a_batch_is_poison() {
     let store = store();
     store.always(Write, ANY, StoreResponse::bad_request());
     assert_eq!(kinds(&processor(&store).process(&fleet(1)).await), ["failed poison"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_request_for_each_of_several_devices_is_nobodys_fault() {
+async fn bad_requests_for_all_of_several_devices_are_systemic() {
     let store = store();
     store.always(Write, ANY, StoreResponse::bad_request());
     let mut events: Vec<_> = fleet(3).events;
-    // A device with two events fares no better singly; an undecodable event is poison whatever the store says.
+    // The two events of a device also fail one by one; an undecodable event is poison in any case.
     events.push(altitude(3, "drone-0", 1.0));
     events.push(heartbeat(4, ""));
     let processed = processor(&store).process(&batch(events)).await;
@@ -280,7 +280,7 @@ async fn a_bad_request_for_each_of_several_devices_is_nobodys_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_read_is_poison_for_its_device_alone() {
+async fn a_rejected_read_is_poison_only_for_its_device() {
     let store = store();
     store.always(Read, "drone-0", StoreResponse::rejected());
     let processed = processor(&store).process(&fleet(2)).await;
@@ -288,8 +288,8 @@ async fn a_rejected_read_is_poison_for_its_device_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whether_the_store_takes_writes_is_asked_with_a_write_that_changes_nothing() {
-    // Also when what is stuck takes all the time that the devices have.
+async fn the_probe_writes_a_document_unchanged() {
+    // Even if a stalled device uses all the time of the devices.
     for answer in [StoreResponse::transient(), StoreResponse::Stalls] {
         let store = store();
         let engine = processor(&store);
@@ -300,38 +300,38 @@ async fn whether_the_store_takes_writes_is_asked_with_a_write_that_changes_nothi
         let processed = engine.process(&repeated()).await;
         let expected = ["superseded", "superseded", "superseded", "unresolved transient"];
         assert_eq!(kinds(&processed), expected, "{answer:?}");
-        assert!(processed.store_takes_writes, "{answer:?}: it took one of the documents that were there");
+        assert!(processed.store_accepts_writes, "{answer:?}: it took one of the documents that were there");
         assert_eq!([store.document("drone-1").await, store.document("drone-2").await], before, "{answer:?}");
 
         store.always(Write, ANY, StoreResponse::transient());
         let processed = engine.process(&repeated()).await;
         assert_eq!(kinds(&processed), expected, "{answer:?}");
-        assert!(!processed.store_takes_writes, "{answer:?}");
+        assert!(!processed.store_accepts_writes, "{answer:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn devices_whose_documents_hang_keep_the_others_from_their_turn_only_once() {
+async fn stalled_devices_delay_the_others_for_only_one_attempt() {
     let store = store();
     for device in ["drone-0", "drone-1"] {
         store.always(Read, device, StoreResponse::Stalls);
     }
     let engine = Processor { concurrency: 2, ..processor(&store) };
-    // All of this one are written at once, so that it takes nobody's turn.
+    // All devices of this batch fit into one round, so it does not rotate the next batch.
     engine.process(&batch([battery(0, "e", 0.5), battery(1, "f", 0.5)])).await;
     let first = engine.process(&fleet(4)).await;
     let expected = ["unresolved transient", "unresolved transient", "unresolved throttled", "unresolved throttled"];
-    assert_eq!(kinds(&first), expected, "those behind were never asked for");
+    assert_eq!(kinds(&first), expected, "the others were never started");
     assert_eq!(store.count(Read), 4);
     let second = engine.process(&fleet(4)).await;
     assert_eq!(kinds(&second), ["unresolved transient", "unresolved transient", "applied", "applied"]);
-    assert!(second.store_takes_writes, "now it is clear whose fault it is");
+    assert!(second.store_accepts_writes, "the store accepts writes");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_device_whose_turn_comes_late_is_not_blamed_for_what_it_has_no_time_to_try_again() {
+async fn a_device_that_started_late_is_throttled_not_failed() {
     let store = store();
-    store.answer(Read, "drone-0", [StoreResponse::Slow(BUDGET * 8 / 10)]);
+    store.respond(Read, "drone-0", [StoreResponse::Slow(BUDGET * 8 / 10)]);
     store.always(Write, "drone-1", StoreResponse::transient());
     let processed = Processor { concurrency: 1, ..processor(&store) }.process(&fleet(2)).await;
     assert_eq!(kinds(&processed), ["applied", "unresolved throttled"]);
@@ -339,10 +339,10 @@ async fn a_device_whose_turn_comes_late_is_not_blamed_for_what_it_has_no_time_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_device_that_was_throttled_to_the_last_is_not_blamed_when_its_last_try_is_cut_off() {
+async fn a_throttled_device_stays_throttled_at_the_deadline() {
     let store = store();
     let throttled = std::iter::repeat_n(StoreResponse::throttled(Duration::from_secs(6)), 8);
-    store.answer(Write, "d", throttled.chain([StoreResponse::Stalls]));
+    store.respond(Write, "d", throttled.chain([StoreResponse::Stalls]));
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
     assert_eq!(kinds(&processed), ["unresolved throttled", "applied"]);
     assert_eq!(issue(&processed, 0).matches("before that").count(), 1, "{}", issue(&processed, 0));

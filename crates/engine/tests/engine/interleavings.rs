@@ -1,5 +1,5 @@
-//! Two owners of a partition at once, batches that overlap and are repeated, and a store that fails at random: the
-//! documents come to what the events say all the same.
+//! Two concurrent owners of a partition, overlapping and repeated batches, and a store that fails randomly: the documents
+//! still equal the fold of the events.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 const DEVICES: [&str; 3] = ["a", "b", "c"];
 
-/// The readings of one event, as the document has them and as the device sends them.
+/// Creates the readings of one event, as in the document and as the device sends them.
 fn telemetry(rng: &mut Rng, device: &str) -> (Value, Value) {
     let number = f64::from(rng.u8(..));
     match rng.u8(0..4) {
@@ -30,7 +30,7 @@ fn telemetry(rng: &mut Rng, device: &str) -> (Value, Value) {
     }
 }
 
-/// What the store does when it is asked something.
+/// Returns a random response of the store.
 fn answer(rng: &mut Rng) -> StoreResponse {
     match rng.u8(0..10) {
         0 => StoreResponse::transient(),
@@ -42,8 +42,8 @@ fn answer(rng: &mut Rng) -> StoreResponse {
     }
 }
 
-/// Hands the events to an owner in batches, as the host does: each one until it is resolved, and now and then it goes
-/// back to an older checkpoint.
+/// Delivers the events to an owner in batches, as the host does: each batch until it is resolved, and sometimes again from
+/// an older checkpoint.
 async fn own(mut rng: Rng, engine: &Processor, events: &[Event]) {
     let mut checkpoint = 0;
     while checkpoint < events.len() {
@@ -63,7 +63,7 @@ async fn own(mut rng: Rng, engine: &Processor, events: &[Event]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_comes_between_each_document_is_the_fold_of_its_devices_events() {
+async fn interleaved_owners_still_produce_the_fold_of_the_events() {
     for seed in 0..200 {
         let mut rng = Rng::with_seed(seed);
         let mut expected: BTreeMap<&str, Document> = BTreeMap::new();
@@ -78,7 +78,7 @@ async fn whatever_comes_between_each_document_is_the_fold_of_its_devices_events(
             .collect();
         let store = Arc::new(ScriptedStore::default());
         if rng.bool() {
-            // Something older than all events, which stays where no event says otherwise.
+            // A reading older than all events, which remains if no event overwrites it.
             let before = document("a", version(-1), &json!({"Altitude": -1.0, "FlightMode": 1}));
             let (mut merged, fold) = (before.clone(), expected.remove("a").unwrap_or(Document::new("a".into())));
             for (name, value) in fold.readings() {
@@ -87,10 +87,10 @@ async fn whatever_comes_between_each_document_is_the_fold_of_its_devices_events(
             expected.insert("a", merged);
             store.put(&before).await;
         }
-        store.answer(Operation::Read, ANY, (0..60).map(|_| answer(&mut rng)).collect::<Vec<_>>());
-        store.answer(Operation::Write, ANY, (0..60).map(|_| answer(&mut rng)).collect::<Vec<_>>());
+        store.respond(Operation::Read, ANY, (0..60).map(|_| answer(&mut rng)).collect::<Vec<_>>());
+        store.respond(Operation::Write, ANY, (0..60).map(|_| answer(&mut rng)).collect::<Vec<_>>());
 
-        // Without a cache, with one too small for all devices, and with one that is large enough.
+        // Without a cache, with one that is too small for all devices, and with one that is large enough.
         let mut owner =
             || Processor { cache: DocumentCache::new([0, 600, 1 << 20][rng.usize(..3)]), ..processor(&store) };
         let (one, other) = (owner(), owner());

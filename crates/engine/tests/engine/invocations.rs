@@ -1,4 +1,4 @@
-//! What is read from a request of the host, value by value: bodies, places, sources, and what else it says of an event.
+//! Reading a request of the host: bodies, positions, sources and other metadata.
 
 use bytes::Bytes;
 use devicestate_engine::{
@@ -27,7 +27,7 @@ fn read(trigger: &Trigger, messages: &Value, metadata: &Value) -> Result<Invocat
     Invocation::read(&request.to_string().into(), trigger)
 }
 
-/// A batch of so many events with this metadata.
+/// Reads a batch of this many events with this metadata.
 fn many(count: usize, metadata: &Value) -> Invocation {
     let trigger = trigger(Cardinality::Many, DataType::String);
     read(&trigger, &json!(vec!["x"; count]), metadata).expect("an envelope")
@@ -39,7 +39,7 @@ fn only(invocation: &Invocation) -> &Event {
 }
 
 #[test]
-fn a_batch_comes_again_until_it_was_sent_again_as_often_as_the_policy_says() {
+fn a_batch_is_retried_until_the_maximum_of_the_policy() {
     for (retry_count, max_retry_count, expected) in
         [(0, -1, true), (1_000, -1, true), (0, 0, false), (0, 1, true), (1, 1, false), (2, 1, false), (4, 5, true)]
     {
@@ -49,7 +49,7 @@ fn a_batch_comes_again_until_it_was_sent_again_as_often_as_the_policy_says() {
 }
 
 #[test]
-fn the_retry_context_is_taken_as_an_object_and_as_text_and_else_there_is_none() {
+fn the_retry_context_may_be_an_object_or_text() {
     let context = json!({ "RetryCount": 2, "MaxRetryCount": 5 });
     let expected = Some(RetryContext { retry_count: 2, max_retry_count: 5 });
     assert_eq!(many(1, &json!({ "RetryContext": context })).retry, expected);
@@ -61,12 +61,12 @@ fn the_retry_context_is_taken_as_an_object_and_as_text_and_else_there_is_none() 
 }
 
 #[test]
-fn an_event_of_a_batch_is_the_bytes_that_its_data_type_says() {
+fn the_body_of_a_batch_event_depends_on_the_data_type() {
     for (data_type, element, body, fault) in [
         (DataType::Binary, json!("aGk="), "hi", None),
         (DataType::Binary, json!("aGk"), "hi", None),
-        (DataType::Binary, json!("hi!"), "hi!", Some("no valid base64")),
-        (DataType::Binary, json!({"a":1}), r#"{"a":1}"#, Some("no base64 string")),
+        (DataType::Binary, json!("hi!"), "hi!", Some("not valid base64")),
+        (DataType::Binary, json!({"a":1}), r#"{"a":1}"#, Some("not a base64 string")),
         (DataType::Binary, Value::Null, "", None),
         (DataType::String, json!("hi \"you\""), "hi \"you\"", None),
         (DataType::String, json!({"a":1}), r#"{"a":1}"#, None),
@@ -77,21 +77,21 @@ fn an_event_of_a_batch_is_the_bytes_that_its_data_type_says() {
     ] {
         let trigger = trigger(Cardinality::Many, data_type);
         let messages = json!([element]);
-        // As the array itself, and as text that holds it.
+        // As an array, and as text that contains the array.
         for messages in [json!(messages.to_string()), messages] {
             let invocation = read(&trigger, &messages, &Value::Null).expect("an envelope");
             let event = only(&invocation);
             assert_eq!(String::from_utf8_lossy(&event.body), body, "{data_type:?} {messages}");
             match (fault, &event.fault) {
-                (Some(words), Some(told)) => assert!(told.contains(words), "{told}"),
-                (expected, told) => assert_eq!(expected, told.as_deref(), "{data_type:?} {messages}"),
+                (Some(words), Some(issue)) => assert!(issue.contains(words), "{issue}"),
+                (expected, issue) => assert_eq!(expected, issue.as_deref(), "{data_type:?} {messages}"),
             }
         }
     }
 }
 
 #[test]
-fn a_single_event_is_the_bytes_that_its_data_type_says_also_behind_one_more_string() {
+fn the_body_of_a_single_event_depends_on_the_data_type() {
     for (data_type, data, body) in [
         (DataType::Binary, json!("aGk="), "hi"),
         (DataType::Binary, json!("\"aGk=\""), "hi"),
@@ -107,21 +107,21 @@ fn a_single_event_is_the_bytes_that_its_data_type_says_also_behind_one_more_stri
 }
 
 #[test]
-fn a_request_without_events_is_refused_with_what_it_is_in_place_of_them() {
+fn a_request_without_events_is_rejected_with_the_reason() {
     let binary = trigger(Cardinality::Many, DataType::Binary);
-    assert!(matches!(Invocation::read(&Bytes::from_static(b"[]"), &binary), Err(EnvelopeError::NoEnvelope(_))));
+    assert!(matches!(Invocation::read(&Bytes::from_static(b"[]"), &binary), Err(EnvelopeError::NotAnInvocation(_))));
     let other =
         Invocation::read(&Bytes::from_static(br#"{"Data":{"other":"[]"}}"#), &binary).expect_err("another binding");
-    assert_eq!(other, EnvelopeError::NoBinding { name: "messages".into(), found: r#"["other"]"#.into() });
+    assert_eq!(other, EnvelopeError::MissingBinding { name: "messages".into(), found: r#"["other"]"#.into() });
     for messages in [json!("no array"), json!({})] {
         let error = read(&binary, &messages, &Value::Null).expect_err("no events");
-        assert!(matches!(error, EnvelopeError::NoEvents { .. }), "{error:?}");
+        assert!(matches!(error, EnvelopeError::InvalidEvents { .. }), "{error:?}");
     }
     assert_eq!(many(0, &Value::Null).batch.events, []);
 }
 
 #[test]
-fn an_events_place_is_what_the_host_tells_of_it_unless_that_cannot_be() {
+fn an_event_has_the_position_of_its_metadata() {
     let position = |enqueued_ms, sequence_number| Ok(Some(EventPosition { enqueued_ms, sequence_number }));
     for (number, time, expected) in [
         (json!(7), json!("2024-05-01T12:00:00"), position(NOON, 7)),
@@ -145,7 +145,7 @@ fn an_events_place_is_what_the_host_tells_of_it_unless_that_cannot_be() {
             match &expected {
                 Ok(position) => assert_eq!((event.position, &event.fault), (*position, &None), "{metadata}"),
                 Err(words) => {
-                    assert!(event.fault.as_ref().is_some_and(|told| told.contains(words)), "{metadata}: {event:?}");
+                    assert!(event.fault.as_ref().is_some_and(|issue| issue.contains(words)), "{metadata}: {event:?}");
                 }
             }
         }
@@ -153,11 +153,11 @@ fn an_events_place_is_what_the_host_tells_of_it_unless_that_cannot_be() {
 }
 
 #[test]
-fn places_that_nobody_can_match_with_the_events_are_the_fault_of_each() {
+fn positions_that_do_not_match_the_events_make_each_event_invalid() {
     let (numbers, times) = (json!([1, 2]), json!(["2024-05-01T12:00:00", "2024-05-01T12:00:01"]));
     for (metadata, words) in [
-        (json!({ "SequenceNumberArray": numbers }), "only one is there"),
-        (json!({ "EnqueuedTimeUtcArray": times }), "only one is there"),
+        (json!({ "SequenceNumberArray": numbers }), "has only one"),
+        (json!({ "EnqueuedTimeUtcArray": times }), "has only one"),
         (
             json!({ "SequenceNumberArray": [1], "EnqueuedTimeUtcArray": times }),
             "SequenceNumberArray has 1 entries for 2",
@@ -173,15 +173,15 @@ fn places_that_nobody_can_match_with_the_events_are_the_fault_of_each() {
             assert!(fault.contains(words) && event.position.is_none(), "{words:?} is not in {fault}");
         }
     }
-    // Keys for a single event say nothing about two.
+    // Keys of a single event do not apply to two.
     let events = many(2, &json!({ "SequenceNumber": 1, "EnqueuedTimeUtc": "2024-05-01T12:00:00" })).batch.events;
     assert!(events.iter().all(|event| (event.position, &event.fault) == (None, &None)), "{events:?}");
 }
 
 #[test]
-fn content_type_and_device_are_taken_from_the_system_properties_each_by_itself() {
+fn content_type_and_device_are_read_from_the_system_properties() {
     let both = json!({ "content-type": "application/json", "iothub-connection-device-id": "d", "x": 1 });
-    let told = |count: usize, metadata: &Value| -> Vec<(Option<String>, Option<String>)> {
+    let read_properties = |count: usize, metadata: &Value| -> Vec<(Option<String>, Option<String>)> {
         let events = many(count, metadata).batch.events;
         events.into_iter().map(|event| (event.content_type, event.iot_hub_device_id)).collect()
     };
@@ -191,19 +191,23 @@ fn content_type_and_device_are_taken_from_the_system_properties_each_by_itself()
         (json!([{ "content-type": "application/json" }, {}]), [(json.clone(), None), (None, None)]),
         (json!([{}, { "iothub-connection-device-id": "d" }]), [(None, None), (None, device.clone())]),
         (json!([7, both]), [(None, None), (json.clone(), device.clone())]),
-        // One for two: nobody knows whose it is.
+        // One for two events: it is unknown to which it belongs.
         (json!([both]), [(None, None), (None, None)]),
         (Value::Null, [(None, None), (None, None)]),
     ] {
-        assert_eq!(told(2, &json!({ "SystemPropertiesArray": properties })), expected, "{properties}");
+        assert_eq!(read_properties(2, &json!({ "SystemPropertiesArray": properties })), expected, "{properties}");
     }
     for single in [both.clone(), json!(both.to_string())] {
-        assert_eq!(told(1, &json!({ "SystemProperties": single })), [(json.clone(), device.clone())], "{single}");
+        assert_eq!(
+            read_properties(1, &json!({ "SystemProperties": single })),
+            [(json.clone(), device.clone())],
+            "{single}"
+        );
     }
-    // An array counts before the value of a single event, unless it is null.
+    // An array has precedence over the value of a single event, unless it is null.
     for (array, expected) in [(json!([{}]), (None, None)), (Value::Null, (json, device))] {
         assert_eq!(
-            told(1, &json!({ "SystemPropertiesArray": array, "SystemProperties": both })),
+            read_properties(1, &json!({ "SystemPropertiesArray": array, "SystemProperties": both })),
             [expected],
             "{array}"
         );
@@ -211,7 +215,7 @@ fn content_type_and_device_are_taken_from_the_system_properties_each_by_itself()
 }
 
 #[test]
-fn the_source_is_the_partitions_context_under_either_name() {
+fn the_source_is_read_from_either_partition_context() {
     let context = |partition: &str| json!({ "FullyQualifiedNamespace": "ns", "EventHubName": "hub", "ConsumerGroup": "group", "PartitionId": partition });
     let partition = |metadata: Value| many(1, &metadata).batch.source.partition_id;
     assert_eq!(partition(json!({ "PartitionContext": context("1"), "TriggerPartitionContext": context("2") })), "1");
@@ -219,15 +223,15 @@ fn the_source_is_the_partitions_context_under_either_name() {
     assert_eq!(partition(json!({ "PartitionContext": context("1").to_string() })), "1");
     assert_eq!(partition(json!({})), "");
     let source = many(1, &json!({ "PartitionContext": context("3") })).batch.source;
-    let told = [source.fully_qualified_namespace, source.event_hub_name, source.consumer_group];
-    assert_eq!(told, ["ns", "hub", "group"]);
+    let read = [source.fully_qualified_namespace, source.event_hub_name, source.consumer_group];
+    assert_eq!(read, ["ns", "hub", "group"]);
 }
 
 #[test]
-fn the_offset_is_taken_from_either_column_and_the_newer_one_counts() {
+fn the_newer_offset_column_has_precedence() {
     let offset = |metadata: Value| {
-        let details = many(1, &metadata).batch.details;
-        details.offsets.cell(0).map(|cell| cell.get().to_owned())
+        let metadata = many(1, &metadata).batch.metadata;
+        metadata.offsets.cell(0).map(|cell| cell.get().to_owned())
     };
     assert_eq!(offset(json!({ "OffsetStringArray": ["1"], "OffsetArray": [2] })).as_deref(), Some("\"1\""));
     assert_eq!(offset(json!({ "OffsetArray": [2] })).as_deref(), Some("2"));

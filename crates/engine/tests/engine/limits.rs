@@ -1,4 +1,4 @@
-//! Too slow, too large, broken: within its time, and nobody is blamed for what is not his fault.
+//! Slow stores, failing overflows and wrong settings: invocations end in time, and no device counts as failed for them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,15 +13,15 @@ use devicestate_engine::{
 use devicestate_test_doubles::{
     ANY, Envelope,
     Operation::{Read, Write},
-    Sent, StoreResponse, again, final_reply, processor,
+    Sent, StoreResponse, final_reply, processor, retry_body,
 };
 
-use crate::replies::{ID, answered, fleet, rig, sent_again};
+use crate::retries::{ID, fleet, invoke_final, invoke_retried, rig};
 
 #[tokio::test(start_paused = true)]
-async fn a_store_too_slow_for_a_batch_makes_no_dead_letters_and_each_device_gets_its_turn() {
+async fn a_slow_store_makes_no_dead_letters() {
     let (store, handler) = rig();
-    // Time enough to read 64 documents in an attempt, and not to write them all, too.
+    // The time is enough to read 64 documents in an attempt, but not to write them all.
     let step = handler.processor.budget / 10;
     for operation in [Read, Write] {
         store.always(operation, ANY, StoreResponse::Slow(step));
@@ -33,7 +33,7 @@ async fn a_store_too_slow_for_a_batch_makes_no_dead_letters_and_each_device_gets
     for attempt in 0..20 {
         let answer = handler.invoke(ID, &fleet.retried(attempt).to_bytes()).await;
         if let Response::Complete(_) = answer {
-            assert!(attempt >= 2, "longer than the attempts after which a device would be blamed, not {attempt}");
+            assert!(attempt >= 2, "more attempts than a failing device gets, not {attempt}");
             assert_eq!(final_reply(answer).counts()[2], 0, "dead letters");
             return;
         }
@@ -42,7 +42,7 @@ async fn a_store_too_slow_for_a_batch_makes_no_dead_letters_and_each_device_gets
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_the_overflow_is_a_failure_of_the_batch_and_no_dead_process() {
+async fn a_panic_of_the_overflow_fails_only_the_batch() {
     struct Panics;
 
     #[async_trait::async_trait]
@@ -60,15 +60,15 @@ async fn a_panic_of_the_overflow_is_a_failure_of_the_batch_and_no_dead_process()
     let handler = Handler { overflow: Some(OverflowCache::new(Arc::new(Panics))), ..plain };
     let envelope = Envelope::new([Sent::new(7, vec![0; 90_000]), Sent::battery(8, "d", 0.5)]);
     for attempt in 0..4 {
-        sent_again(&handler, &envelope.retried(attempt)).await;
+        invoke_retried(&handler, &envelope.retried(attempt)).await;
     }
-    let reply = answered(&handler, &envelope.retried(4)).await;
+    let reply = invoke_final(&handler, &envelope.retried(4)).await;
     assert_eq!(reply.counts(), [0, 0, 2]);
     assert!(reply.dead_letters[1].issue.contains("no more ink"), "{}", reply.dead_letters[1].issue);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_overflow_that_never_answers_holds_an_invocation_no_longer_than_its_time() {
+async fn a_stalled_overflow_ends_within_the_time_limit() {
     struct Hangs;
 
     #[async_trait::async_trait]
@@ -87,25 +87,25 @@ async fn an_overflow_that_never_answers_holds_an_invocation_no_longer_than_its_t
     let budget = handler.processor.budget;
     let envelope = Envelope::new([Sent::new(7, vec![0; 90_000])]);
     let started = tokio::time::Instant::now();
-    sent_again(&handler, &envelope.retried(0)).await;
-    let reply = answered(&handler, &envelope.with_retry(None)).await;
+    invoke_retried(&handler, &envelope.retried(0)).await;
+    let reply = invoke_final(&handler, &envelope.with_retry(None)).await;
     assert!(reply.dead_letters[0].event_data.body_cut.is_some());
     assert!(started.elapsed() <= 2 * (budget + Duration::from_millis(20)), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_requests_are_nobodys_fault_also_when_a_device_of_the_batch_has_nothing_to_write() {
+async fn bad_requests_are_systemic_even_beside_a_device_with_nothing_to_write() {
     let (store, handler) = rig();
-    answered(&handler, &fleet(&["a"])).await;
+    invoke_final(&handler, &fleet(&["a"])).await;
     store.always(Write, ANY, StoreResponse::bad_request());
-    sent_again(&handler, &fleet(&["a", "b", "c"]).retried(0)).await;
-    store.recovers();
-    assert_eq!(answered(&handler, &fleet(&["a", "b", "c"]).retried(1)).await.counts(), [2, 1, 0]);
+    invoke_retried(&handler, &fleet(&["a", "b", "c"]).retried(0)).await;
+    store.clear_script();
+    assert_eq!(invoke_final(&handler, &fleet(&["a", "b", "c"]).retried(1)).await.counts(), [2, 1, 0]);
 }
 
-/// At the admin endpoint there is no place, and each attempt is an invocation with an id of its own.
+/// At the admin endpoint there are no positions, and each attempt is an invocation with an id of its own.
 #[tokio::test(start_paused = true)]
-async fn a_batch_without_a_place_is_known_again_under_another_invocation_id() {
+async fn a_batch_without_positions_has_the_same_key_in_each_invocation() {
     let (store, plain) = rig();
     store.always(Write, ANY, StoreResponse::Panics);
     let handler = Handler { attempts: Attempts::new(2), ..plain };
@@ -115,8 +115,8 @@ async fn a_batch_without_a_place_is_known_again_under_another_invocation_id() {
         serde_json::json!({"Data": {"messages": messages}, "Metadata": {"RetryContext": retry}}).to_string().into()
     };
     let (one, other) = (r#"{"deviceId":"a","battery":0.5}"#, r#"{"deviceId":"a","battery":0.25}"#);
-    again(handler.invoke("first", &request(one, 0)).await);
-    again(handler.invoke("of another batch", &request(other, 0)).await);
+    retry_body(handler.invoke("first", &request(one, 0)).await);
+    retry_body(handler.invoke("of another batch", &request(other, 0)).await);
     let reply = final_reply(handler.invoke("second", &request(one, 1)).await);
     assert_eq!(reply.counts()[2], 1, "dead letters");
 }

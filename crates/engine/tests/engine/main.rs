@@ -1,21 +1,21 @@
-//! The engine, from the bytes of a device to the reply, against a store that misbehaves on command.
+//! Tests the engine from the bytes of a device to the reply, with a scripted store.
 //!
-//! Time is tokio's paused clock: back-offs and budgets pass at once, and no test sleeps.
+//! Time is tokio's paused clock: backoffs and budgets pass immediately, and no test sleeps.
 
 mod cache;
+mod dead_letter_messages;
 mod dead_letters;
 mod faults;
 mod interleavings;
 mod invocations;
+mod large_dead_letters;
 mod limits;
-mod messages;
 mod other_device;
 mod overflow;
 mod processor;
-mod refused;
-mod replies;
+mod rejected_writes;
+mod retries;
 mod sessions;
-mod telemetry;
-mod telemetry_as_json;
 mod telemetry_json;
-mod whole_letters;
+mod telemetry_protobuf;
+mod telemetry_to_json;

@@ -1,4 +1,4 @@
-//! Another kind of device: nothing but its telemetry has to be written.
+//! Another kind of device: only its telemetry has to be implemented.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -9,11 +9,12 @@ use devicestate_engine::{
     telemetry::{Poison, Readings, Telemetry},
 };
 use devicestate_test_doubles::{
-    Envelope, Operation, ScriptedStore, Sent, StoreResponse, again, final_reply, handler, processor_of, readings,
+    Envelope, Operation, ScriptedStore, Sent, StoreResponse, final_reply, handler, processor_with_telemetry, readings,
+    retry_body,
 };
 use serde_json::{Value, json};
 
-/// A thermostat. It sends `name;temperature;heating`; a value that it does not know stays empty.
+/// Decodes the telemetry of a thermostat, `name;temperature;heating`; unknown values are empty.
 struct Thermostat;
 
 impl Telemetry for Thermostat {
@@ -25,7 +26,7 @@ impl Telemetry for Thermostat {
         let temperature = match temperature {
             "" => Value::Null,
             text => {
-                let number: f64 = text.parse().map_err(|_| Poison::Undecodable(format!("{text:?} is no number")))?;
+                let number: f64 = text.parse().map_err(|_| Poison::Undecodable(format!("{text:?} is not a number")))?;
                 if number < -273.15 {
                     return Err(Poison::Invalid(format!("{number} degrees is colder than can be")));
                 }
@@ -44,20 +45,20 @@ impl Telemetry for Thermostat {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_device_needs_its_telemetry_and_nothing_else() {
+async fn another_device_needs_only_a_telemetry_implementation() {
     let store = Arc::new(ScriptedStore::default());
-    let handler = handler(processor_of(&store, Arc::new(Thermostat)));
+    let handler = handler(processor_with_telemetry(&store, Arc::new(Thermostat)));
     let lines = ["kitchen;20.5;on", "hall;18;off", "kitchen;;off", "kitchen;21", "hall;-300;on", ";20;on", "hall;;"];
     let envelope = Envelope::new((1..).zip(lines).map(|(number, line)| Sent::new(number, line)));
-    store.answer(Operation::Write, "kitchen", [StoreResponse::Panics]);
-    again(handler.invoke("thermostats", &envelope.to_bytes()).await);
+    store.respond(Operation::Write, "kitchen", [StoreResponse::Panics]);
+    retry_body(handler.invoke("thermostats", &envelope.to_bytes()).await);
 
     let reply = final_reply(handler.invoke("thermostats", &envelope.retried(1).to_bytes()).await);
     let [applied, superseded, dead_lettered] = reply.counts();
     assert_eq!((applied + superseded, dead_lettered), (4, 3));
-    let told: Vec<_> = reply.dead_letters.iter().map(|letter| (letter.stage, letter.issue.as_str())).collect();
+    let reported: Vec<_> = reply.dead_letters.iter().map(|letter| (letter.stage, letter.issue.as_str())).collect();
     assert_eq!(
-        told,
+        reported,
         [
             (Stage::Deserialize, "\"kitchen;21\" is not name;temperature;heating"),
             (Stage::Validate, "-300 degrees is colder than can be"),

@@ -1,5 +1,4 @@
-//! Dead letters too large for the queue, many of them, and a place for them that is slow: each is kept once, and none
-//! holds up the others.
+//! Many large dead letters and a slow overflow: each is stored once, and none delays the others.
 
 use std::{
     collections::BTreeMap,
@@ -17,25 +16,25 @@ use devicestate_engine::{
 use devicestate_test_doubles::{BUDGET, Envelope, FinalReply, Sent, final_reply, read_letter};
 use tokio::time::{Instant, sleep};
 
-use crate::replies::{ID, answered, rig, sent_again};
+use crate::retries::{ID, invoke_final, invoke_retried, rig};
 
-/// What a handler may take for each event of a batch beyond its budget.
+/// The time of a handler for each event of a batch after its budget.
 const FOR_AN_EVENT: Duration = Duration::from_millis(20);
 
-/// So many events make a batch that takes a while, and a test that does not.
+/// The number of events in a batch.
 const EVENTS: u32 = 200;
 
-/// What becomes of a dead letter.
+/// The scripted result of a put.
 enum Put {
-    /// It is kept after so many milliseconds.
-    Kept(u64),
-    /// It is refused after so many milliseconds.
-    Refused(u64),
-    /// Nothing, ever.
+    /// Succeeds after this many milliseconds.
+    Succeeds(u64),
+    /// Fails after this many milliseconds.
+    Fails(u64),
+    /// Never completes.
     Nothing,
 }
 
-/// A place that takes its time, by the number of the put.
+/// A slow overflow, scripted by the number of the put.
 struct Slow {
     puts: fn(usize) -> Put,
     begun: Mutex<usize>,
@@ -47,11 +46,11 @@ impl Slow {
         Arc::new(Self { puts, begun: Mutex::default(), kept: Mutex::default() })
     }
 
-    /// What it has kept, by where it is; nothing may be there twice.
+    /// Returns the stored dead letters by location, and checks that none was stored twice.
     fn kept(&self) -> BTreeMap<String, Vec<u8>> {
         let kept = self.kept.lock().expect("no panic").clone();
         let (count, by_name) = (kept.len(), BTreeMap::from_iter(kept));
-        assert_eq!(by_name.len(), count, "each under a name of its own");
+        assert_eq!(by_name.len(), count, "each has its own name");
         by_name
     }
 }
@@ -65,10 +64,13 @@ impl Overflow for Slow {
             *begun - 1
         };
         match (self.puts)(number) {
-            Put::Kept(time) => sleep(Duration::from_millis(time)).await,
-            Put::Refused(time) => {
+            Put::Succeeds(time) => sleep(Duration::from_millis(time)).await,
+            Put::Fails(time) => {
                 sleep(Duration::from_millis(time)).await;
-                return Err(OverflowError::File { path: name.into(), error: std::io::Error::other("no more ink") });
+                return Err(OverflowError::FileWriteFailed {
+                    path: name.into(),
+                    error: std::io::Error::other("no more ink"),
+                });
             }
             Put::Nothing => std::future::pending().await,
         }
@@ -88,7 +90,7 @@ fn handler(place: &Arc<Slow>, budget: Duration) -> Handler {
     Handler { overflow, processor: Arc::new(processor), ..plain }
 }
 
-/// Poison that does not fit into the queue, each event with a body of its own.
+/// Creates a poison event that does not fit into the queue, with a unique body.
 fn large(number: u32) -> Sent {
     Sent::new(number.into(), format!("{number} {}", "x".repeat(40_000)))
 }
@@ -97,7 +99,7 @@ fn batch() -> Envelope {
     Envelope::new((0..EVENTS).map(large))
 }
 
-/// Each message must point at a dead letter that is kept, of the event at its place in the batch.
+/// Asserts that each message points to the stored dead letter of its event, in the batch's order.
 #[track_caller]
 fn assert_all_kept(reply: &FinalReply, envelope: &Envelope, place: &Slow) {
     let kept = place.kept();
@@ -105,28 +107,28 @@ fn assert_all_kept(reply: &FinalReply, envelope: &Envelope, place: &Slow) {
     for ((letter, logged), sent) in reply.dead_letters.iter().zip(&reply.logged).zip(&envelope.events) {
         let pointer = letter.overflow.as_ref().unwrap_or_else(|| panic!("event {} is cut", sent.number));
         let bytes = &kept[&pointer.location];
-        assert_eq!(pointer.fingerprint, Fingerprint::of(bytes));
-        let fetch_complete = read_letter(bytes);
-        assert_eq!((&fetch_complete.id, &logged.dead_letter_id), (&letter.id, &letter.id));
-        let body = BASE64.decode(fetch_complete.event_data.body.expect("a body")).expect("base64");
+        assert_eq!(pointer.fingerprint, Fingerprint::of_bytes(bytes));
+        let complete = read_letter(bytes);
+        assert_eq!((&complete.id, &logged.dead_letter_id), (&letter.id, &letter.id));
+        let body = BASE64.decode(complete.event_data.body.expect("a body")).expect("base64");
         assert!(body == sent.body, "the body of event {}", sent.number);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_dead_letters_are_kept_at_the_same_time_and_stand_in_the_batchs_order() {
-    // One behind the other they would take more than the budget; and those that begin later end sooner.
-    let place = Slow::new(|number| Put::Kept(if number % 2 == 0 { 900 } else { 100 }));
+async fn large_dead_letters_are_stored_concurrently_and_stay_in_order() {
+    // One after the other they would exceed the budget; and those that start later end earlier.
+    let place = Slow::new(|number| Put::Succeeds(if number % 2 == 0 { 900 } else { 100 }));
     let handler = handler(&place, BUDGET);
     let (envelope, started) = (batch(), Instant::now());
-    let reply = answered(&handler, &envelope).await;
+    let reply = invoke_final(&handler, &envelope).await;
     assert_all_kept(&reply, &envelope, &place);
     assert!(started.elapsed() < BUDGET / 4, "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_attempt_that_ran_out_of_time_has_kept_is_not_put_again() {
-    let place = Slow::new(|_| Put::Kept(900));
+async fn dead_letters_stored_by_an_earlier_attempt_are_not_stored_again() {
+    let place = Slow::new(|_| Put::Succeeds(900));
     let budget = Duration::from_secs(1);
     let (handler, envelope) = (handler(&place, budget), batch());
     let mut before = 0;
@@ -140,7 +142,7 @@ async fn what_an_attempt_that_ran_out_of_time_has_kept_is_not_put_again() {
         if let Response::Complete(_) = answer {
             assert!(attempt > 0, "the time was not enough for all at once");
             assert_all_kept(&final_reply(answer), &envelope, &place);
-            assert_eq!(kept, EVENTS as usize, "each is kept once");
+            assert_eq!(kept, EVENTS as usize, "each is stored once");
             return;
         }
     }
@@ -148,13 +150,13 @@ async fn what_an_attempt_that_ran_out_of_time_has_kept_is_not_put_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_another_attempt_what_was_kept_is_pointed_at_and_the_rest_is_cut() {
-    let place = Slow::new(|number| if number < 20 { Put::Kept(10) } else { Put::Nothing });
+async fn the_last_attempt_truncates_dead_letters_that_were_not_stored() {
+    let place = Slow::new(|number| if number < 20 { Put::Succeeds(10) } else { Put::Nothing });
     let budget = Duration::from_secs(1);
     let (handler, envelope) = (handler(&place, budget), batch());
-    sent_again(&handler, &envelope).await;
+    invoke_retried(&handler, &envelope).await;
     let started = Instant::now();
-    let reply = answered(&handler, &envelope.with_retry(None)).await;
+    let reply = invoke_final(&handler, &envelope.with_retry(None)).await;
     assert!(started.elapsed() <= budget + FOR_AN_EVENT * EVENTS, "{:?}", started.elapsed());
     let pointing = reply.dead_letters.iter().filter(|letter| letter.overflow.is_some()).count();
     let cut = reply.dead_letters.iter().filter(|letter| letter.event_data.body_cut.is_some()).count();
@@ -162,41 +164,41 @@ async fn without_another_attempt_what_was_kept_is_pointed_at_and_the_rest_is_cut
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_never_kept_does_not_hold_up_the_others() {
-    let place = Slow::new(|number| if number == 0 { Put::Nothing } else { Put::Kept(100) });
+async fn a_stalled_dead_letter_does_not_delay_the_others() {
+    let place = Slow::new(|number| if number == 0 { Put::Nothing } else { Put::Succeeds(100) });
     let (handler, envelope) = (handler(&place, BUDGET), batch());
-    let reply = answered(&handler, &envelope.with_retry(None)).await;
+    let reply = invoke_final(&handler, &envelope.with_retry(None)).await;
     let cut: Vec<_> = reply.dead_letters.iter().map(|letter| letter.overflow.is_none()).collect();
     assert_eq!(cut.iter().filter(|cut| **cut).count(), 1);
     assert!(cut[0], "the first");
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_refusal_no_more_are_put_and_those_under_way_are_kept() {
-    let place = Slow::new(|number| if number == 3 { Put::Refused(10) } else { Put::Kept(100) });
+async fn after_a_failure_no_write_to_the_overflow_is_started() {
+    let place = Slow::new(|number| if number == 3 { Put::Fails(10) } else { Put::Succeeds(100) });
     let (handler, envelope) = (handler(&place, BUDGET), batch());
-    let reason = sent_again(&handler, &envelope).await;
+    let reason = invoke_retried(&handler, &envelope).await;
     assert!(reason.contains("no more ink"), "{reason}");
     let (begun, kept) = (*place.begun.lock().expect("no panic"), place.kept().len());
     assert!(kept == begun - 1 && kept < 20, "{kept} of {begun}");
-    assert_all_kept(&answered(&handler, &envelope.retried(1)).await, &envelope, &place);
-    assert_eq!(place.kept().len(), EVENTS as usize, "each is kept once");
+    assert_all_kept(&invoke_final(&handler, &envelope.retried(1)).await, &envelope, &place);
+    assert_eq!(place.kept().len(), EVENTS as usize, "each is stored once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_a_batch_is_answered_for_good_nothing_of_it_is_remembered() {
-    let place = Slow::new(|_| Put::Kept(1));
+async fn a_completed_batch_is_removed_from_the_overflow_cache() {
+    let place = Slow::new(|_| Put::Succeeds(1));
     let (handler, envelope) = (handler(&place, BUDGET), Envelope::new([large(1), large(2)]));
-    assert_all_kept(&answered(&handler, &envelope).await, &envelope, &place);
-    // Whoever empties the queue may delete what the messages pointed at.
+    assert_all_kept(&invoke_final(&handler, &envelope).await, &envelope, &place);
+    // The operator empties the queue and deletes the dead letters in the overflow.
     place.kept.lock().expect("no panic").clear();
-    assert_all_kept(&answered(&handler, &envelope.retried(1)).await, &envelope, &place);
+    assert_all_kept(&invoke_final(&handler, &envelope.retried(1)).await, &envelope, &place);
 }
 
-/// Without a sequence number their ids are the same.
+/// Without sequence numbers their ids are the same.
 #[tokio::test(start_paused = true)]
-async fn equal_events_without_a_place_are_kept_each_with_its_own_properties() {
-    let place = Slow::new(|number| if number == 2 { Put::Refused(1) } else { Put::Kept(1) });
+async fn equal_events_without_positions_are_stored_separately() {
+    let place = Slow::new(|number| if number == 2 { Put::Fails(1) } else { Put::Succeeds(1) });
     let handler = handler(&place, BUDGET);
     let events = ["{\"n\":1}", "{\"n\":2}", "{\"n\":3}"].map(|properties| Sent {
         number: -1,
@@ -204,13 +206,13 @@ async fn equal_events_without_a_place_are_kept_each_with_its_own_properties() {
         ..large(0)
     });
     let envelope = Envelope::new(events);
-    sent_again(&handler, &envelope).await;
-    let reply = answered(&handler, &envelope.retried(1)).await;
+    invoke_retried(&handler, &envelope).await;
+    let reply = invoke_final(&handler, &envelope.retried(1)).await;
     assert_all_kept(&reply, &envelope, &place);
     let kept = place.kept();
     for (letter, sent) in reply.dead_letters.iter().zip(&envelope.events) {
         let location = &letter.overflow.as_ref().expect("a pointer").location;
-        let fetch_complete = read_letter(&kept[location]);
-        assert_eq!(fetch_complete.event_data.properties.expect("properties").get(), sent.properties);
+        let complete = read_letter(&kept[location]);
+        assert_eq!(complete.event_data.properties.expect("properties").get(), sent.properties);
     }
 }

@@ -1,4 +1,4 @@
-//! What a batch comes to when the store does what it is asked.
+//! The outcomes of a batch if the store works.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use devicestate_engine::{
 };
 use devicestate_test_doubles::{
     ANY, Operation, ScriptedStore, StoreResponse, altitude, batch, battery, document, event, heartbeat, issue, kinds,
-    processor, processor_of, readings, version,
+    processor, processor_with_telemetry, readings, version,
 };
 use serde_json::json;
 
@@ -26,7 +26,7 @@ async fn each_device_of_a_batch_is_read_and_written_once() {
     assert_eq!((store.count(Operation::Read), store.count(Operation::Write)), (4, 4));
     assert_eq!((processed.operations.reads, processed.operations.writes), (4, 4));
     assert_eq!((processed.operations.conflicts, processed.operations.retries), (0, 0));
-    assert!(processed.store_takes_writes);
+    assert!(processed.store_accepts_writes);
     for drone in 0..4 {
         let document = store.document(&format!("drone-{drone}")).await.expect("a document");
         assert_eq!(document.version("Battery"), Some(version(96 + drone)), "the last of its events");
@@ -34,7 +34,7 @@ async fn each_device_of_a_batch_is_read_and_written_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_documents_fields_are_the_newest_of_a_batch_each_under_its_own_version() {
+async fn each_field_has_the_newest_value_and_its_version() {
     let store = Arc::new(ScriptedStore::default());
     let events = [
         event(1, &json!({"deviceId": "d", "battery": 0.9, "flightMode": "ready"})),
@@ -53,12 +53,12 @@ async fn a_documents_fields_are_the_newest_of_a_batch_each_under_its_own_version
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_order_a_batch_is_in_the_highest_version_stays() {
+async fn the_highest_version_wins_in_any_order_of_the_batch() {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let store = Arc::new(ScriptedStore::default());
         let events = [battery(1, "d", 0.1), battery(2, "d", 0.2), battery(3, "d", 0.3)];
         let processed = processor(&store).process(&batch(order.map(|n| events[n].clone()))).await;
-        // Each is newer than what was there before the batch, also if it is overtaken within it.
+        // Each is newer than the document before the batch, even if a later event of the batch is newer still.
         assert_eq!(processed.outcomes, vec![Outcome::Applied; 3], "{order:?}");
         let document = store.document("d").await.expect("a document");
         assert_eq!((readings(&document), document.version("Battery")), (json!({"Battery": 0.3}), Some(version(3))));
@@ -67,7 +67,7 @@ async fn whatever_order_a_batch_is_in_the_highest_version_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn times_that_stand_still_do_not_go_back() {
+async fn equal_enqueued_times_do_not_count_as_decreasing() {
     let store = Arc::new(ScriptedStore::default());
     let at = |enqueued_ms, sequence_number| Event {
         position: Some(EventPosition { enqueued_ms, sequence_number }),
@@ -129,7 +129,7 @@ async fn an_equal_value_under_a_higher_version_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_field_that_somebody_else_wrote_without_a_version_is_kept_or_overwritten() {
+async fn a_field_without_a_version_is_preserved_or_overwritten() {
     let store = Arc::new(ScriptedStore::default());
     let by_reference =
         serde_json::from_value(json!({"id": "d", "Battery": 0.9, "Note": "by hand"})).expect("a document");
@@ -141,12 +141,12 @@ async fn a_field_that_somebody_else_wrote_without_a_version_is_kept_or_overwritt
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_failover_to_a_hub_whose_numbers_start_again_the_documents_go_on() {
+async fn documents_are_updated_after_a_failover_to_a_new_hub() {
     let store = Arc::new(ScriptedStore::default());
     let engine = processor(&store);
     engine.process(&batch([battery(1_000_000, "d", 0.9)])).await;
     let mut second = batch([Event {
-        position: Some(EventPosition { enqueued_ms: version(1_000_000).0 + 1, sequence_number: 0 }),
+        position: Some(EventPosition { enqueued_ms: version(1_000_000).enqueued_ms + 1, sequence_number: 0 }),
         ..battery(0, "d", 0.2)
     }]);
     second.source.fully_qualified_namespace = "ns-2.servicebus.windows.net".into();
@@ -155,12 +155,12 @@ async fn after_a_failover_to_a_hub_whose_numbers_start_again_the_documents_go_on
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_without_a_place_get_rising_times_of_arrival() {
+async fn events_without_positions_get_rising_arrival_times() {
     let store = Arc::new(ScriptedStore::default());
     let engine = processor(&store);
     let unplaced = |battery_level: f64| Event { position: None, ..battery(0, "d", battery_level) };
     let mut versions: Vec<Version> = Vec::new();
-    // The clock stands still, and yet each one is newer than the one before: within a batch and in the next ones.
+    // The clock is stopped, but each event is newer than the one before, within a batch and in later ones.
     for events in [vec![unplaced(0.1), unplaced(0.2)], vec![unplaced(0.3)], vec![unplaced(0.4)]] {
         let newest = events.last().cloned();
         let processed = engine.process(&Batch { events, ..Batch::default() }).await;
@@ -171,11 +171,11 @@ async fn events_without_a_place_get_rising_times_of_arrival() {
         versions.extend(document.version("Battery"));
     }
     assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
-    assert_eq!(versions[0].0, devicestate_test_doubles::NOW, "the time of arrival");
+    assert_eq!(versions[0].enqueued_ms, devicestate_test_doubles::NOW, "the arrival time");
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_devices_are_written_at_the_same_time_than_allowed() {
+async fn the_number_of_concurrent_writes_is_limited() {
     for limit in [1, 3] {
         let store = Arc::new(ScriptedStore::default());
         store.always(Operation::Read, ANY, StoreResponse::Slow(Duration::from_millis(10)));
@@ -183,12 +183,12 @@ async fn no_more_devices_are_written_at_the_same_time_than_allowed() {
         let engine = Processor { concurrency: limit, ..processor(&store) };
         let processed = engine.process(&batch((0..20).map(|n| battery(n, &format!("drone-{n}"), 0.5)))).await;
         assert_eq!(processed.outcomes, vec![Outcome::Applied; 20]);
-        assert_eq!(store.most_in_flight(), limit);
+        assert_eq!(store.max_in_flight(), limit);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_device_id_becomes_a_document_id_that_cosmos_takes() {
+async fn a_device_id_is_encoded_for_cosmos() {
     let store = Arc::new(ScriptedStore::default());
     processor(&store).process(&batch([battery(1, "a/b#c", 0.5), battery(2, "a%2Fb#c", 0.6)])).await;
     assert_eq!(readings(&store.document("a%2Fb%23c").await.expect("a document")), json!({"Battery": 0.5}));
@@ -196,19 +196,19 @@ async fn a_device_id_becomes_a_document_id_that_cosmos_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_device_id_may_be_as_long_as_the_store_takes_and_no_longer() {
+async fn a_device_id_that_is_too_long_is_poison() {
     let store = Arc::new(ScriptedStore::default());
     let [longest, too_long] = [0, 1].map(|more| "x".repeat(MAX_ID_BYTES + more));
     let processed = processor(&store).process(&batch([battery(1, &longest, 0.5), battery(2, &too_long, 0.5)])).await;
     assert_eq!(kinds(&processed), ["applied", "failed poison"]);
     assert!(store.document(&longest).await.is_some());
     let Outcome::Failed(failure) = &processed.outcomes[1] else { panic!("it failed") };
-    assert_eq!(failure.device_state, Some(json!({"id": too_long, "Battery": 0.5})), "what was decoded is told");
+    assert_eq!(failure.device_state, Some(json!({"id": too_long, "Battery": 0.5})), "the decoded readings");
     assert_eq!(failure.device_id, Some(too_long));
 }
 
 #[test]
-fn operations_add_up_each_with_its_own() {
+fn operations_are_added_field_by_field() {
     let mut sum = Operations { reads: 1, writes: 2, conflicts: 3, retries: 4, throttled: 5, request_units: 6.0 };
     sum += Operations { reads: 10, writes: 20, conflicts: 30, retries: 40, throttled: 50, request_units: 60.0 };
     assert_eq!(
@@ -218,28 +218,28 @@ fn operations_add_up_each_with_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_waited_for_the_store_is_no_time_for_decoding() {
+async fn the_time_of_the_store_is_not_decoding_time() {
     let store = Arc::new(ScriptedStore::default());
     store.always(Operation::Write, ANY, StoreResponse::Slow(Duration::from_secs(3)));
     let processed = processor(&store).process(&batch([battery(1, "d", 0.5)])).await;
     assert_eq!((processed.decode_time, processed.store_time), (Duration::ZERO, Duration::from_secs(3)));
 }
 
-/// The clock runs here: decoding waits for nothing, so that it takes no time while the clock is paused.
+/// The clock is not paused here: with a paused clock decoding takes no time.
 #[tokio::test]
-async fn decoding_takes_its_time() {
+async fn the_decoding_time_is_measured() {
     let processed = processor(&Arc::new(ScriptedStore::default())).process(&batch([battery(1, "d", 0.5)])).await;
     assert!(processed.decode_time > Duration::ZERO, "{processed:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_batch_asks_nothing_of_the_store() {
+async fn an_empty_batch_does_not_use_the_store() {
     let store = Arc::new(ScriptedStore::default());
     let processed = processor(&store).process(&batch([])).await;
-    assert_eq!((processed.outcomes.len(), processed.devices, store.asked().len()), (0, 0, 0));
+    assert_eq!((processed.outcomes.len(), processed.devices, store.requests().len()), (0, 0, 0));
 }
 
-/// Drones, and a bug.
+/// The telemetry of drones, with a bug.
 struct Fragile;
 
 impl Telemetry for Fragile {
@@ -250,10 +250,10 @@ impl Telemetry for Fragile {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_bad_event_harms_neither_its_batch_nor_its_device() {
+async fn an_invalid_event_affects_neither_its_batch_nor_its_device() {
     let store = Arc::new(ScriptedStore::default());
     let bad = |number, body: &[u8]| Event { body: body.to_vec().into(), ..battery(number, "d", 0.0) };
-    let engine = processor_of(&store, Arc::new(Fragile));
+    let engine = processor_with_telemetry(&store, Arc::new(Fragile));
     let mut events = vec![
         battery(1, "d", 0.1),
         bad(2, b"panic"),
@@ -298,7 +298,7 @@ async fn one_bad_event_harms_neither_its_batch_nor_its_device() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_that_have_another_meaning_in_the_document_are_no_readings() {
+async fn reserved_names_are_not_valid_for_readings() {
     struct Sly;
     impl Telemetry for Sly {
         fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
@@ -311,7 +311,7 @@ async fn names_that_have_another_meaning_in_the_document_are_no_readings() {
     let store = Arc::new(ScriptedStore::default());
     let named = |(number, name): (i64, &str)| Event { body: name.to_owned().into(), ..battery(number, "d", 0.0) };
     let events = (0..).zip(["id", "Versions", "_ts", "", "Id", "versions"]).map(named);
-    let processed = processor_of(&store, Arc::new(Sly)).process(&batch(events)).await;
+    let processed = processor_with_telemetry(&store, Arc::new(Sly)).process(&batch(events)).await;
     assert_eq!(kinds(&processed)[..4], ["failed poison"; 4]);
     assert_eq!(kinds(&processed)[4..], ["applied"; 2]);
     assert_eq!(readings(&store.document("d").await.expect("a document")), json!({"Id": 1, "versions": 1}));

@@ -1,4 +1,4 @@
-//! Messages of Service Bus sessions: the same rules, one message at a time.
+//! Messages of Service Bus sessions: the rules of batches, one message at a time.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use devicestate_engine::{
 use devicestate_test_doubles::{
     BUDGET,
     Operation::{Read, Write},
-    StoreResponse, again, final_reply, readings,
-    sessions::{invoke, rig, settled, source, trigger},
+    StoreResponse, final_reply, readings, retry_body,
+    sessions::{invoke, invoke_final, rig, source, trigger},
 };
 use devicestate_test_support::session_message::{SECOND_ZERO_MS, SessionMessage};
 use serde_json::{Value, json, value::RawValue};
 use tokio::time::Instant;
 
-/// The record of a delivery that failed.
-async fn given_back(handler: &Handler, message: &SessionMessage) -> Value {
-    let answer: Value = serde_json::from_str(&again(invoke(handler, message).await)).expect("JSON");
+/// Returns the record of a failed delivery.
+async fn invoke_failing(handler: &Handler, message: &SessionMessage) -> Value {
+    let answer: Value = serde_json::from_str(&retry_body(invoke(handler, message).await)).expect("JSON");
     serde_json::from_str(answer["Logs"][0].as_str().expect("a line")).expect("a record")
 }
 
@@ -36,20 +36,20 @@ fn a_message_is_read_as_the_host_writes_it() {
     assert_eq!((invocation.attempt(), invocation.will_retry()), (3, true));
     let batch = invocation.batch;
     assert_eq!(batch.source, source());
-    let told = Message { session_id: "d/1".into(), message_id: "d/1/7".into(), delivery_count: 3 };
-    assert_eq!(batch.message, Some(told));
+    let message = Message { session_id: "d/1".into(), message_id: "d/1/7".into(), delivery_count: 3 };
+    assert_eq!(batch.message, Some(message));
     let [event] = &batch.events[..] else { panic!("one event: {batch:?}") };
     assert_eq!(*event.body, *b"{}");
     assert_eq!(event.content_type.as_deref(), Some("application/json"));
     assert_eq!(event.fault, None);
-    // The host leaves out what is less than a second.
+    // The host omits fractions of a second.
     assert_eq!(event.position, Some(EventPosition { enqueued_ms: SECOND_ZERO_MS, sequence_number: 7 }));
-    assert_eq!(batch.details.partition_keys.string(0).as_deref(), Some("d/1"));
-    assert_eq!(batch.details.properties.cell(0).map(RawValue::get), Some(r#"{"site":"north"}"#));
+    assert_eq!(batch.metadata.partition_keys.string(0).as_deref(), Some("d/1"));
+    assert_eq!(batch.metadata.properties.cell(0).map(RawValue::get), Some(r#"{"site":"north"}"#));
 }
 
 #[test]
-fn a_message_is_read_in_plainer_forms_too_and_what_is_not_told_is_empty() {
+fn a_message_may_have_plain_forms_and_missing_fields() {
     let plain = json!({
         "Data": { "message": "e30=" },
         "Metadata": {
@@ -58,11 +58,11 @@ fn a_message_is_read_in_plainer_forms_too_and_what_is_not_told_is_empty() {
         },
     });
     let batch = read(&plain).batch;
-    let told = Message { session_id: "s".into(), message_id: "m".into(), delivery_count: 2 };
-    assert_eq!(batch.message, Some(told));
+    let message = Message { session_id: "s".into(), message_id: "m".into(), delivery_count: 2 };
+    assert_eq!(batch.message, Some(message));
     assert_eq!(batch.events[0].position, Some(EventPosition { enqueued_ms: SECOND_ZERO_MS + 250, sequence_number: 9 }));
-    assert_eq!(batch.details.properties.cell(0).map(RawValue::get), Some(r#"{"a":1}"#));
-    assert_eq!(batch.details.system_properties.text(), None);
+    assert_eq!(batch.metadata.properties.cell(0).map(RawValue::get), Some(r#"{"a":1}"#));
+    assert_eq!(batch.metadata.system_properties.text(), None);
 
     let of_the_admin_endpoint = read(&json!({ "Data": { "message": "e30=" }, "Metadata": null }));
     assert_eq!((of_the_admin_endpoint.attempt(), of_the_admin_endpoint.will_retry()), (1, false));
@@ -71,16 +71,16 @@ fn a_message_is_read_in_plainer_forms_too_and_what_is_not_told_is_empty() {
 }
 
 #[test]
-fn any_text_may_be_the_name_of_a_session() {
+fn a_session_id_may_be_any_text() {
     for session in ["null", "17", "", "{}", "[1]", "a\"b", "\\", "\u{10348}", "\"quoted\"", "two\nlines"] {
         let batch = read(&SessionMessage::new(1, session, "{}").request()).batch;
         assert_eq!(batch.message.map(|message| message.session_id).as_deref(), Some(session));
-        assert_eq!(batch.details.partition_keys.string(0).as_deref(), Some(session));
+        assert_eq!(batch.metadata.partition_keys.string(0).as_deref(), Some(session));
     }
 }
 
 #[test]
-fn a_retry_context_is_none_of_a_message() {
+fn a_message_ignores_the_retry_context() {
     let mut request = SessionMessage::new(1, "a", "{}").request();
     request["Metadata"]["RetryContext"] = json!({ "RetryCount": 4, "MaxRetryCount": 4 });
     let invocation = read(&request);
@@ -88,38 +88,38 @@ fn a_retry_context_is_none_of_a_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_is_settled_is_answered_for_good_and_told_of_with_its_session() {
+async fn a_completed_message_is_recorded_with_its_session() {
     let (store, handler) = rig();
-    let reply = settled(&handler, &SessionMessage::battery(1, "a", 0.5)).await;
+    let reply = invoke_final(&handler, &SessionMessage::battery(1, "a", 0.5)).await;
     assert_eq!((reply.counts(), reply.messages.len()), ([1, 0, 0], 0));
     let record = &reply.record.attempt;
     assert_eq!((record.number, record.events, record.first_sequence_number), (1, 1, Some(1)));
-    let told = Message { session_id: "a".into(), message_id: "a/1".into(), delivery_count: 1 };
-    assert_eq!(record.message, Some(told));
+    let message = Message { session_id: "a".into(), message_id: "a/1".into(), delivery_count: 1 };
+    assert_eq!(record.message, Some(message));
     assert_eq!(record.source.session_queue_name, "sessions");
     assert_eq!(record.source.fully_qualified_namespace, "bus.servicebus.windows.net");
     assert_eq!(readings(&store.document("a").await.expect("a document")), json!({ "Battery": 0.5 }));
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_of_one_second_are_told_apart_by_their_numbers_and_nothing_goes_backwards() {
+async fn messages_of_one_second_are_ordered_by_sequence_number() {
     let (store, handler) = rig();
     for (number, battery, counts) in
         [(5, 0.5, [1, 0, 0]), (6, 0.6, [1, 0, 0]), (5, 0.5, [0, 1, 0]), (4, 0.4, [0, 1, 0])]
     {
-        let reply = settled(&handler, &SessionMessage::battery(number, "a", battery).delivered(2)).await;
+        let reply = invoke_final(&handler, &SessionMessage::battery(number, "a", battery).delivered(2)).await;
         assert_eq!(reply.counts(), counts, "message {number}");
     }
     assert_eq!(readings(&store.document("a").await.expect("a document")), json!({ "Battery": 0.6 }));
 }
 
 #[tokio::test(start_paused = true)]
-async fn poison_is_dead_lettered_at_once_with_session_message_and_delivery() {
+async fn poison_is_dead_lettered_immediately_with_its_session_fields() {
     let (_store, handler) = rig();
     let message = SessionMessage { content_type: Some("text/plain"), ..SessionMessage::new(3, "a", "nonsense") };
     let started = Instant::now();
-    let reply = settled(&handler, &message.delivered(4)).await;
-    assert_eq!(started.elapsed(), Duration::ZERO, "nothing is held back that does not come again");
+    let reply = invoke_final(&handler, &message.delivered(4)).await;
+    assert_eq!(started.elapsed(), Duration::ZERO, "only a message that is retried is delayed");
     assert_eq!(reply.counts(), [0, 0, 1]);
     let [letter] = &reply.dead_letters[..] else { panic!("one dead letter") };
     assert_eq!((letter.stage, letter.error_class, letter.attempt), (Stage::Deserialize, ErrorClass::Poison, 4));
@@ -132,17 +132,17 @@ async fn poison_is_dead_lettered_at_once_with_session_message_and_delivery() {
         data.system_properties.as_ref().map(AsRef::as_ref).map(RawValue::get),
         Some(r#"{"content-type":"text/plain"}"#)
     );
-    let [told] = &reply.logged[..] else { panic!("one record") };
+    let [message] = &reply.logged[..] else { panic!("one record") };
     let expected = Message { session_id: "a".into(), message_id: "a/3".into(), delivery_count: 4 };
-    assert_eq!(told.message, Some(expected));
+    assert_eq!(message.message, Some(expected));
 }
 
 #[tokio::test(start_paused = true)]
-async fn dead_letters_of_two_queues_are_two_and_those_of_two_deliveries_are_one() {
+async fn the_dead_letter_id_depends_on_the_queue_and_not_on_the_delivery() {
     let (_store, mut handler) = rig();
     let message = SessionMessage::new(3, "a", "nonsense");
     let id = async |handler: &Handler, delivery| {
-        let reply = settled(handler, &message.delivered(delivery)).await;
+        let reply = invoke_final(handler, &message.delivered(delivery)).await;
         reply.dead_letters[0].id.clone()
     };
     let first = id(&handler, 1).await;
@@ -153,14 +153,14 @@ async fn dead_letters_of_two_queues_are_two_and_those_of_two_deliveries_are_one(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_transient_failure_gives_the_message_back_and_each_time_later_but_within_the_budget() {
+async fn a_transient_failure_releases_the_message_after_a_growing_delay() {
     let (store, handler) = rig();
     store.always(Write, "a", StoreResponse::systemic());
     let message = SessionMessage::battery(1, "a", 0.5);
     let budget = BUDGET.as_secs();
     for (delivery, seconds) in [(1, 1), (2, 2), (3, 4), (4, 8), (40, budget), (2_000, budget)] {
         let started = Instant::now();
-        let record = given_back(&handler, &message.delivered(delivery)).await;
+        let record = invoke_failing(&handler, &message.delivered(delivery)).await;
         assert_eq!(started.elapsed().as_secs(), seconds, "delivery {delivery}");
         assert_eq!((&record["attempt"], &record["deliveryCount"]), (&delivery.into(), &delivery.into()));
         assert_eq!((&record["sessionId"], &record["messageId"]), (&"a".into(), &"a/1".into()));
@@ -168,60 +168,60 @@ async fn a_transient_failure_gives_the_message_back_and_each_time_later_but_with
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_fails_holds_up_no_other() {
+async fn a_failing_session_does_not_delay_the_others() {
     let (store, handler) = rig();
     store.always(Write, "a", StoreResponse::systemic());
     let started = Instant::now();
     let other = async {
         for number in 2..=50 {
-            settled(&handler, &SessionMessage::battery(number, "b", 0.5)).await;
+            invoke_final(&handler, &SessionMessage::battery(number, "b", 0.5)).await;
         }
         started.elapsed()
     };
     let failing = SessionMessage::battery(1, "a", 0.5);
-    let (_, took) = tokio::join!(given_back(&handler, &failing), other);
+    let (_, took) = tokio::join!(invoke_failing(&handler, &failing), other);
     assert_eq!(took, Duration::ZERO);
 }
 
-/// Only what fails while the store takes other writes is to blame itself.
+/// Only a failure while the store accepts other writes counts against the device.
 #[tokio::test(start_paused = true)]
-async fn a_device_that_the_store_will_not_have_is_dead_lettered_in_its_fifth_delivery_and_in_an_outage_never() {
+async fn a_failing_device_is_dead_lettered_in_the_fifth_delivery_but_not_in_an_outage() {
     let (store, handler) = rig();
     store.always(Write, "a", StoreResponse::transient());
     let message = SessionMessage::battery(1, "a", 0.5);
     for delivery in 1..=20 {
-        given_back(&handler, &message.delivered(delivery)).await;
+        invoke_failing(&handler, &message.delivered(delivery)).await;
     }
     for delivery in 21..=24 {
         let other = SessionMessage::battery(delivery, "b", 0.5);
         let failing = message.delivered(delivery);
-        tokio::join!(given_back(&handler, &failing), settled(&handler, &other));
+        tokio::join!(invoke_failing(&handler, &failing), invoke_final(&handler, &other));
     }
     let (other, failing) = (SessionMessage::battery(25, "b", 0.5), message.delivered(25));
-    let (reply, _) = tokio::join!(settled(&handler, &failing), settled(&handler, &other));
+    let (reply, _) = tokio::join!(invoke_final(&handler, &failing), invoke_final(&handler, &other));
     assert_eq!(reply.counts(), [0, 0, 1]);
     assert_eq!(reply.dead_letters[0].stage, Stage::Update);
 }
 
-/// It may be a wrong setting, and nobody but its device waits meanwhile.
+/// A wrong setting may be the cause, and only the device's own session waits meanwhile.
 #[tokio::test(start_paused = true)]
-async fn a_bad_request_is_held_until_the_store_takes_another_write_and_only_then_is_the_messages_fault() {
+async fn a_bad_request_is_poison_only_after_the_store_accepts_another_write() {
     let (store, handler) = rig();
     store.always(Write, "a", StoreResponse::bad_request());
     store.always(Read, "a", StoreResponse::Slow(Duration::from_millis(5)));
     let failing = SessionMessage::battery(1, "a", 0.5);
     for delivery in 1..=20 {
-        let record = given_back(&handler, &failing.delivered(delivery)).await;
+        let record = invoke_failing(&handler, &failing.delivered(delivery)).await;
         assert_eq!(record["unresolved"], 1);
     }
     let other = SessionMessage::battery(2, "b", 0.5);
-    let (reply, _) = tokio::join!(settled(&handler, &failing), settled(&handler, &other));
+    let (reply, _) = tokio::join!(invoke_final(&handler, &failing), invoke_final(&handler, &other));
     assert_eq!(reply.counts(), [0, 0, 1]);
     assert_eq!(reply.dead_letters[0].error_class, ErrorClass::Poison);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_cannot_be_read_is_kept_whole_at_once() {
+async fn an_invalid_request_is_dead_lettered_completely() {
     let (_store, handler) = rig();
     let started = Instant::now();
     let request = json!({ "Data": { "other": "e30=" }, "Metadata": {} }).to_string();
@@ -231,7 +231,7 @@ async fn a_request_that_cannot_be_read_is_kept_whole_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_never_delivered_does_not_come_again_and_is_dead_lettered_when_it_fails() {
+async fn a_message_without_a_delivery_count_is_dead_lettered_when_it_fails() {
     let (store, handler) = rig();
     store.always(Write, "a", StoreResponse::systemic());
     let request = json!({ "Data": { "message": "eyJkZXZpY2VJZCI6ImEiLCJiYXR0ZXJ5IjowLjV9" }, "Metadata": {} });

@@ -1,4 +1,4 @@
-//! Drone telemetry as JSON, and the device that IoT Hub knows.
+//! Drone telemetry as JSON, and the device that IoT Hub authenticated.
 
 use devicestate_engine::{
     batch::Event,
@@ -9,7 +9,7 @@ use devicestate_engine::{
 };
 use serde_json::json;
 
-use crate::telemetry::{AUTO, JSON, bytes, decoded, invalid, undecodable};
+use crate::telemetry_protobuf::{AUTO, JSON, bytes, decoded, invalid, undecodable};
 
 #[test]
 fn names_in_camel_case_and_pascal_case_are_the_same() {
@@ -45,7 +45,7 @@ fn a_flight_mode_is_its_number_or_its_name() {
 }
 
 #[test]
-fn present_zeros_are_readings_and_null_and_absent_are_none() {
+fn zeros_are_readings_and_null_is_not() {
     let zeros = r#"{"deviceId":"d","battery":0,"flightMode":0,"position":{"latitude":0,"longitude":0,"altitude":0},
         "health":{"gyrometerOK":false,"accelerometerOK":false,"magnetometerOK":false}}"#;
     assert_eq!(
@@ -61,7 +61,7 @@ fn present_zeros_are_readings_and_null_and_absent_are_none() {
 }
 
 #[test]
-fn a_partial_position_gives_its_members_alone() {
+fn a_partial_position_gives_only_its_members() {
     assert_eq!(decoded(JSON, r#"{"deviceId":"d","position":{"longitude":8.5}}"#).1, json!({"Longitude": 8.5}));
     assert_eq!(
         decoded(JSON, r#"{"deviceId":"d","position":{"latitude":null,"altitude":1},"health":{"magnetometerOK":true}}"#)
@@ -71,7 +71,7 @@ fn a_partial_position_gives_its_members_alone() {
 }
 
 #[test]
-fn arrays_are_not_taken_for_objects() {
+fn an_array_is_not_accepted_as_an_object() {
     for text in [
         r#"["d",0.5]"#,
         r#"[{"deviceId":"d"}]"#,
@@ -86,7 +86,7 @@ fn arrays_are_not_taken_for_objects() {
 }
 
 #[test]
-fn what_is_not_just_one_json_object_is_refused() {
+fn a_body_must_be_exactly_one_json_object() {
     for text in [
         r#"{"deviceId":"d"} x"#,
         r#"{"deviceId":"d"}{"deviceId":"e"}"#,
@@ -100,12 +100,12 @@ fn what_is_not_just_one_json_object_is_refused() {
         let issue = undecodable(JSON, text);
         assert!(issue.contains("JSON"), "{text}: {issue}");
     }
-    assert!(undecodable(JSON, b"{\"deviceId\":\"\xff\"}".as_slice()).contains("JSON"), "no UTF-8");
+    assert!(undecodable(JSON, b"{\"deviceId\":\"\xff\"}".as_slice()).contains("JSON"), "not UTF-8");
 }
 
 #[test]
-fn wrong_types_are_refused_and_unknown_fields_are_not() {
-    for (field, told) in [
+fn wrong_types_are_rejected_and_unknown_fields_are_ignored() {
+    for (field, expected) in [
         (r#""battery":"0.5""#, "battery: invalid type: string \"0.5\", expected a number at line 1 column 31"),
         (r#""battery":true"#, "battery: invalid type: boolean"),
         (r#""DeviceId":7"#, "DeviceId: invalid type: integer `7`, expected a string"),
@@ -117,21 +117,21 @@ fn wrong_types_are_refused_and_unknown_fields_are_not() {
         let id = if field.contains("DeviceId") { "" } else { r#""DeviceId":"d","# };
         let issue = undecodable(JSON, format!(r"{{{id}{field}}}"));
         assert!(issue.contains("not valid JSON telemetry"), "{field}: {issue}");
-        assert!(issue.contains(told), "{field}: {issue}");
+        assert!(issue.contains(expected), "{field}: {issue}");
     }
     let text = r#"{"speed":[1,{"a":null}],"deviceId":"d","position":{"accuracy":3,"latitude":1},"battery":1,"x":"y"}"#;
     assert_eq!(decoded(JSON, text).1, json!({"Battery": 1.0, "Latitude": 1.0}));
 }
 
 #[test]
-fn a_field_that_stands_twice_is_not_guessed() {
+fn a_duplicate_field_is_rejected() {
     for text in [r#"{"deviceId":"a","deviceId":"b"}"#, r#"{"deviceId":"a","battery":0.1,"Battery":0.2}"#] {
         assert!(undecodable(JSON, text).contains("duplicate"), "{text}");
     }
 }
 
 #[test]
-fn numbers_survive_as_they_are() {
+fn numbers_are_unchanged() {
     for number in ["0.1", "47.476075", "-122.192026", "1e-300", "0.30000000000000004"] {
         let value: f64 = number.parse().expect("a number");
         let text = format!(r#"{{"deviceId":"d","battery":{number}}}"#);
@@ -140,7 +140,7 @@ fn numbers_survive_as_they_are() {
 }
 
 #[test]
-fn the_device_that_iot_hub_knows_counts_by_the_setting_and_where_the_body_names_none() {
+fn the_authenticated_device_is_used_if_the_body_has_no_device_id() {
     let event = |body: &[u8], authenticated: Option<&str>| Event {
         body: body.to_vec().into(),
         iot_hub_device_id: authenticated.map(str::to_owned),

@@ -1,4 +1,4 @@
-//! A dead letter comes back as it was put: whole, by way of the overflow, or with what was cut named as cut.
+//! A dead letter is read as it was written: complete, from the overflow, or truncated and marked as truncated.
 
 use std::{
     collections::BTreeMap,
@@ -10,8 +10,8 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use devicestate_engine::{
     batch::{Batch, Event, EventMetadata, EventPosition, MetadataColumn, Source},
     dead_letter::{
-        Attempt, DeadLetter, Fingerprint, MAX_MESSAGE_BYTES, Overflow, OverflowError, Pointer, body, fetch_complete,
-        with_members,
+        Attempt, DeadLetter, Fingerprint, MAX_MESSAGE_BYTES, Overflow, OverflowError, Pointer, event_body,
+        fetch_complete, with_members,
     },
     failure::{ErrorClass, Failure, Stage},
 };
@@ -22,28 +22,28 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::{examples, fewer_cases, json};
 
-/// A failed event, and all that its dead letter is made of.
+/// A failed event, and all inputs of its dead letter.
 #[derive(Debug, Clone)]
 struct Failed {
     source: Source,
     event: Event,
-    /// What the host said of it, in the order of [`EventMetadata`].
+    /// The metadata cells, in the order of [`EventMetadata`].
     cells: [Option<String>; 6],
     failure: Failure,
     invocation_id: String,
     attempt: i64,
     time_ms: i64,
-    /// How many other events there are in the batch, in front and behind.
+    /// The numbers of other events in the batch, before and after it.
     others: (usize, usize),
 }
 
-/// Mostly a short text; sometimes more than a message holds, of characters that take one byte in JSON, or six.
+/// Generates mostly a short text; sometimes one longer than a message, of characters with one byte in JSON, or six.
 fn name() -> impl Strategy<Value = String> {
     let enormous = (select(vec!['x', '\u{1}', '"', '\u{10348}']), 1_000..60_000_usize);
     prop_oneof![12 => json::text(12), 1 => enormous.prop_map(|(character, count)| character.to_string().repeat(count))]
 }
 
-/// A name without the character that separates names where they are hashed; no service has it.
+/// Generates names without the separator in the hash, which no service allows in a name.
 fn source() -> impl Strategy<Value = Source> {
     (name(), name(), name(), name()).prop_map(
         |(fully_qualified_namespace, event_hub_name, consumer_group, partition_id)| Source {
@@ -56,8 +56,8 @@ fn source() -> impl Strategy<Value = Source> {
     )
 }
 
-/// Mostly short, and often near the limit: base64 of 36 KB is 48 KB.
-fn event_body() -> impl Strategy<Value = Vec<u8>> {
+/// Generates mostly short bodies, and often some near the limit: base64 of 36 KB is 48 KB.
+fn event_bytes() -> impl Strategy<Value = Vec<u8>> {
     let length = prop_oneof![6 => 0..40_usize, 2 => 34_000..37_000_usize, 1 => 40_000..90_000_usize];
     (length, any::<u8>(), any::<u8>()).prop_map(|(length, first, step)| {
         (0..length)
@@ -71,7 +71,7 @@ fn cell() -> impl Strategy<Value = Option<String>> {
         .prop_map(|cell| cell.filter(|cell| cell != "null"))
 }
 
-/// What fails behind the envelope has numbers that could be read, or none.
+/// Generates a sequence number: valid, or absent.
 fn number() -> impl Strategy<Value = Option<String>> {
     option::of(any::<i64>()).prop_flat_map(|number| {
         let text = number.map(|number| number.to_string());
@@ -98,8 +98,11 @@ fn failed() -> impl Strategy<Value = Failed> {
     let position = option::of((0..4_102_444_800_000_i64, 0..i64::MAX)).prop_map(|position| {
         position.map(|(enqueued_ms, sequence_number)| EventPosition { enqueued_ms, sequence_number })
     });
-    let event =
-        (event_body(), position).prop_map(|(body, position)| Event { body: body.into(), position, ..Event::default() });
+    let event = (event_bytes(), position).prop_map(|(body, position)| Event {
+        body: body.into(),
+        position,
+        ..Event::default()
+    });
     let cells = (number(), cell(), cell(), cell(), cell(), cell()).prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f]);
     let attempt = (name(), 1..9_i64, 0..4_102_444_800_000_i64);
     (source(), event, cells, failure(), attempt, (0..2_usize, 0..2_usize)).prop_map(
@@ -118,8 +121,8 @@ fn failed() -> impl Strategy<Value = Failed> {
 
 impl Failed {
     fn letter(&self) -> DeadLetter {
-        let (before, behind) = self.others;
-        let count = before + 1 + behind;
+        let (before, after) = self.others;
+        let count = before + 1 + after;
         let alone = |index: usize| index == before;
         let column = |cell: &Option<String>| {
             let cells: Vec<_> =
@@ -128,10 +131,10 @@ impl Failed {
         };
         let [sequence_numbers, enqueued_times, partition_keys, offsets, properties, system_properties] =
             self.cells.each_ref().map(column);
-        let details =
+        let metadata =
             EventMetadata { sequence_numbers, enqueued_times, partition_keys, offsets, properties, system_properties };
         let events = (0..count).map(|index| if alone(index) { self.event.clone() } else { Event::default() }).collect();
-        let batch = Batch { source: self.source.clone(), events, details, message: None };
+        let batch = Batch { source: self.source.clone(), events, metadata, message: None };
         let attempt = Attempt { invocation_id: &self.invocation_id, number: self.attempt, time_ms: self.time_ms };
         DeadLetter::new(&batch, before, &self.failure, attempt)
     }
@@ -141,14 +144,14 @@ fn read(text: &str) -> DeadLetter {
     serde_json::from_str(text).expect("a dead letter")
 }
 
-/// What the schema says of a message, and what has to be so of each.
+/// Checks that a text is a valid message that is written again unchanged.
 fn is_a_message(text: &str) -> Result<(), TestCaseError> {
     read_letter(text);
-    prop_assert_eq!(read(text).to_json(), text, "it is written again as it was");
+    prop_assert_eq!(read(text).to_json(), text, "it is written again unchanged");
     Ok(())
 }
 
-/// An overflow that forgets everything with the test.
+/// An overflow in memory.
 #[derive(Default)]
 struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
 
@@ -162,16 +165,16 @@ impl Overflow for Memory {
 
     async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(location).cloned();
-        kept.ok_or_else(|| OverflowError::NoName { location: location.into() })
+        kept.ok_or_else(|| OverflowError::InvalidLocation { location: location.into() })
     }
 }
 
-/// What comes of work that waits for nothing.
-fn at_once<T>(work: impl Future<Output = T>) -> T {
-    work.now_or_never().expect("memory does not wait")
+/// Returns the result of a future that completes at the first poll.
+fn poll_once<T>(work: impl Future<Output = T>) -> T {
+    work.now_or_never().expect("a future without waiting")
 }
 
-/// Some members of an object, of which a name may come twice.
+/// Generates the members of an object, possibly with duplicate names.
 fn members() -> impl Strategy<Value = Vec<(String, String)>> {
     vec(("[a-c]é?", json::value()), 0..5)
 }
@@ -180,7 +183,7 @@ fn raw(json: &str) -> Box<RawValue> {
     RawValue::from_string(json.to_owned()).expect("JSON")
 }
 
-/// The oracle of [`with_members`].
+/// The oracle for [`with_members`].
 fn changed(mut members: Vec<(String, String)>, changes: &[(&str, &str)]) -> String {
     for (name, value) in changes {
         match members.iter().position(|(member, _)| member == name) {
@@ -196,12 +199,12 @@ proptest! {
     #![proptest_config(fewer_cases())]
 
     #[test]
-    fn a_dead_letter_is_read_as_it_was_written_and_has_the_event_whole(failed in failed()) {
+    fn a_dead_letter_is_read_as_it_was_written(failed in failed()) {
         let letter = failed.letter();
         let text = letter.to_json();
         is_a_message(&text)?;
         let read = read(&text);
-        prop_assert_eq!(body(&read), Ok(failed.event.body.to_vec()));
+        prop_assert_eq!(event_body(&read), Ok(failed.event.body.to_vec()));
         let data = &read.event_data;
         let cells = [
             &data.sequence_number,
@@ -215,17 +218,17 @@ proptest! {
         prop_assert_eq!((&read.source, &read.invocation_id), (&failed.source, &failed.invocation_id));
         prop_assert_eq!((read.stage, read.error_class), (failed.failure.stage, failed.failure.class));
         prop_assert_eq!(read.device_state, failed.failure.device_state);
-        for (told, fetch_complete) in [(Some(read.issue), Some(failed.failure.issue)), (read.device_id, failed.failure.device_id)] {
-            let is_told = match (&told, &fetch_complete) {
-                (Some(told), Some(fetch_complete)) => told == fetch_complete || fetch_complete.starts_with(told.strip_suffix('…').unwrap_or("-")),
-                (told, fetch_complete) => told == fetch_complete,
+        for (stored, complete) in [(Some(read.issue), Some(failed.failure.issue)), (read.device_id, failed.failure.device_id)] {
+            let is_preserved = match (&stored, &complete) {
+                (Some(stored), Some(complete)) => stored == complete || complete.starts_with(stored.strip_suffix('…').unwrap_or("-")),
+                (stored, complete) => stored == complete,
             };
-            prop_assert!(is_told, "{:?} of {:?}", told, fetch_complete);
+            prop_assert!(is_preserved, "{:?} of {:?}", stored, complete);
         }
     }
 
     #[test]
-    fn a_dead_letter_goes_whole_into_the_queue_or_by_the_overflow(failed in failed()) {
+    fn a_dead_letter_is_complete_in_the_queue_or_the_overflow(failed in failed()) {
         let letter = failed.letter();
         let text = letter.to_json();
         prop_assert_eq!(letter.message(), (text.len() <= MAX_MESSAGE_BYTES).then(|| text.clone()));
@@ -233,57 +236,57 @@ proptest! {
             return Ok(());
         }
         let overflow = Memory::default();
-        let pointer = at_once(letter.keep_in(&overflow)).expect("kept");
-        let message = letter.pointing_at(pointer.clone());
+        let pointer = poll_once(letter.store_in(&overflow)).expect("kept");
+        let message = letter.message_with_pointer(pointer.clone());
         is_a_message(&message)?;
         prop_assert!(message.len() <= MAX_MESSAGE_BYTES, "{} bytes", message.len());
         let received = read(&message);
         prop_assert_eq!(received.overflow.as_ref(), Some(&pointer));
-        prop_assert_eq!(at_once(pointer.fetch(&overflow)).expect("it is there"), text.as_bytes());
-        prop_assert_eq!(at_once(fetch_complete(&received, Some(&overflow))).expect("it is there").to_json(), text);
-        overflow.0.lock().expect("nobody else has it").values_mut().for_each(|kept| kept[9] ^= 1);
-        let is_refused = matches!(at_once(pointer.fetch(&overflow)), Err(OverflowError::Changed { .. }));
-        prop_assert!(is_refused, "it is not what was kept");
+        prop_assert_eq!(poll_once(pointer.fetch(&overflow)).expect("it is there"), text.as_bytes());
+        prop_assert_eq!(poll_once(fetch_complete(&received, Some(&overflow))).expect("it is there").to_json(), text);
+        overflow.0.lock().expect("no other thread").values_mut().for_each(|kept| kept[9] ^= 1);
+        let is_refused = matches!(poll_once(pointer.fetch(&overflow)), Err(OverflowError::Changed { .. }));
+        prop_assert!(is_refused, "the content was changed");
     }
 
     #[test]
-    fn what_points_elsewhere_fits_however_long_all_of_it_is(failed in failed(), location in name(), again in failure()) {
+    fn a_message_with_a_pointer_always_fits(failed in failed(), location in name(), again in failure()) {
         let mut letter = failed.letter();
         letter.failed_again(&again, failed.time_ms);
-        // A path has no more characters on any system, and an address not either.
+        // No path or URL is longer.
         let location: String = std::iter::once('/').chain(location.chars().take(1_024)).collect();
-        let fingerprint = Fingerprint { length: usize::MAX, ..Fingerprint::of(b"") };
-        let message = letter.pointing_at(Pointer { location, fingerprint });
+        let fingerprint = Fingerprint { length: usize::MAX, ..Fingerprint::of_bytes(b"") };
+        let message = letter.message_with_pointer(Pointer { location, fingerprint });
         prop_assert!(message.len() <= MAX_MESSAGE_BYTES, "{} bytes", message.len());
         is_a_message(&message)?;
         prop_assert_eq!(read(&message).id, letter.id);
     }
 
     #[test]
-    fn what_is_cut_fits_and_says_what_is_missing(failed in failed()) {
+    fn a_truncated_message_fits_and_is_marked(failed in failed()) {
         let letter = failed.letter();
-        let message = letter.cut();
+        let message = letter.truncated_message();
         prop_assert!(message.len() <= MAX_MESSAGE_BYTES, "{} bytes", message.len());
         is_a_message(&message)?;
         let data = read(&message).event_data;
-        let kept = BASE64_STANDARD.decode(data.body.expect("at least its beginning")).expect("base64");
+        let kept = BASE64_STANDARD.decode(data.body.expect("the beginning of the body")).expect("base64");
         let sent = &failed.event.body;
         prop_assert!(sent.starts_with(&kept));
-        prop_assert_eq!(data.body_cut, (kept.len() < sent.len()).then(|| Fingerprint::of(sent)));
-        // Nothing is cut that there was room for, but for less than a group of base64 and the quotes around it.
+        prop_assert_eq!(data.body_cut, (kept.len() < sent.len()).then(|| Fingerprint::of_bytes(sent)));
+        // The body uses all room, except less than a group of base64 and its quotes.
         prop_assert!(kept == *sent || message.len() > MAX_MESSAGE_BYTES - 6, "{} bytes", message.len());
         prop_assert_eq!(data.properties_cut, failed.cells[4].is_some() || failed.cells[5].is_some());
     }
 
     #[test]
-    fn the_id_is_of_the_event_and_its_place_alone(failed in failed(), other in failed(), parts in any::<[bool; 4]>()) {
-        // The same event in other circumstances.
+    fn the_id_depends_only_on_the_event_and_its_position(failed in failed(), other in failed(), parts in any::<[bool; 4]>()) {
+        // The same event in another attempt.
         let again = Failed { source: failed.source.clone(), event: failed.event.clone(), ..other.clone() };
         let mut batch_says = again.clone();
         batch_says.event.content_type = Some("text/plain".into());
         batch_says.event.iot_hub_device_id = Some("d".into());
         prop_assert_eq!(batch_says.letter().id, failed.letter().id);
-        // Some part of it is another's.
+        // Some part is from another event.
         let mut changed = again;
         let source = &mut changed.source;
         match parts {
@@ -300,7 +303,7 @@ proptest! {
     }
 
     #[test]
-    fn only_the_named_members_of_a_text_are_changed(
+    fn only_the_named_members_of_a_text_change(
         members in members(), spaces in json::spaces(), name in "[a-d]é?", one in json::value(), other in json::value(),
     ) {
         let quoted: Vec<_> = members.iter().map(|(name, value)| (json::quoted(name, false), value.clone())).collect();
@@ -315,10 +318,10 @@ proptest! {
 }
 
 #[test]
-fn there_are_dead_letters_of_each_size_among_those_that_are_made_up() {
+fn the_generated_dead_letters_have_all_sizes() {
     let letters: Vec<_> = examples(failed(), 200).map(|failed| failed.letter()).collect();
     let count = |is_so: fn(&DeadLetter) -> bool| letters.iter().filter(|letter| is_so(letter)).count();
-    let is_cut = |letter: &DeadLetter| read(&letter.cut()).event_data.body_cut.is_some();
+    let is_cut = |letter: &DeadLetter| read(&letter.truncated_message()).event_data.body_cut.is_some();
     let counts = [
         count(|letter| letter.message().is_some()),
         count(|letter| letter.message().is_none()),

@@ -1,17 +1,17 @@
-//! What a request says is what a second, plain reader finds in it, whatever its shape.
+//! The engine and a second, plain reader find the same in any request.
 
 mod requests;
 
 use std::{collections::BTreeMap, fs};
 
 use devicestate_engine::function_app::DataType;
-use devicestate_test_oracle::plain_envelope::{self as plain, Unreadable, read, really_read};
+use devicestate_test_oracle::plain_envelope::{self as plain, InvalidRequest, read, read_with_engine};
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use crate::{cases, examples};
 use requests::{Sent, sent, trigger};
 
-/// What may befall a text on its way.
+/// A change of a text.
 #[derive(Debug, Clone)]
 enum Damage {
     CutAt(Index),
@@ -33,7 +33,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 fn damaged(request: &str, damages: &[Damage]) -> Vec<u8> {
     let mut bytes = request.as_bytes().to_vec();
     for damage in damages {
-        // There must be something to be at.
+        // An empty text has no position to change.
         bytes.push(b' ');
         let length = bytes.len();
         match damage {
@@ -54,23 +54,23 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn a_request_says_what_a_plain_reader_finds_in_it(Sent { trigger, request } in sent()) {
-        prop_assert_eq!(really_read(request.as_bytes(), &trigger), read(request.as_bytes(), &trigger));
+    fn both_readers_agree_on_a_request(Sent { trigger, request } in sent()) {
+        prop_assert_eq!(read_with_engine(request.as_bytes(), &trigger), read(request.as_bytes(), &trigger));
     }
 
     #[test]
-    fn a_damaged_request_says_what_a_plain_reader_finds_in_it(
+    fn both_readers_agree_on_a_damaged_request(
         Sent { trigger, request } in sent(), damages in vec(damage(), 1..4),
     ) {
         let request = damaged(&request, &damages);
         prop_assert_eq!(
-            really_read(&request, &trigger), read(&request, &trigger), "{}", String::from_utf8_lossy(&request)
+            read_with_engine(&request, &trigger), read(&request, &trigger), "{}", String::from_utf8_lossy(&request)
         );
     }
 }
 
 #[test]
-fn the_requests_of_the_host_say_the_same_to_both_readers_by_whichever_trigger() {
+fn both_readers_agree_on_the_fixtures_with_each_trigger() {
     let fixtures = devicestate_test_support::root().join("tests/fixtures");
     let mut events = 0;
     for file in fs::read_dir(fixtures).expect("the folder") {
@@ -79,57 +79,57 @@ fn the_requests_of_the_host_say_the_same_to_both_readers_by_whichever_trigger() 
         for is_many in [true, false] {
             for data_type in [DataType::Binary, DataType::String, DataType::Json] {
                 let trigger = trigger(is_many, data_type);
-                let said = read(&request, &trigger);
-                assert_eq!(really_read(&request, &trigger), said, "{} by {trigger:?}", path.display());
-                events += said.map_or(0, |request| request.events.len());
+                let expected = read(&request, &trigger);
+                assert_eq!(read_with_engine(&request, &trigger), expected, "{} by {trigger:?}", path.display());
+                events += expected.map_or(0, |request| request.events.len());
             }
         }
     }
     assert!(events > 100, "only {events}");
 }
 
-/// A derived struct would take an array for an object, its members in order.
+/// A derived struct would accept an array of its members in order.
 #[test]
-fn an_array_is_never_taken_for_an_object() {
+fn an_array_is_never_accepted_as_an_object() {
     let trigger = trigger(true, DataType::String);
     let request = |metadata: &str| format!(r#"{{"Data":{{"messages":["a"]}},"Metadata":{metadata}}}"#);
-    let nothing = really_read(request("{}").as_bytes(), &trigger).expect("a request");
+    let nothing = read_with_engine(request("{}").as_bytes(), &trigger).expect("a request");
     for metadata in [
         r#"{"PartitionContext":["ns","hub","group","3"]}"#,
         r#"{"TriggerPartitionContext":" [\"ns\",\"hub\",\"group\",\"3\"]"}"#,
         r#"{"RetryContext":[1,5]}"#,
     ] {
-        assert_eq!(really_read(request(metadata).as_bytes(), &trigger).as_ref(), Ok(&nothing), "{metadata}");
+        assert_eq!(read_with_engine(request(metadata).as_bytes(), &trigger).as_ref(), Ok(&nothing), "{metadata}");
     }
     let metadata = r#"{"SystemPropertiesArray":[["text/plain","d"]]}"#;
-    let read = really_read(request(metadata).as_bytes(), &trigger).expect("a request");
+    let read = read_with_engine(request(metadata).as_bytes(), &trigger).expect("a request");
     assert_eq!((&read.events[0].content_type, &read.events[0].iot_hub_device_id), (&None, &None));
-    assert_eq!(really_read(br#"[{"messages":["a"]},null]"#, &trigger), Err(Unreadable::Envelope));
+    assert_eq!(read_with_engine(br#"[{"messages":["a"]},null]"#, &trigger), Err(InvalidRequest::Envelope));
 }
 
 #[test]
 fn a_system_property_is_found_however_its_name_is_written() {
     let request =
         r#"{"Data":{"messages":["a"]},"Metadata":{"SystemPropertiesArray":[{"content\u002dtype":"text/plain"}]}}"#;
-    let read = really_read(request.as_bytes(), &trigger(true, DataType::String)).expect("a request");
+    let read = read_with_engine(request.as_bytes(), &trigger(true, DataType::String)).expect("a request");
     assert_eq!(read.events[0].content_type.as_deref(), Some("text/plain"));
 }
 
-/// Two readers that find nothing agree about it.
+/// Two readers that find nothing would also agree.
 #[test]
-fn there_is_something_to_be_found_in_the_requests_that_are_made_up() {
+fn the_generated_requests_have_content() {
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
     for Sent { trigger, request } in examples(sent(), 500) {
-        let Ok(said) = read(request.as_bytes(), &trigger) else {
+        let Ok(request) = read(request.as_bytes(), &trigger) else {
             *seen.entry("unreadable").or_default() += 1;
             continue;
         };
-        let any = |is_so: fn(&plain::Event) -> bool| said.events.iter().any(is_so);
+        let any = |is_so: fn(&plain::Event) -> bool| request.events.iter().any(is_so);
         let all_cells = |event: &plain::Event| event.cells.iter().all(Option::is_some);
         for (what, is_there) in [
-            ("several events", said.events.len() > 1),
-            ("a retry", said.retry.is_some()),
-            ("a whole source", said.source.iter().all(|part| !part.is_empty())),
+            ("several events", request.events.len() > 1),
+            ("a retry", request.retry.is_some()),
+            ("a whole source", request.source.iter().all(|part| !part.is_empty())),
             ("a body", any(|event| !event.body.is_empty())),
             ("a place", any(|event| event.position.is_some())),
             ("a content type", any(|event| event.content_type.is_some())),

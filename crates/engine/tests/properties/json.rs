@@ -1,9 +1,9 @@
-//! Made-up JSON, as text: with the spaces, digits and escapes that a value would lose.
+//! Generates JSON as text, with spaces, digits and escapes that a value would lose.
 
 use proptest::{collection::vec, prelude::*};
 use serde_json::Value;
 
-/// Text as people, senders and faults make it: any length up to `longest`, and what JSON has to escape.
+/// Generates any text up to the length `longest`, with characters that JSON must escape.
 pub(crate) fn text(longest: usize) -> impl Strategy<Value = String> {
     let character = prop_oneof![
         6 => prop::char::range('a', 'f'),
@@ -13,7 +13,7 @@ pub(crate) fn text(longest: usize) -> impl Strategy<Value = String> {
     vec(character, 0..=longest).prop_map(String::from_iter)
 }
 
-/// A string as JSON: as short as it can be, or with an escape for each character that is no letter.
+/// Generates a JSON string, either as short as possible or with an escape for each character that is not a letter.
 pub(crate) fn quoted(text: &str, is_escaped: bool) -> String {
     if !is_escaped {
         return Value::from(text).to_string();
@@ -30,7 +30,7 @@ pub(crate) fn string(longest: usize) -> impl Strategy<Value = String> {
     (text(longest), any::<bool>()).prop_map(|(text, is_escaped)| quoted(&text, is_escaped))
 }
 
-/// Any JSON value, small.
+/// Generates a small JSON value.
 pub(crate) fn value() -> impl Strategy<Value = String> {
     let numbers = ["0", "-0", "-0.0", "1.50", "1e2", "1E-7", "48211", "9007199254740993", "12345678901234567890123"];
     let leaf = prop_oneof![
@@ -48,23 +48,23 @@ pub(crate) fn value() -> impl Strategy<Value = String> {
     })
 }
 
-/// Any JSON value, small, or an object with a name that no string may hold and that `RawValue` lets pass.
+/// Generates a small JSON value, or an object with a name that is not a valid string but that `RawValue` accepts.
 pub(crate) fn value_as_sent() -> impl Strategy<Value = String> {
     let unspeakable = [r#"{"\ud800":1}"#, r#"{"a":{"\ud800":"\ud800"}}"#];
     prop_oneof![12 => value(), 1 => prop::sample::select(unspeakable.to_vec()).prop_map(str::to_owned)]
 }
 
-/// White space between two tokens, mostly none.
+/// Generates the white space between two tokens, mostly none.
 pub(crate) fn spaces() -> impl Strategy<Value = String> {
     prop_oneof![3 => Just(String::new()), 1 => "[ \t\r\n]{1,3}"]
 }
 
-/// An array of these values.
+/// Generates an array of these values.
 pub(crate) fn array(cells: &[String], spaces: &str) -> String {
     format!("[{spaces}{}{spaces}]", cells.join(&format!("{spaces},{spaces}")))
 }
 
-/// An object of these members, of which the names are JSON, too.
+/// Generates an object of these members, whose names are also JSON.
 pub(crate) fn object(members: &[(String, String)], spaces: &str) -> String {
     let members: Vec<_> = members.iter().map(|(name, value)| format!("{name}{spaces}:{spaces}{value}")).collect();
     format!("{{{spaces}{}{spaces}}}", members.join(&format!("{spaces},{spaces}")))

@@ -1,4 +1,4 @@
-//! Whatever order, grouping and repetition a device's events come in, its document is what the newest of them say.
+//! In any order, grouping and repetition of a device's events, its document has the newest value of each field.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,25 +17,29 @@ const FIELDS: [&str; 4] = ["Altitude", "Battery", "FlightMode", "GyrometerOK"];
 /// A field of the document that no event writes.
 const NOTE: &str = "Note";
 
-/// The events of a device. A version is of one event alone; few parts, so that any two of them are often the same.
+/// The events of a device by version. Versions have few different parts, so that any two often share some.
 type History = BTreeMap<Version, Vec<Reading>>;
 
-fn history() -> impl Strategy<Value = History> {
-    let version = (0..3_i64, 0..3_i64, 0..2_u64).prop_map(|(time, number, source)| Version(time, number, source));
-    btree_map(version, readings(), 0..10)
+fn version(enqueued_ms: i64, sequence_number: i64, source: u64) -> Version {
+    Version { enqueued_ms, sequence_number, source }
 }
 
-/// Events as they come: in groups, each of which becomes one update.
+fn history() -> impl Strategy<Value = History> {
+    let versions = (0..3_i64, 0..3_i64, 0..2_u64).prop_map(|(time, number, source)| version(time, number, source));
+    btree_map(versions, readings(), 0..10)
+}
+
+/// Events in groups, each of which becomes one update.
 type Groups = Vec<Vec<(Version, Vec<Reading>)>>;
 
-/// A device's readings in one event; many of them are equal to those of others, or null.
+/// Generates the readings of one event; many are equal to those of other events, or null.
 fn readings() -> impl Strategy<Value = Vec<Reading>> {
     let values = vec![Value::Null, json!(0), json!(1), json!(0.5), json!(true), json!("x"), json!([])];
     btree_map(select(&FIELDS[..]), select(values), 0..4)
         .prop_map(|fields| fields.into_iter().map(|(name, value)| Reading { name: name.into(), value }).collect())
 }
 
-/// Fields that somebody else wrote, without versions.
+/// Generates fields without versions, which another program wrote.
 fn foreign() -> impl Strategy<Value = Map<String, Value>> {
     let name = prop_oneof![select(&FIELDS[..]), Just(NOTE)];
     btree_map(name, select(vec![json!(null), json!(7), json!("by hand")]), 0..3)
@@ -56,7 +60,7 @@ fn update(events: &History) -> Update {
     update
 }
 
-/// The oracle: of each field the value of the highest version that has one.
+/// The oracle: for each field the value of the highest version that has one.
 fn newest(events: &History) -> BTreeMap<String, (Version, Value)> {
     let mut newest = BTreeMap::new();
     for (version, readings) in events {
@@ -69,13 +73,13 @@ fn newest(events: &History) -> BTreeMap<String, (Version, Value)> {
     newest
 }
 
-/// The document that these events must add up to, as it is stored.
+/// Returns the expected document of these events, as it is stored.
 fn expected(foreign: &Map<String, Value>, events: &History) -> Value {
     let mut fields = foreign.clone();
     let mut versions = Map::new();
     for (name, (version, value)) in newest(events) {
         fields.insert(name.clone(), value);
-        versions.insert(name, json!([version.0, version.1, version.2]));
+        versions.insert(name, json!([version.enqueued_ms, version.sequence_number, version.source]));
     }
     fields.insert("id".into(), "d".into());
     fields.insert("Versions".into(), versions.into());
@@ -86,7 +90,7 @@ fn stored(document: &Document) -> Value {
     serde_json::to_value(document).expect("a document is JSON")
 }
 
-/// The events in any order, some of them twice, cut into groups anywhere.
+/// Generates the events in any order, some of them twice, in any groups.
 fn deliveries(events: &History) -> impl Strategy<Value = Groups> + use<> {
     let events: Vec<_> = events.clone().into_iter().collect();
     let count = events.len();
@@ -98,7 +102,7 @@ fn deliveries(events: &History) -> impl Strategy<Value = Groups> + use<> {
             if begins_group {
                 groups.push(Vec::new());
             }
-            groups.last_mut().expect("there is always one").push(event);
+            groups.last_mut().expect("there is a group").push(event);
         }
         groups
     })
@@ -108,7 +112,7 @@ fn delivered() -> impl Strategy<Value = (History, Groups)> {
     history().prop_flat_map(|events| (Just(events.clone()), deliveries(&events)))
 }
 
-/// Some events of one history, and some others of it; any may be in both.
+/// Generates two parts of one history, which may overlap.
 fn two_parts() -> impl Strategy<Value = (History, History)> {
     history().prop_flat_map(|events| {
         let events: Vec<_> = events.into_iter().collect();
@@ -121,7 +125,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn any_order_grouping_and_repetition_of_events_adds_up_to_the_newest_of_each_field(
+    fn the_document_has_the_newest_value_of_each_field_in_any_order(
         (events, groups) in delivered(), foreign in foreign(),
     ) {
         let mut document = document(&foreign);
@@ -131,7 +135,7 @@ proptest! {
                 update.fold(*version, readings);
             }
             document.merge(&update);
-            // As another handler finds it.
+            // As another handler reads it.
             document = serde_json::from_value(stored(&document)).expect("a document");
         }
         prop_assert_eq!(stored(&document), expected(&foreign, &events));
@@ -139,7 +143,7 @@ proptest! {
     }
 
     #[test]
-    fn merging_one_update_after_another_is_merging_what_both_add_up_to((one, other) in two_parts(), foreign in foreign()) {
+    fn merging_two_updates_is_merging_their_fold((one, other) in two_parts(), foreign in foreign()) {
         let both: History = one.clone().into_iter().chain(other.clone()).collect();
         let mut expected = document(&foreign);
         let changes = expected.merge(&update(&both));
@@ -157,7 +161,7 @@ proptest! {
     }
 
     #[test]
-    fn a_merge_changes_what_is_newer_and_tells_so_and_takes_no_version_down(
+    fn a_merge_changes_only_newer_fields_and_reports_it(
         (before, events) in two_parts(), foreign in foreign(),
     ) {
         let mut document = document(&foreign);
@@ -173,7 +177,7 @@ proptest! {
         }
         prop_assert_eq!(document.get(NOTE), before.get(NOTE));
         let merged = document.clone();
-        prop_assert!(!document.merge(&events), "a repeat is no change");
+        prop_assert!(!document.merge(&events), "a repeat changes nothing");
         prop_assert_eq!(document, merged);
     }
 
@@ -181,23 +185,23 @@ proptest! {
     fn an_equal_value_under_a_higher_version_raises_the_version((events, _) in delivered(), later in 1..3_i64) {
         let mut document = document(&Map::new());
         document.merge(&update(&events));
-        let Some(Version(time, number, source)) = document.newest() else { return Ok(()) };
+        let Some(Version { enqueued_ms: time, sequence_number: number, source }) = document.newest() else { return Ok(()) };
         let repeated: Vec<_> = document
             .readings()
             .map(|(name, value)| Reading { name: name.to_owned().into(), value: value.clone() })
             .collect();
-        for version in [Version(time + later, 0, 0), Version(time + later, 1, 0), Version(time + later, 1, 1)] {
+        for version in [version(time + later, 0, 0), version(time + later, 1, 0), version(time + later, 1, 1)] {
             let values: Vec<_> = document.readings().map(|(_, value)| value.clone()).collect();
             prop_assert!(document.is_older_than(version, &repeated));
             prop_assert!(document.merge(&update(&History::from([(version, repeated.clone())]))));
             prop_assert!(document.readings().all(|(name, _)| document.version(name) == Some(version)));
             prop_assert!(document.readings().map(|(_, value)| value).eq(&values));
         }
-        prop_assert!(!document.is_older_than(Version(time, number, source), &repeated));
+        prop_assert!(!document.is_older_than(version(time, number, source), &repeated));
     }
 
     #[test]
-    fn an_event_is_news_exactly_if_merging_it_changes_the_document((before, events) in two_parts(), foreign in foreign()) {
+    fn a_document_is_older_than_an_event_exactly_if_merging_changes_it((before, events) in two_parts(), foreign in foreign()) {
         let mut document = document(&foreign);
         document.merge(&update(&before));
         for (version, readings) in events {
@@ -208,10 +212,10 @@ proptest! {
     }
 
     #[test]
-    fn a_document_holds_an_update_if_all_that_was_news_in_it_stands_there_under_its_version(
+    fn a_document_holds_an_update_if_it_has_its_versions(
         (written, others) in two_parts(), before in history(), foreign in foreign(), is_new in any::<bool>(),
     ) {
-        // Of a version only one event may be known.
+        // Each version belongs to only one event.
         let before: History = before.into_iter().filter(|(v, _)| !written.contains_key(v) && !others.contains_key(v)).collect();
         let mut document = document(&foreign);
         if !is_new {
@@ -227,11 +231,11 @@ proptest! {
         prop_assert_eq!(document.holds(&update(&written), before), is_held);
         let mut document = before.cloned().unwrap_or_else(|| Document::new("d".into()));
         document.merge(&update(&written));
-        prop_assert!(document.holds(&update(&written), before), "what was just written");
+        prop_assert!(document.holds(&update(&written), before), "the update was just written");
     }
 
     #[test]
-    fn a_document_survives_the_store_whatever_is_in_it(
+    fn a_document_is_read_as_it_was_written(
         id in json::string(12),
         fields in btree_map("[A-Z_é\"][a-n]{0,2}", (json::value(), any::<Option<(i64, i64, u64)>>()), 0..6),
     ) {
@@ -252,12 +256,12 @@ proptest! {
     }
 
     #[test]
-    fn a_document_id_gives_its_device_id_back_and_has_nothing_that_an_address_would_lose(device in json::text(8)) {
+    fn a_document_id_decodes_to_its_device_id(device in json::text(8)) {
         let id = document_id(&device).into_owned();
         prop_assert!(!id.contains(['/', '\\', '?', '#']) && !id.chars().any(char::is_control), "{}", id);
         prop_assert!(!matches!(&*id, "." | ".."));
         let mut parts = id.split('%');
-        let mut bytes = parts.next().expect("the part in front").as_bytes().to_vec();
+        let mut bytes = parts.next().expect("the first part").as_bytes().to_vec();
         for part in parts {
             bytes.push(u8::from_str_radix(&part[..2], 16).expect("two digits"));
             bytes.extend(&part.as_bytes()[2..]);
@@ -266,9 +270,9 @@ proptest! {
     }
 }
 
-/// What is made up must be able to break a wrong merge.
+/// The generated histories must be able to reveal a wrong merge.
 #[test]
-fn the_histories_have_what_a_wrong_merge_would_trip_over() {
+fn the_generated_histories_can_reveal_a_wrong_merge() {
     let mut seen = BTreeSet::new();
     for (events, groups) in examples(delivered(), 300) {
         let order: Vec<_> = groups.iter().flatten().map(|(version, _)| *version).collect();
@@ -278,16 +282,19 @@ fn the_histories_have_what_a_wrong_merge_would_trip_over() {
         };
         let battery = values("Battery");
         let distinct = battery.iter().collect::<BTreeSet<_>>().len();
-        seen.extend((!order.is_sorted()).then_some("goes back"));
+        seen.extend((!order.is_sorted()).then_some("decreasing order"));
         seen.extend((order.len() > events.len()).then_some("repeats"));
         seen.extend((groups.len() > 2).then_some("in groups"));
         seen.extend((distinct < battery.len()).then_some("equal values"));
         seen.extend((distinct > 1).then_some("other values"));
         seen.extend(battery.contains(&"null".to_owned()).then_some("null"));
         let versions: Vec<_> = events.keys().collect();
-        seen.extend(versions.windows(2).any(|two| two[0].0 == two[1].0).then_some("one time"));
+        seen.extend(versions.windows(2).any(|two| two[0].enqueued_ms == two[1].enqueued_ms).then_some("one time"));
         seen.extend(
-            versions.windows(2).any(|two| (two[0].0, two[0].1) == (two[1].0, two[1].1)).then_some("one number"),
+            versions
+                .windows(2)
+                .any(|two| (two[0].enqueued_ms, two[0].sequence_number) == (two[1].enqueued_ms, two[1].sequence_number))
+                .then_some("one number"),
         );
     }
     assert_eq!(seen.len(), 8, "{seen:?}");

@@ -1,4 +1,4 @@
-//! An event says the same as protobuf, as JSON, and as the JSON that is shown of it.
+//! An event decodes to the same as protobuf, as JSON and as its shown JSON.
 
 use devicestate_engine::{
     batch::Event,
@@ -13,9 +13,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{cases, json};
 
-/// What a drone may say.
+/// The content of a drone's event.
 #[derive(Debug, Clone)]
-struct Said {
+struct DroneEvent {
     device_id: Option<String>,
     battery: Option<f64>,
     flight_mode: Option<i64>,
@@ -27,14 +27,14 @@ struct Said {
 const POSITION: [&str; 3] = ["latitude", "longitude", "altitude"];
 const HEALTH: [&str; 3] = ["gyrometerOK", "accelerometerOK", "magnetometerOK"];
 
-fn said() -> impl Strategy<Value = Said> {
+fn drone_event() -> impl Strategy<Value = DroneEvent> {
     let number = || option::of(prop_oneof![8 => any::<f64>(), 1 => select(vec![0.0, -0.0, f64::NAN, f64::INFINITY])]);
     let flight_mode = option::of(prop_oneof![8 => 0..6_i64, 1 => any::<i64>()]);
     let position = option::of([number(), number(), number()]);
     let health = option::of(any::<[Option<bool>; 3]>());
     let device_id = option::weighted(0.9, json::text(6));
     (device_id, number(), flight_mode, position, health, any::<Option<bool>>()).prop_map(
-        |(device_id, battery, flight_mode, position, health, is_key_frame)| Said {
+        |(device_id, battery, flight_mode, position, health, is_key_frame)| DroneEvent {
             device_id,
             battery,
             flight_mode,
@@ -45,7 +45,7 @@ fn said() -> impl Strategy<Value = Said> {
     )
 }
 
-impl Said {
+impl DroneEvent {
     fn as_protobuf(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         if let Some(id) = &self.device_id {
@@ -81,8 +81,8 @@ impl Said {
         bytes
     }
 
-    /// In the names of .NET or in those of JavaScript, with the names of flight modes or with their numbers. `None` where
-    /// JSON has no such number.
+    /// Returns JSON in PascalCase or camelCase, with the names of flight modes or their numbers. `None` if JSON cannot
+    /// represent a number.
     fn as_json(&self, is_pascal: bool, has_mode_names: bool) -> Option<Value> {
         let name = |name: &str| match name.split_at(1) {
             (first, rest) if is_pascal => first.to_uppercase() + rest,
@@ -128,34 +128,34 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn an_event_says_the_same_in_either_format_and_as_it_is_shown(
-        said in said(), is_pascal in any::<bool>(), has_mode_names in any::<bool>(), device_id_from_iot_hub in any::<bool>(),
+    fn an_event_decodes_the_same_in_each_format(
+        event_content in drone_event(), is_pascal in any::<bool>(), has_mode_names in any::<bool>(), device_id_from_iot_hub in any::<bool>(),
     ) {
         let drone = |format| Drone { format, device_id_from_iot_hub };
-        let protobuf = said.as_protobuf();
+        let protobuf = event_content.as_protobuf();
         if protobuf.is_empty() {
-            // Without a field there is no message, while JSON still has its braces.
+            // Without a field the message is empty, but JSON still has its braces.
             return Ok(());
         }
         let decoded = decode(drone(Format::Protobuf), protobuf.clone());
         if let Some(decoded) = &decoded {
-            let is_named = said.device_id.as_ref().is_some_and(|id| !id.is_empty());
-            prop_assert_eq!(&decoded.device_id, if is_named { said.device_id.as_ref().expect("it is") } else { "authenticated" });
+            let is_named = event_content.device_id.as_ref().is_some_and(|id| !id.is_empty());
+            prop_assert_eq!(&decoded.device_id, if is_named { event_content.device_id.as_ref().expect("it is") } else { "authenticated" });
         }
-        if let Some(json) = said.as_json(is_pascal, has_mode_names) {
+        if let Some(json) = event_content.as_json(is_pascal, has_mode_names) {
             for format in [Format::Json, Format::Auto] {
                 prop_assert_eq!(decode(drone(format), json.to_string().into()), decoded.clone());
                 prop_assert_eq!(drone(format).to_json(&event(json.to_string().into())), Some(json.clone()));
             }
         } else {
-            prop_assert_eq!(&decoded, &None, "no document can hold it");
+            prop_assert_eq!(&decoded, &None, "a document cannot represent it");
         }
         let shown = drone(Format::Protobuf).to_json(&event(protobuf)).expect("it can be read");
         prop_assert_eq!(decode(drone(Format::Json), shown.to_string().into()), decoded);
     }
 
     #[test]
-    fn any_json_is_shown_as_what_decodes_to_the_same_or_not_at_all(text in json::value(), mark in any::<bool>()) {
+    fn shown_json_decodes_to_the_same(text in json::value(), mark in any::<bool>()) {
         let drone = Drone { format: Format::Json, device_id_from_iot_hub: true };
         let body = format!("{}{text}", if mark { "\u{feff}" } else { "" }).into_bytes();
         if let Some(shown) = drone.to_json(&event(body.clone())) {

@@ -106,14 +106,17 @@ impl Fold {
                 continue;
             };
             let wrong = expected.iter().find(|(name, (moment, value))| {
-                let held = document.version(name).map(|version| (version.0, version.1, version.2));
+                let held = document
+                    .version(name)
+                    .map(|version| (version.enqueued_ms, version.sequence_number, version.source));
                 held != Some(*moment) || document.get(name) != Some(value)
             });
             if let Some((name, (moment, value))) = wrong {
                 let held = document.get(name).map_or_else(|| "nothing".to_owned(), ToString::to_string);
                 let as_stored = |version: Option<Version>| serde_json::json!(version);
                 let version = as_stored(document.version(name));
-                let moment = as_stored(Some(Version(moment.0, moment.1, moment.2)));
+                let (enqueued_ms, sequence_number, source) = *moment;
+                let moment = as_stored(Some(Version { enqueued_ms, sequence_number, source }));
                 differences.push(format!("{id}: {name} is {held} of {version}, and should be {value} of {moment}"));
             } else if let Some((name, _)) = document.readings().find(|(name, _)| !expected.contains_key(*name)) {
                 differences.push(format!("{id}: nobody has sent {name}"));

@@ -70,21 +70,21 @@ fn what_is_told_about_an_event_in_several_places_is_the_same_in_all_of_them() {
     let mut devices = BTreeSet::new();
     for (partition, batches) in &partitions {
         for (batch, index) in batches.iter().flat_map(|batch| (0..500).map(move |index| (batch, index))) {
-            let (event, details) = (&batch.events[index], &batch.details);
-            let properties = json(details.system_properties.cell(index).expect("a cell").get().as_bytes());
+            let (event, metadata) = (&batch.events[index], &batch.metadata);
+            let properties = json(metadata.system_properties.cell(index).expect("a cell").get().as_bytes());
             let device = json(&event.body)["deviceId"].clone();
             assert!(device.as_str().expect("text").starts_with(&format!("drone-{partition:0>2}")), "{device}");
-            assert_eq!(details.partition_keys.string(index).map(Value::from).as_ref(), Some(&device));
+            assert_eq!(metadata.partition_keys.string(index).map(Value::from).as_ref(), Some(&device));
             assert_eq!((&properties["PartitionKey"], &properties["x-opt-partition-key"]), (&device, &device));
             devices.insert(device.to_string());
 
-            let number = json(details.sequence_numbers.cell(index).expect("a cell").get().as_bytes());
+            let number = json(metadata.sequence_numbers.cell(index).expect("a cell").get().as_bytes());
             assert_eq!((&properties["SequenceNumber"], &properties["x-opt-sequence-number"]), (&number, &number));
-            let time = details.enqueued_times.string(index).expect("a time");
+            let time = metadata.enqueued_times.string(index).expect("a time");
             assert_eq!(properties["EnqueuedTimeUtc"], time.as_str());
             assert_eq!(properties["x-opt-enqueued-time"], format!("{time}+00:00"));
             assert!(time.len() == 23 && !time.ends_with('0'), "the host drops zeros at the end: {time}");
-            let offset = details.offsets.string(index).expect("an offset");
+            let offset = metadata.offsets.string(index).expect("an offset");
             assert_eq!(
                 (&properties["OffsetString"], &properties["x-opt-offset"]),
                 (&offset.as_str().into(), &offset.as_str().into())

@@ -1,42 +1,47 @@
-//! Times as the host writes them: ISO 8601 in UTC, mostly without a zone, the fraction without trailing zeros.
+//! Parses times as the host writes them: ISO 8601 in UTC, mostly without a zone, with a fraction without trailing zeros.
 
-/// Reads times, one after the other. Those of neighbours are mostly of the same second, of which only the fraction is then
-/// to be read.
+/// Parses a sequence of times. Consecutive times are mostly in the same second; then only the fraction is parsed.
 #[derive(Debug, Default)]
 pub(super) struct Times {
-    /// The last second that was read, as it was written, and in milliseconds since 1970.
-    second: Option<([u8; SECOND], i64)>,
+    last_second: Option<ParsedSecond>,
 }
 
-/// The length of a second as the host writes it: `2024-05-01T12:00:00`.
-const SECOND: usize = 19;
+/// A second that was parsed: its text, and its time in milliseconds since 1970.
+#[derive(Debug)]
+struct ParsedSecond {
+    text: [u8; SECOND_BYTES],
+    at_ms: i64,
+}
+
+/// The length of a time in seconds as the host writes it, such as `2024-05-01T12:00:00`.
+const SECOND_BYTES: usize = 19;
 
 impl Times {
-    /// A time in milliseconds since 1970; `None` where it is none.
+    /// Returns a time in milliseconds since 1970; `None` if the text is not a time.
     pub(super) fn milliseconds(&mut self, text: &[u8]) -> Option<i64> {
-        let Some((second, fraction)) = text.split_first_chunk::<SECOND>() else { return milliseconds(text) };
-        if let (Some((known, at_ms)), Some(ms)) = (&self.second, thousandths(fraction))
-            && known == second
+        let Some((second, fraction)) = text.split_first_chunk::<SECOND_BYTES>() else { return milliseconds(text) };
+        if let (Some(last), Some(ms)) = (&self.last_second, fraction_ms(fraction))
+            && last.text == *second
         {
-            return Some(at_ms + ms);
+            return Some(last.at_ms + ms);
         }
         let read = milliseconds(text)?;
-        if let ([.., b'T', _, _, b':', _, _, b':', _, _], Some(ms)) = (second, thousandths(fraction))
-            // Before 1970, fractions count backwards.
+        if let ([.., b'T', _, _, b':', _, _, b':', _, _], Some(ms)) = (second, fraction_ms(fraction))
+            // Before 1970 the fraction is subtracted.
             && read >= 0
         {
-            self.second = Some((*second, read - ms));
+            self.last_second = Some(ParsedSecond { text: *second, at_ms: read - ms });
         }
         Some(read)
     }
 }
 
-/// The milliseconds in what stands behind a second, if that is a fraction or nothing.
-fn thousandths(fraction: &[u8]) -> Option<i64> {
-    /// More digits are not taken for a time at all.
-    const MOST: usize = 9;
+/// Returns the milliseconds of the text after a second; `None` if that is neither empty nor a fraction.
+fn fraction_ms(fraction: &[u8]) -> Option<i64> {
+    /// A time with more digits is invalid.
+    const MAX_DIGITS: usize = 9;
     let Some((point, digits)) = fraction.split_first() else { return Some(0) };
-    if *point != b'.' || digits.is_empty() || digits.len() > MOST || !digits.iter().all(u8::is_ascii_digit) {
+    if *point != b'.' || digits.is_empty() || digits.len() > MAX_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let digit = |position: usize| digits.get(position).map_or(0, |digit| i64::from(digit - b'0'));
@@ -57,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_utc_with_and_without_a_zone_and_with_any_fraction() {
+    fn times_may_have_a_zone_and_a_fraction() {
         let expected = Some(1_714_564_800_120);
         for text in [
             "2024-05-01T12:00:00.12",
@@ -75,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_the_same_behind_any_other() {
+    fn a_time_is_parsed_the_same_after_any_other() {
         let texts = [
             "2024-05-01T12:00:00",
             "2024-05-01T12:00:00.5",
@@ -101,7 +106,7 @@ mod tests {
                 assert_eq!(
                     times.milliseconds(second.as_bytes()),
                     milliseconds(second.as_bytes()),
-                    "{second} behind {first}"
+                    "{second} after {first}"
                 );
             }
         }

@@ -1,6 +1,6 @@
 //! Drone telemetry as a JSON object: names in camelCase or PascalCase, unknown fields ignored.
 
-mod usual;
+mod fast_path;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -13,27 +13,28 @@ use serde_json::{Map, Value, error::Category, value::RawValue};
 use super::{FLIGHT_MODES, Fields, Health, Position};
 use crate::telemetry::Poison;
 
-/// Some senders put it in front of UTF-8 text.
+/// The byte order mark that some senders put before UTF-8 text.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// Decodes the body of an event.
 pub(super) fn decode(body: &[u8]) -> Result<Fields<'_>, Poison> {
     let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(Poison::Undecodable("the body is not a JSON object".into()));
     }
-    usual::decode(text).map_or_else(|| decode_any(text), Ok)
+    fast_path::decode(text).map_or_else(|| decode_any(text), Ok)
 }
 
-/// Whatever event this is.
+/// Decodes an event of any form: the general parser.
 fn decode_any(text: &[u8]) -> Result<Fields<'_>, Poison> {
     let event = match str::from_utf8(text) {
-        // All at once, in place of each name and each text for itself.
+        // Checks UTF-8 once instead of for each name and text.
         Ok(text) => serde_json::from_str(text),
-        // A fault only where something is to be read: fields that are ignored may hold anything.
+        // Invalid UTF-8 is an error only in fields that are read; ignored fields may contain anything.
         Err(_) => serde_json::from_slice(text),
     };
     let event: JsonEvent = event.map_err(|error| {
-        Poison::Undecodable(format!("the body is not valid JSON telemetry: {}", told(text, &error)))
+        Poison::Undecodable(format!("the body is not valid JSON telemetry: {}", describe_error(text, &error)))
     })?;
     Ok(Fields {
         device_id: event.device_id.map(|Text(text)| text),
@@ -44,12 +45,12 @@ fn decode_any(text: &[u8]) -> Result<Fields<'_>, Poison> {
     })
 }
 
-/// What is wrong, for people who do not know the library, and in which field.
-fn told(text: &[u8], error: &serde_json::Error) -> String {
+/// Describes an error for people who do not know the library, with the name of the field.
+fn describe_error(text: &[u8], error: &serde_json::Error) -> String {
     let issue = error.to_string().replace("expected f64", "expected a number");
     match error.classify() {
         Category::Eof => format!("the text ends in the middle ({issue})"),
-        Category::Data => match culprit(text) {
+        Category::Data => match invalid_field(text) {
             Some(field) => format!("{field}: {issue}"),
             None => issue,
         },
@@ -57,36 +58,36 @@ fn told(text: &[u8], error: &serde_json::Error) -> String {
     }
 }
 
-/// The first field that would be a fault if it stood alone.
-fn culprit(text: &[u8]) -> Option<String> {
+/// Returns the first field that would be invalid in an event of its own.
+fn invalid_field(text: &[u8]) -> Option<String> {
     fn members(json: &str) -> Option<BTreeMap<String, &RawValue>> {
         serde_json::from_str(json).ok()
     }
-    let is_fault = |event: &str| serde_json::from_str::<JsonEvent>(event).is_err();
+    let is_invalid = |event: &str| serde_json::from_str::<JsonEvent>(event).is_err();
     for (name, value) in members(str::from_utf8(text).ok()?)? {
         let quoted = Value::from(name.as_str());
-        if !is_fault(&format!("{{{quoted}:{value}}}")) {
+        if !is_invalid(&format!("{{{quoted}:{value}}}")) {
             continue;
         }
         let within = members(value.get()).into_iter().flatten().find_map(|(member, value)| {
             let member_quoted = Value::from(member.as_str());
-            is_fault(&format!("{{{quoted}:{{{member_quoted}:{value}}}}}")).then_some(member)
+            is_invalid(&format!("{{{quoted}:{{{member_quoted}:{value}}}}}")).then_some(member)
         });
         return Some(within.map_or(name.clone(), |member| format!("{member} of {name}")));
     }
     None
 }
 
-/// A body that is JSON, as a value that decodes to the same; `None` where there is none: of an object that has a field
-/// twice, a value keeps one.
+/// Returns a JSON body as a value that decodes to the same fields. `None` if that is not possible: an object with a
+/// duplicate field loses one of them in a value.
 pub(super) fn value(body: &[u8]) -> Option<Value> {
     let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let value: Value = serde_json::from_slice(text).ok()?;
     (decode(value.to_string().as_bytes()).ok() == decode(body).ok()).then_some(value)
 }
 
-/// The fields as an event in JSON, without those that are absent.
-pub(super) fn of(fields: &Fields) -> Value {
+/// Returns the fields as a JSON event, without absent ones.
+pub(super) fn from_fields(fields: &Fields) -> Value {
     let Fields { device_id, battery, flight_mode, position, health } = fields;
     let Position { latitude, longitude, altitude } = position;
     let Health { gyrometer, accelerometer, magnetometer } = health;
@@ -110,7 +111,7 @@ fn not_empty(object: Value) -> Option<Value> {
     Some(object).filter(|object| object.as_object().is_some_and(|members| !members.is_empty()))
 }
 
-/// A number; as text what JSON cannot hold, in the words of the issue that such a number makes.
+/// Returns a number, or its text if JSON cannot represent it, as the issue of such a number has it.
 fn number(value: f64) -> Value {
     serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
 }
@@ -128,12 +129,12 @@ struct JsonEvent<'a> {
     position: Option<JsonPosition>,
     #[serde(alias = "Health", default, deserialize_with = "object")]
     health: Option<JsonHealth>,
-    /// Not stored, but no less part of the format: a wrong type is a fault.
+    /// Not stored, but a part of the format: a wrong type is invalid.
     #[serde(alias = "IsKeyFrame", rename = "isKeyFrame")]
     _is_key_frame: Option<bool>,
 }
 
-/// Borrowed where it has no escapes, which `Cow` alone is not in an `Option`.
+/// A text that is borrowed if it has no escapes. In an `Option`, `Cow` alone would always be owned.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -170,7 +171,7 @@ impl From<JsonHealth> for Health {
     }
 }
 
-/// A flight mode by its number or its name. Which numbers are defined is not a matter of the format.
+/// A flight mode by number or name. Undefined numbers are rejected later, since they are not an error of the format.
 struct FlightMode(i64);
 
 impl<'de> Deserialize<'de> for FlightMode {
@@ -189,7 +190,7 @@ impl<'de> Deserialize<'de> for FlightMode {
             }
 
             fn visit_u64<E: Error>(self, number: u64) -> Result<FlightMode, E> {
-                // A number too large for the type is no flight mode in any case; what is said of it must be true.
+                // A number above `i64::MAX` is not a flight mode, and the error must show the number as it was sent.
                 i64::try_from(number).map(FlightMode).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
             }
 
@@ -205,8 +206,8 @@ impl<'de> Deserialize<'de> for FlightMode {
     }
 }
 
-/// A JSON object or null. A derived struct would also take an array, its members in order: nobody sends that, so
-/// nobody should have it guessed.
+/// Deserializes a JSON object or null. A derived struct would also accept an array of its members in order, which no device
+/// sends.
 fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     struct ObjectOrNull<T>(PhantomData<T>);
 
@@ -233,18 +234,18 @@ fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Re
 mod tests {
     use super::*;
 
-    /// What the reader of usual events takes for one, the whole reader takes for the same one.
+    /// Asserts that the general parser returns the same fields as the fast path; false if the fast path returns none.
     fn assert_same(text: &[u8]) -> bool {
-        let Some(usual) = usual::decode(text) else { return false };
-        let any = decode_any(text).expect("an event");
+        let Some(fast) = fast_path::decode(text) else { return false };
+        let general = decode_any(text).expect("an event");
         let shown = String::from_utf8_lossy(text);
-        assert_eq!(usual, any, "{shown}");
-        // Of numbers each bit, since there are two zeros.
+        assert_eq!(fast, general, "{shown}");
+        // Compares each bit of the numbers, since there are two zeros.
         let bits = |fields: &Fields| {
             let Position { latitude, longitude, altitude } = fields.position;
             [fields.battery, latitude, longitude, altitude].map(|number| number.map(f64::to_bits))
         };
-        assert_eq!(bits(&usual), bits(&any), "{shown}");
+        assert_eq!(bits(&fast), bits(&general), "{shown}");
         true
     }
 
@@ -253,7 +254,7 @@ mod tests {
         "health":{"gyrometerOK":true,"accelerometerOK":false,"magnetometerOK":true},"isKeyFrame":false}"#;
 
     #[test]
-    fn the_usual_event_is_read_in_one_go_in_either_case() {
+    fn the_fast_path_reads_the_common_form_in_either_case() {
         assert!(assert_same(EVENT.as_bytes()));
         for (name, upper) in [("deviceId", "DeviceId"), ("health", "Health"), ("gyrometerOK", "GyrometerOK")] {
             assert!(assert_same(EVENT.replace(name, upper).as_bytes()), "{upper}");
@@ -263,13 +264,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unusual_is_left_to_the_whole_reader() {
-        for (usual, unusual) in [
+    fn other_forms_are_left_to_the_general_parser() {
+        for (common, uncommon) in [
             ("drone-00011", "dr\\u006fne"),
             ("drone-00011", "dröhne"),
             ("\"drone-00011\"", "null"),
             ("\"inflight\"", "12"),
-            ("\"inflight\"", "\"unheard of\""),
+            ("\"inflight\"", "\"hovering\""),
             ("\"note\"", "\"battery\""),
             ("\"note\"", "\"Battery\""),
             ("\"note\"", "\"BATTERY\""),
@@ -284,23 +285,23 @@ mod tests {
             ("0.6749", "12345678901234567890"),
             ("false}", "nil}"),
         ] {
-            let text = EVENT.replacen(usual, unusual, 1);
-            assert!(usual::decode(text.as_bytes()).is_none(), "{text}");
+            let text = EVENT.replacen(common, uncommon, 1);
+            assert!(fast_path::decode(text.as_bytes()).is_none(), "{text}");
         }
     }
 
     #[test]
-    fn a_part_of_an_event_is_none() {
+    fn a_truncated_event_is_rejected() {
         for end in 0..EVENT.len() {
             assert!(!assert_same(&EVENT.as_bytes()[..end]), "{}", &EVENT[..end]);
         }
     }
 
     #[test]
-    fn no_change_of_an_event_makes_the_two_readers_differ() {
+    fn both_parsers_agree_on_changed_events() {
         let mut random = fastrand::Rng::with_seed(9);
         let alphabet = b"{}[]\",:.-+0123456789eEtrufalsnD \\\n\x80\x01";
-        let mut usual = 0;
+        let mut on_fast_path = 0;
         for _ in 0..50_000 {
             let mut text = EVENT.as_bytes().to_vec();
             for _ in 0..random.usize(1..3) {
@@ -311,13 +312,13 @@ mod tests {
                     _ => drop(text.remove(at)),
                 }
             }
-            usual += u32::from(assert_same(&text));
+            on_fast_path += u32::from(assert_same(&text));
         }
-        assert!(usual > 1_000, "only {usual} of the changed events are usual ones");
+        assert!(on_fast_path > 1_000, "only {on_fast_path} of the changed events were read by the fast path");
     }
 
     #[test]
-    fn numbers_are_read_to_the_last_bit() {
+    fn numbers_are_exact_to_the_last_bit() {
         let mut random = fastrand::Rng::with_seed(9);
         for _ in 0..50_000 {
             let digits = random.usize(2..=25);

@@ -13,8 +13,8 @@
 //! }
 //! ```
 //!
-//! Written on prost's wire primitives in place of its derive, since the reference also takes a 32-bit float for a
-//! double, and devices in the field may rely on it.
+//! It uses prost's wire primitives instead of its derive, because the reference also accepts a 32-bit float for a double,
+//! and devices in the field may rely on that.
 
 use std::borrow::Cow;
 
@@ -26,29 +26,31 @@ use prost::{
 use super::Fields;
 use crate::telemetry::Poison;
 
-/// What is left to read of a body.
+/// The rest of a body that is not read yet.
 type Bytes<'a> = &'a [u8];
 
-/// Reads each field of the message. Repeated ones follow protobuf's rule: the last scalar wins, sub-messages are merged.
+/// Decodes each field of the message. Duplicates follow the rules of protobuf: the last scalar wins, sub-messages are merged.
 pub(super) fn decode(mut body: &[u8]) -> Result<Fields<'_>, Poison> {
     let mut fields = Fields::default();
     while !body.is_empty() {
         encoding::decode_key(&mut body).and_then(|(tag, wire)| field(&mut fields, tag, wire, &mut body)).map_err(
-            |error| Poison::Undecodable(format!("the body is not valid protobuf telemetry: {}", told(&error))),
+            |error| {
+                Poison::Undecodable(format!("the body is not valid protobuf telemetry: {}", describe_error(&error)))
+            },
         )?;
     }
     Ok(fields)
 }
 
-/// What is wrong, for people who do not know the format by heart; behind it the library's own words.
-fn told(error: &DecodeError) -> String {
+/// Describes an error for people who do not know the format, followed by the library's text.
+fn describe_error(error: &DecodeError) -> String {
     let text = error.to_string();
-    let own = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text);
-    let begins = |words: &[&str]| words.iter().any(|word| own.starts_with(word));
+    let detail = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text);
+    let begins = |words: &[&str]| words.iter().any(|word| detail.starts_with(word));
     if begins(&["buffer underflow", "delimited length exceeded"]) {
-        format!("the message ends in the middle of a field ({own})")
+        format!("the message ends in the middle of a field ({detail})")
     } else if begins(&["invalid wire type: "]) {
-        format!("a field has another type than it should have ({own})")
+        format!("a field has the wrong type ({detail})")
     } else if begins(&[
         "invalid key",
         "invalid tag",
@@ -56,9 +58,9 @@ fn told(error: &DecodeError) -> String {
         "invalid varint",
         "unexpected end group",
     ]) {
-        format!("these bytes are no protobuf message ({own})")
+        format!("the bytes are not a protobuf message ({detail})")
     } else {
-        own.to_owned()
+        detail.to_owned()
     }
 }
 
@@ -98,7 +100,7 @@ fn message<T>(
 }
 
 fn string<'a>(into: &mut Option<Cow<'a, str>>, wire: WireType, bytes: &mut Bytes<'a>) -> Result<(), DecodeError> {
-    // The library copies it; only what it has a fault to find in is given to it.
+    // The library copies the string, so it is used only to report the error of an invalid one.
     if let Some((text, rest)) = borrowed(wire, bytes) {
         *bytes = rest;
         *into = Some(Cow::Borrowed(text));
@@ -110,7 +112,7 @@ fn string<'a>(into: &mut Option<Cow<'a, str>>, wire: WireType, bytes: &mut Bytes
     Ok(())
 }
 
-/// A string as it stands there, and what is behind it.
+/// Returns a valid string without copying it, and the rest.
 fn borrowed(wire: WireType, mut bytes: Bytes<'_>) -> Option<(&str, Bytes<'_>)> {
     encoding::check_wire_type(WireType::LengthDelimited, wire).ok()?;
     let length = usize::try_from(encoding::decode_varint(&mut bytes).ok()?).ok()?;

@@ -1,4 +1,4 @@
-//! Made-up requests: every shape in which the host is known to send something, and what is near to them.
+//! Generates requests: each form that the host sends, and similar ones.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use devicestate_engine::{
@@ -11,7 +11,7 @@ use crate::json;
 
 const BINDING: &str = "messages";
 
-/// A request, and the trigger by which it is to be read.
+/// A request and its trigger.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
     pub(crate) trigger: EventHubTrigger,
@@ -20,7 +20,7 @@ pub(crate) struct Sent {
 
 type Member = (String, String);
 
-/// Some members of the metadata.
+/// Generates members of the metadata.
 type Members = BoxedStrategy<Vec<Member>>;
 
 pub(crate) fn sent() -> impl Strategy<Value = Sent> {
@@ -36,7 +36,7 @@ pub(crate) fn sent() -> impl Strategy<Value = Sent> {
     .prop_map(|(trigger, request)| Sent { trigger, request })
 }
 
-/// A trigger that takes requests as they are made here.
+/// Creates the trigger for the generated requests.
 pub(crate) fn trigger(is_many: bool, data_type: DataType) -> EventHubTrigger {
     let cardinality = if is_many { Cardinality::Many } else { Cardinality::One };
     EventHubTrigger {
@@ -66,7 +66,7 @@ fn request(
     })
 }
 
-/// One event as an element of the array: mostly as its data type has it.
+/// Generates an event as an element of the array, mostly in the form of its data type.
 fn element(data_type: DataType) -> impl Strategy<Value = String> {
     let base64 = (vec(any::<u8>(), 0..12), any::<bool>(), any::<bool>()).prop_map(|(body, is_padded, is_escaped)| {
         let text = BASE64_STANDARD.encode(body);
@@ -83,19 +83,19 @@ fn element(data_type: DataType) -> impl Strategy<Value = String> {
         1 => no_base64,
         string => json::string(12),
         json => json::value_as_sent(),
-        // What no string may hold, and RawValue lets pass.
+        // Not a valid string, but RawValue accepts it.
         1 => Just(r#""\ud800""#.to_owned()),
     ]
 }
 
-/// What stands under the binding's name.
+/// Generates the value of the binding.
 fn data(is_many: bool, elements: Vec<String>) -> BoxedStrategy<String> {
     let held = (json::spaces(), any::<bool>(), 0..3_u8).prop_map(move |(spaces, is_escaped, form)| {
         let value =
             if is_many { json::array(&elements, &spaces) } else { elements.first().cloned().unwrap_or_default() };
         match form {
             0 => value,
-            // The text of a string is the event itself, when there is just one.
+            // The content of a string is the event itself, if there is just one.
             1 if !is_many => serde_json::from_str(&value).map_or(value, |text: String| json::quoted(&text, is_escaped)),
             _ => json::quoted(&value, is_escaped),
         }
@@ -103,7 +103,7 @@ fn data(is_many: bool, elements: Vec<String>) -> BoxedStrategy<String> {
     prop_oneof![40 => held, 1 => json::value(), 1 => json::string(5)].boxed()
 }
 
-/// The metadata for a batch of so many events.
+/// Generates the metadata for a batch of this many events.
 fn metadata(count: usize) -> impl Strategy<Value = Option<String>> {
     let parts: Vec<Members> = vec![
         column("SequenceNumber", count, number().boxed()),
@@ -124,7 +124,7 @@ fn metadata(count: usize) -> impl Strategy<Value = Option<String>> {
     prop_oneof![30 => object, 1 => Just(None), 1 => Just(Some("null".to_owned())), 1 => json::value().prop_map(Some)]
 }
 
-/// What the host says of each event under this name: as an array, or as the value of a single event.
+/// Generates the column with this name: an array, or the value of a single event.
 fn column(name: &'static str, count: usize, cell: BoxedStrategy<String>) -> Members {
     let array = move |cells: usize| {
         let cells = (vec(cell.clone(), cells), json::spaces());
@@ -132,10 +132,11 @@ fn column(name: &'static str, count: usize, cell: BoxedStrategy<String>) -> Memb
     };
     let member = |key: String| move |value: String| vec![(json::quoted(&key, false), value)];
     let (plural, singular) = (member(format!("{name}Array")), member(name.to_owned()));
-    let fits = held(array(count)).prop_map(plural.clone());
-    let does_not = held(prop_oneof![array(count + 1), array(count.saturating_sub(1)), json::value().boxed()].boxed());
-    let single =
-        held(array(1).prop_map(|array| array[1..array.len() - 1].trim().to_owned()).boxed()).prop_map(singular.clone());
+    let fits = maybe_in_string(array(count)).prop_map(plural.clone());
+    let does_not =
+        maybe_in_string(prop_oneof![array(count + 1), array(count.saturating_sub(1)), json::value().boxed()].boxed());
+    let single = maybe_in_string(array(1).prop_map(|array| array[1..array.len() - 1].trim().to_owned()).boxed())
+        .prop_map(singular.clone());
     let both = (single.clone(), fits.clone()).prop_map(|(single, fits)| [single, fits].concat());
     prop_oneof![
         2 => Just(Vec::new()),
@@ -147,8 +148,8 @@ fn column(name: &'static str, count: usize, cell: BoxedStrategy<String>) -> Memb
     .boxed()
 }
 
-/// A value as it is, or as the text of a string.
-fn held(value: BoxedStrategy<String>) -> BoxedStrategy<String> {
+/// Generates a value unchanged, or in a string.
+fn maybe_in_string(value: BoxedStrategy<String>) -> BoxedStrategy<String> {
     (value, any::<bool>(), any::<bool>())
         .prop_map(|(value, is_held, is_escaped)| if is_held { json::quoted(&value, is_escaped) } else { value })
         .boxed()
@@ -156,7 +157,7 @@ fn held(value: BoxedStrategy<String>) -> BoxedStrategy<String> {
 
 fn nested(name: &str, value: BoxedStrategy<String>) -> Members {
     let name = json::quoted(name, false);
-    let value = held(prop_oneof![10 => value, 1 => json::value()].boxed());
+    let value = maybe_in_string(prop_oneof![10 => value, 1 => json::value()].boxed());
     prop_oneof![1 => Just(Vec::new()), 2 => value.prop_map(move |value| vec![(name.clone(), value)])].boxed()
 }
 
@@ -168,7 +169,7 @@ fn number() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A time as the host writes it: mostly without a zone, and without the zeros at its end.
+/// Generates a time as the host writes it: mostly without a zone and without trailing zeros.
 fn time() -> impl Strategy<Value = String> {
     let time =
         (1_700_000_000_000..1_800_000_000_000_i64, select(vec!["", "Z", "+00:00", "+02:00"])).prop_map(|(ms, zone)| {

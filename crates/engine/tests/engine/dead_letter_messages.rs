@@ -1,7 +1,7 @@
-//! The message of a dead letter as others see it: its schema, its fields, and what replays that failed leave in it.
+//! The messages of dead letters: their schema, their fields, and the record of failed replays.
 //!
-//! Wherever a test reads a dead letter, `read_letter` holds it against the schema and against what it is written as
-//! again. Here is that the schema is strict, and messages that no other test makes.
+//! Each test that reads a dead letter uses `read_letter`, which validates it and checks that it is written again unchanged.
+//! The tests here check that the schema is strict, and messages that no other test creates.
 
 use std::borrow::Cow;
 use std::{fs, mem::discriminant, sync::Arc};
@@ -15,8 +15,8 @@ use devicestate_engine::{
     telemetry::{Poison, Readings, Telemetry},
 };
 use devicestate_test_doubles::{
-    Envelope, NOW, ScriptedStore, Sent, batch, battery, final_reply, handler, processor, processor_of, read_letter,
-    source,
+    Envelope, NOW, ScriptedStore, Sent, batch, battery, final_reply, handler, processor, processor_with_telemetry,
+    read_letter, source,
 };
 use devicestate_test_support::{
     dead_letter_schema::{complaints, read_letter as as_json},
@@ -35,14 +35,14 @@ fn failure(issue: impl Into<String>, device_id: Option<&str>) -> Failure {
 }
 
 fn pointer() -> Pointer {
-    let fingerprint = Fingerprint { length: MAX_MESSAGE_BYTES + 1, ..Fingerprint::of(b"what is there") };
+    let fingerprint = Fingerprint { length: MAX_MESSAGE_BYTES + 1, ..Fingerprint::of_bytes(b"what is there") };
     Pointer { location: "https://drones.blob.core.windows.net/deadletters/a.json".into(), fingerprint }
 }
 
-/// All forms of a dead letter: whole, cut, pointing elsewhere; each as it was made and after a replay that failed.
+/// Returns all forms of a dead letter: complete, truncated, with a pointer; each before and after a failed replay.
 fn forms(letter: &DeadLetter) -> Vec<String> {
     let mut forms = Vec::new();
-    for text in [letter.to_json(), letter.cut(), letter.pointing_at(pointer())] {
+    for text in [letter.to_json(), letter.truncated_message(), letter.message_with_pointer(pointer())] {
         let mut replayed = read_letter(&text);
         replayed.failed_again(&failure("the store is busy", Some("drone-1")), NOW);
         forms.extend([text, replayed.to_json()]);
@@ -50,14 +50,14 @@ fn forms(letter: &DeadLetter) -> Vec<String> {
     forms
 }
 
-/// A dead letter with a device and its state, and one with neither. Both are too large for the queue.
+/// Returns a dead letter with a device and its state, and one without. Both are too large for the queue.
 fn samples() -> [DeadLetter; 2] {
     [Some("drone-1"), None].map(|device| {
         let mut batch = batch([Event { body: vec![b'x'; 60_000].into(), ..battery(7, "drone-1", 0.5) }]);
         let column = |cell: &str| MetadataColumn::new(format!("[{cell}]"), 1);
-        batch.details.sequence_numbers = column("7");
-        batch.details.enqueued_times = column("\"2024-11-21T00:46:40.007\"");
-        batch.details.properties = column("{\"n\":1.10}");
+        batch.metadata.sequence_numbers = column("7");
+        batch.metadata.enqueued_times = column("\"2024-11-21T00:46:40.007\"");
+        batch.metadata.properties = column("{\"n\":1.10}");
         let state = device.map(|device| json!({"id": device, "Battery": 0.5}));
         let failure = Failure { device_state: state, ..failure("the document is too large", device) };
         let letter = DeadLetter::new(&batch, 0, &failure, Attempt { invocation_id: "94d0", number: 1, time_ms: NOW });
@@ -65,7 +65,7 @@ fn samples() -> [DeadLetter; 2] {
     })
 }
 
-/// A telemetry that takes nothing.
+/// A telemetry that rejects all events.
 struct Refusing;
 
 impl Telemetry for Refusing {
@@ -75,13 +75,13 @@ impl Telemetry for Refusing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_the_host_sends_makes_dead_letters_that_satisfy_the_schema_and_are_written_again_as_they_were() {
+async fn dead_letters_of_all_fixtures_satisfy_the_schema() {
     let folder = devicestate_test_support::root().join("tests/fixtures");
     let mut letters = 0;
     for file in fs::read_dir(folder).expect("the fixtures") {
         let path = file.expect("a fixture").path();
         let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
-        let mut handler = handler(processor_of(&Arc::new(ScriptedStore::default()), Arc::new(Refusing)));
+        let mut handler = handler(processor_with_telemetry(&Arc::new(ScriptedStore::default()), Arc::new(Refusing)));
         handler.function.retry = None;
         let Trigger::EventHub(trigger) = &mut handler.function.trigger else { panic!("the function that ships") };
         trigger.cardinality = if name.starts_with("one") { Cardinality::One } else { Cardinality::Many };
@@ -90,7 +90,7 @@ async fn whatever_the_host_sends_makes_dead_letters_that_satisfy_the_schema_and_
             Some("unset") => DataType::Json,
             _ => DataType::Binary,
         };
-        for body in [fs::read(&path).expect("a fixture"), b"no envelope".to_vec()].map(Bytes::from) {
+        for body in [fs::read(&path).expect("a fixture"), b"not an envelope".to_vec()].map(Bytes::from) {
             let reply = final_reply(handler.invoke("94d0", &body).await);
             letters += reply.dead_letters.len();
             for form in reply.dead_letters.iter().flat_map(forms) {
@@ -102,7 +102,7 @@ async fn whatever_the_host_sends_makes_dead_letters_that_satisfy_the_schema_and_
 }
 
 #[test]
-fn the_schema_is_one_and_the_documents_examples_satisfy_it_and_that_of_records() {
+fn the_examples_in_the_docs_satisfy_the_schemas() {
     let schema: Value =
         serde_json::from_str(include_str!("../../../../docs/reference/dead-letter.schema.json")).expect("JSON");
     jsonschema::meta::validate(&schema).expect("a schema");
@@ -114,26 +114,26 @@ fn the_schema_is_one_and_the_documents_examples_satisfy_it_and_that_of_records()
     assert_eq!(as_json(letter.to_json()), as_json(example));
 }
 
-/// The places of all members of objects, but for those of which the schema says nothing.
-fn members(value: &Value, place: &str) -> Vec<String> {
-    let Some(object) = value.as_object().filter(|_| !has_any_value(place)) else { return Vec::new() };
-    let places = object.iter().flat_map(|(name, member)| {
-        let place = format!("{place}/{name}");
-        let below = members(member, &place);
-        [place].into_iter().chain(below)
+/// Returns the paths of all members of objects, except those with any value.
+fn members(value: &Value, path: &str) -> Vec<String> {
+    let Some(object) = value.as_object().filter(|_| !has_any_value(path)) else { return Vec::new() };
+    let paths = object.iter().flat_map(|(name, member)| {
+        let path = format!("{path}/{name}");
+        let below = members(member, &path);
+        [path].into_iter().chain(below)
     });
-    places.collect()
+    paths.collect()
 }
 
-/// Whether what stands there is as the host or a device wrote it.
-fn has_any_value(place: &str) -> bool {
-    place == "/DeviceState" || (place.starts_with("/EventData/") && !place.contains("Body") && !place.ends_with("Cut"))
+/// Returns true if the value at this path is from the host or a device, so that the schema allows any value.
+fn has_any_value(path: &str) -> bool {
+    path == "/DeviceState" || (path.starts_with("/EventData/") && !path.contains("Body") && !path.ends_with("Cut"))
 }
 
-/// The message with another member in the place of this one, or none.
-fn with(message: &Value, place: &str, member: Option<(&str, Value)>) -> Value {
+/// Returns the message with this member replaced by another one, or removed.
+fn with(message: &Value, path: &str, member: Option<(&str, Value)>) -> Value {
     let mut copy = message.clone();
-    let (parent, name) = place.rsplit_once('/').expect("a place");
+    let (parent, name) = path.rsplit_once('/').expect("a path");
     let parent = copy.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
     parent.remove(name).expect("a member");
     parent.extend(member.map(|(name, value)| (name.to_owned(), value)));
@@ -141,23 +141,23 @@ fn with(message: &Value, place: &str, member: Option<(&str, Value)>) -> Value {
 }
 
 #[test]
-fn a_message_with_a_field_removed_renamed_or_of_another_type_does_not_satisfy_the_schema() {
+fn a_changed_field_does_not_satisfy_the_schema() {
     let mut broken = 0;
     for message in samples().iter().flat_map(forms) {
         let message = as_json(&message);
-        for place in members(&message, "") {
-            let name = place.rsplit('/').next().expect("a name");
+        for path in members(&message, "") {
+            let name = path.rsplit('/').next().expect("a name");
             let mut check = |what: &str, copy: &Value| {
                 broken += 1;
-                assert_ne!(complaints(copy), [""; 0], "{place} {what}: {copy:#}");
+                assert_ne!(complaints(copy), [""; 0], "{path} {what}: {copy:#}");
             };
-            let value = message.pointer(&place).expect("a value").clone();
-            check("renamed", &with(&message, &place, Some((&format!("{name}2"), value.clone()))));
-            check("in lower case", &with(&message, &place, Some((&name.to_lowercase(), value.clone()))));
+            let value = message.pointer(&path).expect("a value").clone();
+            check("renamed", &with(&message, &path, Some((&format!("{name}2"), value.clone()))));
+            check("in lower case", &with(&message, &path, Some((&name.to_lowercase(), value.clone()))));
             if !["Replay", "BodyCut", "PropertiesCut"].contains(&name) {
-                check("removed", &with(&message, &place, None));
+                check("removed", &with(&message, &path, None));
             }
-            if has_any_value(&place) && name != "DeviceState" {
+            if has_any_value(&path) && name != "DeviceState" {
                 continue;
             }
             let has_state = message["DeviceState"].is_object();
@@ -168,7 +168,7 @@ fn a_message_with_a_field_removed_renamed_or_of_another_type_does_not_satisfy_th
                     _ => false,
                 };
                 if !is_fine && discriminant(&other) != discriminant(&value) {
-                    check(&format!("as {other}"), &with(&message, &place, Some((name, other))));
+                    check(&format!("as {other}"), &with(&message, &path, Some((name, other))));
                 }
             }
         }
@@ -177,29 +177,29 @@ fn a_message_with_a_field_removed_renamed_or_of_another_type_does_not_satisfy_th
 }
 
 #[test]
-fn values_that_cannot_be_and_fields_that_do_not_go_together_do_not_satisfy_the_schema() {
+fn impossible_values_and_combinations_do_not_satisfy_the_schema() {
     let [letter, stateless] = samples();
-    let [fetch_complete, _, cut, _, pointing, replayed] =
+    let [complete, _, cut, _, pointing, replayed] =
         <[String; 6]>::try_from(forms(&letter)).expect("six").map(|text| as_json(&text));
     let sha = "0123456789abcdef".repeat(4);
     let cases = [
-        (&fetch_complete, "/Id", json!("0123456789ABCDEF0123456789ABCDEF")),
-        (&fetch_complete, "/Id", json!("0123456789abcdef")),
-        (&fetch_complete, "/Issue", json!("")),
-        (&fetch_complete, "/Issue", json!("x".repeat(1_026))),
-        (&fetch_complete, "/Stage", json!("Update")),
-        (&fetch_complete, "/ErrorClass", json!("fatal")),
-        (&fetch_complete, "/DeviceId", json!("x".repeat(1_026))),
-        (&fetch_complete, "/DeviceState", json!({"Battery": 0.5})),
-        (&fetch_complete, "/Attempt", json!(0)),
-        (&fetch_complete, "/Time", json!("2024-11-21 00:47:40")),
-        (&fetch_complete, "/HandlerVersion", json!("new")),
-        (&fetch_complete, "/EventData/Body", json!("ew=")),
-        (&fetch_complete, "/EventData/Body", json!("e w==")),
-        (&fetch_complete, "/EventData/Body", json!("ex==")),
-        (&fetch_complete, "/EventData/Body", json!("ew==ew==")),
-        (&fetch_complete, "/EventData/SequenceNumber", json!({})),
-        (&fetch_complete, "/EventData/SequenceNumber", json!("seven")),
+        (&complete, "/Id", json!("0123456789ABCDEF0123456789ABCDEF")),
+        (&complete, "/Id", json!("0123456789abcdef")),
+        (&complete, "/Issue", json!("")),
+        (&complete, "/Issue", json!("x".repeat(1_026))),
+        (&complete, "/Stage", json!("Update")),
+        (&complete, "/ErrorClass", json!("fatal")),
+        (&complete, "/DeviceId", json!("x".repeat(1_026))),
+        (&complete, "/DeviceState", json!({"Battery": 0.5})),
+        (&complete, "/Attempt", json!(0)),
+        (&complete, "/Time", json!("2024-11-21 00:47:40")),
+        (&complete, "/HandlerVersion", json!("new")),
+        (&complete, "/EventData/Body", json!("ew=")),
+        (&complete, "/EventData/Body", json!("e w==")),
+        (&complete, "/EventData/Body", json!("ex==")),
+        (&complete, "/EventData/Body", json!("ew==ew==")),
+        (&complete, "/EventData/SequenceNumber", json!({})),
+        (&complete, "/EventData/SequenceNumber", json!("seven")),
         (&cut, "/EventData/BodyCut/Sha256", json!(sha.to_uppercase())),
         (&cut, "/EventData/BodyCut/Length", json!(-1)),
         (&cut, "/EventData/PropertiesCut", json!(false)),
@@ -217,13 +217,13 @@ fn values_that_cannot_be_and_fields_that_do_not_go_together_do_not_satisfy_the_s
         (&replayed, "/Replay/Stage", json!("replay")),
         (&replayed, "/Replay/Time", json!("2024-11-21")),
     ];
-    for (message, place, value) in cases {
-        let name = place.rsplit('/').next().expect("a name");
-        let copy = with(message, place, Some((name, value.clone())));
-        assert_ne!(complaints(&copy), [""; 0], "{place} as {value}");
+    for (message, path, value) in cases {
+        let name = path.rsplit('/').next().expect("a name");
+        let copy = with(message, path, Some((name, value.clone())));
+        assert_ne!(complaints(&copy), [""; 0], "{path} as {value}");
     }
 
-    let [mut cut_elsewhere, mut kept_and_pointing] = [pointing.clone(), fetch_complete.clone()];
+    let [mut cut_elsewhere, mut kept_and_pointing] = [pointing.clone(), complete.clone()];
     cut_elsewhere["EventData"]["BodyCut"] = cut["EventData"]["BodyCut"].clone();
     kept_and_pointing["Overflow"] = pointing["Overflow"].clone();
     let mut nameless = as_json(stateless.to_json());
@@ -234,9 +234,9 @@ fn values_that_cannot_be_and_fields_that_do_not_go_together_do_not_satisfy_the_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_device_is_told_in_each_form_of_the_message_also_where_its_state_is_not() {
+async fn each_form_of_the_message_has_the_device_id() {
     for (letter, device) in samples().iter().zip([Some("drone-1"), None]) {
-        for text in [letter.to_json(), letter.cut(), letter.pointing_at(pointer())] {
+        for text in [letter.to_json(), letter.truncated_message(), letter.message_with_pointer(pointer())] {
             assert_eq!(read_letter(&text).device_id.as_deref(), device, "{text}");
         }
     }
@@ -249,7 +249,7 @@ async fn the_device_is_told_in_each_form_of_the_message_also_where_its_state_is_
 }
 
 #[test]
-fn where_and_why_it_failed_is_told_to_people_in_the_words_of_the_message() {
+fn stage_and_class_are_displayed_as_in_the_message() {
     for stage in [Stage::Envelope, Stage::Deserialize, Stage::Validate, Stage::Update] {
         assert_eq!(json!(stage), stage.to_string());
     }
@@ -268,7 +268,7 @@ fn a_message_of_an_earlier_version_can_be_read() {
 }
 
 #[test]
-fn a_replay_that_fails_is_counted_and_told_and_the_letters_own_failure_stays() {
+fn a_failed_replay_is_recorded_beside_the_first_failure() {
     let [_, mut letter] = samples();
     let own = letter.issue.clone();
     assert_eq!((letter.last_stage(), letter.last_class()), (Stage::Update, ErrorClass::Transient));
@@ -287,15 +287,15 @@ fn a_replay_that_fails_is_counted_and_told_and_the_letters_own_failure_stays() {
     assert_eq!((letter.last_stage(), letter.last_class()), (Stage::Validate, ErrorClass::Poison));
     assert_eq!(letter.last_issue(), replay.issue);
     assert_eq!((letter.stage, letter.error_class, &letter.issue), (Stage::Update, ErrorClass::Transient, &own));
-    assert_eq!(letter.device_id.as_deref(), Some("drone-1"), "what the replay could tell stays");
-    for text in [letter.to_json(), letter.cut(), letter.pointing_at(pointer())] {
+    assert_eq!(letter.device_id.as_deref(), Some("drone-1"), "the device id of the replay remains");
+    for text in [letter.to_json(), letter.truncated_message(), letter.message_with_pointer(pointer())] {
         assert_eq!(read_letter(&text).replay.as_ref(), Some(&replay), "{text}");
     }
 }
 
-/// Each character takes six bytes in JSON.
+/// Each character has six bytes in JSON.
 #[test]
-fn the_short_forms_fit_into_the_queue_whatever_is_long() {
+fn the_short_forms_always_fit_into_the_queue() {
     let long = "\u{1}".repeat(20_000);
     let raw = |length: usize| MetadataColumn::new(format!("[\"{}\"]", "9".repeat(length)), 1);
     let mut batch = Batch {
@@ -309,21 +309,21 @@ fn the_short_forms_fit_into_the_queue_whatever_is_long() {
         events: vec![Event { body: vec![0; 100_000].into(), ..Event::default() }],
         ..Batch::default()
     };
-    batch.details.partition_keys = raw(1_022);
-    batch.details.sequence_numbers = raw(1_022);
-    batch.details.offsets = raw(1_022);
-    batch.details.enqueued_times = raw(1_022);
-    batch.details.properties = raw(100_000);
+    batch.metadata.partition_keys = raw(1_022);
+    batch.metadata.sequence_numbers = raw(1_022);
+    batch.metadata.offsets = raw(1_022);
+    batch.metadata.enqueued_times = raw(1_022);
+    batch.metadata.properties = raw(100_000);
     let attempt = Attempt { invocation_id: &long, number: i64::MAX, time_ms: NOW };
     let mut letter = DeadLetter::new(&batch, 0, &failure(&*long, Some(&long)), attempt);
     letter.failed_again(&failure(&*long, None), NOW);
     let location = "x".repeat(4_096);
-    for text in [letter.cut(), letter.pointing_at(Pointer { location, ..pointer() })] {
+    for text in [letter.truncated_message(), letter.message_with_pointer(Pointer { location, ..pointer() })] {
         assert!(text.len() <= MAX_MESSAGE_BYTES, "{}", text.len());
     }
 
-    // Names as they can be are told whole: a version depends on them.
+    // Names of valid length are not truncated, since versions depend on them.
     batch.source = Source { event_hub_name: "h".repeat(256), ..source() };
     let letter = DeadLetter::new(&batch, 0, &failure("x", None), attempt);
-    assert_eq!(read_letter(letter.pointing_at(pointer())).source, batch.source);
+    assert_eq!(read_letter(letter.message_with_pointer(pointer())).source, batch.source);
 }

@@ -1,5 +1,5 @@
-//! An event as JSON, for people to read and to edit: it decodes to the same. Each body that another test decodes is
-//! shown, too, and held against this by `assert_shown_as_it_is`.
+//! An event as JSON, for people to read and edit: it decodes to the same. `assert_shown_as_it_is` checks that for each body
+//! that another test decodes.
 
 use devicestate_engine::{
     batch::Event,
@@ -10,14 +10,14 @@ use devicestate_engine::{
 };
 use serde_json::{Value, json};
 
-use crate::telemetry::{AUTO, FULL, JSON, PROTOBUF, assert_shown_as_it_is, bytes, invalid};
+use crate::telemetry_protobuf::{AUTO, FULL, JSON, PROTOBUF, assert_shown_as_it_is, bytes, invalid};
 
 fn shown(drone: Drone, body: impl Into<Vec<u8>>) -> Option<Value> {
     drone.to_json(&Event { body: body.into().into(), ..Event::default() })
 }
 
 #[test]
-fn a_protobuf_body_is_shown_with_the_fields_that_are_there() {
+fn a_protobuf_body_is_shown_with_its_fields() {
     let full = json!({
         "deviceId": "some_random_device_id", "battery": 0.99, "flightMode": 3,
         "position": {"latitude": 44.5, "longitude": 44.6, "altitude": 500.0},
@@ -39,12 +39,12 @@ fn a_protobuf_body_is_shown_with_the_fields_that_are_there() {
         for drone in [PROTOBUF, AUTO] {
             assert_eq!(shown(drone, bytes(hex)), Some(expected.clone()), "{drone:?} {hex}");
         }
-        assert_eq!(shown(JSON, bytes(hex)), None, "{hex} is no JSON");
+        assert_eq!(shown(JSON, bytes(hex)), None, "{hex} is not JSON");
     }
 }
 
 #[test]
-fn what_validation_refuses_is_shown() {
+fn an_invalid_event_is_shown() {
     for (hex, mode) in [("63", 99), ("ffffffffffffffffff01", -1)] {
         let body = bytes(&format!("0a016418{hex}"));
         let json = shown(PROTOBUF, body.clone()).expect("an event");
@@ -58,7 +58,7 @@ fn what_validation_refuses_is_shown() {
 }
 
 #[test]
-fn a_json_body_is_shown_as_it_is_also_when_it_is_no_telemetry() {
+fn a_json_body_is_shown_unchanged() {
     for text in [
         r#"{"DeviceId":"d","Battery":0.5,"speed":[1,{"a":null}]}"#,
         r#" {"deviceId":7,"flightMode":"hover"}"#,
@@ -77,7 +77,7 @@ fn a_json_body_is_shown_as_it_is_also_when_it_is_no_telemetry() {
 }
 
 #[test]
-fn what_cannot_be_read_or_would_decode_to_something_else_is_not_shown() {
+fn a_body_that_would_decode_differently_is_not_shown() {
     let twice = r#"{"deviceId":"a","deviceId":"b"}"#;
     for text in ["", " ", "hello", "{", r#"{"deviceId":"d"} x"#, r#"{"deviceId":"d","battery":1e999}"#, twice] {
         for drone in [JSON, AUTO] {
@@ -90,7 +90,7 @@ fn what_cannot_be_read_or_would_decode_to_something_else_is_not_shown() {
 }
 
 #[test]
-fn the_format_is_told_as_for_decoding() {
+fn the_shown_format_is_detected_as_for_decoding() {
     let event = |content_type: &str, body: &[u8]| Event {
         body: body.to_vec().into(),
         content_type: Some(content_type.into()),
@@ -106,7 +106,7 @@ fn the_format_is_told_as_for_decoding() {
 }
 
 #[test]
-fn the_device_that_only_iot_hub_knows_is_no_part_of_it_and_still_counts() {
+fn the_authenticated_device_is_not_shown_but_used() {
     let by_setting = Drone { format: Format::Auto, device_id_from_iot_hub: true };
     let event = Event { body: bytes("1803").into(), iot_hub_device_id: Some("hub-device".into()), ..Event::default() };
     assert_eq!(by_setting.to_json(&event), Some(json!({"flightMode": 3})));
@@ -115,14 +115,14 @@ fn the_device_that_only_iot_hub_knows_is_no_part_of_it_and_still_counts() {
 }
 
 #[test]
-fn whatever_bytes_can_be_decoded_are_shown_as_what_they_are() {
+fn all_decodable_bytes_are_shown() {
     let fetch_complete = bytes(FULL);
     let mut decodable = 0;
     for seed in 0..4_000 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut body = fetch_complete.clone();
         for _ in 0..random.usize(1..6) {
-            // The id's text is most of the message and the least of its structure.
+            // The text of the id is most of the message but has little structure.
             let place = if random.bool() { random.usize(0..2) } else { random.usize(22..fetch_complete.len()) };
             body[place] = if random.bool() { random.u8(..) } else { body[place] ^ (1 << random.u8(0..8)) };
         }

@@ -1,4 +1,4 @@
-//! Whether a batch is answered for good or sent again, over many attempts.
+//! Whether a batch is completed or retried, over many attempts.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use devicestate_engine::{
     store::Operations,
 };
 use devicestate_test_doubles::{
-    ANY, Envelope, FinalReply, Operation, READ_UNITS, ScriptedStore, Sent, StoreResponse, WRITE_UNITS, again,
-    final_reply, handler, processor, readings,
+    ANY, Envelope, FinalReply, Operation, READ_UNITS, ScriptedStore, Sent, StoreResponse, WRITE_UNITS, final_reply,
+    handler, processor, readings, retry_body,
 };
 use serde_json::{Value, json};
 
@@ -26,25 +26,25 @@ pub(crate) fn rig() -> (Arc<ScriptedStore>, Handler) {
     (store, handler)
 }
 
-/// A battery reading of each of these devices.
+/// Creates a battery reading of each of these devices.
 pub(crate) fn fleet(devices: &[&str]) -> Envelope {
     Envelope::new((10..).zip(devices).map(|(number, device)| Sent::battery(number, device, 0.5)))
 }
 
-pub(crate) async fn answered(handler: &Handler, envelope: &Envelope) -> FinalReply {
+pub(crate) async fn invoke_final(handler: &Handler, envelope: &Envelope) -> FinalReply {
     final_reply(handler.invoke(ID, &envelope.to_bytes()).await)
 }
 
-pub(crate) async fn sent_again(handler: &Handler, envelope: &Envelope) -> String {
-    again(handler.invoke(ID, &envelope.to_bytes()).await)
+pub(crate) async fn invoke_retried(handler: &Handler, envelope: &Envelope) -> String {
+    retry_body(handler.invoke(ID, &envelope.to_bytes()).await)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_in_which_everything_is_resolved_is_answered_for_good() {
+async fn a_resolved_batch_is_completed() {
     let (_store, handler) = rig();
     let mut envelope = fleet(&["a", "b", "a"]);
     envelope.events.push(Sent::new(13, "nonsense"));
-    let reply = answered(&handler, &envelope).await;
+    let reply = invoke_final(&handler, &envelope).await;
     assert_eq!(reply.counts(), [3, 0, 1]);
     let record = &reply.record.attempt;
     assert_eq!((record.events, record.devices, record.number), (4, 2, 1));
@@ -58,23 +58,23 @@ async fn a_batch_in_which_everything_is_resolved_is_answered_for_good() {
     assert_eq!(record.lag_ms, Some(60_000 - 13));
     assert!(!record.enqueued_times_decrease);
 
-    let reply = answered(&handler, &envelope.retried(1)).await;
+    let reply = invoke_final(&handler, &envelope.retried(1)).await;
     assert_eq!((reply.counts(), reply.record.attempt.number), ([0, 3, 1], 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_batch_is_answered() {
+async fn an_empty_batch_is_completed() {
     let (_store, handler) = rig();
-    let reply = answered(&handler, &Envelope::new([])).await;
+    let reply = invoke_final(&handler, &Envelope::new([])).await;
     assert_eq!((reply.counts(), reply.record.attempt.lag_ms), ([0, 0, 0], None));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_letter_can_be_found_by_the_log() {
+async fn each_dead_letter_has_a_log_record() {
     let (_store, handler) = rig();
     let nameless = Sent { partition_key: "null".into(), ..Sent::new(8, "") };
     let invalid = Sent::new(7, r#"{"deviceId":"d","flightMode":99}"#);
-    let reply = answered(&handler, &Envelope::new([invalid, nameless])).await;
+    let reply = invoke_final(&handler, &Envelope::new([invalid, nameless])).await;
     let [invalid, nameless] = reply.logged.as_slice() else { panic!("two of them: {:?}", reply.logged) };
     assert_eq!((invalid.sequence_number, invalid.partition_key.as_deref()), (Some(7), Some("key-7")));
     assert_eq!((nameless.sequence_number, nameless.partition_key.as_deref()), (Some(8), None));
@@ -87,27 +87,27 @@ async fn a_dead_letter_can_be_found_by_the_log() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_unresolved_and_comes_again_is_no_dead_letter() {
+async fn an_unresolved_event_that_is_retried_is_not_dead_lettered() {
     let (store, handler) = rig();
     store.always(Write, "b", StoreResponse::transient());
     let mut envelope = fleet(&["a", "b"]);
     envelope.events.push(Sent::new(12, "nonsense"));
     for retry in [(0, -1), (1, 4), (3, 4)] {
-        let reason = sent_again(&handler, &envelope.clone().with_retry(Some(retry))).await;
+        let reason = invoke_retried(&handler, &envelope.clone().with_retry(Some(retry))).await;
         assert!(reason.contains("1 of 3 events are unresolved") && reason.contains("the store is busy"), "{reason}");
         let record = failed_attempt(&reason);
         assert_eq!((record.unresolved, record.attempt.number), (1, retry.0 + 1));
         assert!(record.reason.contains("the store is busy"), "{record:?}");
         assert!(record.attempt.operations.retries > 0, "{record:?}");
         let is_of_the_first = record.attempt.lag_ms.is_some_and(|lag| lag >= 60_000 - 10);
-        assert!(is_of_the_first, "none of it is passed: {record:?}");
+        assert!(is_of_the_first, "the lag is that of the first event: {record:?}");
     }
-    store.recovers();
-    let reply = answered(&handler, &envelope.with_retry(Some((4, 4)))).await;
+    store.clear_script();
+    let reply = invoke_final(&handler, &envelope.with_retry(Some((4, 4)))).await;
     assert_eq!(reply.counts(), [1, 1, 1], "the poison is written with the final reply");
 }
 
-/// What an answer tells of an attempt that is to be repeated.
+/// Returns the record of a failed attempt.
 fn failed_attempt(answer: &str) -> FailedAttemptRecord {
     let answer: Value = serde_json::from_str(answer).expect("JSON");
     match serde_json::from_str(answer["Logs"][0].as_str().expect("a line")).expect("a record") {
@@ -117,15 +117,15 @@ fn failed_attempt(answer: &str) -> FailedAttemptRecord {
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_the_last_attempt_the_unresolved_are_dead_letters() {
+async fn unresolved_events_are_dead_lettered_in_the_last_attempt() {
     for (answer, class) in
         [(StoreResponse::transient(), ErrorClass::Transient), (StoreResponse::systemic(), ErrorClass::Systemic)]
     {
-        // The retries are used up; there is no retry policy.
+        // The last retry, and no retry policy.
         for retry in [Some((4, 4)), Some((0, 0)), None] {
             let (store, handler) = rig();
             store.always(Write, "b", answer.clone());
-            let reply = answered(&handler, &fleet(&["a", "b"]).with_retry(retry)).await;
+            let reply = invoke_final(&handler, &fleet(&["a", "b"]).with_retry(retry)).await;
             assert_eq!(reply.counts(), [1, 0, 1], "{retry:?}");
             let letter = &reply.dead_letters[0];
             assert_eq!((letter.stage, letter.error_class), (Stage::Update, class), "{retry:?}");
@@ -137,24 +137,24 @@ async fn on_the_last_attempt_the_unresolved_are_dead_letters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_device_that_is_throttled_is_never_given_up_however_often() {
+async fn a_throttled_device_is_never_dead_lettered() {
     let (store, handler) = rig();
     let envelope = fleet(&["a", "b"]);
     store.always(Write, "a", StoreResponse::throttled(std::time::Duration::from_hours(1)));
     for attempt in 0..30 {
-        // Whoever else sends, their writes succeed.
+        // The writes of all other devices succeed.
         let others = Envelope::new([Sent::battery(100 + attempt, "c", 0.5)]);
-        assert_eq!(answered(&handler, &others).await.counts(), [1, 0, 0]);
-        let reason = sent_again(&handler, &envelope.retried(attempt)).await;
+        assert_eq!(invoke_final(&handler, &others).await.counts(), [1, 0, 0]);
+        let reason = invoke_retried(&handler, &envelope.retried(attempt)).await;
         assert!(reason.contains("too many requests"), "{reason}");
     }
-    store.recovers();
-    let reply = answered(&handler, &envelope.retried(30)).await;
+    store.clear_script();
+    let reply = invoke_final(&handler, &envelope.retried(30)).await;
     assert_eq!(reply.counts(), [1, 1, 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_never_makes_a_dead_letter_however_long_it_lasts() {
+async fn an_outage_never_makes_dead_letters() {
     let outages: [(Operation, StoreResponse); 4] = [
         (Read, StoreResponse::transient()),
         (Write, StoreResponse::transient()),
@@ -166,38 +166,38 @@ async fn an_outage_never_makes_a_dead_letter_however_long_it_lasts() {
         let envelope = fleet(&["a", "b", "c"]);
         store.always(operation, ANY, answer);
         for attempt in 0..1_000 {
-            sent_again(&handler, &envelope.retried(attempt)).await;
+            invoke_retried(&handler, &envelope.retried(attempt)).await;
         }
-        store.recovers();
-        assert_eq!(answered(&handler, &envelope.retried(1_000)).await.counts(), [3, 0, 0]);
+        store.clear_script();
+        assert_eq!(invoke_final(&handler, &envelope.retried(1_000)).await.counts(), [3, 0, 0]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_can_be_read_but_not_written_never_makes_a_dead_letter() {
+async fn a_read_only_store_never_makes_dead_letters() {
     let (store, handler) = rig();
-    answered(&handler, &fleet(&["a", "b"])).await;
+    invoke_final(&handler, &fleet(&["a", "b"])).await;
     store.always(Write, ANY, StoreResponse::transient());
-    // Two devices have nothing to write any more; whether the store would take it is asked, and it would not.
+    // Two devices have nothing left to write, so a probe is sent, and the store rejects it.
     let envelope = fleet(&["a", "b", "stuck"]);
     for attempt in 0..50 {
-        sent_again(&handler, &envelope.retried(attempt)).await;
+        invoke_retried(&handler, &envelope.retried(attempt)).await;
     }
-    store.recovers();
-    assert_eq!(answered(&handler, &envelope.retried(50)).await.counts(), [1, 2, 0]);
+    store.clear_script();
+    assert_eq!(invoke_final(&handler, &envelope.retried(50)).await.counts(), [1, 2, 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_device_that_fails_while_others_are_written_is_a_dead_letter_on_the_fifth_attempt() {
+async fn a_device_that_fails_alone_is_dead_lettered_in_the_fifth_attempt() {
     for operation in [Read, Write] {
         let (store, handler) = rig();
         store.always(operation, "stuck", StoreResponse::transient());
         let envelope = fleet(&["a", "stuck", "b", "stuck"]);
         for attempt in 0..4 {
             // From the second attempt on the others have nothing left to write.
-            sent_again(&handler, &envelope.retried(attempt)).await;
+            invoke_retried(&handler, &envelope.retried(attempt)).await;
         }
-        let reply = answered(&handler, &envelope.retried(4)).await;
+        let reply = invoke_final(&handler, &envelope.retried(4)).await;
         assert_eq!(reply.counts(), [0, 2, 2], "{operation:?}");
         for letter in &reply.dead_letters {
             assert_eq!((letter.stage, letter.error_class, letter.attempt), (Stage::Update, ErrorClass::Transient, 5));
@@ -212,18 +212,18 @@ async fn attempts_during_an_outage_do_not_count_against_a_device() {
     let envelope = fleet(&["a", "stuck"]);
     store.always(Write, ANY, StoreResponse::transient());
     for attempt in 0..20 {
-        sent_again(&handler, &envelope.retried(attempt)).await;
+        invoke_retried(&handler, &envelope.retried(attempt)).await;
     }
-    store.recovers();
+    store.clear_script();
     store.always(Write, "stuck", StoreResponse::transient());
     for attempt in 20..24 {
-        sent_again(&handler, &envelope.retried(attempt)).await;
+        invoke_retried(&handler, &envelope.retried(attempt)).await;
     }
-    assert_eq!(answered(&handler, &envelope.retried(24)).await.counts(), [0, 1, 1]);
+    assert_eq!(invoke_final(&handler, &envelope.retried(24)).await.counts(), [0, 1, 1]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_batch_does_not_count_against_the_next_one() {
+async fn failed_attempts_are_counted_per_batch() {
     let (store, handler) = rig();
     store.always(Write, "stuck", StoreResponse::transient());
     let mut first = 0;
@@ -231,40 +231,40 @@ async fn one_batch_does_not_count_against_the_next_one() {
         first += 100;
         let envelope = Envelope::new([Sent::battery(first, "a", 0.1), Sent::battery(first + 1, "stuck", 0.2)]);
         for attempt in 0..4 {
-            sent_again(&handler, &envelope.retried(attempt)).await;
+            invoke_retried(&handler, &envelope.retried(attempt)).await;
         }
-        assert_eq!(answered(&handler, &envelope.retried(4)).await.counts(), [0, 1, 1]);
+        assert_eq!(invoke_final(&handler, &envelope.retried(4)).await.counts(), [0, 1, 1]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_on_each_attempt_makes_each_event_a_dead_letter_in_the_end() {
+async fn repeated_panics_end_in_dead_letters() {
     let (store, handler) = rig();
     store.always(Read, "b", StoreResponse::Panics);
     let envelope = fleet(&["a", "b", "c"]);
     for attempt in 0..4 {
-        let reason = sent_again(&handler, &envelope.retried(attempt)).await;
+        let reason = invoke_retried(&handler, &envelope.retried(attempt)).await;
         assert!(reason.contains("the store panics on b"), "{reason}");
     }
-    let reply = answered(&handler, &envelope.retried(4)).await;
+    let reply = invoke_final(&handler, &envelope.retried(4)).await;
     assert_eq!(reply.counts(), [0, 0, 3]);
     for letter in &reply.dead_letters {
         assert_eq!(letter.stage, Stage::Envelope);
         assert!(letter.issue.contains("the store panics on b"), "{}", letter.issue);
         assert_eq!(letter.device_state, None);
     }
-    // The process lives on.
-    store.recovers();
-    assert_eq!(answered(&handler, &Envelope::new([Sent::battery(50, "b", 0.9)])).await.counts(), [1, 0, 0]);
+    // The process continues.
+    store.clear_script();
+    assert_eq!(invoke_final(&handler, &Envelope::new([Sent::battery(50, "b", 0.9)])).await.counts(), [1, 0, 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_that_passes_costs_nothing() {
+async fn a_single_panic_makes_no_dead_letters() {
     let (store, handler) = rig();
-    store.answer(Write, "b", [StoreResponse::Panics]);
+    store.respond(Write, "b", [StoreResponse::Panics]);
     let envelope = fleet(&["a", "b", "c"]);
-    sent_again(&handler, &envelope).await;
-    let [applied, superseded, dead_lettered] = answered(&handler, &envelope.retried(1)).await.counts();
+    invoke_retried(&handler, &envelope).await;
+    let [applied, superseded, dead_lettered] = invoke_final(&handler, &envelope.retried(1)).await.counts();
     assert_eq!((applied + superseded, dead_lettered), (3, 0));
     for device in ["a", "b", "c"] {
         assert!(store.document(device).await.is_some(), "{device}");
@@ -272,14 +272,14 @@ async fn a_panic_that_passes_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_no_envelope_is_kept_whole_after_some_attempts() {
+async fn an_invalid_request_is_dead_lettered_completely_after_some_attempts() {
     let (_store, mut handler) = rig();
     let requests = [b"".as_slice(), b"\xff\xfe", b"{\"Data\":{\"messages\":\"[\"", b"{\"Data\":{\"other\":\"[]\"}}"];
     let requests = requests.map(Bytes::from_static);
     for (number, request) in requests.into_iter().enumerate() {
         let id = format!("invocation-{number}");
         for _attempt in 0..4 {
-            again(handler.invoke(&id, &request).await);
+            retry_body(handler.invoke(&id, &request).await);
         }
         let reply = final_reply(handler.invoke(&id, &request).await);
         assert_eq!(reply.counts(), [0, 0, 1]);
@@ -291,26 +291,26 @@ async fn a_request_that_is_no_envelope_is_kept_whole_after_some_attempts() {
         );
         assert_eq!(body.as_deref(), Ok(&request[..]));
     }
-    // Without a policy that surely repeats it, at once.
+    // Immediately, if no policy guarantees another attempt.
     handler.function.retry = None;
     assert_eq!(final_reply(handler.invoke(ID, &Bytes::from_static(b"nonsense")).await).counts(), [0, 0, 1]);
 }
 
-/// A device's failure to be written.
+/// Returns the outcome of an event whose device was not written.
 fn unresolved(class: ErrorClass) -> Outcome {
     let (issue, device_id) = ("it was not written".to_owned(), Some("stuck".to_owned()));
     Outcome::Unresolved(Failure { stage: Stage::Update, class, issue, device_id, device_state: None })
 }
 
 #[test]
-fn a_device_that_has_failed_often_enough_is_still_not_given_up_for_a_failure_that_is_not_its_own() {
+fn an_exhausted_device_is_retried_after_a_failure_of_the_store() {
     let attempts = Attempts::new(2);
     let decide = |outcome, takes_writes| attempts.decide("batch", &[Outcome::Applied, outcome], true, takes_writes);
     assert_eq!(decide(unresolved(ErrorClass::Transient), true), Decision::Retry);
     for class in [ErrorClass::Throttled, ErrorClass::Systemic] {
         assert_eq!(decide(unresolved(class), true), Decision::Retry, "{class}");
     }
-    // Often enough, but the store takes no writes now: that explains it, too.
+    // The limit is reached, but the store accepts no writes now, which may be the cause.
     attempts.forget("batch");
     assert_eq!(decide(unresolved(ErrorClass::Transient), true), Decision::Retry);
     assert_eq!(decide(unresolved(ErrorClass::Transient), false), Decision::Retry);
@@ -319,7 +319,7 @@ fn a_device_that_has_failed_often_enough_is_still_not_given_up_for_a_failure_tha
 }
 
 #[test]
-fn a_systemic_failure_is_no_devices_fault_even_if_the_store_took_writes() {
+fn a_systemic_failure_never_counts_against_a_device() {
     let attempts = Attempts::new(5);
     for _attempt in 0..100 {
         let outcomes = [Outcome::Applied, unresolved(ErrorClass::Systemic)];
@@ -328,7 +328,7 @@ fn a_systemic_failure_is_no_devices_fault_even_if_the_store_took_writes() {
 }
 
 #[test]
-fn once_a_batch_is_answered_for_good_the_count_starts_again() {
+fn a_completed_batch_resets_its_counts() {
     let attempts = Attempts::new(3);
     let decide = |outcome| {
         let retry_decision = attempts.decide("batch", &[Outcome::Applied, outcome], true, true);
@@ -339,7 +339,7 @@ fn once_a_batch_is_answered_for_good_the_count_starts_again() {
     };
     let transient = || decide(unresolved(ErrorClass::Transient));
     assert_eq!([transient(), transient()], [Decision::Retry; 2]);
-    assert_eq!(decide(Outcome::Superseded), Decision::Complete, "it went well");
+    assert_eq!(decide(Outcome::Superseded), Decision::Complete, "everything is resolved");
     assert_eq!([transient(), transient(), transient()], [Decision::Retry, Decision::Retry, Decision::Complete]);
     assert_eq!([transient(), transient(), transient()], [Decision::Retry, Decision::Retry, Decision::Complete]);
     assert_eq!([transient(), transient()], [Decision::Retry; 2]);
@@ -350,7 +350,7 @@ fn once_a_batch_is_answered_for_good_the_count_starts_again() {
 }
 
 #[test]
-fn a_batch_whose_dead_letters_could_not_be_kept_stays_due_in_the_next_attempt() {
+fn a_batch_stays_exhausted_if_its_dead_letters_could_not_be_stored() {
     let attempts = Attempts::new(2);
     let decide = || attempts.decide("batch", &[Outcome::Applied, unresolved(ErrorClass::Transient)], true, true);
     assert_eq!([decide(), decide(), decide()], [Decision::Retry, Decision::Complete, Decision::Complete]);

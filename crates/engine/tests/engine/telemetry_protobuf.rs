@@ -1,5 +1,4 @@
-//! Drone telemetry as protobuf: the bytes of the reference's serializer, how its decoder goes about odd input, and how
-//! the format of a body is told.
+//! Drone telemetry as protobuf: the bytes of the reference's serializer, unusual input, and the detection of the format.
 
 use devicestate_engine::{
     batch::Event,
@@ -20,7 +19,7 @@ pub(crate) fn bytes(hex: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
-/// Decodes a body. Whatever a test decodes is also shown as JSON, which must decode to the same.
+/// Decodes a body, and checks that its JSON decodes to the same.
 #[track_caller]
 pub(crate) fn decode(drone: Drone, body: impl Into<Vec<u8>>) -> Result<Decoded, Poison> {
     let event = Event { body: body.into().into(), ..Event::default() };
@@ -28,7 +27,7 @@ pub(crate) fn decode(drone: Drone, body: impl Into<Vec<u8>>) -> Result<Decoded, 
     drone.decode(&event)
 }
 
-/// Checks that the event as JSON decodes to the same, or neither can be decoded.
+/// Asserts that the event's JSON decodes to the same, or that neither can be decoded.
 #[track_caller]
 pub(crate) fn assert_shown_as_it_is(drone: Drone, event: &Event) {
     let decoded = drone.decode(event);
@@ -41,18 +40,18 @@ pub(crate) fn assert_shown_as_it_is(drone: Drone, event: &Event) {
     assert_eq!(drone.decode(&as_json).ok(), decoded.ok(), "{drone:?}: {event:?} is shown as {shown}");
 }
 
-/// The device and its readings, as JSON.
+/// Returns the device id and the readings, as JSON.
 #[track_caller]
 pub(crate) fn decoded(drone: Drone, body: impl Into<Vec<u8>>) -> (String, Value) {
     let Decoded { device_id, readings } = decode(drone, body).expect("an event that can be decoded");
     let count = readings.len();
     let fields: serde_json::Map<_, _> =
         readings.into_iter().map(|reading| (reading.name.to_string(), reading.value)).collect();
-    assert_eq!(fields.len(), count, "no reading comes twice");
+    assert_eq!(fields.len(), count, "no duplicate readings");
     (device_id, fields.into())
 }
 
-/// What is said of an event whose bytes are not telemetry.
+/// Returns the issue of an event that cannot be decoded.
 #[track_caller]
 pub(crate) fn undecodable(drone: Drone, body: impl Into<Vec<u8>>) -> String {
     match decode(drone, body) {
@@ -61,7 +60,7 @@ pub(crate) fn undecodable(drone: Drone, body: impl Into<Vec<u8>>) -> String {
     }
 }
 
-/// What is said of an event that says what cannot be.
+/// Returns the issue of an event with invalid values.
 #[track_caller]
 pub(crate) fn invalid(drone: Drone, body: impl Into<Vec<u8>>) -> String {
     match decode(drone, body) {
@@ -73,7 +72,7 @@ pub(crate) fn invalid(drone: Drone, body: impl Into<Vec<u8>>) -> String {
 pub(crate) const FULL: &str = "0a15736f6d655f72616e646f6d5f6465766963655f696411ae47e17a14aeef3f1803221b09000000000040464011cdcccccccc4c4640190000000000407f402a060801100018003001";
 
 #[test]
-fn the_bytes_of_the_reference_decode_to_what_it_was_told() {
+fn the_bytes_of_the_reference_are_decoded() {
     let first_frame = "0a0764726f6e652d3011000000000000f03f1805221b09bbb88d06f0bc474011d47e6b274a8c5ec01900000000000000002a060801100118013001";
     let cases = [
         (
@@ -110,8 +109,8 @@ fn the_bytes_of_the_reference_decode_to_what_it_was_told() {
 }
 
 #[test]
-fn without_a_body_or_a_device_id_the_device_is_said_to_be_missing() {
-    // Nothing; a battery alone; an id that is empty; JSON without one, with an empty one and with null.
+fn a_missing_body_or_device_id_is_poison() {
+    // An empty body; only a battery; an empty id; JSON without an id, with an empty one and with null.
     for drone in [PROTOBUF, AUTO, JSON] {
         let issue = undecodable(drone, "");
         assert!(issue.contains("body is empty") && issue.contains("device id is missing"), "{drone:?}: {issue}");
@@ -128,16 +127,16 @@ fn without_a_body_or_a_device_id_the_device_is_said_to_be_missing() {
 
 #[test]
 fn every_truncation_inside_a_field_is_poison() {
-    let fetch_complete = bytes(FULL);
-    // Where one of its fields ends, the bytes are a message of their own.
+    let complete = bytes(FULL);
+    // Where a field ends, the bytes are a valid message.
     let ends = [23, 32, 34, 63, 71, 73];
-    assert_eq!(ends[5], fetch_complete.len());
-    for length in (1..fetch_complete.len()).filter(|length| !ends.contains(length)) {
-        let issue = undecodable(PROTOBUF, &fetch_complete[..length]);
+    assert_eq!(ends[5], complete.len());
+    for length in (1..complete.len()).filter(|length| !ends.contains(length)) {
+        let issue = undecodable(PROTOBUF, &complete[..length]);
         assert!(issue.contains("not valid protobuf telemetry"), "{length}: {issue}");
     }
     for end in ends {
-        assert_eq!(decoded(PROTOBUF, &fetch_complete[..end]).0, "some_random_device_id", "{end}");
+        assert_eq!(decoded(PROTOBUF, &complete[..end]).0, "some_random_device_id", "{end}");
     }
 }
 
@@ -161,32 +160,32 @@ fn wrong_wire_types_and_a_stray_end_group_are_poison() {
 }
 
 #[test]
-fn an_invalid_text_of_the_id_is_poison() {
+fn a_device_id_that_is_not_utf8_is_poison() {
     let issue = undecodable(PROTOBUF, bytes("0a02c328"));
     assert!(issue.contains("UTF-8"), "{issue}");
 }
 
 #[test]
-fn a_battery_as_a_32_bit_float_is_taken() {
-    // 0.5 and 0.1 as floats; the latter is the double next to it.
+fn a_battery_may_be_a_32_bit_float() {
+    // 0.5 and 0.1 as floats; the latter becomes the nearest double.
     assert_eq!(decoded(PROTOBUF, bytes("0a0164150000003f")).1, json!({"Battery": 0.5}));
     assert_eq!(decoded(PROTOBUF, bytes("0a016415cdcccc3d")).1, json!({"Battery": f64::from(0.1_f32)}));
 }
 
 #[test]
 fn unknown_fields_are_skipped() {
-    // Field 7 as a varint, as bytes, as 64 and 32 bits, and as a group, in front of the battery.
+    // Field 7 as a varint, as bytes, as 64 and 32 bits, and as a group, before the battery.
     for unknown in ["380a", "3a0161", "390000000000000000", "3d00000000", "3b08013c"] {
         let body = bytes(&format!("0a0164{unknown}110000000000000000"));
         assert_eq!(decoded(PROTOBUF, body), ("d".to_owned(), json!({"Battery": 0.0})), "{unknown}");
     }
-    // In a position, too.
+    // Also in a position.
     assert_eq!(decoded(PROTOBUF, bytes("0a0164220b2001090000000000004640")).1, json!({"Latitude": 44.0}));
 }
 
 #[test]
 fn undefined_flight_modes_are_invalid_in_both_formats() {
-    // 6, 99, -1 and 2^32 + 3, which is 3 for whoever cuts it off.
+    // 6, 99, -1 and 2^32 + 3, which is 3 if truncated to 32 bits.
     let cases = [("06", "6"), ("63", "99"), ("ffffffffffffffffff01", "-1"), ("8380808010", "4294967299")];
     for (hex, number) in cases {
         let expected = format!("flight mode {number} is undefined");
@@ -198,7 +197,7 @@ fn undefined_flight_modes_are_invalid_in_both_formats() {
 }
 
 #[test]
-fn of_a_repeated_scalar_the_last_counts_and_repeated_sub_messages_are_merged() {
+fn the_last_scalar_wins_and_sub_messages_are_merged() {
     assert_eq!(decoded(PROTOBUF, bytes("0a01610a016218011802")), ("b".to_owned(), json!({"FlightMode": 2})));
     // Latitude 1 and longitude 1; then longitude 2.
     let positions = "2212 09000000000000f03f 11000000000000f03f 2209 110000000000000040".replace(' ', "");
@@ -210,14 +209,14 @@ fn of_a_repeated_scalar_the_last_counts_and_repeated_sub_messages_are_merged() {
 }
 
 #[test]
-fn a_position_with_one_member_gives_that_one_alone() {
+fn a_position_with_one_member_gives_one_reading() {
     assert_eq!(decoded(PROTOBUF, bytes("0a01642209190000000000407f40")).1, json!({"Altitude": 500.0}));
     assert_eq!(decoded(PROTOBUF, bytes("0a01642200")).1, json!({}), "an empty position");
     assert_eq!(decoded(PROTOBUF, bytes("0a01642a021801")).1, json!({"MagnetometerOK": true}));
 }
 
 #[test]
-fn what_json_cannot_hold_as_a_number_is_invalid() {
+fn a_number_that_json_cannot_represent_is_invalid() {
     let numbers = [("000000000000f87f", "NaN"), ("000000000000f07f", "inf"), ("000000000000f0ff", "-inf")];
     for (hex, text) in numbers {
         for (field, prefix) in
@@ -227,7 +226,7 @@ fn what_json_cannot_hold_as_a_number_is_invalid() {
             assert!(issue.starts_with(&format!("{field} is {text}")), "{issue}");
         }
     }
-    // As a 32-bit float, too.
+    // Also as a 32-bit float.
     assert!(invalid(PROTOBUF, bytes("0a0164150000c07f")).starts_with("battery is NaN"));
 }
 
@@ -238,13 +237,13 @@ fn json_where_protobuf_is_expected_is_poison() {
 }
 
 #[test]
-fn auto_tells_the_formats_apart_also_where_the_first_bytes_are_ambiguous() {
+fn auto_detects_the_format_even_if_the_first_bytes_are_ambiguous() {
     let json = r#"{"deviceId":"drone-7","battery":0.5}"#;
     let expected = ("drone-7".to_owned(), json!({"Battery": 0.5}));
     for front in ["", " ", "\t\r\n ", "\n", "\n\n", "\u{feff}", "\u{feff}\n "] {
         assert_eq!(decoded(AUTO, format!("{front}{json}")), expected, "{front:?}");
     }
-    // The length of the id is a white space, or a `{`, or the id begins with one after a white space, or is all text.
+    // The length of the id is white space or a `{`, or the id starts with `{` after white space, or is plain text.
     for id in ["d".repeat(9), "d".repeat(32), "{".repeat(32), "d".repeat(123), format!("{{{}", "d".repeat(12))] {
         let mut body = vec![0x0a, u8::try_from(id.len()).expect("a short id")];
         body.extend(id.bytes());
@@ -256,7 +255,7 @@ fn auto_tells_the_formats_apart_also_where_the_first_bytes_are_ambiguous() {
 }
 
 #[test]
-fn auto_speaks_of_the_format_that_the_body_seems_to_have() {
+fn the_issue_names_the_detected_format() {
     for body in ["{\"deviceId\":", "\n{\"deviceId\":\"d\",}", "hello", "[1,2]", "\"text\"", "\u{feff}{"] {
         let issue = undecodable(AUTO, body);
         assert!(issue.contains("JSON"), "{body:?}: {issue}");
@@ -266,7 +265,7 @@ fn auto_speaks_of_the_format_that_the_body_seems_to_have() {
 }
 
 #[test]
-fn a_content_type_that_tells_the_format_wins_over_the_setting() {
+fn a_content_type_has_precedence_over_the_setting() {
     let event = |content_type: &str, body: &[u8]| Event {
         body: body.to_vec().into(),
         content_type: Some(content_type.to_owned()),
