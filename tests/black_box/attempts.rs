@@ -22,7 +22,7 @@ fn will_retry(handler: &Handler, invocation_id: &str, body: &[u8]) -> bool {
 
 #[track_caller]
 fn assert_kept_whole(handler: &Handler, invocation_id: &str, body: &[u8], attempt: i64) {
-    let reply = Reply::of(&handler.post(invocation_id, body));
+    let reply = Reply::from_response(&handler.post(invocation_id, body));
     assert_eq!(reply.counts(), [1, 0, 0, 1]);
     let letter = reply.dead_letter();
     assert_eq!(letter["Stage"], "envelope");

@@ -39,7 +39,7 @@ fn chunked_bodies_and_bodies_with_a_length_are_the_same() {
     for (number, framing) in (0..).zip(framings) {
         let body = Batch::of([drone(number, "drone-7", 0.5)]).envelope().to_string();
         let response = handler.post_framed("2f6c64f0", body.as_bytes(), framing);
-        Reply::of(&response).assert_all_applied(1);
+        Reply::from_response(&response).assert_all_applied(1);
     }
 }
 
@@ -77,7 +77,7 @@ fn a_request_without_the_hosts_headers_is_answered_all_the_same() {
     let handler = app.start();
     let body = fixture("many-binary").to_string();
     let response = request(handler.port, "POST", &format!("/{FUNCTION}"), &[], body.as_bytes(), Framing::Length);
-    Reply::of(&response.expect("an answer")).assert_all_applied(3);
+    Reply::from_response(&response.expect("an answer")).assert_all_applied(3);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_dead_letter_tells_all_that_the_host_told() {
     let event = Event::new(41, "{").partition_key("drone-7").content_type("application/json");
     let envelope = Batch::of([drone(40, "a", 1.0), event]).partition("5").retry(1, -1).envelope();
     let response = app.start().post("0c9b1a52", envelope.to_string().as_bytes());
-    let reply = Reply::of(&response);
+    let reply = Reply::from_response(&response);
     let letter = reply.dead_letter();
     let data = &letter["EventData"];
     assert_eq!(

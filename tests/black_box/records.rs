@@ -88,7 +88,7 @@ fn the_level_of_the_log_counts_for_records_too() {
 #[test]
 fn a_log_that_nobody_reads_any_more_is_no_reason_to_end() {
     let app = App::shipped().with("RetryDrillDevice", "drilled");
-    let mut handler = app.start_unheard();
+    let mut handler = app.start_with_closed_stderr();
     for number in 1..=3 {
         // A dead letter goes into the log by itself, a failed attempt as a record.
         let reply = handler.invoke(&Batch::of([Event::new(number, "{")]).envelope());

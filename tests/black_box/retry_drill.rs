@@ -54,7 +54,7 @@ fn the_drill_fails_no_batch_that_would_not_come_again() {
     let app = app();
     let handler = app.start();
     for envelope in [batch().envelope(), batch().retry(0, 0).envelope()] {
-        let reply = Reply::of(&handler.post("6b0a", envelope.to_string().as_bytes()));
+        let reply = Reply::from_response(&handler.post("6b0a", envelope.to_string().as_bytes()));
         assert_eq!(reply.counts()[0], 2, "received");
         assert_eq!(reply.counts()[3], 0, "dead-lettered");
     }

@@ -18,7 +18,7 @@ fn deliver(handler: &Handler, message: &SessionMessage) -> Response {
 }
 
 fn settled(handler: &Handler, message: &SessionMessage) -> Reply {
-    Reply::of(&deliver(handler, message))
+    Reply::from_response(&deliver(handler, message))
 }
 
 #[test]

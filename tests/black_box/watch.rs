@@ -8,7 +8,7 @@ use std::{
 };
 
 use devicestate_test_support::{
-    App, Batch, Event, Framing, Response, WATCH, fixture, free_port, queue_records, repository_file,
+    App, Batch, Event, Framing, Response, DEAD_LETTER_MONITOR, fixture, free_port, queue_records, repository_file,
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ fn an_empty_queue_has_no_messages_and_none_of_any_age() {
     let app = at_home();
     let expected = json!({"record": "deadLetterQueue", "queueName": "deadletterqueue", "messages": 0,
                           "oldestAgeMs": null, "expiresInMs": null});
-    assert_eq!(record(&app.start().watch()), expected);
+    assert_eq!(record(&app.start().invoke_timer()), expected);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn the_age_is_that_of_the_oldest_message() {
     for age in [DAY, 6 * DAY, 0] {
         put(&app, age, 0);
     }
-    let record = record(&handler.watch());
+    let record = record(&handler.invoke_timer());
     assert_eq!((&record["messages"], &record["expiresInMs"]), (&3.into(), &Value::Null), "it stays for ever here");
     let age = record["oldestAgeMs"].as_i64().expect("an age");
     assert!((6 * DAY..6 * DAY + A_WHILE).contains(&age), "{record}");
@@ -94,10 +94,10 @@ fn a_message_that_somebody_has_received_is_counted_and_not_seen() {
     let app = at_home();
     let handler = app.start();
     put(&app, 6 * DAY, DAY);
-    let hidden = record(&handler.watch());
+    let hidden = record(&handler.invoke_timer());
     assert_eq!((&hidden["messages"], &hidden["oldestAgeMs"]), (&1.into(), &Value::Null));
     put(&app, DAY, 0);
-    let record = record(&handler.watch());
+    let record = record(&handler.invoke_timer());
     let age = record["oldestAgeMs"].as_i64().expect("an age");
     assert!(record["messages"] == 2 && (DAY..DAY + A_WHILE).contains(&age), "{record}");
 }
@@ -107,7 +107,7 @@ fn looking_leaves_the_queue_as_it_is() {
     let app = at_home();
     let handler = app.start();
     put(&app, DAY, 0);
-    let looks = [handler.watch(), handler.watch()].map(|response| record(&response)["messages"].clone());
+    let looks = [handler.invoke_timer(), handler.invoke_timer()].map(|response| record(&response)["messages"].clone());
     assert_eq!(looks, [1, 1]);
     let rows = Connection::open(app.path("state.db")).expect("the state file");
     let untouched = "SELECT count(*) FROM dead_letters WHERE visible_ms = 0 AND dequeue_count = 0 AND receipt = 0";
@@ -119,7 +119,7 @@ fn the_request_may_be_whatever_it_is() {
     let app = at_home();
     let handler = app.start();
     for body in ["", "{}", "no JSON", "[]", &fixture("many-binary").to_string()] {
-        let response = handler.call(WATCH, "3f21", body.as_bytes(), Framing::Length);
+        let response = handler.call(DEAD_LETTER_MONITOR, "3f21", body.as_bytes(), Framing::Length);
         assert_eq!(record(&response)["messages"], 0, "{body}");
     }
 }
@@ -128,7 +128,7 @@ fn the_request_may_be_whatever_it_is() {
 fn two_functions_that_share_a_queue_have_one_record() {
     let app = at_home();
     app.add_function("Other", &repository_file("RawTelemetryFunction/function.json"));
-    assert_eq!(record(&app.start().watch())["messages"], 0);
+    assert_eq!(record(&app.start().invoke_timer())["messages"], 0);
 }
 
 #[test]
@@ -146,15 +146,15 @@ fn a_timer_function_is_served_under_the_name_of_its_folder_and_no_other_is() {
 #[test]
 fn an_app_without_a_timer_function_has_none() {
     let app = at_home();
-    std::fs::remove_dir_all(app.path(WATCH)).expect("a folder of the app");
-    assert_eq!(app.start().watch().status, 404);
+    std::fs::remove_dir_all(app.path(DEAD_LETTER_MONITOR)).expect("a folder of the app");
+    assert_eq!(app.start().invoke_timer().status, 404);
 }
 
 #[test]
 fn a_queue_of_which_no_setting_says_where_it_is_fails_the_invocation_and_not_the_handler() {
     let app = App::shipped();
     let handler = app.start();
-    error(&handler.watch(), &["DeadLetterStorage is missing", "__queueServiceUri"]);
+    error(&handler.invoke_timer(), &["DeadLetterStorage is missing", "__queueServiceUri"]);
     handler.invoke(&batch()).assert_all_applied(1);
 }
 
@@ -162,7 +162,7 @@ fn a_queue_of_which_no_setting_says_where_it_is_fails_the_invocation_and_not_the
 fn a_connection_that_is_none_fails_the_invocation_and_not_the_handler() {
     let app = App::shipped().with("DeadLetterStorage", format!("AccountKey={KEY}"));
     let handler = app.start();
-    error(&handler.watch(), &["DeadLetterStorage", "AccountName"]);
+    error(&handler.invoke_timer(), &["DeadLetterStorage", "AccountName"]);
     handler.invoke(&batch()).assert_all_applied(1);
 }
 
@@ -171,7 +171,7 @@ fn a_state_file_that_is_not_there_is_named_and_not_made() {
     let app = App::shipped();
     let missing = app.path("missing.db");
     let app = app.with("DeadLetterSqlitePath", missing.display().to_string());
-    error(&app.start().watch(), &["missing.db", "setting DeadLetterSqlitePath"]);
+    error(&app.start().invoke_timer(), &["missing.db", "setting DeadLetterSqlitePath"]);
     assert!(!missing.exists());
 }
 
@@ -181,11 +181,11 @@ fn storage_that_is_down_is_told_in_the_answer_and_once_as_an_error_of_the_log() 
     let app = at_port(port);
     let handler = app.start();
     let words = ["the queue deadletterqueue", "cannot be reached", "setting DeadLetterStorage", &format!(":{port}")];
-    error(&handler.watch(), &words);
+    error(&handler.invoke_timer(), &words);
     let errors = handler.stop();
     let lines: Vec<_> = errors.lines().filter(|line| line.contains("cannot be reached")).collect();
     let [line] = lines[..] else { panic!("one line: {errors}") };
-    assert!(line.contains("\"ERROR\"") && line.contains(WATCH), "{line}");
+    assert!(line.contains("\"ERROR\"") && line.contains(DEAD_LETTER_MONITOR), "{line}");
     // The host would take it for a warning.
     assert!(!line.to_ascii_lowercase().contains("warn"), "{line}");
 }
@@ -200,7 +200,7 @@ fn while_storage_does_not_answer_batches_are_answered_all_the_same() {
     thread::scope(|scope| {
         let (looked, handler) = (done.clone(), &handler);
         scope.spawn(move || {
-            error(&handler.watch(), &["does not answer in time", "setting DeadLetterStorage"]);
+            error(&handler.invoke_timer(), &["does not answer in time", "setting DeadLetterStorage"]);
             looked.send("look").expect("a receiver");
         });
         // So the look has begun.

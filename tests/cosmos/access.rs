@@ -87,7 +87,7 @@ fn assert_recovers(fault: impl Fn() -> Fault, words: &[&str]) {
         listener.clear_faults();
         deliver(&handler, &batch(1_000)).reply.assert_all_applied(100);
         let all = is_known.then_some(first).into_iter().chain([batch(1_000)]).collect::<Vec<_>>();
-        assert_eq!(listener.documents(), Fold::of(&all).documents());
+        assert_eq!(listener.documents(), Fold::from_batches(&all).documents());
         assert_no_secrets(&app, handler, &[listener.key()]);
     }
 }
@@ -112,7 +112,7 @@ fn a_container_that_was_never_there_is_named_and_once_it_is_made_the_handler_goe
     assert_given_back(&listener, &handler, &MISSING);
     listener.create_container();
     deliver(&handler, &batch(1_000)).reply.assert_all_applied(100);
-    assert_eq!(listener.documents(), Fold::of([&batch(1_000)]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch(1_000)]).documents());
     assert_no_secrets(&app, handler, &[listener.key()]);
 }
 
@@ -126,7 +126,7 @@ fn a_container_that_was_deleted_is_named_and_once_it_is_made_anew_the_handler_go
     assert_given_back(&listener, &handler, &MISSING);
     listener.create_container();
     deliver(&handler, &batch(1_000)).reply.assert_all_applied(100);
-    assert_eq!(listener.documents(), Fold::of([&batch(1_000)]).documents(), "nothing comes out of the cache");
+    assert_eq!(listener.documents(), Fold::from_batches([&batch(1_000)]).documents(), "nothing comes out of the cache");
     assert_no_secrets(&app, handler, &[listener.key()]);
 }
 
@@ -140,7 +140,7 @@ fn a_container_that_was_deleted_and_made_anew_unseen_is_found_again() {
     listener.create_container();
     let delivered = deliver(&handler, &batch(1_000));
     delivered.reply.assert_all_applied(100);
-    assert_eq!(listener.documents(), Fold::of([&batch(1_000)]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch(1_000)]).documents());
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn the_documents_are_listed_and_shown_where_the_handler_has_put_them() {
     assert_eq!(first, [stored["a%2Fb"].clone()]);
     let shown: Value = serde_json::from_str(&said(&app, &["state", "show", "a/b", "--format", "json"])).expect("JSON");
     assert_eq!(shown, stored["a%2Fb"]);
-    let mut expected = Fold::of([&batch]).documents();
+    let mut expected = Fold::from_batches([&batch]).documents();
     let renamed = expected.remove("a/b").map(|mut document| {
         document["id"] = "a%2Fb".into();
         document

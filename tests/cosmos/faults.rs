@@ -35,19 +35,19 @@ fn assert_overcome_by(listener: &Listener, faults: impl Fn() -> Vec<Fault>) {
     let app = app(listener);
     let handler = app.start();
     let batches = [batch(1), batch(11)];
-    let mut befallen = vec![0; faults().len()];
+    let mut fault_hits = vec![0; faults().len()];
     for batch in &batches {
         listener.clear_faults();
         for fault in faults() {
             listener.fault(fault);
         }
         handler.invoke(&batch.clone().retry(0, -1).envelope()).assert_all_applied(3);
-        for (sum, more) in befallen.iter_mut().zip(listener.befallen()) {
+        for (sum, more) in fault_hits.iter_mut().zip(listener.fault_hits()) {
             *sum += more;
         }
     }
-    assert!(befallen.iter().all(|befallen| *befallen > 0), "a fault befell nothing: {befallen:?}");
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert!(fault_hits.iter().all(|fault_hits| *fault_hits > 0), "a fault befell nothing: {fault_hits:?}");
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }
 
 /// The client sends a request four times before it gives up.
@@ -136,7 +136,7 @@ fn stall_for_ten_seconds(kind: &str, requests: u64) {
     assert_answered_in_time(&handler, &batch, Duration::from_secs(3));
     let delivered = deliver(&handler, &batch);
     delivered.assert_no_dead_letter(3);
-    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch]).documents());
 }
 
 #[test]
@@ -163,5 +163,5 @@ fn a_stalled_write_that_is_done_in_the_end_overwrites_nothing() {
     }
     // The two of the first batch, two of each other, and the two stalled ones, which come too late to be taken.
     listener.until("the stalled writes are refused", |counters| counters.status(412) == 2);
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }

@@ -80,7 +80,7 @@ fn a_managed_identity_is_as_good_as_a_key_and_its_token_is_asked_for_once() {
     for batch in &batches {
         deliver(&handler, batch).reply.assert_all_applied(2);
     }
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
     assert_eq!(identity.asked.load(Relaxed), 1);
     let said = handler.stop() + &app.log();
     assert!(!said.contains(TOKEN) && !said.contains("a-header-of-azure"), "a secret was logged");
@@ -99,5 +99,5 @@ fn without_an_identity_the_batch_is_given_back_with_the_setting_and_once_there_i
     assert!(reason.contains("CosmosConnection__credential"), "{reason}");
     identity.is_assigned.store(true, Relaxed);
     deliver(&handler, &batch).reply.assert_all_applied(1);
-    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch]).documents());
 }

@@ -79,7 +79,7 @@ fn deliver_counting(handler: &Handler, batch: &Batch, failures: &Failures, pause
         let envelope = batch.clone().retry(retries, -1).envelope().to_string();
         let response = handler.post(&id, envelope.as_bytes());
         if response.status == 200 {
-            return Delivered { reply: Reply::of(&response), failed };
+            return Delivered { reply: Reply::from_response(&response), failed };
         }
         assert_eq!(response.status, 503, "{}", response.json());
         assert!(started.elapsed() < Duration::from_mins(1), "it is never answered for good: {}", response.json());

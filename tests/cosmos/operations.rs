@@ -83,11 +83,11 @@ fn a_hundred_devices_cost_one_read_each_and_one_write_each_for_a_batch() {
     let account = Account::empty();
     let app = account.app();
     assert_eq!(deliver_all(&app, &partitions), [100_000, 100_000, 0, 0]);
-    assert_eq!(account.documents(), Fold::of(partitions.iter().flatten()).documents());
+    assert_eq!(account.documents(), Fold::from_batches(partitions.iter().flatten()).documents());
     let Some(counters) = account.counters() else { return };
     let devices_in_batches = 5 * 100;
     assert!(counters.reads() <= 100 && counters.writes() <= devices_in_batches, "{counters:?}");
-    assert_eq!(counters.of(&["query"]), 0, "{counters:?}");
+    assert_eq!(counters.count(&["query"]), 0, "{counters:?}");
 }
 
 /// Without partition keys each device is in every partition: its document has twenty writers at once.
@@ -116,5 +116,5 @@ fn events_dealt_over_the_partitions_one_by_one_come_to_the_same_documents() {
     let app = account.app();
     let [events, applied, superseded, dead_lettered] = deliver_all(&app, &partitions);
     assert_eq!((events, applied + superseded, dead_lettered), (4_000, 4_000, 0));
-    assert_eq!(account.documents(), Fold::of(partitions.iter().flatten()).documents());
+    assert_eq!(account.documents(), Fold::from_batches(partitions.iter().flatten()).documents());
 }

@@ -46,7 +46,7 @@ fn an_account_cut_off_in_mid_batch_is_found_again() {
         listener.up();
         delivering.join().expect("no panic");
     });
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_handler_that_starts_during_an_outage_is_ready_at_once_and_goes_on_when_it_i
         listener.up();
         delivering.join().expect("no panic").assert_no_dead_letter(40);
     });
-    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch]).documents());
 }
 
 /// What an account in memory has forgotten, the host sends again when its checkpoint is set back.
@@ -81,18 +81,18 @@ fn an_account_killed_in_mid_batch_and_started_again_empty_is_written_to_again() 
         let delivering = scope.spawn(|| {
             deliver_counting(&handler, &batches[1], &failures, || ()).assert_no_dead_letter(300);
         });
-        listener.until("some documents are written", |counters| counters.of(&["replace"]) >= 20);
+        listener.until("some documents are written", |counters| counters.count(&["replace"]) >= 20);
         listener.kill();
         failures.until(1);
         listener.start_again();
         delivering.join().expect("no panic");
     });
     deliver(&handler, &batches[2]).assert_no_dead_letter(300);
-    assert_eq!(listener.documents(), Fold::of(&batches[1..3]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches[1..3]).documents());
     for batch in &batches {
         deliver(&handler, batch).assert_no_dead_letter(300);
     }
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }
 
 /// The client asks where to write at most once in five seconds: so long the second move takes, and no longer.
@@ -112,7 +112,7 @@ fn move_there_and_back(preferred: Option<&str>) {
         assert!(delivered.failed.is_empty(), "{:?}", delivered.failed);
     }
     assert!(listener.counters().status(403) > 0, "the old region refuses writes");
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }
 
 #[test]
@@ -161,8 +161,8 @@ fn ten_minutes_without_the_account_under_load_make_no_dead_letter_and_lose_no_ev
     for stream in &streams {
         assert!(stream.most_attempts > 5, "fewer attempts than DeadLetterAfterAttempts: {}", stream.most_attempts);
     }
-    assert_eq!(listener.documents(), Fold::of(streams.iter().flat_map(|stream| &stream.batches)).documents());
-    assert!(listener.befallen()[1..].iter().all(|throttled| *throttled == 2), "the first 429 came");
+    assert_eq!(listener.documents(), Fold::from_batches(streams.iter().flat_map(|stream| &stream.batches)).documents());
+    assert!(listener.fault_hits()[1..].iter().all(|throttled| *throttled == 2), "the first 429 came");
 }
 
 /// What a partition's host has sent.

@@ -52,7 +52,7 @@ fn a_document_that_would_grow_over_two_megabytes_costs_only_the_event_that_makes
     let mut documents = listener.documents();
     let note = documents.get_mut("drone-2").and_then(Value::as_object_mut).expect("a document").remove("Note");
     assert!(note.is_some(), "what somebody else has written is kept");
-    assert_eq!(documents, Fold::of([&applied]).documents());
+    assert_eq!(documents, Fold::from_batches([&applied]).documents());
 }
 
 /// The partition of a key is full: 20 GB of one device, or a limit of the account.
@@ -66,7 +66,7 @@ fn a_full_partition_key_costs_only_the_events_of_its_device() {
     assert_eq!(reply.counts(), [3, 1, 0, 2]);
     let classes: Vec<_> = reply.dead_letters.iter().map(|letter| &letter["ErrorClass"]).collect();
     assert_eq!(classes, ["poison", "poison"]);
-    assert_eq!(listener.documents(), Fold::of([&Batch::of([battery(1, "drone-1", 0.5)])]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&Batch::of([battery(1, "drone-1", 0.5)])]).documents());
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_python_program_reads_the_same_documents() {
     reader.arg(script).env("ENDPOINT", listener.endpoint()).env("KEY", listener.key());
     let said: Value = serde_json::from_str(&run(&mut reader)).expect("JSON");
     let mut expected = listener.documents();
-    let mut folded = Fold::of([&batch]).documents();
+    let mut folded = Fold::from_batches([&batch]).documents();
     folded.get_mut("drone-2").expect("a document")["FlightMode"] = 4.into();
     assert_eq!(expected, folded);
     for way in ["listed", "read"] {

@@ -35,7 +35,7 @@ fn throttling_for_several_seconds_is_waited_out_as_the_service_asks_and_its_pric
     let took = started.elapsed();
     reply.assert_all_applied(10);
     assert!(took < Duration::from_secs(15), "{took:?} of a budget of a minute");
-    assert_eq!(listener.documents(), Fold::of([&first, &second]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&first, &second]).documents());
 
     let counters = listener.counters();
     // The first try, one after each delay, and a last one that succeeds; the client's own would be many more.
@@ -75,7 +75,7 @@ fn an_account_with_too_little_throughput_is_slow_and_loses_nothing() {
         }
     });
     let all: Vec<_> = (0..PARTITIONS).flat_map(batches).collect();
-    assert_eq!(listener.documents(), Fold::of(&all).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&all).documents());
     let counters = listener.counters();
     assert!(counters.status(429) > 0, "it was not throttled at all: {counters:?}");
 }
@@ -92,5 +92,5 @@ fn a_device_throttled_for_longer_than_the_budget_is_sent_again_and_not_given_up_
     let delivered = deliver(&handler, &batch);
     assert_eq!(delivered.failed.len(), 3, "the service asks for more than the budget: {:?}", delivered.failed);
     delivered.assert_no_dead_letter(4);
-    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch]).documents());
 }

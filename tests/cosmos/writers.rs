@@ -17,7 +17,7 @@ fn elsewhere(event: Event) -> Batch {
 
 /// The document that another writer would have made of this batch.
 fn written_elsewhere(batch: &Batch) -> Value {
-    let mut documents = Fold::of([batch]).documents();
+    let mut documents = Fold::from_batches([batch]).documents();
     documents.pop_first().expect("a document").1
 }
 
@@ -38,9 +38,9 @@ fn a_device_that_was_never_seen_gets_its_document() {
     let batch =
         Batch::of([battery(1, "drone-1", 0.5), position(2, "drone-1", 47.5, 8.25), battery(3, "drone-2", 0.25)]);
     invoke_all_applied(&app.start(), &batch);
-    assert_eq!(account.documents(), Fold::of([&batch]).documents());
+    assert_eq!(account.documents(), Fold::from_batches([&batch]).documents());
     let Some(counters) = account.counters() else { return };
-    assert_eq!((counters.status(404), counters.of(&["create"]), counters.of(&["replace"])), (2, 2, 0), "{counters:?}");
+    assert_eq!((counters.status(404), counters.count(&["create"]), counters.count(&["replace"])), (2, 2, 0), "{counters:?}");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_document_that_another_writer_creates_meanwhile_keeps_the_readings_of_both()
     listener.fault(Fault::status(404).on(&["read"]).next(1));
     let record = invoke_all_applied(&app.start(), &batch);
     assert_eq!(record["conflicts"], 1, "{record}");
-    assert_eq!(listener.documents(), Fold::of([&other, &batch]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&other, &batch]).documents());
     assert_eq!(listener.counters().status(409), 1);
 }
 
@@ -105,12 +105,12 @@ fn a_document_that_another_writer_changes_meanwhile_keeps_the_readings_of_both()
     invoke_all_applied(&handler, &first);
     // Newer than ours in one field, older in the other.
     let other = elsewhere(event(5, "drone-1", json!({"battery": 0.75, "position": {"latitude": 1.0}})));
-    listener.put(&Fold::of([&first, &other]).documents()["drone-1"]);
+    listener.put(&Fold::from_batches([&first, &other]).documents()["drone-1"]);
     let second = Batch::of([battery(4, "drone-1", 0.25), position(6, "drone-1", 3.0, 4.0)]);
     let reply = handler.invoke(&second.envelope());
     assert_eq!(reply.counts(), [2, 1, 1, 0], "an event overtaken by the other writer is superseded");
     assert_eq!(reply.batch["conflicts"], 1, "{}", reply.batch);
-    assert_eq!(listener.documents(), Fold::of([&first, &other, &second]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&first, &other, &second]).documents());
     assert_eq!(listener.counters().status(412), 1);
 }
 
@@ -147,7 +147,7 @@ fn two_handlers_that_write_the_same_devices_at_once_lose_nothing() {
         }
     });
     let all: Vec<_> = (0..ROUNDS).flat_map(|round| [batch(round, 0), batch(round, 1)]).collect();
-    assert_eq!(account.documents(), Fold::of(&all).documents());
+    assert_eq!(account.documents(), Fold::from_batches(&all).documents());
     let Some(counters) = account.counters() else { return };
     assert!(counters.status(412) >= 14 * 8, "they were in each other's way: {counters:?}");
 }
@@ -162,7 +162,7 @@ fn a_document_deleted_behind_the_handlers_back_comes_again_with_the_same_events(
     listener.delete("drone-1");
     let reply = handler.invoke(&batch.envelope());
     assert_eq!(reply.counts(), [2, 1, 1, 0], "what is gone is news, what is there is not");
-    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch]).documents());
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_document_deleted_behind_the_handlers_back_takes_older_events_too() {
     listener.delete("drone-1");
     let older = Batch::of([battery(3, "drone-1", 0.75)]);
     invoke_all_applied(&handler, &older);
-    assert_eq!(listener.documents(), Fold::of([&older]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&older]).documents());
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_document_deleted_behind_the_handlers_back_is_made_anew_of_newer_events() {
     invoke_all_applied(&handler, &newer);
     assert_eq!(
         listener.documents(),
-        Fold::of([&newer]).documents(),
+        Fold::from_batches([&newer]).documents(),
         "nothing comes out of the cache into the document"
     );
 }
@@ -206,7 +206,7 @@ fn a_document_restored_behind_the_handlers_back_takes_the_same_events_again() {
     for _ in 0..2 {
         listener.put(&backup["drone-1"]);
         invoke_all_applied(&handler, &second);
-        assert_eq!(listener.documents(), Fold::of([&first, &second]).documents());
+        assert_eq!(listener.documents(), Fold::from_batches([&first, &second]).documents());
     }
     let reply = handler.invoke(&second.envelope());
     assert_eq!(reply.counts(), [2, 0, 2, 0]);
@@ -224,7 +224,7 @@ fn a_device_that_goes_on_sending_costs_one_write_a_batch_and_no_read() {
     }
     let counters = listener.counters();
     assert_eq!((counters.reads(), counters.writes()), (1, 10), "{counters:?}");
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }
 
 #[test]
@@ -248,5 +248,5 @@ fn a_replayed_batch_changes_nothing_and_an_older_one_only_what_nobody_wrote_sinc
         }
     }
     assert_eq!(listener.counters().writes(), writes);
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }

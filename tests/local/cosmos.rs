@@ -65,7 +65,7 @@ fn the_same_events_come_to_the_same_documents_in_cosmos_db_and_in_sqlite() {
     let counters = listener.counters();
     assert!(0.0 < units && units < counters.request_units, "{units} of {}", counters.request_units);
     // Each instance finds the container, and the report lists the documents; all else is the handlers'.
-    let others = counters.of(&["metadata", "query"]);
+    let others = counters.count(&["metadata", "query"]);
     let operations = &report["storeOperations"];
     let told = ["reads", "writes"].map(|name| operations[name].as_u64().expect("a number")).iter().sum::<u64>();
     assert_eq!(told, counters.requests() - others, "{report} {counters:?}");

@@ -66,7 +66,7 @@ fn an_invocation_continues_the_trace_of_the_host_and_has_its_parts_below_it() {
     let app = app_for(&collector);
     let handler = app.start();
     let events = [event(7, "drone-1"), event(8, "drone-2"), event(9, "drone-1"), Event::new(10, "hush-hush")];
-    Reply::of(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &Batch::of(events).partition("3")));
+    Reply::from_response(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &Batch::of(events).partition("3")));
 
     let (invocation, children) = collector.invocation();
     assert_eq!((hex(&invocation.trace_id), hex(&invocation.parent_span_id)), (TRACE_ID.into(), SPAN_ID.into()));
@@ -110,7 +110,7 @@ fn a_delivery_of_a_message_is_told_by_its_queue_session_and_id() {
     let handler = app.start();
     let traceparent = format!("00-{TRACE_ID}-{SPAN_ID}-01");
     let message = SessionMessage::battery(7, "drone-1", 0.5).delivered(2).to_bytes();
-    Reply::of(&handler.call_with(
+    Reply::from_response(&handler.call_with(
         &[("traceparent", &traceparent)],
         SESSIONS,
         INVOCATION,
@@ -138,8 +138,8 @@ fn a_call_of_the_timer_function_is_no_batch_and_has_no_span() {
     let collector = Collector::start(Manner::Takes);
     let app = app_for(&collector);
     let handler = app.start();
-    handler.watch();
-    Reply::of(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &Batch::of([event(1, "drone-1")])));
+    handler.invoke_timer();
+    Reply::from_response(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &Batch::of([event(1, "drone-1")])));
 
     collector.invocation();
     assert!(collector.spans().iter().all(|span| hex(&span.trace_id) == TRACE_ID));
@@ -152,7 +152,7 @@ fn a_trace_that_the_host_does_not_keep_is_kept_all_the_same() {
     let collector = Collector::start(Manner::Takes);
     let app = app_for(&collector);
     let handler = app.start();
-    Reply::of(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-00"), &Batch::of([event(1, "drone-1")])));
+    Reply::from_response(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-00"), &Batch::of([event(1, "drone-1")])));
     assert_eq!(hex(&collector.invocation().0.trace_id), TRACE_ID);
 }
 
@@ -162,8 +162,8 @@ fn a_trace_that_the_host_does_not_keep_has_no_spans_where_a_setting_asks_the_hos
     let app = app_for(&collector).with("OTEL_TRACES_SAMPLER", "parentbased_always_on");
     let handler = app.start();
     let other = "1af7651916cd43dd8448eb211c80319c";
-    Reply::of(&post(&handler, &format!("00-{other}-{SPAN_ID}-00"), &Batch::of([event(1, "drone-1")])));
-    Reply::of(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &Batch::of([event(2, "drone-1")])));
+    Reply::from_response(&post(&handler, &format!("00-{other}-{SPAN_ID}-00"), &Batch::of([event(1, "drone-1")])));
+    Reply::from_response(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &Batch::of([event(2, "drone-1")])));
 
     collector.invocation();
     assert!(collector.spans().iter().all(|span| hex(&span.trace_id) == TRACE_ID));
@@ -271,7 +271,7 @@ fn an_operation_of_cosmos_db_has_its_request_units() {
     let app = app_for(&collector).with("StateStore", "cosmos").with("CosmosConnection", account.connection_string());
     let handler = app.start();
     let batch = Batch::of([event(1, "drone-1"), event(2, "drone-2")]);
-    let reply = Reply::of(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &batch));
+    let reply = Reply::from_response(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &batch));
 
     let (_, children) = collector.invocation();
     let operations = children.iter().filter(|span| span.kind == CLIENT);

@@ -11,7 +11,7 @@ use devicestate_dead_letters::{Action, Audit as _, AuditError, AuditLine, Outcom
 use devicestate_engine::clock::Clock;
 use devicestate_test_storage::{
     azurite::{ACCOUNT, Azurite, KEY, SHARED, WRONG_KEY, connection, connection_string, signing},
-    proxy::{self, Fate},
+    proxy::{self, ProxyAction},
 };
 
 use crate::blobs::read;
@@ -133,11 +133,11 @@ fn appends(what: &str) -> bool {
 }
 
 /// A proxy that does this to the appends of these numbers, from 0.
-fn with_fates(fate: fn(usize) -> Fate) -> u16 {
+fn with_fates(fate: fn(usize) -> ProxyAction) -> u16 {
     let mut number = 0;
-    proxy::before(SHARED.blob_port, move |what| {
+    proxy::start(SHARED.blob_port, move |what| {
         if !appends(what) {
-            return Fate::Answered;
+            return ProxyAction::Answered;
         }
         number += 1;
         fate(number - 1)
@@ -147,7 +147,7 @@ fn with_fates(fate: fn(usize) -> Fate) -> u16 {
 #[tokio::test]
 async fn a_block_whose_answer_is_lost_is_there_once() {
     // The first block of the trail, and one between others.
-    let port = with_fates(|number| if matches!(number, 0 | 3) { Fate::AnswerLost } else { Fate::Answered });
+    let port = with_fates(|number| if matches!(number, 0 | 3) { ProxyAction::AnswerLost } else { ProxyAction::Answered });
     let trail = trail(port, "audit-lost");
     for number in 0..4 {
         trail.append(&[line(number)]).await.expect("appended");
@@ -158,9 +158,9 @@ async fn a_block_whose_answer_is_lost_is_there_once() {
 #[tokio::test]
 async fn a_blob_whose_making_was_not_answered_is_not_made_anew() {
     let mut is_first = true;
-    let port = proxy::before(SHARED.blob_port, move |what| {
+    let port = proxy::start(SHARED.blob_port, move |what| {
         let is_made = what.starts_with("PUT ") && what.contains(".jsonl") && !what.contains('?');
-        if is_made && std::mem::take(&mut is_first) { Fate::AnswerLost } else { Fate::Answered }
+        if is_made && std::mem::take(&mut is_first) { ProxyAction::AnswerLost } else { ProxyAction::Answered }
     });
     // It would not lose the answer of one that finds no container.
     trail(SHARED.blob_port, "audit-made").append(&[line(0)]).await.expect("appended");
@@ -177,9 +177,9 @@ async fn after_an_append_that_failed_the_same_lines_are_there_once_and_others_be
     // So many appends are answered before no more are.
     let answered = Arc::new(AtomicUsize::new(2));
     let left = Arc::clone(&answered);
-    let port = proxy::before(SHARED.blob_port, move |what| {
+    let port = proxy::start(SHARED.blob_port, move |what| {
         let is_lost = appends(what) && left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err();
-        if is_lost { Fate::AnswerLost } else { Fate::Answered }
+        if is_lost { ProxyAction::AnswerLost } else { ProxyAction::Answered }
     });
     let trail = trail(port, "audit-failed");
     let two_blocks = [large(1, 3_000_000), large(2, 3_000_000)];
@@ -198,7 +198,7 @@ async fn after_an_append_that_failed_the_same_lines_are_there_once_and_others_be
 #[tokio::test]
 async fn a_run_whose_blob_is_full_goes_on_in_another() {
     let port =
-        with_fates(|number| if number == 2 { Fate::Refused(409, "BlockCountExceedsLimit") } else { Fate::Answered });
+        with_fates(|number| if number == 2 { ProxyAction::Refused(409, "BlockCountExceedsLimit") } else { ProxyAction::Answered });
     let trail = trail(port, "audit-full");
     for number in 0..4 {
         trail.append(&[line(number)]).await.expect("appended");

@@ -7,7 +7,7 @@ use devicestate_engine::{
     dead_letter::MAX_MESSAGE_BYTES,
     queue::{DeadLetterQueue, MAX_RECEIVE_COUNT, Message, Received},
 };
-use devicestate_sqlite::{Database, Opening, SqliteQueue};
+use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
 use devicestate_test_storage::azurite::SHARED;
 
 /// Longer than any test takes.
@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_hours(1);
 async fn each(name: &str, test: impl AsyncFn(&dyn DeadLetterQueue)) {
     let storage = SHARED.queue(name).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let database = Database::open(&folder.path().join("state.db"), Opening::Create).expect("a database");
+    let database = Database::open(&folder.path().join("state.db"), OpenMode::Create).expect("a database");
     let sqlite = SqliteQueue::new(database, Arc::new(System));
     for queue in [&storage as &dyn DeadLetterQueue, &sqlite] {
         println!("{}", queue.name());

@@ -207,7 +207,7 @@ fn without_anything_said_about_storage_the_handler_starts_with_a_warning_and_cut
     let reply = handler.invoke(&endless());
     assert!(reply.dead_letter()["EventData"]["BodyCut"].is_object(), "{}", reply.dead_letter());
     let log = log(&app, &handler.stop());
-    let warnings: Vec<_> = log.lines().filter(|line| line.contains("will be cut")).collect();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("will be truncated")).collect();
     let [warning] = warnings[..] else { panic!("one warning: {log}") };
     for word in ["WARN", "RawTelemetryFunction", "DeadLetterStorage", "DeadLetterDirectory"] {
         assert!(warning.contains(word), "{word:?} is not in: {warning}");
@@ -263,7 +263,7 @@ fn each_function_has_the_connection_of_its_own_binding() {
     let handler = app.start();
     assert!(handler.invoke(&endless()).dead_letter()["Overflow"]["Location"].is_string());
     let log = log(&app, &handler.stop());
-    let warnings: Vec<_> = log.lines().filter(|line| line.contains("will be cut")).collect();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("will be truncated")).collect();
     let [warning] = warnings[..] else { panic!("one warning: {log}") };
     assert!(warning.contains("\"Other\"") && warning.contains("OtherStorage"), "{warning}");
 }

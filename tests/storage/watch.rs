@@ -22,7 +22,7 @@ fn app(queue: &str, key: &str) -> App {
 }
 
 fn look(handler: &Handler) -> Value {
-    let [record] = <[Value; 1]>::try_from(queue_records(&handler.watch())).expect("one record");
+    let [record] = <[Value; 1]>::try_from(queue_records(&handler.invoke_timer())).expect("one record");
     record
 }
 
@@ -74,7 +74,7 @@ async fn the_name_of_a_queue_may_be_a_setting() {
 
 #[test]
 fn a_queue_that_is_not_there_is_named() {
-    let told = error(&app("watch-missing", KEY).start().watch());
+    let told = error(&app("watch-missing", KEY).start().invoke_timer());
     for word in ["the queue watch-missing", "does not exist", "setting DeadLetterStorage"] {
         assert!(told.contains(word), "{word:?} is not in: {told}");
     }
@@ -85,7 +85,7 @@ async fn a_key_that_is_refused_is_told_and_not_shown() {
     SHARED.queue("watch-refused").await;
     let app = app("watch-refused", WRONG_KEY);
     let handler = app.start();
-    let told = error(&handler.watch());
+    let told = error(&handler.invoke_timer());
     assert!(told.contains("the key is not the account's"), "{told}");
     let log = app.log() + &handler.stop();
     assert!(!told.contains(WRONG_KEY) && !log.contains(WRONG_KEY), "no secret in {told} {log}");
@@ -99,7 +99,7 @@ async fn of_two_queues_of_which_one_cannot_be_looked_at_the_other_is_told_of_in_
     other["bindings"][1]["connection"] = "OtherStorage".into();
     app.add_function("Other", &other);
     let handler = app.start();
-    let told = error(&handler.watch());
+    let told = error(&handler.invoke_timer());
     assert!(told.contains("OtherStorage is missing") && !told.contains("watch-one"), "{told}");
     drop(handler);
     let log = app.log();

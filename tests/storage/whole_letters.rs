@@ -6,7 +6,7 @@ use devicestate_azure::{Blobs, Fault};
 use devicestate_engine::dead_letter::{Fingerprint, Overflow as _, OverflowError, Pointer};
 use devicestate_test_storage::{
     azurite::{ACCOUNT, KEY, SHARED, WRONG_KEY, connection, connection_string, signing},
-    proxy::{self, Fate},
+    proxy::{self, ProxyAction},
 };
 
 use crate::storage_error;
@@ -37,7 +37,7 @@ async fn a_blob_is_given_back_byte_for_byte() {
 /// All of these are there for whoever goes where they lead, but for the other host, which would be told.
 #[tokio::test]
 async fn another_host_and_another_container_are_never_asked() {
-    let elsewhere = proxy::before(SHARED.blob_port, |what| panic!("the other host was asked: {what}"));
+    let elsewhere = proxy::start(SHARED.blob_port, |what| panic!("the other host was asked: {what}"));
     let (here, other) = (blobs("here"), blobs("other"));
     kept(&here, b"here").await;
     let secret = other.put("secret", b"secret".to_vec()).await.expect("kept");
@@ -122,7 +122,7 @@ async fn a_key_that_is_refused_is_no_matter_of_one_dead_letter_and_is_not_told()
 async fn a_blob_in_the_archive_is_its_own_matter_and_a_service_that_is_busy_is_not() {
     let pointer = kept(&blobs("archive"), b"kept").await;
     for (status, code, is_message_specific) in [(409, "BlobArchived", true), (503, "ServerBusy", false)] {
-        let port = proxy::before(SHARED.blob_port, move |_| Fate::Refused(status, code));
+        let port = proxy::start(SHARED.blob_port, move |_| ProxyAction::Refused(status, code));
         let connection = connection(&connection_string([port, port], &format!("AccountKey={KEY}")));
         let blobs = Blobs::new(&connection, "archive").expect("a blob service");
         let error = pointer.fetch(&blobs).await.expect_err("it is refused");

@@ -9,7 +9,7 @@ use devicestate_engine::{
     settings::Settings,
     store::{ETag, MemoryStore, RequestCharge, StateStore, StoreError, Stored},
 };
-use devicestate_sqlite::{Database, Opening, SqliteStore};
+use devicestate_sqlite::{Database, OpenMode, SqliteStore};
 use devicestate_test_doubles::{document, version};
 use devicestate_test_support::listener::Listener;
 use rusqlite::Connection;
@@ -71,7 +71,7 @@ fn cosmos(listener: &Listener) -> CosmosStore {
 }
 
 fn open(path: &Path) -> Database {
-    Database::open(path, Opening::Create).expect("a database")
+    Database::open(path, OpenMode::Create).expect("a database")
 }
 
 fn drone(id: &str, battery: f64) -> Document {
@@ -231,7 +231,7 @@ async fn a_file_outlives_its_store_and_is_shared() {
     let path = folder.path().join("state.db");
     let first = SqliteStore::new(open(&path));
     let etag = first.create(&drone("d", 0.5), &free()).await.expect("a creation");
-    let second = SqliteStore::new(Database::open(&path, Opening::Create).expect("it is there"));
+    let second = SqliteStore::new(Database::open(&path, OpenMode::Create).expect("it is there"));
     assert_eq!(stored(&second, "d").await, Stored { document: drone("d", 0.5), etag: etag.clone() });
     drop(first);
     assert!(second.replace(&drone("d", 0.6), &etag, &free()).await.is_ok());
@@ -242,7 +242,7 @@ async fn a_file_outlives_its_store_and_is_shared() {
 
 /// The error of opening a file; it names the file.
 #[track_caller]
-fn refused(path: &Path, opening: Opening) -> String {
+fn refused(path: &Path, opening: OpenMode) -> String {
     let error = Database::open(path, opening).expect_err("it must be refused").to_string();
     assert!(error.contains(&path.display().to_string()), "{error}");
     error
@@ -255,7 +255,7 @@ fn what_is_no_database_is_refused_and_untouched() {
     for length in [20, 5_000] {
         let text = "no database ".repeat(length);
         std::fs::write(&path, &text).expect("a file");
-        for opening in [Opening::Create, Opening::Existing, Opening::ReadOnly] {
+        for opening in [OpenMode::Create, OpenMode::Existing, OpenMode::ReadOnly] {
             let error = refused(&path, opening);
             assert!(error.contains("no SQLite database"), "{error}");
         }
@@ -267,12 +267,12 @@ fn what_is_no_database_is_refused_and_untouched() {
 fn a_path_that_leads_nowhere_is_named_and_nothing_is_made() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("missing").join("state.db");
-    assert!(refused(&path, Opening::Create).contains("cannot be opened"));
+    assert!(refused(&path, OpenMode::Create).contains("cannot be opened"));
     let path = folder.path().join("state.db");
-    for opening in [Opening::Existing, Opening::ReadOnly] {
+    for opening in [OpenMode::Existing, OpenMode::ReadOnly] {
         assert!(refused(&path, opening).contains("cannot be opened"));
     }
-    assert!(refused(folder.path(), Opening::Create).contains("cannot be opened"), "a folder");
+    assert!(refused(folder.path(), OpenMode::Create).contains("cannot be opened"), "a folder");
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
 
@@ -287,7 +287,7 @@ fn another_programs_database_is_refused_and_untouched() {
         connection.execute_batch(content).expect("another program's content");
         drop(connection);
         let before = std::fs::read(&path).expect("the file");
-        for opening in [Opening::Create, Opening::Existing, Opening::ReadOnly] {
+        for opening in [OpenMode::Create, OpenMode::Existing, OpenMode::ReadOnly] {
             let error = refused(&path, opening);
             assert!(error.contains("another program"), "{error}");
         }
@@ -307,7 +307,7 @@ fn a_new_file_can_be_opened_by_several_at_the_same_time() {
         std::thread::scope(|scope| {
             let open = || {
                 together.wait();
-                Database::open(&path, Opening::Create).map(drop).map_err(|error| error.to_string())
+                Database::open(&path, OpenMode::Create).map(drop).map_err(|error| error.to_string())
             };
             let openers: Vec<_> = (0..OPENERS).map(|_| scope.spawn(open)).collect();
             for opener in openers {

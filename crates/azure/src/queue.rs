@@ -70,7 +70,7 @@ impl StorageQueue {
 
     /// The same queue for a caller that only reads: when a right is missing, the errors name the role that is enough to read.
     #[must_use]
-    pub fn for_a_reader(mut self) -> Self {
+    pub fn with_reader_role(mut self) -> Self {
         self.resource.role = "Storage Queue Data Reader";
         self
     }
@@ -230,7 +230,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.set("S", "UseDevelopmentStorage=true");
         let connection = StorageConnection::from_settings(&settings, "S").expect("read").expect("there");
-        let queue = StorageQueue::new(&connection, "q").expect("a queue").for_a_reader();
+        let queue = StorageQueue::new(&connection, "q").expect("a queue").with_reader_role();
         let fault = Fault::Role { role: queue.resource.role, code: "403".to_owned() };
         let error = QueueError::from(queue.resource.error(fault)).to_string();
         assert!(error.contains("the role Storage Queue Data Reader") && !error.contains("Contributor"), "{error}");

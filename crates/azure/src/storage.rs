@@ -5,7 +5,7 @@
 
 mod container;
 mod error;
-mod patience;
+mod retry;
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
     identity::Identity,
     shared_key::{SECONDARY, SharedKey},
 };
-use patience::Patience;
+use retry::RetryLimits;
 
 pub use error::{Fault, StorageError};
 
@@ -50,7 +50,7 @@ pub struct StorageConnection {
     /// Where the account's read-only copy has its queues, when the connection string says so.
     queue_secondary: Option<Url>,
     proof: Proof,
-    patience: Patience,
+    retry: RetryLimits,
 }
 
 /// What shows that a connection may do what it asks for.
@@ -109,13 +109,13 @@ impl StorageConnection {
             queue: endpoint(Service::Queue)?,
             queue_secondary: None,
             proof: Proof::Identity(Identity::from_settings(settings, name)?),
-            patience: patience::HANDLER,
+            retry: retry::HANDLER,
         }))
     }
 
     fn from_connection_string(name: &str, text: &str) -> Result<Self, ConfigError> {
         let parts = ConnectionString::parse(name, text)?;
-        let patience = patience::HANDLER;
+        let retry = retry::HANDLER;
         let given = |part: &str| {
             parts.get(part).map(|address| parse_endpoint(name, &format!("has a {part} that is"), address)).transpose()
         };
@@ -136,7 +136,7 @@ impl StorageConnection {
             let proof =
                 Proof::Key { account: DEVELOPMENT_ACCOUNT.to_owned(), key: Secret::new(DEVELOPMENT_KEY.to_owned()) };
             let (blob, queue) = (local(10_000)?, local(10_001)?);
-            return Ok(Self { name: name.to_owned(), blob, queue, queue_secondary: None, proof, patience });
+            return Ok(Self { name: name.to_owned(), blob, queue, queue_secondary: None, proof, retry });
         }
         let endpoint = |service: Service| match (given(service.endpoint_part())?, parts.get("AccountName")) {
             (None, Some(account)) => {
@@ -164,14 +164,14 @@ impl StorageConnection {
             queue,
             queue_secondary: given("QueueSecondaryEndpoint")?,
             proof,
-            patience,
+            retry,
         })
     }
 
     /// The same for a tool, whose user waits longer for an answer than the host does: two tries of ten seconds.
     #[must_use]
-    pub fn for_a_tool(self) -> Self {
-        Self { patience: patience::TOOL, ..self }
+    pub fn with_tool_retries(self) -> Self {
+        Self { retry: retry::TOOL, ..self }
     }
 
     /// The connection to the queues of the account's read-only copy, which it has with read-access geo-redundant storage
@@ -227,7 +227,7 @@ impl StorageConnection {
                 problem: format!("has neither {} nor AccountName", service.endpoint_part()),
             },
         })?;
-        let mut options = ClientOptions { retry: self.patience.retry_options(), ..ClientOptions::default() };
+        let mut options = ClientOptions { retry: self.retry.retry_options(), ..ClientOptions::default() };
         let host = match url.port() {
             Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
             None => url.host_str().unwrap_or_default().to_owned(),
@@ -252,10 +252,10 @@ impl StorageConnection {
                     setting: format!("{}__credential", self.name),
                     problem: format!("names an identity that this machine cannot be: {error}"),
                 });
-                credential = Some(patience::limited(made?));
+                credential = Some(retry::limited(made?));
             }
         }
-        options.per_try_policies.push(Arc::new(patience::Limit(self.patience)));
+        options.per_try_policies.push(Arc::new(retry::Limit(self.retry)));
         Ok((Client { url, credential, options }, resource))
     }
 }

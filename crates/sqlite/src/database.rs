@@ -70,7 +70,7 @@ type Answer = Box<dyn FnOnce(Result<(), DatabaseError>) + Send>;
 
 /// What a file is opened for, and whether it must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
+pub enum OpenMode {
     /// To write to it. A missing file is made, with the tables in it.
     Create,
     /// To write to it. A missing file is an error.
@@ -85,7 +85,7 @@ impl Database {
     /// # Errors
     ///
     /// When it cannot be opened, is no database or one of another program, or is locked for longer than five seconds.
-    pub fn open(path: &Path, opening: Opening) -> Result<Self, DatabaseError> {
+    pub fn open(path: &Path, opening: OpenMode) -> Result<Self, DatabaseError> {
         let path: Arc<Path> = path.into();
         let mut connection = connect(&path, opening)?;
         let (jobs, queue) = mpsc::channel::<Job>();
@@ -170,11 +170,11 @@ fn run(connection: &mut Connection, path: &Arc<Path>, group: Vec<Job>) {
     }
 }
 
-fn connect(path: &Arc<Path>, opening: Opening) -> Result<Connection, DatabaseError> {
+fn connect(path: &Arc<Path>, opening: OpenMode) -> Result<Connection, DatabaseError> {
     let access = match opening {
-        Opening::Create => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-        Opening::Existing => OpenFlags::SQLITE_OPEN_READ_WRITE,
-        Opening::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        OpenMode::Create => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        OpenMode::Existing => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        OpenMode::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
@@ -188,11 +188,11 @@ fn connect(path: &Arc<Path>, opening: Opening) -> Result<Connection, DatabaseErr
         Ok((connection, application, tables))
     };
     let (mut connection, application, tables) = open().map_err(|error| DatabaseError::new(path, &error))?;
-    let is_new = application == 0 && tables == 0 && opening == Opening::Create;
+    let is_new = application == 0 && tables == 0 && opening == OpenMode::Create;
     if application != APPLICATION_ID && !is_new {
         return Err(DatabaseError::because(path, "it is a database of another program; give another path"));
     }
-    if opening == Opening::ReadOnly {
+    if opening == OpenMode::ReadOnly {
         return Ok(connection);
     }
     let set_up = || {

@@ -8,12 +8,12 @@ mod store;
 
 use std::path::{Path, PathBuf};
 
-pub use database::{Database, DatabaseError, Opening};
+pub use database::{Database, DatabaseError, OpenMode};
 pub use queue::SqliteQueue;
 pub use store::SqliteStore;
 
 /// The folder of large dead letters that belongs to a state file.
 #[must_use]
-pub fn folder_beside(state: &Path) -> PathBuf {
+pub fn dead_letter_folder(state: &Path) -> PathBuf {
     format!("{}-dead-letters", state.display()).into()
 }

@@ -191,13 +191,13 @@ mod tests {
     use rusqlite::StatementStatus;
 
     use super::*;
-    use crate::database::Opening;
+    use crate::database::OpenMode;
 
     /// Counted in steps of SQLite's own machine, so that it is no matter of time.
     #[tokio::test]
     async fn messages_that_are_hidden_are_not_looked_at() {
         let folder = tempfile::tempdir().expect("a folder");
-        let database = Database::open(&folder.path().join("state.db"), Opening::Create).expect("a database");
+        let database = Database::open(&folder.path().join("state.db"), OpenMode::Create).expect("a database");
         let steps = |connection: &Connection| {
             connection.execute(
                 "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000)

@@ -13,7 +13,7 @@ use devicestate_engine::{
     clock::Clock,
     queue::{DeadLetterQueue as _, MAX_RECEIVE_COUNT, QueueError},
 };
-use devicestate_sqlite::{Database, DatabaseError, Opening, SqliteQueue};
+use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteQueue};
 use rusqlite::{Connection, ErrorCode};
 use tempfile::TempDir;
 
@@ -62,11 +62,11 @@ impl File {
         file
     }
 
-    fn database(&self, opening: Opening) -> Database {
+    fn database(&self, opening: OpenMode) -> Database {
         Database::open(&self.path, opening).expect("a database")
     }
 
-    fn queue(&self, opening: Opening) -> SqliteQueue {
+    fn queue(&self, opening: OpenMode) -> SqliteQueue {
         self.queue_of(self.database(opening))
     }
 
@@ -96,7 +96,7 @@ async fn received(queue: &SqliteQueue, most: usize, hidden: Duration) -> Vec<Str
 #[tokio::test]
 async fn a_message_is_back_when_its_time_has_passed_and_not_before() {
     let file = File::new();
-    let queue = file.queue(Opening::Create);
+    let queue = file.queue(OpenMode::Create);
     queue.put(b"{}").await.expect("put");
     let first = queue.receive(1, MINUTE).await.expect("received").pop().expect("a message");
     assert_eq!((first.message.inserted_ms, first.message.expires_ms), (NOW, None));
@@ -121,7 +121,7 @@ async fn a_message_is_back_when_its_time_has_passed_and_not_before() {
 #[tokio::test]
 async fn a_message_is_hidden_for_whole_seconds_and_for_one_at_least() {
     let file = File::new();
-    let queue = file.queue(Opening::Create);
+    let queue = file.queue(OpenMode::Create);
     queue.put(b"{}").await.expect("put");
     for (hidden, seconds) in [(0, 1), (999, 1), (1_999, 1), (2_000, 2)] {
         assert_eq!(received(&queue, 1, Duration::from_millis(hidden)).await.len(), 1, "{hidden}");
@@ -137,7 +137,7 @@ async fn a_message_is_hidden_for_whole_seconds_and_for_one_at_least() {
 #[tokio::test]
 async fn the_oldest_comes_first_whether_it_was_hidden_or_not() {
     let file = File::new();
-    let queue = file.queue(Opening::Create);
+    let queue = file.queue(OpenMode::Create);
     for body in ["1", "2", "3", "4", "5"] {
         queue.put(body.as_bytes()).await.expect("put");
     }
@@ -158,7 +158,7 @@ async fn the_oldest_comes_first_whether_it_was_hidden_or_not() {
 async fn of_two_who_receive_at_the_same_time_each_gets_messages_of_its_own() {
     const MESSAGES: usize = 200;
     let file = File::new();
-    let queues = [file.queue(Opening::Create), file.queue(Opening::Existing)];
+    let queues = [file.queue(OpenMode::Create), file.queue(OpenMode::Existing)];
     for number in 0..MESSAGES {
         queues[number % 2].put(number.to_string().as_bytes()).await.expect("put");
     }
@@ -185,7 +185,7 @@ async fn of_two_who_receive_at_the_same_time_each_gets_messages_of_its_own() {
 #[tokio::test]
 async fn one_sees_what_another_has_hidden_updated_and_deleted() {
     let file = File::new();
-    let (one, other) = (file.queue(Opening::Create), file.queue(Opening::Existing));
+    let (one, other) = (file.queue(OpenMode::Create), file.queue(OpenMode::Existing));
     for body in ["1", "2"] {
         one.put(body.as_bytes()).await.expect("put");
     }
@@ -199,7 +199,7 @@ async fn one_sees_what_another_has_hidden_updated_and_deleted() {
 
 #[tokio::test]
 async fn a_file_of_an_earlier_version_keeps_its_messages_and_gets_what_is_needed() {
-    for opening in [Opening::Create, Opening::Existing] {
+    for opening in [OpenMode::Create, OpenMode::Existing] {
         let file = File::old();
         // An earlier version has it open, and goes on.
         let earlier = file.connection();
@@ -220,7 +220,7 @@ async fn a_file_of_an_earlier_version_keeps_its_messages_and_gets_what_is_needed
 #[tokio::test]
 async fn a_file_of_an_earlier_version_can_be_looked_at_and_is_left_as_it_is() {
     let file = File::old();
-    let looking = file.queue(Opening::ReadOnly);
+    let looking = file.queue(OpenMode::ReadOnly);
     assert_eq!(
         (peeked(&looking).await, looking.count().await.expect("counted")),
         (vec!["one".into(), "two".into()], 2)
@@ -228,7 +228,7 @@ async fn a_file_of_an_earlier_version_can_be_looked_at_and_is_left_as_it_is() {
     let columns = "SELECT count(*) FROM pragma_table_info('dead_letters')";
     assert_eq!(file.connection().query_row(columns, [], |row| row.get(0)), Ok(3));
     // Another process writes to it in the meantime.
-    let writing = file.queue(Opening::Existing);
+    let writing = file.queue(OpenMode::Existing);
     assert_eq!(received(&writing, 1, MINUTE).await, ["one"]);
     assert_eq!(peeked(&looking).await, ["two"]);
 }
@@ -236,8 +236,8 @@ async fn a_file_of_an_earlier_version_can_be_looked_at_and_is_left_as_it_is() {
 #[tokio::test]
 async fn what_is_only_looked_at_is_not_written_to() {
     let file = File::new();
-    file.queue(Opening::Create).put(b"{}").await.expect("put");
-    let queue = file.queue(Opening::ReadOnly);
+    file.queue(OpenMode::Create).put(b"{}").await.expect("put");
+    let queue = file.queue(OpenMode::ReadOnly);
     assert_eq!(peeked(&queue).await, ["{}"]);
     for error in [queue.put(b"{}").await.map(drop), queue.receive(1, MINUTE).await.map(drop)] {
         assert_eq!(failed(error, &file.path), Some(ErrorCode::ReadOnly));
@@ -259,7 +259,7 @@ fn failed(result: Result<(), QueueError>, path: &Path) -> Option<ErrorCode> {
 #[tokio::test]
 async fn while_another_process_holds_the_lock_a_write_fails_and_changes_nothing_and_reads_go_on() {
     let file = File::new();
-    let database = file.database(Opening::Create);
+    let database = file.database(OpenMode::Create);
     let queue = file.queue_of(database.clone());
     queue.put(b"{}").await.expect("put");
     let mut message = queue.receive(1, MINUTE).await.expect("received").pop().expect("a message");
@@ -284,7 +284,7 @@ async fn while_another_process_holds_the_lock_a_write_fails_and_changes_nothing_
 #[tokio::test]
 async fn a_file_that_fails_is_an_error_of_each_operation() {
     let file = File::new();
-    let queue = file.queue(Opening::Create);
+    let queue = file.queue(OpenMode::Create);
     queue.put(b"{}").await.expect("put");
     let mut message = queue.receive(1, MINUTE).await.expect("received").pop().expect("a message");
     file.connection().execute_batch("DROP TABLE dead_letters").expect("a broken file");

@@ -16,7 +16,7 @@ use azure_core::{
 };
 use devicestate_azure::{SharedKey, StorageConnection, StorageQueue};
 use devicestate_engine::settings::Settings;
-use devicestate_test_support::{npm::installed, root};
+use devicestate_test_support::{npm::install_packages, root};
 
 /// The account that every Azurite has, and its key, as its documentation gives them.
 pub const ACCOUNT: &str = "devstoreaccount1";
@@ -142,4 +142,4 @@ pub fn signing() -> ClientOptions {
 }
 
 /// The folder with Azurite's packages.
-static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| installed(SOURCE));
+static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| install_packages(SOURCE));

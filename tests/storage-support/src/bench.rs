@@ -18,7 +18,7 @@ use azure_storage_queue::{
 };
 use devicestate_azure::StorageQueue;
 use devicestate_engine::{clock::System, queue::DeadLetterQueue};
-use devicestate_sqlite::{Database, Opening, SqliteQueue};
+use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
 use devicestate_test_support::{App, Batch, Event, Reply, base64, from_base64, listener::Listener};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -37,7 +37,7 @@ pub struct Bench {
 }
 
 /// What the tool said.
-pub struct Said {
+pub struct CommandOutput {
     pub code: Option<i32>,
     pub output: String,
     pub errors: String,
@@ -48,7 +48,7 @@ impl Bench {
     pub fn local() -> Self {
         let app = App::shipped();
         let bench = Self { app, cosmos: None, storage: None, runtime: Runtime::new().expect("a runtime") };
-        Database::open(&bench.state(), Opening::Create).expect("a state file");
+        Database::open(&bench.state(), OpenMode::Create).expect("a state file");
         bench
     }
 
@@ -75,11 +75,11 @@ impl Bench {
 
     /// With a queue of Azurite.
     pub fn azurite() -> Self {
-        Self::behind([SHARED.blob_port, SHARED.queue_port])
+        Self::through_proxy([SHARED.blob_port, SHARED.queue_port])
     }
 
     /// With a queue of Azurite, which the tool asks for at these ports of blobs and queues: those of a proxy.
-    pub fn behind(ports: [u16; 2]) -> Self {
+    pub fn through_proxy(ports: [u16; 2]) -> Self {
         static QUEUES: AtomicU32 = AtomicU32::new(0);
         let name = format!("tools-{}-{}", std::process::id(), QUEUES.fetch_add(1, Relaxed));
         let cosmos = Listener::start();
@@ -108,7 +108,7 @@ impl Bench {
     /// The queue, for what the tool itself does not do. Never through a proxy.
     pub fn queue(&self) -> Box<dyn DeadLetterQueue> {
         if self.is_local() {
-            let database = Database::open(&self.state(), Opening::Existing).expect("a state file");
+            let database = Database::open(&self.state(), OpenMode::Existing).expect("a state file");
             return Box::new(SqliteQueue::new(database, Arc::new(System)));
         }
         Box::new(self.storage_queue())
@@ -118,7 +118,7 @@ impl Bench {
         let name = self.storage.as_deref().expect("a name");
         let ports = [SHARED.blob_port, SHARED.queue_port];
         let connection = connection(&connection_string(ports, &format!("AccountKey={KEY}")));
-        StorageQueue::new(&connection.for_a_tool(), name).expect("a queue service")
+        StorageQueue::new(&connection.with_tool_retries(), name).expect("a queue service")
     }
 
     pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
@@ -189,7 +189,7 @@ impl Bench {
         BlobClient::new(url.parse().expect("an address"), None, Some(options)).expect("a blob")
     }
 
-    /// Dead letters of these [`untold`] events, which are as good as any: of a handler that takes all telemetry for protobuf.
+    /// Dead letters of these [`untyped_event`] events, which are as good as any: of a handler that takes all telemetry for protobuf.
     pub fn put_misread(&self, batch: &Batch) -> Vec<Value> {
         let events = batch.events().len() as u64;
         let misread = Self::local().with("TelemetryFormat", "protobuf");
@@ -200,7 +200,7 @@ impl Bench {
     }
 
     /// The same, the dead letters with their devices, as the stage `update` tells them and those before it do not.
-    pub fn handle_telling_devices(&self, batch: &Batch) -> Reply {
+    pub fn handle_with_device_ids(&self, batch: &Batch) -> Reply {
         let mut reply = self.app.start().invoke(&batch.envelope());
         for letter in &mut reply.dead_letters {
             let body = from_base64(letter["EventData"]["Body"].as_str().expect("a body"));
@@ -234,12 +234,12 @@ impl Bench {
 
     /// Runs the tool with its audit trail in a file, which must end so: the lines that it adds, and what it said.
     #[track_caller]
-    pub fn audited(&self, words: &[&str], code: i32) -> (Vec<Value>, Said) {
+    pub fn run_audited(&self, words: &[&str], code: i32) -> (Vec<Value>, CommandOutput) {
         let path = self.app.path("audit.jsonl");
         let lines = || fs::read_to_string(&path).unwrap_or_default();
         let before = lines().len();
         let path = path.to_str().expect("a path of text");
-        let said = self.run(&[words, &["--audit", path, "--who", "a tester"]].concat()).ended(code);
+        let said = self.run(&[words, &["--audit", path, "--who", "a tester"]].concat()).assert_exit_code(code);
         let lines = lines();
         (lines[before..].lines().map(|line| serde_json::from_str(line).expect("JSON")).collect(), said)
     }
@@ -256,34 +256,34 @@ impl Bench {
     }
 
     /// Runs the tool to its end.
-    pub fn run(&self, words: &[&str]) -> Said {
-        Said::from(self.command(words).output().expect("the binary runs"))
+    pub fn run(&self, words: &[&str]) -> CommandOutput {
+        CommandOutput::from(self.command(words).output().expect("the binary runs"))
     }
 
     /// Runs the tool, which must end so, and gives back the JSON that it prints.
     #[track_caller]
     pub fn json(&self, words: &[&str], code: i32) -> Value {
-        let said = self.run(&[words, &["--format", "json"]].concat()).ended(code);
+        let said = self.run(&[words, &["--format", "json"]].concat()).assert_exit_code(code);
         serde_json::from_str(&said.output).unwrap_or_else(|error| panic!("{error}: {}", said.output))
     }
 }
 
 /// A JSON event that does not say so: what takes all telemetry for protobuf cannot read it.
-pub fn untold(number: i64, body: &Value) -> Event {
+pub fn untyped_event(number: i64, body: &Value) -> Event {
     Event::new(number, body.to_string())
 }
 
-impl From<Output> for Said {
+impl From<Output> for CommandOutput {
     fn from(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         Self { code: output.status.code(), output: text(output.stdout), errors: text(output.stderr) }
     }
 }
 
-impl Said {
+impl CommandOutput {
     /// What it said, when it ended so.
     #[track_caller]
-    pub fn ended(self, code: i32) -> Self {
+    pub fn assert_exit_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{}\n{}", self.output, self.errors);
         self
     }

@@ -10,7 +10,7 @@ use std::{
 use devicestate_test_support::{Framing, request};
 
 /// What becomes of a request.
-pub enum Fate {
+pub enum ProxyAction {
     /// It is answered.
     Answered,
     /// The service does it, and the answer is lost on the way.
@@ -25,7 +25,7 @@ pub enum Fate {
 ///
 /// Requests are decided one by one and answered side by side: a client that asks for many things at once gives up on what
 /// it has waited too long for.
-pub fn before(port: u16, fate: impl FnMut(&str) -> Fate + Send + 'static) -> u16 {
+pub fn start(port: u16, fate: impl FnMut(&str) -> ProxyAction + Send + 'static) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = listener.local_addr().expect("an address");
     let fate = Arc::new(Mutex::new(fate));
@@ -33,7 +33,7 @@ pub fn before(port: u16, fate: impl FnMut(&str) -> Fate + Send + 'static) -> u16
         for stream in listener.incoming() {
             let fate = Arc::clone(&fate);
             thread::spawn(move || {
-                let decide = |what: &str| fate.lock().map_or(Fate::Cut, |mut fate| fate(what));
+                let decide = |what: &str| fate.lock().map_or(ProxyAction::Cut, |mut fate| fate(what));
                 // An error is that of a client that has gone.
                 let _ = stream.and_then(|stream| pass_on(&stream, port, decide));
             });
@@ -53,7 +53,7 @@ const HEADERS: [&str; 7] = [
     "x-ms-approximate-messages-count",
 ];
 
-fn pass_on(mut stream: &TcpStream, port: u16, fate: impl Fn(&str) -> Fate) -> io::Result<()> {
+fn pass_on(mut stream: &TcpStream, port: u16, fate: impl Fn(&str) -> ProxyAction) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut lines = Vec::new();
     loop {
@@ -76,14 +76,14 @@ fn pass_on(mut stream: &TcpStream, port: u16, fate: impl Fn(&str) -> Fate) -> io
     let own = ["host", "connection", "content-length"];
     let headers: Vec<_> = headers.into_iter().filter(|(name, _)| !own.iter().any(|own| is(name, own))).collect();
     let mut response = match fate(what) {
-        Fate::Refused(status, code) => {
+        ProxyAction::Refused(status, code) => {
             return write!(stream, "HTTP/1.1 {status} -\r\nx-ms-error-code: {code}\r\n{END}Content-Length: 0\r\n\r\n");
         }
-        Fate::Cut => return Ok(()),
+        ProxyAction::Cut => return Ok(()),
         fate => {
             let response = request(port, method, path, &headers, &body, Framing::Length)?;
             match fate {
-                Fate::AnswerLost => return Ok(()),
+                ProxyAction::AnswerLost => return Ok(()),
                 _ => response,
             }
         }

@@ -27,7 +27,7 @@ pub const FUNCTION: &str = "RawTelemetryFunction";
 pub const SESSIONS: &str = "SessionTelemetryFunction";
 
 /// The name of the function that a timer triggers.
-pub const WATCH: &str = "DeadLetterWatchFunction";
+pub const DEAD_LETTER_MONITOR: &str = "DeadLetterWatchFunction";
 
 /// The file for what the handlers say to standard output.
 const LOG: &str = "stdout.log";
@@ -50,7 +50,7 @@ impl App {
         let settings = [("StateStore", "sqlite".to_owned()), ("SqlitePath", database)];
         let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
         let app = Self { binary: program::devicestate().to_owned(), folder, settings };
-        for function in [FUNCTION, SESSIONS, WATCH] {
+        for function in [FUNCTION, SESSIONS, DEAD_LETTER_MONITOR] {
             app.add_function(function, &repository_file(&format!("{function}/function.json")));
         }
         app.write("host.json", &repository_file("host.json"));
@@ -149,7 +149,7 @@ impl App {
     }
 
     /// Starts the handler, and then reads nothing of what it says to standard error: the pipe is broken.
-    pub fn start_unheard(&self) -> Handler<'_> {
+    pub fn start_with_closed_stderr(&self) -> Handler<'_> {
         let port = free_port();
         let mut command = self.command();
         let mut child = command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string()).spawn().expect("the binary");
@@ -279,7 +279,7 @@ impl<'a> Handler<'a> {
 
     /// Posts an invocation that must be answered with 200; the reply's shape is checked.
     pub fn invoke(&self, envelope: &Value) -> Reply {
-        Reply::of(&self.post(&uuid::Uuid::new_v4().to_string(), envelope.to_string().as_bytes()))
+        Reply::from_response(&self.post(&uuid::Uuid::new_v4().to_string(), envelope.to_string().as_bytes()))
     }
 
     /// Posts a request body to the function, framed as the host does it.
@@ -293,9 +293,9 @@ impl<'a> Handler<'a> {
     }
 
     /// Calls the timer function, as the host does when it is time.
-    pub fn watch(&self) -> Response {
+    pub fn invoke_timer(&self) -> Response {
         let body = fixture("timer").to_string();
-        self.call(WATCH, &uuid::Uuid::new_v4().to_string(), body.as_bytes(), Framing::Chunked(16_384))
+        self.call(DEAD_LETTER_MONITOR, &uuid::Uuid::new_v4().to_string(), body.as_bytes(), Framing::Chunked(16_384))
     }
 
     /// Posts a request body to a function of this name with the host's headers.

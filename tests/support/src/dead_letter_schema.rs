@@ -12,7 +12,7 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
 });
 
 /// What of a dead letter does not agree with the schema; empty when all does.
-pub fn complaints(letter: &Value) -> Vec<String> {
+pub fn schema_errors(letter: &Value) -> Vec<String> {
     SCHEMA.iter_errors(letter).map(|error| format!("{}: {}", error.instance_path(), error.masked())).collect()
 }
 
@@ -20,7 +20,7 @@ pub fn complaints(letter: &Value) -> Vec<String> {
 #[track_caller]
 pub fn read_letter(text: impl AsRef<[u8]>) -> Value {
     let letter = serde_json::from_slice(text.as_ref()).expect("a dead letter is JSON");
-    let complaints = complaints(&letter);
-    assert!(complaints.is_empty(), "{complaints:#?} in {:.2000}", letter.to_string());
+    let schema_errors = schema_errors(&letter);
+    assert!(schema_errors.is_empty(), "{schema_errors:#?} in {:.2000}", letter.to_string());
     letter
 }

@@ -15,7 +15,7 @@ pub struct Fold(BTreeMap<String, BTreeMap<String, (Version, Value)>>);
 
 impl Fold {
     /// Of the JSON events of these batches.
-    pub fn of<'a>(batches: impl IntoIterator<Item = &'a Batch>) -> Self {
+    pub fn from_batches<'a>(batches: impl IntoIterator<Item = &'a Batch>) -> Self {
         let mut fold = Self::default();
         for batch in batches {
             for event in batch.events() {

@@ -123,7 +123,7 @@ impl Listener {
     }
 
     /// How many requests each fault has befallen.
-    pub fn befallen(&self) -> Vec<u64> {
+    pub fn fault_hits(&self) -> Vec<u64> {
         let faults = self.ask("GET", "/faults", None).json();
         let faults = faults.as_array().expect("an array").iter();
         faults.map(|fault| fault["applied"].as_u64().expect("a number")).collect()
@@ -197,18 +197,18 @@ impl Drop for Listener {
 
 impl Counters {
     /// How many requests of these kinds arrived.
-    pub fn of(&self, kinds: &[&str]) -> u64 {
+    pub fn count(&self, kinds: &[&str]) -> u64 {
         kinds.iter().map(|kind| self.operations[*kind]).sum()
     }
 
     /// How many documents were read, one by one.
     pub fn reads(&self) -> u64 {
-        self.of(&["read"])
+        self.count(&["read"])
     }
 
     /// How many documents were written, or tried to be.
     pub fn writes(&self) -> u64 {
-        self.of(&["create", "replace", "upsert", "patch", "delete", "batch"])
+        self.count(&["create", "replace", "upsert", "patch", "delete", "batch"])
     }
 
     /// All requests.

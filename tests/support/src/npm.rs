@@ -12,7 +12,7 @@ use crate::{program::target, root};
 
 /// The folder into which the packages of `package-lock.json` in this folder of the repository are installed: one for
 /// each content of the lock file, whichever process needs it first.
-pub fn installed(folder: &str) -> PathBuf {
+pub fn install_packages(folder: &str) -> PathBuf {
     let source = root().join(folder);
     let packages = fs::read(source.join("package-lock.json")).expect("a file of this repository");
     let name = format!("{}-{}", folder.replace('/', "-"), &format!("{:x}", Sha256::digest(&packages))[..16]);

@@ -20,7 +20,7 @@ pub struct Reply {
 
 impl Reply {
     /// Reads a response, and checks it to the letter of the host's contract.
-    pub fn of(response: &Response) -> Self {
+    pub fn from_response(response: &Response) -> Self {
         let json = response.json();
         assert_eq!(response.status, 200, "{json}");
         let content_type = response.header("Content-Type").expect("a content type");

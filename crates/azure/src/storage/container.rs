@@ -8,7 +8,7 @@ use azure_storage_blob::{
 };
 use devicestate_engine::settings::ConfigError;
 
-use super::{Resource, Service, StorageConnection, StorageError, patience};
+use super::{Resource, Service, StorageConnection, StorageError, retry};
 
 /// A blob is read with one request up to this many bytes. Parts that are read at the same time would be faster, but
 /// come whole: nothing would tell a slow one from one that has stopped.
@@ -64,7 +64,7 @@ impl Container {
             ..Default::default()
         };
         let blob = self.blob(name).download(Some(options)).await?;
-        patience::collected(blob.body).await
+        retry::collected(blob.body).await
     }
 
     /// Where this is, for people.

@@ -19,7 +19,7 @@ use devicestate_test_doubles::{
     source,
 };
 use devicestate_test_support::{
-    dead_letter_schema::{complaints, read_letter as as_json},
+    dead_letter_schema::{schema_errors, read_letter as as_json},
     record_schema::read_record,
 };
 use serde_json::{Value, json};
@@ -149,7 +149,7 @@ fn a_message_with_a_field_removed_renamed_or_of_another_type_does_not_satisfy_th
             let name = place.rsplit('/').next().expect("a name");
             let mut check = |what: &str, copy: &Value| {
                 broken += 1;
-                assert_ne!(complaints(copy), [""; 0], "{place} {what}: {copy:#}");
+                assert_ne!(schema_errors(copy), [""; 0], "{place} {what}: {copy:#}");
             };
             let value = message.pointer(&place).expect("a value").clone();
             check("renamed", &with(&message, &place, Some((&format!("{name}2"), value.clone()))));
@@ -220,7 +220,7 @@ fn values_that_cannot_be_and_fields_that_do_not_go_together_do_not_satisfy_the_s
     for (message, place, value) in cases {
         let name = place.rsplit('/').next().expect("a name");
         let copy = with(message, place, Some((name, value.clone())));
-        assert_ne!(complaints(&copy), [""; 0], "{place} as {value}");
+        assert_ne!(schema_errors(&copy), [""; 0], "{place} as {value}");
     }
 
     let [mut cut_elsewhere, mut kept_and_pointing] = [pointing.clone(), fetch_complete.clone()];
@@ -229,7 +229,7 @@ fn values_that_cannot_be_and_fields_that_do_not_go_together_do_not_satisfy_the_s
     let mut nameless = as_json(stateless.to_json());
     nameless["DeviceState"] = json!({"id": "drone-1"});
     for message in [cut_elsewhere, kept_and_pointing, nameless] {
-        assert_ne!(complaints(&message), [""; 0], "{message:#}");
+        assert_ne!(schema_errors(&message), [""; 0], "{message:#}");
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 /// How patient a client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Patience {
+pub(crate) struct RetryLimits {
     /// The most retries.
     retries: u32,
     /// No try begins later than this after the end of the first, but for the last delay.
@@ -33,9 +33,9 @@ pub(crate) struct Patience {
 }
 
 /// Of the handler: an invocation waits for it.
-pub(crate) const HANDLER: Patience = Patience { retries: 3, window_ms: 1_000, try_ms: 1_500 };
+pub(crate) const HANDLER: RetryLimits = RetryLimits { retries: 3, window_ms: 1_000, try_ms: 1_500 };
 /// Of a tool: a person waits for it, and would begin a long run again otherwise.
-pub(crate) const TOOL: Patience = Patience { retries: 4, window_ms: 11_000, try_ms: 10_000 };
+pub(crate) const TOOL: RetryLimits = RetryLimits { retries: 4, window_ms: 11_000, try_ms: 10_000 };
 
 /// The shortest delay, before the first retry; each further one is twice as long.
 const DELAY_MS: u64 = 100;
@@ -47,7 +47,7 @@ const TOKEN_MS: u64 = 15_000;
 const LONGEST_DELAY_MS: u64 = DELAY_MS << HANDLER.retries;
 const _: () = assert!(HANDLER.try_ms + HANDLER.window_ms + LONGEST_DELAY_MS + HANDLER.try_ms < 5_000);
 
-impl Patience {
+impl RetryLimits {
     /// What the clients are told about retries.
     pub(super) fn retry_options(self) -> RetryOptions {
         RetryOptions::custom(Arc::new(Retries(self)))
@@ -55,7 +55,7 @@ impl Patience {
 }
 
 #[derive(Debug)]
-struct Retries(Patience);
+struct Retries(RetryLimits);
 
 impl RetryPolicy for Retries {
     fn is_expired(&self, since_first_try: Duration, retries: u32) -> bool {
@@ -80,7 +80,7 @@ impl RetryPolicy for Retries {
 
 /// Ends each try in time. It belongs behind the policies that get tokens.
 #[derive(Debug)]
-pub(super) struct Limit(pub(super) Patience);
+pub(super) struct Limit(pub(super) RetryLimits);
 
 #[async_trait]
 impl Policy for Limit {
