@@ -66,11 +66,12 @@ impl Config {
             })?,
             document_cache_bytes: match &store {
                 StoreConfig::Memory => 0,
-                StoreConfig::Sqlite(_) | StoreConfig::Cosmos(_) => {
-                    settings.parse("DocumentCacheMegabytes", 64 << 20, "an integer of at least 0, in megabytes", |value| {
-                        value.parse::<u32>().ok().map(|megabytes| u64::from(megabytes) << 20)
-                    })?
-                }
+                StoreConfig::Sqlite(_) | StoreConfig::Cosmos(_) => settings.parse(
+                    "DocumentCacheMegabytes",
+                    64 << 20,
+                    "an integer of at least 0, in megabytes",
+                    |value| value.parse::<u32>().ok().map(|megabytes| u64::from(megabytes) << 20),
+                )?,
             },
             dead_letter_after_attempts: settings.parse(
                 "DeadLetterAfterAttempts",
@@ -106,7 +107,9 @@ impl Config {
 ///
 /// [`ConfigError`] if the value is not one of them.
 pub fn log_level(settings: &Settings) -> Result<LevelFilter, ConfigError> {
-    settings.parse("LogLevel", LevelFilter::INFO, "`error`, `warn`, `info`, `debug`, `trace` or `off`", |value| value.parse().ok())
+    settings.parse("LogLevel", LevelFilter::INFO, "`error`, `warn`, `info`, `debug`, `trace` or `off`", |value| {
+        value.parse().ok()
+    })
 }
 
 /// Returns the port to which the host connects: `FUNCTIONS_CUSTOMHANDLER_PORT`, or the older
@@ -117,9 +120,8 @@ pub fn log_level(settings: &Settings) -> Result<LevelFilter, ConfigError> {
 /// [`ConfigError`] if both are missing, or the value is not a port number.
 pub fn port(settings: &Settings) -> Result<u16, ConfigError> {
     const NAMES: [&str; 2] = ["FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT"];
-    let setting = NAMES
-        .into_iter()
-        .find(|name| settings.get(name).is_some())
-        .ok_or_else(|| ConfigError::missing(NAMES[0], "the Functions host sets it; without the host, use the option `--port`"))?;
+    let setting = NAMES.into_iter().find(|name| settings.get(name).is_some()).ok_or_else(|| {
+        ConfigError::missing(NAMES[0], "the Functions host sets it; without the host, use the option `--port`")
+    })?;
     settings.parse(setting, 0, "a port number from 0 to 65535", |value| value.parse().ok())
 }

@@ -55,7 +55,8 @@ pub fn write_record(record: &Record) {
     }
 
     let is_warning = matches!(record, Record::FailedAttempt(_));
-    let is_enabled = if is_warning { tracing::enabled!(tracing::Level::WARN) } else { tracing::enabled!(tracing::Level::INFO) };
+    let is_enabled =
+        if is_warning { tracing::enabled!(tracing::Level::WARN) } else { tracing::enabled!(tracing::Level::INFO) };
     if !is_enabled {
         return;
     }

@@ -26,10 +26,10 @@ use tokio::net::TcpListener;
 use crate::{
     bootstrap::{build_processor, open_overflow, open_store},
     config::{self, Config, OverflowConfig, StoreConfig},
+    dead_letter_monitor::DeadLetterMonitor,
     log,
     observer::Reporter,
     otlp::Otlp,
-    dead_letter_monitor::DeadLetterMonitor,
 };
 
 /// Why the handler cannot start, or ended.
@@ -116,7 +116,11 @@ fn build_router(app_root: &Path, settings: &Settings) -> Result<Router, ServeErr
 }
 
 /// Opens the overflow storage for a function's dead letters that are too large for its queue. Warns if it is disabled.
-fn open_overflow_cache(settings: &Settings, store: &StoreConfig, function: &Function) -> Result<Option<OverflowCache>, ConfigError> {
+fn open_overflow_cache(
+    settings: &Settings,
+    store: &StoreConfig,
+    function: &Function,
+) -> Result<Option<OverflowCache>, ConfigError> {
     let config = OverflowConfig::from_settings(settings, store, &function.dead_letters)?;
     if let OverflowConfig::Disabled { connection } = &config {
         tracing::warn!(
@@ -201,7 +205,11 @@ async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
     Ok(None)
 }
 
-async fn invoke_timer(State((function, monitor)): State<(String, Arc<DeadLetterMonitor>)>, headers: HeaderMap, _body: Bytes) -> Response {
+async fn invoke_timer(
+    State((function, monitor)): State<(String, Arc<DeadLetterMonitor>)>,
+    headers: HeaderMap,
+    _body: Bytes,
+) -> Response {
     match monitor.invoke(&function, invocation_id(&headers)).await {
         Ok(reply) => json(StatusCode::OK, reply),
         Err(body) => json(StatusCode::SERVICE_UNAVAILABLE, body),

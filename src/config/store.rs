@@ -37,10 +37,9 @@ impl StoreConfig {
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         match settings.get("StateStore") {
             Some("memory") => Ok(Self::Memory),
-            Some("sqlite") => settings
-                .get("SqlitePath")
-                .map(|path| Self::Sqlite(path.into()))
-                .ok_or_else(|| ConfigError::missing("SqlitePath", "it must name the state file, because `StateStore` is `sqlite`")),
+            Some("sqlite") => settings.get("SqlitePath").map(|path| Self::Sqlite(path.into())).ok_or_else(|| {
+                ConfigError::missing("SqlitePath", "it must name the state file, because `StateStore` is `sqlite`")
+            }),
             Some("cosmos") => CosmosConfig::from_settings(settings).map(Self::Cosmos),
             Some(value) => Err(ConfigError::Invalid {
                 setting: "StateStore",

@@ -33,9 +33,9 @@ use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use super::{
-    providers::Providers,
     exports::{Exports, error_type},
     metrics,
+    providers::Providers,
     store::TracedStore,
 };
 use crate::config::StoreConfig;
@@ -74,7 +74,9 @@ impl Otlp {
             Trigger::EventHub(_) => "eventhubs",
             Trigger::ServiceBus(_) => "servicebus",
         };
-        route.layer(middleware::from_fn(move |request, next| trace_invocation(Arc::clone(&exports), system, request, next)))
+        route.layer(middleware::from_fn(move |request, next| {
+            trace_invocation(Arc::clone(&exports), system, request, next)
+        }))
     }
 }
 

@@ -7,7 +7,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::SdkTracer;
 
-use super::{providers::Providers, metrics::Metrics};
+use super::{metrics::Metrics, providers::Providers};
 
 /// The tracer and the instruments. Dropping it shuts the providers down.
 pub(super) struct Exports {

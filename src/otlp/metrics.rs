@@ -66,14 +66,22 @@ impl Metrics {
                 .build(),
             lag: time("devicestate.lag", &LAG_BOUNDS, "Time from enqueuing an event to the answer of its batch."),
             decode: time("devicestate.decode.duration", &DURATION_BOUNDS, "Decoding the events of a batch."),
-            store: time("devicestate.store.duration", &DURATION_BOUNDS, "Reading and writing the documents of a batch."),
+            store: time(
+                "devicestate.store.duration",
+                &DURATION_BOUNDS,
+                "Reading and writing the documents of a batch.",
+            ),
             batch: meter
                 .u64_histogram("devicestate.batch.events")
                 .with_unit("{event}")
                 .with_boundaries(BATCH_SIZE_BOUNDS.into())
                 .with_description("Events of a batch.")
                 .build(),
-            invocation: time("messaging.process.duration", &DURATION_BOUNDS, "Time from the host's request to the answer."),
+            invocation: time(
+                "messaging.process.duration",
+                &DURATION_BOUNDS,
+                "Time from the host's request to the answer.",
+            ),
             operation: time("db.client.operation.duration", &DURATION_BOUNDS, "One operation of the store."),
         }
     }

@@ -44,7 +44,7 @@ fn a_file_that_is_no_database_is_named() {
     let app = App::shipped();
     let text = "no database, but a text of more than a hundred bytes. ".repeat(20);
     fs::write(app.path("state.db"), &text).expect("a file in the temporary folder");
-    assert_refused(&app, &["SqlitePath", "state.db", "no SQLite database"]);
+    assert_refused(&app, &["SqlitePath", "state.db", "not an SQLite database"]);
     assert_eq!(fs::read_to_string(app.path("state.db")).expect("the file"), text, "it is left as it was");
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use devicestate_test_support::{
-    App, Batch, Event, Framing, Response, DEAD_LETTER_MONITOR, fixture, free_port, queue_records, repository_file,
+    App, Batch, DEAD_LETTER_MONITOR, Event, Framing, Response, fixture, free_port, queue_records, repository_file,
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -180,10 +180,11 @@ fn storage_that_is_down_is_told_in_the_answer_and_once_as_an_error_of_the_log() 
     let port = free_port();
     let app = at_port(port);
     let handler = app.start();
-    let words = ["the queue deadletterqueue", "cannot be reached", "setting DeadLetterStorage", &format!(":{port}")];
+    let words =
+        ["the queue deadletterqueue", "the connection failed", "setting `DeadLetterStorage`", &format!(":{port}")];
     error(&handler.invoke_timer(), &words);
     let errors = handler.stop();
-    let lines: Vec<_> = errors.lines().filter(|line| line.contains("cannot be reached")).collect();
+    let lines: Vec<_> = errors.lines().filter(|line| line.contains("the connection failed")).collect();
     let [line] = lines[..] else { panic!("one line: {errors}") };
     assert!(line.contains("\"ERROR\"") && line.contains(DEAD_LETTER_MONITOR), "{line}");
     // The host would take it for a warning.
@@ -200,7 +201,7 @@ fn while_storage_does_not_answer_batches_are_answered_all_the_same() {
     thread::scope(|scope| {
         let (looked, handler) = (done.clone(), &handler);
         scope.spawn(move || {
-            error(&handler.invoke_timer(), &["does not answer in time", "setting DeadLetterStorage"]);
+            error(&handler.invoke_timer(), &["did not answer in time", "setting `DeadLetterStorage`"]);
             looked.send("look").expect("a receiver");
         });
         // So the look has begun.

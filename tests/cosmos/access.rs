@@ -165,7 +165,7 @@ fn an_address_at_which_nobody_answers_is_given_back_within_the_budget_and_named(
     let response = handler.post("f0bb1d", envelope.as_bytes());
     assert_eq!(response.status, 503);
     let reason = response.json()["error"].to_string();
-    assert!(reason.contains("Cosmos DB (127.0.0.1) could not be asked"), "{reason}");
+    assert!(reason.contains("the request to Cosmos DB (127.0.0.1) failed"), "{reason}");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_name_that_nobody_has_is_told_at_once_with_the_setting_that_holds_it() {
     assert_eq!(response.status, 503, "{}", response.json());
     let body = response.json();
     let reason = body["error"].as_str().expect("a reason");
-    for word in ["100 of 100 events", "account.invalid", "there is no account under the address in CosmosConnection"] {
+    for word in ["100 of 100 events", "account.invalid", "no account has the URL in the setting `CosmosConnection`"] {
         assert!(reason.contains(word), "{word:?} is not in: {reason}");
     }
     let record: Value = serde_json::from_str(body["Logs"][0].as_str().expect("a record")).expect("JSON");

@@ -82,5 +82,5 @@ fn a_command_that_finds_no_account_or_container_says_so_without_the_key() {
     }
     listener.down();
     let error = complained(&app, &["state", "list"]);
-    assert!(error.contains("Cosmos DB (127.0.0.1) could not be asked") && !error.contains(listener.key()), "{error}");
+    assert!(error.contains("Cosmos DB (127.0.0.1) failed") && !error.contains(listener.key()), "{error}");
 }

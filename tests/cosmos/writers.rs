@@ -40,7 +40,11 @@ fn a_device_that_was_never_seen_gets_its_document() {
     invoke_all_applied(&app.start(), &batch);
     assert_eq!(account.documents(), Fold::from_batches([&batch]).documents());
     let Some(counters) = account.counters() else { return };
-    assert_eq!((counters.status(404), counters.count(&["create"]), counters.count(&["replace"])), (2, 2, 0), "{counters:?}");
+    assert_eq!(
+        (counters.status(404), counters.count(&["create"]), counters.count(&["replace"])),
+        (2, 2, 0),
+        "{counters:?}"
+    );
 }
 
 #[test]

@@ -111,7 +111,8 @@ fn a_newer_reading_stays(bench: &Bench) {
 
 fn protobuf_is_offered_as_json_and_replayed_as_json(bench: &Bench) {
     let id = id_of(bench, Event::protobuf(7, Message::of("drone-1").double(2, 0.5).varint(3, 99)));
-    edit(bench, &[&id, "--yes"], &[("EDITOR", r#"sed -i 's/"flightMode": 99/"flightMode": "Landing"/'"#)]).assert_exit_code(0);
+    edit(bench, &[&id, "--yes"], &[("EDITOR", r#"sed -i 's/"flightMode": 99/"flightMode": "Landing"/'"#)])
+        .assert_exit_code(0);
     let document = &bench.documents()["drone-1"];
     assert_eq!((&document["Battery"], &document["FlightMode"]), (&json!(0.5), &json!(4)));
     assert_eq!(bench.count(), 0);

@@ -62,10 +62,10 @@ fn without_any_settings_it_says_which_one_and_the_way_around() {
 fn a_state_file_that_is_missing_or_somebody_elses_is_told_and_never_made() {
     let app = App::shipped();
     let list = |name: &str| said(app.tool().args(["dead-letters", "list", "--state", name])).assert_exit_code(2).errors;
-    assert_says(&list("missing.db"), &["the state file missing.db", "is the path right?"]);
+    assert_says(&list("missing.db"), &["the state file missing.db", "check the path"]);
     assert!(!app.path("missing.db").exists());
     fs::write(app.path("other.txt"), "a text").expect("a file");
-    assert_says(&list("other.txt"), &["the state file other.txt: it is no SQLite database"]);
+    assert_says(&list("other.txt"), &["the state file other.txt: it is not an SQLite database"]);
     let other = rusqlite::Connection::open(app.path("other.db")).expect("a database");
     other.execute_batch("CREATE TABLE dead_letters (x)").expect("a table");
     assert_says(&list("other.db"), &["the state file other.db: it is a database of another program"]);

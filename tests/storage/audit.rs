@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use azure_storage_blob::{BlobClient, BlobClientOptions, models::BlobClientGetPropertiesResultHeaders as _};
-use devicestate_azure::{BlobAudit, Fault};
+use devicestate_azure::{BlobAudit, StorageErrorKind};
 use devicestate_dead_letters::{Action, Audit as _, AuditError, AuditLine, Outcome};
 use devicestate_engine::clock::Clock;
 use devicestate_test_storage::{
@@ -147,7 +147,8 @@ fn with_fates(fate: fn(usize) -> ProxyAction) -> u16 {
 #[tokio::test]
 async fn a_block_whose_answer_is_lost_is_there_once() {
     // The first block of the trail, and one between others.
-    let port = with_fates(|number| if matches!(number, 0 | 3) { ProxyAction::AnswerLost } else { ProxyAction::Answered });
+    let port =
+        with_fates(|number| if matches!(number, 0 | 3) { ProxyAction::AnswerLost } else { ProxyAction::Answered });
     let trail = trail(port, "audit-lost");
     for number in 0..4 {
         trail.append(&[line(number)]).await.expect("appended");
@@ -197,8 +198,9 @@ async fn after_an_append_that_failed_the_same_lines_are_there_once_and_others_be
 
 #[tokio::test]
 async fn a_run_whose_blob_is_full_goes_on_in_another() {
-    let port =
-        with_fates(|number| if number == 2 { ProxyAction::Refused(409, "BlockCountExceedsLimit") } else { ProxyAction::Answered });
+    let port = with_fates(|number| {
+        if number == 2 { ProxyAction::Refused(409, "BlockCountExceedsLimit") } else { ProxyAction::Answered }
+    });
     let trail = trail(port, "audit-full");
     for number in 0..4 {
         trail.append(&[line(number)]).await.expect("appended");
@@ -226,9 +228,9 @@ async fn a_trail_that_is_refused_is_told_clearly_and_without_the_key() {
     let error = trail.append(&[line(0)]).await.expect_err("it is not the key");
     let AuditError::Unwritten(cause) = &error else { panic!("{error}") };
     let storage = storage_error(&**cause);
-    assert!(matches!(storage.fault, Fault::WrongKey(_)), "{storage:?}");
+    assert!(matches!(storage.kind, StorageErrorKind::WrongKey(_)), "{storage:?}");
     let text = format!("{error} {error:?}");
-    for word in ["-discard-", "in the container audit-key", "not done", "setting DeadLetterStorage"] {
+    for word in ["-discard-", "in the container audit-key", "not done", "setting `DeadLetterStorage`"] {
         assert!(text.contains(word), "{word:?} is not in: {text}");
     }
     assert!(!text.contains(WRONG_KEY) && !text.contains(ACCOUNT), "{text}");

@@ -2,7 +2,7 @@
 
 use azure_core::http::Url;
 use azure_storage_blob::{BlobClient, BlobClientOptions, models::BlobClientGetPropertiesResultHeaders as _};
-use devicestate_azure::{Blobs, Fault, Service};
+use devicestate_azure::{Blobs, Service, StorageErrorKind};
 use devicestate_engine::dead_letter::{Overflow as _, OverflowError};
 use devicestate_test_storage::azurite::{ACCOUNT, KEY, SHARED, WRONG_KEY, connection, connection_string, signing};
 
@@ -108,9 +108,9 @@ async fn a_wrong_key_is_told_clearly_and_without_the_key() {
     let error = blobs.put("one", b"1".to_vec()).await.expect_err("it is not the key");
     let OverflowError::Unkept(cause) = &error else { panic!("{error}") };
     let storage = storage_error(&**cause);
-    assert!(matches!(storage.fault, Fault::WrongKey(_)), "{storage:?}");
+    assert!(matches!(storage.kind, StorageErrorKind::WrongKey(_)), "{storage:?}");
     let error = told(Err(error));
-    for word in ["the blob one.json", "the key is not the account's", "setting DeadLetterStorage", "127.0.0.1"] {
+    for word in ["the blob one.json", "the account key was rejected", "setting `DeadLetterStorage`", "127.0.0.1"] {
         assert!(error.contains(word), "{word:?} is not in: {error}");
     }
     for secret in [WRONG_KEY, KEY] {

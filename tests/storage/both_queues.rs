@@ -51,7 +51,7 @@ fn texts<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<&'a str> {
 fn assert_gone<T: std::fmt::Debug>(result: Result<T, devicestate_engine::queue::QueueError>) {
     let error = result.expect_err("it is not there, or somebody else's");
     assert!(error.is_gone(), "{error}");
-    assert!(error.to_string().contains("not there any more"), "{error}");
+    assert!(error.to_string().contains("no longer exists"), "{error}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devicestate_azure::{BlobAudit, Blobs, Fault, StorageError, StorageQueue};
+use devicestate_azure::{BlobAudit, Blobs, StorageError, StorageErrorKind, StorageQueue};
 use devicestate_dead_letters::{Action, Audit as _, AuditError};
 use devicestate_engine::{
     clock::System,
@@ -65,7 +65,7 @@ fn unread(result: Result<Vec<u8>, OverflowError>) -> StorageError {
 #[track_caller]
 fn assert_told(error: &StorageError, port: u16, words: &str) {
     let text = error.to_string();
-    for word in ["deadletters", &format!("127.0.0.1:{port}"), "(setting DeadLetterStorage)", words] {
+    for word in ["deadletters", &format!("127.0.0.1:{port}"), "(setting `DeadLetterStorage`)", words] {
         assert!(text.contains(word), "{word:?} is not in: {text}");
     }
     assert!(!format!("{error:?}").contains(KEY));
@@ -75,7 +75,7 @@ fn assert_told(error: &StorageError, port: u16, words: &str) {
 async fn storage_that_is_down_is_known_within_five_seconds() {
     let port = free_port();
     for error in told(port).await {
-        assert!(matches!(error.fault, Fault::Unreachable(_)), "{error:?}");
+        assert!(matches!(error.kind, StorageErrorKind::Unreachable(_)), "{error:?}");
         assert_told(&error, port, "refused");
     }
 }
@@ -86,8 +86,8 @@ async fn storage_that_accepts_and_never_answers_is_known_within_five_seconds() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();
     for error in told(port).await {
-        assert_eq!(error.fault, Fault::Silent);
-        assert_told(&error, port, "does not answer in time");
+        assert_eq!(error.kind, StorageErrorKind::Timeout);
+        assert_told(&error, port, "did not answer in time");
     }
 }
 
@@ -97,8 +97,8 @@ async fn storage_that_closes_each_connection_is_known_within_five_seconds() {
     let port = listener.local_addr().expect("an address").port();
     std::thread::spawn(move || listener.incoming().for_each(drop));
     for error in told(port).await {
-        assert!(matches!(error.fault, Fault::Unreachable(_)), "{error:?}");
-        assert_told(&error, port, "cannot be reached");
+        assert!(matches!(error.kind, StorageErrorKind::Unreachable(_)), "{error:?}");
+        assert_told(&error, port, "the connection failed");
     }
 }
 
@@ -120,6 +120,6 @@ async fn storage_that_stops_in_the_middle_of_a_dead_letter_is_known_within_five_
     let begin = Instant::now();
     let error = unread(blobs.get("0af1.json").await);
     assert!(begin.elapsed() < LIMIT, "{:?}", begin.elapsed());
-    assert_eq!(error.fault, Fault::Silent);
+    assert_eq!(error.kind, StorageErrorKind::Timeout);
     assert_told(&error, port, "the blob 0af1.json");
 }

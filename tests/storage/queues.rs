@@ -9,7 +9,7 @@ use azure_storage_queue::{
         QueueMessage,
     },
 };
-use devicestate_azure::{Fault, StorageError, StorageQueue};
+use devicestate_azure::{StorageError, StorageErrorKind, StorageQueue};
 use devicestate_engine::{
     dead_letter::MAX_MESSAGE_BYTES,
     queue::{DeadLetterQueue as _, Message, QueueError},
@@ -84,10 +84,10 @@ async fn a_plain_message_may_be_as_large_as_the_service_allows_and_must_be_text(
     let mut received = queue.receive(1, LONG).await.expect("received").pop().expect("a message");
     queue.update(&mut received, Some(&vec![b'{'; LIMIT]), LONG).await.expect("updated");
     let error = refused(queue.update(&mut received, Some(&vec![b'{'; LIMIT + 1]), LONG).await);
-    assert_eq!(error.fault, Fault::TooLarge { bytes: LIMIT + 1, limit: LIMIT });
+    assert_eq!(error.kind, StorageErrorKind::TooLarge { bytes: LIMIT + 1, limit: LIMIT });
     for no_text in [&b"\xff"[..], b"\0", b"{\x1f}", "\u{ffff}".as_bytes()] {
         let error = refused(queue.update(&mut received, Some(no_text), LONG).await);
-        assert_eq!(error.fault, Fault::NoText, "{no_text:?}");
+        assert_eq!(error.kind, StorageErrorKind::NotText, "{no_text:?}");
     }
     queue.update(&mut received, None, Duration::ZERO).await.expect("released");
     let body = queue.peek(1).await.expect("peeked").remove(0).body;
@@ -133,7 +133,7 @@ async fn a_queue_can_be_peeked_at_and_counted_in_the_accounts_read_only_copy() {
 async fn a_message_too_large_for_the_queue_is_told_without_asking() {
     let queue = StorageQueue::new(&SHARED.connection(), "never-made").expect("a queue service");
     let error = refused(queue.put(&vec![b'x'; MAX_MESSAGE_BYTES + 1]).await);
-    assert_eq!(error.fault, Fault::TooLarge { bytes: MAX_MESSAGE_BYTES + 1, limit: MAX_MESSAGE_BYTES });
+    assert_eq!(error.kind, StorageErrorKind::TooLarge { bytes: MAX_MESSAGE_BYTES + 1, limit: MAX_MESSAGE_BYTES });
     assert!(error.to_string().contains("49153 bytes, of 49152"), "{error}");
 }
 
@@ -155,7 +155,7 @@ async fn a_queue_that_is_missing_is_told() {
         queue.count().await.map(drop),
     ];
     for error in told.map(refused) {
-        assert_eq!(error.fault, Fault::Missing);
+        assert_eq!(error.kind, StorageErrorKind::Missing);
         let text = error.to_string();
         for word in ["the queue missing", "127.0.0.1", "DeadLetterStorage", "does not exist"] {
             assert!(text.contains(word), "{word:?} is not in: {text}");
@@ -168,7 +168,7 @@ async fn a_name_that_no_queue_can_have_is_told() {
     for name in ["Upper", "a_b", "xy"] {
         let queue = StorageQueue::new(&SHARED.connection(), name).expect("a queue service");
         let error = queue.create_if_missing().await.expect_err("no name of a queue");
-        assert_eq!(error.fault, Fault::BadName, "{name}: {error}");
+        assert_eq!(error.kind, StorageErrorKind::InvalidName, "{name}: {error}");
     }
 }
 

@@ -75,7 +75,7 @@ async fn the_name_of_a_queue_may_be_a_setting() {
 #[test]
 fn a_queue_that_is_not_there_is_named() {
     let told = error(&app("watch-missing", KEY).start().invoke_timer());
-    for word in ["the queue watch-missing", "does not exist", "setting DeadLetterStorage"] {
+    for word in ["the queue watch-missing", "does not exist", "setting `DeadLetterStorage`"] {
         assert!(told.contains(word), "{word:?} is not in: {told}");
     }
 }
@@ -86,7 +86,7 @@ async fn a_key_that_is_refused_is_told_and_not_shown() {
     let app = app("watch-refused", WRONG_KEY);
     let handler = app.start();
     let told = error(&handler.invoke_timer());
-    assert!(told.contains("the key is not the account's"), "{told}");
+    assert!(told.contains("the account key was rejected"), "{told}");
     let log = app.log() + &handler.stop();
     assert!(!told.contains(WRONG_KEY) && !log.contains(WRONG_KEY), "no secret in {told} {log}");
 }

@@ -2,7 +2,7 @@
 
 use azure_core::http::Url;
 use azure_storage_blob::{BlobClient, BlobClientOptions};
-use devicestate_azure::{Blobs, Fault};
+use devicestate_azure::{Blobs, StorageErrorKind};
 use devicestate_engine::dead_letter::{Fingerprint, Overflow as _, OverflowError, Pointer};
 use devicestate_test_storage::{
     azurite::{ACCOUNT, KEY, SHARED, WRONG_KEY, connection, connection_string, signing},
@@ -110,9 +110,9 @@ async fn a_key_that_is_refused_is_no_matter_of_one_dead_letter_and_is_not_told()
     let error = pointer.fetch(&wrong).await.expect_err("it is not the key");
     let OverflowError::Unread(cause) = &error else { panic!("{error}") };
     let storage = storage_error(&**cause);
-    assert!(matches!(storage.fault, Fault::WrongKey(_)) && !error.is_message_specific(), "{error}");
+    assert!(matches!(storage.kind, StorageErrorKind::WrongKey(_)) && !error.is_message_specific(), "{error}");
     let text = format!("{error} {error:?}");
-    for word in ["the blob 0af1-22.json in the container read-key", "setting DeadLetterStorage"] {
+    for word in ["the blob 0af1-22.json in the container read-key", "setting `DeadLetterStorage`"] {
         assert!(text.contains(word), "{word:?} is not in: {text}");
     }
     assert!(!text.contains(WRONG_KEY), "{text}");

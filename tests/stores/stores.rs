@@ -214,7 +214,10 @@ async fn while_another_process_writes_a_write_is_transient_and_reads_go_on() {
     {
         match result {
             Err(StoreError::Transient(reason)) => {
-                assert!(reason.contains("another process holds its lock") && reason.contains("state.db"), "{reason}");
+                assert!(
+                    reason.contains("another process has held its lock") && reason.contains("state.db"),
+                    "{reason}"
+                );
             }
             result => panic!("{result:?}"),
         }
@@ -257,7 +260,7 @@ fn what_is_no_database_is_refused_and_untouched() {
         std::fs::write(&path, &text).expect("a file");
         for opening in [OpenMode::Create, OpenMode::Existing, OpenMode::ReadOnly] {
             let error = refused(&path, opening);
-            assert!(error.contains("no SQLite database"), "{error}");
+            assert!(error.contains("not an SQLite database"), "{error}");
         }
         assert_eq!(std::fs::read_to_string(&path).expect("the file"), text);
     }

@@ -251,7 +251,8 @@ fn bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, Queue
 }
 
 fn storage(settings: &Settings, output: &QueueOutput) -> Result<(StorageConnection, String), CommandError> {
-    let config::QueueConnection { setting, connection } = config::queue_connection(settings, output).map_err(CommandError::not_started)?;
+    let config::QueueConnection { setting, connection } =
+        config::queue_connection(settings, output).map_err(CommandError::not_started)?;
     let connection = connection.ok_or_else(|| {
         CommandError::not_started(format!(
             "nothing says where the dead letters are: the setting {setting} is a connection string, or \

@@ -19,7 +19,7 @@ use devicestate_test_doubles::{
     source,
 };
 use devicestate_test_support::{
-    dead_letter_schema::{schema_errors, read_letter as as_json},
+    dead_letter_schema::{read_letter as as_json, schema_errors},
     record_schema::read_record,
 };
 use serde_json::{Value, json};
