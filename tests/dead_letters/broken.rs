@@ -280,26 +280,26 @@ fn kind(what: &str) -> Option<Kind> {
 }
 
 fn fate(shared: &Shared, what: &str) -> ProxyAction {
-    let Some(kind) = kind(what) else { return ProxyAction::Answered };
+    let Some(kind) = kind(what) else { return ProxyAction::Forward };
     let mut faults = lock(shared);
     let seen = faults.seen.entry(kind).or_default();
     *seen += 1;
     let number = *seen - 1;
-    let Some(&Fault { after, times, how }) = faults.by_kind.get(&kind) else { return ProxyAction::Answered };
+    let Some(&Fault { after, times, how }) = faults.by_kind.get(&kind) else { return ProxyAction::Forward };
     if number < after || number - after >= times {
-        return ProxyAction::Answered;
+        return ProxyAction::Forward;
     }
     match how {
-        How::Refused => ProxyAction::Refused(503, "ServerBusy"),
-        How::Cut => ProxyAction::Cut,
-        How::AnswerLost => ProxyAction::AnswerLost,
+        How::Refused => ProxyAction::Respond(503, "ServerBusy"),
+        How::Cut => ProxyAction::Disconnect,
+        How::AnswerLost => ProxyAction::DropResponse,
         How::Held => {
             faults.held += 1;
             shared.1.notify_all();
             let mut faults =
                 shared.1.wait_while(faults, |faults| faults.by_kind.contains_key(&kind)).expect("no panic");
             faults.held -= 1;
-            ProxyAction::Answered
+            ProxyAction::Forward
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use azure_storage_queue::{QueueClient, QueueClientOptions, models::QueueMessage};
 use devicestate_test_storage::{
-    azurite::{Azurite, SHARED, signing},
+    azurite::{Azurite, SHARED, signing_options},
     bench::Bench,
 };
 use devicestate_test_support::{Batch, Event, base64};
@@ -187,7 +187,7 @@ fn texts(bench: &Bench, client: &QueueClient) -> Vec<String> {
 #[ignore = "just test-azure"]
 fn plain_text_and_base64_are_replayed_and_counted_and_stay_as_they_are() {
     let bench = Bench::azurite();
-    let options = QueueClientOptions { client_options: signing(), ..QueueClientOptions::default() };
+    let options = QueueClientOptions { client_options: signing_options(), ..QueueClientOptions::default() };
     let url = format!("{}/{}", Azurite::url(SHARED.queue_port), bench.storage_name());
     let client = QueueClient::new(url.parse().expect("an address"), None, Some(options)).expect("a queue");
     let put = |text: String| {

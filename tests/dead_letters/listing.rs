@@ -215,8 +215,8 @@ fn a_list_tells_when_the_queue_forgets_and_how_to_keep_it() {
     let reply = bench.handle(&batch());
     let said = bench.run(&["list"]).assert_exit_code(0);
     assert!(!said.errors.contains("forgets"), "{}", said.errors);
-    bench.put_for_a_week(reply.dead_letters[0].to_string());
-    bench.put_for_a_week("{}");
+    bench.put_expiring(reply.dead_letters[0].to_string());
+    bench.put_expiring("{}");
     for options in [&["list"][..], &["list", "--peek"], &["list", "--group-by", "issue"]] {
         let said = bench.run(options).assert_exit_code(0);
         assert!(said.errors.contains("The queue forgets the first of them at 20"), "{}", said.errors);
