@@ -85,7 +85,7 @@ fn what_an_editor_saves_is_replayed_under_the_events_own_version(bench: &Bench) 
     says(&said, &["It would be applied:", "AFTER A REPLAY", "applied                                1"]);
     let document = &bench.documents()["drone-1"];
     assert_eq!(document["Battery"], 0.25);
-    let version = Event::new(7, "").place();
+    let version = Event::new(7, "").position();
     assert_eq!(
         (&document["Versions"]["Battery"][0], &document["Versions"]["Battery"][1]),
         (&json!(version.0), &json!(7))

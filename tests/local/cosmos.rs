@@ -108,7 +108,7 @@ fn a_container_that_is_not_there_holds_the_stream_until_it_is_made() {
     let app = app.to_str().expect("text");
     let running = local(&place, &listener, &["--app-root", app, "--simulate", "3", "--events", "300"]).spawn();
     let running = running.expect("the binary runs");
-    listener.until("some attempts were in vain", |counters| counters.status(404) >= 5);
+    listener.wait_until("some attempts were in vain", |counters| counters.status(404) >= 5);
     listener.create_container();
     let report = report(&running.wait_with_output().expect("it ends"), 0);
     assert_eq!((count(&report, "applied"), count(&report, "devices")), (300, 3), "{report}");

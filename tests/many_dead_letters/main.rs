@@ -39,7 +39,7 @@ fn ten_thousand_are_listed_tried_and_replayed(bench: &Bench) {
         bench,
         batch.events().iter().map(|event| {
             let mut letter = letter.clone();
-            let (ms, number) = event.place();
+            let (ms, number) = event.position();
             letter["Id"] = format!("{number:032x}").into();
             let data = &mut letter["EventData"];
             data["Body"] = base64(event.body()).into();
