@@ -222,14 +222,14 @@ async fn receive(
     received: &Mutex<Received>,
     body: &[u8],
     signal: usize,
-    keep: impl FnOnce(&mut Received),
+    store: impl FnOnce(&mut Received),
 ) -> StatusCode {
     {
         let mut received = received.lock().expect("no panic");
         received.requests[signal] += 1;
         if behavior == Behavior::Accept {
             received.bodies.extend(body);
-            keep(&mut received);
+            store(&mut received);
         }
     }
     match behavior {

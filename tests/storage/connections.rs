@@ -65,8 +65,9 @@ fn development_storage_is_azurite_on_its_default_ports() {
 /// The ports are those of another Azurite, with the account and key of `UseDevelopmentStorage=true`.
 #[tokio::test]
 async fn every_form_of_azurites_url_works() {
-    let whole = SHARED.connection_string(devicestate_test_storage::azurite::KEY);
-    for (number, text) in [whole.clone(), whole.replace("devstoreaccount1;Q", "devstoreaccount1/;Q")].iter().enumerate()
+    let complete = SHARED.connection_string(devicestate_test_storage::azurite::KEY);
+    for (number, text) in
+        [complete.clone(), complete.replace("devstoreaccount1;Q", "devstoreaccount1/;Q")].iter().enumerate()
     {
         let queue = StorageQueue::new(&connection(text), &format!("forms-{number}")).expect("a queue service");
         queue.create_if_missing().await.expect("a queue");

@@ -28,9 +28,9 @@ async fn store(blobs: &Blobs, bytes: &[u8]) -> Pointer {
 async fn a_blob_is_read_byte_for_byte() {
     // Empty, small, and larger than the SDK's default request.
     for length in [0, 60_000, 9_000_000] {
-        let (blobs, bytes) = (blobs("given-back"), bytes(length));
+        let (blobs, bytes) = (blobs("read-back"), bytes(length));
         let pointer = store(&blobs, &bytes).await;
-        assert!(pointer.fetch(&blobs).await.expect("given back") == bytes, "{length} bytes");
+        assert!(pointer.fetch(&blobs).await.expect("fetched") == bytes, "{length} bytes");
     }
 }
 
@@ -56,7 +56,7 @@ async fn another_host_and_another_container_are_never_read() {
     // Only the name is used, so a blob of this name is found in this container.
     let location = format!("http://127.0.0.1:{elsewhere}/{ACCOUNT}/other/0af1-22.json");
     let pointer = Pointer { location, fingerprint: Fingerprint::of(b"here") };
-    assert_eq!(pointer.fetch(&here).await.expect("given back"), b"here");
+    assert_eq!(pointer.fetch(&here).await.expect("fetched"), b"here");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{error::Error, io, iter};
 pub(crate) type DynError<'a> = &'a (dyn Error + 'static);
 
 /// Returns an error and its causes, the root cause last.
-pub(crate) fn causes<'a>(error: DynError<'a>) -> impl Iterator<Item = DynError<'a>> {
+pub(crate) fn causes(error: DynError<'_>) -> impl Iterator<Item = DynError<'_>> {
     iter::successors(Some(error), |&error| error.source())
 }
 

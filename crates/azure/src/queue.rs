@@ -127,16 +127,16 @@ impl DeadLetterQueue for StorageQueue {
         Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
     }
 
-    async fn peek(&self, most: usize) -> Result<Vec<Message>, QueueError> {
-        let options = QueueClientPeekMessagesOptions { number_of_messages: Some(at_once(most)), ..Default::default() };
+    async fn peek(&self, limit: usize) -> Result<Vec<Message>, QueueError> {
+        let options = QueueClientPeekMessagesOptions { number_of_messages: Some(at_once(limit)), ..Default::default() };
         let messages = async { self.client.peek_messages(Some(options)).await?.into_model() };
         let messages = messages.await.map_err(|error| self.translate(&error))?;
         Ok(messages.items.unwrap_or_default().into_iter().map(peeked).collect())
     }
 
-    async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
+    async fn receive(&self, limit: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
         let options = QueueClientReceiveMessagesOptions {
-            number_of_messages: Some(at_once(most)),
+            number_of_messages: Some(at_once(limit)),
             visibility_timeout: Some(seconds(hidden).max(1)),
             ..Default::default()
         };
