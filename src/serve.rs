@@ -71,7 +71,8 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
     // Also if the start fails: a missing setting may be there under a misspelled name.
     for (name, expected) in settings.misspelled() {
         tracing::warn!(
-            "the setting `{name}` has no effect: rename it to `{expected}` (upper and lower case matter, and `__` instead of `:`)"
+            "the setting `{name}` has no effect: rename it to `{expected}`; names of settings are case-sensitive and \
+             have `__` instead of `:`"
         );
     }
     let router = router?;
