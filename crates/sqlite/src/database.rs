@@ -195,7 +195,7 @@ fn connect(path: &Arc<Path>, mode: OpenMode) -> Result<Connection, DatabaseError
     let (mut connection, application, tables) = open().map_err(|error| DatabaseError::new(path, &error))?;
     let is_new = application == 0 && tables == 0 && mode == OpenMode::Create;
     if application != APPLICATION_ID && !is_new {
-        return Err(DatabaseError::with_reason(path, "it is the database of another program; set another path"));
+        return Err(DatabaseError::with_reason(path, "it is a database of another program; set another path"));
     }
     if mode == OpenMode::ReadOnly {
         return Ok(connection);
