@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    fmt,
+    fmt, io,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -100,11 +100,16 @@ impl Client {
     }
 }
 
-/// Returns the message of an error with those of its causes, since an HTTP error alone does not name the reason.
+/// Returns the message of an error with those of its causes, since an HTTP error alone does not name the reason. The numbers
+/// of the system's errors are left out.
 fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
+    let message = |error: &(dyn Error + 'static)| match error.downcast_ref::<io::Error>() {
+        Some(error) if error.raw_os_error().is_some() => error.kind().to_string(),
+        _ => error.to_string(),
+    };
+    let (mut text, mut cause) = (message(error), error.source());
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        text = format!("{text}: {}", message(error));
         cause = error.source();
     }
     text
