@@ -1,5 +1,5 @@
-//! App settings in, configuration out. Every field names its setting; a value that makes no sense is an error that
-//! names it too.
+//! Reads the app settings into typed configuration. The documentation of each field names its setting; the error of an
+//! invalid value names it too.
 
 mod overflow;
 mod queue;
@@ -18,30 +18,30 @@ use devicestate_engine::{
 use tracing_subscriber::filter::LevelFilter;
 
 pub use overflow::OverflowConfig;
-pub use queue::{QueueConfig, queue_connection};
+pub use queue::{QueueConfig, QueueConnection, queue_connection};
 pub use session_queue::locate_queues;
 pub use store::StoreConfig;
 
-/// The handler's configuration.
+/// The handler's configuration, without the connections of its functions.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `StateStore`: where the documents are kept.
+    /// `StateStore`: the store of the documents.
     pub store: StoreConfig,
-    /// `TelemetryFormat` and `DeviceIdFromIoTHub`: how the events of drones are read.
+    /// `TelemetryFormat` and `DeviceIdFromIoTHub`: how events are decoded.
     pub telemetry: Drone,
-    /// `InvocationBudget`: the time within which an invocation is answered, as `hh:mm:ss`; one minute by default.
+    /// `InvocationBudget`: the time within which an invocation is answered, as `hh:mm:ss`. Default: one minute.
     pub invocation_budget: Duration,
-    /// `StoreConcurrency`: how many devices of one batch are written at the same time; 32 by default.
+    /// `StoreConcurrency`: how many devices of one batch are written concurrently, 1 to 1000. Default: 32.
     pub store_concurrency: usize,
-    /// `DocumentCacheMegabytes`: how much memory the documents may take that were written last, in 2^20 bytes; 64 by
-    /// default, 0 for none. With documents in memory there is none.
+    /// `DocumentCacheMegabytes`: the limit of the cache of recently written documents. The setting is in units of 2^20
+    /// bytes; 0 disables the cache. Default: 64. The memory store has no cache.
     pub document_cache_bytes: u64,
-    /// `DeadLetterAfterAttempts`: how many attempts of a batch a device may fail in, while others of the batch
-    /// succeed, before its events are dead-lettered; also after how many attempts a request is dead-lettered that
-    /// cannot be read or makes the handler panic. 5 by default.
+    /// `DeadLetterAfterAttempts`: the events of a device are dead-lettered after the device has failed in this many
+    /// attempts in which other devices of the batch succeeded. A request that cannot be read, or makes the handler
+    /// panic, is dead-lettered after this many attempts too. Default: 5.
     pub dead_letter_after_attempts: u32,
-    /// `RetryDrillDevice`: a device whose batches are answered 503 in their first attempt, to see that the host repeats
-    /// them; none by default.
+    /// `RetryDrillDevice`: batches with an event of this device are answered with 503 in their first attempt, to verify
+    /// that the host retries them. Default: none.
     pub retry_drill_device: Option<String>,
 }
 
@@ -50,7 +50,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`]; it names the setting.
+    /// [`ConfigError`]; it names the missing or invalid setting.
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         let store = StoreConfig::from_settings(settings)?;
         Ok(Self {
@@ -58,24 +58,25 @@ impl Config {
             invocation_budget: settings.parse(
                 "InvocationBudget",
                 Duration::from_mins(1),
-                "a time span such as 00:01:00",
+                "a duration such as 00:01:00",
                 |value| timespan::parse(value).filter(|span| !span.is_zero()),
             )?,
-            store_concurrency: settings.parse("StoreConcurrency", 32, "a number from 1 to 1000", |value| {
+            store_concurrency: settings.parse("StoreConcurrency", 32, "an integer from 1 to 1000", |value| {
                 value.parse().ok().filter(|number| (1..=1000).contains(number))
             })?,
             document_cache_bytes: match &store {
                 StoreConfig::Memory => 0,
-                StoreConfig::Sqlite(_) | StoreConfig::Cosmos(_) => {
-                    settings.parse("DocumentCacheMegabytes", 64 << 20, "a number of megabytes from 0 on", |value| {
-                        value.parse::<u32>().ok().map(|megabytes| u64::from(megabytes) << 20)
-                    })?
-                }
+                StoreConfig::Sqlite(_) | StoreConfig::Cosmos(_) => settings.parse(
+                    "DocumentCacheMegabytes",
+                    64 << 20,
+                    "an integer of at least 0, in megabytes",
+                    |value| value.parse::<u32>().ok().map(|megabytes| u64::from(megabytes) << 20),
+                )?,
             },
             dead_letter_after_attempts: settings.parse(
                 "DeadLetterAfterAttempts",
                 5,
-                "a number from 1 on",
+                "an integer of at least 1",
                 |value| value.parse().ok().filter(|number| *number >= 1),
             )?,
             retry_drill_device: settings.get("RetryDrillDevice").map(str::to_owned),
@@ -83,16 +84,16 @@ impl Config {
         })
     }
 
-    /// Whether every batch can be answered before the host loses patience: invariant 6.
+    /// Checks that every batch can be answered before the host's `functionTimeout` (invariant 6 of the design).
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Budget`].
+    /// [`ConfigError::Budget`] if the timeout is too short.
     pub fn check_against(&self, app: &FunctionApp) -> Result<(), ConfigError> {
         let max_event_batch_size = app.host.extensions.event_hubs.max_event_batch_size;
-        let dead_letters = DEAD_LETTER_TIME.saturating_mul(u32::try_from(max_event_batch_size).unwrap_or(u32::MAX));
+        let dead_letter_time = DEAD_LETTER_TIME.saturating_mul(u32::try_from(max_event_batch_size).unwrap_or(u32::MAX));
         match app.host.function_timeout {
-            Some(function_timeout) if self.invocation_budget.saturating_add(dead_letters) >= function_timeout => {
+            Some(function_timeout) if self.invocation_budget.saturating_add(dead_letter_time) >= function_timeout => {
                 Err(ConfigError::Budget { budget: self.invocation_budget, function_timeout, max_event_batch_size })
             }
             _ => Ok(()),
@@ -100,26 +101,27 @@ impl Config {
     }
 }
 
-/// How much the handler logs: `LogLevel`, one of `error`, `warn`, `info` (the default), `debug`, `trace`, `off`.
+/// Returns the level of the handler's log: `LogLevel`, one of `error`, `warn`, `info` (the default), `debug`, `trace`, `off`.
 ///
 /// # Errors
 ///
-/// [`ConfigError`].
+/// [`ConfigError`] if the value is not one of them.
 pub fn log_level(settings: &Settings) -> Result<LevelFilter, ConfigError> {
-    settings.parse("LogLevel", LevelFilter::INFO, "error, warn, info, debug, trace or off", |value| value.parse().ok())
+    settings.parse("LogLevel", LevelFilter::INFO, "`error`, `warn`, `info`, `debug`, `trace` or `off`", |value| {
+        value.parse().ok()
+    })
 }
 
-/// The port on which the host expects the handler: `FUNCTIONS_CUSTOMHANDLER_PORT`, or the older
+/// Returns the port to which the host connects: `FUNCTIONS_CUSTOMHANDLER_PORT`, or the older
 /// `FUNCTIONS_HTTPWORKER_PORT`.
 ///
 /// # Errors
 ///
-/// [`ConfigError`].
+/// [`ConfigError`] if both are missing, or the value is not a port number.
 pub fn port(settings: &Settings) -> Result<u16, ConfigError> {
     const NAMES: [&str; 2] = ["FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT"];
-    let setting = NAMES
-        .into_iter()
-        .find(|name| settings.get(name).is_some())
-        .ok_or_else(|| ConfigError::missing(NAMES[0], "the host sets it; by hand, give the option --port"))?;
-    settings.parse(setting, 0, "a port number", |value| value.parse().ok())
+    let setting = NAMES.into_iter().find(|name| settings.get(name).is_some()).ok_or_else(|| {
+        ConfigError::missing(NAMES[0], "the Functions host sets it; without the host, use the option `--port`")
+    })?;
+    settings.parse(setting, 0, "a port number from 0 to 65535", |value| value.parse().ok())
 }

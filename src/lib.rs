@@ -1,24 +1,25 @@
-//! `devicestate` keeps the latest state of each device of a fleet: the heart of an Azure architecture in which Event
-//! Hubs takes the stream of telemetry, the Functions host owns the trigger, a store holds one document per device and
-//! a storage queue takes the dead letters.
+//! `devicestate` keeps the latest state of each device of a fleet. In Azure, Event Hubs receives the telemetry, the
+//! Functions host owns the trigger, this program handles the batches, a store holds one document per device, and a
+//! storage queue holds the dead letters.
 //!
-//! This package is the program: it reads settings, puts together what they name, serves the host and answers people.
-//! The work itself is done in the crates below it, which `docs/contribute/architecture.md` shows: `devicestate_engine` is where to begin.
+//! This package is the program: it reads the settings, builds the parts that they select, and serves the host and the
+//! command line. The crates that it is built of do the work; `docs/contribute/architecture.md` shows them. Begin with
+//! `devicestate_engine`, then read [`serve`].
 //!
 //! # Layout
 //!
 //! * [`cli`]: the command line.
-//! * [`serve`]: HTTP, as the host expects it of a custom handler. [`watch`]: how old the oldest dead letter is, when the
-//!   host's timer asks.
-//! * [`config`]: what the settings come to. [`assembly`]: what they name, put together.
-//! * [`log`]: the handler's own log. [`otlp`]: metrics and traces, where a build has them. [`observer`]: what the engine
-//!   reports, to both of them.
+//! * [`serve`]: the HTTP server that the host expects of a custom handler.
+//! * [`dead_letter_monitor`]: the timer function that reports the age of the oldest dead letter.
+//! * [`config`]: the settings as typed configuration. [`bootstrap`]: builds the parts that they select.
+//! * [`log`]: the handler's log. [`otlp`]: metrics and traces, in builds with the feature `otlp`. [`observer`]: passes the
+//!   engine's records to both.
 
-pub mod assembly;
+pub mod bootstrap;
 pub mod cli;
 pub mod config;
+pub mod dead_letter_monitor;
 pub mod log;
 pub mod observer;
 pub mod otlp;
 pub mod serve;
-pub mod watch;

@@ -1,7 +1,7 @@
-//! The handler's own log: one JSON record a line, since the host takes each line for a record.
+//! The handler's own log: one JSON object per line, since the host logs each line as an entry of its own.
 //!
-//! Standard output up to `info`, standard error from `warn` on: the host logs the first as Information, and the second
-//! as Error, or as Warning where the line says so.
+//! Levels up to `info` go to standard output, `warn` and `error` to standard error. The host logs standard output as
+//! Information and standard error as Error, or as Warning if the line contains that word.
 
 use std::io::{Write as _, stderr, stdout};
 
@@ -18,10 +18,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-/// Sets up the log of this process, panics included.
+/// Sets up the log of this process, including panics.
 ///
-/// Of the libraries it tells warnings and errors, whatever the level: below, they write down whole requests, and with
-/// them what they are signed with.
+/// Libraries log warnings and errors only, at every level: at lower levels they log complete requests with their
+/// signatures.
 pub fn set_up(level: LevelFilter) {
     let out = std::io::stdout.with_min_level(tracing::Level::INFO);
     let err = std::io::stderr.with_max_level(tracing::Level::WARN);
@@ -30,7 +30,7 @@ pub fn set_up(level: LevelFilter) {
         .flatten_event(true)
         .with_max_level(level)
         .with_writer(err.or_else(out))
-        // It would be told to standard error, which panics where nobody reads that: the handler would be gone.
+        // Internal errors go to standard error by `eprintln!`, which panics if its reader is gone, and ends the handler.
         .log_internal_errors(false);
     let ours = Targets::new().with_target("devicestate", level).with_default(level.min(LevelFilter::WARN));
     lines.finish().with(ours).init();
@@ -41,11 +41,11 @@ pub fn set_up(level: LevelFilter) {
     }));
 }
 
-/// Tells a record in this log, as far as the level of the log lets it: of a failed attempt as a warning, of anything else
-/// as information. A process without a log, such as a tool, tells nothing.
+/// Writes a record to this log if the log's level includes it: a failed attempt as `WARN`, any other record as `INFO`. A
+/// process without a log, such as a tool, writes nothing.
 ///
-/// What the reply's `Logs` have is not told here: the host would have it twice.
-pub fn tell(record: &Record) {
+/// Records in the `Logs` of a reply must not be written here: the host would log them twice.
+pub fn write_record(record: &Record) {
     #[derive(Serialize)]
     struct Line<'a> {
         timestamp: String,
@@ -54,14 +54,15 @@ pub fn tell(record: &Record) {
         record: &'a Record,
     }
 
-    let warns = matches!(record, Record::FailedAttempt(_));
-    let is_told = if warns { tracing::enabled!(tracing::Level::WARN) } else { tracing::enabled!(tracing::Level::INFO) };
-    if !is_told {
+    let is_warning = matches!(record, Record::FailedAttempt(_));
+    let is_enabled =
+        if is_warning { tracing::enabled!(tracing::Level::WARN) } else { tracing::enabled!(tracing::Level::INFO) };
+    if !is_enabled {
         return;
     }
-    let level = if warns { "WARN" } else { "INFO" };
+    let level = if is_warning { "WARN" } else { "INFO" };
     let line = Line { timestamp: iso8601(System.now_ms()), level, record };
     let line = serde_json::to_string(&line).expect("a record is always JSON") + "\n";
-    // A log that nobody reads any more is no reason to fail.
-    let _ = if warns { stderr().write_all(line.as_bytes()) } else { stdout().write_all(line.as_bytes()) };
+    // If the reader of the log is gone, the handler goes on without a log.
+    let _ = if is_warning { stderr().write_all(line.as_bytes()) } else { stdout().write_all(line.as_bytes()) };
 }

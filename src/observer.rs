@@ -1,4 +1,4 @@
-//! What the engine reports, to the log and to OpenTelemetry.
+//! Passes the engine's records to the log and to OpenTelemetry.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use devicestate_engine::{observer::Observer, record::Record};
 
 use crate::{log, otlp};
 
-/// Passes on what the engine reports.
+/// Passes the engine's records to the log and to OpenTelemetry.
 #[derive(Debug, Clone, Copy)]
 pub struct Reporter;
 
 impl Observer for Reporter {
     fn record(&self, record: &Record) {
-        // The host logs what a final reply has, and does not look into one that fails.
+        // The host logs the records of a final reply. It does not read the body of a failed attempt's reply.
         if let Record::FailedAttempt(_) = record {
-            log::tell(record);
+            log::write_record(record);
         }
-        otlp::told(record);
+        otlp::export_record(record);
     }
 
     fn decoded(&self, took: Duration) {
-        otlp::decoded(took);
+        otlp::export_decoding(took);
     }
 }

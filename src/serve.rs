@@ -1,4 +1,4 @@
-//! The HTTP side of the handler, as the Functions host expects it of a custom handler.
+//! The HTTP server of the handler, as the Functions host expects it of a custom handler.
 
 use std::{convert::Infallible, hint::black_box, net::Ipv4Addr, path::Path, sync::Arc};
 
@@ -19,143 +19,156 @@ use devicestate_engine::{
     retry_decision::Attempts,
     settings::{ConfigError, Settings},
 };
-use devicestate_sqlite::{DatabaseError, Opening};
+use devicestate_sqlite::{DatabaseError, OpenMode};
 use http_body_util::BodyExt as _;
 use tokio::net::TcpListener;
 
 use crate::{
-    assembly::{engine, open_overflow, open_store},
+    bootstrap::{build_processor, open_overflow, open_store},
     config::{self, Config, OverflowConfig, StoreConfig},
+    dead_letter_monitor::DeadLetterMonitor,
     log,
     observer::Reporter,
     otlp::Otlp,
-    watch::Watch,
 };
 
-/// Why the handler cannot start.
+/// Why the handler cannot start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// A setting.
+    /// A setting is missing or invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The function app's files.
+    /// A file of the function app is missing or invalid.
     #[error(transparent)]
     FunctionApp(#[from] FunctionAppError),
-    /// The store's file.
-    #[error("{0} (setting SqlitePath)")]
+    /// The state file cannot be opened.
+    #[error("{0} (setting `SqlitePath`)")]
     Database(#[from] DatabaseError),
-    /// The port.
-    #[error("the handler cannot listen on 127.0.0.1:{port}: {error} (setting FUNCTIONS_CUSTOMHANDLER_PORT)")]
+    /// The handler cannot listen on its port.
+    #[error(
+        "the handler cannot listen on 127.0.0.1:{port}: {}; end the process that uses the port, or choose another one \
+         (setting `FUNCTIONS_CUSTOMHANDLER_PORT`)",
+        error.kind()
+    )]
     Port {
-        /// Its number.
+        /// The port.
         port: u16,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
-    /// The server ended, which it never should while the host lives.
-    #[error("the server ended: {0}")]
+    /// The server ended. It is expected to run until the host kills it.
+    #[error("the HTTP server ended: {0}")]
     Ended(std::io::Error),
 }
 
-/// Serves the functions of the app in this folder until the process is killed, as the host does in the end.
+/// Serves the functions of the app in this folder until the host kills the process.
 ///
 /// # Errors
 ///
-/// [`ServeError`], when it cannot start. It never returns otherwise.
+/// [`ServeError`] if the server cannot start. It does not return otherwise.
 pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<Infallible, ServeError> {
-    let router = prepare(app_root, settings);
-    // Also when it cannot start: what is missing may be there under a name that is almost right.
-    for (set, meant) in settings.misspelled() {
-        tracing::warn!("the setting {set} has no effect: its name must be {meant}, letter by letter");
+    let router = build_router(app_root, settings);
+    // Also if the start fails: a missing setting may be there under a misspelled name.
+    for (name, expected) in settings.misspelled() {
+        tracing::warn!(
+            "the setting `{name}` has no effect: rename it to `{expected}`; names of settings are case-sensitive and \
+             have `__` instead of `:`"
+        );
     }
     let router = router?;
-    keep_memory();
+    raise_mmap_threshold();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|error| ServeError::Port { port, error })?;
-    // With port 0 it is one of the system's choice.
+    // The system chooses the port if it is 0.
     let port = listener.local_addr().map_or(port, |address| address.port());
-    log::tell(&Record::Start(StartRecord {
+    log::write_record(&Record::Start(StartRecord {
         version: HANDLER_VERSION.to_owned(),
         process_id: std::process::id(),
         port,
         state_store: settings.get("StateStore").unwrap_or_default().to_owned(),
     }));
-    // Replies are small and the host waits for each: none may wait for a full packet.
+    // Replies are small and the host waits for each, so they must not wait for a full packet.
     let listener = listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
     });
     match axum::serve(listener, router).await {
-        Ok(()) => Err(ServeError::Ended(std::io::Error::other("without an error"))),
+        Ok(()) => Err(ServeError::Ended(std::io::Error::other("it returned without an error"))),
         Err(error) => Err(ServeError::Ended(error)),
     }
 }
 
-/// Asks for a large piece of memory and gives it back untouched. From then on glibc's allocator takes pieces up to this size
-/// for a thing that comes again, and keeps them for the next batch; otherwise it gives them to the system after each one,
-/// and gets other pages in their place (`M_MMAP_THRESHOLD` of mallopt(3)). docs/reports/performance.md has what that makes.
-fn keep_memory() {
-    /// Just below the largest for which glibc does so.
-    const PIECE: usize = 31 << 20;
-    drop(black_box(Vec::<u8>::with_capacity(PIECE)));
+/// Raises the threshold at which glibc's allocator returns freed memory to the system, by freeing one large allocation.
+///
+/// Without it, the memory of a large request is unmapped after each batch and mapped again for the next one. See
+/// `M_MMAP_THRESHOLD` in mallopt(3); `docs/reports/performance.md` has the effect.
+fn raise_mmap_threshold() {
+    /// Just below the largest size, 32 MiB, for which glibc adjusts its threshold.
+    const ALLOCATION_BYTES: usize = 31 << 20;
+    drop(black_box(Vec::<u8>::with_capacity(ALLOCATION_BYTES)));
 }
 
-fn prepare(app_root: &Path, settings: &Settings) -> Result<Router, ServeError> {
+fn build_router(app_root: &Path, settings: &Settings) -> Result<Router, ServeError> {
     let config = Config::from_settings(settings)?;
     let mut app = FunctionApp::load(app_root)?;
     apply_overrides(settings, &mut app.host)?;
     config::locate_queues(settings, &mut app);
     config.check_against(&app)?;
-    router(app, &config, settings)
+    route_functions(app, &config, settings)
 }
 
-/// Where a function's dead letters go that are too large for its queue.
-fn keeper(settings: &Settings, store: &StoreConfig, function: &Function) -> Result<Option<OverflowCache>, ConfigError> {
+/// Opens the overflow storage for a function's dead letters that are too large for its queue. Warns if it is disabled.
+fn open_overflow_cache(
+    settings: &Settings,
+    store: &StoreConfig,
+    function: &Function,
+) -> Result<Option<OverflowCache>, ConfigError> {
     let config = OverflowConfig::from_settings(settings, store, &function.dead_letters)?;
-    if let OverflowConfig::Nowhere { connection } = &config {
+    if let OverflowConfig::Disabled { connection } = &config {
         tracing::warn!(
             function = function.name,
-            "bodies of dead letters over 48 KiB will be cut, since there is no place for them: the setting \
-             {connection} or {connection}__blobServiceUri leads to blobs, DeadLetterDirectory to a folder"
+            "bodies of dead letters over 48 KiB will be truncated, because no storage is set for them: set \
+             `{connection}` or `{connection}__blobServiceUri` to store them in blobs, or `DeadLetterDirectory` to store \
+             them in a folder"
         );
     }
     Ok(open_overflow(&config)?.map(OverflowCache::new))
 }
 
-fn router(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Router, ServeError> {
+fn route_functions(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Router, ServeError> {
     let otlp = Otlp::start(settings);
-    let store = otlp.store(&config.store, open_store(&config.store, Opening::Create)?);
-    let processor = Arc::new(engine(config, store, Arc::new(Reporter)));
-    otlp.observe(&processor);
-    let watch = Arc::new(Watch::new(&app.functions, settings, config.invocation_budget));
+    let store = otlp.trace_store(&config.store, open_store(&config.store, OpenMode::Create)?);
+    let processor = Arc::new(build_processor(config, store, Arc::new(Reporter)));
+    otlp.observe_cache(&processor);
+    let monitor = Arc::new(DeadLetterMonitor::new(&app.functions, settings, config.invocation_budget));
     let mut router = Router::new();
     for function in app.functions {
         let (path, trigger) = (format!("/{}", function.name), function.trigger.clone());
         let handler = Arc::new(Handler {
-            overflow: keeper(settings, &config.store, &function)?,
+            overflow: open_overflow_cache(settings, &config.store, &function)?,
             function,
             processor: Arc::clone(&processor),
             attempts: Attempts::new(config.dead_letter_after_attempts),
             retry_drill: config.retry_drill_device.clone().map(|device| RetryDrill { device }),
         });
-        router = router.route(&path, otlp.invocations(post(invoke).with_state(handler), &trigger));
+        router = router.route(&path, otlp.trace_invocations(post(invoke).with_state(handler), &trigger));
     }
     for timer in app.timers {
         let path = format!("/{}", timer.name);
-        router = router.route(&path, post(look).with_state((timer.name, Arc::clone(&watch))));
+        router = router.route(&path, post(invoke_timer).with_state((timer.name, Arc::clone(&monitor))));
     }
-    // Any answer means ready: the handler listens only once it is.
+    // Any answer means ready: the handler listens only when it is ready.
     router = router.route("/", get(|| async { json(StatusCode::OK, "{}".into()) }));
-    // No limit: the service already limits events to 1 MB (20 MB on dedicated clusters) and batches to
-    // maxEventBatchSize, and a refused batch would come again for ever.
+    // No limit: Event Hubs limits events to 1 MB (20 MB on dedicated clusters), `maxEventBatchSize` limits batches, and the
+    // host would retry a rejected batch forever.
     Ok(router.layer(DefaultBodyLimit::disable()))
 }
 
 async fn invoke(State(handler): State<Arc<Handler>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let body = match whole(body).await {
+    let body = match collect_body(body).await {
         Ok(body) => body,
         Err(error) => {
-            tracing::warn!(%error, "a request did not arrive whole");
+            tracing::warn!(%error, "the connection broke before the complete request had arrived");
             return json(StatusCode::BAD_REQUEST, "{}".into());
         }
     };
@@ -165,36 +178,40 @@ async fn invoke(State(handler): State<Arc<Handler>>, request: Request) -> Respon
     }
 }
 
-/// A body in one piece. What comes in several is copied as it comes, since the connection reads on into the memory of what
-/// it is given back.
-async fn whole(mut body: Body) -> Result<Bytes, axum::Error> {
-    /// What is announced and not there yet gets no more room than this at once.
-    const MOST_AHEAD: usize = 32 << 20;
-    let Some(first) = next_part(&mut body).await? else { return Ok(Bytes::new()) };
-    let Some(second) = next_part(&mut body).await? else { return Ok(first) };
-    let ahead = usize::try_from(body.size_hint().lower()).unwrap_or_default().min(MOST_AHEAD);
-    let mut whole = Vec::with_capacity(first.len() + second.len() + ahead);
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&second);
+/// Collects a body into one buffer. A body of one frame is not copied. The frames of a longer one are copied as they
+/// arrive and then dropped, since the connection reuses their memory.
+async fn collect_body(mut body: Body) -> Result<Bytes, axum::Error> {
+    /// Limits how much memory is reserved for bytes that `Content-Length` announces.
+    const MAX_RESERVED_BYTES: usize = 32 << 20;
+    let Some(first) = next_frame(&mut body).await? else { return Ok(Bytes::new()) };
+    let Some(second) = next_frame(&mut body).await? else { return Ok(first) };
+    let reserved = usize::try_from(body.size_hint().lower()).unwrap_or_default().min(MAX_RESERVED_BYTES);
+    let mut collected = Vec::with_capacity(first.len() + second.len() + reserved);
+    collected.extend_from_slice(&first);
+    collected.extend_from_slice(&second);
     drop((first, second));
-    while let Some(part) = next_part(&mut body).await? {
-        whole.extend_from_slice(&part);
+    while let Some(frame) = next_frame(&mut body).await? {
+        collected.extend_from_slice(&frame);
     }
-    Ok(whole.into())
+    Ok(collected.into())
 }
 
-async fn next_part(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
+async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
     while let Some(frame) = body.frame().await {
-        // The other kind of frame has trailers, which say nothing here.
-        if let Ok(part) = frame?.into_data() {
-            return Ok(Some(part));
+        // The other kind of frame holds trailers, which the host does not send.
+        if let Ok(data) = frame?.into_data() {
+            return Ok(Some(data));
         }
     }
     Ok(None)
 }
 
-async fn look(State((function, watch)): State<(String, Arc<Watch>)>, headers: HeaderMap, _body: Bytes) -> Response {
-    match watch.invoke(&function, invocation_id(&headers)).await {
+async fn invoke_timer(
+    State((function, monitor)): State<(String, Arc<DeadLetterMonitor>)>,
+    headers: HeaderMap,
+    _body: Bytes,
+) -> Response {
+    match monitor.invoke(&function, invocation_id(&headers)).await {
         Ok(reply) => json(StatusCode::OK, reply),
         Err(body) => json(StatusCode::SERVICE_UNAVAILABLE, body),
     }

@@ -13,7 +13,7 @@ mod transfer;
 mod way;
 
 use clap::{Args, Subcommand};
-use devicestate_sqlite::Opening;
+use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{CommandError, Format};
 
 use place::Place;
@@ -68,7 +68,7 @@ enum Command {
 impl Options {
     pub(super) async fn run(self) -> Result<(), CommandError> {
         // What is brought along may go into a new state file.
-        let opening = if matches!(self.command, Command::Import(_)) { Opening::Create } else { Opening::Existing };
+        let opening = if matches!(self.command, Command::Import(_)) { OpenMode::Create } else { OpenMode::Existing };
         let place = Place::open(self.place, opening)?;
         match self.command {
             Command::List(options) => options.run(&place, self.format).await,

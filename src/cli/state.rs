@@ -9,11 +9,11 @@ use devicestate_engine::{
     store::{self, Pages, RequestCharge, StateStore},
     text::iso8601,
 };
-use devicestate_sqlite::Opening;
+use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{CommandError, Format, Table, clean, print};
 use serde_json::Value;
 
-use crate::{assembly::open_store, config::StoreConfig};
+use crate::{bootstrap::open_store, config::StoreConfig};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  devicestate state list --state state.db\n  \
@@ -56,7 +56,7 @@ impl Options {
                 "StateStore is memory: only the handler itself can see its documents",
             ));
         }
-        let store = open_store(&store, Opening::ReadOnly).map_err(CommandError::not_started)?;
+        let store = open_store(&store, OpenMode::ReadOnly).map_err(CommandError::not_started)?;
         match self.command {
             StateCommand::List { limit } => list(&store, limit.unwrap_or(usize::MAX), self.format).await,
             StateCommand::Show { device } => show(&store, &device, self.format).await,

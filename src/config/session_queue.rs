@@ -1,5 +1,4 @@
-//! Which Service Bus queue a message came from. The host does not tell it with the message; versions and dead letters
-//! need it.
+//! The Service Bus queue of each trigger. Versions and dead letters need it, and the host does not send it with a message.
 
 use devicestate_azure::ConnectionString;
 use devicestate_engine::{
@@ -8,10 +7,10 @@ use devicestate_engine::{
     settings::Settings,
 };
 
-/// Tells the Service Bus triggers of an app their namespaces and queues, as far as the settings do.
+/// Sets the namespace and queue of each Service Bus trigger of an app from the settings.
 ///
-/// What they do not tell stays empty, and is no reason not to start: the function may be disabled, and where it is not,
-/// the host itself cannot listen without them and says so.
+/// A value that the settings do not have stays empty and is not an error. The function may be disabled; if it is enabled,
+/// the host itself cannot listen without the value and logs that.
 pub fn locate_queues(settings: &Settings, app: &mut FunctionApp) {
     for function in &mut app.functions {
         if let Trigger::ServiceBus(trigger) = &mut function.trigger {
@@ -28,18 +27,18 @@ fn source(settings: &Settings, trigger: &ServiceBusTrigger) -> Source {
     }
 }
 
-/// The namespace of the trigger's connection: of an identity's setting, or of a connection string. As the host does, it is
-/// looked for behind `AzureWebJobs` first.
+/// Returns the namespace of the trigger's connection, from the setting for an identity or from the connection string.
+/// Like the host, it prefers names with the prefix `AzureWebJobs`.
 fn namespace(settings: &Settings, trigger: &ServiceBusTrigger) -> Option<String> {
     let connection = settings.resolve(&trigger.connection).ok()?;
     [format!("AzureWebJobs{connection}"), connection].into_iter().find_map(|name| {
-        let of_an_identity = settings.get(&format!("{name}__fullyQualifiedNamespace")).map(str::to_owned);
-        of_an_identity.or_else(|| host(&name, settings.get(&name)?))
+        let identity_namespace = settings.get(&format!("{name}__fullyQualifiedNamespace")).map(str::to_owned);
+        identity_namespace.or_else(|| endpoint_host(&name, settings.get(&name)?))
     })
 }
 
-/// The host of a connection string's endpoint, `sb://ns.servicebus.windows.net/`.
-fn host(setting: &str, connection_string: &str) -> Option<String> {
+/// Returns the host of a connection string's endpoint, such as `sb://ns.servicebus.windows.net/`.
+fn endpoint_host(setting: &str, connection_string: &str) -> Option<String> {
     let parts = ConnectionString::parse(setting, connection_string).ok()?;
     let (_, address) = parts.get("Endpoint")?.split_once("://")?;
     address.split(['/', ':']).next().map(str::to_owned).filter(|host| !host.is_empty())
@@ -49,7 +48,7 @@ fn host(setting: &str, connection_string: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn namespace_by(given: &[(&str, &str)]) -> Option<String> {
+    fn namespace_from(given: &[(&str, &str)]) -> Option<String> {
         let mut settings = Settings::default();
         for (name, value) in given {
             settings.set(*name, *value);
@@ -59,18 +58,18 @@ mod tests {
     }
 
     #[test]
-    fn the_namespace_is_the_one_of_the_identity_or_of_the_connection_string_and_never_a_secret() {
+    fn the_namespace_comes_from_the_identity_or_the_connection_string() {
         let key = "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=c2VjcmV0";
         let expected = Some("ns.servicebus.windows.net".to_owned());
-        assert_eq!(namespace_by(&[("Bus__fullyQualifiedNamespace", "ns.servicebus.windows.net")]), expected);
-        assert_eq!(namespace_by(&[("Bus", key)]), expected);
-        assert_eq!(namespace_by(&[("AzureWebJobsBus", key), ("Bus", "Endpoint=sb://other/")]), expected);
+        assert_eq!(namespace_from(&[("Bus__fullyQualifiedNamespace", "ns.servicebus.windows.net")]), expected);
+        assert_eq!(namespace_from(&[("Bus", key)]), expected);
+        assert_eq!(namespace_from(&[("AzureWebJobsBus", key), ("Bus", "Endpoint=sb://other/")]), expected);
         assert_eq!(
-            namespace_by(&[("Bus", "Endpoint=sb://localhost:5672;UseDevelopmentEmulator=true;")]),
+            namespace_from(&[("Bus", "Endpoint=sb://localhost:5672;UseDevelopmentEmulator=true;")]),
             Some("localhost".into())
         );
-        for nothing in [vec![], vec![("Bus", "no connection string")], vec![("Bus", "Endpoint=ns")]] {
-            assert_eq!(namespace_by(&nothing), None);
+        for invalid in [vec![], vec![("Bus", "no connection string")], vec![("Bus", "Endpoint=ns")]] {
+            assert_eq!(namespace_from(&invalid), None);
         }
     }
 }

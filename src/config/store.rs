@@ -1,23 +1,23 @@
-//! Where the documents are kept, by the settings.
+//! The settings of the document store.
 
 use std::path::PathBuf;
 
 use devicestate_azure::CosmosConfig;
 use devicestate_engine::settings::{ConfigError, Settings};
 
-/// Where the documents are kept.
+/// The store of the documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreConfig {
-    /// `memory`: in the process, gone with it.
+    /// `memory`: in the memory of the process; the documents are lost when it ends.
     Memory,
-    /// `sqlite`: in the file that the setting `SqlitePath` names.
+    /// `sqlite`: in the file of the setting `SqlitePath`.
     Sqlite(PathBuf),
     /// `cosmos`: in a container of Azure Cosmos DB.
     Cosmos(CosmosConfig),
 }
 
 impl StoreConfig {
-    /// The value of `StateStore`.
+    /// Returns the value of `StateStore`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -27,29 +27,28 @@ impl StoreConfig {
         }
     }
 
-    /// Reads `StateStore` and what belongs to its value.
+    /// Reads `StateStore` and the settings of the selected store.
     ///
-    /// There is no default: a store that was not chosen is one where nobody looks for the documents.
+    /// There is no default, so that documents are never written to a store that the operator did not choose.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`].
+    /// [`ConfigError`] if a setting is missing or invalid.
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         match settings.get("StateStore") {
             Some("memory") => Ok(Self::Memory),
-            Some("sqlite") => settings
-                .get("SqlitePath")
-                .map(|path| Self::Sqlite(path.into()))
-                .ok_or_else(|| ConfigError::missing("SqlitePath", "StateStore is sqlite, so it must name the file")),
+            Some("sqlite") => settings.get("SqlitePath").map(|path| Self::Sqlite(path.into())).ok_or_else(|| {
+                ConfigError::missing("SqlitePath", "it must name the state file, because `StateStore` is `sqlite`")
+            }),
             Some("cosmos") => CosmosConfig::from_settings(settings).map(Self::Cosmos),
             Some(value) => Err(ConfigError::Invalid {
                 setting: "StateStore",
                 value: value.to_owned(),
-                expected: "cosmos, sqlite or memory",
+                expected: "`cosmos`, `sqlite` or `memory`",
             }),
             None => Err(ConfigError::missing(
                 "StateStore",
-                "it must say where the documents are kept: cosmos, sqlite or memory",
+                "set it to the store of the documents: `cosmos`, `sqlite` or `memory`",
             )),
         }
     }

@@ -1,8 +1,8 @@
-//! How exports are sent: by the HTTP client that the binary has anyway, on the handler's own runtime.
+//! Sends exports with the HTTP client that the binary already has, on the handler's runtime.
 
 use std::{
     error::Error,
-    fmt,
+    fmt, io,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -11,21 +11,21 @@ use async_trait::async_trait;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use tokio::runtime::Handle;
 
-/// How long nothing more is said of exports that fail.
-const QUIET: Duration = Duration::from_hours(1);
+/// The shortest time between two warnings about failed exports of a signal.
+const WARNING_INTERVAL: Duration = Duration::from_hours(1);
 
-/// Of an answer so much is read, so that its connection can be used again. What it says is of no use.
-const ANSWER: usize = 64 * 1024;
+/// Limits how much of a response body is read. It is read so that its connection can be reused; its content is not used.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 /// Sends the exports of one signal.
 pub(super) struct Client {
-    /// What is exported, for people.
+    /// The signal's name in warnings.
     signal: String,
-    /// The setting that says where to, for people.
+    /// The setting with the endpoint, for warnings.
     setting: &'static str,
     timeout: Duration,
     http: reqwest::Client,
-    /// The threads of the exporters have no runtime.
+    /// Runs the requests, since the exporters' threads have no runtime.
     runtime: Handle,
     last_warning: Mutex<Option<Instant>>,
 }
@@ -44,7 +44,7 @@ impl HttpClient for Client {
         let sent = sending.await.map_err(HttpError::from).flatten();
         match &sent {
             Ok(response) if response.status().is_success() => {}
-            Ok(response) => self.warn(&format!("it answers {}", response.status())),
+            Ok(response) => self.warn(&format!("it answered {}", response.status())),
             Err(error) => self.warn(&with_causes(&**error)),
         }
         sent
@@ -58,53 +58,58 @@ async fn send(
 ) -> Result<Response<Bytes>, HttpError> {
     let mut request = reqwest::Request::try_from(request)?;
     *request.timeout_mut() = Some(timeout);
-    // Its address may have a secret in it.
+    // The URL may contain a secret.
     let mut response = http.execute(request).await.map_err(reqwest::Error::without_url)?;
-    let mut left = ANSWER;
+    let mut left = MAX_RESPONSE_BYTES;
     while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
         left = left.saturating_sub(chunk.len());
         if left == 0 {
             break;
         }
     }
-    let mut answer = Response::new(Bytes::new());
-    *answer.status_mut() = response.status();
-    // With them comes how long the collector wants to be left alone.
-    *answer.headers_mut() = std::mem::take(response.headers_mut());
-    Ok(answer)
+    let mut sent = Response::new(Bytes::new());
+    *sent.status_mut() = response.status();
+    // The exporter honours the collector's `Retry-After`.
+    *sent.headers_mut() = std::mem::take(response.headers_mut());
+    Ok(sent)
 }
 
 impl Client {
-    /// How long an export may take, as in OpenTelemetry.
+    /// Limits an export if no setting does; OpenTelemetry's default.
     pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// For a signal, whose endpoint is in this setting. Within a runtime.
+    /// Creates a client for a signal with its endpoint in this setting. Must be called within a runtime.
     pub(super) fn new(signal: &str, setting: &'static str, timeout: Duration) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder().build()?;
         let (signal, runtime) = (signal.to_owned(), Handle::current());
         Ok(Self { signal, setting, timeout, http, runtime, last_warning: Mutex::default() })
     }
 
-    /// Says once what is wrong, and then nothing for a while: each export of an outage fails alike.
+    /// Logs a warning, at most one an hour: all exports during an outage fail in the same way.
     fn warn(&self, problem: &str) {
         let Ok(mut last) = self.last_warning.lock() else { return };
-        if last.is_some_and(|last| last.elapsed() < QUIET) {
+        if last.is_some_and(|last| last.elapsed() < WARNING_INTERVAL) {
             return;
         }
         *last = Some(Instant::now());
         let Self { signal, setting, .. } = self;
         tracing::warn!(
-            "the collector does not take the handler's {signal}: {problem}. What it misses is lost to it, and nothing \
-             else is; the setting {setting} says where it is. Not said again for an hour"
+            "an export of the handler's {signal} failed: {problem}. Only the collector misses them; events and documents \
+             are not affected. Check the setting `{setting}`. This warning is repeated after an hour at the earliest"
         );
     }
 }
 
-/// An error of HTTP says little; its causes say it.
+/// Returns the message of an error with those of its causes, since an HTTP error alone does not name the reason. The numbers
+/// of the system's errors are left out.
 fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
+    let message = |error: &(dyn Error + 'static)| match error.downcast_ref::<io::Error>() {
+        Some(error) if error.raw_os_error().is_some() => error.kind().to_string(),
+        _ => error.to_string(),
+    };
+    let (mut text, mut cause) = (message(error), error.source());
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        text = format!("{text}: {}", message(error));
         cause = error.source();
     }
     text

@@ -1,4 +1,4 @@
-//! Spans and metrics on their way out, as everything that makes some of them holds it.
+//! The tracer and the instruments that all exporting code shares.
 
 use opentelemetry::{
     KeyValue,
@@ -7,9 +7,9 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::SdkTracer;
 
-use super::{export::Providers, metrics::Metrics};
+use super::{metrics::Metrics, providers::Providers};
 
-/// Spans and metrics on their way out. The providers end with it.
+/// The tracer and the instruments. Dropping it shuts the providers down.
 pub(super) struct Exports {
     pub(super) tracer: SdkTracer,
     pub(super) metrics: Metrics,
@@ -24,7 +24,7 @@ impl Exports {
     }
 }
 
-/// Why something failed, as one of few words.
+/// Returns the attribute `error.type`: a class of failures, from a small set.
 pub(super) fn error_type(value: impl Into<opentelemetry::Value>) -> KeyValue {
     KeyValue::new("error.type", value)
 }

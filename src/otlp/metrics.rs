@@ -1,4 +1,4 @@
-//! The instruments, and what of a record each counts. `docs/operate/opentelemetry.md` has them as a table.
+//! The instruments, and how they are updated from records. `docs/operate/opentelemetry.md` lists them.
 
 use std::sync::Arc;
 
@@ -12,15 +12,16 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter},
 };
 
-/// From a tenth of a millisecond on: decoding takes as little.
-const DURATIONS: [f64; 16] =
+/// Bucket boundaries in seconds, from 0.1 ms, since decoding takes as little.
+const DURATION_BOUNDS: [f64; 16] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0];
-/// Up to a day: what an outage leaves behind.
-const LAGS: [f64; 16] =
+/// Bucket boundaries in seconds, up to a day, the lag after a long outage.
+const LAG_BOUNDS: [f64; 16] =
     [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 10_800.0, 43_200.0, 86_400.0];
-const BATCH_SIZES: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0];
+/// Bucket boundaries in events.
+const BATCH_SIZE_BOUNDS: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0];
 
-/// What is counted.
+/// The instruments.
 pub(super) struct Metrics {
     events: Counter<u64>,
     attempts: Counter<u64>,
@@ -47,60 +48,68 @@ impl Metrics {
             meter.f64_histogram(name).with_unit("s").with_boundaries(bounds.into()).with_description(what).build()
         };
         Self {
-            events: count("devicestate.events", "{event}", "Events of batches that were answered for good."),
+            events: count("devicestate.events", "{event}", "Events of batches whose reply was final."),
             attempts: count("devicestate.attempts", "{attempt}", "Attempts of batches."),
             dead_letters: count("devicestate.dead_letters", "{dead_letter}", "Events that could not be applied."),
-            operations: count("devicestate.store.operations", "{operation}", "Operations asked of the store."),
+            operations: count("devicestate.store.operations", "{operation}", "Operations requested from the store."),
             conflicts: count(
                 "devicestate.store.conflicts",
                 "{operation}",
-                "Writes that found another writer's change.",
+                "Writes that conflicted with another writer's change.",
             ),
-            retries: count("devicestate.store.retries", "{operation}", "Operations repeated after a failure."),
+            retries: count("devicestate.store.retries", "{operation}", "Operations retried after a failure."),
             throttled: count("devicestate.store.throttled", "{operation}", "Operations that the store throttled."),
             request_units: meter
                 .f64_counter("devicestate.store.request_units")
                 .with_unit("{request_unit}")
-                .with_description("What the operations cost.")
+                .with_description("Request units that the operations cost.")
                 .build(),
-            lag: time("devicestate.lag", &LAGS, "How far behind the partition is when a batch is answered."),
-            decode: time("devicestate.decode.duration", &DURATIONS, "Decoding the events of a batch."),
-            store: time("devicestate.store.duration", &DURATIONS, "Reading and writing the documents of a batch."),
+            lag: time("devicestate.lag", &LAG_BOUNDS, "Time from enqueuing an event to the answer of its batch."),
+            decode: time("devicestate.decode.duration", &DURATION_BOUNDS, "Decoding the events of a batch."),
+            store: time(
+                "devicestate.store.duration",
+                &DURATION_BOUNDS,
+                "Reading and writing the documents of a batch.",
+            ),
             batch: meter
                 .u64_histogram("devicestate.batch.events")
                 .with_unit("{event}")
-                .with_boundaries(BATCH_SIZES.into())
+                .with_boundaries(BATCH_SIZE_BOUNDS.into())
                 .with_description("Events of a batch.")
                 .build(),
-            invocation: time("messaging.process.duration", &DURATIONS, "From the host's request to the answer."),
-            operation: time("db.client.operation.duration", &DURATIONS, "One operation of the store."),
+            invocation: time(
+                "messaging.process.duration",
+                &DURATION_BOUNDS,
+                "Time from the host's request to the answer.",
+            ),
+            operation: time("db.client.operation.duration", &DURATION_BOUNDS, "One operation of the store."),
         }
     }
 
-    /// Counts what a record tells.
+    /// Updates the instruments from a record.
     pub(super) fn count(&self, record: &Record) {
         match record {
             Record::Batch(BatchRecord { attempt, applied, superseded, dead_lettered }) => {
-                let source = source(&attempt.source);
+                let source = source_attributes(&attempt.source);
                 for (outcome, events) in
                     [("applied", *applied), ("superseded", *superseded), ("dead-lettered", *dead_lettered)]
                 {
                     self.events.add(events, &with(&source, "devicestate.event.outcome", outcome));
                 }
-                self.attempt(attempt, &source, "answered");
+                self.count_attempt(attempt, &source, "answered");
             }
             Record::FailedAttempt(FailedAttemptRecord { attempt, .. }) => {
-                self.attempt(attempt, &source(&attempt.source), "failed");
+                self.count_attempt(attempt, &source_attributes(&attempt.source), "failed");
             }
             Record::DeadLetter(DeadLetterRecord { source: from, stage, error_class, .. }) => {
-                let stage = with(&source(from), "devicestate.dead_letter.stage", stage.to_string());
+                let stage = with(&source_attributes(from), "devicestate.dead_letter.stage", stage.to_string());
                 self.dead_letters.add(1, &with(&stage, "devicestate.dead_letter.error_class", error_class.to_string()));
             }
             Record::DeadLetterQueue(_) | Record::Start(_) => {}
         }
     }
 
-    fn attempt(&self, attempt: &AttemptRecord, source: &[KeyValue], result: &'static str) {
+    fn count_attempt(&self, attempt: &AttemptRecord, source: &[KeyValue], result: &'static str) {
         let Operations { reads, writes, conflicts, retries, throttled, request_units } = attempt.operations;
         self.attempts.add(1, &with(source, "devicestate.attempt.result", result));
         for (kind, operations) in [("read", reads), ("write", writes)] {
@@ -122,7 +131,7 @@ impl Metrics {
     }
 }
 
-/// Tells with each export how much memory the cached documents take.
+/// Measures the memory of the cached documents with each export.
 pub(super) fn observe_cache(meter: &Meter, processor: &Arc<Processor>) {
     let processor = Arc::clone(processor);
     meter
@@ -133,8 +142,8 @@ pub(super) fn observe_cache(meter: &Meter, processor: &Arc<Processor>) {
         .build();
 }
 
-/// Where a batch comes from. As many as the partitions that this process owns.
-pub(super) fn source(source: &SourceRecord) -> Vec<KeyValue> {
+/// Returns the attributes of a batch's source. There are as many combinations as partitions that this process owns.
+pub(super) fn source_attributes(source: &SourceRecord) -> Vec<KeyValue> {
     let SourceRecord { fully_qualified_namespace, event_hub_name, consumer_group, partition_id, session_queue_name } =
         source;
     let parts = [
@@ -144,8 +153,8 @@ pub(super) fn source(source: &SourceRecord) -> Vec<KeyValue> {
         ("messaging.consumer.group.name", consumer_group),
         ("messaging.destination.partition.id", partition_id),
     ];
-    let told = parts.into_iter().filter(|(_, value)| !value.is_empty());
-    told.map(|(key, value)| KeyValue::new(key, value.clone())).collect()
+    let known = parts.into_iter().filter(|(_, value)| !value.is_empty());
+    known.map(|(key, value)| KeyValue::new(key, value.clone())).collect()
 }
 
 fn with(attributes: &[KeyValue], key: &'static str, value: impl Into<opentelemetry::Value>) -> Vec<KeyValue> {

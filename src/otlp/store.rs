@@ -1,4 +1,4 @@
-//! A store with a span for each operation, by the conventions for databases.
+//! A store with a span for each operation, by OpenTelemetry's conventions for databases.
 
 use std::{sync::Arc, time::Instant};
 
@@ -17,15 +17,15 @@ use opentelemetry_sdk::trace::Span;
 use super::exports::{Exports, error_type};
 use crate::config::StoreConfig;
 
-/// Does as the store in it does.
+/// Passes each operation to the store in it, within a span.
 pub(super) struct TracedStore {
     store: Arc<dyn StateStore>,
     exports: Arc<Exports>,
-    /// Which database it is.
+    /// The value of `db.system.name`.
     system: &'static str,
-    /// The container of Cosmos DB: no other store has one, or a price.
+    /// The container of Cosmos DB. Other stores have no containers and no request units.
     collection: Option<String>,
-    /// What each operation has in common.
+    /// The attributes that all operations share.
     attributes: Vec<KeyValue>,
 }
 
@@ -55,7 +55,7 @@ impl TracedStore {
         traced
     }
 
-    fn begin<'a>(&'a self, name: &'static str, id: &str, total: &'a RequestCharge) -> Operation<'a> {
+    fn start_operation<'a>(&'a self, name: &'static str, id: &str, total: &'a RequestCharge) -> Operation<'a> {
         let mut attributes = self.attributes.clone();
         attributes.push(KeyValue::new("db.operation.name", name));
         attributes.push(KeyValue::new("devicestate.document.id", id.to_owned()));
@@ -64,34 +64,34 @@ impl TracedStore {
         let span = SpanBuilder::from_name(title).with_kind(SpanKind::Client).with_attributes(attributes);
         let span = Context::map_current(|context| self.exports.tracer.build_with_context(span, context));
         let charge = RequestCharge::default();
-        Operation { store: self, name, span, started: Instant::now(), charge, total, end: End::CutOff }
+        Operation { store: self, name, span, started: Instant::now(), charge, total, outcome: Outcome::Cancelled }
     }
 }
 
-/// An operation under way. One that is dropped was cut off: its budget was spent, or another failure made it useless.
+/// A running operation. It is cancelled if it is dropped early: its budget was spent, or another failure made it useless.
 struct Operation<'a> {
     store: &'a TracedStore,
     name: &'static str,
     span: Span,
     started: Instant,
-    /// What this operation alone costs.
+    /// The request units of this operation alone.
     charge: RequestCharge,
-    /// Where its cost is added to.
+    /// The sum to which they are added.
     total: &'a RequestCharge,
-    end: End,
+    outcome: Outcome,
 }
 
-enum End {
-    Good,
+enum Outcome {
+    Succeeded,
     Failed { class: &'static str, reason: String },
-    CutOff,
+    Cancelled,
 }
 
 impl Operation<'_> {
-    fn end<T>(&mut self, result: &Result<T, StoreError>) {
-        self.end = match result {
-            Ok(_) => End::Good,
-            Err(error) => End::Failed { class: class(error), reason: truncated(&error.to_string()) },
+    fn set_outcome<T>(&mut self, result: &Result<T, StoreError>) {
+        self.outcome = match result {
+            Ok(_) => Outcome::Succeeded,
+            Err(error) => Outcome::Failed { class: error_class(error), reason: truncated(&error.to_string()) },
         };
     }
 }
@@ -105,15 +105,15 @@ impl Drop for Operation<'_> {
         if self.store.collection.is_some() {
             self.span.set_attribute(KeyValue::new("azure.cosmosdb.operation.request_charge", units));
         }
-        let failure = match &self.end {
-            End::Good => None,
-            End::Failed { class, reason } => Some((*class, reason.as_str())),
-            End::CutOff => Some(("cut-off", "not waited for any longer")),
+        let failure = match &self.outcome {
+            Outcome::Succeeded => None,
+            Outcome::Failed { class, reason } => Some((*class, reason.as_str())),
+            Outcome::Cancelled => Some(("cut-off", "cancelled before it ended")),
         };
         if let Some((class, reason)) = failure {
             attributes.push(error_type(class));
             self.span.set_attribute(error_type(class));
-            // That another writer came first is how optimistic concurrency works, and no error.
+            // A conflict with another writer is a normal part of optimistic concurrency, not an error.
             if class != CONFLICT {
                 self.span.set_status(Status::error(reason.to_owned()));
             }
@@ -125,7 +125,8 @@ impl Drop for Operation<'_> {
 
 const CONFLICT: &str = "conflict";
 
-fn class(error: &StoreError) -> &'static str {
+/// Returns the value of `error.type`.
+fn error_class(error: &StoreError) -> &'static str {
     match error {
         StoreError::Conflict => CONFLICT,
         StoreError::Rejected(_) => "rejected",
@@ -139,26 +140,26 @@ fn class(error: &StoreError) -> &'static str {
 #[async_trait]
 impl StateStore for TracedStore {
     async fn read(&self, id: &str, charge: &RequestCharge) -> Result<Option<Stored>, StoreError> {
-        let mut operation = self.begin("read_item", id, charge);
+        let mut operation = self.start_operation("read_item", id, charge);
         let read = self.store.read(id, &operation.charge).await;
         if let Ok(stored) = &read {
             operation.span.set_attribute(KeyValue::new("db.response.returned_rows", i64::from(stored.is_some())));
         }
-        operation.end(&read);
+        operation.set_outcome(&read);
         read
     }
 
     async fn create(&self, document: &Document, charge: &RequestCharge) -> Result<ETag, StoreError> {
-        let mut operation = self.begin("create_item", &document.id, charge);
+        let mut operation = self.start_operation("create_item", &document.id, charge);
         let created = self.store.create(document, &operation.charge).await;
-        operation.end(&created);
+        operation.set_outcome(&created);
         created
     }
 
     async fn replace(&self, document: &Document, if_match: &ETag, charge: &RequestCharge) -> Result<ETag, StoreError> {
-        let mut operation = self.begin("replace_item", &document.id, charge);
+        let mut operation = self.start_operation("replace_item", &document.id, charge);
         let replaced = self.store.replace(document, if_match, &operation.charge).await;
-        operation.end(&replaced);
+        operation.set_outcome(&replaced);
         replaced
     }
 

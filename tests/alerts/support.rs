@@ -7,13 +7,13 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-use devicestate_test_support::{npm::installed, program::devicestate};
+use devicestate_test_support::{npm::install_packages, program::devicestate};
 use serde_json::{Value, json};
 
 /// The folder of this repository.
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| installed("scripts/alerts"));
+static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| install_packages("scripts/alerts"));
 
 /// Where the parser is installed.
 pub(crate) fn packages() -> PathBuf {

@@ -1,11 +1,10 @@
-// Runs Azurite for as long as standard input is open, so that it does not outlive the test that started it, however
-// that ends. Arguments: the ports of the blob and the queue service; 0 is one of the system's choice. Azurite prints
-// the addresses when it listens.
+// Runs Azurite while standard input is open, so that it ends with the test that started it. Arguments: the ports of the
+// blob and the queue service; 0 lets the system choose. Azurite prints the URLs when it listens.
 const [blobPort, queuePort] = process.argv.splice(2);
 process.argv.push(
   "--silent",
   "--inMemoryPersistence",
-  // The crates speak a newer version of the protocol than Azurite has heard of.
+  // The crates use a newer version of the protocol than Azurite supports.
   "--skipApiVersionCheck",
   "--disableTelemetry",
   "--blobHost", "127.0.0.1", "--blobPort", blobPort,
@@ -13,25 +12,25 @@ process.argv.push(
   "--tableHost", "127.0.0.1", "--tablePort", "0",
 );
 
-// Azurite keeps its messages sorted in four ways, sorts all of them anew when one is deleted, and looks through all of them
-// for expired ones before each operation. With thousands of messages a request takes longer than a client waits. So here
-// are no indices, and what has expired is looked for once a second.
+// Azurite has four sorted indices of its messages, sorts them again after each deletion, and scans all messages for expired
+// ones before each operation. With thousands of messages, requests would time out. So the indices are removed, and
+// expired messages are searched once per second.
 const { default: Store } = require("azurite/dist/src/queue/persistence/LokiQueueMetadataStore");
 const { init, clearExpiredMessages } = Store.prototype;
 Store.prototype.init = async function () {
   await init.call(this);
   this.db.getCollection(this.MESSAGES_COLLECTION).binaryIndices = {};
 };
-const lookedAt = new Map();
+const lastScan = new Map();
 Store.prototype.clearExpiredMessages = async function (account, queue, context) {
   const now = Date.now();
-  if (now - (lookedAt.get(queue) ?? 0) >= 1_000) {
-    lookedAt.set(queue, now);
+  if (now - (lastScan.get(queue) ?? 0) >= 1_000) {
+    lastScan.set(queue, now);
     await clearExpiredMessages.call(this, account, queue, context);
   }
 };
 
-// And once a minute it takes away what deleted messages held, one by one, and answers nobody meanwhile.
+// Once a minute, Azurite removes the content of deleted messages one by one, and does not respond meanwhile. This disables it.
 require("azurite/dist/src/queue/utils/constants").DEFAULT_GC_INTERVAL_MS = 24 * 60 * 60 * 1000;
 
 process.stdin.resume();

@@ -1,22 +1,22 @@
-//! The function app's files: the parts of them on which everything rests.
+//! The files of the function app: the properties on which the handler depends.
 
 use devicestate_test_support::repository_file;
 use serde_json::{Value, json};
 
 fn binding(kind: &str) -> Value {
-    binding_of("RawTelemetryFunction", kind)
+    function_binding("RawTelemetryFunction", kind)
 }
 
-fn binding_of(function: &str, kind: &str) -> Value {
+fn function_binding(function: &str, kind: &str) -> Value {
     let function = repository_file(&format!("{function}/function.json"));
     let bindings = function["bindings"].as_array().expect("bindings");
-    let of_kind: Vec<_> = bindings.iter().filter(|binding| binding["type"] == kind).collect();
-    assert_eq!(of_kind.len(), 1, "{function}");
-    of_kind[0].clone()
+    let matching: Vec<_> = bindings.iter().filter(|binding| binding["type"] == kind).collect();
+    assert_eq!(matching.len(), 1, "{function}");
+    matching[0].clone()
 }
 
 #[test]
-fn host_json_has_an_extension_bundle_without_which_no_binding_loads() {
+fn host_json_has_the_extension_bundle_of_the_bindings() {
     let host = repository_file("host.json");
     assert_eq!(host["version"], "2.0");
     let expected = json!({"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"});
@@ -32,34 +32,34 @@ fn host_json_starts_this_binary_as_the_custom_handler() {
 }
 
 #[test]
-fn host_json_says_how_long_an_invocation_may_last() {
+fn host_json_sets_the_function_timeout() {
     assert_eq!(repository_file("host.json")["functionTimeout"], "00:05:00");
 }
 
 #[test]
-fn host_json_sets_the_batches_where_the_extension_looks_for_them() {
+fn host_json_sets_the_batch_size_where_the_extension_reads_it() {
     let host = repository_file("host.json");
     let event_hubs = &host["extensions"]["eventHubs"];
     let number = |name: &str| event_hubs[name].as_u64().unwrap_or_else(|| panic!("no {name} in {event_hubs}"));
     assert!(number("maxEventBatchSize") >= 100);
     assert!(number("prefetchCount") >= number("maxEventBatchSize"));
     assert_eq!(number("batchCheckpointFrequency"), 1, "a checkpoint with each batch");
-    assert_eq!(event_hubs["initialOffsetOptions"]["type"], "fromStart", "no event is passed over");
+    assert_eq!(event_hubs["initialOffsetOptions"]["type"], "fromStart", "no event is skipped");
 }
 
 #[test]
-fn host_json_keeps_the_messages_of_a_session_in_order_and_gives_an_idle_one_up_at_once() {
+fn host_json_keeps_session_messages_in_order_and_closes_idle_sessions() {
     let host = repository_file("host.json");
     let service_bus = &host["extensions"]["serviceBus"];
     assert_eq!(service_bus["maxConcurrentCallsPerSession"], 1, "one message of a device at a time");
     assert_eq!(service_bus["sessionIdleTimeout"], "00:00:01", "the default is a minute, for a single message");
     assert_eq!(service_bus["maxAutoLockRenewalDuration"], "00:05:00", "longer than InvocationBudget");
-    assert_eq!(service_bus["maxConcurrentSessions"], 64, "as many messages an instance is wanted for");
+    assert_eq!(service_bus["maxConcurrentSessions"], 64, "as many messages as scale out an instance");
     assert!(service_bus["autoCompleteMessages"].is_null(), "a custom handler cannot complete a message itself");
 }
 
 #[test]
-fn host_json_keeps_every_exception_and_trace_from_sampling() {
+fn host_json_excludes_exceptions_and_traces_from_sampling() {
     let host = repository_file("host.json");
     let excluded = &host["logging"]["applicationInsights"]["samplingSettings"]["excludedTypes"];
     let excluded: Vec<_> = excluded.as_str().expect("text").split(';').collect();
@@ -67,7 +67,7 @@ fn host_json_keeps_every_exception_and_trace_from_sampling() {
 }
 
 #[test]
-fn the_trigger_brings_batches_of_exact_bytes_and_takes_its_names_from_settings() {
+fn the_trigger_delivers_binary_batches_and_reads_its_names_from_settings() {
     let trigger = binding("eventHubTrigger");
     for (name, value) in [
         ("direction", "in"),
@@ -96,42 +96,42 @@ fn dead_letters_go_to_a_storage_queue() {
 }
 
 #[test]
-fn the_trigger_of_sessions_brings_one_message_of_exact_bytes_and_dead_letters_go_to_the_same_queue() {
-    let trigger = binding_of("SessionTelemetryFunction", "serviceBusTrigger");
+fn the_session_trigger_delivers_single_binary_messages_and_shares_the_queue() {
+    let trigger = function_binding("SessionTelemetryFunction", "serviceBusTrigger");
     let expected = json!({"type": "serviceBusTrigger", "direction": "in", "name": "message",
                           "connection": "ServiceBusConnection", "queueName": "%SessionQueueName%",
                           "isSessionsEnabled": true, "cardinality": "one", "dataType": "binary"});
     assert_eq!(trigger, expected);
-    assert_eq!(binding_of("SessionTelemetryFunction", "queue"), binding("queue"));
-    // The platform has none for this trigger: Service Bus delivers again by itself.
+    assert_eq!(function_binding("SessionTelemetryFunction", "queue"), binding("queue"));
+    // This trigger has no retry policy: Service Bus redelivers the message.
     assert_eq!(repository_file("SessionTelemetryFunction/function.json")["retry"], Value::Null);
 }
 
 #[test]
-fn the_retry_policy_has_no_end() {
+fn the_retry_policy_is_unlimited() {
     let expected = json!({"strategy": "exponentialBackoff", "maxRetryCount": -1,
                           "minimumInterval": "00:00:01", "maximumInterval": "00:01:00"});
     assert_eq!(repository_file("RawTelemetryFunction/function.json")["retry"], expected);
 }
 
 #[test]
-fn the_timer_comes_each_hour_on_the_hour_and_is_made_up_for_when_it_was_missed() {
+fn the_timer_fires_each_hour_and_catches_up_after_a_missed_one() {
     let function = repository_file("DeadLetterWatchFunction/function.json");
     let expected = json!({"bindings": [{"type": "timerTrigger", "direction": "in", "name": "timer",
                           "schedule": "0 0 * * * *", "useMonitor": true, "runOnStartup": false}]});
     assert_eq!(function, expected);
 }
 
-/// The key of every Cosmos DB emulator, as its documentation has it.
+/// The key of every Cosmos DB emulator, published in its documentation.
 const COSMOS_EMULATOR_KEY: &str =
     "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==";
 
 #[test]
-fn the_local_settings_reach_emulators_only_and_hold_no_secret() {
+fn the_local_settings_use_emulators_only_and_contain_no_secret() {
     let settings = repository_file("local.settings.json");
     assert_ne!(settings["IsEncrypted"], true);
     let values = settings["Values"].as_object().expect("values");
-    let text = |name: &str| values[name].as_str().unwrap_or_else(|| panic!("{name} is no text"));
+    let text = |name: &str| values[name].as_str().unwrap_or_else(|| panic!("{name} is not a string"));
     assert_eq!(text("FUNCTIONS_WORKER_RUNTIME"), "custom");
     for storage in ["AzureWebJobsStorage", "DeadLetterStorage"] {
         assert_eq!(text(storage), "UseDevelopmentStorage=true");
@@ -141,7 +141,7 @@ fn the_local_settings_reach_emulators_only_and_hold_no_secret() {
         assert!(namespace.starts_with("Endpoint=sb://localhost;"), "{namespace}");
         assert!(namespace.contains("UseDevelopmentEmulator=true"), "{namespace}");
     }
-    // There is no Service Bus among the emulators here.
+    // The emulators here do not include Service Bus.
     assert_eq!(text("AzureWebJobs.SessionTelemetryFunction.Disabled"), "true");
     let cosmos = text("CosmosConnection");
     assert!(cosmos.starts_with("AccountEndpoint=http://localhost:8081/;"), "{cosmos}");
@@ -156,12 +156,12 @@ fn the_local_settings_reach_emulators_only_and_hold_no_secret() {
                 _ => {}
             }
         }
-        assert!(!value.contains(".windows.net") && !value.contains(".azure.com"), "{name} is no emulator's");
+        assert!(!value.contains(".windows.net") && !value.contains(".azure.com"), "{name} is not an emulator's");
     }
 }
 
 #[test]
-fn the_local_settings_have_every_setting_that_the_bindings_name() {
+fn the_local_settings_have_every_setting_of_the_bindings() {
     let settings = repository_file("local.settings.json");
     for name in [
         "EventHubConnection",
@@ -177,7 +177,7 @@ fn the_local_settings_have_every_setting_that_the_bindings_name() {
 }
 
 #[test]
-fn the_emulators_hub_is_the_one_that_the_local_settings_name() {
+fn the_emulator_has_the_hub_of_the_local_settings() {
     let settings = repository_file("local.settings.json");
     let hub = repository_file("emulators/event-hubs.json");
     let hub = &hub["UserConfig"]["NamespaceConfig"][0]["Entities"][0];

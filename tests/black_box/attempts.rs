@@ -1,10 +1,10 @@
-//! Requests that are no envelope: sent again for a while, then kept whole as a dead letter.
+//! Requests that are not an envelope: the host retries them, and the last attempt dead-letters the complete request.
 
 use devicestate_test_oracle::protobuf::Message;
 use devicestate_test_support::{App, Batch, Event, Handler, Reply, from_base64};
 
-/// What no host sends.
-const NO_ENVELOPES: [&str; 8] = [
+/// Bodies that no host sends.
+const INVALID_ENVELOPES: [&str; 8] = [
     "not json",
     "",
     "null",
@@ -12,17 +12,17 @@ const NO_ENVELOPES: [&str; 8] = [
     "{}",
     r#"{"Data":{}}"#,
     r#"{"Data":{"other":"[]"},"Metadata":{}}"#,
-    r#"{"Data":{"messages":"no array"},"Metadata":{}}"#,
+    r#"{"Data":{"messages":"not an array"},"Metadata":{}}"#,
 ];
 
-/// Whether the request is to be sent again, by the handler's answer.
+/// Returns whether the handler's reply makes the host retry the request.
 fn will_retry(handler: &Handler, invocation_id: &str, body: &[u8]) -> bool {
     handler.post(invocation_id, body).status == 503
 }
 
 #[track_caller]
-fn assert_kept_whole(handler: &Handler, invocation_id: &str, body: &[u8], attempt: i64) {
-    let reply = Reply::of(&handler.post(invocation_id, body));
+fn assert_dead_lettered(handler: &Handler, invocation_id: &str, body: &[u8], attempt: i64) {
+    let reply = Reply::from_response(&handler.post(invocation_id, body));
     assert_eq!(reply.counts(), [1, 0, 0, 1]);
     let letter = reply.dead_letter();
     assert_eq!(letter["Stage"], "envelope");
@@ -32,15 +32,15 @@ fn assert_kept_whole(handler: &Handler, invocation_id: &str, body: &[u8], attemp
 }
 
 #[test]
-fn a_request_that_is_no_envelope_is_dead_lettered_whole_in_the_fifth_attempt() {
+fn an_invalid_envelope_is_dead_lettered_in_the_fifth_attempt() {
     let app = App::shipped();
     let handler = app.start();
-    for (number, body) in NO_ENVELOPES.iter().enumerate() {
+    for (number, body) in INVALID_ENVELOPES.iter().enumerate() {
         let id = format!("6b0a1c7e-{number:04}");
         for attempt in 1..=4 {
             assert!(will_retry(&handler, &id, body.as_bytes()), "{body:?}, attempt {attempt}");
         }
-        assert_kept_whole(&handler, &id, body.as_bytes(), 5);
+        assert_dead_lettered(&handler, &id, body.as_bytes(), 5);
     }
 }
 
@@ -49,48 +49,48 @@ fn the_number_of_attempts_is_a_setting() {
     let app = App::shipped().with("DeadLetterAfterAttempts", "2");
     let handler = app.start();
     assert!(will_retry(&handler, "6b0a", b"not json"));
-    assert_kept_whole(&handler, "6b0a", b"not json", 2);
+    assert_dead_lettered(&handler, "6b0a", b"not json", 2);
 }
 
 #[test]
-fn attempts_are_counted_by_invocation() {
+fn attempts_are_counted_per_invocation() {
     let app = App::shipped().with("DeadLetterAfterAttempts", "2");
     let handler = app.start();
     for id in ["a", "b", "c"] {
         assert!(will_retry(&handler, id, b"not json"), "{id}");
     }
-    assert_kept_whole(&handler, "b", b"not json", 2);
-    assert!(will_retry(&handler, "b", b"not json"), "after its dead letter the count begins anew");
+    assert_dead_lettered(&handler, "b", b"not json", 2);
+    assert!(will_retry(&handler, "b", b"not json"), "after its dead letter the count starts again");
 }
 
 #[test]
-fn without_a_retry_policy_a_request_that_is_no_envelope_is_dead_lettered_at_once() {
+fn without_a_retry_policy_an_invalid_envelope_is_dead_lettered_immediately() {
     let app = App::shipped().with_function(|function| {
         function.as_object_mut().expect("an object").remove("retry");
     });
     let handler = app.start();
-    for body in NO_ENVELOPES {
-        assert_kept_whole(&handler, "6b0a", body.as_bytes(), 1);
+    for body in INVALID_ENVELOPES {
+        assert_dead_lettered(&handler, "6b0a", body.as_bytes(), 1);
     }
 }
 
 #[test]
-fn with_a_policy_that_ends_any_attempt_may_be_the_last_and_dead_letters_at_once() {
+fn with_a_limited_retry_policy_an_invalid_envelope_is_dead_lettered_immediately() {
     let app = App::shipped().with_function(|function| function["retry"]["maxRetryCount"] = 3.into());
-    assert_kept_whole(&app.start(), "6b0a", b"not json", 1);
+    assert_dead_lettered(&app.start(), "6b0a", b"not json", 1);
 }
 
 #[test]
-fn a_request_that_is_no_envelope_does_not_delay_others() {
+fn an_invalid_envelope_does_not_delay_other_requests() {
     let app = App::shipped();
     let handler = app.start();
     assert!(will_retry(&handler, "6b0a", b"not json"));
-    let good = Batch::of([Event::protobuf(1, Message::with_device("d").double(2, 0.5))]);
-    handler.invoke(&good.envelope()).assert_all_applied(1);
+    let valid = Batch::of([Event::protobuf(1, Message::with_device("d").double(2, 0.5))]);
+    handler.invoke(&valid.envelope()).assert_all_applied(1);
 }
 
 #[test]
-fn poison_is_decided_in_the_first_attempt_whatever_the_policy() {
+fn poison_is_dead_lettered_in_the_first_attempt_under_any_policy() {
     let app = App::shipped();
     let handler = app.start();
     for batch in [Batch::of([Event::new(1, "{")]).retry(0, -1), Batch::of([Event::new(2, "{")]).retry(0, 3)] {
@@ -99,7 +99,7 @@ fn poison_is_decided_in_the_first_attempt_whatever_the_policy() {
 }
 
 #[test]
-fn without_an_invocation_id_no_attempt_would_be_known_again_so_the_first_is_the_last() {
+fn without_an_invocation_id_the_first_attempt_is_the_last() {
     let app = App::shipped();
-    assert_kept_whole(&app.start(), "", b"not json", 1);
+    assert_dead_lettered(&app.start(), "", b"not json", 1);
 }

@@ -1,11 +1,12 @@
-//! The product seen from outside: the real binary, started and talked to as the Functions host does it.
+//! Black-box tests: they start the real binary and send requests as the Functions host does.
 //!
-//! Nothing here links the library. What the tests know is the host's contract, the settings and the command line.
+//! Nothing here links the library. The tests rely on the host's contract, the settings and the command line only.
 
 mod app_files;
 mod attempts;
-mod bad_input;
-mod bad_protobuf;
+mod dead_letter_monitor;
+mod invalid_input;
+mod protobuf;
 mod protocol;
 mod records;
 mod reference;
@@ -13,4 +14,3 @@ mod retry_drill;
 mod sessions;
 mod shapes;
 mod start_up;
-mod watch;

@@ -1,4 +1,4 @@
-//! The host's side of the conversation: readiness, framing, the reply, repeats, and how a body's format is told.
+//! The protocol between host and handler: readiness, framing, replies, replayed batches, and the format of bodies.
 
 use std::{
     io::{Read as _, Write as _},
@@ -16,7 +16,7 @@ fn drone(sequence_number: i64, device: &str, battery: f64) -> Event {
 }
 
 #[test]
-fn the_first_answer_means_ready_and_is_not_empty() {
+fn the_response_to_get_is_an_empty_object() {
     let app = App::shipped();
     let handler = app.start();
     let response = request(handler.port, "GET", "/", &[], b"", Framing::Length).expect("an answer");
@@ -25,26 +25,26 @@ fn the_first_answer_means_ready_and_is_not_empty() {
 }
 
 #[test]
-fn the_older_name_of_the_ports_variable_is_known_too() {
+fn the_older_port_variable_is_supported() {
     let app = App::shipped();
     let handler = app.start_with("FUNCTIONS_HTTPWORKER_PORT");
     handler.invoke(&fixture("many-binary")).assert_all_applied(3);
 }
 
 #[test]
-fn chunked_bodies_and_bodies_with_a_length_are_the_same() {
+fn chunked_bodies_and_bodies_with_a_length_are_applied() {
     let app = App::shipped();
     let handler = app.start();
     let framings = [Framing::Length, Framing::Chunked(1), Framing::Chunked(7), Framing::Chunked(1 << 20)];
     for (number, framing) in (0..).zip(framings) {
         let body = Batch::of([drone(number, "drone-7", 0.5)]).envelope().to_string();
         let response = handler.post_framed("2f6c64f0", body.as_bytes(), framing);
-        Reply::of(&response).assert_all_applied(1);
+        Reply::from_response(&response).assert_all_applied(1);
     }
 }
 
 #[test]
-fn a_request_that_announces_more_than_any_memory_and_breaks_off_harms_nobody() {
+fn a_request_with_an_excessive_length_that_breaks_off_does_not_end_the_handler() {
     let app = App::shipped();
     let mut handler = app.start();
     for length in [1_u64 << 45, u64::MAX >> 2] {
@@ -52,7 +52,7 @@ fn a_request_that_announces_more_than_any_memory_and_breaks_off_harms_nobody() {
         write!(host, "POST /{FUNCTION} HTTP/1.1\r\nHost: here\r\nContent-Length: {length}\r\n\r\n").expect("a head");
         host.write_all(&vec![b' '; 1 << 20]).expect("a part of the body");
         host.shutdown(Shutdown::Write).expect("an open connection");
-        // However it is answered: then the handler has seen the end.
+        // With any response, the handler has seen the end.
         let _ = host.read_to_end(&mut Vec::new());
     }
     assert!(handler.is_alive());
@@ -60,7 +60,7 @@ fn a_request_that_announces_more_than_any_memory_and_breaks_off_harms_nobody() {
 }
 
 #[test]
-fn another_path_is_not_found() {
+fn an_unknown_path_is_not_found() {
     let app = App::shipped();
     let handler = app.start();
     let body = fixture("many-binary").to_string();
@@ -72,16 +72,16 @@ fn another_path_is_not_found() {
 }
 
 #[test]
-fn a_request_without_the_hosts_headers_is_answered_all_the_same() {
+fn a_request_without_the_hosts_headers_is_accepted() {
     let app = App::shipped();
     let handler = app.start();
     let body = fixture("many-binary").to_string();
     let response = request(handler.port, "POST", &format!("/{FUNCTION}"), &[], body.as_bytes(), Framing::Length);
-    Reply::of(&response.expect("an answer")).assert_all_applied(3);
+    Reply::from_response(&response.expect("an answer")).assert_all_applied(3);
 }
 
 #[test]
-fn the_reply_has_the_dead_letters_under_the_bindings_name_whatever_it_is() {
+fn the_reply_has_the_dead_letters_under_the_name_of_the_binding() {
     let app = App::shipped().with_function(|function| function["bindings"][1]["name"] = "Poison".into());
     let envelope = Batch::of([Event::json(1, &json!({}))]).envelope();
     let response = app.start().post("51a7", envelope.to_string().as_bytes());
@@ -98,12 +98,12 @@ fn a_batch_without_dead_letters_has_an_empty_output() {
 }
 
 #[test]
-fn a_dead_letter_tells_all_that_the_host_told() {
+fn a_dead_letter_has_all_metadata_of_the_host() {
     let app = App::shipped();
     let event = Event::new(41, "{").partition_key("drone-7").content_type("application/json");
     let envelope = Batch::of([drone(40, "a", 1.0), event]).partition("5").retry(1, -1).envelope();
     let response = app.start().post("0c9b1a52", envelope.to_string().as_bytes());
-    let reply = Reply::of(&response);
+    let reply = Reply::from_response(&response);
     let letter = reply.dead_letter();
     let data = &letter["EventData"];
     assert_eq!(
@@ -122,7 +122,7 @@ fn a_dead_letter_tells_all_that_the_host_told() {
 }
 
 #[test]
-fn a_repeat_of_a_batch_is_superseded_and_writes_nothing() {
+fn a_replayed_batch_is_superseded_and_writes_nothing() {
     let app = App::shipped();
     let handler = app.start();
     let envelope = fixture("many-binary");
@@ -137,7 +137,7 @@ fn a_repeat_of_a_batch_is_superseded_and_writes_nothing() {
 }
 
 #[test]
-fn a_repeat_of_a_dead_letter_has_the_same_id_and_another_events_has_another() {
+fn a_replayed_dead_letter_has_the_same_id_and_another_event_has_another() {
     let app = App::shipped();
     let handler = app.start();
     let id = |sequence_number| {
@@ -149,7 +149,7 @@ fn a_repeat_of_a_dead_letter_has_the_same_id_and_another_events_has_another() {
 }
 
 #[test]
-fn an_older_batch_behind_a_newer_one_fills_only_what_nobody_has_overwritten() {
+fn an_older_batch_after_a_newer_one_fills_only_missing_readings() {
     let app = App::shipped();
     let handler = app.start();
     handler.invoke(&Batch::of([drone(20, "d", 0.2)]).envelope()).assert_all_applied(1);
@@ -163,7 +163,7 @@ fn an_older_batch_behind_a_newer_one_fills_only_what_nobody_has_overwritten() {
 }
 
 #[test]
-fn documents_survive_the_handler_which_is_only_ever_killed() {
+fn documents_survive_a_killed_handler() {
     let app = App::shipped();
     app.start().invoke(&Batch::of([drone(20, "d", 0.2)]).envelope()).assert_all_applied(1);
     let reply = app.start().invoke(&Batch::of([drone(10, "d", 0.9)]).envelope());
@@ -172,7 +172,7 @@ fn documents_survive_the_handler_which_is_only_ever_killed() {
 }
 
 #[test]
-fn a_batch_folds_to_one_read_and_one_write_for_each_device() {
+fn a_batch_costs_one_read_and_one_write_per_device() {
     let app = App::shipped();
     let events: Vec<_> = (0..200).map(|n| drone(n, &format!("drone-{}", n % 4), 0.5)).collect();
     let reply = app.start().invoke(&Batch::of(events).envelope());
@@ -182,7 +182,7 @@ fn a_batch_folds_to_one_read_and_one_write_for_each_device() {
 }
 
 #[test]
-fn an_event_without_readings_is_applied_and_makes_the_document() {
+fn an_event_without_readings_creates_the_document() {
     let app = App::shipped();
     app.start()
         .invoke(&Batch::of([Event::protobuf(1, Message::with_device("drone-7"))]).envelope())
@@ -191,7 +191,7 @@ fn an_event_without_readings_is_applied_and_makes_the_document() {
 }
 
 #[test]
-fn zero_false_and_unknown_are_readings_and_null_is_none() {
+fn zero_false_and_unknown_are_readings_and_null_is_not() {
     let app = App::shipped();
     let handler = app.start();
     let full = json!({"deviceId": "d", "battery": 0.5, "flightMode": "ready", "health": {"gyrometerOK": true}});
@@ -205,7 +205,7 @@ fn zero_false_and_unknown_are_readings_and_null_is_none() {
 }
 
 #[test]
-fn device_ids_that_a_store_would_refuse_are_encoded() {
+fn device_ids_that_a_store_would_reject_are_encoded() {
     let app = App::shipped();
     let handler = app.start();
     handler.invoke(&Batch::of([drone(1, "a/b?c#d\\e%f ü", 0.5)]).envelope()).assert_all_applied(1);
@@ -213,7 +213,7 @@ fn device_ids_that_a_store_would_refuse_are_encoded() {
 }
 
 #[test]
-fn the_content_type_decides_over_the_setting() {
+fn the_content_type_takes_precedence_over_the_setting() {
     let json: Vec<u8> = json!({"deviceId": "j", "battery": 0.5}).to_string().into();
     let protobuf: Vec<u8> = Message::with_device("p").double(2, 0.25).into();
     for setting in ["auto", "json", "protobuf"] {
@@ -231,15 +231,15 @@ fn the_content_type_decides_over_the_setting() {
         let reply = handler.invoke(&Batch::of(unnamed).envelope());
         let failed: Vec<_> = reply.dead_letters.iter().map(|letter| &letter["EventData"]["SequenceNumber"]).collect();
         match setting {
-            "json" => assert_eq!(failed, [12], "protobuf is no JSON"),
-            "protobuf" => assert_eq!(failed, [11], "JSON is no protobuf"),
-            _ => assert_eq!(failed, [] as [&Value; 0], "told by the body"),
+            "json" => assert_eq!(failed, [12], "protobuf is not JSON"),
+            "protobuf" => assert_eq!(failed, [11], "JSON is not protobuf"),
+            _ => assert_eq!(failed, [] as [&Value; 0], "detected from the body"),
         }
     }
 }
 
 #[test]
-fn partitions_are_answered_side_by_side() {
+fn partitions_are_processed_concurrently() {
     let app = App::shipped();
     let handler = &app.start();
     std::thread::scope(|scope| {

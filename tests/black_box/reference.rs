@@ -1,7 +1,6 @@
-//! The known faults of the reference implementation: one test for each that shows from outside, in their order.
+//! The known faults of the reference implementation, in their order: one test for each that is visible from outside.
 //!
-//! Not here: the fifth (throttling told as an argument error) needs a store that throttles, and the eighth is the
-//! simulator's.
+//! Not here: fault 5 (throttling reported as an argument error) needs a store that throttles, and fault 8 is the simulator's.
 
 use std::{fs, sync::Barrier, thread};
 
@@ -14,19 +13,19 @@ fn large(sequence_number: i64) -> Event {
     Event::json(sequence_number, &json!({"battery": 0.5, "padding": "x".repeat(65_536)}))
 }
 
-/// A batch with a large undecodable event between two good ones.
-fn with_a_large_one() -> [Event; 3] {
-    let good = |number| Event::json(number, &json!({"deviceId": format!("drone-{number}"), "battery": 0.5}));
-    [good(1), large(2), good(3)]
+/// Events of a batch: a large undecodable one between two valid ones.
+fn events_with_a_large_one() -> [Event; 3] {
+    let valid = |number| Event::json(number, &json!({"deviceId": format!("drone-{number}"), "battery": 0.5}));
+    [valid(1), large(2), valid(3)]
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("no text {name} in {value}"))
 }
 
-/// Fault 1: the update was called all the same, and dead-lettered the event a second time with a misleading issue.
+/// Fault 1: the update was called anyway, and dead-lettered the event a second time with a misleading issue.
 #[test]
-fn a_failed_deserialization_is_dead_lettered_once_and_with_its_own_reason() {
+fn a_failed_deserialization_is_dead_lettered_once_with_its_reason() {
     let app = App::shipped();
     let handler = app.start();
     let batch = Batch::of([Event::json(1, &json!({"deviceId": "d", "battery": "full"}))]);
@@ -41,7 +40,7 @@ fn a_failed_deserialization_is_dead_lettered_once_and_with_its_own_reason() {
 
 /// Fault 2: partition key and sequence number never reached the log lines.
 #[test]
-fn a_dead_letter_and_its_log_lines_share_partition_partition_key_and_sequence_number() {
+fn a_dead_letter_and_its_log_lines_have_the_same_position_and_partition_key() {
     let app = App::shipped();
     let handler = app.start();
     let events = [(7, "drone-a"), (8, "drone-b")].map(|(number, key)| Event::new(number, "{").partition_key(key));
@@ -62,24 +61,25 @@ fn a_dead_letter_and_its_log_lines_share_partition_partition_key_and_sequence_nu
         assert_eq!((&record["partitionId"], &record["partitionKey"]), (&json!("11"), &json!(key)));
         assert_eq!(record["sequenceNumber"], number);
 
-        let line = lines.iter().find(|line| line["deadLetterId"] == letter["Id"]).expect("a line of the own log");
+        let line =
+            lines.iter().find(|line| line["deadLetterId"] == letter["Id"]).expect("a line of the handler's log");
         assert_eq!((&line["partitionId"], &line["partitionKey"]), (&json!("11"), &json!(key)));
         assert_eq!(line["sequenceNumber"], number);
         assert_eq!(line["invocationId"], letter["InvocationId"]);
     }
 }
 
-/// Fault 3: the state of the event before leaked into a dead letter, and the event's data were not in it.
+/// Fault 3: the state of the previous event leaked into a dead letter, and the event's own data were missing.
 #[test]
-fn a_dead_letter_carries_its_own_event_and_never_the_state_of_another() {
+fn a_dead_letter_has_its_own_event_and_device_state() {
     let app = App::shipped();
     let long_id = "x".repeat(1_024);
     let bodies = [
         json!({"deviceId": "before", "battery": 0.1}).to_string(),
         "{\"battery\":0.2}".to_owned(),
         json!({"deviceId": long_id, "battery": 0.3}).to_string(),
-        "no telemetry".to_owned(),
-        json!({"deviceId": "behind", "battery": 0.4}).to_string(),
+        "not telemetry".to_owned(),
+        json!({"deviceId": "after", "battery": 0.4}).to_string(),
     ];
     let events: Vec<_> = (0..).zip(&bodies).map(|(number, body)| Event::new(number, body.as_str())).collect();
     let reply = app.start().invoke(&Batch::of(events).envelope());
@@ -97,12 +97,12 @@ fn a_dead_letter_carries_its_own_event_and_never_the_state_of_another() {
     }
 }
 
-/// Fault 4: two writers lost updates, older events overwrote newer ones.
+/// Fault 4: two writers lost updates, and older events overwrote newer ones.
 ///
-/// Each writer has a field of its own, which it writes once for each device: an update that another writer's lost
-/// stays lost. An older event of its neighbour's field comes behind.
+/// Each writer writes a field of its own once for each device, so a lost update is never repaired. Then it sends an older event
+/// with the next writer's field.
 #[test]
-fn two_handlers_at_once_make_the_documents_that_the_fold_of_all_events_makes() {
+fn two_concurrent_handlers_store_the_fold_of_all_events() {
     const ROUNDS: i64 = 25;
     const DEVICES: i64 = 4;
     let fields = [
@@ -122,7 +122,7 @@ fn two_handlers_at_once_make_the_documents_that_the_fold_of_all_events_makes() {
             body["deviceId"] = device(round, number).into();
             Event::json(first + number, &body)
         };
-        // Of one partition: an old and a new owner of it have it at the same time.
+        // All batches are of one partition, as if its old and its new owner processed it at the same time.
         Batch::of((0..DEVICES).map(event).collect::<Vec<_>>()).envelope()
     };
     let newest = |round: i64, writer: usize| 100_000 + round * 100 + i64::try_from(writer).expect("small") * DEVICES;
@@ -153,13 +153,13 @@ fn two_handlers_at_once_make_the_documents_that_the_fold_of_all_events_makes() {
     }
 }
 
-/// Fault 6, in the one case: a dead letter too large for the queue threw, and the rest of the batch was lost.
+/// Fault 6, first case: a dead letter that was too large for the queue threw, and the rest of the batch was lost.
 #[test]
-fn a_dead_letter_too_large_for_the_queue_goes_whole_to_the_folder_and_the_rest_is_applied() {
+fn a_large_dead_letter_is_stored_in_the_folder_and_the_rest_is_applied() {
     let app = App::shipped();
     let folder = app.path("large");
     let app = app.with("DeadLetterDirectory", folder.display().to_string());
-    let reply = app.start().invoke(&Batch::of(with_a_large_one()).retry(0, -1).envelope());
+    let reply = app.start().invoke(&Batch::of(events_with_a_large_one()).retry(0, -1).envelope());
     assert_eq!(reply.counts(), [3, 2, 0, 1]);
     assert_eq!(
         (app.readings("drone-1")["Battery"].as_f64(), app.readings("drone-3")["Battery"].as_f64()),
@@ -168,10 +168,10 @@ fn a_dead_letter_too_large_for_the_queue_goes_whole_to_the_folder_and_the_rest_i
 
     let message = reply.dead_letter();
     let overflow = &message["Overflow"];
-    let whole = fs::read(text(overflow, "Location")).expect("the file that the message names");
-    assert_eq!(overflow["Length"], whole.len());
-    assert_eq!(overflow["Sha256"], sha256(&whole));
-    let letter = read_letter(&whole);
+    let stored = fs::read(text(overflow, "Location")).expect("the file that the message names");
+    assert_eq!(overflow["Length"], stored.len());
+    assert_eq!(overflow["Sha256"], sha256(&stored));
+    let letter = read_letter(&stored);
     for name in ["Id", "Issue", "Stage", "ErrorClass", "Source", "InvocationId", "Attempt"] {
         assert_eq!(letter[name], message[name], "{name}");
     }
@@ -181,53 +181,56 @@ fn a_dead_letter_too_large_for_the_queue_goes_whole_to_the_folder_and_the_rest_i
     assert_eq!(fs::read_dir(folder).expect("the folder").count(), 1, "nothing unfinished is left");
 }
 
-/// Fault 6, in the other case: where dead letters go cannot be written.
+/// Fault 6, second case: the folder of dead letters cannot be written.
 #[test]
-fn while_the_folder_cannot_be_written_the_batch_comes_again_and_in_the_last_attempt_the_body_is_cut() {
+fn if_the_folder_is_not_writable_only_the_last_attempt_truncates_the_body() {
     let app = App::shipped();
     fs::write(app.path("file"), "a folder cannot be below a file").expect("a file in the temporary folder");
     let folder = app.path("file/large").display().to_string();
     let app = app.with("DeadLetterDirectory", folder);
     let handler = app.start();
     for (count, max_count) in [(0, -1), (1_000, -1), (0, 3), (2, 3)] {
-        let batch = Batch::of(with_a_large_one()).retry(count, max_count).envelope().to_string();
+        let batch = Batch::of(events_with_a_large_one()).retry(count, max_count).envelope().to_string();
         let response = handler.post("94d0", batch.as_bytes());
         assert_eq!(response.status, 503, "{count} of {max_count}");
         assert!(text(&response.json(), "error").contains("DeadLetterDirectory"));
     }
-    // The last attempt, and every attempt without a policy. What fits into the queue is checked with each reply.
-    for batch in [Batch::of(with_a_large_one()).retry(3, 3), Batch::of(with_a_large_one())] {
+    // The last attempt, and every attempt without a retry policy. `invoke` checks that each dead letter fits into the queue.
+    for batch in [Batch::of(events_with_a_large_one()).retry(3, 3), Batch::of(events_with_a_large_one())] {
         let reply = handler.invoke(&batch.envelope());
-        assert_cut(reply.dead_letter());
+        assert_truncated(reply.dead_letter());
     }
     assert_eq!(handler.readings("drone-3")["Battery"], 0.5);
 }
 
-/// With documents in memory there is no folder unless a setting names one.
+/// With the memory store, there is no folder unless a setting names one.
 #[test]
-fn without_a_folder_for_it_a_dead_letter_too_large_for_the_queue_is_cut_and_the_rest_applied() {
+fn without_a_folder_a_large_dead_letter_is_truncated_and_the_rest_is_applied() {
     let app = App::shipped().with("StateStore", "memory");
-    let reply = app.start().invoke(&Batch::of(with_a_large_one()).retry(0, -1).envelope());
+    let reply = app.start().invoke(&Batch::of(events_with_a_large_one()).retry(0, -1).envelope());
     assert_eq!(reply.counts(), [3, 2, 0, 1]);
-    assert_cut(reply.dead_letter());
+    assert_truncated(reply.dead_letter());
 }
 
 #[track_caller]
-fn assert_cut(message: &Value) {
-    let whole = json!({"battery": 0.5, "padding": "x".repeat(65_536)}).to_string();
-    assert_eq!(message["EventData"]["BodyCut"], json!({"Length": whole.len(), "Sha256": sha256(whole.as_bytes())}));
-    let cut = from_base64(text(&message["EventData"], "Body"));
-    assert!(whole.as_bytes().starts_with(&cut), "the beginning of the body");
-    assert!(cut.len() > 30_000, "as much as fits: {}", cut.len());
+fn assert_truncated(message: &Value) {
+    let complete = json!({"battery": 0.5, "padding": "x".repeat(65_536)}).to_string();
+    assert_eq!(
+        message["EventData"]["BodyCut"],
+        json!({"Length": complete.len(), "Sha256": sha256(complete.as_bytes())})
+    );
+    let truncated = from_base64(text(&message["EventData"], "Body"));
+    assert!(complete.as_bytes().starts_with(&truncated), "the beginning of the body");
+    assert!(truncated.len() > 30_000, "as much as fits: {}", truncated.len());
     assert_eq!(message["EventData"]["SequenceNumber"], 2);
     assert_eq!(message["Stage"], "deserialize");
-    // The whole message is what has to fit, not the body alone.
+    // The complete message must fit, not only the body.
     assert!(message.to_string().len() <= 49_152);
 }
 
-/// A whole batch of large dead letters: each has its own message.
+/// A batch of large dead letters only: each has a message and a file.
 #[test]
-fn many_large_dead_letters_of_one_batch_are_each_kept() {
+fn each_of_many_large_dead_letters_is_stored() {
     let app = App::shipped();
     let folder = app.path("large").display().to_string();
     let app = app.with("DeadLetterDirectory", folder);
@@ -236,9 +239,9 @@ fn many_large_dead_letters_of_one_batch_are_each_kept() {
     assert_eq!(fs::read_dir(app.path("large")).expect("the folder").count(), 50);
 }
 
-/// Fault 7: the batch settings stood at a level at which the host ignores them.
+/// Fault 7: the batch settings were at a level at which the host ignores them.
 #[test]
-fn the_batch_settings_of_host_json_stand_where_the_host_looks_for_them() {
+fn the_batch_settings_of_host_json_are_where_the_host_reads_them() {
     let host = repository_file("host.json");
     let event_hubs = &host["extensions"]["eventHubs"];
     assert!(event_hubs["maxEventBatchSize"].as_u64().is_some_and(|size| size >= 100), "{host}");
@@ -247,9 +250,9 @@ fn the_batch_settings_of_host_json_stand_where_the_host_looks_for_them() {
     assert!(host["eventHubs"].is_null() && host["eventHub"].is_null(), "{host}");
 }
 
-/// What the reference's devices send is what this handler understands: bytes of its own serializer.
+/// The handler reads what the reference's devices send: bytes of the reference's own serializer.
 #[test]
-fn a_delta_frame_of_the_references_devices_changes_only_what_it_holds() {
+fn a_delta_frame_of_the_reference_changes_only_its_own_fields() {
     let app = App::shipped();
     let first = Message::with_device("drone-7").double(2, 1.0).varint(3, 5).varint(6, 1);
     let delta = Message::with_device("drone-7").double(2, 0.9).varint(6, 0);

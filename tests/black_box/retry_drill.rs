@@ -1,9 +1,9 @@
-//! `RetryDrillDevice`: a batch that is failed on purpose, to see that the host sends it again.
+//! `RetryDrillDevice`: a batch that fails on purpose, to verify that the host retries it.
 
 use devicestate_test_support::{App, Batch, Event, Reply, fixture};
 use serde_json::json;
 
-/// The batch of the drill, with another device's event in it.
+/// A batch with an event of the drill's device and one of another device.
 fn batch() -> Batch {
     Batch::of([
         Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.5})),
@@ -16,7 +16,7 @@ fn app() -> App {
 }
 
 #[test]
-fn the_drill_fails_the_first_attempt_and_no_other() {
+fn the_drill_fails_only_the_first_attempt() {
     let app = app();
     let handler = app.start();
     let response = handler.post("6b0a", batch().retry(0, -1).envelope().to_string().as_bytes());
@@ -31,7 +31,7 @@ fn the_drill_fails_the_first_attempt_and_no_other() {
 }
 
 #[test]
-fn the_drill_fails_the_first_attempt_of_the_admin_endpoint() {
+fn the_drill_fails_the_first_attempt_from_the_admin_endpoint() {
     let app = App::shipped().with("RetryDrillDevice", "drone-0017");
     let handler = app.start();
     let mut envelope = fixture("admin-endpoint");
@@ -42,7 +42,7 @@ fn the_drill_fails_the_first_attempt_of_the_admin_endpoint() {
 }
 
 #[test]
-fn the_drill_fails_no_batch_without_its_device() {
+fn a_batch_without_the_device_does_not_fail() {
     let app = app();
     let handler = app.start();
     let others = Batch::of([Event::json(1, &json!({"deviceId": "smoke", "battery": 0.5}))]).retry(0, -1);
@@ -50,18 +50,18 @@ fn the_drill_fails_no_batch_without_its_device() {
 }
 
 #[test]
-fn the_drill_fails_no_batch_that_would_not_come_again() {
+fn a_batch_that_is_not_retried_does_not_fail() {
     let app = app();
     let handler = app.start();
     for envelope in [batch().envelope(), batch().retry(0, 0).envelope()] {
-        let reply = Reply::of(&handler.post("6b0a", envelope.to_string().as_bytes()));
+        let reply = Reply::from_response(&handler.post("6b0a", envelope.to_string().as_bytes()));
         assert_eq!(reply.counts()[0], 2, "received");
         assert_eq!(reply.counts()[3], 0, "dead-lettered");
     }
 }
 
 #[test]
-fn there_is_no_drill_without_the_setting() {
+fn without_the_setting_no_batch_fails() {
     let app = App::shipped();
     let handler = app.start();
     handler.invoke(&batch().retry(0, -1).envelope()).assert_all_applied(2);

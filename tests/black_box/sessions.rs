@@ -1,4 +1,4 @@
-//! The function of Service Bus sessions: one message an invocation, beside the function of the event hub.
+//! The function for Service Bus sessions: one message per invocation. It runs next to the function for the event hub.
 
 use devicestate_test_support::{
     App, Batch, Event, Framing, Handler, Reply, Response, SESSIONS, read_record, session_message::SessionMessage,
@@ -11,39 +11,39 @@ fn app() -> App {
     App::shipped().with("ServiceBusConnection__fullyQualifiedNamespace", NAMESPACE).with("SessionQueueName", "sessions")
 }
 
-/// Delivers a message; each delivery is an invocation of its own.
+/// Delivers a message, in an invocation of its own.
 fn deliver(handler: &Handler, message: &SessionMessage) -> Response {
     let invocation_id = uuid::Uuid::new_v4().to_string();
     handler.call(SESSIONS, &invocation_id, &message.to_bytes(), Framing::Chunked(16_384))
 }
 
-fn settled(handler: &Handler, message: &SessionMessage) -> Reply {
-    Reply::of(&deliver(handler, message))
+fn complete(handler: &Handler, message: &SessionMessage) -> Reply {
+    Reply::from_response(&deliver(handler, message))
 }
 
 #[test]
-fn messages_of_a_session_and_events_of_a_hub_are_served_by_one_handler_into_the_same_documents() {
+fn session_messages_and_hub_events_update_the_same_documents() {
     let app = app();
     let handler = app.start();
-    settled(&handler, &SessionMessage::battery(1, "drone-7", 0.5)).assert_all_applied(1);
-    settled(&handler, &SessionMessage::battery(2, "drone-7", 0.25)).assert_all_applied(1);
+    complete(&handler, &SessionMessage::battery(1, "drone-7", 0.5)).assert_all_applied(1);
+    complete(&handler, &SessionMessage::battery(2, "drone-7", 0.25)).assert_all_applied(1);
     handler.invoke(&Batch::of([Event::json(1, &json!({"deviceId": "drone-8", "battery": 1.0}))]).envelope());
     assert_eq!(handler.readings("drone-7")["Battery"], 0.25);
     assert_eq!(handler.readings("drone-8")["Battery"], 1.0);
-    let reply = settled(&handler, &SessionMessage::battery(1, "drone-7", 0.5).delivered(2));
+    let reply = complete(&handler, &SessionMessage::battery(1, "drone-7", 0.5).delivered(2));
     assert_eq!(reply.counts(), [1, 0, 1, 0]);
     assert_eq!(handler.readings("drone-7")["Battery"], 0.25);
     let record = &reply.batch;
-    let told = ["fullyQualifiedNamespace", "sessionQueueName", "sessionId", "messageId"].map(|name| &record[name]);
-    assert_eq!(told, [NAMESPACE, "sessions", "drone-7", "drone-7/1"]);
+    let values = ["fullyQualifiedNamespace", "sessionQueueName", "sessionId", "messageId"].map(|name| &record[name]);
+    assert_eq!(values, [NAMESPACE, "sessions", "drone-7", "drone-7/1"]);
     assert_eq!((&record["attempt"], &record["deliveryCount"]), (&json!(2), &json!(2)));
 }
 
 #[test]
-fn poison_goes_to_the_dead_letter_output_with_200_and_is_told_with_session_message_and_delivery() {
+fn a_poison_message_is_dead_lettered_with_its_session_message_and_delivery() {
     let app = app();
     let handler = app.start();
-    let reply = settled(&handler, &SessionMessage::new(3, "drone-7", "nonsense").delivered(2));
+    let reply = complete(&handler, &SessionMessage::new(3, "drone-7", "nonsense").delivered(2));
     let letter = reply.dead_letter();
     let data = &letter["EventData"];
     assert_eq!([&data["SessionId"], &data["MessageId"], &data["PartitionKey"]], ["drone-7", "drone-7/3", "drone-7"]);
@@ -52,42 +52,42 @@ fn poison_goes_to_the_dead_letter_output_with_200_and_is_told_with_session_messa
     let [record] = &reply.records[..] else { panic!("one record of a dead letter") };
     assert_eq!([&record["sessionId"], &record["messageId"]], ["drone-7", "drone-7/3"]);
     assert_eq!(record["deliveryCount"], 2);
-    let said = handler.stop();
-    assert!(said.contains(r#""session_id":"drone-7","message_id":"drone-7/3","delivery_count":2"#), "{said}");
+    let errors = handler.stop();
+    assert!(errors.contains(r#""sessionId":"drone-7","messageId":"drone-7/3","deliveryCount":2"#), "{errors}");
 }
 
 #[test]
-fn a_failure_that_is_not_the_messages_fault_gives_it_back_and_the_next_delivery_settles_it() {
+fn a_failed_attempt_abandons_the_message_and_the_next_delivery_applies_it() {
     let app = app().with("RetryDrillDevice", "drone-7");
     let handler = app.start();
     let message = SessionMessage::battery(1, "drone-7", 0.5);
     let response = deliver(&handler, &message);
     assert_eq!(response.status, 503);
     let record = read_record(response.json()["Logs"][0].as_str().expect("a line"));
-    let told = ["record", "sessionId", "messageId"].map(|name| record[name].clone());
-    assert_eq!(told, ["failedAttempt", "drone-7", "drone-7/1"].map(Value::from));
-    settled(&handler, &message.delivered(2)).assert_all_applied(1);
+    let values = ["record", "sessionId", "messageId"].map(|name| record[name].clone());
+    assert_eq!(values, ["failedAttempt", "drone-7", "drone-7/1"].map(Value::from));
+    complete(&handler, &message.delivered(2)).assert_all_applied(1);
 }
 
 #[test]
-fn a_handler_starts_without_the_settings_of_a_queue_that_nobody_wants() {
+fn a_handler_starts_without_the_settings_of_the_session_queue() {
     let app = App::shipped();
     let handler = app.start();
-    let reply = settled(&handler, &SessionMessage::battery(1, "drone-7", 0.5));
+    let reply = complete(&handler, &SessionMessage::battery(1, "drone-7", 0.5));
     reply.assert_all_applied(1);
     assert_eq!(reply.batch["sessionQueueName"], Value::Null);
     assert_eq!(reply.batch["sessionId"], "drone-7");
 }
 
 #[test]
-fn a_trigger_without_sessions_or_with_batches_is_refused_with_the_reason() {
+fn a_trigger_without_sessions_or_with_batches_is_rejected() {
     for (name, value, reason) in [
         ("isSessionsEnabled", json!(false), "isSessionsEnabled must be true"),
         ("cardinality", json!("many"), "cardinality must be \"one\""),
     ] {
         let app = App::shipped().with_session_function(|function| function["bindings"][0][name] = value);
-        let (status, said) = app.fails_to_start();
+        let (status, errors) = app.fails_to_start();
         assert_eq!(status.code(), Some(1));
-        assert!(said.contains("SessionTelemetryFunction/function.json") && said.contains(reason), "{said}");
+        assert!(errors.contains("SessionTelemetryFunction/function.json") && errors.contains(reason), "{errors}");
     }
 }

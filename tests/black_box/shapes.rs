@@ -1,12 +1,12 @@
-//! Every shape in which the host is known to send a batch, one file in `tests/fixtures` for each.
+//! Every known form of the host's request for a batch, each with a file in `tests/fixtures`.
 
 use devicestate_test_support::{App, Batch, Event, Reply, fixture, from_base64};
 use serde_json::{Value, json};
 
-/// When the first event of the fixtures was enqueued: 2024-11-20T09:14:07.123.
+/// The enqueued time of the fixtures' first event: 2024-11-20T09:14:07.123 UTC.
 const ENQUEUED_MS: i64 = 1_732_094_047_123;
 
-/// Posts a fixture to the app with a trigger of this kind.
+/// Posts a fixture to the app.
 fn invoke(app: &App, name: &str) -> Reply {
     app.start().invoke(&fixture(name))
 }
@@ -27,7 +27,7 @@ fn assert_three_events_of_two_drones(app: &App, reply: &Reply) {
     );
 }
 
-/// The enqueued time and the sequence number under which a reading is stored.
+/// The enqueued time and the sequence number of a stored reading's version.
 #[track_caller]
 fn version(app: &App, device: &str, reading: &str) -> (i64, i64) {
     let document = app.state(device).unwrap_or_else(|| panic!("no document of {device}"));
@@ -45,7 +45,7 @@ fn assert_fixtures_versions(app: &App) {
 }
 
 #[test]
-fn a_binary_batch_is_applied_under_the_versions_of_its_events() {
+fn a_binary_batch_is_applied_with_the_versions_of_its_events() {
     let app = App::shipped();
     let reply = invoke(&app, "many-binary");
     assert_three_events_of_two_drones(&app, &reply);
@@ -64,7 +64,7 @@ fn a_batch_of_an_older_extension_without_offset_strings_is_applied() {
 }
 
 #[test]
-fn a_retried_batch_is_applied_and_counted_as_the_attempt_that_it_is() {
+fn a_retried_batch_is_applied_and_reports_its_attempt() {
     let app = App::shipped();
     let reply = invoke(&app, "many-retry");
     assert_three_events_of_two_drones(&app, &reply);
@@ -88,7 +88,7 @@ fn a_batch_without_a_data_type_is_applied() {
 }
 
 #[test]
-fn real_arrays_in_place_of_strings_that_hold_arrays_are_taken() {
+fn arrays_are_accepted_instead_of_strings_that_hold_arrays() {
     let app = App::shipped();
     let reply = invoke(&app, "many-real-arrays");
     assert_three_events_of_two_drones(&app, &reply);
@@ -107,17 +107,17 @@ fn a_single_event_is_applied_in_each_data_type() {
 }
 
 #[test]
-fn an_invocation_by_the_admin_endpoint_is_applied_at_its_time_of_arrival() {
+fn an_invocation_from_the_admin_endpoint_is_applied_with_its_arrival_time() {
     let app = App::shipped();
     let reply = invoke(&app, "admin-endpoint");
     reply.assert_all_applied(1);
-    assert_eq!(reply.batch["partitionId"], "", "the host tells none");
+    assert_eq!(reply.batch["partitionId"], "", "the host sends none");
     let (time, _) = version(&app, "drone-0017", "Battery");
     assert!(time > ENQUEUED_MS, "{time}: not year 1");
 }
 
 #[test]
-fn missing_and_null_metadata_are_tolerated() {
+fn missing_and_null_metadata_are_accepted() {
     for name in ["no-metadata", "null-metadata"] {
         let app = App::shipped();
         let reply = invoke(&app, name);
@@ -127,7 +127,7 @@ fn missing_and_null_metadata_are_tolerated() {
 }
 
 #[test]
-fn an_empty_batch_is_answered_with_a_reply_that_says_so() {
+fn an_empty_batch_has_a_reply_without_events() {
     let app = App::shipped();
     assert_eq!(invoke(&app, "empty-batch").counts(), [0; 4]);
 }
@@ -150,17 +150,17 @@ fn arrays_of_different_lengths_dead_letter_every_event_and_apply_none() {
 }
 
 #[test]
-fn a_dead_letter_takes_no_cell_from_an_array_that_does_not_fit_the_batch() {
+fn a_dead_letter_has_no_value_from_an_array_of_the_wrong_length() {
     let app = App::shipped();
     let reply = invoke(&app, "properties-too-few");
-    // Which of the three properties is missing cannot be known: whatever is taken may be another event's.
+    // It is unknown which of the three properties is missing: any value may be another event's.
     let letter = reply.dead_letters.iter().find(|letter| letter["EventData"]["SequenceNumber"] == 48_212);
     let letter = letter.expect("the event without a device id is dead-lettered");
     assert_eq!(letter["EventData"]["Properties"], Value::Null, "{letter}");
 }
 
 #[test]
-fn bad_base64_of_one_event_harms_only_that_one() {
+fn invalid_base64_affects_only_its_own_event() {
     let app = App::shipped();
     let reply = invoke(&app, "bad-base64");
     assert_eq!(reply.counts(), [3, 2, 0, 1]);
@@ -173,7 +173,7 @@ fn bad_base64_of_one_event_harms_only_that_one() {
 }
 
 #[test]
-fn an_element_that_is_no_string_harms_only_itself() {
+fn an_element_that_is_not_a_string_affects_only_itself() {
     let app = App::shipped();
     let mut envelope = Batch::of([0, 1, 2].map(|n| Event::json(n, &json!({"deviceId": format!("d{n}")})))).envelope();
     let elements: Value = serde_json::from_str(envelope["Data"]["messages"].as_str().expect("text")).expect("an array");
@@ -184,7 +184,7 @@ fn an_element_that_is_no_string_harms_only_itself() {
 }
 
 #[test]
-fn the_device_that_iot_hub_authenticated_counts_only_by_setting_and_where_the_body_names_none() {
+fn the_device_id_of_iot_hub_is_used_only_if_enabled_and_missing_in_the_body() {
     let app = App::shipped();
     let reply = invoke(&app, "iot-hub");
     assert_eq!(reply.counts(), [2, 1, 0, 1]);

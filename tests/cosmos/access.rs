@@ -1,5 +1,5 @@
-//! What no retry helps against: the wrong key, a missing role, a missing container. The batch is given back at once, with
-//! a reason for a person, and the handler goes on by itself once the person has seen to it.
+//! Failures that retries do not repair: a wrong key, a missing role, a missing container. The attempt fails immediately with a
+//! reason for the operator, and the handler recovers without a restart once the cause is repaired.
 
 use std::time::{Duration, Instant};
 
@@ -11,15 +11,15 @@ use serde_json::Value;
 
 use super::{app, battery, deliver};
 
-/// A batch of many devices.
+/// Returns a batch of many devices.
 fn batch(first: i64) -> Batch {
     let events = (0..100_i32).map(|n| battery(first + i64::from(n), &format!("drone-{n}"), f64::from(n)));
     Batch::of(events.collect::<Vec<_>>())
 }
 
-/// The batch must be given back at once, after few requests, with a reason in these words.
+/// Checks that attempts fail soon, after few requests, with a reason that has these words.
 #[track_caller]
-fn assert_given_back(listener: &Listener, handler: &Handler, words: &[&str]) {
+fn assert_attempts_fail(listener: &Listener, handler: &Handler, words: &[&str]) {
     let before = listener.counters();
     for retry in 0..8 {
         let envelope = batch(1_000).retry(retry, -1).envelope().to_string();
@@ -35,15 +35,14 @@ fn assert_given_back(listener: &Listener, handler: &Handler, words: &[&str]) {
         }
         assert!(!body.to_string().contains(listener.key()), "the key is in: {body}");
     }
-    // At most those that were under way together, in each attempt: for documents, and for what must be known before, which
-    // is the account and the container.
+    // In each attempt, at most the concurrent requests: for documents, and before that for the account and the container.
     let after = listener.counters();
     let documents = (after.reads() + after.writes()) - (before.reads() + before.writes());
     let others = after.requests() - before.requests() - documents;
     assert!(documents <= 8 * 32 && others <= 8 * 32, "{documents} requests for documents, {others} others");
 }
 
-/// Nothing that the handler said in all its words may be a secret, or a signature made with one.
+/// Checks that the handler has logged neither a secret nor a signature made with one.
 #[track_caller]
 fn assert_no_secrets(app: &App, handler: Handler, keys: &[&str]) {
     let text = handler.stop() + &app.log();
@@ -54,84 +53,88 @@ fn assert_no_secrets(app: &App, handler: Handler, keys: &[&str]) {
     }
 }
 
-fn talkative(listener: &Listener) -> App {
+fn app_with_trace_log(listener: &Listener) -> App {
     app(listener).with("LogLevel", "trace")
 }
 
 #[test]
-fn a_wrong_key_is_told_at_once_and_no_key_is_told_to_anybody() {
+fn a_wrong_key_is_reported_and_never_logged() {
     let listener = Listener::start();
-    let wrong = base64("a key that was regenerated, and then forgotten here");
+    let wrong = base64("a key that was regenerated in the meantime");
     let connection = format!("AccountEndpoint={};AccountKey={wrong};", listener.endpoint());
-    let app = talkative(&listener).with("CosmosConnection", connection);
+    let app = app_with_trace_log(&listener).with("CosmosConnection", connection);
     let handler = app.start();
-    assert_given_back(&listener, &handler, &["401", "key", "CosmosConnection"]);
+    assert_attempts_fail(&listener, &handler, &["401", "key", "CosmosConnection"]);
     assert_eq!(listener.documents().len(), 0);
     assert_no_secrets(&app, handler, &[&wrong]);
 }
 
-/// A fault for all data operations and one for everything, the account's own description included.
+/// Checks the recovery from a fault of all data operations, and of all operations including the account's properties.
 #[track_caller]
 fn assert_recovers(fault: impl Fn() -> Fault, words: &[&str]) {
     const DATA: &[&str] = &["read", "create", "replace"];
     for (operations, is_known) in [(DATA, false), (DATA, true), (&["all"], false)] {
         let listener = Listener::start();
-        let app = talkative(&listener);
+        let app = app_with_trace_log(&listener);
         let handler = app.start();
         let first = batch(0);
         if is_known {
             assert_eq!(deliver(&handler, &first).failed.len(), 0);
         }
         listener.fault(fault().on(operations));
-        assert_given_back(&listener, &handler, words);
+        assert_attempts_fail(&listener, &handler, words);
         listener.clear_faults();
         deliver(&handler, &batch(1_000)).reply.assert_all_applied(100);
         let all = is_known.then_some(first).into_iter().chain([batch(1_000)]).collect::<Vec<_>>();
-        assert_eq!(listener.documents(), Fold::of(&all).documents());
+        assert_eq!(listener.documents(), Fold::from_batches(&all).documents());
         assert_no_secrets(&app, handler, &[listener.key()]);
     }
 }
 
 #[test]
-fn a_key_that_is_refused_is_told_at_once_and_once_it_is_taken_the_handler_goes_on() {
+fn the_handler_recovers_once_the_key_is_accepted() {
     assert_recovers(|| Fault::status(401), &["401", "key", "CosmosConnection"]);
 }
 
 #[test]
-fn a_missing_role_is_told_at_once_and_once_it_is_given_the_handler_goes_on() {
+fn the_handler_recovers_once_the_role_is_assigned() {
     assert_recovers(|| Fault::status(403).sub_status(5300), &["403", "Cosmos DB Built-in Data Contributor"]);
 }
 
 const MISSING: [&str; 6] = ["404", "CosmosContainer", "CosmosDatabase", "\"devices\"", "\"devicestate\"", "/id"];
 
 #[test]
-fn a_container_that_was_never_there_is_named_and_once_it_is_made_the_handler_goes_on() {
+fn the_handler_recovers_once_a_missing_container_is_created() {
     let listener = Listener::with(&["--no-container"]);
-    let app = talkative(&listener);
+    let app = app_with_trace_log(&listener);
     let handler = app.start();
-    assert_given_back(&listener, &handler, &MISSING);
+    assert_attempts_fail(&listener, &handler, &MISSING);
     listener.create_container();
     deliver(&handler, &batch(1_000)).reply.assert_all_applied(100);
-    assert_eq!(listener.documents(), Fold::of([&batch(1_000)]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch(1_000)]).documents());
     assert_no_secrets(&app, handler, &[listener.key()]);
 }
 
 #[test]
-fn a_container_that_was_deleted_is_named_and_once_it_is_made_anew_the_handler_goes_on() {
+fn the_handler_recovers_once_a_deleted_container_is_created_again() {
     let listener = Listener::start();
-    let app = talkative(&listener);
+    let app = app_with_trace_log(&listener);
     let handler = app.start();
     deliver(&handler, &batch(0)).reply.assert_all_applied(100);
     listener.delete_container();
-    assert_given_back(&listener, &handler, &MISSING);
+    assert_attempts_fail(&listener, &handler, &MISSING);
     listener.create_container();
     deliver(&handler, &batch(1_000)).reply.assert_all_applied(100);
-    assert_eq!(listener.documents(), Fold::of([&batch(1_000)]).documents(), "nothing comes out of the cache");
+    assert_eq!(
+        listener.documents(),
+        Fold::from_batches([&batch(1_000)]).documents(),
+        "nothing is written from the cache"
+    );
     assert_no_secrets(&app, handler, &[listener.key()]);
 }
 
 #[test]
-fn a_container_that_was_deleted_and_made_anew_unseen_is_found_again() {
+fn a_recreated_container_is_found_again() {
     let listener = Listener::start();
     let app = app(&listener);
     let handler = app.start();
@@ -140,20 +143,20 @@ fn a_container_that_was_deleted_and_made_anew_unseen_is_found_again() {
     listener.create_container();
     let delivered = deliver(&handler, &batch(1_000));
     delivered.reply.assert_all_applied(100);
-    assert_eq!(listener.documents(), Fold::of([&batch(1_000)]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch(1_000)]).documents());
 }
 
 #[test]
-fn names_that_lead_nowhere_are_in_the_reason() {
+fn unknown_names_are_in_the_reason() {
     let listener = Listener::start();
     for (setting, name) in [("CosmosDatabase", "no-such-database"), ("CosmosContainer", "no-such-container")] {
         let app = app(&listener).with(setting, name);
-        assert_given_back(&listener, &app.start(), &[setting, name, "404"]);
+        assert_attempts_fail(&listener, &app.start(), &[setting, name, "404"]);
     }
 }
 
 #[test]
-fn an_address_at_which_nobody_answers_is_given_back_within_the_budget_and_named() {
+fn an_unreachable_account_fails_the_attempt_within_the_budget() {
     let port = devicestate_test_support::free_port();
     let key = base64("any key");
     let app = App::shipped()
@@ -165,13 +168,13 @@ fn an_address_at_which_nobody_answers_is_given_back_within_the_budget_and_named(
     let response = handler.post("f0bb1d", envelope.as_bytes());
     assert_eq!(response.status, 503);
     let reason = response.json()["error"].to_string();
-    assert!(reason.contains("Cosmos DB (127.0.0.1) could not be asked"), "{reason}");
+    assert!(reason.contains("the request to Cosmos DB (127.0.0.1) failed"), "{reason}");
 }
 
 #[test]
-fn a_name_that_nobody_has_is_told_at_once_with_the_setting_that_holds_it() {
+fn an_unresolvable_host_fails_the_attempt_without_retries() {
     let listener = Listener::start();
-    // Reserved by RFC 2606, so that it never resolves.
+    // RFC 2606 reserves this name, so it never resolves.
     let connection = format!("AccountEndpoint=https://account.invalid:443/;AccountKey={};", listener.key());
     let app = app(&listener).with("CosmosConnection", connection);
     let handler = app.start();
@@ -179,10 +182,10 @@ fn a_name_that_nobody_has_is_told_at_once_with_the_setting_that_holds_it() {
     assert_eq!(response.status, 503, "{}", response.json());
     let body = response.json();
     let reason = body["error"].as_str().expect("a reason");
-    for word in ["100 of 100 events", "account.invalid", "there is no account under the address in CosmosConnection"] {
+    for word in ["100 of 100 events", "account.invalid", "no account has the URL in the setting `CosmosConnection`"] {
         assert!(reason.contains(word), "{word:?} is not in: {reason}");
     }
     let record: Value = serde_json::from_str(body["Logs"][0].as_str().expect("a record")).expect("JSON");
-    assert_eq!(record["retries"], 0, "nobody waits for a name: {record}");
+    assert_eq!(record["retries"], 0, "a name is not retried: {record}");
     assert!(!body.to_string().contains(listener.key()), "the key is in: {body}");
 }

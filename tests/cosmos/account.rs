@@ -1,4 +1,4 @@
-//! An account for the tests that need nothing but an account: the stand-in, or one that runs already.
+//! An account for tests that do not inject faults: the stand-in, or an existing account.
 
 use std::{collections::BTreeMap, env, path::Path, process::Command};
 
@@ -9,41 +9,41 @@ use devicestate_test_support::{
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The connection string of an account in which the tests may make databases: that of `emulators/compose.yaml`, for
-/// example. What they make stays there.
-const GIVEN: &str = "DEVICESTATE_TEST_COSMOS";
+/// An environment variable with the connection string of an account in which the tests may create databases, such as that of
+/// `emulators/compose.yaml`. The tests do not delete them.
+const CONNECTION_VARIABLE: &str = "DEVICESTATE_TEST_COSMOS";
 
 /// An account with an empty container.
 pub(super) enum Account {
-    /// The stand-in, which is this test's alone.
+    /// A stand-in of this test alone.
     Listener(Listener),
-    /// A database of this test's own in the account with this connection string.
-    Given { connection: String, database: String },
+    /// A database of this test alone in the account with this connection string.
+    Existing { connection: String, database: String },
 }
 
 impl Account {
     pub(super) fn empty() -> Self {
-        let Ok(connection) = env::var(GIVEN) else { return Self::Listener(Listener::start()) };
+        let Ok(connection) = env::var(CONNECTION_VARIABLE) else { return Self::Listener(Listener::start()) };
         let database = format!("test-{}", Uuid::new_v4());
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("emulators/create-container.js");
         let settings = [("CosmosConnection", &connection), ("CosmosDatabase", &database)];
         let output = Command::new("node").arg(program).envs(settings).output().expect("Node.js (the command node)");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Self::Given { connection, database }
+        Self::Existing { connection, database }
     }
 
-    /// The app as it is shipped, its documents in this account.
+    /// Returns the app that ships, with its documents in this account.
     pub(super) fn app(&self) -> App {
         match self {
             Self::Listener(listener) => super::app(listener),
-            Self::Given { connection, database } => {
+            Self::Existing { connection, database } => {
                 let app = App::shipped().without("SqlitePath").with("StateStore", "cosmos");
                 app.with("CosmosConnection", connection).with("CosmosDatabase", database)
             }
         }
     }
 
-    /// All documents by their id, without what Cosmos DB adds to them.
+    /// Returns all documents by id, without the properties that Cosmos DB adds.
     pub(super) fn documents(&self) -> BTreeMap<String, Value> {
         if let Self::Listener(listener) = self {
             return listener.documents();
@@ -55,11 +55,11 @@ impl Account {
         documents.into_iter().map(|document| (id(&document), document)).collect()
     }
 
-    /// The counts, where somebody counts.
+    /// Returns the counts of requests; `None` for an existing account.
     pub(super) fn counters(&self) -> Option<Counters> {
         match self {
             Self::Listener(listener) => Some(listener.counters()),
-            Self::Given { .. } => None,
+            Self::Existing { .. } => None,
         }
     }
 }

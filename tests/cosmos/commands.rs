@@ -1,32 +1,32 @@
-//! `devicestate state` with the settings of the handler.
+//! The commands on documents with the settings of the handler.
 
 use devicestate_test_support::{App, Batch, Fold, listener::Listener};
 use serde_json::{Value, json};
 
 use super::{account::Account, app, battery, deliver, event};
 
-/// What a command says to standard output.
+/// Runs a command successfully and returns its output.
 #[track_caller]
-fn said(app: &App, arguments: &[&str]) -> String {
+fn output_of(app: &App, arguments: &[&str]) -> String {
     let output = app.run(arguments);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// What a command says to standard error when it fails.
+/// Runs a command that fails and returns its error.
 #[track_caller]
-fn complained(app: &App, arguments: &[&str]) -> String {
+fn error_of(app: &App, arguments: &[&str]) -> String {
     let output = app.run(arguments);
     assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stderr).expect("text")
 }
 
 #[test]
-fn the_documents_are_listed_and_shown_where_the_handler_has_put_them() {
+fn documents_of_the_handler_are_listed_and_shown() {
     let account = Account::empty();
     let app = account.app();
-    assert_eq!(said(&app, &["state", "list", "--format", "json"]), "[]\n");
+    assert_eq!(output_of(&app, &["state", "list", "--format", "json"]), "[]\n");
     let batch = Batch::of([
         battery(1, "drone-2", 0.5),
         event(2, "drone-1", json!({"battery": 0.25, "position": {"latitude": 47.5}})),
@@ -34,15 +34,17 @@ fn the_documents_are_listed_and_shown_where_the_handler_has_put_them() {
     ]);
     deliver(&app.start(), &batch).reply.assert_all_applied(3);
 
-    let listed: Vec<Value> = serde_json::from_str(&said(&app, &["state", "list", "--format", "json"])).expect("JSON");
+    let listed: Vec<Value> =
+        serde_json::from_str(&output_of(&app, &["state", "list", "--format", "json"])).expect("JSON");
     let mut stored = account.documents();
     assert_eq!(listed, ["a%2Fb", "drone-1", "drone-2"].map(|id| stored[id].clone()));
     let first: Vec<Value> =
-        serde_json::from_str(&said(&app, &["state", "list", "--limit", "1", "--format", "json"])).expect("JSON");
+        serde_json::from_str(&output_of(&app, &["state", "list", "--limit", "1", "--format", "json"])).expect("JSON");
     assert_eq!(first, [stored["a%2Fb"].clone()]);
-    let shown: Value = serde_json::from_str(&said(&app, &["state", "show", "a/b", "--format", "json"])).expect("JSON");
+    let shown: Value =
+        serde_json::from_str(&output_of(&app, &["state", "show", "a/b", "--format", "json"])).expect("JSON");
     assert_eq!(shown, stored["a%2Fb"]);
-    let mut expected = Fold::of([&batch]).documents();
+    let mut expected = Fold::from_batches([&batch]).documents();
     let renamed = expected.remove("a/b").map(|mut document| {
         document["id"] = "a%2Fb".into();
         document
@@ -51,36 +53,37 @@ fn the_documents_are_listed_and_shown_where_the_handler_has_put_them() {
     assert_eq!(std::mem::take(&mut stored), expected);
 
     for arguments in [&["state", "list"][..], &["state", "show", "drone-1"]] {
-        let table = said(&app, arguments);
+        let table = output_of(&app, arguments);
         assert!(["drone-1", "47.5", "2024-11-20"].iter().all(|text| table.contains(text)), "{table}");
     }
-    let missing = complained(&app, &["state", "show", "drone-9"]);
+    let missing = error_of(&app, &["state", "show", "drone-9"]);
     assert!(missing.contains("there is no document of the device \"drone-9\""), "{missing}");
 }
 
-/// More than come in one page of the service.
+/// There are more documents than in one page of the service.
 #[test]
-fn more_documents_than_a_page_are_listed_in_the_order_of_their_ids() {
+fn more_documents_than_a_page_are_listed_in_order() {
     const DOCUMENTS: usize = 450;
     let listener = Listener::start();
     let app = app(&listener);
     for number in (0..DOCUMENTS).rev() {
         listener.put(&json!({"id": format!("drone-{number:03}"), "Battery": number, "Versions": {}}));
     }
-    let listed: Vec<Value> = serde_json::from_str(&said(&app, &["state", "list", "--format", "json"])).expect("JSON");
+    let listed: Vec<Value> =
+        serde_json::from_str(&output_of(&app, &["state", "list", "--format", "json"])).expect("JSON");
     let numbers: Vec<_> = listed.iter().map(|document| document["Battery"].as_u64().expect("a number")).collect();
     assert_eq!(numbers, (0..DOCUMENTS as u64).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_command_that_finds_no_account_or_container_says_so_without_the_key() {
+fn a_missing_account_or_container_is_reported_without_the_key() {
     let listener = Listener::with(&["--no-container"]);
     let app = app(&listener);
     for arguments in [&["state", "list"][..], &["state", "show", "drone-1"]] {
-        let error = complained(&app, arguments);
+        let error = error_of(&app, arguments);
         assert!(error.contains("CosmosContainer") && !error.contains(listener.key()), "{error}");
     }
     listener.down();
-    let error = complained(&app, &["state", "list"]);
-    assert!(error.contains("Cosmos DB (127.0.0.1) could not be asked") && !error.contains(listener.key()), "{error}");
+    let error = error_of(&app, &["state", "list"]);
+    assert!(error.contains("Cosmos DB (127.0.0.1) failed") && !error.contains(listener.key()), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Requests that fail, whose answers are lost, or that stall.
+//! Requests that fail or stall, and lost responses.
 
 use std::{
     thread,
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{app, battery, deliver, event};
 
-/// A batch of two devices, of which the first one sends twice.
+/// Returns a batch of two devices; the first one has two events.
 fn batch(first: i64) -> Batch {
     Batch::of([
         battery(first, "drone-1", 0.5),
@@ -22,49 +22,48 @@ fn batch(first: i64) -> Batch {
     ])
 }
 
-/// Delivers two batches, the second over what the first has left in the cache, each with its faults.
-///
-/// Both must be applied in their first attempt, and the documents be right.
+/// Delivers two batches with faults, the second one with documents in the cache. Checks that both are applied in their first
+/// attempt and that the documents are right.
 #[track_caller]
 fn assert_overcome(faults: impl Fn() -> Vec<Fault>) {
-    assert_overcome_by(&Listener::start(), faults);
+    assert_overcome_in(&Listener::start(), faults);
 }
 
 #[track_caller]
-fn assert_overcome_by(listener: &Listener, faults: impl Fn() -> Vec<Fault>) {
+fn assert_overcome_in(listener: &Listener, faults: impl Fn() -> Vec<Fault>) {
     let app = app(listener);
     let handler = app.start();
     let batches = [batch(1), batch(11)];
-    let mut befallen = vec![0; faults().len()];
+    let mut fault_hits = vec![0; faults().len()];
     for batch in &batches {
         listener.clear_faults();
         for fault in faults() {
             listener.fault(fault);
         }
         handler.invoke(&batch.clone().retry(0, -1).envelope()).assert_all_applied(3);
-        for (sum, more) in befallen.iter_mut().zip(listener.befallen()) {
-            *sum += more;
+        for (sum, hits) in fault_hits.iter_mut().zip(listener.fault_hits()) {
+            *sum += hits;
         }
     }
-    assert!(befallen.iter().all(|befallen| *befallen > 0), "a fault befell nothing: {befallen:?}");
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert!(fault_hits.iter().all(|hits| *hits > 0), "a fault was not applied: {fault_hits:?}");
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }
 
-/// The client sends a request four times before it gives up.
+/// The client tries a request four times.
 #[test]
-fn bursts_of_503_longer_than_the_clients_own_retries_are_overcome() {
+fn more_503_than_the_clients_retries_are_overcome() {
     assert_overcome(|| {
         vec![Fault::status(503).on(&["read"]).next(11), Fault::status(503).on(&["create", "replace"]).next(17)]
     });
 }
 
-/// With a second region the client tries that one, too, which takes no writes.
+/// The client also tries the second region, which does not accept writes.
 #[test]
 fn faults_of_an_account_with_two_regions_are_overcome() {
     let fault = |fault: Fault| fault.on(&["create", "replace"]).next(25);
-    for befall in [Fault::status(503), Fault::status(408), Fault::cut(), Fault::lose_answer()] {
+    for kind in [Fault::status(503), Fault::status(408), Fault::disconnect(), Fault::drop_response()] {
         let listener = Listener::with(&["--region", "West Europe", "--region", "North Europe"]);
-        assert_overcome_by(&listener, || vec![fault(befall.clone())]);
+        assert_overcome_in(&listener, || vec![fault(kind.clone())]);
     }
 }
 
@@ -75,47 +74,48 @@ fn every_transient_status_is_overcome() {
     }
 }
 
-/// Applied, though the client never hears of it: it asks again and meets its own write. The events are news all the same.
+/// The write is executed without a response: the client retries and conflicts with its own write. The events still count as
+/// applied.
 #[test]
-fn a_write_whose_answer_is_lost_is_recognised_and_its_events_count_as_applied() {
+fn a_write_whose_response_is_lost_is_recognised_and_counts_as_applied() {
     for lost in [1, 2, 3, 7] {
-        assert_overcome(|| vec![Fault::lose_answer().on(&["create", "replace"]).next(lost)]);
-        assert_overcome(|| vec![Fault::lose_answer().on(&["create", "replace"]).id("drone-1").next(lost)]);
+        assert_overcome(|| vec![Fault::drop_response().on(&["create", "replace"]).next(lost)]);
+        assert_overcome(|| vec![Fault::drop_response().on(&["create", "replace"]).id("drone-1").next(lost)]);
     }
 }
 
 #[test]
-fn a_write_that_was_done_and_is_answered_as_failed_is_recognised() {
+fn an_executed_write_with_an_error_response_is_recognised() {
     for status in [500, 503, 408] {
-        let done = || {
-            let fault = Fault::lose_answer().answering(status);
+        let faults = || {
+            let fault = Fault::drop_response().answering(status);
             vec![fault.on(&["create", "replace"]).next(6)]
         };
-        assert_overcome(done);
+        assert_overcome(faults);
     }
 }
 
 #[test]
-fn a_read_whose_answer_is_lost_is_read_again() {
-    assert_overcome(|| vec![Fault::lose_answer().on(&["read"]).next(5)]);
+fn a_read_whose_response_is_lost_is_retried() {
+    assert_overcome(|| vec![Fault::drop_response().on(&["read"]).next(5)]);
 }
 
 #[test]
-fn cut_connections_are_made_again() {
+fn closed_connections_are_opened_again() {
     for next in [1, 9] {
-        assert_overcome(|| vec![Fault::cut().next(next)]);
-        assert_overcome(|| vec![Fault::cut().on(&["create", "replace"]).next(next)]);
+        assert_overcome(|| vec![Fault::disconnect().next(next)]);
+        assert_overcome(|| vec![Fault::disconnect().on(&["create", "replace"]).next(next)]);
     }
 }
 
 #[test]
-fn slow_answers_are_waited_for() {
+fn slow_responses_are_awaited() {
     assert_overcome(|| vec![Fault::delay(Duration::from_millis(300)).next(4)]);
 }
 
-/// Sends a batch under a budget while the service stalls; it has to be told to come again, and in time.
+/// Sends a batch while the service stalls, and checks that the attempt fails within the budget.
 #[track_caller]
-fn assert_answered_in_time(handler: &Handler, batch: &Batch, budget: Duration) {
+fn assert_fails_within(handler: &Handler, batch: &Batch, budget: Duration) {
     let envelope = batch.clone().retry(0, -1).envelope().to_string();
     let started = Instant::now();
     let response = handler.post("57a11", envelope.as_bytes());
@@ -133,14 +133,14 @@ fn stall_for_ten_seconds(kind: &str, requests: u64) {
     let handler = app.start();
     listener.fault(Fault::delay(Duration::from_secs(10)).on(&[kind]).next(requests));
     let batch = batch(1);
-    assert_answered_in_time(&handler, &batch, Duration::from_secs(3));
+    assert_fails_within(&handler, &batch, Duration::from_secs(3));
     let delivered = deliver(&handler, &batch);
     delivered.assert_no_dead_letter(3);
-    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch]).documents());
 }
 
 #[test]
-fn a_stall_of_ten_seconds_is_answered_within_a_budget_of_three() {
+fn a_stall_of_ten_seconds_fails_the_attempt_within_three_seconds() {
     thread::scope(|scope| {
         for (kind, requests) in [("read", 2), ("create", 1), ("create", 2)] {
             scope.spawn(move || stall_for_ten_seconds(kind, requests));
@@ -148,20 +148,20 @@ fn a_stall_of_ten_seconds_is_answered_within_a_budget_of_three() {
     });
 }
 
-/// The service executes a stalled write when nobody waits for it any more.
+/// The service executes a stalled write after the handler has stopped waiting for it.
 #[test]
-fn a_stalled_write_that_is_done_in_the_end_overwrites_nothing() {
+fn a_stalled_write_overwrites_nothing() {
     let listener = Listener::start();
     let app = app(&listener).with("InvocationBudget", "00:00:01");
     let handler = app.start();
     let batches = [batch(1), batch(11), batch(21)];
     deliver(&handler, &batches[0]);
     listener.fault(Fault::delay(Duration::from_secs(2)).on(&["replace"]).next(2));
-    assert_answered_in_time(&handler, &batches[1], Duration::from_secs(1));
+    assert_fails_within(&handler, &batches[1], Duration::from_secs(1));
     for batch in &batches[1..] {
         deliver(&handler, batch).assert_no_dead_letter(3);
     }
-    // The two of the first batch, two of each other, and the two stalled ones, which come too late to be taken.
-    listener.until("the stalled writes are refused", |counters| counters.status(412) == 2);
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    // The stalled writes of both devices come too late and conflict.
+    listener.wait_until("the stalled writes are rejected", |counters| counters.status(412) == 2);
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }

@@ -1,4 +1,4 @@
-//! Without a key: the handler asks Azure for a token of its managed identity, and shows that to the account.
+//! Managed identity: the handler obtains a token from Azure and authenticates to the account with it.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -14,11 +14,11 @@ use devicestate_test_support::{App, Batch, Fold, listener::Listener};
 
 use super::{battery, deliver};
 
-/// What Azure offers to a function app: an address on which it gets tokens.
+/// The token endpoint that Azure offers to a function app.
 struct IdentityEndpoint {
     address: String,
-    asked: Arc<AtomicU64>,
-    /// Whether there is an identity.
+    token_requests: Arc<AtomicU64>,
+    /// Whether the app has an identity.
     is_assigned: Arc<AtomicBool>,
 }
 
@@ -28,8 +28,8 @@ impl IdentityEndpoint {
     fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = format!("http://{}/msi/token", listener.local_addr().expect("its address"));
-        let (asked, is_assigned) = (Arc::<AtomicU64>::default(), Arc::new(AtomicBool::new(true)));
-        let (count, assigned) = (Arc::clone(&asked), Arc::clone(&is_assigned));
+        let (token_requests, is_assigned) = (Arc::<AtomicU64>::default(), Arc::new(AtomicBool::new(true)));
+        let (count, assigned) = (Arc::clone(&token_requests), Arc::clone(&is_assigned));
         // Ends with the process of the tests.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -51,11 +51,11 @@ impl IdentityEndpoint {
                 let head = format!(
                     "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
                 );
-                // The client may have gone.
+                // The client may have closed the connection.
                 let _ = (&stream).write_all((head + &body).as_bytes());
             }
         });
-        Self { address, asked, is_assigned }
+        Self { address, token_requests, is_assigned }
     }
 
     fn app(&self, listener: &Listener) -> App {
@@ -71,7 +71,7 @@ impl IdentityEndpoint {
 }
 
 #[test]
-fn a_managed_identity_is_as_good_as_a_key_and_its_token_is_asked_for_once() {
+fn a_managed_identity_authenticates_and_requests_its_token_once() {
     let (identity, listener) = (IdentityEndpoint::start(), Listener::start());
     let app = identity.app(&listener);
     let handler = app.start();
@@ -80,14 +80,14 @@ fn a_managed_identity_is_as_good_as_a_key_and_its_token_is_asked_for_once() {
     for batch in &batches {
         deliver(&handler, batch).reply.assert_all_applied(2);
     }
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
-    assert_eq!(identity.asked.load(Relaxed), 1);
-    let said = handler.stop() + &app.log();
-    assert!(!said.contains(TOKEN) && !said.contains("a-header-of-azure"), "a secret was logged");
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
+    assert_eq!(identity.token_requests.load(Relaxed), 1);
+    let log = handler.stop() + &app.log();
+    assert!(!log.contains(TOKEN) && !log.contains("a-header-of-azure"), "a secret was logged");
 }
 
 #[test]
-fn without_an_identity_the_batch_is_given_back_with_the_setting_and_once_there_is_one_it_goes_on() {
+fn the_handler_recovers_once_the_identity_is_assigned() {
     let (identity, listener) = (IdentityEndpoint::start(), Listener::start());
     identity.is_assigned.store(false, Relaxed);
     let app = identity.app(&listener);
@@ -99,5 +99,5 @@ fn without_an_identity_the_batch_is_given_back_with_the_setting_and_once_there_i
     assert!(reason.contains("CosmosConnection__credential"), "{reason}");
     identity.is_assigned.store(true, Relaxed);
     deliver(&handler, &batch).reply.assert_all_applied(1);
-    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch]).documents());
 }

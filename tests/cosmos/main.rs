@@ -1,4 +1,4 @@
-//! The handler with its documents in Cosmos DB: real requests of the real client, to the account that `tests/cosmos-listener` is.
+//! The handler with its documents in Cosmos DB: real requests of the real client to the account of `tests/cosmos-listener`.
 
 mod access;
 mod account;
@@ -24,21 +24,21 @@ use devicestate_test_support::{App, Batch, Event, Handler, Reply, listener::List
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The app as it is shipped, its documents in this account.
+/// Returns the app that ships, with its documents in this account.
 fn app(listener: &Listener) -> App {
     let app = App::shipped().without("SqlitePath").with("StateStore", "cosmos");
     app.with("CosmosConnection", listener.connection_string())
 }
 
-/// What the host is told when it delivers a batch under the shipped policy, which has no end.
+/// The replies to a batch that the host delivers under the shipped, unlimited retry policy.
 struct Delivered {
     reply: Reply,
-    /// The answers to the attempts before.
+    /// The bodies of the replies to the failed attempts.
     failed: Vec<Value>,
 }
 
 impl Delivered {
-    /// Checks that nothing was dead-lettered. What an earlier attempt has written counts as superseded in the last.
+    /// Checks that nothing was dead-lettered. Events that an earlier attempt has written count as superseded in the last.
     #[track_caller]
     fn assert_no_dead_letter(&self, events: u64) {
         let [all, .., dead_lettered] = self.reply.counts();
@@ -46,7 +46,7 @@ impl Delivered {
     }
 }
 
-/// The attempts that failed, counted while more of them are under way.
+/// Counts failed attempts while others are running.
 #[derive(Debug, Default)]
 struct Failures(Mutex<u64>, Condvar);
 
@@ -56,20 +56,20 @@ impl Failures {
         self.1.notify_all();
     }
 
-    /// Waits for so many.
-    fn until(&self, count: u64) {
+    /// Waits for this many failed attempts.
+    fn wait_for(&self, count: u64) {
         let failures = self.0.lock().expect("no panic");
         let waited = self.1.wait_timeout_while(failures, Duration::from_secs(30), |failures| *failures < count);
-        assert!(!waited.expect("no panic").1.timed_out(), "no attempt fails");
+        assert!(!waited.expect("no panic").1.timed_out(), "no attempt failed");
     }
 }
 
-/// Sends a batch until it is answered for good, as the host does it, but for its pauses.
+/// Sends a batch until its reply is final, like the host but without its pauses.
 fn deliver(handler: &Handler, batch: &Batch) -> Delivered {
     deliver_counting(handler, batch, &Failures::default(), || ())
 }
 
-/// Sends a batch until it is answered for good; counts the attempts that fail and pauses behind each.
+/// Sends a batch until its reply is final. Counts the failed attempts and pauses after each.
 fn deliver_counting(handler: &Handler, batch: &Batch, failures: &Failures, pause: impl Fn()) -> Delivered {
     let id = Uuid::new_v4().to_string();
     let started = Instant::now();
@@ -79,28 +79,28 @@ fn deliver_counting(handler: &Handler, batch: &Batch, failures: &Failures, pause
         let envelope = batch.clone().retry(retries, -1).envelope().to_string();
         let response = handler.post(&id, envelope.as_bytes());
         if response.status == 200 {
-            return Delivered { reply: Reply::of(&response), failed };
+            return Delivered { reply: Reply::from_response(&response), failed };
         }
         assert_eq!(response.status, 503, "{}", response.json());
-        assert!(started.elapsed() < Duration::from_mins(1), "it is never answered for good: {}", response.json());
+        assert!(started.elapsed() < Duration::from_mins(1), "no final reply in time: {}", response.json());
         failed.push(response.json());
         failures.add();
         pause();
     }
 }
 
-/// An event of a device with these fields of the wire.
+/// Returns an event of a device with these JSON fields.
 fn event(number: i64, device: &str, mut fields: Value) -> Event {
     fields["deviceId"] = device.into();
     Event::json(number, &fields)
 }
 
-/// A battery's state: the plainest event.
+/// Returns an event with a battery level.
 fn battery(number: i64, device: &str, level: f64) -> Event {
     event(number, device, json!({ "battery": level }))
 }
 
-/// What the records of some attempts say that they cost.
+/// Returns the sum of the request units in records.
 fn request_units<'a>(records: impl IntoIterator<Item = &'a Value>) -> f64 {
     let units =
         |record: &Value| record["requestUnits"].as_f64().unwrap_or_else(|| panic!("no requestUnits in {record}"));

@@ -1,4 +1,4 @@
-//! How many operations the service sees, by its own count.
+//! The count of operations, as the service counts them.
 
 use std::thread;
 
@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::{account::Account, deliver, event};
 
-/// The most events that the host puts into one invocation: `maxEventBatchSize` as it is shipped.
-const BATCH: usize = 1_000;
+/// The largest batch of the shipped app: its `maxEventBatchSize`.
+const MAX_BATCH_SIZE: usize = 1_000;
 
-/// The events of one device in a row.
-fn life(device: usize, events: i64, number: impl Fn(i64) -> i64) -> impl Iterator<Item = Event> {
+/// Returns events of one device, with sequence numbers from `number`.
+fn device_events(device: usize, events: i64, number: impl Fn(i64) -> i64) -> impl Iterator<Item = Event> {
     (0..events).map(move |n| {
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
         let level = n as f64 / 1024.0;
@@ -25,12 +25,12 @@ fn life(device: usize, events: i64, number: impl Fn(i64) -> i64) -> impl Iterato
     })
 }
 
-/// The batches of a partition, each as full as can be.
+/// Splits the events of a partition into batches of the largest size.
 fn batches(partition: usize, events: &[Event]) -> Vec<Batch> {
-    events.chunks(BATCH).map(|events| Batch::of(events).partition(&partition.to_string())).collect()
+    events.chunks(MAX_BATCH_SIZE).map(|events| Batch::of(events).partition(&partition.to_string())).collect()
 }
 
-/// Delivers each partition's batches in order, all partitions at once.
+/// Delivers each partition's batches in order, and all partitions concurrently. Returns the sum of the replies' counts.
 fn deliver_all(app: &App, partitions: &[Vec<Batch>]) -> [u64; 4] {
     let handler = &app.start();
     let mut sum = [0; 4];
@@ -41,29 +41,28 @@ fn deliver_all(app: &App, partitions: &[Vec<Batch>]) -> [u64; 4] {
                 scope.spawn(move || {
                     batches.iter().map(|batch| deliver(handler, batch)).fold([0; 4], |sum, delivered| {
                         assert_eq!(delivered.failed, [] as [serde_json::Value; 0]);
-                        plus(sum, delivered.reply.counts())
+                        add(sum, delivered.reply.counts())
                     })
                 })
             })
             .collect();
         for partition in running {
-            sum = plus(sum, partition.join().expect("no panic"));
+            sum = add(sum, partition.join().expect("no panic"));
         }
     });
     sum
 }
 
-fn plus(mut sum: [u64; 4], more: [u64; 4]) -> [u64; 4] {
+fn add(mut sum: [u64; 4], more: [u64; 4]) -> [u64; 4] {
     for (sum, more) in sum.iter_mut().zip(more) {
         *sum += more;
     }
     sum
 }
 
-/// A device's events have its id as their partition key, so the devices are dealt over the partitions, and a partition's
-/// events come from its devices in turn.
+/// The device id is the partition key, so each device is in one partition. The events of a partition's devices alternate.
 #[test]
-fn a_hundred_devices_cost_one_read_each_and_one_write_each_for_a_batch() {
+fn a_device_costs_one_read_and_one_write_per_batch() {
     const DEVICES: usize = 100;
     const PARTITIONS: usize = 20;
     let partitions: Vec<Vec<Batch>> = (0..PARTITIONS)
@@ -72,9 +71,9 @@ fn a_hundred_devices_cost_one_read_each_and_one_write_each_for_a_batch() {
             let turns = i64::try_from(devices.len()).expect("few");
             let mut events: Vec<Event> = (0..turns)
                 .zip(devices)
-                .flat_map(|(turn, device)| life(device, 1_000, move |n| n * turns + turn))
+                .flat_map(|(turn, device)| device_events(device, 1_000, move |n| n * turns + turn))
                 .collect();
-            events.sort_by_key(Event::place);
+            events.sort_by_key(Event::position);
             batches(partition, &events)
         })
         .collect();
@@ -83,31 +82,31 @@ fn a_hundred_devices_cost_one_read_each_and_one_write_each_for_a_batch() {
     let account = Account::empty();
     let app = account.app();
     assert_eq!(deliver_all(&app, &partitions), [100_000, 100_000, 0, 0]);
-    assert_eq!(account.documents(), Fold::of(partitions.iter().flatten()).documents());
+    assert_eq!(account.documents(), Fold::from_batches(partitions.iter().flatten()).documents());
     let Some(counters) = account.counters() else { return };
     let devices_in_batches = 5 * 100;
     assert!(counters.reads() <= 100 && counters.writes() <= devices_in_batches, "{counters:?}");
-    assert_eq!(counters.of(&["query"]), 0, "{counters:?}");
+    assert_eq!(counters.count(&["query"]), 0, "{counters:?}");
 }
 
-/// Without partition keys each device is in every partition: its document has twenty writers at once.
+/// Without partition keys, each device is in every partition, so its document has twenty concurrent writers.
 #[test]
-fn events_dealt_over_the_partitions_one_by_one_come_to_the_same_documents() {
+fn events_spread_over_all_partitions_give_the_same_documents() {
     const PARTITIONS: usize = 20;
     let all: Vec<Event> = (0..20_usize)
         .flat_map(|device| {
-            let place = i64::try_from(device).expect("small");
-            life(device, 200, move |n| n * 20 + place)
+            let offset = i64::try_from(device).expect("small");
+            device_events(device, 200, move |n| n * 20 + offset)
         })
         .collect();
-    let mut dealt: Vec<Vec<Event>> = vec![Vec::new(); PARTITIONS];
+    let mut spread: Vec<Vec<Event>> = vec![Vec::new(); PARTITIONS];
     for (number, event) in all.into_iter().enumerate() {
-        dealt[number % PARTITIONS].push(event);
+        spread[number % PARTITIONS].push(event);
     }
     let partitions: Vec<Vec<Batch>> = (0..)
-        .zip(&mut dealt)
+        .zip(&mut spread)
         .map(|(partition, events)| {
-            events.sort_by_key(Event::place);
+            events.sort_by_key(Event::position);
             events.chunks(50).map(|events| Batch::of(events).partition(&i32::to_string(&partition))).collect()
         })
         .collect();
@@ -116,5 +115,5 @@ fn events_dealt_over_the_partitions_one_by_one_come_to_the_same_documents() {
     let app = account.app();
     let [events, applied, superseded, dead_lettered] = deliver_all(&app, &partitions);
     assert_eq!((events, applied + superseded, dead_lettered), (4_000, 4_000, 0));
-    assert_eq!(account.documents(), Fold::of(partitions.iter().flatten()).documents());
+    assert_eq!(account.documents(), Fold::from_batches(partitions.iter().flatten()).documents());
 }

@@ -1,4 +1,4 @@
-//! Outages: the account goes away in the middle of the stream, and comes back as it was, empty, or elsewhere.
+//! Outages: the account is lost during the stream, and returns unchanged, empty, or in another region.
 
 use std::{
     cell::Cell,
@@ -15,7 +15,7 @@ use devicestate_test_support::{
 
 use super::{Failures, app, battery, deliver, deliver_counting};
 
-/// A batch of a partition: so many devices of its own, and two events of each.
+/// Returns a batch of a partition with its own devices, and two events of each.
 fn batch(partition: i32, number: i64, devices: i32) -> Batch {
     let events = (0..2 * devices).map(|n| {
         let device = format!("drone-{partition}-{}", n % devices);
@@ -25,32 +25,32 @@ fn batch(partition: i32, number: i64, devices: i32) -> Batch {
 }
 
 #[test]
-fn an_account_cut_off_in_mid_batch_is_found_again() {
+fn a_batch_is_completed_after_the_account_was_unreachable() {
     const DEVICES: i32 = 150;
     let listener = Listener::start();
     let app = app(&listener).with("InvocationBudget", "00:00:02");
     let handler = app.start();
     let batches = [batch(0, 1, DEVICES), batch(0, 2, DEVICES)];
     let failures = Failures::default();
-    // Slow enough to be cut in the middle.
+    // Slow enough for an outage in the middle of the batch.
     listener.fault(Fault::delay(Duration::from_millis(50)).on(&["create"]));
     thread::scope(|scope| {
         let delivering = scope.spawn(|| {
             deliver_counting(&handler, &batches[0], &failures, || ()).assert_no_dead_letter(300);
             deliver(&handler, &batches[1]).assert_no_dead_letter(300);
         });
-        listener.until("some documents are made", |counters| counters.status(201) >= 20);
+        listener.wait_until("some documents are created", |counters| counters.status(201) >= 20);
         listener.down();
-        failures.until(1);
+        failures.wait_for(1);
         listener.clear_faults();
         listener.up();
         delivering.join().expect("no panic");
     });
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }
 
 #[test]
-fn a_handler_that_starts_during_an_outage_is_ready_at_once_and_goes_on_when_it_is_over() {
+fn a_handler_that_starts_during_an_outage_is_ready_and_recovers_after_it() {
     let listener = Listener::start();
     listener.down();
     let app = app(&listener).with("InvocationBudget", "00:00:01");
@@ -58,16 +58,16 @@ fn a_handler_that_starts_during_an_outage_is_ready_at_once_and_goes_on_when_it_i
     let (batch, failures) = (batch(0, 1, 20), Failures::default());
     thread::scope(|scope| {
         let delivering = scope.spawn(|| deliver_counting(&handler, &batch, &failures, || ()));
-        failures.until(2);
+        failures.wait_for(2);
         listener.up();
         delivering.join().expect("no panic").assert_no_dead_letter(40);
     });
-    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch]).documents());
 }
 
-/// What an account in memory has forgotten, the host sends again when its checkpoint is set back.
+/// The account in memory loses its documents, and the events are replayed from an older checkpoint.
 #[test]
-fn an_account_killed_in_mid_batch_and_started_again_empty_is_written_to_again() {
+fn an_account_restarted_empty_is_filled_by_replaying_events() {
     const DEVICES: i32 = 150;
     let port = free_port();
     let mut listener = Listener::with(&["--port", &port.to_string()]);
@@ -81,22 +81,22 @@ fn an_account_killed_in_mid_batch_and_started_again_empty_is_written_to_again() 
         let delivering = scope.spawn(|| {
             deliver_counting(&handler, &batches[1], &failures, || ()).assert_no_dead_letter(300);
         });
-        listener.until("some documents are written", |counters| counters.of(&["replace"]) >= 20);
+        listener.wait_until("some documents are written", |counters| counters.count(&["replace"]) >= 20);
         listener.kill();
-        failures.until(1);
-        listener.start_again();
+        failures.wait_for(1);
+        listener.restart();
         delivering.join().expect("no panic");
     });
     deliver(&handler, &batches[2]).assert_no_dead_letter(300);
-    assert_eq!(listener.documents(), Fold::of(&batches[1..3]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches[1..3]).documents());
     for batch in &batches {
         deliver(&handler, batch).assert_no_dead_letter(300);
     }
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }
 
-/// The client asks where to write at most once in five seconds: so long the second move takes, and no longer.
-fn move_there_and_back(preferred: Option<&str>) {
+/// The client refreshes the write region at most once in five seconds, so the second move takes up to that long.
+fn fail_over_and_back(preferred: Option<&str>) {
     const REGIONS: [&str; 2] = ["West Europe", "North Europe"];
     let listener = Listener::with(&["--region", REGIONS[0], "--region", REGIONS[1]]);
     let mut app = app(&listener);
@@ -111,46 +111,46 @@ fn move_there_and_back(preferred: Option<&str>) {
         delivered.reply.assert_all_applied(40);
         assert!(delivered.failed.is_empty(), "{:?}", delivered.failed);
     }
-    assert!(listener.counters().status(403) > 0, "the old region refuses writes");
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert!(listener.counters().status(403) > 0, "the old region rejects writes");
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }
 
 #[test]
-fn a_write_region_that_moves_is_followed_there_and_back() {
+fn a_moved_write_region_is_followed_in_both_directions() {
     thread::scope(|scope| {
         for preferred in [None, Some("North Europe, West Europe")] {
-            scope.spawn(move || move_there_and_back(preferred));
+            scope.spawn(move || fail_over_and_back(preferred));
         }
     });
 }
 
-/// How much quicker everything is than as it is shipped.
-const QUICKER: u32 = 100;
+/// How much shorter all times are than in the shipped app.
+const TIME_SCALE: u32 = 100;
 
-/// Ten minutes in six seconds, and all else in proportion: the budget of an invocation is 0.6 s for a minute, and the
-/// pauses of the host grow from 10 ms for a second to 0.6 s for a minute. So there are as many attempts as there would be.
+/// Ten minutes take six seconds, and all other times are in proportion: the budget of an invocation is 0.6 s instead of a minute,
+/// and the host's pauses grow from 10 ms instead of a second to 0.6 s instead of a minute. So the number of attempts is the same.
 ///
-/// In the first half nobody answers, in the second half the account answers 503. Then it comes back and throttles one
-/// device of each partition, while it takes the others' writes, in attempts of a high number: devices that were blamed for
-/// the outage would now be dead-lettered.
+/// In the first half, the account is unreachable; in the second half, it responds with 503. Then it throttles one device of each
+/// partition and accepts the writes of the others, in attempts with a high number. If failures during the outage counted against
+/// devices, these devices would be dead-lettered.
 #[test]
-fn ten_minutes_without_the_account_under_load_make_no_dead_letter_and_lose_no_event() {
+fn an_outage_of_ten_minutes_under_load_loses_and_dead_letters_no_event() {
     const PARTITIONS: i32 = 4;
-    let outage = Duration::from_mins(10) / QUICKER;
+    let outage = Duration::from_mins(10) / TIME_SCALE;
     let listener = Listener::start();
     let app = app(&listener).with("InvocationBudget", "00:00:00.6");
     let handler = &app.start();
     let is_over = &AtomicBool::new(false);
     let streams: Vec<Stream> = thread::scope(|scope| {
-        let hosts: Vec<_> = (0..PARTITIONS).map(|id| scope.spawn(move || stream(handler, id, is_over))).collect();
-        listener.until("all partitions are under way", |counters| counters.writes() >= 100);
+        let hosts: Vec<_> = (0..PARTITIONS).map(|id| scope.spawn(move || send_stream(handler, id, is_over))).collect();
+        listener.wait_until("all partitions are sending", |counters| counters.writes() >= 100);
         listener.down();
         pause(outage / 2);
         let unavailable = listener.fault(Fault::status(503).on(&["all"]));
         listener.up();
         pause(outage / 2);
         for partition in 0..PARTITIONS {
-            // More than there is time for.
+            // Longer than the budget.
             let throttled = Fault::status(429).retry_after(Duration::from_secs(5));
             listener.fault(throttled.id(&format!("drone-{partition}-3")).next(2));
         }
@@ -159,30 +159,30 @@ fn ten_minutes_without_the_account_under_load_make_no_dead_letter_and_lose_no_ev
         hosts.into_iter().map(|host| host.join().expect("no panic")).collect()
     });
     for stream in &streams {
-        assert!(stream.most_attempts > 5, "fewer attempts than DeadLetterAfterAttempts: {}", stream.most_attempts);
+        assert!(stream.max_attempts > 5, "fewer attempts than DeadLetterAfterAttempts: {}", stream.max_attempts);
     }
-    assert_eq!(listener.documents(), Fold::of(streams.iter().flat_map(|stream| &stream.batches)).documents());
-    assert!(listener.befallen()[1..].iter().all(|throttled| *throttled == 2), "the first 429 came");
+    assert_eq!(listener.documents(), Fold::from_batches(streams.iter().flat_map(|stream| &stream.batches)).documents());
+    assert!(listener.fault_hits()[1..].iter().all(|throttled| *throttled == 2), "each fault was applied twice");
 }
 
-/// What a partition's host has sent.
+/// The batches that a partition's host has sent.
 struct Stream {
     batches: Vec<Batch>,
-    most_attempts: usize,
+    max_attempts: usize,
 }
 
-/// Sends one batch after the other, with the host's pauses between the attempts, until the outage is over.
-fn stream(handler: &Handler, partition: i32, is_over: &AtomicBool) -> Stream {
-    let mut stream = Stream { batches: Vec::new(), most_attempts: 0 };
+/// Sends batches until the outage is over, with the host's pauses between the attempts.
+fn send_stream(handler: &Handler, partition: i32, is_over: &AtomicBool) -> Stream {
+    let mut stream = Stream { batches: Vec::new(), max_attempts: 0 };
     while !is_over.load(Relaxed) {
         let batch = batch(partition, stream.batches.len().try_into().expect("few"), 10);
-        let first = Cell::new(Duration::from_secs(1) / QUICKER);
+        let pause_time = Cell::new(Duration::from_secs(1) / TIME_SCALE);
         let delivered = deliver_counting(handler, &batch, &Failures::default(), || {
-            pause(first.get());
-            first.set((first.get() * 2).min(Duration::from_mins(1) / QUICKER));
+            pause(pause_time.get());
+            pause_time.set((pause_time.get() * 2).min(Duration::from_mins(1) / TIME_SCALE));
         });
         delivered.assert_no_dead_letter(20);
-        stream.most_attempts = stream.most_attempts.max(delivered.failed.len() + 1);
+        stream.max_attempts = stream.max_attempts.max(delivered.failed.len() + 1);
         stream.batches.push(batch);
     }
     stream

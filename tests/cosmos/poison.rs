@@ -1,4 +1,4 @@
-//! Documents that Cosmos DB will not have, among others.
+//! Documents that Cosmos DB rejects, in batches with others.
 
 use devicestate_test_support::{
     Batch, Fold,
@@ -8,20 +8,20 @@ use serde_json::{Value, json};
 
 use super::{app, battery, deliver, event};
 
-/// The most bytes of a document.
-const LIMIT: usize = 2 << 20;
+/// The size limit of a document.
+const MAX_DOCUMENT_BYTES: usize = 2 << 20;
 
-/// A document of a device as somebody else has made it, with room for so many bytes more.
+/// Returns another writer's document of a device that can grow by `room` bytes.
 fn nearly_full(device: &str, room: usize) -> Value {
     let mut document = json!({"id": device, "Note": "", "Versions": {}});
     let length = document.to_string().len();
-    document["Note"] = "x".repeat(LIMIT - length - room).into();
+    document["Note"] = "x".repeat(MAX_DOCUMENT_BYTES - length - room).into();
     document
 }
 
-/// A battery with its version is some sixty bytes, a whole drone some five hundred: there is room for three hundred.
+/// There is room for 300 bytes: a battery with its version takes about 60, and all readings of a drone about 500.
 #[test]
-fn a_document_that_would_grow_over_two_megabytes_costs_only_the_event_that_makes_it_so() {
+fn a_document_over_two_megabytes_dead_letters_only_the_event_that_exceeds_it() {
     let listener = Listener::start();
     let app = app(&listener);
     listener.put(&nearly_full("drone-2", 300));
@@ -35,11 +35,10 @@ fn a_document_that_would_grow_over_two_megabytes_costs_only_the_event_that_makes
             "health": {"gyrometerOK": true, "accelerometerOK": true, "magnetometerOK": true},
         }),
     );
-    let behind = battery(4, "drone-2", 0.125);
-    let batch =
-        Batch::of([battery(1, "drone-1", 0.5), small.clone(), big, behind.clone(), battery(5, "drone-3", 0.75)]);
+    let after = battery(4, "drone-2", 0.125);
+    let batch = Batch::of([battery(1, "drone-1", 0.5), small.clone(), big, after.clone(), battery(5, "drone-3", 0.75)]);
     let delivered = deliver(&app.start(), &batch);
-    assert!(delivered.failed.is_empty(), "it is decided at once: {:?}", delivered.failed);
+    assert!(delivered.failed.is_empty(), "it is decided in the first attempt: {:?}", delivered.failed);
     assert_eq!(delivered.reply.counts(), [5, 4, 0, 1]);
     let letter = delivered.reply.dead_letter();
     assert_eq!((&letter["Stage"], &letter["ErrorClass"]), (&json!("update"), &json!("poison")));
@@ -48,16 +47,16 @@ fn a_document_that_would_grow_over_two_megabytes_costs_only_the_event_that_makes
     let issue = letter["Issue"].as_str().expect("an issue");
     assert!(issue.contains("413") && issue.contains("\"drone-2\""), "{issue}");
 
-    let applied = Batch::of([battery(1, "drone-1", 0.5), small, behind, battery(5, "drone-3", 0.75)]);
+    let applied = Batch::of([battery(1, "drone-1", 0.5), small, after, battery(5, "drone-3", 0.75)]);
     let mut documents = listener.documents();
     let note = documents.get_mut("drone-2").and_then(Value::as_object_mut).expect("a document").remove("Note");
-    assert!(note.is_some(), "what somebody else has written is kept");
-    assert_eq!(documents, Fold::of([&applied]).documents());
+    assert!(note.is_some(), "the other writer's property is preserved");
+    assert_eq!(documents, Fold::from_batches([&applied]).documents());
 }
 
-/// The partition of a key is full: 20 GB of one device, or a limit of the account.
+/// The logical partition is full: 20 GB of one device, or a limit of the account.
 #[test]
-fn a_full_partition_key_costs_only_the_events_of_its_device() {
+fn a_full_partition_dead_letters_only_the_events_of_its_device() {
     let listener = Listener::start();
     let app = app(&listener);
     listener.fault(Fault::status(403).sub_status(1014).on(&["create", "replace"]).id("drone-2"));
@@ -66,18 +65,18 @@ fn a_full_partition_key_costs_only_the_events_of_its_device() {
     assert_eq!(reply.counts(), [3, 1, 0, 2]);
     let classes: Vec<_> = reply.dead_letters.iter().map(|letter| &letter["ErrorClass"]).collect();
     assert_eq!(classes, ["poison", "poison"]);
-    assert_eq!(listener.documents(), Fold::of([&Batch::of([battery(1, "drone-1", 0.5)])]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&Batch::of([battery(1, "drone-1", 0.5)])]).documents());
 }
 
 #[test]
-fn a_bad_request_is_a_fault_of_its_device_while_others_are_taken_and_else_of_the_account() {
+fn a_bad_request_is_device_specific_only_if_other_devices_succeed() {
     let listener = Listener::start();
     let app = app(&listener);
     let handler = app.start();
     let batch = Batch::of([battery(1, "drone-1", 0.5), battery(2, "drone-2", 0.25)]);
     let all = listener.fault(Fault::status(400).on(&["create", "replace"]));
     let response = handler.post("bad", batch.clone().retry(0, -1).envelope().to_string().as_bytes());
-    assert_eq!(response.status, 503, "no device can be blamed");
+    assert_eq!(response.status, 503, "no device succeeded, so the failure is systemic");
     assert!(response.json()["error"].to_string().contains("400"), "{}", response.json());
     listener.end(all);
     listener.fault(Fault::status(400).on(&["create", "replace"]).id("drone-2"));
@@ -87,7 +86,7 @@ fn a_bad_request_is_a_fault_of_its_device_while_others_are_taken_and_else_of_the
 }
 
 #[test]
-fn a_container_with_another_partition_key_is_named_and_costs_no_event() {
+fn a_wrong_partition_key_of_the_container_fails_the_attempt() {
     let listener = Listener::start();
     let app = app(&listener);
     listener.fault(Fault::status(400).sub_status(1001).on(&["create"]));
@@ -99,7 +98,7 @@ fn a_container_with_another_partition_key_is_named_and_costs_no_event() {
 }
 
 #[test]
-fn a_document_that_somebody_else_has_made_unreadable_is_named_and_harms_no_other() {
+fn an_invalid_document_dead_letters_only_its_own_events() {
     let listener = Listener::start();
     let app = app(&listener);
     listener.put(&json!({"id": "drone-2", "Battery": 0.5, "Versions": "none"}));

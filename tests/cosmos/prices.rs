@@ -1,4 +1,4 @@
-//! Request units: what the records say is what the service took.
+//! Request units: the records agree with the service's own count.
 
 use std::{thread, time::Duration};
 
@@ -15,29 +15,29 @@ fn batch(first: i64, partition: &str) -> Batch {
     Batch::of(events.collect::<Vec<_>>()).partition(partition)
 }
 
-/// The records of all attempts, failed ones included.
+/// Returns the records of all attempts, including failed ones.
 fn records(Delivered { reply, failed }: &Delivered) -> Vec<Value> {
-    let line = |answer: &Value| {
-        let line = answer["Logs"][0].as_str().expect("a line");
+    let record = |reply: &Value| {
+        let line = reply["Logs"][0].as_str().expect("a line");
         serde_json::from_str::<Value>(line).expect("a record")
     };
-    let failed = failed.iter().map(line).inspect(|record| assert_eq!(record["record"], "failedAttempt"));
+    let failed = failed.iter().map(record).inspect(|record| assert_eq!(record["record"], "failedAttempt"));
     failed.chain([reply.batch.clone()]).collect()
 }
 
 #[test]
-fn request_units_of_all_attempts_add_up_to_what_the_service_took() {
+fn request_units_of_all_attempts_add_up_to_the_services_count() {
     let listener = Listener::start();
     let app = app(&listener).with("InvocationBudget", "00:00:02");
     let handler = &app.start();
-    // Finding the account and the container has a price too, and is no batch's.
+    // Connecting to the account and the container also costs request units, which belong to no batch.
     deliver(handler, &batch(0, "0"));
     listener.reset_counters();
 
     let fault = |status| Fault::status(status).request_charge(2.5).next(12);
     for fault in [
         fault(429).retry_after(Duration::from_millis(20)),
-        // More than the budget has time for.
+        // Longer than the budget.
         fault(429).retry_after(Duration::from_secs(5)).skip(20),
         fault(503).skip(30),
         fault(449).skip(60),
@@ -45,7 +45,7 @@ fn request_units_of_all_attempts_add_up_to_what_the_service_took() {
         listener.fault(fault);
     }
     let delivered: Vec<_> = thread::scope(|scope| {
-        // Four partitions with the same devices: conflicts have their price, too.
+        // Four partitions with the same devices: conflicts cost request units too.
         let partitions = ["1", "2", "3", "4"].map(|partition| {
             scope.spawn(move || (1..4).map(|n| deliver(handler, &batch(n * 100, partition))).collect::<Vec<_>>())
         });
@@ -57,6 +57,6 @@ fn request_units_of_all_attempts_add_up_to_what_the_service_took() {
     assert!(counters.status(429) > 0 && counters.status(412) > 0 && counters.status(503) > 0, "{counters:?}");
     let throttled: u64 = records.iter().map(|record| record["throttled"].as_u64().expect("a count")).sum();
     assert_eq!(throttled, counters.status(429), "{counters:?}");
-    let (told, taken) = (request_units(&records), counters.request_units);
-    assert!((told - taken).abs() < 0.005, "{told} were told, {taken} were taken: {counters:?}");
+    let (recorded, charged) = (request_units(&records), counters.request_units);
+    assert!((recorded - charged).abs() < 0.005, "recorded {recorded}, charged {charged}: {counters:?}");
 }

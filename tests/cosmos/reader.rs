@@ -1,4 +1,4 @@
-//! An independent reader of what is stored: the client that Microsoft has for Python.
+//! An independent reader of the documents: Microsoft's Python client.
 
 use std::{
     collections::BTreeMap,
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::{app, battery, deliver, event};
 
-/// The package that reads, in a version that is known to.
+/// The client's package in a tested version.
 const PACKAGE: &str = "azure-cosmos==4.17.1";
 
-/// A Python with the package, in an environment of its own below the target folder; made the first time.
+/// Returns a Python with the package, in a virtual environment in the target folder that is created once.
 fn python() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder of Cargo's");
     let environment = target.join("python-azure-cosmos");
@@ -43,7 +43,7 @@ fn by_id(documents: &Value) -> BTreeMap<String, Value> {
 #[ignore = "needs python3 and, the first time, PyPI: cargo test --test cosmos -- --ignored reader"]
 fn a_python_program_reads_the_same_documents() {
     let listener = Listener::start();
-    let whole = event(
+    let complete = event(
         7,
         "drone-2",
         json!({
@@ -54,21 +54,21 @@ fn a_python_program_reads_the_same_documents() {
         }),
     );
     let batch =
-        Batch::of([battery(1, "drone-1", 0.25), battery(2, "drone-3", 0.125), whole, battery(9, "höhe 7", 1.0)]);
+        Batch::of([battery(1, "drone-1", 0.25), battery(2, "drone-3", 0.125), complete, battery(9, "höhe 7", 1.0)]);
     deliver(&app(&listener).start(), &batch).reply.assert_all_applied(4);
 
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cosmos/reader.py");
     let mut reader = Command::new(python());
     reader.arg(script).env("ENDPOINT", listener.endpoint()).env("KEY", listener.key());
-    let said: Value = serde_json::from_str(&run(&mut reader)).expect("JSON");
+    let output: Value = serde_json::from_str(&run(&mut reader)).expect("JSON");
     let mut expected = listener.documents();
-    let mut folded = Fold::of([&batch]).documents();
+    let mut folded = Fold::from_batches([&batch]).documents();
     folded.get_mut("drone-2").expect("a document")["FlightMode"] = 4.into();
     assert_eq!(expected, folded);
-    for way in ["listed", "read"] {
-        assert_eq!(by_id(&said[way]), expected, "{way}");
+    for method in ["listed", "read"] {
+        assert_eq!(by_id(&output[method]), expected, "{method}");
     }
     expected.remove("drone-2");
     expected.remove("drone-3");
-    assert_eq!(by_id(&said["found"]), expected, "found by a query");
+    assert_eq!(by_id(&output["found"]), expected, "found by a query");
 }

@@ -1,10 +1,10 @@
-//! Settings that cannot be meant end the handler at its start: the line names the setting and never the key.
+//! Invalid settings end the handler at its start: the error names the setting and never contains the key.
 
 use devicestate_test_support::{App, base64};
 
-/// The handler must not start, and must say these words in one line, and not the key.
+/// Checks that the handler does not start, with an error of one line that has these words and not the key.
 #[track_caller]
-fn assert_refused(settings: &[(&str, &str)], words: &[&str]) {
+fn assert_rejected(settings: &[(&str, &str)], words: &[&str]) {
     let app =
         settings.iter().fold(App::shipped().with("StateStore", "cosmos"), |app, (name, value)| app.with(name, *value));
     let (status, errors) = app.fails_to_start();
@@ -23,12 +23,12 @@ fn key() -> String {
 }
 
 #[test]
-fn no_connection_at_all_is_named() {
-    assert_refused(&[], &["CosmosConnection__accountEndpoint", "CosmosConnection", "missing"]);
+fn a_missing_connection_is_rejected() {
+    assert_rejected(&[], &["CosmosConnection__accountEndpoint", "CosmosConnection", "missing"]);
 }
 
 #[test]
-fn a_connection_string_that_is_none_is_named() {
+fn an_invalid_connection_string_is_rejected() {
     let key = key();
     let account = "AccountEndpoint=https://a.documents.azure.com:443/";
     for (connection, word) in [
@@ -42,33 +42,33 @@ fn a_connection_string_that_is_none_is_named() {
         (format!("AccountEndpoint=a.documents.azure.com;AccountKey={key};"), "AccountEndpoint"),
         (format!("AccountEndpoint=ftp://a.documents.azure.com;AccountKey={key};"), "AccountEndpoint"),
     ] {
-        assert_refused(&[("CosmosConnection", &connection)], &["CosmosConnection", word]);
+        assert_rejected(&[("CosmosConnection", &connection)], &["CosmosConnection", word]);
     }
 }
 
-/// A key over an unencrypted connection is a key for everybody on the way.
+/// A key must not be sent over an unencrypted connection.
 #[test]
-fn an_unencrypted_address_is_refused_unless_it_is_this_machine() {
+fn an_unencrypted_remote_url_is_rejected() {
     let connection = format!("AccountEndpoint=http://a.documents.azure.com/;AccountKey={};", key());
-    assert_refused(&[("CosmosConnection", &connection)], &["CosmosConnection", "https"]);
+    assert_rejected(&[("CosmosConnection", &connection)], &["CosmosConnection", "https"]);
     let settings = [("CosmosConnection__accountEndpoint", "http://a.documents.azure.com/")];
-    assert_refused(&settings, &["CosmosConnection__accountEndpoint", "https"]);
+    assert_rejected(&settings, &["CosmosConnection__accountEndpoint", "https"]);
 }
 
 #[test]
-fn an_identity_that_is_unknown_is_refused_by_its_settings_name() {
+fn an_unknown_identity_is_rejected() {
     let endpoint = ("CosmosConnection__accountEndpoint", "https://a.documents.azure.com/");
-    assert_refused(
+    assert_rejected(
         &[endpoint, ("CosmosConnection__credential", "password")],
         &["CosmosConnection__credential", "managedidentity"],
     );
     let resource = ("CosmosConnection__managedIdentityResourceId", "/subscriptions/1");
-    assert_refused(&[endpoint, resource], &["CosmosConnection__managedIdentityResourceId"]);
+    assert_rejected(&[endpoint, resource], &["CosmosConnection__managedIdentityResourceId"]);
 }
 
 #[test]
-fn a_cache_of_no_size_that_can_be_is_named() {
+fn an_invalid_cache_size_is_rejected() {
     let connection = format!("AccountEndpoint=http://127.0.0.1:1/;AccountKey={};", key());
     let settings = [("CosmosConnection", connection.as_str()), ("DocumentCacheMegabytes", "-1")];
-    assert_refused(&settings, &["DocumentCacheMegabytes", "-1"]);
+    assert_rejected(&settings, &["DocumentCacheMegabytes", "-1"]);
 }

@@ -1,4 +1,4 @@
-//! 429: the service asks for patience, and says how much.
+//! Throttling: 429 with a delay after which the client may retry.
 
 use std::{
     thread,
@@ -17,7 +17,7 @@ fn devices(count: i32, first: i64) -> Vec<Event> {
 }
 
 #[test]
-fn throttling_for_several_seconds_is_waited_out_as_the_service_asks_and_its_price_is_told() {
+fn throttling_is_retried_after_the_services_delay_and_its_request_units_are_recorded() {
     const DEVICES: i32 = 10;
     let listener = Listener::start();
     let app = app(&listener);
@@ -26,8 +26,8 @@ fn throttling_for_several_seconds_is_waited_out_as_the_service_asks_and_its_pric
     handler.invoke(&first.envelope()).assert_all_applied(10);
     listener.reset_counters();
 
-    let (lasting, asked) = (Duration::from_secs(3), Duration::from_millis(700));
-    let throttled = Fault::status(429).sub_status(3200).retry_after(asked).request_charge(1.25);
+    let (lasting, retry_after) = (Duration::from_secs(3), Duration::from_millis(700));
+    let throttled = Fault::status(429).sub_status(3200).retry_after(retry_after).request_charge(1.25);
     listener.fault(throttled.lasting(lasting));
     let started = Instant::now();
     let second = Batch::of(devices(DEVICES, 100));
@@ -35,21 +35,21 @@ fn throttling_for_several_seconds_is_waited_out_as_the_service_asks_and_its_pric
     let took = started.elapsed();
     reply.assert_all_applied(10);
     assert!(took < Duration::from_secs(15), "{took:?} of a budget of a minute");
-    assert_eq!(listener.documents(), Fold::of([&first, &second]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&first, &second]).documents());
 
     let counters = listener.counters();
-    // The first try, one after each delay, and a last one that succeeds; the client's own would be many more.
-    let tries = 1 + u64::try_from(lasting.as_millis().div_ceil(asked.as_millis())).expect("few");
+    // The first try and one after each delay. The client's own retries would be many more.
+    let tries = 1 + u64::try_from(lasting.as_millis().div_ceil(retry_after.as_millis())).expect("few");
     let throttled = counters.status(429);
-    assert!((10..=10 * tries).contains(&throttled), "the service's delay was not kept to: {counters:?}");
+    assert!((10..=10 * tries).contains(&throttled), "the service's delay was ignored: {counters:?}");
     assert!(counters.requests() <= throttled + 3 * 10, "{counters:?}");
     assert_eq!(reply.batch["retries"], throttled, "{}", reply.batch);
     assert_eq!(request_units([&reply.batch]).to_bits(), counters.request_units.to_bits(), "{counters:?}");
 }
 
-/// 400 RU/s, the least that Azure offers: about fifty writes a second.
+/// 400 RU/s, the lowest throughput in Azure: about fifty writes per second.
 #[test]
-fn an_account_with_too_little_throughput_is_slow_and_loses_nothing() {
+fn an_account_with_low_throughput_loses_nothing() {
     const PARTITIONS: i64 = 4;
     let listener = Listener::with(&["--throughput", "400"]);
     let app = app(&listener);
@@ -75,14 +75,14 @@ fn an_account_with_too_little_throughput_is_slow_and_loses_nothing() {
         }
     });
     let all: Vec<_> = (0..PARTITIONS).flat_map(batches).collect();
-    assert_eq!(listener.documents(), Fold::of(&all).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&all).documents());
     let counters = listener.counters();
     assert!(counters.status(429) > 0, "it was not throttled at all: {counters:?}");
 }
 
-/// Other devices' writes succeed all the while, so that each attempt blames this device.
+/// The writes of other devices succeed, so each attempt counts as a failure of this device.
 #[test]
-fn a_device_throttled_for_longer_than_the_budget_is_sent_again_and_not_given_up_at_once() {
+fn a_device_throttled_beyond_the_budget_is_retried() {
     let listener = Listener::start();
     let app = app(&listener).with("InvocationBudget", "00:00:05");
     let handler = app.start();
@@ -92,5 +92,5 @@ fn a_device_throttled_for_longer_than_the_budget_is_sent_again_and_not_given_up_
     let delivered = deliver(&handler, &batch);
     assert_eq!(delivered.failed.len(), 3, "the service asks for more than the budget: {:?}", delivered.failed);
     delivered.assert_no_dead_letter(4);
-    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&batch]).documents());
 }

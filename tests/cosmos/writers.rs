@@ -1,4 +1,4 @@
-//! Other writers of the same documents, seen and unseen.
+//! Concurrent writers of the same documents.
 
 use std::{sync::Barrier, thread};
 
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use super::{account::Account, app, battery, deliver, event};
 
-/// An event, as another owner of another partition would have got it.
-fn elsewhere(event: Event) -> Batch {
+/// Returns a batch of another partition with this event.
+fn other_partition(event: Event) -> Batch {
     Batch::of([event]).partition("7")
 }
 
-/// The document that another writer would have made of this batch.
-fn written_elsewhere(batch: &Batch) -> Value {
-    let mut documents = Fold::of([batch]).documents();
+/// Returns the document that another writer would create from this batch.
+fn document_from(batch: &Batch) -> Value {
+    let mut documents = Fold::from_batches([batch]).documents();
     documents.pop_first().expect("a document").1
 }
 
@@ -32,19 +32,23 @@ fn invoke_all_applied(handler: &Handler, batch: &Batch) -> Value {
 }
 
 #[test]
-fn a_device_that_was_never_seen_gets_its_document() {
+fn a_new_device_gets_its_document() {
     let account = Account::empty();
     let app = account.app();
     let batch =
         Batch::of([battery(1, "drone-1", 0.5), position(2, "drone-1", 47.5, 8.25), battery(3, "drone-2", 0.25)]);
     invoke_all_applied(&app.start(), &batch);
-    assert_eq!(account.documents(), Fold::of([&batch]).documents());
+    assert_eq!(account.documents(), Fold::from_batches([&batch]).documents());
     let Some(counters) = account.counters() else { return };
-    assert_eq!((counters.status(404), counters.of(&["create"]), counters.of(&["replace"])), (2, 2, 0), "{counters:?}");
+    assert_eq!(
+        (counters.status(404), counters.count(&["create"]), counters.count(&["replace"])),
+        (2, 2, 0),
+        "{counters:?}"
+    );
 }
 
 #[test]
-fn a_device_id_that_cosmos_or_an_address_would_not_take_finds_its_document_again() {
+fn a_device_id_with_reserved_characters_finds_its_document_again() {
     let account = Account::empty();
     let app = account.app().with("DocumentCacheMegabytes", "0");
     let handler = app.start();
@@ -79,51 +83,51 @@ fn a_device_id_that_cosmos_or_an_address_would_not_take_finds_its_document_again
     assert!(documents.contains_key("a%2Fb%5Cc%3Fd%23e%25f"), "{documents:?}");
 }
 
-/// 409: between the read that found nothing and the creation, somebody created it.
+/// 409: another writer created the document after the handler's read.
 #[test]
-fn a_document_that_another_writer_creates_meanwhile_keeps_the_readings_of_both() {
+fn a_concurrent_creation_keeps_the_readings_of_both_writers() {
     let listener = Listener::start();
     let app = app(&listener);
-    let other = elsewhere(position(5, "drone-1", 1.0, 2.0));
+    let other = other_partition(position(5, "drone-1", 1.0, 2.0));
     let batch = Batch::of([battery(1, "drone-1", 0.5), position(9, "drone-1", 3.0, 4.0)]);
-    listener.put(&written_elsewhere(&other));
-    // The handler's read was a moment too early to see it.
+    listener.put(&document_from(&other));
+    // The handler reads before the other writer creates the document.
     listener.fault(Fault::status(404).on(&["read"]).next(1));
     let record = invoke_all_applied(&app.start(), &batch);
     assert_eq!(record["conflicts"], 1, "{record}");
-    assert_eq!(listener.documents(), Fold::of([&other, &batch]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&other, &batch]).documents());
     assert_eq!(listener.counters().status(409), 1);
 }
 
-/// 412: since the handler saw the document, somebody changed it.
+/// 412: another writer changed the document after the handler's read.
 #[test]
-fn a_document_that_another_writer_changes_meanwhile_keeps_the_readings_of_both() {
+fn a_concurrent_change_keeps_the_readings_of_both_writers() {
     let listener = Listener::start();
     let app = app(&listener);
     let handler = app.start();
     let first = Batch::of([battery(1, "drone-1", 0.5)]);
     invoke_all_applied(&handler, &first);
-    // Newer than ours in one field, older in the other.
-    let other = elsewhere(event(5, "drone-1", json!({"battery": 0.75, "position": {"latitude": 1.0}})));
-    listener.put(&Fold::of([&first, &other]).documents()["drone-1"]);
+    // Newer than the handler's event in one field, and older in the other.
+    let other = other_partition(event(5, "drone-1", json!({"battery": 0.75, "position": {"latitude": 1.0}})));
+    listener.put(&Fold::from_batches([&first, &other]).documents()["drone-1"]);
     let second = Batch::of([battery(4, "drone-1", 0.25), position(6, "drone-1", 3.0, 4.0)]);
     let reply = handler.invoke(&second.envelope());
     assert_eq!(reply.counts(), [2, 1, 1, 0], "an event overtaken by the other writer is superseded");
     assert_eq!(reply.batch["conflicts"], 1, "{}", reply.batch);
-    assert_eq!(listener.documents(), Fold::of([&first, &other, &second]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&first, &other, &second]).documents());
     assert_eq!(listener.counters().status(412), 1);
 }
 
-/// In each round both handlers write the same devices; at least one of them has an old copy in its cache.
+/// In each round, both handlers write the same devices, and at least one has an old copy in its cache.
 #[test]
-fn two_handlers_that_write_the_same_devices_at_once_lose_nothing() {
+fn two_concurrent_handlers_lose_no_reading() {
     const ROUNDS: i64 = 15;
     const DEVICES: i64 = 8;
     let batch = |round: i64, writer: i64| {
         let events = (0..DEVICES).flat_map(|number| {
             let (device, first) = (format!("drone-{number}"), round * 100 + number * 10 + writer * 5);
             let level = f64::from(i32::try_from(first).expect("small")) / 8.0;
-            // One field for both, and one of each writer's own that it writes once only.
+            // Both write one field. Each writer also writes a field of its own, once.
             let own = if writer == 0 { "gyrometerOK" } else { "magnetometerOK" };
             let own = (round == number).then(|| event(first + 1, &device, json!({"health": {own: true}})));
             std::iter::once(battery(first, &device, level)).chain(own)
@@ -147,13 +151,13 @@ fn two_handlers_that_write_the_same_devices_at_once_lose_nothing() {
         }
     });
     let all: Vec<_> = (0..ROUNDS).flat_map(|round| [batch(round, 0), batch(round, 1)]).collect();
-    assert_eq!(account.documents(), Fold::of(&all).documents());
+    assert_eq!(account.documents(), Fold::from_batches(&all).documents());
     let Some(counters) = account.counters() else { return };
-    assert!(counters.status(412) >= 14 * 8, "they were in each other's way: {counters:?}");
+    assert!(counters.status(412) >= 14 * 8, "too few conflicts: {counters:?}");
 }
 
 #[test]
-fn a_document_deleted_behind_the_handlers_back_comes_again_with_the_same_events() {
+fn a_deleted_document_is_created_again_from_the_same_events() {
     let listener = Listener::start();
     let app = app(&listener);
     let handler = app.start();
@@ -161,12 +165,12 @@ fn a_document_deleted_behind_the_handlers_back_comes_again_with_the_same_events(
     invoke_all_applied(&handler, &batch);
     listener.delete("drone-1");
     let reply = handler.invoke(&batch.envelope());
-    assert_eq!(reply.counts(), [2, 1, 1, 0], "what is gone is news, what is there is not");
-    assert_eq!(listener.documents(), Fold::of([&batch]).documents());
+    assert_eq!(reply.counts(), [2, 1, 1, 0], "applied to the deleted document, superseded in the other");
+    assert_eq!(listener.documents(), Fold::from_batches([&batch]).documents());
 }
 
 #[test]
-fn a_document_deleted_behind_the_handlers_back_takes_older_events_too() {
+fn a_deleted_document_accepts_older_events() {
     let listener = Listener::start();
     let app = app(&listener);
     let handler = app.start();
@@ -174,11 +178,11 @@ fn a_document_deleted_behind_the_handlers_back_takes_older_events_too() {
     listener.delete("drone-1");
     let older = Batch::of([battery(3, "drone-1", 0.75)]);
     invoke_all_applied(&handler, &older);
-    assert_eq!(listener.documents(), Fold::of([&older]).documents());
+    assert_eq!(listener.documents(), Fold::from_batches([&older]).documents());
 }
 
 #[test]
-fn a_document_deleted_behind_the_handlers_back_is_made_anew_of_newer_events() {
+fn a_deleted_document_is_created_again_from_newer_events() {
     let listener = Listener::start();
     let app = app(&listener);
     let handler = app.start();
@@ -186,15 +190,11 @@ fn a_document_deleted_behind_the_handlers_back_is_made_anew_of_newer_events() {
     listener.delete("drone-1");
     let newer = Batch::of([position(7, "drone-1", 1.0, 2.0)]);
     invoke_all_applied(&handler, &newer);
-    assert_eq!(
-        listener.documents(),
-        Fold::of([&newer]).documents(),
-        "nothing comes out of the cache into the document"
-    );
+    assert_eq!(listener.documents(), Fold::from_batches([&newer]).documents(), "nothing is written from the cache");
 }
 
 #[test]
-fn a_document_restored_behind_the_handlers_back_takes_the_same_events_again() {
+fn a_restored_document_accepts_the_same_events_again() {
     let listener = Listener::start();
     let app = app(&listener);
     let handler = app.start();
@@ -206,15 +206,15 @@ fn a_document_restored_behind_the_handlers_back_takes_the_same_events_again() {
     for _ in 0..2 {
         listener.put(&backup["drone-1"]);
         invoke_all_applied(&handler, &second);
-        assert_eq!(listener.documents(), Fold::of([&first, &second]).documents());
+        assert_eq!(listener.documents(), Fold::from_batches([&first, &second]).documents());
     }
     let reply = handler.invoke(&second.envelope());
     assert_eq!(reply.counts(), [2, 0, 2, 0]);
-    assert_eq!((&reply.batch["reads"], &reply.batch["writes"]), (&json!(1), &json!(0)), "said only after a look");
+    assert_eq!((&reply.batch["reads"], &reply.batch["writes"]), (&json!(1), &json!(0)), "decided only after a read");
 }
 
 #[test]
-fn a_device_that_goes_on_sending_costs_one_write_a_batch_and_no_read() {
+fn a_cached_device_costs_one_write_and_no_read_per_batch() {
     let listener = Listener::start();
     let app = app(&listener);
     let handler = app.start();
@@ -224,11 +224,11 @@ fn a_device_that_goes_on_sending_costs_one_write_a_batch_and_no_read() {
     }
     let counters = listener.counters();
     assert_eq!((counters.reads(), counters.writes()), (1, 10), "{counters:?}");
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }
 
 #[test]
-fn a_replayed_batch_changes_nothing_and_an_older_one_only_what_nobody_wrote_since() {
+fn a_replayed_batch_overwrites_nothing_newer() {
     let listener = Listener::start();
     let app = app(&listener);
     let batches = [
@@ -240,7 +240,7 @@ fn a_replayed_batch_changes_nothing_and_an_older_one_only_what_nobody_wrote_sinc
         invoke_all_applied(&handler, batch);
     }
     let writes = listener.counters().writes();
-    // Another process, so nothing is in its cache.
+    // The second handler is a new process with an empty cache.
     for handler in [handler, app.start()] {
         for batch in &batches {
             let events = u64::try_from(batch.events().len()).expect("few");
@@ -248,5 +248,5 @@ fn a_replayed_batch_changes_nothing_and_an_older_one_only_what_nobody_wrote_sinc
         }
     }
     assert_eq!(listener.counters().writes(), writes);
-    assert_eq!(listener.documents(), Fold::of(&batches).documents());
+    assert_eq!(listener.documents(), Fold::from_batches(&batches).documents());
 }

@@ -11,7 +11,7 @@ use std::{
 use devicestate_test_storage::{
     azurite::SHARED,
     bench::Bench,
-    proxy::{self, Fate},
+    proxy::{self, ProxyAction},
 };
 use devicestate_test_support::{App, Batch, Event};
 use rusqlite::Connection;
@@ -114,10 +114,10 @@ impl Broken {
         let shared = Shared::default();
         let before = |port| {
             let shared = Arc::clone(&shared);
-            proxy::before(port, move |what| fate(&shared, what))
+            proxy::start(port, move |what| fate(&shared, what))
         };
         let ports = [before(SHARED.blob_port), before(SHARED.queue_port)];
-        Self { bench: Bench::behind(ports), shared }
+        Self { bench: Bench::through_proxy(ports), shared }
     }
 
     /// From now on with this setting, or without it, for the handler and for the tool.
@@ -279,27 +279,27 @@ fn kind(what: &str) -> Option<Kind> {
     })
 }
 
-fn fate(shared: &Shared, what: &str) -> Fate {
-    let Some(kind) = kind(what) else { return Fate::Answered };
+fn fate(shared: &Shared, what: &str) -> ProxyAction {
+    let Some(kind) = kind(what) else { return ProxyAction::Forward };
     let mut faults = lock(shared);
     let seen = faults.seen.entry(kind).or_default();
     *seen += 1;
     let number = *seen - 1;
-    let Some(&Fault { after, times, how }) = faults.by_kind.get(&kind) else { return Fate::Answered };
+    let Some(&Fault { after, times, how }) = faults.by_kind.get(&kind) else { return ProxyAction::Forward };
     if number < after || number - after >= times {
-        return Fate::Answered;
+        return ProxyAction::Forward;
     }
     match how {
-        How::Refused => Fate::Refused(503, "ServerBusy"),
-        How::Cut => Fate::Cut,
-        How::AnswerLost => Fate::AnswerLost,
+        How::Refused => ProxyAction::Respond(503, "ServerBusy"),
+        How::Cut => ProxyAction::Disconnect,
+        How::AnswerLost => ProxyAction::DropResponse,
         How::Held => {
             faults.held += 1;
             shared.1.notify_all();
             let mut faults =
                 shared.1.wait_while(faults, |faults| faults.by_kind.contains_key(&kind)).expect("no panic");
             faults.held -= 1;
-            Fate::Answered
+            ProxyAction::Forward
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use devicestate_test_oracle::protobuf::Message;
-use devicestate_test_storage::bench::{Bench, Said};
+use devicestate_test_storage::bench::{Bench, CommandOutput};
 use devicestate_test_support::{Batch, Event, base64};
 use serde_json::json;
 
@@ -39,14 +39,14 @@ fn id_of(bench: &Bench, event: Event) -> String {
 }
 
 /// Edits with these editors, in a folder of temporary files of its own.
-fn edit(bench: &Bench, words: &[&str], editors: &[(&str, &str)]) -> Said {
+fn edit(bench: &Bench, words: &[&str], editors: &[(&str, &str)]) -> CommandOutput {
     let folder = temporary(bench);
     fs::create_dir_all(&folder).expect("a folder");
     let audit = bench.app.path("audit.jsonl");
     let mut command = bench.command(&[&["edit"], words].concat());
     command.arg("--audit").arg(audit).env("TMPDIR", folder).envs(editors.iter().copied());
     command.env("PATH", std::env::var_os("PATH").expect("a path"));
-    Said::from(command.output().expect("the binary runs"))
+    CommandOutput::from(command.output().expect("the binary runs"))
 }
 
 fn temporary(bench: &Bench) -> PathBuf {
@@ -65,7 +65,7 @@ fn correction(bench: &Bench, text: &str) -> String {
     path.to_str().expect("a path of text").to_owned()
 }
 
-fn says(said: &Said, words: &[&str]) {
+fn says(said: &CommandOutput, words: &[&str]) {
     for word in words {
         assert!(
             said.output.contains(word) || said.errors.contains(word),
@@ -81,11 +81,11 @@ const RIGHT: (&str, &str) = ("EDITOR", r#"sed -i 's/"0.25"/0.25/'"#);
 
 fn what_an_editor_saves_is_replayed_under_the_events_own_version(bench: &Bench) {
     let id = put_one(bench);
-    let said = edit(bench, &[&id[..8], "--yes"], &[RIGHT]).ended(0);
+    let said = edit(bench, &[&id[..8], "--yes"], &[RIGHT]).assert_exit_code(0);
     says(&said, &["It would be applied:", "AFTER A REPLAY", "applied                                1"]);
     let document = &bench.documents()["drone-1"];
     assert_eq!(document["Battery"], 0.25);
-    let version = Event::new(7, "").place();
+    let version = Event::new(7, "").position();
     assert_eq!(
         (&document["Versions"]["Battery"][0], &document["Versions"]["Battery"][1]),
         (&json!(version.0), &json!(7))
@@ -102,7 +102,7 @@ fn a_newer_reading_stays(bench: &Bench) {
     let id = put_one(bench);
     bench.handle(&Batch::of([Event::json(9, &json!({"deviceId": "drone-1", "battery": 0.75}))]));
     let file = correction(bench, r#"{"deviceId":"drone-1","battery":0.25,"flightMode":1}"#);
-    edit(bench, &[&id, "--from", &file, "--yes"], &[]).ended(0);
+    edit(bench, &[&id, "--from", &file, "--yes"], &[]).assert_exit_code(0);
     let document = &bench.documents()["drone-1"];
     assert_eq!((&document["Battery"], &document["FlightMode"]), (&json!(0.75), &json!(1)));
     assert_eq!(bench.count(), 0);
@@ -111,7 +111,8 @@ fn a_newer_reading_stays(bench: &Bench) {
 
 fn protobuf_is_offered_as_json_and_replayed_as_json(bench: &Bench) {
     let id = id_of(bench, Event::protobuf(7, Message::with_device("drone-1").double(2, 0.5).varint(3, 99)));
-    edit(bench, &[&id, "--yes"], &[("EDITOR", r#"sed -i 's/"flightMode": 99/"flightMode": "Landing"/'"#)]).ended(0);
+    edit(bench, &[&id, "--yes"], &[("EDITOR", r#"sed -i 's/"flightMode": 99/"flightMode": "Landing"/'"#)])
+        .assert_exit_code(0);
     let document = &bench.documents()["drone-1"];
     assert_eq!((&document["Battery"], &document["FlightMode"]), (&json!(0.5), &json!(4)));
     assert_eq!(bench.count(), 0);
@@ -121,7 +122,7 @@ fn bytes_that_are_nothing_are_offered_with_the_device(bench: &Bench) {
     for (number, body) in [(1, &b"\xff\xfe\x00hello"[..]), (2, b"")] {
         let id = id_of(bench, Event::new(number, body).partition_key("drone-1"));
         let editor = ("EDITOR", r#"sed -i 's/"drone-1"/"drone-1","battery":0.5/'"#);
-        edit(bench, &[&id, "--yes"], &[editor]).ended(0);
+        edit(bench, &[&id, "--yes"], &[editor]).assert_exit_code(0);
         assert_eq!(bench.documents()["drone-1"]["Versions"]["Battery"][1], number);
     }
     assert_eq!(bench.count(), 0);
@@ -129,7 +130,7 @@ fn bytes_that_are_nothing_are_offered_with_the_device(bench: &Bench) {
 
 fn text_that_stays_as_it_was_does_nothing(bench: &Bench) {
     let id = put_one(bench);
-    let said = edit(bench, &[&id, "--yes"], &[("EDITOR", "true")]).ended(0);
+    let said = edit(bench, &[&id, "--yes"], &[("EDITOR", "true")]).assert_exit_code(0);
     says(&said, &["nothing was changed, and nothing is done"]);
     assert_eq!((bench.count(), kept(bench), bench.documents().len()), (1, vec![], 0));
 }
@@ -140,7 +141,7 @@ fn what_still_fails_is_refused_and_kept(bench: &Bench) {
         (r#"sed -i 's/"0.25"/0.25,/'"#, "it is not valid JSON: "),
         (r#"sed -i 's/"0.25"/"half"/'"#, "battery: invalid type: string \"half\", expected a number"),
     ] {
-        let said = edit(bench, &[&id, "--yes"], &[("EDITOR", editor)]).ended(1);
+        let said = edit(bench, &[&id, "--yes"], &[("EDITOR", editor)]).assert_exit_code(1);
         let kept = kept(bench);
         let [file] = &kept[..] else { panic!("{kept:?}") };
         let file = file.to_str().expect("a path of text");
@@ -155,25 +156,25 @@ fn what_still_fails_is_refused_and_kept(bench: &Bench) {
 
 fn without_a_terminal_and_without_yes_nothing_is_done(bench: &Bench) {
     let id = put_one(bench);
-    let said = edit(bench, &[&id], &[RIGHT]).ended(1);
+    let said = edit(bench, &[&id], &[RIGHT]).assert_exit_code(1);
     let kept = kept(bench);
     let [file] = &kept[..] else { panic!("{kept:?}") };
     let file = file.to_str().expect("a path of text");
     says(&said, &["It would be applied:", "no terminal", "nothing is done", "the text is kept: ", file]);
     assert_eq!((bench.count(), bench.documents().len()), (1, 0));
     assert!(!bench.app.path("audit.jsonl").exists(), "nothing was done");
-    edit(bench, &[&id, "--from", file, "--yes"], &[]).ended(0);
+    edit(bench, &[&id, "--from", file, "--yes"], &[]).assert_exit_code(0);
     assert_eq!(bench.documents()["drone-1"]["Battery"], 0.25);
 }
 
 fn an_editor_that_fails_does_nothing_and_leaves_nothing(bench: &Bench) {
     let id = put_one(bench);
     for editor in ["false", "no-such-editor-anywhere"] {
-        let said = edit(bench, &[&id, "--yes"], &[("EDITOR", editor)]).ended(2);
+        let said = edit(bench, &[&id, "--yes"], &[("EDITOR", editor)]).assert_exit_code(2);
         says(&said, &[editor, "VISUAL or EDITOR", "nothing is done"]);
         assert_eq!((bench.count(), kept(bench)), (1, vec![]));
     }
-    let said = edit(bench, &[&id, "--yes"], &[("EDITOR", "f() { echo 7 >\"$1\"; false; }; f")]).ended(2);
+    let said = edit(bench, &[&id, "--yes"], &[("EDITOR", "f() { echo 7 >\"$1\"; false; }; f")]).assert_exit_code(2);
     let kept = kept(bench);
     says(&said, &["what it has saved is in ", kept[0].to_str().expect("a path of text")]);
     assert_eq!((bench.count(), bench.documents().len()), (1, 0));
@@ -181,17 +182,17 @@ fn an_editor_that_fails_does_nothing_and_leaves_nothing(bench: &Bench) {
 
 fn visual_goes_before_editor_and_either_may_have_options(bench: &Bench) {
     let id = put_one(bench);
-    edit(bench, &[&id, "--yes"], &[("VISUAL", RIGHT.1), ("EDITOR", "false")]).ended(0);
+    edit(bench, &[&id, "--yes"], &[("VISUAL", RIGHT.1), ("EDITOR", "false")]).assert_exit_code(0);
     assert_eq!(bench.documents()["drone-1"]["Battery"], 0.25);
     let id = id_of(bench, Event::json(8, &json!({"deviceId": "drone-1", "battery": "0.25"})));
-    edit(bench, &[&id, "--yes"], &[("VISUAL", ""), RIGHT]).ended(0);
+    edit(bench, &[&id, "--yes"], &[("VISUAL", ""), RIGHT]).assert_exit_code(0);
     assert_eq!(bench.count(), 0);
 }
 
 fn what_could_not_be_replayed_is_told_before_anybody_has_worked_on_it(bench: &Bench) {
     let id = put_one(bench);
     let said = edit(bench, &[&id, "--yes"], &[("EDITOR", "touch \"$TMPDIR\"/opened.json"), ("StateStore", "memory")]);
-    says(&said.ended(2), &["StateStore is memory"]);
+    says(&said.assert_exit_code(2), &["StateStore is memory"]);
     assert_eq!((bench.count(), kept(bench)), (1, vec![]), "the editor was not opened");
 }
 

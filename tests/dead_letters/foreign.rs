@@ -2,7 +2,7 @@
 
 use azure_storage_queue::{QueueClient, QueueClientOptions, models::QueueMessage};
 use devicestate_test_storage::{
-    azurite::{Azurite, SHARED, signing},
+    azurite::{Azurite, SHARED, signing_options},
     bench::Bench,
 };
 use devicestate_test_support::{Batch, Event, base64};
@@ -70,7 +70,7 @@ fn messages_of_others_are_shown_and_left_alone_but_by_their_message_id(broken: &
     let listed = broken.json(&["list"], 0);
     let others: Vec<_> = listed.as_array().expect("rows").iter().filter(|row| row["Id"].is_null()).collect();
     assert_eq!(others.len(), foreign.len());
-    let table = broken.run(&["list"]).ended(0);
+    let table = broken.run(&["list"]).assert_exit_code(0);
     for row in &others {
         assert!(!row["Issue"].as_str().expect("why").is_empty(), "{row}");
         assert!(table.output.contains(row["MessageId"].as_str().expect("an id")), "{}", table.output);
@@ -81,14 +81,14 @@ fn messages_of_others_are_shown_and_left_alone_but_by_their_message_id(broken: &
     let message = others[0]["MessageId"].as_str().expect("an id");
     let done = broken.json(&["replay", "--message", message, "--yes"], 0);
     assert_eq!(done["Replayed"], 0);
-    broken.run(&["edit", "not an id"]).ended(2);
+    broken.run(&["edit", "not an id"]).assert_exit_code(2);
     let done = broken.json(&["discard", "--all", "--yes"], 0);
     assert_eq!(done["Discarded"], 1);
     assert_eq!(sorted(broken.visible()), sorted(foreign.clone()));
 
     let done = broken.json(&["discard", "--message", message], 0);
     assert_eq!((&done["Meant"], &done["DryRun"], broken.count()), (&json!(1), &json!(true), foreign.len() as u64));
-    broken.run(&["discard", "--message", message, "--yes"]).ended(0);
+    broken.run(&["discard", "--message", message, "--yes"]).assert_exit_code(0);
     assert_eq!(broken.count(), foreign.len() as u64 - 1);
 }
 
@@ -97,12 +97,12 @@ fn messages_of_others_are_exported_and_imported_byte_for_byte(broken: &Broken) {
     for body in &foreign {
         broken.put(body);
     }
-    let exported = broken.run(&["export"]).ended(0).output;
-    assert_eq!(broken.run(&["export", "--device", "drone-1"]).ended(0).output, "");
+    let exported = broken.run(&["export"]).assert_exit_code(0).output;
+    assert_eq!(broken.run(&["export", "--device", "drone-1"]).assert_exit_code(0).output, "");
     for other in [Bench::local(), Bench::azurite()] {
         let file = other.app.path("kept.jsonl");
         std::fs::write(&file, &exported).expect("a file");
-        other.run(&["import", file.to_str().expect("text")]).ended(0);
+        other.run(&["import", file.to_str().expect("text")]).assert_exit_code(0);
         assert_eq!(sorted(other.visible()), sorted(foreign.clone()));
     }
 }
@@ -114,7 +114,7 @@ fn a_letter_of_an_earlier_version_is_found_and_counted(broken: &Broken) {
     broken.put(letter.to_string());
     assert_eq!(broken.json(&["list", "--device", "drone-1"], 0).as_array().map(Vec::len), Some(1));
     for attempts in 1..=2 {
-        broken.run(&["replay", "--yes"]).ended(1);
+        broken.run(&["replay", "--yes"]).assert_exit_code(1);
         let there: Value = serde_json::from_slice(&broken.visible()[0]).expect("JSON");
         assert_eq!((&there["Replay"]["Attempts"], there.get("DeviceId")), (&json!(attempts), None));
         assert_eq!(broken.json(&["list", "--device", "drone-1"], 0)[0]["Replays"], attempts);
@@ -131,7 +131,7 @@ fn fields_of_a_later_version_stay_where_a_failed_replay_is_counted(broken: &Brok
     let text = format!("{{\"Zeroth\":123456789012345678901234567890,{}", &text[1..]);
     broken.put(&text);
     for attempts in 1..=2 {
-        broken.run(&["replay", "--yes"]).ended(1);
+        broken.run(&["replay", "--yes"]).assert_exit_code(1);
         let body = String::from_utf8(broken.visible().remove(0)).expect("text");
         let there: Value = serde_json::from_str(&body).expect("JSON");
         assert_eq!(there["Replay"]["Attempts"], attempts);
@@ -140,12 +140,12 @@ fn fields_of_a_later_version_stay_where_a_failed_replay_is_counted(broken: &Brok
     }
     // Into the overflow and out of it again, when it does not fit.
     let file = broken.app.path("kept.jsonl");
-    let exported = broken.run(&["export"]).ended(0).output;
+    let exported = broken.run(&["export"]).assert_exit_code(0).output;
     std::fs::write(&file, &exported).expect("a file");
-    broken.run(&["discard", "--all", "--yes"]).ended(0);
-    broken.run(&["import", file.to_str().expect("text")]).ended(0);
+    broken.run(&["discard", "--all", "--yes"]).assert_exit_code(0);
+    broken.run(&["import", file.to_str().expect("text")]).assert_exit_code(0);
     let message = |exported: &str| serde_json::from_str::<Value>(exported).expect("JSON")["Message"].to_string();
-    assert_eq!(message(&broken.run(&["export"]).ended(0).output), message(&exported));
+    assert_eq!(message(&broken.run(&["export"]).assert_exit_code(0).output), message(&exported));
 }
 
 /// What only grows too large with its count keeps its unknown fields in what lies elsewhere.
@@ -156,14 +156,14 @@ fn fields_of_a_later_version_go_along_to_another_place() {
         let mut letter = letter();
         letter["Severity"] = "x".repeat(49_100 - letter.to_string().len()).into();
         broken.put(letter.to_string());
-        broken.run(&["replay", "--yes"]).ended(1);
-        let exported = broken.run(&["export"]).ended(0).output;
+        broken.run(&["replay", "--yes"]).assert_exit_code(1);
+        let exported = broken.run(&["export"]).assert_exit_code(0).output;
         let line: Value = serde_json::from_str(&exported).expect("JSON");
         assert_eq!(line["Whole"]["Severity"], letter["Severity"]);
         let file = broken.app.path("kept.jsonl");
         std::fs::write(&file, &exported).expect("a file");
-        broken.run(&["import", file.to_str().expect("text")]).ended(0);
-        let both = broken.run(&["export"]).ended(0).output;
+        broken.run(&["import", file.to_str().expect("text")]).assert_exit_code(0);
+        let both = broken.run(&["export"]).assert_exit_code(0).output;
         for line in both.lines() {
             let line: Value = serde_json::from_str(line).expect("JSON");
             assert_eq!(line["Whole"]["Severity"], letter["Severity"]);
@@ -187,7 +187,7 @@ fn texts(bench: &Bench, client: &QueueClient) -> Vec<String> {
 #[ignore = "just test-azure"]
 fn plain_text_and_base64_are_replayed_and_counted_and_stay_as_they_are() {
     let bench = Bench::azurite();
-    let options = QueueClientOptions { client_options: signing(), ..QueueClientOptions::default() };
+    let options = QueueClientOptions { client_options: signing_options(), ..QueueClientOptions::default() };
     let url = format!("{}/{}", Azurite::url(SHARED.queue_port), bench.storage_name());
     let client = QueueClient::new(url.parse().expect("an address"), None, Some(options)).expect("a queue");
     let put = |text: String| {

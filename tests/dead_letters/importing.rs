@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _, process::Stdio};
 
-use devicestate_test_storage::bench::{Bench, Said};
+use devicestate_test_storage::bench::{Bench, CommandOutput};
 use serde_json::json;
 
 use crate::{
@@ -20,10 +20,10 @@ on_both_queues![
 fn exported(number: usize) -> Vec<String> {
     let other = Broken::local();
     fill(&other, number);
-    other.run(&["export"]).ended(0).output.lines().map(str::to_owned).collect()
+    other.run(&["export"]).assert_exit_code(0).output.lines().map(str::to_owned).collect()
 }
 
-fn import(bench: &Bench, lines: &[u8]) -> Said {
+fn import(bench: &Bench, lines: &[u8]) -> CommandOutput {
     let file = bench.app.path("in.jsonl");
     fs::write(&file, lines).expect("a file");
     bench.run(&["import", file.to_str().expect("text")])
@@ -48,7 +48,7 @@ fn a_bad_line_is_told_by_its_number_and_the_others_are_imported(bench: &Bench) {
         lines.extend_from_slice(line);
         lines.push(b'\n');
     }
-    let said = import(bench, &lines).ended(1);
+    let said = import(bench, &lines).assert_exit_code(1);
     for number in [2, 5, 6, 7, 8, 9, 10] {
         assert!(said.errors.contains(&format!("line {number}: ")), "{number}: {}", said.errors);
     }
@@ -63,17 +63,17 @@ fn standard_input_is_a_file_like_others(bench: &Bench) {
     let lines = exported(3).join("\n");
     let mut child = bench.command(&["import", "-"]).stdin(Stdio::piped()).spawn().expect("the binary");
     child.stdin.take().expect("a pipe").write_all(lines.as_bytes()).expect("written");
-    Said::from(child.wait_with_output().expect("the binary")).ended(0);
+    CommandOutput::from(child.wait_with_output().expect("the binary")).assert_exit_code(0);
     let done = bench.json(&["replay", "--yes"], 0);
     assert_eq!((&done["Applied"], bench.count()), (&json!(3), 0));
-    assert_eq!(bench.documents(), devicestate_test_support::Fold::of([&events(3)]).documents());
+    assert_eq!(bench.documents(), devicestate_test_support::Fold::from_batches([&events(3)]).documents());
 }
 
 fn a_file_that_is_not_there_or_empty_changes_nothing(bench: &Bench) {
-    let said = bench.run(&["import", "no-such-file.jsonl"]).ended(2);
+    let said = bench.run(&["import", "no-such-file.jsonl"]).assert_exit_code(2);
     assert!(said.errors.contains("no-such-file.jsonl"), "{}", said.errors);
-    import(bench, b"").ended(0);
-    import(bench, b"\n\n").ended(0);
+    import(bench, b"").assert_exit_code(0);
+    import(bench, b"\n\n").assert_exit_code(0);
     assert_eq!(bench.count(), 0);
 }
 
@@ -89,7 +89,7 @@ fn a_message_that_is_too_large_for_a_queue_is_the_fault_of_its_line() {
     fs::write(bench.app.path("in.jsonl"), lines).expect("a file");
     let file = bench.app.path("in.jsonl");
     let words = ["import", file.to_str().expect("text"), "--audit", trail.to_str().expect("text")];
-    let said = bench.run(&words).ended(1);
+    let said = bench.run(&words).assert_exit_code(1);
     assert!(said.errors.contains("line 2: ") && said.errors.contains("too large"), "{}", said.errors);
     assert_eq!(bench.count(), 2);
     assert_eq!(fs::read_to_string(trail).expect("a trail").lines().count(), 2);

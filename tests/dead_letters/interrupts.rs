@@ -124,8 +124,8 @@ fn a_replay_that_is_stopped_keeps_what_is_done_and_gives_back_the_rest() {
         assert_eq!(lines_of(&trail).len() as u64, done);
         assert!(output.contains("replayed"), "what was done is told: {output}");
         broken.assert_all_visible(left);
-        broken.run(&["replay", "--yes"]).ended(0);
-        assert_eq!(broken.documents(), Fold::of([&batch]).documents());
+        broken.run(&["replay", "--yes"]).assert_exit_code(0);
+        assert_eq!(broken.documents(), Fold::from_batches([&batch]).documents());
     }
 }
 

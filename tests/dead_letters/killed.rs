@@ -8,7 +8,7 @@ use std::{
 };
 
 use devicestate_dead_letters::{AuditLine, Outcome};
-use devicestate_test_storage::bench::{Bench, untold};
+use devicestate_test_storage::bench::{Bench, untyped_event};
 use devicestate_test_support::{Batch, Fold, pause};
 use serde_json::{Value, json};
 
@@ -23,15 +23,15 @@ fn batch() -> Batch {
         let (device, level) = (format!("drone-{}", number % 40), format!("{number}.5"));
         let level: Value = level.parse().expect("a number");
         match number / 40 % 2 {
-            0 => untold(number, &json!({"deviceId": device, "battery": level})),
-            _ => untold(number, &json!({"deviceId": device, "position": {"altitude": level}})),
+            0 => untyped_event(number, &json!({"deviceId": device, "battery": level})),
+            _ => untyped_event(number, &json!({"deviceId": device, "position": {"altitude": level}})),
         }
     };
     Batch::of((0..LETTERS.cast_signed()).map(event).collect::<Vec<_>>())
 }
 
 /// The lines that are whole; a kill may leave a part of one.
-fn audited(path: &Path) -> Vec<AuditLine> {
+fn run_audited(path: &Path) -> Vec<AuditLine> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
@@ -64,11 +64,11 @@ fn a_replay_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing(ben
         Seen::Deleted(41),
         Seen::Deleted(1),
     ] {
-        let (lines, before) = (audited(&audit).len(), count());
+        let (lines, before) = (run_audited(&audit).len(), count());
         let mut tool = bench.command(&words).spawn().expect("the binary");
         let is_there = || match until {
             Seen::Nothing => true,
-            Seen::Lines => audited(&audit).len() > lines,
+            Seen::Lines => run_audited(&audit).len() > lines,
             Seen::Deleted(messages) => count() + messages <= before,
         };
         let started = Instant::now();
@@ -84,12 +84,12 @@ fn a_replay_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing(ben
     let started = Instant::now();
     while count() > 0 {
         // What a killed one held is hidden for a second still.
-        bench.run(&["replay", "--yes", "--audit", &audit_text]).ended(0);
+        bench.run(&["replay", "--yes", "--audit", &audit_text]).assert_exit_code(0);
         assert!(started.elapsed() < Duration::from_mins(1), "it never ends");
         pause(Duration::from_millis(50));
     }
-    assert_eq!(bench.documents(), Fold::of([&batch()]).documents());
-    let done = audited(&audit);
+    assert_eq!(bench.documents(), Fold::from_batches([&batch()]).documents());
+    let done = run_audited(&audit);
     assert!(done.iter().all(|line| matches!(line.outcome, Outcome::Applied | Outcome::Superseded)));
     let told: HashSet<_> = done.iter().filter_map(|line| line.id.as_deref()).collect();
     let ids: HashSet<_> = letters.iter().filter_map(|letter| letter["Id"].as_str()).collect();

@@ -90,7 +90,7 @@ fn a_large_one_is_replayed_once_the_cause_is_gone(broken: &mut Broken) {
     assert_eq!((&tried["Applied"], broken.count()), (&json!(3), 3));
     let done = broken.json(&["replay", "--yes"], 0);
     assert_eq!((&done["Applied"], broken.count()), (&json!(3), 0));
-    assert_eq!(broken.documents(), Fold::of([&batch]).documents());
+    assert_eq!(broken.documents(), Fold::from_batches([&batch]).documents());
 }
 
 fn a_large_one_is_corrected_and_applied(broken: &Broken) {
@@ -98,7 +98,7 @@ fn a_large_one_is_corrected_and_applied(broken: &Broken) {
     let id = id_of(broken, "drone-1");
     let file = broken.app.path("corrected.json");
     fs::write(&file, r#"{"deviceId": "drone-1", "flightMode": 3, "battery": 0.5}"#).expect("a file");
-    broken.run(&["edit", &id, "--from", file.to_str().expect("text"), "--yes"]).ended(0);
+    broken.run(&["edit", &id, "--from", file.to_str().expect("text"), "--yes"]).assert_exit_code(0);
     assert_eq!(broken.count(), 1);
     assert_eq!(broken.documents()["drone-1"]["Battery"], 0.5);
 }
@@ -107,7 +107,7 @@ fn a_discarded_large_one_leaves_what_lies_elsewhere(broken: &Broken) {
     broken.handle(&poison());
     let message = broken.visible().into_iter().find(|body| read_letter(body).get("Overflow").is_some());
     let id = id_of(broken, "drone-1");
-    broken.run(&["discard", &id, "--yes"]).ended(0);
+    broken.run(&["discard", &id, "--yes"]).assert_exit_code(0);
     assert_eq!((broken.count(), pointers(broken).len()), (1, 0));
     // The same message put back finds it.
     broken.put(message.expect("a large one"));
@@ -117,7 +117,7 @@ fn a_discarded_large_one_leaves_what_lies_elsewhere(broken: &Broken) {
 
 fn large_ones_are_exported_whole_and_imported_elsewhere_with_another_pointer(broken: &Broken) {
     broken.handle(&poison());
-    let exported = broken.run(&["export"]).ended(0).output;
+    let exported = broken.run(&["export"]).assert_exit_code(0).output;
     let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines.iter().filter(|line| line.get("Whole").is_some()).count(), 1);
     let whole = lines.iter().find_map(|line| line.get("Whole")).expect("a whole one");
@@ -126,8 +126,8 @@ fn large_ones_are_exported_whole_and_imported_elsewhere_with_another_pointer(bro
     let file = broken.app.path("kept.jsonl");
     fs::write(&file, &exported).expect("a file");
     for other in [Bench::local(), Bench::azurite()] {
-        other.run(&["import", file.to_str().expect("text")]).ended(0);
-        let again = other.run(&["export"]).ended(0).output;
+        other.run(&["import", file.to_str().expect("text")]).assert_exit_code(0);
+        let again = other.run(&["export"]).assert_exit_code(0).output;
         let mut there: Vec<Value> = again.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         there.sort_by_key(|line| line["Message"]["Id"].to_string());
         let mut here = lines.clone();
@@ -169,7 +169,7 @@ fn one_that_no_longer_fits_when_a_failed_replay_is_counted_goes_elsewhere(broken
     let letter = read_letter(&letter);
     let id = id_of(broken, "drone-1");
     for attempt in 1..=2 {
-        broken.run(&["replay", "--yes"]).ended(1);
+        broken.run(&["replay", "--yes"]).assert_exit_code(1);
         let message = read_letter(&broken.visible()[0]);
         assert_eq!((&message["Replay"]["Attempts"], &message["Id"]), (&json!(attempt), &json!(id)), "{message:.400}");
         let overflow = &message["Overflow"]["Location"];
@@ -190,13 +190,13 @@ fn what_cannot_be_kept_elsewhere_stops_an_import_and_a_count_and_loses_nothing()
     let mut other = Broken::local();
     fill_large(&mut other, 1);
     let file = broken.app.path("large.jsonl");
-    fs::write(&file, other.run(&["export"]).ended(0).output).expect("a file");
+    fs::write(&file, other.run(&["export"]).assert_exit_code(0).output).expect("a file");
     broken.fail(Kind::Keep, 0, ALWAYS, How::Refused);
     let trail = broken.app.path("trail.jsonl");
     let audit = ["--audit", trail.to_str().expect("text")];
     let import = ["import", file.to_str().expect("text")];
     for (words, told) in [(&import[..], "line 1"), (&["replay", "--yes"], "too large")] {
-        let said = broken.run(&[words, &audit].concat()).ended(2);
+        let said = broken.run(&[words, &audit].concat()).assert_exit_code(2);
         assert!(said.errors.contains("DeadLetterStorage") && said.errors.contains(told), "{}", said.errors);
     }
     broken.repair();

@@ -30,7 +30,7 @@ fn batch() -> Batch {
 
 /// The batch in partitions 0 and 7.
 fn two_partitions(bench: &Bench) -> [Reply; 2] {
-    [batch(), batch().partition("7")].map(|batch| bench.handle_telling_devices(&batch))
+    [batch(), batch().partition("7")].map(|batch| bench.handle_with_device_ids(&batch))
 }
 
 fn numbers(rows: &Value, of: &str) -> Vec<i64> {
@@ -46,7 +46,7 @@ fn each_dead_letter_is_listed_once_and_everything_is_given_back(bench: &Bench) {
     let listed = bench.json(&["list"], 0);
     assert_eq!(numbers(&listed, "Repeats"), [1, 1, 2]);
     assert_eq!((bench.count(), bench.dequeue_counts()), (7, vec![1; 7]));
-    let said = bench.run(&["list"]).ended(0);
+    let said = bench.run(&["list"]).assert_exit_code(0);
     assert!(said.errors.contains("3 dead letters, and 4 messages more that repeat them."), "{}", said.errors);
     assert!(said.errors.contains("given back, so their dequeue counts rose; --peek"), "{}", said.errors);
     assert_eq!(bench.dequeue_counts(), [2; 7]);
@@ -55,7 +55,7 @@ fn each_dead_letter_is_listed_once_and_everything_is_given_back(bench: &Bench) {
 fn a_peek_sees_the_first_32_and_leaves_them_untouched(bench: &Bench) {
     let events: Vec<_> = (1..=33).map(|number| Event::json(number, &json!({"battery": number}))).collect();
     bench.handle(&Batch::of(events));
-    let said = bench.run(&["list", "--peek"]).ended(0);
+    let said = bench.run(&["list", "--peek"]).assert_exit_code(0);
     assert_eq!(said.output.lines().count(), 1 + 32, "{}", said.output);
     assert!(said.errors.contains("a peek, which shows the first 32"), "{}", said.errors);
     assert_eq!(bench.dequeue_counts(), [0; 32]);
@@ -88,7 +88,7 @@ fn every_filter_means_what_it_says_alone_and_with_others(bench: &Bench) {
         let listed = bench.json(&[&["list"], *options].concat(), 0);
         assert_eq!(numbers(&listed, "SequenceNumber"), *expected, "{options:?}");
     }
-    let said = bench.run(&["list", "--device", "drone-9"]).ended(0);
+    let said = bench.run(&["list", "--device", "drone-9"]).assert_exit_code(0);
     assert_eq!(said.output, "no dead letters\n");
     assert!(said.errors.contains("0 dead letters; 6 messages that do not match."), "{}", said.errors);
 }
@@ -104,7 +104,7 @@ fn ids_and_their_beginnings_name_dead_letters(bench: &Bench) {
 
 fn groups_are_counted_with_their_first_and_last(bench: &Bench) {
     let replies = two_partitions(bench);
-    bench.handle_telling_devices(&Batch::of([Event::json(9, &json!({"deviceId": "drone-2", "flightMode": 100}))]));
+    bench.handle_with_device_ids(&Batch::of([Event::json(9, &json!({"deviceId": "drone-2", "flightMode": 100}))]));
     bench.handle(&Batch::of([Event::new(10, "")]));
     let counts = |by: &str| -> Vec<(String, u64)> {
         let groups = bench.json(&["list", "--group-by", by], 0);
@@ -127,7 +127,7 @@ fn groups_are_counted_with_their_first_and_last(bench: &Bench) {
     let group = &bench.json(&["list", "--group-by", "stage", "--stage", "validate", "--seq", "3"], 0)[0];
     let times = [0, 1].map(|reply: usize| replies[reply].dead_letters[1]["Time"].as_str().expect("a time"));
     assert_eq!((&group["First"], &group["Last"]), (&json!(times.iter().min()), &json!(times.iter().max())));
-    let table = bench.run(&["list", "--group-by", "device"]).ended(0).output;
+    let table = bench.run(&["list", "--group-by", "device"]).assert_exit_code(0).output;
     let expected = ["COUNT  FIRST (UTC)", "    5  20", "    2  20", "    1  20"];
     for (line, begin) in table.lines().zip(expected) {
         assert!(line.starts_with(begin), "{table}");
@@ -150,8 +150,8 @@ fn json_is_one_array_alone_on_standard_output(bench: &Bench) {
 
 fn the_table_lines_up_and_a_device_cannot_disturb_it(bench: &Bench) {
     let event = |number: i64, device: &str| Event::json(number, &json!({"deviceId": device, "flightMode": 99}));
-    bench.handle_telling_devices(&Batch::of([event(1, "d"), event(20_000, "\u{1b}[2J\r\n\u{9b}1A\u{202e}dr\u{f6}ne")]));
-    let said = bench.run(&["list"]).ended(0);
+    bench.handle_with_device_ids(&Batch::of([event(1, "d"), event(20_000, "\u{1b}[2J\r\n\u{9b}1A\u{202e}dr\u{f6}ne")]));
+    let said = bench.run(&["list"]).assert_exit_code(0);
     let lines: Vec<Vec<char>> = said.output.lines().map(|line| line.chars().collect()).collect();
     assert_eq!(lines.len(), 3, "{}", said.output);
     for name in ["STAGE", "DEVICE", "ISSUE"] {
@@ -168,7 +168,7 @@ fn the_table_lines_up_and_a_device_cannot_disturb_it(bench: &Bench) {
 
 fn messages_that_are_no_dead_letters_are_told_apart(bench: &Bench) {
     bench.put("hello");
-    let said = bench.run(&["list"]).ended(0);
+    let said = bench.run(&["list"]).assert_exit_code(0);
     assert!(said.output.starts_with("no dead letters\n"), "{}", said.output);
     assert!(said.output.contains("NOT A DEAD LETTER"), "{}", said.output);
     assert!(said.errors.contains("0 dead letters; 1 message not of this product."), "{}", said.errors);
@@ -183,9 +183,9 @@ fn what_failed_again_shows_its_replays_and_when_it_is_set_aside(bench: &Bench) {
     bench.handle(&batch());
     assert!(!bench.run(&["list"]).output.contains("REPLAYS"));
     for _ in 0..5 {
-        bench.run(&["replay", "--seq", "3", "--yes"]).ended(1);
+        bench.run(&["replay", "--seq", "3", "--yes"]).assert_exit_code(1);
     }
-    let said = bench.run(&["list"]).ended(0);
+    let said = bench.run(&["list"]).assert_exit_code(0);
     assert!(said.output.lines().next().is_some_and(|head| head.contains("REPLAYS")), "{}", said.output);
     let replayed: Vec<_> = said.output.lines().filter(|line| line.contains("        5  flight mode")).collect();
     assert_eq!(replayed.len(), 1, "{}", said.output);
@@ -201,10 +201,10 @@ fn what_failed_again_shows_its_replays_and_when_it_is_set_aside(bench: &Bench) {
 fn the_copy_in_the_other_region_can_be_looked_at() {
     let bench = Bench::azurite();
     bench.handle(&batch());
-    let said = bench.run(&["list", "--secondary"]).ended(0);
+    let said = bench.run(&["list", "--secondary"]).assert_exit_code(0);
     assert_eq!(said.output.lines().count(), 1 + 3, "{}", said.output);
     assert_eq!(bench.dequeue_counts(), [0; 3]);
-    let refused = Bench::local().run(&["list", "--secondary"]).ended(2);
+    let refused = Bench::local().run(&["list", "--secondary"]).assert_exit_code(2);
     assert!(refused.errors.contains("a state file has no copy elsewhere"), "{}", refused.errors);
 }
 
@@ -213,12 +213,12 @@ fn the_copy_in_the_other_region_can_be_looked_at() {
 fn a_list_tells_when_the_queue_forgets_and_how_to_keep_it() {
     let bench = Bench::azurite();
     let reply = bench.handle(&batch());
-    let said = bench.run(&["list"]).ended(0);
+    let said = bench.run(&["list"]).assert_exit_code(0);
     assert!(!said.errors.contains("forgets"), "{}", said.errors);
-    bench.put_for_a_week(reply.dead_letters[0].to_string());
-    bench.put_for_a_week("{}");
+    bench.put_expiring(reply.dead_letters[0].to_string());
+    bench.put_expiring("{}");
     for options in [&["list"][..], &["list", "--peek"], &["list", "--group-by", "issue"]] {
-        let said = bench.run(options).ended(0);
+        let said = bench.run(options).assert_exit_code(0);
         assert!(said.errors.contains("The queue forgets the first of them at 20"), "{}", said.errors);
         assert!(said.errors.contains("`dead-letters export` keeps them"), "{}", said.errors);
     }

@@ -2,7 +2,7 @@
 
 use std::process::Child;
 
-use devicestate_test_storage::bench::{Bench, Said, untold};
+use devicestate_test_storage::bench::{Bench, CommandOutput, untyped_event};
 use devicestate_test_support::{Batch, Event, Fold};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn batch(first: i64, events: i64) -> Batch {
     let event = |number: i64| {
         let device = format!("drone-{}", number % DEVICES);
         let level: Value = format!("{number}.5").parse().expect("a number");
-        untold(
+        untyped_event(
             number,
             &match number / DEVICES % 3 {
                 0 => json!({"deviceId": device, "battery": level}),
@@ -35,7 +35,7 @@ fn batch(first: i64, events: i64) -> Batch {
 }
 
 fn ended(child: Child) -> Value {
-    let said = Said::from(child.wait_with_output().expect("a child of this process")).ended(0);
+    let said = CommandOutput::from(child.wait_with_output().expect("a child of this process")).assert_exit_code(0);
     serde_json::from_str(&said.output).expect("JSON")
 }
 
@@ -64,7 +64,7 @@ fn live_events_and_replayed_ones_of_the_same_devices_add_up_as_if_none_had_been_
     assert_eq!((replayed(&done), &done["FailedAgain"]), (letters, &json!(0)), "{done}");
     assert!(in_between > 0, "live batches came while some were replayed and others were not");
     assert_eq!(bench.count(), 0);
-    assert_eq!(bench.documents(), Fold::of(live.iter().chain([&all])).documents());
+    assert_eq!(bench.documents(), Fold::from_batches(live.iter().chain([&all])).documents());
 }
 
 fn two_replays_at_the_same_time_share_the_queue_and_do_no_harm(bench: &Bench) {
@@ -76,7 +76,7 @@ fn two_replays_at_the_same_time_share_the_queue_and_do_no_harm(bench: &Bench) {
     let sum: u64 = tools.map(|tool| replayed(&ended(tool))).iter().sum();
     assert!(sum >= 120, "each is replayed by one at least: {sum}");
     assert_eq!(bench.count(), 0);
-    assert_eq!(bench.documents(), Fold::of([&batch]).documents());
+    assert_eq!(bench.documents(), Fold::from_batches([&batch]).documents());
 }
 
 fn a_visibility_timeout_that_passes_during_the_work_changes_nothing_and_has_an_end(bench: &Bench) {
@@ -95,7 +95,7 @@ fn a_visibility_timeout_that_passes_during_the_work_changes_nothing_and_has_an_e
         .collect();
     assert_eq!(attempts, vec![json!(1); 8], "all are given back, and none was replayed twice");
     assert_eq!(bench.count(), 8);
-    assert_eq!(bench.documents(), Fold::of([&batch]).documents());
+    assert_eq!(bench.documents(), Fold::from_batches([&batch]).documents());
 }
 
 fn a_queue_in_which_all_is_hidden_is_not_called_empty(bench: &Bench) {
@@ -104,7 +104,7 @@ fn a_queue_in_which_all_is_hidden_is_not_called_empty(bench: &Bench) {
     let held = bench.wait_for(queue.receive(32, std::time::Duration::from_mins(10))).expect("received");
     assert_eq!(held.len(), 3);
     for words in [&["replay", "--yes"][..], &["replay"], &["list"]] {
-        let said = bench.run(words).ended(0);
+        let said = bench.run(words).assert_exit_code(0);
         assert!(said.errors.contains("3 more messages are in the queue"), "{words:?}: {}", said.errors);
     }
     assert_eq!(bench.count(), 3);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use devicestate_test_storage::bench::{Bench, untold};
+use devicestate_test_storage::bench::{Bench, untyped_event};
 use devicestate_test_support::{Batch, Fold, listener::Fault};
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::on_both_queues;
 on_both_queues![with_an_account: a_replay_while_the_store_is_out_counts_nothing_changes_nothing_and_says_so];
 
 fn a_replay_while_the_store_is_out_counts_nothing_changes_nothing_and_says_so(bench: &Bench) {
-    let event = |number: i64| untold(number, &json!({"deviceId": format!("drone-{number}"), "battery": 0.5}));
+    let event = |number: i64| untyped_event(number, &json!({"deviceId": format!("drone-{number}"), "battery": 0.5}));
     let batch = Batch::of((1..=20).map(event).collect::<Vec<_>>());
     bench.put_misread(&batch);
     let visible = || {
@@ -37,7 +37,7 @@ fn a_replay_while_the_store_is_out_counts_nothing_changes_nothing_and_says_so(be
         for words in [&["replay"][..], &["replay", "--yes"]] {
             let mut command = bench.command(&[words, &["--format", "json"]].concat());
             let output = command.env("InvocationBudget", "00:00:01").output().expect("the binary");
-            let said = devicestate_test_storage::bench::Said::from(output).ended(2);
+            let said = devicestate_test_storage::bench::CommandOutput::from(output).assert_exit_code(2);
             let done: serde_json::Value = serde_json::from_str(&said.output).expect("JSON");
             assert_eq!((&done["Replayed"], &done["FailedAgain"]), (&json!(0), &json!(0)), "{name}: {done}");
             assert!(done["NotNow"].is_string(), "{name}: {done}");
@@ -53,5 +53,5 @@ fn a_replay_while_the_store_is_out_counts_nothing_changes_nothing_and_says_so(be
         assert_eq!(account.documents().len(), 0, "{name}");
     }
     bench.json(&["replay", "--yes"], 0);
-    assert_eq!((bench.count(), account.documents()), (0, Fold::of([&batch]).documents()));
+    assert_eq!((bench.count(), account.documents()), (0, Fold::from_batches([&batch]).documents()));
 }

@@ -1,6 +1,6 @@
 //! Dead letters of which it is not known where their events stood, and such as are not whole.
 
-use devicestate_test_storage::bench::{Bench, untold};
+use devicestate_test_storage::bench::{Bench, untyped_event};
 use devicestate_test_support::{Batch, Event, Fold, fixture};
 use serde_json::{Value, json};
 
@@ -73,11 +73,11 @@ fn a_whole_request_is_replayed_when_function_json_is_right(bench: &Bench) {
     }
     let done = bench.json(&["replay", "--yes"], 0);
     assert_eq!((&done["Replayed"], &done["Applied"]), (&json!(1), &json!(1)), "{done}");
-    assert_eq!((bench.count(), bench.documents()), (0, Fold::of([&batch]).documents()));
+    assert_eq!((bench.count(), bench.documents()), (0, Fold::from_batches([&batch]).documents()));
 }
 
 fn what_was_cut_is_refused_with_the_reason(bench: &Bench) {
-    let batch = Batch::of([untold(1, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
+    let batch = Batch::of([untyped_event(1, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
     let letter = bench.put_misread(&batch).remove(0);
     let mut cut = letter.clone();
     cut["Id"] = "0".repeat(32).into();
@@ -87,5 +87,5 @@ fn what_was_cut_is_refused_with_the_reason(bench: &Bench) {
     assert_eq!((&done["Applied"], &done["FailedAgain"]), (&json!(1), &json!(1)), "{done}");
     let issues = done["Failures"].to_string();
     assert!(issues.contains("of the 5000 bytes of its body were kept"), "{issues}");
-    assert_eq!((bench.count(), bench.documents()), (1, Fold::of([&batch]).documents()));
+    assert_eq!((bench.count(), bench.documents()), (1, Fold::from_batches([&batch]).documents()));
 }

@@ -36,7 +36,7 @@ fn a_place_that_the_setting_does_not_lead_to_counts_no_failed_replay(broken: &mu
     let trail = broken.app.path("trail.jsonl");
     let audit = trail.to_str().expect("text");
     for words in [&["replay", "--yes", "--audit", audit][..], &["replay"], &["export", "--audit", audit]] {
-        let said = broken.run(words).ended(2);
+        let said = broken.run(words).assert_exit_code(2);
         assert!(said.errors.contains(setting), "{}", said.errors);
     }
     assert_eq!((broken.count(), lines_of(&trail).len()), (3, 0));
@@ -67,14 +67,14 @@ fn a_large_one_that_was_deleted_or_changed_fails_alone(broken: &mut Broken) {
         assert!(issue.contains("is not there") || issue.contains("not the dead letter that was kept"), "{issue}");
     }
     // Exported as far as they are there, and told.
-    let said = broken.run(&["export"]).ended(1);
+    let said = broken.run(&["export"]).assert_exit_code(1);
     assert_eq!(said.output.lines().count(), 2);
     assert!(said.errors.contains("2 are not whole"), "{}", said.errors);
 }
 
 fn without_an_audit_trail_nothing_is_deleted_exported_or_imported(broken: &Broken) {
     fill(broken, 3);
-    let exported = broken.run(&["export"]).ended(0).output;
+    let exported = broken.run(&["export"]).assert_exit_code(0).output;
     let file = broken.app.path("kept.jsonl");
     fs::write(&file, exported).expect("a file");
     let path = file.to_str().expect("text");
@@ -82,7 +82,7 @@ fn without_an_audit_trail_nothing_is_deleted_exported_or_imported(broken: &Broke
     let nowhere = file.join("trail.jsonl");
     let assert_nothing_is_done = |audit: &[&str]| {
         for words in [&["replay", "--yes"][..], &["discard", "--all", "--yes"], &["export"], &["import", path]] {
-            let said = broken.run(&[words, audit].concat()).ended(2);
+            let said = broken.run(&[words, audit].concat()).assert_exit_code(2);
             assert!(said.errors.contains("audit trail"), "{}", said.errors);
             assert_eq!(broken.count(), 3, "{words:?}");
             if words == ["export"] {
@@ -108,14 +108,14 @@ fn blobs_that_are_out_in_the_middle_stop_the_run_and_count_nothing() {
         let mut broken = Broken::azurite();
         fill_large(&mut broken, 6);
         broken.fail(Kind::Fetch, 3, ALWAYS, how);
-        let said = broken.run(&["replay", "--yes"]).ended(2);
+        let said = broken.run(&["replay", "--yes"]).assert_exit_code(2);
         assert!(said.errors.contains("DeadLetterStorage"), "{}", said.errors);
         let left = broken.count();
         assert_eq!(left, 3, "what could be fetched was replayed");
         assert_not_counted(&broken);
         broken.assert_all_visible(3);
         broken.fail(Kind::Fetch, 0, ALWAYS, how);
-        let said = broken.run(&["export"]).ended(2);
+        let said = broken.run(&["export"]).assert_exit_code(2);
         assert!(said.errors.contains("DeadLetterStorage"), "{}", said.errors);
         broken.repair();
         let done = broken.json(&["replay", "--yes"], 0);
@@ -129,7 +129,7 @@ fn a_folder_that_is_away_stops_the_run_and_counts_nothing() {
     fill_large(&mut broken, 2);
     let away = Path::new(&folder(&broken)).with_extension("away");
     fs::rename(folder(&broken), &away).expect("a folder");
-    let said = broken.run(&["replay", "--yes"]).ended(2);
+    let said = broken.run(&["replay", "--yes"]).assert_exit_code(2);
     assert!(said.errors.contains("DeadLetterDirectory"), "{}", said.errors);
     assert_not_counted(&broken);
     fs::rename(&away, folder(&broken)).expect("a folder");

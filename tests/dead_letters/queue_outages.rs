@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use devicestate_test_storage::bench::Said;
+use devicestate_test_storage::bench::CommandOutput;
 use devicestate_test_support::Fold;
 use serde_json::json;
 
@@ -25,8 +25,8 @@ const MANY: usize = 300;
 
 /// Exit code 2, and an error that names the queue and what leads to it.
 #[track_caller]
-fn assert_out(broken: &Broken, said: Said) -> Said {
-    let said = said.ended(2);
+fn assert_out(broken: &Broken, said: CommandOutput) -> CommandOutput {
+    let said = said.assert_exit_code(2);
     let words = if broken.is_local() { ["state.db", "broken"] } else { ["127.0.0.1", "DeadLetterStorage"] };
     for word in words {
         assert!(said.errors.contains(word), "{word:?} is not in: {}", said.errors);
@@ -49,7 +49,7 @@ fn a_list_that_cannot_receive_on_gives_back_what_it_has(broken: &Broken) {
 fn a_list_that_cannot_give_back_says_so_and_shows_nothing_as_done(broken: &Broken) {
     fill(broken, 40);
     broken.break_down(Kind::Update, 5);
-    let said = broken.run(&["list", "--visibility-timeout", "600"]).ended(0);
+    let said = broken.run(&["list", "--visibility-timeout", "600"]).assert_exit_code(0);
     broken.repair();
     assert!(said.errors.contains("could not be given back"), "{}", said.errors);
     assert!(said.errors.contains("10 min"), "{}", said.errors);
@@ -68,12 +68,12 @@ fn a_replay_whose_deletes_fail_is_finished_by_a_second_one(broken: &Broken) {
     assert!((1..=33).contains(&left), "{left}");
     broken.assert_all_visible(left);
     assert_eq!(lines_of(&trail).len(), 40, "a line for each, also for those that could not be deleted");
-    assert_eq!(broken.documents(), Fold::of([&batch]).documents());
+    assert_eq!(broken.documents(), Fold::from_batches([&batch]).documents());
 
     let done = broken.json(&["replay", "--yes", "--audit", audit], 0);
     assert_eq!((&done["Applied"], &done["Superseded"]), (&json!(0), &json!(left)));
     assert_eq!((broken.count(), lines_of(&trail).len() as u64), (0, 40 + left));
-    assert_eq!(broken.documents(), Fold::of([&batch]).documents());
+    assert_eq!(broken.documents(), Fold::from_batches([&batch]).documents());
 }
 
 fn a_replay_that_cannot_receive_on_is_finished_by_a_second_one(broken: &Broken) {
@@ -90,7 +90,7 @@ fn a_replay_that_cannot_receive_on_is_finished_by_a_second_one(broken: &Broken) 
     assert_eq!(lines_of(&trail).len() as u64, 300 - left);
     let done = broken.json(&["replay", "--yes", "--audit", audit], 0);
     assert_eq!((&done["Applied"], broken.count()), (&json!(left), 0));
-    assert_eq!(broken.documents(), Fold::of([&batch]).documents());
+    assert_eq!(broken.documents(), Fold::from_batches([&batch]).documents());
 }
 
 fn a_discard_whose_deletes_fail_is_finished_by_a_second_one(broken: &Broken) {
@@ -122,16 +122,16 @@ fn an_export_that_cannot_receive_on_ends_with_2(broken: &Broken) {
     assert!(said.errors.contains(&format!("{written} messages")), "how far it came: {}", said.errors);
     broken.assert_all_visible(300);
     // What there is of it is never written over.
-    let said = broken.run(&["export", "-o", path]).ended(2);
+    let said = broken.run(&["export", "-o", path]).assert_exit_code(2);
     assert!(said.errors.contains("out.jsonl"), "{}", said.errors);
-    let said = broken.run(&["export"]).ended(0);
+    let said = broken.run(&["export"]).assert_exit_code(0);
     assert_eq!(said.output.lines().count(), MANY);
 }
 
 fn an_import_whose_puts_fail_tells_how_far_it_came(broken: &Broken) {
     let other = Broken::local();
     fill(&other, 100);
-    let exported = other.run(&["export"]).ended(0).output;
+    let exported = other.run(&["export"]).assert_exit_code(0).output;
     let file = broken.app.path("in.jsonl");
     fs::write(&file, exported).expect("a file");
     let path = file.to_str().expect("text");
@@ -141,7 +141,7 @@ fn an_import_whose_puts_fail_tells_how_far_it_came(broken: &Broken) {
     let there = broken.count();
     assert_eq!(there, 50);
     assert!(said.errors.contains("50 messages") && said.errors.contains("line "), "{}", said.errors);
-    broken.run(&["import", path]).ended(0);
+    broken.run(&["import", path]).assert_exit_code(0);
     assert_eq!(broken.json(&["list"], 0).as_array().map(Vec::len), Some(100));
 }
 
@@ -149,7 +149,7 @@ fn an_empty_queue_that_is_out_is_told_before_anything_is_done(broken: &Broken) {
     if broken.is_local() {
         fs::remove_file(broken.state()).expect("a file");
         for words in [&["list"][..], &["replay", "--yes"], &["discard", "--all", "--yes"], &["export"]] {
-            let said = broken.run(words).ended(2);
+            let said = broken.run(words).assert_exit_code(2);
             assert!(said.errors.contains("state.db"), "{}", said.errors);
         }
         return;
@@ -184,10 +184,10 @@ fn assert_is_no_outage(kind: Kind) {
         let batch = fill(&broken, 8);
         if kind == Kind::Update {
             broken.fail(kind, 2, 1, how);
-            broken.run(&["list"]).ended(0);
+            broken.run(&["list"]).assert_exit_code(0);
         }
         broken.fail(kind, 0, 1, how);
-        let said = broken.run(&["replay", "--yes", "--visibility-timeout", "1"]).ended(0);
+        let said = broken.run(&["replay", "--yes", "--visibility-timeout", "1"]).assert_exit_code(0);
         if broken.count() > 0 {
             // Those whose answer was lost: nobody has them, and they are told of and come back.
             assert!(kind == Kind::Receive && how == How::AnswerLost, "{kind:?} {how:?}");
@@ -195,9 +195,9 @@ fn assert_is_no_outage(kind: Kind) {
         }
         broken.repair();
         while broken.count() > 0 {
-            broken.run(&["replay", "--yes"]).ended(0);
+            broken.run(&["replay", "--yes"]).assert_exit_code(0);
         }
-        assert_eq!(broken.documents(), Fold::of([&batch]).documents(), "{kind:?} {how:?}");
+        assert_eq!(broken.documents(), Fold::from_batches([&batch]).documents(), "{kind:?} {how:?}");
     }
 }
 
@@ -207,7 +207,7 @@ fn another_connection_that_holds_the_lock_of_the_state_file_is_told() {
     fill(&broken, 3);
     let connection = rusqlite::Connection::open(broken.state()).expect("a state file");
     connection.execute_batch("BEGIN IMMEDIATE").expect("the lock");
-    let said = broken.run(&["list"]).ended(2);
+    let said = broken.run(&["list"]).assert_exit_code(2);
     assert!(said.errors.contains("state.db") && said.errors.contains("lock"), "{}", said.errors);
     connection.execute_batch("ROLLBACK").expect("the lock");
     broken.assert_all_visible(3);

@@ -51,5 +51,5 @@ fn what_the_store_refused_is_replayed_when_it_takes_it_again_as_if_nothing_had_b
     assert_eq!(sum, Some(letters), "{done}");
     assert!(done["Superseded"].as_u64() >= Some(5), "{done}");
     assert_eq!(bench.count(), 0);
-    assert_eq!(account.documents(), Fold::of(batches.iter().chain([&live])).documents());
+    assert_eq!(account.documents(), Fold::from_batches(batches.iter().chain([&live])).documents());
 }

@@ -26,5 +26,5 @@ fn what_can_be_applied_now_is_and_the_queue_is_empty(bench: &Bench) {
     let done = bench.json(&["replay", "--yes"], 0);
     assert_eq!((&done["Applied"], &done["DryRun"]), (&json!(2), &json!(false)));
     assert_eq!(bench.count(), 0);
-    assert_eq!(bench.documents(), Fold::of([&batch]).documents());
+    assert_eq!(bench.documents(), Fold::from_batches([&batch]).documents());
 }

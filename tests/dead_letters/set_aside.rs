@@ -1,6 +1,6 @@
 //! What fails again and again: counted in its message, set aside, and tried when it is named.
 
-use devicestate_test_storage::bench::{Bench, untold};
+use devicestate_test_storage::bench::{Bench, untyped_event};
 use devicestate_test_support::{Batch, Event};
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ fn what_has_failed_in_so_many_replays_is_set_aside_until_it_is_named(bench: &Ben
     assert_eq!(replay(&[&id[..12]], 1), [1, 1, 0], "named, it is tried all the same");
     assert_eq!(replay_up_to("9", &[], 1), [2, 2, 0]);
     assert_eq!(counted(bench), [Some(4), Some(3)]);
-    let text = bench.run(&["replay", "--max-replays", "2"]).ended(0).output;
+    let text = bench.run(&["replay", "--max-replays", "2"]).assert_exit_code(0).output;
     assert!(text.contains("2 are set aside"), "{text}");
     // But for what is told of the replays, each is what the handler has written.
     let mut after = letters(bench);
@@ -61,7 +61,7 @@ fn what_has_failed_in_so_many_replays_is_set_aside_until_it_is_named(bench: &Ben
 
 fn a_dry_run_changes_no_byte(bench: &Bench) {
     bench.handle(&poison());
-    let good = Batch::of([untold(3, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
+    let good = Batch::of([untyped_event(3, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
     bench.put_misread(&good);
     bench.put("no dead letter");
     let handled = Batch::of([Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.25}))]);

@@ -48,9 +48,9 @@ fn a_json_body_keeps_its_digits_and_its_order(bench: &Bench) {
     let (_, ids) = letters(bench, [Event::new(1, body)]);
     let lines =
         [r#""z": 12345678901234567890123,"#, r#""deviceId": "d","#, r#""flightMode": 99,"#, r#""battery": 0.50,"#];
-    let shown = bench.run(&["show", &ids[0]]).ended(0).output;
+    let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
     assert_says(&shown, &["BODY (JSON)\n", &lines.join("\n  ")]);
-    let shown = bench.run(&["show", &ids[0], "--format", "json"]).ended(0).output;
+    let shown = bench.run(&["show", &ids[0], "--format", "json"]).assert_exit_code(0).output;
     assert_says(&shown, &[&lines.join("\n    ")]);
 }
 
@@ -71,7 +71,7 @@ fn each_body_is_shown_so_that_a_person_can_read_it(bench: &Bench) {
         "BODY (empty)\n",
     ];
     for (id, expected) in ids.iter().zip(expected) {
-        assert_says(&bench.run(&["show", id]).ended(0).output, &[expected]);
+        assert_says(&bench.run(&["show", id]).assert_exit_code(0).output, &[expected]);
     }
     assert_eq!(bench.json(&["show", &ids[0]], 0)["Body"]["flightMode"], 99);
     assert_eq!(bench.json(&["show", &ids[1]], 0)["Body"], "{\"deviceId\":\"drone-1\",\n\t\"bat");
@@ -82,7 +82,7 @@ fn what_the_host_said_of_the_event_is_shown_as_it_came(bench: &Bench) {
     let event = Event::json(7, &json!({"battery": 1})).partition_key("drone-1").system_property("user-id", "7");
     let (reply, ids) = letters(bench, [event]);
     let letter = &reply.dead_letters[0];
-    let shown = bench.run(&["show", &ids[0][..8]]).ended(0).output;
+    let shown = bench.run(&["show", &ids[0][..8]]).assert_exit_code(0).output;
     let row = |name: &str| {
         let line = shown.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {shown}"));
         line.trim().to_owned()
@@ -105,7 +105,7 @@ fn what_is_stored_now_and_what_a_replay_would_change_are_shown(bench: &Bench) {
     let event =
         Event::new(9, r#"{"deviceId":"drone-1","battery":0.25,"flightMode":"Landing"}"#).partition_key("drone-1");
     let ids = wrongly_refused(bench, [event]);
-    let shown = bench.run(&["show", &ids[0]]).ended(0).output;
+    let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
     assert_says(&shown, &["STORED NOW (of the device that the partition key names)\ndrone-1\n", "Battery    0.5"]);
     let replay = "A REPLAY\nIt would be applied:\n\
                   DEVICE   READING     STORED NOW  AFTER A REPLAY\n\
@@ -124,7 +124,7 @@ fn what_is_stored_now_and_what_a_replay_would_change_are_shown(bench: &Bench) {
 fn a_replay_that_newer_readings_supersede_is_told(bench: &Bench) {
     bench.handle(&Batch::of([Event::json(9, &json!({"deviceId": "drone-1", "battery": 0.5}))]));
     let ids = wrongly_refused(bench, [Event::new(5, r#"{"deviceId":"drone-1","battery":0.25}"#)]);
-    let shown = bench.run(&["show", &ids[0]]).ended(0).output;
+    let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
     assert_says(&shown, &["A REPLAY\nIt would change nothing: its readings are stored already, or newer ones.\n"]);
     assert_says(&shown, &["STORED NOW\nnot known: nothing says which device it is\n"]);
 }
@@ -132,7 +132,7 @@ fn a_replay_that_newer_readings_supersede_is_told(bench: &Bench) {
 fn without_the_store_the_rest_is_told_all_the_same(bench: &Bench) {
     let (_, ids) =
         letters(bench, [Event::json(1, &json!({"deviceId": "drone-1", "flightMode": 99})).partition_key("drone-1")]);
-    let shown = bench.run(&["show", &ids[0]]).ended(0).output;
+    let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
     assert_says(&shown, &["A REPLAY\nIt would fail again (validate): flight mode 99 is undefined"]);
     let mut command = bench.command(&["show", &ids[0]]);
     let output = command.env("StateStore", "memory").output().expect("the binary runs");
@@ -160,23 +160,23 @@ fn the_query_leads_to_the_log(bench: &Bench) {
     let id = &ids[0];
     let condition = format!("| where Message has '{id}' or tostring(Properties.InvocationId) == '{invocation}'\n");
     assert_says(&query, &["AppTraces\n| where TimeGenerated between (datetime(", &condition]);
-    let said = bench.run(&["show", id]).ended(0);
+    let said = bench.run(&["show", id]).assert_exit_code(0);
     assert_says(&said.output, &[&format!("IN LOG ANALYTICS\n{query}\n")]);
     assert!(!said.errors.contains("more messages"), "it stops at what was looked for: {}", said.errors);
 }
 
 fn an_unknown_id_is_told_and_so_is_a_beginning_of_several(bench: &Bench) {
     let (reply, ids) = letters(bench, [Event::json(1, &json!({"battery": 1}))]);
-    let said = bench.run(&["show", "00000000"]).ended(1);
+    let said = bench.run(&["show", "00000000"]).assert_exit_code(1);
     assert_says(&said.errors, &["there is no dead letter 00000000 in the queue "]);
     let mut other = reply.dead_letters[0].clone();
     let twin = format!("{}{}", &ids[0][..8], "0".repeat(24));
     other["Id"] = twin.as_str().into();
     bench.put(other.to_string());
-    let said = bench.run(&["show", &ids[0][..8]]).ended(2);
+    let said = bench.run(&["show", &ids[0][..8]]).assert_exit_code(2);
     assert_says(&said.errors, &["is the beginning of several ids", &ids[0], &twin]);
     for wrong in ["1234567", "no-hex-digits", &"0".repeat(33)] {
-        assert_says(&bench.run(&["show", wrong]).ended(2).errors, &["32 hexadecimal digits"]);
+        assert_says(&bench.run(&["show", wrong]).assert_exit_code(2).errors, &["32 hexadecimal digits"]);
     }
     assert_eq!(bench.count(), 2);
 }
@@ -186,7 +186,7 @@ fn what_a_device_sends_cannot_move_the_cursor(bench: &Bench) {
     bench.handle(&Batch::of([Event::json(1, &json!({"deviceId": device, "battery": 0.5}))]));
     let bad = json!({"deviceId": device, "flightMode": 99, "\u{7f}\u{9b}": "\u{9b}"});
     let (_, ids) = letters(bench, [Event::json(2, &bad).partition_key(device)]);
-    let said = bench.run(&["show", &ids[0]]).ended(0);
+    let said = bench.run(&["show", &ids[0]]).assert_exit_code(0);
     assert_says(&said.output, &["partition key      \u{fffd}[2J", "Battery    0.5"]);
     let moves = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
     assert!(!said.output.contains(moves), "{:?}", said.output);

@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use devicestate_test_storage::{
     azurite::{SETTING, SHARED, WRONG_KEY, connection_string},
-    bench::{Bench, Said},
+    bench::{Bench, CommandOutput},
 };
 use devicestate_test_support::App;
 
@@ -12,8 +12,8 @@ use crate::on_both_queues;
 
 on_both_queues![a_replay_needs_documents_that_it_can_reach, options_that_make_no_sense_are_told];
 
-fn said(command: &mut Command) -> Said {
-    Said::from(command.output().expect("the binary runs"))
+fn said(command: &mut Command) -> CommandOutput {
+    CommandOutput::from(command.output().expect("the binary runs"))
 }
 
 #[track_caller]
@@ -27,7 +27,7 @@ fn assert_says(text: &str, words: &[&str]) {
 fn each_command_says_what_it_does_and_shows_examples() {
     let app = App::shipped();
     let help = |words: &[&str]| {
-        let said = said(app.tool().arg("dead-letters").args(words).arg("--help")).ended(0);
+        let said = said(app.tool().arg("dead-letters").args(words).arg("--help")).assert_exit_code(0);
         assert!(said.output.lines().all(|line| line.chars().count() <= 100), "{}", said.output);
         said.output
     };
@@ -53,7 +53,7 @@ fn each_command_says_what_it_does_and_shows_examples() {
 fn without_any_settings_it_says_which_one_and_the_way_around() {
     let app = App::shipped().without("StateStore").without("SqlitePath");
     for words in [&["list"][..], &["show", "0af1c2d4"], &["replay"], &["discard", "--all"], &["export"]] {
-        let said = said(app.tool().arg("dead-letters").args(words)).ended(2);
+        let said = said(app.tool().arg("dead-letters").args(words)).assert_exit_code(2);
         assert_says(&said.errors, &["DeadLetterStorage", "DeadLetterStorage__queueServiceUri", "--state PATH"]);
     }
 }
@@ -61,11 +61,11 @@ fn without_any_settings_it_says_which_one_and_the_way_around() {
 #[test]
 fn a_state_file_that_is_missing_or_somebody_elses_is_told_and_never_made() {
     let app = App::shipped();
-    let list = |name: &str| said(app.tool().args(["dead-letters", "list", "--state", name])).ended(2).errors;
-    assert_says(&list("missing.db"), &["the state file missing.db", "is the path right?"]);
+    let list = |name: &str| said(app.tool().args(["dead-letters", "list", "--state", name])).assert_exit_code(2).errors;
+    assert_says(&list("missing.db"), &["the state file missing.db", "check the path"]);
     assert!(!app.path("missing.db").exists());
     fs::write(app.path("other.txt"), "a text").expect("a file");
-    assert_says(&list("other.txt"), &["the state file other.txt: it is no SQLite database"]);
+    assert_says(&list("other.txt"), &["the state file other.txt: it is not an SQLite database"]);
     let other = rusqlite::Connection::open(app.path("other.db")).expect("a database");
     other.execute_batch("CREATE TABLE dead_letters (x)").expect("a table");
     assert_says(&list("other.db"), &["the state file other.db: it is a database of another program"]);
@@ -78,7 +78,7 @@ fn a_queue_that_does_not_exist_is_told() {
     for words in
         [&["list"][..], &["list", "--peek"], &["replay"], &["discard", "--all", "--yes"], &["show", "0af1c2d4"]]
     {
-        let said = bench.run(&[words, &["--queue", "no-such-queue"]].concat()).ended(2);
+        let said = bench.run(&[words, &["--queue", "no-such-queue"]].concat()).assert_exit_code(2);
         assert_says(&said.errors, &["the queue no-such-queue at 127.0.0.1", "does not exist", "DeadLetterStorage"]);
     }
 }
@@ -89,7 +89,7 @@ fn a_wrong_key_is_told_and_no_secret_is() {
     let bench = Bench::azurite();
     let wrong = connection_string([SHARED.blob_port, SHARED.queue_port], &format!("AccountKey={WRONG_KEY}"));
     for words in [&["list"][..], &["list", "--peek", "--format", "json"], &["export"], &["discard", "--all", "--yes"]] {
-        let said = said(bench.command(words).env(SETTING, &wrong)).ended(2);
+        let said = said(bench.command(words).env(SETTING, &wrong)).assert_exit_code(2);
         assert_says(&said.errors, &["DeadLetterStorage", "key"]);
         assert!(!said.errors.contains(&WRONG_KEY[..12]) && said.output.is_empty(), "{}{}", said.output, said.errors);
     }
@@ -97,12 +97,12 @@ fn a_wrong_key_is_told_and_no_secret_is() {
 
 fn a_replay_needs_documents_that_it_can_reach(bench: &Bench) {
     for words in [&["replay"][..], &["replay", "--yes"]] {
-        let said = said(bench.command(words).env("StateStore", "memory")).ended(2);
+        let said = said(bench.command(words).env("StateStore", "memory")).assert_exit_code(2);
         assert_says(&said.errors, &["StateStore is memory: only the handler itself can see its documents"]);
     }
-    said(bench.command(&["list"]).env("StateStore", "memory")).ended(0);
+    said(bench.command(&["list"]).env("StateStore", "memory")).assert_exit_code(0);
     if !bench.is_local() {
-        let said = said(bench.command(&["replay"]).env_remove("StateStore")).ended(2);
+        let said = said(bench.command(&["replay"]).env_remove("StateStore")).assert_exit_code(2);
         assert_says(&said.errors, &["StateStore"]);
     }
 }
@@ -119,6 +119,6 @@ fn options_that_make_no_sense_are_told(bench: &Bench) {
         (&["show"], "<ID>"),
         (&["import"], "<FILE>"),
     ] {
-        assert_says(&bench.run(words).ended(2).errors, &[told]);
+        assert_says(&bench.run(words).assert_exit_code(2).errors, &[told]);
     }
 }

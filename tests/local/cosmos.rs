@@ -65,7 +65,7 @@ fn the_same_events_come_to_the_same_documents_in_cosmos_db_and_in_sqlite() {
     let counters = listener.counters();
     assert!(0.0 < units && units < counters.request_units, "{units} of {}", counters.request_units);
     // Each instance finds the container, and the report lists the documents; all else is the handlers'.
-    let others = counters.of(&["metadata", "query"]);
+    let others = counters.count(&["metadata", "query"]);
     let operations = &report["storeOperations"];
     let told = ["reads", "writes"].map(|name| operations[name].as_u64().expect("a number")).iter().sum::<u64>();
     assert_eq!(told, counters.requests() - others, "{report} {counters:?}");
@@ -108,7 +108,7 @@ fn a_container_that_is_not_there_holds_the_stream_until_it_is_made() {
     let app = app.to_str().expect("text");
     let running = local(&place, &listener, &["--app-root", app, "--simulate", "3", "--events", "300"]).spawn();
     let running = running.expect("the binary runs");
-    listener.until("some attempts were in vain", |counters| counters.status(404) >= 5);
+    listener.wait_until("some attempts were in vain", |counters| counters.status(404) >= 5);
     listener.create_container();
     let report = report(&running.wait_with_output().expect("it ends"), 0);
     assert_eq!((count(&report, "applied"), count(&report, "devices")), (300, 3), "{report}");

@@ -84,7 +84,7 @@ fn what_cannot_be_begun_is_said_and_ends_with_2() {
     let (text, folder) = (text.to_str().expect("text"), folder.to_str().expect("text"));
     for (arguments, expected) in [
         (vec!["local", "--input", "missing.jsonl"], "missing.jsonl"),
-        (vec!["local", "--state", text], "no SQLite database"),
+        (vec!["local", "--state", text], "not an SQLite database"),
         (vec!["local", "--app-root", folder], "host.json"),
         (vec!["local", "--partitions", "0"], "--partitions"),
         (vec!["local", "--simulate", "5", "--input", "x"], "cannot be used with"),

@@ -1,6 +1,6 @@
 //! Thousands of dead letters, in a program of their own: they keep Azurite busy, and everything else would wait for it.
 
-use devicestate_test_storage::bench::{Bench, untold};
+use devicestate_test_storage::bench::{Bench, untyped_event};
 use devicestate_test_support::{Batch, Fold, base64};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ fn put_all(bench: &Bench, bodies: impl IntoIterator<Item = String>) {
 fn ten_thousand_are_listed_tried_and_replayed(bench: &Bench) {
     let event = |number: i64| {
         let level = if number.cast_unsigned() < LETTERS - 50 { 0.25 } else { 0.5 };
-        untold(number, &json!({"deviceId": format!("drone-{}", number % 100), "battery": level}))
+        untyped_event(number, &json!({"deviceId": format!("drone-{}", number % 100), "battery": level}))
     };
     let batch = Batch::of((0..LETTERS.cast_signed()).map(event).collect::<Vec<_>>());
     // A real one, and the others after it.
@@ -39,7 +39,7 @@ fn ten_thousand_are_listed_tried_and_replayed(bench: &Bench) {
         bench,
         batch.events().iter().map(|event| {
             let mut letter = letter.clone();
-            let (ms, number) = event.place();
+            let (ms, number) = event.position();
             letter["Id"] = format!("{number:032x}").into();
             let data = &mut letter["EventData"];
             data["Body"] = base64(event.body()).into();
@@ -63,5 +63,5 @@ fn ten_thousand_are_listed_tried_and_replayed(bench: &Bench) {
         assert_eq!(said["NotNow"], Value::Null);
     }
     assert_eq!(bench.count(), 0);
-    assert_eq!(bench.documents(), Fold::of([&batch]).documents());
+    assert_eq!(bench.documents(), Fold::from_batches([&batch]).documents());
 }

@@ -20,7 +20,7 @@ use devicestate_test_support::program::devicestate;
 use serde_json::Value;
 
 /// The driver, as it is built beside the tests.
-static DRIVER: LazyLock<PathBuf> = LazyLock::new(|| devicestate_test_support::program::built(&["--bin", "load"]));
+static DRIVER: LazyLock<PathBuf> = LazyLock::new(|| devicestate_test_support::program::build(&["--bin", "load"]));
 
 /// Not pinned: a machine of the tests may have one core.
 const ANYWHERE: [&str; 4] = ["--handler-core", "", "--driver-core", ""];

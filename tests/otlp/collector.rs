@@ -1,4 +1,4 @@
-//! A collector of OTLP over HTTP, as far as the tests ask.
+//! A minimal collector of OTLP over HTTP.
 
 use std::{
     collections::BTreeMap,
@@ -25,73 +25,73 @@ use prost::Message as _;
 use serde_json::Value;
 use tokio::{net::TcpListener, runtime::Runtime};
 
-/// What it does with an export.
+/// What the collector does with exports.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Manner {
-    Takes,
-    Refuses,
-    /// Never answers.
-    Hangs,
+pub(super) enum Behavior {
+    Accept,
+    Reject,
+    /// Never responds.
+    Hang,
 }
 
 /// A running collector. It ends when this is dropped.
 pub(super) struct Collector {
     _runtime: Runtime,
     port: u16,
-    taken: Arc<Mutex<Taken>>,
+    received: Arc<Mutex<Received>>,
 }
 
-/// What has come.
+/// The exports that have arrived.
 #[derive(Default)]
-struct Taken {
-    /// Exports of spans and of metrics.
+struct Received {
+    /// The counts of exports of spans and of metrics.
     requests: [usize; 2],
-    /// Whether the last one was packed.
-    is_packed: bool,
-    /// The bodies, to see what is nowhere in them.
+    /// Whether the last export of metrics was compressed.
+    is_compressed: bool,
+    /// All bodies, to search for content that must not be exported.
     bodies: Vec<u8>,
     spans: Vec<Span>,
-    /// The last one: each has the sums since the start of the process.
+    /// The last export of metrics, which has the sums since the start of the process.
     metrics: Option<ExportMetricsServiceRequest>,
 }
 
-type Collecting = (Manner, Arc<Mutex<Taken>>);
+type CollectorState = (Behavior, Arc<Mutex<Received>>);
 
 impl Collector {
-    pub(super) fn start(manner: Manner) -> Self {
+    pub(super) fn start(behavior: Behavior) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let taken = Arc::<Mutex<Taken>>::default();
+        let received = Arc::<Mutex<Received>>::default();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let router = Router::new().route("/v1/traces", post(traces)).route("/v1/metrics", post(metrics));
-        let router = router.with_state((manner, Arc::clone(&taken)));
+        let router = router.with_state((behavior, Arc::clone(&received)));
         runtime.spawn(async move { axum::serve(listener, router).await });
-        Self { _runtime: runtime, port, taken }
+        Self { _runtime: runtime, port, received }
     }
 
-    /// What stands in `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// Returns the value of `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub(super) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// How many exports of spans and of metrics have come, whatever became of them.
+    /// Returns the counts of exports of spans and of metrics, accepted or not.
     pub(super) fn requests(&self) -> [usize; 2] {
-        self.taken.lock().expect("nobody panics").requests
+        self.received.lock().expect("no panic").requests
     }
 
     pub(super) fn has_seen(&self, text: &str) -> bool {
-        let taken = self.taken.lock().expect("nobody panics");
-        taken.bodies.windows(text.len()).any(|window| window == text.as_bytes())
+        let received = self.received.lock().expect("no panic");
+        received.bodies.windows(text.len()).any(|window| window == text.as_bytes())
     }
 
     pub(super) fn spans(&self) -> Vec<Span> {
-        self.taken.lock().expect("nobody panics").spans.clone()
+        self.received.lock().expect("no panic").spans.clone()
     }
 
-    /// The spans of the first invocation that has come, once it is there: its own, and its children.
+    /// Waits for the span of an invocation and returns it with its children.
     pub(super) fn invocation(&self) -> (Span, Vec<Span>) {
-        self.until("the span of an invocation", |collector| {
+        self.wait_until("the span of an invocation", |collector| {
             let spans = collector.spans();
             let invocation = spans.iter().find(|span| span.kind == CONSUMER)?.clone();
             let children = spans.into_iter().filter(|span| span.parent_span_id == invocation.span_id).collect();
@@ -99,22 +99,21 @@ impl Collector {
         })
     }
 
-    /// Waits for metrics that have everything which was answered until now: of those that come next, the collection may
-    /// have begun before.
+    /// Waits for metrics that include all replies until now: the collection of the next export may have begun before.
     pub(super) fn next_metrics(&self) {
         let [_, before] = self.requests();
-        self.until("the next metrics", |it| (it.requests()[1] >= before + 2).then_some(()));
+        self.wait_until("the next metrics", |it| (it.requests()[1] >= before + 2).then_some(()));
     }
 
-    /// Whether the last metrics were packed.
-    pub(super) fn is_packed(&self) -> bool {
-        self.taken.lock().expect("nobody panics").is_packed
+    /// Returns whether the last metrics were compressed.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.received.lock().expect("no panic").is_compressed
     }
 
-    /// What a counter or the count of a histogram comes to, over all points with these attributes.
+    /// Returns the sum of a counter, or of a histogram's counts, over all points with these attributes.
     pub(super) fn sum(&self, metric: &str, attributes: &[(&str, &str)]) -> f64 {
-        let taken = self.taken.lock().expect("nobody panics");
-        let resources = taken.metrics.iter().flat_map(|export| &export.resource_metrics);
+        let received = self.received.lock().expect("no panic");
+        let resources = received.metrics.iter().flat_map(|export| &export.resource_metrics);
         let metrics = resources.flat_map(|resource| &resource.scope_metrics).flat_map(|scope| &scope.metrics);
         let data = metrics.filter(|it| it.name == metric).filter_map(|it| it.data.as_ref());
         let points = data.flat_map(|data| -> Vec<(&[KeyValue], f64)> {
@@ -126,36 +125,36 @@ impl Collector {
                 _ => Vec::new(),
             }
         });
-        let fits = |of: &[KeyValue]| {
-            let of = attributes_of(of);
-            attributes.iter().all(|(key, value)| of.get(*key).is_some_and(|it| it == value))
+        let matches = |point: &[KeyValue]| {
+            let point = attributes_of(point);
+            attributes.iter().all(|(key, value)| point.get(*key).is_some_and(|it| it == value))
         };
-        points.filter(|(of, _)| fits(of)).map(|(_, value)| value).sum()
+        points.filter(|(point, _)| matches(point)).map(|(_, value)| value).sum()
     }
 
-    /// Units by metric.
+    /// Returns the unit of each metric.
     pub(super) fn units(&self) -> BTreeMap<String, String> {
-        let taken = self.taken.lock().expect("nobody panics");
-        let resources = taken.metrics.iter().flat_map(|export| &export.resource_metrics);
+        let received = self.received.lock().expect("no panic");
+        let resources = received.metrics.iter().flat_map(|export| &export.resource_metrics);
         let metrics = resources.flat_map(|resource| &resource.scope_metrics).flat_map(|scope| &scope.metrics);
         metrics.map(|metric| (metric.name.clone(), metric.unit.clone())).collect()
     }
 
-    /// Whom the metrics come from.
+    /// Returns the attributes of the resource that exported the metrics.
     pub(super) fn resource(&self) -> BTreeMap<String, Value> {
-        let taken = self.taken.lock().expect("nobody panics");
-        let resource = taken.metrics.as_ref().and_then(|export| export.resource_metrics[0].resource.clone());
-        attributes_of(&resource.expect("metrics have come").attributes)
+        let received = self.received.lock().expect("no panic");
+        let resource = received.metrics.as_ref().and_then(|export| export.resource_metrics[0].resource.clone());
+        attributes_of(&resource.expect("metrics have arrived").attributes)
     }
 
-    /// Asks until there is an answer.
-    pub(super) fn until<T>(&self, what: &str, ask: impl Fn(&Self) -> Option<T>) -> T {
+    /// Polls until there is a value.
+    pub(super) fn wait_until<T>(&self, what: &str, poll: impl Fn(&Self) -> Option<T>) -> T {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
-            if let Some(answer) = ask(self) {
-                return answer;
+            if let Some(value) = poll(self) {
+                return value;
             }
-            assert!(Instant::now() < deadline, "{what} did not come; there are {:#?}", self.spans());
+            assert!(Instant::now() < deadline, "{what} did not arrive; the spans: {:#?}", self.spans());
             pause(Duration::from_millis(25));
         }
     }
@@ -177,7 +176,7 @@ fn value(value: Option<number_data_point::Value>) -> f64 {
     }
 }
 
-/// Attributes as JSON.
+/// Converts attributes to JSON.
 pub(super) fn attributes_of(attributes: &[KeyValue]) -> BTreeMap<String, Value> {
     let json = |value: &KeyValue| match value.value.clone()?.value? {
         any_value::Value::StringValue(text) => Some(Value::from(text)),
@@ -189,53 +188,53 @@ pub(super) fn attributes_of(attributes: &[KeyValue]) -> BTreeMap<String, Value> 
     attributes.iter().filter_map(|it| Some((it.key.clone(), json(it)?))).collect()
 }
 
-async fn traces(State((manner, taken)): State<Collecting>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let (_, body) = unpacked(&headers, body);
-    take(manner, &taken, &body, 0, |taken| {
+async fn traces(State((behavior, received)): State<CollectorState>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let (_, body) = decompress(&headers, body);
+    receive(behavior, &received, &body, 0, |received| {
         let export = ExportTraceServiceRequest::decode(&*body).expect("an export of spans");
         let scopes = export.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-        taken.spans.extend(scopes.flat_map(|scope| scope.spans));
+        received.spans.extend(scopes.flat_map(|scope| scope.spans));
     })
     .await
 }
 
-async fn metrics(State((manner, taken)): State<Collecting>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let (is_packed, body) = unpacked(&headers, body);
-    take(manner, &taken, &body, 1, |taken| {
-        taken.is_packed = is_packed;
-        taken.metrics = Some(ExportMetricsServiceRequest::decode(&*body).expect("an export of metrics"));
+async fn metrics(State((behavior, received)): State<CollectorState>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let (is_compressed, body) = decompress(&headers, body);
+    receive(behavior, &received, &body, 1, |received| {
+        received.is_compressed = is_compressed;
+        received.metrics = Some(ExportMetricsServiceRequest::decode(&*body).expect("an export of metrics"));
     })
     .await
 }
 
-/// A body, and whether it was packed.
-fn unpacked(headers: &HeaderMap, body: Bytes) -> (bool, Bytes) {
+/// Decompresses a body. Returns whether it was compressed, and the body.
+fn decompress(headers: &HeaderMap, body: Bytes) -> (bool, Bytes) {
     if headers.get("content-encoding").is_none_or(|encoding| encoding != "gzip") {
         return (false, body);
     }
-    let mut unpacked = Vec::new();
-    flate2::read::GzDecoder::new(&*body).read_to_end(&mut unpacked).expect("gzip");
-    (true, unpacked.into())
+    let mut decompressed = Vec::new();
+    flate2::read::GzDecoder::new(&*body).read_to_end(&mut decompressed).expect("gzip");
+    (true, decompressed.into())
 }
 
-async fn take(
-    manner: Manner,
-    taken: &Mutex<Taken>,
+async fn receive(
+    behavior: Behavior,
+    received: &Mutex<Received>,
     body: &[u8],
     signal: usize,
-    keep: impl FnOnce(&mut Taken),
+    store: impl FnOnce(&mut Received),
 ) -> StatusCode {
     {
-        let mut taken = taken.lock().expect("nobody panics");
-        taken.requests[signal] += 1;
-        if manner == Manner::Takes {
-            taken.bodies.extend(body);
-            keep(&mut taken);
+        let mut received = received.lock().expect("no panic");
+        received.requests[signal] += 1;
+        if behavior == Behavior::Accept {
+            received.bodies.extend(body);
+            store(&mut received);
         }
     }
-    match manner {
-        Manner::Takes => StatusCode::OK,
-        Manner::Refuses => StatusCode::FORBIDDEN,
-        Manner::Hangs => std::future::pending().await,
+    match behavior {
+        Behavior::Accept => StatusCode::OK,
+        Behavior::Reject => StatusCode::FORBIDDEN,
+        Behavior::Hang => std::future::pending().await,
     }
 }

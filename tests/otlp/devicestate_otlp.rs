@@ -1,4 +1,4 @@
-//! The binary in a build with OTLP, under a name of its own.
+//! The binary in a build with OTLP, under another name than the default build's.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! Metrics and traces, as a collector gets them from the binary in a build with OTLP; and that they are never in the
-//! way.
+//! Metrics and traces that a collector receives from the binary in a build with OTLP. Exports must never delay or fail an
+//! invocation.
 
 mod collector;
 
@@ -17,26 +17,26 @@ use devicestate_test_support::{
 };
 use serde_json::{Value, json};
 
-use collector::{CLIENT, Collector, ERROR, Manner, attributes_of};
+use collector::{Behavior, CLIENT, Collector, ERROR, attributes_of};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN_ID: &str = "b7ad6b7169203331";
 const INVOCATION: &str = "6b0a2f0e-0b3c-4e0e-9d3a-0f5a6c1f8e21";
 
-/// The binary in a build with OTLP.
+/// Returns the path of the binary in a build with OTLP.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    // Nobody debugs it.
+    // Debug information is not needed.
     let build =
         ["--example", "devicestate-otlp", "--features", "devicestate/otlp", "--config", "profile.dev.debug = false"];
-    BINARY.get_or_init(|| program::built(&build))
+    BINARY.get_or_init(|| program::build(&build))
 }
 
-/// The shipped app, in a build with OTLP. Exports are soon.
+/// Returns the shipped app in a build with OTLP and with short export intervals.
 fn app() -> App {
-    let soon = ["OTEL_METRIC_EXPORT_INTERVAL", "OTEL_BSP_SCHEDULE_DELAY"];
-    soon.into_iter().fold(App::shipped().with_binary(binary()), |app, setting| app.with(setting, "100"))
+    let intervals = ["OTEL_METRIC_EXPORT_INTERVAL", "OTEL_BSP_SCHEDULE_DELAY"];
+    intervals.into_iter().fold(App::shipped().with_binary(binary()), |app, setting| app.with(setting, "100"))
 }
 
 fn app_for(collector: &Collector) -> App {
@@ -55,24 +55,24 @@ fn event(number: i64, device: &str) -> Event {
 fn hex(id: &[u8]) -> String {
     use std::fmt::Write as _;
     id.iter().fold(String::new(), |mut digits, byte| {
-        write!(digits, "{byte:02x}").expect("a string takes all");
+        write!(digits, "{byte:02x}").expect("writing to a string does not fail");
         digits
     })
 }
 
 #[test]
-fn an_invocation_continues_the_trace_of_the_host_and_has_its_parts_below_it() {
-    let collector = Collector::start(Manner::Takes);
+fn an_invocation_continues_the_hosts_trace_with_child_spans() {
+    let collector = Collector::start(Behavior::Accept);
     let app = app_for(&collector);
     let handler = app.start();
-    let events = [event(7, "drone-1"), event(8, "drone-2"), event(9, "drone-1"), Event::new(10, "hush-hush")];
-    Reply::of(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &Batch::of(events).partition("3")));
+    let events = [event(7, "drone-1"), event(8, "drone-2"), event(9, "drone-1"), Event::new(10, "secret-body")];
+    Reply::from_response(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &Batch::of(events).partition("3")));
 
     let (invocation, children) = collector.invocation();
     assert_eq!((hex(&invocation.trace_id), hex(&invocation.parent_span_id)), (TRACE_ID.into(), SPAN_ID.into()));
     assert_eq!(invocation.name, format!("process {EVENT_HUB}"));
     assert!(invocation.status.is_none_or(|status| status.code != ERROR));
-    let said = attributes_of(&invocation.attributes);
+    let attributes = attributes_of(&invocation.attributes);
     for (attribute, value) in [
         ("messaging.system", json!("eventhubs")),
         ("messaging.operation.type", json!("process")),
@@ -88,7 +88,7 @@ fn an_invocation_continues_the_trace_of_the_host_and_has_its_parts_below_it() {
         ("devicestate.events.applied", json!(3)),
         ("devicestate.events.dead_lettered", json!(1)),
     ] {
-        assert_eq!(said.get(attribute), Some(&value), "{attribute} of {said:?}");
+        assert_eq!(attributes.get(attribute), Some(&value), "{attribute} of {attributes:?}");
     }
 
     let mut names: Vec<_> = children.iter().map(|span| span.name.as_str()).collect();
@@ -97,20 +97,21 @@ fn an_invocation_continues_the_trace_of_the_host_and_has_its_parts_below_it() {
     assert!(children.iter().all(|span| hex(&span.trace_id) == TRACE_ID));
     let operations = children.iter().filter(|span| span.kind == CLIENT).map(|span| attributes_of(&span.attributes));
     let operations: Vec<_> = operations.collect();
-    assert!(operations.iter().all(|said| said["db.system.name"] == "sqlite"), "{operations:?}");
-    let ids: BTreeSet<_> = operations.iter().map(|said| said["devicestate.document.id"].to_string()).collect();
+    assert!(operations.iter().all(|attributes| attributes["db.system.name"] == "sqlite"), "{operations:?}");
+    let ids: BTreeSet<_> =
+        operations.iter().map(|attributes| attributes["devicestate.document.id"].to_string()).collect();
     assert_eq!(ids, ["\"drone-1\"".to_owned(), "\"drone-2\"".to_owned()].into());
-    assert!(!collector.has_seen("hush-hush"), "no body of an event leaves the handler this way");
+    assert!(!collector.has_seen("secret-body"), "no content of an event is exported");
 }
 
 #[test]
-fn a_delivery_of_a_message_is_told_by_its_queue_session_and_id() {
-    let collector = Collector::start(Manner::Takes);
+fn the_span_of_a_message_has_its_queue_session_and_id() {
+    let collector = Collector::start(Behavior::Accept);
     let app = app_for(&collector).with("SessionQueueName", "sessions");
     let handler = app.start();
     let traceparent = format!("00-{TRACE_ID}-{SPAN_ID}-01");
     let message = SessionMessage::battery(7, "drone-1", 0.5).delivered(2).to_bytes();
-    Reply::of(&handler.call_with(
+    Reply::from_response(&handler.call_with(
         &[("traceparent", &traceparent)],
         SESSIONS,
         INVOCATION,
@@ -120,7 +121,7 @@ fn a_delivery_of_a_message_is_told_by_its_queue_session_and_id() {
 
     let (invocation, _) = collector.invocation();
     assert_eq!(invocation.name, "process sessions");
-    let said = attributes_of(&invocation.attributes);
+    let attributes = attributes_of(&invocation.attributes);
     for (attribute, value) in [
         ("messaging.system", json!("servicebus")),
         ("messaging.destination.name", json!("sessions")),
@@ -129,17 +130,17 @@ fn a_delivery_of_a_message_is_told_by_its_queue_session_and_id() {
         ("devicestate.session.id", json!("drone-1")),
         ("devicestate.attempt.number", json!(2)),
     ] {
-        assert_eq!(said.get(attribute), Some(&value), "{attribute} of {said:?}");
+        assert_eq!(attributes.get(attribute), Some(&value), "{attribute} of {attributes:?}");
     }
 }
 
 #[test]
-fn a_call_of_the_timer_function_is_no_batch_and_has_no_span() {
-    let collector = Collector::start(Manner::Takes);
+fn an_invocation_of_the_timer_function_has_no_span() {
+    let collector = Collector::start(Behavior::Accept);
     let app = app_for(&collector);
     let handler = app.start();
-    handler.watch();
-    Reply::of(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &Batch::of([event(1, "drone-1")])));
+    handler.invoke_timer();
+    Reply::from_response(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &Batch::of([event(1, "drone-1")])));
 
     collector.invocation();
     assert!(collector.spans().iter().all(|span| hex(&span.trace_id) == TRACE_ID));
@@ -148,22 +149,22 @@ fn a_call_of_the_timer_function_is_no_batch_and_has_no_span() {
 }
 
 #[test]
-fn a_trace_that_the_host_does_not_keep_is_kept_all_the_same() {
-    let collector = Collector::start(Manner::Takes);
+fn a_trace_that_the_host_does_not_sample_is_exported() {
+    let collector = Collector::start(Behavior::Accept);
     let app = app_for(&collector);
     let handler = app.start();
-    Reply::of(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-00"), &Batch::of([event(1, "drone-1")])));
+    Reply::from_response(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-00"), &Batch::of([event(1, "drone-1")])));
     assert_eq!(hex(&collector.invocation().0.trace_id), TRACE_ID);
 }
 
 #[test]
-fn a_trace_that_the_host_does_not_keep_has_no_spans_where_a_setting_asks_the_host() {
-    let collector = Collector::start(Manner::Takes);
+fn the_hosts_sampling_decision_is_followed_by_setting() {
+    let collector = Collector::start(Behavior::Accept);
     let app = app_for(&collector).with("OTEL_TRACES_SAMPLER", "parentbased_always_on");
     let handler = app.start();
     let other = "1af7651916cd43dd8448eb211c80319c";
-    Reply::of(&post(&handler, &format!("00-{other}-{SPAN_ID}-00"), &Batch::of([event(1, "drone-1")])));
-    Reply::of(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &Batch::of([event(2, "drone-1")])));
+    Reply::from_response(&post(&handler, &format!("00-{other}-{SPAN_ID}-00"), &Batch::of([event(1, "drone-1")])));
+    Reply::from_response(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &Batch::of([event(2, "drone-1")])));
 
     collector.invocation();
     assert!(collector.spans().iter().all(|span| hex(&span.trace_id) == TRACE_ID));
@@ -172,8 +173,8 @@ fn a_trace_that_the_host_does_not_keep_has_no_spans_where_a_setting_asks_the_hos
 }
 
 #[test]
-fn the_metrics_come_to_what_the_replies_say_also_packed() {
-    let collector = Collector::start(Manner::Takes);
+fn the_metrics_agree_with_the_replies_also_compressed() {
+    let collector = Collector::start(Behavior::Accept);
     let app = app_for(&collector)
         .with("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
         .with("OTEL_SERVICE_NAME", "fleet")
@@ -181,16 +182,16 @@ fn the_metrics_come_to_what_the_replies_say_also_packed() {
         .with("WEBSITE_SITE_NAME", "func-1");
     let handler = app.start();
     let batches = [
-        Batch::of([event(1, "drone-1"), event(2, "drone-2"), Event::new(3, "no telemetry")]),
+        Batch::of([event(1, "drone-1"), event(2, "drone-2"), Event::new(3, "not telemetry")]),
         Batch::of([event(1, "drone-1"), event(4, "drone-1")]),
         Batch::of([event(9, "drone-3")]).partition("1"),
     ];
-    let mut said = [0; 4];
+    let mut sum_of_counts = [0; 4];
     for batch in &batches {
         let counts = handler.invoke(&batch.envelope()).counts();
-        said = std::array::from_fn(|index| said[index] + counts[index]);
+        sum_of_counts = std::array::from_fn(|index| sum_of_counts[index] + counts[index]);
     }
-    assert_eq!(said, [6, 4, 1, 1], "what the test is about");
+    assert_eq!(sum_of_counts, [6, 4, 1, 1]);
 
     let sum = |metric: &str, attributes: &[(&str, &str)]| collector.sum(metric, attributes);
     collector.next_metrics();
@@ -211,30 +212,30 @@ fn the_metrics_come_to_what_the_replies_say_also_packed() {
         ("messaging.process.duration", &[], 3.0),
         ("db.client.operation.duration", &[("db.operation.name", "create_item")], 3.0),
     ] {
-        #[expect(clippy::float_cmp, reason = "whole numbers")]
+        #[expect(clippy::float_cmp, reason = "integers")]
         let is_equal = sum(metric, attributes) == value;
-        assert!(is_equal, "{metric} {attributes:?} is {} and not {value}", sum(metric, attributes));
+        assert!(is_equal, "{metric} {attributes:?} is {}, not {value}", sum(metric, attributes));
     }
     assert!(sum("devicestate.cache.size", &[]) > 0.0);
-    assert!(collector.is_packed());
+    assert!(collector.is_compressed());
 
-    let whose = collector.resource();
+    let resource = collector.resource();
     for (attribute, value) in [
         ("service.name", "fleet"),
         ("deployment.environment.name", "staging"),
         ("faas.name", "func-1"),
         ("service.version", env!("CARGO_PKG_VERSION")),
     ] {
-        assert_eq!(whose.get(attribute), Some(&json!(value)), "{attribute} of {whose:?}");
+        assert_eq!(resource.get(attribute), Some(&json!(value)), "{attribute} of {resource:?}");
     }
 }
 
 #[test]
-fn every_metric_is_in_the_documentation_with_its_unit() {
-    let collector = Collector::start(Manner::Takes);
+fn every_metric_is_documented_with_its_unit() {
+    let collector = Collector::start(Behavior::Accept);
     let app = app_for(&collector);
     let handler = app.start();
-    handler.invoke(&Batch::of([event(1, "drone-1"), Event::new(3, "no telemetry")]).envelope());
+    handler.invoke(&Batch::of([event(1, "drone-1"), Event::new(3, "not telemetry")]).envelope());
     collector.next_metrics();
 
     let documented = fs::read_to_string(root().join("docs/operate/opentelemetry.md")).expect("the page");
@@ -242,12 +243,12 @@ fn every_metric_is_in_the_documentation_with_its_unit() {
     let rows: BTreeSet<_> =
         rows.filter_map(|(name, rest)| Some((name.to_owned(), rest.split_once('`')?.0.to_owned()))).collect();
     let exported: BTreeSet<_> = collector.units().into_iter().collect();
-    assert_eq!(exported, rows, "what is exported, and what docs/operate/opentelemetry.md says");
+    assert_eq!(exported, rows, "exported metrics, and those in docs/operate/opentelemetry.md");
 }
 
 #[test]
-fn a_failed_attempt_is_a_span_with_the_reason_as_its_error() {
-    let collector = Collector::start(Manner::Takes);
+fn the_span_of_a_failed_attempt_has_the_reason_as_its_error() {
+    let collector = Collector::start(Behavior::Accept);
     let app = app_for(&collector).with("RetryDrillDevice", "drone-1");
     let handler = app.start();
     let batch = Batch::of([event(1, "drone-1")]).retry(0, -1);
@@ -257,43 +258,47 @@ fn a_failed_attempt_is_a_span_with_the_reason_as_its_error() {
     let status = invocation.status.expect("a status");
     assert_eq!(status.code, ERROR);
     assert!(status.message.contains("RetryDrillDevice"), "{}", status.message);
-    let said = attributes_of(&invocation.attributes);
-    assert_eq!((&said["error.type"], &said["devicestate.events.unresolved"]), (&json!("503"), &json!(1)));
+    let attributes = attributes_of(&invocation.attributes);
+    assert_eq!((&attributes["error.type"], &attributes["devicestate.events.unresolved"]), (&json!("503"), &json!(1)));
     let failed = [("devicestate.attempt.result", "failed")];
     collector.next_metrics();
     assert!(collector.sum("devicestate.attempts", &failed) > 0.0);
-    assert!(collector.sum("devicestate.events", &[]) < 1.0, "its events are still to be counted");
+    assert!(collector.sum("devicestate.events", &[]) < 1.0, "only the last attempt counts the events");
 }
 
 #[test]
-fn an_operation_of_cosmos_db_has_its_request_units() {
-    let (collector, account) = (Collector::start(Manner::Takes), Listener::start());
+fn a_span_of_cosmos_db_has_its_request_units() {
+    let (collector, account) = (Collector::start(Behavior::Accept), Listener::start());
     let app = app_for(&collector).with("StateStore", "cosmos").with("CosmosConnection", account.connection_string());
     let handler = app.start();
     let batch = Batch::of([event(1, "drone-1"), event(2, "drone-2")]);
-    let reply = Reply::of(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &batch));
+    let reply = Reply::from_response(&post(&handler, &format!("00-{TRACE_ID}-{SPAN_ID}-01"), &batch));
 
     let (_, children) = collector.invocation();
     let operations = children.iter().filter(|span| span.kind == CLIENT);
     let operations: Vec<_> = operations.map(|span| (span.name.as_str(), attributes_of(&span.attributes))).collect();
     assert_eq!(operations.iter().filter(|(name, _)| *name == "create_item devices").count(), 2, "{operations:?}");
     assert_eq!(operations.iter().filter(|(name, _)| *name == "read_item devices").count(), 2, "{operations:?}");
-    for (_, said) in &operations {
-        assert_eq!((&said["db.system.name"], &said["db.namespace"]), (&json!("azure.cosmosdb"), &json!("devicestate")));
+    for (_, attributes) in &operations {
+        assert_eq!(
+            (&attributes["db.system.name"], &attributes["db.namespace"]),
+            (&json!("azure.cosmosdb"), &json!("devicestate"))
+        );
     }
-    let charge = |said: &Value| said.as_f64().expect("request units");
-    let units: f64 = operations.iter().map(|(_, said)| charge(&said["azure.cosmosdb.operation.request_charge"])).sum();
+    let charge = |value: &Value| value.as_f64().expect("request units");
+    let units: f64 =
+        operations.iter().map(|(_, attributes)| charge(&attributes["azure.cosmosdb.operation.request_charge"])).sum();
     let all = charge(&reply.batch["requestUnits"]);
     assert!(all > 0.0 && (units - all).abs() < 0.01, "{units} of {all}");
-    assert!(!collector.has_seen("AccountKey"), "no secret leaves the handler this way");
+    assert!(!collector.has_seen("AccountKey"), "no secret is exported");
 }
 
-/// What the handler warns of with this collector, which it asks twice for each signal.
-fn complaints_about(collector: &Collector) -> String {
+/// Runs a handler until it has exported each signal twice, and returns its standard error.
+fn run_two_exports(collector: &Collector) -> String {
     let app = app_for(collector).with("OTEL_EXPORTER_OTLP_TIMEOUT", "200");
     let handler = app.start();
     let next = Cell::new(0);
-    collector.until("a second export of each", |it| {
+    collector.wait_until("a second export of each", |it| {
         handler.invoke(&Batch::of([event(next.replace(next.get() + 1), "drone-1")]).envelope()).assert_all_applied(1);
         it.requests().iter().all(|exports| *exports >= 2).then_some(())
     });
@@ -301,34 +306,34 @@ fn complaints_about(collector: &Collector) -> String {
 }
 
 fn warnings(errors: &str) -> usize {
-    errors.lines().filter(|line| line.contains("the collector does not take")).count()
+    errors.lines().filter(|line| line.contains("an export of the handler's")).count()
 }
 
 #[test]
-fn a_collector_that_refuses_changes_no_answer_and_is_told_of_once_for_each_signal() {
-    let collector = Collector::start(Manner::Refuses);
-    let errors = complaints_about(&collector);
+fn a_rejecting_collector_changes_no_reply_and_is_logged_once_per_signal() {
+    let collector = Collector::start(Behavior::Reject);
+    let errors = run_two_exports(&collector);
     assert_eq!(warnings(&errors), 2, "{errors}");
     assert!(errors.contains("403 Forbidden") && errors.contains(ENDPOINT), "{errors}");
-    assert_eq!(errors.lines().count(), 2, "and nothing else is said: {errors}");
+    assert_eq!(errors.lines().count(), 2, "nothing else is logged: {errors}");
 }
 
 #[test]
-fn a_collector_that_hangs_changes_no_answer_and_is_told_of_once_for_each_signal() {
-    let collector = Collector::start(Manner::Hangs);
-    let errors = complaints_about(&collector);
+fn a_hanging_collector_changes_no_reply_and_is_logged_once_per_signal() {
+    let collector = Collector::start(Behavior::Hang);
+    let errors = run_two_exports(&collector);
     assert_eq!(warnings(&errors), 2, "{errors}");
-    assert_eq!(errors.lines().count(), 2, "and nothing else is said: {errors}");
+    assert_eq!(errors.lines().count(), 2, "nothing else is logged: {errors}");
 }
 
-/// Were an answer to wait for an export, it would do so for ten minutes, and the client of these tests for two.
+/// A reply that waited for an export would take ten minutes, and the client of these tests fails after two.
 #[test]
-fn no_answer_waits_for_a_collector_that_never_answers_and_for_a_queue_that_is_full() {
-    let collector = Collector::start(Manner::Hangs);
+fn no_reply_waits_for_a_hanging_collector_or_a_full_queue() {
+    let collector = Collector::start(Behavior::Hang);
     let app = app_for(&collector).with("OTEL_EXPORTER_OTLP_TIMEOUT", "600000").with("OTEL_BSP_MAX_QUEUE_SIZE", "16");
     let handler = app.start();
     handler.invoke(&Batch::of([event(0, "drone-1")]).envelope()).assert_all_applied(1);
-    collector.until("an export of each", |it| (it.requests() == [1, 1]).then_some(()));
+    collector.wait_until("an export of each", |it| (it.requests() == [1, 1]).then_some(()));
     for number in 1..50 {
         handler.invoke(&Batch::of([event(number, "drone-1")]).envelope()).assert_all_applied(1);
     }
@@ -336,7 +341,7 @@ fn no_answer_waits_for_a_collector_that_never_answers_and_for_a_queue_that_is_fu
 }
 
 #[test]
-fn an_endpoint_that_is_no_address_changes_no_answer_and_is_told_of() {
+fn an_invalid_endpoint_changes_no_reply_and_is_logged() {
     let app = app().with(ENDPOINT, "collector:4318?key=secret");
     let handler = app.start();
     handler.invoke(&Batch::of([event(1, "drone-1")]).envelope()).assert_all_applied(1);
@@ -345,7 +350,7 @@ fn an_endpoint_that_is_no_address_changes_no_answer_and_is_told_of() {
     assert!(!errors.contains("key=secret"), "{errors}");
 }
 
-/// The threads of the exporters of a handler, as the kernel has their names.
+/// Returns the number of a handler's exporter threads, by their names in the kernel.
 #[cfg(target_os = "linux")]
 fn exporters(app: &App) -> usize {
     let handler = app.start();
@@ -357,17 +362,17 @@ fn exporters(app: &App) -> usize {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn nothing_is_exported_where_no_endpoint_is_set() {
-    let collector = Collector::start(Manner::Takes);
+fn nothing_is_exported_without_an_endpoint() {
+    let collector = Collector::start(Behavior::Accept);
     assert_eq!(exporters(&app()), 0);
-    assert_eq!(exporters(&app_for(&collector)), 2, "as many as signals, or this test would see none");
+    assert_eq!(exporters(&app_for(&collector)), 2, "one per signal, so the count works");
     assert_eq!(exporters(&app().with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", collector.endpoint())), 1);
     assert_eq!(exporters(&app_for(&collector).with("OTEL_METRICS_EXPORTER", "none")), 1);
     assert_eq!(exporters(&app_for(&collector).with("OTEL_SDK_DISABLED", "true")), 0);
 }
 
 #[test]
-fn the_default_build_links_nothing_of_it() {
+fn the_default_build_does_not_link_opentelemetry() {
     let linked = |features: &[&str]| {
         let output =
             program::cargo(&["tree", "--locked", "--edges", "normal", "--prefix", "none"]).args(features).output();
@@ -379,7 +384,7 @@ fn the_default_build_links_nothing_of_it() {
 }
 
 #[test]
-fn a_build_without_otlp_says_that_an_endpoint_has_no_effect() {
+fn a_build_without_otlp_warns_that_an_endpoint_has_no_effect() {
     let app = App::shipped().with(ENDPOINT, "http://127.0.0.1:4318");
     let handler = app.start();
     handler.invoke(&Batch::of([event(1, "drone-1")]).envelope()).assert_all_applied(1);
@@ -388,5 +393,5 @@ fn a_build_without_otlp_says_that_an_endpoint_has_no_effect() {
     assert!(errors.contains("--features otlp"), "{errors}");
 
     let app = App::shipped();
-    assert_eq!(app.start().stop(), "", "and nothing where there is none");
+    assert_eq!(app.start().stop(), "", "no warning without an endpoint");
 }

@@ -1,65 +1,67 @@
-//! Blobs as the place for what does not fit into a queue.
+//! Storing dead letters that do not fit into a queue in blobs.
 
 use azure_core::http::Url;
 use azure_storage_blob::{BlobClient, BlobClientOptions, models::BlobClientGetPropertiesResultHeaders as _};
-use devicestate_azure::{Blobs, Fault, Service};
+use devicestate_azure::{Blobs, Service, StorageErrorKind};
 use devicestate_engine::dead_letter::{Overflow as _, OverflowError};
-use devicestate_test_storage::azurite::{ACCOUNT, KEY, SHARED, WRONG_KEY, connection, connection_string, signing};
+use devicestate_test_storage::azurite::{
+    ACCOUNT, KEY, SHARED, WRONG_KEY, connection, connection_string, signing_options,
+};
 
 use crate::storage_error;
 
-/// The blob at this address.
+/// Returns a client of the blob at this URL.
 fn blob(location: &str) -> BlobClient {
-    let options = BlobClientOptions { client_options: signing(), ..BlobClientOptions::default() };
+    let options = BlobClientOptions { client_options: signing_options(), ..BlobClientOptions::default() };
     BlobClient::new(Url::parse(location).expect("an address"), None, Some(options)).expect("a blob")
 }
 
-/// What lies at this address.
+/// Reads the blob at this URL.
 pub(crate) async fn read(location: &str) -> Vec<u8> {
     blob(location).download(None).await.expect("downloaded").body.collect().await.expect("bytes").to_vec()
 }
 
 #[tokio::test]
-async fn what_is_kept_is_at_the_address_that_is_given_back() {
+async fn a_dead_letter_is_stored_at_the_returned_url() {
     let blobs = Blobs::new(&SHARED.connection(), "kept").expect("a blob service");
-    let location = blobs.put("0af1-22", b"first".to_vec()).await.expect("kept");
+    let location = blobs.put("0af1-22", b"first".to_vec()).await.expect("stored");
     let port = SHARED.blob_port;
     assert_eq!(location, format!("http://127.0.0.1:{port}/{ACCOUNT}/kept/0af1-22.json"));
     assert_eq!(read(&location).await, b"first");
 }
 
-/// Portals and browsers show it then, in place of saving it.
+/// Portals and browsers then show the blob instead of saving it.
 #[tokio::test]
-async fn what_is_kept_says_of_itself_that_it_is_json() {
+async fn a_stored_dead_letter_has_the_content_type_of_json() {
     let blobs = Blobs::new(&SHARED.connection(), "typed").expect("a blob service");
-    let location = blobs.put("0af1-22", b"{}".to_vec()).await.expect("kept");
+    let location = blobs.put("0af1-22", b"{}".to_vec()).await.expect("stored");
     let properties = blob(&location).get_properties(None).await.expect("properties");
     assert_eq!(properties.content_type().expect("a header").as_deref(), Some("application/json"));
 }
 
 #[tokio::test]
-async fn another_put_under_the_same_name_replaces_it() {
+async fn a_second_put_with_the_same_name_replaces_the_blob() {
     let blobs = Blobs::new(&SHARED.connection(), "replaced").expect("a blob service");
-    let first = blobs.put("same", b"first, and longer".to_vec()).await.expect("kept");
-    let second = blobs.put("same", b"second".to_vec()).await.expect("kept");
+    let first = blobs.put("same", b"first, and longer".to_vec()).await.expect("stored");
+    let second = blobs.put("same", b"second".to_vec()).await.expect("stored");
     assert_eq!(first, second);
     assert_eq!(read(&second).await, b"second");
 }
 
-/// Two handlers that find no container at the same time both make it.
+/// Two handlers that find the container missing at the same time both create it.
 #[tokio::test]
-async fn many_that_find_no_container_all_succeed() {
+async fn concurrent_puts_without_a_container_all_succeed() {
     let blobs = Blobs::new(&SHARED.connection(), "race").expect("a blob service");
     let names: Vec<String> = (0..16).map(|number| number.to_string()).collect();
     let puts = names.iter().map(|name| blobs.put(name, name.clone().into_bytes()));
     for (name, location) in names.iter().zip(futures_util::future::join_all(puts).await) {
-        assert_eq!(read(&location.expect("kept")).await, name.as_bytes());
+        assert_eq!(read(&location.expect("stored")).await, name.as_bytes());
     }
 }
 
-/// The path is signed as it is sent, so names with odd characters show whether both are the same.
+/// The signature covers the path as it is sent, so special characters show whether both are encoded in the same way.
 #[tokio::test]
-async fn names_with_odd_characters_are_signed_as_they_are_sent() {
+async fn names_with_special_characters_are_signed_as_they_are_sent() {
     let blobs = Blobs::new(&SHARED.connection(), "odd").expect("a blob service");
     for name in ["a b", "ü\u{1f681}", "100%", "a+b=c&d", "a/b", "[x]'(y)!*;:@$,", "%2F"] {
         let location =
@@ -68,22 +70,22 @@ async fn names_with_odd_characters_are_signed_as_they_are_sent() {
     }
 }
 
-/// Larger than one request of the SDK: it goes in blocks, whose ids are parameters.
+/// It is larger than one request of the SDK, which sends it in blocks with their ids as query parameters.
 #[tokio::test]
-async fn a_dead_letter_of_many_megabytes_is_kept_whole() {
+async fn a_dead_letter_of_many_megabytes_is_stored_completely() {
     let blobs = Blobs::new(&SHARED.connection(), "large").expect("a blob service");
     let bytes: Vec<u8> = (0..9_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
-    let location = blobs.put("large", bytes.clone()).await.expect("kept");
+    let location = blobs.put("large", bytes.clone()).await.expect("stored");
     assert!(read(&location).await == bytes, "byte for byte");
 }
 
 #[tokio::test]
-async fn a_shared_access_signature_is_enough_and_is_not_in_the_address_that_is_given_back() {
+async fn a_shared_access_signature_is_not_in_the_returned_url() {
     let signature = account_signature("rwcl");
     let text = connection_string([SHARED.blob_port, SHARED.queue_port], &format!("SharedAccessSignature={signature}"));
     let connection = connection(&text);
     let blobs = Blobs::new(&connection, "signature").expect("a blob service");
-    let location = blobs.put("one", b"1".to_vec()).await.expect("kept");
+    let location = blobs.put("one", b"1".to_vec()).await.expect("stored");
     assert!(!location.contains('?'), "{location}");
     assert_eq!(read(&location).await, b"1");
     assert!(!format!("{connection:?}").contains("sig="), "{connection:?}");
@@ -91,11 +93,11 @@ async fn a_shared_access_signature_is_enough_and_is_not_in_the_address_that_is_g
 }
 
 #[tokio::test]
-async fn a_signature_that_allows_too_little_is_told_without_the_signature() {
+async fn a_signature_without_the_permission_is_reported_and_not_printed() {
     let signature = account_signature("r");
     let text = connection_string([SHARED.blob_port, SHARED.queue_port], &format!("SharedAccessSignature={signature}"));
     let blobs = Blobs::new(&connection(&text), "too-little").expect("a blob service");
-    let error = told(blobs.put("one", b"1".to_vec()).await);
+    let error = error_texts(blobs.put("one", b"1".to_vec()).await);
     for word in ["the blob one.json in the container too-little", "shared access signature", "DeadLetterStorage"] {
         assert!(error.contains(word), "{word:?} is not in: {error}");
     }
@@ -103,14 +105,14 @@ async fn a_signature_that_allows_too_little_is_told_without_the_signature() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_told_clearly_and_without_the_key() {
+async fn a_wrong_key_is_reported_and_not_printed() {
     let blobs = Blobs::new(&connection(&SHARED.connection_string(WRONG_KEY)), "wrong").expect("a blob service");
-    let error = blobs.put("one", b"1".to_vec()).await.expect_err("it is not the key");
+    let error = blobs.put("one", b"1".to_vec()).await.expect_err("the key is wrong");
     let OverflowError::WriteFailed(cause) = &error else { panic!("{error}") };
     let storage = storage_error(&**cause);
-    assert!(matches!(storage.fault, Fault::WrongKey(_)), "{storage:?}");
-    let error = told(Err(error));
-    for word in ["the blob one.json", "the key is not the account's", "setting DeadLetterStorage", "127.0.0.1"] {
+    assert!(matches!(storage.kind, StorageErrorKind::WrongKey(_)), "{storage:?}");
+    let error = error_texts(Err(error));
+    for word in ["the blob one.json", "the account key was rejected", "setting `DeadLetterStorage`", "127.0.0.1"] {
         assert!(error.contains(word), "{word:?} is not in: {error}");
     }
     for secret in [WRONG_KEY, KEY] {
@@ -118,13 +120,13 @@ async fn a_wrong_key_is_told_clearly_and_without_the_key() {
     }
 }
 
-/// An error as a person reads it and as a programmer would.
-fn told(result: Result<String, OverflowError>) -> String {
-    let error = result.expect_err("it cannot be kept");
+/// Returns both texts of an error: `Display` and `Debug`.
+fn error_texts(result: Result<String, OverflowError>) -> String {
+    let error = result.expect_err("it cannot be stored");
     format!("{error} {error:?}")
 }
 
-/// A shared access signature for the account, with these permissions for a hundred years.
+/// Returns a shared access signature of the account with these permissions, valid for a hundred years.
 fn account_signature(permissions: &str) -> String {
     const EXPIRY: &str = "2124-11-20T00:00:00Z";
     const VERSION: &str = "2022-11-02";

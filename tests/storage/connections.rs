@@ -1,4 +1,4 @@
-//! Connections as Functions writes them: every form, and every way to get one wrong.
+//! Connections in the format of Functions: every valid form, and invalid ones.
 
 use azure_core::http::Url;
 use devicestate_azure::{Blobs, Service, StorageConnection, StorageQueue};
@@ -55,18 +55,19 @@ fn a_connection_string_leads_to_the_services_of_its_account() {
 }
 
 #[test]
-fn development_storage_is_azurite_on_its_own_ports() {
+fn development_storage_is_azurite_on_its_default_ports() {
     for text in ["UseDevelopmentStorage=true", "usedevelopmentstorage=True;"] {
         let expected = ["http://127.0.0.1:10000/devstoreaccount1", "http://127.0.0.1:10001/devstoreaccount1"];
         assert_eq!(endpoints(&connection(text)), expected.map(Some));
     }
 }
 
-/// The ports are another Azurite's here, but the account and the key are those of `UseDevelopmentStorage=true`.
+/// The ports are those of another Azurite, with the account and key of `UseDevelopmentStorage=true`.
 #[tokio::test]
-async fn every_way_to_write_the_address_of_azurite_works() {
-    let whole = SHARED.connection_string(devicestate_test_storage::azurite::KEY);
-    for (number, text) in [whole.clone(), whole.replace("devstoreaccount1;Q", "devstoreaccount1/;Q")].iter().enumerate()
+async fn every_form_of_azurites_url_works() {
+    let complete = SHARED.connection_string(devicestate_test_storage::azurite::KEY);
+    for (number, text) in
+        [complete.clone(), complete.replace("devstoreaccount1;Q", "devstoreaccount1/;Q")].iter().enumerate()
     {
         let queue = StorageQueue::new(&connection(text), &format!("forms-{number}")).expect("a queue service");
         queue.create_if_missing().await.expect("a queue");
@@ -76,7 +77,7 @@ async fn every_way_to_write_the_address_of_azurite_works() {
 }
 
 #[test]
-fn an_identity_needs_the_services_only() {
+fn an_identity_needs_only_the_services() {
     let both = read([
         ("__blobServiceUri", "https://drones.blob.core.windows.net/"),
         ("__queueServiceUri", "https://drones.queue.core.windows.net"),
@@ -93,29 +94,29 @@ fn an_identity_needs_the_services_only() {
 }
 
 #[test]
-fn where_there_are_no_settings_there_is_no_connection() {
+fn without_settings_there_is_no_connection() {
     assert_eq!(read([]), Ok(None));
     assert_eq!(read([("", "")]), Ok(None));
     assert_eq!(read([("Other", "AccountName=drones")]), Ok(None));
 }
 
 #[test]
-fn a_connection_string_stands_before_an_identity_as_for_the_host() {
+fn a_connection_string_takes_precedence_over_an_identity() {
     let both = read([("", "UseDevelopmentStorage=true"), ("__blobServiceUri", "https://drones.blob.core.windows.net")]);
     let both = both.expect("well-formed").expect("a connection");
     assert_eq!(both.endpoint(Service::Blob).and_then(Url::port), Some(10_000));
 }
 
 #[test]
-fn what_is_wrong_with_a_connection_string_is_told_without_the_key() {
+fn an_invalid_connection_string_is_rejected_without_the_key() {
     let key = format!("AccountKey={WRONG_KEY}");
     for (text, words) in [
-        (format!("the key is {}", &WRONG_KEY[..20]), "no connection string"),
+        (format!("the key is {}", &WRONG_KEY[..20]), "not a connection string"),
         (key.clone(), "has no AccountName"),
         ("AccountName=drones".to_owned(), "has no AccountKey"),
         (format!("AccountName=drones;AccountKey={}", &WRONG_KEY[1..]), "not base64"),
         (format!("AccountName={WRONG_KEY};{key}"), "account name"),
-        (format!("AccountName=drones;{key};{key}"), "a part twice"),
+        (format!("AccountName=drones;{key};{key}"), "occurs twice"),
         (format!("AccountName=drones;{key};BlobEndpoint=drones.example.com"), "BlobEndpoint"),
         (format!("AccountName=drones;{key};BlobEndpoint=drones/?sig={WRONG_KEY}"), "BlobEndpoint"),
         (format!("AccountName=drones;{key};QueueEndpoint=https://drones/?sig={WRONG_KEY}"), "QueueEndpoint"),
@@ -128,19 +129,19 @@ fn what_is_wrong_with_a_connection_string_is_told_without_the_key() {
         ),
     ] {
         let error = read([("", &text)]).expect_err(&text).to_string();
-        assert!(error.starts_with("the setting DeadLetterStorage "), "{error}");
+        assert!(error.starts_with("the setting ") && error.contains("DeadLetterStorage"), "{error}");
         assert!(error.contains(words), "{words:?} is not in: {error}");
         assert!(!error.contains(&WRONG_KEY[1..20]), "{error}");
     }
 }
 
 #[test]
-fn what_is_wrong_with_an_identity_is_told_with_its_setting() {
+fn an_invalid_identity_is_rejected_with_its_setting() {
     for (values, words) in [
         ([("__queueServiceUri", "drones.queue.core.windows.net"), ("", "")], "DeadLetterStorage__queueServiceUri"),
-        ([("__queueServiceUri", "http://drones.queue.core.windows.net"), ("", "")], "must be https"),
+        ([("__queueServiceUri", "http://drones.queue.core.windows.net"), ("", "")], "must begin with https"),
         ([("__blobServiceUri", "https://drones/?sv=1&sig=c2VjcmV0"), ("", "")], "DeadLetterStorage__blobServiceUri"),
-        // The tail of a connection string, pasted behind an address or with it.
+        // The end of a connection string, pasted after a URL.
         (
             [("__blobServiceUri", "https://drones.blob.core.windows.net/;AccountKey=c2VjcmV0"), ("", "")],
             "DeadLetterStorage__blobServiceUri",
@@ -159,18 +160,21 @@ fn what_is_wrong_with_an_identity_is_told_with_its_setting() {
 }
 
 #[test]
-fn a_connection_without_the_service_that_is_needed_is_told_where_it_is_made() {
+fn a_client_without_its_service_is_rejected_at_its_creation() {
     let identity = read([("__queueServiceUri", "https://drones.queue.core.windows.net")]);
     let identity = identity.expect("well-formed").expect("a connection");
     let error = Blobs::new(&identity, "c").err().expect("no blob service").to_string();
-    assert!(error.contains("DeadLetterStorage__blobServiceUri` is missing"), "{error}");
+    assert!(error.contains("DeadLetterStorage__blobServiceUri") && error.contains("is missing"), "{error}");
     let signature = connection("SharedAccessSignature=sv=1;BlobEndpoint=https://drones.blob.core.windows.net");
     let error = StorageQueue::new(&signature, "q").err().expect("no queue service").to_string();
-    assert!(error.contains("DeadLetterStorage has neither QueueEndpoint nor AccountName"), "{error}");
+    assert!(
+        error.contains("DeadLetterStorage") && error.contains("has neither QueueEndpoint nor AccountName"),
+        "{error}"
+    );
 }
 
 #[test]
-fn a_connection_leads_to_the_read_only_copy_of_its_account() {
+fn a_connection_has_the_read_only_copy_of_its_account() {
     let key = format!("AccountKey={WRONG_KEY}");
     for (rest, expected) in [
         ("", "https://drones-secondary.queue.core.windows.net/"),
@@ -196,7 +200,7 @@ fn a_connection_leads_to_the_read_only_copy_of_its_account() {
 }
 
 #[test]
-fn an_address_that_does_not_tell_where_the_read_only_copy_is_is_told() {
+fn a_url_without_a_known_read_only_copy_is_rejected() {
     for address in ["https://queues.example.com", "https://10.0.0.4", "http://127.0.0.1:8/a/b", "https://drones"] {
         let connection = connection(&format!("AccountName=drones;AccountKey={WRONG_KEY};QueueEndpoint={address}"));
         let error = StorageQueue::secondary(&connection, "q").err().expect("no address").to_string();
@@ -208,7 +212,7 @@ fn an_address_that_does_not_tell_where_the_read_only_copy_is_is_told() {
 }
 
 #[test]
-fn no_secret_is_shown_with_a_connection() {
+fn debug_of_a_connection_prints_no_secret() {
     let key = format!("AccountName=drones;AccountKey={WRONG_KEY}");
     let signature =
         "SharedAccessSignature=?sv=1&sig=c2VjcmV0;QueueEndpoint=https://drones.queue.core.windows.net".to_owned();

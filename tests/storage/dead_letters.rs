@@ -1,4 +1,4 @@
-//! The real handler with Azure Storage: where its dead letters go that are too large for the queue.
+//! The real handler with Azure Storage: its dead letters that are too large for the queue.
 
 use std::{
     fs,
@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 
 use crate::blobs::read;
 
-/// A handler's app with documents in memory, which has no folder of its own.
+/// An app with documents in memory, so that it has no folder for large dead letters.
 fn app(connection_string: impl Into<String>) -> App {
     App::shipped().with("StateStore", "memory").with(SETTING, connection_string).with("LogLevel", "trace")
 }
 
-/// Two good events, and between them one that cannot be read and does not fit into the queue.
+/// Two valid events, and between them an undecodable one that does not fit into the queue.
 fn batch() -> Batch {
     let body = json!({"battery": 0.5, "padding": "x".repeat(65_536)});
     Batch::of([
@@ -28,8 +28,8 @@ fn batch() -> Batch {
     ])
 }
 
-/// The batch as one that comes again for ever.
-fn endless() -> Value {
+/// The batch under an unlimited retry policy.
+fn retried_envelope() -> Value {
     batch().retry(0, -1).envelope()
 }
 
@@ -38,7 +38,7 @@ fn error(response: &Response) -> String {
     response.json()["error"].as_str().expect("a text").to_owned()
 }
 
-/// All that the handler of this app has logged.
+/// Returns the log of the handler of this app.
 fn log(app: &App, errors: &str) -> String {
     let log = fs::read_to_string(app.path("stdout.log")).expect("the log") + errors;
     assert!(log.contains(r#""record":"start""#), "it is the log: {log}");
@@ -46,10 +46,10 @@ fn log(app: &App, errors: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_dead_letter_too_large_for_the_queue_is_in_a_blob_and_the_message_points_at_it() {
+async fn a_large_dead_letter_is_in_a_blob_and_the_message_points_to_it() {
     let app = app(SHARED.connection_string(KEY));
     let handler = app.start();
-    let reply = handler.invoke(&endless());
+    let reply = handler.invoke(&retried_envelope());
     assert_eq!(reply.counts(), [3, 2, 0, 1]);
     let message = reply.dead_letter();
     let overflow = &message["Overflow"];
@@ -58,9 +58,9 @@ async fn a_dead_letter_too_large_for_the_queue_is_in_a_blob_and_the_message_poin
     assert!(location.contains("/deadletters/"), "{location}");
     assert!(name.starts_with(message["Id"].as_str().expect("an id")), "{name}");
 
-    let whole = read(location).await;
-    assert_eq!((&overflow["Length"], &overflow["Sha256"]), (&whole.len().into(), &sha256(&whole).into()));
-    let letter = read_letter(&whole);
+    let stored = read(location).await;
+    assert_eq!((&overflow["Length"], &overflow["Sha256"]), (&stored.len().into(), &sha256(&stored).into()));
+    let letter = read_letter(&stored);
     assert_eq!((&letter["Id"], &letter["Issue"]), (&message["Id"], &message["Issue"]));
     let body = from_base64(letter["EventData"]["Body"].as_str().expect("a body"));
     let body: Value = serde_json::from_slice(&body).expect("the event");
@@ -71,7 +71,7 @@ async fn a_dead_letter_too_large_for_the_queue_is_in_a_blob_and_the_message_poin
 }
 
 #[tokio::test]
-async fn many_large_dead_letters_of_a_batch_are_all_in_blobs_in_one_attempt() {
+async fn many_large_dead_letters_are_stored_in_one_attempt() {
     let app = app(SHARED.connection_string(KEY));
     let poison = |number: i64| Event::json(number, &json!({"battery": number, "padding": "x".repeat(50_000)}));
     let reply = app.start().invoke(&Batch::of((1..=60).map(poison).collect::<Vec<_>>()).retry(0, -1).envelope());
@@ -88,20 +88,20 @@ async fn many_large_dead_letters_of_a_batch_are_all_in_blobs_in_one_attempt() {
 #[tokio::test]
 async fn the_container_is_a_setting() {
     let app = app(SHARED.connection_string(KEY)).with("DeadLetterContainer", "of-this-fleet");
-    let reply = app.start().invoke(&endless());
+    let reply = app.start().invoke(&retried_envelope());
     let location = reply.dead_letter()["Overflow"]["Location"].as_str().expect("an address").to_owned();
     assert!(location.contains("/devstoreaccount1/of-this-fleet/"), "{location}");
     assert!(!read(&location).await.is_empty());
 }
 
 #[test]
-fn while_storage_is_down_the_batch_comes_again_and_when_it_is_there_again_it_is_kept() {
+fn an_outage_of_storage_fails_the_attempt_and_the_retry_stores_the_dead_letter() {
     let ports = [free_port(), free_port()];
     let app = app(connection_string(ports, &format!("AccountKey={KEY}")));
     let handler = app.start();
-    let told = error(&handler.post("94d0", endless().to_string().as_bytes()));
-    for word in ["in the container deadletters", "cannot be reached", "setting DeadLetterStorage"] {
-        assert!(told.contains(word), "{word:?} is not in: {told}");
+    let message = error(&handler.post("94d0", retried_envelope().to_string().as_bytes()));
+    for word in ["in the container deadletters", "the connection failed", "setting `DeadLetterStorage`"] {
+        assert!(message.contains(word), "{word:?} is not in: {message}");
     }
     let _azurite = Azurite::start(ports);
     let reply = handler.invoke(&batch().retry(1, -1).envelope());
@@ -111,7 +111,7 @@ fn while_storage_is_down_the_batch_comes_again_and_when_it_is_there_again_it_is_
 }
 
 #[test]
-fn while_storage_is_down_the_last_attempt_is_answered_with_a_body_that_is_cut() {
+fn during_an_outage_of_storage_the_last_attempt_truncates_the_body() {
     let ports = [free_port(), free_port()];
     let app = app(connection_string(ports, &format!("AccountKey={KEY}")));
     let reply = app.start().invoke(&batch().envelope());
@@ -120,36 +120,36 @@ fn while_storage_is_down_the_last_attempt_is_answered_with_a_body_that_is_cut() 
 }
 
 #[test]
-fn a_wrong_key_is_told_clearly_by_the_handler_and_is_nowhere_in_its_log() {
+fn a_wrong_key_is_reported_and_not_in_the_log() {
     let app = app(SHARED.connection_string(WRONG_KEY));
     let handler = app.start();
-    let told = error(&handler.post("94d0", endless().to_string().as_bytes()));
-    for word in ["the key is not the account's", "setting DeadLetterStorage"] {
-        assert!(told.contains(word), "{word:?} is not in: {told}");
+    let message = error(&handler.post("94d0", retried_envelope().to_string().as_bytes()));
+    for word in ["the account key was rejected", "setting `DeadLetterStorage`"] {
+        assert!(message.contains(word), "{word:?} is not in: {message}");
     }
     let log = log(&app, &handler.stop());
-    assert!(log.contains("the key is not the account's"), "{log}");
+    assert!(log.contains("the account key was rejected"), "{log}");
     for secret in [WRONG_KEY, KEY] {
-        assert!(!log.contains(secret) && !told.contains(secret), "no secret in the log");
+        assert!(!log.contains(secret) && !message.contains(secret), "no secret in the log");
     }
 }
 
 #[test]
-fn a_shared_access_signature_is_nowhere_in_the_log_whatever_goes_wrong() {
+fn a_shared_access_signature_is_never_in_the_log() {
     let signature = "sv=2022-11-02&ss=bq&srt=sco&sp=rwcl&sig=bm90IGEgc2lnbmF0dXJl";
     let access = format!("SharedAccessSignature={signature}");
     for ports in [[SHARED.blob_port, SHARED.queue_port], [free_port(), free_port()]] {
         let app = app(connection_string(ports, &access));
         let handler = app.start();
-        let told = error(&handler.post("94d0", endless().to_string().as_bytes()));
+        let message = error(&handler.post("94d0", retried_envelope().to_string().as_bytes()));
         let log = log(&app, &handler.stop());
-        assert!(!log.contains("bm90IGEgc2lnbmF0dXJl") && !told.contains("sig="), "no secret: {told}");
+        assert!(!log.contains("bm90IGEgc2lnbmF0dXJl") && !message.contains("sig="), "no secret: {message}");
     }
 }
 
-/// The endpoint of App Service for tokens, which answers that there is no such identity.
+/// The token endpoint answers that the identity does not exist.
 #[test]
-fn an_identity_that_gets_no_token_is_told_as_such_and_not_as_an_answer_of_storage() {
+fn an_identity_without_a_token_is_not_reported_as_an_error_of_storage() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let endpoint = format!("http://{}/token", listener.local_addr().expect("an address"));
     thread::spawn(move || {
@@ -165,31 +165,31 @@ fn an_identity_that_gets_no_token_is_told_as_such_and_not_as_an_answer_of_storag
         .with("IDENTITY_ENDPOINT", endpoint)
         .with("IDENTITY_HEADER", "bm90IGEgaGVhZGVy");
     let handler = app.start();
-    let told = error(&handler.post("94d0", endless().to_string().as_bytes()));
+    let message = error(&handler.post("94d0", retried_envelope().to_string().as_bytes()));
     for word in ["drones.blob.core.windows.net", "no token for the identity", "DeadLetterStorage__blobServiceUri"] {
-        assert!(told.contains(word), "{word:?} is not in: {told}");
+        assert!(message.contains(word), "{word:?} is not in: {message}");
     }
-    assert!(!(told + &handler.stop()).contains("bm90IGEgaGVhZGVy"));
+    assert!(!(message + &handler.stop()).contains("bm90IGEgaGVhZGVy"));
 }
 
 #[test]
-fn a_connection_that_is_going_to_be_used_and_cannot_be_read_ends_the_start() {
+fn an_invalid_connection_that_is_used_ends_the_start() {
     for (text, words) in [
         ("AccountName=drones", "AccountKey"),
         ("UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://azurite", "DevelopmentStorageProxyUri"),
     ] {
-        let (status, said) = app(text).fails_to_start();
-        assert_eq!(status.code(), Some(1), "{said}");
-        assert!(said.contains("DeadLetterStorage") && said.contains(words), "{said}");
+        let (status, errors) = app(text).fails_to_start();
+        assert_eq!(status.code(), Some(1), "{errors}");
+        assert!(errors.contains("DeadLetterStorage") && errors.contains(words), "{errors}");
     }
     let app = app("UseDevelopmentStorage=true").with("DeadLetterContainer", "Dead_Letters");
-    let (status, said) = app.fails_to_start();
-    assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains("DeadLetterContainer") && said.contains("Dead_Letters"), "{said}");
+    let (status, errors) = app.fails_to_start();
+    assert_eq!(status.code(), Some(1), "{errors}");
+    assert!(errors.contains("DeadLetterContainer") && errors.contains("Dead_Letters"), "{errors}");
 }
 
 #[test]
-fn a_connection_that_is_not_going_to_be_used_is_not_even_read() {
+fn a_connection_that_is_not_used_is_not_read() {
     let folder = tempfile::tempdir().expect("a folder").path().display().to_string();
     for app in [
         app("nonsense").with("DeadLetterDirectory", folder),
@@ -201,21 +201,21 @@ fn a_connection_that_is_not_going_to_be_used_is_not_even_read() {
 }
 
 #[test]
-fn without_anything_said_about_storage_the_handler_starts_with_a_warning_and_cuts() {
+fn without_storage_the_handler_warns_and_truncates() {
     let app = App::shipped().without_sessions().with("StateStore", "memory");
     let handler = app.start();
-    let reply = handler.invoke(&endless());
+    let reply = handler.invoke(&retried_envelope());
     assert!(reply.dead_letter()["EventData"]["BodyCut"].is_object(), "{}", reply.dead_letter());
     let log = log(&app, &handler.stop());
-    let warnings: Vec<_> = log.lines().filter(|line| line.contains("will be cut")).collect();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("will be truncated")).collect();
     let [warning] = warnings[..] else { panic!("one warning: {log}") };
     for word in ["WARN", "RawTelemetryFunction", "DeadLetterStorage", "DeadLetterDirectory"] {
         assert!(warning.contains(word), "{word:?} is not in: {warning}");
     }
 }
 
-/// The app, its queue binding with this connection, and settings under other names.
-fn bound_to(connection: &Value, settings: &[(&str, &str)]) -> App {
+/// Returns an app with this connection in its queue binding, and with these settings.
+fn app_bound_to(connection: &Value, settings: &[(&str, &str)]) -> App {
     let app = App::shipped().without_sessions().with_function(|function| match connection {
         Value::Null => drop(function["bindings"][1].as_object_mut().expect("the queue").remove("connection")),
         name => function["bindings"][1]["connection"] = name.clone(),
@@ -224,7 +224,7 @@ fn bound_to(connection: &Value, settings: &[(&str, &str)]) -> App {
 }
 
 #[test]
-fn the_connection_is_the_one_that_the_queue_binding_names_and_is_looked_for_as_the_host_does() {
+fn the_connection_of_the_queue_binding_is_resolved_as_by_the_host() {
     let (right, wrong) = (SHARED.connection_string(KEY), "nonsense");
     for (connection, settings) in [
         (json!("FleetStorage"), &[("FleetStorage", right.as_str()), (SETTING, wrong)][..]),
@@ -233,37 +233,37 @@ fn the_connection_is_the_one_that_the_queue_binding_names_and_is_looked_for_as_t
         (json!(""), &[("AzureWebJobsStorage", &right), (SETTING, wrong)]),
         (Value::Null, &[("AzureWebJobsStorage", &right)]),
     ] {
-        let app = bound_to(&connection, settings);
-        let reply = app.start().invoke(&endless());
+        let app = app_bound_to(&connection, settings);
+        let reply = app.start().invoke(&retried_envelope());
         let location = &reply.dead_letter()["Overflow"]["Location"];
         assert!(location.is_string(), "{connection}: {}", reply.dead_letter());
     }
     for (connection, settings, named) in [
-        ("FleetStorage", ("FleetStorage", wrong), "setting FleetStorage "),
-        ("FleetStorage", ("AzureWebJobsFleetStorage", wrong), "setting AzureWebJobsFleetStorage "),
+        ("FleetStorage", ("FleetStorage", wrong), "FleetStorage"),
+        ("FleetStorage", ("AzureWebJobsFleetStorage", wrong), "AzureWebJobsFleetStorage"),
         (
             "FleetStorage",
             ("AzureWebJobsFleetStorage__queueServiceUri", "https://drones.queue.core.windows.net"),
-            "setting AzureWebJobsFleetStorage__blobServiceUri ",
+            "AzureWebJobsFleetStorage__blobServiceUri",
         ),
-        ("%Which%", (SETTING, right.as_str()), "setting Which "),
+        ("%Which%", (SETTING, right.as_str()), "Which"),
     ] {
-        let (status, said) = bound_to(&json!(connection), &[settings]).fails_to_start();
-        assert_eq!(status.code(), Some(1), "{said}");
-        assert!(said.contains(named), "{named:?} is not in: {said}");
+        let (status, errors) = app_bound_to(&json!(connection), &[settings]).fails_to_start();
+        assert_eq!(status.code(), Some(1), "{errors}");
+        assert!(errors.contains(named), "{named:?} is not in: {errors}");
     }
 }
 
 #[test]
 fn each_function_has_the_connection_of_its_own_binding() {
-    let app = bound_to(&json!("FleetStorage"), &[("FleetStorage", &SHARED.connection_string(KEY))]);
+    let app = app_bound_to(&json!("FleetStorage"), &[("FleetStorage", &SHARED.connection_string(KEY))]);
     let mut other = devicestate_test_support::repository_file("RawTelemetryFunction/function.json");
     other["bindings"][1]["connection"] = "OtherStorage".into();
     app.add_function("Other", &other);
     let handler = app.start();
-    assert!(handler.invoke(&endless()).dead_letter()["Overflow"]["Location"].is_string());
+    assert!(handler.invoke(&retried_envelope()).dead_letter()["Overflow"]["Location"].is_string());
     let log = log(&app, &handler.stop());
-    let warnings: Vec<_> = log.lines().filter(|line| line.contains("will be cut")).collect();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("will be truncated")).collect();
     let [warning] = warnings[..] else { panic!("one warning: {log}") };
     assert!(warning.contains("\"Other\"") && warning.contains("OtherStorage"), "{warning}");
 }

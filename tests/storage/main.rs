@@ -1,23 +1,23 @@
-//! Azure Storage: queues and blobs against Azurite, and against storage that is down, silent or refuses.
+//! Azure Storage: queues and blobs in Azurite, and storage that is down, hangs or rejects requests.
 //!
-//! Azurite is installed once, below the target folder, from `tests/azurite`: that needs Node.js, and a network or npm's
-//! cache the first time.
+//! The tests install Azurite once, in the target folder, from `tests/azurite`. This needs Node.js, and the first time a network
+//! or npm's cache.
 
 mod audit;
 mod blobs;
-mod both_queues;
 mod connections;
+mod dead_letter_monitor;
 mod dead_letters;
+mod large_dead_letters;
 mod outages;
+mod queue_contract;
 mod queues;
-mod watch;
-mod whole_letters;
 
 use std::error::Error;
 
 use devicestate_azure::StorageError;
 
-/// What Storage said, behind an error of the engine.
+/// Returns the Storage error that caused an error of the engine.
 fn storage_error<'a>(cause: &'a (dyn Error + Send + Sync + 'static)) -> &'a StorageError {
-    cause.downcast_ref().unwrap_or_else(|| panic!("not of Storage: {cause}"))
+    cause.downcast_ref().unwrap_or_else(|| panic!("not a Storage error: {cause}"))
 }

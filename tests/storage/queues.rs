@@ -1,4 +1,4 @@
-//! A queue, from the first message to the last.
+//! The queue in Azure Storage: encodings, expiry, limits and errors.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -9,12 +9,12 @@ use azure_storage_queue::{
         QueueMessage,
     },
 };
-use devicestate_azure::{Fault, StorageError, StorageQueue};
+use devicestate_azure::{StorageError, StorageErrorKind, StorageQueue};
 use devicestate_engine::{
     dead_letter::MAX_MESSAGE_BYTES,
     queue::{DeadLetterQueue as _, Message, QueueError},
 };
-use devicestate_test_storage::azurite::{Azurite, KEY, SHARED, connection, signing};
+use devicestate_test_storage::azurite::{Azurite, KEY, SHARED, connection, signing_options};
 use devicestate_test_support::base64;
 use tokio::time::timeout;
 
@@ -24,7 +24,7 @@ use crate::storage_error;
 const LONG: Duration = Duration::from_hours(1);
 
 #[tokio::test]
-async fn what_the_functions_binding_writes_in_base64_is_read_and_plain_text_too() {
+async fn messages_in_base64_and_in_plain_text_are_read() {
     let queue = SHARED.queue("binding").await;
     let letter = r#"{"Id":"0af1","Issue":"Grüße <&> aus dem All"}"#;
     for text in [base64(letter), letter.to_owned(), String::new()] {
@@ -36,7 +36,7 @@ async fn what_the_functions_binding_writes_in_base64_is_read_and_plain_text_too(
 }
 
 #[tokio::test]
-async fn what_is_put_is_written_as_the_functions_binding_writes_it() {
+async fn messages_are_written_as_by_the_functions_binding() {
     let queue = SHARED.queue("written").await;
     queue.put(b"{}").await.expect("put");
     let client = service().queue_client("written").expect("a queue");
@@ -44,11 +44,11 @@ async fn what_is_put_is_written_as_the_functions_binding_writes_it() {
     let message = peeked.items.expect("messages").pop().expect("a message");
     assert_eq!(message.message_text, Some(base64("{}")));
     let lifetime = message.expiration_time.expect("a time") - message.insertion_time.expect("a time");
-    assert!(lifetime.whole_days() > 365, "it stays until somebody deletes it, not {lifetime}");
+    assert!(lifetime.whole_days() > 365, "it does not expire, not after {lifetime}");
 }
 
 #[tokio::test]
-async fn a_message_that_the_service_will_forget_tells_when() {
+async fn a_message_has_its_expiry() {
     const WEEK: i32 = 7 * 24 * 3_600;
     let queue = SHARED.queue("forgotten").await;
     send("forgotten", "{}", WEEK).await;
@@ -83,20 +83,20 @@ async fn a_plain_message_may_be_as_large_as_the_service_allows_and_must_be_text(
     send("plain", "{}", -1).await;
     let mut received = queue.receive(1, LONG).await.expect("received").pop().expect("a message");
     queue.update(&mut received, Some(&vec![b'{'; LIMIT]), LONG).await.expect("updated");
-    let error = refused(queue.update(&mut received, Some(&vec![b'{'; LIMIT + 1]), LONG).await);
-    assert_eq!(error.fault, Fault::TooLarge { bytes: LIMIT + 1, limit: LIMIT });
-    for no_text in [&b"\xff"[..], b"\0", b"{\x1f}", "\u{ffff}".as_bytes()] {
-        let error = refused(queue.update(&mut received, Some(no_text), LONG).await);
-        assert_eq!(error.fault, Fault::NoText, "{no_text:?}");
+    let error = storage_failure(queue.update(&mut received, Some(&vec![b'{'; LIMIT + 1]), LONG).await);
+    assert_eq!(error.kind, StorageErrorKind::TooLarge { bytes: LIMIT + 1, limit: LIMIT });
+    for not_text in [&b"\xff"[..], b"\0", b"{\x1f}", "\u{ffff}".as_bytes()] {
+        let error = storage_failure(queue.update(&mut received, Some(not_text), LONG).await);
+        assert_eq!(error.kind, StorageErrorKind::NotText, "{not_text:?}");
     }
     queue.update(&mut received, None, Duration::ZERO).await.expect("released");
     let body = queue.peek(1).await.expect("peeked").remove(0).body;
-    assert_eq!(body, vec![b'{'; LIMIT], "what was refused has changed nothing");
+    assert_eq!(body, vec![b'{'; LIMIT], "the rejected updates changed nothing");
 }
 
-/// Here alone, a second has to pass: the clock is the service's.
+/// This test has to wait for a second, since the clock is the service's.
 #[tokio::test]
-async fn a_message_is_back_when_its_time_has_passed() {
+async fn a_hidden_message_is_visible_again_after_its_time() {
     let queue = SHARED.queue("passing").await;
     queue.put(b"{}").await.expect("put");
     let first = queue.receive(1, Duration::from_secs(1)).await.expect("received").pop().expect("a message");
@@ -107,13 +107,13 @@ async fn a_message_is_back_when_its_time_has_passed() {
             }
         }
     };
-    let second = timeout(Duration::from_mins(1), back).await.expect("it comes back");
+    let second = timeout(Duration::from_mins(1), back).await.expect("it is visible again");
     assert_eq!((&second.message.id, second.message.dequeue_count), (&first.message.id, 2));
-    assert!(queue.delete(&first).await.expect_err("it is somebody else's now").is_gone());
+    assert!(queue.delete(&first).await.expect_err("another receiver has it now").is_gone());
 }
 
 #[tokio::test]
-async fn a_queue_can_be_peeked_at_and_counted_in_the_accounts_read_only_copy() {
+async fn the_read_only_copy_can_be_peeked_and_counted() {
     let queue = SHARED.queue("copied").await;
     queue.put(b"{}").await.expect("put");
     let primary = SHARED.connection_string(KEY);
@@ -125,37 +125,37 @@ async fn a_queue_can_be_peeked_at_and_counted_in_the_accounts_read_only_copy() {
         assert_eq!(copy.count().await.expect("counted"), 1);
     }
     let missing = StorageQueue::secondary(&SHARED.connection(), "missing").expect("a queue service");
-    let error = refused(missing.count().await).to_string();
+    let error = storage_failure(missing.count().await).to_string();
     assert!(error.starts_with("the read-only copy of the queue missing at 127.0.0.1"), "{error}");
 }
 
 #[tokio::test]
-async fn a_message_too_large_for_the_queue_is_told_without_asking() {
+async fn a_message_too_large_for_the_queue_is_rejected_without_a_request() {
     let queue = StorageQueue::new(&SHARED.connection(), "never-made").expect("a queue service");
-    let error = refused(queue.put(&vec![b'x'; MAX_MESSAGE_BYTES + 1]).await);
-    assert_eq!(error.fault, Fault::TooLarge { bytes: MAX_MESSAGE_BYTES + 1, limit: MAX_MESSAGE_BYTES });
-    assert!(error.to_string().contains("49153 bytes, of 49152"), "{error}");
+    let error = storage_failure(queue.put(&vec![b'x'; MAX_MESSAGE_BYTES + 1]).await);
+    assert_eq!(error.kind, StorageErrorKind::TooLarge { bytes: MAX_MESSAGE_BYTES + 1, limit: MAX_MESSAGE_BYTES });
+    assert!(error.to_string().contains("it has 49153 bytes, and the queue accepts at most 49152"), "{error}");
 }
 
 #[tokio::test]
-async fn a_queue_that_is_there_is_made_no_second_time() {
+async fn an_existing_queue_is_not_created_again() {
     let queue = SHARED.queue("twice").await;
     queue.put(b"{}").await.expect("put");
-    queue.create_if_missing().await.expect("it is there");
+    queue.create_if_missing().await.expect("it exists");
     assert_eq!(queue.count().await.expect("counted"), 1);
 }
 
 #[tokio::test]
-async fn a_queue_that_is_missing_is_told() {
+async fn a_missing_queue_is_reported() {
     let queue = StorageQueue::new(&SHARED.connection(), "missing").expect("a queue service");
-    let told = [
+    let results = [
         queue.put(b"{}").await.map(drop),
         queue.receive(1, LONG).await.map(drop),
         queue.peek(1).await.map(drop),
         queue.count().await.map(drop),
     ];
-    for error in told.map(refused) {
-        assert_eq!(error.fault, Fault::Missing);
+    for error in results.map(storage_failure) {
+        assert_eq!(error.kind, StorageErrorKind::Missing);
         let text = error.to_string();
         for word in ["the queue missing", "127.0.0.1", "DeadLetterStorage", "does not exist"] {
             assert!(text.contains(word), "{word:?} is not in: {text}");
@@ -164,15 +164,15 @@ async fn a_queue_that_is_missing_is_told() {
 }
 
 #[tokio::test]
-async fn a_name_that_no_queue_can_have_is_told() {
+async fn an_invalid_queue_name_is_reported() {
     for name in ["Upper", "a_b", "xy"] {
         let queue = StorageQueue::new(&SHARED.connection(), name).expect("a queue service");
-        let error = queue.create_if_missing().await.expect_err("no name of a queue");
-        assert_eq!(error.fault, Fault::BadName, "{name}: {error}");
+        let error = queue.create_if_missing().await.expect_err("an invalid name");
+        assert_eq!(error.kind, StorageErrorKind::InvalidName, "{name}: {error}");
     }
 }
 
-/// The headers of the account's metadata are signed in their order, and parameters by their names.
+/// The service signs metadata headers in order and query parameters by name.
 #[tokio::test]
 async fn metadata_and_parameters_are_signed_as_the_service_reads_them() {
     let client = service().queue_client("signed").expect("a queue");
@@ -188,7 +188,7 @@ async fn metadata_and_parameters_are_signed_as_the_service_reads_them() {
     assert_eq!(properties.metadata().expect("metadata"), metadata);
 }
 
-/// A test's own way past the tools: a message with this text, which the service forgets after so many seconds.
+/// Sends a message with this text directly, which expires after this many seconds; -1 for never.
 async fn send(queue: &str, text: &str, seconds: i32) {
     let client = service().queue_client(queue).expect("a queue");
     let message = QueueMessage { message_text: Some(text.to_owned()) };
@@ -196,7 +196,7 @@ async fn send(queue: &str, text: &str, seconds: i32) {
     client.send_message(message.try_into().expect("XML"), Some(options)).await.expect("sent");
 }
 
-/// The text that the oldest message has.
+/// Returns the text of the oldest message.
 async fn text(queue: &str) -> Option<String> {
     let client = service().queue_client(queue).expect("a queue");
     let peeked = client.peek_messages(None).await.expect("peeked").into_model().expect("XML");
@@ -204,7 +204,7 @@ async fn text(queue: &str) -> Option<String> {
 }
 
 #[track_caller]
-fn refused<T: std::fmt::Debug>(result: Result<T, QueueError>) -> StorageError {
+fn storage_failure<T: std::fmt::Debug>(result: Result<T, QueueError>) -> StorageError {
     match result {
         Err(error) => storage_error(error.cause()).clone(),
         result => panic!("{result:?}"),
@@ -212,6 +212,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, QueueError>) -> StorageError {
 }
 
 fn service() -> QueueServiceClient {
-    let options = QueueServiceClientOptions { client_options: signing(), ..QueueServiceClientOptions::default() };
+    let options =
+        QueueServiceClientOptions { client_options: signing_options(), ..QueueServiceClientOptions::default() };
     QueueServiceClient::new(Azurite::url(SHARED.queue_port), None, Some(options)).expect("a service")
 }

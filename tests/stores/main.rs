@@ -1,3 +1,3 @@
-//! Each store, held to the same rules.
+//! Tests of the stores against one contract.
 
 mod stores;

@@ -1,4 +1,4 @@
-//! What every store must keep to, and what SQLite's file adds.
+//! The contract of every store, and tests of the SQLite file.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -9,18 +9,18 @@ use devicestate_engine::{
     settings::Settings,
     store::{ETag, MemoryStore, RequestCharge, StateStore, StoreError, Stored},
 };
-use devicestate_sqlite::{Database, Opening, SqliteStore};
+use devicestate_sqlite::{Database, OpenMode, SqliteStore};
 use devicestate_test_doubles::{document, version};
 use devicestate_test_support::listener::Listener;
 use rusqlite::Connection;
 use serde_json::json;
 use tempfile::TempDir;
 
-/// A store, and what it is called.
-type Named = (&'static str, Arc<dyn StateStore>);
+/// A store and its name.
+type NamedStore = (&'static str, Arc<dyn StateStore>);
 
-/// Each of these tests on each kind of store, empty. What needs an account is of the tier `just test-azure`.
-macro_rules! on_each_store {
+/// Runs each of these tests on an empty store of each kind. Those with an account are in the tier `just test-azure`.
+macro_rules! for_each_store {
     ($($test:ident),+ $(,)?) => {
         mod in_memory {
             $(
@@ -51,13 +51,13 @@ macro_rules! on_each_store {
     };
 }
 
-on_each_store![
-    what_is_created_can_be_read_and_what_is_not_cannot,
-    what_is_there_is_not_created_again,
-    only_what_is_unchanged_is_replaced,
-    what_is_not_there_is_not_replaced_and_a_tag_is_good_for_one_document,
-    of_writers_at_the_same_time_one_wins_each_round,
-    documents_are_listed_in_the_order_of_their_ids_page_by_page,
+for_each_store![
+    a_created_document_can_be_read,
+    an_existing_document_is_not_created_again,
+    only_an_unchanged_document_is_replaced,
+    a_missing_document_is_not_replaced_and_a_tag_is_valid_for_one_document,
+    one_of_several_concurrent_writers_succeeds,
+    documents_are_listed_in_order_of_their_ids_in_pages,
 ];
 
 fn cosmos(listener: &Listener) -> CosmosStore {
@@ -71,83 +71,83 @@ fn cosmos(listener: &Listener) -> CosmosStore {
 }
 
 fn open(path: &Path) -> Database {
-    Database::open(path, Opening::Create).expect("a database")
+    Database::open(path, OpenMode::Create).expect("a database")
 }
 
 fn drone(id: &str, battery: f64) -> Document {
     document(id, version(7), &json!({"Battery": battery, "Note": "ünï\u{10348}"}))
 }
 
-/// What it costs is not looked at here.
-fn free() -> RequestCharge {
+/// Returns a request charge that these tests ignore.
+fn ignored_charge() -> RequestCharge {
     RequestCharge::default()
 }
 
 async fn stored(store: &dyn StateStore, id: &str) -> Stored {
-    store.read(id, &free()).await.expect("a read").expect("a document")
+    store.read(id, &ignored_charge()).await.expect("a read").expect("a document")
 }
 
-async fn what_is_created_can_be_read_and_what_is_not_cannot((name, store): Named) {
-    assert_eq!(store.read("drone-1", &free()).await, Ok(None), "{name}");
-    let etag = store.create(&drone("drone-1", 0.5), &free()).await.expect("a creation");
+async fn a_created_document_can_be_read((name, store): NamedStore) {
+    assert_eq!(store.read("drone-1", &ignored_charge()).await, Ok(None), "{name}");
+    let etag = store.create(&drone("drone-1", 0.5), &ignored_charge()).await.expect("a creation");
     let expected = Stored { document: drone("drone-1", 0.5), etag };
-    assert_eq!(store.read("drone-1", &free()).await, Ok(Some(expected)), "{name}");
-    assert_eq!(store.read("Drone-1", &free()).await, Ok(None), "{name}: ids are as they are");
-    assert_eq!(store.read("drone-1 ", &free()).await, Ok(None), "{name}");
+    assert_eq!(store.read("drone-1", &ignored_charge()).await, Ok(Some(expected)), "{name}");
+    assert_eq!(store.read("Drone-1", &ignored_charge()).await, Ok(None), "{name}: ids are case-sensitive");
+    assert_eq!(store.read("drone-1 ", &ignored_charge()).await, Ok(None), "{name}");
 }
 
-async fn what_is_there_is_not_created_again((name, store): Named) {
-    let etag = store.create(&drone("d", 0.5), &free()).await.expect("a creation");
-    assert_eq!(store.create(&drone("d", 0.9), &free()).await, Err(StoreError::Conflict), "{name}");
+async fn an_existing_document_is_not_created_again((name, store): NamedStore) {
+    let etag = store.create(&drone("d", 0.5), &ignored_charge()).await.expect("a creation");
+    assert_eq!(store.create(&drone("d", 0.9), &ignored_charge()).await, Err(StoreError::Conflict), "{name}");
     assert_eq!(stored(&*store, "d").await, Stored { document: drone("d", 0.5), etag }, "{name}");
 }
 
-async fn only_what_is_unchanged_is_replaced((name, store): Named) {
-    let first = store.create(&drone("d", 0.1), &free()).await.expect("a creation");
-    let second = store.replace(&drone("d", 0.2), &first, &free()).await.expect("a replacement");
+async fn only_an_unchanged_document_is_replaced((name, store): NamedStore) {
+    let first = store.create(&drone("d", 0.1), &ignored_charge()).await.expect("a creation");
+    let second = store.replace(&drone("d", 0.2), &first, &ignored_charge()).await.expect("a replacement");
     assert_ne!(first, second, "{name}");
-    assert_eq!(store.replace(&drone("d", 0.3), &first, &free()).await, Err(StoreError::Conflict), "{name}");
+    assert_eq!(store.replace(&drone("d", 0.3), &first, &ignored_charge()).await, Err(StoreError::Conflict), "{name}");
     assert_eq!(stored(&*store, "d").await, Stored { document: drone("d", 0.2), etag: second.clone() }, "{name}");
-    // The same document again is a write like any other.
-    let third = store.replace(&drone("d", 0.2), &second, &free()).await.expect("a replacement");
+    // Writing the same document again changes the tag.
+    let third = store.replace(&drone("d", 0.2), &second, &ignored_charge()).await.expect("a replacement");
     assert_ne!(second, third, "{name}");
     assert_eq!(stored(&*store, "d").await.etag, third, "{name}");
     let no_tag = ETag("no such tag".into());
-    assert_eq!(store.replace(&drone("d", 0.4), &no_tag, &free()).await, Err(StoreError::Conflict), "{name}");
+    assert_eq!(store.replace(&drone("d", 0.4), &no_tag, &ignored_charge()).await, Err(StoreError::Conflict), "{name}");
 }
 
-async fn what_is_not_there_is_not_replaced_and_a_tag_is_good_for_one_document((name, store): Named) {
-    let etag = store.create(&drone("a", 0.1), &free()).await.expect("a creation");
-    assert_eq!(store.replace(&drone("b", 0.2), &etag, &free()).await, Err(StoreError::Conflict), "{name}");
-    assert_eq!(store.read("b", &free()).await, Ok(None), "{name}");
-    store.create(&drone("b", 0.2), &free()).await.expect("a creation");
-    assert_eq!(store.replace(&drone("b", 0.3), &etag, &free()).await, Err(StoreError::Conflict), "{name}");
+async fn a_missing_document_is_not_replaced_and_a_tag_is_valid_for_one_document((name, store): NamedStore) {
+    let etag = store.create(&drone("a", 0.1), &ignored_charge()).await.expect("a creation");
+    assert_eq!(store.replace(&drone("b", 0.2), &etag, &ignored_charge()).await, Err(StoreError::Conflict), "{name}");
+    assert_eq!(store.read("b", &ignored_charge()).await, Ok(None), "{name}");
+    store.create(&drone("b", 0.2), &ignored_charge()).await.expect("a creation");
+    assert_eq!(store.replace(&drone("b", 0.3), &etag, &ignored_charge()).await, Err(StoreError::Conflict), "{name}");
 }
 
-async fn of_writers_at_the_same_time_one_wins_each_round((name, store): Named) {
-    let mut etag = store.create(&drone("d", 0.0), &free()).await.expect("a creation");
+async fn one_of_several_concurrent_writers_succeeds((name, store): NamedStore) {
+    let mut etag = store.create(&drone("d", 0.0), &ignored_charge()).await.expect("a creation");
     for round in 0..20 {
         let writers = (0..8).map(|writer| {
             let (store, etag, battery) = (Arc::clone(&store), etag.clone(), f64::from(round * 10 + writer));
-            tokio::spawn(async move { store.replace(&drone("d", battery), &etag, &free()).await })
+            tokio::spawn(async move { store.replace(&drone("d", battery), &etag, &ignored_charge()).await })
         });
-        let mut won = Vec::new();
+        let mut succeeded = Vec::new();
         for writer in writers.collect::<Vec<_>>() {
             match writer.await.expect("no panic") {
-                Ok(etag) => won.push(etag),
+                Ok(etag) => succeeded.push(etag),
                 Err(error) => assert_eq!(error, StoreError::Conflict, "{name}"),
             }
         }
-        assert_eq!(won.len(), 1, "{name}");
-        etag = won.remove(0);
+        assert_eq!(succeeded.len(), 1, "{name}");
+        etag = succeeded.remove(0);
         assert_eq!(stored(&*store, "d").await.etag, etag, "{name}");
     }
 }
 
-async fn documents_are_listed_in_the_order_of_their_ids_page_by_page((name, store): Named) {
+async fn documents_are_listed_in_order_of_their_ids_in_pages((name, store): NamedStore) {
     assert_eq!(store.list(None, 10).await, Ok(vec![]), "{name}");
     for id in ["b", "ä", "a", "Z", "c", "a%2F1"] {
-        store.create(&drone(id, 0.5), &free()).await.expect("a creation");
+        store.create(&drone(id, 0.5), &ignored_charge()).await.expect("a creation");
     }
     let (mut pages, mut after) = (Vec::new(), None::<String>);
     loop {
@@ -158,11 +158,11 @@ async fn documents_are_listed_in_the_order_of_their_ids_page_by_page((name, stor
         pages.push(ids);
     }
     assert_eq!(pages, [vec!["Z", "a", "a%2F1", "b"], vec!["c", "ä"]], "{name}");
-    assert_eq!(store.list(Some("bb"), 1).await.expect("a page")[0].id, "c", "{name}: from behind an id not there");
+    assert_eq!(store.list(Some("bb"), 1).await.expect("a page")[0].id, "c", "{name}: after an id that does not exist");
     assert_eq!(store.list(None, usize::MAX).await.expect("a page").len(), 6, "{name}");
 }
 
-/// A file with a store, and a second connection to it, as another program would have it.
+/// Returns a state file, and a second connection to it like that of another program.
 fn shared_file() -> (TempDir, Database, Connection) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("state.db");
@@ -172,112 +172,121 @@ fn shared_file() -> (TempDir, Database, Connection) {
 }
 
 #[tokio::test]
-async fn a_tag_does_not_come_again_with_a_document_that_was_deleted_and_made_anew() {
+async fn a_recreated_document_has_a_new_tag() {
     let (_folder, database, other) = shared_file();
     let store = SqliteStore::new(database);
-    let before = store.create(&drone("d", 0.5), &free()).await.expect("a creation");
+    let before = store.create(&drone("d", 0.5), &ignored_charge()).await.expect("a creation");
     assert_eq!(other.execute("DELETE FROM documents WHERE id = 'd'", []), Ok(1));
-    assert_eq!(store.replace(&drone("d", 0.6), &before, &free()).await, Err(StoreError::Conflict), "it is gone");
-    let after = store.create(&drone("d", 0.5), &free()).await.expect("a creation");
+    assert_eq!(
+        store.replace(&drone("d", 0.6), &before, &ignored_charge()).await,
+        Err(StoreError::Conflict),
+        "it was deleted"
+    );
+    let after = store.create(&drone("d", 0.5), &ignored_charge()).await.expect("a creation");
     assert_ne!(before, after);
-    assert_eq!(store.replace(&drone("d", 0.6), &before, &free()).await, Err(StoreError::Conflict));
+    assert_eq!(store.replace(&drone("d", 0.6), &before, &ignored_charge()).await, Err(StoreError::Conflict));
     assert_eq!(stored(&store, "d").await, Stored { document: drone("d", 0.5), etag: after });
 }
 
 #[tokio::test]
-async fn a_stored_document_that_cannot_be_understood_is_rejected_by_name() {
+async fn an_invalid_stored_document_is_rejected_by_id() {
     let (_folder, database, other) = shared_file();
     let store = SqliteStore::new(database);
-    store.create(&drone("good", 0.5), &free()).await.expect("a creation");
-    store.create(&drone("bad-7", 0.5), &free()).await.expect("a creation");
-    for text in ["", "no JSON", "[]", "{\"Battery\":1}", "{\"id\":\"bad-7\",\"Versions\":{\"Battery\":1}}"] {
-        let changed = other.execute("UPDATE documents SET document = ? WHERE id = 'bad-7'", [text]);
+    store.create(&drone("valid", 0.5), &ignored_charge()).await.expect("a creation");
+    store.create(&drone("invalid-7", 0.5), &ignored_charge()).await.expect("a creation");
+    for text in ["", "not JSON", "[]", "{\"Battery\":1}", "{\"id\":\"invalid-7\",\"Versions\":{\"Battery\":1}}"] {
+        let changed = other.execute("UPDATE documents SET document = ? WHERE id = 'invalid-7'", [text]);
         assert_eq!(changed, Ok(1));
-        match store.read("bad-7", &free()).await {
-            Err(StoreError::Rejected(reason)) => assert!(reason.contains("\"bad-7\""), "{text:?}: {reason}"),
+        match store.read("invalid-7", &ignored_charge()).await {
+            Err(StoreError::Rejected(reason)) => assert!(reason.contains("\"invalid-7\""), "{text:?}: {reason}"),
             result => panic!("{text:?}: {result:?}"),
         }
         assert!(matches!(store.list(None, 10).await, Err(StoreError::Rejected(_))), "{text:?}");
     }
-    assert_eq!(stored(&store, "good").await.document, drone("good", 0.5), "the others are as they were");
+    assert_eq!(stored(&store, "valid").await.document, drone("valid", 0.5), "the others are unchanged");
 }
 
 #[tokio::test]
-async fn while_another_process_writes_a_write_is_transient_and_reads_go_on() {
+async fn a_write_during_another_processs_write_is_transient_and_reads_succeed() {
     let (_folder, database, other) = shared_file();
     let store = SqliteStore::new(database.clone());
-    let etag = store.create(&drone("d", 0.5), &free()).await.expect("a creation");
-    // It would wait for five seconds; the test does not.
+    let etag = store.create(&drone("d", 0.5), &ignored_charge()).await.expect("a creation");
+    // Disables the wait of five seconds.
     database.read(|connection| connection.busy_timeout(Duration::ZERO)).await.expect("a setting");
     other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
-    for result in [store.create(&drone("e", 0.5), &free()).await, store.replace(&drone("d", 0.6), &etag, &free()).await]
-    {
+    for result in [
+        store.create(&drone("e", 0.5), &ignored_charge()).await,
+        store.replace(&drone("d", 0.6), &etag, &ignored_charge()).await,
+    ] {
         match result {
             Err(StoreError::Transient(reason)) => {
-                assert!(reason.contains("another process holds its lock") && reason.contains("state.db"), "{reason}");
+                assert!(
+                    reason.contains("another process has held its lock") && reason.contains("state.db"),
+                    "{reason}"
+                );
             }
             result => panic!("{result:?}"),
         }
     }
     assert_eq!(stored(&store, "d").await.document, drone("d", 0.5));
-    other.execute_batch("COMMIT").expect("the lock is given back");
-    assert!(store.replace(&drone("d", 0.6), &etag, &free()).await.is_ok());
-    assert_eq!(store.read("e", &free()).await, Ok(None), "what was called undone was not done");
+    other.execute_batch("COMMIT").expect("the lock is released");
+    assert!(store.replace(&drone("d", 0.6), &etag, &ignored_charge()).await.is_ok());
+    assert_eq!(store.read("e", &ignored_charge()).await, Ok(None), "the failed write changed nothing");
 }
 
 #[tokio::test]
-async fn a_file_outlives_its_store_and_is_shared() {
+async fn a_file_is_shared_by_several_stores() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("state.db");
     let first = SqliteStore::new(open(&path));
-    let etag = first.create(&drone("d", 0.5), &free()).await.expect("a creation");
-    let second = SqliteStore::new(Database::open(&path, Opening::Create).expect("it is there"));
+    let etag = first.create(&drone("d", 0.5), &ignored_charge()).await.expect("a creation");
+    let second = SqliteStore::new(Database::open(&path, OpenMode::Create).expect("it exists"));
     assert_eq!(stored(&second, "d").await, Stored { document: drone("d", 0.5), etag: etag.clone() });
     drop(first);
-    assert!(second.replace(&drone("d", 0.6), &etag, &free()).await.is_ok());
+    assert!(second.replace(&drone("d", 0.6), &etag, &ignored_charge()).await.is_ok());
     drop(second);
     let third = SqliteStore::new(open(&path));
     assert_eq!(stored(&third, "d").await.document, drone("d", 0.6));
 }
 
-/// The error of opening a file; it names the file.
+/// Returns the error of opening a file, which must name the file.
 #[track_caller]
-fn refused(path: &Path, opening: Opening) -> String {
-    let error = Database::open(path, opening).expect_err("it must be refused").to_string();
+fn open_error(path: &Path, mode: OpenMode) -> String {
+    let error = Database::open(path, mode).expect_err("it must be rejected").to_string();
     assert!(error.contains(&path.display().to_string()), "{error}");
     error
 }
 
 #[test]
-fn what_is_no_database_is_refused_and_untouched() {
+fn a_file_that_is_not_a_database_is_rejected_and_unchanged() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("notes.txt");
     for length in [20, 5_000] {
-        let text = "no database ".repeat(length);
+        let text = "not a database ".repeat(length);
         std::fs::write(&path, &text).expect("a file");
-        for opening in [Opening::Create, Opening::Existing, Opening::ReadOnly] {
-            let error = refused(&path, opening);
-            assert!(error.contains("no SQLite database"), "{error}");
+        for mode in [OpenMode::Create, OpenMode::Existing, OpenMode::ReadOnly] {
+            let error = open_error(&path, mode);
+            assert!(error.contains("not an SQLite database"), "{error}");
         }
         assert_eq!(std::fs::read_to_string(&path).expect("the file"), text);
     }
 }
 
 #[test]
-fn a_path_that_leads_nowhere_is_named_and_nothing_is_made() {
+fn a_missing_path_is_reported_and_nothing_is_created() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("missing").join("state.db");
-    assert!(refused(&path, Opening::Create).contains("cannot be opened"));
+    assert!(open_error(&path, OpenMode::Create).contains("cannot be opened"));
     let path = folder.path().join("state.db");
-    for opening in [Opening::Existing, Opening::ReadOnly] {
-        assert!(refused(&path, opening).contains("cannot be opened"));
+    for mode in [OpenMode::Existing, OpenMode::ReadOnly] {
+        assert!(open_error(&path, mode).contains("cannot be opened"));
     }
-    assert!(refused(folder.path(), Opening::Create).contains("cannot be opened"), "a folder");
+    assert!(open_error(folder.path(), OpenMode::Create).contains("cannot be opened"), "a folder");
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
 
 #[test]
-fn another_programs_database_is_refused_and_untouched() {
+fn another_programs_database_is_rejected_and_unchanged() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("places.db");
     let contents =
@@ -287,8 +296,8 @@ fn another_programs_database_is_refused_and_untouched() {
         connection.execute_batch(content).expect("another program's content");
         drop(connection);
         let before = std::fs::read(&path).expect("the file");
-        for opening in [Opening::Create, Opening::Existing, Opening::ReadOnly] {
-            let error = refused(&path, opening);
+        for mode in [OpenMode::Create, OpenMode::Existing, OpenMode::ReadOnly] {
+            let error = open_error(&path, mode);
             assert!(error.contains("another program"), "{error}");
         }
         assert_eq!(std::fs::read(&path).expect("the file"), before, "{content}");
@@ -298,7 +307,7 @@ fn another_programs_database_is_refused_and_untouched() {
 }
 
 #[test]
-fn a_new_file_can_be_opened_by_several_at_the_same_time() {
+fn a_new_file_can_be_opened_concurrently() {
     const OPENERS: usize = 8;
     for round in 0..50 {
         let folder = tempfile::tempdir().expect("a folder");
@@ -307,7 +316,7 @@ fn a_new_file_can_be_opened_by_several_at_the_same_time() {
         std::thread::scope(|scope| {
             let open = || {
                 together.wait();
-                Database::open(&path, Opening::Create).map(drop).map_err(|error| error.to_string())
+                Database::open(&path, OpenMode::Create).map(drop).map_err(|error| error.to_string())
             };
             let openers: Vec<_> = (0..OPENERS).map(|_| scope.spawn(open)).collect();
             for opener in openers {

@@ -1,4 +1,4 @@
-//! The audit trail as a blob beside the dead letters that did not fit into their queue.
+//! The audit trail of the tools, in an append blob.
 
 use std::sync::Arc;
 
@@ -12,41 +12,41 @@ use devicestate_dead_letters::{Action, Audit, AuditError, AuditLine};
 use devicestate_engine::{clock::Clock, settings::ConfigError};
 use tokio::sync::Mutex;
 
-use crate::storage::{Container, Fault, StorageConnection, StorageError};
+use crate::storage::{Container, StorageConnection, StorageError, StorageErrorKind};
 
-/// The most bytes of a block that each version of the service takes.
-const BLOCK: usize = 4 << 20;
+/// The largest block that every version of the service accepts.
+const MAX_BLOCK_BYTES: usize = 4 << 20;
 
-/// How often a block is tried: after an answer that the end of the blob is elsewhere, and after one that the blob is full.
-const TURNS: usize = 3;
+/// Limits the attempts to append a block: a response can report another end position, and then a full blob.
+const MAX_APPEND_ATTEMPTS: usize = 3;
 
-/// A blob for one run of the tools, such as `audit/2026/11/21/152329-replay-1a2b3c4d.jsonl`, to which lines are only
-/// appended. It is made with the first line, and so is the container if it is not there.
+/// The audit trail of one run of a tool: an append blob such as `audit/2026/11/21/152329-replay-1a2b3c4d.jsonl`. The first
+/// line creates the blob, and the container if it is missing.
 ///
-/// Nobody else writes to it, and each block says where it must come to lie. So a block whose answer was lost is found
-/// when it is sent again, and no line is there twice.
+/// No other process writes to the blob, and each block is sent with its expected position. So a block whose response was lost
+/// is detected when it is sent again, and no line is written twice.
 pub struct BlobAudit {
     container: Container,
-    /// Without its ending: a blob takes 50,000 blocks, and a long run has a second one.
+    /// The name without its suffix: a blob holds at most 50,000 blocks, so a long run needs several blobs.
     name: String,
     end: Mutex<End>,
 }
 
-/// Where the next line goes.
+/// The end of the trail: where the next line is appended.
 #[derive(Debug, Clone, Copy, Default)]
 struct End {
-    /// Which of the run's blobs, from 1; 0 while there is none.
+    /// The number of the run's last blob, from 1; 0 before the first one.
     part: u32,
-    /// How many bytes are in it.
+    /// The size of that blob in bytes.
     position: usize,
 }
 
 impl BlobAudit {
-    /// A blob of its own for a run of this action that begins now, in the container of this name. Nobody is asked yet.
+    /// Creates the trail of a run of this action that starts now, in the container of this name. Sends no request yet.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], when the connection does not lead to a blob service.
+    /// [`ConfigError`] if the connection has no usable blob service.
     pub fn new(
         connection: &StorageConnection,
         container: &str,
@@ -54,13 +54,13 @@ impl BlobAudit {
         clock: &dyn Clock,
     ) -> Result<Self, ConfigError> {
         let now = jiff::Timestamp::from_millisecond(clock.now_ms()).unwrap_or_default();
-        // Runs of one second are told apart by it.
-        let chance = &uuid::Uuid::new_v4().simple().to_string()[..8];
-        let name = format!("audit/{}-{action}-{chance}", now.strftime("%Y/%m/%d/%H%M%S"));
+        // Distinguishes runs that start in the same second.
+        let suffix = &uuid::Uuid::new_v4().simple().to_string()[..8];
+        let name = format!("audit/{}-{action}-{suffix}", now.strftime("%Y/%m/%d/%H%M%S"));
         Ok(Self { container: Container::new(connection, container)?, name, end: Mutex::default() })
     }
 
-    fn name_of(&self, part: u32) -> String {
+    fn blob_name(&self, part: u32) -> String {
         match part {
             0 | 1 => format!("{}.jsonl", self.name),
             part => format!("{}-{part}.jsonl", self.name),
@@ -68,45 +68,50 @@ impl BlobAudit {
     }
 
     fn blob(&self, part: u32) -> AppendBlobClient {
-        self.container.blob(&self.name_of(part)).append_blob_client()
+        self.container.blob(&self.blob_name(part)).append_blob_client()
     }
 
     fn subject(&self, part: u32) -> String {
-        format!("the blob {}", self.name_of(part))
+        format!("the blob {}", self.blob_name(part))
     }
 
-    /// Appends a block, and tells where the next one goes.
+    /// Appends a block and returns the new end.
     async fn append_block(&self, mut end: End, block: &[u8]) -> Result<End, StorageError> {
-        for _ in 0..TURNS {
+        for _ in 0..MAX_APPEND_ATTEMPTS {
             let Err(error) = append(&self.blob(end.part), end.position, block).await else {
                 return Ok(End { position: end.position + block.len(), ..end });
             };
-            match code(&error) {
+            match error_code(&error) {
                 Some("AppendPositionConditionNotMet") => {
-                    // Somebody's answer was lost: this block's, or that of one that was given up.
-                    let there = self.container.read(&self.name_of(end.part), end.position as u64).await;
-                    let there = there.map_err(|error| self.translate(end, &error))?;
-                    let is_this = there.starts_with(block);
-                    end.position += if is_this { block.len() } else { there.len() };
-                    if is_this {
+                    // The response to an earlier try of this block was lost, or to a block that was given up.
+                    let found = self.container.read(&self.blob_name(end.part), end.position as u64).await;
+                    let found = found.map_err(|error| self.translate(end, &error))?;
+                    let is_this_block = found.starts_with(block);
+                    end.position += if is_this_block { block.len() } else { found.len() };
+                    if is_this_block {
                         return Ok(end);
                     }
                 }
-                Some("BlockCountExceedsLimit") => end = self.begin(end.part + 1).await?,
+                Some("BlockCountExceedsLimit") => end = self.create_blob(end.part + 1).await?,
                 _ => return Err(self.translate(end, &error)),
             }
         }
-        let fault = Fault::Refused("somebody else writes to it".to_owned());
-        Err(self.container.of(&self.subject(end.part)).error(fault))
+        let kind = StorageErrorKind::Rejected("another process writes to the blob".to_owned());
+        Err(self.container.resource(&self.subject(end.part)).error(kind))
     }
 
-    /// Makes a blob.
-    async fn begin(&self, part: u32) -> Result<End, StorageError> {
+    /// Creates the blob of this number.
+    async fn create_blob(&self, part: u32) -> Result<End, StorageError> {
         let (blob, end) = (self.blob(part), End { part, position: 0 });
-        match self.container.made_for(|| create(&blob)).await {
-            // By this run, when an answer was lost; and what is in it is found with the first block.
-            Err(error) if error.http_status() == Some(StatusCode::Conflict) && code(&error) == Some(EXISTS) => Ok(end),
-            created => created.map(|()| end).map_err(|error| self.translate(end, &error)),
+        match self.container.create_if_missing(|| create(&blob)).await {
+            // This run created it, and the response was lost. The first block detects what is in it.
+            Err(error)
+                if error.http_status() == Some(StatusCode::Conflict)
+                    && error_code(&error) == Some(BLOB_ALREADY_EXISTS) =>
+            {
+                Ok(end)
+            }
+            result => result.map(|()| end).map_err(|error| self.translate(end, &error)),
         }
     }
 
@@ -118,40 +123,40 @@ impl BlobAudit {
 #[async_trait]
 impl Audit for BlobAudit {
     async fn append(&self, lines: &[AuditLine]) -> Result<(), AuditError> {
-        // Held over all, since the blocks of two at once would look for the same place.
+        // Locked for the complete append: the blocks of two concurrent calls would expect the same position.
         let mut end = self.end.lock().await;
         if end.part == 0 {
-            *end = self.begin(1).await.map_err(unwritten)?;
+            *end = self.create_blob(1).await.map_err(audit_error)?;
         }
         let mut next = *end;
         for block in blocks(lines) {
-            for piece in block.chunks(BLOCK) {
-                next = self.append_block(next, piece).await.map_err(unwritten)?;
+            for chunk in block.chunks(MAX_BLOCK_BYTES) {
+                next = self.append_block(next, chunk).await.map_err(audit_error)?;
             }
         }
-        // Only now: whoever appends the same lines again after an error begins at the same place, and those that are
-        // there are found.
+        // Set only after all blocks: a caller that appends the same lines again after an error starts at the same position,
+        // and the lines that were written are detected.
         *end = next;
         Ok(())
     }
 
     fn place(&self) -> String {
-        format!("{} in {}", self.subject(1), self.container.place())
+        format!("{} in {}", self.subject(1), self.container.location())
     }
 }
 
-fn unwritten(error: StorageError) -> AuditError {
+fn audit_error(error: StorageError) -> AuditError {
     AuditError::Unwritten(Arc::new(error))
 }
 
-const EXISTS: &str = "BlobAlreadyExists";
+const BLOB_ALREADY_EXISTS: &str = "BlobAlreadyExists";
 
 async fn create(blob: &AppendBlobClient) -> azure_core::Result<()> {
     let options = AppendBlobClientCreateOptions {
         blob_content_type: Some("application/x-ndjson".to_owned()),
         ..Default::default()
     };
-    // A repeated one must not empty it.
+    // A retry must not empty it.
     blob.create(Some(options.if_not_exists())).await.map(drop)
 }
 
@@ -164,20 +169,20 @@ async fn append(blob: &AppendBlobClient, position: usize, block: &[u8]) -> azure
     blob.append_block(bytes.into(), block.len() as u64, Some(options)).await.map(drop)
 }
 
-/// The service's word for what went wrong.
-fn code(error: &azure_core::Error) -> Option<&str> {
+/// Returns the service's error code.
+fn error_code(error: &azure_core::Error) -> Option<&str> {
     match error.kind() {
         ErrorKind::HttpResponse { error_code, .. } => error_code.as_deref(),
         _ => None,
     }
 }
 
-/// The lines, as many together as a block takes. One that is too large for any is alone.
+/// Groups lines into blocks, as many lines as a block holds. A line that is larger than a block is alone.
 fn blocks(lines: &[AuditLine]) -> Vec<Vec<u8>> {
     let mut blocks: Vec<Vec<u8>> = Vec::new();
     for line in lines.iter().map(AuditLine::to_bytes) {
         match blocks.last_mut() {
-            Some(block) if block.len() + line.len() <= BLOCK => block.extend(line),
+            Some(block) if block.len() + line.len() <= MAX_BLOCK_BYTES => block.extend(line),
             _ => blocks.push(line),
         }
     }

@@ -1,4 +1,4 @@
-//! Blobs for dead letters that are too large for the queue.
+//! Stores dead letters that are too large for the queue in blobs.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use devicestate_engine::{
     settings::ConfigError,
 };
 
-use crate::storage::{Container, Fault, StorageConnection};
+use crate::storage::{Container, StorageConnection, StorageErrorKind};
 
-/// Blobs in a container of a storage account. The container is made when the first dead letter finds none.
+/// The blobs of a container. The first dead letter creates the container if it is missing.
 pub struct Blobs(Container);
 
 impl Blobs {
-    /// Blobs in the container of this name. Nobody is asked yet.
+    /// Uses the container of this name. Sends no request yet.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], when the connection does not lead to a blob service.
+    /// [`ConfigError`] if the connection has no usable blob service.
     pub fn new(connection: &StorageConnection, container: &str) -> Result<Self, ConfigError> {
         Container::new(connection, container).map(Self)
     }
@@ -32,12 +32,12 @@ impl Overflow for Blobs {
         let name = format!("{name}.json");
         let blob = self.0.blob(&name);
         let (client, bytes) = (blob.block_blob_client(), Bytes::from(bytes));
-        let kept = self.0.made_for(|| upload(&client, bytes.clone())).await;
-        kept.map_err(|error| {
+        let result = self.0.create_if_missing(|| upload(&client, bytes.clone())).await;
+        result.map_err(|error| {
             OverflowError::WriteFailed(Arc::new(self.0.translate(&format!("the blob {name}"), &error)))
         })?;
         let mut location = blob.url().clone();
-        // The query is the connection's shared access signature, if it has one.
+        // The query may be the connection's shared access signature.
         location.set_query(None);
         Ok(location.into())
     }
@@ -45,13 +45,13 @@ impl Overflow for Blobs {
     async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError> {
         let name = name_in_location(location)?;
         self.0.read(name, 0).await.map_err(|error| {
-            let is_without_container = is_without_container(&error);
+            let container_is_missing = is_container_missing(&error);
             let error = self.0.translate(&format!("the blob {name}"), &error);
-            match error.fault {
-                Fault::Missing => {
-                    let (name, place, location) = (name.to_owned(), self.0.place(), without_query(location));
+            match error.kind {
+                StorageErrorKind::Missing => {
+                    let (name, place, location) = (name.to_owned(), self.0.location(), without_query(location));
                     let setting = format!("DeadLetterContainer or {}", self.0.setting());
-                    if is_without_container {
+                    if container_is_missing {
                         OverflowError::StorageMissing {
                             place: place.trim_start_matches("the ").to_owned(),
                             setting,
@@ -61,16 +61,18 @@ impl Overflow for Blobs {
                         OverflowError::Missing { name, place, setting, location }
                     }
                 }
-                // A blob in the archive is refused, for one.
-                Fault::Refused(_) | Fault::BadName => OverflowError::ReadRejected(Arc::new(error)),
+                // A blob in the archive tier, for example.
+                StorageErrorKind::Rejected(_) | StorageErrorKind::InvalidName => {
+                    OverflowError::ReadRejected(Arc::new(error))
+                }
                 _ => OverflowError::ReadFailed(Arc::new(error)),
             }
         })
     }
 }
 
-/// Whether it is the container that is not there.
-fn is_without_container(error: &azure_core::Error) -> bool {
+/// Returns whether the container is missing, not only the blob.
+fn is_container_missing(error: &azure_core::Error) -> bool {
     matches!(error.kind(), ErrorKind::HttpResponse { error_code: Some(code), .. } if code == "ContainerNotFound")
 }
 

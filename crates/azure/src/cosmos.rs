@@ -1,7 +1,7 @@
-//! State documents in Azure Cosmos DB: one item for each device, under its id as the partition key.
+//! State documents in Azure Cosmos DB: one item for each device, with its id as the partition key.
 //!
-//! The client asks the network when it is made, so it is made with the first operation: the handler is ready at once,
-//! and after an outage, or when somebody created a container that was missing, the next operation finds its way.
+//! Creating the client sends requests, so the first operation creates it: the handler is ready immediately, and after an
+//! outage, or once a missing container was created, the next operation connects.
 
 mod config;
 mod connection;
@@ -32,42 +32,43 @@ pub use config::{CosmosConfig, Regions};
 pub struct CosmosStore(Connection);
 
 impl CosmosStore {
-    /// The documents of this container. Asks nobody yet.
+    /// Creates a store for the documents of this container. Sends no request yet.
     #[must_use]
     pub fn new(config: CosmosConfig) -> Self {
         Self(Connection::new(config))
     }
 
-    fn written(
+    fn write_result(
         &self,
         container: &Container,
-        written: Result<ItemResponse, CosmosError>,
+        result: Result<ItemResponse, CosmosError>,
         charge: &RequestCharge,
     ) -> Result<ETag, StoreError> {
-        let response = written.map_err(|error| self.failed(container, &error, charge))?;
-        charge_for(&response.diagnostics(), charge);
+        let response = result.map_err(|error| self.handle_error(container, &error, charge))?;
+        add_charge(&response.diagnostics(), charge);
         etag(&response)
     }
 
-    fn failed(&self, container: &Container, error: &CosmosError, charge: &RequestCharge) -> StoreError {
+    /// Classifies an error, adds its cost to `charge`, and resets the connection if the account lost a state.
+    fn handle_error(&self, container: &Container, error: &CosmosError, charge: &RequestCharge) -> StoreError {
         if failure::is_state_lost(error) {
-            self.0.forget(container);
+            self.0.reset(container);
         }
         if let Some(diagnostics) = error.diagnostics() {
-            charge_for(&diagnostics, charge);
+            add_charge(&diagnostics, charge);
         }
         failure::classify(error, &self.0.config)
     }
 }
 
-/// The service tells what each request cost; the client's own repetitions are in the sum.
-fn charge_for(diagnostics: &DiagnosticsContext, charge: &RequestCharge) {
+/// Adds the request units of an operation, including the client's own retries.
+fn add_charge(diagnostics: &DiagnosticsContext, charge: &RequestCharge) {
     charge.add(diagnostics.total_request_charge().value());
 }
 
 fn etag(response: &ItemResponse) -> Result<ETag, StoreError> {
     let etag = response.headers().etag().map(|etag| ETag(etag.to_string()));
-    etag.ok_or_else(|| StoreError::Transient("Cosmos DB answered without an ETag".into()))
+    etag.ok_or_else(|| StoreError::Transient("the response of Cosmos DB has no ETag".into()))
 }
 
 #[async_trait]
@@ -76,19 +77,21 @@ impl StateStore for CosmosStore {
         let container = self.0.container().await?;
         match container.client.read_item(id.to_owned(), id, None).await {
             Ok(response) => {
-                charge_for(&response.diagnostics(), charge);
+                add_charge(&response.diagnostics(), charge);
                 let etag = etag(&response)?;
-                // An answer that is no JSON at all was damaged on its way.
-                let json = response.into_model::<serde_json::Value>().map_err(|error| failure::damaged(id, &error))?;
-                let document = Document::deserialize(json).map_err(|error| failure::unreadable(id, &error))?;
+                // A response that is not JSON was damaged on its way, so it is transient.
+                let json = response
+                    .into_model::<serde_json::Value>()
+                    .map_err(|error| failure::invalid_response(id, &error))?;
+                let document = Document::deserialize(json).map_err(|error| failure::invalid_document(id, &error))?;
                 if document.id != id {
-                    return Err(failure::another(id, &document.id));
+                    return Err(failure::wrong_document(id, &document.id));
                 }
                 Ok(Some(Stored { document, etag }))
             }
             Err(error) => {
-                let failed = self.failed(&container, &error, charge);
-                if failure::is_absent(&error) { Ok(None) } else { Err(failed) }
+                let failure = self.handle_error(&container, &error, charge);
+                if failure::is_missing_document(&error) { Ok(None) } else { Err(failure) }
             }
         }
     }
@@ -96,7 +99,7 @@ impl StateStore for CosmosStore {
     async fn create(&self, document: &Document, charge: &RequestCharge) -> Result<ETag, StoreError> {
         let container = self.0.container().await?;
         let created = container.client.create_item(document.id.clone(), &document.id, document, None).await;
-        self.written(&container, created, charge)
+        self.write_result(&container, created, charge)
     }
 
     async fn replace(&self, document: &Document, if_match: &ETag, charge: &RequestCharge) -> Result<ETag, StoreError> {
@@ -104,7 +107,7 @@ impl StateStore for CosmosStore {
         let unchanged = Precondition::if_match(Etag::from(if_match.0.clone()));
         let options = ItemWriteOptions::default().with_precondition(unchanged);
         let replaced = container.client.replace_item(document.id.clone(), &document.id, document, Some(options)).await;
-        self.written(&container, replaced, charge)
+        self.write_result(&container, replaced, charge)
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
@@ -115,10 +118,10 @@ impl StateStore for CosmosStore {
             .map_err(|error| StoreError::Systemic(error.to_string()))?;
         let mut options = QueryOptions::default();
         options.feed.max_item_count = u32::try_from(limit).ok().and_then(NonZeroU32::new).map(MaxItemCountHint::Limit);
-        let failed = |error: CosmosError| self.failed(&container, &error, &free);
+        let failure = |error: CosmosError| self.handle_error(&container, &error, &free);
         let items =
-            container.client.query_items(query, FeedScope::full_container(), Some(options)).await.map_err(failed)?;
-        let mut items = items.map_err(failed);
+            container.client.query_items(query, FeedScope::full_container(), Some(options)).await.map_err(failure)?;
+        let mut items = items.map_err(failure);
         let mut documents = Vec::new();
         while documents.len() < limit
             && let Some(document) = items.try_next().await?

@@ -1,4 +1,4 @@
-//! Who is asking: the identity behind a connection without a key.
+//! The identity of a connection without a key.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use azure_identity::{
 };
 use devicestate_engine::settings::{ConfigError, Settings};
 
-/// Who is asking, by the settings `Name__credential`, `Name__clientId` and `Name__tenantId` of a connection.
+/// An identity, from the settings `Name__credential`, `Name__clientId` and `Name__tenantId` of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// `managedidentity`: the identity that Azure gives to the function app; the default where Azure offers one.
+    /// `managedidentity`: the function app's identity. The default if the environment has one.
     Managed {
-        /// Which one, of several; the system-assigned one without it.
+        /// A user-assigned identity; `None` for the system-assigned one.
         client_id: Option<String>,
     },
-    /// `workloadidentity`: the identity of a Kubernetes pod; the default where there is one.
+    /// `workloadidentity`: the identity of a Kubernetes pod. The default if the environment has one.
     Workload {
-        /// `AZURE_CLIENT_ID` without it.
+        /// `None` for `AZURE_CLIENT_ID`.
         client_id: Option<String>,
-        /// `AZURE_TENANT_ID` without it.
+        /// `None` for `AZURE_TENANT_ID`.
         tenant_id: Option<String>,
     },
-    /// `developer`: whoever is logged in with `az login` or `azd auth login`; the default on any other machine.
+    /// `developer`: the user logged in with `az login` or `azd auth login`. The default on any other machine.
     Developer,
 }
 
@@ -33,35 +33,35 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Connection`] for a kind of credential that is not known here.
+    /// [`ConfigError::Connection`] if the kind of credential is not supported.
     pub fn from_settings(settings: &Settings, connection: &str) -> Result<Self, ConfigError> {
         let named = |part: &str| settings.get(&format!("{connection}__{part}")).map(str::to_owned);
         if named("managedIdentityResourceId").is_some() {
             return Err(ConfigError::Connection {
                 setting: format!("{connection}__managedIdentityResourceId"),
-                problem: format!("is not understood here: name the identity by {connection}__clientId"),
+                problem: format!("is not supported: set `{connection}__clientId` instead"),
             });
         }
         let client_id = named("clientId");
         let kind = named("credential").map(|kind| kind.to_ascii_lowercase());
-        let kind = kind.as_deref().unwrap_or_else(|| offered(settings));
+        let kind = kind.as_deref().unwrap_or_else(|| default_kind(settings));
         match kind {
             "managedidentity" => Ok(Self::Managed { client_id }),
             "workloadidentity" => Ok(Self::Workload { client_id, tenant_id: named("tenantId") }),
             "developer" => Ok(Self::Developer),
-            // Not repeated: it may be a key in the wrong place.
+            // The value is not repeated: it may be a key in the wrong setting.
             _ => Err(ConfigError::Connection {
                 setting: format!("{connection}__credential"),
-                problem: "must be managedidentity, workloadidentity or developer".into(),
+                problem: "must be `managedidentity`, `workloadidentity` or `developer`".into(),
             }),
         }
     }
 
-    /// What asks for the tokens. It asks nobody yet.
+    /// Creates the credential that requests tokens. Sends no request yet.
     ///
     /// # Errors
     ///
-    /// When the environment lacks what this kind of identity needs.
+    /// [`azure_core::Error`] if the environment lacks something that this kind of identity needs.
     pub fn credential(&self) -> azure_core::Result<Arc<dyn TokenCredential>> {
         Ok(match self {
             Self::Managed { client_id } => {
@@ -79,8 +79,8 @@ impl Identity {
     }
 }
 
-/// The kind of identity that this machine offers.
-fn offered(settings: &Settings) -> &'static str {
+/// Returns the default kind of credential in this environment.
+fn default_kind(settings: &Settings) -> &'static str {
     if settings.get("IDENTITY_ENDPOINT").is_some() {
         "managedidentity"
     } else if settings.get("AZURE_FEDERATED_TOKEN_FILE").is_some() {
@@ -103,19 +103,19 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_that_is_named_is_taken_whatever_the_machine_offers() {
+    fn the_setting_takes_precedence_over_the_environment() {
         let on_azure = ("IDENTITY_ENDPOINT", "http://127.0.0.1/token");
         let managed = |client_id: Option<&str>| Identity::Managed { client_id: client_id.map(str::to_owned) };
         assert_eq!(identity(&[("Box__credential", "managedidentity")]), Ok(managed(None)));
-        let of_user = [("Box__credential", "ManagedIdentity"), ("Box__clientId", "11-22")];
-        assert_eq!(identity(&of_user), Ok(managed(Some("11-22"))));
+        let user_assigned = [("Box__credential", "ManagedIdentity"), ("Box__clientId", "11-22")];
+        assert_eq!(identity(&user_assigned), Ok(managed(Some("11-22"))));
         let pod = [on_azure, ("Box__credential", "workloadidentity"), ("Box__tenantId", "33")];
         assert_eq!(identity(&pod), Ok(Identity::Workload { client_id: None, tenant_id: Some("33".into()) }));
         assert_eq!(identity(&[on_azure, ("Box__credential", "developer")]), Ok(Identity::Developer));
     }
 
     #[test]
-    fn an_identity_that_is_not_named_is_the_one_that_the_machine_offers() {
+    fn the_environment_selects_the_default_identity() {
         let (on_azure, in_a_pod) = (("IDENTITY_ENDPOINT", "x"), ("AZURE_FEDERATED_TOKEN_FILE", "x"));
         assert_eq!(identity(&[on_azure, in_a_pod]), Ok(Identity::Managed { client_id: None }));
         assert_eq!(identity(&[in_a_pod]), Ok(Identity::Workload { client_id: None, tenant_id: None }));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_by_the_settings_name() {
+    fn an_unsupported_setting_is_rejected_by_name() {
         for (setting, value) in [("Box__credential", "magic"), ("Box__managedIdentityResourceId", "/subscriptions/1")] {
             let error = identity(&[(setting, value)]).expect_err(setting).to_string();
             assert!(error.contains(setting) && !error.contains("magic"), "{error}");

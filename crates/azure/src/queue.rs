@@ -1,7 +1,7 @@
-//! A queue of Azure Storage.
+//! A dead-letter queue in Azure Storage.
 //!
-//! Messages are written in base64, as the Functions binding writes them, so that all that lies in a queue is alike and
-//! any byte survives. Whatever the binding, the portal or another tool wrote is read: base64 or plain text.
+//! Messages are written in base64, as the Functions binding writes them, so that all messages have one encoding and any byte
+//! is preserved. Messages of the binding, the portal or another tool are read in base64 or plain text.
 
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ use devicestate_engine::{
     settings::ConfigError,
 };
 
-use crate::storage::{Fault, Resource, Service, StorageConnection, StorageError};
+use crate::storage::{Resource, Service, StorageConnection, StorageError, StorageErrorKind};
 
-/// The largest text of a message in bytes, the service's limit.
-const TEXT_LIMIT: usize = 64 << 10;
+/// The service's limit of a message's text.
+const MAX_TEXT_BYTES: usize = 64 << 10;
 
-/// A message that expires in this year never does: the service has no other way to say so.
-const YEAR_OF_NEVER: i32 = 9999;
+/// The year in which the service lets messages expire that never expire.
+const NEVER_EXPIRES_YEAR: i32 = 9999;
 
 const X_MS_POPRECEIPT: HeaderName = HeaderName::from_static("x-ms-popreceipt");
 
@@ -40,64 +40,64 @@ pub struct StorageQueue {
 }
 
 impl StorageQueue {
-    /// The queue of this name. Nobody is asked yet, so it need not exist.
+    /// Creates a client of the queue of this name. Sends no request yet, so the queue need not exist.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], when the connection does not lead to a queue service.
+    /// [`ConfigError`] if the connection has no usable queue service.
     pub fn new(connection: &StorageConnection, name: &str) -> Result<Self, ConfigError> {
-        Self::of(connection, name, format!("the queue {name}"))
+        Self::with_subject(connection, name, format!("the queue {name}"))
     }
 
-    /// The read-only copy of the queue of this name, which an account with read-access geo-redundant storage (RA-GRS)
-    /// keeps in its second region. It lags behind by minutes, and can only be counted and peeked at.
+    /// Creates a client of the queue's read-only copy, which an account with read-access geo-redundant storage (RA-GRS) has in
+    /// its secondary region. The copy lags by minutes. Only [`count`](Self::count) and [`peek`](Self::peek) work.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], when the connection does not lead to a queue service, or does not tell where its copy is.
+    /// [`ConfigError`] if the connection has no usable queue service, or the URL of its copy is unknown.
     pub fn secondary(connection: &StorageConnection, name: &str) -> Result<Self, ConfigError> {
-        Self::of(&connection.secondary()?, name, format!("the read-only copy of the queue {name}"))
+        Self::with_subject(&connection.secondary()?, name, format!("the read-only copy of the queue {name}"))
     }
 
-    fn of(connection: &StorageConnection, name: &str, subject: String) -> Result<Self, ConfigError> {
+    fn with_subject(connection: &StorageConnection, name: &str, subject: String) -> Result<Self, ConfigError> {
         let (client, resource) = connection.client(Service::Queue, subject)?;
         let options = QueueServiceClientOptions { client_options: client.options, ..Default::default() };
         let client = QueueServiceClient::new(client.url, client.credential, Some(options))
             .and_then(|service| service.queue_client(name))
-            .map_err(|_| resource.unusable())?;
+            .map_err(|_| resource.invalid_address())?;
         Ok(Self { name: name.to_owned(), client, resource })
     }
 
-    /// The same queue for a caller that only reads: when a right is missing, the errors name the role that is enough to read.
+    /// Returns the client for a caller that only reads: an error about a missing role then names the Reader role.
     #[must_use]
-    pub fn for_a_reader(mut self) -> Self {
+    pub fn with_reader_role(mut self) -> Self {
         self.resource.role = "Storage Queue Data Reader";
         self
     }
 
-    /// Makes the queue if there is none.
+    /// Creates the queue if it is missing.
     ///
     /// # Errors
     ///
-    /// [`StorageError`].
+    /// [`StorageError`] if the request fails.
     pub async fn create_if_missing(&self) -> Result<(), StorageError> {
         self.client.create(None).await.map(drop).map_err(|error| self.resource.translate(&error))
     }
 
-    fn failed(&self, error: &azure_core::Error) -> QueueError {
+    fn translate(&self, error: &azure_core::Error) -> QueueError {
         self.resource.translate(error).into()
     }
 
-    /// The text of a message with this body.
-    fn text(&self, body: &[u8], is_base64: bool) -> Result<QueueMessage, QueueError> {
-        let limit = if is_base64 { MAX_MESSAGE_BYTES } else { TEXT_LIMIT };
+    /// Encodes a body as the text of a message.
+    fn encode(&self, body: &[u8], is_base64: bool) -> Result<QueueMessage, QueueError> {
+        let limit = if is_base64 { MAX_MESSAGE_BYTES } else { MAX_TEXT_BYTES };
         if body.len() > limit {
-            return Err(self.resource.error(Fault::TooLarge { bytes: body.len(), limit }).into());
+            return Err(self.resource.error(StorageErrorKind::TooLarge { bytes: body.len(), limit }).into());
         }
         let text = match str::from_utf8(body) {
             _ if is_base64 => BASE64_STANDARD.encode(body),
             Ok(text) if text.chars().all(is_allowed_in_xml) => text.to_owned(),
-            _ => return Err(self.resource.error(Fault::NoText).into()),
+            _ => return Err(self.resource.error(StorageErrorKind::NotText).into()),
         };
         Ok(QueueMessage { message_text: Some(text) })
     }
@@ -110,51 +110,51 @@ impl DeadLetterQueue for StorageQueue {
     }
 
     async fn put(&self, body: &[u8]) -> Result<(), QueueError> {
-        let message = self.text(body, true)?;
-        // Without -1 the queue forgets it after seven days.
+        let message = self.encode(body, true)?;
+        // Without -1, the message expires after seven days.
         let options = QueueClientSendMessageOptions { message_time_to_live: Some(-1), ..Default::default() };
         let put = async { self.client.send_message(message.try_into()?, Some(options)).await };
-        put.await.map(drop).map_err(|error| self.failed(&error))
+        put.await.map(drop).map_err(|error| self.translate(&error))
     }
 
     fn accepts(&self, body: &[u8]) -> Result<(), QueueError> {
-        self.text(body, true).map(drop)
+        self.encode(body, true).map(drop)
     }
 
     async fn count(&self) -> Result<u64, QueueError> {
         let count = async { self.client.get_properties(None).await?.approximate_messages_count() };
-        let count = count.await.map_err(|error| self.failed(&error))?;
+        let count = count.await.map_err(|error| self.translate(&error))?;
         Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
     }
 
-    async fn peek(&self, most: usize) -> Result<Vec<Message>, QueueError> {
+    async fn peek(&self, limit: usize) -> Result<Vec<Message>, QueueError> {
         let options =
-            QueueClientPeekMessagesOptions { number_of_messages: Some(receive_count(most)), ..Default::default() };
+            QueueClientPeekMessagesOptions { number_of_messages: Some(receive_count(limit)), ..Default::default() };
         let messages = async { self.client.peek_messages(Some(options)).await?.into_model() };
-        let messages = messages.await.map_err(|error| self.failed(&error))?;
+        let messages = messages.await.map_err(|error| self.translate(&error))?;
         Ok(messages.items.unwrap_or_default().into_iter().map(peeked).collect())
     }
 
-    async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
+    async fn receive(&self, limit: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
         let options = QueueClientReceiveMessagesOptions {
-            number_of_messages: Some(receive_count(most)),
+            number_of_messages: Some(receive_count(limit)),
             visibility_timeout: Some(seconds(hidden).max(1)),
             ..Default::default()
         };
         let messages = async { self.client.receive_messages(Some(options)).await?.into_model() };
-        let messages = messages.await.map_err(|error| self.failed(&error))?;
+        let messages = messages.await.map_err(|error| self.translate(&error))?;
         Ok(messages.items.unwrap_or_default().into_iter().map(received).collect())
     }
 
     async fn update(&self, received: &mut Received, body: Option<&[u8]>, hidden: Duration) -> Result<(), QueueError> {
-        let text = body.map(|body| self.text(body, received.is_base64)).transpose()?;
+        let text = body.map(|body| self.encode(body, received.is_base64)).transpose()?;
         let update = async {
             let queue_message = text.map(TryInto::try_into).transpose()?;
             let options = QueueClientUpdateMessageOptions { queue_message, ..Default::default() };
             let Received { message, receipt, .. } = &*received;
             self.client.update_message(&message.id, receipt, seconds(hidden), Some(options)).await
         };
-        let updated = update.await.map_err(|error| self.failed(&error))?;
+        let updated = update.await.map_err(|error| self.translate(&error))?;
         let receipt = updated.headers().get_optional_string(&X_MS_POPRECEIPT);
         received.updated(receipt.unwrap_or_else(|| received.receipt.clone()), body);
         Ok(())
@@ -162,11 +162,11 @@ impl DeadLetterQueue for StorageQueue {
 
     async fn delete(&self, received: &Received) -> Result<(), QueueError> {
         let deleted = self.client.delete_message(&received.message.id, &received.receipt, None).await;
-        deleted.map(drop).map_err(|error| self.failed(&error))
+        deleted.map(drop).map_err(|error| self.translate(&error))
     }
 }
 
-/// A message that was looked at.
+/// Converts a message that was peeked.
 fn peeked(message: PeekedMessage) -> Message {
     Message {
         id: message.message_id.unwrap_or_default(),
@@ -177,7 +177,7 @@ fn peeked(message: PeekedMessage) -> Message {
     }
 }
 
-/// A message that was received.
+/// Converts a message that was received.
 fn received(message: ReceivedMessage) -> Received {
     let (body, is_base64) = decode(message.message_text.unwrap_or_default());
     Received {
@@ -193,16 +193,16 @@ fn received(message: ReceivedMessage) -> Received {
     }
 }
 
-/// The body that a text stands for, and whether it does so in base64.
+/// Decodes a message's text. Returns the body and whether the text is base64.
 fn decode(text: String) -> (Vec<u8>, bool) {
-    // Text of another tool can be base64 by chance. What is in these queues cannot: JSON begins with a brace.
+    // Another tool's plain text might be valid base64 by chance. JSON cannot: it begins with a brace.
     match BASE64_STANDARD.decode(&text) {
         Ok(body) => (body, true),
         Err(_) => (text.into_bytes(), false),
     }
 }
 
-/// Messages travel in XML, which has no way at all to write the others.
+/// Returns whether XML can represent the character: messages are sent in XML.
 fn is_allowed_in_xml(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }
@@ -212,7 +212,7 @@ fn milliseconds(time: OffsetDateTime) -> i64 {
 }
 
 fn expires_ms(time: OffsetDateTime) -> Option<i64> {
-    (time.year() < YEAR_OF_NEVER).then(|| milliseconds(time))
+    (time.year() < NEVER_EXPIRES_YEAR).then(|| milliseconds(time))
 }
 
 fn seconds(duration: Duration) -> i32 {
@@ -224,16 +224,16 @@ mod tests {
     use devicestate_engine::settings::Settings;
 
     use super::*;
-    use crate::storage::Fault;
+    use crate::storage::StorageErrorKind;
 
     #[tokio::test]
-    async fn a_missing_right_names_the_role_of_a_reader() {
+    async fn the_error_of_a_missing_role_names_the_reader_role() {
         let mut settings = Settings::default();
         settings.set("S", "UseDevelopmentStorage=true");
         let connection = StorageConnection::from_settings(&settings, "S").expect("read").expect("there");
-        let queue = StorageQueue::new(&connection, "q").expect("a queue").for_a_reader();
-        let fault = Fault::Role { role: queue.resource.role, code: "403".to_owned() };
-        let error = QueueError::from(queue.resource.error(fault)).to_string();
+        let queue = StorageQueue::new(&connection, "q").expect("a queue").with_reader_role();
+        let kind = StorageErrorKind::MissingRole { role: queue.resource.role, code: "403".to_owned() };
+        let error = QueueError::from(queue.resource.error(kind)).to_string();
         assert!(error.contains("the role Storage Queue Data Reader") && !error.contains("Contributor"), "{error}");
     }
 }

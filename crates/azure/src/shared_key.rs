@@ -1,7 +1,8 @@
-//! Shared Key: how a request to Azure Storage shows that whoever sends it has the account's key.
+//! Shared Key: signs requests to Azure Storage with the account's key.
 //!
-//! The released storage crates know tokens and shared access signatures only. Connection strings hold keys, Azurite's
-//! among them, so the signature is made here.
+//! The released storage crates support only tokens and shared access signatures. Connection strings hold keys, including
+//! Azurite's, so this module signs the requests. The format:
+//! <https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key>.
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
@@ -17,10 +18,10 @@ use azure_core::{
 };
 use devicestate_engine::clock::{Clock as _, System};
 
-/// What the name of an account has behind it where its read-only copy is meant.
+/// The suffix of an account's name in the URLs of its read-only copy.
 pub(super) const SECONDARY: &str = "-secondary";
 
-/// The headers with a place of their own in what is signed, in the order of the protocol.
+/// The headers that have a line of their own in the string to sign, in the protocol's order.
 const STANDARD_HEADERS: [&str; 11] = [
     "content-encoding",
     "content-language",
@@ -37,8 +38,8 @@ const STANDARD_HEADERS: [&str; 11] = [
 const CONTENT_LENGTH: &str = "content-length";
 const X_MS_DATE: HeaderName = HeaderName::from_static("x-ms-date");
 
-/// Signs requests. It belongs into `per_try_policies`, behind all that still changes the request. `Debug` does not
-/// print the key.
+/// A policy that signs requests. It must be in `per_try_policies`, after all policies that change the request. `Debug` does
+/// not print the key.
 #[derive(Debug, Clone)]
 pub struct SharedKey {
     account: String,
@@ -47,21 +48,21 @@ pub struct SharedKey {
 }
 
 impl SharedKey {
-    /// Of this account, with this key of it in base64.
+    /// Creates the policy for this account and its key in base64.
     #[must_use]
     pub fn new(account: String, key: Secret) -> Self {
         Self { account, key, secondary_in_path: false }
     }
 
-    /// For the read-only copy of an account at an address with `ACCOUNT-secondary` in its path. Not for one with that in
-    /// its host: there, a queue may have such a name.
+    /// Returns the policy for a read-only copy with `ACCOUNT-secondary` in the path of its URL. It must not be used for a copy
+    /// with that name in its host, where a queue may have such a name.
     #[must_use]
     pub fn with_secondary_in_path(self) -> Self {
         Self { secondary_in_path: true, ..self }
     }
 
     fn sign(&self, request: &mut Request) -> azure_core::Result<()> {
-        // A repeated try keeps the date of the first, seconds before: the service takes a quarter of an hour.
+        // A retry keeps the date of the first try, which is seconds old. The service accepts 15 minutes.
         if request.headers().get_optional_str(&X_MS_DATE).is_none() {
             request.insert_header(X_MS_DATE, http_date(System.now_ms()));
         }
@@ -70,11 +71,11 @@ impl SharedKey {
         Ok(())
     }
 
-    /// What the service reads out of the request in the same way, and compares the signatures of.
+    /// Returns the string to sign. The service derives the same string from the request and compares the signatures.
     fn string_to_sign(&self, request: &Request) -> String {
         let mut text = format!("{}\n", request.method().as_str());
         for name in STANDARD_HEADERS {
-            // The transport writes the length; a body of no bytes has none, as far as the signature goes.
+            // The transport sets the length. In the string to sign, the length of an empty body is empty.
             let value = match name {
                 CONTENT_LENGTH => request.body().len().filter(|length| *length > 0).map(|length| length.to_string()),
                 name => request.headers().get_optional_string(&HeaderName::from_static(name)),
@@ -82,12 +83,12 @@ impl SharedKey {
             let _ = writeln!(text, "{}", value.unwrap_or_default());
         }
         let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        // Names are in lower case already, as HTTP/2 wants them.
+        // The names are already in lower case, as HTTP/2 requires.
         for (name, value) in headers.filter(|(name, _)| name.starts_with("x-ms-")).collect::<BTreeMap<_, _>>() {
             let _ = writeln!(text, "{name}:{}", value.trim());
         }
-        // The path as it is sent, percent-encoding and all; where the account is in it already, it is there twice. For
-        // the read-only copy of an account, what is signed is the path to the same thing in the account itself.
+        // The path as it is sent, with its percent-encoding, after the account's name: a path that contains the account has it
+        // twice. A request to the read-only copy is signed with the path in the account itself.
         let prefix = format!("/{}", self.account);
         let path = request.url().path();
         let _ = match path.strip_prefix(&format!("{prefix}{SECONDARY}")).filter(|_| self.secondary_in_path) {
@@ -114,7 +115,7 @@ impl Policy for SharedKey {
     }
 }
 
-/// A time as HTTP writes it.
+/// Formats a time in milliseconds since 1970 as HTTP requires.
 fn http_date(ms: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
     jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap_or_default()
@@ -140,10 +141,10 @@ mod tests {
         Url::parse(text).expect("an address")
     }
 
-    // The signatures of both were made with another HMAC from the text that the protocol's documentation prescribes.
+    // The expected signatures were computed with another HMAC implementation from the protocol's documentation.
 
     #[test]
-    fn all_parts_of_a_request_are_signed_in_their_order() {
+    fn all_parts_of_a_request_are_signed_in_order() {
         let address =
             "https://drones.blob.core.windows.net/dead%20letters/a%2Bb%20%C3%BC.json?Timeout=5&comp=block&timeout=20";
         let mut request = Request::new(url(address), Method::Put);
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_no_bytes_has_no_length_and_a_path_with_the_account_has_it_twice() {
+    fn an_empty_body_has_no_length_and_the_account_is_in_the_path_twice() {
         let address =
             "http://127.0.0.1:10001/devstoreaccount1/queue/messages?popreceipt=AgAAAA%2B%2Fb%3D%3D&numofmessages=32";
         let request = Request::new(url(address), Method::Get);
@@ -170,9 +171,9 @@ mod tests {
         assert_eq!(signed("devstoreaccount1", request), expected);
     }
 
-    /// The read-only copy knows a request by the address that its account has for the same thing.
+    /// The read-only copy expects the signature of the same request to the account.
     #[test]
-    fn a_request_to_the_read_only_copy_is_signed_as_one_to_the_account() {
+    fn a_request_to_the_read_only_copy_is_signed_like_one_to_the_account() {
         let text = |key: &SharedKey, address: &str| key.string_to_sign(&Request::new(url(address), Method::Get));
         let key = SharedKey::new("drones".into(), Secret::new(KEY));
         let in_path = key.clone().with_secondary_in_path();
@@ -180,13 +181,13 @@ mod tests {
         assert_eq!(text(&key, "https://drones-secondary.queue.core.windows.net/q/messages?peekonly=true"), signed);
         let signed = text(&key, "http://127.0.0.1:10001/drones/q/messages");
         assert_eq!(text(&in_path, "http://127.0.0.1:10001/drones-secondary/q/messages"), signed);
-        // A queue may have the name that the copy has in such an address.
+        // A queue may have the name that the copy has in such a URL.
         let signed = text(&key, "https://drones-secondary.queue.core.windows.net/drones-secondary/messages");
         assert!(signed.ends_with("\n/drones/drones-secondary/messages"), "{signed}");
     }
 
     #[test]
-    fn a_request_without_a_date_gets_one_as_http_writes_it() {
+    fn a_request_without_a_date_gets_one_in_http_format() {
         let mut request = Request::new(url("https://drones.queue.core.windows.net/q"), Method::Get);
         SharedKey::new("drones".into(), Secret::new(KEY)).sign(&mut request).expect("a key in base64");
         assert!(request.headers().get_optional_str(&X_MS_DATE).is_some_and(|date| date.ends_with(" GMT")));
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_not_shown() {
+    fn debug_does_not_print_the_key() {
         let shown = format!("{:?}", SharedKey::new("drones".into(), Secret::new(KEY)));
         assert!(shown.contains("drones") && !shown.contains(KEY), "{shown}");
     }

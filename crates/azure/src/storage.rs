@@ -1,11 +1,11 @@
-//! Connections to Azure Storage, as Functions writes them.
+//! Connections to Azure Storage, in the format of Functions.
 //!
-//! The setting `Name` holds a connection string; or `Name__queueServiceUri`, `Name__blobServiceUri` (or
-//! `Name__accountName`, for both) name the services, and an [`Identity`] asks.
+//! The setting `Name` holds a connection string. Or, for an [`Identity`], `Name__queueServiceUri` and
+//! `Name__blobServiceUri` (or `Name__accountName`, for both) hold the URLs of the services.
 
 mod container;
 mod error;
-mod patience;
+mod retry;
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use crate::{
     identity::Identity,
     shared_key::{SECONDARY, SharedKey},
 };
-use patience::Patience;
+use retry::RetryLimits;
 
-pub use error::{Fault, StorageError};
+pub use error::{StorageError, StorageErrorKind};
 
 pub(crate) use container::Container;
-pub(crate) use error::{By, Resource};
+pub(crate) use error::{CredentialKind, Resource};
 
-/// The account that every Azurite has. Its key is in Azurite's documentation, and no secret.
+/// The default account of Azurite. Its key is published in Azurite's documentation, so it is not a secret.
 const DEVELOPMENT_ACCOUNT: &str = "devstoreaccount1";
 const DEVELOPMENT_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
@@ -41,21 +41,21 @@ pub enum Service {
     Queue,
 }
 
-/// A connection to a storage account. Making one asks nobody. `Debug` prints no secret.
+/// A connection to a storage account. Creating one sends no request. `Debug` prints no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageConnection {
     name: String,
     blob: Option<Url>,
     queue: Option<Url>,
-    /// Where the account's read-only copy has its queues, when the connection string says so.
+    /// The URL of the queues of the account's read-only copy, if the connection string has it.
     queue_secondary: Option<Url>,
-    proof: Proof,
-    patience: Patience,
+    credential: StorageCredential,
+    limits: RetryLimits,
 }
 
-/// What shows that a connection may do what it asks for.
+/// How a connection authenticates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Proof {
+enum StorageCredential {
     Key {
         account: String,
         key: Secret,
@@ -65,41 +65,44 @@ enum Proof {
     Identity(Identity),
 }
 
-/// What a client of a service is made of.
-pub(crate) struct Client {
+/// The arguments of the SDK's client constructors.
+pub(crate) struct ClientParts {
     pub(crate) url: Url,
     pub(crate) credential: Option<Arc<dyn TokenCredential>>,
     pub(crate) options: ClientOptions,
 }
 
 impl StorageConnection {
-    /// Reads the connection of this name; `None` when the settings have none.
+    /// Reads the connection of this name; `None` if the settings do not have it.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Connection`] or [`ConfigError::Missing`]; they name the setting and never its value.
+    /// [`ConfigError::Connection`] or [`ConfigError::Missing`]; they name the setting, never its value.
     pub fn from_settings(settings: &Settings, name: &str) -> Result<Option<Self>, ConfigError> {
         if let Some(text) = settings.get(name) {
             return Self::from_connection_string(name, text).map(Some);
         }
-        let named = |part: &str| settings.get(&format!("{name}__{part}"));
-        if ["blobServiceUri", "queueServiceUri", "accountName", "credential", "clientId"].map(named) == [None; 5] {
+        let setting_value = |part: &str| settings.get(&format!("{name}__{part}"));
+        if ["blobServiceUri", "queueServiceUri", "accountName", "credential", "clientId"].map(setting_value)
+            == [None; 5]
+        {
             return Ok(None);
         }
         let endpoint = |service: Service| {
-            let setting = service.setting_of(name);
+            let setting = service.uri_setting(name);
             let address = settings.get(&setting).map(str::to_owned);
-            let address = match (address, named("accountName")) {
+            let address = match (address, setting_value("accountName")) {
                 (None, Some(account)) => {
-                    Some(service.address(&format!("{name}__accountName"), "https", account, "core.windows.net")?)
+                    Some(service.account_url(&format!("{name}__accountName"), "https", account, "core.windows.net")?)
                 }
                 (address, _) => address,
             };
-            let url = address.map(|address| parse_endpoint(&setting, "is", &address)).transpose()?;
+            let url = address.map(|address| parse_endpoint(&setting, "must be", &address)).transpose()?;
             match url {
-                Some(url) if url.scheme() != "https" => {
-                    Err(ConfigError::Connection { setting, problem: "must be https: tokens go nowhere else".into() })
-                }
+                Some(url) if url.scheme() != "https" => Err(ConfigError::Connection {
+                    setting,
+                    problem: "must begin with https://, because tokens are sent over encrypted connections only".into(),
+                }),
                 url => Ok(url),
             }
         };
@@ -108,103 +111,114 @@ impl StorageConnection {
             blob: endpoint(Service::Blob)?,
             queue: endpoint(Service::Queue)?,
             queue_secondary: None,
-            proof: Proof::Identity(Identity::from_settings(settings, name)?),
-            patience: patience::HANDLER,
+            credential: StorageCredential::Identity(Identity::from_settings(settings, name)?),
+            limits: retry::HANDLER,
         }))
     }
 
     fn from_connection_string(name: &str, text: &str) -> Result<Self, ConfigError> {
         let parts = ConnectionString::parse(name, text)?;
-        let patience = patience::HANDLER;
+        let limits = retry::HANDLER;
         let given = |part: &str| {
-            parts.get(part).map(|address| parse_endpoint(name, &format!("has a {part} that is"), address)).transpose()
+            parts
+                .get(part)
+                .map(|address| parse_endpoint(name, &format!("has a {part} that must be"), address))
+                .transpose()
         };
         if let Some(development) = parts.get("UseDevelopmentStorage") {
             if !development.eq_ignore_ascii_case("true") {
-                return Err(parts.broken("has UseDevelopmentStorage, which must be true or not there".into()));
+                return Err(parts.error(
+                    "has UseDevelopmentStorage with a value other than true: set it to true or remove it".into(),
+                ));
             }
             if parts.get("DevelopmentStorageProxyUri").is_some() {
-                return Err(parts.broken(
-                    "has DevelopmentStorageProxyUri, which is not understood here: give AccountName, AccountKey, \
-                     BlobEndpoint and QueueEndpoint in its place"
+                return Err(parts.error(
+                    "has DevelopmentStorageProxyUri, which is not supported: set AccountName, AccountKey, BlobEndpoint and \
+                     QueueEndpoint instead"
                         .into(),
                 ));
             }
             let local = |port: u16| {
-                parse_url(name, "leads to", &format!("http://127.0.0.1:{port}/{DEVELOPMENT_ACCOUNT}")).map(Some)
+                parse_url(name, "must lead to", &format!("http://127.0.0.1:{port}/{DEVELOPMENT_ACCOUNT}")).map(Some)
             };
-            let proof =
-                Proof::Key { account: DEVELOPMENT_ACCOUNT.to_owned(), key: Secret::new(DEVELOPMENT_KEY.to_owned()) };
+            let credential = StorageCredential::Key {
+                account: DEVELOPMENT_ACCOUNT.to_owned(),
+                key: Secret::new(DEVELOPMENT_KEY.to_owned()),
+            };
             let (blob, queue) = (local(10_000)?, local(10_001)?);
-            return Ok(Self { name: name.to_owned(), blob, queue, queue_secondary: None, proof, patience });
+            return Ok(Self { name: name.to_owned(), blob, queue, queue_secondary: None, credential, limits });
         }
         let endpoint = |service: Service| match (given(service.endpoint_part())?, parts.get("AccountName")) {
             (None, Some(account)) => {
                 let scheme = parts.get("DefaultEndpointsProtocol").unwrap_or("https");
                 if !matches!(scheme, "https" | "http") {
-                    return Err(parts.broken("has a DefaultEndpointsProtocol that is neither https nor http".into()));
+                    return Err(parts.error("has a DefaultEndpointsProtocol that is neither https nor http".into()));
                 }
                 let suffix = parts.get("EndpointSuffix").unwrap_or("core.windows.net");
-                let address = service.address(name, scheme, account, suffix)?;
-                parse_endpoint(name, "leads to", &address).map(Some)
+                let address = service.account_url(name, scheme, account, suffix)?;
+                parse_endpoint(name, "must lead to", &address).map(Some)
             }
             (given, _) => Ok(given),
         };
-        let proof = match parts.get("SharedAccessSignature") {
-            Some(signature) => Proof::Signature(Secret::new(signature.trim_start_matches('?').to_owned())),
-            None => Proof::Key { account: parts.require("AccountName")?.to_owned(), key: parts.key("AccountKey")? },
+        let credential = match parts.get("SharedAccessSignature") {
+            Some(signature) => StorageCredential::Signature(Secret::new(signature.trim_start_matches('?').to_owned())),
+            None => StorageCredential::Key {
+                account: parts.require("AccountName")?.to_owned(),
+                key: parts.key("AccountKey")?,
+            },
         };
         let (blob, queue) = (endpoint(Service::Blob)?, endpoint(Service::Queue)?);
         if blob.is_none() && queue.is_none() {
-            return Err(parts.broken("has neither AccountName nor BlobEndpoint and QueueEndpoint".into()));
+            return Err(parts.error("has neither AccountName nor BlobEndpoint and QueueEndpoint".into()));
         }
         Ok(Self {
             name: name.to_owned(),
             blob,
             queue,
             queue_secondary: given("QueueSecondaryEndpoint")?,
-            proof,
-            patience,
+            credential,
+            limits,
         })
     }
 
-    /// The same for a tool, whose user waits longer for an answer than the host does: two tries of ten seconds.
+    /// Returns the connection with the retry limits of a tool, whose operator waits longer for a response than the host: tries of
+    /// ten seconds.
     #[must_use]
-    pub fn for_a_tool(self) -> Self {
-        Self { patience: patience::TOOL, ..self }
+    pub fn with_tool_retries(self) -> Self {
+        Self { limits: retry::TOOL, ..self }
     }
 
-    /// The connection to the queues of the account's read-only copy, which it has with read-access geo-redundant storage
-    /// (RA-GRS). Nobody is asked whether the account has one.
+    /// Returns the connection to the queues of the account's read-only copy. An account has one with read-access
+    /// geo-redundant storage (RA-GRS); this method sends no request to find out.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Connection`], when the connection does not tell where the copy is: neither does a connection
-    /// string have a `QueueSecondaryEndpoint`, nor is the address of its queues of a form that Azure or Azurite gives.
+    /// [`ConfigError::Connection`] if the copy's URL is unknown: there is no `QueueSecondaryEndpoint` in a connection string,
+    /// and the URL of the queues does not have the form of Azure's or Azurite's.
     pub fn secondary(&self) -> Result<Self, ConfigError> {
         let queue_secondary = self.queue_secondary.clone();
-        let queue = queue_secondary.map(Some).or_else(|| self.queue.as_ref().map(secondary_of));
+        let queue = queue_secondary.map(Some).or_else(|| self.queue.as_ref().map(secondary_queue_url));
         let unknown = || ConfigError::Connection {
-            setting: self.setting_of(Service::Queue),
-            problem: "does not tell the address of the read-only copy: that is known of an account at \
-                      https://ACCOUNT.queue.core.windows.net or the like, and from a QueueSecondaryEndpoint in a \
-                      connection string"
-                .into(),
+            setting: self.service_setting(Service::Queue),
+            problem:
+                "does not lead to a read-only copy: use a URL such as https://ACCOUNT.queue.core.windows.net, or a \
+                      connection string with QueueSecondaryEndpoint"
+                    .into(),
         };
-        // Without any queue service it is what is missing that is told, by whoever needs it.
+        // Without a queue service, creating a client reports the missing one.
         let queue = queue.map(|secondary| secondary.ok_or_else(unknown)).transpose()?;
         Ok(Self { blob: None, queue, queue_secondary: None, ..self.clone() })
     }
 
-    /// The setting to look at when something is wrong with this service.
-    fn setting_of(&self, service: Service) -> String {
-        match &self.proof {
-            Proof::Identity(_) => service.setting_of(&self.name),
-            Proof::Key { .. } | Proof::Signature(_) => self.name.clone(),
+    /// Returns the setting to check after a failure of this service.
+    fn service_setting(&self, service: Service) -> String {
+        match &self.credential {
+            StorageCredential::Identity(_) => service.uri_setting(&self.name),
+            StorageCredential::Key { .. } | StorageCredential::Signature(_) => self.name.clone(),
         }
     }
 
-    /// The address of a service, without any secret.
+    /// Returns the URL of a service, without secrets.
     #[must_use]
     pub fn endpoint(&self, service: Service) -> Option<&Url> {
         match service {
@@ -213,50 +227,50 @@ impl StorageConnection {
         }
     }
 
-    /// What a client of this service needs, and what its errors tell of `subject`. Still nobody is asked.
+    /// Returns the parts of a client of this service, and the context of its errors about `subject`. Sends no request.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], when the connection does not say where the service is, or this machine cannot be who asks.
-    pub(crate) fn client(&self, service: Service, subject: String) -> Result<(Client, Resource), ConfigError> {
-        let setting = self.setting_of(service);
-        let mut url = self.endpoint(service).cloned().ok_or_else(|| match &self.proof {
-            Proof::Identity(_) => ConfigError::missing(&setting, "it must name the service"),
+    /// [`ConfigError`] if the connection has no URL of the service, or its identity cannot be used on this machine.
+    pub(crate) fn client(&self, service: Service, subject: String) -> Result<(ClientParts, Resource), ConfigError> {
+        let setting = self.service_setting(service);
+        let mut url = self.endpoint(service).cloned().ok_or_else(|| match &self.credential {
+            StorageCredential::Identity(_) => ConfigError::missing(&setting, "it must be the URL of the service"),
             _ => ConfigError::Connection {
                 setting: setting.clone(),
                 problem: format!("has neither {} nor AccountName", service.endpoint_part()),
             },
         })?;
-        let mut options = ClientOptions { retry: self.patience.retry_options(), ..ClientOptions::default() };
+        let mut options = ClientOptions { retry: self.limits.retry_options(), ..ClientOptions::default() };
         let host = match url.port() {
             Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
             None => url.host_str().unwrap_or_default().to_owned(),
         };
-        let mut resource = Resource { subject, host, setting, role: service.role(), by: By::Key };
+        let mut resource = Resource { subject, host, setting, role: service.role(), credential: CredentialKind::Key };
         let mut credential = None;
-        match &self.proof {
-            Proof::Key { account, key } => {
+        match &self.credential {
+            StorageCredential::Key { account, key } => {
                 let mut shared_key = SharedKey::new(account.clone(), key.clone());
                 if url.path().trim_end_matches('/') == format!("/{account}{SECONDARY}") {
                     shared_key = shared_key.with_secondary_in_path();
                 }
                 options.per_try_policies.push(Arc::new(shared_key));
             }
-            Proof::Signature(signature) => {
+            StorageCredential::Signature(signature) => {
                 url.set_query(Some(signature.secret()));
-                resource.by = By::Signature;
+                resource.credential = CredentialKind::Signature;
             }
-            Proof::Identity(identity) => {
-                resource.by = By::Identity;
-                let made = identity.credential().map_err(|error| ConfigError::Connection {
+            StorageCredential::Identity(identity) => {
+                resource.credential = CredentialKind::Identity;
+                let token_credential = identity.credential().map_err(|error| ConfigError::Connection {
                     setting: format!("{}__credential", self.name),
-                    problem: format!("names an identity that this machine cannot be: {error}"),
+                    problem: format!("selects an identity that cannot be used on this machine: {error}"),
                 });
-                credential = Some(patience::limited(made?));
+                credential = Some(retry::with_token_timeout(token_credential?));
             }
         }
-        options.per_try_policies.push(Arc::new(patience::Limit(self.patience)));
-        Ok((Client { url, credential, options }, resource))
+        options.per_try_policies.push(Arc::new(retry::TryTimeout(self.limits)));
+        Ok((ClientParts { url, credential, options }, resource))
     }
 }
 
@@ -275,12 +289,12 @@ impl Service {
         }
     }
 
-    /// The setting that names this service for an identity.
-    fn setting_of(self, connection: &str) -> String {
+    /// Returns the setting with this service's URL for an identity.
+    fn uri_setting(self, connection: &str) -> String {
         format!("{connection}__{}ServiceUri", self.name())
     }
 
-    /// The role without which an identity can do nothing here.
+    /// Returns the role that an identity needs.
     pub(crate) fn role(self) -> &'static str {
         match self {
             Self::Blob => "Storage Blob Data Contributor",
@@ -288,27 +302,27 @@ impl Service {
         }
     }
 
-    /// Where Azure has the service of this account.
-    fn address(self, setting: &str, scheme: &str, account: &str, suffix: &str) -> Result<String, ConfigError> {
-        // Checked, and not told: whoever mistakes one part for another would read the key in the log.
+    /// Returns the URL of this service in Azure.
+    fn account_url(self, setting: &str, scheme: &str, account: &str, suffix: &str) -> Result<String, ConfigError> {
+        // The name is checked and not repeated: it may be the key in the wrong part.
         if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
             return Err(ConfigError::Connection {
                 setting: setting.to_owned(),
-                problem: "has an account name that is none: it must be lower-case letters and digits".into(),
+                problem: "has an invalid account name: it must consist of lower-case letters and digits".into(),
             });
         }
         Ok(format!("{scheme}://{account}.{}.{suffix}", self.name()))
     }
 }
 
-/// Where the read-only copy of this account is, by the rules of Azure (`https://ACCOUNT-secondary.queue.…`) and Azurite
-/// (`http://127.0.0.1:10001/ACCOUNT-secondary`). `None` for an address of another form.
-fn secondary_of(primary: &Url) -> Option<Url> {
+/// Returns the URL of the account's read-only copy, in the form of Azure (`https://ACCOUNT-secondary.queue.…`) or of Azurite
+/// (`http://127.0.0.1:10001/ACCOUNT-secondary`). `None` for a URL of another form.
+fn secondary_queue_url(primary: &Url) -> Option<Url> {
     let mut url = primary.clone();
     match primary.path().trim_matches('/') {
         "" => {
             let (account, rest) = primary.domain()?.split_once('.')?;
-            // Some accounts have their zone in between.
+            // Some accounts have a DNS zone in between.
             rest.split('.').take(2).find(|label| *label == Service::Queue.name())?;
             url.set_host(Some(&format!("{account}{SECONDARY}.{rest}"))).ok()?;
         }
@@ -318,7 +332,7 @@ fn secondary_of(primary: &Url) -> Option<Url> {
     Some(url)
 }
 
-/// The address of a service, without a slash at its end, since names are put behind it.
+/// Parses the URL of a service. Removes the slash at its end, since names are appended to it.
 fn parse_endpoint(setting: &str, what: &str, address: &str) -> Result<Url, ConfigError> {
     parse_url(setting, what, address.trim_end_matches('/'))
 }

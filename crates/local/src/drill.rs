@@ -15,7 +15,7 @@ use devicestate_engine::{
     telemetry::drone::Drone,
     text::iso8601,
 };
-use devicestate_sqlite::{Database, DatabaseError, Opening, SqliteStore, folder_beside};
+use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteStore, dead_letter_folder};
 use devicestate_terminal::interrupt::stop_requested;
 use serde::Serialize;
 
@@ -184,14 +184,14 @@ impl Drill {
             return unsupported("the drill needs documents and dead letters in one file: SqlitePath must not be set");
         }
         let beside = setup.state.with_extension("standby.db");
-        let files = [setup.open_state()?, Database::open(&beside, Opening::Create)?];
+        let files = [setup.open_state()?, Database::open(&beside, OpenMode::Create)?];
         if Replica::of(&files[0]).await?.len() > 0 {
             return unsupported(
                 "there are documents in the state file already: the drill takes a new one (option --state)",
             );
         }
         let mut of_standby = setup.settings.clone();
-        of_standby.set("DeadLetterDirectory", folder_beside(&beside).display().to_string());
+        of_standby.set("DeadLetterDirectory", dead_letter_folder(&beside).display().to_string());
         let region = |namespace, queue: &Database, settings| {
             let hub = hub::Options { keeps: true, ..hub::Options::default() };
             let site = Site { namespace, clock: Arc::new(System), queue: queue.clone(), settings };

@@ -21,7 +21,7 @@ use devicestate_engine::{
     record::DeadLetterQueueRecord,
     store::{Operations, StateStore, documents},
 };
-use devicestate_sqlite::{Database, Opening, SqliteStore};
+use devicestate_sqlite::{Database, OpenMode, SqliteStore};
 
 /// What a run came to.
 #[derive(Debug, Serialize)]
@@ -197,7 +197,7 @@ const MANY: usize = 10_000;
 async fn count(of: &Documents) -> (Devices, Vec<Document>) {
     let (most, store): (_, Arc<dyn StateStore>) = match of {
         Documents::Memory => return (Devices::InTheHandler, Vec::new()),
-        Documents::Sqlite(path) => match Database::open(path, Opening::ReadOnly) {
+        Documents::Sqlite(path) => match Database::open(path, OpenMode::ReadOnly) {
             Ok(database) => (usize::MAX, Arc::new(SqliteStore::new(database))),
             Err(_) => return (Devices::Unreadable, Vec::new()),
         },

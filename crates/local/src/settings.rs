@@ -7,7 +7,7 @@ use std::{
 };
 
 use devicestate_engine::settings::Settings;
-use devicestate_sqlite::folder_beside;
+use devicestate_sqlite::dead_letter_folder;
 use serde::Deserialize;
 
 use super::error::LocalError;
@@ -28,7 +28,7 @@ pub(super) fn prepare(root: &Path, given: Option<PathBuf>) -> Result<(Settings, 
     for (name, value) in of_file {
         settings.add_default(name, value);
     }
-    settings.add_default("DeadLetterDirectory", folder_beside(&state).display().to_string());
+    settings.add_default("DeadLetterDirectory", dead_letter_folder(&state).display().to_string());
     if is_sqlite {
         settings.set("StateStore", "sqlite");
         settings.set("SqlitePath", state.display().to_string());

@@ -11,7 +11,7 @@ use devicestate_engine::{
     function_app::{Cardinality, Function, FunctionApp, Trigger, apply_overrides},
     settings::Settings,
 };
-use devicestate_sqlite::{Database, Opening, SqliteQueue};
+use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
 
 use super::{
     documents::Documents, error::LocalError, host::Instance, intake::Intake, monitor::Monitor, options::Options,
@@ -61,7 +61,7 @@ impl Setup {
 
     /// Opens the state file.
     pub(super) fn open_state(&self) -> Result<Database, LocalError> {
-        Ok(Database::open(&self.state, Opening::Create)?)
+        Ok(Database::open(&self.state, OpenMode::Create)?)
     }
 
     /// A region in which nothing runs yet, with so many instances.

@@ -109,7 +109,7 @@ impl Destination {
         };
         let hub = hub.ok_or_else(|| DestinationError::NoHub(connection.to_owned()))?;
         let no_address =
-            || parts.broken("has an Endpoint that is no address such as sb://name.servicebus.windows.net/".into());
+            || parts.error("has an Endpoint that is no address such as sb://name.servicebus.windows.net/".into());
         let endpoint = Url::parse(parts.require("Endpoint")?).ok().filter(|url| url.scheme() == "sb");
         let endpoint = endpoint.ok_or_else(no_address)?;
         let host = endpoint.host_str().ok_or_else(no_address)?;
@@ -120,7 +120,7 @@ impl Destination {
             (false, None) => None,
         };
         if is_emulator && !is_this_machine(host) {
-            return Err(parts.broken(
+            return Err(parts.error(
                 "has UseDevelopmentEmulator and an Endpoint that is not on this machine: it would go there without TLS".into(),
             ).into());
         }
@@ -214,7 +214,7 @@ mod tests {
             (&["--hub", "t"], of("Endpoint=sb://x/;UseDevelopmentEmulator=true"), "is not on this machine"),
             (&["--hub", "t"], of("Entity=x"), "EventHubConnection has no Endpoint"),
             (&["--hub", "t"], "Endpoint=sb://x/;SharedAccessKey=c2VjcmV0", "has no SharedAccessKeyName"),
-            (&["--hub", "t"], "c2VjcmV0", "EventHubConnection is no connection string"),
+            (&["--hub", "t"], "c2VjcmV0", "EventHubConnection is not a connection string"),
         ];
         for (arguments, string, expected) in cases {
             let Err(told) = find(arguments, &[("EventHubConnection", string)]) else {

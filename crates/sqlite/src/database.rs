@@ -1,7 +1,7 @@
-//! One SQLite file for the state documents and the dead letters of a machine, shared by all its processes.
+//! The SQLite file with the state documents and the dead letters of a machine, shared by all its processes.
 //!
-//! A connection lives on a thread of its own. What waits there is run as one transaction, so that the cost of a commit
-//! is shared by all the devices of a batch; each caller hears of its own result after the commit.
+//! Each connection has a thread of its own. The thread runs all waiting operations in one transaction, so that the devices of a
+//! batch share the cost of one commit. Each caller gets its own result after the commit.
 
 use std::{
     path::Path,
@@ -13,13 +13,13 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use tokio::sync::oneshot;
 
-/// How long one process waits for another one's transaction before it calls the file locked.
+/// Limits how long a process waits for the transaction of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most operations in one transaction.
-const GROUP: usize = 1_000;
+/// Limits the operations of one transaction.
+const MAX_GROUP_SIZE: usize = 1_000;
 
-/// Marks a file as ours, so that no other program's database is written to by mistake ("DvSt").
+/// Identifies our files ("DvSt"), so that another program's database is never written to.
 const APPLICATION_ID: i32 = 0x4476_5374;
 
 const SCHEMA: &str = "
@@ -29,10 +29,10 @@ const SCHEMA: &str = "
         message_id INTEGER PRIMARY KEY AUTOINCREMENT, inserted_ms INTEGER NOT NULL, text BLOB NOT NULL) STRICT;
 ";
 
-/// What the queue got later, and files of earlier versions get when they are written to again. An earlier version that
-/// still has the file open goes on: the columns fill themselves.
+/// The migration that lets the queue hide messages. A file of an earlier version gets it when it is opened for writing. A
+/// process of an earlier version that still has the file open continues to work, since the columns have defaults.
 ///
-/// The index is for a queue with many hidden messages, whose texts lie before the columns.
+/// The index makes the search fast in a queue with many hidden messages.
 const VISIBILITY: &str = "
     ALTER TABLE dead_letters ADD COLUMN visible_ms INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE dead_letters ADD COLUMN dequeue_count INTEGER NOT NULL DEFAULT 0;
@@ -41,41 +41,41 @@ const VISIBILITY: &str = "
     PRAGMA user_version = 1;
 ";
 
-/// An open file. Clones share the connection.
+/// An open state file. Clones share the connection.
 #[derive(Debug, Clone)]
 pub struct Database {
     path: Arc<Path>,
     jobs: mpsc::Sender<Job>,
 }
 
-/// What went wrong with the file, for people, and what kind of fault it is.
+/// The error of an operation on a state file.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the state file {}: {reason}", path.display())]
 pub struct DatabaseError {
     path: Arc<Path>,
     reason: String,
-    /// What SQLite calls it, where it is SQLite that failed.
+    /// SQLite's error code, if SQLite failed.
     pub code: Option<ErrorCode>,
 }
 
+/// An operation that waits for its transaction.
 struct Job {
-    writes: bool,
-    work: Work,
+    is_write: bool,
+    operation: Operation,
 }
 
-/// Does the operation in a transaction that has begun, or has failed to, and gives back what is to be done once it is
-/// known how the transaction ended.
-type Work = Box<dyn FnOnce(Result<&Connection, DatabaseError>) -> Answer + Send>;
-type Answer = Box<dyn FnOnce(Result<(), DatabaseError>) + Send>;
+/// Runs in a transaction, or gets the error of its start. Returns the function to call with the result of the commit.
+type Operation = Box<dyn FnOnce(Result<&Connection, DatabaseError>) -> AfterCommit + Send>;
+type AfterCommit = Box<dyn FnOnce(Result<(), DatabaseError>) + Send>;
 
-/// What a file is opened for, and whether it must be there.
+/// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
-    /// To write to it. A missing file is made, with the tables in it.
+pub enum OpenMode {
+    /// For reading and writing. A missing file is created with its tables.
     Create,
-    /// To write to it. A missing file is an error.
+    /// For reading and writing. A missing file is an error.
     Existing,
-    /// To look at it. A missing file is an error, and nothing is written to one that is there.
+    /// For reading. A missing file is an error, and nothing is written to an existing one.
     ReadOnly,
 }
 
@@ -84,23 +84,24 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// When it cannot be opened, is no database or one of another program, or is locked for longer than five seconds.
-    pub fn open(path: &Path, opening: Opening) -> Result<Self, DatabaseError> {
+    /// [`DatabaseError`] if the file cannot be opened, is not a database, belongs to another program, or is locked for longer
+    /// than five seconds.
+    pub fn open(path: &Path, mode: OpenMode) -> Result<Self, DatabaseError> {
         let path: Arc<Path> = path.into();
-        let mut connection = connect(&path, opening)?;
+        let mut connection = connect(&path, mode)?;
         let (jobs, queue) = mpsc::channel::<Job>();
         let shared = Arc::clone(&path);
         thread::spawn(move || {
             while let Ok(first) = queue.recv() {
                 let mut group = vec![first];
-                group.extend(queue.try_iter().take(GROUP - 1));
-                run(&mut connection, &shared, group);
+                group.extend(queue.try_iter().take(MAX_GROUP_SIZE - 1));
+                run_group(&mut connection, &shared, group);
             }
         });
         Ok(Self { path, jobs })
     }
 
-    /// Where the file is.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -110,7 +111,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// What SQLite says.
+    /// [`DatabaseError`] if SQLite fails.
     pub async fn read<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -118,11 +119,11 @@ impl Database {
         self.submit(false, operation).await
     }
 
-    /// Runs an operation that writes; it is committed when this returns.
+    /// Runs an operation that writes. It is committed when this method returns.
     ///
     /// # Errors
     ///
-    /// What SQLite says. Nothing of the operation has then been written.
+    /// [`DatabaseError`] if SQLite fails. Nothing of the operation has then been written.
     pub async fn write<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -132,55 +133,59 @@ impl Database {
 
     async fn submit<T: Send + 'static>(
         &self,
-        writes: bool,
+        is_write: bool,
         operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DatabaseError> {
         let (sender, receiver) = oneshot::channel();
         let path = Arc::clone(&self.path);
-        let work: Work = Box::new(move |begun| {
+        let operation: Operation = Box::new(move |started| {
             let result =
-                begun.and_then(|connection| operation(connection).map_err(|error| DatabaseError::new(&path, &error)));
-            Box::new(move |ended| {
-                // A caller that no longer waits (its invocation ran out of budget) does not hear of it.
-                let _ = sender.send(ended.and(result));
+                started.and_then(|connection| operation(connection).map_err(|error| DatabaseError::new(&path, &error)));
+            Box::new(move |committed| {
+                // The receiver is gone if the caller no longer waits, because its invocation's budget is spent.
+                let _ = sender.send(committed.and(result));
             })
         });
-        let closed = || DatabaseError::because(&self.path, "its thread ended");
-        self.jobs.send(Job { writes, work }).map_err(|_| closed())?;
-        receiver.await.map_err(|_| closed())?
+        let thread_ended = || DatabaseError::with_reason(&self.path, "the thread of its connection ended");
+        self.jobs.send(Job { is_write, operation }).map_err(|_| thread_ended())?;
+        receiver.await.map_err(|_| thread_ended())?
     }
 }
 
-fn run(connection: &mut Connection, path: &Arc<Path>, group: Vec<Job>) {
-    // A group that writes takes the lock at once: one that began as a reader could not wait for it any more.
-    let behavior =
-        if group.iter().any(|job| job.writes) { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
-    let (answers, ended): (Vec<Answer>, _) = match connection.transaction_with_behavior(behavior) {
+/// Runs a group of jobs in one transaction.
+fn run_group(connection: &mut Connection, path: &Arc<Path>, group: Vec<Job>) {
+    // A group that writes takes the write lock at its start: SQLite cannot wait for it in a transaction that began with a read.
+    let behavior = if group.iter().any(|job| job.is_write) {
+        TransactionBehavior::Immediate
+    } else {
+        TransactionBehavior::Deferred
+    };
+    let (callbacks, committed): (Vec<AfterCommit>, _) = match connection.transaction_with_behavior(behavior) {
         Ok(transaction) => {
-            let answers = group.into_iter().map(|job| (job.work)(Ok(&transaction))).collect();
-            (answers, transaction.commit().map_err(|error| DatabaseError::new(path, &error)))
+            let callbacks = group.into_iter().map(|job| (job.operation)(Ok(&transaction))).collect();
+            (callbacks, transaction.commit().map_err(|error| DatabaseError::new(path, &error)))
         }
         Err(error) => {
             let error = DatabaseError::new(path, &error);
-            (group.into_iter().map(|job| (job.work)(Err(error.clone()))).collect(), Ok(()))
+            (group.into_iter().map(|job| (job.operation)(Err(error.clone()))).collect(), Ok(()))
         }
     };
-    for answer in answers {
-        answer(ended.clone());
+    for callback in callbacks {
+        callback(committed.clone());
     }
 }
 
-fn connect(path: &Arc<Path>, opening: Opening) -> Result<Connection, DatabaseError> {
-    let access = match opening {
-        Opening::Create => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-        Opening::Existing => OpenFlags::SQLITE_OPEN_READ_WRITE,
-        Opening::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
+fn connect(path: &Arc<Path>, mode: OpenMode) -> Result<Connection, DatabaseError> {
+    let access = match mode {
+        OpenMode::Create => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        OpenMode::Existing => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        OpenMode::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        // In one transaction, so that both are of the same moment: another process may be setting the file up.
+        // One transaction, so that both values are consistent: another process may be setting up the file.
         let snapshot = connection.unchecked_transaction()?;
         let tables: i64 = snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         let application: i32 = snapshot.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -188,16 +193,16 @@ fn connect(path: &Arc<Path>, opening: Opening) -> Result<Connection, DatabaseErr
         Ok((connection, application, tables))
     };
     let (mut connection, application, tables) = open().map_err(|error| DatabaseError::new(path, &error))?;
-    let is_new = application == 0 && tables == 0 && opening == Opening::Create;
+    let is_new = application == 0 && tables == 0 && mode == OpenMode::Create;
     if application != APPLICATION_ID && !is_new {
-        return Err(DatabaseError::because(path, "it is a database of another program; give another path"));
+        return Err(DatabaseError::with_reason(path, "it is a database of another program; set another path"));
     }
-    if opening == Opening::ReadOnly {
+    if mode == OpenMode::ReadOnly {
         return Ok(connection);
     }
     let set_up = || {
-        // The write-ahead log lets readers and one writer work side by side. NORMAL: a commit survives the death of
-        // any process; the power failing may undo the last ones, but then the in-memory hub is gone with them.
+        // The write-ahead log allows readers concurrently with one writer. With NORMAL, a commit survives the end of any
+        // process. A power failure may undo the last commits, but then the hub, which is in memory, is lost too.
         switch_to_wal(&connection)?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -212,23 +217,23 @@ fn connect(path: &Arc<Path>, opening: Opening) -> Result<Connection, DatabaseErr
     set_up().map_err(|error| DatabaseError::new(path, &error))
 }
 
-/// Whether the queue of this file knows hidden messages. Not so where an earlier version has made the file, and one has
-/// only looked at it since.
+/// Returns whether the queue of this file can hide messages. It cannot if an earlier version created the file and it was only
+/// opened for reading since.
 pub(crate) fn has_visibility(connection: &Connection) -> rusqlite::Result<bool> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0)).map(|version: i32| version >= 1)
 }
 
-/// SQLite does not wait for other connections here, as it does everywhere else.
+/// Switches to the write-ahead log. Retries, since SQLite does not apply its busy timeout to this pragma.
 #[expect(
     clippy::disallowed_methods,
     reason = "a file is opened at the start of a process, outside the runtime's clock"
 )]
 fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
-    const TRIES: u32 = 500;
-    for _ in 1..TRIES {
+    const MAX_TRIES: u32 = 500;
+    for _ in 1..MAX_TRIES {
         match connection.pragma_update(None, "journal_mode", "WAL") {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
-                thread::sleep(BUSY_TIMEOUT / TRIES);
+                thread::sleep(BUSY_TIMEOUT / MAX_TRIES);
             }
             result => return result,
         }
@@ -241,16 +246,16 @@ impl DatabaseError {
         let code = error.sqlite_error_code();
         let reason = match code {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                format!("another process holds its lock for more than {} s ({error})", BUSY_TIMEOUT.as_secs())
+                format!("another process has held its lock for more than {} s ({error})", BUSY_TIMEOUT.as_secs())
             }
-            Some(ErrorCode::NotADatabase) => "it is no SQLite database; give another path".into(),
-            Some(ErrorCode::CannotOpen) => format!("it cannot be opened; is the path right? ({error})"),
+            Some(ErrorCode::NotADatabase) => "it is not an SQLite database; set another path".into(),
+            Some(ErrorCode::CannotOpen) => format!("it cannot be opened; check the path ({error})"),
             _ => error.to_string(),
         };
         Self { path: Arc::clone(path), reason, code }
     }
 
-    fn because(path: &Arc<Path>, reason: &str) -> Self {
+    fn with_reason(path: &Arc<Path>, reason: &str) -> Self {
         Self { path: Arc::clone(path), reason: reason.into(), code: None }
     }
 }

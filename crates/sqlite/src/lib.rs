@@ -1,6 +1,11 @@
-//! State documents and dead letters of one machine in one SQLite file, which all its processes share.
+//! Implements the engine's traits for one machine: state documents and dead letters in one SQLite file, which all processes
+//! of the machine share.
 //!
-//! * `database`: the file. `store`: the documents in it. `queue`: the dead letters in it.
+//! # Layout
+//!
+//! Begin with `database`.
+//!
+//! * `database`: the file, its schema, and transactions. `store`: the documents. `queue`: the dead letters.
 
 mod database;
 mod queue;
@@ -8,12 +13,12 @@ mod store;
 
 use std::path::{Path, PathBuf};
 
-pub use database::{Database, DatabaseError, Opening};
+pub use database::{Database, DatabaseError, OpenMode};
 pub use queue::SqliteQueue;
 pub use store::SqliteStore;
 
-/// The folder of large dead letters that belongs to a state file.
+/// Returns the folder, next to a state file, of the dead letters that are too large for its queue.
 #[must_use]
-pub fn folder_beside(state: &Path) -> PathBuf {
+pub fn dead_letter_folder(state: &Path) -> PathBuf {
     format!("{}-dead-letters", state.display()).into()
 }

@@ -1,4 +1,4 @@
-//! The queue as a table in the state file of a machine.
+//! The dead-letter queue: a table in the state file of a machine.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -11,26 +11,27 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use crate::database::{Database, DatabaseError, has_visibility};
 
-/// The queue in an SQLite file. Messages stay until somebody deletes them: there is no seven days' limit here.
+/// The dead-letter queue in an SQLite file. Its messages do not expire.
 ///
-/// The column `visible_ms` is 0 for a message that nobody has, and otherwise the time until which it is hidden.
+/// The column `visible_ms` is the time until which a received message is hidden, in milliseconds since 1970; 0 for a message
+/// that is not received.
 #[derive(Clone)]
 pub struct SqliteQueue {
     database: Database,
     clock: Arc<dyn Clock>,
 }
 
-/// The oldest of the messages that are not hidden. Those that nobody has are found without a look at any other, and
-/// so are those that are hidden no more: the index has each kind in one piece.
+/// Selects the oldest visible messages. Both parts use the index and read no hidden message: one finds messages that are not
+/// received, the other those whose hidden time has ended.
 macro_rules! visible {
     () => {
         "SELECT message_id FROM (
              SELECT message_id FROM dead_letters INDEXED BY dead_letters_by_visibility
-             WHERE visible_ms = 0 ORDER BY message_id LIMIT :most)
+             WHERE visible_ms = 0 ORDER BY message_id LIMIT :limit)
          UNION ALL SELECT message_id FROM (
              SELECT message_id FROM dead_letters INDEXED BY dead_letters_by_visibility
-             WHERE visible_ms > 0 AND visible_ms <= :now ORDER BY message_id LIMIT :most)
-         ORDER BY message_id LIMIT :most"
+             WHERE visible_ms > 0 AND visible_ms <= :now ORDER BY message_id LIMIT :limit)
+         ORDER BY message_id LIMIT :limit"
     };
 }
 
@@ -40,9 +41,8 @@ const PEEK: &str = concat!(
     ") ORDER BY message_id"
 );
 
-/// For a file of an earlier version, in which nothing can be hidden.
-const PEEK_AT_ALL: &str =
-    "SELECT message_id, inserted_ms, text, 0, 0 FROM dead_letters ORDER BY message_id LIMIT :most";
+/// [`PEEK`] for a file of an earlier version, which cannot hide messages.
+const PEEK_ALL: &str = "SELECT message_id, inserted_ms, text, 0, 0 FROM dead_letters ORDER BY message_id LIMIT :limit";
 
 const RECEIVE: &str = concat!(
     "UPDATE dead_letters SET visible_ms = :until, dequeue_count = dequeue_count + 1, receipt = receipt + 1 \
@@ -52,13 +52,13 @@ const RECEIVE: &str = concat!(
 );
 
 impl SqliteQueue {
-    /// The queue of this file, in which messages are hidden by this clock.
+    /// Creates a queue in this file. The clock decides how long messages are hidden.
     #[must_use]
     pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
         Self { database, clock }
     }
 
-    /// Runs an operation that writes, with the time at which it has the lock: it may have waited for it for seconds.
+    /// Runs a write with the time at which it acquired the lock, since it may have waited for seconds.
     async fn write<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&Connection, i64) -> rusqlite::Result<T> + Send + 'static,
@@ -91,33 +91,34 @@ impl DeadLetterQueue for SqliteQueue {
         Ok(self.database.read(count).await.map(|count| u64::try_from(count).unwrap_or_default())?)
     }
 
-    async fn peek(&self, most: usize) -> Result<Vec<Message>, QueueError> {
+    async fn peek(&self, limit: usize) -> Result<Vec<Message>, QueueError> {
         let clock = Arc::clone(&self.clock);
         let peek = move |connection: &Connection| {
-            let (now, most) = (clock.now_ms(), receive_count(most));
-            let message = |row: &Row<'_>| received(row).map(|received| received.message);
+            let (now, limit) = (clock.now_ms(), receive_count(limit));
+            let message = |row: &Row<'_>| read_message(row).map(|received| received.message);
             if has_visibility(connection)? {
                 let mut peek = connection.prepare_cached(PEEK)?;
-                peek.query_map(named_params! {":now": now, ":most": most}, message)?.collect()
+                peek.query_map(named_params! {":now": now, ":limit": limit}, message)?.collect()
             } else {
-                let mut peek = connection.prepare_cached(PEEK_AT_ALL)?;
-                peek.query_map(named_params! {":most": most}, message)?.collect()
+                let mut peek = connection.prepare_cached(PEEK_ALL)?;
+                peek.query_map(named_params! {":limit": limit}, message)?.collect()
             }
         };
         Ok(self.database.read(peek).await?)
     }
 
-    async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
+    async fn receive(&self, limit: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
         let hidden = hidden.max(Duration::from_secs(1));
         let receive = move |connection: &Connection, now: i64| {
-            let parameters = named_params! {":until": until(now, hidden), ":now": now, ":most": receive_count(most)};
+            let parameters =
+                named_params! {":until": visible_ms(now, hidden), ":now": now, ":limit": receive_count(limit)};
             connection
                 .prepare_cached(RECEIVE)?
-                .query_map(parameters, |row| Ok((row.get::<_, i64>(0)?, received(row)?)))?
+                .query_map(parameters, |row| Ok((row.get::<_, i64>(0)?, read_message(row)?)))?
                 .collect::<Result<Vec<_>, _>>()
         };
         let mut received = self.write(receive).await?;
-        // SQLite promises no order of the rows that it changes.
+        // SQLite does not guarantee an order of returned rows.
         received.sort_unstable_by_key(|(id, _)| *id);
         Ok(received.into_iter().map(|(_, received)| received).collect())
     }
@@ -130,12 +131,12 @@ impl DeadLetterQueue for SqliteQueue {
                     "UPDATE dead_letters SET visible_ms = ?, text = coalesce(?, text), receipt = receipt + 1 \
                      WHERE message_id = ? AND receipt = ? RETURNING receipt",
                 )?
-                .query_row(params![until(now, hidden), text, id, receipt], |row| row.get::<_, i64>(0))
+                .query_row(params![visible_ms(now, hidden), text, id, receipt], |row| row.get::<_, i64>(0))
                 .optional()
         };
         match self.write(update).await? {
             Some(receipt) => received.updated(receipt.to_string(), body),
-            None => return Err(gone(received)),
+            None => return Err(message_gone(received)),
         }
         Ok(())
     }
@@ -148,15 +149,15 @@ impl DeadLetterQueue for SqliteQueue {
                 .execute(params![id, receipt])
         };
         match self.write(delete).await? {
-            0 => Err(gone(received)),
+            0 => Err(message_gone(received)),
             _ => Ok(()),
         }
     }
 }
 
-/// Nobody has the message any more under this receipt.
-fn gone(Received { message, .. }: &Received) -> QueueError {
-    let text = format!("the message {} is not there any more, or somebody else has received it since", message.id);
+/// Returns the error of a message that does not exist under this receipt.
+fn message_gone(Received { message, .. }: &Received) -> QueueError {
+    let text = format!("the message {} no longer exists, or another receiver has received it since", message.id);
     QueueError::Gone(Box::<dyn Error + Send + Sync>::from(text).into())
 }
 
@@ -166,8 +167,8 @@ impl From<DatabaseError> for QueueError {
     }
 }
 
-/// A message from the columns of [`PEEK`].
-fn received(row: &Row<'_>) -> rusqlite::Result<Received> {
+/// Reads a message from the columns of [`PEEK`].
+fn read_message(row: &Row<'_>) -> rusqlite::Result<Received> {
     let message = Message {
         id: row.get::<_, i64>(0)?.to_string(),
         inserted_ms: row.get(1)?,
@@ -178,8 +179,8 @@ fn received(row: &Row<'_>) -> rusqlite::Result<Received> {
     Ok(Received { message, receipt: row.get::<_, i64>(4)?.to_string(), is_base64: false })
 }
 
-/// The value of `visible_ms` for a message that is hidden for so long.
-fn until(now: i64, hidden: Duration) -> i64 {
+/// Returns the value of `visible_ms` for a message that is hidden for this time.
+fn visible_ms(now: i64, hidden: Duration) -> i64 {
     match i64::try_from(hidden.as_secs()).unwrap_or(i64::MAX) {
         0 => 0,
         seconds => now.saturating_add(seconds.saturating_mul(1_000)),
@@ -191,13 +192,13 @@ mod tests {
     use rusqlite::StatementStatus;
 
     use super::*;
-    use crate::database::Opening;
+    use crate::database::OpenMode;
 
-    /// Counted in steps of SQLite's own machine, so that it is no matter of time.
+    /// Counts the steps of SQLite's virtual machine, so that the result does not depend on time.
     #[tokio::test]
-    async fn messages_that_are_hidden_are_not_looked_at() {
+    async fn receive_does_not_scan_hidden_messages() {
         let folder = tempfile::tempdir().expect("a folder");
-        let database = Database::open(&folder.path().join("state.db"), Opening::Create).expect("a database");
+        let database = Database::open(&folder.path().join("state.db"), OpenMode::Create).expect("a database");
         let steps = |connection: &Connection| {
             connection.execute(
                 "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000)
@@ -206,7 +207,7 @@ mod tests {
                 [],
             )?;
             let mut receive = connection.prepare(RECEIVE)?;
-            let parameters = named_params! {":until": 9, ":now": 5, ":most": 32};
+            let parameters = named_params! {":until": 9, ":now": 5, ":limit": 32};
             let ids = receive.query_map(parameters, |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
             Ok((ids, receive.get_status(StatementStatus::VmStep)))
         };

@@ -1,4 +1,4 @@
-//! State documents in an SQLite file, for one machine: several handler processes may share it.
+//! State documents in an SQLite file, which several handler processes of one machine may share.
 
 use async_trait::async_trait;
 use devicestate_engine::{
@@ -14,14 +14,14 @@ use crate::database::{Database, DatabaseError};
 pub struct SqliteStore(Database);
 
 impl SqliteStore {
-    /// The documents of this file.
+    /// Creates a store for the documents of this file.
     #[must_use]
     pub fn new(database: Database) -> Self {
         Self(database)
     }
 }
 
-/// A tag that never comes again, even for a document that was deleted and made anew.
+/// Returns a tag that is never used again, even for a document that was deleted and created again.
 fn new_etag() -> ETag {
     ETag(uuid::Uuid::new_v4().simple().to_string())
 }
@@ -39,11 +39,11 @@ impl StateStore for SqliteStore {
                     .optional()
             })
             .await?;
-        row.map(|(etag, text)| Ok(Stored { document: document(id, &text)?, etag: ETag(etag) })).transpose()
+        row.map(|(etag, text)| Ok(Stored { document: parse_document(id, &text)?, etag: ETag(etag) })).transpose()
     }
 
     async fn create(&self, document: &Document, _: &RequestCharge) -> Result<ETag, StoreError> {
-        let (id, text, etag) = (document.id.clone(), json(document)?, new_etag());
+        let (id, text, etag) = (document.id.clone(), to_json(document)?, new_etag());
         let tag = etag.0.clone();
         let rows = self
             .0
@@ -59,7 +59,7 @@ impl StateStore for SqliteStore {
     }
 
     async fn replace(&self, document: &Document, if_match: &ETag, _: &RequestCharge) -> Result<ETag, StoreError> {
-        let (id, text, etag) = (document.id.clone(), json(document)?, new_etag());
+        let (id, text, etag) = (document.id.clone(), to_json(document)?, new_etag());
         let (tag, condition) = (etag.0.clone(), if_match.0.clone());
         let rows = self
             .0
@@ -83,16 +83,16 @@ impl StateStore for SqliteStore {
                     .collect()
             })
             .await?;
-        rows.iter().map(|(id, text)| document(id, text)).collect()
+        rows.iter().map(|(id, text)| parse_document(id, text)).collect()
     }
 }
 
-fn document(id: &str, text: &str) -> Result<Document, StoreError> {
+fn parse_document(id: &str, text: &str) -> Result<Document, StoreError> {
     serde_json::from_str(text)
-        .map_err(|error| StoreError::Rejected(format!("the stored document {id:?} cannot be read: {error}")))
+        .map_err(|error| StoreError::Rejected(format!("the stored document {id:?} is invalid: {error}")))
 }
 
-fn json(document: &Document) -> Result<String, StoreError> {
+fn to_json(document: &Document) -> Result<String, StoreError> {
     serde_json::to_string(document)
         .map_err(|error| StoreError::Rejected(format!("the document {:?} cannot be written: {error}", document.id)))
 }

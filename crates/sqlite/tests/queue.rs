@@ -1,4 +1,4 @@
-//! The queue in a state file: its time, its file, and others who have it open.
+//! The queue in a state file: visibility, migration, and concurrent access.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,17 +13,17 @@ use devicestate_engine::{
     clock::Clock,
     queue::{DeadLetterQueue as _, MAX_RECEIVE_COUNT, QueueError},
 };
-use devicestate_sqlite::{Database, DatabaseError, Opening, SqliteQueue};
+use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteQueue};
 use rusqlite::{Connection, ErrorCode};
 use tempfile::TempDir;
 
-/// The time that the clock of these tests begins at.
+/// The start time of the tests' clock.
 const NOW: i64 = 1_732_150_060_000;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// The tables as they were before messages could be hidden.
-const OLD_FILE: &str = "
+/// The schema of the earlier version, which could not hide messages.
+const OLD_SCHEMA: &str = "
     CREATE TABLE documents (id TEXT PRIMARY KEY, etag TEXT NOT NULL, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE dead_letters (
         message_id INTEGER PRIMARY KEY AUTOINCREMENT, inserted_ms INTEGER NOT NULL, text BLOB NOT NULL) STRICT;
@@ -34,9 +34,9 @@ const OLD_FILE: &str = "
 ";
 
 /// A clock that the test sets.
-struct OwnClock(AtomicI64);
+struct ManualClock(AtomicI64);
 
-impl Clock for OwnClock {
+impl Clock for ManualClock {
     fn now_ms(&self) -> i64 {
         self.0.load(Relaxed)
     }
@@ -45,32 +45,32 @@ impl Clock for OwnClock {
 struct File {
     _folder: TempDir,
     path: PathBuf,
-    clock: Arc<OwnClock>,
+    clock: Arc<ManualClock>,
 }
 
 impl File {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("state.db");
-        Self { _folder: folder, path, clock: Arc::new(OwnClock(AtomicI64::new(NOW))) }
+        Self { _folder: folder, path, clock: Arc::new(ManualClock(AtomicI64::new(NOW))) }
     }
 
-    /// As an earlier version left it.
+    /// Creates a file of an earlier version.
     fn old() -> Self {
         let file = Self::new();
-        file.connection().execute_batch(OLD_FILE).expect("an old file");
+        file.connection().execute_batch(OLD_SCHEMA).expect("an old file");
         file
     }
 
-    fn database(&self, opening: Opening) -> Database {
-        Database::open(&self.path, opening).expect("a database")
+    fn database(&self, mode: OpenMode) -> Database {
+        Database::open(&self.path, mode).expect("a database")
     }
 
-    fn queue(&self, opening: Opening) -> SqliteQueue {
-        self.queue_of(self.database(opening))
+    fn queue(&self, mode: OpenMode) -> SqliteQueue {
+        self.queue_on(self.database(mode))
     }
 
-    fn queue_of(&self, database: Database) -> SqliteQueue {
+    fn queue_on(&self, database: Database) -> SqliteQueue {
         SqliteQueue::new(database, Arc::clone(&self.clock) as _)
     }
 
@@ -78,7 +78,7 @@ impl File {
         Connection::open(&self.path).expect("a connection")
     }
 
-    fn pass(&self, milliseconds: i64) {
+    fn advance(&self, milliseconds: i64) {
         self.clock.0.fetch_add(milliseconds, Relaxed);
     }
 }
@@ -88,21 +88,21 @@ async fn peeked(queue: &SqliteQueue) -> Vec<String> {
     messages.into_iter().map(|message| String::from_utf8(message.body).expect("text")).collect()
 }
 
-async fn received(queue: &SqliteQueue, most: usize, hidden: Duration) -> Vec<String> {
-    let messages = queue.receive(most, hidden).await.expect("received");
+async fn received(queue: &SqliteQueue, limit: usize, hidden: Duration) -> Vec<String> {
+    let messages = queue.receive(limit, hidden).await.expect("received");
     messages.into_iter().map(|received| String::from_utf8(received.message.body).expect("text")).collect()
 }
 
 #[tokio::test]
-async fn a_message_is_back_when_its_time_has_passed_and_not_before() {
+async fn a_hidden_message_is_visible_again_exactly_after_its_time() {
     let file = File::new();
-    let queue = file.queue(Opening::Create);
+    let queue = file.queue(OpenMode::Create);
     queue.put(b"{}").await.expect("put");
     let first = queue.receive(1, MINUTE).await.expect("received").pop().expect("a message");
     assert_eq!((first.message.inserted_ms, first.message.expires_ms), (NOW, None));
-    file.pass(59_999);
+    file.advance(59_999);
     assert_eq!((peeked(&queue).await.len(), received(&queue, 1, MINUTE).await.len()), (0, 0));
-    file.pass(1);
+    file.advance(1);
     assert_eq!(peeked(&queue).await.len(), 1);
     let mut second = queue.receive(1, MINUTE).await.expect("received").pop().expect("a message");
     assert_eq!((&second.message.id, second.message.dequeue_count), (&first.message.id, 2));
@@ -111,33 +111,33 @@ async fn a_message_is_back_when_its_time_has_passed_and_not_before() {
     );
 
     queue.update(&mut second, None, 2 * MINUTE).await.expect("hidden for longer, from now on");
-    file.pass(119_999);
+    file.advance(119_999);
     assert_eq!(peeked(&queue).await.len(), 0);
-    file.pass(1);
+    file.advance(1);
     assert_eq!(peeked(&queue).await.len(), 1);
-    queue.delete(&second).await.expect("nobody else has taken it");
+    queue.delete(&second).await.expect("no other receiver has it");
 }
 
 #[tokio::test]
-async fn a_message_is_hidden_for_whole_seconds_and_for_one_at_least() {
+async fn a_message_is_hidden_for_full_seconds_and_at_least_one() {
     let file = File::new();
-    let queue = file.queue(Opening::Create);
+    let queue = file.queue(OpenMode::Create);
     queue.put(b"{}").await.expect("put");
     for (hidden, seconds) in [(0, 1), (999, 1), (1_999, 1), (2_000, 2)] {
         assert_eq!(received(&queue, 1, Duration::from_millis(hidden)).await.len(), 1, "{hidden}");
-        file.pass(seconds * 1_000 - 1);
+        file.advance(seconds * 1_000 - 1);
         assert_eq!(peeked(&queue).await.len(), 0, "{hidden}");
-        file.pass(1);
+        file.advance(1);
     }
     assert_eq!(received(&queue, 1, Duration::MAX).await.len(), 1);
-    file.pass(100 * 365 * 24 * 3_600_000);
+    file.advance(100 * 365 * 24 * 3_600_000);
     assert_eq!(peeked(&queue).await.len(), 0);
 }
 
 #[tokio::test]
-async fn the_oldest_comes_first_whether_it_was_hidden_or_not() {
+async fn the_oldest_message_is_first_also_if_it_was_hidden() {
     let file = File::new();
-    let queue = file.queue(Opening::Create);
+    let queue = file.queue(OpenMode::Create);
     for body in ["1", "2", "3", "4", "5"] {
         queue.put(body.as_bytes()).await.expect("put");
     }
@@ -145,20 +145,20 @@ async fn the_oldest_comes_first_whether_it_was_hidden_or_not() {
     assert_eq!(received(&queue, 1, 2 * MINUTE).await, ["2"]);
     assert_eq!(received(&queue, 1, MINUTE).await, ["3"]);
     assert_eq!(peeked(&queue).await, ["4", "5"]);
-    file.pass(60_000);
+    file.advance(60_000);
     assert_eq!(peeked(&queue).await, ["1", "3", "4", "5"]);
     queue.update(&mut first, None, Duration::ZERO).await.expect("released");
-    file.pass(60_000);
+    file.advance(60_000);
     assert_eq!(received(&queue, 3, MINUTE).await, ["1", "2", "3"]);
     assert_eq!(received(&queue, 3, MINUTE).await, ["4", "5"]);
 }
 
-/// The two have connections of their own, as two processes do.
+/// Both queues have their own connections, like two processes.
 #[tokio::test]
-async fn of_two_who_receive_at_the_same_time_each_gets_messages_of_its_own() {
+async fn concurrent_receivers_get_different_messages() {
     const MESSAGES: usize = 200;
     let file = File::new();
-    let queues = [file.queue(Opening::Create), file.queue(Opening::Existing)];
+    let queues = [file.queue(OpenMode::Create), file.queue(OpenMode::Existing)];
     for number in 0..MESSAGES {
         queues[number % 2].put(number.to_string().as_bytes()).await.expect("put");
     }
@@ -183,9 +183,9 @@ async fn of_two_who_receive_at_the_same_time_each_gets_messages_of_its_own() {
 }
 
 #[tokio::test]
-async fn one_sees_what_another_has_hidden_updated_and_deleted() {
+async fn a_connection_sees_the_changes_of_another() {
     let file = File::new();
-    let (one, other) = (file.queue(Opening::Create), file.queue(Opening::Existing));
+    let (one, other) = (file.queue(OpenMode::Create), file.queue(OpenMode::Existing));
     for body in ["1", "2"] {
         one.put(body.as_bytes()).await.expect("put");
     }
@@ -198,73 +198,70 @@ async fn one_sees_what_another_has_hidden_updated_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_file_of_an_earlier_version_keeps_its_messages_and_gets_what_is_needed() {
-    for opening in [Opening::Create, Opening::Existing] {
+async fn a_file_of_an_earlier_version_is_migrated_with_its_messages() {
+    for mode in [OpenMode::Create, OpenMode::Existing] {
         let file = File::old();
-        // An earlier version has it open, and goes on.
+        // A process of the earlier version has the file open and continues to write.
         let earlier = file.connection();
         let put = "INSERT INTO dead_letters (inserted_ms, text) VALUES (?, CAST(? AS BLOB))";
         earlier.prepare_cached(put).expect("a statement");
-        let queue = file.queue(opening);
+        let queue = file.queue(mode);
         assert_eq!(earlier.prepare_cached(put).expect("a statement").execute((NOW, "three")), Ok(1));
         assert_eq!(peeked(&queue).await, ["one", "two", "three"]);
         let mut one = queue.receive(1, MINUTE).await.expect("received").pop().expect("a message");
         assert_eq!((one.message.inserted_ms, one.message.dequeue_count), (1_732_150_000_000, 1));
         queue.update(&mut one, Some(b"ONE"), Duration::ZERO).await.expect("updated");
         drop(queue);
-        // Not a second time.
-        assert_eq!(peeked(&file.queue(opening)).await, ["ONE", "two", "three"]);
+        // The file is not migrated again.
+        assert_eq!(peeked(&file.queue(mode)).await, ["ONE", "two", "three"]);
     }
 }
 
 #[tokio::test]
-async fn a_file_of_an_earlier_version_can_be_looked_at_and_is_left_as_it_is() {
+async fn a_read_only_file_of_an_earlier_version_is_not_migrated() {
     let file = File::old();
-    let looking = file.queue(Opening::ReadOnly);
-    assert_eq!(
-        (peeked(&looking).await, looking.count().await.expect("counted")),
-        (vec!["one".into(), "two".into()], 2)
-    );
+    let reader = file.queue(OpenMode::ReadOnly);
+    assert_eq!((peeked(&reader).await, reader.count().await.expect("counted")), (vec!["one".into(), "two".into()], 2));
     let columns = "SELECT count(*) FROM pragma_table_info('dead_letters')";
     assert_eq!(file.connection().query_row(columns, [], |row| row.get(0)), Ok(3));
-    // Another process writes to it in the meantime.
-    let writing = file.queue(Opening::Existing);
-    assert_eq!(received(&writing, 1, MINUTE).await, ["one"]);
-    assert_eq!(peeked(&looking).await, ["two"]);
+    // Another process migrates it in the meantime.
+    let writer = file.queue(OpenMode::Existing);
+    assert_eq!(received(&writer, 1, MINUTE).await, ["one"]);
+    assert_eq!(peeked(&reader).await, ["two"]);
 }
 
 #[tokio::test]
-async fn what_is_only_looked_at_is_not_written_to() {
+async fn a_read_only_file_rejects_writes() {
     let file = File::new();
-    file.queue(Opening::Create).put(b"{}").await.expect("put");
-    let queue = file.queue(Opening::ReadOnly);
+    file.queue(OpenMode::Create).put(b"{}").await.expect("put");
+    let queue = file.queue(OpenMode::ReadOnly);
     assert_eq!(peeked(&queue).await, ["{}"]);
     for error in [queue.put(b"{}").await.map(drop), queue.receive(1, MINUTE).await.map(drop)] {
-        assert_eq!(failed(error, &file.path), Some(ErrorCode::ReadOnly));
+        assert_eq!(error_code(error, &file.path), Some(ErrorCode::ReadOnly));
     }
 }
 
-/// What a file fails with; the error names it.
+/// Returns SQLite's code of a failure. The error must name the file.
 #[track_caller]
-fn failed(result: Result<(), QueueError>, path: &Path) -> Option<ErrorCode> {
+fn error_code(result: Result<(), QueueError>, path: &Path) -> Option<ErrorCode> {
     match result {
         Err(error @ QueueError::Unavailable(_)) => {
             assert!(error.to_string().contains(&path.display().to_string()), "{error}");
-            error.cause().downcast_ref::<DatabaseError>().expect("a failure of the file").code
+            error.cause().downcast_ref::<DatabaseError>().expect("an error of the database").code
         }
         result => panic!("{result:?}"),
     }
 }
 
 #[tokio::test]
-async fn while_another_process_holds_the_lock_a_write_fails_and_changes_nothing_and_reads_go_on() {
+async fn while_another_process_holds_the_lock_writes_fail_and_reads_succeed() {
     let file = File::new();
-    let database = file.database(Opening::Create);
-    let queue = file.queue_of(database.clone());
+    let database = file.database(OpenMode::Create);
+    let queue = file.queue_on(database.clone());
     queue.put(b"{}").await.expect("put");
     let mut message = queue.receive(1, MINUTE).await.expect("received").pop().expect("a message");
     queue.update(&mut message, None, Duration::ZERO).await.expect("released");
-    // It would wait for five seconds; the test does not.
+    // Disables the wait of five seconds.
     database.read(|connection| connection.busy_timeout(Duration::ZERO)).await.expect("a setting");
     let other = file.connection();
     other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
@@ -274,17 +271,17 @@ async fn while_another_process_holds_the_lock_a_write_fails_and_changes_nothing_
         queue.update(&mut message, Some(b"edited"), MINUTE).await,
         queue.delete(&message).await,
     ] {
-        assert_eq!(failed(result, &file.path), Some(ErrorCode::DatabaseBusy));
+        assert_eq!(error_code(result, &file.path), Some(ErrorCode::DatabaseBusy));
     }
     assert_eq!((peeked(&queue).await, queue.count().await.expect("counted")), (vec!["{}".to_owned()], 1));
-    other.execute_batch("COMMIT").expect("the lock is given back");
+    other.execute_batch("COMMIT").expect("the lock is released");
     queue.delete(&message).await.expect("deleted, with the receipt from before");
 }
 
 #[tokio::test]
-async fn a_file_that_fails_is_an_error_of_each_operation() {
+async fn each_operation_reports_a_broken_file() {
     let file = File::new();
-    let queue = file.queue(Opening::Create);
+    let queue = file.queue(OpenMode::Create);
     queue.put(b"{}").await.expect("put");
     let mut message = queue.receive(1, MINUTE).await.expect("received").pop().expect("a message");
     file.connection().execute_batch("DROP TABLE dead_letters").expect("a broken file");
@@ -296,6 +293,6 @@ async fn a_file_that_fails_is_an_error_of_each_operation() {
         queue.update(&mut message, None, MINUTE).await,
         queue.delete(&message).await,
     ] {
-        assert_eq!(failed(result, &file.path), Some(ErrorCode::Unknown));
+        assert_eq!(error_code(result, &file.path), Some(ErrorCode::Unknown));
     }
 }

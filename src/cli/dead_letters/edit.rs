@@ -14,7 +14,7 @@ use devicestate_engine::{
     dead_letter::{DeadLetter, FetchError, event_body},
     rate_limit::RateLimit,
 };
-use devicestate_sqlite::Opening;
+use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{CommandError, clean, print};
 use serde_json::json;
 
@@ -109,7 +109,7 @@ impl Options {
         }
         let audit = place.auditor(Action::Edit, Some(edit))?;
         let mut redrive = Redrive {
-            replayer: &place.replayer(place.store(Opening::Existing)?),
+            replayer: &place.replayer(place.store(OpenMode::Existing)?),
             filter: &Selection::one(letter.id.clone()).filter(0),
             edited: Some(&edited),
             most_replays: u32::MAX,

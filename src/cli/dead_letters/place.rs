@@ -18,11 +18,11 @@ use devicestate_engine::{
     store::{DryRunStore, StateStore},
     telemetry::drone::Drone,
 };
-use devicestate_sqlite::{Database, Opening, SqliteQueue, folder_beside};
+use devicestate_sqlite::{Database, OpenMode, SqliteQueue, dead_letter_folder};
 use devicestate_terminal::CommandError;
 
 use crate::{
-    assembly::{engine, open_overflow, open_store},
+    bootstrap::{build_processor, open_overflow, open_store},
     config::{self, Config, OverflowConfig, StoreConfig},
 };
 
@@ -68,7 +68,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn open(options: Where, opening: Opening) -> Result<Self, CommandError> {
+    pub(super) fn open(options: Where, opening: OpenMode) -> Result<Self, CommandError> {
         let mut settings = Settings::from_environment();
         if let Some(state) = &options.state {
             at_home(&mut settings, state);
@@ -78,7 +78,7 @@ impl Place {
         output.queue_name = options.queue.clone().unwrap_or(output.queue_name);
         let config = config(&settings)?;
         let overflow_config = OverflowConfig::from_settings(&settings, &config.store, &output);
-        let overflow_config = overflow_config.map_err(CommandError::not_started)?.for_a_tool();
+        let overflow_config = overflow_config.map_err(CommandError::not_started)?.with_tool_retries();
         // A connection that leads to queues only is enough for all but what lies elsewhere, which says so then.
         let overflow = open_overflow(&overflow_config).ok().flatten();
         let queue: Arc<dyn DeadLetterQueue> = if let Some(path) = &options.state {
@@ -104,7 +104,7 @@ impl Place {
     }
 
     /// The store of the documents.
-    pub(super) fn store(&self, opening: Opening) -> Result<Arc<dyn StateStore>, CommandError> {
+    pub(super) fn store(&self, opening: OpenMode) -> Result<Arc<dyn StateStore>, CommandError> {
         let config = StoreConfig::from_settings(&self.settings).map_err(CommandError::not_started)?;
         if config == StoreConfig::Memory {
             return Err(CommandError::not_started(
@@ -128,7 +128,7 @@ impl Place {
     /// What replays dead letters into a store.
     pub(super) fn replayer(&self, store: Arc<dyn StateStore>) -> Replayer {
         Replayer {
-            processor: Arc::new(engine(&self.config, store, Arc::new(()))),
+            processor: Arc::new(build_processor(&self.config, store, Arc::new(()))),
             overflow: self.overflow.clone(),
             triggers: self.triggers.clone(),
         }
@@ -141,7 +141,7 @@ impl Place {
 
     /// What shows what a replay would come to, and changes nothing.
     pub(super) fn trial(&self) -> Result<(Replayer, Arc<DryRunStore>), CommandError> {
-        let trial = Arc::new(DryRunStore::new(self.store(Opening::ReadOnly)?));
+        let trial = Arc::new(DryRunStore::new(self.store(OpenMode::ReadOnly)?));
         Ok((self.replayer(trial.clone()), trial))
     }
 
@@ -154,7 +154,7 @@ impl Place {
                 Arc::new(BlobAudit::new(connection, container, action, &System).map_err(CommandError::not_started)?)
             }
             (None, None, OverflowConfig::Directory(folder)) => Arc::new(FileAudit::new(folder.join("audit.jsonl"))),
-            (None, None, OverflowConfig::Nowhere { .. }) => {
+            (None, None, OverflowConfig::Disabled { .. }) => {
                 return Err(CommandError::not_started(
                     "there is no place for the audit trail: the storage connection leads to no blobs, so give --audit FILE",
                 ));
@@ -225,7 +225,7 @@ fn config(settings: &Settings) -> Result<Config, CommandError> {
 
 /// The settings for a state file: as `devicestate local` has them, so that the same places are meant.
 fn at_home(settings: &mut Settings, state: &Path) {
-    settings.add_default("DeadLetterDirectory", folder_beside(state).display().to_string());
+    settings.add_default("DeadLetterDirectory", dead_letter_folder(state).display().to_string());
     if settings.get("StateStore").is_none_or(|store| store == "sqlite") {
         settings.set("StateStore", "sqlite");
         settings.set("SqlitePath", state.display().to_string());
@@ -251,7 +251,8 @@ fn bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, Queue
 }
 
 fn storage(settings: &Settings, output: &QueueOutput) -> Result<(StorageConnection, String), CommandError> {
-    let (setting, connection) = config::queue_connection(settings, output).map_err(CommandError::not_started)?;
+    let config::QueueConnection { setting, connection } =
+        config::queue_connection(settings, output).map_err(CommandError::not_started)?;
     let connection = connection.ok_or_else(|| {
         CommandError::not_started(format!(
             "nothing says where the dead letters are: the setting {setting} is a connection string, or \
@@ -259,5 +260,5 @@ fn storage(settings: &Settings, output: &QueueOutput) -> Result<(StorageConnecti
         ))
     })?;
     let name = settings.resolve(&output.queue_name).map_err(CommandError::not_started)?;
-    Ok((connection.for_a_tool(), name))
+    Ok((connection.with_tool_retries(), name))
 }

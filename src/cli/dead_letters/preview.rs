@@ -2,7 +2,7 @@
 
 use devicestate_dead_letters::{Candidate, Replayed};
 use devicestate_engine::{device_state::Document, store::RequestCharge};
-use devicestate_sqlite::Opening;
+use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{CommandError, Table};
 use serde::Serialize;
 use serde_json::Value;
@@ -31,7 +31,7 @@ pub(super) struct Change {
 pub(super) async fn preview(place: &Place, candidate: Candidate<'_>) -> Result<Preview, CommandError> {
     let (replayer, trial) = place.trial()?;
     let outcome = replayer.replay(&[candidate]).await.remove(0);
-    let store = place.store(Opening::ReadOnly)?;
+    let store = place.store(OpenMode::ReadOnly)?;
     let mut changes = Vec::new();
     for (id, after) in trial.outcome() {
         let before = store.read(&id, &RequestCharge::default()).await.map_err(CommandError::not_started)?;

@@ -6,7 +6,7 @@ use devicestate_engine::{
     clock::{Clock as _, System},
     rate_limit::RateLimit,
 };
-use devicestate_sqlite::Opening;
+use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{CommandError, Format, Table, print, rate};
 use serde_json::json;
 
@@ -37,7 +37,7 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), CommandError> {
-        let replayer = if self.yes { place.replayer(place.store(Opening::Existing)?) } else { place.trial()?.0 };
+        let replayer = if self.yes { place.replayer(place.store(OpenMode::Existing)?) } else { place.trial()?.0 };
         let audit = self.yes.then(|| place.auditor(Action::Replay, None)).transpose()?;
         let filter = self.selection.filter(System.now_ms());
         let mut redrive = Redrive {

@@ -7,7 +7,7 @@ use devicestate_engine::{
     device_state::{Document, document_id},
     store::RequestCharge,
 };
-use devicestate_sqlite::Opening;
+use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{CommandError, Format, Table, clean, print};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -72,7 +72,7 @@ impl Options {
 
 async fn stored(place: &Place, device: Option<&str>) -> Result<Option<Document>, CommandError> {
     let Some(device) = device else { return Ok(None) };
-    let store = place.store(Opening::ReadOnly)?;
+    let store = place.store(OpenMode::ReadOnly)?;
     let stored =
         store.read(&document_id(device), &RequestCharge::default()).await.map_err(CommandError::not_started)?;
     Ok(stored.map(|stored| stored.document))

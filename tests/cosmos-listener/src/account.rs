@@ -1,4 +1,4 @@
-//! The account: Microsoft's store, with what it lacks of the real one.
+//! The account: Microsoft's store, with features of the real service that it lacks.
 
 use std::sync::Arc;
 
@@ -15,23 +15,23 @@ use azure_data_cosmos_driver::in_memory_emulator::{
 };
 use tokio::sync::Mutex;
 
-use crate::{answer::Answer, operation};
+use crate::{operation, response::CosmosResponse};
 
-/// Azure spreads a container's throughput evenly over partitions of at most this much.
+/// The largest throughput of a partition in Azure. A container's throughput is spread evenly over its partitions.
 const RU_PER_PARTITION: u64 = 10_000;
 
-/// The sub-status of a 404 which is not about the resource itself but about the container or database that it is in.
+/// The sub-status of a 404 if the container or database of the resource is missing, not the resource itself.
 const OWNER_NOT_FOUND: u32 = 1003;
 
-/// One region and where it listens.
+/// A region and its URL.
 #[derive(Debug, Clone)]
 pub(crate) struct Region {
     pub(crate) name: String,
     pub(crate) endpoint: Url,
 }
 
-/// A request once it is here as a whole.
-pub(crate) struct Whole {
+/// A request with its complete body.
+pub(crate) struct CollectedRequest {
     pub(crate) method: Method,
     pub(crate) path_and_query: String,
     pub(crate) headers: HeaderMap,
@@ -46,13 +46,13 @@ pub(crate) struct Account {
     database: String,
     container: String,
     throughput: Option<u64>,
-    /// Held while the container is looked for and created, since the store itself would replace one that is there.
+    /// Locked while the container is checked and created, since the store would replace an existing one.
     creating: Mutex<()>,
 }
 
 impl Account {
-    /// An account with the database, and no container yet. With a throughput, in request units per second, its container
-    /// answers 429 to what goes beyond.
+    /// Creates an account with the database, and without a container. With a throughput, in request units per second, the
+    /// container responds with 429 to requests that exceed it.
     pub(crate) fn new(
         regions: Vec<Region>,
         database: String,
@@ -63,7 +63,7 @@ impl Account {
             regions.iter().map(|region| VirtualRegion::new(&region.name, region.endpoint.clone())).collect();
         let config = VirtualAccountConfig::new(virtual_regions)
             .map_err(|error| error.to_string())?
-            // A document is in all regions at once, so that no test depends on how long that takes.
+            // Replication is immediate, so that no test depends on its duration.
             .with_replication_config(ReplicationConfig::immediate())
             .with_throttling_enabled(throughput.is_some());
         let http = InMemoryEmulatorHttpClient::try_new(config).map_err(|error| error.to_string())?;
@@ -72,19 +72,21 @@ impl Account {
         Ok(Self { http, store, regions, database, container, throughput, creating: Mutex::default() })
     }
 
-    /// Does what a request asks for, in this region, and answers as Azure does.
-    pub(crate) async fn execute(&self, region: &Region, request: Whole) -> Answer {
+    /// Executes a request in this region, and responds as Azure does.
+    pub(crate) async fn execute(&self, region: &Region, request: CollectedRequest) -> CosmosResponse {
         let path_and_query = request.path_and_query.clone();
-        let answer = self.ask_store(region, request).await;
-        if answer.status == StatusCode::NOT_FOUND && !answer.has_sub_status() && self.lacks_owner(&path_and_query).await
+        let response = self.execute_in_store(region, request).await;
+        if response.status == StatusCode::NOT_FOUND
+            && !response.has_sub_status()
+            && self.is_owner_missing(&path_and_query).await
         {
-            // The store leaves out what tells a missing container from a missing document.
-            return answer.with_sub_status(OWNER_NOT_FOUND);
+            // The store omits the sub-status that distinguishes a missing container from a missing document.
+            return response.with_sub_status(OWNER_NOT_FOUND);
         }
-        answer
+        response
     }
 
-    /// Creates the container; does nothing, and says so, if it is there.
+    /// Creates the container. Returns false, and does nothing, if it exists.
     pub(crate) async fn create_container(&self) -> bool {
         let _creating = self.creating.lock().await;
         if self.exists(&self.container_path()).await {
@@ -99,32 +101,41 @@ impl Account {
         true
     }
 
-    /// Removes the container with all documents; tells whether it was there.
+    /// Deletes the container with its documents. Returns whether it existed.
     pub(crate) async fn delete_container(&self) -> bool {
         let _creating = self.creating.lock().await;
-        self.ask(&Method::DELETE, &self.container_path(), &HeaderMap::new(), Bytes::new()).await.status.is_success()
+        self.execute_directly(&Method::DELETE, &self.container_path(), &HeaderMap::new(), Bytes::new())
+            .await
+            .status
+            .is_success()
     }
 
-    /// Moves the write region. The old one answers 403 with sub-status 3 to writes from now on.
+    /// Moves the write region. From now on, the old one responds with 403 and sub-status 3 to writes.
     pub(crate) fn move_write_region(&self, to: &str) -> Result<(), String> {
         self.store.set_write_region(to).map_err(|error| error.to_string())
     }
 
-    /// Asks the store behind the client's back, in the write region.
-    pub(crate) async fn ask(&self, method: &Method, path: &str, headers: &HeaderMap, body: Bytes) -> Answer {
+    /// Executes a request of a test in the write region, without counts, faults or authorization.
+    pub(crate) async fn execute_directly(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> CosmosResponse {
         let writes = self.store.config().write_region_name();
         let region = self.regions.iter().find(|region| region.name == writes);
-        let region = region.expect("the store knows no other regions");
+        let region = region.expect("the store has no other regions");
         let (method, path_and_query, headers) = (method.clone(), path.to_owned(), headers.clone());
-        self.ask_store(region, Whole { method, path_and_query, headers, body }).await
+        self.execute_in_store(region, CollectedRequest { method, path_and_query, headers, body }).await
     }
 
-    /// The container's documents, as a path.
+    /// Returns the path of the container's documents.
     pub(crate) fn documents_path(&self) -> String {
         format!("{}/docs", self.container_path())
     }
 
-    /// The regions in the order of the command line.
+    /// Returns the regions in the order of the command line.
     pub(crate) fn regions(&self) -> &[Region] {
         &self.regions
     }
@@ -134,10 +145,10 @@ impl Account {
     }
 
     async fn exists(&self, path: &str) -> bool {
-        self.ask(&Method::GET, path, &HeaderMap::new(), Bytes::new()).await.status.is_success()
+        self.execute_directly(&Method::GET, path, &HeaderMap::new(), Bytes::new()).await.status.is_success()
     }
 
-    async fn lacks_owner(&self, path_and_query: &str) -> bool {
+    async fn is_owner_missing(&self, path_and_query: &str) -> bool {
         let path = path_and_query.split('?').next().unwrap_or_default();
         let segments: Vec<_> = operation::segments(path).collect();
         let owner = match segments.len() {
@@ -148,15 +159,15 @@ impl Account {
         !self.exists(&format!("/{}", segments[..owner].join("/"))).await
     }
 
-    async fn ask_store(&self, region: &Region, request: Whole) -> Answer {
-        let Whole { method, path_and_query, headers, body } = request;
-        // The store refuses trailing slashes, which some clients send.
+    async fn execute_in_store(&self, region: &Region, request: CollectedRequest) -> CosmosResponse {
+        let CollectedRequest { method, path_and_query, headers, body } = request;
+        // The store rejects trailing slashes, which some clients send.
         let (path, query) = path_and_query.split_once('?').unwrap_or((&path_and_query, ""));
         let mut url = region.endpoint.clone();
         url.set_path(path.trim_end_matches('/'));
         url.set_query((!query.is_empty()).then_some(query));
         let Ok(method) = method.as_str().parse() else {
-            return Answer::error(StatusCode::METHOD_NOT_ALLOWED, "Cosmos DB has no such method.");
+            return CosmosResponse::error(StatusCode::METHOD_NOT_ALLOWED, "Cosmos DB does not support this method.");
         };
         let mut request = Request::new(url, method);
         for (name, value) in &headers {
@@ -167,8 +178,8 @@ impl Account {
         }
         request.set_body(body);
         match self.http.execute_request(&request).await {
-            Ok(raw) => Answer::from_store(raw).await,
-            Err(error) => Answer::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            Ok(raw) => CosmosResponse::from_store(raw).await,
+            Err(error) => CosmosResponse::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
     }
 }

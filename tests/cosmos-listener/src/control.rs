@@ -1,4 +1,4 @@
-//! The control port: what tests do to the stand-in, and what they learn from it.
+//! The control API: counts, faults, outages, regions, and direct access to documents.
 
 use std::{io, sync::Arc};
 
@@ -13,22 +13,22 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    answer::Answer,
     counters::Counts,
-    data::{LONGEST_BODY, Service},
+    data::{MAX_BODY_BYTES, Service},
     documents,
     faults::Fault,
     ports::Ports,
+    response::CosmosResponse,
 };
 
-/// What the control port acts on.
+/// The state on which the control API acts.
 #[derive(Clone)]
 pub(crate) struct Control {
     pub(crate) service: Arc<Service>,
     pub(crate) ports: Arc<Ports>,
 }
 
-/// Its routes.
+/// Returns the routes of the control API.
 pub(crate) fn router(control: Control) -> Router {
     Router::new()
         .route("/counters", get(counters))
@@ -41,41 +41,52 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/container", put(create_container).delete(delete_container))
         .route("/documents", get(all_documents))
         .route("/documents/{id}", get(document).put(put_document).delete(delete_document))
-        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(control)
 }
 
-/// An error, as `{"error": "…"}`.
-struct Refused(StatusCode, String);
+/// An error response with the body `{"error": "…"}`.
+struct Rejection {
+    status: StatusCode,
+    message: String,
+}
 
-impl From<Answer> for Refused {
-    fn from(answer: Answer) -> Self {
-        let message = answer.json()["message"].as_str().unwrap_or("The store gave no reason.").to_owned();
-        Self(answer.status, message)
+impl From<CosmosResponse> for Rejection {
+    fn from(response: CosmosResponse) -> Self {
+        let message = response.json()["message"].as_str().unwrap_or("The store gave no reason.").to_owned();
+        Self { status: response.status, message }
     }
 }
 
-impl From<io::Error> for Refused {
+impl From<io::Error> for Rejection {
     fn from(error: io::Error) -> Self {
-        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: error.to_string() }
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
+        (self.status, Json(json!({ "error": self.message }))).into_response()
     }
 }
 
-/// Reads a body as JSON whatever its content type says: most clients name none unless they are told to.
-fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Refused> {
-    serde_json::from_str(body).map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))
+/// Parses a body as JSON with any content type: many clients send none by default.
+fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Rejection> {
+    serde_json::from_str(body).map_err(|error| bad_request(error.to_string()))
 }
 
-type Reply = Result<Json<Value>, Refused>;
+fn bad_request(message: String) -> Rejection {
+    Rejection { status: StatusCode::BAD_REQUEST, message }
+}
+
+fn not_found(message: String) -> Rejection {
+    Rejection { status: StatusCode::NOT_FOUND, message }
+}
+
+type Reply = Result<Json<Value>, Rejection>;
 
 async fn counters(State(control): State<Control>) -> Json<Counts> {
-    Json(control.service.counters.now())
+    Json(control.service.counters.snapshot())
 }
 
 async fn reset_counters(State(control): State<Control>) -> StatusCode {
@@ -88,8 +99,7 @@ async fn faults(State(control): State<Control>) -> Json<Vec<Fault>> {
 }
 
 async fn add_fault(State(control): State<Control>, body: String) -> Reply {
-    let number =
-        control.service.faults.add(parse(&body)?).map_err(|why| Refused(StatusCode::BAD_REQUEST, why.to_owned()))?;
+    let number = control.service.faults.add(parse(&body)?).map_err(|why| bad_request(why.to_owned()))?;
     Ok(Json(json!({ "number": number })))
 }
 
@@ -98,19 +108,19 @@ async fn remove_faults(State(control): State<Control>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn remove_fault(State(control): State<Control>, Path(number): Path<u64>) -> Result<StatusCode, Refused> {
+async fn remove_fault(State(control): State<Control>, Path(number): Path<u64>) -> Result<StatusCode, Rejection> {
     if control.service.faults.remove(number) {
         return Ok(StatusCode::NO_CONTENT);
     }
-    Err(Refused(StatusCode::NOT_FOUND, format!("There is no fault {number}.")))
+    Err(not_found(format!("There is no fault {number}.")))
 }
 
-async fn down(State(control): State<Control>) -> Result<StatusCode, Refused> {
+async fn down(State(control): State<Control>) -> Result<StatusCode, Rejection> {
     control.ports.down().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn up(State(control): State<Control>) -> Result<StatusCode, Refused> {
+async fn up(State(control): State<Control>) -> Result<StatusCode, Rejection> {
     control.ports.up().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -121,10 +131,10 @@ struct WriteRegion {
     region: String,
 }
 
-async fn move_write_region(State(control): State<Control>, body: String) -> Result<StatusCode, Refused> {
+async fn move_write_region(State(control): State<Control>, body: String) -> Result<StatusCode, Rejection> {
     let to: WriteRegion = parse(&body)?;
     let moved = control.service.account.move_write_region(&to.region);
-    moved.map_err(|why| Refused(StatusCode::BAD_REQUEST, why))?;
+    moved.map_err(|why| bad_request(why))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -132,11 +142,11 @@ async fn create_container(State(control): State<Control>) -> StatusCode {
     if control.service.account.create_container().await { StatusCode::CREATED } else { StatusCode::NO_CONTENT }
 }
 
-async fn delete_container(State(control): State<Control>) -> Result<StatusCode, Refused> {
+async fn delete_container(State(control): State<Control>) -> Result<StatusCode, Rejection> {
     if control.service.account.delete_container().await {
         return Ok(StatusCode::NO_CONTENT);
     }
-    Err(Refused(StatusCode::NOT_FOUND, "There is no container.".to_owned()))
+    Err(not_found("There is no container.".to_owned()))
 }
 
 async fn all_documents(State(control): State<Control>) -> Reply {
@@ -151,7 +161,7 @@ async fn put_document(State(control): State<Control>, Path(id): Path<String>, bo
     Ok(Json(documents::put(&control.service.account, &id, parse(&body)?).await?))
 }
 
-async fn delete_document(State(control): State<Control>, Path(id): Path<String>) -> Result<StatusCode, Refused> {
+async fn delete_document(State(control): State<Control>, Path(id): Path<String>) -> Result<StatusCode, Rejection> {
     documents::delete(&control.service.account, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

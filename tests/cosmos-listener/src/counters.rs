@@ -1,4 +1,4 @@
-//! What arrived and what was answered.
+//! Counts of requests and responses.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{answer::Answer, operation::Kind};
+use crate::{operation::Kind, response::CosmosResponse};
 
 /// The counts since the start or the last reset.
 #[derive(Debug, Clone, Serialize)]
@@ -30,26 +30,26 @@ impl Default for Counts {
 pub(crate) struct Counters(Mutex<Counts>);
 
 impl Counters {
-    /// A request is here.
-    pub(crate) fn arrived(&self, kind: Kind) {
+    /// Counts a request.
+    pub(crate) fn count_request(&self, kind: Kind) {
         *self.counts().operations.entry(kind).or_default() += 1;
     }
 
-    /// A request has its answer, which may still be lost on the way: it was paid for either way.
-    pub(crate) fn answered(&self, answer: &Answer) {
+    /// Counts a response and its request charge, which is due even if the response is dropped.
+    pub(crate) fn count_response(&self, response: &CosmosResponse) {
         let mut counts = self.counts();
-        *counts.statuses.entry(answer.status.as_u16()).or_default() += 1;
-        counts.request_units += answer.charge();
+        *counts.statuses.entry(response.status.as_u16()).or_default() += 1;
+        counts.request_units += response.charge();
     }
 
-    /// A copy of the counts, in which the request units have the two decimals that Cosmos DB gives them.
-    pub(crate) fn now(&self) -> Counts {
+    /// Returns the counts, with request units rounded to two decimals, as Cosmos DB does.
+    pub(crate) fn snapshot(&self) -> Counts {
         let mut counts = self.counts().clone();
         counts.request_units = (counts.request_units * 100.0).round() / 100.0;
         counts
     }
 
-    /// Begins again at 0.
+    /// Resets all counts to 0.
     pub(crate) fn reset(&self) {
         *self.counts() = Counts::default();
     }

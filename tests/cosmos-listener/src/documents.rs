@@ -1,4 +1,4 @@
-//! The documents as a test looks at them and changes them, behind the client's back.
+//! Direct access of a test to the documents.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use axum::{
 use azure_core::http::Url;
 use serde_json::{Map, Value, json};
 
-use crate::{account::Account, answer::Answer};
+use crate::{account::Account, response::CosmosResponse};
 
-/// All documents by their id, or the store's error.
-pub(crate) async fn all(account: &Account) -> Result<Map<String, Value>, Answer> {
+/// Returns all documents by id, or the store's error.
+pub(crate) async fn all(account: &Account) -> Result<Map<String, Value>, CosmosResponse> {
     let mut documents = Map::new();
     let mut headers = HeaderMap::new();
     loop {
-        let page = ask(account, &Method::GET, &account.documents_path(), &headers, Bytes::new()).await?;
+        let page = execute(account, &Method::GET, &account.documents_path(), &headers, Bytes::new()).await?;
         if let Value::Array(listed) = page.json()["Documents"].take() {
             documents.extend(listed.into_iter().map(|it| (it["id"].as_str().unwrap_or_default().to_owned(), it)));
         }
@@ -25,47 +25,47 @@ pub(crate) async fn all(account: &Account) -> Result<Map<String, Value>, Answer>
     }
 }
 
-/// One document, or the store's error.
-pub(crate) async fn get(account: &Account, id: &str) -> Result<Value, Answer> {
+/// Returns one document, or the store's error.
+pub(crate) async fn get(account: &Account, id: &str) -> Result<Value, CosmosResponse> {
     let path = path(account, id);
-    Ok(ask(account, &Method::GET, &path, &partition(id), Bytes::new()).await?.json())
+    Ok(execute(account, &Method::GET, &path, &partition(id), Bytes::new()).await?.json())
 }
 
 /// Creates or replaces a document, whatever its `ETag`, and returns it as it is stored.
-pub(crate) async fn put(account: &Account, id: &str, mut document: Value) -> Result<Value, Answer> {
-    let bad = |message: &str| Answer::error(StatusCode::BAD_REQUEST, message);
-    let fields = document.as_object_mut().ok_or_else(|| bad("A document is a JSON object."))?;
+pub(crate) async fn put(account: &Account, id: &str, mut document: Value) -> Result<Value, CosmosResponse> {
+    let bad_request = |message: &str| CosmosResponse::error(StatusCode::BAD_REQUEST, message);
+    let fields = document.as_object_mut().ok_or_else(|| bad_request("A document is a JSON object."))?;
     if *fields.entry("id").or_insert(json!(id)) != json!(id) {
-        return Err(bad("The document has another id than the path."));
+        return Err(bad_request("The document has another id than the path."));
     }
     let mut headers = partition(id);
     headers.insert("x-ms-documentdb-is-upsert", HeaderValue::from_static("true"));
     let body = document.to_string().into();
-    Ok(ask(account, &Method::POST, &account.documents_path(), &headers, body).await?.json())
+    Ok(execute(account, &Method::POST, &account.documents_path(), &headers, body).await?.json())
 }
 
 /// Deletes a document, whatever its `ETag`.
-pub(crate) async fn delete(account: &Account, id: &str) -> Result<(), Answer> {
+pub(crate) async fn delete(account: &Account, id: &str) -> Result<(), CosmosResponse> {
     let path = path(account, id);
-    ask(account, &Method::DELETE, &path, &partition(id), Bytes::new()).await.map(drop)
+    execute(account, &Method::DELETE, &path, &partition(id), Bytes::new()).await.map(drop)
 }
 
-/// Asks until the container has the throughput for it: a test that looks on is not what it throttles.
-async fn ask(
+/// Executes a request, and repeats it while it is throttled: throttling must not affect the access of a test.
+async fn execute(
     account: &Account,
     method: &Method,
     path: &str,
     headers: &HeaderMap,
     body: Bytes,
-) -> Result<Answer, Answer> {
+) -> Result<CosmosResponse, CosmosResponse> {
     loop {
-        let answer = account.ask(method, path, headers, body.clone()).await;
-        match answer.status {
+        let response = account.execute_directly(method, path, headers, body.clone()).await;
+        match response.status {
             StatusCode::TOO_MANY_REQUESTS => {
-                tokio::time::sleep(Duration::from_secs_f64(answer.retry_after().unwrap_or(10.0) / 1000.0)).await;
+                tokio::time::sleep(Duration::from_secs_f64(response.retry_after().unwrap_or(10.0) / 1000.0)).await;
             }
-            status if status.is_success() => return Ok(answer),
-            _ => return Err(answer),
+            status if status.is_success() => return Ok(response),
+            _ => return Err(response),
         }
     }
 }
@@ -78,7 +78,7 @@ fn path(account: &Account, id: &str) -> String {
 }
 
 fn partition(id: &str) -> HeaderMap {
-    // In ASCII, as the clients send it, since a header's value is no place for other letters.
+    // Escaped to ASCII, as the clients send it: header values must not contain other characters.
     let ascii: String = json!([id]).to_string().chars().fold(String::new(), |mut text, letter| {
         if letter.is_ascii() {
             text.push(letter);

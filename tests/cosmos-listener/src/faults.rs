@@ -1,4 +1,4 @@
-//! The faults that tests ask for.
+//! The faults that tests inject.
 
 use std::{
     collections::BTreeSet,
@@ -10,25 +10,25 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    answer::Answer,
     operation::{Kind, Operation},
+    response::CosmosResponse,
 };
 
-/// What happens to a request in place of its being executed and answered.
+/// How a fault changes the handling of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Effect {
-    /// It is answered this status, and not executed.
+    /// Responds with a status, without executing the request.
     Status,
-    /// It is executed, and the answer never arrives (or is another one, where the rule has a status).
-    LoseAnswer,
-    /// Its connection is cut, and it is not executed.
-    Cut,
-    /// It is executed later.
+    /// Executes the request, and drops the response or replaces it if the rule has a status.
+    DropResponse,
+    /// Closes the connection, without executing the request.
+    Disconnect,
+    /// Executes the request later.
     Delay,
 }
 
-/// Which requests a rule is about, besides what it lists.
+/// The kinds of requests to which a rule applies.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged, expecting = "operations are \"all\" or a list of kinds (see --help)")]
 enum Operations {
@@ -36,7 +36,7 @@ enum Operations {
     Several(BTreeSet<Named>),
 }
 
-/// A kind, or the word for all of them.
+/// A kind, or `all`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Named {
@@ -50,9 +50,9 @@ enum All {
     All,
 }
 
-/// A fault and the requests that it befalls.
+/// A fault and the requests to which it applies.
 ///
-/// Unknown fields are errors: a misspelt one would make a test pass without its fault.
+/// Unknown fields are errors: with a misspelled one, a test would pass without its fault.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Rule {
@@ -80,42 +80,44 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// What is missing for this kind of fault, in words.
+    /// Checks that the rule has the fields that its kind requires.
     fn check(&self) -> Result<(), &'static str> {
         match self.kind {
             Effect::Status if self.status.is_none() => Err("a fault of kind status needs a status"),
             Effect::Delay if self.delay_ms.is_none() => Err("a fault of kind delay needs delayMs"),
-            _ if self.status.is_some_and(|status| !(200..600).contains(&status)) => Err("no status of HTTP's"),
+            _ if self.status.is_some_and(|status| !(200..600).contains(&status)) => {
+                Err("the status must be from 200 to 599")
+            }
             _ => Ok(()),
         }
     }
 
-    /// What happens.
+    /// Returns the kind of the fault.
     pub(crate) fn effect(&self) -> Effect {
         self.kind
     }
 
-    /// How long it waits first: any fault may come late.
+    /// Returns the delay before the fault; every kind may have one.
     pub(crate) fn delay(&self) -> Duration {
         Duration::from_millis(self.delay_ms.unwrap_or(0))
     }
 
-    /// Its own answer. `really` is the one that it takes the place of, whose price was due all the same.
-    pub(crate) fn answer(&self, really: Option<&Answer>) -> Option<Answer> {
+    /// Returns the fault's own response, if it has a status. It replaces `original`, whose charge is due in any case.
+    pub(crate) fn response(&self, original: Option<&CosmosResponse>) -> Option<CosmosResponse> {
         let status = StatusCode::from_u16(self.status?).expect("checked when the rule was set");
-        let message = "A fault that a test asked for.";
-        let charge = self.request_charge.unwrap_or_else(|| really.map_or(0.0, Answer::charge));
-        let mut answer = Answer::error(status, message).with_charge(charge);
+        let message = "A fault that a test injected.";
+        let charge = self.request_charge.unwrap_or_else(|| original.map_or(0.0, CosmosResponse::charge));
+        let mut response = CosmosResponse::error(status, message).with_charge(charge);
         if let Some(sub_status) = self.sub_status {
-            answer = answer.with_sub_status(sub_status);
+            response = response.with_sub_status(sub_status);
         }
         if let Some(retry_after) = self.retry_after_ms {
-            answer = answer.with("x-ms-retry-after-ms", &retry_after);
+            response = response.with("x-ms-retry-after-ms", &retry_after);
         }
-        Some(answer)
+        Some(response)
     }
 
-    fn is_about(&self, operation: &Operation) -> bool {
+    fn applies_to(&self, operation: &Operation) -> bool {
         let kind = Named::Kind(operation.kind);
         let all = Named::All(All::All);
         let is_document = operation.kind != Kind::Metadata;
@@ -129,27 +131,27 @@ impl Rule {
     }
 }
 
-/// A rule and what became of it.
+/// A rule with its counts.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Fault {
-    /// Its number, by which it can be removed.
+    /// The number by which it can be removed.
     number: u64,
     #[serde(flatten)]
     rule: Rule,
-    /// How many requests it let pass first.
+    /// The count of requests that it skipped.
     skipped: u64,
-    /// How many requests it befell.
+    /// The count of requests to which it was applied.
     applied: u64,
     #[serde(skip)]
     set: Instant,
 }
 
 impl Fault {
-    /// Whether it befalls this request; counts it.
-    fn befalls(&mut self, operation: &Operation) -> bool {
+    /// Returns whether the fault applies to this request, and counts it.
+    fn try_apply(&mut self, operation: &Operation) -> bool {
         let is_over = self.rule.next.is_some_and(|next| self.applied >= next)
             || self.rule.for_ms.is_some_and(|limit| self.set.elapsed() >= Duration::from_millis(limit));
-        if is_over || !self.rule.is_about(operation) {
+        if is_over || !self.rule.applies_to(operation) {
             return false;
         }
         if self.skipped < self.rule.skip.unwrap_or(0) {
@@ -161,45 +163,52 @@ impl Fault {
     }
 }
 
-/// The rules, oldest first.
+/// The faults of an account.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<(u64, Vec<Fault>)>);
+pub(crate) struct Faults(Mutex<FaultList>);
+
+#[derive(Debug, Default)]
+struct FaultList {
+    last_number: u64,
+    /// Oldest first.
+    faults: Vec<Fault>,
+}
 
 impl Faults {
-    /// Adds a rule, behind those there are, and tells its number.
+    /// Adds a rule after the existing ones. Returns its number.
     pub(crate) fn add(&self, rule: Rule) -> Result<u64, &'static str> {
         rule.check()?;
-        let mut faults = self.faults();
-        faults.0 += 1;
-        let number = faults.0;
-        faults.1.push(Fault { number, rule, skipped: 0, applied: 0, set: Instant::now() });
+        let mut list = self.lock();
+        list.last_number += 1;
+        let number = list.last_number;
+        list.faults.push(Fault { number, rule, skipped: 0, applied: 0, set: Instant::now() });
         Ok(number)
     }
 
-    /// The first rule that befalls this request.
-    pub(crate) fn befalling(&self, operation: &Operation) -> Option<Rule> {
-        self.faults().1.iter_mut().find_map(|fault| fault.befalls(operation).then(|| fault.rule.clone()))
+    /// Returns the first rule that applies to this request, and counts the request.
+    pub(crate) fn matching(&self, operation: &Operation) -> Option<Rule> {
+        self.lock().faults.iter_mut().find_map(|fault| fault.try_apply(operation).then(|| fault.rule.clone()))
     }
 
-    /// All rules, those that are over included: their counts are what tests look at.
+    /// Returns all faults with their counts, including those that have ended.
     pub(crate) fn list(&self) -> Vec<Fault> {
-        self.faults().1.clone()
+        self.lock().faults.clone()
     }
 
     /// Removes all rules.
     pub(crate) fn clear(&self) {
-        self.faults().1.clear();
+        self.lock().faults.clear();
     }
 
-    /// Removes one rule; tells whether there was one.
+    /// Removes a rule. Returns whether it existed.
     pub(crate) fn remove(&self, number: u64) -> bool {
-        let mut faults = self.faults();
-        let before = faults.1.len();
-        faults.1.retain(|fault| fault.number != number);
-        faults.1.len() < before
+        let mut list = self.lock();
+        let before = list.faults.len();
+        list.faults.retain(|fault| fault.number != number);
+        list.faults.len() < before
     }
 
-    fn faults(&self) -> MutexGuard<'_, (u64, Vec<Fault>)> {
+    fn lock(&self) -> MutexGuard<'_, FaultList> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,20 +1,20 @@
-//! The Cosmos stand-in for tests: an account of Azure Cosmos DB in memory, on loopback ports, that does what a test tells
-//! it.
+//! The Cosmos DB stand-in for tests: an account in memory, on loopback ports, in which a test can inject faults.
 //!
-//! The store is Microsoft's own, from the driver of their Rust client. It is meant to be called from within a test; behind
-//! HTTP it serves unmodified clients of any language, and a test can start the real binary against it. It is a workspace of
-//! its own, because Cargo would otherwise unify features and carry the store, which is documented as unstable, into the
-//! product.
+//! The store is Microsoft's own, from the driver of their Rust client, which is meant to be called from within a test. With an
+//! HTTP server in front of it, it serves unmodified clients of any language, and a test can start the real binary against
+//! it. It is a workspace of its own, because Cargo would otherwise unify features and carry the store, which is documented as
+//! unstable, into the product.
 //!
-//! What belongs where:
+//! # Layout
 //!
-//! * `account`: the store, and what it lacks of the real one; `documents`: its documents behind the client's back.
-//! * `ports`: sockets and connections; `data`: what happens to a request, with `authorization`, `operation` (what it asks
-//!   for), `faults`, `counters` and `answer`.
-//! * `control`: what a test can tell it and ask it.
+//! Begin with `data`.
+//!
+//! * `account`: the store, and features of the real service that it lacks. `documents`: direct access of a test to documents.
+//! * `ports`: sockets and connections. `data`: handles a request, with `authorization`, `operation` (its kind), `faults`,
+//!   `counters` and `response`.
+//! * `control`: the control API of tests.
 
 mod account;
-mod answer;
 mod authorization;
 mod control;
 mod counters;
@@ -23,6 +23,7 @@ mod documents;
 mod faults;
 mod operation;
 mod ports;
+mod response;
 
 use std::{
     collections::BTreeSet,
@@ -51,7 +52,7 @@ const EXAMPLES: &str = "Examples:
 
 It prints one line of JSON when it is ready: endpoint, key, connectionString, database, container, regions, control.
 
-The control port takes and gives JSON:
+The control port accepts and returns JSON:
   GET /counters, POST /counters/reset
   GET, POST or DELETE /faults, DELETE /faults/{number}
   POST /down, POST /up
@@ -59,43 +60,44 @@ The control port takes and gives JSON:
   PUT or DELETE /container
   GET /documents; GET, PUT or DELETE /documents/{id}
 
-A fault, of which all but the kind (and what it needs) can be left out:
+A fault. Only the kind is required, with the members that it needs:
   {\"kind\": \"status\", \"status\": 429, \"subStatus\": 3200,
    \"retryAfterMs\": 100, \"requestCharge\": 1.0,
    \"operations\": [\"create\", \"replace\"], \"ids\": [\"drone-7\"],
    \"skip\": 2, \"next\": 5, \"forMs\": 3000}
-  {\"kind\": \"lose-answer\"} executes, and does not answer (or the status);
-  {\"kind\": \"cut\"} does neither; {\"kind\": \"delay\", \"delayMs\": 500} does late.
+  {\"kind\": \"drop-response\"} executes the request without a response, or with
+  the status if there is one; {\"kind\": \"disconnect\"} closes the connection;
+  {\"kind\": \"delay\", \"delayMs\": 500} executes the request later.
   operations: read, create, replace, upsert, patch, delete, batch, query,
-  metadata; without it, all but metadata; \"all\" is really all.";
+  metadata; the default is all but metadata; \"all\" includes metadata.";
 
-/// An account of Azure Cosmos DB in memory, for tests. It forgets everything when it ends.
+/// Run an account of Azure Cosmos DB in memory, for tests. Its documents are lost when it ends.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXAMPLES, max_term_width = 120)]
 struct Options {
-    /// Serve the first region on this port of 127.0.0.1; the others are on free ports. 0 is a free port.
+    /// Serve the first region on this port of 127.0.0.1; the others are on free ports. 0 selects a free port.
     #[arg(long, value_name = "N", default_value_t = 0)]
     port: u16,
-    /// Serve the control API on this port of 127.0.0.1. 0 is a free port.
+    /// Serve the control API on this port of 127.0.0.1. 0 selects a free port.
     #[arg(long, value_name = "N", default_value_t = 0)]
     control_port: u16,
-    /// A region of the account; repeat it for more. The first one takes the writes.
+    /// Add a region to the account; repeatable. The first one is the write region.
     #[arg(long = "region", value_name = "NAME", default_value = "West Europe")]
     regions: Vec<String>,
-    /// Answer 429 beyond this many request units per second, as Azure does: each partition has an equal share, and there
-    /// is one for each 10,000. Without it, four partitions and no limit.
+    /// Respond with 429 above this many request units per second, as Azure does: each partition has an equal share, and
+    /// there is one for each 10,000. The default is four partitions without a limit.
     #[arg(long, value_name = "RU/s", value_parser = clap::value_parser!(u64).range(400..=1_000_000))]
     throughput: Option<u64>,
-    /// The database's name.
+    /// Set the database's name.
     #[arg(long, value_name = "NAME", default_value = "devicestate")]
     database: String,
-    /// The container's name. Its partition key is /id.
+    /// Set the container's name. Its partition key is /id.
     #[arg(long, value_name = "NAME", default_value = "devices")]
     container: String,
-    /// Begin without the container.
+    /// Start without the container.
     #[arg(long)]
     no_container: bool,
-    /// End when standard input is closed, so that it never outlives the test that started it.
+    /// End when standard input is closed, so that the process ends with the test that started it.
     #[arg(long)]
     with_stdin: bool,
 }
@@ -104,12 +106,12 @@ struct Options {
 async fn main() {
     let options = Options::parse();
     let with_stdin = options.with_stdin;
-    let ended = tokio::select! {
-        ended = run(options) => ended,
+    let result = tokio::select! {
+        result = run(options) => result,
         () = standard_input_closed(), if with_stdin => Ok(()),
     };
-    // Not by returning, as the runtime would wait for the read of standard input that is under way.
-    match ended {
+    // `exit` instead of a return, since the runtime would wait for the pending read of standard input.
+    match result {
         Ok(()) => exit(0),
         Err(error) => {
             eprintln!("cosmos-listener: {error}");
@@ -126,8 +128,8 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let mut regions = Vec::new();
     for (index, name) in options.regions.iter().enumerate() {
         let number = if index == 0 { options.port } else { 0 };
-        let socket =
-            ports::reserve(number).map_err(|error| format!("cannot listen on 127.0.0.1:{number}: {error} (--port)"))?;
+        let socket = ports::reserve(number)
+            .map_err(|error| format!("cannot listen on 127.0.0.1:{number}: {} (--port)", error.kind()))?;
         let endpoint = format!("http://{}/", socket.local_addr()?).parse()?;
         sockets.push(socket);
         regions.push(Region { name: name.clone(), endpoint });
@@ -142,14 +144,14 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let number = options.control_port;
     let control = ports::reserve(number)
         .and_then(|socket| socket.listen(128))
-        .map_err(|error| format!("cannot listen on 127.0.0.1:{number}: {error} (--control-port)"))?;
-    announce(&options, &service, &format!("http://{}/", control.local_addr()?))?;
+        .map_err(|error| format!("cannot listen on 127.0.0.1:{number}: {} (--control-port)", error.kind()))?;
+    print_endpoints(&options, &service, &format!("http://{}/", control.local_addr()?))?;
     axum::serve(control, control::router(Control { service, ports })).await?;
     Ok(())
 }
 
-/// Tells a test, and a person if there is one, where it is to be found.
-fn announce(options: &Options, service: &Service, control: &str) -> std::io::Result<()> {
+/// Prints the endpoints as JSON for a test, and on a terminal also a command to use them.
+fn print_endpoints(options: &Options, service: &Service, control: &str) -> std::io::Result<()> {
     let regions = service.account.regions();
     let endpoint = &regions[0].endpoint;
     let connection = format!("AccountEndpoint={endpoint};AccountKey={KEY};");
@@ -170,7 +172,7 @@ fn announce(options: &Options, service: &Service, control: &str) -> std::io::Res
     stdout.flush()?;
     if std::io::stderr().is_terminal() {
         let Options { database, container, .. } = options;
-        eprintln!("\nAn account in memory, forgotten when this ends (Ctrl-C). To keep the state of `local` in it:\n");
+        eprintln!("\nThe account is in memory and lost when this ends (Ctrl-C). To use it with `devicestate local`:\n");
         eprintln!(
             "StateStore=cosmos CosmosConnection='{connection}' CosmosDatabase={database} CosmosContainer={container} \\"
         );

@@ -1,10 +1,10 @@
-//! What a request asks for.
+//! The operation of a request.
 
 use axum::http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
-/// The kinds that requests are counted and picked out by.
+/// The kinds of operations, by which requests are counted and faults are selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
@@ -24,12 +24,12 @@ pub(crate) enum Kind {
     Batch,
     /// A page of a query's results, or of all documents.
     Query,
-    /// All that is not about documents: account, database, container, partition key ranges, query plans.
+    /// Operations that are not about documents: account, database, container, partition key ranges, query plans.
     Metadata,
 }
 
 impl Kind {
-    /// All of them, so that a count of none shows as 0.
+    /// All kinds, so that each has a count, also if it is 0.
     pub(crate) const ALL: [Self; 9] = [
         Self::Read,
         Self::Create,
@@ -43,30 +43,30 @@ impl Kind {
     ];
 }
 
-/// What a request asks for, and of which document.
+/// The operation of a request, and its document.
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) kind: Kind,
-    /// The document's id, where the request is about one.
+    /// The document's id, if the request is about one document.
     pub(crate) id: Option<String>,
 }
 
 impl Operation {
-    /// Reads it off method, path and headers, which say it all: the id of a new document is in the partition key, because
-    /// the container is partitioned by it, so that the body (which may be in Cosmos DB's binary JSON) can be left alone.
-    pub(crate) fn of(method: &Method, path: &str, headers: &HeaderMap) -> Self {
-        let says = |name| headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
+    /// Derives the operation from method, path and headers. The id of a new document is its partition key, so the body, which
+    /// may be in Cosmos DB's binary JSON, is not read.
+    pub(crate) fn parse(method: &Method, path: &str, headers: &HeaderMap) -> Self {
+        let is_true = |name| headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
         let segments: Vec<_> = segments(path).collect();
         let kind = match segments[..] {
             ["dbs", _, "colls", _, "docs"] if *method == Method::GET => Kind::Query,
             ["dbs", _, "colls", _, "docs"] if *method == Method::POST => {
-                if says("x-ms-cosmos-is-query-plan-request") {
+                if is_true("x-ms-cosmos-is-query-plan-request") {
                     Kind::Metadata
-                } else if says("x-ms-documentdb-isquery") || says("x-ms-documentdb-query") {
+                } else if is_true("x-ms-documentdb-isquery") || is_true("x-ms-documentdb-query") {
                     Kind::Query
-                } else if says("x-ms-cosmos-is-batch-request") {
+                } else if is_true("x-ms-cosmos-is-batch-request") {
                     Kind::Batch
-                } else if says("x-ms-documentdb-is-upsert") {
+                } else if is_true("x-ms-documentdb-is-upsert") {
                     Kind::Upsert
                 } else {
                     Kind::Create
@@ -89,7 +89,7 @@ impl Operation {
     }
 }
 
-/// The path's segments, still percent-encoded.
+/// Returns the path's segments, percent-encoded.
 pub(crate) fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty())
 }

@@ -1,4 +1,4 @@
-//! The data ports: one for each region, which can all go down and come up again.
+//! The data ports, one for each region. A test can close and reopen them.
 
 use std::{
     error::Error,
@@ -23,11 +23,11 @@ use crate::{account::Region, data::Service};
 
 const BACKLOG: u32 = 1024;
 
-/// A socket on this port of 127.0.0.1 (0 is any free one) that does not listen: nobody else gets the port, and
+/// Binds a socket to this port of 127.0.0.1, or to a free one for 0, without listening: no other process gets the port, and
 /// connections to it are refused.
 pub(crate) fn reserve(port: u16) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
-    // Without this, the connections that a `/down` cut would keep the port for a minute.
+    // Without it, connections that `/down` closed would occupy the port for a minute.
     socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
     Ok(socket)
@@ -42,9 +42,9 @@ pub(crate) struct Ports {
 struct Port {
     region: Region,
     number: u16,
-    /// Keeps the port while it is down.
+    /// Reserves the port while it is down.
     reserved: Option<TcpSocket>,
-    /// Listens while it is up.
+    /// The server while the port is up.
     server: Option<Server>,
 }
 
@@ -54,7 +54,7 @@ struct Server {
 }
 
 impl Ports {
-    /// The ports of these sockets, one for each region, still down.
+    /// Creates the ports from these sockets, one for each region. They are down.
     pub(crate) fn new(service: Arc<Service>, sockets: Vec<TcpSocket>) -> io::Result<Self> {
         let regions = service.account.regions().iter().cloned();
         let ports = regions.zip(sockets).map(|(region, socket)| {
@@ -65,7 +65,7 @@ impl Ports {
         Ok(Self { service, ports: Mutex::new(ports) })
     }
 
-    /// Listens on all ports. Those that are up stay as they are.
+    /// Listens on all ports. Ports that are up are not changed.
     pub(crate) async fn up(&self) -> io::Result<()> {
         for port in &mut *self.ports.lock().await {
             if port.server.is_none() {
@@ -79,7 +79,7 @@ impl Ports {
         Ok(())
     }
 
-    /// Closes all ports and cuts all connections: once this returns, there is none.
+    /// Closes all ports and all connections before it returns.
     pub(crate) async fn down(&self) -> io::Result<()> {
         for port in &mut *self.ports.lock().await {
             if let Some(Server { stop, task }) = port.server.take() {
@@ -97,11 +97,11 @@ async fn listen(listener: TcpListener, region: Region, service: Arc<Service>, mu
     loop {
         tokio::select! {
             _ = &mut stopped => break,
-            // An error of `accept` is about a connection that is gone already.
+            // An error of `accept` concerns a connection that is already closed.
             Ok((stream, _)) = listener.accept() => {
-                connections.spawn(converse(stream, region.clone(), service.clone()));
+                connections.spawn(serve_connection(stream, region.clone(), service.clone()));
             }
-            // Those that ended are forgotten, as a long run would otherwise pile them up.
+            // Removes ended tasks, which would accumulate in a long run.
             Some(_) = connections.join_next() => {}
         }
     }
@@ -109,29 +109,29 @@ async fn listen(listener: TcpListener, region: Region, service: Arc<Service>, mu
     connections.shutdown().await;
 }
 
-/// A request that gets no answer.
+/// The error of a request without a response.
 #[derive(Debug)]
-struct Cut;
+struct Disconnected;
 
-impl Display for Cut {
+impl Display for Disconnected {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a fault that a test asked for")
+        formatter.write_str("a fault that a test injected")
     }
 }
 
-impl Error for Cut {}
+impl Error for Disconnected {}
 
-/// Serves one connection, in HTTP/1.1 or in HTTP/2 from the first byte, until either side closes it.
+/// Serves one connection with HTTP/1.1, or with HTTP/2 from the first byte, until either side closes it.
 ///
-/// The error of a request ends the connection of HTTP/1.1, but only the request's own stream of HTTP/2: the other streams
-/// are requests that the test did not mean. (`down` is what cuts them all.)
-async fn converse(stream: TcpStream, region: Region, service: Arc<Service>) {
-    // An answer is one write. Waiting for more to come would only cost the tests time.
+/// The error of a request closes the connection of HTTP/1.1, but only the request's own stream of HTTP/2: the fault does not
+/// concern the other streams. `down` closes them all.
+async fn serve_connection(stream: TcpStream, region: Region, service: Arc<Service>) {
+    // A response is one write, so waiting for a full packet would only delay the tests.
     stream.set_nodelay(true).ok();
     let serve = service_fn(move |request: hyper::Request<Incoming>| {
-        let answer = service.clone().serve(region.clone(), request);
-        async move { answer.await.ok_or(Cut) }
+        let response = service.clone().serve(region.clone(), request);
+        async move { response.await.ok_or(Disconnected) }
     });
-    // An error here is a fault, or a client that broke off, which is its right.
+    // An error here is a fault, or a client that disconnected.
     auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), serve).await.ok();
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command, sync::LazyLock};
 
-use devicestate_test_support::{npm::installed, root};
+use devicestate_test_support::{npm::install_packages, root};
 use serde_json::{Map, Value};
 
 /// Parameters of the pipeline, or of a template.
@@ -15,7 +15,7 @@ pub(crate) const PIPELINE: &str = "azure-pipelines.yml";
 /// What the parameter `packageOfRun` is when nobody rolls back.
 pub(crate) const THIS: &str = "this";
 
-static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| installed("tests/deployment/node"));
+static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| install_packages("tests/deployment/node"));
 
 /// Node.js with the packages of this folder, running this program of it.
 pub(crate) fn node(program: &str) -> Command {

@@ -1,4 +1,4 @@
-//! A queue with dead letters in it, documents, and the tool.
+//! A test bench: a queue with dead letters, documents, and the command `devicestate dead-letters`.
 
 use std::{
     collections::BTreeMap,
@@ -18,41 +18,41 @@ use azure_storage_queue::{
 };
 use devicestate_azure::StorageQueue;
 use devicestate_engine::{clock::System, queue::DeadLetterQueue};
-use devicestate_sqlite::{Database, Opening, SqliteQueue};
+use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
 use devicestate_test_support::{App, Batch, Event, Reply, base64, from_base64, listener::Listener};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::azurite::{Azurite, KEY, SETTING, SHARED, connection, connection_string, signing};
+use crate::azurite::{Azurite, KEY, SETTING, SHARED, connection, connection_string, signing_options};
 
-/// A function app with documents and dead letters on one machine, in one SQLite file, or as in Azure: documents in a
-/// Cosmos DB account, dead letters in Azurite, the large ones in its blobs.
+/// A function app with its documents and dead letters. They are either in one SQLite file, or as in Azure: documents in a
+/// Cosmos DB account, dead letters in Azurite's queues, the large ones in its blobs.
 pub struct Bench {
     pub app: App,
-    /// The account, in which a test can make operations fail.
+    /// The Cosmos DB account, in which a test can inject faults.
     pub cosmos: Option<Listener>,
-    /// The queue's name and that of the container of large dead letters, in Azurite.
+    /// The name in Azurite of the queue and of the container of large dead letters.
     storage: Option<String>,
     runtime: Runtime,
 }
 
-/// What the tool said.
-pub struct Said {
+/// The output of a command.
+pub struct CommandOutput {
     pub code: Option<i32>,
     pub output: String,
     pub errors: String,
 }
 
 impl Bench {
-    /// With the queue in the state file.
+    /// Creates a bench with the queue and the documents in a state file.
     pub fn local() -> Self {
         let app = App::shipped();
         let bench = Self { app, cosmos: None, storage: None, runtime: Runtime::new().expect("a runtime") };
-        Database::open(&bench.state(), Opening::Create).expect("a state file");
+        Database::open(&bench.state(), OpenMode::Create).expect("a state file");
         bench
     }
 
-    /// With the queue in the state file and the documents in an account.
+    /// Creates a bench with the queue in a state file and the documents in a Cosmos DB account.
     pub fn local_with_account() -> Self {
         let mut bench = Self::local();
         let cosmos = Listener::start();
@@ -62,24 +62,24 @@ impl Bench {
         bench
     }
 
-    /// The same with this setting.
+    /// Adds a setting.
     pub fn with(mut self, setting: &str, value: &str) -> Self {
         self.app = self.app.with(setting, value);
         self
     }
 
-    /// The account of the documents.
+    /// Returns the Cosmos DB account.
     pub fn account(&self) -> &Listener {
         self.cosmos.as_ref().expect("a bench with an account")
     }
 
-    /// With a queue of Azurite.
+    /// Creates a bench with the queue in Azurite.
     pub fn azurite() -> Self {
-        Self::behind([SHARED.blob_port, SHARED.queue_port])
+        Self::through_proxy([SHARED.blob_port, SHARED.queue_port])
     }
 
-    /// With a queue of Azurite, which the tool asks for at these ports of blobs and queues: those of a proxy.
-    pub fn behind(ports: [u16; 2]) -> Self {
+    /// Creates a bench with the queue in Azurite, which the command accesses through proxies at these ports of blobs and queues.
+    pub fn through_proxy(ports: [u16; 2]) -> Self {
         static QUEUES: AtomicU32 = AtomicU32::new(0);
         let name = format!("tools-{}-{}", std::process::id(), QUEUES.fetch_add(1, Relaxed));
         let cosmos = Listener::start();
@@ -105,10 +105,10 @@ impl Bench {
         self.storage.is_none()
     }
 
-    /// The queue, for what the tool itself does not do. Never through a proxy.
+    /// Returns the queue, for operations that the command does not have. Never through a proxy.
     pub fn queue(&self) -> Box<dyn DeadLetterQueue> {
         if self.is_local() {
-            let database = Database::open(&self.state(), Opening::Existing).expect("a state file");
+            let database = Database::open(&self.state(), OpenMode::Existing).expect("a state file");
             return Box::new(SqliteQueue::new(database, Arc::new(System)));
         }
         Box::new(self.storage_queue())
@@ -118,7 +118,7 @@ impl Bench {
         let name = self.storage.as_deref().expect("a name");
         let ports = [SHARED.blob_port, SHARED.queue_port];
         let connection = connection(&connection_string(ports, &format!("AccountKey={KEY}")));
-        StorageQueue::new(&connection.for_a_tool(), name).expect("a queue service")
+        StorageQueue::new(&connection.with_tool_retries(), name).expect("a queue service")
     }
 
     pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
@@ -131,9 +131,10 @@ impl Bench {
         self.wait_for(queue.put(body.as_ref())).expect("put");
     }
 
-    /// Puts a message as the Functions binding does: the queue forgets it after seven days. On a Storage queue only.
-    pub fn put_for_a_week(&self, body: impl AsRef<[u8]>) {
-        let options = QueueServiceClientOptions { client_options: signing(), ..QueueServiceClientOptions::default() };
+    /// Puts a message that expires after seven days, as the Functions binding does. For a Storage queue only.
+    pub fn put_expiring(&self, body: impl AsRef<[u8]>) {
+        let options =
+            QueueServiceClientOptions { client_options: signing_options(), ..QueueServiceClientOptions::default() };
         let service = QueueServiceClient::new(Azurite::url(SHARED.queue_port), None, Some(options)).expect("a service");
         let client = service.queue_client(self.storage.as_deref().expect("a Storage queue")).expect("a queue");
         let message = QueueMessage { message_text: Some(base64(body)) };
@@ -141,14 +142,14 @@ impl Bench {
         self.wait_for(client.send_message(message.try_into().expect("XML"), Some(options))).expect("sent");
     }
 
-    /// How often each of the first 32 messages has been received.
+    /// Returns the dequeue counts of the first 32 messages.
     pub fn dequeue_counts(&self) -> Vec<i64> {
         let queue = self.queue();
         let peeked = self.wait_for(queue.peek(32)).expect("peeked");
         peeked.into_iter().map(|message| message.dequeue_count).collect()
     }
 
-    /// Puts the dead letters of a reply, as the host would.
+    /// Puts the dead letters of a reply into the queue, as the host does.
     pub fn put_all(&self, reply: &Reply) {
         let queue = self.queue();
         self.wait_for(async {
@@ -158,24 +159,24 @@ impl Bench {
         });
     }
 
-    /// Sends a batch through the real handler, and its dead letters into the queue.
+    /// Sends a batch to the real handler, and puts its dead letters into the queue.
     pub fn handle(&self, batch: &Batch) -> Reply {
         let reply = self.app.start().invoke(&batch.envelope());
         self.put_all(&reply);
         reply
     }
 
-    /// The queue's name in Azurite.
+    /// Returns the queue's name in Azurite.
     pub fn storage_name(&self) -> &str {
         self.storage.as_deref().expect("a name")
     }
 
-    /// Takes away what lies in the container of large dead letters.
+    /// Deletes a blob in the container of large dead letters.
     pub fn remove_blob(&self, name: &str) {
         self.wait_for(async { self.blob(name).delete(None).await.map(drop) }).expect("deleted");
     }
 
-    /// Puts something else into the container of large dead letters.
+    /// Overwrites a blob in the container of large dead letters.
     pub fn write_blob(&self, name: &str, bytes: &'static [u8]) {
         let blob = self.blob(name).block_blob_client();
         let bytes = azure_core::Bytes::from_static(bytes);
@@ -185,11 +186,11 @@ impl Bench {
     fn blob(&self, name: &str) -> BlobClient {
         let container = self.storage_name();
         let url = format!("{}/{container}/{name}", Azurite::url(SHARED.blob_port));
-        let options = BlobClientOptions { client_options: signing(), ..BlobClientOptions::default() };
+        let options = BlobClientOptions { client_options: signing_options(), ..BlobClientOptions::default() };
         BlobClient::new(url.parse().expect("an address"), None, Some(options)).expect("a blob")
     }
 
-    /// Dead letters of these [`untold`] events, which are as good as any: of a handler that takes all telemetry for protobuf.
+    /// Puts dead letters of valid [`untyped_event`] events, from a handler that decodes all telemetry as protobuf.
     pub fn put_misread(&self, batch: &Batch) -> Vec<Value> {
         let events = batch.events().len() as u64;
         let misread = Self::local().with("TelemetryFormat", "protobuf");
@@ -199,8 +200,8 @@ impl Bench {
         reply.dead_letters
     }
 
-    /// The same, the dead letters with their devices, as the stage `update` tells them and those before it do not.
-    pub fn handle_telling_devices(&self, batch: &Batch) -> Reply {
+    /// Does the same as [`handle`](Self::handle), with the device ids in the dead letters: only the stage `update` sets them.
+    pub fn handle_with_device_ids(&self, batch: &Batch) -> Reply {
         let mut reply = self.app.start().invoke(&batch.envelope());
         for letter in &mut reply.dead_letters {
             let body = from_base64(letter["EventData"]["Body"].as_str().expect("a body"));
@@ -211,20 +212,20 @@ impl Bench {
         reply
     }
 
-    /// How many messages there are, hidden ones included.
+    /// Returns the number of messages, including hidden ones.
     pub fn count(&self) -> u64 {
         let queue = self.queue();
         self.wait_for(queue.count()).expect("counted")
     }
 
-    /// The messages that everybody can see, up to 32, each as it was put.
+    /// Returns the bodies of the visible messages, up to 32.
     pub fn visible(&self) -> Vec<Vec<u8>> {
         let queue = self.queue();
         let peeked = self.wait_for(queue.peek(32)).expect("peeked");
         peeked.into_iter().map(|message| message.body).collect()
     }
 
-    /// The documents by their id, with their versions, as [`Fold`](devicestate_test_support::Fold) has them.
+    /// Returns the documents by id with their versions, as [`Fold`](devicestate_test_support::Fold) has them.
     pub fn documents(&self) -> BTreeMap<String, Value> {
         let output = self.app.run(&["state", "list", "--format", "json"]);
         let documents: Vec<Value> = serde_json::from_slice(&output.stdout).expect("the documents");
@@ -232,19 +233,19 @@ impl Bench {
         documents.into_iter().map(|document| (id(&document), document)).collect()
     }
 
-    /// Runs the tool with its audit trail in a file, which must end so: the lines that it adds, and what it said.
+    /// Runs the command with its audit trail in a file and checks its exit code. Returns the new lines and the output.
     #[track_caller]
-    pub fn audited(&self, words: &[&str], code: i32) -> (Vec<Value>, Said) {
+    pub fn run_audited(&self, words: &[&str], code: i32) -> (Vec<Value>, CommandOutput) {
         let path = self.app.path("audit.jsonl");
         let lines = || fs::read_to_string(&path).unwrap_or_default();
         let before = lines().len();
         let path = path.to_str().expect("a path of text");
-        let said = self.run(&[words, &["--audit", path, "--who", "a tester"]].concat()).ended(code);
+        let output = self.run(&[words, &["--audit", path, "--who", "a tester"]].concat()).assert_exit_code(code);
         let lines = lines();
-        (lines[before..].lines().map(|line| serde_json::from_str(line).expect("JSON")).collect(), said)
+        (lines[before..].lines().map(|line| serde_json::from_str(line).expect("JSON")).collect(), output)
     }
 
-    /// The tool with these words behind `dead-letters`.
+    /// Returns the command `devicestate dead-letters` with these arguments.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = self.app.tool();
         command.arg("dead-letters");
@@ -255,35 +256,35 @@ impl Bench {
         command
     }
 
-    /// Runs the tool to its end.
-    pub fn run(&self, words: &[&str]) -> Said {
-        Said::from(self.command(words).output().expect("the binary runs"))
+    /// Runs the command to its end.
+    pub fn run(&self, words: &[&str]) -> CommandOutput {
+        CommandOutput::from(self.command(words).output().expect("the binary runs"))
     }
 
-    /// Runs the tool, which must end so, and gives back the JSON that it prints.
+    /// Runs the command, checks its exit code, and returns the JSON that it prints.
     #[track_caller]
     pub fn json(&self, words: &[&str], code: i32) -> Value {
-        let said = self.run(&[words, &["--format", "json"]].concat()).ended(code);
-        serde_json::from_str(&said.output).unwrap_or_else(|error| panic!("{error}: {}", said.output))
+        let output = self.run(&[words, &["--format", "json"]].concat()).assert_exit_code(code);
+        serde_json::from_str(&output.output).unwrap_or_else(|error| panic!("{error}: {}", output.output))
     }
 }
 
-/// A JSON event that does not say so: what takes all telemetry for protobuf cannot read it.
-pub fn untold(number: i64, body: &Value) -> Event {
+/// Returns a JSON event without a content type: a handler that decodes all telemetry as protobuf cannot read it.
+pub fn untyped_event(number: i64, body: &Value) -> Event {
     Event::new(number, body.to_string())
 }
 
-impl From<Output> for Said {
+impl From<Output> for CommandOutput {
     fn from(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         Self { code: output.status.code(), output: text(output.stdout), errors: text(output.stderr) }
     }
 }
 
-impl Said {
-    /// What it said, when it ended so.
+impl CommandOutput {
+    /// Checks the exit code and returns the output.
     #[track_caller]
-    pub fn ended(self, code: i32) -> Self {
+    pub fn assert_exit_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{}\n{}", self.output, self.errors);
         self
     }

@@ -1,4 +1,4 @@
-//! Stands between a client and a storage service, to do what networks and services do on bad days.
+//! A proxy between a client and a storage service that injects failures of networks and services.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -9,40 +9,40 @@ use std::{
 
 use devicestate_test_support::{Framing, request};
 
-/// What becomes of a request.
-pub enum Fate {
-    /// It is answered.
-    Answered,
-    /// The service does it, and the answer is lost on the way.
-    AnswerLost,
-    /// The connection breaks before the service sees it.
-    Cut,
-    /// The service never sees it, and this is the answer: a status and the service's word for it.
-    Refused(u16, &'static str),
+/// What the proxy does with a request.
+pub enum ProxyAction {
+    /// Forwards it and its response.
+    Forward,
+    /// Forwards it and drops the response.
+    DropResponse,
+    /// Closes the connection without forwarding it.
+    Disconnect,
+    /// Responds with this status and error code without forwarding it.
+    Respond(u16, &'static str),
 }
 
-/// The port of a proxy before this one. What becomes of a request is decided by its method and its path with the query.
+/// Starts a proxy for the service at this port and returns the proxy's port. `decide` gets the method and the path with the
+/// query.
 ///
-/// Requests are decided one by one and answered side by side: a client that asks for many things at once gives up on what
-/// it has waited too long for.
-pub fn before(port: u16, fate: impl FnMut(&str) -> Fate + Send + 'static) -> u16 {
+/// Calls of `decide` are sequential, but requests are handled concurrently: a client with many requests would time out.
+pub fn start(port: u16, decide: impl FnMut(&str) -> ProxyAction + Send + 'static) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = listener.local_addr().expect("an address");
-    let fate = Arc::new(Mutex::new(fate));
+    let decide = Arc::new(Mutex::new(decide));
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let fate = Arc::clone(&fate);
+            let decide = Arc::clone(&decide);
             thread::spawn(move || {
-                let decide = |what: &str| fate.lock().map_or(Fate::Cut, |mut fate| fate(what));
-                // An error is that of a client that has gone.
-                let _ = stream.and_then(|stream| pass_on(&stream, port, decide));
+                let decide = |what: &str| decide.lock().map_or(ProxyAction::Disconnect, |mut decide| decide(what));
+                // An error means that the client has closed the connection.
+                let _ = stream.and_then(|stream| forward(&stream, port, decide));
             });
         }
     });
     address.port()
 }
 
-/// What of an answer's headers a client of blobs or queues looks at.
+/// The response headers that a client of blobs or queues reads.
 const HEADERS: [&str; 7] = [
     "content-type",
     "content-range",
@@ -53,7 +53,7 @@ const HEADERS: [&str; 7] = [
     "x-ms-approximate-messages-count",
 ];
 
-fn pass_on(mut stream: &TcpStream, port: u16, fate: impl Fn(&str) -> Fate) -> io::Result<()> {
+fn forward(mut stream: &TcpStream, port: u16, decide: impl Fn(&str) -> ProxyAction) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut lines = Vec::new();
     loop {
@@ -75,15 +75,18 @@ fn pass_on(mut stream: &TcpStream, port: u16, fate: impl Fn(&str) -> Fate) -> io
     reader.read_exact(&mut body)?;
     let own = ["host", "connection", "content-length"];
     let headers: Vec<_> = headers.into_iter().filter(|(name, _)| !own.iter().any(|own| is(name, own))).collect();
-    let mut response = match fate(what) {
-        Fate::Refused(status, code) => {
-            return write!(stream, "HTTP/1.1 {status} -\r\nx-ms-error-code: {code}\r\n{END}Content-Length: 0\r\n\r\n");
+    let mut response = match decide(what) {
+        ProxyAction::Respond(status, code) => {
+            return write!(
+                stream,
+                "HTTP/1.1 {status} -\r\nx-ms-error-code: {code}\r\n{CONNECTION_CLOSE}Content-Length: 0\r\n\r\n"
+            );
         }
-        Fate::Cut => return Ok(()),
-        fate => {
+        ProxyAction::Disconnect => return Ok(()),
+        action => {
             let response = request(port, method, path, &headers, &body, Framing::Length)?;
-            match fate {
-                Fate::AnswerLost => return Ok(()),
+            match action {
+                ProxyAction::DropResponse => return Ok(()),
                 _ => response,
             }
         }
@@ -94,9 +97,9 @@ fn pass_on(mut stream: &TcpStream, port: u16, fate: impl Fn(&str) -> Fate) -> io
             write!(stream, "{name}: {value}\r\n")?;
         }
     }
-    write!(stream, "{END}Content-Length: {}\r\n\r\n", response.body.len())?;
+    write!(stream, "{CONNECTION_CLOSE}Content-Length: {}\r\n\r\n", response.body.len())?;
     stream.write_all(&std::mem::take(&mut response.body))
 }
 
-/// One request for each connection is enough.
-const END: &str = "Connection: close\r\n";
+/// Allows one request per connection.
+const CONNECTION_CLOSE: &str = "Connection: close\r\n";

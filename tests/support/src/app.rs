@@ -20,22 +20,22 @@ use tempfile::TempDir;
 
 use crate::{Framing, Reply, Response, fixture, program, repository_file, request};
 
-/// The function's name, which is its folder's.
+/// The name of the function of the event hub, and of its folder.
 pub const FUNCTION: &str = "RawTelemetryFunction";
 
-/// The name of the function of Service Bus sessions.
+/// The name of the function for Service Bus sessions.
 pub const SESSIONS: &str = "SessionTelemetryFunction";
 
-/// The name of the function that a timer triggers.
-pub const WATCH: &str = "DeadLetterWatchFunction";
+/// The name of the dead-letter monitor, the timer function.
+pub const DEAD_LETTER_MONITOR: &str = "DeadLetterWatchFunction";
 
-/// The file for what the handlers say to standard output.
+/// The file with the standard output of the handlers.
 const LOG: &str = "stdout.log";
 
-/// How long a handler may take to start, or to fail to: the host's own limit.
+/// Limits a handler's start, successful or not: the host's own limit.
 const INITIALIZATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A function app: the files of this repository, unless a test changes them, and settings.
+/// A function app: the files of this repository, which a test can change, and settings.
 pub struct App {
     binary: PathBuf,
     folder: TempDir,
@@ -43,14 +43,14 @@ pub struct App {
 }
 
 impl App {
-    /// The app as it is shipped, its documents in an SQLite file.
+    /// Creates the app that ships, with its documents in an SQLite file.
     pub fn shipped() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let database = folder.path().join("state.db").display().to_string();
         let settings = [("StateStore", "sqlite".to_owned()), ("SqlitePath", database)];
         let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
         let app = Self { binary: program::devicestate().to_owned(), folder, settings };
-        for function in [FUNCTION, SESSIONS, WATCH] {
+        for function in [FUNCTION, SESSIONS, DEAD_LETTER_MONITOR] {
             app.add_function(function, &repository_file(&format!("{function}/function.json")));
         }
         app.write("host.json", &repository_file("host.json"));
@@ -63,46 +63,46 @@ impl App {
         self.write(&format!("{name}/function.json"), function);
     }
 
-    /// With this setting.
+    /// Sets a setting.
     pub fn with(mut self, setting: &str, value: impl Into<String>) -> Self {
         self.settings.insert(setting.to_owned(), value.into());
         self
     }
 
-    /// Served by another build of the binary.
+    /// Sets another build of the binary.
     pub fn with_binary(mut self, binary: impl Into<PathBuf>) -> Self {
         self.binary = binary.into();
         self
     }
 
-    /// Without this setting.
+    /// Removes a setting.
     pub fn without(mut self, setting: &str) -> Self {
         self.settings.remove(setting);
         self
     }
 
-    /// With another `host.json`.
+    /// Edits `host.json`.
     pub fn with_host(self, edit: impl FnOnce(&mut Value)) -> Self {
-        self.edited("host.json", edit)
+        self.edit_file("host.json", edit)
     }
 
-    /// With another `function.json`.
+    /// Edits `function.json` of the event hub's function.
     pub fn with_function(self, edit: impl FnOnce(&mut Value)) -> Self {
-        self.edited("RawTelemetryFunction/function.json", edit)
+        self.edit_file("RawTelemetryFunction/function.json", edit)
     }
 
-    /// Without the function of sessions, as before there was one.
+    /// Removes the function for sessions.
     pub fn without_sessions(self) -> Self {
         fs::remove_dir_all(self.path(SESSIONS)).expect("a folder of the app");
         self
     }
 
-    /// With another `function.json` of the function of sessions.
+    /// Edits `function.json` of the function for sessions.
     pub fn with_session_function(self, edit: impl FnOnce(&mut Value)) -> Self {
-        self.edited("SessionTelemetryFunction/function.json", edit)
+        self.edit_file("SessionTelemetryFunction/function.json", edit)
     }
 
-    /// With a trigger of this cardinality and data type.
+    /// Sets the cardinality and data type of the event hub's trigger.
     pub fn with_trigger(self, cardinality: &str, data_type: Option<&str>) -> Self {
         self.with_function(|function| {
             let trigger = function["bindings"][0].as_object_mut().expect("the trigger");
@@ -112,7 +112,7 @@ impl App {
         })
     }
 
-    fn edited(self, file: &str, edit: impl FnOnce(&mut Value)) -> Self {
+    fn edit_file(self, file: &str, edit: impl FnOnce(&mut Value)) -> Self {
         let mut json = repository_file(file);
         edit(&mut json);
         self.write(file, &json);
@@ -123,7 +123,7 @@ impl App {
         fs::write(self.path(file), json.to_string()).expect("a file in the temporary folder");
     }
 
-    /// A path in the app's folder.
+    /// Returns a path in the app's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -135,11 +135,11 @@ impl App {
 
     /// Starts the handler with the port in this environment variable.
     pub fn start_with(&self, port_setting: &str) -> Handler<'_> {
-        // Between the choice of a free port and its use another process may take it.
+        // Another process may take the free port before the handler uses it.
         for _ in 0..5 {
             let port = free_port();
             let mut handler = Handler::new(self, port, self.command().env(port_setting, port.to_string()));
-            if handler.becomes_ready() {
+            if handler.wait_until_ready() {
                 return handler;
             }
             let errors = handler.stop();
@@ -148,37 +148,37 @@ impl App {
         panic!("no free port was found");
     }
 
-    /// Starts the handler, and then reads nothing of what it says to standard error: the pipe is broken.
-    pub fn start_unheard(&self) -> Handler<'_> {
+    /// Starts the handler and closes the pipe of its standard error.
+    pub fn start_with_closed_stderr(&self) -> Handler<'_> {
         let port = free_port();
         let mut command = self.command();
         let mut child = command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string()).spawn().expect("the binary");
         drop(child.stderr.take());
         let mut handler = Handler { app: self, port, child, errors: None };
-        assert!(handler.becomes_ready(), "the handler did not start");
+        assert!(handler.wait_until_ready(), "the handler did not start");
         handler
     }
 
-    /// Runs a handler that cannot start: how it ended, and what it said to standard error.
+    /// Runs a handler that cannot start. Returns its exit status and its standard error.
     pub fn fails_to_start(&self) -> (ExitStatus, String) {
         self.fails_to_start_with(&[("FUNCTIONS_CUSTOMHANDLER_PORT", &free_port().to_string())])
     }
 
-    /// Runs a handler that cannot start, with this environment besides the settings.
+    /// Runs a handler that cannot start, with these environment variables in addition to the settings.
     pub fn fails_to_start_with(&self, environment: &[(&str, &str)]) -> (ExitStatus, String) {
         let mut child = self.command().envs(environment.iter().copied()).spawn().expect("the binary");
         let (sender, receiver) = mpsc::channel();
         let errors = errors(&mut child);
         thread::spawn(move || sender.send(errors.join()));
-        let said = receiver.recv_timeout(INITIALIZATION_TIMEOUT);
-        if said.is_err() {
+        let output = receiver.recv_timeout(INITIALIZATION_TIMEOUT);
+        if output.is_err() {
             child.kill().expect("a child of this process");
         }
         let status = child.wait().expect("a child of this process");
-        (status, said.expect("the handler ends").expect("its standard error"))
+        (status, output.expect("the handler ends").expect("its standard error"))
     }
 
-    /// The document of a device, as `devicestate state show` prints it; `None` when there is none.
+    /// Returns the document of a device, as `devicestate state show` prints it; `None` if there is none.
     pub fn state(&self, device: &str) -> Option<Value> {
         let mut show = self.binary();
         show.args(["state", "show", device, "--format", "json", "--state"]).arg(self.path("state.db"));
@@ -191,37 +191,37 @@ impl App {
         None
     }
 
-    /// The document of a device without its versions.
+    /// Returns the document of a device without its versions.
     pub fn readings(&self, device: &str) -> Value {
         let mut document = self.state(device).unwrap_or_else(|| panic!("no document of {device}"));
         document.as_object_mut().expect("an object").remove("Versions").expect("versions");
         document
     }
 
-    /// The binary in an environment with nothing of ours in it.
+    /// Returns a command that runs the binary in an empty environment.
     fn binary(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command.env_clear().current_dir(self.folder.path());
-        // What a process may need on some system, or a coverage run wants.
+        // Variables that some systems or coverage runs need.
         for name in ["SystemRoot", "TMPDIR", "LLVM_PROFILE_FILE"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
         command
     }
 
-    /// Runs a command of the binary with this app's settings: how it ended, and what it said.
+    /// Runs the binary with these arguments and this app's settings.
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.tool().args(arguments).output().expect("the binary")
     }
 
-    /// The binary with this app's settings.
+    /// Returns a command that runs the binary with this app's settings.
     pub fn tool(&self) -> Command {
         let mut command = self.binary();
         command.envs(&self.settings);
         command
     }
 
-    /// All that the handlers of this app have said to standard output.
+    /// Returns the standard output of all handlers of this app.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path(LOG)).expect("the log")
     }
@@ -251,8 +251,8 @@ impl<'a> Handler<'a> {
         Self { app, port, child, errors }
     }
 
-    /// `GET /` every 25 ms as long as the connection is refused. False when the process ended meanwhile.
-    fn becomes_ready(&mut self) -> bool {
+    /// Sends `GET /` every 25 ms until the connection is accepted. Returns false if the process ended.
+    fn wait_until_ready(&mut self) -> bool {
         let deadline = Instant::now() + INITIALIZATION_TIMEOUT;
         loop {
             match request(self.port, "GET", "/", &[], b"", Framing::Length) {
@@ -267,22 +267,22 @@ impl<'a> Handler<'a> {
         }
     }
 
-    /// Whether the process still runs.
+    /// Returns whether the process still runs.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("a child of this process").is_none()
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Posts an invocation that must be answered with 200; the reply's shape is checked.
+    /// Posts an invocation, and checks that the reply is valid and has status 200.
     pub fn invoke(&self, envelope: &Value) -> Reply {
-        Reply::of(&self.post(&uuid::Uuid::new_v4().to_string(), envelope.to_string().as_bytes()))
+        Reply::from_response(&self.post(&uuid::Uuid::new_v4().to_string(), envelope.to_string().as_bytes()))
     }
 
-    /// Posts a request body to the function, framed as the host does it.
+    /// Posts a request body to the function in chunks, as the host does.
     pub fn post(&self, invocation_id: &str, body: &[u8]) -> Response {
         self.post_framed(invocation_id, body, Framing::Chunked(16_384))
     }
@@ -292,10 +292,10 @@ impl<'a> Handler<'a> {
         self.call(FUNCTION, invocation_id, body, framing)
     }
 
-    /// Calls the timer function, as the host does when it is time.
-    pub fn watch(&self) -> Response {
+    /// Invokes the timer function, as the host does at its scheduled time.
+    pub fn invoke_timer(&self) -> Response {
         let body = fixture("timer").to_string();
-        self.call(WATCH, &uuid::Uuid::new_v4().to_string(), body.as_bytes(), Framing::Chunked(16_384))
+        self.call(DEAD_LETTER_MONITOR, &uuid::Uuid::new_v4().to_string(), body.as_bytes(), Framing::Chunked(16_384))
     }
 
     /// Posts a request body to a function of this name with the host's headers.
@@ -303,10 +303,10 @@ impl<'a> Handler<'a> {
         self.call_with(&[], function, invocation_id, body, framing)
     }
 
-    /// Posts a request body to a function of this name with the host's headers and these.
+    /// Posts a request body to a function of this name with the host's headers and additional ones.
     pub fn call_with(
         &self,
-        more: &[(&str, &str)],
+        extra_headers: &[(&str, &str)],
         function: &str,
         invocation_id: &str,
         body: &[u8],
@@ -318,7 +318,7 @@ impl<'a> Handler<'a> {
             ("User-Agent", "Azure-Functions-Host/4.1037.0.0"),
             ("Content-Type", "application/json; charset=utf-8"),
         ];
-        headers.extend(more);
+        headers.extend(extra_headers);
         let response = request(self.port, "POST", &format!("/{function}"), &headers, body, framing);
         response.expect("an answer of the handler")
     }
@@ -333,7 +333,7 @@ impl<'a> Handler<'a> {
         self.app.readings(device)
     }
 
-    /// Kills the handler and gives back all that it said to standard error.
+    /// Kills the handler and returns its standard error.
     pub fn stop(mut self) -> String {
         self.kill();
         self.errors.take().expect("stopped once").join().expect("standard error")
@@ -352,12 +352,13 @@ impl Drop for Handler<'_> {
     }
 }
 
-/// The host's interval between two tries to connect.
+/// Waits for the host's interval between two connection attempts.
 fn poll_again() {
     pause(Duration::from_millis(25));
 }
 
-/// What is itself a time: a pause of the host, or how long an outage lasts. Never a way to wait for something.
+/// Sleeps. Only for a time that is part of the test: a pause of the host, or the length of an outage. Never to wait for a
+/// condition.
 #[expect(clippy::disallowed_methods, reason = "the handler is another process, in real time")]
 pub fn pause(time: Duration) {
     thread::sleep(time);
@@ -373,20 +374,20 @@ fn errors(child: &mut Child) -> JoinHandle<String> {
     })
 }
 
-/// A port on which nobody listens, and that nobody else comes upon.
+/// Returns a port on which no process listens.
 ///
-/// Not one of the system's choice: those it also gives to connections and to whoever asks next, while the handler has
-/// yet to take its own. Each process of tests begins elsewhere below them, in the order of the process ids.
+/// It is outside the range from which the system assigns ports to connections and other processes, which could take the port
+/// before the handler uses it. Each test process starts at another port, by its process id.
 pub fn free_port() -> u16 {
-    const FIRST: u32 = 10_240;
-    const COUNT: u32 = 22_528;
-    const FOR_A_PROCESS: u32 = 22;
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    const FIRST_PORT: u32 = 10_240;
+    const PORT_COUNT: u32 = 22_528;
+    const PORTS_PER_PROCESS: u32 = 22;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
-        let number = std::process::id().wrapping_mul(FOR_A_PROCESS).wrapping_add(GIVEN.fetch_add(1, Relaxed));
-        let port = u16::try_from(FIRST + number % COUNT).expect("below 32768");
-        // Asked without listening there: a child that another test starts at this moment has a copy of each socket
-        // until it becomes the handler, and would take the first connection.
+        let number = std::process::id().wrapping_mul(PORTS_PER_PROCESS).wrapping_add(NEXT.fetch_add(1, Relaxed));
+        let port = u16::try_from(FIRST_PORT + number % PORT_COUNT).expect("below 32768");
+        // The check does not listen on the port: a child process that another test starts now would inherit the listening socket
+        // until it executes the handler, and would accept the first connection.
         if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             return port;
         }

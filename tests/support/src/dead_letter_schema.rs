@@ -1,4 +1,4 @@
-//! The schema of dead letters, which every one that a test sees must satisfy.
+//! The schema of dead letters. Tests validate every dead letter that they read.
 
 use std::sync::LazyLock;
 
@@ -11,16 +11,16 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     jsonschema::draft202012::new(&schema).expect("a schema of draft 2020-12")
 });
 
-/// What of a dead letter does not agree with the schema; empty when all does.
-pub fn complaints(letter: &Value) -> Vec<String> {
+/// Returns the violations of the schema in a dead letter; empty if there are none.
+pub fn schema_errors(letter: &Value) -> Vec<String> {
     SCHEMA.iter_errors(letter).map(|error| format!("{}: {}", error.instance_path(), error.masked())).collect()
 }
 
-/// Reads a dead letter, of the queue or of the overflow, and checks that it satisfies the schema.
+/// Parses a dead letter, of the queue or of the overflow storage, and validates it.
 #[track_caller]
 pub fn read_letter(text: impl AsRef<[u8]>) -> Value {
     let letter = serde_json::from_slice(text.as_ref()).expect("a dead letter is JSON");
-    let complaints = complaints(&letter);
-    assert!(complaints.is_empty(), "{complaints:#?} in {:.2000}", letter.to_string());
+    let schema_errors = schema_errors(&letter);
+    assert!(schema_errors.is_empty(), "{schema_errors:#?} in {:.2000}", letter.to_string());
     letter
 }

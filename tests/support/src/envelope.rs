@@ -1,10 +1,10 @@
-//! The request of one invocation, as the host writes it for `cardinality: many` and `dataType: binary`.
+//! The host's request for one invocation, with `cardinality: many` and `dataType: binary`.
 
 use serde_json::{Map, Value, json};
 
 use super::base64;
 
-/// Midnight UTC of 20 November 2024, from where the times of the events count.
+/// 2024-11-20T00:00:00 UTC, from which the events' times are counted.
 pub const TIME_ZERO_MS: i64 = 1_732_060_800_000;
 
 /// The namespace of all batches.
@@ -18,53 +18,53 @@ pub const EVENT_HUB: &str = "telemetry";
 pub struct Event {
     body: Vec<u8>,
     sequence_number: i64,
-    /// Since [`TIME_ZERO_MS`].
+    /// Milliseconds since [`TIME_ZERO_MS`].
     enqueued_ms: i64,
     partition_key: Option<String>,
     system_properties: Map<String, Value>,
 }
 
 impl Event {
-    /// An event without a content type, ten milliseconds behind that with the number before.
+    /// Creates an event without a content type, enqueued 10 ms after the event with the previous sequence number.
     pub fn new(sequence_number: i64, body: impl Into<Vec<u8>>) -> Self {
         let enqueued_ms = sequence_number * 10;
         Self { body: body.into(), sequence_number, enqueued_ms, partition_key: None, system_properties: Map::new() }
     }
 
-    /// A JSON event.
+    /// Creates a JSON event.
     pub fn json(sequence_number: i64, body: &Value) -> Self {
         Self::new(sequence_number, body.to_string()).content_type("application/json")
     }
 
-    /// A protobuf event.
+    /// Creates a protobuf event.
     pub fn protobuf(sequence_number: i64, body: impl Into<Vec<u8>>) -> Self {
         Self::new(sequence_number, body).content_type("application/x-protobuf")
     }
 
-    /// With this content type.
+    /// Sets the content type.
     pub fn content_type(self, content_type: &str) -> Self {
         self.system_property("content-type", content_type)
     }
 
-    /// With this partition key.
+    /// Sets the partition key.
     pub fn partition_key(mut self, key: &str) -> Self {
         self.partition_key = Some(key.to_owned());
         self
     }
 
-    /// With this system property.
+    /// Sets a system property.
     pub fn system_property(mut self, name: &str, value: &str) -> Self {
         self.system_properties.insert(name.to_owned(), value.into());
         self
     }
 
-    /// The body.
+    /// Returns the body.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// Enqueued time, in milliseconds since 1970, and sequence number.
-    pub fn place(&self) -> (i64, i64) {
+    /// Returns the enqueued time, in milliseconds since 1970, and the sequence number.
+    pub fn position(&self) -> (i64, i64) {
         (TIME_ZERO_MS + self.enqueued_ms, self.sequence_number)
     }
 
@@ -98,7 +98,7 @@ impl Event {
     }
 }
 
-/// What one invocation brings.
+/// The events of one invocation.
 #[derive(Debug, Clone)]
 pub struct Batch {
     events: Vec<Event>,
@@ -107,34 +107,34 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Events of partition 0, in an invocation without a retry context.
+    /// Creates a batch of partition 0, in an invocation without a retry context.
     pub fn of(events: impl Into<Vec<Event>>) -> Self {
         Self { events: events.into(), partition_id: "0".to_owned(), retry: None }
     }
 
-    /// Of this partition.
+    /// Sets the partition.
     pub fn partition(mut self, id: &str) -> Self {
         id.clone_into(&mut self.partition_id);
         self
     }
 
-    /// As the retry with this number of at most so many; -1 is without end.
+    /// Adds a retry context: the number of this retry, and the largest number of retries; -1 for unlimited.
     pub fn retry(mut self, count: i64, max_count: i64) -> Self {
         self.retry = Some((count, max_count));
         self
     }
 
-    /// The events.
+    /// Returns the events.
     pub fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// The partition's id.
+    /// Returns the partition's id.
     pub fn partition_id(&self) -> &str {
         &self.partition_id
     }
 
-    /// The request's body.
+    /// Returns the request's body.
     pub fn envelope(&self) -> Value {
         let column = |cell: &dyn Fn(&Event) -> Value| {
             Value::from(Value::Array(self.events.iter().map(cell).collect()).to_string())

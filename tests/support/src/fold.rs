@@ -1,4 +1,4 @@
-//! The oracle: the documents that a set of events adds up to, worked out from what the events say and nothing else.
+//! The oracle: the documents that a set of events adds up to, computed from the events alone.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,21 @@ use serde_json::{Map, Value, json};
 
 use super::{Batch, Event, sha256};
 
-/// Enqueued time, sequence number, source.
-type Version = (i64, i64, u64);
+/// The version of a reading. The order of the fields decides which version is newer.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+struct Version {
+    enqueued_ms: i64,
+    sequence_number: i64,
+    source_hash: u64,
+}
 
-/// For each device and field the newest value, by plain comparison of the events' places.
+/// The newest value of each device and field, by comparison of versions.
 #[derive(Debug, Clone, Default)]
 pub struct Fold(BTreeMap<String, BTreeMap<String, (Version, Value)>>);
 
 impl Fold {
-    /// Of the JSON events of these batches.
-    pub fn of<'a>(batches: impl IntoIterator<Item = &'a Batch>) -> Self {
+    /// Folds the JSON events of these batches.
+    pub fn from_batches<'a>(batches: impl IntoIterator<Item = &'a Batch>) -> Self {
         let mut fold = Self::default();
         for batch in batches {
             for event in batch.events() {
@@ -26,33 +31,33 @@ impl Fold {
     }
 
     fn add(&mut self, partition_id: &str, event: &Event) {
-        let (enqueued_ms, sequence_number) = event.place();
-        let version = (enqueued_ms, sequence_number, source(partition_id));
+        let (enqueued_ms, sequence_number) = event.position();
+        let version = Version { enqueued_ms, sequence_number, source_hash: source_hash(partition_id) };
         let body: Map<String, Value> = serde_json::from_slice(event.body()).expect("a JSON event");
         let device = body["deviceId"].as_str().expect("a device");
         let document = self.0.entry(device.to_owned()).or_default();
         for (name, value) in body.iter().filter(|(name, _)| *name != "deviceId") {
             let fields = match value {
-                // Position and health are groups on the wire only.
+                // Position and health are groups in an event, and flat in a document.
                 Value::Object(group) => group.iter().collect(),
                 value => vec![(name, value)],
             };
             for (name, value) in fields {
                 let (first, rest) = name.split_at(1);
-                let held = document.entry(first.to_uppercase() + rest).or_insert((version, value.clone()));
-                if version > held.0 {
-                    *held = (version, value.clone());
+                let newest = document.entry(first.to_uppercase() + rest).or_insert((version, value.clone()));
+                if version > newest.0 {
+                    *newest = (version, value.clone());
                 }
             }
         }
     }
 
-    /// The documents by their id, as they are to be stored.
+    /// Returns the documents by id, in their stored form.
     pub fn documents(&self) -> BTreeMap<String, Value> {
         let documents = self.0.iter().map(|(id, fields)| {
             let mut document = Map::from_iter([("id".to_owned(), json!(id))]);
             let versions: Map<_, _> =
-                fields.iter().map(|(name, (version, _))| (name.clone(), json!(version))).collect();
+                fields.iter().map(|(name, (version, _))| (name.clone(), version.to_json())).collect();
             document.extend(fields.iter().map(|(name, (_, value))| (name.clone(), as_stored(value))));
             document.insert("Versions".to_owned(), Value::Object(versions));
             (id.clone(), Value::Object(document))
@@ -61,15 +66,22 @@ impl Fold {
     }
 }
 
-/// The last part of a version: the first 53 bits of a hash of namespace, hub and partition.
-fn source(partition_id: &str) -> u64 {
+impl Version {
+    /// Returns the version in its stored form.
+    fn to_json(self) -> Value {
+        json!([self.enqueued_ms, self.sequence_number, self.source_hash])
+    }
+}
+
+/// Returns the last part of a version: the first 53 bits of a hash of namespace, hub and partition.
+fn source_hash(partition_id: &str) -> u64 {
     let name = format!("{}\0{}\0{partition_id}\0", super::NAMESPACE, super::EVENT_HUB);
     u64::from_str_radix(&sha256(name.as_bytes())[..16], 16).expect("hexadecimal digits") >> 11
 }
 
-/// A number without a fraction comes back from Cosmos DB as an integer.
+/// Returns the value in the form that Cosmos DB stores: a number without a fraction is an integer.
 fn as_stored(value: &Value) -> Value {
     #[expect(clippy::cast_possible_truncation, reason = "checked")]
-    let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 1e15).then_some(number as i64);
-    value.as_f64().and_then(whole).map_or_else(|| value.clone(), Value::from)
+    let integer = |number: f64| (number.fract() == 0.0 && number.abs() < 1e15).then_some(number as i64);
+    value.as_f64().and_then(integer).map_or_else(|| value.clone(), Value::from)
 }

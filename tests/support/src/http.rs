@@ -1,4 +1,4 @@
-//! As much of an HTTP/1.1 client as the host needs for a custom handler: one request, one connection.
+//! A minimal HTTP/1.1 client, like the host's for a custom handler: one request per connection.
 
 use std::{
     io::{self, BufRead, BufReader, BufWriter, Write as _},
@@ -8,10 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-/// Longer than any answer may take, so that a test that hangs ends.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Longer than any response may take, so that a test that hangs ends.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// How the length of a request's body is told.
+/// How the length of a request's body is sent.
 #[derive(Debug, Clone, Copy)]
 pub enum Framing {
     /// `Content-Length`, as Core Tools may do it.
@@ -20,7 +20,7 @@ pub enum Framing {
     Chunked(usize),
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
@@ -29,15 +29,15 @@ pub struct Response {
 }
 
 impl Response {
-    /// A header's value; names have no case.
+    /// Returns a header's value; names are case-insensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The body as JSON.
+    /// Parses the body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("no JSON: {error}: {}", String::from_utf8_lossy(&self.body)))
+            .unwrap_or_else(|error| panic!("not JSON: {error}: {}", String::from_utf8_lossy(&self.body)))
     }
 }
 
@@ -51,8 +51,8 @@ pub fn request(
     framing: Framing,
 ) -> io::Result<Response> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     stream.set_nodelay(true)?;
     let mut connection = BufWriter::new(&stream);
     write!(connection, "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n")?;

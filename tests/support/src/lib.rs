@@ -1,7 +1,7 @@
-//! What tests of the whole program stand on: a function app in a temporary folder, the handler as its child process, a small
-//! HTTP client, builders for what the host and the devices send, schemas, and programs that are built once.
+//! Support for tests of the complete program: a function app in a temporary folder, the handler as its child process, a small
+//! HTTP client, builders for the requests of the host and the events of devices, schemas, and programs that are built once.
 //!
-//! Nothing here links the product. What it knows is the host's contract, the settings and the command line.
+//! Begin with [`App`]. Nothing here links the product: it relies on the host's contract, the settings and the command line.
 #![allow(
     missing_docs,
     clippy::missing_errors_doc,
@@ -30,7 +30,7 @@ use std::{
 
 use serde_json::Value;
 
-pub use app::{App, FUNCTION, Handler, SESSIONS, WATCH, free_port, pause};
+pub use app::{App, DEAD_LETTER_MONITOR, FUNCTION, Handler, SESSIONS, free_port, pause};
 pub use dead_letter_schema::read_letter;
 pub use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS};
 pub use fold::Fold;
@@ -38,51 +38,51 @@ pub use http::{Framing, Response, request};
 pub use record_schema::read_record;
 pub use reply::{Reply, queue_records};
 
-/// The folder of this repository.
+/// Returns the folder of this repository.
 pub fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        root.canonicalize().expect("this package lies two folders below")
+        root.canonicalize().expect("this package is two folders below")
     });
     &ROOT
 }
 
-/// A JSON file of this repository.
+/// Reads a JSON file of this repository.
 pub fn repository_file(path: &str) -> Value {
     let path = root().join(path);
     let text = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A request as it is kept in `tests/fixtures`.
+/// Reads a request in `tests/fixtures`.
 pub fn fixture(name: &str) -> Value {
     repository_file(&format!("tests/fixtures/{name}.json"))
 }
 
-/// Bytes from hexadecimal digits.
+/// Decodes hexadecimal digits.
 pub fn hex(digits: &str) -> Vec<u8> {
     let byte = |start| u8::from_str_radix(&digits[start..start + 2], 16).expect("two hexadecimal digits");
     (0..digits.len()).step_by(2).map(byte).collect()
 }
 
-/// The SHA-256 of some bytes, in hexadecimal digits.
+/// Returns the SHA-256 of bytes in hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
 
     use sha2::Digest as _;
     sha2::Sha256::digest(bytes).iter().fold(String::new(), |mut digits, byte| {
-        write!(digits, "{byte:02x}").expect("a string takes all");
+        write!(digits, "{byte:02x}").expect("writing to a string does not fail");
         digits
     })
 }
 
-/// Bytes as base64.
+/// Encodes bytes as base64.
 pub fn base64(bytes: impl AsRef<[u8]>) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-/// The bytes in some base64.
+/// Decodes base64.
 pub fn from_base64(text: &str) -> Vec<u8> {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.decode(text).expect("base64")

@@ -1,4 +1,4 @@
-//! A Cosmos DB account for one test: `tests/cosmos-listener` as a child process, and what its control port can do.
+//! A Cosmos DB account for one test: `tests/cosmos-listener` as a child process, with its control API.
 
 use std::{
     collections::BTreeMap,
@@ -15,10 +15,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     http::{Framing, Response, request},
-    program::{built_in, target},
+    program::{build_in, target},
 };
 
-/// A running account. It is killed when this is dropped, and ends with the process of the tests in any case.
+/// A running account. It is killed when this is dropped, and also ends with the test process.
 pub struct Listener {
     child: Child,
     options: Vec<String>,
@@ -34,7 +34,7 @@ struct Ready {
     connection_string: String,
 }
 
-/// What arrived and what was answered since the start or the last reset.
+/// The counts of requests and responses since the start or the last reset.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counters {
@@ -44,42 +44,42 @@ pub struct Counters {
 }
 
 impl Listener {
-    /// An account with an empty container.
+    /// Starts an account with an empty container.
     pub fn start() -> Self {
         Self::with(&[])
     }
 
-    /// An account with these options.
+    /// Starts an account with these options.
     pub fn with(options: &[&str]) -> Self {
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
         let (child, ready) = spawn(&options);
         Self { child, options, ready }
     }
 
-    /// What a person would put into the setting `CosmosConnection`.
+    /// Returns the value of the setting `CosmosConnection` for this account.
     pub fn connection_string(&self) -> &str {
         &self.ready.connection_string
     }
 
-    /// The account's address.
+    /// Returns the account's URL.
     pub fn endpoint(&self) -> &str {
         &self.ready.endpoint
     }
 
-    /// The account's key.
+    /// Returns the account's key.
     pub fn key(&self) -> &str {
         &self.ready.key
     }
 
-    /// Kills the account, with all that was in it.
+    /// Kills the account with its documents.
     pub fn kill(&mut self) {
         // Either fails only when the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Starts the account again after [`Listener::kill`], empty, where it was before.
-    pub fn start_again(&mut self) {
+    /// Starts the account after [`Listener::kill`] on the same port, empty.
+    pub fn restart(&mut self) {
         let mut options = self.options.clone();
         if !options.iter().any(|option| option == "--port") {
             options.extend(["--port".to_owned(), port(&self.ready.endpoint).to_string()]);
@@ -87,102 +87,104 @@ impl Listener {
         (self.child, self.ready) = spawn(&options);
     }
 
-    /// The counts.
+    /// Returns the counts.
     pub fn counters(&self) -> Counters {
-        let response = self.ask("GET", "/counters", None);
+        let response = self.request("GET", "/counters", None);
         serde_json::from_slice(&response.body).expect("the counters")
     }
 
-    /// Begins to count anew.
+    /// Resets the counts to 0.
     pub fn reset_counters(&self) {
-        self.ask("POST", "/counters/reset", None);
+        self.request("POST", "/counters/reset", None);
     }
 
-    /// Waits until the counts are so, by looking again and again, and fails the test when they never are.
+    /// Polls the counts until they meet a condition, and fails the test after 30 s.
     #[track_caller]
-    pub fn until(&self, what: &str, is_so: impl Fn(&Counters) -> bool) {
+    pub fn wait_until(&self, what: &str, is_met: impl Fn(&Counters) -> bool) {
         let started = Instant::now();
         loop {
             let counters = self.counters();
-            if is_so(&counters) {
+            if is_met(&counters) {
                 return;
             }
-            assert!(started.elapsed() < Duration::from_secs(30), "it never came to this: {what}: {counters:?}");
-            look_again();
+            assert!(started.elapsed() < Duration::from_secs(30), "timed out waiting for this: {what}: {counters:?}");
+            wait_for_next_poll();
         }
     }
 
-    /// Sets a fault; its number is for [`Listener::end`].
+    /// Sets a fault. Returns its number for [`Listener::end`].
     pub fn fault(&self, Fault(fault): Fault) -> u64 {
-        self.ask("POST", "/faults", Some(&Value::Object(fault))).json()["number"].as_u64().expect("a number")
+        self.request("POST", "/faults", Some(&Value::Object(fault))).json()["number"].as_u64().expect("a number")
     }
 
     /// Ends the fault of this number.
     pub fn end(&self, number: u64) {
-        self.ask("DELETE", &format!("/faults/{number}"), None);
+        self.request("DELETE", &format!("/faults/{number}"), None);
     }
 
-    /// How many requests each fault has befallen.
-    pub fn befallen(&self) -> Vec<u64> {
-        let faults = self.ask("GET", "/faults", None).json();
+    /// Returns how many requests each fault was applied to.
+    pub fn fault_hits(&self) -> Vec<u64> {
+        let faults = self.request("GET", "/faults", None).json();
         let faults = faults.as_array().expect("an array").iter();
         faults.map(|fault| fault["applied"].as_u64().expect("a number")).collect()
     }
 
     /// Ends all faults.
     pub fn clear_faults(&self) {
-        self.ask("DELETE", "/faults", None);
+        self.request("DELETE", "/faults", None);
     }
 
     /// Closes the data ports and cuts their connections.
     pub fn down(&self) {
-        self.ask("POST", "/down", None);
+        self.request("POST", "/down", None);
     }
 
     /// Opens the data ports again.
     pub fn up(&self) {
-        self.ask("POST", "/up", None);
+        self.request("POST", "/up", None);
     }
 
     /// Moves the write region.
     pub fn move_write_region(&self, region: &str) {
-        self.ask("POST", "/write-region", Some(&json!({ "region": region })));
+        self.request("POST", "/write-region", Some(&json!({ "region": region })));
     }
 
-    /// Makes the container.
+    /// Creates the container.
     pub fn create_container(&self) {
-        self.ask("PUT", "/container", None);
+        self.request("PUT", "/container", None);
     }
 
-    /// Removes the container with all that is in it.
+    /// Deletes the container with its documents.
     pub fn delete_container(&self) {
-        self.ask("DELETE", "/container", None);
+        self.request("DELETE", "/container", None);
     }
 
-    /// All documents by their id, without what Cosmos DB adds to them.
+    /// Returns all documents by id, without the properties that Cosmos DB adds.
     pub fn documents(&self) -> BTreeMap<String, Value> {
-        match self.ask("GET", "/documents", None).json() {
-            Value::Object(documents) => documents.into_iter().map(|(id, document)| (id, stripped(document))).collect(),
-            other => panic!("no documents: {other}"),
+        match self.request("GET", "/documents", None).json() {
+            Value::Object(documents) => {
+                documents.into_iter().map(|(id, document)| (id, without_system_properties(document))).collect()
+            }
+            other => panic!("not documents: {other}"),
         }
     }
 
-    /// Puts a document there, whatever there was.
+    /// Creates or replaces a document.
     pub fn put(&self, document: &Value) {
         let id = document["id"].as_str().expect("a document has an id");
-        self.ask("PUT", &format!("/documents/{id}"), Some(document));
+        self.request("PUT", &format!("/documents/{id}"), Some(document));
     }
 
-    /// Removes a document, whatever it is.
+    /// Deletes a document.
     pub fn delete(&self, id: &str) {
-        self.ask("DELETE", &format!("/documents/{id}"), None);
+        self.request("DELETE", &format!("/documents/{id}"), None);
     }
 
     #[track_caller]
-    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Response {
+    fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Response {
         let body = body.map(ToString::to_string).unwrap_or_default();
         let response = request(port(&self.ready.control), method, path, &[], body.as_bytes(), Framing::Length);
-        let response = response.expect("an answer of the control port");
+        let response = response.expect("a response of the control port");
         let text = String::from_utf8_lossy(&response.body);
         assert!((200..300).contains(&response.status), "{method} {path}: {} {text}", response.status);
         response
@@ -196,58 +198,58 @@ impl Drop for Listener {
 }
 
 impl Counters {
-    /// How many requests of these kinds arrived.
-    pub fn of(&self, kinds: &[&str]) -> u64 {
+    /// Returns the count of requests of these kinds.
+    pub fn count(&self, kinds: &[&str]) -> u64 {
         kinds.iter().map(|kind| self.operations[*kind]).sum()
     }
 
-    /// How many documents were read, one by one.
+    /// Returns the count of reads of single documents.
     pub fn reads(&self) -> u64 {
-        self.of(&["read"])
+        self.count(&["read"])
     }
 
-    /// How many documents were written, or tried to be.
+    /// Returns the count of writes, successful or not.
     pub fn writes(&self) -> u64 {
-        self.of(&["create", "replace", "upsert", "patch", "delete", "batch"])
+        self.count(&["create", "replace", "upsert", "patch", "delete", "batch"])
     }
 
-    /// All requests.
+    /// Returns the count of all requests.
     pub fn requests(&self) -> u64 {
         self.operations.values().sum()
     }
 
-    /// How often this was answered.
+    /// Returns the count of responses with this status.
     pub fn status(&self, status: u16) -> u64 {
         self.statuses.get(&status.to_string()).copied().unwrap_or_default()
     }
 }
 
-/// What befalls some requests.
+/// A fault that is applied to some requests.
 #[derive(Debug, Clone)]
 pub struct Fault(Map<String, Value>);
 
 impl Fault {
-    /// They are answered this status and not executed.
+    /// Responds with this status, without executing the request.
     pub fn status(status: u16) -> Self {
-        Self::of("status").with("status", status)
+        Self::new("status").with("status", status)
     }
 
-    /// They are executed, and the answer is lost.
-    pub fn lose_answer() -> Self {
-        Self::of("lose-answer")
+    /// Executes the request and drops the response.
+    pub fn drop_response() -> Self {
+        Self::new("drop-response")
     }
 
-    /// Their connection is cut, and they are not executed.
-    pub fn cut() -> Self {
-        Self::of("cut")
+    /// Closes the connection, without executing the request.
+    pub fn disconnect() -> Self {
+        Self::new("disconnect")
     }
 
-    /// They are executed so much later.
+    /// Executes the request after this delay.
     pub fn delay(delay: Duration) -> Self {
-        Self::of("delay").with("delayMs", milliseconds(delay))
+        Self::new("delay").with("delayMs", milliseconds(delay))
     }
 
-    fn of(kind: &str) -> Self {
+    fn new(kind: &str) -> Self {
         Self(Map::new()).with("kind", kind)
     }
 
@@ -256,47 +258,47 @@ impl Fault {
         self
     }
 
-    /// The status's sub-status.
+    /// Sets the sub-status.
     pub fn sub_status(self, sub_status: u16) -> Self {
         self.with("subStatus", sub_status)
     }
 
-    /// And the answer is this status instead of none.
+    /// Responds with this status instead of dropping the response.
     pub fn answering(self, status: u16) -> Self {
         self.with("status", status)
     }
 
-    /// How long the client is asked to wait.
+    /// Sets the delay after which the client is asked to retry.
     pub fn retry_after(self, delay: Duration) -> Self {
         self.with("retryAfterMs", milliseconds(delay))
     }
 
-    /// What the answer costs.
+    /// Sets the request charge of the response.
     pub fn request_charge(self, units: f64) -> Self {
         self.with("requestCharge", units)
     }
 
-    /// Only requests of these kinds; without it, all that are about documents.
+    /// Limits the fault to requests of these kinds; the default is all requests about documents.
     pub fn on(self, operations: &[&str]) -> Self {
         self.with("operations", operations)
     }
 
-    /// Only requests about this document.
+    /// Limits the fault to requests about this document.
     pub fn id(self, id: &str) -> Self {
         self.with("ids", [id].as_slice())
     }
 
-    /// Not the first so many.
+    /// Skips this many requests first.
     pub fn skip(self, requests: u64) -> Self {
         self.with("skip", requests)
     }
 
-    /// Only so many.
+    /// Limits the fault to this many requests.
     pub fn next(self, requests: u64) -> Self {
         self.with("next", requests)
     }
 
-    /// For so long, from now on.
+    /// Limits the fault to this time, from now.
     pub fn lasting(self, time: Duration) -> Self {
         self.with("forMs", milliseconds(time))
     }
@@ -306,12 +308,12 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).expect("a short time")
 }
 
-fn stripped(mut document: Value) -> Value {
+fn without_system_properties(mut document: Value) -> Value {
     document.as_object_mut().expect("an object").retain(|name, _| !name.starts_with('_'));
     document
 }
 
-/// The port of an address such as `http://127.0.0.1:8081/`.
+/// Returns the port of a URL such as `http://127.0.0.1:8081/`.
 fn port(address: &str) -> u16 {
     let port = address.trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok());
     port.unwrap_or_else(|| panic!("no port in {address}"))
@@ -328,17 +330,18 @@ fn spawn(options: &[String]) -> (Child, Ready) {
     (child, ready)
 }
 
-/// The account's program, built once. Other processes of tests may be at it, too: Cargo lets one after the other.
+/// Returns the path of the account's program, and builds it once. Cargo's lock orders concurrent builds of other test
+/// processes.
 pub fn program() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         // A workspace of its own, so that its features are not the product's.
-        built_in(&target().join("cosmos-listener"), &["--manifest-path", "tests/cosmos-listener/Cargo.toml"])
+        build_in(&target().join("cosmos-listener"), &["--manifest-path", "tests/cosmos-listener/Cargo.toml"])
     })
 }
 
-/// The interval between two looks at another process.
-#[expect(clippy::disallowed_methods, reason = "another process gets somewhere in real time")]
-fn look_again() {
+/// Waits for the interval between two polls of another process.
+#[expect(clippy::disallowed_methods, reason = "another process works in real time")]
+fn wait_for_next_poll() {
     thread::sleep(Duration::from_millis(5));
 }

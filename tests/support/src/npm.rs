@@ -1,4 +1,4 @@
-//! Packages from npm that tests run: installed once, below the target folder.
+//! Packages from npm that tests use: installed once, in the target folder.
 
 use std::{
     fs::{self, File},
@@ -10,16 +10,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{program::target, root};
 
-/// The folder into which the packages of `package-lock.json` in this folder of the repository are installed: one for
-/// each content of the lock file, whichever process needs it first.
-pub fn installed(folder: &str) -> PathBuf {
+/// Installs the packages of `package-lock.json` in this folder of the repository, and returns the folder with them. Packages
+/// are installed once for each content of the lock file, by the first process that needs them.
+pub fn install_packages(folder: &str) -> PathBuf {
     let source = root().join(folder);
     let packages = fs::read(source.join("package-lock.json")).expect("a file of this repository");
     let name = format!("{}-{}", folder.replace('/', "-"), &format!("{:x}", Sha256::digest(&packages))[..16]);
     let all = &*target().join("npm");
     let (folder, unfinished) = (all.join(&name), all.join(format!("{name}.unfinished")));
     fs::create_dir_all(all).expect("the target folder");
-    // The system gives the lock back when its holder ends, in whatever way.
+    // The system releases the lock when the process that holds it ends.
     let lock = File::create(all.join(format!("{name}.lock"))).expect("a file in the target folder");
     lock.lock().expect("a lock");
     if !folder.exists() {

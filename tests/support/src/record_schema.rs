@@ -1,4 +1,4 @@
-//! The schema of records, which every one that a test sees must satisfy.
+//! The schema of records. Tests validate every record that they read.
 
 use std::sync::LazyLock;
 
@@ -11,10 +11,10 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     jsonschema::draft202012::new(&schema).expect("a schema of draft 2020-12")
 });
 
-/// Reads a line of a reply's `Logs` or a record of the handler's log, and checks that it satisfies the schema.
+/// Parses a line of a reply's `Logs` or a record of the handler's log, and validates it.
 #[track_caller]
 pub fn read_record(line: &str) -> Value {
-    let record: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
-    assert!(SCHEMA.is_valid(&record), "it is no record by docs/reference/record.schema.json: {line}");
+    let record: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+    assert!(SCHEMA.is_valid(&record), "the record does not satisfy docs/reference/record.schema.json: {line}");
     record
 }

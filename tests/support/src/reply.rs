@@ -1,26 +1,26 @@
-//! The handler's reply, read as the host does: what the host would not take fails the test.
+//! The handler's reply, parsed like the host does: a reply that the host would reject fails the test.
 
 use serde_json::Value;
 
 use super::{Response, read_letter, read_record};
 
-/// The most bytes of text that a queue message holds.
+/// The largest text of a queue message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 49_152;
 
-/// A reply that the host takes.
+/// A valid reply to a batch.
 #[derive(Debug)]
 pub struct Reply {
     /// The dead letters, in the queue binding's order.
     pub dead_letters: Vec<Value>,
-    /// The records among the lines for the host's log, but for the last.
+    /// The records of the dead letters: all lines of `Logs` but the last.
     pub records: Vec<Value>,
-    /// The last line: the batch's own record.
+    /// The record of the batch: the last line.
     pub batch: Value,
 }
 
 impl Reply {
-    /// Reads a response, and checks it to the letter of the host's contract.
-    pub fn of(response: &Response) -> Self {
+    /// Parses a response and checks that it satisfies the host's contract exactly.
+    pub fn from_response(response: &Response) -> Self {
         let json = response.json();
         assert_eq!(response.status, 200, "{json}");
         let content_type = response.header("Content-Type").expect("a content type");
@@ -51,7 +51,7 @@ impl Reply {
         reply
     }
 
-    /// Events, applied, superseded, dead-lettered.
+    /// Returns the counts of events, applied, superseded and dead-lettered.
     pub fn counts(&self) -> [u64; 4] {
         ["events", "applied", "superseded", "deadLettered"]
             .map(|name| self.batch[name].as_u64().unwrap_or_else(|| panic!("no {name} in {}", self.batch)))
@@ -63,7 +63,7 @@ impl Reply {
         assert_eq!(self.counts(), [events, events, 0, 0], "{:?}", self.dead_letters);
     }
 
-    /// The only dead letter.
+    /// Returns the only dead letter.
     #[track_caller]
     pub fn dead_letter(&self) -> &Value {
         match self.dead_letters.as_slice() {
@@ -73,7 +73,8 @@ impl Reply {
     }
 }
 
-/// The records of a reply of the timer function, one for each queue; checked to the letter of the host's contract.
+/// Returns the records of a reply of the timer function, one for each queue, and checks that the reply satisfies the host's
+/// contract exactly.
 pub fn queue_records(response: &Response) -> Vec<Value> {
     let json = response.json();
     assert_eq!(response.status, 200, "{json}");
@@ -87,6 +88,6 @@ pub fn queue_records(response: &Response) -> Vec<Value> {
 }
 
 fn strings(value: &Value) -> Vec<&str> {
-    let elements = value.as_array().unwrap_or_else(|| panic!("no array: {value}"));
-    elements.iter().map(|element| element.as_str().unwrap_or_else(|| panic!("no string: {element}"))).collect()
+    let elements = value.as_array().unwrap_or_else(|| panic!("not an array: {value}"));
+    elements.iter().map(|element| element.as_str().unwrap_or_else(|| panic!("not a string: {element}"))).collect()
 }

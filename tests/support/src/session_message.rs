@@ -1,19 +1,19 @@
 //! The host's request for one message of a Service Bus session.
 //!
-//! As its source writes it (`ToHttpScriptInvocationContext`): what is no object is JSON in a string, so that a text stands
-//! in two pairs of quotes and a number in one; and a single time has lost its fraction.
+//! It follows the host's source (`ToHttpScriptInvocationContext`): a value that is not an object is JSON in a string, so that a
+//! text has two pairs of quotes and a number has one. A single time has no fraction.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// The first moment of a second.
+/// The beginning of a second: 2024-11-21T00:46:40 UTC.
 pub const SECOND_ZERO_MS: i64 = 1_732_150_000_000;
 
 /// A message, as Service Bus delivers it.
 #[derive(Debug, Clone)]
 pub struct SessionMessage {
-    /// Its sequence number. It was enqueued so many milliseconds after [`SECOND_ZERO_MS`].
+    /// The sequence number, and the enqueued time in milliseconds since [`SECOND_ZERO_MS`].
     pub number: i64,
     pub session: String,
     pub body: Vec<u8>,
@@ -30,12 +30,12 @@ impl SessionMessage {
         Self::new(number, device, json!({ "deviceId": device, "battery": battery }).to_string())
     }
 
-    /// The same message, delivered for this time.
+    /// Returns the same message in its delivery of this number.
     pub fn delivered(&self, delivery_count: i64) -> Self {
         Self { delivery_count, ..self.clone() }
     }
 
-    /// The id that its sender gave it.
+    /// Returns the message's id.
     pub fn id(&self) -> String {
         format!("{}/{}", self.session, self.number)
     }

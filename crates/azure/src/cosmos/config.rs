@@ -1,4 +1,4 @@
-//! Which container of Cosmos DB holds the documents, by the settings.
+//! The settings of the Cosmos DB container that holds the documents.
 
 use azure_core::http::Url;
 use devicestate_engine::settings::{ConfigError, Settings};
@@ -12,35 +12,35 @@ use crate::{
 /// A container of Azure Cosmos DB, whose partition key is `/id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CosmosConfig {
-    /// The account's address: `AccountEndpoint` of the connection string in `CosmosConnection`, or
+    /// The account's URL: `AccountEndpoint` of the connection string in `CosmosConnection`, or
     /// `CosmosConnection__accountEndpoint`.
     pub endpoint: Url,
-    /// `AccountKey` of the connection string, or `CosmosConnection__credential` and what belongs to it.
+    /// `AccountKey` of the connection string, or the identity of `CosmosConnection__credential` and its related settings.
     pub access: Access,
-    /// `CosmosDatabase`: `devicestate` by default.
+    /// `CosmosDatabase`. Default: `devicestate`.
     pub database: String,
-    /// `CosmosContainer`: `devices` by default.
+    /// `CosmosContainer`. Default: `devices`.
     pub container: String,
-    /// Which of the account's regions are asked first.
+    /// Which of the account's regions are read first.
     pub regions: Regions,
 }
 
-/// Which of the account's regions are asked first. The others stay as a refuge, and writes go to the write region.
+/// Which of the account's regions are read first. The others are fallbacks, and writes go to the write region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Regions {
-    /// `CosmosPreferredRegions`: names, separated by commas, in this order. Without it and `REGION_NAME`, none: then the
-    /// account's own order counts.
+    /// `CosmosPreferredRegions`: names in this order, separated by commas. Empty if this setting and `REGION_NAME` are
+    /// missing: then the account's own order applies.
     Preferred(Vec<String>),
-    /// Those nearest to the region in `REGION_NAME`, which Azure sets where the handler runs.
-    Near(String),
+    /// The regions nearest to the one in `REGION_NAME`, which Azure sets to the handler's region.
+    NearestTo(String),
 }
 
 impl CosmosConfig {
-    /// Reads the settings of the connection `CosmosConnection`, and which container is meant.
+    /// Reads the connection `CosmosConnection` and the names of the database and container.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`]; it names the setting.
+    /// [`ConfigError`]; it names the missing or invalid setting.
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         const CONNECTION: &str = "CosmosConnection";
         const ENDPOINT: &str = "CosmosConnection__accountEndpoint";
@@ -52,7 +52,7 @@ impl CosmosConfig {
         } else {
             return Err(ConfigError::missing(
                 ENDPOINT,
-                "StateStore is cosmos, so it must be the account's address; or CosmosConnection a connection string",
+                "because `StateStore` is `cosmos`, it must be the account's URL, or `CosmosConnection` must be a connection string",
             ));
         };
         check_encryption(settings, setting, &endpoint)?;
@@ -66,26 +66,27 @@ impl CosmosConfig {
             database: name("CosmosDatabase", "devicestate"),
             container: name("CosmosContainer", "devices"),
             regions: match (preferred, settings.get("REGION_NAME")) {
-                (None, Some(here)) => Regions::Near(here.to_owned()),
+                (None, Some(here)) => Regions::NearestTo(here.to_owned()),
                 (preferred, _) => Regions::Preferred(preferred.unwrap_or_default()),
             },
         })
     }
 }
 
-/// The client sends requests unencrypted only to this machine and to the emulator's host; better said at the start than
-/// with each batch.
+/// Checks at the start that the connection is encrypted: the client sends requests unencrypted only to this machine and to
+/// the emulator's host, and would fail each batch.
 fn check_encryption(settings: &Settings, setting: &str, endpoint: &Url) -> Result<(), ConfigError> {
     const EMULATOR_HOST: &str = "AZURE_COSMOS_EMULATOR_HOST";
     let host = endpoint.host_str().unwrap_or_default();
-    let is_near = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
-    if endpoint.scheme() == "https" || is_near || settings.get(EMULATOR_HOST) == Some(host) {
+    let is_local = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
+    if endpoint.scheme() == "https" || is_local || settings.get(EMULATOR_HOST) == Some(host) {
         return Ok(());
     }
     Err(ConfigError::Connection {
         setting: setting.to_owned(),
         problem: format!(
-            "is not encrypted: the address must begin with https://; http:// is for an emulator, on this machine or on the host that {EMULATOR_HOST} names"
+            "has a URL that is not encrypted: it must begin with https://. Only an emulator may use http://, on this machine \
+             or on the host in the setting `{EMULATOR_HOST}`"
         ),
     })
 }

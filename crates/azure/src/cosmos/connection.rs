@@ -1,4 +1,4 @@
-//! The way to the container, made with the first operation.
+//! The connection to the container, opened by the first operation.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -15,92 +15,92 @@ use super::{
 };
 use crate::access::Access;
 
-/// The way to the container. Once found it is kept: the client itself follows a write region that moves and a container
-/// that is made anew. Only what it has seen it never forgets: see [`Connection::forget`].
+/// The connection to the container. It is reused: the client itself follows a write region that moves and a container that
+/// is created again. But a client keeps its session token, so it is replaced if that is lost: see [`Connection::reset`].
 pub(super) struct Connection {
     pub(super) config: CosmosConfig,
-    known: Mutex<Known>,
-    /// How often the way was looked for in vain.
+    state: Mutex<ConnectionState>,
+    /// The number of attempts to connect that failed.
     failures: AtomicU64,
-    /// Ways up to this number are not to be gone any more.
-    forgotten: AtomicU64,
+    /// Clients up to this number must not be used any more.
+    invalidated: AtomicU64,
 }
 
-/// The container's client.
+/// A client of the container.
 pub(super) struct Container {
     pub(super) client: ContainerClient,
-    /// Which of the ways that were found this is, from 1.
+    /// The number of this client, from 1.
     number: u64,
 }
 
-/// What is known of the way.
+/// The parts of a connection that exist so far.
 #[derive(Default)]
-struct Known {
-    /// Kept for the sake of the credential in it, which keeps its tokens.
+struct ConnectionState {
+    /// Kept because its credential caches tokens.
     reference: Option<AccountReference>,
     account: Option<CosmosClient>,
     container: Option<ContainerClient>,
-    /// How many ways were found so far.
+    /// The number of clients so far.
     number: u64,
-    failure: Option<StoreError>,
+    last_failure: Option<StoreError>,
 }
 
 impl Connection {
     pub(super) fn new(config: CosmosConfig) -> Self {
-        Self { config, known: Mutex::default(), failures: AtomicU64::new(0), forgotten: AtomicU64::new(0) }
+        Self { config, state: Mutex::default(), failures: AtomicU64::new(0), invalidated: AtomicU64::new(0) }
     }
 
-    /// Makes a new client with the next operation.
+    /// Replaces the client with the next operation.
     ///
-    /// A client asks with each read for a state at least as new as the newest that it has seen. An account that has lost
-    /// writes since (restored, or failed over by force) can answer that with nothing but 404/1002, for ever.
-    pub(super) fn forget(&self, container: &Container) {
-        self.forgotten.fetch_max(container.number, Relaxed);
+    /// With each read, a client requires a state at least as new as the newest that it has seen. An account that has lost
+    /// writes since (restored, or failed over by force) can only answer such a read with 404/1002, forever.
+    pub(super) fn reset(&self, container: &Container) {
+        self.invalidated.fetch_max(container.number, Relaxed);
     }
 
-    /// The container's client.
+    /// Returns a client of the container, and connects if there is none.
     pub(super) async fn container(&self) -> Result<Container, StoreError> {
         let failures = self.failures.load(Relaxed);
-        let mut known = self.known.lock().await;
-        if known.container.is_some() && known.number <= self.forgotten.load(Relaxed) {
-            (known.account, known.container) = (None, None);
+        let mut state = self.state.lock().await;
+        if state.container.is_some() && state.number <= self.invalidated.load(Relaxed) {
+            (state.account, state.container) = (None, None);
         }
-        if let Some(client) = &known.container {
-            return Ok(Container { client: client.clone(), number: known.number });
+        if let Some(client) = &state.container {
+            return Ok(Container { client: client.clone(), number: state.number });
         }
-        // All devices of a batch ask at once: what one of them was told while they waited is true for them, too.
+        // All devices of a batch connect at the same time: they share the failure of the attempt that they waited for.
         if failures != self.failures.load(Relaxed)
-            && let Some(failure) = &known.failure
+            && let Some(failure) = &state.last_failure
         {
             return Err(failure.clone());
         }
-        match self.find(&mut known).await {
+        match self.connect(&mut state).await {
             Ok(client) => {
-                known.number += 1;
-                known.container = Some(client.clone());
-                Ok(Container { client, number: known.number })
+                state.number += 1;
+                state.container = Some(client.clone());
+                Ok(Container { client, number: state.number })
             }
             Err(failure) => {
-                known.failure = Some(failure.clone());
+                state.last_failure = Some(failure.clone());
                 self.failures.fetch_add(1, Relaxed);
                 Err(failure)
             }
         }
     }
 
-    async fn find(&self, known: &mut Known) -> Result<ContainerClient, StoreError> {
-        let account = if let Some(account) = &known.account {
+    async fn connect(&self, state: &mut ConnectionState) -> Result<ContainerClient, StoreError> {
+        let account = if let Some(account) = &state.account {
             account.clone()
         } else {
-            let reference = match &known.reference {
+            let reference = match &state.reference {
                 Some(reference) => reference.clone(),
-                None => known.reference.insert(self.reference()?).clone(),
+                None => state.reference.insert(self.reference()?).clone(),
             };
-            known.account.insert(self.account(reference).await?).clone()
+            state.account.insert(self.account(reference).await?).clone()
         };
         let CosmosConfig { database, container, .. } = &self.config;
-        let found = account.database_client(database.clone()).container_client(container.clone(), None).await;
-        found.map_err(|error| failure::of_connecting(&error, &self.config))
+        let container = account.database_client(database.clone()).container_client(container.clone(), None).await;
+        container.map_err(|error| failure::classify_connect_error(&error, &self.config))
     }
 
     fn reference(&self) -> Result<AccountReference, StoreError> {
@@ -108,7 +108,7 @@ impl Connection {
         Ok(match &self.config.access {
             Access::Key(key) => AccountReference::with_authentication_key(endpoint, key.clone()),
             Access::Identity(identity) => {
-                let credential = identity.credential().map_err(|error| failure::no_credential(&error))?;
+                let credential = identity.credential().map_err(|error| failure::credential_unavailable(&error))?;
                 AccountReference::with_credential(endpoint, credential)
             }
         })
@@ -119,18 +119,19 @@ impl Connection {
             Regions::Preferred(names) => {
                 RoutingStrategy::PreferredRegions(names.iter().cloned().map(Region::from).collect())
             }
-            Regions::Near(name) => RoutingStrategy::ProximityTo(Region::from(name.clone())),
+            Regions::NearestTo(name) => RoutingStrategy::ProximityTo(Region::from(name.clone())),
         };
-        let client = CosmosClient::builder().with_default_operation_options(options()).build(reference, routing).await;
-        client.map_err(|error| failure::of_connecting(&error, &self.config))
+        let client =
+            CosmosClient::builder().with_default_operation_options(operation_options()).build(reference, routing).await;
+        client.map_err(|error| failure::classify_connect_error(&error, &self.config))
     }
 }
 
-fn options() -> OperationOptions {
+fn operation_options() -> OperationOptions {
     OperationOptionsBuilder::new()
-        // Throttled operations wait in our own back-off, which knows the invocation's budget and counts what it does.
+        // Throttled operations use the engine's backoff, which keeps to the invocation's budget and counts retries.
         .with_throttling_retry_options(ThrottlingRetryOptionsBuilder::new().with_max_retry_count(0).build())
-        // A read answered by a second region helps nobody when the write behind it has to go to the first.
+        // Reading from a second region does not help if the write that follows has to go to the first.
         .with_availability_strategy(AvailabilityStrategy::Disabled)
         .build()
 }

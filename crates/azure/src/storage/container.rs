@@ -1,4 +1,4 @@
-//! A container of blobs: what lies in it, and what else the dead letters need of one.
+//! A blob container.
 
 use std::num::NonZero;
 
@@ -8,29 +8,29 @@ use azure_storage_blob::{
 };
 use devicestate_engine::settings::ConfigError;
 
-use super::{Resource, Service, StorageConnection, StorageError, patience};
+use super::{Resource, Service, StorageConnection, StorageError, retry};
 
-/// A blob is read with one request up to this many bytes. Parts that are read at the same time would be faster, but
-/// come whole: nothing would tell a slow one from one that has stopped.
-const ONE_REQUEST: NonZero<usize> = NonZero::new(1 << 30).expect("it is not zero");
+/// A blob of at most this many bytes is read with one request. Parallel requests would be faster, but the SDK buffers each
+/// part: a slow part could not be distinguished from one that has stopped.
+const PARTITION_BYTES: NonZero<usize> = NonZero::new(1 << 30).expect("it is not zero");
 
-/// A container of a storage account. It is made when something is to be put into it and it is not there.
+/// A container of a storage account. A write creates it if it is missing.
 pub(crate) struct Container {
     client: BlobContainerClient,
     resource: Resource,
 }
 
 impl Container {
-    /// The container of this name. Nobody is asked yet.
+    /// Creates a client of the container. Sends no request yet.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], when the connection does not lead to a blob service.
+    /// [`ConfigError`] if the connection has no usable blob service.
     pub(crate) fn new(connection: &StorageConnection, name: &str) -> Result<Self, ConfigError> {
         let (client, resource) = connection.client(Service::Blob, format!("the container {name}"))?;
         let options = BlobServiceClientOptions { client_options: client.options, ..Default::default() };
         let service = BlobServiceClient::new(client.url, client.credential, Some(options));
-        let service = service.map_err(|_| resource.unusable())?;
+        let service = service.map_err(|_| resource.invalid_address())?;
         Ok(Self { client: service.blob_container_client(name), resource })
     }
 
@@ -38,52 +38,52 @@ impl Container {
         self.client.blob_client(name)
     }
 
-    /// Does something that needs the container, which is made if it is not there.
-    pub(crate) async fn made_for<T, F>(&self, action: impl Fn() -> F) -> azure_core::Result<T>
+    /// Runs a write. If the container is missing, creates it and runs the write again.
+    pub(crate) async fn create_if_missing<T, F>(&self, write: impl Fn() -> F) -> azure_core::Result<T>
     where
         F: Future<Output = azure_core::Result<T>>,
     {
-        match action().await {
+        match write().await {
             Err(error) if error.http_status() == Some(StatusCode::NotFound) => {
                 match self.client.create(None).await {
-                    // Somebody else was faster.
+                    // Another process created it in the meantime.
                     Err(error) if error.http_status() == Some(StatusCode::Conflict) => {}
-                    created => drop(created?),
+                    result => drop(result?),
                 }
-                action().await
+                write().await
             }
-            done => done,
+            result => result,
         }
     }
 
-    /// A blob's bytes from this one on.
+    /// Reads a blob from this byte to its end.
     pub(crate) async fn read(&self, name: &str, from: u64) -> azure_core::Result<Vec<u8>> {
         let options = BlobClientDownloadOptions {
             range: Some((from..).into()),
-            partition_size: Some(ONE_REQUEST),
+            partition_size: Some(PARTITION_BYTES),
             ..Default::default()
         };
         let blob = self.blob(name).download(Some(options)).await?;
-        patience::collected(blob.body).await
+        retry::collect_body(blob.body).await
     }
 
-    /// Where this is, for people.
-    pub(crate) fn place(&self) -> String {
+    /// Returns the container and its host, for messages.
+    pub(crate) fn location(&self) -> String {
         format!("{} at {}", self.resource.subject, self.resource.host)
     }
 
-    /// The setting that leads here.
+    /// Returns the setting with the connection.
     pub(crate) fn setting(&self) -> &str {
         &self.resource.setting
     }
 
-    /// What is told of something in here.
-    pub(crate) fn of(&self, subject: &str) -> Resource {
+    /// Returns the context of errors about something in this container.
+    pub(crate) fn resource(&self, subject: &str) -> Resource {
         Resource { subject: format!("{subject} in {}", self.resource.subject), ..self.resource.clone() }
     }
 
-    /// What an error of the SDK comes to.
+    /// Translates an error of the SDK.
     pub(crate) fn translate(&self, subject: &str, error: &azure_core::Error) -> StorageError {
-        self.of(subject).translate(error)
+        self.resource(subject).translate(error)
     }
 }

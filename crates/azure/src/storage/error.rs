@@ -1,101 +1,106 @@
-//! What went wrong with a storage service, for people: what failed, where, which setting to look at, what to do.
+//! Errors of a storage service: what failed, on which resource, why, what to do, and the setting to check.
 
 use std::{io, sync::Arc};
 
 use azure_core::error::ErrorKind;
 use devicestate_engine::{queue::QueueError, settings::ConfigError};
 
-/// Something that a storage service did not do.
+use crate::error_cause::{causes, root_cause};
+
+/// The error of a request to a storage service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} at {}: {fault} (setting {})", resource.subject, resource.host, resource.setting)]
+#[error("{} at {}: {kind} (setting `{}`)", resource.subject, resource.host, resource.setting)]
 pub struct StorageError {
     pub(crate) resource: Resource,
-    /// What it is.
-    pub fault: Fault,
+    /// What failed.
+    pub kind: StorageErrorKind,
 }
 
-/// What is wrong.
+/// What failed in a request to a storage service. The strings hold the status and error code of the response, or the root
+/// cause of the SDK's error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// There is no connection.
-    #[error("it cannot be reached: {0}; is the address right, and is the service up?")]
+pub enum StorageErrorKind {
+    /// No connection could be made.
+    #[error("the connection failed: {0}; check the address, and whether the service is up")]
     Unreachable(String),
-    /// There is a connection and no answer.
-    #[error("it does not answer in time")]
-    Silent,
-    /// It asks for patience, or fails by itself.
-    #[error("it is busy or out of order ({0})")]
+    /// The service did not answer within the time of a try.
+    #[error("the service did not answer in time")]
+    Timeout,
+    /// The service throttles the request or failed temporarily.
+    #[error("the service is busy or failed ({0})")]
     Busy(String),
-    /// The account key is refused.
+    /// The account key was rejected.
     #[error(
-        "the key is not the account's; if it is, this machine's clock is wrong or the account's network rules keep it \
-         out ({0})"
+        "the account key was rejected; check the key, then this machine's clock, then the account's network rules ({0})"
     )]
     WrongKey(String),
-    /// The account takes no keys at all.
-    #[error("the account takes no keys: connect with an identity")]
-    NoKeys,
-    /// The shared access signature is refused.
-    #[error("the shared access signature has expired or does not allow this; make a new one ({0})")]
-    Signature(String),
-    /// The identity may not do this.
-    #[error("the identity needs the role {role}, and some minutes after it is given ({code})")]
-    Role {
+    /// The account does not accept keys.
+    #[error("the account does not accept keys; connect with an identity")]
+    KeysDisabled,
+    /// The shared access signature was rejected.
+    #[error("the shared access signature has expired or does not allow this operation; create a new one ({0})")]
+    InvalidSignature(String),
+    /// The identity lacks a role.
+    #[error("the identity needs the role {role}; a new role assignment takes effect after some minutes ({code})")]
+    MissingRole {
         /// The role.
         role: &'static str,
-        /// The service's word for it.
+        /// The status and error code of the response.
         code: String,
     },
-    /// There is no token for the identity.
-    #[error("there is no token for the identity: {0}")]
-    Token(String),
-    /// The account is closed to this machine or to this identity.
-    #[error("it does not let the identity in from here; look at the account's network rules, then at its roles ({0})")]
-    Closed(String),
-    /// The queue or the container is not there.
-    #[error("it does not exist; make it, or look whether name and account are the right ones")]
+    /// No token could be obtained for the identity.
+    #[error("no token for the identity could be obtained: {0}")]
+    NoToken(String),
+    /// The account denies access from this machine or to this identity.
+    #[error(
+        "the account denies the identity access from this machine; check the account's network rules, then the \
+         identity's roles ({0})"
+    )]
+    AccessDenied(String),
+    /// The queue, container or blob does not exist.
+    #[error("it does not exist; create it, or correct its name or the account")]
     Missing,
-    /// Somebody else has taken or deleted the message since it was received.
-    #[error("the message is not there any more, or somebody else has received it since")]
+    /// The message was deleted or received again since this client received it.
+    #[error("the message no longer exists, or another receiver has received it since")]
     Gone,
-    /// It is too large.
-    #[error("the message is too large: {bytes} bytes, of {limit} that a queue takes")]
+    /// The message is too large.
+    #[error("the message is too large: it has {bytes} bytes, and the queue accepts at most {limit}")]
     TooLarge {
-        /// How large the body is.
+        /// The size of the body.
         bytes: usize,
-        /// How large it may be, in the encoding of the message.
+        /// The largest body in the encoding of the message, in bytes.
         limit: usize,
     },
-    /// The message lies in the queue as plain text, and the new body is none.
-    #[error("the message is plain text and stays it, and these bytes are no text that a queue takes")]
-    NoText,
-    /// The name is none.
-    #[error("the name is not allowed: 3 to 63 lower-case letters, digits and single dashes are")]
-    BadName,
-    /// Anything else that the service refuses.
-    #[error("it refuses the request ({0})")]
-    Refused(String),
-    /// The answer makes no sense.
-    #[error("its answer cannot be understood: {0}")]
-    Unreadable(String),
+    /// The message is plain text in the queue, and the new body cannot be written as text.
+    #[error("the message is plain text and keeps that encoding, and the new body is not text that a queue accepts")]
+    NotText,
+    /// The name of the queue or container is invalid.
+    #[error("the name is invalid; it must be 3 to 63 lower-case letters, digits and single dashes")]
+    InvalidName,
+    /// The service rejected the request for any other reason.
+    #[error("the service rejected the request ({0})")]
+    Rejected(String),
+    /// The response is invalid.
+    #[error("the response is invalid: {0}")]
+    InvalidResponse(String),
 }
 
-/// What a client asks for, and on whose behalf: what its errors tell.
+/// What a client accesses and how: the context of its errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Resource {
-    /// The thing, such as "the queue deadletters".
+    /// The resource, such as "the queue deadletters".
     pub(crate) subject: String,
     pub(crate) host: String,
-    /// The setting that leads there.
+    /// The setting with the connection.
     pub(crate) setting: String,
-    /// The role without which an identity can do nothing there.
+    /// The role that an identity needs.
     pub(crate) role: &'static str,
-    pub(crate) by: By,
+    pub(crate) credential: CredentialKind,
 }
 
-/// What a client shows.
+/// How a client authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
+pub(crate) enum CredentialKind {
     Key,
     Signature,
     Identity,
@@ -103,9 +108,9 @@ pub(crate) enum By {
 
 impl From<StorageError> for QueueError {
     fn from(error: StorageError) -> Self {
-        let classify = match error.fault {
-            Fault::Gone => Self::Gone,
-            Fault::TooLarge { .. } | Fault::NoText => Self::Refused,
+        let classify = match error.kind {
+            StorageErrorKind::Gone => Self::Gone,
+            StorageErrorKind::TooLarge { .. } | StorageErrorKind::NotText => Self::Refused,
             _ => Self::Unavailable,
         };
         classify(Arc::new(error))
@@ -113,63 +118,58 @@ impl From<StorageError> for QueueError {
 }
 
 impl Resource {
-    pub(crate) fn error(&self, fault: Fault) -> StorageError {
-        StorageError { resource: self.clone(), fault }
+    pub(crate) fn error(&self, kind: StorageErrorKind) -> StorageError {
+        StorageError { resource: self.clone(), kind }
     }
 
-    /// The address leads to no client. What the SDK says of it holds the address, and so perhaps a signature.
-    pub(crate) fn unusable(&self) -> ConfigError {
-        ConfigError::Connection { setting: self.setting.clone(), problem: "has an address of no service".into() }
+    /// Returns the error of an address that the SDK rejects. The SDK's own error is dropped, since it contains the address,
+    /// which may contain a signature.
+    pub(crate) fn invalid_address(&self) -> ConfigError {
+        ConfigError::Connection {
+            setting: self.setting.clone(),
+            problem: "has an address that is not one of a storage service".into(),
+        }
     }
 
-    /// What an error of the SDK comes to. Of the SDK's text only the innermost cause is told: what is wrapped around it
-    /// holds addresses, which may hold signatures, and the service's answer.
+    /// Translates an error of the SDK. Only the root cause's message is kept: the outer ones contain addresses, which may
+    /// contain signatures, and the service's response.
     pub(crate) fn translate(&self, error: &azure_core::Error) -> StorageError {
         self.error(match error.kind() {
             ErrorKind::HttpResponse { status, error_code, .. } => {
-                self.refusal(u16::from(*status), error_code.as_deref().unwrap_or_default())
+                self.classify_response(u16::from(*status), error_code.as_deref().unwrap_or_default())
             }
-            ErrorKind::Connection | ErrorKind::Io if timed_out(error) => Fault::Silent,
-            ErrorKind::Connection | ErrorKind::Io => Fault::Unreachable(innermost(error)),
-            ErrorKind::Credential => Fault::Token(innermost(error)),
-            _ => Fault::Unreadable(innermost(error)),
+            ErrorKind::Connection | ErrorKind::Io if is_timeout(error) => StorageErrorKind::Timeout,
+            ErrorKind::Connection | ErrorKind::Io => StorageErrorKind::Unreachable(root_cause(error)),
+            ErrorKind::Credential => StorageErrorKind::NoToken(root_cause(error)),
+            _ => StorageErrorKind::InvalidResponse(root_cause(error)),
         })
     }
 
-    fn refusal(&self, status: u16, code: &str) -> Fault {
-        let told = if code.is_empty() { format!("status {status}") } else { format!("status {status}, {code}") };
+    fn classify_response(&self, status: u16, code: &str) -> StorageErrorKind {
+        let details = if code.is_empty() { format!("status {status}") } else { format!("status {status}, {code}") };
         match (status, code) {
-            (_, "KeyBasedAuthenticationNotPermitted") => Fault::NoKeys,
-            (401 | 403, code) => match self.by {
-                By::Key => Fault::WrongKey(told),
-                By::Signature => Fault::Signature(told),
-                // The one word for "not from there", and where an account is closed for "not you" as well.
-                By::Identity if code == "AuthorizationFailure" => Fault::Closed(told),
-                By::Identity => Fault::Role { role: self.role, code: told },
+            (_, "KeyBasedAuthenticationNotPermitted") => StorageErrorKind::KeysDisabled,
+            (401 | 403, code) => match self.credential {
+                CredentialKind::Key => StorageErrorKind::WrongKey(details),
+                CredentialKind::Signature => StorageErrorKind::InvalidSignature(details),
+                // This code stands for a network rule, and in a closed account also for a missing role.
+                CredentialKind::Identity if code == "AuthorizationFailure" => StorageErrorKind::AccessDenied(details),
+                CredentialKind::Identity => StorageErrorKind::MissingRole { role: self.role, code: details },
             },
-            (_, "MessageNotFound" | "PopReceiptMismatch") => Fault::Gone,
-            (404, _) => Fault::Missing,
-            (_, "InvalidResourceName" | "OutOfRangeInput") => Fault::BadName,
-            (_, "ContainerBeingDeleted" | "QueueBeingDeleted") | (408 | 429 | 500.., _) => Fault::Busy(told),
-            _ => Fault::Refused(told),
+            (_, "MessageNotFound" | "PopReceiptMismatch") => StorageErrorKind::Gone,
+            (404, _) => StorageErrorKind::Missing,
+            (_, "InvalidResourceName" | "OutOfRangeInput") => StorageErrorKind::InvalidName,
+            (_, "ContainerBeingDeleted" | "QueueBeingDeleted") | (408 | 429 | 500.., _) => {
+                StorageErrorKind::Busy(details)
+            }
+            _ => StorageErrorKind::Rejected(details),
         }
     }
 }
 
-/// An error behind another one.
-type Behind<'a> = &'a (dyn std::error::Error + 'static);
-
-fn causes(error: &azure_core::Error) -> impl Iterator<Item = Behind<'_>> {
-    std::iter::successors(Some(error as Behind<'_>), |&error| error.source())
-}
-
-fn timed_out(error: &azure_core::Error) -> bool {
+fn is_timeout(error: &azure_core::Error) -> bool {
     let mut errors = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
     errors.any(|error| error.kind() == io::ErrorKind::TimedOut)
-}
-
-fn innermost(error: &azure_core::Error) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -177,47 +177,65 @@ mod tests {
     use super::*;
     use crate::storage::Service;
 
-    fn fault(service: Service, by: By, status: u16, code: &str) -> StorageError {
+    fn error(service: Service, credential: CredentialKind, status: u16, code: &str) -> StorageError {
         let [subject, host, setting] = ["the queue q", "drones.queue.core.windows.net", "S"].map(str::to_owned);
-        let resource = Resource { subject, host, setting, role: service.role(), by };
-        resource.error(resource.refusal(status, code))
+        let resource = Resource { subject, host, setting, role: service.role(), credential };
+        resource.error(resource.classify_response(status, code))
     }
 
     #[test]
-    fn a_refusal_tells_what_to_do_about_it() {
-        for (service, by, status, code, words) in [
-            (Service::Queue, By::Key, 403, "AuthenticationFailed", "the key is not the account's"),
-            (Service::Queue, By::Key, 403, "KeyBasedAuthenticationNotPermitted", "connect with an identity"),
-            (Service::Queue, By::Identity, 403, "AuthorizationPermissionMismatch", "Storage Queue Data Contributor"),
-            (Service::Blob, By::Identity, 403, "AuthorizationPermissionMismatch", "Storage Blob Data Contributor"),
-            (Service::Blob, By::Identity, 403, "AuthorizationFailure", "network rules"),
-            (Service::Blob, By::Signature, 403, "AuthenticationFailed", "shared access signature"),
-            (Service::Queue, By::Key, 404, "QueueNotFound", "does not exist"),
-            (Service::Queue, By::Key, 404, "MessageNotFound", "not there any more"),
-            (Service::Queue, By::Key, 400, "PopReceiptMismatch", "not there any more"),
-            (Service::Queue, By::Key, 400, "InvalidResourceName", "not allowed"),
+    fn an_error_says_what_to_do() {
+        for (service, credential, status, code, words) in [
+            (Service::Queue, CredentialKind::Key, 403, "AuthenticationFailed", "the account key was rejected"),
             (
                 Service::Queue,
-                By::Key,
+                CredentialKind::Key,
+                403,
+                "KeyBasedAuthenticationNotPermitted",
+                "connect with an identity",
+            ),
+            (
+                Service::Queue,
+                CredentialKind::Identity,
+                403,
+                "AuthorizationPermissionMismatch",
+                "Storage Queue Data Contributor",
+            ),
+            (
+                Service::Blob,
+                CredentialKind::Identity,
+                403,
+                "AuthorizationPermissionMismatch",
+                "Storage Blob Data Contributor",
+            ),
+            (Service::Blob, CredentialKind::Identity, 403, "AuthorizationFailure", "network rules"),
+            (Service::Blob, CredentialKind::Signature, 403, "AuthenticationFailed", "shared access signature"),
+            (Service::Queue, CredentialKind::Key, 404, "QueueNotFound", "does not exist"),
+            (Service::Queue, CredentialKind::Key, 404, "MessageNotFound", "no longer exists"),
+            (Service::Queue, CredentialKind::Key, 400, "PopReceiptMismatch", "no longer exists"),
+            (Service::Queue, CredentialKind::Key, 400, "InvalidResourceName", "the name is invalid"),
+            (
+                Service::Queue,
+                CredentialKind::Key,
                 400,
                 "InvalidXmlDocument",
-                "refuses the request (status 400, InvalidXmlDocument)",
+                "rejected the request (status 400, InvalidXmlDocument)",
             ),
-            (Service::Queue, By::Key, 418, "", "refuses the request (status 418)"),
+            (Service::Queue, CredentialKind::Key, 418, "", "rejected the request (status 418)"),
         ] {
-            let error = fault(service, by, status, code);
+            let error = error(service, credential, status, code);
             let text = error.to_string();
             assert!(text.starts_with("the queue q at drones.queue.core.windows.net: "), "{text}");
-            assert!(text.contains(words) && text.ends_with("(setting S)"), "{words:?} is not in: {text}");
+            assert!(text.contains(words) && text.ends_with("(setting `S`)"), "{words:?} is not in: {text}");
         }
     }
 
     #[test]
-    fn what_asks_for_patience_is_busy() {
+    fn throttling_and_temporary_failures_are_busy() {
         let answers = [(503, "ServerBusy"), (500, "InternalError"), (429, ""), (408, ""), (409, "QueueBeingDeleted")];
         for (status, code) in answers {
-            let error = fault(Service::Queue, By::Key, status, code);
-            assert!(matches!(error.fault, Fault::Busy(_)), "{error}");
+            let error = error(Service::Queue, CredentialKind::Key, status, code);
+            assert!(matches!(error.kind, StorageErrorKind::Busy(_)), "{error}");
             assert!(error.to_string().contains(&status.to_string()), "{error}");
         }
     }

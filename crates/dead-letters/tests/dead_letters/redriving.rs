@@ -22,7 +22,7 @@ use devicestate_engine::{
     rate_limit::RateLimit,
     store::StateStore,
 };
-use devicestate_sqlite::{Database, DatabaseError, Opening, SqliteQueue};
+use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteQueue};
 use devicestate_test_doubles::{
     ANY, BUDGET, NOW, Operation, ScriptedStore, StoppedClock, StoreResponse, batch, battery, event, processor,
 };
@@ -75,7 +75,7 @@ impl Rig {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Arc::new(OwnClock(AtomicI64::new(NOW)));
-        let database = Database::open(&folder.path().join("state.db"), Opening::Create).expect("a database");
+        let database = Database::open(&folder.path().join("state.db"), OpenMode::Create).expect("a database");
         Self { _folder: folder, queue: SqliteQueue::new(database, Arc::clone(&clock) as _), clock }
     }
 
@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
 pub(crate) fn failed() -> QueueError {
     let folder = tempfile::tempdir().expect("a folder");
     let error: DatabaseError =
-        Database::open(&folder.path().join("none"), Opening::Existing).expect_err("there is no file");
+        Database::open(&folder.path().join("none"), OpenMode::Existing).expect_err("there is no file");
     error.into()
 }
 

@@ -19,7 +19,7 @@ use devicestate_test_doubles::{
     read_letter, source,
 };
 use devicestate_test_support::{
-    dead_letter_schema::{complaints, read_letter as as_json},
+    dead_letter_schema::{read_letter as as_json, schema_errors},
     record_schema::read_record,
 };
 use serde_json::{Value, json};
@@ -149,7 +149,7 @@ fn a_changed_field_does_not_satisfy_the_schema() {
             let name = path.rsplit('/').next().expect("a name");
             let mut check = |what: &str, copy: &Value| {
                 broken += 1;
-                assert_ne!(complaints(copy), [""; 0], "{path} {what}: {copy:#}");
+                assert_ne!(schema_errors(copy), [""; 0], "{path} {what}: {copy:#}");
             };
             let value = message.pointer(&path).expect("a value").clone();
             check("renamed", &with(&message, &path, Some((&format!("{name}2"), value.clone()))));
@@ -220,7 +220,7 @@ fn impossible_values_and_combinations_do_not_satisfy_the_schema() {
     for (message, path, value) in cases {
         let name = path.rsplit('/').next().expect("a name");
         let copy = with(message, path, Some((name, value.clone())));
-        assert_ne!(complaints(&copy), [""; 0], "{path} as {value}");
+        assert_ne!(schema_errors(&copy), [""; 0], "{path} as {value}");
     }
 
     let [mut cut_elsewhere, mut kept_and_pointing] = [pointing.clone(), complete.clone()];
@@ -229,7 +229,7 @@ fn impossible_values_and_combinations_do_not_satisfy_the_schema() {
     let mut nameless = as_json(stateless.to_json());
     nameless["DeviceState"] = json!({"id": "drone-1"});
     for message in [cut_elsewhere, kept_and_pointing, nameless] {
-        assert_ne!(complaints(&message), [""; 0], "{message:#}");
+        assert_ne!(schema_errors(&message), [""; 0], "{message:#}");
     }
 }
 

@@ -36,7 +36,7 @@ impl Counting {
     /// Builds the program. The baseline is of Linux on x86-64: another kind of processor has other instructions.
     pub(crate) fn new() -> Self {
         assert_eq!((ARCH, OS), ("x86_64", "linux"), "the baseline is of another kind of machine");
-        Self { program: program::built(&["--profile", "dist", "--package", "devicestate-bench", "--bin", "counts"]) }
+        Self { program: program::build(&["--profile", "dist", "--package", "devicestate-bench", "--bin", "counts"]) }
     }
 
     /// All parts, in the order of the way.

@@ -1,4 +1,4 @@
-//! An answer as Cosmos DB gives it: status, headers, body.
+//! A response in the form of Cosmos DB's: status, headers and body.
 
 use axum::{
     body::Bytes,
@@ -10,26 +10,26 @@ use serde_json::{Value, json};
 const CHARGE: &str = "x-ms-request-charge";
 const SUB_STATUS: &str = "x-ms-substatus";
 
-/// What goes back to a client, unless a fault keeps it.
+/// A response to a client, unless a fault drops it.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct CosmosResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Answer {
-    /// An answer of our own making, in the form of Cosmos DB's errors.
+impl CosmosResponse {
+    /// Creates an error response in the form of Cosmos DB's.
     pub(crate) fn error(status: StatusCode, message: &str) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let answer =
+        let response =
             Self { status, headers, body: json!({ "code": code(status), "message": message }).to_string().into() };
         let activity = uuid::Uuid::new_v4();
-        answer.with("x-ms-activity-id", &activity).with(CHARGE, &0)
+        response.with("x-ms-activity-id", &activity).with(CHARGE, &0)
     }
 
-    /// The store's answer.
+    /// Converts the store's response.
     pub(crate) async fn from_store(raw: AsyncRawResponse) -> Self {
         let raw = match raw.try_into_raw_response().await {
             Ok(raw) => raw,
@@ -43,7 +43,7 @@ impl Answer {
         Self { status, headers: headers.collect(), body: Bytes::copy_from_slice(raw.body().as_ref()) }
     }
 
-    /// The same with this header in addition, or in place of the one that it had.
+    /// Sets a header.
     pub(crate) fn with(mut self, name: &'static str, value: &impl ToString) -> Self {
         let value = value.to_string();
         let value =
@@ -52,32 +52,32 @@ impl Answer {
         self
     }
 
-    /// The same with this sub-status, which is what tells Cosmos DB's many 404s and 403s apart.
+    /// Sets the sub-status, which distinguishes Cosmos DB's responses with the same status.
     pub(crate) fn with_sub_status(self, sub_status: u32) -> Self {
         self.with(SUB_STATUS, &sub_status)
     }
 
-    /// The same with this price in request units.
+    /// Sets the request charge in request units.
     pub(crate) fn with_charge(self, request_units: f64) -> Self {
         self.with(CHARGE, &request_units)
     }
 
-    /// Whether it has a sub-status.
+    /// Returns whether it has a sub-status.
     pub(crate) fn has_sub_status(&self) -> bool {
         self.headers.contains_key(SUB_STATUS)
     }
 
-    /// Its price in request units.
+    /// Returns the request charge in request units.
     pub(crate) fn charge(&self) -> f64 {
         self.number(CHARGE).unwrap_or(0.0)
     }
 
-    /// When Cosmos DB asks to be left alone for a while: how long, in milliseconds.
+    /// Returns the delay after which the client should retry, in milliseconds.
     pub(crate) fn retry_after(&self) -> Option<f64> {
         self.number("x-ms-retry-after-ms")
     }
 
-    /// The body, which may be empty.
+    /// Parses the body; `null` if it is empty.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -87,7 +87,7 @@ impl Answer {
     }
 }
 
-/// What Cosmos DB calls this status in the body of an error.
+/// Returns Cosmos DB's name of a status in the body of an error.
 fn code(status: StatusCode) -> String {
     match status {
         StatusCode::PAYLOAD_TOO_LARGE => "RequestEntityTooLarge".to_owned(),

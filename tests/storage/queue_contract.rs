@@ -1,4 +1,4 @@
-//! What the tools for dead letters rely on, of the queue in Azure Storage and of the one in a state file alike.
+//! The contract of a dead-letter queue on which the tools rely, for the queue in Azure Storage and the one in a state file.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,17 +7,17 @@ use devicestate_engine::{
     dead_letter::MAX_MESSAGE_BYTES,
     queue::{DeadLetterQueue, MAX_RECEIVE_COUNT, Message, Received},
 };
-use devicestate_sqlite::{Database, Opening, SqliteQueue};
+use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
 use devicestate_test_storage::azurite::SHARED;
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_hours(1);
 
-/// Runs a test with each queue, empty; the name is that of the one in Azure Storage.
-async fn each(name: &str, test: impl AsyncFn(&dyn DeadLetterQueue)) {
+/// Runs a test with an empty queue of each kind. The name is that of the queue in Azure Storage.
+async fn for_each_queue(name: &str, test: impl AsyncFn(&dyn DeadLetterQueue)) {
     let storage = SHARED.queue(name).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let database = Database::open(&folder.path().join("state.db"), Opening::Create).expect("a database");
+    let database = Database::open(&folder.path().join("state.db"), OpenMode::Create).expect("a database");
     let sqlite = SqliteQueue::new(database, Arc::new(System));
     for queue in [&storage as &dyn DeadLetterQueue, &sqlite] {
         println!("{}", queue.name());
@@ -31,8 +31,8 @@ async fn put(queue: &dyn DeadLetterQueue, bodies: &[&str]) {
     }
 }
 
-async fn receive(queue: &dyn DeadLetterQueue, most: usize) -> Vec<Received> {
-    queue.receive(most, LONG).await.expect("received")
+async fn receive(queue: &dyn DeadLetterQueue, limit: usize) -> Vec<Received> {
+    queue.receive(limit, LONG).await.expect("received")
 }
 
 async fn receive_one(queue: &dyn DeadLetterQueue) -> Received {
@@ -49,13 +49,13 @@ fn texts<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<&'a str> {
 
 #[track_caller]
 fn assert_gone<T: std::fmt::Debug>(result: Result<T, devicestate_engine::queue::QueueError>) {
-    let error = result.expect_err("it is not there, or somebody else's");
+    let error = result.expect_err("it does not exist, or another receiver has it");
     assert!(error.is_gone(), "{error}");
-    assert!(error.to_string().contains("not there any more"), "{error}");
+    assert!(error.to_string().contains("no longer exists"), "{error}");
 }
 
 #[tokio::test]
-async fn a_message_survives_the_queue_byte_for_byte() {
+async fn a_message_is_preserved_byte_for_byte() {
     let bodies = [
         b"{\"Id\":\"1\",\"Issue\":\"<&>'\\\"\"}".to_vec(),
         "a drone over the Zürichsee \u{1f681}\r\n\t".as_bytes().to_vec(),
@@ -65,7 +65,7 @@ async fn a_message_survives_the_queue_byte_for_byte() {
         Vec::new(),
         vec![b'x'; MAX_MESSAGE_BYTES],
     ];
-    each("bytes", async |queue| {
+    for_each_queue("bytes", async |queue| {
         for body in &bodies {
             queue.put(body).await.expect("put");
         }
@@ -89,8 +89,8 @@ async fn a_message_survives_the_queue_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_received_message_is_hidden_and_comes_back_when_released() {
-    each("released", async |queue| {
+async fn a_received_message_is_hidden_until_released() {
+    for_each_queue("released", async |queue| {
         put(queue, &["once"]).await;
         let mut first = receive_one(queue).await;
         assert_eq!(receive(queue, 32).await, []);
@@ -108,8 +108,8 @@ async fn a_received_message_is_hidden_and_comes_back_when_released() {
 }
 
 #[tokio::test]
-async fn each_receiving_counts_and_nothing_else_does() {
-    each("counts", async |queue| {
+async fn only_receiving_increments_the_dequeue_count() {
+    for_each_queue("counts", async |queue| {
         put(queue, &["{}"]).await;
         for time in 1..=4 {
             assert_eq!(peek(queue).await[0].dequeue_count, time - 1);
@@ -123,8 +123,8 @@ async fn each_receiving_counts_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn a_receipt_is_good_until_there_is_a_newer_one() {
-    each("receipts", async |queue| {
+async fn a_receipt_is_valid_until_there_is_a_newer_one() {
+    for_each_queue("receipts", async |queue| {
         put(queue, &["{}"]).await;
         let mut stale = receive_one(queue).await;
         let mut first = stale.clone();
@@ -147,8 +147,8 @@ async fn a_receipt_is_good_until_there_is_a_newer_one() {
 }
 
 #[tokio::test]
-async fn a_message_that_was_given_back_may_still_be_deleted_while_nobody_else_has_it() {
-    each("given-back", async |queue| {
+async fn a_released_message_can_be_deleted_until_it_is_received_again() {
+    for_each_queue("released-deleted", async |queue| {
         put(queue, &["{}"]).await;
         let mut received = receive_one(queue).await;
         queue.update(&mut received, None, Duration::ZERO).await.expect("released");
@@ -159,18 +159,18 @@ async fn a_message_that_was_given_back_may_still_be_deleted_while_nobody_else_ha
 }
 
 #[tokio::test]
-async fn a_message_has_its_new_body_from_the_update_on_which_also_hides_or_releases_it() {
-    each("updated", async |queue| {
+async fn an_update_replaces_the_body_and_hides_or_releases_the_message() {
+    for_each_queue("updated", async |queue| {
         put(queue, &["{\"Id\":\"1\"}", "{\"Id\":\"2\"}"]).await;
         let mut first = receive_one(queue).await;
         let edited = "{\"Id\":\"1\",\"Note\":\"<&>'\\\"\u{1f681}\"}";
         queue.update(&mut first, Some(edited.as_bytes()), LONG).await.expect("updated");
         assert_eq!(first.message.body, edited.as_bytes());
-        assert_eq!(texts(&peek(queue).await), ["{\"Id\":\"2\"}"], "it is hidden still");
+        assert_eq!(texts(&peek(queue).await), ["{\"Id\":\"2\"}"], "it is still hidden");
         queue.update(&mut first, Some(b""), Duration::ZERO).await.expect("updated and released");
         queue.update(&mut first, Some(edited.as_bytes()), Duration::ZERO).await.expect("updated and released");
         let mut both: Vec<_> = receive(queue, 2).await.into_iter().map(|received| received.message).collect();
-        // Azure Storage puts what was released behind the others.
+        // Azure Storage puts a released message after the others.
         both.sort_by_key(|message| message.id != first.message.id);
         assert_eq!((&both[0].id, texts(&both)), (&first.message.id, vec![edited, "{\"Id\":\"2\"}"]));
     })
@@ -178,10 +178,10 @@ async fn a_message_has_its_new_body_from_the_update_on_which_also_hides_or_relea
 }
 
 #[tokio::test]
-async fn no_more_than_the_service_allows_are_received_at_once_and_the_oldest_first() {
+async fn receive_returns_at_most_32_messages_oldest_first() {
     let bodies: Vec<_> = (0..40).map(|number| format!("{{\"Id\":\"{number}\"}}")).collect();
     let bodies: Vec<_> = bodies.iter().map(String::as_str).collect();
-    each("many", async |queue| {
+    for_each_queue("many", async |queue| {
         put(queue, &bodies).await;
         assert_eq!(texts(&queue.peek(1_000).await.expect("peeked")), bodies[..32]);
         assert_eq!(queue.peek(0).await.expect("peeked").len(), 1);
@@ -195,15 +195,15 @@ async fn no_more_than_the_service_allows_are_received_at_once_and_the_oldest_fir
 }
 
 #[tokio::test]
-async fn peeking_leaves_the_messages_as_they_are() {
-    each("peeked", async |queue| {
+async fn peeking_changes_nothing() {
+    for_each_queue("peeked", async |queue| {
         put(queue, &["{\"Id\":\"1\"}", "{\"Id\":\"2\"}"]).await;
         let peeked = peek(queue).await;
         assert_eq!(peek(queue).await, peeked);
         let mut received = receive(queue, 2).await;
         for received in &mut received {
-            assert_eq!(received.message.dequeue_count, 1, "no peek counts");
-            queue.update(received, None, Duration::ZERO).await.expect("no peek changes a receipt");
+            assert_eq!(received.message.dequeue_count, 1, "a peek does not count");
+            queue.update(received, None, Duration::ZERO).await.expect("a peek does not change a receipt");
         }
     })
     .await;

@@ -1,5 +1,5 @@
-//! What the configuration names, put together: the store, the engine, the place for large dead letters. The handler and
-//! the tools use the same ones.
+//! Builds the parts that the settings select: the store, the engine and the overflow storage of large dead letters. The
+//! handler and the tools build them in the same way.
 
 use std::sync::Arc;
 
@@ -12,26 +12,26 @@ use devicestate_engine::{
     settings::ConfigError,
     store::{MemoryStore, StateStore},
 };
-use devicestate_sqlite::{Database, DatabaseError, Opening, SqliteStore};
+use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteStore};
 
 use crate::config::{Config, OverflowConfig, StoreConfig};
 
-/// Opens the store that the settings name.
+/// Opens the selected store. `mode` matters for a store in a file only.
 ///
 /// # Errors
 ///
-/// When there is a file and it cannot be opened.
-pub fn open_store(config: &StoreConfig, opening: Opening) -> Result<Arc<dyn StateStore>, DatabaseError> {
+/// [`DatabaseError`] if the store is a file and the file cannot be opened.
+pub fn open_store(config: &StoreConfig, mode: OpenMode) -> Result<Arc<dyn StateStore>, DatabaseError> {
     Ok(match config {
         StoreConfig::Memory => Arc::new(MemoryStore::default()),
         StoreConfig::Cosmos(config) => Arc::new(CosmosStore::new(config.clone())),
-        StoreConfig::Sqlite(path) => Arc::new(SqliteStore::new(Database::open(path, opening)?)),
+        StoreConfig::Sqlite(path) => Arc::new(SqliteStore::new(Database::open(path, mode)?)),
     })
 }
 
-/// The engine over a store, for the telemetry that ships and with somebody who watches it.
+/// Builds the engine for the telemetry format that ships, over this store and with this observer.
 #[must_use]
-pub fn engine(config: &Config, store: Arc<dyn StateStore>, observer: Arc<dyn Observer>) -> Processor {
+pub fn build_processor(config: &Config, store: Arc<dyn StateStore>, observer: Arc<dyn Observer>) -> Processor {
     Processor {
         telemetry: Arc::new(config.telemetry),
         store,
@@ -45,15 +45,15 @@ pub fn engine(config: &Config, store: Arc<dyn StateStore>, observer: Arc<dyn Obs
     }
 }
 
-/// Where dead letters go that are too large for the queue; `None` for nowhere.
+/// Opens the overflow storage: where dead letters go that are too large for the queue. `None` if it is disabled.
 ///
 /// # Errors
 ///
-/// [`ConfigError`], when a connection does not lead to blobs.
+/// [`ConfigError`] if a connection has no usable blob service.
 pub fn open_overflow(config: &OverflowConfig) -> Result<Option<Arc<dyn Overflow>>, ConfigError> {
     Ok(match config {
         OverflowConfig::Directory(path) => Some(Arc::new(Directory(path.clone()))),
         OverflowConfig::Blobs { connection, container } => Some(Arc::new(Blobs::new(connection, container)?)),
-        OverflowConfig::Nowhere { .. } => None,
+        OverflowConfig::Disabled { .. } => None,
     })
 }

@@ -1,31 +1,31 @@
-//! Bodies that nobody should send, and large good ones: none harms its neighbours or the handler.
+//! Invalid bodies, and large valid ones: none affects its neighbours or the handler.
 
 use std::fs;
 
 use devicestate_test_support::{App, Batch, Event, Handler, base64, from_base64, read_letter};
 use serde_json::{Value, json};
 
-fn good(sequence_number: i64) -> Event {
-    Event::json(sequence_number, &json!({"deviceId": format!("good-{sequence_number}"), "battery": 0.5}))
+fn valid(sequence_number: i64) -> Event {
+    Event::json(sequence_number, &json!({"deviceId": format!("valid-{sequence_number}"), "battery": 0.5}))
 }
 
-/// Posts an event between two good ones, which must be applied, and gives back its dead letter.
+/// Posts an event between two valid ones, which must be applied, and returns its dead letter.
 #[track_caller]
 fn dead_letter(handler: &Handler, event: Event, case: &str) -> Value {
-    // The good ones repeat from case to case: applied at first, superseded later.
-    let reply = handler.invoke(&Batch::of([good(1), event, good(3)]).envelope());
+    // The valid events are the same in each case: applied at first, superseded later.
+    let reply = handler.invoke(&Batch::of([valid(1), event, valid(3)]).envelope());
     let letter = reply.dead_letter();
     assert_eq!(letter["EventData"]["SequenceNumber"], 2, "{case}: {letter}");
     assert_eq!(letter["ErrorClass"], "poison", "{case}: {letter}");
     assert!(letter["Issue"].as_str().is_some_and(|issue| issue.len() > 10), "{case}: {letter}");
-    for device in ["good-1", "good-3"] {
+    for device in ["valid-1", "valid-3"] {
         assert_eq!(handler.readings(device)["Battery"], 0.5, "{case}");
     }
     letter.clone()
 }
 
 #[test]
-fn json_that_is_no_telemetry_is_poison_and_says_why() {
+fn json_that_is_not_telemetry_is_poison_with_a_reason() {
     let app = App::shipped();
     let handler = app.start();
     for (body, word) in [
@@ -68,7 +68,7 @@ fn json_that_is_no_telemetry_is_poison_and_says_why() {
 }
 
 #[test]
-fn telemetry_that_says_what_cannot_be_is_poison_and_says_why() {
+fn telemetry_with_invalid_values_is_poison_with_a_reason() {
     let app = App::shipped();
     let handler = app.start();
     let long = "x".repeat(1_024);
@@ -90,7 +90,7 @@ fn telemetry_that_says_what_cannot_be_is_poison_and_says_why() {
 }
 
 #[test]
-fn invalid_utf_8_is_poison_and_its_bytes_are_kept() {
+fn invalid_utf_8_is_poison_and_its_bytes_are_preserved() {
     let app = App::shipped();
     let handler = app.start();
     let bodies: [&[u8]; 4] =
@@ -106,7 +106,7 @@ fn invalid_utf_8_is_poison_and_its_bytes_are_kept() {
 }
 
 #[test]
-fn text_with_a_byte_order_mark_is_text() {
+fn a_byte_order_mark_is_accepted() {
     let app = App::shipped();
     let event = Event::new(1, "\u{feff}{\"deviceId\":\"d\",\"battery\":0.5}");
     app.start().invoke(&Batch::of([event]).envelope()).assert_all_applied(1);
@@ -114,7 +114,7 @@ fn text_with_a_byte_order_mark_is_text() {
 }
 
 #[test]
-fn deep_nesting_neither_ends_the_handler_nor_harms_a_neighbour() {
+fn deep_nesting_affects_neither_the_handler_nor_a_neighbour() {
     let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
     let app = App::shipped();
     let handler = app.start();
@@ -131,14 +131,14 @@ fn deep_nesting_neither_ends_the_handler_nor_harms_a_neighbour() {
             assert_eq!(dead_letter(&handler, event, case)["Stage"], "deserialize", "{case}");
         }
     }
-    // Unknown fields are ignored, whatever is in them.
+    // Unknown fields are ignored with their content.
     let body = format!(r#"{{"deviceId":"deep","unknown":{open}{close},"battery":0.5}}"#);
     handler.invoke(&Batch::of([Event::new(4, body)]).envelope()).assert_all_applied(1);
     assert_eq!(handler.readings("deep")["Battery"], 0.5);
 }
 
 #[test]
-fn deep_nesting_of_protobuf_groups_neither_ends_the_handler_nor_harms_a_neighbour() {
+fn deep_protobuf_groups_affect_neither_the_handler_nor_a_neighbour() {
     let app = App::shipped();
     let handler = app.start();
     let groups = [b"\x0a\x01d".to_vec(), vec![0x3b; 100_000], vec![0x3c; 100_000]].concat();
@@ -147,7 +147,7 @@ fn deep_nesting_of_protobuf_groups_neither_ends_the_handler_nor_harms_a_neighbou
 }
 
 #[test]
-fn deep_nesting_of_the_request_itself_does_not_end_the_handler() {
+fn a_deeply_nested_request_does_not_end_the_handler() {
     let app = App::shipped();
     let mut handler = app.start();
     let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
@@ -164,11 +164,11 @@ fn deep_nesting_of_the_request_itself_does_not_end_the_handler() {
         assert!([200, 503].contains(&status), "{status}");
         assert!(handler.is_alive());
     }
-    handler.invoke(&Batch::of([good(1)]).envelope()).assert_all_applied(1);
+    handler.invoke(&Batch::of([valid(1)]).envelope()).assert_all_applied(1);
 }
 
 #[test]
-fn a_megabyte_of_nonsense_is_one_dead_letter_and_kept_whole() {
+fn an_invalid_body_of_a_megabyte_is_stored_completely() {
     let app = App::shipped();
     let folder = app.path("large").display().to_string();
     let app = app.with("DeadLetterDirectory", folder);
@@ -177,18 +177,19 @@ fn a_megabyte_of_nonsense_is_one_dead_letter_and_kept_whole() {
         let body = vec![byte; 1 << 20];
         let letter = dead_letter(&handler, Event::new(2, body.clone()), case);
         assert_eq!(letter["Stage"], "deserialize", "{case}: {letter}");
-        let whole = fs::read(letter["Overflow"]["Location"].as_str().expect("a path")).expect("the whole dead letter");
-        let whole = read_letter(&whole);
-        let kept = from_base64(whole["EventData"]["Body"].as_str().expect("the body"));
-        assert!(kept == body, "{case}: the body is not the one that was sent");
+        let stored =
+            fs::read(letter["Overflow"]["Location"].as_str().expect("a path")).expect("the complete dead letter");
+        let stored = read_letter(&stored);
+        let stored_body = from_base64(stored["EventData"]["Body"].as_str().expect("the body"));
+        assert!(stored_body == body, "{case}: the body is not the one that was sent");
     }
 }
 
 #[test]
-fn an_issue_that_quotes_a_megabyte_still_fits_into_the_queue() {
+fn an_issue_that_quotes_a_megabyte_fits_into_the_queue() {
     let app = App::shipped();
     let handler = app.start();
-    // In a JSON string each of these takes six bytes.
+    // JSON writes the first of these characters with six bytes.
     for text in ["\u{1}".repeat(1 << 20), "\"".repeat(1 << 20), "\u{1f681}".repeat(1 << 18)] {
         let body = json!({"deviceId": "d", "flightMode": text});
         let letter = dead_letter(&handler, Event::json(2, &body), "a long mode");
@@ -197,7 +198,7 @@ fn an_issue_that_quotes_a_megabyte_still_fits_into_the_queue() {
 }
 
 #[test]
-fn a_hundred_good_events_of_a_megabyte_each_are_accepted_and_applied() {
+fn a_hundred_events_of_a_megabyte_are_applied() {
     let padding = "x".repeat(1_000_000);
     let event = |number: i64| {
         let body = json!({"deviceId": format!("drone-{}", number % 10), "battery": 0.5, "padding": padding});

@@ -1,13 +1,12 @@
-//! How protobuf bodies are decoded, good ones and bad ones, each among good neighbours.
+//! Decoding of valid and invalid protobuf bodies, each between two valid events.
 
 use devicestate_test_oracle::protobuf::Message;
 use devicestate_test_support::{App, Batch, Event, Handler, hex};
 use serde_json::{Value, json};
 
-/// Posts a body between two good events, which must be applied. What is left is the middle one's dead letter, or
-/// nothing when it was applied, too.
+/// Posts an event between two valid ones, which must be applied. Returns its dead letter, or `None` if it was applied.
 #[track_caller]
-fn among_neighbours(handler: &Handler, case: &str, event: Event) -> Option<Value> {
+fn post_between_neighbours(handler: &Handler, case: &str, event: Event) -> Option<Value> {
     let neighbour = |number: i64| {
         let mode = u64::try_from(number).expect("small");
         Event::protobuf(number, Message::with_device(&format!("neighbour {number} of {case}")).varint(3, mode))
@@ -31,7 +30,7 @@ fn among_neighbours(handler: &Handler, case: &str, event: Event) -> Option<Value
 #[track_caller]
 fn assert_poison(case: &str, body: impl Into<Vec<u8>>, stage: &str, words: &[&str]) {
     let app = App::shipped();
-    let letter = among_neighbours(&app.start(), case, Event::protobuf(2, body));
+    let letter = post_between_neighbours(&app.start(), case, Event::protobuf(2, body));
     let letter = letter.unwrap_or_else(|| panic!("{case} was applied"));
     assert_eq!(letter["Stage"], stage, "{letter}");
     let issue = letter["Issue"].as_str().expect("text");
@@ -43,13 +42,13 @@ fn assert_poison(case: &str, body: impl Into<Vec<u8>>, stage: &str, words: &[&st
 #[track_caller]
 fn assert_applied(case: &str, body: impl Into<Vec<u8>>, expected: &Value) {
     let app = App::shipped();
-    let letter = among_neighbours(&app.start(), case, Event::protobuf(2, body));
+    let letter = post_between_neighbours(&app.start(), case, Event::protobuf(2, body));
     assert_eq!(letter, None, "{case}");
     assert_eq!(&app.readings(expected["id"].as_str().expect("an id")), expected, "{case}");
 }
 
 #[test]
-fn bytes_of_the_references_own_serializer_are_understood() {
+fn bytes_of_the_references_serializer_are_decoded() {
     for (digits, expected) in [
         (
             "0a15736f6d655f72616e646f6d5f6465766963655f696411ae47e17a14aeef3f1803221b090000000000404640\
@@ -82,7 +81,7 @@ fn bytes_of_the_references_own_serializer_are_understood() {
 }
 
 #[test]
-fn a_body_without_a_device_id_is_poison_and_says_what_is_missing() {
+fn a_body_without_a_device_id_is_poison() {
     assert_poison("an empty body", "", "deserialize", &["empty", "device id", "missing"]);
     assert_poison("no device id", Message::default().double(2, 0.5), "deserialize", &["device id", "missing"]);
     assert_poison(
@@ -94,13 +93,13 @@ fn a_body_without_a_device_id_is_poison_and_says_what_is_missing() {
 }
 
 #[test]
-fn what_is_no_message_is_poison() {
+fn an_invalid_message_is_poison() {
     for (case, body) in [
-        ("cut within the id", hex("0a1573")),
-        ("cut within the battery", hex("0a0164110000")),
-        ("cut within the position", hex("0a0164221b0900000000")),
-        ("cut behind a tag", hex("0a016411")),
-        ("a length beyond everything", hex("0affffffffffffffffff01")),
+        ("truncated in the id", hex("0a1573")),
+        ("truncated in the battery", hex("0a0164110000")),
+        ("truncated in the position", hex("0a0164221b0900000000")),
+        ("truncated after a tag", hex("0a016411")),
+        ("a length beyond the body", hex("0affffffffffffffffff01")),
         ("a varint without an end", hex("0a016418ffffffffffffffffffff")),
         ("an id that is a number", hex("0801")),
         ("a battery that is a string", Message::with_device("d").bytes(2, "full").into()),
@@ -110,21 +109,21 @@ fn what_is_no_message_is_poison() {
         ("a group without an end", hex("0a01643b")),
         ("field number zero", hex("0a01640001")),
         ("wire type seven", hex("0a01640f")),
-        ("JSON under protobuf's name", br#"{"deviceId":"d","battery":0.5}"#.to_vec()),
+        ("JSON with the content type of protobuf", br#"{"deviceId":"d","battery":0.5}"#.to_vec()),
     ] {
         assert_poison(case, body, "deserialize", &["protobuf"]);
     }
 }
 
 #[test]
-fn json_where_the_setting_says_protobuf_is_poison_and_where_nothing_says_anything_it_is_json() {
+fn json_is_poison_if_the_setting_is_protobuf_and_decoded_without_the_setting() {
     let event = || Event::new(2, r#"{"deviceId":"d","battery":0.5}"#);
     let app = App::shipped().with("TelemetryFormat", "protobuf");
-    let letter = among_neighbours(&app.start(), "protobuf by setting", event()).expect("a dead letter");
+    let letter = post_between_neighbours(&app.start(), "protobuf by setting", event()).expect("a dead letter");
     assert_eq!(letter["Stage"], "deserialize");
 
     let app = App::shipped();
-    assert_eq!(among_neighbours(&app.start(), "no setting", event()), None);
+    assert_eq!(post_between_neighbours(&app.start(), "no setting", event()), None);
     assert_eq!(app.readings("d"), json!({"id": "d", "Battery": 0.5}));
 }
 
@@ -157,7 +156,7 @@ fn an_undefined_flight_mode_is_poison() {
 }
 
 #[test]
-fn of_a_repeated_scalar_the_last_wins_and_repeated_messages_are_merged() {
+fn the_last_repeated_scalar_wins_and_repeated_messages_are_merged() {
     let body = Message::with_device("first")
         .bytes(1, "d")
         .double(2, 0.1)
@@ -169,7 +168,7 @@ fn of_a_repeated_scalar_the_last_wins_and_repeated_messages_are_merged() {
 }
 
 #[test]
-fn of_a_position_or_health_only_the_members_that_are_there_are_readings() {
+fn only_the_present_members_of_position_and_health_are_readings() {
     let body =
         Message::with_device("d").bytes(4, Message::default().double(2, 8.5)).bytes(5, Message::default().varint(3, 1));
     assert_applied("single members", body, &json!({"id": "d", "Longitude": 8.5, "MagnetometerOK": true}));
@@ -178,7 +177,7 @@ fn of_a_position_or_health_only_the_members_that_are_there_are_readings() {
 }
 
 #[test]
-fn what_json_cannot_hold_is_poison() {
+fn values_that_json_cannot_represent_are_poison() {
     for (name, value) in [("NaN", f64::NAN), ("inf", f64::INFINITY), ("-inf", f64::NEG_INFINITY)] {
         let words = ["battery", name, "JSON"];
         assert_poison("a battery", Message::with_device("d").double(2, value), "validate", &words);
@@ -194,6 +193,6 @@ fn what_json_cannot_hold_is_poison() {
 }
 
 #[test]
-fn an_id_that_is_no_utf_8_is_poison() {
+fn an_id_that_is_not_utf_8_is_poison() {
     assert_poison("an invalid id", Message::default().bytes(1, [0xff, 0xfe]), "deserialize", &["UTF-8"]);
 }

@@ -1,12 +1,12 @@
-//! Dead letters that did not fit into the queue, had back from blobs: only from there, and only what was kept.
+//! Reading large dead letters back from blobs: only from their container, and only with an unchanged content.
 
 use azure_core::http::Url;
 use azure_storage_blob::{BlobClient, BlobClientOptions};
-use devicestate_azure::{Blobs, Fault};
+use devicestate_azure::{Blobs, StorageErrorKind};
 use devicestate_engine::dead_letter::{Fingerprint, Overflow as _, OverflowError, Pointer};
 use devicestate_test_storage::{
-    azurite::{ACCOUNT, KEY, SHARED, WRONG_KEY, connection, connection_string, signing},
-    proxy::{self, Fate},
+    azurite::{ACCOUNT, KEY, SHARED, WRONG_KEY, connection, connection_string, signing_options},
+    proxy::{self, ProxyAction},
 };
 
 use crate::storage_error;
@@ -19,29 +19,29 @@ fn blobs(container: &str) -> Blobs {
     Blobs::new(&SHARED.connection(), container).expect("a blob service")
 }
 
-async fn kept(blobs: &Blobs, bytes: &[u8]) -> Pointer {
-    let location = blobs.put("0af1-22", bytes.to_vec()).await.expect("kept");
+async fn store(blobs: &Blobs, bytes: &[u8]) -> Pointer {
+    let location = blobs.put("0af1-22", bytes.to_vec()).await.expect("stored");
     Pointer { location, fingerprint: Fingerprint::of_bytes(bytes) }
 }
 
 #[tokio::test]
-async fn a_blob_is_given_back_byte_for_byte() {
-    // None, some, and more than the SDK reads at once of itself.
+async fn a_blob_is_read_byte_for_byte() {
+    // Empty, small, and larger than the SDK's default request.
     for length in [0, 60_000, 9_000_000] {
-        let (blobs, bytes) = (blobs("given-back"), bytes(length));
-        let pointer = kept(&blobs, &bytes).await;
-        assert!(pointer.fetch(&blobs).await.expect("given back") == bytes, "{length} bytes");
+        let (blobs, bytes) = (blobs("read-back"), bytes(length));
+        let pointer = store(&blobs, &bytes).await;
+        assert!(pointer.fetch(&blobs).await.expect("fetched") == bytes, "{length} bytes");
     }
 }
 
-/// All of these are there for whoever goes where they lead, but for the other host, which would be told.
+/// All of these blobs exist at their locations. A request to the other host would panic.
 #[tokio::test]
-async fn another_host_and_another_container_are_never_asked() {
-    let elsewhere = proxy::before(SHARED.blob_port, |what| panic!("the other host was asked: {what}"));
+async fn another_host_and_another_container_are_never_read() {
+    let elsewhere = proxy::start(SHARED.blob_port, |what| panic!("a request to the other host: {what}"));
     let (here, other) = (blobs("here"), blobs("other"));
-    kept(&here, b"here").await;
-    let secret = other.put("secret", b"secret".to_vec()).await.expect("kept");
-    here.put("below/secret", b"secret".to_vec()).await.expect("kept");
+    store(&here, b"here").await;
+    let secret = other.put("secret", b"secret".to_vec()).await.expect("stored");
+    here.put("below/secret", b"secret".to_vec()).await.expect("stored");
     for location in [
         &*secret,
         "below/secret.json",
@@ -53,16 +53,16 @@ async fn another_host_and_another_container_are_never_asked() {
         let error = pointer.fetch(&here).await.expect_err("it is not here");
         assert!(matches!(error, OverflowError::Missing { .. }) && error.is_message_specific(), "{location}: {error}");
     }
-    // The name alone counts, so one that is here is found here.
+    // Only the name is used, so a blob of this name is found in this container.
     let location = format!("http://127.0.0.1:{elsewhere}/{ACCOUNT}/other/0af1-22.json");
     let pointer = Pointer { location, fingerprint: Fingerprint::of_bytes(b"here") };
-    assert_eq!(pointer.fetch(&here).await.expect("given back"), b"here");
+    assert_eq!(pointer.fetch(&here).await.expect("fetched"), b"here");
 }
 
 #[tokio::test]
-async fn a_location_that_ends_in_no_name_of_a_dead_letter_is_not_looked_for() {
+async fn a_location_without_the_name_of_a_dead_letter_is_rejected() {
     let blobs = blobs("no-names");
-    let pointer = kept(&blobs, b"kept").await;
+    let pointer = store(&blobs, b"kept").await;
     for location in ["", "https://host/container/", "../../etc/passwd", &format!("{}?sig=secret", pointer.location)] {
         let error = Pointer { location: location.to_owned(), ..pointer.clone() }.fetch(&blobs).await;
         let error = error.expect_err("it has no name");
@@ -75,10 +75,10 @@ async fn a_location_that_ends_in_no_name_of_a_dead_letter_is_not_looked_for() {
 }
 
 #[tokio::test]
-async fn a_blob_that_was_changed_is_told_and_not_given_back() {
+async fn a_changed_blob_is_reported_and_not_returned() {
     let blobs = blobs("changed");
-    let pointer = kept(&blobs, b"as it was").await;
-    kept(&blobs, b"as it is now").await;
+    let pointer = store(&blobs, b"as it was").await;
+    store(&blobs, b"as it is now").await;
     let error = pointer.fetch(&blobs).await.expect_err("it is another one");
     assert!(matches!(error, OverflowError::Changed { .. }) && error.is_message_specific(), "{error}");
     for word in ["0af1-22.json", "9 bytes", "12 bytes"] {
@@ -87,16 +87,16 @@ async fn a_blob_that_was_changed_is_told_and_not_given_back() {
 }
 
 #[tokio::test]
-async fn a_blob_or_a_container_that_is_not_there_is_told_with_the_settings() {
+async fn a_missing_blob_or_container_is_reported_with_the_settings() {
     let missing = blobs("missing");
-    let pointer = kept(&missing, b"deleted").await;
-    let options = BlobClientOptions { client_options: signing(), ..BlobClientOptions::default() };
+    let pointer = store(&missing, b"deleted").await;
+    let options = BlobClientOptions { client_options: signing_options(), ..BlobClientOptions::default() };
     let url = Url::parse(&pointer.location).expect("an address");
     let blob = BlobClient::new(url, None, Some(options)).expect("a blob");
     blob.delete(None).await.expect("deleted");
     for (blobs, container) in [(missing, "missing"), (blobs("no-container"), "no-container")] {
         let error = pointer.fetch(&blobs).await.expect_err("it is not there");
-        // Without a container none of them is there.
+        // A missing container concerns all dead letters.
         assert_eq!(error.is_message_specific(), container == "missing", "{error}");
         let place = format!("container {container} at 127.0.0.1:{}", SHARED.blob_port);
         for word in ["0af1-22.json", &place, &pointer.location, "DeadLetterContainer or DeadLetterStorage"] {
@@ -105,30 +105,30 @@ async fn a_blob_or_a_container_that_is_not_there_is_told_with_the_settings() {
     }
 }
 
-/// The outages have the rest of what stops a run.
+/// `outages` has the other errors that stop a run.
 #[tokio::test]
-async fn a_key_that_is_refused_is_no_matter_of_one_dead_letter_and_is_not_told() {
-    let pointer = kept(&blobs("read-key"), b"kept").await;
+async fn a_rejected_key_is_not_an_error_of_one_message_and_is_not_printed() {
+    let pointer = store(&blobs("read-key"), b"kept").await;
     let wrong = Blobs::new(&connection(&SHARED.connection_string(WRONG_KEY)), "read-key").expect("a blob service");
-    let error = pointer.fetch(&wrong).await.expect_err("it is not the key");
+    let error = pointer.fetch(&wrong).await.expect_err("the key is wrong");
     let OverflowError::ReadFailed(cause) = &error else { panic!("{error}") };
     let storage = storage_error(&**cause);
-    assert!(matches!(storage.fault, Fault::WrongKey(_)) && !error.is_message_specific(), "{error}");
+    assert!(matches!(storage.kind, StorageErrorKind::WrongKey(_)) && !error.is_message_specific(), "{error}");
     let text = format!("{error} {error:?}");
-    for word in ["the blob 0af1-22.json in the container read-key", "setting DeadLetterStorage"] {
+    for word in ["the blob 0af1-22.json in the container read-key", "setting `DeadLetterStorage`"] {
         assert!(text.contains(word), "{word:?} is not in: {text}");
     }
     assert!(!text.contains(WRONG_KEY), "{text}");
 }
 
 #[tokio::test]
-async fn a_blob_in_the_archive_is_its_own_matter_and_a_service_that_is_busy_is_not() {
-    let pointer = kept(&blobs("archive"), b"kept").await;
+async fn an_archived_blob_is_an_error_of_one_message_and_a_busy_service_is_not() {
+    let pointer = store(&blobs("archive"), b"kept").await;
     for (status, code, is_message_specific) in [(409, "BlobArchived", true), (503, "ServerBusy", false)] {
-        let port = proxy::before(SHARED.blob_port, move |_| Fate::Refused(status, code));
+        let port = proxy::start(SHARED.blob_port, move |_| ProxyAction::Respond(status, code));
         let connection = connection(&connection_string([port, port], &format!("AccountKey={KEY}")));
         let blobs = Blobs::new(&connection, "archive").expect("a blob service");
-        let error = pointer.fetch(&blobs).await.expect_err("it is refused");
+        let error = pointer.fetch(&blobs).await.expect_err("it is rejected");
         assert!(matches!(error, OverflowError::ReadFailed(_) | OverflowError::ReadRejected(_)), "{error}");
         assert_eq!(error.is_message_specific(), is_message_specific, "{error}");
         assert!(error.to_string().contains(code), "{error}");

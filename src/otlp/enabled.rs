@@ -1,7 +1,7 @@
-//! A build with OTLP.
+//! The exports of a build with OTLP.
 //!
-//! An invocation has its span and what exports it in OpenTelemetry's own [`Context`], which follows its future: so what
-//! is deeper in it needs no parameter for either.
+//! The span of an invocation and its [`Exports`] are in OpenTelemetry's [`Context`], which follows the invocation's future.
+//! So the code that runs in it needs no parameters for them.
 
 use std::{
     sync::Arc,
@@ -33,53 +33,55 @@ use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use super::{
-    export::Providers,
     exports::{Exports, error_type},
     metrics,
+    providers::Providers,
     store::TracedStore,
 };
 use crate::config::StoreConfig;
 
-/// What is exported, if anything is.
+/// The exports, if the settings enable any.
 pub struct Otlp(Option<Arc<Exports>>);
 
 impl Otlp {
-    /// Begins to export, if the settings say where to. Within a runtime.
+    /// Starts the exports if an endpoint is set. Must be called within a runtime.
     #[must_use]
     pub fn start(settings: &Settings) -> Self {
-        Self(Providers::new(settings).map(|providers| Arc::new(Exports::new(providers))))
+        Self(Providers::from_settings(settings).map(|providers| Arc::new(Exports::new(providers))))
     }
 
-    /// The store, with a span for each operation.
+    /// Returns the store, wrapped so that each operation has a span.
     #[must_use]
-    pub fn store(&self, config: &StoreConfig, store: Arc<dyn StateStore>) -> Arc<dyn StateStore> {
+    pub fn trace_store(&self, config: &StoreConfig, store: Arc<dyn StateStore>) -> Arc<dyn StateStore> {
         match &self.0 {
             Some(exports) => Arc::new(TracedStore::new(config, store, Arc::clone(exports))),
             None => store,
         }
     }
 
-    /// Measures the processor's cache.
-    pub fn observe(&self, processor: &Arc<Processor>) {
+    /// Measures the size of the processor's cache.
+    pub fn observe_cache(&self, processor: &Arc<Processor>) {
         if let Some(exports) = &self.0 {
             metrics::observe_cache(&exports.meter, processor);
         }
     }
 
-    /// The route to a function that this triggers, with a span for each invocation.
-    pub fn invocations(&self, route: MethodRouter, trigger: &Trigger) -> MethodRouter {
+    /// Returns the route to a function with this trigger, wrapped so that each invocation has a span.
+    pub fn trace_invocations(&self, route: MethodRouter, trigger: &Trigger) -> MethodRouter {
         let Some(exports) = &self.0 else { return route };
         let exports = Arc::clone(exports);
         let system = match trigger {
             Trigger::EventHub(_) => "eventhubs",
             Trigger::ServiceBus(_) => "servicebus",
         };
-        route.layer(middleware::from_fn(move |request, next| invocation(Arc::clone(&exports), system, request, next)))
+        route.layer(middleware::from_fn(move |request, next| {
+            trace_invocation(Arc::clone(&exports), system, request, next)
+        }))
     }
 }
 
-/// One request of the host.
-async fn invocation(exports: Arc<Exports>, system: &'static str, request: Request, next: Next) -> Response {
+/// Runs one request of the host within a span.
+async fn trace_invocation(exports: Arc<Exports>, system: &'static str, request: Request, next: Next) -> Response {
     if request.method() != Method::POST {
         return next.run(request).await;
     }
@@ -87,7 +89,7 @@ async fn invocation(exports: Arc<Exports>, system: &'static str, request: Reques
     let context = {
         let host = TraceContextPropagator::new().extract(&HeaderExtractor(request.headers()));
         let text = |header: &str| request.headers().get(header).and_then(|value| value.to_str().ok());
-        let mut attributes = of_a_batch(system);
+        let mut attributes = messaging_attributes(system);
         attributes.push(KeyValue::new("faas.trigger", "pubsub"));
         if let Some(id) = text("x-azure-functions-invocationid") {
             attributes.push(KeyValue::new("faas.invocation_id", id.to_owned()));
@@ -97,7 +99,7 @@ async fn invocation(exports: Arc<Exports>, system: &'static str, request: Reques
         host.with_span(span).with_value(Arc::clone(&exports))
     };
     let response = next.run(request).with_context(context.clone()).await;
-    let mut attributes = of_a_batch(system);
+    let mut attributes = messaging_attributes(system);
     if response.status() != StatusCode::OK {
         attributes.push(error_type(response.status().as_str().to_owned()));
     }
@@ -106,8 +108,8 @@ async fn invocation(exports: Arc<Exports>, system: &'static str, request: Reques
     response
 }
 
-/// What the conventions want to know of whatever takes messages.
-fn of_a_batch(system: &'static str) -> Vec<KeyValue> {
+/// Returns the attributes that the semantic conventions require of a message consumer.
+fn messaging_attributes(system: &'static str) -> Vec<KeyValue> {
     let attributes = [
         ("messaging.system", system),
         ("messaging.operation.name", "process"),
@@ -116,8 +118,9 @@ fn of_a_batch(system: &'static str) -> Vec<KeyValue> {
     attributes.map(|(key, value)| KeyValue::new(key, value)).into()
 }
 
-/// Counts a record, and writes down what it tells of the invocation in which it is told. No text of an event is in it.
-pub fn told(record: &Record) {
+/// Updates the metrics from a record, and adds its values to the span of the current invocation. No content of an event is
+/// exported.
+pub fn export_record(record: &Record) {
     let context = Context::current();
     let Some(exports) = context.get::<Arc<Exports>>() else { return };
     exports.metrics.count(record);
@@ -140,24 +143,24 @@ pub fn told(record: &Record) {
         }
         Record::DeadLetter(_) | Record::DeadLetterQueue(_) | Record::Start(_) => return,
     };
-    span.set_attributes(of_an_attempt(attempt));
+    span.set_attributes(attempt_attributes(attempt));
     let SourceRecord { event_hub_name, session_queue_name, .. } = &attempt.source;
     if let Some(entity) = [event_hub_name, session_queue_name].into_iter().find(|name| !name.is_empty()) {
         span.update_name(format!("process {entity}"));
     }
 }
 
-fn of_an_attempt(attempt: &AttemptRecord) -> Vec<KeyValue> {
-    let mut attributes = metrics::source(&attempt.source);
+fn attempt_attributes(attempt: &AttemptRecord) -> Vec<KeyValue> {
+    let mut attributes = metrics::source_attributes(&attempt.source);
     attributes.push(number("messaging.batch.message_count", attempt.events));
     attributes.push(KeyValue::new("devicestate.attempt.number", attempt.number));
     attributes.push(number("devicestate.devices", attempt.devices as u64));
     attributes.push(KeyValue::new("devicestate.request_units", attempt.operations.request_units));
-    let places = [
+    let positions = [
         ("devicestate.sequence_number.first", attempt.first_sequence_number),
         ("devicestate.sequence_number.last", attempt.last_sequence_number),
     ];
-    attributes.extend(places.into_iter().filter_map(|(key, number)| Some(KeyValue::new(key, number?))));
+    attributes.extend(positions.into_iter().filter_map(|(key, number)| Some(KeyValue::new(key, number?))));
     if let Some(Message { session_id, message_id, delivery_count }) = &attempt.message {
         attributes.push(KeyValue::new("messaging.message.id", message_id.clone()));
         attributes.push(KeyValue::new("messaging.servicebus.message.delivery_count", *delivery_count));
@@ -170,8 +173,8 @@ fn number(key: &'static str, value: u64) -> KeyValue {
     KeyValue::new(key, i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-/// The span of the decoding of a batch, which has just ended and took so long.
-pub fn decoded(took: Duration) {
+/// Exports the span of the decoding of a batch, which has just ended after this time.
+pub fn export_decoding(took: Duration) {
     Context::map_current(|context| {
         let Some(exports) = context.get::<Arc<Exports>>() else { return };
         #[expect(

@@ -1,4 +1,4 @@
-//! The SDK, as OpenTelemetry's settings want it. Most of them it reads itself; here stand the defaults that differ.
+//! Sets up OpenTelemetry's SDK. It reads most of its settings itself; this module has the defaults that differ.
 
 use std::time::Duration;
 
@@ -17,25 +17,25 @@ use opentelemetry_sdk::{
 
 use super::{client::Client, endpoints};
 
-/// The host kills without grace, and with the process goes what is not exported yet. So both are shorter than
-/// OpenTelemetry's own 5 and 60 seconds.
-const SPANS_EVERY: Duration = Duration::from_secs(1);
-const METRICS_EVERY: Duration = Duration::from_secs(10);
+/// The host kills the handler without a grace period, and whatever is not exported yet is lost. So both intervals are
+/// shorter than OpenTelemetry's defaults of 5 and 60 seconds.
+const SPAN_INTERVAL: Duration = Duration::from_secs(1);
+const METRIC_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How many spans wait at most; behind them they are dropped. OpenTelemetry has 2,048, and one batch may write a
-/// thousand documents.
-const SPANS_WAITING: usize = 8_192;
+/// Limits the spans that wait for an export; further ones are dropped. OpenTelemetry's default is 2,048, and one batch may
+/// write a thousand documents.
+const MAX_QUEUED_SPANS: usize = 8_192;
 
-/// Both sides of the SDK.
+/// The providers of both signals.
 pub(super) struct Providers {
     pub(super) tracer: SdkTracerProvider,
     pub(super) meter: SdkMeterProvider,
 }
 
 impl Providers {
-    /// `None` where nothing is to be exported. What cannot be exported for a setting that makes no sense is warned of:
-    /// a handler is not to stand still for its metrics.
-    pub(super) fn new(settings: &Settings) -> Option<Self> {
+    /// Sets up the providers; `None` if the settings enable no export. An invalid setting disables its signal with a
+    /// warning: the handler must not stop because of its metrics.
+    pub(super) fn from_settings(settings: &Settings) -> Option<Self> {
         if settings.get("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return None;
         }
@@ -53,7 +53,7 @@ impl Providers {
     }
 }
 
-/// The exporter of a signal, unless the settings want none.
+/// Creates the exporter of a signal; `None` if the settings disable it or are invalid.
 fn exporter<E>(
     settings: &Settings,
     signal: &str,
@@ -64,27 +64,29 @@ fn exporter<E>(
     let is_off = settings.get(&format!("OTEL_{name}_EXPORTER")) == Some("none");
     let endpoint = endpoint.filter(|_| !is_off)?;
     let value = |setting: &str| {
-        let of_signal = settings.get(&format!("OTEL_EXPORTER_OTLP_{name}_{setting}"));
-        of_signal.or_else(|| settings.get(&format!("OTEL_EXPORTER_OTLP_{setting}")))
+        let signal_value = settings.get(&format!("OTEL_EXPORTER_OTLP_{name}_{setting}"));
+        signal_value.or_else(|| settings.get(&format!("OTEL_EXPORTER_OTLP_{setting}")))
     };
-    if !settings.get(endpoint).is_some_and(is_address) {
-        // Not told, since it may have a secret in it.
-        tracing::warn!("no {signal} are exported: the setting {endpoint} is no address such as http://localhost:4318");
+    if !settings.get(endpoint).is_some_and(is_http_url) {
+        // The value is not logged, since it may contain a secret.
+        tracing::warn!(
+            "no {signal} are exported: the setting `{endpoint}` must be a URL such as http://localhost:4318"
+        );
         return None;
     }
     if let Some(protocol) = value("PROTOCOL").filter(|protocol| *protocol != "http/protobuf") {
         tracing::warn!(
-            "the handler exports its {signal} by http/protobuf, whatever OTEL_EXPORTER_OTLP_PROTOCOL says \
-             ({protocol:?}): the endpoint in {endpoint} must take that"
+            "the handler exports its {signal} with the protocol http/protobuf and ignores the setting \
+             `OTEL_EXPORTER_OTLP_PROTOCOL` ({protocol:?}): the endpoint in `{endpoint}` must accept http/protobuf"
         );
     }
     let timeout = value("TIMEOUT").and_then(|ms| ms.parse().ok()).map_or(Client::TIMEOUT, Duration::from_millis);
     let client = Client::new(signal, endpoint, timeout).map_err(|error| error.to_string());
     let exporter = client.and_then(|client| build(client).map_err(|error| error.to_string()));
-    exporter.inspect_err(|error| tracing::warn!("no {signal} are exported: {error} (setting {endpoint})")).ok()
+    exporter.inspect_err(|error| tracing::warn!("no {signal} are exported: {error} (setting `{endpoint}`)")).ok()
 }
 
-fn is_address(endpoint: &str) -> bool {
+fn is_http_url(endpoint: &str) -> bool {
     let uri = endpoint.parse::<Uri>().ok();
     uri.is_some_and(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")))
 }
@@ -92,17 +94,18 @@ fn is_address(endpoint: &str) -> bool {
 fn tracer(settings: &Settings, exporter: Option<SpanExporter>) -> SdkTracerProvider {
     let provider = SdkTracerProvider::builder().with_resource(resource(settings));
     let Some(exporter) = exporter else { return provider.with_sampler(Sampler::AlwaysOff).build() };
-    // OpenTelemetry would ask the host, and with Application Insights that one says of every trace that it is not kept.
+    // By default, OpenTelemetry follows the host's sampling decision. With Application Insights, the host marks every
+    // trace as not sampled.
     let provider = match settings.get("OTEL_TRACES_SAMPLER") {
         Some(_) => provider,
         None => provider.with_sampler(Sampler::AlwaysOn),
     };
     let mut config = BatchConfigBuilder::default();
     if settings.get("OTEL_BSP_SCHEDULE_DELAY").is_none() {
-        config = config.with_scheduled_delay(SPANS_EVERY);
+        config = config.with_scheduled_delay(SPAN_INTERVAL);
     }
     if settings.get("OTEL_BSP_MAX_QUEUE_SIZE").is_none() {
-        config = config.with_max_queue_size(SPANS_WAITING);
+        config = config.with_max_queue_size(MAX_QUEUED_SPANS);
     }
     let processor = BatchSpanProcessor::builder(exporter).with_batch_config(config.build());
     provider.with_span_processor(processor.build()).build()
@@ -113,24 +116,24 @@ fn meter(settings: &Settings, exporter: Option<MetricExporter>) -> SdkMeterProvi
     let Some(exporter) = exporter else { return provider.build() };
     let mut reader = PeriodicReader::builder(exporter);
     if settings.get("OTEL_METRIC_EXPORT_INTERVAL").is_none() {
-        reader = reader.with_interval(METRICS_EVERY);
+        reader = reader.with_interval(METRIC_INTERVAL);
     }
     provider.with_reader(reader.build()).build()
 }
 
-/// Who exports. What `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say comes last, and so wins.
+/// Describes the process that exports. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` take precedence over the rest.
 fn resource(settings: &Settings) -> Resource {
-    let of_azure =
+    let azure =
         [("faas.name", "WEBSITE_SITE_NAME"), ("faas.instance", "WEBSITE_INSTANCE_ID"), ("cloud.region", "REGION_NAME")];
-    let of_azure = of_azure.into_iter().filter_map(|(key, setting)| Some((key, settings.get(setting)?.to_owned())));
-    let mut attributes: Vec<_> = of_azure.map(|(key, value)| KeyValue::new(key, value)).collect();
+    let azure = azure.into_iter().filter_map(|(key, setting)| Some((key, settings.get(setting)?.to_owned())));
+    let mut attributes: Vec<_> = azure.map(|(key, value)| KeyValue::new(key, value)).collect();
     if !attributes.is_empty() {
         attributes.push(KeyValue::new("cloud.provider", "azure"));
         attributes.push(KeyValue::new("cloud.platform", "azure.functions"));
     }
     attributes.push(KeyValue::new("service.name", "devicestate"));
     attributes.push(KeyValue::new("service.version", HANDLER_VERSION));
-    // Of this process: the counts begin anew with each.
+    // A new id for each process, since the counters start at zero in each.
     attributes.push(KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()));
     let resource = Resource::builder_empty()
         .with_attributes(attributes)
