@@ -20,7 +20,7 @@ Examples:
   devicestate drill --no-rewind           leave the checkpoints unchanged: the drill must fail
 
 Exit codes:
-  0  passed: every document equals the fold of the events of both hubs, and every invalid event is a dead letter
+  0  passed: every document equals the fold of its events, and every invalid event is a dead letter
   1  failed
   2  the drill could not start")]
 pub(super) struct Options {

@@ -21,17 +21,17 @@ use report::Tables;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  devicestate local                            the demonstration: sample telemetry, faults, and a check at the end
-  devicestate local --app-root target/package  the same with a published app; it has no samples, so ten simulated drones
+  devicestate local                            the demonstration: samples, faults, and a check at the end
+  devicestate local --app-root target/package  the same with a published app, which has no samples
   devicestate local --file telemetry.jsonl.gz --partitions 32 --instances 3 --check
   devicestate local --devices 1000 --events 100 --invalid-events 0.5% --output json
   gunzip -c telemetry.jsonl.gz | devicestate local --file - --state state.db
   devicestate local --devices 100 --events 60 --rate 200/s --telemetry telemetry.jsonl
-  devicestate local --sessions --devices 100   through a Service Bus queue with a session for each device
+  devicestate local --sessions --devices 100   through a Service Bus queue with a session per device
 
 Exit codes:
   0  every event is accounted for, and the check passed if it was run
-  1  events were lost or are in the dead-letter sub-queue, the check failed, or the run ended with an error
+  1  events were lost or are in the dead-letter sub-queue, the check or the run failed
   2  the run could not start")]
 pub(super) struct Options {
     #[command(flatten)]
@@ -192,15 +192,18 @@ impl Options {
 fn result(report: &Report) -> Result<(), CommandError> {
     match &report.failures {
         Failures { error: Some(reason), .. } => Err(CommandError::failed(reason)),
+        _ if report.events.lost > 0 => {
+            let lost = count(report.events.lost, "event was", "events were");
+            Err(CommandError::failed(format!("{lost} lost: see the report")))
+        }
         _ if !report.is_complete() => {
-            Err(CommandError::failed("the results do not add up to the received events: see the report"))
+            Err(CommandError::failed("the results of the events do not add up to the received ones: see the report"))
         }
         _ if report.check.as_ref().is_some_and(|check| !check.is_passed()) => {
             Err(CommandError::failed("the check failed: see the report"))
         }
         _ if report.events.in_sub_queue > 0 => {
-            let count = report.events.in_sub_queue;
-            let messages = if count == 1 { "1 message" } else { &format!("{count} messages") };
+            let messages = count(report.events.in_sub_queue, "message", "messages");
             Err(CommandError::failed(format!(
                 "the dead-letter sub-queue holds {messages}: not lost, but not in a document either (see the report)"
             )))
@@ -210,4 +213,9 @@ fn result(report: &Report) -> Result<(), CommandError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Returns a number with its noun, such as `1 event` or `2 events`.
+fn count(number: u64, singular: &str, plural: &str) -> String {
+    format!("{number} {}", if number == 1 { singular } else { plural })
 }

@@ -14,12 +14,12 @@ fn a_function_with_other_binding_names_is_called_with_them() {
         function["bindings"][1]["name"] = "broken".into();
     });
     fs::rename(root.join("RawTelemetryFunction"), root.join("Other")).expect("a folder can be renamed");
-    let good = json!({ "deviceId": "a", "battery": 0.5 });
-    let file = workspace.write("e.jsonl", format!("{good}\nbad\n"));
+    let valid = json!({ "deviceId": "a", "battery": 0.5 });
+    let file = workspace.write("e.jsonl", format!("{valid}\nnot JSON\n"));
     let arguments = ["--file", file.to_str().expect("text"), "--app-root", root.to_str().expect("text")];
     let report = workspace.run(&arguments);
     assert_eq!((count(&report, "applied"), count(&report, "deadLetterMessages")), (1, 1));
-    assert_eq!(workspace.documents(), last_values([good]));
+    assert_eq!(workspace.documents(), last_values([valid]));
     assert_eq!(workspace.dead_letters().len(), 1);
 }
 

@@ -9,7 +9,7 @@ pub(super) trait Broker: Send + Sync + 'static {
     /// The resource provider of [`Broker::metrics`], as Azure Monitor names it.
     const PROVIDER: &'static str;
 
-    /// Sends an event. Waits while there is no room for it.
+    /// Sends an event. Waits while the broker is full.
     fn send(&self, sent: Sent) -> impl Future<Output = ()> + Send;
 
     /// Marks the end of the input: readers end when everything is processed.

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use super::hub::Sent;
 
-/// Parts of a whole: 100 % has this many.
-const WHOLE: u64 = 1_000_000;
+/// 100 % in parts per million.
+const MILLION: u64 = 1_000_000;
 
 /// How many invalid events are added per valid event, from 0 % to 100 %.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,12 +17,12 @@ pub struct InvalidEventRate {
 impl InvalidEventRate {
     /// Returns a rate of this many percent.
     pub(super) const fn percent(percent: u64) -> Self {
-        Self { per_million: percent * (WHOLE / 100) }
+        Self { per_million: percent * (MILLION / 100) }
     }
 
     /// Returns how many invalid events are added to this many valid ones.
     pub(super) fn of(self, valid: u64) -> u64 {
-        valid * self.per_million / WHOLE
+        valid * self.per_million / MILLION
     }
 }
 
@@ -38,7 +38,7 @@ impl FromStr for InvalidEventRate {
         if percent.is_empty() || decimals.len() > 4 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(invalid());
         }
-        let per_million = digits.parse().ok().filter(|per_million| *per_million <= WHOLE);
+        let per_million = digits.parse().ok().filter(|per_million| *per_million <= MILLION);
         per_million.map(|per_million| Self { per_million }).ok_or_else(invalid)
     }
 }

@@ -9,6 +9,7 @@ use devicestate_local::{
 };
 use devicestate_terminal::Table;
 
+use super::count;
 use crate::cli::state::table;
 
 /// The report as tables.
@@ -67,16 +68,12 @@ impl fmt::Display for InputLine<'_> {
             InputReport::File { file } if file.as_os_str() == "-" => write!(f, "standard input"),
             InputReport::File { file } => write!(f, "{}", file.display()),
             InputReport::Simulation(Simulation { devices, events, seed, .. }) => {
-                let (devices, events) = (count(*devices as u64, "simulated drone"), count(*events, "event"));
+                let (devices, events) =
+                    (count(*devices as u64, "simulated drone", "simulated drones"), count(*events, "event", "events"));
                 write!(f, "{devices} with {events}, seed {seed}")
             }
         }
     }
-}
-
-/// A number with its noun, such as `1 event` or `2 events`.
-fn count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn fault_table(faults: &InjectedFaults, invalid_added: u64) -> Table {
@@ -180,7 +177,7 @@ impl fmt::Display for CheckLines<'_> {
             writeln!(f, "CHECK: every document equals the fold of its events ({documents} of {documents})")?;
         } else {
             let (verb, owner) = if *different_documents == 1 { ("differs", "its") } else { ("differ", "their") };
-            let documents = count(*documents as u64, "document");
+            let documents = count(*documents as u64, "document", "documents");
             writeln!(f, "CHECK FAILED: {different_documents} of {documents} {verb} from the fold of {owner} events")?;
             for difference in differences {
                 writeln!(f, "  {}: {}", difference.document, difference.detail)?;
@@ -189,7 +186,7 @@ impl fmt::Display for CheckLines<'_> {
         if *dead_letters_missing == 0 {
             writeln!(f, "CHECK: every invalid event is a dead letter ({invalid_events} of {invalid_events})")
         } else {
-            let invalid = count(*invalid_events as u64, "invalid event");
+            let invalid = count(*invalid_events as u64, "invalid event", "invalid events");
             writeln!(f, "CHECK FAILED: no dead letter for {dead_letters_missing} of {invalid}")
         }
     }
