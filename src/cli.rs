@@ -17,7 +17,7 @@ use devicestate_terminal::CommandError;
 
 use crate::{config, log, serve};
 #[cfg(not(feature = "local"))]
-use without_local::{self as drill, self as local};
+use without_local::{drill, local};
 
 /// What its errors begin with.
 const PROGRAM: &str = "devicestate";

@@ -41,7 +41,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether the run injects the faults of a [demonstration](crate::demonstration).
+    /// Whether the run injects the faults of a [demonstration].
     pub(crate) fn is_demonstration(&self) -> bool {
         matches!(self.input, Input::Sample) && self.sessions.is_none()
     }
