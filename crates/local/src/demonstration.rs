@@ -55,7 +55,7 @@ pub(super) struct KillSwitch {
 }
 
 impl KillSwitch {
-    /// Lets the next reply be lost together with its handler.
+    /// Arms the switch: at the next reply its handler is killed, and the reply is lost.
     fn arm(&self) {
         self.is_armed.store(true, Relaxed);
     }

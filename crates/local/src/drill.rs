@@ -141,20 +141,20 @@ impl DrillReport {
     }
 }
 
-/// Runs the drill with the simulated devices of the options. `on_step` runs after each step. Without `rewinds` no checkpoint is
+/// Runs the drill with the simulated devices of the options. `on_step` runs after each step. Without `should_rewind` no checkpoint is
 /// set back: then the readings that the failover lost stay lost, and the check fails.
 ///
 /// # Errors
 ///
 /// [`DrillError`]
-pub async fn run(options: Options, rewinds: bool, on_step: impl FnMut(&Step)) -> Result<DrillReport, DrillError> {
+pub async fn run(options: Options, should_rewind: bool, on_step: impl FnMut(&Step)) -> Result<DrillReport, DrillError> {
     let setup = Setup::new(&options)?;
     let mut drill = Drill::new(&setup, &options).await?;
     let steps = tokio::select! {
         // Polled first, so that it listens before a handler is started that a signal would leave running.
         biased;
         () = stop_requested() => Err(DrillError::Stopped),
-        steps = drill.run_steps(rewinds, on_step) => steps,
+        steps = drill.run_steps(should_rewind, on_step) => steps,
     };
     // Also after an error, so that no handler is left.
     drill.first.stop().await;
@@ -219,7 +219,7 @@ impl Drill {
     }
 
     /// Runs the steps one after another.
-    async fn run_steps(&mut self, rewinds: bool, mut on_step: impl FnMut(&Step)) -> Result<(), DrillError> {
+    async fn run_steps(&mut self, should_rewind: bool, mut on_step: impl FnMut(&Step)) -> Result<(), DrillError> {
         let Self { first, standby, files, devices, invalid_events, report, events } = self;
         let documents = &files[0];
         let mut feed = Feed { invalid_events, events: *events, sending_groups: DEVICE_GROUPS, sent: 0, devices };
@@ -263,7 +263,7 @@ impl Drill {
         let detail = format!("{sent} events sent to {STANDBY}, with sequence numbers from 0, all processed");
         complete(StepName::AliasFailover, detail);
 
-        let detail = if rewinds {
+        let detail = if should_rewind {
             let to_ms = replicated_ms - REWIND_MARGIN_MS;
             *events_read_again = first.broker.rewind(to_ms);
             let to = iso8601(to_ms);

@@ -94,7 +94,7 @@ struct Stream {
     unread: i64,
     next_offset: i64,
     last_enqueued_ms: i64,
-    closed: bool,
+    is_closed: bool,
 }
 
 impl Stream {
@@ -199,7 +199,7 @@ impl Hub {
     /// Marks the end of the input: readers end when they have read everything.
     pub fn close(&self) {
         for partition in &self.partitions {
-            partition.stream().closed = true;
+            partition.stream().is_closed = true;
             partition.filled.notify_one();
         }
     }
@@ -273,15 +273,15 @@ impl Hub {
         let mut deadline = None;
         loop {
             let filled = partition.filled.notified();
-            let (events, closed) = {
+            let (events, is_closed) = {
                 let mut stream = partition.stream();
                 let skip = stream.index_of(from);
                 let events: Vec<_> = stream.events.iter().skip(skip).take(max_events).cloned().collect();
                 stream.mark_read(&events);
-                (events, stream.closed)
+                (events, stream.is_closed)
             };
             partition.freed.notify_one();
-            if events.is_empty() && closed {
+            if events.is_empty() && is_closed {
                 return None;
             }
             if events.is_empty() {
@@ -289,7 +289,7 @@ impl Hub {
                 continue;
             }
             let until = *deadline.get_or_insert_with(|| Instant::now() + max_wait);
-            if events.len() >= min_events || closed || Instant::now() >= until {
+            if events.len() >= min_events || is_closed || Instant::now() >= until {
                 return Some(events);
             }
             let _ = tokio::time::timeout_at(until, filled).await;

@@ -181,7 +181,7 @@ impl SessionQueue {
                     return Some(SessionReceiver { queue: Arc::clone(self), session_id, lock, changed });
                 }
                 // A receiver may still release its messages.
-                if state.closed && state.counts.active == 0 {
+                if state.is_closed && state.counts.active == 0 {
                     return None;
                 }
             }
@@ -245,7 +245,7 @@ impl SessionReceiver {
             {
                 let mut state = self.queue.state();
                 let delivery = state.deliver(&self.session_id, self.lock)?;
-                if delivery.is_some() || state.closed {
+                if delivery.is_some() || state.is_closed {
                     return Ok(delivery);
                 }
             }

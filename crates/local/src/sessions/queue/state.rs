@@ -24,7 +24,7 @@ pub(super) struct State {
     bytes: usize,
     last_enqueued_ms: i64,
     locks: u64,
-    pub(super) closed: bool,
+    pub(super) is_closed: bool,
 }
 
 #[derive(Default)]
@@ -48,7 +48,7 @@ struct Held {
 impl State {
     /// Marks the end of the input.
     pub(super) fn close(&mut self) {
-        self.closed = true;
+        self.is_closed = true;
         self.sessions.values().for_each(|session| session.changed.notify_waiters());
     }
 
