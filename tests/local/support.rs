@@ -60,11 +60,10 @@ impl Workspace {
     }
 
     /// A command with the state file of this folder and this output format.
-    pub(crate) fn command(&self, command: &str, output: &str, arguments: &[&str]) -> Command {
-        let command = [command, "--output", output, "--state"];
-        let mut local = Command::new(devicestate());
-        local.current_dir(env!("CARGO_MANIFEST_DIR")).args(command).arg(self.state()).args(arguments);
-        let mut command = local;
+    pub(crate) fn command(&self, name: &str, output: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(devicestate());
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).args([name, "--output", output, "--state"]);
+        command.arg(self.state()).args(arguments);
         // Settings of this machine must not affect the tests.
         for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
             command.env_remove(setting);

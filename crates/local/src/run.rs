@@ -8,7 +8,8 @@ use std::{
 };
 
 use devicestate_engine::{
-    clock::Clock, queue::DeadLetterQueue as _, rate_limit::RateLimit, store, telemetry::drone::Drone,
+    clock::Clock, device_state::Document, queue::DeadLetterQueue as _, rate_limit::RateLimit, store,
+    telemetry::drone::Drone,
 };
 use devicestate_sqlite::Database;
 use devicestate_terminal::{
@@ -288,7 +289,7 @@ impl Expected {
 }
 
 /// Reads all documents for the check.
-async fn stored(documents: &Documents) -> Result<Vec<devicestate_engine::device_state::Document>, LocalError> {
+async fn stored(documents: &Documents) -> Result<Vec<Document>, LocalError> {
     let unsupported = |reason: String| {
         LocalError::Unsupported(format!(
             "the documents cannot be checked: {reason}; choose another store, or give an input (--file, --devices) without --check"
