@@ -2,6 +2,8 @@
 
 mod dead_letters;
 #[cfg(feature = "local")]
+mod drill;
+#[cfg(feature = "local")]
 mod local;
 mod state;
 #[cfg(not(feature = "local"))]
@@ -15,7 +17,7 @@ use devicestate_terminal::CommandError;
 
 use crate::{config, log, serve};
 #[cfg(not(feature = "local"))]
-use without_local as local;
+use without_local::{drill, local};
 
 /// What its errors begin with.
 const PROGRAM: &str = "devicestate";
@@ -38,7 +40,10 @@ enum Command {
     Serve(ServeOptions),
     /// Run the whole system on this machine: a hub, a host that starts the handler, state and dead letters in a file.
     #[cfg_attr(not(feature = "local"), command(hide = true))]
-    Local(local::Options),
+    Local(Box<local::Options>),
+    /// Lose a region, fail over and fail back on this machine, and compare every document with its events
+    #[cfg_attr(not(feature = "local"), command(hide = true))]
+    Drill(Box<drill::Options>),
     /// Look at the state documents.
     State(state::Options),
     /// Examine dead letters, replay them, put them right.
@@ -64,6 +69,7 @@ impl Cli {
             match self.command {
                 Command::Serve(options) => serve(options).await,
                 Command::Local(options) => options.run().await,
+                Command::Drill(options) => options.run().await,
                 Command::State(options) => options.run().await,
                 Command::DeadLetters(options) => options.run().await,
             }

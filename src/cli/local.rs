@@ -1,6 +1,5 @@
-//! `devicestate local`: the whole system on one machine.
+//! `devicestate local`: the entire system on one machine.
 
-mod drill;
 mod report;
 
 use std::{path::PathBuf, sync::Arc};
@@ -8,97 +7,137 @@ use std::{path::PathBuf, sync::Arc};
 use clap::{Args, value_parser};
 use devicestate_azure::CosmosStore;
 use devicestate_engine::settings::{ConfigError, Settings};
-use devicestate_local::{Documents, Input, Sessions, report::Failures, simulator::Wire};
-use devicestate_terminal::{CommandError, ago_ms, print, rate};
+use devicestate_local::{
+    Documents, Input, InvalidEventRate, Sessions, Simulation,
+    report::{Failures, Report},
+    simulator::Encoding,
+};
+use devicestate_terminal::{CommandError, CommandOutcome, Output, OutputOption, ago_ms, print, print_json_value, rate};
 
 use crate::config::StoreConfig;
-use report::{ReportFormat, Text};
+pub(super) use report::CheckLines;
+use report::Tables;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  devicestate local                              the sample telemetry of two drones
-  devicestate local --app-root target/package    what is published; it has no samples, so ten simulated drones
-  devicestate local --input telemetry.jsonl.gz --partitions 32 --instances 3
-  devicestate local --simulate 1000 --events 100000 --bad-events 5 --report json
-  gunzip -c telemetry.jsonl.gz | devicestate local --input - --state state.db
-  devicestate local --simulate 100 --events 6000 --rate 200/s --telemetry telemetry.jsonl
-  devicestate local --sessions --bad-events 5    through a Service Bus queue, with a session for each device
-  devicestate local --drill --bad-events 5       a region goes, and comes back
+  devicestate local                            the demonstration: samples, faults, and a check at the end
+  devicestate local --app-root target/package  the same with a published app, which has no samples
+  devicestate local --file telemetry.jsonl.gz --partitions 32 --instances 3 --check
+  devicestate local --devices 1000 --events 100 --invalid-events 0.5% --output json
+  gunzip -c telemetry.jsonl.gz | devicestate local --file - --state state.db
+  devicestate local --devices 100 --events 60 --rate 200/s --telemetry telemetry.jsonl
+  devicestate local --sessions --devices 100   through a Service Bus queue with a session per device
 
-Exit codes: 0 every event is accounted for; 1 something was lost, is in the sub-queue or went wrong; 2 it could not begin.")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+Exit codes:
+  0  every event is accounted for, and the check passed if it was run
+  1  events were lost or are in the dead-letter sub-queue, the check or the run failed
+  2  the run could not start")]
 pub(super) struct Options {
-    /// Read events from this file, or from standard input for -: one JSON event a line, plain or gzip.
-    #[arg(long, value_name = "FILE", conflicts_with = "simulate")]
-    input: Option<PathBuf>,
-    /// Simulate this many devices, which send key frames and deltas.
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
-    simulate: Option<u32>,
-    /// How many events the simulated devices send in all; 100 each without it.
-    #[arg(long, value_name = "N", requires = "simulate")]
-    events: Option<u64>,
-    /// The format in which the simulated devices send.
-    #[arg(long, value_enum, default_value = "json", requires = "simulate")]
-    wire: Wire,
-    /// The same seed simulates the same events.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "simulate")]
-    seed: u64,
-    /// Add this many bad events of several kinds to each thousand.
-    #[arg(long, value_name = "PER_MILLE", default_value_t = 0, value_parser = value_parser!(u64).range(..=1000))]
-    bad_events: u64,
-    /// The hub's partitions.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u16).range(1..=1024))]
-    partitions: u16,
-    /// Play the other way in: a Service Bus queue with a session for each device, in place of the hub.
-    #[arg(long, conflicts_with_all = ["partitions", "throughput_units", "drill"])]
-    sessions: bool,
-    /// How often the queue delivers a message in vain before it goes to the dead-letter sub-queue.
-    #[arg(long, value_name = "N", default_value_t = 2_000, requires = "sessions", value_parser = value_parser!(u32).range(1..=2_000))]
-    max_deliveries: u32,
-    /// Instances of the function app, each with a handler of its own, which share the partitions, at most one for each, or
-    /// the sessions.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=64))]
-    instances: u16,
-    /// Send at this pace; as fast as it goes without it.
-    #[arg(long, value_name = "N/s", value_parser = rate)]
-    rate: Option<u32>,
-    /// The hub's throughput units: each takes 1,000 events or 1 MB a second. Without it, the hub takes all that comes.
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=40))]
+    #[command(flatten)]
+    input: InputOptions,
+    #[command(flatten)]
+    simulation: SimulationOptions,
+    /// Add this share of invalid events of several kinds [default: 1% in the demonstration, else 0%]
+    #[arg(long, value_name = "PERCENT", help_heading = "Faults")]
+    invalid_events: Option<InvalidEventRate>,
+    /// Backdate events and dead letters by this long, as after an outage (90s, 15m, 2h, 7d)
+    #[arg(long, value_name = "DURATION", value_parser = backdate, help_heading = "Faults")]
+    backdate: Option<i64>,
+    /// Throttle the hub to this many throughput units of 1,000 events or 1 MB per second
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=40), help_heading = "Faults")]
     throughput_units: Option<u32>,
-    /// Let the events lie there, and the dead letters in their queue, since so long ago: 90s, 15m, 2h, 7d.
-    #[arg(long, value_name = "TIME", value_parser = ago)]
-    ago: Option<i64>,
-    /// Play the loss of a region and the way back: two hubs, two function apps, a store that fails over and loses its last
-    /// writes. It ends with a verdict. It takes no --input, --rate, --throughput-units or --ago.
-    #[arg(long, conflicts_with_all = ["input", "rate", "throughput_units", "ago"])]
-    drill: bool,
-    /// Leave the checkpoints where they are when the region is back: the drill must fail then.
-    #[arg(long, requires = "drill")]
-    no_rewind: bool,
-    /// Write what Azure Monitor would have of the run into this file, which begins anew, for scripts/alerts/check.js.
-    #[arg(long, value_name = "FILE")]
-    telemetry: Option<PathBuf>,
-    /// Keep documents and dead letters in this SQLite file; without it, in a new one.
-    #[arg(long, value_name = "PATH")]
-    state: Option<PathBuf>,
-    /// The function app's folder, with host.json.
+    #[command(flatten)]
+    host: HostOptions,
+    #[command(flatten)]
+    sessions: SessionOptions,
+    /// Compare every document with the fold of its events at the end; keeps all events in memory. The demonstration always does
+    #[arg(long, conflicts_with = "sessions", help_heading = "Output")]
+    check: bool,
+    #[command(flatten)]
+    files: FileOptions,
+}
+
+/// Options of the input.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Input")]
+struct InputOptions {
+    /// Read events from this file, or from standard input for -: one JSON event per line, plain or gzip
+    #[arg(long, value_name = "FILE", conflicts_with = "devices")]
+    file: Option<PathBuf>,
+    /// Send at this rate, such as 200/s [default: as fast as possible]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate: Option<u32>,
+}
+
+/// Options of the simulated devices.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Simulation")]
+struct SimulationOptions {
+    /// Simulate this many devices, which send key frames and deltas
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    devices: Option<u32>,
+    /// Events per device
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "devices")]
+    events: u32,
+    /// The encoding of the events
+    #[arg(long, value_enum, default_value = "json", requires = "devices")]
+    encoding: Encoding,
+    /// The same seed simulates the same events
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "devices")]
+    seed: u64,
+}
+
+/// Options of the stand-in host.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Host")]
+pub(super) struct HostOptions {
+    /// Partitions of the hub
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u16).range(1..=1024))]
+    pub(super) partitions: u16,
+    /// Instances of the function app, each with its own handler; a hub has at most one for each partition
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=64))]
+    pub(super) instances: u16,
+    /// The folder of the function app, with host.json
     #[arg(long, value_name = "DIR", default_value = ".")]
-    app_root: PathBuf,
-    /// How to report at the end. JSON stands alone on standard output.
-    #[arg(long, value_enum, default_value = "text")]
-    report: ReportFormat,
-    /// Show what the handlers log, on standard error.
+    pub(super) app_root: PathBuf,
+}
+
+/// Options of the queue with sessions.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Host")]
+struct SessionOptions {
+    /// Use a Service Bus queue with a session for each device instead of the hub
+    #[arg(long, conflicts_with_all = ["partitions", "throughput_units"])]
+    sessions: bool,
+    /// Maximum deliveries of a message before it is moved to the dead-letter sub-queue
+    #[arg(long, value_name = "N", default_value_t = 2_000, requires = "sessions", value_parser = value_parser!(u32).range(1..=2_000))]
+    max_delivery_count: u32,
+}
+
+/// The files of a run, and what is printed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct FileOptions {
+    /// Keep documents and dead letters in this SQLite file [default: a new file in a temporary folder]
+    #[arg(long, value_name = "FILE")]
+    pub(super) state: Option<PathBuf>,
+    /// Write the run's telemetry as Azure Monitor would store it, for scripts/alerts/check.js (overwrites FILE)
+    #[arg(long, value_name = "FILE")]
+    pub(super) telemetry: Option<PathBuf>,
+    /// Show the handlers' log on standard error
     #[arg(long, short)]
-    verbose: bool,
+    pub(super) verbose: bool,
+    #[command(flatten)]
+    pub(super) output: OutputOption,
 }
 
-fn ago(text: &str) -> Result<i64, String> {
-    ago_ms(text).ok_or_else(|| "it must be a time such as 90s, 15m, 2h or 7d".into())
+fn backdate(text: &str) -> Result<i64, String> {
+    ago_ms(text).ok_or_else(|| "it must be a duration such as 90s, 15m, 2h or 7d".into())
 }
 
-/// Where the documents of a run are.
-fn documents(settings: &Settings) -> Result<Documents, ConfigError> {
+/// Returns the store of a run's documents.
+pub(super) fn documents(settings: &Settings) -> Result<Documents, ConfigError> {
     let config = StoreConfig::from_settings(settings)?;
     Ok(match &config {
         StoreConfig::Memory => Documents::Memory,
@@ -109,55 +148,74 @@ fn documents(settings: &Settings) -> Result<Documents, ConfigError> {
 
 impl Options {
     pub(super) async fn run(self) -> Result<(), CommandError> {
-        let input = match (self.input, self.simulate) {
+        let SimulationOptions { devices, events, encoding, seed } = self.simulation;
+        let input = match (self.input.file, devices) {
             (Some(path), _) => Input::File(path),
-            (None, Some(devices)) => Input::Simulate {
+            (None, Some(devices)) => Input::Simulation(Simulation {
                 devices: devices as usize,
-                events: self.events.unwrap_or(u64::from(devices) * 100),
-                wire: self.wire,
-                seed: self.seed,
-            },
-            (None, None) if self.drill => {
-                Input::Simulate { devices: 100, events: 10_000, wire: self.wire, seed: self.seed }
-            }
+                events: u64::from(devices) * u64::from(events),
+                encoding,
+                seed,
+            }),
             (None, None) => Input::Sample,
         };
+        let SessionOptions { sessions, max_delivery_count } = self.sessions;
+        let output = self.files.output.output;
         let options = devicestate_local::Options {
-            app_root: self.app_root,
+            app_root: self.host.app_root,
             input,
-            bad_events_per_mille: self.bad_events,
-            partitions: self.partitions.into(),
-            sessions: self.sessions.then_some(Sessions { max_delivery_count: self.max_deliveries }),
-            instances: self.instances.into(),
-            rate: self.rate,
+            invalid_events: self.invalid_events,
+            partitions: self.host.partitions.into(),
+            sessions: sessions.then_some(Sessions { max_delivery_count }),
+            instances: self.host.instances.into(),
+            rate: self.input.rate,
             throughput_units: self.throughput_units,
-            ago_ms: self.ago.unwrap_or_default(),
-            state: self.state,
-            telemetry: self.telemetry,
-            verbose: self.verbose,
+            backdate_ms: self.backdate.unwrap_or_default(),
+            should_check: self.check,
+            state: self.files.state,
+            telemetry: self.files.telemetry,
+            verbose: self.files.verbose,
             documents,
         };
-        if self.drill {
-            return drill::run(options, !self.no_rewind, self.report).await;
-        }
         let report = devicestate_local::run(options).await.map_err(CommandError::not_started)?;
-        match self.report {
-            ReportFormat::Json => print(serde_json::to_string_pretty(&report).map_err(CommandError::failed)? + "\n")?,
-            ReportFormat::Text => print(Text(&report))?,
+        let result = result(&report);
+        let outcome = if result.is_ok() { CommandOutcome::Succeeded } else { CommandOutcome::Failed };
+        match output {
+            Output::Table => print(Tables(&report))?,
+            Output::Json | Output::Jsonl => print_json_value(output, "local", outcome, &report)?,
         }
-        match &report.failures {
-            Failures { run: Some(reason), .. } => Err(CommandError::failed(reason)),
-            _ if !report.is_whole() => {
-                Err(CommandError::failed("not every event that was received is accounted for: see the report"))
-            }
-            _ if report.events.in_sub_queue > 0 => Err(CommandError::failed(format!(
-                "the dead-letter sub-queue holds {} of the messages: not lost, but in no document either (see the report)",
-                report.events.in_sub_queue
-            ))),
-            Failures { watch: Some(reason), .. } => {
-                Err(CommandError::failed(format!("the events are done with, but a timer function failed: {reason}")))
-            }
-            _ => Ok(()),
-        }
+        result
     }
+}
+
+/// Returns why a run failed, if it did.
+fn result(report: &Report) -> Result<(), CommandError> {
+    match &report.failures {
+        Failures { error: Some(reason), .. } => Err(CommandError::failed(reason)),
+        _ if report.events.lost > 0 => {
+            let lost = count(report.events.lost, "event was", "events were");
+            Err(CommandError::failed(format!("{lost} lost: see the report")))
+        }
+        _ if !report.is_complete() => {
+            Err(CommandError::failed("the results of the events do not add up to the received ones: see the report"))
+        }
+        _ if report.check.as_ref().is_some_and(|check| !check.is_passed()) => {
+            Err(CommandError::failed("the check failed: see the report"))
+        }
+        _ if report.events.in_sub_queue > 0 => {
+            let messages = count(report.events.in_sub_queue, "message", "messages");
+            Err(CommandError::failed(format!(
+                "the dead-letter sub-queue holds {messages}: not lost, but not in a document either (see the report)"
+            )))
+        }
+        Failures { timer_error: Some(reason), .. } => {
+            Err(CommandError::failed(format!("the events are processed, but a timer function failed: {reason}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns a number with its noun, such as `1 event` or `2 events`.
+fn count(number: u64, singular: &str, plural: &str) -> String {
+    format!("{number} {}", if number == 1 { singular } else { plural })
 }

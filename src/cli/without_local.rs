@@ -1,22 +1,32 @@
-//! `devicestate local` in a build without it, such as the one that is deployed.
+//! `devicestate local` and `devicestate drill` in a build without them, such as the deployed one.
 
-use clap::Args;
-use devicestate_terminal::CommandError;
+/// Defines a command that ends with an error.
+macro_rules! unavailable {
+    ($command:ident) => {
+        pub(super) mod $command {
+            use clap::Args;
+            use devicestate_terminal::CommandError;
 
-#[derive(Debug, Args)]
-#[command(disable_help_flag = true, override_usage = "not in this build: see docs/operate/package.md")]
-pub(super) struct Options {
-    /// Whatever a build with it would take.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    _options: Vec<String>,
+            #[derive(Debug, Args)]
+            #[command(disable_help_flag = true, override_usage = "not in this build: see docs/operate/package.md")]
+            pub(in crate::cli) struct Options {
+                /// The options of a build with the command.
+                #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+                _options: Vec<String>,
+            }
+
+            impl Options {
+                pub(in crate::cli) async fn run(self) -> Result<(), CommandError> {
+                    let command = stringify!($command);
+                    Err(CommandError::not_started(format!(
+                        "this build has no `{command}`: the deployed build has no stand-in host. Run `cargo run -- \
+                         {command}` in the repository, or build with --features local"
+                    )))
+                }
+            }
+        }
+    };
 }
 
-impl Options {
-    #[expect(clippy::unused_async, reason = "a build with it runs the system here")]
-    pub(super) async fn run(self) -> Result<(), CommandError> {
-        Err(CommandError::not_started(
-            "this build has no `local`: it is the one to deploy, with no stand-in host in it. Run \
-             `cargo run -- local` in the repository, or build with --features local",
-        ))
-    }
-}
+unavailable!(drill);
+unavailable!(local);

@@ -46,7 +46,7 @@ fn written() -> BTreeSet<String> {
 /// The records of a run in which each kind is written.
 fn records(options: &[&str]) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let run = [&["--simulate", "5", "--events", "200", "--bad-events", "20"], options].concat();
+    let run = [&["--devices", "5", "--events", "40", "--invalid-events", "2%"], options].concat();
     let output = local(folder.path(), &run).env("RetryDrillDevice", "drone-00001").output().expect("the binary");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let telemetry = fs::read_to_string(folder.path().join("telemetry.jsonl")).expect("the telemetry");

@@ -80,7 +80,7 @@ pub(crate) fn firing(rows: &[Value]) -> Vec<String> {
 /// `devicestate local` with its state and telemetry in this folder.
 pub(crate) fn local(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(devicestate());
-    command.current_dir(ROOT).args(["local", "--report", "json", "--state"]).arg(folder.join("state.db"));
+    command.current_dir(ROOT).args(["local", "--output", "json", "--state"]).arg(folder.join("state.db"));
     command.arg("--telemetry").arg(folder.join("telemetry.jsonl")).args(arguments);
     for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
         command.env_remove(setting);

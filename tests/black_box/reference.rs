@@ -61,8 +61,7 @@ fn a_dead_letter_and_its_log_lines_have_the_same_position_and_partition_key() {
         assert_eq!((&record["partitionId"], &record["partitionKey"]), (&json!("11"), &json!(key)));
         assert_eq!(record["sequenceNumber"], number);
 
-        let line =
-            lines.iter().find(|line| line["deadLetterId"] == letter["Id"]).expect("a line of the handler's log");
+        let line = lines.iter().find(|line| line["deadLetterId"] == letter["Id"]).expect("a line of the handler's log");
         assert_eq!((&line["partitionId"], &line["partitionKey"]), (&json!("11"), &json!(key)));
         assert_eq!(line["sequenceNumber"], number);
         assert_eq!(line["invocationId"], letter["InvocationId"]);

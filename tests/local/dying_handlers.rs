@@ -1,4 +1,4 @@
-//! Handlers that die, and what the host and the platform do about it.
+//! Handlers that are killed or exit, and how the host and the platform react.
 
 use std::{
     fs,
@@ -10,115 +10,115 @@ use devicestate_test_support::program::devicestate;
 use serde_json::Value;
 
 use crate::support::{
-    Place, assert_adds_up, count, events, function_app, handlers, kill_handlers, last_values, lines, report, signal,
+    Workspace, assert_adds_up, count, events, function_app, handlers, kill_handlers, last_values, lines, report, signal,
 };
 
-/// Takes requests and never answers any but the question whether it is ready. The file `asked` tells of the first.
+/// A handler that accepts requests and answers only `GET /`. It creates the file `asked` with the first one.
 const SILENT: &str = "
     require('node:http').createServer((request, reply) => {
         if (request.method === 'GET') reply.end('{}');
         else require('node:fs').writeFileSync('asked', '');
     }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')";
 
-/// An app whose handler is this shell script; `$HANDLER` is the real one.
-fn app_with_script(place: &Place, script: &str) -> PathBuf {
-    let root = function_app(place, |host, _| {
+/// Writes an app whose handler is this shell script. `$HANDLER` is the real handler.
+fn app_with_script(workspace: &Workspace, script: &str) -> PathBuf {
+    let root = function_app(workspace, |host, _| {
         host["customHandler"]["description"]["defaultExecutablePath"] = "handler.sh".into();
         host["customHandler"]["initializationTimeout"] = "00:00:10".into();
     });
-    let file = place.write("app/handler.sh", format!("#!/bin/sh\n{script}\n"));
+    let file = workspace.write("app/handler.sh", format!("#!/bin/sh\n{script}\n"));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("a script may run");
     root
 }
 
-fn run(place: &Place, root: &Path, code: i32) -> (Value, String) {
-    let input = place.write("e.jsonl", lines(&events(0..100)));
+fn run(workspace: &Workspace, root: &Path, code: i32) -> (Value, String) {
+    let input = workspace.write("e.jsonl", lines(&events(0..100)));
     let mut command =
-        place.local(&["--input", input.to_str().expect("text"), "--app-root", root.to_str().expect("text")]);
+        workspace.local(&["--file", input.to_str().expect("text"), "--app-root", root.to_str().expect("text")]);
     let output = command.env("HANDLER", devicestate()).output().expect("the binary runs");
     (report(&output, code), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]
-fn handlers_killed_in_the_middle_are_started_again_and_no_event_is_lost() {
-    let place = Place::new();
-    let root = function_app(&place, |host, _| host["extensions"]["eventHubs"]["maxEventBatchSize"] = 20.into());
-    let mut command = place.local(&["--input", "-", "--instances", "3", "--partitions", "6"]);
+fn killed_handlers_are_restarted_and_no_event_is_lost() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |host, _| host["extensions"]["eventHubs"]["maxEventBatchSize"] = 20.into());
+    let mut command = workspace.local(&["--file", "-", "--instances", "3", "--partitions", "6"]);
     command.arg("--app-root").arg(root);
-    // Five times each handler there is, so that each host gives up at least once.
-    let report = report(&kill_handlers(&place, &mut command, 5, 1_000), 0);
+    // All handlers are killed five times, so that each host stops at least once.
+    let report = report(&kill_handlers(&workspace, &mut command, 5, 1_000), 0);
     assert_adds_up(&report);
     assert_eq!((count(&report, "received"), count(&report, "deadLettered")), (5_000, 0), "{report}");
     assert!(count(&report, "handlerRestarts") >= 3 && count(&report, "failedAttempts") > 0, "{report}");
-    assert!(count(&report, "hostRestarts") >= 1, "the third death of a handler stops its host: {report}");
-    assert!(place.documents() == last_values(events(0..5_000)), "the documents are those of an undisturbed run");
+    assert!(count(&report, "hostRestarts") >= 1, "the third failure of a handler stops its host: {report}");
+    assert!(workspace.documents() == last_values(events(0..5_000)), "the documents are those of an undisturbed run");
 }
 
 #[test]
-fn a_handler_that_never_gets_ready_ends_the_run_with_what_it_said() {
-    let place = Place::new();
-    let root = app_with_script(&place, "echo first >&2; echo the setting X is missing >&2; exit 3");
-    let (report, error) = run(&place, &root, 1);
+fn a_handler_that_is_never_ready_ends_the_run_with_the_end_of_its_log() {
+    let workspace = Workspace::new();
+    let root = app_with_script(&workspace, "echo first >&2; echo the setting X is missing >&2; exit 3");
+    let (report, error) = run(&workspace, &root, 1);
     assert!(error.contains("exit code 3") && error.contains("the setting X is missing"), "{error}");
     assert_eq!(count(&report, "handlerRestarts"), 2, "the third error stops the host");
-    assert_eq!(place.documents().len(), 0);
+    assert_eq!(workspace.documents().len(), 0);
 }
 
 #[test]
-fn exit_code_0_is_never_started_again_and_ends_the_run() {
-    let place = Place::new();
-    let root = app_with_script(&place, "exit 0");
-    let (report, error) = run(&place, &root, 1);
+fn a_handler_with_exit_code_0_is_not_restarted_and_ends_the_run() {
+    let workspace = Workspace::new();
+    let root = app_with_script(&workspace, "exit 0");
+    let (report, error) = run(&workspace, &root, 1);
     assert!(error.contains("exit code 0"), "{error}");
     assert_eq!(count(&report, "handlerRestarts"), 0);
 }
 
 #[test]
-fn exit_code_200_is_a_restart_that_does_not_count() {
-    let place = Place::new();
+fn exit_code_200_is_a_restart_that_does_not_count_as_a_failure() {
+    let workspace = Workspace::new();
     let script = "echo x >> starts; test $(wc -l < starts) -gt 5 || exit 200; exec \"$HANDLER\" serve";
-    let root = app_with_script(&place, script);
-    let (report, _) = run(&place, &root, 0);
+    let root = app_with_script(&workspace, script);
+    let (report, _) = run(&workspace, &root, 0);
     assert_eq!((count(&report, "handlerRestarts"), count(&report, "hostRestarts")), (5, 0), "{report}");
-    assert_eq!(place.documents(), last_values(events(0..100)));
+    assert_eq!(workspace.documents(), last_values(events(0..100)));
 }
 
 #[test]
-fn a_handler_that_answers_nothing_is_killed_after_the_function_timeout_and_the_batch_comes_again() {
-    let place = Place::new();
-    // The first process takes connections and never answers anything but the question whether it is ready.
+fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_the_batch_is_repeated() {
+    let workspace = Workspace::new();
+    // The first process answers only `GET /`.
     let script = "echo x >> starts; test $(wc -l < starts) -gt 1 || exec node silent.js; exec \"$HANDLER\" serve";
-    let root = app_with_script(&place, script);
-    place.write("app/silent.js", SILENT);
+    let root = app_with_script(&workspace, script);
+    workspace.write("app/silent.js", SILENT);
     let mut host: Value = serde_json::from_slice(&fs::read(root.join("host.json")).expect("a file")).expect("JSON");
     host["functionTimeout"] = "00:00:01".into();
     host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into();
-    place.write("app/host.json", host.to_string());
-    let input = place.write("e.jsonl", lines(&events(0..100)));
-    let mut command = place.local(&["--partitions", "1", "--input", input.to_str().expect("text"), "--app-root"]);
+    workspace.write("app/host.json", host.to_string());
+    let input = workspace.write("e.jsonl", lines(&events(0..100)));
+    let mut command = workspace.local(&["--partitions", "1", "--file", input.to_str().expect("text"), "--app-root"]);
     command.arg(&root).env("InvocationBudget", "00:00:00.5").env("HANDLER", devicestate());
     let report = report(&command.output().expect("the binary runs"), 0);
     assert_eq!((count(&report, "failedAttempts"), count(&report, "handlerRestarts")), (1, 1), "{report}");
-    assert_eq!(place.documents(), last_values(events(0..100)));
+    assert_eq!(workspace.documents(), last_values(events(0..100)));
 }
 
 #[test]
-fn a_second_ctrl_c_stops_at_once_and_leaves_no_handler_behind() {
-    let place = Place::new();
-    // What is sent is never done with, so that an ordered end would never come.
-    let root = app_with_script(&place, "exec node silent.js");
-    place.write("app/silent.js", SILENT);
-    let input = place.write("e.jsonl", lines(&events(0..100)));
-    let mut command = place.local(&["--input", input.to_str().expect("text"), "--app-root"]);
+fn a_second_ctrl_c_stops_at_once_and_leaves_no_handler() {
+    let workspace = Workspace::new();
+    // The batch is never answered, so the run would not end after one Ctrl-C.
+    let root = app_with_script(&workspace, "exec node silent.js");
+    workspace.write("app/silent.js", SILENT);
+    let input = workspace.write("e.jsonl", lines(&events(0..100)));
+    let mut command = workspace.local(&["--file", input.to_str().expect("text"), "--app-root"]);
     let mut child = command.arg(&root).spawn().expect("the binary runs");
-    place.until("a batch is sent", |_| root.join("asked").exists());
+    workspace.until("a batch is sent", |_| root.join("asked").exists());
     assert_eq!(handlers(&child).len(), 1);
-    // Until it has ended: signals that come together count once.
+    // Repeated until it has ended, because signals that arrive together count once.
     while child.try_wait().expect("a child").is_none() {
         signal("-INT", child.id());
         std::thread::yield_now();
     }
     let output = child.wait_with_output().expect("it ended");
     let report = report(&output, 1);
-    assert!(report["failure"].as_str().is_some_and(|text| text.contains("at once")), "{report}");
+    assert!(report["error"].as_str().is_some_and(|text| text.contains("at once")), "{report}");
 }

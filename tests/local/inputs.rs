@@ -1,15 +1,15 @@
-//! What `devicestate local` is given: files, standard input, nothing, and what is none of these.
+//! Inputs of `devicestate local`: files, standard input, and invalid ones.
 
 use std::{
     io::{Read as _, Write as _},
     process::{Command, Stdio},
 };
 
-use devicestate_test_support::program::devicestate;
+use devicestate_test_support::{program::devicestate, read_output};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
-use crate::support::{Place, assert_adds_up, count, last_values, lines, report, signal};
+use crate::support::{Workspace, assert_adds_up, count, last_values, lines, report, signal};
 
 fn events(count: u32) -> Vec<Value> {
     let event = |number| json!({ "deviceId": format!("d{}", number % 7), "battery": f64::from(number) / 1e4 });
@@ -23,71 +23,72 @@ fn gzip(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn plain_and_gzip_files_and_standard_input_are_read_alike() {
+fn plain_and_gzip_input_is_read_from_files_and_standard_input() {
     let events = events(500);
     let text = lines(&events);
     for (name, content) in [("e.jsonl", text.clone().into_bytes()), ("e.jsonl.gz", gzip(&text))] {
-        let place = Place::new();
-        let file = place.write(name, &content);
-        place.run(&["--input", file.to_str().expect("a path of text")]);
-        assert_eq!(place.documents(), last_values(events.clone()), "{name}");
+        let workspace = Workspace::new();
+        let file = workspace.write(name, &content);
+        workspace.run(&["--file", file.to_str().expect("a path of text")]);
+        assert_eq!(workspace.documents(), last_values(events.clone()), "{name}");
 
-        let place = Place::new();
-        let mut child = place.local(&["--input", "-"]).stdin(Stdio::piped()).spawn().expect("the binary runs");
+        let workspace = Workspace::new();
+        let mut child = workspace.local(&["--file", "-"]).stdin(Stdio::piped()).spawn().expect("the binary runs");
         child.stdin.take().expect("a pipe").write_all(&content).expect("it reads");
         report(&child.wait_with_output().expect("it ends"), 0);
-        assert_eq!(place.documents(), last_values(events.clone()), "{name} from standard input");
+        assert_eq!(workspace.documents(), last_values(events.clone()), "{name} from standard input");
     }
 }
 
 #[test]
-fn lines_that_are_no_telemetry_are_dead_lettered_and_blank_ones_are_not_events() {
-    let place = Place::new();
-    let file =
-        place.write("e.jsonl", "{\"deviceId\":\"a\",\"battery\":1}\n\nnot json\n{\"deviceId\":\"b\",\"battery\":1}");
-    let report = place.run(&["--input", file.to_str().expect("a path of text")]);
+fn lines_that_are_not_telemetry_are_dead_lettered_and_blank_lines_are_ignored() {
+    let workspace = Workspace::new();
+    let file = workspace
+        .write("e.jsonl", "{\"deviceId\":\"a\",\"battery\":1}\n\nnot json\n{\"deviceId\":\"b\",\"battery\":1}");
+    let report = workspace.run(&["--file", file.to_str().expect("a path of text")]);
     assert_eq!((count(&report, "received"), count(&report, "applied"), count(&report, "deadLettered")), (3, 2, 1));
-    assert_eq!(place.dead_letters()[0]["EventData"]["Body"], "bm90IGpzb24=");
+    assert_eq!(workspace.dead_letters()[0]["EventData"]["Body"], "bm90IGpzb24=");
 }
 
 #[test]
 fn an_empty_input_is_a_run_without_events() {
-    let place = Place::new();
-    let file = place.write("e.jsonl", "");
-    let report = place.run(&["--input", file.to_str().expect("a path of text")]);
+    let workspace = Workspace::new();
+    let file = workspace.write("e.jsonl", "");
+    let report = workspace.run(&["--file", file.to_str().expect("a path of text")]);
     assert_eq!((count(&report, "received"), count(&report, "devices")), (0, 0));
 }
 
 #[test]
-fn a_truncated_gzip_is_an_error_and_loses_nothing_in_front_of_it() {
-    let place = Place::new();
+fn a_truncated_gzip_file_is_an_error_and_loses_no_earlier_event() {
+    let workspace = Workspace::new();
     let mut content = gzip(&lines(&events(20_000)));
     content.truncate(content.len() / 2);
-    let file = place.write("e.jsonl.gz", content);
-    let output = place.local(&["--input", file.to_str().expect("a path of text")]).output().expect("the binary runs");
+    let file = workspace.write("e.jsonl.gz", content);
+    let output =
+        workspace.local(&["--file", file.to_str().expect("a path of text")]).output().expect("the binary runs");
     let report = report(&output, 1);
     let received = u32::try_from(count(&report, "received")).expect("a small number");
     assert!(received > 100, "{report}");
     assert_adds_up(&report);
-    assert!(
-        report["failure"].as_str().is_some_and(|text| text.contains(&format!("after line {received}"))),
-        "{report}"
-    );
-    assert_eq!(place.documents(), last_values(events(received)));
+    assert!(report["error"].as_str().is_some_and(|text| text.contains(&format!("after line {received}"))), "{report}");
+    assert_eq!(workspace.documents(), last_values(events(received)));
 }
 
 #[test]
-fn what_cannot_be_begun_is_said_and_ends_with_2() {
-    let place = Place::new();
-    let text = place.write("no.db", "this is a text, and no database, and long enough to be taken for one ".repeat(20));
-    let folder = place.path("");
+fn a_run_that_cannot_start_ends_with_2_and_a_reason() {
+    let workspace = Workspace::new();
+    let text = workspace.write("no.db", "this is a text and not a database, but long enough for one ".repeat(20));
+    let folder = workspace.path("");
     let (text, folder) = (text.to_str().expect("text"), folder.to_str().expect("text"));
     for (arguments, expected) in [
-        (vec!["local", "--input", "missing.jsonl"], "missing.jsonl"),
-        (vec!["local", "--state", text], "not an SQLite database"),
+        (vec!["local", "--file", "missing.jsonl"], "missing.jsonl cannot be read: No such file or directory\n"),
+        (vec!["local", "--state", text], "no SQLite database"),
         (vec!["local", "--app-root", folder], "host.json"),
         (vec!["local", "--partitions", "0"], "--partitions"),
-        (vec!["local", "--simulate", "5", "--input", "x"], "cannot be used with"),
+        (vec!["local", "--devices", "5", "--file", "x"], "cannot be used with"),
+        (vec!["local", "--events", "5"], "--devices"),
+        (vec!["local", "--invalid-events", "5"], "such as 0.5%"),
+        (vec!["local", "--simulate", "5"], "unexpected argument"),
         (vec!["state", "list", "--state", "missing.db"], "missing.db"),
         (vec!["state", "list"], "StateStore"),
     ] {
@@ -102,44 +103,44 @@ fn what_cannot_be_begun_is_said_and_ends_with_2() {
 }
 
 #[test]
-fn a_locked_state_file_is_said() {
-    let place = Place::new();
-    place.run(&[]);
-    let connection = rusqlite::Connection::open(place.state()).expect("the state file");
+fn a_locked_state_file_is_reported() {
+    let workspace = Workspace::new();
+    workspace.run(&[]);
+    let connection = rusqlite::Connection::open(workspace.state()).expect("the state file");
     connection.execute_batch("BEGIN EXCLUSIVE").expect("a lock");
-    let output = place.local(&[]).output().expect("the binary runs");
+    let output = workspace.local(&[]).output().expect("the binary runs");
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("lock") && error.contains("state.db"), "{error}");
 }
 
 #[test]
-fn ctrl_c_ends_in_order_and_loses_nothing() {
-    let place = Place::new();
+fn ctrl_c_finishes_the_sent_events_and_loses_nothing() {
+    let workspace = Workspace::new();
     let events = events(3_000);
-    let mut child = place.local(&["--input", "-"]).stdin(Stdio::piped()).spawn().expect("the binary runs");
+    let mut child = workspace.local(&["--file", "-"]).stdin(Stdio::piped()).spawn().expect("the binary runs");
     let mut input = child.stdin.take().expect("a pipe");
     input.write_all(lines(&events).as_bytes()).expect("it reads");
-    place.until("the first documents", |place| place.documents().len() == 7);
-    // Standard input stays open: only Ctrl-C ends this run.
+    workspace.until("the first documents", |workspace| workspace.documents().len() == 7);
+    // Standard input stays open, so only Ctrl-C ends this run.
     signal("-INT", child.id());
     let mut out = Vec::new();
     child.stdout.take().expect("a pipe").read_to_end(&mut out).expect("it reports");
     assert!(child.wait().expect("it ends").success());
     drop(input);
-    let report: Value = serde_json::from_slice(&out).expect("a report");
+    let report = read_output(&out, Some(0));
     assert_adds_up(&report);
     let received = usize::try_from(count(&report, "received")).expect("a small number");
-    assert_eq!(place.documents(), last_values(events[..received].to_vec()));
+    assert_eq!(workspace.documents(), last_values(events[..received].to_vec()));
 }
 
 #[test]
 fn the_state_commands_show_what_is_stored() {
-    let place = Place::new();
-    place.run(&[]);
+    let workspace = Workspace::new();
+    workspace.run(&[]);
     let state = |arguments: &[&str]| {
         let mut command = Command::new(devicestate());
-        let output = command.arg("state").args(arguments).arg("--state").arg(place.state()).output();
+        let output = command.arg("state").args(arguments).arg("--state").arg(workspace.state()).output();
         let output = output.expect("the binary runs");
         (output.status.code(), String::from_utf8(output.stdout).expect("text"))
     };

@@ -1,4 +1,4 @@
-//! Handlers killed with SIGKILL at moments of chance, hundreds of times: in the end all is as if nothing had been.
+//! Handlers killed with SIGKILL at random moments, hundreds of times: the result equals that of an undisturbed run.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -15,54 +15,54 @@ use fastrand::Rng;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
-use crate::support::{Place, assert_adds_up, count, function_app, handlers, last_values, report, signal};
+use crate::support::{Workspace, assert_adds_up, count, function_app, handlers, last_values, report, signal};
 
-/// How many handlers are killed.
+/// The number of handlers that are killed.
 const KILLS: usize = 300;
 
-/// Devices of one round. They send in no other, so that whatever is lost of them shows in the end.
+/// Devices of one round. They send in no other round, so a lost event is visible at the end.
 const DEVICES: usize = 10;
 
-/// Good events of one round, and bad ones among them.
-const GOOD: usize = 50;
-const BAD: usize = 5;
+/// Valid events of one round, and invalid ones among them.
+const VALID: usize = 50;
+const INVALID: usize = 5;
 
-/// Sends telemetry of chance, and remembers it.
+/// Sends random telemetry and records it.
 struct Sender {
     random: Rng,
     input: ChildStdin,
     rounds: usize,
-    good: Vec<Value>,
-    bad: BTreeSet<String>,
-    /// All of it, as it was sent.
+    valid: Vec<Value>,
+    invalid: BTreeSet<String>,
+    /// The entire text that was sent.
     text: Vec<u8>,
 }
 
 impl Sender {
     fn send_round(&mut self) {
         let from = self.text.len();
-        for number in 0..GOOD {
+        for number in 0..VALID {
             // One device sends in all rounds; each of the others begins with a key frame.
             let of_round = format!("device-{}-{}", self.rounds, number % DEVICES);
             let device = if number % 9 == 8 { "always" } else { &of_round };
             let event = self.event(device, number < DEVICES);
             writeln!(self.text, "{event}").expect("memory takes everything");
-            self.good.push(event);
-            if number % (GOOD / BAD) == 0 {
-                let event = self.bad_event(device);
+            self.valid.push(event);
+            if number % (VALID / INVALID) == 0 {
+                let event = self.invalid_event(device);
                 writeln!(self.text, "{event}").expect("memory takes everything");
-                self.bad.insert(event);
+                self.invalid.insert(event);
             }
         }
         self.rounds += 1;
         self.input.write_all(&self.text[from..]).expect("it reads");
     }
 
-    /// A key frame, or a delta that tells some of it. No value comes in two events.
+    /// A key frame, or a delta with some of its fields. Every event has its own value.
     fn event(&mut self, device: &str, is_key_frame: bool) -> Value {
-        let value = json!(f64::from(u32::try_from(self.good.len()).expect("not that many")));
-        let is_told: [bool; 4] = std::array::from_fn(|_| is_key_frame || self.random.bool());
-        let [latitude, longitude, altitude, battery] = is_told.map(|is_told| is_told.then_some(&value));
+        let value = json!(f64::from(u32::try_from(self.valid.len()).expect("not that many")));
+        let is_present: [bool; 4] = std::array::from_fn(|_| is_key_frame || self.random.bool());
+        let [latitude, longitude, altitude, battery] = is_present.map(|is_present| is_present.then_some(&value));
         json!({
             "deviceId": device,
             "position": { "latitude": latitude, "longitude": longitude, "altitude": altitude },
@@ -70,9 +70,9 @@ impl Sender {
         })
     }
 
-    /// An event that can never be applied, though it looks as if it had readings. No two are alike.
-    fn bad_event(&self, device: &str) -> String {
-        let number = self.bad.len();
+    /// An event that can never be applied, although it has readings. Every one is different.
+    fn invalid_event(&self, device: &str) -> String {
+        let number = self.invalid.len();
         match number % 3 {
             0 => format!(r#"{{"deviceId":"{device}","position":{{"altitude":-1}},"battery":"full","n":{number}}}"#),
             1 => format!(r#"{{"deviceId":"{device}","battery":-1,"flightMode":99,"n":{number}}}"#),
@@ -81,37 +81,37 @@ impl Sender {
     }
 }
 
-/// Sees when something new is in the state file, whoever wrote it.
-struct News {
+/// Detects that another process has written to the state file.
+struct ChangeDetector {
     state: Connection,
     seen: i64,
 }
 
-impl News {
-    fn of(place: &Place) -> Self {
-        place.until("there are documents", |place| !place.documents().is_empty());
-        let state = Connection::open_with_flags(place.state(), OpenFlags::SQLITE_OPEN_READ_ONLY);
+impl ChangeDetector {
+    fn of(workspace: &Workspace) -> Self {
+        workspace.until("there are documents", |workspace| !workspace.documents().is_empty());
+        let state = Connection::open_with_flags(workspace.state(), OpenFlags::SQLITE_OPEN_READ_ONLY);
         Self { state: state.expect("a state file"), seen: 0 }
     }
 
-    fn are_there(&mut self) -> bool {
+    fn has_changed(&mut self) -> bool {
         let version = self.state.query_row("PRAGMA data_version", [], |row| row.get(0)).expect("a number");
         mem::replace(&mut self.seen, version) != version
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "other processes live on in real time, and a moment of it is picked")]
+#[expect(clippy::disallowed_methods, reason = "other processes run in real time, and a random moment of it is chosen")]
 fn pause(time: Duration) {
     thread::sleep(time);
 }
 
-/// The port of a handler. It stays the same until its host gives up.
+/// Returns the port of a handler. It stays the same until its host stops.
 fn port(handler: u32) -> Option<u16> {
     let environment = fs::read_to_string(format!("/proc/{handler}/environ")).ok()?;
     environment.split('\0').find_map(|setting| setting.strip_prefix("FUNCTIONS_CUSTOMHANDLER_PORT=")?.parse().ok())
 }
 
-/// How many connections there are to each port of this machine.
+/// Returns the number of connections to each port of this machine.
 fn connections() -> BTreeMap<u16, usize> {
     let table = fs::read_to_string("/proc/net/tcp").expect("Linux");
     let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -123,42 +123,42 @@ fn connections() -> BTreeMap<u16, usize> {
     connections
 }
 
-/// Kills one handler after the other: behind some progress, and there at a moment of chance, be it at work or starting.
-fn kill_handlers(local: &Child, place: &Place, sender: &mut Sender, random: &mut Rng) {
-    let (mut killed, mut proven) = (HashSet::new(), HashSet::<u16>::new());
+/// Kills one handler after another: after some progress, at a random moment, busy or starting.
+fn kill_handlers(local: &Child, workspace: &Workspace, sender: &mut Sender, random: &mut Rng) {
+    let (mut killed, mut ready_ports) = (HashSet::new(), HashSet::<u16>::new());
     sender.send_round();
-    let mut news = News::of(place);
+    let mut detector = ChangeDetector::of(workspace);
     while killed.len() < KILLS {
         sender.send_round();
-        place.until("something new is written", |_| {
+        workspace.until("something new is written", |_| {
             pause(Duration::from_millis(1));
-            news.are_there()
+            detector.has_changed()
         });
         pause(Duration::from_micros(random.u64(0..20_000)));
         let alive = handlers(local).into_iter().filter(|pid| !killed.contains(pid));
         let alive: Vec<_> = alive.filter_map(|pid| Some((pid, port(pid)?))).collect();
-        // When a host's handlers die three times before one was ever ready, the run ends, as it should. A host has one
-        // connection to ask whether its handler is ready, and then one for each partition.
+        // If a host's handlers fail three times before one was ready, the run ends, as it should. A host has one connection to
+        // check whether its handler is ready, and then one for each partition.
         let connections = connections();
-        proven.extend(alive.iter().map(|(_, port)| *port).filter(|port| connections.get(port) > Some(&1)));
-        let mortal: Vec<_> = alive.iter().filter(|(_, port)| proven.contains(port)).collect();
-        if let Some((pid, _)) = random.choice(mortal)
+        ready_ports.extend(alive.iter().map(|(_, port)| *port).filter(|port| connections.get(port) > Some(&1)));
+        let candidates: Vec<_> = alive.iter().filter(|(_, port)| ready_ports.contains(port)).collect();
+        if let Some((pid, _)) = random.choice(candidates)
             && signal("-KILL", *pid)
         {
             killed.insert(*pid);
         }
     }
-    place.until("each killed handler has another in its place", |_| {
+    workspace.until("each killed handler is replaced", |_| {
         pause(Duration::from_millis(1));
         let alive = handlers(local);
         alive.len() == 3 && alive.iter().all(|pid| !killed.contains(pid))
     });
 }
 
-/// The dead letters by the event that they are of.
-fn letters(place: &Place) -> BTreeMap<String, Vec<Value>> {
+/// The dead letters by the text of their event.
+fn letters(workspace: &Workspace) -> BTreeMap<String, Vec<Value>> {
     let mut letters: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for letter in place.dead_letters() {
+    for letter in workspace.dead_letters() {
         let body = BASE64.decode(letter["EventData"]["Body"].as_str().expect("a body")).expect("base64");
         letters.entry(String::from_utf8(body).expect("text")).or_default().push(letter);
     }
@@ -167,51 +167,51 @@ fn letters(place: &Place) -> BTreeMap<String, Vec<Value>> {
 
 #[test]
 #[ignore = "just test-deep"]
-fn handlers_killed_hundreds_of_times_at_random_moments_leave_what_an_undisturbed_run_leaves() {
+fn handlers_killed_at_random_moments_leave_the_result_of_an_undisturbed_run() {
     let seed = fastrand::u64(..);
     println!("the seed is {seed}");
     let mut random = Rng::with_seed(seed);
-    let place = Place::new();
-    let root = function_app(&place, |host, _| {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |host, _| {
         host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into();
-        // So that a host that gives up has batches behind its checkpoint that were answered, and come again.
+        // So that a stopped host has answered batches after its checkpoint, which are repeated.
         host["extensions"]["eventHubs"]["batchCheckpointFrequency"] = 3.into();
     });
-    // What the run says of each death is more than fits into a pipe that nobody reads.
-    let said = place.path("said");
-    let mut command = place.local(&["--input", "-", "--instances", "3", "--partitions", "12", "--app-root"]);
-    command.arg(root).stdin(Stdio::piped()).stderr(File::create(&said).expect("a new file"));
+    // The messages about killed handlers are more than a pipe holds.
+    let log = workspace.path("log");
+    let mut command = workspace.local(&["--file", "-", "--instances", "3", "--partitions", "12", "--app-root"]);
+    command.arg(root).stdin(Stdio::piped()).stderr(File::create(&log).expect("a new file"));
     let mut child = command.spawn().expect("the binary runs");
     let input = child.stdin.take().expect("a pipe");
-    let (good, bad, text) = (Vec::new(), BTreeSet::new(), Vec::new());
-    let mut sender = Sender { random: random.fork(), input, rounds: 0, good, bad, text };
-    kill_handlers(&child, &place, &mut sender, &mut random);
-    let Sender { input, good, bad, text, .. } = sender;
+    let (valid, invalid, text) = (Vec::new(), BTreeSet::new(), Vec::new());
+    let mut sender = Sender { random: random.fork(), input, rounds: 0, valid, invalid, text };
+    kill_handlers(&child, &workspace, &mut sender, &mut random);
+    let Sender { input, valid, invalid, text, .. } = sender;
     drop(input);
     let output = child.wait_with_output().expect("it ends");
-    let report = report(&Output { stderr: fs::read(said).expect("a file"), ..output }, 0);
+    let report = report(&Output { stderr: fs::read(log).expect("a file"), ..output }, 0);
 
     assert_adds_up(&report);
-    assert_eq!(count(&report, "received"), (good.len() + bad.len()) as u64, "{report}");
-    let deaths = count(&report, "handlerRestarts") + count(&report, "hostRestarts");
-    // A handler may die by itself: when a test beside this one has got its port before it.
-    assert!((KILLS..KILLS + 3).contains(&usize::try_from(deaths).expect("a small number")), "{report}");
-    assert!(count(&report, "failedAttempts") > 0, "batches were in the hands of the killed: {report}");
-    assert!(count(&report, "repeated") > 0, "batches that had been answered came again: {report}");
+    assert_eq!(count(&report, "received"), (valid.len() + invalid.len()) as u64, "{report}");
+    let restarts = count(&report, "handlerRestarts") + count(&report, "hostRestarts");
+    // A handler may also exit because another test has taken its port.
+    assert!((KILLS..KILLS + 3).contains(&usize::try_from(restarts).expect("a small number")), "{report}");
+    assert!(count(&report, "failedAttempts") > 0, "killed handlers had batches in flight: {report}");
+    assert!(count(&report, "repeated") > 0, "answered batches were repeated: {report}");
 
-    let undisturbed = Place::new();
+    let undisturbed = Workspace::new();
     let input = undisturbed.write("e.jsonl", text);
-    undisturbed.run(&["--input", input.to_str().expect("text"), "--instances", "3", "--partitions", "12"]);
-    let documents = place.documents();
+    undisturbed.run(&["--file", input.to_str().expect("text"), "--instances", "3", "--partitions", "12"]);
+    let documents = workspace.documents();
     assert!(documents == undisturbed.documents(), "the documents are those of an undisturbed run");
-    assert!(documents == last_values(good), "the documents are the last present values");
-    let letters = letters(&place);
-    assert!(letters.keys().eq(&bad), "there are dead letters of each bad event, and of no other");
-    assert!(undisturbed.dead_letters().len() == bad.len() && letters.values().flatten().count() > bad.len());
+    assert!(documents == last_values(valid), "the documents are the last present values");
+    let letters = letters(&workspace);
+    assert!(letters.keys().eq(&invalid), "every invalid event has dead letters, and no other event");
+    assert!(undisturbed.dead_letters().len() == invalid.len() && letters.values().flatten().count() > invalid.len());
     for repeats in letters.values() {
         let [first, others @ ..] = &repeats[..] else { unreachable!("each has at least one") };
         assert!(others.iter().all(|letter| letter["Id"] == first["Id"]), "repeats have the same id: {repeats:?}");
     }
     let ids: BTreeSet<_> = letters.values().map(|repeats| repeats[0]["Id"].as_str()).collect();
-    assert_eq!(ids.len(), bad.len(), "and no others have it");
+    assert_eq!(ids.len(), invalid.len(), "different events have different ids");
 }

@@ -1,6 +1,8 @@
-//! Tests of `devicestate local`: the real binary, with the real handler as its child, on free ports and files of its own.
+//! Tests of `devicestate local` and `devicestate drill`: the real binary with the real handler as its child process, on free
+//! ports and in temporary folders.
 
 mod cosmos;
+mod demonstration;
 mod drill;
 mod dying_handlers;
 mod function_apps;

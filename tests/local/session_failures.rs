@@ -1,4 +1,4 @@
-//! `--sessions` while something fails: the message comes again, its session waits for it, and nobody else does.
+//! `--sessions` while something fails: the message is delivered again, and only its session waits for it.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     sessions::{batches, of_queue},
     support::{
-        Documents, Place, assert_adds_up, count, events, function_app, handlers, kill_handlers, last_values, lines,
+        Documents, Workspace, assert_adds_up, count, events, function_app, handlers, kill_handlers, last_values, lines,
         report, signal,
     },
 };
@@ -28,28 +28,28 @@ fn documents(listener: &Listener) -> Documents {
 
 #[test]
 #[ignore = "just test-azure"]
-fn a_device_whose_document_cannot_be_written_delays_its_own_session_and_no_other() {
-    let (place, listener) = (Place::new(), Listener::start());
+fn a_document_that_cannot_be_written_delays_only_its_own_session() {
+    let (workspace, listener) = (Workspace::new(), Listener::start());
     let events: Vec<_> =
         (0..60).map(|n| json!({ "deviceId": format!("d{}", n % 6), "battery": f64::from(n) / 64.0 })).collect();
-    let input = place.write("e.jsonl", lines(&events));
+    let input = workspace.write("e.jsonl", lines(&events));
     let (all, mut others) = (last_values(events.clone()), last_values(events));
     others.remove("d3");
     listener.fault(Fault::status(503).on(&["create", "replace"]).id("d3"));
-    let telemetry = place.path("telemetry.jsonl").display().to_string();
-    let arguments = ["--sessions", "--input", input.to_str().expect("text"), "--telemetry", &telemetry];
-    let mut command = place.local(&arguments);
+    let telemetry = workspace.path("telemetry.jsonl").display().to_string();
+    let arguments = ["--sessions", "--file", input.to_str().expect("text"), "--telemetry", &telemetry];
+    let mut command = workspace.local(&arguments);
     command.env("StateStore", "cosmos").env("CosmosConnection", listener.connection_string());
-    // Otherwise it would be taken for the device's own fault after a while, which it is not here.
+    // Otherwise the failure would be treated as the device's own after some attempts.
     command.env("InvocationBudget", "00:00:01").env("DeadLetterAfterAttempts", "1000");
     for setting in ["CosmosDatabase", "CosmosContainer", "CosmosPreferredRegions", "REGION_NAME"] {
         command.env_remove(setting);
     }
     let child = command.spawn().expect("the binary runs");
-    place.until("the message of that one has come again", |_| {
+    workspace.until("the message of that device was delivered again", |_| {
         fs::read_to_string(&telemetry).is_ok_and(|rows| rows.matches("failedAttempt").count() >= 2)
     });
-    assert_eq!(documents(&listener), others, "all others are complete while that one still fails");
+    assert_eq!(documents(&listener), others, "all other documents are complete while that one still fails");
     listener.clear_faults();
     let report = report(&child.wait_with_output().expect("it ends"), 0);
     assert_adds_up(&report);
@@ -58,124 +58,129 @@ fn a_device_whose_document_cannot_be_written_delays_its_own_session_and_no_other
     assert_eq!(of_queue(&report, "redeliveries"), count(&report, "failedAttempts"), "{report}");
     assert_eq!(documents(&listener), all);
     let (repeated, others): (Vec<_>, Vec<_>) =
-        batches(&place).into_iter().partition(|record| record["deliveryCount"].as_u64() > Some(1));
-    assert_eq!((repeated.len(), others.len()), (1, 59), "only the message in hand was delivered again");
+        batches(&workspace).into_iter().partition(|record| record["deliveryCount"].as_u64() > Some(1));
+    assert_eq!((repeated.len(), others.len()), (1, 59), "only the received message was delivered again");
     assert_eq!(repeated[0]["sessionId"], "d3");
     assert_eq!(repeated[0]["deliveryCount"], of_queue(&report, "redeliveries") + 1);
 }
 
-/// Takes requests and never answers any but the question whether it is ready. The file `asked` tells of the first.
+/// A handler that accepts requests and answers only `GET /`. It creates the file `asked` with the first one.
 const SILENT: &str = "
     require('node:http').createServer((request, reply) => {
         if (request.method === 'GET') reply.end('{}');
         else require('node:fs').writeFileSync('asked', '');
     }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')";
 
-/// What the one device of these runs sends.
+/// The events of the one device of these runs.
 fn of_one_device() -> Vec<Value> {
     (0..10).map(|n| json!({ "deviceId": "a", "battery": f64::from(n) / 16.0 })).collect()
 }
 
-/// A run of one device's messages in which only the second process is a handler that answers.
-fn silent_at_first(place: &Place, change: impl FnOnce(&mut Value)) -> Command {
-    let root = function_app(place, |host, _| {
+/// A run of one device's messages in which only the second handler process answers.
+fn silent_at_first(workspace: &Workspace, change: impl FnOnce(&mut Value)) -> Command {
+    let root = function_app(workspace, |host, _| {
         host["customHandler"]["description"]["defaultExecutablePath"] = "handler.sh".into();
         change(host);
     });
     let script =
         "#!/bin/sh\necho x >> starts; test $(wc -l < starts) -gt 1 || exec node silent.js; exec \"$HANDLER\" serve\n";
-    let file = place.write("app/handler.sh", script);
+    let file = workspace.write("app/handler.sh", script);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("a script may run");
-    place.write("app/silent.js", SILENT);
-    let input = place.write("e.jsonl", lines(&of_one_device()));
-    let telemetry = place.path("telemetry.jsonl").display().to_string();
-    let mut command = place.local(&["--sessions", "--input", input.to_str().expect("text"), "--telemetry", &telemetry]);
+    workspace.write("app/silent.js", SILENT);
+    let input = workspace.write("e.jsonl", lines(&of_one_device()));
+    let telemetry = workspace.path("telemetry.jsonl").display().to_string();
+    let mut command =
+        workspace.local(&["--sessions", "--file", input.to_str().expect("text"), "--telemetry", &telemetry]);
     command.arg("--app-root").arg(&root).env("HANDLER", devicestate());
     command
 }
 
-/// The first message was delivered once more so often, and no other one; gives back how often.
-fn assert_only_the_first_came_again(place: &Place, report: &Value) -> u64 {
+/// The first message was delivered once more so often, and no other one; returns how often.
+fn assert_only_the_first_was_redelivered(workspace: &Workspace, report: &Value) -> u64 {
     assert_adds_up(report);
     assert_eq!(["applied", "superseded", "handlerRestarts"].map(|name| count(report, name)), [10, 0, 1]);
     let again = of_queue(report, "redeliveries");
     assert_eq!((of_queue(report, "deliveries"), count(report, "failedAttempts")), (10 + again, again), "{report}");
-    let deliveries: Vec<_> = batches(place).iter().map(|record| record["deliveryCount"].as_u64()).collect();
+    let deliveries: Vec<_> = batches(workspace).iter().map(|record| record["deliveryCount"].as_u64()).collect();
     assert_eq!((deliveries.len(), deliveries[0]), (10, Some(again + 1)));
     assert!(deliveries[1..].iter().all(|count| *count == Some(1)), "{deliveries:?}");
-    assert_eq!(place.documents(), last_values(of_one_device()));
+    assert_eq!(workspace.documents(), last_values(of_one_device()));
     again
 }
 
 #[test]
-fn a_handler_that_is_killed_in_the_middle_has_its_one_message_delivered_again() {
-    let place = Place::new();
-    let child = silent_at_first(&place, |_| {}).spawn().expect("the binary runs");
-    place.until("a message is under way", |place| place.path("app/asked").exists());
+fn the_message_of_a_killed_handler_is_delivered_again() {
+    let workspace = Workspace::new();
+    let child = silent_at_first(&workspace, |_| {}).spawn().expect("the binary runs");
+    workspace.until("a message is under way", |workspace| workspace.path("app/asked").exists());
     for handler in handlers(&child) {
         signal("-KILL", handler);
     }
     let report = report(&child.wait_with_output().expect("it ends"), 0);
-    // It comes again at once, as often as it takes until the host has noticed that nobody answers there.
-    assert!(assert_only_the_first_came_again(&place, &report) >= 1);
+    // It is delivered again at once, until the host has noticed that the handler does not answer.
+    assert!(assert_only_the_first_was_redelivered(&workspace, &report) >= 1);
 }
 
 #[test]
-fn a_handler_that_answers_nothing_is_killed_after_the_function_timeout_and_the_message_comes_again() {
-    let place = Place::new();
-    let mut command = silent_at_first(&place, |host| {
+fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_the_message_is_delivered_again() {
+    let workspace = Workspace::new();
+    let mut command = silent_at_first(&workspace, |host| {
         host["functionTimeout"] = "00:00:01".into();
         host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into();
     });
     let output = command.env("InvocationBudget", "00:00:00.5").output().expect("the binary runs");
-    assert_eq!(assert_only_the_first_came_again(&place, &report(&output, 0)), 1);
+    assert_eq!(assert_only_the_first_was_redelivered(&workspace, &report(&output, 0)), 1);
 }
 
 #[test]
-fn handlers_and_hosts_that_go_leave_their_sessions_to_others_and_no_message_is_lost() {
-    let place = Place::new();
-    // Often enough that each host gives up at least once.
-    let output = kill_handlers(&place, &mut place.local(&["--sessions", "--input", "-", "--instances", "2"]), 4, 500);
+fn killed_handlers_and_hosts_release_their_sessions_and_no_message_is_lost() {
+    let workspace = Workspace::new();
+    // Often enough that each host stops at least once.
+    let output =
+        kill_handlers(&workspace, &mut workspace.local(&["--sessions", "--file", "-", "--instances", "2"]), 4, 500);
     let report = report(&output, 0);
     assert_adds_up(&report);
     assert_eq!(["received", "deadLettered", "inSubQueue"].map(|name| count(&report, name)), [2_000, 0, 0], "{report}");
-    assert!(count(&report, "hostRestarts") >= 1, "the third death of a handler stops its host: {report}");
+    assert!(count(&report, "hostRestarts") >= 1, "the third failure of a handler stops its host: {report}");
     assert_eq!(of_queue(&report, "deliveries"), 2_000 + of_queue(&report, "redeliveries"), "{report}");
-    assert!(place.documents() == last_values(events(0..2_000)), "the documents are those of an undisturbed run");
+    assert!(workspace.documents() == last_values(events(0..2_000)), "the documents are those of an undisturbed run");
 }
 
 #[test]
-fn a_message_that_is_delivered_in_vain_too_often_is_in_the_sub_queue_and_the_run_says_so() {
-    let place = Place::new();
+fn a_message_whose_last_delivery_fails_is_in_the_sub_queue_and_is_reported() {
+    let workspace = Workspace::new();
     let sent = ["a", "drilled", "a", "drilled", "a"].map(|device| json!({ "deviceId": device, "battery": 0.5 }));
-    let input = place.write("e.jsonl", lines(&sent));
-    let telemetry = place.path("telemetry.jsonl").display().to_string();
+    let input = workspace.write("e.jsonl", lines(&sent));
+    let telemetry = workspace.path("telemetry.jsonl").display().to_string();
     let arguments =
-        ["--sessions", "--max-deliveries", "1", "--input", input.to_str().expect("text"), "--telemetry", &telemetry];
-    // A drill fails the first delivery of each of its messages, and here there is no other.
-    let output = place.local(&arguments).env("RetryDrillDevice", "drilled").output().expect("the binary runs");
+        ["--sessions", "--max-delivery-count", "1", "--file", input.to_str().expect("text"), "--telemetry", &telemetry];
+    // RetryDrillDevice fails the first delivery of each message of the device, and here there is no second one.
+    let output = workspace.local(&arguments).env("RetryDrillDevice", "drilled").output().expect("the binary runs");
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(error.contains("the dead-letter sub-queue holds 2 of the messages"), "{error}");
+    assert!(error.contains("the dead-letter sub-queue holds 2 messages"), "{error}");
     let report = report(&output, 1);
     assert_adds_up(&report);
     let counts =
         ["received", "applied", "inSubQueue", "failedAttempts", "deadLetterMessages"].map(|name| count(&report, name));
     assert_eq!(counts, [5, 3, 2, 2, 0], "{report}");
     let sub_queue = report["sessionQueue"]["deadLetterSubQueue"].as_array().expect("an array");
-    let told: Vec<_> = sub_queue
+    let messages: Vec<_> = sub_queue
         .iter()
         .map(|message| {
             ["sessionId", "messageId", "sequenceNumber", "deliveryCount"].map(|name| message[name].to_string())
         })
         .collect();
-    assert_eq!(told, [[r#""drilled""#, r#""2""#, "2", "1"], [r#""drilled""#, r#""4""#, "4", "1"]]);
+    assert_eq!(messages, [[r#""drilled""#, r#""2""#, "2", "1"], [r#""drilled""#, r#""4""#, "4", "1"]]);
     assert!(sub_queue.iter().all(|message| message["reason"].as_str().is_some_and(|reason| reason.contains("503"))));
-    assert_eq!(place.documents(), last_values([sent[0].clone()]));
+    assert_eq!(workspace.documents(), last_values([sent[0].clone()]));
     let rows = fs::read_to_string(&telemetry).expect("the file");
     assert!(rows.lines().any(|row| row.contains("DeadletteredMessages") && row.contains(r#""Total":2"#)), "{rows}");
 
-    let output =
-        place.reporting("text", &arguments[..5]).env("RetryDrillDevice", "drilled").output().expect("the binary runs");
+    let output = workspace
+        .command("local", "table", &arguments[..5])
+        .env("RetryDrillDevice", "drilled")
+        .output()
+        .expect("the binary runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains("in the sub-queue  2") && text.contains("LAST REASON") && text.contains("503"), "{text}");
@@ -183,13 +188,13 @@ fn a_message_that_is_delivered_in_vain_too_often_is_in_the_sub_queue_and_the_run
 
 #[test]
 fn a_message_that_fails_once_is_applied_with_its_second_delivery() {
-    let place = Place::new();
+    let workspace = Workspace::new();
     let sent = ["a", "drilled", "a"].map(|device| json!({ "deviceId": device, "battery": 0.5 }));
-    let input = place.write("e.jsonl", lines(&sent));
-    let mut command = place.local(&["--sessions", "--input", input.to_str().expect("text")]);
+    let input = workspace.write("e.jsonl", lines(&sent));
+    let mut command = workspace.local(&["--sessions", "--file", input.to_str().expect("text")]);
     let report = report(&command.env("RetryDrillDevice", "drilled").output().expect("the binary runs"), 0);
     assert_adds_up(&report);
     assert_eq!((count(&report, "applied"), count(&report, "failedAttempts")), (3, 1), "{report}");
     assert_eq!((of_queue(&report, "deliveries"), of_queue(&report, "redeliveries")), (4, 1), "{report}");
-    assert_eq!(place.documents().len(), 2);
+    assert_eq!(workspace.documents().len(), 2);
 }

@@ -1,4 +1,4 @@
-//! `--sessions`: the whole system with a Service Bus queue in place of the hub, as long as nothing goes wrong.
+//! `--sessions`: the entire system with a Service Bus queue instead of the hub, without failures.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use std::{
 use devicestate_test_support::{program::devicestate, record_schema::read_record};
 use serde_json::{Value, json};
 
-use crate::support::{Place, assert_adds_up, count, function_app, last_values, lines, report};
+use crate::support::{Workspace, assert_adds_up, count, function_app, last_values, lines, report};
 
 /// A count that only a run with sessions has.
 pub(crate) fn of_queue(report: &Value, name: &str) -> u64 {
@@ -19,15 +19,15 @@ pub(crate) fn of_queue(report: &Value, name: &str) -> u64 {
 }
 
 /// The rows of a table of the telemetry file.
-fn rows(place: &Place, table: &str) -> Vec<Value> {
-    let text = fs::read_to_string(place.path("telemetry.jsonl")).expect("the file");
+fn rows(workspace: &Workspace, table: &str) -> Vec<Value> {
+    let text = fs::read_to_string(workspace.path("telemetry.jsonl")).expect("the file");
     let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a row is JSON"));
     rows.filter(|row| row["Type"] == table).collect()
 }
 
-/// The records of the batches, in the order in which they were answered for.
-pub(crate) fn batches(place: &Place) -> Vec<Value> {
-    let rows = rows(place, "AppTraces")
+/// The records of the batches, in the order of their replies.
+pub(crate) fn batches(workspace: &Workspace) -> Vec<Value> {
+    let rows = rows(workspace, "AppTraces")
         .into_iter()
         .filter(|row| row["Properties"]["Category"] == "Function.SessionTelemetryFunction.User");
     let records = rows.map(|row| read_record(row["Message"].as_str().expect("text")));
@@ -35,15 +35,15 @@ pub(crate) fn batches(place: &Place) -> Vec<Value> {
 }
 
 #[test]
-fn the_documents_are_those_that_the_event_hub_makes_of_the_same_events() {
-    const EVENTS: [&str; 8] = ["--simulate", "40", "--events", "2000", "--seed", "7", "--bad-events", "5"];
-    let by_hub = Place::new();
+fn the_documents_equal_those_of_the_same_events_through_the_hub() {
+    const EVENTS: [&str; 8] = ["--devices", "40", "--events", "50", "--seed", "7", "--invalid-events", "0.5%"];
+    let by_hub = Workspace::new();
     by_hub.run(&EVENTS);
 
-    let place = Place::new();
-    let telemetry = place.path("telemetry.jsonl").display().to_string();
-    let options = ["--sessions", "--instances", "2", "--wire", "protobuf", "--telemetry", &telemetry];
-    let report = place.run(&[&EVENTS[..], &options].concat());
+    let workspace = Workspace::new();
+    let telemetry = workspace.path("telemetry.jsonl").display().to_string();
+    let options = ["--sessions", "--instances", "2", "--encoding", "protobuf", "--telemetry", &telemetry];
+    let report = workspace.run(&[&EVENTS[..], &options].concat());
     assert_adds_up(&report);
     assert_eq!(
         ["received", "deadLettered", "batches", "inSubQueue"].map(|name| count(&report, name)),
@@ -51,11 +51,11 @@ fn the_documents_are_those_that_the_event_hub_makes_of_the_same_events() {
     );
     assert_eq!(["sessions", "deliveries", "redeliveries"].map(|name| of_queue(&report, name)), [40, 2_010, 0]);
     assert_eq!((&report["partitions"], &report["instances"]), (&Value::Null, &2.into()));
-    assert_eq!(place.documents(), by_hub.documents());
+    assert_eq!(workspace.documents(), by_hub.documents());
 
-    // Each session was answered for in order, and the numbers are those of the whole queue.
+    // Each session is in order, and the sequence numbers are those of the entire queue.
     let mut sessions: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for record in batches(&place) {
+    for record in batches(&workspace) {
         assert_eq!((&record["deliveryCount"], &record["attempt"]), (&1.into(), &1.into()), "{record}");
         let session = record["sessionId"].as_str().expect("text").to_owned();
         sessions.entry(session).or_default().push(record["firstSequenceNumber"].as_i64().expect("a number"));
@@ -65,7 +65,7 @@ fn the_documents_are_those_that_the_event_hub_makes_of_the_same_events() {
     let all: BTreeSet<i64> = sessions.into_values().flatten().collect();
     assert!(all.into_iter().eq(1..=2_010));
 
-    let metrics = rows(&place, "AzureMetrics");
+    let metrics = rows(&workspace, "AzureMetrics");
     assert!(metrics.iter().all(|row| row["ResourceProvider"] == "MICROSOFT.SERVICEBUS"));
     let of = |name: &str| -> Vec<u64> {
         metrics
@@ -79,26 +79,26 @@ fn the_documents_are_those_that_the_event_hub_makes_of_the_same_events() {
 }
 
 #[test]
-fn bad_events_are_dead_letters_with_their_session_and_message_and_what_has_no_key_has_a_session_of_its_own() {
-    let place = Place::new();
-    let good = json!({ "deviceId": "a", "battery": 0.5 });
-    let bad = json!({ "deviceId": "a", "battery": "full" });
-    let input = place.write("e.jsonl", format!("{good}\n{bad}\nno JSON\n"));
-    let report = place.run(&["--sessions", "--input", input.to_str().expect("text")]);
+fn invalid_events_are_dead_letters_with_session_and_message_id_and_events_without_a_key_share_a_session() {
+    let workspace = Workspace::new();
+    let valid = json!({ "deviceId": "a", "battery": 0.5 });
+    let invalid = json!({ "deviceId": "a", "battery": "full" });
+    let input = workspace.write("e.jsonl", format!("{valid}\n{invalid}\nnot JSON\n"));
+    let report = workspace.run(&["--sessions", "--file", input.to_str().expect("text")]);
     assert_adds_up(&report);
     assert_eq!((count(&report, "applied"), count(&report, "deadLettered"), of_queue(&report, "sessions")), (1, 2, 2));
-    assert_eq!(place.documents(), last_values([good]));
-    let letters = place.dead_letters();
-    let told: BTreeSet<_> = letters
+    assert_eq!(workspace.documents(), last_values([valid]));
+    let letters = workspace.dead_letters();
+    let messages: BTreeSet<_> = letters
         .iter()
         .map(|letter| ["SessionId", "MessageId", "DeliveryCount"].map(|name| letter["EventData"][name].to_string()))
         .collect();
     let expected = [[r#""a""#, r#""2""#, "1"], [r#""without-a-key""#, r#""3""#, "1"]];
-    assert_eq!(told, expected.map(|row| row.map(str::to_owned)).into(), "{letters:?}");
+    assert_eq!(messages, expected.map(|row| row.map(str::to_owned)).into(), "{letters:?}");
 }
 
-/// Notes what is under way at the same time, and lets the first three calls wait for each other.
-const WITNESS: &str = "
+/// A handler that records the concurrent sessions. The first three calls wait for each other.
+const RECORDER: &str = "
     const fs = require('node:fs');
     const underWay = [], waiting = [];
     require('node:http').createServer((request, reply) => {
@@ -121,42 +121,42 @@ const WITNESS: &str = "
     }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')";
 
 #[test]
-fn an_instance_has_as_many_sessions_at_once_as_host_json_says_and_one_message_of_each() {
-    let place = Place::new();
-    let root = function_app(&place, |host, _| {
-        host["customHandler"]["description"]["defaultExecutablePath"] = "witness.sh".into();
+fn an_instance_holds_the_sessions_of_host_json_and_one_message_of_each() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |host, _| {
+        host["customHandler"]["description"]["defaultExecutablePath"] = "recorder.sh".into();
         host["extensions"]["serviceBus"]["maxConcurrentSessions"] = 3.into();
     });
-    let script = place.write("app/witness.sh", "#!/bin/sh\nexec node witness.js\n");
+    let script = workspace.write("app/recorder.sh", "#!/bin/sh\nexec node recorder.js\n");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a script may run");
-    place.write("app/witness.js", WITNESS);
+    workspace.write("app/recorder.js", RECORDER);
     fs::remove_dir_all(root.join("DeadLetterWatchFunction")).ok();
-    let arguments = ["--sessions", "--simulate", "5", "--events", "100", "--app-root", root.to_str().expect("text")];
-    let output = place.local(&arguments).output().expect("the binary runs");
-    // The witness tells of no event, so that none of them is accounted for.
+    let arguments = ["--sessions", "--devices", "5", "--events", "20", "--app-root", root.to_str().expect("text")];
+    let output = workspace.local(&arguments).output().expect("the binary runs");
+    // This handler's replies have no records, so no event is accounted for.
     assert_eq!(count(&report(&output, 1), "batches"), 100);
-    let seen = fs::read_to_string(root.join("seen.jsonl")).expect("what it saw");
-    let seen: Vec<Vec<String>> = seen.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
-    assert_eq!(seen.len(), 100);
-    assert_eq!(seen.iter().map(Vec::len).max(), Some(3));
-    for under_way in seen {
+    let recorded = fs::read_to_string(root.join("seen.jsonl")).expect("the recorded sessions");
+    let recorded: Vec<Vec<String>> = recorded.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
+    assert_eq!(recorded.len(), 100);
+    assert_eq!(recorded.iter().map(Vec::len).max(), Some(3));
+    for under_way in recorded {
         assert_eq!(under_way.iter().collect::<BTreeSet<_>>().len(), under_way.len(), "{under_way:?}");
     }
 }
 
 #[test]
-fn a_session_that_is_idle_makes_room_for_the_next_one() {
-    let place = Place::new();
-    let root = function_app(&place, |host, _| {
+fn an_idle_session_is_released_for_the_next_one() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |host, _| {
         host["extensions"]["serviceBus"] = json!({ "maxConcurrentSessions": 1, "sessionIdleTimeout": "00:00:00.020" });
     });
-    let mut command = place.local(&["--sessions", "--input", "-", "--app-root", root.to_str().expect("text")]);
+    let mut command = workspace.local(&["--sessions", "--file", "-", "--app-root", root.to_str().expect("text")]);
     let mut child = command.stdin(Stdio::piped()).spawn().expect("the binary runs");
     let mut input = child.stdin.take().expect("a pipe");
     for (device, known) in [("a", 1), ("b", 2), ("a", 2), ("c", 3)] {
         let event = json!({ "deviceId": device, "battery": 0.5 });
         input.write_all(lines(&[event]).as_bytes()).expect("it reads");
-        place.until("the session had its turn", |place| place.documents().len() == known);
+        workspace.until("the session had its turn", |workspace| workspace.documents().len() == known);
     }
     drop(input);
     let report = report(&child.wait_with_output().expect("it ends"), 0);
@@ -165,18 +165,18 @@ fn a_session_that_is_idle_makes_room_for_the_next_one() {
 }
 
 #[test]
-fn what_makes_no_sense_with_sessions_is_refused() {
-    let place = Place::new();
-    let without = function_app(&place, |_, _| {});
+fn options_and_apps_that_do_not_fit_sessions_are_rejected() {
+    let workspace = Workspace::new();
+    let without = function_app(&workspace, |_, _| {});
     fs::remove_dir_all(without.join("SessionTelemetryFunction")).expect("a folder of the app");
     let without = without.to_str().expect("text");
     for (arguments, expected) in [
         (vec!["--sessions", "--partitions", "8"], "cannot be used with"),
         (vec!["--sessions", "--throughput-units", "1"], "cannot be used with"),
-        (vec!["--sessions", "--drill"], "cannot be used with"),
-        (vec!["--max-deliveries", "3"], "--sessions"),
-        (vec!["--sessions", "--max-deliveries", "0"], "--max-deliveries"),
-        (vec!["--sessions", "--max-deliveries", "2001"], "--max-deliveries"),
+        (vec!["--sessions", "--check"], "cannot be used with"),
+        (vec!["--max-delivery-count", "3"], "--sessions"),
+        (vec!["--sessions", "--max-delivery-count", "0"], "--max-delivery-count"),
+        (vec!["--sessions", "--max-delivery-count", "2001"], "--max-delivery-count"),
         (vec!["--sessions", "--app-root", without], "serviceBusTrigger"),
     ] {
         let mut command = Command::new(devicestate());

@@ -1,4 +1,4 @@
-//! Runs `devicestate local` and reads what it reports and stores.
+//! Runs `devicestate local` and `devicestate drill`, and reads their reports and what they have stored.
 
 use std::{
     collections::BTreeMap,
@@ -10,26 +10,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devicestate_test_support::{dead_letter_schema::read_letter, program::devicestate};
+use devicestate_test_support::{dead_letter_schema::read_letter, program::devicestate, read_output};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-/// A folder of a test's own: the state file, inputs, a function app. Gone with the test.
-pub(crate) struct Place(TempDir);
+/// A temporary folder of a test for the state file, inputs and a function app.
+pub(crate) struct Workspace(TempDir);
 
-/// A test leaves no handler behind, whatever it was about.
-impl Drop for Place {
+/// Every test checks that no handler is left.
+impl Drop for Workspace {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.until("no handler is left", |place| place.leftovers() == 0);
+            self.until("no handler is left", |workspace| workspace.leftovers() == 0);
         }
     }
 }
 
-/// Documents by device, each without its versions.
+/// Documents by device id, without versions.
 pub(crate) type Documents = BTreeMap<String, Map<String, Value>>;
 
-impl Place {
+impl Workspace {
     pub(crate) fn new() -> Self {
         Self(TempDir::new().expect("a temporary folder"))
     }
@@ -49,17 +49,22 @@ impl Place {
         self.path("state.db")
     }
 
-    /// The command, with this place's state file and a JSON report.
+    /// `devicestate local` with the state file of this folder and JSON output.
     pub(crate) fn local(&self, arguments: &[&str]) -> Command {
-        self.reporting("json", arguments)
+        self.command("local", "json", arguments)
     }
 
-    /// The same with a report of this format.
-    pub(crate) fn reporting(&self, format: &str, arguments: &[&str]) -> Command {
+    /// `devicestate drill` with the state file of this folder and JSON output.
+    pub(crate) fn drill(&self, arguments: &[&str]) -> Command {
+        self.command("drill", "json", arguments)
+    }
+
+    /// A command with the state file of this folder and this output format.
+    pub(crate) fn command(&self, name: &str, output: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(devicestate());
-        command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["local", "--report", format, "--state"]);
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).args([name, "--output", output, "--state"]);
         command.arg(self.state()).args(arguments);
-        // What the machine's own settings say is not what is tested.
+        // Settings of this machine must not affect the tests.
         for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
             command.env_remove(setting);
         }
@@ -94,7 +99,7 @@ impl Place {
         rows.iter().map(read_letter).collect()
     }
 
-    /// What `devicestate dead-letters list` says of them.
+    /// Lists the dead letters with `devicestate dead-letters list`.
     pub(crate) fn list_dead_letters(&self) -> Vec<Value> {
         let mut list = Command::new(devicestate());
         list.args(["dead-letters", "list", "--format", "json", "--state"]).arg(self.state());
@@ -102,7 +107,7 @@ impl Place {
         serde_json::from_slice(&output.stdout).expect("an array of JSON")
     }
 
-    /// How many processes have this place in their environment.
+    /// Returns how many processes have this folder in their environment.
     fn leftovers(&self) -> usize {
         let path = self.path("");
         let path = path.to_str().expect("a path of text").as_bytes();
@@ -114,7 +119,7 @@ impl Place {
     fn rows(&self, query: &str) -> Vec<Vec<u8>> {
         let Ok(connection) = rusqlite::Connection::open(self.state()) else { return Vec::new() };
         connection.busy_timeout(Duration::from_secs(5)).expect("a timeout");
-        // Before the first process has made the tables there is nothing to see.
+        // The tables are missing until the first process has opened the file.
         let Ok(mut statement) = connection.prepare(query) else { return Vec::new() };
         let rows = statement.query_map([], |row| match row.get_ref(0)? {
             rusqlite::types::ValueRef::Text(bytes) | rusqlite::types::ValueRef::Blob(bytes) => Ok(bytes.to_vec()),
@@ -123,29 +128,32 @@ impl Place {
         rows.expect("a query").collect::<Result<_, _>>().expect("rows")
     }
 
-    /// Waits until something is so, by looking again and again, and fails the test when it never is.
-    pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+    /// Waits until a condition holds; fails the test after a minute.
+    pub(crate) fn until(&self, condition: &str, mut holds: impl FnMut(&Self) -> bool) {
         let started = Instant::now();
-        while !is_so(self) {
-            assert!(started.elapsed() < Duration::from_mins(1), "it never came to this: {what}");
+        while !holds(self) {
+            assert!(started.elapsed() < Duration::from_mins(1), "not reached within a minute: {condition}");
             std::thread::yield_now();
         }
     }
 }
 
-/// The report of a run that ended with this exit code: JSON alone on standard output.
+/// Checks the exit code and the output's schema, and returns the report.
+#[track_caller]
 pub(crate) fn report(output: &Output, code: i32) -> Value {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{errors}");
-    serde_json::from_slice(&output.stdout).expect("the report is JSON and stands alone")
+    read_output(&output.stdout, output.status.code())
 }
 
+/// Returns a count of a report.
+#[track_caller]
 pub(crate) fn count(report: &Value, name: &str) -> u64 {
     let value = report["events"].get(name).or_else(|| report.get(name));
-    value.and_then(Value::as_u64).unwrap_or_else(|| panic!("no {name} in {report}"))
+    value.and_then(Value::as_u64).unwrap_or_else(|| panic!("{name} is missing in {report}"))
 }
 
-/// Applied, superseded, dead-lettered, lost and those in the sub-queue add up to received and repeated.
+/// The sum of applied, superseded, dead-lettered, lost and in-sub-queue events equals received and repeated ones.
 pub(crate) fn assert_adds_up(report: &Value) {
     let ended = ["applied", "superseded", "deadLettered", "lost", "inSubQueue"]
         .map(|name| count(report, name))
@@ -154,7 +162,7 @@ pub(crate) fn assert_adds_up(report: &Value) {
     assert_eq!(ended, count(report, "received") + count(report, "repeated"), "{report}");
 }
 
-/// The oracle: the last present value of each field of each device, for events that hold positions and batteries.
+/// The expected documents: the last value of each field of each device, for events with positions and batteries.
 pub(crate) fn last_values(events: impl IntoIterator<Item = Value>) -> Documents {
     let mut documents = Documents::new();
     for event in events {
@@ -172,14 +180,14 @@ pub(crate) fn last_values(events: impl IntoIterator<Item = Value>) -> Documents 
     documents
 }
 
-/// Events as input: one a line.
+/// Events as an input file: one per line.
 pub(crate) fn lines(events: &[Value]) -> String {
     let lines: Vec<String> = events.iter().map(ToString::to_string).collect();
     lines.join("\n") + "\n"
 }
 
-/// A function app in a folder of its own, from the shipped files, with millisecond retry intervals.
-pub(crate) fn function_app(place: &Place, change: impl FnOnce(&mut Value, &mut Value)) -> PathBuf {
+/// Writes a function app from the shipped files into the workspace, with retry intervals of milliseconds.
+pub(crate) fn function_app(workspace: &Workspace, change: impl FnOnce(&mut Value, &mut Value)) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |name: &str| -> Value {
         serde_json::from_slice(&fs::read(root.join(name)).expect("a shipped file")).expect("JSON")
@@ -188,39 +196,39 @@ pub(crate) fn function_app(place: &Place, change: impl FnOnce(&mut Value, &mut V
     function["retry"]["minimumInterval"] = "00:00:00.005".into();
     function["retry"]["maximumInterval"] = "00:00:00.020".into();
     change(&mut host, &mut function);
-    place.write("app/host.json", host.to_string());
-    place.write("app/RawTelemetryFunction/function.json", function.to_string());
-    place.write(
+    workspace.write("app/host.json", host.to_string());
+    workspace.write("app/RawTelemetryFunction/function.json", function.to_string());
+    workspace.write(
         "app/SessionTelemetryFunction/function.json",
         read("SessionTelemetryFunction/function.json").to_string(),
     );
-    place.write("app/local.settings.json", read("local.settings.json").to_string());
-    place.path("app")
+    workspace.write("app/local.settings.json", read("local.settings.json").to_string());
+    workspace.path("app")
 }
 
-/// The handlers that a running `devicestate local` has started.
+/// Returns the process ids of the handlers of a running `devicestate local`.
 pub(crate) fn handlers(local: &Child) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{}/task", local.id())).into_iter().flatten().flatten();
     let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
     children.flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
-/// Battery readings of eleven devices in turn, each higher than the one before.
+/// Battery readings of eleven devices in turn, each higher than the previous one.
 pub(crate) fn events(range: Range<u32>) -> Vec<Value> {
     range.map(|n| json!({ "deviceId": format!("d{}", n % 11), "battery": f64::from(n) / 1e5 })).collect()
 }
 
-/// Feeds a running `devicestate local` so many events in rounds, and in the middle of each kills every handler that it has.
-/// Gives back what it said in the end.
-pub(crate) fn kill_handlers(place: &Place, local: &mut Command, rounds: u32, of_each: u32) -> Output {
+/// Sends this many events to a running `devicestate local` in each round, and kills all handlers in the middle of each round.
+/// Returns the output.
+pub(crate) fn kill_handlers(workspace: &Workspace, local: &mut Command, rounds: u32, of_each: u32) -> Output {
     let mut child = local.stdin(Stdio::piped()).spawn().expect("the binary runs");
     let mut input = child.stdin.take().expect("a pipe");
     for round in 0..rounds {
         let first = round * of_each;
         input.write_all(lines(&events(first..first + of_each)).as_bytes()).expect("it reads");
-        place.until("some of this round is stored", |place| {
+        workspace.until("some of this round is stored", |workspace| {
             let newest = f64::from(first) / 1e5;
-            place.documents().values().any(|document| document["Battery"].as_f64() >= Some(newest))
+            workspace.documents().values().any(|document| document["Battery"].as_f64() >= Some(newest))
         });
         for handler in handlers(&child) {
             signal("-KILL", handler);
@@ -230,7 +238,7 @@ pub(crate) fn kill_handlers(place: &Place, local: &mut Command, rounds: u32, of_
     child.wait_with_output().expect("it ends")
 }
 
-/// Sends a signal. False when there is no such process any more.
+/// Sends a signal. False if the process does not exist.
 pub(crate) fn signal(name: &str, pid: u32) -> bool {
     let status = Command::new("sh").args(["-c", "kill $0 $1", name, &pid.to_string()]).stderr(Stdio::null()).status();
     status.expect("a shell").success()

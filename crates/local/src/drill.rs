@@ -1,10 +1,9 @@
-//! The drill of a region that goes: two hubs, two function apps, one store that fails over, and the way back. At the end
-//! every document is held against the fold of all events that reached either hub.
+//! The failover drill: two hubs, two function apps and one store, whose first region is lost and recovers. At the end the
+//! documents are compared with the fold of all events of both hubs.
 //!
-//! It goes by what has happened and never by the clock, so that each run meets the same: acknowledged writes that the
-//! store's other region never got, events that nobody reads while their region is gone, sequence numbers that begin again.
+//! The steps depend on what has happened and never on the clock, so every drill has acknowledged writes that were not replicated,
+//! events that are unread while their region is lost, and sequence numbers that start again.
 
-mod fold;
 mod replica;
 
 use std::{path::PathBuf, sync::Arc};
@@ -20,150 +19,163 @@ use devicestate_terminal::interrupt::stop_requested;
 use serde::Serialize;
 
 use super::{
-    bad_events::BadEvents,
+    check::{Check, dead_letters_after},
     documents::Documents,
     error::LocalError,
+    fold::Fold,
     hub::{self, Hub},
-    options::{Input, Options},
+    invalid_events::InvalidEvents,
+    options::{Input, Options, Simulation},
     region::Region,
-    setup::{Setup, Site},
+    setup::{RegionConfig, Setup},
     simulator::Simulator,
 };
-use fold::Fold;
 use replica::Replica;
 
-/// The namespace that producers send to as long as nothing happens.
+/// The namespace of the first region.
 const FIRST: &str = "devicestate-first";
 
-/// The one that takes over.
+/// The namespace of the standby region.
 const STANDBY: &str = "devicestate-standby";
 
-/// So much further than to the last moment that the store's other region has are the checkpoints moved back. What is read
-/// once too often does no harm.
-const MARGIN_MS: i64 = 1_000;
+/// The checkpoints are set back to this long before the last replication. An event that is read again does no harm.
+const REWIND_MARGIN_MS: i64 = 1_000;
 
-/// Of a hundred events, so many are sent in each part of the drill.
+/// The percentages of the events that are sent in each part of the drill.
 const REPLICATED: u64 = 30;
 const NOT_REPLICATED: u64 = 15;
-const WHILE_IT_GOES: u64 = 10;
+const DURING_REGION_LOSS: u64 = 10;
 const UNREAD: u64 = 10;
-const TO_THE_STANDBY: u64 = 15;
-const WHILE_IT_COMES_BACK: u64 = 10;
-const ALL_THAT_IS_LEFT: u64 = 100;
+const TO_STANDBY: u64 = 15;
+const DURING_RECOVERY: u64 = 10;
+const REST: u64 = 100;
 
-/// A fifth of the devices is never heard of again when the region goes, and another one when the alias fails over.
-const FIFTHS: usize = 5;
+/// One of this many devices stops sending when the region is lost, and another one when the alias fails over.
+const DEVICE_GROUPS: usize = 5;
 
-/// So many of the documents that are not what they should be are told.
-const MOST_TOLD: usize = 10;
-
-/// Why a drill ends before its end.
+/// Why a drill did not start or did not end.
 #[derive(Debug, thiserror::Error)]
 pub enum DrillError {
-    /// It cannot begin.
+    /// It cannot start.
     #[error(transparent)]
-    Begin(#[from] LocalError),
+    NotStarted(#[from] LocalError),
     /// A state file.
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The documents cannot be read.
     #[error("the documents cannot be read: {0}")]
     Store(#[from] StoreError),
-    /// A region cannot go on.
-    #[error("{0} cannot go on: {1}")]
+    /// A region failed.
+    #[error("the region {0} failed: {1}")]
     Region(String, String),
-    /// Somebody wants it to end.
-    #[error("stopped before its end: there is no verdict")]
+    /// Ctrl-C.
+    #[error("stopped before the end of the drill, so it has no result")]
     Stopped,
 }
 
-/// One thing that happened.
+/// A completed step of a drill.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
-    /// What, in short.
-    pub what: &'static str,
-    /// What came of it.
-    pub came_of_it: String,
+    /// The step.
+    pub step: StepName,
+    /// What happened in it.
+    pub detail: String,
 }
 
-/// What a drill came to.
+/// The steps of a drill, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StepName {
+    /// The first region processes events.
+    Baseline,
+    /// The store's other region has received every write.
+    Replication,
+    /// More writes, which the other region has not received.
+    ReplicationLag,
+    /// The first region stops while events arrive.
+    RegionLost,
+    /// The store's other region takes over.
+    StoreFailover,
+    /// Producers send to the standby region.
+    AliasFailover,
+    /// The first region is available again, and its checkpoints are set back.
+    RegionRecovered,
+    /// Both regions process events.
+    BothRegionsActive,
+    /// Producers send to the first region again.
+    Failback,
+}
+
+/// The result of a drill.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Verdict {
-    /// Events that reached the first hub, bad ones included.
-    pub events_of_first: u64,
-    /// Events that reached the standby's hub, bad ones included.
-    pub events_of_standby: u64,
+pub struct DrillReport {
+    /// The completed steps.
+    pub steps: Vec<Step>,
+    /// Events in the first region's hub, invalid ones included.
+    pub first_region_events: u64,
+    /// Events in the standby region's hub, invalid ones included.
+    pub standby_region_events: u64,
     /// Readings that were written and acknowledged, and that the failover of the store lost.
     pub readings_lost: usize,
-    /// Events that were read once more since the checkpoints were moved back.
-    pub read_again: u64,
-    /// Devices that have sent.
-    pub devices: usize,
-    /// Documents that are not what the events of both hubs come to, and how they differ. A few of them are told.
-    pub differences: usize,
-    /// How.
-    pub different: Vec<String>,
-    /// Bad events that reached either hub.
-    pub bad_events: usize,
-    /// Those of them that are in neither queue of dead letters.
-    pub dead_letters_missing: usize,
-    /// What happened.
-    pub steps: Vec<Step>,
-    /// The state files: the documents with the first region's dead letters, and the standby's dead letters.
-    pub states: Vec<PathBuf>,
+    /// Events that were read again because the checkpoints were set back.
+    pub events_read_again: u64,
+    /// The comparison of the documents with the fold of the events of both hubs.
+    pub check: Check,
+    /// The state files: the documents with the first region's dead letters, and the standby region's dead letters.
+    pub state_files: Vec<PathBuf>,
 }
 
-impl Verdict {
-    /// Whether there was something to lose: too few events are no drill.
+impl DrillReport {
+    /// Whether the failover lost readings and the standby region received events. A drill with too few events does neither.
     #[must_use]
-    pub fn was_a_drill(&self) -> bool {
-        self.readings_lost > 0 && self.events_of_standby > 0
+    pub fn is_conclusive(&self) -> bool {
+        self.readings_lost > 0 && self.standby_region_events > 0
     }
 
-    /// Whether it was one, the documents are what they should be, and no bad event is lost.
+    /// Whether the drill is conclusive and its check passed.
     #[must_use]
     pub fn is_passed(&self) -> bool {
-        self.was_a_drill() && self.differences == 0 && self.dead_letters_missing == 0
+        self.is_conclusive() && self.check.is_passed()
     }
 }
 
-/// Runs the drill with the simulated devices of the options, and tells each step when it is done. Without `rewinds` no
-/// checkpoint is moved back: then what the failover lost stays lost, and the verdict says so.
+/// Runs the drill with the simulated devices of the options. `on_step` runs after each step. Without `should_rewind` no checkpoint is
+/// set back: then the readings that the failover lost stay lost, and the check fails.
 ///
 /// # Errors
 ///
-/// [`DrillError`].
-pub async fn run(options: Options, rewinds: bool, tell: impl FnMut(&Step)) -> Result<Verdict, DrillError> {
+/// [`DrillError`]
+pub async fn run(options: Options, should_rewind: bool, on_step: impl FnMut(&Step)) -> Result<DrillReport, DrillError> {
     let setup = Setup::new(&options)?;
     let mut drill = Drill::new(&setup, &options).await?;
-    let played = tokio::select! {
-        // Listened for before anything is started that would be left behind.
+    let steps = tokio::select! {
+        // Polled first, so that it listens before a handler is started that a signal would leave running.
         biased;
         () = stop_requested() => Err(DrillError::Stopped),
-        played = drill.play(rewinds, tell) => played,
+        steps = drill.run_steps(should_rewind, on_step) => steps,
     };
-    // Whatever happened, no handler stays behind.
+    // Also after an error, so that no handler is left.
     drill.first.stop().await;
     drill.standby.stop().await;
-    played?;
-    drill.judge(&setup).await
+    steps?;
+    drill.check(&setup).await
 }
 
-/// A drill on its way.
+/// A drill in progress.
 struct Drill {
     first: Region<Hub>,
     standby: Region<Hub>,
-    /// The state files of both: the first has the documents, too.
+    /// The state files of the two regions. The first one also has the documents.
     files: [Database; 2],
     devices: Devices,
-    bad_events: BadEvents,
+    invalid_events: InvalidEvents,
     events: u64,
-    verdict: Verdict,
+    report: DrillReport,
 }
 
-/// So many devices, and what they send.
+/// The simulated devices.
 struct Devices {
     count: usize,
     simulator: Simulator,
@@ -172,161 +184,158 @@ struct Devices {
 impl Drill {
     async fn new(setup: &Setup, options: &Options) -> Result<Self, LocalError> {
         let unsupported = |reason: &str| Err(LocalError::Unsupported(reason.into()));
-        let Input::Simulate { devices, events, wire, seed } = options.input else {
-            return unsupported("the drill is one of simulated devices");
+        let Input::Simulation(Simulation { devices, events, encoding, seed }) = options.input else {
+            return unsupported("the drill needs simulated devices");
         };
         let Documents::Sqlite(path) = &setup.documents else {
             return unsupported(
-                "the drill plays the failover of the store in the state file: StateStore must be sqlite, or not be set",
+                "the drill fails over the store in the state file: StateStore must be sqlite or not set",
             );
         };
         if *path != setup.state {
             return unsupported("the drill needs documents and dead letters in one file: SqlitePath must not be set");
         }
-        let beside = setup.state.with_extension("standby.db");
-        let files = [setup.open_state()?, Database::open(&beside, OpenMode::Create)?];
+        let standby_file = setup.state.with_extension("standby.db");
+        let files = [setup.open_state()?, Database::open(&standby_file, OpenMode::Create)?];
         if Replica::of(&files[0]).await?.len() > 0 {
-            return unsupported(
-                "there are documents in the state file already: the drill takes a new one (option --state)",
-            );
+            return unsupported("the state file already has documents: give the drill a new one (option --state)");
         }
-        let mut of_standby = setup.settings.clone();
-        of_standby.set("DeadLetterDirectory", dead_letter_folder(&beside).display().to_string());
+        let mut standby_settings = setup.settings.clone();
+        standby_settings.set("DeadLetterDirectory", dead_letter_folder(&standby_file).display().to_string());
         let region = |namespace, queue: &Database, settings| {
-            let hub = hub::Options { keeps: true, ..hub::Options::default() };
-            let site = Site { namespace, clock: Arc::new(System), queue: queue.clone(), settings };
-            setup.region(site, Arc::new(Hub::new(options.partitions, hub)), options.instances)
+            let hub = hub::Options { retains_events: true, ..hub::Options::default() };
+            let config = RegionConfig { namespace, clock: Arc::new(System), queue: queue.clone(), settings };
+            setup.region(config, Arc::new(Hub::new(options.partitions, hub)), options.instances)
         };
         Ok(Self {
             first: region(FIRST, &files[0], setup.settings.clone())?,
-            standby: region(STANDBY, &files[1], of_standby)?,
+            standby: region(STANDBY, &files[1], standby_settings)?,
             files,
-            devices: Devices { count: devices, simulator: Simulator::new(devices, events, wire, seed) },
-            bad_events: BadEvents::new(options.bad_events_per_mille),
+            devices: Devices { count: devices, simulator: Simulator::new(devices, events, encoding, seed) },
+            invalid_events: InvalidEvents::new(options.invalid_event_rate()),
             events,
-            verdict: Verdict { states: vec![setup.state.clone(), beside], ..Verdict::default() },
+            report: DrillReport { state_files: vec![setup.state.clone(), standby_file], ..DrillReport::default() },
         })
     }
 
-    /// All that happens, one after the other.
-    async fn play(&mut self, rewinds: bool, mut tell: impl FnMut(&Step)) -> Result<(), DrillError> {
-        let Self { first, standby, files, devices, bad_events, verdict, events } = self;
+    /// Runs the steps one after another.
+    async fn run_steps(&mut self, should_rewind: bool, mut on_step: impl FnMut(&Step)) -> Result<(), DrillError> {
+        let Self { first, standby, files, devices, invalid_events, report, events } = self;
         let documents = &files[0];
-        let mut feed = Feed { bad_events, events: *events, of_each: FIFTHS, sent: 0, devices };
-        let Verdict { readings_lost, read_again, steps, .. } = verdict;
-        let mut step = |what, came_of_it| {
-            let step = Step { what, came_of_it };
-            tell(&step);
+        let mut feed = Feed { invalid_events, events: *events, sending_groups: DEVICE_GROUPS, sent: 0, devices };
+        let DrillReport { readings_lost, events_read_again, steps, .. } = report;
+        let mut complete = |step, detail| {
+            let step = Step { step, detail };
+            on_step(&step);
             steps.push(step);
         };
 
         first.start();
-        let sent = feed.send(&first.intake, REPLICATED).await;
-        drained(first, 0).await?;
-        step("all is well", format!("{sent} events through the alias into {FIRST}, all answered for"));
+        let sent = feed.send(&first.broker, REPLICATED).await;
+        wait_until_unread(first, 0).await?;
+        complete(StepName::Baseline, format!("{sent} events sent through the alias to {FIRST}, all processed"));
 
         let replicated_ms = System.now_ms();
         let replica = Replica::of(documents).await?;
-        step("replication", format!("the store's other region has the {} documents as of now", replica.len()));
+        complete(StepName::Replication, format!("the store's other region has all {} documents", replica.len()));
 
-        let sent = feed.send(&first.intake, NOT_REPLICATED).await;
-        drained(first, 0).await?;
-        step("it lags behind", format!("{sent} more events, written and checkpointed; the other region lacks them"));
+        let sent = feed.send(&first.broker, NOT_REPLICATED).await;
+        wait_until_unread(first, 0).await?;
+        let detail = format!("{sent} more events written and checkpointed; the other region has none of these writes");
+        complete(StepName::ReplicationLag, detail);
 
-        feed.of_each -= 1;
-        let mut sent = feed.send(&first.intake, WHILE_IT_GOES).await;
-        drained(first, sent * 3 / 4).await?;
+        feed.sending_groups -= 1;
+        let mut sent = feed.send(&first.broker, DURING_REGION_LOSS).await;
+        wait_until_unread(first, sent * 3 / 4).await?;
         first.stop().await;
-        sent += feed.send(&first.intake, UNREAD).await;
-        let unread = first.intake.unread();
-        step("the region goes", format!("{FIRST} dies while {sent} events arrive there; {unread} wait in its hub"));
+        sent += feed.send(&first.broker, UNREAD).await;
+        let unread = first.broker.unread();
+        let detail = format!("{FIRST} is killed while {sent} events arrive; {unread} stay unread in its hub");
+        complete(StepName::RegionLost, detail);
 
         *readings_lost = replica.take_over(documents).await?;
-        step("the store fails over", format!("{readings_lost} readings of acknowledged writes are lost"));
+        complete(StepName::StoreFailover, format!("{readings_lost} readings of acknowledged writes are lost"));
 
-        feed.of_each -= 1;
+        feed.sending_groups -= 1;
         standby.start();
-        let sent = feed.send(&standby.intake, TO_THE_STANDBY).await;
-        drained(standby, 0).await?;
-        step("the alias fails over", format!("{sent} events into {STANDBY}, numbered from 0, all answered for"));
+        let sent = feed.send(&standby.broker, TO_STANDBY).await;
+        wait_until_unread(standby, 0).await?;
+        let detail = format!("{sent} events sent to {STANDBY}, with sequence numbers from 0, all processed");
+        complete(StepName::AliasFailover, detail);
 
-        let came_of_it = if rewinds {
-            let to_ms = replicated_ms - MARGIN_MS;
-            *read_again = first.intake.rewind(to_ms);
+        let detail = if should_rewind {
+            let to_ms = replicated_ms - REWIND_MARGIN_MS;
+            *events_read_again = first.broker.rewind(to_ms);
             let to = iso8601(to_ms);
-            format!("its checkpoints are moved back to {to}: {read_again} events again, before {unread} unread ones")
+            format!("checkpoints set back to {to}: {events_read_again} events again, then {unread} unread ones")
         } else {
-            format!("its checkpoints stay where they are: {unread} unread events, and none again")
+            format!("checkpoints unchanged: {unread} unread events, and none again")
         };
-        step("the region is back", came_of_it);
+        complete(StepName::RegionRecovered, detail);
 
         first.start();
-        let sent = feed.send(&standby.intake, WHILE_IT_COMES_BACK).await;
-        drained(first, 0).await?;
-        drained(standby, 0).await?;
-        step("both at once", format!("{FIRST} catches up, while {sent} events go on to {STANDBY}"));
+        let sent = feed.send(&standby.broker, DURING_RECOVERY).await;
+        wait_until_unread(first, 0).await?;
+        wait_until_unread(standby, 0).await?;
+        let detail = format!("{FIRST} catches up while {sent} events are sent to {STANDBY}");
+        complete(StepName::BothRegionsActive, detail);
 
-        let sent = feed.send(&first.intake, ALL_THAT_IS_LEFT).await;
-        drained(first, 0).await?;
-        step("the way back", format!("the alias is with {FIRST} again: {sent} events, all answered for"));
+        let sent = feed.send(&first.broker, REST).await;
+        wait_until_unread(first, 0).await?;
+        complete(StepName::Failback, format!("the alias points to {FIRST} again: {sent} events, all processed"));
         Ok(())
     }
 
-    /// Holds documents and dead letters against the events of both hubs.
-    async fn judge(self, setup: &Setup) -> Result<Verdict, DrillError> {
-        let Self { first, standby, files, mut verdict, .. } = self;
+    /// Compares documents and dead letters with the events of both hubs.
+    async fn check(self, setup: &Setup) -> Result<DrillReport, DrillError> {
+        let Self { first, standby, files, mut report, .. } = self;
         let mut fold = Fold::new(Drone::from_settings(&setup.settings).map_err(LocalError::from)?);
-        for Region { source, intake: hub, .. } in [&first, &standby] {
+        for Region { source, broker: hub, .. } in [&first, &standby] {
             for partition in 0..hub.partitions() {
-                fold.add(source, partition, &hub.kept(partition));
+                fold.add_events(source, partition, &hub.retained_events(partition));
             }
         }
-        verdict.events_of_first = first.intake.incoming();
-        verdict.events_of_standby = standby.intake.incoming();
-        verdict.devices = fold.devices();
-        verdict.bad_events = fold.bad_events();
-        let found = documents(&SqliteStore::new(files[0].clone()), usize::MAX).await?;
-        verdict.different = fold.differences(&found);
-        verdict.differences = verdict.different.len();
-        verdict.different.truncate(MOST_TOLD);
+        report.first_region_events = first.broker.incoming();
+        report.standby_region_events = standby.broker.incoming();
+        let stored = documents(&SqliteStore::new(files[0].clone()), usize::MAX).await?;
+        let mut dead_letters = Vec::new();
         for file in &files {
-            fold.strike_out(&dead_letters(file).await?);
+            dead_letters.extend(dead_letters_after(file, 0).await?);
         }
-        verdict.dead_letters_missing = fold.bad_events();
-        Ok(verdict)
+        report.check = Check::new(fold, &stored, &dead_letters);
+        Ok(report)
     }
 }
 
-/// The devices, and what of theirs is bad.
+/// The devices and the invalid events among theirs.
 struct Feed<'a> {
     devices: &'a mut Devices,
-    bad_events: &'a mut BadEvents,
-    /// How many events the devices would send in all.
+    invalid_events: &'a mut InvalidEvents,
+    /// The number of events if every device sent all of its events.
     events: u64,
-    /// So many of five devices still send. What the others sent last is overwritten by nothing, so that it shows what
-    /// becomes of it.
-    of_each: usize,
-    /// How many events the devices have made so far.
+    /// The device groups that still send. The last events of the others are not overwritten, so a lost one is visible.
+    sending_groups: usize,
+    /// The number of events that the devices have produced.
     sent: usize,
 }
 
 impl Feed<'_> {
-    /// Sends so many of a hundred events, as far as there are any left and their devices still send; gives back how many
-    /// they were with the bad ones.
+    /// Sends this percentage of the events, without those of devices that no longer send. Returns the number of sent events, with
+    /// the invalid ones.
     async fn send(&mut self, hub: &Hub, percent: u64) -> u64 {
         let before = hub.incoming();
-        let good = usize::try_from(self.events * percent / 100).unwrap_or(usize::MAX);
-        for event in self.devices.simulator.by_ref().take(good) {
-            // They take turns.
+        let valid = usize::try_from(self.events * percent / 100).unwrap_or(usize::MAX);
+        for event in self.devices.simulator.by_ref().take(valid) {
+            // The devices send in turn.
             let device = self.sent % self.devices.count;
             self.sent += 1;
-            if device % FIFTHS >= self.of_each {
+            if device % DEVICE_GROUPS >= self.sending_groups {
                 continue;
             }
-            // A hub that has room never waits, and whoever wants to stop it all would not be heard.
+            // A hub with room never waits, and without a yield Ctrl-C would have no effect.
             tokio::task::consume_budget().await;
-            let bad = self.bad_events.behind(&event);
-            for sent in [event].into_iter().chain(bad) {
+            let invalid = self.invalid_events.following(&event);
+            for sent in [event].into_iter().chain(invalid) {
                 hub.send(sent).await;
             }
         }
@@ -334,22 +343,14 @@ impl Feed<'_> {
     }
 }
 
-/// Waits until a region has no more than so many events of its hub in front of it.
-async fn drained(region: &mut Region<Hub>, most: u64) -> Result<(), DrillError> {
-    let hub = Arc::clone(&region.intake);
+/// Waits until a region has at most this many unread events.
+async fn wait_until_unread(region: &mut Region<Hub>, most: u64) -> Result<(), DrillError> {
+    let hub = Arc::clone(&region.broker);
     tokio::select! {
-        () = hub.drained_to(most) => Ok(()),
+        () = hub.wait_until_unread_at_most(most) => Ok(()),
         ended = region.ended() => {
             let reason = ended.and_then(Result::err).unwrap_or_else(|| "its hosts ended".into());
             Err(DrillError::Region(region.source.fully_qualified_namespace.clone(), reason))
         }
     }
-}
-
-/// The texts of all messages in a queue.
-async fn dead_letters(file: &Database) -> Result<Vec<Vec<u8>>, DatabaseError> {
-    file.read(|connection| {
-        connection.prepare("SELECT text FROM dead_letters")?.query_map([], |row| row.get(0))?.collect()
-    })
-    .await
 }

@@ -1,4 +1,4 @@
-//! A function of the handler, as the host calls it over HTTP.
+//! Calls a function of the handler over HTTP, as the host does.
 
 use std::convert::Infallible;
 
@@ -18,14 +18,14 @@ const CHUNK: usize = 64 << 10;
 
 type Body = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
 
-/// Where a function is called.
+/// A function of a handler.
 pub struct Endpoint {
     client: Client<HttpConnector, Body>,
     uri: Uri,
 }
 
 impl Endpoint {
-    /// The function of this name, in the handler at this port.
+    /// Returns the endpoint of a function, in the handler on this port of 127.0.0.1.
     #[must_use]
     pub fn new(port: u16, function: &str) -> Self {
         let mut connector = HttpConnector::new();
@@ -34,22 +34,22 @@ impl Endpoint {
             client: Client::builder(TokioExecutor::new()).build(connector),
             uri: format!("http://127.0.0.1:{port}/{function}")
                 .parse()
-                .expect("a function's name is part of a valid address"),
+                .expect("a function's name is valid in an address"),
         }
     }
 
-    /// Posts an invocation over a connection that is kept. Gives back status, content type and body.
+    /// Posts an invocation over a persistent connection. Returns status, content type and body.
     ///
     /// # Errors
     ///
-    /// Why there is no answer: the connection is refused, or cut in between.
+    /// The connection was refused or broken.
     pub async fn post(&self, invocation_id: &str, body: String) -> Result<(u16, Option<String>, Bytes), String> {
         let body = Bytes::from(body);
         let pieces: Vec<_> = (0..body.len())
             .step_by(CHUNK)
             .map(|from| Ok(Frame::data(body.slice(from..body.len().min(from + CHUNK)))))
             .collect();
-        // A stream has no length that is known beforehand, so it goes out chunked, as from the host.
+        // The length of a stream is not known beforehand, so the body is sent chunked, as the host does.
         let request = Request::post(self.uri.clone())
             .header("X-Azure-Functions-InvocationId", invocation_id)
             .header("X-Azure-Functions-HostVersion", "4.0-local")

@@ -1,4 +1,4 @@
-//! The request as the Functions host makes it of a batch, and of a timer that is due.
+//! Builds the requests that the Functions host sends for a batch of events and for a timer.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,21 +16,21 @@ use super::hub::HubEvent;
 /// The attempt of an invocation under a retry policy.
 #[derive(Debug, Clone)]
 pub struct Retry {
-    /// How often the batch was sent before.
+    /// The number of attempts before this one.
     pub count: u32,
-    /// How often it is sent again at the most; -1 is without end.
+    /// The maximum number of retries; -1 for no limit.
     pub max_count: i64,
-    /// Why the attempt before failed.
+    /// Why the previous attempt failed.
     pub exception: Option<String>,
 }
 
-/// The body of the request for these events of one partition; `now_ms` is when the host makes it, in milliseconds since
-/// 1970. A function with `cardinality` one gets one event, under singular keys.
+/// Returns the body of the request for events of one partition. `now_ms` is the time of the request in milliseconds since 1970.
+/// A function with `cardinality` one gets one event, under singular keys.
 ///
 /// # Errors
 ///
-/// When the host itself could not make it: a body that is no JSON, without a `dataType`; not just one event for a
-/// function that takes one.
+/// The host cannot build the request: without a `dataType`, a body is not JSON; or a function with `cardinality` one gets
+/// another number of events.
 pub fn request(
     function: &Function,
     source: &Source,
@@ -46,11 +46,11 @@ pub fn request(
         consumer_group: &source.consumer_group,
         partition_id: &source.partition_id,
     };
-    let (bodies, of_events) = match (trigger.cardinality(), events) {
-        (Cardinality::Many, _) => (many_bodies(trigger.data_type(), events)?, OfEvents::Many(Arrays::of(events))),
-        (Cardinality::One, [event]) => (one_body(trigger.data_type(), event)?, OfEvents::One(one(event))),
+    let (bodies, events) = match (trigger.cardinality(), events) {
+        (Cardinality::Many, _) => (batch_bodies(trigger.data_type(), events)?, EventMetadata::Many(Arrays::of(events))),
+        (Cardinality::One, [event]) => (one_body(trigger.data_type(), event)?, EventMetadata::One(one(event))),
         (Cardinality::One, _) => {
-            return Err(format!("{} events for a function that takes one at a time", events.len()));
+            return Err(format!("a function with cardinality one must get 1 event, not {}", events.len()));
         }
     };
     let retry_context = retry.map(|retry| {
@@ -59,12 +59,12 @@ pub fn request(
     });
     let sys = sys(&function.name, now_ms);
     let metadata =
-        Metadata { trigger_partition_context: &context, partition_context: &context, of_events, sys, retry_context };
+        Metadata { trigger_partition_context: &context, partition_context: &context, events, sys, retry_context };
     Ok(text(&Request { data: [(trigger.name(), bodies)].into(), metadata }))
 }
 
-// Types in place of values that are built first: a run makes some ten thousand events a second into requests, and what
-// that takes it takes from the handler.
+// Types instead of JSON values: a run converts tens of thousands of events per second to requests, on the same processors as
+// the handler.
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -79,7 +79,7 @@ struct Metadata<'a> {
     trigger_partition_context: &'a Context<'a>,
     partition_context: &'a Context<'a>,
     #[serde(flatten)]
-    of_events: OfEvents,
+    events: EventMetadata,
     #[serde(rename = "sys")]
     sys: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,18 +96,18 @@ struct Context<'a> {
     partition_id: &'a str,
 }
 
-/// What the metadata say of the events.
+/// The metadata of the events.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum OfEvents {
+enum EventMetadata {
     Many(Arrays),
     One(Value),
 }
 
-/// Arrays held in strings, each as long as the batch.
+/// JSON arrays in strings, each with a cell for every event of the batch.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-#[expect(clippy::struct_field_names, reason = "the host calls them so")]
+#[expect(clippy::struct_field_names, reason = "these are the host's names")]
 struct Arrays {
     partition_key_array: String,
     offset_array: String,
@@ -138,10 +138,10 @@ fn array<'a, T: Serialize>(events: &'a [Arc<HubEvent>], cell: impl Fn(&'a HubEve
 }
 
 fn text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("every key is a string, and nothing in it can fail")
+    serde_json::to_string(value).expect("every key is a string")
 }
 
-/// What producers add; those of this machine add nothing.
+/// Application properties. The producers here set none.
 #[derive(Serialize)]
 struct Properties {}
 
@@ -184,13 +184,13 @@ impl<'a> SystemProperties<'a> {
     }
 }
 
-/// The text of an array of the bodies of a batch.
-fn many_bodies(data_type: DataType, events: &[Arc<HubEvent>]) -> Result<String, String> {
+/// Returns the bodies of a batch as a JSON array in a string.
+fn batch_bodies(data_type: DataType, events: &[Arc<HubEvent>]) -> Result<String, String> {
     let bodies = events.iter().map(|event| body(data_type, &event.sent.body)).collect::<Result<Vec<_>, _>>()?;
     Ok(text(&bodies))
 }
 
-/// The body of one event as text.
+/// Returns the body of one event as text.
 fn one_body(data_type: DataType, event: &HubEvent) -> Result<String, String> {
     Ok(match body(data_type, &event.sent.body)? {
         Value::String(text) => text,
@@ -198,7 +198,7 @@ fn one_body(data_type: DataType, event: &HubEvent) -> Result<String, String> {
     })
 }
 
-/// Values under singular keys.
+/// Returns the metadata of one event under singular keys.
 fn one(event: &HubEvent) -> Value {
     json!({
         "PartitionKey": event.sent.partition_key,
@@ -211,7 +211,7 @@ fn one(event: &HubEvent) -> Value {
     })
 }
 
-/// The body of the request for a timer that is due now, in milliseconds since 1970, and was never called before.
+/// Returns the body of the request for a timer that is due now, in milliseconds since 1970, and was never called before.
 #[must_use]
 pub fn timer_request(timer: &TimerFunction, now_ms: i64) -> String {
     const NEVER: &str = "0001-01-01T00:00:00+00:00";
@@ -235,12 +235,12 @@ fn body(data_type: DataType, body: &[u8]) -> Result<Value, String> {
         DataType::Binary => Ok(Value::from(BASE64.encode(body))),
         DataType::String => Ok(Value::from(String::from_utf8_lossy(body))),
         DataType::Json => serde_json::from_slice(body).map_err(|error| {
-            format!("a body is not JSON ({error}), and without dataType the host fails the whole batch for it")
+            format!("a body is not JSON ({error}); without dataType the host then fails the entire batch")
         }),
     }
 }
 
-/// A UTC time without a zone, as the host writes it.
+/// Formats a UTC time without a zone, as the host does.
 pub(super) fn time(ms: i64) -> String {
     let text = iso8601(ms);
     text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -262,18 +262,18 @@ mod tests {
     }
 
     #[test]
-    fn the_request_of_a_timer_is_the_fixtures_but_for_what_differs_from_call_to_call() {
+    fn a_timer_request_equals_the_fixture_except_for_times_and_ids() {
         let mut fixture: Value =
             serde_json::from_str(include_str!("../../../tests/fixtures/timer.json")).expect("the fixture");
         let request = request(true);
-        for place in [
+        for pointer in [
             "/Data/timer/ScheduleStatus/Last",
             "/Data/timer/ScheduleStatus/LastUpdated",
             "/Metadata/sys/UtcNow",
             "/Metadata/sys/RandGuid",
         ] {
-            let value = request.pointer(place).unwrap_or_else(|| panic!("no {place} in {request}"));
-            *fixture.pointer_mut(place).expect("it is in the fixture") = value.clone();
+            let value = request.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is missing in {request}"));
+            *fixture.pointer_mut(pointer).expect("it is in the fixture") = value.clone();
         }
         assert_eq!(request, fixture);
     }
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn one_event_goes_under_the_keys_of_the_fixture_and_is_read_again_with_its_place() {
+    fn a_request_for_one_event_has_the_keys_of_the_fixture_and_is_read_with_its_position() {
         let fixture: Value =
             serde_json::from_str(include_str!("../../../tests/fixtures/one-binary.json")).expect("the fixture");
         let source = Source { partition_id: "3".into(), ..Source::default() };
@@ -316,12 +316,12 @@ mod tests {
             Invocation::read(&text.clone().into(), &function.trigger).expect("an invocation");
         assert_eq!(batch.source, source);
         let [event] = &batch.events[..] else { panic!("{:?}", batch.events) };
-        let place = event.position.expect("a place");
-        assert_eq!((&event.body[..], place.sequence_number), (&b"\xff one"[..], 48_211));
+        let position = event.position.expect("a position");
+        assert_eq!((&event.body[..], position.sequence_number), (&b"\xff one"[..], 48_211));
     }
 
     #[test]
-    fn a_batch_is_in_every_character_what_the_fixture_has_of_its_places() {
+    fn the_metadata_arrays_of_a_batch_equal_the_fixture_byte_for_byte() {
         let fixture: Value =
             serde_json::from_str(include_str!("../../../tests/fixtures/many-binary.json")).expect("the fixture");
         let events = [
@@ -351,15 +351,15 @@ mod tests {
     }
 
     #[test]
-    fn two_events_are_none_for_a_function_that_takes_one() {
+    fn two_events_are_rejected_for_a_function_with_cardinality_one() {
         let events = [event(b"a"), event(b"b")];
         let request = |cardinality| super::request(&function(cardinality), &Source::default(), &events, None, 0);
         assert!(request(Cardinality::Many).is_ok());
-        assert_eq!(request(Cardinality::One), Err("2 events for a function that takes one at a time".into()));
+        assert_eq!(request(Cardinality::One), Err("a function with cardinality one must get 1 event, not 2".into()));
     }
 
     #[test]
-    fn a_timer_whose_times_are_not_kept_has_no_status() {
+    fn a_timer_without_use_monitor_has_no_schedule_status() {
         assert_eq!(request(false)["Data"]["timer"]["ScheduleStatus"], Value::Null);
     }
 }

@@ -1,20 +1,20 @@
-//! Why the system cannot run.
+//! Why a run or a drill cannot start.
 
 use std::{io, path::PathBuf};
 
-use devicestate_engine::{function_app::FunctionAppError, queue::QueueError, settings::ConfigError};
+use devicestate_engine::{function_app::FunctionAppError, queue::QueueError, settings::ConfigError, store::StoreError};
 use devicestate_sqlite::DatabaseError;
 
 use crate::source::SourceError;
 
-/// Why the system cannot run.
+/// Why a run or a drill cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// The function app's files.
+    /// The files of the function app.
     #[error(transparent)]
     FunctionApp(#[from] FunctionAppError),
     /// `local.settings.json`.
-    #[error("{}: {reason}", path.display())]
+    #[error("the file {} cannot be read: {reason}", path.display())]
     LocalSettings {
         /// The file.
         path: PathBuf,
@@ -24,32 +24,56 @@ pub enum LocalError {
     /// A setting.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Something that the stand-in does not do.
+    /// The stand-in host does not support this.
     #[error("{0}")]
     Unsupported(String),
     /// The state file.
     #[error("{0} (option --state)")]
     Database(#[from] DatabaseError),
-    /// The queue in it.
+    /// The dead-letter queue in the state file.
     #[error("{0} (option --state)")]
     Queue(#[from] QueueError),
-    /// The file for the telemetry.
-    #[error("{}: {error} (option --telemetry)", path.display())]
+    /// The documents cannot be read for the check.
+    #[error("the documents cannot be read: {0}")]
+    Store(#[from] StoreError),
+    /// The telemetry file.
+    #[error("the telemetry file {} cannot be written: {reason} (option --telemetry)", path.display())]
     Telemetry {
         /// Its path.
         path: PathBuf,
-        /// What the system says.
-        error: io::Error,
+        /// The system's error.
+        reason: String,
     },
     /// A folder.
-    #[error("{}: {error}", path.display())]
+    #[error("the folder {} cannot be used: {reason}", path.display())]
     Folder {
         /// Its path.
         path: PathBuf,
-        /// What the system says.
-        error: io::Error,
+        /// The system's error.
+        reason: String,
     },
     /// The input.
     #[error(transparent)]
     Source(#[from] SourceError),
+}
+
+/// Returns the system's description of an error, without its number.
+pub(super) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_error_is_described_without_its_number() {
+        let missing = std::fs::File::open("/no/such/file").expect_err("it does not exist");
+        assert_eq!(reason(&missing), "No such file or directory");
+        assert_eq!(reason(&io::Error::other("anything else")), "anything else");
+    }
 }

@@ -1,5 +1,5 @@
-//! A stand-in for the Functions host, as far as it is the same for every trigger: the handler's process, the invocation,
-//! outputs before anything is settled. It does what the real host does, to the letter where that matters.
+//! The stand-in for the Functions host, for every kind of trigger: the handler's process, invocations, and the outputs, which
+//! are written before a batch or message is completed.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -15,48 +15,51 @@ use devicestate_sqlite::SqliteQueue;
 use tokio::time::{sleep, timeout};
 
 use super::{
+    demonstration::KillSwitch,
     endpoint::Endpoint,
     monitor::Monitor,
-    process::{Process, Start},
-    reply::{self, Accepted, Refused},
+    process::{Process, StartInfo},
+    reply::{self, Accepted, ReplyError},
     statistics::Statistics,
 };
 
 /// One instance of the function app.
 #[derive(Clone)]
 pub(super) struct Instance {
-    /// What it is called where several are told apart.
+    /// Its name in telemetry.
     pub(super) name: String,
     pub(super) host: HostJson,
     pub(super) function: Function,
-    /// What [`timers::call`](super::timers::call) calls.
+    /// The functions that [`timers::call`](super::timers::call) calls.
     pub(super) timers: Vec<TimerFunction>,
-    /// Where the events come from; the partition id is filled in for each.
+    /// The source of the events, without a partition id.
     pub(super) source: Source,
-    pub(super) start: Start,
+    pub(super) start: StartInfo,
     pub(super) queue: SqliteQueue,
     pub(super) statistics: Arc<Statistics>,
     pub(super) monitor: Arc<Monitor>,
+    /// Kills the handler of a demonstration.
+    pub(super) kill_switch: Arc<KillSwitch>,
 }
 
-/// One life of an instance's host, with the handler's process.
+/// An instance's host, with the handler's process.
 pub(super) struct Host {
     pub(super) instance: Arc<Instance>,
     pub(super) process: Process,
 }
 
 impl Host {
-    /// The function's own connection to the handler.
+    /// Returns a new connection to the function.
     pub(super) fn endpoint(&self) -> Endpoint {
         Endpoint::new(self.process.port, &self.instance.function.name)
     }
 
-    /// One invocation, from the moment when the handler is ready: the request, the reply, the outputs.
+    /// Waits until the handler is ready, sends the request, reads the reply and writes the outputs.
     ///
     /// # Errors
     ///
-    /// Why it failed, and is counted as a failed attempt. A host that stops for its handler cancels what is under way:
-    /// then this never returns.
+    /// The attempt failed, and is counted. If the host stops because its handler failed too often, this never returns: the host
+    /// cancels invocations in flight.
     pub(super) async fn invoke(
         &self,
         endpoint: &Endpoint,
@@ -67,7 +70,7 @@ impl Host {
             Ok(accepted) => return Ok(accepted),
             Err(reason) => reason,
         };
-        if self.process.gave_up() {
+        if self.process.has_failed() {
             return std::future::pending().await;
         }
         self.instance.statistics.failed_attempts.fetch_add(1, Relaxed);
@@ -90,21 +93,25 @@ impl Host {
         };
         let Ok(answer) = answer else { return Err(too_long()) };
         let (status, content_type, body) = answer?;
+        if self.instance.kill_switch.take() {
+            self.process.kill();
+            return Err("the handler was killed, and its reply was lost".into());
+        }
         let encoding = host.extensions.queues.message_encoding;
         let accepted = match reply::read(status, content_type.as_deref(), &body, &function.dead_letters.name, encoding)
         {
             Ok(accepted) => accepted,
-            Err(Refused::Failed(reason)) => {
-                statistics.failed(&body);
+            Err(ReplyError::Failed(reason)) => {
+                statistics.record_failed_attempt(&body);
                 return Err(reason);
             }
-            Err(Refused::Hangs) => {
+            Err(ReplyError::Hangs) => {
                 sleep(limit).await;
                 return Err(too_long());
             }
         };
         monitor.logs(name, &function.name, invocation_id, &accepted.logs);
-        // One after another, not all or none: a failure midway leaves the first ones, and a retry repeats them.
+        // One after another, as the host does: if one fails, the first ones stay in the queue and a retry repeats them.
         for message in &accepted.messages {
             queue.put(message).await.map_err(|error| error.to_string())?;
         }

@@ -1,6 +1,6 @@
 //! An event hub in memory: partitions, each an ordered stream with a checkpoint of its one consumer group.
 //!
-//! Bounded: who sends waits while a partition holds as much as it may, or takes no more in this second.
+//! Bounded: `send` waits while the partition is full or the hub is throttled.
 
 use std::{
     collections::VecDeque,
@@ -17,31 +17,31 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::throughput::Throughput;
 
-/// The most events, and bytes of bodies, that a partition holds unread.
-const MOST_EVENTS: usize = 20_000;
-const MOST_BYTES: usize = 64 << 20;
+/// The most unread events of a partition, and the most bytes of their bodies.
+const MAX_UNREAD_EVENTS: usize = 20_000;
+const MAX_UNREAD_BYTES: usize = 64 << 20;
 
-/// What a producer sends.
+/// An event as a producer sends it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sent {
     /// The body.
     pub body: Vec<u8>,
-    /// Events of one key lie in one partition, in order; events without go round.
+    /// Events with the same key are in one partition, in order. Events without a key go to the partitions in turn.
     pub partition_key: Option<String>,
     /// The content type.
     pub content_type: Option<&'static str>,
 }
 
-/// What a partition holds.
+/// An event in a partition.
 #[derive(Debug)]
 pub struct HubEvent {
-    /// What the producer sent.
+    /// The event that the producer sent.
     pub sent: Sent,
     /// Rises by one with each event of the partition, from 0.
     pub sequence_number: i64,
-    /// The place in the partition's bytes.
+    /// The event's position in the bytes of the partition.
     pub offset: i64,
-    /// When it arrived, in milliseconds since 1970; never goes back within the partition.
+    /// When it arrived, in milliseconds since 1970. Never decreases within a partition.
     pub enqueued_ms: i64,
 }
 
@@ -50,57 +50,58 @@ pub struct Hub {
     partitions: Vec<Partition>,
     next: AtomicUsize,
     options: Options,
-    /// Events that it took.
+    /// The number of events it has accepted.
     incoming: AtomicU64,
-    /// Told when a checkpoint moves.
-    passed: Notify,
+    /// Notified when a checkpoint moves.
+    checkpoint_moved: Notify,
 }
 
-/// How a hub differs from one that takes all, of now, and forgets what is passed.
+/// Options of a hub. By default it has no throughput limit, uses the current time and drops events before the checkpoint.
 pub struct Options {
-    /// The time at which events arrive.
+    /// The clock of the enqueued times.
     pub clock: Arc<dyn Clock>,
-    /// Whether events stay behind the checkpoint, as they do for the retention of a real one, so that it can be moved back.
-    pub keeps: bool,
-    /// How much it takes a second; without it, all.
+    /// Whether events stay after they are processed, as they do in a real hub during its retention. Then checkpoints can be set
+    /// back, and the hub is never full.
+    pub retains_events: bool,
+    /// The throughput limit, if any.
     pub throughput: Option<Throughput>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Arc::new(System), keeps: false, throughput: None }
+        Self { clock: Arc::new(System), retains_events: false, throughput: None }
     }
 }
 
 #[derive(Default)]
 struct Partition {
     stream: Mutex<Stream>,
-    /// Told when there is something new to read.
+    /// Notified when there is something new to read.
     filled: Notify,
-    /// Told when reading made room.
+    /// Notified when reading has made room.
     freed: Notify,
 }
 
 #[derive(Default)]
 struct Stream {
-    /// The events that are kept: those behind the checkpoint, and maybe some in front of it.
+    /// The retained events: those from the checkpoint on, and with `retains_events` all.
     events: VecDeque<Arc<HubEvent>>,
-    /// Everything in front of this sequence number is done with.
+    /// Every event before this sequence number is processed.
     checkpoint: i64,
     unread_bytes: usize,
     next_sequence_number: i64,
-    /// The first sequence number that nobody has read yet.
+    /// The first sequence number that has not been read.
     unread: i64,
     next_offset: i64,
     last_enqueued_ms: i64,
-    closed: bool,
+    is_closed: bool,
 }
 
 impl Stream {
-    /// Counted from what has been read, since a checkpoint may come only after many batches.
+    /// Counts from the last event that was read, because a checkpoint may follow only after many batches.
     fn is_full(&self) -> bool {
         let unread = usize::try_from(self.next_sequence_number - self.unread).unwrap_or_default();
-        unread >= MOST_EVENTS || (unread > 0 && self.unread_bytes >= MOST_BYTES)
+        unread >= MAX_UNREAD_EVENTS || (unread > 0 && self.unread_bytes >= MAX_UNREAD_BYTES)
     }
 
     fn push(&mut self, sent: Sent, now_ms: i64) {
@@ -123,15 +124,15 @@ impl Stream {
         }
     }
 
-    /// The place of a sequence number among the events that are kept.
-    fn place_of(&self, sequence_number: i64) -> usize {
+    /// Returns the index of a sequence number in the retained events.
+    fn index_of(&self, sequence_number: i64) -> usize {
         let first = self.next_sequence_number - i64::try_from(self.events.len()).unwrap_or_default();
         usize::try_from(sequence_number - first).unwrap_or_default()
     }
 }
 
 impl Hub {
-    /// A hub with this many partitions.
+    /// Returns an empty hub with this many partitions.
     #[must_use]
     pub fn new(partitions: usize, options: Options) -> Self {
         Self {
@@ -139,29 +140,29 @@ impl Hub {
             next: AtomicUsize::new(0),
             options,
             incoming: AtomicU64::new(0),
-            passed: Notify::new(),
+            checkpoint_moved: Notify::new(),
         }
     }
 
-    /// How many partitions there are.
+    /// Returns the number of partitions.
     #[must_use]
     pub fn partitions(&self) -> usize {
         self.partitions.len()
     }
 
-    /// How many events it has taken.
+    /// Returns how many events the hub has accepted.
     #[must_use]
     pub fn incoming(&self) -> u64 {
         self.incoming.load(Relaxed)
     }
 
-    /// How many it has refused for the moment, since it was to take more than it does in a second.
+    /// Returns how many attempts to send were throttled.
     #[must_use]
     pub fn throttled(&self) -> u64 {
-        self.options.throughput.as_ref().map_or(0, Throughput::refused)
+        self.options.throughput.as_ref().map_or(0, Throughput::throttled)
     }
 
-    /// Sends an event. Waits while its partition is full, or the hub takes no more in this second.
+    /// Sends an event. Waits while its partition is full or the hub is throttled.
     pub async fn send(&self, sent: Sent) {
         if let Some(throughput) = &self.options.throughput {
             throughput.admit(sent.body.len()).await;
@@ -171,8 +172,8 @@ impl Hub {
             let freed = partition.freed.notified();
             {
                 let mut stream = partition.stream();
-                // What keeps everything is as large as it gets, and some of it nobody may ever read.
-                if self.options.keeps || !stream.is_full() {
+                // A hub that retains everything is not bounded, and a part of it may never be read.
+                if self.options.retains_events || !stream.is_full() {
                     stream.push(sent, self.options.clock.now_ms());
                     break;
                 }
@@ -195,58 +196,58 @@ impl Hub {
         usize::try_from(number % self.partitions.len() as u64).expect("less than the number of partitions")
     }
 
-    /// Says that nothing is sent any more: readers end when they have read everything.
+    /// Marks the end of the input: readers end when they have read everything.
     pub fn close(&self) {
         for partition in &self.partitions {
-            partition.stream().closed = true;
+            partition.stream().is_closed = true;
             partition.filled.notify_one();
         }
     }
 
-    /// The sequence number from which a new owner of the partition reads.
+    /// Returns the sequence number from which a new owner of the partition reads.
     #[must_use]
     pub fn checkpoint(&self, partition: usize) -> i64 {
         self.partitions[partition].stream().checkpoint
     }
 
-    /// Moves the checkpoint: everything in front of this sequence number is done with. It never moves back.
+    /// Moves the checkpoint forward: every event before this sequence number is processed.
     pub fn set_checkpoint(&self, partition: usize, sequence_number: i64) {
         let mut stream = self.partitions[partition].stream();
         stream.checkpoint = stream.checkpoint.max(sequence_number.min(stream.next_sequence_number));
-        if !self.options.keeps {
-            let done = stream.place_of(stream.checkpoint);
-            stream.events.drain(..done);
+        if !self.options.retains_events {
+            let processed = stream.index_of(stream.checkpoint);
+            stream.events.drain(..processed);
         }
         drop(stream);
-        self.passed.notify_waiters();
+        self.checkpoint_moved.notify_waiters();
     }
 
-    /// Moves each checkpoint back to the first event that was enqueued at this time or later, as far as it is kept, and
-    /// gives back how many events are to be read once more. Nobody may be reading.
+    /// Sets each checkpoint back to the first retained event that was enqueued at this time or later. Returns how many events
+    /// will be read again. There must be no reader.
     pub fn rewind(&self, to_ms: i64) -> u64 {
-        let mut again = 0;
+        let mut events_again = 0;
         for partition in &self.partitions {
             let mut stream = partition.stream();
             let first = stream.events.iter().find(|event| event.enqueued_ms >= to_ms);
             let first = first.map_or(stream.checkpoint, |event| event.sequence_number.min(stream.checkpoint));
-            again += u64::try_from(stream.checkpoint - first).unwrap_or_default();
+            events_again += u64::try_from(stream.checkpoint - first).unwrap_or_default();
             stream.checkpoint = first;
         }
-        again
+        events_again
     }
 
-    /// Waits until no more than so many events are in front of a checkpoint.
-    pub async fn drained_to(&self, most: u64) {
+    /// Waits until at most this many events are after their partition's checkpoint.
+    pub async fn wait_until_unread_at_most(&self, most: u64) {
         loop {
-            let passed = self.passed.notified();
+            let moved = self.checkpoint_moved.notified();
             if self.unread() <= most {
                 return;
             }
-            passed.await;
+            moved.await;
         }
     }
 
-    /// How many events are in front of a checkpoint.
+    /// Returns how many events are after their partition's checkpoint.
     #[must_use]
     pub fn unread(&self) -> u64 {
         let unread =
@@ -254,41 +255,41 @@ impl Hub {
         self.partitions.iter().map(|partition| unread(&partition.stream())).sum()
     }
 
-    /// The events that a partition keeps.
+    /// Returns the retained events of a partition.
     #[must_use]
-    pub fn kept(&self, partition: usize) -> Vec<Arc<HubEvent>> {
+    pub fn retained_events(&self, partition: usize) -> Vec<Arc<HubEvent>> {
         self.partitions[partition].stream().events.iter().cloned().collect()
     }
 
-    /// Reads the next events from a sequence number on: up to `most`, and at least `fewest` unless `longest` passes or
-    /// no more come. `None` when the hub is closed and everything has been read. One reader a partition at a time.
+    /// Reads the next events from a sequence number on: up to `max_events`, and at least `min_events` unless `max_wait` passes or
+    /// the hub is closed. `None` if the hub is closed and everything has been read. A partition must have one reader at a time.
     pub async fn receive(
         &self,
         partition: usize,
         from: i64,
-        (fewest, most, longest): (usize, usize, Duration),
+        (min_events, max_events, max_wait): (usize, usize, Duration),
     ) -> Option<Vec<Arc<HubEvent>>> {
         let partition = &self.partitions[partition];
-        let mut patience = None;
+        let mut deadline = None;
         loop {
             let filled = partition.filled.notified();
-            let (events, closed) = {
+            let (events, is_closed) = {
                 let mut stream = partition.stream();
-                let skip = stream.place_of(from);
-                let events: Vec<_> = stream.events.iter().skip(skip).take(most).cloned().collect();
+                let skip = stream.index_of(from);
+                let events: Vec<_> = stream.events.iter().skip(skip).take(max_events).cloned().collect();
                 stream.mark_read(&events);
-                (events, stream.closed)
+                (events, stream.is_closed)
             };
             partition.freed.notify_one();
-            if events.is_empty() && closed {
+            if events.is_empty() && is_closed {
                 return None;
             }
             if events.is_empty() {
                 filled.await;
                 continue;
             }
-            let until = *patience.get_or_insert_with(|| Instant::now() + longest);
-            if events.len() >= fewest || closed || Instant::now() >= until {
+            let until = *deadline.get_or_insert_with(|| Instant::now() + max_wait);
+            if events.len() >= min_events || is_closed || Instant::now() >= until {
                 return Some(events);
             }
             let _ = tokio::time::timeout_at(until, filled).await;

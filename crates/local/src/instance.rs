@@ -1,5 +1,5 @@
-//! One instance of the function app at work: it reads its share of an [`Intake`] and runs one handler. What the platform
-//! would do is here, too: a host that gave up is started again.
+//! One running instance of the function app: it reads its part of a [`Broker`] and runs one handler. It also does what the
+//! platform does: a stopped host is restarted.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -9,75 +9,79 @@ use std::{
 use tokio::{sync::watch, time::sleep};
 
 use super::{
+    broker::{Broker, PartitionAssignment},
     host::{Host, Instance},
-    intake::{Intake, Share},
-    process::{Ears, Process, State},
+    process::{LogSink, Process, State},
 };
 
-/// How long the platform takes to start a host again that gave up.
-const HOST_RESTART: Duration = Duration::from_millis(500);
+/// How long the platform takes to restart a stopped host.
+const HOST_RESTART_DELAY: Duration = Duration::from_millis(500);
 
-/// How one life of a host ended.
-enum End {
-    /// There is nothing more to do.
+/// Why a host ended.
+enum HostEnd {
+    /// Everything is processed, or the region is stopped.
     Done,
-    /// The handler died too often.
-    GaveUp(String),
+    /// The handler failed too often.
+    HandlerFailed(String),
 }
 
 impl Instance {
-    /// Runs until the intake is closed and everything in it is done with, or until it is told to end at once.
+    /// Runs until the broker is closed and everything in it is processed, or until `stop` is set.
     ///
     /// # Errors
     ///
-    /// When no handler ever gets ready, or one ends so that it is never started again.
-    pub(super) async fn run<I: Intake>(
+    /// No handler became ready, or a handler exited and must not be restarted.
+    pub(super) async fn run<B: Broker>(
         self,
-        intake: Arc<I>,
-        share: Share,
-        mut end: watch::Receiver<bool>,
+        broker: Arc<B>,
+        assignment: PartitionAssignment,
+        mut stop: watch::Receiver<bool>,
     ) -> Result<(), String> {
         let instance = Arc::new(self);
         loop {
-            let ears = Ears { monitor: Arc::clone(&instance.monitor), instance: instance.name.clone() };
+            let log_sink = LogSink { monitor: Arc::clone(&instance.monitor), instance: instance.name.clone() };
             let statistics = Arc::clone(&instance.statistics);
             let on_restart = move || {
                 statistics.handler_restarts.fetch_add(1, Relaxed);
             };
             let process =
-                Process::start(instance.start.clone(), ears, on_restart).map_err(|error| error.to_string())?;
+                Process::start(instance.start.clone(), log_sink, on_restart).map_err(|error| error.to_string())?;
             let host = Arc::new(Host { instance: Arc::clone(&instance), process });
             let ended = tokio::select! {
-                ended = life(&host, &intake, share) => ended,
-                _ = end.wait_for(|at_once| *at_once) => Ok(End::Done),
+                ended = run_host(&host, &broker, assignment) => ended,
+                _ = stop.wait_for(|is_requested| *is_requested) => Ok(HostEnd::Done),
             };
             host.process.stop().await;
             match ended? {
-                End::Done => return Ok(()),
-                End::GaveUp(reason) => {
-                    eprintln!("devicestate: the host gave up and is started again: {reason}");
+                HostEnd::Done => return Ok(()),
+                HostEnd::HandlerFailed(reason) => {
+                    eprintln!("devicestate: the host stopped and is restarted: {reason}");
                     instance.statistics.host_restarts.fetch_add(1, Relaxed);
-                    sleep(HOST_RESTART).await;
+                    sleep(HOST_RESTART_DELAY).await;
                 }
             }
         }
     }
 }
 
-async fn life<I: Intake>(host: &Arc<Host>, intake: &Arc<I>, share: Share) -> Result<End, String> {
+async fn run_host<B: Broker>(
+    host: &Arc<Host>,
+    broker: &Arc<B>,
+    assignment: PartitionAssignment,
+) -> Result<HostEnd, String> {
     let mut state = host.process.watch();
-    let is_decided = |state: &State| *state != State::Starting;
-    let first = state.wait_for(is_decided).await.map(|state| state.clone());
-    if let Ok(State::GaveUp(reason)) = first {
-        return Err(format!("{reason}\nIt never got ready, so that starting it again would not help."));
+    let has_started = |state: &State| *state != State::Starting;
+    let first = state.wait_for(has_started).await.map(|state| state.clone());
+    if let Ok(State::Failed(reason)) = first {
+        return Err(format!("{reason}\nIt was never ready, so it is not restarted."));
     }
-    let is_over = |state: &State| matches!(state, State::Gone | State::GaveUp(_));
+    let has_ended = |state: &State| matches!(state, State::Exited | State::Failed(_));
     tokio::select! {
-        () = Arc::clone(intake).read(Arc::clone(host), share) => Ok(End::Done),
-        over = state.wait_for(is_over) => match over.as_deref() {
-            Ok(State::GaveUp(reason)) => Ok(End::GaveUp(reason.clone())),
-            _ => Err("the handler ended with exit code 0. The host never starts such a handler again, so that every \
-                      later batch fails".into()),
+        () = Arc::clone(broker).read(Arc::clone(host), assignment) => Ok(HostEnd::Done),
+        ended = state.wait_for(has_ended) => match ended.as_deref() {
+            Ok(State::Failed(reason)) => Ok(HostEnd::HandlerFailed(reason.clone())),
+            _ => Err("the handler ended with exit code 0. The host does not restart such a handler, so every later batch \
+                      fails".into()),
         },
     }
 }

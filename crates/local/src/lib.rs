@@ -1,29 +1,39 @@
-//! The whole system on one machine: a hub in memory, or a queue with sessions; a stand-in for the Functions host that
-//! starts the handler as the real one does; SQLite for the documents and the dead letters.
+//! The entire system on one machine: an event hub or a queue with sessions in memory, a stand-in for the Functions host that
+//! starts the real handler as its child process, and SQLite for documents and dead letters.
 //!
-//! It uses the engine as an outsider would, and knows of the handler only what a host knows: its replies.
+//! The crate links the engine only to decode events for the check and to read what is stored. It knows the handler by the
+//! host's interface: HTTP requests, replies and settings.
+//!
+//! # Where to begin
+//!
+//! [`run()`] is `devicestate local`, [`drill::run`] is `devicestate drill`. A run sends the events of a `source` or a [`simulator`]
+//! to a `broker`, which is a [`hub`] or a [queue with sessions](sessions). The `instance`s of a `region` read the broker; each has a
+//! `host` that runs a handler `process` and invokes its functions over HTTP. The `statistics` of the replies become the [`report`].
 //!
 //! # Layout
 //!
-//! * `options`, `error`, `settings`, `setup`: what to run. `run`: from the first event to the `report`.
-//! * `source`, [`simulator`], `bad_events`: where events come from.
-//! * `intake`: what producers send to and instances read. [`hub`] with `throughput`, and [`sessions`], are the two of them.
-//! * `process`, [`endpoint`]: the handler. [`envelope`], [`reply`]: what goes to it, and what comes back.
-//! * `host`: an invocation. `partitions`, `sessions/host`: how often, and what comes of it. `instance`, `region`, `timers`:
-//!   what runs when.
-//! * `statistics`, `monitor`, `metrics`, `documents`: what is known of it.
-//! * [`drill`]: a region is lost, and comes back.
+//! * Input: `source` (files), [`simulator`], `invalid_events`.
+//! * Brokers: `broker` (the trait), [`hub`] with `throughput`, [`sessions`].
+//! * Host: `instance`, `host` (an invocation), `partitions` and `sessions/host` (how each broker is read), `process` (the handler),
+//!   [`endpoint`] (HTTP), [`envelope`] (requests), [`reply`] (replies), `timers`.
+//! * Runs: `options`, `settings`, `setup`, `region`, `run`, `demonstration` (the run without options, with faults), [`drill`] (the
+//!   loss of a region).
+//! * Results: `statistics`, [`report`], `check` and `fold` (the expected documents), `monitor` and `metrics` (the telemetry file),
+//!   `documents`.
 
-mod bad_events;
+mod broker;
+mod check;
+mod demonstration;
 mod documents;
 pub mod drill;
 pub mod endpoint;
 pub mod envelope;
 mod error;
+mod fold;
 mod host;
 pub mod hub;
 mod instance;
-mod intake;
+mod invalid_events;
 mod metrics;
 mod monitor;
 mod options;
@@ -44,6 +54,7 @@ mod timers;
 
 pub use documents::Documents;
 pub use error::LocalError;
-pub use options::{Input, Options, Sessions};
+pub use invalid_events::InvalidEventRate;
+pub use options::{Input, Options, Sessions, Simulation};
 pub use run::run;
 pub use source::SourceError;

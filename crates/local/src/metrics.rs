@@ -1,4 +1,4 @@
-//! The metrics of the hub or the queue, as Azure Monitor would have them of the service that is played.
+//! The metrics of the hub or the queue, as Azure Monitor would store them.
 
 use std::{
     collections::BTreeMap,
@@ -9,68 +9,68 @@ use std::{
 use tokio::{task::JoinHandle, time::interval};
 
 use super::{
-    intake::{Intake, Metric},
+    broker::{Broker, Metric},
     monitor::Monitor,
 };
 
 /// How often metrics get a row. The service's are of a minute; a run may be over by then.
-const METRICS_EVERY: Duration = Duration::from_secs(1);
+const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The metrics of a hub or a queue, told while it goes.
-pub(super) struct Metrics<I> {
-    told: Arc<Mutex<Told<I>>>,
+/// The task that reports the metrics of a hub or a queue while it runs.
+pub(super) struct Metrics<B> {
+    reporter: Arc<Mutex<MetricsReporter<B>>>,
     ticks: JoinHandle<()>,
 }
 
-/// What was told of it so far.
-struct Told<I> {
+/// Writes metrics to the monitor and remembers the totals that it has written.
+struct MetricsReporter<B> {
     monitor: Arc<Monitor>,
     namespace: String,
-    intake: Arc<I>,
-    counts: BTreeMap<&'static str, u64>,
+    broker: Arc<B>,
+    reported: BTreeMap<&'static str, u64>,
 }
 
-impl<I: Intake> Metrics<I> {
-    /// Tells them from now on, under the name of the namespace.
-    pub(super) fn start(monitor: &Arc<Monitor>, namespace: &str, intake: &Arc<I>) -> Self {
-        let told = Arc::new(Mutex::new(Told {
+impl<B: Broker> Metrics<B> {
+    /// Reports from now on, under the name of the namespace.
+    pub(super) fn start(monitor: &Arc<Monitor>, namespace: &str, broker: &Arc<B>) -> Self {
+        let reporter = Arc::new(Mutex::new(MetricsReporter {
             monitor: Arc::clone(monitor),
             namespace: namespace.to_owned(),
-            intake: Arc::clone(intake),
-            counts: BTreeMap::new(),
+            broker: Arc::clone(broker),
+            reported: BTreeMap::new(),
         }));
-        let shared = Arc::clone(&told);
+        let shared = Arc::clone(&reporter);
         let ticks = tokio::spawn(async move {
-            let mut ticks = interval(METRICS_EVERY);
+            let mut ticks = interval(METRICS_INTERVAL);
             loop {
                 ticks.tick().await;
-                shared.lock().unwrap_or_else(PoisonError::into_inner).tell();
+                shared.lock().unwrap_or_else(PoisonError::into_inner).report();
             }
         });
-        Self { told, ticks }
+        Self { reporter, ticks }
     }
 
-    /// Tells at once what is still to be told.
-    pub(super) fn tell(&self) {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).tell();
+    /// Reports now what has not been reported.
+    pub(super) fn report(&self) {
+        self.reporter.lock().unwrap_or_else(PoisonError::into_inner).report();
     }
 }
 
-impl<I> Drop for Metrics<I> {
+impl<B> Drop for Metrics<B> {
     fn drop(&mut self) {
         self.ticks.abort();
     }
 }
 
-impl<I: Intake> Told<I> {
-    /// Rows of what came since the last ones, and of what is there now.
-    fn tell(&mut self) {
-        for metric in self.intake.metrics() {
+impl<B: Broker> MetricsReporter<B> {
+    /// Writes a row for each metric: the increase of a count, the value of a level.
+    fn report(&mut self) {
+        for metric in self.broker.metrics() {
             let (name, value) = match metric {
                 Metric::Level(name, now) => (name, now),
-                Metric::Count(name, now) => (name, now - self.counts.insert(name, now).unwrap_or_default()),
+                Metric::Count(name, now) => (name, now - self.reported.insert(name, now).unwrap_or_default()),
             };
-            self.monitor.metric(I::PROVIDER, &self.namespace, name, value);
+            self.monitor.metric(B::PROVIDER, &self.namespace, name, value);
         }
     }
 }

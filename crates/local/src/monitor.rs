@@ -1,6 +1,6 @@
-//! What Azure Monitor would have of a run, as rows of its tables, one JSON object a line: the lines that the host logs
-//! (`AppTraces`), and the metrics of the hub or the queue (`AzureMetrics`). The saved queries and alerts of `infra/` can be run over
-//! them: `scripts/alerts`.
+//! A run's telemetry as Azure Monitor would store it: rows of its tables, one JSON object per line. `AppTraces` has the lines
+//! that the host logs, `AzureMetrics` the metrics of the hub or the queue. `scripts/alerts` runs the saved queries and alerts of
+//! `infra/` over these rows.
 
 use std::{
     fs::File,
@@ -15,54 +15,56 @@ use devicestate_engine::{
 };
 use serde_json::{Value, json};
 
-/// The levels of a row, as Application Insights numbers them.
+use super::error;
+
+/// Severity levels, as Application Insights numbers them.
 const INFORMATION: u8 = 1;
 const WARNING: u8 = 2;
 const ERROR: u8 = 3;
 
-/// Which of a process's two outputs a line came from.
+/// An output stream of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Output {
-    /// Standard output: the host logs it as information.
+pub(super) enum OutputStream {
+    /// Standard output. The host logs it as information.
     Standard,
-    /// Standard error: as an error, or as a warning where the line says so.
-    Errors,
+    /// Standard error. The host logs it as a warning if the line contains that word, and otherwise as an error.
+    Error,
 }
 
-/// Writes the rows.
+/// Writes rows of telemetry.
 #[derive(Debug)]
 pub(super) struct Monitor {
     rows: Option<Mutex<File>>,
-    /// Whether to pass on what the handlers log.
+    /// Whether to copy the handlers' log to standard error.
     verbose: bool,
 }
 
 impl Monitor {
-    /// Into this file, which is made anew; nowhere without one.
+    /// Creates or overwrites the file. Without a path, rows are dropped.
     ///
     /// # Errors
     ///
-    /// What the system says of the file.
+    /// The system's error.
     pub(super) fn new(path: Option<&Path>, verbose: bool) -> io::Result<Self> {
         let rows = path.map(File::create).transpose()?.map(Mutex::new);
         Ok(Self { rows, verbose })
     }
 
-    /// A line of a handler's own log.
-    pub(super) fn console(&self, instance: &str, output: Output, line: &str) {
+    /// Writes a line of a handler's output.
+    pub(super) fn console(&self, instance: &str, output: OutputStream, line: &str) {
         if self.verbose {
-            // A reader that went away is no reason to end.
+            // The run goes on if standard error is closed.
             let _ = writeln!(io::stderr(), "{line}");
         }
         let level = match output {
-            Output::Standard => INFORMATION,
-            Output::Errors if line.to_ascii_lowercase().contains("warn") => WARNING,
-            Output::Errors => ERROR,
+            OutputStream::Standard => INFORMATION,
+            OutputStream::Error if line.to_ascii_lowercase().contains("warn") => WARNING,
+            OutputStream::Error => ERROR,
         };
         self.trace(instance, level, line, "", "Host.Function.Console");
     }
 
-    /// The `Logs` of a reply, which the host writes as soon as it has read them.
+    /// Writes the `Logs` of a reply.
     pub(super) fn logs(&self, instance: &str, function: &str, invocation_id: &str, lines: &[String]) {
         for line in lines {
             self.trace(instance, INFORMATION, line, invocation_id, &format!("Function.{function}.User"));
@@ -85,7 +87,7 @@ impl Monitor {
         }));
     }
 
-    /// A metric of the service that is played, by the name that the service gives it.
+    /// Writes a metric of the hub or the queue, by the service's name for it.
     pub(super) fn metric(&self, provider: &str, resource: &str, name: &str, value: u64) {
         self.row(&json!({
             "Type": "AzureMetrics",
@@ -108,7 +110,8 @@ impl Monitor {
             let line = row.to_string() + "\n";
             let written = rows.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
             if let Err(error) = written {
-                eprintln!("devicestate: a row of telemetry is lost: {error} (option --telemetry)");
+                let reason = error::reason(&error);
+                eprintln!("devicestate: a row of the telemetry file was not written: {reason} (option --telemetry)");
             }
         }
     }

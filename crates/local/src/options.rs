@@ -1,75 +1,94 @@
-//! What to run.
+//! The options of a run or a drill.
 
 use std::path::PathBuf;
 
 use devicestate_engine::settings::{ConfigError, Settings};
+use serde::Serialize;
 
-use crate::{bad_events::BadEvents, documents::Documents, simulator::Wire};
+use crate::{demonstration, documents::Documents, invalid_events::InvalidEventRate, simulator::Encoding};
 
-/// What to run.
+/// The options of a run or a drill.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The function app's folder.
+    /// The folder of the function app.
     pub app_root: PathBuf,
-    /// Where the events come from.
+    /// The source of the events.
     pub input: Input,
-    /// How many bad events to add to each thousand.
-    pub bad_events_per_mille: u64,
-    /// How many partitions the hub has.
+    /// How many invalid events to add; by default 1 % in a demonstration and none otherwise.
+    pub invalid_events: Option<InvalidEventRate>,
+    /// The number of the hub's partitions.
     pub partitions: usize,
-    /// A queue with sessions, in place of the hub.
+    /// A queue with sessions instead of the hub.
     pub sessions: Option<Sessions>,
-    /// How many instances of the function app share the one or the other.
+    /// The number of instances of the function app.
     pub instances: usize,
-    /// How many events are sent a second; as many as go without it.
+    /// Events per second; without it, as fast as possible.
     pub rate: Option<u32>,
-    /// How many throughput units the hub has; without it, it takes all that comes.
+    /// The hub's throughput units; without it, the hub is never throttled.
     pub throughput_units: Option<u32>,
-    /// For how long, in milliseconds, events and dead letters lie there already, as after an outage.
-    pub ago_ms: i64,
-    /// The SQLite file for documents and dead letters; a new one in a temporary folder without it.
+    /// The age in milliseconds of events and dead letters when they are enqueued, as after an outage.
+    pub backdate_ms: i64,
+    /// Whether to compare the documents with the fold of their events at the end. A demonstration always does.
+    pub should_check: bool,
+    /// The SQLite file for documents and dead letters; by default a new one in a temporary folder.
     pub state: Option<PathBuf>,
-    /// The file for what Azure Monitor would have of the run.
+    /// The file for the run's telemetry.
     pub telemetry: Option<PathBuf>,
-    /// Whether to pass on what the handlers log.
+    /// Whether to copy the handlers' log to standard error.
     pub verbose: bool,
-    /// Says where the documents are, by the settings that the handlers get.
+    /// Returns the store of the documents, by the handlers' settings.
     pub documents: fn(&Settings) -> Result<Documents, ConfigError>,
 }
 
 impl Options {
-    /// How many events there will be, bad ones included, where that is known beforehand.
+    /// Whether the run injects the faults of a [demonstration].
+    pub(crate) fn is_demonstration(&self) -> bool {
+        matches!(self.input, Input::Sample) && self.sessions.is_none()
+    }
+
+    /// Returns how many invalid events to add.
+    pub(crate) fn invalid_event_rate(&self) -> InvalidEventRate {
+        let default = if self.is_demonstration() { demonstration::INVALID_EVENTS } else { InvalidEventRate::default() };
+        self.invalid_events.unwrap_or(default)
+    }
+
+    /// Returns the number of events, invalid ones included, if it is known beforehand.
     pub(crate) fn known_events(&self) -> Option<u64> {
         match self.input {
-            Input::Simulate { events, .. } => Some(events + BadEvents::among(events, self.bad_events_per_mille)),
+            Input::Simulation(Simulation { events, .. }) => Some(events + self.invalid_event_rate().of(events)),
             Input::Sample | Input::File(_) => None,
         }
     }
 }
 
-/// How the queue with sessions is.
+/// Options of the queue with sessions.
 #[derive(Debug, Clone, Copy)]
 pub struct Sessions {
-    /// How often a message is delivered in vain before it goes to the dead-letter sub-queue.
+    /// The maximum number of deliveries before a message is moved to the dead-letter sub-queue.
     pub max_delivery_count: u32,
 }
 
-/// Where the events come from.
+/// The source of the events.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The telemetry that ships with the function app; ten simulated devices with one that has none.
+    /// The sample telemetry of the function app; if the app has none, ten simulated devices.
     Sample,
     /// A file, or standard input for `-`.
     File(PathBuf),
     /// Simulated devices.
-    Simulate {
-        /// How many.
-        devices: usize,
-        /// How many events they send in all.
-        events: u64,
-        /// In which format.
-        wire: Wire,
-        /// What makes it repeatable.
-        seed: u64,
-    },
+    Simulation(Simulation),
+}
+
+/// Simulated devices and their events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Simulation {
+    /// The number of devices.
+    pub devices: usize,
+    /// The number of events of all devices.
+    pub events: u64,
+    /// The encoding of the events.
+    pub encoding: Encoding,
+    /// The same seed simulates the same events.
+    pub seed: u64,
 }

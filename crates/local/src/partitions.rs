@@ -1,5 +1,5 @@
-//! The host's side of an event hub: one batch in flight for each partition that an instance owns, the retry policy of
-//! function.json, a checkpoint also behind a batch that failed for the last time.
+//! How the host reads an event hub: one batch in flight for each partition that an instance owns, the retry policy of
+//! function.json, and a checkpoint after each batch, also after one whose last retry failed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,15 +14,15 @@ use tokio::{
 };
 
 use super::{
+    broker::{Broker, Metric, PartitionAssignment},
     endpoint::Endpoint,
     envelope::{self, Retry},
     host::Host,
     hub::{Hub, HubEvent, Sent},
-    intake::{Intake, Metric, Share},
     reply::Accepted,
 };
 
-impl Intake for Hub {
+impl Broker for Hub {
     const PROVIDER: &'static str = "MICROSOFT.EVENTHUB";
 
     async fn send(&self, sent: Sent) {
@@ -33,15 +33,15 @@ impl Intake for Hub {
         Hub::close(self);
     }
 
-    /// One without a partition would have nothing to do.
-    fn most_instances(&self) -> usize {
+    /// An instance without a partition has nothing to do.
+    fn max_instances(&self) -> usize {
         self.partitions()
     }
 
-    async fn read(self: Arc<Self>, host: Arc<Host>, share: Share) {
-        // Aborted when this is dropped: a host that stops cancels its retry loops, and no checkpoint follows.
+    async fn read(self: Arc<Self>, host: Arc<Host>, assignment: PartitionAssignment) {
+        // Aborted when this is dropped: a stopped host cancels its retry loops and sets no checkpoint.
         let mut pumps = JoinSet::new();
-        for partition in (share.number..self.partitions()).step_by(share.of) {
+        for partition in (assignment.index..self.partitions()).step_by(assignment.count) {
             pumps.spawn(pump(Arc::clone(&self), Arc::clone(&host), partition));
         }
         while pumps.join_next().await.is_some() {}
@@ -52,7 +52,7 @@ impl Intake for Hub {
     }
 }
 
-/// Reads a partition, one batch after the other.
+/// Reads a partition, one batch after another.
 async fn pump(hub: Arc<Hub>, host: Arc<Host>, partition: usize) {
     let settings = &host.instance.host.extensions.event_hubs;
     let size = (settings.min_event_batch_size, settings.max_event_batch_size, settings.max_wait_time);
@@ -62,13 +62,13 @@ async fn pump(hub: Arc<Hub>, host: Arc<Host>, partition: usize) {
     while let Some(events) = hub.receive(partition, next, size).await {
         next = events.last().map_or(next, |event| event.sequence_number + 1);
         let answered = listener.invoke(&events).await;
-        // Nothing is awaited from here to the checkpoint, so that the counts cannot stop in between.
+        // There is no await from here to the checkpoint, so a stop cannot separate the counts from it.
         let statistics = &host.instance.statistics;
         match answered {
             Some((accepted, took)) => {
-                statistics.answered(partition, &events, &accepted.logs, took, System.now_ms());
+                statistics.record_batch(partition, &events, &accepted.logs, took, System.now_ms());
             }
-            None => statistics.lost(partition, &events),
+            None => statistics.record_lost(partition, &events),
         }
         batches += 1;
         if batches % settings.batch_checkpoint_frequency.max(1) == 0 {
@@ -77,7 +77,7 @@ async fn pump(hub: Arc<Hub>, host: Arc<Host>, partition: usize) {
     }
 }
 
-/// The listener of one partition.
+/// Invokes the function for one partition.
 struct Listener<'a> {
     host: &'a Host,
     source: Source,
@@ -90,7 +90,7 @@ impl<'a> Listener<'a> {
         Self { host, source, endpoint: host.endpoint() }
     }
 
-    /// One batch with its retries; `None` when it failed for the last time.
+    /// Invokes the function for a batch, with retries. `None` if the last retry failed.
     async fn invoke(&self, events: &[Arc<HubEvent>]) -> Option<(Accepted, Duration)> {
         let invocation_id = uuid::Uuid::new_v4().to_string();
         let function = &self.host.instance.function;
@@ -99,8 +99,8 @@ impl<'a> Listener<'a> {
         let mut retry = Retry { count: 0, max_count, exception: None };
         loop {
             let started = Instant::now();
-            let told = policy.map(|_| &retry);
-            let request = || envelope::request(function, &self.source, events, told, System.now_ms());
+            let retry_context = policy.map(|_| &retry);
+            let request = || envelope::request(function, &self.source, events, retry_context, System.now_ms());
             let failed = match self.host.invoke(&self.endpoint, &invocation_id, request).await {
                 Ok(accepted) => return Some((accepted, started.elapsed())),
                 Err(reason) => reason,

@@ -1,7 +1,8 @@
-//! The handler's process, as the Functions host keeps it: started from host.json, restarted by the host's rules.
+//! The handler's process, as the Functions host runs it: started from host.json and restarted by the host's rules.
 
 use std::{
     collections::VecDeque,
+    io,
     net::{Ipv4Addr, TcpListener as StdTcpListener},
     path::{Path, PathBuf},
     process::Stdio,
@@ -19,32 +20,35 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::monitor::{Monitor, Output};
+use super::{
+    error,
+    monitor::{Monitor, OutputStream},
+};
 
-/// What the host asks of a handler that starts.
-const ASK_EVERY: Duration = Duration::from_millis(25);
+/// How often the host checks whether a starting handler is ready.
+const PROBE_INTERVAL: Duration = Duration::from_millis(25);
 
 /// The third error within this window stops the host.
 const ERROR_WINDOW: Duration = Duration::from_mins(30);
 const ERRORS_TO_STOP: usize = 3;
 
-/// An exit code that asks for a restart and is no error.
-const RESTART: i32 = 200;
+/// An exit code that requests a restart and is not an error.
+const RESTART_EXIT_CODE: i32 = 200;
 
-/// How many lines of standard error the host shows when a handler ends.
-const LAST_LINES: usize = 3;
+/// The most lines of a handler's standard error that the host shows when the handler exits.
+const MAX_ERROR_LINES: usize = 3;
 
-/// How the process is.
+/// The state of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
     /// Not ready yet.
     Starting,
-    /// It answers.
+    /// It answers requests.
     Ready,
-    /// It ended with 0, and the host does not start it again: every batch fails.
-    Gone,
-    /// It ended with errors too often, and the host stops. With what it said last.
-    GaveUp(String),
+    /// It exited with code 0. The host does not restart it, so every batch fails.
+    Exited,
+    /// It failed too often, so the host stops. With the reason and the last lines of its standard error.
+    Failed(String),
 }
 
 /// The handler's process and its restarts, until [`Process::stop`].
@@ -52,12 +56,12 @@ pub(super) struct Process {
     pub(super) port: u16,
     state: Arc<watch::Sender<State>>,
     kill: Arc<Notify>,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// How to start the handler.
+/// The handler's command, folder and environment.
 #[derive(Debug, Clone)]
-pub(super) struct Start {
+pub(super) struct StartInfo {
     pub(super) executable: PathBuf,
     pub(super) arguments: Vec<String>,
     pub(super) directory: PathBuf,
@@ -66,16 +70,16 @@ pub(super) struct Start {
     pub(super) initialization_timeout: Duration,
 }
 
-/// Who hears what the handler says: the monitor, under the name of the instance.
+/// Where the handler's output goes: to the monitor, under the name of the instance.
 #[derive(Debug, Clone)]
-pub(super) struct Ears {
+pub(super) struct LogSink {
     pub(super) monitor: Arc<Monitor>,
     pub(super) instance: String,
 }
 
-impl Start {
-    /// From the app's host.json, with the environment that the host gives to a handler.
-    pub(super) fn new(app: &FunctionApp, environment: Vec<(String, String)>) -> std::io::Result<Self> {
+impl StartInfo {
+    /// Reads the app's host.json. `environment` is what the host passes to a handler.
+    pub(super) fn new(app: &FunctionApp, environment: Vec<(String, String)>) -> io::Result<Self> {
         let description = &app.host.custom_handler.description;
         let app_root = app.root.canonicalize()?;
         let directory = app_root.join(&description.working_directory).canonicalize()?;
@@ -90,78 +94,87 @@ impl Start {
     }
 }
 
-/// The host takes a file in the app's folder before a command on the PATH. Between the two stands this program itself,
-/// when it has the name: from a build folder, the app's files and the binary lie apart.
+/// Returns the executable. The host prefers a file in the app's folder to a command on the PATH. This stand-in also takes
+/// this program itself if it has the name, because a build folder and the app's folder are different.
 fn executable(directory: &Path, name: &str) -> PathBuf {
     let in_app = directory.join(name);
-    let itself = std::env::current_exe().ok().filter(|path| path.file_stem().is_some_and(|stem| stem == name));
-    if in_app.is_file() { in_app } else { itself.unwrap_or_else(|| PathBuf::from(name)) }
+    let this_program = std::env::current_exe().ok().filter(|path| path.file_stem().is_some_and(|stem| stem == name));
+    if in_app.is_file() { in_app } else { this_program.unwrap_or_else(|| PathBuf::from(name)) }
 }
 
 impl Process {
-    /// Starts the process on a free port, and keeps it running.
-    pub(super) fn start(start: Start, ears: Ears, on_restart: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+    /// Starts the process on a free port, and restarts it when it exits. `on_restart` runs before each restart.
+    pub(super) fn start(
+        start: StartInfo,
+        log_sink: LogSink,
+        on_restart: impl Fn() + Send + 'static,
+    ) -> io::Result<Self> {
         let port = StdTcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let state = Arc::new(watch::Sender::new(State::Starting));
         let kill = Arc::new(Notify::new());
-        let keeper = tokio::spawn(keep(start, ears, port, Arc::clone(&state), Arc::clone(&kill), on_restart));
-        Ok(Self { port, state, kill, keeper: Mutex::new(Some(keeper)) })
+        let supervisor =
+            tokio::spawn(supervise(start, log_sink, port, Arc::clone(&state), Arc::clone(&kill), on_restart));
+        Ok(Self { port, state, kill, supervisor: Mutex::new(Some(supervisor)) })
     }
 
-    /// Kills the process, as the host does when an invocation takes longer than `functionTimeout`. It is started again.
+    /// Kills the process, as the host does when an invocation takes longer than `functionTimeout`. It is restarted.
     pub(super) fn kill(&self) {
-        // At once, so that no other batch is sent to a process that is about to go.
+        // Before the kill, so that no other batch is sent to this process.
         self.state.send_replace(State::Starting);
         self.kill.notify_waiters();
     }
 
-    /// Ends the process, killed as the host would. It is gone when this returns: without that wait, this program could
-    /// end first and leave it behind.
+    /// Kills the process and waits for its end. Without the wait, this program could exit first and leave the process running.
     pub(super) async fn stop(&self) {
-        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(keeper) = keeper {
-            keeper.abort();
-            // The child was dropped with the task that kept it, and so killed.
-            let _ = keeper.await;
+        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(supervisor) = supervisor {
+            supervisor.abort();
+            // The task owns the child, which is killed when it is dropped.
+            let _ = supervisor.await;
         }
     }
 
-    /// How the process is, from now on.
+    /// Returns a receiver of the process's states.
     pub(super) fn watch(&self) -> watch::Receiver<State> {
         self.state.subscribe()
     }
 
-    /// Whether the host stops because of it.
-    pub(super) fn gave_up(&self) -> bool {
-        matches!(*self.state.borrow(), State::GaveUp(_))
+    /// Whether the process has failed too often, so that the host stops.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(*self.state.borrow(), State::Failed(_))
     }
 
-    /// Waits until the process answers; an error when it never will.
+    /// Waits until the process answers requests.
+    ///
+    /// # Errors
+    ///
+    /// It will never be ready.
     pub(super) async fn ready(&self) -> Result<(), String> {
         let mut state = self.watch();
         let state = state.wait_for(|state| *state != State::Starting).await;
         match state.as_deref() {
             Ok(State::Ready) => Ok(()),
-            Ok(State::Gone) => Err("the handler ended with exit code 0 and is not started again".into()),
-            Ok(State::GaveUp(reason)) => Err(reason.clone()),
+            Ok(State::Exited) => Err("the handler ended with exit code 0 and is not restarted".into()),
+            Ok(State::Failed(reason)) => Err(reason.clone()),
             Ok(State::Starting) | Err(_) => Err("the host is stopping".into()),
         }
     }
 }
 
-/// How one run of the process ended.
-enum Ended {
-    /// By itself, with a code unless a signal ended it.
-    Exit(Option<i32>),
-    /// Killed by the host, which is no error of the handler.
+/// Why a process ended.
+enum ExitReason {
+    /// It exited with this code; `None` if a signal ended it.
+    Exited(Option<i32>),
+    /// The host killed it, which does not count as an error of the handler.
     Killed,
-    /// It could not be started, or did not answer in time.
+    /// It could not be started, or was not ready in time.
     Failed(String),
 }
 
-async fn keep(
-    start: Start,
-    ears: Ears,
+/// Runs the process and restarts it, until it exits with 0 or has failed too often.
+async fn supervise(
+    start: StartInfo,
+    log_sink: LogSink,
     port: u16,
     state: Arc<watch::Sender<State>>,
     kill: Arc<Notify>,
@@ -169,28 +182,32 @@ async fn keep(
 ) {
     let mut errors: VecDeque<Instant> = VecDeque::new();
     loop {
-        let said = Arc::new(Mutex::new(VecDeque::new()));
-        let ended = run(&start, &ears, port, &state, &kill, &said).await;
+        let last_lines = Arc::new(Mutex::new(VecDeque::new()));
+        let ended = run(&start, &log_sink, port, &state, &kill, &last_lines).await;
         state.send_replace(State::Starting);
-        let what = match ended {
-            Ended::Exit(Some(0)) => {
-                state.send_replace(State::Gone);
+        let error = match ended {
+            ExitReason::Exited(Some(0)) => {
+                state.send_replace(State::Exited);
                 return;
             }
-            Ended::Exit(Some(RESTART)) | Ended::Killed => None,
-            Ended::Exit(Some(code)) => Some(format!("ended with exit code {code}")),
-            Ended::Exit(None) => Some("was ended by a signal".to_owned()),
-            Ended::Failed(reason) => Some(reason),
+            ExitReason::Exited(Some(RESTART_EXIT_CODE)) | ExitReason::Killed => None,
+            ExitReason::Exited(Some(code)) => Some(format!("ended with exit code {code}")),
+            ExitReason::Exited(None) => Some("was killed by a signal".to_owned()),
+            ExitReason::Failed(reason) => Some(reason),
         };
-        if let Some(what) = what {
+        if let Some(error) = error {
             errors.push_back(Instant::now());
             while errors.front().is_some_and(|time| time.elapsed() > ERROR_WINDOW) {
                 errors.pop_front();
             }
             if errors.len() >= ERRORS_TO_STOP {
-                let said = Vec::from(std::mem::take(&mut *said.lock().unwrap_or_else(PoisonError::into_inner)));
-                let said = if said.is_empty() { String::new() } else { format!("; it said:\n  {}", said.join("\n  ")) };
-                state.send_replace(State::GaveUp(format!("the handler {what}{said}")));
+                let lines = Vec::from(std::mem::take(&mut *last_lines.lock().unwrap_or_else(PoisonError::into_inner)));
+                let lines = if lines.is_empty() {
+                    String::new()
+                } else {
+                    format!("; the end of its standard error:\n  {}", lines.join("\n  "))
+                };
+                state.send_replace(State::Failed(format!("the handler {error}{lines}")));
                 return;
             }
         }
@@ -198,43 +215,46 @@ async fn keep(
     }
 }
 
-/// Starts the process, waits until it answers, and then until it ends.
+/// Starts the process, waits until it is ready, and then until it ends.
 async fn run(
-    start: &Start,
-    ears: &Ears,
+    start: &StartInfo,
+    log_sink: &LogSink,
     port: u16,
     state: &watch::Sender<State>,
     kill: &Notify,
-    said: &Arc<Mutex<VecDeque<String>>>,
-) -> Ended {
+    last_lines: &Arc<Mutex<VecDeque<String>>>,
+) -> ExitReason {
     let mut child = match spawn(start, port) {
         Ok(child) => child,
-        Err(error) => return Ended::Failed(format!("cannot be started: {}: {error}", start.executable.display())),
+        Err(error) => {
+            let executable = start.executable.display();
+            return ExitReason::Failed(format!("{executable} cannot be started: {}", error::reason(&error)));
+        }
     };
-    let Ears { monitor, instance } = ears.clone();
-    tokio::spawn(lines(child.stdout.take(), move |line| monitor.console(&instance, Output::Standard, &line)));
-    let last = Arc::clone(said);
-    let Ears { monitor, instance } = ears.clone();
+    let LogSink { monitor, instance } = log_sink.clone();
+    tokio::spawn(lines(child.stdout.take(), move |line| monitor.console(&instance, OutputStream::Standard, &line)));
+    let last = Arc::clone(last_lines);
+    let LogSink { monitor, instance } = log_sink.clone();
     let stderr = tokio::spawn(lines(child.stderr.take(), move |line| {
-        monitor.console(&instance, Output::Errors, &line);
+        monitor.console(&instance, OutputStream::Error, &line);
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.len() == LAST_LINES {
+        if last.len() == MAX_ERROR_LINES {
             last.pop_front();
         }
         last.push_back(line);
     }));
     let ended = tokio::select! {
-        ended = child.wait() => Ended::Exit(ended.ok().and_then(|status| status.code())),
-        () = kill.notified() => Ended::Killed,
+        ended = child.wait() => ExitReason::Exited(ended.ok().and_then(|status| status.code())),
+        () = kill.notified() => ExitReason::Killed,
         failed = async {
-            if answers(port, start.initialization_timeout).await {
+            if becomes_ready(port, start.initialization_timeout).await {
                 state.send_replace(State::Ready);
                 std::future::pending::<()>().await;
             }
         } => {
             let () = failed;
             let limit = start.initialization_timeout;
-            Ended::Failed(format!("did not answer GET / within {limit:?} (customHandler.initializationTimeout)"))
+            ExitReason::Failed(format!("did not answer GET / within {limit:?} (customHandler.initializationTimeout)"))
         }
     };
     let _ = child.kill().await;
@@ -242,7 +262,7 @@ async fn run(
     ended
 }
 
-fn spawn(start: &Start, port: u16) -> std::io::Result<Child> {
+fn spawn(start: &StartInfo, port: u16) -> io::Result<Child> {
     let mut command = Command::new(&start.executable);
     command
         .args(&start.arguments)
@@ -256,7 +276,7 @@ fn spawn(start: &Start, port: u16) -> std::io::Result<Child> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    // Ctrl-C is for this process: the handler is still needed for what is in flight.
+    // Ctrl-C must stop only this process: the handler is still needed for batches in flight.
     #[cfg(unix)]
     command.process_group(0);
     command.spawn()
@@ -266,26 +286,26 @@ async fn lines(from: Option<impl AsyncRead + Unpin>, mut line: impl FnMut(String
     let Some(from) = from else { return };
     let mut reader = BufReader::new(from);
     let mut bytes = Vec::new();
-    // Whatever it writes is read: a handler must not choke on a pipe that nobody empties.
+    // Everything is read, because a handler would block on a full pipe.
     while reader.read_until(b'\n', &mut bytes).await.is_ok_and(|read| read > 0) {
         line(String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned());
         bytes.clear();
     }
 }
 
-/// `GET /` until the handler answers, with whatever status.
-async fn answers(port: u16, within: Duration) -> bool {
+/// Sends `GET /` until the handler answers with any status. False if it does not within the time.
+async fn becomes_ready(port: u16, within: Duration) -> bool {
     let until = Instant::now() + within;
     while Instant::now() < until {
-        if tokio::time::timeout_at(until, ask(port)).await.is_ok_and(|answer| answer.is_ok()) {
+        if tokio::time::timeout_at(until, probe(port)).await.is_ok_and(|answer| answer.is_ok()) {
             return true;
         }
-        sleep(ASK_EVERY).await;
+        sleep(PROBE_INTERVAL).await;
     }
     false
 }
 
-async fn ask(port: u16) -> std::io::Result<()> {
+async fn probe(port: u16) -> io::Result<()> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     connection
@@ -293,5 +313,5 @@ async fn ask(port: u16) -> std::io::Result<()> {
         .await?;
     let mut start = [0; 8];
     connection.read_exact(&mut start).await?;
-    if start.starts_with(b"HTTP/1.") { Ok(()) } else { Err(std::io::Error::other("that is no HTTP")) }
+    if start.starts_with(b"HTTP/1.") { Ok(()) } else { Err(io::Error::other("the answer is not HTTP")) }
 }

@@ -1,5 +1,5 @@
-//! A region on this machine: a hub or a queue under the name of its namespace, the instances of a function app that read
-//! it, and the queue of their dead letters. What a region loses when it goes is what a process loses that is killed.
+//! A region on this machine: a hub or a queue under the name of its namespace, the instances of a function app that read it,
+//! and their dead-letter queue. A lost region loses what a killed process loses.
 
 use std::sync::Arc;
 
@@ -9,83 +9,88 @@ use devicestate_terminal::interrupt::Shutdown;
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{
+    broker::{Broker, PartitionAssignment},
+    demonstration::KillSwitch,
     host::Instance,
-    intake::{Intake, Share},
     metrics::Metrics,
     statistics::Statistics,
     timers,
 };
 
 /// A region.
-pub(super) struct Region<I> {
+pub(super) struct Region<B> {
     /// Its hub or queue.
-    pub(super) intake: Arc<I>,
-    /// What is counted of it.
+    pub(super) broker: Arc<B>,
+    /// Its counters.
     pub(super) statistics: Arc<Statistics>,
-    /// The queue of its dead letters.
+    /// Its dead-letter queue.
     pub(super) queue: SqliteQueue,
-    /// Where its events say that they come from; without a partition.
+    /// The source of its events, without a partition.
     pub(super) source: Source,
-    /// How many instances share the intake.
+    /// The number of instances that read the broker.
     pub(super) instances: usize,
-    /// What each of them is like.
-    model: Instance,
+    /// Kills a handler of the demonstration.
+    pub(super) kill_switch: Arc<KillSwitch>,
+    /// The template of each instance.
+    template: Instance,
     hosts: JoinSet<Result<(), String>>,
-    at_once: watch::Sender<bool>,
-    metrics: Metrics<I>,
+    stop_requested: watch::Sender<bool>,
+    metrics: Metrics<B>,
 }
 
-impl<I: Intake> Region<I> {
-    /// A region in which nothing runs yet.
-    pub(super) fn new(model: Instance, intake: Arc<I>, instances: usize) -> Self {
+impl<B: Broker> Region<B> {
+    /// Returns a region whose instances are not started.
+    pub(super) fn new(template: Instance, broker: Arc<B>, instances: usize) -> Self {
         Self {
-            statistics: Arc::clone(&model.statistics),
-            queue: model.queue.clone(),
-            source: model.source.clone(),
-            instances: instances.min(intake.most_instances()),
-            metrics: Metrics::start(&model.monitor, &model.source.fully_qualified_namespace, &intake),
-            intake,
-            model,
+            statistics: Arc::clone(&template.statistics),
+            queue: template.queue.clone(),
+            source: template.source.clone(),
+            kill_switch: Arc::clone(&template.kill_switch),
+            instances: instances.min(broker.max_instances()),
+            metrics: Metrics::start(&template.monitor, &template.source.fully_qualified_namespace, &broker),
+            broker,
+            template,
             hosts: JoinSet::new(),
-            at_once: watch::Sender::new(false),
+            stop_requested: watch::Sender::new(false),
         }
     }
 
-    /// Starts the instances; each reads its share, from where the last one was done.
+    /// Starts the instances. Each reads its partitions from the checkpoint on.
     pub(super) fn start(&mut self) {
-        self.at_once.send_replace(false);
-        for number in 0..self.instances {
-            let name = format!("{}/{number}", self.source.fully_qualified_namespace);
-            let instance = Instance { name, ..self.model.clone() };
-            let share = Share { number, of: self.instances };
-            self.hosts.spawn(instance.run(Arc::clone(&self.intake), share, self.at_once.subscribe()));
+        self.stop_requested.send_replace(false);
+        for index in 0..self.instances {
+            let name = format!("{}/{index}", self.source.fully_qualified_namespace);
+            let instance = Instance { name, ..self.template.clone() };
+            let assignment = PartitionAssignment { index, count: self.instances };
+            self.hosts.spawn(instance.run(Arc::clone(&self.broker), assignment, self.stop_requested.subscribe()));
         }
     }
 
-    /// Waits until an instance ends, by itself when its intake is closed and done with; `None` when none is left.
+    /// Waits until an instance ends, which is normal when the broker is closed and everything is processed. `None` if no instance
+    /// is running.
     ///
     /// # Errors
     ///
-    /// Why it cannot go on.
+    /// The instance failed.
     pub(super) async fn ended(&mut self) -> Option<Result<(), String>> {
         let ended = self.hosts.join_next().await?;
         Some(ended.unwrap_or_else(|panic| Err(panic.to_string())))
     }
 
-    /// Calls the timer functions once, in a handler of their own; `stop` ends it when it comes to two.
+    /// Calls the timer functions once, in a separate handler. [`Shutdown::Immediate`] ends the call.
     ///
     /// # Errors
     ///
-    /// Why one of them failed.
+    /// One of them failed.
     pub(super) async fn call_timers(&self, stop: &mut watch::Receiver<Shutdown>) -> Result<(), String> {
         let name = format!("{}/timers", self.source.fully_qualified_namespace);
-        timers::call(&Instance { name, ..self.model.clone() }, stop).await
+        timers::call(&Instance { name, ..self.template.clone() }, stop).await
     }
 
-    /// Kills what runs, at once. Nothing is settled any more; each instance has ended its handler when this returns.
+    /// Kills the instances. No further event is completed, and every handler has ended when this returns.
     pub(super) async fn stop(&mut self) {
-        self.at_once.send_replace(true);
+        self.stop_requested.send_replace(true);
         while self.hosts.join_next().await.is_some() {}
-        self.metrics.tell();
+        self.metrics.report();
     }
 }

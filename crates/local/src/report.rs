@@ -1,158 +1,180 @@
-//! What a run came to.
+//! The report of a run.
 
-use std::{
-    fmt,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
+use std::{fmt, path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
+
+use devicestate_engine::{
+    device_state::Document,
+    record::DeadLetterQueueRecord,
+    store::{Operations, documents},
 };
-
 use hdrhistogram::Histogram;
 use serde::{Serialize, Serializer};
 
-pub use super::statistics::GivenUp;
+pub use super::{
+    check::{Check, Difference},
+    demonstration::InjectedFaults,
+    options::Simulation,
+    statistics::DeadLetteredMessage,
+};
 use super::{
     documents::Documents,
     sessions::queue::Counts,
     statistics::{Batches, Statistics},
 };
-use devicestate_engine::{
-    device_state::Document,
-    record::DeadLetterQueueRecord,
-    store::{Operations, StateStore, documents},
-};
-use devicestate_sqlite::{Database, OpenMode, SqliteStore};
 
-/// What a run came to.
+/// The report of a run.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// What became of the events.
+    /// The source of the events.
+    pub input: InputReport,
+    /// The results of the events.
     pub events: Events,
-    /// How many documents the store holds; null when that is not known.
-    pub devices: Devices,
-    /// Batches that were answered for good.
+    /// The number of documents in the store; null if it is not known.
+    pub devices: DocumentCount,
+    /// Batches that were answered successfully.
     pub batches: u64,
-    /// Attempts of a batch that failed and were repeated.
+    /// Attempts of batches that failed and were repeated.
     pub failed_attempts: u64,
-    /// Handlers that died and were started again.
+    /// Restarts of handlers.
     pub handler_restarts: u64,
-    /// Hosts that gave up and were started again.
+    /// Restarts of hosts whose handler failed too often.
     pub host_restarts: u64,
-    /// What was asked of the store, failed attempts included.
+    /// Operations on the store, those of failed attempts included.
     pub store_operations: StoreOperations,
-    /// From start to end, start of the handler included.
+    /// The duration of the run, the start of the handlers included.
     pub seconds: f64,
-    /// Events by seconds.
+    /// Events per second.
     pub events_per_second: f64,
-    /// How long things took.
+    /// Durations of invocations and events.
     pub latency_ms: Latencies,
-    /// Partitions of the hub; null where there is none.
+    /// Partitions of the hub; null for a queue with sessions.
     pub partitions: Option<usize>,
-    /// The queue with sessions; null where there is none.
+    /// The queue with sessions; null for a hub.
     pub session_queue: Option<SessionQueueReport>,
-    /// Instances that shared the one or the other.
+    /// Instances of the function app.
     pub instances: usize,
-    /// Where the documents are: the setting `StateStore`.
+    /// The store of the documents: the setting `StateStore`.
     pub state_store: &'static str,
     /// The state file: dead letters, and with `sqlite` the documents.
     pub state: PathBuf,
-    /// Messages that were put into the dead-letter queue. More than dead-lettered events where a batch was repeated.
+    /// Messages that were put into the dead-letter queue. More than dead-lettered events if a batch was repeated.
     pub dead_letter_messages: u64,
-    /// The queue of the dead letters at the end, as the app's timer function told of it; null without one.
+    /// The dead-letter queue at the end, by the record of the app's timer function; null without one.
     pub dead_letter_queue: Option<DeadLetterQueueRecord>,
-    /// What went wrong.
+    /// The faults of a demonstration; null for other runs.
+    pub faults: Option<InjectedFaults>,
+    /// The comparison of the documents with the fold of their events; null if it was not run.
+    pub check: Option<Check>,
+    /// What failed.
     #[serde(flatten)]
     pub failures: Failures,
-    /// The documents, when there are few.
+    /// The documents, if they are few.
     #[serde(skip)]
-    pub few: Vec<Document>,
+    pub shown_documents: Vec<Document>,
 }
 
-/// What went wrong, apart from events that were lost.
+/// The source of the events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "source", rename_all = "camelCase")]
+pub enum InputReport {
+    /// The sample telemetry of the function app.
+    Sample {
+        /// Its path in the folder of the function app.
+        file: PathBuf,
+    },
+    /// A file, or standard input for `-`.
+    File {
+        /// Its path.
+        file: PathBuf,
+    },
+    /// Simulated devices.
+    Simulation(Simulation),
+}
+
+/// What failed, apart from lost events.
 #[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Failures {
     /// Why the run ended early, if it did.
-    #[serde(rename = "failure")]
-    pub run: Option<String>,
-    /// Why a timer function failed at the end, if one did. The events had been done with.
-    #[serde(rename = "watchFailure")]
-    pub watch: Option<String>,
+    pub error: Option<String>,
+    /// Why a timer function failed at the end, if one did. The events were processed before.
+    pub timer_error: Option<String>,
 }
 
-/// What became of the events. Applied, superseded, dead-lettered, lost and those in the sub-queue add up to received and
-/// repeated.
+/// The results of the events. The sum of applied, superseded, dead-lettered, lost and in-sub-queue events equals the sum of
+/// received and repeated ones.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Events {
-    /// Taken by the hub or the queue.
+    /// Sent to the hub or the queue.
     pub received: u64,
-    /// Bad ones among them, which `--bad-events` added.
-    pub bad_added: u64,
+    /// Invalid events among them, which `--invalid-events` added.
+    pub invalid_added: u64,
     /// At least one reading was newer.
     pub applied: u64,
     /// No reading was newer.
     pub superseded: u64,
     /// Could not be applied.
     pub dead_lettered: u64,
-    /// Passed by the host, since their batch failed for the last time.
+    /// In batches whose last retry failed, after which the host sets a checkpoint.
     pub lost: u64,
-    /// In the dead-letter sub-queue of the queue with sessions, since each of their deliveries failed.
+    /// In the dead-letter sub-queue of the queue with sessions: every delivery failed.
     pub in_sub_queue: u64,
-    /// Answered for a second time, since a host died between reply and checkpoint.
+    /// Processed again, because a host stopped between reply and checkpoint or a checkpoint was set back.
     pub repeated: u64,
 }
 
-/// What a queue with sessions tells at the end.
+/// The queue with sessions at the end.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionQueueReport {
-    /// Sessions that had a message.
+    /// Sessions that have had a message.
     pub sessions: u64,
-    /// Deliveries of messages to a handler.
+    /// Deliveries of messages.
     pub deliveries: u64,
-    /// Those of a message that had been delivered before.
+    /// Deliveries of messages that had been delivered before.
     pub redeliveries: u64,
-    /// The messages in the dead-letter sub-queue, the first of them first.
-    pub dead_letter_sub_queue: Vec<GivenUp>,
+    /// The messages in the dead-letter sub-queue, oldest first.
+    pub dead_letter_sub_queue: Vec<DeadLetteredMessage>,
 }
 
 impl SessionQueueReport {
     pub(super) fn new(counts: Counts, statistics: &Statistics) -> Self {
         let Counts { sessions, deliveries, redeliveries, .. } = counts;
-        Self { sessions, deliveries, redeliveries, dead_letter_sub_queue: statistics.all_given_up() }
+        Self { sessions, deliveries, redeliveries, dead_letter_sub_queue: statistics.dead_lettered_messages() }
     }
 }
 
-/// How many documents the store holds, as far as the report can tell.
+/// The number of documents in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Devices {
-    /// So many.
+pub enum DocumentCount {
+    /// Exactly this many.
     Counted(usize),
-    /// More than so many, which is as far as they were read.
+    /// More than this many, which is how many were read.
     MoreThan(usize),
-    /// Only the handler could see them.
-    InTheHandler,
-    /// The store cannot be read.
+    /// Not known: the documents are in the handler's memory.
+    InHandlerMemory,
+    /// Not known: the store cannot be read.
     Unreadable,
 }
 
-impl Serialize for Devices {
-    /// As a number, or null.
+impl Serialize for DocumentCount {
+    /// Writes the exact number, or null.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let counted = if let Self::Counted(count) = self { Some(count) } else { None };
         counted.serialize(serializer)
     }
 }
 
-impl fmt::Display for Devices {
-    /// For people.
+impl fmt::Display for DocumentCount {
+    /// Writes the number, or why it is not known.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Counted(count) => write!(f, "{count}"),
             Self::MoreThan(count) => write!(f, "more than {count}"),
-            Self::InTheHandler => f.write_str("in the handler's memory"),
-            Self::Unreadable => f.write_str("the store cannot be read"),
+            Self::InHandlerMemory => f.write_str("not known (in the handler's memory)"),
+            Self::Unreadable => f.write_str("not known (the store cannot be read)"),
         }
     }
 }
@@ -161,58 +183,54 @@ impl fmt::Display for Devices {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreOperations {
-    /// All of them.
+    /// The totals.
     #[serde(flatten)]
     pub total: Operations,
-    /// Reads and writes by events.
+    /// Reads and writes per event.
     pub per_event: f64,
 }
 
-/// How long things took, in milliseconds.
+/// Durations in milliseconds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Latencies {
     /// An invocation, from request to reply.
     pub invocation: Quantiles,
-    /// An event, from the hub to the reply; most of it is waiting when the hub is filled faster than it is read.
+    /// An event, from its enqueued time to the reply. Mostly the time in the hub if events are sent faster than they are read.
     pub event: Quantiles,
 }
 
-/// Two points of a distribution.
+/// Two quantiles of a distribution.
 #[derive(Debug, Serialize)]
 pub struct Quantiles {
-    /// Half are below.
+    /// The median.
     pub p50: f64,
-    /// 99 of 100 are below.
+    /// The 99th percentile.
     pub p99: f64,
 }
 
-/// So many documents are shown whole.
-const FEW: usize = 20;
+/// The most documents that the report shows.
+const MAX_SHOWN_DOCUMENTS: usize = 20;
 
-/// So many are counted where reading costs something.
-const MANY: usize = 10_000;
-
-/// Counts the documents, and gives back those that are to be shown.
-async fn count(of: &Documents) -> (Devices, Vec<Document>) {
-    let (most, store): (_, Arc<dyn StateStore>) = match of {
-        Documents::Memory => return (Devices::InTheHandler, Vec::new()),
-        Documents::Sqlite(path) => match Database::open(path, OpenMode::ReadOnly) {
-            Ok(database) => (usize::MAX, Arc::new(SqliteStore::new(database))),
-            Err(_) => return (Devices::Unreadable, Vec::new()),
-        },
-        Documents::Remote(_, store) => (MANY, Arc::clone(store)),
+/// Counts the documents, and returns them if they are few.
+async fn count_documents(of: &Documents) -> (DocumentCount, Vec<Document>) {
+    let store = match of.open() {
+        Ok(Some(store)) => store,
+        Ok(None) => return (DocumentCount::InHandlerMemory, Vec::new()),
+        Err(_) => return (DocumentCount::Unreadable, Vec::new()),
     };
-    match documents(&*store, most.saturating_add(1)).await {
-        Err(_) => (Devices::Unreadable, Vec::new()),
-        Ok(found) if found.len() > most => (Devices::MoreThan(most), Vec::new()),
-        Ok(found) if found.len() > FEW => (Devices::Counted(found.len()), Vec::new()),
-        Ok(few) => (Devices::Counted(few.len()), few),
+    let max = of.max_read();
+    match documents(&*store, max.saturating_add(1)).await {
+        Err(_) => (DocumentCount::Unreadable, Vec::new()),
+        Ok(found) if found.len() > max => (DocumentCount::MoreThan(max), Vec::new()),
+        Ok(found) if found.len() > MAX_SHOWN_DOCUMENTS => (DocumentCount::Counted(found.len()), Vec::new()),
+        Ok(few) => (DocumentCount::Counted(few.len()), few),
     }
 }
 
-/// What a run was made of, and what is known at its end beside what was counted.
-pub(super) struct Ended<'a> {
+/// The parts of a report that are not in the [`Statistics`].
+pub(super) struct RunResult<'a> {
+    pub(super) input: InputReport,
     pub(super) took: Duration,
     pub(super) partitions: Option<usize>,
     pub(super) session_queue: Option<SessionQueueReport>,
@@ -221,18 +239,23 @@ pub(super) struct Ended<'a> {
     pub(super) documents: &'a Documents,
     pub(super) dead_letter_messages: u64,
     pub(super) failures: Failures,
+    pub(super) faults: Option<InjectedFaults>,
+    pub(super) check: Option<Check>,
 }
 
+/// Builds the report of a run.
 #[expect(clippy::cast_precision_loss, reason = "no run has 2^52 events")]
-pub(super) async fn make(statistics: &Statistics, ended: Ended<'_>) -> Report {
-    let Ended { took, partitions, session_queue, instances, state, documents, dead_letter_messages, failures } = ended;
+pub(super) async fn build(statistics: &Statistics, result: RunResult<'_>) -> Report {
+    let RunResult { input, took, partitions, session_queue, instances, state, .. } = result;
+    let RunResult { documents, dead_letter_messages, failures, faults, check, .. } = result;
     let Batches { count: batches, sum, repeated, lost, invocation, event, .. } = statistics.batches();
-    let (devices, few) = count(documents).await;
+    let (devices, shown_documents) = count_documents(documents).await;
     let received = statistics.received.load(Relaxed);
     Report {
+        input,
         events: Events {
             received,
-            bad_added: statistics.bad_added.load(Relaxed),
+            invalid_added: statistics.invalid_added.load(Relaxed),
             applied: sum.applied,
             superseded: sum.superseded,
             dead_lettered: sum.dead_lettered,
@@ -260,8 +283,10 @@ pub(super) async fn make(statistics: &Statistics, ended: Ended<'_>) -> Report {
         state,
         dead_letter_messages,
         dead_letter_queue: statistics.dead_letter_queue(),
+        faults,
+        check,
         failures,
-        few,
+        shown_documents,
     }
 }
 
@@ -272,9 +297,9 @@ fn quantiles(microseconds: &Histogram<u64>) -> Quantiles {
 }
 
 impl Report {
-    /// Whether every event that was received is accounted for, and none was lost.
+    /// Whether no event was lost and the results add up to the received events.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         let Events { received, applied, superseded, dead_lettered, lost, in_sub_queue, repeated, .. } = self.events;
         lost == 0 && applied + superseded + dead_lettered + in_sub_queue == received + repeated
     }

@@ -1,4 +1,4 @@
-//! The second way in on one machine: a Service Bus queue with sessions, and the host's side of it.
+//! The Service Bus path: a queue with sessions, and how the host reads it.
 
 pub mod envelope;
 mod host;

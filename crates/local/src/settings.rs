@@ -1,4 +1,4 @@
-//! The settings that the handlers get, and the state file that goes with them.
+//! The handlers' settings and the path of the state file.
 
 use std::{
     collections::BTreeMap,
@@ -10,22 +10,21 @@ use devicestate_engine::settings::Settings;
 use devicestate_sqlite::dead_letter_folder;
 use serde::Deserialize;
 
-use super::error::LocalError;
+use super::error::{self, LocalError};
 
-/// Settings from the environment and from `local.settings.json`, and the state file.
+/// Reads the settings from the environment and `local.settings.json`, and chooses the state file.
 ///
-/// The documents are in the state file unless the environment names another kind of store. `--state` has precedence
-/// over a `SqlitePath` of the environment, so that documents and dead letters are always in one file.
+/// The documents are in the state file unless the environment names another kind of store. `--state` has precedence over
+/// `SqlitePath` of the environment, so that documents and dead letters are always in one file.
 pub(super) fn prepare(root: &Path, given: Option<PathBuf>) -> Result<(Settings, PathBuf), LocalError> {
     let mut settings = Settings::from_environment();
     let is_sqlite = settings.get("StateStore").is_none_or(|store| store == "sqlite");
     let named = settings.get("SqlitePath").filter(|_| settings.get("StateStore").is_some() && is_sqlite);
     let state = state_path(given.or_else(|| named.map(PathBuf::from)))?;
-    let of_file = local_settings(root)?;
-    // A connection string of the file would have precedence over an identity that the environment names.
-    let is_elsewhere = |(name, _): &(String, String)| settings.has_parts_of(name);
-    let (_, of_file): (Vec<_>, Vec<_>) = of_file.into_iter().partition(is_elsewhere);
-    for (name, value) in of_file {
+    let mut defaults = local_settings(root)?;
+    // A connection string of the file would have precedence over an identity in the environment.
+    defaults.retain(|(name, _)| !settings.has_parts_of(name));
+    for (name, value) in defaults {
         settings.add_default(name, value);
     }
     settings.add_default("DeadLetterDirectory", dead_letter_folder(&state).display().to_string());
@@ -36,7 +35,7 @@ pub(super) fn prepare(root: &Path, given: Option<PathBuf>) -> Result<(Settings, 
     Ok((settings, state))
 }
 
-/// The settings of `local.settings.json`, as Core Tools reads them. There need not be such a file.
+/// Reads `local.settings.json` as Core Tools does. A missing file has no settings.
 fn local_settings(root: &Path) -> Result<Vec<(String, String)>, LocalError> {
     #[derive(Deserialize)]
     struct LocalSettings {
@@ -49,20 +48,21 @@ fn local_settings(root: &Path) -> Result<Vec<(String, String)>, LocalError> {
     let text = match fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error.to_string())),
+        Err(error) => return Err(failed(error::reason(&error))),
     };
     let settings: LocalSettings = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
     Ok(settings.values.into_iter().collect())
 }
 
-/// An absolute path, since the handlers run in another folder.
+/// Returns the absolute path of the state file, because the handlers run in another folder; without a given path, that of a
+/// file in a new temporary folder.
 fn state_path(given: Option<PathBuf>) -> Result<PathBuf, LocalError> {
     let path = if let Some(path) = given {
         path
     } else {
         let folder = tempfile::Builder::new().prefix("devicestate-").tempdir();
-        let error = |error| LocalError::Folder { path: std::env::temp_dir(), error };
-        folder.map_err(error)?.keep().join("state.db")
+        let failed = |error| LocalError::Folder { path: std::env::temp_dir(), reason: error::reason(&error) };
+        folder.map_err(failed)?.keep().join("state.db")
     };
-    std::path::absolute(&path).map_err(|error| LocalError::Folder { path, error })
+    std::path::absolute(&path).map_err(|error| LocalError::Folder { path, reason: error::reason(&error) })
 }

@@ -1,6 +1,7 @@
-//! What a run is made of: the function app, the settings, and the regions that are built from them.
+//! Reads the function app and the settings, and builds regions from them.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,28 +15,36 @@ use devicestate_engine::{
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
 
 use super::{
-    documents::Documents, error::LocalError, host::Instance, intake::Intake, monitor::Monitor, options::Options,
-    process::Start, region::Region, settings, statistics::Statistics,
+    broker::Broker,
+    documents::Documents,
+    error::{self, LocalError},
+    host::Instance,
+    monitor::Monitor,
+    options::Options,
+    process::StartInfo,
+    region::Region,
+    settings,
+    statistics::Statistics,
 };
 
-/// What regions have in common.
+/// What all regions of a run share.
 pub(super) struct Setup {
     pub(super) app: FunctionApp,
     pub(super) settings: Settings,
     pub(super) documents: Documents,
-    /// The state file: documents, unless they are elsewhere, and dead letters.
+    /// The state file: dead letters, and the documents unless `StateStore` names another store.
     pub(super) state: PathBuf,
     function: Function,
     monitor: Arc<Monitor>,
 }
 
-/// What makes a region another one.
-pub(super) struct Site {
-    /// The name of its namespace.
+/// What differs between regions.
+pub(super) struct RegionConfig {
+    /// Its namespace.
     pub(super) namespace: &'static str,
-    /// The time at which dead letters are put into its queue.
+    /// The clock of its dead-letter queue.
     pub(super) clock: Arc<dyn Clock>,
-    /// The file of its queue.
+    /// The state file with its dead-letter queue.
     pub(super) queue: Database,
     /// Its settings.
     pub(super) settings: Settings,
@@ -46,7 +55,7 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// [`LocalError`]: files, settings, a function that is not played here.
+    /// [`LocalError`]: a file, a setting or an unsupported function.
     pub(super) fn new(options: &Options) -> Result<Self, LocalError> {
         let mut app = FunctionApp::load(&options.app_root)?;
         let function = function(&app, options)?;
@@ -54,7 +63,10 @@ impl Setup {
         apply_overrides(&settings, &mut app.host)?;
         let documents = (options.documents)(&settings)?;
         let path = options.telemetry.as_deref();
-        let failed = |error| LocalError::Telemetry { path: path.map(Path::to_owned).unwrap_or_default(), error };
+        let failed = |error: io::Error| LocalError::Telemetry {
+            path: path.map(Path::to_owned).unwrap_or_default(),
+            reason: error::reason(&error),
+        };
         let monitor = Monitor::new(path, options.verbose).map(Arc::new).map_err(failed)?;
         Ok(Self { app, settings, documents, state, function, monitor })
     }
@@ -64,39 +76,39 @@ impl Setup {
         Ok(Database::open(&self.state, OpenMode::Create)?)
     }
 
-    /// A region in which nothing runs yet, with so many instances.
-    pub(super) fn region<I: Intake>(
+    /// Returns a region with this many instances, which are not started.
+    pub(super) fn region<B: Broker>(
         &self,
-        site: Site,
-        intake: Arc<I>,
+        config: RegionConfig,
+        broker: Arc<B>,
         instances: usize,
-    ) -> Result<Region<I>, LocalError> {
-        let mut settings = site.settings;
-        // Whatever the binding says: here the queue is in this file.
-        settings.set("DeadLetterSqlitePath", site.queue.path().display().to_string());
-        let source = self.source(site.namespace);
-        self.tell_where_messages_come_from(&source, &mut settings);
-        let start = Start::new(&self.app, settings.to_environment())
-            .map_err(|error| LocalError::Folder { path: self.app.root.clone(), error })?;
-        let model = Instance {
+    ) -> Result<Region<B>, LocalError> {
+        let mut settings = config.settings;
+        // The handler's setting for the queue, whatever the binding's connection is.
+        settings.set("DeadLetterSqlitePath", config.queue.path().display().to_string());
+        let source = self.source(config.namespace);
+        self.set_source_settings(&source, &mut settings);
+        let start = StartInfo::new(&self.app, settings.to_environment())
+            .map_err(|error| LocalError::Folder { path: self.app.root.clone(), reason: error::reason(&error) })?;
+        let template = Instance {
             name: String::new(),
             host: self.app.host.clone(),
             source,
             function: self.function.clone(),
             timers: self.app.timers.clone(),
             start,
-            queue: SqliteQueue::new(site.queue, site.clock),
+            queue: SqliteQueue::new(config.queue, config.clock),
             statistics: Arc::new(Statistics::new()),
             monitor: Arc::clone(&self.monitor),
+            kill_switch: Arc::default(),
         };
-        Ok(Region::new(model, intake, instances))
+        Ok(Region::new(template, broker, instances))
     }
 
-    /// Where the events of a namespace say that they come from.
+    /// Returns the source of the events of a namespace.
     fn source(&self, namespace: &str) -> Source {
-        // Settings that are not there, as with an app that is only what is published, do not matter: what is played here
-        // has no name.
-        let name = |of_binding: &str| self.settings.resolve(of_binding).unwrap_or_else(|_| "local".to_owned());
+        // A published app has no local.settings.json, so the names of its hub and queue may be missing.
+        let name = |binding: &str| self.settings.resolve(binding).unwrap_or_else(|_| "local".to_owned());
         let fully_qualified_namespace = namespace.to_owned();
         match &self.function.trigger {
             Trigger::EventHub(trigger) => Source {
@@ -111,8 +123,8 @@ impl Setup {
         }
     }
 
-    /// Where a message comes from the handler knows by its settings, and here it comes from elsewhere than they say.
-    fn tell_where_messages_come_from(&self, source: &Source, settings: &mut Settings) {
+    /// Sets the settings from which the handler takes the source of a Service Bus message.
+    fn set_source_settings(&self, source: &Source, settings: &mut Settings) {
         let Trigger::ServiceBus(trigger) = &self.function.trigger else { return };
         let connection = settings.resolve(&trigger.connection).unwrap_or_else(|_| trigger.connection.clone());
         let setting = format!("AzureWebJobs{connection}__fullyQualifiedNamespace");
@@ -123,34 +135,34 @@ impl Setup {
     }
 }
 
-/// The function that is played: the first one with the trigger that the options ask for.
+/// Returns the function to run: the first one with the trigger of the options.
 fn function(app: &FunctionApp, options: &Options) -> Result<Function, LocalError> {
     let unsupported = |reason: String| Err(LocalError::Unsupported(reason));
     let kind = if options.sessions.is_some() { "serviceBusTrigger" } else { "eventHubTrigger" };
-    let is_asked_for = |function: &&Function| match function.trigger {
+    let has_trigger = |function: &&Function| match function.trigger {
         Trigger::EventHub(_) => options.sessions.is_none(),
         Trigger::ServiceBus(_) => options.sessions.is_some(),
     };
-    let Some(function) = app.functions.iter().find(is_asked_for) else {
-        return unsupported(format!("no function.json of the app has a {kind}, which is what is played here"));
+    let Some(function) = app.functions.iter().find(has_trigger) else {
+        return unsupported(format!("the function app must have a function.json with a {kind}"));
     };
     match &function.trigger {
         Trigger::EventHub(trigger) if trigger.cardinality != Cardinality::Many => {
-            unsupported(format!("{}/function.json: only cardinality \"many\" is played here", function.name))
+            unsupported(format!("{}/function.json: the cardinality must be \"many\" for a local run", function.name))
         }
-        Trigger::ServiceBus(_) if app.host.extensions.service_bus.max_concurrent_calls_per_session != 1 => {
-            unsupported("host.json: only maxConcurrentCallsPerSession 1 keeps the order that is played here".into())
-        }
+        Trigger::ServiceBus(_) if app.host.extensions.service_bus.max_concurrent_calls_per_session != 1 => unsupported(
+            "host.json: maxConcurrentCallsPerSession must be 1, because a session is ordered only then".into(),
+        ),
         _ => Ok(function.clone()),
     }
 }
 
-/// A clock that is so late.
-pub(super) struct Past {
+/// A clock that is late by this many milliseconds.
+pub(super) struct BackdatedClock {
     pub(super) by_ms: i64,
 }
 
-impl Clock for Past {
+impl Clock for BackdatedClock {
     fn now_ms(&self) -> i64 {
         System.now_ms() - self.by_ms
     }

@@ -1,7 +1,6 @@
-//! Simulated devices: drones that fly, and send a key frame with every field now and then, and in between deltas with
-//! only what has changed.
+//! Simulated devices: flying drones that send key frames with every field, and between them deltas with the changed fields.
 //!
-//! (The reference's simulator sends without a partition key, in parallel, and its deltas are empty.)
+//! (The simulator of the C# reference implementation sends without a partition key, in parallel, and its deltas are empty.)
 
 use devicestate_engine::telemetry::drone::FLIGHT_MODES;
 use fastrand::Rng;
@@ -10,33 +9,34 @@ use serde::Serialize;
 
 use super::hub::Sent;
 
-/// Every how many frames a key frame comes.
+/// One of this many frames is a key frame.
 const KEY_FRAME_EVERY: u64 = 10;
 
-/// The format of what simulated devices send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Wire {
-    /// A JSON object.
+/// The encoding of the events of simulated devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Encoding {
+    /// A JSON object
     Json,
-    /// A protobuf message.
+    /// A protobuf message
     Protobuf,
 }
 
-/// Devices that take turns in sending.
+/// An iterator of events: the devices send in turn.
 pub struct Simulator {
     drones: Vec<Drone>,
-    wire: Wire,
+    encoding: Encoding,
     sent: u64,
     events: u64,
 }
 
 impl Simulator {
-    /// So many devices, which send so many events in all. The same seed gives the same events.
+    /// Returns this many devices, which send `events` events in total. The same seed returns the same events.
     #[must_use]
-    pub fn new(devices: usize, events: u64, wire: Wire, seed: u64) -> Self {
+    pub fn new(devices: usize, events: u64, encoding: Encoding, seed: u64) -> Self {
         let mut seeds = Rng::with_seed(seed);
         let drones = (0..devices).map(|number| Drone::new(format!("drone-{number:05}"), seeds.fork())).collect();
-        Self { drones, wire, sent: 0, events }
+        Self { drones, encoding, sent: 0, events }
     }
 }
 
@@ -51,15 +51,15 @@ impl Iterator for Simulator {
         self.sent += 1;
         let drone = &mut self.drones[turn];
         let frame = drone.next_frame();
-        let (body, content_type) = match self.wire {
-            Wire::Json => (frame.to_json(&drone.id), "application/json"),
-            Wire::Protobuf => (frame.to_protobuf(&drone.id), "application/x-protobuf"),
+        let (body, content_type) = match self.encoding {
+            Encoding::Json => (frame.to_json(&drone.id), "application/json"),
+            Encoding::Protobuf => (frame.to_protobuf(&drone.id), "application/x-protobuf"),
         };
         Some(Sent { body, partition_key: Some(drone.id.clone()), content_type: Some(content_type) })
     }
 }
 
-/// What a drone measures.
+/// The readings of a drone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Readings {
     battery: f64,
@@ -68,7 +68,7 @@ struct Readings {
     health: [bool; 3],
 }
 
-/// What a drone tells: all of it, or what has changed.
+/// A frame of a drone: every reading, or the changed ones.
 #[derive(Debug, Clone, Copy, Default)]
 struct Frame {
     battery: Option<f64>,
@@ -118,30 +118,30 @@ struct Drone {
     random: Rng,
     tick: u64,
     now: Readings,
-    told: Option<Readings>,
+    sent: Option<Readings>,
 }
 
 impl Drone {
     fn new(id: String, mut random: Rng) -> Self {
         let position = [47.3 + random.f64() * 0.5, -122.5 + random.f64() * 0.6, 0.0];
         let now = Readings { battery: 1.0, flight_mode: 1, position, health: [true; 3] };
-        // Devices are in different phases of their flights when one begins to look.
+        // The devices are in different phases of their flights at the start.
         let tick = random.u64(0..600);
-        Self { id, random, tick, now, told: None }
+        Self { id, random, tick, now, sent: None }
     }
 
     fn next_frame(&mut self) -> Frame {
-        let key = self.told.is_none() || self.tick.is_multiple_of(KEY_FRAME_EVERY);
-        let told = self.told.filter(|_| !key);
+        let key = self.sent.is_none() || self.tick.is_multiple_of(KEY_FRAME_EVERY);
+        let sent = self.sent.filter(|_| !key);
         let now = self.now;
         let frame = Frame {
-            battery: news(now.battery, told.map(|told| told.battery)),
-            flight_mode: news(now.flight_mode, told.map(|told| told.flight_mode)),
-            position: news(now.position, told.map(|told| told.position)),
-            health: news(now.health, told.map(|told| told.health)),
+            battery: changed(now.battery, sent.map(|sent| sent.battery)),
+            flight_mode: changed(now.flight_mode, sent.map(|sent| sent.flight_mode)),
+            position: changed(now.position, sent.map(|sent| sent.position)),
+            health: changed(now.health, sent.map(|sent| sent.health)),
             key,
         };
-        self.told = Some(now);
+        self.sent = Some(now);
         self.fly();
         frame
     }
@@ -167,9 +167,9 @@ impl Drone {
     }
 }
 
-/// A value that has not been told yet.
-fn news<T: PartialEq + Copy>(now: T, told: Option<T>) -> Option<T> {
-    (told != Some(now)).then_some(now)
+/// Returns the value if it differs from the one that was sent last.
+fn changed<T: PartialEq + Copy>(now: T, sent: Option<T>) -> Option<T> {
+    (sent != Some(now)).then_some(now)
 }
 
 impl Frame {
@@ -188,7 +188,7 @@ impl Frame {
             is_key_frame: self.key.then_some(true),
             position: self.position.map(position),
         };
-        serde_json::to_vec(&event).expect("its numbers are finite, and its keys strings")
+        serde_json::to_vec(&event).expect("its numbers are finite and its keys are strings")
     }
 
     fn to_protobuf(self, id: &str) -> Vec<u8> {
@@ -237,24 +237,24 @@ mod tests {
         telemetry::{Decoded, Telemetry as _, drone::Drone as Decoder},
     };
 
-    fn decoded(wire: Wire) -> Vec<Decoded> {
+    fn decoded(encoding: Encoding) -> Vec<Decoded> {
         let decode = |sent: Sent| {
             let content_type = sent.content_type.map(str::to_owned);
             let event = Event { body: sent.body.into(), content_type, ..Event::default() };
-            Decoder::default().decode(&event).expect("good telemetry")
+            Decoder::default().decode(&event).expect("valid telemetry")
         };
-        Simulator::new(7, 300, wire, 42).map(decode).collect()
+        Simulator::new(7, 300, encoding, 42).map(decode).collect()
     }
 
     #[test]
-    fn both_formats_say_the_same_and_a_seed_repeats_it() {
-        assert_eq!(decoded(Wire::Json), decoded(Wire::Protobuf));
-        assert_eq!(decoded(Wire::Json), decoded(Wire::Json));
+    fn both_encodings_have_the_same_readings_and_a_seed_repeats_them() {
+        assert_eq!(decoded(Encoding::Json), decoded(Encoding::Protobuf));
+        assert_eq!(decoded(Encoding::Json), decoded(Encoding::Json));
     }
 
     #[test]
-    fn the_first_frame_of_a_device_has_every_field_and_a_delta_only_what_has_changed() {
-        let events = decoded(Wire::Json);
+    fn the_first_frame_of_a_device_has_every_field_and_a_delta_only_changed_fields() {
+        let events = decoded(Encoding::Json);
         assert!(events[..7].iter().all(|event| event.readings.len() == 8), "key frames");
         let deltas: Vec<_> = events.iter().filter(|event| event.readings.len() < 8).collect();
         assert!(deltas.len() > 200, "most frames are deltas");

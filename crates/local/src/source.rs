@@ -1,4 +1,4 @@
-//! Where events come from: a file or standard input, one JSON event a line, plain or gzip.
+//! Events from a file or standard input: one JSON event per line, plain or gzip.
 
 use std::{
     fs::File,
@@ -9,20 +9,20 @@ use std::{
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 
-use super::hub::Sent;
+use super::{error, hub::Sent};
 
-/// The longest line: the largest event that any Event Hubs tier takes is 20 MB.
-const LONGEST_LINE: u64 = 32 << 20;
+/// The longest accepted line. The largest event that any Event Hubs tier accepts has 20 MB.
+const MAX_LINE_BYTES: u64 = 32 << 20;
 
-/// Why no more events come from a source.
+/// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{name}: {reason}")]
+#[error("the input {name} cannot be read: {reason}")]
 pub struct SourceError {
     name: String,
     reason: String,
 }
 
-/// Lines of text, each an event.
+/// An input of lines, each an event.
 pub(super) struct Lines {
     name: String,
     reader: Box<dyn BufRead + Send>,
@@ -30,11 +30,11 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The lines of a file, or of standard input for `-`.
+    /// Opens a file, or standard input for `-`.
     pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
         let name = if path.as_os_str() == "-" { PathBuf::from("standard input") } else { path.to_owned() };
         let name = name.display().to_string();
-        let failed = |error: io::Error| SourceError { name: name.clone(), reason: error.to_string() };
+        let failed = |error: io::Error| SourceError { name: name.clone(), reason: error::reason(&error) };
         let input: Box<dyn Read + Send> =
             if path.as_os_str() == "-" { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(failed)?) };
         let mut reader = BufReader::with_capacity(1 << 16, input);
@@ -58,14 +58,14 @@ impl Iterator for Lines {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let mut body = Vec::new();
-            let read = (&mut self.reader).take(LONGEST_LINE + 1).read_until(b'\n', &mut body);
+            let read = (&mut self.reader).take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut body);
             match read {
                 Ok(0) => return None,
-                Ok(_) if body.len() as u64 > LONGEST_LINE => {
-                    return Some(Err(self.error(format!("a line is longer than {} MiB", LONGEST_LINE >> 20))));
+                Ok(_) if body.len() as u64 > MAX_LINE_BYTES => {
+                    return Some(Err(self.error(format!("the next line is longer than {} MiB", MAX_LINE_BYTES >> 20))));
                 }
                 Ok(_) => self.line += 1,
-                Err(error) => return Some(Err(self.error(format!("it cannot be read on: {error}")))),
+                Err(error) => return Some(Err(self.error(error::reason(&error)))),
             }
             let text = body.trim_ascii();
             if !text.is_empty() {
@@ -76,7 +76,8 @@ impl Iterator for Lines {
     }
 }
 
-/// The partition key of an event: its device. What has none is sent without a key, and left to the handler.
+/// Returns the partition key of an event: its device id. An event without a device id is sent without a key, and the handler
+/// rejects it.
 fn device_id(text: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Device {

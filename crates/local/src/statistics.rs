@@ -1,4 +1,4 @@
-//! What is counted while the system runs, from what the host sees: replies, their records, its own restarts.
+//! Counters of a run, from what the host observes: replies, their records, and restarts.
 
 use std::{
     collections::BTreeMap,
@@ -17,57 +17,57 @@ use super::{hub::HubEvent, sessions::queue::Delivery};
 
 /// Counters of a run.
 pub(super) struct Statistics {
-    /// Events that the hub took.
+    /// Events that were sent to the hub or the queue.
     pub(super) received: AtomicU64,
-    /// Bad ones among them, added by `--bad-events`.
-    pub(super) bad_added: AtomicU64,
-    /// Events that are done with.
-    pub(super) done: AtomicU64,
-    /// Attempts of a batch that failed.
+    /// Invalid events among them, added by `--invalid-events`.
+    pub(super) invalid_added: AtomicU64,
+    /// Events that are processed.
+    pub(super) processed: AtomicU64,
+    /// Failed attempts of batches.
     pub(super) failed_attempts: AtomicU64,
-    /// Handlers that were started again.
+    /// Restarts of handlers.
     pub(super) handler_restarts: AtomicU64,
-    /// Hosts that gave up and were started again.
+    /// Restarts of hosts whose handler failed too often.
     pub(super) host_restarts: AtomicU64,
     batches: Mutex<Batches>,
-    given_up: Mutex<Vec<GivenUp>>,
-    /// The queue of the dead letters, as a timer function found it last.
+    dead_lettered_messages: Mutex<Vec<DeadLetteredMessage>>,
+    /// The dead-letter queue, by the last record of a timer function.
     dead_letter_queue: Mutex<Option<DeadLetterQueueRecord>>,
 }
 
-/// A message that was delivered in vain as often as it may be: it is in the dead-letter sub-queue.
+/// A message in the dead-letter sub-queue of a queue with sessions: its last delivery failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct GivenUp {
+pub struct DeadLetteredMessage {
     /// Its session.
     pub session_id: String,
-    /// Its id.
+    /// Its message id.
     pub message_id: String,
-    /// Its number in the queue.
+    /// Its sequence number.
     pub sequence_number: i64,
-    /// How often it was delivered.
+    /// The number of its deliveries.
     pub delivery_count: u32,
-    /// Why the last delivery was in vain.
+    /// Why the last delivery failed.
     pub reason: String,
 }
 
-/// What the batches that are done with add up to.
+/// Totals of the processed batches.
 #[derive(Clone)]
 pub(super) struct Batches {
-    /// How many.
+    /// Processed batches.
     pub(super) count: u64,
-    /// Their records, added up; with the operations of failed attempts.
+    /// The sum of their records, with the store operations of failed attempts.
     pub(super) sum: BatchRecord,
-    /// Events that were answered for more than once, because a host died between reply and checkpoint.
+    /// Events that were processed again: a host stopped between reply and checkpoint, or a checkpoint was set back.
     pub(super) repeated: u64,
-    /// Events of batches that failed for the last time, and which the host then passed.
+    /// Events of batches whose last retry failed, after which the host sets a checkpoint.
     pub(super) lost: u64,
     /// From request to reply, in microseconds.
     pub(super) invocation: Histogram<u64>,
-    /// From the hub to the reply, in microseconds.
+    /// From enqueued time to reply, in microseconds.
     pub(super) event: Histogram<u64>,
-    /// For each partition, up to where its events have been answered for.
-    answered: BTreeMap<usize, i64>,
+    /// The first sequence number of each partition that has not been processed.
+    next_unprocessed: BTreeMap<usize, i64>,
 }
 
 impl Statistics {
@@ -75,8 +75,8 @@ impl Statistics {
         let histogram = || Histogram::new(3).expect("three digits are a valid precision");
         Self {
             received: AtomicU64::new(0),
-            bad_added: AtomicU64::new(0),
-            done: AtomicU64::new(0),
+            invalid_added: AtomicU64::new(0),
+            processed: AtomicU64::new(0),
             failed_attempts: AtomicU64::new(0),
             handler_restarts: AtomicU64::new(0),
             host_restarts: AtomicU64::new(0),
@@ -87,15 +87,15 @@ impl Statistics {
                 lost: 0,
                 invocation: histogram(),
                 event: histogram(),
-                answered: BTreeMap::new(),
+                next_unprocessed: BTreeMap::new(),
             }),
-            given_up: Mutex::new(Vec::new()),
+            dead_lettered_messages: Mutex::new(Vec::new()),
             dead_letter_queue: Mutex::new(None),
         }
     }
 
-    /// Counts a batch whose outputs are written and which is checkpointed at once.
-    pub(super) fn answered(
+    /// Counts a batch whose outputs are written.
+    pub(super) fn record_batch(
         &self,
         partition: usize,
         events: &[Arc<HubEvent>],
@@ -107,39 +107,39 @@ impl Statistics {
         batches.add(events.iter().map(|event| event.enqueued_ms), took, now_ms);
         let new = batches.advance(partition, events);
         drop(batches);
-        self.told(logs);
-        self.done.fetch_add(new, Relaxed);
+        self.record_logs(logs);
+        self.processed.fetch_add(new, Relaxed);
     }
 
-    /// Counts a message whose outputs are written and which is completed.
-    pub(super) fn completed(&self, delivery: &Delivery, logs: &[String], took: Duration, now_ms: i64) {
+    /// Counts a completed message.
+    pub(super) fn record_message(&self, delivery: &Delivery, logs: &[String], took: Duration, now_ms: i64) {
         let enqueued_ms = delivery.message.enqueued_ms;
         self.batches.lock().unwrap_or_else(PoisonError::into_inner).add([enqueued_ms].into_iter(), took, now_ms);
-        self.told(logs);
-        self.done.fetch_add(1, Relaxed);
+        self.record_logs(logs);
+        self.processed.fetch_add(1, Relaxed);
     }
 
-    /// Counts a message that has gone to the dead-letter sub-queue, and why its last delivery failed.
-    pub(super) fn given_up(&self, delivery: &Delivery, reason: String) {
+    /// Counts a message that was moved to the dead-letter sub-queue. `reason` is why its last delivery failed.
+    pub(super) fn record_dead_lettered_message(&self, delivery: &Delivery, reason: String) {
         let message = &delivery.message;
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).push(GivenUp {
+        self.dead_lettered_messages.lock().unwrap_or_else(PoisonError::into_inner).push(DeadLetteredMessage {
             session_id: message.session_id.clone(),
             message_id: message.message_id.clone(),
             sequence_number: message.sequence_number,
             delivery_count: delivery.delivery_count,
             reason,
         });
-        self.done.fetch_add(1, Relaxed);
+        self.processed.fetch_add(1, Relaxed);
     }
 
-    /// The messages that have gone to the dead-letter sub-queue.
-    pub(super) fn all_given_up(&self) -> Vec<GivenUp> {
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns the messages in the dead-letter sub-queue.
+    pub(super) fn dead_lettered_messages(&self) -> Vec<DeadLetteredMessage> {
+        self.dead_lettered_messages.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts what an attempt cost that the handler itself answered as failed. The real host does not look into such a
-    /// body; here it is for the report alone.
-    pub(super) fn failed(&self, body: &[u8]) {
+    /// Counts the store operations of an attempt that the handler answered as failed. The real host ignores such a body; here it
+    /// is read for the report.
+    pub(super) fn record_failed_attempt(&self, body: &[u8]) {
         #[derive(Deserialize)]
         struct Answer {
             #[serde(rename = "Logs")]
@@ -147,11 +147,11 @@ impl Statistics {
         }
 
         let logs = serde_json::from_slice(body).map_or_else(|_| Vec::new(), |Answer { logs }| logs);
-        self.told(&logs);
+        self.record_logs(&logs);
     }
 
-    /// Takes in the records of an answer: the one place that all of them come by.
-    pub(super) fn told(&self, logs: &[String]) {
+    /// Adds the records of a reply's log lines to the totals.
+    pub(super) fn record_logs(&self, logs: &[String]) {
         let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         let sum = &mut batches.sum;
         for record in logs.iter().filter_map(|line| serde_json::from_str(line).ok()) {
@@ -172,18 +172,18 @@ impl Statistics {
         }
     }
 
-    /// The queue of the dead letters, as a timer function found it last.
+    /// Returns the dead-letter queue by the last record of a timer function.
     pub(super) fn dead_letter_queue(&self) -> Option<DeadLetterQueueRecord> {
         self.dead_letter_queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts a batch that the host passes although it failed.
-    pub(super) fn lost(&self, partition: usize, events: &[Arc<HubEvent>]) {
+    /// Counts a batch whose last retry failed.
+    pub(super) fn record_lost(&self, partition: usize, events: &[Arc<HubEvent>]) {
         let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         let new = batches.advance(partition, events);
         batches.lost += new;
         drop(batches);
-        self.done.fetch_add(new, Relaxed);
+        self.processed.fetch_add(new, Relaxed);
     }
 
     pub(super) fn batches(&self) -> Batches {
@@ -192,7 +192,7 @@ impl Statistics {
 }
 
 impl Batches {
-    /// One more batch of events that were enqueued at these times.
+    /// Adds a batch of events with these enqueued times.
     fn add(&mut self, enqueued_ms: impl Iterator<Item = i64>, took: Duration, now_ms: i64) {
         self.count += 1;
         let _ = self.invocation.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
@@ -202,12 +202,12 @@ impl Batches {
         }
     }
 
-    /// How many of these events are answered for the first time.
+    /// Marks these events as processed and returns how many of them are processed for the first time.
     fn advance(&mut self, partition: usize, events: &[Arc<HubEvent>]) -> u64 {
-        let answered = self.answered.entry(partition).or_default();
-        let new = events.iter().filter(|event| event.sequence_number >= *answered).count() as u64;
+        let next_unprocessed = self.next_unprocessed.entry(partition).or_default();
+        let new = events.iter().filter(|event| event.sequence_number >= *next_unprocessed).count() as u64;
         if let Some(last) = events.last() {
-            *answered = (*answered).max(last.sequence_number + 1);
+            *next_unprocessed = (*next_unprocessed).max(last.sequence_number + 1);
         }
         self.repeated += events.len() as u64 - new;
         new

@@ -1,4 +1,4 @@
-//! How much a hub takes a second, by its throughput units.
+//! The throughput limit of a hub.
 
 use std::{
     sync::{
@@ -10,19 +10,19 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-/// What one unit of a Standard namespace takes in a second: so many events, and so many bytes.
-const EVENTS: u64 = 1_000;
-const BYTES: u64 = 1_000_000;
+/// Events and bytes per second that one throughput unit of a Standard namespace accepts.
+const EVENTS_PER_UNIT: u64 = 1_000;
+const BYTES_PER_UNIT: u64 = 1_000_000;
 
-/// The throughput units of a hub. What is too much in a second is refused, as the service does with the answer that it is
-/// busy, and sent again in the next one, as its clients do.
+/// The throughput units of a hub. An event above the limit of a second is throttled, as the service does with `ServerBusy`,
+/// and sent again in the next second, as the service's clients do.
 pub struct Throughput {
     units: u64,
-    refused: AtomicU64,
+    throttled: AtomicU64,
     second: Mutex<Second>,
 }
 
-/// What was taken in the second that goes on.
+/// The events and bytes accepted in the current second.
 struct Second {
     ends: Instant,
     events: u64,
@@ -30,36 +30,37 @@ struct Second {
 }
 
 impl Throughput {
-    /// So many units.
+    /// Returns a limit of this many units.
     #[must_use]
     pub fn new(units: u32) -> Self {
         let second = Second { ends: Instant::now(), events: 0, bytes: 0 };
-        Self { units: units.into(), refused: AtomicU64::new(0), second: Mutex::new(second) }
+        Self { units: units.into(), throttled: AtomicU64::new(0), second: Mutex::new(second) }
     }
 
-    /// How often something was refused.
+    /// Returns how many attempts to send were throttled.
     #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Relaxed)
+    pub fn throttled(&self) -> u64 {
+        self.throttled.load(Relaxed)
     }
 
-    /// Waits until an event of so many bytes is taken.
+    /// Waits until an event with this many bytes is accepted.
     pub(super) async fn admit(&self, bytes: usize) {
-        while let Err(ends) = self.take(bytes as u64) {
-            self.refused.fetch_add(1, Relaxed);
+        while let Err(ends) = self.try_admit(bytes as u64) {
+            self.throttled.fetch_add(1, Relaxed);
             sleep_until(ends).await;
         }
     }
 
-    /// Takes it, or says when to come again.
-    fn take(&self, bytes: u64) -> Result<(), Instant> {
+    /// Accepts the event, or returns when to try again.
+    fn try_admit(&self, bytes: u64) -> Result<(), Instant> {
         let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
         if Instant::now() >= second.ends {
             *second = Second { ends: Instant::now() + Duration::from_secs(1), events: 0, bytes: 0 };
         }
-        let is_too_much = second.events >= EVENTS * self.units || second.bytes + bytes > BYTES * self.units;
-        // One that is larger than all of a second would never be taken: it gets a second of its own.
-        if is_too_much && second.events > 0 {
+        let is_over_limit =
+            second.events >= EVENTS_PER_UNIT * self.units || second.bytes + bytes > BYTES_PER_UNIT * self.units;
+        // An event that is larger than the limit gets a second for itself; otherwise it would never be accepted.
+        if is_over_limit && second.events > 0 {
             return Err(second.ends);
         }
         second.events += 1;
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_unit_takes_a_thousand_events_or_a_megabyte_a_second_and_refuses_the_rest_for_the_moment() {
+    async fn a_unit_accepts_a_thousand_events_or_a_megabyte_per_second_and_throttles_the_rest() {
         for (units, events, bytes, seconds) in
             [(1, 3_000, 10, 2), (3, 3_000, 10, 0), (1, 4, 500_000, 1), (1, 3, 2_000_000, 2)]
         {
@@ -83,7 +84,7 @@ mod tests {
                 throughput.admit(bytes).await;
             }
             assert_eq!(
-                (began.elapsed().as_secs(), throughput.refused()),
+                (began.elapsed().as_secs(), throughput.throttled()),
                 (seconds, seconds),
                 "{units} {events} {bytes}"
             );

@@ -1,7 +1,7 @@
-//! The timer functions, called once when the events are done: their own times would hardly fall into a run.
+//! Calls the timer functions once at the end of a run, because a run is shorter than their schedules.
 //!
-//! In a handler of their own, as on Flex Consumption, which gives such a function instances to itself. So whatever
-//! becomes of them is no matter of the batches.
+//! They run in a separate handler, as on Flex Consumption, which gives such a function its own instances. Their failure does not
+//! affect the batches.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,39 +16,39 @@ use super::{
     endpoint::Endpoint,
     envelope,
     host::Instance,
-    process::{Ears, Process},
-    reply::{self, Refused},
+    process::{LogSink, Process},
+    reply::{self, ReplyError},
 };
 
-/// Calls each timer function of the app once, and takes in what it tells. `stop` ends it when it comes to two.
+/// Calls each timer function of the app once and records its logs. [`Shutdown::Immediate`] ends the call.
 ///
 /// # Errors
 ///
-/// Why one of them failed, and no other is then called.
+/// A function failed. The remaining ones are not called.
 pub(super) async fn call(instance: &Instance, stop: &mut watch::Receiver<Shutdown>) -> Result<(), String> {
     if instance.timers.is_empty() {
         return Ok(());
     }
-    let ears = Ears { monitor: Arc::clone(&instance.monitor), instance: instance.name.clone() };
-    let process = Process::start(instance.start.clone(), ears, || ()).map_err(|error| error.to_string())?;
+    let log_sink = LogSink { monitor: Arc::clone(&instance.monitor), instance: instance.name.clone() };
+    let process = Process::start(instance.start.clone(), log_sink, || ()).map_err(|error| error.to_string())?;
     let called = async {
         process.ready().await?;
         for timer in &instance.timers {
-            invoke(instance, timer, process.port).await.map_err(|reason| format!("{}: {reason}", timer.name))?;
+            invoke_timer(instance, timer, process.port).await.map_err(|reason| format!("{}: {reason}", timer.name))?;
         }
         Ok(())
     };
     let called = tokio::select! {
         called = called => called,
-        _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate) => Err("stopped at once".into()),
+        _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate) => Err("stopped before its end".into()),
     };
-    // Also when it was stopped: no handler stays behind.
+    // Also after a stop, so that no handler is left.
     process.stop().await;
     called
 }
 
-/// One invocation, without a second try: there is no retry policy for it.
-async fn invoke(instance: &Instance, timer: &TimerFunction, port: u16) -> Result<(), String> {
+/// Invokes a timer function once. Timers have no retry policy.
+async fn invoke_timer(instance: &Instance, timer: &TimerFunction, port: u16) -> Result<(), String> {
     let Instance { name, host, statistics, monitor, .. } = instance;
     let limit = host.function_timeout.unwrap_or(Duration::MAX);
     let invocation_id = uuid::Uuid::new_v4().to_string();
@@ -56,14 +56,16 @@ async fn invoke(instance: &Instance, timer: &TimerFunction, port: u16) -> Result
     let answer = timeout(limit, endpoint.post(&invocation_id, envelope::timer_request(timer, System.now_ms()))).await;
     let too_long = |_| format!("the handler did not answer within functionTimeout ({limit:?})");
     let (status, content_type, body) = answer.map_err(too_long)??;
-    // It has no output, so no binding has a name.
+    // A timer function has no output binding.
     match reply::read(status, content_type.as_deref(), &body, "", host.extensions.queues.message_encoding) {
         Ok(accepted) => {
             monitor.logs(name, &timer.name, &invocation_id, &accepted.logs);
-            statistics.told(&accepted.logs);
+            statistics.record_logs(&accepted.logs);
             Ok(())
         }
-        Err(Refused::Failed(reason)) => Err(reason),
-        Err(Refused::Hangs) => Err("the handler answered with nothing, for which the host waits for ever".into()),
+        Err(ReplyError::Failed(reason)) => Err(reason),
+        Err(ReplyError::Hangs) => {
+            Err("the handler's answer is empty, so the host would wait until functionTimeout".into())
+        }
     }
 }

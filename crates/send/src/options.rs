@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{ArgGroup, Parser, value_parser};
-use devicestate_local::simulator::Wire;
+use devicestate_local::simulator::Encoding;
 use devicestate_terminal::{Format, rate};
 
 /// Sends events to an event hub, each key's in order.
@@ -37,7 +37,7 @@ pub(crate) struct Options {
     pub(crate) events: u64,
     /// The format in which devices send.
     #[arg(long, value_enum, default_value = "json", conflicts_with = "keys")]
-    pub(crate) wire: Wire,
+    pub(crate) wire: Encoding,
     /// The same seed simulates the same events.
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "keys")]
     pub(crate) seed: u64,

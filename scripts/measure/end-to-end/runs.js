@@ -15,10 +15,17 @@ const { Failed, notRight, right } = require("../rounds.js");
 /** Where the state goes when a person repeats a run. */
 const STATE = "state.db";
 
-const keys = (options) =>
-  local(options, ["--simulate", "100", "--events", String(options.events), "--partitions", "20"], options.events);
+/** The devices of the simulated fleet. */
+const DEVICES = 100;
 
-const AIRCRAFT = ["--input", "tests/data/aircraft.jsonl.gz", "--partitions", "20"];
+const keys = (options) => {
+  const perDevice = options.events / DEVICES;
+  if (!Number.isInteger(perDevice)) throw new CannotBegin(`--events must be a multiple of ${DEVICES}, the number of devices`);
+  const words = ["--devices", String(DEVICES), "--events", String(perDevice), "--partitions", "20"];
+  return local(options, words, options.events);
+};
+
+const AIRCRAFT = ["--file", "tests/data/aircraft.jsonl.gz", "--partitions", "20"];
 const AIRCRAFT_EVENTS = 139_098;
 
 const aircraft = (options) => local(options, AIRCRAFT, AIRCRAFT_EVENTS);
@@ -78,7 +85,7 @@ async function inRounds({ rounds: count, tell }, title, play, figures) {
 /** `devicestate local`, each time with a new state file. */
 function local(options, words, events, each = (play) => play({}), before = "") {
   const { binary, cores } = options;
-  const command = (state) => pinned(cores, [binary, "local", ...words, "--state", state, "--report", "json"]);
+  const command = (state) => pinned(cores, [binary, "local", ...words, "--state", state, "--output", "json"]);
   const play = () =>
     inFolder((folder) =>
       each((settings) => played(command(join(folder, STATE)), { ...PLAIN, ...settings }, events)),
@@ -95,10 +102,11 @@ function local(options, words, events, each = (play) => play({}), before = "") {
 }
 
 async function played(command, env, events) {
-  const { code, stderr, report, ...took } = await timed(command, env);
+  const { code, stderr, report: output, ...took } = await timed(command, env);
+  const report = output.data;
   delete report.state;
   const isRight = code === 0 && report.events.received === events && report.events.lost === 0;
-  const complaint = isRight ? undefined : report.failure || stderr.trim() || `exit code ${code}, or not all events`;
+  const complaint = isRight ? undefined : report.error || stderr.trim() || `exit code ${code}, or not all events`;
   return { isRight, ...took, report, complaint };
 }
 

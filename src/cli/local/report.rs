@@ -1,114 +1,158 @@
-//! The report of `devicestate local`, for people.
+//! The report of `devicestate local` as tables.
 
 use std::fmt;
 
-use clap::ValueEnum;
 use devicestate_engine::{record::DeadLetterQueueRecord, store::Operations};
-use devicestate_local::report::{Events, GivenUp, Report, SessionQueueReport};
+use devicestate_local::{
+    Simulation,
+    report::{Check, DeadLetteredMessage, Events, InjectedFaults, InputReport, Report, SessionQueueReport},
+};
 use devicestate_terminal::Table;
 
+use super::count;
 use crate::cli::state::table;
 
-/// How to report at the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum ReportFormat {
-    Json,
-    Text,
-}
+/// The report as tables.
+pub(super) struct Tables<'a>(pub(super) &'a Report);
 
-/// The report as text.
-pub(super) struct Text<'a>(pub(super) &'a Report);
-
-impl fmt::Display for Text<'_> {
+impl fmt::Display for Tables<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self(report) = self;
-        let Events { received, bad_added, applied, superseded, dead_lettered, lost, in_sub_queue, repeated } =
-            &report.events;
-        let mut rows = Table::new(["EVENTS", ""]);
-        rows.row(["received".to_owned(), received.to_string()]);
-        let rare = |table: &mut Table, name: &str, count: u64| {
-            if count > 0 {
-                table.row([name.to_owned(), count.to_string()]);
-            }
-        };
-        rare(&mut rows, "bad ones added", *bad_added);
-        rows.row(["applied".to_owned(), applied.to_string()]);
-        rows.row(["superseded".to_owned(), superseded.to_string()]);
-        rows.row(["dead-lettered".to_owned(), dead_lettered.to_string()]);
-        rare(&mut rows, "lost", *lost);
-        rare(&mut rows, "in the sub-queue", *in_sub_queue);
-        rare(&mut rows, "repeated", *repeated);
-        writeln!(f, "{rows}")?;
-
-        let mut run = Table::new(["RUN", ""]);
-        run.row(["devices".to_owned(), report.devices.to_string()]);
-        if let Some(partitions) = report.partitions {
-            run.row(["partitions".to_owned(), partitions.to_string()]);
+        writeln!(f, "INPUT\n{}\n", InputLine(&report.input))?;
+        if let Some(faults) = &report.faults {
+            writeln!(f, "{}", fault_table(faults, report.events.invalid_added))?;
         }
-        if let Some(SessionQueueReport { sessions, deliveries, redeliveries, .. }) = &report.session_queue {
-            run.row(["sessions".to_owned(), sessions.to_string()]);
-            run.row(["deliveries".to_owned(), deliveries.to_string()]);
-            rare(&mut run, "redeliveries", *redeliveries);
-        }
-        run.row(["instances".to_owned(), report.instances.to_string()]);
-        run.row(["batches".to_owned(), report.batches.to_string()]);
-        rare(&mut run, "failed attempts", report.failed_attempts);
-        rare(&mut run, "handler restarts", report.handler_restarts);
-        rare(&mut run, "host restarts", report.host_restarts);
-        run.row(["store operations per event".to_owned(), format!("{:.4}", report.store_operations.per_event)]);
-        let Operations { conflicts, retries, request_units, .. } = report.store_operations.total;
-        rare(&mut run, "write conflicts", conflicts);
-        rare(&mut run, "store retries", retries);
-        if request_units > 0.0 {
-            run.row(["request units".to_owned(), format!("{request_units:.2}")]);
-        }
-        if let Some(DeadLetterQueueRecord { messages, oldest_age_ms, .. }) = &report.dead_letter_queue {
-            run.row(["dead letters in the queue".to_owned(), messages.to_string()]);
-            if let Some(age) = oldest_age_ms {
-                run.row(["oldest of them, seconds".to_owned(), (age / 1_000).to_string()]);
-            }
-        }
-        run.row(["seconds".to_owned(), format!("{:.3}", report.seconds)]);
-        run.row(["events/s".to_owned(), format!("{:.0}", report.events_per_second)]);
-        for (name, quantiles) in [("invocation", &report.latency_ms.invocation), ("event", &report.latency_ms.event)] {
-            run.row([format!("{name} p50, ms"), format!("{:.2}", quantiles.p50)]);
-            run.row([format!("{name} p99, ms"), format!("{:.2}", quantiles.p99)]);
-        }
-        writeln!(f, "{run}")?;
+        writeln!(f, "{}", event_table(&report.events))?;
+        writeln!(f, "{}", run_table(report))?;
         if let Some(SessionQueueReport { dead_letter_sub_queue, .. }) = &report.session_queue
             && !dead_letter_sub_queue.is_empty()
         {
-            writeln!(f, "{}", sub_queue(dead_letter_sub_queue))?;
+            writeln!(f, "{}", sub_queue_table(dead_letter_sub_queue))?;
         }
-        if !report.few.is_empty() {
-            writeln!(f, "{}", table(&report.few))?;
+        if !report.shown_documents.is_empty() {
+            writeln!(f, "{}", table(&report.shown_documents))?;
+        }
+        match &report.check {
+            Some(check) => writeln!(f, "{}", CheckLines(check))?,
+            None if report.session_queue.is_some() => writeln!(f, "CHECK: not run (not available with --sessions)\n")?,
+            None if report.failures.error.is_some() => writeln!(f, "CHECK: not run (the run ended early)\n")?,
+            None => writeln!(f, "CHECK: not run (option --check)\n")?,
         }
         let state = report.state.display();
         if report.state_store == "sqlite" {
-            writeln!(f, "State and dead letters: {state}")?;
-            writeln!(f, "Look at it with:        devicestate state list --state {state}")?;
+            writeln!(f, "Documents and dead letters: {state}")?;
+            writeln!(f, "Inspect them with:          devicestate devices list --state {state}")?;
             if report.dead_letter_messages > 0 {
-                writeln!(f, "                        devicestate dead-letters list --state {state}")?;
+                writeln!(f, "                            devicestate dead-letters list --state {state}")?;
             }
             return Ok(());
         }
-        writeln!(f, "Dead letters: {state}")?;
+        writeln!(f, "Dead letters:      {state}")?;
         if report.dead_letter_messages > 0 {
-            writeln!(f, "Look at them with: devicestate dead-letters list --state {state}")?;
+            writeln!(f, "Inspect them with: devicestate dead-letters list --state {state}")?;
         }
         if report.state_store == "memory" {
             return Ok(());
         }
-        writeln!(f, "Look at the documents, with the same settings: devicestate state list")
+        writeln!(f, "Inspect the documents, with the same settings: devicestate devices list")
     }
 }
 
-/// What is in the dead-letter sub-queue. Of many messages the first ones are enough: they tell what is wrong.
-fn sub_queue(messages: &[GivenUp]) -> Table {
-    const SHOWN: usize = 20;
+/// The description of the input.
+struct InputLine<'a>(&'a InputReport);
+
+impl fmt::Display for InputLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.0 {
+            InputReport::Sample { file } => write!(f, "sample telemetry of two drones ({})", file.display()),
+            InputReport::File { file } if file.as_os_str() == "-" => write!(f, "standard input"),
+            InputReport::File { file } => write!(f, "{}", file.display()),
+            InputReport::Simulation(Simulation { devices, events, seed, .. }) => {
+                let (devices, events) =
+                    (count(*devices as u64, "simulated drone", "simulated drones"), count(*events, "event", "events"));
+                write!(f, "{devices} with {events}, seed {seed}")
+            }
+        }
+    }
+}
+
+fn fault_table(faults: &InjectedFaults, invalid_added: u64) -> Table {
+    let InjectedFaults { handlers_killed, rewinds, events_read_again } = faults;
+    let mut table = Table::new(["FAULTS", ""]);
+    table.row(["invalid events mixed in".to_owned(), invalid_added.to_string()]);
+    table.row(["handlers killed during a batch".to_owned(), handlers_killed.to_string()]);
+    table.row(["checkpoints set back, times".to_owned(), rewinds.to_string()]);
+    table.row(["  events delivered again".to_owned(), events_read_again.to_string()]);
+    table
+}
+
+/// Adds a row if the count is not zero.
+fn optional_row(table: &mut Table, name: &str, count: u64) {
+    if count > 0 {
+        table.row([name.to_owned(), count.to_string()]);
+    }
+}
+
+fn event_table(events: &Events) -> Table {
+    let Events { received, invalid_added, applied, superseded, dead_lettered, lost, in_sub_queue, repeated } = events;
+    let mut rows = Table::new(["EVENTS", ""]);
+    rows.row(["received".to_owned(), received.to_string()]);
+    optional_row(&mut rows, "invalid ones among them", *invalid_added);
+    optional_row(&mut rows, "processed again", *repeated);
+    rows.row(["applied".to_owned(), applied.to_string()]);
+    rows.row(["superseded".to_owned(), superseded.to_string()]);
+    rows.row(["dead-lettered".to_owned(), dead_lettered.to_string()]);
+    optional_row(&mut rows, "lost", *lost);
+    optional_row(&mut rows, "in the sub-queue", *in_sub_queue);
+    rows
+}
+
+fn run_table(report: &Report) -> Table {
+    let mut run = Table::new(["RUN", ""]);
+    run.row(["devices".to_owned(), report.devices.to_string()]);
+    if let Some(partitions) = report.partitions {
+        run.row(["partitions".to_owned(), partitions.to_string()]);
+    }
+    if let Some(SessionQueueReport { sessions, deliveries, redeliveries, .. }) = &report.session_queue {
+        run.row(["sessions".to_owned(), sessions.to_string()]);
+        run.row(["deliveries".to_owned(), deliveries.to_string()]);
+        optional_row(&mut run, "redeliveries", *redeliveries);
+    }
+    run.row(["instances".to_owned(), report.instances.to_string()]);
+    run.row(["batches".to_owned(), report.batches.to_string()]);
+    optional_row(&mut run, "failed attempts", report.failed_attempts);
+    optional_row(&mut run, "handler restarts", report.handler_restarts);
+    optional_row(&mut run, "host restarts", report.host_restarts);
+    run.row(["store operations per event".to_owned(), format!("{:.4}", report.store_operations.per_event)]);
+    let Operations { conflicts, retries, request_units, .. } = report.store_operations.total;
+    optional_row(&mut run, "write conflicts", conflicts);
+    optional_row(&mut run, "store retries", retries);
+    if request_units > 0.0 {
+        run.row(["request units".to_owned(), format!("{request_units:.2}")]);
+    }
+    if let Some(DeadLetterQueueRecord { messages, oldest_age_ms, .. }) = &report.dead_letter_queue {
+        run.row(["messages in the dead-letter queue".to_owned(), messages.to_string()]);
+        if let Some(age) = oldest_age_ms {
+            run.row(["  age of the oldest, seconds".to_owned(), (age / 1_000).to_string()]);
+        }
+    }
+    run.row(["duration, seconds".to_owned(), format!("{:.3}", report.seconds)]);
+    run.row(["events per second".to_owned(), format!("{:.0}", report.events_per_second)]);
+    let latencies = [("invocation", &report.latency_ms.invocation), ("enqueued to reply", &report.latency_ms.event)];
+    for (name, quantiles) in latencies {
+        run.row([format!("{name}, p50, ms"), format!("{:.2}", quantiles.p50)]);
+        run.row([format!("{name}, p99, ms"), format!("{:.2}", quantiles.p99)]);
+    }
+    run
+}
+
+/// The messages in the dead-letter sub-queue. The first ones show the cause.
+fn sub_queue_table(messages: &[DeadLetteredMessage]) -> Table {
+    const MAX_SHOWN_MESSAGES: usize = 20;
     let mut table =
         Table::new(["IN THE SUB-QUEUE: SESSION", "MESSAGE", "SEQUENCE NUMBER", "DELIVERIES", "LAST REASON"]);
-    for GivenUp { session_id, message_id, sequence_number, delivery_count, reason } in messages.iter().take(SHOWN) {
+    for message in messages.iter().take(MAX_SHOWN_MESSAGES) {
+        let DeadLetteredMessage { session_id, message_id, sequence_number, delivery_count, reason } = message;
         table.row([
             session_id.clone(),
             message_id.clone(),
@@ -117,8 +161,33 @@ fn sub_queue(messages: &[GivenUp]) -> Table {
             reason.clone(),
         ]);
     }
-    if let Some(more) = messages.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+    if let Some(more) = messages.len().checked_sub(MAX_SHOWN_MESSAGES).filter(|more| *more > 0) {
         table.row([format!("and {more} more"), String::new(), String::new(), String::new(), String::new()]);
     }
     table
+}
+
+/// The result of the check.
+pub(in crate::cli) struct CheckLines<'a>(pub(in crate::cli) &'a Check);
+
+impl fmt::Display for CheckLines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Check { documents, different_documents, differences, invalid_events, dead_letters_missing } = self.0;
+        if *different_documents == 0 {
+            writeln!(f, "CHECK: every document equals the fold of its events ({documents} of {documents})")?;
+        } else {
+            let (verb, owner) = if *different_documents == 1 { ("differs", "its") } else { ("differ", "their") };
+            let documents = count(*documents as u64, "document", "documents");
+            writeln!(f, "CHECK FAILED: {different_documents} of {documents} {verb} from the fold of {owner} events")?;
+            for difference in differences {
+                writeln!(f, "  {}: {}", difference.document, difference.detail)?;
+            }
+        }
+        if *dead_letters_missing == 0 {
+            writeln!(f, "CHECK: every invalid event is a dead letter ({invalid_events} of {invalid_events})")
+        } else {
+            let invalid = count(*invalid_events as u64, "invalid event", "invalid events");
+            writeln!(f, "CHECK FAILED: no dead letter for {dead_letters_missing} of {invalid}")
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devicestate_test_support::program::devicestate;
+use devicestate_test_support::{program::devicestate, read_output};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -49,7 +49,7 @@ fn the_program_needs_no_newer_glibc_than_2_28() {
 fn the_program_has_no_local_and_says_so() {
     let package = &PACKAGE;
     let mut command = Command::new(package.folder.join(program_name()));
-    let output = command.args(["local", "--simulate", "3"]).output().expect("the binary runs");
+    let output = command.args(["local", "--devices", "3"]).output().expect("the binary runs");
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("this build has no `local`"), "{error}");
@@ -76,7 +76,7 @@ fn copied_to_an_empty_folder_it_runs_under_the_local_of_another_build() {
     let output = local.wait_with_output().expect("it ends");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
-    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    let report = read_output(&output.stdout, output.status.code());
     let count = |name: &str| report["events"][name].as_u64().unwrap_or_else(|| panic!("no {name} in {report}"));
     assert_eq!([count("received"), count("applied"), count("deadLettered"), count("lost")], [EVENTS, EVENTS, 0, 0]);
     // Running leaves nothing behind in the app's folder.
@@ -86,7 +86,7 @@ fn copied_to_an_empty_folder_it_runs_under_the_local_of_another_build() {
 /// `devicestate local` of this build, with events from standard input.
 fn local(app_root: &Path, state: &Path) -> Child {
     let mut command = Command::new(devicestate());
-    command.args(["local", "--report", "json", "--input", "-", "--app-root"]).arg(app_root).arg("--state").arg(state);
+    command.args(["local", "--output", "json", "--file", "-", "--app-root"]).arg(app_root).arg("--state").arg(state);
     for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
         command.env_remove(setting);
     }

@@ -6,7 +6,7 @@ use base64::{
     Engine as _,
     engine::{GeneralPurposeConfig, Simd},
 };
-use devicestate_local::simulator::Wire;
+use devicestate_local::simulator::Encoding;
 
 use super::{
     Round, done,
@@ -27,7 +27,7 @@ pub(super) fn passing() -> Box<dyn Iterator<Item = Round>> {
 pub(super) fn decoding_base64() -> Box<dyn Iterator<Item = Round>> {
     let engine = Simd::standard(GeneralPurposeConfig::new());
     let texts: Rc<Vec<_>> =
-        Rc::new(key_frames(Wire::Json, 0).take(1000).map(|sent| engine.encode(sent.body)).collect());
+        Rc::new(key_frames(Encoding::Json, 0).take(1000).map(|sent| engine.encode(sent.body)).collect());
     Box::new(std::iter::repeat_with(move || -> Round {
         let (engine, texts) = (engine.clone(), Rc::clone(&texts));
         let mut bodies = vec![0; texts.iter().map(String::len).sum()];

@@ -8,7 +8,7 @@ mod requests;
 use std::{cell::RefCell, hint::black_box, iter, rc::Rc};
 
 use devicestate_engine::device_state::Document;
-use devicestate_local::simulator::Wire;
+use devicestate_local::simulator::Encoding;
 
 use product::{Processing, Serving, dead_letter, decode, event, fold_and_merge, function, read, reply};
 use requests::{DEVICES, host_request, key_frames};
@@ -34,8 +34,8 @@ pub(crate) const PARTS: [Part; 17] = [
     Part { name: "envelope/100", events: 100, rounds: || envelope(100, false) },
     Part { name: "envelope/100-content-type", events: 100, rounds: || envelope(100, true) },
     Part { name: "envelope/1000", events: 1000, rounds: || envelope(1000, false) },
-    Part { name: "decode/json", events: 1, rounds: || decoding(Wire::Json) },
-    Part { name: "decode/protobuf", events: 1, rounds: || decoding(Wire::Protobuf) },
+    Part { name: "decode/json", events: 1, rounds: || decoding(Encoding::Json) },
+    Part { name: "decode/protobuf", events: 1, rounds: || decoding(Encoding::Protobuf) },
     Part { name: "fold/10", events: 10, rounds: folding },
     Part { name: "process/100", events: 100, rounds: || processing(100) },
     Part { name: "process/1000", events: 1000, rounds: || processing(1000) },
@@ -58,7 +58,7 @@ fn envelope(events: usize, with_content_type: bool) -> Box<dyn Iterator<Item = R
 }
 
 /// One key frame, from its bytes to readings.
-fn decoding(wire: Wire) -> Box<dyn Iterator<Item = Round>> {
+fn decoding(wire: Encoding) -> Box<dyn Iterator<Item = Round>> {
     Box::new(key_frames(wire, 0).map(|sent| -> Round {
         let event = event(sent);
         Box::new(move || done(decode(&event)))
@@ -68,7 +68,7 @@ fn decoding(wire: Wire) -> Box<dyn Iterator<Item = Round>> {
 /// Ten key frames of one device into its document, which holds older ones.
 fn folding() -> Box<dyn Iterator<Item = Round>> {
     let events: Rc<Vec<_>> =
-        Rc::new(key_frames(Wire::Json, 0).step_by(DEVICES).take(10).map(|sent| decode(&event(sent))).collect());
+        Rc::new(key_frames(Encoding::Json, 0).step_by(DEVICES).take(10).map(|sent| decode(&event(sent))).collect());
     let document = Rc::new(RefCell::new(Document::new("drone-00000".into())));
     fold_and_merge(&mut document.borrow_mut(), 0, &events);
     Box::new((1..).map(move |number| -> Round {

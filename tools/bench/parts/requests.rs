@@ -7,7 +7,7 @@ use devicestate_engine::{batch::Source, function_app::Function};
 use devicestate_local::{
     envelope::{Retry, request},
     hub::{HubEvent, Sent},
-    simulator::{Simulator, Wire},
+    simulator::{Encoding, Simulator},
 };
 
 /// How many devices there are: as many as a partition has, when there are hundreds of thousands of them.
@@ -28,7 +28,7 @@ pub(super) fn host_request(function: &Function, number: usize, events: usize, wi
     };
     let first = number * events;
     let events: Vec<_> = (first..first + events)
-        .zip(key_frames(Wire::Json, first))
+        .zip(key_frames(Encoding::Json, first))
         .map(|(place, sent)| {
             let sequence_number = i64::try_from(place).expect("a number of some thousands");
             let sent = Sent { content_type: sent.content_type.filter(|_| with_content_type), ..sent };
@@ -47,7 +47,7 @@ pub(super) fn host_request(function: &Function, number: usize, events: usize, wi
 
 /// Key frames of all devices in turn, without end, from this place on. The first frame of a device is one, so each turn
 /// has drones of its own, under the same names.
-pub(super) fn key_frames(wire: Wire, from: usize) -> impl Iterator<Item = Sent> {
+pub(super) fn key_frames(wire: Encoding, from: usize) -> impl Iterator<Item = Sent> {
     let turns = (from / DEVICES) as u64..;
     turns.flat_map(move |seed| Simulator::new(DEVICES, DEVICES as u64, wire, seed)).skip(from % DEVICES)
 }

@@ -57,7 +57,7 @@ impl Plan {
     /// A hub that holds all events, and to which nobody sends any more.
     pub async fn filled_hub(&self) -> Arc<Hub> {
         // It keeps what is passed, so that it is never full.
-        let hub = Hub::new(self.partitions, hub::Options { keeps: true, ..hub::Options::default() });
+        let hub = Hub::new(self.partitions, hub::Options { retains_events: true, ..hub::Options::default() });
         for event in self.sent() {
             let (body, partition_key) = (event.body(), Some(event.key));
             hub.send(hub::Sent { body, partition_key, content_type: CONTENT_TYPE }).await;

@@ -10,7 +10,7 @@ use devicestate_engine::{
 };
 use devicestate_local::{
     envelope::{self, Retry},
-    reply::{self, Accepted, Refused},
+    reply::{self, Accepted, ReplyError},
 };
 use tokio::{
     select,
@@ -223,7 +223,7 @@ impl Pump<'_> {
         }
     }
 
-    fn reply(&self, status: u16, body: &str) -> Result<Accepted, Refused> {
+    fn reply(&self, status: u16, body: &str) -> Result<Accepted, ReplyError> {
         let content_type = Some("application/json; charset=utf-8");
         let binding = &self.world.function.dead_letters.name;
         reply::read(status, content_type, body.as_bytes(), binding, MessageEncoding::Base64)

@@ -1,5 +1,4 @@
-//! The store's other region: the documents as they were when they were last replicated. A failover puts them in the place
-//! of what the first region had.
+//! The store's other region: the documents at the last replication. A failover replaces the first region's documents by them.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +13,18 @@ pub(super) struct Replica(Vec<Row>);
 type Row = (String, String, String);
 
 impl Replica {
-    /// What the other region has when everything of now is replicated.
+    /// Returns a replica of the current documents.
     pub(super) async fn of(database: &Database) -> Result<Self, DatabaseError> {
         database.read(rows).await.map(Self)
     }
 
-    /// How many documents there are.
+    /// Returns the number of documents.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Takes the place of what is there, and gives back how many readings that loses. Who has read a document before has a
-    /// tag of it that is none any more, as long as it was written since.
+    /// Replaces the documents by the replica and returns how many readings are lost. The tag of a document that was written after
+    /// the replication becomes invalid.
     pub(super) async fn take_over(self, database: &Database) -> Result<usize, DatabaseError> {
         database
             .write(move |connection| {
@@ -48,7 +47,7 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Row>> {
     select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
 }
 
-/// The version of each reading of each document.
+/// Returns the version of each reading of each document.
 fn versions(rows: &[Row]) -> BTreeMap<(String, String), Version> {
     let documents = rows.iter().filter_map(|(_, _, text)| serde_json::from_str::<Document>(text).ok());
     documents

@@ -1,8 +1,8 @@
-//! The request as the Functions host makes it of a message of a session.
+//! Builds the request that the Functions host sends for a message of a session.
 //!
-//! As the host's source has it (`ScriptInvocationContextExtensions`, with the binding data of the Service Bus extension):
-//! what has no value is left out, objects are objects, times lose what is below a second, and every other value is put
-//! into a string as JSON, so that a text stands in two pairs of quotes.
+//! By the host's source (`ScriptInvocationContextExtensions`, with the binding data of the Service Bus extension): members
+//! without a value are omitted, objects are objects, times are cut to seconds, and every other value is JSON in a string, so a
+//! text has two pairs of quotes.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use devicestate_engine::function_app::{DataType, Function};
@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 use super::queue::Delivery;
 use crate::envelope::{sys, time};
 
-/// The body of the request for this delivery from a namespace; `now_ms` is when the host makes it, in milliseconds since
+/// Returns the body of the request for a delivery from a namespace. `now_ms` is the time of the request in milliseconds since
 /// 1970.
 #[must_use]
 pub fn request(function: &Function, namespace: &str, delivery: &Delivery, now_ms: i64) -> String {
-    // A message that lives for ever.
+    // A message without an expiry.
     const NEVER: &str = "9999-12-31T23:59:59";
     let message = &delivery.message;
     let enqueued = seconds(message.enqueued_ms);
-    // The lock is renewed for as long as the host has the session; its default is a minute.
+    // The host renews the lock as long as it holds the session; a lock lasts a minute by default.
     let actions = json!({ "SessionLockedUntil": format!("{}+00:00", time(now_ms + 60_000)) });
     let mut metadata = json!({
         "MessageReceiver": actions,
@@ -57,12 +57,12 @@ pub fn request(function: &Function, namespace: &str, delivery: &Delivery, now_ms
     json!({ "Data": { function.trigger.name(): body }, "Metadata": metadata }).to_string()
 }
 
-/// A value as JSON in a string.
+/// Returns a value as JSON in a string.
 fn text(value: impl Serialize) -> Value {
     serde_json::to_string(&value).expect("a text or a number is JSON").into()
 }
 
-/// A UTC time without a zone and without what is below a second.
+/// Formats a UTC time without a zone, cut to seconds.
 fn seconds(ms: i64) -> String {
     time(ms - ms.rem_euclid(1_000))
 }
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_values_are_json_in_strings_and_times_have_whole_seconds() {
+    fn metadata_values_are_json_in_strings_and_times_are_cut_to_seconds() {
         let request = request(&function(Some("binary")), "ns", &delivery(), 1_732_093_201_500);
         let request: Value = serde_json::from_str(&request).expect("JSON");
         assert_eq!(request["Data"], json!({ "message": "eyJkZXZpY2VJZCI6ImRyb25lLTcifQ==" }));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_handler_reads_what_the_queue_held_in_each_data_type() {
+    fn the_handler_reads_the_message_in_each_data_type() {
         for data_type in [Some("binary"), Some("string"), None] {
             let function = function(data_type);
             let request = request(&function, "ns", &delivery(), 1_732_093_201_500);
@@ -133,8 +133,8 @@ mod tests {
             assert_eq!((&*event.body, &event.fault), (&*delivery().message.body, &None), "{data_type:?}");
             assert_eq!(event.position, Some(EventPosition { enqueued_ms: 1_732_093_200_000, sequence_number: 42 }));
             assert_eq!(event.content_type.as_deref(), Some("application/json"));
-            let told = Message { session_id: "drone \"7\"".into(), message_id: "m-1".into(), delivery_count: 3 };
-            assert_eq!(batch.message, Some(told));
+            let expected = Message { session_id: "drone \"7\"".into(), message_id: "m-1".into(), delivery_count: 3 };
+            assert_eq!(batch.message, Some(expected));
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The host's side of a queue with sessions, as the extension's session processor does it: an instance has so many
-//! sessions at the same time, each until nothing comes in it for a while; within a session it calls the function with one
-//! message after the other. A message is completed when its outputs are written, and abandoned when its call has failed.
+//! How the host reads a queue with sessions, as the extension's session processor does: an instance holds `maxConcurrentSessions`
+//! sessions, each until it is idle, and invokes the function for one message of a session after another. A message is completed
+//! when its outputs are written, and abandoned when its invocation failed.
 
 use std::sync::Arc;
 
@@ -12,20 +12,19 @@ use super::{
     queue::{Abandoned, Delivery, Sent, SessionQueue, SessionReceiver},
 };
 use crate::{
+    broker::{Broker, Metric, PartitionAssignment},
     endpoint::Endpoint,
     host::Host,
     hub,
-    intake::{Intake, Metric, Share},
 };
 
-/// The session of what has no partition key. A queue with sessions takes nothing without one, and whose event it is the
-/// handler finds out by itself, or that it is nobody's.
-const WITHOUT_KEY: &str = "without-a-key";
+/// The session id of events without a partition key, because a queue with sessions accepts no message without one.
+const SESSION_WITHOUT_KEY: &str = "without-a-key";
 
-/// The longest session id that the service takes, in characters.
-const LONGEST_SESSION_ID: usize = 128;
+/// The longest session id that the service accepts, in characters.
+const MAX_SESSION_ID_CHARACTERS: usize = 128;
 
-impl Intake for SessionQueue {
+impl Broker for SessionQueue {
     const PROVIDER: &'static str = "MICROSOFT.SERVICEBUS";
 
     async fn send(&self, sent: hub::Sent) {
@@ -38,13 +37,13 @@ impl Intake for SessionQueue {
         SessionQueue::close(self);
     }
 
-    /// Whoever is free gets the next session.
-    fn most_instances(&self) -> usize {
+    /// Any number of instances can accept sessions.
+    fn max_instances(&self) -> usize {
         usize::MAX
     }
 
-    async fn read(self: Arc<Self>, host: Arc<Host>, _: Share) {
-        // Aborted when this is dropped: a host that goes leaves its sessions, with what it has in hand.
+    async fn read(self: Arc<Self>, host: Arc<Host>, _: PartitionAssignment) {
+        // Aborted when this is dropped: a stopped host releases its sessions and their messages.
         let mut pumps = JoinSet::new();
         for _ in 0..host.instance.host.extensions.service_bus.max_concurrent_sessions {
             pumps.spawn(pump(Arc::clone(&self), Arc::clone(&host)));
@@ -62,29 +61,29 @@ impl Intake for SessionQueue {
     }
 }
 
-/// The session of an event: its partition key, as far as a session id may be that long. Two that begin alike then share a
-/// session, which harms the order of neither.
+/// Returns the session id of an event: its partition key, cut to the longest session id. Two keys with the same beginning then
+/// share a session, which keeps the order of both.
 fn session_id(partition_key: Option<String>) -> String {
-    let key = partition_key.unwrap_or_else(|| WITHOUT_KEY.to_owned());
-    match key.char_indices().nth(LONGEST_SESSION_ID) {
+    let key = partition_key.unwrap_or_else(|| SESSION_WITHOUT_KEY.to_owned());
+    match key.char_indices().nth(MAX_SESSION_ID_CHARACTERS) {
         Some((end, _)) => key[..end].to_owned(),
         None => key,
     }
 }
 
-/// Takes one session after the other.
+/// Accepts one session after another.
 async fn pump(queue: Arc<SessionQueue>, host: Arc<Host>) {
     let idle = host.instance.host.extensions.service_bus.session_idle_timeout;
     let endpoint = host.endpoint();
     while let Some(session) = queue.accept_next_session().await {
-        // One whose lock is lost is another one's, with its messages.
+        // If the lock is lost, the session and its messages belong to another receiver.
         while let Ok(Some(delivery)) = session.receive(idle).await {
             deliver(&host, &endpoint, &session, &delivery).await;
         }
     }
 }
 
-/// One delivery: an invocation of its own, and what becomes of the message.
+/// Invokes the function for a delivery, and completes or abandons the message.
 async fn deliver(host: &Host, endpoint: &Endpoint, session: &SessionReceiver, delivery: &Delivery) {
     let instance = &host.instance;
     let invocation_id = uuid::Uuid::new_v4().to_string();
@@ -92,15 +91,15 @@ async fn deliver(host: &Host, endpoint: &Endpoint, session: &SessionReceiver, de
     let request = || Ok(envelope::request(&instance.function, namespace, delivery, System.now_ms()));
     let started = Instant::now();
     let result = host.invoke(endpoint, &invocation_id, request).await;
-    // Nothing is awaited from here on, so that the counts cannot differ from what the queue knows.
+    // There is no await from here on, so the counts cannot differ from the queue's.
     match result {
         Ok(accepted) => {
             session.complete(delivery).expect("no lock expires while its host lives");
-            instance.statistics.completed(delivery, &accepted.logs, started.elapsed(), System.now_ms());
+            instance.statistics.record_message(delivery, &accepted.logs, started.elapsed(), System.now_ms());
         }
         Err(reason) => {
             if session.abandon(delivery) == Ok(Abandoned::DeadLettered) {
-                instance.statistics.given_up(delivery, reason);
+                instance.statistics.record_dead_lettered_message(delivery, reason);
             }
         }
     }
@@ -111,9 +110,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_id_is_the_partition_key_as_far_as_the_service_takes_it() {
+    fn a_session_id_is_the_partition_key_cut_to_128_characters() {
         assert_eq!(session_id(Some("drone-7".into())), "drone-7");
-        assert_eq!(session_id(None), WITHOUT_KEY);
+        assert_eq!(session_id(None), SESSION_WITHOUT_KEY);
         assert_eq!(session_id(Some("ä".repeat(128))), "ä".repeat(128));
         assert_eq!(session_id(Some("ä".repeat(129))), "ä".repeat(128));
     }

@@ -1,11 +1,11 @@
-//! A Service Bus queue in memory, with sessions: each session is an ordered stream that one receiver at a time has.
+//! A Service Bus queue with sessions, in memory: each session is an ordered stream with one receiver at a time.
 //!
-//! What its rules rest on is the service's documentation of message sessions. A session's lock is exclusive. A message that
-//! is abandoned comes again, first in its session, and its delivery count rises; so it does when the lock expires. It does
-//! not when the receiver closes the session with messages in hand, or goes away with its connection. A message that was
-//! delivered in vain as often as it may be goes to the dead-letter sub-queue.
+//! Its rules are from the service's documentation of message sessions. A session's lock is exclusive. An abandoned message is
+//! delivered again, first in its session, and its delivery count rises; so it does when the lock expires. The count does not rise
+//! when the receiver closes the session or loses its connection. After its last failed delivery a message is moved to the
+//! dead-letter sub-queue.
 //!
-//! Bounded: who sends waits while the queue holds as much as it may.
+//! Bounded: `send` waits while the queue is full.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,15 +24,15 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-/// Why the service itself puts a message into the dead-letter sub-queue.
+/// The service's reason for moving a message to the dead-letter sub-queue.
 pub const MAX_DELIVERY_COUNT_EXCEEDED: &str = "MaxDeliveryCountExceeded";
 
-/// What a producer sends.
+/// A message as a producer sends it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// Messages of one session are received in order. A queue with sessions takes no message without.
+    /// Messages of a session are received in order. A queue with sessions accepts no message without a session id.
     pub session_id: String,
-    /// What the producer calls the message; without it, its sequence number does.
+    /// The message id; by default its sequence number.
     pub message_id: Option<String>,
     /// The body.
     pub body: Vec<u8>,
@@ -40,16 +40,16 @@ pub struct Sent {
     pub content_type: Option<&'static str>,
 }
 
-/// What the queue holds.
+/// A message in the queue.
 #[derive(Debug)]
 pub struct Message {
-    /// The session that it belongs to.
+    /// Its session.
     pub session_id: String,
-    /// What it is called.
+    /// Its message id.
     pub message_id: String,
     /// Rises by one with each message of the queue, whatever its session, from 1.
     pub sequence_number: i64,
-    /// When it arrived, in milliseconds since 1970; never goes back within the queue.
+    /// When it arrived, in milliseconds since 1970. Never decreases within the queue.
     pub enqueued_ms: i64,
     /// The body.
     pub body: Vec<u8>,
@@ -57,12 +57,12 @@ pub struct Message {
     pub content_type: Option<&'static str>,
 }
 
-/// A message in the hand of a receiver.
+/// A message that a receiver has received and not completed.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// The message.
     pub message: Arc<Message>,
-    /// Which delivery it is as the service counts them, from 1.
+    /// The service's count of deliveries, from 1.
     pub delivery_count: u32,
 }
 
@@ -71,31 +71,31 @@ pub struct Delivery {
 pub struct DeadLetter {
     /// The message.
     pub message: Arc<Message>,
-    /// How often it was delivered in vain.
+    /// The number of failed deliveries.
     pub delivery_count: u32,
     /// Why it is there.
     pub reason: &'static str,
 }
 
-/// What becomes of a message that was abandoned.
+/// The result of abandoning a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abandoned {
-    /// It comes again, first in its session.
-    ComesAgain,
-    /// It was the last time, and it is in the dead-letter sub-queue.
+    /// It will be delivered again, first in its session.
+    Redelivered,
+    /// It was the last delivery: the message is in the dead-letter sub-queue.
     DeadLettered,
 }
 
-/// The session is somebody else's by now, or free: what the receiver had in hand is not settled by it.
+/// The receiver no longer holds the session, so it cannot complete or abandon the session's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the lock of the session has expired")]
 pub struct LockLost;
 
-/// How a queue is.
+/// Options of a queue.
 pub struct Options {
-    /// The time at which messages arrive.
+    /// The clock of the enqueued times.
     pub clock: Arc<dyn Clock>,
-    /// How often a message is delivered in vain before it goes to the dead-letter sub-queue: 1 to 2,000 in the service.
+    /// The maximum number of deliveries before a message is moved to the dead-letter sub-queue: 1 to 2,000 in the service.
     pub max_delivery_count: u32,
 }
 
@@ -105,20 +105,20 @@ impl Default for Options {
     }
 }
 
-/// Counts of a queue.
+/// Counters of a queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Messages that it took.
+    /// Accepted messages.
     pub incoming: u64,
-    /// Messages that are there and not in the dead-letter sub-queue, whether in a hand or not.
+    /// Messages in the queue, received ones included, without the dead-letter sub-queue.
     pub active: u64,
     /// Messages in the dead-letter sub-queue.
     pub dead_lettered: u64,
-    /// Sessions that ever had a message.
+    /// Sessions that have had a message.
     pub sessions: u64,
     /// Deliveries.
     pub deliveries: u64,
-    /// Those of them whose message had been delivered before.
+    /// Deliveries of messages that had been delivered before.
     pub redeliveries: u64,
 }
 
@@ -126,13 +126,13 @@ pub struct Counts {
 pub struct SessionQueue {
     state: Mutex<State>,
     options: Options,
-    /// Told when a session may be there for the taking, or none will ever be again.
+    /// Notified when a session may be free, or the last message of a closed queue may be completed.
     offered: Notify,
-    /// Told when a message has left.
+    /// Notified when a message has left the queue.
     freed: Notify,
 }
 
-/// A session in the hands of a receiver. Dropped, it is closed.
+/// A receiver of a locked session. Dropping it closes the session.
 pub struct SessionReceiver {
     queue: Arc<SessionQueue>,
     session_id: Arc<str>,
@@ -141,13 +141,13 @@ pub struct SessionReceiver {
 }
 
 impl SessionQueue {
-    /// An empty queue.
+    /// Returns an empty queue.
     #[must_use]
     pub fn new(options: Options) -> Arc<Self> {
         Arc::new(Self { state: Mutex::default(), options, offered: Notify::new(), freed: Notify::new() })
     }
 
-    /// Sends a message, and gives back its sequence number. Waits while the queue is full.
+    /// Sends a message and returns its sequence number. Waits while the queue is full.
     pub async fn send(&self, sent: Sent) -> i64 {
         loop {
             let freed = self.freed.notified();
@@ -164,14 +164,14 @@ impl SessionQueue {
         }
     }
 
-    /// Says that nothing is sent any more: receivers end when everything is settled.
+    /// Marks the end of the input: receivers end when every message is completed or dead-lettered.
     pub fn close(&self) {
         self.state().close();
         self.offered.notify_waiters();
     }
 
-    /// Waits for a session with messages that nobody has, and locks it: the one that has been free for the longest time.
-    /// `None` when the queue is closed and everything in it is settled.
+    /// Waits for a free session with messages and locks it: the one that has been free for the longest time. `None` if the queue
+    /// is closed and empty.
     pub async fn accept_next_session(self: &Arc<Self>) -> Option<SessionReceiver> {
         loop {
             let offered = self.offered.notified();
@@ -180,8 +180,8 @@ impl SessionQueue {
                 if let Some((session_id, lock, changed)) = state.lock_next() {
                     return Some(SessionReceiver { queue: Arc::clone(self), session_id, lock, changed });
                 }
-                // Somebody may still give back what is in a hand.
-                if state.closed && state.counts.active == 0 {
+                // A receiver may still release its messages.
+                if state.is_closed && state.counts.active == 0 {
                     return None;
                 }
             }
@@ -189,28 +189,29 @@ impl SessionQueue {
         }
     }
 
-    /// Lets the lock of a session expire: its receiver settles nothing any more, and each message in its hand was
-    /// delivered in vain. False when nobody has the session.
+    /// Expires the lock of a session: its receiver can no longer complete messages, and the delivery of each received message has
+    /// failed. False if the session is not locked.
     pub fn expire_lock(&self, session_id: &str) -> bool {
         self.unlock(session_id, None, true)
     }
 
-    /// The counts.
+    /// Returns the counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.state().counts
     }
 
-    /// The messages in the dead-letter sub-queue, in the order in which they came there.
+    /// Returns the messages in the dead-letter sub-queue, oldest first.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.state().dead_letters.clone()
     }
 
-    /// Gives a session back, if it is locked, and by this lock where one is named. What is in a hand comes again.
-    fn unlock(&self, session_id: &str, lock: Option<u64>, in_vain: bool) -> bool {
+    /// Releases a session if it is locked, and by this lock if one is given. Its received messages will be delivered again; with
+    /// `counts_as_failed` their delivery count rises.
+    fn unlock(&self, session_id: &str, lock: Option<u64>, counts_as_failed: bool) -> bool {
         let mut state = self.state();
-        let is_unlocked = state.unlock(session_id, lock, in_vain, self.options.max_delivery_count);
+        let is_unlocked = state.unlock(session_id, lock, counts_as_failed, self.options.max_delivery_count);
         drop(state);
         if is_unlocked {
             self.freed.notify_waiters();
@@ -225,14 +226,14 @@ impl SessionQueue {
 }
 
 impl SessionReceiver {
-    /// The session.
+    /// Returns the session id.
     #[must_use]
     pub fn session_id(&self) -> &str {
         &self.session_id
     }
 
-    /// Receives the next message that is in no hand; `None` when none comes for so long, or none will come any more.
-    /// Who wants order settles it before the next one is received.
+    /// Receives the next message of the session; `None` if none arrives within `idle`, or the queue is closed. To keep the order,
+    /// complete or abandon a message before receiving the next one.
     ///
     /// # Errors
     ///
@@ -244,7 +245,7 @@ impl SessionReceiver {
             {
                 let mut state = self.queue.state();
                 let delivery = state.deliver(&self.session_id, self.lock)?;
-                if delivery.is_some() || state.closed {
+                if delivery.is_some() || state.is_closed {
                     return Ok(delivery);
                 }
             }
@@ -254,37 +255,37 @@ impl SessionReceiver {
         }
     }
 
-    /// Settles a message: it is done with.
+    /// Completes a message: it is removed from the queue.
     ///
     /// # Errors
     ///
-    /// [`LockLost`]: it is not.
+    /// [`LockLost`]
     pub fn complete(&self, delivery: &Delivery) -> Result<(), LockLost> {
         let mut state = self.queue.state();
-        let place = state.place(&self.session_id, self.lock, delivery)?;
-        state.remove(&self.session_id, place);
+        let index = state.index_of(&self.session_id, self.lock, delivery)?;
+        state.remove(&self.session_id, index);
         drop(state);
-        self.settled();
+        self.notify();
         Ok(())
     }
 
-    /// Gives a message back as delivered in vain.
+    /// Abandons a message: its delivery has failed.
     ///
     /// # Errors
     ///
-    /// [`LockLost`]: it has come to that already.
+    /// [`LockLost`]
     pub fn abandon(&self, delivery: &Delivery) -> Result<Abandoned, LockLost> {
         let mut state = self.queue.state();
-        let place = state.place(&self.session_id, self.lock, delivery)?;
-        let abandoned = state.in_vain(&self.session_id, place, self.queue.options.max_delivery_count);
+        let index = state.index_of(&self.session_id, self.lock, delivery)?;
+        let abandoned = state.fail_delivery(&self.session_id, index, self.queue.options.max_delivery_count);
         drop(state);
-        self.settled();
+        self.notify();
         Ok(abandoned)
     }
 
-    fn settled(&self) {
+    fn notify(&self) {
         self.queue.freed.notify_waiters();
-        // The last message of a closed queue may have gone.
+        // It may have been the last message of a closed queue.
         self.queue.offered.notify_waiters();
     }
 }

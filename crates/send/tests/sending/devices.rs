@@ -6,11 +6,11 @@ use devicestate_engine::{
     batch::Event,
     telemetry::{Telemetry as _, drone::Drone},
 };
-use devicestate_local::simulator::{Simulator, Wire};
+use devicestate_local::simulator::{Encoding, Simulator};
 
 use super::{Kept, hub::Hub, send};
 
-fn devices_arrive(wire: Wire, name: &str, content_type: &str) {
+fn devices_arrive(wire: Encoding, name: &str, content_type: &str) {
     let hub = Hub::new();
     let ran = send(hub.port, &["--devices", "20", "--events", "50", "--wire", name, "--seed", "7"]);
     assert_eq!((ran.code, ran.count("events")), (Some(0), 1_000), "{}", ran.err);
@@ -36,10 +36,10 @@ fn devices_arrive(wire: Wire, name: &str, content_type: &str) {
 
 #[test]
 fn devices_send_json_that_the_handler_decodes() {
-    devices_arrive(Wire::Json, "json", "application/json");
+    devices_arrive(Encoding::Json, "json", "application/json");
 }
 
 #[test]
 fn devices_send_protobuf_that_the_handler_decodes() {
-    devices_arrive(Wire::Protobuf, "protobuf", "application/x-protobuf");
+    devices_arrive(Encoding::Protobuf, "protobuf", "application/x-protobuf");
 }

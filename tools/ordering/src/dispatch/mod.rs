@@ -12,7 +12,7 @@ use devicestate_engine::function_app::{Function, MessageEncoding};
 use devicestate_local::{
     endpoint::Endpoint,
     hub::Hub,
-    reply::{self, Refused},
+    reply::{self, ReplyError},
     sessions::queue::SessionQueue,
 };
 use devicestate_ordering::plan::Plan;
@@ -57,8 +57,8 @@ impl Host {
         let queue = &self.function.dead_letters.name;
         match reply::read(status, content_type.as_deref(), &body, queue, MessageEncoding::Base64) {
             Ok(_) => Ok(()),
-            Err(Refused::Failed(reason)) => Err(reason),
-            Err(Refused::Hangs) => Err("the reply is one that the host would wait behind for ever".to_owned()),
+            Err(ReplyError::Failed(reason)) => Err(reason),
+            Err(ReplyError::Hangs) => Err("the reply is one that the host would wait behind for ever".to_owned()),
         }
     }
 }

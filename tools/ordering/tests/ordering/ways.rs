@@ -33,7 +33,7 @@ fn ordered_batches_keep_every_list_perfect_whatever_their_size() {
     }
     assert_eq!(count(&ways[0], "invocations"), 2_000, "one for each event");
     // Batches are full but for the last of each partition.
-    let events: Vec<_> = (0..4).map(|partition| hub(20, 100, 4).kept(partition).len()).collect();
+    let events: Vec<_> = (0..4).map(|partition| hub(20, 100, 4).retained_events(partition).len()).collect();
     let batches: usize = events.iter().map(|events| events.div_ceil(20)).sum();
     assert_eq!(count(&ways[1], "invocations"), batches as u64);
 }
@@ -90,8 +90,9 @@ fn behind_one_failing_message_its_whole_partition_waits_and_in_sessions_only_its
 
     let batches = ways[&Some("batches of 20")];
     let hub = hub(20, 6, 4);
-    let partition =
-        (0..4).map(|partition| hub.kept(partition)).find(|events| events.iter().any(|event| is(event, "key-000")));
+    let partition = (0..4)
+        .map(|partition| hub.retained_events(partition))
+        .find(|events| events.iter().any(|event| is(event, "key-000")));
     let partition = partition.expect("the partition of the first key");
     let fails =
         partition.iter().position(|event| is(event, "key-000") && event.sent.body.ends_with(b":3}")).expect("it");
@@ -138,7 +139,7 @@ fn hub(keys: u32, events: u32, partitions: usize) -> Arc<Hub> {
         seed: 0,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let hub = Hub::new(partitions, Options { keeps: true, ..Options::default() });
+    let hub = Hub::new(partitions, Options { retains_events: true, ..Options::default() });
     for event in plan.sent() {
         let body = format!("{{\"key\":\"{}\",\"number\":{}}}", event.key, event.number).into_bytes();
         runtime.block_on(hub.send(Sent { body, partition_key: Some(event.key), content_type: None }));

@@ -1,4 +1,4 @@
-//! What a queue holds, and what becomes of it: all that happens under its one lock.
+//! The content of a queue and its changes, all under one lock.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,51 +9,51 @@ use tokio::sync::Notify;
 
 use super::{Abandoned, Counts, DeadLetter, Delivery, LockLost, MAX_DELIVERY_COUNT_EXCEEDED, Message, Sent};
 
-/// The most messages, and bytes of bodies, that the queue holds. The smallest queue of the service takes 1 GB.
-const MOST_MESSAGES: usize = 500_000;
-pub(super) const MOST_BYTES: usize = 256 << 20;
+/// The most messages in the queue, and the most bytes of their bodies. The smallest queue of the service holds 1 GB.
+const MAX_MESSAGES: usize = 500_000;
+pub(super) const MAX_QUEUE_BYTES: usize = 256 << 20;
 
 #[derive(Default)]
 pub(super) struct State {
-    /// By name, so that a simulation meets them in the same order each time.
+    /// Sorted, so that a simulation always sees the same order.
     sessions: BTreeMap<Arc<str>, Session>,
-    /// Sessions with messages that nobody has, each in its turn.
+    /// Free sessions with messages, the longest free first.
     free: VecDeque<Arc<str>>,
     pub(super) dead_letters: Vec<DeadLetter>,
     pub(super) counts: Counts,
     bytes: usize,
     last_enqueued_ms: i64,
     locks: u64,
-    pub(super) closed: bool,
+    pub(super) is_closed: bool,
 }
 
 #[derive(Default)]
 struct Session {
-    /// In the order of their sequence numbers.
+    /// By sequence number.
     messages: VecDeque<Held>,
-    /// Whose it is.
+    /// The number of its lock.
     lock: Option<u64>,
-    /// Told when there is something new to receive, or to know.
+    /// Notified when there is a new message, or its lock or the queue has changed.
     changed: Arc<Notify>,
 }
 
 struct Held {
     message: Arc<Message>,
-    /// Deliveries in vain, as the service counts them.
-    in_vain: u32,
+    /// Failed deliveries, as the service counts them.
+    failed_deliveries: u32,
     was_delivered: bool,
-    in_hand: bool,
+    is_received: bool,
 }
 
 impl State {
-    /// Says that nothing is sent any more.
+    /// Marks the end of the input.
     pub(super) fn close(&mut self) {
-        self.closed = true;
+        self.is_closed = true;
         self.sessions.values().for_each(|session| session.changed.notify_waiters());
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.counts.active >= MOST_MESSAGES as u64 || (self.counts.active > 0 && self.bytes >= MOST_BYTES)
+        self.counts.active >= MAX_MESSAGES as u64 || (self.counts.active > 0 && self.bytes >= MAX_QUEUE_BYTES)
     }
 
     pub(super) fn push(&mut self, sent: Sent, now_ms: i64) -> i64 {
@@ -76,7 +76,7 @@ impl State {
         if session.lock.is_none() && session.messages.is_empty() {
             self.free.push_back(key);
         }
-        session.messages.push_back(Held { message, in_vain: 0, was_delivered: false, in_hand: false });
+        session.messages.push_back(Held { message, failed_deliveries: 0, was_delivered: false, is_received: false });
         session.changed.notify_waiters();
         self.counts.sessions = self.sessions.len() as u64;
         sequence_number
@@ -92,49 +92,56 @@ impl State {
         Some((session_id, lock, changed))
     }
 
-    /// The next message of a session that is in no hand.
+    /// Returns the next message of a session that is not received.
     pub(super) fn deliver(&mut self, session_id: &str, lock: u64) -> Result<Option<Delivery>, LockLost> {
         let session = self.locked(session_id, lock)?;
-        let Some(held) = session.messages.iter_mut().find(|held| !held.in_hand) else { return Ok(None) };
-        held.in_hand = true;
+        let Some(held) = session.messages.iter_mut().find(|held| !held.is_received) else { return Ok(None) };
+        held.is_received = true;
         let is_repeated = std::mem::replace(&mut held.was_delivered, true);
-        let delivery = Delivery { message: Arc::clone(&held.message), delivery_count: held.in_vain + 1 };
+        let delivery = Delivery { message: Arc::clone(&held.message), delivery_count: held.failed_deliveries + 1 };
         self.counts.deliveries += 1;
         self.counts.redeliveries += u64::from(is_repeated);
         Ok(Some(delivery))
     }
 
-    /// Where a message in a hand is in its session.
-    pub(super) fn place(&mut self, session_id: &str, lock: u64, delivery: &Delivery) -> Result<usize, LockLost> {
+    /// Returns the index of a received message in its session.
+    pub(super) fn index_of(&mut self, session_id: &str, lock: u64, delivery: &Delivery) -> Result<usize, LockLost> {
         let session = self.locked(session_id, lock)?;
-        let is_it = |held: &Held| held.in_hand && Arc::ptr_eq(&held.message, &delivery.message);
+        let is_it = |held: &Held| held.is_received && Arc::ptr_eq(&held.message, &delivery.message);
         session.messages.iter().position(is_it).ok_or(LockLost)
     }
 
-    pub(super) fn in_vain(&mut self, session_id: &str, place: usize, most: u32) -> Abandoned {
-        let held = &mut self.session(session_id).messages[place];
-        held.in_hand = false;
-        held.in_vain += 1;
-        let delivery_count = held.in_vain;
-        if delivery_count < most {
-            // Whoever has the session may wait for its next message.
+    /// Counts a failed delivery. After the last one the message is moved to the dead-letter sub-queue.
+    pub(super) fn fail_delivery(&mut self, session_id: &str, index: usize, max_deliveries: u32) -> Abandoned {
+        let held = &mut self.session(session_id).messages[index];
+        held.is_received = false;
+        held.failed_deliveries += 1;
+        let delivery_count = held.failed_deliveries;
+        if delivery_count < max_deliveries {
+            // The session's receiver may be waiting for a message.
             self.session(session_id).changed.notify_waiters();
-            return Abandoned::ComesAgain;
+            return Abandoned::Redelivered;
         }
-        let message = self.remove(session_id, place);
+        let message = self.remove(session_id, index);
         self.dead_letters.push(DeadLetter { message, delivery_count, reason: MAX_DELIVERY_COUNT_EXCEEDED });
         self.counts.dead_lettered += 1;
         Abandoned::DeadLettered
     }
 
-    pub(super) fn remove(&mut self, session_id: &str, place: usize) -> Arc<Message> {
-        let held = self.session(session_id).messages.remove(place).expect("it is the place of a message");
+    pub(super) fn remove(&mut self, session_id: &str, index: usize) -> Arc<Message> {
+        let held = self.session(session_id).messages.remove(index).expect("the index is that of a message");
         self.counts.active -= 1;
         self.bytes -= held.message.body.len();
         held.message
     }
 
-    pub(super) fn unlock(&mut self, session_id: &str, lock: Option<u64>, in_vain: bool, most: u32) -> bool {
+    pub(super) fn unlock(
+        &mut self,
+        session_id: &str,
+        lock: Option<u64>,
+        counts_as_failed: bool,
+        max_deliveries: u32,
+    ) -> bool {
         let Some((session_id, _)) = self.sessions.get_key_value(session_id) else { return false };
         let session_id = Arc::clone(session_id);
         let session = self.session(&session_id);
@@ -142,15 +149,15 @@ impl State {
             return false;
         }
         session.lock = None;
-        // From the last on, since those that leave must not move the others.
-        for place in (0..session.messages.len()).rev() {
-            if !self.session(&session_id).messages[place].in_hand {
+        // From the last to the first, because a removed message moves those after it.
+        for index in (0..session.messages.len()).rev() {
+            if !self.session(&session_id).messages[index].is_received {
                 continue;
             }
-            if in_vain {
-                self.in_vain(&session_id, place, most);
+            if counts_as_failed {
+                self.fail_delivery(&session_id, index, max_deliveries);
             } else {
-                self.session(&session_id).messages[place].in_hand = false;
+                self.session(&session_id).messages[index].is_received = false;
             }
         }
         let session = self.session(&session_id);
@@ -167,6 +174,6 @@ impl State {
     }
 
     fn session(&mut self, session_id: &str) -> &mut Session {
-        self.sessions.get_mut(session_id).expect("a session stays once it had a message")
+        self.sessions.get_mut(session_id).expect("a session stays after its first message")
     }
 }

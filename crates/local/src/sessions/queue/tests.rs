@@ -1,4 +1,4 @@
-use super::{state::MOST_BYTES, *};
+use super::{state::MAX_QUEUE_BYTES, *};
 
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -25,7 +25,7 @@ fn body(delivery: &Delivery) -> &str {
     std::str::from_utf8(&delivery.message.body).expect("text")
 }
 
-/// Receives and completes all that a session has.
+/// Receives and completes every message of a session.
 async fn drain(receiver: &SessionReceiver) -> Vec<String> {
     let mut bodies = Vec::new();
     while let Some(delivery) = receiver.receive(Duration::ZERO).await.expect("its lock") {
@@ -36,7 +36,7 @@ async fn drain(receiver: &SessionReceiver) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_received_in_order_and_numbers_rise_over_the_whole_queue() {
+async fn a_session_is_received_in_order_and_sequence_numbers_rise_over_the_entire_queue() {
     let queue = queue(10);
     for (a, b) in [("a1", "b1"), ("a2", "b2"), ("a3", "b3")] {
         send(&queue, "a", &[a]).await;
@@ -55,15 +55,15 @@ async fn a_session_is_received_in_order_and_numbers_rise_over_the_whole_queue() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_has_one_receiver_and_one_that_was_released_goes_behind_the_others() {
+async fn a_session_has_one_receiver_and_a_released_session_is_accepted_after_the_others() {
     let queue = queue(10);
     for session in ["a", "b", "c"] {
         send(&queue, session, &["1", "2"]).await;
     }
     let a = accept(&queue).await;
     let others = [accept(&queue).await, accept(&queue).await];
-    let none_is_left = tokio::time::timeout(IDLE, queue.accept_next_session()).await;
-    assert!(none_is_left.is_err(), "each is locked, though each has messages");
+    let waited = tokio::time::timeout(IDLE, queue.accept_next_session()).await;
+    assert!(waited.is_err(), "every session is locked, though each has messages");
     a.complete(&receive(&a).await).expect("its lock");
     drop(others);
     drop(a);
@@ -77,27 +77,27 @@ async fn a_session_has_one_receiver_and_one_that_was_released_goes_behind_the_ot
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abandoned_message_comes_again_first_and_at_the_last_time_goes_to_the_sub_queue() {
+async fn an_abandoned_message_is_delivered_again_first_and_moves_to_the_sub_queue_after_its_last_delivery() {
     let queue = queue(3);
-    send(&queue, "a", &["bad", "good"]).await;
+    send(&queue, "a", &["invalid", "valid"]).await;
     let a = accept(&queue).await;
-    for (count, becomes) in [(1, Abandoned::ComesAgain), (2, Abandoned::ComesAgain), (3, Abandoned::DeadLettered)] {
+    for (count, expected) in [(1, Abandoned::Redelivered), (2, Abandoned::Redelivered), (3, Abandoned::DeadLettered)] {
         let delivery = receive(&a).await;
-        assert_eq!((body(&delivery), delivery.delivery_count), ("bad", count));
-        assert_eq!(a.abandon(&delivery), Ok(becomes));
+        assert_eq!((body(&delivery), delivery.delivery_count), ("invalid", count));
+        assert_eq!(a.abandon(&delivery), Ok(expected));
     }
-    assert_eq!(drain(&a).await, ["good"]);
+    assert_eq!(drain(&a).await, ["valid"]);
     let [letter] = &queue.dead_letters()[..] else { panic!("one dead letter") };
     assert_eq!(
         (letter.delivery_count, letter.reason, &letter.message.body[..]),
-        (3, "MaxDeliveryCountExceeded", &b"bad"[..])
+        (3, "MaxDeliveryCountExceeded", &b"invalid"[..])
     );
     let counts = queue.counts();
     assert_eq!((counts.active, counts.dead_lettered, counts.deliveries, counts.redeliveries), (0, 1, 4, 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_in_hand_comes_again_uncounted_when_the_session_is_closed_and_counted_when_its_lock_expires() {
+async fn the_delivery_count_rises_when_a_lock_expires_and_not_when_a_session_is_closed() {
     let queue = queue(2);
     send(&queue, "a", &["1", "2"]).await;
     let a = accept(&queue).await;
@@ -108,18 +108,18 @@ async fn what_is_in_hand_comes_again_uncounted_when_the_session_is_closed_and_co
     let first = receive(&a).await;
     assert_eq!((body(&first), first.delivery_count), ("1", 1));
     assert!(queue.expire_lock("a"));
-    assert!(!queue.expire_lock("a"), "nobody has it any more");
+    assert!(!queue.expire_lock("a"), "it is not locked");
     let next_owner = accept(&queue).await;
     let again = receive(&next_owner).await;
     assert_eq!((body(&again), again.delivery_count), ("1", 2));
-    // Whoever was the owner settles nothing any more, nor does it give the session back when it goes.
+    // The former receiver can neither complete or abandon a message nor release the session.
     assert_eq!((a.complete(&first), a.abandon(&first)), (Err(LockLost), Err(LockLost)));
     assert_eq!(a.receive(IDLE).await.err(), Some(LockLost));
     drop(a);
     next_owner.complete(&again).expect("its lock");
 
     let last = receive(&next_owner).await;
-    assert_eq!(next_owner.abandon(&last), Ok(Abandoned::ComesAgain));
+    assert_eq!(next_owner.abandon(&last), Ok(Abandoned::Redelivered));
     receive(&next_owner).await;
     assert!(queue.expire_lock("a"));
     let counts = queue.counts();
@@ -127,7 +127,7 @@ async fn what_is_in_hand_comes_again_uncounted_when_the_session_is_closed_and_co
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_waits_for_its_session_until_it_is_idle_and_takes_what_comes_before() {
+async fn a_receiver_waits_for_a_message_until_its_session_is_idle() {
     let queue = queue(10);
     send(&queue, "a", &["1"]).await;
     let a = accept(&queue).await;
@@ -137,11 +137,11 @@ async fn a_receiver_waits_for_its_session_until_it_is_idle_and_takes_what_comes_
     assert_eq!(began.elapsed(), IDLE);
     let (received, ()) = tokio::join!(a.receive(IDLE), send(&queue, "a", &["2"]));
     assert_eq!(body(&received.expect("its lock").expect("a message")), "2");
-    assert!(began.elapsed() < IDLE * 2, "it came at once");
+    assert!(began.elapsed() < IDLE * 2, "it was received at once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_queue_ends_its_receivers_when_everything_is_settled_and_not_before() {
+async fn a_closed_queue_ends_its_receivers_when_every_message_is_completed() {
     let queue = queue(10);
     send(&queue, "a", &["1"]).await;
     let a = accept(&queue).await;
@@ -152,7 +152,7 @@ async fn a_closed_queue_ends_its_receivers_when_everything_is_settled_and_not_be
     };
     queue.close();
     tokio::task::yield_now().await;
-    assert!(!waiting.is_finished(), "what is in a hand may come back");
+    assert!(!waiting.is_finished(), "a received message may be released");
     a.complete(&delivery).expect("its lock");
     assert!(waiting.await.expect("no panic"));
     assert!(a.receive(IDLE * 60).await.expect("its lock").is_none());
@@ -160,11 +160,11 @@ async fn a_closed_queue_ends_its_receivers_when_everything_is_settled_and_not_be
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_sends_into_a_full_queue_waits_until_a_message_leaves() {
+async fn send_waits_while_the_queue_is_full() {
     let queue = queue(1);
     let large = |session_id: &str| {
         let session_id = session_id.to_owned();
-        Sent { session_id, body: vec![0; MOST_BYTES / 2], ..Sent::default() }
+        Sent { session_id, body: vec![0; MAX_QUEUE_BYTES / 2], ..Sent::default() }
     };
     queue.send(large("a")).await;
     queue.send(large("b")).await;
@@ -176,7 +176,7 @@ async fn who_sends_into_a_full_queue_waits_until_a_message_leaves() {
     tokio::task::yield_now().await;
     assert!(!sending.is_finished());
     let a = accept(&queue).await;
-    // It leaves for the sub-queue.
+    // The message moves to the sub-queue.
     assert_eq!(a.abandon(&receive(&a).await), Ok(Abandoned::DeadLettered));
     assert_eq!(sending.await.expect("no panic"), 3);
 }
