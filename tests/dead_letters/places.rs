@@ -64,7 +64,7 @@ fn a_large_one_that_was_deleted_or_changed_fails_alone(broken: &mut Broken) {
         let replay = &read_letter(&body)["Replay"];
         let issue = replay["Issue"].as_str().expect("an issue");
         assert_eq!(replay["Attempts"], 1);
-        assert!(issue.contains("is not there") || issue.contains("not the dead letter that was kept"), "{issue}");
+        assert!(issue.contains("is not there") || issue.contains("not the dead letter that was stored"), "{issue}");
     }
     // Exported as far as they are there, and told.
     let said = broken.run(&["export"]).assert_exit_code(1);
