@@ -17,6 +17,7 @@ mod fold;
 pub mod http;
 pub mod listener;
 pub mod npm;
+pub mod output_schema;
 pub mod program;
 pub mod record_schema;
 mod reply;
@@ -35,6 +36,7 @@ pub use dead_letter_schema::read_letter;
 pub use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS};
 pub use fold::Fold;
 pub use http::{Framing, Response, request};
+pub use output_schema::read_output;
 pub use record_schema::read_record;
 pub use reply::{Reply, queue_records};
 
