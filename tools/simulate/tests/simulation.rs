@@ -1,6 +1,9 @@
 //! Runs the simulation for several hundred seeds: it is deterministic, and every fault occurs.
 
+use std::process::Command;
+
 use devicestate_simulate::{Count, Fault, run, run_seeds};
+use devicestate_test_support::output_schema::read_output;
 
 /// Number of seeds, and the approximate number of events per seed.
 const SEEDS: u64 = 300;
@@ -35,4 +38,14 @@ fn two_runs_of_a_seed_have_the_same_etags_and_times() {
     assert_eq!(one, other);
     let distinct: std::collections::BTreeSet<_> = one.iter().collect();
     assert_eq!(distinct.len(), one.len(), "different seeds give different runs");
+}
+
+#[test]
+fn the_json_output_satisfies_the_schema_and_has_the_counts() {
+    let mut simulate = Command::new(env!("CARGO_BIN_EXE_simulate"));
+    simulate.args(["--seeds", "3", "--events", "50", "--output", "json"]);
+    let output = simulate.output().expect("the program runs");
+    let data = read_output(&output.stdout, output.status.code());
+    assert_eq!((&data["counts"]["runs"], &data["failure"]), (&3.into(), &serde_json::Value::Null));
+    assert_eq!(data["faults"].as_object().expect("an object").len(), Fault::ALL.len());
 }
