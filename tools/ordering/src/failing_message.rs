@@ -20,7 +20,7 @@ use crate::{error::Error, fault::Fault, instance::runtime, lists::ListStore, str
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BlockedEvents {
     pub(crate) strategy: char,
-    pub(crate) name: String,
+    pub(crate) description: String,
     pub(crate) keys: usize,
     pub(crate) events: usize,
     /// The blocked events of other keys than the failing event's.
@@ -86,7 +86,7 @@ impl BlockedEvents {
         let events = blocked.values().map(missing).sum();
         Self {
             strategy: strategy.letter(),
-            name: strategy.name(plan),
+            description: strategy.description(plan),
             keys: blocked.values().filter(|list| missing(list) > 0).count(),
             events,
             events_of_other_keys: events - missing(&blocked[&fault.event.key]),

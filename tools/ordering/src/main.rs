@@ -61,7 +61,7 @@ fn measure(options: &Options) -> Result<Report, Error> {
     let (plan, store) = (options.plan(), ListStore::new(options.redis.as_deref())?);
     let mut outcomes = Vec::new();
     for strategy in options.selected_strategies() {
-        let bar = progress(&plan, &strategy.name(&plan));
+        let bar = progress(&plan, &strategy.description(&plan));
         outcomes.push(strategy.run(&plan, &store, &bar)?);
         bar.finish_and_clear();
     }

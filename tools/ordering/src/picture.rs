@@ -158,7 +158,7 @@ impl Picture<'_> {
             numbers: range(0, highest + 1),
         };
         let count = |kind| kinds.iter().filter(|other| **other == kind).count();
-        let name = format!("({}) {}", outcome.strategy.letter(), outcome.strategy.name(self.plan));
+        let name = format!("({}) {}", outcome.strategy.letter(), outcome.strategy.description(self.plan));
         writeln!(f, "{}", text(plot.left, top + 12.0, "title", &name))?;
         let summary = format!("{} overtaken, {} repeated", count(Kind::Overtaken), count(Kind::Repeated));
         writeln!(f, "{}", text(plot.left, top + 27.0, "", &summary))?;

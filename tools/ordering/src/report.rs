@@ -34,7 +34,7 @@ pub(crate) struct Report {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StrategyReport {
     strategy: char,
-    name: String,
+    description: String,
     invocations: u64,
     seconds: f64,
     /// Distinct events per second; repeats do not count.
@@ -74,7 +74,7 @@ impl StrategyReport {
         let seconds = outcome.took.as_secs_f64();
         Self {
             strategy: outcome.strategy.letter(),
-            name: outcome.strategy.name(plan),
+            description: outcome.strategy.description(plan),
             invocations: outcome.invocations,
             seconds,
             events_per_second: plan.all_events() as f64 / seconds,
@@ -84,12 +84,12 @@ impl StrategyReport {
 
     /// Describes how the strategy broke its guarantee; `None` if it kept it.
     fn violation(&self) -> Option<String> {
-        let Self { strategy, name, order_check, .. } = self;
+        let Self { strategy, description, order_check, .. } = self;
         let crash_disorder = Strategy::Crash.letter() == *strategy && order_check.lists_in_order < order_check.lists;
         let disorder = [Strategy::Ones, Strategy::Batches, Strategy::Sessions].map(Strategy::letter).contains(strategy)
             && !order_check.is_perfect();
         let violations = !order_check.is_complete() || crash_disorder || disorder;
-        violations.then(|| format!("strategy ({strategy}), {name}, broke its guarantee: {order_check:?}"))
+        violations.then(|| format!("strategy ({strategy}), {description}, broke its guarantee: {order_check:?}"))
     }
 }
 
@@ -126,9 +126,11 @@ impl fmt::Display for Report {
         )?;
         let head = ["STRATEGY", "INVOCATIONS", "EVENTS/S", "PERFECT", "IN ORDER"];
         let mut table = Table::new(head.into_iter().chain(["INVERSIONS", "DUPLICATES", "GAPS", "EXAMPLE"]));
-        for StrategyReport { strategy, name, invocations, events_per_second, order_check, .. } in &self.strategies {
+        for StrategyReport { strategy, description, invocations, events_per_second, order_check, .. } in
+            &self.strategies
+        {
             table.row([
-                format!("({strategy}) {name}"),
+                format!("({strategy}) {description}"),
                 invocations.to_string(),
                 format!("{events_per_second:.0}"),
                 order_check.perfect_lists.to_string(),
@@ -165,7 +167,7 @@ impl fmt::Display for FailingMessageReport {
         ]);
         for blocked in &self.strategies {
             table.row([
-                blocked.name.clone(),
+                blocked.description.clone(),
                 blocked.keys.to_string(),
                 blocked.events.to_string(),
                 blocked.events_of_other_keys.to_string(),

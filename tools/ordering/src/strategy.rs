@@ -61,7 +61,7 @@ impl Strategy {
         }
     }
 
-    pub(crate) fn name(self, plan: &Plan) -> String {
+    pub(crate) fn description(self, plan: &Plan) -> String {
         match self {
             Self::Single => "one by one, in parallel".to_owned(),
             Self::Ones => "batches of 1".to_owned(),

@@ -133,7 +133,10 @@ fn to_json(counts: &Counts, failure: Option<&Failure>, seconds: f64) -> Value {
         "faults": Map::from_iter(faults),
         "seconds": seconds,
         "eventsPerSecond": per_second(counts, seconds),
-        "failure": failure.map(|failure| json!({"seed": failure.seed, "violations": failure.violations})),
+        "failure": failure.map(|Failure { seed, violations }| {
+            let violations: Vec<_> = violations.iter().map(|violation| json!({ "description": violation })).collect();
+            json!({ "seed": seed, "violations": violations })
+        }),
     })
 }
 

@@ -69,8 +69,11 @@ fn the_table_has_the_numbers_of_the_json() {
     let head = lines.iter().position(|line| line.starts_with("STRATEGY ")).expect("a head");
     assert!(lines[0].contains("20 keys x 100 ordered events, 4 partitions"), "{table}");
     for (line, strategy) in lines[head + 1..].iter().zip(report["strategies"].as_array().expect("strategies")) {
-        let name =
-            format!("({}) {}", strategy["strategy"].as_str().expect("a letter"), strategy["name"].as_str().expect("a name"));
+        let name = format!(
+            "({}) {}",
+            strategy["strategy"].as_str().expect("a letter"),
+            strategy["description"].as_str().expect("a description")
+        );
         let cells = line.strip_prefix(&name).unwrap_or_else(|| panic!("{name}: {line}")).split_whitespace();
         let cells: Vec<u64> = cells.map(|cell| cell.parse().expect("a number")).collect();
         let names = ["invocations", "perfectLists", "listsInOrder", "inversions", "duplicates", "gaps"];
@@ -90,7 +93,7 @@ fn a_failing_message_blocks_its_partition_and_with_sessions_only_its_key() {
         .as_array()
         .expect("strategies")
         .iter()
-        .map(|strategy| (strategy["name"].as_str(), strategy))
+        .map(|strategy| (strategy["description"].as_str(), strategy))
         .collect();
 
     let batches = strategies[&Some("batches of 20")];
