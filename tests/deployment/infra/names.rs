@@ -137,7 +137,7 @@ fn names(sources: &Sources) -> Vec<String> {
         let is_there = templates[0].outputs.iter().any(|(name, _)| name == output);
         agree("an output that a hook of azd reads", output, is_there.then_some(output));
     }
-    agree("how azd makes it", "scripts/package.sh --output target/package", of_azd("run: "));
+    agree("how azd makes it", "scripts/package.sh --folder target/package", of_azd("run: "));
     faults
 }
 
