@@ -133,6 +133,6 @@ fn an_unsupported_expression_is_an_error() {
     ] {
         let argument = json!({ "query": query, "rows": { "AzureMetrics": [{ "MetricName": "a", "Total": 1.0 }] } });
         let error = call("run", &argument).expect_err(query);
-        assert!(error.contains("does not know"), "{query}: {error}");
+        assert!(error.contains("does not support"), "{query}: {error}");
     }
 }

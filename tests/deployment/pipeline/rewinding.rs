@@ -19,8 +19,8 @@ fn read_by_both() -> Azure {
     let mut blobs = Vec::new();
     for namespace in ["evhns-first", "evhns-second"] {
         let hub = format!("{namespace}.servicebus.windows.net/telemetry");
-        for (partition, written) in [(0, "09:45:00"), (1, "09:30:00"), (2, "09:29:59"), (10, "10:00:00")] {
-            blobs.push(format!("{hub}/devicestate/checkpoint/{partition}\t2026-11-21T{written}+00:00\n"));
+        for (partition, to_source) in [(0, "09:45:00"), (1, "09:30:00"), (2, "09:29:59"), (10, "10:00:00")] {
+            blobs.push(format!("{hub}/devicestate/checkpoint/{partition}\t2026-11-21T{to_source}+00:00\n"));
         }
         for partition in [0, 1, 2, 3, 10] {
             blobs.push(format!("{hub}/devicestate/ownership/{partition}\t2026-11-21T11:00:SS+00:00\n"));
