@@ -119,7 +119,7 @@ impl<'a> Invocation<'a> {
                     self.violation(&format!("event {} is poison, but has no dead letter", self.range.first + index));
                 }
                 Meaning::Valid { id, .. } if dead.contains(&index) => {
-                    self.check_dead_letter_cause(id, self.range.first + index)
+                    self.check_dead_letter_cause(id, self.range.first + index);
                 }
                 _ => {}
             }
