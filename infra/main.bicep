@@ -1,13 +1,13 @@
-// The whole system in one resource group: the documents, and in one region or in two what reads the stream and writes
-// them (modules/region.bicep).
+// The complete system in one resource group: the documents, and one or two regions that read the stream and write them
+// (modules/region.bicep).
 //
 //   az deployment group create --resource-group RG --template-file infra/main.bicep --parameters environmentName=staging
 //
-// Bicep 0.37.4 or newer: older ones build outputs of a module that is not deployed into what Azure cannot evaluate.
-// Nothing here has a key, but for IoT Hub's built-in endpoint, which takes nothing else: see modules/iot-hub.bicep.
+// Requires Bicep 0.37.4: older versions build outputs of undeployed modules into expressions that Azure cannot evaluate.
+// Nothing has a key, except IoT Hub's built-in endpoint, which supports nothing else: see modules/iot-hub.bicep.
 targetScope = 'resourceGroup'
 
-@description('What this deployment is called, such as staging: a tag of each resource and part of their unique names.')
+@description('The name of this deployment, such as staging: a tag of each resource and part of their unique names.')
 @minLength(1)
 @maxLength(32)
 param environmentName string
@@ -15,10 +15,10 @@ param environmentName string
 @description('The region.')
 param location string = resourceGroup().location
 
-@description('A second region, such as northeurope; empty for none. It gets an Event Hubs namespace, to which an alias for the producers can be failed over, and a function app with all that belongs to it; and the documents, the writes of which Cosmos DB moves there by itself when the first region fails. With eventSource iotHub, and with privateNetwork, it is the documents alone. For good: docs/operate/failover.md says what a deployment does not change any more.')
+@description('A second region, such as northeurope; empty for none. It gets an Event Hubs namespace, to which the producers\' alias can be failed over, a function app with its resources, and a replica of the documents, to which Cosmos DB fails over automatically. With eventSource iotHub, and with privateNetwork, it is the documents alone. For good: docs/operate/failover.md says what a deployment does not change any more.')
 param standbyLocation string = ''
 
-@description('Whether Event Hubs, the documents and the storage of the host are spread over the availability zones. Each region must have some. For good: Cosmos DB and storage do not change it in place.')
+@description('Whether Event Hubs, the documents and the storage of the host are spread over the availability zones. Each region must have zones. It cannot be changed later: Cosmos DB and storage do not support it.')
 param zoneRedundant bool = true
 
 @description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must come through the network.')
@@ -30,7 +30,7 @@ param operatorPrincipalIds array = []
 @description('Object ids of those that may send events into the hub. With IoT Hub, devices have identities of their own.')
 param senderPrincipalIds array = []
 
-// The stream.
+// Stream.
 
 @description('Where the events come from: Event Hubs, or the built-in endpoint of an IoT Hub.')
 @allowed(['eventHubs', 'iotHub'])
@@ -41,22 +41,22 @@ param eventSource string = 'eventHubs'
 @maxValue(32)
 param partitionCount int = 32
 
-@description('How long the hub keeps events, in hours; 168 is the most that Standard does. So long an outage of the documents may last before events are lost. IoT Hub takes whole days, 7 at most.')
+@description('The retention of the hub in hours; at most 168 with Standard. An outage of the documents may last this long before events are lost. IoT Hub supports only full days, at most 7.')
 @minValue(24)
 @maxValue(168)
 param retentionHours int = 168
 
-@description('Throughput units that a deployment sets; what the normal load needs. A unit takes 1 MB or 1000 events a second. Event Hubs raises itself above it and never goes down by itself: only the next deployment does that.')
+@description('Throughput units that a deployment sets, for the normal load. A unit is 1 MB or 1000 events per second. Event Hubs increases them automatically, but only the next deployment decreases them.')
 @minValue(1)
 @maxValue(40)
 param throughputUnits int = 1
 
-@description('Throughput units to which Event Hubs may raise itself.')
+@description('The maximum throughput units of auto-inflate.')
 @minValue(1)
 @maxValue(40)
 param maximumThroughputUnits int = 10
 
-@description('With eventSource iotHub: the edition of the IoT Hub, one unit of which takes 400,000 (S1), 6 million (S2) or 300 million (S3) messages of up to 4 KB a day.')
+@description('With eventSource iotHub: the edition of the IoT Hub; one unit supports 400,000 (S1), 6 million (S2) or 300 million (S3) messages of up to 4 KB per day.')
 @allowed(['S1', 'S2', 'S3'])
 param iotHubSku string = 'S1'
 
@@ -65,25 +65,25 @@ param iotHubSku string = 'S1'
 @maxValue(200)
 param iotHubUnits int = 1
 
-@description('Whether there is a second way in, beside the stream: a Service Bus queue with sessions for each device, and the function that reads it. With privateNetwork it takes the tier Premium, some 677 US dollars a month. docs/operate/sessions.md says when it is worth it.')
+@description('Whether there is also a Service Bus queue with a session per device, and the function that reads it. With privateNetwork it needs the tier Premium, about 677 US dollars per month. docs/operate/sessions.md describes when it is useful.')
 param sessions bool = false
 
-// The documents.
+// Documents.
 
-@description('Most request units a second of the container, a multiple of 1000. It scales by itself from a tenth of that; docs/operate/capacity.md has the arithmetic.')
+@description('The maximum request units per second of the container, a multiple of 1000. It scales automatically from a tenth of that; docs/operate/capacity.md has the calculation.')
 @minValue(1000)
 param cosmosMaximumThroughput int = 1000
 
-@description('Paths of the documents to index, such as /Battery/?, for those who query by them. Each makes every write dearer, and the handler itself needs none.')
+@description('Paths of the documents to index, such as /Battery/?, for queries. Each makes every write more expensive, and the handler needs none.')
 param cosmosIndexedPaths array = []
 
-// The dead letters.
+// Dead letters.
 
 @description('How the storage account of the dead letters is copied. RA-GRS needs a region that has a paired one, RA-GZRS one with zones, too. Without either, ZRS or LRS, and the dead letters are lost with the region.')
 @allowed(['Standard_RAGRS', 'Standard_RAGZRS', 'Standard_ZRS', 'Standard_LRS'])
 param deadLetterRedundancy string = 'Standard_RAGRS'
 
-// The function app.
+// Function app.
 
 @description('Memory of an instance, in MB.')
 @allowed([512, 2048, 4096])
@@ -102,13 +102,13 @@ param maximumInstanceCount int = 40
 @maxValue(32)
 param alwaysReadyInstances int = 0
 
-// What the handler does: each is the app setting of that name, described in the README.
+// Settings of the handler: each is the app setting of that name, described in the README.
 
-@description('How telemetry is encoded where an event does not say so itself.')
+@description('The encoding of events without a content type.')
 @allowed(['auto', 'json', 'protobuf'])
 param telemetryFormat string = 'auto'
 
-@description('The time within which a batch is answered, as hh:mm:ss. It must fit the functionTimeout of host.json.')
+@description('The time limit for processing a batch, as hh:mm:ss. It must fit the functionTimeout of host.json.')
 param invocationBudget string = '00:01:00'
 
 @description('How many devices of a batch are written at the same time.')
@@ -120,7 +120,7 @@ param storeConcurrency int = 32
 @minValue(0)
 param documentCacheMegabytes int = 64
 
-@description('In how many attempts a device may fail, while others do not, before its events are dead-lettered.')
+@description('The number of attempts in which a device may fail, while others do not, before its events are dead-lettered.')
 @minValue(1)
 param deadLetterAfterAttempts int = 5
 
@@ -128,10 +128,10 @@ param deadLetterAfterAttempts int = 5
 @allowed(['info', 'debug', 'trace'])
 param logLevel string = 'info'
 
-@description('For staging: a device whose batches are failed once on purpose, to see that they come again. Empty for none.')
+@description('For staging: a device whose batches fail once on purpose, to test retries. Empty for none.')
 param retryDrillDevice string = ''
 
-// The watch.
+// Monitoring.
 
 @description('How many days the logs are kept. The first 31 cost nothing more.')
 @minValue(30)
@@ -141,7 +141,7 @@ param logRetentionDays int = 30
 @description('Most GB of logs a day; what is above is not kept until the next day. -1 for no limit.')
 param logDailyQuotaGB int = -1
 
-@description('Mail addresses that are told when an alert fires, and when it is over. Without any, alerts are only seen in the portal.')
+@description('Mail addresses that are notified when an alert fires and when it is resolved. Without any, alerts are visible only in the portal.')
 param alertEmails array = []
 
 var tags = {
@@ -154,12 +154,11 @@ var consumerGroup = 'devicestate'
 var usesIotHub = eventSource == 'iotHub'
 var nothing = ''
 
-// The private DNS zones of two networks have the same names, and there is one of each name in a resource group.
+// The private DNS zones of two networks have the same names, which must be unique in a resource group.
 var hasTwoStreams = !empty(standbyLocation) && !usesIotHub && !privateNetwork
 
-// What two paired namespaces are to each other is not declared but done, once: Azure refuses every later change of the
-// second one, even one that changes nothing, and after a failover the alias is that one's. So a tag of the resource group
-// remembers which one is paired.
+// The pairing of two namespaces is deployed only once: Azure rejects every later deployment of the second one, even without
+// changes, and after a failover the alias belongs to that one. A tag of the resource group records the paired namespace.
 var pairedTag = 'devicestate-paired'
 var groupTags = resourceGroup().?tags ?? {}
 var isPaired = contains(groupTags, pairedTag) ? groupTags[pairedTag] == secondNamespace : false
@@ -181,7 +180,7 @@ var second = {
   token: secondToken
   location: standbyLocation
   namespace: secondNamespace
-  // The pairing makes it.
+  // The pairing creates it.
   withHub: false
   keepsNamespace: isPaired
   azdService: ''
@@ -242,7 +241,7 @@ module documents 'modules/documents.bicep' = {
   }
 }
 
-// Where the events come from, as far as it is no region's own.
+// The source of the events, as far as it does not belong to a region.
 var eventHubSettings = usesIotHub
   ? {
       EventHubConnection: '@Microsoft.KeyVault(SecretUri=${iotHub.?outputs.connectionSecretUri ?? ''})'
@@ -273,7 +272,7 @@ module region 'modules/region.bicep' = [
       hubName: hubName
       consumerGroup: consumerGroup
       partitionCount: partitionCount
-      // An IoT Hub takes whole days.
+      // IoT Hub supports only full days.
       retentionHours: usesIotHub ? retentionHours / 24 * 24 : retentionHours
       throughputUnits: throughputUnits
       maximumThroughputUnits: maximumThroughputUnits
@@ -288,7 +287,7 @@ module region 'modules/region.bicep' = [
       logDailyQuotaGB: logDailyQuotaGB
       alertEmails: alertEmails
       iotHubName: iotHub.?outputs.name ?? nothing
-      // One region watches what both share: else each mail would come twice.
+      // Only one region monitors what both share, to avoid duplicate mails.
       accountId: index == 0 ? documents.outputs.accountId : ''
       functionSubnetId: network.?outputs.functionSubnetId ?? nothing
       endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
@@ -302,7 +301,7 @@ module region 'modules/region.bicep' = [
         CosmosConnection__accountEndpoint: documents.outputs.endpoint
         CosmosDatabase: documents.outputs.databaseName
         CosmosContainer: documents.outputs.containerName
-        // The write region first, in both: a document is read to be written.
+        // The write region first, in both regions: a document is read before it is written.
         CosmosPreferredRegions: empty(standbyLocation) ? location : '${location},${standbyLocation}'
         DocumentCacheMegabytes: string(documentCacheMegabytes)
         StoreConcurrency: string(storeConcurrency)
@@ -327,7 +326,7 @@ module pairing 'modules/pairing.bicep' = if (hasTwoStreams && !isPaired) {
   dependsOn: [region]
 }
 
-// Names as azd keeps them in its environment, and as scripts/ reads them.
+// Names for azd's environment and for scripts/.
 output AZURE_RESOURCE_GROUP string = resourceGroup().name
 output AZURE_FUNCTION_APP_NAME string = region[0].outputs.functionAppName
 output AZURE_FUNCTION_APP_HOST_NAME string = region[0].outputs.functionAppHostName
@@ -342,15 +341,15 @@ output DEAD_LETTER_STORAGE_BLOB_URI string = region[0].outputs.deadLetterBlobUri
 output HOST_STORAGE_NAME string = region[0].outputs.hostStorageName
 output LOG_ANALYTICS_WORKSPACE_ID string = region[0].outputs.workspaceId
 
-// What producers connect to: never a namespace, where there are two.
+// The address for producers: with two regions the alias, never a namespace.
 output EVENT_HUBS_FOR_PRODUCERS string = hasTwoStreams ? '${alias}.servicebus.windows.net' : region[0].outputs.eventHubsNamespace
 output EVENT_HUBS_ALIAS string = hasTwoStreams ? alias : ''
 
-// Where senders of sessions connect to, empty without.
+// The address for senders of sessions; empty without sessions.
 output SERVICE_BUS_NAMESPACE string = region[0].outputs.serviceBusNamespace
 output SESSION_QUEUE_NAME string = sessions ? sessionQueueName : ''
 
-// The second region's, empty where there is none.
+// The second region's outputs; empty without a second region.
 output STANDBY_FUNCTION_APP_NAME string = hasTwoStreams ? region[1].outputs.functionAppName : ''
 output STANDBY_FUNCTION_APP_HOST_NAME string = hasTwoStreams ? region[1].outputs.functionAppHostName : ''
 output STANDBY_EVENT_HUBS_NAMESPACE string = hasTwoStreams ? region[1].outputs.eventHubsNamespace : ''

@@ -1,10 +1,10 @@
-// What the pipeline deploys to production. docs/operate/capacity.md says what to raise for how many devices.
+// What the pipeline deploys to production. docs/operate/capacity.md has the values for larger fleets.
 using 'main.bicep'
 
 param environmentName = 'production'
-// What the normal load needs: each deployment sets the namespace back to it.
+// For the normal load: each deployment resets the namespace to this.
 param throughputUnits = 1
-// Object ids, separated by commas: the pipeline's own among them, for the smoke test to read the document.
+// Object ids, separated by commas. They must include the pipeline's, because the smoke test reads the document.
 param operatorPrincipalIds = filter(
   map(split(readEnvironmentVariable('OPERATOR_PRINCIPAL_IDS', ''), ','), id => trim(id)),
   id => !empty(id)

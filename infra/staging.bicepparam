@@ -5,7 +5,7 @@ param environmentName = 'staging'
 param zoneRedundant = false
 param retryDrillDevice = 'smoke-test'
 param maximumThroughputUnits = 2
-// Object ids, separated by commas: the pipeline's own among them, for the smoke test to read the document.
+// Object ids, separated by commas. They must include the pipeline's, because the smoke test reads the document.
 param operatorPrincipalIds = filter(
   map(split(readEnvironmentVariable('OPERATOR_PRINCIPAL_IDS', ''), ','), id => trim(id)),
   id => !empty(id)

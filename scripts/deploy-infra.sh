@@ -4,17 +4,17 @@
 # Usage: scripts/deploy-infra.sh (--environment NAME | --resource-group GROUP --parameters FILE) [options]
 #        scripts/deploy-infra.sh --check
 #
-#   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME and for the
-#                           parameters of infra/NAME.bicepparam
+#   --environment NAME      staging or production: the resource group is rg-devicestate-NAME, the parameters are those of
+#                           infra/NAME.bicepparam
 #   --resource-group GROUP  another resource group
-#   --parameters FILE       other parameters: a .bicepparam that begins with using '…/infra/main.bicep'
-#   --location REGION       where to make the resource group when there is none; for two regions in the standby's, with
-#                           param location in the parameters (docs/operate/failover.md)
-#   --what-if               only tell what would change
-#   --check                 only build and lint the templates and the parameter files: needs no login
+#   --parameters FILE       other parameters: a .bicepparam file that begins with using '…/infra/main.bicep'
+#   --location REGION       region of a new resource group; with two regions use the standby's, and set param location
+#                           in the parameters (docs/operate/failover.md)
+#   --what-if               only show what would change
+#   --check                 only build and lint the templates and the parameter files; needs no login
 #
-# The parameter files take from the environment OPERATOR_PRINCIPAL_IDS and SENDER_PRINCIPAL_IDS: object ids, separated
-# by commas. Whoever runs the smoke test must be an operator.
+# The parameter files read the environment variables OPERATOR_PRINCIPAL_IDS and SENDER_PRINCIPAL_IDS: object ids separated
+# by commas. The account that runs the smoke test must be an operator.
 #
 # Examples:
 #   scripts/deploy-infra.sh --check
@@ -22,7 +22,7 @@
 #   OPERATOR_PRINCIPAL_IDS=$(az ad signed-in-user show --query id --output tsv) \
 #     scripts/deploy-infra.sh --environment staging --location westeurope
 #
-# Exit codes: 0 done, 1 failed, 2 could not begin.
+# Exit codes: 0 done, 1 failed, 2 could not start.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -42,11 +42,12 @@ while (($#)); do
 done
 need az
 
-# Older ones build outputs of a module that is not deployed into what Azure cannot evaluate. Without any, az gets one.
+# Older versions build outputs of undeployed modules into expressions that Azure cannot evaluate. If Bicep is not installed,
+# az installs it.
 oldest_bicep=0.37.4
 bicep=$(az bicep version 2>/dev/null | sed -n 's/.*version \([0-9.]*\).*/\1/p') || bicep=''
 [[ -z $bicep ]] || is_at_least "$bicep" "$oldest_bicep" ||
-  cannot_begin "Bicep $bicep is too old, it takes $oldest_bicep or newer: az bicep upgrade"
+  cannot_start "Bicep $bicep is too old, at least $oldest_bicep is required: run az bicep upgrade"
 
 if [[ $mode == check ]]; then
   az bicep build --file infra/main.bicep --stdout >/dev/null || failed "infra/main.bicep does not build"
@@ -58,21 +59,21 @@ if [[ $mode == check ]]; then
 fi
 
 resource_group=$(resource_group "$resource_group" "$environment")
-[[ -n $parameters$environment ]] || cannot_begin "say with which parameters: --environment NAME, or --parameters FILE"
+[[ -n $parameters$environment ]] || cannot_start "missing option: --environment NAME or --parameters FILE"
 parameters=${parameters:-infra/$environment.bicepparam}
-[[ -f $parameters ]] || cannot_begin "there are no parameters in $parameters"
+[[ -f $parameters ]] || cannot_start "the parameter file $parameters does not exist"
 exists=$(az group exists --name "$resource_group") ||
-  cannot_begin "az does not say whether there is $resource_group: is somebody logged in?"
+  cannot_start "az cannot check whether $resource_group exists: run az login"
 if [[ $exists != true && $mode == what-if ]]; then
-  echo "There is no resource group $resource_group yet: all of infra/main.bicep would be new."
+  echo "The resource group $resource_group does not exist yet: all of infra/main.bicep would be new."
   exit
 elif [[ $exists != true ]]; then
-  [[ -n $location ]] || cannot_begin "there is no resource group $resource_group yet: say where with --location REGION"
+  [[ -n $location ]] || cannot_start "the resource group $resource_group does not exist yet: use --location REGION to create it"
   az group create --name "$resource_group" --location "$location" --output none ||
-    failed "$resource_group could not be made"
+    failed "$resource_group could not be created"
 fi
 
 az deployment group "$mode" --resource-group "$resource_group" --name devicestate \
   --parameters "$parameters" --output none ||
   failed "az deployment group $mode failed for $resource_group"
-[[ $mode == what-if ]] || echo "The infrastructure is in $resource_group."
+[[ $mode == what-if ]] || echo "The infrastructure is deployed in $resource_group."

@@ -1,47 +1,47 @@
-// What Azure's command line tells of a deployment. The smoke test uses it as a module, and the scripts in bash so:
+// Reads the outputs of a deployment with the Azure CLI. The smoke test uses it as a module, the bash scripts as a command:
 //
-//   node scripts/deployment.js GROUP OUTPUT [OTHERWISE]
+//   node scripts/deployment.js GROUP OUTPUT [DEFAULT]
 //
-// prints an output of the deployment in a resource group. Where it has none, it prints OTHERWISE, or says so and ends
-// with 2.
+// prints an output of the deployment in a resource group. If the deployment does not have the output, it prints DEFAULT, or
+// an error with exit code 2.
 "use strict";
 
 const { spawnSync } = require("node:child_process");
 
-// By this output a deployment of infra/main.bicep is known, whatever it is called: azd has names of its own.
-const OF_OURS = "AZURE_FUNCTION_APP_NAME";
+// This output identifies a deployment of infra/main.bicep, whose name may differ: azd uses its own names.
+const IDENTIFYING_OUTPUT = "AZURE_FUNCTION_APP_NAME";
 
-/** What `az` answers. When it fails: an error with this complaint, and with what `az` says itself. */
-function az(complaint, ...words) {
-  const { error, status, stdout, stderr } = spawnSync("az", words, { encoding: "utf8", maxBuffer: Infinity });
-  if (error?.code === "ENOENT") throw new Error("the command az is needed and not installed");
-  if (error || status !== 0) throw new Error(`${complaint}\n${error?.message ?? stderr}`.trim());
+/** Runs `az` and returns its output. If it fails, throws an error with this message and the error output of `az`. */
+function az(errorMessage, ...args) {
+  const { error, status, stdout, stderr } = spawnSync("az", args, { encoding: "utf8", maxBuffer: Infinity });
+  if (error?.code === "ENOENT") throw new Error("the command az is required but not installed");
+  if (error || status !== 0) throw new Error(`${errorMessage}\n${error?.message ?? stderr}`.trim());
   return stdout.trim();
 }
 
-/** A function that gives an output of the deployment in a resource group by its name, or what it is given for none. */
+/** Returns a function that returns an output of the deployment in a resource group, or a default value. */
 function deploymentOutputs(group) {
-  const complaint =
-    `there is no deployment of infra/main.bicep in ${group}: is scripts/deploy-infra.sh or azd done, and the right ` +
-    "subscription chosen (az account show)?";
-  const words = ["--resource-group", group, "--query", "[].properties.{outputs: outputs, timestamp: timestamp}"];
-  const deployments = JSON.parse(az(complaint, "deployment", "group", "list", ...words, "--output", "json"));
+  const errorMessage =
+    `there is no deployment of infra/main.bicep in ${group}: run scripts/deploy-infra.sh or azd, and check the subscription ` +
+    "(az account show)";
+  const args = ["--resource-group", group, "--query", "[].properties.{outputs: outputs, timestamp: timestamp}"];
+  const deployments = JSON.parse(az(errorMessage, "deployment", "group", "list", ...args, "--output", "json"));
   const newestFirst = deployments.sort((one, other) => Date.parse(other.timestamp) - Date.parse(one.timestamp));
-  const values = newestFirst.map(({ outputs }) => valuesOf(outputs)).find((values) => values.get(OF_OURS));
-  if (!values) throw new Error(complaint);
-  return (name, otherwise) => {
-    const value = values.get(name) || otherwise;
+  const values = newestFirst.map(({ outputs }) => valuesOf(outputs)).find((values) => values.get(IDENTIFYING_OUTPUT));
+  if (!values) throw new Error(errorMessage);
+  return (name, defaultValue) => {
+    const value = values.get(name) || defaultValue;
     if (value !== undefined) return value;
     if (name.startsWith("STANDBY_")) {
-      throw new Error(`there is no second region in ${group}: infra/main.bicep has the parameter standbyLocation for one`);
+      throw new Error(`there is no second region in ${group}: set the parameter standbyLocation of infra/main.bicep to add one`);
     }
     throw new Error(
-      `the deployment has no output ${name}: it is of an older infra/main.bicep; run scripts/deploy-infra.sh`,
+      `the deployment has no output ${name}: it was made by an older infra/main.bicep; run scripts/deploy-infra.sh`,
     );
   };
 }
 
-/** The values of a deployment's outputs, by names in upper case: Resource Manager gives them back in one of its own. */
+/** Returns the values of a deployment's outputs by upper-case name, because Resource Manager changes the case of names. */
 function valuesOf(outputs) {
   return new Map(Object.entries(outputs ?? {}).map(([name, { value }]) => [name.toUpperCase(), value]));
 }
@@ -49,9 +49,9 @@ function valuesOf(outputs) {
 module.exports = { az, deploymentOutputs };
 
 if (require.main === module) {
-  const [group, name, otherwise] = process.argv.slice(2);
+  const [group, name, defaultValue] = process.argv.slice(2);
   try {
-    console.log(deploymentOutputs(group)(name, otherwise));
+    console.log(deploymentOutputs(group)(name, defaultValue));
   } catch ({ message }) {
     console.error(`deployment.js: ${message}`);
     process.exitCode = 2;

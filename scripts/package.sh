@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the folder that is published to Azure, and checks it. See --help, and docs/operate/package.md for the reasons.
+# Creates the folder that is published to Azure, and checks it. See --help and docs/operate/package.md.
 set -euo pipefail
 shopt -s nullglob dotglob
 
@@ -9,31 +9,36 @@ readonly TARGET=x86_64-unknown-linux-gnu
 
 usage() {
   cat <<END
-Makes the folder that is published: host.json, each folder's function.json, the program for x86-64 Linux with glibc
-$GLIBC or newer, and the licences. Checks it, starts it where this machine can, and prints its size and start time.
+Create the folder that is published: host.json, each folder's function.json, the program for x86-64 Linux with glibc
+$GLIBC or newer, and the licences. Check it, start it if this machine can, and print its size and start time.
 
-The program is built without default features, so it has no \`devicestate local\`: that command then ends with exit
-code 2 and says that this build has no \`local\`.
+The program is built without default features, so it has no \`devicestate local\`: that command ends with exit code 2
+and an error.
 
-Usage: scripts/package.sh [--output DIR] [--binary FILE | [--profile NAME] [--features LIST]] [--format text|json]
+Usage: scripts/package.sh [--folder DIR] [--binary FILE | [--profile NAME] [--features LIST]] [-o FORMAT]
 
-  --output DIR     the folder to make; an earlier package there is replaced [default: target/package]
-  --binary FILE    package this program in place of building one; it is checked all the same
-  --profile NAME   build with this Cargo profile [default: dist]
-  --features LIST  build with these Cargo features besides, such as otlp (docs/operate/opentelemetry.md)
-  --format FORMAT  how to print the report on standard output: text or json [default: text]
+Package:
+  --folder DIR         the folder to create; an earlier package there is replaced [default: target/package]
+  --binary FILE        package this program instead of building one; it is checked, too
+
+Build:
+  --profile NAME       build with this Cargo profile [default: dist]
+  --features LIST      build with these additional Cargo features, such as otlp (docs/operate/opentelemetry.md)
+
+Output:
+  -o, --output FORMAT  format of the report: table, json (one object) or jsonl (the data on one line) [default: table]
 
 Examples:
   scripts/package.sh
-  scripts/package.sh --output ../package --format json
+  scripts/package.sh --folder ../package --output json
   scripts/package.sh --features otlp
-  scripts/package.sh --profile dev --output target/package-dev
+  scripts/package.sh --profile dev --folder target/package-dev
   scripts/package.sh --binary ../built-elsewhere/devicestate
 
-Needs Rust, Node.js and, unless --binary is given, python3 with pip: the linker (zig) is installed from PyPI, once,
-below the target folder.
+Requires Rust, Node.js and, without --binary, python3 with pip: the linker (zig) is installed once from PyPI into the
+target folder.
 
-Exit codes: 0 the package is there; 1 it is not, and an earlier one was left as it is; 2 wrong usage.
+Exit codes: 0 the package was created; 1 it was not, and an earlier one is unchanged; 2 invalid options.
 END
 }
 
@@ -43,30 +48,31 @@ fail() {
 }
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-output='' binary='' profile='' features='' format=text
+folder='' binary='' profile='' features='' format=table
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage && exit ;;
-    --output | --binary | --profile | --features | --format) [ -n "${2:-}" ] || fail "$1 needs a value: see --help" 2 ;;
-    *) fail "there is no option $1: see --help" 2 ;;
+    --folder | --binary | --profile | --features | -o | --output)
+      [ -n "${2:-}" ] || fail "$1 needs a value; see --help" 2 ;;
+    *) fail "unknown option $1; see --help" 2 ;;
   esac
   case $1 in
-    --output) output=$2 ;;
+    --folder) folder=$2 ;;
     --binary) binary=$2 ;;
     --profile) profile=$2 ;;
     --features) features=$2 ;;
-    --format) format=$2 ;;
+    -o | --output) format=$2 ;;
   esac
   shift 2
 done
-case $format in text | json) ;; *) fail "--format is text or json, not $format" 2 ;; esac
+case $format in table | json | jsonl) ;; *) fail "--output must be table, json or jsonl, not \"$format\"" 2 ;; esac
 for option in profile features; do
-  [ -z "$binary" ] || [ -z "${!option}" ] || fail "--$option is for building, which --binary replaces: give one of them" 2
+  [ -z "$binary" ] || [ -z "${!option}" ] || fail "--$option cannot be used with --binary, which is not built" 2
 done
-[ -z "$binary" ] || [ -f "$binary" ] || fail "the program to package is not there: $binary"
-command -v node >/dev/null || fail "Node.js is missing (the command node)"
+[ -z "$binary" ] || [ -f "$binary" ] || fail "the program $binary does not exist"
+command -v node >/dev/null || fail "Node.js (the command node) is required but not installed"
 
-# rename(2) and not mv, which would move into a folder that somebody else has just made.
+# rename(2) instead of mv, which would move into a folder that another process has just created.
 rename() { node -e 'require("node:fs").renameSync(...process.argv.slice(1))' "$1" "$2"; }
 
 target_folder() {
@@ -74,14 +80,14 @@ target_folder() {
     node -p 'JSON.parse(require("node:fs").readFileSync(0)).target_directory'
 }
 
-# What the host is told to start, and so the name of Cargo's binary.
+# The program of host.json, which is also the name of Cargo's binary.
 name=$(node -p 'require(process.argv[1]).customHandler.description.defaultExecutablePath' "$root/host.json")
 functions=("$root"/*/function.json)
 [ ${#functions[@]} -gt 0 ] || fail "no folder in $root has a function.json"
 target=$(target_folder)
-output=${output:-$target/package}
+output=${folder:-$target/package}
 
-# What is there already is deleted only if it is nothing but an earlier package.
+# An existing folder is deleted only if it is an earlier package.
 is_package() {
   local entry inside
   for entry in "$1"/*; do
@@ -93,20 +99,20 @@ is_package() {
   done
 }
 if [ -e "$output" ] && ! { [ -d "$output" ] && is_package "$output"; }; then
-  fail "$output is there already and is no package: nothing was touched. Give another --output, or delete it"
+  fail "$output already exists and is not a package: nothing was changed. Use another --folder, or delete it"
 fi
 
-# The linker and Cargo's way to it, in a folder for each set of versions. Prints the folder.
+# Installs the linker and cargo-zigbuild into a folder per set of versions. Prints the folder.
 tools() {
-  local wanted=$root/scripts/package/requirements.txt folder
-  folder=$target/tools/zig-$(cksum <"$wanted" | cut -d ' ' -f 1)
+  local requirements=$root/scripts/package/requirements.txt folder
+  folder=$target/tools/zig-$(cksum <"$requirements" | cut -d ' ' -f 1)
   if [ ! -d "$folder" ]; then
     python3 -m pip --version >/dev/null 2>&1 ||
-      fail "python3 with pip is missing, which installs the linker from PyPI. Or build elsewhere, and give --binary"
+      fail "python3 with pip is required to install the linker from PyPI. Or build elsewhere and use --binary"
     mkdir -p "$folder.$$"
-    # A folder of its own and no virtual environment, which could not be renamed when it is complete.
+    # A plain folder instead of a virtual environment, which could not be renamed.
     PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-      --only-binary=:all: --target "$folder.$$" --requirement "$wanted" >&2 || {
+      --only-binary=:all: --target "$folder.$$" --requirement "$requirements" >&2 || {
       rm -rf "$folder.$$"
       fail "pip could not install the linker: see above"
     }
@@ -118,24 +124,24 @@ tools() {
 if [ -z "$binary" ]; then
   profile=${profile:-dist}
   tools=$(tools)
-  # One package, and no default features: `local`, with its stand-in host and simulated devices, is for machines of
-  # developers, and Cargo would give the product what other default members want of tokio. A target folder of its own:
-  # what `cargo build` has made for this machine stays as it is.
+  # Only one package, because Cargo would add the features of tokio that other default members need. No default features:
+  # `local`, with its stand-in host and simulated devices, is for developers. A separate target folder, so that the output
+  # of `cargo build` does not change.
   PATH=$tools/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$tools/ziglang/zig cargo zigbuild --manifest-path "$root/Cargo.toml" \
     --locked --profile "$profile" --package devicestate --no-default-features ${features:+--features "$features"} \
     --bin "$name" --target "$TARGET.$GLIBC" --target-dir "$target/zig" >&2 ||
     fail "the program could not be built: see above"
-  # The one profile whose folder has another name.
+  # The only profile whose folder has another name.
   [ "$profile" != dev ] || profile=debug
   binary=$target/zig/$TARGET/$profile/$name
 fi
 
-# Beside the place where it goes, so that going there is a rename.
+# In the same parent folder, so that the last step is a rename.
 mkdir -p "$(dirname "$output")"
 work=$(mktemp -d "$(dirname "$output")/.package.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/new"
-# The licences go with every copy of the program.
+# Every copy of the program must include the licences.
 cp "$root/host.json" "$root/LICENSE" "$root/THIRD-PARTY-NOTICES.md" "$work/new/"
 for function in "${functions[@]}"; do
   folder=$work/new/$(basename "$(dirname "$function")")

@@ -1,30 +1,29 @@
 #!/usr/bin/env bash
-# Publishes a package to the function apps of a resource group, with Azure Functions Core Tools: to that of the standby
-# region first, if there is one. It has nothing to read as long as nothing has failed over, so what is wrong with
-# publishing shows there.
+# Publishes a package to the function apps of a resource group with Azure Functions Core Tools. If there is a standby region,
+# its app is first: it reads no events before a failover, so a failed publish does no harm there.
 #
 # Usage: scripts/publish.sh (--environment NAME | --resource-group GROUP) [options]
 #
-#   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
+#   --environment NAME      staging or production: the resource group is rg-devicestate-NAME
 #   --resource-group GROUP  another resource group
-#   --standby               only to the app of the standby region, while the first one is lost
-#   --first                 only to that of the first region, while the standby is lost
-#   --package DIR           what to publish, instead of target/package, which scripts/package.sh makes
-#   --every SECONDS         the time between two of at most five tries, instead of 60: in an app that was made a minute
-#                           ago, the role by which it takes a package has no effect yet
+#   --standby               only to the standby region's app, while the first region is lost
+#   --first                 only to the first region's app, while the standby region is lost
+#   --package DIR           the package [default: target/package, which scripts/package.sh creates]
+#   --every SECONDS         the time between two of at most five tries [default: 60]: in a new app, the role assignment for
+#                           publishing takes effect only after a minute
 #
-# Publishing replaces the package that runs, and Flex Consumption keeps no former one: what can be rolled back to are
-# the packages that builds have kept. See scripts/rollback.sh.
+# Publishing replaces the running package, and Flex Consumption keeps no earlier one: a rollback (scripts/rollback.sh) needs a
+# package that a build kept.
 #
 # Example:
 #   scripts/package.sh && scripts/publish.sh --environment staging
 #
-# Exit codes: 0 done, 1 failed, 2 could not begin.
+# Exit codes: 0 done, 1 failed, 2 could not start.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# The last version with which custom handlers could not be published to Flex Consumption.
+# The last version that cannot publish custom handlers to Flex Consumption.
 too_old=4.2.1
 
 every=60 environment='' resource_group='' which='' package=$PWD/target/package
@@ -42,17 +41,17 @@ done
 resource_group=$(resource_group "$resource_group" "$environment")
 need az func node
 
-version=$(func --version) || cannot_begin "func --version fails"
+version=$(func --version) || cannot_start "func --version fails"
 if [[ $version == "$too_old" ]] || ! is_at_least "$version" "$too_old"; then
-  cannot_begin "Core Tools $version cannot publish custom handlers to Flex Consumption: it takes newer than $too_old"
+  cannot_start "Core Tools $version cannot publish custom handlers to Flex Consumption: a version newer than $too_old is required"
 fi
 
-# Core Tools make executable in the archive what has the very name that is in host.json, whatever it is on this disk.
-[[ -f $package/host.json ]] || cannot_begin "there is no package in $package: scripts/package.sh makes one"
+# Core Tools make only the file executable whose name is in host.json.
+[[ -f $package/host.json ]] || cannot_start "$package is not a package: run scripts/package.sh"
 handler=$(cd "$package" && node -p 'require("./host.json").customHandler?.description?.defaultExecutablePath ?? ""') ||
-  cannot_begin "$package/host.json is no JSON"
+  cannot_start "$package/host.json is not valid JSON"
 [[ -n $handler && -f $package/$handler ]] ||
-  cannot_begin "the package in $package does not hold the handler that its host.json names: \"$handler\""
+  cannot_start "the package in $package does not contain the handler of its host.json: \"$handler\""
 
 apps=''
 if [[ $which == --standby ]]; then
@@ -65,12 +64,12 @@ if [[ $which != --standby ]]; then
 fi
 
 for app in $apps; do
-  # --custom: a package has no local.settings.json that would tell the kind of app.
+  # --custom: the package has no local.settings.json with the kind of app.
   tries=5
   until (cd "$package" && func azure functionapp publish "$app" --custom); do
-    ((--tries)) || failed "$app did not take the package in $package: see above"
-    echo "$app did not take it. Once more in $every s, $tries at most."
+    ((--tries)) || failed "$app did not accept the package in $package: see above"
+    echo "$app did not accept it. Trying again in $every s, at most $tries more."
     sleep "$every"
   done
-  echo "The package in $package runs in $app."
+  echo "The package in $package is published to $app."
 done

@@ -1,33 +1,32 @@
 #!/usr/bin/env bash
-# Has a function app read its hub again from a time on, or from the start: stops it, deletes checkpoints, starts it.
-# Each reading carries the version of its event, so what was read before overwrites nothing newer. docs/operate/failover.md says
-# when, and from which time.
+# Rewinds a function app: it reads its hub again from a time on, or from the start. Stops the app, deletes checkpoints, and
+# starts the app. Each reading has the version of its event, so events that are read again overwrite nothing newer. See
+# docs/operate/failover.md for when to use it, and for the time.
 #
 # Usage: scripts/rewind-checkpoints.sh (--environment NAME | --resource-group GROUP) (--to TIME | --reset) [options]
 #
-#   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
+#   --environment NAME      staging or production: the resource group is rg-devicestate-NAME
 #   --resource-group GROUP  another resource group
-#   --standby               the app of the standby region, instead of the first one's
-#   --to TIME               a time of arrival in the hub, such as 2026-11-21T09:30:00Z: before that of the first event
-#                           that is to be read again. Or the word start, for all that the hub keeps
-#   --dry-run               only tell what would be done
-#   --reset                 only take back the settings that --to TIME leaves behind, when the app reads again
-#   --every SECONDS         the time in which nobody may touch the partitions, instead of 60: the app counts as stopped then
+#   --standby               rewind the standby region's app, instead of the first region's
+#   --to TIME               an enqueued time, such as 2026-11-21T09:30:00Z, not later than that of the first event to
+#                           read again; or the word start, for all events in the hub
+#   --dry-run               only show what would be done
+#   --reset                 only remove the settings that --to TIME sets, after the app has read the events
+#   --every SECONDS         after this time without a change of the partitions, the app counts as stopped [default: 60]
 #
-# A checkpoint that was last written before TIME stays: nothing has been read there since, and to begin at TIME could pass
-# over events that were not read yet. For the same reason TIME must be early enough for partitions that lag. A partition
-# without a checkpoint begins at TIME, too, until --reset or the next deployment: where one has been stuck since its first
-# event, take --to start.
+# A checkpoint that was last written before TIME is kept: nothing has been read there since, and starting at TIME could skip
+# unread events. For the same reason TIME must be early enough for partitions that lag. A partition without a checkpoint
+# also starts at TIME, until --reset or the next deployment: if one has been stuck since its first event, use --to start.
 #
-# It needs az, logged in as somebody with Website Contributor on the function app, and with Storage Blob Data Contributor
-# on the container of the checkpoints, which operatorPrincipalIds of infra/ have.
+# Requires az, logged in with the roles Website Contributor on the function app and Storage Blob Data Contributor on the
+# container of the checkpoints. The operatorPrincipalIds of infra/ have both.
 #
 # Examples:
 #   scripts/rewind-checkpoints.sh --environment production --to 2026-11-21T09:30:00Z --dry-run
 #   scripts/rewind-checkpoints.sh --environment production --standby --to start
 #   scripts/rewind-checkpoints.sh --environment production --reset
 #
-# Exit codes: 0 done, 1 failed, 2 could not begin.
+# Exit codes: 0 done, 1 failed, 2 could not start.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -36,8 +35,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 container=azure-webjobs-eventhub
 options=AzureFunctionsJobHost__extensions__eventHubs__initialOffsetOptions
 settings=("${options}__type" "${options}__enqueuedTimeUtc")
-# So many looks until the app counts as one that does not stop.
-looks=10
+# How often the partitions are polled before the app counts as one that does not stop.
+polls=10
 
 environment='' resource_group='' region='' to='' mode=rewind every=60
 while (($#)); do
@@ -54,11 +53,11 @@ while (($#)); do
   esac
 done
 resource_group=$(resource_group "$resource_group" "$environment")
-[[ $mode == reset || -n $to ]] || cannot_begin "say from when: --to TIME, --to start; or --reset"
+[[ $mode == reset || -n $to ]] || cannot_start "missing option: --to TIME, --to start or --reset"
 need az node
 
-# As Storage writes its times, to the second and in UTC, so that they compare as texts. Not without a zone: a guess could
-# pass over hours of events.
+# In the format of Storage, in UTC and to the second, so that times compare as text. A time zone is required: a guess could
+# skip hours of events.
 since=start
 if [[ $mode != reset && $to != start ]]; then
   since=$(node -e '
@@ -66,7 +65,7 @@ if [[ $mode != reset && $to != start ]]; then
     const time = new Date(/T.*(Z|[+-]\d\d:\d\d)$/.test(text) ? text : NaN);
     if (Number.isNaN(time.getTime()) || time > new Date()) process.exit(1);
     console.log(time.toISOString().slice(0, 19));' -- "$to") ||
-    cannot_begin "--to needs a time that is past, with its zone, such as 2026-11-21T09:30:00Z, and $to is none"
+    cannot_start "--to must be a past time with its time zone, such as 2026-11-21T09:30:00Z, not \"$to\""
 fi
 
 output() { node scripts/deployment.js "$resource_group" "$@"; }
@@ -79,8 +78,8 @@ of_app=(--name "$app" --resource-group "$resource_group")
 
 reset() { az functionapp config appsettings delete "${of_app[@]}" --setting-names "${settings[@]}" --output none; }
 if [[ $mode == reset ]]; then
-  reset || failed "the settings of $app could not be taken back"
-  echo "$app begins partitions without a checkpoint as host.json says."
+  reset || failed "the settings of $app could not be removed"
+  echo "$app starts partitions without a checkpoint as host.json defines."
   exit
 fi
 
@@ -88,10 +87,10 @@ account=$(output "${region}HOST_STORAGE_NAME")
 namespace=$(output "${region}EVENT_HUBS_NAMESPACE")
 hub=$(output EVENT_HUB_NAME)
 group=$(output EVENT_HUB_CONSUMER_GROUP)
-# As the extension writes it: in lower case.
+# In lower case, as the extension writes it.
 prefix=$(node -p 'process.argv[1].toLowerCase()' -- "$namespace/$hub/$group")
 
-# The blobs of a kind, checkpoint or ownership: partition, name, and when each was written last.
+# Lists the blobs of a kind, checkpoint or ownership: partition, name, and last write.
 blobs() {
   local listed name written
   listed=$(az storage blob list --account-name "$account" --auth-mode login --container-name "$container" \
@@ -102,51 +101,51 @@ blobs() {
 }
 
 checkpoints=$(blobs checkpoint) ||
-  cannot_begin "the checkpoints in $account cannot be read: it takes the role Storage Blob Data Contributor on $container"
-owners=$(blobs ownership) || cannot_begin "the partitions in $account cannot be read"
+  cannot_start "the checkpoints in $account cannot be read: the role Storage Blob Data Contributor on $container is required"
+owners=$(blobs ownership) || cannot_start "the partitions in $account cannot be read"
 
-# What becomes of each partition, as a table, and of which checkpoints nothing must be left.
+# Prints what happens to each partition, and collects the checkpoints to delete.
 delete=()
 row() { printf '%-9s  %-24s  %s\n' "$@"; }
-row PARTITION 'CHECKPOINT WRITTEN (UTC)' THEN
+row PARTITION 'CHECKPOINT WRITTEN (UTC)' ACTION
 while read -r partition name written; do
   if [[ -z $partition ]]; then
     continue
   elif [[ $since != start && $written < $since ]]; then
-    row "$partition" "$written" "stays: nothing was read since $since"
+    row "$partition" "$written" "kept: nothing was read since $since"
   else
-    row "$partition" "$written" "is read again from $since"
+    row "$partition" "$written" "read again from $since"
     delete+=("$name")
   fi
 done <<<"$checkpoints"
 while read -r partition name written; do
-  [[ -z $partition || $'\n'$checkpoints == *$'\n'"$partition "* ]] || row "$partition" none "begins at $since, too"
+  [[ -z $partition || $'\n'$checkpoints == *$'\n'"$partition "* ]] || row "$partition" none "starts at $since"
 done <<<"$owners"
 echo
 if [[ $mode == dry-run ]]; then
-  echo "A dry run: $app reads on as before."
+  echo "Dry run: nothing changed."
   exit
 fi
 ((${#delete[@]})) || { echo "$app has nothing to read again."; exit; }
 
-az functionapp stop "${of_app[@]}" --output none || failed "$app could not be stopped: it takes Website Contributor"
-# Whatever comes: nobody is left with an app that is stopped.
+az functionapp stop "${of_app[@]}" --output none || failed "$app could not be stopped: the role Website Contributor is required"
+# Starts the app again even after a failure.
 restart() {
   az functionapp start "${of_app[@]}" --output none ||
-    { complain "$app IS STOPPED: az functionapp start ${of_app[*]}"; return 1; }
+    { report_error "$app IS STOPPED: run az functionapp start ${of_app[*]}"; return 1; }
 }
 trap restart EXIT
 
-# An instance that still runs would write a new checkpoint over what is deleted. Owners are renewed every half minute.
-touched() { blobs ownership && blobs checkpoint; }
+# A running instance would write a new checkpoint after the deletion. Owners are renewed every 30 seconds.
+last_writes() { blobs ownership && blobs checkpoint; }
 before=''
-after=$(touched) || failed "the partitions in $account cannot be read"
+after=$(last_writes) || failed "the partitions in $account cannot be read"
 while [[ $before != "$after" ]]; do
-  ((looks--)) ||
-    failed "instances of $app still run, and nothing is deleted: in an outage they end only when they are killed. Once more?"
+  ((polls--)) ||
+    failed "instances of $app still run, and nothing is deleted: in an outage they end only when they are killed. Run this again"
   sleep "$every"
   before=$after
-  after=$(touched) || failed "the partitions in $account cannot be read"
+  after=$(last_writes) || failed "the partitions in $account cannot be read"
 done
 
 if [[ $since == start ]]; then
@@ -161,4 +160,4 @@ for name in "${delete[@]}"; do
 done
 restart || exit
 trap - EXIT
-echo "$app reads ${#delete[@]} partitions again from $since. When it has, take back the settings with --reset."
+echo "$app reads ${#delete[@]} partitions again from $since. After that, remove the settings with --reset."

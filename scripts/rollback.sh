@@ -1,26 +1,25 @@
 #!/usr/bin/env bash
-# Puts a package that was good before in place of the one that runs, and looks whether it works.
+# Replaces the running package with an earlier good one, and runs the smoke test.
 #
 # Usage: scripts/rollback.sh (--environment NAME | --resource-group GROUP) --package DIR [options]
 #
-#   --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
+#   --environment NAME      staging or production: the resource group is rg-devicestate-NAME
 #   --resource-group GROUP  another resource group
-#   --package DIR           the package, unpacked: the artifact of a run that has the tag good-NAME
-#   --standby               only in the standby region, while the first one is lost
+#   --package DIR           the unpacked package: the artifact of a run with the tag good-NAME
+#   --standby               only in the standby region, while the first region is lost
 #   --first                 only in the first region, while the standby is lost
-#   --no-drill              look without the forced 503: for environments that set no RetryDrillDevice
+#   --no-drill              test without the forced 503, for environments without the setting RetryDrillDevice
 #
-# A Flex Consumption app has no slots to swap and no former packages: going back is publishing again. For the documents
-# it is harmless whichever way: each reading carries the version of its event, so a package that handles events a second
-# time, or late, overwrites nothing newer. Events that the bad package has dead-lettered wait in the queue. The
-# infrastructure stays as it is.
+# A Flex Consumption app has no slots and keeps no earlier packages, so a rollback publishes again. It is safe for the
+# documents: each reading has the version of its event, so events that are processed twice or late overwrite nothing newer.
+# Events that the bad package dead-lettered stay in the queue. The infrastructure does not change.
 #
 # Example:
 #   az pipelines runs artifact download --artifact-name package --run-id 1234 --path good
 #   mkdir good/package && tar --extract --file good/package.tar.gz --directory good/package
 #   scripts/rollback.sh --environment production --package good/package --no-drill
 #
-# Exit codes: 0 it works again, 1 failed, 2 could not begin.
+# Exit codes: 0 the package works, 1 failed, 2 could not start.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -38,7 +37,7 @@ while (($#)); do
   esac
 done
 resource_group=$(resource_group "$resource_group" "$environment")
-[[ -n $package ]] || cannot_begin "say to which: --package DIR"
+[[ -n $package ]] || cannot_start "missing option: --package DIR"
 
 scripts/publish.sh --resource-group "$resource_group" ${which[@]+"${which[@]}"} --package "$package"
 scripts/smoke-test.js --resource-group "$resource_group" ${which[@]+"${which[@]}"} ${how[@]+"${how[@]}"} --package "$package"

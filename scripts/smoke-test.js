@@ -1,30 +1,30 @@
 #!/usr/bin/env node
-// Sends one event to each function app that runs, and follows it down to the state document. --help tells how.
+// Sends one event to each running function app and waits for it in the state document. See --help.
 "use strict";
 
 const { setTimeout: sleep } = require("node:timers/promises");
 
 const { appsOf } = require("./smoke-test/app.js");
-const { query, verdict } = require("./smoke-test/drill.js");
-const { HELP, read } = require("./smoke-test/options.js");
+const { query, drillResult } = require("./smoke-test/drill.js");
+const { HELP, parseOptions } = require("./smoke-test/options.js");
 
 const BATTERY = 0.75;
 
-// Clocks differ a little; two runs are further apart.
-const CLOCKS_DIFFER_MS = 10_000;
+// The tolerated clock difference; two runs are further apart.
+const MAX_CLOCK_SKEW_MS = 10_000;
 
-async function main(words) {
+async function main(args) {
   let exitCode = 2;
   try {
-    const options = read(words);
+    const options = parseOptions(args);
     if (!options) return process.stdout.write(HELP);
     const apps = appsOf(options);
     exitCode = 1;
     for (const app of apps) {
       const sent = Date.now();
-      const proofs = [...(await accepted(app, sent, options)), ...(await documented(app, sent, options))];
-      if (app.logs) proofs.push(...(await repeated(app, sent, options)));
-      process.stdout.write(["", ...proofs.map(([what, how]) => `${what.padEnd(36)} ${how}`), ""].join("\n"));
+      const checks = [...(await accepted(app, sent, options)), ...(await documented(app, sent, options))];
+      if (app.logs) checks.push(...(await repeated(app, sent, options)));
+      process.stdout.write(["", ...checks.map(([name, detail]) => `${name.padEnd(36)} ${detail}`), ""].join("\n"));
     }
     exitCode = 0;
   } catch ({ message }) {
@@ -33,73 +33,72 @@ async function main(words) {
   process.exitCode = exitCode;
 }
 
-/** Proves that the host takes the event. */
+/** Checks that the host accepts the event. */
 async function accepted({ url, device, send }, sent, options) {
-  let answer;
-  const isTaken = await seen("the host, which takes the event", options, async () => {
-    answer = await send({ deviceId: device, battery: BATTERY, position: { altitude: sent } });
-    if ([400, 401, 403].includes(answer)) {
-      throw new Error(`${url} refuses the event with status ${answer}: is that the app, and the key its master key?`);
+  let status;
+  const isAccepted = await waitFor("the host to accept the event", options, async () => {
+    status = await send({ deviceId: device, battery: BATTERY, position: { altitude: sent } });
+    if ([400, 401, 403].includes(status)) {
+      throw new Error(`${url} rejects the event with status ${status}: check the address, and that the key is the app's master key`);
     }
-    return answer === 202;
+    return status === 202;
   });
-  if (isTaken) return [["the host took the event", url]];
+  if (isAccepted) return [["the host accepted the event", url]];
   throw new Error(
-    `the admin endpoint of ${url} did not take the event within ${options.deadline} s; its last answer: ${answer}`,
+    `the admin endpoint of ${url} did not accept the event within ${options.deadline} s; its last response: ${status}`,
   );
 }
 
-/** Proves that the event came into the document of its device. */
+/** Checks that the event arrives in the document of its device. */
 async function documented({ device, show, before }, sent, options) {
-  const document = await seen(`the document of ${device}`, options, () => {
+  const document = await waitFor(`the document of ${device}`, options, () => {
     const { document } = show();
     return document?.Altitude === sent && document;
   });
   if (!document) {
     throw new Error(
-      `the document of ${device} did not come within ${options.deadline} s; its altitude is ${before} and should be ` +
-        `${sent}. The event was sent once: the function's log says what became of it, and the dead-letter queue may ` +
-        "hold it",
+      `the document of ${device} was not updated within ${options.deadline} s; its altitude is ${before} and should be ` +
+        `${sent}. The event was sent once: check the function's log and the dead-letter queue`,
     );
   }
   if (document.Battery !== BATTERY) {
-    throw new Error(`the document came with a wrong battery: ${JSON.stringify(document)}`);
+    throw new Error(`the document has a wrong battery: ${JSON.stringify(document)}`);
   }
-  return [["its document is there", `${device}: altitude ${sent} (before: ${before}), battery ${BATTERY}`]];
+  return [["the document is updated", `${device}: altitude ${sent} (before: ${before}), battery ${BATTERY}`]];
 }
 
-/** Proves that the host sent the event a second time after the forced 503. */
+/** Checks that the host retried the event after the forced 503. */
 async function repeated({ logs }, sent, options) {
-  const since = new Date(sent - CLOCKS_DIFFER_MS);
-  let [told, complaint] = [{ failed: "no answer", atOnce: "no answer" }, ""];
-  const isTold = await seen("the logs of the forced 503", options, () => {
+  const since = new Date(sent - MAX_CLOCK_SKEW_MS);
+  let [result, logError] = [{ failed: "unknown", appliedFirst: "unknown" }, ""];
+  const isRetried = await waitFor("the logs of the forced 503", options, () => {
     try {
-      [told, complaint] = [verdict(logs(query(since))), ""];
+      [result, logError] = [drillResult(logs(query(since))), ""];
     } catch ({ message }) {
-      complaint = message;
+      logError = message;
     }
-    return told.first && told.second;
+    return result.first && result.second;
   });
-  if (!isTold) {
+  if (!isRetried) {
     throw new Error(
-      `the document came, but within ${options.deadline} s the logs told of no attempt that was failed and then ` +
-        `repeated. They tell of failed first attempts: ${told.failed}; of batches applied in their first attempt: ` +
-        `${told.atOnce}. Does function.json have its retry policy, and does the host repeat? ${complaint}`.trimEnd(),
+      `the document was updated, but within ${options.deadline} s the logs contain no attempt that failed and was retried. ` +
+        `Failed first attempts: ${result.failed}; batches applied in their first attempt: ${result.appliedFirst}. Check ` +
+        `that function.json has its retry policy and that the host retries. ${logError}`.trimEnd(),
     );
   }
   return [
-    ["attempt 1 was answered 503", `invocation ${told.first}`],
-    ["attempt 2 applied it: RetryCount 1", `invocation ${told.second}`],
+    ["attempt 1 was answered with 503", `invocation ${result.first}`],
+    ["attempt 2 (RetryCount 1) applied it", `invocation ${result.second}`],
   ];
 }
 
-/** Looks again and again until something is seen, and gives it; null when it never is. */
-async function seen(what, { deadline, every }, look) {
+/** Polls until `check` returns something, and returns it; null at the deadline. */
+async function waitFor(what, { deadline, every }, check) {
   const until = performance.now() + deadline * 1000;
   process.stdout.write(`waiting for ${what} `);
   try {
     for (;;) {
-      const found = await look();
+      const found = await check();
       if (found) return found;
       process.stdout.write(".");
       if (performance.now() >= until) return null;

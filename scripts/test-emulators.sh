@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Runs the tests of storage and documents against the official emulators, and sends an event through them with the real
-# host. Tests that need faults or counters, which no emulator has, keep to the stand-ins.
+# host. Tests that need faults or counters use the stand-ins, because the emulators do not have them.
 #
 # Usage: scripts/test-emulators.sh [--keep]
 #
-#   --keep   leave the emulators running: docker compose --file emulators/compose.yaml down ends them
+#   --keep   keep the emulators running; docker compose --file emulators/compose.yaml down stops them
 #
-# Needs a container engine and Rust with Node.js; the event is sent only where Core Tools (func) are installed. The
-# emulators begin empty each time.
+# Requires a container engine, Rust and Node.js; the event is sent only if Core Tools (func) are installed. The emulators
+# start empty each time.
 #
-# Exit codes: 0 all passed, 1 something did not, 2 could not begin.
+# Exit codes: 0 all tests passed, 1 a test failed, 2 could not start.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -31,16 +31,16 @@ end() {
   $is_kept || compose down || true
 }
 compose down ||
-  cannot_begin "docker compose does not work here: is the engine running, and the compose plugin installed?"
+  cannot_start "docker compose does not work: check that the engine is running and the compose plugin is installed"
 trap end EXIT
 compose up --detach --wait || failed "the emulators do not start"
 node emulators/create-container.js
 
-# As the compose file maps them and local.settings.json names them.
+# The ports of the compose file and the connection of local.settings.json.
 DEVICESTATE_TEST_COSMOS=$(node -p 'require("./local.settings.json").Values.CosmosConnection')
 export DEVICESTATE_TEST_COSMOS DEVICESTATE_TEST_AZURITE=10000,10001
-cargo test --locked --test storage || failed "the tests of queues and blobs do not pass"
-cargo test --locked --test cosmos || failed "the tests of documents do not pass"
+cargo test --locked --test storage || failed "the tests of queues and blobs failed"
+cargo test --locked --test cosmos || failed "the tests of documents failed"
 
 command -v func >/dev/null || { echo "No event was sent: Core Tools (func) are not installed."; exit; }
 cargo build --locked --release

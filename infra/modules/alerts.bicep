@@ -1,6 +1,6 @@
-// What watches a region: the alerts of ../alerts.json, the saved queries of ../queries, a workbook of them. Each query that
-// is deployed stands alone: what the deployment knows, the handler's records as columns, and then its own text.
-// scripts/alerts runs the same over the telemetry of one machine. docs/operate/alerts tells what each alert means.
+// The monitoring of a region: the alerts of ../alerts.json, the saved queries of ../queries, and a workbook. Each deployed
+// query is self-contained: parameters of the deployment, the handler's records as columns, and its own text.
+// scripts/alerts runs the same queries over the telemetry of one machine. docs/operate/alerts describes each alert.
 @description('The unique part of the names.')
 param token string
 
@@ -16,7 +16,7 @@ param workspaceName string
 @description('How long the hub keeps events, in hours.')
 param retentionHours int
 
-@description('Who is told by mail. None: the alerts are there, and tell nobody.')
+@description('Mail addresses to notify. Without any, alerts send no mails.')
 param emails array
 
 @description('The Event Hubs namespace; empty with an IoT Hub.')
@@ -28,7 +28,7 @@ param iotHubName string
 @description('The Service Bus namespace with sessions; empty without one.')
 param sessionNamespace string
 
-@description('Resource id of the Cosmos DB account; empty where another region watches it.')
+@description('Resource id of the Cosmos DB account; empty if another region monitors it.')
 param accountId string
 
 var usesIotHub = !empty(iotHubName)
@@ -40,7 +40,7 @@ var measured = map(
 )
 var metricAlerts = filter(measured, alert => !empty(alert.source.id))
 
-// Where the metrics of an alert are, by the word that ../alerts.json has for it.
+// The resources of metrics, by their names in ../alerts.json.
 var sources = {
   stream: usesIotHub
     ? {
@@ -83,7 +83,7 @@ var queries = [
 ]
 var texts = toObject(queries, query => query.name, query => query.text)
 var known = 'let retention = ${retentionHours}h;\n${loadTextContent('../queries/records.kql')}\n'
-// For whoever only looks, a window is what the portal's time range says; what no-output leaves out is a third of this.
+// In the portal, the time range is the window; no-output excludes a third of this.
 var whole = 'let window = 15m;\n${known}'
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' existing = {
@@ -102,7 +102,7 @@ resource sessionQueues 'Microsoft.ServiceBus/namespaces@2024-01-01' existing = {
   name: empty(sessionNamespace) ? 'none' : sessionNamespace
 }
 
-// What the hub takes, as rows beside the records: an alert on input without output needs both in one place.
+// The hub's input metrics, in the same workspace as the records: an alert on input without output needs both.
 resource streamMetrics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!usesIotHub) {
   name: 'devicestate'
   scope: stream
@@ -131,7 +131,7 @@ resource iotHubMetrics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview
   }
 }
 
-// For whoever looks. Its IncomingMessages are not the hub's: the queries tell them apart.
+// For operators. Its IncomingMessages are not the hub's: the queries distinguish them.
 resource sessionMetrics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(sessionNamespace)) {
   name: 'devicestate'
   scope: sessionQueues
@@ -193,7 +193,7 @@ resource logRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
         ]
       }
       autoMitigate: true
-      // In a new workspace a table without rows may not be known yet. The tests have the queries analysed.
+      // In a new workspace a table without rows may not exist yet. The tests validate the queries.
       skipQueryValidation: true
       actions: empty(emails) ? {} : { actionGroups: [group.id] }
     }
@@ -237,7 +237,7 @@ resource savedQueries 'Microsoft.OperationalInsights/workspaces/savedSearches@20
   for query in queries: {
     parent: workspace
     name: 'devicestate-${query.name}'
-    // What is there is replaced: without it a second deployment is refused.
+    // Replaces an existing rule: without it a second deployment is rejected.
     etag: '*'
     properties: {
       category: 'devicestate'
@@ -248,7 +248,7 @@ resource savedQueries 'Microsoft.OperationalInsights/workspaces/savedSearches@20
   }
 ]
 
-// Each item of the workbook that has a query names it.
+// Each item of the workbook with a query has its name.
 var book = any(loadJsonContent('../workbook.json'))
 var items = map(
   book.items,

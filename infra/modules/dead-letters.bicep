@@ -1,5 +1,5 @@
-// Where the dead letters go: a storage account of their own, apart from the host's, since they must outlive everything
-// else. By default it is copied to the paired region and can be read there when this one is gone.
+// The storage account of the dead letters, separate from the host's, because they must survive everything else. By default it
+// is replicated to the paired region and readable there when this region is lost.
 @description('The name of the account.')
 param name string
 
@@ -9,7 +9,7 @@ param location string
 @description('Tags.')
 param tags object
 
-@description('How it is copied.')
+@description('The replication.')
 param redundancy string
 
 @description('Object id of the function app\'s identity.')
@@ -47,7 +47,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   resource queues 'queueServices' = {
     name: 'default'
 
-    // Its name is queueName in RawTelemetryFunction/function.json.
+    // The queueName in RawTelemetryFunction/function.json.
     resource queue 'queues' = {
       name: 'deadletterqueue'
     }
@@ -78,7 +78,7 @@ resource hostMaySend 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// To look how old the dead letters are: it can count messages and peek at them, and not take any away.
+// To measure the age of the dead letters: this role can count and peek at messages, but not delete them.
 resource handlerMayLook 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(account::queues::queue.id, handlerPrincipalId, roles.storageQueueDataReader)
   scope: account::queues::queue
@@ -145,7 +145,7 @@ module blobEndpoint 'private-endpoint.bicep' = if (isPrivate) {
     subnetId: endpointSubnetId
     dnsZoneIds: [blobZoneId]
   }
-  // One after another: an account takes one such change at a time.
+  // Sequential: an account supports only one such change at a time.
   dependsOn: [queueEndpoint]
 }
 

@@ -1,5 +1,5 @@
-// The documents: one container, one item for each device. The settings that matter for being right are here:
-// one write region, since a condition on an ETag protects within one region only, and Session consistency or more.
+// The documents: one container with one item per device. Two settings matter for correctness: one write region, because an
+// ETag condition protects only within one region, and at least Session consistency.
 @description('The name of the account.')
 param name string
 
@@ -57,7 +57,7 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
     disableKeyBasedMetadataWriteAccess: true
     minimalTlsVersion: 'Tls12'
     publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
-    // The last seven days, at no price.
+    // The last seven days, free of charge.
     backupPolicy: {
       type: 'Continuous'
       continuousModeProperties: { tier: 'Continuous7Days' }
@@ -80,8 +80,8 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
             kind: 'Hash'
             version: 2
           }
-          // Every operation of the handler is a point read or a write of one item. Each indexed path would be paid with
-          // each write.
+          // Every operation of the handler is a point read or a write of one item. Each indexed path makes
+          // each write more expensive.
           indexingPolicy: {
             indexingMode: 'consistent'
             automatic: true
@@ -96,9 +96,9 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
     }
   }
 
-  // One after another: an account takes one change at a time. So for all that follows.
+  // Sequential: an account supports only one change at a time. This applies to all following resources.
   //
-  // The built-in contributor may delete and query, too. The handler does neither.
+  // The built-in contributor may also delete and query. The handler does neither.
   resource stateWriter 'sqlRoleDefinitions' = {
     name: guid(account.id, 'devicestate-state-writer')
     properties: {
@@ -126,7 +126,7 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
       properties: {
         roleDefinitionId: stateWriter.id
         principalId: principalId
-        // Not the container alone: a client begins with the account's regions.
+        // Not only the container: a client first reads the account's regions.
         scope: account.id
       }
     }
@@ -146,7 +146,7 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
     }
   ]
 
-  // Whoever replays a dead letter writes its device's document, as the handler would have done.
+  // An operator who replays a dead letter writes its device's document, like the handler.
   @batchSize(1)
   resource operatorsMayWrite 'sqlRoleAssignments' = [
     for principalId in operatorPrincipalIds: {

@@ -1,5 +1,5 @@
-// The stream: a Standard namespace that raises its own throughput, one hub, and the handler's own consumer group. The
-// second one of a pair is empty when it is paired, and gets hub and consumer group from the first.
+// The stream: a Standard namespace with auto-inflate, one hub, and the handler's own consumer group. The second namespace of a
+// pair is empty when it is paired, and gets its hub and consumer group from the first.
 @description('The name of the namespace.')
 param name string
 
@@ -9,10 +9,10 @@ param location string
 @description('Tags.')
 param tags object
 
-@description('Whether the hub and its consumer group are made.')
+@description('Whether the hub and its consumer group are created.')
 param withHub bool
 
-@description('Whether the namespace is left as it is: while it is the second one of a pair, it takes no change.')
+@description('Whether the namespace is left unchanged: while it is the second one of a pair, Azure rejects changes.')
 param isKept bool
 
 @description('The name of the hub.')
@@ -88,8 +88,8 @@ resource group 'Microsoft.EventHub/namespaces/eventhubs/consumergroups@2024-01-0
   properties: {}
 }
 
-// On the namespace and not on its only hub: a role is not replicated, and the hub of a standby is made by the pairing, and
-// made anew on the way back. The role must be there before it.
+// On the namespace, not on its only hub: roles are not replicated. The pairing creates the hub of a standby, and recreates it
+// in a failback; the role must exist before.
 resource handlerMayReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(namespace.id, handlerPrincipalId, roles.eventHubsDataReceiver)
   scope: namespace
@@ -124,5 +124,5 @@ module endpoint 'private-endpoint.bicep' = if (isPrivate) {
   }
 }
 
-@description('The address by which the host reads the hub: the namespace\'s own.')
+@description('The address from which the host reads the hub: the namespace.')
 output fullyQualifiedNamespace string = '${name}.servicebus.windows.net'

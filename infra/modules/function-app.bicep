@@ -1,5 +1,5 @@
-// The function app, on Flex Consumption. What kind of app it is stands in functionAppConfig: this plan refuses the app
-// setting FUNCTIONS_WORKER_RUNTIME, which only local.settings.json has.
+// The function app on Flex Consumption. functionAppConfig has the kind of app: this plan rejects the app setting
+// FUNCTIONS_WORKER_RUNTIME, which only local.settings.json has.
 @description('The unique part of the names.')
 param token string
 
@@ -24,10 +24,10 @@ param instanceMemoryMB int
 @description('Most instances.')
 param maximumInstanceCount int
 
-@description('Instances that are never given up.')
+@description('Always-ready instances.')
 param alwaysReadyInstances int
 
-@description('Whether it is triggered by sessions, too.')
+@description('Whether it is also triggered by sessions.')
 param withSessions bool
 
 @description('Whether its instances are spread over the availability zones.')
@@ -40,7 +40,7 @@ param subnetId string
 @secure()
 param appSettings object
 
-// The plan scales each of them by itself, on instances of its own.
+// The plan scales each function separately, on its own instances.
 var triggered = concat(['RawTelemetryFunction'], withSessions ? ['SessionTelemetryFunction'] : [])
 
 resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
@@ -61,7 +61,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
 resource app 'Microsoft.Web/sites@2024-11-01' = {
   name: 'func-devicestate-${token}'
   location: location
-  // azd finds by this tag what a service in azure.yaml is published to, and takes one app for each.
+  // azd finds the app of a service of azure.yaml by this tag, and supports one app per service.
   tags: union(tags, empty(azdService) ? {} : { 'azd-service-name': azdService })
   kind: 'functionapp,linux'
   identity: {
@@ -73,7 +73,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     httpsOnly: true
     keyVaultReferenceIdentity: identityId
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
-    // What the platform itself fetches, too: the package, and secrets.
+    // Also for the platform's own traffic: the package and secrets.
     outboundVnetRouting: empty(subnetId) ? null : { allTraffic: true }
     siteConfig: { minTlsVersion: '1.2' }
     functionAppConfig: {
@@ -109,7 +109,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     properties: appSettings
   }
 
-  // Publishing goes by Microsoft Entra, too: no password of its own.
+  // Publishing also uses Microsoft Entra, without passwords.
   resource noFtpPassword 'basicPublishingCredentialsPolicies' = {
     name: 'ftp'
     properties: { allow: false }

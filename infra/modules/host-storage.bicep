@@ -1,5 +1,4 @@
-// The Functions host's own storage: its checkpoints and leases, and the package that is published. Each function app has
-// its own.
+// The Functions host's storage: checkpoints, leases, and the published package. Each function app has its own.
 @description('The name of the account.')
 param name string
 
@@ -51,7 +50,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
       name: 'packages'
     }
 
-    // Where the Event Hubs extension keeps its checkpoints. It would make the container itself; it is made here so that
+    // The container of the Event Hubs extension's checkpoints. It is created here instead of by the extension, so that
     // operators get a role on it and not on the packages.
     resource checkpoints 'containers' = {
       name: 'azure-webjobs-eventhub'
@@ -59,7 +58,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   }
 }
 
-// Owner, since the host leases blobs for its checkpoints and its locks: so its documentation asks for it.
+// Owner, because the host leases blobs for its checkpoints and locks; its documentation requires it.
 resource hostMayOwnBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(account.id, handlerPrincipalId, roles.storageBlobDataOwner)
   scope: account
@@ -70,7 +69,7 @@ resource hostMayOwnBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
   }
 }
 
-// scripts/rewind-checkpoints.sh deletes some.
+// For scripts/rewind-checkpoints.sh, which deletes checkpoints.
 resource operatorsMayRewind 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for principalId in operatorPrincipalIds: {
     name: guid(account::blobs::checkpoints.id, principalId, roles.storageBlobDataContributor)
@@ -117,7 +116,7 @@ module tableEndpoint 'private-endpoint.bicep' = if (isPrivate) {
     subnetId: endpointSubnetId
     dnsZoneIds: [tableZoneId]
   }
-  // One after another: an account takes one such change at a time.
+  // Sequential: an account supports only one such change at a time.
   dependsOn: [blobEndpoint]
 }
 

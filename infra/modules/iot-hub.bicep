@@ -1,6 +1,5 @@
-// An IoT Hub in place of Event Hubs. Its built-in endpoint takes no identity, only a shared access signature: the one
-// secret of the whole system. It is made here, goes into a Key Vault without anybody seeing it, and the function app
-// has a reference to it.
+// An IoT Hub instead of Event Hubs. Its built-in endpoint supports only a shared access signature, the only secret of the
+// system. It is created here and stored in a Key Vault without being shown, and the function app has a reference to it.
 @description('The unique part of the names.')
 param token string
 
@@ -59,7 +58,7 @@ resource hub 'Microsoft.Devices/IotHubs@2023-06-30' = {
         retentionTimeInDays: retentionDays
       }
     }
-    // Only what reads the built-in endpoint: no right to send, nor to look at devices.
+    // Only for reading the built-in endpoint, without permissions to send or to read devices.
     authorizationPolicies: [
       {
         keyName: policy
@@ -153,7 +152,7 @@ module vaultEndpoint 'private-endpoint.bicep' = if (isPrivate) {
   }
 }
 
-@description('Where the connection string is: without a version, so that a new key is found.')
+@description('The location of the connection string, without a version, so that a new key is found.')
 output connectionSecretUri string = vault::connection.properties.secretUri
 
 @description('The address of the built-in endpoint\'s namespace, by which checkpoints are kept.')

@@ -1,4 +1,4 @@
-// What the host and the handler log, in one workspace.
+// The workspace for the logs of the host and the handler.
 @description('The unique part of the names.')
 param token string
 
@@ -41,7 +41,7 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
   properties: {
     Application_Type: 'web'
     WorkspaceResourceId: workspace.id
-    // Only who has the role below may write into it: the key in the connection string alone is of no use.
+    // Only identities with the role below may write to it; the key in the connection string is not sufficient.
     DisableLocalAuth: true
   }
 }
@@ -67,11 +67,11 @@ resource operatorsMayQuery 'Microsoft.Authorization/roleAssignments@2022-04-01' 
   }
 ]
 
-@description('Where the host sends telemetry to.')
+@description('The address for the host\'s telemetry.')
 output connectionString string = insights.properties.ConnectionString
 
 @description('The name of the workspace.')
 output workspaceName string = workspace.name
 
-@description('The id by which the workspace is queried.')
+@description('The id for queries of the workspace.')
 output workspaceId string = workspace.properties.customerId

@@ -1,5 +1,5 @@
 // The virtual network of a closed deployment: a subnet for the instances of the function app, one for the private
-// endpoints, and the DNS zones that lead to them.
+// endpoints, and their DNS zones.
 @description('The name of the network.')
 param name string
 
@@ -35,7 +35,7 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
     addressSpace: { addressPrefixes: ['10.0.0.0/16'] }
     subnets: [
       {
-        // For this app alone: the delegation and the plan ask for that. /27 is the least, /24 has room for all instances.
+        // Only for this app, as the delegation and the plan require. At least /27; /24 has room for all instances.
         name: 'functions'
         properties: {
           addressPrefix: '10.0.0.0/24'

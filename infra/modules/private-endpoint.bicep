@@ -8,10 +8,10 @@ param location string
 @description('Tags.')
 param tags object
 
-@description('The resource behind it.')
+@description('The resource of the endpoint.')
 param targetId string
 
-@description('Which of the resource\'s services, such as blob: each has an endpoint of its own.')
+@description('The service of the resource, such as blob; each has its own endpoint.')
 param service string
 
 @description('The subnet that it is in.')

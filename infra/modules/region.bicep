@@ -1,5 +1,5 @@
-// Everything of one region: what takes the stream, reads it, keeps what fails and watches. The documents are of both
-// regions and stand in main.bicep, and so does the identity, which the documents have to know first.
+// One region: stream, function app, dead letters and monitoring. The documents are shared and in main.bicep, like the identity,
+// which the documents need first.
 @description('The unique part of the names.')
 param token string
 
@@ -30,18 +30,18 @@ param senderPrincipalIds array
 @description('Whether Event Hubs and the storage of the host are spread over the availability zones.')
 param zoneRedundant bool
 
-// The stream.
+// Stream.
 
-@description('Whether it takes the stream itself; without, an IoT Hub does.')
+@description('Whether it receives the stream itself; otherwise an IoT Hub does.')
 param withEventHubs bool
 
 @description('The name of the namespace.')
 param namespace string
 
-@description('Whether the hub is made here. The second one of a pair gets its own from the first.')
+@description('Whether the hub is created here. The second one of a pair gets its own from the first.')
 param withHub bool
 
-@description('Whether the namespace is left as it is: one that is paired as the second takes no change.')
+@description('Whether the namespace is left unchanged: Azure rejects changes of the second one of a pair.')
 param keepsNamespace bool
 
 @description('The name of the hub.')
@@ -62,20 +62,20 @@ param throughputUnits int
 @description('Most throughput units.')
 param maximumThroughputUnits int
 
-// The second way in.
+// Service Bus.
 
-@description('Whether it takes messages of sessions, too.')
+@description('Whether it also receives session messages.')
 param withSessions bool
 
 @description('The name of the queue with sessions.')
 param sessionQueueName string
 
-// The dead letters.
+// Dead letters.
 
-@description('How the storage account of the dead letters is copied.')
+@description('The replication of the dead letters\' storage account.')
 param deadLetterRedundancy string
 
-// The function app.
+// Function app.
 
 @description('Memory of an instance, in MB.')
 param instanceMemoryMB int
@@ -83,7 +83,7 @@ param instanceMemoryMB int
 @description('Most instances.')
 param maximumInstanceCount int
 
-@description('Instances that are never given up.')
+@description('Always-ready instances.')
 param alwaysReadyInstances int
 
 @description('Whether its instances are spread over the availability zones.')
@@ -93,7 +93,7 @@ param zoneRedundantInstances bool
 @secure()
 param settings object
 
-// The watch.
+// Monitoring.
 
 @description('How many days the logs are kept.')
 param logRetentionDays int
@@ -101,16 +101,16 @@ param logRetentionDays int
 @description('Most GB of logs a day; -1 for no limit.')
 param logDailyQuotaGB int
 
-@description('Who is told of alerts by mail.')
+@description('Mail addresses to notify of alerts.')
 param alertEmails array
 
-@description('The IoT Hub that takes the stream; empty without one.')
+@description('The IoT Hub that receives the stream; empty without one.')
 param iotHubName string
 
-@description('Resource id of the Cosmos DB account, for the region that watches it; empty for the other one.')
+@description('Resource id of the Cosmos DB account, for the region that monitors it; empty for the other one.')
 param accountId string
 
-// The network.
+// Network.
 
 @description('Subnet of the function app\'s instances; empty for none.')
 param functionSubnetId string
@@ -213,8 +213,8 @@ module hostStorage 'host-storage.bicep' = {
   }
 }
 
-// The region's own namespace by its own name, never an alias: checkpoints are kept by that name, and one of another hub is
-// an offset that does not exist here.
+// The region's own namespace, never an alias: checkpoints are stored by that name, and another hub's checkpoint would be an
+// offset that does not exist here.
 var eventHubSettings = withEventHubs
   ? {
       EventHubConnection__fullyQualifiedNamespace: eventHubs.?outputs.fullyQualifiedNamespace ?? ''
@@ -247,10 +247,10 @@ module functionApp 'function-app.bicep' = {
     zoneRedundant: zoneRedundantInstances
     subnetId: functionSubnetId
     appSettings: union(settings, eventHubSettings, sessionSettings, {
-      // The package has the function in any case. As the host names this setting: where an environment takes no dots, it is
-      // given AzureWebJobs_SessionTelemetryFunction_Disabled, which the host reads as well.
+      // The package always has the function. In an environment without dots in names, the host also reads
+      // AzureWebJobs_SessionTelemetryFunction_Disabled.
       'AzureWebJobs.SessionTelemetryFunction.Disabled': withSessions ? 'false' : 'true'
-      // Looked up although the function is disabled: a name that is missing would be an error in each start's log.
+      // The host resolves it even for a disabled function: a missing setting would log an error at each start.
       SessionQueueName: sessionQueueName
       AzureWebJobsStorage__blobServiceUri: hostStorage.outputs.blobServiceUri
       AzureWebJobsStorage__tableServiceUri: hostStorage.outputs.tableServiceUri
@@ -307,5 +307,5 @@ output deadLetterBlobUri string = deadLetters.outputs.blobServiceUri
 @description('The storage account of its host, with the checkpoints.')
 output hostStorageName string = hostStorage.outputs.name
 
-@description('The id by which its logs are queried.')
+@description('The id for queries of its logs.')
 output workspaceId string = monitoring.outputs.workspaceId

@@ -1,7 +1,6 @@
-// The second way in, for those who want an order for each device that the service itself keeps: a Service Bus queue with
-// sessions, the session of which is the device. Of the tiers only Premium has private endpoints, at a price of its own; so
-// it is Standard, unless the network is closed. A region has its own, and they know nothing of each other: pairing them
-// would take Premium twice, and would replicate no message.
+// The Service Bus path, in which the service itself keeps the order of each device: a queue with sessions, one per device. Only
+// the expensive tier Premium has private endpoints, so the tier is Standard unless the network is private. Each region has
+// its own independent namespace: pairing would need Premium twice, and would not replicate messages.
 @description('The name of the namespace.')
 param name string
 
@@ -14,13 +13,13 @@ param tags object
 @description('The name of the queue.')
 param queueName string
 
-@description('How long a message waits before it goes into the dead-letter sub-queue, in hours: as long as the hub keeps an event.')
+@description('How long a message waits before it moves to the dead-letter sub-queue, in hours: the retention of the hub.')
 param retentionHours int
 
 @description('Object id of the function app\'s identity.')
 param handlerPrincipalId string
 
-@description('Object ids of those who look into the dead-letter sub-queue, and take messages out of it.')
+@description('Object ids of those who inspect the dead-letter sub-queue, and remove messages from it.')
 param operatorPrincipalIds array
 
 @description('Object ids of those that may send messages.')
@@ -61,15 +60,14 @@ resource queue 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' = {
   name: queueName
   properties: {
     requiresSession: true
-    // An outage must not use the deliveries up. The handler holds each failed one back for up to a minute, so this is a day
-    // and a half for the message that a session stands at; nothing above it is known to be taken in a template.
+    // An outage must not exceed the delivery count. The handler delays each failed delivery by up to a minute, so this is a day
+    // and a half for the current message of a session; a higher value may not be accepted in a template.
     maxDeliveryCount: 2000
-    // The host renews the lock of a session that it works on. How long it is matters where an instance is killed: so long
-    // nobody else gets its sessions.
+    // The host renews the locks of its sessions. After an instance is killed, its sessions are blocked for this long.
     lockDuration: 'PT1M'
     defaultMessageTimeToLive: 'PT${retentionHours}H'
     deadLetteringOnMessageExpiration: true
-    // The most that there is without partitions. What is full takes no more, and its senders are told so.
+    // The maximum without partitions. A full queue rejects messages, and the senders get an error.
     maxSizeInMegabytes: 5120
   }
 }
@@ -95,7 +93,7 @@ resource sendersMaySend 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   }
 ]
 
-// A role on the sub-queue alone there is not.
+// A role cannot be assigned on the sub-queue only.
 resource operatorsMayReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for principalId in operatorPrincipalIds: {
     name: guid(queue.id, principalId, roles.serviceBusDataReceiver)

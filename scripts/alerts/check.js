@@ -1,49 +1,58 @@
 #!/usr/bin/env node
 "use strict";
-const HELP = `Runs the alerts that infra/ deploys, and its saved queries, over the telemetry of one machine.
+const HELP = `Run the alerts and saved queries of infra/ over the telemetry of one machine.
 
 Usage: node scripts/alerts/check.js FILE [options]
 
-FILE is what devicestate local --telemetry FILE writes; it may still be written to.
+FILE is the output of devicestate local --telemetry FILE, which may still be running.
 
-  --alert NAME         only this alert
-  --query NAME         show what this saved query finds, instead of the alerts
-  --window TIME        look back so far, such as 30s, instead of as far as each alert does
-  --retention TIME     how long the hub keeps events, instead of 168h
-  --until fires|quiet  look again and again until the alert is so
-  --within TIME        for so long, instead of 120s
-  --format json        one JSON value
+Selection:
+  --alert NAME         check only this alert
+  --query NAME         show the rows of this saved query, instead of the alerts
 
-Before it runs for the first time: npm ci --prefix scripts/alerts
+Evaluation:
+  --window TIME        time range to query, such as 30s [default: that of each alert]
+  --retention TIME     retention of the hub [default: 168h]
+  --until fires|quiet  poll until the alert has this state
+  --within TIME        time limit of --until [default: 120s]
+
+Output:
+  -o, --output FORMAT  table, json (one object) or jsonl (one alert or row per line) [default: table]
+
+Before the first run: npm ci --prefix scripts/alerts
 
 Examples:
   node scripts/alerts/check.js telemetry.jsonl
   node scripts/alerts/check.js telemetry.jsonl --query failed-attempts
   node scripts/alerts/check.js telemetry.jsonl --alert no-output --window 20s --until fires
 
-Exit codes: 0 every alert is quiet (with --until: it is so), 1 one fires (it never was so), 2 could not begin.`;
+Exit codes: 0 every alert is quiet (with --until: the state was reached), 1 one fires (it was not reached), 2 could not start.`;
 
 const { accessSync, constants } = require("node:fs");
 const { parseArgs } = require("node:util");
 const { alerts, names } = require("./deployed.js");
 const { timespan } = require("./timespan.js");
 
-class CannotBegin extends Error {
-  isForPeople = true;
+/** The check cannot start; reported without a stack. */
+class StartError extends Error {
+  isExpected = true;
 }
 
-/** What evaluates, which takes a second to load and a package to be installed. */
+/** The version of docs/reference/output.schema.json. */
+const SCHEMA_VERSION = 1;
+
+/** Loads the evaluation, which takes a second and needs an installed package. */
 function load() {
   try {
     return require("./evaluate.js");
   } catch (error) {
     if (error.code !== "MODULE_NOT_FOUND") throw error;
-    throw new CannotBegin("the parser of the queries is not there: npm ci --prefix scripts/alerts");
+    throw new StartError("the query parser is not installed: run npm ci --prefix scripts/alerts");
   }
 }
 
-/** A value as people read it, by its column's type. */
-function shown(value, type) {
+/** Formats a value for the table, by its column's type. */
+function formatted(value, type) {
   if (value === null || value === undefined) return "";
   if (type === "datetime") return new Date(value).toISOString();
   if (type === "timespan") return `${(value / 1000).toFixed(1)} s`;
@@ -51,7 +60,7 @@ function shown(value, type) {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-/** Rows that line up; numbers to the right. */
+/** Formats a table; numbers are right-aligned. */
 function table(head, rows) {
   const lines = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...lines.map((line) => line[column].length)));
@@ -61,8 +70,16 @@ function table(head, rows) {
   return lines.map((line) => line.map(cell).join("  ").trimEnd()).join("\n");
 }
 
-function print(format, value, asTable) {
-  console.log(format === "json" ? JSON.stringify(value, null, 2) : asTable());
+function print(format, isSuccess, items, asTable) {
+  const outcome = isSuccess ? "succeeded" : "failed";
+  const envelope = { command: "check", schemaVersion: SCHEMA_VERSION, outcome, data: items };
+  const output = {
+    table: asTable,
+    json: () => JSON.stringify(envelope, null, 2),
+    jsonl: () => items.map((item) => JSON.stringify(item)).join("\n"),
+  };
+  const text = output[format]();
+  if (text) console.log(text);
 }
 
 function options() {
@@ -73,29 +90,29 @@ function options() {
       options: {
         alert: { type: "string" }, query: { type: "string" }, window: { type: "string" },
         retention: { type: "string", default: "168h" }, until: { type: "string" },
-        within: { type: "string", default: "120s" }, format: { type: "string", default: "table" },
+        within: { type: "string", default: "120s" }, output: { type: "string", short: "o", default: "table" },
         help: { type: "boolean", short: "h" },
       },
     });
   } catch (error) {
-    throw new CannotBegin(error.message);
+    throw new StartError(error.message);
   }
   const { values, positionals } = parsed;
   if (values.help) return values;
   const one = (name, value, known) => {
-    if (value && !known.includes(value)) throw new CannotBegin(`--${name} is one of ${known.join(", ")}, and not ${value}`);
+    if (value && !known.includes(value)) throw new StartError(`--${name} must be one of ${known.join(", ")}, not "${value}"`);
   };
   one("alert", values.alert, alerts().map((alert) => alert.name));
   one("query", values.query, names());
   one("until", values.until, ["fires", "quiet"]);
-  one("format", values.format, ["table", "json"]);
-  if (values.until && !values.alert) throw new CannotBegin("--until takes an --alert");
-  if (positionals.length !== 1) throw new CannotBegin("say which file: what devicestate local --telemetry FILE writes");
+  one("output", values.output, ["table", "json", "jsonl"]);
+  if (values.until && !values.alert) throw new StartError("--until needs --alert");
+  if (positionals.length !== 1) throw new StartError("missing argument FILE: the output of devicestate local --telemetry FILE");
   try {
     for (const time of [values.window, values.retention, values.within]) if (time) timespan(time);
     accessSync(positionals[0], constants.R_OK);
   } catch (error) {
-    throw new CannotBegin(error.message);
+    throw new StartError(error.message);
   }
   return { ...values, file: positionals[0] };
 }
@@ -103,25 +120,25 @@ function options() {
 async function run() {
   const given = options();
   if (given.help) return console.log(HELP);
-  const { evaluated, find, telemetry } = load();
+  const { evaluateAlert, find, telemetry } = load();
   if (given.query) {
     const found = find(given.query, telemetry(given.file), { ...given, window: given.window ?? "365d" });
-    print(given.format, found.rows, () =>
-      table(found.columns.map(({ name }) => name), found.rows.map((row) => found.columns.map(({ name, type }) => shown(row[name], type)))));
+    print(given.output, true, found.rows, () =>
+      table(found.columns.map(({ name }) => name), found.rows.map((row) => found.columns.map(({ name, type }) => formatted(row[name], type)))));
     return;
   }
-  const wanted = alerts().filter((alert) => !given.alert || alert.name === given.alert);
+  const selected = alerts().filter((alert) => !given.alert || alert.name === given.alert);
   const deadline = Date.now() + timespan(given.within);
   for (;;) {
     const rows = telemetry(given.file);
-    const states = wanted.map((alert) => evaluated(alert, rows, given));
-    const isSo = states.every(({ state }) => state === (given.until ?? "quiet"));
-    if (!given.until || isSo || Date.now() > deadline) {
-      print(given.format, states, () =>
-        table(["ALERT", "STATE", "MEASURED", "THRESHOLD", "WHAT IS MEASURED", "PAGE"],
+    const states = selected.map((alert) => evaluateAlert(alert, rows, given));
+    const isReached = states.every(({ state }) => state === (given.until ?? "quiet"));
+    if (!given.until || isReached || Date.now() > deadline) {
+      print(given.output, isReached, states, () =>
+        table(["ALERT", "STATE", "MEASURED", "THRESHOLD", "MEASURE", "PAGE"],
           states.map(({ alert, state, measured, threshold, measure, page }) =>
-            [alert, state, shown(measured), shown(threshold), measure, page])));
-      process.exitCode = isSo ? 0 : 1;
+            [alert, state, formatted(measured), formatted(threshold), measure, page])));
+      process.exitCode = isReached ? 0 : 1;
       return;
     }
     await new Promise((resolve) => setTimeout(resolve, 500));
@@ -129,6 +146,6 @@ async function run() {
 }
 
 run().catch((error) => {
-  console.error(`check.js: ${error.isForPeople ? error.message : error.stack}`);
+  console.error(`check.js: ${error.isExpected ? error.message : error.stack}`);
   process.exitCode = 2;
 });

@@ -1,18 +1,18 @@
-// Queries and alerts over the telemetry of one machine, as the service evaluates them over its tables.
+// Evaluates queries and alerts over the telemetry of one machine, like the service over its tables.
 "use strict";
 const { readFileSync } = require("node:fs");
-const { TABLES, columns, read } = require("./kusto.js");
+const { TABLES, columns, parse } = require("./kusto.js");
 const { Query } = require("./tables.js");
 const { isNull } = require("./scalars.js");
 const { query, short } = require("./deployed.js");
 const { timespan } = require("./timespan.js");
 
-/** A file that is something else. */
-class NoTelemetry extends Error {
-  isForPeople = true;
+/** The file does not contain telemetry. */
+class TelemetryError extends Error {
+  isExpected = true;
 }
 
-/** The rows of a file by table. The last line may be half written. */
+/** Returns the rows of a file by table. The last line may be incomplete. */
 function telemetry(file) {
   const text = readFileSync(file, "utf8");
   const lines = text.slice(0, text.lastIndexOf("\n") + 1).split("\n").filter(Boolean);
@@ -20,36 +20,36 @@ function telemetry(file) {
     try {
       return JSON.parse(line);
     } catch {
-      throw new NoTelemetry(`${file}, line ${index + 1}, is no JSON: it takes what devicestate local --telemetry writes`);
+      throw new TelemetryError(`${file}, line ${index + 1}, is not valid JSON: use the output of devicestate local --telemetry`);
     }
   });
   if (list.length && !list.some((row) => row?.Type in TABLES))
-    throw new NoTelemetry(`${file} has no row of telemetry: it takes what devicestate local --telemetry writes`);
+    throw new TelemetryError(`${file} has no telemetry: use the output of devicestate local --telemetry`);
   return byTable(list);
 }
 
-/** Rows by table, with their times as milliseconds. */
+/** Groups rows by table, with their times in milliseconds. */
 function byTable(list) {
   const rows = Object.fromEntries(Object.keys(TABLES).map((table) => [table, []]));
   for (const row of list) rows[row.Type]?.push({ ...row, TimeGenerated: Date.parse(row.TimeGenerated) });
   return rows;
 }
 
-/** The time of the newest row. */
+/** Returns the time of the newest row. */
 const newest = (rows) => Object.values(rows).flat().reduce((time, row) => Math.max(time, row.TimeGenerated), 0);
 
-const known = new Map();
+const cache = new Map();
 
-/** A query as it is deployed, read once. */
-function readOnce(composed) {
-  if (!known.has(composed)) known.set(composed, read(composed));
-  return known.get(composed);
+/** Parses a composed query, with a cache. */
+function parseCached(composed) {
+  if (!cache.has(composed)) cache.set(composed, parse(composed));
+  return cache.get(composed);
 }
 
-/** What a saved query finds within a window of time before the newest row. */
+/** Runs a saved query over a time window before the newest row. */
 function find(name, rows, { window, retention }) {
-  const { tree, faults } = readOnce(query(name, { window, retention }));
-  if (faults.length) throw new Error(`the query ${name}: ${faults.join("; ")}`);
+  const { tree, errors } = parseCached(query(name, { window, retention }));
+  if (errors.length) throw new Error(`the query ${name}: ${errors.join("; ")}`);
   const now = newest(rows);
   const from = now - timespan(window);
   const within = (table) => rows[table].filter((row) => row.TimeGenerated > from && row.TimeGenerated <= now);
@@ -60,22 +60,22 @@ function find(name, rows, { window, retention }) {
 const OPERATORS = { GreaterThan: (measured, threshold) => measured > threshold };
 const AGGREGATIONS = {
   Total: (values) => values.reduce((sum, value) => sum + value, 0),
-  Maximum: (values) => values.reduce((most, value) => Math.max(most, value), 0),
+  Maximum: (values) => values.reduce((max, value) => Math.max(max, value), 0),
 };
 
-/** What an alert goes by: a column of what its query finds, or a metric, which has no values where there are no rows. */
+/** Returns the values that an alert measures: a column of its query's rows, or a metric, which has none without rows. */
 function values({ query, measure, metric, aggregation }, rows, options) {
   if (query) return find(query, rows, options).rows.map((row) => row[measure]);
-  // No row of the table has dimensions, neither here nor in a workspace.
+  // The rows of the table have no dimensions, neither here nor in a workspace.
   if (metric.dimensions.length) return [];
   const from = newest(rows) - timespan(options.window);
-  const isMeant = (row) => [metric.name, metric.iotHub].includes(row.MetricName) && row.TimeGenerated > from;
-  // What a row has for an aggregate is in a column of its name.
-  return rows.AzureMetrics.filter(isMeant).map((row) => row[aggregation]);
+  const isOfMetric = (row) => [metric.name, metric.iotHub].includes(row.MetricName) && row.TimeGenerated > from;
+  // A row has a column per aggregation.
+  return rows.AzureMetrics.filter(isOfMetric).map((row) => row[aggregation]);
 }
 
-/** An alert: what it measures over the rows, and whether it fires. Where there is nothing to measure, it does not. */
-function evaluated(alert, rows, options) {
+/** Evaluates an alert: its measured value and its state. Without a value it is quiet. */
+function evaluateAlert(alert, rows, options) {
   const { name, aggregation, operator, threshold, window, measure = alert.metric.name } = alert;
   const found = values(alert, rows, { ...options, window: options.window ?? short(window) }).filter((value) => !isNull(value));
   const measured = found.length ? AGGREGATIONS[aggregation](found) : null;
@@ -83,4 +83,4 @@ function evaluated(alert, rows, options) {
   return { alert: name, state, measured, threshold, measure, page: `docs/operate/alerts/${name}.md` };
 }
 
-module.exports = { byTable, evaluated, find, telemetry };
+module.exports = { byTable, evaluateAlert, find, telemetry };

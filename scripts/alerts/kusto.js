@@ -1,5 +1,4 @@
-// Queries as Microsoft's own parser of the query language reads them: a tree with the type of each expression, or what is
-// wrong with it.
+// Parses queries with Microsoft's own parser of the query language, into a tree with the type of each expression.
 "use strict";
 require("@kusto/language-service-next/bridge.min.js");
 require("@kusto/language-service-next/Kusto.Language.Bridge.min.js");
@@ -14,31 +13,31 @@ const globals = (() => {
   return GlobalState.Default.WithDatabase(new Symbols.DatabaseSymbol.$ctor3("workspace", null, tables, false));
 })();
 
-/** The same function of a node, which asks the parser once for each node: a tree does not change, and is walked for each row. */
-function once(ask) {
-  const known = new WeakMap();
+/** Caches a function of a node, because the tree does not change and is evaluated for each row. */
+function cached(compute) {
+  const cache = new WeakMap();
   return (node) => {
-    let answer = known.get(node);
-    if (answer === undefined) known.set(node, (answer = ask(node)));
-    return answer;
+    let value = cache.get(node);
+    if (value === undefined) cache.set(node, (value = compute(node)));
+    return value;
   };
 }
 
-/** The kind of a node, such as "FilterOperator". */
-const kind = once((node) => System.Enum.toString(Syntax.SyntaxKind, node.Kind));
+/** Returns the kind of a node, such as "FilterOperator". */
+const kind = cached((node) => System.Enum.toString(Syntax.SyntaxKind, node.Kind));
 
-/** The children of a node, absent ones left out. */
-const children = once((node) =>
+/** Returns the children of a node, without absent ones. */
+const children = cached((node) =>
   Array.from({ length: node.ChildCount }, (_, index) => node.GetChild(index)).filter((child) => child),
 );
 
-/** The name of an expression's type, such as "long"; "" where it has none. */
-const type = once((node) => node.ResultType?.Name ?? "");
+/** Returns the name of an expression's type, such as "long"; "" if it has none. */
+const type = cached((node) => node.ResultType?.Name ?? "");
 
-/** Whether a name is that of a column. */
-const isColumn = once((node) => System.Enum.toString(Symbols.SymbolKind, node.ReferencedSymbol?.Kind) === "Column");
+/** Returns whether a name refers to a column. */
+const isColumn = cached((node) => System.Enum.toString(Symbols.SymbolKind, node.ReferencedSymbol?.Kind) === "Column");
 
-/** The columns of a table expression, in order, as names and types. */
+/** Returns the columns of a table expression, in order, with names and types. */
 function columns(node) {
   const list = node.ResultType?.Columns;
   if (!list) return [];
@@ -48,23 +47,23 @@ function columns(node) {
   }));
 }
 
-/** The text of a node, without what stands around it. */
-const text = once((node) => node.ToString(Syntax.IncludeTrivia.Interior));
+/** Returns the text of a node, without surrounding trivia. */
+const text = cached((node) => node.ToString(Syntax.IncludeTrivia.Interior));
 
-/** Every node of a tree. */
+/** Yields every node of a tree. */
 function* every(node) {
   yield node;
   for (const child of children(node)) yield* every(child);
 }
 
-/** Reads a query: its tree, and what is wrong with it, with the line. */
-function read(query) {
+/** Parses a query. Returns its tree, and its errors with their lines. */
+function parse(query) {
   const code = KustoCode.ParseAndAnalyze(query, globals);
   const found = code.GetDiagnostics();
-  const faults = Array.from({ length: found.Count }, (_, index) => found.getItem(index)).map(
-    (fault) => `line ${query.slice(0, fault.Start).split("\n").length}: ${fault.Message}`,
+  const errors = Array.from({ length: found.Count }, (_, index) => found.getItem(index)).map(
+    (error) => `line ${query.slice(0, error.Start).split("\n").length}: ${error.Message}`,
   );
-  return { tree: code.Syntax, faults };
+  return { tree: code.Syntax, errors };
 }
 
-module.exports = { TABLES, children, columns, every, isColumn, kind, read, text, type };
+module.exports = { TABLES, children, columns, every, isColumn, kind, parse, text, type };

@@ -1,17 +1,17 @@
 #!/usr/bin/env node
 "use strict";
-const HELP = `Prints a saved query as infra/ deploys it, for whoever asks the service without the portal.
+const HELP = `Print a saved query as infra/ deploys it, to run it without the portal.
 
 Usage: node scripts/alerts/query.js NAME [--window TIME] [--retention TIME]
 
-  --window TIME     what an alert looks back over, instead of 15m: no-output leaves out the last third of it
-  --retention TIME  how long the hub keeps events, instead of 168h
+  --window TIME     time range of an alert; no-output excludes its last third [default: 15m]
+  --retention TIME  retention of the hub [default: 168h]
 
 Example:
   az monitor log-analytics query --workspace "$LOG_ANALYTICS_WORKSPACE_ID" --timespan PT1H --output table \\
       --analytics-query "$(node scripts/alerts/query.js lag)"
 
-Exit codes: 0 printed, 2 there is no such query.`;
+Exit codes: 0 printed, 2 unknown query.`;
 
 const { parseArgs } = require("node:util");
 const { names, query } = require("./deployed.js");
@@ -20,7 +20,7 @@ function run() {
   const options = { window: { type: "string", default: "15m" }, retention: { type: "string", default: "168h" }, help: { type: "boolean", short: "h" } };
   const { values, positionals } = parseArgs({ allowPositionals: true, options });
   if (values.help) return console.log(HELP);
-  if (positionals.length !== 1 || !names().includes(positionals[0])) throw new Error(`say which: ${names().join(", ")}`);
+  if (positionals.length !== 1 || !names().includes(positionals[0])) throw new Error(`the query must be one of ${names().join(", ")}`);
   console.log(query(positionals[0], values));
 }
 

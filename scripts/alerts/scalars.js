@@ -1,18 +1,18 @@
-// Scalar expressions over a row. Null is null, a datetime and a timespan are milliseconds: their types are those that the
-// parser found. What is not done here is an error, and never a wrong answer.
+// Evaluates scalar expressions over a row. Datetimes and timespans are milliseconds; the parser has their types. An
+// unsupported expression is an error, never a wrong value.
 "use strict";
 const { children, isColumn, kind, text, type } = require("./kusto.js");
 const { timespan } = require("./timespan.js");
 
 class Unsupported extends Error {
   constructor(node) {
-    super(`scripts/alerts does not know ${kind(node)}: ${text(node)}`);
+    super(`scripts/alerts does not support ${kind(node)}: ${text(node)}`);
   }
 }
 
 const isNull = (value) => value === null || value === undefined;
 
-/** A string has no null: what is absent is empty. */
+/** Strings are never null: an absent one is empty. */
 const asText = (value) =>
   isNull(value) ? "" : typeof value === "object" ? JSON.stringify(value) : typeof value === "boolean" ? (value ? "true" : "false") : String(value);
 
@@ -53,7 +53,7 @@ const FUNCTIONS = {
   min_of: (values) => (values.some(isNull) ? null : Math.min(...values)),
 };
 
-/** A word of a text, as `has` looks for it: between characters that are no letters and no digits. */
+/** Returns the words of a text, as `has` compares them: separated by anything but letters and digits. */
 const words = (value) => asText(value).toLowerCase().split(/[^\p{L}\p{N}]+/u);
 
 const lower = (value) => asText(value).toLowerCase();
@@ -72,20 +72,20 @@ const COMPARED = {
   GreaterThanOrEqualExpression: (a, b) => a >= b,
 };
 
-const isWhole = (node) => ["long", "int"].includes(type(node));
+const isInteger = (node) => ["long", "int"].includes(type(node));
 const COUNTED = {
   AddExpression: (a, b) => a + b,
   SubtractExpression: (a, b) => a - b,
   MultiplyExpression: (a, b) => a * b,
-  // Of two whole numbers the quotient is whole.
+  // The quotient of two integers is an integer.
   DivideExpression: (a, b, left, right) => {
-    if (b === 0) return isWhole(left) && isWhole(right) ? null : a / b;
-    return isWhole(left) && isWhole(right) ? Math.trunc(a / b) : a / b;
+    if (b === 0) return isInteger(left) && isInteger(right) ? null : a / b;
+    return isInteger(left) && isInteger(right) ? Math.trunc(a / b) : a / b;
   },
   ModuloExpression: (a, b) => (b === 0 ? null : ((a % b) + b) % b),
 };
 
-/** Of null and something, equality knows that they differ; of two nulls it knows nothing. */
+/** Null and a value are not equal; two nulls compare as null. */
 function equal(a, b) {
   if (isNull(a) && isNull(b)) return null;
   return !isNull(a) && !isNull(b) && a === b;
@@ -94,12 +94,12 @@ function equal(a, b) {
 const not = (value) => (value === null ? null : !value);
 
 /**
- * The value of an expression. The scope tells what names mean: `scope.row` has the columns, `scope.value(name)` what is
- * declared with `let`, `scope.now` the time, `scope.scalar(node)` the value of a `toscalar`, and `scope.known` the values
- * of aggregates by their text.
+ * Returns the value of an expression. The scope has the names: `scope.row` the columns, `scope.value(name)` the values declared
+ * with `let`, `scope.now` the time, `scope.scalar(node)` the value of a `toscalar`, and `scope.aggregates` the values of
+ * aggregates by their text.
  */
 function evaluate(node, scope) {
-  if (scope.known && text(node) in scope.known) return scope.known[text(node)];
+  if (scope.aggregates && text(node) in scope.aggregates) return scope.aggregates[text(node)];
   const of = (part) => evaluate(part, scope);
   const parts = children(node);
   const is = kind(node);
@@ -119,7 +119,7 @@ function evaluate(node, scope) {
     case "NameReference": {
       const name = text(node);
       if (name in scope.row) return scope.row[name];
-      // A row need not have all columns of its table.
+      // A row may lack columns of its table.
       return isColumn(node) ? null : scope.value(name, node);
     }
     case "PathExpression": {
@@ -132,9 +132,9 @@ function evaluate(node, scope) {
       const given = elements(children(list)[1]);
       if (text(name) === "now" && given.length === 0) return scope.now;
       if (text(name) === "ago") return scope.now - of(given[0]);
-      const known = FUNCTIONS[text(name)];
-      if (!known) throw new Unsupported(node);
-      return known(given.map(of));
+      const implementation = FUNCTIONS[text(name)];
+      if (!implementation) throw new Unsupported(node);
+      return implementation(given.map(of));
     }
     case "ToScalarExpression":
       return scope.scalar(node);

@@ -1,4 +1,4 @@
-// Tables: what the operators of a query make of rows. A row is an object of its columns.
+// Evaluates the tabular operators of a query. A row is an object of its columns.
 "use strict";
 const { children, columns, kind, text } = require("./kusto.js");
 const { Unsupported, elements, evaluate, isNull } = require("./scalars.js");
@@ -9,7 +9,7 @@ const extreme = (values, wins) => numbers(values).reduce((held, value) => (held 
 const max = (values) => extreme(values, (value, held) => value > held);
 const min = (values) => extreme(values, (value, held) => value < held);
 
-/** What each aggregate makes of a group; `each(argument)` has the values of an argument in the rows of the group. */
+/** The aggregates of a group; `each(argument)` returns the values of an argument for the rows of the group. */
 const AGGREGATES = {
   count: (_, __, rows) => [rows.length],
   countif: ([condition], each) => [each(condition).filter((value) => value === true).length],
@@ -19,28 +19,28 @@ const AGGREGATES = {
     return [total(each(value).filter((_, index) => counts[index] === true))];
   },
   avg: ([value], each) => {
-    const known = numbers(each(value));
-    return [known.length ? total(known) / known.length : null];
+    const values = numbers(each(value));
+    return [values.length ? total(values) / values.length : null];
   },
   max: ([value], each) => [max(each(value))],
   min: ([value], each) => [min(each(value))],
   dcount: ([value], each) => [new Set(numbers(each(value))).size],
-  arg_max: ([by, ...told], each) => {
+  arg_max: ([by, ...others], each) => {
     const values = each(by);
     const highest = max(values);
     const index = values.indexOf(highest);
-    return [highest, ...told.map((column) => (index < 0 ? null : each(column)[index]))];
+    return [highest, ...others.map((column) => (index < 0 ? null : each(column)[index]))];
   },
 };
 
-/** A named expression, `name = expression` or an expression alone. */
+/** Returns the expression of `name = expression`, or the expression itself. */
 const expression = (node) => (kind(node) === "SimpleNamedExpression" ? children(node)[2] : node);
 
-/** What `by` puts into one group. */
+/** Returns the key of a group. */
 const group = (values) => JSON.stringify(values.map((value) => value ?? null));
 
 class Query {
-  /** Over the rows of each table, at this time. */
+  /** Creates a query over the rows of each table, at this time. */
   constructor(tree, rows, now) {
     this.rows = rows;
     this.now = now;
@@ -54,7 +54,7 @@ class Query {
     [this.result] = children(statements.at(-1));
   }
 
-  /** The rows of the last statement. */
+  /** Returns the rows of the last statement. */
   run() {
     return this.table(this.result);
   }
@@ -128,7 +128,7 @@ class Query {
         const compare = (a, b) => {
           for (const { by, sign } of keys) {
             const [x, y] = [of(by, a), of(by, b)];
-            // Nulls count as the least.
+            // Nulls sort as the smallest values.
             if (isNull(x) || isNull(y)) {
               if (isNull(x) !== isNull(y)) return isNull(x) ? -sign : sign;
             } else if (x !== y) return x < y ? -sign : sign;
@@ -151,36 +151,36 @@ class Query {
     const groups = new Map();
     for (const row of rows) {
       const values = keys.map((key) => evaluate(key, this.scope(row)));
-      const known = groups.get(group(values));
-      if (known) known.rows.push(row);
+      const existing = groups.get(group(values));
+      if (existing) existing.rows.push(row);
       else groups.set(group(values), { values, rows: [row] });
     }
-    // Without keys there is a row in any case.
+    // Without keys there is always one row.
     if (!keys.length && !groups.size) groups.set("", { values: [], rows: [] });
     return [...groups.values()].map(({ values, rows }) => {
-      const told = aggregates.flatMap((aggregate) => this.aggregate(aggregate, rows));
-      return Object.fromEntries([...values, ...told].map((value, index) => [names[index], value]));
+      const results = aggregates.flatMap((aggregate) => this.aggregate(aggregate, rows));
+      return Object.fromEntries([...values, ...results].map((value, index) => [names[index], value]));
     });
   }
 
-  /** An aggregate, or an expression of aggregates, over a group: its columns. */
+  /** Evaluates an aggregate, or an expression of aggregates, over a group. Returns its columns. */
   aggregate(node, rows) {
     if (kind(node) === "FunctionCallExpression") {
       const [name, list] = children(node);
-      const known = AGGREGATES[text(name)];
-      if (known) {
+      const aggregate = AGGREGATES[text(name)];
+      if (aggregate) {
         const each = (argument) => rows.map((row) => evaluate(argument, this.scope(row)));
-        return known(elements(children(list)[1]), each, rows);
+        return aggregate(elements(children(list)[1]), each, rows);
       }
     }
-    // Aggregates within it become values that are known by their text.
+    // Aggregates within the expression are evaluated first, and found by their text.
     const values = {};
     for (const part of within(node)) values[text(part)] = this.aggregate(part, rows)[0];
-    return [evaluate(node, { ...this.scope({}), known: values })];
+    return [evaluate(node, { ...this.scope({}), aggregates: values })];
   }
 }
 
-/** The aggregates within an expression. */
+/** Yields the aggregates within an expression. */
 function* within(node) {
   for (const child of children(node)) {
     if (kind(child) === "FunctionCallExpression" && text(children(child)[0]) in AGGREGATES) yield child;

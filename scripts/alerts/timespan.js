@@ -1,4 +1,4 @@
-// Timespans as the queries write them.
+// Timespan literals of the query language.
 "use strict";
 
 const UNITS = {
@@ -6,10 +6,10 @@ const UNITS = {
   minute: 60_000, minutes: 60_000, s: 1_000, sec: 1_000, second: 1_000, seconds: 1_000, ms: 1, millisecond: 1,
 };
 
-/** A timespan such as 15m, in milliseconds. */
+/** Returns a timespan such as 15m in milliseconds. */
 function timespan(literal) {
   const [, number, unit] = /^([\d.]+)([a-z]+)$/.exec(literal) ?? [];
-  if (!(unit in UNITS)) throw new Error(`${literal} is no timespan that scripts/alerts knows: write 90s, 15m, 2h, 7d`);
+  if (!(unit in UNITS)) throw new Error(`${literal} is not a timespan such as 90s, 15m, 2h or 7d`);
   return Number(number) * UNITS[unit];
 }
 

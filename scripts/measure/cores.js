@@ -1,31 +1,31 @@
-// The cores that a process may use.
+// Pins processes to cores.
 "use strict";
 
 const { spawnSync } = require("node:child_process");
-const { CannotBegin } = require("./options.js");
+const { StartError } = require("./options.js");
 
-let isThere;
+let isAvailable;
 
-/** Whether a process can be pinned to cores here. It is looked up once, so that nobody's start has that in its time. */
-const canPin = () => (isThere ??= spawnSync("taskset", ["--version"], { stdio: "ignore" }).status === 0);
+/** Returns whether taskset is available. The result is cached, so that it is not in the start time of a handler. */
+const canPin = () => (isAvailable ??= spawnSync("taskset", ["--version"], { stdio: "ignore" }).status === 0);
 
-/** A command on these cores, where it can be pinned. */
-function pinned(cores, command) {
+/** Returns the command that runs on these cores, if taskset is available. */
+function pinTo(cores, command) {
   return cores !== "" && canPin() ? ["taskset", "--cpu-list", String(cores), ...command] : command;
 }
 
-/** Makes sure that the cores of these options can be had: in a container it may be some of the machine's, or others. */
+/** Throws unless the cores of these options are available. In a container, only some of the machine's cores may be. */
 function ensureCores(options) {
   for (const [option, cores] of Object.entries(options)) {
     if (cores === "" || !canPin()) continue;
     for (const core of cores.split(",")) {
       const { status, stderr } = spawnSync("taskset", ["--cpu-list", core, "true"], { encoding: "utf8" });
       if (status !== 0)
-        throw new CannotBegin(
-          `--${option} ${cores}: core ${core} cannot be had (${stderr.trim().split("\n").at(-1)}); --${option} '' is any`,
+        throw new StartError(
+          `--${option} ${cores}: core ${core} is not available (${stderr.trim().split("\n").at(-1)}); use --${option} '' for any`,
         );
     }
   }
 }
 
-module.exports = { canPin, ensureCores, pinned };
+module.exports = { canPin, ensureCores, pinTo };

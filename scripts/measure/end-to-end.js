@@ -1,29 +1,36 @@
 #!/usr/bin/env node
 "use strict";
-const HELP = `Measures the whole system on this machine: runs of devicestate local, start time, idle memory, size.
+const HELP = `Measure the complete system on this machine: runs of devicestate local, start time, idle memory, size.
 
 Usage: node scripts/measure/end-to-end.js [options]
 
-  --only LIST        only these: keys, aircraft, cosmos, ordering, start, memory, size
-  --rounds N         how often each run is repeated [default: 5]
-  --starts N         how often the handler is started [default: 50]
-  --events N         events of the simulated fleet of 100 devices [default: 100000]
-  --cores LIST       the cores of a run, of host, handler and hub together; nothing for any [default: 0,1]
-  --binary PATH      the product [default: target/dist/devicestate]
-  --ordering PATH    the ordering experiment [default: target/dist/ordering]
-  --listener PATH    the Cosmos account [default: target/cosmos-listener/release/cosmos-listener]
-  --driver PATH      what sends the batch of which the memory is told [default: target/dist/load]
-  --output FILE      the raw results, which are a new file [default: benches/results/<date and time>-end-to-end.json]
-  --format FORMAT    how to print them: table or json [default: table]
+Measurement:
+  --only LIST        subset of: keys, aircraft, cosmos, ordering, start, memory, size
+  --rounds N         rounds of each run [default: 5]
+  --starts N         starts of the handler [default: 50]
+  --events N         events of the 100 simulated devices in total [default: 100000]
 
-What is not built is left out, and the results say so. Each figure comes with the command that measured it.
+Cores:
+  --cores LIST       cores of a run, with host, handler and hub; empty for any [default: 0,1]
+
+Programs:
+  --binary PATH      devicestate program [default: target/dist/devicestate]
+  --ordering PATH    ordering experiment [default: target/dist/ordering]
+  --listener PATH    Cosmos DB account in memory [default: target/cosmos-listener/release/cosmos-listener]
+  --driver PATH      load driver, for the memory after a batch [default: target/dist/load]
+
+Output:
+  --results FILE     new file for the raw results [default: benches/results/<date and time>-end-to-end.json]
+  -o, --output FMT   output format: table, json (one object) or jsonl (the results on one line) [default: table]
+
+Parts whose programs are not built are skipped, with the reason in the results. Each figure has the command that measured it.
 
 Examples:
   node scripts/measure/end-to-end.js
   node scripts/measure/end-to-end.js --only keys,aircraft --rounds 10
-  node scripts/measure/end-to-end.js --only start --starts 200 --format json
+  node scripts/measure/end-to-end.js --only start --starts 200 --output json
 
-Exit codes: 0 every event of every run is accounted for, 1 some are not or something failed, 2 it could not begin.`;
+Exit codes: 0 if every event of every run is accounted for, 1 if not or if a round failed, 2 if it could not start.`;
 
 const { join } = require("node:path");
 const { ensureCores } = require("./cores.js");
@@ -31,12 +38,12 @@ const { memory, size, starts } = require("./end-to-end/handler-alone.js");
 const { tables } = require("./end-to-end/report.js");
 const { aircraft, cosmos, ensureHandler, keys, ordering } = require("./end-to-end/runs.js");
 const { binary } = require("./load.js");
-const { CannotBegin, ROOT, main, progress } = require("./options.js");
-const { begin } = require("./results.js");
+const { ROOT, StartError, main, progress } = require("./options.js");
+const { startResults } = require("./results.js");
 
 const PARTS = { keys, aircraft, cosmos, ordering, start: starts, memory, size };
 
-/** Those that devicestate local plays. */
+/** The parts that run devicestate local. */
 const RUNS = ["keys", "aircraft", "cosmos"];
 
 const DEFAULTS = {
@@ -53,27 +60,29 @@ const DEFAULTS = {
 
 async function measure(options) {
   const unknown = options.only.find((name) => !DEFAULTS.only.includes(name));
-  if (unknown) throw new CannotBegin(`--only takes ${DEFAULTS.only.join(", ")}, and not ${unknown}`);
+  if (unknown) throw new StartError(`--only must be one of ${DEFAULTS.only.join(", ")}, not "${unknown}"`);
   const given = { ...options, binary: binary(options.binary) };
   if (RUNS.some((name) => options.only.includes(name))) ensureHandler(given.binary);
   ensureCores({ cores: options.cores });
-  const { results, keep, conclude } = begin("end-to-end", options, { leftOut: [], parts: {} });
+  const { results, save, finish } = startResults("end-to-end", options, { skipped: [], parts: {} });
   for (const name of options.only) {
     progress(name);
-    const tell = (part) => {
+    const update = (part) => {
       results.parts[name] = part;
-      keep();
+      save();
     };
     try {
-      await PARTS[name]({ ...given, tell });
+      await PARTS[name]({ ...given, update });
     } catch (error) {
-      // A program that is not built; that of the product itself was looked for before.
-      if (!(error instanceof CannotBegin)) throw error;
-      results.leftOut.push({ part: name, reason: error.message });
+      // A program is not built. The product's own was checked before.
+      if (!(error instanceof StartError)) throw error;
+      results.skipped.push({ name, reason: error.message });
     }
   }
-  conclude(tables);
-  return Object.values(results.parts).every(({ isRight }) => isRight);
+  return finish(
+    Object.values(results.parts).every(({ isValid }) => isValid),
+    tables,
+  );
 }
 
 main("end-to-end.js", HELP, DEFAULTS, measure);

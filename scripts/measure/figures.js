@@ -1,15 +1,15 @@
-// Arithmetic over what was measured.
+// Statistics of measured values.
 "use strict";
 
 const sorted = (values) => [...values].sort((a, b) => a - b);
 
-/** The value at a quantile: the smallest one that so large a part of all does not exceed; null of none. */
-function quantile(values, part) {
+/** Returns the value at a quantile from 0 to 1; null if there are no values. */
+function quantile(values, fraction) {
   const all = sorted(values);
-  return all.length ? all[Math.max(0, Math.ceil(all.length * part) - 1)] : null;
+  return all.length ? all[Math.max(0, Math.ceil(all.length * fraction) - 1)] : null;
 }
 
-/** The middle one, or what lies between the two in the middle. */
+/** Returns the median; null if there are no values. */
 function median(values) {
   const all = sorted(values);
   if (!all.length) return null;
@@ -17,13 +17,13 @@ function median(values) {
   return Number.isInteger(half) ? (all[half - 1] + all[half]) / 2 : all[Math.floor(half)];
 }
 
-/** Median, least and most of the rounds, without those that have no figure. */
+/** Returns median, minimum and maximum of the defined values; null if there are none. */
 function spread(values) {
-  const known = values.filter((value) => Number.isFinite(value));
-  return known.length ? { median: median(known), min: Math.min(...known), max: Math.max(...known) } : null;
+  const defined = values.filter((value) => Number.isFinite(value));
+  return defined.length ? { median: median(defined), min: Math.min(...defined), max: Math.max(...defined) } : null;
 }
 
-/** How many times the first the second is; null where one of the two is not known, or the first is nothing. */
+/** Returns the second value divided by the first; null if one is missing or the first is 0. */
 function ratio(first, second) {
   return Number.isFinite(first) && Number.isFinite(second) && first !== 0 ? second / first : null;
 }

@@ -1,5 +1,4 @@
-// What a measurement leaves when it is ended in the middle: nothing. Children are ended with all that they have started,
-// folders are deleted.
+// Cleans up when a measurement ends or is interrupted: stops its child processes and theirs, and deletes its folders.
 "use strict";
 
 const { mkdtempSync, readFileSync, readdirSync, rmSync } = require("node:fs");
@@ -10,9 +9,9 @@ const { spawn } = require("node:child_process");
 const children = new Set();
 const folders = new Set();
 
-/** How long children have to end by themselves, and how often they are asked to, in milliseconds. */
-const PATIENCE = 5_000;
-const EVERY = 100;
+/** How long children have to stop after a signal, and how often it is repeated, in milliseconds. */
+const MAX_SHUTDOWN_MS = 5_000;
+const SIGNAL_INTERVAL_MS = 100;
 
 process.on("exit", () => {
   endChildren();
@@ -26,43 +25,42 @@ for (const [name, code] of [
   process.on(name, () => process.exit(code));
 
 /**
- * Ends all children. They are asked to first, and more than once: the handlers of `devicestate local` are in groups of their
- * own, and only it ends them, at once when it is asked for the second time. Nothing else runs meanwhile, so that no next
- * round begins.
+ * Stops all children, first with repeated SIGTERMs: the handlers of `devicestate local` are in their own groups, and only it
+ * can stop them, at once after the second signal. This blocks, so that no further round starts meanwhile.
  */
 function endChildren() {
-  const until = performance.now() + PATIENCE;
-  const nobody = new Int32Array(new SharedArrayBuffer(4));
+  const until = performance.now() + MAX_SHUTDOWN_MS;
+  const buffer = new Int32Array(new SharedArrayBuffer(4));
   while (performance.now() < until && [...children].some(isAlive)) {
     for (const child of children) signal(child, "SIGTERM");
-    Atomics.wait(nobody, 0, 0, EVERY);
+    Atomics.wait(buffer, 0, 0, SIGNAL_INTERVAL_MS);
   }
   for (const child of children) signal(child, "SIGKILL");
 }
 
-/** Whether anybody of its group is there, other than those that have ended and that nobody has asked about. */
+/** Returns whether a process of the child's group is running; zombies do not count. */
 function isAlive({ pid: group }) {
   return readdirSync("/proc").some((pid) => {
     if (!/^[0-9]/.test(pid)) return false;
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-      const [state, , itsGroup] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      return Number(itsGroup) === group && state !== "Z";
+      const [state, , processGroup] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return Number(processGroup) === group && state !== "Z";
     } catch {
-      return false; // It has just ended.
+      return false; // The process has just ended.
     }
   });
 }
 
-/** Starts a program that does not outlive this one, in a group of its own. */
-function child([program, ...words], options) {
-  const started = spawn(program, words, { ...options, detached: true });
+/** Starts a program in its own group. It is stopped when this process ends. */
+function startProcess([program, ...args], options) {
+  const started = spawn(program, args, { ...options, detached: true });
   if (started.pid !== undefined) children.add(started);
   started.on("close", () => children.delete(started));
   return started;
 }
 
-/** Signals to a program and all of its group; who is gone hears nothing. */
+/** Sends a signal to a program and its group, unless they have ended. */
 function signal({ pid }, name) {
   if (pid === undefined) return;
   try {
@@ -72,8 +70,8 @@ function signal({ pid }, name) {
   }
 }
 
-/** Calls a function with a new folder, which is gone when that ends. */
-async function inFolder(use) {
+/** Calls a function with a new folder, and deletes the folder afterwards. */
+async function withFolder(use) {
   const folder = mkdtempSync(join(tmpdir(), "devicestate-measure-"));
   folders.add(folder);
   try {
@@ -84,4 +82,4 @@ async function inFolder(use) {
   }
 }
 
-module.exports = { child, inFolder, signal };
+module.exports = { signal, startProcess, withFolder };

@@ -1,4 +1,4 @@
-// What was measured on: figures without it say nothing.
+// The machine of a measurement, without which its figures are meaningless.
 "use strict";
 
 const { execFileSync } = require("node:child_process");
@@ -7,13 +7,13 @@ const os = require("node:os");
 const { canPin } = require("./cores.js");
 const { table, mebibytes } = require("./tables.js");
 
-/** More load of the last minute than this is not what an idle machine has. */
-const MOST_LOAD = 0.5;
+/** The maximum load average of the last minute on an idle machine. */
+const MAX_IDLE_LOAD = 0.5;
 
-/** What a program says, or null where it is not there. */
-function said(program, ...words) {
+/** Returns the output of a program, or null if it cannot run. */
+function outputOf(program, ...args) {
   try {
-    return execFileSync(program, words, {
+    return execFileSync(program, args, {
       cwd: __dirname,
       encoding: "utf8",
       stdio: ["ignore", "pipe", "ignore"],
@@ -32,7 +32,7 @@ function distribution() {
 }
 
 function machine() {
-  const changed = said("git", "status", "--porcelain", "--untracked-files=no");
+  const changed = outputOf("git", "status", "--porcelain", "--untracked-files=no");
   return {
     date: new Date().toISOString(),
     cpu: os.cpus()[0]?.model ?? "unknown",
@@ -41,40 +41,40 @@ function machine() {
     loadBefore: os.loadavg()[0],
     os: distribution(),
     kernel: os.release(),
-    pinned: canPin(),
+    isPinned: canPin(),
     versions: {
-      rustc: said("rustc", "--version"),
+      rustc: outputOf("rustc", "--version"),
       node: process.version,
-      go: said("go", "version"),
-      python: said("python3", "--version"),
+      go: outputOf("go", "version"),
+      python: outputOf("python3", "--version"),
     },
-    commit: said("git", "rev-parse", "HEAD"),
-    treeIsDirty: changed === null ? null : changed !== "",
+    commit: outputOf("git", "rev-parse", "HEAD"),
+    isTreeDirty: changed === null ? null : changed !== "",
   };
 }
 
-/** What is to be said where the machine does something else already; null where it does next to nothing. */
-const busy = ({ loadBefore }) =>
-  loadBefore > MOST_LOAD
-    ? `The load of the last minute is ${loadBefore.toFixed(2)}: the machine does something else, and figures will be off.`
+/** Returns a warning if the machine is busy, otherwise null. */
+const loadWarning = ({ loadBefore }) =>
+  loadBefore > MAX_IDLE_LOAD
+    ? `The load average is ${loadBefore.toFixed(2)}: the machine is busy, and the figures will be inaccurate.`
     : null;
 
-/** What machine() says, for people. */
-function describe({ cpu, cores, memoryBytes, loadBefore, os, kernel, pinned, versions, commit, treeIsDirty, date }) {
-  const tree = treeIsDirty ? " with changes that are not committed" : "";
+/** Returns the result of machine() as a table. */
+function describe({ cpu, cores, memoryBytes, loadBefore, os, kernel, isPinned, versions, commit, isTreeDirty, date }) {
+  const tree = isTreeDirty ? " with uncommitted changes" : "";
   return table(
     ["MACHINE", ""],
     [
       ["date", date],
       ["processor", `${cpu}, ${cores} cores`],
       ["memory", mebibytes(memoryBytes)],
-      ["load before", `${loadBefore.toFixed(2)} (of the last minute; an idle machine has next to none)`],
+      ["load before", `${loadBefore.toFixed(2)} (average of the last minute; near 0 on an idle machine)`],
       ["system", `${os}, kernel ${kernel}`],
       ["versions", Object.values(versions).filter(Boolean).join("; ")],
       ["commit", commit ? commit + tree : "unknown"],
-      ["pinning", pinned ? "taskset" : "none: there is no taskset here, so that processes share cores as they like"],
+      ["pinning", isPinned ? "taskset" : "none: taskset is not available, so processes share all cores"],
     ],
   );
 }
 
-module.exports = { busy, describe, machine };
+module.exports = { loadWarning, describe, machine };

@@ -1,4 +1,4 @@
-// The words of the command line, and how a measurement ends.
+// Command line options, and how a measurement ends.
 "use strict";
 
 const { relative, resolve } = require("node:path");
@@ -6,69 +6,75 @@ const { parseArgs } = require("node:util");
 
 const ROOT = resolve(__dirname, "../..");
 
-/** What keeps a measurement from its beginning; said to people in one line. */
-class CannotBegin extends Error {}
+/** A measurement cannot start. It is reported in one line, with exit code 2. */
+class StartError extends Error {}
 
-/** A path as it is told: from the repository where it lies in it. */
-const shown = (path) => (relative(ROOT, path).startsWith("..") ? path : relative(ROOT, path));
+/** Returns a path relative to the repository, if it is inside. */
+const displayPath = (path) => (relative(ROOT, path).startsWith("..") ? path : relative(ROOT, path));
 
-/** The words by these defaults, of which the types are kept; null when they ask for help. */
-function read(words, defaults) {
-  const known = { ...defaults, output: "", format: "table" };
+const kebab = (name) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+const camel = (name) => name.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase());
+
+/**
+ * Parses the arguments. The options are those of `defaults`, in camel case, and their types those of the default values.
+ * Returns null if the arguments ask for help.
+ */
+function parseOptions(args, defaults) {
+  const known = { results: "", output: "table", ...defaults };
   const options = { help: { type: "boolean", short: "h" } };
-  for (const name of Object.keys(known)) options[name] = { type: "string" };
+  for (const name of Object.keys(known)) options[kebab(name)] = { type: "string" };
+  options.output.short = "o";
   let values;
   try {
-    ({ values } = parseArgs({ args: words, options }));
+    ({ values } = parseArgs({ args, options }));
   } catch ({ message }) {
-    throw new CannotBegin(`${message.split(". ")[0]}; --help tells the options`);
+    throw new StartError(`${message.split(". ")[0]}; run with --help to list the options`);
   }
   if (values.help) return null;
-  const given = Object.entries(known).map(([name, value]) => [name, converted(name, values[name], value)]);
+  const given = Object.entries(known).map(([name, value]) => [name, convert(kebab(name), values[kebab(name)], value)]);
   const result = Object.fromEntries(given);
-  if (!["table", "json"].includes(result.format)) throw new CannotBegin("--format is table or json");
+  if (!["table", "json", "jsonl"].includes(result.output))
+    throw new StartError(`--output must be table, json or jsonl, not "${result.output}"`);
   return result;
 }
 
-function converted(name, text, otherwise) {
-  if (text === undefined) return otherwise;
-  const amount = (word) => {
-    if (word.trim() === "" || !(Number(word) >= 0))
-      throw new CannotBegin(`--${name} needs a number, and ${text} is none`);
+function convert(name, text, defaultValue) {
+  if (text === undefined) return defaultValue;
+  const number = (word) => {
+    if (word.trim() === "" || !(Number(word) >= 0)) throw new StartError(`--${name} must be a number, not "${text}"`);
     return Number(word);
   };
-  if (Array.isArray(otherwise)) {
-    const words = text.split(",");
-    return typeof otherwise[0] === "number" ? words.map(amount) : words;
+  if (Array.isArray(defaultValue)) {
+    const values = text.split(",");
+    return typeof defaultValue[0] === "number" ? values.map(number) : values;
   }
-  return typeof otherwise === "number" ? amount(text) : text;
+  return typeof defaultValue === "number" ? number(text) : text;
 }
 
-/** Where else would processor time and memory of a process be told, and cores be given out? */
+/** Throws unless the system is Linux, whose /proc and taskset the measurements need. */
 function ensureLinux(platform = process.platform) {
-  if (platform !== "linux")
-    throw new CannotBegin(`this measures on Linux only, with its /proc and taskset, and here is ${platform}`);
+  if (platform !== "linux") throw new StartError(`measurements run on Linux only (/proc, taskset), not on ${platform}`);
 }
 
-/** Says on standard error what is measured just now, where somebody looks. */
+/** Shows on standard error what is being measured, if that is a terminal. */
 function progress(text) {
   if (!process.stderr.isTTY) return;
   process.stderr.write(`\r\x1b[K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`);
 }
 
-/** Runs a measurement: `measure` gives back whether all of it went well. */
+/** Runs a measurement. `measure` returns whether all of it succeeded. */
 async function main(name, help, defaults, measure) {
   process.exitCode = 2;
   try {
-    const options = read(process.argv.slice(2), defaults);
+    const options = parseOptions(process.argv.slice(2), defaults);
     if (!options) console.log(help);
     else ensureLinux();
     process.exitCode = !options || (await measure(options)) ? 0 : 1;
   } catch (error) {
     progress("");
-    if (!(error instanceof CannotBegin)) process.exitCode = 1;
-    console.error(`${name}: ${error instanceof CannotBegin ? error.message : error.stack}`);
+    if (!(error instanceof StartError)) process.exitCode = 1;
+    console.error(`${name}: ${error instanceof StartError ? error.message : error.stack}`);
   }
 }
 
-module.exports = { CannotBegin, ROOT, ensureLinux, main, progress, read, shown };
+module.exports = { ROOT, StartError, camel, displayPath, ensureLinux, kebab, main, progress };

@@ -1,51 +1,64 @@
-// The raw results: a file that is new, has all that is known so far, and is complete JSON whenever somebody looks.
+// The results of a measurement: printed at the end, and kept in a new file, which is complete JSON at any time.
 "use strict";
 
 const { mkdirSync, renameSync, writeFileSync } = require("node:fs");
 const { dirname, join, resolve } = require("node:path");
-const { PLAIN } = require("./handler.js");
-const { busy, machine } = require("./machine.js");
-const { CannotBegin, ROOT, progress, shown } = require("./options.js");
+const { BASE_ENVIRONMENT } = require("./handler.js");
+const { loadWarning, machine } = require("./machine.js");
+const { ROOT, StartError, displayPath, progress } = require("./options.js");
+
+/** The version of docs/reference/output.schema.json. */
+const SCHEMA_VERSION = 1;
 
 /**
- * Begins the results of a measurement. `results` is what the measurement fills, `keep` writes it after each round, and
- * `conclude` at the end, when it prints it besides.
+ * Starts the results of a measurement. The measurement fills `results`, calls `save` after each round, and `finish` at the
+ * end with whether it succeeded, which prints the results.
  */
-function begin(what, options, more) {
+function startResults(measurement, options, more) {
   const about = machine();
-  const results = { what, isComplete: false, machine: about, options, inherited: Object.keys(PLAIN), ...more };
-  // To the second, so that no run of a day is written over by the next one.
+  const results = { isComplete: false, machine: about, options, inherited: Object.keys(BASE_ENVIRONMENT), ...more };
+  // Includes the time, so that a run does not collide with another one of the same day.
   const time = about.date.slice(0, 19).replaceAll(":", "-");
-  const file = resolve(options.output || join(ROOT, "benches/results", `${time}-${what}.json`));
+  const file = resolve(options.results || join(ROOT, "benches/results", `${time}-${measurement}.json`));
   mkdirSync(dirname(file), { recursive: true });
   try {
     writeFileSync(file, `${json(results)}\n`, { flag: "wx" });
   } catch ({ code, message }) {
-    throw new CannotBegin(code === "EEXIST" ? `there is ${shown(file)} already, and it stays as it is` : message);
+    throw new StartError(
+      code === "EEXIST" ? `${displayPath(file)} already exists and is not overwritten; use another --results` : message,
+    );
   }
-  const warning = busy(about);
+  const warning = loadWarning(about);
   if (warning) console.error(warning);
 
-  const keep = () => {
-    // Renamed, so that nobody finds half of it.
+  const save = () => {
+    // Renamed, so that readers never see an incomplete file.
     writeFileSync(`${file}.new`, `${json(results)}\n`);
     renameSync(`${file}.new`, file);
   };
-  const conclude = (asTables) => {
+  const finish = (isValid, toTables) => {
     progress("");
     results.isComplete = true;
-    keep();
-    console.log(options.format === "json" ? json(results) : asTables(results).join("\n\n"));
-    console.error(`\nThe raw results: ${shown(file)}`);
+    save();
+    const outcome = isValid ? "succeeded" : "failed";
+    const envelope = { command: measurement, schemaVersion: SCHEMA_VERSION, outcome, data: results };
+    const print = {
+      table: () => toTables(results).join("\n\n"),
+      json: () => json(envelope),
+      jsonl: () => json(results, 0),
+    };
+    console.log(print[options.output]());
+    console.error(`\nRaw results: ${displayPath(file)}`);
+    return isValid;
   };
-  return { results, keep, conclude };
+  return { results, save, finish };
 }
 
-/** As text. Where the repository lies is of no interest to others. */
-function json(results) {
+/** Returns the results as JSON, without the path of the repository. */
+function json(results, indent = 2) {
   const relative = (_, value) =>
     typeof value === "string" ? value.replaceAll(`${ROOT}/`, "").replaceAll(ROOT, ".") : value;
-  return JSON.stringify(results, relative, 2);
+  return JSON.stringify(results, relative, indent);
 }
 
-module.exports = { begin };
+module.exports = { startResults };

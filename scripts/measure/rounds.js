@@ -1,22 +1,22 @@
-// Rounds, of which one may fail without the others being lost.
+// Rounds: a failed one does not end the measurement.
 "use strict";
 
-/** What keeps a round from being a measurement; said to people in one line. */
-class Failed extends Error {}
+/** A round failed. */
+class RoundError extends Error {}
 
-/** A round that failed, as it stands in the results. Every other error is one of these scripts, and ends them. */
-function notRight(error) {
-  if (!(error instanceof Failed)) throw error;
-  return { isRight: false, complaint: error.message };
+/** Returns the result of a failed round. Any other error is a defect of these scripts and ends them. */
+function failedRound(error) {
+  if (!(error instanceof RoundError)) throw error;
+  return { isValid: false, error: error.message };
 }
 
-/** Those that measured something: the others are told, and count nowhere. */
-const right = (rounds) => rounds.filter(({ isRight }) => isRight);
+/** Returns the rounds that measured something. The others are reported, but are in no figure. */
+const validOnly = (rounds) => rounds.filter(({ isValid }) => isValid);
 
-/** What is to be said of the others, each with what it was a round of. */
-function wrong(rounds, of) {
-  const told = rounds.filter(({ isRight }) => !isRight).map((round) => `${of(round)}: ${round.complaint}`);
-  return told.length ? `Not right, and in no figure:\n${told.join("\n")}` : "All counts agree.";
+/** Describes the failed rounds; `title` returns the title of a round. */
+function describeFailures(rounds, title) {
+  const lines = rounds.filter(({ isValid }) => !isValid).map((round) => `${title(round)}: ${round.error}`);
+  return lines.length ? `Failed, and in no figure:\n${lines.join("\n")}` : "All counts agree.";
 }
 
-module.exports = { Failed, notRight, right, wrong };
+module.exports = { RoundError, describeFailures, failedRound, validOnly };

@@ -1,23 +1,23 @@
-// Figures as people read them, in columns that line up.
+// Formats numbers and tables.
 "use strict";
 
-/** A number with its thousands apart; a dash for none. */
+/** Formats a number with thousands separators; a dash if it is missing. */
 function number(value, digits = 0) {
   if (!Number.isFinite(value)) return "-";
-  const [whole, part] = value.toFixed(digits).split(".");
-  return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (part ? `.${part}` : "");
+  const [integer, fraction] = value.toFixed(digits).split(".");
+  return integer.replace(/\B(?=(\d{3})+$)/g, ",") + (fraction ? `.${fraction}` : "");
 }
 
-/** Bytes in mebibytes. */
+/** Formats bytes as mebibytes. */
 const mebibytes = (bytes) => (Number.isFinite(bytes) ? `${number(bytes / 2 ** 20, 1)} MiB` : "-");
 
-/** Rows that line up: the first column to the left, as well as those of words; the others to the right. */
+/** Formats a table. The first column and columns of words are left-aligned, the others right-aligned. */
 function table(head, rows) {
   const lines = [head, ...rows].map((row) => row.map(String));
   const widths = head.map((_, column) => Math.max(...lines.map((line) => line[column].length)));
   const isFigure = (text) => /^-$|^[0-9]/.test(text);
-  const right = head.map((_, column) => column > 0 && rows.every((row) => isFigure(String(row[column]))));
-  const cell = (text, column) => (right[column] ? text.padStart(widths[column]) : text.padEnd(widths[column]));
+  const validOnly = head.map((_, column) => column > 0 && rows.every((row) => isFigure(String(row[column]))));
+  const cell = (text, column) => (validOnly[column] ? text.padStart(widths[column]) : text.padEnd(widths[column]));
   return lines.map((line) => line.map(cell).join("  ").trimEnd()).join("\n");
 }
 

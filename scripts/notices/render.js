@@ -3,8 +3,8 @@
 //   node scripts/notices/render.js ABOUT.json PACKAGES TEMPLATE
 //
 // PACKAGES has a line for each linked package: name, version and, for those of a Cargo feature, the feature. TEMPLATE
-// has the comments `packages` and `texts`, which are replaced. The result goes to standard output. It depends
-// on nothing but the packages and has no path of this machine.
+// has the comments `packages` and `texts`, which are replaced. The result is written to standard output. It depends only on
+// the packages, and contains no paths of this machine.
 "use strict";
 
 const { readFileSync, readdirSync } = require("node:fs");
@@ -15,13 +15,13 @@ const FENCE = "````";
 function main([aboutFile, packagesFile, templateFile]) {
   const about = JSON.parse(readFileSync(aboutFile, "utf8"));
   const linked = readFileSync(packagesFile, "utf8").trim().split("\n").map((line) => line.split(" "));
-  const known = new Map(about.crates.map((crate) => [key(crate.package), crate]));
+  const crates = new Map(about.crates.map((crate) => [key(crate.package), crate]));
   const names = linked.map(([name, version]) => `${name} ${version}`);
-  const missing = names.filter((name) => !known.has(name));
+  const missing = names.filter((name) => !crates.has(name));
   if (missing.length) throw new Error(`cargo-about did not report ${missing.join(", ")}`);
 
   const rows = linked.map(([name, version, feature]) => {
-    const { license } = known.get(`${name} ${version}`).package;
+    const { license } = crates.get(`${name} ${version}`).package;
     return `| ${name} | ${version} | ${license} | ${feature ? `\`${feature}\`` : ""} |`.replace("|  |", "| |");
   });
   const packages = ["| package | version | licence | only with |", "|---|---|---|---|", ...rows].join("\n");
@@ -35,7 +35,7 @@ function main([aboutFile, packagesFile, templateFile]) {
 
 const key = ({ name, version }) => `${name} ${version}`;
 
-/** The licence texts of these packages, each once: [{ title, text, packages }]. */
+/** Returns the distinct licence texts of these packages: [{ title, text, packages }]. */
 function texts({ licenses, crates }, linked) {
   const found = new Map();
   const add = (title, raw, name) => {
@@ -47,19 +47,19 @@ function texts({ licenses, crates }, linked) {
     found.set(text, entry);
   };
 
-  // The files of each package whose texts are there already.
+  // The files of each package whose texts are already included.
   const sources = new Map([...linked].map((name) => [name, new Set()]));
   for (const { id, text, source_path: path, used_by: users } of licenses) {
     for (const { crate } of users.filter(({ crate }) => linked.has(key(crate)))) {
       const folder = dirname(crate.manifest_path);
-      const whole = licenceFile(folder);
-      // Without a path the text is the licence's own, with placeholders. The package's file says more, if it has one.
+      const file = licenceFile(folder);
+      // Without a path the text is the licence's template with placeholders; the package's own file is better.
       if (path) {
         sources.get(key(crate)).add(relative(folder, path));
         add(id, text, key(crate));
-      } else if (whole) {
-        sources.get(key(crate)).add(whole);
-        add(crate.license, readFileSync(join(folder, whole), "utf8"), key(crate));
+      } else if (file) {
+        sources.get(key(crate)).add(file);
+        add(crate.license, readFileSync(join(folder, file), "utf8"), key(crate));
       } else {
         add(id, withHolder(text, crate), key(crate));
       }
@@ -81,13 +81,13 @@ function texts({ licenses, crates }, linked) {
   }));
 }
 
-/** The one licence file of a package, or null. */
+/** Returns the licence file of a package, or null. */
 function licenceFile(folder) {
   const files = readdirSync(folder).filter((file) => /^licen[cs]e(\.\w+)?$/i.test(file)).sort();
   return files[0] ?? null;
 }
 
-/** A licence's own text with the package's copyright holder in place of the placeholder. */
+/** Returns a licence's template with the package's copyright holder instead of the placeholder. */
 function withHolder(text, crate) {
   const placeholder = /^.*<(?:year|owner|copyright holders)>.*$/m;
   if (!placeholder.test(text)) return text;
@@ -111,7 +111,7 @@ function sections(all) {
     .join("\n\n");
 }
 
-/** The packages of a text, in lines of at most 120 characters. */
+/** Formats the packages of a text in lines of at most 120 characters. */
 function wrapped(packages) {
   const lines = [""];
   for (const word of packages.map((name, index) => name + (index < packages.length - 1 ? "," : ":"))) {

@@ -1,5 +1,4 @@
-// What a binary asks of the machine it runs on, read from the file itself, so that a machine without binutils can judge
-// it, too.
+// Reads from an ELF file what it requires of its machine. Works without binutils.
 "use strict";
 
 const MACHINES = new Map([[0x03, "x86"], [0x28, "arm"], [0x3e, "x86-64"], [0xb7, "arm64"], [0xf3, "riscv"]]);
@@ -11,12 +10,12 @@ const TAG_NEEDED = 1n;
 const SEGMENT_INTERPRETER = 3;
 
 /**
- * The processor, whether the file asks for a dynamic linker, the libraries it needs, and the versions it needs of their
- * symbols ("GLIBC_2.28"). Throws an error with the reason for what is no ELF file of 64 bits.
+ * Returns the processor, whether the file needs a dynamic linker, its libraries, and the versions of their symbols
+ * ("GLIBC_2.28"). Throws an error with the reason if the file is not a 64-bit ELF file.
  */
 function requirements(file) {
-  if (file.length < 64 || file.readUInt32BE(0) !== 0x7f454c46) throw new Error("is no ELF file, so no program for Linux");
-  if (file[4] !== 2 || file[5] !== 1) throw new Error("is an ELF file, but none of 64 bits in little-endian order");
+  if (file.length < 64 || file.readUInt32BE(0) !== 0x7f454c46) throw new Error("is not an ELF file, so not a program for Linux");
+  if (file[4] !== 2 || file[5] !== 1) throw new Error("is an ELF file, but not of 64 bits in little-endian order");
   try {
     const machine = file.readUInt16LE(18);
     const sections = table(file, 40, 58).map((header) => section(file, header));
@@ -31,7 +30,7 @@ function requirements(file) {
   }
 }
 
-/** The headers of a table: its offset is at one place of the file's header, the size and number of entries at another. */
+/** Returns the headers of a table, from the positions of its offset and of its entry size in the file's header. */
 function table(file, offsetAt, sizeAt) {
   const offset = Number(file.readBigUInt64LE(offsetAt));
   const [size, count] = [file.readUInt16LE(sizeAt), file.readUInt16LE(sizeAt + 2)];
@@ -43,7 +42,7 @@ function section(file, header) {
   return { type: header.readUInt32LE(4), link: header.readUInt32LE(40), bytes: file.subarray(offset, offset + size) };
 }
 
-/** A string of the table that a section names. */
+/** Returns a string of the string table that a section refers to. */
 function text({ link }, sections, offset) {
   const strings = sections[link].bytes;
   return strings.toString("latin1", offset, strings.indexOf(0, offset));
@@ -55,7 +54,7 @@ function libraries(dynamic, sections) {
   return needed.map((entry) => text(dynamic, sections, Number(entry.readBigUInt64LE(8))));
 }
 
-/** Two linked lists, one in the other: libraries, and for each of them versions. A distance of 0 is the end. */
+/** Reads two nested linked lists: libraries, and their versions. A distance of 0 is the end. */
 function versions(needed, sections) {
   const found = [];
   for (let library = needed.bytes, more = library.length; more; library = library.subarray(more)) {

@@ -1,4 +1,4 @@
-// The apps that the smoke test speaks to: where each is, who opens it, where its documents and its logs are.
+// The apps of the smoke test: address, key, documents and logs of each.
 "use strict";
 
 const { spawnSync } = require("node:child_process");
@@ -9,7 +9,7 @@ const { az, deploymentOutputs } = require("../deployment.js");
 
 const SEND_MS = 60_000;
 
-/** The outputs of a deployment that tell where the app of a region is. */
+/** The outputs of a deployment with the app of each region. */
 const FIRST = {
   name: "AZURE_FUNCTION_APP_NAME",
   hostName: "AZURE_FUNCTION_APP_HOST_NAME",
@@ -21,10 +21,10 @@ const STANDBY = {
   workspace: "STANDBY_LOG_ANALYTICS_WORKSPACE_ID",
 };
 
-/** The apps, the standby's first. An address that is given is that of one app. */
+/** Returns the apps, the standby's first. If an address is given, it is that of the only app. */
 function appsOf({ group, url, isDrill, which, program }) {
   if (!existsSync(program)) {
-    throw new Error(`there is no devicestate in ${dirname(program)}: scripts/package.sh makes one`);
+    throw new Error(`the program devicestate is missing in ${dirname(program)}: run scripts/package.sh`);
   }
   if (!group) return [appOf(program, { url, settings: process.env })];
   const output = deploymentOutputs(group);
@@ -34,18 +34,17 @@ function appsOf({ group, url, isDrill, which, program }) {
 }
 
 /**
- * An app, when all is there that the test needs, rights and tokens among it. Nothing is sent yet.
+ * Returns an app after checking everything that the test needs, including permissions and tokens. Nothing is sent yet.
  *
- * `send` gives an event to it, `show` looks for the document of its device, and `logs`, with the drill only, asks what
- * was logged.
+ * `send` sends an event to it, `show` reads the document of its device, and `logs`, only with the drill, queries its logs.
  */
 function appOf(program, own) {
   const app = { device: "smoke-test", ...own };
   app.send = (event) => send(app.url, app.key, event);
   app.show = () => show(program, app.device, app.settings);
-  const { document, complaint } = app.show();
-  if (!document && !complaint.includes("there is no document")) {
-    throw new Error(`the documents cannot be read: ${complaint}`);
+  const { document, error } = app.show();
+  if (!document && !error.includes("there is no document")) {
+    throw new Error(`the documents cannot be read: ${error}`);
   }
   return { ...app, before: document?.Altitude ?? "none" };
 }
@@ -55,10 +54,10 @@ function deployed(group, output, region, url, isDrill) {
   const ofApp = ["--name", name, "--resource-group", group, "--output", "tsv"];
   url ??= `https://${output(region.hostName)}`;
   const key = az(
-    `the master key of ${name} is not given out: it takes a role such as Website Contributor`,
+    `the master key of ${name} cannot be read: a role such as Website Contributor is required`,
     ...["functionapp", "keys", "list", "--query", "masterKey", ...ofApp],
   );
-  // Of this shell's settings these two would take precedence, or make another identity of it.
+  // These two settings of the shell would take precedence or select another identity.
   const { CosmosConnection, CosmosConnection__clientId, ...others } = process.env;
   const settings = {
     ...others,
@@ -74,45 +73,45 @@ function deployed(group, output, region, url, isDrill) {
     `the settings of ${name} cannot be read`,
     ...["functionapp", "config", "appsettings", "list", "--query", "[?name=='RetryDrillDevice'].value", ...ofApp],
   );
-  if (!device) throw new Error(`${name} has no setting RetryDrillDevice: set it, or give --no-drill`);
+  if (!device) throw new Error(`${name} has no setting RetryDrillDevice: set it, or use --no-drill`);
   const logs = logsOf(name, output(region.workspace));
-  // Now and not in the end: a missing role shows at once, and a pipeline's login gets its token while it may.
+  // Checks the role before the test, and fetches the token while the pipeline's login is valid.
   logs("print ready = true");
   return { url, key, settings, device, logs };
 }
 
 function logsOf(name, workspace) {
-  // The query is in an extension of az.
+  // The query command is in an extension of az.
   process.env.AZURE_EXTENSION_USE_DYNAMIC_INSTALL = "yes_without_prompt";
-  const complaint = `the logs of ${name} cannot be asked: it takes the role Log Analytics Reader`;
+  const errorMessage = `the logs of ${name} cannot be queried: the role Log Analytics Reader is required`;
   return (query) => {
     const words = ["--workspace", workspace, "--analytics-query", query, "--output", "json"];
-    return JSON.parse(az(complaint, "monitor", "log-analytics", "query", ...words));
+    return JSON.parse(az(errorMessage, "monitor", "log-analytics", "query", ...words));
   };
 }
 
-/** The document of a device, or why there is none to see. */
+/** Returns the document of a device, or the error of reading it. */
 function show(program, device, settings) {
   const words = ["state", "show", device, "--format", "json"];
   const { error, status, stdout, stderr } = spawnSync(program, words, { encoding: "utf8", env: settings });
-  return status === 0 ? { document: JSON.parse(stdout) } : { complaint: error?.message ?? stderr.trim() };
+  return status === 0 ? { document: JSON.parse(stdout) } : { error: error?.message ?? stderr.trim() };
 }
 
-/** The status that the host's admin endpoint answers, or why there is no answer. */
+/** Returns the status of the host's admin endpoint, or the reason why there is no response. */
 async function send(url, key, event) {
   try {
     const response = await fetch(`${url}/admin/functions/RawTelemetryFunction`, {
       method: "POST",
       headers: { "content-type": "application/json", ...(key && { "x-functions-key": key }) },
       body: JSON.stringify({ input: JSON.stringify(event) }),
-      // The key is for this address alone.
+      // The key must not be sent to another address.
       redirect: "manual",
       signal: AbortSignal.timeout(SEND_MS),
     });
     await response.body?.cancel();
     return response.status;
   } catch ({ name, cause }) {
-    // Not the message: that of a header that cannot be sent shows its value.
+    // Without the message: that of an invalid header contains its value.
     return `none (${cause?.code ?? name})`;
   }
 }

@@ -1,43 +1,43 @@
-// What the smoke test can be told, and its help.
+// The options of the smoke test, and its help.
 "use strict";
 
 const { join, resolve } = require("node:path");
 const { parseArgs } = require("node:util");
 
-const HELP = `Sends one event to each function app that runs, and follows it down to the state document.
+const HELP = `Send one event to each running function app, and wait for it in the state document.
 
 Usage: scripts/smoke-test.js (--environment NAME | --resource-group GROUP) [options]
        scripts/smoke-test.js --url URL [options]
 
-  --environment NAME      staging, production: stands for the resource group rg-devicestate-NAME
+  --environment NAME      staging or production: the resource group is rg-devicestate-NAME
   --resource-group GROUP  another resource group
-  --standby               only to the app of the standby region, while the first one is lost
-  --first                 only to that of the first region, while the standby is lost
-  --no-drill              without the forced 503: for environments that set no RetryDrillDevice, as production
-  --url URL               the one app's address, where it is not https:// with the host name of the deployment. Without a
-                          deployment it is an app of this machine (\`func start\`): no key is needed, documents are
-                          looked for by the settings of this shell, and there is no drill
-  --package DIR           where the command devicestate is, with which documents are read, instead of target/package
-  --deadline SECONDS      the longest wait for one thing, instead of 900: logs can be asked for after minutes only
-  --every SECONDS         the time between two looks, instead of 5
+  --standby               test only the standby region's app, while the first region is lost
+  --first                 test only the first region's app, while the standby region is lost
+  --no-drill              without the forced 503, for environments without the setting RetryDrillDevice, such as production
+  --url URL               address of the only app, if it is not https:// with the host name of the deployment. Without a
+                          deployment it is a local app (\`func start\`): no key is needed, documents are read with the
+                          settings of this shell, and there is no drill
+  --package DIR           folder of the program devicestate, which reads the documents [default: target/package]
+  --deadline SECONDS      time limit of each check [default: 900]; logs appear only after minutes
+  --every SECONDS         time between two polls [default: 5]
 
-The event goes to the host's admin endpoint, so it takes the way of every event but for Event Hubs. Its device has one
-document for ever, and its altitude is the time in milliseconds, which no run has twice: so what is found is of this
-run, and production's container does not fill with what tests have left.
+The event is sent to the host's admin endpoint, so it is processed like any other, but without Event Hubs. The test device
+has one permanent document; the event's altitude is the time in milliseconds, which identifies the run. So tests leave no
+other documents in production.
 
-With two regions each app gets an event, the standby's first. It writes the same document by an identity of its own.
+With two regions each app gets an event, the standby's first. Each app writes the same document with its own identity.
 
-With the drill the device is the one that the app's setting RetryDrillDevice names. Its first attempt is answered with
-503 on purpose, and the logs must show both: that attempt, and one with RetryCount 1 that applied the event.
+With the drill the device is that of the app's setting RetryDrillDevice. Its first attempt is answered with 503 on purpose,
+and the logs must contain that attempt and one with RetryCount 1 that applied the event.
 
 Examples:
   scripts/smoke-test.js --environment staging
   scripts/smoke-test.js --environment production --no-drill
   StateStore=sqlite SqlitePath=state.db scripts/smoke-test.js --url http://127.0.0.1:7071 --package target/release
 
-Needs Node.js 18 or newer, and for a deployment az.
+Requires Node.js 18 or newer, and az for a deployment.
 
-Exit codes: 0 it works, 1 it does not, 2 the test could not begin.
+Exit codes: 0 the app works, 1 it does not, 2 the test could not start.
 `;
 
 const OPTIONS = {
@@ -53,13 +53,13 @@ const OPTIONS = {
   help: { type: "boolean", short: "h" },
 };
 
-/** What these words tell the test to do; null when they ask for help. */
-function read(words) {
-  // Not strict: its complaints are for programmers, and other ones with each version of Node.js.
-  const { tokens, values } = parseArgs({ args: words, options: OPTIONS, strict: false, tokens: true });
+/** Parses the arguments; null if they ask for help. */
+function parseOptions(args) {
+  // Not strict: Node.js's own errors are for programmers, and change between versions.
+  const { tokens, values } = parseArgs({ args, options: OPTIONS, strict: false, tokens: true });
   for (const { name, rawName, value, index } of tokens) {
     if (!Object.hasOwn(OPTIONS, name ?? "")) {
-      throw new Error(`there is no option ${words[index]}; --help tells those that there are`);
+      throw new Error(`unknown option ${args[index]}; run with --help to list the options`);
     }
     const needsValue = OPTIONS[name].type === "string";
     if (needsValue && !value) throw new Error(`the option ${rawName} needs a value`);
@@ -68,10 +68,10 @@ function read(words) {
   }
   const { environment, url, package: folder } = values;
   const group = values["resource-group"] ?? (environment && `rg-devicestate-${environment}`);
-  if (!group && !url) throw new Error("say where: --environment NAME, --resource-group GROUP, or --url URL");
+  if (!group && !url) throw new Error("missing option: --environment NAME, --resource-group GROUP or --url URL");
   if (values.standby && !group) throw new Error("the option --standby needs --environment NAME or --resource-group GROUP");
   if (url && !URL.canParse(url)) {
-    throw new Error(`the option --url needs an address such as http://127.0.0.1:7071, and ${url} is none`);
+    throw new Error(`the option --url must be an address such as http://127.0.0.1:7071, not "${url}"`);
   }
   return {
     group,
@@ -85,9 +85,9 @@ function read(words) {
 }
 
 function seconds(option, text) {
-  // So that NaN is refused, too.
-  if (!(Number(text) >= 0)) throw new Error(`the option ${option} needs a number of seconds, and ${text} is none`);
+  // Also rejects NaN.
+  if (!(Number(text) >= 0)) throw new Error(`the option ${option} must be a number of seconds, not "${text}"`);
   return Number(text);
 }
 
-module.exports = { HELP, read };
+module.exports = { HELP, parseOptions };

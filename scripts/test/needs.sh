@@ -1,12 +1,12 @@
-# What a tier of tests needs that is not Rust. A tier sources this first, so that it fails at its start and by name
-# instead of somewhere in the middle. `.ci/setup` installs all of it.
+# Checks what a tier of tests requires besides Rust. A tier sources this first, so that it fails at its start with a clear
+# error. `.ci/setup` installs everything.
 
 missing() {
-  printf '%s: %s: install %s, or let .ci/setup do it\n' "$(basename "$0")" "$1" "$2" >&2
+  printf '%s: %s: install %s, or run .ci/setup\n' "$(basename "$0")" "$1" "$2" >&2
   exit 2
 }
 
-# needs COMMAND WHAT: ends the tier when there is no such command.
+# needs COMMAND WHAT: ends the tier if the command is missing.
 needs() {
   command -v "$1" >/dev/null || missing "the command $1 is missing" "$2"
 }

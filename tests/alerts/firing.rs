@@ -1,8 +1,9 @@
-//! Which alerts fire over which telemetry: what they are for, and what comes near it and is none.
+//! Which alerts fire over which telemetry, with near misses.
 
 use std::fs;
 
-use serde_json::json;
+use devicestate_test_support::output_schema::read_output;
+use serde_json::{Value, json};
 
 use crate::{
     support::{check, deployed},
@@ -10,23 +11,23 @@ use crate::{
 };
 
 #[test]
-fn where_all_is_well_and_where_nothing_is_nothing_fires() {
+fn healthy_or_empty_telemetry_fires_nothing() {
     Telemetry::healthy().fires(&[]);
     let mut nothing = Telemetry::default();
     nothing.queue(0, 0, None).fires(&[]);
     Telemetry::healthy().without(|row| !is_record(row)).fires(&[]);
-    // That nobody looks at the queue is something.
+    // Without a record of the queue, an alert fires.
     Telemetry::default().fires(&["dead-letters-expiring"]);
 }
 
 #[test]
-fn input_without_output_fires_when_the_handler_is_dead() {
+fn no_output_fires_when_the_handler_is_down() {
     Telemetry::healthy().without(is_of_batch).fires(&["no-output", "group-behind"]);
     Telemetry::healthy().without(is_record).fires(&["no-output", "group-behind", "dead-letters-expiring"]);
 }
 
 #[test]
-fn it_fires_when_every_attempt_fails() {
+fn no_output_fires_when_every_attempt_fails() {
     let mut telemetry = Telemetry::healthy().without(is_of_batch);
     for minute in 0..=30 {
         telemetry.failed(minute, "0", &json!({ "lagMs": 200_000 }));
@@ -35,7 +36,7 @@ fn it_fires_when_every_attempt_fails() {
 }
 
 #[test]
-fn it_fires_when_everything_is_dead_lettered_though_that_is_output_too() {
+fn no_output_fires_when_every_event_is_dead_lettered() {
     let mut telemetry = Telemetry::healthy().without(is_of_batch);
     for minute in 0..=30 {
         for partition in ["0", "1"] {
@@ -46,7 +47,7 @@ fn it_fires_when_everything_is_dead_lettered_though_that_is_output_too() {
 }
 
 #[test]
-fn it_is_quiet_when_what_came_in_has_just_come_or_is_superseded() {
+fn no_output_is_quiet_when_events_are_recent_or_superseded() {
     let mut telemetry = Telemetry::default();
     telemetry.queue(0, 0, None).incoming(30, 200);
     telemetry.fires(&[]);
@@ -60,30 +61,30 @@ fn it_is_quiet_when_what_came_in_has_just_come_or_is_superseded() {
 }
 
 #[test]
-fn messages_of_sessions_hide_no_silence_of_the_hub_and_are_no_input_of_it() {
-    let mut hub_is_dead = Telemetry::healthy().without(is_of_batch);
+fn session_messages_count_neither_as_output_nor_as_input_of_the_hub() {
+    let mut silent_hub = Telemetry::healthy().without(is_of_batch);
     for minute in 0..=30 {
-        hub_is_dead.batch(minute, "", &message());
+        silent_hub.batch(minute, "", &message());
     }
-    hub_is_dead.fires(&["no-output", "group-behind"]);
+    silent_hub.fires(&["no-output", "group-behind"]);
     // The metric has the same name in both services.
-    let mut all_is_well = Telemetry::healthy();
+    let mut healthy = Telemetry::healthy();
     for minute in 0..=30 {
         let row = json!({
             "Type": "AzureMetrics", "ResourceProvider": "MICROSOFT.SERVICEBUS", "MetricName": "IncomingMessages", "Total": 5000,
         });
-        all_is_well.row(minute, row);
+        healthy.row(minute, row);
     }
-    all_is_well.fires(&[]);
+    healthy.fires(&[]);
 }
 
 #[test]
-fn the_group_is_behind_when_one_partition_stands_still_or_tells_nothing() {
+fn group_behind_fires_when_one_partition_makes_no_progress() {
     Telemetry::healthy().without(|row| is_of(row, "1")).fires(&["group-behind"]);
 }
 
 #[test]
-fn one_silent_partition_of_many_is_seen_when_it_was_busy_and_others_are() {
+fn group_behind_fires_for_one_silent_partition_that_was_busy() {
     let of_partitions = |silent_from: u32, events: u64| {
         let mut telemetry = Telemetry::healthy();
         for minute in 0..=30 {
@@ -99,12 +100,12 @@ fn one_silent_partition_of_many_is_seen_when_it_was_busy_and_others_are() {
     };
     of_partitions(31, 100).fires(&[]);
     of_partitions(19, 100).fires(&["group-behind"]);
-    // With an event a minute it may well be that nobody has sent any.
+    // With one event per minute, there may just have been none.
     of_partitions(19, 1).fires(&[]);
 }
 
 #[test]
-fn numbers_that_begin_again_in_a_hub_that_was_made_anew_are_no_progress() {
+fn sequence_numbers_that_restart_in_a_recreated_hub_are_not_progress() {
     let mut telemetry = Telemetry::healthy().without(is_of_batch);
     let old = json!({ "firstSequenceNumber": 5_000_000, "lastSequenceNumber": 5_000_099 });
     telemetry.batch(1, "0", &old).batch(2, "0", &json!({ "firstSequenceNumber": 0, "lastSequenceNumber": 99 }));
@@ -112,7 +113,7 @@ fn numbers_that_begin_again_in_a_hub_that_was_made_anew_are_no_progress() {
 }
 
 #[test]
-fn numbers_that_begin_again_in_the_namespace_of_another_region_are_its_own() {
+fn sequence_numbers_of_another_regions_namespace_are_separate() {
     let mut telemetry = Telemetry::healthy();
     let other = json!({
         "fullyQualifiedNamespace": "standby.servicebus.windows.net", "firstSequenceNumber": 0, "lastSequenceNumber": 99,
@@ -122,7 +123,7 @@ fn numbers_that_begin_again_in_the_namespace_of_another_region_are_its_own() {
 }
 
 #[test]
-fn lag_counts_by_the_newest_word_of_each_partition_whether_or_not_it_gets_on() {
+fn lag_is_that_of_each_partitions_newest_attempt() {
     for (lag, fires) in [(301_000, vec!["lag"]), (299_000, vec![])] {
         let mut telemetry = Telemetry::healthy();
         telemetry.batch(30, "2", &json!({ "lagMs": lag }));
@@ -140,7 +141,7 @@ fn lag_counts_by_the_newest_word_of_each_partition_whether_or_not_it_gets_on() {
 }
 
 #[test]
-fn lag_is_near_the_retention_from_its_half_on() {
+fn lag_near_retention_fires_above_half_the_retention() {
     let hours = |hours: i64| json!({ "lagMs": hours * 3_600_000 });
     let mut telemetry = Telemetry::healthy();
     telemetry.batch(30, "2", &hours(83)).fires(&["lag"]);
@@ -148,7 +149,7 @@ fn lag_is_near_the_retention_from_its_half_on() {
 }
 
 #[test]
-fn dead_letters_fire_above_one_in_a_hundred() {
+fn dead_letter_rate_fires_above_one_percent() {
     let with = |dead: u64| json!({ "applied": 100 - dead, "deadLettered": dead });
     let mut telemetry = Telemetry::healthy();
     for minute in 16..=30 {
@@ -162,7 +163,7 @@ fn dead_letters_fire_above_one_in_a_hundred() {
 }
 
 #[test]
-fn dead_letters_expire_behind_their_sixth_day_by_the_last_look_at_the_queue() {
+fn dead_letters_expiring_fires_after_six_days_by_the_newest_queue_record() {
     let mut telemetry = Telemetry::healthy();
     telemetry.queue(28, 3, Some(5.9)).fires(&[]);
     telemetry.queue(29, 3, Some(6.1)).fires(&["dead-letters-expiring"]);
@@ -170,7 +171,7 @@ fn dead_letters_expire_behind_their_sixth_day_by_the_last_look_at_the_queue() {
 }
 
 #[test]
-fn what_is_forgotten_next_counts_before_what_lies_there_longer_and_stays() {
+fn the_next_expiration_counts_before_the_oldest_age() {
     let imported = |expires_in_days: Option<i64>| {
         json!({
             "record": "deadLetterQueue", "queueName": "deadletterqueue", "messages": 2,
@@ -183,7 +184,7 @@ fn what_is_forgotten_next_counts_before_what_lies_there_longer_and_stays() {
 }
 
 #[test]
-fn throttling_fires_by_its_share_of_the_operations_of_all_attempts() {
+fn throttling_fires_by_its_share_of_all_operations() {
     let mut telemetry = Telemetry::healthy();
     telemetry.failed(30, "2", &json!({ "reads": 0, "writes": 60, "throttled": 40 })).fires(&["documents-throttled"]);
     let mut telemetry = Telemetry::healthy();
@@ -193,7 +194,7 @@ fn throttling_fires_by_its_share_of_the_operations_of_all_attempts() {
 }
 
 #[test]
-fn an_iot_hub_has_other_names_for_what_it_takes_and_refuses() {
+fn an_iot_hub_has_other_metric_names() {
     let mut telemetry = Telemetry::default();
     telemetry.queue(0, 0, None).metric(19, "d2c.endpoints.egress.builtIn.events", 200).metric(
         30,
@@ -204,7 +205,7 @@ fn an_iot_hub_has_other_names_for_what_it_takes_and_refuses() {
 }
 
 #[test]
-fn what_is_in_the_sub_queue_fires_as_long_as_it_is_there() {
+fn dead_letter_sub_queue_fires_while_it_has_messages() {
     let level = |minute, now: u64| {
         let row = json!({
             "Type": "AzureMetrics", "ResourceProvider": "MICROSOFT.SERVICEBUS", "MetricName": "DeadletteredMessages",
@@ -226,13 +227,13 @@ fn what_is_in_the_sub_queue_fires_as_long_as_it_is_there() {
 }
 
 #[test]
-fn a_metric_of_which_rows_do_not_tell_the_status_code_is_not_guessed() {
+fn a_metric_without_its_dimension_does_not_fire() {
     let mut telemetry = Telemetry::healthy();
     telemetry.metric(30, "TotalRequests", 50_000).fires(&[]);
 }
 
 #[test]
-fn a_second_start_of_one_instance_is_a_restart_and_an_instance_that_is_added_is_none() {
+fn only_a_second_start_of_an_instance_is_a_restart() {
     let mut telemetry = Telemetry::healthy();
     telemetry.start(20, "c").fires(&[]);
     telemetry.start(30, "c").fires(&["handler-restarts"]);
@@ -241,45 +242,48 @@ fn a_second_start_of_one_instance_is_a_restart_and_an_instance_that_is_added_is_
 }
 
 #[test]
-fn what_is_checked_can_be_narrowed_and_says_how_it_went_by_its_exit_code() {
+fn the_check_can_be_narrowed_and_its_exit_code_is_the_result() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("telemetry.jsonl");
     let mut telemetry = Telemetry::healthy();
     telemetry.metric(29, "ThrottledRequests", 3).incoming(30, 0);
-    // The last line is being written.
+    // The last line is incomplete.
     let lines: String = telemetry.0.iter().map(|row| row.to_string() + "\n").collect();
     fs::write(&file, lines + r#"{"Type":"AppTra"#).expect("a file");
-    for (options, code, told) in [
+    for (options, code, expected) in [
         (&["--alert", "stream-throttled"][..], 1, "fires"),
         (&["--alert", "stream-throttled", "--window", "30s"], 0, "quiet"),
         (&["--alert", "stream-throttled", "--until", "fires"], 0, "fires"),
         (&["--alert", "stream-throttled", "--until", "quiet", "--within", "1s"], 1, "fires"),
         (&["--query", "costs"], 0, "requestUnitsPerEvent"),
-        (&["--query", "costs", "--format", "json"], 0, "\"requestUnitsPerEvent\": 0.6"),
-        (&["--alert", "none"], 2, "--alert is one of no-output"),
-        (&["--query", "none"], 2, "--query is one of batches"),
+        (&["--query", "costs", "--output", "json"], 0, "\"requestUnitsPerEvent\": 0.6"),
+        (&["--alert", "none"], 2, "--alert must be one of no-output"),
+        (&["--query", "none"], 2, "--query must be one of batches"),
         (&["--until", "fires"], 2, "--alert"),
-        (&["--window", "soon", "--alert", "lag"], 2, "soon is no timespan"),
+        (&["--window", "soon", "--alert", "lag"], 2, "soon is not a timespan"),
         (&["--nonsense"], 2, "--nonsense"),
         (&["--help"], 0, "Exit codes"),
     ] {
         let output = check(&file, options);
-        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{options:?}: {said}");
-        assert!(said.contains(told), "{options:?}: {said}");
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{options:?}: {text}");
+        assert!(text.contains(expected), "{options:?}: {text}");
     }
     let output = check(&folder.path().join("nothing"), &[]);
     assert_eq!(output.status.code(), Some(2));
-    for (content, told) in [("# no JSON\n", "line 1, is no JSON"), ("{\"a\":1}\n", "has no row of telemetry")] {
+    for (content, expected) in [("# not JSON\n", "line 1, is not valid JSON"), ("{\"a\":1}\n", "has no telemetry")] {
         fs::write(&file, content).expect("a file");
         let output = check(&file, &[]);
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(2) && errors.contains(told) && errors.lines().count() == 1, "{errors}");
+        assert!(
+            output.status.code() == Some(2) && errors.contains(expected) && errors.lines().count() == 1,
+            "{errors}"
+        );
     }
 }
 
 #[test]
-fn alerts_are_told_in_a_table_that_lines_up_with_the_page_of_each() {
+fn alerts_are_printed_as_an_aligned_table_with_their_pages() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("telemetry.jsonl");
     fs::write(&file, "").expect("a file");
@@ -294,4 +298,21 @@ fn alerts_are_told_in_a_table_that_lines_up_with_the_page_of_each() {
         assert_eq!(line.find("docs/operate/alerts/"), head.find("PAGE"), "{text}");
     }
     assert_eq!(text.lines().count(), alerts.len() + 1);
+}
+
+#[test]
+fn the_json_output_satisfies_the_schema() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("telemetry.jsonl");
+    let lines: String = Telemetry::healthy().0.iter().map(|row| row.to_string() + "\n").collect();
+    fs::write(&file, lines).expect("a file");
+    let output = check(&file, &["--output", "json"]);
+    let data = read_output(&output.stdout, output.status.code());
+    let (alerts, _) = deployed();
+    let names = |list: &[Value], member: &str| list.iter().map(|item| item[member].clone()).collect::<Vec<_>>();
+    assert_eq!(names(data.as_array().expect("a list"), "alert"), names(&alerts, "name"));
+    let output = check(&file, &["--query", "batches", "--output", "json"]);
+    assert!(!read_output(&output.stdout, output.status.code()).as_array().expect("a list").is_empty());
+    let output = check(&file, &["--output", "jsonl"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), alerts.len());
 }

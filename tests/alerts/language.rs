@@ -1,13 +1,13 @@
-//! The queries' language, as far as scripts/alerts runs it: where it is easily misunderstood, by its reference.
+//! The query language as scripts/alerts evaluates it: subtle cases, by its reference.
 
 use serde_json::{Value, json};
 
-use crate::support::ask;
+use crate::support::call;
 
-/// What a query finds in these rows of AzureMetrics.
-fn found(query: &str, rows: &Value) -> Value {
-    let question = json!({ "query": query, "rows": { "AzureMetrics": rows }, "now": 1_000_000 });
-    ask("run", &question).unwrap_or_else(|error| panic!("{query}: {error}"))
+/// Runs a query over these rows of AzureMetrics.
+fn run(query: &str, rows: &Value) -> Value {
+    let argument = json!({ "query": query, "rows": { "AzureMetrics": rows }, "now": 1_000_000 });
+    call("run", &argument).unwrap_or_else(|error| panic!("{query}: {error}"))
 }
 
 /// Checks the values of expressions.
@@ -15,14 +15,14 @@ fn found(query: &str, rows: &Value) -> Value {
 fn assert_values(expected: &[(&str, Value)]) {
     let named = expected.iter().enumerate().map(|(number, (expression, _))| format!("v{number} = {expression}"));
     let query = format!("AzureMetrics | project {}", named.collect::<Vec<_>>().join(", "));
-    let row = &found(&query, &json!([{ "Total": 1.0 }]))[0];
+    let row = &run(&query, &json!([{ "Total": 1.0 }]))[0];
     for (number, (expression, expected)) in expected.iter().enumerate() {
         assert_eq!(&row[format!("v{number}")], expected, "{expression}");
     }
 }
 
 #[test]
-fn whole_numbers_divide_to_whole_ones_and_others_do_not() {
+fn only_integers_divide_to_integers() {
     assert_values(&[
         ("7 / 2", json!(3)),
         ("-7 / 2", json!(-3)),
@@ -35,7 +35,7 @@ fn whole_numbers_divide_to_whole_ones_and_others_do_not() {
 }
 
 #[test]
-fn null_is_no_number_and_equality_knows_only_that_it_differs() {
+fn null_is_not_a_number_and_not_equal_to_any() {
     assert_values(&[
         ("tolong('x') + 1", Value::Null),
         ("tolong('x') > 0", Value::Null),
@@ -55,7 +55,7 @@ fn null_is_no_number_and_equality_knows_only_that_it_differs() {
 }
 
 #[test]
-fn texts_are_looked_for_in_either_case_and_compared_in_their_own() {
+fn texts_are_searched_without_case_and_compared_with_case() {
     assert_values(&[
         ("'Batch' contains 'ATC'", json!(true)),
         ("'Batch' startswith 'bat'", json!(true)),
@@ -68,7 +68,7 @@ fn texts_are_looked_for_in_either_case_and_compared_in_their_own() {
 }
 
 #[test]
-fn aggregates_leave_out_what_is_null_and_a_summary_without_keys_has_a_row_in_any_case() {
+fn aggregates_ignore_null_and_a_summary_without_keys_has_one_row() {
     let rows = json!([
         { "MetricName": "a", "Total": 1.0, "TimeGenerated": 1 },
         { "MetricName": "a", "Total": null, "TimeGenerated": 2 },
@@ -77,27 +77,26 @@ fn aggregates_leave_out_what_is_null_and_a_summary_without_keys_has_a_row_in_any
     let all = "summarize n = count(), sum(Total), max(Total), avg(Total), countif(Total > 0), dcount(MetricName)";
     let expected =
         json!([{ "n": 3, "sum_Total": 6, "max_Total": 5, "avg_Total": 3, "countif_": 2, "dcount_MetricName": 2 }]);
-    assert_eq!(found(&format!("AzureMetrics | {all}"), &rows), expected);
-    let none = found("AzureMetrics | where Total > 100.0 | summarize n = count(), sum(Total), max(Total)", &rows);
+    assert_eq!(run(&format!("AzureMetrics | {all}"), &rows), expected);
+    let none = run("AzureMetrics | where Total > 100.0 | summarize n = count(), sum(Total), max(Total)", &rows);
     assert_eq!(none, json!([{ "n": 0, "sum_Total": 0, "max_Total": null }]));
-    let by = found("AzureMetrics | where Total > 100.0 | summarize n = count() by MetricName", &rows);
+    let by = run("AzureMetrics | where Total > 100.0 | summarize n = count() by MetricName", &rows);
     assert_eq!(by, json!([]));
-    let newest = found("AzureMetrics | summarize arg_max(TimeGenerated, Total) by MetricName", &rows);
+    let newest = run("AzureMetrics | summarize arg_max(TimeGenerated, Total) by MetricName", &rows);
     let expected = json!([
         { "MetricName": "a", "TimeGenerated": 2, "Total": null },
         { "MetricName": "b", "TimeGenerated": 3, "Total": 5 },
     ]);
     assert_eq!(newest, expected);
-    let mixed =
-        found("AzureMetrics | summarize x = max(TimeGenerated) - min(TimeGenerated), y = sum(Total) + 1", &rows);
+    let mixed = run("AzureMetrics | summarize x = max(TimeGenerated) - min(TimeGenerated), y = sum(Total) + 1", &rows);
     assert_eq!(mixed, json!([{ "x": 2, "y": 7 }]));
 }
 
 #[test]
-fn rows_are_sorted_downwards_where_nothing_is_said_and_nulls_count_as_the_least() {
+fn rows_are_sorted_in_descending_order_by_default_with_nulls_last() {
     let rows = json!([{ "Total": 2.0 }, { "Total": null }, { "Total": 3.0 }]);
     let sorted = |order: &str| {
-        let rows = found(&format!("AzureMetrics | order by Total {order} | project Total"), &rows);
+        let rows = run(&format!("AzureMetrics | order by Total {order} | project Total"), &rows);
         rows.as_array().expect("rows").iter().map(|row| row["Total"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(sorted(""), [json!(3), json!(2), Value::Null]);
@@ -105,7 +104,7 @@ fn rows_are_sorted_downwards_where_nothing_is_said_and_nulls_count_as_the_least(
 }
 
 #[test]
-fn times_are_put_into_bins_from_their_beginning_and_counted_from_now() {
+fn bins_start_at_multiples_and_ago_is_relative_to_now() {
     assert_values(&[
         ("bin(7, 5)", json!(5)),
         ("bin(-1, 5)", json!(-5)),
@@ -115,16 +114,16 @@ fn times_are_put_into_bins_from_their_beginning_and_counted_from_now() {
 }
 
 #[test]
-fn what_is_declared_can_be_a_value_a_table_or_the_first_value_of_one() {
+fn let_declares_a_value_a_table_or_the_first_value_of_a_table() {
     let rows = json!([{ "Total": 2.0 }, { "Total": 3.0 }]);
     let query = "let least = 2.5; let much = AzureMetrics | where Total > least; \
                  let sum = toscalar(much | summarize sum(Total)); \
                  AzureMetrics | project Total = Total + coalesce(sum, 0.0)";
-    assert_eq!(found(query, &rows), json!([{ "Total": 5 }, { "Total": 6 }]));
+    assert_eq!(run(query, &rows), json!([{ "Total": 5 }, { "Total": 6 }]));
 }
 
 #[test]
-fn what_is_not_done_is_said_and_never_guessed() {
+fn an_unsupported_expression_is_an_error() {
     for query in [
         "AzureMetrics | join kind=inner (AzureMetrics) on MetricName",
         "AzureMetrics | summarize percentile(Total, 95)",
@@ -132,8 +131,8 @@ fn what_is_not_done_is_said_and_never_guessed() {
         "AzureMetrics | mv-expand x = parse_json('[1]')",
         "AzureMetrics | where MetricName matches regex 'a'",
     ] {
-        let question = json!({ "query": query, "rows": { "AzureMetrics": [{ "MetricName": "a", "Total": 1.0 }] } });
-        let error = ask("run", &question).expect_err(query);
-        assert!(error.contains("does not know"), "{query}: {error}");
+        let argument = json!({ "query": query, "rows": { "AzureMetrics": [{ "MetricName": "a", "Total": 1.0 }] } });
+        let error = call("run", &argument).expect_err(query);
+        assert!(error.contains("does not support"), "{query}: {error}");
     }
 }

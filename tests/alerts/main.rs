@@ -1,10 +1,10 @@
-//! The saved queries and alerts of infra/, as they are deployed: read by Microsoft's parser, held against records that the
-//! binary really writes, and run.
+//! The saved queries and alerts of infra/: parsed by Microsoft's parser, compared with the records that the binary writes,
+//! and run.
 
+mod exercises;
 mod firing;
 mod language;
 mod pages;
 mod queries;
-mod rehearsals;
 mod support;
 mod telemetry;

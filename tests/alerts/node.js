@@ -1,52 +1,52 @@
-// What the tests ask of scripts/alerts: a question a line, as [what, question], and an answer a line. The parser takes
-// seconds to load, so that there is one for all.
+// Calls scripts/alerts for the tests: one request per line, as [name, argument], and one response per line. The parser takes
+// seconds to load, so all tests share this process.
 "use strict";
 
 const { createInterface } = require("node:readline");
-const { children, every, kind, read, text } = require("../../scripts/alerts/kusto.js");
+const { children, every, kind, parse, text } = require("../../scripts/alerts/kusto.js");
 const { Query } = require("../../scripts/alerts/tables.js");
 const { alerts, names, query } = require("../../scripts/alerts/deployed.js");
 
-const { byTable, evaluated } = require("../../scripts/alerts/evaluate.js");
+const { byTable, evaluateAlert } = require("../../scripts/alerts/evaluate.js");
 
 const composed = (name) => query(name, { window: "15m", retention: "168h" });
 
-const answers = {
-  // What is wrong with each query as it is deployed, in which some text is another one.
-  faults: ({ instead = ["", ""] }) =>
-    Object.fromEntries(names().map((name) => [name, read(composed(name).replaceAll(...instead)).faults])),
+const calls = {
+  // The errors of each deployed query, with a text replaced.
+  errors: ({ replacement = ["", ""] }) =>
+    Object.fromEntries(names().map((name) => [name, parse(composed(name).replaceAll(...replacement)).errors])),
   // The members of a record that the queries read.
   fields: () => [
     ...new Set(
       names().flatMap((name) =>
-        [...every(read(composed(name)).tree)]
-          .filter((node) => kind(node) === "PathExpression" && text(children(node)[0]) === "told")
+        [...every(parse(composed(name)).tree)]
+          .filter((node) => kind(node) === "PathExpression" && text(children(node)[0]) === "fields")
           .map((node) => text(children(node)[2])),
       ),
     ),
   ],
-  // The rows that a query finds.
+  // The result rows of a query.
   run: ({ query, rows = {}, now = 0 }) => {
-    const { tree, faults } = read(query);
-    if (faults.length) throw new Error(faults.join("; "));
+    const { tree, errors } = parse(query);
+    if (errors.length) throw new Error(errors.join("; "));
     return new Query(tree, (table) => rows[table] ?? [], now).run();
   },
   // The alerts that fire over these rows.
   firing: ({ rows }) => {
     const tables = byTable(rows);
-    const states = alerts().map((alert) => evaluated(alert, tables, { retention: "168h" }));
+    const states = alerts().map((alert) => evaluateAlert(alert, tables, { retention: "168h" }));
     return states.filter(({ state }) => state === "fires").map(({ alert }) => alert);
   },
   deployed: () => ({ alerts: alerts(), queries: names() }),
 };
 
 createInterface({ input: process.stdin }).on("line", (line) => {
-  const [what, question] = JSON.parse(line);
-  let answer;
+  const [name, argument] = JSON.parse(line);
+  let response;
   try {
-    answer = { answer: answers[what](question) };
+    response = { result: calls[name](argument) };
   } catch (error) {
-    answer = { error: error.message };
+    response = { error: error.message };
   }
-  process.stdout.write(JSON.stringify(answer) + "\n");
+  process.stdout.write(JSON.stringify(response) + "\n");
 });

@@ -1,4 +1,4 @@
-//! The pages for whoever is told of an alert.
+//! The operator's pages of the alerts.
 
 use std::{collections::BTreeSet, fs};
 
@@ -11,21 +11,21 @@ fn page(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The commands of a page: the lines of its blocks of code.
+/// Returns the commands of a page: the lines of its code blocks.
 fn commands(page: &str) -> Vec<&str> {
     let blocks = page.split("```").skip(1).step_by(2);
     blocks.flat_map(|block| block.lines().skip(1)).filter(|line| !line.trim().is_empty()).collect()
 }
 
 #[test]
-fn each_alert_has_a_page_that_says_what_it_means_how_to_look_and_what_repairs_it() {
+fn each_alert_has_a_page_with_all_sections() {
     let (alerts, queries) = deployed();
     for alert in &alerts {
         let name = alert["name"].as_str().expect("a name");
         let page = page(name);
         let mut rest = page.as_str();
         for section in SECTIONS {
-            let at = rest.find(section).unwrap_or_else(|| panic!("{name}.md has no {section}, or not in this order"));
+            let at = rest.find(section).unwrap_or_else(|| panic!("{section} is missing or out of order in {name}.md"));
             rest = &rest[at + section.len()..];
         }
         assert!(!commands(&page).is_empty(), "{name}.md has no command");
@@ -37,7 +37,7 @@ fn each_alert_has_a_page_that_says_what_it_means_how_to_look_and_what_repairs_it
 }
 
 #[test]
-fn there_is_no_page_of_an_alert_that_is_none_and_the_list_has_them_all() {
+fn the_pages_and_the_list_have_exactly_the_alerts() {
     let (alerts, _) = deployed();
     let names: BTreeSet<String> =
         alerts.iter().map(|alert| alert["name"].as_str().expect("a name").to_owned()).collect();
@@ -52,20 +52,20 @@ fn there_is_no_page_of_an_alert_that_is_none_and_the_list_has_them_all() {
     for alert in &alerts {
         let name = alert["name"].as_str().expect("a name");
         let line = list.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
-        let line = line.unwrap_or_else(|| panic!("the list has no {name}"));
+        let line = line.unwrap_or_else(|| panic!("{name} is missing in the list"));
         let number = alert["threshold"].as_i64().expect("a number");
         for part in [format!("| {} ", alert["severity"]), time(&alert["frequency"]), time(&alert["window"])] {
             assert!(line.contains(&part), "the list says of {name}: {line:?}, and {part:?} is deployed");
         }
-        // What fires at the first one needs no number.
+        // A threshold of 1 needs no number.
         assert!(
             number <= 1 || line.contains(&number.to_string()),
-            "the list says of {name}: {line:?}, and not {number}"
+            "the list has {line:?} for {name}, without {number}"
         );
     }
 }
 
-/// `PT15M` as people write it.
+/// Converts `PT15M` to the list's notation.
 fn time(duration: &serde_json::Value) -> String {
     match duration.as_str().expect("a duration") {
         "PT1H" => "hour".into(),

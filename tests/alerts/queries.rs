@@ -1,30 +1,30 @@
-//! Each query as it is deployed: it can be read, it reads nothing that nobody writes, and something is made of it.
+//! The deployed queries: they can be parsed, read only fields that are written, and are used.
 
 use std::{collections::BTreeSet, fs};
 
 use devicestate_test_support::record_schema::read_record;
 use serde_json::{Value, json};
 
-use crate::support::{ROOT, ask, deployed, local};
+use crate::support::{ROOT, call, deployed, local};
 
-fn faults(instead: [&str; 2]) -> Vec<(String, String)> {
-    let answer = ask("faults", &json!({ "instead": instead })).expect("an answer");
-    let queries = answer.as_object().expect("faults by query").clone();
-    let each = |(name, faults): (String, Value)| {
-        let faults = faults.as_array().expect("a list").clone();
-        faults.into_iter().map(move |fault| (name.clone(), fault.as_str().expect("a text").to_owned()))
+fn errors(replacement: [&str; 2]) -> Vec<(String, String)> {
+    let answer = call("errors", &json!({ "replacement": replacement })).expect("a result");
+    let queries = answer.as_object().expect("errors by query").clone();
+    let each = |(name, errors): (String, Value)| {
+        let errors = errors.as_array().expect("a list").clone();
+        errors.into_iter().map(move |error| (name.clone(), error.as_str().expect("a text").to_owned()))
     };
     queries.into_iter().flat_map(each).collect()
 }
 
 #[test]
-fn each_query_is_read_and_understood_by_the_parser_of_the_service() {
-    assert_eq!(faults(["", ""]), []);
+fn each_query_is_valid_for_the_parser_of_the_service() {
+    assert_eq!(errors(["", ""]), []);
 }
 
 #[test]
-fn a_misspelled_column_table_function_or_keyword_is_noticed() {
-    for (right, wrong, told) in [
+fn a_misspelled_column_table_function_or_keyword_is_detected() {
+    for (correct, misspelled, expected) in [
         ("sum(deadLettered)", "sum(deadLetered)", "deadLetered"),
         ("isnotnull(lagMs)", "isnotnull(lagMS)", "lagMS"),
         ("AzureMetrics", "AzureMetric", "AzureMetric"),
@@ -32,18 +32,18 @@ fn a_misspelled_column_table_function_or_keyword_is_noticed() {
         ("arg_max(TimeGenerated", "arg_max(TimeGenerate", "TimeGenerate"),
         ("summarize", "sumarize", "Query operator expected"),
     ] {
-        let found = faults([right, wrong]);
-        assert!(found.iter().any(|(_, fault)| fault.contains(told)), "{wrong}: {found:?}");
+        let found = errors([correct, misspelled]);
+        assert!(found.iter().any(|(_, error)| error.contains(expected)), "{misspelled}: {found:?}");
     }
 }
 
-/// The names of all members of records that a handler has written, of both ways in.
+/// Returns the member names of all records that a handler writes, for Event Hubs and for Service Bus.
 fn written() -> BTreeSet<String> {
     let records = [&[][..], &["--sessions"]].map(records).concat();
     records.iter().flat_map(|record| record.as_object().expect("an object").keys().cloned()).collect()
 }
 
-/// The records of a run in which each kind is written.
+/// Returns the records of a run that writes each kind.
 fn records(options: &[&str]) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let run = [&["--devices", "5", "--events", "40", "--invalid-events", "2%"], options].concat();
@@ -62,13 +62,13 @@ fn records(options: &[&str]) -> Vec<Value> {
 const ALL_KINDS: [&str; 5] = ["batch", "deadLetter", "deadLetterQueue", "failedAttempt", "start"];
 
 #[test]
-fn every_field_that_a_query_reads_is_one_that_the_handler_writes_and_the_other_way_round() {
+fn the_queries_read_exactly_the_fields_that_the_handler_writes() {
     let written = written();
-    let read = ask("fields", &json!({})).expect("an answer");
+    let read = call("fields", &json!({})).expect("a result");
     let read: BTreeSet<_> =
         read.as_array().expect("names").iter().map(|name| name.as_str().expect("a name").to_owned()).collect();
     assert_eq!(read.difference(&written).collect::<Vec<_>>(), Vec::<&String>::new(), "read, and never written");
-    // For whoever runs a handler by hand.
+    // Only for a handler that is run manually.
     let of_the_log = ["level", "port", "timestamp"].map(str::to_owned);
     assert_eq!(written.difference(&read).cloned().collect::<Vec<_>>(), of_the_log, "written, and never read");
 }
@@ -82,7 +82,7 @@ fn each_query_belongs_to_an_alert_or_to_the_workbook() {
         !alerts.iter().any(|alert| alert["query"] == name.as_str())
             && !workbook.contains(&format!(r#""query": "{name}""#))
     });
-    // What is looked up by hand, with something put in.
+    // Queries with a parameter, for manual use.
     assert_eq!(unused, ["one-event"]);
     for alert in alerts.iter().filter(|alert| alert["metric"].is_null()) {
         assert!(queries.iter().any(|name| alert["query"] == name.as_str()), "{alert}");

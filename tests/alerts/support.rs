@@ -1,4 +1,4 @@
-//! Node.js with the parser of the queries, `devicestate local`, and the telemetry that it writes.
+//! Runs scripts/alerts in Node.js, and `devicestate local`.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -10,24 +10,24 @@ use std::{
 use devicestate_test_support::{npm::install_packages, program::devicestate};
 use serde_json::{Value, json};
 
-/// The folder of this repository.
+/// The root folder of this repository.
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| install_packages("scripts/alerts"));
 
-/// Where the parser is installed.
+/// Returns the folder of the installed parser.
 pub(crate) fn packages() -> PathBuf {
     PACKAGES.join("node_modules")
 }
 
-/// A program of Node.js, in the folder of this repository.
+/// Returns the command that runs a Node.js program in this repository.
 pub(crate) fn node(program: &str) -> Command {
     let mut node = Command::new("node");
     node.env("NODE_PATH", packages()).current_dir(ROOT).arg(program);
     node
 }
 
-/// The one process of `node.js`; it ends when this process does, which closes its standard input.
+/// The shared process of `node.js`. It ends with this process, which closes its standard input.
 static NODE: LazyLock<Mutex<(Child, BufReader<ChildStdout>)>> = LazyLock::new(|| {
     let mut child = node("tests/alerts/node.js")
         .stdin(Stdio::piped())
@@ -38,46 +38,46 @@ static NODE: LazyLock<Mutex<(Child, BufReader<ChildStdout>)>> = LazyLock::new(||
     Mutex::new((child, BufReader::new(stdout)))
 });
 
-/// Asks `node.js` something.
+/// Calls a function of `node.js`.
 ///
 /// # Errors
 ///
-/// What it cannot answer, in its words.
-pub(crate) fn ask(what: &str, question: &Value) -> Result<Value, String> {
+/// The message of the function's error.
+pub(crate) fn call(name: &str, argument: &Value) -> Result<Value, String> {
     let mut line = String::new();
     {
         let mut node = NODE.lock().unwrap_or_else(PoisonError::into_inner);
         let stdin = node.0.stdin.as_mut().expect("a pipe");
-        writeln!(stdin, "{}", json!([what, question])).expect("a reader");
-        node.1.read_line(&mut line).expect("an answer");
+        writeln!(stdin, "{}", json!([name, argument])).expect("the process reads");
+        node.1.read_line(&mut line).expect("a response");
     }
-    let answer: Value = serde_json::from_str(&line).expect("an answer in JSON");
-    match answer.get("error").and_then(Value::as_str) {
+    let response: Value = serde_json::from_str(&line).expect("a JSON response");
+    match response.get("error").and_then(Value::as_str) {
         Some(error) => Err(error.to_owned()),
-        None => Ok(answer["answer"].clone()),
+        None => Ok(response["result"].clone()),
     }
 }
 
-/// The alerts and the names of the queries.
+/// Returns the deployed alerts and the names of the queries.
 pub(crate) fn deployed() -> (Vec<Value>, Vec<String>) {
-    let deployed = ask("deployed", &json!({})).expect("what is deployed");
+    let deployed = call("deployed", &json!({})).expect("what is deployed");
     let queries = deployed["queries"].as_array().expect("names").iter();
     let queries = queries.map(|name| name.as_str().expect("a name").to_owned()).collect();
     (deployed["alerts"].as_array().expect("alerts").clone(), queries)
 }
 
-/// `scripts/alerts/check.js` over this file.
+/// Runs `scripts/alerts/check.js` on a file.
 pub(crate) fn check(file: &Path, options: &[&str]) -> Output {
     node("scripts/alerts/check.js").arg(file).args(options).output().expect("Node.js")
 }
 
-/// The alerts that fire over these rows.
+/// Returns the alerts that fire over these rows.
 pub(crate) fn firing(rows: &[Value]) -> Vec<String> {
-    let names = ask("firing", &json!({ "rows": rows })).expect("an answer");
+    let names = call("firing", &json!({ "rows": rows })).expect("an answer");
     names.as_array().expect("names").iter().map(|name| name.as_str().expect("a name").to_owned()).collect()
 }
 
-/// `devicestate local` with its state and telemetry in this folder.
+/// Returns the command `devicestate local` with state and telemetry in this folder.
 pub(crate) fn local(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(devicestate());
     command.current_dir(ROOT).args(["local", "--output", "json", "--state"]).arg(folder.join("state.db"));

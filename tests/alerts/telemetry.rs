@@ -1,11 +1,11 @@
-//! Telemetry made up row by row: half an hour in which all is well, and what becomes of it.
+//! Synthetic telemetry, row by row: 30 healthy minutes, and changes to it.
 
 use devicestate_test_support::record_schema::read_record;
 use serde_json::{Value, json};
 
 use crate::support::firing;
 
-/// The minute from which on there is telemetry; the last one is 30 minutes later.
+/// The hour of the telemetry; it has the minutes 0 to 30.
 const BEGIN: &str = "2026-11-21T09:";
 
 /// Telemetry, row by row.
@@ -13,7 +13,7 @@ const BEGIN: &str = "2026-11-21T09:";
 pub(crate) struct Telemetry(pub(crate) Vec<Value>);
 
 impl Telemetry {
-    /// Half an hour in which all is well: 100 events a minute into each of two partitions, all of them applied.
+    /// Returns 30 healthy minutes: 100 events per minute in each of two partitions, all applied.
     pub(crate) fn healthy() -> Self {
         let mut telemetry = Self::default();
         telemetry.start(0, "a").start(0, "b").queue(0, 0, None);
@@ -40,7 +40,7 @@ impl Telemetry {
         self.metric(minute, "IncomingMessages", events)
     }
 
-    /// A record, which must be one by the schema.
+    /// Adds a record, which must satisfy the schema.
     pub(crate) fn record(&mut self, minute: u32, instance: &str, record: &Value) -> &mut Self {
         let message = record.to_string();
         read_record(&message);
@@ -50,7 +50,7 @@ impl Telemetry {
         )
     }
 
-    /// A minute's events of a partition, with these fields in place of those of a good batch.
+    /// Adds the batch of a partition's minute, with these fields changed.
     pub(crate) fn batch(&mut self, minute: u32, partition: &str, fields: &Value) -> &mut Self {
         let mut record = attempt("batch", minute, partition);
         merge(&mut record, &json!({ "applied": 100, "superseded": 0, "deadLettered": 0 }));
@@ -83,20 +83,20 @@ impl Telemetry {
         self.record(minute, "a", &record)
     }
 
-    /// Without the rows for which this is so.
-    pub(crate) fn without(mut self, is_so: impl Fn(&Value) -> bool) -> Self {
-        self.0.retain(|row| !is_so(row));
+    /// Removes the rows that match.
+    pub(crate) fn without(mut self, matches: impl Fn(&Value) -> bool) -> Self {
+        self.0.retain(|row| !matches(row));
         self
     }
 
-    /// The alerts that fire over it.
+    /// Checks which alerts fire over the telemetry.
     #[track_caller]
     pub(crate) fn fires(&self, expected: &[&str]) {
         assert_eq!(firing(&self.0), expected);
     }
 }
 
-/// What all attempts have in common.
+/// Returns the fields that all attempts have.
 fn attempt(kind: &str, minute: u32, partition: &str) -> Value {
     let first = u64::from(minute) * 100;
     json!({
@@ -125,7 +125,7 @@ pub(crate) fn is_of(row: &Value, partition: &str) -> bool {
     row["Message"].as_str().is_some_and(|message| message.contains(&format!(r#""partitionId":"{partition}""#)))
 }
 
-/// A message of a session in place of a minute's events of a partition.
+/// Returns the fields of a session message, to change a batch.
 pub(crate) fn message() -> Value {
     json!({
         "fullyQualifiedNamespace": "bus.servicebus.windows.net", "eventHubName": "", "consumerGroup": "", "partitionId": "",

@@ -13,7 +13,7 @@ const DOCUMENT: &str = include_str!("../../docs/operate/capacity.md");
 const SETTINGS: &str = include_str!("../../docs/reference/settings.md");
 const HOST_JSON: &str = include_str!("../../host.json");
 
-/// The values that the document states, by name.
+/// The values of the document, by name.
 struct Values {
     all: BTreeMap<&'static str, f64>,
     used: RefCell<BTreeSet<&'static str>>,
@@ -27,7 +27,7 @@ impl Values {
         });
         let mut all = BTreeMap::new();
         for (name, value) in named {
-            assert!(all.insert(name, value).is_none(), "{name} is there twice");
+            assert!(all.insert(name, value).is_none(), "{name} is defined twice");
         }
         Self { all, used: RefCell::default() }
     }
@@ -39,7 +39,7 @@ impl Values {
     }
 }
 
-/// The rows of all tables, without their frames.
+/// Returns the rows of all tables.
 fn cells_of_all_tables() -> impl Iterator<Item = Vec<&'static str>> {
     DOCUMENT.lines().filter_map(cells)
 }
@@ -49,7 +49,7 @@ fn cells(line: &'static str) -> Option<Vec<&'static str>> {
     Some(line.split('|').map(str::trim).collect())
 }
 
-/// A table's rows, each with its cells by their column's name.
+/// Returns a table's rows, with cells by column.
 fn table(section: &str) -> Vec<BTreeMap<&'static str, &'static str>> {
     let heading = format!("\n## {section}\n");
     let (_, text) = DOCUMENT.split_once(&heading).unwrap_or_else(|| panic!("no section {section}"));
@@ -61,26 +61,26 @@ fn table(section: &str) -> Vec<BTreeMap<&'static str, &'static str>> {
 }
 
 fn number(text: &str) -> f64 {
-    text.replace(',', "").parse().unwrap_or_else(|_| panic!("{text} is no number"))
+    text.replace(',', "").parse().unwrap_or_else(|_| panic!("{text} is not a number"))
 }
 
-/// A figure as the document writes it: three digits that count, a comma for each thousand.
+/// Formats a figure like the document: three significant digits, thousands separators.
 fn figure(value: f64) -> String {
     let decimals = (0..12).find(|digits| value.abs() * 10_f64.powi(*digits) >= 100.0 - 1e-9).unwrap_or(0);
     let text = format!("{value:.*}", usize::try_from(decimals).expect("small"));
-    let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
+    let (integer, rest) = text.split_once('.').unwrap_or((&text, ""));
     let groups: Vec<_> =
-        whole.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).expect("digits")).collect();
+        integer.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).expect("digits")).collect();
     let rest = rest.trim_end_matches('0');
     if rest.is_empty() { groups.join(",") } else { format!("{}.{rest}", groups.join(",")) }
 }
 
-/// Rounded up, but not for the last bit of a float.
+/// Rounds up, with a tolerance for floating point errors.
 fn up(value: f64) -> f64 {
     (value - 1e-9).ceil()
 }
 
-/// Compares what was computed with what is written.
+/// Compares computed figures with those of the document.
 fn check(section: &str, inputs: &[&str], compute: impl Fn(&dyn Fn(&str) -> f64) -> Vec<(&'static str, String)>) {
     for row in table(section) {
         let expected: BTreeMap<_, _> = compute(&|column| number(row[column])).into_iter().collect();
@@ -92,7 +92,7 @@ fn check(section: &str, inputs: &[&str], compute: impl Fn(&dyn Fn(&str) -> f64) 
     }
 }
 
-/// What D devices that send every T seconds make of the hub.
+/// The hub load of a number of devices that send at an interval in seconds.
 struct Fleet {
     devices: f64,
     events: f64,
@@ -124,7 +124,7 @@ impl Fleet {
         Self { devices, events, bytes, partitions, tier, units, hubs, clusters }
     }
 
-    /// Instances, and reads a second.
+    /// Returns instances, and reads per second.
     fn instances(&self, v: &Values) -> (f64, f64) {
         let with_reads = |reads| {
             let operations = self.events + reads;
@@ -140,7 +140,7 @@ impl Fleet {
         (instances, if cached(instances) { 0.0 } else { self.events })
     }
 
-    /// RU/s as needed, and the autoscale maximum.
+    /// Returns the required RU/s, and the autoscale maximum.
     fn request_units(&self, v: &Values) -> (f64, f64) {
         let (_, reads) = self.instances(v);
         let need = self.events * v.get("write_ru") + reads * v.get("read_ru");
@@ -148,7 +148,7 @@ impl Fleet {
     }
 }
 
-/// How many different devices of n so many events are expected to be of.
+/// Returns the expected number of different devices, of n, in a number of events.
 fn different(n: f64, events: f64) -> f64 {
     if n > 1.0 { (n * (1.0 - (1.0 - 1.0 / n).powf(events))).min(events) } else { 1.0 }
 }
@@ -271,7 +271,7 @@ fn check_sessions(v: &Values) {
         let messages = cell("devices") / cell("every, s");
         let operations = messages * v.get("bus_operations");
         let a_month = operations * MONTH;
-        // What of it is between these two, at this price for a million.
+        // The part between these two, at this price per million.
         let part = |from: f64, to: f64, price: &str| (a_month.min(to) - from).max(0.0) / 1e6 * v.get(price);
         let (included, first, second) = (v.get("bus_included"), v.get("bus_step_1"), v.get("bus_step_2"));
         let dollars = v.get("bus_base")
@@ -301,11 +301,11 @@ fn every_figure_follows_from_the_values_and_every_value_is_used() {
     check_iot_hub(v);
     check_sessions(v);
     let unused: Vec<_> = v.all.keys().filter(|name| !v.used.borrow().contains(*name)).collect();
-    assert!(unused.is_empty(), "no table rests on {unused:?}");
+    assert!(unused.is_empty(), "no table uses {unused:?}");
 }
 
 #[test]
-fn the_values_of_the_app_are_those_it_ships_with() {
+fn the_values_of_the_app_are_its_defaults() {
     let (v, host) = (Values::read(), serde_json::from_str::<Value>(HOST_JSON).expect("host.json"));
     let templates = Sources::read().templates();
     let default = |name: &str| {
@@ -329,7 +329,7 @@ fn the_values_of_the_app_are_those_it_ships_with() {
 }
 
 #[test]
-fn the_handler_would_start_with_every_batch_that_the_document_proposes() {
+fn the_handler_can_start_with_every_proposed_batch_size() {
     let host = serde_json::from_str::<Value>(HOST_JSON).expect("host.json");
     assert_eq!(host["functionTimeout"], "00:05:00");
     for row in table("What coalescing brings") {

@@ -1,4 +1,4 @@
-//! infra/, held against the code that reads its settings and against what Azure takes.
+//! Checks infra/ against the code that reads its settings, and against the rules of Azure.
 
 mod alerts;
 mod app_settings;

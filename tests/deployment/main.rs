@@ -1,4 +1,4 @@
-//! What is deployed, held against what the code reads and what Azure takes: infrastructure, package, pipeline.
+//! Checks what is deployed (infrastructure, package, pipeline) against the code and the rules of Azure.
 
 mod capacity;
 mod infra;

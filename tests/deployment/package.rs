@@ -1,10 +1,10 @@
-//! The folder that is published, as `scripts/package.sh` makes it.
+//! The package that `scripts/package.sh` creates.
 
 mod command;
 mod editors;
+mod errors;
 mod notices;
 mod real;
-mod refusals;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -14,16 +14,16 @@ use tempfile::TempDir;
 
 use command::{ANSWERING, LICENCES, Run, copied_files, expected_files, files, program_name};
 
-/// A run that puts this program into the folder `package` of a place.
-fn packaging(place: &Path, program: &Path) -> Run {
-    Run::new(place, ["--output", "package", "--binary", program.to_str().expect("text")])
+/// Returns a run that packages this program into the subfolder `package`.
+fn packaging(parent: &Path, program: &Path) -> Run {
+    Run::new(parent, ["--folder", "package", "--binary", program.to_str().expect("text")])
 }
 
 #[test]
-fn the_package_is_host_json_the_functions_the_program_and_the_licences_and_nothing_else() {
-    let place = TempDir::new().expect("a temporary folder");
-    packaging(place.path(), &ANSWERING).succeeds();
-    let folder = place.path().join("package");
+fn the_package_has_host_json_the_functions_the_program_and_the_licences() {
+    let temp = TempDir::new().expect("a temporary folder");
+    packaging(temp.path(), &ANSWERING).succeeds();
+    let folder = temp.path().join("package");
     assert_eq!(files(&folder), expected_files());
     for file in copied_files() {
         assert_eq!(fs::read(folder.join(&file)).ok(), fs::read(root().join(&file)).ok(), "{file}");
@@ -34,10 +34,10 @@ fn the_package_is_host_json_the_functions_the_program_and_the_licences_and_nothi
 }
 
 #[test]
-fn the_report_tells_the_files_their_sizes_the_glibc_and_how_soon_the_program_answers() {
-    let place = TempDir::new().expect("a temporary folder");
-    let report = packaging(place.path(), &ANSWERING).succeeds();
-    let size = |file: &String| fs::metadata(place.path().join("package").join(file)).expect("a file").len();
+fn the_report_has_the_files_their_sizes_the_glibc_and_the_start_time() {
+    let temp = TempDir::new().expect("a temporary folder");
+    let report = packaging(temp.path(), &ANSWERING).succeeds();
+    let size = |file: &String| fs::metadata(temp.path().join("package").join(file)).expect("a file").len();
     assert_eq!(report["files"], json!(expected_files()));
     assert_eq!(report["binaryBytes"], size(&program_name()));
     assert_eq!(report["folderBytes"], expected_files().iter().map(size).sum::<u64>());
@@ -49,34 +49,34 @@ fn the_report_tells_the_files_their_sizes_the_glibc_and_how_soon_the_program_ans
 }
 
 #[test]
-fn an_earlier_package_is_replaced_with_all_that_was_in_it_and_nothing_is_left_beside_it() {
-    let place = TempDir::new().expect("a temporary folder");
-    let folder = place.path().join("package");
-    packaging(place.path(), &ANSWERING).succeeds();
+fn an_earlier_package_is_replaced_completely() {
+    let temp = TempDir::new().expect("a temporary folder");
+    let folder = temp.path().join("package");
+    packaging(temp.path(), &ANSWERING).succeeds();
     fs::create_dir(folder.join("Removed")).expect("a folder can be made");
     fs::write(folder.join("Removed/function.json"), "{}").expect("a file can be written");
     fs::write(folder.join(program_name()), "an older one").expect("a file can be written");
-    packaging(place.path(), &ANSWERING).succeeds();
+    packaging(temp.path(), &ANSWERING).succeeds();
     assert_eq!(files(&folder), expected_files());
     assert_eq!(fs::read(folder.join(program_name())).ok(), fs::read(&*ANSWERING).ok());
-    assert_eq!(fs::read_dir(place.path()).expect("a folder").count(), 1);
+    assert_eq!(fs::read_dir(temp.path()).expect("a folder").count(), 1);
 }
 
 #[test]
 fn a_package_of_an_earlier_version_without_licences_is_replaced() {
-    let place = TempDir::new().expect("a temporary folder");
-    packaging(place.path(), &ANSWERING).succeeds();
+    let temp = TempDir::new().expect("a temporary folder");
+    packaging(temp.path(), &ANSWERING).succeeds();
     for file in LICENCES {
-        fs::remove_file(place.path().join("package").join(file)).expect("a file of the package");
+        fs::remove_file(temp.path().join("package").join(file)).expect("a file of the package");
     }
-    packaging(place.path(), &ANSWERING).succeeds();
-    assert_eq!(files(&place.path().join("package")), expected_files());
+    packaging(temp.path(), &ANSWERING).succeeds();
+    assert_eq!(files(&temp.path().join("package")), expected_files());
 }
 
 #[test]
-fn the_report_is_a_table_for_people() {
-    let place = TempDir::new().expect("a temporary folder");
-    let output = packaging(place.path(), &ANSWERING).output();
+fn the_report_is_a_table_by_default() {
+    let temp = TempDir::new().expect("a temporary folder");
+    let output = packaging(temp.path(), &ANSWERING).output();
     let table = String::from_utf8(output.stdout).expect("text");
     let rows: Vec<&str> = table.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(rows, ["PACKAGE", "files", "folder", "binary", "glibc", "start"], "{table}");
@@ -84,7 +84,7 @@ fn the_report_is_a_table_for_people() {
 }
 
 #[test]
-fn help_has_examples_and_says_how_the_program_is_built() {
+fn help_has_examples_and_describes_the_build() {
     let output = Run::new(root(), ["--help"]).output();
     let help = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success() && help.contains("Examples:\n  scripts/package.sh\n"), "{help}");

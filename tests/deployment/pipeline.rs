@@ -1,4 +1,4 @@
-//! The pipeline and the scripts that its steps call, which people call as well.
+//! The pipeline, and the scripts that its steps and operators run.
 
 mod azure;
 mod deploying;

@@ -1,4 +1,4 @@
-//! Each measurement once, as short as it can be.
+//! Runs each measurement once, as short as possible.
 
 use std::{fs, process::Command};
 
@@ -6,30 +6,30 @@ use devicestate_test_support::program::devicestate;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use super::{ANYWHERE, command, driver, list, measured, program, results};
+use super::{ANYWHERE, command, driver, list, measure, results, write_script};
 
-/// The counts of a round are those of the handler: what was sent is what became of the events.
+/// Checks that the handler's counts of a round add up to the events sent.
 #[track_caller]
 fn assert_counted(round: &Value) {
     let counts = &round["counts"];
     let sum =
         ["applied", "superseded", "deadLettered"].map(|count| counts[count].as_u64().expect("a count")).iter().sum();
-    assert!(round["isRight"] == true && Some(sum) == round["eventsSent"].as_u64() && sum > 0, "{round}");
+    assert!(round["isValid"] == true && Some(sum) == round["eventsSent"].as_u64() && sum > 0, "{round}");
 }
 
 #[test]
-fn side_by_side_the_product_and_a_peer_count_every_event_in_each_round() {
+fn side_by_side_counts_every_event_of_the_product_and_of_a_peer() {
     let folder = tempdir().expect("a temporary folder");
     let short = ["--rounds", "2", "--sizes", "1,10", "--seconds", "1", "--warm", "0", "--connections", "2"];
     let words = [&short[..], &["--only", "devicestate,node"], &["--forms", "length"], &ANYWHERE, &driver()].concat();
-    let output = measured("side-by-side.js", folder.path(), &words);
+    let output = measure("side-by-side.js", folder.path(), &words);
     let results = results(&output, folder.path());
     assert_eq!(output.status.code(), Some(0), "{results}");
     let rounds = list(&results["rounds"]);
-    let who =
-        |round: &Value| format!("{} {} {}", round["round"], round["who"].as_str().expect("a name"), round["events"]);
+    let title =
+        |round: &Value| format!("{} {} {}", round["round"], round["name"].as_str().expect("a name"), round["events"]);
     assert_eq!(
-        rounds.iter().map(who).collect::<Vec<_>>(),
+        rounds.iter().map(title).collect::<Vec<_>>(),
         [
             "1 devicestate 1",
             "1 node 1",
@@ -47,33 +47,30 @@ fn side_by_side_the_product_and_a_peer_count_every_event_in_each_round() {
     for figure in ["eventsPerSecond", "nsPerEvent", "p50Ms", "p99Ms", "peakBytes", "driverCpuPercent"] {
         assert!(summary.iter().all(|row| row[figure]["median"].is_number()), "{figure}: {results}");
     }
-    assert_eq!((&results["leftOut"], &results["isComplete"]), (&json!([]), &json!(true)));
+    assert_eq!((&results["skipped"], &results["isComplete"]), (&json!([]), &json!(true)));
 }
 
 #[test]
-fn requests_come_with_their_length_in_chunks_and_with_events_that_have_a_content_type() {
+fn side_by_side_sends_each_form_of_requests() {
     let folder = tempdir().expect("a temporary folder");
     let short = ["--rounds", "1", "--sizes", "2", "--seconds", "1", "--warm", "0", "--only", "devicestate"];
-    let output = measured("side-by-side.js", folder.path(), &[&short[..], &ANYWHERE, &driver()].concat());
+    let output = measure("side-by-side.js", folder.path(), &[&short[..], &ANYWHERE, &driver()].concat());
     let results = results(&output, folder.path());
     let forms: Vec<_> = list(&results["rounds"])
         .iter()
         .map(|round| json!([round["form"], round["contentLength"], round["contentType"]]))
         .collect();
-    let expected = [
-        json!(["length", true, null]),
-        json!(["chunked", false, null]),
-        json!(["chunked+content-type", false, "application/json"]),
-    ];
+    let expected =
+        [json!(["length", true, null]), json!(["chunked", false, null]), json!(["typed", false, "application/json"])];
     assert_eq!(forms, expected);
 }
 
 #[test]
-fn what_is_measured_inherits_no_settings_and_the_results_tell_those_that_it_has() {
+fn a_measured_program_inherits_no_settings_and_the_results_have_its_own() {
     let folder = tempdir().expect("a temporary folder");
     let seen = folder.path().join("seen");
     let server = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/node/server.mjs");
-    program(
+    write_script(
         &folder.path().join("go/run"),
         &format!("echo \"${{GOGC-none}}\" >> {}; exec node {server}", seen.display()),
     );
@@ -83,7 +80,11 @@ fn what_is_measured_inherits_no_settings_and_the_results_tell_those_that_it_has(
     let output = command("side-by-side.js", folder.path(), &words).env("GOGC", "7").output().expect("Node.js");
     let results = results(&output, folder.path());
     assert_eq!(output.status.code(), Some(0), "{results}");
-    assert_eq!(fs::read_to_string(seen).expect("it was started"), "7\nnone\n", "what it builds may need what is set");
+    assert_eq!(
+        fs::read_to_string(seen).expect("the peer was started"),
+        "7\nnone\n",
+        "only the build inherits the environment"
+    );
     let product = json!({ "LogLevel": "warn", "FUNCTIONS_APP_ROOT_PATH": ".", "StateStore": "memory" });
     let settings: Vec<_> = list(&results["handlers"]).iter().map(|handler| &handler["settings"]).collect();
     assert_eq!(settings, [&product, &json!({})]);
@@ -91,24 +92,24 @@ fn what_is_measured_inherits_no_settings_and_the_results_tell_those_that_it_has(
 }
 
 #[test]
-fn a_peer_that_cannot_be_built_here_is_left_out_with_the_reason() {
+fn a_peer_that_cannot_be_built_is_skipped_with_the_reason() {
     let folder = tempdir().expect("a temporary folder");
-    program(&folder.path().join("go/run"), "echo 'go: not found' >&2; exit 127");
+    write_script(&folder.path().join("go/run"), "echo 'go: not found' >&2; exit 127");
     let peers = folder.path().to_str().expect("UTF-8");
     let words = [&["--only", "go", "--peers", peers][..], &ANYWHERE, &driver()].concat();
-    let output = measured("side-by-side.js", folder.path(), &words);
+    let output = measure("side-by-side.js", folder.path(), &words);
     let results = results(&output, folder.path());
     assert_eq!(output.status.code(), Some(0), "{results}");
-    let [left_out] = list(&results["leftOut"]) else { panic!("{results}") };
-    assert_eq!(left_out["who"], "go");
-    assert!(left_out["reason"].as_str().is_some_and(|reason| reason.ends_with("go: not found")), "{left_out}");
+    let [skipped] = list(&results["skipped"]) else { panic!("{results}") };
+    assert_eq!(skipped["name"], "go");
+    assert!(skipped["reason"].as_str().is_some_and(|reason| reason.ends_with("go: not found")), "{skipped}");
 }
 
 #[test]
 fn each_curve_of_growth_has_its_points_and_counts_every_event() {
     let folder = tempdir().expect("a temporary folder");
     let words = [&["--largest", "10", "--batches", "2"][..], &ANYWHERE, &driver()].concat();
-    let output = measured("growth.js", folder.path(), &words);
+    let output = measure("growth.js", folder.path(), &words);
     let results = results(&output, folder.path());
     assert_eq!(output.status.code(), Some(0), "{results}");
     let points = |curve: &Value| list(&curve["points"]).iter().map(|point| point["at"].clone()).collect::<Vec<_>>();
@@ -116,8 +117,8 @@ fn each_curve_of_growth_has_its_points_and_counts_every_event() {
     let at = |points: &[u64]| points.iter().copied().map(Value::from).collect::<Vec<_>>();
     let expected = [
         ("batch", at(&[1, 10])),
-        ("devices-sqlite", at(&[1])),
-        ("devices-memory", at(&[1])),
+        ("devicesSqlite", at(&[1])),
+        ("devicesMemory", at(&[1])),
         ("partitions", at(&[1, 2, 4, 8])),
         ("body", at(&[])),
         ("hot", at(&[1])),
@@ -129,17 +130,17 @@ fn each_curve_of_growth_has_its_points_and_counts_every_event() {
         for figure in ["nsPerEvent", "p50Ms", "p99Ms", "peakBytes", "residentBytes"] {
             assert!(point["figures"][figure].is_number(), "{figure}: {point}");
         }
-        assert_eq!(point["roundsCounted"], 1);
-        assert!(point["secondsOfEach"].as_f64() > Some(0.0), "{point}");
+        assert_eq!(point["validRounds"], 1);
+        assert!(point["secondsPerRound"].as_f64() > Some(0.0), "{point}");
     }
 }
 
 #[test]
-fn from_end_to_end_every_event_is_accounted_for_and_what_is_not_built_is_left_out() {
+fn end_to_end_accounts_for_every_event_and_skips_what_is_not_built() {
     let folder = tempdir().expect("a temporary folder");
     let short = ["--rounds", "1", "--starts", "2", "--events", "500", "--cores", ""];
     let parts = ["--only", "keys,ordering,start,memory,size", "--ordering", "no-such-program"];
-    let output = measured("end-to-end.js", folder.path(), &[&short[..], &parts, &driver()].concat());
+    let output = measure("end-to-end.js", folder.path(), &[&short[..], &parts, &driver()].concat());
     let results = results(&output, folder.path());
     assert_eq!(output.status.code(), Some(0), "{results}");
     let parts = &results["parts"];
@@ -151,24 +152,23 @@ fn from_end_to_end_every_event_is_accounted_for_and_what_is_not_built_is_left_ou
     assert!(parts["memory"]["afterBatch"]["residentBytes"].as_u64() > Some(0), "{parts}");
     let bytes = fs::metadata(devicestate()).expect("the binary").len();
     assert_eq!(parts["size"]["bytes"], bytes);
-    let [left_out] = list(&results["leftOut"]) else { panic!("{results}") };
-    assert_eq!(left_out["part"], "ordering");
-    let reason = left_out["reason"].as_str().expect("a reason");
-    assert!(reason.contains("cargo build --profile dist --package devicestate-ordering"), "{left_out}");
+    let [skipped] = list(&results["skipped"]) else { panic!("{results}") };
+    assert_eq!(skipped["name"], "ordering");
+    let reason = skipped["reason"].as_str().expect("a reason");
+    assert!(reason.contains("cargo build --profile dist --package devicestate-ordering"), "{skipped}");
 }
 
-/// The commands in the results are for people, who repeat them.
 #[test]
-fn a_run_is_repeated_by_the_command_in_the_results() {
+fn the_command_in_the_results_repeats_the_run() {
     let folder = tempdir().expect("a temporary folder");
     let words = ["--only", "keys", "--rounds", "1", "--events", "100", "--cores", ""];
-    let output = measured("end-to-end.js", folder.path(), &words);
+    let output = measure("end-to-end.js", folder.path(), &words);
     let results = results(&output, folder.path());
     let command = results["parts"]["keys"]["command"].as_str().expect("a command");
-    let mut again = Command::new("sh");
-    let state = folder.path().join("again.db");
+    let mut shell = Command::new("sh");
+    let state = folder.path().join("repeated.db");
     let command = command.replace("--state state.db", &format!("--state {}", state.display()));
-    let output = again.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-c", &command]).output().expect("a shell");
+    let output = shell.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-c", &command]).output().expect("a shell");
     let report: Value = serde_json::from_slice(&output.stdout).expect("the report");
     assert_eq!(report["events"]["received"], 100);
 }

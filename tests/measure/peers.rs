@@ -1,15 +1,15 @@
-//! The handlers of other languages, by their own check: of what is measured beside the product it is known what it does.
+//! Runs the check of the peers, the handlers in other languages that are measured for comparison.
 
 use std::process::Command;
 
 #[test]
-fn the_peer_of_node_counts_and_keeps_what_a_fold_of_the_same_events_says() {
+fn the_node_peer_passes_its_check() {
     let python = |words: &[&str]| Command::new("python3").args(words).output();
     let is_new_enough = python(&["-c", "import sys; sys.exit(sys.version_info < (3, 11))"]).expect("python3");
     assert!(is_new_enough.status.success(), "python3 must be of version 3.11 or later");
     let check = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/check.py");
-    let output = python(&[check, "node"]).expect("it was there just now");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("node: shuffled_batches_one_by_one: ok"), "{said}");
+    let output = python(&[check, "node"]).expect("python3");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(stdout.contains("node: shuffled_batches_one_by_one: ok"), "{stdout}");
 }

@@ -1,11 +1,11 @@
-//! Says, when `cargo test` has run everything else, which tests it has left out.
+//! Prints, at the end of `cargo test`, which tests it has not run.
 
 fn main() {
     println!(
-        "\nThese tests needed nothing but Rust. The other tiers, each a script in scripts/test that names what it needs:\n  \
+        "\nThese tests need only Rust. The other tiers are scripts in scripts/test, which check their requirements:\n  \
          just test-azure       Azurite, a Cosmos DB account, AMQP, OTLP\n  \
          just test-deployment  Bicep, schemas, the pipeline, the package\n  \
-         just test-alerts      queries, alerts and their rehearsals\n  \
+         just test-alerts      queries, alerts and their exercises\n  \
          just test-deep        planted faults, many seeds, kills, fuzzing, instruction counts\n  \
          just test-all         all of them\n"
     );

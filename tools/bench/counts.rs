@@ -1,12 +1,12 @@
-//! Does one part of the way of a batch a number of times, for a tool that counts instructions:
-//! `tools/bench/tests/instructions` runs it under valgrind. Alone, it tells the names of the parts.
+//! Runs one part of processing a batch a number of times, for a tool that counts instructions:
+//! `tools/bench/tests/instructions` runs it under valgrind. Without arguments it lists the parts.
 //!
 //! ```text
 //! counts                        # each part's name and the events of a round
-//! counts PART ROUNDS PREPARED   # ROUNDS rounds, of so many that are prepared
+//! counts PART ROUNDS PREPARED   # runs ROUNDS of PREPARED prepared rounds
 //! ```
 //!
-//! Two runs with as much prepared differ in the rounds alone: start-up and preparation are in both.
+//! Two runs with the same PREPARED differ only in their rounds: start-up and preparation are in both.
 
 mod parts;
 
@@ -19,8 +19,8 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("{problem}");
+        Err(error) => {
+            eprintln!("counts: {error}");
             ExitCode::from(2)
         }
     }
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[&str]) -> Result<(), String> {
     let number =
-        |text: &str| text.parse::<usize>().map_err(|error| format!("{text:?} is no number of rounds: {error}"));
+        |text: &str| text.parse::<usize>().map_err(|error| format!("{text:?} is not a number of rounds: {error}"));
     match *arguments {
         [] => {
             for part in PARTS {
@@ -38,15 +38,16 @@ fn run(arguments: &[&str]) -> Result<(), String> {
         }
         [name, rounds, prepared] => {
             let part = PARTS.into_iter().find(|part| part.name == name);
-            let part = part.ok_or_else(|| format!("there is no part {name:?}: `counts` tells all names"))?;
+            let part =
+                part.ok_or_else(|| format!("the part {name:?} does not exist; run `counts` to list all parts"))?;
             let (rounds, prepared) = (number(rounds)?, number(prepared)?);
             if rounds > prepared {
-                return Err(format!("{rounds} rounds, of which only {prepared} are prepared"));
+                return Err(format!("ROUNDS ({rounds}) must not be greater than PREPARED ({prepared})"));
             }
             let ready: Vec<Round> = (part.rounds)().take(prepared).collect();
             ready.into_iter().take(rounds).for_each(|round| round());
             Ok(())
         }
-        _ => Err("counts, or counts PART ROUNDS PREPARED".to_owned()),
+        _ => Err("usage: counts, or counts PART ROUNDS PREPARED".to_owned()),
     }
 }

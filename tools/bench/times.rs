@@ -1,7 +1,6 @@
-//! How long each part of the way of a batch takes, by criterion: `cargo bench --package devicestate-bench`.
+//! Measures the time of each part of processing a batch, with criterion: `cargo bench --package devicestate-bench`.
 //!
-//! For a look, on a machine that does nothing else. What must not get worse is counted, in
-//! `tools/bench/tests/instructions`.
+//! The figures are informative only, and need an idle machine. `tools/bench/tests/instructions` guards against regressions.
 
 mod parts;
 
@@ -16,7 +15,7 @@ fn main() {
         group.throughput(Throughput::Elements(part.events as u64));
         let mut rounds = (part.rounds)();
         group.bench_function("round", |bencher| {
-            let prepared = || rounds.next().expect("rounds without end");
+            let prepared = || rounds.next().expect("rounds are endless");
             bencher.iter_batched(prepared, |round| round(), BatchSize::LargeInput);
         });
         group.finish();

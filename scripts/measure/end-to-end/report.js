@@ -7,8 +7,8 @@ const { mebibytes, number, table } = require("../tables.js");
 const NAMES = {
   keys: "100 devices, 20 partitions, SQLite",
   aircraft: "aircraft reports, 20 partitions, SQLite",
-  cosmos: "the same, Cosmos account in memory",
-  ordering: "the ordering experiment, way c",
+  cosmos: "aircraft reports, Cosmos DB account in memory",
+  ordering: "the ordering experiment, strategy c",
 };
 
 const between = (spread, digits) =>
@@ -18,7 +18,7 @@ function runs(parts) {
   const rows = Object.entries(NAMES)
     .filter(([name]) => parts[name])
     .map(([name, title]) => {
-      const { events, commandSeconds, cpuSeconds, runSeconds, eventsPerSecond, isRight } = parts[name];
+      const { events, commandSeconds, cpuSeconds, runSeconds, eventsPerSecond, isValid } = parts[name];
       return [
         title,
         number(events),
@@ -26,7 +26,7 @@ function runs(parts) {
         number(cpuSeconds?.median, 2),
         ...between(runSeconds, 3),
         number(eventsPerSecond?.median),
-        isRight ? "all" : "NOT ALL",
+        isValid ? "all" : "NOT ALL",
       ];
     });
   if (!rows.length) return [];
@@ -34,44 +34,43 @@ function runs(parts) {
     "RUN",
     "EVENTS",
     "COMMAND S",
-    "LEAST",
-    "MOST",
+    "MIN",
+    "MAX",
     "CPU S",
     "RUN S",
-    "LEAST",
-    "MOST",
+    "MIN",
+    "MAX",
     "EVENTS/S",
     "ACCOUNTED FOR",
   ];
   return [
     table(head, rows),
-    "The command is from its start to its end, with the processor time of all its processes; the run is what its report " +
-      "tells, from the start of the handler to the last checkpoint. After it the timer function is called, in a handler " +
-      "of its own.",
+    "COMMAND and CPU: from the start to the end of the command, all processes. RUN: from its report, from the start of the " +
+      "handler to the last checkpoint; after it the timer function is invoked in another handler.",
   ];
 }
 
-function alone({ start, memory, size }) {
-  const told = [];
+function handlerAlone({ start, memory, size }) {
+  const lines = [];
   if (start) {
-    const rows = start.measured.map(({ app, starts, medianMs, p99Ms }) => [
-      app,
+    const rows = start.measured.map(({ description, starts, medianMs, p99Ms }) => [
+      description,
       number(starts),
       number(medianMs, 1),
       number(p99Ms, 1),
     ]);
-    told.push(table(["START WITH", "STARTS", "MEDIAN MS", "P99 MS"], rows));
+    lines.push(table(["START WITH", "STARTS", "MEDIAN MS", "P99 MS"], rows));
   }
   if (memory?.afterBatch) {
     const row = (when, { residentBytes, peakBytes }) => [when, mebibytes(residentBytes), mebibytes(peakBytes)];
     const rows = [
-      row("when it answers GET /", memory.afterStart),
+      row("after the first answer to GET /", memory.afterStart),
       row("after a batch of 1,000 events", memory.afterBatch),
     ];
-    told.push(table(["MEMORY", "RESIDENT", "PEAK"], rows));
+    lines.push(table(["MEMORY", "RESIDENT", "PEAK"], rows));
   }
-  if (size) told.push(`The program: ${number(size.bytes)} bytes.`);
-  return told;
+  if (size) lines.push(`The program: ${number(size.bytes)} bytes.`);
+  return lines;
 }
 
 function commands(parts) {
@@ -79,19 +78,19 @@ function commands(parts) {
     .flatMap((part) => part.measured ?? [part])
     .map(({ command }) => command)
     .filter(Boolean);
-  return `By hand:\n\n${all.join("\n\n").replace(/^(?=.)/gm, "  ")}`;
+  return `Commands:\n\n${all.join("\n\n").replace(/^(?=.)/gm, "  ")}`;
 }
 
-function tables({ machine, parts, leftOut }) {
+function tables({ machine, parts, skipped }) {
   return [
     describe(machine),
     ...runs(parts),
-    ...alone(parts),
+    ...handlerAlone(parts),
     commands(parts),
     ...Object.entries(parts)
-      .filter(([, { isRight }]) => !isRight)
-      .map(([name, { complaint }]) => `Not right, and in no figure: ${name}: ${complaint}`),
-    ...leftOut.map(({ part, reason }) => `Left out: ${part}: ${reason}`),
+      .filter(([, { isValid }]) => !isValid)
+      .map(([name, { error }]) => `Failed, and in no figure: ${name}: ${error}`),
+    ...skipped.map(({ name, reason }) => `Skipped: ${name}: ${reason}`),
   ];
 }
 

@@ -1,66 +1,66 @@
-// What grows. A point tells the driver its options; all else is the same along a curve. `fill` is how many batches of each
-// connection come before, so that what is measured is not the first event of each device.
+// The curves. Each point has options of the driver; everything else is constant along a curve. `fill` is the number of
+// batches per connection before the measurement, so that it does not measure the first event of each device.
 "use strict";
 
 const MEMORY = { StateStore: "memory" };
 
-// The cache holds what it may by default, so that the larger fleets do not fit in.
+// The default cache size, which is too small for the larger fleets.
 const SQLITE = { StateStore: "sqlite", DocumentCacheMegabytes: "64" };
 
-/** A request has no more bytes of bodies than this, and no more events. */
+/** The maximum bytes of bodies and the maximum events of a request. */
 const REQUEST_BYTES = 5_000_000;
-const MOST_EVENTS = 1_000;
+const MAX_EVENTS = 1_000;
 
 const CONNECTIONS = 8;
 
-/** The devices of a batch are drawn by chance: after twice as many events as there are devices, 86 of 100 have had one. */
+/** The devices are random: after twice as many events as devices, 86 % of the devices have had an event. */
 const fleet = (total) => {
   const connections = Math.min(total, CONNECTIONS);
   const devices = Math.ceil(total / connections);
   return {
     at: total,
-    load: { events: MOST_EVENTS, connections, devices },
-    fill: Math.ceil((2 * devices) / MOST_EVENTS),
+    load: { events: MAX_EVENTS, connections, devices },
+    fill: Math.ceil((2 * devices) / MAX_EVENTS),
   };
 };
 
 const sized = (bytes) => {
-  const events = Math.max(1, Math.min(MOST_EVENTS, Math.floor(REQUEST_BYTES / bytes)));
-  return { at: bytes, load: { events, "body-bytes": bytes } };
+  const events = Math.max(1, Math.min(MAX_EVENTS, Math.floor(REQUEST_BYTES / bytes)));
+  return { at: bytes, load: { events, bodyBytes: bytes } };
 };
 
-const beside = (label, large, cores, base) => ({
+const mixed = (description, large, cores, base) => ({
   at: large ?? 0,
-  label,
+  description,
   cores,
   base,
-  // The large ones have a connection of their own: there are always seven of small ones.
-  load: large ? { events: 100, connections: 8, "large-body": large } : { events: 100, connections: 7 },
+  // The large batches have their own connection; there are always seven with small batches.
+  load: large ? { events: 100, connections: 8, largeBody: large } : { events: 100, connections: 7 },
 });
 
-/** `cost` is the figure by which points are compared: each with the first, or with the one that `base` is the place of. */
+/** `cost` is the compared figure: of each point with the first one, or with the one at the index `base`. */
 const CURVES = [
   {
     name: "batch",
-    title: "Events of a batch; 8 batches in flight",
+    description: "Events per batch; 8 batches in flight",
     unit: "events",
     cost: "nsPerEvent",
     settings: MEMORY,
     points: [1, 10, 100, 1_000, 10_000].map((events) => ({ at: events, load: { events } })),
   },
   {
-    // With few devices many events of a batch are of one, and share its write; from 8,000 on hardly any.
+    // With few devices, many events of a batch share a write; from 8,000 devices on, hardly any do.
     name: "devices-sqlite",
-    title: "Devices in all; batches of 1,000, documents in SQLite, a cache of 64 MiB",
+    description: "Devices in total; batches of 1,000, documents in SQLite, a cache of 64 MiB",
     unit: "devices",
     cost: "nsPerEvent",
     settings: SQLITE,
     points: [1, 1_000, 8_000, 100_000, 1_000_000].map(fleet),
   },
   {
-    // What a fleet costs the handler without a store that is on a disk; the memory is that of the store.
+    // The cost without a store on disk; the memory is the store's.
     name: "devices-memory",
-    title: "Devices in all; batches of 1,000, documents in memory",
+    description: "Devices in total; batches of 1,000, documents in memory",
     unit: "devices",
     cost: "nsPerEvent",
     settings: MEMORY,
@@ -68,7 +68,7 @@ const CURVES = [
   },
   {
     name: "partitions",
-    title: "Batches in flight at once, of 100 events, each of another partition",
+    description: "Batches of 100 events in flight, each of another partition",
     unit: "partitions",
     cost: "nsPerEvent",
     settings: MEMORY,
@@ -76,16 +76,16 @@ const CURVES = [
   },
   {
     name: "body",
-    title: "Bytes of an event's body; at most 1,000 events and 5 MB a batch",
+    description: "Bytes of an event's body; at most 1,000 events and 5 MB per batch",
     unit: "bytes",
     cost: "nsPerByte",
-    // What a device says without padding is a little less than 300 bytes.
+    // Without padding a body has slightly less than 300 bytes.
     settings: MEMORY,
     points: [300, 1_000, 10_000, 100_000, 1_000_000].map(sized),
   },
   {
     name: "hot",
-    title: "One hot device: batches of 1,000 events of few devices; one partition",
+    description: "One hot device: batches of 1,000 events of few devices; one partition",
     unit: "devices",
     cost: "nsPerEvent",
     settings: MEMORY,
@@ -93,15 +93,15 @@ const CURVES = [
   },
   {
     name: "large",
-    title: "A batch of one event of 1 MB beside seven partitions of small batches of 100",
+    description: "Batches of one event of 1 MB, next to seven partitions with batches of 100 small events",
     unit: "bytes",
     cost: "p99Ms",
     settings: MEMORY,
     points: [
-      beside("small ones alone, one core"),
-      beside("beside large ones, one core", 1_000_000),
-      beside("small ones alone, two cores", undefined, "0,1", 2),
-      beside("beside large ones, two cores", 1_000_000, "0,1", 2),
+      mixed("small only, one core"),
+      mixed("with large, one core", 1_000_000),
+      mixed("small only, two cores", undefined, "0,1", 2),
+      mixed("with large, two cores", 1_000_000, "0,1", 2),
     ],
   },
 ];

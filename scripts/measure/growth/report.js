@@ -2,13 +2,13 @@
 "use strict";
 
 const { describe } = require("../machine.js");
-const { wrong } = require("../rounds.js");
+const { describeFailures } = require("../rounds.js");
 const { mebibytes, number, table } = require("../tables.js");
 
 const percent = (value) => `${number(value)} %`;
 
 const COLUMNS = [
-  ["EVENTS A BATCH", (_, { load }) => number(load.events)],
+  ["EVENTS/BATCH", (_, { load }) => number(load.events)],
   ["EVENTS/S", ({ eventsPerSecond }) => number(eventsPerSecond)],
   ["CPU NS/EVENT", ({ nsPerEvent }) => number(nsPerEvent)],
   ["CPU NS/BYTE", ({ nsPerByte }) => number(nsPerByte, 2)],
@@ -19,47 +19,48 @@ const COLUMNS = [
   ["HANDLER", ({ handlerCpuPercent }) => percent(handlerCpuPercent)],
   ["DRIVER", ({ driverCpuPercent }) => percent(driverCpuPercent)],
 ];
-const OF_LARGE_ONES = [
+const LARGE_COLUMNS = [
   ["LARGE P50 MS", ({ largeP50Ms }) => number(largeP50Ms, 2)],
   ["LARGE P99 MS", ({ largeP99Ms }) => number(largeP99Ms, 2)],
 ];
 
-function curve({ name, title, unit, cost, points, lastToFirst, lastToBefore }) {
-  const columns = name === "large" ? [...COLUMNS, ...OF_LARGE_ONES] : COLUMNS;
+function curve({ name, description, unit, cost, points, lastToFirst, lastToPrevious }) {
+  const columns = name === "large" ? [...COLUMNS, ...LARGE_COLUMNS] : COLUMNS;
   const rows = points.map((point) => [
-    point.label ?? number(point.at),
+    point.description ?? number(point.at),
     ...columns.map(([, of]) => of(point.figures, point)),
     number(point.ratio, 2),
   ]);
   const head = [
     unit.toUpperCase(),
     ...columns.map(([title]) => title),
-    name === "large" ? "TO THOSE ALONE" : "TO THE FIRST",
+    name === "large" ? "VS SMALL ONLY" : "VS FIRST",
   ];
-  const told = {
-    nsPerEvent: "Processor time of an event",
-    nsPerByte: "Processor time of a byte",
+  const costs = {
+    nsPerEvent: "Processor time per event",
+    nsPerByte: "Processor time per byte",
     p99Ms: "P99 of the small batches",
   };
   const end =
     name === "large"
-      ? `${told[cost]} beside large ones, to that of small ones alone: ${number(lastToFirst, 2)} on two cores`
-      : `${told[cost]}, the last to the first: ${number(lastToFirst, 2)}; to the one before it: ${number(lastToBefore, 2)}`;
-  return `${title}\n\n${table(head, rows)}\n\n${end}`;
+      ? `${costs[cost]} with large batches, relative to small batches only, on two cores: ${number(lastToFirst, 2)}`
+      : `${costs[cost]}, last point relative to the first: ${number(lastToFirst, 2)}; to the previous one: ${number(lastToPrevious, 2)}`;
+  return `${description}\n\n${table(head, rows)}\n\n${end}`;
 }
 
 function tables({ machine, options, curves }) {
   const rounds = curves.flatMap(({ name, points }) =>
-    points.flatMap(({ at, label, rounds }) => rounds.map((round) => ({ ...round, of: `${name}, ${label ?? at}` }))),
+    points.flatMap(({ at, description, rounds }) =>
+      rounds.map((round) => ({ ...round, title: `${name}, ${description ?? at}` })),
+    ),
   );
-  const length = options.batches ? `${options.batches} batches of each connection` : `${options.seconds} s`;
+  const length = options.batches ? `${options.batches} batches per connection` : `${options.seconds} s`;
   return [
     describe(machine),
-    `Rounds of each point: ${options.rounds}, of ${length}, of which the median is told. The handler on core ` +
-      `${options["handler-core"]}, but for what has two cores; the driver on core ${options["driver-core"]}. ` +
-      "A driver near 100 % was the limit itself.",
+    `Rounds per point: ${options.rounds}, of ${length}; the figures are medians. Handler on core ${options.handlerCore} unless ` +
+      `two cores are given, driver on core ${options.driverCore}. A driver near 100 % limits the result.`,
     ...curves.map(curve),
-    wrong(rounds, ({ of, round }) => `${of}, round ${round}`),
+    describeFailures(rounds, ({ title, round }) => `${title}, round ${round}`),
   ];
 }
 

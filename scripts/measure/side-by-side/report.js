@@ -1,19 +1,19 @@
-// Handlers side by side as a table.
+// The comparison of the handlers as a table.
 "use strict";
 
 const { ratio } = require("../figures.js");
 const { describe } = require("../machine.js");
-const { wrong } = require("../rounds.js");
+const { describeFailures } = require("../rounds.js");
 const { mebibytes, number, table } = require("../tables.js");
 
 const HEAD = [
   "HANDLER",
-  "EVENTS A BATCH",
+  "EVENTS/BATCH",
   "FORM",
   "EVENTS/S",
-  "LEAST",
-  "MOST",
-  "OF THE FASTEST",
+  "MIN",
+  "MAX",
+  "VS FASTEST",
   "CPU NS/EVENT",
   "P50 MS",
   "P99 MS",
@@ -21,19 +21,19 @@ const HEAD = [
   "DRIVER",
 ];
 
-function tables({ machine, options, leftOut, summary, rounds }) {
+function tables({ machine, options, skipped, summary, rounds }) {
   const group = ({ events, form }) => `${events} ${form}`;
   const fastest = new Map();
   for (const row of summary) {
     fastest.set(group(row), Math.max(fastest.get(group(row)) ?? 0, row.eventsPerSecond?.median ?? 0));
   }
-  const place = ({ form }) => options.forms.indexOf(form);
+  const position = ({ form }) => options.forms.indexOf(form);
   const rows = summary
-    .toSorted((a, b) => a.events - b.events || place(a) - place(b))
+    .toSorted((a, b) => a.events - b.events || position(a) - position(b))
     .map((row) => [
-      row.who,
+      row.name,
       number(row.events),
-      row.form.replace("+", " + "),
+      row.form,
       number(row.eventsPerSecond?.median),
       number(row.eventsPerSecond?.min),
       number(row.eventsPerSecond?.max),
@@ -46,12 +46,12 @@ function tables({ machine, options, leftOut, summary, rounds }) {
     ]);
   return [
     describe(machine),
-    `Rounds: ${options.rounds}, of ${options.seconds} s; ${options.connections} connections, ${options.devices} devices of ` +
-      `each; the handler on core ${options["handler-core"]}, the driver on core ${options["driver-core"]}. A driver near ` +
-      "100 % was the limit itself.",
+    `Rounds: ${options.rounds}, of ${options.seconds} s; ${options.connections} connections, ${options.devices} devices per ` +
+      `connection; handler on core ${options.handlerCore}, driver on core ${options.driverCore}. A driver near 100 % limits ` +
+      "the result.",
     table(HEAD, rows),
-    ...leftOut.map(({ who, reason }) => `Left out: ${who}: ${reason}`),
-    wrong(rounds, ({ round, who, events, form }) => `round ${round}, ${who}, ${events} events a batch, ${form}`),
+    ...skipped.map(({ name, reason }) => `Skipped: ${name}: ${reason}`),
+    describeFailures(rounds, ({ round, name, events, form }) => `round ${round}, ${name}, ${events} events per batch, ${form}`),
   ];
 }
 

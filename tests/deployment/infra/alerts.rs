@@ -1,5 +1,5 @@
-//! The alerts and saved queries: everything that is written is deployed, as it is run on one machine, and in numbers that
-//! Azure Monitor takes.
+//! The alerts and saved queries: all are deployed, with the same text as on one machine, and with values that Azure Monitor
+//! accepts.
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
@@ -7,15 +7,14 @@ use devicestate_test_support::root;
 use serde_json::Value as Json;
 
 use super::{
-    bicep::{Template, Value, written},
-    sources::{Sources, assert_none, assert_noticed},
+    bicep::{Template, Value, to_source},
+    sources::{Sources, assert_detected, assert_no_faults},
 };
 
 const MODULE: &str = "infra/modules/alerts.bicep";
 const PRELUDE: &str = "records";
 
-/// Minutes for which a rule over logs may look back, and after which it may look again, and the same for one over metrics:
-/// the service refuses others.
+/// Allowed windows and frequencies in minutes, of rules over logs and of rules over metrics; the service rejects others.
 const OF_LOGS: [&[u32]; 2] = [
     &[5, 10, 15, 30, 45, 60, 120, 180, 240, 300, 360, 1440, 2880],
     &[1, 5, 10, 15, 30, 45, 60, 120, 180, 240, 300, 360],
@@ -74,12 +73,12 @@ const OF_CALLS: [[&str; 4]; 5] = [
 ];
 
 #[test]
-fn what_is_written_is_deployed_and_the_service_takes_it() {
-    assert_none(&faults(&Sources::read()));
+fn all_alerts_and_queries_are_deployed_with_allowed_values() {
+    assert_no_faults(&faults(&Sources::read()));
 }
 
 #[test]
-fn a_query_that_is_not_deployed_and_a_number_that_the_service_refuses_are_noticed() {
+fn missing_queries_and_invalid_values_are_detected() {
     let changed = |path: &str, from: &str, to: &str| faults(&Sources::read().with(path, from, to));
     for (path, from, to, words) in [
         (MODULE, "'../queries/costs.kql'", "'../queries/cost.kql'", "costs"),
@@ -97,12 +96,12 @@ fn a_query_that_is_not_deployed_and_a_number_that_the_service_refuses_are_notice
         ("infra/alerts.json", "\"of\": \"stream\"", "\"of\": \"hub\"", "hub"),
         ("infra/workbook.json", "\"query\": \"costs\"", "\"query\": \"cost\"", "cost"),
     ] {
-        assert_noticed(&changed(path, from, to), words);
+        assert_detected(&changed(path, from, to), words);
     }
 }
 
 #[test]
-fn one_machine_runs_the_very_text_that_is_deployed() {
+fn the_script_runs_the_deployed_text() {
     let sources = Sources::read();
     let program = "const { query } = require('./scripts/alerts/deployed.js'); \
                    process.stdout.write(query(process.argv[1], { window: '15m', retention: '168h' }))";
@@ -113,7 +112,7 @@ fn one_machine_runs_the_very_text_that_is_deployed() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), deployed);
 }
 
-/// The names of the queries that have a file.
+/// Returns the names of the query files.
 fn files(sources: &Sources) -> BTreeSet<String> {
     let names = sources.paths("kql").into_iter().filter_map(Path::file_stem);
     names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name != PRELUDE).collect()
@@ -126,13 +125,13 @@ fn faults(sources: &Sources) -> Vec<String> {
     let mut faults = loaded(module, &files);
     for [symbol, path, meant] in OF_RESOURCES {
         let resource = module.resources.iter().find(|resource| resource.symbol == symbol);
-        let value = resource.and_then(|resource| resource.body.at(path)).map(written);
+        let value = resource.and_then(|resource| resource.body.at(path)).map(to_source);
         if value.as_deref() != Some(meant) {
             faults.push(format!("{symbol}.{path} is {value:?} and is meant to be {meant}"));
         }
     }
     for [name, meant] in OF_VARIABLES {
-        let value = module.variable(name).map(written);
+        let value = module.variable(name).map(to_source);
         if value.as_deref() != Some(meant) {
             faults.push(format!("{name} is {value:?} and is meant to be {meant}"));
         }
@@ -140,7 +139,7 @@ fn faults(sources: &Sources) -> Vec<String> {
     for [path, symbol, param, meant] in OF_CALLS {
         let template = templates.iter().find(|template| template.path == Path::new(path)).expect("a template");
         let call = template.modules.iter().find(|call| call.symbol == symbol);
-        let value = call.and_then(|call| call.params.get(param)).map(written);
+        let value = call.and_then(|call| call.params.get(param)).map(to_source);
         if value.as_deref() != Some(meant) {
             faults.push(format!("{path}: {symbol}.{param} is {value:?} and is meant to be {meant}"));
         }
@@ -149,7 +148,7 @@ fn faults(sources: &Sources) -> Vec<String> {
         module.variable("sources").expect("sources").properties().iter().map(|(name, _)| name.as_str()).collect();
     let alerts = sources.json("infra/alerts.json");
     for alert in alerts.as_array().expect("alerts") {
-        faults.extend(of_alert(alert, &files, &known));
+        faults.extend(alert_faults(alert, &files, &known));
     }
     let book = sources.json("infra/workbook.json");
     let queries = book["items"].as_array().expect("items").iter().filter_map(|item| item["content"]["query"].as_str());
@@ -159,14 +158,14 @@ fn faults(sources: &Sources) -> Vec<String> {
     faults
 }
 
-/// Whether each file is loaded, under its own name, and no other.
+/// Checks that exactly the files are loaded, under their own names.
 fn loaded(module: &Template, files: &BTreeSet<String>) -> Vec<String> {
     let Some(Value::List(queries)) = module.variable("queries") else { panic!("queries are a list") };
     let mut faults = Vec::new();
     let mut loaded = BTreeSet::new();
     for query in queries {
         let name = query.get("name").and_then(Value::text).expect("a name");
-        let text = query.get("text").map(written);
+        let text = query.get("text").map(to_source);
         if text != Some(format!("loadTextContent('../queries/{name}.kql')")) {
             faults.push(format!("the query {name} is {text:?}"));
         }
@@ -176,7 +175,7 @@ fn loaded(module: &Template, files: &BTreeSet<String>) -> Vec<String> {
     faults
 }
 
-fn of_alert(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<String> {
+fn alert_faults(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<String> {
     let name = alert["name"].as_str().unwrap_or_default();
     let mut faults = Vec::new();
     let mut wrong = |what: String| faults.push(format!("alert {name}: {what}"));
@@ -192,7 +191,7 @@ fn of_alert(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<Strin
         }
         (None, Some(of)) => {
             if !known.contains(&of) {
-                wrong(format!("nothing is known as {of}"));
+                wrong(format!("the resource {of} does not exist"));
             }
             OF_METRICS
         }
@@ -224,7 +223,7 @@ fn of_alert(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<Strin
         }
     }
     if !alert["threshold"].is_i64() {
-        wrong("the threshold is a whole number".into());
+        wrong("the threshold must be an integer".into());
     }
     for key in ["title", "description"] {
         if alert[key].as_str().is_none_or(str::is_empty) {
@@ -234,7 +233,7 @@ fn of_alert(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<Strin
     faults
 }
 
-/// `PT15M` as minutes.
+/// Converts `PT15M` to minutes.
 fn minutes(duration: &str) -> Option<u32> {
     let time = duration.strip_prefix("PT")?;
     let hours = time.strip_suffix('H').and_then(|hours| hours.parse::<u32>().ok());

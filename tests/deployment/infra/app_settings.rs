@@ -1,10 +1,10 @@
-//! The app settings that infra/ gives to a function app, as far as they are known before anything is deployed.
+//! The app settings that infra/ sets, as far as they are known before the deployment.
 
 use std::{collections::BTreeMap, path::Path};
 
 use super::bicep::{Module, Template, Value};
 
-/// Which of the function apps, and of which deployment.
+/// A function app of a kind of deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum App {
     /// That of a deployment with an IoT Hub.
@@ -17,14 +17,14 @@ pub(crate) enum App {
     WithSessions,
 }
 
-/// The function apps that there can be.
+/// All function apps.
 pub(crate) const APPS: [App; 4] = [App::First, App::Standby, App::WithIotHub, App::WithSessions];
 
-/// The standby region where there is one.
+/// The standby region.
 const STANDBY_LOCATION: &str = "northeurope";
 
-/// The settings by name, with every parameter at its default but for what makes it this app. What only the deployment
-/// knows is made up.
+/// Returns the settings by name, with default parameters except for those that define this app. Values that only the
+/// deployment knows are placeholders.
 pub(crate) fn app_settings(templates: &[Template], app: App) -> BTreeMap<String, String> {
     let main = Scope { templates, template: &templates[0], caller: None, app };
     let region = main.module("region");
@@ -40,7 +40,7 @@ pub(crate) fn app_settings(templates: &[Template], app: App) -> BTreeMap<String,
 struct Scope<'a> {
     templates: &'a [Template],
     template: &'a Template,
-    /// The template that calls it as a module, and the call.
+    /// The template that uses it as a module, and the module declaration.
     caller: Option<(&'a Scope<'a>, &'a Module)>,
     app: App,
 }
@@ -48,7 +48,7 @@ struct Scope<'a> {
 impl<'a> Scope<'a> {
     fn module(&self, symbol: &str) -> &'a Module {
         let mut modules = self.template.modules.iter();
-        modules.find(|module| module.symbol == symbol).unwrap_or_else(|| panic!("there is no module {symbol}"))
+        modules.find(|module| module.symbol == symbol).unwrap_or_else(|| panic!("the module {symbol} does not exist"))
     }
 
     fn target(&self, module: &Module) -> &'a Template {
@@ -56,7 +56,7 @@ impl<'a> Scope<'a> {
         self.templates.iter().find(|template| template.path == path).expect("a module of infra/")
     }
 
-    /// What a parameter is given, or else its default; what a variable is.
+    /// Returns the argument or default of a parameter, or the value of a variable.
     fn definition(&self, name: &str) -> Option<(Scope<'a>, &'a Value)> {
         let given = self.caller.and_then(|(caller, call)| Some((*caller, call.params.get(name)?)));
         let param = self.template.params.iter().find(|param| param.name == name);
@@ -73,24 +73,24 @@ impl<'a> Scope<'a> {
             }
             Value::Other(name) => {
                 let (scope, value) =
-                    self.definition(name).unwrap_or_else(|| panic!("nobody knows the settings {name}"));
+                    self.definition(name).unwrap_or_else(|| panic!("the settings {name} are not defined"));
                 scope.collect(value, into);
             }
             Value::Either(condition, branches) => match branches.as_slice() {
-                // Settings that are there only under a condition of their own count as there.
+                // Settings with their own condition count as set.
                 [Value::Object(none), some] if none.is_empty() => self.collect(some, into),
                 _ => self.collect(self.branch(condition, branches), into),
             },
             Value::Object(settings) => {
                 for (name, value) in settings {
-                    into.insert(name.clone(), self.known(value).unwrap_or_else(|| made_up(name)));
+                    into.insert(name.clone(), self.known(value).unwrap_or_else(|| placeholder(name)));
                 }
             }
-            other => panic!("these are no settings: {other:?}"),
+            other => panic!("not settings: {other:?}"),
         }
     }
 
-    /// What a condition chooses.
+    /// Returns the branch that a condition selects.
     fn branch<'b>(&self, condition: &str, branches: &'b [Value]) -> &'b Value {
         let is_so = match condition {
             "usesIotHub" => self.app == App::WithIotHub,
@@ -98,7 +98,7 @@ impl<'a> Scope<'a> {
             "withSessions" => self.app == App::WithSessions,
             _ => {
                 let name = condition.strip_prefix("empty(").and_then(|rest| rest.strip_suffix(')'));
-                let name = name.unwrap_or_else(|| panic!("what {condition} is, is not known before the deployment"));
+                let name = name.unwrap_or_else(|| panic!("{condition} is not known before the deployment"));
                 self.known(&Value::Other(name.to_owned())).is_some_and(|text| text.is_empty())
             }
         };
@@ -135,7 +135,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-fn made_up(name: &str) -> String {
+fn placeholder(name: &str) -> String {
     if name.ends_with("Uri") || name.ends_with("Endpoint") {
         return "https://made-up.example/".to_owned();
     }

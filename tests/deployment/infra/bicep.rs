@@ -1,4 +1,4 @@
-//! Bicep files, read as far as the tests ask: what is declared, what it refers to, what it is made of.
+//! Parses Bicep files as far as the tests need: declarations, references, values.
 
 use std::{
     collections::BTreeSet,
@@ -7,17 +7,17 @@ use std::{
 
 use tree_sitter::{Node, Parser};
 
-/// An expression. What the tests do not look into is only its text.
+/// An expression. Parts that the tests do not inspect are plain text.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Text(String),
     Number(i64),
     Bool(bool),
     List(Vec<Value>),
-    /// What each element of a loop is, and what the loop goes over.
+    /// The element of a loop, and the loop's source.
     Each(Box<Value>, String),
     Object(Vec<(String, Value)>),
-    /// A condition, what it chooses, and what it chooses otherwise.
+    /// A condition with its two branches.
     Either(String, Vec<Value>),
     /// A call of a function.
     Call(String, Vec<Value>),
@@ -35,7 +35,7 @@ impl Value {
         if let Self::Object(properties) = self { properties } else { &[] }
     }
 
-    /// What stands at this path of properties, such as `properties.sku.name`.
+    /// Returns the value at a path of properties, such as `properties.sku.name`.
     pub(crate) fn at(&self, path: &str) -> Option<&Value> {
         path.split('.').try_fold(self, |value, name| value.get(name))
     }
@@ -50,23 +50,23 @@ impl Value {
 pub(crate) struct Param {
     pub(crate) name: String,
     pub(crate) default: Option<Value>,
-    /// What it may be, where a decorator says so.
+    /// The allowed values of its decorator.
     pub(crate) allowed: Vec<String>,
     pub(crate) is_described: bool,
-    /// Whether it is kept out of the deployment's history.
+    /// Whether it is hidden in the deployment's history.
     pub(crate) is_secure: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Resource {
     pub(crate) symbol: String,
-    /// Type and version, those of the resources around it included: `Microsoft.Storage/storageAccounts@2025-01-01`.
+    /// Type and version, including those of its parent resources: `Microsoft.Storage/storageAccounts@2025-01-01`.
     pub(crate) type_name: String,
     pub(crate) is_existing: bool,
-    /// Whether it is deployed, where that depends.
+    /// The condition of its deployment, if it has one.
     pub(crate) condition: Option<String>,
-    /// What it is made for each of, where it is made in a loop.
-    pub(crate) each_of: Option<String>,
+    /// The source of its loop, if it has one.
+    pub(crate) loop_source: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -74,13 +74,13 @@ pub(crate) struct Resource {
 pub(crate) struct Module {
     pub(crate) symbol: String,
     pub(crate) path: PathBuf,
-    /// Whether it is deployed, where that depends.
+    /// The condition of its deployment, if it has one.
     pub(crate) condition: Option<String>,
-    /// What it is deployed for each of, where it is deployed in a loop.
-    pub(crate) each_of: Option<String>,
-    /// What else it is deployed after, besides what its parameters are made of.
+    /// The source of its loop, if it has one.
+    pub(crate) loop_source: Option<String>,
+    /// Its explicit dependencies.
     pub(crate) waits_for: Option<String>,
-    /// What its own deployment is called.
+    /// The name of its deployment.
     pub(crate) name: Option<String>,
     pub(crate) params: Value,
 }
@@ -89,16 +89,16 @@ pub(crate) struct Module {
 #[derive(Debug, Default)]
 pub(crate) struct Template {
     pub(crate) path: PathBuf,
-    /// Where it is no Bicep.
+    /// Syntax errors.
     pub(crate) errors: Vec<String>,
     pub(crate) params: Vec<Param>,
     pub(crate) variables: Vec<(String, Value)>,
     pub(crate) resources: Vec<Resource>,
     pub(crate) modules: Vec<Module>,
     pub(crate) outputs: Vec<(String, Value)>,
-    /// The outputs that have no description.
+    /// The outputs without a description.
     pub(crate) silent_outputs: Vec<String>,
-    /// Every identifier that refers to something declared, with the line it stands in.
+    /// Every identifier that refers to a declaration, with its line.
     pub(crate) references: BTreeSet<(String, usize)>,
     /// `module.outputs.name` and `module[0].outputs.name`, as module and name.
     pub(crate) module_outputs: BTreeSet<(String, String)>,
@@ -107,7 +107,7 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// Reads a text as it stands in this file.
+    /// Parses the text of a file.
     pub(crate) fn parse(path: &Path, text: &str) -> Self {
         let mut parser = Parser::new();
         parser.set_language(&tree_sitter_bicep::LANGUAGE.into()).expect("a grammar for this tree-sitter");
@@ -125,7 +125,7 @@ impl Template {
     fn declarations(&mut self, root: Node, source: &str) {
         let mut decorators = None;
         for node in children(root) {
-            let name = || text_of(identifier(node), source).to_owned();
+            let name = || source_text(identifier(node), source).to_owned();
             match node.kind() {
                 "decorators" => {
                     decorators = Some(node);
@@ -147,31 +147,32 @@ impl Template {
                     };
                     self.params.push(Param {
                         name: name(),
-                        default: assigned(node).map(|node| value(node, source)),
+                        default: assigned_body(node).map(|node| value(node, source)),
                         allowed,
                         is_described: is_described(&calls),
                         is_secure: decorator("secure").is_some(),
                     });
                 }
                 "variable_declaration" => {
-                    self.variables.extend(assigned(node).map(|node| (name(), value(node, source))));
+                    self.variables.extend(assigned_body(node).map(|node| (name(), value(node, source))));
                 }
                 "output_declaration" => {
                     if !is_described(&calls(decorators, source)) {
                         self.silent_outputs.push(name());
                     }
-                    self.outputs.extend(assigned(node).map(|node| (name(), value(node, source))));
+                    self.outputs.extend(assigned_body(node).map(|node| (name(), value(node, source))));
                 }
                 "resource_declaration" => self.resource(node, source, None),
                 "module_declaration" => {
-                    let (body, each_of) = in_loop(assigned(node).map(|node| value(node, source)).expect("a body"));
+                    let (body, loop_source) =
+                        unwrap_loop(assigned_body(node).map(|node| value(node, source)).expect("a body"));
                     let path = node.child(2).map(|path| value(path, source));
                     let path = path.as_ref().and_then(Value::text).expect("a module has a path").to_owned();
                     self.modules.push(Module {
                         condition: condition(node, source),
-                        each_of,
-                        waits_for: body.get("dependsOn").map(written),
-                        name: body.get("name").map(written),
+                        loop_source,
+                        waits_for: body.get("dependsOn").map(to_source),
+                        name: body.get("name").map(to_source),
                         symbol: name(),
                         path: self.path.with_file_name(path),
                         params: body.get("params").cloned().unwrap_or(Value::Object(Vec::new())),
@@ -190,20 +191,20 @@ impl Template {
             Some((around, version)) => format!("{around}/{own}@{version}"),
             None => own,
         };
-        let body = assigned(node).expect("a resource has a body");
+        let body = assigned_body(node).expect("a resource has a body");
         self.nested(body, source, &type_name);
-        let (body, each_of) = in_loop(value(body, source));
+        let (body, loop_source) = unwrap_loop(value(body, source));
         self.resources.push(Resource {
-            symbol: text_of(identifier(node), source).to_owned(),
+            symbol: source_text(identifier(node), source).to_owned(),
             type_name,
             is_existing: children(node).any(|child| child.kind() == "existing"),
             condition: condition(node, source),
-            each_of,
+            loop_source,
             body,
         });
     }
 
-    /// Resources that stand in the body of another.
+    /// Resources nested in another one.
     fn nested(&mut self, body: Node, source: &str, around: &str) {
         for node in children(body) {
             match node.kind() {
@@ -215,7 +216,7 @@ impl Template {
     }
 
     fn visit(&mut self, node: Node, source: &str) {
-        let text = text_of(node, source);
+        let text = source_text(node, source);
         let line = node.start_position().row + 1;
         if node.is_error() || node.is_missing() {
             self.errors.push(format!("{}:{line}: {text:?}", self.path.display()));
@@ -225,12 +226,12 @@ impl Template {
             "loop_variable" | "loop_enumerator" => drop(self.locals.insert(text.to_owned())),
             "for_statement" | "lambda_expression" => {
                 let variable = children(node).find(|child| child.kind() == "identifier");
-                self.locals.extend(variable.map(|variable| text_of(variable, source).to_owned()));
+                self.locals.extend(variable.map(|variable| source_text(variable, source).to_owned()));
             }
             "member_expression" => {
                 let path: Vec<&str> = text.split(['.', '?']).filter(|part| !part.is_empty()).collect();
                 if let [module, "outputs", name] = path[..] {
-                    // Of a loop it is one of many.
+                    // In a loop it is one of many.
                     let module = module.split('[').next().unwrap_or(module);
                     self.module_outputs.insert((module.to_owned(), name.to_owned()));
                 }
@@ -258,7 +259,7 @@ fn children(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
     (0..node.child_count()).filter_map(move |index| node.child(index))
 }
 
-fn text_of<'a>(node: Node, source: &'a str) -> &'a str {
+fn source_text<'a>(node: Node, source: &'a str) -> &'a str {
     &source[node.byte_range()]
 }
 
@@ -267,28 +268,28 @@ fn identifier(declaration: Node) -> Node {
     declaration.child(1).expect("a declaration has a name")
 }
 
-/// What the deployment of a declaration depends on.
+/// Returns the condition of a declaration.
 fn condition(declaration: Node, source: &str) -> Option<String> {
     let condition = children(declaration).find(|child| child.kind() == "if_statement")?.child(1)?;
-    let text = text_of(condition, source);
+    let text = source_text(condition, source);
     Some(text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or(text).to_owned())
 }
 
-/// What is declared in each round of a loop, and what the loop goes over.
-fn in_loop(body: Value) -> (Value, Option<String>) {
+/// Returns the body of a loop and the loop's source; the value itself if it is not a loop.
+fn unwrap_loop(body: Value) -> (Value, Option<String>) {
     match body {
         Value::Each(element, over) => (*element, Some(over)),
         body => (body, None),
     }
 }
 
-/// What stands behind the `=` of a declaration; the body, if a condition stands before it.
-fn assigned(declaration: Node) -> Option<Node> {
+/// Returns the value after the `=` of a declaration, or the body after its condition.
+fn assigned_body(declaration: Node) -> Option<Node> {
     let value = children(declaration).skip_while(|child| child.kind() != "=").nth(1)?;
     if value.kind() == "if_statement" { children(value).find(|child| child.kind() == "object") } else { Some(value) }
 }
 
-/// Whether an identifier refers to something, and is neither the name of what is declared nor of a property or function.
+/// Returns whether an identifier is a reference, and not the name of a declaration, property or function.
 fn is_reference(node: Node) -> bool {
     let Some(parent) = node.parent() else { return false };
     let is_first = parent.child(0) == Some(node);
@@ -307,26 +308,26 @@ fn value(node: Node, source: &str) -> Value {
             .map(|child| value(child, source))
             .collect()
     };
-    let other = || Value::Other(text_of(node, source).to_owned());
+    let other = || Value::Other(source_text(node, source).to_owned());
     match node.kind() {
         "string" => {
             let mut text = String::new();
             for part in children(node) {
                 match part.kind() {
-                    "string_content" => text.push_str(text_of(part, source)),
-                    "escape_sequence" => text.push_str(&text_of(part, source)[1..]),
+                    "string_content" => text.push_str(source_text(part, source)),
+                    "escape_sequence" => text.push_str(&source_text(part, source)[1..]),
                     "interpolation" => return other(),
                     _ => {}
                 }
             }
             Value::Text(text)
         }
-        "number" => text_of(node, source).parse().map_or_else(|_| other(), Value::Number),
-        "boolean" => Value::Bool(text_of(node, source) == "true"),
+        "number" => source_text(node, source).parse().map_or_else(|_| other(), Value::Number),
+        "boolean" => Value::Bool(source_text(node, source) == "true"),
         "array" => Value::List(parts(node)),
         "for_statement" => {
             let over = children(node).skip_while(|child| child.kind() != "in").nth(1);
-            let over = over.map_or_else(String::new, |over| text_of(over, source).to_owned());
+            let over = over.map_or_else(String::new, |over| source_text(over, source).to_owned());
             let body = children(node).filter(Node::is_named).last();
             body.map_or_else(other, |body| Value::Each(value(body, source).into(), over))
         }
@@ -336,39 +337,39 @@ fn value(node: Node, source: &str) -> Value {
                 let key = property.child(0).filter(|key| key.kind() != "resource_declaration")?;
                 let name = match value(key, source) {
                     Value::Text(text) => text,
-                    _ => text_of(key, source).to_owned(),
+                    _ => source_text(key, source).to_owned(),
                 };
                 Some((name, value(children(property).last()?, source)))
             };
             Value::Object(properties.filter_map(pair).collect())
         }
         "ternary_expression" => Value::Either(
-            node.child(0).map_or("", |condition| text_of(condition, source)).to_owned(),
+            node.child(0).map_or("", |condition| source_text(condition, source)).to_owned(),
             parts(node).into_iter().skip(1).collect(),
         ),
         "call_expression" => {
             let arguments = children(node).find(|child| child.kind() == "arguments").map(parts);
-            Value::Call(text_of(node.child(0).unwrap_or(node), source).to_owned(), arguments.unwrap_or_default())
+            Value::Call(source_text(node.child(0).unwrap_or(node), source).to_owned(), arguments.unwrap_or_default())
         }
         _ => other(),
     }
 }
 
-/// A value as it would be written.
-pub(crate) fn written(value: &Value) -> String {
-    let all = |values: &[Value]| values.iter().map(written).collect::<Vec<_>>().join(", ");
+/// Returns the source text of a value.
+pub(crate) fn to_source(value: &Value) -> String {
+    let all = |values: &[Value]| values.iter().map(to_source).collect::<Vec<_>>().join(", ");
     match value {
         Value::Text(text) => format!("'{text}'"),
         Value::Number(number) => number.to_string(),
         Value::Bool(is) => is.to_string(),
         Value::List(values) => format!("[{}]", all(values)),
-        Value::Each(element, over) => format!("[for {over}: {}]", written(element)),
+        Value::Each(element, over) => format!("[for {over}: {}]", to_source(element)),
         Value::Object(properties) => {
-            let pairs = properties.iter().map(|(name, value)| format!("{name}: {}", written(value)));
+            let pairs = properties.iter().map(|(name, value)| format!("{name}: {}", to_source(value)));
             format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
         }
         Value::Either(condition, values) => {
-            format!("{condition} ? {}", values.iter().map(written).collect::<Vec<_>>().join(" : "))
+            format!("{condition} ? {}", values.iter().map(to_source).collect::<Vec<_>>().join(" : "))
         }
         Value::Call(function, arguments) => format!("{function}({})", all(arguments)),
         Value::Other(text) => text.clone(),

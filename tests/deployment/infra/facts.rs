@@ -1,15 +1,15 @@
-//! Values on which the system rests and which nothing else would notice to be others.
+//! Values that are essential for the system, and whose changes nothing else would detect.
 
 use std::path::Path;
 
 use super::{
-    bicep::{Value, written},
-    sources::{Sources, assert_none, assert_noticed},
+    bicep::{Value, to_source},
+    sources::{Sources, assert_detected, assert_no_faults},
 };
 
-/// Module, resource, property, and its value as it stands there.
+/// Module, resource, property, and its value in the source.
 const OF_RESOURCES: [[&str; 4]; 24] = [
-    // A condition on an ETag protects within one write region only, and the service moves that by itself.
+    // An ETag condition protects only within one write region, which the service can move automatically.
     ["documents", "account", "properties.enableMultipleWriteLocations", "false"],
     ["documents", "account", "properties.enableAutomaticFailover", "true"],
     ["documents", "account", "properties.consistencyPolicy.defaultConsistencyLevel", "'Session'"],
@@ -17,7 +17,7 @@ const OF_RESOURCES: [[&str; 4]; 24] = [
     ["documents", "container", "properties.resource.indexingPolicy.indexingMode", "'consistent'"],
     ["documents", "container", "properties.resource.indexingPolicy.excludedPaths", "[{path: '/*'}]"],
     ["documents", "container", "properties.options.autoscaleSettings.maxThroughput", "maximumThroughput"],
-    // No service has a way in for somebody without an identity.
+    // No service allows access without an identity.
     ["documents", "account", "properties.disableLocalAuth", "true"],
     ["event-hubs", "namespace", "properties.disableLocalAuth", "true"],
     ["monitoring", "insights", "properties.DisableLocalAuth", "true"],
@@ -26,7 +26,7 @@ const OF_RESOURCES: [[&str; 4]; 24] = [
     ["function-app", "noFtpPassword", "properties.allow", "false"],
     ["function-app", "noScmPassword", "properties.allow", "false"],
     ["iot-hub", "hub", "properties.authorizationPolicies", "[{keyName: policy, rights: 'ServiceConnect'}]"],
-    // What Flex Consumption asks for.
+    // Required by Flex Consumption.
     ["function-app", "plan", "sku.name", "'FC1'"],
     ["function-app", "app", "properties.functionAppConfig.runtime", "{name: 'custom', version: '1.0'}"],
     ["function-app", "app", "properties.functionAppConfig.deployment.storage.value", "packageContainerUri"],
@@ -38,7 +38,7 @@ const OF_RESOURCES: [[&str; 4]; 24] = [
     ],
     ["function-app", "app", "properties.keyVaultReferenceIdentity", "identityId"],
     ["function-app", "settings", "properties", "appSettings"],
-    // Dead letters outlive the region, checkpoints the zone.
+    // Dead letters survive the loss of a region, checkpoints that of a zone.
     ["dead-letters", "account", "sku.name", "redundancy"],
     ["host-storage", "account", "sku.name", "zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS'"],
     ["event-hubs", "hub", "properties.retentionDescription.retentionTimeInHours", "retentionHours"],
@@ -78,7 +78,7 @@ const OF_MODULES: [[&str; 4]; 30] = [
     ["region", "functionApp", "zoneRedundant", "zoneRedundantInstances"],
 ];
 
-/// Module, private endpoint, and the service of the resource that it stands for.
+/// Module, private endpoint, and the service of its resource.
 const OF_ENDPOINTS: [[&str; 3]; 9] = [
     ["dead-letters", "queueEndpoint", "'queue'"],
     ["dead-letters", "blobEndpoint", "'blob'"],
@@ -91,7 +91,7 @@ const OF_ENDPOINTS: [[&str; 3]; 9] = [
     ["service-bus", "endpoint", "'namespace'"],
 ];
 
-/// App settings whose values the host reads as words of its own.
+/// App settings whose values are keywords of the host.
 const OF_SETTINGS: [[&str; 2]; 6] = [
     ["AzureWebJobsStorage__credential", "'managedidentity'"],
     ["AzureWebJobsStorage__clientId", "clientId"],
@@ -102,12 +102,12 @@ const OF_SETTINGS: [[&str; 2]; 6] = [
 ];
 
 #[test]
-fn the_values_on_which_the_system_rests_are_as_they_are_meant() {
-    assert_none(&faults(&Sources::read()));
+fn the_essential_values_are_correct() {
+    assert_no_faults(&faults(&Sources::read()));
 }
 
 #[test]
-fn a_value_that_is_another_is_noticed() {
+fn a_changed_value_is_detected() {
     let changed = |file: &str, from: &str, to: &str| faults(&Sources::read().with(&format!("infra/{file}"), from, to));
     for (file, from, to, word) in [
         (
@@ -148,7 +148,7 @@ fn a_value_that_is_another_is_noticed() {
         ("modules/region.bicep", "blobZoneId: blobZoneId", "blobZoneId: queueZoneId", "queueZoneId"),
         ("modules/region.bicep", "@secure()\n", "", "settings"),
     ] {
-        assert_noticed(&changed(file, from, to), word);
+        assert_detected(&changed(file, from, to), word);
     }
 }
 
@@ -168,12 +168,12 @@ fn faults(sources: &Sources) -> Vec<String> {
     for [module, symbol, path, meant] in OF_RESOURCES {
         let resource = named(module).resources.iter().find(|resource| resource.symbol == symbol);
         let value = resource.and_then(|resource| resource.body.at(path));
-        is(format!("{module}: {symbol}.{path}"), meant, value.map(written));
+        is(format!("{module}: {symbol}.{path}"), meant, value.map(to_source));
     }
     let calls = |template: &str| if template == "main" { main } else { named(template) };
     for [template, symbol, param, meant] in OF_MODULES {
         let module = calls(template).modules.iter().find(|module| module.symbol == symbol);
-        let value = module.and_then(|module| module.params.get(param)).map(written);
+        let value = module.and_then(|module| module.params.get(param)).map(to_source);
         is(format!("{template}: {symbol}.{param}"), meant, value);
     }
     for [module, symbol, meant] in OF_ENDPOINTS {
@@ -181,7 +181,7 @@ fn faults(sources: &Sources) -> Vec<String> {
         is(
             format!("{module}: {symbol}"),
             meant,
-            endpoint.and_then(|endpoint| endpoint.params.get("service")).map(written),
+            endpoint.and_then(|endpoint| endpoint.params.get("service")).map(to_source),
         );
         is(format!("{module}: {symbol}"), "isPrivate", endpoint.and_then(|endpoint| endpoint.condition.clone()));
     }
@@ -194,14 +194,14 @@ fn faults(sources: &Sources) -> Vec<String> {
         let module = calls(template).modules.iter().find(|module| module.symbol == symbol);
         is(format!("{template}: when there is {symbol}"), meant, module.and_then(|module| module.condition.clone()));
     }
-    is("main.bicep: usesIotHub".into(), "eventSource == 'iotHub'", main.variable("usesIotHub").map(written));
+    is("main.bicep: usesIotHub".into(), "eventSource == 'iotHub'", main.variable("usesIotHub").map(to_source));
 
     let app = named("region").modules.iter().find(|module| module.symbol == "functionApp");
     let Some(Value::Call(_, parts)) = app.and_then(|app| app.params.get("appSettings")) else {
         panic!("app settings are a union")
     };
     for [name, meant] in OF_SETTINGS {
-        is(name.to_owned(), meant, parts.iter().find_map(|part| part.get(name)).map(written));
+        is(name.to_owned(), meant, parts.iter().find_map(|part| part.get(name)).map(to_source));
     }
     for (template, name, meant) in [
         (named("region"), "EventHubConnection__credential", "'managedidentity'"),
@@ -209,7 +209,7 @@ fn faults(sources: &Sources) -> Vec<String> {
         (main, "EventHubConnection", "'@Microsoft.KeyVault(SecretUri=${iotHub.?outputs.connectionSecretUri ?? ''})'"),
     ] {
         let Some(Value::Either(_, branches)) = template.variable("eventHubSettings") else { panic!("it depends") };
-        is(name.to_owned(), meant, branches.iter().find_map(|settings| settings.get(name)).map(written));
+        is(name.to_owned(), meant, branches.iter().find_map(|settings| settings.get(name)).map(to_source));
     }
     for (module, name) in [("function-app", "appSettings"), ("region", "settings")] {
         let secure = named(module).params.iter().find(|param| param.name == name).map(|param| param.is_secure);
@@ -225,9 +225,9 @@ fn faults(sources: &Sources) -> Vec<String> {
         ("iotHubZones", "{iotHub: 'privatelink.azure-devices.net', vault: 'privatelink.vaultcore.azure.net'}"),
     ];
     for (variable, meant) in zones {
-        is(format!("network: {variable}"), meant, named("network").variable(variable).map(written));
+        is(format!("network: {variable}"), meant, named("network").variable(variable).map(to_source));
     }
-    // The built-in endpoint of an IoT Hub takes nothing but a key.
+    // The built-in endpoint of an IoT Hub supports only a key.
     let iot_hub = Path::new("infra/modules/iot-hub.bicep");
     let has_keys = |path: &&Path| sources.text(path.to_str().expect("a path")).contains("listKeys");
     let with_keys = sources.paths("bicep").into_iter().filter(|path| *path != iot_hub).filter(has_keys);

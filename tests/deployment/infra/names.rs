@@ -1,59 +1,59 @@
-//! Names and ids that stand in more than one place, or in Azure.
+//! Names and ids that are used in several files, or by Azure.
 
 use serde_json::Value as Json;
 
 use super::{
     app_settings::{App, app_settings},
-    bicep::{Resource, Template, Value, written},
-    sources::{Sources, assert_none, assert_noticed},
+    bicep::{Resource, Template, Value, to_source},
+    sources::{Sources, assert_detected, assert_no_faults},
 };
 
 #[test]
-fn names_agree_wherever_they_stand() {
-    assert_none(&names(&Sources::read()));
+fn names_agree_in_all_files() {
+    assert_no_faults(&names(&Sources::read()));
 }
 
 #[test]
-fn every_name_that_is_misspelled_is_noticed() {
+fn every_name_that_is_misspelled_is_detected() {
     let changed = |path: &str, from: &str, to: &str| names(&Sources::read().with(path, from, to));
     let function = "RawTelemetryFunction/function.json";
-    assert_noticed(&changed(function, "\"messages\"", "\"mesages\""), "mesages");
-    assert_noticed(&changed(function, "deadLetterMessages", "deadLetterMesages"), "deadLetterMesages");
-    assert_noticed(&changed(function, "deadletterqueue", "deadleterqueue"), "deadleterqueue");
-    assert_noticed(
+    assert_detected(&changed(function, "\"messages\"", "\"mesages\""), "mesages");
+    assert_detected(&changed(function, "deadLetterMessages", "deadLetterMesages"), "deadLetterMesages");
+    assert_detected(&changed(function, "deadletterqueue", "deadleterqueue"), "deadleterqueue");
+    assert_detected(
         &changed("infra/modules/dead-letters.bicep", "'deadletterqueue'", "'deadletters'"),
         "deadletterqueue",
     );
-    assert_noticed(
+    assert_detected(
         &changed("infra/modules/host-storage.bicep", "azure-webjobs-eventhub", "azure-webjobs-eventhubs"),
         "checkpoints",
     );
-    assert_noticed(&changed("infra/main.bicep", "var hubName = 'telemetry'", "var hubName = 'telemtry'"), "telemtry");
-    assert_noticed(
+    assert_detected(&changed("infra/main.bicep", "var hubName = 'telemetry'", "var hubName = 'telemtry'"), "telemtry");
+    assert_detected(
         &changed("infra/main.bicep", "'devicestate'\nvar usesIotHub", "'devicestat'\nvar usesIotHub"),
         "devicestat",
     );
-    assert_noticed(
+    assert_detected(
         &changed("infra/modules/function-app.bicep", "['RawTelemetryFunction']", "['RawTelemetry']"),
         "RawTelemetry",
     );
-    assert_noticed(&changed("infra/modules/function-app.bicep", "'function:${name}'", "name"), "always ready");
-    assert_noticed(
+    assert_detected(&changed("infra/modules/function-app.bicep", "'function:${name}'", "name"), "always ready");
+    assert_detected(
         &changed("infra/main.bicep", "sessionQueueName = 'sessions'", "sessionQueueName = 'sesions'"),
         "sesions",
     );
     let sessions = "SessionTelemetryFunction/function.json";
-    assert_noticed(&changed(sessions, "deadletterqueue", "deadleterqueue"), "deadleterqueue");
-    assert_noticed(&changed("emulators/event-hubs.json", "devicestate", "devicestates"), "devicestates");
-    assert_noticed(&changed("azure.yaml", "  handler:", "  handlers:"), "handlers");
-    assert_noticed(&changed("azure.yaml", "dist: target/package", "dist: target/packages"), "target/packages");
-    assert_noticed(&changed("azure.yaml", "scripts/package.sh", "scripts/pakage.sh"), "scripts/pakage.sh");
-    assert_noticed(&changed("azure.yaml", "--standby", "--stanby"), "--stanby");
-    assert_noticed(
+    assert_detected(&changed(sessions, "deadletterqueue", "deadleterqueue"), "deadleterqueue");
+    assert_detected(&changed("emulators/event-hubs.json", "devicestate", "devicestates"), "devicestates");
+    assert_detected(&changed("azure.yaml", "  handler:", "  handlers:"), "handlers");
+    assert_detected(&changed("azure.yaml", "dist: target/package", "dist: target/packages"), "target/packages");
+    assert_detected(&changed("azure.yaml", "scripts/package.sh", "scripts/pakage.sh"), "scripts/pakage.sh");
+    assert_detected(&changed("azure.yaml", "--standby", "--stanby"), "--stanby");
+    assert_detected(
         &changed("infra/main.bicep", "output STANDBY_FUNCTION_APP_NAME", "output STANDBY_FUNCTION_NAME"),
         "STANDBY_FUNCTION_APP_NAME",
     );
-    assert_noticed(&changed("infra/main.bicep", "azdService: 'handler'", "azdService: 'handlers'"), "handlers");
+    assert_detected(&changed("infra/main.bicep", "azdService: 'handler'", "azdService: 'handlers'"), "handlers");
 }
 
 fn resources(templates: &[Template]) -> impl Iterator<Item = &Resource> {
@@ -67,7 +67,7 @@ fn names(sources: &Sources) -> Vec<String> {
     let mut faults = Vec::new();
     let mut agree = |what: &str, one: &str, other: Option<&str>| {
         if other != Some(one) {
-            faults.push(format!("{what}: {one:?} in one place, {other:?} in another"));
+            faults.push(format!("{what}: {one:?} in one file, {other:?} in another"));
         }
     };
     let named = |type_name: &str| {
@@ -75,7 +75,7 @@ fn names(sources: &Sources) -> Vec<String> {
         resources(&templates).find(|resource| resource.type_name.starts_with(type_name)).and_then(name)
     };
 
-    // The binding names are the reference's, whose readers and tools know them.
+    // The binding names are those of the reference.
     let (trigger, queue) = (&function["bindings"][0], &function["bindings"][1]);
     agree("the trigger's name", "messages", trigger["name"].as_str());
     agree("the output's name", "deadLetterMessages", queue["name"].as_str());
@@ -84,7 +84,7 @@ fn names(sources: &Sources) -> Vec<String> {
     let container = named("Microsoft.Storage/storageAccounts/blobServices/containers@");
     let checkpoints = resources(&templates).find(|resource| resource.symbol == "checkpoints");
     let checkpoints = checkpoints.and_then(|resource| resource.body.get("name")).and_then(Value::text);
-    // As the Event Hubs extension calls it.
+    // The name in the Event Hubs extension.
     agree("the container of checkpoints", "azure-webjobs-eventhub", checkpoints);
     agree("the container of dead letters", &settings["DeadLetterContainer"], container.as_deref());
 
@@ -106,14 +106,14 @@ fn names(sources: &Sources) -> Vec<String> {
     agree(
         "the functions that are always ready",
         "concat(['RawTelemetryFunction'], withSessions ? ['SessionTelemetryFunction'] : [])",
-        app.variable("triggered").map(written).as_deref(),
+        app.variable("triggered").map(to_source).as_deref(),
     );
     let always_ready = resources(&templates)
         .find_map(|resource| resource.body.at("properties.functionAppConfig.scaleAndConcurrency.alwaysReady"));
     agree(
         "what is always ready",
         "[for (alwaysReadyInstances == 0 ? [] : triggered): {name: 'function:${name}', instanceCount: alwaysReadyInstances}]",
-        always_ready.map(written).as_deref(),
+        always_ready.map(to_source).as_deref(),
     );
     let of_sessions = sources.json("SessionTelemetryFunction/function.json");
     for binding in ["name", "queueName"] {
@@ -127,7 +127,7 @@ fn names(sources: &Sources) -> Vec<String> {
         azure_yaml.skip_while(|line| *line != "services:").nth(1).and_then(|line| line.trim().strip_suffix(':'));
     agree("azd's service", service, in_azure_yaml);
 
-    // What azd makes and publishes is what the script makes.
+    // azd creates and publishes the same package as the script.
     let of_azd = |key: &str| sources.text("azure.yaml").lines().find_map(|line| line.trim().strip_prefix(key));
     agree("what azd publishes", "target/package", of_azd("dist: "));
     let hook = "test -z \"$STANDBY_FUNCTION_APP_NAME\" || scripts/publish.sh --resource-group \"$AZURE_RESOURCE_GROUP\" --standby";
@@ -137,7 +137,7 @@ fn names(sources: &Sources) -> Vec<String> {
         let is_there = templates[0].outputs.iter().any(|(name, _)| name == output);
         agree("an output that a hook of azd reads", output, is_there.then_some(output));
     }
-    agree("how azd makes it", "scripts/package.sh --output target/package", of_azd("run: "));
+    agree("how azd makes it", "scripts/package.sh --folder target/package", of_azd("run: "));
     faults
 }
 

@@ -1,11 +1,11 @@
-//! Two regions: what they share, what each has for itself, and what a deployment must leave alone.
+//! Two regions: shared and separate resources, and what a deployment must not change.
 
 use std::path::Path;
 
 use super::{
     app_settings::{App, app_settings},
-    bicep::{Module, Template, Value, written},
-    sources::{Sources, assert_none, assert_noticed},
+    bicep::{Module, Template, Value, to_source},
+    sources::{Sources, assert_detected, assert_no_faults},
 };
 
 /// Variables of main.bicep.
@@ -24,7 +24,7 @@ const OF_MAIN: [[&str; 2]; 10] = [
         "{token: firstToken, location: location, namespace: firstNamespace, withHub: true, keepsNamespace: false, \
          azdService: 'handler'}",
     ],
-    // No hub, since the pairing wants none there; no service, since azd takes one app for each.
+    // No hub, because the pairing requires that; no service, because azd supports one app per service.
     [
         "second",
         "{token: secondToken, location: standbyLocation, namespace: secondNamespace, withHub: false, \
@@ -35,7 +35,7 @@ const OF_MAIN: [[&str; 2]; 10] = [
 /// Outputs of main.bicep.
 const OF_OUTPUTS: [[&str; 2]; 11] = [
     ["AZURE_FUNCTION_APP_NAME", "region[0].outputs.functionAppName"],
-    // By it checkpoints are kept, also with an IoT Hub.
+    // Checkpoints are stored by it, also with an IoT Hub.
     ["EVENT_HUBS_NAMESPACE", "usesIotHub ? (iotHub.?outputs.namespace ?? '') : region[0].outputs.eventHubsNamespace"],
     ["HOST_STORAGE_NAME", "region[0].outputs.hostStorageName"],
     [
@@ -51,10 +51,10 @@ const OF_OUTPUTS: [[&str; 2]; 11] = [
     ["STANDBY_LOG_ANALYTICS_WORKSPACE_ID", "hasTwoStreams ? region[1].outputs.workspaceId : ''"],
 ];
 
-/// Template, a module or a resource of it, and when there is one.
+/// Template, a module or resource of it, and its condition.
 const CONDITIONS: [[&str; 3]; 6] = [
     ["main", "pairing", "hasTwoStreams && !isPaired"],
-    // Azure refuses every change of a namespace that is the second one of a pair.
+    // Azure rejects every change of the second namespace of a pair.
     ["event-hubs", "namespace", "!isKept"],
     ["event-hubs", "hub", "withHub"],
     ["event-hubs", "group", "withHub"],
@@ -81,7 +81,7 @@ const OF_MODULES: [[&str; 4]; 15] = [
     ["region", "hostStorage", "name", "'sthost${token}'"],
 ];
 
-/// Settings of a function app that are its own region's, as region.bicep writes them.
+/// Region-specific settings of a function app in region.bicep.
 const OF_THE_REGION: [[&str; 2]; 6] = [
     ["EventHubConnection__fullyQualifiedNamespace", "eventHubs.?outputs.fullyQualifiedNamespace ?? ''"],
     ["AzureWebJobsStorage__blobServiceUri", "hostStorage.outputs.blobServiceUri"],
@@ -92,12 +92,12 @@ const OF_THE_REGION: [[&str; 2]; 6] = [
 ];
 
 #[test]
-fn each_region_has_its_own_and_the_second_namespace_is_empty_until_it_is_paired_and_then_left_alone() {
-    assert_none(&faults(&Sources::read()));
+fn each_region_has_its_resources_and_the_paired_namespace_is_not_deployed_again() {
+    assert_no_faults(&faults(&Sources::read()));
 }
 
 #[test]
-fn what_is_another_regions_or_is_deployed_again_is_noticed() {
+fn resources_of_another_region_and_repeated_deployments_are_detected() {
     for (file, from, to, word) in [
         // The app of a region reads the alias.
         ("modules/region", "eventHubs.?outputs.fullyQualifiedNamespace ?? ''\n      E", "'alias'\n      E", "fullyQ"),
@@ -126,7 +126,7 @@ fn what_is_another_regions_or_is_deployed_again_is_noticed() {
         // A deployment of one region finds other names.
         ("main", "var firstToken = uniqueString(", "var firstToken = uniqueString(standbyLocation, ", "firstToken"),
     ] {
-        assert_noticed(&faults(&Sources::read().with(&format!("infra/{file}.bicep"), from, to)), word);
+        assert_detected(&faults(&Sources::read().with(&format!("infra/{file}.bicep"), from, to)), word);
     }
 }
 
@@ -149,11 +149,11 @@ fn faults(sources: &Sources) -> Vec<String> {
     let named = |name: &str| named(&templates, name);
     let main = named("main");
     for [name, meant] in OF_MAIN {
-        is(format!("main: {name}"), meant, main.variable(name).map(written));
+        is(format!("main: {name}"), meant, main.variable(name).map(to_source));
     }
     for [name, meant] in OF_OUTPUTS {
         let output = main.outputs.iter().find(|(output, _)| output == name);
-        is(format!("main: {name}"), meant, output.map(|(_, value)| written(value)));
+        is(format!("main: {name}"), meant, output.map(|(_, value)| to_source(value)));
     }
     for [template, symbol, meant] in CONDITIONS {
         let resource = named(template).resources.iter().find(|resource| resource.symbol == symbol);
@@ -163,10 +163,10 @@ fn faults(sources: &Sources) -> Vec<String> {
         is(format!("{template}: when there is {symbol}"), meant, condition);
     }
     for [template, symbol, param, meant] in OF_MODULES {
-        let value = module(named(template), symbol).and_then(|module| module.params.get(param)).map(written);
+        let value = module(named(template), symbol).and_then(|module| module.params.get(param)).map(to_source);
         is(format!("{template}: {symbol}.{param}"), meant, value);
     }
-    is("main: region".into(), "regions", module(main, "region").and_then(|module| module.each_of.clone()));
+    is("main: region".into(), "regions", module(main, "region").and_then(|module| module.loop_source.clone()));
     is(
         "main: it pairs after the regions".into(),
         "[region]",
@@ -179,19 +179,19 @@ fn faults(sources: &Sources) -> Vec<String> {
     let Some(Value::Either(_, events)) = region.variable("eventHubSettings") else { panic!("it depends") };
     for [name, meant] in OF_THE_REGION {
         let value = parts.iter().chain(events).find_map(|part| part.get(name));
-        is(name.to_owned(), meant, value.map(written));
+        is(name.to_owned(), meant, value.map(to_source));
     }
     let namespace = named("event-hubs").outputs.iter().find(|(name, _)| name == "fullyQualifiedNamespace");
     is(
         "event-hubs: the namespace's own name".into(),
         "'${name}.servicebus.windows.net'",
-        namespace.map(|(_, value)| written(value)),
+        namespace.map(|(_, value)| to_source(value)),
     );
 
     let pairing = named("pairing");
     let of_pair = |symbol: &str, path: &str| {
         let resource = pairing.resources.iter().find(|resource| resource.symbol == symbol);
-        resource.and_then(|resource| resource.body.at(path)).map(written)
+        resource.and_then(|resource| resource.body.at(path)).map(to_source)
     };
     for [symbol, path, meant] in [
         ["first", "name", "firstNamespace"],
@@ -209,12 +209,12 @@ fn faults(sources: &Sources) -> Vec<String> {
     is(
         "CosmosPreferredRegions: the write region first, in both".into(),
         "empty(standbyLocation) ? location : '${location},${standbyLocation}'",
-        parts.iter().find_map(|part| part.get("CosmosPreferredRegions")).map(written),
+        parts.iter().find_map(|part| part.get("CosmosPreferredRegions")).map(to_source),
     );
     // Deployments in a resource group have names, too: those of two regions must not be the same.
     let in_each_region = region.modules.iter().map(|module| (module, "${token}"));
     let regions =
-        main.modules.iter().filter(|module| module.each_of.is_some()).map(|module| (module, "${place.token}"));
+        main.modules.iter().filter(|module| module.loop_source.is_some()).map(|module| (module, "${place.token}"));
     for (module, part) in in_each_region.chain(regions) {
         let name = module.name.clone().unwrap_or_default();
         if !name.contains(part) {

@@ -1,12 +1,12 @@
-// Writes down what Azure Resource Manager takes: for each resource type the names, kinds and allowed values of what may
-// be written into it, from Microsoft's published types, against which the tests hold infra/.
+// Writes the writable properties of Azure resource types, with their kinds and allowed values, from Microsoft's published
+// types. The tests validate infra/ with them.
 //
 //   git clone --depth 1 https://github.com/Azure/bicep-types-az
 //   node tests/deployment/infra/resource-types.mjs bicep-types-az [Microsoft.Storage/storageAccounts@2025-01-01 …]
 //
-// Without names, those that resource-types.json has are read again.
+// Without names, the types of resource-types.json are updated.
 //
-// A shape is a word (string, int, bool, any), a list of allowed values (open where the service takes others, too),
+// A shape is a word (string, int, bool, any), a list of allowed values (open if the service accepts others),
 // {"each": shape} for an array, {"any": shape} for an object with names of the writer's choice, or
 // {"of": {name: shape}, "needs": [names]}.
 import { execFileSync } from "node:child_process";

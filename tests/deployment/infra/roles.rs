@@ -1,8 +1,8 @@
-//! Who may do what: every role that the templates assign, to whom and on what, and no other.
+//! Every role assignment of the templates: role, principal and scope, and no other.
 
 use super::{
-    bicep::{Resource, Template, Value, written},
-    sources::{Sources, assert_none, assert_noticed},
+    bicep::{Resource, Template, Value, to_source},
+    sources::{Sources, assert_detected, assert_no_faults},
 };
 
 /// Azure's built-in roles: the ids are the same in every subscription.
@@ -26,7 +26,7 @@ const BUILT_IN: [(&str, &str, &str); 14] = [
 /// Cosmos DB Built-in Data Reader.
 const COSMOS_READER: &str = "'${account.id}/sqlRoleDefinitions/00000000-0000-0000-0000-000000000001'";
 
-/// Data actions of Cosmos DB that the handler needs, and whoever replays dead letters: one for its client's start, and one for each store operation.
+/// Data actions of Cosmos DB that the handler and operators need: one for the client's start, and one per store operation.
 const STATE_WRITER: [&str; 4] = [
     "Microsoft.DocumentDB/databaseAccounts/readMetadata",
     "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/read",
@@ -38,7 +38,7 @@ const HANDLER: &str = "handlerPrincipalId";
 const HANDLERS: &str = "handlerPrincipalIds";
 const OPERATORS: &str = "operatorPrincipalIds";
 
-/// Module, role, on what, and for whom.
+/// Module, role, scope and principal.
 const ASSIGNMENTS: [[&str; 4]; 20] = [
     ["dead-letters", "roles.storageBlobDataContributor", "account", OPERATORS],
     ["dead-letters", "roles.storageBlobDataContributor", "account::blobs::container", HANDLER],
@@ -63,39 +63,39 @@ const ASSIGNMENTS: [[&str; 4]; 20] = [
 ];
 
 #[test]
-fn every_assignment_is_one_of_those_that_are_meant_and_none_is_missing() {
-    assert_none(&faults(&Sources::read()));
+fn exactly_the_intended_roles_are_assigned() {
+    assert_no_faults(&faults(&Sources::read()));
 }
 
 #[test]
-fn every_role_id_that_is_misspelled_is_noticed() {
+fn every_role_id_that_is_misspelled_is_detected() {
     for (name, _, id) in BUILT_IN {
         let misspelled = id.replacen(&id[..1], "9", 1).replacen("-4", "-5", 1);
-        assert_noticed(&faults(&Sources::read().with("infra/roles.json", id, &misspelled)), name);
+        assert_detected(&faults(&Sources::read().with("infra/roles.json", id, &misspelled)), name);
     }
     let changed = |file: &str, from: &str, to: &str| {
         faults(&Sources::read().with(&format!("infra/modules/{file}.bicep"), from, to))
     };
-    assert_noticed(&changed("documents", "000000000001'", "000000000003'"), "000000000003");
-    assert_noticed(&changed("documents", "items/replace", "item/replace"), "item/replace");
-    assert_noticed(
+    assert_detected(&changed("documents", "000000000001'", "000000000003'"), "000000000003");
+    assert_detected(&changed("documents", "items/replace", "item/replace"), "item/replace");
+    assert_detected(
         &changed("host-storage", "roles.storageBlobDataOwner", "roles.storageBlobOwner"),
         "storageBlobOwner",
     );
 }
 
 #[test]
-fn a_role_that_is_wrong_missing_too_wide_or_for_somebody_else_is_noticed() {
+fn a_wrong_missing_too_wide_or_misassigned_role_is_detected() {
     let changed = |file: &str, from: &str, to: &str| {
         faults(&Sources::read().with(&format!("infra/modules/{file}.bicep"), from, to))
     };
-    assert_noticed(&changed("event-hubs", "roles.eventHubsDataReceiver", "roles.eventHubsDataSender"), "Receiver");
-    assert_noticed(&changed("dead-letters", "scope: account::queues::queue", "scope: account"), "MessageSender");
-    assert_noticed(&changed("service-bus", "scope: queue", "scope: namespace"), "serviceBusDataReceiver");
-    assert_noticed(&changed("service-bus", "roles.serviceBusDataSender", "roles.serviceBusDataReceiver"), "Sender");
-    assert_noticed(&changed("documents", "stateWriter.id", COSMOS_READER), "stateWriter.id");
-    assert_noticed(&changed("event-hubs", "in senderPrincipalIds", "in [handlerPrincipalId]"), "senderPrincipalIds");
-    assert_noticed(
+    assert_detected(&changed("event-hubs", "roles.eventHubsDataReceiver", "roles.eventHubsDataSender"), "Receiver");
+    assert_detected(&changed("dead-letters", "scope: account::queues::queue", "scope: account"), "MessageSender");
+    assert_detected(&changed("service-bus", "scope: queue", "scope: namespace"), "serviceBusDataReceiver");
+    assert_detected(&changed("service-bus", "roles.serviceBusDataSender", "roles.serviceBusDataReceiver"), "Sender");
+    assert_detected(&changed("documents", "stateWriter.id", COSMOS_READER), "stateWriter.id");
+    assert_detected(&changed("event-hubs", "in senderPrincipalIds", "in [handlerPrincipalId]"), "senderPrincipalIds");
+    assert_detected(
         &changed(
             "host-storage",
             "resource hostMayOwnBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01'",
@@ -103,11 +103,11 @@ fn a_role_that_is_wrong_missing_too_wide_or_for_somebody_else_is_noticed() {
         ),
         "storageBlobDataOwner",
     );
-    assert_noticed(
+    assert_detected(
         &changed("host-storage", "scope: account::blobs::checkpoints", "scope: account"),
         "account::blobs::checkpoints",
     );
-    assert_noticed(
+    assert_detected(
         &changed("documents", "in handlerPrincipalIds", "in [handlerPrincipalIds[0]]"),
         "handlerPrincipalIds",
     );
@@ -124,7 +124,7 @@ fn a_role_that_is_wrong_missing_too_wide_or_for_somebody_else_is_noticed() {
         ("main", "range(0, length(regions))", "range(0, 1)", "handlerPrincipalIds"),
     ] {
         let other = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_noticed(&faults(&other), word);
+        assert_detected(&faults(&other), word);
     }
 }
 
@@ -139,29 +139,29 @@ fn the_document_names_every_role() {
 fn faults(sources: &Sources) -> Vec<String> {
     let mut faults = Vec::new();
     let file = sources.json("infra/roles.json");
-    let written: Vec<(&str, Option<&str>)> =
+    let to_source: Vec<(&str, Option<&str>)> =
         file.as_object().expect("roles").iter().map(|(name, id)| (name.as_str(), id.as_str())).collect();
     let known = BUILT_IN.map(|(name, _, id)| (name, Some(id)));
     faults.extend(
-        written
+        to_source
             .iter()
             .filter(|role| !known.contains(role))
             .map(|role| format!("infra/roles.json: {role:?} is no role")),
     );
 
     let templates = sources.templates();
-    let mut assigned: Vec<[String; 4]> = Vec::new();
+    let mut assigned_body: Vec<[String; 4]> = Vec::new();
     for template in &templates {
         let module = template.path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
         for resource in template.resources.iter().filter(|resource| !resource.is_existing) {
             let Some([role, scope, principal]) = assignment(resource, &mut faults) else { continue };
-            let whom = resource.each_of.clone().unwrap_or(principal);
-            assigned.push([module.clone(), role, scope, whom]);
+            let whom = resource.loop_source.clone().unwrap_or(principal);
+            assigned_body.push([module.clone(), role, scope, whom]);
         }
     }
     let meant: Vec<[String; 4]> = ASSIGNMENTS.iter().map(|row| row.map(str::to_owned)).collect();
-    faults.extend(assigned.iter().filter(|row| !meant.contains(row)).map(|row| format!("not meant: {row:?}")));
-    faults.extend(meant.iter().filter(|row| !assigned.contains(row)).map(|row| format!("not assigned: {row:?}")));
+    faults.extend(assigned_body.iter().filter(|row| !meant.contains(row)).map(|row| format!("not meant: {row:?}")));
+    faults.extend(meant.iter().filter(|row| !assigned_body.contains(row)).map(|row| format!("not assigned: {row:?}")));
     faults.extend(templates.iter().flat_map(handed_down));
 
     let actions = templates.iter().flat_map(|template| &template.resources).find_map(|resource| {
@@ -176,7 +176,7 @@ fn faults(sources: &Sources) -> Vec<String> {
     faults
 }
 
-/// Role, scope and principal, if the resource is an assignment.
+/// Returns role, scope and principal of an assignment.
 fn assignment(resource: &Resource, faults: &mut Vec<String>) -> Option<[String; 3]> {
     let body = |path: &str| match resource.body.at(path) {
         Some(Value::Other(text)) => text.clone(),
@@ -188,7 +188,7 @@ fn assignment(resource: &Resource, faults: &mut Vec<String>) -> Option<[String; 
     if !resource.type_name.starts_with("Microsoft.Authorization/roleAssignments@") {
         return None;
     }
-    // The same role in the name and in the assignment: else a second deployment would be refused.
+    // The same role in the name and in the assignment: otherwise a second deployment would be rejected.
     let role = |path: &str| match resource.body.at(path) {
         Some(Value::Call(_, arguments)) => match arguments.last() {
             Some(Value::Other(role)) => role.clone(),
@@ -196,14 +196,14 @@ fn assignment(resource: &Resource, faults: &mut Vec<String>) -> Option<[String; 
         },
         other => format!("{other:?}"),
     };
-    let (in_name, assigned) = (role("name"), role("properties.roleDefinitionId"));
-    if in_name != assigned {
-        faults.push(format!("{}: its name is made of {in_name} and it assigns {assigned}", resource.symbol));
+    let (in_name, assigned_body) = (role("name"), role("properties.roleDefinitionId"));
+    if in_name != assigned_body {
+        faults.push(format!("{}: its name is made of {in_name} and it assigns {assigned_body}", resource.symbol));
     }
-    Some([assigned, body("scope"), body("properties.principalId")])
+    Some([assigned_body, body("scope"), body("properties.principalId")])
 }
 
-/// Whether each module is told the right principals: each region the one of its own, the documents all of them.
+/// Checks that each module gets the correct principals: each region its own, the documents all of them.
 fn handed_down(template: &Template) -> Vec<String> {
     let in_main = template.path.ends_with("main.bicep");
     let meant = |module: &str, param: &str| match param {
@@ -219,7 +219,7 @@ fn handed_down(template: &Template) -> Vec<String> {
         _ => None,
     };
     let given = template.modules.iter().flat_map(|module| {
-        module.params.properties().iter().map(move |(name, value)| (module.symbol.as_str(), name, written(value)))
+        module.params.properties().iter().map(move |(name, value)| (module.symbol.as_str(), name, to_source(value)))
     });
     given
         .filter_map(|(module, name, value)| {

@@ -1,23 +1,23 @@
-//! Sessions: what there is of Service Bus with the parameter, that there is nothing of it without, and what keeps an outage
-//! from emptying the queue into its dead-letter sub-queue.
+//! Sessions: the Service Bus resources with the parameter, none without it, and the settings that keep an outage from moving
+//! messages to the dead-letter sub-queue.
 
 use std::path::Path;
 
 use super::{
     app_settings::{APPS, App, app_settings},
-    bicep::{Template, Value, written},
-    sources::{Sources, assert_none, assert_noticed},
+    bicep::{Template, Value, to_source},
+    sources::{Sources, assert_detected, assert_no_faults},
 };
 
-/// Module, resource, property, and its value as it stands there.
+/// Module, resource, property, and its value in the source.
 const OF_RESOURCES: [[&str; 4]; 14] = [
-    // What keeps the messages of a device in order.
+    // Keeps the messages of a device in order.
     ["service-bus", "queue", "properties.requiresSession", "true"],
-    // How long an outage may last, and that nothing is forgotten behind it.
+    // How long an outage may last without losing messages.
     ["service-bus", "queue", "properties.maxDeliveryCount", "2000"],
     ["service-bus", "queue", "properties.defaultMessageTimeToLive", "'PT${retentionHours}H'"],
     ["service-bus", "queue", "properties.deadLetteringOnMessageExpiration", "true"],
-    // How long the sessions of a killed instance stand still.
+    // How long the sessions of a killed instance are blocked.
     ["service-bus", "queue", "properties.lockDuration", "'PT1M'"],
     ["service-bus", "queue", "properties.maxSizeInMegabytes", "5120"],
     ["service-bus", "queue", "parent", "namespace"],
@@ -51,7 +51,7 @@ const OF_MODULES: [[&str; 4]; 11] = [
     ["service-bus", "endpoint", "targetId", "namespace.id"],
 ];
 
-/// Template, a module or a resource of it, and when there is one.
+/// Template, a module or resource of it, and its condition.
 const CONDITIONS: [[&str; 3]; 3] = [
     ["region", "serviceBus", "withSessions"],
     ["alerts", "sessionMetrics", "!empty(sessionNamespace)"],
@@ -75,18 +75,18 @@ const OF_SETTINGS: [[&str; 2]; 3] = [
     ["ServiceBusConnection__clientId", "clientId"],
 ];
 
-/// Settings that an app has in any case: the package has the function, and the host looks its queue's name up.
+/// Settings that every app has: the package has the function, and the host resolves its queue's name.
 const ALWAYS: [&str; 2] = ["AzureWebJobs.SessionTelemetryFunction.Disabled", "SessionQueueName"];
 
 #[test]
-fn with_sessions_each_region_has_a_queue_of_its_own_that_outlasts_an_outage() {
-    assert_none(&faults(&Sources::read()));
+fn with_sessions_each_region_has_its_own_queue_that_survives_an_outage() {
+    assert_no_faults(&faults(&Sources::read()));
 }
 
 #[test]
 fn without_sessions_nothing_of_service_bus_is_deployed_and_the_function_is_disabled() {
     let sources = Sources::read();
-    assert_none(&disabled_faults(&sources));
+    assert_no_faults(&disabled_faults(&sources));
     let templates = sources.templates();
     let settings = app_settings(&templates, App::First);
     let left: Vec<_> = settings.keys().filter(|name| name.contains("ServiceBus") || name.contains("Session")).collect();
@@ -99,7 +99,7 @@ fn without_sessions_nothing_of_service_bus_is_deployed_and_the_function_is_disab
 }
 
 #[test]
-fn a_queue_that_loses_its_order_or_its_messages_and_a_function_that_runs_without_one_are_noticed() {
+fn a_queue_that_loses_order_or_messages_and_a_function_without_one_are_detected() {
     for (file, from, to, word) in [
         ("modules/service-bus", "requiresSession: true", "requiresSession: false", "requiresSession"),
         ("modules/service-bus", "maxDeliveryCount: 2000", "maxDeliveryCount: 10", "maxDeliveryCount"),
@@ -133,7 +133,7 @@ fn a_queue_that_loses_its_order_or_its_messages_and_a_function_that_runs_without
         ("main", "region[1].outputs.serviceBusN", "region[0].outputs.serviceBusN", "STANDBY_SERVICE_BUS_NAMESPACE"),
     ] {
         let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_noticed(&faults(&changed), word);
+        assert_detected(&faults(&changed), word);
     }
     for (file, from, to) in [
         ("main", "param sessions bool = false", "param sessions bool = true"),
@@ -141,7 +141,7 @@ fn a_queue_that_loses_its_order_or_its_messages_and_a_function_that_runs_without
         ("modules/region", "withSessions ? 'false' : 'true'", "'false'"),
     ] {
         let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_noticed(&disabled_faults(&changed), "sessions");
+        assert_detected(&disabled_faults(&changed), "sessions");
     }
 }
 
@@ -157,12 +157,12 @@ fn the_host_holds_a_session_for_longer_than_its_lock_and_than_an_invocation() {
     let templates = sources.templates();
     let budget = &app_settings(&templates, App::WithSessions)["InvocationBudget"];
     assert!(renewed > Some(seconds(budget)), "{renewed:?}");
-    // The queue's lock: the extension wants its renewal to be longer.
+    // The queue's lock: the extension requires a longer renewal.
     assert!(renewed > Some(60), "{renewed:?}");
     assert!(renewed >= host["functionTimeout"].as_str().map(seconds), "{renewed:?}");
 }
 
-/// What is wrong with when the function runs.
+/// Returns the errors of when the function is enabled.
 fn disabled_faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let mut faults = Vec::new();
@@ -198,11 +198,11 @@ fn faults(sources: &Sources) -> Vec<String> {
         template.resources.iter().find(|resource| resource.symbol == symbol)
     };
     for [template, symbol, path, meant] in OF_RESOURCES {
-        let value = resource(template, symbol).and_then(|resource| resource.body.at(path)).map(written);
+        let value = resource(template, symbol).and_then(|resource| resource.body.at(path)).map(to_source);
         is(format!("{template}: {symbol}.{path}"), meant, value);
     }
     for [template, symbol, param, meant] in OF_MODULES {
-        let value = module(template, symbol).and_then(|module| module.params.get(param)).map(written);
+        let value = module(template, symbol).and_then(|module| module.params.get(param)).map(to_source);
         is(format!("{template}: {symbol}.{param}"), meant, value);
     }
     for [template, symbol, meant] in CONDITIONS {
@@ -213,21 +213,21 @@ fn faults(sources: &Sources) -> Vec<String> {
     for [template, name, meant] in OF_NAMES {
         let template_named = named(&templates, template);
         let output = template_named.outputs.iter().find(|(output, _)| output == name).map(|(_, value)| value);
-        is(format!("{template}: {name}"), meant, output.or_else(|| template_named.variable(name)).map(written));
+        is(format!("{template}: {name}"), meant, output.or_else(|| template_named.variable(name)).map(to_source));
     }
     let Some(Value::Either(condition, branches)) = named(&templates, "region").variable("sessionSettings") else {
         panic!("it depends")
     };
     is("region: when there are settings of sessions".into(), "withSessions", Some(condition.clone()));
     for [name, meant] in OF_SETTINGS {
-        is(name.to_owned(), meant, branches[0].get(name).map(written));
+        is(name.to_owned(), meant, branches[0].get(name).map(to_source));
     }
-    // The alert on the sub-queue: deployed only where there is one, as a source without an id has no rule.
+    // The alert on the sub-queue is deployed only with sessions: a source without an id has no rule.
     is(
         "alerts: where the metrics of sessions are".into(),
         "{id: empty(sessionNamespace) ? '' : resourceId('Microsoft.ServiceBus/namespaces', sessionNamespace), \
          namespace: 'Microsoft.ServiceBus/namespaces', key: 'name'}",
-        named(&templates, "alerts").variable("sources").and_then(|sources| sources.get("sessions")).map(written),
+        named(&templates, "alerts").variable("sources").and_then(|sources| sources.get("sessions")).map(to_source),
     );
     let deployment = module("region", "serviceBus").and_then(|module| module.name.clone());
     is("region: the name of the deployment".into(), "'service-bus-${token}'", deployment);

@@ -1,4 +1,4 @@
-//! The app settings of infra/ against those that the handler and the host read.
+//! Compares the app settings of infra/ with those that the handler and the host read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,10 +13,10 @@ use devicestate_engine::{
 
 use super::{
     app_settings::{APPS, App, app_settings},
-    sources::{FUNCTIONS, Sources, assert_none, assert_noticed},
+    sources::{FUNCTIONS, Sources, assert_detected, assert_no_faults},
 };
 
-/// What the handler looks up and infra/ leaves alone, each with the reason.
+/// Settings that the handler reads and infra/ does not set, each with the reason.
 const LEFT_ALONE: [(&str, &str); 15] = [
     ("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "host.json says it"),
     ("AzureFunctionsJobHost__functionTimeout", "host.json says it"),
@@ -24,22 +24,22 @@ const LEFT_ALONE: [(&str, &str); 15] = [
     ("AzureWebJobsServiceBusConnection", "another name of ServiceBusConnection"),
     ("AzureWebJobsServiceBusConnection__fullyQualifiedNamespace", "another name of ServiceBusConnection"),
     ("CosmosConnection", "a connection string would have a key in it"),
-    ("CosmosConnection__managedIdentityResourceId", "the handler refuses it: clientId names the identity"),
+    ("CosmosConnection__managedIdentityResourceId", "the handler rejects it: clientId selects the identity"),
     ("DeadLetterDirectory", "a disk of an instance is gone with it"),
     ("DeadLetterSqlitePath", "`devicestate local` sets it: a disk of an instance has no queue"),
     ("DeadLetterStorage", "a connection string would have a key in it"),
     ("DeadLetterStorage__accountName", "the addresses are given"),
-    ("DeadLetterStorage__managedIdentityResourceId", "the handler refuses it: clientId names the identity"),
+    ("DeadLetterStorage__managedIdentityResourceId", "the handler rejects it: clientId selects the identity"),
     ("REGION_NAME", "Azure sets it"),
     ("FUNCTIONS_CUSTOMHANDLER_PORT", "the host sets it"),
     ("FUNCTIONS_HTTPWORKER_PORT", "an older host sets it"),
 ];
 
-/// The same where there are no sessions: what is disabled has no queue.
+/// Additional ones without sessions: the disabled function has no queue.
 const LEFT_ALONE_WITHOUT_SESSIONS: [&str; 2] =
     ["ServiceBusConnection", "ServiceBusConnection__fullyQualifiedNamespace"];
 
-/// What the host reads, whatever the bindings are.
+/// Settings that the host reads with any bindings.
 const OF_THE_HOST: [&str; 6] = [
     "AzureWebJobsStorage__blobServiceUri",
     "AzureWebJobsStorage__tableServiceUri",
@@ -51,17 +51,17 @@ const OF_THE_HOST: [&str; 6] = [
 
 #[test]
 fn infra_sets_what_the_handler_and_the_host_read_and_nothing_else() {
-    assert_none(&faults(&Sources::read()));
+    assert_no_faults(&faults(&Sources::read()));
 }
 
 #[test]
-fn every_setting_that_is_misspelled_is_noticed() {
+fn every_setting_that_is_misspelled_is_detected() {
     let sources = Sources::read();
     let names: BTreeSet<String> =
         APPS.into_iter().flat_map(|app| app_settings(&sources.templates(), app).into_keys()).collect();
     assert!(names.len() > 25, "{names:?}");
     for name in names {
-        // Two letters swapped, as it happens.
+        // Two swapped letters, a typical typo.
         let middle = name.len() / 2;
         let mut letters: Vec<char> = name.chars().collect();
         letters.swap(middle, middle + 1);
@@ -71,32 +71,32 @@ fn every_setting_that_is_misspelled_is_noticed() {
         }
         let file = file_of(&sources, &name);
         let changed = sources.with(file, &as_key(&name), &as_key(&misspelled));
-        assert_noticed(&faults(&changed), &misspelled);
+        assert_detected(&faults(&changed), &misspelled);
     }
 }
 
-/// Where a setting is given: that of every region, or each region's own.
+/// Returns the file of a setting: the one for all regions, or for each region.
 fn file_of(sources: &Sources, name: &str) -> &'static str {
     let mut files = ["infra/main.bicep", "infra/modules/region.bicep"].into_iter();
     files.find(|file| sources.text(file).contains(&as_key(name))).expect("a file that gives it")
 }
 
-/// A setting as the key of an object: between quotation marks where it has dots.
+/// Returns a setting as an object key, quoted if it has dots.
 fn as_key(name: &str) -> String {
     if name.contains('.') { format!(" '{name}':") } else { format!(" {name}:") }
 }
 
 #[test]
-fn a_setting_that_is_left_out_is_noticed() {
+fn a_missing_setting_is_detected() {
     let changed = Sources::read().with("infra/main.bicep", "        LogLevel: logLevel\n", "");
-    assert_noticed(&faults(&changed), "LogLevel is read by the handler");
+    assert_detected(&faults(&changed), "LogLevel is read by the handler");
     let changed =
         Sources::read().with("infra/main.bicep", "        CosmosContainer: documents.outputs.containerName\n", "");
-    assert_noticed(&faults(&changed), "CosmosContainer is read by the handler");
+    assert_detected(&faults(&changed), "CosmosContainer is read by the handler");
 }
 
 #[test]
-fn a_connection_that_is_misspelled_in_a_binding_is_noticed() {
+fn a_misspelled_connection_of_a_binding_is_detected() {
     let of_the_stream = ["EventHubConnection", "DeadLetterStorage", "%EventHubName%", "%EventHubConsumerGroup%"];
     let of_sessions = ["ServiceBusConnection", "DeadLetterStorage", "%SessionQueueName%"];
     let names = of_the_stream.map(|name| ("RawTelemetryFunction", name)).into_iter();
@@ -104,26 +104,26 @@ fn a_connection_that_is_misspelled_in_a_binding_is_noticed() {
         let misspelled = name.replacen('n', "m", 1).replacen("tt", "t", 1).replacen("ssi", "si", 1);
         let misspelled = if misspelled == name { name.replacen('a', "e", 1) } else { misspelled };
         let changed = Sources::read().with(&format!("{function}/function.json"), name, &misspelled);
-        assert_noticed(&faults(&changed), misspelled.trim_matches('%'));
+        assert_detected(&faults(&changed), misspelled.trim_matches('%'));
     }
 }
 
-/// What has no default.
+/// Settings without a default.
 const REQUIRED: [&str; 5] = [
     "StateStore",
     "CosmosConnection__accountEndpoint",
     "CosmosConnection__credential",
     "CosmosConnection__clientId",
-    // Infra names the regions; the handler would ask for REGION_NAME.
+    // Infra sets the regions; otherwise the handler would read REGION_NAME.
     "CosmosPreferredRegions",
 ];
 
-/// With every parameter at its default the deployed handler is the one that docs/reference/settings.md describes.
+/// With default parameters, the deployed handler has the settings of the README.
 #[test]
 fn the_defaults_of_infra_are_those_of_the_handler() {
     let templates = Sources::read().templates();
     let settings = app_settings(&templates, App::First);
-    // A drill is none of the defaults: empty, it is not set.
+    // The drill setting is empty by default, which means not set.
     let without_drill = settings.iter().filter(|(name, _)| *name != "RetryDrillDevice");
     let required = settings.iter().filter(|(name, _)| REQUIRED.contains(&name.as_str()));
     let read =
@@ -136,8 +136,8 @@ fn a_flex_consumption_app_has_no_setting_for_its_runtime() {
     let templates = Sources::read().templates();
     for app in APPS {
         let settings = app_settings(&templates, app);
-        assert!(!settings.contains_key("FUNCTIONS_WORKER_RUNTIME"), "Flex Consumption refuses it");
-        assert!(!settings.contains_key("FUNCTIONS_EXTENSION_VERSION"), "Flex Consumption has no choice of it");
+        assert!(!settings.contains_key("FUNCTIONS_WORKER_RUNTIME"), "Flex Consumption rejects it");
+        assert!(!settings.contains_key("FUNCTIONS_EXTENSION_VERSION"), "Flex Consumption does not support it");
     }
 }
 
@@ -154,7 +154,7 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) 
     let mut of_the_host: BTreeSet<String> = OF_THE_HOST.into_iter().map(str::to_owned).collect();
     let mut needed = of_the_host.clone();
 
-    // As `serve` reads them.
+    // Like `serve`.
     let config = Config::from_settings(&settings);
     faults.extend(config.as_ref().err().map(|error| format!("{which:?}: {error}")));
     drop((config::log_level(&settings), config::port(&settings)));
@@ -171,7 +171,7 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) 
             Ok(QueueConfig::Storage { .. }) => {}
             other => faults.push(format!("{which:?}: the timer function looks at no queue of infra/: {other:?}")),
         }
-        // As the host reads the bindings.
+        // Like the host for the bindings.
         let connection = function.trigger.connection();
         let by_identity =
             ["fullyQualifiedNamespace", "credential", "clientId"].map(|part| format!("{connection}__{part}"));
@@ -222,13 +222,13 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) 
         left_alone
             .iter()
             .filter(|name| !asked.contains(**name))
-            .map(|name| format!("{which:?}: {name} is said to be left alone, and nobody reads it")),
+            .map(|name| format!("{which:?}: {name} is listed as not set, but is not read")),
     );
     faults.extend(
         given
             .keys()
             .filter(|name| !asked.contains(*name) && !of_the_host.contains(*name))
-            .map(|name| format!("{which:?}: {name} is set and nobody reads it")),
+            .map(|name| format!("{which:?}: {name} is set, but not read")),
     );
     faults
 }

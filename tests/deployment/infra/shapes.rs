@@ -1,13 +1,13 @@
-//! Resources held against Azure's own types, which `resource-types.mjs` writes into `resource-types.json`.
+//! Validates the resources by Azure's own types, which `resource-types.mjs` writes into `resource-types.json`.
 
 use serde_json::Value as Json;
 
 use super::{bicep::Value, sources::Sources};
 
-/// What Bicep takes for itself and does not hand to Azure.
+/// Properties that only Bicep uses.
 const OF_BICEP: [&str; 3] = ["parent", "scope", "dependsOn"];
 
-/// What is wrong with the resources.
+/// Returns the errors of the resources.
 pub(crate) fn faults(sources: &Sources) -> Vec<String> {
     let types: Json = serde_json::from_str(include_str!("resource-types.json")).expect("JSON");
     let templates = sources.templates();
@@ -33,7 +33,7 @@ pub(crate) fn faults(sources: &Sources) -> Vec<String> {
 fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
     let mut wrong = |expected: &str| faults.push(format!("{at} is {value:?}: it must be {expected}"));
     match value {
-        // Known only when it is deployed.
+        // Not known before the deployment.
         Value::Other(_) | Value::Call(..) => {}
         Value::Either(_, values) => {
             for value in values {
@@ -42,7 +42,7 @@ fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
         }
         Value::Text(text) => match shape {
             Json::Array(allowed) if !allowed.contains(&Json::from(text.as_str())) => wrong(&format!("one of {shape}")),
-            // The service takes others than those that are written down: but what differs only in its case is a mistake.
+            // The service accepts other values, too, but one that differs only in case is a mistake.
             Json::Object(open) if open.contains_key("open") => {
                 let known = open["open"].as_array().expect("an array").iter().filter_map(Json::as_str);
                 if let Some(meant) = known.into_iter().find(|known| *known != text && known.eq_ignore_ascii_case(text))
@@ -71,7 +71,7 @@ fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
             for (name, value) in properties {
                 match shape["of"].get(name) {
                     Some(shape) => compare(value, shape, &format!("{at}.{name}"), faults),
-                    None => faults.push(format!("{at}: Azure takes no {name} here")),
+                    None => faults.push(format!("{at}: Azure does not support {name} here")),
                 }
             }
             let needs = shape.get("needs").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);

@@ -1,4 +1,5 @@
-//! The files that are deployed or say how, as texts: so that a test can misspell one and see that it is noticed.
+//! The texts of the deployed files and of those that describe the deployment. A test can change one to see whether the change
+//! is detected.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +26,7 @@ pub(crate) const FUNCTIONS: [&str; 3] = [
 pub(crate) struct Sources(BTreeMap<PathBuf, String>);
 
 impl Sources {
-    /// As they are.
+    /// Reads the files.
     pub(crate) fn read() -> Self {
         let root = root();
         let files = |folder: &str| {
@@ -43,12 +44,12 @@ impl Sources {
         )
     }
 
-    /// With each occurrence of a text in a file replaced by another one.
+    /// Returns a copy with each occurrence of a text in a file replaced.
     #[track_caller]
     pub(crate) fn with(&self, path: &str, from: &str, to: &str) -> Self {
         let mut changed = self.clone();
-        let text = changed.0.get_mut(Path::new(path)).unwrap_or_else(|| panic!("there is no {path}"));
-        assert!(text.contains(from), "{path} has no {from:?}");
+        let text = changed.0.get_mut(Path::new(path)).unwrap_or_else(|| panic!("{path} does not exist"));
+        assert!(text.contains(from), "{path} does not contain {from:?}");
         *text = text.replace(from, to);
         changed
     }
@@ -61,12 +62,12 @@ impl Sources {
         serde_json::from_str(self.text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// The paths of the files with this ending.
+    /// Returns the paths of the files with this extension.
     pub(crate) fn paths(&self, ending: &str) -> Vec<&Path> {
         self.0.keys().map(PathBuf::as_path).filter(|path| path.extension().is_some_and(|own| own == ending)).collect()
     }
 
-    /// The template that is deployed, with its modules; that one first.
+    /// Returns the deployed template, then its modules.
     pub(crate) fn templates(&self) -> Vec<Template> {
         let mut paths = self.paths("bicep");
         paths.sort_by_key(|path| *path != Path::new(MAIN));
@@ -74,14 +75,14 @@ impl Sources {
     }
 }
 
-/// Fails with all the faults, if there are any.
+/// Checks that there are no faults.
 #[track_caller]
-pub(crate) fn assert_none(faults: &[String]) {
+pub(crate) fn assert_no_faults(faults: &[String]) {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// Fails unless one of the faults has these words.
+/// Checks that a fault has these words.
 #[track_caller]
-pub(crate) fn assert_noticed(faults: &[String], words: &str) {
+pub(crate) fn assert_detected(faults: &[String], words: &str) {
     assert!(faults.iter().any(|fault| fault.contains(words)), "no fault about {words:?} in {faults:#?}");
 }

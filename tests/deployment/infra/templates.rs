@@ -1,59 +1,59 @@
-//! infra/ is what Bicep and Azure take, as far as that can be known without either.
+//! infra/ is valid for Bicep and Azure, as far as that can be checked without them.
 
 use std::collections::BTreeSet;
 
 use super::{
     bicep::{Param, Template, Value},
     shapes,
-    sources::{Sources, assert_none, assert_noticed},
+    sources::{Sources, assert_detected, assert_no_faults},
 };
 
-/// What Bicep itself names.
+/// The built-in names of Bicep.
 const BUILT_IN: [&str; 2] = ["az", "sys"];
 
 #[test]
-fn every_file_is_bicep() {
-    assert_none(&errors(&Sources::read()));
+fn every_file_is_valid_bicep() {
+    assert_no_faults(&errors(&Sources::read()));
 }
 
 #[test]
-fn what_is_no_bicep_is_noticed() {
+fn invalid_bicep_is_detected() {
     let sources = Sources::read().with("infra/modules/monitoring.bicep", "'PerGB2018' }", "'PerGB2018'");
     assert!(!errors(&sources).is_empty());
 }
 
 #[test]
 fn every_name_is_declared_and_every_declaration_is_used() {
-    assert_none(&naming(&Sources::read()));
+    assert_no_faults(&naming(&Sources::read()));
 }
 
 #[test]
-fn a_name_that_is_not_declared_and_a_declaration_that_is_not_used_are_noticed() {
+fn undeclared_names_and_unused_declarations_are_detected() {
     let sources =
         Sources::read().with("infra/modules/event-hubs.bicep", "minimumTlsVersion: '1.2'", "minimumTlsVersion: tls");
-    assert_noticed(&naming(&sources), "tls is not declared");
+    assert_detected(&naming(&sources), "tls is not declared");
     let sources = Sources::read().with("infra/main.bicep", "string(storeConcurrency)", "'32'");
-    assert_noticed(&naming(&sources), "storeConcurrency is not used");
+    assert_detected(&naming(&sources), "storeConcurrency is not used");
     let sources = Sources::read().with("infra/main.bicep", "documents.outputs.endpoint", "documents.outputs.endpont");
-    assert_noticed(&naming(&sources), "documents has no output endpont");
+    assert_detected(&naming(&sources), "documents has no output endpont");
     let sources =
         Sources::read().with("infra/main.bicep", "region[1].outputs.workspaceId", "region[1].outputs.worksId");
-    assert_noticed(&naming(&sources), "region has no output worksId");
+    assert_detected(&naming(&sources), "region has no output worksId");
 }
 
 #[test]
-fn every_module_gets_the_parameters_that_it_has() {
-    assert_none(&module_parameters(&Sources::read()));
+fn every_module_gets_exactly_its_parameters() {
+    assert_no_faults(&module_parameters(&Sources::read()));
 }
 
 #[test]
-fn a_parameter_that_a_module_misses_or_does_not_have_is_noticed() {
+fn missing_and_unknown_parameters_are_detected() {
     let sources = Sources::read().with("infra/main.bicep", "    sku: iotHubSku\n", "    edition: iotHubSku\n");
     let faults = module_parameters(&sources);
-    assert_noticed(&faults, "iotHub has no parameter edition");
-    assert_noticed(&faults, "iotHub is not given sku");
+    assert_detected(&faults, "iotHub has no parameter edition");
+    assert_detected(&faults, "iotHub is not given sku");
     let sources = Sources::read().with("infra/main.bicep", "      withHub: place.withHub\n", "");
-    assert_noticed(&module_parameters(&sources), "region is not given withHub");
+    assert_detected(&module_parameters(&sources), "region is not given withHub");
 }
 
 #[test]
@@ -63,50 +63,50 @@ fn every_parameter_and_every_output_of_a_module_is_described() {
         .iter()
         .flat_map(|template| {
             let params = template.params.iter().filter(|param| !param.is_described);
-            // Those of the main template are for machines: their names are what azd and the scripts know.
+            // The main template's are for azd and the scripts, which use their names.
             let outputs = template.silent_outputs.iter().filter(|_| !template.path.ends_with("main.bicep"));
             let names = params.map(|param| &param.name).chain(outputs);
             names.map(|name| format!("{}: {name} has no description", template.path.display()))
         })
         .collect();
-    assert_none(&silent);
+    assert_no_faults(&silent);
 }
 
 #[test]
-fn every_resource_has_the_shape_that_azure_takes() {
-    assert_none(&shapes::faults(&Sources::read()));
+fn every_resource_is_valid_by_azures_types() {
+    assert_no_faults(&shapes::faults(&Sources::read()));
 }
 
 #[test]
-fn a_property_that_azure_does_not_take_is_noticed() {
+fn an_invalid_property_is_detected() {
     let changed = |path: &str, from: &str, to: &str| shapes::faults(&Sources::read().with(path, from, to));
-    assert_noticed(
+    assert_detected(
         &changed("infra/modules/documents.bicep", "disableLocalAuth", "disableLocalAuht"),
         "disableLocalAuht",
     );
-    assert_noticed(&changed("infra/modules/documents.bicep", "'Session'", "'session'"), "session");
-    assert_noticed(&changed("infra/modules/function-app.bicep", "name: 'custom'", "names: 'custom'"), "names");
-    assert_noticed(&changed("infra/modules/host-storage.bicep", "  kind: 'StorageV2'\n", ""), "needs kind");
-    assert_noticed(&changed("infra/modules/dead-letters.bicep", "@2025-01-01", "@2025-01-11"), "2025-01-11");
-    assert_noticed(
+    assert_detected(&changed("infra/modules/documents.bicep", "'Session'", "'session'"), "session");
+    assert_detected(&changed("infra/modules/function-app.bicep", "name: 'custom'", "names: 'custom'"), "names");
+    assert_detected(&changed("infra/modules/host-storage.bicep", "  kind: 'StorageV2'\n", ""), "needs kind");
+    assert_detected(&changed("infra/modules/dead-letters.bicep", "@2025-01-01", "@2025-01-11"), "2025-01-11");
+    assert_detected(
         &changed("infra/modules/network.bicep", "/virtualNetworkLinks@", "/virtualNetworkLink@"),
         "virtualNetworkLink",
     );
-    assert_noticed(
+    assert_detected(
         &changed("infra/modules/event-hubs.bicep", "capacity: throughputUnits", "capacity: 'one'"),
         "capacity",
     );
 }
 
 #[test]
-fn parameter_files_give_only_what_there_is() {
-    assert_none(&parameter_files(&Sources::read()));
+fn parameter_files_set_only_existing_parameters() {
+    assert_no_faults(&parameter_files(&Sources::read()));
     let sources = Sources::read().with("infra/staging.bicepparam", "param retryDrillDevice", "param retryDrilDevice");
-    assert_noticed(&parameter_files(&sources), "retryDrilDevice");
+    assert_detected(&parameter_files(&sources), "retryDrilDevice");
     let sources = Sources::read().with("infra/staging.bicepparam", "zoneRedundant = false", "zoneRedundant = 'no'");
-    assert_noticed(&parameter_files(&sources), "zoneRedundant cannot be 'no'");
+    assert_detected(&parameter_files(&sources), "zoneRedundant cannot be 'no'");
     let sources = Sources::read().with("infra/main.parameters.json", "\"eventSource\"", "\"eventSorce\"");
-    assert_noticed(&parameter_files(&sources), "eventSorce");
+    assert_detected(&parameter_files(&sources), "eventSorce");
 }
 
 fn errors(sources: &Sources) -> Vec<String> {
@@ -185,7 +185,7 @@ fn parameter_files(sources: &Sources) -> Vec<String> {
     let main = &templates[0];
     let mut given: Vec<(String, String)> = Vec::new();
     let mut wrong = Vec::new();
-    // The grammar knows no parameter files: what matters in them are lines such as `param name = value`.
+    // The grammar does not support parameter files, but their lines `param name = value` are sufficient.
     for path in sources.paths("bicepparam") {
         let path = path.to_str().expect("a path");
         let lines = sources.text(path).lines().filter_map(|line| line.strip_prefix("param ")?.split_once(" = "));
@@ -206,14 +206,16 @@ fn parameter_files(sources: &Sources) -> Vec<String> {
         .map(|(path, name)| format!("{path}: {} has no parameter {name}", main.path.display()))
         .collect();
     faults.append(&mut wrong);
-    // A value of azd's environment has its default behind an equals sign.
+    // A value of azd's environment has its default after an equals sign.
     for (name, value) in json["parameters"].as_object().expect("parameters") {
         let default = value["value"].as_str().and_then(|value| value.strip_suffix('}')?.split_once('='));
         let param = main.params.iter().find(|param| param.name == *name);
         if let (Some((_, default)), Some(param)) = (default, param)
             && !(default_agrees(default, param.default.as_ref()) && is_allowed(default, &param.allowed))
         {
-            faults.push(format!("infra/main.parameters.json: {name} is {default:?} where nobody says anything else"));
+            faults.push(format!(
+                "infra/main.parameters.json: {name} has the default {default:?}, unlike infra/main.bicep"
+            ));
         }
     }
     faults
@@ -228,8 +230,7 @@ fn default_agrees(text: &str, default: Option<&Value>) -> bool {
     }
 }
 
-/// Whether a literal of a parameter file is of the parameter's kind, and among what it may be. What is no literal is not
-/// looked into.
+/// Returns whether a literal of a parameter file has the parameter's type and is allowed. Other expressions are not checked.
 fn may_be(literal: &str, param: &Param) -> bool {
     let text = literal.strip_prefix('\'').and_then(|literal| literal.strip_suffix('\''));
     match (&param.default, text) {
@@ -240,7 +241,7 @@ fn may_be(literal: &str, param: &Param) -> bool {
     }
 }
 
-/// Whether a parameter's decorator lets it be this.
+/// Returns whether a parameter's decorator allows this value.
 fn is_allowed(text: &str, allowed: &[String]) -> bool {
     allowed.is_empty() || allowed.iter().any(|value| value == text)
 }

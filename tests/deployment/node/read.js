@@ -4,5 +4,5 @@
 const { readFileSync } = require("node:fs");
 const { parse } = require("yaml");
 
-// JSON is YAML. Merge keys and other versions of YAML are nothing that Azure Pipelines takes.
+// JSON is YAML. Azure Pipelines supports neither merge keys nor other YAML versions.
 process.stdout.write(JSON.stringify(parse(readFileSync(process.argv[2], "utf8"), { strict: true, uniqueKeys: true })));

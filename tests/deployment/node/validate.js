@@ -1,5 +1,5 @@
-// Holds the JSON document on standard input against a published schema, and prints what does not agree, one line each;
-// nothing when all does. Argument: the schema's path below schemas/json of the package schemastore.
+// Validates the JSON document on standard input against a published schema, and prints one line per error. Argument: the
+// schema's path below schemas/json of the package schemastore.
 "use strict";
 
 const { readFileSync } = require("node:fs");
@@ -11,18 +11,18 @@ const VALIDATORS = {
   "http://json-schema.org/draft/2019-09/schema#": "ajv/dist/2019",
 };
 
-/** A schema without what validators stumble over: the draft's own address, and `id` where it has become `$id`. */
-function modern({ $schema, ...schema }) {
+/** Returns a schema without members that validators reject: the draft's address, and `id` in drafts with `$id`. */
+function normalize({ $schema, ...schema }) {
   if ($schema.includes("draft-04")) return schema;
   return JSON.parse(JSON.stringify(schema), (name, value) => (name === "id" && typeof value === "string" ? undefined : value));
 }
 
 const schemas = join(dirname(require.resolve("schemastore/package.json")), "schemas", "json");
 const schema = JSON.parse(readFileSync(join(schemas, process.argv[2]), "utf8"));
-// The schemas are other people's: what a strict validator thinks of them is not asked.
+// Not strict, because the schemas are external.
 const Validator = require(VALIDATORS[schema.$schema]).default;
 const validator = new Validator({ strict: false, unicodeRegExp: false, allErrors: true, validateFormats: false });
-const isValid = validator.compile(modern(schema));
+const isValid = validator.compile(normalize(schema));
 if (!isValid(JSON.parse(readFileSync(0, "utf8")))) {
   const lines = isValid.errors.map((error) => `${error.instancePath || "/"}: ${error.message} ${JSON.stringify(error.params)}`);
   console.log([...new Set(lines)].join("\n"));

@@ -1,5 +1,4 @@
-//! A program of its own, which the tests package in the place of the handler: it does what `scripts/package.sh` asks of
-//! one, which is to answer, and nothing else.
+//! A program that the tests package instead of the handler. It only answers HTTP requests, as `scripts/package.sh` requires.
 
 use std::{
     env,
@@ -12,7 +11,7 @@ fn main() {
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
     for stream in listener.incoming() {
         let mut stream = stream.expect("a connection");
-        // Either fails only when the one that asks has gone.
+        // Each fails only if the client is gone.
         let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }

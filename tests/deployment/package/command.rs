@@ -8,19 +8,19 @@ use std::{
     sync::LazyLock,
 };
 
-use devicestate_test_support::{program::target, repository_file, root};
+use devicestate_test_support::{output_schema::read_output, program::target, repository_file, root};
 use serde_json::Value;
 
-/// What a run is given.
+/// The folder and the arguments of a run.
 pub(super) struct Run {
     pub(super) from: PathBuf,
     pub(super) arguments: Vec<String>,
 }
 
 impl Run {
-    /// From this folder, with these words.
-    pub(super) fn new<Word: ToString>(from: &Path, arguments: impl IntoIterator<Item = Word>) -> Self {
-        Self { from: from.to_owned(), arguments: arguments.into_iter().map(|word| word.to_string()).collect() }
+    /// Creates a run in this folder with these arguments.
+    pub(super) fn new<Argument: ToString>(from: &Path, arguments: impl IntoIterator<Item = Argument>) -> Self {
+        Self { from: from.to_owned(), arguments: arguments.into_iter().map(|argument| argument.to_string()).collect() }
     }
 
     pub(super) fn output(&self) -> Output {
@@ -30,54 +30,54 @@ impl Run {
         command.output().expect("the command bash")
     }
 
-    /// Runs to the end, expects success, and reads the report.
+    /// Runs the script, which must succeed, and returns the data of its JSON output, which must satisfy the schema.
     pub(super) fn succeeds(mut self) -> Value {
-        self.arguments.extend(["--format", "json"].map(str::to_owned));
+        self.arguments.extend(["--output", "json"].map(str::to_owned));
         let output = self.output();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).expect("the report is JSON and stands alone")
+        read_output(&output.stdout, output.status.code())
     }
 
-    /// Runs to the end, expects a refusal with this exit code and these words, and nothing on standard output.
+    /// Runs the script, which must fail with this exit code, these words, and nothing on standard output.
     pub(super) fn fails(&self, code: i32, words: &[&str]) {
         let output = self.output();
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{error}");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "");
         for word in words {
-            assert!(error.contains(word), "no {word:?} in: {error}");
+            assert!(error.contains(word), "{word:?} is missing in: {error}");
         }
     }
 }
 
-/// A small static program that passes the checks. Compiling it takes a second and needs nothing but Rust, where the
-/// real program takes minutes and python3.
+/// A small static program that passes the checks. It compiles in a second with Rust alone; the real program takes minutes
+/// and needs python3.
 pub(super) static ANSWERING: LazyLock<PathBuf> = LazyLock::new(|| {
     let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(all).expect("the target folder");
-    let (program, mine) = (all.join("answering"), all.join(format!("answering.{}", std::process::id())));
+    let (program, temporary) = (all.join("answering"), all.join(format!("answering.{}", std::process::id())));
     let mut rustc = Command::new("rustc");
-    rustc.args(["--edition", "2024", "-C", "target-feature=+crt-static", "-o"]).arg(&mine);
+    rustc.args(["--edition", "2024", "-C", "target-feature=+crt-static", "-o"]).arg(&temporary);
     let output = rustc.arg(root().join("tests/deployment/package/answering.rs")).output().expect("the command rustc");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    fs::rename(mine, &program).expect("a folder of our own");
+    fs::rename(temporary, &program).expect("the temporary folder is writable");
     program
 });
 
-/// A file with the bytes of another, but for a change.
-pub(super) fn changed(from: &Path, to: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+/// Writes a changed copy of a file.
+pub(super) fn write_changed(from: &Path, to: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(from).expect("a program");
     change(&mut bytes);
     fs::write(to, bytes).expect("a file can be written");
 }
 
-/// What host.json tells the host to start.
+/// Returns the program of host.json.
 pub(super) fn program_name() -> String {
     let host = repository_file("host.json");
     host["customHandler"]["description"]["defaultExecutablePath"].as_str().expect("a name").to_owned()
 }
 
-/// The folders of the repository that are functions.
+/// Returns the function folders of the repository.
 pub(super) fn functions() -> Vec<String> {
     let entries = fs::read_dir(root()).expect("the repository").map(|entry| entry.expect("an entry"));
     let functions = entries.filter(|entry| entry.path().join("function.json").is_file());
@@ -87,18 +87,18 @@ pub(super) fn functions() -> Vec<String> {
 /// The files with the licences of the program.
 pub(super) const LICENCES: [&str; 2] = ["LICENSE", "THIRD-PARTY-NOTICES.md"];
 
-/// The files that belong into a package as they are in the repository.
+/// Returns the files that are copied from the repository into a package.
 pub(super) fn copied_files() -> BTreeSet<String> {
     let functions = functions().into_iter().map(|function| function + "/function.json");
     functions.chain(["host.json".to_owned()]).chain(LICENCES.map(str::to_owned)).collect()
 }
 
-/// The files that belong into a package.
+/// Returns the files of a package.
 pub(super) fn expected_files() -> BTreeSet<String> {
     copied_files().into_iter().chain([program_name()]).collect()
 }
 
-/// The files in a folder and below, by their paths from there.
+/// Returns all files below a folder, by relative path.
 pub(super) fn files(folder: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
@@ -112,7 +112,7 @@ pub(super) fn files(folder: &Path) -> BTreeSet<String> {
     found
 }
 
-/// A folder with the same files, made anew.
+/// Copies a folder.
 pub(super) fn copy(from: &Path, to: &Path) {
     for file in files(from) {
         let to = to.join(&file);

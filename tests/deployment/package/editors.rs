@@ -1,4 +1,4 @@
-//! What Core Tools, Visual Studio Code and the dev container read: that its names agree. None of it was run.
+//! The configuration of Core Tools, Visual Studio Code and the dev container: its names agree. Nothing is run.
 
 use std::{collections::BTreeSet, fs};
 
@@ -29,49 +29,49 @@ fn is_word(character: Option<char>) -> bool {
     character.is_some_and(|character| character.is_ascii_alphanumeric() || character == '_')
 }
 
-/// Core Tools take a pattern for the beginning of a path, up to the edge of a word; `*` is any name. What an exception
-/// fits is published, wherever in the list it stands.
+/// Models .funcignore: a pattern matches the beginning of a path, up to a word boundary; `*` matches any name. A path that
+/// matches an exception is published, independently of the order of the rules.
 fn core_tools_publish(rules: &[String], path: &str) -> bool {
-    let fits = |pattern: &str| match pattern.trim_start_matches('/') {
+    let matches = |pattern: &str| match pattern.trim_start_matches('/') {
         "*" => path.split('/').next().is_some_and(|name| name.chars().any(|it| is_word(Some(it)))),
         pattern => path
             .strip_prefix(pattern)
             .is_some_and(|rest| is_word(pattern.chars().last()) != is_word(rest.chars().next())),
     };
-    let exception = rules.iter().filter_map(|rule| rule.strip_prefix('!')).any(fits);
-    exception || !rules.iter().filter(|rule| !rule.starts_with('!')).any(|rule| fits(rule))
+    let exception = rules.iter().filter_map(|rule| rule.strip_prefix('!')).any(matches);
+    exception || !rules.iter().filter(|rule| !rule.starts_with('!')).any(|rule| matches(rule))
 }
 
 #[test]
-fn only_what_is_in_the_package_is_excepted_from_being_ignored() {
-    // In this form git, whose rules the editor follows, and Core Tools agree: all at the top is ignored, but for these.
+fn funcignore_excepts_only_the_files_of_the_package() {
+    // In this form git, whose rules the editor uses, and Core Tools agree: everything at the top level is ignored, except these.
     let functions = functions().into_iter().map(|function| format!("!/{function}/"));
     let licences = LICENCES.map(|file| format!("!/{file}"));
     let others = ["/*".to_owned(), "!/host.json".to_owned(), format!("!/{}", program_name())];
     let expected: BTreeSet<String> = functions.chain(licences).chain(others).collect();
     let rules = funcignore();
-    assert_eq!(rules[0], "/*", "for git, what comes last counts");
+    assert_eq!(rules[0], "/*", "for git, the last matching rule counts");
     assert_eq!(rules.into_iter().collect::<BTreeSet<_>>(), expected);
 }
 
 #[test]
-fn core_tools_would_publish_from_here_what_is_in_the_package() {
+fn core_tools_would_publish_the_files_of_the_package() {
     let rules = funcignore();
-    let here = fs::read_dir(root()).expect("the repository").map(|entry| entry.expect("an entry"));
-    // What is below a folder at the top goes its way.
-    let here = here.map(|entry| {
+    let entries = fs::read_dir(root()).expect("the repository").map(|entry| entry.expect("an entry"));
+    // The files of a top-level folder are treated alike.
+    let entries = entries.map(|entry| {
         let name = entry.file_name().into_string().expect("text");
         let inside = if entry.path().join("function.json").is_file() { "function.json" } else { "file" };
         if entry.path().is_dir() { format!("{name}/{inside}") } else { name }
     });
-    // The program is here only after a build.
+    // The program exists only after a build.
     let published: BTreeSet<String> =
-        here.chain([program_name()]).filter(|path| core_tools_publish(&rules, path)).collect();
+        entries.chain([program_name()]).filter(|path| core_tools_publish(&rules, path)).collect();
     assert_eq!(published, expected_files());
 }
 
 #[test]
-fn each_task_that_another_file_names_is_there() {
+fn each_task_that_another_file_names_exists() {
     let labels: Vec<String> = tasks().iter().flat_map(|task| strings(&task["label"])).collect();
     let launch = repository_file(".vscode/launch.json");
     let settings = repository_file(".vscode/settings.json");
@@ -81,12 +81,12 @@ fn each_task_that_another_file_names_is_there() {
     named.extend(strings(&settings["azureFunctions.preDeployTask"]));
     assert!(named.len() >= 5, "{named:?}");
     for name in named {
-        assert!(labels.contains(&name), "no task {name}");
+        assert!(labels.contains(&name), "the task {name} is missing");
     }
 }
 
 #[test]
-fn each_file_that_a_command_names_is_there() {
+fn each_file_that_a_command_names_exists() {
     let container = repository_file(".devcontainer/devcontainer.json");
     let commands = tasks().iter().flat_map(|task| strings(&task["command"])).collect::<Vec<_>>();
     let commands = [commands, strings(&container["postCreateCommand"])].concat().join(" ");
@@ -94,12 +94,12 @@ fn each_file_that_a_command_names_is_there() {
     let named: Vec<&str> = commands.split_whitespace().filter(is_ours).collect();
     assert!(named.len() >= 4, "{named:?}");
     for name in named {
-        assert!(root().join(name).is_file(), "no file {name}");
+        assert!(root().join(name).is_file(), "the file {name} is missing");
     }
 }
 
 #[test]
-fn the_editor_starts_builds_and_publishes_what_host_json_and_the_package_script_name() {
+fn the_editor_uses_the_names_of_host_json_and_the_package_script() {
     let launch = repository_file(".vscode/launch.json");
     let programs = launch["configurations"].as_array().expect("configurations").iter();
     let programs: Vec<String> = programs.flat_map(|it| strings(&it["program"])).collect();
@@ -114,7 +114,7 @@ fn the_editor_starts_builds_and_publishes_what_host_json_and_the_package_script_
 }
 
 #[test]
-fn the_dev_container_brings_the_recommended_extensions_and_core_tools_without_the_fault_of_4_2_1() {
+fn the_dev_container_has_the_recommended_extensions_and_core_tools_after_4_2_1() {
     let container = repository_file(".devcontainer/devcontainer.json");
     let recommended = repository_file(".vscode/extensions.json");
     assert_eq!(container["customizations"]["vscode"]["extensions"], recommended["recommendations"]);
@@ -125,5 +125,5 @@ fn the_dev_container_brings_the_recommended_extensions_and_core_tools_without_th
 }
 
 fn number(text: &str) -> u32 {
-    text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
+    text.parse().unwrap_or_else(|_| panic!("not a number: {text}"))
 }

@@ -1,4 +1,4 @@
-//! The notices for the software of others, as `scripts/notices.sh` checks them.
+//! The third-party notices, checked by `scripts/notices.sh`.
 
 use std::process::{Command, Output};
 
@@ -10,13 +10,13 @@ fn notices(argument: &str) -> Output {
 }
 
 #[test]
-fn the_notices_name_every_package_and_version_that_is_linked() {
+fn the_notices_name_every_linked_package_and_version() {
     let output = notices("--check");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
-fn help_has_examples_and_a_wrong_option_is_named() {
+fn help_has_examples_and_an_unknown_option_is_named() {
     let help = notices("--help");
     let text = String::from_utf8_lossy(&help.stdout);
     assert!(help.status.success() && text.contains("Examples:\n  scripts/notices.sh\n"), "{text}");

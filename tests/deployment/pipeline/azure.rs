@@ -1,4 +1,4 @@
-//! Azure as the scripts see it: the commands `az` and `func`, which `fakes/` stands in for, and what they know.
+//! A fake Azure for the scripts: the commands `az` and `func` of `fakes/`, and the files with their answers.
 
 use std::{
     env, fs,
@@ -12,85 +12,85 @@ use devicestate_test_support::root;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What the master key is here.
+/// The master key.
 pub(super) const MASTER_KEY: &str = "the-master-key-that-opens-everything";
 
-/// The app's name.
+/// The name of the app.
 pub(super) const APP: &str = "func-devicestate-test";
 
 /// The name of the app in the standby region.
 pub(super) const STANDBY: &str = "func-devicestate-standby";
 
-/// What else the scripts find: what any machine has that has bash, and Node.js. Nothing that a fresh one may lack.
+/// The other commands of the scripts: those of any machine with bash, and Node.js.
 const COMMANDS: [&str; 10] = ["basename", "bash", "cat", "dirname", "node", "sed", "sleep", "sort", "tail", "touch"];
 
-/// Where these commands are on this machine.
+/// The paths of these commands on this machine.
 static PROGRAMS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| COMMANDS.map(program).to_vec());
 
-/// An environment that is deployed, and somebody who is logged in and may do everything.
+/// A deployed environment, and a login with all permissions.
 pub(super) struct Azure(TempDir);
 
-/// How a script ended.
+/// The result of a script.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct ScriptResult {
     pub(super) code: Option<i32>,
-    pub(super) said: String,
-    pub(super) complained: String,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
 }
 
 impl Azure {
-    /// With these outputs of its deployment besides the app's name.
+    /// Creates a deployment with these outputs and the app's name.
     pub(super) fn deployed(outputs: &[(&str, &str)]) -> Self {
         let azure = Self(tempfile::tempdir().expect("a temporary folder"));
-        // As Resource Manager gives them back: with another case.
+        // Resource Manager changes the case of names.
         let outputs = [("azurE_FUNCTION_APP_NAME", APP)].iter().chain(outputs);
         let outputs = outputs.map(|(name, value)| ((*name).to_owned(), json!({"type": "String", "value": value})));
         fs::create_dir(azure.path("commands")).expect("a folder in the temporary folder");
         for (name, program) in COMMANDS.iter().zip(&*PROGRAMS) {
             symlink(program, azure.path("commands").join(name)).expect("a link in the temporary folder");
         }
-        azure.knows("outputs.json", &Value::Object(outputs.collect()).to_string());
-        azure.knows("older.json", r#"{"azurE_FUNCTION_APP_NAME": {"type": "String", "value": "an older one"}}"#);
-        azure.knows("key", MASTER_KEY);
-        azure.knows("traces.json", "[]");
-        azure.knows("func-version", "4.15.1");
-        azure.knows("refusals", "0\n");
-        azure.knows("running", "0\n");
-        azure.knows("bicep-version", "Bicep CLI version 0.45.15 (0123456789)\n");
-        azure.knows("group", "");
+        azure.set("outputs.json", &Value::Object(outputs.collect()).to_string());
+        azure.set("older.json", r#"{"azurE_FUNCTION_APP_NAME": {"type": "String", "value": "an older one"}}"#);
+        azure.set("key", MASTER_KEY);
+        azure.set("traces.json", "[]");
+        azure.set("func-version", "4.15.1");
+        azure.set("refusals", "0\n");
+        azure.set("running", "0\n");
+        azure.set("bicep-version", "Bicep CLI version 0.45.15 (0123456789)\n");
+        azure.set("group", "");
         let token = json!({"accessToken": "a-token", "expiresOn": "2100-01-01 00:00:00", "expires_on": 4_102_444_800_u64,
             "subscription": "s", "tenant": "t", "tokenType": "Bearer"});
-        azure.knows("token.json", &token.to_string());
+        azure.set("token.json", &token.to_string());
         azure
     }
 
-    /// Puts down what one of the commands is to say.
-    pub(super) fn knows(&self, file: &str, text: &str) {
+    /// Writes an answer of a command.
+    pub(super) fn set(&self, file: &str, text: &str) {
         fs::write(self.path(file), text).expect("a file in the temporary folder");
     }
 
-    /// Takes it away again.
-    pub(super) fn knows_no(&self, file: &str) {
+    /// Removes an answer.
+    pub(super) fn remove(&self, file: &str) {
         fs::remove_file(self.path(file)).expect("a file in the temporary folder");
     }
 
-    /// What a command has written down; nothing when it was never called.
+    /// Returns the log of a command; empty if it was never called.
     pub(super) fn log(&self, file: &str) -> String {
         fs::read_to_string(self.path(file)).unwrap_or_default()
     }
 
-    /// A path in its folder.
+    /// Returns a path in the folder.
     pub(super) fn path(&self, file: &str) -> PathBuf {
         self.0.path().join(file)
     }
 
-    /// Runs a script of `scripts/` to its end.
-    pub(super) fn run(&self, script: &str, arguments: &[&str]) -> Ended {
+    /// Runs a script of `scripts/`.
+    pub(super) fn run(&self, script: &str, arguments: &[&str]) -> ScriptResult {
         self.run_with(script, arguments, &[])
     }
 
-    /// Runs a script with settings.
-    pub(super) fn run_with(&self, script: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
+    /// Runs a script with environment variables.
+    pub(super) fn run_with(&self, script: &str, arguments: &[&str], settings: &[(&str, &str)]) -> ScriptResult {
         let root = root();
         let fakes = root.join("tests/deployment/pipeline/fakes");
         let mut command = Command::new(root.join("scripts").join(script));
@@ -100,32 +100,32 @@ impl Azure {
         command.envs(env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
         let Output { status, stdout, stderr } = command.output().expect("a script of this repository");
         let text = |bytes| String::from_utf8(bytes).expect("text");
-        let ended = Ended { code: status.code(), said: text(stdout), complained: text(stderr) };
-        let all = [&ended.said, &ended.complained, &self.log("az.log"), &self.log("func.log")];
-        assert!(all.iter().all(|text| !text.contains(MASTER_KEY)), "a secret is told: {ended:?}");
-        ended
+        let result = ScriptResult { code: status.code(), stdout: text(stdout), stderr: text(stderr) };
+        let all = [&result.stdout, &result.stderr, &self.log("az.log"), &self.log("func.log")];
+        assert!(all.iter().all(|text| !text.contains(MASTER_KEY)), "a secret is printed: {result:?}");
+        result
     }
 }
 
-/// The program behind the name of a command.
+/// Returns the path of a command.
 fn program(name: &str) -> PathBuf {
     if name == "node" {
-        // What managers of versions put into PATH would need more than itself.
+        // A version manager's wrapper in PATH would need other commands.
         let output = Command::new(name).args(["-p", "process.execPath"]).output().expect("Node.js");
         return String::from_utf8(output.stdout).expect("text").trim().into();
     }
     let path = env::var_os("PATH").expect("a PATH");
     let mut programs = env::split_paths(&path).map(|folder| folder.join(name));
-    programs.find(|program| program.is_file()).unwrap_or_else(|| panic!("there is no {name}"))
+    programs.find(|program| program.is_file()).unwrap_or_else(|| panic!("{name} is not installed"))
 }
 
-impl Ended {
-    /// Checks the exit code, and that the complaint has these words.
+impl ScriptResult {
+    /// Checks the exit code, and that standard error contains these words.
     #[track_caller]
     pub(super) fn assert(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");
         for word in words {
-            assert!(self.complained.contains(word), "{word:?} is not in: {}", self.complained);
+            assert!(self.stderr.contains(word), "{word:?} is not in: {}", self.stderr);
         }
     }
 }

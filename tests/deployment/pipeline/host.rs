@@ -1,5 +1,5 @@
-//! The Functions host behind its admin endpoint, as far as the smoke test sees it: takes a text, hands it to the real
-//! handler as a batch of one event, repeats what fails, and logs.
+//! A stand-in for the Functions host's admin endpoint: accepts a text, invokes the real handler with it as a batch of one
+//! event, retries failures, and logs.
 
 use std::{
     io::{BufRead as _, BufReader, Read, Write as _},
@@ -21,32 +21,32 @@ use serde_json::{Value, json};
 
 use super::azure::{Azure, MASTER_KEY};
 
-/// What the host does with an attempt that fails.
+/// How the host retries a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeats {
-    /// It repeats it, as under the shipped policy.
+pub(super) enum Retries {
+    /// As under the shipped retry policy.
     Yes,
-    /// It has no retry policy, and says so by saying nothing.
+    /// Without a retry policy: the request has no retry context.
     NoPolicy,
-    /// It says that it will, and does not.
+    /// The request has a retry context, but the host does not retry.
     Never,
 }
 
-/// A host with its handler. Its threads end with the process of the tests, the handler when this is dropped.
+/// A host with its handler. The threads end with the test process, the handler when this is dropped.
 pub(super) struct Host {
     pub(super) url: String,
     handler: Child,
 }
 
-/// What the host knows of one invocation after the other.
+/// The host's invocations.
 struct Invocations {
     handler_port: u16,
     key: Option<&'static str>,
-    repeats: Repeats,
+    retry_mode: Retries,
     traces: Traces,
 }
 
-/// The lines that it has logged, with the invocation if they belong to one.
+/// The logged lines, with their invocations.
 #[derive(Clone)]
 struct Traces {
     rows: Arc<Mutex<Vec<Value>>>,
@@ -54,43 +54,43 @@ struct Traces {
 }
 
 impl Host {
-    /// Starts a host on Azure, which wants its key; its logs go where the stand-in for `az` finds them.
-    pub(super) fn start(azure: &Arc<Azure>, settings: &[(&str, &str)], repeats: Repeats) -> Self {
-        Self::with_key(Some(MASTER_KEY), azure, settings, repeats)
+    /// Starts a host on Azure, which requires its key. The fake `az` reads its logs.
+    pub(super) fn start(azure: &Arc<Azure>, settings: &[(&str, &str)], retry_mode: Retries) -> Self {
+        Self::with_key(Some(MASTER_KEY), azure, settings, retry_mode)
     }
 
-    /// Starts a host as `func start` does it: there is no key.
+    /// Starts a host like `func start`, without a key.
     pub(super) fn local(azure: &Arc<Azure>, settings: &[(&str, &str)]) -> Self {
-        Self::with_key(None, azure, settings, Repeats::Yes)
+        Self::with_key(None, azure, settings, Retries::Yes)
     }
 
-    fn with_key(key: Option<&'static str>, azure: &Arc<Azure>, settings: &[(&str, &str)], repeats: Repeats) -> Self {
+    fn with_key(key: Option<&'static str>, azure: &Arc<Azure>, settings: &[(&str, &str)], retry_mode: Retries) -> Self {
         let traces = Traces { rows: Arc::default(), azure: Arc::clone(azure) };
         let handler_port = free_port();
         let handler = start_handler(handler_port, settings, &traces);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
-        let invocations = Invocations { handler_port, key, repeats, traces };
-        thread::spawn(move || listener.incoming().flatten().for_each(|stream| invocations.take(&stream)));
+        let invocations = Invocations { handler_port, key, retry_mode, traces };
+        thread::spawn(move || listener.incoming().flatten().for_each(|stream| invocations.handle(&stream)));
         Self { url, handler }
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // Either fails only when the process has already ended.
+        // Either fails only when the process has already result.
         let _ = self.handler.kill();
         let _ = self.handler.wait();
     }
 }
 
 impl Invocations {
-    /// Takes a request, answers it as the admin endpoint does, before anything is done, and then does it.
-    fn take(&self, mut stream: &TcpStream) {
+    /// Accepts a request, responds at once like the admin endpoint, and then invokes the handler.
+    fn handle(&self, mut stream: &TcpStream) {
         let mut reader = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            assert!(reader.read_line(&mut head).expect("a request") > 0, "it ends early: {head}");
+            assert!(reader.read_line(&mut head).expect("a request") > 0, "the request is incomplete: {head}");
         }
         let header = |name: &str| {
             let mut lines = head.lines().filter_map(|line| line.split_once(':'));
@@ -106,7 +106,7 @@ impl Invocations {
             .expect("an open connection");
         if status.starts_with("202") {
             let body: Value = serde_json::from_str(&body).expect("JSON");
-            self.invoke(body["input"].as_str().expect("a text, as the host wants it"));
+            self.invoke(body["input"].as_str().expect("a text"));
         }
     }
 
@@ -114,23 +114,24 @@ impl Invocations {
         let mut envelope = fixture("admin-endpoint");
         envelope["Data"]["messages"] = json!([base64(input)]).to_string().into();
         for retries in 0.. {
-            // Each attempt has an id of its own here, whereas those of an Event Hubs batch share one.
+            // Each attempt has its own id here, while those of an Event Hubs batch share one.
             let id = uuid::Uuid::new_v4().to_string();
-            if self.repeats != Repeats::NoPolicy {
+            if self.retry_mode != Retries::NoPolicy {
                 let context = json!({"RetryCount": retries, "MaxRetryCount": -1, "Exception": null});
                 envelope["Metadata"]["RetryContext"] = context;
             }
             let headers = [("X-Azure-Functions-InvocationId", id.as_str()), ("Content-Type", "application/json")];
             let body = envelope.to_string();
             let path = "/RawTelemetryFunction";
-            let answer = request(self.handler_port, "POST", path, &headers, body.as_bytes(), Framing::Chunked(16_384));
-            let answer = answer.expect("an answer of the handler");
-            if answer.status == 200 {
-                let reply = answer.json();
+            let response =
+                request(self.handler_port, "POST", path, &headers, body.as_bytes(), Framing::Chunked(16_384));
+            let response = response.expect("a response of the handler");
+            if response.status == 200 {
+                let reply = response.json();
                 let logs = reply["Logs"].as_array().expect("logs").iter().map(|line| line.as_str().expect("text"));
                 return logs.for_each(|line| self.traces.add(line, &id));
             }
-            if self.repeats != Repeats::Yes {
+            if self.retry_mode != Retries::Yes {
                 return;
             }
         }
@@ -141,8 +142,8 @@ impl Traces {
     fn add(&self, line: &str, invocation: &str) {
         let mut rows = self.rows.lock().expect("no panic");
         rows.push(json!({"Message": line, "Invocation": invocation, "TableName": "PrimaryResult"}));
-        // In one step, since somebody may be reading.
-        self.azure.knows("traces.unfinished", &json!(*rows).to_string());
+        // Renamed, because the smoke test may be reading.
+        self.azure.set("traces.unfinished", &json!(*rows).to_string());
         let renamed = std::fs::rename(self.azure.path("traces.unfinished"), self.azure.path("traces.json"));
         renamed.expect("a file in the temporary folder");
     }

@@ -1,4 +1,4 @@
-//! `scripts/smoke-test.js` against the real handler, behind a stand-in for the host and before a stand-in for the account.
+//! `scripts/smoke-test.js` against the real handler, with a stand-in host and a stand-in Cosmos DB account.
 
 use std::{path::Path, sync::Arc};
 
@@ -6,13 +6,13 @@ use devicestate_test_support::{listener::Listener, program::devicestate};
 use serde_json::json;
 
 use super::{
-    azure::{APP, Azure, Ended, MASTER_KEY, STANDBY},
-    host::{Host, Repeats},
+    azure::{APP, Azure, MASTER_KEY, STANDBY, ScriptResult},
+    host::{Host, Retries},
 };
 
 const DEVICE: &str = "smoke-test-drill";
 
-/// A deployed environment with everything in it.
+/// A complete deployed environment.
 struct Deployed {
     account: Listener,
     azure: Arc<Azure>,
@@ -20,13 +20,13 @@ struct Deployed {
 }
 
 impl Deployed {
-    /// With this host, and the drill of a staging environment.
-    fn with(repeats: Repeats) -> Self {
-        Self::set(repeats, &[("RetryDrillDevice", DEVICE)])
+    /// With this host and the drill setting of staging.
+    fn with(retry_mode: Retries) -> Self {
+        Self::with_settings(retry_mode, &[("RetryDrillDevice", DEVICE)])
     }
 
-    fn set(repeats: Repeats, settings: &[(&str, &str)]) -> Self {
-        Self::with_outputs(repeats, settings, &[])
+    fn with_settings(retry_mode: Retries, settings: &[(&str, &str)]) -> Self {
+        Self::with_outputs(retry_mode, settings, &[])
     }
 
     /// With a second region.
@@ -36,10 +36,10 @@ impl Deployed {
             ("STANDBY_FUNCTION_APP_HOST_NAME", "standby.invalid"),
             ("STANDBY_LOG_ANALYTICS_WORKSPACE_ID", "9c1b0c0e-0000-0000-0000-000000000001"),
         ];
-        Self::with_outputs(Repeats::Yes, &[("RetryDrillDevice", DEVICE)], &outputs)
+        Self::with_outputs(Retries::Yes, &[("RetryDrillDevice", DEVICE)], &outputs)
     }
 
-    fn with_outputs(repeats: Repeats, settings: &[(&str, &str)], more: &[(&str, &str)]) -> Self {
+    fn with_outputs(retry_mode: Retries, settings: &[(&str, &str)], more: &[(&str, &str)]) -> Self {
         let account = Listener::start();
         let outputs = [
             ("AZURE_FUNCTION_APP_HOST_NAME", "function-app.invalid"),
@@ -50,14 +50,14 @@ impl Deployed {
         ];
         let azure = Arc::new(Azure::deployed(&[&outputs, more].concat()));
         let drill = settings.iter().find(|(name, _)| *name == "RetryDrillDevice");
-        azure.knows("drill-device", drill.map_or("", |(_, device)| device));
+        azure.set("drill-device", drill.map_or("", |(_, device)| device));
         let cosmos = [("StateStore", "cosmos"), ("CosmosConnection", account.connection_string())];
-        let host = Host::start(&azure, &[&cosmos, settings].concat(), repeats);
+        let host = Host::start(&azure, &[&cosmos, settings].concat(), retry_mode);
         Self { account, azure, host }
     }
 
-    /// The smoke test of this environment, in a hurry.
-    fn tested(&self, options: &[&str]) -> Ended {
+    /// Runs the smoke test of this environment with short intervals.
+    fn test(&self, options: &[&str]) -> ScriptResult {
         let given = ["--environment", "staging", "--url", &self.host.url, "--every", "0.1", "--package", &package()];
         self.azure.run("smoke-test.js", &[&given[..], options].concat())
     }
@@ -67,158 +67,154 @@ impl Deployed {
     }
 }
 
-/// The folder with the program, as if it were a package.
+/// Returns the folder of the program, which serves as a package.
 fn package() -> String {
     Path::new(devicestate()).parent().expect("a folder").display().to_string()
 }
 
 #[test]
-fn the_event_is_followed_to_its_document_and_through_the_forced_503() {
-    let deployed = Deployed::with(Repeats::Yes);
+fn the_test_follows_the_event_to_its_document_and_through_the_forced_503() {
+    let deployed = Deployed::with(Retries::Yes);
     deployed.account.put(&json!({"id": DEVICE, "Altitude": 1.0, "Battery": 0.75, "Versions": {}}));
-    let ended = deployed.tested(&["--deadline", "60"]);
-    ended.assert(0, &[]);
+    let result = deployed.test(&["--deadline", "60"]);
+    result.assert(0, &[]);
     let altitude = deployed.altitude(DEVICE).expect("a document").to_string();
     for words in [
-        "the host took the event",
+        "the host accepted the event",
         &format!("altitude {altitude} (before: 1"),
-        "attempt 1 was answered 503",
-        "attempt 2 applied it: RetryCount 1",
+        "attempt 1 was answered with 503",
+        "attempt 2 (RetryCount 1) applied it",
     ] {
-        assert!(ended.said.contains(words), "{words:?} is not in: {}", ended.said);
+        assert!(result.stdout.contains(words), "{words:?} is not in: {}", result.stdout);
     }
     let log = deployed.azure.log("az.log");
-    assert!(log.contains("account get-access-token"), "the documents are read by identity");
-    assert!(
-        log.contains("| where TimeGenerated > datetime(2"),
-        "no other run's attempts are taken for this one's: {log}"
-    );
+    assert!(log.contains("account get-access-token"), "the documents are read with an identity");
+    assert!(log.contains("| where TimeGenerated > datetime(2"), "attempts of other runs are excluded: {log}");
 }
 
 #[test]
-fn each_run_needs_a_reading_of_its_own() {
-    let deployed = Deployed::with(Repeats::Yes);
-    deployed.tested(&["--deadline", "60"]).assert(0, &[]);
+fn each_run_sends_another_reading() {
+    let deployed = Deployed::with(Retries::Yes);
+    deployed.test(&["--deadline", "60"]).assert(0, &[]);
     let first = deployed.altitude(DEVICE);
-    deployed.tested(&["--deadline", "60"]).assert(0, &[]);
+    deployed.test(&["--deadline", "60"]).assert(0, &[]);
     assert!(first < deployed.altitude(DEVICE), "another altitude");
 }
 
 #[test]
-fn a_host_that_does_not_repeat_fails_the_test_and_an_older_document_does_not_help() {
-    let deployed = Deployed::with(Repeats::Never);
+fn a_host_that_does_not_retry_fails_the_test_despite_an_older_document() {
+    let deployed = Deployed::with(Retries::Never);
     deployed.account.put(&json!({"id": DEVICE, "Altitude": 1.0, "Battery": 0.75, "Versions": {}}));
-    let ended = deployed.tested(&["--deadline", "2"]);
-    ended.assert(1, &["the document of smoke-test-drill did not come within 2 s", "its altitude is 1"]);
+    let result = deployed.test(&["--deadline", "2"]);
+    result.assert(1, &["the document of smoke-test-drill was not updated within 2 s", "its altitude is 1"]);
 }
 
 #[test]
-fn a_function_without_a_retry_policy_fails_the_test_though_the_document_comes() {
-    let deployed = Deployed::with(Repeats::NoPolicy);
-    let ended = deployed.tested(&["--deadline", "2"]);
-    assert!(deployed.altitude(DEVICE).is_some(), "the document came");
-    ended.assert(1, &["failed first attempts: 0", "applied in their first attempt: 1", "retry policy"]);
+fn a_function_without_a_retry_policy_fails_the_test_despite_an_updated_document() {
+    let deployed = Deployed::with(Retries::NoPolicy);
+    let result = deployed.test(&["--deadline", "2"]);
+    assert!(deployed.altitude(DEVICE).is_some(), "the document is updated");
+    result.assert(1, &["Failed first attempts: 0", "applied in their first attempt: 1", "retry policy"]);
 }
 
 #[test]
-fn without_the_drill_no_log_is_asked_for() {
-    let deployed = Deployed::set(Repeats::Yes, &[]);
-    deployed.tested(&["--deadline", "60", "--no-drill"]).assert(0, &[]);
-    assert!(deployed.altitude("smoke-test").is_some(), "the document came");
+fn without_the_drill_no_log_is_queried() {
+    let deployed = Deployed::with_settings(Retries::Yes, &[]);
+    deployed.test(&["--deadline", "60", "--no-drill"]).assert(0, &[]);
+    assert!(deployed.altitude("smoke-test").is_some(), "the document is updated");
     assert!(!deployed.azure.log("az.log").contains("log-analytics"));
 }
 
 #[test]
-fn the_app_of_the_standby_region_is_asked_for_its_own_key_and_its_own_logs() {
+fn the_standby_is_tested_with_its_own_key_and_logs() {
     let deployed = Deployed::in_two_regions();
-    deployed.tested(&["--standby", "--deadline", "60"]).assert(0, &[]);
-    assert!(deployed.altitude(DEVICE).is_some(), "the document came");
+    deployed.test(&["--standby", "--deadline", "60"]).assert(0, &[]);
+    assert!(deployed.altitude(DEVICE).is_some(), "the document is updated");
     let log = deployed.azure.log("az.log");
     assert!(log.contains(&format!("keys list --query masterKey --name {STANDBY} ")), "{log}");
     assert!(log.contains("--workspace 9c1b0c0e-0000-0000-0000-000000000001 "), "{log}");
-    assert!(!log.contains(&format!("--name {APP} ")), "the first one is lost, and not asked: {log}");
+    assert!(!log.contains(&format!("--name {APP} ")), "the first region is lost, and not queried: {log}");
 }
 
 #[test]
-fn with_two_regions_both_apps_are_looked_at_before_anything_is_sent_and_the_standby_is_tested_first() {
+fn with_two_regions_both_apps_are_checked_before_the_standby_is_tested() {
     let deployed = Deployed::in_two_regions();
     let options = ["--environment", "staging", "--deadline", "0", "--every", "0.1", "--package", &package()];
-    let ended = deployed.azure.run("smoke-test.js", &options);
-    ended.assert(1, &["the admin endpoint of https://standby.invalid did not take the event within 0 s"]);
+    let result = deployed.azure.run("smoke-test.js", &options);
+    result.assert(1, &["the admin endpoint of https://standby.invalid did not accept the event within 0 s"]);
     let log = deployed.azure.log("az.log");
     for app in [STANDBY, APP] {
         assert!(log.contains(&format!("keys list --query masterKey --name {app} ")), "{app} is not in: {log}");
     }
-    let ended = deployed.azure.run("smoke-test.js", &[&options[..], &["--first"]].concat());
-    ended.assert(1, &["the admin endpoint of https://function-app.invalid did not take the event within 0 s"]);
+    let result = deployed.azure.run("smoke-test.js", &[&options[..], &["--first"]].concat());
+    result.assert(1, &["the admin endpoint of https://function-app.invalid did not accept the event within 0 s"]);
 }
 
 #[test]
-fn a_standby_is_one_of_a_deployment() {
-    let deployed = Deployed::with(Repeats::Yes);
-    deployed.tested(&["--standby"]).assert(2, &["no second region in rg-devicestate-staging", "standbyLocation"]);
+fn a_standby_needs_a_deployment_with_two_regions() {
+    let deployed = Deployed::with(Retries::Yes);
+    deployed.test(&["--standby"]).assert(2, &["no second region in rg-devicestate-staging", "standbyLocation"]);
     let options = ["--standby", "--url", &deployed.host.url, "--package", &package()];
     deployed.azure.run("smoke-test.js", &options).assert(2, &["--standby needs --environment NAME"]);
     assert_eq!(deployed.account.documents().len(), 0);
 }
 
 #[test]
-fn an_app_of_this_machine_needs_no_key_and_no_login() {
+fn a_local_app_needs_no_key_and_no_login() {
     let (account, azure) = (Listener::start(), Arc::new(Azure::deployed(&[])));
     let settings = [("StateStore", "cosmos"), ("CosmosConnection", account.connection_string())];
     let host = Host::local(&azure, &settings);
     let options = ["--url", &host.url, "--every", "0.1", "--deadline", "60", "--package", &package()];
     azure.run_with("smoke-test.js", &options, &settings).assert(0, &[]);
-    assert!(account.documents().contains_key("smoke-test"), "the document came");
+    assert!(account.documents().contains_key("smoke-test"), "the document is updated");
     assert_eq!(azure.log("az.log"), "");
 }
 
 #[test]
-fn a_drill_that_the_app_does_not_set_is_told_before_anything_is_sent() {
-    let deployed = Deployed::set(Repeats::Yes, &[]);
-    deployed.tested(&[]).assert(2, &["no setting RetryDrillDevice", "--no-drill"]);
+fn a_missing_drill_setting_is_reported_before_anything_is_sent() {
+    let deployed = Deployed::with_settings(Retries::Yes, &[]);
+    deployed.test(&[]).assert(2, &["no setting RetryDrillDevice", "--no-drill"]);
     assert_eq!(deployed.account.documents().len(), 0);
 }
 
 #[test]
-fn a_missing_right_is_told_before_anything_is_sent() {
-    for (right, words) in [
+fn a_missing_permission_is_reported_before_anything_is_sent() {
+    for (file, words) in [
         ("outputs.json", "scripts/deploy-infra.sh"),
         ("key", "the master key of func-devicestate-test"),
         ("traces.json", "Log Analytics Reader"),
         ("token.json", "the documents cannot be read"),
     ] {
-        let deployed = Deployed::with(Repeats::Yes);
-        // The handler has told of its start by now, and is quiet.
-        deployed.azure.knows_no(right);
-        deployed.tested(&["--deadline", "2"]).assert(2, &[words]);
-        assert_eq!(deployed.account.documents().len(), 0, "{right}");
+        let deployed = Deployed::with(Retries::Yes);
+        // The handler has already written its start record, and writes nothing more.
+        deployed.azure.remove(file);
+        deployed.test(&["--deadline", "2"]).assert(2, &[words]);
+        assert_eq!(deployed.account.documents().len(), 0, "{file}");
     }
 }
 
 #[test]
-fn a_wrong_key_is_told_at_once() {
-    let deployed = Deployed::with(Repeats::Yes);
-    deployed.azure.knows("key", "of another app");
-    deployed.tested(&[]).assert(1, &["refuses the event with status 401", "master key"]);
+fn a_wrong_key_is_reported_at_once() {
+    let deployed = Deployed::with(Retries::Yes);
+    deployed.azure.set("key", "of another app");
+    deployed.test(&[]).assert(1, &["rejects the event with status 401", "master key"]);
 }
 
-/// An error about a header that cannot be sent would show it.
+/// Node.js's error for an invalid header contains its value.
 #[test]
-fn a_key_that_cannot_be_sent_is_not_told() {
-    let deployed = Deployed::with(Repeats::Yes);
-    deployed.azure.knows("key", &format!("{MASTER_KEY}\nand more"));
-    deployed.tested(&["--deadline", "0"]).assert(1, &["did not take the event", "its last answer: none (TypeError)"]);
+fn a_key_that_is_not_a_valid_header_is_not_printed() {
+    let deployed = Deployed::with(Retries::Yes);
+    deployed.azure.set("key", &format!("{MASTER_KEY}\nand more"));
+    deployed.test(&["--deadline", "0"]).assert(1, &["did not accept the event", "its last response: none (TypeError)"]);
 }
 
 #[test]
-fn a_host_that_nobody_reaches_fails_the_test_within_its_deadline() {
-    let deployed = Deployed::with(Repeats::Yes);
-    let ended = deployed.azure.run(
+fn an_unreachable_host_fails_the_test_within_the_deadline() {
+    let deployed = Deployed::with(Retries::Yes);
+    let result = deployed.azure.run(
         "smoke-test.js",
         &["--environment", "staging", "--deadline", "1", "--every", "0.1", "--package", &package()],
     );
-    let words =
-        "the admin endpoint of https://function-app.invalid did not take the event within 1 s; its last answer: none (";
-    ended.assert(1, &[words]);
+    let words = "the admin endpoint of https://function-app.invalid did not accept the event within 1 s; its last response: none (";
+    result.assert(1, &[words]);
 }

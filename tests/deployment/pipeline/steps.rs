@@ -1,4 +1,4 @@
-//! What the steps of the pipeline name: scripts and their options, stages, variables, artifacts. All of it must be there.
+//! The scripts, options, stages, variables and artifacts that the pipeline's steps name must exist.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,15 +12,15 @@ use serde_json::Value;
 
 use super::yaml::{THIS, pipeline, read};
 
-/// A run that is gone back to.
-const FORMER: &str = "4711";
+/// The run of a rollback.
+const EARLIER: &str = "4711";
 
 fn file(path: &str) -> String {
     let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All objects in a value, itself included.
+/// Returns all objects in a value, including itself.
 fn objects(value: &Value) -> Vec<&serde_json::Map<String, Value>> {
     match value {
         Value::Object(members) => std::iter::once(members).chain(members.values().flat_map(objects)).collect(),
@@ -29,7 +29,7 @@ fn objects(value: &Value) -> Vec<&serde_json::Map<String, Value>> {
     }
 }
 
-/// The lines of shell that the steps run.
+/// Returns the shell lines of the steps.
 fn commands(pipeline: &Value) -> Vec<String> {
     let scripts = objects(pipeline).into_iter().filter_map(|object| {
         object.get("bash").or_else(|| object.get("inlineScript")).and_then(Value::as_str).map(str::to_owned)
@@ -37,7 +37,7 @@ fn commands(pipeline: &Value) -> Vec<String> {
     scripts.flat_map(|script| script.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// The calls of scripts of this repository: each with its options.
+/// Returns the calls of this repository's scripts, with their options.
 fn calls(commands: &[String]) -> Vec<(String, Vec<String>)> {
     let calls = commands.iter().filter_map(|command| {
         let mut words = command.split_whitespace().skip_while(|word| !is_script(word));
@@ -51,68 +51,68 @@ fn is_script(word: &str) -> bool {
     word.starts_with("scripts/") || word.starts_with(".ci/")
 }
 
-/// What a script tells of itself.
+/// Returns the help of a script.
 fn help(script: &str) -> String {
     let script = root().join(script);
     let output = Command::new(script).arg("--help").output().expect("a script of this repository");
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// What is wrong with the calls: a script that is not there or cannot be run, an option that it does not know.
-fn faults(calls: &[(String, Vec<String>)]) -> Vec<String> {
-    let mut faults = Vec::new();
+/// Returns the errors of the calls: missing or non-executable scripts, unknown options.
+fn call_errors(calls: &[(String, Vec<String>)]) -> Vec<String> {
+    let mut errors = Vec::new();
     for (script, options) in calls {
         let Ok(metadata) = fs::metadata(root().join(script)) else {
-            faults.push(format!("there is no {script}"));
+            errors.push(format!("{script} does not exist"));
             continue;
         };
         if metadata.permissions().mode() & 0o111 == 0 {
-            faults.push(format!("{script} is not executable"));
+            errors.push(format!("{script} is not executable"));
         }
         if !options.is_empty() {
             let help = help(script);
             let unknown = options.iter().filter(|option| !help.contains(&format!("\n  {option} ")));
-            faults.extend(unknown.map(|option| format!("{script} has no option {option}")));
+            errors.extend(unknown.map(|option| format!("{script} has no option {option}")));
         }
     }
-    faults
+    errors
 }
 
 #[test]
-fn the_steps_call_scripts_that_are_there_with_options_that_they_know() {
-    for run in [THIS, FORMER] {
+fn the_steps_call_existing_scripts_with_known_options() {
+    for run in [THIS, EARLIER] {
         let calls = calls(&commands(&pipeline(run)));
         assert!(calls.len() >= 4, "{calls:?}");
-        assert_eq!(faults(&calls), Vec::<String>::new());
+        assert_eq!(call_errors(&calls), Vec::<String>::new());
     }
-    let broken = ["scripts/publsih.sh", "scripts/common.sh", "scripts/publish.sh --slot staging"].map(str::to_owned);
+    let invalid = ["scripts/publsih.sh", "scripts/common.sh", "scripts/publish.sh --slot staging"].map(str::to_owned);
     assert_eq!(
-        faults(&calls(&broken)),
+        call_errors(&calls(&invalid)),
         [
-            "there is no scripts/publsih.sh",
+            "scripts/publsih.sh does not exist",
             "scripts/common.sh is not executable",
             "scripts/publish.sh has no option --slot"
         ]
     );
 }
 
-/// A person has what the pipeline has, but for what belongs to Azure Pipelines or to the machine.
+/// Everything else is in scripts, which an operator can run, too.
 #[test]
 fn each_step_is_a_script_or_prepares_the_machine() {
-    let of_the_machine =
+    let machine_commands =
         ["npm install --global azure-functions-core-tools@", "tar ", "mkdir -p target/", "echo \"##vso["];
-    for run in [THIS, FORMER] {
+    for run in [THIS, EARLIER] {
         for command in commands(&pipeline(run)) {
             let is_known = command.split_whitespace().any(is_script)
                 || command.starts_with("cargo deny ")
-                || of_the_machine.iter().any(|begin| command.starts_with(begin));
-            assert!(is_known, "a step of its own: {command}");
+                || machine_commands.iter().any(|begin| command.starts_with(begin));
+            assert!(is_known, "the command is not in a script: {command}");
         }
     }
 }
 
 #[test]
-fn every_change_passes_what_ci_run_has_and_the_audit_adds_only_the_advisories() {
+fn ci_run_has_all_checks_and_the_audit_adds_only_the_advisories() {
     let commands = commands(&pipeline(THIS));
     assert!(commands.iter().any(|command| command.contains("; .ci/run 2>&1 | tee ")), "{commands:?}");
     assert!(file(".ci/run").ends_with(".ci/check\n"));
@@ -125,8 +125,8 @@ fn every_change_passes_what_ci_run_has_and_the_audit_adds_only_the_advisories() 
 }
 
 #[test]
-fn stages_depend_on_stages_that_come_before_them() {
-    for run in [THIS, FORMER] {
+fn stages_depend_only_on_earlier_stages() {
+    for run in [THIS, EARLIER] {
         let pipeline = pipeline(run);
         let mut before = BTreeSet::new();
         for stage in pipeline["stages"].as_array().expect("stages") {
@@ -144,11 +144,11 @@ fn stages_depend_on_stages_that_come_before_them() {
     }
 }
 
-/// What Azure Pipelines sets by itself has a point in its name.
+/// Predefined variables of Azure Pipelines have a dot in their names.
 #[test]
 fn every_variable_is_defined_and_used() {
     let mut used = BTreeSet::new();
-    for run in [THIS, FORMER] {
+    for run in [THIS, EARLIER] {
         let text = pipeline(run).to_string();
         let names = text.split("$(").skip(1).filter_map(|rest| rest.split_once(')').map(|(name, _)| name.to_owned()));
         used.extend(names.filter(|name| !name.contains('.')));
@@ -161,7 +161,7 @@ fn every_variable_is_defined_and_used() {
     assert_eq!(defined, used);
 }
 
-/// Each artifact by its name, with how often it is published and how often downloaded.
+/// Returns how often each artifact is published and downloaded.
 fn artifacts(pipeline: &Value) -> BTreeMap<String, [usize; 2]> {
     let mut artifacts = BTreeMap::<_, [usize; 2]>::new();
     for object in objects(pipeline) {
@@ -175,17 +175,17 @@ fn artifacts(pipeline: &Value) -> BTreeMap<String, [usize; 2]> {
 }
 
 #[test]
-fn the_package_that_is_kept_is_the_one_that_is_deployed_and_rolled_back_to() {
-    // Published once; in each environment downloaded to be deployed, and for the rollback.
+fn the_published_package_is_deployed_and_used_for_rollbacks() {
+    // Published once; downloaded in each environment for the deployment and for the rollback.
     assert_eq!(artifacts(&pipeline(THIS)), [("package".to_owned(), [1, 4])].into());
-    assert_eq!(artifacts(&pipeline(FORMER)), [("package".to_owned(), [0, 4])].into());
+    assert_eq!(artifacts(&pipeline(EARLIER)), [("package".to_owned(), [0, 4])].into());
     let runs =
-        objects(&pipeline(FORMER)).iter().filter(|object| object.get("pipelineId") == Some(&FORMER.into())).count();
-    assert_eq!(runs, 2, "the package of the former run");
+        objects(&pipeline(EARLIER)).iter().filter(|object| object.get("pipelineId") == Some(&EARLIER.into())).count();
+    assert_eq!(runs, 2, "the package of the earlier run");
 }
 
 #[test]
-fn both_environments_have_a_way_back_by_the_tag_that_their_own_success_sets() {
+fn both_environments_roll_back_to_the_tag_that_their_own_success_sets() {
     let pipeline = pipeline(THIS);
     for environment in ["staging", "production"] {
         let name = Value::from(format!("devicestate-{environment}"));
@@ -194,15 +194,15 @@ fn both_environments_have_a_way_back_by_the_tag_that_their_own_success_sets() {
         let strategy = deployment["strategy"]["runOnce"].clone();
         let tag = format!("good-{environment}");
         assert!(strategy["on"]["success"].to_string().contains(&format!("##vso[build.addbuildtag]{tag}\\\"")));
-        let back = strategy["on"]["failure"].to_string();
+        let rollback = strategy["on"]["failure"].to_string();
         for words in [format!("\"tags\":\"{tag}\""), format!("scripts/rollback.sh --environment {environment} ")] {
-            assert!(back.contains(&words), "{words} is not in: {back}");
+            assert!(rollback.contains(&words), "{words} is not in: {rollback}");
         }
     }
 }
 
 #[test]
-fn the_drill_is_of_staging_alone() {
+fn only_staging_has_the_drill() {
     let tests = commands(&pipeline(THIS)).into_iter().filter(|command| command.starts_with("scripts/smoke-test.js"));
     let tests: Vec<_> = tests.map(|command| command.trim().to_owned()).collect();
     let expected =
@@ -213,52 +213,51 @@ fn the_drill_is_of_staging_alone() {
     assert!(sets_drill("staging") && !sets_drill("production"));
 }
 
-/// The outputs of a deployment that a script asks for.
-fn outputs_asked_for(script: &str) -> BTreeSet<String> {
+/// Returns the outputs of a deployment that a script reads.
+fn used_outputs(script: &str) -> BTreeSet<String> {
     let starts = ["AZURE_FUNCTION", "STANDBY_", "EVENT_HUB", "HOST_", "COSMOS_", "DEAD_LETTER_", "LOG_ANALYTICS_"];
     let words = script.split(|c: char| !c.is_ascii_uppercase() && c != '_');
-    let asked = words.filter(|word| starts.iter().any(|start| word.starts_with(start)) && !word.ends_with('_'));
-    let mut asked: BTreeSet<String> = asked.map(str::to_owned).collect();
-    // Of the second region, where the script is told so.
-    let of_either = script.split("${region}").skip(1).map(|rest| {
+    let used = words.filter(|word| starts.iter().any(|start| word.starts_with(start)) && !word.ends_with('_'));
+    let mut used: BTreeSet<String> = used.map(str::to_owned).collect();
+    // With --standby, those of the second region.
+    let standby = script.split("${region}").skip(1).map(|rest| {
         let name = rest.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_');
         format!("STANDBY_{}", name.collect::<String>())
     });
-    asked.extend(of_either);
-    asked
+    used.extend(standby);
+    used
 }
 
 #[test]
-fn the_infrastructure_has_the_outputs_and_the_setting_that_the_scripts_ask_for() {
+fn the_infrastructure_has_the_outputs_and_the_setting_that_the_scripts_use() {
     let smoke_test = file("scripts/smoke-test/app.js");
     let rewinding = file("scripts/rewind-checkpoints.sh");
-    let outputs = [&file("scripts/publish.sh"), &smoke_test, &rewinding].map(|script| outputs_asked_for(script));
+    let outputs = [&file("scripts/publish.sh"), &smoke_test, &rewinding].map(|script| used_outputs(script));
     assert_eq!(outputs.each_ref().map(BTreeSet::len), [2, 9, 8], "{outputs:?}");
     let template = file("infra/main.bicep");
-    let is_there = |output: &str| template.contains(&format!("\noutput {output} "));
-    assert!(outputs.iter().flatten().all(|output| is_there(output)), "{outputs:?}");
-    assert!(!is_there("COSMOS_ENDPOINTS"), "names are compared whole");
+    let exists = |output: &str| template.contains(&format!("\noutput {output} "));
+    assert!(outputs.iter().flatten().all(|output| exists(output)), "{outputs:?}");
+    assert!(!exists("COSMOS_ENDPOINTS"), "names are compared completely");
     let setting = "RetryDrillDevice";
     assert!(smoke_test.contains(&format!("name=='{setting}'")) && template.contains(setting));
 }
 
-/// It is read when there is no time to find out.
 #[test]
-fn the_runbook_names_outputs_scripts_and_options_that_there_are() {
+fn the_runbook_names_existing_outputs_scripts_and_options() {
     let runbook = file("docs/operate/failover.md");
     let template = file("infra/main.bicep");
-    let outputs = outputs_asked_for(&runbook);
+    let outputs = used_outputs(&runbook);
     assert!(outputs.len() >= 8, "{outputs:?}");
     assert!(outputs.iter().all(|output| template.contains(&format!("\noutput {output} "))), "{outputs:?}");
     let commands: Vec<_> = runbook.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect();
     let commands: Vec<_> = commands.join("\n").lines().map(str::to_owned).collect();
     let calls: Vec<_> = calls(&commands).into_iter().filter(|(script, _)| script != "scripts/deployment.js").collect();
     assert!(calls.len() >= 7, "{calls:?}");
-    assert_eq!(faults(&calls), Vec::<String>::new());
+    assert_eq!(call_errors(&calls), Vec::<String>::new());
 }
 
 #[test]
-fn the_emulators_are_where_the_tests_look_for_them() {
+fn the_emulators_have_the_ports_that_the_tests_use() {
     let compose = read("emulators/compose.yaml");
     let ports = compose["services"]["azurite"]["ports"].as_array().expect("ports");
     let ports: Vec<_> = ports.iter().filter_map(Value::as_str).collect();
@@ -270,9 +269,9 @@ fn the_emulators_are_where_the_tests_look_for_them() {
     assert!(versions.all(|version| version.contains(|character: char| character.is_ascii_digit())), "pinned");
 }
 
-/// Whoever has the right to change this file must not have the right to approve by it.
+/// The permission to change this file must not include the permission to approve a deployment.
 #[test]
-fn deployments_wait_for_the_checks_of_their_environments_and_no_secret_is_in_the_pipeline() {
+fn deployments_use_the_checks_of_their_environments_and_the_pipeline_has_no_secrets() {
     let pipeline = pipeline(THIS);
     let names: Vec<_> = objects(&pipeline)
         .into_iter()
@@ -288,7 +287,7 @@ fn deployments_wait_for_the_checks_of_their_environments_and_no_secret_is_in_the
 }
 
 #[test]
-fn the_report_of_tests_has_what_cargo_has_printed() {
+fn the_test_report_has_the_results_that_cargo_printed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("log");
     let text = "\n== cargo test\n     Running unittests src/lib.rs (target/debug/deps/devicestate-1)\n\

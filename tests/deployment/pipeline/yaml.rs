@@ -1,5 +1,5 @@
-//! `azure-pipelines.yml` as Azure Pipelines reads it, with the templates put in and the expressions evaluated: as many of
-//! them as it has. One that this does not know fails the tests.
+//! Evaluates `azure-pipelines.yml` like Azure Pipelines: inserts templates and evaluates expressions. An unsupported expression
+//! fails the tests.
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command, sync::LazyLock};
 
@@ -12,12 +12,12 @@ type Parameters = BTreeMap<String, String>;
 /// The pipeline's file.
 pub(crate) const PIPELINE: &str = "azure-pipelines.yml";
 
-/// What the parameter `packageOfRun` is when nobody rolls back.
+/// The value of the parameter `packageOfRun` without a rollback.
 pub(crate) const THIS: &str = "this";
 
 static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| install_packages("tests/deployment/node"));
 
-/// Node.js with the packages of this folder, running this program of it.
+/// Returns the command that runs a Node.js program of this folder.
 pub(crate) fn node(program: &str) -> Command {
     let mut node = Command::new("node");
     node.arg(root().join("tests/deployment/node").join(program));
@@ -25,21 +25,21 @@ pub(crate) fn node(program: &str) -> Command {
     node
 }
 
-/// A YAML or JSON file of this repository.
+/// Reads a YAML or JSON file of this repository.
 pub(crate) fn read(path: &str) -> Value {
     let output = node("read.js").arg(root().join(path)).output().expect("Node.js");
     assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// The pipeline with this value of its parameter.
+/// Returns the pipeline with this value of its parameter.
 pub(crate) fn pipeline(package_of_run: &str) -> Value {
     let mut pipeline = read(PIPELINE);
     let declared = pipeline.as_object_mut().expect("an object").remove("parameters").expect("parameters");
     expanded(pipeline, &parameters(&declared, &Map::from_iter([("packageOfRun".into(), package_of_run.into())])))
 }
 
-/// The values of declared parameters: those that are given, and the others' defaults.
+/// Returns the values of the declared parameters: the given ones, and defaults for the others.
 fn parameters(declared: &Value, given: &Map<String, Value>) -> Parameters {
     let declared = declared.as_array().expect("a list of parameters");
     let values: Parameters = declared
@@ -57,7 +57,7 @@ fn parameters(declared: &Value, given: &Map<String, Value>) -> Parameters {
 fn expanded(value: Value, parameters: &Parameters) -> Value {
     match value {
         Value::String(text) => substituted(&text, parameters).into(),
-        // To Azure Pipelines a number is text, and to its schema.
+        // Azure Pipelines and its schema treat numbers as text.
         Value::Number(number) => number.to_string().into(),
         Value::Array(items) => items.into_iter().flat_map(|item| items_of(item, parameters)).collect(),
         Value::Object(members) => {
@@ -68,7 +68,7 @@ fn expanded(value: Value, parameters: &Parameters) -> Value {
                     Some(false) => {}
                     Some(true) => match expanded(value, parameters) {
                         Value::Object(members) => all.extend(members),
-                        other => panic!("no members: {other}"),
+                        other => panic!("not an object: {other}"),
                     },
                 }
             }
@@ -78,7 +78,7 @@ fn expanded(value: Value, parameters: &Parameters) -> Value {
     }
 }
 
-/// What an item of a sequence becomes: itself, the items of a condition, those of a template.
+/// Expands an item of a sequence: the item itself, or the items of a condition or a template.
 fn items_of(item: Value, parameters: &Parameters) -> Vec<Value> {
     let only_member = item.as_object().filter(|members| members.len() == 1).and_then(|members| members.iter().next());
     if let Some(is_met) = only_member.and_then(|(name, _)| condition(name, parameters)) {
@@ -101,11 +101,11 @@ fn items_of(item: Value, parameters: &Parameters) -> Vec<Value> {
 fn sequence(value: Value) -> Vec<Value> {
     match value {
         Value::Array(items) => items,
-        other => panic!("no sequence: {other}"),
+        other => panic!("not a sequence: {other}"),
     }
 }
 
-/// Whether the condition that this key is holds; `None` when it is none.
+/// Evaluates a key that is a condition; `None` for any other key.
 fn condition(key: &str, parameters: &Parameters) -> Option<bool> {
     let condition = key.strip_prefix("${{ if ")?.strip_suffix(") }}").expect("one condition");
     let (function, arguments) = condition.split_once("(parameters.").expect("a comparison with a parameter");
@@ -114,18 +114,18 @@ fn condition(key: &str, parameters: &Parameters) -> Option<bool> {
     match function {
         "eq" => Some(is_equal),
         "ne" => Some(!is_equal),
-        other => panic!("the condition {other} is not known here"),
+        other => panic!("the condition {other} is not supported"),
     }
 }
 
 fn substituted(text: &str, parameters: &Parameters) -> String {
     let mut parts = text.split("${{ parameters.");
     let first = parts.next().expect("a string has a first part").to_owned();
-    let whole = parts.fold(first, |whole, part| {
+    let text = parts.fold(first, |text, part| {
         let (name, rest) = part.split_once(" }}").expect("a parameter's name");
-        let value = parameters.get(name).unwrap_or_else(|| panic!("there is no parameter {name}"));
-        whole + value + rest
+        let value = parameters.get(name).unwrap_or_else(|| panic!("the parameter {name} does not exist"));
+        text + value + rest
     });
-    assert!(!whole.contains("${{"), "the expression is not known here: {whole}");
-    whole
+    assert!(!text.contains("${{"), "the expression is not supported: {text}");
+    text
 }

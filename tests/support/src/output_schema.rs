@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use jsonschema::{Registry, Validator};
+use jsonschema::{Registry, RegistryBuilder, Validator};
 use serde_json::Value;
 
 static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
@@ -10,8 +10,7 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     let dead_letter = read(include_str!("../../../docs/reference/dead-letter.schema.json"));
     let output = read(include_str!("../../../docs/reference/output.schema.json"));
     jsonschema::meta::validate(&output).expect("a schema");
-    let registry =
-        Registry::new().add("urn:devicestate:dead-letter", dead_letter).and_then(jsonschema::RegistryBuilder::prepare);
+    let registry = Registry::new().add("urn:devicestate:dead-letter", dead_letter).and_then(RegistryBuilder::prepare);
     let registry = registry.expect("a schema of draft 2020-12");
     jsonschema::draft202012::options().with_registry(&registry).build(&output).expect("a schema of draft 2020-12")
 });

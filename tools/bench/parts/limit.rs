@@ -1,4 +1,4 @@
-//! What has to be done with the bytes of a batch at the least, by the fastest libraries at hand.
+//! Lower limits: the least work on the bytes of a batch, with the fastest available libraries.
 
 use std::{hint::black_box, rc::Rc};
 
@@ -14,7 +14,7 @@ use super::{
     requests::{host_request, key_frames},
 };
 
-/// One look at each byte of a request with a thousand events.
+/// Reads each byte of a request with 1,000 events once.
 pub(super) fn passing() -> Box<dyn Iterator<Item = Round>> {
     let request = host_request(&function(), 0, 1000, false);
     Box::new(std::iter::repeat_with(move || -> Round {
@@ -23,7 +23,7 @@ pub(super) fn passing() -> Box<dyn Iterator<Item = Round>> {
     }))
 }
 
-/// The bodies of a thousand events, from their base64 into one piece of memory.
+/// Decodes the base64 bodies of 1,000 events into one buffer.
 pub(super) fn decoding_base64() -> Box<dyn Iterator<Item = Round>> {
     let engine = Simd::standard(GeneralPurposeConfig::new());
     let texts: Rc<Vec<_>> =

@@ -1,5 +1,4 @@
-//! The parts of the way of a batch that are measured. What is measured stands here once; `counts` counts the instructions
-//! of it, `times` takes its time.
+//! The measured parts of processing a batch. `counts` counts their instructions, `times` measures their times.
 
 mod limit;
 mod product;
@@ -13,20 +12,20 @@ use devicestate_local::simulator::Encoding;
 use product::{Processing, Serving, dead_letter, decode, event, fold_and_merge, function, read, reply};
 use requests::{DEVICES, host_request, key_frames};
 
-/// What is done once and measured. What it needs is ready.
+/// One measured run of a part, with its input prepared.
 pub(crate) type Round = Box<dyn FnOnce()>;
 
-/// A part of the way.
+/// A part of processing a batch.
 pub(crate) struct Part {
-    /// Its name: what is done, and to how many events.
+    /// The name: the work and its number of events.
     pub(crate) name: &'static str,
-    /// How many events each of its rounds has.
+    /// The number of events per round.
     pub(crate) events: usize,
-    /// Its rounds, without end, each with later events than the one before. Making one is not measured.
+    /// Endless rounds, each with later events than the previous one. Creating a round is not measured.
     pub(crate) rounds: fn() -> Box<dyn Iterator<Item = Round>>,
 }
 
-/// All parts: what is the least to do, then in the order of the way, and the whole way at the end.
+/// All parts: the lower limits, then the parts in processing order, and finally a complete invocation.
 pub(crate) const PARTS: [Part; 17] = [
     Part { name: "limit/pass-1000", events: 1000, rounds: limit::passing },
     Part { name: "limit/base64-1000", events: 1000, rounds: limit::decoding_base64 },
@@ -47,7 +46,7 @@ pub(crate) const PARTS: [Part; 17] = [
     Part { name: "invoke/1000", events: 1000, rounds: || invoking(1000, false) },
 ];
 
-/// So many events, base64 and metadata, out of a request.
+/// Reads a request: base64 bodies and metadata of its events.
 fn envelope(events: usize, with_content_type: bool) -> Box<dyn Iterator<Item = Round>> {
     let function = Rc::new(function());
     Box::new((0..).map(move |number| -> Round {
@@ -57,7 +56,7 @@ fn envelope(events: usize, with_content_type: bool) -> Box<dyn Iterator<Item = R
     }))
 }
 
-/// One key frame, from its bytes to readings.
+/// Decodes one key frame to readings.
 fn decoding(wire: Encoding) -> Box<dyn Iterator<Item = Round>> {
     Box::new(key_frames(wire, 0).map(|sent| -> Round {
         let event = event(sent);
@@ -65,7 +64,7 @@ fn decoding(wire: Encoding) -> Box<dyn Iterator<Item = Round>> {
     }))
 }
 
-/// Ten key frames of one device into its document, which holds older ones.
+/// Folds ten key frames of one device into its document, which holds older readings.
 fn folding() -> Box<dyn Iterator<Item = Round>> {
     let events: Rc<Vec<_>> =
         Rc::new(key_frames(Encoding::Json, 0).step_by(DEVICES).take(10).map(|sent| decode(&event(sent))).collect());
@@ -77,7 +76,7 @@ fn folding() -> Box<dyn Iterator<Item = Round>> {
     }))
 }
 
-/// A batch through the engine, whose devices have documents.
+/// Processes a batch with the engine. The devices have documents.
 fn processing(events: usize) -> Box<dyn Iterator<Item = Round>> {
     let (function, engine) = (function(), Rc::new(Processing::new()));
     let batch = move |number| read(&host_request(&function, number, events, false), &function).batch;
@@ -88,7 +87,7 @@ fn processing(events: usize) -> Box<dyn Iterator<Item = Round>> {
     }))
 }
 
-/// A queue message of an event that cannot be applied, in a batch of one.
+/// Creates the queue message of an event that cannot be applied, in a batch of one.
 fn dead_lettering() -> Box<dyn Iterator<Item = Round>> {
     let function = function();
     Box::new((0..).map(move |number| -> Round {
@@ -97,7 +96,7 @@ fn dead_lettering() -> Box<dyn Iterator<Item = Round>> {
     }))
 }
 
-/// The reply of a batch, with its record.
+/// Creates the reply to a batch, with its record.
 fn replying() -> Box<dyn Iterator<Item = Round>> {
     let function = function();
     let batch = Rc::new(read(&host_request(&function, 0, 100, false), &function).batch);
@@ -107,21 +106,21 @@ fn replying() -> Box<dyn Iterator<Item = Round>> {
     }))
 }
 
-/// The whole way, from the bytes of a request to the bytes of its reply, for devices that have documents.
+/// Invokes the handler, from the bytes of a request to the bytes of its reply. The devices have documents.
 fn invoking(events: usize, with_content_type: bool) -> Box<dyn Iterator<Item = Round>> {
     let (function, serving) = (function(), Rc::new(Serving::new()));
-    // Such a batch for each device, so that all have documents.
-    let known = DEVICES.div_ceil(events);
-    for number in 0..known {
+    // These batches create the documents of all devices.
+    let first_batches = DEVICES.div_ceil(events);
+    for number in 0..first_batches {
         serving.invoke(&host_request(&function, number, events, with_content_type));
     }
-    Box::new((known..).map(move |number| -> Round {
+    Box::new((first_batches..).map(move |number| -> Round {
         let (request, serving) = (host_request(&function, number, events, with_content_type), Rc::clone(&serving));
         Box::new(move || done(serving.invoke(&request)))
     }))
 }
 
-/// Keeps the compiler from finding out that nobody wants a result.
+/// Keeps the compiler from optimising away an unused result.
 fn done<T>(result: T) {
     drop(black_box(result));
 }

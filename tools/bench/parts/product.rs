@@ -1,4 +1,4 @@
-//! The product, as it is called here. Where its functions change, this is what changes with them.
+//! Calls of the product. If its API changes, only this module changes.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -27,29 +27,29 @@ use super::requests::T0_MS;
 /// The invocation id of every request.
 const INVOCATION_ID: &str = "8ba6a7ab-3f1c-4b2e-9a55-3d1f0c2b7e11";
 
-/// A clock that stands still, so that every record says the same.
-struct Stopped;
+/// A clock that always returns the same time, so that all records are equal.
+struct FixedClock;
 
-impl Clock for Stopped {
+impl Clock for FixedClock {
     fn now_ms(&self) -> i64 {
         T0_MS + 60_000
     }
 }
 
-/// The function that ships.
+/// Returns the shipped function.
 pub(super) fn function() -> Function {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the package lies in tools/bench");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the package is in tools/bench");
     let mut functions = FunctionApp::load(root).expect("the function app of this repository").functions.into_iter();
     functions.find(|function| function.name == "RawTelemetryFunction").expect("the function of the event hub")
 }
 
-/// The engine with documents in memory and the defaults of all settings.
+/// Creates the engine with documents in memory and default settings.
 fn processor() -> Processor {
     Processor {
         telemetry: Arc::new(Drone::default()),
         store: Arc::new(MemoryStore::default()),
         cache: DocumentCache::new(0),
-        clock: Arc::new(Stopped),
+        clock: Arc::new(FixedClock),
         random: Arc::new(System),
         observer: Arc::new(()),
         budget: Duration::from_mins(1),
@@ -58,12 +58,12 @@ fn processor() -> Processor {
     }
 }
 
-/// What waits for the engine.
+/// Creates a single-threaded runtime.
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 
-/// A handler with all that it needs.
+/// A handler with its runtime.
 pub(super) struct Serving {
     handler: Handler,
     runtime: Runtime,
@@ -81,16 +81,16 @@ impl Serving {
         Self { handler, runtime: runtime() }
     }
 
-    /// Answers a request, as `serve` has it answered.
+    /// Invokes the handler with a request, as `serve` does.
     pub(super) fn invoke(&self, request: &Bytes) -> String {
         match self.runtime.block_on(self.handler.invoke(INVOCATION_ID, request)) {
             Response::Complete(reply) => reply,
-            Response::Retry(body) => panic!("the batch is to come again: {body}"),
+            Response::Retry(body) => panic!("the batch must not be retried: {body}"),
         }
     }
 }
 
-/// An engine with all that it needs.
+/// An engine with its runtime.
 pub(super) struct Processing {
     processor: Processor,
     runtime: Runtime,
@@ -101,45 +101,45 @@ impl Processing {
         Self { processor: processor(), runtime: runtime() }
     }
 
-    /// Processes a batch, of which each event must be applied.
+    /// Processes a batch, all of whose events must be applied.
     pub(super) fn process(&self, batch: &Batch) {
         let processed = self.runtime.block_on(self.processor.process(batch));
-        assert!(processed.outcomes.iter().all(|outcome| *outcome == Outcome::Applied), "an event is not applied");
+        assert!(processed.outcomes.iter().all(|outcome| *outcome == Outcome::Applied), "every event is applied");
     }
 }
 
-/// Reads a request of the function's.
+/// Reads a request to the function.
 pub(super) fn read(request: &Bytes, function: &Function) -> Invocation {
-    Invocation::read(request, &function.trigger).expect("a request as the host makes it")
+    Invocation::read(request, &function.trigger).expect("a request of the host")
 }
 
-/// An event as it comes out of its envelope.
+/// Returns an event as it is read from its request.
 pub(super) fn event(sent: Sent) -> Event {
     Event { body: sent.body.into(), content_type: sent.content_type.map(str::to_owned), ..Event::default() }
 }
 
 /// Decodes an event.
 pub(super) fn decode(event: &Event) -> Decoded {
-    Drone::default().decode(event).expect("good telemetry")
+    Drone::default().decode(event).expect("valid telemetry")
 }
 
-/// Folds what one device's events say into an update, and merges that into the device's document. The first event has
-/// this place in its partition.
-pub(super) fn fold_and_merge(document: &mut Document, place: i64, events: &[Decoded]) {
+/// Folds one device's events into an update and merges it into the device's document. `position` is the sequence number of
+/// the first event.
+pub(super) fn fold_and_merge(document: &mut Document, position: i64, events: &[Decoded]) {
     let mut update = Update::default();
-    for (place, event) in (place..).zip(events) {
-        let version = Version { enqueued_ms: T0_MS + place, sequence_number: place, source: 4_711 };
-        update.fold(version, &event.readings);
+    for (position, event) in (position..).zip(events) {
+        update
+            .fold(Version { enqueued_ms: T0_MS + position, sequence_number: position, source: 4_711 }, &event.readings);
     }
-    assert!(document.merge(&update), "later events change a document");
+    assert!(document.merge(&update), "later events change the document");
 }
 
-/// The queue message for an event of a batch that has failed.
+/// Returns the queue message for a failed event of a batch.
 pub(super) fn dead_letter(batch: &Batch, index: usize) -> String {
     let failure = Failure {
         stage: Stage::Deserialize,
         class: ErrorClass::Poison,
-        issue: "flightMode: \"hovering\" is no flight mode".into(),
+        issue: "flightMode: \"hovering\" is not a flight mode".into(),
         device_id: None,
         device_state: None,
     };
@@ -147,7 +147,7 @@ pub(super) fn dead_letter(batch: &Batch, index: usize) -> String {
     DeadLetter::new(batch, index, &failure, attempt).message().expect("a message that fits into the queue")
 }
 
-/// The reply for a batch of which each event was applied, with its record.
+/// Returns the reply, with its record, to a batch whose events were all applied.
 pub(super) fn reply(batch: &Batch) -> String {
     let record = Record::Batch(BatchRecord {
         attempt: AttemptRecord {

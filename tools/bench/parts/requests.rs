@@ -1,4 +1,4 @@
-//! What devices send and the host makes of it: always the same for the same arguments.
+//! Deterministic requests of the host with events of simulated devices.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use devicestate_local::{
     simulator::{Encoding, Simulator},
 };
 
-/// How many devices there are: as many as a partition has, when there are hundreds of thousands of them.
+/// The number of devices in the partition.
 pub(super) const DEVICES: usize = 100;
 
-/// When the first event is enqueued, and about when each request is made: 21 November 2024.
+/// The enqueued time of the first event and the time of each request: 21 November 2024, in milliseconds since 1970.
 pub(super) const T0_MS: i64 = 1_732_150_000_000;
 
-/// The request for batch number so and so: each is of later events than the one before. Every event is a key frame, the
-/// most that a drone sends; devices take turns.
+/// Returns the request for the batch of this number, whose events are later than those of the previous one. Every event is a
+/// key frame, the largest event of a drone; the devices take turns.
 pub(super) fn host_request(function: &Function, number: usize, events: usize, with_content_type: bool) -> Bytes {
     let source = Source {
         fully_qualified_namespace: "ns.servicebus.windows.net".into(),
@@ -29,8 +29,8 @@ pub(super) fn host_request(function: &Function, number: usize, events: usize, wi
     let first = number * events;
     let events: Vec<_> = (first..first + events)
         .zip(key_frames(Encoding::Json, first))
-        .map(|(place, sent)| {
-            let sequence_number = i64::try_from(place).expect("a number of some thousands");
+        .map(|(position, sent)| {
+            let sequence_number = i64::try_from(position).expect("the number is small");
             let sent = Sent { content_type: sent.content_type.filter(|_| with_content_type), ..sent };
             Arc::new(HubEvent {
                 sent,
@@ -42,11 +42,11 @@ pub(super) fn host_request(function: &Function, number: usize, events: usize, wi
         .collect();
     let retry = Retry { count: 0, max_count: -1, exception: None };
     let request = request(function, &source, &events, Some(&retry), T0_MS);
-    request.expect("a batch for a function that takes many").into()
+    request.expect("the function has cardinality many").into()
 }
 
-/// Key frames of all devices in turn, without end, from this place on. The first frame of a device is one, so each turn
-/// has drones of its own, under the same names.
+/// Returns endless key frames of all devices in turn, from this index on. Only the first frame of a simulated device is a key
+/// frame, so each turn creates new devices with the same names.
 pub(super) fn key_frames(wire: Encoding, from: usize) -> impl Iterator<Item = Sent> {
     let turns = (from / DEVICES) as u64..;
     turns.flat_map(move |seed| Simulator::new(DEVICES, DEVICES as u64, wire, seed)).skip(from % DEVICES)

@@ -1,4 +1,4 @@
-//! One connection to the handler, on which one request is under way at a time.
+//! One connection to the handler, with one request in flight at a time.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -6,11 +6,11 @@ use tokio::{
 };
 
 use crate::{
-    error::{Error, Failure},
+    error::{Error, RequestError},
     reply::Reply,
 };
 
-/// A connection that is kept.
+/// A persistent connection.
 pub(crate) struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
@@ -24,15 +24,15 @@ impl Connection {
         Ok(Self { stream, received: Vec::with_capacity(16 << 10) })
     }
 
-    /// Sends a request and waits for the reply, whatever its status. Gives back status and body.
-    pub(crate) async fn call(&mut self, request: &[u8]) -> Result<(u16, &[u8]), Failure> {
+    /// Sends a request and waits for the reply. Returns status and body for every status.
+    pub(crate) async fn call(&mut self, request: &[u8]) -> Result<(u16, &[u8]), RequestError> {
         self.received.clear();
-        // Who refuses a request may answer and close before it is read to its end: the answer counts, where there is
-        // one.
-        let cut = self.stream.write_all(request).await.err();
-        let failure = loop {
+        // A server that rejects a request may reply and close before it has read it completely. Such a reply is
+        // returned instead of the write error.
+        let write_error = self.stream.write_all(request).await.err();
+        let error = loop {
             match self.stream.read_buf(&mut self.received).await {
-                Ok(0) => break Failure::Closed,
+                Ok(0) => break RequestError::Closed,
                 Ok(_) => {}
                 Err(error) => break error.into(),
             }
@@ -42,6 +42,6 @@ impl Connection {
                 Err(error) => break error.into(),
             }
         };
-        Err(cut.map_or(failure, Failure::from))
+        Err(write_error.map_or(error, RequestError::from))
     }
 }

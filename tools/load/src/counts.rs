@@ -1,4 +1,4 @@
-//! What the handler itself says that it did with the events.
+//! The handler's own counts of events.
 
 use std::{
     ops::{AddAssign, Sub},
@@ -8,9 +8,9 @@ use std::{
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, truncated};
+use crate::error::{RequestError, truncated};
 
-/// Events, by what became of them.
+/// Numbers of events by their outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Counts {
@@ -20,25 +20,29 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// What the body of `GET /state` says.
-    pub(crate) fn of_state(body: &[u8]) -> Option<Self> {
+    /// Reads the body of `GET /state`; `None` if it has no counts.
+    pub(crate) fn from_state(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok()
     }
 
-    /// What an answer to a batch says of its events, where it says anything.
-    pub(crate) fn of_answer((status, body): (u16, &[u8])) -> Result<Self, Failure> {
+    /// Reads the reply to a batch; the counts are zero if the reply has no batch record.
+    ///
+    /// # Errors
+    ///
+    /// The status is not 200, or the body is empty.
+    pub(crate) fn from_reply_status((status, body): (u16, &[u8])) -> Result<Self, RequestError> {
         match status {
-            200 if body.is_empty() => Err(Failure::Empty),
-            200 => Ok(Self::of_reply(body).unwrap_or_default()),
-            status => Err(Failure::Status { status, body: truncated(body) }),
+            200 if body.is_empty() => Err(RequestError::Empty),
+            200 => Ok(Self::from_records(body).unwrap_or_default()),
+            status => Err(RequestError::Status { status, body: truncated(body) }),
         }
     }
 
-    /// What the record of the batch says in the `Logs` of a reply; `None` where there is none.
+    /// Returns the counts of the batch record in a reply's `Logs`; `None` if there is no batch record.
     ///
-    /// It is looked for in the bytes, since to read the whole reply would cost more than all else that the driver does
-    /// for a small batch. A record is a line of JSON in a string of JSON, so its quotes are escaped.
-    fn of_reply(body: &[u8]) -> Option<Self> {
+    /// It searches the bytes: parsing the complete reply would cost more than everything else that the driver does for a
+    /// small batch. A record is a line of JSON in a JSON string, so its quotes are escaped.
+    fn from_records(body: &[u8]) -> Option<Self> {
         const NAMES: [&str; 4] =
             [r#"\"record\":\"batch\""#, r#"\"applied\":"#, r#"\"superseded\":"#, r#"\"deadLettered\":"#];
         static FINDERS: LazyLock<[Finder; 4]> = LazyLock::new(|| NAMES.map(Finder::new));
@@ -69,7 +73,7 @@ impl AddAssign for Counts {
 impl Sub for Counts {
     type Output = Self;
 
-    /// A handler that was started anew counts from 0 again: that is less than before, and so nothing.
+    /// A restarted handler counts from 0 again, which is less than before; the difference is then 0.
     fn sub(self, before: Self) -> Self {
         Self {
             applied: self.applied.saturating_sub(before.applied),

@@ -1,4 +1,4 @@
-//! Numbers and times as text of a fixed width, so that a request can be made anew by writing over the old ones.
+//! Numbers and times as text of a fixed width, so that a request can be updated by overwriting them.
 
 use std::{array, sync::LazyLock};
 
@@ -7,7 +7,7 @@ use devicestate_engine::text::iso8601;
 
 const DIGITS: &[u8; 10] = b"0123456789";
 
-/// The three digits of each number below a thousand.
+/// The three digits of each number below 1,000.
 const TRIPLES: [[u8; 3]; 1000] = {
     let mut triples = [[0; 3]; 1000];
     let mut number = 0;
@@ -18,7 +18,7 @@ const TRIPLES: [[u8; 3]; 1000] = {
     triples
 };
 
-/// The same in base64, of which three bytes are four characters.
+/// [`TRIPLES`] in base64, where three bytes are four characters.
 static BASE64_TRIPLES: LazyLock<[[u8; 4]; 1000]> = LazyLock::new(|| {
     array::from_fn(|number| {
         let mut text = [0; 4];
@@ -27,7 +27,7 @@ static BASE64_TRIPLES: LazyLock<[[u8; 4]; 1000]> = LazyLock::new(|| {
     })
 });
 
-/// The number of a device in its partition: below a million, in six digits.
+/// The number of a device in its partition, below 1,000,000, in six digits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Device(pub(crate) u32);
 
@@ -36,7 +36,7 @@ impl Device {
         self.groups(&TRIPLES).as_flattened().try_into().expect("twice three")
     }
 
-    /// As part of a text in base64 where it begins with a group of three bytes.
+    /// Returns the digits in base64, for a position in the text that is a multiple of three bytes.
     pub(crate) fn base64(self) -> [u8; 8] {
         self.groups(&BASE64_TRIPLES).as_flattened().try_into().expect("twice four")
     }
@@ -46,15 +46,14 @@ impl Device {
     }
 }
 
-/// A sequence number in thirteen digits, which is none that a real partition comes near to, and still exact in a
-/// double.
+/// A sequence number in thirteen digits: larger than any of a real partition, and still exact as a double.
 #[derive(Debug, Clone)]
 pub(crate) struct SequenceNumber(pub(crate) [u8; 13]);
 
 impl SequenceNumber {
     pub(crate) const FIRST: Self = Self(*b"1000000000000");
 
-    pub(crate) fn rise(&mut self) {
+    pub(crate) fn increment(&mut self) {
         for digit in self.0.iter_mut().rev() {
             if *digit != b'9' {
                 *digit += 1;
@@ -65,7 +64,7 @@ impl SequenceNumber {
     }
 }
 
-/// A time in milliseconds, as `2026-11-25T07:31:02.114`.
+/// A time in UTC with milliseconds, such as `2026-11-25T07:31:02.114`.
 #[derive(Debug, Clone)]
 pub(crate) struct Time {
     second: i64,
@@ -79,10 +78,10 @@ impl Time {
         Self { second: i64::MIN, text: [b'0'; Self::WIDTH] }
     }
 
-    /// The text of the time that is so many milliseconds after 1970.
+    /// Returns the text of a time in milliseconds since 1970.
     ///
-    /// The host drops trailing zeros of the fraction, so there is no millisecond that ends with one: it is the next
-    /// one.
+    /// The host drops trailing zeros of the fraction. To keep the width, a millisecond that ends with zero is replaced by the
+    /// next one.
     pub(crate) fn at(&mut self, ms: i64) -> &[u8; Self::WIDTH] {
         let ms = if ms % 10 == 0 { ms + 1 } else { ms };
         let second = ms.div_euclid(1000);

@@ -1,4 +1,4 @@
-//! The closed loop: on each connection one batch is in flight, and the next one goes out when the reply is in.
+//! The closed loop: each connection has one batch in flight, and sends the next one after the reply.
 
 use std::time::{Duration, Instant};
 
@@ -8,73 +8,83 @@ use futures_util::{TryStreamExt as _, stream::FuturesUnordered};
 use crate::{
     connection::Connection,
     counts::Counts,
+    counts_reader::CountsReader,
     error::Error,
-    lane::Lane,
+    metrics::{Metrics, Window},
+    monitor::Monitor,
     options::Options,
     partition::Partition,
+    partition_connection::PartitionConnection,
     process::Process,
     repeat::Repeat,
     report::{CountsReport, Report},
-    tally::{Tally, Window},
-    teller::Teller,
-    watch::Watch,
 };
 
-/// Drives the handler, and tells what came of it.
+/// Drives the handler and returns the report.
 pub(crate) async fn drive(options: &Options) -> Result<Report, Error> {
     Process::own().processor_time().map_err(Error::NoProc)?;
     if let Some(pid) = options.pid {
         Process(pid).processor_time().map_err(|error| Error::NoProcess { pid, error })?;
     }
-    let mut teller = Teller::find(options).await?;
+    let mut counts_reader = CountsReader::detect(options).await?;
     let partitions: Vec<_> =
         (0..options.connections).map(|number| Partition::new(options, number, System.now_ms())).collect();
-    let mut lanes = Vec::new();
+    let mut connections = Vec::new();
     for partition in partitions {
-        lanes.push(Lane { partition, connection: Connection::open(&options.address()).await? });
+        connections.push(PartitionConnection { partition, connection: Connection::open(&options.address()).await? });
     }
 
-    let tally = Tally::new();
+    let metrics = Metrics::new();
     let window = window(options);
-    let watch = Watch::new(options, window, &tally);
-    let all: FuturesUnordered<_> = lanes.into_iter().map(|lane| drive_one(options, &window, &tally, lane)).collect();
-    let lanes = tokio::select! {
+    let monitor = Monitor::new(options, window, &metrics);
+    let all: FuturesUnordered<_> = connections
+        .into_iter()
+        .map(|partition_connection| drive_connection(options, &window, &metrics, partition_connection))
+        .collect();
+    let connections = tokio::select! {
         biased;
-        failed = watch.look_on() => match failed {
+        failed = monitor.run() => match failed {
             Err(error) => return Err(error),
         },
         done = all.try_collect::<Vec<_>>() => done?,
     };
-    let used = watch.used()?;
-    let memory = options.pid.map(|pid| Process(pid).memory().map_err(|error| Error::ProcessGone { pid, error }));
+    let usage = monitor.usage()?;
+    let memory = options.pid.map(|pid| Process(pid).memory().map_err(|error| Error::ProcessLost { pid, error }));
     let memory = memory.transpose()?;
 
-    let counts = CountsReport { from: teller.from(), counts: teller.since(tally.records.get()).await? };
-    let repeated = Repeat::of(lanes, &mut teller).await?;
-    Report::new(options, &window, &tally, &used, memory, counts, repeated)
+    let counts =
+        CountsReport { from: counts_reader.source(), counts: counts_reader.take_new(metrics.records.get()).await? };
+    let repeated = Repeat::send(connections, &mut counts_reader).await?;
+    Report::new(options, &window, &metrics, &usage, memory, counts, repeated)
 }
 
-/// One connection, until the time is over or all its batches are sent.
-async fn drive_one(options: &Options, window: &Window, tally: &Tally, lane: Lane) -> Result<Lane, Error> {
-    let Lane { mut partition, mut connection } = lane;
+/// Drives one connection until the time is over or all its batches are sent.
+async fn drive_connection(
+    options: &Options,
+    window: &Window,
+    metrics: &Metrics,
+    partition_connection: PartitionConnection,
+) -> Result<PartitionConnection, Error> {
+    let PartitionConnection { mut partition, mut connection } = partition_connection;
     let is_large = options.large_body.is_some() && partition.number == 0;
     let batches = options.batches.map_or(u64::MAX, u64::from);
     for number in 1..=batches {
-        // Before the next batch is made: the last one that was sent is to come again. So at least one is sent.
+        // Checked before the next batch is created, because the last sent one is repeated at the end. At least one batch is
+        // sent.
         if number > 1 && window.is_over(Instant::now()) {
             break;
         }
         let request = partition.request(System.now_ms());
         let sent = Instant::now();
-        let answer = connection.call(request).await;
+        let reply = connection.call(request).await;
         let now = Instant::now();
-        match answer.and_then(Counts::of_answer) {
-            Ok(counts) => tally.told(counts),
-            Err(failure) => return Err(Error::Request { partition: partition.number, number, failure }),
+        match reply.and_then(Counts::from_reply_status) {
+            Ok(counts) => metrics.add_record(counts),
+            Err(error) => return Err(Error::Request { partition: partition.number, number, error }),
         }
-        tally.answered(window, partition.events, is_large, now, now - sent);
+        metrics.record_reply(window, partition.events, is_large, now, now - sent);
     }
-    Ok(Lane { partition, connection })
+    Ok(PartitionConnection { partition, connection })
 }
 
 fn window(options: &Options) -> Window {

@@ -1,4 +1,4 @@
-//! Why a run cannot begin, or not be finished.
+//! Why a run cannot start or complete.
 
 use std::{io, time::Duration};
 
@@ -8,81 +8,82 @@ use crate::reply::BadReply;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The loop of this process.
-    #[error("the driver cannot start: {0}")]
+    #[error("cannot start the driver: {}", reason(.0))]
     Runtime(io::Error),
-    /// The processor time of this process.
-    #[error("the driver reads processor times from /proc, as Linux has it: {0}")]
+    #[error("cannot read the driver's processor time from /proc (Linux only): {}", reason(.0))]
     NoProc(io::Error),
-    /// A connection.
-    #[error("no connection to {address}: {error} (option --url): is the handler there?")]
+    #[error(
+        "cannot connect to {address}: {}; check that the handler is running and that --url is right",
+        reason(error)
+    )]
     Connect { address: String, error: io::Error },
-    /// A look at the counts before anything was sent.
-    #[error("GET /state: {0} (option --counts): peers answer it; devicestate tells its counts in its records")]
-    NoState(String),
-    /// A look at the handler's process before anything was sent.
-    #[error("process {pid}: {error} (option --pid)")]
+    /// Before the run.
+    #[error("GET /state: {0}; for a handler without /state, such as devicestate, use --counts records")]
+    StateUnavailable(String),
+    /// Before the run.
+    #[error("cannot read the processor time of process {pid}: {}; check --pid", reason(error))]
     NoProcess { pid: u32, error: io::Error },
-    /// A look at the handler's process afterwards.
-    #[error("process {pid} is gone: {error}")]
-    ProcessGone { pid: u32, error: io::Error },
-    /// A look at the counts afterwards.
+    /// During or after the run.
+    #[error("process {pid} has ended: {}", reason(error))]
+    ProcessLost { pid: u32, error: io::Error },
+    /// After the run.
     #[error("GET /state, after the run: {0}")]
-    StateGone(String),
-    /// An answer that is none the host would take for success.
-    #[error("partition {partition}, request {number}: {failure}")]
-    Request { partition: u8, number: u64, failure: Failure },
-    /// The same, when the last batch is sent again.
-    #[error("partition {partition}, its last batch again: {failure}")]
-    Again { partition: u8, failure: Failure },
-    /// Silence.
-    #[error("no reply for {} s", .0.as_secs())]
-    Silence(Duration),
-    /// Nothing to be measured.
-    #[error("no reply came in the time that is counted: more --seconds")]
-    NothingCounted,
+    StateLost(String),
+    #[error("partition {partition}, request {number}: {error}")]
+    Request { partition: u8, number: u64, error: RequestError },
+    #[error("partition {partition}, repeated last batch: {error}")]
+    RepeatFailed { partition: u8, error: RequestError },
+    #[error("no reply arrived for {} s", .0.as_secs())]
+    NoReply(Duration),
+    #[error("no reply arrived in the measured time; increase --seconds")]
+    NothingMeasured,
 }
 
-/// What became of a request in place of a reply with 200.
+/// Why a request did not get a successful reply.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// The connection.
-    #[error("no answer: {0}")]
+pub(crate) enum RequestError {
+    #[error("no reply: {}", reason(.0))]
     Connection(#[from] io::Error),
-    /// The handler ended it.
-    #[error("no answer: the handler closed the connection")]
+    #[error("no reply: the handler closed the connection")]
     Closed,
-    /// No HTTP, or none that the host understands.
-    #[error("the answer cannot be read: {0}")]
-    Unreadable(#[from] BadReply),
-    /// Another status.
-    #[error("the handler answered {status}: {body}")]
+    #[error("the reply cannot be read: {0}")]
+    InvalidReply(#[from] BadReply),
+    #[error("the handler responded {status}: {body}")]
     Status { status: u16, body: String },
-    /// A success without a body.
-    #[error("the handler answered 200 without a body, for which the host would wait until functionTimeout")]
+    #[error("the handler responded 200 without a body; the host would wait for one until functionTimeout")]
     Empty,
 }
 
 impl Error {
-    /// 2 for what could not begin, 1 for what went wrong under way.
+    /// Returns 2 if the run could not start, 1 if it failed later.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Runtime(_) | Self::NoProc(_) | Self::Connect { .. } | Self::NoState(_) | Self::NoProcess { .. } => 2,
-            Self::ProcessGone { .. }
-            | Self::StateGone(_)
+            Self::Runtime(_)
+            | Self::NoProc(_)
+            | Self::Connect { .. }
+            | Self::StateUnavailable(_)
+            | Self::NoProcess { .. } => 2,
+            Self::ProcessLost { .. }
+            | Self::StateLost(_)
             | Self::Request { .. }
-            | Self::Again { .. }
-            | Self::Silence(_)
-            | Self::NothingCounted => 1,
+            | Self::RepeatFailed { .. }
+            | Self::NoReply(_)
+            | Self::NothingMeasured => 1,
         }
     }
 }
 
-/// As much of an answer's body as fits into a line.
+/// Returns an I/O error without its number, such as `Connection refused`.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.find(" (os error").map_or(text.clone(), |end| text[..end].to_owned())
+}
+
+/// Returns the beginning of a reply's body on one line.
 pub(crate) fn truncated(body: &[u8]) -> String {
-    const LONGEST: usize = 300;
+    const MAX_CHARS: usize = 300;
     let text = clean(&String::from_utf8_lossy(body)).replace(['\n', '\t'], " ");
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }

@@ -1,35 +1,37 @@
-//! The load driver: calls a custom handler as the Functions host does, as fast as it answers, and holds its counts
-//! against what was sent.
+//! The load driver: invokes a custom handler as the Functions host does, as fast as it replies, and compares its counts
+//! with the events sent.
 //!
-//! `cargo run --release --package devicestate-load -- --url http://127.0.0.1:7071`. docs/contribute/load-driver.md tells how.
+//! `cargo run --release --package devicestate-load -- --url http://127.0.0.1:7071`. See docs/contribute/load-driver.md.
 
 mod connection;
 mod counts;
+mod counts_reader;
 mod digits;
 mod drive;
 mod envelope;
 mod error;
 mod framing;
-mod lane;
+mod metrics;
+mod monitor;
 mod options;
 mod partition;
+mod partition_connection;
 mod process;
 mod repeat;
 mod reply;
 mod report;
-mod tally;
 mod telemetry;
-mod teller;
-mod watch;
 
 use std::process::ExitCode;
 
+use devicestate_terminal::{CommandError, CommandOutcome, Output, print, print_json_value};
+
 use error::Error;
-use options::{Format, Options};
+use options::Options;
 use report::Report;
 
 fn main() -> ExitCode {
-    let options = Options::read();
+    let options = Options::parse_arguments();
     let report = match measure(&options) {
         Ok(report) => report,
         Err(error) => {
@@ -37,19 +39,26 @@ fn main() -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    match options.format {
-        Format::Table => print!("{report}"),
-        Format::Json => println!("{}", serde_json::to_string(&report).expect("text and numbers are always JSON")),
+    let mismatches = report.mismatches();
+    if let Err(error) = print_report(&options, &report, mismatches.is_empty()) {
+        return error.report("load");
     }
-    let missing = report.missing();
-    for line in &missing {
+    for line in &mismatches {
         eprintln!("load: {line}");
     }
-    if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if mismatches.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// One thread does it all: there is nothing that a second one could do without taking a core from the handler.
+/// Runs on one thread: a second one would only take a core from the handler.
 fn measure(options: &Options) -> Result<Report, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(drive::drive(options))
+}
+
+fn print_report(options: &Options, report: &Report, is_complete: bool) -> Result<(), CommandError> {
+    let outcome = if is_complete { CommandOutcome::Succeeded } else { CommandOutcome::Failed };
+    match options.output.output {
+        Output::Table => print(report),
+        format => print_json_value(format, "load", outcome, report),
+    }
 }

@@ -1,123 +1,145 @@
-//! What to drive and how, from the command line.
+//! The command line options.
 
 use clap::{CommandFactory as _, Parser, ValueEnum, error::ErrorKind};
+use devicestate_terminal::OutputOption;
 use hyper::{Uri, http::uri::Scheme};
 
-/// Drive a custom handler as the Functions host does, as fast as it answers.
+/// Drive a custom handler as the Functions host does, as fast as it replies.
 ///
-/// Each connection is a partition with devices of its own: one batch is in flight, the next one goes out when the reply
-/// is in. Every event is newer than all before it, so that the handler has to apply each one, and its own counts are
-/// held against what was sent. At the end each connection's last batch is sent again, of which nothing is new.
-/// docs/contribute/load-driver.md tells what the requests are made of.
+/// Each connection is a partition with its own devices: one batch is in flight, and the next one is sent after the reply.
+/// Every event is newer than all before it, so the handler must apply each one; its own counts are compared with the
+/// events sent. At the end each connection's last batch is sent again, and all of its events must be superseded.
+/// docs/contribute/load-driver.md describes the requests.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "load",
     max_term_width = 100,
     after_help = "Examples:\n  load --url http://127.0.0.1:7071 --events 1000 --devices 100 --seconds 10\n  \
-                  load --events 1 --connections 32 --pid 4711 --format json\n  \
-                  load --events 100 --large-body 1000000\n  \
-                  load --events 100 --content-type application/json\n  \
-                  load --batches 50 --content-length --counts records\n\n\
-                  It exits with 0 when every event was answered with 200 and applied by the handler's own counts, and \
-                  superseded when it came again, with 1 when not, with 2 when it could not begin."
+                  load --events 100 --batches 50 --pid 4711 --output json\n\n\
+                  Exit codes: 0 if every reply had status 200 and by the handler's own counts every event was applied, \
+                  and superseded when it was sent again; 1 if not; 2 if the run could not start."
 )]
 pub(crate) struct Options {
-    /// Where the handler listens: http, host and port.
-    #[arg(long, default_value = "http://127.0.0.1:7071", value_parser = address)]
+    /// Address of the handler: http, host and port
+    #[arg(long, help_heading = "Handler", default_value = "http://127.0.0.1:7071", value_parser = address)]
     pub(crate) url: Uri,
-    /// The function, which is the path that is posted to.
-    #[arg(long, default_value = "RawTelemetryFunction", value_parser = function)]
+    /// Name of the function, which is the path of the requests
+    #[arg(
+        long,
+        help_heading = "Handler",
+        value_name = "NAME",
+        default_value = "RawTelemetryFunction",
+        value_parser = function
+    )]
     pub(crate) function: String,
-    /// How many events a batch has.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) events: u32,
-    /// How many devices a partition has. Each event is one's, by chance.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) devices: u32,
-    /// How many connections there are, and so partitions.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub(crate) connections: u8,
-    /// How long to count.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub(crate) seconds: u32,
-    /// How many seconds to drive before the clock counts.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=3_600))]
-    pub(crate) warm: u32,
-    /// Just so many batches on each connection in place of a time, and all of them counted.
-    #[arg(long, conflicts_with_all = ["seconds", "warm"], value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) batches: Option<u32>,
-    /// Make each event's body at least so long, by a field that nobody knows.
-    #[arg(long, value_name = "BYTES", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1 << 20))]
-    pub(crate) body_bytes: u32,
-    /// The first connection sends batches of one event with a body of at least this size, the others as told. Their
-    /// latencies are told apart.
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=32 << 20))]
-    pub(crate) large_body: Option<u32>,
-    /// The content type that each event was sent with: one of its system properties. Without it there is none.
-    #[arg(long, value_parser = content_type)]
-    pub(crate) content_type: Option<String>,
-    /// Tell the length of a request beforehand in place of sending it in chunks, as Core Tools may do it.
-    #[arg(long)]
-    pub(crate) content_length: bool,
-    /// The handler's process id, to tell its processor time and memory. Its children do not count.
-    #[arg(long)]
+    /// Process id of the handler, to report its processor time and memory, without those of its children
+    #[arg(long, help_heading = "Handler")]
     pub(crate) pid: Option<u32>,
-    /// Where the handler tells what it did with the events.
-    #[arg(long, value_enum, default_value_t = CountsFrom::Auto)]
-    pub(crate) counts: CountsFrom,
-    /// What devices and readings are drawn from.
-    #[arg(long, default_value_t = 1)]
+    /// Source of the handler's own counts of events
+    #[arg(long, help_heading = "Handler", value_enum, value_name = "SOURCE", default_value_t = CountsSource::Auto)]
+    pub(crate) counts: CountsSource,
+    /// Number of events per batch
+    #[arg(long, help_heading = "Load", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) events: u32,
+    /// Number of devices per partition; each event is of a random one
+    #[arg(
+        long,
+        help_heading = "Load",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub(crate) devices: u32,
+    /// Number of connections, each of which is a partition
+    #[arg(long, help_heading = "Load", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) connections: u8,
+    /// Measured time in seconds
+    #[arg(long, help_heading = "Load", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: u32,
+    /// Warm-up time in seconds, before the measured time
+    #[arg(
+        long,
+        help_heading = "Load",
+        value_name = "SECONDS",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(..=3_600)
+    )]
+    pub(crate) warm: u32,
+    /// Send this many batches per connection, all of them measured, instead of for a time
+    #[arg(
+        long,
+        help_heading = "Load",
+        conflicts_with_all = ["seconds", "warm"],
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(crate) batches: Option<u32>,
+    /// Seed of the random devices and readings
+    #[arg(long, help_heading = "Load", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// How to print the result.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub(crate) format: Format,
+    /// Minimum size of an event's body; a field that handlers ignore pads it
+    #[arg(
+        long,
+        help_heading = "Requests",
+        value_name = "BYTES",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(..=1 << 20)
+    )]
+    pub(crate) body_bytes: u32,
+    /// Send batches of one event with a body of at least this size on the first connection; its latencies are reported
+    /// separately
+    #[arg(
+        long,
+        help_heading = "Requests",
+        value_name = "BYTES",
+        value_parser = clap::value_parser!(u32).range(1..=32 << 20)
+    )]
+    pub(crate) large_body: Option<u32>,
+    /// Content type of each event, one of its system properties [default: none]
+    #[arg(long, help_heading = "Requests", value_name = "TYPE", value_parser = content_type)]
+    pub(crate) content_type: Option<String>,
+    /// Send requests with Content-Length instead of in chunks, as Core Tools may do
+    #[arg(long, help_heading = "Requests")]
+    pub(crate) content_length: bool,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) output: OutputOption,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CountsFrom {
-    /// GET /state where that answers with counts, else the records.
+pub(crate) enum CountsSource {
+    /// GET /state if it has counts, otherwise the records
     Auto,
-    /// GET /state, before and after: {"applied","superseded","deadLettered"}, in events.
+    /// GET /state, before and after the run: {"applied","superseded","deadLettered"}, in events
     State,
-    /// The record of the batch in each reply's Logs.
+    /// The batch record in each reply's Logs
     Records,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people.
-    Table,
-    /// For machines: one JSON object.
-    Json,
-}
+/// The maximum memory of the prepared requests, in bytes.
+const MAX_PREPARED_BYTES: u64 = 2 << 30;
 
-/// What the bodies that are made beforehand may take in memory.
-const MOST_BYTES: u64 = 2 << 30;
-
-/// What an event takes beside its own body: its place, keys and properties.
+/// The size of an event's metadata in a request: position, keys and properties.
 const METADATA_BYTES: u64 = 700;
 
 impl Options {
-    /// Those of the command line; ends the program with a line that says so where they make no sense.
-    pub(crate) fn read() -> Self {
+    /// Parses the command line; ends the process with exit code 2 if it is invalid.
+    pub(crate) fn parse_arguments() -> Self {
         let options = Self::parse();
         let content_type = options.content_type.as_ref().map_or(0, String::len) as u64;
         let event = u64::from(options.body_bytes).max(300) * 4 / 3 + METADATA_BYTES + content_type;
         let bytes = u64::from(options.connections) * u64::from(options.events) * event;
-        if bytes > MOST_BYTES {
-            let told = format!(
-                "batches of {} MB are more than the {} MB that fit: fewer --connections, --events or --body-bytes",
+        if bytes > MAX_PREPARED_BYTES {
+            let message = format!(
+                "the prepared requests take {} MB, but the limit is {} MB; reduce --connections, --events or --body-bytes",
                 bytes >> 20,
-                MOST_BYTES >> 20
+                MAX_PREPARED_BYTES >> 20
             );
-            Self::command().error(ErrorKind::ValueValidation, told).exit();
+            Self::command().error(ErrorKind::ValueValidation, message).exit();
         }
         options
     }
 
-    /// Host and port, to connect to.
+    /// Returns host and port.
     pub(crate) fn address(&self) -> String {
-        let host = self.url.host().expect("checked when it was read");
+        let host = self.url.host().expect("checked by `address`");
         format!("{host}:{}", self.url.port_u16().unwrap_or(80))
     }
 }
@@ -125,28 +147,28 @@ impl Options {
 fn address(text: &str) -> Result<Uri, String> {
     let url: Uri = text.parse().map_err(|error: hyper::http::uri::InvalidUri| error.to_string())?;
     if url.scheme() != Some(&Scheme::HTTP) || url.host().is_none_or(str::is_empty) {
-        return Err("it is to be like http://127.0.0.1:7071".to_owned());
+        return Err("it must be http, host and port, such as http://127.0.0.1:7071".to_owned());
     }
     if url.path() != "/" || url.query().is_some() {
-        return Err("it has a path, which --function tells".to_owned());
+        return Err("it must not have a path; use --function instead".to_owned());
     }
     Ok(url)
 }
 
-/// A name as a folder of a function app has it, which stands in the request's first line.
+/// Parses a function's name.
 fn function(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     if text.is_empty() || !text.chars().all(fits) {
-        return Err("a function's name has letters, digits, - and _".to_owned());
+        return Err("a function's name must consist of letters, digits, - and _".to_owned());
     }
     Ok(text.to_owned())
 }
 
-/// A text that stands in JSON as it is.
+/// Parses a content type, which must need no escapes in JSON.
 fn content_type(text: &str) -> Result<String, String> {
     let fits = |c: char| (c.is_ascii_graphic() || c == ' ') && !"\"\\".contains(c);
     if text.is_empty() || !text.chars().all(fits) {
-        return Err("it is to be like application/json".to_owned());
+        return Err("it must be a content type such as application/json".to_owned());
     }
     Ok(text.to_owned())
 }

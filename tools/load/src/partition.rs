@@ -1,44 +1,44 @@
-//! The batches of one partition, each newer than the one before.
+//! The batches of one partition, each newer than the previous one.
 
 use fastrand::Rng;
 
 use crate::{
     digits::{Device, SequenceNumber, Time},
-    envelope::{Envelope, GUID, Places},
-    framing::{Framed, Place},
+    envelope::{Envelope, EventPositions, GUID_CHARS},
+    framing::{FieldPosition, FramedRequest},
     options::Options,
     telemetry,
 };
 
-/// A partition, and what its connection sends next.
+/// A partition and its prepared requests.
 pub(crate) struct Partition {
     pub(crate) number: u8,
-    /// How many events each batch has.
+    /// The number of events per batch.
     pub(crate) events: u32,
     devices: u32,
     requests: Vec<Request>,
     next: usize,
     sequence_number: SequenceNumber,
-    /// When the batch before was made, in milliseconds since 1970.
-    made_ms: i64,
+    /// When the previous batch was created, in milliseconds since 1970.
+    last_batch_ms: i64,
     time: Time,
     rng: Rng,
 }
 
-/// A request that was made beforehand.
+/// A prepared request.
 struct Request {
-    framed: Framed,
-    events: Vec<Places<Place>>,
-    now: Place,
-    guid: Place,
+    framed: FramedRequest,
+    events: Vec<EventPositions<FieldPosition>>,
+    now: FieldPosition,
+    guid: FieldPosition,
 }
 
-/// Of the bodies of one partition, as many as this holds are made beforehand: so that they stay in the processor's
-/// cache, and the driver costs little.
+/// How many bytes of requests are prepared per partition. They fit into the processor's cache, which keeps the driver's
+/// cost low.
 const PREPARED_BYTES: usize = 256 << 10;
 
-/// And no more requests than this: a batch of one event is small.
-const MOST_PREPARED: usize = 16;
+/// How many requests are prepared per partition at most.
+const MAX_PREPARED_REQUESTS: usize = 16;
 
 impl Partition {
     pub(crate) fn new(options: &Options, number: u8, now_ms: i64) -> Self {
@@ -49,7 +49,7 @@ impl Partition {
         };
         let mut requests = Vec::new();
         let mut bytes = 0;
-        while requests.is_empty() || (bytes < PREPARED_BYTES && requests.len() < MOST_PREPARED) {
+        while requests.is_empty() || (bytes < PREPARED_BYTES && requests.len() < MAX_PREPARED_REQUESTS) {
             let request = Request::new(options, number, events, body_bytes as usize, &mut rng);
             bytes += request.framed.bytes.len();
             requests.push(request);
@@ -61,43 +61,42 @@ impl Partition {
             requests,
             next: 0,
             sequence_number: SequenceNumber::FIRST,
-            made_ms: now_ms,
+            last_batch_ms: now_ms,
             time: Time::new(),
             rng,
         }
     }
 
-    /// The next request. Its events were enqueued one after the other since the one before was made, as the events of a
-    /// hub are that its reader keeps up with.
+    /// Returns the next request. Its enqueued times are spread over the time since the previous one, as in a hub whose reader
+    /// keeps up.
     pub(crate) fn request(&mut self, now_ms: i64) -> &[u8] {
         let Self { requests, sequence_number, time, rng, .. } = self;
-        let before_ms = self.made_ms;
-        // A clock may be set back, the times of a partition never are.
-        self.made_ms = now_ms.max(before_ms);
-        let (passed, of) = (self.made_ms - before_ms, i64::from(self.events));
+        let before_ms = self.last_batch_ms;
+        // The system clock may be set back, but enqueued times of a partition never decrease.
+        self.last_batch_ms = now_ms.max(before_ms);
+        let (elapsed, events_per_batch) = (self.last_batch_ms - before_ms, i64::from(self.events));
         self.next = (self.next + 1) % requests.len();
         let Request { framed, events, now, guid } = &mut requests[self.next];
-        for (index, places) in (1..).zip(events) {
+        for (index, positions) in (1..).zip(events) {
             let device = Device(rng.u32(..self.devices));
             let (base64, digits) = (device.base64(), device.digits());
-            let enqueued = time.at(before_ms + passed * index / of);
-            framed.put(places.body, &base64);
+            let enqueued = time.at(before_ms + elapsed * index / events_per_batch);
+            framed.put(positions.body, &base64);
             for third in 0..3 {
-                framed.put(places.keys[third], &digits);
-                framed.put(places.sequence_numbers[third], &sequence_number.0);
-                framed.put(places.times[third], enqueued);
+                framed.put(positions.keys[third], &digits);
+                framed.put(positions.sequence_numbers[third], &sequence_number.0);
+                framed.put(positions.times[third], enqueued);
             }
-            sequence_number.rise();
+            sequence_number.increment();
         }
-        framed.put(*now, time.at(self.made_ms));
+        framed.put(*now, time.at(self.last_batch_ms));
         framed.put(*guid, &random_guid(rng));
         framed.put(framed.invocation_id, &random_guid(rng));
         &framed.bytes
     }
 
-    /// The request that was made last, byte for byte but for the invocation's id: as the host sends a batch again whose
-    /// checkpoint was lost.
-    pub(crate) fn again(&mut self) -> &[u8] {
+    /// Returns the previous request with a new invocation id, as the host repeats a batch whose checkpoint was lost.
+    pub(crate) fn repeated_request(&mut self) -> &[u8] {
         let Request { framed, .. } = &mut self.requests[self.next];
         framed.put(framed.invocation_id, &random_guid(&mut self.rng));
         &framed.bytes
@@ -108,14 +107,14 @@ impl Request {
     fn new(options: &Options, partition: u8, events: u32, body_bytes: usize, rng: &mut Rng) -> Self {
         let bodies: Vec<_> = (0..events).map(|_| telemetry::body(rng, partition, body_bytes)).collect();
         let envelope = Envelope::new(&options.function, partition, options.content_type.as_deref(), &bodies);
-        let (framed, place) = Framed::new(options, &envelope.text);
-        let events = envelope.events.into_iter().map(|places| places.map(&place)).collect();
-        Self { events, now: place(envelope.now_at), guid: place(envelope.guid_at), framed }
+        let (framed, position) = FramedRequest::new(options, &envelope.text);
+        let events = envelope.events.into_iter().map(|positions| positions.map(&position)).collect();
+        Self { events, now: position(envelope.now_at), guid: position(envelope.guid_at), framed }
     }
 }
 
-fn random_guid(rng: &mut Rng) -> [u8; GUID] {
-    let mut text = [0; GUID];
+fn random_guid(rng: &mut Rng) -> [u8; GUID_CHARS] {
+    let mut text = [0; GUID_CHARS];
     let guid = uuid::Builder::from_random_bytes(rng.u128(..).to_ne_bytes()).into_uuid();
     guid.hyphenated().encode_lower(&mut text);
     text

@@ -1,11 +1,14 @@
-//! The last batch of each connection once more, when the time is over. A handler that keeps state finds nothing new in
-//! it; one that only says that it applied what it was sent is found out.
+//! Sends the last batch of each connection again at the end. A handler that keeps state must count its events as
+//! superseded, which detects a handler that counts everything as applied.
 
 use serde::Serialize;
 
-use crate::{counts::Counts, error::Error, lane::Lane, teller::Teller, watch::PATIENCE};
+use crate::{
+    counts::Counts, counts_reader::CountsReader, error::Error, monitor::MAX_REPLY_TIME,
+    partition_connection::PartitionConnection,
+};
 
-/// What the handler made of events that it had already.
+/// The handler's counts of the repeated events.
 #[derive(Serialize)]
 pub(crate) struct Repeat {
     pub(crate) events: u64,
@@ -14,19 +17,22 @@ pub(crate) struct Repeat {
 }
 
 impl Repeat {
-    /// Sends them, one connection after the other.
-    pub(crate) async fn of(lanes: Vec<Lane>, teller: &mut Teller<'_>) -> Result<Self, Error> {
+    /// Repeats the batches, one connection after the other.
+    pub(crate) async fn send(
+        connections: Vec<PartitionConnection>,
+        counts_reader: &mut CountsReader<'_>,
+    ) -> Result<Self, Error> {
         let (mut events, mut records) = (0, Counts::default());
-        for Lane { mut partition, mut connection } in lanes {
-            let answer = tokio::time::timeout(PATIENCE, connection.call(partition.again())).await;
-            let counts = answer.map_err(|_| Error::Silence(PATIENCE))?.and_then(Counts::of_answer);
-            records += counts.map_err(|failure| Error::Again { partition: partition.number, failure })?;
+        for PartitionConnection { mut partition, mut connection } in connections {
+            let reply = tokio::time::timeout(MAX_REPLY_TIME, connection.call(partition.repeated_request())).await;
+            let counts = reply.map_err(|_| Error::NoReply(MAX_REPLY_TIME))?.and_then(Counts::from_reply_status);
+            records += counts.map_err(|error| Error::RepeatFailed { partition: partition.number, error })?;
             events += u64::from(partition.events);
         }
-        Ok(Self { events, counts: teller.since(records).await? })
+        Ok(Self { events, counts: counts_reader.take_new(records).await? })
     }
 
-    /// Whether none of them was taken for new.
+    /// Returns whether all repeated events were superseded.
     pub(crate) fn is_superseded(&self) -> bool {
         self.counts == Counts { superseded: self.events, ..Counts::default() }
     }

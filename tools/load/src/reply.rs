@@ -1,32 +1,36 @@
-//! Replies, out of the bytes of a connection.
+//! Parses HTTP replies.
 
 use std::{cmp::Ordering, ops::Range};
 
-/// A reply that is complete.
+/// A complete reply.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// Where its body is.
+    /// The position of its body.
     pub(crate) body: Range<usize>,
 }
 
-/// Why bytes are no reply.
+/// Why bytes are not a valid reply.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadReply {
     #[error("{0}")]
     Head(#[from] httparse::Error),
-    #[error("{0:?} is no Content-Length")]
+    #[error("the Content-Length {0:?} is not a number")]
     Length(String),
-    #[error("the size of a chunk is none")]
+    #[error("a chunk is invalid")]
     Chunk,
     #[error("it has neither Content-Length nor Transfer-Encoding: chunked")]
     NoLength,
-    #[error("there are bytes after it")]
+    #[error("bytes follow it")]
     BytesAfter,
 }
 
 impl Reply {
-    /// The reply that these bytes are; `None` as long as it is not complete. A body in chunks is moved together.
+    /// Parses a reply; `None` if it is not complete yet. The chunks of a chunked body are joined in place.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not a valid reply.
     pub(crate) fn read(bytes: &mut [u8]) -> Result<Option<Self>, BadReply> {
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut head = httparse::Response::new(&mut headers);
@@ -49,7 +53,7 @@ impl Reply {
         };
         match end.cmp(&bytes.len()) {
             Ordering::Greater => return Ok(None),
-            // One request is under way, so there is nothing else to come.
+            // Only one request is in flight, so nothing may follow its reply.
             Ordering::Less => return Err(BadReply::BytesAfter),
             Ordering::Equal => {}
         }
@@ -64,13 +68,13 @@ impl Reply {
     }
 }
 
-/// A body in chunks.
+/// The chunks of a body.
 struct Chunks {
     chunks: Vec<Range<usize>>,
     end: usize,
 }
 
-/// The chunks that begin here; `None` as long as the last one is not there. Trailers are none.
+/// Returns the chunks from `begin` on; `None` if the last one is not complete yet. Trailers are not supported.
 fn chunks(bytes: &[u8], mut begin: usize) -> Result<Option<Chunks>, BadReply> {
     let mut chunks = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! What was measured, for people and for machines.
+//! The report of a run.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use serde::Serialize;
 use crate::{
     counts::Counts,
     error::Error,
+    metrics::{Metrics, Window},
+    monitor::Usage,
     options::Options,
     process::Memory,
     repeat::Repeat,
-    tally::{Tally, Window},
-    watch::Used,
 };
 
-/// All of it. Serialised, it is the JSON.
+/// The result of a run: options and measurements. It serialises to the JSON output.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
@@ -25,7 +25,7 @@ pub(crate) struct Report {
     events: u32,
     devices: u32,
     connections: u8,
-    /// Those that count.
+    /// The measured time.
     seconds: f64,
     warm: u32,
     batches: Option<u32>,
@@ -35,7 +35,7 @@ pub(crate) struct Report {
     content_length: bool,
     seed: u64,
     pid: Option<u32>,
-    /// All that were answered, also those before the clock counted: what the counts are held against.
+    /// All requests with a reply, also before the measured time; the counts are compared with these.
     requests: u64,
     events_sent: u64,
     events_per_second: f64,
@@ -45,11 +45,11 @@ pub(crate) struct Report {
     handler: Option<Handler>,
     driver_cpu_percent: f64,
     counts: CountsReport,
-    /// What came of the last batch of each connection when it came again.
+    /// The repeated last batch of each connection.
     repeated: Repeat,
 }
 
-/// Of the replies that count, in milliseconds.
+/// Latencies of the replies in the measured time, in milliseconds.
 #[derive(Serialize)]
 struct Latency {
     p50: f64,
@@ -58,19 +58,19 @@ struct Latency {
     max: f64,
 }
 
-/// What the handler's process used.
+/// The handler's processor time and memory.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Handler {
-    /// Of one core.
+    /// Percent of one core.
     cpu_percent: f64,
-    /// Processor time for each event.
+    /// Processor time per event, in nanoseconds.
     ns_per_event: f64,
     peak_bytes: u64,
     resident_bytes: u64,
 }
 
-/// What the handler says that it did.
+/// The handler's own counts, with their source.
 #[derive(Serialize)]
 pub(crate) struct CountsReport {
     pub(crate) from: &'static str,
@@ -79,24 +79,24 @@ pub(crate) struct CountsReport {
 }
 
 impl Report {
-    #[expect(clippy::cast_precision_loss, reason = "nobody sends 2^52 events")]
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 events are sent")]
     pub(crate) fn new(
         options: &Options,
         window: &Window,
-        tally: &Tally,
-        used: &Used,
+        metrics: &Metrics,
+        usage: &Usage,
         memory: Option<Memory>,
         counts: CountsReport,
         repeated: Repeat,
     ) -> Result<Self, Error> {
-        let counted = tally.counted.borrow();
-        if counted.requests == 0 {
-            return Err(Error::NothingCounted);
+        let measured = metrics.measured.borrow();
+        if measured.requests == 0 {
+            return Err(Error::NothingMeasured);
         }
-        let seconds = window.end.map_or(used.seconds, |end| (end - window.begin).as_secs_f64());
-        let events = counted.events as f64;
-        let handler = used.handler.zip(memory).map(|(cpu, Memory { peak, resident })| Handler {
-            cpu_percent: 100.0 * cpu / used.seconds,
+        let seconds = window.end.map_or(usage.seconds, |end| (end - window.begin).as_secs_f64());
+        let events = measured.events as f64;
+        let handler = usage.handler.zip(memory).map(|(cpu, Memory { peak, resident })| Handler {
+            cpu_percent: 100.0 * cpu / usage.seconds,
             ns_per_event: 1e9 * cpu / events,
             peak_bytes: peak,
             resident_bytes: resident,
@@ -116,51 +116,51 @@ impl Report {
             content_length: options.content_length,
             seed: options.seed,
             pid: options.pid,
-            requests: tally.requests.get(),
-            events_sent: tally.events.get(),
+            requests: metrics.requests.get(),
+            events_sent: metrics.events.get(),
             events_per_second: events / seconds,
-            requests_per_second: counted.requests as f64 / seconds,
-            latency_ms: Latency::of(&counted.latencies),
-            large_latency_ms: Latency::of(&counted.large_latencies),
+            requests_per_second: measured.requests as f64 / seconds,
+            latency_ms: Latency::of(&measured.latencies),
+            large_latency_ms: Latency::of(&measured.large_latencies),
             handler,
-            driver_cpu_percent: 100.0 * used.driver / used.seconds,
+            driver_cpu_percent: 100.0 * usage.driver / usage.seconds,
             counts,
             repeated,
         })
     }
 
-    /// What the handler's counts lack of all events applied, and superseded when they came again.
-    pub(crate) fn missing(&self) -> Vec<String> {
+    /// Returns a line for each mismatch between the handler's counts and the events sent.
+    pub(crate) fn mismatches(&self) -> Vec<String> {
         let CountsReport { from, counts } = &self.counts;
         let Counts { applied, superseded, dead_lettered } = counts;
         let from = match *from {
             "state" => "GET /state of the handler",
             _ => "the records in the replies' Logs",
         };
-        let mut missing = Vec::new();
+        let mut mismatches = Vec::new();
         if counts.sum() != self.events_sent {
-            missing.push(format!("{} events were sent, and {from} counted {}", self.events_sent, counts.sum()));
+            mismatches.push(format!("{}, but {from} counted {}", were_sent(self.events_sent), counts.sum()));
         }
         if superseded + dead_lettered > 0 {
-            missing.push(format!(
-                "each event was good, and newer than all before it, but {from} counted {superseded} as superseded, \
+            mismatches.push(format!(
+                "every event was valid and newer than all before it, but {from} counted {superseded} as superseded, \
                  {dead_lettered} as dead-lettered, and {applied} as applied"
             ));
         }
         if !self.repeated.is_superseded() {
             let Repeat { events, counts: Counts { applied, superseded, dead_lettered } } = self.repeated;
-            missing.push(format!(
-                "each connection's last batch was sent again, {events} events in all and none of them new, but {from} \
-                 counted {applied} as applied, {superseded} as superseded, and {dead_lettered} as dead-lettered: does \
-                 the handler keep state?"
+            mismatches.push(format!(
+                "each connection's last batch was sent again ({events} events in total, all superseded), but {from} counted \
+                 {applied} as applied, {superseded} as superseded, and {dead_lettered} as dead-lettered; check that the \
+                 handler keeps state"
             ));
         }
-        missing
+        mismatches
     }
 }
 
 impl Latency {
-    #[expect(clippy::cast_precision_loss, reason = "nothing lasts 2^52 ns, which are 52 days")]
+    #[expect(clippy::cast_precision_loss, reason = "no latency reaches 2^52 ns, which is 52 days")]
     fn of(nanoseconds: &Histogram<u64>) -> Option<Self> {
         let at = |quantile| nanoseconds.value_at_quantile(quantile) as f64 / 1e6;
         let max = nanoseconds.max() as f64 / 1e6;
@@ -172,7 +172,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(
             f,
-            "Connections: {}. Events in a batch: {}. Devices of each connection: {}. Counted: {:.1} s.\n",
+            "Connections: {}. Events per batch: {}. Devices per connection: {}. Measured time: {:.1} s.\n",
             self.connections, self.events, self.devices, self.seconds
         )?;
         let mut table = Table::new(["", ""]);
@@ -180,11 +180,12 @@ impl fmt::Display for Report {
         row("events/s", format!("{:.0}", self.events_per_second));
         row("requests/s", format!("{:.0}", self.requests_per_second));
         let latencies = [("", &self.latency_ms), ("large bodies, ", &self.large_latency_ms)];
-        for (of, latency) in latencies.into_iter().filter_map(|(of, latency)| Some((of, latency.as_ref()?))) {
-            row(&format!("{of}p50 ms"), format!("{:.3}", latency.p50));
-            row(&format!("{of}p99 ms"), format!("{:.3}", latency.p99));
-            row(&format!("{of}p99.9 ms"), format!("{:.3}", latency.p999));
-            row(&format!("{of}max ms"), format!("{:.3}", latency.max));
+        for (prefix, latency) in latencies.into_iter().filter_map(|(prefix, latency)| Some((prefix, latency.as_ref()?)))
+        {
+            row(&format!("{prefix}p50 ms"), format!("{:.3}", latency.p50));
+            row(&format!("{prefix}p99 ms"), format!("{:.3}", latency.p99));
+            row(&format!("{prefix}p99.9 ms"), format!("{:.3}", latency.p999));
+            row(&format!("{prefix}max ms"), format!("{:.3}", latency.max));
         }
         if let Some(Handler { cpu_percent, ns_per_event, peak_bytes, resident_bytes }) = &self.handler {
             row("handler, % of a core", format!("{cpu_percent:.0}"));
@@ -199,12 +200,17 @@ impl fmt::Display for Report {
         row(&format!("applied, by {from}"), applied.to_string());
         row("superseded", superseded.to_string());
         row("dead-lettered", dead_lettered.to_string());
-        row("sent again at the end", self.repeated.events.to_string());
-        row("superseded of these", self.repeated.counts.superseded.to_string());
+        row("repeated at the end", self.repeated.events.to_string());
+        row("superseded of the repeated", self.repeated.counts.superseded.to_string());
         let text = table.to_string();
-        // Its head is empty.
+        // The table's header is empty.
         f.write_str(text.trim_start_matches('\n'))
     }
+}
+
+/// Returns `1 event was sent` or `2 events were sent`.
+fn were_sent(events: u64) -> String {
+    if events == 1 { "1 event was sent".to_owned() } else { format!("{events} events were sent") }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no process has 2^52 bytes")]

@@ -1,4 +1,4 @@
-//! What the devices say: drones in flight, each body with every field that there is.
+//! The devices' telemetry: drones in flight; each body has all fields.
 
 use std::io::Write as _;
 
@@ -6,22 +6,22 @@ use fastrand::Rng;
 
 use crate::digits::Device;
 
-/// Where the device's number begins in a body. It is a multiple of three, so that the number is a text of its own in
-/// base64: the two digits of the partition before it see to that.
+/// The position of the device number in a body. It is a multiple of three, so that the number can be replaced in base64; the
+/// two digits of the partition before it are for that.
 pub(crate) const NUMBER_AT: usize = 21;
 
-/// A device's id: `drone-`, the partition in two digits, the number in six.
+/// Returns a device id: `drone-`, the partition in two digits, the number in six.
 pub(crate) fn device_id(partition: u8, device: Device) -> String {
     format!("drone-{partition:02}{}", str::from_utf8(&device.digits()).expect("digits"))
 }
 
 const END: &[u8] = b"}";
 
-/// How a field begins that no handler knows.
+/// The beginning of a field that handlers ignore.
 const PADDING: &[u8] = b",\"padding\":\"";
 
-/// The body of one event: a moment in a flight of ten minutes with a frame each second. It is at least so many bytes
-/// long, if need be by a field that no handler knows.
+/// Returns the body of one event: a random second of a ten-minute flight. If it is shorter than `at_least` bytes, a field that
+/// handlers ignore pads it.
 pub(crate) fn body(rng: &mut Rng, partition: u8, at_least: usize) -> Vec<u8> {
     let (mode, altitude) = match rng.u32(..600) {
         0..20 => ("ready", 0.0),
@@ -43,7 +43,7 @@ pub(crate) fn body(rng: &mut Rng, partition: u8, at_least: usize) -> Vec<u8> {
         rng.u32(..500) > 0,
         rng.u32(..100) > 0,
     )
-    .expect("a vector takes everything");
+    .expect("writing to a vector does not fail");
     if body.len() < at_least.saturating_sub(END.len()) {
         body.extend_from_slice(PADDING);
         body.resize(body.len().max(at_least.saturating_sub(b"\"}".len())), b'x');
@@ -53,7 +53,7 @@ pub(crate) fn body(rng: &mut Rng, partition: u8, at_least: usize) -> Vec<u8> {
     body
 }
 
-/// As a device writes its readings, not in all digits that a double has.
-fn rounded(value: f64, places: f64) -> f64 {
-    (value * places).round() / places
+/// Rounds a reading, as devices do.
+fn rounded(value: f64, scale: f64) -> f64 {
+    (value * scale).round() / scale
 }

@@ -1,22 +1,22 @@
-//! The whole instance dies in the middle: batches are half appended, and no checkpoint is behind them. Another instance
-//! starts and goes on from the checkpoints. The lists and the hub are outside, and stay.
+//! Crashes an instance while batches are half appended and not checkpointed. Another instance continues from the
+//! checkpoints. The lists and the hub survive the crash.
 
 use std::sync::Arc;
 
 use crate::{
-    dispatch::Intake,
+    crash_trigger::CrashTrigger,
+    dispatch::Broker,
     error::Error,
-    fuse::Fuse,
     instance::{End, Instance},
 };
 
-/// Lives twice: until half of all events are appended, and then until everything has been read.
-pub(crate) fn live_twice(instance: &mut Instance, intake: &Intake) -> Result<(), Error> {
-    let half = usize::try_from(instance.plan.all_events() / 2).expect("as many as fit into memory");
-    instance.fuse = Some(Arc::new(Fuse::new(half)));
-    if instance.live(intake)? == End::Done {
+/// Runs one instance until half of all events are appended, and another one until all events are read.
+pub(crate) fn run_with_crash(instance: &mut Instance, broker: &Broker) -> Result<(), Error> {
+    let half = usize::try_from(instance.plan.all_events() / 2).expect("the events fit into memory");
+    instance.crash_trigger = Some(Arc::new(CrashTrigger::new(half)));
+    if instance.run_isolated(broker)? == End::Done {
         return Err(Error::NoCrash);
     }
-    instance.fuse = None;
-    instance.live(intake).map(|_| ())
+    instance.crash_trigger = None;
+    instance.run_isolated(broker).map(|_| ())
 }

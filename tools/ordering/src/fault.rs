@@ -5,49 +5,49 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use devicestate_ordering::plan::Numbered;
 use tokio::sync::watch;
 
-/// How often it fails. Without a delay between attempts, a number that goes by time would only tell how fast the machine is.
-/// It stays below the 10 deliveries behind which Service Bus dead-letters a message by itself.
+/// How often the event fails. Without a delay between attempts, a limit in time would only measure the machine's speed. It is
+/// below Service Bus's default maximum delivery count of 10, after which a message is dead-lettered.
 pub(crate) const FAILURES: u32 = 4;
 
-/// An event that fails for as long as anything else can move: the last failing attempt is held until somebody has seen
-/// that nothing does, and is then answered like those before. The next one succeeds.
+/// An event that fails until no other event can be processed: the last failing attempt is held until [`Fault::release`], and
+/// then fails like the others. The next attempt succeeds.
 pub(crate) struct Fault {
     pub(crate) event: Numbered,
     attempts: AtomicU32,
     held: watch::Sender<bool>,
-    nothing_moves: watch::Sender<bool>,
+    release: watch::Sender<bool>,
 }
 
 impl Fault {
     pub(crate) fn of(event: Numbered) -> Self {
-        let no = || watch::Sender::new(false);
-        Self { event, attempts: AtomicU32::new(0), held: no(), nothing_moves: no() }
+        let not_yet = || watch::Sender::new(false);
+        Self { event, attempts: AtomicU32::new(0), held: not_yet(), release: not_yet() }
     }
 
-    /// Whether an invocation with these events fails.
-    pub(crate) async fn strikes(&self, events: &[Numbered]) -> bool {
+    /// Returns whether an invocation with these events fails.
+    pub(crate) async fn should_fail(&self, events: &[Numbered]) -> bool {
         if !events.contains(&self.event) {
             return false;
         }
         let attempt = self.attempts.fetch_add(1, Relaxed) + 1;
         if attempt == FAILURES {
             self.held.send_replace(true);
-            self.nothing_moves.subscribe().wait_for(|nothing| *nothing).await.expect("the sender is here");
+            self.release.subscribe().wait_for(|is_released| *is_released).await.expect("the sender exists");
         }
         attempt <= FAILURES
     }
 
     /// Waits until the last failing attempt is held.
     pub(crate) async fn held(&self) {
-        self.held.subscribe().wait_for(|held| *held).await.expect("the sender is here");
+        self.held.subscribe().wait_for(|held| *held).await.expect("the sender exists");
     }
 
-    /// Everything has moved that could.
-    pub(crate) fn nothing_moves(&self) {
-        self.nothing_moves.send_replace(true);
+    /// Releases the held attempt.
+    pub(crate) fn release(&self) {
+        self.release.send_replace(true);
     }
 
-    /// How often the event came.
+    /// Returns the number of attempts so far.
     pub(crate) fn attempts(&self) -> u32 {
         self.attempts.load(Relaxed)
     }

@@ -1,4 +1,4 @@
-//! The handler's side: a function that waits, and appends each event of its invocation to the list of its key.
+//! The handler: a function that waits, then appends each event of its invocation to the list of its key.
 
 use std::{io, net::Ipv4Addr, sync::Arc};
 
@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 
 use crate::{fault::Fault, lists::Lists};
 
-/// The function that appends.
+/// The handler of the function `Append`.
 pub(crate) struct Handler {
     pub(crate) plan: Plan,
     pub(crate) function: Function,
@@ -30,8 +30,8 @@ pub(crate) struct Handler {
     pub(crate) fault: Option<Arc<Fault>>,
 }
 
-/// The function as its function.json would say it, for one event of a hub an invocation or for many.
-pub(crate) fn of_hub(cardinality: Cardinality) -> Function {
+/// Returns the function with an Event Hubs trigger, for one event or many per invocation.
+pub(crate) fn hub_function(cardinality: Cardinality) -> Function {
     let trigger = Trigger::EventHub(EventHubTrigger {
         name: "events".to_owned(),
         event_hub_name: "ordered".to_owned(),
@@ -43,8 +43,8 @@ pub(crate) fn of_hub(cardinality: Cardinality) -> Function {
     function(trigger)
 }
 
-/// The function for messages of sessions.
-pub(crate) fn of_sessions() -> Function {
+/// Returns the function with a Service Bus trigger for sessions.
+pub(crate) fn session_function() -> Function {
     function(Trigger::ServiceBus(ServiceBusTrigger {
         name: "events".to_owned(),
         queue_name: "ordered".to_owned(),
@@ -61,11 +61,11 @@ fn function(trigger: Trigger) -> Function {
 }
 
 impl Handler {
-    /// Listens, in a task of the runtime that this is called in, and gives back the port.
+    /// Listens in a task of the current runtime, and returns the port.
     pub(crate) async fn start(self) -> io::Result<u16> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        // Replies are small and the host waits for each: none may wait for a full packet.
+        // Replies are small and the host waits for each, so Nagle's algorithm would only delay them.
         let listener = listener.tap_io(|connection| {
             let _ = connection.set_nodelay(true);
         });
@@ -76,19 +76,24 @@ impl Handler {
         Ok(port)
     }
 
-    /// One invocation: its events are in the lists, or why not.
+    /// Appends the events of one invocation.
+    ///
+    /// # Errors
+    ///
+    /// The status and reason of the reply, if the events were not appended.
     async fn append(&self, body: &Bytes) -> Result<(), (StatusCode, String)> {
-        let unreadable = |reason: String| (StatusCode::BAD_REQUEST, reason);
+        let reject_request = |reason: String| (StatusCode::BAD_REQUEST, reason);
         let batch =
-            Invocation::read(body, &self.function.trigger).map_err(|error| unreadable(error.to_string()))?.batch;
+            Invocation::read(body, &self.function.trigger).map_err(|error| reject_request(error.to_string()))?.batch;
         let first = batch.events.first().and_then(|event| event.position);
-        let first = first.ok_or_else(|| unreadable("there is no event that has a place".to_owned()))?;
+        let first = first.ok_or_else(|| reject_request("the batch has no event with a position".to_owned()))?;
         let events = batch.events.iter().map(|event| serde_json::from_slice(&event.body));
-        let events: Vec<Numbered> = events.collect::<Result<_, _>>().map_err(|error| unreadable(error.to_string()))?;
+        let events: Vec<Numbered> =
+            events.collect::<Result<_, _>>().map_err(|error| reject_request(error.to_string()))?;
         if let Some(fault) = &self.fault
-            && fault.strikes(&events).await
+            && fault.should_fail(&events).await
         {
-            return Err((StatusCode::SERVICE_UNAVAILABLE, "what this event needs is not there".to_owned()));
+            return Err((StatusCode::SERVICE_UNAVAILABLE, "a resource of this event is not available".to_owned()));
         }
         let stream = batch.message.as_ref().map_or(&batch.source.partition_id, |message| &message.session_id);
         let delay = self.plan.delay(stream, first.sequence_number);

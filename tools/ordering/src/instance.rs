@@ -1,4 +1,4 @@
-//! One instance of the function app, host and handler, in a runtime of its own: when that ends, all of it is gone at once.
+//! One instance of the function app, host and handler, in its own runtime. Dropping the runtime ends all of it at once.
 
 use std::sync::{Arc, atomic::AtomicU64};
 
@@ -12,25 +12,25 @@ use tokio::{
 };
 
 use crate::{
-    dispatch::{Host, Intake},
+    crash_trigger::CrashTrigger,
+    dispatch::{Broker, Host},
     error::Error,
     fault::Fault,
-    fuse::Fuse,
     handler::Handler,
-    lists::Place,
+    lists::ListStore,
 };
 
-/// What an instance is made of, besides what it reads.
+/// The parts of an instance, except for the broker that it reads.
 #[derive(Clone)]
 pub(crate) struct Instance<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) place: &'a Place,
+    pub(crate) store: &'a ListStore,
     pub(crate) bar: ProgressBar,
     pub(crate) function: Function,
-    /// How many events are pulled from a partition at a time, at the most.
+    /// The maximum number of events read from a partition at a time.
     pub(crate) batch: usize,
     pub(crate) invocations: Arc<AtomicU64>,
-    pub(crate) fuse: Option<Arc<Fuse>>,
+    pub(crate) crash_trigger: Option<Arc<CrashTrigger>>,
     pub(crate) fault: Option<Arc<Fault>>,
     /// See [`Host::busy`].
     pub(crate) busy: watch::Sender<usize>,
@@ -39,51 +39,56 @@ pub(crate) struct Instance<'a> {
 /// How an instance ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It has read everything.
+    /// It has read all events.
     Done,
-    /// Its fuse has blown.
+    /// Its crash trigger fired.
     Crashed,
 }
 
 impl<'a> Instance<'a> {
-    pub(crate) fn new(plan: &'a Plan, place: &'a Place, bar: &ProgressBar, function: Function, batch: usize) -> Self {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        store: &'a ListStore,
+        bar: &ProgressBar,
+        function: Function,
+        batch: usize,
+    ) -> Self {
         Self {
             plan,
-            place,
+            store,
             bar: bar.clone(),
             function,
             batch,
             invocations: Arc::default(),
-            fuse: None,
+            crash_trigger: None,
             fault: None,
             busy: watch::Sender::new(plan.partitions),
         }
     }
 
-    /// Lives until everything has been read, or the fuse has blown.
-    pub(crate) fn live(&self, intake: &Intake) -> Result<End, Error> {
+    /// Runs in its own runtime until all events are read, or the crash trigger fires.
+    pub(crate) fn run_isolated(&self, broker: &Broker) -> Result<End, Error> {
         let runtime = runtime()?;
         let ended = runtime.block_on(async {
-            let blown = async {
-                match &self.fuse {
-                    Some(fuse) => fuse.blown().await,
+            let fired = async {
+                match &self.crash_trigger {
+                    Some(crash_trigger) => crash_trigger.fired().await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                ended = self.run(intake) => ended.map(|()| End::Done),
-                () = blown => Ok(End::Crashed),
+                ended = self.run(broker) => ended.map(|()| End::Done),
+                () = fired => Ok(End::Crashed),
             }
         });
-        // Every task of host and handler ends where it waits, and its connections are cut. Nothing is left of them when
-        // this returns.
+        // Ends every task of host and handler at its current await, and closes its connections.
         drop(runtime);
         ended
     }
 
-    /// Host and handler, in the runtime that this is called in.
-    pub(crate) async fn run(&self, intake: &Intake) -> Result<(), Error> {
-        let lists = self.place.open(self.batch, self.bar.clone(), self.fuse.clone()).await?;
+    /// Runs host and handler in the current runtime.
+    pub(crate) async fn run(&self, broker: &Broker) -> Result<(), Error> {
+        let lists = self.store.open(self.batch, self.bar.clone(), self.crash_trigger.clone()).await?;
         let (plan, function) = (self.plan.clone(), self.function.clone());
         let handler = Handler { plan, function: function.clone(), lists, fault: self.fault.clone() };
         let port = handler.start().await.map_err(Error::Start)?;
@@ -95,11 +100,11 @@ impl<'a> Instance<'a> {
             invocations: Arc::clone(&self.invocations),
             busy: self.busy.clone(),
         };
-        host.run(intake).await
+        host.run(broker).await
     }
 }
 
-/// A runtime with all threads and nothing in it.
+/// Creates a multi-threaded runtime.
 pub(crate) fn runtime() -> Result<Runtime, Error> {
     Builder::new_multi_thread().enable_all().build().map_err(Error::Start)
 }

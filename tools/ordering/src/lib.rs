@@ -1,5 +1,5 @@
-//! What the experiment sends, and what it makes of what arrived: for its program and its tests.
-#![allow(missing_docs, clippy::must_use_candidate, reason = "the program beside it and its tests are all who use it")]
+//! The ordering experiment's events and order check, shared by its command and its tests.
+#![allow(missing_docs, clippy::must_use_candidate, reason = "only its command and its tests use this library")]
 
+pub mod order_check;
 pub mod plan;
-pub mod verdict;

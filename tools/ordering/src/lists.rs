@@ -1,39 +1,39 @@
-//! The lists, one for each key. They are outside the instances: what is appended survives them.
+//! The lists, one per key. They are outside the instances: appended events survive a crash.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use devicestate_ordering::{plan::Numbered, verdict::Arrived};
+use devicestate_ordering::{order_check::ArrivedLists, plan::Numbered};
 use indicatif::ProgressBar;
 use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnection};
 
-use crate::fuse::Fuse;
+use crate::crash_trigger::CrashTrigger;
 
-/// Into how many pieces the appending of a full batch falls. A crash may come between any two of them.
-const PIECES: usize = 10;
+/// In how many chunks a full batch is appended. A crash may happen between any two of them.
+const CHUNKS_PER_BATCH: usize = 10;
 
-/// How long Redis may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of Redis connections and replies.
+const REDIS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where the lists are.
+/// Where the lists are kept.
 #[derive(Clone)]
-pub(crate) enum Place {
+pub(crate) enum ListStore {
     /// In this process.
-    Memory(Arc<Mutex<Arrived>>),
+    Memory(Arc<Mutex<ArrivedLists>>),
     /// `events:{key}` in a Redis server.
     Redis(Client),
 }
 
-/// A list cannot be reached.
+/// A Redis command failed.
 #[derive(Debug, thiserror::Error)]
-#[error("Redis does not do what it is asked: {0} (option --redis)")]
-pub(crate) struct Unreachable(#[from] RedisError);
+#[error("the Redis request failed: {0}; check --redis")]
+pub(crate) struct ListStoreError(#[from] RedisError);
 
-impl Place {
-    /// In this process, or at this address.
-    pub(crate) fn new(redis: Option<&str>) -> Result<Self, Unreachable> {
+impl ListStore {
+    /// Opens the store: in memory, or in Redis at this URL.
+    pub(crate) fn new(redis: Option<&str>) -> Result<Self, ListStoreError> {
         Ok(match redis {
             None => Self::Memory(Arc::default()),
             Some(url) => Self::Redis(Client::open(url)?),
@@ -43,12 +43,12 @@ impl Place {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Memory(_) => "memory",
-            Self::Redis(_) => "Redis",
+            Self::Redis(_) => "redis",
         }
     }
 
-    /// Everything in the lists of these keys.
-    pub(crate) async fn read(&self, keys: impl Iterator<Item = String>) -> Result<Arrived, Unreachable> {
+    /// Returns the lists of these keys.
+    pub(crate) async fn read(&self, keys: impl Iterator<Item = String>) -> Result<ArrivedLists, ListStoreError> {
         Ok(match self {
             Self::Memory(lists) => {
                 let lists = lists.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,7 +58,7 @@ impl Place {
             }
             Self::Redis(client) => {
                 let mut connection = connect(client).await?;
-                let mut arrived = Arrived::new();
+                let mut arrived = ArrivedLists::new();
                 for key in keys {
                     let mut range = redis::cmd("LRANGE");
                     range.arg(name(&key)).arg(0).arg(-1);
@@ -69,8 +69,8 @@ impl Place {
         })
     }
 
-    /// Deletes the lists of these keys, and no other.
-    pub(crate) async fn clear(&self, keys: impl Iterator<Item = String>) -> Result<(), Unreachable> {
+    /// Deletes the lists of these keys and no others.
+    pub(crate) async fn clear(&self, keys: impl Iterator<Item = String>) -> Result<(), ListStoreError> {
         match self {
             Self::Memory(lists) => lists.lock().unwrap_or_else(PoisonError::into_inner).clear(),
             Self::Redis(client) => {
@@ -82,24 +82,25 @@ impl Place {
         Ok(())
     }
 
-    /// The lists as one handler has them, with a connection of its own.
+    /// Opens the lists for one handler, with its own connection.
     pub(crate) async fn open(
         &self,
         batch: usize,
         bar: ProgressBar,
-        fuse: Option<Arc<Fuse>>,
-    ) -> Result<Lists, Unreachable> {
-        let at = match self {
-            Self::Memory(lists) => At::Memory(Arc::clone(lists)),
-            Self::Redis(client) => At::Redis(connect(client).await?),
+        crash_trigger: Option<Arc<CrashTrigger>>,
+    ) -> Result<Lists, ListStoreError> {
+        let backend = match self {
+            Self::Memory(lists) => Backend::Memory(Arc::clone(lists)),
+            Self::Redis(client) => Backend::Redis(connect(client).await?),
         };
-        Ok(Lists { at, piece: batch.div_ceil(PIECES), bar, fuse })
+        Ok(Lists { backend, chunk: batch.div_ceil(CHUNKS_PER_BATCH), bar, crash_trigger })
     }
 }
 
-async fn connect(client: &Client) -> Result<MultiplexedConnection, Unreachable> {
-    let config =
-        AsyncConnectionConfig::new().set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE));
+async fn connect(client: &Client) -> Result<MultiplexedConnection, ListStoreError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(REDIS_TIMEOUT))
+        .set_response_timeout(Some(REDIS_TIMEOUT));
     Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
 }
 
@@ -109,42 +110,42 @@ fn name(key: &str) -> String {
 
 /// The lists of one handler.
 pub(crate) struct Lists {
-    at: At,
-    /// How many events are appended in one piece.
-    piece: usize,
+    backend: Backend,
+    /// The number of events per chunk.
+    chunk: usize,
     bar: ProgressBar,
-    fuse: Option<Arc<Fuse>>,
+    crash_trigger: Option<Arc<CrashTrigger>>,
 }
 
-enum At {
-    Memory(Arc<Mutex<Arrived>>),
+enum Backend {
+    Memory(Arc<Mutex<ArrivedLists>>),
     Redis(MultiplexedConnection),
 }
 
 impl Lists {
-    /// Appends each event to the list of its key, in order, piece by piece. If this is dropped, the pieces before stay.
-    pub(crate) async fn append(&self, events: &[Numbered]) -> Result<(), Unreachable> {
-        let half = events.len().div_ceil(self.piece) / 2;
-        for (before, piece) in events.chunks(self.piece).enumerate() {
-            self.push(piece).await?;
-            self.bar.inc(piece.len() as u64);
-            if let Some(fuse) = &self.fuse {
-                fuse.burn(piece.len(), before + 1 == half).await;
+    /// Appends each event to the list of its key, in order, chunk by chunk. If this is dropped, earlier chunks remain.
+    pub(crate) async fn append(&self, events: &[Numbered]) -> Result<(), ListStoreError> {
+        let half = events.len().div_ceil(self.chunk) / 2;
+        for (before, chunk) in events.chunks(self.chunk).enumerate() {
+            self.push(chunk).await?;
+            self.bar.inc(chunk.len() as u64);
+            if let Some(crash_trigger) = &self.crash_trigger {
+                crash_trigger.advance(chunk.len(), before + 1 == half).await;
             }
         }
         Ok(())
     }
 
-    async fn push(&self, piece: &[Numbered]) -> Result<(), Unreachable> {
-        match &self.at {
-            At::Memory(lists) => {
-                push_all(lists, piece);
-                // As a server would: others have their turn between two pieces.
+    async fn push(&self, chunk: &[Numbered]) -> Result<(), ListStoreError> {
+        match &self.backend {
+            Backend::Memory(lists) => {
+                push_all(lists, chunk);
+                // As with a server, other tasks run between two chunks.
                 tokio::task::yield_now().await;
             }
-            At::Redis(connection) => {
+            Backend::Redis(connection) => {
                 let mut pipeline = redis::pipe();
-                for Numbered { key, number } in piece {
+                for Numbered { key, number } in chunk {
                     pipeline.cmd("RPUSH").arg(name(key)).arg(number).ignore();
                 }
                 pipeline.query_async::<()>(&mut connection.clone()).await?;
@@ -154,9 +155,9 @@ impl Lists {
     }
 }
 
-fn push_all(lists: &Mutex<Arrived>, piece: &[Numbered]) {
+fn push_all(lists: &Mutex<ArrivedLists>, chunk: &[Numbered]) {
     let mut lists = lists.lock().unwrap_or_else(PoisonError::into_inner);
-    for Numbered { key, number } in piece {
+    for Numbered { key, number } in chunk {
         lists.entry(key.clone()).or_default().push(*number);
     }
 }

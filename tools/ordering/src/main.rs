@@ -1,35 +1,37 @@
-//! The ordering experiment: the same ordered events in several ways through a handler, and what becomes of their order.
+//! The ordering experiment: delivers the same ordered events to a handler with several strategies, and checks their order
+//! on arrival.
 //!
-//! `just ordering`. docs/reports/ordering.md tells what is measured.
+//! `just ordering`. See docs/reports/ordering.md.
 
 mod crash;
+mod crash_trigger;
 mod dispatch;
 mod error;
-mod failing;
+mod failing_message;
 mod fault;
-mod fuse;
 mod handler;
 mod instance;
 mod lists;
 mod options;
 mod picture;
 mod report;
-mod ways;
+mod strategy;
 
 use std::{fs, process::ExitCode};
 
 use devicestate_ordering::plan::Plan;
+use devicestate_terminal::{CommandError, CommandOutcome, Output, print, print_json_value};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use error::Error;
-use lists::Place;
-use options::{Format, Options};
+use lists::ListStore;
+use options::Options;
 use picture::Picture;
-use report::{Failing, Pictured, Report, Row};
-use ways::Way;
+use report::{FailingMessageReport, Pictured, Report, StrategyReport};
+use strategy::Strategy;
 
 fn main() -> ExitCode {
-    let options = Options::read();
+    let options = Options::parse_arguments();
     let report = match measure(&options) {
         Ok(report) => report,
         Err(error) => {
@@ -37,50 +39,57 @@ fn main() -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    match options.format {
-        Format::Table => print!("{report}"),
-        Format::Json => println!("{}", serde_json::to_string(&report).expect("text and numbers are always JSON")),
+    let violations = report.violations();
+    if let Err(error) = print_report(&options, &report, violations.is_empty()) {
+        return error.report("ordering");
     }
-    let broken = report.broken();
-    for promise in &broken {
-        eprintln!("ordering: {promise}");
+    for violation in &violations {
+        eprintln!("ordering: {violation}");
     }
-    if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print_report(options: &Options, report: &Report, is_kept: bool) -> Result<(), CommandError> {
+    let outcome = if is_kept { CommandOutcome::Succeeded } else { CommandOutcome::Failed };
+    match options.output.output {
+        Output::Table => print(report),
+        format => print_json_value(format, "ordering", outcome, report),
+    }
 }
 
 fn measure(options: &Options) -> Result<Report, Error> {
-    let (plan, place) = (options.plan(), Place::new(options.redis.as_deref())?);
-    let chosen = options.chosen();
+    let (plan, store) = (options.plan(), ListStore::new(options.redis.as_deref())?);
     let mut outcomes = Vec::new();
-    for way in chosen {
-        let bar = progress(&plan, &way.name(&plan));
-        outcomes.push(way.go(&plan, &place, &bar)?);
+    for strategy in options.selected_strategies() {
+        let bar = progress(&plan, &strategy.description(&plan));
+        outcomes.push(strategy.run(&plan, &store, &bar)?);
         bar.finish_and_clear();
     }
-    let one_failing_message = options.ways.is_empty().then(|| one_failing_message(&plan, &place)).transpose()?;
+    let one_failing_message = options.strategies.is_empty().then(|| one_failing_message(&plan, &store)).transpose()?;
     if !options.keep {
-        instance::runtime()?.block_on(place.clear(plan.all_keys()))?;
+        instance::runtime()?.block_on(store.clear(plan.all_keys()))?;
     }
     let pictured = Pictured::of(&outcomes, &plan);
     if let Some(path) = &options.svg {
         let picture = Picture { plan: &plan, outcomes: &outcomes, pictured: &pictured };
         fs::write(path, picture.to_string()).map_err(|error| Error::Picture { path: path.clone(), error })?;
     }
-    let ways = outcomes.iter().map(|outcome| Row::new(outcome, &plan)).collect();
-    Ok(Report { plan, lists_in: place.name(), ways, one_failing_message, pictured })
+    let strategies = outcomes.iter().map(|outcome| StrategyReport::new(outcome, &plan)).collect();
+    Ok(Report { plan, lists_in: store.name(), strategies, one_failing_message, pictured })
 }
 
-fn one_failing_message(plan: &Plan, place: &Place) -> Result<Failing, Error> {
-    let plan = failing::plan(plan);
+fn one_failing_message(plan: &Plan, store: &ListStore) -> Result<FailingMessageReport, Error> {
+    let plan = failing_message::plan(plan);
     let bar = progress(&plan, "one failing message");
     bar.set_length(2 * plan.all_events());
-    let ways = [Way::Batches, Way::Sessions].map(|way| failing::behind(way, &plan, place, &bar));
-    let ways = ways.into_iter().collect::<Result<_, _>>()?;
+    let strategies = [Strategy::Batches, Strategy::Sessions]
+        .map(|strategy| failing_message::measure_blocked(strategy, &plan, store, &bar));
+    let strategies = strategies.into_iter().collect::<Result<_, _>>()?;
     bar.finish_and_clear();
-    Ok(Failing { plan, ways })
+    Ok(FailingMessageReport { plan, strategies })
 }
 
-/// Hidden where there is no terminal.
+/// Creates a progress bar, which is hidden without a terminal.
 fn progress(plan: &Plan, what: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {human_pos}/{human_len} events: {msg}");
     let bar = ProgressBar::new(plan.all_events()).with_style(style.expect("the template is valid"));

@@ -1,90 +1,96 @@
-//! What to measure, from the command line.
+//! The command line options.
 
 use std::path::PathBuf;
 
-use clap::{CommandFactory as _, Parser, ValueEnum, error::ErrorKind};
+use clap::{CommandFactory as _, Parser, error::ErrorKind};
 use devicestate_ordering::plan::Plan;
+use devicestate_terminal::OutputOption;
 
-use crate::ways::Way;
+use crate::strategy::Strategy;
 
-/// Deliver ordered events in several ways, and look at the order in which they arrive.
+/// Deliver ordered events with several strategies, and check the order in which they arrive.
 ///
-/// Every event is appended to the list of its key by a handler that is called over HTTP as the Functions host calls it. A
-/// list in perfect order has the numbers from 1 to the last, each once, one after the other.
+/// A handler, invoked over HTTP as the Functions host does, appends every event to the list of its key. A list is perfect
+/// if it has all numbers from 1 to the last, each once and in order.
 #[derive(Debug, Parser)]
 #[command(
     name = "ordering",
     max_term_width = 100,
-    after_help = "Examples:\n  ordering --svg ordering.svg\n  ordering --delay 0\n  ordering --way a --seed 7 --format \
-                  json\n  ordering --redis redis://127.0.0.1:6379 --way d --keep\n\nIt exits with 0 when each way kept \
-                  what it promises (a: nothing is missing; d: every list in order, but for repeats; the others: every \
-                  list perfect), with 1 when one did not, with 2 when it could not begin."
+    after_help = "Strategies:\n  a  one invocation per event, those of a batch in parallel\n  b  batches of 1\n  \
+                  c  ordered batches\n  d  ordered batches, with a crash\n  e  sessions of a Service Bus queue\n\n\
+                  Examples:\n  ordering --svg ordering.svg\n  ordering --strategy a --seed 7 --output json\n\n\
+                  Exit codes: 0 if each strategy kept its guarantee (a: no event is missing; d: every list is in order \
+                  except for repeats; b, c, e: every list is perfect), 1 if one did not, 2 if the run could not start."
 )]
 pub(crate) struct Options {
-    /// How many keys there are.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    /// Number of keys
+    #[arg(long, help_heading = "Events", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     keys: u32,
-    /// How many events each key has.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Number of events per key
+    #[arg(
+        long,
+        help_heading = "Events",
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
     events: u32,
-    /// How many partitions the hub has.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=100))]
+    /// Number of partitions of the hub
+    #[arg(long, help_heading = "Events", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=100))]
     partitions: u16,
-    /// How many events a batch has at the most. 100 is the Event Hubs extension's own number; host.json of this product
-    /// has 1000.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(2..=10_000))]
+    /// Strategies to run, without the failing message; default: all, then the failing message
+    #[arg(long = "strategy", help_heading = "Delivery", value_enum)]
+    pub(crate) strategies: Vec<Strategy>,
+    /// Maximum number of events per batch. The Event Hubs extension's default is 100; this product's host.json has 1000
+    #[arg(
+        long,
+        help_heading = "Delivery",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u16).range(2..=10_000)
+    )]
     batch: u16,
-    /// How many events of a pulled batch are in flight at once where each has an invocation of its own. Each takes two
-    /// sockets, and so many are in flight in every partition.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    /// Maximum number of parallel invocations per partition in strategy a; each takes two sockets
+    #[arg(long, help_heading = "Delivery", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     at_once: u16,
-    /// How many sessions are worked on at once, as maxConcurrentSessions of host.json has it.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    /// Maximum number of sessions at once, like maxConcurrentSessions in host.json
+    #[arg(long, help_heading = "Delivery", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     max_sessions: u16,
-    /// Each invocation waits before it appends: whole milliseconds, from 0 to this many, each as likely. The same for
-    /// all ways; 0 for no wait at all.
-    #[arg(long, value_name = "MS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(..=1_000))]
+    /// Maximum delay of an invocation before it appends, in whole milliseconds; uniformly random, 0 for no delay
+    #[arg(
+        long,
+        help_heading = "Delivery",
+        value_name = "MS",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u64).range(..=1_000)
+    )]
     delay: u64,
-    /// What the waits are drawn from: the same seed gives the same wait to the same invocation.
-    #[arg(long, default_value_t = 1)]
+    /// Seed of the delays: the same seed gives the same delay to the same invocation
+    #[arg(long, help_heading = "Delivery", default_value_t = 1)]
     seed: u64,
-    /// Only these ways, without the part about one failing message; all by default.
-    #[arg(long = "way", value_enum)]
-    pub(crate) ways: Vec<Way>,
-    /// Keep the lists in the Redis server at this address, as events:key-000 and so on, in place of this process. Those
-    /// lists are deleted before each way and at the end.
-    #[arg(long, value_name = "URL")]
+    /// Keep the lists in this Redis server as events:key-000 and so on, instead of in memory. They are deleted before each
+    /// strategy and at the end
+    #[arg(long, help_heading = "Lists", value_name = "URL")]
     pub(crate) redis: Option<String>,
-    /// Leave the last way's lists in Redis.
-    #[arg(long, requires = "redis")]
+    /// Keep the last strategy's lists in Redis
+    #[arg(long, help_heading = "Lists", requires = "redis")]
     pub(crate) keep: bool,
-    /// Draw the order in which one key's events arrived into this file.
-    #[arg(long, value_name = "FILE")]
+    /// Draw the order in which one key's events arrived into this file
+    #[arg(long, help_heading = "Output", value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
-    /// How to print the result.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub(crate) format: Format,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) output: OutputOption,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people.
-    Table,
-    /// For machines: one JSON object.
-    Json,
-}
-
-/// As many as the queue with sessions holds.
-const MOST_EVENTS: u64 = 500_000;
+/// The maximum number of events: the capacity of the queue with sessions.
+const MAX_EVENTS: u64 = 500_000;
 
 impl Options {
-    /// Those of the command line; ends the program with a line that says so where they make no sense.
-    pub(crate) fn read() -> Self {
+    /// Parses the command line; ends the process with exit code 2 if it is invalid.
+    pub(crate) fn parse_arguments() -> Self {
         let options = Self::parse();
         let events = options.plan().all_events();
-        if events > MOST_EVENTS {
-            let told = format!("{events} events are more than the {MOST_EVENTS} that fit: fewer --keys or --events");
-            Self::command().error(ErrorKind::ValueValidation, told).exit();
+        if events > MAX_EVENTS {
+            let message = format!("{events} events are more than the limit of {MAX_EVENTS}; reduce --keys or --events");
+            Self::command().error(ErrorKind::ValueValidation, message).exit();
         }
         options
     }
@@ -97,13 +103,16 @@ impl Options {
             batch: self.batch.into(),
             at_once: self.at_once.into(),
             max_sessions: self.max_sessions.into(),
-            longest_delay_ms: self.delay,
+            max_delay_ms: self.delay,
             seed: self.seed,
         }
     }
 
-    /// The ways to go, in their order, each once.
-    pub(crate) fn chosen(&self) -> Vec<Way> {
-        Way::ALL.into_iter().filter(|way| self.ways.is_empty() || self.ways.contains(way)).collect()
+    /// Returns the selected strategies in their fixed order, each once.
+    pub(crate) fn selected_strategies(&self) -> Vec<Strategy> {
+        Strategy::ALL
+            .into_iter()
+            .filter(|strategy| self.strategies.is_empty() || self.strategies.contains(strategy))
+            .collect()
     }
 }

@@ -1,4 +1,4 @@
-//! What every way has in common: the events, the hub that holds them, and the waits.
+//! What all strategies share: the events, the hub or queue that holds them, and the delays.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,23 +9,23 @@ use devicestate_local::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// So many events for each key, and how they are delivered.
+/// The parameters of the experiment.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     pub keys: u32,
-    /// For each key; its events are numbered from 1.
+    /// Per key; the events of a key are numbered from 1.
     pub events: u32,
     pub partitions: usize,
     pub batch: usize,
     pub at_once: usize,
-    /// How many sessions an instance has at the same time.
+    /// The number of sessions that an instance processes at once.
     pub max_sessions: usize,
-    pub longest_delay_ms: u64,
+    pub max_delay_ms: u64,
     pub seed: u64,
 }
 
-/// An event, as its body says it in JSON.
+/// An event, whose body is this as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbered {
     pub key: String,
@@ -49,14 +49,14 @@ impl Plan {
         u64::from(self.keys) * u64::from(self.events)
     }
 
-    /// The events in the order in which they are sent: the first of each key, the second of each, and so on.
+    /// Returns the events in sending order: the first of each key, the second of each key, and so on.
     pub fn sent(&self) -> impl Iterator<Item = Numbered> {
         (1..=self.events).flat_map(|number| self.all_keys().map(move |key| Numbered { key, number }))
     }
 
-    /// A hub that holds all events, and to which nobody sends any more.
+    /// Creates a closed hub that holds all events.
     pub async fn filled_hub(&self) -> Arc<Hub> {
-        // It keeps what is passed, so that it is never full.
+        // It keeps events after their checkpoint, so that it is never full.
         let hub = Hub::new(self.partitions, hub::Options { retains_events: true, ..hub::Options::default() });
         for event in self.sent() {
             let (body, partition_key) = (event.body(), Some(event.key));
@@ -66,8 +66,8 @@ impl Plan {
         Arc::new(hub)
     }
 
-    /// A queue that holds all events, each in the session of its key, and to which nobody sends any more. It delivers a
-    /// message as often as a queue of Service Bus does where nobody has said anything else.
+    /// Creates a closed queue that holds all events, each in the session of its key. Its maximum delivery count is Service
+    /// Bus's default.
     pub async fn filled_queue(&self) -> Arc<SessionQueue> {
         let queue = SessionQueue::new(queue::Options { max_delivery_count: 10, ..queue::Options::default() });
         for event in self.sent() {
@@ -78,11 +78,11 @@ impl Plan {
         queue
     }
 
-    /// How long the invocation waits that begins with this event of this stream. It depends on nothing else than these
-    /// and the seed: not on who is first, and not on how often the event has come before.
+    /// Returns the delay of the invocation that begins with this event of this stream. It depends only on these and the seed,
+    /// and not on timing or on earlier deliveries.
     pub fn delay(&self, stream: &str, first: i64) -> Duration {
         let digest = Sha256::digest(format!("{}/{stream}/{first}", self.seed));
-        let drawn = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        Duration::from_millis(drawn % (self.longest_delay_ms + 1))
+        let random = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        Duration::from_millis(random % (self.max_delay_ms + 1))
     }
 }

@@ -1,57 +1,57 @@
-//! What has been measured, for people and for machines.
+//! The report of the experiment.
 
 use std::fmt;
 
 use devicestate_ordering::{
+    order_check::{Example, OrderCheck},
     plan::Plan,
-    verdict::{Example, Verdict},
 };
 use devicestate_terminal::Table;
 use serde::Serialize;
 
 use crate::{
-    failing::{self, Waited},
+    failing_message::{self, BlockedEvents},
     fault::FAILURES,
-    ways::{Outcome, Way},
+    strategy::{Outcome, Strategy},
 };
 
-/// All of it. Serialised, it is the JSON.
+/// The result of the experiment. It serialises to the JSON output.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
     #[serde(flatten)]
     pub(crate) plan: Plan,
-    /// Where the lists were.
+    /// Where the lists are kept.
     pub(crate) lists_in: &'static str,
-    pub(crate) ways: Vec<Row>,
-    pub(crate) one_failing_message: Option<Failing>,
-    /// The key of the picture, and what its list had in each way.
+    pub(crate) strategies: Vec<StrategyReport>,
+    pub(crate) one_failing_message: Option<FailingMessageReport>,
+    /// The key of the picture, and its list for each strategy.
     pub(crate) pictured: Pictured,
 }
 
-/// One way.
+/// The result of one strategy.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Row {
-    way: char,
-    name: String,
+pub(crate) struct StrategyReport {
+    strategy: char,
+    description: String,
     invocations: u64,
     seconds: f64,
-    /// Distinct events: what is repeated does not count again.
+    /// Distinct events per second; repeats do not count.
     events_per_second: f64,
     #[serde(flatten)]
-    verdict: Verdict,
+    order_check: OrderCheck,
 }
 
-/// The part about one failing message.
+/// The result for one failing message.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Failing {
+pub(crate) struct FailingMessageReport {
     pub(crate) plan: Plan,
-    pub(crate) ways: Vec<Waited>,
+    pub(crate) strategies: Vec<BlockedEvents>,
 }
 
-/// One key's lists.
+/// One key's list for each strategy.
 #[derive(Serialize)]
 pub(crate) struct Pictured {
     pub(crate) key: String,
@@ -59,7 +59,7 @@ pub(crate) struct Pictured {
 }
 
 impl Pictured {
-    /// The key with most repeats in all ways together, and of several the first: there is something to be seen.
+    /// Selects the key with most repeats in all strategies, the first one of several.
     pub(crate) fn of(outcomes: &[Outcome], plan: &Plan) -> Self {
         let arrived = |key: &String| outcomes.iter().map(|outcome| outcome.arrived[key].len()).sum::<usize>();
         let key = plan.all_keys().rev().max_by_key(arrived).expect("at least one key");
@@ -68,44 +68,45 @@ impl Pictured {
     }
 }
 
-impl Row {
-    #[expect(clippy::cast_precision_loss, reason = "nobody sends 2^52 events")]
+impl StrategyReport {
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 events are sent")]
     pub(crate) fn new(outcome: &Outcome, plan: &Plan) -> Self {
         let seconds = outcome.took.as_secs_f64();
         Self {
-            way: outcome.way.letter(),
-            name: outcome.way.name(plan),
+            strategy: outcome.strategy.letter(),
+            description: outcome.strategy.description(plan),
             invocations: outcome.invocations,
             seconds,
             events_per_second: plan.all_events() as f64 / seconds,
-            verdict: Verdict::of(&outcome.arrived, plan.events),
+            order_check: OrderCheck::new(&outcome.arrived, plan.events),
         }
     }
 
-    /// What this way promises and did not keep.
-    fn broken(&self) -> Option<String> {
-        let Self { way, name, verdict, .. } = self;
-        let repeats_only = Way::Crash.letter() == *way && verdict.lists_in_order < verdict.lists;
-        let disorder = [Way::Ones, Way::Batches, Way::Sessions].map(Way::letter).contains(way) && !verdict.is_perfect();
-        let broken = !verdict.nothing_is_missing() || repeats_only || disorder;
-        broken.then(|| format!("({way}) {name} did not keep what it promises: {verdict:?}"))
+    /// Describes how the strategy broke its guarantee; `None` if it kept it.
+    fn violation(&self) -> Option<String> {
+        let Self { strategy, description, order_check, .. } = self;
+        let crash_disorder = Strategy::Crash.letter() == *strategy && order_check.lists_in_order < order_check.lists;
+        let disorder = [Strategy::Ones, Strategy::Batches, Strategy::Sessions].map(Strategy::letter).contains(strategy)
+            && !order_check.is_perfect();
+        let violations = !order_check.is_complete() || crash_disorder || disorder;
+        violations.then(|| format!("strategy ({strategy}), {description}, broke its guarantee: {order_check:?}"))
     }
 }
 
 impl Report {
-    /// What was promised and not kept.
-    pub(crate) fn broken(&self) -> Vec<String> {
+    /// Describes each broken guarantee.
+    pub(crate) fn violations(&self) -> Vec<String> {
         let lists = self.plan.keys as usize;
-        let failing = self.one_failing_message.iter().flat_map(|failing| &failing.ways);
-        let stuck = failing.filter(|waited| waited.perfect_lists < lists || waited.attempts != FAILURES + 1);
-        let stuck = stuck.map(|waited| format!("one failing message left more behind than what waited: {waited:?}"));
-        self.ways.iter().filter_map(Row::broken).chain(stuck).collect()
+        let failing_message = self.one_failing_message.iter().flat_map(|failing_message| &failing_message.strategies);
+        let stuck = failing_message.filter(|blocked| blocked.perfect_lists < lists || blocked.attempts != FAILURES + 1);
+        let stuck = stuck.map(|blocked| format!("one failing message blocked events permanently: {blocked:?}"));
+        self.strategies.iter().filter_map(StrategyReport::violation).chain(stuck).collect()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Plan { keys, events, partitions, batch, at_once, max_sessions: _, longest_delay_ms, seed } = &self.plan;
+        let Plan { keys, events, partitions, batch, at_once, max_sessions: _, max_delay_ms, seed } = &self.plan;
         writeln!(
             f,
             "{keys} keys x {events} ordered events, {partitions} partitions; the lists are in {}.",
@@ -113,60 +114,65 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "Batches have up to {batch} events. In (a) up to {at_once} of each pulled batch are in flight at once."
+            "Batches have up to {batch} events. Strategy (a) has up to {at_once} invocations per partition in flight."
         )?;
-        match longest_delay_ms {
-            0 => writeln!(f, "No invocation waits.")?,
-            longest => writeln!(f, "Each invocation waits 0 to {longest} ms, drawn by seed {seed}.")?,
+        match max_delay_ms {
+            0 => writeln!(f, "Invocations have no delay.")?,
+            max => writeln!(f, "Each invocation has a random delay of 0 to {max} ms (seed {seed}).")?,
         }
-        writeln!(f, "Of {keys} lists, perfect: 1 to {events}, each once. In order: perfect, but for repeats.\n")?;
-        let head = ["WAY", "INVOCATIONS", "EVENTS/S", "PERFECT", "IN ORDER"];
-        let mut table = Table::new(head.into_iter().chain(["INVERSIONS", "DUPLICATES", "GAPS", "FOR EXAMPLE"]));
-        for Row { way, name, invocations, events_per_second, verdict, .. } in &self.ways {
+        writeln!(
+            f,
+            "Perfect: all numbers from 1 to {events}, each once and in order. In order: perfect except for repeats.\n"
+        )?;
+        let head = ["STRATEGY", "INVOCATIONS", "EVENTS/S", "PERFECT", "IN ORDER"];
+        let mut table = Table::new(head.into_iter().chain(["INVERSIONS", "DUPLICATES", "GAPS", "EXAMPLE"]));
+        for StrategyReport { strategy, description, invocations, events_per_second, order_check, .. } in
+            &self.strategies
+        {
             table.row([
-                format!("({way}) {name}"),
+                format!("({strategy}) {description}"),
                 invocations.to_string(),
                 format!("{events_per_second:.0}"),
-                verdict.perfect_lists.to_string(),
-                verdict.lists_in_order.to_string(),
-                verdict.inversions.to_string(),
-                verdict.duplicates.to_string(),
-                verdict.gaps.to_string(),
-                verdict.example.as_ref().map(Example::to_string).unwrap_or_default(),
+                order_check.perfect_lists.to_string(),
+                order_check.lists_in_order.to_string(),
+                order_check.inversions.to_string(),
+                order_check.duplicates.to_string(),
+                order_check.gaps.to_string(),
+                order_check.example.as_ref().map(Example::to_string).unwrap_or_default(),
             ]);
         }
         write!(f, "{table}")?;
-        if let Some(failing) = &self.one_failing_message {
-            write!(f, "\n{failing}")?;
+        if let Some(failing_message) = &self.one_failing_message {
+            write!(f, "\n{failing_message}")?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Failing {
+impl fmt::Display for FailingMessageReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let event = failing::failing_event(&self.plan);
+        let event = failing_message::failing_event(&self.plan);
         writeln!(
             f,
-            "One failing message: {} keys x {} events; number {} of {} fails until nothing else can move.\n",
+            "One failing message: {} keys x {} events; number {} of {} fails until no other event can be processed.\n",
             self.plan.keys, self.plan.events, event.number, event.key
         )?;
         let mut table = Table::new([
-            "WAY",
-            "KEYS THAT WAITED",
-            "EVENTS THAT WAITED",
+            "STRATEGY",
+            "BLOCKED KEYS",
+            "BLOCKED EVENTS",
             "OF OTHER KEYS",
             "ATTEMPTS",
-            "PERFECT IN THE END",
+            "PERFECT AT THE END",
         ]);
-        for waited in &self.ways {
+        for blocked in &self.strategies {
             table.row([
-                waited.way.clone(),
-                waited.keys.to_string(),
-                waited.events.to_string(),
-                waited.events_of_other_keys.to_string(),
-                waited.attempts.to_string(),
-                waited.perfect_lists.to_string(),
+                blocked.description.clone(),
+                blocked.keys.to_string(),
+                blocked.events.to_string(),
+                blocked.events_of_other_keys.to_string(),
+                blocked.attempts.to_string(),
+                blocked.perfect_lists.to_string(),
             ]);
         }
         write!(f, "{table}")

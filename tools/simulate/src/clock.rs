@@ -1,4 +1,4 @@
-//! Time and chance of one run, both made from its seed: nothing else may decide anything.
+//! The time and the random numbers of one run. Both depend only on the seed, and nothing else may influence a run.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,61 +6,61 @@ use devicestate_engine::clock::{Clock, Random};
 use fastrand::Rng;
 use tokio::time::{Duration, Instant};
 
-use super::book::Book;
+use super::metrics::Metrics;
 
-/// When each run begins, in milliseconds since 1970.
+/// The start time of each run, in milliseconds since 1970.
 pub(crate) const T0: i64 = 1_732_150_000_000;
 
-/// What everything in a run shares.
-pub(crate) struct Surroundings {
+/// The clock, random numbers and metrics that all parts of a run share.
+pub(crate) struct SimulatedClock {
     started: Instant,
     rng: Mutex<Rng>,
-    /// What has happened.
-    pub(crate) book: Book,
+    /// What has happened so far.
+    pub(crate) metrics: Metrics,
 }
 
-impl Surroundings {
-    pub(crate) fn new(rng: Rng, book: Book) -> Self {
-        Self { started: Instant::now(), rng: Mutex::new(rng), book }
+impl SimulatedClock {
+    pub(crate) fn new(rng: Rng, metrics: Metrics) -> Self {
+        Self { started: Instant::now(), rng: Mutex::new(rng), metrics }
     }
 
-    /// The time since the run began.
+    /// Returns the time since the run began.
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
-    pub(crate) fn draw<T>(&self, of: impl FnOnce(&mut Rng) -> T) -> T {
-        of(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// True so often in a thousand times.
-    pub(crate) fn happens(&self, per_mille: u32) -> bool {
+    /// Returns true with this probability.
+    pub(crate) fn chance(&self, per_mille: u32) -> bool {
         per_mille > 0 && self.draw(|rng| rng.u32(..1_000) < per_mille)
     }
 
-    /// Some milliseconds, up to so many.
-    pub(crate) fn millis(&self, most: u64) -> Duration {
-        Duration::from_millis(self.draw(|rng| rng.u64(..=most)))
+    /// Returns a random duration of up to `max` milliseconds.
+    pub(crate) fn random_millis(&self, max: u64) -> Duration {
+        Duration::from_millis(self.draw(|rng| rng.u64(..=max)))
     }
 
-    /// Writes down what happens, in the trace of a run that is watched.
+    /// Adds a line to the trace, if the run is traced.
     pub(crate) fn trace(&self, what: impl FnOnce() -> String) {
-        self.book.trace(self.now(), what);
+        self.metrics.trace(self.now(), what);
     }
 
-    /// Writes down that something happened that must never happen.
+    /// Records a violation: something that must never happen.
     pub(crate) fn violation(&self, what: &str) {
-        self.book.violation(self.now(), what);
+        self.metrics.violation(self.now(), what);
     }
 }
 
-impl Clock for Surroundings {
+impl Clock for SimulatedClock {
     fn now_ms(&self) -> i64 {
         T0 + i64::try_from(self.now().as_millis()).unwrap_or(i64::MAX)
     }
 }
 
-impl Random for Surroundings {
+impl Random for SimulatedClock {
     fn fraction(&self) -> f64 {
         self.draw(Rng::f64)
     }

@@ -1,4 +1,4 @@
-//! The devices: what they send, and what that means, told apart from any decoder.
+//! The devices: the events that they send, and what each event means, independently of the product's decoder.
 
 use devicestate_local::hub::Sent;
 use devicestate_test_oracle::protobuf::Message;
@@ -7,32 +7,32 @@ use serde_json::{Map, Value, json};
 
 use super::store::{BAD_REQUEST, TOO_LARGE};
 
-/// The readings of an event, as a document has them.
+/// The readings of an event, in the form in which a document holds them.
 pub(crate) type Readings = Vec<(&'static str, Value)>;
 
 /// What an event means.
 #[derive(Debug, Clone)]
 pub(crate) enum Meaning {
-    /// It is to be in its device's document, unless something newer is.
-    Good { id: String, readings: Readings },
-    /// It makes a document that the store will not have: a dead letter, unless something newer came in its batch.
-    Refused { id: String, readings: Readings },
-    /// It says nothing that can be understood: a dead letter.
+    /// Its readings must be in its device's document, unless newer ones are.
+    Valid { id: String, readings: Readings },
+    /// Its document is rejected by the store: it must become a dead letter, unless a newer event was in its batch.
+    Rejected { id: String, readings: Readings },
+    /// It cannot be decoded: it must become a dead letter.
     Poison,
 }
 
 impl Meaning {
-    /// The document it is for, and the readings, where it can be understood.
-    pub(crate) fn understood(&self) -> Option<(&str, &Readings)> {
+    /// Returns the id of the event's document and its readings; `None` for a poison event.
+    pub(crate) fn decoded(&self) -> Option<(&str, &Readings)> {
         match self {
-            Self::Good { id, readings } | Self::Refused { id, readings } => Some((id, readings)),
+            Self::Valid { id, readings } | Self::Rejected { id, readings } => Some((id, readings)),
             Self::Poison => None,
         }
     }
 }
 
-/// Names that are hard to bear, with the ids of their documents.
-const NAMES: [(&str, &str); 6] = [
+/// Device names with special characters, and the ids of their documents.
+const SPECIAL_NAMES: [(&str, &str); 6] = [
     ("lab/7", "lab%2F7"),
     ("what?", "what%3F"),
     ("100%", "100%25"),
@@ -45,9 +45,9 @@ const NAMES: [(&str, &str); 6] = [
 struct Device {
     name: String,
     id: String,
-    /// Whether its events are sent with a partition key, and so stay in order.
+    /// Whether its events have a partition key, which keeps them in order.
     is_keyed: bool,
-    speaks_protobuf: bool,
+    uses_protobuf: bool,
 }
 
 /// The devices of a run.
@@ -60,41 +60,41 @@ pub(crate) struct Fleet {
 impl Fleet {
     pub(crate) fn new(mut rng: Rng, devices: usize) -> Self {
         let device = |number: usize| {
-            let (name, id) = match NAMES.get(number) {
+            let (name, id) = match SPECIAL_NAMES.get(number) {
                 Some((name, id)) if rng.u8(..3) == 0 => ((*name).to_owned(), (*id).to_owned()),
                 _ => (format!("drone-{number}"), format!("drone-{number}")),
             };
-            Device { name, id, is_keyed: rng.u8(..4) > 0, speaks_protobuf: rng.u8(..3) == 0 }
+            Device { name, id, is_keyed: rng.u8(..4) > 0, uses_protobuf: rng.u8(..3) == 0 }
         };
         let devices = (0..devices).map(device).collect();
         Self { devices, rng: rng.fork() }
     }
 
-    /// The ids of all documents that there can be.
+    /// Returns the ids of all possible documents.
     pub(crate) fn ids(&self) -> Vec<String> {
         self.devices.iter().map(|device| device.id.clone()).collect()
     }
 
-    /// Whether the events of this document's device stay in order.
+    /// Returns whether the events of this document's device stay in order.
     pub(crate) fn is_keyed(&self, id: &str) -> bool {
         self.devices.iter().any(|device| device.id == id && device.is_keyed)
     }
 
-    /// The next event of some device.
-    pub(crate) fn next(&mut self) -> (Sent, Meaning) {
+    /// Returns the next event, of a random device, with its meaning.
+    pub(crate) fn next_event(&mut self) -> (Sent, Meaning) {
         let Self { devices, rng } = self;
         let device = &devices[rng.usize(..devices.len())];
         let (body, meaning) = if rng.u8(..50) == 0 {
             (poison(rng, device), Meaning::Poison)
         } else if rng.u8(..60) == 0 {
             let readings = vec![("Altitude", json!(if rng.bool() { TOO_LARGE } else { BAD_REQUEST }))];
-            (body(rng, device, &readings), Meaning::Refused { id: device.id.clone(), readings })
+            (body(rng, device, &readings), Meaning::Rejected { id: device.id.clone(), readings })
         } else {
             let readings = readings(rng);
-            (body(rng, device, &readings), Meaning::Good { id: device.id.clone(), readings })
+            (body(rng, device, &readings), Meaning::Valid { id: device.id.clone(), readings })
         };
         let content_type = match rng.u8(..4) {
-            0 if device.speaks_protobuf => Some("application/x-protobuf"),
+            0 if device.uses_protobuf => Some("application/x-protobuf"),
             0 => Some("application/json; charset=utf-8"),
             _ => None,
         };
@@ -103,7 +103,7 @@ impl Fleet {
     }
 }
 
-/// Few values of each, so that equal ones follow each other.
+/// Returns random readings. Each has few possible values, so that equal ones follow each other.
 fn readings(rng: &mut Rng) -> Readings {
     let mut readings = Readings::new();
     let mut with = |rng: &mut Rng, name, value: Value| {
@@ -111,8 +111,8 @@ fn readings(rng: &mut Rng) -> Readings {
             readings.push((name, value));
         }
     };
-    for (name, of) in [("Battery", 0.25), ("Latitude", 1.5), ("Longitude", -1.5), ("Altitude", 10.0)] {
-        let value = json!(f64::from(rng.u8(..4)) * of);
+    for (name, step) in [("Battery", 0.25), ("Latitude", 1.5), ("Longitude", -1.5), ("Altitude", 10.0)] {
+        let value = json!(f64::from(rng.u8(..4)) * step);
         with(rng, name, value);
     }
     let mode = json!(rng.u8(..6));
@@ -125,7 +125,7 @@ fn readings(rng: &mut Rng) -> Readings {
 }
 
 fn body(rng: &mut Rng, device: &Device, readings: &Readings) -> Vec<u8> {
-    if device.speaks_protobuf {
+    if device.uses_protobuf {
         return protobuf(device, readings);
     }
     let mut event = Map::from_iter([("deviceId".to_owned(), json!(device.name))]);
@@ -146,7 +146,7 @@ fn body(rng: &mut Rng, device: &Device, readings: &Readings) -> Vec<u8> {
         };
         group.expect("a group is an object").insert(name.to_owned(), value.clone());
     }
-    // What is not known is ignored, however large it is.
+    // Unknown fields are ignored, even large ones.
     if rng.u16(..2_000) == 0 {
         event.insert("note".into(), json!("x".repeat(60_000)));
     }
@@ -158,7 +158,7 @@ fn protobuf(device: &Device, readings: &Readings) -> Vec<u8> {
     for (name, value) in readings {
         let number = value.as_f64().unwrap_or_default();
         let truth = u64::from(value.as_bool().unwrap_or_default());
-        // Sub-messages that are repeated are merged.
+        // Repeated sub-messages are merged.
         message = match *name {
             "Battery" => message.double(2, number),
             "FlightMode" => message.varint(3, value.as_u64().unwrap_or_default()),
@@ -173,16 +173,16 @@ fn protobuf(device: &Device, readings: &Readings) -> Vec<u8> {
     message.into()
 }
 
-/// Bytes that say nothing, in either format; sometimes too many for the queue.
+/// Returns bytes that cannot be decoded in the device's format; some are too large for the queue.
 fn poison(rng: &mut Rng, device: &Device) -> Vec<u8> {
     let name = &device.name;
-    if device.speaks_protobuf {
+    if device.uses_protobuf {
         return match rng.u8(..5) {
             0 => Vec::new(),
             1 => Message::with_device(name).varint(3, 99).into(),
             2 => Message::with_device("").double(2, 0.5).into(),
             3 => Message::with_device(name).double(2, f64::NAN).into(),
-            // A field that ends in the middle.
+            // A truncated field.
             _ => Message::with_device(name).varint(3, 1).raw(&[0x11, 0, 0]).into(),
         };
     }

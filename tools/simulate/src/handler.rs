@@ -1,4 +1,4 @@
-//! The handler's process: the real handler, with a memory that is gone when it is killed.
+//! The handler's process: the real handler, whose memory is lost when it is killed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,67 +14,67 @@ use tokio::time::Instant;
 
 use super::{World, signal::Signal, store::Client};
 
-/// A process that is started again whenever it is killed.
-pub(crate) struct Process(Mutex<Arc<Life>>);
+/// A process that is restarted whenever it is killed.
+pub(crate) struct Process(Mutex<Arc<Instance>>);
 
-/// One life of it.
-pub(crate) struct Life {
+/// One instance of the process, from its start until it is killed.
+pub(crate) struct Instance {
     pub(crate) handler: Handler,
-    /// The number of its client of the store.
+    /// The number of its store client.
     pub(crate) client: u64,
-    is_over: Signal<bool>,
+    is_killed: Signal<bool>,
     ready_at: Instant,
 }
 
-/// `DeadLetterAfterAttempts`, as it is where nobody sets it.
+/// The default of `DeadLetterAfterAttempts`.
 const DEAD_LETTER_AFTER_ATTEMPTS: u32 = 5;
 
 impl Process {
     pub(crate) fn start(world: &Arc<World>) -> Self {
-        Self(Mutex::new(Arc::new(Life::begin(world))))
+        Self(Mutex::new(Arc::new(Instance::start(world))))
     }
 
-    fn current(&self) -> MutexGuard<'_, Arc<Life>> {
+    fn current(&self) -> MutexGuard<'_, Arc<Instance>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The process as it is now, once it is ready.
-    pub(crate) async fn life(&self) -> Arc<Life> {
-        let life = Arc::clone(&self.current());
-        tokio::time::sleep_until(life.ready_at).await;
-        life
+    /// Waits until the current instance is ready and returns it.
+    pub(crate) async fn ready_instance(&self) -> Arc<Instance> {
+        let instance = Arc::clone(&self.current());
+        tokio::time::sleep_until(instance.ready_at).await;
+        instance
     }
 
-    /// SIGKILL. What was under way stops where it is, and a new process starts.
+    /// Kills the process: work in progress stops at once, and a new process starts.
     pub(crate) fn kill(&self, world: &Arc<World>) {
         let mut current = self.current();
-        current.is_over.change(|is_over| *is_over = true);
-        *current = Arc::new(Life::begin(world));
+        current.is_killed.change(|is_killed| *is_killed = true);
+        *current = Arc::new(Instance::start(world));
     }
 }
 
-impl Life {
-    fn begin(world: &Arc<World>) -> Self {
-        let client = Client::new(&world.store, &world.weather);
+impl Instance {
+    fn start(world: &Arc<World>) -> Self {
+        let client = Client::new(&world.store, &world.faults);
         let number = client.number;
         let handler = Handler {
             function: world.function.clone(),
-            processor: Arc::new(engine(world, Arc::new(client), world.plan.cache_bytes)),
-            overflow: Some(OverflowCache::new(Arc::clone(&world.shelf) as _)),
+            processor: Arc::new(engine(world, Arc::new(client), world.schedule.cache_bytes)),
+            overflow: Some(OverflowCache::new(Arc::clone(&world.overflow_store) as _)),
             attempts: Attempts::new(DEAD_LETTER_AFTER_ATTEMPTS),
             retry_drill: None,
         };
-        let ready_at = Instant::now() + world.clock.millis(500);
-        Self { handler, client: number, is_over: Signal::new(false), ready_at }
+        let ready_at = Instant::now() + world.clock.random_millis(500);
+        Self { handler, client: number, is_killed: Signal::new(false), ready_at }
     }
 
-    /// Ends when the process is killed.
-    pub(crate) async fn over(&self) {
-        self.is_over.until(|is_over| is_over).await;
+    /// Waits until the process is killed.
+    pub(crate) async fn killed(&self) {
+        self.is_killed.until(|is_killed| is_killed).await;
     }
 }
 
-/// The real engine over a client of the store.
+/// Creates the real engine on top of a store client.
 pub(crate) fn engine(world: &World, store: Arc<dyn StateStore>, cache_bytes: u64) -> Processor {
     Processor {
         telemetry: Arc::new(Drone::default()),
@@ -83,8 +83,8 @@ pub(crate) fn engine(world: &World, store: Arc<dyn StateStore>, cache_bytes: u64
         clock: Arc::clone(&world.clock) as _,
         random: Arc::clone(&world.clock) as _,
         observer: Arc::new(()),
-        budget: world.plan.budget,
-        concurrency: world.plan.concurrency,
+        budget: world.schedule.budget,
+        concurrency: world.schedule.concurrency,
         shared: Shared::default(),
     }
 }

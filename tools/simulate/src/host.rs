@@ -1,5 +1,4 @@
-//! A Functions host: it owns partitions, hands their batches to its handler, and keeps to the platform's
-//! contract.
+//! A Functions host: it owns partitions, invokes its handler with their batches, and keeps the platform's contract.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,10 +18,10 @@ use tokio::{
 
 use super::{
     World,
-    book::{Count, Fault},
     checks::replies::Invocation,
     handler::Process,
-    hub::{Part, Partition},
+    hub::{EventRange, Partition},
+    metrics::{Count, Fault},
     signal::Signal,
 };
 
@@ -31,16 +30,16 @@ pub(crate) struct Host {
     pub(crate) number: usize,
     pub(crate) process: Process,
     state: Signal<State>,
-    /// How many partitions it reads.
+    /// The number of partitions that it reads.
     pumps: Signal<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Running,
-    /// It finishes what it has, retries included, and begins nothing more.
+    /// It finishes the batches that it has, including retries, and takes no more.
     Draining,
-    Gone,
+    Killed,
 }
 
 impl Host {
@@ -53,15 +52,15 @@ impl Host {
         })
     }
 
-    /// Finishes what it has. Whether that ended within this time: while a retry is waited for, it does not.
-    pub(crate) async fn drains(&self, patience: Duration) -> bool {
+    /// Drains the host. Returns whether it finished in time: a host that waits for a retry does not.
+    pub(crate) async fn drain(&self, drain_timeout: Duration) -> bool {
         self.state.change(|state| *state = State::Draining);
-        timeout(patience, self.pumps.until(|pumps| pumps == 0)).await.is_ok()
+        timeout(drain_timeout, self.pumps.until(|pumps| pumps == 0)).await.is_ok()
     }
 
-    /// The machine is gone, and the handler with it.
+    /// Kills the host and its handler.
     pub(crate) fn kill(&self, world: &Arc<World>) {
-        self.state.change(|state| *state = State::Gone);
+        self.state.change(|state| *state = State::Killed);
         self.process.kill(world);
     }
 
@@ -72,14 +71,14 @@ impl Host {
         self.pumps.change(|pumps| *pumps += 1);
         select! {
             biased;
-            () = self.state.until(|state| state == State::Gone) => {}
+            () = self.state.until(|state| state == State::Killed) => {}
             () = pump.read() => {}
         }
         self.pumps.change(|pumps| *pumps -= 1);
     }
 }
 
-/// What reads one partition.
+/// Reads one partition.
 struct Pump<'a> {
     world: &'a Arc<World>,
     host: &'a Arc<Host>,
@@ -90,9 +89,9 @@ struct Pump<'a> {
 /// How an invocation ended.
 enum End {
     Succeeded,
-    /// It failed, and no retry is left.
+    /// It failed, and no retries are left.
     Failed,
-    /// The lease was lost while a retry was waited for.
+    /// The lease was lost while it waited for a retry.
     Cancelled,
 }
 
@@ -106,20 +105,20 @@ impl Pump<'_> {
                 biased;
                 () = self.lease_lost() => return,
                 () = self.host.state.until(|state| state != State::Running) => return,
-                () = partition.filled.until(|events| events > next) => {}
+                () = partition.event_count.until(|events| events > next) => {}
             }
-            let most = world.clock.draw(|rng| rng.usize(1..=world.plan.batch_size));
-            let part = partition.read(next, most);
-            next += part.events.len();
-            world.clock.book.count(Count::Deliveries, part.events.len() as u64);
-            world.clock.book.count(Count::Redelivered, part.again as u64);
-            if matches!(self.invoke(&part).await, End::Cancelled) {
+            let max = world.clock.draw(|rng| rng.usize(1..=world.schedule.batch_size));
+            let range = partition.read(next, max);
+            next += range.events.len();
+            world.clock.metrics.count(Count::Deliveries, range.events.len() as u64);
+            world.clock.metrics.count(Count::Redelivered, range.redelivered as u64);
+            if matches!(self.invoke(&range).await, End::Cancelled) {
                 return;
             }
-            // Also behind a batch that failed for the last time.
+            // Also after a batch whose last attempt failed.
             batches += 1;
-            self.takes_a_moment().await;
-            if batches % world.plan.checkpoint_every == 0 || world.is_ending() {
+            self.short_delay().await;
+            if batches % world.schedule.checkpoint_every == 0 || world.is_ending() {
                 partition.set_checkpoint(self.lease, next, world.clock.now());
             }
         }
@@ -129,19 +128,19 @@ impl Pump<'_> {
         self.partition.lease.until(|lease| lease != self.lease).await;
     }
 
-    /// One batch with its retries.
-    async fn invoke(&self, part: &Part) -> End {
+    /// Invokes the handler with one batch, including retries.
+    async fn invoke(&self, range: &EventRange) -> End {
         let world = self.world;
         let id = world.clock.draw(|rng| format!("{:032x}", rng.u128(..)));
         let policy = world.function.retry.as_ref();
         let max_count = policy.map_or(0, RetryPolicy::max_retry_count);
         let mut retry = Retry { count: 0, max_count, exception: None };
         loop {
-            let failed = match self.attempt(part, &id, policy.map(|_| &retry)).await {
+            let failed = match self.attempt(range, &id, policy.map(|_| &retry)).await {
                 Ok(()) => return End::Succeeded,
                 Err(reason) => reason,
             };
-            world.clock.trace(|| format!("{} attempt {} failed: {failed}", self.about(part), retry.count + 1));
+            world.clock.trace(|| format!("{} attempt {} failed: {failed}", self.description(range), retry.count + 1));
             let Some(policy) = policy.filter(|_| max_count < 0 || i64::from(retry.count) < max_count) else {
                 return End::Failed;
             };
@@ -155,38 +154,38 @@ impl Pump<'_> {
         }
     }
 
-    fn about(&self, part: &Part) -> String {
+    fn description(&self, range: &EventRange) -> String {
         let source = &self.partition.source;
         let (namespace, id) = (&source.fully_qualified_namespace[..7], &source.partition_id);
-        format!("host {}, {namespace} partition {id}, {} from {}:", self.host.number, part.events.len(), part.first)
+        format!("host {}, {namespace} partition {id}, {} from {}:", self.host.number, range.events.len(), range.first)
     }
 
-    /// One attempt: the request, the reply, the outputs.
-    async fn attempt(&self, part: &Part, id: &str, retry: Option<&Retry>) -> Result<(), String> {
+    /// Makes one attempt: the request, the reply, the outputs.
+    async fn attempt(&self, range: &EventRange, id: &str, retry: Option<&Retry>) -> Result<(), String> {
         let (world, process) = (self.world, &self.host.process);
         let Self { partition, .. } = self;
-        let book = &world.clock.book;
+        let metrics = &world.clock.metrics;
         let now_ms = world.clock.now_ms();
-        let request = envelope::request(&world.function, &partition.source, &part.events, retry, now_ms)?.into();
-        let life = process.life().await;
-        book.count(Count::Attempts, 1);
-        if world.clock.happens(world.weather.trouble().request_lost) {
+        let request = envelope::request(&world.function, &partition.source, &range.events, retry, now_ms)?.into();
+        let instance = process.ready_instance().await;
+        metrics.count(Count::Attempts, 1);
+        if world.clock.chance(world.faults.rates().request_lost) {
             sleep(world.function_timeout).await;
             return Err(self.timed_out());
         }
-        self.perhaps_kill();
-        let invocation = Invocation::begin(world, partition, part, life.client);
-        let answer = select! {
+        self.maybe_kill();
+        let invocation = Invocation::begin(world, partition, range, instance.client);
+        let response = select! {
             biased;
-            () = life.over() => return Err("the handler was killed".into()),
-            answer = timeout(world.function_timeout, life.handler.invoke(id, &request)) => answer,
+            () = instance.killed() => return Err("the handler was killed".into()),
+            response = timeout(world.function_timeout, instance.handler.invoke(id, &request)) => response,
         };
-        let Ok(answer) = answer else {
-            world.clock.violation("the handler did not answer within functionTimeout");
+        let Ok(response) = response else {
+            world.clock.violation("the handler did not reply within functionTimeout");
             return Err(self.timed_out());
         };
         invocation.check_time();
-        let (status, body) = match answer {
+        let (status, body) = match response {
             Response::Complete(body) => (200, body),
             Response::Retry(body) => (503, body),
         };
@@ -194,10 +193,10 @@ impl Pump<'_> {
         if let Ok(accepted) = &read {
             invocation.check_reply(accepted);
         } else if status == 200 {
-            world.clock.violation(&format!("the host does not understand a final reply: {read:?}"));
+            world.clock.violation(&format!("the host cannot read a final reply: {read:?}"));
         }
-        if world.clock.happens(world.weather.trouble().reply_lost) {
-            book.fault(Fault::LostReply);
+        if world.clock.chance(world.faults.rates().reply_lost) {
+            metrics.fault(Fault::LostReply);
             if world.clock.draw(fastrand::Rng::bool) {
                 return Err("the handler's reply was lost".into());
             }
@@ -206,18 +205,18 @@ impl Pump<'_> {
         }
         let accepted = read.map_err(|refused| format!("{refused:?}"))?;
         self.put(accepted).await?;
-        world.clock.trace(|| format!("{} done", self.about(part)));
+        world.clock.trace(|| format!("{} done", self.description(range)));
         Ok(())
     }
 
-    /// SIGKILL at some moment of the attempt, or soon behind it.
-    fn perhaps_kill(&self) {
+    /// Perhaps kills the handler during the attempt or shortly after it.
+    fn maybe_kill(&self) {
         let world = Arc::clone(self.world);
-        if world.clock.happens(world.weather.trouble().killed) {
-            let (host, moment) = (Arc::clone(self.host), world.clock.millis(30));
+        if world.clock.chance(world.faults.rates().killed) {
+            let (host, delay) = (Arc::clone(self.host), world.clock.random_millis(30));
             tokio::spawn(async move {
-                sleep(moment).await;
-                world.clock.book.fault(Fault::HandlerKilled);
+                sleep(delay).await;
+                world.clock.metrics.fault(Fault::HandlerKilled);
                 host.process.kill(&world);
             });
         }
@@ -229,26 +228,26 @@ impl Pump<'_> {
         reply::read(status, content_type, body.as_bytes(), binding, MessageEncoding::Base64)
     }
 
-    /// In which the lease may be lost, or the host killed.
-    async fn takes_a_moment(&self) {
-        sleep(self.world.clock.millis(5)).await;
+    /// Waits for a few milliseconds, in which the lease may be lost or the host killed.
+    async fn short_delay(&self) {
+        sleep(self.world.clock.random_millis(5)).await;
     }
 
-    /// Messages are put one after another, not all or none.
+    /// Puts the messages one after another: if one fails, the earlier ones remain.
     async fn put(&self, accepted: Accepted) -> Result<(), String> {
         for message in accepted.messages {
-            self.takes_a_moment().await;
-            if !self.world.weather.queue_takes() {
+            self.short_delay().await;
+            if !self.world.faults.queue_accepts() {
                 return Err("an output could not be written".into());
             }
-            self.world.clock.book.count(Count::DeadLetters, 1);
-            self.world.queue.take(message);
+            self.world.clock.metrics.count(Count::DeadLetters, 1);
+            self.world.queue.add(message);
         }
         Ok(())
     }
 
     fn timed_out(&self) -> String {
-        self.world.clock.book.fault(Fault::InvocationTimeout);
+        self.world.clock.metrics.fault(Fault::InvocationTimeout);
         self.host.process.kill(self.world);
         "functionTimeout: the handler is killed".into()
     }

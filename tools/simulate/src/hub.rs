@@ -1,4 +1,4 @@
-//! An event hub: partitions, each a stream that is in order, with a checkpoint and a lease.
+//! An event hub: partitions, each an ordered stream with a checkpoint and a lease.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -8,52 +8,52 @@ use std::{
 use devicestate_engine::{batch::Source, clock::Clock as _};
 use devicestate_local::hub::{HubEvent, Sent};
 
-use super::{clock::Surroundings, fleet::Meaning, signal::Signal};
+use super::{clock::SimulatedClock, fleet::Meaning, signal::Signal};
 
-/// A hub, whose namespace is in a region of its own.
+/// An event hub with its own region and namespace.
 pub(crate) struct Hub {
-    clock: Arc<Surroundings>,
+    clock: Arc<SimulatedClock>,
     pub(crate) partitions: Vec<Partition>,
     next: Mutex<usize>,
 }
 
-/// A partition.
+/// A partition of an event hub.
 pub(crate) struct Partition {
-    /// What the events say where they come from.
+    /// The source in the metadata of its events.
     pub(crate) source: Source,
-    /// The last part of the versions of its events.
+    /// The source number in the versions of its events.
     pub(crate) number: u64,
-    /// How far the clock of its node is off, in milliseconds.
+    /// The clock error of its node, in milliseconds.
     skew: i64,
     stream: Mutex<Stream>,
-    /// How many events there are, for who waits for more.
-    pub(crate) filled: Signal<usize>,
-    /// Rises each time the partition gets another owner.
+    /// The number of events, for readers that wait for more.
+    pub(crate) event_count: Signal<usize>,
+    /// Incremented each time the partition gets another owner.
     pub(crate) lease: Signal<u64>,
-    /// How many attempts are under way, of any owner, and how many were ever begun.
+    /// The number of active attempts of all owners, and the number of attempts started so far.
     attempts: Mutex<(u64, u64)>,
 }
 
-/// An attempt that is under way, until this is dropped.
-pub(crate) struct UnderWay<'a> {
+/// An active attempt; it ends when this is dropped.
+pub(crate) struct ActiveAttempt<'a> {
     partition: &'a Partition,
-    /// Its number, where no other was under way when it began.
+    /// The attempt's number, if no other was active when it began.
     alone: Option<u64>,
 }
 
-impl UnderWay<'_> {
-    /// Whether another attempt of the partition was under way when it began.
+impl ActiveAttempt<'_> {
+    /// Returns whether another attempt of the partition was active when this one began.
     pub(crate) fn overlaps(&self) -> bool {
         self.alone.is_none()
     }
 
-    /// Whether no other attempt of the partition was under way at any time since it began.
+    /// Returns whether no other attempt of the partition has been active since this one began.
     pub(crate) fn is_alone(&self) -> bool {
         self.alone == Some(self.partition.attempts().1)
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for ActiveAttempt<'_> {
     fn drop(&mut self) {
         self.partition.attempts().0 -= 1;
     }
@@ -63,28 +63,28 @@ impl Drop for UnderWay<'_> {
 struct Stream {
     events: Vec<Arc<HubEvent>>,
     meanings: Vec<Meaning>,
-    /// When each was sent, as a count of all events of the run.
+    /// The position of each event among all events of the run.
     orders: Vec<u64>,
     offset: i64,
-    /// Everything in front of this sequence number is done with.
+    /// The first sequence number that is not checkpointed.
     checkpoint: usize,
-    /// Where it stood when, for who rewinds it.
-    past: Vec<(Duration, usize)>,
-    /// The furthest that was ever read: what comes behind it is new.
+    /// Earlier checkpoints with their times, for [`Hub::rewind`].
+    history: Vec<(Duration, usize)>,
+    /// The first sequence number that was never read.
     read: usize,
 }
 
-/// Some events of a partition that follow each other, with what they mean.
-pub(crate) struct Part {
+/// Consecutive events of a partition with their meanings.
+pub(crate) struct EventRange {
     pub(crate) first: usize,
     pub(crate) events: Vec<Arc<HubEvent>>,
     pub(crate) meanings: Vec<Meaning>,
-    /// How many of them were read before.
-    pub(crate) again: usize,
+    /// How many of them had been read before.
+    pub(crate) redelivered: usize,
 }
 
 impl Hub {
-    pub(crate) fn new(clock: &Arc<Surroundings>, region: usize, partitions: usize, is_skewed: bool) -> Self {
+    pub(crate) fn new(clock: &Arc<SimulatedClock>, region: usize, partitions: usize, is_skewed: bool) -> Self {
         let partition = |number: usize| {
             let source = Source {
                 fully_qualified_namespace: format!("fleet-{region}.servicebus.windows.net"),
@@ -99,7 +99,7 @@ impl Hub {
                 source,
                 skew,
                 stream: Mutex::default(),
-                filled: Signal::new(0),
+                event_count: Signal::new(0),
                 lease: Signal::new(0),
                 attempts: Mutex::default(),
             }
@@ -108,7 +108,7 @@ impl Hub {
         Self { clock: Arc::clone(clock), partitions, next: Mutex::new(0) }
     }
 
-    /// Takes an event of a producer; `order` counts all events of the run.
+    /// Accepts an event from a producer; `order` is its position among all events of the run.
     pub(crate) fn send(&self, sent: Sent, meaning: Meaning, order: u64) {
         let partition = &self.partitions[self.partition_of(sent.partition_key.as_deref())];
         let mut stream = partition.stream();
@@ -118,24 +118,24 @@ impl Hub {
         stream.events.push(Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms }));
         stream.meanings.push(meaning);
         stream.orders.push(order);
-        partition.filled.change(|events| *events = stream.events.len());
+        partition.event_count.change(|events| *events = stream.events.len());
     }
 
     fn partition_of(&self, key: Option<&str>) -> usize {
-        let round = || {
+        let round_robin = || {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
             *next += 1;
             *next
         };
         let hash = |key: &str| key.bytes().fold(7_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-        key.map_or_else(round, hash) % self.partitions.len()
+        key.map_or_else(round_robin, hash) % self.partitions.len()
     }
 
-    /// Takes the checkpoints back to where they stood then.
+    /// Rewinds the checkpoints to what they were before `to`.
     pub(crate) fn rewind(&self, to: Duration) {
         for partition in &self.partitions {
             let mut stream = partition.stream();
-            let before = stream.past.iter().rev().find(|(at, _)| *at < to);
+            let before = stream.history.iter().rev().find(|(at, _)| *at < to);
             stream.checkpoint = before.map_or(0, |(_, checkpoint)| *checkpoint);
         }
     }
@@ -150,14 +150,14 @@ impl Partition {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn attempt(&self) -> UnderWay<'_> {
+    pub(crate) fn start_attempt(&self) -> ActiveAttempt<'_> {
         let mut attempts = self.attempts();
-        let (under_way, begun) = *attempts;
-        *attempts = (under_way + 1, begun + 1);
-        UnderWay { partition: self, alone: (under_way == 0).then_some(begun + 1) }
+        let (active, begun) = *attempts;
+        *attempts = (active + 1, begun + 1);
+        ActiveAttempt { partition: self, alone: (active == 0).then_some(begun + 1) }
     }
 
-    /// Gives the partition to another owner; tells what that one shows for it.
+    /// Revokes the current lease and returns the next owner's.
     pub(crate) fn new_lease(&self) -> u64 {
         self.lease.change(|lease| *lease += 1)
     }
@@ -170,40 +170,40 @@ impl Partition {
         self.stream().checkpoint
     }
 
-    /// Writes a checkpoint, if the lease is still the writer's.
+    /// Writes a checkpoint if the lease is still valid.
     pub(crate) fn set_checkpoint(&self, lease: u64, to: usize, now: Duration) {
         if self.is_leased(lease) {
             let mut stream = self.stream();
             stream.checkpoint = to;
-            stream.past.push((now, to));
+            stream.history.push((now, to));
         }
     }
 
-    /// The next events, up to so many.
-    pub(crate) fn read(&self, from: usize, most: usize) -> Part {
+    /// Returns up to `max` events from `from` on.
+    pub(crate) fn read(&self, from: usize, max: usize) -> EventRange {
         let mut stream = self.stream();
-        let to = stream.events.len().min(from + most);
-        let again = stream.read.clamp(from, to) - from;
+        let to = stream.events.len().min(from + max);
+        let redelivered = stream.read.clamp(from, to) - from;
         stream.read = stream.read.max(to);
-        Part {
+        EventRange {
             first: from,
             events: stream.events[from..to].to_vec(),
             meanings: stream.meanings[from..to].to_vec(),
-            again,
+            redelivered,
         }
     }
 
-    /// Whether everything that was sent is done with.
+    /// Returns whether all events are checkpointed.
     pub(crate) fn is_done(&self) -> bool {
         let stream = self.stream();
         stream.checkpoint == stream.events.len()
     }
 
-    /// Each event with what it means and when it was sent.
-    pub(crate) fn each(&self, mut see: impl FnMut(&HubEvent, &Meaning, u64)) {
+    /// Visits each event with its meaning and its order.
+    pub(crate) fn for_each_event(&self, mut visit: impl FnMut(&HubEvent, &Meaning, u64)) {
         let stream = self.stream();
         for ((event, meaning), order) in stream.events.iter().zip(&stream.meanings).zip(&stream.orders) {
-            see(event, meaning, *order);
+            visit(event, meaning, *order);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A person with the dead-letter tools.
+//! An operator who replays dead letters with the dead-letter tools.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -12,14 +12,14 @@ use devicestate_dead_letters::{
 use devicestate_engine::rate_limit::RateLimit;
 use tokio::{sync::watch, time::Instant};
 
-use super::{World, book::Count, handler::engine, store::Client};
+use super::{World, handler::engine, metrics::Count, store::Client};
 
-/// The lines of the audit trail.
+/// The audit trail, in memory.
 #[derive(Default)]
-struct Trail(Mutex<Vec<AuditLine>>);
+struct AuditTrail(Mutex<Vec<AuditLine>>);
 
 #[async_trait]
-impl Audit for Trail {
+impl Audit for AuditTrail {
     async fn append(&self, lines: &[AuditLine]) -> Result<(), AuditError> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(lines);
         Ok(())
@@ -30,19 +30,19 @@ impl Audit for Trail {
     }
 }
 
-/// For how long messages are hidden from others, and so from everybody when the tool is killed.
-pub(crate) const HIDDEN: Duration = Duration::from_mins(10);
+/// How long received messages are invisible. After the tool is killed, they become visible again this much later.
+pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// Replays all dead letters once, and tells what it came to.
+/// Replays all dead letters once and returns the result.
 pub(crate) async fn replay(world: &Arc<World>) -> Tally {
-    let store = Client::new(&world.store, &world.weather);
+    let store = Client::new(&world.store, &world.faults);
     let processor = Arc::new(engine(world, Arc::new(store), 0));
-    let replayer = Replayer { processor, overflow: Some(Arc::clone(&world.shelf) as _), triggers: Vec::new() };
-    let trail = Arc::new(Trail::default());
+    let replayer = Replayer { processor, overflow: Some(Arc::clone(&world.overflow_store) as _), triggers: Vec::new() };
+    let trail = Arc::new(AuditTrail::default());
     let audit = Auditor {
         trail: Arc::clone(&trail) as _,
         action: Action::Replay,
-        who: "a person".into(),
+        who: "an operator".into(),
         queue: "deadletterqueue".into(),
         store: None,
         edit: None,
@@ -60,17 +60,17 @@ pub(crate) async fn replay(world: &Arc<World>) -> Tally {
         tally: Tally::default(),
     };
     let (_stop, stop) = watch::channel(false);
-    let hidden = HIDDEN;
+    let hidden = VISIBILITY_TIMEOUT;
     let began = Instant::now();
     let sweep = Sweep { queue: &*world.queue, hidden, together: rate_limit.batch_size(32), stop, progress: &|_| () };
     let (swept, ended) = sweep.run(&mut redrive).await;
     let tally = redrive.tally;
     world.clock.trace(|| format!("replayed in {:?}: {swept:?} {tally:?} {ended:?}", began.elapsed()));
-    world.clock.book.count(Count::Replayed, swept.deleted);
+    world.clock.metrics.count(Count::Replayed, swept.deleted);
     let is_done = |line: &&AuditLine| matches!(line.outcome, Outcome::Applied | Outcome::Superseded);
     let done = trail.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(is_done).count() as u64;
     if let Err(error) = ended {
-        world.clock.violation(&format!("a replay broke off, though the queue did not: {error}"));
+        world.clock.violation(&format!("a replay failed although the queue did not: {error}"));
     }
     if done < swept.deleted {
         world.clock.violation("a dead letter was deleted without a line in the audit trail");

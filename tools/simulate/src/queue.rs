@@ -1,4 +1,4 @@
-//! The queue of dead letters and the place for the large ones, in memory.
+//! The dead-letter queue and the overflow for large dead letters, in memory.
 
 use std::{
     collections::BTreeMap,
@@ -15,24 +15,24 @@ use devicestate_engine::{
 };
 use tokio::time::sleep;
 
-use super::{clock::Surroundings, weather::Weather};
+use super::{clock::SimulatedClock, faults::FaultInjector};
 
-/// The queue.
+/// The dead-letter queue.
 pub(crate) struct Queue {
-    clock: Arc<Surroundings>,
+    clock: Arc<SimulatedClock>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    letters: BTreeMap<u64, Letter>,
+    messages: BTreeMap<u64, QueuedMessage>,
     put: u64,
-    /// What was deleted, and when, for who must put it back.
-    deleted: Vec<(Duration, u64, Letter)>,
+    /// Deleted messages with their deletion times, for [`Queue::restore_deleted`].
+    deleted: Vec<(Duration, u64, QueuedMessage)>,
 }
 
 #[derive(Clone)]
-struct Letter {
+struct QueuedMessage {
     body: Vec<u8>,
     inserted_ms: i64,
     visible_ms: i64,
@@ -40,7 +40,7 @@ struct Letter {
     dequeue_count: i64,
 }
 
-impl Letter {
+impl QueuedMessage {
     fn received(&self, id: u64) -> Received {
         let message = Message {
             id: id.to_string(),
@@ -54,7 +54,7 @@ impl Letter {
 }
 
 impl Queue {
-    pub(crate) fn new(clock: &Arc<Surroundings>) -> Self {
+    pub(crate) fn new(clock: &Arc<SimulatedClock>) -> Self {
         Self { clock: Arc::clone(clock), state: Mutex::default() }
     }
 
@@ -62,40 +62,40 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what the host puts.
-    pub(crate) fn take(&self, body: Vec<u8>) {
+    /// Adds a message.
+    pub(crate) fn add(&self, body: Vec<u8>) {
         let mut state = self.state();
         state.put += 1;
         let (id, inserted_ms) = (state.put, self.clock.now_ms());
-        state.letters.insert(id, Letter { body, inserted_ms, visible_ms: 0, receipt: 0, dequeue_count: 0 });
+        state.messages.insert(id, QueuedMessage { body, inserted_ms, visible_ms: 0, receipt: 0, dequeue_count: 0 });
     }
 
-    /// The texts that are there.
-    pub(crate) fn texts(&self) -> Vec<Vec<u8>> {
-        self.state().letters.values().map(|letter| letter.body.clone()).collect()
+    /// Returns the bodies of all messages.
+    pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
+        self.state().messages.values().map(|queued| queued.body.clone()).collect()
     }
 
-    /// Puts back what was deleted since then: the documents that it was written to have lost it.
-    pub(crate) fn put_back(&self, since: Duration) {
+    /// Restores the messages that were deleted since then, because the documents have lost their replayed events.
+    pub(crate) fn restore_deleted(&self, since: Duration) {
         let mut state = self.state();
-        while let Some((_, id, letter)) = state.deleted.pop_if(|(at, ..)| *at >= since) {
-            state.letters.insert(id, letter);
+        while let Some((_, id, queued)) = state.deleted.pop_if(|(at, ..)| *at >= since) {
+            state.messages.insert(id, queued);
         }
     }
 
-    /// Does something with a message that is still the receiver's.
+    /// Runs `act` on a message whose receipt is still valid.
     fn with<T>(&self, received: &Received, act: impl FnOnce(&mut State, u64) -> T) -> Result<T, QueueError> {
-        let gone = || QueueError::Gone(Box::<dyn Error + Send + Sync>::from("somebody else has it").into());
+        let gone = || QueueError::Gone(Box::<dyn Error + Send + Sync>::from("another receiver has the message").into());
         let id = received.message.id.parse().map_err(|_| gone())?;
         let mut state = self.state();
-        let is_own = |letter: &Letter| letter.receipt.to_string() == received.receipt;
-        if !state.letters.get(&id).is_some_and(is_own) {
+        let is_own = |queued: &QueuedMessage| queued.receipt.to_string() == received.receipt;
+        if !state.messages.get(&id).is_some_and(is_own) {
             return Err(gone());
         }
         Ok(act(&mut state, id))
     }
 
-    fn until(&self, hidden: Duration) -> i64 {
+    fn visible_at(&self, hidden: Duration) -> i64 {
         match hidden.as_secs() {
             0 => 0,
             seconds => self.clock.now_ms() + i64::try_from(seconds).unwrap_or(i64::MAX) * 1_000,
@@ -110,45 +110,45 @@ impl DeadLetterQueue for Queue {
     }
 
     async fn put(&self, body: &[u8]) -> Result<(), QueueError> {
-        self.take(body.to_vec());
+        self.add(body.to_vec());
         Ok(())
     }
 
     async fn count(&self) -> Result<u64, QueueError> {
-        Ok(self.state().letters.len() as u64)
+        Ok(self.state().messages.len() as u64)
     }
 
-    async fn peek(&self, most: usize) -> Result<Vec<Message>, QueueError> {
+    async fn peek(&self, max: usize) -> Result<Vec<Message>, QueueError> {
         let (now, state) = (self.clock.now_ms(), self.state());
-        let visible = state.letters.iter().filter(|(_, letter)| letter.visible_ms <= now);
-        Ok(visible.take(most).map(|(id, letter)| letter.received(*id).message).collect())
+        let visible = state.messages.iter().filter(|(_, queued)| queued.visible_ms <= now);
+        Ok(visible.take(max).map(|(id, queued)| queued.received(*id).message).collect())
     }
 
-    async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
+    async fn receive(&self, max: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
         sleep(Duration::from_millis(5)).await;
-        let (now, until, mut state) = (self.clock.now_ms(), self.until(hidden), self.state());
-        let visible = state.letters.iter_mut().filter(|(_, letter)| letter.visible_ms <= now);
-        let received = visible.take(most).map(|(id, letter)| {
-            letter.visible_ms = until;
-            letter.receipt += 1;
-            letter.dequeue_count += 1;
-            letter.received(*id)
+        let (now, until, mut state) = (self.clock.now_ms(), self.visible_at(hidden), self.state());
+        let visible = state.messages.iter_mut().filter(|(_, queued)| queued.visible_ms <= now);
+        let received = visible.take(max).map(|(id, queued)| {
+            queued.visible_ms = until;
+            queued.receipt += 1;
+            queued.dequeue_count += 1;
+            queued.received(*id)
         });
         Ok(received.collect())
     }
 
     async fn update(&self, received: &mut Received, body: Option<&[u8]>, hidden: Duration) -> Result<(), QueueError> {
-        let until = self.until(hidden);
-        let letter = self.with(received, |state, id| {
-            let letter = state.letters.get_mut(&id).expect("it is there");
-            letter.visible_ms = until;
-            letter.receipt += 1;
+        let until = self.visible_at(hidden);
+        let queued = self.with(received, |state, id| {
+            let queued = state.messages.get_mut(&id).expect("its receipt was checked");
+            queued.visible_ms = until;
+            queued.receipt += 1;
             if let Some(body) = body {
-                letter.body = body.to_vec();
+                queued.body = body.to_vec();
             }
-            letter.received(id)
+            queued.received(id)
         })?;
-        *received = letter;
+        *received = queued;
         Ok(())
     }
 
@@ -156,43 +156,43 @@ impl DeadLetterQueue for Queue {
         sleep(Duration::from_millis(2)).await;
         let now = self.clock.now();
         self.with(received, |state, id| {
-            let letter = state.letters.remove(&id).expect("it is there");
-            state.deleted.push((now, id, Letter { visible_ms: 0, ..letter }));
+            let queued = state.messages.remove(&id).expect("its receipt was checked");
+            state.deleted.push((now, id, QueuedMessage { visible_ms: 0, ..queued }));
         })
     }
 }
 
-/// The place for dead letters that are too large for the queue.
-pub(crate) struct Shelf {
-    clock: Arc<Surroundings>,
-    weather: Arc<Weather>,
-    kept: Mutex<BTreeMap<String, Vec<u8>>>,
+/// The overflow: dead letters that are too large for the queue.
+pub(crate) struct OverflowStore {
+    clock: Arc<SimulatedClock>,
+    faults: Arc<FaultInjector>,
+    blobs: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
-impl Shelf {
-    pub(crate) fn new(clock: &Arc<Surroundings>, weather: &Arc<Weather>) -> Self {
-        Self { clock: Arc::clone(clock), weather: Arc::clone(weather), kept: Mutex::default() }
+impl OverflowStore {
+    pub(crate) fn new(clock: &Arc<SimulatedClock>, faults: &Arc<FaultInjector>) -> Self {
+        Self { clock: Arc::clone(clock), faults: Arc::clone(faults), blobs: Mutex::default() }
     }
 
-    /// What is kept there.
-    pub(crate) fn kept(&self, location: &str) -> Option<Vec<u8>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(location).cloned()
+    /// Returns the content of a blob.
+    pub(crate) fn blob(&self, location: &str) -> Option<Vec<u8>> {
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner).get(location).cloned()
     }
 }
 
 #[async_trait]
-impl Overflow for Shelf {
+impl Overflow for OverflowStore {
     async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<String, OverflowError> {
-        sleep(self.clock.millis(20)).await;
-        if !self.weather.overflow_takes() {
+        sleep(self.clock.random_millis(20)).await;
+        if !self.faults.overflow_accepts() {
             return Err(OverflowError::too_slow(name));
         }
         let location = format!("{name}.json");
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(location.clone(), bytes);
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner).insert(location.clone(), bytes);
         Ok(location)
     }
 
     async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError> {
-        self.kept(location).ok_or_else(|| OverflowError::too_slow(location))
+        self.blob(location).ok_or_else(|| OverflowError::too_slow(location))
     }
 }

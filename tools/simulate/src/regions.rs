@@ -1,4 +1,4 @@
-//! The function apps of the two regions: which hosts there are, and which partitions they own.
+//! The function apps of the two regions: their hosts, and the partitions that each host owns.
 
 use std::{
     sync::{Arc, MutexGuard, PoisonError},
@@ -13,7 +13,7 @@ use super::{World, host::Host};
 pub(super) struct Region {
     is_open: bool,
     hosts: Vec<Arc<Host>>,
-    /// How many hosts were ever started.
+    /// The number of hosts started so far.
     started: usize,
     /// The number of the host that owns each partition.
     owners: Vec<Option<usize>>,
@@ -30,8 +30,8 @@ impl World {
         self.regions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Some host, with its region, unless there is none.
-    pub(super) fn any_host(&self) -> Option<(usize, Arc<Host>)> {
+    /// Returns a random host with its region; `None` if there are no hosts.
+    pub(super) fn random_host(&self) -> Option<(usize, Arc<Host>)> {
         let regions = self.regions();
         let hosts: Vec<_> = (0..regions.len())
             .flat_map(|region| regions[region].hosts.iter().map(move |host| (region, Arc::clone(host))))
@@ -49,7 +49,7 @@ impl World {
         host
     }
 
-    /// Makes a host the owner of a partition, which begins to read it after some time.
+    /// Makes a host the owner of a partition; it starts to read after this delay.
     pub(super) fn lease(self: &Arc<Self>, region: usize, partition: usize, host: &Arc<Host>, after: Duration) {
         {
             let mut regions = self.regions();
@@ -63,26 +63,26 @@ impl World {
         });
     }
 
-    /// Gives the partitions of a host that goes to another one: an old one, or a new one where none is left.
-    pub(super) fn replace(self: &Arc<Self>, region: usize, gone: &Arc<Host>, after: Duration) {
-        let (partitions, left) = {
+    /// Assigns the partitions of a stopped host to another one, or to a new one if there is no other.
+    pub(super) fn replace(self: &Arc<Self>, region: usize, stopped: &Arc<Host>, after: Duration) {
+        let (partitions, remaining) = {
             let mut regions = self.regions();
             let region = &mut regions[region];
             if !region.is_open {
                 return;
             }
-            region.hosts.retain(|host| host.number != gone.number);
-            let owned = |partition: &usize| region.owners[*partition] == Some(gone.number);
+            region.hosts.retain(|host| host.number != stopped.number);
+            let owned = |partition: &usize| region.owners[*partition] == Some(stopped.number);
             let partitions: Vec<_> = (0..region.owners.len()).filter(owned).collect();
             (partitions, region.hosts.first().cloned())
         };
-        let host = left.unwrap_or_else(|| self.add_host(region));
+        let host = remaining.unwrap_or_else(|| self.add_host(region));
         for partition in partitions {
             self.lease(region, partition, &host, after);
         }
     }
 
-    /// Starts the hosts of a region, which share its partitions.
+    /// Starts the hosts of a region and distributes its partitions among them.
     pub(super) fn open_region(self: &Arc<Self>, region: usize) {
         let is_open = {
             let mut regions = self.regions();
@@ -91,13 +91,13 @@ impl World {
         if is_open {
             return;
         }
-        let hosts: Vec<_> = (0..self.plan.hosts).map(|_| self.add_host(region)).collect();
-        for partition in 0..self.plan.partitions {
+        let hosts: Vec<_> = (0..self.schedule.hosts).map(|_| self.add_host(region)).collect();
+        for partition in 0..self.schedule.partitions {
             self.lease(region, partition, &hosts[partition % hosts.len()], Duration::ZERO);
         }
     }
 
-    /// The hosts of a region that is gone.
+    /// Closes a region, revokes its leases and returns its hosts.
     pub(super) fn close_region(&self, region: usize) -> Vec<Arc<Host>> {
         let mut regions = self.regions();
         regions[region].is_open = false;
@@ -108,7 +108,7 @@ impl World {
         std::mem::take(&mut regions[region].hosts)
     }
 
-    /// Takes all partitions from their owners; the hosts stay.
+    /// Revokes all leases; the hosts keep running. Returns the hosts.
     pub(super) fn stop_owners(&self) -> Vec<Arc<Host>> {
         let regions = self.regions();
         for hub in &self.hubs {
@@ -119,7 +119,7 @@ impl World {
         regions.iter().flat_map(|region| region.hosts.clone()).collect()
     }
 
-    /// Gives the partitions to hosts again, as they had them.
+    /// Assigns the partitions to their previous owners again.
     pub(super) fn start_owners(self: &Arc<Self>) {
         for region in 0..self.hubs.len() {
             let (owners, hosts) = {

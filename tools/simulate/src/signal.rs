@@ -1,5 +1,5 @@
-//! A value that tasks wait on. Those that wait are woken in the order in which they came: the runtime's own channel for
-//! this wakes them in any order, and no seed would repeat itself.
+//! A value that tasks wait on. Tasks are woken in the order in which they began to wait. Tokio's `watch` channel wakes
+//! them in any order, which would make a seed's run non-deterministic.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -24,7 +24,7 @@ impl<T: Copy> Signal<T> {
         *self.value()
     }
 
-    /// Changes the value; gives back what it is then.
+    /// Changes the value and returns the new one.
     pub(crate) fn change(&self, change: impl FnOnce(&mut T)) -> T {
         let mut value = self.value();
         change(&mut value);
@@ -32,12 +32,12 @@ impl<T: Copy> Signal<T> {
         *value
     }
 
-    /// Waits until the value is so.
-    pub(crate) async fn until(&self, is_so: impl Fn(T) -> bool) {
+    /// Waits until the value meets the condition.
+    pub(crate) async fn until(&self, is_met: impl Fn(T) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            if is_so(self.get()) {
+            if is_met(self.get()) {
                 return;
             }
             changed.await;

@@ -1,7 +1,6 @@
-//! The store of documents: a service with ETags, and the clients that handlers have of it.
+//! The document store: a service with ETags, and the clients that handlers use.
 //!
-//! A write that is on its way to the service is out of its client's hands: whoever asked for it may give up or die, and
-//! it is done all the same.
+//! A write that was sent is applied even if its client gives up or is killed.
 
 mod client;
 
@@ -17,67 +16,67 @@ use devicestate_engine::{
 };
 
 use super::{
-    book::{Count, Fault},
-    clock::Surroundings,
+    clock::SimulatedClock,
+    metrics::{Count, Fault},
 };
 
 pub(crate) use client::Client;
 
 /// The service.
 pub(crate) struct Service {
-    clock: Arc<Surroundings>,
+    clock: Arc<SimulatedClock>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     documents: BTreeMap<String, Arc<Stored>>,
-    /// How many tags were given: none is ever given twice.
+    /// The number of ETags created; none is used twice.
     tags: u64,
-    /// Every write that was done, in order.
-    landings: Vec<Landing>,
-    /// How many writes were begun.
+    /// All completed writes, in order.
+    completed_writes: Vec<CompletedWrite>,
+    /// The number of writes started.
     begun: u64,
-    /// How many clients there were.
+    /// The number of clients created.
     clients: u64,
-    /// Rises with each failover: what was on its way is lost.
-    life: u64,
-    /// What each write replaced, with its time, for the failover that takes it back.
-    past: Vec<(Duration, String, Option<Arc<Stored>>)>,
+    /// Incremented by each failover: writes in flight are lost.
+    epoch: u64,
+    /// The time of each write and the document that it replaced, for a failover that undoes it.
+    history: Vec<(Duration, String, Option<Arc<Stored>>)>,
 }
 
-/// A write that was done.
+/// A completed write.
 #[derive(Debug)]
-pub(crate) struct Landing {
-    /// Which client asked for it.
+pub(crate) struct CompletedWrite {
+    /// The number of the client that sent it.
     pub(crate) client: u64,
-    /// Its number among the writes that were begun.
+    /// Its number among the started writes.
     pub(crate) begun: u64,
     pub(crate) id: String,
-    /// The versions that were not in the document before.
+    /// The versions that the document did not have before.
     pub(crate) versions: Vec<Version>,
 }
 
-/// A moment of the service, to tell later what has happened since.
+/// The service's progress at one time, to find out later which writes followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment {
-    landings: usize,
+pub(crate) struct Snapshot {
+    completed_writes: usize,
     begun: u64,
-    life: u64,
+    epoch: u64,
 }
 
-/// A write on its way.
+/// A write in flight.
 struct Write {
     client: u64,
     begun: u64,
-    life: u64,
+    epoch: u64,
     document: Document,
-    /// The tag that the document must still have; without one there must be no document.
+    /// The ETag that the document must still have; with `None`, the document must not exist.
     if_match: Option<ETag>,
 }
 
 impl Service {
-    pub(crate) fn new(clock: Arc<Surroundings>) -> Self {
+    pub(crate) fn new(clock: Arc<SimulatedClock>) -> Self {
         Self { clock, state: Mutex::default() }
     }
 
@@ -93,67 +92,68 @@ impl Service {
         self.state().documents.values().cloned().collect()
     }
 
-    pub(crate) fn moment(&self) -> Moment {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let state = self.state();
-        Moment { landings: state.landings.len(), begun: state.begun, life: state.life }
+        Snapshot { completed_writes: state.completed_writes.len(), begun: state.begun, epoch: state.epoch }
     }
 
-    /// Whether since then nobody has written these documents but this client, with operations that it began since then
-    /// and only with such versions.
+    /// Returns whether, since the snapshot, only this client has written these documents, with writes that it started since
+    /// and only known versions.
     pub(crate) fn is_undisturbed(
         &self,
-        since: Moment,
+        since: Snapshot,
         client: u64,
         is_own: impl Fn(&str) -> bool,
         is_known: impl Fn(Version) -> bool,
     ) -> bool {
         let state = self.state();
-        let landings = state.landings[since.landings..].iter().filter(|landing| is_own(&landing.id));
-        let mut landings = landings.map(|landing| {
-            landing.client == client && landing.begun > since.begun && landing.versions.iter().copied().all(&is_known)
+        let completed_writes =
+            state.completed_writes[since.completed_writes..].iter().filter(|write| is_own(&write.id));
+        let mut completed_writes = completed_writes.map(|write| {
+            write.client == client && write.begun > since.begun && write.versions.iter().copied().all(&is_known)
         });
-        state.life == since.life && landings.all(|is_ours| is_ours)
+        state.epoch == since.epoch && completed_writes.all(|is_expected| is_expected)
     }
 
-    /// A failover to a replica that has not got the writes of the last `lag`.
-    pub(crate) fn fails_over(&self, lag: Duration) {
+    /// Fails over to a replica that lacks the writes of the last `lag`.
+    pub(crate) fn fail_over(&self, lag: Duration) {
         let mut state = self.state();
         let from = self.clock.now().saturating_sub(lag);
-        while let Some((_, id, before)) = state.past.pop_if(|(at, ..)| *at >= from) {
-            self.clock.book.count(Count::LostWrites, 1);
+        while let Some((_, id, before)) = state.history.pop_if(|(at, ..)| *at >= from) {
+            self.clock.metrics.count(Count::LostWrites, 1);
             match before {
                 Some(stored) => drop(state.documents.insert(id, stored)),
                 None => drop(state.documents.remove(&id)),
             }
         }
-        state.life += 1;
-        self.clock.book.fault(Fault::StoreFailover);
+        state.epoch += 1;
+        self.clock.metrics.fault(Fault::StoreFailover);
     }
 
-    /// Takes a write in hand.
+    /// Starts a write.
     fn begin(&self, client: u64, document: Document, if_match: Option<ETag>) -> Write {
         let mut state = self.state();
         state.begun += 1;
-        Write { client, begun: state.begun, life: state.life, document, if_match }
+        Write { client, begun: state.begun, epoch: state.epoch, document, if_match }
     }
 
-    /// Does a write, or refuses it.
-    fn land(&self, write: Write) -> Result<ETag, StoreError> {
-        let Write { client, begun, life, document, if_match } = write;
+    /// Applies a write, or rejects it.
+    fn apply(&self, write: Write) -> Result<ETag, StoreError> {
+        let Write { client, begun, epoch, document, if_match } = write;
         let mut state = self.state();
-        if life != state.life {
-            return Err(super::weather::cut());
+        if epoch != state.epoch {
+            return Err(super::faults::connection_lost());
         }
-        if let Some((error, fault)) = refusal(&document) {
-            self.clock.book.fault(fault);
+        if let Some((error, fault)) = rejection(&document) {
+            self.clock.metrics.fault(fault);
             return Err(error);
         }
         let before = state.documents.get(&document.id).cloned();
         if before.as_ref().map(|stored| &stored.etag) != if_match.as_ref() {
-            self.clock.book.fault(Fault::Conflict);
+            self.clock.metrics.fault(Fault::Conflict);
             return Err(StoreError::Conflict);
         }
-        let versions = match raised(before.as_ref().map(|stored| &stored.document), &document) {
+        let versions = match raised_versions(before.as_ref().map(|stored| &stored.document), &document) {
             Ok(versions) => versions,
             Err(violation) => {
                 self.clock.violation(&violation);
@@ -162,15 +162,15 @@ impl Service {
         };
         state.tags += 1;
         let (id, etag) = (document.id.clone(), ETag(state.tags.to_string()));
-        state.landings.push(Landing { client, begun, id: id.clone(), versions });
-        state.past.push((self.clock.now(), id.clone(), before));
+        state.completed_writes.push(CompletedWrite { client, begun, id: id.clone(), versions });
+        state.history.push((self.clock.now(), id.clone(), before));
         state.documents.insert(id, Arc::new(Stored { document, etag: etag.clone() }));
         Ok(etag)
     }
 }
 
-/// A document that the service will not have, whatever else it takes.
-fn refusal(document: &Document) -> Option<(StoreError, Fault)> {
+/// Returns the error for a document that the service always rejects; `None` for any other.
+fn rejection(document: &Document) -> Option<(StoreError, Fault)> {
     let altitude = document.get("Altitude").and_then(serde_json::Value::as_f64)?;
     if altitude.to_bits() == TOO_LARGE.to_bits() {
         return Some((StoreError::Rejected("413: the document is too large".into()), Fault::TooLarge));
@@ -179,27 +179,32 @@ fn refusal(document: &Document) -> Option<(StoreError, Fault)> {
         .then(|| (StoreError::BadRequest("400: the request is bad".into()), Fault::BadRequest))
 }
 
-/// Altitudes that stand for documents which are too large, or which the service calls bad requests.
+/// Altitudes that mark documents which the service rejects as too large, or as a bad request.
 pub(crate) const TOO_LARGE: f64 = 413.5;
 pub(crate) const BAD_REQUEST: f64 = 400.5;
 
-/// A version as three numbers, which are compared one after the other, whatever the product makes of it.
-pub(crate) fn plain(Version { enqueued_ms, sequence_number, source }: Version) -> (i64, i64, u64) {
+/// Returns a version as three numbers, to compare versions independently of the product's own comparison.
+pub(crate) fn version_tuple(Version { enqueued_ms, sequence_number, source }: Version) -> (i64, i64, u64) {
     (enqueued_ms, sequence_number, source)
 }
 
-/// The versions that a write brings; an error when it takes one back.
-fn raised(before: Option<&Document>, after: &Document) -> Result<Vec<Version>, String> {
+/// Returns the versions that a write raises.
+///
+/// # Errors
+///
+/// The write decreases a version.
+fn raised_versions(before: Option<&Document>, after: &Document) -> Result<Vec<Version>, String> {
     if let Some(before) = before {
         for (name, _) in before.readings() {
-            let (from, to) = (before.version(name).map(plain), after.version(name).map(plain));
+            let (from, to) = (before.version(name).map(version_tuple), after.version(name).map(version_tuple));
             if to < from {
-                return Err(format!("{name} of {:?} goes back from version {from:?} to {to:?}", after.id));
+                return Err(format!("the version of {name} of {:?} decreases from {from:?} to {to:?}", after.id));
             }
         }
     }
-    let is_new =
-        |name: &str| before.is_none_or(|before| before.version(name).map(plain) < after.version(name).map(plain));
+    let is_new = |name: &str| {
+        before.is_none_or(|before| before.version(name).map(version_tuple) < after.version(name).map(version_tuple))
+    };
     let names = after.readings().map(|(name, _)| name).filter(|name| is_new(name));
     Ok(names.filter_map(|name| after.version(name)).collect())
 }

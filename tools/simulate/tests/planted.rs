@@ -1,8 +1,8 @@
-//! Tests the test: each fault of the folder `planted` is planted into a copy of the product, and the seeds of a test run
-//! must find it.
+//! Tests the simulation: applies each fault of the folder `planted` to a copy of the product; the seeds of a test run
+//! must detect it.
 //!
-//! A fault is a diff that `patch -p1` takes, too, with what it is in front. One that does not fit the code any more fails
-//! the test: it has to be planted anew.
+//! A fault is a diff in the format of `patch -p1`, after a line that describes it. A diff that no longer applies to the code
+//! fails the test and must be updated.
 
 use std::{
     env, fs,
@@ -12,11 +12,11 @@ use std::{
 
 use devicestate_test_support::{program::target, root};
 
-/// The seeds that each fault is looked for in, and about how many events each of them has.
+/// Number of seeds per fault, and the approximate number of events per seed.
 const SEEDS: u64 = 300;
 const EVENTS: u32 = 250;
 
-/// What the simulation is built from.
+/// The paths that the simulation is built from.
 const PARTS: [&str; 9] = [
     "Cargo.lock",
     "RawTelemetryFunction",
@@ -29,7 +29,7 @@ const PARTS: [&str; 9] = [
     "tests/support",
 ];
 
-/// A copy of the workspace, in a folder that the next test run finds again.
+/// A copy of the workspace, in a folder that the next test run reuses.
 struct Copy(PathBuf);
 
 impl Copy {
@@ -37,23 +37,23 @@ impl Copy {
         let copy = Self(target().join("tmp/planted"));
         copy.write(Path::new("Cargo.toml"), manifest().as_bytes());
         for part in PARTS.map(Path::new).into_iter().chain([Path::new("tools/simulate")]) {
-            copy.bring(part);
+            copy.add(part);
         }
         copy
     }
 
-    fn bring(&self, part: &Path) {
+    fn add(&self, part: &Path) {
         let from = root().join(part);
         if from.is_dir() {
             for entry in fs::read_dir(&from).expect("a folder can be read").flatten() {
-                self.bring(&part.join(entry.file_name()));
+                self.add(&part.join(entry.file_name()));
             }
         } else {
             self.write(part, &fs::read(&from).expect("a file can be read"));
         }
     }
 
-    /// What is there already is left alone, and not built again.
+    /// Writes a file unless its content is unchanged, so that Cargo does not rebuild it.
     fn write(&self, part: &Path, content: &[u8]) {
         let path = self.0.join(part);
         if fs::read(&path).is_ok_and(|there| there == content) {
@@ -63,28 +63,28 @@ impl Copy {
         fs::write(&path, content).expect("a file can be written");
     }
 
-    /// The seeds. One folder for all faults, so that Cargo builds what each has changed and nothing else.
+    /// Runs the seeds. All faults share one target folder, so that Cargo rebuilds only what a fault changes.
     fn simulate(&self) -> Output {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&self.0).args(["run", "--offline", "--quiet", "--target-dir"]).arg(target().join("planted"));
-        // Nobody debugs it.
+        // Debug information is not needed.
         cargo.args(["--config", "profile.dev.debug = false"]);
         cargo.args(["--", "--seeds", &SEEDS.to_string(), "--events", &EVENTS.to_string()]);
         cargo.output().expect("cargo runs")
     }
 }
 
-/// The manifest of a workspace of nothing but the simulation and what it uses.
+/// Returns the manifest of a workspace that contains only the simulation and its dependencies.
 fn manifest() -> String {
-    let whole = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
-    let mut tables = whole.split("\n[").map(|table| table.trim_start_matches('['));
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
+    let mut tables = manifest.split("\n[").map(|table| table.trim_start_matches('['));
     let is_shared = |table: &&str| table.starts_with("workspace.") || table.starts_with("profile.dev");
     let shared: Vec<_> = tables.by_ref().filter(is_shared).collect();
     let workspace = "[workspace]\nresolver = \"3\"\nmembers = [\"tools/simulate\"]\n";
     format!("{workspace}\n[{}", shared.join("\n["))
 }
 
-/// A fault: the file, with each piece of it and what takes its place.
+/// A fault: a file, with each text to replace and its replacement.
 struct Fault {
     name: String,
     file: PathBuf,
@@ -122,29 +122,29 @@ impl Fault {
         Self { name, file: file.into(), hunks }
     }
 
-    fn planted_into(&self, text: &str) -> String {
+    fn apply_to(&self, text: &str) -> String {
         self.hunks.iter().fold(text.to_owned(), |text, (before, after)| {
             let times = text.matches(before).count();
-            assert_eq!(times, 1, "{}: this stands {times} times in {}:\n{before}", self.name, self.file.display());
+            assert_eq!(times, 1, "{}: this text occurs {times} times in {}:\n{before}", self.name, self.file.display());
             text.replace(before, after)
         })
     }
 }
 
 #[test]
-fn each_planted_fault_is_found() {
+fn the_simulation_detects_each_planted_fault() {
     let (copy, faults) = (Copy::new(), Fault::all());
     assert_eq!(faults.len(), 9);
     for fault in &faults {
-        let whole = fs::read_to_string(root().join(&fault.file)).expect("a file");
-        copy.write(&fault.file, fault.planted_into(&whole).as_bytes());
+        let original = fs::read_to_string(root().join(&fault.file)).expect("a file");
+        copy.write(&fault.file, fault.apply_to(&original).as_bytes());
         let output = copy.simulate();
-        copy.write(&fault.file, whole.as_bytes());
+        copy.write(&fault.file, original.as_bytes());
         let errors = String::from_utf8_lossy(&output.stderr);
-        let is_found = output.status.code() == Some(1) && errors.contains("broke a rule");
-        assert!(is_found, "{} was not found: {:?}\n{errors}", fault.name, output.status);
-        let mut found = errors.lines().skip_while(|line| !line.contains("broke a rule"));
-        let (seed, rule) = (found.next().unwrap_or_default(), found.next().unwrap_or_default());
-        println!("{}: {seed}\n  {rule}", fault.name);
+        let is_detected = output.status.code() == Some(1) && errors.contains("violated a check");
+        assert!(is_detected, "{} was not detected: {:?}\n{errors}", fault.name, output.status);
+        let mut found = errors.lines().skip_while(|line| !line.contains("violated a check"));
+        let (seed, violation) = (found.next().unwrap_or_default(), found.next().unwrap_or_default());
+        println!("{}: {seed}\n  {violation}", fault.name);
     }
 }

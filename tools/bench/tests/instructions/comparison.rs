@@ -1,56 +1,56 @@
-//! Counts in, verdict out.
+//! Compares instruction counts with the baseline.
 
 use std::{collections::BTreeMap, fmt};
 
 use crate::counting::Part;
 
-/// The instructions of one round, by the part's name.
+/// The instructions of one round, by name of the part.
 pub(crate) type Counts = BTreeMap<String, u64>;
 
-/// How much more than the baseline a part may cost, in per cent. docs/contribute/instruction-counts.md tells by what chance alone differs.
-const MOST_MORE: f64 = 5.0;
+/// How many percent more than the baseline a part may cost. docs/contribute/instruction-counts.md has the random variation.
+const MAX_INCREASE_PERCENT: f64 = 5.0;
 
-/// How much less, before the baseline has to be lowered.
-const MOST_LESS: f64 = 10.0;
+/// How many percent less a part may cost before the baseline must be lowered.
+const MAX_DECREASE_PERCENT: f64 = 10.0;
 
-/// A difference of so many instructions is chance, also where it is more than these of a small part.
-const CHANCE: u64 = 1_000;
+/// A smaller difference in instructions is noise, even if it is a large percentage of a small part.
+const NOISE_INSTRUCTIONS: u64 = 1_000;
 
-/// What parts cost, and what they did when the baseline was written.
+/// The baseline and the current counts.
 pub(crate) struct Comparison {
     pub(crate) baseline: Counts,
     pub(crate) now: Counts,
-    /// What there is to count now, in the order of the table.
+    /// The current parts, in the order of the table.
     pub(crate) parts: Vec<Part>,
 }
 
 impl Comparison {
-    /// What is wrong, a line for each part; nothing when all is as it was.
-    pub(crate) fn faults(&self) -> Vec<String> {
-        let of_part = self.parts.iter().filter_map(|Part { name, .. }| {
+    /// Returns one line for each part that deviates from the baseline.
+    pub(crate) fn deviations(&self) -> Vec<String> {
+        let changed = self.parts.iter().filter_map(|Part { name, .. }| {
             let Some(difference) = self.difference(name) else {
-                return Some(format!("{name} is not in the baseline: it is new there, or has another name"));
+                return Some(format!("{name} is not in the baseline: it is new or renamed"));
             };
-            if self.baseline[name].abs_diff(self.now[name]) <= CHANCE {
+            if self.baseline[name].abs_diff(self.now[name]) <= NOISE_INSTRUCTIONS {
                 None
-            } else if difference > MOST_MORE {
-                Some(format!("{name} costs {difference:.1} % more than the baseline; {MOST_MORE} % is the most"))
-            } else if difference < -MOST_LESS {
+            } else if difference > MAX_INCREASE_PERCENT {
+                Some(format!("{name} costs {difference:.1} % more than the baseline; the limit is {MAX_INCREASE_PERCENT} %"))
+            } else if difference < -MAX_DECREASE_PERCENT {
                 let less = -difference;
                 Some(format!(
-                    "{name} costs {less:.1} % less than the baseline, which is to be lowered, so that the gain is not lost \
-                     again unseen"
+                    "{name} costs {less:.1} % less than the baseline; lower the baseline, so that a later regression is \
+                     detected"
                 ))
             } else {
                 None
             }
         });
-        let is_gone = |name: &&String| self.parts.iter().all(|part| part.name != **name);
-        let gone = self.baseline.keys().filter(is_gone);
-        of_part.chain(gone.map(|name| format!("{name} is in the baseline, and there is no such part"))).collect()
+        let is_removed = |name: &&String| self.parts.iter().all(|part| part.name != **name);
+        let removed = self.baseline.keys().filter(is_removed);
+        changed.chain(removed.map(|name| format!("{name} is in the baseline, but the part does not exist"))).collect()
     }
 
-    /// In per cent of the baseline; `None` where it has no such part.
+    /// Returns the difference in percent of the baseline; `None` if the baseline does not have the part.
     fn difference(&self, name: &str) -> Option<f64> {
         let (baseline, now) = (*self.baseline.get(name)?, self.now[name]);
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
@@ -81,54 +81,54 @@ mod tests {
         Comparison { baseline: counts(baseline), now: counts(now), parts }
     }
 
-    /// What is said when a part cost 100,000 and costs this much now.
-    fn faults(now: u64) -> Vec<String> {
-        comparison(&[("fold", 100_000)], &[("fold", now)]).faults()
+    /// Returns the deviations of a part with the baseline 100,000.
+    fn deviations(now: u64) -> Vec<String> {
+        comparison(&[("fold", 100_000)], &[("fold", now)]).deviations()
     }
 
     #[test]
-    fn a_part_may_cost_what_it_did_and_what_chance_adds_or_takes() {
+    fn a_part_may_deviate_within_the_limits() {
         for now in [90_001, 99_000, 100_000, 104_999] {
-            assert_eq!(faults(now), Vec::<String>::new(), "{now}");
+            assert_eq!(deviations(now), Vec::<String>::new(), "{now}");
         }
     }
 
     #[test]
-    fn a_small_part_may_differ_by_some_instructions() {
+    fn a_small_part_may_deviate_by_the_noise() {
         for (now, count) in [(8_000, 0), (10_000, 0), (7_900, 1), (10_100, 1)] {
-            assert_eq!(comparison(&[("reply", 9_000)], &[("reply", now)]).faults().len(), count, "{now}");
+            assert_eq!(comparison(&[("reply", 9_000)], &[("reply", now)]).deviations().len(), count, "{now}");
         }
     }
 
     #[test]
-    fn a_part_that_costs_more_is_a_fault() {
-        assert_eq!(faults(105_100), ["fold costs 5.1 % more than the baseline; 5 % is the most"]);
-        assert_eq!(faults(400_000).len(), 1);
+    fn a_part_that_costs_more_is_a_deviation() {
+        assert_eq!(deviations(105_100), ["fold costs 5.1 % more than the baseline; the limit is 5 %"]);
+        assert_eq!(deviations(400_000).len(), 1);
     }
 
     #[test]
-    fn a_part_that_costs_much_less_is_a_fault_until_the_baseline_is_lowered() {
-        let [fault] = &faults(89_000)[..] else { panic!("one fault") };
-        assert!(fault.starts_with("fold costs 11.0 % less than the baseline, which is to be lowered"), "{fault}");
+    fn a_part_that_costs_much_less_is_a_deviation_until_the_baseline_is_lowered() {
+        let [deviation] = &deviations(89_000)[..] else { panic!("one deviation") };
+        assert!(deviation.starts_with("fold costs 11.0 % less than the baseline; lower the baseline"), "{deviation}");
     }
 
     #[test]
-    fn the_baseline_has_just_the_parts_that_there_are() {
+    fn the_baseline_must_have_exactly_the_existing_parts() {
         let comparison = comparison(&[("fold", 7), ("old", 7)], &[("fold", 7), ("new", 7)]);
-        let faults = comparison.faults();
-        assert_eq!(faults.len(), 2, "{faults:?}");
-        assert!(faults[0].starts_with("new is not in the baseline"), "{faults:?}");
-        assert!(faults[1].starts_with("old is in the baseline"), "{faults:?}");
+        let deviations = comparison.deviations();
+        assert_eq!(deviations.len(), 2, "{deviations:?}");
+        assert!(deviations[0].starts_with("new is not in the baseline"), "{deviations:?}");
+        assert!(deviations[1].starts_with("old is in the baseline"), "{deviations:?}");
     }
 
     #[test]
-    fn one_part_that_costs_more_is_not_made_up_for_by_others() {
-        let faults = comparison(&[("a", 100_000), ("b", 100_000)], &[("a", 106_000), ("b", 92_000)]).faults();
-        assert_eq!(faults, ["a costs 6.0 % more than the baseline; 5 % is the most"]);
+    fn a_more_expensive_part_is_not_compensated_by_a_cheaper_one() {
+        let deviations = comparison(&[("a", 100_000), ("b", 100_000)], &[("a", 106_000), ("b", 92_000)]).deviations();
+        assert_eq!(deviations, ["a costs 6.0 % more than the baseline; the limit is 5 %"]);
     }
 
     #[test]
-    fn the_table_lines_up() {
+    fn the_table_is_aligned() {
         let comparison = comparison(&[("fold", 1_000)], &[("fold", 1_015), ("invoke/1000", 36_660_406)]);
         assert_eq!(
             comparison.to_string(),

@@ -1,6 +1,5 @@
-//! What the way of a batch costs, in instructions that valgrind counts, held against the committed
-//! `tools/bench/instructions.json`.
-//! docs/contribute/instruction-counts.md tells what is counted and what the counts rest on.
+//! Compares the instructions of processing a batch, counted by valgrind, with the committed baseline
+//! `tools/bench/instructions.json`. See docs/contribute/instruction-counts.md.
 
 mod comparison;
 mod counting;
@@ -12,13 +11,13 @@ use devicestate_test_support::root;
 use comparison::{Comparison, Counts};
 use counting::Counting;
 
-/// Written when this is set, instead of being compared.
-const UPDATE: &str = "UPDATE_BASELINE";
+/// The environment variable that makes the test write the baseline instead of comparing with it.
+const UPDATE_VARIABLE: &str = "UPDATE_BASELINE";
 
 #[test]
-fn no_part_of_the_way_of_a_batch_costs_other_instructions_than_the_baseline_says() {
+fn the_instructions_of_each_part_match_the_baseline() {
     let path = root().join("tools/bench/instructions.json");
-    let is_update = env::var_os(UPDATE).is_some_and(|value| !value.is_empty());
+    let is_update = env::var_os(UPDATE_VARIABLE).is_some_and(|value| !value.is_empty());
     let counting = Counting::new();
     let baseline = fs::read_to_string(&path).unwrap_or_else(|error| {
         assert!(is_update, "{}: {error}", path.display());
@@ -33,12 +32,12 @@ fn no_part_of_the_way_of_a_batch_costs_other_instructions_than_the_baseline_says
         fs::write(&path, text + "\n").expect("the baseline can be written");
         return;
     }
-    let faults = comparison.faults();
+    let deviations = comparison.deviations();
     assert!(
-        faults.is_empty(),
-        "{comparison}\n{}\n\nIf that is meant, write the baseline anew and commit it with its reason:\n{UPDATE}=1 cargo \
+        deviations.is_empty(),
+        "{comparison}\n{}\n\nIf this is intended, update the baseline and commit it with the reason:\n{UPDATE_VARIABLE}=1 cargo \
          test --package devicestate-bench --test instructions\n",
-        faults.join("\n")
+        deviations.join("\n")
     );
     println!("{comparison}");
 }

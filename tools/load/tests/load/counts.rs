@@ -1,4 +1,4 @@
-//! What the driver counts, by a handler's own counts.
+//! The driver's counts, compared with the handler's own.
 
 use std::{
     process::Command,
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     driver::{report, run},
-    fake::{Answer, Fake, pause},
+    fake_handler::{FakeHandler, FakeReply, pause},
     handler::Handler,
 };
 
@@ -21,53 +21,53 @@ const SMALL: [&str; 6] = ["--events", "50", "--connections", "3", "--batches", "
 const ALL_APPLIED: usize = 900;
 
 #[test]
-fn the_real_handler_applies_all_events_however_the_request_is_framed() {
+fn the_real_handler_applies_all_events_with_every_framing() {
     let handler = Handler::in_memory();
     let all = json!({ "from": "records", "applied": ALL_APPLIED, "superseded": 0, "deadLettered": 0 });
-    // The last batch of each connection.
-    let again = json!({ "events": 150, "applied": 0, "superseded": 150, "deadLettered": 0 });
+    // The last batch of each connection, sent again.
+    let repeated = json!({ "events": 150, "applied": 0, "superseded": 150, "deadLettered": 0 });
     let with_content_type = ["--content-type", "application/json"];
-    // Also those of a driver that comes later: they are newer again.
+    // A later driver's events are newer, so they are applied too.
     for framing in [&[][..], &["--content-length"], &with_content_type, &["--seed", "2"]] {
         let report = report(handler.port, &[&SMALL, framing].concat());
-        assert_eq!((&report["counts"], &report["repeated"]), (&all, &again), "{framing:?}");
+        assert_eq!((&report["counts"], &report["repeated"]), (&all, &repeated), "{framing:?}");
         assert_eq!((&report["requests"], &report["eventsSent"]), (&json!(18), &json!(ALL_APPLIED)), "{framing:?}");
     }
 }
 
 #[test]
-fn a_batch_of_one_event_and_one_of_ten_thousand_are_applied_too() {
+fn batches_of_one_and_of_ten_thousand_events_are_applied() {
     let handler = Handler::in_memory();
     for (events, batches) in [("1", 200), ("10000", 2)] {
-        let batches_told = batches.to_string();
-        let report = report(handler.port, &["--events", events, "--connections", "2", "--batches", &batches_told]);
+        let batches_text = batches.to_string();
+        let report = report(handler.port, &["--events", events, "--connections", "2", "--batches", &batches_text]);
         let sent = 2 * batches * events.parse::<usize>().expect("a number");
         assert_eq!(report["counts"]["applied"], sent, "{events}");
     }
 }
 
 #[test]
-fn what_was_answered_before_or_after_the_time_that_counts_is_in_the_counts_and_not_in_the_rates() {
+fn replies_outside_the_measured_time_are_in_the_counts_and_not_in_the_rates() {
     static ANSWERED: AtomicUsize = AtomicUsize::new(0);
-    let fake = Fake::start(|request| {
+    let handler = FakeHandler::start(|request| {
         if request.target == "GET /state" {
-            return Answer::with(404, "");
+            return FakeReply::with(404, "");
         }
-        // Five at once, the sixth when the warm-up is over, the seventh when all is, and that one again.
+        // Five at once, the sixth after the warm-up, the seventh after the measured time, and the seventh repeated.
         match ANSWERED.fetch_add(1, SeqCst) {
             0..5 => {}
             _ => pause(Duration::from_millis(1_300)),
         }
-        Answer::keeping(request, 10)
+        FakeReply::stateful(request, 10)
     });
-    let report = report(fake.port, &["--seconds", "1", "--connections", "1", "--events", "10"]);
+    let report = report(handler.port, &["--seconds", "1", "--connections", "1", "--events", "10"]);
     assert_eq!((&report["seconds"], &report["requestsPerSecond"]), (&json!(1.0), &json!(1.0)), "{report}");
     assert_eq!((&report["eventsPerSecond"], &report["requests"]), (&json!(10.0), &json!(7)), "{report}");
     assert_eq!((&report["eventsSent"], &report["counts"]["applied"]), (&json!(70), &json!(70)), "{report}");
 }
 
 #[test]
-fn there_are_as_many_devices_as_told_in_each_partition() {
+fn each_partition_has_the_given_number_of_devices() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let database = folder.path().join("state.db").display().to_string();
     let handler = Handler::start(&[("StateStore", "sqlite"), ("SqlitePath", &database)]);
@@ -82,7 +82,7 @@ fn there_are_as_many_devices_as_told_in_each_partition() {
 }
 
 #[test]
-fn the_processor_time_and_memory_of_the_handler_are_told_where_its_process_is_named() {
+fn the_handlers_processor_time_and_memory_are_reported_with_its_process_id() {
     let handler = Handler::in_memory();
     let pid = handler.id().to_string();
     let report = report(handler.port, &[&SMALL[..], &["--pid", &pid]].concat());
@@ -94,7 +94,7 @@ fn the_processor_time_and_memory_of_the_handler_are_told_where_its_process_is_na
 }
 
 #[test]
-fn the_json_has_all_options_and_figures_and_the_table_lines_up() {
+fn the_json_has_all_options_and_figures_and_the_table_is_aligned() {
     let handler = Handler::in_memory();
     let options = [&SMALL[..], &["--devices", "7", "--body-bytes", "500", "--large-body", "9000"]].concat();
     let json = report(handler.port, &options);
@@ -127,7 +127,11 @@ fn the_json_has_all_options_and_figures_and_the_table_lines_up() {
         let at = |name: &str| json[latency][name].as_f64().expect("milliseconds");
         assert!(0.0 < at("p50") && at("p50") <= at("p99") && at("p99") <= at("p999") && at("p999") <= at("max"));
     }
-    assert_eq!(report(handler.port, &SMALL)["largeLatencyMs"], json!(null), "nobody sent large bodies");
+    assert_eq!(
+        report(handler.port, &SMALL)["largeLatencyMs"],
+        json!(null),
+        "without large bodies there are no latencies of them"
+    );
 
     let table = String::from_utf8(run(handler.port, &options).stdout).expect("UTF-8");
     let ends: Vec<_> = table.lines().skip(2).map(|line| line.chars().count()).collect();
@@ -135,48 +139,48 @@ fn the_json_has_all_options_and_figures_and_the_table_lines_up() {
 }
 
 #[test]
-fn counts_at_state_are_taken_where_there_are_some_and_as_a_difference() {
+fn counts_from_state_are_used_if_available_and_as_a_difference() {
     static APPLIED: AtomicUsize = AtomicUsize::new(1_000);
     static SUPERSEDED: AtomicUsize = AtomicUsize::new(5);
-    let fake = Fake::start(|request| {
+    let handler = FakeHandler::start(|request| {
         if request.target == "GET /state" {
             let (applied, superseded) = (APPLIED.load(SeqCst), SUPERSEDED.load(SeqCst));
             let counts = json!({ "devices": 3, "applied": applied, "superseded": superseded, "deadLettered": 7 });
-            return Answer::with(200, &counts.to_string());
+            return FakeReply::with(200, &counts.to_string());
         }
         let counter = if request.is_repeat { &SUPERSEDED } else { &APPLIED };
         counter.fetch_add(50, SeqCst);
-        Answer::with(200, r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#)
+        FakeReply::with(200, r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#)
     });
     for counts in ["auto", "state"] {
-        let report = report(fake.port, &[&SMALL[..], &["--counts", counts]].concat());
+        let report = report(handler.port, &[&SMALL[..], &["--counts", counts]].concat());
         let all = json!({ "from": "state", "applied": ALL_APPLIED, "superseded": 0, "deadLettered": 0 });
         assert_eq!(report["counts"], all);
     }
 }
 
 #[test]
-fn a_reply_in_chunks_is_read_like_any_other() {
-    let fake = Fake::start(|request| match &*request.target {
-        "GET /state" => Answer::with(404, ""),
-        _ => Answer::keeping_in_chunks(request, 50),
+fn a_chunked_reply_is_read() {
+    let handler = FakeHandler::start(|request| match &*request.target {
+        "GET /state" => FakeReply::with(404, ""),
+        _ => FakeReply::stateful_in_chunks(request, 50),
     });
-    assert_eq!(report(fake.port, &SMALL)["counts"]["applied"], ALL_APPLIED);
+    assert_eq!(report(handler.port, &SMALL)["counts"]["applied"], ALL_APPLIED);
 }
 
 #[test]
-fn a_latency_is_the_time_until_the_reply_and_the_slow_connection_has_its_own() {
+fn latencies_are_measured_until_the_reply_separately_for_large_bodies() {
     const SLOW: Duration = Duration::from_millis(30);
-    let fake = Fake::start(|request| {
+    let handler = FakeHandler::start(|request| {
         let is_large = request.body.len() > 1_000_000;
         match &*request.target {
-            "GET /state" => return Answer::with(404, ""),
+            "GET /state" => return FakeReply::with(404, ""),
             _ => pause(if is_large { 3 * SLOW } else { SLOW }),
         }
-        Answer::keeping(request, 1)
+        FakeReply::stateful(request, 1)
     });
     let options = ["--events", "1", "--connections", "3", "--batches", "2", "--large-body", "1000000"];
-    let report = report(fake.port, &options);
+    let report = report(handler.port, &options);
     let at = |latency: &str, name: &str| report[latency][name].as_f64().expect("milliseconds");
     assert!(at("latencyMs", "p50") >= 30.0, "{report}");
     assert!(at("largeLatencyMs", "p50") >= 90.0, "{report}");

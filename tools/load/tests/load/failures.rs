@@ -1,4 +1,4 @@
-//! What the driver says when something is not as it should be, and how it ends.
+//! The driver's errors and exit codes.
 
 use std::{
     io::{Read as _, Write as _},
@@ -9,152 +9,152 @@ use std::{
 };
 
 use crate::{
-    driver::{complaint, run_with},
-    fake::{Answer, Fake, Request, pause, record},
+    driver::{run_failing, run_with},
+    fake_handler::{FakeHandler, FakeReply, Request, pause, record},
 };
 
 /// 2 batches of 10 events on one connection.
 const SMALL: [&str; 6] = ["--events", "10", "--connections", "1", "--batches", "2"];
 
 #[test]
-fn a_handler_that_counts_too_few_is_found_out() {
-    let fake = Fake::that_tells(9, 0, 0);
-    let said = complaint(fake.port, &SMALL, 1);
-    assert!(said.contains("20 events were sent, and the records in the replies' Logs counted 18"), "{said}");
+fn a_handler_that_counts_too_few_events_is_detected() {
+    let handler = FakeHandler::with_counts(9, 0, 0);
+    let stderr = run_failing(handler.port, &SMALL, 1);
+    assert!(stderr.contains("20 events were sent, but the records in the replies' Logs counted 18"), "{stderr}");
 }
 
 #[test]
-fn a_handler_that_tells_no_counts_at_all_is_found_out() {
-    let fake = Fake::start(|_| Answer::with(200, "{}"));
-    let said = complaint(fake.port, &SMALL, 1);
-    assert!(said.contains("20 events were sent") && said.contains("counted 0"), "{said}");
+fn a_handler_without_counts_is_detected() {
+    let handler = FakeHandler::start(|_| FakeReply::with(200, "{}"));
+    let stderr = run_failing(handler.port, &SMALL, 1);
+    assert!(stderr.contains("20 events were sent") && stderr.contains("counted 0"), "{stderr}");
 }
 
 #[test]
-fn a_handler_that_says_applied_whatever_it_is_sent_is_found_out_by_what_comes_again() {
+fn a_handler_that_counts_everything_as_applied_is_detected_by_the_repeated_batch() {
     static APPLIED: AtomicUsize = AtomicUsize::new(0);
-    let at_state = Fake::start(|request| {
+    let at_state = FakeHandler::start(|request| {
         if request.target == "GET /state" {
             let applied = APPLIED.load(SeqCst);
-            return Answer::with(200, &format!(r#"{{"applied":{applied},"superseded":0,"deadLettered":0}}"#));
+            return FakeReply::with(200, &format!(r#"{{"applied":{applied},"superseded":0,"deadLettered":0}}"#));
         }
         APPLIED.fetch_add(10, SeqCst);
-        Answer::with(200, "{}")
+        FakeReply::with(200, "{}")
     });
-    for (fake, from) in [(Fake::that_tells(10, 0, 0), "the records"), (at_state, "GET /state")] {
-        let said = complaint(fake.port, &SMALL, 1);
-        assert!(said.contains("last batch was sent again, 10 events in all") && said.contains(from), "{said}");
-        assert!(said.contains("counted 10 as applied, 0 as superseded, and 0 as dead-lettered"), "{said}");
-        let (batches, repeats) = (fake.batches(), fake.repeats());
+    for (handler, from) in [(FakeHandler::with_counts(10, 0, 0), "the records"), (at_state, "GET /state")] {
+        let stderr = run_failing(handler.port, &SMALL, 1);
+        assert!(stderr.contains("last batch was sent again (10 events") && stderr.contains(from), "{stderr}");
+        assert!(stderr.contains("counted 10 as applied, 0 as superseded, and 0 as dead-lettered"), "{stderr}");
+        let (batches, repeats) = (handler.batches(), handler.repeats());
         let [_, last] = &batches[..] else { panic!("{batches:?}") };
         let [repeat] = &repeats[..] else { panic!("{repeats:?}") };
         assert_eq!(last.body, repeat.body);
         let invocation = |request: &Request| request.header("X-Azure-Functions-InvocationId").map(str::to_owned);
-        assert_ne!(invocation(last), invocation(repeat), "the host calls anew");
+        assert_ne!(invocation(last), invocation(repeat), "it is a new invocation");
     }
 }
 
 #[test]
-fn a_batch_that_is_refused_when_it_comes_again_ends_the_run() {
-    let fake = Fake::start(|request| match &*request.target {
-        "GET /state" => Answer::with(404, ""),
-        _ if request.is_repeat => Answer::with(503, "not again"),
-        _ => Answer::with(200, &record(10, 0, 0)),
+fn a_repeated_batch_that_is_rejected_ends_the_run() {
+    let handler = FakeHandler::start(|request| match &*request.target {
+        "GET /state" => FakeReply::with(404, ""),
+        _ if request.is_repeat => FakeReply::with(503, "not again"),
+        _ => FakeReply::with(200, &record(10, 0, 0)),
     });
-    let said = complaint(fake.port, &SMALL, 1);
-    assert!(said.contains("partition 0, its last batch again: the handler answered 503: not again"), "{said}");
+    let stderr = run_failing(handler.port, &SMALL, 1);
+    assert!(stderr.contains("partition 0, repeated last batch: the handler responded 503: not again"), "{stderr}");
 }
 
 #[test]
-fn an_event_that_was_not_applied_is_a_failure_though_it_was_counted() {
-    for (fake, expected) in [
-        (Fake::that_tells(9, 1, 0), "2 as superseded, 0 as dead-lettered, and 18 as applied"),
-        (Fake::that_tells(8, 0, 2), "0 as superseded, 4 as dead-lettered, and 16 as applied"),
+fn a_superseded_or_dead_lettered_event_is_a_failure() {
+    for (handler, expected) in [
+        (FakeHandler::with_counts(9, 1, 0), "2 as superseded, 0 as dead-lettered, and 18 as applied"),
+        (FakeHandler::with_counts(8, 0, 2), "0 as superseded, 4 as dead-lettered, and 16 as applied"),
     ] {
-        let said = complaint(fake.port, &SMALL, 1);
-        assert!(said.contains(expected) && !said.contains("were sent"), "{said}");
+        let stderr = run_failing(handler.port, &SMALL, 1);
+        assert!(stderr.contains(expected) && !stderr.contains("were sent"), "{stderr}");
     }
 }
 
 #[test]
-fn any_other_answer_than_200_ends_the_run_with_what_was_answered() {
+fn a_reply_other_than_200_ends_the_run_with_its_body() {
     let long = "the store is out ".repeat(100);
-    let fake = Fake::start(move |_| Answer::with(503, &long));
-    let said = complaint(fake.port, &SMALL, 1);
-    assert!(said.contains("partition 0, request 1: the handler answered 503: the store is out"), "{said}");
-    assert!(said.len() < 500, "{said}");
+    let handler = FakeHandler::start(move |_| FakeReply::with(503, &long));
+    let stderr = run_failing(handler.port, &SMALL, 1);
+    assert!(stderr.contains("partition 0, request 1: the handler responded 503: the store is out"), "{stderr}");
+    assert!(stderr.len() < 500, "{stderr}");
 }
 
 #[test]
-fn a_request_that_is_refused_before_it_is_read_to_its_end_is_told_by_its_answer() {
+fn a_request_that_is_rejected_before_it_is_read_completely_is_reported_with_its_reply() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = listener.local_addr().expect("an address").port();
     let server = thread::spawn(move || {
-        // The first asks for the counts.
+        // The first request is GET /state.
         for stream in listener.incoming().take(2) {
             let mut stream = stream.expect("a connection");
-            stream.read_exact(&mut [0; 20]).expect("the begin of a request");
-            let refused = b"HTTP/1.1 413 Too Large\r\ncontent-length: 8\r\n\r\ntoo long";
-            stream.write_all(refused).expect("an answer");
+            stream.read_exact(&mut [0; 20]).expect("the beginning of a request");
+            let rejection = b"HTTP/1.1 413 Too Large\r\ncontent-length: 8\r\n\r\ntoo long";
+            stream.write_all(rejection).expect("a reply");
         }
     });
     let large = ["--events", "10", "--connections", "1", "--batches", "2", "--body-bytes", "1000000"];
-    let said = complaint(port, &large, 1);
-    assert!(said.contains("the handler answered 413: too long"), "{said}");
-    server.join().expect("it answers both");
+    let stderr = run_failing(port, &large, 1);
+    assert!(stderr.contains("the handler responded 413: too long"), "{stderr}");
+    server.join().expect("the server replies to both");
 }
 
 #[test]
-fn a_connection_that_ends_without_an_answer_is_a_failure() {
-    let fake = Fake::start(|_| Answer::Close);
-    let said = complaint(fake.port, &SMALL, 1);
-    assert!(said.contains("request 1: no answer: the handler closed the connection"), "{said}");
+fn a_connection_that_ends_without_a_reply_is_a_failure() {
+    let handler = FakeHandler::start(|_| FakeReply::Close);
+    let stderr = run_failing(handler.port, &SMALL, 1);
+    assert!(stderr.contains("request 1: no reply: the handler closed the connection"), "{stderr}");
 }
 
 #[test]
-fn an_empty_success_is_a_failure_since_the_host_would_wait_for_ever() {
-    let fake = Fake::start(|_| Answer::with(200, ""));
-    let said = complaint(fake.port, &SMALL, 1);
-    assert!(said.contains("200 without a body"), "{said}");
+fn an_empty_success_is_a_failure() {
+    let handler = FakeHandler::start(|_| FakeReply::with(200, ""));
+    let stderr = run_failing(handler.port, &SMALL, 1);
+    assert!(stderr.contains("200 without a body"), "{stderr}");
 }
 
 #[test]
-fn what_is_no_http_is_a_failure() {
-    let fake = Fake::start(|_| Answer::Bytes("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned()));
-    let said = complaint(fake.port, &SMALL, 1);
-    assert!(said.contains("the answer cannot be read"), "{said}");
+fn a_reply_that_is_not_http_is_a_failure() {
+    let handler = FakeHandler::start(|_| FakeReply::Bytes("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned()));
+    let stderr = run_failing(handler.port, &SMALL, 1);
+    assert!(stderr.contains("the reply cannot be read"), "{stderr}");
 }
 
 #[test]
-fn a_time_in_which_no_reply_came_is_no_measurement() {
-    let fake = Fake::start(|_| {
+fn a_measured_time_without_a_reply_is_a_failure() {
+    let handler = FakeHandler::start(|_| {
         pause(Duration::from_millis(1_300));
-        Answer::with(200, &record(10, 0, 0))
+        FakeReply::with(200, &record(10, 0, 0))
     });
-    let said = complaint(
-        fake.port,
+    let stderr = run_failing(
+        handler.port,
         &["--events", "10", "--connections", "1", "--warm", "0", "--seconds", "1", "--counts", "records"],
         1,
     );
-    assert!(said.contains("no reply came in the time that is counted"), "{said}");
+    assert!(stderr.contains("no reply arrived in the measured time"), "{stderr}");
 }
 
 #[test]
-fn a_run_that_cannot_begin_ends_with_2() {
-    // Nobody listens at this one.
-    let said = complaint(1, &SMALL, 2);
-    assert!(said.contains("no connection to 127.0.0.1:1") && said.contains("option --url"), "{said}");
+fn a_run_that_cannot_start_ends_with_exit_code_2() {
+    // No process listens on this port.
+    let stderr = run_failing(1, &SMALL, 2);
+    assert!(stderr.contains("cannot connect to 127.0.0.1:1") && stderr.contains("--url"), "{stderr}");
 
-    let fake = Fake::that_tells(10, 0, 0);
-    let said = complaint(fake.port, &["--counts", "state"], 2);
-    assert!(said.contains("GET /state: the handler answered 404"), "{said}");
-    let said = complaint(fake.port, &["--pid", "4194305"], 2);
-    assert!(said.contains("process 4194305") && said.contains("option --pid"), "{said}");
-    assert_eq!(fake.batches().len(), 0, "nothing was sent");
+    let handler = FakeHandler::with_counts(10, 0, 0);
+    let stderr = run_failing(handler.port, &["--counts", "state"], 2);
+    assert!(stderr.contains("GET /state: the handler responded 404"), "{stderr}");
+    let stderr = run_failing(handler.port, &["--pid", "4194305"], 2);
+    assert!(stderr.contains("process 4194305") && stderr.contains("--pid"), "{stderr}");
+    assert_eq!(handler.batches().len(), 0, "nothing was sent");
 }
 
 #[test]
-fn an_option_that_makes_no_sense_ends_with_2() {
+fn an_invalid_option_ends_with_exit_code_2() {
     for wrong in [
         &["--events", "0"][..],
         &["--events", "10001"],
@@ -170,7 +170,7 @@ fn an_option_that_makes_no_sense_ends_with_2() {
         &["--no-such-option"],
     ] {
         let output = run_with(wrong);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(2) && said.starts_with("error: "), "{wrong:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && stderr.starts_with("error: "), "{wrong:?}: {stderr}");
     }
 }

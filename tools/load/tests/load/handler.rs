@@ -15,17 +15,17 @@ pub(crate) struct Handler {
 }
 
 impl Handler {
-    /// With these settings and no others of ours. It takes a free port and says which in its first record.
+    /// Starts the handler with only these settings. It listens on a free port, which its start record contains.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(devicestate());
         command.args(["serve", "--port", "0"]).env_clear().envs(settings.iter().copied());
-        // It is never used, and without one the handler warns.
+        // It is never used, but the handler warns if it is missing.
         command.env("DeadLetterDirectory", env!("CARGO_TARGET_TMPDIR"));
         command.current_dir(root()).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the binary");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let records = lines.by_ref().map(|line| serde_json::from_str::<Value>(&line.expect("UTF-8")).expect("JSON"));
-        let start = records.into_iter().find(|record| record["record"] == "start").expect("a record of the start");
+        let start = records.into_iter().find(|record| record["record"] == "start").expect("a start record");
         let port = u16::try_from(start["port"].as_u64().expect("a port")).expect("a port");
         Self { port, child }
     }
@@ -41,7 +41,7 @@ impl Handler {
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        // Either fails only when the process has already ended.
+        // Each fails only if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

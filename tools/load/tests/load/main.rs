@@ -1,10 +1,9 @@
-//! The load driver: the real program against the real handler, and against handlers of these tests that do what
-//! the real one never would.
+//! The load driver: the real program against the real handler, and against fake handlers that misbehave.
 
 mod counts;
 mod driver;
 mod failures;
-mod fake;
+mod fake_handler;
 mod handler;
 mod requests;
 mod shape;

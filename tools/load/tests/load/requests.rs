@@ -1,4 +1,4 @@
-//! What the driver sends, read as the handler reads it.
+//! The driver's requests, read with the handler's own code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,30 +11,33 @@ use devicestate_test_support::root;
 use serde_json::Value;
 
 use crate::{
-    driver::{complaint, report},
-    fake::{Fake, Request},
+    driver::{report, run_failing},
+    fake_handler::{FakeHandler, Request},
 };
 
-/// Sends batches to a handler that keeps all of them. Those that come again are left out.
+/// Drives a fake handler and returns the batches that it received, without the repeated ones.
 pub(crate) fn sent(events: usize, options: &[&str]) -> Vec<Request> {
-    let fake = Fake::that_keeps(events);
-    report(fake.port, &[&["--events", &events.to_string()], options].concat());
-    fake.batches()
+    let handler = FakeHandler::stateful(events);
+    report(handler.port, &[&["--events", &events.to_string()], options].concat());
+    handler.batches()
 }
 
-/// The function of the app that ships.
+/// Returns the function of this repository's app.
 pub(crate) fn function() -> Function {
     let app = FunctionApp::load(root()).expect("the app of this repository");
-    app.functions.into_iter().find(|function| function.name == "RawTelemetryFunction").expect("it is there")
+    app.functions
+        .into_iter()
+        .find(|function| function.name == "RawTelemetryFunction")
+        .expect("the app has this function")
 }
 
-/// The batches of each partition, in the order in which they came.
+/// Returns the batches of each partition, in order of arrival.
 fn by_partition(requests: &[Request]) -> BTreeMap<String, Vec<Batch>> {
     let trigger = function().trigger;
     let mut batches = BTreeMap::<_, Vec<_>>::new();
     for request in requests {
         let invocation = Invocation::read(&request.body.clone().into(), &trigger).expect("an envelope");
-        assert!(invocation.will_retry(), "it is sent under the retry policy that ships");
+        assert!(invocation.will_retry(), "the request has the shipped retry policy");
         batches.entry(invocation.batch.source.partition_id.clone()).or_default().push(invocation.batch);
     }
     batches
@@ -45,7 +48,7 @@ fn json(body: &[u8]) -> Value {
 }
 
 #[test]
-fn sequence_numbers_rise_by_one_and_times_never_go_back_through_the_whole_run() {
+fn sequence_numbers_rise_by_one_and_enqueued_times_never_decrease() {
     for framing in [&[][..], &["--content-length"]] {
         let options = [&["--connections", "3", "--batches", "40"], framing].concat();
         let partitions = by_partition(&sent(37, &options));
@@ -54,18 +57,18 @@ fn sequence_numbers_rise_by_one_and_times_never_go_back_through_the_whole_run() 
             assert_eq!(batches.len(), 40);
             let events = || batches.iter().flat_map(|batch| &batch.events);
             assert!(events().all(|event| event.fault.is_none()));
-            let places: Vec<_> = events().map(|event| event.position.expect("a place")).collect();
-            assert_eq!(places.len(), 40 * 37);
-            let numbers: Vec<_> = places.iter().map(|place| place.sequence_number).collect();
+            let positions: Vec<_> = events().map(|event| event.position.expect("a position")).collect();
+            assert_eq!(positions.len(), 40 * 37);
+            let numbers: Vec<_> = positions.iter().map(|position| position.sequence_number).collect();
             assert!(numbers.windows(2).all(|two| two[1] == two[0] + 1), "{numbers:?}");
-            assert!(places.is_sorted_by_key(|place| place.enqueued_ms), "{places:?}");
+            assert!(positions.is_sorted_by_key(|position| position.enqueued_ms), "{positions:?}");
         }
     }
 }
 
 #[test]
-fn what_is_told_about_an_event_in_several_places_is_the_same_in_all_of_them() {
-    // So many that each kind of place lies across the end of a chunk somewhere.
+fn an_events_metadata_is_the_same_in_every_column() {
+    // Enough events that each kind of field crosses a chunk boundary somewhere.
     let partitions = by_partition(&sent(500, &["--connections", "2", "--batches", "3", "--devices", "1000000"]));
     let mut devices = BTreeSet::new();
     for (partition, batches) in &partitions {
@@ -83,7 +86,7 @@ fn what_is_told_about_an_event_in_several_places_is_the_same_in_all_of_them() {
             let time = metadata.enqueued_times.string(index).expect("a time");
             assert_eq!(properties["EnqueuedTimeUtc"], time.as_str());
             assert_eq!(properties["x-opt-enqueued-time"], format!("{time}+00:00"));
-            assert!(time.len() == 23 && !time.ends_with('0'), "the host drops zeros at the end: {time}");
+            assert!(time.len() == 23 && !time.ends_with('0'), "the host drops trailing zeros: {time}");
             let offset = metadata.offsets.string(index).expect("an offset");
             assert_eq!(
                 (&properties["OffsetString"], &properties["x-opt-offset"]),
@@ -118,7 +121,7 @@ fn a_request_is_framed_as_the_host_frames_it() {
         ids.len()
     };
     let invocation = |request: &Request| request.header("X-Azure-Functions-InvocationId").expect("an id").to_owned();
-    assert_eq!(ids(&invocation), 10, "each invocation has its own");
+    assert_eq!(ids(&invocation), 10, "each invocation has its own id");
     let guid =
         |request: &Request| json(&request.body)["Metadata"]["sys"]["RandGuid"].as_str().expect("text").to_owned();
     assert_eq!(ids(&guid), 10);
@@ -132,7 +135,7 @@ fn a_request_is_framed_as_the_host_frames_it() {
 }
 
 #[test]
-fn a_body_has_every_field_and_is_as_long_as_it_is_told_to_be() {
+fn a_body_has_every_field_and_at_least_the_length_of_the_option() {
     let body_lengths = |options: &[&str]| {
         let partitions = by_partition(&sent(30, &[&["--connections", "1", "--batches", "1"], options].concat()));
         let events = partitions.into_values().flatten().flat_map(|batch| batch.events);
@@ -164,13 +167,13 @@ fn a_body_has_every_field_and_is_as_long_as_it_is_told_to_be() {
 }
 
 #[test]
-fn a_large_body_comes_alone_and_on_the_first_connection_only() {
-    let fake = Fake::that_tells(4, 0, 0);
+fn only_the_first_connection_sends_large_bodies_one_per_batch() {
+    let handler = FakeHandler::with_counts(4, 0, 0);
     let options = ["--events", "4", "--connections", "3", "--batches", "3", "--large-body", "2000000"];
-    // The handler says four for the batches of one, too, which is too many.
-    let said = complaint(fake.port, &options, 1);
-    assert!(said.contains("27 events were sent") && said.contains("counted 36"), "{said}");
-    let partitions = by_partition(&fake.batches());
+    // The handler counts four events also for the batches of one event.
+    let stderr = run_failing(handler.port, &options, 1);
+    assert!(stderr.contains("27 events were sent") && stderr.contains("counted 36"), "{stderr}");
+    let partitions = by_partition(&handler.batches());
     let shapes = |partition: &str| {
         let events = |batch: &Batch| batch.events.iter().map(|event| event.body.len()).collect::<Vec<_>>();
         partitions[partition].iter().map(events).collect::<Vec<_>>()
@@ -182,7 +185,7 @@ fn a_large_body_comes_alone_and_on_the_first_connection_only() {
 }
 
 #[test]
-fn the_same_seed_draws_the_same_devices_and_readings_and_another_one_others() {
+fn a_seed_determines_the_devices_and_readings() {
     let bodies = |seed: &str| {
         let partitions = by_partition(&sent(10, &["--connections", "2", "--batches", "3", "--seed", seed]));
         let batches = partitions.into_values().flatten();

@@ -1,4 +1,4 @@
-//! The driver's requests against those of the stand-in host, which are the host's but for what the tests of both say.
+//! Compares the driver's requests with those of the stand-in host.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::requests::{function, sent};
 
-/// A request of the stand-in host for two events.
-fn of_the_host(content_type: Option<&'static str>) -> Value {
+/// Returns the stand-in host's request for two events.
+fn host_request(content_type: Option<&'static str>) -> Value {
     let events = [1_i64, 2].map(|sequence_number| {
         let sent = Sent { body: b"{}".to_vec(), partition_key: Some("drone-01".into()), content_type };
         Arc::new(HubEvent { sent, sequence_number, offset: 416 * sequence_number, enqueued_ms: 1_732_094_047_123 })
@@ -22,7 +22,7 @@ fn of_the_host(content_type: Option<&'static str>) -> Value {
     serde_json::from_str(&request.expect("a request")).expect("JSON")
 }
 
-/// Members by their names in order, cells one by one, and of each value what it is. A column is an array in a string.
+/// Returns the JSON with each value replaced by its type. A metadata column is an array in a string; its cells are replaced.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), shape(value))).collect(),
@@ -32,20 +32,20 @@ fn shape(value: &Value) -> Value {
             _ => "text".into(),
         },
         Value::Number(_) => "number".into(),
-        Value::Bool(_) => "whether".into(),
+        Value::Bool(_) => "boolean".into(),
         Value::Null => Value::Null,
     }
 }
 
 #[test]
-fn a_request_has_the_members_and_the_kinds_of_values_that_the_stand_in_host_writes() {
+fn a_request_has_the_same_members_and_value_types_as_the_stand_in_hosts() {
     for (content_type, options) in
         [(None, &[][..]), (Some("application/json"), &["--content-type", "application/json"])]
     {
         let options = [&["--connections", "1", "--batches", "1"], options].concat();
         let [request] = &sent(2, &options)[..] else { panic!("one batch") };
         let request: Value = serde_json::from_slice(&request.body).expect("JSON");
-        let host = of_the_host(content_type);
+        let host = host_request(content_type);
         assert_eq!(shape(&request), shape(&host), "{request}\n{host}");
         let columns = &request["Metadata"]["SystemPropertiesArray"];
         let cells: Vec<Value> = serde_json::from_str(columns.as_str().expect("a column")).expect("an array");

@@ -1,4 +1,4 @@
-//! The host's side: what is read, and the invocations that come of it.
+//! The host: reads events and invokes the handler.
 
 mod partitions;
 mod sessions;
@@ -20,9 +20,9 @@ use tokio::sync::watch;
 
 use crate::error::Error;
 
-/// What the producers have sent to, and an instance reads.
+/// The hub or queue that an instance reads.
 #[derive(Clone)]
-pub(crate) enum Intake {
+pub(crate) enum Broker {
     Hub(Arc<Hub>),
     Sessions(Arc<SessionQueue>),
 }
@@ -32,25 +32,28 @@ pub(crate) struct Host {
     pub(crate) plan: Plan,
     pub(crate) function: Function,
     pub(crate) endpoint: Endpoint,
-    /// How many events are pulled from a partition at a time, at the most.
+    /// The maximum number of events read from a partition at a time.
     pub(crate) batch: usize,
     pub(crate) invocations: Arc<AtomicU64>,
-    /// How many of its readers (of a partition, or of one session after the other) have something in hand, or may find
-    /// something.
+    /// The number of readers (of a partition, or of one session after another) that have events or may find some.
     pub(crate) busy: watch::Sender<usize>,
 }
 
 impl Host {
-    /// Reads everything, until nothing is left.
-    pub(crate) async fn run(self, intake: &Intake) -> Result<(), Error> {
+    /// Reads until all events are processed.
+    pub(crate) async fn run(self, broker: &Broker) -> Result<(), Error> {
         let host = Arc::new(self);
-        match intake {
-            Intake::Hub(hub) => partitions::read(&host, hub).await,
-            Intake::Sessions(queue) => sessions::read(&host, queue).await,
+        match broker {
+            Broker::Hub(hub) => partitions::read(&host, hub).await,
+            Broker::Sessions(queue) => sessions::read(&host, queue).await,
         }
     }
 
-    /// One attempt of an invocation, or why it has failed.
+    /// Makes one attempt of an invocation.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the attempt failed.
     async fn attempt(&self, invocation_id: &str, request: String) -> Result<(), String> {
         self.invocations.fetch_add(1, Relaxed);
         let (status, content_type, body) = self.endpoint.post(invocation_id, request).await?;
@@ -58,7 +61,7 @@ impl Host {
         match reply::read(status, content_type.as_deref(), &body, queue, MessageEncoding::Base64) {
             Ok(_) => Ok(()),
             Err(ReplyError::Failed(reason)) => Err(reason),
-            Err(ReplyError::Hangs) => Err("the reply is one that the host would wait behind for ever".to_owned()),
+            Err(ReplyError::Hangs) => Err("the host would wait forever after this reply".to_owned()),
         }
     }
 }

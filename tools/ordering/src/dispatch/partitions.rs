@@ -1,4 +1,4 @@
-//! Batches of each partition, as the Event Hubs extension hands them to a function.
+//! Reads batches from each partition, like the Event Hubs extension.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,9 +16,9 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::Host;
 use crate::error::Error;
 
-/// Reads every partition to its end, all at the same time.
+/// Reads all partitions to their end, in parallel.
 pub(super) async fn read(host: &Arc<Host>, hub: &Arc<Hub>) -> Result<(), Error> {
-    // Aborted when this is dropped.
+    // Dropping the set aborts the tasks.
     let mut pumps = JoinSet::new();
     for partition in 0..hub.partitions() {
         let source = Source {
@@ -33,7 +33,7 @@ pub(super) async fn read(host: &Arc<Host>, hub: &Arc<Hub>) -> Result<(), Error> 
         pumps.spawn(async move { pump.run(&hub, partition).await });
     }
     while let Some(ended) = pumps.join_next().await {
-        ended.expect("no panic, and nobody aborts it")?;
+        ended.expect("the task neither panics nor is aborted")?;
         host.busy.send_replace(pumps.len());
     }
     Ok(())
@@ -47,7 +47,7 @@ struct Pump {
 }
 
 impl Pump {
-    /// Reads from the checkpoint on: one batch, all of it, then the checkpoint, then the next.
+    /// Reads from the checkpoint on: processes a batch completely, writes the checkpoint, and reads the next batch.
     async fn run(&self, hub: &Hub, partition: usize) -> Result<(), Error> {
         let mut next = hub.checkpoint(partition);
         while let Some(events) = hub.receive(partition, next, (1, self.host.batch, Duration::ZERO)).await {
@@ -61,12 +61,12 @@ impl Pump {
         Ok(())
     }
 
-    /// An invocation for each event: begun in order, and not waited for before the next one begins.
+    /// Starts one invocation per event, in order, without waiting for the previous one.
     async fn invoke_each(&self, events: Vec<Arc<HubEvent>>) -> Result<(), Error> {
         let slots = Arc::new(Semaphore::new(self.host.plan.at_once));
         let mut invocations = JoinSet::new();
         for event in events {
-            let slot = Arc::clone(&slots).acquire_owned().await.expect("nobody closes it");
+            let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is not closed");
             let pump = self.clone();
             invocations.spawn(async move {
                 let _slot = slot;
@@ -74,24 +74,23 @@ impl Pump {
             });
         }
         while let Some(ended) = invocations.join_next().await {
-            ended.expect("no panic, and nobody aborts it")?;
+            ended.expect("the task neither panics nor is aborted")?;
         }
         Ok(())
     }
 
-    /// One invocation, with the attempts that the retry policy gives it. None waits between two: a delay would change
-    /// nothing but how long it takes.
+    /// Makes one invocation with the retries of the policy, without their delays, which would only take time.
     async fn invoke(&self, events: &[Arc<HubEvent>]) -> Result<(), Error> {
         let function = &self.host.function;
         let invocation_id = uuid::Uuid::new_v4().to_string();
         let max_count = function.retry.as_ref().map(RetryPolicy::max_retry_count);
         let mut retry = Retry { count: 0, max_count: max_count.unwrap_or_default(), exception: None };
         loop {
-            let of_policy = max_count.map(|_| &retry);
-            let request = envelope::request(function, &self.source, events, of_policy, System.now_ms());
+            let policy = max_count.map(|_| &retry);
+            let request = envelope::request(function, &self.source, events, policy, System.now_ms());
             let request = request.map_err(Error::Invocation)?;
             let Err(failed) = self.host.attempt(&invocation_id, request).await else { return Ok(()) };
-            if max_count.is_none_or(|most| most >= 0 && i64::from(retry.count) >= most) {
+            if max_count.is_none_or(|max| max >= 0 && i64::from(retry.count) >= max) {
                 return Err(Error::Invocation(failed));
             }
             retry.count += 1;

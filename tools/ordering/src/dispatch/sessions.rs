@@ -1,6 +1,5 @@
-//! Messages of sessions, as the Service Bus extension hands them to a function: so many sessions at the same time, each
-//! until nothing is left in it, and within it one message after the other. A message whose invocation fails is abandoned:
-//! it comes again, first in its session.
+//! Reads messages from sessions, like the Service Bus extension: several sessions in parallel, each until it is empty, one
+//! message after another. A message with a failed invocation is abandoned and redelivered first in its session.
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use crate::error::Error;
 /// Reads every session to its end.
 pub(super) async fn read(host: &Arc<Host>, queue: &Arc<SessionQueue>) -> Result<(), Error> {
     host.busy.send_replace(host.plan.max_sessions);
-    // Aborted when this is dropped.
+    // Dropping the set aborts the tasks.
     let mut pumps = JoinSet::new();
     for _ in 0..host.plan.max_sessions {
         let (host, queue) = (Arc::clone(host), Arc::clone(queue));
@@ -29,12 +28,12 @@ pub(super) async fn read(host: &Arc<Host>, queue: &Arc<SessionQueue>) -> Result<
         });
     }
     while let Some(ended) = pumps.join_next().await {
-        ended.expect("no panic, and nobody aborts it")?;
+        ended.expect("the task neither panics nor is aborted")?;
     }
     Ok(())
 }
 
-/// The next session that is free. While there is none this reader is not busy.
+/// Waits for the next free session. While there is none, this reader is not busy.
 async fn next(host: &Host, queue: &Arc<SessionQueue>) -> Option<SessionReceiver> {
     tokio::select! {
         biased;
@@ -49,9 +48,9 @@ async fn next(host: &Host, queue: &Arc<SessionQueue>) -> Option<SessionReceiver>
     session
 }
 
-/// One message after the other, until nothing is left: nobody sends any more, so nobody waits for one.
+/// Processes the messages of a session until it is empty. All messages are already in the queue.
 async fn drain(host: &Host, session: &SessionReceiver) -> Result<(), Error> {
-    const OWNED: &str = "no lock expires while its host lives";
+    const OWNED: &str = "the lock does not expire while its host runs";
     while let Some(delivery) = session.receive(std::time::Duration::ZERO).await.expect(OWNED) {
         let request = envelope::request(&host.function, "ordering.local", &delivery, System.now_ms());
         let invocation_id = uuid::Uuid::new_v4().to_string();

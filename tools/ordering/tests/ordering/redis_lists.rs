@@ -1,4 +1,4 @@
-//! The same over a real Redis, whose lists the tests read by themselves.
+//! The experiment with a real Redis, whose lists the tests read directly.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -9,13 +9,13 @@ use std::{
 use redis::{Client, Connection};
 use tempfile::TempDir;
 
-use crate::experiment::{SMALL, assert_only_repeats, count, report, run, the_way};
+use crate::experiment::{SMALL, assert_only_repeats, count, only_strategy, report, run};
 
-/// A server of a test's own, which keeps nothing. It is killed when this is dropped.
+/// A Redis server without persistence. It is killed when this is dropped.
 struct Server {
     child: Child,
     url: String,
-    /// What it still has to say, so that it never writes to a closed pipe.
+    /// Its standard output, kept open so that it can write to it.
     _log: BufReader<ChildStdout>,
     _folder: TempDir,
 }
@@ -29,12 +29,12 @@ impl Drop for Server {
 
 impl Server {
     fn start() -> Self {
-        // Somebody else may take the port before the server does.
+        // Another process may take the port before the server does.
         let server = (0..5).find_map(|_| Self::try_start());
-        server.expect("a redis-server that gets ready on one of five ports")
+        server.expect("redis-server starts on one of five ports")
     }
 
-    /// On a port that was free a moment ago; `None` when it is not any more.
+    /// Starts a server on a free port; `None` if another process has taken it meanwhile.
     fn try_start() -> Option<Self> {
         let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = free.local_addr().expect("an address").port();
@@ -59,7 +59,7 @@ impl Server {
     }
 }
 
-/// The lists of all keys, as the server has them.
+/// Reads the lists of all keys from the server.
 fn lists(connection: &mut Connection) -> Vec<Vec<u32>> {
     let list = |key| {
         let mut range = redis::cmd("LRANGE");
@@ -72,28 +72,28 @@ fn lists(connection: &mut Connection) -> Vec<Vec<u32>> {
 #[test]
 fn a_crash_leaves_half_a_batch_in_redis_and_the_next_instance_only_repeats_it() {
     let server = Server::start();
-    let report = server.run(&["--way", "d", "--keep"]);
-    let way = the_way(&report);
-    assert_eq!((report["listsIn"].as_str(), count(way, "gaps")), (Some("Redis"), 0));
+    let report = server.run(&["--strategy", "d", "--keep"]);
+    let strategy = only_strategy(&report);
+    assert_eq!((report["listsIn"].as_str(), count(strategy, "gaps")), (Some("redis"), 0));
     let lists = lists(&mut server.connect());
     for list in &lists {
         assert_only_repeats(list);
-        assert_eq!(list.last(), Some(&100), "it comes to its end: {list:?}");
+        assert_eq!(list.last(), Some(&100), "the list is complete: {list:?}");
     }
     let entries: usize = lists.iter().map(Vec::len).sum();
-    assert!(entries > 2_000, "nothing came again");
-    assert_eq!(count(way, "duplicates"), entries as u64 - 2_000);
+    assert!(entries > 2_000, "no events were repeated");
+    assert_eq!(count(strategy, "duplicates"), entries as u64 - 2_000);
 }
 
 #[test]
-fn in_redis_too_only_parallel_invocations_lose_the_order() {
+fn only_parallel_invocations_lose_the_order_in_redis() {
     let server = Server::start();
-    let report = server.run(&["--way", "a", "--way", "c", "--keep"]);
-    let ways = report["ways"].as_array().expect("ways");
-    assert!(count(&ways[0], "inversions") > 0);
-    assert_eq!((count(&ways[0], "gaps"), count(&ways[0], "duplicates")), (0, 0));
-    assert_eq!(count(&ways[1], "perfectLists"), 20);
-    // The last way's, and nothing of the way before it.
+    let report = server.run(&["--strategy", "a", "--strategy", "c", "--keep"]);
+    let strategies = report["strategies"].as_array().expect("strategies");
+    assert!(count(&strategies[0], "inversions") > 0);
+    assert_eq!((count(&strategies[0], "gaps"), count(&strategies[0], "duplicates")), (0, 0));
+    assert_eq!(count(&strategies[1], "perfectLists"), 20);
+    // They are the last strategy's; those of the previous one are deleted.
     assert!(lists(&mut server.connect()).into_iter().all(|list| list.into_iter().eq(1..=100)));
 }
 
@@ -104,20 +104,20 @@ fn a_run_deletes_its_own_lists_before_and_after_and_no_others() {
     for key in ["events:key-000", "events:key-999", "events"] {
         redis::cmd("RPUSH").arg(key).arg("old").exec(&mut connection).expect("a list");
     }
-    let report = server.run(&["--way", "c"]);
-    assert_eq!(count(the_way(&report), "perfectLists"), 20, "what was there before is gone");
+    let report = server.run(&["--strategy", "c"]);
+    assert_eq!(count(only_strategy(&report), "perfectLists"), 20, "the old list is deleted");
     let mut left: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).expect("the keys");
     left.sort();
     assert_eq!(left, ["events", "events:key-999"]);
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told_by_the_option_to_look_at() {
+fn an_unreachable_server_is_reported_with_its_option_and_without_its_password() {
     let closed = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let url = format!("redis://:secret@127.0.0.1:{}", closed.local_addr().expect("an address").port());
     drop(closed);
     let output = run(&["--redis", &url]);
-    let told = String::from_utf8(output.stderr).expect("text");
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("(option --redis)") && !told.contains("secret"), "{told}");
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("check --redis") && !stderr.contains("secret"), "{stderr}");
 }

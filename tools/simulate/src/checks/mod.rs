@@ -1,5 +1,5 @@
-//! What must hold, judged from what went in and what came out, and from nothing in between.
+//! The checks of a run. They use only the input and the output of the system, and no intermediate state.
 
-pub(crate) mod ending;
-pub(crate) mod letter;
+pub(crate) mod dead_letter;
+pub(crate) mod final_state;
 pub(crate) mod replies;

@@ -1,4 +1,4 @@
-//! One invocation: the reply accounts for each event of the batch, and comes in time.
+//! Checks one invocation: the reply accounts for each event of the batch, and arrives in time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,141 +13,153 @@ use devicestate_engine::{
 use devicestate_local::reply::Accepted;
 use tokio::time::Instant;
 
-use super::letter::Letter;
+use super::dead_letter::DeadLetter;
 use crate::{
     World,
-    book::Count,
     fleet::Meaning,
-    hub::{Part, Partition, UnderWay},
-    store::{Moment, plain},
+    hub::{ActiveAttempt, EventRange, Partition},
+    metrics::Count,
+    store::{Snapshot, version_tuple},
 };
 
-/// What there was before an invocation.
+/// An invocation, with the state from before it.
 pub(crate) struct Invocation<'a> {
     world: &'a World,
     partition: &'a Partition,
-    under_way: UnderWay<'a>,
-    part: &'a Part,
+    attempt: ActiveAttempt<'a>,
+    range: &'a EventRange,
     client: u64,
     began: Instant,
-    moment: Moment,
+    snapshot: Snapshot,
     /// The documents of the batch's devices.
     before: BTreeMap<&'a str, Option<Arc<Stored>>>,
 }
 
 impl<'a> Invocation<'a> {
-    pub(crate) fn begin(world: &'a World, partition: &'a Partition, part: &'a Part, client: u64) -> Self {
-        let ids = part.meanings.iter().filter_map(Meaning::understood).map(|(id, _)| id);
+    pub(crate) fn begin(world: &'a World, partition: &'a Partition, range: &'a EventRange, client: u64) -> Self {
+        let ids = range.meanings.iter().filter_map(Meaning::decoded).map(|(id, _)| id);
         let before = ids.map(|id| (id, world.store.document(id))).collect();
-        let moment = world.store.moment();
-        let under_way = partition.attempt();
-        world.clock.book.count(Count::Overlaps, u64::from(under_way.overlaps()));
-        Self { world, partition, under_way, part, client, began: Instant::now(), moment, before }
+        let snapshot = world.store.snapshot();
+        let attempt = partition.start_attempt();
+        world.clock.metrics.count(Count::Overlaps, u64::from(attempt.overlaps()));
+        Self { world, partition, attempt, range, client, began: Instant::now(), snapshot, before }
     }
 
-    /// The budget, and 20 ms for each event.
+    /// Checks that the reply took at most the budget plus 20 ms per event.
     pub(crate) fn check_time(&self) {
-        let events = u32::try_from(self.part.events.len()).unwrap_or(u32::MAX);
-        let (took, most) = (self.began.elapsed(), self.world.plan.budget + Duration::from_millis(20) * events);
-        if took > most {
-            self.violation(&format!("the answer took {took:?}, and {most:?} is the most"));
+        let events = u32::try_from(self.range.events.len()).unwrap_or(u32::MAX);
+        let (took, max) = (self.began.elapsed(), self.world.schedule.budget + Duration::from_millis(20) * events);
+        if took > max {
+            self.violation(&format!("the reply took {took:?}; the limit is {max:?}"));
         }
     }
 
-    /// Holds a final reply against the batch.
+    /// Compares a final reply with the batch.
     pub(crate) fn check_reply(&self, accepted: &Accepted) {
         let mut records = Vec::new();
         for line in &accepted.logs {
             match serde_json::from_str(line) {
                 Ok(Record::Batch(record)) => records.push(record),
                 Ok(Record::DeadLetter(_)) => {}
-                other => self.violation(&format!("a line of the log is none for a final reply: {other:?}")),
+                other => self.violation(&format!("a log line is not one of a final reply: {other:?}")),
             }
         }
         let [record] = records.as_slice() else {
-            return self.violation(&format!("there are {} records of the batch", records.len()));
+            return self.violation(&format!("the reply has {} batch records instead of one", records.len()));
         };
         let BatchRecord { attempt: AttemptRecord { events, .. }, applied, superseded, dead_lettered } = record;
-        let sent = self.part.events.len() as u64;
+        let sent = self.range.events.len() as u64;
         if *events != sent || applied + superseded + dead_lettered != sent {
             self.violation(&format!("{applied} + {superseded} + {dead_lettered} of {events} do not add up to {sent}"));
         }
         if *dead_lettered != accepted.messages.len() as u64 {
-            self.violation(&format!("{dead_lettered} dead letters are told, and {} sent", accepted.messages.len()));
+            self.violation(&format!(
+                "{dead_lettered} dead letters are counted, but {} were sent",
+                accepted.messages.len()
+            ));
         }
-        self.world.clock.book.count(Count::FinalReplies, 1);
+        self.world.clock.metrics.count(Count::FinalReplies, 1);
         let dead = self.check_dead_letters(&accepted.messages);
         self.check_counts(record, &dead);
     }
 
-    /// Each is of an event of the batch, which has no other, with its bytes. Gives back the places of those events.
+    /// Checks that each dead letter belongs to a different event of the batch and has its bytes. Returns the indexes of those
+    /// events.
     fn check_dead_letters(&self, messages: &[Vec<u8>]) -> BTreeSet<usize> {
         let mut dead = BTreeSet::new();
         for message in messages {
-            let letter = match Letter::read(self.world, message) {
-                Ok(letter) => letter,
+            let dead_letter = match DeadLetter::read(self.world, message) {
+                Ok(dead_letter) => dead_letter,
                 Err(error) => {
                     self.violation(&format!("a dead letter cannot be read: {error}"));
                     continue;
                 }
             };
             let source = &self.partition.source;
-            if (&letter.namespace, &letter.partition) != (&source.fully_qualified_namespace, &source.partition_id) {
-                self.violation(&format!("a dead letter is from elsewhere: {letter:?}"));
+            if (&dead_letter.namespace, &dead_letter.partition)
+                != (&source.fully_qualified_namespace, &source.partition_id)
+            {
+                self.violation(&format!("a dead letter is from another partition: {dead_letter:?}"));
             }
-            let index = usize::try_from(letter.sequence_number).ok().and_then(|n| n.checked_sub(self.part.first));
-            let Some(index) = index.filter(|index| *index < self.part.events.len()) else {
-                self.violation(&format!("a dead letter is of no event of the batch: {letter:?}"));
+            let index = usize::try_from(dead_letter.sequence_number).ok().and_then(|n| n.checked_sub(self.range.first));
+            let Some(index) = index.filter(|index| *index < self.range.events.len()) else {
+                self.violation(&format!("a dead letter belongs to no event of the batch: {dead_letter:?}"));
                 continue;
             };
             if !dead.insert(index) {
-                self.violation(&format!("event {} has two dead letters", letter.sequence_number));
+                self.violation(&format!("event {} has two dead letters", dead_letter.sequence_number));
             }
-            if letter.body != self.part.events[index].sent.body {
-                self.violation(&format!("the dead letter of event {} has other bytes", letter.sequence_number));
+            if dead_letter.body != self.range.events[index].sent.body {
+                self.violation(&format!("the dead letter of event {} has other bytes", dead_letter.sequence_number));
             }
         }
-        for (index, meaning) in self.part.meanings.iter().enumerate() {
+        for (index, meaning) in self.range.meanings.iter().enumerate() {
             match meaning {
                 Meaning::Poison if !dead.contains(&index) => {
-                    self.violation(&format!("event {} is poison, and no dead letter says so", self.part.first + index));
+                    self.violation(&format!("event {} is poison, but has no dead letter", self.range.first + index));
                 }
-                Meaning::Good { id, .. } if dead.contains(&index) => self.check_innocence(id, self.part.first + index),
+                Meaning::Valid { id, .. } if dead.contains(&index) => {
+                    self.check_dead_letter_cause(id, self.range.first + index);
+                }
                 _ => {}
             }
         }
         dead
     }
 
-    /// Under the policy that ships, a good event is dead-lettered only for a device that fails while others do not.
-    fn check_innocence(&self, id: &str, sequence_number: usize) {
-        if self.world.plan.policy.is_endless() && !self.world.weather.was_ever_ill(id) {
-            self.violation(&format!("event {sequence_number} of {id} is dead-lettered, which was never its own fault"));
+    /// Checks that, under the shipped policy, a valid event is dead-lettered only because of a fault of its own document.
+    fn check_dead_letter_cause(&self, id: &str, sequence_number: usize) {
+        if self.world.schedule.policy.is_endless() && !self.world.faults.had_document_fault(id) {
+            self.violation(&format!(
+                "event {sequence_number} of {id} is dead-lettered, although its document never had a fault"
+            ));
         }
     }
 
-    /// Where nobody else has written these documents meanwhile, it is known what counts as applied: what is newer than
-    /// they were, and at the most also what somebody else had written just before. Of two who write the same event at one
-    /// time, neither can tell whose write it was that he finds, and either may count it.
+    /// Checks the record's counts if no other client wrote these documents during the invocation. Then the applied events are
+    /// those newer than the documents were, and at most those that another client wrote just before: if two clients write
+    /// the same event at the same time, either may count it.
     fn check_counts(&self, record: &BatchRecord, dead: &BTreeSet<usize>) {
-        let Self { world, part, partition, before, .. } = self;
+        let Self { world, range, partition, before, .. } = self;
         let is_of_batch = |(_, sequence_number, source): (i64, i64, u64)| {
-            let index = usize::try_from(sequence_number).ok().and_then(|number| number.checked_sub(part.first));
-            source == partition.number && index.is_some_and(|index| index < part.events.len())
+            let index = usize::try_from(sequence_number).ok().and_then(|number| number.checked_sub(range.first));
+            source == partition.number && index.is_some_and(|index| index < range.events.len())
         };
         let is_own = |id: &str| before.contains_key(id);
-        let is_alone = self.under_way.is_alone();
+        let is_alone = self.attempt.is_alone();
         if !is_alone
-            || !world.store.is_undisturbed(self.moment, self.client, is_own, |version| is_of_batch(plain(version)))
+            || !world
+                .store
+                .is_undisturbed(self.snapshot, self.client, is_own, |version| is_of_batch(version_tuple(version)))
         {
             return;
         }
         let (mut newer, mut written) = (0, 0);
-        for (index, (event, meaning)) in part.events.iter().zip(&part.meanings).enumerate() {
-            let Some((id, readings)) = meaning.understood().filter(|_| !dead.contains(&index)) else { continue };
+        for (index, (event, meaning)) in range.events.iter().zip(&range.meanings).enumerate() {
+            let Some((id, readings)) = meaning.decoded().filter(|_| !dead.contains(&index)) else { continue };
             let version = (event.enqueued_ms, event.sequence_number, partition.number);
-            let held = |name: &str| before.get(id)?.as_ref()?.document.version(name).map(plain);
-            // By itself, or by what overtook it within the batch.
+            let held = |name: &str| before.get(id)?.as_ref()?.document.version(name).map(version_tuple);
+            // The event itself, or a newer one of the batch.
             let is_written = |held: (i64, i64, u64)| held >= version && is_of_batch(held);
             if readings.is_empty() || readings.iter().any(|(name, _)| held(name) < Some(version)) {
                 newer += 1;
@@ -158,17 +170,17 @@ impl<'a> Invocation<'a> {
         if !(newer..=newer + written).contains(&record.applied) {
             let BatchRecord { applied, superseded, .. } = record;
             self.violation(&format!(
-                "{newer} events are newer than the documents, {written} just written; \
-                 {applied} are told as applied and {superseded} as superseded"
+                "{newer} events are newer than the documents, {written} were just written; \
+                 {applied} are counted as applied and {superseded} as superseded"
             ));
         }
-        world.clock.book.count(Count::ExactCounts, u64::from(written == 0));
+        world.clock.metrics.count(Count::ExactCounts, u64::from(written == 0));
     }
 
     fn violation(&self, what: &str) {
-        let (source, part) = (&self.partition.source, self.part);
+        let (source, range) = (&self.partition.source, self.range);
         let (namespace, partition) = (&source.fully_qualified_namespace, &source.partition_id);
-        let events = format!("{} events from {}", part.events.len(), part.first);
+        let events = format!("{} events from {}", range.events.len(), range.first);
         self.world.clock.violation(&format!("{namespace} partition {partition}, {events}: {what}"));
     }
 }

@@ -1,4 +1,4 @@
-//! What a handler has of the service: requests that may be slow, cut off, repeated or lost on the way.
+//! A handler's client of the store: its requests may be slow, cut off, duplicated or lost.
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -11,103 +11,107 @@ use tokio::{sync::oneshot, time::sleep};
 
 use super::{Service, Write};
 use crate::{
-    clock::Surroundings,
-    weather::{Turn, Weather, cut},
+    clock::SimulatedClock,
+    faults::{FaultInjector, OperationOutcome, connection_lost},
 };
 
-/// The client of one process.
+/// The store client of one process.
 pub(crate) struct Client {
     service: Arc<Service>,
-    weather: Arc<Weather>,
-    clock: Arc<Surroundings>,
-    /// Its number among all clients.
+    faults: Arc<FaultInjector>,
+    clock: Arc<SimulatedClock>,
+    /// Its number among all clients of the run.
     pub(crate) number: u64,
 }
 
 impl Client {
-    pub(crate) fn new(service: &Arc<Service>, weather: &Arc<Weather>) -> Self {
+    pub(crate) fn new(service: &Arc<Service>, faults: &Arc<FaultInjector>) -> Self {
         let number = {
             let mut state = service.state();
             state.clients += 1;
             state.clients
         };
         let clock = Arc::clone(&service.clock);
-        Self { service: Arc::clone(service), weather: Arc::clone(weather), clock, number }
+        Self { service: Arc::clone(service), faults: Arc::clone(faults), clock, number }
     }
 
-    /// How long a request is on its way.
-    fn way(&self) -> Duration {
-        let trouble = self.weather.trouble();
-        if self.clock.happens(trouble.slow) { self.clock.millis(400) } else { self.clock.millis(3) }
+    /// Returns a random latency, for a request or a response.
+    fn latency(&self) -> Duration {
+        let rates = self.faults.rates();
+        if self.clock.chance(rates.slow) { self.clock.random_millis(400) } else { self.clock.random_millis(3) }
     }
 
     async fn put(&self, document: &Document, if_match: Option<&ETag>) -> Result<ETag, StoreError> {
         let write = self.service.begin(self.number, document.clone(), if_match.cloned());
-        let (turn, there, back) = (self.weather.operation(&document.id, true), self.way(), self.way());
-        self.clock.trace(|| format!("client {} writes {}: {turn:?}", self.number, document.id));
-        match turn {
-            Turn::Done => {
-                let answer = self.land_after(there, write);
-                // The service answers whether or not anybody still listens.
-                let answer = answer.await.unwrap_or_else(|_| Err(cut()));
-                sleep(back).await;
-                answer
+        let (outcome, request_latency, response_latency) =
+            (self.faults.next_outcome(&document.id, true), self.latency(), self.latency());
+        self.clock.trace(|| format!("client {} writes {}: {outcome:?}", self.number, document.id));
+        match outcome {
+            OperationOutcome::Done => {
+                let response = self.apply_after(request_latency, write);
+                let response = response.await.unwrap_or_else(|_| Err(connection_lost()));
+                sleep(response_latency).await;
+                response
             }
-            Turn::Fails(error) => {
-                sleep(there + back).await;
+            OperationOutcome::Fails(error) => {
+                sleep(request_latency + response_latency).await;
                 Err(error)
             }
-            Turn::Cut(later) => {
-                let _unheard = self.land_after(later, write);
-                sleep(back).await;
-                Err(cut())
+            OperationOutcome::Cut(later) => {
+                let _response = self.apply_after(later, write);
+                sleep(response_latency).await;
+                Err(connection_lost())
             }
-            Turn::Doubled => {
-                let answer = self.land_after(there, write).await.unwrap_or_else(|_| Err(cut()));
-                sleep(back).await;
-                answer.and(Err(StoreError::Conflict))
+            OperationOutcome::Doubled => {
+                let response =
+                    self.apply_after(request_latency, write).await.unwrap_or_else(|_| Err(connection_lost()));
+                sleep(response_latency).await;
+                response.and(Err(StoreError::Conflict))
             }
-            Turn::Silent { is_done } => {
-                let _unheard = is_done.then(|| self.land_after(there, write));
+            OperationOutcome::Silent { is_done } => {
+                let _response = is_done.then(|| self.apply_after(request_latency, write));
                 pending().await
             }
         }
     }
 
-    fn land_after(&self, there: Duration, write: Write) -> oneshot::Receiver<Result<ETag, StoreError>> {
-        let (answer, heard) = oneshot::channel();
+    /// Applies a write after this delay, even if the caller drops the receiver of the response.
+    fn apply_after(&self, delay: Duration, write: Write) -> oneshot::Receiver<Result<ETag, StoreError>> {
+        let (sender, receiver) = oneshot::channel();
         let service = Arc::clone(&self.service);
         tokio::spawn(async move {
-            sleep(there).await;
+            sleep(delay).await;
             let about = (write.client, write.document.id.clone(), write.if_match.clone());
-            let landed = service.land(write);
+            let result = service.apply(write);
             service.clock.trace(|| {
                 let (client, id, if_match) = about;
-                format!("client {client} has written {id} over {if_match:?}: {landed:?}")
+                format!("client {client} has written {id} over {if_match:?}: {result:?}")
             });
-            let _ = answer.send(landed);
+            // The client may be gone.
+            let _ = sender.send(result);
         });
-        heard
+        receiver
     }
 }
 
 #[async_trait]
 impl StateStore for Client {
     async fn read(&self, id: &str, _: &RequestCharge) -> Result<Option<Stored>, StoreError> {
-        let (turn, there, back) = (self.weather.operation(id, false), self.way(), self.way());
-        self.clock.trace(|| format!("client {} reads {id}: {turn:?}", self.number));
-        match turn {
-            Turn::Done | Turn::Cut(_) | Turn::Doubled => {
-                sleep(there).await;
+        let (outcome, request_latency, response_latency) =
+            (self.faults.next_outcome(id, false), self.latency(), self.latency());
+        self.clock.trace(|| format!("client {} reads {id}: {outcome:?}", self.number));
+        match outcome {
+            OperationOutcome::Done | OperationOutcome::Cut(_) | OperationOutcome::Doubled => {
+                sleep(request_latency).await;
                 let stored = self.service.document(id).map(|stored| (*stored).clone());
-                sleep(back).await;
+                sleep(response_latency).await;
                 Ok(stored)
             }
-            Turn::Fails(error) => {
-                sleep(there + back).await;
+            OperationOutcome::Fails(error) => {
+                sleep(request_latency + response_latency).await;
                 Err(error)
             }
-            Turn::Silent { .. } => pending().await,
+            OperationOutcome::Silent { .. } => pending().await,
         }
     }
 
@@ -121,7 +125,7 @@ impl StateStore for Client {
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
         let documents = self.service.documents();
-        let behind = documents.iter().filter(|stored| after.is_none_or(|after| stored.document.id.as_str() > after));
-        Ok(behind.take(limit).map(|stored| stored.document.clone()).collect())
+        let following = documents.iter().filter(|stored| after.is_none_or(|after| stored.document.id.as_str() > after));
+        Ok(following.take(limit).map(|stored| stored.document.clone()).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! What happened in a run: how often, what must not have, and, for who watches, each step.
+//! The metrics of a run: counts, violations, and the trace of a traced run.
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// Something that is counted.
+/// A counted occurrence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Count {
     Runs,
@@ -19,16 +19,16 @@ pub enum Count {
     DeadLetters,
     Replayed,
     StoreOperations,
-    /// Attempts beside another one of the same partition.
+    /// Attempts that overlapped another one of the same partition.
     Overlaps,
-    /// Events that were delivered before.
+    /// Events that had been delivered before.
     Redelivered,
-    /// Writes that a failover of the store has lost.
+    /// Writes that a failover of the store lost.
     LostWrites,
     Fault(Fault),
 }
 
-/// Something that goes wrong on purpose.
+/// A fault that the simulation injects or provokes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     Conflict,
@@ -42,7 +42,7 @@ pub enum Fault {
     Stalled,
     TooLarge,
     BadRequest,
-    IllDevice,
+    FailingDocument,
     StoreOutage,
     StoreFailover,
     RegionLost,
@@ -72,7 +72,7 @@ impl Fault {
         Self::Stalled,
         Self::TooLarge,
         Self::BadRequest,
-        Self::IllDevice,
+        Self::FailingDocument,
         Self::StoreOutage,
         Self::StoreFailover,
         Self::RegionLost,
@@ -89,44 +89,44 @@ impl Fault {
         Self::ReplayKilled,
     ];
 
-    /// What it is, for people.
-    pub fn name(self) -> &'static str {
+    /// Returns the fault's row title in the table.
+    pub fn description(self) -> &'static str {
         match self {
-            Self::Conflict => "409 and 412: another writer came first",
-            Self::ConflictWithItself => "409 and 412 against one's own write",
+            Self::Conflict => "409 and 412: another writer was first",
+            Self::ConflictWithItself => "409 and 412 after the client's own write",
             Self::Throttled => "429: throttled",
             Self::Unavailable => "503: unavailable",
             Self::WriteRegionMoved => "403/3: the write region moved",
             Self::Denied => "403: denied",
-            Self::CutBefore => "connection cut, not written",
-            Self::CutAfter => "connection cut, written sooner or later",
-            Self::Stalled => "no answer at all",
-            Self::TooLarge => "413: document refused",
-            Self::BadRequest => "400: document refused",
-            Self::IllDevice => "operations on a document that fails for long",
-            Self::StoreOutage => "outages of the store",
-            Self::StoreFailover => "failovers of the store",
-            Self::RegionLost => "regions lost, with their hub",
+            Self::CutBefore => "connection lost before the write",
+            Self::CutAfter => "connection lost, written anyway",
+            Self::Stalled => "no response",
+            Self::TooLarge => "413: document rejected",
+            Self::BadRequest => "400: document rejected",
+            Self::FailingDocument => "operations on a document with a lasting fault",
+            Self::StoreOutage => "store outages",
+            Self::StoreFailover => "store failovers",
+            Self::RegionLost => "regions lost, with their hubs",
             Self::HandlerKilled => "handlers killed",
             Self::HostKilled => "hosts killed",
-            Self::InvocationTimeout => "invocations that timed out",
+            Self::InvocationTimeout => "invocation timeouts",
             Self::LostReply => "replies lost after the work was done",
             Self::LostLease => "leases lost",
             Self::ScaleIn => "hosts drained",
-            Self::KilledWhileDraining => "hosts killed while they drained",
+            Self::KilledWhileDraining => "hosts killed while draining",
             Self::ScaleOut => "hosts added",
-            Self::FailedPut => "dead letters that the queue did not take",
-            Self::FailedOverflow => "large dead letters that found no place",
-            Self::ReplayKilled => "replays killed in the middle",
+            Self::FailedPut => "dead letters rejected by the queue",
+            Self::FailedOverflow => "large dead letters rejected by the overflow",
+            Self::ReplayKilled => "replays killed before they ended",
         }
     }
 }
 
-/// How often each thing happened.
+/// How often each [`Count`] occurred.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Tally(BTreeMap<Count, u64>);
+pub struct Counts(BTreeMap<Count, u64>);
 
-impl Tally {
+impl Counts {
     pub(crate) fn add(&mut self, what: Count, times: u64) {
         *self.0.entry(what).or_default() += times;
     }
@@ -139,16 +139,16 @@ impl Tally {
         Fault::ALL.into_iter().map(|fault| self.of(Count::Fault(fault))).sum()
     }
 
-    pub(crate) fn join(&mut self, other: &Self) {
+    pub(crate) fn add_all(&mut self, other: &Self) {
         for (what, times) in &other.0 {
             self.add(*what, *times);
         }
     }
 }
 
-/// The book of one run.
-pub(crate) struct Book {
-    tally: Mutex<Tally>,
+/// The metrics of one run.
+pub(crate) struct Metrics {
+    counts: Mutex<Counts>,
     violations: Mutex<Vec<String>>,
     trace: Option<Mutex<Vec<String>>>,
 }
@@ -157,14 +157,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Book {
-    pub(crate) fn new(is_watched: bool) -> Self {
-        Self { tally: Mutex::default(), violations: Mutex::default(), trace: is_watched.then(Mutex::default) }
+impl Metrics {
+    pub(crate) fn new(is_traced: bool) -> Self {
+        Self { counts: Mutex::default(), violations: Mutex::default(), trace: is_traced.then(Mutex::default) }
     }
 
     pub(crate) fn count(&self, what: Count, times: u64) {
         if times > 0 {
-            lock(&self.tally).add(what, times);
+            lock(&self.counts).add(what, times);
         }
     }
 
@@ -181,7 +181,7 @@ impl Book {
     pub(super) fn violation(&self, at: Duration, what: &str) {
         self.trace(at, || format!("VIOLATION: {what}"));
         let mut violations = lock(&self.violations);
-        if violations.len() < MOST_VIOLATIONS {
+        if violations.len() < MAX_VIOLATIONS {
             violations.push(format!("at {:.3} s: {what}", at.as_secs_f64()));
         }
     }
@@ -190,8 +190,8 @@ impl Book {
         lock(&self.violations).clone()
     }
 
-    pub(crate) fn tally(&self) -> Tally {
-        lock(&self.tally).clone()
+    pub(crate) fn counts(&self) -> Counts {
+        lock(&self.counts).clone()
     }
 
     pub(crate) fn steps(&self) -> Vec<String> {
@@ -199,5 +199,5 @@ impl Book {
     }
 }
 
-/// One fault breaks many rules; the first ones tell what it is.
-const MOST_VIOLATIONS: usize = 10;
+/// How many violations a run reports: one fault causes many, and the first ones are enough to identify it.
+const MAX_VIOLATIONS: usize = 10;

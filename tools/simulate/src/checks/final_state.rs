@@ -1,20 +1,20 @@
-//! The end: each event is in the account just once, and the documents are what all events come to.
+//! Checks the final state: each event is accounted for exactly once, and the documents equal the fold of all events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use devicestate_local::hub::HubEvent;
 use serde_json::{Map, Value, json};
 
-use super::letter::Letter;
+use super::dead_letter::DeadLetter;
 use crate::{World, fleet::Meaning, hub::Partition};
 
 /// Enqueued time, sequence number, source.
 type Version = (i64, i64, u64);
 
-/// For each document and field the newest value.
+/// The newest value of each field of each document.
 type Fold = BTreeMap<String, BTreeMap<&'static str, (Version, Value)>>;
 
-/// Judges what is left when everything is done with.
+/// Checks the documents and the dead letters after all events are processed.
 pub(crate) fn check(world: &World) {
     let fold = fold(world);
     check_documents(world, &fold);
@@ -22,17 +22,17 @@ pub(crate) fn check(world: &World) {
     check_dead_letters(world, &fold);
 }
 
-fn each(world: &World, mut see: impl FnMut(&Partition, &HubEvent, &Meaning, u64)) {
+fn for_each_event(world: &World, mut visit: impl FnMut(&Partition, &HubEvent, &Meaning, u64)) {
     for partition in world.hubs.iter().flat_map(|hub| &hub.partitions) {
-        partition.each(|event, meaning, order| see(partition, event, meaning, order));
+        partition.for_each_event(|event, meaning, order| visit(partition, event, meaning, order));
     }
 }
 
-/// A plain fold of all good events, in the order of time, sequence number and source.
+/// Folds all valid events in the order of time, sequence number and source.
 fn fold(world: &World) -> Fold {
     let mut fold = Fold::new();
-    each(world, |partition, event, meaning, _| {
-        let Meaning::Good { id, readings } = meaning else {
+    for_each_event(world, |partition, event, meaning, _| {
+        let Meaning::Valid { id, readings } = meaning else {
             return;
         };
         let version = (event.enqueued_ms, event.sequence_number, partition.number);
@@ -47,7 +47,7 @@ fn fold(world: &World) -> Fold {
     fold
 }
 
-/// The documents equal the fold.
+/// Checks that the documents equal the fold.
 fn check_documents(world: &World, fold: &Fold) {
     let expected: BTreeMap<_, _> = fold.iter().map(|(id, fields)| (id.clone(), document(id, fields))).collect();
     let found: BTreeMap<_, _> =
@@ -55,9 +55,9 @@ fn check_documents(world: &World, fold: &Fold) {
     let ids: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
     for id in ids {
         if expected.get(id) != found.get(id) {
-            let text = |document: Option<&Value>| document.map_or("none".to_owned(), Value::to_string);
+            let text = |document: Option<&Value>| document.map_or("missing".to_owned(), Value::to_string);
             world.clock.violation(&format!(
-                "the document {id:?} is\n  {}\nand all events come to\n  {}",
+                "the document {id:?} is\n  {}\nbut the fold of all events is\n  {}",
                 text(found.get(id)),
                 text(expected.get(id))
             ));
@@ -73,15 +73,15 @@ fn document(id: &str, fields: &BTreeMap<&str, (Version, Value)>) -> Value {
     Value::Object(document)
 }
 
-/// What a device sent last is what its document says, where the platform keeps its events in order: they have one key,
-/// and the clocks of the partitions agree.
+/// Checks that a document holds what its device sent last. This applies only where the platform keeps the events in order:
+/// they have a partition key, and the clocks of the partitions agree.
 fn check_order(world: &World) {
-    if world.plan.skewed {
+    if world.schedule.skewed {
         return;
     }
     let mut last: BTreeMap<(String, &str), (u64, Value)> = BTreeMap::new();
-    each(world, |_, _, meaning, order| {
-        let Meaning::Good { id, readings } = meaning else {
+    for_each_event(world, |_, _, meaning, order| {
+        let Meaning::Valid { id, readings } = meaning else {
             return;
         };
         for (name, value) in readings {
@@ -99,44 +99,46 @@ fn check_order(world: &World) {
     }
 }
 
-/// What is left in the queue is each poison event and each that the store refused, with its own bytes, and nothing else. One
-/// that was refused may be nowhere only when its device's document has something newer. Messages of one event have one id.
+/// Checks that the queue holds each poison event and each event that the store rejected, with its own bytes, and nothing
+/// else. A rejected event may be missing only if its device's document is newer. Messages of one event have the same id.
 fn check_dead_letters(world: &World, fold: &Fold) {
-    let mut left: BTreeMap<(String, String, i64), (String, Vec<u8>)> = BTreeMap::new();
-    for text in world.queue.texts() {
-        let letter = match Letter::read(world, &text) {
-            Ok(letter) => letter,
+    let mut remaining: BTreeMap<(String, String, i64), (String, Vec<u8>)> = BTreeMap::new();
+    for body in world.queue.bodies() {
+        let dead_letter = match DeadLetter::read(world, &body) {
+            Ok(dead_letter) => dead_letter,
             Err(error) => {
-                world.clock.violation(&format!("a dead letter that is left cannot be read: {error}"));
+                world.clock.violation(&format!("a remaining dead letter cannot be read: {error}"));
                 continue;
             }
         };
-        let Letter { id, namespace, partition, sequence_number, body } = letter;
+        let DeadLetter { id, namespace, partition, sequence_number, body } = dead_letter;
         let position = (namespace, partition, sequence_number);
-        let first = left.entry(position.clone()).or_insert_with(|| (id.clone(), body.clone()));
+        let first = remaining.entry(position.clone()).or_insert_with(|| (id.clone(), body.clone()));
         if *first != (id, body) {
-            world.clock.violation(&format!("the dead letters of the event at {position:?} have two ids or bodies"));
+            world
+                .clock
+                .violation(&format!("the dead letters of the event at {position:?} have different ids or bodies"));
         }
     }
-    each(world, |partition, event, meaning, _| {
+    for_each_event(world, |partition, event, meaning, _| {
         let source = &partition.source;
         let position = (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
-        let is_overtaken = |id: &str, name: &str| {
+        let is_superseded = |id: &str, name: &str| {
             let version = (event.enqueued_ms, event.sequence_number, partition.number);
             fold.get(id).and_then(|fields| fields.get(name)).is_some_and(|(newest, _)| *newest > version)
         };
         let violation = |what: &str| world.clock.violation(&format!("the event at {position:?} {what}"));
-        match (meaning, left.remove(&position)) {
-            (Meaning::Poison, None) => violation("is poison, and is nowhere"),
-            (Meaning::Refused { id, readings }, None) if !readings.iter().all(|(name, _)| is_overtaken(id, name)) => {
-                violation("was refused, and is nowhere");
+        match (meaning, remaining.remove(&position)) {
+            (Meaning::Poison, None) => violation("is poison, but its dead letter is missing"),
+            (Meaning::Rejected { id, readings }, None) if !readings.iter().all(|(name, _)| is_superseded(id, name)) => {
+                violation("was rejected, but its dead letter is missing");
             }
-            (Meaning::Good { .. }, Some(_)) => violation("is good, and still a dead letter"),
+            (Meaning::Valid { .. }, Some(_)) => violation("is valid, but still a dead letter"),
             (_, Some((_, body))) if body != event.sent.body => violation("has a dead letter with other bytes"),
-            (Meaning::Poison | Meaning::Refused { .. }, _) | (Meaning::Good { .. }, None) => {}
+            (Meaning::Poison | Meaning::Rejected { .. }, _) | (Meaning::Valid { .. }, None) => {}
         }
     });
-    for position in left.into_keys() {
-        world.clock.violation(&format!("a dead letter is of no event: {position:?}"));
+    for position in remaining.into_keys() {
+        world.clock.violation(&format!("a dead letter belongs to no event: {position:?}"));
     }
 }

@@ -1,4 +1,4 @@
-//! Many runs, one for each seed, on all cores.
+//! Runs many seeds on all cores.
 
 use std::{
     ops::Range,
@@ -12,21 +12,21 @@ use std::{
 
 use devicestate_engine::text::panic_message;
 
-use super::{Tally, run};
+use super::{Counts, run};
 
-/// A seed whose run broke a rule.
+/// A seed whose run violated a check.
 #[derive(Debug)]
 pub struct Failure {
     pub seed: u64,
     pub violations: Vec<String>,
 }
 
-/// Runs these seeds, with about so many events each, until one fails or all are done. `done` hears of each run.
+/// Runs `seeds` with about `events` events each, until one fails or all are done. Calls `done` after each run.
 ///
-/// Gives back what happened in all of them, and the failure: of several at one time, that of the lowest seed.
-pub fn many(seeds: Range<u64>, events: usize, done: &(dyn Fn() + Sync)) -> (Tally, Option<Failure>) {
+/// Returns the counts of all runs and the failure; if several seeds failed at once, that of the lowest seed.
+pub fn run_seeds(seeds: Range<u64>, events: usize, done: &(dyn Fn() + Sync)) -> (Counts, Option<Failure>) {
     let (next, has_failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
-    let total: Mutex<(Tally, Vec<Failure>)> = Mutex::default();
+    let total: Mutex<(Counts, Vec<Failure>)> = Mutex::default();
     let work = || {
         while !has_failed.load(Relaxed) {
             let seed = next.fetch_add(1, Relaxed);
@@ -35,13 +35,13 @@ pub fn many(seeds: Range<u64>, events: usize, done: &(dyn Fn() + Sync)) -> (Tall
             }
             let run = catch_unwind(|| run(seed, events, false));
             done();
-            let (tally, failures) = &mut *total.lock().unwrap_or_else(PoisonError::into_inner);
+            let (counts, failures) = &mut *total.lock().unwrap_or_else(PoisonError::into_inner);
             let violations = match run {
                 Ok(run) => {
-                    tally.join(&run.tally);
+                    counts.add_all(&run.counts);
                     run.violations
                 }
-                Err(panic) => vec![format!("it panicked: {}", panic_message(&*panic))],
+                Err(panic) => vec![format!("the run panicked: {}", panic_message(&*panic))],
             };
             if !violations.is_empty() {
                 has_failed.store(true, Relaxed);
@@ -54,6 +54,6 @@ pub fn many(seeds: Range<u64>, events: usize, done: &(dyn Fn() + Sync)) -> (Tall
             scope.spawn(work);
         }
     });
-    let (tally, failures) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    (tally, failures.into_iter().min_by_key(|failure| failure.seed))
+    let (counts, failures) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (counts, failures.into_iter().min_by_key(|failure| failure.seed))
 }

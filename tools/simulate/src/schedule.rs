@@ -1,19 +1,19 @@
-//! What a seed stands for: how large the system is, how it is set up, and what goes wrong when.
+//! The schedule of a seed's run: size and settings of the system, and the incidents with their times.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::weather::{Illness, Outage, Trouble};
+use super::faults::{DocumentFault, FaultRates, Outage};
 
-/// Everything about a run that is decided before it begins.
+/// Everything about a run that is chosen before it begins.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    /// How many events the devices send.
+pub(crate) struct Schedule {
+    /// The number of events that the devices send.
     pub(crate) events: usize,
     pub(crate) devices: usize,
     pub(crate) partitions: usize,
-    /// How many hosts there are at the start.
+    /// The number of hosts at the start.
     pub(crate) hosts: usize,
     pub(crate) policy: Policy,
     /// host.json: `maxEventBatchSize`.
@@ -26,61 +26,61 @@ pub(crate) struct Plan {
     pub(crate) concurrency: usize,
     /// `InvocationBudget`.
     pub(crate) budget: Duration,
-    /// Whether the clocks of the service's partitions differ.
+    /// Whether the clocks of the partitions differ.
     pub(crate) skewed: bool,
-    /// For how long the devices send.
+    /// How long the devices send.
     pub(crate) span: Duration,
-    pub(crate) trouble: Trouble,
-    /// What happens when, in the order of time.
+    pub(crate) rates: FaultRates,
+    /// The incidents with their times, in order of time.
     pub(crate) incidents: Vec<(Duration, Incident)>,
 }
 
 /// The retry policy of function.json.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
-    /// The one that ships.
+    /// The shipped one.
     Shipped,
-    /// So many retries, and then the host passes on.
+    /// This many retries, after which the host continues with the next batch.
     Finite(i64),
-    /// Each attempt is the last.
+    /// No retries.
     None,
 }
 
 impl Policy {
-    /// Whether the platform itself loses nothing: under any other policy an attempt that never reached the handler, or
-    /// whose reply never reached the host, may be the last one.
+    /// Returns whether the platform never drops a batch. Under any other policy the last attempt may be one that did not reach
+    /// the handler, or whose reply did not reach the host.
     pub(crate) fn is_endless(self) -> bool {
         self == Self::Shipped
     }
 }
 
-/// Something that befalls the system.
+/// An incident of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Incident {
     HandlerKilled,
     HostKilled,
     LeaseLost,
-    /// A host is drained, and killed when that has not ended after so long.
+    /// A host is drained, and killed if that takes longer than this.
     ScaleIn(Duration),
     ScaleOut,
-    StoreOut(Outage, Duration),
-    DeviceIll(Illness, Duration),
-    QueueOut(Duration),
-    OverflowOut(Duration),
-    /// The first region is gone for so long, with hub and hosts; the second one takes over.
+    StoreOutage(Outage, Duration),
+    DocumentFault(DocumentFault, Duration),
+    QueueOutage(Duration),
+    OverflowOutage(Duration),
+    /// The first region is lost for this long, with its hub and hosts; the second one takes over.
     RegionLost(Duration),
-    /// The store fails over and loses the writes of the last `lag`; checkpoints are rewound `after` that.
+    /// The store fails over and loses the writes of the last `lag`; `after` that, the checkpoints are rewound.
     StoreFailover {
         lag: Duration,
         after: Duration,
-        handlers_live: bool,
+        keep_handlers: bool,
     },
-    /// A person replays the dead letters; the tool is killed after so long, if it has not ended.
+    /// An operator replays the dead letters; the tool is killed if it takes longer than this.
     Replay(Duration),
 }
 
-impl Plan {
-    /// The plan of a seed, for about so many events.
+impl Schedule {
+    /// Creates the schedule of a seed for about `events` events.
     pub(crate) fn new(rng: &mut Rng, events: usize) -> Self {
         let policy = match rng.u8(..10) {
             0 => Policy::None,
@@ -88,7 +88,7 @@ impl Plan {
             _ => Policy::Shipped,
         };
         let span = Duration::from_secs(rng.u64(20..900));
-        let trouble = if rng.u8(..8) == 0 { Trouble::default() } else { trouble(rng, policy) };
+        let rates = if rng.u8(..8) == 0 { FaultRates::default() } else { rates(rng, policy) };
         let mut incidents = Vec::new();
         for _ in 0..rng.usize(..8) {
             let at = span.mul_f64(rng.f64());
@@ -96,13 +96,13 @@ impl Plan {
         }
         // At most one of each.
         if rng.u8(..4) == 0 {
-            let back = Duration::from_secs(rng.u64(1..1_000));
-            incidents.push((span.mul_f64(rng.f64()), Incident::RegionLost(back)));
+            let recovery = Duration::from_secs(rng.u64(1..1_000));
+            incidents.push((span.mul_f64(rng.f64()), Incident::RegionLost(recovery)));
         }
         if rng.u8(..4) == 0 {
             let lag = Duration::from_millis(rng.u64(1..20_000));
             let after = Duration::from_millis(rng.u64(..120_000));
-            let failover = Incident::StoreFailover { lag, after, handlers_live: rng.bool() };
+            let failover = Incident::StoreFailover { lag, after, keep_handlers: rng.bool() };
             incidents.push((span.mul_f64(rng.f64()), failover));
         }
         incidents.sort_by_key(|(at, _)| *at);
@@ -119,15 +119,15 @@ impl Plan {
             budget: Duration::from_secs([5, 20, 60][rng.usize(..3)]),
             skewed: rng.u8(..3) == 0,
             span,
-            trouble,
+            rates,
             incidents,
         }
     }
 }
 
-fn trouble(rng: &mut Rng, policy: Policy) -> Trouble {
-    let mut at_most = |most: u32| if rng.bool() { rng.u32(..=most) } else { 0 };
-    let trouble = Trouble {
+fn rates(rng: &mut Rng, policy: Policy) -> FaultRates {
+    let mut at_most = |max: u32| if rng.bool() { rng.u32(..=max) } else { 0 };
+    let rates = FaultRates {
         unavailable: at_most(60),
         throttled: at_most(60),
         moved: at_most(20),
@@ -143,27 +143,27 @@ fn trouble(rng: &mut Rng, policy: Policy) -> Trouble {
         overflow_failed: at_most(200),
     };
     if policy.is_endless() {
-        return trouble;
+        return rates;
     }
-    // What befalls the way between host and handler is beyond the handler's power then.
-    Trouble { reply_lost: 0, request_lost: 0, killed: 0, put_failed: 0, overflow_failed: 0, ..trouble }
+    // Under this policy, a fault between host and handler loses events whatever the handler does.
+    FaultRates { reply_lost: 0, request_lost: 0, killed: 0, put_failed: 0, overflow_failed: 0, ..rates }
 }
 
 fn incident(rng: &mut Rng, policy: Policy) -> Incident {
-    let mut seconds = |most: u64| Duration::from_millis(rng.u64(100..most * 1_000));
+    let mut seconds = |max: u64| Duration::from_millis(rng.u64(100..max * 1_000));
     let (short, long) = (seconds(20), seconds(600));
     let outage = [Outage::Denied, Outage::Unavailable, Outage::Throttled, Outage::Silent][rng.usize(..4)];
-    let illness = [Illness::Failing, Illness::Silent][rng.usize(..2)];
+    let document_fault = [DocumentFault::Failing, DocumentFault::Silent][rng.usize(..2)];
     match rng.u8(..16) {
         0 | 1 if policy.is_endless() => Incident::HandlerKilled,
-        2 if policy.is_endless() => Incident::QueueOut(short),
-        3 if policy.is_endless() => Incident::OverflowOut(long),
+        2 if policy.is_endless() => Incident::QueueOutage(short),
+        3 if policy.is_endless() => Incident::OverflowOutage(long),
         0..=5 => Incident::LeaseLost,
         6 => Incident::HostKilled,
         7 => Incident::ScaleIn(short),
         8 => Incident::ScaleOut,
-        9..=11 => Incident::StoreOut(outage, long),
-        12 | 13 => Incident::DeviceIll(illness, Duration::from_secs(rng.u64(60..4_000))),
+        9..=11 => Incident::StoreOutage(outage, long),
+        12 | 13 => Incident::DocumentFault(document_fault, Duration::from_secs(rng.u64(60..4_000))),
         _ => Incident::Replay(if rng.bool() { long } else { short / 100 }),
     }
 }

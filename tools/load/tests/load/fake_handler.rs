@@ -1,4 +1,4 @@
-//! A handler of a test, which keeps what it is sent and answers as the test likes.
+//! A fake handler, which records its requests and replies as the test defines.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -20,9 +20,9 @@ pub(crate) struct Request {
     pub(crate) target: String,
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// The sizes of the chunks that its body came in; none with a length that was told.
+    /// The sizes of the body's chunks; empty for a request with Content-Length.
     pub(crate) chunks: Vec<usize>,
-    /// Whether the same body has come before.
+    /// Whether the same body was received before.
     pub(crate) is_repeat: bool,
 }
 
@@ -32,13 +32,13 @@ impl Request {
     }
 }
 
-/// What to answer with: the bytes, or nothing but the end of the connection.
-pub(crate) enum Answer {
+/// A reply: bytes, or the end of the connection.
+pub(crate) enum FakeReply {
     Bytes(String),
     Close,
 }
 
-impl Answer {
+impl FakeReply {
     pub(crate) fn with(status: u16, body: &str) -> Self {
         let length = body.len();
         Self::Bytes(format!(
@@ -46,14 +46,14 @@ impl Answer {
         ))
     }
 
-    /// To a batch of so many events, as who keeps state: all applied, and all superseded when they come again.
-    pub(crate) fn keeping(request: &Request, events: usize) -> Self {
-        Self::with(200, &kept(request, events))
+    /// The reply of a handler that keeps state: all events are applied, or all superseded if the batch is repeated.
+    pub(crate) fn stateful(request: &Request, events: usize) -> Self {
+        Self::with(200, &stateful_body(request, events))
     }
 
-    /// The same in two chunks.
-    pub(crate) fn keeping_in_chunks(request: &Request, events: usize) -> Self {
-        let body = kept(request, events);
+    /// Like [`FakeReply::stateful`], in two chunks.
+    pub(crate) fn stateful_in_chunks(request: &Request, events: usize) -> Self {
+        let body = stateful_body(request, events);
         let (begin, end) = body.split_at(body.len() / 2);
         Self::Bytes(format!(
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{begin}\r\n{:x}\r\n{end}\r\n0\r\n\r\n",
@@ -63,107 +63,107 @@ impl Answer {
     }
 }
 
-/// The body of a reply with a record that has these counts.
+/// Returns the body of a reply with a batch record that has these counts.
 pub(crate) fn record(applied: usize, superseded: usize, dead_lettered: usize) -> String {
     let events = applied + superseded + dead_lettered;
-    // In the order in which the handler writes them.
+    // The handler writes them in this order.
     let counts = format!(r#""applied":{applied},"superseded":{superseded},"deadLettered":{dead_lettered}"#);
     let line = format!(r#"{{"record":"batch","events":{events},{counts}}}"#);
     json!({ "Outputs": {}, "Logs": ["a line of another kind", line], "ReturnValue": null }).to_string()
 }
 
-fn kept(request: &Request, events: usize) -> String {
+fn stateful_body(request: &Request, events: usize) -> String {
     if request.is_repeat { record(0, events, 0) } else { record(events, 0, 0) }
 }
 
-/// A running handler. It listens no more when this is dropped.
-pub(crate) struct Fake {
+/// A running fake handler. It stops when this is dropped.
+pub(crate) struct FakeHandler {
     pub(crate) port: u16,
     received: Arc<Mutex<Vec<Request>>>,
-    is_over: Arc<AtomicBool>,
+    is_stopped: Arc<AtomicBool>,
 }
 
-impl Fake {
-    pub(crate) fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+impl FakeHandler {
+    pub(crate) fn start(reply: impl Fn(&Request) -> FakeReply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let fake = Self { port, received: Arc::default(), is_over: Arc::default() };
-        let (received, is_over, answer) = (fake.received.clone(), fake.is_over.clone(), Arc::new(answer));
+        let handler = Self { port, received: Arc::default(), is_stopped: Arc::default() };
+        let (received, is_stopped, reply) = (handler.received.clone(), handler.is_stopped.clone(), Arc::new(reply));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                if is_over.load(SeqCst) {
+                if is_stopped.load(SeqCst) {
                     return;
                 }
-                let (received, answer) = (received.clone(), answer.clone());
-                // It ends with the connection: what goes wrong there, the driver tells.
-                thread::spawn(move || serve(&stream.expect("a connection"), &received, &*answer));
+                let (received, reply) = (received.clone(), reply.clone());
+                // An error ends the connection, which the driver reports.
+                thread::spawn(move || serve(&stream.expect("a connection"), &received, &*reply));
             }
         });
-        fake
+        handler
     }
 
-    /// Tells of every batch that it has so many events and that it keeps them, and answers 404 to everything else.
-    pub(crate) fn that_keeps(events: usize) -> Self {
+    /// Starts a handler that replies to each batch like one that keeps state, and 404 to everything else.
+    pub(crate) fn stateful(events: usize) -> Self {
         Self::start(move |request| match &*request.target {
-            "GET /state" => Answer::with(404, ""),
-            _ => Answer::keeping(request, events),
+            "GET /state" => FakeReply::with(404, ""),
+            _ => FakeReply::stateful(request, events),
         })
     }
 
-    /// Answers every batch with these counts, and 404 to everything else.
-    pub(crate) fn that_tells(applied: usize, superseded: usize, dead_lettered: usize) -> Self {
+    /// Starts a handler that replies to each batch with these counts, and 404 to everything else.
+    pub(crate) fn with_counts(applied: usize, superseded: usize, dead_lettered: usize) -> Self {
         Self::start(move |request| match &*request.target {
-            "GET /state" => Answer::with(404, ""),
-            _ => Answer::with(200, &record(applied, superseded, dead_lettered)),
+            "GET /state" => FakeReply::with(404, ""),
+            _ => FakeReply::with(200, &record(applied, superseded, dead_lettered)),
         })
     }
 
-    /// The batches that came, in order for each connection; those that came again have come once.
+    /// Returns the received batches, in order for each connection, without the repeated ones.
     pub(crate) fn batches(&self) -> Vec<Request> {
-        let received = self.received.lock().expect("nobody panics with it").clone();
+        let received = self.received.lock().expect("the lock is not poisoned").clone();
         received.into_iter().filter(|request| request.target.starts_with("POST") && !request.is_repeat).collect()
     }
 
-    /// The batches that came again.
+    /// Returns the repeated batches.
     pub(crate) fn repeats(&self) -> Vec<Request> {
-        let received = self.received.lock().expect("nobody panics with it").clone();
+        let received = self.received.lock().expect("the lock is not poisoned").clone();
         received.into_iter().filter(|request| request.is_repeat).collect()
     }
 }
 
-impl Drop for Fake {
+impl Drop for FakeHandler {
     fn drop(&mut self) {
-        self.is_over.store(true, SeqCst);
-        // So that it looks. That fails only when nobody listens any more.
+        self.is_stopped.store(true, SeqCst);
+        // Wakes the listener. This fails only if it has already ended.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
 
-/// How long an answer takes. Never a way to wait for something.
+/// Delays a reply. Not for waiting on a condition.
 #[expect(clippy::disallowed_methods, reason = "the driver is another process, in real time")]
 pub(crate) fn pause(time: Duration) {
     thread::sleep(time);
 }
 
-fn serve(stream: &TcpStream, received: &Mutex<Vec<Request>>, answer: &impl Fn(&Request) -> Answer) -> io::Result<()> {
+fn serve(stream: &TcpStream, received: &Mutex<Vec<Request>>, reply: &impl Fn(&Request) -> FakeReply) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
     while let Some(mut request) = read(&mut reader)? {
         {
-            let mut received = received.lock().expect("nobody panics with it");
+            let mut received = received.lock().expect("the lock is not poisoned");
             let is_the_same = |other: &Request| !other.body.is_empty() && other.body == request.body;
             request.is_repeat = received.iter().any(is_the_same);
             received.push(request.clone());
         }
-        match answer(&request) {
-            Answer::Bytes(bytes) => (&mut &*stream).write_all(bytes.as_bytes())?,
-            Answer::Close => return Ok(()),
+        match reply(&request) {
+            FakeReply::Bytes(bytes) => (&mut &*stream).write_all(bytes.as_bytes())?,
+            FakeReply::Close => return Ok(()),
         }
     }
     Ok(())
 }
 
-/// The next request; `None` when the connection ends.
+/// Reads the next request; `None` at the end of the connection.
 fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>> {
     let first = line(reader)?;
     let Some((target, _)) = first.rsplit_once(' ') else { return Ok(None) };
@@ -187,7 +187,7 @@ fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>> {
             let size = usize::from_str_radix(&line(reader)?, 16).expect("the size of a chunk");
             let mut chunk = vec![0; size];
             reader.read_exact(&mut chunk)?;
-            assert_eq!(line(reader)?, "", "a chunk is as long as it says");
+            assert_eq!(line(reader)?, "", "a chunk has the announced size");
             if size == 0 {
                 break;
             }

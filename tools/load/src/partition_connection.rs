@@ -1,9 +1,9 @@
-//! A connection, and what goes over it.
+//! A partition with its connection.
 
 use crate::{connection::Connection, partition::Partition};
 
-/// A connection and the partition whose batches go over it.
-pub(crate) struct Lane {
+/// A connection and the partition whose batches it sends.
+pub(crate) struct PartitionConnection {
     pub(crate) partition: Partition,
     pub(crate) connection: Connection,
 }
