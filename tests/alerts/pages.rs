@@ -31,7 +31,7 @@ fn each_alert_has_a_page_with_all_sections() {
         assert!(!commands(&page).is_empty(), "{name}.md has no command");
         for asked in page.match_indices("kql ").map(|(at, word)| &page[at + word.len()..]) {
             let asked = asked.split([' ', '`', '\n', '#']).next().expect("a word");
-            assert!(queries.iter().any(|query| query == asked), "{name}.md asks for {asked:?}, which is no query");
+            assert!(queries.iter().any(|query| query == asked), "{name}.md asks for {asked:?}, which is not a query");
         }
     }
 }

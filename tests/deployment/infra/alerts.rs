@@ -153,7 +153,9 @@ fn faults(sources: &Sources) -> Vec<String> {
     let book = sources.json("infra/workbook.json");
     let queries = book["items"].as_array().expect("items").iter().filter_map(|item| item["content"]["query"].as_str());
     faults.extend(
-        queries.filter(|name| !files.contains(*name)).map(|name| format!("the workbook has {name}, which is no query")),
+        queries
+            .filter(|name| !files.contains(*name))
+            .map(|name| format!("the workbook has {name}, which is not a query")),
     );
     faults
 }
@@ -182,7 +184,7 @@ fn alert_faults(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<S
     let allowed = match (alert["query"].as_str(), alert["metric"]["of"].as_str()) {
         (Some(query), None) => {
             if !files.contains(query) {
-                wrong(format!("{query} is no query"));
+                wrong(format!("{query} is not a query"));
             }
             if alert["measure"].as_str().is_none_or(str::is_empty) {
                 wrong("it has no measure".into());
@@ -211,7 +213,7 @@ fn alert_faults(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<S
         wrong("it looks back less than it waits".into());
     }
     if alert["severity"].as_u64().is_none_or(|severity| severity > 4) {
-        wrong(format!("severity {} is none", alert["severity"]));
+        wrong(format!("severity {} is invalid", alert["severity"]));
     }
     for (key, words) in [
         ("operator", &["GreaterThan", "GreaterThanOrEqual", "LessThan", "LessThanOrEqual"][..]),

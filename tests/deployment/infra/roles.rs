@@ -146,7 +146,7 @@ fn faults(sources: &Sources) -> Vec<String> {
         to_source
             .iter()
             .filter(|role| !known.contains(role))
-            .map(|role| format!("infra/roles.json: {role:?} is no role")),
+            .map(|role| format!("infra/roles.json: {role:?} is not a role")),
     );
 
     let templates = sources.templates();
