@@ -12,7 +12,7 @@ use devicestate_test_support::{listener::program, program::devicestate};
 
 use crate::support::{ROOT, packages};
 
-const EXERCISE: &str = "## Rehearse it on one machine";
+const EXERCISE: &str = "## Exercise";
 
 /// Returns the commands of a page's exercise.
 fn script(page: &str) -> String {
