@@ -1,11 +1,14 @@
-//! The command line.
+//! The command line of `devicestate`.
+//!
+//! Each command is a module: `devices`, `dead_letters` and, with the feature `local`, `local`. A command returns
+//! [`CommandError`], which holds the exit code.
 
 mod dead_letters;
+mod devices;
 #[cfg(feature = "local")]
 mod drill;
 #[cfg(feature = "local")]
 mod local;
-mod state;
 #[cfg(not(feature = "local"))]
 mod without_local;
 
@@ -19,12 +22,19 @@ use crate::{config, log, serve};
 #[cfg(not(feature = "local"))]
 use without_local::{drill, local};
 
-/// What its errors begin with.
+/// The prefix of error messages.
 const PROGRAM: &str = "devicestate";
 
-/// The latest state of every device, exactly.
+/// Keep the latest state of every device: one document per device, in order, nothing lost
 #[derive(Debug, Parser)]
-#[command(version, about, long_about = None, max_term_width = 100)]
+#[command(version, long_about = None, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  devicestate local --state state.db               run everything on this machine
+  devicestate devices list --state state.db        list the devices with their latest readings
+  devicestate dead-letters list --state state.db   list the events that could not be applied
+
+Docs: docs/reference/commands.md")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,33 +42,37 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve as the custom handler that the Functions host starts (see host.json).
+    /// Serve as the custom handler that the Functions host starts
     ///
-    /// Reads its configuration from app settings, which are environment variables. Ends only with an error.
-    #[command(after_help = "Examples:\n  StateStore=memory devicestate serve --port 7071\n  \
-                            StateStore=sqlite SqlitePath=state.db devicestate serve --port 7071")]
+    /// The configuration comes from app settings, which are environment variables. The command ends only with an error.
+    #[command(after_help = "\
+Examples:
+  StateStore=memory devicestate serve --port 7071
+  StateStore=sqlite SqlitePath=state.db devicestate serve --port 7071
+
+Docs: docs/reference/settings.md")]
     Serve(ServeOptions),
-    /// Run the whole system on this machine: a hub, a host that starts the handler, state and dead letters in a file.
+    /// Run the whole system on this machine: a hub, a host that starts the handler, state and dead letters in a file
     #[cfg_attr(not(feature = "local"), command(hide = true))]
     Local(Box<local::Options>),
     /// Lose a region, fail over and fail back on this machine, and compare every document with its events
     #[cfg_attr(not(feature = "local"), command(hide = true))]
     Drill(Box<drill::Options>),
-    /// Look at the state documents.
-    State(state::Options),
-    /// Examine dead letters, replay them, put them right.
+    /// List devices and show their state documents
+    Devices(devices::Options),
+    /// Inspect and repair dead letters: the events that could not be applied
     DeadLetters(Box<dead_letters::Options>),
 }
 
 #[derive(Debug, clap::Args)]
 struct ServeOptions {
-    /// Listen on this port of 127.0.0.1 in place of the one that the host names in FUNCTIONS_CUSTOMHANDLER_PORT.
+    /// Port on 127.0.0.1 [default: the setting FUNCTIONS_CUSTOMHANDLER_PORT, which the host sets]
     #[arg(long)]
     port: Option<u16>,
 }
 
 impl Cli {
-    /// Runs the command.
+    /// Runs the command and returns its exit code.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let runtime = match tokio::runtime::Runtime::new() {
@@ -70,7 +84,7 @@ impl Cli {
                 Command::Serve(options) => serve(options).await,
                 Command::Local(options) => options.run().await,
                 Command::Drill(options) => options.run().await,
-                Command::State(options) => options.run().await,
+                Command::Devices(options) => options.run().await,
                 Command::DeadLetters(options) => options.run().await,
             }
         });
@@ -99,10 +113,34 @@ async fn serve(options: ServeOptions) -> Result<(), CommandError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{Command, CommandFactory as _};
+
+    use super::*;
 
     #[test]
-    fn the_command_line_does_not_contradict_itself() {
-        super::Cli::command().debug_assert();
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every command of ours, by its name with those above it.
+    fn commands(command: &Command, name: &str) -> Vec<(String, Command)> {
+        let below = command.get_subcommands().filter(|command| command.get_name() != "help" && !command.is_hide_set());
+        let below = below.flat_map(|command| commands(command, &format!("{name} {}", command.get_name())));
+        std::iter::once((name.to_owned(), command.clone())).chain(below).collect()
+    }
+
+    #[test]
+    fn each_help_has_a_line_examples_and_a_page() {
+        let commands = commands(&Cli::command(), "devicestate").into_iter();
+        for (name, mut command) in commands {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.contains('\n'), "{name}: {about:?}");
+            let help = command.render_long_help().to_string();
+            let examples: Vec<_> =
+                help.lines().filter(|line| line.contains("devicestate") && line.starts_with("  ")).collect();
+            assert!(examples.len() >= 2, "{name}: {help}");
+            let page = help.lines().find_map(|line| line.strip_prefix("Docs: "));
+            assert!(page.is_some_and(|page| page.starts_with("docs/")), "{name}: {help}");
+        }
     }
 }

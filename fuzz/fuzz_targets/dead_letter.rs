@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use devicestate_dead_letters::{Candidate, Entry, Replayer, log_query, readable};
+use devicestate_dead_letters::{Candidate, Entry, Replayer, log_query, readable_body};
 use devicestate_engine::{
     clock::System,
     dead_letter::{DeadLetter, Directory, MAX_MESSAGE_BYTES, Overflow, event_body, fetch_complete, with_members},
@@ -34,12 +34,12 @@ fuzz_target!(|message: &[u8]| {
     });
     serde_json::to_string(&entry.summary()).expect("a summary is always JSON");
     assert_reads_only_from_folder(&String::from_utf8_lossy(message));
-    let Some(letter) = entry.letter() else { return };
+    let Some(letter) = entry.dead_letter() else { return };
     assert_reads_only_from_folder(letter.overflow.as_ref().map_or("", |pointer| &pointer.location));
     assert_round_trip(letter);
     assert_only_replay_changes(message, letter);
     if let Ok(body) = event_body(letter) {
-        let _ = readable(letter, &body, &Drone::default());
+        let _ = readable_body(letter, &body, &Drone::default());
     }
     let _ = log_query(letter);
     assert!(letter.message().is_some() || message.len() > MAX_MESSAGE_BYTES / 6, "an escape has at most six bytes");

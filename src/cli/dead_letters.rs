@@ -1,83 +1,109 @@
-//! `devicestate dead-letters`: examine dead letters, and decide what becomes of them.
+//! `devicestate dead-letters`: inspects and repairs dead letters.
+//!
+//! Each command is a module. `context` opens the queue and what belongs to it, `select` parses the options that select dead
+//! letters, `progress` scans the queue with a progress bar and handles Ctrl-C.
 
+mod context;
 mod discard;
 mod edit;
 mod find;
 mod list;
-mod place;
 mod preview;
+mod progress;
 mod replay;
 mod select;
 mod show;
 mod transfer;
-mod way;
 
 use clap::{Args, Subcommand};
 use devicestate_sqlite::OpenMode;
-use devicestate_terminal::{CommandError, Format};
+use devicestate_terminal::{CommandError, CommandOutcome, Output, print_json_value};
 
-use place::Place;
+use context::Context;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   devicestate dead-letters list --group-by issue
-  devicestate dead-letters list --device drone-7 --since 2h --format json
+  devicestate dead-letters list --device drone-7 --since 2h -o json
   devicestate dead-letters show 0af1c2d4
-  devicestate dead-letters replay --stage update            what a replay would come to
-  devicestate dead-letters replay --stage update --yes      replays, at full speed
-  devicestate dead-letters edit 0af1c2d4                    opens the telemetry in $EDITOR
-  devicestate dead-letters export > kept.jsonl
-  devicestate dead-letters list --state state.db            those of devicestate local
+  devicestate dead-letters replay --stage update --dry-run   show what a replay would do
+  devicestate dead-letters replay --stage update --yes       replay at full speed
+  devicestate dead-letters edit 0af1c2d4                     correct the telemetry in $EDITOR
+  devicestate dead-letters export --file kept.jsonl
+  devicestate dead-letters list --state state.db             the queue of devicestate local
 
-The queue is the one of the function app in --app-root, on the storage account that the setting
-DeadLetterStorage (or DeadLetterStorage__queueServiceUri) leads to; with --state it is the one in
-that file. A Storage queue shows all its messages only to those who receive them: they are hidden
-from others meanwhile, and given back at the end and on Ctrl-C.
+The queue is that of the function app in --app-root, on the storage account of the setting
+DeadLetterStorage or DeadLetterStorage__queueServiceUri; with --state, it is the one in that file.
+To read all messages of a Storage queue, a command must receive them. They are hidden from other
+consumers meanwhile, and made visible again at the end and on Ctrl-C.
 
-Exit codes: 0 done; 1 something failed, such as a replay, or there is no such dead letter; 2 usage,
-or something could not be reached.")]
+Exit codes: 0 succeeded; 1 started and failed, or there is no such dead letter; 2 not started:
+usage, or the queue or the store is not available.
+
+Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {
     #[command(subcommand)]
     command: Command,
-    /// How to print.
-    #[arg(long, global = true, value_enum, default_value = "table")]
-    format: Format,
     #[command(flatten)]
-    place: place::Where,
+    connection: context::ConnectionOptions,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List dead letters, each once, or count them in groups.
+    /// List dead letters, each once, or count them in groups
     List(list::Options),
-    /// Show one: what came, what is stored for its device now, what a replay would change.
+    /// Show one dead letter: the event, the stored document, and what a replay would change
     Show(show::Options),
-    /// Put dead letters through the handler's own path once more; a dry run without --yes.
+    /// Apply dead letters again and delete those that succeed
     Replay(replay::Options),
-    /// Correct the telemetry of one in $VISUAL or $EDITOR, and replay it.
+    /// Correct the telemetry of one dead letter in $VISUAL or $EDITOR, and replay it
     Edit(edit::Options),
-    /// Delete dead letters for good; a dry run without --yes.
+    /// Delete dead letters permanently
     Discard(discard::Options),
-    /// Write dead letters as JSON lines, whole, and leave them where they are.
+    /// Write complete dead letters as JSON lines, and leave them in the queue
     Export(transfer::ExportOptions),
-    /// Put exported dead letters into the queue.
+    /// Put exported dead letters into the queue
     Import(transfer::ImportOptions),
+}
+
+impl Command {
+    /// Returns the command's name in the output, and its output format if it has one.
+    fn output(&self) -> Option<(&'static str, Output)> {
+        Some(match self {
+            Self::List(options) => (list::COMMAND, options.output.output),
+            Self::Show(options) => (show::COMMAND, options.output.output),
+            Self::Replay(options) => (replay::COMMAND, options.output.output),
+            Self::Edit(options) => (edit::COMMAND, options.output.output),
+            Self::Discard(options) => (discard::COMMAND, options.output.output),
+            Self::Import(options) => (transfer::IMPORT_COMMAND, options.output.output),
+            Self::Export(_) => return None,
+        })
+    }
 }
 
 impl Options {
     pub(super) async fn run(self) -> Result<(), CommandError> {
-        // What is brought along may go into a new state file.
+        // An import may create the state file.
         let opening = if matches!(self.command, Command::Import(_)) { OpenMode::Create } else { OpenMode::Existing };
-        let place = Place::open(self.place, opening)?;
-        match self.command {
-            Command::List(options) => options.run(&place, self.format).await,
-            Command::Show(options) => options.run(&place, self.format).await,
-            Command::Replay(options) => options.run(&place, self.format).await,
-            Command::Edit(options) => options.run(&place).await,
-            Command::Discard(options) => options.run(&place, self.format).await,
-            Command::Export(options) => options.run(&place).await,
-            Command::Import(options) => options.run(&place).await,
+        let context = Context::open(self.connection, opening)?;
+        let output = self.command.output();
+        let result = match self.command {
+            Command::List(options) => options.run(&context).await,
+            Command::Show(options) => options.run(&context).await,
+            Command::Replay(options) => options.run(&context).await,
+            Command::Edit(options) => options.run(&context).await,
+            Command::Discard(options) => options.run(&context).await,
+            Command::Export(options) => options.run(&context).await,
+            Command::Import(options) => options.run(&context).await,
+        };
+        // With exit code 1 there is always an envelope, also where there is no result.
+        if let (Err(error), Some((command, Output::Json))) = (&result, output)
+            && error.is_failure()
+            && !context.has_printed_json()
+        {
+            print_json_value(Output::Json, command, CommandOutcome::Failed, &())?;
         }
+        result
     }
 }

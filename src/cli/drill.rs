@@ -22,7 +22,9 @@ Examples:
 Exit codes:
   0  passed: every document equals the fold of its events, and every invalid event is a dead letter
   1  failed
-  2  the drill could not start")]
+  2  the drill could not start
+
+Docs: docs/operate/failover.md")]
 pub(super) struct Options {
     #[command(flatten)]
     simulation: SimulationOptions,

@@ -32,7 +32,9 @@ Examples:
 Exit codes:
   0  every event is accounted for, and the check passed if it was run
   1  events were lost or are in the dead-letter sub-queue, the check or the run failed
-  2  the run could not start")]
+  2  the run could not start
+
+Docs: docs/reference/commands.md")]
 pub(super) struct Options {
     #[command(flatten)]
     input: InputOptions,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, env, path::Path, process::Command};
 use devicestate_test_support::{
     App,
     listener::{Counters, Listener},
+    read_output,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -48,9 +49,9 @@ impl Account {
         if let Self::Listener(listener) = self {
             return listener.documents();
         }
-        let output = self.app().run(&["state", "list", "--format", "json"]);
+        let output = self.app().run(&["devices", "list", "-o", "json"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let documents: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+        let documents = read_output(&output.stdout, Some(0)).as_array().expect("documents").clone();
         let id = |document: &Value| document["id"].as_str().expect("an id").to_owned();
         documents.into_iter().map(|document| (id(&document), document)).collect()
     }

@@ -1,6 +1,6 @@
 //! The commands on documents with the settings of the handler.
 
-use devicestate_test_support::{App, Batch, Fold, listener::Listener};
+use devicestate_test_support::{App, Batch, Fold, listener::Listener, read_output};
 use serde_json::{Value, json};
 
 use super::{account::Account, app, battery, deliver, event};
@@ -22,11 +22,16 @@ fn error_of(app: &App, arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).expect("text")
 }
 
+/// The `data` that a command prints with `-o json`.
+fn json(app: &App, arguments: &[&str]) -> Value {
+    read_output(output_of(app, &[arguments, &["-o", "json"]].concat()), Some(0))
+}
+
 #[test]
 fn documents_of_the_handler_are_listed_and_shown() {
     let account = Account::empty();
     let app = account.app();
-    assert_eq!(output_of(&app, &["state", "list", "--format", "json"]), "[]\n");
+    assert_eq!(json(&app, &["devices", "list"]), json!([]));
     let batch = Batch::of([
         battery(1, "drone-2", 0.5),
         event(2, "drone-1", json!({"battery": 0.25, "position": {"latitude": 47.5}})),
@@ -34,15 +39,12 @@ fn documents_of_the_handler_are_listed_and_shown() {
     ]);
     deliver(&app.start(), &batch).reply.assert_all_applied(3);
 
-    let listed: Vec<Value> =
-        serde_json::from_str(&output_of(&app, &["state", "list", "--format", "json"])).expect("JSON");
+    let listed = json(&app, &["devices", "list"]);
     let mut stored = account.documents();
-    assert_eq!(listed, ["a%2Fb", "drone-1", "drone-2"].map(|id| stored[id].clone()));
-    let first: Vec<Value> =
-        serde_json::from_str(&output_of(&app, &["state", "list", "--limit", "1", "--format", "json"])).expect("JSON");
-    assert_eq!(first, [stored["a%2Fb"].clone()]);
-    let shown: Value =
-        serde_json::from_str(&output_of(&app, &["state", "show", "a/b", "--format", "json"])).expect("JSON");
+    assert_eq!(listed, json!(["a%2Fb", "drone-1", "drone-2"].map(|id| &stored[id])));
+    let first = json(&app, &["devices", "list", "--limit", "1"]);
+    assert_eq!(first, json!([stored["a%2Fb"]]));
+    let shown = json(&app, &["devices", "show", "a/b"]);
     assert_eq!(shown, stored["a%2Fb"]);
     let mut expected = Fold::from_batches([&batch]).documents();
     let renamed = expected.remove("a/b").map(|mut document| {
@@ -52,11 +54,11 @@ fn documents_of_the_handler_are_listed_and_shown() {
     expected.extend(renamed.map(|document| ("a%2Fb".to_owned(), document)));
     assert_eq!(std::mem::take(&mut stored), expected);
 
-    for arguments in [&["state", "list"][..], &["state", "show", "drone-1"]] {
+    for arguments in [&["devices", "list"][..], &["devices", "show", "drone-1"]] {
         let table = output_of(&app, arguments);
         assert!(["drone-1", "47.5", "2024-11-20"].iter().all(|text| table.contains(text)), "{table}");
     }
-    let missing = error_of(&app, &["state", "show", "drone-9"]);
+    let missing = error_of(&app, &["devices", "show", "drone-9"]);
     assert!(missing.contains("there is no document of the device \"drone-9\""), "{missing}");
 }
 
@@ -69,9 +71,13 @@ fn more_documents_than_a_page_are_listed_in_order() {
     for number in (0..DOCUMENTS).rev() {
         listener.put(&json!({"id": format!("drone-{number:03}"), "Battery": number, "Versions": {}}));
     }
-    let listed: Vec<Value> =
-        serde_json::from_str(&output_of(&app, &["state", "list", "--format", "json"])).expect("JSON");
-    let numbers: Vec<_> = listed.iter().map(|document| document["Battery"].as_u64().expect("a number")).collect();
+    let listed = json(&app, &["devices", "list"]);
+    let numbers: Vec<_> = listed
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|document| document["Battery"].as_u64().expect("a number"))
+        .collect();
     assert_eq!(numbers, (0..DOCUMENTS as u64).collect::<Vec<_>>());
 }
 
@@ -79,11 +85,11 @@ fn more_documents_than_a_page_are_listed_in_order() {
 fn a_missing_account_or_container_is_reported_without_the_key() {
     let listener = Listener::with(&["--no-container"]);
     let app = app(&listener);
-    for arguments in [&["state", "list"][..], &["state", "show", "drone-1"]] {
+    for arguments in [&["devices", "list"][..], &["devices", "show", "drone-1"]] {
         let error = error_of(&app, arguments);
         assert!(error.contains("CosmosContainer") && !error.contains(listener.key()), "{error}");
     }
     listener.down();
-    let error = error_of(&app, &["state", "list"]);
-    assert!(error.contains("Cosmos DB (127.0.0.1) failed") && !error.contains(listener.key()), "{error}");
+    let error = error_of(&app, &["devices", "list"]);
+    assert!(error.contains("Cosmos DB (127.0.0.1) could not be asked") && !error.contains(listener.key()), "{error}");
 }

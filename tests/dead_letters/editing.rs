@@ -1,10 +1,8 @@
-//! Telemetry put right by a person, and replayed.
+//! `edit`: corrected telemetry is replayed.
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 use devicestate_test_oracle::protobuf::Message;
@@ -12,23 +10,25 @@ use devicestate_test_storage::bench::{Bench, CommandOutput};
 use devicestate_test_support::{Batch, Event, base64};
 use serde_json::json;
 
-use crate::on_both_queues;
+#[cfg(target_os = "linux")]
+use crate::run_on_terminal;
+use crate::{DRY_RUN, on_both_queues};
 
 on_both_queues![
-    what_an_editor_saves_is_replayed_under_the_events_own_version,
-    a_newer_reading_stays,
-    protobuf_is_offered_as_json_and_replayed_as_json,
-    bytes_that_are_nothing_are_offered_with_the_device,
-    text_that_stays_as_it_was_does_nothing,
-    what_still_fails_is_refused_and_kept,
-    without_a_terminal_and_without_yes_nothing_is_done,
-    an_editor_that_fails_does_nothing_and_leaves_nothing,
-    visual_goes_before_editor_and_either_may_have_options,
-    what_could_not_be_replayed_is_told_before_anybody_has_worked_on_it,
+    an_edited_event_is_replayed_under_its_own_version,
+    an_edit_overwrites_no_newer_reading,
+    an_editor_shows_protobuf_as_json,
+    an_editor_shows_the_device_of_unreadable_bytes,
+    an_unchanged_text_is_not_replayed,
+    an_edit_that_still_fails_is_rejected_and_kept,
+    an_edit_without_a_terminal_and_without_yes_is_a_dry_run,
+    a_failed_editor_changes_nothing_and_leaves_no_file,
+    visual_takes_precedence_over_editor_and_both_may_have_options,
+    an_edit_without_a_store_fails_before_the_editor_opens,
 ];
 
-/// An event with a battery that is text, which fails, and its dead letter's id.
-fn put_one(bench: &Bench) -> String {
+/// Puts the dead letter of an event whose battery is text, and returns its id.
+fn put_one_dead_letter(bench: &Bench) -> String {
     let event = Event::json(7, &json!({"deviceId": "drone-1", "battery": "0.25"})).partition_key("drone-1");
     id_of(bench, event)
 }
@@ -38,7 +38,7 @@ fn id_of(bench: &Bench, event: Event) -> String {
     reply.dead_letter()["Id"].as_str().expect("an id").to_owned()
 }
 
-/// Edits with these editors, in a folder of temporary files of its own.
+/// Runs `edit` with these editors and its own temporary folder.
 fn edit(bench: &Bench, words: &[&str], editors: &[(&str, &str)]) -> CommandOutput {
     let folder = temporary(bench);
     fs::create_dir_all(&folder).expect("a folder");
@@ -53,7 +53,7 @@ fn temporary(bench: &Bench) -> PathBuf {
     bench.app.path("temporary")
 }
 
-/// What was left in the folder of temporary files.
+/// Returns the files left in the temporary folder.
 fn kept(bench: &Bench) -> Vec<PathBuf> {
     let files = fs::read_dir(temporary(bench)).expect("a folder").flatten();
     files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "json")).collect()
@@ -65,7 +65,7 @@ fn correction(bench: &Bench, text: &str) -> String {
     path.to_str().expect("a path of text").to_owned()
 }
 
-fn says(said: &CommandOutput, words: &[&str]) {
+fn assert_prints(said: &CommandOutput, words: &[&str]) {
     for word in words {
         assert!(
             said.output.contains(word) || said.errors.contains(word),
@@ -76,13 +76,13 @@ fn says(said: &CommandOutput, words: &[&str]) {
     }
 }
 
-/// The JSON editor that takes the quotes off the number.
-const RIGHT: (&str, &str) = ("EDITOR", r#"sed -i 's/"0.25"/0.25/'"#);
+/// An editor that removes the quotes around the number.
+const CORRECTING_EDITOR: (&str, &str) = ("EDITOR", r#"sed -i 's/"0.25"/0.25/'"#);
 
-fn what_an_editor_saves_is_replayed_under_the_events_own_version(bench: &Bench) {
-    let id = put_one(bench);
-    let said = edit(bench, &[&id[..8], "--yes"], &[RIGHT]).assert_exit_code(0);
-    says(&said, &["It would be applied:", "AFTER A REPLAY", "applied                                1"]);
+fn an_edited_event_is_replayed_under_its_own_version(bench: &Bench) {
+    let id = put_one_dead_letter(bench);
+    let said = edit(bench, &[&id[..8], "--yes"], &[CORRECTING_EDITOR]).assert_exit_code(0);
+    assert_prints(&said, &["It would be applied:", "AFTER REPLAY", "applied                                1"]);
     let document = &bench.documents()["drone-1"];
     assert_eq!(document["Battery"], 0.25);
     let version = Event::new(7, "").position();
@@ -93,23 +93,23 @@ fn what_an_editor_saves_is_replayed_under_the_events_own_version(bench: &Bench) 
     assert_eq!((bench.count(), kept(bench)), (0, vec![]));
     let lines = fs::read_to_string(bench.app.path("audit.jsonl")).expect("the audit trail");
     let line: serde_json::Value = serde_json::from_str(&lines).expect("one line");
-    assert_eq!((&line["Action"], &line["Outcome"], &line["Id"]), (&json!("edit"), &json!("applied"), &json!(id)));
-    assert_eq!(line["Original"], base64(json!({"deviceId": "drone-1", "battery": "0.25"}).to_string()));
-    assert_eq!(line["Edited"], base64("{\n  \"battery\": 0.25,\n  \"deviceId\": \"drone-1\"\n}\n"));
+    assert_eq!((&line["action"], &line["outcome"], &line["id"]), (&json!("edit"), &json!("applied"), &json!(id)));
+    assert_eq!(line["original"], base64(json!({"deviceId": "drone-1", "battery": "0.25"}).to_string()));
+    assert_eq!(line["edited"], base64("{\n  \"battery\": 0.25,\n  \"deviceId\": \"drone-1\"\n}\n"));
 }
 
-fn a_newer_reading_stays(bench: &Bench) {
-    let id = put_one(bench);
+fn an_edit_overwrites_no_newer_reading(bench: &Bench) {
+    let id = put_one_dead_letter(bench);
     bench.handle(&Batch::of([Event::json(9, &json!({"deviceId": "drone-1", "battery": 0.75}))]));
     let file = correction(bench, r#"{"deviceId":"drone-1","battery":0.25,"flightMode":1}"#);
-    edit(bench, &[&id, "--from", &file, "--yes"], &[]).assert_exit_code(0);
+    edit(bench, &[&id, "--file", &file, "--yes"], &[]).assert_exit_code(0);
     let document = &bench.documents()["drone-1"];
     assert_eq!((&document["Battery"], &document["FlightMode"]), (&json!(0.75), &json!(1)));
     assert_eq!(bench.count(), 0);
-    assert!(Path::new(&file).exists(), "a person's own file stays");
+    assert!(Path::new(&file).exists(), "the given file stays");
 }
 
-fn protobuf_is_offered_as_json_and_replayed_as_json(bench: &Bench) {
+fn an_editor_shows_protobuf_as_json(bench: &Bench) {
     let id = id_of(bench, Event::protobuf(7, Message::with_device("drone-1").double(2, 0.5).varint(3, 99)));
     edit(bench, &[&id, "--yes"], &[("EDITOR", r#"sed -i 's/"flightMode": 99/"flightMode": "Landing"/'"#)])
         .assert_exit_code(0);
@@ -118,7 +118,7 @@ fn protobuf_is_offered_as_json_and_replayed_as_json(bench: &Bench) {
     assert_eq!(bench.count(), 0);
 }
 
-fn bytes_that_are_nothing_are_offered_with_the_device(bench: &Bench) {
+fn an_editor_shows_the_device_of_unreadable_bytes(bench: &Bench) {
     for (number, body) in [(1, &b"\xff\xfe\x00hello"[..]), (2, b"")] {
         let id = id_of(bench, Event::new(number, body).partition_key("drone-1"));
         let editor = ("EDITOR", r#"sed -i 's/"drone-1"/"drone-1","battery":0.5/'"#);
@@ -128,15 +128,15 @@ fn bytes_that_are_nothing_are_offered_with_the_device(bench: &Bench) {
     assert_eq!(bench.count(), 0);
 }
 
-fn text_that_stays_as_it_was_does_nothing(bench: &Bench) {
-    let id = put_one(bench);
+fn an_unchanged_text_is_not_replayed(bench: &Bench) {
+    let id = put_one_dead_letter(bench);
     let said = edit(bench, &[&id, "--yes"], &[("EDITOR", "true")]).assert_exit_code(0);
-    says(&said, &["nothing was changed, and nothing is done"]);
+    assert_prints(&said, &["The text was not changed: nothing to replay."]);
     assert_eq!((bench.count(), kept(bench), bench.documents().len()), (1, vec![], 0));
 }
 
-fn what_still_fails_is_refused_and_kept(bench: &Bench) {
-    let id = put_one(bench);
+fn an_edit_that_still_fails_is_rejected_and_kept(bench: &Bench) {
+    let id = put_one_dead_letter(bench);
     for (editor, reason) in [
         (r#"sed -i 's/"0.25"/0.25,/'"#, "it is not valid JSON: "),
         (r#"sed -i 's/"0.25"/"half"/'"#, "battery: invalid type: string \"half\", expected a number"),
@@ -145,77 +145,70 @@ fn what_still_fails_is_refused_and_kept(bench: &Bench) {
         let kept = kept(bench);
         let [file] = &kept[..] else { panic!("{kept:?}") };
         let file = file.to_str().expect("a path of text");
-        says(&said, &["the corrected telemetry is not replayed: ", reason]);
-        says(&said, &[&format!("the text is kept: devicestate dead-letters edit {id} --from {file}")]);
+        assert_prints(&said, &["the corrected telemetry was not replayed: ", reason]);
+        assert_prints(&said, &[&format!("the text is kept: devicestate dead-letters edit {id} --file {file}")]);
         assert!(!bench.is_local() || said.errors.contains(" --state "), "{}", said.errors);
-        // Put right, it goes on from there.
         fs::remove_file(file).expect("removed");
     }
     assert_eq!((bench.count(), bench.documents().len()), (1, 0));
 }
 
-fn without_a_terminal_and_without_yes_nothing_is_done(bench: &Bench) {
-    let id = put_one(bench);
-    let said = edit(bench, &[&id], &[RIGHT]).assert_exit_code(1);
+fn an_edit_without_a_terminal_and_without_yes_is_a_dry_run(bench: &Bench) {
+    let id = put_one_dead_letter(bench);
+    let said = edit(bench, &[&id], &[CORRECTING_EDITOR]).assert_exit_code(0);
     let kept = kept(bench);
     let [file] = &kept[..] else { panic!("{kept:?}") };
     let file = file.to_str().expect("a path of text");
-    says(&said, &["It would be applied:", "no terminal", "nothing is done", "the text is kept: ", file]);
+    assert_prints(&said, &["It would be applied:", DRY_RUN, "The text is kept: ", file]);
     assert_eq!((bench.count(), bench.documents().len()), (1, 0));
-    assert!(!bench.app.path("audit.jsonl").exists(), "nothing was done");
-    edit(bench, &[&id, "--from", file, "--yes"], &[]).assert_exit_code(0);
+    assert!(!bench.app.path("audit.jsonl").exists(), "nothing changed");
+    let tried = bench.json(&["edit", &id, "--file", file], 0);
+    let changes = json!([{"device": "drone-1", "reading": "Battery", "stored": null, "afterReplay": 0.25}]);
+    let expected = json!({"id": id, "dryRun": true, "outcome": "applied", "changes": changes, "file": file});
+    assert_eq!((tried, bench.count()), (expected, 1));
+    edit(bench, &[&id, "--file", file, "--yes"], &[]).assert_exit_code(0);
     assert_eq!(bench.documents()["drone-1"]["Battery"], 0.25);
 }
 
-fn an_editor_that_fails_does_nothing_and_leaves_nothing(bench: &Bench) {
-    let id = put_one(bench);
+fn a_failed_editor_changes_nothing_and_leaves_no_file(bench: &Bench) {
+    let id = put_one_dead_letter(bench);
     for editor in ["false", "no-such-editor-anywhere"] {
         let said = edit(bench, &[&id, "--yes"], &[("EDITOR", editor)]).assert_exit_code(2);
-        says(&said, &[editor, "VISUAL or EDITOR", "nothing is done"]);
+        assert_prints(&said, &[editor, "VISUAL or EDITOR", "nothing changed"]);
         assert_eq!((bench.count(), kept(bench)), (1, vec![]));
     }
     let said = edit(bench, &[&id, "--yes"], &[("EDITOR", "f() { echo 7 >\"$1\"; false; }; f")]).assert_exit_code(2);
     let kept = kept(bench);
-    says(&said, &["what it has saved is in ", kept[0].to_str().expect("a path of text")]);
+    assert_prints(&said, &["the saved text is in ", kept[0].to_str().expect("a path of text")]);
     assert_eq!((bench.count(), bench.documents().len()), (1, 0));
 }
 
-fn visual_goes_before_editor_and_either_may_have_options(bench: &Bench) {
-    let id = put_one(bench);
-    edit(bench, &[&id, "--yes"], &[("VISUAL", RIGHT.1), ("EDITOR", "false")]).assert_exit_code(0);
+fn visual_takes_precedence_over_editor_and_both_may_have_options(bench: &Bench) {
+    let id = put_one_dead_letter(bench);
+    edit(bench, &[&id, "--yes"], &[("VISUAL", CORRECTING_EDITOR.1), ("EDITOR", "false")]).assert_exit_code(0);
     assert_eq!(bench.documents()["drone-1"]["Battery"], 0.25);
     let id = id_of(bench, Event::json(8, &json!({"deviceId": "drone-1", "battery": "0.25"})));
-    edit(bench, &[&id, "--yes"], &[("VISUAL", ""), RIGHT]).assert_exit_code(0);
+    edit(bench, &[&id, "--yes"], &[("VISUAL", ""), CORRECTING_EDITOR]).assert_exit_code(0);
     assert_eq!(bench.count(), 0);
 }
 
-fn what_could_not_be_replayed_is_told_before_anybody_has_worked_on_it(bench: &Bench) {
-    let id = put_one(bench);
+fn an_edit_without_a_store_fails_before_the_editor_opens(bench: &Bench) {
+    let id = put_one_dead_letter(bench);
     let said = edit(bench, &[&id, "--yes"], &[("EDITOR", "touch \"$TMPDIR\"/opened.json"), ("StateStore", "memory")]);
-    says(&said.assert_exit_code(2), &["StateStore is memory"]);
+    assert_prints(&said.assert_exit_code(2), &["StateStore is memory"]);
     assert_eq!((bench.count(), kept(bench)), (1, vec![]), "the editor was not opened");
 }
 
-/// By `script` of util-linux: it gives the tool a terminal of its own.
 #[test]
 #[cfg(target_os = "linux")]
-fn on_a_terminal_a_person_is_asked_and_must_say_yes() {
+fn an_edit_on_a_terminal_asks_before_it_replays() {
     let bench = Bench::local();
-    let id = put_one(&bench);
+    let id = put_one_dead_letter(&bench);
     let file = correction(&bench, r#"{"deviceId":"drone-1","battery":0.25}"#);
     for (answer, left) in [("n", 1), ("", 1), ("y", 0)] {
-        let tool = bench.command(&["edit", &id, "--from", &file]);
-        let words = [tool.get_program()].into_iter().chain(tool.get_args());
-        let words: Vec<_> = words.map(|word| format!("'{}'", word.to_str().expect("text"))).collect();
-        let mut script = Command::new("script");
-        script.args(["-q", "-e", "-c", &words.join(" "), "/dev/null"]).current_dir(bench.app.path(""));
-        let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script");
-        let mut stdin = child.stdin.take().expect("a pipe");
-        writeln!(stdin, "{answer}").expect("it reads");
-        let output = child.wait_with_output().expect("it ends");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains("Replay it? [y/N]"), "{said}");
-        assert_eq!((bench.count(), said.contains("nothing is done; the text is kept")), (left, left == 1), "{said}");
+        let (code, said) = run_on_terminal(&bench, &["edit", &id, "--file", &file], answer);
+        assert!(code == Some(0) && said.contains("Replay it? [y/N]"), "{said}");
+        assert_eq!((bench.count(), said.contains("Nothing changed. The text is kept")), (left, left == 1), "{said}");
     }
     assert_eq!(bench.documents()["drone-1"]["Battery"], 0.25);
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C, and the polite signal of a supervisor, in the middle.
+//! Ctrl-C and SIGTERM while a command runs.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -11,13 +11,13 @@ use std::{
 use devicestate_test_storage::bench::Bench;
 use devicestate_test_support::{Fold, pause};
 
-use crate::broken::{ALWAYS, Broken, How, Kind, fill, trail as lines_of};
+use crate::faulty_bench::{ALWAYS, FaultKind, FaultyBench, Operation, audit_lines, put_dead_letters};
 
-/// Longer than all of this takes.
-const HIDDEN: [&str; 2] = ["--visibility-timeout", "604800"];
+/// Longer than the test takes.
+const LONG_TIMEOUT: [&str; 2] = ["--visibility-timeout", "604800"];
 
 fn spawn(bench: &Bench, words: &[&str]) -> Child {
-    bench.command(&[words, &HIDDEN].concat()).spawn().expect("the binary")
+    bench.command(&[words, &LONG_TIMEOUT].concat()).spawn().expect("the binary")
 }
 
 fn signal(name: &str, child: &Child) {
@@ -25,7 +25,7 @@ fn signal(name: &str, child: &Child) {
     assert!(sent.expect("a shell").success());
 }
 
-/// What the tool says to standard error, line by line.
+/// Returns the lines of standard error.
 fn errors(child: &mut Child) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
@@ -34,11 +34,11 @@ fn errors(child: &mut Child) -> mpsc::Receiver<String> {
 }
 
 #[track_caller]
-fn until_said(said: &mpsc::Receiver<String>, words: &str) {
-    while !said.recv_timeout(Duration::from_mins(1)).expect("it says so").contains(words) {}
+fn wait_for_line(said: &mpsc::Receiver<String>, words: &str) {
+    while !said.recv_timeout(Duration::from_mins(1)).expect("the line").contains(words) {}
 }
 
-/// How it ends, after a while of polling: one that does not end fails the test.
+/// Waits until the process ends, and fails the test if it does not.
 #[track_caller]
 fn ended(mut child: Child) -> (ExitStatus, String) {
     for _ in 0..3_000 {
@@ -53,97 +53,97 @@ fn ended(mut child: Child) -> (ExitStatus, String) {
     panic!("it did not end");
 }
 
-fn until(what: &str, is_so: impl Fn() -> bool) {
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     for _ in 0..3_000 {
         if is_so() {
             return;
         }
         pause(Duration::from_millis(5));
     }
-    panic!("it never came to this: {what}");
+    panic!("timeout: {what}");
 }
 
-/// In front of a storage service that waits, so that the signal comes in the middle for sure.
+/// With a storage service that waits, so that the signal comes while the command runs.
 #[test]
 #[ignore = "just test-azure"]
-fn a_list_that_is_stopped_gives_everything_back() {
+fn a_stopped_list_releases_every_message() {
     for name in ["-INT", "-TERM"] {
-        let broken = Broken::azurite();
-        fill(&broken, 300);
-        broken.fail(Kind::Receive, 5, ALWAYS, How::Held);
-        let mut child = spawn(&broken, &["list"]);
+        let faulty = FaultyBench::azurite();
+        put_dead_letters(&faulty, 300);
+        faulty.fail(Operation::Receive, 5, ALWAYS, FaultKind::Held);
+        let mut child = spawn(&faulty, &["list"]);
         let said = errors(&mut child);
-        broken.until_held();
+        faulty.wait_until_held();
         signal(name, &child);
-        until_said(&said, "Ctrl-C again");
-        broken.repair();
-        until_said(&said, "stopped before the end");
+        wait_for_line(&said, "Ctrl-C again");
+        faulty.repair();
+        wait_for_line(&said, "stopped before the end");
         let (status, _) = ended(child);
         assert_eq!(status.code(), Some(1));
-        broken.assert_all_visible(300);
+        faulty.assert_all_visible(300);
     }
 }
 
 #[test]
-fn a_list_of_a_state_file_that_is_stopped_gives_everything_back() {
+fn a_stopped_list_of_a_state_file_releases_every_message() {
     for name in ["-INT", "-TERM"] {
-        let broken = Broken::local();
-        fill(&broken, 2);
-        broken.sql(
+        let faulty = FaultyBench::local();
+        put_dead_letters(&faulty, 2);
+        faulty.sql(
             "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 50000)
              INSERT INTO dead_letters (inserted_ms, text) SELECT 0, (SELECT text FROM dead_letters LIMIT 1) FROM n",
         );
-        let mut child = spawn(&broken, &["list"]);
+        let mut child = spawn(&faulty, &["list"]);
         let said = errors(&mut child);
-        until("some are hidden", || broken.counted("SELECT count(*) FROM dead_letters WHERE visible_ms > 0") > 0);
+        wait_until("some are hidden", || faulty.counted("SELECT count(*) FROM dead_letters WHERE visible_ms > 0") > 0);
         signal(name, &child);
-        until_said(&said, "stopped before the end");
+        wait_for_line(&said, "stopped before the end");
         let (status, _) = ended(child);
         assert_eq!(status.code(), Some(1));
-        broken.assert_all_visible(50_002);
+        faulty.assert_all_visible(50_002);
     }
 }
 
 #[test]
 #[ignore = "just test-azure"]
-fn a_replay_that_is_stopped_keeps_what_is_done_and_gives_back_the_rest() {
-    for broken in [Broken::local(), Broken::azurite()] {
-        let batch = fill(&broken, 12);
-        let trail = broken.app.path("trail.jsonl");
-        let audit = trail.to_str().expect("text");
-        let mut child = spawn(&broken, &["replay", "--yes", "--rate", "2/s", "--audit", audit]);
+fn a_stopped_replay_keeps_its_results_and_releases_the_other_messages() {
+    for faulty in [FaultyBench::local(), FaultyBench::azurite()] {
+        let batch = put_dead_letters(&faulty, 12);
+        let audit_file = faulty.app.path("trail.jsonl");
+        let audit = audit_file.to_str().expect("text");
+        let mut child = spawn(&faulty, &["replay", "--yes", "--rate", "2/s", "--audit", audit]);
         let said = errors(&mut child);
-        until("some are done", || !lines_of(&trail).is_empty());
+        wait_until("some are done", || !audit_lines(&audit_file).is_empty());
         signal("-INT", &child);
-        until_said(&said, "stopped before the end");
+        wait_for_line(&said, "stopped before the end");
         let (status, output) = ended(child);
         assert_eq!(status.code(), Some(1));
-        let left = broken.count();
+        let left = faulty.count();
         let done = 12 - left;
         assert!((1..12).contains(&done), "{done}");
-        assert_eq!(lines_of(&trail).len() as u64, done);
-        assert!(output.contains("replayed"), "what was done is told: {output}");
-        broken.assert_all_visible(left);
-        broken.run(&["replay", "--yes"]).assert_exit_code(0);
-        assert_eq!(broken.documents(), Fold::from_batches([&batch]).documents());
+        assert_eq!(audit_lines(&audit_file).len() as u64, done);
+        assert!(output.contains("replayed"), "the result is printed: {output}");
+        faulty.assert_all_visible(left);
+        faulty.run(&["replay", "--yes"]).assert_exit_code(0);
+        assert_eq!(faulty.documents(), Fold::from_batches([&batch]).documents());
     }
 }
 
 #[test]
 #[ignore = "just test-azure"]
-fn a_second_one_stops_at_once() {
-    let broken = Broken::azurite();
-    fill(&broken, 40);
-    broken.fail(Kind::Update, 0, ALWAYS, How::Held);
-    let mut child = spawn(&broken, &["list"]);
+fn a_second_signal_stops_at_once() {
+    let faulty = FaultyBench::azurite();
+    put_dead_letters(&faulty, 40);
+    faulty.fail(Operation::Update, 0, ALWAYS, FaultKind::Held);
+    let mut child = spawn(&faulty, &["list"]);
     let said = errors(&mut child);
-    broken.until_held();
+    faulty.wait_until_held();
     signal("-INT", &child);
-    until_said(&said, "Ctrl-C again");
+    wait_for_line(&said, "Ctrl-C again");
     signal("-INT", &child);
-    until_said(&said, "stopped at once");
+    wait_for_line(&said, "stopped at once");
     let (status, _) = ended(child);
     assert_eq!(status.code(), Some(1));
-    broken.repair();
-    assert_eq!(broken.count(), 40, "hidden for a while, and not lost");
+    faulty.repair();
+    assert_eq!(faulty.count(), 40, "hidden for a while, and not lost");
 }

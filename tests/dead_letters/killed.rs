@@ -1,4 +1,4 @@
-//! A replay that is killed in the middle, and run again.
+//! A replay that is killed while it runs, and repeated.
 
 use std::{
     collections::HashSet,
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::on_both_queues;
 
-on_both_queues![a_replay_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing];
+on_both_queues![a_replay_killed_repeatedly_loses_nothing_and_applies_nothing_twice];
 
 const LETTERS: u64 = 400;
 
@@ -30,7 +30,7 @@ fn batch() -> Batch {
     Batch::of((0..LETTERS.cast_signed()).map(event).collect::<Vec<_>>())
 }
 
-/// The lines that are whole; a kill may leave a part of one.
+/// Returns the complete lines; a kill may leave a part of one.
 fn run_audited(path: &Path) -> Vec<AuditLine> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
@@ -46,15 +46,15 @@ enum Seen {
     Deleted(u64),
 }
 
-fn a_replay_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing(bench: &Bench) {
-    let letters = bench.put_misread(&batch());
+fn a_replay_killed_repeatedly_loses_nothing_and_applies_nothing_twice(bench: &Bench) {
+    let dead_letters = bench.put_misread(&batch());
     let audit = bench.app.path("own-audit.jsonl");
     let audit_text = audit.display().to_string();
     let queue = bench.queue();
     let count = || bench.wait_for(queue.count()).expect("counted");
     let words = ["replay", "--yes", "--visibility-timeout", "1", "--rate", "40/s", "--audit", &audit_text];
     let mut kills = 0;
-    for until in [
+    for wait_until in [
         Seen::Nothing,
         Seen::Lines,
         Seen::Deleted(1),
@@ -66,7 +66,7 @@ fn a_replay_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing(ben
     ] {
         let (lines, before) = (run_audited(&audit).len(), count());
         let mut tool = bench.command(&words).spawn().expect("the binary");
-        let is_there = || match until {
+        let is_there = || match wait_until {
             Seen::Nothing => true,
             Seen::Lines => run_audited(&audit).len() > lines,
             Seen::Deleted(messages) => count() + messages <= before,
@@ -91,7 +91,7 @@ fn a_replay_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing(ben
     assert_eq!(bench.documents(), Fold::from_batches([&batch()]).documents());
     let done = run_audited(&audit);
     assert!(done.iter().all(|line| matches!(line.outcome, Outcome::Applied | Outcome::Superseded)));
-    let told: HashSet<_> = done.iter().filter_map(|line| line.id.as_deref()).collect();
-    let ids: HashSet<_> = letters.iter().filter_map(|letter| letter["Id"].as_str()).collect();
-    assert_eq!((told, ids.len() as u64), (ids, LETTERS), "each has a line that says what became of it");
+    let recorded: HashSet<_> = done.iter().filter_map(|line| line.id.as_deref()).collect();
+    let ids: HashSet<_> = dead_letters.iter().filter_map(|letter| letter["Id"].as_str()).collect();
+    assert_eq!((recorded, ids.len() as u64), (ids, LETTERS), "each has a line with its outcome");
 }

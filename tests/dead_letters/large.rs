@@ -1,4 +1,4 @@
-//! Dead letters that do not fit into the queue, and lie whole in a file or a blob.
+//! Dead letters that do not fit into the queue, and are stored in a file or a blob.
 
 use std::fs;
 
@@ -6,25 +6,25 @@ use devicestate_test_storage::bench::Bench;
 use devicestate_test_support::{Batch, Event, Fold, base64, from_base64, read_letter};
 use serde_json::{Value, json};
 
-use crate::broken::{ALWAYS, Broken, How, Kind, on_both_broken, trail as lines_of};
+use crate::faulty_bench::{ALWAYS, FaultKind, FaultyBench, Operation, audit_lines, on_both_faulty};
 
-on_both_broken![
-    a_large_one_is_listed_by_its_device_shown_whole_and_tried_without_a_change,
-    a_large_one_is_replayed_once_the_cause_is_gone,
-    a_large_one_is_corrected_and_applied,
-    a_discarded_large_one_leaves_what_lies_elsewhere,
-    one_that_no_longer_fits_when_a_failed_replay_is_counted_goes_elsewhere;
+on_both_faulty![
+    a_large_dead_letter_is_listed_and_shown_completely,
+    a_large_dead_letter_is_replayed,
+    a_large_dead_letter_is_edited,
+    discard_leaves_the_overflow_of_a_large_dead_letter,
+    a_dead_letter_that_outgrows_the_queue_moves_to_the_overflow;
     and_a_storage_queue_beside:
-    large_ones_are_exported_whole_and_imported_elsewhere_with_another_pointer,
+    large_dead_letters_are_exported_completely_and_imported_elsewhere,
 ];
 
-/// JSON that is larger than a message, of spaces for the most part.
+/// Returns JSON that is larger than a message, padded with spaces.
 pub(crate) fn large(text: &Value) -> String {
     let text = text.to_string();
     format!("{}{}}}", text.strip_suffix('}').expect("an object"), " ".repeat(60_000))
 }
 
-/// A large event that no device may send, and one that a device may.
+/// Two invalid events, one of them large.
 fn poison() -> Batch {
     Batch::of([
         Event::new(1, large(&json!({"deviceId": "drone-1", "flightMode": 99, "battery": 0.5})))
@@ -34,47 +34,47 @@ fn poison() -> Batch {
     ])
 }
 
-/// Large events that a handler with another format could not read.
-pub(crate) fn fill_large(broken: &mut Broken, number: i64) -> Batch {
+/// Puts dead letters of large events from a handler with another format.
+pub(crate) fn put_large_dead_letters(faulty: &mut FaultyBench, number: i64) -> Batch {
     let event = |number: i64| {
         let text = large(&json!({"deviceId": format!("drone-{number}"), "battery": 0.5}));
         Event::new(number, text).partition_key(&format!("drone-{number}"))
     };
     let batch = Batch::of((1..=number).map(event).collect::<Vec<_>>());
-    broken.set("TelemetryFormat", Some("protobuf"));
-    broken.handle(&batch);
-    broken.set("TelemetryFormat", None);
+    faulty.set("TelemetryFormat", Some("protobuf"));
+    faulty.handle(&batch);
+    faulty.set("TelemetryFormat", None);
     batch
 }
 
-/// Where the messages say that the whole ones are.
+/// Returns the pointers into the overflow.
 pub(crate) fn pointers(bench: &Bench) -> Vec<Value> {
-    let letters = bench.visible().into_iter().map(read_letter);
-    letters.filter_map(|letter| letter.get("Overflow").cloned()).collect()
+    let dead_letters = bench.visible().into_iter().map(read_letter);
+    dead_letters.filter_map(|letter| letter.get("Overflow").cloned()).collect()
 }
 
 fn id_of(bench: &Bench, device: &str) -> String {
     let listed = bench.json(&["list", "--device", device], 0);
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
-    listed[0]["Id"].as_str().expect("an id").to_owned()
+    listed[0]["id"].as_str().expect("an id").to_owned()
 }
 
-fn a_large_one_is_listed_by_its_device_shown_whole_and_tried_without_a_change(broken: &Broken) {
-    broken.handle(&poison());
-    assert_eq!(pointers(broken).len(), 1);
-    let listed = broken.json(&["list", "--device", "drone-1"], 0);
+fn a_large_dead_letter_is_listed_and_shown_completely(faulty: &FaultyBench) {
+    faulty.handle(&poison());
+    assert_eq!(pointers(faulty).len(), 1);
+    let listed = faulty.json(&["list", "--device", "drone-1"], 0);
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
-    assert_eq!(listed[0]["Overflow"], pointers(broken)[0]["Location"]);
-    let id = id_of(broken, "drone-1");
-    let shown = broken.json(&["show", &id], 0);
-    assert_eq!(shown["Body"], json!({"deviceId": "drone-1", "flightMode": 99, "battery": 0.5}), "{shown:.500}");
-    let body = shown["DeadLetter"]["EventData"]["Body"].as_str().expect("the body");
+    assert_eq!(listed[0]["overflow"], pointers(faulty)[0]["Location"]);
+    let id = id_of(faulty, "drone-1");
+    let shown = faulty.json(&["show", &id], 0);
+    assert_eq!(shown["body"], json!({"deviceId": "drone-1", "flightMode": 99, "battery": 0.5}), "{shown:.500}");
+    let body = shown["deadLetter"]["EventData"]["Body"].as_str().expect("the body");
     assert_eq!(from_base64(body), poison().events()[0].body());
-    assert!(shown["DeadLetter"]["EventData"]["SystemProperties"].is_object(), "{shown:.500}");
-    let before = broken.visible();
-    let tried = broken.json(&["replay"], 0);
-    assert_eq!((&tried["FailedAgain"], &tried["DryRun"]), (&json!(2), &json!(true)));
-    assert_eq!(sorted(broken.visible()), sorted(before));
+    assert!(shown["deadLetter"]["EventData"]["SystemProperties"].is_object(), "{shown:.500}");
+    let before = faulty.visible();
+    let tried = faulty.json(&["replay"], 0);
+    assert_eq!((&tried["failedAgain"], &tried["dryRun"]), (&json!(2), &json!(true)));
+    assert_eq!(sorted(faulty.visible()), sorted(before));
 }
 
 fn sorted(mut bodies: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
@@ -82,74 +82,77 @@ fn sorted(mut bodies: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     bodies
 }
 
-fn a_large_one_is_replayed_once_the_cause_is_gone(broken: &mut Broken) {
-    let batch = fill_large(broken, 3);
-    let listed = broken.json(&["list", "--device", "drone-2"], 0);
+fn a_large_dead_letter_is_replayed(faulty: &mut FaultyBench) {
+    let batch = put_large_dead_letters(faulty, 3);
+    let listed = faulty.json(&["list", "--device", "drone-2"], 0);
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "by the partition key: {listed}");
-    let tried = broken.json(&["replay"], 0);
-    assert_eq!((&tried["Applied"], broken.count()), (&json!(3), 3));
-    let done = broken.json(&["replay", "--yes"], 0);
-    assert_eq!((&done["Applied"], broken.count()), (&json!(3), 0));
-    assert_eq!(broken.documents(), Fold::from_batches([&batch]).documents());
+    let tried = faulty.json(&["replay"], 0);
+    assert_eq!((&tried["applied"], faulty.count()), (&json!(3), 3));
+    let done = faulty.json(&["replay", "--yes"], 0);
+    assert_eq!((&done["applied"], faulty.count()), (&json!(3), 0));
+    assert_eq!(faulty.documents(), Fold::from_batches([&batch]).documents());
 }
 
-fn a_large_one_is_corrected_and_applied(broken: &Broken) {
-    broken.handle(&poison());
-    let id = id_of(broken, "drone-1");
-    let file = broken.app.path("corrected.json");
+fn a_large_dead_letter_is_edited(faulty: &FaultyBench) {
+    faulty.handle(&poison());
+    let id = id_of(faulty, "drone-1");
+    let file = faulty.app.path("corrected.json");
     fs::write(&file, r#"{"deviceId": "drone-1", "flightMode": 3, "battery": 0.5}"#).expect("a file");
-    broken.run(&["edit", &id, "--from", file.to_str().expect("text"), "--yes"]).assert_exit_code(0);
-    assert_eq!(broken.count(), 1);
-    assert_eq!(broken.documents()["drone-1"]["Battery"], 0.5);
+    faulty.run(&["edit", &id, "--file", file.to_str().expect("text"), "--yes"]).assert_exit_code(0);
+    assert_eq!(faulty.count(), 1);
+    assert_eq!(faulty.documents()["drone-1"]["Battery"], 0.5);
 }
 
-fn a_discarded_large_one_leaves_what_lies_elsewhere(broken: &Broken) {
-    broken.handle(&poison());
-    let message = broken.visible().into_iter().find(|body| read_letter(body).get("Overflow").is_some());
-    let id = id_of(broken, "drone-1");
-    broken.run(&["discard", &id, "--yes"]).assert_exit_code(0);
-    assert_eq!((broken.count(), pointers(broken).len()), (1, 0));
-    // The same message put back finds it.
-    broken.put(message.expect("a large one"));
-    let shown = broken.json(&["show", &id], 0);
-    assert_eq!(shown["Body"]["deviceId"], "drone-1");
+fn discard_leaves_the_overflow_of_a_large_dead_letter(faulty: &FaultyBench) {
+    faulty.handle(&poison());
+    let message = faulty.visible().into_iter().find(|body| read_letter(body).get("Overflow").is_some());
+    let id = id_of(faulty, "drone-1");
+    faulty.run(&["discard", &id, "--yes"]).assert_exit_code(0);
+    assert_eq!((faulty.count(), pointers(faulty).len()), (1, 0));
+    // The same message, put again, finds it.
+    faulty.put(message.expect("a large one"));
+    let shown = faulty.json(&["show", &id], 0);
+    assert_eq!(shown["body"]["deviceId"], "drone-1");
 }
 
-fn large_ones_are_exported_whole_and_imported_elsewhere_with_another_pointer(broken: &Broken) {
-    broken.handle(&poison());
-    let exported = broken.run(&["export"]).assert_exit_code(0).output;
+fn large_dead_letters_are_exported_completely_and_imported_elsewhere(faulty: &FaultyBench) {
+    faulty.handle(&poison());
+    let exported = faulty.run(&["export"]).assert_exit_code(0).output;
     let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(lines.iter().filter(|line| line.get("Whole").is_some()).count(), 1);
-    let whole = lines.iter().find_map(|line| line.get("Whole")).expect("a whole one");
-    assert_eq!(from_base64(whole["EventData"]["Body"].as_str().expect("a body")), poison().events()[0].body());
+    assert_eq!(lines.iter().filter(|line| line.get("completeDeadLetter").is_some()).count(), 1);
+    let complete = lines.iter().find_map(|line| line.get("completeDeadLetter")).expect("a complete one");
+    assert_eq!(from_base64(complete["EventData"]["Body"].as_str().expect("a body")), poison().events()[0].body());
 
-    let file = broken.app.path("kept.jsonl");
+    let file = faulty.app.path("kept.jsonl");
     fs::write(&file, &exported).expect("a file");
     for other in [Bench::local(), Bench::azurite()] {
-        other.run(&["import", file.to_str().expect("text")]).assert_exit_code(0);
+        other.run(&["import", "--file", file.to_str().expect("text")]).assert_exit_code(0);
         let again = other.run(&["export"]).assert_exit_code(0).output;
         let mut there: Vec<Value> = again.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        there.sort_by_key(|line| line["Message"]["Id"].to_string());
+        there.sort_by_key(|line| line["message"]["Id"].to_string());
         let mut here = lines.clone();
-        here.sort_by_key(|line| line["Message"]["Id"].to_string());
+        here.sort_by_key(|line| line["message"]["Id"].to_string());
         assert_eq!(there.len(), here.len());
         for (there, here) in there.iter_mut().zip(&mut here) {
-            assert_eq!(there.get("Whole").map(ToString::to_string), here.get("Whole").map(ToString::to_string));
-            if here.get("Whole").is_some() {
-                let moved = there["Message"]["Overflow"]["Location"].take();
-                assert_ne!(moved, here["Message"]["Overflow"]["Location"].take(), "another place");
+            assert_eq!(
+                there.get("completeDeadLetter").map(ToString::to_string),
+                here.get("completeDeadLetter").map(ToString::to_string)
+            );
+            if here.get("completeDeadLetter").is_some() {
+                let moved = there["message"]["Overflow"]["Location"].take();
+                assert_ne!(moved, here["message"]["Overflow"]["Location"].take(), "another location");
             }
-            assert_eq!(there["Message"].to_string(), here["Message"].to_string());
+            assert_eq!(there["message"].to_string(), here["message"].to_string());
         }
         let id = id_of(&other, "drone-1");
-        assert_eq!(other.json(&["show", &id], 0)["Body"]["deviceId"], "drone-1");
+        assert_eq!(other.json(&["show", &id], 0)["body"]["deviceId"], "drone-1");
     }
 }
 
-/// The text of a dead letter that just fits into the queue.
-fn as_large_as_fits(broken: &Broken) -> String {
+/// Returns the text of a dead letter that just fits into the queue.
+fn as_large_as_fits(faulty: &FaultyBench) -> String {
     let event = Event::json(1, &json!({"deviceId": "drone-1", "flightMode": 99})).partition_key("drone-1");
-    let reply = broken.app.start().invoke(&Batch::of([event]).envelope());
+    let reply = faulty.app.start().invoke(&Batch::of([event]).envelope());
     let mut letter = reply.dead_letter().clone();
     let body = |spaces: usize| {
         let text = json!({"deviceId": "drone-1", "flightMode": 99}).to_string();
@@ -163,43 +166,43 @@ fn as_large_as_fits(broken: &Broken) -> String {
     text
 }
 
-fn one_that_no_longer_fits_when_a_failed_replay_is_counted_goes_elsewhere(broken: &Broken) {
-    let letter = as_large_as_fits(broken);
-    broken.put(&letter);
+fn a_dead_letter_that_outgrows_the_queue_moves_to_the_overflow(faulty: &FaultyBench) {
+    let letter = as_large_as_fits(faulty);
+    faulty.put(&letter);
     let letter = read_letter(&letter);
-    let id = id_of(broken, "drone-1");
+    let id = id_of(faulty, "drone-1");
     for attempt in 1..=2 {
-        broken.run(&["replay", "--yes"]).assert_exit_code(1);
-        let message = read_letter(&broken.visible()[0]);
+        faulty.run(&["replay", "--yes"]).assert_exit_code(1);
+        let message = read_letter(&faulty.visible()[0]);
         assert_eq!((&message["Replay"]["Attempts"], &message["Id"]), (&json!(attempt), &json!(id)), "{message:.400}");
         let overflow = &message["Overflow"]["Location"];
         assert!(overflow.is_string(), "{message:.400}");
-        let shown = broken.json(&["show", &id], 0);
-        assert_eq!(shown["DeadLetter"]["EventData"]["Body"], letter["EventData"]["Body"]);
-        assert_eq!(shown["DeadLetter"]["Replay"]["Attempts"], attempt);
+        let shown = faulty.json(&["show", &id], 0);
+        assert_eq!(shown["deadLetter"]["EventData"]["Body"], letter["EventData"]["Body"]);
+        assert_eq!(shown["deadLetter"]["Replay"]["Attempts"], attempt);
     }
-    assert_eq!(broken.count(), 1);
+    assert_eq!(faulty.count(), 1);
 }
 
 #[test]
 #[ignore = "just test-azure"]
-fn what_cannot_be_kept_elsewhere_stops_an_import_and_a_count_and_loses_nothing() {
-    let broken = Broken::azurite();
-    let growing = as_large_as_fits(&broken);
-    broken.put(&growing);
-    let mut other = Broken::local();
-    fill_large(&mut other, 1);
-    let file = broken.app.path("large.jsonl");
+fn an_overflow_that_is_down_stops_import_and_replay_and_loses_nothing() {
+    let faulty = FaultyBench::azurite();
+    let growing = as_large_as_fits(&faulty);
+    faulty.put(&growing);
+    let mut other = FaultyBench::local();
+    put_large_dead_letters(&mut other, 1);
+    let file = faulty.app.path("large.jsonl");
     fs::write(&file, other.run(&["export"]).assert_exit_code(0).output).expect("a file");
-    broken.fail(Kind::Keep, 0, ALWAYS, How::Refused);
-    let trail = broken.app.path("trail.jsonl");
-    let audit = ["--audit", trail.to_str().expect("text")];
-    let import = ["import", file.to_str().expect("text")];
-    for (words, told) in [(&import[..], "line 1"), (&["replay", "--yes"], "too large")] {
-        let said = broken.run(&[words, &audit].concat()).assert_exit_code(2);
-        assert!(said.errors.contains("DeadLetterStorage") && said.errors.contains(told), "{}", said.errors);
+    faulty.fail(Operation::Store, 0, ALWAYS, FaultKind::Rejected);
+    let audit_file = faulty.app.path("trail.jsonl");
+    let audit = ["--audit", audit_file.to_str().expect("text")];
+    let import = ["import", "--file", file.to_str().expect("text")];
+    for (words, expected) in [(&import[..], "line 1"), (&["replay", "--yes"], "too large")] {
+        let said = faulty.run(&[words, &audit].concat()).assert_exit_code(2);
+        assert!(said.errors.contains("DeadLetterStorage") && said.errors.contains(expected), "{}", said.errors);
     }
-    broken.repair();
-    broken.assert_all_visible(1);
-    assert_eq!((broken.visible(), lines_of(&trail).len()), (vec![growing.into_bytes()], 0));
+    faulty.repair();
+    faulty.assert_all_visible(1);
+    assert_eq!((faulty.visible(), audit_lines(&audit_file).len()), (vec![growing.into_bytes()], 0));
 }

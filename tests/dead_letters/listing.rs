@@ -1,4 +1,4 @@
-//! What is in the queue, at a glance.
+//! `list`.
 
 use devicestate_test_storage::bench::Bench;
 use devicestate_test_support::{Batch, Event, Reply};
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use crate::on_both_queues;
 
 on_both_queues![
-    each_dead_letter_is_listed_once_and_everything_is_given_back,
-    a_peek_sees_the_first_32_and_leaves_them_untouched,
-    every_filter_means_what_it_says_alone_and_with_others,
-    ids_and_their_beginnings_name_dead_letters,
-    groups_are_counted_with_their_first_and_last,
-    json_is_one_array_alone_on_standard_output,
-    the_table_lines_up_and_a_device_cannot_disturb_it,
-    messages_that_are_no_dead_letters_are_told_apart,
-    what_failed_again_shows_its_replays_and_when_it_is_set_aside,
+    each_dead_letter_is_listed_once_and_released,
+    a_peek_lists_the_first_32_without_receiving_them,
+    each_filter_selects_alone_and_with_others,
+    ids_and_their_first_digits_select_dead_letters,
+    groups_have_counts_and_times,
+    list_prints_only_json_on_standard_output,
+    the_list_is_aligned_and_devices_cannot_disturb_it,
+    foreign_messages_are_listed_apart,
+    the_list_shows_failed_replays_and_what_is_set_aside,
 ];
 
 /// One good event, and bad ones of three kinds, two stages and two devices.
@@ -39,30 +39,30 @@ fn numbers(rows: &Value, of: &str) -> Vec<i64> {
     numbers.into_iter().map(|number| number.expect("a number")).collect()
 }
 
-fn each_dead_letter_is_listed_once_and_everything_is_given_back(bench: &Bench) {
+fn each_dead_letter_is_listed_once_and_released(bench: &Bench) {
     let reply = bench.handle(&batch());
     bench.put_all(&reply);
     bench.put(reply.dead_letters[0].to_string());
     let listed = bench.json(&["list"], 0);
-    assert_eq!(numbers(&listed, "Repeats"), [1, 1, 2]);
+    assert_eq!(numbers(&listed, "repeats"), [1, 1, 2]);
     assert_eq!((bench.count(), bench.dequeue_counts()), (7, vec![1; 7]));
     let said = bench.run(&["list"]).assert_exit_code(0);
-    assert!(said.errors.contains("3 dead letters, and 4 messages more that repeat them."), "{}", said.errors);
-    assert!(said.errors.contains("given back, so their dequeue counts rose; --peek"), "{}", said.errors);
+    assert!(said.errors.contains("3 dead letters; 4 more messages repeat them."), "{}", said.errors);
+    assert!(said.errors.contains("made visible again, which raises their dequeue counts; --peek"), "{}", said.errors);
     assert_eq!(bench.dequeue_counts(), [2; 7]);
 }
 
-fn a_peek_sees_the_first_32_and_leaves_them_untouched(bench: &Bench) {
+fn a_peek_lists_the_first_32_without_receiving_them(bench: &Bench) {
     let events: Vec<_> = (1..=33).map(|number| Event::json(number, &json!({"battery": number}))).collect();
     bench.handle(&Batch::of(events));
     let said = bench.run(&["list", "--peek"]).assert_exit_code(0);
     assert_eq!(said.output.lines().count(), 1 + 32, "{}", said.output);
-    assert!(said.errors.contains("a peek, which shows the first 32"), "{}", said.errors);
+    assert!(said.errors.contains("A peek shows at most the first 32"), "{}", said.errors);
     assert_eq!(bench.dequeue_counts(), [0; 32]);
     assert_eq!(bench.json(&["list"], 0).as_array().map(Vec::len), Some(33));
 }
 
-fn every_filter_means_what_it_says_alone_and_with_others(bench: &Bench) {
+fn each_filter_selects_alone_and_with_others(bench: &Bench) {
     two_partitions(bench);
     let cases: &[(&[&str], &[i64])] = &[
         (&[], &[2, 2, 3, 3, 4, 4]),
@@ -78,31 +78,45 @@ fn every_filter_means_what_it_says_alone_and_with_others(bench: &Bench) {
         (&["--since", "2999-01-01T00:00:00Z"], &[]),
         (&["--partition", "7"], &[2, 3, 4]),
         (&["--partition", "1"], &[]),
-        (&["--seq", "2..3"], &[2, 2, 3, 3]),
-        (&["--seq", "4.."], &[4, 4]),
+        (&["--sequence-numbers", "2..3"], &[2, 2, 3, 3]),
+        (&["--sequence-numbers", "4.."], &[4, 4]),
         (&["--device", "drone-2", "--stage", "deserialize"], &[4, 4]),
-        (&["--device", "drone-2", "--stage", "validate", "--partition", "0", "--seq", "3", "--since", "1h"], &[3]),
+        (
+            &[
+                "--device",
+                "drone-2",
+                "--stage",
+                "validate",
+                "--partition",
+                "0",
+                "--sequence-numbers",
+                "3",
+                "--since",
+                "1h",
+            ],
+            &[3],
+        ),
         (&["--device", "drone-2", "--issue", "device id is missing"], &[]),
     ];
     for (options, expected) in cases {
         let listed = bench.json(&[&["list"], *options].concat(), 0);
-        assert_eq!(numbers(&listed, "SequenceNumber"), *expected, "{options:?}");
+        assert_eq!(numbers(&listed, "sequenceNumber"), *expected, "{options:?}");
     }
     let said = bench.run(&["list", "--device", "drone-9"]).assert_exit_code(0);
     assert_eq!(said.output, "no dead letters\n");
-    assert!(said.errors.contains("0 dead letters; 6 messages that do not match."), "{}", said.errors);
+    assert!(said.errors.contains("0 dead letters; 6 messages do not match the filter."), "{}", said.errors);
 }
 
-fn ids_and_their_beginnings_name_dead_letters(bench: &Bench) {
+fn ids_and_their_first_digits_select_dead_letters(bench: &Bench) {
     let [reply, _] = two_partitions(bench);
     let id = |index: usize| reply.dead_letters[index]["Id"].as_str().expect("an id");
     let (first, second) = (&id(0)[..10].to_uppercase(), id(1));
-    assert_eq!(numbers(&bench.json(&["list", first, second], 0), "SequenceNumber"), [2, 3]);
-    assert_eq!(numbers(&bench.json(&["list", first, second, "--seq", "3"], 0), "SequenceNumber"), [3]);
+    assert_eq!(numbers(&bench.json(&["list", first, second], 0), "sequenceNumber"), [2, 3]);
+    assert_eq!(numbers(&bench.json(&["list", first, second, "--sequence-numbers", "3"], 0), "sequenceNumber"), [3]);
     assert_eq!(bench.json(&["list", "00000000"], 0), json!([]));
 }
 
-fn groups_are_counted_with_their_first_and_last(bench: &Bench) {
+fn groups_have_counts_and_times(bench: &Bench) {
     let replies = two_partitions(bench);
     bench.handle_with_device_ids(&Batch::of([Event::json(9, &json!({"deviceId": "drone-2", "flightMode": 100}))]));
     bench.handle(&Batch::of([Event::new(10, "")]));
@@ -110,7 +124,7 @@ fn groups_are_counted_with_their_first_and_last(bench: &Bench) {
         let groups = bench.json(&["list", "--group-by", by], 0);
         let groups = groups.as_array().expect("an array").iter();
         groups
-            .map(|group| (group["Group"].as_str().expect("text").into(), group["Count"].as_u64().expect("a number")))
+            .map(|group| (group[by].as_str().expect("text").into(), group["count"].as_u64().expect("a number")))
             .collect()
     };
     let of = |groups: &[(&str, u64)]| -> Vec<_> {
@@ -124,9 +138,9 @@ fn groups_are_counted_with_their_first_and_last(bench: &Bench) {
     assert_eq!(issues.len(), 4, "{issues:?}");
     assert!(issues.contains(&("the body is empty, so the device id is missing".into(), 1)), "{issues:?}");
 
-    let group = &bench.json(&["list", "--group-by", "stage", "--stage", "validate", "--seq", "3"], 0)[0];
+    let group = &bench.json(&["list", "--group-by", "stage", "--stage", "validate", "--sequence-numbers", "3"], 0)[0];
     let times = [0, 1].map(|reply: usize| replies[reply].dead_letters[1]["Time"].as_str().expect("a time"));
-    assert_eq!((&group["First"], &group["Last"]), (&json!(times.iter().min()), &json!(times.iter().max())));
+    assert_eq!((&group["first"], &group["last"]), (&json!(times.iter().min()), &json!(times.iter().max())));
     let table = bench.run(&["list", "--group-by", "device"]).assert_exit_code(0).output;
     let expected = ["COUNT  FIRST (UTC)", "    5  20", "    2  20", "    1  20"];
     for (line, begin) in table.lines().zip(expected) {
@@ -135,20 +149,27 @@ fn groups_are_counted_with_their_first_and_last(bench: &Bench) {
     assert!(table.ends_with("not known\n"), "{table}");
 }
 
-fn json_is_one_array_alone_on_standard_output(bench: &Bench) {
+fn list_prints_only_json_on_standard_output(bench: &Bench) {
     for options in [&["list"][..], &["list", "--peek"], &["list", "--group-by", "issue"]] {
         assert_eq!(bench.json(options, 0), json!([]), "{options:?}");
     }
     let reply = bench.handle(&batch());
-    let listed = bench.json(&["list", "--seq", "3"], 0);
+    let listed = bench.json(&["list", "--sequence-numbers", "3"], 0);
     let expected = &reply.dead_letters[1];
-    for name in ["Id", "Issue", "Stage", "ErrorClass", "DeviceId", "Time"] {
-        assert_eq!(listed[0][name], expected[name], "{name}");
+    for (name, of_message) in [
+        ("id", "Id"),
+        ("issue", "Issue"),
+        ("stage", "Stage"),
+        ("errorClass", "ErrorClass"),
+        ("deviceId", "DeviceId"),
+        ("time", "Time"),
+    ] {
+        assert_eq!(listed[0][name], expected[of_message], "{name}");
     }
-    assert_eq!((&listed[0]["PartitionKey"], &listed[0]["PartitionId"]), (&json!("a key"), &json!("0")));
+    assert_eq!((&listed[0]["partitionKey"], &listed[0]["partitionId"]), (&json!("a key"), &json!("0")));
 }
 
-fn the_table_lines_up_and_a_device_cannot_disturb_it(bench: &Bench) {
+fn the_list_is_aligned_and_devices_cannot_disturb_it(bench: &Bench) {
     let event = |number: i64, device: &str| Event::json(number, &json!({"deviceId": device, "flightMode": 99}));
     bench.handle_with_device_ids(&Batch::of([event(1, "d"), event(20_000, "\u{1b}[2J\r\n\u{9b}1A\u{202e}dr\u{f6}ne")]));
     let said = bench.run(&["list"]).assert_exit_code(0);
@@ -166,24 +187,24 @@ fn the_table_lines_up_and_a_device_cannot_disturb_it(bench: &Bench) {
     assert!(!said.output.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{:?}", said.output);
 }
 
-fn messages_that_are_no_dead_letters_are_told_apart(bench: &Bench) {
+fn foreign_messages_are_listed_apart(bench: &Bench) {
     bench.put("hello");
     let said = bench.run(&["list"]).assert_exit_code(0);
     assert!(said.output.starts_with("no dead letters\n"), "{}", said.output);
     assert!(said.output.contains("NOT A DEAD LETTER"), "{}", said.output);
-    assert!(said.errors.contains("0 dead letters; 1 message not of this product."), "{}", said.errors);
+    assert!(said.errors.contains("0 dead letters; 1 message is not a dead letter."), "{}", said.errors);
     let listed = bench.json(&["list"], 0);
-    assert_eq!(listed[0]["Id"], Value::Null);
-    let message = listed[0]["MessageId"].as_str().expect("an id");
+    assert_eq!(listed[0]["id"], Value::Null);
+    let message = listed[0]["messageId"].as_str().expect("an id");
     assert!(said.output.contains(message), "it can be named: {}", said.output);
-    assert_eq!(bench.json(&["list", "--stage", "update"], 0), json!([]), "no filter means it");
+    assert_eq!(bench.json(&["list", "--stage", "update"], 0), json!([]), "no filter selects it");
 }
 
-fn what_failed_again_shows_its_replays_and_when_it_is_set_aside(bench: &Bench) {
+fn the_list_shows_failed_replays_and_what_is_set_aside(bench: &Bench) {
     bench.handle(&batch());
     assert!(!bench.run(&["list"]).output.contains("REPLAYS"));
     for _ in 0..5 {
-        bench.run(&["replay", "--seq", "3", "--yes"]).assert_exit_code(1);
+        bench.run(&["replay", "--sequence-numbers", "3", "--yes"]).assert_exit_code(1);
     }
     let said = bench.run(&["list"]).assert_exit_code(0);
     assert!(said.output.lines().next().is_some_and(|head| head.contains("REPLAYS")), "{}", said.output);
@@ -198,28 +219,28 @@ fn what_failed_again_shows_its_replays_and_when_it_is_set_aside(bench: &Bench) {
 
 #[test]
 #[ignore = "just test-azure"]
-fn the_copy_in_the_other_region_can_be_looked_at() {
+fn the_secondary_copy_can_be_listed() {
     let bench = Bench::azurite();
     bench.handle(&batch());
     let said = bench.run(&["list", "--secondary"]).assert_exit_code(0);
     assert_eq!(said.output.lines().count(), 1 + 3, "{}", said.output);
     assert_eq!(bench.dequeue_counts(), [0; 3]);
     let refused = Bench::local().run(&["list", "--secondary"]).assert_exit_code(2);
-    assert!(refused.errors.contains("a state file has no copy elsewhere"), "{}", refused.errors);
+    assert!(refused.errors.contains("a state file has no copy in another region"), "{}", refused.errors);
 }
 
 #[test]
 #[ignore = "just test-azure"]
-fn a_list_tells_when_the_queue_forgets_and_how_to_keep_it() {
+fn the_list_shows_when_messages_expire() {
     let bench = Bench::azurite();
     let reply = bench.handle(&batch());
     let said = bench.run(&["list"]).assert_exit_code(0);
-    assert!(!said.errors.contains("forgets"), "{}", said.errors);
+    assert!(!said.errors.contains("The queue deletes"), "{}", said.errors);
     bench.put_expiring(reply.dead_letters[0].to_string());
     bench.put_expiring("{}");
     for options in [&["list"][..], &["list", "--peek"], &["list", "--group-by", "issue"]] {
         let said = bench.run(options).assert_exit_code(0);
-        assert!(said.errors.contains("The queue forgets the first of them at 20"), "{}", said.errors);
-        assert!(said.errors.contains("`dead-letters export` keeps them"), "{}", said.errors);
+        assert!(said.errors.contains("The queue deletes the first of them at 20"), "{}", said.errors);
+        assert!(said.errors.contains("run `dead-letters export`"), "{}", said.errors);
     }
 }

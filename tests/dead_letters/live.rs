@@ -1,18 +1,18 @@
-//! A replay is not alone: a handler takes the same devices' events, another replay is at the same messages.
+//! A replay beside a handler with events of the same devices, and beside another replay.
 
 use std::process::Child;
 
 use devicestate_test_storage::bench::{Bench, CommandOutput, untyped_event};
-use devicestate_test_support::{Batch, Event, Fold};
+use devicestate_test_support::{Batch, Event, Fold, read_output};
 use serde_json::{Value, json};
 
 use crate::on_both_queues;
 
 on_both_queues![
-    live_events_and_replayed_ones_of_the_same_devices_add_up_as_if_none_had_been_a_dead_letter,
-    two_replays_at_the_same_time_share_the_queue_and_do_no_harm,
-    a_visibility_timeout_that_passes_during_the_work_changes_nothing_and_has_an_end,
-    a_queue_in_which_all_is_hidden_is_not_called_empty,
+    a_replay_beside_live_events_leaves_the_documents_of_both,
+    two_concurrent_replays_share_the_queue,
+    a_visibility_timeout_that_ends_during_a_replay_changes_nothing,
+    a_queue_of_hidden_messages_is_not_reported_as_empty,
 ];
 
 const DEVICES: i64 = 4;
@@ -36,21 +36,21 @@ fn batch(first: i64, events: i64) -> Batch {
 
 fn ended(child: Child) -> Value {
     let said = CommandOutput::from(child.wait_with_output().expect("a child of this process")).assert_exit_code(0);
-    serde_json::from_str(&said.output).expect("JSON")
+    read_output(&said.output, Some(0))
 }
 
 fn replayed(done: &Value) -> u64 {
-    done["Replayed"].as_u64().expect("a number")
+    done["replayed"].as_u64().expect("a number")
 }
 
-fn live_events_and_replayed_ones_of_the_same_devices_add_up_as_if_none_had_been_a_dead_letter(bench: &Bench) {
+fn a_replay_beside_live_events_leaves_the_documents_of_both(bench: &Bench) {
     // Half of them are older than all that is live, half newer; and between two of the live batches there is one more.
     let mut batches = vec![batch(1, 40), batch(500_000, 40)];
     batches.extend((0..10).map(|n| batch(1_000 + 20 * n, 4)));
     let all = Batch::of(batches.iter().flat_map(|batch| batch.events().to_vec()).collect::<Vec<_>>());
-    let letters = bench.put_misread(&all).len() as u64;
+    let dead_letters = bench.put_misread(&all).len() as u64;
     let handler = bench.app.start();
-    let replay = ["replay", "--yes", "--rate", "40/s", "--format", "json"];
+    let replay = ["replay", "--yes", "--rate", "40/s", "--output", "json"];
     let mut tool = bench.command(&replay).spawn().expect("the binary");
     let (mut live, mut in_between) = (Vec::new(), 0);
     while tool.try_wait().expect("a child of this process").is_none() && live.len() < 2_000 {
@@ -58,20 +58,20 @@ fn live_events_and_replayed_ones_of_the_same_devices_add_up_as_if_none_had_been_
         let [events, .., dead_lettered] = handler.invoke(&batch.envelope()).counts();
         assert_eq!((events, dead_lettered), (8, 0));
         live.push(batch);
-        in_between += u64::from((1..letters).contains(&bench.count()));
+        in_between += u64::from((1..dead_letters).contains(&bench.count()));
     }
     let done = ended(tool);
-    assert_eq!((replayed(&done), &done["FailedAgain"]), (letters, &json!(0)), "{done}");
+    assert_eq!((replayed(&done), &done["failedAgain"]), (dead_letters, &json!(0)), "{done}");
     assert!(in_between > 0, "live batches came while some were replayed and others were not");
     assert_eq!(bench.count(), 0);
     assert_eq!(bench.documents(), Fold::from_batches(live.iter().chain([&all])).documents());
 }
 
-fn two_replays_at_the_same_time_share_the_queue_and_do_no_harm(bench: &Bench) {
+fn two_concurrent_replays_share_the_queue(bench: &Bench) {
     let batch = batch(1, 120);
     bench.put_misread(&batch);
     // Messages come back to the other one while they are worked on: some are replayed by both.
-    let words = ["replay", "--yes", "--rate", "30/s", "--visibility-timeout", "1", "--format", "json"];
+    let words = ["replay", "--yes", "--rate", "30/s", "--visibility-timeout", "1", "--output", "json"];
     let tools = [0, 1].map(|_| bench.command(&words).spawn().expect("the binary"));
     let sum: u64 = tools.map(|tool| replayed(&ended(tool))).iter().sum();
     assert!(sum >= 120, "each is replayed by one at least: {sum}");
@@ -79,7 +79,7 @@ fn two_replays_at_the_same_time_share_the_queue_and_do_no_harm(bench: &Bench) {
     assert_eq!(bench.documents(), Fold::from_batches([&batch]).documents());
 }
 
-fn a_visibility_timeout_that_passes_during_the_work_changes_nothing_and_has_an_end(bench: &Bench) {
+fn a_visibility_timeout_that_ends_during_a_replay_changes_nothing(bench: &Bench) {
     let batch = batch(1, 16);
     // They fail again, and so are in hand all the time.
     let bad = Batch::of((1_000..1_008).map(|number| Event::json(number, &json!({"battery": 1}))).collect::<Vec<_>>());
@@ -87,18 +87,18 @@ fn a_visibility_timeout_that_passes_during_the_work_changes_nothing_and_has_an_e
     bench.put_misread(&batch);
     let words = ["replay", "--yes", "--rate", "8/s", "--visibility-timeout", "1"];
     let done = bench.json(&words, 1);
-    assert_eq!((&done["Applied"], &done["FailedAgain"]), (&json!(16), &json!(8)), "{done}");
+    assert_eq!((&done["applied"], &done["failedAgain"]), (&json!(16), &json!(8)), "{done}");
     let left = bench.visible();
     let attempts: Vec<Value> = left
         .iter()
         .map(|body| serde_json::from_slice::<Value>(body).expect("JSON")["Replay"]["Attempts"].clone())
         .collect();
-    assert_eq!(attempts, vec![json!(1); 8], "all are given back, and none was replayed twice");
+    assert_eq!(attempts, vec![json!(1); 8], "all are visible again, and none was replayed twice");
     assert_eq!(bench.count(), 8);
     assert_eq!(bench.documents(), Fold::from_batches([&batch]).documents());
 }
 
-fn a_queue_in_which_all_is_hidden_is_not_called_empty(bench: &Bench) {
+fn a_queue_of_hidden_messages_is_not_reported_as_empty(bench: &Bench) {
     bench.put_misread(&batch(1, 3));
     let queue = bench.queue();
     let held = bench.wait_for(queue.receive(32, std::time::Duration::from_mins(10))).expect("received");

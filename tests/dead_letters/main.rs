@@ -1,9 +1,8 @@
-//! `devicestate dead-letters`, the real binary, over the queue in a state file and over Azurite: what a person sees and
-//! does is the same, and so are the tests.
+//! `devicestate dead-dead_letters`, the real binary, with the queue of a state file and with Azurite: most tests run on both.
 
-mod broken;
 mod discarding;
 mod editing;
+mod faulty_bench;
 mod foreign;
 mod importing;
 mod interrupts;
@@ -12,13 +11,13 @@ mod large;
 mod listing;
 mod live;
 mod outages;
-mod placeless;
-mod places;
+mod overflow_outages;
 mod queue_outages;
-mod refused;
+mod rejected;
 mod replaying;
 mod set_aside;
 mod showing;
+mod unreplayable;
 mod usage;
 
 /// Each of these tests on both kinds of queue. `with_an_account`: the documents are in Cosmos DB in any case, so that a test
@@ -47,3 +46,31 @@ macro_rules! on_both_queues {
     };
 }
 pub(crate) use on_both_queues;
+
+/// Runs `devicestate dead-letters` on a terminal with this answer: with `script` of util-linux. Returns the exit code, and
+/// both outputs in one.
+#[cfg(target_os = "linux")]
+pub(crate) fn run_on_terminal(
+    bench: &devicestate_test_storage::bench::Bench,
+    words: &[&str],
+    answer: &str,
+) -> (Option<i32>, String) {
+    use std::{
+        io::Write as _,
+        process::{Command, Stdio},
+    };
+    let command = bench.command(words);
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let words: Vec<_> = words.map(|word| format!("'{}'", word.to_str().expect("text"))).collect();
+    let mut script = Command::new("script");
+    script.args(["-q", "-e", "-c", &words.join(" "), "/dev/null"]).current_dir(bench.app.path(""));
+    script.env("StateStore", "sqlite").env("SqlitePath", bench.state());
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    writeln!(stdin, "{answer}").expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What a dry run prints.
+pub(crate) const DRY_RUN: &str = "Dry run: nothing changed. Run again with `--yes` to apply.";

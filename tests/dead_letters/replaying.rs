@@ -1,4 +1,4 @@
-//! Dead letters through the handler's own path once more.
+//! `replay`.
 
 use devicestate_test_storage::bench::Bench;
 use devicestate_test_support::{Batch, Event, Fold};
@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::on_both_queues;
 
-on_both_queues![what_can_be_applied_now_is_and_the_queue_is_empty];
+on_both_queues![a_replay_applies_dead_letters_and_empties_the_queue];
 
 /// Dead-lettered by a handler that takes everything for protobuf, and replayed by a tool that does not.
-fn what_can_be_applied_now_is_and_the_queue_is_empty(bench: &Bench) {
+fn a_replay_applies_dead_letters_and_empties_the_queue(bench: &Bench) {
     let batch = Batch::of([
         Event::new(1, json!({"deviceId": "drone-1", "battery": 0.5}).to_string()),
         Event::new(2, json!({"deviceId": "drone-2", "battery": 0.25}).to_string()),
@@ -21,10 +21,10 @@ fn what_can_be_applied_now_is_and_the_queue_is_empty(bench: &Bench) {
     bench.put_all(&reply);
 
     let tried = bench.json(&["replay"], 0);
-    assert_eq!((&tried["Applied"], &tried["DryRun"]), (&json!(2), &json!(true)));
+    assert_eq!((&tried["applied"], &tried["dryRun"]), (&json!(2), &json!(true)));
     assert_eq!((bench.documents().len(), bench.count()), (0, 2), "a dry run changes nothing");
     let done = bench.json(&["replay", "--yes"], 0);
-    assert_eq!((&done["Applied"], &done["DryRun"]), (&json!(2), &json!(false)));
+    assert_eq!((&done["applied"], &done["dryRun"]), (&json!(2), &json!(false)));
     assert_eq!(bench.count(), 0);
     assert_eq!(bench.documents(), Fold::from_batches([&batch]).documents());
 }

@@ -1,4 +1,4 @@
-//! What fails again and again: counted in its message, set aside, and tried when it is named.
+//! Dead letters that keep failing: counted, set aside, and replayed when given by id.
 
 use devicestate_test_storage::bench::{Bench, untyped_event};
 use devicestate_test_support::{Batch, Event};
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::on_both_queues;
 
-on_both_queues![what_has_failed_in_so_many_replays_is_set_aside_until_it_is_named, a_dry_run_changes_no_byte];
+on_both_queues![a_dead_letter_is_set_aside_after_max_replays_until_given_by_id, a_dry_run_changes_no_byte];
 
-/// Without a device, nobody can apply it.
+/// Events that can never be applied.
 fn poison() -> Batch {
     Batch::of([
         Event::json(1, &json!({"battery": 0.5})).partition_key("drone-1"),
@@ -16,41 +16,41 @@ fn poison() -> Batch {
     ])
 }
 
-fn letters(bench: &Bench) -> Vec<Value> {
-    let mut letters: Vec<Value> =
+fn dead_letters(bench: &Bench) -> Vec<Value> {
+    let mut dead_letters: Vec<Value> =
         bench.visible().iter().map(|body| serde_json::from_slice(body).expect("JSON")).collect();
-    letters.sort_by_key(|letter| letter["EventData"]["SequenceNumber"].as_i64());
-    letters
+    dead_letters.sort_by_key(|letter| letter["EventData"]["SequenceNumber"].as_i64());
+    dead_letters
 }
 
 fn counted(bench: &Bench) -> Vec<Option<u64>> {
-    letters(bench).iter().map(|letter| letter["Replay"]["Attempts"].as_u64()).collect()
+    dead_letters(bench).iter().map(|letter| letter["Replay"]["Attempts"].as_u64()).collect()
 }
 
-fn what_has_failed_in_so_many_replays_is_set_aside_until_it_is_named(bench: &Bench) {
+fn a_dead_letter_is_set_aside_after_max_replays_until_given_by_id(bench: &Bench) {
     bench.handle(&poison());
-    let before = letters(bench);
+    let before = dead_letters(bench);
     let replay_up_to = |most: &str, more: &[&str], code| {
         let done = bench.json(&[&["replay", "--yes", "--max-replays", most], more].concat(), code);
-        ["Replayed", "FailedAgain", "SetAside"].map(|name| done[name].as_u64().expect("a number"))
+        ["replayed", "failedAgain", "setAside"].map(|name| done[name].as_u64().expect("a number"))
     };
     let replay = |more: &[&str], code| replay_up_to("2", more, code);
-    assert_eq!(bench.json(&["replay"], 0)["FailedAgain"], 2, "a dry run that only looks has failed in nothing");
+    assert_eq!(bench.json(&["replay"], 0)["failedAgain"], 2, "a dry run does not fail");
     assert_eq!(counted(bench), [None, None], "and counts nothing");
     assert_eq!(replay(&[], 1), [2, 2, 0]);
     assert_eq!(replay(&["--device", "drone-1"], 1), [1, 1, 0]);
     assert_eq!(counted(bench), [Some(2), Some(1)]);
     assert_eq!(replay(&[], 1), [1, 1, 1], "one is set aside");
-    assert_eq!(replay(&[], 0), [0, 0, 2], "both are, and that is no failure");
-    assert_eq!(replay(&["--stage", "validate"], 0)[0], 0, "a filter names nobody");
+    assert_eq!(replay(&[], 0), [0, 0, 2], "both are, and that is not a failure");
+    assert_eq!(replay(&["--stage", "validate"], 0)[0], 0, "a filter is not an id");
     let id = before[0]["Id"].as_str().expect("an id");
-    assert_eq!(replay(&[&id[..12]], 1), [1, 1, 0], "named, it is tried all the same");
+    assert_eq!(replay(&[&id[..12]], 1), [1, 1, 0], "given by id, it is replayed");
     assert_eq!(replay_up_to("9", &[], 1), [2, 2, 0]);
     assert_eq!(counted(bench), [Some(4), Some(3)]);
     let text = bench.run(&["replay", "--max-replays", "2"]).assert_exit_code(0).output;
-    assert!(text.contains("2 are set aside"), "{text}");
-    // But for what is told of the replays, each is what the handler has written.
-    let mut after = letters(bench);
+    assert!(text.contains("2 dead letters are set aside"), "{text}");
+    // Apart from the count of replays, each is what the handler has written.
+    let mut after = dead_letters(bench);
     for letter in &mut after {
         let replay = letter.as_object_mut().expect("an object").remove("Replay").expect("a replay");
         assert!(replay["Issue"].is_string() && replay["Stage"].is_string(), "{replay}");
@@ -63,24 +63,24 @@ fn a_dry_run_changes_no_byte(bench: &Bench) {
     bench.handle(&poison());
     let good = Batch::of([untyped_event(3, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
     bench.put_misread(&good);
-    bench.put("no dead letter");
+    bench.put("not a dead letter");
     let handled = Batch::of([Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.25}))]);
     bench.app.start().invoke(&handled.envelope()).assert_all_applied(1);
     let (messages, documents, rows) = (sorted(bench.visible()), bench.documents(), rows(bench));
     let tried = bench.json(&["replay"], 0);
-    let counts = ["Applied", "Superseded", "FailedAgain", "Foreign"].map(|name| tried[name].as_u64());
+    let counts = ["applied", "superseded", "failedAgain", "foreign"].map(|name| tried[name].as_u64());
     assert_eq!(counts, [1, 0, 2, 1].map(Some), "{tried}");
     assert_eq!((sorted(bench.visible()), bench.documents(), self::rows(bench)), (messages, documents, rows));
-    assert!(!bench.app.path("state.db-audit.jsonl").exists(), "what is only tried is no action");
+    assert!(!bench.app.path("state.db-audit.jsonl").exists(), "a dry run is not an action");
 }
 
-/// A Storage queue has no certain order.
+/// A Storage queue has no fixed order.
 fn sorted(mut messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     messages.sort();
     messages
 }
 
-/// What is in the state file, but for how often and by whom a message was received.
+/// Returns the rows of the state file, without dequeue counts and receipts.
 fn rows(bench: &Bench) -> Vec<(i64, i64, Vec<u8>, i64)> {
     if !bench.is_local() {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! One dead letter under the glass.
+//! `show`.
 
 use devicestate_test_oracle::protobuf::Message;
 use devicestate_test_storage::bench::Bench;
@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 use crate::on_both_queues;
 
 on_both_queues![
-    a_json_body_keeps_its_digits_and_its_order,
-    each_body_is_shown_so_that_a_person_can_read_it,
-    what_the_host_said_of_the_event_is_shown_as_it_came,
-    what_is_stored_now_and_what_a_replay_would_change_are_shown,
-    a_replay_that_newer_readings_supersede_is_told,
-    without_the_store_the_rest_is_told_all_the_same,
-    the_query_leads_to_the_log,
-    an_unknown_id_is_told_and_so_is_a_beginning_of_several,
-    what_a_device_sends_cannot_move_the_cursor,
+    show_keeps_the_digits_and_the_order_of_a_json_body,
+    show_formats_each_kind_of_body,
+    show_prints_the_metadata_of_the_host,
+    show_prints_the_document_and_the_effect_of_a_replay,
+    show_reports_a_superseded_event,
+    show_works_without_a_store,
+    show_prints_the_log_query,
+    an_unknown_id_and_an_ambiguous_id_are_reported,
+    show_replaces_control_characters,
 ];
 
 /// The events' dead letters, and their ids.
-fn letters(bench: &Bench, events: impl Into<Vec<Event>>) -> (Reply, Vec<String>) {
+fn dead_letters(bench: &Bench, events: impl Into<Vec<Event>>) -> (Reply, Vec<String>) {
     let reply = bench.handle(&Batch::of(events));
     let id = |letter: &Value| letter["Id"].as_str().expect("an id").to_owned();
     let ids = reply.dead_letters.iter().map(id).collect();
@@ -28,7 +28,7 @@ fn letters(bench: &Bench, events: impl Into<Vec<Event>>) -> (Reply, Vec<String>)
 }
 
 /// Events that fail in a handler which takes everything for protobuf, and do not in the tool.
-fn wrongly_refused(bench: &Bench, events: impl Into<Vec<Event>>) -> Vec<String> {
+fn dead_letter_of_valid_events(bench: &Bench, events: impl Into<Vec<Event>>) -> Vec<String> {
     let wrong = Bench::local();
     let app = wrong.app.with("TelemetryFormat", "protobuf");
     let reply = app.start().invoke(&Batch::of(events).envelope());
@@ -43,19 +43,19 @@ fn assert_says(text: &str, words: &[&str]) {
     }
 }
 
-fn a_json_body_keeps_its_digits_and_its_order(bench: &Bench) {
+fn show_keeps_the_digits_and_the_order_of_a_json_body(bench: &Bench) {
     let body = r#"{"z":12345678901234567890123,"deviceId":"d","flightMode":99,"battery":0.50,"a":[]}"#;
-    let (_, ids) = letters(bench, [Event::new(1, body)]);
+    let (_, ids) = dead_letters(bench, [Event::new(1, body)]);
     let lines =
         [r#""z": 12345678901234567890123,"#, r#""deviceId": "d","#, r#""flightMode": 99,"#, r#""battery": 0.50,"#];
     let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
     assert_says(&shown, &["BODY (JSON)\n", &lines.join("\n  ")]);
-    let shown = bench.run(&["show", &ids[0], "--format", "json"]).assert_exit_code(0).output;
-    assert_says(&shown, &[&lines.join("\n    ")]);
+    let shown = bench.run(&["show", &ids[0], "--output", "json"]).assert_exit_code(0).output;
+    assert_says(&shown, &[&lines.join("\n      ")]);
 }
 
-fn each_body_is_shown_so_that_a_person_can_read_it(bench: &Bench) {
-    let (_, ids) = letters(
+fn show_formats_each_kind_of_body(bench: &Bench) {
+    let (_, ids) = dead_letters(
         bench,
         [
             Event::protobuf(1, Message::with_device("drone-1").double(2, 0.5).varint(3, 99)),
@@ -73,14 +73,14 @@ fn each_body_is_shown_so_that_a_person_can_read_it(bench: &Bench) {
     for (id, expected) in ids.iter().zip(expected) {
         assert_says(&bench.run(&["show", id]).assert_exit_code(0).output, &[expected]);
     }
-    assert_eq!(bench.json(&["show", &ids[0]], 0)["Body"]["flightMode"], 99);
-    assert_eq!(bench.json(&["show", &ids[1]], 0)["Body"], "{\"deviceId\":\"drone-1\",\n\t\"bat");
-    assert_eq!(bench.json(&["show", &ids[3]], 0)["Body"], Value::Null);
+    assert_eq!(bench.json(&["show", &ids[0]], 0)["body"]["flightMode"], 99);
+    assert_eq!(bench.json(&["show", &ids[1]], 0)["body"], "{\"deviceId\":\"drone-1\",\n\t\"bat");
+    assert_eq!(bench.json(&["show", &ids[3]], 0)["body"], Value::Null);
 }
 
-fn what_the_host_said_of_the_event_is_shown_as_it_came(bench: &Bench) {
+fn show_prints_the_metadata_of_the_host(bench: &Bench) {
     let event = Event::json(7, &json!({"battery": 1})).partition_key("drone-1").system_property("user-id", "7");
-    let (reply, ids) = letters(bench, [event]);
+    let (reply, ids) = dead_letters(bench, [event]);
     let letter = &reply.dead_letters[0];
     let shown = bench.run(&["show", &ids[0][..8]]).assert_exit_code(0).output;
     let row = |name: &str| {
@@ -94,46 +94,48 @@ fn what_the_host_said_of_the_event_is_shown_as_it_came(bench: &Bench) {
         ("drone-1".into(), "7".into(), "784".into())
     );
     for (name, cell) in [("properties", "Properties"), ("system properties", "SystemProperties")] {
-        let told: Value = serde_json::from_str(&row(name)).expect("JSON");
-        assert_eq!(told, letter["EventData"][cell], "{name}");
+        let shown: Value = serde_json::from_str(&row(name)).expect("JSON");
+        assert_eq!(shown, letter["EventData"][cell], "{name}");
     }
-    assert_eq!(&bench.json(&["show", &ids[0]], 0)["DeadLetter"], letter);
+    assert_eq!(&bench.json(&["show", &ids[0]], 0)["deadLetter"], letter);
 }
 
-fn what_is_stored_now_and_what_a_replay_would_change_are_shown(bench: &Bench) {
+fn show_prints_the_document_and_the_effect_of_a_replay(bench: &Bench) {
     bench.handle(&Batch::of([Event::json(5, &json!({"deviceId": "drone-1", "battery": 0.5}))]));
     let event =
         Event::new(9, r#"{"deviceId":"drone-1","battery":0.25,"flightMode":"Landing"}"#).partition_key("drone-1");
-    let ids = wrongly_refused(bench, [event]);
+    let ids = dead_letter_of_valid_events(bench, [event]);
     let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
-    assert_says(&shown, &["STORED NOW (of the device that the partition key names)\ndrone-1\n", "Battery    0.5"]);
-    let replay = "A REPLAY\nIt would be applied:\n\
-                  DEVICE   READING     STORED NOW  AFTER A REPLAY\n\
-                  drone-1  Battery            0.5            0.25\n\
-                  drone-1  FlightMode                           4\n";
+    assert_says(&shown, &["STORED NOW (device of the partition key)\ndrone-1\n", "Battery    0.5"]);
+    let replay = "REPLAY\nIt would be applied:\n\
+                  DEVICE   READING     STORED NOW  AFTER REPLAY\n\
+                  drone-1  Battery            0.5          0.25\n\
+                  drone-1  FlightMode                         4\n";
     assert_says(&shown, &[replay]);
     let shown = bench.json(&["show", &ids[0]], 0);
-    let change = |reading: &str, stored: Value, after: Value| json!({"Device": "drone-1", "Reading": reading, "Stored": stored, "AfterAReplay": after});
+    let change = |reading: &str, stored: Value, after: Value| json!({"device": "drone-1", "reading": reading, "stored": stored, "afterReplay": after});
     let changes = json!([change("Battery", json!(0.5), json!(0.25)), change("FlightMode", Value::Null, json!(4))]);
-    assert_eq!(shown["Replay"], json!({"Outcome": "It would be applied:", "Changes": changes}));
-    assert_eq!(shown["Stored"]["Battery"], 0.5);
-    assert_eq!(bench.count(), 1, "looking changes nothing");
-    assert_eq!(bench.documents()["drone-1"]["Battery"], 0.5, "looking changes nothing");
+    assert_eq!(shown["replay"], json!({"outcome": "applied", "detail": "It would be applied:", "changes": changes}));
+    assert_eq!(shown["stored"]["Battery"], 0.5);
+    assert_eq!(bench.count(), 1, "show changes nothing");
+    assert_eq!(bench.documents()["drone-1"]["Battery"], 0.5, "show changes nothing");
 }
 
-fn a_replay_that_newer_readings_supersede_is_told(bench: &Bench) {
+fn show_reports_a_superseded_event(bench: &Bench) {
     bench.handle(&Batch::of([Event::json(9, &json!({"deviceId": "drone-1", "battery": 0.5}))]));
-    let ids = wrongly_refused(bench, [Event::new(5, r#"{"deviceId":"drone-1","battery":0.25}"#)]);
+    let ids = dead_letter_of_valid_events(bench, [Event::new(5, r#"{"deviceId":"drone-1","battery":0.25}"#)]);
     let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
-    assert_says(&shown, &["A REPLAY\nIt would change nothing: its readings are stored already, or newer ones.\n"]);
-    assert_says(&shown, &["STORED NOW\nnot known: nothing says which device it is\n"]);
+    assert_says(&shown, &["REPLAY\nIt would change nothing: the document has the same or newer readings.\n"]);
+    assert_says(&shown, &["STORED NOW\nnot known: the dead letter names no device\n"]);
 }
 
-fn without_the_store_the_rest_is_told_all_the_same(bench: &Bench) {
-    let (_, ids) =
-        letters(bench, [Event::json(1, &json!({"deviceId": "drone-1", "flightMode": 99})).partition_key("drone-1")]);
+fn show_works_without_a_store(bench: &Bench) {
+    let (_, ids) = dead_letters(
+        bench,
+        [Event::json(1, &json!({"deviceId": "drone-1", "flightMode": 99})).partition_key("drone-1")],
+    );
     let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
-    assert_says(&shown, &["A REPLAY\nIt would fail again (validate): flight mode 99 is undefined"]);
+    assert_says(&shown, &["REPLAY\nIt would fail again (validate): flight mode 99 is undefined"]);
     let mut command = bench.command(&["show", &ids[0]]);
     let output = command.env("StateStore", "memory").output().expect("the binary runs");
     assert!(output.status.success());
@@ -142,21 +144,21 @@ fn without_the_store_the_rest_is_told_all_the_same(bench: &Bench) {
     assert_says(
         &shown,
         &[
-            "STORED NOW (of the device that the partition key names)\nnot known: StateStore is memory",
-            "A REPLAY\nnot known: StateStore is memory",
+            "STORED NOW (device of the partition key)\nnot known: the setting StateStore is memory",
+            "REPLAY\nnot known: the setting StateStore is memory",
         ],
     );
     if !bench.is_local() {
         let output = bench.command(&["show", &ids[0]]).env_remove("StateStore").output().expect("the binary runs");
         let shown = String::from_utf8(output.stdout).expect("text");
-        assert_says(&shown, &["BODY (JSON)", "names)\nnot known: the setting StateStore"]);
+        assert_says(&shown, &["BODY (JSON)", "key)\nnot known: the setting StateStore"]);
     }
 }
 
-fn the_query_leads_to_the_log(bench: &Bench) {
-    let (reply, ids) = letters(bench, [Event::json(1, &json!({"battery": 1}))]);
+fn show_prints_the_log_query(bench: &Bench) {
+    let (reply, ids) = dead_letters(bench, [Event::json(1, &json!({"battery": 1}))]);
     let invocation = reply.dead_letters[0]["InvocationId"].as_str().expect("an id");
-    let query = bench.json(&["show", &ids[0]], 0)["LogQuery"].as_str().expect("text").to_owned();
+    let query = bench.json(&["show", &ids[0]], 0)["logQuery"].as_str().expect("text").to_owned();
     let id = &ids[0];
     let condition = format!("| where Message has '{id}' or tostring(Properties.InvocationId) == '{invocation}'\n");
     assert_says(&query, &["AppTraces\n| where TimeGenerated between (datetime(", &condition]);
@@ -165,8 +167,8 @@ fn the_query_leads_to_the_log(bench: &Bench) {
     assert!(!said.errors.contains("more messages"), "it stops at what was looked for: {}", said.errors);
 }
 
-fn an_unknown_id_is_told_and_so_is_a_beginning_of_several(bench: &Bench) {
-    let (reply, ids) = letters(bench, [Event::json(1, &json!({"battery": 1}))]);
+fn an_unknown_id_and_an_ambiguous_id_are_reported(bench: &Bench) {
+    let (reply, ids) = dead_letters(bench, [Event::json(1, &json!({"battery": 1}))]);
     let said = bench.run(&["show", "00000000"]).assert_exit_code(1);
     assert_says(&said.errors, &["there is no dead letter 00000000 in the queue "]);
     let mut other = reply.dead_letters[0].clone();
@@ -174,18 +176,18 @@ fn an_unknown_id_is_told_and_so_is_a_beginning_of_several(bench: &Bench) {
     other["Id"] = twin.as_str().into();
     bench.put(other.to_string());
     let said = bench.run(&["show", &ids[0][..8]]).assert_exit_code(2);
-    assert_says(&said.errors, &["is the beginning of several ids", &ids[0], &twin]);
+    assert_says(&said.errors, &["several ids begin with", &ids[0], &twin]);
     for wrong in ["1234567", "no-hex-digits", &"0".repeat(33)] {
         assert_says(&bench.run(&["show", wrong]).assert_exit_code(2).errors, &["32 hexadecimal digits"]);
     }
     assert_eq!(bench.count(), 2);
 }
 
-fn what_a_device_sends_cannot_move_the_cursor(bench: &Bench) {
+fn show_replaces_control_characters(bench: &Bench) {
     let device = "\u{1b}[2J\u{9b}1A\r\u{202e}d";
     bench.handle(&Batch::of([Event::json(1, &json!({"deviceId": device, "battery": 0.5}))]));
     let bad = json!({"deviceId": device, "flightMode": 99, "\u{7f}\u{9b}": "\u{9b}"});
-    let (_, ids) = letters(bench, [Event::json(2, &bad).partition_key(device)]);
+    let (_, ids) = dead_letters(bench, [Event::json(2, &bad).partition_key(device)]);
     let said = bench.run(&["show", &ids[0]]).assert_exit_code(0);
     assert_says(&said.output, &["partition key      \u{fffd}[2J", "Battery    0.5"]);
     let moves = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
@@ -194,14 +196,14 @@ fn what_a_device_sends_cannot_move_the_cursor(bench: &Bench) {
 
 #[test]
 #[ignore = "just test-azure"]
-fn a_store_that_is_out_is_told_and_so_is_all_the_rest() {
+fn show_works_while_the_store_is_down() {
     let bench = Bench::azurite();
-    let (_, ids) = letters(&bench, [Event::json(1, &json!({"battery": 1})).partition_key("drone-1")]);
+    let (_, ids) = dead_letters(&bench, [Event::json(1, &json!({"battery": 1})).partition_key("drone-1")]);
     bench.cosmos.as_ref().expect("an account").down();
     let mut command = bench.command(&["show", &ids[0]]);
     let output = command.env("InvocationBudget", "00:00:02").output().expect("the binary runs");
     let shown = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success(), "{shown}");
-    assert_says(&shown, &["BODY (JSON)\n{\n  \"battery\": 1\n}", "names)\nnot known: ", "IN LOG ANALYTICS"]);
-    assert_says(&shown, &["A REPLAY\nIt would fail again (deserialize): the device id is missing"]);
+    assert_says(&shown, &["BODY (JSON)\n{\n  \"battery\": 1\n}", "key)\nnot known: ", "IN LOG ANALYTICS"]);
+    assert_says(&shown, &["REPLAY\nIt would fail again (deserialize): the device id is missing"]);
 }

@@ -1,4 +1,4 @@
-//! How the tools are asked, and what they say when they cannot begin.
+//! Help texts, and errors of the command line and the settings.
 
 use std::{fs, process::Command};
 
@@ -10,7 +10,7 @@ use devicestate_test_support::App;
 
 use crate::on_both_queues;
 
-on_both_queues![a_replay_needs_documents_that_it_can_reach, options_that_make_no_sense_are_told];
+on_both_queues![a_replay_needs_a_store_that_it_can_read, invalid_options_are_reported];
 
 fn said(command: &mut Command) -> CommandOutput {
     CommandOutput::from(command.output().expect("the binary runs"))
@@ -24,7 +24,7 @@ fn assert_says(text: &str, words: &[&str]) {
 }
 
 #[test]
-fn each_command_says_what_it_does_and_shows_examples() {
+fn each_help_has_a_description_and_examples() {
     let app = App::shipped();
     let help = |words: &[&str]| {
         let said = said(app.tool().arg("dead-letters").args(words).arg("--help")).assert_exit_code(0);
@@ -32,34 +32,34 @@ fn each_command_says_what_it_does_and_shows_examples() {
         said.output
     };
     let top = help(&[]);
-    assert_says(&top, &["Examples:", "Exit codes: 0 done; 1 ", "DeadLetterStorage__queueServiceUri", "--state"]);
+    assert_says(&top, &["Examples:", "Exit codes: 0 succeeded; 1 ", "DeadLetterStorage__queueServiceUri", "--state"]);
     for (command, words) in [
-        ("list", ["--group-by", "--peek", "Which dead letters:"]),
-        ("show", ["what is stored for its device now", "--format json", "StateStore"]),
-        ("replay", ["a dry run without --yes", "--rate", "Which dead letters:"]),
-        ("edit", ["$VISUAL or $EDITOR", "--from", "--yes"]),
-        ("discard", ["a dry run without --yes", "--all", "--message"]),
-        ("export", ["leave them where they are", "--output", "Which dead letters:"]),
-        ("import", ["that `export` wrote", "stays until somebody deletes it", "- for standard input"]),
+        ("list", ["--group-by", "--peek", "Selection:"]),
+        ("show", ["the stored document", "-o json", "StateStore"]),
+        ("replay", ["without --yes it is", "--rate", "Selection:"]),
+        ("edit", ["$VISUAL or $EDITOR", "--file", "--yes"]),
+        ("discard", ["without --yes it", "--all", "--message"]),
+        ("export", ["leave them in the queue", "--file", "Selection:"]),
+        ("import", ["that `export` wrote", "stays until it is deleted", "- for standard input"]),
     ] {
         assert_says(&top, &[command]);
         let text = help(&[command]);
         assert_says(&text, &words);
-        assert_says(&text, &["Examples:", "Where:", &format!("devicestate dead-letters {command}")]);
+        assert_says(&text, &["Examples:", "Connection:", &format!("devicestate dead-letters {command}")]);
     }
 }
 
 #[test]
-fn without_any_settings_it_says_which_one_and_the_way_around() {
+fn missing_settings_are_named_with_an_alternative() {
     let app = App::shipped().without("StateStore").without("SqlitePath");
     for words in [&["list"][..], &["show", "0af1c2d4"], &["replay"], &["discard", "--all"], &["export"]] {
         let said = said(app.tool().arg("dead-letters").args(words)).assert_exit_code(2);
-        assert_says(&said.errors, &["DeadLetterStorage", "DeadLetterStorage__queueServiceUri", "--state PATH"]);
+        assert_says(&said.errors, &["DeadLetterStorage", "DeadLetterStorage__queueServiceUri", "--state FILE"]);
     }
 }
 
 #[test]
-fn a_state_file_that_is_missing_or_somebody_elses_is_told_and_never_made() {
+fn a_missing_or_foreign_state_file_is_reported_and_not_created() {
     let app = App::shipped();
     let list = |name: &str| said(app.tool().args(["dead-letters", "list", "--state", name])).assert_exit_code(2).errors;
     assert_says(&list("missing.db"), &["the state file missing.db", "check the path"]);
@@ -73,7 +73,7 @@ fn a_state_file_that_is_missing_or_somebody_elses_is_told_and_never_made() {
 
 #[test]
 #[ignore = "just test-azure"]
-fn a_queue_that_does_not_exist_is_told() {
+fn a_missing_queue_is_reported() {
     let bench = Bench::azurite();
     for words in
         [&["list"][..], &["list", "--peek"], &["replay"], &["discard", "--all", "--yes"], &["show", "0af1c2d4"]]
@@ -85,20 +85,20 @@ fn a_queue_that_does_not_exist_is_told() {
 
 #[test]
 #[ignore = "just test-azure"]
-fn a_wrong_key_is_told_and_no_secret_is() {
+fn a_wrong_key_is_reported_without_the_secret() {
     let bench = Bench::azurite();
     let wrong = connection_string([SHARED.blob_port, SHARED.queue_port], &format!("AccountKey={WRONG_KEY}"));
-    for words in [&["list"][..], &["list", "--peek", "--format", "json"], &["export"], &["discard", "--all", "--yes"]] {
+    for words in [&["list"][..], &["list", "--peek", "--output", "json"], &["export"], &["discard", "--all", "--yes"]] {
         let said = said(bench.command(words).env(SETTING, &wrong)).assert_exit_code(2);
         assert_says(&said.errors, &["DeadLetterStorage", "key"]);
         assert!(!said.errors.contains(&WRONG_KEY[..12]) && said.output.is_empty(), "{}{}", said.output, said.errors);
     }
 }
 
-fn a_replay_needs_documents_that_it_can_reach(bench: &Bench) {
+fn a_replay_needs_a_store_that_it_can_read(bench: &Bench) {
     for words in [&["replay"][..], &["replay", "--yes"]] {
         let said = said(bench.command(words).env("StateStore", "memory")).assert_exit_code(2);
-        assert_says(&said.errors, &["StateStore is memory: only the handler itself can see its documents"]);
+        assert_says(&said.errors, &["StateStore is memory: only the handler itself can read its documents"]);
     }
     said(bench.command(&["list"]).env("StateStore", "memory")).assert_exit_code(0);
     if !bench.is_local() {
@@ -107,18 +107,18 @@ fn a_replay_needs_documents_that_it_can_reach(bench: &Bench) {
     }
 }
 
-fn options_that_make_no_sense_are_told(bench: &Bench) {
-    for (words, told) in [
+fn invalid_options_are_reported(bench: &Bench) {
+    for (words, expected) in [
         (&["list", "--issue", "("][..], "found open group without closing"),
-        (&["list", "--stage", "decode"], "it must be envelope, deserialize, validate or update"),
-        (&["list", "--since", "yesterday"], "it must be a time such as"),
-        (&["list", "--seq", "9..1"], "it must be one number or a range such as 100..200"),
-        (&["list", "1234567"], "an id has 32 hexadecimal digits, of which the first 8 may do"),
+        (&["list", "--stage", "decode"], "expected envelope, deserialize, validate or update"),
+        (&["list", "--since", "yesterday"], "expected a time such as"),
+        (&["list", "--sequence-numbers", "9..1"], "expected a number or a range such as 100..200"),
+        (&["list", "1234567"], "expected at least the first 8 of the 32 hexadecimal digits of an id"),
         (&["list", "--group-by", "color"], "possible values: issue, device, stage, partition"),
-        (&["replay", "--rate", "0/s"], "it must be a number from 1 on, such as 100/s"),
+        (&["replay", "--rate", "0/s"], "expected an integer of at least 1, such as 100/s"),
         (&["show"], "<ID>"),
-        (&["import"], "<FILE>"),
+        (&["import"], "--file <FILE>"),
     ] {
-        assert_says(&bench.run(words).assert_exit_code(2).errors, &[told]);
+        assert_says(&bench.run(words).assert_exit_code(2).errors, &[expected]);
     }
 }

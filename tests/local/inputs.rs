@@ -85,12 +85,9 @@ fn a_run_that_cannot_start_ends_with_2_and_a_reason() {
         (vec!["local", "--state", text], "no SQLite database"),
         (vec!["local", "--app-root", folder], "host.json"),
         (vec!["local", "--partitions", "0"], "--partitions"),
-        (vec!["local", "--devices", "5", "--file", "x"], "cannot be used with"),
-        (vec!["local", "--events", "5"], "--devices"),
-        (vec!["local", "--invalid-events", "5"], "such as 0.5%"),
-        (vec!["local", "--simulate", "5"], "unexpected argument"),
-        (vec!["state", "list", "--state", "missing.db"], "missing.db"),
-        (vec!["state", "list"], "StateStore"),
+        (vec!["local", "--simulate", "5", "--input", "x"], "cannot be used with"),
+        (vec!["devices", "list", "--state", "missing.db"], "missing.db"),
+        (vec!["devices", "list"], "StateStore"),
     ] {
         let mut command = Command::new(devicestate());
         let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("StateStore").args(&arguments).output();
@@ -135,25 +132,25 @@ fn ctrl_c_finishes_the_sent_events_and_loses_nothing() {
 }
 
 #[test]
-fn the_state_commands_show_what_is_stored() {
+fn the_devices_commands_show_what_is_stored() {
     let workspace = Workspace::new();
     workspace.run(&[]);
     let state = |arguments: &[&str]| {
         let mut command = Command::new(devicestate());
-        let output = command.arg("state").args(arguments).arg("--state").arg(workspace.state()).output();
+        let output = command.arg("devices").args(arguments).arg("--state").arg(workspace.state()).output();
         let output = output.expect("the binary runs");
         (output.status.code(), String::from_utf8(output.stdout).expect("text"))
     };
-    let (code, list) = state(&["list", "--format", "json"]);
-    let list: Vec<Value> = serde_json::from_str(&list).expect("one array");
+    let (code, list) = state(&["list", "-o", "json"]);
+    let list = read_output(list, code).as_array().expect("one array").clone();
     assert_eq!((code, list.len()), (Some(0), 2));
-    let (_, shown) = state(&["show", "px4-sample-log-small", "--format", "json"]);
-    assert_eq!(serde_json::from_str::<Value>(&shown).expect("a document"), list[0]);
+    let (_, shown) = state(&["show", "px4-sample-log-small", "-o", "json"]);
+    assert_eq!(read_output(&shown, Some(0)), list[0]);
     let (_, table) = state(&["list"]);
     let rows: Vec<&str> = table.lines().collect();
     assert_eq!(rows.len(), 3);
     let column = rows[0].find("NEWEST").expect("a column");
     assert!(rows[1..].iter().all(|row| row[column..].starts_with("20") && row[..column].ends_with("  ")), "{table}");
-    assert_eq!(state(&["list", "--limit", "1", "--format", "json"]).1.matches("\"id\"").count(), 1);
-    assert_eq!(state(&["show", "nobody"]).0, Some(1));
+    assert_eq!(state(&["list", "--limit", "1", "-o", "json"]).1.matches("\"id\"").count(), 1);
+    assert_eq!(state(&["show", "no-such-device"]).0, Some(1));
 }

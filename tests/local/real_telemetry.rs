@@ -9,7 +9,7 @@ use std::{
 };
 
 use base64::Engine as _;
-use devicestate_test_support::program::devicestate;
+use devicestate_test_support::{program::devicestate, read_output};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
@@ -140,8 +140,8 @@ fn the_table_shows_how_to_list_the_dead_letters_if_there_are_any() {
     let words: Vec<_> = line.split(' ').skip(1).collect();
     assert_eq!(words.last().map(PathBuf::from), Some(workspace.state()));
     let mut command = Command::new(devicestate());
-    let listed = command.args(&words).args(["--format", "json"]).output().expect("the binary runs");
-    let listed: Vec<Value> = serde_json::from_slice(&listed.stdout).expect("an array");
+    let listed = command.args(&words).args(["-o", "json"]).output().expect("the binary runs");
+    let listed = read_output(&listed.stdout, listed.status.code()).as_array().expect("an array").clone();
     assert_eq!(listed.len(), workspace.dead_letters().len());
     assert!(!listed.is_empty());
 }

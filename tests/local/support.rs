@@ -102,9 +102,9 @@ impl Workspace {
     /// Lists the dead letters with `devicestate dead-letters list`.
     pub(crate) fn list_dead_letters(&self) -> Vec<Value> {
         let mut list = Command::new(devicestate());
-        list.args(["dead-letters", "list", "--format", "json", "--state"]).arg(self.state());
+        list.args(["dead-letters", "list", "-o", "json", "--state"]).arg(self.state());
         let output = list.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("the binary runs");
-        serde_json::from_slice(&output.stdout).expect("an array of JSON")
+        read_output(&output.stdout, output.status.code()).as_array().expect("an array").clone()
     }
 
     /// Returns how many processes have this folder in their environment.

@@ -90,7 +90,7 @@ fn backdated_events_and_dead_letters_are_hours_old() {
     let times =
         |name: &str| list.iter().map(|letter| letter[name].as_str().expect("a time").to_owned()).collect::<Vec<_>>();
     let inserted_before_failed =
-        times("InsertedTime").iter().zip(times("Time")).all(|(inserted, failed)| *inserted < failed);
+        times("insertedTime").iter().zip(times("time")).all(|(inserted, failed)| *inserted < failed);
     assert!(inserted_before_failed, "{list:?}");
 }
 

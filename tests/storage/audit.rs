@@ -7,7 +7,7 @@ use std::sync::{
 
 use azure_storage_blob::{BlobClient, BlobClientOptions, models::BlobClientGetPropertiesResultHeaders as _};
 use devicestate_azure::{BlobAudit, StorageErrorKind};
-use devicestate_dead_letters::{Action, Audit as _, AuditError, AuditLine, Outcome};
+use devicestate_dead_letters::{Action, AuditError, AuditLine, AuditTrail as _, Outcome};
 use devicestate_engine::clock::Clock;
 use devicestate_test_storage::{
     azurite::{ACCOUNT, Azurite, KEY, SHARED, WRONG_KEY, connection, connection_string, signing_options},
@@ -30,7 +30,7 @@ impl Clock for StoppedClock {
 pub(crate) fn line(number: usize) -> AuditLine {
     AuditLine {
         time: "2026-11-21T15:23:29.000Z".into(),
-        who: "ada@bridge".into(),
+        operator: "ada@bridge".into(),
         action: Action::Replay,
         outcome: Outcome::Superseded,
         queue: "the queue q at drones.queue.core.windows.net".into(),
@@ -56,7 +56,7 @@ fn trail(port: u16, container: &str) -> BlobAudit {
 
 /// Returns the name of the trail's blob.
 fn name(trail: &BlobAudit) -> String {
-    let place = trail.place();
+    let place = trail.location();
     let name = place.strip_prefix("the blob ").and_then(|place| place.split_once(" in ")).expect("a name");
     name.0.to_owned()
 }
@@ -82,7 +82,7 @@ async fn each_run_has_its_own_blob_named_by_time_and_action() {
         assert!(suffix.len() == 8 && suffix.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
         assert_eq!(read_lines("audit-names", &name).await, [line(number)]);
         let place = format!("the blob {name} in the container audit-names at 127.0.0.1:{}", SHARED.blob_port);
-        assert_eq!(trail.place(), place);
+        assert_eq!(trail.location(), place);
     }
     assert_ne!(name(&one), name(&other));
 }

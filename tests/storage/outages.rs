@@ -7,7 +7,7 @@ use std::{
 };
 
 use devicestate_azure::{BlobAudit, Blobs, StorageError, StorageErrorKind, StorageQueue};
-use devicestate_dead_letters::{Action, Audit as _, AuditError};
+use devicestate_dead_letters::{Action, AuditError, AuditTrail as _};
 use devicestate_engine::{
     clock::System,
     dead_letter::{Overflow as _, OverflowError},

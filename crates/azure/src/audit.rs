@@ -8,7 +8,7 @@ use azure_storage_blob::{
     AppendBlobClient,
     models::{AppendBlobClientAppendBlockOptions, AppendBlobClientCreateOptions},
 };
-use devicestate_dead_letters::{Action, Audit, AuditError, AuditLine};
+use devicestate_dead_letters::{Action, AuditError, AuditLine, AuditTrail};
 use devicestate_engine::{clock::Clock, settings::ConfigError};
 use tokio::sync::Mutex;
 
@@ -121,7 +121,7 @@ impl BlobAudit {
 }
 
 #[async_trait]
-impl Audit for BlobAudit {
+impl AuditTrail for BlobAudit {
     async fn append(&self, lines: &[AuditLine]) -> Result<(), AuditError> {
         // Locked for the complete append: the blocks of two concurrent calls would expect the same position.
         let mut end = self.end.lock().await;
@@ -140,7 +140,7 @@ impl Audit for BlobAudit {
         Ok(())
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         format!("{} in {}", self.subject(1), self.container.location())
     }
 }

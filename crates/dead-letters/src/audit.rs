@@ -1,11 +1,11 @@
-//! The audit trail: each action of the tools leaves a line that says who did what, when, to which dead letter, and what
-//! came of it.
+//! The audit trail: a line for each action, with who did what, when, to which dead letter, and the outcome.
 //!
-//! Lines come before what they tell of cannot be undone: a message is deleted only once its line is there for good. So
-//! the trail may tell of something that was cut off before its end, and never leaves out what was done.
+//! A line is durable before its action becomes final: a message is deleted only once its line is stored. So the trail may
+//! contain an action that was cut off, but it never lacks one that was done.
 
 mod file;
-mod who;
+mod operator;
+mod writer;
 
 use std::{fmt, path::PathBuf};
 
@@ -13,43 +13,44 @@ use async_trait::async_trait;
 use devicestate_engine::failure::Cause;
 use serde::{Deserialize, Serialize};
 
-pub use file::FileAudit;
-pub use who::who;
+pub use file::FileAuditTrail;
+pub use operator::operator;
+pub use writer::{AuditWriter, Edit};
 
-/// A place for the lines of the trail.
+/// Stores the lines of an audit trail.
 #[async_trait]
-pub trait Audit: Send + Sync {
-    /// Adds these lines in this order. They are there for good when this returns. Without any, it only makes sure that
-    /// there is a place for lines.
+pub trait AuditTrail: Send + Sync {
+    /// Appends these lines in this order. They are durable when this returns. Without lines, it only checks that lines can
+    /// be written.
     ///
     /// # Errors
     ///
-    /// [`AuditError`]. Some of the lines may be there even so, the last of them perhaps in part. Whatever it is, the run
-    /// has to stop: what leaves no line must not be done.
+    /// [`AuditError`]. Some of the lines may be stored, the last of them in part. The caller must stop: an action without a
+    /// line must not be done.
     async fn append(&self, lines: &[AuditLine]) -> Result<(), AuditError>;
 
-    /// Where the lines are, for people.
-    fn place(&self) -> String;
+    /// Returns where the lines are, for people.
+    fn location(&self) -> String;
 }
 
-/// What a person told the tools to do.
+/// What an operator did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum Action {
-    /// Apply the event once more.
+    /// Applied the event again.
     Replay,
-    /// Apply it with another body.
+    /// Applied it with another body.
     Edit,
-    /// Delete the message.
+    /// Deleted the message.
     Discard,
     /// Put messages of a file into a queue.
     Import,
-    /// Write messages of a queue into a file.
+    /// Wrote messages of a queue into a file.
     Export,
 }
 
 impl fmt::Display for Action {
-    /// As in the line.
+    /// Writes the value of the line.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Self::Replay => "replay",
@@ -61,18 +62,17 @@ impl fmt::Display for Action {
     }
 }
 
-/// What came of it.
+/// The outcome of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum Outcome {
-    /// The event is in its device's state document.
+    /// The event is in its device's document.
     Applied,
-    /// The document has newer readings already.
+    /// The document already has newer readings.
     Superseded,
-    /// The event cannot be applied, now as before. `Issue` says why, and the message stays.
-    #[serde(rename = "failed again")]
+    /// The event failed again, and the message stays; `issue` has the reason.
     FailedAgain,
-    /// The message is deleted, and the event is applied nowhere.
+    /// The message is deleted, and the event was not applied.
     Discarded,
     /// The message is in the queue.
     Imported,
@@ -81,12 +81,12 @@ pub enum Outcome {
 }
 
 impl fmt::Display for Outcome {
-    /// As in the line.
+    /// Writes the value of the line.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Self::Applied => "applied",
             Self::Superseded => "superseded",
-            Self::FailedAgain => "failed again",
+            Self::FailedAgain => "failedAgain",
             Self::Discarded => "discarded",
             Self::Imported => "imported",
             Self::Exported => "exported",
@@ -94,44 +94,44 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// A line of the trail. What is not there is left out.
+/// A line of the audit trail. Members without a value are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "camelCase")]
 pub struct AuditLine {
-    /// When, in UTC, as [`iso8601`](devicestate_engine::text::iso8601) writes it.
+    /// When, in UTC, in the format of [`iso8601`](devicestate_engine::text::iso8601).
     pub time: String,
-    /// [`who`].
-    pub who: String,
-    /// What was to be done.
+    /// Who did it: the result of [`operator`](fn@operator).
+    pub operator: String,
+    /// What was done.
     pub action: Action,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The queue's name and place.
+    /// The queue's name and address.
     pub queue: String,
     /// The store of the documents that were written.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub store: Option<String>,
     /// The queue's id of the message.
     pub message_id: String,
-    /// The dead letter's id, if the message could be read.
+    /// The dead letter's id, if the message is a dead letter.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<String>,
-    /// The device, as far as it is known.
+    /// The device, if it is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub device_id: Option<String>,
-    /// What went wrong, for people.
+    /// What failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub issue: Option<String>,
-    /// The body before an edit, as base64.
+    /// The body before an edit, in base64.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub original: Option<String>,
-    /// The body after it, as base64.
+    /// The body after an edit, in base64.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub edited: Option<String>,
 }
 
 impl AuditLine {
-    /// Compact JSON, and the end of the line.
+    /// Returns compact JSON with a line end.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(self).expect("texts are always JSON");
@@ -140,22 +140,22 @@ impl AuditLine {
     }
 }
 
-/// Why there is no line.
+/// Why an audit line was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The file.
+    /// The file cannot be written.
     #[error(
-        "the audit trail {} cannot be written: {error}. What leaves no line is not done: make room, or give whoever runs \
-         this the right to write there",
+        "the audit trail {} cannot be written: {error}. Nothing is done without an audit line: free disk space, or grant \
+         write access to that file",
         path.display()
     )]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// The place, wherever it is.
-    #[error("the audit trail cannot be written, and what leaves no line is not done: {0}")]
+    /// Another kind of trail cannot be written.
+    #[error("the audit trail cannot be written, and nothing is done without an audit line: {0}")]
     Unwritten(Cause),
 }

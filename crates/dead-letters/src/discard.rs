@@ -1,38 +1,38 @@
-//! Deletes dead letters that nobody needs any more. What lies in the overflow stays: another message may point at it.
+//! Deletes dead letters. Their content in the overflow stays, because another message may point at it.
 
 use async_trait::async_trait;
 
-use super::{Auditor, Entry, Filter, Judge, Judged, Outcome, TriageError, sweep::Fate};
+use super::{AuditWriter, Entry, Filter, MessageAction, MessageVisitor, Outcome, ScanError, VisitResult};
 
-/// Discards the messages that are meant.
+/// Deletes the messages that a filter matches.
 pub struct Discard<'a> {
-    /// Which are meant.
+    /// Selects the messages.
     pub filter: &'a Filter,
-    /// The trail of what is done; `None` for a trial, which deletes nothing.
-    pub audit: Option<&'a Auditor>,
-    /// How many were meant so far.
-    pub meant: u64,
+    /// The audit trail; `None` for a dry run, which deletes nothing.
+    pub audit: Option<&'a AuditWriter>,
+    /// How many messages have matched so far.
+    pub matched: u64,
 }
 
 #[async_trait]
-impl Judge for Discard<'_> {
-    async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, TriageError> {
-        let mut fates = vec![Fate::Keep; entries.len()];
+impl MessageVisitor for Discard<'_> {
+    async fn visit(&mut self, entries: &[Entry]) -> Result<VisitResult, ScanError> {
+        let mut actions = vec![MessageAction::Keep; entries.len()];
         let mut lines = Vec::new();
-        for (entry, fate) in entries.iter().zip(&mut fates) {
+        for (entry, action) in entries.iter().zip(&mut actions) {
             let summary = entry.summary();
-            if !self.filter.means(&summary) {
+            if !self.filter.matches(&summary) {
                 continue;
             }
-            self.meant += 1;
+            self.matched += 1;
             if let Some(audit) = self.audit {
                 lines.push(audit.line(&summary, Outcome::Discarded, None));
-                *fate = Fate::Delete;
+                *action = MessageAction::Delete;
             }
         }
         if let Some(audit) = self.audit {
             audit.append(&lines).await?;
         }
-        Ok(Judged { fates, is_enough: false })
+        Ok(VisitResult { actions, is_complete: false })
     }
 }

@@ -1,4 +1,4 @@
-//! A message of the queue as a person sees it: a dead letter of ours, or something else.
+//! A message of the queue: a dead letter, or anything else.
 
 use devicestate_engine::{
     dead_letter::DeadLetter,
@@ -9,9 +9,9 @@ use devicestate_engine::{
 use serde::{Serialize, de::Error as _};
 use serde_json::value::RawValue;
 
-/// A dead letter whose text can also be changed member by member: an object, and text to its last byte. A derived struct
-/// would take an array, too, and whatever bytes are in members that it skips.
-fn read(body: &[u8]) -> serde_json::Result<DeadLetter> {
+/// Parses a dead letter strictly: an object, and UTF-8 to the last byte. A replay changes its text member by member, and a
+/// derived struct would also accept an array, and any bytes in members that it skips.
+fn parse(body: &[u8]) -> serde_json::Result<DeadLetter> {
     let text = str::from_utf8(body).map_err(serde_json::Error::custom)?;
     if text.trim_ascii_start().starts_with('[') {
         return Err(serde_json::Error::custom("it is an array"));
@@ -19,47 +19,47 @@ fn read(body: &[u8]) -> serde_json::Result<DeadLetter> {
     serde_json::from_str(text)
 }
 
-/// A message, read.
+/// A message and its parsed content.
 #[derive(Debug)]
 pub struct Entry {
-    /// As it lies in the queue.
+    /// The message as it is in the queue.
     pub message: Message,
-    /// What is in it.
-    pub content: Content,
+    /// What it contains.
+    pub content: MessageContent,
 }
 
-/// What is in a message.
+/// What a message contains.
 #[derive(Debug)]
-pub enum Content {
+pub enum MessageContent {
     /// A dead letter.
-    Letter(Box<DeadLetter>),
-    /// Something that this product did not write, or that was changed since: with what is wrong with it. It is shown,
-    /// and never replayed; it is deleted only by its message id.
+    DeadLetter(Box<DeadLetter>),
+    /// Something that this product did not write, or that was changed since, with the reason. It is listed and never
+    /// replayed. It is deleted only by its message id.
     Foreign(String),
 }
 
 impl Entry {
-    /// Reads a message.
+    /// Parses a message.
     #[must_use]
     pub fn read(message: Message) -> Self {
-        let content = match read(&message.body) {
-            Ok(letter) if is_id(&letter.id) => Content::Letter(Box::new(letter)),
-            Ok(letter) => Content::Foreign(format!("its Id {:?} is no dead letter's", letter.id)),
-            Err(error) => Content::Foreign(format!("it is no dead letter of devicestate: {error}")),
+        let content = match parse(&message.body) {
+            Ok(letter) if is_id(&letter.id) => MessageContent::DeadLetter(Box::new(letter)),
+            Ok(letter) => MessageContent::Foreign(format!("its Id {:?} is not the id of a dead letter", letter.id)),
+            Err(error) => MessageContent::Foreign(format!("it is not a dead letter of devicestate: {error}")),
         };
         Self { message, content }
     }
 
-    /// The dead letter, if it is one.
+    /// Returns the dead letter, if the message is one.
     #[must_use]
-    pub fn letter(&self) -> Option<&DeadLetter> {
+    pub fn dead_letter(&self) -> Option<&DeadLetter> {
         match &self.content {
-            Content::Letter(letter) => Some(letter),
-            Content::Foreign(_) => None,
+            MessageContent::DeadLetter(letter) => Some(letter),
+            MessageContent::Foreign(_) => None,
         }
     }
 
-    /// What a list tells of it.
+    /// Returns what a list shows of it.
     #[must_use]
     pub fn summary(&self) -> Summary {
         let Message { id, inserted_ms, expires_ms, dequeue_count, .. } = &self.message;
@@ -71,33 +71,33 @@ impl Entry {
             ..Summary::default()
         };
         match &self.content {
-            Content::Foreign(reason) => Summary { issue: reason.clone(), ..summary },
-            Content::Letter(letter) => of_letter(letter, summary),
+            MessageContent::Foreign(reason) => Summary { issue: reason.clone(), ..summary },
+            MessageContent::DeadLetter(letter) => with_dead_letter(letter, summary),
         }
     }
 }
 
-/// What a list tells of a message: everything that people look for, and neither body nor properties.
+/// What a list shows of a message: everything that a filter or an operator needs, without body and properties.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// The dead letter's id; `None` for a message that is none of ours.
+    /// The dead letter's id; `None` if the message is not a dead letter.
     pub id: Option<String>,
-    /// What happened: in the last replay, where there was one.
+    /// What failed, in the last replay if there was one.
     pub issue: String,
-    /// Where it failed: in the last replay, where there was one.
+    /// At which stage it failed, in the last replay if there was one.
     pub stage: Option<Stage>,
-    /// Whose fault it was: in the last replay, where there was one.
+    /// The error class, of the last replay if there was one.
     pub error_class: Option<ErrorClass>,
-    /// The device, as far as the event could be decoded.
+    /// The device, if the event could be decoded.
     pub device_id: Option<String>,
-    /// The partition key, by which an event that cannot be decoded may still be known.
+    /// The event's partition key.
     pub partition_key: Option<String>,
     /// The hub.
     pub event_hub_name: String,
     /// The partition.
     pub partition_id: String,
-    /// The Service Bus queue with sessions, in place of hub and partition.
+    /// The Service Bus queue with sessions, instead of hub and partition.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub session_queue_name: String,
     /// The event's sequence number.
@@ -106,31 +106,31 @@ pub struct Summary {
     pub enqueued_time_utc: Option<String>,
     /// When it failed in the handler, in UTC.
     pub time: String,
-    /// In how many replays it failed again.
+    /// How many replays have failed.
     pub replays: u32,
-    /// Where the whole dead letter is, when it did not fit into the queue.
+    /// Where the complete dead letter is stored, if it did not fit into the queue.
     pub overflow: Option<String>,
-    /// Whether the body had to be cut, so that it cannot be replayed.
+    /// Whether only the beginning of the body was kept, so that it cannot be replayed.
     pub is_cut: bool,
     /// The queue's id of the message.
     pub message_id: String,
-    /// When it was put, in UTC.
+    /// When the message was put into the queue, in UTC.
     pub inserted_time: String,
-    /// When the queue forgets it, in UTC; `None` for never.
+    /// When the queue deletes it, in UTC; `None` for never.
     pub expiration_time: Option<String>,
     /// How often it has been received.
     pub dequeue_count: i64,
 }
 
 impl Summary {
-    /// Whose it is, as far as one can tell: the device, else the partition key, which senders choose to be the device.
+    /// Returns the device, or else the partition key: senders usually choose the device for it.
     #[must_use]
     pub fn device(&self) -> Option<&str> {
         self.device_id.as_deref().or(self.partition_key.as_deref())
     }
 }
 
-fn of_letter(letter: &DeadLetter, of_message: Summary) -> Summary {
+fn with_dead_letter(letter: &DeadLetter, summary: Summary) -> Summary {
     let data = &letter.event_data;
     Summary {
         id: Some(letter.id.clone()),
@@ -138,32 +138,32 @@ fn of_letter(letter: &DeadLetter, of_message: Summary) -> Summary {
         stage: Some(letter.last_stage()),
         error_class: Some(letter.last_class()),
         device_id: device_id(letter),
-        partition_key: data.partition_key.as_deref().map(text),
+        partition_key: data.partition_key.as_deref().map(cell_text),
         event_hub_name: letter.source.event_hub_name.clone(),
         partition_id: letter.source.partition_id.clone(),
         session_queue_name: letter.source.session_queue_name.clone(),
-        sequence_number: data.sequence_number.as_deref().and_then(|number| text(number).parse().ok()),
-        enqueued_time_utc: data.enqueued_time_utc.as_deref().map(text),
+        sequence_number: data.sequence_number.as_deref().and_then(|number| cell_text(number).parse().ok()),
+        enqueued_time_utc: data.enqueued_time_utc.as_deref().map(cell_text),
         time: letter.time.clone(),
         replays: letter.replay.as_ref().map_or(0, |replay| replay.attempts),
         overflow: letter.overflow.as_ref().map(|pointer| pointer.location.clone()),
         is_cut: data.body_cut.is_some(),
-        ..of_message
+        ..summary
     }
 }
 
-/// The device of a dead letter. Messages of earlier versions have it only in what was decoded.
+/// Returns the device of a dead letter. Messages of earlier versions have it only in the decoded state.
 pub(super) fn device_id(letter: &DeadLetter) -> Option<String> {
     let decoded = || letter.device_state.as_ref()?.get("id")?.as_str().map(str::to_owned);
     letter.device_id.clone().or_else(decoded)
 }
 
-/// A cell as text: what a string says, or any other JSON as it is.
-pub(super) fn text(cell: &RawValue) -> String {
+/// Returns the content of a JSON string, or the text of any other JSON value.
+fn cell_text(cell: &RawValue) -> String {
     serde_json::from_str(cell.get()).unwrap_or_else(|_| cell.get().to_owned())
 }
 
-/// Whether this could be the id of a dead letter: 32 hexadecimal digits.
+/// Whether a text can be the id of a dead letter: 32 hexadecimal digits.
 fn is_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

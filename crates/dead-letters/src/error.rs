@@ -1,22 +1,22 @@
-//! Why the tools end early.
+//! Why a scan of the queue ends early.
 
 use devicestate_engine::{dead_letter::OverflowError, queue::QueueError};
 
 use crate::audit::AuditError;
 
-/// Why a way through the queue ended early. What was done until then stays done, and it can be begun again.
+/// Why a scan of the queue ended early. What was done until then stays done, and the scan can be repeated.
 #[derive(Debug, thiserror::Error)]
-pub enum TriageError {
-    /// The queue.
+pub enum ScanError {
+    /// The queue failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The overflow.
+    /// The overflow failed.
     #[error(transparent)]
     Overflow(#[from] OverflowError),
-    /// The audit trail: nothing is done that leaves no trace.
+    /// The audit trail failed. Nothing is done without an audit line.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// What is written cannot be.
+    /// The output of an export failed.
     #[error("the output cannot be written: {0}")]
     Output(#[from] std::io::Error),
 }

@@ -1,100 +1,102 @@
-//! One dead letter under the glass: found in the queue, its telemetry made readable, the query that leads to its log.
+//! Finds one dead letter in the queue, formats its telemetry, and builds the query that finds its log.
 
 use async_trait::async_trait;
 use devicestate_engine::{dead_letter::DeadLetter, telemetry::Telemetry, text::iso8601};
 
-use super::{Entry, Filter, Judge, Judged, TriageError, pretty::pretty, replay::event, sweep::Fate};
+use super::{
+    Entry, Filter, MessageAction, MessageVisitor, ScanError, VisitResult, pretty::pretty, replay::replayer::event,
+};
 
-/// Looks for messages, and ends when what was named whole is found.
+/// Finds messages. It is complete when every message that was named by its full id is found.
 #[derive(Debug, Default)]
-pub struct Find {
+pub struct Finder {
     filter: Filter,
     found: Vec<Entry>,
 }
 
-impl Find {
-    /// Looks for what this filter means.
+impl Finder {
+    /// Creates a finder of the messages that a filter matches.
     #[must_use]
     pub fn new(filter: Filter) -> Self {
         Self { filter, found: Vec::new() }
     }
 
-    /// What was found, each dead letter once.
+    /// Returns what was found, each dead letter once.
     #[must_use]
     pub fn into_found(self) -> Vec<Entry> {
         self.found
     }
 
-    /// Whether nothing that is looked for can come any more, but repeats.
+    /// Whether only repeats can follow.
     fn is_complete(&self) -> bool {
-        let is_whole = |id: &String| id.len() == 32;
+        let is_full = |id: &String| id.len() == 32;
         let Filter { ids, messages, .. } = &self.filter;
-        self.filter.names_them() && ids.iter().all(is_whole) && self.found.len() == ids.len() + messages.len()
+        self.filter.names_messages() && ids.iter().all(is_full) && self.found.len() == ids.len() + messages.len()
     }
 }
 
 #[async_trait]
-impl Judge for Find {
-    async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, TriageError> {
+impl MessageVisitor for Finder {
+    async fn visit(&mut self, entries: &[Entry]) -> Result<VisitResult, ScanError> {
         for entry in entries {
-            let id = |entry: &Entry| entry.letter().map(|letter| letter.id.clone());
+            let id = |entry: &Entry| entry.dead_letter().map(|letter| letter.id.clone());
             let is_repeat = id(entry).is_some() && self.found.iter().any(|found| id(found) == id(entry));
-            if self.filter.means(&entry.summary()) && !is_repeat {
+            if self.filter.matches(&entry.summary()) && !is_repeat {
                 self.found.push(Entry::read(entry.message.clone()));
             }
         }
-        Ok(Judged { fates: vec![Fate::Keep; entries.len()], is_enough: self.is_complete() })
+        Ok(VisitResult { actions: vec![MessageAction::Keep; entries.len()], is_complete: self.is_complete() })
     }
 }
 
-/// A body as a person can read it.
+/// A body as text for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Readable {
-    /// In which form it is shown.
-    pub form: Form,
+pub struct ReadableBody {
+    /// The form of the text.
+    pub form: BodyForm,
     /// The text.
     pub text: String,
 }
 
-/// In which form a body is shown.
+/// The form in which a body is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// It is JSON, here with line ends, and else as it came: each digit, and members in their order.
+pub enum BodyForm {
+    /// JSON, indented; digits and the order of members are kept.
     Json,
-    /// It is another format of the devices, here as the JSON that decodes to the same.
+    /// Another format of the devices, shown as the JSON that decodes to the same.
     AsJson,
-    /// It is text of which nothing more is known.
+    /// Text of an unknown format.
     Text,
-    /// It is none of these: bytes in hexadecimal digits.
+    /// Other bytes, in hexadecimal digits.
     Hexadecimal,
-    /// There is nothing in it.
+    /// An empty body.
     Empty,
 }
 
-/// The body of a dead letter's event as a person can read it.
+/// Returns the body of a dead letter's event as text for people.
 #[must_use]
-pub fn readable(letter: &DeadLetter, body: &[u8], telemetry: &dyn Telemetry) -> Readable {
+pub fn readable_body(letter: &DeadLetter, body: &[u8], telemetry: &dyn Telemetry) -> ReadableBody {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     if body.is_empty() {
-        return Readable { form: Form::Empty, text: String::new() };
+        return ReadableBody { form: BodyForm::Empty, text: String::new() };
     }
     let json = str::from_utf8(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)).ok().and_then(pretty);
     if let Some(text) = json {
-        return Readable { form: Form::Json, text };
+        return ReadableBody { form: BodyForm::Json, text };
     }
     if let Some(value) = telemetry.to_json(&event(letter, body.to_vec())) {
         let text = serde_json::to_string_pretty(&value).expect("a value is always JSON");
-        return Readable { form: Form::AsJson, text };
+        return ReadableBody { form: BodyForm::AsJson, text };
     }
     match str::from_utf8(body) {
         Ok(text) if !text.chars().any(|c| c.is_control() && !c.is_whitespace()) => {
-            Readable { form: Form::Text, text: text.to_owned() }
+            ReadableBody { form: BodyForm::Text, text: text.to_owned() }
         }
-        _ => Readable { form: Form::Hexadecimal, text: hexadecimal(body) },
+        _ => ReadableBody { form: BodyForm::Hexadecimal, text: hexadecimal(body) },
     }
 }
 
-/// Sixteen bytes a line: where they are, what they are, and what they would be as letters.
+/// Returns sixteen bytes per line: offset, bytes and ASCII characters.
 fn hexadecimal(bytes: &[u8]) -> String {
     let lines = bytes.chunks(16).enumerate().map(|(line, bytes)| {
         let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -104,7 +106,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The query that finds in Log Analytics what was told of a dead letter, and the rest of its invocation.
+/// Returns the query that finds the log of a dead letter and of its invocation in Log Analytics.
 #[must_use]
 pub fn log_query(letter: &DeadLetter) -> String {
     const AN_HOUR_MS: i64 = 3_600_000;

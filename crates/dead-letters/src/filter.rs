@@ -1,4 +1,4 @@
-//! Which dead letters are meant.
+//! Selects dead letters.
 
 use std::ops::RangeInclusive;
 
@@ -7,39 +7,39 @@ use regex_lite::Regex;
 
 use super::Summary;
 
-/// Which dead letters are meant: those of which everything that is set here is true. Nothing set means all of them.
+/// Selects dead letters: a dead letter matches if it meets every condition that is set. Without conditions, all match.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Ids of dead letters, or their beginnings: any of them.
+    /// Ids of dead letters, or their first digits: any of them.
     pub ids: Vec<String>,
-    /// The queue's ids of messages: any of them. The one way to mean a message that is no dead letter.
+    /// The queue's ids of messages: any of them. Only this condition matches messages that are not dead letters.
     pub messages: Vec<String>,
-    /// The device; where the event could not be decoded, the partition key.
+    /// The device, or the partition key if the event could not be decoded.
     pub device: Option<String>,
-    /// Where they failed.
+    /// The stage at which it failed.
     pub stage: Option<Stage>,
-    /// What happened.
+    /// A pattern of the issue.
     pub issue: Option<Regex>,
-    /// Failed at this time or later, in milliseconds since 1970.
+    /// The earliest time of failure, in milliseconds since 1970.
     pub since_ms: Option<i64>,
     /// The partition.
     pub partition: Option<String>,
-    /// The sequence numbers, from the first to the last.
+    /// The sequence numbers, both ends included.
     pub sequence_numbers: Option<RangeInclusive<i64>>,
 }
 
 impl Filter {
-    /// Whether just these were named, one by one.
+    /// Whether it names dead letters or messages by their ids.
     #[must_use]
-    pub fn names_them(&self) -> bool {
+    pub fn names_messages(&self) -> bool {
         !self.ids.is_empty() || !self.messages.is_empty()
     }
 
-    /// Whether nothing is set.
+    /// Whether no condition is set.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         let Self { device, stage, issue, since_ms, partition, sequence_numbers, .. } = self;
-        !self.names_them()
+        !self.names_messages()
             && device.is_none()
             && stage.is_none()
             && issue.is_none()
@@ -48,36 +48,36 @@ impl Filter {
             && sequence_numbers.is_none()
     }
 
-    /// Whether this message is to be copied: also one that is no dead letter, where everything is meant.
+    /// Whether an export includes this message. Without conditions, it also includes messages that are not dead letters.
     #[must_use]
-    pub fn exports(&self, summary: &Summary) -> bool {
-        self.is_everything() || self.means(summary)
+    pub fn should_export(&self, summary: &Summary) -> bool {
+        self.is_everything() || self.matches(summary)
     }
 
-    /// Whether this message is meant. One that is no dead letter is only meant when its message id is named.
+    /// Whether this message matches. A message that is not a dead letter matches only by its message id.
     #[must_use]
-    pub fn means(&self, summary: &Summary) -> bool {
+    pub fn matches(&self, summary: &Summary) -> bool {
         let is_named = self.messages.contains(&summary.message_id)
             || match &summary.id {
                 Some(id) => {
-                    !self.names_them() || self.ids.iter().any(|named| id.starts_with(&named.to_ascii_lowercase()))
+                    !self.names_messages() || self.ids.iter().any(|named| id.starts_with(&named.to_ascii_lowercase()))
                 }
                 None => false,
             };
         let failed = || summary.time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
         is_named
-            && is(self.device.as_deref(), |device| summary.device() == Some(device))
-            && is(self.stage, |stage| summary.stage == Some(stage))
-            && is(self.issue.as_ref(), |issue| issue.is_match(&summary.issue))
-            && is(self.since_ms, |since| failed().is_some_and(|failed| failed >= since))
-            && is(self.partition.as_deref(), |partition| summary.partition_id == partition)
-            && is(self.sequence_numbers.as_ref(), |numbers| {
+            && is_met(self.device.as_deref(), |device| summary.device() == Some(device))
+            && is_met(self.stage, |stage| summary.stage == Some(stage))
+            && is_met(self.issue.as_ref(), |issue| issue.is_match(&summary.issue))
+            && is_met(self.since_ms, |since| failed().is_some_and(|failed| failed >= since))
+            && is_met(self.partition.as_deref(), |partition| summary.partition_id == partition)
+            && is_met(self.sequence_numbers.as_ref(), |numbers| {
                 summary.sequence_number.is_some_and(|number| numbers.contains(&number))
             })
     }
 }
 
-/// Whether a condition is met; one that is not set always is.
-fn is<T>(condition: Option<T>, met: impl FnOnce(T) -> bool) -> bool {
+/// Whether a condition is met. A condition that is not set is always met.
+fn is_met<T>(condition: Option<T>, met: impl FnOnce(T) -> bool) -> bool {
     condition.is_none_or(met)
 }

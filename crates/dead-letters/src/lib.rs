@@ -1,10 +1,14 @@
-//! What becomes of dead letters: the out-of-band process in which a person examines them and decides.
+//! Inspects and repairs dead letters: lists, shows, replays, edits, discards, exports and imports the messages of a
+//! dead-letter queue, and records each change in an audit trail.
 //!
-//! It uses the engine as the handler does: a replayed event goes through the same decoding, folding and writing, under
-//! its own version, so that newer readings stay.
+//! Begin with [`QueueScan`]: it receives every message of a queue once and passes it to a [`MessageVisitor`]. The visitors
+//! are [`Overview`] (list), [`Finder`] (show), [`Replay`], [`Discard`] and [`Export`]; [`import`] reads an export.
+//! [`Entry`] is one message, [`Filter`] selects some, [`AuditWriter`] writes the audit trail.
+//!
+//! A replay uses the engine as the handler does: the event is decoded, folded and written under its own version, so newer
+//! readings stay.
 
 mod audit;
-mod auditor;
 mod discard;
 mod entry;
 mod error;
@@ -12,20 +16,20 @@ mod examine;
 mod filter;
 mod overview;
 mod pretty;
-mod redrive;
+mod queue_scan;
 mod replay;
-mod sweep;
 mod transfer;
 
-pub use audit::{Action, Audit, AuditError, AuditLine, FileAudit, Outcome, who};
-pub use auditor::{Auditor, Edit};
+pub use audit::{Action, AuditError, AuditLine, AuditTrail, AuditWriter, Edit, FileAuditTrail, Outcome, operator};
 pub use discard::Discard;
-pub use entry::{Content, Entry, Summary};
-pub use error::TriageError;
-pub use examine::{Find, Form, Readable, log_query, readable};
+pub use entry::{Entry, MessageContent, Summary};
+pub use error::ScanError;
+pub use examine::{BodyForm, Finder, ReadableBody, log_query, readable_body};
 pub use filter::Filter;
-pub use overview::{Group, GroupBy, Listed, Overview};
-pub use redrive::{Alike, MOST_REPLAYS, Redrive, Tally};
-pub use replay::{Candidate, Replayed, Replayer, event};
-pub use sweep::{Fate, Judge, Judged, Sweep, Swept};
-pub use transfer::{Export, ImportError, Line, import};
+pub use overview::{Group, GroupBy, ListEntry, Overview};
+pub use queue_scan::{MessageAction, MessageVisitor, QueueScan, ScanSummary, VisitResult};
+pub use replay::{
+    FailureGroup, MAX_REPLAYS, Replay, ReplaySummary,
+    replayer::{Candidate, ReplayOutcome, Replayer, event},
+};
+pub use transfer::{Export, ExportLine, ImportError, import};

@@ -1,167 +1,194 @@
-//! What is in the queue, at a glance: each dead letter once, alone or in groups of a kind.
+//! An overview of the queue: each dead letter once, or counts by group.
 
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::{Entry, Filter, Judge, Judged, Summary, TriageError, sweep::Fate};
+use super::{Entry, Filter, MessageAction, MessageVisitor, ScanError, Summary, VisitResult};
 
-/// The dead letters that are meant, and the messages that are none.
+/// The dead letters that a filter matches, and the messages that are not dead letters.
 #[derive(Debug, Default)]
 pub struct Overview {
     filter: Filter,
-    /// In the order in which they came.
-    letters: Vec<Listed>,
-    places: HashMap<String, usize>,
-    /// Messages that are no dead letters.
+    /// In the order of the queue.
+    entries: Vec<ListEntry>,
+    /// The index in `entries` of each id.
+    index_by_id: HashMap<String, usize>,
+    /// Messages that are not dead letters.
     foreign: Vec<Summary>,
-    others: u64,
+    unmatched: u64,
 }
 
 /// A dead letter of the list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Listed {
-    /// What its first message tells.
+#[serde(rename_all = "camelCase")]
+pub struct ListEntry {
+    /// The summary of its first message.
     #[serde(flatten)]
     pub summary: Summary,
-    /// In how many more messages it lies: puts into the queue are not atomic, and replies can be repeated.
+    /// How many more messages hold it: the host may repeat a reply, and so its messages.
     pub repeats: u64,
 }
 
-/// By what dead letters are grouped.
+/// How dead letters are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupBy {
-    /// What happened, names and numbers left out.
+    /// By what failed, without names and numbers.
     Issue,
-    /// The device.
+    /// By device.
     Device,
-    /// Where they failed.
+    /// By the stage at which they failed.
     Stage,
-    /// The partition.
+    /// By partition.
     Partition,
 }
 
-/// Dead letters of a kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
+impl GroupBy {
+    /// Returns the name of the member that holds the group in JSON.
+    fn member(self) -> &'static str {
+        match self {
+            Self::Issue => "issue",
+            Self::Device => "device",
+            Self::Stage => "stage",
+            Self::Partition => "partition",
+        }
+    }
+}
+
+/// A group of dead letters. In JSON, the group's value is in the member `issue`, `device`, `stage` or `partition`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// What they have in common.
-    pub group: String,
-    /// How many there are.
+    /// What the group is about.
+    pub by: GroupBy,
+    /// The value that its dead letters share.
+    pub value: String,
+    /// How many dead letters it has.
     pub count: u64,
     /// When the first of them failed, in UTC.
     pub first: String,
     /// When the last of them failed, in UTC.
     pub last: String,
-    /// One of them.
+    /// The id of one of them.
     pub example: String,
 }
 
+impl Serialize for Group {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(5))?;
+        map.serialize_entry(self.by.member(), &self.value)?;
+        map.serialize_entry("count", &self.count)?;
+        map.serialize_entry("first", &self.first)?;
+        map.serialize_entry("last", &self.last)?;
+        map.serialize_entry("example", &self.example)?;
+        map.end()
+    }
+}
+
 impl Overview {
-    /// Of the dead letters that this filter means.
+    /// Creates an empty overview of the dead letters that a filter matches.
     #[must_use]
     pub fn new(filter: Filter) -> Self {
         Self { filter, ..Self::default() }
     }
 
-    /// Takes a message into account.
+    /// Adds a message.
     pub fn add(&mut self, entry: &Entry) {
         let summary = entry.summary();
         let Some(id) = summary.id.clone() else { return self.foreign.push(summary) };
-        if !self.filter.means(&summary) {
-            self.others += 1;
+        if !self.filter.matches(&summary) {
+            self.unmatched += 1;
             return;
         }
-        if let Some(place) = self.places.get(&id) {
-            self.letters[*place].repeats += 1;
+        if let Some(index) = self.index_by_id.get(&id) {
+            self.entries[*index].repeats += 1;
         } else {
-            self.places.insert(id, self.letters.len());
-            self.letters.push(Listed { summary, repeats: 0 });
+            self.index_by_id.insert(id, self.entries.len());
+            self.entries.push(ListEntry { summary, repeats: 0 });
         }
     }
 
-    /// The dead letters, in the order in which they came.
+    /// Returns the dead letters, in the order of the queue.
     #[must_use]
-    pub fn letters(&self) -> &[Listed] {
-        &self.letters
+    pub fn entries(&self) -> &[ListEntry] {
+        &self.entries
     }
 
-    /// The messages that are no dead letters, whatever the filter.
+    /// Returns the messages that are not dead letters, whatever the filter.
     #[must_use]
     pub fn foreign(&self) -> &[Summary] {
         &self.foreign
     }
 
-    /// How many messages the filter does not mean.
+    /// Returns how many dead letters the filter does not match.
     #[must_use]
-    pub fn others(&self) -> u64 {
-        self.others
+    pub fn unmatched(&self) -> u64 {
+        self.unmatched
     }
 
-    /// How many messages are repeats of others.
+    /// Returns how many messages repeat others.
     #[must_use]
     pub fn repeats(&self) -> u64 {
-        self.letters.iter().map(|letter| letter.repeats).sum()
+        self.entries.iter().map(|entry| entry.repeats).sum()
     }
 
-    /// When the queue forgets the first of all these messages, in UTC; `None` for never.
+    /// Returns when the queue deletes the first of these messages, in UTC; `None` for never.
     #[must_use]
     pub fn first_expiration(&self) -> Option<&str> {
-        let letters = self.letters.iter().map(|letter| &letter.summary);
-        letters.chain(&self.foreign).filter_map(|summary| summary.expiration_time.as_deref()).min()
+        let entries = self.entries.iter().map(|entry| &entry.summary);
+        entries.chain(&self.foreign).filter_map(|summary| summary.expiration_time.as_deref()).min()
     }
 
-    /// The dead letters in groups, the largest first.
+    /// Returns the dead letters in groups, the largest first.
     #[must_use]
     pub fn groups(&self, by: GroupBy) -> Vec<Group> {
         let mut groups: HashMap<String, Group> = HashMap::new();
-        for Listed { summary, .. } in &self.letters {
-            let name = match by {
-                GroupBy::Issue => kind(&summary.issue),
+        for ListEntry { summary, .. } in &self.entries {
+            let key = match by {
+                GroupBy::Issue => without_names_and_numbers(&summary.issue),
                 GroupBy::Device => summary.device().unwrap_or_default().to_owned(),
                 GroupBy::Stage => summary.stage.map(|stage| stage.to_string()).unwrap_or_default(),
-                // A queue with sessions is one partition.
+                // A queue with sessions counts as one partition.
                 GroupBy::Partition if !summary.session_queue_name.is_empty() => summary.session_queue_name.clone(),
                 GroupBy::Partition => summary.partition_id.clone(),
             };
             let time = &summary.time;
-            let exact = if by == GroupBy::Issue { summary.issue.clone() } else { name.clone() };
-            let group = groups.entry(name.clone()).or_insert_with(|| Group {
-                group: exact.clone(),
+            let exact = if by == GroupBy::Issue { summary.issue.clone() } else { key.clone() };
+            let group = groups.entry(key.clone()).or_insert_with(|| Group {
+                by,
+                value: exact.clone(),
                 count: 0,
                 first: time.clone(),
                 last: time.clone(),
                 example: summary.id.clone().unwrap_or_default(),
             });
             group.count += 1;
-            // What all of them say word for word is told so.
-            if group.group != exact {
-                group.group = name;
+            // The exact text stays only while all of them have it.
+            if group.value != exact {
+                group.value = key;
             }
             group.first = group.first.clone().min(time.clone());
             group.last = group.last.clone().max(time.clone());
         }
         let mut groups: Vec<_> = groups.into_values().collect();
-        groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.group.cmp(&b.group)));
+        groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
         groups
     }
 }
 
-/// Looking changes nothing: each message is given back.
+/// An overview changes nothing: each message is kept.
 #[async_trait]
-impl Judge for Overview {
-    async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, TriageError> {
+impl MessageVisitor for Overview {
+    async fn visit(&mut self, entries: &[Entry]) -> Result<VisitResult, ScanError> {
         for entry in entries {
             self.add(entry);
         }
-        Ok(Judged { fates: vec![Fate::Keep; entries.len()], is_enough: false })
+        Ok(VisitResult { actions: vec![MessageAction::Keep; entries.len()], is_complete: false })
     }
 }
 
-/// An issue without what differs from one event to the next: what stands in quotes, and numbers.
-pub(super) fn kind(issue: &str) -> String {
+/// Returns an issue without what differs between events: quoted text becomes `…`, and numbers become `#`.
+pub(super) fn without_names_and_numbers(issue: &str) -> String {
     let mut kind = String::with_capacity(issue.len());
     let mut characters = issue.chars().peekable();
     let mut before = ' ';
@@ -171,11 +198,11 @@ pub(super) fn kind(issue: &str) -> String {
                 kind.push('…');
                 while characters.next().is_some_and(|quoted| quoted != '"') {}
             }
-            // A digit within a word, as of base64, belongs to the word.
+            // A digit within a word, such as base64, belongs to the word.
             digit if digit.is_ascii_digit() && !before.is_alphanumeric() => {
                 kind.push('#');
-                let of_number = |next: &char| next.is_ascii_digit() || *next == '.';
-                while characters.next_if(of_number).is_some() {}
+                let is_of_number = |next: &char| next.is_ascii_digit() || *next == '.';
+                while characters.next_if(is_of_number).is_some() {}
             }
             other => kind.push(other),
         }
@@ -186,10 +213,10 @@ pub(super) fn kind(issue: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::kind;
+    use super::without_names_and_numbers as kind;
 
     #[test]
-    fn issues_that_differ_in_names_and_numbers_only_are_of_one_kind() {
+    fn issues_that_differ_only_in_names_and_numbers_are_one_kind() {
         assert_eq!(kind("flight mode 99 is undefined"), kind("flight mode 1234 is undefined"));
         assert_eq!(kind("the state document \"drone-7\" was not written"), "the state document … was not written");
         assert_ne!(kind("no valid base64"), kind("no valid base32"));

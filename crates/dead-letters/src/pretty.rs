@@ -1,38 +1,38 @@
-//! JSON with line ends, each token as it came: numbers keep their digits and members their order, which a
-//! [`serde_json::Value`] would not.
+//! Indents JSON and keeps each token: numbers keep their digits and members their order, which a [`serde_json::Value`] would
+//! not.
 
 use serde_json::Value;
 
-/// The text with line ends and indentation; `None` where it is no JSON.
+/// Returns the text with line ends and indentation; `None` if it is not JSON.
 pub(super) fn pretty(text: &str) -> Option<String> {
-    // Also keeps out what is nested so deeply that the indentation would be all that one sees.
+    // This also rejects deep nesting, which would print little but indentation.
     serde_json::from_str::<Value>(text).ok()?;
     let mut pretty = String::with_capacity(text.len() * 2);
     let mut depth = 0;
     let mut rest = text.trim_ascii();
     while let Some(first) = rest.chars().next() {
-        let length = token(rest);
-        let (token, behind) = rest.split_at(length);
-        rest = behind.trim_ascii_start();
+        let length = token_length(rest);
+        let (token, after) = rest.split_at(length);
+        rest = after.trim_ascii_start();
         match first {
             '{' | '[' => {
                 pretty.push(first);
-                if let Some(behind) = rest.strip_prefix(['}', ']']) {
+                if let Some(after) = rest.strip_prefix(['}', ']']) {
                     pretty.push(if first == '{' { '}' } else { ']' });
-                    rest = behind.trim_ascii_start();
+                    rest = after.trim_ascii_start();
                 } else {
                     depth += 1;
-                    line(&mut pretty, depth);
+                    start_line(&mut pretty, depth);
                 }
             }
             '}' | ']' => {
                 depth -= 1;
-                line(&mut pretty, depth);
+                start_line(&mut pretty, depth);
                 pretty.push(first);
             }
             ',' => {
                 pretty.push(first);
-                line(&mut pretty, depth);
+                start_line(&mut pretty, depth);
             }
             ':' => pretty.push_str(": "),
             _ => pretty.push_str(token),
@@ -41,8 +41,8 @@ pub(super) fn pretty(text: &str) -> Option<String> {
     Some(pretty)
 }
 
-/// How long the first token of this JSON is.
-fn token(text: &str) -> usize {
+/// Returns the length in bytes of the first token.
+fn token_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     match bytes[0] {
         b'{' | b'}' | b'[' | b']' | b',' | b':' => 1,
@@ -57,7 +57,7 @@ fn token(text: &str) -> usize {
     }
 }
 
-fn line(pretty: &mut String, depth: usize) {
+fn start_line(pretty: &mut String, depth: usize) {
     pretty.push('\n');
     pretty.extend(std::iter::repeat_n("  ", depth));
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::pretty;
 
     #[test]
-    fn each_token_stays_as_it_came_in_the_order_in_which_it_came() {
+    fn each_token_keeps_its_text_and_its_order() {
         let text =
             "\n{\"z\":1.50, \"a\" : 12345678901234567890123 ,\"a\":[ ],\"\\\"}é\":{\"n\":[1,-0.0,1E5,null]},\"o\":{} }";
         let expected = "{\n  \"z\": 1.50,\n  \"a\": 12345678901234567890123,\n  \"a\": [],\n  \"\\\"}é\": {\n    \"n\": \
@@ -77,14 +77,14 @@ mod tests {
     }
 
     #[test]
-    fn what_serde_json_writes_with_line_ends_is_written_the_same() {
+    fn the_layout_equals_that_of_serde_json() {
         let value = serde_json::json!([1, "a\\\"b", {"x": [[], {}, [{}]], "y": null}, true]);
         assert_eq!(pretty(&value.to_string()), serde_json::to_string_pretty(&value).ok());
         assert_eq!(pretty("7").as_deref(), Some("7"));
     }
 
     #[test]
-    fn what_is_no_json_or_nested_beyond_reading_is_left_alone() {
+    fn invalid_json_and_deep_nesting_are_rejected() {
         for text in ["", "{", "{\"a\":1}x", "nul", &("[".repeat(500) + &"]".repeat(500))] {
             assert_eq!(pretty(text), None);
         }

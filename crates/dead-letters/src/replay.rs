@@ -1,295 +1,211 @@
-//! Dead letters through the engine once more, each under its event's own version: what is newer stays.
+//! Replays the dead letters of a queue. For each: write the document, write the audit line, delete the message. A replay
+//! that is stopped or killed at any point can be repeated: what was written is superseded then, and what was not deleted is
+//! still in the queue.
+//!
+//! [`replayer`] applies single dead letters; this module decides which, and what happens to their messages.
 
-use std::{
-    collections::BTreeMap,
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering::Relaxed},
-    },
-};
+pub(crate) mod replayer;
 
-use bytes::Bytes;
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
 use devicestate_engine::{
-    batch::{Batch, Event, EventMetadata, EventPosition, MetadataColumn, Source},
-    dead_letter::{DeadLetter, FetchError, Overflow, event_body, fetch_complete},
-    failure::{ErrorClass, Failure, Stage},
-    function_app::Trigger,
-    invocation::{EnvelopeError, Invocation, attach_metadata},
-    processor::{Outcome, Processor},
-    retry_decision::is_device_failure,
-    text::{panic_message, truncated},
+    clock::Clock,
+    dead_letter::{DeadLetter, MAX_MESSAGE_BYTES, OverflowError, with_members},
+    failure::Failure,
+    rate_limit::RateLimit,
 };
-use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream};
-use serde_json::value::RawValue;
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 
-use super::entry::device_id;
+use super::{
+    AuditWriter, Entry, Filter, MessageAction, MessageVisitor, Outcome, ScanError, Summary, VisitResult,
+    overview::without_names_and_numbers,
+};
+use replayer::{Candidate, ReplayOutcome, Replayer};
 
-/// Rises with each event without a place of its own.
-static ORDER: AtomicI64 = AtomicI64::new(0);
+/// After this many failed replays, a dead letter is set aside, unless the caller sets another limit.
+pub const MAX_REPLAYS: u32 = 5;
 
-/// How many dead letters are fetched from the overflow at the same time.
-const FETCHES: usize = 16;
-
-/// What replays dead letters.
-pub struct Replayer {
-    /// The engine, over the real store or over a trial of it.
-    pub processor: Arc<Processor>,
-    /// Where the large ones lie.
-    pub overflow: Option<Arc<dyn Overflow>>,
-    /// How a whole request is read that the handler could not read: by the one of these whose name it has.
-    pub triggers: Vec<Trigger>,
-}
-
-/// What became of a dead letter in a replay.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Replayed {
-    /// At least one of its readings was newer than the document, or it has none.
-    Applied,
-    /// The document already held newer ones for all of its readings.
-    Superseded,
-    /// It failed again, by its own fault.
-    FailedAgain(Failure),
-    /// It could not be tried now: the store or the overflow is to blame, and says this.
-    NotNow(String),
-}
-
-/// A dead letter as it is to be replayed.
-#[derive(Debug, Clone, Copy)]
-pub struct Candidate<'a> {
-    /// The dead letter, whole or as a message that points at it.
-    pub letter: &'a DeadLetter,
-    /// A body in place of its own: JSON, whatever it was before.
+/// Replays the dead letters that a filter matches.
+pub struct Replay<'a> {
+    /// Applies the dead letters.
+    pub replayer: &'a Replayer,
+    /// Selects the dead letters.
+    pub filter: &'a Filter,
+    /// A body instead of each one's own.
     pub edited: Option<&'a [u8]>,
+    /// After this many failed replays, a dead letter is set aside: it is replayed only if the filter names its id.
+    pub max_replays: u32,
+    /// The audit trail; `None` for a dry run, which deletes and changes nothing.
+    pub audit: Option<&'a AuditWriter>,
+    /// How many dead letters per second.
+    pub rate_limit: RateLimit,
+    /// Wall-clock time.
+    pub clock: &'a dyn Clock,
+    /// What has been done so far.
+    pub summary: ReplaySummary,
 }
 
-impl Replayer {
-    /// Replays some dead letters, and tells of each what became of it, in their order.
-    ///
-    /// Those of one source go through the engine as a batch. Each takes no longer than the processor's budget.
-    pub async fn replay(&self, candidates: &[Candidate<'_>]) -> Vec<Replayed> {
-        let overflow = self.overflow.as_deref();
-        let fetches: Vec<_> = candidates.iter().map(|candidate| fetch_complete(candidate.letter, overflow)).collect();
-        let wholes: Vec<_> = stream::iter(fetches).buffered(FETCHES).collect().await;
-        let mut batches: Vec<Rebuilt> = Vec::new();
-        let mut replayed = vec![None; candidates.len()];
-        for (number, (candidate, fetch_complete)) in candidates.iter().zip(wholes).enumerate() {
-            let fetch_complete = fetch_complete.map_err(|error| not_whole(error, candidate.letter));
-            let events = fetch_complete.and_then(|fetch_complete| self.events(&fetch_complete, candidate.edited));
-            match events {
-                Ok(batch) => join(&mut batches, number, batch),
-                Err(failed) => replayed[number] = Some(failed),
-            }
-        }
-        let processing: Vec<_> = batches.into_iter().map(|rebuilt| self.processed(rebuilt)).collect();
-        for (owner, outcome) in join_all(processing).await.into_iter().flatten() {
-            replayed[owner] = Some(match replayed[owner].take() {
-                Some(so_far) => worse(so_far, outcome),
-                None => outcome,
-            });
-        }
-        // Only a whole request may be without events, and then there is nothing in it that could be applied.
-        replayed.into_iter().map(|replayed| replayed.unwrap_or(Replayed::Superseded).truncated()).collect()
-    }
+/// What a replay did.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplaySummary {
+    /// Dead letters that were replayed.
+    pub replayed: u64,
+    /// At least one of their readings was newer.
+    pub applied: u64,
+    /// None of their readings was newer.
+    pub superseded: u64,
+    /// They failed again.
+    pub failed_again: u64,
+    /// They had failed too often before, and were not tried.
+    pub set_aside: u64,
+    /// Messages that are not dead letters.
+    pub foreign: u64,
+    /// Why dead letters failed again, by kind of issue.
+    #[serde(serialize_with = "values")]
+    pub failures: BTreeMap<String, FailureGroup>,
+    /// Why the replay ended early: the store or the overflow is not available. What is left was not tried.
+    pub reason: Option<String>,
+}
 
-    /// The events of a dead letter: its one, or those of a whole request.
-    fn events(&self, letter: &DeadLetter, edited: Option<&[u8]>) -> Result<Batch, Replayed> {
-        let failed = |issue: &str| Replayed::FailedAgain(unreplayable(letter, issue));
-        let body = match edited {
-            Some(body) => body.to_vec(),
-            None if letter.event_data.properties_cut => {
-                return Err(failed(
-                    "its properties were not kept, since there was no place for them, and with them what they say of \
-                     format and device: edit it",
-                ));
-            }
-            None => event_body(letter).map_err(|issue| failed(&issue))?,
-        };
-        let time = letter.time.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);
-        let time = time.map_err(|_| failed("its Time cannot be read, so its event has no version"))?;
-        let request = self.request(letter, &body)?;
-        let is_request = request.is_some();
-        let mut batch = request.unwrap_or_else(|| rebuilt(letter, body, edited.is_some()));
-        for event in &mut batch.events {
-            if event.position.is_some() {
-                continue;
-            }
-            if letter.stage == Stage::Envelope && !is_request {
-                return Err(failed(
-                    "where the event stood in its partition is not known, so nobody can tell whether newer readings \
-                     are stored already: send it anew, if it still counts",
-                ));
-            }
-            if event.fault.is_some() {
-                continue;
-            }
-            // As in the handler, the time of arrival counts, which was no later than this; never that of the replay,
-            // which would put it over everything that came since. Of two at one time, the one behind in the queue wins.
-            event.position = Some(EventPosition { enqueued_ms: time, sequence_number: ORDER.fetch_add(1, Relaxed) });
-        }
-        Ok(batch)
-    }
+/// Dead letters that failed for the same kind of reason.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureGroup {
+    /// What failed: the exact text, or without names and numbers if they differ.
+    pub issue: String,
+    /// How many.
+    pub count: u64,
+    /// The id of one of them.
+    pub example: String,
+}
 
-    /// The batch in a whole request that could not be read when it came; `None` where the body is none.
-    fn request(&self, letter: &DeadLetter, body: &[u8]) -> Result<Option<Batch>, Replayed> {
-        if letter.stage != Stage::Envelope || letter.source != Source::default() || !is_request(body) {
-            return Ok(None);
-        }
-        // Not its own fault: whoever runs this has not said where the function app is.
-        let body = Bytes::copy_from_slice(body);
-        let read =
-            self.triggers.iter().map(|trigger| Invocation::read(&body, trigger)).reduce(better).ok_or_else(|| {
-                let id = &letter.id;
-                Replayed::NotNow(format!(
-                    "{id} is a whole request, and no function.json tells how to read it: give --app-root"
-                ))
-            })?;
-        match read {
-            Ok(invocation) => Ok(Some(invocation.batch)),
-            Err(error) => Err(Replayed::FailedAgain(unreplayable(letter, &format!("it is a whole request: {error}")))),
-        }
-    }
+/// Map keys are never free text in our JSON: the groups are an array.
+fn values<S: Serializer>(groups: &BTreeMap<String, FailureGroup>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(groups.values())
+}
 
-    /// What becomes of each event of these dead letters. One that makes the engine panic harms no other.
-    async fn processed(&self, rebuilt: Rebuilt) -> Vec<(usize, Replayed)> {
-        let processed = AssertUnwindSafe(self.processor.process(&rebuilt.batch)).catch_unwind().await;
-        let issue = match processed {
-            Ok(processed) => {
-                let outcomes = processed.outcomes.into_iter();
-                let replayed = outcomes.map(|outcome| Replayed::of(outcome, processed.store_accepts_writes));
-                return rebuilt.owners.into_iter().zip(replayed).collect();
+#[async_trait]
+impl MessageVisitor for Replay<'_> {
+    async fn visit(&mut self, entries: &[Entry]) -> Result<VisitResult, ScanError> {
+        let selected = self.select(entries);
+        self.rate_limit.wait(selected.len()).await;
+        if let Some(audit) = self.audit.filter(|_| !selected.is_empty()) {
+            // Before a document is written, the audit trail must accept lines.
+            audit.append(&[]).await?;
+        }
+        let candidates: Vec<_> =
+            selected.iter().map(|(_, letter, _)| Candidate { letter, edited: self.edited }).collect();
+        let outcomes = self.replayer.replay(&candidates).await;
+        let mut actions = vec![MessageAction::Keep; entries.len()];
+        let mut lines = Vec::new();
+        for ((index, letter, summary), outcome) in selected.iter().zip(outcomes) {
+            self.count(summary, &outcome);
+            let (action, outcome, issue) = match outcome {
+                ReplayOutcome::Applied => (MessageAction::Delete, Outcome::Applied, None),
+                ReplayOutcome::Superseded => (MessageAction::Delete, Outcome::Superseded, None),
+                ReplayOutcome::FailedAgain(failure) => {
+                    let action = match self.audit {
+                        Some(_) => self.count_in_message(&entries[*index].message.body, letter, &failure).await,
+                        None => Ok(MessageAction::Keep),
+                    };
+                    match action {
+                        Ok(action) => (action, Outcome::FailedAgain, Some(failure.issue)),
+                        // The results of the others are recorded all the same.
+                        Err(error) => {
+                            self.summary.reason.get_or_insert(error.to_string());
+                            continue;
+                        }
+                    }
+                }
+                ReplayOutcome::NotTried(reason) => {
+                    self.summary.reason.get_or_insert(reason);
+                    continue;
+                }
+            };
+            if let Some(audit) = self.audit {
+                lines.push(audit.line(summary, outcome, issue));
+                actions[*index] = action;
             }
-            Err(panic) => format!("the engine panicked: {}", panic_message(&*panic)),
-        };
-        if rebuilt.batch.events.len() < 2 {
-            let failure = poison(Stage::Envelope, None, issue);
-            return rebuilt.owners.into_iter().map(|owner| (owner, Replayed::FailedAgain(failure.clone()))).collect();
         }
-        let mut replayed = Vec::new();
-        for single in rebuilt.singles() {
-            replayed.extend(Box::pin(self.processed(single)).await);
+        if let Some(audit) = self.audit {
+            audit.append(&lines).await?;
         }
-        replayed
+        Ok(VisitResult { actions, is_complete: self.summary.reason.is_some() })
     }
 }
 
-impl Replayed {
-    fn of(outcome: Outcome, store_accepts_writes: bool) -> Self {
+impl Replay<'_> {
+    /// Returns the dead letters to replay, each with its index in `entries`.
+    fn select<'e>(&mut self, entries: &'e [Entry]) -> Vec<(usize, &'e DeadLetter, Summary)> {
+        let mut selected = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let Some(letter) = entry.dead_letter() else {
+                self.summary.foreign += 1;
+                continue;
+            };
+            let summary = entry.summary();
+            if !self.filter.matches(&summary) {
+                continue;
+            }
+            if summary.replays >= self.max_replays && !self.filter.names_messages() {
+                self.summary.set_aside += 1;
+                continue;
+            }
+            selected.push((index, letter, summary));
+        }
+        selected
+    }
+
+    fn count(&mut self, summary: &Summary, outcome: &ReplayOutcome) {
+        let counts = &mut self.summary;
         match outcome {
-            Outcome::Applied => Self::Applied,
-            Outcome::Superseded => Self::Superseded,
-            Outcome::Failed(failure) => Self::FailedAgain(failure),
-            Outcome::Unresolved(failure) if is_device_failure(&failure, store_accepts_writes) => {
-                Self::FailedAgain(failure)
+            ReplayOutcome::Applied => counts.applied += 1,
+            ReplayOutcome::Superseded => counts.superseded += 1,
+            ReplayOutcome::FailedAgain(failure) => {
+                counts.failed_again += 1;
+                let kind = without_names_and_numbers(&failure.issue);
+                let new = || FailureGroup { issue: failure.issue.clone(), ..FailureGroup::default() };
+                let group = counts.failures.entry(kind.clone()).or_insert_with(new);
+                group.count += 1;
+                group.example = summary.id.clone().unwrap_or_default();
+                // The exact text stays only while all of them have it.
+                if group.issue != failure.issue {
+                    group.issue = kind;
+                }
             }
-            Outcome::Unresolved(failure) => Self::NotNow(failure.issue),
+            ReplayOutcome::NotTried(_) => return,
         }
+        counts.replayed += 1;
     }
 
-    /// Some errors repeat what was sent, and people and audit trail are told of each.
-    fn truncated(self) -> Self {
-        match self {
-            Self::FailedAgain(failure) => Self::FailedAgain(Failure { issue: truncated(&failure.issue), ..failure }),
-            Self::NotNow(reason) => Self::NotNow(truncated(&reason)),
-            Self::Applied | Self::Superseded => self,
+    /// Counts a failed replay in the message. Everything else in the message stays.
+    async fn count_in_message(
+        &self,
+        message: &[u8],
+        letter: &DeadLetter,
+        failure: &Failure,
+    ) -> Result<MessageAction, OverflowError> {
+        let mut letter = letter.clone();
+        letter.failed_again(failure, self.clock.now_ms());
+        let (replay, device) = (raw(&letter.replay), raw(&letter.device_id));
+        let text = match &letter.device_id {
+            Some(_) => with_members(message, [("DeviceId", device), ("Replay", replay)]),
+            None => with_members(message, [("Replay", replay)]),
+        };
+        let text = text.expect("it was parsed as an object").into_bytes();
+        if text.len() <= MAX_MESSAGE_BYTES {
+            return Ok(MessageAction::Update(text));
         }
+        // The message did fit, but not with the count: the dead letter moves to the overflow.
+        let Some(overflow) = &self.replayer.overflow else { return Ok(MessageAction::Keep) };
+        let pointer = letter.store_text_in(text, &**overflow).await?;
+        Ok(MessageAction::Update(letter.message_with_pointer(pointer).into_bytes()))
     }
 }
 
-/// Of two readings of one request the one by the trigger that it is of.
-fn better(
-    one: Result<Invocation, EnvelopeError>,
-    other: Result<Invocation, EnvelopeError>,
-) -> Result<Invocation, EnvelopeError> {
-    if matches!(one, Err(EnvelopeError::MissingBinding { .. })) { other } else { one }
-}
-
-/// What a dead letter of several events comes to.
-fn worse(one: Replayed, other: Replayed) -> Replayed {
-    let rank = |replayed: &Replayed| match replayed {
-        Replayed::NotNow(_) => 0,
-        Replayed::FailedAgain(_) => 1,
-        Replayed::Applied => 2,
-        Replayed::Superseded => 3,
-    };
-    if rank(&one) <= rank(&other) { one } else { other }
-}
-
-/// Dead letters of one source on their way through the engine.
-struct Rebuilt {
-    batch: Batch,
-    /// To which dead letter each event belongs.
-    owners: Vec<usize>,
-}
-
-impl Rebuilt {
-    /// Each event as a batch of its own.
-    fn singles(self) -> impl Iterator<Item = Self> {
-        let source = self.batch.source;
-        self.batch.events.into_iter().zip(self.owners).map(move |(event, owner)| Self {
-            batch: Batch { source: source.clone(), events: vec![event], ..Batch::default() },
-            owners: vec![owner],
-        })
-    }
-}
-
-/// Puts the events of a dead letter to those of the same source.
-fn join(batches: &mut Vec<Rebuilt>, owner: usize, Batch { source, mut events, metadata, message }: Batch) {
-    let owners = events.iter().map(|_| owner);
-    match batches.iter_mut().find(|rebuilt| rebuilt.batch.source == source) {
-        Some(rebuilt) => {
-            rebuilt.owners.extend(owners);
-            rebuilt.batch.events.append(&mut events);
-        }
-        None => batches.push(Rebuilt { owners: owners.collect(), batch: Batch { source, events, metadata, message } }),
-    }
-}
-
-/// Whether a body looks like a request of the host.
-fn is_request(body: &[u8]) -> bool {
-    serde_json::from_slice::<BTreeMap<String, &RawValue>>(body).is_ok_and(|request| request.contains_key("Data"))
-}
-
-/// The event of a dead letter with this body, and with what the host said of it.
-#[must_use]
-pub fn event(letter: &DeadLetter, body: Vec<u8>) -> Event {
-    rebuilt(letter, body, false).events.remove(0)
-}
-
-/// A batch of the one event of a dead letter, with what the host said of it.
-fn rebuilt(letter: &DeadLetter, body: Vec<u8>, is_edited: bool) -> Batch {
-    let data = &letter.event_data;
-    let column = |cell: &Option<Box<RawValue>>| match cell {
-        Some(cell) => MetadataColumn::new(format!("[{cell}]"), 1),
-        None => MetadataColumn::default(),
-    };
-    let metadata = EventMetadata {
-        sequence_numbers: column(&data.sequence_number),
-        enqueued_times: column(&data.enqueued_time_utc),
-        system_properties: column(&data.system_properties),
-        ..EventMetadata::default()
-    };
-    let mut batch =
-        attach_metadata(letter.source.clone(), vec![Event { body: body.into(), ..Event::default() }], metadata);
-    if is_edited {
-        batch.events[0].content_type = Some("application/json".to_owned());
-    }
-    batch
-}
-
-/// What a replay comes to that cannot have its dead letter whole.
-fn not_whole(error: FetchError, letter: &DeadLetter) -> Replayed {
-    match error {
-        FetchError::Lost(issue) => Replayed::FailedAgain(unreplayable(letter, &issue)),
-        FetchError::Unavailable(reason) => Replayed::NotNow(reason),
-    }
-}
-
-fn unreplayable(letter: &DeadLetter, issue: &str) -> Failure {
-    // It got no further than before.
-    poison(letter.last_stage(), device_id(letter), format!("it cannot be replayed: {issue}"))
-}
-
-fn poison(stage: Stage, device_id: Option<String>, issue: String) -> Failure {
-    Failure { stage, class: ErrorClass::Poison, issue, device_id, device_state: None }
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(value).expect("texts and numbers are always JSON")
 }

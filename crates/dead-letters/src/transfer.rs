@@ -1,4 +1,4 @@
-//! Messages out of a queue and into one, as JSON lines: to keep them for longer than the queue does, or to look into them
+//! Exports messages of a queue as JSON lines and imports them: to keep them longer than the queue does, or to inspect them
 //! on another machine.
 
 use std::{
@@ -17,38 +17,42 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Auditor, Entry, Filter, Judge, Judged, Outcome, TriageError, sweep::Fate};
+use super::{AuditWriter, Entry, Filter, MessageAction, MessageVisitor, Outcome, ScanError, VisitResult};
 
 /// How many dead letters are fetched from the overflow at the same time.
-const FETCHES: usize = 16;
+const MAX_CONCURRENT_FETCHES: usize = 16;
 
-/// A message on its way.
+/// A line of an export: one message. The aliases are the names of release 0.1: an export may be the only copy.
 #[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Line {
-    /// The id that the queue had given it.
+#[serde(rename_all = "camelCase", default)]
+pub struct ExportLine {
+    /// The queue's id of the message.
+    #[serde(alias = "MessageId")]
     pub message_id: String,
-    /// When it was put there, in UTC.
+    /// When it was put into the queue, in UTC.
+    #[serde(alias = "InsertedTime")]
     pub inserted_time: String,
-    /// When the queue would have forgotten it, in UTC; `None` for never.
+    /// When the queue would have deleted it, in UTC; `None` for never.
+    #[serde(alias = "ExpirationTime")]
     pub expiration_time: Option<String>,
     /// How often it had been received.
+    #[serde(alias = "DequeueCount")]
     pub dequeue_count: i64,
-    /// Its text, where that is JSON in one line, as every dead letter is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Its text, if that is JSON on one line, as every dead letter is.
+    #[serde(alias = "Message", skip_serializing_if = "Option::is_none")]
     pub message: Option<Box<RawValue>>,
-    /// Its bytes as base64, where they are anything else.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Its bytes in base64, if they are anything else.
+    #[serde(alias = "Base64", skip_serializing_if = "Option::is_none")]
     pub base64: Option<String>,
-    /// The whole dead letter, when it did not fit into the message.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub whole: Option<Box<RawValue>>,
+    /// The complete dead letter, if it did not fit into the message.
+    #[serde(alias = "Whole", skip_serializing_if = "Option::is_none")]
+    pub complete_dead_letter: Option<Box<RawValue>>,
 }
 
-impl Line {
-    /// The line of a message, without what lies elsewhere.
-    fn of(Message { id, body, inserted_ms, expires_ms, dequeue_count }: &Message) -> Self {
-        let message = in_one_line(body);
+impl ExportLine {
+    /// Creates the line of a message, without what is stored in the overflow.
+    fn new(Message { id, body, inserted_ms, expires_ms, dequeue_count }: &Message) -> Self {
+        let message = single_line_json(body);
         Self {
             message_id: id.clone(),
             inserted_time: iso8601(*inserted_ms),
@@ -56,128 +60,133 @@ impl Line {
             dequeue_count: *dequeue_count,
             base64: message.is_none().then(|| BASE64_STANDARD.encode(body)),
             message,
-            whole: None,
+            complete_dead_letter: None,
         }
     }
 
-    /// What was in the message.
+    /// Returns the bytes of the message.
     fn body(&self) -> Result<Vec<u8>, String> {
         match (&self.message, &self.base64) {
             (Some(message), None) => Ok(message.get().as_bytes().to_vec()),
             (None, Some(base64)) => {
-                BASE64_STANDARD.decode(base64).map_err(|error| format!("its Base64 is none: {error}"))
+                BASE64_STANDARD.decode(base64).map_err(|error| format!("`base64` is not valid base64: {error}"))
             }
-            _ => Err("it has not just one of Message and Base64".into()),
+            _ => Err("expected exactly one of `message` and `base64`".into()),
         }
     }
 }
 
-/// JSON that can stand in a line, byte for byte.
-fn in_one_line(text: &[u8]) -> Option<Box<RawValue>> {
+/// Returns JSON that fits on one line, byte for byte.
+fn single_line_json(text: &[u8]) -> Option<Box<RawValue>> {
     let is_bare = !text.contains(&b'\n') && text.trim_ascii().len() == text.len();
-    // A null would be taken for none at all.
+    // A null would be read back as a missing member.
     let text = str::from_utf8(text).ok().filter(|text| is_bare && *text != "null")?;
     serde_json::from_str(text).ok()
 }
 
-/// Writes the messages that are meant, and leaves them where they are.
+/// Writes messages as JSON lines, and leaves them in the queue.
 pub struct Export<'a> {
-    /// Which are meant; messages that are no dead letters are, too, where nothing is set.
+    /// Selects the messages. Without conditions, also those that are not dead letters.
     pub filter: &'a Filter,
-    /// Where the large ones lie.
+    /// Where large dead letters are stored.
     pub overflow: Option<Arc<dyn Overflow>>,
-    /// Where the lines go.
+    /// Receives the lines.
     pub output: Box<dyn Write + Send + 'a>,
-    /// The trail of what is done.
-    pub audit: &'a Auditor,
-    /// How many were written so far.
+    /// The audit trail.
+    pub audit: &'a AuditWriter,
+    /// How many messages have been written so far.
     pub written: u64,
-    /// What could not be fetched from the overflow, and so is not whole in what was written.
+    /// Which dead letters could not be fetched from the overflow, and why. Their lines lack the complete dead letter.
     pub incomplete: Vec<String>,
 }
 
-/// What lies elsewhere of a message, if anything does; or which dead letter cannot be had, and why. An error is no matter
-/// of this one.
-async fn whole(
+/// Fetches the complete dead letter of a message from the overflow: `None` if the message holds it; a reason if this one
+/// cannot be fetched; an error if none can be.
+async fn fetch_from_overflow(
     entry: &Entry,
     overflow: Option<&dyn Overflow>,
 ) -> Result<Option<Result<Box<RawValue>, String>>, OverflowError> {
-    let Some((letter, pointer)) = entry.letter().and_then(|letter| Some((letter, letter.overflow.as_ref()?))) else {
-        return Ok(None);
-    };
+    let overflowed = entry.dead_letter().and_then(|letter| Some((letter, letter.overflow.as_ref()?)));
+    let Some((letter, pointer)) = overflowed else { return Ok(None) };
     let fetched = match overflow {
         Some(overflow) => match pointer.fetch(overflow).await {
             Err(error) if !error.is_message_specific() => return Err(error),
             fetched => fetched.map_err(|error| error.to_string()),
         },
-        None => Err(format!("it lies at {}, and no setting tells how to get there", pointer.location)),
+        None => Err(format!("it is stored at {}, and no setting gives access to that", pointer.location)),
     };
-    let whole = fetched.and_then(|bytes| in_one_line(&bytes).ok_or_else(|| "it is not JSON in one line".into()));
-    Ok(Some(whole.map_err(|reason| format!("{}: {reason}", letter.id))))
+    let complete =
+        fetched.and_then(|bytes| single_line_json(&bytes).ok_or_else(|| "it is not JSON on one line".into()));
+    Ok(Some(complete.map_err(|reason| format!("{}: {reason}", letter.id))))
 }
 
 #[async_trait]
-impl Judge for Export<'_> {
-    async fn judge(&mut self, entries: &[Entry]) -> Result<Judged, TriageError> {
-        let meant: Vec<_> = entries.iter().filter(|entry| self.filter.exports(&entry.summary())).collect();
-        let fetches: Vec<_> = meant.iter().map(|entry| whole(entry, self.overflow.as_deref())).collect();
-        let wholes: Vec<_> = stream::iter(fetches).buffered(FETCHES).try_collect().await?;
-        let (mut lines, mut text) = (Vec::new(), Vec::new());
-        for (entry, whole) in meant.into_iter().zip(wholes) {
-            let mut line = Line::of(&entry.message);
-            match whole {
-                Some(Ok(whole)) => line.whole = Some(whole),
+impl MessageVisitor for Export<'_> {
+    async fn visit(&mut self, entries: &[Entry]) -> Result<VisitResult, ScanError> {
+        let selected: Vec<_> = entries.iter().filter(|entry| self.filter.should_export(&entry.summary())).collect();
+        let fetches: Vec<_> =
+            selected.iter().map(|entry| fetch_from_overflow(entry, self.overflow.as_deref())).collect();
+        let complete: Vec<_> = stream::iter(fetches).buffered(MAX_CONCURRENT_FETCHES).try_collect().await?;
+        let (mut audit_lines, mut text) = (Vec::new(), Vec::new());
+        for (entry, complete) in selected.into_iter().zip(complete) {
+            let mut line = ExportLine::new(&entry.message);
+            match complete {
+                Some(Ok(complete)) => line.complete_dead_letter = Some(complete),
                 Some(Err(reason)) => self.incomplete.push(reason),
                 None => {}
             }
             serde_json::to_writer(&mut text, &line).map_err(io::Error::from)?;
             text.push(b'\n');
-            lines.push(self.audit.line(&entry.summary(), Outcome::Exported, None));
+            audit_lines.push(self.audit.line(&entry.summary(), Outcome::Exported, None));
         }
-        // What has left cannot be called back.
-        self.audit.append(&lines).await?;
+        // Before the output: what is written there cannot be taken back.
+        self.audit.append(&audit_lines).await?;
         self.output.write_all(&text)?;
         self.output.flush()?;
-        self.written += lines.len() as u64;
-        Ok(Judged { fates: vec![Fate::Keep; entries.len()], is_enough: false })
+        self.written += audit_lines.len() as u64;
+        Ok(VisitResult { actions: vec![MessageAction::Keep; entries.len()], is_complete: false })
     }
 }
 
-/// The message of a line as it is to be put into a queue, with what belongs to it kept in the overflow.
+/// Returns the message of an export line, ready to be put into a queue. A complete dead letter in the line is stored in the
+/// overflow first.
 ///
 /// # Errors
 ///
-/// [`ImportError::Line`] is this line's fault; any other is that of the queue or of the overflow, and the next line will
-/// fare no better.
+/// [`ImportError::Line`] if this line is not valid. [`ImportError::Storage`] if the queue or the overflow failed, and would
+/// fail for the next line too.
 pub async fn import(
     line: &[u8],
     queue: &dyn DeadLetterQueue,
     overflow: Option<&dyn Overflow>,
 ) -> Result<Entry, ImportError> {
-    let line: Line =
-        serde_json::from_slice(line).map_err(|error| ImportError::Line(format!("it is no export: {error}")))?;
+    let line: ExportLine = serde_json::from_slice(line)
+        .map_err(|error| ImportError::Line(format!("it is not a line of an export: {error}")))?;
     let mut body = line.body().map_err(ImportError::Line)?;
-    if let Some(whole) = &line.whole {
-        let of_line =
-            |error: serde_json::Error| ImportError::Line(format!("it has a Whole and no dead letter: {error}"));
-        let message: DeadLetter = serde_json::from_slice(&body).map_err(of_line)?;
-        let letter: DeadLetter = serde_json::from_str(whole.get()).map_err(of_line)?;
-        // What is kept here is vouched for from now on, so it has to be what the message pointed at.
+    if let Some(complete) = &line.complete_dead_letter {
+        let invalid = |error: serde_json::Error| {
+            ImportError::Line(format!("it has a `completeDeadLetter` that is not a dead letter: {error}"))
+        };
+        let message: DeadLetter = serde_json::from_slice(&body).map_err(invalid)?;
+        let letter: DeadLetter = serde_json::from_str(complete.get()).map_err(invalid)?;
+        // A replay trusts what is stored here, so it must be what the message pointed at.
         let expected = message.overflow.as_ref().map(|pointer| &pointer.fingerprint);
-        if expected != Some(&Fingerprint::of_bytes(whole.get().as_bytes())) {
-            return Err(ImportError::Line("its Whole is not what its Message points at: it was changed".into()));
+        if expected != Some(&Fingerprint::of_bytes(complete.get().as_bytes())) {
+            return Err(ImportError::Line(
+                "its `completeDeadLetter` does not match the fingerprint in `message`: it was changed".into(),
+            ));
         }
         let Some(overflow) = overflow else {
             return Err(ImportError::Line(
-                "it does not fit into the queue, and no setting says where it is to be kept: DeadLetterDirectory is a \
-                 folder, DeadLetterStorage leads to blobs"
+                "it does not fit into the queue, and no setting names a place for it: set DeadLetterDirectory to a folder, \
+                 or DeadLetterStorage to a storage account"
                     .into(),
             ));
         };
-        let text = whole.get().as_bytes().to_vec();
-        let pointer = letter.store_text_in(text, overflow).await.map_err(TriageError::from)?;
-        let pointer = to_raw_value(&pointer).map_err(of_line)?;
-        body = with_members(&body, [("Overflow", pointer)]).map_err(of_line)?.into_bytes();
+        let text = complete.get().as_bytes().to_vec();
+        let pointer = letter.store_text_in(text, overflow).await.map_err(ScanError::from)?;
+        let pointer = to_raw_value(&pointer).map_err(invalid)?;
+        body = with_members(&body, [("Overflow", pointer)]).map_err(invalid)?.into_bytes();
     }
     queue.accepts(&body).map_err(|error| ImportError::Line(error.to_string()))?;
     Ok(Entry::read(Message { id: String::new(), body, inserted_ms: 0, expires_ms: None, dequeue_count: 0 }))
@@ -186,10 +195,26 @@ pub async fn import(
 /// Why a line could not be imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The line's own fault.
+    /// The line is not valid.
     #[error("{0}")]
     Line(String),
-    /// The queue, or the overflow.
+    /// The queue or the overflow failed.
     #[error(transparent)]
-    Place(#[from] TriageError),
+    Storage(#[from] ScanError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_release_0_1_are_read() {
+        let old = r#"{"MessageId":"7","InsertedTime":"t","DequeueCount":3,"Message":{"Id":"1"},"Whole":{"Id":"1"}}"#;
+        let line: ExportLine = serde_json::from_str(old).expect("a line");
+        assert_eq!((line.message_id.as_str(), line.dequeue_count), ("7", 3));
+        assert_eq!(line.body().as_deref(), Ok(&br#"{"Id":"1"}"#[..]));
+        assert_eq!(line.complete_dead_letter.as_deref().map(RawValue::get), Some(r#"{"Id":"1"}"#));
+        let line: ExportLine = serde_json::from_str(r#"{"Base64":"aGVsbG8="}"#).expect("a line");
+        assert_eq!(line.body().as_deref(), Ok(&b"hello"[..]));
+    }
 }

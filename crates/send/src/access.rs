@@ -1,6 +1,6 @@
-//! How this program shows a hub that it may send: by a token of Microsoft Entra, or by a shared access signature.
+//! Authorizes this program at a hub: with a token of Microsoft Entra, or with a shared access signature.
 //!
-//! A connection string's key signs here and never leaves the process.
+//! The key of a connection string is used for signing and never leaves the process.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,65 +15,65 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::failure::Failure;
 
-/// Whom Entra makes tokens for.
+/// The scope of tokens of Entra.
 const SCOPE: &str = "https://eventhubs.azure.net/.default";
 
-/// How long a signature counts that is made here.
-const VALIDITY: Duration = Duration::from_hours(1);
+/// How long a signature of this program is valid.
+const SIGNATURE_VALIDITY: Duration = Duration::from_hours(1);
 
-/// What stays as it is in a signature.
+/// Characters that are not percent-encoded in a signature.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// What shows that this program may send. Has no `Debug`, though none of it would print a secret.
+/// The credentials of this program. It has no `Debug`, so that it cannot be printed.
 pub(crate) enum Access {
-    /// Nobody asks.
-    Free,
+    /// The hub needs no token.
+    Anonymous,
     /// An identity.
     Identity(Arc<dyn TokenCredential>),
     /// The key of a shared access policy.
     Key {
         /// The policy's name.
         name: String,
-        /// The key, which is used as it is written and not decoded.
+        /// The key, used as text without decoding.
         key: Secret,
     },
-    /// A signature that somebody else has made, and that cannot be made anew.
+    /// A given signature, which cannot be renewed.
     Signature(Secret),
 }
 
-/// What is put to the hub's `$cbs` node.
+/// A token for the hub's `$cbs` node.
 pub(crate) struct Token {
     pub(crate) text: Secret,
-    /// Its type, as the node wants it named.
+    /// Its type, as the node names it.
     pub(crate) kind: &'static str,
     pub(crate) expires_on: OffsetDateTime,
 }
 
 impl Access {
-    /// A token for the hub of this name; none where nobody asks.
+    /// Returns a token for the hub of this name; `None` if the hub needs none.
     ///
     /// # Errors
     ///
-    /// When there is none to be had now: nobody is logged in, or the signature is too old.
+    /// There is no token: no user is logged in, or the signature has expired.
     pub(crate) async fn token(&self, hub: &str) -> Result<Option<Token>, Failure> {
         const SIGNATURE: &str = "servicebus.windows.net:sastoken";
         let now = System.now_ms() / 1_000;
         Ok(Some(match self {
-            Self::Free => return Ok(None),
+            Self::Anonymous => return Ok(None),
             Self::Identity(credential) => {
                 let token = credential.get_token(&[SCOPE], None).await;
-                let token = token.map_err(|error| Failure::not_sent(format!("no token: {error}")))?;
+                let token = token.map_err(|error| Failure::not_sent(format!("there is no token: {error}")))?;
                 Token { text: token.token, kind: "jwt", expires_on: token.expires_on }
             }
             Self::Key { name, key } => {
-                let until = now + i64::try_from(VALIDITY.as_secs()).unwrap_or(i64::MAX);
+                let until = now + i64::try_from(SIGNATURE_VALIDITY.as_secs()).unwrap_or(i64::MAX);
                 Token { text: sign(hub, name, key, until)?, kind: SIGNATURE, expires_on: time(until)? }
             }
             Self::Signature(signature) => {
                 let until = expiry(signature.secret())
-                    .ok_or_else(|| Failure::never("the SharedAccessSignature has no se=…, its end".into()))?;
+                    .ok_or_else(|| Failure::permanent("the SharedAccessSignature has no expiry (se=…)".into()))?;
                 if until <= now {
-                    return Err(Failure::never("the SharedAccessSignature is not valid any more".into()));
+                    return Err(Failure::permanent("the SharedAccessSignature has expired".into()));
                 }
                 Token { text: signature.clone(), kind: SIGNATURE, expires_on: time(until)? }
             }
@@ -81,19 +81,19 @@ impl Access {
     }
 }
 
-/// A shared access signature for the resource, until this second since 1970.
+/// Returns a shared access signature for a resource, valid until this second since 1970.
 fn sign(resource: &str, name: &str, key: &Secret, until: i64) -> Result<Secret, Failure> {
     let resource = utf8_percent_encode(resource, UNRESERVED).to_string().to_lowercase();
-    // `hmac_sha256` decodes what it gets.
+    // `hmac_sha256` expects base64 and decodes it.
     let key = Secret::new(BASE64_STANDARD.encode(key.secret()));
     let signature = hmac_sha256(&format!("{resource}\n{until}"), &key)
-        .map_err(|_| Failure::never("the SharedAccessKey cannot be signed with".into()))?;
+        .map_err(|_| Failure::permanent("the SharedAccessKey is not valid: it cannot be used for signing".into()))?;
     let signature = utf8_percent_encode(&signature, UNRESERVED);
     let name = utf8_percent_encode(name, UNRESERVED);
     Ok(Secret::new(format!("SharedAccessSignature sr={resource}&sig={signature}&se={until}&skn={name}")))
 }
 
-/// The second since 1970 at which a signature ends.
+/// Returns the second since 1970 at which a signature expires.
 fn expiry(signature: &str) -> Option<i64> {
     let fields = signature.strip_prefix("SharedAccessSignature ")?;
     fields.split('&').find_map(|field| field.strip_prefix("se="))?.parse().ok()
@@ -101,7 +101,7 @@ fn expiry(signature: &str) -> Option<i64> {
 
 fn time(seconds: i64) -> Result<OffsetDateTime, Failure> {
     OffsetDateTime::from_unix_timestamp(seconds)
-        .map_err(|_| Failure::never("the token ends at no possible time".into()))
+        .map_err(|_| Failure::permanent("the expiry of the token is not a valid time".into()))
 }
 
 #[cfg(test)]
@@ -111,10 +111,10 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct Somebody;
+    struct FixedCredential;
 
     #[async_trait::async_trait]
-    impl TokenCredential for Somebody {
+    impl TokenCredential for FixedCredential {
         async fn get_token(
             &self,
             scopes: &[&str],
@@ -125,16 +125,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_identity_shows_a_token_that_entra_made_for_event_hubs() {
-        let token = Access::Identity(Arc::new(Somebody)).token("amqps://x/y").await;
-        let token = token.expect("there is somebody").expect("a token");
+    async fn an_identity_uses_a_token_for_event_hubs() {
+        let token = Access::Identity(Arc::new(FixedCredential)).token("amqps://x/y").await;
+        let token = token.expect("the credential has a token").expect("a token");
         assert_eq!((token.text.secret(), token.kind), ("https://eventhubs.azure.net/.default", "jwt"));
     }
 
-    /// The signature was made apart from this code: `printf 'amqps%3a%2f%2fns.example.com%2ftelemetry\n1700000000' |
+    /// The signature was computed independently: `printf 'amqps%3a%2f%2fns.example.com%2ftelemetry\n1700000000' |
     /// openssl dgst -sha256 -hmac c2VjcmV0 -binary | base64`.
     #[test]
-    fn a_key_signs_for_one_hub_until_one_second() {
+    fn a_key_signs_for_one_hub_and_one_expiry() {
         let key = Secret::new("c2VjcmV0");
         let token = sign("amqps://ns.example.com/telemetry", "send", &key, 1_700_000_000).expect("a signature");
         assert_eq!(
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_signature_counts_as_long_as_it_says_and_then_never_again() {
+    async fn a_given_signature_is_valid_until_its_expiry() {
         let token = async |until: &str| {
             let signature = Secret::new(format!("SharedAccessSignature sr=x&sig=y&se={until}&skn=z"));
             Access::Signature(signature).token("amqps://x/y").await.map(Option::unwrap)

@@ -1,4 +1,4 @@
-//! What has been done so far.
+//! Counts of a run.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -7,41 +7,41 @@ use std::sync::{
 
 use crate::failure::Failure;
 
-/// Counts that all lanes add to.
+/// Counts that all workers add to.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// Events that were made.
-    pub(crate) made: AtomicU64,
-    /// Events that the hub has.
+    /// Events that were created.
+    pub(crate) created: AtomicU64,
+    /// Events that the hub accepted.
     pub(crate) events: AtomicU64,
-    /// Batches that the hub has.
+    /// Batches that the hub accepted.
     pub(crate) batches: AtomicU64,
     /// Their bytes on the wire.
     pub(crate) bytes: AtomicU64,
     /// Attempts that failed and were followed by another one.
     pub(crate) retries: AtomicU64,
-    /// Events that were sent again without anybody knowing whether the hub had them.
-    pub(crate) perhaps_twice: AtomicU64,
+    /// Events that were sent again although the hub may have accepted them.
+    pub(crate) possible_duplicates: AtomicU64,
     last_retry: Mutex<Option<String>>,
 }
 
 impl Counts {
-    /// The hub has a batch.
-    pub(crate) fn sent(&self, events: u64, bytes: u64) {
+    /// Counts a batch that the hub accepted.
+    pub(crate) fn record_accepted(&self, events: u64, bytes: u64) {
         self.events.fetch_add(events, Relaxed);
         self.batches.fetch_add(1, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// There will be another attempt, and so many events are in the hub perhaps.
-    pub(crate) fn retry(&self, reason: &Failure, perhaps_twice: u64) {
+    /// Counts an attempt that failed and is repeated. The hub may have accepted this many of its events.
+    pub(crate) fn record_retry(&self, reason: &Failure, possible_duplicates: u64) {
         self.retries.fetch_add(1, Relaxed);
-        self.perhaps_twice.fetch_add(perhaps_twice, Relaxed);
+        self.possible_duplicates.fetch_add(possible_duplicates, Relaxed);
         *self.last_retry.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_string());
     }
 
-    /// Why there was the last of these attempts.
-    pub(crate) fn last_retry(&self) -> Option<String> {
+    /// Returns the reason of the last retry.
+    pub(crate) fn last_retry_reason(&self) -> Option<String> {
         self.last_retry.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

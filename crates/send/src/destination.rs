@@ -1,4 +1,4 @@
-//! Where events go, by options and by the settings that the Functions host reads.
+//! The hub that events are sent to, from options and from the settings that the Functions host reads.
 
 use azure_core::{credentials::Secret, http::Url};
 use devicestate_azure::{ConnectionString, Identity};
@@ -6,22 +6,22 @@ use devicestate_engine::settings::{ConfigError, Settings};
 
 use crate::{access::Access, options::Options};
 
-/// The port of AMQP without TLS.
+/// The default port of AMQP without TLS.
 const PLAIN_PORT: u16 = 5672;
 
-/// A hub, and how to get there.
+/// A hub and how to connect to it.
 pub(crate) struct Destination {
-    /// Its name, for links and tokens: `amqps://namespace/hub`.
+    /// Its URL for links and tokens: `amqps://namespace/hub`.
     pub(crate) hub: Url,
-    /// The address to connect to where the name does not say it.
+    /// The address to connect to, if it differs from the URL.
     pub(crate) endpoint: Option<Url>,
-    /// How this program shows that it may send.
+    /// The credentials.
     pub(crate) access: Access,
-    /// The option or the setting that says all that, for errors.
-    pub(crate) named_by: String,
+    /// The option or the setting that selects the hub, for errors.
+    pub(crate) configured_by: String,
 }
 
-/// What is wrong with a destination. No value of a connection is in it.
+/// Why there is no valid destination. It contains no value of a connection string.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DestinationError {
     #[error("{0}")]
@@ -29,56 +29,61 @@ pub(crate) enum DestinationError {
     #[error("--{option} {problem}")]
     Option { option: &'static str, problem: &'static str },
     #[error(
-        "there is no hub to send to: give --namespace, or --endpoint, or the setting {0} with a connection string (or \
+        "no hub is given: give --namespace, or --endpoint, or the setting {0} with a connection string (or \
          {0}__fullyQualifiedNamespace)"
     )]
-    Nowhere(String),
-    #[error("which hub of {0}? give --hub, or the setting EventHubName")]
+    NoDestination(String),
+    #[error("no hub of {0} is given: give --hub, or the setting EventHubName")]
     NoHub(String),
     #[error("--hub {hub} is not the EntityPath of the connection string in {connection}: leave one of them out")]
     TwoHubs { hub: String, connection: String },
-    #[error("there is no identity to send with: {0}")]
+    #[error("there is no identity for sending: {0}")]
     Identity(#[from] azure_core::Error),
 }
 
 impl Destination {
-    /// Where the options and settings say.
-    pub(crate) fn find(options: &Options, settings: &Settings) -> Result<Self, DestinationError> {
+    /// Returns the destination of these options and settings.
+    pub(crate) fn from_options(options: &Options, settings: &Settings) -> Result<Self, DestinationError> {
         let hub = options.hub.as_deref();
         let by_setting = hub.or_else(|| settings.get("EventHubName"));
         let connection = options.connection.as_str();
         if let Some(endpoint) = &options.endpoint {
-            return Self::on_this_machine(endpoint, by_setting);
+            return Self::local(endpoint, by_setting);
         }
         if let Some(namespace) = &options.namespace {
-            return Self::by_identity("--namespace", namespace, by_setting, settings, connection)?
+            return Self::with_identity("--namespace", namespace, by_setting, settings, connection)?
                 .ok_or(DestinationError::Option { option: "namespace", problem: NO_HOST });
         }
         if let Some(text) = settings.get(connection) {
-            return Self::by_connection_string(&ConnectionString::parse(connection, text)?, hub, settings, connection);
+            return Self::from_connection_string(
+                &ConnectionString::parse(connection, text)?,
+                hub,
+                settings,
+                connection,
+            );
         }
         let setting = format!("{connection}__fullyQualifiedNamespace");
-        let namespace = settings.get(&setting).ok_or_else(|| DestinationError::Nowhere(connection.to_owned()))?;
-        let found = Self::by_identity(&setting, namespace, by_setting, settings, connection)?;
+        let namespace = settings.get(&setting).ok_or_else(|| DestinationError::NoDestination(connection.to_owned()))?;
+        let found = Self::with_identity(&setting, namespace, by_setting, settings, connection)?;
         found.ok_or_else(|| ConfigError::Connection { setting, problem: NO_HOST.into() }.into())
     }
 
-    fn on_this_machine(endpoint: &str, hub: Option<&str>) -> Result<Self, DestinationError> {
-        let wrong = |problem| DestinationError::Option { option: "endpoint", problem };
+    fn local(endpoint: &str, hub: Option<&str>) -> Result<Self, DestinationError> {
+        let invalid = |problem| DestinationError::Option { option: "endpoint", problem };
         let url = Url::parse(endpoint).ok().filter(|url| url.scheme() == "amqp" && matches!(url.path(), "" | "/"));
-        let url = url.ok_or(wrong("must be an address such as amqp://127.0.0.1:5672"))?;
+        let url = url.ok_or(invalid("must be an address such as amqp://127.0.0.1:5672"))?;
         // Without TLS, telemetry must not leave the machine.
-        let host = url.host_str().filter(|host| is_this_machine(host));
+        let host = url.host_str().filter(|host| is_loopback(host));
         let host =
-            host.ok_or(wrong("must be on this machine, since it has no TLS: for any other hub give --namespace"))?;
-        let named_by = format!("--endpoint {endpoint}");
-        let hub = named(host, hub.ok_or_else(|| DestinationError::NoHub(named_by.clone()))?);
-        let hub = hub.ok_or(wrong(NO_HOST))?;
-        Ok(Self { hub, endpoint: Some(url), access: Access::Free, named_by })
+            host.ok_or(invalid("must be on this machine, because it has no TLS: for any other hub give --namespace"))?;
+        let configured_by = format!("--endpoint {endpoint}");
+        let hub = hub_url(host, hub.ok_or_else(|| DestinationError::NoHub(configured_by.clone()))?);
+        let hub = hub.ok_or(invalid(NO_HOST))?;
+        Ok(Self { hub, endpoint: Some(url), access: Access::Anonymous, configured_by })
     }
 
-    /// `None` when the namespace is no name of a host.
-    fn by_identity(
+    /// Returns `None` if the namespace is not a host name.
+    fn with_identity(
         option: &str,
         namespace: &str,
         hub: Option<&str>,
@@ -89,13 +94,13 @@ impl Destination {
         if !is_host {
             return Ok(None);
         }
-        let named_by = format!("{option} {namespace}");
-        let hub = named(namespace, hub.ok_or_else(|| DestinationError::NoHub(named_by.clone()))?);
+        let configured_by = format!("{option} {namespace}");
+        let hub = hub_url(namespace, hub.ok_or_else(|| DestinationError::NoHub(configured_by.clone()))?);
         let access = Access::Identity(Identity::from_settings(settings, connection)?.credential()?);
-        Ok(hub.map(|hub| Self { hub, endpoint: None, access, named_by }))
+        Ok(hub.map(|hub| Self { hub, endpoint: None, access, configured_by }))
     }
 
-    fn by_connection_string(
+    fn from_connection_string(
         parts: &ConnectionString,
         hub: Option<&str>,
         settings: &Settings,
@@ -109,7 +114,7 @@ impl Destination {
         };
         let hub = hub.ok_or_else(|| DestinationError::NoHub(connection.to_owned()))?;
         let no_address =
-            || parts.error("has an Endpoint that is no address such as sb://name.servicebus.windows.net/".into());
+            || parts.error("has an Endpoint that is not an address such as sb://name.servicebus.windows.net/".into());
         let endpoint = Url::parse(parts.require("Endpoint")?).ok().filter(|url| url.scheme() == "sb");
         let endpoint = endpoint.ok_or_else(no_address)?;
         let host = endpoint.host_str().ok_or_else(no_address)?;
@@ -119,9 +124,9 @@ impl Destination {
             (false, Some(port)) => Some(format!("amqps://{host}:{port}")),
             (false, None) => None,
         };
-        if is_emulator && !is_this_machine(host) {
+        if is_emulator && !is_loopback(host) {
             return Err(parts.error(
-                "has UseDevelopmentEmulator and an Endpoint that is not on this machine: it would go there without TLS".into(),
+                "has UseDevelopmentEmulator and an Endpoint that is not on this machine: a connection would have no TLS".into(),
             ).into());
         }
         let access = match parts.get("SharedAccessSignature") {
@@ -132,20 +137,20 @@ impl Destination {
             },
         };
         let address = address.map(|address| Url::parse(&address)).transpose().map_err(|_| no_address())?;
-        let hub = named(host, hub).ok_or_else(no_address)?;
-        Ok(Self { hub, endpoint: address, access, named_by: format!("the setting {connection}") })
+        let hub = hub_url(host, hub).ok_or_else(no_address)?;
+        Ok(Self { hub, endpoint: address, access, configured_by: format!("the setting {connection}") })
     }
 }
 
 const NO_HOST: &str = "must be the name of a host, such as name.servicebus.windows.net";
 
-/// Where nobody else listens: what goes there may go without TLS.
-fn is_this_machine(host: &str) -> bool {
+/// Whether a host is this machine, so that a connection without TLS is safe.
+fn is_loopback(host: &str) -> bool {
     matches!(host, "127.0.0.1" | "[::1]" | "localhost")
 }
 
-/// The name of a hub in a namespace.
-fn named(namespace: &str, hub: &str) -> Option<Url> {
+/// Returns the URL of a hub in a namespace.
+fn hub_url(namespace: &str, hub: &str) -> Option<Url> {
     Url::parse(&format!("amqps://{namespace}/{hub}")).ok().filter(|url| url.path() == format!("/{hub}"))
 }
 
@@ -163,8 +168,8 @@ mod tests {
         for (name, value) in settings {
             given.set(*name, *value);
         }
-        let options = Options::try_parse_from(arguments).expect("the arguments are right");
-        Destination::find(&options, &given).map_err(|error| error.to_string())
+        let options = Options::try_parse_from(arguments).expect("valid arguments");
+        Destination::from_options(&options, &given).map_err(|error| error.to_string())
     }
 
     fn with(parts: &str) -> String {
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_reached_by_identity_with_tls_and_a_connection_string_by_its_key() {
+    fn a_namespace_uses_an_identity_and_a_connection_string_its_key() {
         let by_name = find(&["--namespace", "ns.servicebus.windows.net", "--hub", "telemetry"], &[]).expect("a hub");
         assert!(matches!(by_name.access, Access::Identity(_)));
         assert_eq!((by_name.hub.as_str(), by_name.endpoint), ("amqps://ns.servicebus.windows.net/telemetry", None));
@@ -188,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_emulator_is_reached_without_tls_at_its_port_or_at_the_one_of_amqp() {
+    fn the_emulator_is_reached_without_tls_at_its_port_or_the_default_port() {
         for (endpoint, address) in
             [("sb://localhost", "amqp://localhost:5672"), ("sb://127.0.0.1:99", "amqp://127.0.0.1:99")]
         {
@@ -199,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_the_option_or_the_setting_and_never_with_a_key() {
+    fn a_destination_error_names_the_option_or_the_setting_and_no_key() {
         let of = |parts: &str| with(parts).leak() as &str;
         let cases: [(&[&str], &str, &str); 13] = [
             (&[], "", "give --namespace, or --endpoint, or the setting EventHubConnection"),
@@ -208,19 +213,19 @@ mod tests {
             (&["--namespace", "sb://ns.example.com/", "--hub", "t"], "", "--namespace must be the name of a host"),
             (&["--endpoint", "amqp://10.0.0.1:5672", "--hub", "t"], "", "--endpoint must be on this machine"),
             (&["--endpoint", "http://127.0.0.1:5672", "--hub", "t"], "", "--endpoint must be an address"),
-            (&["--endpoint", "amqp://127.0.0.1:5672"], "", "which hub of --endpoint amqp://127.0.0.1:5672?"),
+            (&["--endpoint", "amqp://127.0.0.1:5672"], "", "no hub of --endpoint amqp://127.0.0.1:5672 is given"),
             (&["--hub", "t"], of("Endpoint=sb://x/;EntityPath=other"), "is not the EntityPath"),
-            (&["--hub", "t"], of("Endpoint=https://x/"), "EventHubConnection has an Endpoint that is no address"),
+            (&["--hub", "t"], of("Endpoint=https://x/"), "EventHubConnection has an Endpoint that is not an address"),
             (&["--hub", "t"], of("Endpoint=sb://x/;UseDevelopmentEmulator=true"), "is not on this machine"),
             (&["--hub", "t"], of("Entity=x"), "EventHubConnection has no Endpoint"),
             (&["--hub", "t"], "Endpoint=sb://x/;SharedAccessKey=c2VjcmV0", "has no SharedAccessKeyName"),
             (&["--hub", "t"], "c2VjcmV0", "EventHubConnection is not a connection string"),
         ];
         for (arguments, string, expected) in cases {
-            let Err(told) = find(arguments, &[("EventHubConnection", string)]) else {
+            let Err(error) = find(arguments, &[("EventHubConnection", string)]) else {
                 panic!("{arguments:?} {string}")
             };
-            assert!(told.contains(expected) && !told.contains(KEY), "{arguments:?} {string}: {told}");
+            assert!(error.contains(expected) && !error.contains(KEY), "{arguments:?} {string}: {error}");
         }
     }
 }

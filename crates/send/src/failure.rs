@@ -1,4 +1,4 @@
-//! What came in place of the hub's yes, and what it means for the events.
+//! Why the hub did not accept a batch, and whether sending it again helps.
 
 use std::{fmt, time::Duration};
 
@@ -7,65 +7,71 @@ use azure_core_amqp::{AmqpDescribedError, AmqpError, AmqpErrorCondition, AmqpErr
 /// Why events are not known to be in the hub.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    pub(crate) meaning: Meaning,
+    pub(crate) kind: FailureKind,
     reason: String,
 }
 
-/// What a failure means.
+/// What a failure means for the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Meaning {
-    /// The hub answered that it has taken nothing. The link is as good as before.
-    Refused,
-    /// Nothing was sent, since there is no link.
+pub(crate) enum FailureKind {
+    /// The hub rejected the batch. The link is still usable.
+    Rejected,
+    /// Nothing was sent, because there is no link.
     NotSent,
-    /// No answer came: the hub may have taken all of the batch, or nothing. The link is worth nothing any more.
+    /// There is no response: the hub may have accepted the batch or not. The link is no longer usable.
     Unknown,
-    /// It would be the same the next time.
-    Never,
+    /// Another attempt would fail too.
+    Permanent,
 }
 
 impl Failure {
-    pub(crate) fn never(reason: String) -> Self {
-        Self { meaning: Meaning::Never, reason }
+    pub(crate) fn permanent(reason: String) -> Self {
+        Self { kind: FailureKind::Permanent, reason }
     }
 
     pub(crate) fn not_sent(reason: String) -> Self {
-        Self { meaning: Meaning::NotSent, reason }
+        Self { kind: FailureKind::NotSent, reason }
     }
 
-    /// The hub gave the batch back.
-    pub(crate) fn given_back(outcome: &str) -> Self {
-        Self { meaning: Meaning::Refused, reason: format!("the hub gave it back ({outcome})") }
+    /// The hub did not accept the batch, with this outcome of AMQP.
+    pub(crate) fn not_accepted(outcome: &str) -> Self {
+        Self { kind: FailureKind::Rejected, reason: format!("the hub did not accept the batch (outcome: {outcome})") }
     }
 
-    /// Nothing was heard for so long.
-    pub(crate) fn silence(meaning: Meaning, time: Duration) -> Self {
-        Self { meaning, reason: format!("no answer came within {} s (--timeout)", time.as_secs_f64()) }
+    /// The hub did not respond within this time.
+    pub(crate) fn timed_out(kind: FailureKind, time: Duration) -> Self {
+        Self { kind, reason: format!("the hub did not respond within {} s (--timeout)", time.as_secs_f64()) }
     }
 
-    /// No link came about. Nothing was sent over it.
-    pub(crate) fn to_open(error: &AmqpError) -> Self {
-        let never = match error.kind() {
-            AmqpErrorKind::AmqpDescribedError(error) => is_final(&error.condition) || is_denied(&error.condition),
+    /// The link could not be opened, so nothing was sent.
+    pub(crate) fn open_failed(error: &AmqpError) -> Self {
+        let is_permanent = match error.kind() {
+            AmqpErrorKind::AmqpDescribedError(error) => {
+                is_request_error(&error.condition) || is_denied(&error.condition)
+            }
             AmqpErrorKind::ManagementStatusCode(status, _) => matches!(u16::from(*status), 400 | 401 | 403 | 404),
             _ => false,
         };
-        Self { meaning: if never { Meaning::Never } else { Meaning::NotSent }, reason: told(error) }
+        Self { kind: if is_permanent { FailureKind::Permanent } else { FailureKind::NotSent }, reason: describe(error) }
     }
 
-    /// The link ended before an answer came.
+    /// The link ended before the hub responded.
     ///
-    /// Who is denied at this point has a token that is not valid any more: the next link has a new one.
-    pub(crate) fn to_send(error: &AmqpError) -> Self {
-        let never = matches!(error.kind(), AmqpErrorKind::AmqpDescribedError(error) if is_final(&error.condition));
-        Self { meaning: if never { Meaning::Never } else { Meaning::Unknown }, reason: told(error) }
+    /// `UnauthorizedAccess` is not permanent here: the token has expired, and the next link has a new one.
+    pub(crate) fn send_failed(error: &AmqpError) -> Self {
+        let is_permanent =
+            matches!(error.kind(), AmqpErrorKind::AmqpDescribedError(error) if is_request_error(&error.condition));
+        Self { kind: if is_permanent { FailureKind::Permanent } else { FailureKind::Unknown }, reason: describe(error) }
     }
 
-    /// The hub refused the batch, with this reason.
-    pub(crate) fn refused(error: Option<&AmqpDescribedError>) -> Self {
-        let Some(error) = error else { return Self::given_back("rejected without a reason") };
-        let never = is_final(&error.condition) || is_denied(&error.condition);
-        Self { meaning: if never { Meaning::Never } else { Meaning::Refused }, reason: described(error) }
+    /// The hub rejected the batch, with this reason.
+    pub(crate) fn rejected(error: Option<&AmqpDescribedError>) -> Self {
+        let Some(error) = error else { return Self::not_accepted("rejected without a reason") };
+        let is_permanent = is_request_error(&error.condition) || is_denied(&error.condition);
+        Self {
+            kind: if is_permanent { FailureKind::Permanent } else { FailureKind::Rejected },
+            reason: describe_condition(error),
+        }
     }
 }
 
@@ -75,8 +81,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Whether the fault is in what was asked for.
-fn is_final(condition: &AmqpErrorCondition) -> bool {
+/// Whether the request itself is wrong, so that it would fail again.
+fn is_request_error(condition: &AmqpErrorCondition) -> bool {
     use AmqpErrorCondition as Condition;
     matches!(
         condition,
@@ -97,15 +103,15 @@ fn is_denied(condition: &AmqpErrorCondition) -> bool {
     *condition == AmqpErrorCondition::UnauthorizedAccess
 }
 
-fn told(error: &AmqpError) -> String {
+fn describe(error: &AmqpError) -> String {
     match error.kind() {
-        AmqpErrorKind::AmqpDescribedError(error) => described(error),
+        AmqpErrorKind::AmqpDescribedError(error) => describe_condition(error),
         AmqpErrorKind::AzureCore(error) => error.to_string(),
         _ => error.to_string(),
     }
 }
 
-fn described(error: &AmqpDescribedError) -> String {
+fn describe_condition(error: &AmqpDescribedError) -> String {
     let condition: &str = (&error.condition).into();
     match &error.description {
         Some(description) => format!("{condition}: {description}"),
@@ -124,24 +130,27 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_hub_took_nothing_and_a_link_that_ended_may_have_taken_all() {
+    fn a_busy_hub_accepted_nothing_and_a_lost_link_may_have_accepted_all() {
         let busy = AmqpDescribedError::new(AmqpErrorCondition::ServerBusyError, None, AmqpOrderedMap::default());
-        assert_eq!(Failure::refused(Some(&busy)).meaning, Meaning::Refused);
-        assert_eq!(Failure::refused(None).meaning, Meaning::Refused);
-        assert_eq!(Failure::to_send(&error(AmqpErrorCondition::LinkDetachForced)).meaning, Meaning::Unknown);
-        assert_eq!(Failure::to_open(&error(AmqpErrorCondition::ConnectionForced)).meaning, Meaning::NotSent);
+        assert_eq!(Failure::rejected(Some(&busy)).kind, FailureKind::Rejected);
+        assert_eq!(Failure::rejected(None).kind, FailureKind::Rejected);
+        assert_eq!(Failure::send_failed(&error(AmqpErrorCondition::LinkDetachForced)).kind, FailureKind::Unknown);
+        assert_eq!(Failure::open_failed(&error(AmqpErrorCondition::ConnectionForced)).kind, FailureKind::NotSent);
     }
 
     #[test]
-    fn who_is_denied_in_the_middle_asks_again_with_a_new_token_and_then_not_any_more() {
+    fn an_expired_token_is_replaced_once() {
         let denied = error(AmqpErrorCondition::UnauthorizedAccess);
-        assert_eq!(Failure::to_send(&denied).meaning, Meaning::Unknown);
-        assert_eq!(Failure::to_open(&denied).meaning, Meaning::Never);
+        assert_eq!(Failure::send_failed(&denied).kind, FailureKind::Unknown);
+        assert_eq!(Failure::open_failed(&denied).kind, FailureKind::Permanent);
     }
 
     #[test]
-    fn a_hub_that_is_not_there_and_a_batch_that_is_too_large_will_not_get_better() {
-        assert_eq!(Failure::to_open(&error(AmqpErrorCondition::NotFound)).meaning, Meaning::Never);
-        assert_eq!(Failure::to_send(&error(AmqpErrorCondition::LinkPayloadSizeExceeded)).meaning, Meaning::Never);
+    fn a_missing_hub_and_a_too_large_batch_are_permanent_failures() {
+        assert_eq!(Failure::open_failed(&error(AmqpErrorCondition::NotFound)).kind, FailureKind::Permanent);
+        assert_eq!(
+            Failure::send_failed(&error(AmqpErrorCondition::LinkPayloadSizeExceeded)).kind,
+            FailureKind::Permanent
+        );
     }
 }

@@ -1,8 +1,8 @@
-//! A link to the hub, with a connection of its own.
+//! A link to the hub, with its own connection.
 //!
-//! On `azure_core_amqp` itself: what a sender of `azure_messaging_eventhubs` 0.15 hides is told in docs/reference/send.md. Its sender
-//! has one delivery under way at a time, and so has each of these. Whoever gives one up in the middle of a delivery drops
-//! the connection with it, so that nothing of the delivery is still waiting on this side.
+//! It uses `azure_core_amqp` directly; docs/reference/send.md describes what `azure_messaging_eventhubs` 0.15 hides. A link has
+//! one delivery in flight. Dropping a link during a delivery drops its connection too, so that nothing of the delivery stays
+//! queued in this process.
 
 use std::time::Duration;
 
@@ -17,36 +17,36 @@ use uuid::Uuid;
 
 use crate::{PROGRAM, batch, destination::Destination, failure::Failure};
 
-/// So long before its end a token is replaced.
-const EARLY: Duration = Duration::from_mins(5);
+/// How long before its expiry a token is replaced.
+const RENEWAL_MARGIN: Duration = Duration::from_mins(5);
 
-/// The largest message where the hub names no limit: the smallest that any tier of Event Hubs has.
-const DEFAULT_LIMIT: u64 = 262_144;
+/// The largest message in bytes if the hub reports no limit: the smallest limit of all tiers of Event Hubs.
+const DEFAULT_MAX_MESSAGE_BYTES: u64 = 262_144;
 
-/// An open link. Dropped, it takes its connection down.
+/// An open link. Dropping it closes its connection.
 pub(crate) struct Link {
     sender: AmqpSender,
-    /// Dropped, it would end, and the sender with it.
+    /// Kept, because dropping it would close the sender.
     _session: AmqpSession,
-    security: Option<Security>,
+    authorization: Option<Authorization>,
     connection: AmqpConnection,
-    largest: u64,
+    max_message_bytes: u64,
 }
 
-/// What keeps the link allowed.
-struct Security {
+/// The token of a link and where to renew it.
+struct Authorization {
     node: AmqpClaimsBasedSecurity,
     expires_on: OffsetDateTime,
 }
 
 impl Link {
-    /// Connects, shows that it may, and attaches.
+    /// Connects, puts a token, and attaches the link.
     ///
     /// # Errors
     ///
-    /// Whatever of that did not work. Nothing was sent.
+    /// One of these steps failed. Nothing was sent.
     pub(crate) async fn open(to: &Destination) -> Result<Self, Failure> {
-        let failed = |error: AmqpError| Failure::to_open(&error);
+        let failed = |error: AmqpError| Failure::open_failed(&error);
         let connection = AmqpConnection::new();
         let mut properties = AmqpOrderedMap::<AmqpSymbol, AmqpValue>::new();
         properties.insert("product".into(), PROGRAM.into());
@@ -58,65 +58,66 @@ impl Link {
         };
         connection.open(Uuid::new_v4().to_string(), to.hub.clone(), Some(options)).await.map_err(failed)?;
 
-        let security = Security::show(&connection, to).await?;
+        let authorization = Authorization::new(&connection, to).await?;
         let session = begin(&connection).await?;
         let sender = AmqpSender::new();
         sender.attach(&session, Uuid::new_v4().to_string(), to.hub.to_string(), None).await.map_err(failed)?;
-        let largest = sender.max_message_size().await.map_err(failed)?;
-        let largest = largest.filter(|limit| *limit > 0).unwrap_or(DEFAULT_LIMIT);
-        Ok(Self { sender, _session: session, security, connection, largest })
+        let max_message_bytes = sender.max_message_size().await.map_err(failed)?;
+        let max_message_bytes = max_message_bytes.filter(|limit| *limit > 0).unwrap_or(DEFAULT_MAX_MESSAGE_BYTES);
+        Ok(Self { sender, _session: session, authorization, connection, max_message_bytes })
     }
 
-    /// The largest message that the hub takes, in bytes.
-    pub(crate) fn largest(&self) -> u64 {
-        self.largest
+    /// Returns the largest message that the hub accepts, in bytes.
+    pub(crate) fn max_message_bytes(&self) -> u64 {
+        self.max_message_bytes
     }
 
-    /// Sends a batch and waits until the hub has it.
+    /// Sends a batch and waits until the hub accepts it.
     ///
     /// # Errors
     ///
-    /// What the hub said, or that the link has ended.
+    /// The hub did not accept it, or the link has ended.
     pub(crate) async fn send(&mut self, batch: &AmqpMessage, to: &Destination) -> Result<(), Failure> {
-        if let Some(security) = &mut self.security {
-            security.renew(to).await?;
+        if let Some(authorization) = &mut self.authorization {
+            authorization.renew(to).await?;
         }
-        let options = AmqpSendOptions { message_format: Some(batch::FORMAT), ..Default::default() };
+        let options = AmqpSendOptions { message_format: Some(batch::MESSAGE_FORMAT), ..Default::default() };
         match self.sender.send_ref(batch, Some(options)).await {
             Ok(AmqpSendOutcome::Accepted) => Ok(()),
-            Ok(AmqpSendOutcome::Rejected(reason)) => Err(Failure::refused(reason.as_ref())),
-            Ok(AmqpSendOutcome::Released) => Err(Failure::given_back("released")),
-            Ok(AmqpSendOutcome::Modified(_)) => Err(Failure::given_back("modified")),
-            Err(error) => Err(Failure::to_send(&error)),
+            Ok(AmqpSendOutcome::Rejected(reason)) => Err(Failure::rejected(reason.as_ref())),
+            Ok(AmqpSendOutcome::Released) => Err(Failure::not_accepted("released")),
+            Ok(AmqpSendOutcome::Modified(_)) => Err(Failure::not_accepted("modified")),
+            Err(error) => Err(Failure::send_failed(&error)),
         }
     }
 
-    /// Says goodbye. What was taken stays taken, so nobody needs to know how it ends.
+    /// Closes the link and its connection. Errors are ignored: accepted batches stay accepted.
     pub(crate) async fn close(self) {
         let _ = self.sender.detach().await;
         let _ = self.connection.close().await;
     }
 }
 
-impl Security {
-    /// Puts the first token; nothing where nobody asks for one.
-    async fn show(connection: &AmqpConnection, to: &Destination) -> Result<Option<Self>, Failure> {
+impl Authorization {
+    /// Puts the first token; `None` if the hub needs none.
+    async fn new(connection: &AmqpConnection, to: &Destination) -> Result<Option<Self>, Failure> {
         let Some(token) = to.access.token(to.hub.as_str()).await? else { return Ok(None) };
-        let node = AmqpClaimsBasedSecurity::new(begin(connection).await?).map_err(|error| Failure::to_open(&error))?;
-        node.attach().await.map_err(|error| Failure::to_open(&error))?;
+        let node =
+            AmqpClaimsBasedSecurity::new(begin(connection).await?).map_err(|error| Failure::open_failed(&error))?;
+        node.attach().await.map_err(|error| Failure::open_failed(&error))?;
         let put = node.authorize_path(to.hub.to_string(), Some(token.kind.to_owned()), &token.text, token.expires_on);
-        put.await.map_err(|error| Failure::to_open(&error))?;
+        put.await.map_err(|error| Failure::open_failed(&error))?;
         Ok(Some(Self { node, expires_on: token.expires_on }))
     }
 
-    /// Puts a new token when the last one is about to end.
+    /// Puts a new token if the last one is about to expire.
     async fn renew(&mut self, to: &Destination) -> Result<(), Failure> {
         let left = self.expires_on.unix_timestamp() - System.now_ms() / 1_000;
-        if left > EARLY.as_secs().cast_signed() {
+        if left > RENEWAL_MARGIN.as_secs().cast_signed() {
             return Ok(());
         }
         let Some(token) = to.access.token(to.hub.as_str()).await? else { return Ok(()) };
-        // One that cannot be made anew counts until its end, and the hub ends the link then.
+        // A token that cannot be renewed is valid until it expires; then the hub closes the link.
         if token.expires_on > self.expires_on {
             let put = self.node.authorize_path(
                 to.hub.to_string(),
@@ -124,7 +125,7 @@ impl Security {
                 &token.text,
                 token.expires_on,
             );
-            put.await.map_err(|error| Failure::to_open(&error))?;
+            put.await.map_err(|error| Failure::open_failed(&error))?;
             self.expires_on = token.expires_on;
         }
         Ok(())
@@ -134,6 +135,6 @@ impl Security {
 async fn begin(connection: &AmqpConnection) -> Result<AmqpSession, Failure> {
     let session = AmqpSession::new();
     let begun = session.begin(connection, Some(AmqpSessionOptions::with_unbounded_windows())).await;
-    begun.map_err(|error| Failure::to_open(&error))?;
+    begun.map_err(|error| Failure::open_failed(&error))?;
     Ok(session)
 }

@@ -1,21 +1,21 @@
-//! `devicestate-send` sends events to an event hub, each key's in order.
+//! `devicestate-send` sends events to an event hub, in order per key. Begin with `run`.
 //!
-//! * `options`: the command line. `destination`: where events go. `access`: how this program shows that it may.
-//! * `source`: the events. `lane`: those of some keys, one batch after the other. `batch`: events of one key.
-//! * `link`: a connection to the hub. `failure`: what came in place of its yes.
-//! * `run`: all of it together. `counts`, `report`: what people see of it.
+//! * `options`: the command line. `destination`: the hub. `access`: the credentials and tokens.
+//! * `source`: the events. `worker`: sends the events of some keys, one batch at a time. `batch`: events of one key.
+//! * `link`: a connection to the hub. `failure`: why a batch was not accepted.
+//! * `run`: runs all of it. `counts`, `report`: the result.
 
 mod access;
 mod batch;
 mod counts;
 mod destination;
 mod failure;
-mod lane;
 mod link;
 mod options;
 mod report;
 mod run;
 mod source;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -27,17 +27,17 @@ use options::Options;
 const PROGRAM: &str = "devicestate-send";
 
 fn main() -> ExitCode {
-    // Both of rustls's providers are in the tree: the one of the HTTP clients, and the one that fe2o3-amqp brings. Only
-    // where one is named does fe2o3-amqp not panic.
-    let named = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    debug_assert!(named.is_ok(), "nobody has named one before");
+    // Two cryptographic providers of rustls are linked: one for the HTTP clients and one for fe2o3-amqp. Without a default,
+    // fe2o3-amqp panics.
+    let installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    debug_assert!(installed.is_ok(), "no provider is installed before");
     let options = Options::parse();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return CommandError::not_started(error).report(PROGRAM),
     };
     let ended = runtime.block_on(run::run(options));
-    // What still waits for a hub that does not answer ends with the process.
+    // Tasks that still wait for a hub end with the process.
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,

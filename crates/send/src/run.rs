@@ -1,4 +1,4 @@
-//! A run: events are made, given to the lane of their key, sent, and counted.
+//! A run: creates events, passes each to the worker of its key, and reports the counts.
 
 use std::{
     collections::HashMap,
@@ -9,9 +9,9 @@ use std::{
 use devicestate_engine::{rate_limit::RateLimit, settings::Settings};
 use devicestate_local::hub::Sent;
 use devicestate_terminal::{
-    CommandError, Format, Progress,
+    CommandError, CommandOutcome, Output, Progress,
     interrupt::{Shutdown, shutdown_signal},
-    print,
+    print, print_json_value,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -22,67 +22,73 @@ use crate::{
     PROGRAM,
     counts::Counts,
     destination::Destination,
-    lane::{Lane, Limits, WAITING},
     options::Options,
     report::Report,
     source::{self, Events},
+    worker::{Limits, MAX_BUFFERED_EVENTS, Worker},
 };
 
-/// Sends what the options ask for, and reports.
+/// Sends the events that the options describe, and prints a report.
 pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
-    let to = Destination::find(&options, &Settings::from_environment()).map_err(CommandError::not_started)?;
-    let to = Arc::new(to);
+    let to = Destination::from_options(&options, &Settings::from_environment());
+    let to = Arc::new(to.map_err(CommandError::not_started)?);
     let counts = Arc::new(Counts::default());
-    let limits = Limits { timeout: options.timeout, attempts: options.attempts, events: options.batch as usize };
-    // One that opens shows that the rest can: what is wrong with the destination is told before anything is sent.
-    let mut first = Lane::new(Arc::clone(&to), limits, Arc::clone(&counts));
+    let limits =
+        Limits { timeout: options.timeout, max_attempts: options.attempts, max_batch_events: options.batch as usize };
+    // Open one link first, to report an error of the destination before anything is sent.
+    let mut first = Worker::new(Arc::clone(&to), limits, Arc::clone(&counts));
     if let Err(failure) = first.open().await {
         let hub = to.hub.path().trim_start_matches('/');
-        return Err(CommandError::not_started(format!("{}: the hub {hub} cannot be reached: {failure}", to.named_by)));
+        return Err(CommandError::not_started(format!(
+            "{}: the hub {hub} cannot be reached: {failure}",
+            to.configured_by
+        )));
     }
 
     let keys = options.keys.or(options.devices).unwrap_or(1);
-    let how_many = keys.min(options.in_flight.into());
-    let rest = (1..how_many).map(|_| Lane::new(Arc::clone(&to), limits, Arc::clone(&counts)));
+    let count = keys.min(options.in_flight.into());
+    let rest = (1..count).map(|_| Worker::new(Arc::clone(&to), limits, Arc::clone(&counts)));
     let mut running = JoinSet::new();
-    let mut lanes = Lanes::default();
-    for lane in std::iter::once(first).chain(rest) {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        running.spawn(lane.run(receiver));
-        lanes.senders.push(sender);
+    let mut workers = Workers::default();
+    for worker in std::iter::once(first).chain(rest) {
+        let (sender, receiver) = mpsc::channel(MAX_BUFFERED_EVENTS);
+        running.spawn(worker.run(receiver));
+        workers.senders.push(sender);
     }
 
     let started = Instant::now();
-    let shown = Arc::clone(&counts);
+    let progress_counts = Arc::clone(&counts);
     let progress = Progress::start(PROGRAM, Some(u64::from(keys).saturating_mul(options.events)), move || {
-        (shown.events.load(Relaxed), format!("{} retries", shown.retries.load(Relaxed)))
+        (progress_counts.events.load(Relaxed), format!("{} retries", progress_counts.retries.load(Relaxed)))
     });
-    let tell = progress.line_printer();
+    let print_line = progress.line_printer();
     let mut stop = shutdown_signal(move || {
-        tell("No more events are made; those that were made are sent. Ctrl-C again: stop at once.");
+        print_line("No more events are created; the created ones are sent. Ctrl-C again: stop at once.");
     });
     let feed =
-        Feed { events: source::events(&options), rate_limit: RateLimit::new(options.rate), lanes, counts: &counts };
-    let (keys, stopped_early) = feed.give(stop.clone()).await;
+        Feed { events: source::events(&options), rate_limit: RateLimit::new(options.rate), workers, counts: &counts };
+    let (keys, stopped_early) = feed.run(stop.clone()).await;
     let failure = finish(&mut running, &mut stop).await.err();
-    let took = started.elapsed();
+    let elapsed = started.elapsed();
     progress.end();
 
-    let report = Report::new(&counts, keys, stopped_early, took);
-    match options.format {
-        Format::Table => print(&report)?,
-        Format::Json => print(serde_json::to_string_pretty(&report).map_err(CommandError::failed)? + "\n")?,
-    }
-    match (failure, report.not_sent()) {
-        (Some(failure), events) => Err(CommandError::failed(format!(
-            "{events} events were made and are not known to be in the hub: {failure}"
-        ))),
+    let report = Report::new(&counts, keys, stopped_early, elapsed);
+    let result = match (failure, report.not_sent()) {
         (None, 0) => Ok(()),
-        (None, events) => Err(CommandError::failed(format!("{events} events were made and were not sent"))),
+        (Some(failure), 1) => Err(format!("1 created event may not be in the hub: {failure}")),
+        (Some(failure), events) => Err(format!("{events} created events may not be in the hub: {failure}")),
+        (None, 1) => Err("1 created event was not sent".to_owned()),
+        (None, events) => Err(format!("{events} created events were not sent")),
+    };
+    let result = result.map_err(CommandError::failed);
+    match options.output.output {
+        Output::Table => print(&report)?,
+        output => print_json_value(output, PROGRAM, CommandOutcome::of(&result), &report)?,
     }
+    result
 }
 
-/// Waits for all lanes; the first failure of one, or a second Ctrl-C.
+/// Waits for all workers. Returns the first failure, or an error after a second Ctrl-C.
 async fn finish(running: &mut JoinSet<Result<(), String>>, stop: &mut watch::Receiver<Shutdown>) -> Result<(), String> {
     let mut result = Ok(());
     loop {
@@ -101,50 +107,50 @@ async fn finish(running: &mut JoinSet<Result<(), String>>, stop: &mut watch::Rec
     }
 }
 
-/// The lanes, and which key has which.
+/// The workers, and which key has which.
 #[derive(Default)]
-struct Lanes {
+struct Workers {
     senders: Vec<mpsc::Sender<Sent>>,
     keys: HashMap<Option<String>, usize>,
 }
 
-impl Lanes {
-    /// The lane of this event. New keys go round, so that all lanes have as many.
-    fn of(&mut self, sent: &Sent) -> &mpsc::Sender<Sent> {
+impl Workers {
+    /// Returns the worker of an event. New keys go to the workers in turn.
+    fn worker_for(&mut self, sent: &Sent) -> &mpsc::Sender<Sent> {
         let next = self.keys.len() % self.senders.len();
-        let lane = match self.keys.get(&sent.partition_key) {
-            Some(lane) => *lane,
+        let worker = match self.keys.get(&sent.partition_key) {
+            Some(worker) => *worker,
             None => *self.keys.entry(sent.partition_key.clone()).or_insert(next),
         };
-        &self.senders[lane]
+        &self.senders[worker]
     }
 }
 
-/// What is given to the lanes, and how.
+/// Passes events to the workers.
 struct Feed<'a> {
     events: Events,
     rate_limit: RateLimit,
-    lanes: Lanes,
+    workers: Workers,
     counts: &'a Counts,
 }
 
 impl Feed<'_> {
-    /// Gives all events to the lanes, until one of them has failed or somebody wants an end. How many keys there were, and
-    /// whether it ended early.
-    async fn give(mut self, mut stop: watch::Receiver<Shutdown>) -> (usize, bool) {
-        let giving = async {
+    /// Passes all events to the workers, until a worker fails or a shutdown is requested. Returns the number of keys and whether
+    /// it ended early.
+    async fn run(mut self, mut stop: watch::Receiver<Shutdown>) -> (usize, bool) {
+        let feeding = async {
             for sent in self.events {
                 self.rate_limit.wait(1).await;
-                let Ok(place) = self.lanes.of(&sent).reserve().await else { return true };
-                place.send(sent);
-                self.counts.made.fetch_add(1, Relaxed);
+                let Ok(permit) = self.workers.worker_for(&sent).reserve().await else { return true };
+                permit.send(sent);
+                self.counts.created.fetch_add(1, Relaxed);
             }
             false
         };
-        let early = tokio::select! {
-            early = giving => early,
+        let is_early = tokio::select! {
+            is_early = feeding => is_early,
             _ = stop.wait_for(|shutdown| *shutdown >= Shutdown::Draining) => true,
         };
-        (self.lanes.keys.len(), early)
+        (self.workers.keys.len(), is_early)
     }
 }

@@ -1,26 +1,26 @@
-//! The events: whose order can be counted, or those of simulated devices.
+//! Creates the events: numbered ones, or those of simulated devices.
 
 use devicestate_local::{hub::Sent, simulator::Simulator};
 
 use crate::options::Options;
 
-/// Events of all keys, which take turns.
+/// Events of all keys in turn.
 pub(crate) type Events = Box<dyn Iterator<Item = Sent> + Send>;
 
-/// The events that the options ask for.
+/// Returns the events that the options describe.
 pub(crate) fn events(options: &Options) -> Events {
     match (options.keys, options.devices) {
         (Some(keys), _) => Box::new(numbered(keys, options.events)),
         (None, devices) => {
             let devices = devices.unwrap_or(1);
-            let all = u64::from(devices).saturating_mul(options.events);
-            Box::new(Simulator::new(devices as usize, all, options.wire, options.seed))
+            let total = u64::from(devices).saturating_mul(options.events);
+            Box::new(Simulator::new(devices as usize, total, options.encoding, options.seed))
         }
     }
 }
 
-/// Event 1 of each key, event 2 of each key, and so on. The key stands where telemetry has its device, so that a handler
-/// takes them, too.
+/// Returns event 1 of each key, event 2 of each key, and so on. The key is in the member `deviceId`, so that a handler accepts
+/// the events too.
 fn numbered(keys: u32, events: u64) -> impl Iterator<Item = Sent> {
     (1..=events).flat_map(move |number| {
         (0..keys).map(move |key| {
@@ -41,15 +41,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handler_takes_a_numbered_event_for_one_without_readings() {
+    fn a_numbered_event_decodes_to_no_readings() {
         let sent = numbered(1, 1).next().expect("one event");
         let event = Event { body: sent.body.into(), ..Event::default() };
-        let decoded = Drone::default().decode(&event).expect("good telemetry");
+        let decoded = Drone::default().decode(&event).expect("valid telemetry");
         assert_eq!((decoded.device_id.as_str(), decoded.readings.len()), ("key-00000", 0));
     }
 
     #[test]
-    fn each_key_has_its_numbers_in_order_and_keys_take_turns() {
+    fn numbered_events_are_in_order_and_keys_take_turns() {
         let bodies: Vec<_> = numbered(2, 2).map(|sent| String::from_utf8(sent.body).expect("text")).collect();
         let event = |key: u8, number: u8| format!(r#"{{"deviceId":"key-0000{key}","number":{number}}}"#);
         assert_eq!(bodies, [event(0, 1), event(1, 1), event(0, 2), event(1, 2)]);

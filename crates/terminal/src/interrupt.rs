@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_that_comes_before_it_is_waited_for_is_not_missed() {
+    async fn a_signal_before_the_wait_is_not_missed() {
         let mut interrupts = Interrupts::listen();
         for name in ["-INT", "-TERM", "-INT"] {
             let sent = Command::new("sh").args(["-c", "kill $0 $1", name, &std::process::id().to_string()]).status();

@@ -14,7 +14,7 @@ const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct OutputOption {
     /// Output format
-    #[arg(short, long = "output", value_name = "FORMAT", default_value = "table")]
+    #[arg(short, long = "output", value_name = "FORMAT", default_value = "table", help_heading = "Output")]
     pub output: Output,
 }
 
@@ -29,15 +29,6 @@ pub enum Output {
     Jsonl,
 }
 
-/// The older option's formats; the last users are being moved to [`Output`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Table,
-    /// For machines: one JSON value.
-    Json,
-}
-
 /// Whether a command did what it was asked to do. It agrees with the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,6 +37,14 @@ pub enum CommandOutcome {
     Succeeded,
     /// Exit code 1.
     Failed,
+}
+
+impl CommandOutcome {
+    /// Returns the outcome that agrees with the exit code of this result.
+    #[must_use]
+    pub fn of<T>(result: &Result<T, CommandError>) -> Self {
+        if result.is_ok() { Self::Succeeded } else { Self::Failed }
+    }
 }
 
 /// The JSON object that every command prints with `--output json`.
@@ -93,6 +92,61 @@ pub fn print_json_value(
     print_envelope(command, outcome, data)
 }
 
+/// Prints a list for machines item by item, for lists that may be larger than memory. With `Json`, `outcome` follows `data`.
+pub struct JsonItems<'a> {
+    output: Output,
+    command: &'a str,
+    printed: u64,
+}
+
+impl<'a> JsonItems<'a> {
+    /// Starts the list of a command. It prints nothing before the first item.
+    #[must_use]
+    pub fn new(output: Output, command: &'a str) -> Self {
+        Self { output, command, printed: 0 }
+    }
+
+    /// Whether an item was printed.
+    #[must_use]
+    pub fn has_printed(&self) -> bool {
+        self.printed > 0
+    }
+
+    /// Prints an item.
+    ///
+    /// # Errors
+    ///
+    /// As [`print_json_items`].
+    pub fn item(&mut self, item: &impl Serialize) -> Result<(), CommandError> {
+        let json = to_json(item)?;
+        let text = match self.output {
+            Output::Jsonl => json + "\n",
+            _ if self.printed == 0 => format!("{}\n    {json}", self.head()?),
+            _ => format!(",\n    {json}"),
+        };
+        self.printed += 1;
+        print(text)
+    }
+
+    /// Ends the list.
+    ///
+    /// # Errors
+    ///
+    /// As [`print_json_items`].
+    pub fn end(self, outcome: CommandOutcome) -> Result<(), CommandError> {
+        if self.output == Output::Jsonl {
+            return Ok(());
+        }
+        let (head, end) = if self.printed == 0 { (self.head()?, "") } else { (String::new(), "\n  ") };
+        print(format!("{head}{end}],\n  \"outcome\": {}\n}}\n", to_json(&outcome)?))
+    }
+
+    fn head(&self) -> Result<String, CommandError> {
+        let command = to_json(&self.command)?;
+        Ok(format!("{{\n  \"command\": {command},\n  \"schemaVersion\": {SCHEMA_VERSION},\n  \"data\": ["))
+    }
+}
+
 fn print_envelope<T: Serialize + ?Sized>(command: &str, outcome: CommandOutcome, data: &T) -> Result<(), CommandError> {
     let envelope = Envelope { command, schema_version: SCHEMA_VERSION, outcome, data };
     print(serde_json::to_string_pretty(&envelope).map_err(CommandError::failed)? + "\n")
@@ -113,13 +167,19 @@ impl CommandError {
     /// The command could not start: usage, a file, a connection. Exit code 2.
     #[must_use]
     pub fn not_started(error: impl Display) -> Self {
-        Self { message: error.to_string(), code: 2 }
+        Self { message: without_os_codes(&error.to_string()), code: 2 }
     }
 
     /// The command started and failed. Exit code 1.
     #[must_use]
     pub fn failed(error: impl Display) -> Self {
-        Self { message: error.to_string(), code: 1 }
+        Self { message: without_os_codes(&error.to_string()), code: 1 }
+    }
+
+    /// Whether the command started and failed, so that its exit code is 1.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        self.code == 1
     }
 
     /// Appends a line to the message.
@@ -142,6 +202,25 @@ impl CommandError {
     }
 }
 
+/// Removes the codes that `std::io::Error` appends, such as ` (os error 2)`: the text before them says the same.
+fn without_os_codes(text: &str) -> String {
+    const BEGIN: &str = " (os error ";
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        result.push_str(before);
+        let code = after.trim_start_matches(|c: char| c == '-' || c.is_ascii_digit());
+        rest = match code.strip_prefix(')') {
+            Some(after_code) if code.len() < after.len() => after_code,
+            _ => {
+                result.push_str(BEGIN);
+                after
+            }
+        };
+    }
+    result + rest
+}
+
 /// Prints to standard output. A closed pipe (`| head`) is not an error.
 ///
 /// # Errors
@@ -151,5 +230,22 @@ pub fn print(text: impl Display) -> Result<(), CommandError> {
     match write!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::failed(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_no_os_code() {
+        let missing = std::fs::read("no/such/file").expect_err("there is no file");
+        assert!(
+            !CommandError::failed(format!("reading: {missing}; is the path right?"))
+                .into_message()
+                .contains("os error")
+        );
+        assert_eq!(without_os_codes("a (os error 2), b (os error -7)"), "a, b");
+        assert_eq!(without_os_codes("a (os error x) (os error )"), "a (os error x) (os error )");
     }
 }

@@ -1,4 +1,4 @@
-//! The progress bar of a run, where there is a terminal.
+//! A progress bar on a terminal.
 
 use std::{
     io::{self, Write as _},
@@ -8,7 +8,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::{task::JoinHandle, time::interval};
 
-/// A bar, and what keeps it going.
+/// A progress bar that updates itself.
 pub struct Progress {
     program: &'static str,
     bar: ProgressBar,
@@ -16,13 +16,13 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts it for a program of this name, within a runtime. `events` is how many there will be, where that is known;
-    /// `look` returns how many are done and what else there is to show, ten times a second.
+    /// Starts a bar for the program of this name, within a runtime. `events` is the total, if it is known. `status` returns how
+    /// many are done and what else to show; it is called ten times per second.
     #[must_use]
     pub fn start(
         program: &'static str,
         events: Option<u64>,
-        look: impl Fn() -> (u64, String) + Send + 'static,
+        status: impl Fn() -> (u64, String) + Send + 'static,
     ) -> Self {
         let bar = match events {
             Some(events) => ProgressBar::new(events)
@@ -36,7 +36,7 @@ impl Progress {
             let mut tick = interval(Duration::from_millis(100));
             loop {
                 tick.tick().await;
-                let (done, more) = look();
+                let (done, more) = status();
                 shown.set_position(done);
                 let rate = u128::from(done) * 1_000 / shown.elapsed().as_millis().max(1);
                 shown.set_message(format!("{rate} events/s, {more}"));
@@ -45,12 +45,12 @@ impl Progress {
         Self { program, bar, updates }
     }
 
-    /// What prints a line beside it.
+    /// Returns a function that prints a line above the bar, or to standard error without a terminal.
     pub fn line_printer(&self) -> impl Fn(&str) + Send + use<> {
         let (program, bar) = (self.program, self.bar.clone());
         move |text| {
             if bar.is_hidden() {
-                // A bar without a terminal prints nothing. Whoever read this may be gone, by the same Ctrl-C.
+                // A bar without a terminal prints nothing. An error is ignored: Ctrl-C may have ended the reader too.
                 let _ = writeln!(io::stderr(), "{program}: {text}");
             } else {
                 bar.println(text);
@@ -58,7 +58,7 @@ impl Progress {
         }
     }
 
-    /// Takes it away.
+    /// Removes the bar.
     pub fn end(self) {
         self.updates.abort();
         self.bar.finish_and_clear();

@@ -1,6 +1,6 @@
-//! Quantities as they are written on the command line.
+//! Parsers of quantities on the command line.
 
-/// A time before now, such as `90s`, `15m`, `2h` or `7d`, in milliseconds; `None` for anything else.
+/// Parses a duration such as `90s`, `15m`, `2h` or `7d`, and returns milliseconds; `None` for anything else.
 #[must_use]
 pub fn ago_ms(text: &str) -> Option<i64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -14,14 +14,14 @@ pub fn ago_ms(text: &str) -> Option<i64> {
     number.parse::<u32>().ok().map(|number| i64::from(number) * seconds * 1_000)
 }
 
-/// So many a second, such as `100/s`.
+/// Parses a rate per second, such as `100/s`.
 ///
 /// # Errors
 ///
-/// What it must be, for anything else.
+/// The text is not a rate; the error says what is expected.
 pub fn rate(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text).parse().ok().filter(|rate| *rate >= 1);
-    number.ok_or_else(|| "it must be a number from 1 on, such as 100/s".into())
+    number.ok_or_else(|| "expected an integer of at least 1, such as 100/s".into())
 }
 
 #[cfg(test)]
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_a_unit_and_a_rate_may_have_one() {
+    fn a_duration_needs_a_unit_and_a_rate_may_have_one() {
         assert_eq!(
             ["90s", "15m", "2h", "7d"].map(ago_ms),
             [Some(90_000), Some(900_000), Some(7_200_000), Some(604_800_000)]

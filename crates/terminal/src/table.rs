@@ -1,15 +1,15 @@
-//! Tables that line up.
+//! Tables for people.
 
 use std::fmt;
 
-/// A table for people: numbers to the right, text to the left.
+/// A table for people: numbers are aligned right, text left.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table with this head.
+    /// Creates a table with these column names.
     #[must_use]
     pub fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Self {
         let mut table = Self::default();
@@ -24,13 +24,14 @@ impl Table {
     }
 }
 
-/// Text with line ends and tabs, and nothing else that could move the reader's cursor or turn the direction of what
-/// follows: devices call themselves what they like.
+/// Replaces control characters, except line ends and tabs, and characters that change the direction of text. Device ids may
+/// contain any of them.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let moves = |c: char| c.is_control() && c != '\n' && c != '\t';
-    text.chars().map(|c| if moves(c) || turns(c) { '\u{fffd}' } else { c }).collect()
+    let changes_direction =
+        |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let moves_cursor = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.chars().map(|c| if moves_cursor(c) || changes_direction(c) { '\u{fffd}' } else { c }).collect()
 }
 
 impl fmt::Display for Table {
@@ -39,8 +40,8 @@ impl fmt::Display for Table {
         let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
         let width = |column| self.rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or_default();
         let is_number = |text: &str| text.is_empty() || text.parse::<f64>().is_ok();
-        let right = |column| self.rows.iter().skip(1).all(|row| is_number(&cell(row, column)));
-        let layout: Vec<(usize, bool)> = (0..columns).map(|column| (width(column), right(column))).collect();
+        let is_right_aligned = |column| self.rows.iter().skip(1).all(|row| is_number(&cell(row, column)));
+        let layout: Vec<(usize, bool)> = (0..columns).map(|column| (width(column), is_right_aligned(column))).collect();
         for row in &self.rows {
             let mut line = String::new();
             for (column, (width, right)) in layout.iter().enumerate() {

@@ -1,61 +1,120 @@
 //! `dead-letters discard`.
 
 use clap::Args;
-use devicestate_dead_letters::{Action, Discard};
+use devicestate_dead_letters::{Action, AuditWriter, Discard, Filter, ScanSummary};
 use devicestate_engine::clock::{Clock as _, System};
-use devicestate_terminal::{CommandError, Format, print};
-use serde_json::json;
+use devicestate_terminal::{
+    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, confirm, print,
+};
+use serde::Serialize;
 
 use super::{
-    place::Place,
+    context::Context,
+    progress::{self, count_of, has_exit_code_2},
     select::Selection,
-    way::{self, counted},
 };
+
+pub(super) const COMMAND: &str = "dead-letters discard";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  devicestate dead-letters discard 0af1c2d4                        how many it would be
-  devicestate dead-letters discard --device drone-7 --seq ..4711 --yes
+  devicestate dead-letters discard 0af1c2d4 --dry-run
+  devicestate dead-letters discard --device drone-7 --sequence-numbers ..4711 --yes
 
-A message that is no dead letter is deleted only by --message MESSAGE_ID, which `list` shows. What
-lies in a blob or a file stays there: another message may point at it.")]
+On a terminal it shows how many messages match, and asks. Without a terminal and without --yes it
+is a dry run. A message that is not a dead letter is deleted only by --message MESSAGE_ID, which
+`list` shows. What is stored in a blob or a file stays, because another message may point at it.
+
+Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {
     #[command(flatten)]
     selection: Selection,
-    /// Mean all dead letters, where nothing else says which.
-    #[arg(long)]
+    /// Select every dead letter
+    #[arg(long, help_heading = "Selection")]
     all: bool,
-    /// Do it. Without this nothing is deleted, and one sees how many it would be.
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirm: ConfirmOptions,
+    #[command(flatten)]
+    pub(super) output: OutputOption,
+}
+
+/// The result, for machines.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DiscardResult {
+    dry_run: bool,
+    matched: u64,
+    discarded: u64,
 }
 
 impl Options {
-    pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), CommandError> {
+    pub(super) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let filter = self.selection.filter(System.now_ms());
         if filter.is_everything() && !self.all {
-            return Err(CommandError::not_started("say which: by id, by a filter such as --device, or --all"));
+            return Err(CommandError::not_started(
+                "no dead letters are selected: give ids, a filter such as --device, or --all",
+            ));
         }
-        let audit = self.yes.then(|| place.auditor(Action::Discard, None)).transpose()?;
-        let mut discard = Discard { filter: &filter, audit: audit.as_ref(), meant: 0 };
-        let (swept, went) = way::go_as_far(place, None, &mut discard).await;
-        if swept.seen == 0 && went.is_err() {
-            return went;
+        let mode = self.confirm.mode();
+        let answer = if mode == ApplyMode::Ask { ask(context, &filter).await? } else { None };
+        if answer == Some(false) && self.output.output == Output::Table {
+            return print("Nothing changed.\n");
         }
-        let (meant, done) = (discard.meant, self.yes);
-        match format {
-            Format::Json => {
-                print(json!({ "Discarded": swept.deleted, "Meant": meant, "DryRun": !done }).to_string() + "\n")?;
-            }
-            Format::Table if done => print(format!("{} discarded\n", counted(swept.deleted, "message")))?,
-            Format::Table => {
-                print(format!("{} would be discarded; with --yes it is done\n", counted(meant, "message")))?;
-            }
-        }
-        way::tell_trail(audit.as_ref(), swept.deleted);
-        went?;
-        way::whole(swept)?;
-        way::all_found(filter.ids.len() + filter.messages.len(), meant)
+        let audit = (mode == ApplyMode::Apply || answer == Some(true))
+            .then(|| context.audit_writer(Action::Discard, None))
+            .transpose()?;
+        self.discard(context, &filter, audit.as_ref()).await
     }
+
+    async fn discard(
+        &self,
+        context: &Context,
+        filter: &Filter,
+        audit: Option<&AuditWriter>,
+    ) -> Result<(), CommandError> {
+        let (scan, matched, result) = scan(context, filter, audit).await;
+        if scan.received == 0 && result.is_err() {
+            return result;
+        }
+        let result = result
+            .and_then(|()| progress::check_not_stopped(scan))
+            .and_then(|()| progress::check_all_found(filter.ids.len() + filter.messages.len(), matched));
+        let text = match audit {
+            Some(_) => format!("{} discarded\n", count_of(scan.deleted, "message")),
+            None => format!("{} would be discarded\n{DRY_RUN_NOTICE}\n", count_of(matched, "message")),
+        };
+        match self.output.output {
+            Output::Table => print(text)?,
+            // With exit code 2, standard output stays empty.
+            _ if has_exit_code_2(&result) => eprint!("{text}"),
+            output => {
+                let data = DiscardResult { dry_run: audit.is_none(), matched, discarded: scan.deleted };
+                context.print_json(output, COMMAND, &result, &data)?;
+            }
+        }
+        progress::report_audit_trail(audit, scan.deleted);
+        result
+    }
+}
+
+async fn scan(
+    context: &Context,
+    filter: &Filter,
+    audit: Option<&AuditWriter>,
+) -> (ScanSummary, u64, Result<(), CommandError>) {
+    let mut discard = Discard { filter, audit, matched: 0 };
+    let (scan, result) = progress::scan_partially(context, None, &mut discard).await;
+    (scan, discard.matched, result)
+}
+
+/// Counts the messages that match, and asks whether to delete them; `None` if there are none.
+async fn ask(context: &Context, filter: &Filter) -> Result<Option<bool>, CommandError> {
+    let (summary, matched, result) = scan(context, filter, None).await;
+    result?;
+    progress::check_not_stopped(summary)?;
+    if matched == 0 {
+        return Ok(None);
+    }
+    progress::unless_stopped(confirm(&format!("Discard {}?", count_of(matched, "message")))).await.map(Some)
 }

@@ -1,23 +1,26 @@
-//! The one dead letter that a command is about.
+//! Finds the one dead letter that a command works on.
 
-use devicestate_dead_letters::{Entry, Find};
+use devicestate_dead_letters::{Entry, Finder};
 use devicestate_terminal::CommandError;
 
-use super::{place::Place, select::Selection, way};
+use super::{context::Context, progress, select::Selection};
 
-/// The one dead letter that is meant by this id, or by its beginning.
-pub(super) async fn find(place: &Place, id: &str) -> Result<Entry, CommandError> {
-    let mut find = Find::new(Selection::one(id.to_owned()).filter(0));
-    let swept = way::go(place, None, &mut find).await?;
-    let mut found = find.into_found();
+/// Finds the dead letter with this id, or with an id that begins with these digits.
+pub(super) async fn find(context: &Context, id: &str) -> Result<Entry, CommandError> {
+    let mut finder = Finder::new(Selection::one(id.to_owned()).filter(0));
+    let summary = progress::scan(context, None, &mut finder).await?;
+    let mut found = finder.into_found();
     if found.len() > 1 {
-        let ids: Vec<_> = found.iter().filter_map(|entry| Some(entry.letter()?.id.clone())).collect();
-        return Err(CommandError::not_started(format!("{id} is the beginning of several ids: {}", ids.join(", "))));
+        let ids: Vec<_> = found.iter().filter_map(|entry| Some(entry.dead_letter()?.id.clone())).collect();
+        return Err(CommandError::not_started(format!(
+            "several ids begin with {id}: {}; give more digits",
+            ids.join(", ")
+        )));
     }
     if let Some(entry) = found.pop() {
         Ok(entry)
     } else {
-        way::whole(swept)?;
-        Err(CommandError::failed(format!("there is no dead letter {id} in the queue {}", place.queue.name())))
+        progress::check_not_stopped(summary)?;
+        Err(CommandError::failed(format!("there is no dead letter {id} in the queue {}", context.queue.name())))
     }
 }

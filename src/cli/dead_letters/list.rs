@@ -1,87 +1,98 @@
 //! `dead-letters list`.
 
 use clap::{Args, ValueEnum};
-use devicestate_dead_letters::{Entry, Group, GroupBy, Listed, MOST_REPLAYS, Overview, Summary, Swept};
+use devicestate_dead_letters::{Entry, Group, GroupBy, ListEntry, MAX_REPLAYS, Overview, ScanSummary, Summary};
 use devicestate_engine::{
     clock::{Clock as _, System},
     queue::{DeadLetterQueue, MAX_RECEIVE_COUNT},
 };
-use devicestate_terminal::{CommandError, Format, Table, print};
-use serde::Serialize;
+use devicestate_terminal::{CommandError, Output, OutputOption, Table, print};
 
 use super::{
-    place::Place,
+    context::Context,
+    progress::{self, count_of},
     select::Selection,
-    way::{self, counted},
 };
+
+pub(super) const COMMAND: &str = "dead-letters list";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   devicestate dead-letters list --group-by issue
   devicestate dead-letters list --device drone-7 --since 2h
-  devicestate dead-letters list --issue 'flight mode' --format json
-  devicestate dead-letters list --peek")]
+  devicestate dead-letters list --issue 'flight mode' -o jsonl
+  devicestate dead-letters list --peek
+
+Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {
     #[command(flatten)]
     selection: Selection,
-    /// Count them in groups.
-    #[arg(long, value_enum)]
-    group_by: Option<By>,
-    /// Only look at the first 32 messages, and leave them untouched.
-    #[arg(long)]
+    /// Peek at the first 32 messages, without receiving them
+    #[arg(long, help_heading = "Selection")]
     peek: bool,
-    /// Look at the copy of the queue in the other region (RA-GRS): its first 32 messages.
-    #[arg(long)]
+    /// Peek at the first 32 messages of the queue's copy in the other region (RA-GRS)
+    #[arg(long, help_heading = "Selection")]
     secondary: bool,
+    /// Count dead letters in groups
+    #[arg(long, value_enum, value_name = "KEY", help_heading = "Output")]
+    group_by: Option<GroupKey>,
+    #[command(flatten)]
+    pub(super) output: OutputOption,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum By {
+enum GroupKey {
     Issue,
     Device,
     Stage,
     Partition,
 }
 
-/// An id is told so far in a table, which is enough to name it.
-const ID_DIGITS: usize = 12;
+/// How many digits of an id a table shows.
+const SHORT_ID_DIGITS: usize = 12;
 
-/// An issue is told so far in a table.
-const ISSUE: usize = 80;
+/// How many characters of an issue a table shows.
+const MAX_ISSUE_CHARS: usize = 80;
 
 impl Options {
-    pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), CommandError> {
+    pub(super) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let filter = self.selection.filter(System.now_ms());
         let mut overview = Overview::new(filter.clone());
-        let swept = if self.secondary {
-            peek(&place.secondary()?, &mut overview).await?;
+        let scan = if self.secondary {
+            peek(&context.secondary()?, &mut overview).await?;
             None
         } else if self.peek {
-            peek(&*place.queue, &mut overview).await?;
+            peek(&*context.queue, &mut overview).await?;
             None
         } else {
-            Some(way::go(place, None, &mut overview).await?)
+            Some(progress::scan(context, None, &mut overview).await?)
         };
-        let foreign: Vec<_> = overview.foreign().iter().filter(|summary| filter.exports(summary)).cloned().collect();
-        match (format, self.group_by) {
-            (Format::Json, None) => print_json(&rows(&overview, &foreign))?,
-            (Format::Json, Some(by)) => print_json(&overview.groups(by.into()))?,
-            (Format::Table, None) => print(letters(overview.letters(), &foreign))?,
-            (Format::Table, Some(by)) => print(groups(by, &overview.groups(by.into())))?,
+        let foreign: Vec<_> =
+            overview.foreign().iter().filter(|summary| filter.should_export(summary)).cloned().collect();
+        let result = scan.map_or(Ok(()), progress::check_not_stopped);
+        match (self.output.output, self.group_by) {
+            (Output::Table, None) => print(entries_text(overview.entries(), &foreign))?,
+            (Output::Table, Some(key)) => print(groups_table(key, &overview.groups(key.into())))?,
+            (output, None) => {
+                context.print_json_items(output, COMMAND, &result, &with_foreign(&overview, &foreign))?;
+            }
+            (output, Some(key)) => {
+                context.print_json_items(output, COMMAND, &result, &overview.groups(key.into()))?;
+            }
         }
-        tell(&overview, swept.as_ref());
-        swept.map_or(Ok(()), way::whole)
+        report_queue(&overview, scan.as_ref());
+        result
     }
 }
 
-impl From<By> for GroupBy {
-    fn from(by: By) -> Self {
-        match by {
-            By::Issue => Self::Issue,
-            By::Device => Self::Device,
-            By::Stage => Self::Stage,
-            By::Partition => Self::Partition,
+impl From<GroupKey> for GroupBy {
+    fn from(key: GroupKey) -> Self {
+        match key {
+            GroupKey::Issue => Self::Issue,
+            GroupKey::Device => Self::Device,
+            GroupKey::Stage => Self::Stage,
+            GroupKey::Partition => Self::Partition,
         }
     }
 }
@@ -94,25 +105,21 @@ async fn peek(queue: &dyn DeadLetterQueue, overview: &mut Overview) -> Result<()
     Ok(())
 }
 
-/// Each dead letter, and behind them the messages that are none.
-fn rows(overview: &Overview, foreign: &[Summary]) -> Vec<Listed> {
-    let foreign = foreign.iter().map(|summary| Listed { summary: summary.clone(), repeats: 0 });
-    overview.letters().iter().cloned().chain(foreign).collect()
+/// Returns the dead letters, and after them the messages that are not dead letters.
+fn with_foreign(overview: &Overview, foreign: &[Summary]) -> Vec<ListEntry> {
+    let foreign = foreign.iter().map(|summary| ListEntry { summary: summary.clone(), repeats: 0 });
+    overview.entries().iter().cloned().chain(foreign).collect()
 }
 
-fn print_json(rows: &[impl Serialize]) -> Result<(), CommandError> {
-    print(serde_json::to_string_pretty(rows).map_err(CommandError::failed)? + "\n")
-}
-
-fn letters(letters: &[Listed], foreign: &[Summary]) -> String {
-    let repeats = letters.iter().any(|letter| letter.repeats > 0);
-    let replays = letters.iter().any(|letter| letter.summary.replays > 0);
+fn entries_text(entries: &[ListEntry], foreign: &[Summary]) -> String {
+    let has_repeats = entries.iter().any(|entry| entry.repeats > 0);
+    let has_replays = entries.iter().any(|entry| entry.summary.replays > 0);
     let mut head = vec!["ID", "FAILED (UTC)", "STAGE", "DEVICE", "PARTITION", "SEQUENCE"];
-    head.extend(replays.then_some("REPLAYS"));
-    head.extend(repeats.then_some("REPEATS"));
+    head.extend(has_replays.then_some("REPLAYS"));
+    head.extend(has_repeats.then_some("REPEATS"));
     head.push("ISSUE");
     let mut table = Table::new(head);
-    for Listed { summary, repeats: repeated } in letters {
+    for ListEntry { summary, repeats } in entries {
         let mut row = vec![
             short_id(summary.id.as_deref().unwrap_or_default()),
             summary.time.clone(),
@@ -121,78 +128,83 @@ fn letters(letters: &[Listed], foreign: &[Summary]) -> String {
             summary.partition_id.clone(),
             summary.sequence_number.map(|number| number.to_string()).unwrap_or_default(),
         ];
-        row.extend(replays.then(|| summary.replays.to_string()));
-        row.extend(repeats.then(|| repeated.to_string()));
-        row.push(shortened(&summary.issue));
+        row.extend(has_replays.then(|| summary.replays.to_string()));
+        row.extend(has_repeats.then(|| repeats.to_string()));
+        row.push(short_issue(&summary.issue));
         table.row(row);
     }
-    let text = if letters.is_empty() { "no dead letters\n".to_owned() } else { table.to_string() };
+    let text = if entries.is_empty() { "no dead letters\n".to_owned() } else { table.to_string() };
     if foreign.is_empty() {
         return text;
     }
-    let mut table = Table::new(["MESSAGE", "PUT (UTC)", "NOT A DEAD LETTER"]);
+    let mut table = Table::new(["MESSAGE", "INSERTED (UTC)", "NOT A DEAD LETTER"]);
     for Summary { message_id, inserted_time, issue, .. } in foreign {
-        table.row([message_id.clone(), inserted_time.clone(), shortened(issue)]);
+        table.row([message_id.clone(), inserted_time.clone(), short_issue(issue)]);
     }
     format!("{text}\n{table}")
 }
 
-fn groups(by: By, groups: &[Group]) -> Table {
-    let head = match by {
-        By::Issue => "ISSUE",
-        By::Device => "DEVICE",
-        By::Stage => "STAGE",
-        By::Partition => "PARTITION",
+fn groups_table(key: GroupKey, groups: &[Group]) -> Table {
+    let head = match key {
+        GroupKey::Issue => "ISSUE",
+        GroupKey::Device => "DEVICE",
+        GroupKey::Stage => "STAGE",
+        GroupKey::Partition => "PARTITION",
     };
     let mut table = Table::new(["COUNT", "FIRST (UTC)", "LAST (UTC)", "EXAMPLE", head]);
-    for Group { group, count, first, last, example } in groups {
-        let name = if group.is_empty() { "not known" } else { group };
+    for Group { value, count, first, last, example, .. } in groups {
+        let name = if value.is_empty() { "not known" } else { value };
         table.row([count.to_string(), first.clone(), last.clone(), short_id(example), name.to_owned()]);
     }
     table
 }
 
-/// What is to be known of the queue, apart from what was asked for.
-fn tell(overview: &Overview, swept: Option<&Swept>) {
-    let some = |count: u64, before: &str, behind: &str| {
-        let messages = counted(count, "message");
-        if count > 0 { format!("{before}{messages}{behind}") } else { String::new() }
-    };
-    eprintln!(
-        "{}{}{}{}.",
-        counted(overview.letters().len() as u64, "dead letter"),
-        some(overview.repeats(), ", and ", " more that repeat them"),
-        some(overview.others(), "; ", " that do not match"),
-        some(overview.foreign().len() as u64, "; ", " not of this product"),
-    );
-    let often = overview.letters().iter().filter(|letter| letter.summary.replays >= MOST_REPLAYS).count();
-    if often > 0 {
+/// Prints facts about the queue on standard error.
+fn report_queue(overview: &Overview, scan: Option<&ScanSummary>) {
+    let mut facts = vec![count_of(overview.entries().len() as u64, "dead letter")];
+    match overview.repeats() {
+        0 => {}
+        1 => facts.push("1 more message repeats one of them".into()),
+        repeats => facts.push(format!("{repeats} more messages repeat them")),
+    }
+    match overview.unmatched() {
+        0 => {}
+        1 => facts.push("1 message does not match the filter".into()),
+        unmatched => facts.push(format!("{unmatched} messages do not match the filter")),
+    }
+    match overview.foreign().len() {
+        0 => {}
+        1 => facts.push("1 message is not a dead letter".into()),
+        foreign => facts.push(format!("{foreign} messages are not dead letters")),
+    }
+    eprintln!("{}.", facts.join("; "));
+    let set_aside = overview.entries().iter().filter(|entry| entry.summary.replays >= MAX_REPLAYS).count();
+    if set_aside > 0 {
         eprintln!(
-            "{often} of them failed in {MOST_REPLAYS} replays or more: `dead-letters replay` sets those aside, unless \
-             they are named by their ids."
+            "{set_aside} of them failed in {MAX_REPLAYS} replays or more: `dead-letters replay` sets them aside unless they \
+             are given by id."
         );
     }
     if let Some(time) = overview.first_expiration() {
-        eprintln!("The queue forgets the first of them at {time}: `dead-letters export` keeps them.");
+        eprintln!("The queue deletes the first of them at {time}: to keep them, run `dead-letters export`.");
     }
-    match swept {
-        Some(swept) if swept.seen > 0 && swept.hidden + swept.gone == 0 => eprintln!(
-            "All were received for this and given back, so their dequeue counts rose; --peek would not do that."
+    match scan {
+        Some(scan) if scan.received > 0 && scan.still_hidden + scan.lost == 0 => eprintln!(
+            "All messages were received and made visible again, which raises their dequeue counts; --peek does not."
         ),
         Some(_) => {}
-        None => eprintln!("This was a peek, which shows the first {MAX_RECEIVE_COUNT} messages at the most."),
+        None => eprintln!("A peek shows at most the first {MAX_RECEIVE_COUNT} messages."),
     }
 }
 
-/// An id as tables tell it.
+/// Returns the digits of an id that tables show, which are enough to select it.
 pub(super) fn short_id(id: &str) -> String {
-    short(id, ID_DIGITS)
+    id.chars().take(SHORT_ID_DIGITS).collect()
 }
 
-fn short(text: &str, characters: usize) -> String {
-    text.chars().take(characters).collect()
-}
-
-fn shortened(text: &str) -> String {
-    if text.chars().count() > ISSUE { short(text, ISSUE - 1) + "…" } else { text.to_owned() }
+fn short_issue(issue: &str) -> String {
+    if issue.chars().count() <= MAX_ISSUE_CHARS {
+        return issue.to_owned();
+    }
+    issue.chars().take(MAX_ISSUE_CHARS - 1).chain(['…']).collect()
 }

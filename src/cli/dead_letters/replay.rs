@@ -1,102 +1,195 @@
 //! `dead-letters replay`.
 
 use clap::{Args, value_parser};
-use devicestate_dead_letters::{Action, Alike, MOST_REPLAYS, Redrive, Tally};
+use devicestate_dead_letters::{
+    Action, AuditWriter, FailureGroup, Filter, MAX_REPLAYS, Replay, ReplaySummary, Replayer, ScanSummary,
+};
 use devicestate_engine::{
     clock::{Clock as _, System},
     rate_limit::RateLimit,
 };
 use devicestate_sqlite::OpenMode;
-use devicestate_terminal::{CommandError, Format, Table, print, rate};
-use serde_json::json;
+use devicestate_terminal::{
+    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, Table, confirm, print, rate,
+};
+use serde::Serialize;
 
-use super::{list::short_id, place::Place, select::Selection, way};
+use super::{
+    context::Context,
+    list::short_id,
+    progress::{self, count_of, has_exit_code_2},
+    select::Selection,
+};
+
+pub(super) const COMMAND: &str = "dead-letters replay";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  devicestate dead-letters replay --since 2h                       what it would come to
+  devicestate dead-letters replay --since 2h --dry-run
   devicestate dead-letters replay --since 2h --rate 100/s --yes
 
-The documents take only what is newer than what they hold: each event is applied under the place
-that it had in the hub. A dead letter is deleted once its document is written. What fails again
-stays, with the replay counted.")]
+On a terminal it shows what a replay would do, and asks. Without a terminal and without --yes it is
+a dry run. A document takes only readings that are newer than its own, because each event keeps its
+position in the hub. A dead letter is deleted once its document is written. A dead letter that fails
+again stays, and counts the replay.
+
+Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {
     #[command(flatten)]
     selection: Selection,
-    /// Do it. Without this nothing is changed, and one sees what it would come to.
-    #[arg(long)]
-    yes: bool,
-    /// At most so many a second, such as 100/s.
-    #[arg(long, value_name = "N/s", value_parser = rate)]
+    #[command(flatten)]
+    confirm: ConfirmOptions,
+    /// Maximum rate in dead letters per second, such as 100/s [default: unlimited]
+    #[arg(long, value_name = "N/s", value_parser = rate, help_heading = "Limits")]
     rate: Option<u32>,
-    /// Set aside what has failed in so many replays: it is tried again only when it is named by its id.
-    #[arg(long, value_name = "N", default_value_t = MOST_REPLAYS, value_parser = value_parser!(u32).range(1..))]
+    /// Set aside dead letters after this many failed replays, unless they are given by id
+    #[arg(long, value_name = "N", default_value_t = MAX_REPLAYS, value_parser = value_parser!(u32).range(1..), help_heading = "Limits")]
     max_replays: u32,
+    #[command(flatten)]
+    pub(super) output: OutputOption,
+}
+
+/// The result, for machines.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReplayResult<'a> {
+    dry_run: bool,
+    stopped: bool,
+    queue: String,
+    store: Option<String>,
+    #[serde(flatten)]
+    summary: &'a ReplaySummary,
 }
 
 impl Options {
-    pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), CommandError> {
-        let replayer = if self.yes { place.replayer(place.store(OpenMode::Existing)?) } else { place.trial()?.0 };
-        let audit = self.yes.then(|| place.auditor(Action::Replay, None)).transpose()?;
+    pub(super) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let filter = self.selection.filter(System.now_ms());
-        let mut redrive = Redrive {
-            replayer: &replayer,
-            filter: &filter,
+        match self.confirm.mode() {
+            ApplyMode::Apply => self.apply(context, &filter).await,
+            ApplyMode::DryRun => self.show_dry_run(context, &filter).await,
+            ApplyMode::Ask => {
+                let (scan, summary, result) = self.dry_run(context, &filter).await?;
+                let has_work = result.is_ok() && !scan.is_stopped && summary.reason.is_none() && summary.replayed > 0;
+                if has_work {
+                    eprint!("{}", summary_text(&summary, false, self.max_replays));
+                    let question = format!("\nReplay {}?", count_of(summary.replayed, "dead letter"));
+                    if progress::unless_stopped(confirm(&question)).await? {
+                        return self.apply(context, &filter).await;
+                    }
+                    if self.output.output == Output::Table {
+                        return print("Nothing changed.\n");
+                    }
+                }
+                self.finish(context, &filter, None, (scan, summary, result))
+            }
+        }
+    }
+
+    async fn apply(&self, context: &Context, filter: &Filter) -> Result<(), CommandError> {
+        let replayer = context.replayer(context.store(OpenMode::Existing)?);
+        let audit = context.audit_writer(Action::Replay, None)?;
+        let done = self.scan(context, filter, &replayer, Some(&audit)).await;
+        self.finish(context, filter, Some(&audit), done)
+    }
+
+    async fn show_dry_run(&self, context: &Context, filter: &Filter) -> Result<(), CommandError> {
+        let done = self.dry_run(context, filter).await?;
+        self.finish(context, filter, None, done)
+    }
+
+    async fn dry_run(&self, context: &Context, filter: &Filter) -> Result<Scanned, CommandError> {
+        let replayer = context.dry_run_replayer()?.0;
+        Ok(self.scan(context, filter, &replayer, None).await)
+    }
+
+    async fn scan(
+        &self,
+        context: &Context,
+        filter: &Filter,
+        replayer: &Replayer,
+        audit: Option<&AuditWriter>,
+    ) -> Scanned {
+        let mut replay = Replay {
+            replayer,
+            filter,
             edited: None,
-            most_replays: self.max_replays,
-            audit: audit.as_ref(),
+            max_replays: self.max_replays,
+            audit,
             rate_limit: RateLimit::new(self.rate),
             clock: &System,
-            tally: Tally::default(),
+            summary: ReplaySummary::default(),
         };
-        let (swept, went) = way::go_as_far(place, self.rate, &mut redrive).await;
-        let tally = redrive.tally;
-        if swept.seen == 0 && went.is_err() {
-            return went;
+        let (scan, result) = progress::scan_partially(context, self.rate, &mut replay).await;
+        (scan, replay.summary, result)
+    }
+
+    /// Prints the result, and returns the error with which the command ends.
+    fn finish(
+        &self,
+        context: &Context,
+        filter: &Filter,
+        audit: Option<&AuditWriter>,
+        (scan, summary, result): Scanned,
+    ) -> Result<(), CommandError> {
+        if scan.received == 0 && result.is_err() {
+            return result;
         }
-        let (queue, store) = (place.queue.name(), place.store_name());
-        match format {
-            Format::Table => {
-                print(format!("from {queue} into {}\n\n", store.as_deref().unwrap_or_default()))?;
-                print(text(&tally, self.yes, self.max_replays))?;
+        // Messages that are not dead letters can be named, and are not replayed.
+        let named = if filter.messages.is_empty() { filter.ids.len() } else { 0 };
+        let result = result
+            .and_then(|()| check_summary(&summary, audit.is_some()))
+            .and_then(|()| progress::check_not_stopped(scan))
+            .and_then(|()| progress::check_all_found(named, summary.replayed));
+        let (queue, store) = (context.queue.name(), context.store_name());
+        let text = summary_text(&summary, audit.is_some(), self.max_replays);
+        match self.output.output {
+            Output::Table => {
+                print(format!("from {queue} into {}\n\n{text}", store.as_deref().unwrap_or_default()))?;
+                if audit.is_none() {
+                    print(format!("\n{DRY_RUN_NOTICE}\n"))?;
+                }
             }
-            Format::Json => {
-                let mut value = json!(tally);
-                value["DryRun"] = (!self.yes).into();
-                value["Stopped"] = swept.stopped.into();
-                value["Queue"] = queue.into();
-                value["Store"] = store.into();
-                print(serde_json::to_string_pretty(&value).map_err(CommandError::failed)? + "\n")?;
+            // With exit code 2, standard output stays empty.
+            _ if has_exit_code_2(&result) => eprint!("{text}"),
+            output => {
+                let (dry_run, stopped) = (audit.is_none(), scan.is_stopped);
+                let data = ReplayResult { dry_run, stopped, queue, store, summary: &summary };
+                context.print_json(output, COMMAND, &result, &data)?;
             }
         }
-        way::tell_trail(audit.as_ref(), tally.replayed);
-        went?;
-        if swept.stopped {
-            eprintln!("Stopped before the end: what is left was not tried.");
+        progress::report_audit_trail(audit, summary.replayed);
+        if scan.is_stopped {
+            eprintln!("Stopped before the end: the other dead letters were not tried.");
         }
-        ended(&tally, self.yes)?;
-        way::whole(swept)?;
-        // A message that is no dead letter may be named, and is not replayed.
-        way::all_found(if filter.messages.is_empty() { filter.ids.len() } else { 0 }, tally.replayed)
+        result
     }
 }
 
-/// How a replay that came to this ends.
-pub(super) fn ended(tally: &Tally, done: bool) -> Result<(), CommandError> {
-    if let Some(reason) = &tally.not_now {
-        return Err(CommandError::not_started(format!("what is left was not replayed, and stays as it was: {reason}")));
+/// What a scan did, and how it ended.
+type Scanned = (ScanSummary, ReplaySummary, Result<(), CommandError>);
+
+/// Returns the error with which a replay with this summary ends.
+pub(super) fn check_summary(summary: &ReplaySummary, is_applied: bool) -> Result<(), CommandError> {
+    if let Some(reason) = &summary.reason {
+        return Err(CommandError::not_started(format!(
+            "the replay ended early, and the other dead letters stay unchanged: {reason}"
+        )));
     }
-    if done && tally.failed_again > 0 {
-        return Err(CommandError::failed(format!("{} failed again, and stay in the queue", tally.failed_again)));
+    if is_applied && summary.failed_again > 0 {
+        let (letters, verb) = match summary.failed_again {
+            1 => ("1 dead letter".to_owned(), "stays"),
+            count => (format!("{count} dead letters"), "stay"),
+        };
+        return Err(CommandError::failed(format!("{letters} failed again and {verb} in the queue")));
     }
     Ok(())
 }
 
-/// What a replay came to, or would.
-pub(super) fn text(tally: &Tally, done: bool, max_replays: u32) -> String {
-    let Tally { replayed, applied, superseded, failed_again, set_aside, foreign, failures, .. } = tally;
-    let mut table = Table::new([if done { "REPLAYED" } else { "DRY RUN" }, ""]);
+/// Returns what a replay did, or would do, as tables.
+pub(super) fn summary_text(summary: &ReplaySummary, is_applied: bool, max_replays: u32) -> String {
+    let ReplaySummary { replayed, applied, superseded, failed_again, set_aside, foreign, failures, .. } = summary;
+    let mut table = Table::new([if is_applied { "REPLAYED" } else { "DRY RUN" }, ""]);
     for (name, count) in [
         ("replayed", replayed),
         ("applied", applied),
@@ -108,22 +201,22 @@ pub(super) fn text(tally: &Tally, done: bool, max_replays: u32) -> String {
     let mut parts = vec![table.to_string()];
     if !failures.is_empty() {
         let mut table = Table::new(["COUNT", "EXAMPLE", "FAILED AGAIN"]);
-        for Alike { issue, count, example } in failures.values() {
+        for FailureGroup { issue, count, example } in failures.values() {
             table.row([count.to_string(), short_id(example), issue.clone()]);
         }
         parts.push(format!("\n{table}"));
     }
     if *set_aside > 0 {
+        let (verb, pronoun) = if *set_aside == 1 { ("is", "it") } else { ("are", "them") };
         parts.push(format!(
-            "\n{set_aside} are set aside, since they failed in {max_replays} replays: name them by id, or raise \
-             --max-replays.\n"
+            "\n{} {verb} set aside after {}: give {pronoun} by id, or raise --max-replays.\n",
+            count_of(*set_aside, "dead letter"),
+            count_of(max_replays.into(), "failed replay"),
         ));
     }
     if *foreign > 0 {
-        parts.push(format!("\n{foreign} messages are no dead letters, and were left alone.\n"));
-    }
-    if !done {
-        parts.push("\nNothing was changed. With --yes it is done.\n".to_owned());
+        let rest = if *foreign == 1 { "is not a dead letter and was" } else { "are not dead letters and were" };
+        parts.push(format!("\n{} {rest} skipped.\n", count_of(*foreign, "message")));
     }
     parts.concat()
 }

@@ -1,131 +1,138 @@
 //! `dead-letters show`.
 
 use clap::Args;
-use devicestate_dead_letters::{Candidate, Form, Readable, Summary, log_query, readable};
+use devicestate_dead_letters::{BodyForm, Candidate, ReadableBody, Summary, log_query, readable_body};
 use devicestate_engine::{
     dead_letter::{DeadLetter, event_body},
     device_state::{Document, document_id},
     store::RequestCharge,
 };
 use devicestate_sqlite::OpenMode;
-use devicestate_terminal::{CommandError, Format, Table, clean, print};
+use devicestate_terminal::{CommandError, Output, OutputOption, Table, clean, print};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
+    context::Context,
     find::find,
-    place::Place,
     preview::{Change, Preview, preview},
-    select, way,
+    progress, select,
 };
-use crate::cli::state;
+use crate::cli::devices;
+
+pub(super) const COMMAND: &str = "dead-letters show";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   devicestate dead-letters show 0af1c2d4
-  devicestate dead-letters show 0af1c2d4 --format json
+  devicestate dead-letters show 0af1c2d4 -o json
 
-What a replay would change is tried over the documents as they are, which stay so: without the
-setting StateStore the rest is told. Telemetry in other formats is shown as JSON, and bytes that are
-no text in hexadecimal digits.")]
+The effect of a replay is computed from the stored documents, which do not change. Without the
+setting StateStore, only that part is missing. Telemetry in other formats is shown as JSON, and
+bytes that are not text in hexadecimal digits.
+
+Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {
-    /// The id, or its beginning.
+    /// Id, or at least its first 8 digits
     #[arg(value_name = "ID", value_parser = select::id)]
     id: String,
+    #[command(flatten)]
+    pub(super) output: OutputOption,
 }
 
-/// All that is known of a dead letter. What could not be learned is an error's text: the rest is told all the same.
-struct Shown {
+/// Everything about a dead letter. A part that is not available is the text of an error; the other parts are shown.
+struct Details {
     summary: Summary,
     letter: DeadLetter,
-    body: Result<Readable, String>,
+    body: Result<ReadableBody, String>,
     stored: Result<Option<Document>, String>,
     preview: Result<Preview, String>,
 }
 
 impl Options {
-    pub(super) async fn run(self, place: &Place, format: Format) -> Result<(), CommandError> {
-        let entry = find(place, &self.id).await?;
-        let message = entry.letter().cloned().expect("only dead letters are found by an id");
+    pub(super) async fn run(self, context: &Context) -> Result<(), CommandError> {
+        let entry = find(context, &self.id).await?;
+        let message = entry.dead_letter().cloned().expect("only dead letters are found by an id");
         let summary = entry.summary();
-        let fetched = place.fetch_complete(&message).await;
+        let fetched = context.fetch_complete(&message).await;
         let letter = fetched.as_ref().ok().cloned().unwrap_or(message);
         let text = match fetched {
-            Ok(_) => event_body(&letter).map(|body| readable(&letter, &body, &place.telemetry)),
+            Ok(_) => event_body(&letter).map(|body| readable_body(&letter, &body, &context.telemetry)),
             Err(reason) => Err(reason.to_string()),
         };
-        let preview = way::unless_stopped(preview(place, Candidate { letter: &letter, edited: None })).await;
-        let shown = Shown {
-            stored: way::unless_stopped(stored(place, summary.device())).await.map_err(CommandError::into_message),
+        let preview = progress::unless_stopped(preview(context, Candidate { letter: &letter, edited: None })).await;
+        let stored = progress::unless_stopped(stored_document(context, summary.device())).await;
+        let details = Details {
+            stored: stored.map_err(CommandError::into_message),
             preview: preview.map_err(CommandError::into_message),
             body: text,
             summary,
             letter,
         };
-        match format {
-            Format::Json => print(serde_json::to_string_pretty(&shown.as_json()).map_err(CommandError::failed)? + "\n"),
-            Format::Table => print(clean(&shown.text())),
+        match self.output.output {
+            Output::Table => print(clean(&details.text())),
+            output => context.print_json(output, COMMAND, &Ok(()), &details.as_json(output)),
         }
     }
 }
 
-async fn stored(place: &Place, device: Option<&str>) -> Result<Option<Document>, CommandError> {
+async fn stored_document(context: &Context, device: Option<&str>) -> Result<Option<Document>, CommandError> {
     let Some(device) = device else { return Ok(None) };
-    let store = place.store(OpenMode::ReadOnly)?;
+    let store = context.store(OpenMode::ReadOnly)?;
     let stored =
         store.read(&document_id(device), &RequestCharge::default()).await.map_err(CommandError::not_started)?;
     Ok(stored.map(|stored| stored.document))
 }
 
-impl Shown {
-    fn as_json(&self) -> Json<'_> {
+impl Details {
+    fn as_json(&self, output: Output) -> DetailsJson<'_> {
         let Self { summary, letter, body, stored, preview } = self;
-        Json {
+        DetailsJson {
             message: summary,
             dead_letter: letter,
-            body: Known::of(body.as_ref().map(as_json).map_err(Clone::clone)),
-            stored: Known::of(stored.as_ref().map(Option::as_ref).map_err(Clone::clone)),
-            replay: Known::of(preview.as_ref().map(JsonReplay::of).map_err(Clone::clone)),
+            body: Known::new(body.as_ref().map(|body| body_json(body, output)).map_err(Clone::clone)),
+            stored: Known::new(stored.as_ref().map(Option::as_ref).map_err(Clone::clone)),
+            replay: Known::new(preview.as_ref().map(ReplayJson::new).map_err(Clone::clone)),
             log_query: log_query(letter),
         }
     }
 
     fn text(&self) -> String {
         let Self { summary, letter, body, stored, preview } = self;
-        let of_form = |form| match form {
-            Form::Json => "JSON",
-            Form::AsJson => "shown as JSON",
-            Form::Text => "text",
-            Form::Hexadecimal => "hexadecimal",
-            Form::Empty => "empty",
+        let form_name = |form| match form {
+            BodyForm::Json => "JSON",
+            BodyForm::AsJson => "shown as JSON",
+            BodyForm::Text => "text",
+            BodyForm::Hexadecimal => "hexadecimal",
+            BodyForm::Empty => "empty",
         };
         let body = match body {
-            Ok(Readable { form, text }) => format!("BODY ({})\n{text}\n\n", of_form(*form)),
+            Ok(ReadableBody { form, text }) => format!("BODY ({})\n{text}\n\n", form_name(*form)),
             Err(reason) => format!("BODY\n{reason}\n\n"),
         };
-        // It is only likely that senders choose the device for the partition key.
+        // Senders usually choose the device for the partition key, but not always.
         let is_guess = summary.device_id.is_none() && summary.partition_key.is_some();
-        let of_whom = if is_guess { "STORED NOW (of the device that the partition key names)" } else { "STORED NOW" };
+        let heading = if is_guess { "STORED NOW (device of the partition key)" } else { "STORED NOW" };
         let stored = match stored {
-            Ok(Some(document)) => format!("{of_whom}\n{}\n\n{}\n", document.id, state::readings(document)),
+            Ok(Some(document)) => format!("{heading}\n{}\n\n{}\n", document.id, devices::readings_table(document)),
             Ok(None) if summary.device().is_none() => {
-                format!("{of_whom}\nnot known: nothing says which device it is\n\n")
+                format!("{heading}\nnot known: the dead letter names no device\n\n")
             }
-            Ok(None) => format!("{of_whom}\nnothing\n\n"),
-            Err(reason) => format!("{of_whom}\nnot known: {reason}\n\n"),
+            Ok(None) => format!("{heading}\nno document\n\n"),
+            Err(reason) => format!("{heading}\nnot known: {reason}\n\n"),
         };
         let replay = match preview {
             Ok(preview) => {
                 let table = preview.table().map(|table| table.to_string()).unwrap_or_default();
-                format!("A REPLAY\n{}\n{table}\n", preview.sentence())
+                format!("REPLAY\n{}\n{table}\n", preview.sentence())
             }
-            Err(reason) => format!("A REPLAY\nnot known: {reason}\n\n"),
+            Err(reason) => format!("REPLAY\nnot known: {reason}\n\n"),
         };
-        format!("{}\n{body}{stored}{replay}IN LOG ANALYTICS\n{}\n", self.facts(), log_query(letter))
+        format!("{}\n{body}{stored}{replay}IN LOG ANALYTICS\n{}\n", self.facts_table(), log_query(letter))
     }
 
-    fn facts(&self) -> Table {
+    fn facts_table(&self) -> Table {
         let Self { summary, letter, .. } = self;
         let data = &letter.event_data;
         let source = &letter.source;
@@ -160,63 +167,65 @@ impl Shown {
         row("system properties", cell(&data.system_properties));
         row("invocation", letter.invocation_id.clone());
         row("handler", letter.handler_version.clone());
-        row("lies at", summary.overflow.clone().unwrap_or_default());
+        row("stored at", summary.overflow.clone().unwrap_or_default());
         row("message", format!("{}, received {}", summary.message_id, times(summary.dequeue_count)));
-        row("put", summary.inserted_time.clone());
-        row("forgotten", summary.expiration_time.clone().unwrap_or_default());
+        row("inserted", summary.inserted_time.clone());
+        row("expires", summary.expiration_time.clone().unwrap_or_default());
         table
     }
 }
 
-/// What is known, or why it is not.
+/// A part of the output, or why it is not known.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Known<T> {
     Known(T),
-    #[serde(rename_all = "PascalCase")]
+    #[serde(rename_all = "camelCase")]
     Unknown {
         error: String,
     },
 }
 
 impl<T> Known<T> {
-    fn of(result: Result<T, String>) -> Self {
+    fn new(result: Result<T, String>) -> Self {
         result.map_or_else(|error| Self::Unknown { error }, Self::Known)
     }
 }
 
-/// The JSON form. Each part is written as it is: a [`serde_json::Value`] would change digits and the order of members.
+/// The result for machines. Not a [`serde_json::Value`], which would change digits and the order of members.
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Json<'a> {
+#[serde(rename_all = "camelCase")]
+struct DetailsJson<'a> {
     message: &'a Summary,
     dead_letter: &'a DeadLetter,
     body: Known<Option<Box<RawValue>>>,
     stored: Known<Option<&'a Document>>,
-    replay: Known<JsonReplay<'a>>,
+    replay: Known<ReplayJson<'a>>,
     log_query: String,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct JsonReplay<'a> {
-    outcome: String,
+#[serde(rename_all = "camelCase")]
+struct ReplayJson<'a> {
+    outcome: &'static str,
+    detail: String,
     changes: &'a [Change],
 }
 
-impl<'a> JsonReplay<'a> {
-    fn of(preview: &'a Preview) -> Self {
-        Self { outcome: preview.sentence(), changes: &preview.changes }
+impl<'a> ReplayJson<'a> {
+    fn new(preview: &'a Preview) -> Self {
+        Self { outcome: preview.outcome_name(), detail: preview.sentence(), changes: &preview.changes }
     }
 }
 
-/// A body as JSON: itself, or a string of what is shown of it.
-fn as_json(Readable { form, text }: &Readable) -> Option<Box<RawValue>> {
-    let json = match form {
-        // There are no line ends within its strings.
-        Form::Json | Form::AsJson => text.replace('\n', "\n  "),
-        Form::Text | Form::Hexadecimal => serde_json::to_string(text).ok()?,
-        Form::Empty => return None,
+/// Returns a body as JSON: itself, or a string of what is shown of it.
+fn body_json(ReadableBody { form, text }: &ReadableBody, output: Output) -> Option<Box<RawValue>> {
+    let json = match (form, output) {
+        // No string contains a line end: in one line, or indented as deep as in the envelope.
+        (BodyForm::Json | BodyForm::AsJson, Output::Jsonl) => text.lines().map(str::trim_start).collect(),
+        (BodyForm::Json | BodyForm::AsJson, _) => text.replace('\n', "\n    "),
+        (BodyForm::Text | BodyForm::Hexadecimal, _) => serde_json::to_string(text).ok()?,
+        (BodyForm::Empty, _) => return None,
     };
     RawValue::from_string(json).ok()
 }

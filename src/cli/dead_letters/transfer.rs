@@ -9,151 +9,197 @@ use std::{
 };
 
 use clap::Args;
-use devicestate_dead_letters::{Action, Export, ImportError, Outcome, import};
+use devicestate_dead_letters::{Action, AuditWriter, Entry, Export, ImportError, Outcome, import};
 use devicestate_engine::{
     clock::{Clock as _, System},
     until_failed::until_failed,
 };
-use devicestate_terminal::CommandError;
+use devicestate_terminal::{CommandError, Output, OutputOption};
 use futures_util::{StreamExt as _, stream};
+use indicatif::ProgressBar;
+use serde::Serialize;
 
 use super::{
-    place::Place,
+    context::Context,
+    progress::{self, count_of},
     select::Selection,
-    way::{self, counted},
 };
+
+pub(super) const IMPORT_COMMAND: &str = "dead-letters import";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  devicestate dead-letters export -o kept.jsonl
+  devicestate dead-letters export --file kept.jsonl
   devicestate dead-letters export --stage update | gzip > kept.jsonl.gz
 
-One JSON object a line: the message as it lies in the queue, and what lies in a blob or a file.
-Without any filter also the messages that are no dead letters.")]
+The output has one JSON object per line: a message, and what is stored of it in a blob or a file.
+Without any filter, it includes messages that are not dead letters.
+
+Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct ExportOptions {
     #[command(flatten)]
     selection: Selection,
-    /// Write into this new file; without it, to standard output.
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
+    /// New file for the lines [default: standard output]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  devicestate dead-letters import kept.jsonl
-  gunzip -c kept.jsonl.gz | devicestate dead-letters import - --state state.db
+  devicestate dead-letters import --file kept.jsonl
+  gunzip -c kept.jsonl.gz | devicestate dead-letters import --file - --state state.db
 
-What is imported stays until somebody deletes it, where what the handler puts is forgotten after
-seven days. Imported twice, a dead letter lies there twice: it is listed once, and replaying it
-twice does no harm.")]
+An imported message stays until it is deleted; the queue deletes messages of the handler after seven
+days. A dead letter that is imported twice is listed once, and replaying it twice does no harm.
+
+Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct ImportOptions {
-    /// The file that `export` wrote, or - for standard input.
-    #[arg(value_name = "FILE")]
-    input: PathBuf,
+    /// File that `export` wrote, or - for standard input
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    file: PathBuf,
+    #[command(flatten)]
+    pub(super) output: OutputOption,
 }
 
-/// How many messages are put at the same time, and how many are read from their lines.
-const AT_A_TIME: usize = 16;
+/// The result of an import, for machines.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ImportResult {
+    imported: u64,
+    failed: u64,
+}
+
+/// How many lines are parsed, and how many messages are put, at the same time.
+const MAX_CONCURRENT_REQUESTS: usize = 16;
 
 impl ExportOptions {
-    pub(super) async fn run(self, place: &Place) -> Result<(), CommandError> {
+    pub(super) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let filter = self.selection.filter(System.now_ms());
-        let audit = place.auditor(Action::Export, None)?;
-        let output: Box<dyn Write + Send> = match &self.output {
-            // A file that is there already may be all that is left of other dead letters.
-            Some(path) => Box::new(BufWriter::new(File::create_new(path).map_err(|error| cannot(path, &error))?)),
+        let audit = context.audit_writer(Action::Export, None)?;
+        let output: Box<dyn Write + Send> = match &self.file {
+            // An existing file is never overwritten: it may be the only copy of other dead letters.
+            Some(path) => Box::new(BufWriter::new(File::create_new(path).map_err(|error| file_error(path, &error))?)),
             None => Box::new(BufWriter::new(io::stdout())),
         };
-        let overflow = place.overflow.clone();
+        let overflow = context.overflow.clone();
         let mut export =
             Export { filter: &filter, overflow, output, audit: &audit, written: 0, incomplete: Vec::new() };
-        let (swept, went) = way::go_as_far(place, None, &mut export).await;
+        let (scan, result) = progress::scan_partially(context, None, &mut export).await;
         let (written, incomplete) = (export.written, export.incomplete);
-        eprintln!("{} exported, and still in the queue.", counted(written, "message"));
-        way::tell_trail(Some(&audit), written);
-        went?;
+        let rest = if written == 1 { "it stays" } else { "they stay" };
+        eprintln!("{} exported; {rest} in the queue.", count_of(written, "message"));
+        progress::report_audit_trail(Some(&audit), written);
+        result?;
         if let Some(first) = incomplete.first() {
-            return Err(CommandError::failed(format!("{} are not whole, such as {first}", incomplete.len())));
+            let verb = if incomplete.len() == 1 { "is" } else { "are" };
+            let letters = count_of(incomplete.len() as u64, "dead letter");
+            return Err(CommandError::failed(format!(
+                "{letters} {verb} incomplete in the export, for example {first}"
+            )));
         }
-        way::whole(swept)
+        progress::check_not_stopped(scan)
     }
 }
 
 impl ImportOptions {
-    pub(super) async fn run(self, place: &Place) -> Result<(), CommandError> {
-        let audit = place.auditor(Action::Import, None)?;
-        let bar = way::bar(0, "messages");
-        let (mut imported, mut failed) = (0_u64, 0_u64);
-        let mut lines = lines(&self.input)?.enumerate();
+    pub(super) async fn run(self, context: &Context) -> Result<(), CommandError> {
+        let audit = context.audit_writer(Action::Import, None)?;
+        let bar = progress::progress_bar(0, "messages");
+        let mut counts = ImportResult::default();
+        let mut lines = lines(&self.file)?.enumerate();
         loop {
             let mut chunk = Vec::new();
-            for (number, line) in lines.by_ref().take(way::TOGETHER) {
-                chunk.push((number + 1, line.map_err(|error| cannot(&self.input, &error))?));
+            for (index, line) in lines.by_ref().take(progress::CHUNK_SIZE) {
+                chunk.push((index + 1, line.map_err(|error| file_error(&self.file, &error))?));
             }
             if chunk.is_empty() {
                 break;
             }
             bar.inc_length(chunk.len() as u64);
-            let reads =
-                chunk.iter().filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(number, line)| async move {
-                    (*number, import(line, &*place.queue, place.overflow.as_deref()).await)
-                });
-            let mut reads = stream::iter(reads.collect::<Vec<_>>()).buffered(AT_A_TIME);
-            let mut entries = Vec::new();
-            while let Some((number, read)) = reads.next().await {
-                match read {
-                    Ok(entry) => entries.push((number, entry)),
-                    Err(ImportError::Line(reason)) => {
-                        failed += 1;
-                        bar.suspend(|| eprintln!("line {number}: {reason}"));
-                    }
-                    Err(ImportError::Place(error)) => return Err(so_far(number, imported, &error)),
-                }
-            }
-            // Somebody may receive a message as soon as it is put.
-            let trail = entries.iter().map(|(_, entry)| audit.line(&entry.summary(), Outcome::Imported, None));
-            audit.append(&trail.collect::<Vec<_>>()).await.map_err(CommandError::not_started)?;
-            let puts =
-                entries.iter().map(|(number, entry)| async { (*number, place.queue.put(&entry.message.body).await) });
-            let (refused, mut failure) = (AtomicBool::new(false), None);
-            let mut puts = until_failed(&refused, puts.collect::<Vec<_>>()).buffered(AT_A_TIME);
-            while let Some((number, put)) = puts.next().await {
-                match put {
-                    Ok(()) => imported += 1,
-                    Err(error) => {
-                        refused.store(true, Relaxed);
-                        failure.get_or_insert((number, error));
-                    }
-                }
-            }
-            if let Some((number, error)) = failure {
-                return Err(so_far(number, imported, &error));
-            }
+            let entries = parse_lines(context, &chunk, &bar, &mut counts).await?;
+            put_entries(context, &audit, &entries, &mut counts).await?;
             bar.inc(chunk.len() as u64);
         }
         bar.finish_and_clear();
-        eprintln!("{} imported.", counted(imported, "message"));
-        way::tell_trail(Some(&audit), imported);
-        if failed > 0 { Err(CommandError::failed(format!("{failed} lines could not be imported"))) } else { Ok(()) }
+        let result = match counts.failed {
+            0 => Ok(()),
+            1 => Err(CommandError::failed("1 line could not be imported")),
+            failed => Err(CommandError::failed(format!("{failed} lines could not be imported"))),
+        };
+        match self.output.output {
+            Output::Table => eprintln!("{} imported.", count_of(counts.imported, "message")),
+            output => context.print_json(output, IMPORT_COMMAND, &result, &counts)?,
+        }
+        progress::report_audit_trail(Some(&audit), counts.imported);
+        result
     }
 }
 
-/// Where a place failed, and how far it came before.
-fn so_far(line: usize, imported: u64, error: &dyn Display) -> CommandError {
-    CommandError::not_started(format!("at line {line}, after {imported} messages: {error}"))
+/// Parses numbered lines, and reports those that are not valid. Empty lines are skipped.
+async fn parse_lines(
+    context: &Context,
+    lines: &[(usize, Vec<u8>)],
+    bar: &ProgressBar,
+    counts: &mut ImportResult,
+) -> Result<Vec<(usize, Entry)>, CommandError> {
+    let parses = lines.iter().filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(number, line)| async move {
+        (*number, import(line, &*context.queue, context.overflow.as_deref()).await)
+    });
+    let mut parses = stream::iter(parses.collect::<Vec<_>>()).buffered(MAX_CONCURRENT_REQUESTS);
+    let mut entries = Vec::new();
+    while let Some((number, parsed)) = parses.next().await {
+        match parsed {
+            Ok(entry) => entries.push((number, entry)),
+            Err(ImportError::Line(reason)) => {
+                counts.failed += 1;
+                bar.suspend(|| eprintln!("line {number}: {reason}"));
+            }
+            Err(ImportError::Storage(error)) => return Err(interrupted_at(number, counts.imported, &error)),
+        }
+    }
+    Ok(entries)
 }
 
-/// Bytes: a line that is no text is one bad line.
+async fn put_entries(
+    context: &Context,
+    audit: &AuditWriter,
+    entries: &[(usize, Entry)],
+    counts: &mut ImportResult,
+) -> Result<(), CommandError> {
+    // The audit lines first: another process may receive a message at once.
+    let lines = entries.iter().map(|(_, entry)| audit.line(&entry.summary(), Outcome::Imported, None));
+    audit.append(&lines.collect::<Vec<_>>()).await.map_err(CommandError::not_started)?;
+    let puts = entries.iter().map(|(number, entry)| async { (*number, context.queue.put(&entry.message.body).await) });
+    let (has_failed, mut failure) = (AtomicBool::new(false), None);
+    let mut puts = until_failed(&has_failed, puts.collect::<Vec<_>>()).buffered(MAX_CONCURRENT_REQUESTS);
+    while let Some((number, put)) = puts.next().await {
+        match put {
+            Ok(()) => counts.imported += 1,
+            Err(error) => {
+                has_failed.store(true, Relaxed);
+                failure.get_or_insert((number, error));
+            }
+        }
+    }
+    failure.map_or(Ok(()), |(number, error)| Err(interrupted_at(number, counts.imported, &error)))
+}
+
+/// Returns the error of a service that failed at a line, with the number of messages imported before.
+fn interrupted_at(line: usize, imported: u64, error: &dyn Display) -> CommandError {
+    CommandError::not_started(format!("at line {line}, after {}: {error}", count_of(imported, "message")))
+}
+
+/// Returns the lines as bytes, so that a line that is not UTF-8 does not affect the others.
 fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = io::Result<Vec<u8>>>>, CommandError> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdin().lock().split(b'\n')));
     }
-    let file = File::open(path).map_err(|error| cannot(path, &error))?;
+    let file = File::open(path).map_err(|error| file_error(path, &error))?;
     Ok(Box::new(BufReader::new(file).split(b'\n')))
 }
 
-fn cannot(path: &Path, error: &io::Error) -> CommandError {
-    CommandError::not_started(format!("{}: {error}", path.display()))
+fn file_error(path: &Path, error: &io::Error) -> CommandError {
+    CommandError::not_started(format!("the file {}: {error}", path.display()))
 }

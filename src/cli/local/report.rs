@@ -10,7 +10,7 @@ use devicestate_local::{
 use devicestate_terminal::Table;
 
 use super::count;
-use crate::cli::state::table;
+use crate::cli::devices::documents_table;
 
 /// The report as tables.
 pub(super) struct Tables<'a>(pub(super) &'a Report);
@@ -30,7 +30,7 @@ impl fmt::Display for Tables<'_> {
             writeln!(f, "{}", sub_queue_table(dead_letter_sub_queue))?;
         }
         if !report.shown_documents.is_empty() {
-            writeln!(f, "{}", table(&report.shown_documents))?;
+            writeln!(f, "{}", documents_table(&report.shown_documents))?;
         }
         match &report.check {
             Some(check) => writeln!(f, "{}", CheckLines(check))?,

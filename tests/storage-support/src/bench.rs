@@ -19,7 +19,7 @@ use azure_storage_queue::{
 use devicestate_azure::StorageQueue;
 use devicestate_engine::{clock::System, queue::DeadLetterQueue};
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
-use devicestate_test_support::{App, Batch, Event, Reply, base64, from_base64, listener::Listener};
+use devicestate_test_support::{App, Batch, Event, Reply, base64, from_base64, listener::Listener, read_output};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -227,8 +227,9 @@ impl Bench {
 
     /// Returns the documents by id with their versions, as [`Fold`](devicestate_test_support::Fold) has them.
     pub fn documents(&self) -> BTreeMap<String, Value> {
-        let output = self.app.run(&["state", "list", "--format", "json"]);
-        let documents: Vec<Value> = serde_json::from_slice(&output.stdout).expect("the documents");
+        let output = self.app.run(&["devices", "list", "-o", "json"]);
+        let documents = read_output(&output.stdout, output.status.code());
+        let documents = documents.as_array().expect("the documents").clone();
         let id = |document: &Value| document["id"].as_str().expect("an id").to_owned();
         documents.into_iter().map(|document| (id(&document), document)).collect()
     }
@@ -240,7 +241,7 @@ impl Bench {
         let lines = || fs::read_to_string(&path).unwrap_or_default();
         let before = lines().len();
         let path = path.to_str().expect("a path of text");
-        let output = self.run(&[words, &["--audit", path, "--who", "a tester"]].concat()).assert_exit_code(code);
+        let output = self.run(&[words, &["--audit", path, "--operator", "a tester"]].concat()).assert_exit_code(code);
         let lines = lines();
         (lines[before..].lines().map(|line| serde_json::from_str(line).expect("JSON")).collect(), output)
     }
@@ -264,8 +265,8 @@ impl Bench {
     /// Runs the command, checks its exit code, and returns the JSON that it prints.
     #[track_caller]
     pub fn json(&self, words: &[&str], code: i32) -> Value {
-        let output = self.run(&[words, &["--format", "json"]].concat()).assert_exit_code(code);
-        serde_json::from_str(&output.output).unwrap_or_else(|error| panic!("{error}: {}", output.output))
+        let output = self.run(&[words, &["-o", "json"]].concat()).assert_exit_code(code);
+        read_output(&output.output, output.code)
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Framing, Reply, Response, fixture, program, repository_file, request};
+use crate::{Framing, Reply, Response, fixture, program, read_output, repository_file, request};
 
 /// The name of the function of the event hub, and of its folder.
 pub const FUNCTION: &str = "RawTelemetryFunction";
@@ -178,13 +178,13 @@ impl App {
         (status, output.expect("the handler ends").expect("its standard error"))
     }
 
-    /// Returns the document of a device, as `devicestate state show` prints it; `None` if there is none.
+    /// The document of a device, as `devicestate devices show` prints it; `None` when there is none.
     pub fn state(&self, device: &str) -> Option<Value> {
         let mut show = self.binary();
-        show.args(["state", "show", device, "--format", "json", "--state"]).arg(self.path("state.db"));
+        show.args(["devices", "show", device, "-o", "json", "--state"]).arg(self.path("state.db"));
         let output = show.output().expect("the binary");
         if output.status.success() {
-            return Some(serde_json::from_slice(&output.stdout).expect("JSON"));
+            return Some(read_output(&output.stdout, Some(0)));
         }
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(error.contains("there is no document"), "{error}");

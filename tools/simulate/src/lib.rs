@@ -170,7 +170,7 @@ impl World {
         // The messages of a killed replay are visible again by then.
         sleep(operator::VISIBILITY_TIMEOUT + Duration::from_secs(1)).await;
         let replayed = operator::replay(self).await;
-        if let Some(reason) = replayed.not_now {
+        if let Some(reason) = replayed.reason {
             self.clock.violation(&format!("dead letters cannot be replayed after the faults are cleared: {reason}"));
         }
         checks::final_state::check(self);

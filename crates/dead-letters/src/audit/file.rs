@@ -1,4 +1,4 @@
-//! The audit trail as a file, beside the state file of a machine.
+//! An audit trail in a file, for example next to the state file.
 
 use std::{
     fs::{self, File},
@@ -8,28 +8,28 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Audit, AuditError, AuditLine};
+use super::{AuditError, AuditLine, AuditTrail};
 
 /// A file of JSON lines. Several processes may write to the same one.
 #[derive(Debug, Clone)]
-pub struct FileAudit(PathBuf);
+pub struct FileAuditTrail(PathBuf);
 
-impl FileAudit {
-    /// The file of this path. It is made with the first line.
+impl FileAuditTrail {
+    /// Uses the file of this path. It is created with the first line.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self(path)
     }
 
-    /// The file that belongs to this state file: `PATH-audit.jsonl`.
+    /// Uses the file that belongs to a state file: `FILE-audit.jsonl`.
     #[must_use]
-    pub fn beside(state: &Path) -> Self {
+    pub fn next_to(state: &Path) -> Self {
         Self(format!("{}-audit.jsonl", state.display()).into())
     }
 }
 
 #[async_trait]
-impl Audit for FileAudit {
+impl AuditTrail for FileAuditTrail {
     async fn append(&self, lines: &[AuditLine]) -> Result<(), AuditError> {
         let (path, text) = (self.0.clone(), lines.iter().flat_map(AuditLine::to_bytes).collect());
         let append = tokio::task::spawn_blocking(move || append(&path, text));
@@ -37,32 +37,31 @@ impl Audit for FileAudit {
         appended.map_err(|error| AuditError::File { path: self.0.clone(), error })
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         self.0.display().to_string()
     }
 }
 
 fn append(path: &Path, mut text: Vec<u8>) -> io::Result<()> {
-    // The folder of the large dead letters is made with the first of them, and there may be none yet.
+    // The folder of large dead letters is created with the first of them, and may not exist yet.
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let mut file = File::options().create(true).append(true).read(true).open(path)?;
     match file.lock() {
-        // Some file systems have no locks. What is appended in one piece stays in one on most of them even so.
+        // Some file systems have no locks. Most of them still append one write in one piece.
         Err(error) if error.kind() == ErrorKind::Unsupported => {}
         locked => locked?,
     }
-    if is_within_a_line(&mut file)? {
+    if ends_within_a_line(&mut file)? {
         text.insert(0, b'\n');
     }
     file.write_all(&text)?;
     file.sync_data()
 }
 
-/// Whether a disk that was full, or a machine that went down, has left half a line at the end. The next must not become
-/// a part of it.
-fn is_within_a_line(file: &mut File) -> io::Result<bool> {
+/// Whether the file ends with part of a line, after a full disk or a crash. The next line must not become a part of it.
+fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(false);
     }

@@ -1,6 +1,6 @@
-//! The tools for dead letters over a queue in a file and a store that misbehaves on command.
+//! Replay and audit trail, over a queue in a file and a store with scripted faults.
 
 mod audit;
-mod redriving;
-mod redriving_cut_off;
+mod replaying;
+mod replaying_cut_off;
 mod sessions;

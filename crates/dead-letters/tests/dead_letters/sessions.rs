@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use devicestate_dead_letters::{Candidate, Replayed, Replayer};
+use devicestate_dead_letters::{Candidate, ReplayOutcome, Replayer};
 use devicestate_engine::{
     batch::{Batch, Event},
     clock::{Clock as _, System},
@@ -15,8 +15,8 @@ use devicestate_test_doubles::{
 };
 use devicestate_test_support::session_message::SessionMessage;
 
-/// As the handler keeps it whole when function.json and the request do not agree.
-fn whole_request(message: &SessionMessage) -> DeadLetter {
+/// Returns the dead letter of a complete request, as the handler writes it if function.json does not match the request.
+fn complete_request(message: &SessionMessage) -> DeadLetter {
     let batch = Batch { events: vec![Event { body: message.to_bytes(), ..Default::default() }], ..Default::default() };
     let failure = Failure {
         stage: Stage::Envelope,
@@ -31,15 +31,15 @@ fn whole_request(message: &SessionMessage) -> DeadLetter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_whole_request_is_replayed_by_the_trigger_whose_it_is_under_the_version_of_its_message() {
+async fn a_complete_request_is_replayed_by_its_trigger_under_the_version_of_its_message() {
     let (store, handler) = rig();
-    let of_a_hub = handler_of(processor(&store)).function.trigger;
+    let hub_trigger = handler_of(processor(&store)).function.trigger;
     let replayer =
-        Replayer { processor: Arc::clone(&handler.processor), overflow: None, triggers: vec![of_a_hub, trigger()] };
-    let letter = whole_request(&SessionMessage::battery(1, "a", 0.5));
+        Replayer { processor: Arc::clone(&handler.processor), overflow: None, triggers: vec![hub_trigger, trigger()] };
+    let letter = complete_request(&SessionMessage::battery(1, "a", 0.5));
     let candidate = Candidate { letter: &letter, edited: None };
-    assert_eq!(replayer.replay(&[candidate]).await, [Replayed::Applied]);
-    // The message itself, delivered after all, is the same event.
+    assert_eq!(replayer.replay(&[candidate]).await, [ReplayOutcome::Applied]);
+    // The message itself, delivered later, is the same event.
     let reply = invoke_final(&handler, &SessionMessage::battery(1, "a", 0.5)).await;
     assert_eq!(reply.counts(), [0, 1, 0]);
 }

@@ -1,8 +1,8 @@
-//! How it shows that it may send, and that secrets stay secret.
+//! Credentials and tokens; secrets stay secret.
 
 use std::{io::Read as _, net::TcpListener, thread};
 
-use super::{Kept, Ran, command, hub::Hub};
+use super::{HubContent, RunOutput, command, hub::Hub};
 
 const KEY: &str = "bm90IGEgcmVhbCBrZXk=";
 
@@ -13,17 +13,17 @@ fn connection_string(port: u16) -> String {
     )
 }
 
-fn run(setting: &str, value: &str) -> Ran {
+fn run(setting: &str, value: &str) -> RunOutput {
     let arguments = ["--keys", "3", "--events", "10", "--hub", "telemetry", "--connection", setting];
-    Ran::new(command(&arguments).env(setting, value).output().expect("it runs"))
+    RunOutput::new(command(&arguments).env(setting, value).output().expect("it runs"))
 }
 
 #[test]
-fn a_connection_string_becomes_a_signature_for_the_hub_and_its_key_is_nowhere_to_be_seen() {
+fn a_connection_string_becomes_a_signature_and_its_key_is_never_printed() {
     let hub = Hub::new();
     let ran = run("Mine", &connection_string(hub.port));
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    Kept::of(&hub.taken()).assert_numbered(3, 10);
+    HubContent::of(&hub.accepted_batches()).assert_numbered(3, 10);
     let tokens = hub.tokens();
     assert_eq!(tokens.len(), 3, "one for each connection");
     for token in &tokens {
@@ -37,7 +37,7 @@ fn a_connection_string_becomes_a_signature_for_the_hub_and_its_key_is_nowhere_to
 }
 
 #[test]
-fn a_signature_that_somebody_else_made_is_shown_as_it_is() {
+fn a_given_signature_is_sent_unchanged() {
     let hub = Hub::new();
     let signature = "SharedAccessSignature sr=x&sig=y&se=4000000000&skn=z";
     let string = format!(
@@ -51,8 +51,8 @@ fn a_signature_that_somebody_else_made_is_shown_as_it_is() {
 }
 
 #[test]
-fn a_denied_token_ends_with_the_settings_name_and_without_its_key() {
-    let hub = Hub::that_denies();
+fn a_denied_token_is_reported_with_the_setting_and_without_the_key() {
+    let hub = Hub::denying_tokens();
     let ran = run("EventHubConnection", &connection_string(hub.port));
     assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
     assert!(ran.err.contains("the setting EventHubConnection: the hub telemetry cannot be reached"), "{}", ran.err);
@@ -68,9 +68,9 @@ fn an_endpoint_on_this_machine_gets_no_token() {
     assert!(hub.tokens().is_empty());
 }
 
-/// That a namespace's certificate is checked and its answers are understood cannot be tried without one.
+/// The certificate of a namespace and its responses cannot be tested without a namespace.
 #[test]
-fn what_is_no_emulator_is_spoken_to_with_tls_from_the_first_byte() {
+fn a_connection_without_emulator_begins_with_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port();
     let first = thread::spawn(move || {
@@ -88,11 +88,11 @@ fn what_is_no_emulator_is_spoken_to_with_tls_from_the_first_byte() {
 }
 
 #[test]
-fn an_identity_that_the_environment_lacks_ends_before_anything_is_asked() {
+fn a_missing_identity_is_reported_before_anything_is_sent() {
     let arguments = ["--keys", "1", "--namespace", "ns.example.com", "--hub", "telemetry"];
     let mut lacking = command(&arguments);
     lacking.env("EventHubConnection__credential", "workloadidentity").env_remove("AZURE_FEDERATED_TOKEN_FILE");
-    let ran = Ran::new(lacking.output().expect("it runs"));
+    let ran = RunOutput::new(lacking.output().expect("it runs"));
     assert_eq!(ran.code, Some(2), "{}", ran.err);
-    assert!(ran.err.contains("there is no identity to send with"), "{}", ran.err);
+    assert!(ran.err.contains("there is no identity for sending"), "{}", ran.err);
 }

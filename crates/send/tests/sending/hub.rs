@@ -1,5 +1,5 @@
-//! An event hub for tests, behind a loopback port: it speaks AMQP by `fe2o3-amqp`'s acceptor, takes tokens at `$cbs`, keeps
-//! what arrives, and answers as a test wants it.
+//! An event hub for tests on a loopback port: it speaks AMQP through `fe2o3-amqp`'s acceptor, receives tokens at `$cbs`,
+//! stores batches, and responds as a test specifies.
 
 use std::{
     sync::{Arc, Mutex},
@@ -28,124 +28,129 @@ use tokio::{
 
 use super::{
     tokens::{self, PutToken},
-    wire::Arrived,
+    wire::ReceivedBatch,
 };
 
-/// How long a round trip takes. A client on `fe2o3-amqp` 0.14 notes a delivery only after it has sent it, and misses an
-/// answer that comes before: a network is never that fast, and a loopback is.
+/// How long a response is delayed. A client on `fe2o3-amqp` 0.14 records a delivery only after it has sent it, and misses an
+/// earlier response. A network is never that fast, but loopback is.
 const ROUND_TRIP: Duration = Duration::from_millis(10);
 
-/// The largest message that this hub takes.
-pub(crate) const LARGEST: u64 = 1 << 20;
+/// The largest message that this hub accepts.
+pub(crate) const MAX_MESSAGE_BYTES: u64 = 1 << 20;
 
-/// What becomes of a batch.
+/// How the hub responds to a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Taken, and told so.
+pub(crate) enum BatchResponse {
+    /// Accepted.
     Accept,
-    /// Refused: `com.microsoft:server-busy`.
+    /// Rejected: `com.microsoft:server-busy`.
     Busy,
-    /// Refused, and it would be every time: `amqp:not-allowed`.
+    /// Rejected permanently: `amqp:not-allowed`.
     NotAllowed,
-    /// Given back.
+    /// Released.
     Release,
-    /// Given back, changed.
+    /// Released as modified.
     Modify,
-    /// Taken, and nothing is told.
-    Silence,
-    /// Taken, and the connection ends before anything is told.
-    TakeAndCut,
-    /// The connection ends. Nothing is taken.
-    Cut,
+    /// Accepted without a response.
+    NoResponse,
+    /// Accepted, and the connection ends before the response.
+    AcceptAndDisconnect,
+    /// The connection ends, and nothing is accepted.
+    Disconnect,
 }
 
-impl Answer {
-    fn takes(self) -> bool {
-        matches!(self, Self::Accept | Self::Silence | Self::TakeAndCut)
+impl BatchResponse {
+    fn is_accepted(self) -> bool {
+        matches!(self, Self::Accept | Self::NoResponse | Self::AcceptAndDisconnect)
     }
 }
 
-/// Says what becomes of a batch: the how many-th it is, from 0, over all links, and what is in it.
-type Judge = dyn Fn(usize, &Arrived) -> Answer + Send + Sync;
+/// Returns the response to a batch, from its number over all links, beginning with 0, and its content.
+type Responder = dyn Fn(usize, &ReceivedBatch) -> BatchResponse + Send + Sync;
 
-/// The hub. It ends with the test.
+/// The hub. It is stopped when it is dropped.
 pub(crate) struct Hub {
     pub(crate) port: u16,
-    seen: Arc<Seen>,
+    state: Arc<HubState>,
     _runtime: Runtime,
 }
 
-struct Seen {
-    judge: Box<Judge>,
-    /// What became of each batch, and how many events it had.
-    answered: Mutex<Vec<(Answer, usize)>>,
-    taken: Mutex<Vec<Arrived>>,
+struct HubState {
+    responder: Box<Responder>,
+    /// The response to each batch, and its number of events.
+    responses: Mutex<Vec<(BatchResponse, usize)>>,
+    accepted_batches: Mutex<Vec<ReceivedBatch>>,
     tokens: Mutex<Vec<PutToken>>,
     /// The status that a token gets.
     token_status: u16,
 }
 
 impl Hub {
-    /// One that takes everything.
+    /// Starts a hub that accepts everything.
     pub(crate) fn new() -> Self {
-        Self::start(202, |_, _| Answer::Accept)
+        Self::start(202, |_, _| BatchResponse::Accept)
     }
 
-    /// One that answers so.
-    pub(crate) fn that(judge: impl Fn(usize, &Arrived) -> Answer + Send + Sync + 'static) -> Self {
-        Self::start(202, judge)
+    /// Starts a hub with these responses.
+    pub(crate) fn with_responder(
+        responder: impl Fn(usize, &ReceivedBatch) -> BatchResponse + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(202, responder)
     }
 
-    /// One that does not like tokens.
-    pub(crate) fn that_denies() -> Self {
-        Self::start(401, |_, _| Answer::Accept)
+    /// Starts a hub that denies every token.
+    pub(crate) fn denying_tokens() -> Self {
+        Self::start(401, |_, _| BatchResponse::Accept)
     }
 
-    fn start(token_status: u16, judge: impl Fn(usize, &Arrived) -> Answer + Send + Sync + 'static) -> Self {
+    fn start(
+        token_status: u16,
+        responder: impl Fn(usize, &ReceivedBatch) -> BatchResponse + Send + Sync + 'static,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let seen = Arc::new(Seen {
-            judge: Box::new(judge),
-            answered: Mutex::default(),
-            taken: Mutex::default(),
+        let state = Arc::new(HubState {
+            responder: Box::new(responder),
+            responses: Mutex::default(),
+            accepted_batches: Mutex::default(),
             tokens: Mutex::default(),
             token_status,
         });
-        let seen_by_all = Arc::clone(&seen);
+        let hub_state = Arc::clone(&state);
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&seen_by_all)));
+                tokio::spawn(serve(stream, Arc::clone(&hub_state)));
             }
         });
-        Self { port, seen, _runtime: runtime }
+        Self { port, state, _runtime: runtime }
     }
 
-    /// What it has taken, in the order in which it did.
-    pub(crate) fn taken(&self) -> Vec<Arrived> {
-        self.seen.taken.lock().expect("no test has panicked with it").clone()
+    /// Returns the accepted batches in their order.
+    pub(crate) fn accepted_batches(&self) -> Vec<ReceivedBatch> {
+        self.state.accepted_batches.lock().expect("not poisoned").clone()
     }
 
-    /// How many batches came, taken or not.
+    /// Returns how many batches arrived, accepted or not.
     pub(crate) fn deliveries(&self) -> usize {
-        self.seen.answered.lock().expect("no test has panicked with it").len()
+        self.state.responses.lock().expect("not poisoned").len()
     }
 
-    /// How many events were in batches that got this answer.
-    pub(crate) fn events_that_got(&self, answer: Answer) -> u64 {
-        let answered = self.seen.answered.lock().expect("no test has panicked with it");
-        answered.iter().filter(|(got, _)| *got == answer).map(|(_, events)| *events as u64).sum()
+    /// Returns how many events were in batches with this response.
+    pub(crate) fn events_with_response(&self, response: BatchResponse) -> u64 {
+        let responses = self.state.responses.lock().expect("not poisoned");
+        responses.iter().filter(|(got, _)| *got == response).map(|(_, events)| *events as u64).sum()
     }
 
-    /// The tokens that were put.
+    /// Returns the tokens that were put.
     pub(crate) fn tokens(&self) -> Vec<PutToken> {
-        self.seen.tokens.lock().expect("no test has panicked with it").clone()
+        self.state.tokens.lock().expect("not poisoned").clone()
     }
 }
 
-/// A connection. Between the network and the protocol there is a pump, which can be stopped.
-async fn serve(mut network: TcpStream, seen: Arc<Seen>) {
+/// Serves a connection. A task copies between network and protocol; aborting it cuts the connection.
+async fn serve(mut network: TcpStream, state: Arc<HubState>) {
     let (mut near, far) = tokio::io::duplex(1 << 16);
     let pump = tokio::spawn(async move { copy_bidirectional(&mut network, &mut near).await.map(drop) }).abort_handle();
     let acceptor = ConnectionAcceptor::builder()
@@ -157,67 +162,66 @@ async fn serve(mut network: TcpStream, seen: Arc<Seen>) {
     let sessions = SessionAcceptor::builder().incoming_window(u32::MAX).outgoing_window(u32::MAX).build();
     let mut tasks = JoinSet::new();
     while let Ok(session) = sessions.accept(&mut connection).await {
-        tasks.spawn(serve_session(session, Arc::clone(&seen), pump.clone()));
+        tasks.spawn(serve_session(session, Arc::clone(&state), pump.clone()));
     }
 }
 
-async fn serve_session(mut session: ListenerSessionHandle, seen: Arc<Seen>, pump: AbortHandle) {
-    let links = LinkAcceptor::builder().max_message_size(LARGEST).build();
-    let (answers, mut to_answer) = (mpsc::channel(8), None);
-    let (answer, from_node) = answers;
-    to_answer.replace(from_node);
+async fn serve_session(mut session: ListenerSessionHandle, state: Arc<HubState>, pump: AbortHandle) {
+    let links = LinkAcceptor::builder().max_message_size(MAX_MESSAGE_BYTES).build();
+    let (token_responses, receiver) = mpsc::channel(8);
+    let mut response_receiver = Some(receiver);
     let mut tasks = JoinSet::new();
     while let Ok(link) = links.accept(&mut session).await {
         match link {
             LinkEndpoint::Sender(sender) => {
-                let answers = to_answer.take().expect("one link of answers in a session");
-                tasks.spawn(tokens::answer(sender, answers));
+                let responses = response_receiver.take().expect("one link of responses per session");
+                tasks.spawn(tokens::respond(sender, responses));
             }
             LinkEndpoint::Receiver(receiver) => {
                 let address = receiver.target().as_ref().and_then(|target| target.address.clone());
                 if address.as_deref() == Some("$cbs") {
-                    let (seen, answer) = (Arc::clone(&seen), answer.clone());
-                    let keep = move |token| {
-                        seen.tokens.lock().expect("no test has panicked with it").push(token);
-                        seen.token_status
+                    let (state, token_responses) = (Arc::clone(&state), token_responses.clone());
+                    let store = move |token| {
+                        state.tokens.lock().expect("not poisoned").push(token);
+                        state.token_status
                     };
-                    tasks.spawn(tokens::take(receiver, answer, keep));
+                    tasks.spawn(tokens::receive(receiver, token_responses, store));
                 } else {
-                    tasks.spawn(take(receiver, address.unwrap_or_default(), Arc::clone(&seen), pump.clone()));
+                    tasks.spawn(receive(receiver, address.unwrap_or_default(), Arc::clone(&state), pump.clone()));
                 }
             }
         }
     }
 }
 
-/// Takes batches.
-async fn take(mut receiver: Receiver, address: String, seen: Arc<Seen>, pump: AbortHandle) {
+/// Receives batches and responds to them.
+async fn receive(mut receiver: Receiver, address: String, state: Arc<HubState>, pump: AbortHandle) {
     while let Ok(delivery) = receiver.recv::<Body<Value>>().await {
-        let arrived = Arrived::read(&address, &delivery);
-        let answer = {
-            let mut answered = seen.answered.lock().expect("no test has panicked with it");
-            let answer = (seen.judge)(answered.len(), &arrived);
-            answered.push((answer, arrived.events.len()));
-            answer
+        let batch = ReceivedBatch::read(&address, &delivery);
+        let response = {
+            let mut responses = state.responses.lock().expect("not poisoned");
+            let response = (state.responder)(responses.len(), &batch);
+            responses.push((response, batch.events.len()));
+            response
         };
-        if answer.takes() {
-            seen.taken.lock().expect("no test has panicked with it").push(arrived);
+        if response.is_accepted() {
+            state.accepted_batches.lock().expect("not poisoned").push(batch);
         }
-        if matches!(answer, Answer::Cut | Answer::TakeAndCut) {
+        if matches!(response, BatchResponse::Disconnect | BatchResponse::AcceptAndDisconnect) {
             pump.abort();
             return;
         }
         sleep(ROUND_TRIP).await;
-        let refusal = |condition: ErrorCondition| Error::new(condition, Some("as the test wants it".into()), None);
-        let answered = match answer {
-            Answer::Accept => receiver.accept(&delivery).await,
-            Answer::Busy => {
+        let rejection = |condition: ErrorCondition| Error::new(condition, Some("as the test specifies".into()), None);
+        let responses = match response {
+            BatchResponse::Accept => receiver.accept(&delivery).await,
+            BatchResponse::Busy => {
                 let busy = ErrorCondition::Custom(Symbol::from("com.microsoft:server-busy"));
-                receiver.reject(&delivery, refusal(busy)).await
+                receiver.reject(&delivery, rejection(busy)).await
             }
-            Answer::NotAllowed => receiver.reject(&delivery, refusal(AmqpError::NotAllowed.into())).await,
-            Answer::Release => receiver.release(&delivery).await,
-            Answer::Modify => {
+            BatchResponse::NotAllowed => receiver.reject(&delivery, rejection(AmqpError::NotAllowed.into())).await,
+            BatchResponse::Release => receiver.release(&delivery).await,
+            BatchResponse::Modify => {
                 receiver
                     .modify(
                         &delivery,
@@ -225,9 +229,9 @@ async fn take(mut receiver: Receiver, address: String, seen: Arc<Seen>, pump: Ab
                     )
                     .await
             }
-            Answer::Silence | Answer::TakeAndCut | Answer::Cut => Ok(()),
+            BatchResponse::NoResponse | BatchResponse::AcceptAndDisconnect | BatchResponse::Disconnect => Ok(()),
         };
-        if answered.is_err() {
+        if responses.is_err() {
             return;
         }
     }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Kept, Ran, command,
-    hub::{Answer, Hub},
+    HubContent, RunOutput, command,
+    hub::{BatchResponse, Hub},
 };
 
 /// Waits until this holds.
@@ -16,14 +16,14 @@ fn until(what: &str, holds: impl Fn() -> bool) {
     let begin = Instant::now();
     while !holds() {
         assert!(begin.elapsed() < Duration::from_mins(1), "{what} did not come");
-        #[expect(clippy::disallowed_methods, reason = "a look at a condition again, with a deadline")]
+        #[expect(clippy::disallowed_methods, reason = "polls a condition, with a deadline")]
         thread::sleep(Duration::from_millis(10));
     }
 }
 
 fn start(hub: &Hub, arguments: &[&str]) -> Child {
     let endpoint = format!("amqp://127.0.0.1:{}", hub.port);
-    let to = ["--endpoint", &endpoint, "--hub", "telemetry", "--format", "json"];
+    let to = ["--endpoint", &endpoint, "--hub", "telemetry", "-o", "json"];
     command(&[&to, arguments].concat()).spawn().expect("it runs")
 }
 
@@ -33,16 +33,16 @@ fn interrupt(child: &Child) {
 }
 
 #[test]
-fn ctrl_c_ends_in_order_and_what_was_made_is_sent() {
+fn ctrl_c_stops_creating_events_and_sends_the_created_ones() {
     let hub = Hub::new();
     let child = start(&hub, &["--keys", "5", "--events", "1000000", "--rate", "1000/s"]);
     until("a batch", || hub.deliveries() > 20);
     interrupt(&child);
-    let ran = Ran::new(child.wait_with_output().expect("it ends"));
+    let ran = RunOutput::new(child.wait_with_output().expect("it ends"));
     assert_eq!((ran.code, ran.count("notSent")), (Some(0), 0), "{}", ran.err);
-    assert!(ran.out.contains(r#""stoppedEarly": true"#), "{}", ran.out);
-    assert!(ran.err.contains("No more events are made"), "{}", ran.err);
-    let kept = Kept::of(&hub.taken());
+    assert_eq!(ran.report()["stoppedEarly"], true);
+    assert!(ran.err.contains("No more events are created"), "{}", ran.err);
+    let kept = HubContent::of(&hub.accepted_batches());
     let events: usize = kept.bodies.values().map(Vec::len).sum();
     assert_eq!(events as u64, ran.count("events"));
     let events = kept.bodies["key-00004"].len() as u64;
@@ -50,16 +50,16 @@ fn ctrl_c_ends_in_order_and_what_was_made_is_sent() {
 }
 
 #[test]
-fn a_second_ctrl_c_stops_at_once_and_says_what_is_not_known_to_be_sent() {
-    let hub = Hub::that(|_, _| Answer::Silence);
+fn a_second_ctrl_c_stops_at_once_and_reports_unsent_events() {
+    let hub = Hub::with_responder(|_, _| BatchResponse::NoResponse);
     let mut child = start(&hub, &["--keys", "1", "--events", "10", "--timeout", "600"]);
     until("the batch", || hub.deliveries() == 1);
     interrupt(&child);
-    // The first one is taken when it is told; a second one before that would be the same one.
-    let mut told = [0; 64];
-    std::io::Read::read_exact(child.stderr.as_mut().expect("it is piped"), &mut told).expect("it says so");
+    // The message shows that the first signal was handled: before that, a second signal would merge with it.
+    let mut message = [0; 64];
+    std::io::Read::read_exact(child.stderr.as_mut().expect("it is piped"), &mut message).expect("it says so");
     interrupt(&child);
-    let ran = Ran::new(child.wait_with_output().expect("it ends"));
+    let ran = RunOutput::new(child.wait_with_output().expect("it ends"));
     assert_eq!((ran.code, ran.count("notSent")), (Some(1), 10), "{}", ran.err);
     assert!(ran.err.contains("stopped at once"), "{}", ran.err);
 }

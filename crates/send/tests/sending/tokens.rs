@@ -1,4 +1,4 @@
-//! The `$cbs` node: takes tokens and answers with a status.
+//! The `$cbs` node: receives tokens and responds with a status.
 
 use fe2o3_amqp::{
     Receiver, Sender,
@@ -9,12 +9,12 @@ use fe2o3_amqp::{
 };
 use tokio::sync::mpsc;
 
-/// What came with a token.
+/// A token that was put.
 #[derive(Debug, Clone)]
 pub(crate) struct PutToken {
     /// `jwt`, or that of a signature.
     pub(crate) kind: String,
-    /// What it is for.
+    /// The resource that it is for.
     pub(crate) audience: String,
     pub(crate) text: String,
 }
@@ -22,8 +22,12 @@ pub(crate) struct PutToken {
 /// A status for a request.
 pub(crate) type Status = (MessageId, u16);
 
-/// Takes tokens, keeps them, and says what is to be answered.
-pub(crate) async fn take(mut from: Receiver, answers: mpsc::Sender<Status>, keep: impl Fn(PutToken) -> u16 + Send) {
+/// Receives tokens, keeps them, and passes the status for each on.
+pub(crate) async fn receive(
+    mut from: Receiver,
+    token_responses: mpsc::Sender<Status>,
+    store: impl Fn(PutToken) -> u16 + Send,
+) {
     while let Ok(delivery) = from.recv::<Body<Value>>().await {
         if from.accept(&delivery).await.is_err() {
             return;
@@ -36,23 +40,24 @@ pub(crate) async fn take(mut from: Receiver, answers: mpsc::Sender<Status>, keep
         };
         assert_eq!(text("operation"), "put-token");
         let Body::Value(AmqpValue(Value::String(token))) = message.body else { panic!("a token is a text") };
-        let status = keep(PutToken { kind: text("type"), audience: text("name"), text: token });
+        let status = store(PutToken { kind: text("type"), audience: text("name"), text: token });
         let id = message.properties.and_then(|properties| properties.message_id).expect("a request has an id");
-        if answers.send((id, status)).await.is_err() {
+        if token_responses.send((id, status)).await.is_err() {
             return;
         }
     }
 }
 
-/// Sends the answers.
-pub(crate) async fn answer(mut to: Sender, mut answers: mpsc::Receiver<Status>) {
-    while let Some((id, status)) = answers.recv().await {
+/// Sends the responses.
+pub(crate) async fn respond(mut to: Sender, mut token_responses: mpsc::Receiver<Status>) {
+    while let Some((id, status)) = token_responses.recv().await {
         let properties = Properties::builder().correlation_id(id).build();
-        let told = ApplicationProperties::builder()
+        let status = ApplicationProperties::builder()
             .insert("status-code", i32::from(status))
             .insert("status-description", if status == 202 { "Accepted" } else { "Unauthorized" })
             .build();
-        let message = Message::builder().properties(properties).application_properties(told).value(Value::Null).build();
+        let message =
+            Message::builder().properties(properties).application_properties(status).value(Value::Null).build();
         if to.send(message).await.is_err() {
             return;
         }

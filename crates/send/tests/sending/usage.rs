@@ -1,15 +1,15 @@
-//! What people get wrong, and what they are told.
+//! Errors of usage, help and report.
 
 use std::net::TcpListener;
 
-use super::{Ran, command, hub::Hub, send};
+use super::{RunOutput, command, hub::Hub, send};
 
-fn run(arguments: &[&str]) -> Ran {
-    Ran::new(command(arguments).output().expect("it runs"))
+fn run(arguments: &[&str]) -> RunOutput {
+    RunOutput::new(command(arguments).output().expect("it runs"))
 }
 
 #[test]
-fn an_endpoint_where_nobody_listens_ends_with_2_and_the_option() {
+fn an_unreachable_endpoint_ends_with_2_and_names_the_option() {
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
     let ran = send(free, &["--keys", "1"]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
@@ -19,27 +19,27 @@ fn an_endpoint_where_nobody_listens_ends_with_2_and_the_option() {
 }
 
 #[test]
-fn an_endpoint_that_says_nothing_is_given_up_after_the_timeout() {
+fn a_silent_endpoint_is_given_up_after_the_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let ran = send(listener.local_addr().expect("an address").port(), &["--keys", "1", "--timeout", "0.5"]);
     assert_eq!(ran.code, Some(2));
-    assert!(ran.err.contains("no answer came within 0.5 s (--timeout)"), "{}", ran.err);
+    assert!(ran.err.contains("the hub did not respond within 0.5 s (--timeout)"), "{}", ran.err);
 }
 
 #[test]
-fn without_a_destination_all_ways_to_name_one_are_told() {
+fn a_missing_destination_is_reported_with_all_options() {
     let ran = run(&["--keys", "1"]);
     assert_eq!(ran.code, Some(2));
-    for way in ["--namespace", "--endpoint", "EventHubConnection"] {
-        assert!(ran.err.contains(way), "{}", ran.err);
+    for option in ["--namespace", "--endpoint", "EventHubConnection"] {
+        assert!(ran.err.contains(option), "{}", ran.err);
     }
 }
 
 #[test]
-fn events_are_numbered_or_simulated_and_one_has_to_say_which() {
+fn keys_and_devices_are_exclusive_and_one_is_required() {
     assert_eq!(run(&["--hub", "telemetry"]).code, Some(2));
     assert_eq!(run(&["--keys", "1", "--devices", "1"]).code, Some(2));
-    assert_eq!(run(&["--keys", "1", "--wire", "protobuf"]).code, Some(2));
+    assert_eq!(run(&["--keys", "1", "--encoding", "protobuf"]).code, Some(2));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn help_has_examples_and_the_exit_codes() {
 }
 
 #[test]
-fn the_report_is_a_table_for_people() {
+fn the_default_report_is_a_table() {
     let hub = Hub::new();
     let endpoint = format!("amqp://127.0.0.1:{}", hub.port);
     let ran = run(&["--keys", "2", "--events", "3", "--endpoint", &endpoint, "--hub", "telemetry"]);

@@ -1,4 +1,4 @@
-//! What arrives at the hub, read from the bytes by AMQP's own types: nothing of it is the sender's code.
+//! What arrives at the hub, decoded from the bytes with AMQP's types and without the sender's code.
 
 use fe2o3_amqp::{
     link::delivery::Delivery,
@@ -6,9 +6,9 @@ use fe2o3_amqp::{
     types::primitives::{Symbol, Value},
 };
 
-/// A batch that arrived.
+/// A batch that the hub received.
 #[derive(Debug, Clone)]
-pub(crate) struct Arrived {
+pub(crate) struct ReceivedBatch {
     /// The link's target.
     pub(crate) address: String,
     pub(crate) format: u32,
@@ -26,7 +26,7 @@ pub(crate) struct Event {
     pub(crate) body: Vec<u8>,
 }
 
-impl Arrived {
+impl ReceivedBatch {
     pub(crate) fn read(address: &str, delivery: &Delivery<Body<Value>>) -> Self {
         let message = delivery.message();
         Self {

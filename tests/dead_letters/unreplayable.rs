@@ -1,4 +1,4 @@
-//! Dead letters of which it is not known where their events stood, and such as are not whole.
+//! Dead letters without a position in the hub, and incomplete ones.
 
 use devicestate_test_storage::bench::{Bench, untyped_event};
 use devicestate_test_support::{Batch, Event, Fold, fixture};
@@ -7,26 +7,26 @@ use serde_json::{Value, json};
 use crate::on_both_queues;
 
 on_both_queues![
-    an_event_without_a_place_is_never_put_over_what_came_after_it,
-    an_event_whose_metadata_did_not_fit_is_refused_with_the_reason,
-    a_whole_request_is_replayed_when_function_json_is_right,
-    what_was_cut_is_refused_with_the_reason,
+    a_replayed_event_without_position_overwrites_no_later_event,
+    an_event_without_matching_metadata_is_not_replayed,
+    a_complete_request_is_replayed_with_the_right_function_json,
+    a_cut_body_is_not_replayed,
 ];
 
-/// A request without metadata, as a person sends one.
-fn by_hand(events: &[Value]) -> Value {
+/// Returns a request without metadata, as the admin endpoint sends it.
+fn request_without_metadata(events: &[Value]) -> Value {
     let bodies: Vec<_> = events.iter().map(|event| devicestate_test_support::base64(event.to_string())).collect();
     let mut request = fixture("no-metadata");
     request["Data"]["messages"] = json!(bodies).to_string().into();
     request
 }
 
-fn an_event_without_a_place_is_never_put_over_what_came_after_it(bench: &Bench) {
+fn a_replayed_event_without_position_overwrites_no_later_event(bench: &Bench) {
     let handler = bench.app.start();
-    let send = |event: &Value| handler.invoke(&by_hand(std::slice::from_ref(event)));
+    let send = |event: &Value| handler.invoke(&request_without_metadata(std::slice::from_ref(event)));
     send(&json!({"deviceId": "drone-2", "battery": 0.25})).assert_all_applied(1);
     let misread = Bench::local().with("TelemetryFormat", "protobuf");
-    let reply = misread.app.start().invoke(&by_hand(&[
+    let reply = misread.app.start().invoke(&request_without_metadata(&[
         json!({"deviceId": "drone-1", "battery": 0.5, "flightMode": 3}),
         json!({"deviceId": "drone-2", "battery": 0.5}),
     ]));
@@ -34,15 +34,15 @@ fn an_event_without_a_place_is_never_put_over_what_came_after_it(bench: &Bench) 
     bench.put_all(&reply);
     send(&json!({"deviceId": "drone-1", "battery": 0.75})).assert_all_applied(1);
     let done = bench.json(&["replay", "--yes"], 0);
-    assert_eq!((&done["Applied"], bench.count()), (&json!(2), 0), "{done}");
+    assert_eq!((&done["applied"], bench.count()), (&json!(2), 0), "{done}");
     let documents = bench.documents();
     let of = |device: &str, reading: &str| documents[device][reading].clone();
-    assert_eq!(of("drone-1", "Battery"), 0.75, "what came after it stays");
-    assert_eq!(of("drone-1", "FlightMode"), 3, "and what nobody has overwritten is filled in");
-    assert_eq!(of("drone-2", "Battery"), 0.5, "what came before it does not stay");
+    assert_eq!(of("drone-1", "Battery"), 0.75, "a later event stays");
+    assert_eq!(of("drone-1", "FlightMode"), 3, "and a reading without a later value is added");
+    assert_eq!(of("drone-2", "Battery"), 0.5, "an earlier event is overwritten");
 }
 
-fn an_event_whose_metadata_did_not_fit_is_refused_with_the_reason(bench: &Bench) {
+fn an_event_without_matching_metadata_is_not_replayed(bench: &Bench) {
     let batch = Batch::of([Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
     let mut request = batch.envelope();
     request["Metadata"]["SequenceNumberArray"] = "[1,2]".into();
@@ -50,13 +50,13 @@ fn an_event_whose_metadata_did_not_fit_is_refused_with_the_reason(bench: &Bench)
     assert_eq!(reply.counts(), [1, 0, 0, 1]);
     bench.put_all(&reply);
     let done = bench.json(&["replay", "--yes"], 1);
-    assert_eq!(done["FailedAgain"], 1, "{done}");
-    let issues = done["Failures"].to_string();
-    assert!(issues.contains("where the event stood in its partition is not known"), "{issues}");
+    assert_eq!(done["failedAgain"], 1, "{done}");
+    let issues = done["failures"].to_string();
+    assert!(issues.contains("the position of the event in its partition is not known"), "{issues}");
     assert_eq!((bench.count(), bench.documents().len()), (1, 0));
 }
 
-fn a_whole_request_is_replayed_when_function_json_is_right(bench: &Bench) {
+fn a_complete_request_is_replayed_with_the_right_function_json(bench: &Bench) {
     let batch = Batch::of([
         Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.5})),
         Event::json(2, &json!({"deviceId": "drone-2", "battery": 0.25})),
@@ -64,19 +64,19 @@ fn a_whole_request_is_replayed_when_function_json_is_right(bench: &Bench) {
     let wrong = Bench::local().with("DeadLetterAfterAttempts", "1");
     let app = wrong.app.with_function(|function| function["bindings"][0]["name"] = "events".into());
     let reply = app.start().invoke(&batch.envelope());
-    assert_eq!(reply.dead_letters.len(), 1, "whole: {:?}", reply.dead_letters);
+    assert_eq!(reply.dead_letters.len(), 1, "the complete request: {:?}", reply.dead_letters);
     bench.put_all(&reply);
     let without = bench.app.path("nowhere").display().to_string();
     if bench.is_local() {
-        let done = bench.json(&["replay", "--yes", "--app-root", &without], 2);
-        assert!(done["NotNow"].to_string().contains("--app-root"), "{done}");
+        let said = bench.run(&["replay", "--yes", "--app-root", &without]).assert_exit_code(2);
+        assert!(said.errors.contains("give --app-root"), "{}", said.errors);
     }
     let done = bench.json(&["replay", "--yes"], 0);
-    assert_eq!((&done["Replayed"], &done["Applied"]), (&json!(1), &json!(1)), "{done}");
+    assert_eq!((&done["replayed"], &done["applied"]), (&json!(1), &json!(1)), "{done}");
     assert_eq!((bench.count(), bench.documents()), (0, Fold::from_batches([&batch]).documents()));
 }
 
-fn what_was_cut_is_refused_with_the_reason(bench: &Bench) {
+fn a_cut_body_is_not_replayed(bench: &Bench) {
     let batch = Batch::of([untyped_event(1, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
     let letter = bench.put_misread(&batch).remove(0);
     let mut cut = letter.clone();
@@ -84,8 +84,8 @@ fn what_was_cut_is_refused_with_the_reason(bench: &Bench) {
     cut["EventData"]["BodyCut"] = json!({"Length": 5_000, "Sha256": "0".repeat(64)});
     bench.put(cut.to_string());
     let done = bench.json(&["replay", "--yes"], 1);
-    assert_eq!((&done["Applied"], &done["FailedAgain"]), (&json!(1), &json!(1)), "{done}");
-    let issues = done["Failures"].to_string();
+    assert_eq!((&done["applied"], &done["failedAgain"]), (&json!(1), &json!(1)), "{done}");
+    let issues = done["failures"].to_string();
     assert!(issues.contains("of the 5000 bytes of its body were kept"), "{issues}");
     assert_eq!((bench.count(), bench.documents()), (1, Fold::from_batches([&batch]).documents()));
 }

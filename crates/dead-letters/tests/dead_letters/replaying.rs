@@ -1,4 +1,4 @@
-//! Replay over a queue: its order, its pace, and what it does when something stands in its way.
+//! Replay over a queue: the order of its steps, its rate, and its behavior when a service fails.
 
 use std::{
     sync::{
@@ -10,7 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use devicestate_dead_letters::{
-    Action, Audit, AuditError, AuditLine, Auditor, Filter, Outcome, Redrive, Replayer, Sweep, Swept, Tally, TriageError,
+    Action, AuditError, AuditLine, AuditTrail, AuditWriter, Filter, Outcome, QueueScan, Replay, ReplaySummary,
+    Replayer, ScanError, ScanSummary,
 };
 use devicestate_engine::{
     batch::Batch,
@@ -30,13 +31,13 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::{sync::watch, time::Instant};
 
-/// For how long messages are hidden.
-pub(crate) const HIDDEN: Duration = Duration::from_mins(1);
+/// How long received messages are hidden.
+pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A clock that the test sets.
-pub(crate) struct OwnClock(AtomicI64);
+pub(crate) struct ManualClock(AtomicI64);
 
-impl Clock for OwnClock {
+impl Clock for ManualClock {
     fn now_ms(&self) -> i64 {
         self.0.load(Relaxed)
     }
@@ -46,10 +47,10 @@ impl Clock for OwnClock {
 pub(crate) struct Rig {
     _folder: TempDir,
     pub(crate) queue: SqliteQueue,
-    clock: Arc<OwnClock>,
+    clock: Arc<ManualClock>,
 }
 
-/// The lines that were written.
+/// Collects the audit lines.
 #[derive(Default)]
 pub(crate) struct Trail(pub(crate) Mutex<Vec<AuditLine>>);
 
@@ -60,13 +61,13 @@ impl Trail {
 }
 
 #[async_trait]
-impl Audit for Trail {
+impl AuditTrail for Trail {
     async fn append(&self, lines: &[AuditLine]) -> Result<(), AuditError> {
         self.0.lock().expect("no panic").extend_from_slice(lines);
         Ok(())
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         "a test".into()
     }
 }
@@ -74,7 +75,7 @@ impl Audit for Trail {
 impl Rig {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let clock = Arc::new(OwnClock(AtomicI64::new(NOW)));
+        let clock = Arc::new(ManualClock(AtomicI64::new(NOW)));
         let database = Database::open(&folder.path().join("state.db"), OpenMode::Create).expect("a database");
         Self { _folder: folder, queue: SqliteQueue::new(database, Arc::clone(&clock) as _), clock }
     }
@@ -87,7 +88,8 @@ impl Rig {
         rig
     }
 
-    pub(crate) fn pass(&self, time: Duration) {
+    /// Advances the clock of the queue.
+    pub(crate) fn advance(&self, time: Duration) {
         self.clock.0.fetch_add(time.as_millis().try_into().expect("a short time"), Relaxed);
     }
 
@@ -95,96 +97,102 @@ impl Rig {
         self.queue.count().await.expect("counted")
     }
 
-    /// The dead letters that everybody can see.
+    /// Returns the dead letters that are visible.
     pub(crate) async fn visible(&self) -> Vec<DeadLetter> {
         let messages = self.queue.peek(32).await.expect("peeked");
         messages.iter().map(|message| serde_json::from_slice(&message.body).expect("a dead letter")).collect()
     }
 }
 
-/// A dead letter of each of these events.
-pub(crate) fn letters(mut batch: Batch) -> Vec<DeadLetter> {
+/// Returns a dead letter of each of these events.
+pub(crate) fn dead_letters(mut batch: Batch) -> Vec<DeadLetter> {
     let failure = Failure {
         stage: Stage::Update,
         class: ErrorClass::Transient,
-        issue: "the store would not have it".into(),
+        issue: "the store rejected it".into(),
         device_id: None,
         device_state: None,
     };
     let attempt = Attempt { invocation_id: "i", number: 1, time_ms: NOW };
-    // As the host tells the places.
-    let places: Vec<_> = batch.events.iter().map(|event| event.position.expect("a place")).collect();
+    // As the host sends the positions.
+    let positions: Vec<_> = batch.events.iter().map(|event| event.position.expect("a position")).collect();
     let column = |cell: &dyn Fn(usize) -> String| {
-        let cells: Vec<_> = (0..places.len()).map(cell).collect();
-        devicestate_engine::batch::MetadataColumn::new(format!("[{}]", cells.join(",")), places.len())
+        let cells: Vec<_> = (0..positions.len()).map(cell).collect();
+        devicestate_engine::batch::MetadataColumn::new(format!("[{}]", cells.join(",")), positions.len())
     };
-    batch.metadata.sequence_numbers = column(&|index| places[index].sequence_number.to_string());
+    batch.metadata.sequence_numbers = column(&|index| positions[index].sequence_number.to_string());
     batch.metadata.enqueued_times = column(&|index| {
-        let time = jiff::Timestamp::from_millisecond(places[index].enqueued_ms).expect("a time");
+        let time = jiff::Timestamp::from_millisecond(positions[index].enqueued_ms).expect("a time");
         format!("\"{}\"", time.strftime("%Y-%m-%dT%H:%M:%S%.3f"))
     });
     (0..batch.events.len()).map(|index| DeadLetter::new(&batch, index, &failure, attempt)).collect()
 }
 
-/// What a run needs beside the queue.
+/// A replay of all dead letters of a queue.
 pub(crate) struct Run<'a> {
     pub(crate) queue: &'a dyn DeadLetterQueue,
     pub(crate) store: Arc<dyn StateStore>,
-    pub(crate) trail: Arc<dyn Audit>,
+    pub(crate) trail: Arc<dyn AuditTrail>,
     pub(crate) overflow: Option<Arc<dyn Overflow>>,
-    pub(crate) together: usize,
+    pub(crate) chunk_size: usize,
     pub(crate) per_second: Option<u32>,
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn of(queue: &'a dyn DeadLetterQueue, store: &Arc<ScriptedStore>, trail: &Arc<Trail>) -> Self {
+    pub(crate) fn new(queue: &'a dyn DeadLetterQueue, store: &Arc<ScriptedStore>, trail: &Arc<Trail>) -> Self {
         let (store, trail) = (Arc::clone(store) as _, Arc::clone(trail) as _);
-        Self { queue, store, trail, overflow: None, together: 4, per_second: None }
+        Self { queue, store, trail, overflow: None, chunk_size: 4, per_second: None }
     }
 
-    /// Replays all that is there.
-    pub(crate) async fn replay(self) -> (Result<Swept, TriageError>, Tally) {
-        let Self { queue, store, trail, overflow, together, per_second } = self;
+    /// Replays every dead letter.
+    pub(crate) async fn replay(self) -> (Result<ScanSummary, ScanError>, ReplaySummary) {
+        let Self { queue, store, trail, overflow, chunk_size, per_second } = self;
         let engine = Processor { store, ..processor(&Arc::default()) };
         let replayer = Replayer { processor: Arc::new(engine), overflow, triggers: Vec::new() };
-        let audit = Auditor {
+        let audit = AuditWriter {
             trail,
             action: Action::Replay,
-            who: "ada".into(),
+            operator: "ada".into(),
             queue: queue.name(),
             store: None,
             edit: None,
             clock: Arc::new(StoppedClock),
         };
         let rate_limit = RateLimit::new(per_second);
-        let mut redrive = Redrive {
+        let mut replay = Replay {
             replayer: &replayer,
             filter: &Filter::default(),
             edited: None,
-            most_replays: 5,
+            max_replays: 5,
             audit: Some(&audit),
             rate_limit,
             clock: &StoppedClock,
-            tally: Tally::default(),
+            summary: ReplaySummary::default(),
         };
         let (_stop, stop) = watch::channel(false);
-        let sweep = Sweep { queue, hidden: HIDDEN, together: rate_limit.batch_size(together), stop, progress: &|_| () };
-        let (swept, ended) = sweep.run(&mut redrive).await;
-        (ended.map(|()| swept), redrive.tally)
+        let scan = QueueScan {
+            queue,
+            visibility_timeout: VISIBILITY_TIMEOUT,
+            chunk_size: rate_limit.batch_size(chunk_size),
+            stop,
+            progress: &|_| (),
+        };
+        let (scanned, result) = scan.run(&mut replay).await;
+        (result.map(|()| scanned), replay.summary)
     }
 }
 
-/// Some error of a queue.
-pub(crate) fn failed() -> QueueError {
+/// Returns an error of a queue.
+pub(crate) fn queue_error() -> QueueError {
     let folder = tempfile::tempdir().expect("a folder");
     let error: DatabaseError =
         Database::open(&folder.path().join("none"), OpenMode::Existing).expect_err("there is no file");
     error.into()
 }
 
-/// What a test does around each operation of a queue.
+/// What a test does before and after each operation of a queue.
 #[async_trait]
-pub(crate) trait Around: Send + Sync {
+pub(crate) trait Hooks: Send + Sync {
     async fn before(&self, operation: &str) -> Result<(), QueueError>;
 
     async fn after(&self, _: &str) -> Result<(), QueueError> {
@@ -192,11 +200,11 @@ pub(crate) trait Around: Send + Sync {
     }
 }
 
-/// A queue with something around it.
-pub(crate) struct Watched<'a, A>(pub(crate) &'a SqliteQueue, pub(crate) A);
+/// A queue with hooks.
+pub(crate) struct HookedQueue<'a, A>(pub(crate) &'a SqliteQueue, pub(crate) A);
 
 #[async_trait]
-impl<A: Around> DeadLetterQueue for Watched<'_, A> {
+impl<A: Hooks> DeadLetterQueue for HookedQueue<'_, A> {
     fn name(&self) -> String {
         self.0.name()
     }
@@ -209,19 +217,19 @@ impl<A: Around> DeadLetterQueue for Watched<'_, A> {
         self.0.count().await
     }
 
-    async fn peek(&self, most: usize) -> Result<Vec<Message>, QueueError> {
-        self.0.peek(most).await
+    async fn peek(&self, max: usize) -> Result<Vec<Message>, QueueError> {
+        self.0.peek(max).await
     }
 
-    async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
+    async fn receive(&self, max: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
         self.1.before("receive").await?;
-        let done = self.0.receive(most, hidden).await;
+        let done = self.0.receive(max, hidden).await;
         self.1.after("receive").await.and(done)
     }
 
     async fn update(&self, received: &mut Received, body: Option<&[u8]>, hidden: Duration) -> Result<(), QueueError> {
         self.1.before("update").await?;
-        // What is lost on the way is the receipt, too.
+        // If the response is lost, so is the new receipt.
         let mut updated = received.clone();
         let done = self.0.update(&mut updated, body, hidden).await;
         self.1.after("update").await?;
@@ -236,11 +244,11 @@ impl<A: Around> DeadLetterQueue for Watched<'_, A> {
     }
 }
 
-/// Holds each deletion against what is there by then.
-struct WriteFirst(Arc<ScriptedStore>, Arc<Trail>);
+/// Checks at each deletion that document and audit lines are stored.
+struct DeleteLast(Arc<ScriptedStore>, Arc<Trail>);
 
 #[async_trait]
-impl Around for WriteFirst {
+impl Hooks for DeleteLast {
     async fn before(&self, operation: &str) -> Result<(), QueueError> {
         if operation == "delete" {
             assert!(self.0.document("drone-1").await.is_some(), "the document is written");
@@ -252,59 +260,59 @@ impl Around for WriteFirst {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_is_deleted_when_its_document_is_written_and_its_line_is_there() {
+async fn a_replay_deletes_a_message_after_writing_its_document_and_audit_line() {
     let events = [battery(1, "drone-1", 0.5), battery(2, "drone-1", 0.25), event(3, &json!({"battery": 1}))];
-    let rig = Rig::with(&letters(batch(events))).await;
+    let rig = Rig::with(&dead_letters(batch(events))).await;
     let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
-    let watched = Watched(&rig.queue, WriteFirst(Arc::clone(&store), Arc::clone(&trail)));
-    let (swept, tally) = Run::of(&watched, &store, &trail).replay().await;
-    assert_eq!((swept.expect("it ends").deleted, tally.applied, tally.failed_again), (2, 2, 1));
+    let hooked = HookedQueue(&rig.queue, DeleteLast(Arc::clone(&store), Arc::clone(&trail)));
+    let (scanned, summary) = Run::new(&hooked, &store, &trail).replay().await;
+    assert_eq!((scanned.expect("it ends").deleted, summary.applied, summary.failed_again), (2, 2, 1));
     let left = rig.visible().await;
     assert_eq!(left.iter().map(|letter| letter.replay.as_ref().expect("a replay").attempts).collect::<Vec<_>>(), [1]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_letter_that_makes_the_store_panic_harms_no_other() {
+async fn a_replayed_dead_letter_that_panics_affects_no_other() {
     let events = (1..=6).map(|number| battery(number, &format!("drone-{}", number % 3), 0.5));
-    let rig = Rig::with(&letters(batch(events))).await;
+    let rig = Rig::with(&dead_letters(batch(events))).await;
     let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
     store.always(Operation::Write, "drone-1", StoreResponse::Panics);
-    let run = Run { together: 32, ..Run::of(&rig.queue, &store, &trail) };
-    let (swept, tally) = run.replay().await;
-    swept.expect("it ends");
-    assert_eq!((tally.applied + tally.superseded, tally.failed_again, rig.count().await), (4, 2, 2));
+    let run = Run { chunk_size: 32, ..Run::new(&rig.queue, &store, &trail) };
+    let (scanned, summary) = run.replay().await;
+    scanned.expect("it ends");
+    assert_eq!((summary.applied + summary.superseded, summary.failed_again, rig.count().await), (4, 2, 2));
     for letter in rig.visible().await {
         assert!(letter.last_issue().contains("panic"), "{}", letter.last_issue());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_that_repeats_what_was_sent_is_told_in_short_wherever_a_replay_tells_it() {
+async fn a_replay_truncates_issues_that_repeat_the_body() {
     let mode = "x".repeat(20_000);
-    let rig = Rig::with(&letters(batch([event(1, &json!({"deviceId": "drone-1", "flightMode": mode}))]))).await;
+    let rig = Rig::with(&dead_letters(batch([event(1, &json!({"deviceId": "drone-1", "flightMode": mode}))]))).await;
     let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
-    let (_, tally) = Run::of(&rig.queue, &store, &trail).replay().await;
-    let told = tally.failures.values().map(|alike| alike.issue.clone());
-    let told: Vec<_> = told.chain(trail.lines().into_iter().filter_map(|line| line.issue)).collect();
-    assert_eq!(told.len(), 2);
-    for issue in told {
+    let (_, summary) = Run::new(&rig.queue, &store, &trail).replay().await;
+    let issues = summary.failures.values().map(|group| group.issue.clone());
+    let issues: Vec<_> = issues.chain(trail.lines().into_iter().filter_map(|line| line.issue)).collect();
+    assert_eq!(issues.len(), 2);
+    for issue in issues {
         assert!(issue.contains("flight mode") && issue.len() < 2_000, "{} bytes", issue.len());
     }
 }
 
 /// The time of the tokio clock, at each write of the store.
 #[tokio::test(start_paused = true)]
-async fn a_pace_is_kept_to_from_the_first_to_the_last() {
+async fn a_replay_keeps_its_rate_limit_throughout() {
     const LETTERS: u32 = 35;
     const PER_SECOND: u32 = 10;
     let events = (1..=LETTERS).map(|number| battery(number.into(), &format!("drone-{number}"), 0.5));
-    let rig = Rig::with(&letters(batch(events))).await;
+    let rig = Rig::with(&dead_letters(batch(events))).await;
     let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
     let started = Instant::now();
-    let run = Run { together: 256, per_second: Some(PER_SECOND), ..Run::of(&rig.queue, &store, &trail) };
-    let (swept, tally) = run.replay().await;
-    swept.expect("it ends");
-    assert_eq!((tally.applied, rig.count().await), (LETTERS.into(), 0));
+    let run = Run { chunk_size: 256, per_second: Some(PER_SECOND), ..Run::new(&rig.queue, &store, &trail) };
+    let (scanned, summary) = run.replay().await;
+    scanned.expect("it ends");
+    assert_eq!((summary.applied, rig.count().await), (LETTERS.into(), 0));
     let writes: Vec<_> = store.requests().into_iter().filter(|asked| asked.operation == Operation::Write).collect();
     let within = |seconds: u64| {
         let until = started + Duration::from_secs(seconds);
@@ -314,9 +322,9 @@ async fn a_pace_is_kept_to_from_the_first_to_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_store_is_out_the_first_that_could_not_be_tried_are_the_last() {
+async fn a_replay_ends_with_the_first_chunk_while_the_store_is_down() {
     let events = (1..=12).map(|number| battery(number, &format!("drone-{number}"), 0.5));
-    let rig = Rig::with(&letters(batch(events))).await;
+    let rig = Rig::with(&dead_letters(batch(events))).await;
     let before: Vec<_> = rig.visible().await.iter().map(DeadLetter::to_json).collect();
     for answer in [
         StoreResponse::systemic(),
@@ -326,62 +334,62 @@ async fn while_the_store_is_out_the_first_that_could_not_be_tried_are_the_last()
     ] {
         let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
         store.always(Operation::Read, ANY, answer.clone());
-        let (swept, tally) = Run::of(&rig.queue, &store, &trail).replay().await;
-        let swept = swept.expect("it ends");
-        assert_eq!((swept.seen, swept.deleted, swept.hidden), (4, 0, 0), "{answer:?}");
-        assert_eq!((tally.replayed, tally.not_now.is_some()), (0, true), "{answer:?}");
+        let (scanned, summary) = Run::new(&rig.queue, &store, &trail).replay().await;
+        let scanned = scanned.expect("it ends");
+        assert_eq!((scanned.received, scanned.deleted, scanned.still_hidden), (4, 0, 0), "{answer:?}");
+        assert_eq!((summary.replayed, summary.reason.is_some()), (0, true), "{answer:?}");
         assert_eq!(trail.lines(), [], "{answer:?}");
         let visible: Vec<_> = rig.visible().await.iter().map(DeadLetter::to_json).collect();
         assert_eq!(visible, before, "{answer:?}");
     }
 }
 
-/// What the queue says to the second of several requests at the same time.
+/// Fails the second of several concurrent receives.
 struct SecondFails(AtomicI64);
 
 #[async_trait]
-impl Around for SecondFails {
+impl Hooks for SecondFails {
     async fn before(&self, operation: &str) -> Result<(), QueueError> {
-        if operation == "receive" && self.0.fetch_add(1, Relaxed) == 1 { Err(failed()) } else { Ok(()) }
+        if operation == "receive" && self.0.fetch_add(1, Relaxed) == 1 { Err(queue_error()) } else { Ok(()) }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_received_beside_a_request_that_failed_is_given_back() {
+async fn messages_of_other_receives_are_released_when_one_fails() {
     let events = (1..=100).map(|number| battery(number, "drone-1", 0.5));
-    let rig = Rig::with(&letters(batch(events))).await;
+    let rig = Rig::with(&dead_letters(batch(events))).await;
     let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
-    let queue = Watched(&rig.queue, SecondFails(AtomicI64::default()));
-    let run = Run { together: 96, ..Run::of(&queue, &store, &trail) };
+    let queue = HookedQueue(&rig.queue, SecondFails(AtomicI64::default()));
+    let run = Run { chunk_size: 96, ..Run::new(&queue, &store, &trail) };
     assert!(run.replay().await.0.is_err());
-    let mut seen = 0;
-    while let some @ 1.. = rig.queue.receive(32, HIDDEN).await.expect("received").len() {
-        seen += some;
+    let mut received = 0;
+    while let some @ 1.. = rig.queue.receive(32, VISIBILITY_TIMEOUT).await.expect("received").len() {
+        received += some;
     }
-    assert_eq!(seen, 100, "nothing is hidden");
+    assert_eq!(received, 100, "nothing is hidden");
 }
 
-/// Lets the time of all that was received pass before the next look.
-struct Late<'a>(&'a Rig);
+/// Lets the visibility timeout of all received messages end before each receive.
+struct SlowScan<'a>(&'a Rig);
 
 #[async_trait]
-impl Around for Late<'_> {
+impl Hooks for SlowScan<'_> {
     async fn before(&self, operation: &str) -> Result<(), QueueError> {
         if operation == "receive" {
-            self.0.pass(HIDDEN);
+            self.0.advance(VISIBILITY_TIMEOUT);
         }
         Ok(())
     }
 }
 
-/// The oldest are always the first that such a queue shows.
+/// Such a queue always returns the oldest messages first.
 #[tokio::test(start_paused = true)]
-async fn a_way_on_which_all_come_back_before_the_next_look_has_an_end() {
+async fn a_scan_ends_although_its_messages_become_visible_again() {
     let events = (1..=12).map(|number| event(number, &json!({"battery": 1})));
-    let rig = Rig::with(&letters(batch(events))).await;
+    let rig = Rig::with(&dead_letters(batch(events))).await;
     let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
-    let queue = Watched(&rig.queue, Late(&rig));
-    let (swept, tally) = Run::of(&queue, &store, &trail).replay().await;
-    assert_eq!((swept.expect("it ends").seen, tally.failed_again, rig.count().await), (4, 4, 12));
+    let queue = HookedQueue(&rig.queue, SlowScan(&rig));
+    let (scanned, summary) = Run::new(&queue, &store, &trail).replay().await;
+    assert_eq!((scanned.expect("it ends").received, summary.failed_again, rig.count().await), (4, 4, 12));
     assert!(rig.visible().await.iter().all(|letter| letter.replay.as_ref().is_none_or(|replay| replay.attempts == 1)));
 }

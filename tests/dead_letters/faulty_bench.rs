@@ -1,4 +1,4 @@
-//! A bench whose queue, blobs or audit trail can be put out of order in the middle of what the tool does.
+//! A bench whose queue, blobs or audit trail can fail while a command runs.
 
 use std::{
     collections::BTreeMap,
@@ -18,85 +18,85 @@ use rusqlite::Connection;
 use serde_json::json;
 
 /// Each of these tests on both kinds of queue.
-macro_rules! on_both_broken {
+macro_rules! on_both_faulty {
     ($($test:ident),+ $(,)? $(; and_a_storage_queue_beside: $($beside:ident),+ $(,)?)?) => {
-        mod on_a_broken_state_file {
-            $(#[test] fn $test() { super::$test(&mut $crate::broken::Broken::local()); })+
+        mod on_a_faulty_state_file {
+            $(#[test] fn $test() { super::$test(&mut $crate::faulty_bench::FaultyBench::local()); })+
             $($(
                 #[test]
                 #[ignore = "just test-azure"]
-                fn $beside() { super::$beside(&mut $crate::broken::Broken::local()); }
+                fn $beside() { super::$beside(&mut $crate::faulty_bench::FaultyBench::local()); }
             )+)?
         }
-        mod on_a_broken_storage_queue {
+        mod on_a_faulty_storage_queue {
             $(
                 #[test]
                 #[ignore = "just test-azure"]
-                fn $test() { super::$test(&mut $crate::broken::Broken::azurite()); }
+                fn $test() { super::$test(&mut $crate::faulty_bench::FaultyBench::azurite()); }
             )+
             $($(
                 #[test]
                 #[ignore = "just test-azure"]
-                fn $beside() { super::$beside(&mut $crate::broken::Broken::azurite()); }
+                fn $beside() { super::$beside(&mut $crate::faulty_bench::FaultyBench::azurite()); }
             )+)?
         }
     };
 }
-pub(crate) use on_both_broken;
+pub(crate) use on_both_faulty;
 
-/// What the tool asks a storage service for.
+/// An operation of a storage service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum Operation {
     Count,
     Receive,
     Update,
     Delete,
     Put,
-    /// Of a whole dead letter.
+    /// Fetches a dead letter from the overflow.
     Fetch,
-    /// Of a whole dead letter.
-    Keep,
-    /// Of a line of the audit trail.
-    Trail,
+    /// Stores a dead letter in the overflow.
+    Store,
+    /// Writes a line of the audit trail.
+    Audit,
 }
 
-/// What becomes of a request.
+/// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum How {
-    Refused,
-    Cut,
+pub(crate) enum FaultKind {
+    Rejected,
+    Disconnected,
     AnswerLost,
-    /// It waits until the bench is repaired, and is answered then.
+    /// It waits until the bench is repaired, and succeeds then.
     Held,
 }
 
-/// After so many requests of a kind, so many fail.
+/// Fails `times` requests of an operation after `after` of them.
 #[derive(Debug, Clone, Copy)]
 struct Fault {
     after: usize,
     times: usize,
-    how: How,
+    how: FaultKind,
 }
 
 #[derive(Debug, Default)]
 struct Faults {
-    by_kind: BTreeMap<Kind, Fault>,
-    seen: BTreeMap<Kind, usize>,
-    /// How many requests wait.
+    by_kind: BTreeMap<Operation, Fault>,
+    seen: BTreeMap<Operation, usize>,
+    /// How many requests are waiting.
     held: usize,
 }
 
 type Shared = Arc<(Mutex<Faults>, Condvar)>;
 
-/// For ever.
+/// Fails every request.
 pub(crate) const ALWAYS: usize = usize::MAX;
 
-pub(crate) struct Broken {
+pub(crate) struct FaultyBench {
     bench: Bench,
     shared: Shared,
 }
 
-impl Deref for Broken {
+impl Deref for FaultyBench {
     type Target = Bench;
 
     fn deref(&self) -> &Bench {
@@ -104,12 +104,12 @@ impl Deref for Broken {
     }
 }
 
-impl Broken {
+impl FaultyBench {
     pub(crate) fn local() -> Self {
         Self { bench: Bench::local(), shared: Shared::default() }
     }
 
-    /// In front of the tool and of the handler; the bench itself asks Azurite.
+    /// Uses a proxy for the command and the handler; the bench itself connects to Azurite directly.
     pub(crate) fn azurite() -> Self {
         let shared = Shared::default();
         let before = |port| {
@@ -120,7 +120,7 @@ impl Broken {
         Self { bench: Bench::through_proxy(ports), shared }
     }
 
-    /// From now on with this setting, or without it, for the handler and for the tool.
+    /// Sets or removes a setting of the handler and the command.
     pub(crate) fn set(&mut self, setting: &str, value: Option<&str>) {
         let app = std::mem::replace(&mut self.bench.app, App::shipped());
         self.bench.app = match value {
@@ -129,33 +129,33 @@ impl Broken {
         };
     }
 
-    /// From now on, after so many requests of this kind so many fail. The client tries each four times.
-    pub(crate) fn fail(&self, kind: Kind, after: usize, times: usize, how: How) {
+    /// Fails `times` requests of an operation after `after` of them. The client sends each request up to four times.
+    pub(crate) fn fail(&self, kind: Operation, after: usize, times: usize, how: FaultKind) {
         let mut faults = lock(&self.shared);
         faults.seen.remove(&kind);
         faults.by_kind.insert(kind, Fault { after, times, how });
     }
 
-    /// From now on, after so many operations of this kind none is done any more.
-    pub(crate) fn break_down(&self, kind: Kind, after: usize) {
+    /// Fails all operations of this kind after `after` of them.
+    pub(crate) fn fail_after(&self, kind: Operation, after: usize) {
         if !self.is_local() {
-            return self.fail(kind, after, ALWAYS, How::Refused);
+            return self.fail(kind, after, ALWAYS, FaultKind::Rejected);
         }
         let total = self.count();
         let (event, condition) = match kind {
-            Kind::Receive => (
+            Operation::Receive => (
                 "UPDATE",
                 format!("NEW.dequeue_count > OLD.dequeue_count AND (SELECT number FROM received) >= {}", after * 32),
             ),
-            Kind::Update => (
+            Operation::Update => (
                 "UPDATE",
                 format!(
                     "NEW.visible_ms = 0 AND (SELECT count(*) FROM dead_letters WHERE visible_ms = 0 AND dequeue_count > 0) >= {after}"
                 ),
             ),
-            Kind::Delete => ("DELETE", format!("(SELECT count(*) FROM dead_letters) <= {}", total - after as u64)),
-            Kind::Put => ("INSERT", format!("(SELECT count(*) FROM dead_letters) >= {}", total + after as u64)),
-            other => panic!("{other:?} is no matter of the state file"),
+            Operation::Delete => ("DELETE", format!("(SELECT count(*) FROM dead_letters) <= {}", total - after as u64)),
+            Operation::Put => ("INSERT", format!("(SELECT count(*) FROM dead_letters) >= {}", total + after as u64)),
+            other => panic!("{other:?} is not an operation of the state file"),
         };
         let trigger = format!(
             "CREATE TABLE received (number INTEGER);
@@ -168,7 +168,7 @@ impl Broken {
         self.sql(&trigger);
     }
 
-    /// All is well again.
+    /// Ends all faults.
     pub(crate) fn repair(&self) {
         lock(&self.shared).by_kind.clear();
         self.shared.1.notify_all();
@@ -178,11 +178,11 @@ impl Broken {
     }
 
     /// Waits until a request is held.
-    pub(crate) fn until_held(&self) {
-        let patience = Duration::from_mins(1);
+    pub(crate) fn wait_until_held(&self) {
+        let timeout = Duration::from_mins(1);
         let faults = lock(&self.shared);
         let (faults, waited) =
-            self.shared.1.wait_timeout_while(faults, patience, |faults| faults.held == 0).expect("no panic");
+            self.shared.1.wait_timeout_while(faults, timeout, |faults| faults.held == 0).expect("no panic");
         drop(faults);
         assert!(!waited.timed_out(), "no request came");
     }
@@ -191,7 +191,7 @@ impl Broken {
         self.connection().execute_batch(statement).expect("a statement");
     }
 
-    /// What a query on the state file counts.
+    /// Returns the count of a query on the state file.
     pub(crate) fn counted(&self, query: &str) -> i64 {
         self.connection().query_row(query, [], |row| row.get(0)).expect("a number")
     }
@@ -202,7 +202,7 @@ impl Broken {
         connection
     }
 
-    /// How many messages everybody can see: the others are hidden. For a Storage queue up to 32.
+    /// Asserts the number of messages, and that all are visible.
     #[track_caller]
     pub(crate) fn assert_all_visible(&self, messages: u64) {
         assert_eq!(self.count(), messages);
@@ -211,7 +211,7 @@ impl Broken {
             assert_eq!(u64::try_from(visible), Ok(messages));
             return;
         }
-        // Received by the test itself, since a peek shows no more than 32.
+        // Received by the test, because a peek shows at most 32.
         let queue = self.queue();
         let visible = self.wait_for(async {
             let mut held = Vec::new();
@@ -224,7 +224,7 @@ impl Broken {
             }
             let visible = held.len() as u64;
             for mut received in held {
-                queue.update(&mut received, None, Duration::ZERO).await.expect("given back");
+                queue.update(&mut received, None, Duration::ZERO).await.expect("released");
             }
             visible
         });
@@ -232,26 +232,26 @@ impl Broken {
     }
 }
 
-/// The lines of the audit trail in this file.
-pub(crate) fn trail(file: &Path) -> Vec<serde_json::Value> {
+/// Returns the lines of the audit trail in this file.
+pub(crate) fn audit_lines(file: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).expect("a whole line")).collect()
+    text.lines().map(|line| serde_json::from_str(line).expect("a complete line")).collect()
 }
 
-/// So many JSON events that each make a document.
+/// Returns this many JSON events, each of another device.
 pub(crate) fn events(number: usize) -> Batch {
     let event =
         |number: i64| Event::new(number, json!({"deviceId": format!("drone-{number}"), "battery": 0.5}).to_string());
     Batch::of((1..=i64::try_from(number).expect("few")).map(event).collect::<Vec<_>>())
 }
 
-/// The dead letters of [`events`] in the queue: of a handler that takes everything for protobuf, where the tool does not.
-pub(crate) fn fill(broken: &Broken, number: usize) -> Batch {
+/// Puts the dead letters of [`events`] into the queue: from a handler that decodes everything as protobuf, unlike the command.
+pub(crate) fn put_dead_letters(faulty: &FaultyBench, number: usize) -> Batch {
     let batch = events(number);
     let wrong = Bench::local().app.with("TelemetryFormat", "protobuf");
     let reply = wrong.start().invoke(&batch.envelope());
     assert_eq!(reply.dead_letters.len(), number);
-    broken.put_all(&reply);
+    faulty.put_all(&reply);
     batch
 }
 
@@ -259,22 +259,22 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Faults> {
     shared.0.lock().expect("no panic")
 }
 
-/// The end of the name of a whole dead letter.
-const WHOLE: &str = ".json";
+/// The file extension of dead letters in the overflow.
+const OVERFLOW_EXTENSION: &str = ".json";
 
-fn kind(what: &str) -> Option<Kind> {
+fn kind(what: &str) -> Option<Operation> {
     let (method, path) = what.split_once(' ')?;
     let is_message = path.split('?').next()?.contains("/messages");
-    let is_blob = path.split('?').next()?.ends_with(WHOLE);
+    let is_blob = path.split('?').next()?.ends_with(OVERFLOW_EXTENSION);
     Some(match method {
-        "GET" if is_message && !path.contains("peekonly") => Kind::Receive,
-        "GET" | "HEAD" if path.contains("comp=metadata") => Kind::Count,
-        "POST" if is_message => Kind::Put,
-        "PUT" if is_message => Kind::Update,
-        "DELETE" if is_message => Kind::Delete,
-        "GET" if is_blob => Kind::Fetch,
-        "PUT" if is_blob => Kind::Keep,
-        "PUT" if path.contains(".jsonl") => Kind::Trail,
+        "GET" if is_message && !path.contains("peekonly") => Operation::Receive,
+        "GET" | "HEAD" if path.contains("comp=metadata") => Operation::Count,
+        "POST" if is_message => Operation::Put,
+        "PUT" if is_message => Operation::Update,
+        "DELETE" if is_message => Operation::Delete,
+        "GET" if is_blob => Operation::Fetch,
+        "PUT" if is_blob => Operation::Store,
+        "PUT" if path.contains(".jsonl") => Operation::Audit,
         _ => return None,
     })
 }
@@ -290,10 +290,10 @@ fn fate(shared: &Shared, what: &str) -> ProxyAction {
         return ProxyAction::Forward;
     }
     match how {
-        How::Refused => ProxyAction::Respond(503, "ServerBusy"),
-        How::Cut => ProxyAction::Disconnect,
-        How::AnswerLost => ProxyAction::DropResponse,
-        How::Held => {
+        FaultKind::Rejected => ProxyAction::Respond(503, "ServerBusy"),
+        FaultKind::Disconnected => ProxyAction::Disconnect,
+        FaultKind::AnswerLost => ProxyAction::DropResponse,
+        FaultKind::Held => {
             faults.held += 1;
             shared.1.notify_all();
             let mut faults =

@@ -1,14 +1,17 @@
-//! Where the tools work: the queue, and what belongs to it.
+//! Opens the queue that a command works on, and what belongs to it: store, overflow and audit trail.
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use clap::{Args, value_parser};
 use devicestate_azure::{BlobAudit, CosmosConfig, StorageConnection, StorageQueue};
-use devicestate_dead_letters::{Action, Audit, Auditor, Edit, FileAudit, Replayer, who};
+use devicestate_dead_letters::{Action, AuditTrail, AuditWriter, Edit, FileAuditTrail, Replayer, operator};
 use devicestate_engine::{
     clock::System,
     dead_letter::{DeadLetter, FetchError, Overflow, fetch_complete},
@@ -19,7 +22,8 @@ use devicestate_engine::{
     telemetry::drone::Drone,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue, dead_letter_folder};
-use devicestate_terminal::CommandError;
+use devicestate_terminal::{CommandError, CommandOutcome, Output, print_json_items, print_json_value};
+use serde::Serialize;
 
 use crate::{
     bootstrap::{build_processor, open_overflow, open_store},
@@ -27,51 +31,50 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Where")]
-pub(super) struct Where {
-    /// The queue in this SQLite file, with which `devicestate local` ran; without it, a queue of Azure Storage.
-    #[arg(long, global = true, value_name = "PATH")]
+#[command(next_help_heading = "Connection")]
+pub(super) struct ConnectionOptions {
+    /// SQLite file of `devicestate local` that holds the queue, instead of a Storage queue
+    #[arg(long, global = true, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// The queue's name; without it, the one in function.json, or deadletterqueue.
+    /// Storage queue [default: the one in function.json]
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "state")]
     queue: Option<String>,
-    /// The settings' name of the storage connection; without it, the one in function.json, or DeadLetterStorage.
+    /// Setting with the storage connection [default: the one in function.json]
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "state")]
     connection: Option<String>,
-    /// The function app's folder; what is not there is taken to be as it ships.
+    /// Folder of the function app
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     app_root: PathBuf,
-    /// For how long others do not see what is received here, unless it is given back before; without it, as long as
-    /// this takes, but ten minutes at the most.
+    /// How long received messages stay hidden from other consumers [default: as needed, at most 600]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = value_parser!(u32).range(1..=604_800))]
     visibility_timeout: Option<u32>,
-    /// Keep the audit trail in this file; without it, beside the state file, or in a blob beside the large dead letters.
+    /// File of the audit trail [default: next to the state file, or a blob]
     #[arg(long, global = true, value_name = "FILE")]
     audit: Option<PathBuf>,
-    /// Who is named in the audit trail; without it, the user and the machine.
+    /// Name in the audit trail [default: user and machine]
     #[arg(long, global = true, value_name = "NAME")]
-    who: Option<String>,
+    operator: Option<String>,
 }
 
 /// A queue, and what belongs to it.
-pub(super) struct Place {
+pub(super) struct Context {
     pub(super) queue: Arc<dyn DeadLetterQueue>,
     pub(super) overflow: Option<Arc<dyn Overflow>>,
-    /// What reads the telemetry.
     pub(super) telemetry: Drone,
-    options: Where,
+    options: ConnectionOptions,
     settings: Settings,
     config: Config,
     triggers: Vec<Trigger>,
     output: QueueOutput,
     overflow_config: OverflowConfig,
+    has_printed_json: AtomicBool,
 }
 
-impl Place {
-    pub(super) fn open(options: Where, opening: OpenMode) -> Result<Self, CommandError> {
+impl Context {
+    pub(super) fn open(options: ConnectionOptions, opening: OpenMode) -> Result<Self, CommandError> {
         let mut settings = Settings::from_environment();
         if let Some(state) = &options.state {
-            at_home(&mut settings, state);
+            set_state_file(&mut settings, state);
         }
         let (triggers, mut output) = bindings(&options.app_root, &settings)?;
         output.connection = options.connection.clone().unwrap_or(output.connection);
@@ -79,7 +82,7 @@ impl Place {
         let config = config(&settings)?;
         let overflow_config = OverflowConfig::from_settings(&settings, &config.store, &output);
         let overflow_config = overflow_config.map_err(CommandError::not_started)?.with_tool_retries();
-        // A connection that leads to queues only is enough for all but what lies elsewhere, which says so then.
+        // A connection without access to blobs is enough for most commands. The others report the missing overflow later.
         let overflow = open_overflow(&overflow_config).ok().flatten();
         let queue: Arc<dyn DeadLetterQueue> = if let Some(path) = &options.state {
             let database = Database::open(path, opening).map_err(CommandError::not_started)?;
@@ -89,32 +92,44 @@ impl Place {
             Arc::new(StorageQueue::new(&connection, &name).map_err(CommandError::not_started)?)
         };
         let telemetry = config.telemetry;
-        Ok(Self { queue, overflow, telemetry, options, settings, config, triggers, output, overflow_config })
+        let has_printed_json = AtomicBool::new(false);
+        Ok(Self {
+            queue,
+            overflow,
+            telemetry,
+            options,
+            settings,
+            config,
+            triggers,
+            output,
+            overflow_config,
+            has_printed_json,
+        })
     }
 
-    /// The copy of the queue in the other region, which can only be looked at.
+    /// Returns the read-only copy of the queue in the other region.
     pub(super) fn secondary(&self) -> Result<StorageQueue, CommandError> {
         if !self.is_storage() {
             return Err(CommandError::not_started(
-                "--secondary is for a Storage queue: a state file has no copy elsewhere",
+                "--secondary needs a Storage queue: a state file has no copy in another region",
             ));
         }
         let (connection, name) = storage(&self.settings, &self.output)?;
         StorageQueue::secondary(&connection, &name).map_err(CommandError::not_started)
     }
 
-    /// The store of the documents.
+    /// Opens the store of the documents.
     pub(super) fn store(&self, opening: OpenMode) -> Result<Arc<dyn StateStore>, CommandError> {
         let config = StoreConfig::from_settings(&self.settings).map_err(CommandError::not_started)?;
         if config == StoreConfig::Memory {
             return Err(CommandError::not_started(
-                "StateStore is memory: only the handler itself can see its documents",
+                "the setting StateStore is memory: only the handler itself can read its documents",
             ));
         }
         open_store(&config, opening).map_err(CommandError::not_started)
     }
 
-    /// The store of the documents, for people and for the audit trail.
+    /// Returns the name of the store of the documents, for people and for the audit trail.
     pub(super) fn store_name(&self) -> Option<String> {
         Some(match StoreConfig::from_settings(&self.settings).ok()? {
             StoreConfig::Memory => return None,
@@ -125,7 +140,7 @@ impl Place {
         })
     }
 
-    /// What replays dead letters into a store.
+    /// Returns a replayer that writes into a store.
     pub(super) fn replayer(&self, store: Arc<dyn StateStore>) -> Replayer {
         Replayer {
             processor: Arc::new(build_processor(&self.config, store, Arc::new(()))),
@@ -134,59 +149,61 @@ impl Place {
         }
     }
 
-    /// A dead letter whole, from where it lies if it did not fit into the queue.
+    /// Returns the complete dead letter, from the overflow if it did not fit into the queue.
     pub(super) async fn fetch_complete(&self, letter: &DeadLetter) -> Result<DeadLetter, FetchError> {
         fetch_complete(letter, self.overflow.as_deref()).await
     }
 
-    /// What shows what a replay would come to, and changes nothing.
-    pub(super) fn trial(&self) -> Result<(Replayer, Arc<DryRunStore>), CommandError> {
-        let trial = Arc::new(DryRunStore::new(self.store(OpenMode::ReadOnly)?));
-        Ok((self.replayer(trial.clone()), trial))
+    /// Returns a replayer that writes nothing, and the store that collects what it would write.
+    pub(super) fn dry_run_replayer(&self) -> Result<(Replayer, Arc<DryRunStore>), CommandError> {
+        let store = Arc::new(DryRunStore::new(self.store(OpenMode::ReadOnly)?));
+        Ok((self.replayer(store.clone()), store))
     }
 
-    /// What writes down what this run does.
-    pub(super) fn auditor(&self, action: Action, edit: Option<Edit>) -> Result<Auditor, CommandError> {
-        let trail: Arc<dyn Audit> = match (&self.options.audit, &self.options.state, &self.overflow_config) {
-            (Some(path), ..) => Arc::new(FileAudit::new(path.clone())),
-            (None, Some(state), _) => Arc::new(FileAudit::beside(state)),
+    /// Returns the writer of the audit trail of this run.
+    pub(super) fn audit_writer(&self, action: Action, edit: Option<Edit>) -> Result<AuditWriter, CommandError> {
+        let trail: Arc<dyn AuditTrail> = match (&self.options.audit, &self.options.state, &self.overflow_config) {
+            (Some(path), ..) => Arc::new(FileAuditTrail::new(path.clone())),
+            (None, Some(state), _) => Arc::new(FileAuditTrail::next_to(state)),
             (None, None, OverflowConfig::Blobs { connection, container }) => {
                 Arc::new(BlobAudit::new(connection, container, action, &System).map_err(CommandError::not_started)?)
             }
-            (None, None, OverflowConfig::Directory(folder)) => Arc::new(FileAudit::new(folder.join("audit.jsonl"))),
+            (None, None, OverflowConfig::Directory(folder)) => {
+                Arc::new(FileAuditTrail::new(folder.join("audit.jsonl")))
+            }
             (None, None, OverflowConfig::Disabled { .. }) => {
                 return Err(CommandError::not_started(
-                    "there is no place for the audit trail: the storage connection leads to no blobs, so give --audit FILE",
+                    "the audit trail has no location: the storage connection has no access to blobs; give --audit FILE",
                 ));
             }
         };
-        Ok(Auditor {
+        Ok(AuditWriter {
             store: self.store_name(),
             trail,
             action,
-            who: who(self.options.who.as_deref()),
+            operator: operator(self.options.operator.as_deref()),
             queue: self.queue.name(),
             edit,
             clock: Arc::new(System),
         })
     }
 
-    /// How long messages are hidden, when there are so many and each takes so long beside the others. Not for ever: a run
-    /// that is killed has hidden what it had received, and one that takes longer knows its messages again.
-    pub(super) fn hidden(&self, messages: u64, per_second: Option<u32>) -> Duration {
-        const A_SECOND: u64 = 50;
-        const LONGEST: u64 = 600;
+    /// Returns how long received messages are hidden: as long as this many messages take, at most ten minutes. If the command
+    /// is killed, its messages stay hidden that long; if it takes longer, it recognizes the messages that it receives again.
+    pub(super) fn visibility_timeout(&self, messages: u64, rate: Option<u32>) -> Duration {
+        const EXPECTED_PER_SECOND: u64 = 50;
+        const MAX_SECONDS: u64 = 600;
         if let Some(seconds) = self.options.visibility_timeout {
             return Duration::from_secs(seconds.into());
         }
         let budget = self.config.invocation_budget.as_secs();
-        let rate = per_second.map_or(A_SECOND, |rate| u64::from(rate).min(A_SECOND)).max(1);
-        Duration::from_secs((60 + budget + messages / rate).min(LONGEST))
+        let per_second = rate.map_or(EXPECTED_PER_SECOND, |rate| u64::from(rate).min(EXPECTED_PER_SECOND)).max(1);
+        Duration::from_secs((60 + budget + messages / per_second).min(MAX_SECONDS))
     }
 
-    /// The options that lead here again, to be typed behind a command.
-    pub(super) fn options(&self) -> String {
-        let Where { state, queue, connection, app_root, audit, .. } = &self.options;
+    /// Returns the options that select this queue again, for the end of a command line.
+    pub(super) fn command_line_options(&self) -> String {
+        let ConnectionOptions { state, queue, connection, app_root, audit, .. } = &self.options;
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let app_root = Some(app_root.clone()).filter(|root| root.as_os_str() != ".");
         let options = [
@@ -196,18 +213,47 @@ impl Place {
             ("--app-root", path(&app_root)),
             ("--audit", path(audit)),
         ];
-        let given = options.into_iter().filter_map(|(name, value)| Some(format!(" {name} {}", quoted(&value?))));
+        let given = options.into_iter().filter_map(|(name, value)| Some(format!(" {name} {}", shell_quoted(&value?))));
         given.collect()
     }
 
-    /// Whether it is a Storage queue.
-    pub(super) fn is_storage(&self) -> bool {
+    /// Whether the queue is a Storage queue.
+    fn is_storage(&self) -> bool {
         self.options.state.is_none()
+    }
+
+    /// Prints a result for machines, with the outcome of the command.
+    pub(super) fn print_json(
+        &self,
+        output: Output,
+        command: &str,
+        result: &Result<(), CommandError>,
+        data: &impl Serialize,
+    ) -> Result<(), CommandError> {
+        self.has_printed_json.store(true, Relaxed);
+        print_json_value(output, command, CommandOutcome::of(result), data)
+    }
+
+    /// Prints a list for machines, with the outcome of the command.
+    pub(super) fn print_json_items(
+        &self,
+        output: Output,
+        command: &str,
+        result: &Result<(), CommandError>,
+        items: &[impl Serialize],
+    ) -> Result<(), CommandError> {
+        self.has_printed_json.store(true, Relaxed);
+        print_json_items(output, command, CommandOutcome::of(result), items)
+    }
+
+    /// Whether a result for machines was printed.
+    pub(super) fn has_printed_json(&self) -> bool {
+        self.has_printed_json.load(Relaxed)
     }
 }
 
-/// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
+/// Quotes a word for a shell.
+pub(super) fn shell_quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()
@@ -216,15 +262,15 @@ pub(super) fn quoted(word: &str) -> String {
     }
 }
 
-/// The configuration. To look at the queue, nobody has to say where the documents are.
+/// Reads the configuration. The setting `StateStore` may be missing, because most commands need only the queue.
 fn config(settings: &Settings) -> Result<Config, CommandError> {
     let mut settings = settings.clone();
     settings.add_default("StateStore", "memory");
     Config::from_settings(&settings).map_err(CommandError::not_started)
 }
 
-/// The settings for a state file: as `devicestate local` has them, so that the same places are meant.
-fn at_home(settings: &mut Settings, state: &Path) {
+/// Adds the settings of a state file, the same as those of `devicestate local`.
+fn set_state_file(settings: &mut Settings, state: &Path) {
     settings.add_default("DeadLetterDirectory", dead_letter_folder(state).display().to_string());
     if settings.get("StateStore").is_none_or(|store| store == "sqlite") {
         settings.set("StateStore", "sqlite");
@@ -232,8 +278,8 @@ fn at_home(settings: &mut Settings, state: &Path) {
     }
 }
 
-/// The triggers of the function app in a folder and the queue of its first function; where there is none of ours, that of
-/// the app that ships.
+/// Returns the triggers of the function app in a folder, and the queue of its first function. Without an app of ours there,
+/// it returns no triggers and the queue of the published app.
 fn bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, QueueOutput), CommandError> {
     if !app_root.join("host.json").exists() {
         return Ok((Vec::new(), QueueOutput::shipped()));
@@ -255,8 +301,8 @@ fn storage(settings: &Settings, output: &QueueOutput) -> Result<(StorageConnecti
         config::queue_connection(settings, output).map_err(CommandError::not_started)?;
     let connection = connection.ok_or_else(|| {
         CommandError::not_started(format!(
-            "nothing says where the dead letters are: the setting {setting} is a connection string, or \
-             {setting}__queueServiceUri the address of the queues, for an identity; or give --state PATH"
+            "the queue of the dead letters is not known: set {setting} to a connection string, or \
+             {setting}__queueServiceUri to the address of the queues for an identity; or give --state FILE"
         ))
     })?;
     let name = settings.resolve(&output.queue_name).map_err(CommandError::not_started)?;

@@ -1,4 +1,4 @@
-//! A replay that ends at each of its operations in turn, and is run again: nothing is lost, nothing is there twice.
+//! A replay is cut off at each of its operations in turn and repeated: nothing is lost, nothing is applied twice.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use devicestate_dead_letters::{Audit, AuditError, AuditLine, Outcome};
+use devicestate_dead_letters::{AuditError, AuditLine, AuditTrail, Outcome};
 use devicestate_engine::{
     batch::Event,
     dead_letter::{DeadLetter, Directory, Overflow, OverflowError},
@@ -24,26 +24,26 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
-use crate::redriving::{Around, HIDDEN, Rig, Run, Trail, Watched, failed, letters};
+use crate::replaying::{HookedQueue, Hooks, Rig, Run, Trail, VISIBILITY_TIMEOUT, dead_letters, queue_error};
 
-/// How an operation is the last, or the one that fails.
+/// How a run is cut off at an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum CutOff {
     /// The process is killed before it.
     KilledBefore,
-    /// The process is killed behind it.
-    KilledBehind,
-    /// It fails, and so do all that follow: the network is gone.
-    Gone,
+    /// The process is killed after it.
+    KilledAfter,
+    /// It fails, and so do all that follow.
+    AllFail,
     /// It fails, and the next does not.
-    Fails,
-    /// It is done, and the answer is lost.
-    AnswerLost,
+    OneFails,
+    /// It is done, and the response is lost.
+    ResponseLost,
 }
 
-/// Counts operations, of whatever part, until the one that matters.
-struct Fate {
-    end: End,
+/// Counts the operations of all parts until the one that is cut off.
+struct Countdown {
+    cut_off: CutOff,
     left: AtomicUsize,
     killed: Notify,
 }
@@ -51,36 +51,36 @@ struct Fate {
 /// An operation that fails.
 struct Failed;
 
-impl Fate {
+impl Countdown {
     async fn before(&self) -> Result<bool, Failed> {
         let left = self.left.load(Relaxed);
-        let is_it = left == 1;
+        let is_target = left == 1;
         if left > 0 {
             self.left.store(left - 1, Relaxed);
         }
-        match self.end {
-            End::KilledBefore if is_it => self.kill().await,
-            End::Gone if left <= 1 => Err(Failed),
-            End::Fails if is_it => Err(Failed),
-            _ => Ok(is_it),
+        match self.cut_off {
+            CutOff::KilledBefore if is_target => self.kill().await,
+            CutOff::AllFail if left <= 1 => Err(Failed),
+            CutOff::OneFails if is_target => Err(Failed),
+            _ => Ok(is_target),
         }
     }
 
-    async fn after(&self, is_it: bool) -> Result<(), Failed> {
-        match self.end {
-            End::KilledBehind if is_it => self.kill().await,
-            End::AnswerLost if is_it => Err(Failed),
+    async fn after(&self, is_target: bool) -> Result<(), Failed> {
+        match self.cut_off {
+            CutOff::KilledAfter if is_target => self.kill().await,
+            CutOff::ResponseLost if is_target => Err(Failed),
             _ => Ok(()),
         }
     }
 
-    /// Nothing goes on after this: the run is dropped.
+    /// Never returns: the run is dropped.
     async fn kill<T>(&self) -> T {
         self.killed.notify_one();
         pending().await
     }
 
-    fn was_met(&self) -> bool {
+    fn was_reached(&self) -> bool {
         self.left.load(Relaxed) == 0
     }
 
@@ -89,17 +89,18 @@ impl Fate {
         error: impl Fn() -> E,
         operation: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
-        let is_it = self.before().await.map_err(|Failed| error())?;
+        let is_target = self.before().await.map_err(|Failed| error())?;
         let done = operation.await;
-        self.after(is_it).await.map_err(|Failed| error())?;
+        self.after(is_target).await.map_err(|Failed| error())?;
         done
     }
 }
 
-struct Mortal<T>(Arc<Fate>, T);
+/// A part of the system whose operations are counted.
+struct Counted<T>(Arc<Countdown>, T);
 
 #[async_trait]
-impl StateStore for Mortal<Arc<ScriptedStore>> {
+impl StateStore for Counted<Arc<ScriptedStore>> {
     async fn read(&self, id: &str, charge: &RequestCharge) -> Result<Option<Stored>, StoreError> {
         self.0.around(unreachable_store, self.1.read(id, charge)).await
     }
@@ -122,7 +123,7 @@ fn unreachable_store() -> StoreError {
 }
 
 #[async_trait]
-impl Audit for Mortal<Arc<Trail>> {
+impl AuditTrail for Counted<Arc<Trail>> {
     async fn append(&self, lines: &[AuditLine]) -> Result<(), AuditError> {
         if lines.is_empty() {
             return Ok(());
@@ -131,13 +132,13 @@ impl Audit for Mortal<Arc<Trail>> {
         self.0.around(error, self.1.append(lines)).await
     }
 
-    fn place(&self) -> String {
-        self.1.place()
+    fn location(&self) -> String {
+        self.1.location()
     }
 }
 
 #[async_trait]
-impl Overflow for Mortal<Directory> {
+impl Overflow for Counted<Directory> {
     async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<String, OverflowError> {
         let error =
             || OverflowError::FileWriteFailed { path: name.into(), error: io::Error::other("the disk is full") };
@@ -151,29 +152,29 @@ impl Overflow for Mortal<Directory> {
     }
 }
 
-/// The queue's part: its operations come through [`Watched`], one by one.
-struct OfTheQueue(Arc<Fate>, AtomicUsize);
+/// The queue's part: its operations come through [`HookedQueue`], one by one.
+struct QueueHooks(Arc<Countdown>, AtomicUsize);
 
 #[async_trait]
-impl Around for OfTheQueue {
+impl Hooks for QueueHooks {
     async fn before(&self, _: &str) -> Result<(), QueueError> {
         match self.0.before().await {
-            Ok(is_it) => {
-                self.1.fetch_add(usize::from(is_it), Relaxed);
+            Ok(is_target) => {
+                self.1.fetch_add(usize::from(is_target), Relaxed);
                 Ok(())
             }
-            Err(Failed) => Err(failed()),
+            Err(Failed) => Err(queue_error()),
         }
     }
 
     async fn after(&self, _: &str) -> Result<(), QueueError> {
-        // The first to come here after the one that matters is as good: nothing of this queue's is done in between.
-        let is_it = self.1.swap(0, Relaxed) > 0;
-        self.0.after(is_it).await.map_err(|Failed| failed())
+        // The first call after the target is good enough: the queue does nothing in between.
+        let is_target = self.1.swap(0, Relaxed) > 0;
+        self.0.after(is_target).await.map_err(|Failed| queue_error())
     }
 }
 
-/// Three devices with news and old readings in turn; the last cannot be applied.
+/// Three devices with new and old readings in turn; the last event cannot be applied.
 fn events() -> Vec<Event> {
     let mut events: Vec<_> = (1..=8)
         .map(|number| {
@@ -185,7 +186,7 @@ fn events() -> Vec<Event> {
     events
 }
 
-/// The documents of an undisturbed run, without the dead letters.
+/// Returns the documents of a run without faults.
 async fn undisturbed() -> BTreeMap<String, Document> {
     let store = Arc::<ScriptedStore>::default();
     devicestate_test_doubles::processor(&store).process(&batch(events())).await;
@@ -197,46 +198,46 @@ async fn documents(store: &ScriptedStore) -> BTreeMap<String, Document> {
     documents.into_iter().map(|document| (document.id.clone(), document)).collect()
 }
 
-/// The dead letters, the first of which lies in a folder.
+/// Returns the dead letters, the first of them in the overflow.
 async fn prepared() -> (TempDir, Directory, Vec<DeadLetter>) {
     let folder = tempfile::tempdir().expect("a folder");
     let directory = Directory(folder.path().join("dead-letters"));
-    let mut letters = letters(batch(events()));
+    let mut letters = dead_letters(batch(events()));
     let pointer = letters[0].store_in(&directory).await.expect("kept");
     letters[0] = serde_json::from_str(&letters[0].message_with_pointer(pointer)).expect("a dead letter");
     (folder, directory, letters)
 }
 
-/// Runs a replay that ends so at this operation, and another after it. False when it has no such operation.
-async fn cut_off(end: End, operation: usize, expected: &BTreeMap<String, Document>) -> bool {
+/// Runs a replay that is cut off at this operation, and repeats it. Returns whether it has such an operation.
+async fn run_cut_off(cut_off: CutOff, operation: usize, expected: &BTreeMap<String, Document>) -> bool {
     let (_folder, directory, letters) = prepared().await;
     let rig = Rig::with(&letters).await;
     let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
-    let fate = Arc::new(Fate { end, left: AtomicUsize::new(operation), killed: Notify::new() });
-    let mortal = Watched(&rig.queue, OfTheQueue(Arc::clone(&fate), AtomicUsize::default()));
+    let countdown = Arc::new(Countdown { cut_off, left: AtomicUsize::new(operation), killed: Notify::new() });
+    let hooked = HookedQueue(&rig.queue, QueueHooks(Arc::clone(&countdown), AtomicUsize::default()));
     let run = Run {
-        store: Arc::new(Mortal(Arc::clone(&fate), Arc::clone(&store))),
-        trail: Arc::new(Mortal(Arc::clone(&fate), Arc::clone(&trail))),
-        overflow: Some(Arc::new(Mortal(Arc::clone(&fate), directory.clone()))),
-        ..Run::of(&mortal, &store, &trail)
+        store: Arc::new(Counted(Arc::clone(&countdown), Arc::clone(&store))),
+        trail: Arc::new(Counted(Arc::clone(&countdown), Arc::clone(&trail))),
+        overflow: Some(Arc::new(Counted(Arc::clone(&countdown), directory.clone()))),
+        ..Run::new(&hooked, &store, &trail)
     };
     tokio::select! {
         biased;
-        () = fate.killed.notified() => {}
+        () = countdown.killed.notified() => {}
         _ = run.replay() => {}
     }
-    let was_met = fate.was_met();
-    let what = format!("{end:?} at operation {operation}");
-    // What is gone by now has its line and is in its document.
-    rig.pass(HIDDEN);
+    let was_reached = countdown.was_reached();
+    let what = format!("{cut_off:?} at operation {operation}");
+    // Every deleted message has its audit line.
+    rig.advance(VISIBILITY_TIMEOUT);
     let left: BTreeSet<_> = rig.visible().await.into_iter().map(|letter| letter.id).collect();
     for letter in letters.iter().filter(|letter| !left.contains(&letter.id)) {
-        assert!(is_told(&trail, letter), "{what}: {} is gone without a line", letter.id);
+        assert!(is_recorded(&trail, letter), "{what}: {} was deleted without a line", letter.id);
     }
-    let again = Run { overflow: Some(Arc::new(directory)), ..Run::of(&rig.queue, &store, &trail) };
-    let (swept, tally) = again.replay().await;
-    swept.expect("it ends");
-    assert_eq!((tally.not_now, tally.failed_again), (None, 1), "{what}");
+    let repeated = Run { overflow: Some(Arc::new(directory)), ..Run::new(&rig.queue, &store, &trail) };
+    let (scanned, summary) = repeated.replay().await;
+    scanned.expect("it ends");
+    assert_eq!((summary.reason, summary.failed_again), (None, 1), "{what}");
     assert_eq!(&documents(&store).await, expected, "{what}");
     let left = rig.visible().await;
     assert_eq!((left.len(), rig.count().await), (1, 1), "{what}: only the one that cannot be applied");
@@ -244,46 +245,46 @@ async fn cut_off(end: End, operation: usize, expected: &BTreeMap<String, Documen
     let attempts = left[0].replay.as_ref().map(|replay| replay.attempts);
     assert!(matches!(attempts, Some(1 | 2)), "{what}: {attempts:?}");
     for letter in &letters[..8] {
-        assert!(is_told(&trail, letter), "{what}: {} has a line", letter.id);
+        assert!(is_recorded(&trail, letter), "{what}: {} has a line", letter.id);
     }
-    was_met
+    was_reached
 }
 
-fn is_told(trail: &Trail, letter: &DeadLetter) -> bool {
+fn is_recorded(trail: &Trail, letter: &DeadLetter) -> bool {
     let is_done = |line: &AuditLine| matches!(line.outcome, Outcome::Applied | Outcome::Superseded);
     trail.lines().iter().any(|line| line.id.as_ref() == Some(&letter.id) && is_done(line))
 }
 
-async fn each_operation_in_turn(end: End) {
+async fn cut_off_at_each_operation(cut_off: CutOff) {
     let expected = undisturbed().await;
     let mut operation = 1;
-    while cut_off(end, operation, &expected).await {
+    while run_cut_off(cut_off, operation, &expected).await {
         operation += 1;
     }
     assert!(operation > 20, "{operation} operations");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_killed_before_any_operation_and_run_again_does_it_all_once() {
-    each_operation_in_turn(End::KilledBefore).await;
+async fn a_replay_killed_before_any_operation_can_be_repeated() {
+    cut_off_at_each_operation(CutOff::KilledBefore).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_killed_behind_any_operation_and_run_again_does_it_all_once() {
-    each_operation_in_turn(End::KilledBehind).await;
+async fn a_replay_killed_after_any_operation_can_be_repeated() {
+    cut_off_at_each_operation(CutOff::KilledAfter).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_from_which_all_is_gone_at_any_operation_and_that_is_run_again_does_it_all_once() {
-    each_operation_in_turn(End::Gone).await;
+async fn a_replay_that_loses_all_services_at_any_operation_can_be_repeated() {
+    cut_off_at_each_operation(CutOff::AllFail).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_in_which_any_operation_fails_and_that_is_run_again_does_it_all_once() {
-    each_operation_in_turn(End::Fails).await;
+async fn a_replay_in_which_any_operation_fails_can_be_repeated() {
+    cut_off_at_each_operation(CutOff::OneFails).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_in_which_any_answer_is_lost_and_that_is_run_again_does_it_all_once() {
-    each_operation_in_turn(End::AnswerLost).await;
+async fn a_replay_that_loses_any_response_can_be_repeated() {
+    cut_off_at_each_operation(CutOff::ResponseLost).await;
 }

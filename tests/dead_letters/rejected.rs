@@ -1,4 +1,4 @@
-//! Events of devices that the store refused for a while, while it took others.
+//! Events of devices whose documents the store rejected for a while.
 
 use devicestate_test_storage::bench::Bench;
 use devicestate_test_support::{Batch, Event, Fold, listener::Fault};
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::on_both_queues;
 
-on_both_queues![with_an_account: what_the_store_refused_is_replayed_when_it_takes_it_again_as_if_nothing_had_been];
+on_both_queues![with_an_account: rejected_documents_are_replayed_when_the_store_accepts_them];
 
 /// Six devices in turn: some events with one reading, some with another, some with both.
 fn batch(partition: &str, first: i64) -> Batch {
@@ -25,31 +25,31 @@ fn batch(partition: &str, first: i64) -> Batch {
     Batch::of(events.collect::<Vec<_>>()).partition(partition)
 }
 
-fn what_the_store_refused_is_replayed_when_it_takes_it_again_as_if_nothing_had_been(bench: &Bench) {
+fn rejected_documents_are_replayed_when_the_store_accepts_them(bench: &Bench) {
     let batches = [batch("0", 1), batch("1", 31), batch("0", 61)];
     let account = bench.account();
     account.fault(Fault::status(403).sub_status(1014).on(&["create", "replace"]).id("drone-1"));
     account.fault(Fault::status(413).on(&["create", "replace"]).id("drone-3"));
     let handler = bench.app.start();
-    let mut letters = 0;
+    let mut dead_letters = 0;
     for batch in &batches {
         let reply = handler.invoke(&batch.envelope());
         assert_eq!((reply.counts()[0], reply.counts()[3]), (60, 20));
         bench.put_all(&reply);
-        letters += 20;
+        dead_letters += 20;
     }
-    assert_eq!(bench.count(), letters);
+    assert_eq!(bench.count(), dead_letters);
     // Of one of them the newest is stored before the others are replayed.
     account.clear_faults();
     let live = Batch::of([Event::json(100_000, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
     handler.invoke(&live.envelope()).assert_all_applied(1);
 
     let done = bench.json(&["replay", "--yes"], 0);
-    assert_eq!((&done["Replayed"], &done["FailedAgain"]), (&json!(letters), &json!(0)), "{done}");
+    assert_eq!((&done["replayed"], &done["failedAgain"]), (&json!(dead_letters), &json!(0)), "{done}");
     let sum =
-        done["Applied"].as_u64().zip(done["Superseded"].as_u64()).map(|(applied, superseded)| applied + superseded);
-    assert_eq!(sum, Some(letters), "{done}");
-    assert!(done["Superseded"].as_u64() >= Some(5), "{done}");
+        done["applied"].as_u64().zip(done["superseded"].as_u64()).map(|(applied, superseded)| applied + superseded);
+    assert_eq!(sum, Some(dead_letters), "{done}");
+    assert!(done["superseded"].as_u64() >= Some(5), "{done}");
     assert_eq!(bench.count(), 0);
     assert_eq!(account.documents(), Fold::from_batches(batches.iter().chain([&live])).documents());
 }

@@ -1,0 +1,156 @@
+//! Scans the queue with a progress bar, handles Ctrl-C, and reports what an operator needs to know afterwards.
+
+use std::time::Duration;
+
+use devicestate_dead_letters::{AuditWriter, MessageVisitor, QueueScan, ScanSummary};
+use devicestate_engine::rate_limit::RateLimit;
+use devicestate_terminal::{
+    CommandError,
+    interrupt::{Interrupts, stop_requested},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
+
+use super::context::Context;
+
+/// How many messages are visited at a time, unless a rate asks for fewer.
+pub(super) const CHUNK_SIZE: usize = 256;
+
+/// Scans the queue.
+pub(super) async fn scan<V: MessageVisitor>(
+    context: &Context,
+    rate: Option<u32>,
+    visitor: &mut V,
+) -> Result<ScanSummary, CommandError> {
+    let (summary, result) = scan_partially(context, rate, visitor).await;
+    result.map(|()| summary)
+}
+
+/// Scans the queue, and also returns what was done before an error.
+pub(super) async fn scan_partially<V: MessageVisitor>(
+    context: &Context,
+    rate: Option<u32>,
+    visitor: &mut V,
+) -> (ScanSummary, Result<(), CommandError>) {
+    let queue = &*context.queue;
+    let count = match queue.count().await {
+        Ok(count) => count,
+        Err(error) => return (ScanSummary::default(), Err(CommandError::not_started(error))),
+    };
+    let bar = progress_bar(count, "messages");
+    let (stop, stopped) = watch::channel(false);
+    let visibility_timeout = context.visibility_timeout(count, rate);
+    let scan = QueueScan {
+        queue,
+        visibility_timeout,
+        chunk_size: RateLimit::new(rate).batch_size(CHUNK_SIZE),
+        stop: stopped,
+        progress: &|visited| bar.set_position(visited),
+    };
+    let interrupted = async {
+        let mut interrupts = Interrupts::listen();
+        interrupts.next().await;
+        stop.send_replace(true);
+        // Not `bar.println`, which prints nothing without a terminal.
+        bar.suspend(|| {
+            eprintln!("Finishing the current messages and releasing the others. Ctrl-C again: stop at once.");
+        });
+        interrupts.next().await;
+    };
+    let (summary, result) = tokio::select! {
+        result = scan.run(visitor) => result,
+        () = interrupted => {
+            bar.finish_and_clear();
+            let time = seconds_or_minutes(visibility_timeout);
+            let stopped = format!("stopped at once: the current messages become visible again within {time}");
+            return (ScanSummary::default(), Err(CommandError::failed(stopped)));
+        }
+    };
+    bar.finish_and_clear();
+    report_concurrent_changes(summary, visibility_timeout);
+    if let Err(error) = result {
+        return (summary, Err(CommandError::not_started(error)));
+    }
+    // The work is done: an error here must not hide its result.
+    let left = queue.count().await.unwrap_or_default();
+    report_unseen_messages(summary, left);
+    (summary, Ok(()))
+}
+
+fn report_concurrent_changes(summary: ScanSummary, visibility_timeout: Duration) {
+    if summary.still_hidden > 0 {
+        let (messages, time) = (count_of(summary.still_hidden, "message"), seconds_or_minutes(visibility_timeout));
+        eprintln!("{messages} could not be made visible again; this happens automatically within {time}.");
+    }
+    if summary.lost > 0 {
+        let verb = if summary.lost == 1 { "was" } else { "were" };
+        eprintln!("{} {verb} received or deleted by another process meanwhile.", count_of(summary.lost, "message"));
+    }
+}
+
+fn report_unseen_messages(summary: ScanSummary, left: u64) {
+    let kept = summary.received.saturating_sub(summary.deleted + summary.lost);
+    if left <= kept || summary.is_stopped || summary.is_complete {
+        return;
+    }
+    let (messages, verb) = if left - kept == 1 { ("message", "is") } else { ("messages", "are") };
+    eprintln!(
+        "{} more {messages} {verb} in the queue: new, or hidden by another run that still works or was killed. Hidden \
+         messages become visible again automatically: run this command again later.",
+        left - kept
+    );
+}
+
+/// Whether a command with this result ends with exit code 2.
+pub(super) fn has_exit_code_2(result: &Result<(), CommandError>) -> bool {
+    result.as_ref().is_err_and(|error| !error.is_failure())
+}
+
+/// Returns an error if the scan was stopped before its end.
+pub(super) fn check_not_stopped(summary: ScanSummary) -> Result<(), CommandError> {
+    if summary.is_stopped {
+        return Err(CommandError::failed(
+            "stopped before the end: what was done stays done, and the command can be repeated",
+        ));
+    }
+    Ok(())
+}
+
+/// Does work after a scan until Ctrl-C, which no longer ends the process once a scan has listened for it.
+pub(super) async fn unless_stopped<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    tokio::select! {
+        done = work => done,
+        () = stop_requested() => Err(CommandError::failed("stopped: nothing was changed")),
+    }
+}
+
+/// Prints where the audit trail of this run is, if it has lines.
+pub(super) fn report_audit_trail(audit: Option<&AuditWriter>, lines: u64) {
+    if let Some(audit) = audit.filter(|_| lines > 0) {
+        eprintln!("Audit trail: {}", audit.trail.location());
+    }
+}
+
+/// Returns an error if fewer dead letters were found than named by id.
+pub(super) fn check_all_found(named: usize, found: u64) -> Result<(), CommandError> {
+    if found < named as u64 {
+        return Err(CommandError::failed(format!("only {found} of the {named} given ids are in the queue")));
+    }
+    Ok(())
+}
+
+/// Returns a progress bar, which is visible only on a terminal.
+pub(super) fn progress_bar(count: u64, things: &str) -> ProgressBar {
+    let template = format!("{{elapsed_precise}} {{wide_bar}} {{human_pos}}/{{human_len}} {things}, {{per_sec}}");
+    ProgressBar::new(count).with_style(ProgressStyle::with_template(&template).expect("the template is valid"))
+}
+
+/// Returns a count with its noun, such as `1 message` or `2 messages`.
+pub(super) fn count_of(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+fn seconds_or_minutes(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds.div_ceil(60)) }
+}

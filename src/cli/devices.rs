@@ -1,0 +1,152 @@
+//! `devicestate devices`: reads the state documents.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+use clap::{Args, Subcommand};
+use devicestate_engine::{
+    device_state::{Document, document_id},
+    settings::Settings,
+    store::{self, Pages, RequestCharge, StateStore},
+    text::iso8601,
+};
+use devicestate_sqlite::OpenMode;
+use devicestate_terminal::{
+    CommandError, CommandOutcome, JsonItems, Output, OutputOption, Table, clean, print, print_json_value,
+};
+use serde_json::Value;
+
+use crate::{bootstrap::open_store, config::StoreConfig};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  devicestate devices list --state state.db
+  devicestate devices show drone-7 --state state.db -o json
+
+Without --state, the settings StateStore and so on name the store, as for the handler.
+
+Docs: docs/reference/state-document.md")]
+pub(super) struct Options {
+    #[command(subcommand)]
+    command: DevicesCommand,
+    /// SQLite file with the documents [default: the store of the setting StateStore]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    state: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum DevicesCommand {
+    /// List the devices with their latest readings
+    #[command(after_help = "\
+Examples:
+  devicestate devices list --state state.db
+  devicestate devices list --limit 20 -o jsonl
+
+Docs: docs/reference/state-document.md")]
+    List {
+        /// Maximum number of devices
+        #[arg(long, value_name = "N", help_heading = "Selection")]
+        limit: Option<usize>,
+        #[command(flatten)]
+        output: OutputOption,
+    },
+    /// Show the document of one device, with the version of each reading
+    #[command(after_help = "\
+Examples:
+  devicestate devices show drone-7 --state state.db
+  devicestate devices show drone-7 -o json
+
+Docs: docs/reference/state-document.md")]
+    Show {
+        /// Device id, as the device sends it
+        device: String,
+        #[command(flatten)]
+        output: OutputOption,
+    },
+}
+
+impl Options {
+    pub(super) async fn run(self) -> Result<(), CommandError> {
+        let store = match self.state {
+            Some(path) => StoreConfig::Sqlite(path),
+            None => StoreConfig::from_settings(&Settings::from_environment())
+                .map_err(|error| CommandError::not_started(format!("{error}; or give --state FILE")))?,
+        };
+        if store == StoreConfig::Memory {
+            return Err(CommandError::not_started(
+                "the setting StateStore is memory: only the handler itself can read its documents; give --state FILE",
+            ));
+        }
+        let store = open_store(&store, OpenMode::ReadOnly).map_err(CommandError::not_started)?;
+        match self.command {
+            DevicesCommand::List { limit, output } => list(&store, limit.unwrap_or(usize::MAX), output.output).await,
+            DevicesCommand::Show { device, output } => show(&store, &device, output.output).await,
+        }
+    }
+}
+
+async fn list(store: &Arc<dyn StateStore>, limit: usize, output: Output) -> Result<(), CommandError> {
+    if output == Output::Table {
+        let documents = store::documents(&**store, limit).await.map_err(CommandError::not_started)?;
+        return print(documents_table(&documents));
+    }
+    // Page by page: there may be more documents than memory.
+    let mut items = JsonItems::new(output, "devices list");
+    let mut pages = Pages::new(&**store, limit);
+    loop {
+        match pages.next().await {
+            Ok(Some(page)) => page.iter().try_for_each(|document| items.item(document))?,
+            Ok(None) => return items.end(CommandOutcome::Succeeded),
+            Err(error) if items.has_printed() => {
+                items.end(CommandOutcome::Failed)?;
+                return Err(CommandError::failed(error));
+            }
+            Err(error) => return Err(CommandError::not_started(error)),
+        }
+    }
+}
+
+/// Returns documents as a table with a column for each reading.
+pub(super) fn documents_table(documents: &[Document]) -> Table {
+    let names: BTreeSet<&str> = documents.iter().flat_map(Document::readings).map(|(name, _)| name).collect();
+    let mut table = Table::new(["DEVICE", "NEWEST EVENT (UTC)"].into_iter().chain(names.iter().copied()));
+    for document in documents {
+        let newest = document.newest().map(|version| iso8601(version.enqueued_ms)).unwrap_or_default();
+        let values = names.iter().map(|name| document.get(name).map(cell_text).unwrap_or_default());
+        table.row([document.id.clone(), newest].into_iter().chain(values));
+    }
+    table
+}
+
+/// Returns the text of a value in a table.
+pub(super) fn cell_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+async fn show(store: &Arc<dyn StateStore>, device: &str, output: Output) -> Result<(), CommandError> {
+    const COMMAND: &str = "devices show";
+    let stored =
+        store.read(&document_id(device), &RequestCharge::default()).await.map_err(CommandError::not_started)?;
+    let Some(document) = stored.map(|stored| stored.document) else {
+        if output == Output::Json {
+            print_json_value(output, COMMAND, CommandOutcome::Failed, &None::<Document>)?;
+        }
+        return Err(CommandError::failed(format!("there is no document of the device {device:?}")));
+    };
+    match output {
+        Output::Table => print(format!("{}\n\n{}", clean(&document.id), readings_table(&document))),
+        Output::Json | Output::Jsonl => print_json_value(output, COMMAND, CommandOutcome::Succeeded, &document),
+    }
+}
+
+/// Returns the readings of a document as a table, each with its version.
+pub(super) fn readings_table(document: &Document) -> Table {
+    let mut table = Table::new(["READING", "VALUE", "ENQUEUED (UTC)", "SEQUENCE NUMBER"]);
+    for (name, value) in document.readings() {
+        let version = document.version(name);
+        let time = version.map(|version| iso8601(version.enqueued_ms)).unwrap_or_default();
+        let number = version.map(|version| version.sequence_number.to_string()).unwrap_or_default();
+        table.row([name.to_owned(), cell_text(value), time, number]);
+    }
+    table
+}
