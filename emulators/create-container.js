@@ -34,7 +34,7 @@ function settings() {
 function connectionString(text) {
   const parts = text.split(";").map((part) => part.trim()).filter(Boolean).map((part) => {
     const at = part.indexOf("=");
-    if (at < 0) throw new Error("the setting CosmosConnection is no connection string: it must be Name=value parts");
+    if (at < 0) throw new Error("the setting CosmosConnection is not a connection string: it must consist of Name=value parts");
     return [part.slice(0, at).trim().toLowerCase(), part.slice(at + 1).trim()];
   });
   return new Map(parts);
@@ -80,10 +80,10 @@ async function main() {
   const account = settings();
   const { database, container } = account;
   const key = { paths: ["/id"], kind: "Hash", version: 2 };
-  const told = (name, isNew) => console.log(`${name}: ${isNew ? "created" : "there already"}`);
-  told(`database ${database}`, await whenReady(() => create(account, "", "dbs", { id: database })));
+  const report = (name, isNew) => console.log(`${name}: ${isNew ? "created" : "already exists"}`);
+  report(`database ${database}`, await whenReady(() => create(account, "", "dbs", { id: database })));
   const collection = { id: container, partitionKey: key };
-  told(`container ${container}`, await whenReady(() => create(account, `dbs/${database}`, "colls", collection)));
+  report(`container ${container}`, await whenReady(() => create(account, `dbs/${database}`, "colls", collection)));
 }
 
 main().catch((error) => {

@@ -114,7 +114,7 @@ impl FaultyBench {
         let shared = Shared::default();
         let before = |port| {
             let shared = Arc::clone(&shared);
-            proxy::start(port, move |what| fate(&shared, what))
+            proxy::start(port, move |what| fault_action(&shared, what))
         };
         let ports = [before(SHARED.blob_port), before(SHARED.queue_port)];
         Self { bench: Bench::through_proxy(ports), shared }
@@ -279,7 +279,7 @@ fn kind(what: &str) -> Option<Operation> {
     })
 }
 
-fn fate(shared: &Shared, what: &str) -> ProxyAction {
+fn fault_action(shared: &Shared, what: &str) -> ProxyAction {
     let Some(kind) = kind(what) else { return ProxyAction::Forward };
     let mut faults = lock(shared);
     let seen = faults.seen.entry(kind).or_default();

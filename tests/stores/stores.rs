@@ -207,7 +207,7 @@ async fn an_invalid_stored_document_is_rejected_by_id() {
 }
 
 #[tokio::test]
-async fn a_write_during_another_processs_write_is_transient_and_reads_succeed() {
+async fn a_write_during_the_write_of_another_process_is_transient_and_reads_succeed() {
     let (_folder, database, other) = shared_file();
     let store = SqliteStore::new(database.clone());
     let etag = store.create(&drone("d", 0.5), &ignored_charge()).await.expect("a creation");

@@ -1,7 +1,7 @@
 //! The entire system on one machine: an event hub or a queue with sessions in memory, a stand-in for the Functions host that
 //! starts the real handler as its child process, and SQLite for documents and dead letters.
 //!
-//! The crate links the engine only to decode events for the check and to read what is stored. It knows the handler by the
+//! The crate links the engine only to decode events for the check and to read what is stored. It uses the handler through the
 //! host's interface: HTTP requests, replies and settings.
 //!
 //! # Where to begin

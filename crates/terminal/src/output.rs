@@ -202,7 +202,7 @@ impl CommandError {
     }
 }
 
-/// Removes the codes that `std::io::Error` appends, such as ` (os error 2)`: the text before them says the same.
+/// Removes the codes that `std::io::Error` appends, such as ` (os error 2)`: the text before them is the reason. words:allow the code itself
 fn without_os_codes(text: &str) -> String {
     const BEGIN: &str = " (os error ";
     let mut result = String::with_capacity(text.len());
@@ -245,7 +245,7 @@ mod tests {
                 .into_message()
                 .contains("os error")
         );
-        assert_eq!(without_os_codes("a (os error 2), b (os error -7)"), "a, b");
+        assert_eq!(without_os_codes("a (os error 2), b (os error -7)"), "a, b"); // words:allow the code itself
         assert_eq!(without_os_codes("a (os error x) (os error )"), "a (os error x) (os error )");
     }
 }

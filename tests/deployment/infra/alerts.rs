@@ -221,7 +221,7 @@ fn alert_faults(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<S
     ] {
         let word = alert[key].as_str().unwrap_or_default();
         if !words.contains(&word) {
-            wrong(format!("{word:?} is no {key}"));
+            wrong(format!("{word:?} is not a valid {key}"));
         }
     }
     if !alert["threshold"].is_i64() {
