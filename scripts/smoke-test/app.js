@@ -92,7 +92,7 @@ function logsOf(name, workspace) {
 
 /** Returns the document of a device, or the error of reading it. */
 function show(program, device, settings) {
-  const words = ["state", "show", device, "--format", "json"];
+  const words = ["devices", "show", device, "--output", "jsonl"];
   const { error, status, stdout, stderr } = spawnSync(program, words, { encoding: "utf8", env: settings });
   return status === 0 ? { document: JSON.parse(stdout) } : { error: error?.message ?? stderr.trim() };
 }

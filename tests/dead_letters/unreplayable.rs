@@ -86,6 +86,6 @@ fn a_cut_body_is_not_replayed(bench: &Bench) {
     let done = bench.json(&["replay", "--yes"], 1);
     assert_eq!((&done["applied"], &done["failedAgain"]), (&json!(1), &json!(1)), "{done}");
     let issues = done["failures"].to_string();
-    assert!(issues.contains("of the 5000 bytes of its body were kept"), "{issues}");
+    assert!(issues.contains("of 5000 bytes, because it could not be stored in the overflow"), "{issues}");
     assert_eq!((bench.count(), bench.documents()), (1, Fold::from_batches([&batch]).documents()));
 }

@@ -82,10 +82,13 @@ fn a_run_that_cannot_start_ends_with_2_and_a_reason() {
     let (text, folder) = (text.to_str().expect("text"), folder.to_str().expect("text"));
     for (arguments, expected) in [
         (vec!["local", "--file", "missing.jsonl"], "missing.jsonl cannot be read: No such file or directory\n"),
-        (vec!["local", "--state", text], "no SQLite database"),
+        (vec!["local", "--state", text], "not an SQLite database"),
         (vec!["local", "--app-root", folder], "host.json"),
         (vec!["local", "--partitions", "0"], "--partitions"),
-        (vec!["local", "--simulate", "5", "--input", "x"], "cannot be used with"),
+        (vec!["local", "--devices", "5", "--file", "x"], "cannot be used with"),
+        (vec!["local", "--events", "5"], "--devices"),
+        (vec!["local", "--invalid-events", "5"], "such as 0.5%"),
+        (vec!["local", "--simulate", "5"], "unexpected argument"),
         (vec!["devices", "list", "--state", "missing.db"], "missing.db"),
         (vec!["devices", "list"], "StateStore"),
     ] {

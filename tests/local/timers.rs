@@ -75,7 +75,7 @@ fn a_failed_timer_function_is_reported_and_loses_no_event() {
     assert!(report["error"].is_null() && report["deadLetterQueue"].is_null(), "{report}");
     let failure = report["timerError"].as_str().expect("a reason");
     let errors = String::from_utf8_lossy(&output.stderr);
-    for word in ["DeadLetterWatchFunction", "setting DeadLetterSqlitePath"] {
+    for word in ["DeadLetterWatchFunction", "setting `DeadLetterSqlitePath`"] {
         assert!(failure.contains(word) && errors.contains(word), "{word:?} is not in: {failure} {errors}");
     }
 }

@@ -20,7 +20,7 @@ const DEVICES = 100;
 
 const keys = (options) => {
   const perDevice = options.events / DEVICES;
-  if (!Number.isInteger(perDevice)) throw new CannotBegin(`--events must be a multiple of ${DEVICES}, the number of devices`);
+  if (!Number.isInteger(perDevice)) throw new StartError(`--events must be a multiple of ${DEVICES}, the number of devices`);
   const words = ["--devices", String(DEVICES), "--events", String(perDevice), "--partitions", "20"];
   return local(options, words, options.events);
 };
@@ -85,7 +85,7 @@ async function inRounds({ rounds: count, update }, title, execute, figures) {
 /** Runs `devicestate local`, each time with a new state file. */
 function local(options, args, events, withSettings = (execute) => execute({}), before = "") {
   const { binary, cores } = options;
-  const command = (state) => pinTo(cores, [binary, "local", ...args, "--state", state, "--report", "json"]);
+  const command = (state) => pinTo(cores, [binary, "local", ...args, "--state", state, "--output", "jsonl"]);
   const execute = () =>
     withFolder((folder) =>
       withSettings((settings) => runLocal(command(join(folder, STATE)), { ...BASE_ENVIRONMENT, ...settings }, events)),
@@ -105,7 +105,7 @@ async function runLocal(command, env, events) {
   const { code, stderr, report, ...times } = await timed(command, env);
   delete report.state;
   const isValid = code === 0 && report.events.received === events && report.events.lost === 0;
-  const error = isValid ? undefined : report.failure || stderr.trim() || `exit code ${code}, or not all events`;
+  const error = isValid ? undefined : report.error || stderr.trim() || `exit code ${code}, or not all events`;
   return { isValid, ...times, report, error };
 }
 
