@@ -38,7 +38,7 @@ fn the_database_and_container_are_created_once_and_usable() {
     let listener = Listener::with(&["--no-container"]);
     let connection = listener.connection_string();
     assert_eq!(created(connection), "database new: created\ncontainer fleet: created\n");
-    assert_eq!(created(connection), "database new: there already\ncontainer fleet: there already\n");
+    assert_eq!(created(connection), "database new: already exists\ncontainer fleet: already exists\n");
     let app = app(&listener).with("CosmosDatabase", "new").with("CosmosContainer", "fleet");
     let handler = app.start();
     deliver(&handler, &Batch::of([battery(1, "drone-1", 0.5)])).reply.assert_all_applied(1);
