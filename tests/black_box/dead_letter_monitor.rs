@@ -154,7 +154,7 @@ fn without_a_timer_function_the_path_is_not_found() {
 fn a_missing_connection_fails_the_invocation_but_not_the_handler() {
     let app = App::shipped();
     let handler = app.start();
-    assert_error(&handler.invoke_timer(), &["DeadLetterStorage", "is missing", "__queueServiceUri"]);
+    assert_error(&handler.invoke_timer(), &["`DeadLetterStorage` is missing", "__queueServiceUri"]);
     handler.invoke(&batch()).assert_all_applied(1);
 }
 

@@ -188,8 +188,7 @@ fn a_misspelled_setting_is_reported_if_the_right_one_is_missing() {
     assert_rejected(
         &app,
         &[
-            "CosmosConnection__accountEndpoint",
-            "is missing",
+            "`CosmosConnection__accountEndpoint` is missing",
             "the setting `CosmosConnection:accountEndpoint` has no effect",
         ],
     );

@@ -1,4 +1,4 @@
-//! `devicestate dead-dead_letters`, the real binary, with the queue of a state file and with Azurite: most tests run on both.
+//! `devicestate dead-letters`, the real binary, with the queue of a state file and with Azurite: most tests run on both.
 
 mod discarding;
 mod editing;

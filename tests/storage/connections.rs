@@ -129,7 +129,7 @@ fn an_invalid_connection_string_is_rejected_without_the_key() {
         ),
     ] {
         let error = read([("", &text)]).expect_err(&text).to_string();
-        assert!(error.starts_with("the setting ") && error.contains("DeadLetterStorage"), "{error}");
+        assert!(error.starts_with("the setting `DeadLetterStorage` "), "{error}");
         assert!(error.contains(words), "{words:?} is not in: {error}");
         assert!(!error.contains(&WRONG_KEY[1..20]), "{error}");
     }
@@ -164,13 +164,10 @@ fn a_client_without_its_service_is_rejected_at_its_creation() {
     let identity = read([("__queueServiceUri", "https://drones.queue.core.windows.net")]);
     let identity = identity.expect("well-formed").expect("a connection");
     let error = Blobs::new(&identity, "c").err().expect("no blob service").to_string();
-    assert!(error.contains("DeadLetterStorage__blobServiceUri") && error.contains("is missing"), "{error}");
+    assert!(error.contains("`DeadLetterStorage__blobServiceUri` is missing"), "{error}");
     let signature = connection("SharedAccessSignature=sv=1;BlobEndpoint=https://drones.blob.core.windows.net");
     let error = StorageQueue::new(&signature, "q").err().expect("no queue service").to_string();
-    assert!(
-        error.contains("DeadLetterStorage") && error.contains("has neither QueueEndpoint nor AccountName"),
-        "{error}"
-    );
+    assert!(error.contains("`DeadLetterStorage` has neither QueueEndpoint nor AccountName"), "{error}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // Either fails only when the process has already result.
+        // Either fails only when the process has already ended.
         let _ = self.handler.kill();
         let _ = self.handler.wait();
     }
