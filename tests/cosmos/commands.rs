@@ -3,7 +3,7 @@
 use devicestate_test_support::{App, Batch, Fold, listener::Listener, read_output};
 use serde_json::{Value, json};
 
-use super::{account::Account, app, battery, deliver, event};
+use super::{app, battery, deliver, event, test_account::Account};
 
 /// Runs a command successfully and returns its output.
 #[track_caller]

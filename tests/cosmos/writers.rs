@@ -8,7 +8,7 @@ use devicestate_test_support::{
 };
 use serde_json::{Value, json};
 
-use super::{account::Account, app, battery, deliver, event};
+use super::{app, battery, deliver, event, test_account::Account};
 
 /// Returns a batch of another partition with this event.
 fn other_partition(event: Event) -> Batch {

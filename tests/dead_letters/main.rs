@@ -1,22 +1,22 @@
 //! `devicestate dead-letters`, the real binary, with the queue of a state file and with Azurite: most tests run on both.
 
+mod concurrent_replays;
 mod discarding;
 mod editing;
 mod faulty_bench;
-mod foreign;
+mod foreign_messages;
 mod importing;
 mod interrupts;
-mod killed;
-mod large;
+mod killed_replays;
+mod large_dead_letters;
 mod listing;
-mod live;
-mod outages;
 mod overflow_outages;
 mod queue_outages;
-mod rejected;
+mod rejected_documents;
 mod replaying;
 mod set_aside;
 mod showing;
+mod store_outages;
 mod unreplayable;
 mod usage;
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     faulty_bench::{ALWAYS, FaultKind, FaultyBench, Operation, audit_lines, on_both_faulty, put_dead_letters},
-    large::{pointers, put_large_dead_letters},
+    large_dead_letters::{pointers, put_large_dead_letters},
 };
 
 on_both_faulty![

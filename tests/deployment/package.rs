@@ -4,7 +4,7 @@ mod command;
 mod editors;
 mod errors;
 mod notices;
-mod real;
+mod real_package;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 

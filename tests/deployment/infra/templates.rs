@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     bicep::{Param, Template, Value},
-    shapes,
+    resource_types,
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
@@ -74,12 +74,12 @@ fn every_parameter_and_every_output_of_a_module_is_described() {
 
 #[test]
 fn every_resource_is_valid_by_azures_types() {
-    assert_no_faults(&shapes::faults(&Sources::read()));
+    assert_no_faults(&resource_types::faults(&Sources::read()));
 }
 
 #[test]
 fn an_invalid_property_is_detected() {
-    let changed = |path: &str, from: &str, to: &str| shapes::faults(&Sources::read().with(path, from, to));
+    let changed = |path: &str, from: &str, to: &str| resource_types::faults(&Sources::read().with(path, from, to));
     assert_detected(
         &changed("infra/modules/documents.bicep", "disableLocalAuth", "disableLocalAuht"),
         "disableLocalAuht",
