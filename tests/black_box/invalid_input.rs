@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use devicestate_test_support::{App, Batch, Event, Handler, base64, from_base64, read_letter};
+use devicestate_test_support::{App, Batch, Event, Handler, base64, from_base64, read_dead_letter};
 use serde_json::{Value, json};
 
 fn valid(sequence_number: i64) -> Event {
@@ -179,7 +179,7 @@ fn an_invalid_body_of_a_megabyte_is_stored_completely() {
         assert_eq!(letter["Stage"], "deserialize", "{case}: {letter}");
         let stored =
             fs::read(letter["Overflow"]["Location"].as_str().expect("a path")).expect("the complete dead letter");
-        let stored = read_letter(&stored);
+        let stored = read_dead_letter(&stored);
         let stored_body = from_base64(stored["EventData"]["Body"].as_str().expect("the body"));
         assert!(stored_body == body, "{case}: the body is not the one that was sent");
     }

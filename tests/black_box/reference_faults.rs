@@ -5,7 +5,7 @@
 use std::{fs, sync::Barrier, thread};
 
 use devicestate_test_oracle::protobuf::Message;
-use devicestate_test_support::{App, Batch, Event, from_base64, read_letter, repository_file, sha256};
+use devicestate_test_support::{App, Batch, Event, from_base64, read_dead_letter, repository_file, sha256};
 use serde_json::{Value, json};
 
 /// An undecodable event that does not fit into a queue message.
@@ -170,7 +170,7 @@ fn a_large_dead_letter_is_stored_in_the_folder_and_the_rest_is_applied() {
     let stored = fs::read(text(overflow, "Location")).expect("the file that the message names");
     assert_eq!(overflow["Length"], stored.len());
     assert_eq!(overflow["Sha256"], sha256(&stored));
-    let letter = read_letter(&stored);
+    let letter = read_dead_letter(&stored);
     for name in ["Id", "Issue", "Stage", "ErrorClass", "Source", "InvocationId", "Attempt"] {
         assert_eq!(letter[name], message[name], "{name}");
     }

@@ -61,15 +61,15 @@ fn a_complete_request_is_replayed_with_the_right_function_json(bench: &Bench) {
         Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.5})),
         Event::json(2, &json!({"deviceId": "drone-2", "battery": 0.25})),
     ]);
-    let wrong = Bench::local().with("DeadLetterAfterAttempts", "1");
-    let app = wrong.app.with_function(|function| function["bindings"][0]["name"] = "events".into());
+    let other_bench = Bench::local().with("DeadLetterAfterAttempts", "1");
+    let app = other_bench.app.with_function(|function| function["bindings"][0]["name"] = "events".into());
     let reply = app.start().invoke(&batch.envelope());
     assert_eq!(reply.dead_letters.len(), 1, "the complete request: {:?}", reply.dead_letters);
     bench.put_all(&reply);
     let without = bench.app.path("nowhere").display().to_string();
     if bench.is_local() {
-        let said = bench.run(&["replay", "--yes", "--app-root", &without]).assert_exit_code(2);
-        assert!(said.errors.contains("give --app-root"), "{}", said.errors);
+        let result = bench.run(&["replay", "--yes", "--app-root", &without]).assert_exit_code(2);
+        assert!(result.errors.contains("give --app-root"), "{}", result.errors);
     }
     let done = bench.json(&["replay", "--yes"], 0);
     assert_eq!((&done["replayed"], &done["applied"]), (&json!(1), &json!(1)), "{done}");

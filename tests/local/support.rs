@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devicestate_test_support::{dead_letter_schema::read_letter, program::devicestate, read_output};
+use devicestate_test_support::{dead_letter_schema::read_dead_letter, program::devicestate, read_output};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -96,7 +96,7 @@ impl Workspace {
 
     pub(crate) fn dead_letters(&self) -> Vec<Value> {
         let rows = self.rows("SELECT text FROM dead_letters ORDER BY message_id");
-        rows.iter().map(read_letter).collect()
+        rows.iter().map(read_dead_letter).collect()
     }
 
     /// Lists the dead letters with `devicestate dead-letters list`.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use devicestate_test_storage::azurite::{Azurite, KEY, SETTING, SHARED, WRONG_KEY, connection_string};
-use devicestate_test_support::{App, Batch, Event, Response, app::free_port, from_base64, read_letter, sha256};
+use devicestate_test_support::{App, Batch, Event, Response, app::free_port, from_base64, read_dead_letter, sha256};
 use serde_json::{Value, json};
 
 use crate::blobs::read;
@@ -60,7 +60,7 @@ async fn a_large_dead_letter_is_in_a_blob_and_the_message_points_to_it() {
 
     let stored = read(location).await;
     assert_eq!((&overflow["Length"], &overflow["Sha256"]), (&stored.len().into(), &sha256(&stored).into()));
-    let letter = read_letter(&stored);
+    let letter = read_dead_letter(&stored);
     assert_eq!((&letter["Id"], &letter["Issue"]), (&message["Id"], &message["Issue"]));
     let body = from_base64(letter["EventData"]["Body"].as_str().expect("a body"));
     let body: Value = serde_json::from_slice(&body).expect("the event");
@@ -78,7 +78,7 @@ async fn many_large_dead_letters_are_stored_in_one_attempt() {
     assert_eq!(reply.counts(), [60, 0, 0, 60]);
     for (number, message) in (1..).zip(&reply.dead_letters) {
         let location = message["Overflow"]["Location"].as_str().expect("an address");
-        let letter = read_letter(read(location).await);
+        let letter = read_dead_letter(read(location).await);
         let body = from_base64(letter["EventData"]["Body"].as_str().expect("a body"));
         let body: Value = serde_json::from_slice(&body).expect("the event");
         assert_eq!(body["battery"], number, "in the batch's order");

@@ -276,7 +276,7 @@ async fn a_replayed_dead_letter_that_panics_affects_no_other() {
     let events = (1..=6).map(|number| battery(number, &format!("drone-{}", number % 3), 0.5));
     let rig = Rig::with(&dead_letters(batch(events))).await;
     let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
-    store.always(Operation::Write, "drone-1", StoreResponse::Panics);
+    store.always(Operation::Write, "drone-1", StoreResponse::Panic);
     let run = Run { chunk_size: 32, ..Run::new(&rig.queue, &store, &trail) };
     let (scanned, summary) = run.replay().await;
     scanned.expect("it ends");
@@ -330,7 +330,7 @@ async fn a_replay_ends_with_the_first_chunk_while_the_store_is_down() {
         StoreResponse::systemic(),
         StoreResponse::throttled(2 * BUDGET),
         StoreResponse::transient(),
-        StoreResponse::Stalls,
+        StoreResponse::Stall,
     ] {
         let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
         store.always(Operation::Read, ANY, answer.clone());

@@ -11,7 +11,7 @@ use devicestate_engine::{
 };
 use devicestate_test_doubles::{
     Envelope, FinalReply, NOW, Operation, ScriptedStore, Sent, StoreResponse, T0, batch, battery, final_reply, handler,
-    processor, read_letter, retry_body, source,
+    processor, read_dead_letter, retry_body, source,
 };
 use serde_json::{Value, json, value::RawValue};
 use sha2::{Digest as _, Sha256};
@@ -197,7 +197,7 @@ async fn a_dead_letter_above_the_size_limit_goes_to_the_overflow() {
     assert_eq!(bytes.len(), MAX_MESSAGE_BYTES + 1);
     assert_eq!(pointer.fingerprint.length, bytes.len());
     assert_eq!(pointer.fingerprint.sha256, format!("{:x}", Sha256::digest(&bytes)));
-    let complete = read_letter(&bytes);
+    let complete = read_dead_letter(&bytes);
     assert_eq!((complete.id.as_str(), body(&complete)), (letter.id.as_str(), sent.body));
     assert_eq!(raw(complete.event_data.properties.as_deref()), Some(sent.properties.as_str()));
 

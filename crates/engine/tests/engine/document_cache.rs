@@ -81,7 +81,7 @@ async fn a_failed_write_removes_the_document_from_the_cache() {
 async fn a_write_without_a_response_removes_the_document_from_the_cache() {
     let (store, engine) = rig();
     engine.process(&batch([battery(1, "d", 0.1)])).await;
-    store.respond(Write, "d", [StoreResponse::Stalls]);
+    store.respond(Write, "d", [StoreResponse::Stall]);
     let processed = engine.process(&batch([battery(2, "d", 0.2)])).await;
     assert_eq!((kinds(&processed), reads_and_writes(&processed)), (vec!["unresolved transient".to_owned()], (0, 1)));
     let processed = engine.process(&batch([battery(3, "d", 0.3)])).await;

@@ -50,7 +50,7 @@ async fn another_device_needs_only_a_telemetry_implementation() {
     let handler = handler(processor_with_telemetry(&store, Arc::new(Thermostat)));
     let lines = ["kitchen;20.5;on", "hall;18;off", "kitchen;;off", "kitchen;21", "hall;-300;on", ";20;on", "hall;;"];
     let envelope = Envelope::new((1..).zip(lines).map(|(number, line)| Sent::new(number, line)));
-    store.respond(Operation::Write, "kitchen", [StoreResponse::Panics]);
+    store.respond(Operation::Write, "kitchen", [StoreResponse::Panic]);
     retry_body(handler.invoke("thermostats", &envelope.to_bytes()).await);
 
     let reply = final_reply(handler.invoke("thermostats", &envelope.retried(1).to_bytes()).await);

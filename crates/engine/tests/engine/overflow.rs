@@ -13,7 +13,7 @@ use devicestate_engine::{
     handler::{Handler, Response},
     processor::Processor,
 };
-use devicestate_test_doubles::{BUDGET, Envelope, FinalReply, Sent, final_reply, read_letter};
+use devicestate_test_doubles::{BUDGET, Envelope, FinalReply, Sent, final_reply, read_dead_letter};
 use tokio::time::{Instant, sleep};
 
 use crate::retries::{ID, invoke_final, invoke_retried, rig};
@@ -108,7 +108,7 @@ fn assert_all_kept(reply: &FinalReply, envelope: &Envelope, place: &Slow) {
         let pointer = letter.overflow.as_ref().unwrap_or_else(|| panic!("event {} is cut", sent.number));
         let bytes = &kept[&pointer.location];
         assert_eq!(pointer.fingerprint, Fingerprint::of_bytes(bytes));
-        let complete = read_letter(bytes);
+        let complete = read_dead_letter(bytes);
         assert_eq!((&complete.id, &logged.dead_letter_id), (&letter.id, &letter.id));
         let body = BASE64.decode(complete.event_data.body.expect("a body")).expect("base64");
         assert!(body == sent.body, "the body of event {}", sent.number);
@@ -212,7 +212,7 @@ async fn equal_events_without_positions_are_stored_separately() {
     let kept = place.kept();
     for (letter, sent) in reply.dead_letters.iter().zip(&envelope.events) {
         let location = &letter.overflow.as_ref().expect("a pointer").location;
-        let complete = read_letter(&kept[location]);
+        let complete = read_dead_letter(&kept[location]);
         assert_eq!(complete.event_data.properties.expect("properties").get(), sent.properties);
     }
 }

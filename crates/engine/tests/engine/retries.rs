@@ -159,7 +159,7 @@ async fn an_outage_never_makes_dead_letters() {
         (Read, StoreResponse::transient()),
         (Write, StoreResponse::transient()),
         (Read, StoreResponse::systemic()),
-        (Write, StoreResponse::Stalls),
+        (Write, StoreResponse::Stall),
     ];
     for (operation, answer) in outages {
         let (store, handler) = rig();
@@ -240,7 +240,7 @@ async fn failed_attempts_are_counted_per_batch() {
 #[tokio::test(start_paused = true)]
 async fn repeated_panics_end_in_dead_letters() {
     let (store, handler) = rig();
-    store.always(Read, "b", StoreResponse::Panics);
+    store.always(Read, "b", StoreResponse::Panic);
     let envelope = fleet(&["a", "b", "c"]);
     for attempt in 0..4 {
         let reason = invoke_retried(&handler, &envelope.retried(attempt)).await;
@@ -261,7 +261,7 @@ async fn repeated_panics_end_in_dead_letters() {
 #[tokio::test(start_paused = true)]
 async fn a_single_panic_makes_no_dead_letters() {
     let (store, handler) = rig();
-    store.respond(Write, "b", [StoreResponse::Panics]);
+    store.respond(Write, "b", [StoreResponse::Panic]);
     let envelope = fleet(&["a", "b", "c"]);
     invoke_retried(&handler, &envelope).await;
     let [applied, superseded, dead_lettered] = invoke_final(&handler, &envelope.retried(1)).await.counts();

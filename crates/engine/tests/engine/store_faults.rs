@@ -64,7 +64,7 @@ async fn a_document_is_written_despite_repeated_conflicts() {
 #[tokio::test(start_paused = true)]
 async fn endless_conflicts_leave_the_device_unresolved_within_the_budget() {
     let store = store();
-    store.always(Write, "d", StoreResponse::Fails(StoreError::Conflict));
+    store.always(Write, "d", StoreResponse::Fail(StoreError::Conflict));
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
     assert_eq!(kinds(&processed), ["unresolved transient"]);
@@ -152,7 +152,7 @@ async fn a_delay_beyond_the_budget_ends_the_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn a_device_that_always_fails_is_the_only_unresolved_one() {
-    for answer in [StoreResponse::Stalls, StoreResponse::transient()] {
+    for answer in [StoreResponse::Stall, StoreResponse::transient()] {
         for operation in [Read, Write] {
             let store = store();
             store.always(operation, "drone-1", answer.clone());
@@ -170,7 +170,7 @@ async fn a_device_that_always_fails_is_the_only_unresolved_one() {
 async fn a_stalled_store_ends_the_attempt_within_the_budget() {
     for operation in [Read, Write] {
         let store = store();
-        store.always(operation, ANY, StoreResponse::Stalls);
+        store.always(operation, ANY, StoreResponse::Stall);
         let started = Instant::now();
         let processed = Processor { concurrency: 2, ..processor(&store) }.process(&fleet(20)).await;
         assert!(kinds(&processed).iter().all(|kind| kind.starts_with("unresolved")), "{operation:?}");
@@ -224,7 +224,7 @@ async fn a_rejected_write_is_bisected_to_the_poison_events() {
         [too_high, |document: &Document| too_high(document).map(|error| StoreError::BadRequest(error.to_string()))]
     {
         let store = store();
-        store.always(Write, "d", StoreResponse::FailsIf(error_of));
+        store.always(Write, "d", StoreResponse::FailIf(error_of));
         let events = [battery(1, "d", 0.1), altitude(2, "d", 9_999.0), battery(3, "d", 0.3), altitude(4, "e", 9_999.0)];
         let processed = processor(&store).process(&batch(events)).await;
         assert_eq!(kinds(&processed), ["applied", "failed poison", "applied", "applied"]);
@@ -241,7 +241,7 @@ async fn a_rejected_write_is_bisected_to_the_poison_events() {
 async fn a_device_that_started_in_time_fails_at_the_deadline() {
     let store = store();
     let failures = std::iter::repeat_n(StoreResponse::transient(), 16);
-    store.respond(Write, "d", failures.chain([StoreResponse::Stalls]));
+    store.respond(Write, "d", failures.chain([StoreResponse::Stall]));
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
     let last = store.requests().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at - started).max();
@@ -290,7 +290,7 @@ async fn a_rejected_read_is_poison_only_for_its_device() {
 #[tokio::test(start_paused = true)]
 async fn the_probe_writes_a_document_unchanged() {
     // Even if a stalled device uses all the time of the devices.
-    for answer in [StoreResponse::transient(), StoreResponse::Stalls] {
+    for answer in [StoreResponse::transient(), StoreResponse::Stall] {
         let store = store();
         let engine = processor(&store);
         engine.process(&fleet(3)).await;
@@ -314,7 +314,7 @@ async fn the_probe_writes_a_document_unchanged() {
 async fn stalled_devices_delay_the_others_for_only_one_attempt() {
     let store = store();
     for device in ["drone-0", "drone-1"] {
-        store.always(Read, device, StoreResponse::Stalls);
+        store.always(Read, device, StoreResponse::Stall);
     }
     let engine = Processor { concurrency: 2, ..processor(&store) };
     // All devices of this batch fit into one round, so it does not rotate the next batch.
@@ -342,7 +342,7 @@ async fn a_device_that_started_late_is_throttled_not_failed() {
 async fn a_throttled_device_stays_throttled_at_the_deadline() {
     let store = store();
     let throttled = std::iter::repeat_n(StoreResponse::throttled(Duration::from_secs(6)), 8);
-    store.respond(Write, "d", throttled.chain([StoreResponse::Stalls]));
+    store.respond(Write, "d", throttled.chain([StoreResponse::Stall]));
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
     assert_eq!(kinds(&processed), ["unresolved throttled", "applied"]);
     assert_eq!(issue(&processed, 0).matches("before that").count(), 1, "{}", issue(&processed, 0));

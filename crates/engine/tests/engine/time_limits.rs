@@ -107,7 +107,7 @@ async fn bad_requests_are_systemic_even_beside_a_device_with_nothing_to_write() 
 #[tokio::test(start_paused = true)]
 async fn a_batch_without_positions_has_the_same_key_in_each_invocation() {
     let (store, plain) = rig();
-    store.always(Write, ANY, StoreResponse::Panics);
+    store.always(Write, ANY, StoreResponse::Panic);
     let handler = Handler { attempts: Attempts::new(2), ..plain };
     let request = |body: &str, count: i64| -> Bytes {
         let messages = serde_json::json!([BASE64.encode(body)]).to_string();
