@@ -22,7 +22,7 @@ fn error_of(app: &App, arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).expect("text")
 }
 
-/// The `data` that a command prints with `-o json`.
+/// Returns the `data` that a command prints with `-o json`.
 fn json(app: &App, arguments: &[&str]) -> Value {
     read_output(output_of(app, &[arguments, &["-o", "json"]].concat()), Some(0))
 }

@@ -1,4 +1,4 @@
-//! `discard`, and `export` and `import` as a copy beforehand.
+//! The command `discard`, and `export` and `import` to keep a copy before it.
 
 use std::{fs, io::Write as _, process::Stdio};
 
@@ -102,13 +102,17 @@ fn an_export_leaves_messages_unchanged_and_an_import_restores_them(bench: &Bench
     };
     let mut expected = before;
     expected.push(b"hello".to_vec());
-    assert_eq!(sorted(bench.visible()), sorted(expected), "byte for byte, and the one that was not discarded");
+    assert_eq!(
+        sorted(bench.visible()),
+        sorted(expected),
+        "the imported messages are unchanged, and the foreign one was not discarded"
+    );
 }
 
 fn an_export_follows_the_filter_and_overwrites_no_file(bench: &Bench) {
     let ids = put_three_dead_letters(bench);
     let (_, result) = bench.run_audited(&["export", "--device", "drone-2"], 0);
-    let line: Value = serde_json::from_str(&result.output).expect("one line alone on standard output");
+    let line: Value = serde_json::from_str(&result.output).expect("only the line on standard output");
     assert_eq!(line["message"]["Id"], *ids[2]);
     let file = bench.app.path("precious");
     fs::write(&file, "the last copy").expect("a file");

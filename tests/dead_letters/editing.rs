@@ -1,4 +1,4 @@
-//! `edit`: corrected telemetry is replayed.
+//! The command `edit`: corrected telemetry is replayed.
 
 use std::{
     fs,

@@ -17,7 +17,7 @@ use devicestate_test_support::{App, Batch, Event};
 use rusqlite::Connection;
 use serde_json::json;
 
-/// Each of these tests on both kinds of queue.
+/// Runs each of these tests on both kinds of queue.
 macro_rules! on_both_faulty {
     ($($test:ident),+ $(,)? $(; and_a_storage_queue_beside: $($beside:ident),+ $(,)?)?) => {
         mod on_a_faulty_state_file {
@@ -66,7 +66,7 @@ pub(crate) enum FaultKind {
     Rejected,
     Disconnected,
     ResponseLost,
-    /// It waits until the bench is repaired, and succeeds then.
+    /// It waits until the bench is repaired, and then succeeds.
     Held,
 }
 
@@ -82,7 +82,7 @@ struct Fault {
 struct Faults {
     by_operation: BTreeMap<Operation, Fault>,
     seen: BTreeMap<Operation, usize>,
-    /// How many requests are waiting.
+    /// The number of requests that wait.
     held: usize,
 }
 
@@ -184,7 +184,7 @@ impl FaultyBench {
         let (faults, waited) =
             self.shared.1.wait_timeout_while(faults, timeout, |faults| faults.held == 0).expect("no panic");
         drop(faults);
-        assert!(!waited.timed_out(), "no request came");
+        assert!(!waited.timed_out(), "no request was held within a minute");
     }
 
     pub(crate) fn sql(&self, statement: &str) {

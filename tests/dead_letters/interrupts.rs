@@ -38,7 +38,7 @@ fn wait_for_line(stderr: &mpsc::Receiver<String>, words: &str) {
     while !stderr.recv_timeout(Duration::from_mins(1)).expect("the line").contains(words) {}
 }
 
-/// Waits until the process ends, and fails the test if it does not.
+/// Waits for the end of the process; fails the test after a minute. Returns its status and standard output.
 #[track_caller]
 fn wait_for_end(mut child: Child) -> (ExitStatus, String) {
     for _ in 0..3_000 {
@@ -50,7 +50,7 @@ fn wait_for_end(mut child: Child) -> (ExitStatus, String) {
         pause(Duration::from_millis(20));
     }
     child.kill().expect("a child of this process");
-    panic!("it did not end");
+    panic!("the process did not end within a minute");
 }
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
@@ -63,7 +63,7 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
     panic!("timeout: {what}");
 }
 
-/// With a storage service that waits, so that the signal comes while the command runs.
+/// The storage service holds requests, so the signal arrives while the command runs.
 #[test]
 #[ignore = "just test-azure"]
 fn a_stopped_list_releases_every_message() {
@@ -133,7 +133,7 @@ fn a_stopped_replay_keeps_its_results_and_releases_the_other_messages() {
 
 #[test]
 #[ignore = "just test-azure"]
-fn a_second_signal_stops_at_once() {
+fn a_second_signal_stops_immediately() {
     let faulty = FaultyBench::azurite();
     put_dead_letters(&faulty, 40);
     faulty.fail(Operation::Update, 0, ALWAYS, FaultKind::Held);

@@ -109,7 +109,7 @@ fn discard_leaves_the_overflow_of_a_large_dead_letter(faulty: &FaultyBench) {
     let id = id_of(faulty, "drone-1");
     faulty.run(&["discard", &id, "--yes"]).assert_exit_code(0);
     assert_eq!((faulty.count(), pointers(faulty).len()), (1, 0));
-    // The same message, put again, finds it.
+    // The same message can be replayed after it is put again.
     faulty.put(message.expect("a large one"));
     let shown = faulty.json(&["show", &id], 0);
     assert_eq!(shown["body"]["deviceId"], "drone-1");

@@ -1,4 +1,4 @@
-//! `list`.
+//! The command `list`.
 
 use devicestate_test_storage::bench::Bench;
 use devicestate_test_support::{Batch, Event, Reply};
@@ -18,7 +18,7 @@ on_both_queues![
     the_list_shows_failed_replays_and_what_is_set_aside,
 ];
 
-/// One good event, and bad ones of three kinds, two stages and two devices.
+/// Returns a batch of one valid event, and invalid ones of three kinds, two stages and two devices.
 fn batch() -> Batch {
     Batch::of([
         Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.5})),
@@ -28,7 +28,7 @@ fn batch() -> Batch {
     ])
 }
 
-/// The batch in partitions 0 and 7.
+/// Handles the batch in partitions 0 and 7.
 fn two_partitions(bench: &Bench) -> [Reply; 2] {
     [batch(), batch().partition("7")].map(|batch| bench.handle_with_device_ids(&batch))
 }
@@ -187,7 +187,7 @@ fn the_list_is_aligned_and_devices_cannot_disturb_it(bench: &Bench) {
         }
     }
     let end = |line: &Vec<char>, text: &str| line.iter().collect::<String>().find(text).expect("text") + text.len();
-    assert_eq!(end(&lines[0], "SEQUENCE"), end(&lines[1], " 1  flight") - 8, "numbers end together");
+    assert_eq!(end(&lines[0], "SEQUENCE"), end(&lines[1], " 1  flight") - 8, "numbers are right-aligned");
     assert!(!result.output.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{:?}", result.output);
 }
 

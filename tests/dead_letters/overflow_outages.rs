@@ -67,7 +67,7 @@ fn a_deleted_or_changed_large_dead_letter_fails_alone(faulty: &mut FaultyBench) 
         assert_eq!(replay["Attempts"], 1);
         assert!(issue.contains("is not there") || issue.contains("not the dead letter that was stored"), "{issue}");
     }
-    // The export contains what is available, and reports the rest.
+    // The export contains the available dead letters, and reports the others.
     let result = faulty.run(&["export"]).assert_exit_code(1);
     assert_eq!(result.output.lines().count(), 2);
     assert!(result.errors.contains("2 dead letters are incomplete"), "{}", result.errors);
@@ -89,7 +89,7 @@ fn without_an_audit_trail_nothing_is_deleted_exported_or_imported(faulty: &Fault
             assert!(result.errors.contains("audit trail"), "{}", result.errors);
             assert_eq!(faulty.count(), 3, "{words:?}");
             if words == ["export"] {
-                assert_eq!(result.output, "", "nothing is exported without a line");
+                assert_eq!(result.output, "", "nothing is exported without an audit line");
             }
         }
         faulty.assert_all_visible(3);
@@ -118,7 +118,7 @@ fn a_replay_stops_when_blobs_fail_and_counts_nothing() {
         let result = faulty.run(&["replay", "--yes"]).assert_exit_code(2);
         assert!(result.errors.contains("DeadLetterStorage"), "{}", result.errors);
         let left = faulty.count();
-        assert_eq!(left, 3, "what could be fetched was replayed");
+        assert_eq!(left, 3, "the fetched dead letters were replayed");
         assert_not_counted(&faulty);
         faulty.assert_all_visible(3);
         faulty.fail(Operation::Fetch, 0, ALWAYS, how);

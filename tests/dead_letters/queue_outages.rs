@@ -15,7 +15,7 @@ on_both_faulty![
     a_second_replay_completes_one_whose_deletes_failed,
     a_second_replay_completes_one_whose_receives_failed,
     a_second_discard_completes_one_whose_deletes_failed,
-    an_export_whose_receives_fail_ends_with_2,
+    an_export_whose_receives_fail_exits_with_2,
     an_import_whose_puts_fail_reports_its_progress,
     an_empty_queue_that_is_down_is_reported_first,
 ];
@@ -106,10 +106,10 @@ fn a_second_discard_completes_one_whose_deletes_failed(faulty: &FaultyBench) {
     let done = faulty.json(&["discard", "--all", "--yes", "--audit", audit], 0);
     assert_eq!((&done["discarded"], faulty.count()), (&json!(left), 0));
     let ids: BTreeSet<_> = audit_lines(&audit_file).iter().map(|line| line["id"].to_string()).collect();
-    assert_eq!(ids.len(), 40, "none is deleted without a line");
+    assert_eq!(ids.len(), 40, "none is deleted without an audit line");
 }
 
-fn an_export_whose_receives_fail_ends_with_2(faulty: &FaultyBench) {
+fn an_export_whose_receives_fail_exits_with_2(faulty: &FaultyBench) {
     put_dead_letters(faulty, MANY);
     let file = faulty.app.path("out.jsonl");
     let path = file.to_str().expect("text");

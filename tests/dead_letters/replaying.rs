@@ -1,4 +1,4 @@
-//! `replay`.
+//! The command `replay`.
 
 use devicestate_test_storage::bench::Bench;
 use devicestate_test_support::{Batch, Event, Fold};
@@ -8,7 +8,7 @@ use crate::on_both_queues;
 
 on_both_queues![a_replay_applies_dead_letters_and_empties_the_queue];
 
-/// Dead-lettered by a handler that takes everything for protobuf, and replayed by a tool that does not.
+/// A handler that decodes everything as protobuf dead-letters the events; the command detects their format.
 fn a_replay_applies_dead_letters_and_empties_the_queue(bench: &Bench) {
     let batch = Batch::of([
         Event::new(1, json!({"deviceId": "drone-1", "battery": 0.5}).to_string()),

@@ -1,4 +1,4 @@
-//! `show`.
+//! The command `show`.
 
 use devicestate_test_oracle::protobuf::Message;
 use devicestate_test_storage::bench::Bench;
@@ -19,7 +19,7 @@ on_both_queues![
     show_replaces_control_characters,
 ];
 
-/// The events' dead letters, and their ids.
+/// Returns the reply with the events' dead letters, and their ids.
 fn dead_letters(bench: &Bench, events: impl Into<Vec<Event>>) -> (Reply, Vec<String>) {
     let reply = bench.handle(&Batch::of(events));
     let id = |letter: &Value| letter["Id"].as_str().expect("an id").to_owned();
@@ -27,7 +27,7 @@ fn dead_letters(bench: &Bench, events: impl Into<Vec<Event>>) -> (Reply, Vec<Str
     (reply, ids)
 }
 
-/// Events that fail in a handler which takes everything for protobuf, and do not in the tool.
+/// Puts dead letters of valid events, from a handler that decodes everything as protobuf, and returns their ids.
 fn dead_letter_of_valid_events(bench: &Bench, events: impl Into<Vec<Event>>) -> Vec<String> {
     let protobuf_bench = Bench::local();
     let app = protobuf_bench.app.with("TelemetryFormat", "protobuf");
@@ -164,7 +164,7 @@ fn show_prints_the_log_query(bench: &Bench) {
     assert_contains(&query, &["AppTraces\n| where TimeGenerated between (datetime(", &condition]);
     let result = bench.run(&["show", id]).assert_exit_code(0);
     assert_contains(&result.output, &[&format!("IN LOG ANALYTICS\n{query}\n")]);
-    assert!(!result.errors.contains("more messages"), "it stops at what was looked for: {}", result.errors);
+    assert!(!result.errors.contains("more messages"), "the scan stops after the dead letter: {}", result.errors);
 }
 
 fn an_unknown_id_and_an_ambiguous_id_are_reported(bench: &Bench) {

@@ -40,7 +40,7 @@ fn a_replay_while_the_store_is_down_changes_nothing(bench: &Bench) {
             let result = devicestate_test_storage::bench::CommandOutput::from(output).assert_exit_code(2);
             assert_eq!(result.output, "", "{name}: with exit code 2 nothing was replayed, and there is no result");
             assert!(result.errors.contains("stay unchanged"), "{name}: {}", result.errors);
-            assert_eq!(visible(), before, "{name}: all are there, byte for byte, and can be seen");
+            assert_eq!(visible(), before, "{name}: all are visible and unchanged");
         }
         if is_down {
             account.up();

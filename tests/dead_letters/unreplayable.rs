@@ -37,8 +37,8 @@ fn a_replayed_event_without_position_overwrites_no_later_event(bench: &Bench) {
     assert_eq!((&done["applied"], bench.count()), (&json!(2), 0), "{done}");
     let documents = bench.documents();
     let of = |device: &str, reading: &str| documents[device][reading].clone();
-    assert_eq!(of("drone-1", "Battery"), 0.75, "a later event stays");
-    assert_eq!(of("drone-1", "FlightMode"), 3, "and a reading without a later value is added");
+    assert_eq!(of("drone-1", "Battery"), 0.75, "a later event is not overwritten");
+    assert_eq!(of("drone-1", "FlightMode"), 3, "a reading without a later value is added");
     assert_eq!(of("drone-2", "Battery"), 0.5, "an earlier event is overwritten");
 }
 

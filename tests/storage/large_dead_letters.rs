@@ -37,7 +37,7 @@ async fn a_blob_is_read_byte_for_byte() {
 /// All of these blobs exist at their locations. A request to the other host would panic.
 #[tokio::test]
 async fn another_host_and_another_container_are_never_read() {
-    let elsewhere = proxy::start(SHARED.blob_port, |what| panic!("a request to the other host: {what}"));
+    let other_host = proxy::start(SHARED.blob_port, |what| panic!("a request to the other host: {what}"));
     let (here, other) = (blobs("here"), blobs("other"));
     store(&here, b"here").await;
     let secret = other.put("secret", b"secret".to_vec()).await.expect("stored");
@@ -46,7 +46,7 @@ async fn another_host_and_another_container_are_never_read() {
         &*secret,
         "below/secret.json",
         "../other/secret.json",
-        &format!("http://127.0.0.1:{elsewhere}/{ACCOUNT}/here/secret.json"),
+        &format!("http://127.0.0.1:{other_host}/{ACCOUNT}/here/secret.json"),
         &format!("http://127.0.0.1:{}/{ACCOUNT}/here/../other/secret.json", SHARED.blob_port),
     ] {
         let pointer = Pointer { location: location.to_owned(), fingerprint: Fingerprint::of_bytes(b"secret") };
@@ -54,7 +54,7 @@ async fn another_host_and_another_container_are_never_read() {
         assert!(matches!(error, OverflowError::Missing { .. }) && error.is_message_specific(), "{location}: {error}");
     }
     // Only the name is used, so a blob of this name is found in this container.
-    let location = format!("http://127.0.0.1:{elsewhere}/{ACCOUNT}/other/0af1-22.json");
+    let location = format!("http://127.0.0.1:{other_host}/{ACCOUNT}/other/0af1-22.json");
     let pointer = Pointer { location, fingerprint: Fingerprint::of_bytes(b"here") };
     assert_eq!(pointer.fetch(&here).await.expect("fetched"), b"here");
 }
@@ -98,8 +98,10 @@ async fn a_missing_blob_or_container_is_reported_with_the_settings() {
         let error = pointer.fetch(&blobs).await.expect_err("it is not there");
         // A missing container concerns all dead letters.
         assert_eq!(error.is_message_specific(), container == "missing", "{error}");
-        let place = format!("container {container} at 127.0.0.1:{}", SHARED.blob_port);
-        for word in ["0af1-22.json", &place, &pointer.location, "DeadLetterContainer or DeadLetterStorage"] {
+        let container_name_and_host = format!("container {container} at 127.0.0.1:{}", SHARED.blob_port);
+        for word in
+            ["0af1-22.json", &container_name_and_host, &pointer.location, "DeadLetterContainer or DeadLetterStorage"]
+        {
             assert!(error.to_string().contains(word), "{word:?} is not in: {error}");
         }
     }

@@ -150,27 +150,21 @@ fn faults(sources: &Sources) -> Vec<String> {
     );
 
     let templates = sources.templates();
-    let mut assigned_body: Vec<[String; 4]> = Vec::new();
+    let mut assigned: Vec<[String; 4]> = Vec::new();
     for template in &templates {
         let module = template.path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
         for resource in template.resources.iter().filter(|resource| !resource.is_existing) {
             let Some([role, scope, principal]) = assignment(resource, &mut faults) else { continue };
-            let whom = resource.loop_source.clone().unwrap_or(principal);
-            assigned_body.push([module.clone(), role, scope, whom]);
+            let principal = resource.loop_source.clone().unwrap_or(principal);
+            assigned.push([module.clone(), role, scope, principal]);
         }
     }
     let expected: Vec<[String; 4]> = ASSIGNMENTS.iter().map(|row| row.map(str::to_owned)).collect();
     faults.extend(
-        assigned_body
-            .iter()
-            .filter(|row| !expected.contains(row))
-            .map(|row| format!("assigned, but not intended: {row:?}")),
+        assigned.iter().filter(|row| !expected.contains(row)).map(|row| format!("assigned, but not intended: {row:?}")),
     );
     faults.extend(
-        expected
-            .iter()
-            .filter(|row| !assigned_body.contains(row))
-            .map(|row| format!("intended, but not assigned: {row:?}")),
+        expected.iter().filter(|row| !assigned.contains(row)).map(|row| format!("intended, but not assigned: {row:?}")),
     );
     faults.extend(templates.iter().flat_map(principal_faults));
 
@@ -206,11 +200,11 @@ fn assignment(resource: &Resource, faults: &mut Vec<String>) -> Option<[String; 
         },
         other => format!("{other:?}"),
     };
-    let (in_name, assigned_body) = (role("name"), role("properties.roleDefinitionId"));
-    if in_name != assigned_body {
-        faults.push(format!("{}: its name is derived from {in_name}, but it assigns {assigned_body}", resource.symbol));
+    let (in_name, assigned) = (role("name"), role("properties.roleDefinitionId"));
+    if in_name != assigned {
+        faults.push(format!("{}: its name is derived from {in_name}, but it assigns {assigned}", resource.symbol));
     }
-    Some([assigned_body, body("scope"), body("properties.principalId")])
+    Some([assigned, body("scope"), body("properties.principalId")])
 }
 
 /// Returns the faults of the principals that the modules get: each region its own, the documents all of them.

@@ -253,7 +253,7 @@ impl Hooks for DeleteLast {
         if operation == "delete" {
             assert!(self.0.document("drone-1").await.is_some(), "the document is written");
             let outcomes: Vec<_> = self.1.lines().iter().map(|line| line.outcome).collect();
-            assert_eq!(outcomes, [Outcome::Applied, Outcome::Applied, Outcome::FailedAgain], "and the lines are");
+            assert_eq!(outcomes, [Outcome::Applied, Outcome::Applied, Outcome::FailedAgain], "and the audit lines are");
         }
         Ok(())
     }
@@ -366,7 +366,7 @@ async fn messages_of_other_receives_are_released_when_one_fails() {
     while let some @ 1.. = rig.queue.receive(32, VISIBILITY_TIMEOUT).await.expect("received").len() {
         received += some;
     }
-    assert_eq!(received, 100, "nothing is hidden");
+    assert_eq!(received, 100, "every message is visible");
 }
 
 /// Lets the visibility timeout of all received messages end before each receive.

@@ -35,7 +35,7 @@ fn failure(issue: impl Into<String>, device_id: Option<&str>) -> Failure {
 }
 
 fn pointer() -> Pointer {
-    let fingerprint = Fingerprint { length: MAX_MESSAGE_BYTES + 1, ..Fingerprint::of_bytes(b"what is there") };
+    let fingerprint = Fingerprint { length: MAX_MESSAGE_BYTES + 1, ..Fingerprint::of_bytes(b"the stored bytes") };
     Pointer { location: "https://drones.blob.core.windows.net/deadletters/a.json".into(), fingerprint }
 }
 
@@ -141,7 +141,7 @@ fn with(message: &Value, path: &str, member: Option<(&str, Value)>) -> Value {
 }
 
 #[test]
-fn a_changed_field_does_not_satisfy_the_schema() {
+fn a_dead_letter_with_a_changed_field_violates_the_schema() {
     let mut broken = 0;
     for message in samples().iter().flat_map(forms) {
         let message = as_json(&message);
@@ -177,7 +177,7 @@ fn a_changed_field_does_not_satisfy_the_schema() {
 }
 
 #[test]
-fn impossible_values_and_combinations_do_not_satisfy_the_schema() {
+fn impossible_values_and_combinations_violate_the_schema() {
     let [letter, stateless] = samples();
     let [complete, _, cut, _, pointing, replayed] =
         <[String; 6]>::try_from(forms(&letter)).expect("six").map(|text| as_json(&text));
@@ -234,7 +234,7 @@ fn impossible_values_and_combinations_do_not_satisfy_the_schema() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_form_of_the_message_has_the_device_id() {
+async fn each_form_of_a_dead_letter_has_the_device_id() {
     for (letter, device) in samples().iter().zip([Some("drone-1"), None]) {
         for text in [letter.to_json(), letter.truncated_message(), letter.message_with_pointer(pointer())] {
             assert_eq!(read_dead_letter(&text).device_id.as_deref(), device, "{text}");
@@ -249,7 +249,7 @@ async fn each_form_of_the_message_has_the_device_id() {
 }
 
 #[test]
-fn stage_and_class_are_displayed_as_in_the_message() {
+fn stage_and_error_class_are_displayed_as_in_the_message() {
     for stage in [Stage::Envelope, Stage::Deserialize, Stage::Validate, Stage::Update] {
         assert_eq!(json!(stage), stage.to_string());
     }
@@ -259,7 +259,7 @@ fn stage_and_class_are_displayed_as_in_the_message() {
 }
 
 #[test]
-fn a_message_of_an_earlier_version_can_be_read() {
+fn a_dead_letter_of_an_earlier_version_can_be_read() {
     let letter = &samples()[0];
     let mut message = as_json(letter.to_json());
     message.as_object_mut().expect("an object").remove("DeviceId").expect("it is there");
@@ -268,7 +268,7 @@ fn a_message_of_an_earlier_version_can_be_read() {
 }
 
 #[test]
-fn a_failed_replay_is_recorded_beside_the_first_failure() {
+fn a_failed_replay_is_recorded_in_addition_to_the_first_failure() {
     let [_, mut letter] = samples();
     let own = letter.issue.clone();
     assert_eq!((letter.last_stage(), letter.last_class()), (Stage::Update, ErrorClass::Transient));
@@ -295,7 +295,7 @@ fn a_failed_replay_is_recorded_beside_the_first_failure() {
 
 /// Each character has six bytes in JSON.
 #[test]
-fn the_short_forms_always_fit_into_the_queue() {
+fn truncated_messages_and_pointers_always_fit_into_the_queue() {
     let long = "\u{1}".repeat(20_000);
     let raw = |length: usize| MetadataColumn::new(format!("[\"{}\"]", "9".repeat(length)), 1);
     let mut batch = Batch {

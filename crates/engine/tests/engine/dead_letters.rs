@@ -128,7 +128,7 @@ async fn the_id_of_a_dead_letter_is_the_same_in_each_attempt() {
 
     let another = handler.invoke("another invocation", &envelope.retried(3).to_bytes()).await;
     assert_eq!(ids(&final_reply(another)), first);
-    // Also as part of another batch: the host may form other batches.
+    // Also in another batch: after a restart the host may form other batches.
     let tail = Envelope::new(envelope.events[5..].to_vec());
     let tail = ids(&invoke_final(&plain(), &tail).await);
     assert_eq!(tail, first[first.len() - tail.len()..]);
@@ -223,7 +223,7 @@ async fn a_dead_letter_is_truncated_if_the_overflow_fails_in_the_last_attempt() 
     assert!(text.len() <= MAX_MESSAGE_BYTES);
     assert_eq!((&letter.overflow, &letter.event_data.body_cut), (&None, &Some(Fingerprint::of_bytes(&large))));
     let kept = body(letter);
-    assert!(large.starts_with(&kept) && kept.len() > 30_000, "as much as fits: {}", kept.len());
+    assert!(large.starts_with(&kept) && kept.len() > 30_000, "the largest prefix that fits: {}", kept.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,7 +258,7 @@ async fn a_truncated_dead_letter_always_fits() {
                 let cut = (kept != sent.body).then(|| Fingerprint::of_bytes(&sent.body));
                 assert_eq!(letter.event_data.body_cut, cut, "event {}", sent.number);
                 assert!(sent.body.starts_with(&kept), "event {}", sent.number);
-                assert!(cut.is_none() || kept.len() > 20_000, "event {}: as much as fits", sent.number);
+                assert!(cut.is_none() || kept.len() > 20_000, "event {}: the largest prefix that fits", sent.number);
                 assert!(letter.event_data.properties_cut, "event {}: it is marked", sent.number);
             }
         }

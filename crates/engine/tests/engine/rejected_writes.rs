@@ -130,7 +130,7 @@ async fn the_probe_is_repeated_after_a_conflict() {
     let processed = processor(&store).process(&batch([battery(2, "d", 0.2), battery(1, "e", 0.1)])).await;
     assert_eq!(kinds(&processed), ["failed poison", "superseded"]);
     let document = store.document("e").await.expect("a document");
-    assert_eq!(readings(&document), json!({"Altitude": 1.0, "Battery": 0.1}), "the other write remains");
+    assert_eq!(readings(&document), json!({"Altitude": 1.0, "Battery": 0.1}), "the other writer's update remains");
 }
 
 #[tokio::test(start_paused = true)]

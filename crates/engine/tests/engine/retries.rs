@@ -87,7 +87,7 @@ async fn each_dead_letter_has_a_log_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unresolved_event_that_is_retried_is_not_dead_lettered() {
+async fn an_unresolved_event_that_will_be_retried_is_not_dead_lettered() {
     let (store, handler) = rig();
     store.always(Write, "b", StoreResponse::transient());
     let mut envelope = fleet(&["a", "b"]);
@@ -178,7 +178,7 @@ async fn a_read_only_store_never_makes_dead_letters() {
     let (store, handler) = rig();
     invoke_final(&handler, &fleet(&["a", "b"])).await;
     store.always(Write, ANY, StoreResponse::transient());
-    // Two devices have nothing left to write, so a probe is sent, and the store rejects it.
+    // Two devices have nothing to write, so a probe is sent, and the store rejects it.
     let envelope = fleet(&["a", "b", "stuck"]);
     for attempt in 0..50 {
         invoke_retried(&handler, &envelope.retried(attempt)).await;
@@ -194,7 +194,7 @@ async fn a_device_that_fails_alone_is_dead_lettered_in_the_fifth_attempt() {
         store.always(operation, "stuck", StoreResponse::transient());
         let envelope = fleet(&["a", "stuck", "b", "stuck"]);
         for attempt in 0..4 {
-            // From the second attempt on the others have nothing left to write.
+            // From the second attempt on, the other devices have nothing to write.
             invoke_retried(&handler, &envelope.retried(attempt)).await;
         }
         let reply = invoke_final(&handler, &envelope.retried(4)).await;

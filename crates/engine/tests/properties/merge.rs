@@ -135,7 +135,7 @@ proptest! {
                 update.fold(*version, readings);
             }
             document.merge(&update);
-            // As another handler reads it.
+            // Read from its stored form, as by another handler.
             document = serde_json::from_value(stored(&document)).expect("a document");
         }
         prop_assert_eq!(stored(&document), expected(&foreign, &events));
