@@ -84,7 +84,11 @@ fn the_age_is_that_of_the_oldest_message() {
         put(&app, age, 0);
     }
     let record = record(&handler.invoke_timer());
-    assert_eq!((&record["messages"], &record["expiresInMs"]), (&3.into(), &Value::Null), "it does not expire here");
+    assert_eq!(
+        (&record["messages"], &record["expiresInMs"]),
+        (&3.into(), &Value::Null),
+        "messages in a state file do not expire"
+    );
     let age = record["oldestAgeMs"].as_i64().expect("an age");
     assert!((6 * DAY_MS..6 * DAY_MS + TOLERANCE_MS).contains(&age), "{record}");
 }

@@ -1,6 +1,6 @@
 //! The known faults of the reference implementation, in their order: one test for each that is visible from outside.
 //!
-//! Not here: fault 5 (throttling reported as an argument error) needs a store that throttles, and fault 8 is the simulator's.
+//! Not tested here: fault 5 (throttling reported as an argument error) needs a store that throttles, and fault 8 is in the reference's simulator.
 
 use std::{fs, sync::Barrier, thread};
 
@@ -177,7 +177,7 @@ fn a_large_dead_letter_is_stored_in_the_folder_and_the_rest_is_applied() {
     assert_eq!(letter["EventData"]["SequenceNumber"], message["EventData"]["SequenceNumber"]);
     let body: Value = serde_json::from_slice(&from_base64(text(&letter["EventData"], "Body"))).expect("the event");
     assert_eq!(text(&body, "padding").len(), 65_536);
-    assert_eq!(fs::read_dir(folder).expect("the folder").count(), 1, "nothing unfinished is left");
+    assert_eq!(fs::read_dir(folder).expect("the folder").count(), 1, "no temporary file is left");
 }
 
 /// Fault 6, second case: the folder of dead letters cannot be written.
@@ -220,7 +220,7 @@ fn assert_truncated(message: &Value) {
     );
     let truncated = from_base64(text(&message["EventData"], "Body"));
     assert!(complete.as_bytes().starts_with(&truncated), "the beginning of the body");
-    assert!(truncated.len() > 30_000, "as much as fits: {}", truncated.len());
+    assert!(truncated.len() > 30_000, "the largest prefix that fits: {}", truncated.len());
     assert_eq!(message["EventData"]["SequenceNumber"], 2);
     assert_eq!(message["Stage"], "deserialize");
     // The complete message must fit, not only the body.

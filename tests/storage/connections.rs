@@ -25,7 +25,7 @@ fn endpoints(connection: &StorageConnection) -> [Option<&str>; 2] {
 }
 
 #[test]
-fn a_connection_string_leads_to_the_services_of_its_account() {
+fn a_connection_string_results_in_the_endpoints_of_its_account() {
     for (rest, blob, queue) in [
         ("", "https://drones.blob.core.windows.net/", "https://drones.queue.core.windows.net/"),
         (
@@ -64,7 +64,7 @@ fn development_storage_is_azurite_on_its_default_ports() {
 
 /// The ports are those of another Azurite, with the account and key of `UseDevelopmentStorage=true`.
 #[tokio::test]
-async fn every_form_of_azurites_url_works() {
+async fn a_connection_string_with_any_form_of_azurites_url_is_usable() {
     let complete = SHARED.connection_string(devicestate_test_storage::azurite::KEY);
     for (number, text) in
         [complete.clone(), complete.replace("devstoreaccount1;Q", "devstoreaccount1/;Q")].iter().enumerate()

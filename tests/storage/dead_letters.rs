@@ -41,7 +41,7 @@ fn error(response: &Response) -> String {
 /// Returns the log of the handler of this app.
 fn log(app: &App, errors: &str) -> String {
     let log = fs::read_to_string(app.path("stdout.log")).expect("the log") + errors;
-    assert!(log.contains(r#""record":"start""#), "it is the log: {log}");
+    assert!(log.contains(r#""record":"start""#), "not the log: {log}");
     log
 }
 
@@ -81,7 +81,7 @@ async fn many_large_dead_letters_are_stored_in_one_attempt() {
         let letter = read_dead_letter(read(location).await);
         let body = from_base64(letter["EventData"]["Body"].as_str().expect("a body"));
         let body: Value = serde_json::from_slice(&body).expect("the event");
-        assert_eq!(body["battery"], number, "in the batch's order");
+        assert_eq!(body["battery"], number, "in the order of the batch");
     }
 }
 
@@ -173,7 +173,7 @@ fn an_identity_without_a_token_is_not_reported_as_an_error_of_storage() {
 }
 
 #[test]
-fn an_invalid_connection_that_is_used_ends_the_start() {
+fn a_handler_with_an_invalid_connection_does_not_start() {
     for (text, words) in [
         ("AccountName=drones", "AccountKey"),
         ("UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://azurite", "DevelopmentStorageProxyUri"),
@@ -189,7 +189,7 @@ fn an_invalid_connection_that_is_used_ends_the_start() {
 }
 
 #[test]
-fn a_connection_that_is_not_used_is_not_read() {
+fn an_unused_connection_is_not_read() {
     let folder = tempfile::tempdir().expect("a folder").path().display().to_string();
     for app in [
         app("nonsense").with("DeadLetterDirectory", folder),

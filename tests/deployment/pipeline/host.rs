@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::azure::{Azure, MASTER_KEY};
 
-/// How the host retries a failed attempt.
+/// Whether and how the host retries a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retries {
     /// As under the shipped retry policy.
@@ -85,7 +85,7 @@ impl Drop for Host {
 }
 
 impl Invocations {
-    /// Accepts a request, responds at once like the admin endpoint, and then invokes the handler.
+    /// Accepts a request, responds immediately like the admin endpoint, and then invokes the handler.
     fn handle(&self, mut stream: &TcpStream) {
         let mut reader = BufReader::new(stream);
         let mut head = String::new();
