@@ -1,4 +1,4 @@
-//! Invalid bodies, and large valid ones: none affects its neighbours or the handler.
+//! Invalid bodies, and large valid ones: none affects the other events of its batch or the handler.
 
 use std::fs;
 
@@ -114,7 +114,7 @@ fn a_byte_order_mark_is_accepted() {
 }
 
 #[test]
-fn deep_nesting_affects_neither_the_handler_nor_a_neighbour() {
+fn deep_nesting_affects_neither_the_handler_nor_other_events() {
     let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
     let app = App::shipped();
     let handler = app.start();
@@ -138,7 +138,7 @@ fn deep_nesting_affects_neither_the_handler_nor_a_neighbour() {
 }
 
 #[test]
-fn deep_protobuf_groups_affect_neither_the_handler_nor_a_neighbour() {
+fn deep_protobuf_groups_affect_neither_the_handler_nor_other_events() {
     let app = App::shipped();
     let handler = app.start();
     let groups = [b"\x0a\x01d".to_vec(), vec![0x3b; 100_000], vec![0x3c; 100_000]].concat();

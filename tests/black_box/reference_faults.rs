@@ -134,11 +134,11 @@ fn two_concurrent_handlers_store_the_fold_of_all_events() {
             let (fields, together, batch, handler) = (&fields, &together, &batch, &handlers[writer % 2]);
             scope.spawn(move || {
                 let (_, own, _) = &fields[writer];
-                let (_, neighbours, _) = &fields[(writer + 1) % fields.len()];
+                let (_, other_field, _) = &fields[(writer + 1) % fields.len()];
                 for round in 0..ROUNDS {
                     together.wait();
                     handler.invoke(&batch(round, own, newest(round, writer))).assert_all_applied(4);
-                    assert_eq!(handler.invoke(&batch(round, neighbours, round)).counts()[3], 0);
+                    assert_eq!(handler.invoke(&batch(round, other_field, round)).counts()[3], 0);
                 }
             });
         }
@@ -152,9 +152,9 @@ fn two_concurrent_handlers_store_the_fold_of_all_events() {
     }
 }
 
-/// Fault 6, first case: a dead letter that was too large for the queue threw, and the rest of the batch was lost.
+/// Fault 6, first case: a dead letter that was too large for the queue threw, and the other events of the batch were lost.
 #[test]
-fn a_large_dead_letter_is_stored_in_the_folder_and_the_rest_is_applied() {
+fn a_large_dead_letter_is_stored_in_the_folder_and_the_other_events_are_applied() {
     let app = App::shipped();
     let folder = app.path("large");
     let app = app.with("DeadLetterDirectory", folder.display().to_string());
@@ -204,7 +204,7 @@ fn if_the_folder_is_not_writable_only_the_last_attempt_truncates_the_body() {
 
 /// With the memory store, there is no folder unless a setting names one.
 #[test]
-fn without_a_folder_a_large_dead_letter_is_truncated_and_the_rest_is_applied() {
+fn without_a_folder_a_large_dead_letter_is_truncated_and_the_other_events_are_applied() {
     let app = App::shipped().with("StateStore", "memory");
     let reply = app.start().invoke(&Batch::of(events_with_a_large_one()).retry(0, -1).envelope());
     assert_eq!(reply.counts(), [3, 2, 0, 1]);

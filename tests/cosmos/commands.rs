@@ -91,5 +91,8 @@ fn a_missing_account_or_container_is_reported_without_the_key() {
     }
     listener.down();
     let error = error_of(&app, &["devices", "list"]);
-    assert!(error.contains("Cosmos DB (127.0.0.1) could not be asked") && !error.contains(listener.key()), "{error}");
+    assert!(
+        error.contains("the request to Cosmos DB (127.0.0.1) failed") && !error.contains(listener.key()),
+        "{error}"
+    );
 }

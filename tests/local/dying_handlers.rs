@@ -13,11 +13,11 @@ use crate::support::{
     Workspace, assert_adds_up, count, events, function_app, handlers, kill_handlers, last_values, lines, report, signal,
 };
 
-/// A handler that accepts requests and answers only `GET /`. It creates the file `asked` with the first one.
+/// A handler that accepts requests and answers only `GET /`. It creates the file `received` with the first one.
 const SILENT_HANDLER: &str = "
     require('node:http').createServer((request, reply) => {
         if (request.method === 'GET') reply.end('{}');
-        else require('node:fs').writeFileSync('asked', '');
+        else require('node:fs').writeFileSync('received', '');
     }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')";
 
 /// Writes an app whose handler is this shell script. `$HANDLER` is the real handler.
@@ -111,7 +111,7 @@ fn a_second_ctrl_c_stops_immediately_and_leaves_no_handler() {
     let input = workspace.write("e.jsonl", lines(&events(0..100)));
     let mut command = workspace.local(&["--file", input.to_str().expect("text"), "--app-root"]);
     let mut child = command.arg(&root).spawn().expect("the binary runs");
-    workspace.wait_until("a batch is sent", |_| root.join("asked").exists());
+    workspace.wait_until("a batch is sent", |_| root.join("received").exists());
     assert_eq!(handlers(&child).len(), 1);
     // Sent until the process has ended, because signals that arrive together count once.
     while child.try_wait().expect("a child").is_none() {

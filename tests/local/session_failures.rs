@@ -64,11 +64,11 @@ fn a_document_that_cannot_be_written_delays_only_its_own_session() {
     assert_eq!(repeated[0]["deliveryCount"], queue_count(&report, "redeliveries") + 1);
 }
 
-/// A handler that accepts requests and answers only `GET /`. It creates the file `asked` with the first one.
+/// A handler that accepts requests and answers only `GET /`. It creates the file `received` with the first one.
 const SILENT_HANDLER: &str = "
     require('node:http').createServer((request, reply) => {
         if (request.method === 'GET') reply.end('{}');
-        else require('node:fs').writeFileSync('asked', '');
+        else require('node:fs').writeFileSync('received', '');
     }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')";
 
 /// Returns ten events of one device.
@@ -116,7 +116,7 @@ fn assert_only_the_first_was_redelivered(workspace: &Workspace, report: &Value) 
 fn the_message_of_a_killed_handler_is_delivered_again() {
     let workspace = Workspace::new();
     let child = with_silent_first_handler(&workspace, |_| {}).spawn().expect("the binary runs");
-    workspace.wait_until("the handler has received a message", |workspace| workspace.path("app/asked").exists());
+    workspace.wait_until("the handler has received a message", |workspace| workspace.path("app/received").exists());
     for handler in handlers(&child) {
         signal("-KILL", handler);
     }

@@ -94,23 +94,23 @@ async fn a_dead_letter_holds_the_event_byte_for_byte() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_has_only_the_state_of_its_own_event() {
     let store = Arc::new(ScriptedStore::default());
-    store.always(Operation::Write, "bad", StoreResponse::rejected());
+    store.always(Operation::Write, "rejected", StoreResponse::rejected());
     let events = [
-        Sent::battery(1, "good", 0.1),
-        Sent::battery(2, "bad", 0.2),
+        Sent::battery(1, "accepted", 0.1),
+        Sent::battery(2, "rejected", 0.2),
         Sent::new(3, "nonsense"),
-        Sent::battery(4, "bad", 0.4),
+        Sent::battery(4, "rejected", 0.4),
     ];
     let reply = invoke_final(&handler(processor(&store)), &Envelope::new(events)).await;
     let states: Vec<_> = reply.dead_letters.iter().map(|letter| letter.device_state.clone()).collect();
-    let state = |battery: f64| Some(json!({"id": "bad", "Battery": battery}));
+    let state = |battery: f64| Some(json!({"id": "rejected", "Battery": battery}));
     assert_eq!(states, [state(0.2), None, state(0.4)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_id_of_a_dead_letter_is_the_same_in_each_attempt() {
     let handler = plain();
-    // The same bytes at other positions, other bytes, and valid events in between.
+    // The same bytes at other positions, other bytes, and valid events between them.
     let events = (0..20).map(|n| match n % 4 {
         0 => Sent::battery(n, "d", 0.5),
         1 => Sent::new(n, format!("poison {n}")),

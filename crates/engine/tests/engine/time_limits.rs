@@ -1,4 +1,4 @@
-//! Slow stores, failing overflows and wrong settings: invocations end in time, and no device counts as failed for them.
+//! Slow stores, failing overflows and invalid settings: invocations end in time, and no device counts as failed for them.
 
 use std::{sync::Arc, time::Duration};
 

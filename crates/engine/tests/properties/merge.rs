@@ -270,9 +270,9 @@ proptest! {
     }
 }
 
-/// The generated histories must be able to reveal a wrong merge.
+/// The generated histories must be able to reveal an incorrect merge.
 #[test]
-fn the_generated_histories_can_reveal_a_wrong_merge() {
+fn the_generated_histories_can_reveal_an_incorrect_merge() {
     let mut seen = BTreeSet::new();
     for (events, groups) in examples(delivered(), 300) {
         let order: Vec<_> = groups.iter().flatten().map(|(version, _)| *version).collect();

@@ -15,7 +15,7 @@ use super::{
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_mins(1), "{what} did not come");
+        assert!(begin.elapsed() < Duration::from_mins(1), "not reached within a minute: {what}");
         #[expect(clippy::disallowed_methods, reason = "polls a condition, with a deadline")]
         thread::sleep(Duration::from_millis(10));
     }
@@ -42,11 +42,11 @@ fn ctrl_c_stops_creating_events_and_sends_the_created_ones() {
     assert_eq!((ran.code, ran.count("notSent")), (Some(0), 0), "{}", ran.err);
     assert_eq!(ran.report()["stoppedEarly"], true);
     assert!(ran.err.contains("No more events are created"), "{}", ran.err);
-    let kept = HubContent::of(&hub.accepted_batches());
-    let events: usize = kept.bodies.values().map(Vec::len).sum();
+    let content = HubContent::of(&hub.accepted_batches());
+    let events: usize = content.bodies.values().map(Vec::len).sum();
     assert_eq!(events as u64, ran.count("events"));
-    let events = kept.bodies["key-00004"].len() as u64;
-    kept.bodies.values().for_each(|bodies| assert!(bodies.len() as u64 - events <= 1, "keys take turns"));
+    let events = content.bodies["key-00004"].len() as u64;
+    content.bodies.values().for_each(|bodies| assert!(bodies.len() as u64 - events <= 1, "keys take turns"));
 }
 
 #[test]
