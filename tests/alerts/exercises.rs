@@ -46,7 +46,7 @@ fn run_exercise(page: &str) -> String {
     script = script.replace("target/exercise", &folder.path().join("exercise").display().to_string());
     let built = Path::new(devicestate()).parent().expect("a folder").display().to_string();
     script = script.replace("$PWD/target/release", &built);
-    // Stops everything that the exercise has started: `local` ends at once after the second signal.
+    // Stops everything that the exercise has started: `local` ends immediately after the second signal.
     let end = "set +e; for once in 1 2; do kill $(jobs -p) 2>/dev/null; sleep 1; done";
     let script = format!("set -euo pipefail\ntrap '{end}' EXIT\n{script}");
     let mut bash = Command::new("timeout");
@@ -61,7 +61,7 @@ fn run_exercise(page: &str) -> String {
     text
 }
 
-/// Runs the exercise of an alert: it fires, and is quiet at the end. Returns the output.
+/// Runs the exercise of an alert and checks that it fires first and is quiet at the end. Returns the output.
 #[track_caller]
 fn run_alert_exercise(name: &str) -> String {
     let text = run_exercise(&format!("docs/operate/alerts/{name}.md"));
@@ -75,7 +75,7 @@ fn run_alert_exercise(name: &str) -> String {
     text
 }
 
-/// Returns a number of the last report.
+/// Returns a number from the last report in the text.
 #[track_caller]
 fn reported(text: &str, what: &str) -> u64 {
     let line = text.lines().rev().find(|line| line.split_whitespace().next() == Some(what));
@@ -93,63 +93,63 @@ fn assert_complete(text: &str, events: u64) {
 }
 
 #[test]
-fn no_output() {
+fn no_output_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     assert_complete(&run_alert_exercise("no-output"), 12_000);
 }
 
 #[test]
-fn group_behind() {
+fn group_behind_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     assert_complete(&run_alert_exercise("group-behind"), 12_000);
 }
 
 #[test]
-fn documents_throttled() {
+fn documents_throttled_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     assert_complete(&run_alert_exercise("documents-throttled"), 12_000);
 }
 
 #[test]
-fn account_throttled() {
+fn the_exercise_of_account_throttled_counts_responses_with_429() {
     let text = run_exercise("docs/operate/alerts/account-throttled.md");
     assert_complete(&text, 9_000);
     assert!(text.contains(r#""429""#), "{text}");
 }
 
 #[test]
-fn lag() {
+fn lag_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     run_alert_exercise("lag");
 }
 
 #[test]
-fn lag_near_retention() {
+fn lag_near_retention_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     run_alert_exercise("lag-near-retention");
 }
 
 #[test]
-fn dead_letter_rate() {
+fn dead_letter_rate_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     run_alert_exercise("dead-letter-rate");
 }
 
 #[test]
-fn dead_letters_expiring() {
+fn dead_letters_expiring_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     run_alert_exercise("dead-letters-expiring");
 }
 
 #[test]
-fn stream_throttled() {
+fn stream_throttled_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     run_alert_exercise("stream-throttled");
 }
 
 #[test]
-fn dead_letter_sub_queue() {
+fn dead_letter_sub_queue_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     run_alert_exercise("dead-letter-sub-queue");
 }
 
 #[test]
-fn handler_restarts() {
+fn handler_restarts_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     assert_complete(&run_alert_exercise("handler-restarts"), 6_000);
 }
 
 #[test]
-fn region_lost() {
+fn the_drill_of_the_failover_page_passes() {
     assert!(run_exercise("docs/operate/failover.md").contains("\nPASSED\n"));
 }

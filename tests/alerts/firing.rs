@@ -16,7 +16,7 @@ fn healthy_or_empty_telemetry_fires_nothing() {
     let mut nothing = Telemetry::default();
     nothing.queue(0, 0, None).fires(&[]);
     Telemetry::healthy().without(|row| !is_record(row)).fires(&[]);
-    // Without a record of the queue, an alert fires.
+    // Without a record of the queue, an alert would fire.
     Telemetry::default().fires(&["dead-letters-expiring"]);
 }
 
@@ -100,7 +100,7 @@ fn group_behind_fires_for_one_silent_partition_that_was_busy() {
     };
     of_partitions(31, 100).fires(&[]);
     of_partitions(19, 100).fires(&["group-behind"]);
-    // With one event per minute, there may just have been none.
+    // A partition with one event per minute may have had no event in this time.
     of_partitions(19, 1).fires(&[]);
 }
 
@@ -242,7 +242,7 @@ fn only_a_second_start_of_an_instance_is_a_restart() {
 }
 
 #[test]
-fn the_check_can_be_narrowed_and_its_exit_code_is_the_result() {
+fn the_check_can_be_limited_to_one_alert_or_query_and_its_exit_code_is_the_result() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("telemetry.jsonl");
     let mut telemetry = Telemetry::healthy();

@@ -49,7 +49,7 @@ fn null_is_not_a_number_and_not_equal_to_any() {
         ("tostring(parse_json('{}').a)", json!("")),
         ("isempty(tostring(parse_json('{}').a))", json!(true)),
         ("tolong(parse_json('{\"a\":{\"b\":7}}').a.b)", json!(7)),
-        ("tostring(parse_json('no json').a)", json!("")),
+        ("tostring(parse_json('not json').a)", json!("")),
         ("tolong('')", Value::Null),
     ]);
 }

@@ -1,4 +1,4 @@
-//! The operator's pages of the alerts.
+//! The operators' pages of the alerts.
 
 use std::{collections::BTreeSet, fs};
 
@@ -29,9 +29,12 @@ fn each_alert_has_a_page_with_all_sections() {
             rest = &rest[at + section.len()..];
         }
         assert!(!commands(&page).is_empty(), "{name}.md has no command");
-        for asked in page.match_indices("kql ").map(|(at, word)| &page[at + word.len()..]) {
-            let asked = asked.split([' ', '`', '\n', '#']).next().expect("a word");
-            assert!(queries.iter().any(|query| query == asked), "{name}.md asks for {asked:?}, which is not a query");
+        for named_query in page.match_indices("kql ").map(|(at, word)| &page[at + word.len()..]) {
+            let named_query = named_query.split([' ', '`', '\n', '#']).next().expect("a word");
+            assert!(
+                queries.iter().any(|query| query == named_query),
+                "{name}.md names {named_query:?}, which is not a query"
+            );
         }
     }
 }
@@ -55,7 +58,7 @@ fn the_pages_and_the_list_have_exactly_the_alerts() {
         let line = line.unwrap_or_else(|| panic!("{name} is missing in the list"));
         let number = alert["threshold"].as_i64().expect("a number");
         for part in [format!("| {} ", alert["severity"]), time(&alert["frequency"]), time(&alert["window"])] {
-            assert!(line.contains(&part), "the list says of {name}: {line:?}, and {part:?} is deployed");
+            assert!(line.contains(&part), "the list has {line:?} for {name}, but {part:?} is deployed");
         }
         // A threshold of 1 needs no number.
         assert!(

@@ -67,10 +67,10 @@ fn the_queries_read_exactly_the_fields_that_the_handler_writes() {
     let read = call("fields", &json!({})).expect("a result");
     let read: BTreeSet<_> =
         read.as_array().expect("names").iter().map(|name| name.as_str().expect("a name").to_owned()).collect();
-    assert_eq!(read.difference(&written).collect::<Vec<_>>(), Vec::<&String>::new(), "read, and never written");
+    assert_eq!(read.difference(&written).collect::<Vec<_>>(), Vec::<&String>::new(), "read, but never written");
     // Only for a handler that is run manually.
     let of_the_log = ["level", "port", "timestamp"].map(str::to_owned);
-    assert_eq!(written.difference(&read).cloned().collect::<Vec<_>>(), of_the_log, "written, and never read");
+    assert_eq!(written.difference(&read).cloned().collect::<Vec<_>>(), of_the_log, "written, but never read");
 }
 
 #[test]

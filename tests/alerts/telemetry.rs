@@ -60,7 +60,7 @@ impl Telemetry {
 
     pub(crate) fn failed(&mut self, minute: u32, partition: &str, fields: &Value) -> &mut Self {
         let mut record = attempt("failedAttempt", minute, partition);
-        merge(&mut record, &json!({ "unresolved": 100, "reason": "the store is out" }));
+        merge(&mut record, &json!({ "unresolved": 100, "reason": "the store is down" }));
         merge(&mut record, fields);
         self.record(minute, "a", &record)
     }

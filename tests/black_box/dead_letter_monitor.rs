@@ -84,7 +84,11 @@ fn the_age_is_that_of_the_oldest_message() {
         put(&app, age, 0);
     }
     let record = record(&handler.invoke_timer());
-    assert_eq!((&record["messages"], &record["expiresInMs"]), (&3.into(), &Value::Null), "it does not expire here");
+    assert_eq!(
+        (&record["messages"], &record["expiresInMs"]),
+        (&3.into(), &Value::Null),
+        "messages in a state file do not expire"
+    );
     let age = record["oldestAgeMs"].as_i64().expect("an age");
     assert!((6 * DAY_MS..6 * DAY_MS + TOLERANCE_MS).contains(&age), "{record}");
 }
@@ -154,7 +158,7 @@ fn without_a_timer_function_the_path_is_not_found() {
 fn a_missing_connection_fails_the_invocation_but_not_the_handler() {
     let app = App::shipped();
     let handler = app.start();
-    assert_error(&handler.invoke_timer(), &["DeadLetterStorage", "is missing", "__queueServiceUri"]);
+    assert_error(&handler.invoke_timer(), &["`DeadLetterStorage` is missing", "__queueServiceUri"]);
     handler.invoke(&batch()).assert_all_applied(1);
 }
 

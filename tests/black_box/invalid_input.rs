@@ -1,8 +1,8 @@
-//! Invalid bodies, and large valid ones: none affects its neighbours or the handler.
+//! Invalid bodies, and large valid ones: none affects the other events of its batch or the handler.
 
 use std::fs;
 
-use devicestate_test_support::{App, Batch, Event, Handler, base64, from_base64, read_letter};
+use devicestate_test_support::{App, Batch, Event, Handler, base64, from_base64, read_dead_letter};
 use serde_json::{Value, json};
 
 fn valid(sequence_number: i64) -> Event {
@@ -114,7 +114,7 @@ fn a_byte_order_mark_is_accepted() {
 }
 
 #[test]
-fn deep_nesting_affects_neither_the_handler_nor_a_neighbour() {
+fn deep_nesting_affects_neither_the_handler_nor_other_events() {
     let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
     let app = App::shipped();
     let handler = app.start();
@@ -138,7 +138,7 @@ fn deep_nesting_affects_neither_the_handler_nor_a_neighbour() {
 }
 
 #[test]
-fn deep_protobuf_groups_affect_neither_the_handler_nor_a_neighbour() {
+fn deep_protobuf_groups_affect_neither_the_handler_nor_other_events() {
     let app = App::shipped();
     let handler = app.start();
     let groups = [b"\x0a\x01d".to_vec(), vec![0x3b; 100_000], vec![0x3c; 100_000]].concat();
@@ -179,7 +179,7 @@ fn an_invalid_body_of_a_megabyte_is_stored_completely() {
         assert_eq!(letter["Stage"], "deserialize", "{case}: {letter}");
         let stored =
             fs::read(letter["Overflow"]["Location"].as_str().expect("a path")).expect("the complete dead letter");
-        let stored = read_letter(&stored);
+        let stored = read_dead_letter(&stored);
         let stored_body = from_base64(stored["EventData"]["Body"].as_str().expect("the body"));
         assert!(stored_body == body, "{case}: the body is not the one that was sent");
     }

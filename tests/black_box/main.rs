@@ -3,14 +3,14 @@
 //! Nothing here links the library. The tests rely on the host's contract, the settings and the command line only.
 
 mod app_files;
-mod attempts;
 mod dead_letter_monitor;
+mod host_protocol;
 mod invalid_input;
+mod invalid_requests;
+mod log_records;
 mod protobuf;
-mod protocol;
-mod records;
-mod reference;
+mod reference_faults;
+mod request_forms;
 mod retry_drill;
 mod sessions;
-mod shapes;
 mod start_up;

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 /// Posts an event between two valid ones, which must be applied. Returns its dead letter, or `None` if it was applied.
 #[track_caller]
-fn post_between_neighbours(handler: &Handler, case: &str, event: Event) -> Option<Value> {
-    let neighbour = |number: i64| {
+fn post_between_valid_events(handler: &Handler, case: &str, event: Event) -> Option<Value> {
+    let valid = |number: i64| {
         let mode = u64::try_from(number).expect("small");
-        Event::protobuf(number, Message::with_device(&format!("neighbour {number} of {case}")).varint(3, mode))
+        Event::protobuf(number, Message::with_device(&format!("valid {number} of {case}")).varint(3, mode))
     };
-    let reply = handler.invoke(&Batch::of([neighbour(1), event, neighbour(3)]).envelope());
+    let reply = handler.invoke(&Batch::of([valid(1), event, valid(3)]).envelope());
     for number in [1, 3] {
-        assert_eq!(handler.readings(&format!("neighbour {number} of {case}"))["FlightMode"], number, "{case}");
+        assert_eq!(handler.readings(&format!("valid {number} of {case}"))["FlightMode"], number, "{case}");
     }
     match reply.counts() {
         [3, 3, 0, 0] => None,
@@ -30,7 +30,7 @@ fn post_between_neighbours(handler: &Handler, case: &str, event: Event) -> Optio
 #[track_caller]
 fn assert_poison(case: &str, body: impl Into<Vec<u8>>, stage: &str, words: &[&str]) {
     let app = App::shipped();
-    let letter = post_between_neighbours(&app.start(), case, Event::protobuf(2, body));
+    let letter = post_between_valid_events(&app.start(), case, Event::protobuf(2, body));
     let letter = letter.unwrap_or_else(|| panic!("{case} was applied"));
     assert_eq!(letter["Stage"], stage, "{letter}");
     let issue = letter["Issue"].as_str().expect("text");
@@ -42,7 +42,7 @@ fn assert_poison(case: &str, body: impl Into<Vec<u8>>, stage: &str, words: &[&st
 #[track_caller]
 fn assert_applied(case: &str, body: impl Into<Vec<u8>>, expected: &Value) {
     let app = App::shipped();
-    let letter = post_between_neighbours(&app.start(), case, Event::protobuf(2, body));
+    let letter = post_between_valid_events(&app.start(), case, Event::protobuf(2, body));
     assert_eq!(letter, None, "{case}");
     assert_eq!(&app.readings(expected["id"].as_str().expect("an id")), expected, "{case}");
 }
@@ -119,11 +119,11 @@ fn an_invalid_message_is_poison() {
 fn json_is_poison_if_the_setting_is_protobuf_and_decoded_without_the_setting() {
     let event = || Event::new(2, r#"{"deviceId":"d","battery":0.5}"#);
     let app = App::shipped().with("TelemetryFormat", "protobuf");
-    let letter = post_between_neighbours(&app.start(), "protobuf by setting", event()).expect("a dead letter");
+    let letter = post_between_valid_events(&app.start(), "protobuf by setting", event()).expect("a dead letter");
     assert_eq!(letter["Stage"], "deserialize");
 
     let app = App::shipped();
-    assert_eq!(post_between_neighbours(&app.start(), "no setting", event()), None);
+    assert_eq!(post_between_valid_events(&app.start(), "no setting", event()), None);
     assert_eq!(app.readings("d"), json!({"id": "d", "Battery": 0.5}));
 }
 

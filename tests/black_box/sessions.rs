@@ -11,7 +11,7 @@ fn app() -> App {
     App::shipped().with("ServiceBusConnection__fullyQualifiedNamespace", NAMESPACE).with("SessionQueueName", "sessions")
 }
 
-/// Delivers a message, in an invocation of its own.
+/// Delivers a message in an invocation of its own.
 fn deliver(handler: &Handler, message: &SessionMessage) -> Response {
     let invocation_id = uuid::Uuid::new_v4().to_string();
     handler.call(SESSIONS, &invocation_id, &message.to_bytes(), Framing::Chunked(16_384))

@@ -141,7 +141,7 @@ fn a_folder_that_is_not_a_function_app_is_rejected() {
     assert_rejected(&app, &["host.json", "FUNCTIONS_APP_ROOT_PATH"]);
 }
 
-/// A timer alone does not deliver events.
+/// An app with only a timer function receives no events.
 #[test]
 fn an_app_without_a_telemetry_function_is_rejected() {
     let app = App::shipped();
@@ -188,8 +188,7 @@ fn a_misspelled_setting_is_reported_if_the_right_one_is_missing() {
     assert_rejected(
         &app,
         &[
-            "CosmosConnection__accountEndpoint",
-            "is missing",
+            "`CosmosConnection__accountEndpoint` is missing",
             "the setting `CosmosConnection:accountEndpoint` has no effect",
         ],
     );

@@ -3,7 +3,7 @@
 use devicestate_test_support::{App, Batch, Fold, listener::Listener, read_output};
 use serde_json::{Value, json};
 
-use super::{account::Account, app, battery, deliver, event};
+use super::{app, battery, deliver, event, test_account::Account};
 
 /// Runs a command successfully and returns its output.
 #[track_caller]
@@ -22,7 +22,7 @@ fn error_of(app: &App, arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).expect("text")
 }
 
-/// The `data` that a command prints with `-o json`.
+/// Returns the `data` that a command prints with `-o json`.
 fn json(app: &App, arguments: &[&str]) -> Value {
     read_output(output_of(app, &[arguments, &["-o", "json"]].concat()), Some(0))
 }
@@ -91,5 +91,8 @@ fn a_missing_account_or_container_is_reported_without_the_key() {
     }
     listener.down();
     let error = error_of(&app, &["devices", "list"]);
-    assert!(error.contains("the request to Cosmos DB (127.0.0.1) failed") && !error.contains(listener.key()), "{error}");
+    assert!(
+        error.contains("the request to Cosmos DB (127.0.0.1) failed") && !error.contains(listener.key()),
+        "{error}"
+    );
 }

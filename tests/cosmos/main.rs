@@ -1,18 +1,18 @@
 //! The handler with its documents in Cosmos DB: real requests of the real client to the account of `tests/cosmos-listener`.
 
-mod access;
-mod account;
+mod access_failures;
 mod commands;
 mod container;
-mod faults;
 mod identity;
 mod operations;
 mod outages;
-mod poison;
-mod prices;
-mod reader;
+mod python_reader;
+mod rejected_documents;
+mod request_faults;
+mod request_units;
 mod settings;
-mod throttled;
+mod test_account;
+mod throttling;
 mod writers;
 
 use std::{

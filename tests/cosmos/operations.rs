@@ -5,7 +5,7 @@ use std::thread;
 use devicestate_test_support::{App, Batch, Event, Fold};
 use serde_json::json;
 
-use super::{account::Account, deliver, event};
+use super::{deliver, event, test_account::Account};
 
 /// The largest batch of the shipped app: its `maxEventBatchSize`.
 const MAX_BATCH_SIZE: usize = 1_000;

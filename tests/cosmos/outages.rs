@@ -127,7 +127,7 @@ fn a_moved_write_region_is_followed_in_both_directions() {
 /// How much shorter all times are than in the shipped app.
 const TIME_SCALE: u32 = 100;
 
-/// Ten minutes take six seconds, and all other times are in proportion: the budget of an invocation is 0.6 s instead of a minute,
+/// Ten minutes are shortened to six seconds, and all other times in proportion: the budget of an invocation is 0.6 s instead of a minute,
 /// and the host's pauses grow from 10 ms instead of a second to 0.6 s instead of a minute. So the number of attempts is the same.
 ///
 /// In the first half, the account is unreachable; in the second half, it responds with 503. Then it throttles one device of each

@@ -8,7 +8,7 @@ use devicestate_test_support::{
 };
 use serde_json::{Value, json};
 
-use super::{account::Account, app, battery, deliver, event};
+use super::{app, battery, deliver, event, test_account::Account};
 
 /// Returns a batch of another partition with this event.
 fn other_partition(event: Event) -> Batch {
@@ -190,7 +190,7 @@ fn a_deleted_document_is_created_again_from_newer_events() {
     listener.delete("drone-1");
     let newer = Batch::of([position(7, "drone-1", 1.0, 2.0)]);
     invoke_all_applied(&handler, &newer);
-    assert_eq!(listener.documents(), Fold::from_batches([&newer]).documents(), "nothing is written from the cache");
+    assert_eq!(listener.documents(), Fold::from_batches([&newer]).documents(), "no document is written from the cache");
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_restored_document_accepts_the_same_events_again() {
     }
     let reply = handler.invoke(&second.envelope());
     assert_eq!(reply.counts(), [2, 0, 2, 0]);
-    assert_eq!((&reply.batch["reads"], &reply.batch["writes"]), (&json!(1), &json!(0)), "decided only after a read");
+    assert_eq!((&reply.batch["reads"], &reply.batch["writes"]), (&json!(1), &json!(0)), "superseded only after a read");
 }
 
 #[test]

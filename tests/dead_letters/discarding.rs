@@ -1,4 +1,4 @@
-//! `discard`, and `export` and `import` as a copy beforehand.
+//! The command `discard`, and `export` and `import` to keep a copy before it.
 
 use std::{fs, io::Write as _, process::Stdio};
 
@@ -29,27 +29,28 @@ fn put_three_dead_letters(bench: &Bench) -> Vec<String> {
 fn discard_needs_a_selection_and_yes(bench: &Bench) {
     put_three_dead_letters(bench);
     for options in [&["discard"][..], &["discard", "--yes"]] {
-        let (lines, said) = bench.run_audited(options, 2);
+        let (lines, result) = bench.run_audited(options, 2);
         assert!(
-            said.errors.contains("no dead letters are selected: give ids, a filter such as --device, or --all"),
+            result.errors.contains("no dead letters are selected: give ids, a filter such as --device, or --all"),
             "{}",
-            said.errors
+            result.errors
         );
         assert!(lines.is_empty());
     }
-    let (lines, said) = bench.run_audited(&["discard", "--all"], 0);
+    let (lines, result) = bench.run_audited(&["discard", "--all"], 0);
     let expected = format!("3 messages would be discarded\n{DRY_RUN}\n");
-    assert_eq!(said.output, expected);
+    assert_eq!(result.output, expected);
     assert!(lines.is_empty());
-    let tried = bench.json(&["discard", "--sequence-numbers", "1"], 0);
-    assert_eq!(tried, json!({"discarded": 0, "matched": 1, "dryRun": true}));
+    let dry_run = bench.json(&["discard", "--sequence-numbers", "1"], 0);
+    assert_eq!(dry_run, json!({"discarded": 0, "matched": 1, "dryRun": true}));
     assert_eq!((bench.count(), bench.visible().len()), (3, 3));
 }
 
 fn discarded_dead_letters_leave_an_audit_line_each(bench: &Bench) {
     let ids = put_three_dead_letters(bench);
-    let (lines, said) = bench.run_audited(&["discard", "--device", "drone-1", "--sequence-numbers", "..1", "--yes"], 0);
-    assert_eq!(said.output, "1 message discarded\n");
+    let (lines, result) =
+        bench.run_audited(&["discard", "--device", "drone-1", "--sequence-numbers", "..1", "--yes"], 0);
+    assert_eq!(result.output, "1 message discarded\n");
     assert_eq!(lines.len(), 1);
     for (name, expected) in [
         ("operator", "a tester"),
@@ -85,14 +86,14 @@ fn an_export_leaves_messages_unchanged_and_an_import_restores_them(bench: &Bench
     let before = bench.visible();
     let file = bench.app.path("kept.jsonl");
     let file = file.to_str().expect("a path of text");
-    let (lines, said) = bench.run_audited(&["export", "--file", file], 0);
-    assert!(said.errors.contains("4 messages exported; they stay in the queue."), "{}", said.errors);
+    let (lines, result) = bench.run_audited(&["export", "--file", file], 0);
+    assert!(result.errors.contains("4 messages exported; they stay in the queue."), "{}", result.errors);
     assert_eq!(lines.iter().filter(|line| line["outcome"] == "exported").count(), 4);
     assert_eq!(bench.visible().len(), 4);
     bench.run_audited(&["discard", "--all", "--yes"], 0);
 
-    let (lines, said) = bench.run_audited(&["import", "--file", file], 0);
-    assert!(said.errors.contains("4 messages imported."), "{}", said.errors);
+    let (lines, result) = bench.run_audited(&["import", "--file", file], 0);
+    assert!(result.errors.contains("4 messages imported."), "{}", result.errors);
     let imported: Vec<_> = lines.iter().filter_map(|line| line["id"].as_str()).collect();
     assert!(ids.iter().all(|id| imported.contains(&id.as_str())), "{lines:?}");
     let sorted = |mut messages: Vec<Vec<u8>>| {
@@ -101,25 +102,29 @@ fn an_export_leaves_messages_unchanged_and_an_import_restores_them(bench: &Bench
     };
     let mut expected = before;
     expected.push(b"hello".to_vec());
-    assert_eq!(sorted(bench.visible()), sorted(expected), "byte for byte, and the one that was not discarded");
+    assert_eq!(
+        sorted(bench.visible()),
+        sorted(expected),
+        "the imported messages are unchanged, and the foreign one was not discarded"
+    );
 }
 
 fn an_export_follows_the_filter_and_overwrites_no_file(bench: &Bench) {
     let ids = put_three_dead_letters(bench);
-    let (_, said) = bench.run_audited(&["export", "--device", "drone-2"], 0);
-    let line: Value = serde_json::from_str(&said.output).expect("one line alone on standard output");
+    let (_, result) = bench.run_audited(&["export", "--device", "drone-2"], 0);
+    let line: Value = serde_json::from_str(&result.output).expect("only the line on standard output");
     assert_eq!(line["message"]["Id"], *ids[2]);
     let file = bench.app.path("precious");
     fs::write(&file, "the last copy").expect("a file");
-    let (_, said) = bench.run_audited(&["export", "--file", file.to_str().expect("text")], 2);
-    assert!(said.errors.contains("precious: ") && said.errors.contains("exists"), "{}", said.errors);
+    let (_, result) = bench.run_audited(&["export", "--file", file.to_str().expect("text")], 2);
+    assert!(result.errors.contains("precious: ") && result.errors.contains("exists"), "{}", result.errors);
     assert_eq!(fs::read_to_string(&file).expect("the file"), "the last copy");
 }
 
 fn an_import_names_invalid_lines_and_imports_the_others(bench: &Bench) {
     put_three_dead_letters(bench);
-    let (_, said) = bench.run_audited(&["export", "--sequence-numbers", "1"], 0);
-    let lines = format!("{}\nhello\n{{}}\n{}", said.output, said.output);
+    let (_, result) = bench.run_audited(&["export", "--sequence-numbers", "1"], 0);
+    let lines = format!("{}\nhello\n{{}}\n{}", result.output, result.output);
     let mut child = bench.command(&["import", "--file", "-"]).stdin(Stdio::piped()).spawn().expect("the binary runs");
     child.stdin.take().expect("a pipe").write_all(lines.as_bytes()).expect("it reads");
     let output = child.wait_with_output().expect("it ends");
@@ -141,19 +146,19 @@ fn discard_and_replay_on_a_terminal_ask_before_they_apply() {
     let bench = Bench::local();
     put_three_dead_letters(&bench);
     for words in [&["replay"][..], &["discard", "--all"]] {
-        let (code, said) = run_on_terminal(&bench, words, "n");
-        assert!(code == Some(0) && said.contains("[y/N]") && said.contains("Nothing changed."), "{said}");
-        let (code, said) = run_on_terminal(&bench, &[words, &["--dry-run"]].concat(), "y");
-        assert!(code == Some(0) && !said.contains("[y/N]") && said.contains(DRY_RUN), "{said}");
+        let (code, result) = run_on_terminal(&bench, words, "n");
+        assert!(code == Some(0) && result.contains("[y/N]") && result.contains("Nothing changed."), "{result}");
+        let (code, result) = run_on_terminal(&bench, &[words, &["--dry-run"]].concat(), "y");
+        assert!(code == Some(0) && !result.contains("[y/N]") && result.contains(DRY_RUN), "{result}");
         assert_eq!(bench.count(), 3);
     }
-    let (code, said) = run_on_terminal(&bench, &["replay", "--sequence-numbers", "1"], "y");
-    assert!(code == Some(1) && said.contains("Replay 1 dead letter? [y/N]"), "{said}");
-    assert!(said.contains("1 dead letter failed again and stays in the queue"), "{said}");
-    let (code, said) = run_on_terminal(&bench, &["discard", "--device", "drone-1"], "yes");
+    let (code, result) = run_on_terminal(&bench, &["replay", "--sequence-numbers", "1"], "y");
+    assert!(code == Some(1) && result.contains("Replay 1 dead letter? [y/N]"), "{result}");
+    assert!(result.contains("1 dead letter failed again and stays in the queue"), "{result}");
+    let (code, result) = run_on_terminal(&bench, &["discard", "--device", "drone-1"], "yes");
     assert!(
-        code == Some(0) && said.contains("Discard 2 messages? [y/N]") && said.contains("2 messages discarded"),
-        "{said}"
+        code == Some(0) && result.contains("Discard 2 messages? [y/N]") && result.contains("2 messages discarded"),
+        "{result}"
     );
     assert_eq!(bench.count(), 1);
 }

@@ -1,4 +1,4 @@
-//! `edit`: corrected telemetry is replayed.
+//! The command `edit`: corrected telemetry is replayed.
 
 use std::{
     fs,
@@ -40,7 +40,7 @@ fn id_of(bench: &Bench, event: Event) -> String {
 
 /// Runs `edit` with these editors and its own temporary folder.
 fn edit(bench: &Bench, words: &[&str], editors: &[(&str, &str)]) -> CommandOutput {
-    let folder = temporary(bench);
+    let folder = temporary_folder(bench);
     fs::create_dir_all(&folder).expect("a folder");
     let audit = bench.app.path("audit.jsonl");
     let mut command = bench.command(&[&["edit"], words].concat());
@@ -49,13 +49,13 @@ fn edit(bench: &Bench, words: &[&str], editors: &[(&str, &str)]) -> CommandOutpu
     CommandOutput::from(command.output().expect("the binary runs"))
 }
 
-fn temporary(bench: &Bench) -> PathBuf {
+fn temporary_folder(bench: &Bench) -> PathBuf {
     bench.app.path("temporary")
 }
 
 /// Returns the files left in the temporary folder.
-fn kept(bench: &Bench) -> Vec<PathBuf> {
-    let files = fs::read_dir(temporary(bench)).expect("a folder").flatten();
+fn files_left(bench: &Bench) -> Vec<PathBuf> {
+    let files = fs::read_dir(temporary_folder(bench)).expect("a folder").flatten();
     files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "json")).collect()
 }
 
@@ -65,13 +65,13 @@ fn correction(bench: &Bench, text: &str) -> String {
     path.to_str().expect("a path of text").to_owned()
 }
 
-fn assert_prints(said: &CommandOutput, words: &[&str]) {
+fn assert_prints(result: &CommandOutput, words: &[&str]) {
     for word in words {
         assert!(
-            said.output.contains(word) || said.errors.contains(word),
+            result.output.contains(word) || result.errors.contains(word),
             "{word:?}:\n{}\n{}",
-            said.output,
-            said.errors
+            result.output,
+            result.errors
         );
     }
 }
@@ -81,8 +81,8 @@ const CORRECTING_EDITOR: (&str, &str) = ("EDITOR", r#"sed -i 's/"0.25"/0.25/'"#)
 
 fn an_edited_event_is_replayed_under_its_own_version(bench: &Bench) {
     let id = put_one_dead_letter(bench);
-    let said = edit(bench, &[&id[..8], "--yes"], &[CORRECTING_EDITOR]).assert_exit_code(0);
-    assert_prints(&said, &["It would be applied:", "AFTER REPLAY", "applied                                1"]);
+    let result = edit(bench, &[&id[..8], "--yes"], &[CORRECTING_EDITOR]).assert_exit_code(0);
+    assert_prints(&result, &["It would be applied:", "AFTER REPLAY", "applied                                1"]);
     let document = &bench.documents()["drone-1"];
     assert_eq!(document["Battery"], 0.25);
     let version = Event::new(7, "").position();
@@ -90,7 +90,7 @@ fn an_edited_event_is_replayed_under_its_own_version(bench: &Bench) {
         (&document["Versions"]["Battery"][0], &document["Versions"]["Battery"][1]),
         (&json!(version.0), &json!(7))
     );
-    assert_eq!((bench.count(), kept(bench)), (0, vec![]));
+    assert_eq!((bench.count(), files_left(bench)), (0, vec![]));
     let lines = fs::read_to_string(bench.app.path("audit.jsonl")).expect("the audit trail");
     let line: serde_json::Value = serde_json::from_str(&lines).expect("one line");
     assert_eq!((&line["action"], &line["outcome"], &line["id"]), (&json!("edit"), &json!("applied"), &json!(id)));
@@ -130,9 +130,9 @@ fn an_editor_shows_the_device_of_unreadable_bytes(bench: &Bench) {
 
 fn an_unchanged_text_is_not_replayed(bench: &Bench) {
     let id = put_one_dead_letter(bench);
-    let said = edit(bench, &[&id, "--yes"], &[("EDITOR", "true")]).assert_exit_code(0);
-    assert_prints(&said, &["The text was not changed: nothing to replay."]);
-    assert_eq!((bench.count(), kept(bench), bench.documents().len()), (1, vec![], 0));
+    let result = edit(bench, &[&id, "--yes"], &[("EDITOR", "true")]).assert_exit_code(0);
+    assert_prints(&result, &["The text was not changed: nothing to replay."]);
+    assert_eq!((bench.count(), files_left(bench), bench.documents().len()), (1, vec![], 0));
 }
 
 fn an_edit_that_still_fails_is_rejected_and_kept(bench: &Bench) {
@@ -141,13 +141,13 @@ fn an_edit_that_still_fails_is_rejected_and_kept(bench: &Bench) {
         (r#"sed -i 's/"0.25"/0.25,/'"#, "it is not valid JSON: "),
         (r#"sed -i 's/"0.25"/"half"/'"#, "battery: invalid type: string \"half\", expected a number"),
     ] {
-        let said = edit(bench, &[&id, "--yes"], &[("EDITOR", editor)]).assert_exit_code(1);
-        let kept = kept(bench);
-        let [file] = &kept[..] else { panic!("{kept:?}") };
+        let result = edit(bench, &[&id, "--yes"], &[("EDITOR", editor)]).assert_exit_code(1);
+        let files_left = files_left(bench);
+        let [file] = &files_left[..] else { panic!("{files_left:?}") };
         let file = file.to_str().expect("a path of text");
-        assert_prints(&said, &["the corrected telemetry was not replayed: ", reason]);
-        assert_prints(&said, &[&format!("the text is kept: devicestate dead-letters edit {id} --file {file}")]);
-        assert!(!bench.is_local() || said.errors.contains(" --state "), "{}", said.errors);
+        assert_prints(&result, &["the corrected telemetry was not replayed: ", reason]);
+        assert_prints(&result, &[&format!("the text is kept: devicestate dead-letters edit {id} --file {file}")]);
+        assert!(!bench.is_local() || result.errors.contains(" --state "), "{}", result.errors);
         fs::remove_file(file).expect("removed");
     }
     assert_eq!((bench.count(), bench.documents().len()), (1, 0));
@@ -155,17 +155,17 @@ fn an_edit_that_still_fails_is_rejected_and_kept(bench: &Bench) {
 
 fn an_edit_without_a_terminal_and_without_yes_is_a_dry_run(bench: &Bench) {
     let id = put_one_dead_letter(bench);
-    let said = edit(bench, &[&id], &[CORRECTING_EDITOR]).assert_exit_code(0);
-    let kept = kept(bench);
-    let [file] = &kept[..] else { panic!("{kept:?}") };
+    let result = edit(bench, &[&id], &[CORRECTING_EDITOR]).assert_exit_code(0);
+    let files_left = files_left(bench);
+    let [file] = &files_left[..] else { panic!("{files_left:?}") };
     let file = file.to_str().expect("a path of text");
-    assert_prints(&said, &["It would be applied:", DRY_RUN, "The text is kept: ", file]);
+    assert_prints(&result, &["It would be applied:", DRY_RUN, "The text is kept: ", file]);
     assert_eq!((bench.count(), bench.documents().len()), (1, 0));
     assert!(!bench.app.path("audit.jsonl").exists(), "nothing changed");
-    let tried = bench.json(&["edit", &id, "--file", file], 0);
+    let dry_run = bench.json(&["edit", &id, "--file", file], 0);
     let changes = json!([{"device": "drone-1", "reading": "Battery", "stored": null, "afterReplay": 0.25}]);
     let expected = json!({"id": id, "dryRun": true, "outcome": "applied", "changes": changes, "file": file});
-    assert_eq!((tried, bench.count()), (expected, 1));
+    assert_eq!((dry_run, bench.count()), (expected, 1));
     edit(bench, &[&id, "--file", file, "--yes"], &[]).assert_exit_code(0);
     assert_eq!(bench.documents()["drone-1"]["Battery"], 0.25);
 }
@@ -173,13 +173,13 @@ fn an_edit_without_a_terminal_and_without_yes_is_a_dry_run(bench: &Bench) {
 fn a_failed_editor_changes_nothing_and_leaves_no_file(bench: &Bench) {
     let id = put_one_dead_letter(bench);
     for editor in ["false", "no-such-editor-anywhere"] {
-        let said = edit(bench, &[&id, "--yes"], &[("EDITOR", editor)]).assert_exit_code(2);
-        assert_prints(&said, &[editor, "VISUAL or EDITOR", "nothing changed"]);
-        assert_eq!((bench.count(), kept(bench)), (1, vec![]));
+        let result = edit(bench, &[&id, "--yes"], &[("EDITOR", editor)]).assert_exit_code(2);
+        assert_prints(&result, &[editor, "VISUAL or EDITOR", "nothing changed"]);
+        assert_eq!((bench.count(), files_left(bench)), (1, vec![]));
     }
-    let said = edit(bench, &[&id, "--yes"], &[("EDITOR", "f() { echo 7 >\"$1\"; false; }; f")]).assert_exit_code(2);
-    let kept = kept(bench);
-    assert_prints(&said, &["the saved text is in ", kept[0].to_str().expect("a path of text")]);
+    let result = edit(bench, &[&id, "--yes"], &[("EDITOR", "f() { echo 7 >\"$1\"; false; }; f")]).assert_exit_code(2);
+    let files_left = files_left(bench);
+    assert_prints(&result, &["the saved text is in ", files_left[0].to_str().expect("a path of text")]);
     assert_eq!((bench.count(), bench.documents().len()), (1, 0));
 }
 
@@ -194,9 +194,9 @@ fn visual_takes_precedence_over_editor_and_both_may_have_options(bench: &Bench) 
 
 fn an_edit_without_a_store_fails_before_the_editor_opens(bench: &Bench) {
     let id = put_one_dead_letter(bench);
-    let said = edit(bench, &[&id, "--yes"], &[("EDITOR", "touch \"$TMPDIR\"/opened.json"), ("StateStore", "memory")]);
-    assert_prints(&said.assert_exit_code(2), &["StateStore is memory"]);
-    assert_eq!((bench.count(), kept(bench)), (1, vec![]), "the editor was not opened");
+    let result = edit(bench, &[&id, "--yes"], &[("EDITOR", "touch \"$TMPDIR\"/opened.json"), ("StateStore", "memory")]);
+    assert_prints(&result.assert_exit_code(2), &["StateStore is memory"]);
+    assert_eq!((bench.count(), files_left(bench)), (1, vec![]), "the editor was not opened");
 }
 
 #[test]
@@ -206,9 +206,13 @@ fn an_edit_on_a_terminal_asks_before_it_replays() {
     let id = put_one_dead_letter(&bench);
     let file = correction(&bench, r#"{"deviceId":"drone-1","battery":0.25}"#);
     for (answer, left) in [("n", 1), ("", 1), ("y", 0)] {
-        let (code, said) = run_on_terminal(&bench, &["edit", &id, "--file", &file], answer);
-        assert!(code == Some(0) && said.contains("Replay it? [y/N]"), "{said}");
-        assert_eq!((bench.count(), said.contains("Nothing changed. The text is kept")), (left, left == 1), "{said}");
+        let (code, result) = run_on_terminal(&bench, &["edit", &id, "--file", &file], answer);
+        assert!(code == Some(0) && result.contains("Replay it? [y/N]"), "{result}");
+        assert_eq!(
+            (bench.count(), result.contains("Nothing changed. The text is kept")),
+            (left, left == 1),
+            "{result}"
+        );
     }
     assert_eq!(bench.documents()["drone-1"]["Battery"], 0.25);
 }

@@ -17,7 +17,7 @@ use devicestate_test_support::{App, Batch, Event};
 use rusqlite::Connection;
 use serde_json::json;
 
-/// Each of these tests on both kinds of queue.
+/// Runs each of these tests on both kinds of queue.
 macro_rules! on_both_faulty {
     ($($test:ident),+ $(,)? $(; and_a_storage_queue_beside: $($beside:ident),+ $(,)?)?) => {
         mod on_a_faulty_state_file {
@@ -65,8 +65,8 @@ pub(crate) enum Operation {
 pub(crate) enum FaultKind {
     Rejected,
     Disconnected,
-    AnswerLost,
-    /// It waits until the bench is repaired, and succeeds then.
+    ResponseLost,
+    /// It waits until the bench is repaired, and then succeeds.
     Held,
 }
 
@@ -75,14 +75,14 @@ pub(crate) enum FaultKind {
 struct Fault {
     after: usize,
     times: usize,
-    how: FaultKind,
+    kind: FaultKind,
 }
 
 #[derive(Debug, Default)]
 struct Faults {
-    by_kind: BTreeMap<Operation, Fault>,
+    by_operation: BTreeMap<Operation, Fault>,
     seen: BTreeMap<Operation, usize>,
-    /// How many requests are waiting.
+    /// The number of requests that wait.
     held: usize,
 }
 
@@ -114,7 +114,7 @@ impl FaultyBench {
         let shared = Shared::default();
         let before = |port| {
             let shared = Arc::clone(&shared);
-            proxy::start(port, move |what| fault_action(&shared, what))
+            proxy::start(port, move |request| fault_action(&shared, request))
         };
         let ports = [before(SHARED.blob_port), before(SHARED.queue_port)];
         Self { bench: Bench::through_proxy(ports), shared }
@@ -130,19 +130,19 @@ impl FaultyBench {
     }
 
     /// Fails `times` requests of an operation after `after` of them. The client sends each request up to four times.
-    pub(crate) fn fail(&self, kind: Operation, after: usize, times: usize, how: FaultKind) {
+    pub(crate) fn fail(&self, operation: Operation, after: usize, times: usize, kind: FaultKind) {
         let mut faults = lock(&self.shared);
-        faults.seen.remove(&kind);
-        faults.by_kind.insert(kind, Fault { after, times, how });
+        faults.seen.remove(&operation);
+        faults.by_operation.insert(operation, Fault { after, times, kind });
     }
 
     /// Fails all operations of this kind after `after` of them.
-    pub(crate) fn fail_after(&self, kind: Operation, after: usize) {
+    pub(crate) fn fail_after(&self, operation: Operation, after: usize) {
         if !self.is_local() {
-            return self.fail(kind, after, ALWAYS, FaultKind::Rejected);
+            return self.fail(operation, after, ALWAYS, FaultKind::Rejected);
         }
         let total = self.count();
-        let (event, condition) = match kind {
+        let (event, condition) = match operation {
             Operation::Receive => (
                 "UPDATE",
                 format!("NEW.dequeue_count > OLD.dequeue_count AND (SELECT number FROM received) >= {}", after * 32),
@@ -170,7 +170,7 @@ impl FaultyBench {
 
     /// Ends all faults.
     pub(crate) fn repair(&self) {
-        lock(&self.shared).by_kind.clear();
+        lock(&self.shared).by_operation.clear();
         self.shared.1.notify_all();
         if self.is_local() {
             self.sql("DROP TRIGGER IF EXISTS broken; DROP TRIGGER IF EXISTS received; DROP TABLE IF EXISTS received");
@@ -184,7 +184,7 @@ impl FaultyBench {
         let (faults, waited) =
             self.shared.1.wait_timeout_while(faults, timeout, |faults| faults.held == 0).expect("no panic");
         drop(faults);
-        assert!(!waited.timed_out(), "no request came");
+        assert!(!waited.timed_out(), "no request was held within a minute");
     }
 
     pub(crate) fn sql(&self, statement: &str) {
@@ -192,7 +192,7 @@ impl FaultyBench {
     }
 
     /// Returns the count of a query on the state file.
-    pub(crate) fn counted(&self, query: &str) -> i64 {
+    pub(crate) fn query_count(&self, query: &str) -> i64 {
         self.connection().query_row(query, [], |row| row.get(0)).expect("a number")
     }
 
@@ -207,7 +207,7 @@ impl FaultyBench {
     pub(crate) fn assert_all_visible(&self, messages: u64) {
         assert_eq!(self.count(), messages);
         if self.is_local() {
-            let visible = self.counted("SELECT count(*) FROM dead_letters WHERE visible_ms = 0");
+            let visible = self.query_count("SELECT count(*) FROM dead_letters WHERE visible_ms = 0");
             assert_eq!(u64::try_from(visible), Ok(messages));
             return;
         }
@@ -248,8 +248,8 @@ pub(crate) fn events(number: usize) -> Batch {
 /// Puts the dead letters of [`events`] into the queue: from a handler that decodes everything as protobuf, unlike the command.
 pub(crate) fn put_dead_letters(faulty: &FaultyBench, number: usize) -> Batch {
     let batch = events(number);
-    let wrong = Bench::local().app.with("TelemetryFormat", "protobuf");
-    let reply = wrong.start().invoke(&batch.envelope());
+    let protobuf_bench = Bench::local().app.with("TelemetryFormat", "protobuf");
+    let reply = protobuf_bench.start().invoke(&batch.envelope());
     assert_eq!(reply.dead_letters.len(), number);
     faulty.put_all(&reply);
     batch
@@ -262,8 +262,8 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Faults> {
 /// The file extension of dead letters in the overflow.
 const OVERFLOW_EXTENSION: &str = ".json";
 
-fn kind(what: &str) -> Option<Operation> {
-    let (method, path) = what.split_once(' ')?;
+fn operation_of(request: &str) -> Option<Operation> {
+    let (method, path) = request.split_once(' ')?;
     let is_message = path.split('?').next()?.contains("/messages");
     let is_blob = path.split('?').next()?.ends_with(OVERFLOW_EXTENSION);
     Some(match method {
@@ -279,25 +279,25 @@ fn kind(what: &str) -> Option<Operation> {
     })
 }
 
-fn fault_action(shared: &Shared, what: &str) -> ProxyAction {
-    let Some(kind) = kind(what) else { return ProxyAction::Forward };
+fn fault_action(shared: &Shared, request: &str) -> ProxyAction {
+    let Some(operation) = operation_of(request) else { return ProxyAction::Forward };
     let mut faults = lock(shared);
-    let seen = faults.seen.entry(kind).or_default();
+    let seen = faults.seen.entry(operation).or_default();
     *seen += 1;
     let number = *seen - 1;
-    let Some(&Fault { after, times, how }) = faults.by_kind.get(&kind) else { return ProxyAction::Forward };
+    let Some(&Fault { after, times, kind }) = faults.by_operation.get(&operation) else { return ProxyAction::Forward };
     if number < after || number - after >= times {
         return ProxyAction::Forward;
     }
-    match how {
+    match kind {
         FaultKind::Rejected => ProxyAction::Respond(503, "ServerBusy"),
         FaultKind::Disconnected => ProxyAction::Disconnect,
-        FaultKind::AnswerLost => ProxyAction::DropResponse,
+        FaultKind::ResponseLost => ProxyAction::DropResponse,
         FaultKind::Held => {
             faults.held += 1;
             shared.1.notify_all();
             let mut faults =
-                shared.1.wait_while(faults, |faults| faults.by_kind.contains_key(&kind)).expect("no panic");
+                shared.1.wait_while(faults, |faults| faults.by_operation.contains_key(&operation)).expect("no panic");
             faults.held -= 1;
             ProxyAction::Forward
         }

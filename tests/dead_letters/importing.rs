@@ -48,14 +48,14 @@ fn an_import_names_each_invalid_line_and_imports_the_others(bench: &Bench) {
         lines.extend_from_slice(line);
         lines.push(b'\n');
     }
-    let said = import(bench, &lines).assert_exit_code(1);
+    let result = import(bench, &lines).assert_exit_code(1);
     for number in [2, 5, 6, 7, 8, 9, 10] {
-        assert!(said.errors.contains(&format!("line {number}: ")), "{number}: {}", said.errors);
+        assert!(result.errors.contains(&format!("line {number}: ")), "{number}: {}", result.errors);
     }
     for number in [1, 3, 4, 11] {
-        assert!(!said.errors.contains(&format!("line {number}: ")), "{number}: {}", said.errors);
+        assert!(!result.errors.contains(&format!("line {number}: ")), "{number}: {}", result.errors);
     }
-    assert!(said.errors.contains("3 messages imported") && said.errors.contains("7 lines"), "{}", said.errors);
+    assert!(result.errors.contains("3 messages imported") && result.errors.contains("7 lines"), "{}", result.errors);
     assert_eq!((bench.count(), bench.json(&["list"], 0).as_array().map(Vec::len)), (3, Some(3)));
 }
 
@@ -74,8 +74,8 @@ fn an_import_reads_standard_input(bench: &Bench) {
 }
 
 fn an_import_of_a_missing_or_empty_file_changes_nothing(bench: &Bench) {
-    let said = bench.run(&["import", "--file", "no-such-file.jsonl"]).assert_exit_code(2);
-    assert!(said.errors.contains("no-such-file.jsonl"), "{}", said.errors);
+    let result = bench.run(&["import", "--file", "no-such-file.jsonl"]).assert_exit_code(2);
+    assert!(result.errors.contains("no-such-file.jsonl"), "{}", result.errors);
     import(bench, b"").assert_exit_code(0);
     import(bench, b"\n\n").assert_exit_code(0);
     assert_eq!(bench.count(), 0);
@@ -93,8 +93,8 @@ fn an_import_reports_the_line_of_a_message_that_is_too_large() {
     fs::write(bench.app.path("in.jsonl"), lines).expect("a file");
     let file = bench.app.path("in.jsonl");
     let words = ["import", "--file", file.to_str().expect("text"), "--audit", audit_file.to_str().expect("text")];
-    let said = bench.run(&words).assert_exit_code(1);
-    assert!(said.errors.contains("line 2: ") && said.errors.contains("too large"), "{}", said.errors);
+    let result = bench.run(&words).assert_exit_code(1);
+    assert!(result.errors.contains("line 2: ") && result.errors.contains("too large"), "{}", result.errors);
     assert_eq!(bench.count(), 2);
     assert_eq!(fs::read_to_string(audit_file).expect("a trail").lines().count(), 2);
 }

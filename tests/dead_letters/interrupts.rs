@@ -20,13 +20,13 @@ fn spawn(bench: &Bench, words: &[&str]) -> Child {
     bench.command(&[words, &LONG_TIMEOUT].concat()).spawn().expect("the binary")
 }
 
-fn signal(name: &str, child: &Child) {
+fn send_signal(name: &str, child: &Child) {
     let sent = Command::new("sh").args(["-c", "kill $0 $1", name, &child.id().to_string()]).status();
     assert!(sent.expect("a shell").success());
 }
 
 /// Returns the lines of standard error.
-fn errors(child: &mut Child) -> mpsc::Receiver<String> {
+fn stderr_lines(child: &mut Child) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
     thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(sender.send(line))));
@@ -34,13 +34,13 @@ fn errors(child: &mut Child) -> mpsc::Receiver<String> {
 }
 
 #[track_caller]
-fn wait_for_line(said: &mpsc::Receiver<String>, words: &str) {
-    while !said.recv_timeout(Duration::from_mins(1)).expect("the line").contains(words) {}
+fn wait_for_line(stderr: &mpsc::Receiver<String>, words: &str) {
+    while !stderr.recv_timeout(Duration::from_mins(1)).expect("the line").contains(words) {}
 }
 
-/// Waits until the process ends, and fails the test if it does not.
+/// Waits for the end of the process; fails the test after a minute. Returns its status and standard output.
 #[track_caller]
-fn ended(mut child: Child) -> (ExitStatus, String) {
+fn wait_for_end(mut child: Child) -> (ExitStatus, String) {
     for _ in 0..3_000 {
         if let Some(status) = child.try_wait().expect("a child of this process") {
             let mut output = String::new();
@@ -50,12 +50,12 @@ fn ended(mut child: Child) -> (ExitStatus, String) {
         pause(Duration::from_millis(20));
     }
     child.kill().expect("a child of this process");
-    panic!("it did not end");
+    panic!("the process did not end within a minute");
 }
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
     for _ in 0..3_000 {
-        if is_so() {
+        if condition() {
             return;
         }
         pause(Duration::from_millis(5));
@@ -63,7 +63,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     panic!("timeout: {what}");
 }
 
-/// With a storage service that waits, so that the signal comes while the command runs.
+/// The storage service holds requests, so the signal arrives while the command runs.
 #[test]
 #[ignore = "just test-azure"]
 fn a_stopped_list_releases_every_message() {
@@ -72,13 +72,13 @@ fn a_stopped_list_releases_every_message() {
         put_dead_letters(&faulty, 300);
         faulty.fail(Operation::Receive, 5, ALWAYS, FaultKind::Held);
         let mut child = spawn(&faulty, &["list"]);
-        let said = errors(&mut child);
+        let stderr = stderr_lines(&mut child);
         faulty.wait_until_held();
-        signal(name, &child);
-        wait_for_line(&said, "Ctrl-C again");
+        send_signal(name, &child);
+        wait_for_line(&stderr, "Ctrl-C again");
         faulty.repair();
-        wait_for_line(&said, "stopped before the end");
-        let (status, _) = ended(child);
+        wait_for_line(&stderr, "stopped before the end");
+        let (status, _) = wait_for_end(child);
         assert_eq!(status.code(), Some(1));
         faulty.assert_all_visible(300);
     }
@@ -94,11 +94,13 @@ fn a_stopped_list_of_a_state_file_releases_every_message() {
              INSERT INTO dead_letters (inserted_ms, text) SELECT 0, (SELECT text FROM dead_letters LIMIT 1) FROM n",
         );
         let mut child = spawn(&faulty, &["list"]);
-        let said = errors(&mut child);
-        wait_until("some are hidden", || faulty.counted("SELECT count(*) FROM dead_letters WHERE visible_ms > 0") > 0);
-        signal(name, &child);
-        wait_for_line(&said, "stopped before the end");
-        let (status, _) = ended(child);
+        let stderr = stderr_lines(&mut child);
+        wait_until("some are hidden", || {
+            faulty.query_count("SELECT count(*) FROM dead_letters WHERE visible_ms > 0") > 0
+        });
+        send_signal(name, &child);
+        wait_for_line(&stderr, "stopped before the end");
+        let (status, _) = wait_for_end(child);
         assert_eq!(status.code(), Some(1));
         faulty.assert_all_visible(50_002);
     }
@@ -112,11 +114,11 @@ fn a_stopped_replay_keeps_its_results_and_releases_the_other_messages() {
         let audit_file = faulty.app.path("trail.jsonl");
         let audit = audit_file.to_str().expect("text");
         let mut child = spawn(&faulty, &["replay", "--yes", "--rate", "2/s", "--audit", audit]);
-        let said = errors(&mut child);
+        let stderr = stderr_lines(&mut child);
         wait_until("some are done", || !audit_lines(&audit_file).is_empty());
-        signal("-INT", &child);
-        wait_for_line(&said, "stopped before the end");
-        let (status, output) = ended(child);
+        send_signal("-INT", &child);
+        wait_for_line(&stderr, "stopped before the end");
+        let (status, output) = wait_for_end(child);
         assert_eq!(status.code(), Some(1));
         let left = faulty.count();
         let done = 12 - left;
@@ -131,18 +133,18 @@ fn a_stopped_replay_keeps_its_results_and_releases_the_other_messages() {
 
 #[test]
 #[ignore = "just test-azure"]
-fn a_second_signal_stops_at_once() {
+fn a_second_signal_stops_immediately() {
     let faulty = FaultyBench::azurite();
     put_dead_letters(&faulty, 40);
     faulty.fail(Operation::Update, 0, ALWAYS, FaultKind::Held);
     let mut child = spawn(&faulty, &["list"]);
-    let said = errors(&mut child);
+    let stderr = stderr_lines(&mut child);
     faulty.wait_until_held();
-    signal("-INT", &child);
-    wait_for_line(&said, "Ctrl-C again");
-    signal("-INT", &child);
-    wait_for_line(&said, "stopped at once");
-    let (status, _) = ended(child);
+    send_signal("-INT", &child);
+    wait_for_line(&stderr, "Ctrl-C again");
+    send_signal("-INT", &child);
+    wait_for_line(&stderr, "stopped at once");
+    let (status, _) = wait_for_end(child);
     assert_eq!(status.code(), Some(1));
     faulty.repair();
     assert_eq!(faulty.count(), 40, "hidden for a while, and not lost");

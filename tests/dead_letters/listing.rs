@@ -1,4 +1,4 @@
-//! `list`.
+//! The command `list`.
 
 use devicestate_test_storage::bench::Bench;
 use devicestate_test_support::{Batch, Event, Reply};
@@ -18,7 +18,7 @@ on_both_queues![
     the_list_shows_failed_replays_and_what_is_set_aside,
 ];
 
-/// One good event, and bad ones of three kinds, two stages and two devices.
+/// Returns a batch of one valid event, and invalid ones of three kinds, two stages and two devices.
 fn batch() -> Batch {
     Batch::of([
         Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.5})),
@@ -28,7 +28,7 @@ fn batch() -> Batch {
     ])
 }
 
-/// The batch in partitions 0 and 7.
+/// Handles the batch in partitions 0 and 7.
 fn two_partitions(bench: &Bench) -> [Reply; 2] {
     [batch(), batch().partition("7")].map(|batch| bench.handle_with_device_ids(&batch))
 }
@@ -46,18 +46,22 @@ fn each_dead_letter_is_listed_once_and_released(bench: &Bench) {
     let listed = bench.json(&["list"], 0);
     assert_eq!(numbers(&listed, "repeats"), [1, 1, 2]);
     assert_eq!((bench.count(), bench.dequeue_counts()), (7, vec![1; 7]));
-    let said = bench.run(&["list"]).assert_exit_code(0);
-    assert!(said.errors.contains("3 dead letters; 4 more messages repeat them."), "{}", said.errors);
-    assert!(said.errors.contains("made visible again, which raises their dequeue counts; --peek"), "{}", said.errors);
+    let result = bench.run(&["list"]).assert_exit_code(0);
+    assert!(result.errors.contains("3 dead letters; 4 more messages repeat them."), "{}", result.errors);
+    assert!(
+        result.errors.contains("made visible again, which raises their dequeue counts; --peek"),
+        "{}",
+        result.errors
+    );
     assert_eq!(bench.dequeue_counts(), [2; 7]);
 }
 
 fn a_peek_lists_the_first_32_without_receiving_them(bench: &Bench) {
     let events: Vec<_> = (1..=33).map(|number| Event::json(number, &json!({"battery": number}))).collect();
     bench.handle(&Batch::of(events));
-    let said = bench.run(&["list", "--peek"]).assert_exit_code(0);
-    assert_eq!(said.output.lines().count(), 1 + 32, "{}", said.output);
-    assert!(said.errors.contains("A peek shows at most the first 32"), "{}", said.errors);
+    let result = bench.run(&["list", "--peek"]).assert_exit_code(0);
+    assert_eq!(result.output.lines().count(), 1 + 32, "{}", result.output);
+    assert!(result.errors.contains("A peek shows at most the first 32"), "{}", result.errors);
     assert_eq!(bench.dequeue_counts(), [0; 32]);
     assert_eq!(bench.json(&["list"], 0).as_array().map(Vec::len), Some(33));
 }
@@ -102,9 +106,9 @@ fn each_filter_selects_alone_and_with_others(bench: &Bench) {
         let listed = bench.json(&[&["list"], *options].concat(), 0);
         assert_eq!(numbers(&listed, "sequenceNumber"), *expected, "{options:?}");
     }
-    let said = bench.run(&["list", "--device", "drone-9"]).assert_exit_code(0);
-    assert_eq!(said.output, "no dead letters\n");
-    assert!(said.errors.contains("0 dead letters; 6 messages do not match the filter."), "{}", said.errors);
+    let result = bench.run(&["list", "--device", "drone-9"]).assert_exit_code(0);
+    assert_eq!(result.output, "no dead letters\n");
+    assert!(result.errors.contains("0 dead letters; 6 messages do not match the filter."), "{}", result.errors);
 }
 
 fn ids_and_their_first_digits_select_dead_letters(bench: &Bench) {
@@ -172,31 +176,31 @@ fn list_prints_only_json_on_standard_output(bench: &Bench) {
 fn the_list_is_aligned_and_devices_cannot_disturb_it(bench: &Bench) {
     let event = |number: i64, device: &str| Event::json(number, &json!({"deviceId": device, "flightMode": 99}));
     bench.handle_with_device_ids(&Batch::of([event(1, "d"), event(20_000, "\u{1b}[2J\r\n\u{9b}1A\u{202e}dr\u{f6}ne")]));
-    let said = bench.run(&["list"]).assert_exit_code(0);
-    let lines: Vec<Vec<char>> = said.output.lines().map(|line| line.chars().collect()).collect();
-    assert_eq!(lines.len(), 3, "{}", said.output);
+    let result = bench.run(&["list"]).assert_exit_code(0);
+    let lines: Vec<Vec<char>> = result.output.lines().map(|line| line.chars().collect()).collect();
+    assert_eq!(lines.len(), 3, "{}", result.output);
     for name in ["STAGE", "DEVICE", "ISSUE"] {
         let head: String = lines[0].iter().collect();
         let column = head.find(name).expect("a column");
         for line in &lines {
-            assert!(line[column - 1] == ' ' && line[column] != ' ', "{name}:\n{}", said.output);
+            assert!(line[column - 1] == ' ' && line[column] != ' ', "{name}:\n{}", result.output);
         }
     }
     let end = |line: &Vec<char>, text: &str| line.iter().collect::<String>().find(text).expect("text") + text.len();
-    assert_eq!(end(&lines[0], "SEQUENCE"), end(&lines[1], " 1  flight") - 8, "numbers end together");
-    assert!(!said.output.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{:?}", said.output);
+    assert_eq!(end(&lines[0], "SEQUENCE"), end(&lines[1], " 1  flight") - 8, "numbers are right-aligned");
+    assert!(!result.output.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{:?}", result.output);
 }
 
 fn foreign_messages_are_listed_apart(bench: &Bench) {
     bench.put("hello");
-    let said = bench.run(&["list"]).assert_exit_code(0);
-    assert!(said.output.starts_with("no dead letters\n"), "{}", said.output);
-    assert!(said.output.contains("NOT A DEAD LETTER"), "{}", said.output);
-    assert!(said.errors.contains("0 dead letters; 1 message is not a dead letter."), "{}", said.errors);
+    let result = bench.run(&["list"]).assert_exit_code(0);
+    assert!(result.output.starts_with("no dead letters\n"), "{}", result.output);
+    assert!(result.output.contains("NOT A DEAD LETTER"), "{}", result.output);
+    assert!(result.errors.contains("0 dead letters; 1 message is not a dead letter."), "{}", result.errors);
     let listed = bench.json(&["list"], 0);
     assert_eq!(listed[0]["id"], Value::Null);
     let message = listed[0]["messageId"].as_str().expect("an id");
-    assert!(said.output.contains(message), "it can be named: {}", said.output);
+    assert!(result.output.contains(message), "it can be named: {}", result.output);
     assert_eq!(bench.json(&["list", "--stage", "update"], 0), json!([]), "no filter selects it");
 }
 
@@ -206,14 +210,14 @@ fn the_list_shows_failed_replays_and_what_is_set_aside(bench: &Bench) {
     for _ in 0..5 {
         bench.run(&["replay", "--sequence-numbers", "3", "--yes"]).assert_exit_code(1);
     }
-    let said = bench.run(&["list"]).assert_exit_code(0);
-    assert!(said.output.lines().next().is_some_and(|head| head.contains("REPLAYS")), "{}", said.output);
-    let replayed: Vec<_> = said.output.lines().filter(|line| line.contains("        5  flight mode")).collect();
-    assert_eq!(replayed.len(), 1, "{}", said.output);
+    let result = bench.run(&["list"]).assert_exit_code(0);
+    assert!(result.output.lines().next().is_some_and(|head| head.contains("REPLAYS")), "{}", result.output);
+    let replayed: Vec<_> = result.output.lines().filter(|line| line.contains("        5  flight mode")).collect();
+    assert_eq!(replayed.len(), 1, "{}", result.output);
     assert!(
-        said.errors.contains("1 of them failed in 5 replays or more: `dead-letters replay` sets"),
+        result.errors.contains("1 of them failed in 5 replays or more: `dead-letters replay` sets"),
         "{}",
-        said.errors
+        result.errors
     );
 }
 
@@ -222,8 +226,8 @@ fn the_list_shows_failed_replays_and_what_is_set_aside(bench: &Bench) {
 fn the_secondary_copy_can_be_listed() {
     let bench = Bench::azurite();
     bench.handle(&batch());
-    let said = bench.run(&["list", "--secondary"]).assert_exit_code(0);
-    assert_eq!(said.output.lines().count(), 1 + 3, "{}", said.output);
+    let result = bench.run(&["list", "--secondary"]).assert_exit_code(0);
+    assert_eq!(result.output.lines().count(), 1 + 3, "{}", result.output);
     assert_eq!(bench.dequeue_counts(), [0; 3]);
     let refused = Bench::local().run(&["list", "--secondary"]).assert_exit_code(2);
     assert!(refused.errors.contains("a state file has no copy in another region"), "{}", refused.errors);
@@ -234,13 +238,13 @@ fn the_secondary_copy_can_be_listed() {
 fn the_list_shows_when_messages_expire() {
     let bench = Bench::azurite();
     let reply = bench.handle(&batch());
-    let said = bench.run(&["list"]).assert_exit_code(0);
-    assert!(!said.errors.contains("The queue deletes"), "{}", said.errors);
+    let result = bench.run(&["list"]).assert_exit_code(0);
+    assert!(!result.errors.contains("The queue deletes"), "{}", result.errors);
     bench.put_expiring(reply.dead_letters[0].to_string());
     bench.put_expiring("{}");
     for options in [&["list"][..], &["list", "--peek"], &["list", "--group-by", "issue"]] {
-        let said = bench.run(options).assert_exit_code(0);
-        assert!(said.errors.contains("The queue deletes the first of them at 20"), "{}", said.errors);
-        assert!(said.errors.contains("run `dead-letters export`"), "{}", said.errors);
+        let result = bench.run(options).assert_exit_code(0);
+        assert!(result.errors.contains("The queue deletes the first of them at 20"), "{}", result.errors);
+        assert!(result.errors.contains("run `dead-letters export`"), "{}", result.errors);
     }
 }

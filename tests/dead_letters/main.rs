@@ -1,27 +1,27 @@
-//! `devicestate dead-dead_letters`, the real binary, with the queue of a state file and with Azurite: most tests run on both.
+//! `devicestate dead-letters`, the real binary, with the queue of a state file and with Azurite: most tests run on both.
 
+mod concurrent_replays;
 mod discarding;
 mod editing;
 mod faulty_bench;
-mod foreign;
+mod foreign_messages;
 mod importing;
 mod interrupts;
-mod killed;
-mod large;
+mod killed_replays;
+mod large_dead_letters;
 mod listing;
-mod live;
-mod outages;
 mod overflow_outages;
 mod queue_outages;
-mod rejected;
+mod rejected_documents;
 mod replaying;
 mod set_aside;
 mod showing;
+mod store_outages;
 mod unreplayable;
 mod usage;
 
-/// Each of these tests on both kinds of queue. `with_an_account`: the documents are in Cosmos DB in any case, so that a test
-/// can make operations on them fail. What needs Azurite or an account is of the tier `just test-azure`.
+/// Runs each of these tests on both kinds of queue. `with_an_account`: the documents are always in Cosmos DB, so that a test
+/// can inject faults. Tests that need Azurite or an account belong to the tier `just test-azure`.
 macro_rules! on_both_queues {
     (with_an_account: $($test:ident),+ $(,)?) => {
         mod on_the_queue_of_a_state_file {
@@ -47,8 +47,8 @@ macro_rules! on_both_queues {
 }
 pub(crate) use on_both_queues;
 
-/// Runs `devicestate dead-letters` on a terminal with this answer: with `script` of util-linux. Returns the exit code, and
-/// both outputs in one.
+/// Runs `devicestate dead-letters` on a terminal, with `script` of util-linux, and types this answer. Returns the exit code
+/// and the text on the terminal.
 #[cfg(target_os = "linux")]
 pub(crate) fn run_on_terminal(
     bench: &devicestate_test_storage::bench::Bench,
@@ -72,5 +72,5 @@ pub(crate) fn run_on_terminal(
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What a dry run prints.
+/// The notice of a dry run.
 pub(crate) const DRY_RUN: &str = "Dry run: nothing changed. Run again with `--yes` to apply.";

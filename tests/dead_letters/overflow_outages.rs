@@ -3,12 +3,12 @@
 use std::{fs, path::Path};
 
 use devicestate_test_storage::bench::Bench;
-use devicestate_test_support::read_letter;
+use devicestate_test_support::read_dead_letter;
 use serde_json::json;
 
 use crate::{
     faulty_bench::{ALWAYS, FaultKind, FaultyBench, Operation, audit_lines, on_both_faulty, put_dead_letters},
-    large::{pointers, put_large_dead_letters},
+    large_dead_letters::{pointers, put_large_dead_letters},
 };
 
 on_both_faulty![
@@ -24,7 +24,7 @@ fn folder(bench: &Bench) -> std::path::PathBuf {
 
 fn assert_not_counted(bench: &Bench) {
     for body in bench.visible() {
-        assert_eq!(read_letter(&body).get("Replay"), None);
+        assert_eq!(read_dead_letter(&body).get("Replay"), None);
     }
 }
 
@@ -36,8 +36,8 @@ fn a_missing_overflow_counts_no_failed_replay(faulty: &mut FaultyBench) {
     let audit_file = faulty.app.path("trail.jsonl");
     let audit = audit_file.to_str().expect("text");
     for words in [&["replay", "--yes", "--audit", audit][..], &["replay"], &["export", "--audit", audit]] {
-        let said = faulty.run(words).assert_exit_code(2);
-        assert!(said.errors.contains(setting), "{}", said.errors);
+        let result = faulty.run(words).assert_exit_code(2);
+        assert!(result.errors.contains(setting), "{}", result.errors);
     }
     assert_eq!((faulty.count(), audit_lines(&audit_file).len()), (3, 0));
     assert_not_counted(faulty);
@@ -62,15 +62,15 @@ fn a_deleted_or_changed_large_dead_letter_fails_alone(faulty: &mut FaultyBench) 
     assert_eq!((&done["applied"], &done["failedAgain"]), (&json!(2), &json!(2)), "{done}");
     assert_eq!(faulty.count(), 2);
     for body in faulty.visible() {
-        let replay = &read_letter(&body)["Replay"];
+        let replay = &read_dead_letter(&body)["Replay"];
         let issue = replay["Issue"].as_str().expect("an issue");
         assert_eq!(replay["Attempts"], 1);
         assert!(issue.contains("is not there") || issue.contains("not the dead letter that was stored"), "{issue}");
     }
-    // The export contains what is available, and reports the rest.
-    let said = faulty.run(&["export"]).assert_exit_code(1);
-    assert_eq!(said.output.lines().count(), 2);
-    assert!(said.errors.contains("2 dead letters are incomplete"), "{}", said.errors);
+    // The export contains the available dead letters, and reports the others.
+    let result = faulty.run(&["export"]).assert_exit_code(1);
+    assert_eq!(result.output.lines().count(), 2);
+    assert!(result.errors.contains("2 dead letters are incomplete"), "{}", result.errors);
 }
 
 fn without_an_audit_trail_nothing_is_deleted_exported_or_imported(faulty: &FaultyBench) {
@@ -85,11 +85,11 @@ fn without_an_audit_trail_nothing_is_deleted_exported_or_imported(faulty: &Fault
         for words in
             [&["replay", "--yes"][..], &["discard", "--all", "--yes"], &["export"], &["import", "--file", path]]
         {
-            let said = faulty.run(&[words, audit].concat()).assert_exit_code(2);
-            assert!(said.errors.contains("audit trail"), "{}", said.errors);
+            let result = faulty.run(&[words, audit].concat()).assert_exit_code(2);
+            assert!(result.errors.contains("audit trail"), "{}", result.errors);
             assert_eq!(faulty.count(), 3, "{words:?}");
             if words == ["export"] {
-                assert_eq!(said.output, "", "nothing is exported without a line");
+                assert_eq!(result.output, "", "nothing is exported without an audit line");
             }
         }
         faulty.assert_all_visible(3);
@@ -115,15 +115,15 @@ fn a_replay_stops_when_blobs_fail_and_counts_nothing() {
         let mut faulty = FaultyBench::azurite();
         put_large_dead_letters(&mut faulty, 6);
         faulty.fail(Operation::Fetch, 3, ALWAYS, how);
-        let said = faulty.run(&["replay", "--yes"]).assert_exit_code(2);
-        assert!(said.errors.contains("DeadLetterStorage"), "{}", said.errors);
+        let result = faulty.run(&["replay", "--yes"]).assert_exit_code(2);
+        assert!(result.errors.contains("DeadLetterStorage"), "{}", result.errors);
         let left = faulty.count();
-        assert_eq!(left, 3, "what could be fetched was replayed");
+        assert_eq!(left, 3, "the fetched dead letters were replayed");
         assert_not_counted(&faulty);
         faulty.assert_all_visible(3);
         faulty.fail(Operation::Fetch, 0, ALWAYS, how);
-        let said = faulty.run(&["export"]).assert_exit_code(2);
-        assert!(said.errors.contains("DeadLetterStorage"), "{}", said.errors);
+        let result = faulty.run(&["export"]).assert_exit_code(2);
+        assert!(result.errors.contains("DeadLetterStorage"), "{}", result.errors);
         faulty.repair();
         let done = faulty.json(&["replay", "--yes"], 0);
         assert_eq!((&done["applied"], faulty.count()), (&json!(3), 0));
@@ -136,8 +136,8 @@ fn a_replay_stops_without_the_overflow_folder_and_counts_nothing() {
     put_large_dead_letters(&mut faulty, 2);
     let away = Path::new(&folder(&faulty)).with_extension("away");
     fs::rename(folder(&faulty), &away).expect("a folder");
-    let said = faulty.run(&["replay", "--yes"]).assert_exit_code(2);
-    assert!(said.errors.contains("DeadLetterDirectory"), "{}", said.errors);
+    let result = faulty.run(&["replay", "--yes"]).assert_exit_code(2);
+    assert!(result.errors.contains("DeadLetterDirectory"), "{}", result.errors);
     assert_not_counted(&faulty);
     fs::rename(&away, folder(&faulty)).expect("a folder");
     assert_eq!(faulty.json(&["replay", "--yes"], 0)["applied"], 2);

@@ -23,7 +23,7 @@ fn dead_letters(bench: &Bench) -> Vec<Value> {
     dead_letters
 }
 
-fn counted(bench: &Bench) -> Vec<Option<u64>> {
+fn replay_counts(bench: &Bench) -> Vec<Option<u64>> {
     dead_letters(bench).iter().map(|letter| letter["Replay"]["Attempts"].as_u64()).collect()
 }
 
@@ -36,17 +36,17 @@ fn a_dead_letter_is_set_aside_after_max_replays_until_given_by_id(bench: &Bench)
     };
     let replay = |more: &[&str], code| replay_up_to("2", more, code);
     assert_eq!(bench.json(&["replay"], 0)["failedAgain"], 2, "a dry run does not fail");
-    assert_eq!(counted(bench), [None, None], "and counts nothing");
+    assert_eq!(replay_counts(bench), [None, None], "a dry run does not count");
     assert_eq!(replay(&[], 1), [2, 2, 0]);
     assert_eq!(replay(&["--device", "drone-1"], 1), [1, 1, 0]);
-    assert_eq!(counted(bench), [Some(2), Some(1)]);
+    assert_eq!(replay_counts(bench), [Some(2), Some(1)]);
     assert_eq!(replay(&[], 1), [1, 1, 1], "one is set aside");
-    assert_eq!(replay(&[], 0), [0, 0, 2], "both are, and that is not a failure");
+    assert_eq!(replay(&[], 0), [0, 0, 2], "both are set aside, which is not a failure");
     assert_eq!(replay(&["--stage", "validate"], 0)[0], 0, "a filter is not an id");
     let id = before[0]["Id"].as_str().expect("an id");
     assert_eq!(replay(&[&id[..12]], 1), [1, 1, 0], "given by id, it is replayed");
     assert_eq!(replay_up_to("9", &[], 1), [2, 2, 0]);
-    assert_eq!(counted(bench), [Some(4), Some(3)]);
+    assert_eq!(replay_counts(bench), [Some(4), Some(3)]);
     let text = bench.run(&["replay", "--max-replays", "2"]).assert_exit_code(0).output;
     assert!(text.contains("2 dead letters are set aside"), "{text}");
     // Apart from the count of replays, each is what the handler has written.
@@ -61,20 +61,20 @@ fn a_dead_letter_is_set_aside_after_max_replays_until_given_by_id(bench: &Bench)
 
 fn a_dry_run_changes_no_byte(bench: &Bench) {
     bench.handle(&poison());
-    let good = Batch::of([untyped_event(3, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
-    bench.put_misread(&good);
+    let valid = Batch::of([untyped_event(3, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
+    bench.put_misread(&valid);
     bench.put("not a dead letter");
     let handled = Batch::of([Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.25}))]);
     bench.app.start().invoke(&handled.envelope()).assert_all_applied(1);
     let (messages, documents, rows) = (sorted(bench.visible()), bench.documents(), rows(bench));
-    let tried = bench.json(&["replay"], 0);
-    let counts = ["applied", "superseded", "failedAgain", "foreign"].map(|name| tried[name].as_u64());
-    assert_eq!(counts, [1, 0, 2, 1].map(Some), "{tried}");
+    let dry_run = bench.json(&["replay"], 0);
+    let counts = ["applied", "superseded", "failedAgain", "foreign"].map(|name| dry_run[name].as_u64());
+    assert_eq!(counts, [1, 0, 2, 1].map(Some), "{dry_run}");
     assert_eq!((sorted(bench.visible()), bench.documents(), self::rows(bench)), (messages, documents, rows));
-    assert!(!bench.app.path("state.db-audit.jsonl").exists(), "a dry run is not an action");
+    assert!(!bench.app.path("state.db-audit.jsonl").exists(), "a dry run has no audit trail");
 }
 
-/// A Storage queue has no fixed order.
+/// Returns the messages in an order of their own, because a Storage queue has none.
 fn sorted(mut messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     messages.sort();
     messages

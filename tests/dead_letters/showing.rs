@@ -1,4 +1,4 @@
-//! `show`.
+//! The command `show`.
 
 use devicestate_test_oracle::protobuf::Message;
 use devicestate_test_storage::bench::Bench;
@@ -19,7 +19,7 @@ on_both_queues![
     show_replaces_control_characters,
 ];
 
-/// The events' dead letters, and their ids.
+/// Returns the reply with the events' dead letters, and their ids.
 fn dead_letters(bench: &Bench, events: impl Into<Vec<Event>>) -> (Reply, Vec<String>) {
     let reply = bench.handle(&Batch::of(events));
     let id = |letter: &Value| letter["Id"].as_str().expect("an id").to_owned();
@@ -27,17 +27,17 @@ fn dead_letters(bench: &Bench, events: impl Into<Vec<Event>>) -> (Reply, Vec<Str
     (reply, ids)
 }
 
-/// Events that fail in a handler which takes everything for protobuf, and do not in the tool.
+/// Puts dead letters of valid events, from a handler that decodes everything as protobuf, and returns their ids.
 fn dead_letter_of_valid_events(bench: &Bench, events: impl Into<Vec<Event>>) -> Vec<String> {
-    let wrong = Bench::local();
-    let app = wrong.app.with("TelemetryFormat", "protobuf");
+    let protobuf_bench = Bench::local();
+    let app = protobuf_bench.app.with("TelemetryFormat", "protobuf");
     let reply = app.start().invoke(&Batch::of(events).envelope());
     bench.put_all(&reply);
     reply.dead_letters.iter().map(|letter| letter["Id"].as_str().expect("an id").to_owned()).collect()
 }
 
 #[track_caller]
-fn assert_says(text: &str, words: &[&str]) {
+fn assert_contains(text: &str, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "{word:?} is not in:\n{text}");
     }
@@ -49,9 +49,9 @@ fn show_keeps_the_digits_and_the_order_of_a_json_body(bench: &Bench) {
     let lines =
         [r#""z": 12345678901234567890123,"#, r#""deviceId": "d","#, r#""flightMode": 99,"#, r#""battery": 0.50,"#];
     let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
-    assert_says(&shown, &["BODY (JSON)\n", &lines.join("\n  ")]);
+    assert_contains(&shown, &["BODY (JSON)\n", &lines.join("\n  ")]);
     let shown = bench.run(&["show", &ids[0], "--output", "json"]).assert_exit_code(0).output;
-    assert_says(&shown, &[&lines.join("\n      ")]);
+    assert_contains(&shown, &[&lines.join("\n      ")]);
 }
 
 fn show_formats_each_kind_of_body(bench: &Bench) {
@@ -71,7 +71,7 @@ fn show_formats_each_kind_of_body(bench: &Bench) {
         "BODY (empty)\n",
     ];
     for (id, expected) in ids.iter().zip(expected) {
-        assert_says(&bench.run(&["show", id]).assert_exit_code(0).output, &[expected]);
+        assert_contains(&bench.run(&["show", id]).assert_exit_code(0).output, &[expected]);
     }
     assert_eq!(bench.json(&["show", &ids[0]], 0)["body"]["flightMode"], 99);
     assert_eq!(bench.json(&["show", &ids[1]], 0)["body"], "{\"deviceId\":\"drone-1\",\n\t\"bat");
@@ -106,12 +106,12 @@ fn show_prints_the_document_and_the_effect_of_a_replay(bench: &Bench) {
         Event::new(9, r#"{"deviceId":"drone-1","battery":0.25,"flightMode":"Landing"}"#).partition_key("drone-1");
     let ids = dead_letter_of_valid_events(bench, [event]);
     let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
-    assert_says(&shown, &["STORED NOW (device of the partition key)\ndrone-1\n", "Battery    0.5"]);
+    assert_contains(&shown, &["STORED NOW (device of the partition key)\ndrone-1\n", "Battery    0.5"]);
     let replay = "REPLAY\nIt would be applied:\n\
                   DEVICE   READING     STORED NOW  AFTER REPLAY\n\
                   drone-1  Battery            0.5          0.25\n\
                   drone-1  FlightMode                         4\n";
-    assert_says(&shown, &[replay]);
+    assert_contains(&shown, &[replay]);
     let shown = bench.json(&["show", &ids[0]], 0);
     let change = |reading: &str, stored: Value, after: Value| json!({"device": "drone-1", "reading": reading, "stored": stored, "afterReplay": after});
     let changes = json!([change("Battery", json!(0.5), json!(0.25)), change("FlightMode", Value::Null, json!(4))]);
@@ -125,8 +125,8 @@ fn show_reports_a_superseded_event(bench: &Bench) {
     bench.handle(&Batch::of([Event::json(9, &json!({"deviceId": "drone-1", "battery": 0.5}))]));
     let ids = dead_letter_of_valid_events(bench, [Event::new(5, r#"{"deviceId":"drone-1","battery":0.25}"#)]);
     let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
-    assert_says(&shown, &["REPLAY\nIt would change nothing: the document has the same or newer readings.\n"]);
-    assert_says(&shown, &["STORED NOW\nnot known: the dead letter names no device\n"]);
+    assert_contains(&shown, &["REPLAY\nIt would change nothing: the document has the same or newer readings.\n"]);
+    assert_contains(&shown, &["STORED NOW\nnot known: the dead letter names no device\n"]);
 }
 
 fn show_works_without_a_store(bench: &Bench) {
@@ -135,13 +135,13 @@ fn show_works_without_a_store(bench: &Bench) {
         [Event::json(1, &json!({"deviceId": "drone-1", "flightMode": 99})).partition_key("drone-1")],
     );
     let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
-    assert_says(&shown, &["REPLAY\nIt would fail again (validate): flight mode 99 is undefined"]);
+    assert_contains(&shown, &["REPLAY\nIt would fail again (validate): flight mode 99 is undefined"]);
     let mut command = bench.command(&["show", &ids[0]]);
     let output = command.env("StateStore", "memory").output().expect("the binary runs");
     assert!(output.status.success());
     let shown = String::from_utf8(output.stdout).expect("text");
-    assert_says(&shown, &["flight mode 99 is undefined", "BODY (JSON)", "IN LOG ANALYTICS"]);
-    assert_says(
+    assert_contains(&shown, &["flight mode 99 is undefined", "BODY (JSON)", "IN LOG ANALYTICS"]);
+    assert_contains(
         &shown,
         &[
             "STORED NOW (device of the partition key)\nnot known: the setting StateStore is memory",
@@ -151,7 +151,7 @@ fn show_works_without_a_store(bench: &Bench) {
     if !bench.is_local() {
         let output = bench.command(&["show", &ids[0]]).env_remove("StateStore").output().expect("the binary runs");
         let shown = String::from_utf8(output.stdout).expect("text");
-        assert_says(&shown, &["BODY (JSON)", "key)\nnot known: the setting StateStore"]);
+        assert_contains(&shown, &["BODY (JSON)", "key)\nnot known: the setting StateStore"]);
     }
 }
 
@@ -161,24 +161,24 @@ fn show_prints_the_log_query(bench: &Bench) {
     let query = bench.json(&["show", &ids[0]], 0)["logQuery"].as_str().expect("text").to_owned();
     let id = &ids[0];
     let condition = format!("| where Message has '{id}' or tostring(Properties.InvocationId) == '{invocation}'\n");
-    assert_says(&query, &["AppTraces\n| where TimeGenerated between (datetime(", &condition]);
-    let said = bench.run(&["show", id]).assert_exit_code(0);
-    assert_says(&said.output, &[&format!("IN LOG ANALYTICS\n{query}\n")]);
-    assert!(!said.errors.contains("more messages"), "it stops at what was looked for: {}", said.errors);
+    assert_contains(&query, &["AppTraces\n| where TimeGenerated between (datetime(", &condition]);
+    let result = bench.run(&["show", id]).assert_exit_code(0);
+    assert_contains(&result.output, &[&format!("IN LOG ANALYTICS\n{query}\n")]);
+    assert!(!result.errors.contains("more messages"), "the scan stops after the dead letter: {}", result.errors);
 }
 
 fn an_unknown_id_and_an_ambiguous_id_are_reported(bench: &Bench) {
     let (reply, ids) = dead_letters(bench, [Event::json(1, &json!({"battery": 1}))]);
-    let said = bench.run(&["show", "00000000"]).assert_exit_code(1);
-    assert_says(&said.errors, &["there is no dead letter 00000000 in the queue "]);
+    let result = bench.run(&["show", "00000000"]).assert_exit_code(1);
+    assert_contains(&result.errors, &["there is no dead letter 00000000 in the queue "]);
     let mut other = reply.dead_letters[0].clone();
     let twin = format!("{}{}", &ids[0][..8], "0".repeat(24));
     other["Id"] = twin.as_str().into();
     bench.put(other.to_string());
-    let said = bench.run(&["show", &ids[0][..8]]).assert_exit_code(2);
-    assert_says(&said.errors, &["several ids begin with", &ids[0], &twin]);
-    for wrong in ["1234567", "no-hex-digits", &"0".repeat(33)] {
-        assert_says(&bench.run(&["show", wrong]).assert_exit_code(2).errors, &["32 hexadecimal digits"]);
+    let result = bench.run(&["show", &ids[0][..8]]).assert_exit_code(2);
+    assert_contains(&result.errors, &["several ids begin with", &ids[0], &twin]);
+    for invalid in ["1234567", "no-hex-digits", &"0".repeat(33)] {
+        assert_contains(&bench.run(&["show", invalid]).assert_exit_code(2).errors, &["32 hexadecimal digits"]);
     }
     assert_eq!(bench.count(), 2);
 }
@@ -188,10 +188,10 @@ fn show_replaces_control_characters(bench: &Bench) {
     bench.handle(&Batch::of([Event::json(1, &json!({"deviceId": device, "battery": 0.5}))]));
     let bad = json!({"deviceId": device, "flightMode": 99, "\u{7f}\u{9b}": "\u{9b}"});
     let (_, ids) = dead_letters(bench, [Event::json(2, &bad).partition_key(device)]);
-    let said = bench.run(&["show", &ids[0]]).assert_exit_code(0);
-    assert_says(&said.output, &["partition key      \u{fffd}[2J", "Battery    0.5"]);
+    let result = bench.run(&["show", &ids[0]]).assert_exit_code(0);
+    assert_contains(&result.output, &["partition key      \u{fffd}[2J", "Battery    0.5"]);
     let moves = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
-    assert!(!said.output.contains(moves), "{:?}", said.output);
+    assert!(!result.output.contains(moves), "{:?}", result.output);
 }
 
 #[test]
@@ -204,6 +204,6 @@ fn show_works_while_the_store_is_down() {
     let output = command.env("InvocationBudget", "00:00:02").output().expect("the binary runs");
     let shown = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success(), "{shown}");
-    assert_says(&shown, &["BODY (JSON)\n{\n  \"battery\": 1\n}", "key)\nnot known: ", "IN LOG ANALYTICS"]);
-    assert_says(&shown, &["REPLAY\nIt would fail again (deserialize): the device id is missing"]);
+    assert_contains(&shown, &["BODY (JSON)\n{\n  \"battery\": 1\n}", "key)\nnot known: ", "IN LOG ANALYTICS"]);
+    assert_contains(&shown, &["REPLAY\nIt would fail again (deserialize): the device id is missing"]);
 }

@@ -37,8 +37,8 @@ fn a_replayed_event_without_position_overwrites_no_later_event(bench: &Bench) {
     assert_eq!((&done["applied"], bench.count()), (&json!(2), 0), "{done}");
     let documents = bench.documents();
     let of = |device: &str, reading: &str| documents[device][reading].clone();
-    assert_eq!(of("drone-1", "Battery"), 0.75, "a later event stays");
-    assert_eq!(of("drone-1", "FlightMode"), 3, "and a reading without a later value is added");
+    assert_eq!(of("drone-1", "Battery"), 0.75, "a later event is not overwritten");
+    assert_eq!(of("drone-1", "FlightMode"), 3, "a reading without a later value is added");
     assert_eq!(of("drone-2", "Battery"), 0.5, "an earlier event is overwritten");
 }
 
@@ -61,15 +61,15 @@ fn a_complete_request_is_replayed_with_the_right_function_json(bench: &Bench) {
         Event::json(1, &json!({"deviceId": "drone-1", "battery": 0.5})),
         Event::json(2, &json!({"deviceId": "drone-2", "battery": 0.25})),
     ]);
-    let wrong = Bench::local().with("DeadLetterAfterAttempts", "1");
-    let app = wrong.app.with_function(|function| function["bindings"][0]["name"] = "events".into());
+    let other_bench = Bench::local().with("DeadLetterAfterAttempts", "1");
+    let app = other_bench.app.with_function(|function| function["bindings"][0]["name"] = "events".into());
     let reply = app.start().invoke(&batch.envelope());
     assert_eq!(reply.dead_letters.len(), 1, "the complete request: {:?}", reply.dead_letters);
     bench.put_all(&reply);
     let without = bench.app.path("nowhere").display().to_string();
     if bench.is_local() {
-        let said = bench.run(&["replay", "--yes", "--app-root", &without]).assert_exit_code(2);
-        assert!(said.errors.contains("give --app-root"), "{}", said.errors);
+        let result = bench.run(&["replay", "--yes", "--app-root", &without]).assert_exit_code(2);
+        assert!(result.errors.contains("give --app-root"), "{}", result.errors);
     }
     let done = bench.json(&["replay", "--yes"], 0);
     assert_eq!((&done["replayed"], &done["applied"]), (&json!(1), &json!(1)), "{done}");

@@ -12,12 +12,12 @@ use crate::on_both_queues;
 
 on_both_queues![a_replay_needs_a_store_that_it_can_read, invalid_options_are_reported];
 
-fn said(command: &mut Command) -> CommandOutput {
+fn run(command: &mut Command) -> CommandOutput {
     CommandOutput::from(command.output().expect("the binary runs"))
 }
 
 #[track_caller]
-fn assert_says(text: &str, words: &[&str]) {
+fn assert_contains(text: &str, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "{word:?} is not in:\n{text}");
     }
@@ -27,12 +27,15 @@ fn assert_says(text: &str, words: &[&str]) {
 fn each_help_has_a_description_and_examples() {
     let app = App::shipped();
     let help = |words: &[&str]| {
-        let said = said(app.tool().arg("dead-letters").args(words).arg("--help")).assert_exit_code(0);
-        assert!(said.output.lines().all(|line| line.chars().count() <= 100), "{}", said.output);
-        said.output
+        let result = run(app.tool().arg("dead-letters").args(words).arg("--help")).assert_exit_code(0);
+        assert!(result.output.lines().all(|line| line.chars().count() <= 100), "{}", result.output);
+        result.output
     };
     let top = help(&[]);
-    assert_says(&top, &["Examples:", "Exit codes: 0 succeeded; 1 ", "DeadLetterStorage__queueServiceUri", "--state"]);
+    assert_contains(
+        &top,
+        &["Examples:", "Exit codes: 0 succeeded; 1 ", "DeadLetterStorage__queueServiceUri", "--state"],
+    );
     for (command, words) in [
         ("list", ["--group-by", "--peek", "Selection:"]),
         ("show", ["the stored document", "-o json", "StateStore"]),
@@ -42,10 +45,10 @@ fn each_help_has_a_description_and_examples() {
         ("export", ["leave them in the queue", "--file", "Selection:"]),
         ("import", ["that `export` wrote", "stays until it is deleted", "- for standard input"]),
     ] {
-        assert_says(&top, &[command]);
+        assert_contains(&top, &[command]);
         let text = help(&[command]);
-        assert_says(&text, &words);
-        assert_says(&text, &["Examples:", "Connection:", &format!("devicestate dead-letters {command}")]);
+        assert_contains(&text, &words);
+        assert_contains(&text, &["Examples:", "Connection:", &format!("devicestate dead-letters {command}")]);
     }
 }
 
@@ -53,22 +56,22 @@ fn each_help_has_a_description_and_examples() {
 fn missing_settings_are_named_with_an_alternative() {
     let app = App::shipped().without("StateStore").without("SqlitePath");
     for words in [&["list"][..], &["show", "0af1c2d4"], &["replay"], &["discard", "--all"], &["export"]] {
-        let said = said(app.tool().arg("dead-letters").args(words)).assert_exit_code(2);
-        assert_says(&said.errors, &["DeadLetterStorage", "DeadLetterStorage__queueServiceUri", "--state FILE"]);
+        let result = run(app.tool().arg("dead-letters").args(words)).assert_exit_code(2);
+        assert_contains(&result.errors, &["DeadLetterStorage", "DeadLetterStorage__queueServiceUri", "--state FILE"]);
     }
 }
 
 #[test]
 fn a_missing_or_foreign_state_file_is_reported_and_not_created() {
     let app = App::shipped();
-    let list = |name: &str| said(app.tool().args(["dead-letters", "list", "--state", name])).assert_exit_code(2).errors;
-    assert_says(&list("missing.db"), &["the state file missing.db", "check the path"]);
+    let list = |name: &str| run(app.tool().args(["dead-letters", "list", "--state", name])).assert_exit_code(2).errors;
+    assert_contains(&list("missing.db"), &["the state file missing.db", "check the path"]);
     assert!(!app.path("missing.db").exists());
     fs::write(app.path("other.txt"), "a text").expect("a file");
-    assert_says(&list("other.txt"), &["the state file other.txt: it is not an SQLite database"]);
+    assert_contains(&list("other.txt"), &["the state file other.txt: it is not an SQLite database"]);
     let other = rusqlite::Connection::open(app.path("other.db")).expect("a database");
     other.execute_batch("CREATE TABLE dead_letters (x)").expect("a table");
-    assert_says(&list("other.db"), &["the state file other.db: it is a database of another program"]);
+    assert_contains(&list("other.db"), &["the state file other.db: it is a database of another program"]);
 }
 
 #[test]
@@ -78,8 +81,11 @@ fn a_missing_queue_is_reported() {
     for words in
         [&["list"][..], &["list", "--peek"], &["replay"], &["discard", "--all", "--yes"], &["show", "0af1c2d4"]]
     {
-        let said = bench.run(&[words, &["--queue", "no-such-queue"]].concat()).assert_exit_code(2);
-        assert_says(&said.errors, &["the queue no-such-queue at 127.0.0.1", "does not exist", "DeadLetterStorage"]);
+        let result = bench.run(&[words, &["--queue", "no-such-queue"]].concat()).assert_exit_code(2);
+        assert_contains(
+            &result.errors,
+            &["the queue no-such-queue at 127.0.0.1", "does not exist", "DeadLetterStorage"],
+        );
     }
 }
 
@@ -89,21 +95,26 @@ fn a_wrong_key_is_reported_without_the_secret() {
     let bench = Bench::azurite();
     let wrong = connection_string([SHARED.blob_port, SHARED.queue_port], &format!("AccountKey={WRONG_KEY}"));
     for words in [&["list"][..], &["list", "--peek", "--output", "json"], &["export"], &["discard", "--all", "--yes"]] {
-        let said = said(bench.command(words).env(SETTING, &wrong)).assert_exit_code(2);
-        assert_says(&said.errors, &["DeadLetterStorage", "key"]);
-        assert!(!said.errors.contains(&WRONG_KEY[..12]) && said.output.is_empty(), "{}{}", said.output, said.errors);
+        let result = run(bench.command(words).env(SETTING, &wrong)).assert_exit_code(2);
+        assert_contains(&result.errors, &["DeadLetterStorage", "key"]);
+        assert!(
+            !result.errors.contains(&WRONG_KEY[..12]) && result.output.is_empty(),
+            "{}{}",
+            result.output,
+            result.errors
+        );
     }
 }
 
 fn a_replay_needs_a_store_that_it_can_read(bench: &Bench) {
     for words in [&["replay"][..], &["replay", "--yes"]] {
-        let said = said(bench.command(words).env("StateStore", "memory")).assert_exit_code(2);
-        assert_says(&said.errors, &["StateStore is memory: only the handler itself can read its documents"]);
+        let result = run(bench.command(words).env("StateStore", "memory")).assert_exit_code(2);
+        assert_contains(&result.errors, &["StateStore is memory: only the handler itself can read its documents"]);
     }
-    said(bench.command(&["list"]).env("StateStore", "memory")).assert_exit_code(0);
+    run(bench.command(&["list"]).env("StateStore", "memory")).assert_exit_code(0);
     if !bench.is_local() {
-        let said = said(bench.command(&["replay"]).env_remove("StateStore")).assert_exit_code(2);
-        assert_says(&said.errors, &["StateStore"]);
+        let result = run(bench.command(&["replay"]).env_remove("StateStore")).assert_exit_code(2);
+        assert_contains(&result.errors, &["StateStore"]);
     }
 }
 
@@ -119,6 +130,6 @@ fn invalid_options_are_reported(bench: &Bench) {
         (&["show"], "<ID>"),
         (&["import"], "--file <FILE>"),
     ] {
-        assert_says(&bench.run(words).assert_exit_code(2).errors, &[expected]);
+        assert_contains(&bench.run(words).assert_exit_code(2).errors, &[expected]);
     }
 }

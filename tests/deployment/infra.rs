@@ -3,12 +3,12 @@
 mod alerts;
 mod app_settings;
 pub(crate) mod bicep;
-mod facts;
+mod essential_values;
 mod names;
 mod regions;
+mod resource_types;
 mod roles;
 mod sessions;
 mod settings;
-mod shapes;
 pub(crate) mod sources;
 mod templates;

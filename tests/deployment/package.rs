@@ -4,7 +4,7 @@ mod command;
 mod editors;
 mod errors;
 mod notices;
-mod real;
+mod real_package;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -74,7 +74,7 @@ fn a_package_of_an_earlier_version_without_licences_is_replaced() {
 }
 
 #[test]
-fn the_report_is_a_table_by_default() {
+fn the_report_of_a_package_is_a_table_by_default() {
     let temp = TempDir::new().expect("a temporary folder");
     let output = packaging(temp.path(), &ANSWERING).output();
     let table = String::from_utf8(output.stdout).expect("text");
@@ -84,7 +84,7 @@ fn the_report_is_a_table_by_default() {
 }
 
 #[test]
-fn help_has_examples_and_describes_the_build() {
+fn the_help_of_package_sh_has_examples_and_describes_the_build() {
     let output = Run::new(root(), ["--help"]).output();
     let help = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success() && help.contains("Examples:\n  scripts/package.sh\n"), "{help}");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Documents, Workspace, assert_adds_up, count, function_app, report};
 
-/// `devicestate local` with its documents in this account.
+/// Returns the command `devicestate local` with its documents in this account.
 fn local(workspace: &Workspace, listener: &Listener, arguments: &[&str]) -> Command {
     let mut command = workspace.local(arguments);
     command.env("StateStore", "cosmos").env("CosmosConnection", listener.connection_string());
@@ -17,7 +17,7 @@ fn local(workspace: &Workspace, listener: &Listener, arguments: &[&str]) -> Comm
     command
 }
 
-/// The report as a table.
+/// Returns the report as a table.
 fn table(workspace: &Workspace, listener: &Listener, arguments: &[&str]) -> String {
     let mut command = Command::new(devicestate());
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["local", "--state"]).arg(workspace.state()).args(arguments);
@@ -25,10 +25,10 @@ fn table(workspace: &Workspace, listener: &Listener, arguments: &[&str]) -> Stri
     String::from_utf8(command.output().expect("the binary runs").stdout).expect("text")
 }
 
-/// The documents without versions, and with each number as a double, as Cosmos DB stores it.
+/// Returns the documents without versions, and with each number as a double, as Cosmos DB stores it.
 fn documents(listener: &Listener) -> Documents {
     let documents = listener.documents().into_iter().map(|(id, document)| {
-        let Value::Object(mut document) = document else { panic!("no object: {document}") };
+        let Value::Object(mut document) = document else { panic!("not an object: {document}") };
         document.retain(|name, _| !["id", "Versions"].contains(&name.as_str()));
         (id, document)
     });

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Workspace, assert_adds_up, count, function_app, lines, report};
 
-/// The demonstration's faults happened, and its check passed.
+/// Checks that the demonstration's faults happened and that its check passed.
 fn assert_demonstrated(report: &Value, valid: u64, invalid: u64, documents: u64) {
     assert_adds_up(report);
     assert_eq!((count(report, "received"), count(report, "invalidAdded")), (valid + invalid, invalid), "{report}");
@@ -129,7 +129,7 @@ fn the_check_fails_if_a_document_is_changed_or_a_dead_letter_is_removed_during_t
         let mut input = local.stdin.take().expect("a pipe");
         let events = ["a", "b"].map(|device| json!({ "deviceId": device, "battery": 0.5 }));
         input.write_all((lines(&events) + "not JSON\n").as_bytes()).expect("it reads");
-        workspace.until("both documents and the dead letter are stored", |workspace| {
+        workspace.wait_until("both documents and the dead letter are stored", |workspace| {
             workspace.documents().len() == 2 && workspace.dead_letters().len() == 1
         });
         let connection = rusqlite::Connection::open(workspace.state()).expect("the state file");

@@ -17,7 +17,7 @@ fn count(report: &Value, name: &str) -> u64 {
     value.and_then(Value::as_u64).unwrap_or_else(|| panic!("{name} is missing in {report}"))
 }
 
-/// Readings were lost in the failover, both hubs got events, and all steps were completed in order.
+/// Checks that readings were lost in the failover, both hubs got events, and all steps were completed in order.
 fn assert_is_conclusive(report: &Value) {
     for name in ["firstRegionEvents", "standbyRegionEvents", "readingsLost"] {
         assert!(count(report, name) > 0, "{name}: {report}");
@@ -135,10 +135,10 @@ fn options_of_local_that_a_drill_does_not_have_are_rejected() {
 }
 
 #[test]
-fn ctrl_c_ends_a_drill_without_a_result_and_leaves_no_handler() {
+fn ctrl_c_ends_a_drill_without_a_result_and_without_leftover_handlers() {
     let workspace = Workspace::new();
     let mut drill: Child = workspace.drill(&["--devices", "500", "--events", "800"]).spawn().expect("the binary");
-    workspace.until("a handler runs", |_| !handlers(&drill).is_empty());
+    workspace.wait_until("a handler runs", |_| !handlers(&drill).is_empty());
     assert!(signal("-INT", drill.id()));
     let output = drill.wait().expect("a child of this test");
     assert_eq!(output.code(), Some(1));

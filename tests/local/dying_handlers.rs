@@ -13,11 +13,11 @@ use crate::support::{
     Workspace, assert_adds_up, count, events, function_app, handlers, kill_handlers, last_values, lines, report, signal,
 };
 
-/// A handler that accepts requests and answers only `GET /`. It creates the file `asked` with the first one.
-const SILENT: &str = "
+/// A handler that accepts requests and answers only `GET /`. It creates the file `received` with the first one.
+const SILENT_HANDLER: &str = "
     require('node:http').createServer((request, reply) => {
         if (request.method === 'GET') reply.end('{}');
-        else require('node:fs').writeFileSync('asked', '');
+        else require('node:fs').writeFileSync('received', '');
     }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')";
 
 /// Writes an app whose handler is this shell script. `$HANDLER` is the real handler.
@@ -55,7 +55,7 @@ fn killed_handlers_are_restarted_and_no_event_is_lost() {
 }
 
 #[test]
-fn a_handler_that_is_never_ready_ends_the_run_with_the_end_of_its_log() {
+fn a_handler_that_is_never_ready_ends_the_run_with_its_last_log_lines() {
     let workspace = Workspace::new();
     let root = app_with_script(&workspace, "echo first >&2; echo the setting X is missing >&2; exit 3");
     let (report, error) = run(&workspace, &root, 1);
@@ -84,12 +84,12 @@ fn exit_code_200_is_a_restart_that_does_not_count_as_a_failure() {
 }
 
 #[test]
-fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_the_batch_is_repeated() {
+fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_its_batch_is_retried() {
     let workspace = Workspace::new();
     // The first process answers only `GET /`.
     let script = "echo x >> starts; test $(wc -l < starts) -gt 1 || exec node silent.js; exec \"$HANDLER\" serve";
     let root = app_with_script(&workspace, script);
-    workspace.write("app/silent.js", SILENT);
+    workspace.write("app/silent.js", SILENT_HANDLER);
     let mut host: Value = serde_json::from_slice(&fs::read(root.join("host.json")).expect("a file")).expect("JSON");
     host["functionTimeout"] = "00:00:01".into();
     host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into();
@@ -103,22 +103,25 @@ fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_the_b
 }
 
 #[test]
-fn a_second_ctrl_c_stops_at_once_and_leaves_no_handler() {
+fn a_second_ctrl_c_stops_immediately_and_leaves_no_handler() {
     let workspace = Workspace::new();
     // The batch is never answered, so the run would not end after one Ctrl-C.
     let root = app_with_script(&workspace, "exec node silent.js");
-    workspace.write("app/silent.js", SILENT);
+    workspace.write("app/silent.js", SILENT_HANDLER);
     let input = workspace.write("e.jsonl", lines(&events(0..100)));
     let mut command = workspace.local(&["--file", input.to_str().expect("text"), "--app-root"]);
     let mut child = command.arg(&root).spawn().expect("the binary runs");
-    workspace.until("a batch is sent", |_| root.join("asked").exists());
+    workspace.wait_until("a batch is sent", |_| root.join("received").exists());
     assert_eq!(handlers(&child).len(), 1);
-    // Repeated until it has ended, because signals that arrive together count once.
+    // Sent until the process has ended, because signals that arrive together count once.
     while child.try_wait().expect("a child").is_none() {
         signal("-INT", child.id());
         std::thread::yield_now();
     }
     let output = child.wait_with_output().expect("it ended");
     let report = report(&output, 1);
-    assert!(report["error"].as_str().is_some_and(|text| text.contains("at once")), "{report}");
+    assert!(
+        report["error"].as_str().is_some_and(|text| text.contains("without waiting for the function timeout")),
+        "{report}"
+    );
 }

@@ -18,8 +18,8 @@ fn events(count: u32) -> Vec<Value> {
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text.as_bytes()).expect("memory takes everything");
-    encoder.finish().expect("memory takes everything")
+    encoder.write_all(text.as_bytes()).expect("written");
+    encoder.finish().expect("written")
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn lines_that_are_not_telemetry_are_dead_lettered_and_blank_lines_are_ignored() 
 }
 
 #[test]
-fn an_empty_input_is_a_run_without_events() {
+fn an_empty_input_file_results_in_a_run_without_events() {
     let workspace = Workspace::new();
     let file = workspace.write("e.jsonl", "");
     let report = workspace.run(&["--file", file.to_str().expect("a path of text")]);
@@ -75,7 +75,7 @@ fn a_truncated_gzip_file_is_an_error_and_loses_no_earlier_event() {
 }
 
 #[test]
-fn a_run_that_cannot_start_ends_with_2_and_a_reason() {
+fn a_run_that_cannot_start_exits_with_2_and_a_reason() {
     let workspace = Workspace::new();
     let text = workspace.write("no.db", "this is a text and not a database, but long enough for one ".repeat(20));
     let folder = workspace.path("");
@@ -121,7 +121,7 @@ fn ctrl_c_finishes_the_sent_events_and_loses_nothing() {
     let mut child = workspace.local(&["--file", "-"]).stdin(Stdio::piped()).spawn().expect("the binary runs");
     let mut input = child.stdin.take().expect("a pipe");
     input.write_all(lines(&events).as_bytes()).expect("it reads");
-    workspace.until("the first documents", |workspace| workspace.documents().len() == 7);
+    workspace.wait_until("the first documents", |workspace| workspace.documents().len() == 7);
     // Standard input stays open, so only Ctrl-C ends this run.
     signal("-INT", child.id());
     let mut out = Vec::new();

@@ -43,14 +43,14 @@ impl Sender {
         let from = self.text.len();
         for number in 0..VALID {
             // One device sends in all rounds; each of the others begins with a key frame.
-            let of_round = format!("device-{}-{}", self.rounds, number % DEVICES);
-            let device = if number % 9 == 8 { "always" } else { &of_round };
+            let own_device = format!("device-{}-{}", self.rounds, number % DEVICES);
+            let device = if number % 9 == 8 { "always" } else { &own_device };
             let event = self.event(device, number < DEVICES);
-            writeln!(self.text, "{event}").expect("memory takes everything");
+            writeln!(self.text, "{event}").expect("written");
             self.valid.push(event);
             if number % (VALID / INVALID) == 0 {
                 let event = self.invalid_event(device);
-                writeln!(self.text, "{event}").expect("memory takes everything");
+                writeln!(self.text, "{event}").expect("written");
                 self.invalid.insert(event);
             }
         }
@@ -58,9 +58,9 @@ impl Sender {
         self.input.write_all(&self.text[from..]).expect("it reads");
     }
 
-    /// A key frame, or a delta with some of its fields. Every event has its own value.
+    /// Returns a key frame, or a delta with some of its fields. Every event has another value.
     fn event(&mut self, device: &str, is_key_frame: bool) -> Value {
-        let value = json!(f64::from(u32::try_from(self.valid.len()).expect("not that many")));
+        let value = json!(f64::from(u32::try_from(self.valid.len()).expect("a small number")));
         let is_present: [bool; 4] = std::array::from_fn(|_| is_key_frame || self.random.bool());
         let [latitude, longitude, altitude, battery] = is_present.map(|is_present| is_present.then_some(&value));
         json!({
@@ -70,7 +70,7 @@ impl Sender {
         })
     }
 
-    /// An event that can never be applied, although it has readings. Every one is different.
+    /// Returns a unique event that can never be applied, although it has readings.
     fn invalid_event(&self, device: &str) -> String {
         let number = self.invalid.len();
         match number % 3 {
@@ -88,8 +88,8 @@ struct ChangeDetector {
 }
 
 impl ChangeDetector {
-    fn of(workspace: &Workspace) -> Self {
-        workspace.until("there are documents", |workspace| !workspace.documents().is_empty());
+    fn new(workspace: &Workspace) -> Self {
+        workspace.wait_until("there are documents", |workspace| !workspace.documents().is_empty());
         let state = Connection::open_with_flags(workspace.state(), OpenFlags::SQLITE_OPEN_READ_ONLY);
         Self { state: state.expect("a state file"), seen: 0 }
     }
@@ -127,17 +127,17 @@ fn connections() -> BTreeMap<u16, usize> {
 fn kill_handlers(local: &Child, workspace: &Workspace, sender: &mut Sender, random: &mut Rng) {
     let (mut killed, mut ready_ports) = (HashSet::new(), HashSet::<u16>::new());
     sender.send_round();
-    let mut detector = ChangeDetector::of(workspace);
+    let mut detector = ChangeDetector::new(workspace);
     while killed.len() < KILLS {
         sender.send_round();
-        workspace.until("something new is written", |_| {
+        workspace.wait_until("documents change", |_| {
             pause(Duration::from_millis(1));
             detector.has_changed()
         });
         pause(Duration::from_micros(random.u64(0..20_000)));
         let alive = handlers(local).into_iter().filter(|pid| !killed.contains(pid));
         let alive: Vec<_> = alive.filter_map(|pid| Some((pid, port(pid)?))).collect();
-        // If a host's handlers fail three times before one was ready, the run ends, as it should. A host has one connection to
+        // If a host's handlers fail three times before one was ready, the run ends with an error. A host has one connection to
         // check whether its handler is ready, and then one for each partition.
         let connections = connections();
         ready_ports.extend(alive.iter().map(|(_, port)| *port).filter(|port| connections.get(port) > Some(&1)));
@@ -148,21 +148,21 @@ fn kill_handlers(local: &Child, workspace: &Workspace, sender: &mut Sender, rand
             killed.insert(*pid);
         }
     }
-    workspace.until("each killed handler is replaced", |_| {
+    workspace.wait_until("each killed handler is replaced", |_| {
         pause(Duration::from_millis(1));
         let alive = handlers(local);
         alive.len() == 3 && alive.iter().all(|pid| !killed.contains(pid))
     });
 }
 
-/// The dead letters by the text of their event.
-fn letters(workspace: &Workspace) -> BTreeMap<String, Vec<Value>> {
-    let mut letters: BTreeMap<_, Vec<_>> = BTreeMap::new();
+/// Returns the dead letters by the text of their event.
+fn dead_letters_by_text(workspace: &Workspace) -> BTreeMap<String, Vec<Value>> {
+    let mut by_text: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for letter in workspace.dead_letters() {
         let body = BASE64.decode(letter["EventData"]["Body"].as_str().expect("a body")).expect("base64");
-        letters.entry(String::from_utf8(body).expect("text")).or_default().push(letter);
+        by_text.entry(String::from_utf8(body).expect("text")).or_default().push(letter);
     }
-    letters
+    by_text
 }
 
 #[test]
@@ -199,19 +199,21 @@ fn handlers_killed_at_random_moments_leave_the_result_of_an_undisturbed_run() {
     assert!(count(&report, "failedAttempts") > 0, "killed handlers had batches in flight: {report}");
     assert!(count(&report, "repeated") > 0, "answered batches were repeated: {report}");
 
-    let undisturbed = Workspace::new();
-    let input = undisturbed.write("e.jsonl", text);
-    undisturbed.run(&["--file", input.to_str().expect("text"), "--instances", "3", "--partitions", "12"]);
+    let undisturbed_run = Workspace::new();
+    let input = undisturbed_run.write("e.jsonl", text);
+    undisturbed_run.run(&["--file", input.to_str().expect("text"), "--instances", "3", "--partitions", "12"]);
     let documents = workspace.documents();
-    assert!(documents == undisturbed.documents(), "the documents are those of an undisturbed run");
+    assert!(documents == undisturbed_run.documents(), "the documents are those of an undisturbed run");
     assert!(documents == last_values(valid), "the documents are the last present values");
-    let letters = letters(&workspace);
-    assert!(letters.keys().eq(&invalid), "every invalid event has dead letters, and no other event");
-    assert!(undisturbed.dead_letters().len() == invalid.len() && letters.values().flatten().count() > invalid.len());
-    for repeats in letters.values() {
-        let [first, others @ ..] = &repeats[..] else { unreachable!("each has at least one") };
+    let by_text = dead_letters_by_text(&workspace);
+    assert!(by_text.keys().eq(&invalid), "every invalid event has dead letters, and no other event");
+    assert!(
+        undisturbed_run.dead_letters().len() == invalid.len() && by_text.values().flatten().count() > invalid.len()
+    );
+    for repeats in by_text.values() {
+        let [first, others @ ..] = &repeats[..] else { unreachable!("each event has at least one dead letter") };
         assert!(others.iter().all(|letter| letter["Id"] == first["Id"]), "repeats have the same id: {repeats:?}");
     }
-    let ids: BTreeSet<_> = letters.values().map(|repeats| repeats[0]["Id"].as_str()).collect();
+    let ids: BTreeSet<_> = by_text.values().map(|repeats| repeats[0]["Id"].as_str()).collect();
     assert_eq!(ids.len(), invalid.len(), "different events have different ids");
 }

@@ -73,8 +73,8 @@ fn invalid_events_are_dead_lettered_one_by_one_and_change_no_document() {
     assert!(workspace.documents() == aircraft(), "the documents are those of a run without invalid events");
 }
 
-/// Returns the kind of a dead letter's event, by its body. The stage must be right, and the issue must be clear to a reader who
-/// knows neither this program nor its libraries.
+/// Returns the kind of a dead letter's event, by its body. The stage must be correct, and the issue must name
+/// no internals of this program or its libraries.
 fn kind(letter: &Value) -> usize {
     const KINDS: [(&[u8], &str, &str); 10] = [
         (b"", "deserialize", "the body is empty, so the device id is missing"),

@@ -9,17 +9,17 @@ use devicestate_test_support::{
 use serde_json::{Value, json};
 
 use crate::{
-    sessions::{batches, of_queue},
+    sessions::{batches, queue_count},
     support::{
         Documents, Workspace, assert_adds_up, count, events, function_app, handlers, kill_handlers, last_values, lines,
         report, signal,
     },
 };
 
-/// The documents of an account, without versions.
+/// Returns the documents of an account, without versions.
 fn documents(listener: &Listener) -> Documents {
     let documents = listener.documents().into_iter().map(|(id, document)| {
-        let Value::Object(mut document) = document else { panic!("no object: {document}") };
+        let Value::Object(mut document) = document else { panic!("not an object: {document}") };
         document.retain(|name, _| !["id", "Versions"].contains(&name.as_str()));
         (id, document)
     });
@@ -40,13 +40,13 @@ fn a_document_that_cannot_be_written_delays_only_its_own_session() {
     let arguments = ["--sessions", "--file", input.to_str().expect("text"), "--telemetry", &telemetry];
     let mut command = workspace.local(&arguments);
     command.env("StateStore", "cosmos").env("CosmosConnection", listener.connection_string());
-    // Otherwise the failure would be treated as the device's own after some attempts.
+    // Otherwise the failure would count against the device after some attempts.
     command.env("InvocationBudget", "00:00:01").env("DeadLetterAfterAttempts", "1000");
     for setting in ["CosmosDatabase", "CosmosContainer", "CosmosPreferredRegions", "REGION_NAME"] {
         command.env_remove(setting);
     }
     let child = command.spawn().expect("the binary runs");
-    workspace.until("the message of that device was delivered again", |_| {
+    workspace.wait_until("the message of that device was delivered again", |_| {
         fs::read_to_string(&telemetry).is_ok_and(|rows| rows.matches("failedAttempt").count() >= 2)
     });
     assert_eq!(documents(&listener), others, "all other documents are complete while that one still fails");
@@ -54,30 +54,30 @@ fn a_document_that_cannot_be_written_delays_only_its_own_session() {
     let report = report(&child.wait_with_output().expect("it ends"), 0);
     assert_adds_up(&report);
     assert_eq!((count(&report, "applied"), count(&report, "inSubQueue")), (60, 0), "{report}");
-    assert!(of_queue(&report, "redeliveries") >= 1, "{report}");
-    assert_eq!(of_queue(&report, "redeliveries"), count(&report, "failedAttempts"), "{report}");
+    assert!(queue_count(&report, "redeliveries") >= 1, "{report}");
+    assert_eq!(queue_count(&report, "redeliveries"), count(&report, "failedAttempts"), "{report}");
     assert_eq!(documents(&listener), all);
     let (repeated, others): (Vec<_>, Vec<_>) =
         batches(&workspace).into_iter().partition(|record| record["deliveryCount"].as_u64() > Some(1));
     assert_eq!((repeated.len(), others.len()), (1, 59), "only the received message was delivered again");
     assert_eq!(repeated[0]["sessionId"], "d3");
-    assert_eq!(repeated[0]["deliveryCount"], of_queue(&report, "redeliveries") + 1);
+    assert_eq!(repeated[0]["deliveryCount"], queue_count(&report, "redeliveries") + 1);
 }
 
-/// A handler that accepts requests and answers only `GET /`. It creates the file `asked` with the first one.
-const SILENT: &str = "
+/// A handler that accepts requests and answers only `GET /`. It creates the file `received` with the first one.
+const SILENT_HANDLER: &str = "
     require('node:http').createServer((request, reply) => {
         if (request.method === 'GET') reply.end('{}');
-        else require('node:fs').writeFileSync('asked', '');
+        else require('node:fs').writeFileSync('received', '');
     }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')";
 
-/// The events of the one device of these runs.
-fn of_one_device() -> Vec<Value> {
+/// Returns ten events of one device.
+fn events_of_one_device() -> Vec<Value> {
     (0..10).map(|n| json!({ "deviceId": "a", "battery": f64::from(n) / 16.0 })).collect()
 }
 
-/// A run of one device's messages in which only the second handler process answers.
-fn silent_at_first(workspace: &Workspace, change: impl FnOnce(&mut Value)) -> Command {
+/// Returns a run of one device's messages in which the first handler process never answers.
+fn with_silent_first_handler(workspace: &Workspace, change: impl FnOnce(&mut Value)) -> Command {
     let root = function_app(workspace, |host, _| {
         host["customHandler"]["description"]["defaultExecutablePath"] = "handler.sh".into();
         change(host);
@@ -86,8 +86,8 @@ fn silent_at_first(workspace: &Workspace, change: impl FnOnce(&mut Value)) -> Co
         "#!/bin/sh\necho x >> starts; test $(wc -l < starts) -gt 1 || exec node silent.js; exec \"$HANDLER\" serve\n";
     let file = workspace.write("app/handler.sh", script);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("a script may run");
-    workspace.write("app/silent.js", SILENT);
-    let input = workspace.write("e.jsonl", lines(&of_one_device()));
+    workspace.write("app/silent.js", SILENT_HANDLER);
+    let input = workspace.write("e.jsonl", lines(&events_of_one_device()));
     let telemetry = workspace.path("telemetry.jsonl").display().to_string();
     let mut command =
         workspace.local(&["--sessions", "--file", input.to_str().expect("text"), "--telemetry", &telemetry]);
@@ -95,36 +95,40 @@ fn silent_at_first(workspace: &Workspace, change: impl FnOnce(&mut Value)) -> Co
     command
 }
 
-/// The first message was delivered once more so often, and no other one; returns how often.
+/// Checks that only the first message was redelivered, and returns how often.
 fn assert_only_the_first_was_redelivered(workspace: &Workspace, report: &Value) -> u64 {
     assert_adds_up(report);
     assert_eq!(["applied", "superseded", "handlerRestarts"].map(|name| count(report, name)), [10, 0, 1]);
-    let again = of_queue(report, "redeliveries");
-    assert_eq!((of_queue(report, "deliveries"), count(report, "failedAttempts")), (10 + again, again), "{report}");
+    let redeliveries = queue_count(report, "redeliveries");
+    assert_eq!(
+        (queue_count(report, "deliveries"), count(report, "failedAttempts")),
+        (10 + redeliveries, redeliveries),
+        "{report}"
+    );
     let deliveries: Vec<_> = batches(workspace).iter().map(|record| record["deliveryCount"].as_u64()).collect();
-    assert_eq!((deliveries.len(), deliveries[0]), (10, Some(again + 1)));
+    assert_eq!((deliveries.len(), deliveries[0]), (10, Some(redeliveries + 1)));
     assert!(deliveries[1..].iter().all(|count| *count == Some(1)), "{deliveries:?}");
-    assert_eq!(workspace.documents(), last_values(of_one_device()));
-    again
+    assert_eq!(workspace.documents(), last_values(events_of_one_device()));
+    redeliveries
 }
 
 #[test]
 fn the_message_of_a_killed_handler_is_delivered_again() {
     let workspace = Workspace::new();
-    let child = silent_at_first(&workspace, |_| {}).spawn().expect("the binary runs");
-    workspace.until("a message is under way", |workspace| workspace.path("app/asked").exists());
+    let child = with_silent_first_handler(&workspace, |_| {}).spawn().expect("the binary runs");
+    workspace.wait_until("the handler has received a message", |workspace| workspace.path("app/received").exists());
     for handler in handlers(&child) {
         signal("-KILL", handler);
     }
     let report = report(&child.wait_with_output().expect("it ends"), 0);
-    // It is delivered again at once, until the host has noticed that the handler does not answer.
+    // The message is redelivered immediately, until the host has detected that the handler does not answer.
     assert!(assert_only_the_first_was_redelivered(&workspace, &report) >= 1);
 }
 
 #[test]
 fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_the_message_is_delivered_again() {
     let workspace = Workspace::new();
-    let mut command = silent_at_first(&workspace, |host| {
+    let mut command = with_silent_first_handler(&workspace, |host| {
         host["functionTimeout"] = "00:00:01".into();
         host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into();
     });
@@ -135,14 +139,14 @@ fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_the_m
 #[test]
 fn killed_handlers_and_hosts_release_their_sessions_and_no_message_is_lost() {
     let workspace = Workspace::new();
-    // Often enough that each host stops at least once.
+    // So many rounds that each host stops at least once.
     let output =
         kill_handlers(&workspace, &mut workspace.local(&["--sessions", "--file", "-", "--instances", "2"]), 4, 500);
     let report = report(&output, 0);
     assert_adds_up(&report);
     assert_eq!(["received", "deadLettered", "inSubQueue"].map(|name| count(&report, name)), [2_000, 0, 0], "{report}");
     assert!(count(&report, "hostRestarts") >= 1, "the third failure of a handler stops its host: {report}");
-    assert_eq!(of_queue(&report, "deliveries"), 2_000 + of_queue(&report, "redeliveries"), "{report}");
+    assert_eq!(queue_count(&report, "deliveries"), 2_000 + queue_count(&report, "redeliveries"), "{report}");
     assert!(workspace.documents() == last_values(events(0..2_000)), "the documents are those of an undisturbed run");
 }
 
@@ -195,6 +199,6 @@ fn a_message_that_fails_once_is_applied_with_its_second_delivery() {
     let report = report(&command.env("RetryDrillDevice", "drilled").output().expect("the binary runs"), 0);
     assert_adds_up(&report);
     assert_eq!((count(&report, "applied"), count(&report, "failedAttempts")), (3, 1), "{report}");
-    assert_eq!((of_queue(&report, "deliveries"), of_queue(&report, "redeliveries")), (4, 1), "{report}");
+    assert_eq!((queue_count(&report, "deliveries"), queue_count(&report, "redeliveries")), (4, 1), "{report}");
     assert_eq!(workspace.documents().len(), 2);
 }

@@ -13,19 +13,19 @@ use serde_json::{Value, json};
 
 use crate::support::{Workspace, assert_adds_up, count, function_app, last_values, lines, report};
 
-/// A count that only a run with sessions has.
-pub(crate) fn of_queue(report: &Value, name: &str) -> u64 {
+/// Returns a count of the session queue.
+pub(crate) fn queue_count(report: &Value, name: &str) -> u64 {
     report["sessionQueue"][name].as_u64().unwrap_or_else(|| panic!("no {name} in {report}"))
 }
 
-/// The rows of a table of the telemetry file.
+/// Returns the rows of a table of the telemetry file.
 fn rows(workspace: &Workspace, table: &str) -> Vec<Value> {
     let text = fs::read_to_string(workspace.path("telemetry.jsonl")).expect("the file");
     let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a row is JSON"));
     rows.filter(|row| row["Type"] == table).collect()
 }
 
-/// The records of the batches, in the order of their replies.
+/// Returns the records of the batches, in the order of their replies.
 pub(crate) fn batches(workspace: &Workspace) -> Vec<Value> {
     let rows = rows(workspace, "AppTraces")
         .into_iter()
@@ -35,10 +35,10 @@ pub(crate) fn batches(workspace: &Workspace) -> Vec<Value> {
 }
 
 #[test]
-fn the_documents_equal_those_of_the_same_events_through_the_hub() {
+fn sessions_result_in_the_same_documents_as_the_hub() {
     const EVENTS: [&str; 8] = ["--devices", "40", "--events", "50", "--seed", "7", "--invalid-events", "0.5%"];
-    let by_hub = Workspace::new();
-    by_hub.run(&EVENTS);
+    let through_hub = Workspace::new();
+    through_hub.run(&EVENTS);
 
     let workspace = Workspace::new();
     let telemetry = workspace.path("telemetry.jsonl").display().to_string();
@@ -49,9 +49,9 @@ fn the_documents_equal_those_of_the_same_events_through_the_hub() {
         ["received", "deadLettered", "batches", "inSubQueue"].map(|name| count(&report, name)),
         [2_010, 10, 2_010, 0]
     );
-    assert_eq!(["sessions", "deliveries", "redeliveries"].map(|name| of_queue(&report, name)), [40, 2_010, 0]);
+    assert_eq!(["sessions", "deliveries", "redeliveries"].map(|name| queue_count(&report, name)), [40, 2_010, 0]);
     assert_eq!((&report["partitions"], &report["instances"]), (&Value::Null, &2.into()));
-    assert_eq!(workspace.documents(), by_hub.documents());
+    assert_eq!(workspace.documents(), through_hub.documents());
 
     // Each session is in order, and the sequence numbers are those of the entire queue.
     let mut sessions: BTreeMap<String, Vec<i64>> = BTreeMap::new();
@@ -79,14 +79,17 @@ fn the_documents_equal_those_of_the_same_events_through_the_hub() {
 }
 
 #[test]
-fn invalid_events_are_dead_letters_with_session_and_message_id_and_events_without_a_key_share_a_session() {
+fn dead_letters_have_session_and_message_ids_and_events_without_a_key_share_a_session() {
     let workspace = Workspace::new();
     let valid = json!({ "deviceId": "a", "battery": 0.5 });
     let invalid = json!({ "deviceId": "a", "battery": "full" });
     let input = workspace.write("e.jsonl", format!("{valid}\n{invalid}\nnot JSON\n"));
     let report = workspace.run(&["--sessions", "--file", input.to_str().expect("text")]);
     assert_adds_up(&report);
-    assert_eq!((count(&report, "applied"), count(&report, "deadLettered"), of_queue(&report, "sessions")), (1, 2, 2));
+    assert_eq!(
+        (count(&report, "applied"), count(&report, "deadLettered"), queue_count(&report, "sessions")),
+        (1, 2, 2)
+    );
     assert_eq!(workspace.documents(), last_values([valid]));
     let letters = workspace.dead_letters();
     let messages: BTreeSet<_> = letters
@@ -100,28 +103,28 @@ fn invalid_events_are_dead_letters_with_session_and_message_id_and_events_withou
 /// A handler that records the concurrent sessions. The first three calls wait for each other.
 const RECORDER: &str = "
     const fs = require('node:fs');
-    const underWay = [], waiting = [];
+    const active = [], waiting = [];
     require('node:http').createServer((request, reply) => {
         if (request.method === 'GET') return reply.end('{}');
         let body = '';
         request.on('data', (piece) => body += piece);
         request.on('end', () => {
             const session = JSON.parse(JSON.parse(body).Metadata.SessionId);
-            underWay.push(session);
-            fs.appendFileSync('seen.jsonl', JSON.stringify(underWay) + '\\n');
+            active.push(session);
+            fs.appendFileSync('seen.jsonl', JSON.stringify(active) + '\\n');
             waiting.push(() => {
-                underWay.splice(underWay.indexOf(session), 1);
+                active.splice(active.indexOf(session), 1);
                 reply.setHeader('Content-Type', 'application/json').end('{}');
             });
-            if (waiting.met || waiting.length === 3) {
-                waiting.met = true;
+            if (waiting.isComplete || waiting.length === 3) {
+                waiting.isComplete = true;
                 waiting.splice(0).forEach((answer) => answer());
             }
         });
     }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')";
 
 #[test]
-fn an_instance_holds_the_sessions_of_host_json_and_one_message_of_each() {
+fn an_instance_holds_as_many_sessions_as_host_json_allows_and_one_message_of_each() {
     let workspace = Workspace::new();
     let root = function_app(&workspace, |host, _| {
         host["customHandler"]["description"]["defaultExecutablePath"] = "recorder.sh".into();
@@ -156,16 +159,16 @@ fn an_idle_session_is_released_for_the_next_one() {
     for (device, known) in [("a", 1), ("b", 2), ("a", 2), ("c", 3)] {
         let event = json!({ "deviceId": device, "battery": 0.5 });
         input.write_all(lines(&[event]).as_bytes()).expect("it reads");
-        workspace.until("the session had its turn", |workspace| workspace.documents().len() == known);
+        workspace.wait_until("both sessions were processed", |workspace| workspace.documents().len() == known);
     }
     drop(input);
     let report = report(&child.wait_with_output().expect("it ends"), 0);
     assert_adds_up(&report);
-    assert_eq!((of_queue(&report, "sessions"), of_queue(&report, "deliveries")), (3, 4));
+    assert_eq!((queue_count(&report, "sessions"), queue_count(&report, "deliveries")), (3, 4));
 }
 
 #[test]
-fn options_and_apps_that_do_not_fit_sessions_are_rejected() {
+fn options_and_apps_that_are_incompatible_with_sessions_are_rejected() {
     let workspace = Workspace::new();
     let without = function_app(&workspace, |_, _| {});
     fs::remove_dir_all(without.join("SessionTelemetryFunction")).expect("a folder of the app");

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devicestate_test_support::{dead_letter_schema::read_letter, program::devicestate, read_output};
+use devicestate_test_support::{dead_letter_schema::read_dead_letter, program::devicestate, read_output};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ pub(crate) struct Workspace(TempDir);
 impl Drop for Workspace {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.until("no handler is left", |workspace| workspace.leftovers() == 0);
+            self.wait_until("no handler is left", |workspace| workspace.leftovers() == 0);
         }
     }
 }
@@ -49,17 +49,17 @@ impl Workspace {
         self.path("state.db")
     }
 
-    /// `devicestate local` with the state file of this folder and JSON output.
+    /// Returns the command `devicestate local` with the state file of this folder and JSON output.
     pub(crate) fn local(&self, arguments: &[&str]) -> Command {
         self.command("local", "json", arguments)
     }
 
-    /// `devicestate drill` with the state file of this folder and JSON output.
+    /// Returns the command `devicestate drill` with the state file of this folder and JSON output.
     pub(crate) fn drill(&self, arguments: &[&str]) -> Command {
         self.command("drill", "json", arguments)
     }
 
-    /// A command with the state file of this folder and this output format.
+    /// Returns a command with the state file of this folder and this output format.
     pub(crate) fn command(&self, name: &str, output: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(devicestate());
         command.current_dir(env!("CARGO_MANIFEST_DIR")).args([name, "--output", output, "--state"]);
@@ -96,7 +96,7 @@ impl Workspace {
 
     pub(crate) fn dead_letters(&self) -> Vec<Value> {
         let rows = self.rows("SELECT text FROM dead_letters ORDER BY message_id");
-        rows.iter().map(read_letter).collect()
+        rows.iter().map(read_dead_letter).collect()
     }
 
     /// Lists the dead letters with `devicestate dead-letters list`.
@@ -129,7 +129,7 @@ impl Workspace {
     }
 
     /// Waits until a condition holds; fails the test after a minute.
-    pub(crate) fn until(&self, condition: &str, mut holds: impl FnMut(&Self) -> bool) {
+    pub(crate) fn wait_until(&self, condition: &str, mut holds: impl FnMut(&Self) -> bool) {
         let started = Instant::now();
         while !holds(self) {
             assert!(started.elapsed() < Duration::from_mins(1), "not reached within a minute: {condition}");
@@ -153,7 +153,7 @@ pub(crate) fn count(report: &Value, name: &str) -> u64 {
     value.and_then(Value::as_u64).unwrap_or_else(|| panic!("{name} is missing in {report}"))
 }
 
-/// The sum of applied, superseded, dead-lettered, lost and in-sub-queue events equals received and repeated ones.
+/// Checks that applied, superseded, dead-lettered, lost and in-sub-queue events add up to the received and repeated ones.
 pub(crate) fn assert_adds_up(report: &Value) {
     let ended = ["applied", "superseded", "deadLettered", "lost", "inSubQueue"]
         .map(|name| count(report, name))
@@ -162,7 +162,7 @@ pub(crate) fn assert_adds_up(report: &Value) {
     assert_eq!(ended, count(report, "received") + count(report, "repeated"), "{report}");
 }
 
-/// The expected documents: the last value of each field of each device, for events with positions and batteries.
+/// Returns the expected documents: the last value of each field of each device, for events with positions and batteries.
 pub(crate) fn last_values(events: impl IntoIterator<Item = Value>) -> Documents {
     let mut documents = Documents::new();
     for event in events {
@@ -180,7 +180,7 @@ pub(crate) fn last_values(events: impl IntoIterator<Item = Value>) -> Documents 
     documents
 }
 
-/// Events as an input file: one per line.
+/// Returns the text of an input file with one event per line.
 pub(crate) fn lines(events: &[Value]) -> String {
     let lines: Vec<String> = events.iter().map(ToString::to_string).collect();
     lines.join("\n") + "\n"
@@ -226,7 +226,7 @@ pub(crate) fn kill_handlers(workspace: &Workspace, local: &mut Command, rounds: 
     for round in 0..rounds {
         let first = round * of_each;
         input.write_all(lines(&events(first..first + of_each)).as_bytes()).expect("it reads");
-        workspace.until("some of this round is stored", |workspace| {
+        workspace.wait_until("an event of this round is stored", |workspace| {
             let newest = f64::from(first) / 1e5;
             workspace.documents().values().any(|document| document["Battery"].as_f64() >= Some(newest))
         });
@@ -238,7 +238,7 @@ pub(crate) fn kill_handlers(workspace: &Workspace, local: &mut Command, rounds: 
     child.wait_with_output().expect("it ends")
 }
 
-/// Sends a signal. False if the process does not exist.
+/// Sends a signal. Returns false if the process does not exist.
 pub(crate) fn signal(name: &str, pid: u32) -> bool {
     let status = Command::new("sh").args(["-c", "kill $0 $1", name, &pid.to_string()]).stderr(Stdio::null()).status();
     status.expect("a shell").success()

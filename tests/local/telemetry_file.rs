@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::support::{Workspace, assert_adds_up, count};
 
-/// The rows of a table.
+/// Returns the rows of a table.
 fn rows(workspace: &Workspace, table: &str) -> Vec<Value> {
     let text = fs::read_to_string(workspace.path("telemetry.jsonl")).expect("the file");
     let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a row is JSON"));
     rows.filter(|row| row["Type"] == table).collect()
 }
 
-/// The records of this kind, checked by the schema, with their rows.
+/// Returns the records of this kind, which must satisfy the schema, with their rows.
 fn records(workspace: &Workspace, kind: &str) -> Vec<(Value, Value)> {
     let of_a_message = |row: Value| {
         let message = row["Message"].as_str().expect("a text");
@@ -56,7 +56,7 @@ fn every_record_is_a_row_and_the_metrics_add_up_to_the_received_events() {
 }
 
 #[test]
-fn a_failed_attempt_is_a_row_of_the_handlers_console_and_a_warning() {
+fn a_failed_attempt_is_in_the_rows_of_the_handlers_console_and_of_the_warnings() {
     let workspace = Workspace::new();
     let telemetry = workspace.path("telemetry.jsonl").display().to_string();
     let mut local =

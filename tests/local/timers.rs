@@ -9,7 +9,7 @@ use crate::support::{Workspace, assert_adds_up, count, function_app, report};
 
 const WATCH: &str = "DeadLetterWatchFunction/function.json";
 
-/// A function app with the timer function, too.
+/// Writes a function app that also has the timer function, and returns its path.
 fn with_timer(workspace: &Workspace, change: impl FnOnce(&mut Value)) -> String {
     let root = function_app(workspace, |host, _| change(host));
     let shipped = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(WATCH)).expect("a shipped file");

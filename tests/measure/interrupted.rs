@@ -49,7 +49,7 @@ fn folders_of(folder: &Path) -> usize {
 fn interrupted_growth_leaves_no_process_and_no_folder_and_keeps_earlier_rounds() {
     let folder = tempdir().expect("a temporary folder");
     let driver = folder.path().join("driver");
-    // The first round ends at once; in the second a child of the driver hangs.
+    // The first round ends immediately; in the second, a child of the driver hangs.
     write_script(&driver, r#"if mkdir "$0.1" 2>&-; then echo '{"eventsPerSecond":5}'; exit; fi; sleep 600; echo"#);
     let driver = ["--driver", driver.to_str().expect("UTF-8")];
     for (signal, exit_code) in [("-TERM", 143), ("-HUP", 129)] {
@@ -88,7 +88,7 @@ fn wait_until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
         if let Some(seen) = check() {
             return seen;
         }
-        assert!(Instant::now() < deadline, "timed out waiting: {what}");
+        assert!(Instant::now() < deadline, "not reached within a minute: {what}");
         pause();
     }
 }

@@ -70,10 +70,10 @@ fn a_driver_that_could_not_start_is_a_failed_round() {
 }
 
 #[test]
-fn a_peer_that_does_not_start_again_fails_only_its_own_round() {
+fn a_peer_that_does_not_restart_fails_only_its_own_round() {
     let folder = tempdir().expect("a temporary folder");
     let server = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/node/server.mjs");
-    // It starts for the build and in the first round, and never again.
+    // It starts for the build and in the first round, but in no later round.
     let starts = format!(
         r#"mkdir "$0.1" 2>&- || mkdir "$0.2" 2>&- || {{ echo 'out of order' >&2; exit 3; }}; exec node {server}"#
     );
@@ -93,7 +93,7 @@ fn a_peer_that_does_not_start_again_fails_only_its_own_round() {
 }
 
 #[test]
-fn a_cosmos_account_that_ends_at_once_is_a_failed_round() {
+fn a_cosmos_account_that_exits_immediately_is_a_failed_round() {
     let folder = tempdir().expect("a temporary folder");
     let words = ["--only", "cosmos,size", "--rounds", "2", "--cores", "", "--listener", "/bin/true"];
     let output = measure("end-to-end.js", folder.path(), &words);

@@ -207,7 +207,7 @@ async fn metrics(State((behavior, received)): State<CollectorState>, headers: He
     .await
 }
 
-/// Decompresses a body. Returns whether it was compressed, and the body.
+/// Returns whether a body is compressed, and the decompressed body.
 fn decompress(headers: &HeaderMap, body: Bytes) -> (bool, Bytes) {
     if headers.get("content-encoding").is_none_or(|encoding| encoding != "gzip") {
         return (false, body);

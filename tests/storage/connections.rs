@@ -25,7 +25,7 @@ fn endpoints(connection: &StorageConnection) -> [Option<&str>; 2] {
 }
 
 #[test]
-fn a_connection_string_leads_to_the_services_of_its_account() {
+fn a_connection_string_results_in_the_endpoints_of_its_account() {
     for (rest, blob, queue) in [
         ("", "https://drones.blob.core.windows.net/", "https://drones.queue.core.windows.net/"),
         (
@@ -64,7 +64,7 @@ fn development_storage_is_azurite_on_its_default_ports() {
 
 /// The ports are those of another Azurite, with the account and key of `UseDevelopmentStorage=true`.
 #[tokio::test]
-async fn every_form_of_azurites_url_works() {
+async fn a_connection_string_with_any_form_of_azurites_url_is_usable() {
     let complete = SHARED.connection_string(devicestate_test_storage::azurite::KEY);
     for (number, text) in
         [complete.clone(), complete.replace("devstoreaccount1;Q", "devstoreaccount1/;Q")].iter().enumerate()
@@ -129,7 +129,7 @@ fn an_invalid_connection_string_is_rejected_without_the_key() {
         ),
     ] {
         let error = read([("", &text)]).expect_err(&text).to_string();
-        assert!(error.starts_with("the setting ") && error.contains("DeadLetterStorage"), "{error}");
+        assert!(error.starts_with("the setting `DeadLetterStorage` "), "{error}");
         assert!(error.contains(words), "{words:?} is not in: {error}");
         assert!(!error.contains(&WRONG_KEY[1..20]), "{error}");
     }
@@ -164,13 +164,10 @@ fn a_client_without_its_service_is_rejected_at_its_creation() {
     let identity = read([("__queueServiceUri", "https://drones.queue.core.windows.net")]);
     let identity = identity.expect("well-formed").expect("a connection");
     let error = Blobs::new(&identity, "c").err().expect("no blob service").to_string();
-    assert!(error.contains("DeadLetterStorage__blobServiceUri") && error.contains("is missing"), "{error}");
+    assert!(error.contains("`DeadLetterStorage__blobServiceUri` is missing"), "{error}");
     let signature = connection("SharedAccessSignature=sv=1;BlobEndpoint=https://drones.blob.core.windows.net");
     let error = StorageQueue::new(&signature, "q").err().expect("no queue service").to_string();
-    assert!(
-        error.contains("DeadLetterStorage") && error.contains("has neither QueueEndpoint nor AccountName"),
-        "{error}"
-    );
+    assert!(error.contains("`DeadLetterStorage` has neither QueueEndpoint nor AccountName"), "{error}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use devicestate_test_storage::azurite::{Azurite, KEY, SETTING, SHARED, WRONG_KEY, connection_string};
-use devicestate_test_support::{App, Batch, Event, Response, app::free_port, from_base64, read_letter, sha256};
+use devicestate_test_support::{App, Batch, Event, Response, app::free_port, from_base64, read_dead_letter, sha256};
 use serde_json::{Value, json};
 
 use crate::blobs::read;
@@ -41,7 +41,7 @@ fn error(response: &Response) -> String {
 /// Returns the log of the handler of this app.
 fn log(app: &App, errors: &str) -> String {
     let log = fs::read_to_string(app.path("stdout.log")).expect("the log") + errors;
-    assert!(log.contains(r#""record":"start""#), "it is the log: {log}");
+    assert!(log.contains(r#""record":"start""#), "not the log: {log}");
     log
 }
 
@@ -60,7 +60,7 @@ async fn a_large_dead_letter_is_in_a_blob_and_the_message_points_to_it() {
 
     let stored = read(location).await;
     assert_eq!((&overflow["Length"], &overflow["Sha256"]), (&stored.len().into(), &sha256(&stored).into()));
-    let letter = read_letter(&stored);
+    let letter = read_dead_letter(&stored);
     assert_eq!((&letter["Id"], &letter["Issue"]), (&message["Id"], &message["Issue"]));
     let body = from_base64(letter["EventData"]["Body"].as_str().expect("a body"));
     let body: Value = serde_json::from_slice(&body).expect("the event");
@@ -78,10 +78,10 @@ async fn many_large_dead_letters_are_stored_in_one_attempt() {
     assert_eq!(reply.counts(), [60, 0, 0, 60]);
     for (number, message) in (1..).zip(&reply.dead_letters) {
         let location = message["Overflow"]["Location"].as_str().expect("an address");
-        let letter = read_letter(read(location).await);
+        let letter = read_dead_letter(read(location).await);
         let body = from_base64(letter["EventData"]["Body"].as_str().expect("a body"));
         let body: Value = serde_json::from_slice(&body).expect("the event");
-        assert_eq!(body["battery"], number, "in the batch's order");
+        assert_eq!(body["battery"], number, "in the order of the batch");
     }
 }
 
@@ -173,7 +173,7 @@ fn an_identity_without_a_token_is_not_reported_as_an_error_of_storage() {
 }
 
 #[test]
-fn an_invalid_connection_that_is_used_ends_the_start() {
+fn a_handler_with_an_invalid_connection_does_not_start() {
     for (text, words) in [
         ("AccountName=drones", "AccountKey"),
         ("UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://azurite", "DevelopmentStorageProxyUri"),
@@ -189,7 +189,7 @@ fn an_invalid_connection_that_is_used_ends_the_start() {
 }
 
 #[test]
-fn a_connection_that_is_not_used_is_not_read() {
+fn an_unused_connection_is_not_read() {
     let folder = tempfile::tempdir().expect("a folder").path().display().to_string();
     for app in [
         app("nonsense").with("DeadLetterDirectory", folder),

@@ -49,7 +49,7 @@ fn texts<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<&'a str> {
 
 #[track_caller]
 fn assert_gone<T: std::fmt::Debug>(result: Result<T, devicestate_engine::queue::QueueError>) {
-    let error = result.expect_err("it does not exist, or another receiver has it");
+    let error = result.expect_err("it was deleted, or received again");
     assert!(error.is_gone(), "{error}");
     assert!(error.to_string().contains("no longer exists"), "{error}");
 }
@@ -95,7 +95,7 @@ async fn a_received_message_is_hidden_until_released() {
         let mut first = receive_one(queue).await;
         assert_eq!(receive(queue, 32).await, []);
         assert_eq!(peek(queue).await, []);
-        assert_eq!(queue.count().await.expect("counted"), 1, "it is not gone");
+        assert_eq!(queue.count().await.expect("counted"), 1, "it still exists");
 
         queue.update(&mut first, None, LONG).await.expect("hidden for longer");
         assert_eq!(receive(queue, 32).await, []);

@@ -109,7 +109,7 @@ async fn a_hidden_message_is_visible_again_after_its_time() {
     };
     let second = timeout(Duration::from_mins(1), back).await.expect("it is visible again");
     assert_eq!((&second.message.id, second.message.dequeue_count), (&first.message.id, 2));
-    assert!(queue.delete(&first).await.expect_err("another receiver has it now").is_gone());
+    assert!(queue.delete(&first).await.expect_err("it was received again").is_gone());
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn a_message_too_large_for_the_queue_is_rejected_without_a_request() {
 async fn an_existing_queue_is_not_created_again() {
     let queue = SHARED.queue("twice").await;
     queue.put(b"{}").await.expect("put");
-    queue.create_if_missing().await.expect("it exists");
+    queue.create_if_missing().await.expect("the queue exists");
     assert_eq!(queue.count().await.expect("counted"), 1);
 }
 

@@ -1,3 +1,3 @@
-//! Tests of the stores against one contract.
+//! The document stores: in memory, in an SQLite file, and in Cosmos DB.
 
 mod stores;

@@ -180,7 +180,7 @@ async fn a_recreated_document_has_a_new_tag() {
     assert_eq!(
         store.replace(&drone("d", 0.6), &before, &ignored_charge()).await,
         Err(StoreError::Conflict),
-        "it was deleted"
+        "the old file is deleted"
     );
     let after = store.create(&drone("d", 0.5), &ignored_charge()).await.expect("a creation");
     assert_ne!(before, after);
@@ -252,7 +252,7 @@ async fn a_file_is_shared_by_several_stores() {
 /// Returns the error of opening a file, which must name the file.
 #[track_caller]
 fn open_error(path: &Path, mode: OpenMode) -> String {
-    let error = Database::open(path, mode).expect_err("it must be rejected").to_string();
+    let error = Database::open(path, mode).expect_err("the file must be rejected").to_string();
     assert!(error.contains(&path.display().to_string()), "{error}");
     error
 }
@@ -302,7 +302,7 @@ fn another_programs_database_is_rejected_and_unchanged() {
         }
         assert_eq!(std::fs::read(&path).expect("the file"), before, "{content}");
         assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "{content}");
-        std::fs::remove_file(&path).expect("it can be removed");
+        std::fs::remove_file(&path).expect("the file can be removed");
     }
 }
 

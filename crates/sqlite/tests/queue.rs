@@ -58,7 +58,7 @@ impl File {
     /// Creates a file of an earlier version.
     fn old() -> Self {
         let file = Self::new();
-        file.connection().execute_batch(OLD_SCHEMA).expect("an old file");
+        file.connection().execute_batch(OLD_SCHEMA).expect("a file of the earlier version");
         file
     }
 
@@ -212,7 +212,7 @@ async fn a_file_of_an_earlier_version_is_migrated_with_its_messages() {
         assert_eq!((one.message.inserted_ms, one.message.dequeue_count), (1_732_150_000_000, 1));
         queue.update(&mut one, Some(b"ONE"), Duration::ZERO).await.expect("updated");
         drop(queue);
-        // The file is not migrated again.
+        // The file must not be migrated again.
         assert_eq!(peeked(&file.queue(mode)).await, ["ONE", "two", "three"]);
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct CollectedRequest {
     pub(crate) body: Bytes,
 }
 
-/// A database account with one database and (mostly) one container.
+/// A database account with one database and at most one container.
 pub(crate) struct Account {
     http: InMemoryEmulatorHttpClient,
     store: Arc<EmulatorStore>,

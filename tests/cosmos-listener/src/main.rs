@@ -1,6 +1,6 @@
 //! The Cosmos DB stand-in for tests: an account in memory, on loopback ports, in which a test can inject faults.
 //!
-//! The store is Microsoft's own, from the driver of their Rust client, which is meant to be called from within a test. With an
+//! The store is Microsoft's own, from the driver of their Rust client, which is intended for calls from within a test. With an
 //! HTTP server in front of it, it serves unmodified clients of any language, and a test can start the real binary against
 //! it. It is a workspace of its own, because Cargo would otherwise unify features and carry the store, which is documented as
 //! unstable, into the product.

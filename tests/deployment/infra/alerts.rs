@@ -15,14 +15,14 @@ const MODULE: &str = "infra/modules/alerts.bicep";
 const PRELUDE: &str = "records";
 
 /// Allowed windows and frequencies in minutes, of rules over logs and of rules over metrics; the service rejects others.
-const OF_LOGS: [&[u32]; 2] = [
+const LOG_RULE_MINUTES: [&[u32]; 2] = [
     &[5, 10, 15, 30, 45, 60, 120, 180, 240, 300, 360, 1440, 2880],
     &[1, 5, 10, 15, 30, 45, 60, 120, 180, 240, 300, 360],
 ];
-const OF_METRICS: [&[u32]; 2] = [&[1, 5, 15, 30, 60, 360, 720, 1440], &[1, 5, 15, 30, 60]];
+const METRIC_RULE_MINUTES: [&[u32]; 2] = [&[1, 5, 15, 30, 60, 360, 720, 1440], &[1, 5, 15, 30, 60]];
 
 /// Resource of the module, property, and its value.
-const OF_RESOURCES: [[&str; 3]; 15] = [
+const RESOURCE_PROPERTIES: [[&str; 3]; 15] = [
     [
         "logRules",
         "properties.criteria.allOf",
@@ -52,7 +52,7 @@ const OF_RESOURCES: [[&str; 3]; 15] = [
     ["savedQueries", "properties.query", "'${whole}${query.text}'"],
 ];
 
-const OF_VARIABLES: [[&str; 2]; 5] = [
+const VARIABLES: [[&str; 2]; 5] = [
     ["known", "'let retention = ${retentionHours}h;\\n${loadTextContent('../queries/records.kql')}\\n'"],
     ["whole", "'let window = 15m;\\n${known}'"],
     ["logAlerts", "filter(all, alert => contains(alert, 'query'))"],
@@ -64,7 +64,7 @@ const OF_VARIABLES: [[&str; 2]; 5] = [
 ];
 
 /// Template, a module of it, parameter, and its value.
-const OF_CALLS: [[&str; 4]; 5] = [
+const MODULE_PARAMETERS: [[&str; 4]; 5] = [
     ["infra/main.bicep", "region", "accountId", "index == 0 ? documents.outputs.accountId : ''"],
     ["infra/main.bicep", "region", "iotHubName", "iotHub.?outputs.name ?? nothing"],
     ["infra/main.bicep", "region", "alertEmails", "alertEmails"],
@@ -113,7 +113,7 @@ fn the_script_runs_the_deployed_text() {
 }
 
 /// Returns the names of the query files.
-fn files(sources: &Sources) -> BTreeSet<String> {
+fn query_files(sources: &Sources) -> BTreeSet<String> {
     let names = sources.paths("kql").into_iter().filter_map(Path::file_stem);
     names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name != PRELUDE).collect()
 }
@@ -121,84 +121,86 @@ fn files(sources: &Sources) -> BTreeSet<String> {
 fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let module = templates.iter().find(|template| template.path == Path::new(MODULE)).expect("the module");
-    let files = files(sources);
-    let mut faults = loaded(module, &files);
-    for [symbol, path, meant] in OF_RESOURCES {
+    let query_files = query_files(sources);
+    let mut faults = loading_faults(module, &query_files);
+    for [symbol, path, expected] in RESOURCE_PROPERTIES {
         let resource = module.resources.iter().find(|resource| resource.symbol == symbol);
         let value = resource.and_then(|resource| resource.body.at(path)).map(to_source);
-        if value.as_deref() != Some(meant) {
-            faults.push(format!("{symbol}.{path} is {value:?} and is meant to be {meant}"));
+        if value.as_deref() != Some(expected) {
+            faults.push(format!("{symbol}.{path} is {value:?}, but must be {expected}"));
         }
     }
-    for [name, meant] in OF_VARIABLES {
+    for [name, expected] in VARIABLES {
         let value = module.variable(name).map(to_source);
-        if value.as_deref() != Some(meant) {
-            faults.push(format!("{name} is {value:?} and is meant to be {meant}"));
+        if value.as_deref() != Some(expected) {
+            faults.push(format!("{name} is {value:?}, but must be {expected}"));
         }
     }
-    for [path, symbol, param, meant] in OF_CALLS {
+    for [path, symbol, param, expected] in MODULE_PARAMETERS {
         let template = templates.iter().find(|template| template.path == Path::new(path)).expect("a template");
         let call = template.modules.iter().find(|call| call.symbol == symbol);
         let value = call.and_then(|call| call.params.get(param)).map(to_source);
-        if value.as_deref() != Some(meant) {
-            faults.push(format!("{path}: {symbol}.{param} is {value:?} and is meant to be {meant}"));
+        if value.as_deref() != Some(expected) {
+            faults.push(format!("{path}: {symbol}.{param} is {value:?}, but must be {expected}"));
         }
     }
     let known: Vec<&str> =
         module.variable("sources").expect("sources").properties().iter().map(|(name, _)| name.as_str()).collect();
     let alerts = sources.json("infra/alerts.json");
     for alert in alerts.as_array().expect("alerts") {
-        faults.extend(alert_faults(alert, &files, &known));
+        faults.extend(alert_faults(alert, &query_files, &known));
     }
     let book = sources.json("infra/workbook.json");
     let queries = book["items"].as_array().expect("items").iter().filter_map(|item| item["content"]["query"].as_str());
     faults.extend(
         queries
-            .filter(|name| !files.contains(*name))
+            .filter(|name| !query_files.contains(*name))
             .map(|name| format!("the workbook has {name}, which is not a query")),
     );
     faults
 }
 
-/// Checks that exactly the files are loaded, under their own names.
-fn loaded(module: &Template, files: &BTreeSet<String>) -> Vec<String> {
+/// Returns the faults of the queries that the module loads: exactly the files, under their own names.
+fn loading_faults(module: &Template, query_files: &BTreeSet<String>) -> Vec<String> {
     let Some(Value::List(queries)) = module.variable("queries") else { panic!("queries are a list") };
     let mut faults = Vec::new();
-    let mut loaded = BTreeSet::new();
+    let mut loading_faults = BTreeSet::new();
     for query in queries {
         let name = query.get("name").and_then(Value::text).expect("a name");
         let text = query.get("text").map(to_source);
         if text != Some(format!("loadTextContent('../queries/{name}.kql')")) {
             faults.push(format!("the query {name} is {text:?}"));
         }
-        loaded.insert(name.to_owned());
+        loading_faults.insert(name.to_owned());
     }
-    faults.extend(files.symmetric_difference(&loaded).map(|name| format!("{name} has no file, or is not deployed")));
+    faults.extend(
+        query_files.symmetric_difference(&loading_faults).map(|name| format!("{name} has no file, or is not deployed")),
+    );
     faults
 }
 
-fn alert_faults(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<String> {
+fn alert_faults(alert: &Json, query_files: &BTreeSet<String>, known: &[&str]) -> Vec<String> {
     let name = alert["name"].as_str().unwrap_or_default();
     let mut faults = Vec::new();
-    let mut wrong = |what: String| faults.push(format!("alert {name}: {what}"));
+    let mut report = |what: String| faults.push(format!("alert {name}: {what}"));
     let allowed = match (alert["query"].as_str(), alert["metric"]["of"].as_str()) {
         (Some(query), None) => {
-            if !files.contains(query) {
-                wrong(format!("{query} is not a query"));
+            if !query_files.contains(query) {
+                report(format!("{query} is not a query"));
             }
             if alert["measure"].as_str().is_none_or(str::is_empty) {
-                wrong("it has no measure".into());
+                report("it has no measure".into());
             }
-            OF_LOGS
+            LOG_RULE_MINUTES
         }
         (None, Some(of)) => {
             if !known.contains(&of) {
-                wrong(format!("the resource {of} does not exist"));
+                report(format!("the resource {of} does not exist"));
             }
-            OF_METRICS
+            METRIC_RULE_MINUTES
         }
         _ => {
-            wrong("it goes by a query or by a metric".into());
+            report("it must have either a query or a metric".into());
             return faults;
         }
     };
@@ -206,14 +208,14 @@ fn alert_faults(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<S
     let minutes = times.map(minutes);
     for ((time, minutes), allowed) in times.iter().zip(minutes).zip(allowed) {
         if !minutes.is_some_and(|minutes| allowed.contains(&minutes)) {
-            wrong(format!("the service does not take {time}"));
+            report(format!("the service does not accept {time}"));
         }
     }
     if minutes[1] > minutes[0] {
-        wrong("it looks back less than it waits".into());
+        report("its window is shorter than its frequency".into());
     }
     if alert["severity"].as_u64().is_none_or(|severity| severity > 4) {
-        wrong(format!("severity {} is invalid", alert["severity"]));
+        report(format!("severity {} is invalid", alert["severity"]));
     }
     for (key, words) in [
         ("operator", &["GreaterThan", "GreaterThanOrEqual", "LessThan", "LessThanOrEqual"][..]),
@@ -221,15 +223,15 @@ fn alert_faults(alert: &Json, files: &BTreeSet<String>, known: &[&str]) -> Vec<S
     ] {
         let word = alert[key].as_str().unwrap_or_default();
         if !words.contains(&word) {
-            wrong(format!("{word:?} is not a valid {key}"));
+            report(format!("{word:?} is not a valid {key}"));
         }
     }
     if !alert["threshold"].is_i64() {
-        wrong("the threshold must be an integer".into());
+        report("the threshold must be an integer".into());
     }
     for key in ["title", "description"] {
         if alert[key].as_str().is_none_or(str::is_empty) {
-            wrong(format!("it has no {key}"));
+            report(format!("it has no {key}"));
         }
     }
     faults

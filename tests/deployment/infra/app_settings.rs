@@ -4,16 +4,16 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::bicep::{Module, Template, Value};
 
-/// A function app of a kind of deployment.
+/// A function app, by its kind of deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum App {
-    /// That of a deployment with an IoT Hub.
+    /// The app of a deployment with an IoT Hub.
     WithIotHub,
-    /// That of a deployment with Event Hubs, in the first region of one or of two.
+    /// The app of a deployment with Event Hubs, in the first region of one or two.
     First,
-    /// That of the second region.
+    /// The app of the second region.
     Standby,
-    /// That of a deployment with Event Hubs and sessions.
+    /// The app of a deployment with Event Hubs and sessions.
     WithSessions,
 }
 
@@ -30,9 +30,9 @@ pub(crate) fn app_settings(templates: &[Template], app: App) -> BTreeMap<String,
     let region = main.module("region");
     let region = Scope { template: main.target(region), caller: Some((&main, region)), ..main };
     let settings = region.module("functionApp").params.get("appSettings").expect("app settings");
-    let mut collected = BTreeMap::new();
-    region.collect(settings, &mut collected);
-    collected
+    let mut to_settings = BTreeMap::new();
+    region.collect(settings, &mut to_settings);
+    to_settings
 }
 
 /// A template as it is deployed.
@@ -58,10 +58,10 @@ impl<'a> Scope<'a> {
 
     /// Returns the argument or default of a parameter, or the value of a variable.
     fn definition(&self, name: &str) -> Option<(Scope<'a>, &'a Value)> {
-        let given = self.caller.and_then(|(caller, call)| Some((*caller, call.params.get(name)?)));
+        let set = self.caller.and_then(|(caller, call)| Some((*caller, call.params.get(name)?)));
         let param = self.template.params.iter().find(|param| param.name == name);
         let own = param.and_then(|param| param.default.as_ref()).or_else(|| self.template.variable(name));
-        given.or_else(|| own.map(|value| (*self, value)))
+        set.or_else(|| own.map(|value| (*self, value)))
     }
 
     fn collect(&self, value: &Value, into: &mut BTreeMap<String, String>) {
@@ -92,7 +92,7 @@ impl<'a> Scope<'a> {
 
     /// Returns the branch that a condition selects.
     fn branch<'b>(&self, condition: &str, branches: &'b [Value]) -> &'b Value {
-        let is_so = match condition {
+        let is_true = match condition {
             "usesIotHub" => self.app == App::WithIotHub,
             "withEventHubs" => self.app != App::WithIotHub,
             "withSessions" => self.app == App::WithSessions,
@@ -102,7 +102,7 @@ impl<'a> Scope<'a> {
                 self.known(&Value::Other(name.to_owned())).is_some_and(|text| text.is_empty())
             }
         };
-        &branches[usize::from(!is_so)]
+        &branches[usize::from(!is_true)]
     }
 
     fn known(&self, value: &Value) -> Option<String> {

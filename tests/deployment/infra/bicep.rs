@@ -90,7 +90,7 @@ pub(crate) struct Module {
 pub(crate) struct Template {
     pub(crate) path: PathBuf,
     /// Syntax errors.
-    pub(crate) errors: Vec<String>,
+    pub(crate) syntax_errors: Vec<String>,
     pub(crate) params: Vec<Param>,
     pub(crate) variables: Vec<(String, Value)>,
     pub(crate) resources: Vec<Resource>,
@@ -219,7 +219,7 @@ impl Template {
         let text = source_text(node, source);
         let line = node.start_position().row + 1;
         if node.is_error() || node.is_missing() {
-            self.errors.push(format!("{}:{line}: {text:?}", self.path.display()));
+            self.syntax_errors.push(format!("{}:{line}: {text:?}", self.path.display()));
         }
         match node.kind() {
             "identifier" if is_reference(node) => drop(self.references.insert((text.to_owned(), line))),
@@ -361,7 +361,7 @@ pub(crate) fn to_source(value: &Value) -> String {
     match value {
         Value::Text(text) => format!("'{text}'"),
         Value::Number(number) => number.to_string(),
-        Value::Bool(is) => is.to_string(),
+        Value::Bool(expect) => expect.to_string(),
         Value::List(values) => format!("[{}]", all(values)),
         Value::Each(element, over) => format!("[for {over}: {}]", to_source(element)),
         Value::Object(properties) => {

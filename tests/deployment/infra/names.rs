@@ -37,7 +37,7 @@ fn every_name_that_is_misspelled_is_detected() {
         &changed("infra/modules/function-app.bicep", "['RawTelemetryFunction']", "['RawTelemetry']"),
         "RawTelemetry",
     );
-    assert_detected(&changed("infra/modules/function-app.bicep", "'function:${name}'", "name"), "always ready");
+    assert_detected(&changed("infra/modules/function-app.bicep", "'function:${name}'", "name"), "always-ready");
     assert_detected(
         &changed("infra/main.bicep", "sessionQueueName = 'sessions'", "sessionQueueName = 'sesions'"),
         "sesions",
@@ -70,7 +70,7 @@ fn names(sources: &Sources) -> Vec<String> {
             faults.push(format!("{what}: {one:?} in one file, {other:?} in another"));
         }
     };
-    let named = |type_name: &str| {
+    let find_template = |type_name: &str| {
         let name = |resource: &Resource| resource.body.get("name").and_then(Value::text).map(str::to_owned);
         resources(&templates).find(|resource| resource.type_name.starts_with(type_name)).and_then(name)
     };
@@ -79,9 +79,9 @@ fn names(sources: &Sources) -> Vec<String> {
     let (trigger, queue) = (&function["bindings"][0], &function["bindings"][1]);
     agree("the trigger's name", "messages", trigger["name"].as_str());
     agree("the output's name", "deadLetterMessages", queue["name"].as_str());
-    let queues = named("Microsoft.Storage/storageAccounts/queueServices/queues@");
+    let queues = find_template("Microsoft.Storage/storageAccounts/queueServices/queues@");
     agree("the queue", queue["queueName"].as_str().unwrap_or_default(), queues.as_deref());
-    let container = named("Microsoft.Storage/storageAccounts/blobServices/containers@");
+    let container = find_template("Microsoft.Storage/storageAccounts/blobServices/containers@");
     let checkpoints = resources(&templates).find(|resource| resource.symbol == "checkpoints");
     let checkpoints = checkpoints.and_then(|resource| resource.body.get("name")).and_then(Value::text);
     // The name in the Event Hubs extension.
@@ -89,8 +89,8 @@ fn names(sources: &Sources) -> Vec<String> {
     agree("the container of dead letters", &settings["DeadLetterContainer"], container.as_deref());
 
     let local = sources.json("local.settings.json");
-    let of_the_host = ["EventHubName", "EventHubConsumerGroup", "SessionQueueName"];
-    for name in of_the_host.into_iter().chain(["CosmosDatabase", "CosmosContainer", "StateStore"]) {
+    let host_settings = ["EventHubName", "EventHubConsumerGroup", "SessionQueueName"];
+    for name in host_settings.into_iter().chain(["CosmosDatabase", "CosmosContainer", "StateStore"]) {
         agree(name, &settings[name], local["Values"][name].as_str());
     }
     let hub = &sources.json("emulators/event-hubs.json")["UserConfig"]["NamespaceConfig"][0]["Entities"][0];
@@ -111,13 +111,13 @@ fn names(sources: &Sources) -> Vec<String> {
     let always_ready = resources(&templates)
         .find_map(|resource| resource.body.at("properties.functionAppConfig.scaleAndConcurrency.alwaysReady"));
     agree(
-        "what is always ready",
+        "the always-ready instances",
         "[for (alwaysReadyInstances == 0 ? [] : triggered): {name: 'function:${name}', instanceCount: alwaysReadyInstances}]",
         always_ready.map(to_source).as_deref(),
     );
-    let of_sessions = sources.json("SessionTelemetryFunction/function.json");
+    let session_names = sources.json("SessionTelemetryFunction/function.json");
     for binding in ["name", "queueName"] {
-        let other = of_sessions["bindings"][1][binding].as_str();
+        let other = session_names["bindings"][1][binding].as_str();
         agree("the output of both functions", queue[binding].as_str().unwrap_or_default(), other);
     }
     let service = sources.text("infra/main.bicep").split("azdService: '").nth(1);
@@ -128,16 +128,17 @@ fn names(sources: &Sources) -> Vec<String> {
     agree("azd's service", service, in_azure_yaml);
 
     // azd creates and publishes the same package as the script.
-    let of_azd = |key: &str| sources.text("azure.yaml").lines().find_map(|line| line.trim().strip_prefix(key));
-    agree("what azd publishes", "target/package", of_azd("dist: "));
+    let azure_yaml_value =
+        |key: &str| sources.text("azure.yaml").lines().find_map(|line| line.trim().strip_prefix(key));
+    agree("the folder that azd publishes", "target/package", azure_yaml_value("dist: "));
     let hook = "test -z \"$STANDBY_FUNCTION_APP_NAME\" || scripts/publish.sh --resource-group \"$AZURE_RESOURCE_GROUP\" --standby";
     let mut hooks = sources.text("azure.yaml").lines().filter_map(|line| line.trim().strip_prefix("run: "));
-    agree("how the standby gets it", hook, hooks.next_back());
+    agree("the hook that publishes to the standby", hook, hooks.next_back());
     for output in ["STANDBY_FUNCTION_APP_NAME", "AZURE_RESOURCE_GROUP"] {
-        let is_there = templates[0].outputs.iter().any(|(name, _)| name == output);
-        agree("an output that a hook of azd reads", output, is_there.then_some(output));
+        let exists = templates[0].outputs.iter().any(|(name, _)| name == output);
+        agree("an output that a hook of azd reads", output, exists.then_some(output));
     }
-    agree("how azd makes it", "scripts/package.sh --folder target/package", of_azd("run: "));
+    agree("the hook that creates the package", "scripts/package.sh --folder target/package", azure_yaml_value("run: "));
     faults
 }
 
@@ -147,5 +148,5 @@ fn the_package_is_what_the_host_starts() {
     let host = sources.json("host.json");
     assert_eq!(host["customHandler"]["description"]["defaultExecutablePath"], "devicestate");
     let local: Json = sources.json("local.settings.json");
-    assert_eq!(local["Values"]["FUNCTIONS_WORKER_RUNTIME"], "custom", "Core Tools read it here");
+    assert_eq!(local["Values"]["FUNCTIONS_WORKER_RUNTIME"], "custom", "Core Tools read the runtime from this file");
 }

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Variables of main.bicep.
-const OF_MAIN: [[&str; 2]; 10] = [
+const MAIN_VARIABLES: [[&str; 2]; 10] = [
     ["hasTwoStreams", "!empty(standbyLocation) && !usesIotHub && !privateNetwork"],
     ["regions", "hasTwoStreams ? [first, second] : [first]"],
     // The names of the first region are those of a deployment with one.
@@ -33,9 +33,9 @@ const OF_MAIN: [[&str; 2]; 10] = [
 ];
 
 /// Outputs of main.bicep.
-const OF_OUTPUTS: [[&str; 2]; 11] = [
+const MAIN_OUTPUTS: [[&str; 2]; 11] = [
     ["AZURE_FUNCTION_APP_NAME", "region[0].outputs.functionAppName"],
-    // Checkpoints are stored by it, also with an IoT Hub.
+    // The name is part of the path of the checkpoints, also with an IoT Hub.
     ["EVENT_HUBS_NAMESPACE", "usesIotHub ? (iotHub.?outputs.namespace ?? '') : region[0].outputs.eventHubsNamespace"],
     ["HOST_STORAGE_NAME", "region[0].outputs.hostStorageName"],
     [
@@ -63,7 +63,7 @@ const CONDITIONS: [[&str; 3]; 6] = [
 ];
 
 /// Template, a module of it, parameter, and its value.
-const OF_MODULES: [[&str; 4]; 15] = [
+const MODULE_PARAMETERS: [[&str; 4]; 15] = [
     ["main", "region", "token", "place.token"],
     ["main", "region", "location", "place.location"],
     ["main", "region", "namespace", "place.namespace"],
@@ -82,7 +82,7 @@ const OF_MODULES: [[&str; 4]; 15] = [
 ];
 
 /// Region-specific settings of a function app in region.bicep.
-const OF_THE_REGION: [[&str; 2]; 6] = [
+const REGION_SETTINGS: [[&str; 2]; 6] = [
     ["EventHubConnection__fullyQualifiedNamespace", "eventHubs.?outputs.fullyQualifiedNamespace ?? ''"],
     ["AzureWebJobsStorage__blobServiceUri", "hostStorage.outputs.blobServiceUri"],
     ["AzureWebJobsStorage__tableServiceUri", "hostStorage.outputs.tableServiceUri"],
@@ -110,12 +110,12 @@ fn resources_of_another_region_and_repeated_deployments_are_detected() {
         ("main", "withHub: false", "withHub: true", "second"),
         ("main", "keepsNamespace: isPaired", "keepsNamespace: false", "second"),
         ("main", "(hasTwoStreams && !isPaired)", "(hasTwoStreams)", "pairing"),
-        ("main", "  dependsOn: [region]\n", "", "after the regions"),
+        ("main", "  dependsOn: [region]\n", "", "follow the regions"),
         ("modules/pairing", "parent: first", "parent: second", "parent"),
         ("modules/pairing", "namespaces', secondNamespace)", "namespaces', firstNamespace)", "partnerNamespace"),
         ("modules/pairing", ": secondNamespace }", ": firstNamespace }", "remembered"),
         ("modules/pairing", "dependsOn: [pair]", "dependsOn: [first]", "remembered"),
-        // Two regions share what each must have.
+        // Both regions would use a resource that each needs for itself.
         ("modules/region", "name: 'sthost${token}'", "name: 'sthost'", "hostStorage.name"),
         ("modules/region", "name: 'stdead${token}'", "name: 'stdead'", "deadLetters.name"),
         ("modules/region", "name: 'monitoring-${token}'", "name: 'monitoring'", "deployment"),
@@ -123,7 +123,7 @@ fn resources_of_another_region_and_repeated_deployments_are_detected() {
         ("main", "'${location},${standbyLocation}'", "'${standbyLocation},${location}'", "CosmosPreferredRegions"),
         ("main", "region[1].outputs.hostStorageName", "region[0].outputs.hostStorageName", "STANDBY_HOST_STORAGE"),
         ("main", "'${alias}.servicebus", "'${firstNamespace}.servicebus", "EVENT_HUBS_FOR_PRODUCERS"),
-        // A deployment of one region finds other names.
+        // A deployment of one region would get other names.
         ("main", "var firstToken = uniqueString(", "var firstToken = uniqueString(standbyLocation, ", "firstToken"),
     ] {
         assert_detected(&faults(&Sources::read().with(&format!("infra/{file}.bicep"), from, to)), word);
@@ -141,59 +141,62 @@ fn the_apps_of_both_regions_have_the_same_settings() {
 fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let mut faults = Vec::new();
-    let mut is = |what: String, meant: &str, value: Option<String>| {
-        if value.as_deref() != Some(meant) {
-            faults.push(format!("{what} is {value:?} and is meant to be {meant}"));
+    let mut expect = |what: String, expected: &str, value: Option<String>| {
+        if value.as_deref() != Some(expected) {
+            faults.push(format!("{what} is {value:?}, but must be {expected}"));
         }
     };
-    let named = |name: &str| named(&templates, name);
-    let main = named("main");
-    for [name, meant] in OF_MAIN {
-        is(format!("main: {name}"), meant, main.variable(name).map(to_source));
+    let find_template = |name: &str| find_template(&templates, name);
+    let main = find_template("main");
+    for [name, expected] in MAIN_VARIABLES {
+        expect(format!("main: {name}"), expected, main.variable(name).map(to_source));
     }
-    for [name, meant] in OF_OUTPUTS {
+    for [name, expected] in MAIN_OUTPUTS {
         let output = main.outputs.iter().find(|(output, _)| output == name);
-        is(format!("main: {name}"), meant, output.map(|(_, value)| to_source(value)));
+        expect(format!("main: {name}"), expected, output.map(|(_, value)| to_source(value)));
     }
-    for [template, symbol, meant] in CONDITIONS {
-        let resource = named(template).resources.iter().find(|resource| resource.symbol == symbol);
+    for [template, symbol, expected] in CONDITIONS {
+        let resource = find_template(template).resources.iter().find(|resource| resource.symbol == symbol);
         let condition = resource.map(|resource| resource.condition.clone());
-        let condition = condition.or_else(|| module(named(template), symbol).map(|module| module.condition.clone()));
+        let condition =
+            condition.or_else(|| module(find_template(template), symbol).map(|module| module.condition.clone()));
         let condition = condition.map(|condition| condition.unwrap_or_else(|| "always".to_owned()));
-        is(format!("{template}: when there is {symbol}"), meant, condition);
+        expect(format!("{template}: the condition of {symbol}"), expected, condition);
     }
-    for [template, symbol, param, meant] in OF_MODULES {
-        let value = module(named(template), symbol).and_then(|module| module.params.get(param)).map(to_source);
-        is(format!("{template}: {symbol}.{param}"), meant, value);
+    for [template, symbol, param, expected] in MODULE_PARAMETERS {
+        let value = module(find_template(template), symbol).and_then(|module| module.params.get(param)).map(to_source);
+        expect(format!("{template}: {symbol}.{param}"), expected, value);
     }
-    is("main: region".into(), "regions", module(main, "region").and_then(|module| module.loop_source.clone()));
-    is(
-        "main: it pairs after the regions".into(),
+    expect("main: region".into(), "regions", module(main, "region").and_then(|module| module.loop_source.clone()));
+    expect(
+        "main: dependsOn of the pairing, which must follow the regions".into(),
         "[region]",
         module(main, "pairing").and_then(|module| module.waits_for.clone()),
     );
 
-    let region = named("region");
+    let region = find_template("region");
     let own = module(region, "functionApp").and_then(|app| app.params.get("appSettings"));
-    let Some(Value::Call(_, parts)) = own else { panic!("app settings are a union") };
-    let Some(Value::Either(_, events)) = region.variable("eventHubSettings") else { panic!("it depends") };
-    for [name, meant] in OF_THE_REGION {
+    let Some(Value::Call(_, parts)) = own else { panic!("appSettings must be a call of union()") };
+    let Some(Value::Either(_, events)) = region.variable("eventHubSettings") else {
+        panic!("eventHubSettings must be a conditional expression")
+    };
+    for [name, expected] in REGION_SETTINGS {
         let value = parts.iter().chain(events).find_map(|part| part.get(name));
-        is(name.to_owned(), meant, value.map(to_source));
+        expect(name.to_owned(), expected, value.map(to_source));
     }
-    let namespace = named("event-hubs").outputs.iter().find(|(name, _)| name == "fullyQualifiedNamespace");
-    is(
-        "event-hubs: the namespace's own name".into(),
+    let namespace = find_template("event-hubs").outputs.iter().find(|(name, _)| name == "fullyQualifiedNamespace");
+    expect(
+        "event-hubs: fullyQualifiedNamespace, which must not be the alias".into(),
         "'${name}.servicebus.windows.net'",
         namespace.map(|(_, value)| to_source(value)),
     );
 
-    let pairing = named("pairing");
-    let of_pair = |symbol: &str, path: &str| {
+    let pairing = find_template("pairing");
+    let pairing_property = |symbol: &str, path: &str| {
         let resource = pairing.resources.iter().find(|resource| resource.symbol == symbol);
         resource.and_then(|resource| resource.body.at(path)).map(to_source)
     };
-    for [symbol, path, meant] in [
+    for [symbol, path, expected] in [
         ["first", "name", "firstNamespace"],
         ["pair", "parent", "first"],
         ["pair", "name", "alias"],
@@ -201,30 +204,30 @@ fn faults(sources: &Sources) -> Vec<String> {
         ["remembered", "properties.tags", "union(resourceGroup().?tags ?? {}, {'${pairedTag}': secondNamespace})"],
         ["remembered", "dependsOn", "[pair]"],
     ] {
-        is(format!("pairing: {symbol}.{path}"), meant, of_pair(symbol, path));
+        expect(format!("pairing: {symbol}.{path}"), expected, pairing_property(symbol, path));
     }
 
     let settings = module(main, "region").and_then(|module| module.params.get("settings"));
-    let Some(Value::Call(_, parts)) = settings else { panic!("settings are a union") };
-    is(
+    let Some(Value::Call(_, parts)) = settings else { panic!("settings must be a call of union()") };
+    expect(
         "CosmosPreferredRegions: the write region first, in both".into(),
         "empty(standbyLocation) ? location : '${location},${standbyLocation}'",
         parts.iter().find_map(|part| part.get("CosmosPreferredRegions")).map(to_source),
     );
-    // Deployments in a resource group have names, too: those of two regions must not be the same.
+    // The deployments of two regions in a resource group must have different names.
     let in_each_region = region.modules.iter().map(|module| (module, "${token}"));
     let regions =
         main.modules.iter().filter(|module| module.loop_source.is_some()).map(|module| (module, "${place.token}"));
     for (module, part) in in_each_region.chain(regions) {
         let name = module.name.clone().unwrap_or_default();
         if !name.contains(part) {
-            faults.push(format!("the deployment {name} of {} is called like that of the other region", module.symbol));
+            faults.push(format!("the deployment {name} of {} has the same name in both regions", module.symbol));
         }
     }
     faults
 }
 
-fn named<'a>(templates: &'a [Template], name: &str) -> &'a Template {
+fn find_template<'a>(templates: &'a [Template], name: &str) -> &'a Template {
     let path = if name == "main" { "infra/main.bicep".to_owned() } else { format!("infra/modules/{name}.bicep") };
     templates.iter().find(|template| template.path == Path::new(&path)).expect("a template of infra/")
 }

@@ -150,19 +150,23 @@ fn faults(sources: &Sources) -> Vec<String> {
     );
 
     let templates = sources.templates();
-    let mut assigned_body: Vec<[String; 4]> = Vec::new();
+    let mut assigned: Vec<[String; 4]> = Vec::new();
     for template in &templates {
         let module = template.path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
         for resource in template.resources.iter().filter(|resource| !resource.is_existing) {
             let Some([role, scope, principal]) = assignment(resource, &mut faults) else { continue };
-            let whom = resource.loop_source.clone().unwrap_or(principal);
-            assigned_body.push([module.clone(), role, scope, whom]);
+            let principal = resource.loop_source.clone().unwrap_or(principal);
+            assigned.push([module.clone(), role, scope, principal]);
         }
     }
-    let meant: Vec<[String; 4]> = ASSIGNMENTS.iter().map(|row| row.map(str::to_owned)).collect();
-    faults.extend(assigned_body.iter().filter(|row| !meant.contains(row)).map(|row| format!("not meant: {row:?}")));
-    faults.extend(meant.iter().filter(|row| !assigned_body.contains(row)).map(|row| format!("not assigned: {row:?}")));
-    faults.extend(templates.iter().flat_map(handed_down));
+    let expected: Vec<[String; 4]> = ASSIGNMENTS.iter().map(|row| row.map(str::to_owned)).collect();
+    faults.extend(
+        assigned.iter().filter(|row| !expected.contains(row)).map(|row| format!("assigned, but not intended: {row:?}")),
+    );
+    faults.extend(
+        expected.iter().filter(|row| !assigned.contains(row)).map(|row| format!("intended, but not assigned: {row:?}")),
+    );
+    faults.extend(templates.iter().flat_map(principal_faults));
 
     let actions = templates.iter().flat_map(|template| &template.resources).find_map(|resource| {
         let is_role = resource.type_name.contains("/sqlRoleDefinitions@");
@@ -171,7 +175,7 @@ fn faults(sources: &Sources) -> Vec<String> {
     let list = Value::List(STATE_WRITER.map(|action| Value::Text(action.into())).to_vec());
     let permission = Value::List(vec![Value::Object(vec![("dataActions".into(), list)])]);
     if actions.as_ref() != Some(&permission) {
-        faults.push(format!("the state writer may {actions:?}"));
+        faults.push(format!("the actions of the state writer are {actions:?}"));
     }
     faults
 }
@@ -196,17 +200,17 @@ fn assignment(resource: &Resource, faults: &mut Vec<String>) -> Option<[String; 
         },
         other => format!("{other:?}"),
     };
-    let (in_name, assigned_body) = (role("name"), role("properties.roleDefinitionId"));
-    if in_name != assigned_body {
-        faults.push(format!("{}: its name is made of {in_name} and it assigns {assigned_body}", resource.symbol));
+    let (in_name, assigned) = (role("name"), role("properties.roleDefinitionId"));
+    if in_name != assigned {
+        faults.push(format!("{}: its name is derived from {in_name}, but it assigns {assigned}", resource.symbol));
     }
-    Some([assigned_body, body("scope"), body("properties.principalId")])
+    Some([assigned, body("scope"), body("properties.principalId")])
 }
 
-/// Checks that each module gets the correct principals: each region its own, the documents all of them.
-fn handed_down(template: &Template) -> Vec<String> {
+/// Returns the faults of the principals that the modules get: each region its own, the documents all of them.
+fn principal_faults(template: &Template) -> Vec<String> {
     let in_main = template.path.ends_with("main.bicep");
-    let meant = |module: &str, param: &str| match param {
+    let expected = |module: &str, param: &str| match param {
         HANDLER if module == "iotHub" => Some("identities[0].properties.principalId"),
         HANDLER => Some("principalId"),
         HANDLERS => Some("[for range(0, length(regions)): identities[index].properties.principalId]"),
@@ -218,13 +222,12 @@ fn handed_down(template: &Template) -> Vec<String> {
         "senderPrincipalIds" => Some("senderPrincipalIds"),
         _ => None,
     };
-    let given = template.modules.iter().flat_map(|module| {
+    let set = template.modules.iter().flat_map(|module| {
         module.params.properties().iter().map(move |(name, value)| (module.symbol.as_str(), name, to_source(value)))
     });
-    given
-        .filter_map(|(module, name, value)| {
-            let meant = meant(module, name)?;
-            (value != meant).then(|| format!("{module} gets {value} as {name}, and is meant to get {meant}"))
-        })
-        .collect()
+    set.filter_map(|(module, name, value)| {
+        let expected = expected(module, name)?;
+        (value != expected).then(|| format!("{module} gets {value} as {name}, but must get {expected}"))
+    })
+    .collect()
 }

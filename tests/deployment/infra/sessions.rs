@@ -10,14 +10,14 @@ use super::{
 };
 
 /// Module, resource, property, and its value in the source.
-const OF_RESOURCES: [[&str; 4]; 14] = [
+const RESOURCE_PROPERTIES: [[&str; 4]; 14] = [
     // Keeps the messages of a device in order.
     ["service-bus", "queue", "properties.requiresSession", "true"],
-    // How long an outage may last without losing messages.
+    // An outage may last this long without losing messages.
     ["service-bus", "queue", "properties.maxDeliveryCount", "2000"],
     ["service-bus", "queue", "properties.defaultMessageTimeToLive", "'PT${retentionHours}H'"],
     ["service-bus", "queue", "properties.deadLetteringOnMessageExpiration", "true"],
-    // How long the sessions of a killed instance are blocked.
+    // The sessions of a killed instance stay locked this long.
     ["service-bus", "queue", "properties.lockDuration", "'PT1M'"],
     ["service-bus", "queue", "properties.maxSizeInMegabytes", "5120"],
     ["service-bus", "queue", "parent", "namespace"],
@@ -37,7 +37,7 @@ const OF_RESOURCES: [[&str; 4]; 14] = [
 ];
 
 /// Template, a module of it, parameter, and its value.
-const OF_MODULES: [[&str; 4]; 11] = [
+const MODULE_PARAMETERS: [[&str; 4]; 11] = [
     ["main", "region", "withSessions", "sessions"],
     ["main", "region", "sessionQueueName", "sessionQueueName"],
     ["region", "serviceBus", "name", "sessionNamespace"],
@@ -59,7 +59,7 @@ const CONDITIONS: [[&str; 3]; 3] = [
 ];
 
 /// Template, variable or output, and its value.
-const OF_NAMES: [[&str; 3]; 6] = [
+const NAMES: [[&str; 3]; 6] = [
     ["region", "sessionNamespace", "'sbns-devicestate-${token}'"],
     ["region", "serviceBusNamespace", "serviceBus.?outputs.fullyQualifiedNamespace ?? ''"],
     ["service-bus", "fullyQualifiedNamespace", "'${name}.servicebus.windows.net'"],
@@ -69,14 +69,14 @@ const OF_NAMES: [[&str; 3]; 6] = [
 ];
 
 /// Settings of an app with sessions, as region.bicep writes them.
-const OF_SETTINGS: [[&str; 2]; 3] = [
+const SETTINGS: [[&str; 2]; 3] = [
     ["ServiceBusConnection__fullyQualifiedNamespace", "serviceBus.?outputs.fullyQualifiedNamespace ?? ''"],
     ["ServiceBusConnection__credential", "'managedidentity'"],
     ["ServiceBusConnection__clientId", "clientId"],
 ];
 
 /// Settings that every app has: the package has the function, and the host resolves its queue's name.
-const ALWAYS: [&str; 2] = ["AzureWebJobs.SessionTelemetryFunction.Disabled", "SessionQueueName"];
+const ALWAYS_SET: [&str; 2] = ["AzureWebJobs.SessionTelemetryFunction.Disabled", "SessionQueueName"];
 
 #[test]
 fn with_sessions_each_region_has_its_own_queue_that_survives_an_outage() {
@@ -86,16 +86,16 @@ fn with_sessions_each_region_has_its_own_queue_that_survives_an_outage() {
 #[test]
 fn without_sessions_nothing_of_service_bus_is_deployed_and_the_function_is_disabled() {
     let sources = Sources::read();
-    assert_no_faults(&disabled_faults(&sources));
+    assert_no_faults(&function_state_faults(&sources));
     let templates = sources.templates();
     let settings = app_settings(&templates, App::First);
     let left: Vec<_> = settings.keys().filter(|name| name.contains("ServiceBus") || name.contains("Session")).collect();
-    assert_eq!(left, ALWAYS);
+    assert_eq!(left, ALWAYS_SET);
     let with = app_settings(&templates, App::WithSessions);
     let more: Vec<_> = with.keys().filter(|name| !settings.contains_key(*name)).collect();
-    let mut meant = OF_SETTINGS.map(|[name, _]| name);
-    meant.sort_unstable();
-    assert_eq!(more, meant);
+    let mut expected = SETTINGS.map(|[name, _]| name);
+    expected.sort_unstable();
+    assert_eq!(more, expected);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_queue_that_loses_order_or_messages_and_a_function_without_one_are_detected(
             "ServiceBusConnection__clientId: token",
             "clientId",
         ),
-        ("modules/alerts", "id: empty(sessionNamespace) ? '' : ", "id: ", "where the metrics of sessions are"),
+        ("modules/alerts", "id: empty(sessionNamespace) ? '' : ", "id: ", "the source of the metrics of sessions"),
         ("modules/alerts", "scope: sessionQueues", "scope: stream", "sessionMetrics"),
         ("modules/alerts", "if (!empty(sessionNamespace))", "if (usesIotHub)", "sessionMetrics"),
         ("main", "region[1].outputs.serviceBusN", "region[0].outputs.serviceBusN", "STANDBY_SERVICE_BUS_NAMESPACE"),
@@ -141,7 +141,7 @@ fn a_queue_that_loses_order_or_messages_and_a_function_without_one_are_detected(
         ("modules/region", "withSessions ? 'false' : 'true'", "'false'"),
     ] {
         let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_detected(&disabled_faults(&changed), "sessions");
+        assert_detected(&function_state_faults(&changed), "sessions");
     }
 }
 
@@ -162,21 +162,23 @@ fn the_host_holds_a_session_for_longer_than_its_lock_and_than_an_invocation() {
     assert!(renewed >= host["functionTimeout"].as_str().map(seconds), "{renewed:?}");
 }
 
-/// Returns the errors of when the function is enabled.
-fn disabled_faults(sources: &Sources) -> Vec<String> {
+/// Returns the faults of the settings that enable or disable the function.
+fn function_state_faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let mut faults = Vec::new();
     for app in APPS {
-        let disabled = app_settings(&templates, app).get(ALWAYS[0]).cloned();
-        let meant = if app == App::WithSessions { "false" } else { "true" };
-        if disabled.as_deref() != Some(meant) {
-            faults.push(format!("{app:?}: Disabled of the function of sessions is {disabled:?}"));
+        let disabled = app_settings(&templates, app).get(ALWAYS_SET[0]).cloned();
+        let expected = if app == App::WithSessions { "false" } else { "true" };
+        if disabled.as_deref() != Some(expected) {
+            faults.push(format!(
+                "{app:?}: Disabled of the function for sessions is {disabled:?}, but must be {expected}"
+            ));
         }
     }
     let param = templates[0].params.iter().find(|param| param.name == "sessions");
     let default = param.and_then(|param| param.default.as_ref());
     if default != Some(&Value::Bool(false)) {
-        faults.push(format!("without a word about them there are sessions: {default:?}"));
+        faults.push(format!("the default of the parameter sessions must be false, not {default:?}"));
     }
     faults
 }
@@ -184,57 +186,65 @@ fn disabled_faults(sources: &Sources) -> Vec<String> {
 fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let mut faults = Vec::new();
-    let mut is = |what: String, meant: &str, value: Option<String>| {
-        if value.as_deref() != Some(meant) {
-            faults.push(format!("{what} is {value:?} and is meant to be {meant}"));
+    let mut expect = |what: String, expected: &str, value: Option<String>| {
+        if value.as_deref() != Some(expected) {
+            faults.push(format!("{what} is {value:?}, but must be {expected}"));
         }
     };
     let module = |template: &str, symbol: &str| {
-        let template = named(&templates, template);
+        let template = find_template(&templates, template);
         template.modules.iter().find(|module| module.symbol == symbol)
     };
     let resource = |template: &str, symbol: &str| {
-        let template = named(&templates, template);
+        let template = find_template(&templates, template);
         template.resources.iter().find(|resource| resource.symbol == symbol)
     };
-    for [template, symbol, path, meant] in OF_RESOURCES {
+    for [template, symbol, path, expected] in RESOURCE_PROPERTIES {
         let value = resource(template, symbol).and_then(|resource| resource.body.at(path)).map(to_source);
-        is(format!("{template}: {symbol}.{path}"), meant, value);
+        expect(format!("{template}: {symbol}.{path}"), expected, value);
     }
-    for [template, symbol, param, meant] in OF_MODULES {
+    for [template, symbol, param, expected] in MODULE_PARAMETERS {
         let value = module(template, symbol).and_then(|module| module.params.get(param)).map(to_source);
-        is(format!("{template}: {symbol}.{param}"), meant, value);
+        expect(format!("{template}: {symbol}.{param}"), expected, value);
     }
-    for [template, symbol, meant] in CONDITIONS {
-        let of_module = module(template, symbol).and_then(|module| module.condition.clone());
-        let of_resource = resource(template, symbol).and_then(|resource| resource.condition.clone());
-        is(format!("{template}: when there is {symbol}"), meant, of_module.or(of_resource));
+    for [template, symbol, expected] in CONDITIONS {
+        let module_condition = module(template, symbol).and_then(|module| module.condition.clone());
+        let resource_condition = resource(template, symbol).and_then(|resource| resource.condition.clone());
+        expect(format!("{template}: the condition of {symbol}"), expected, module_condition.or(resource_condition));
     }
-    for [template, name, meant] in OF_NAMES {
-        let template_named = named(&templates, template);
+    for [template, name, expected] in NAMES {
+        let template_named = find_template(&templates, template);
         let output = template_named.outputs.iter().find(|(output, _)| output == name).map(|(_, value)| value);
-        is(format!("{template}: {name}"), meant, output.or_else(|| template_named.variable(name)).map(to_source));
+        expect(
+            format!("{template}: {name}"),
+            expected,
+            output.or_else(|| template_named.variable(name)).map(to_source),
+        );
     }
-    let Some(Value::Either(condition, branches)) = named(&templates, "region").variable("sessionSettings") else {
-        panic!("it depends")
+    let Some(Value::Either(condition, branches)) = find_template(&templates, "region").variable("sessionSettings")
+    else {
+        panic!("sessionSettings must be a conditional expression")
     };
-    is("region: when there are settings of sessions".into(), "withSessions", Some(condition.clone()));
-    for [name, meant] in OF_SETTINGS {
-        is(name.to_owned(), meant, branches[0].get(name).map(to_source));
+    expect("region: the condition of sessionSettings".into(), "withSessions", Some(condition.clone()));
+    for [name, expected] in SETTINGS {
+        expect(name.to_owned(), expected, branches[0].get(name).map(to_source));
     }
     // The alert on the sub-queue is deployed only with sessions: a source without an id has no rule.
-    is(
-        "alerts: where the metrics of sessions are".into(),
+    expect(
+        "alerts: the source of the metrics of sessions".into(),
         "{id: empty(sessionNamespace) ? '' : resourceId('Microsoft.ServiceBus/namespaces', sessionNamespace), \
          namespace: 'Microsoft.ServiceBus/namespaces', key: 'name'}",
-        named(&templates, "alerts").variable("sources").and_then(|sources| sources.get("sessions")).map(to_source),
+        find_template(&templates, "alerts")
+            .variable("sources")
+            .and_then(|sources| sources.get("sessions"))
+            .map(to_source),
     );
     let deployment = module("region", "serviceBus").and_then(|module| module.name.clone());
-    is("region: the name of the deployment".into(), "'service-bus-${token}'", deployment);
+    expect("region: the name of the deployment".into(), "'service-bus-${token}'", deployment);
     faults
 }
 
-fn named<'a>(templates: &'a [Template], name: &str) -> &'a Template {
+fn find_template<'a>(templates: &'a [Template], name: &str) -> &'a Template {
     let path = if name == "main" { "infra/main.bicep".to_owned() } else { format!("infra/modules/{name}.bicep") };
     templates.iter().find(|template| template.path == Path::new(&path)).expect("a template of infra/")
 }

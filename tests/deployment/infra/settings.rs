@@ -17,30 +17,29 @@ use super::{
 };
 
 /// Settings that the handler reads and infra/ does not set, each with the reason.
-const LEFT_ALONE: [(&str, &str); 15] = [
-    ("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "host.json says it"),
-    ("AzureFunctionsJobHost__functionTimeout", "host.json says it"),
+const NOT_SET: [(&str, &str); 15] = [
+    ("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "host.json has it"),
+    ("AzureFunctionsJobHost__functionTimeout", "host.json has it"),
     ("AzureWebJobsDeadLetterStorage", "another name of DeadLetterStorage"),
     ("AzureWebJobsServiceBusConnection", "another name of ServiceBusConnection"),
     ("AzureWebJobsServiceBusConnection__fullyQualifiedNamespace", "another name of ServiceBusConnection"),
-    ("CosmosConnection", "a connection string would have a key in it"),
+    ("CosmosConnection", "a connection string would contain a key"),
     ("CosmosConnection__managedIdentityResourceId", "the handler rejects it: clientId selects the identity"),
-    ("DeadLetterDirectory", "a disk of an instance is gone with it"),
-    ("DeadLetterSqlitePath", "`devicestate local` sets it: a disk of an instance has no queue"),
-    ("DeadLetterStorage", "a connection string would have a key in it"),
-    ("DeadLetterStorage__accountName", "the addresses are given"),
+    ("DeadLetterDirectory", "an instance loses its disk when it ends"),
+    ("DeadLetterSqlitePath", "only `devicestate local` sets it: in Azure the queue is in a storage account"),
+    ("DeadLetterStorage", "a connection string would contain a key"),
+    ("DeadLetterStorage__accountName", "the service URIs are set"),
     ("DeadLetterStorage__managedIdentityResourceId", "the handler rejects it: clientId selects the identity"),
     ("REGION_NAME", "Azure sets it"),
     ("FUNCTIONS_CUSTOMHANDLER_PORT", "the host sets it"),
     ("FUNCTIONS_HTTPWORKER_PORT", "an older host sets it"),
 ];
 
-/// Additional ones without sessions: the disabled function has no queue.
-const LEFT_ALONE_WITHOUT_SESSIONS: [&str; 2] =
-    ["ServiceBusConnection", "ServiceBusConnection__fullyQualifiedNamespace"];
+/// Settings that are also not set without sessions: the disabled function has no queue.
+const NOT_SET_WITHOUT_SESSIONS: [&str; 2] = ["ServiceBusConnection", "ServiceBusConnection__fullyQualifiedNamespace"];
 
 /// Settings that the host reads with any bindings.
-const OF_THE_HOST: [&str; 6] = [
+const HOST_SETTINGS: [&str; 6] = [
     "AzureWebJobsStorage__blobServiceUri",
     "AzureWebJobsStorage__tableServiceUri",
     "AzureWebJobsStorage__credential",
@@ -77,8 +76,8 @@ fn every_setting_that_is_misspelled_is_detected() {
 
 /// Returns the file of a setting: the one for all regions, or for each region.
 fn file_of(sources: &Sources, name: &str) -> &'static str {
-    let mut files = ["infra/main.bicep", "infra/modules/region.bicep"].into_iter();
-    files.find(|file| sources.text(file).contains(&as_key(name))).expect("a file that gives it")
+    let mut query_files = ["infra/main.bicep", "infra/modules/region.bicep"].into_iter();
+    query_files.find(|file| sources.text(file).contains(&as_key(name))).expect("a file that sets it")
 }
 
 /// Returns a setting as an object key, quoted if it has dots.
@@ -97,10 +96,10 @@ fn a_missing_setting_is_detected() {
 
 #[test]
 fn a_misspelled_connection_of_a_binding_is_detected() {
-    let of_the_stream = ["EventHubConnection", "DeadLetterStorage", "%EventHubName%", "%EventHubConsumerGroup%"];
-    let of_sessions = ["ServiceBusConnection", "DeadLetterStorage", "%SessionQueueName%"];
-    let names = of_the_stream.map(|name| ("RawTelemetryFunction", name)).into_iter();
-    for (function, name) in names.chain(of_sessions.map(|name| ("SessionTelemetryFunction", name))) {
+    let stream_names = ["EventHubConnection", "DeadLetterStorage", "%EventHubName%", "%EventHubConsumerGroup%"];
+    let session_names = ["ServiceBusConnection", "DeadLetterStorage", "%SessionQueueName%"];
+    let names = stream_names.map(|name| ("RawTelemetryFunction", name)).into_iter();
+    for (function, name) in names.chain(session_names.map(|name| ("SessionTelemetryFunction", name))) {
         let misspelled = name.replacen('n', "m", 1).replacen("tt", "t", 1).replacen("ssi", "si", 1);
         let misspelled = if misspelled == name { name.replacen('a', "e", 1) } else { misspelled };
         let changed = Sources::read().with(&format!("{function}/function.json"), name, &misspelled);
@@ -126,9 +125,8 @@ fn the_defaults_of_infra_are_those_of_the_handler() {
     // The drill setting is empty by default, which means not set.
     let without_drill = settings.iter().filter(|(name, _)| *name != "RetryDrillDevice");
     let required = settings.iter().filter(|(name, _)| REQUIRED.contains(&name.as_str()));
-    let read =
-        |settings: Settings| format!("{:?}", Config::from_settings(&settings).expect("settings that make sense"));
-    assert_eq!(read(collected(without_drill)), read(collected(required)));
+    let read = |settings: Settings| format!("{:?}", Config::from_settings(&settings).expect("valid settings"));
+    assert_eq!(read(to_settings(without_drill)), read(to_settings(required)));
 }
 
 #[test]
@@ -143,18 +141,18 @@ fn a_flex_consumption_app_has_no_setting_for_its_runtime() {
 
 fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
-    APPS.into_iter().flat_map(|app| faults_with(sources, &app_settings(&templates, app), app)).collect()
+    APPS.into_iter().flat_map(|app| app_faults(sources, &app_settings(&templates, app), app)).collect()
 }
 
-fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) -> Vec<String> {
+fn app_faults(sources: &Sources, set: &BTreeMap<String, String>, which: App) -> Vec<String> {
     let mut app = function_app(sources);
-    let settings = collected(given);
+    let settings = to_settings(set);
     config::locate_queues(&settings, &mut app);
     let mut faults = Vec::new();
-    let mut of_the_host: BTreeSet<String> = OF_THE_HOST.into_iter().map(str::to_owned).collect();
-    let mut needed = of_the_host.clone();
+    let mut host_settings: BTreeSet<String> = HOST_SETTINGS.into_iter().map(str::to_owned).collect();
+    let mut needed = host_settings.clone();
 
-    // Like `serve`.
+    // The same calls as in `serve`.
     let config = Config::from_settings(&settings);
     faults.extend(config.as_ref().err().map(|error| format!("{which:?}: {error}")));
     drop((config::log_level(&settings), config::port(&settings)));
@@ -165,28 +163,31 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) 
             .map(|config| OverflowConfig::from_settings(&settings, &config.store, &function.dead_letters));
         match overflow {
             Ok(Ok(OverflowConfig::Blobs { .. })) | Err(_) => {}
-            other => faults.push(format!("{which:?}: dead letters too large for the queue have no blobs: {other:?}")),
+            other => faults
+                .push(format!("{which:?}: dead letters too large for the queue are not stored in blobs: {other:?}")),
         }
         match QueueConfig::from_settings(&settings, &function.dead_letters) {
             Ok(QueueConfig::Storage { .. }) => {}
-            other => faults.push(format!("{which:?}: the timer function looks at no queue of infra/: {other:?}")),
+            other => {
+                faults.push(format!("{which:?}: the timer function does not inspect the queue of infra/: {other:?}"))
+            }
         }
-        // Like the host for the bindings.
+        // The host resolves the settings of the bindings in this way.
         let connection = function.trigger.connection();
         let by_identity =
             ["fullyQualifiedNamespace", "credential", "clientId"].map(|part| format!("{connection}__{part}"));
         let (texts, trigger_settings) = match &function.trigger {
             Trigger::EventHub(trigger) => {
                 let texts = vec![&trigger.event_hub_name, &trigger.consumer_group];
-                let of_a_key = vec![connection.to_owned()];
-                (texts, if which == App::WithIotHub { of_a_key } else { by_identity.to_vec() })
+                let with_key = vec![connection.to_owned()];
+                (texts, if which == App::WithIotHub { with_key } else { by_identity.to_vec() })
             }
             Trigger::ServiceBus(trigger) => {
                 let mut all = vec![format!("AzureWebJobs.{}.Disabled", function.name)];
                 if which == App::WithSessions {
                     all.extend(by_identity);
                     if trigger.source.fully_qualified_namespace.is_empty() {
-                        faults.push(format!("{which:?}: the handler does not know the namespace of its messages"));
+                        faults.push(format!("{which:?}: the handler has no setting for the namespace of its messages"));
                     }
                 }
                 (vec![&trigger.queue_name], all)
@@ -199,44 +200,42 @@ fn faults_with(sources: &Sources, given: &BTreeMap<String, String>, which: App) 
         let queue_settings = ["queueServiceUri", "credential", "clientId"].map(|part| format!("{queue}__{part}"));
         needed.extend(trigger_settings.into_iter().chain(queue_settings));
     }
-    of_the_host.extend(needed.iter().cloned());
+    host_settings.extend(needed.iter().cloned());
     faults.extend(
         needed
             .iter()
-            .filter(|name| !given.contains_key(*name))
+            .filter(|name| !set.contains_key(*name))
             .map(|name| format!("{which:?}: {name} is read by the host and not set")),
     );
 
-    let asked = settings.names_read();
-    let mut left_alone: BTreeSet<&str> = LEFT_ALONE.into_iter().map(|(name, _)| name).collect();
+    let read = settings.names_read();
+    let mut not_set: BTreeSet<&str> = NOT_SET.into_iter().map(|(name, _)| name).collect();
     if which != App::WithSessions {
-        left_alone.extend(LEFT_ALONE_WITHOUT_SESSIONS);
+        not_set.extend(NOT_SET_WITHOUT_SESSIONS);
     }
     faults.extend(
-        asked
-            .iter()
-            .filter(|name| !given.contains_key(*name) && !left_alone.contains(name.as_str()))
+        read.iter()
+            .filter(|name| !set.contains_key(*name) && !not_set.contains(name.as_str()))
             .map(|name| format!("{which:?}: {name} is read by the handler and not set")),
     );
     faults.extend(
-        left_alone
+        not_set
             .iter()
-            .filter(|name| !asked.contains(**name))
+            .filter(|name| !read.contains(**name))
             .map(|name| format!("{which:?}: {name} is listed as not set, but is not read")),
     );
     faults.extend(
-        given
-            .keys()
-            .filter(|name| !asked.contains(*name) && !of_the_host.contains(*name))
+        set.keys()
+            .filter(|name| !read.contains(*name) && !host_settings.contains(*name))
             .map(|name| format!("{which:?}: {name} is set, but not read")),
     );
     faults
 }
 
-fn collected<'a>(settings: impl IntoIterator<Item = (&'a String, &'a String)>) -> Settings {
-    let mut collected = Settings::default();
-    settings.into_iter().for_each(|(name, value)| collected.set(name, value));
-    collected
+fn to_settings<'a>(settings: impl IntoIterator<Item = (&'a String, &'a String)>) -> Settings {
+    let mut to_settings = Settings::default();
+    settings.into_iter().for_each(|(name, value)| to_settings.set(name, value));
+    to_settings
 }
 
 fn function_app(sources: &Sources) -> FunctionApp {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     bicep::{Param, Template, Value},
-    shapes,
+    resource_types,
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
@@ -13,32 +13,32 @@ const BUILT_IN: [&str; 2] = ["az", "sys"];
 
 #[test]
 fn every_file_is_valid_bicep() {
-    assert_no_faults(&errors(&Sources::read()));
+    assert_no_faults(&syntax_errors(&Sources::read()));
 }
 
 #[test]
 fn invalid_bicep_is_detected() {
     let sources = Sources::read().with("infra/modules/monitoring.bicep", "'PerGB2018' }", "'PerGB2018'");
-    assert!(!errors(&sources).is_empty());
+    assert!(!syntax_errors(&sources).is_empty());
 }
 
 #[test]
 fn every_name_is_declared_and_every_declaration_is_used() {
-    assert_no_faults(&naming(&Sources::read()));
+    assert_no_faults(&naming_faults(&Sources::read()));
 }
 
 #[test]
 fn undeclared_names_and_unused_declarations_are_detected() {
     let sources =
         Sources::read().with("infra/modules/event-hubs.bicep", "minimumTlsVersion: '1.2'", "minimumTlsVersion: tls");
-    assert_detected(&naming(&sources), "tls is not declared");
+    assert_detected(&naming_faults(&sources), "tls is not declared");
     let sources = Sources::read().with("infra/main.bicep", "string(storeConcurrency)", "'32'");
-    assert_detected(&naming(&sources), "storeConcurrency is not used");
+    assert_detected(&naming_faults(&sources), "storeConcurrency is not used");
     let sources = Sources::read().with("infra/main.bicep", "documents.outputs.endpoint", "documents.outputs.endpont");
-    assert_detected(&naming(&sources), "documents has no output endpont");
+    assert_detected(&naming_faults(&sources), "documents has no output endpont");
     let sources =
         Sources::read().with("infra/main.bicep", "region[1].outputs.workspaceId", "region[1].outputs.worksId");
-    assert_detected(&naming(&sources), "region has no output worksId");
+    assert_detected(&naming_faults(&sources), "region has no output worksId");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn every_parameter_and_every_output_of_a_module_is_described() {
         .iter()
         .flat_map(|template| {
             let params = template.params.iter().filter(|param| !param.is_described);
-            // The main template's are for azd and the scripts, which use their names.
+            // The outputs of the main template need no description: azd and the scripts use their names.
             let outputs = template.silent_outputs.iter().filter(|_| !template.path.ends_with("main.bicep"));
             let names = params.map(|param| &param.name).chain(outputs);
             names.map(|name| format!("{}: {name} has no description", template.path.display()))
@@ -74,12 +74,12 @@ fn every_parameter_and_every_output_of_a_module_is_described() {
 
 #[test]
 fn every_resource_is_valid_by_azures_types() {
-    assert_no_faults(&shapes::faults(&Sources::read()));
+    assert_no_faults(&resource_types::faults(&Sources::read()));
 }
 
 #[test]
 fn an_invalid_property_is_detected() {
-    let changed = |path: &str, from: &str, to: &str| shapes::faults(&Sources::read().with(path, from, to));
+    let changed = |path: &str, from: &str, to: &str| resource_types::faults(&Sources::read().with(path, from, to));
     assert_detected(
         &changed("infra/modules/documents.bicep", "disableLocalAuth", "disableLocalAuht"),
         "disableLocalAuht",
@@ -109,11 +109,11 @@ fn parameter_files_set_only_existing_parameters() {
     assert_detected(&parameter_files(&sources), "eventSorce");
 }
 
-fn errors(sources: &Sources) -> Vec<String> {
-    sources.templates().into_iter().flat_map(|template| template.errors).collect()
+fn syntax_errors(sources: &Sources) -> Vec<String> {
+    sources.templates().into_iter().flat_map(|template| template.syntax_errors).collect()
 }
 
-fn naming(sources: &Sources) -> Vec<String> {
+fn naming_faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let mut faults = Vec::new();
     for template in &templates {
@@ -161,13 +161,13 @@ fn module_parameters(sources: &Sources) -> Vec<String> {
         for module in &template.modules {
             let at = format!("{}: module {}", template.path.display(), module.symbol);
             let Some(target) = templates.iter().find(|template| template.path == module.path) else {
-                faults.push(format!("{at}: there is no {}", module.path.display()));
+                faults.push(format!("{at}: {} does not exist", module.path.display()));
                 continue;
             };
             let has = |name: &str| target.params.iter().any(|param| param.name == name);
-            let given = module.params.properties();
+            let set = module.params.properties();
             faults.extend(
-                given.iter().filter(|(name, _)| !has(name)).map(|(name, _)| format!("{at} has no parameter {name}")),
+                set.iter().filter(|(name, _)| !has(name)).map(|(name, _)| format!("{at} has no parameter {name}")),
             );
             let required = target.params.iter().filter(|param| param.default.is_none());
             faults.extend(
@@ -183,29 +183,29 @@ fn module_parameters(sources: &Sources) -> Vec<String> {
 fn parameter_files(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let main = &templates[0];
-    let mut given: Vec<(String, String)> = Vec::new();
-    let mut wrong = Vec::new();
+    let mut set: Vec<(String, String)> = Vec::new();
+    let mut report = Vec::new();
     // The grammar does not support parameter files, but their lines `param name = value` are sufficient.
     for path in sources.paths("bicepparam") {
         let path = path.to_str().expect("a path");
         let lines = sources.text(path).lines().filter_map(|line| line.strip_prefix("param ")?.split_once(" = "));
         for (name, value) in lines {
-            given.push((path.to_owned(), name.to_owned()));
+            set.push((path.to_owned(), name.to_owned()));
             let param = main.params.iter().find(|param| param.name == name);
             if param.is_some_and(|param| !may_be(value, param)) {
-                wrong.push(format!("{path}: {name} cannot be {value}"));
+                report.push(format!("{path}: {name} cannot be {value}"));
             }
         }
     }
     let json = sources.json("infra/main.parameters.json");
     let names = json["parameters"].as_object().map(|parameters| parameters.keys().cloned()).expect("parameters");
-    given.extend(names.map(|name| ("infra/main.parameters.json".to_owned(), name)));
-    let mut faults: Vec<String> = given
+    set.extend(names.map(|name| ("infra/main.parameters.json".to_owned(), name)));
+    let mut faults: Vec<String> = set
         .iter()
         .filter(|(_, name)| !main.params.iter().any(|param| param.name == *name))
         .map(|(path, name)| format!("{path}: {} has no parameter {name}", main.path.display()))
         .collect();
-    faults.append(&mut wrong);
+    faults.append(&mut report);
     // A value of azd's environment has its default after an equals sign.
     for (name, value) in json["parameters"].as_object().expect("parameters") {
         let default = value["value"].as_str().and_then(|value| value.strip_suffix('}')?.split_once('='));

@@ -58,7 +58,8 @@ pub(super) static ANSWERING: LazyLock<PathBuf> = LazyLock::new(|| {
     let (program, temporary) = (all.join("answering"), all.join(format!("answering.{}", std::process::id())));
     let mut rustc = Command::new("rustc");
     rustc.args(["--edition", "2024", "-C", "target-feature=+crt-static", "-o"]).arg(&temporary);
-    let output = rustc.arg(root().join("tests/deployment/package/answering.rs")).output().expect("the command rustc");
+    let output =
+        rustc.arg(root().join("tests/deployment/package/answering_program.rs")).output().expect("the command rustc");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     fs::rename(temporary, &program).expect("the temporary folder is writable");
     program

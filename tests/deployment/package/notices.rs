@@ -16,7 +16,7 @@ fn the_notices_name_every_linked_package_and_version() {
 }
 
 #[test]
-fn help_has_examples_and_an_unknown_option_is_named() {
+fn the_help_of_notices_sh_has_examples_and_an_unknown_option_is_named() {
     let help = notices("--help");
     let text = String::from_utf8_lossy(&help.stdout);
     assert!(help.status.success() && text.contains("Examples:\n  scripts/notices.sh\n"), "{text}");

@@ -93,7 +93,7 @@ fn a_rejected_publish_is_retried_at_most_five_times() {
     }
 }
 
-/// azd uses its own names, so a deployment is identified by its outputs.
+/// azd uses its own deployment names, so a deployment is identified by its outputs.
 #[test]
 fn a_group_without_a_deployment_is_named() {
     let azure = Azure::deployed(&[]);

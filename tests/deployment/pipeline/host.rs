@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::azure::{Azure, MASTER_KEY};
 
-/// How the host retries a failed attempt.
+/// Whether and how the host retries a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retries {
     /// As under the shipped retry policy.
@@ -78,14 +78,14 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // Either fails only when the process has already result.
+        // Either fails only when the process has already ended.
         let _ = self.handler.kill();
         let _ = self.handler.wait();
     }
 }
 
 impl Invocations {
-    /// Accepts a request, responds at once like the admin endpoint, and then invokes the handler.
+    /// Accepts a request, responds immediately like the admin endpoint, and then invokes the handler.
     fn handle(&self, mut stream: &TcpStream) {
         let mut reader = BufReader::new(stream);
         let mut head = String::new();

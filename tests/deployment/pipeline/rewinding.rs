@@ -49,7 +49,7 @@ fn remaining(azure: &Azure, namespace: &str) -> Vec<String> {
 }
 
 #[test]
-fn checkpoints_written_since_are_deleted_while_the_app_is_stopped() {
+fn checkpoints_written_after_the_time_are_deleted_while_the_app_is_stopped() {
     let azure = read_by_both();
     let result = azure.run("rewind-checkpoints.sh", &["--environment", "staging", "--to", SINCE, "--every", "0"]);
     result.assert(0, &[]);
@@ -142,7 +142,7 @@ fn a_reset_only_removes_the_settings() {
     assert_eq!(remaining(&azure, "evhns-first").len(), 4);
 }
 
-/// Without a time zone it could be hours off, and events would be skipped.
+/// A time without a zone could differ by hours, and events would be skipped.
 #[test]
 fn an_invalid_time_or_one_without_zone_or_in_the_future_is_rejected() {
     let azure = read_by_both();

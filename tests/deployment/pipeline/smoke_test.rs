@@ -20,7 +20,7 @@ struct Deployed {
 }
 
 impl Deployed {
-    /// With this host and the drill setting of staging.
+    /// Creates an environment with this host and the drill setting of staging.
     fn with(retry_mode: Retries) -> Self {
         Self::with_settings(retry_mode, &[("RetryDrillDevice", DEVICE)])
     }
@@ -29,7 +29,7 @@ impl Deployed {
         Self::with_outputs(retry_mode, settings, &[])
     }
 
-    /// With a second region.
+    /// Creates an environment with a second region.
     fn in_two_regions() -> Self {
         let outputs = [
             ("STANDBY_FUNCTION_APP_NAME", STANDBY),
@@ -73,7 +73,7 @@ fn package() -> String {
 }
 
 #[test]
-fn the_test_follows_the_event_to_its_document_and_through_the_forced_503() {
+fn the_smoke_test_follows_the_event_through_the_forced_503_to_its_document() {
     let deployed = Deployed::with(Retries::Yes);
     deployed.account.put(&json!({"id": DEVICE, "Altitude": 1.0, "Battery": 0.75, "Versions": {}}));
     let result = deployed.test(&["--deadline", "60"]);
@@ -93,16 +93,16 @@ fn the_test_follows_the_event_to_its_document_and_through_the_forced_503() {
 }
 
 #[test]
-fn each_run_sends_another_reading() {
+fn each_smoke_test_sends_another_reading() {
     let deployed = Deployed::with(Retries::Yes);
     deployed.test(&["--deadline", "60"]).assert(0, &[]);
     let first = deployed.altitude(DEVICE);
     deployed.test(&["--deadline", "60"]).assert(0, &[]);
-    assert!(first < deployed.altitude(DEVICE), "another altitude");
+    assert!(first < deployed.altitude(DEVICE), "the altitude differs between runs");
 }
 
 #[test]
-fn a_host_that_does_not_retry_fails_the_test_despite_an_older_document() {
+fn a_host_that_does_not_retry_fails_the_smoke_test_despite_an_older_document() {
     let deployed = Deployed::with(Retries::Never);
     deployed.account.put(&json!({"id": DEVICE, "Altitude": 1.0, "Battery": 0.75, "Versions": {}}));
     let result = deployed.test(&["--deadline", "2"]);
@@ -110,7 +110,7 @@ fn a_host_that_does_not_retry_fails_the_test_despite_an_older_document() {
 }
 
 #[test]
-fn a_function_without_a_retry_policy_fails_the_test_despite_an_updated_document() {
+fn a_function_without_a_retry_policy_fails_the_smoke_test_despite_an_updated_document() {
     let deployed = Deployed::with(Retries::NoPolicy);
     let result = deployed.test(&["--deadline", "2"]);
     assert!(deployed.altitude(DEVICE).is_some(), "the document is updated");
@@ -133,7 +133,7 @@ fn the_standby_is_tested_with_its_own_key_and_logs() {
     let log = deployed.azure.log("az.log");
     assert!(log.contains(&format!("keys list --query masterKey --name {STANDBY} ")), "{log}");
     assert!(log.contains("--workspace 9c1b0c0e-0000-0000-0000-000000000001 "), "{log}");
-    assert!(!log.contains(&format!("--name {APP} ")), "the first region is lost, and not queried: {log}");
+    assert!(!log.contains(&format!("--name {APP} ")), "the first region is lost and must not be queried: {log}");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_missing_permission_is_reported_before_anything_is_sent() {
 }
 
 #[test]
-fn a_wrong_key_is_reported_at_once() {
+fn a_wrong_key_is_reported_immediately() {
     let deployed = Deployed::with(Retries::Yes);
     deployed.azure.set("key", "of another app");
     deployed.test(&[]).assert(1, &["rejects the event with status 401", "master key"]);
@@ -209,7 +209,7 @@ fn a_key_that_is_not_a_valid_header_is_not_printed() {
 }
 
 #[test]
-fn an_unreachable_host_fails_the_test_within_the_deadline() {
+fn an_unreachable_host_fails_the_smoke_test_within_the_deadline() {
     let deployed = Deployed::with(Retries::Yes);
     let result = deployed.azure.run(
         "smoke-test.js",

@@ -96,7 +96,7 @@ fn the_steps_call_existing_scripts_with_known_options() {
     );
 }
 
-/// Everything else is in scripts, which an operator can run, too.
+/// All other commands are in scripts, which an operator can also run.
 #[test]
 fn each_step_is_a_script_or_prepares_the_machine() {
     let machine_commands =

@@ -164,7 +164,7 @@ pub fn final_reply(response: Response) -> FinalReply {
         strings.map(|value| value.as_str().expect("a string").to_owned()).collect()
     };
     let messages = strings(&reply["Outputs"]["deadLetterMessages"]);
-    let dead_letters: Vec<DeadLetter> = messages.iter().map(read_letter).collect();
+    let dead_letters: Vec<DeadLetter> = messages.iter().map(read_dead_letter).collect();
     let (mut logged, mut batches) = (Vec::new(), Vec::new());
     for line in strings(&reply["Logs"]) {
         read_record(&line);
@@ -185,8 +185,8 @@ pub fn final_reply(response: Response) -> FinalReply {
 /// Reads a dead letter from the queue or the overflow, and checks that it satisfies the schema and is written again byte for
 /// byte as it was.
 #[track_caller]
-pub fn read_letter(text: impl AsRef<[u8]>) -> DeadLetter {
-    dead_letter_schema::read_letter(&text);
+pub fn read_dead_letter(text: impl AsRef<[u8]>) -> DeadLetter {
+    dead_letter_schema::read_dead_letter(&text);
     let letter: DeadLetter = serde_json::from_slice(text.as_ref()).expect("a dead letter");
     let before = str::from_utf8(text.as_ref()).expect("JSON is text");
     assert_eq!(letter.to_json(), before);

@@ -17,7 +17,7 @@ use devicestate_engine::{
 };
 use serde_json::{Value, json};
 
-pub use envelope::{Envelope, FinalReply, Sent, final_reply, handler, read_letter, retry_body};
+pub use envelope::{Envelope, FinalReply, Sent, final_reply, handler, read_dead_letter, retry_body};
 pub use store::{ANY, Operation, READ_UNITS, ScriptedStore, StoreResponse, WRITE_UNITS};
 
 /// The base time of the events, in milliseconds since 1970: event number n was enqueued n milliseconds later.

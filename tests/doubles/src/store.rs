@@ -33,46 +33,46 @@ pub enum Operation {
 #[derive(Debug, Clone)]
 pub enum StoreResponse {
     /// Performs the operation.
-    Honest,
+    Perform,
     /// Performs nothing and returns this error.
-    Fails(StoreError),
+    Fail(StoreError),
     /// Performs the operation and returns this error.
-    DoneButLost(StoreError),
+    LoseResponse(StoreError),
     /// Lets another writer change the document first, then performs the operation with its condition.
     OtherWriterFirst(Update),
     /// Performs the operation after this delay.
     Slow(Duration),
     /// Never completes.
-    Stalls,
+    Stall,
     /// Panics.
-    Panics,
+    Panic,
     /// Returns the error of this function for the document to write, if there is one.
-    FailsIf(fn(&Document) -> Option<StoreError>),
+    FailIf(fn(&Document) -> Option<StoreError>),
 }
 
 impl StoreResponse {
     pub fn transient() -> Self {
-        Self::Fails(StoreError::Transient("the store is busy".into()))
+        Self::Fail(StoreError::Transient("the store is busy".into()))
     }
 
     pub fn throttled(delay: Duration) -> Self {
-        Self::Fails(StoreError::Throttled { reason: "too many requests".into(), delay })
+        Self::Fail(StoreError::Throttled { reason: "too many requests".into(), delay })
     }
 
     pub fn lost() -> Self {
-        Self::DoneButLost(StoreError::Transient("the connection was cut".into()))
+        Self::LoseResponse(StoreError::Transient("the connection was cut".into()))
     }
 
     pub fn systemic() -> Self {
-        Self::Fails(StoreError::Systemic("the key is wrong".into()))
+        Self::Fail(StoreError::Systemic("the key is wrong".into()))
     }
 
     pub fn rejected() -> Self {
-        Self::Fails(StoreError::Rejected("the document is too large".into()))
+        Self::Fail(StoreError::Rejected("the document is too large".into()))
     }
 
     pub fn bad_request() -> Self {
-        Self::Fails(StoreError::BadRequest("the request is bad".into()))
+        Self::Fail(StoreError::BadRequest("the request is bad".into()))
     }
 }
 
@@ -170,14 +170,14 @@ impl ScriptedStore {
         let mut script = lock(&self.script);
         let matches = |rule: &&mut Rule| rule.operation == operation && rule.id.as_deref().is_none_or(|own| own == id);
         let response = script.iter_mut().filter(matches).find_map(|rule| rule.next.pop_front().or(rule.always.clone()));
-        (response.unwrap_or(StoreResponse::Honest), InFlight(&self.in_flight))
+        (response.unwrap_or(StoreResponse::Perform), InFlight(&self.in_flight))
     }
 
     /// Performs the part of the response before the operation.
     async fn before(&self, response: &StoreResponse, id: &str, document: Option<&Document>) -> Result<(), StoreError> {
         match response {
-            StoreResponse::Honest | StoreResponse::DoneButLost(_) => Ok(()),
-            StoreResponse::Fails(error) => Err(error.clone()),
+            StoreResponse::Perform | StoreResponse::LoseResponse(_) => Ok(()),
+            StoreResponse::Fail(error) => Err(error.clone()),
             StoreResponse::OtherWriterFirst(update) => {
                 self.write_bypassing_script(id, update).await;
                 Ok(())
@@ -186,9 +186,9 @@ impl ScriptedStore {
                 sleep(*delay).await;
                 Ok(())
             }
-            StoreResponse::Stalls => pending().await,
-            StoreResponse::Panics => panic!("the store panics on {id}"),
-            StoreResponse::FailsIf(error_of) => document.and_then(error_of).map_or(Ok(()), Err),
+            StoreResponse::Stall => pending().await,
+            StoreResponse::Panic => panic!("the store panics on {id}"),
+            StoreResponse::FailIf(error_of) => document.and_then(error_of).map_or(Ok(()), Err),
         }
     }
 
@@ -218,7 +218,7 @@ impl Drop for InFlight<'_> {
 
 fn after<T>(response: StoreResponse, result: Result<T, StoreError>) -> Result<T, StoreError> {
     match response {
-        StoreResponse::DoneButLost(error) => result.and(Err(error)),
+        StoreResponse::LoseResponse(error) => result.and(Err(error)),
         _ => result,
     }
 }

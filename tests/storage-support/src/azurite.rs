@@ -98,7 +98,7 @@ impl Azurite {
         connection_string([self.blob_port, self.queue_port], &format!("AccountKey={key}"))
     }
 
-    /// Returns a connection with the right key.
+    /// Returns a connection with the correct key.
     pub fn connection(&self) -> StorageConnection {
         connection(&self.connection_string(KEY))
     }

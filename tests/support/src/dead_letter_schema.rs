@@ -18,7 +18,7 @@ pub fn schema_errors(letter: &Value) -> Vec<String> {
 
 /// Parses a dead letter, of the queue or of the overflow storage, and validates it.
 #[track_caller]
-pub fn read_letter(text: impl AsRef<[u8]>) -> Value {
+pub fn read_dead_letter(text: impl AsRef<[u8]>) -> Value {
     let letter = serde_json::from_slice(text.as_ref()).expect("a dead letter is JSON");
     let schema_errors = schema_errors(&letter);
     assert!(schema_errors.is_empty(), "{schema_errors:#?} in {:.2000}", letter.to_string());

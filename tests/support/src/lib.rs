@@ -32,7 +32,7 @@ use std::{
 use serde_json::Value;
 
 pub use app::{App, DEAD_LETTER_MONITOR, FUNCTION, Handler, SESSIONS, free_port, pause};
-pub use dead_letter_schema::read_letter;
+pub use dead_letter_schema::read_dead_letter;
 pub use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS};
 pub use fold::Fold;
 pub use http::{Framing, Response, request};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Response, read_letter, read_record};
+use super::{Response, read_dead_letter, read_record};
 
 /// The largest text of a queue message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 49_152;
@@ -41,7 +41,7 @@ impl Reply {
 
         let mut records: Vec<_> = logs.iter().map(|line| read_record(line)).collect();
         let batch = records.pop().expect("the batch's record");
-        let dead_letters = messages.iter().map(read_letter).collect();
+        let dead_letters = messages.iter().map(read_dead_letter).collect();
         let reply = Self { dead_letters, records, batch };
         assert_eq!(reply.batch["record"], "batch", "{json}");
         let [events, applied, superseded, dead_lettered] = reply.counts();

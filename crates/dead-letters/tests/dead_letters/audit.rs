@@ -109,7 +109,7 @@ async fn concurrent_writers_leave_complete_audit_lines() {
 }
 
 #[tokio::test]
-async fn half_an_audit_line_after_a_full_disk_spoils_no_other() {
+async fn an_incomplete_audit_line_after_a_full_disk_damages_no_other() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.jsonl");
     fs::write(&path, r#"{"time":"2026-1"#).expect("a file");

@@ -253,7 +253,7 @@ impl Hooks for DeleteLast {
         if operation == "delete" {
             assert!(self.0.document("drone-1").await.is_some(), "the document is written");
             let outcomes: Vec<_> = self.1.lines().iter().map(|line| line.outcome).collect();
-            assert_eq!(outcomes, [Outcome::Applied, Outcome::Applied, Outcome::FailedAgain], "and the lines are");
+            assert_eq!(outcomes, [Outcome::Applied, Outcome::Applied, Outcome::FailedAgain], "and the audit lines are");
         }
         Ok(())
     }
@@ -276,7 +276,7 @@ async fn a_replayed_dead_letter_that_panics_affects_no_other() {
     let events = (1..=6).map(|number| battery(number, &format!("drone-{}", number % 3), 0.5));
     let rig = Rig::with(&dead_letters(batch(events))).await;
     let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
-    store.always(Operation::Write, "drone-1", StoreResponse::Panics);
+    store.always(Operation::Write, "drone-1", StoreResponse::Panic);
     let run = Run { chunk_size: 32, ..Run::new(&rig.queue, &store, &trail) };
     let (scanned, summary) = run.replay().await;
     scanned.expect("it ends");
@@ -330,7 +330,7 @@ async fn a_replay_ends_with_the_first_chunk_while_the_store_is_down() {
         StoreResponse::systemic(),
         StoreResponse::throttled(2 * BUDGET),
         StoreResponse::transient(),
-        StoreResponse::Stalls,
+        StoreResponse::Stall,
     ] {
         let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
         store.always(Operation::Read, ANY, answer.clone());
@@ -366,7 +366,7 @@ async fn messages_of_other_receives_are_released_when_one_fails() {
     while let some @ 1.. = rig.queue.receive(32, VISIBILITY_TIMEOUT).await.expect("received").len() {
         received += some;
     }
-    assert_eq!(received, 100, "nothing is hidden");
+    assert_eq!(received, 100, "every message is visible");
 }
 
 /// Lets the visibility timeout of all received messages end before each receive.

@@ -1,4 +1,4 @@
-//! A replay is cut off at each of its operations in turn and repeated: nothing is lost, nothing is applied twice.
+//! A replay is interrupted at each of its operations in turn and repeated: nothing is lost, nothing is applied twice.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,15 +29,15 @@ use crate::replaying::{HookedQueue, Hooks, Rig, Run, Trail, VISIBILITY_TIMEOUT, 
 /// How a run is cut off at an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CutOff {
-    /// The process is killed before it.
+    /// The process is killed before the operation.
     KilledBefore,
-    /// The process is killed after it.
+    /// The process is killed after the operation.
     KilledAfter,
-    /// It fails, and so do all that follow.
+    /// It fails, and so do all later operations.
     AllFail,
-    /// It fails, and the next does not.
+    /// It fails, and later operations succeed.
     OneFails,
-    /// It is done, and the response is lost.
+    /// It succeeds, but its response is lost.
     ResponseLost,
 }
 
@@ -168,7 +168,7 @@ impl Hooks for QueueHooks {
     }
 
     async fn after(&self, _: &str) -> Result<(), QueueError> {
-        // The first call after the target is good enough: the queue does nothing in between.
+        // The first call after the target suffices: the queue does nothing between the two.
         let is_target = self.1.swap(0, Relaxed) > 0;
         self.0.after(is_target).await.map_err(|Failed| queue_error())
     }
@@ -186,8 +186,8 @@ fn events() -> Vec<Event> {
     events
 }
 
-/// Returns the documents of a run without faults.
-async fn undisturbed() -> BTreeMap<String, Document> {
+/// Returns the documents after a run without faults.
+async fn documents_without_faults() -> BTreeMap<String, Document> {
     let store = Arc::<ScriptedStore>::default();
     devicestate_test_doubles::processor(&store).process(&batch(events())).await;
     documents(&store).await
@@ -198,8 +198,8 @@ async fn documents(store: &ScriptedStore) -> BTreeMap<String, Document> {
     documents.into_iter().map(|document| (document.id.clone(), document)).collect()
 }
 
-/// Returns the dead letters, the first of them in the overflow.
-async fn prepared() -> (TempDir, Directory, Vec<DeadLetter>) {
+/// Returns dead letters of the events. The first one is stored in the overflow.
+async fn prepare_dead_letters() -> (TempDir, Directory, Vec<DeadLetter>) {
     let folder = tempfile::tempdir().expect("a folder");
     let directory = Directory(folder.path().join("dead-letters"));
     let mut letters = dead_letters(batch(events()));
@@ -210,7 +210,7 @@ async fn prepared() -> (TempDir, Directory, Vec<DeadLetter>) {
 
 /// Runs a replay that is cut off at this operation, and repeats it. Returns whether it has such an operation.
 async fn run_cut_off(cut_off: CutOff, operation: usize, expected: &BTreeMap<String, Document>) -> bool {
-    let (_folder, directory, letters) = prepared().await;
+    let (_folder, directory, letters) = prepare_dead_letters().await;
     let rig = Rig::with(&letters).await;
     let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
     let countdown = Arc::new(Countdown { cut_off, left: AtomicUsize::new(operation), killed: Notify::new() });
@@ -227,25 +227,25 @@ async fn run_cut_off(cut_off: CutOff, operation: usize, expected: &BTreeMap<Stri
         _ = run.replay() => {}
     }
     let was_reached = countdown.was_reached();
-    let what = format!("{cut_off:?} at operation {operation}");
+    let context = format!("{cut_off:?} at operation {operation}");
     // Every deleted message has its audit line.
     rig.advance(VISIBILITY_TIMEOUT);
     let left: BTreeSet<_> = rig.visible().await.into_iter().map(|letter| letter.id).collect();
     for letter in letters.iter().filter(|letter| !left.contains(&letter.id)) {
-        assert!(is_recorded(&trail, letter), "{what}: {} was deleted without a line", letter.id);
+        assert!(is_recorded(&trail, letter), "{context}: {} was deleted without an audit line", letter.id);
     }
     let repeated = Run { overflow: Some(Arc::new(directory)), ..Run::new(&rig.queue, &store, &trail) };
     let (scanned, summary) = repeated.replay().await;
     scanned.expect("it ends");
-    assert_eq!((summary.reason, summary.failed_again), (None, 1), "{what}");
-    assert_eq!(&documents(&store).await, expected, "{what}");
+    assert_eq!((summary.reason, summary.failed_again), (None, 1), "{context}");
+    assert_eq!(&documents(&store).await, expected, "{context}");
     let left = rig.visible().await;
-    assert_eq!((left.len(), rig.count().await), (1, 1), "{what}: only the one that cannot be applied");
-    assert_eq!(left[0].id, letters[8].id, "{what}");
+    assert_eq!((left.len(), rig.count().await), (1, 1), "{context}: only the invalid event is left");
+    assert_eq!(left[0].id, letters[8].id, "{context}");
     let attempts = left[0].replay.as_ref().map(|replay| replay.attempts);
-    assert!(matches!(attempts, Some(1 | 2)), "{what}: {attempts:?}");
+    assert!(matches!(attempts, Some(1 | 2)), "{context}: {attempts:?}");
     for letter in &letters[..8] {
-        assert!(is_recorded(&trail, letter), "{what}: {} has a line", letter.id);
+        assert!(is_recorded(&trail, letter), "{context}: {} has an audit line", letter.id);
     }
     was_reached
 }
@@ -256,7 +256,7 @@ fn is_recorded(trail: &Trail, letter: &DeadLetter) -> bool {
 }
 
 async fn cut_off_at_each_operation(cut_off: CutOff) {
-    let expected = undisturbed().await;
+    let expected = documents_without_faults().await;
     let mut operation = 1;
     while run_cut_off(cut_off, operation, &expected).await {
         operation += 1;

@@ -39,7 +39,7 @@ async fn a_complete_request_is_replayed_by_its_trigger_under_the_version_of_its_
     let letter = complete_request(&SessionMessage::battery(1, "a", 0.5));
     let candidate = Candidate { letter: &letter, edited: None };
     assert_eq!(replayer.replay(&[candidate]).await, [ReplayOutcome::Applied]);
-    // The message itself, delivered later, is the same event.
+    // The message itself, if delivered later, is the same event.
     let reply = invoke_final(&handler, &SessionMessage::battery(1, "a", 0.5)).await;
     assert_eq!(reply.counts(), [0, 1, 0]);
 }

@@ -1,6 +1,6 @@
 //! The messages of dead letters: their schema, their fields, and the record of failed replays.
 //!
-//! Each test that reads a dead letter uses `read_letter`, which validates it and checks that it is written again unchanged.
+//! Each test that reads a dead letter uses `read_dead_letter`, which validates it and checks that it is written again unchanged.
 //! The tests here check that the schema is strict, and messages that no other test creates.
 
 use std::borrow::Cow;
@@ -16,10 +16,10 @@ use devicestate_engine::{
 };
 use devicestate_test_doubles::{
     Envelope, NOW, ScriptedStore, Sent, batch, battery, final_reply, handler, processor, processor_with_telemetry,
-    read_letter, source,
+    read_dead_letter, source,
 };
 use devicestate_test_support::{
-    dead_letter_schema::{read_letter as as_json, schema_errors},
+    dead_letter_schema::{read_dead_letter as as_json, schema_errors},
     record_schema::read_record,
 };
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn failure(issue: impl Into<String>, device_id: Option<&str>) -> Failure {
 }
 
 fn pointer() -> Pointer {
-    let fingerprint = Fingerprint { length: MAX_MESSAGE_BYTES + 1, ..Fingerprint::of_bytes(b"what is there") };
+    let fingerprint = Fingerprint { length: MAX_MESSAGE_BYTES + 1, ..Fingerprint::of_bytes(b"the stored bytes") };
     Pointer { location: "https://drones.blob.core.windows.net/deadletters/a.json".into(), fingerprint }
 }
 
@@ -43,7 +43,7 @@ fn pointer() -> Pointer {
 fn forms(letter: &DeadLetter) -> Vec<String> {
     let mut forms = Vec::new();
     for text in [letter.to_json(), letter.truncated_message(), letter.message_with_pointer(pointer())] {
-        let mut replayed = read_letter(&text);
+        let mut replayed = read_dead_letter(&text);
         replayed.failed_again(&failure("the store is busy", Some("drone-1")), NOW);
         forms.extend([text, replayed.to_json()]);
     }
@@ -61,7 +61,7 @@ fn samples() -> [DeadLetter; 2] {
         let state = device.map(|device| json!({"id": device, "Battery": 0.5}));
         let failure = Failure { device_state: state, ..failure("the document is too large", device) };
         let letter = DeadLetter::new(&batch, 0, &failure, Attempt { invocation_id: "94d0", number: 1, time_ms: NOW });
-        read_letter(letter.to_json())
+        read_dead_letter(letter.to_json())
     })
 }
 
@@ -94,7 +94,7 @@ async fn dead_letters_of_all_fixtures_satisfy_the_schema() {
             let reply = final_reply(handler.invoke("94d0", &body).await);
             letters += reply.dead_letters.len();
             for form in reply.dead_letters.iter().flat_map(forms) {
-                read_letter(form);
+                read_dead_letter(form);
             }
         }
     }
@@ -141,7 +141,7 @@ fn with(message: &Value, path: &str, member: Option<(&str, Value)>) -> Value {
 }
 
 #[test]
-fn a_changed_field_does_not_satisfy_the_schema() {
+fn a_dead_letter_with_a_changed_field_violates_the_schema() {
     let mut broken = 0;
     for message in samples().iter().flat_map(forms) {
         let message = as_json(&message);
@@ -177,7 +177,7 @@ fn a_changed_field_does_not_satisfy_the_schema() {
 }
 
 #[test]
-fn impossible_values_and_combinations_do_not_satisfy_the_schema() {
+fn impossible_values_and_combinations_violate_the_schema() {
     let [letter, stateless] = samples();
     let [complete, _, cut, _, pointing, replayed] =
         <[String; 6]>::try_from(forms(&letter)).expect("six").map(|text| as_json(&text));
@@ -234,10 +234,10 @@ fn impossible_values_and_combinations_do_not_satisfy_the_schema() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_form_of_the_message_has_the_device_id() {
+async fn each_form_of_a_dead_letter_has_the_device_id() {
     for (letter, device) in samples().iter().zip([Some("drone-1"), None]) {
         for text in [letter.to_json(), letter.truncated_message(), letter.message_with_pointer(pointer())] {
-            assert_eq!(read_letter(&text).device_id.as_deref(), device, "{text}");
+            assert_eq!(read_dead_letter(&text).device_id.as_deref(), device, "{text}");
         }
     }
     let long = "d".repeat(2_000);
@@ -249,7 +249,7 @@ async fn each_form_of_the_message_has_the_device_id() {
 }
 
 #[test]
-fn stage_and_class_are_displayed_as_in_the_message() {
+fn stage_and_error_class_are_displayed_as_in_the_message() {
     for stage in [Stage::Envelope, Stage::Deserialize, Stage::Validate, Stage::Update] {
         assert_eq!(json!(stage), stage.to_string());
     }
@@ -259,7 +259,7 @@ fn stage_and_class_are_displayed_as_in_the_message() {
 }
 
 #[test]
-fn a_message_of_an_earlier_version_can_be_read() {
+fn a_dead_letter_of_an_earlier_version_can_be_read() {
     let letter = &samples()[0];
     let mut message = as_json(letter.to_json());
     message.as_object_mut().expect("an object").remove("DeviceId").expect("it is there");
@@ -268,7 +268,7 @@ fn a_message_of_an_earlier_version_can_be_read() {
 }
 
 #[test]
-fn a_failed_replay_is_recorded_beside_the_first_failure() {
+fn a_failed_replay_is_recorded_in_addition_to_the_first_failure() {
     let [_, mut letter] = samples();
     let own = letter.issue.clone();
     assert_eq!((letter.last_stage(), letter.last_class()), (Stage::Update, ErrorClass::Transient));
@@ -289,13 +289,13 @@ fn a_failed_replay_is_recorded_beside_the_first_failure() {
     assert_eq!((letter.stage, letter.error_class, &letter.issue), (Stage::Update, ErrorClass::Transient, &own));
     assert_eq!(letter.device_id.as_deref(), Some("drone-1"), "the device id of the replay remains");
     for text in [letter.to_json(), letter.truncated_message(), letter.message_with_pointer(pointer())] {
-        assert_eq!(read_letter(&text).replay.as_ref(), Some(&replay), "{text}");
+        assert_eq!(read_dead_letter(&text).replay.as_ref(), Some(&replay), "{text}");
     }
 }
 
 /// Each character has six bytes in JSON.
 #[test]
-fn the_short_forms_always_fit_into_the_queue() {
+fn truncated_messages_and_pointers_always_fit_into_the_queue() {
     let long = "\u{1}".repeat(20_000);
     let raw = |length: usize| MetadataColumn::new(format!("[\"{}\"]", "9".repeat(length)), 1);
     let mut batch = Batch {
@@ -325,5 +325,5 @@ fn the_short_forms_always_fit_into_the_queue() {
     // Names of valid length are not truncated, since versions depend on them.
     batch.source = Source { event_hub_name: "h".repeat(256), ..source() };
     let letter = DeadLetter::new(&batch, 0, &failure("x", None), attempt);
-    assert_eq!(read_letter(letter.message_with_pointer(pointer())).source, batch.source);
+    assert_eq!(read_dead_letter(letter.message_with_pointer(pointer())).source, batch.source);
 }

@@ -11,7 +11,7 @@ use devicestate_engine::{
 };
 use devicestate_test_doubles::{
     Envelope, FinalReply, NOW, Operation, ScriptedStore, Sent, StoreResponse, T0, batch, battery, final_reply, handler,
-    processor, read_letter, retry_body, source,
+    processor, read_dead_letter, retry_body, source,
 };
 use serde_json::{Value, json, value::RawValue};
 use sha2::{Digest as _, Sha256};
@@ -94,23 +94,23 @@ async fn a_dead_letter_holds_the_event_byte_for_byte() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_has_only_the_state_of_its_own_event() {
     let store = Arc::new(ScriptedStore::default());
-    store.always(Operation::Write, "bad", StoreResponse::rejected());
+    store.always(Operation::Write, "rejected", StoreResponse::rejected());
     let events = [
-        Sent::battery(1, "good", 0.1),
-        Sent::battery(2, "bad", 0.2),
+        Sent::battery(1, "accepted", 0.1),
+        Sent::battery(2, "rejected", 0.2),
         Sent::new(3, "nonsense"),
-        Sent::battery(4, "bad", 0.4),
+        Sent::battery(4, "rejected", 0.4),
     ];
     let reply = invoke_final(&handler(processor(&store)), &Envelope::new(events)).await;
     let states: Vec<_> = reply.dead_letters.iter().map(|letter| letter.device_state.clone()).collect();
-    let state = |battery: f64| Some(json!({"id": "bad", "Battery": battery}));
+    let state = |battery: f64| Some(json!({"id": "rejected", "Battery": battery}));
     assert_eq!(states, [state(0.2), None, state(0.4)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_id_of_a_dead_letter_is_the_same_in_each_attempt() {
     let handler = plain();
-    // The same bytes at other positions, other bytes, and valid events in between.
+    // The same bytes at other positions, other bytes, and valid events between them.
     let events = (0..20).map(|n| match n % 4 {
         0 => Sent::battery(n, "d", 0.5),
         1 => Sent::new(n, format!("poison {n}")),
@@ -128,7 +128,7 @@ async fn the_id_of_a_dead_letter_is_the_same_in_each_attempt() {
 
     let another = handler.invoke("another invocation", &envelope.retried(3).to_bytes()).await;
     assert_eq!(ids(&final_reply(another)), first);
-    // Also as part of another batch: the host may form other batches.
+    // Also in another batch: after a restart the host may form other batches.
     let tail = Envelope::new(envelope.events[5..].to_vec());
     let tail = ids(&invoke_final(&plain(), &tail).await);
     assert_eq!(tail, first[first.len() - tail.len()..]);
@@ -197,7 +197,7 @@ async fn a_dead_letter_above_the_size_limit_goes_to_the_overflow() {
     assert_eq!(bytes.len(), MAX_MESSAGE_BYTES + 1);
     assert_eq!(pointer.fingerprint.length, bytes.len());
     assert_eq!(pointer.fingerprint.sha256, format!("{:x}", Sha256::digest(&bytes)));
-    let complete = read_letter(&bytes);
+    let complete = read_dead_letter(&bytes);
     assert_eq!((complete.id.as_str(), body(&complete)), (letter.id.as_str(), sent.body));
     assert_eq!(raw(complete.event_data.properties.as_deref()), Some(sent.properties.as_str()));
 
@@ -223,7 +223,7 @@ async fn a_dead_letter_is_truncated_if_the_overflow_fails_in_the_last_attempt() 
     assert!(text.len() <= MAX_MESSAGE_BYTES);
     assert_eq!((&letter.overflow, &letter.event_data.body_cut), (&None, &Some(Fingerprint::of_bytes(&large))));
     let kept = body(letter);
-    assert!(large.starts_with(&kept) && kept.len() > 30_000, "as much as fits: {}", kept.len());
+    assert!(large.starts_with(&kept) && kept.len() > 30_000, "the largest prefix that fits: {}", kept.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,7 +258,7 @@ async fn a_truncated_dead_letter_always_fits() {
                 let cut = (kept != sent.body).then(|| Fingerprint::of_bytes(&sent.body));
                 assert_eq!(letter.event_data.body_cut, cut, "event {}", sent.number);
                 assert!(sent.body.starts_with(&kept), "event {}", sent.number);
-                assert!(cut.is_none() || kept.len() > 20_000, "event {}: as much as fits", sent.number);
+                assert!(cut.is_none() || kept.len() > 20_000, "event {}: the largest prefix that fits", sent.number);
                 assert!(letter.event_data.properties_cut, "event {}: it is marked", sent.number);
             }
         }

@@ -38,7 +38,7 @@ fn answer(rng: &mut Rng) -> StoreResponse {
         3 => StoreResponse::throttled(Duration::from_millis(rng.u64(..200))),
         4 => StoreResponse::systemic(),
         5..8 => StoreResponse::Slow(Duration::from_millis(rng.u64(..200))),
-        _ => StoreResponse::Honest,
+        _ => StoreResponse::Perform,
     }
 }
 

@@ -2,20 +2,20 @@
 //!
 //! Time is tokio's paused clock: backoffs and budgets pass immediately, and no test sleeps.
 
-mod cache;
 mod dead_letter_messages;
 mod dead_letters;
-mod faults;
+mod document_cache;
 mod interleavings;
 mod invocations;
 mod large_dead_letters;
-mod limits;
 mod other_device;
 mod overflow;
 mod processor;
 mod rejected_writes;
 mod retries;
 mod sessions;
+mod store_faults;
 mod telemetry_json;
 mod telemetry_protobuf;
 mod telemetry_to_json;
+mod time_limits;

@@ -19,7 +19,7 @@ struct Thermostat;
 
 impl Telemetry for Thermostat {
     fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
-        let line = str::from_utf8(&event.body).map_err(|error| Poison::Undecodable(format!("no text: {error}")))?;
+        let line = str::from_utf8(&event.body).map_err(|error| Poison::Undecodable(format!("not text: {error}")))?;
         let [name, temperature, heating] = line.trim_end().split(';').collect::<Vec<_>>()[..] else {
             return Err(Poison::Undecodable(format!("{line:?} is not name;temperature;heating")));
         };
@@ -28,7 +28,7 @@ impl Telemetry for Thermostat {
             text => {
                 let number: f64 = text.parse().map_err(|_| Poison::Undecodable(format!("{text:?} is not a number")))?;
                 if number < -273.15 {
-                    return Err(Poison::Invalid(format!("{number} degrees is colder than can be")));
+                    return Err(Poison::Invalid(format!("{number} degrees is below absolute zero")));
                 }
                 Value::from(number)
             }
@@ -50,7 +50,7 @@ async fn another_device_needs_only_a_telemetry_implementation() {
     let handler = handler(processor_with_telemetry(&store, Arc::new(Thermostat)));
     let lines = ["kitchen;20.5;on", "hall;18;off", "kitchen;;off", "kitchen;21", "hall;-300;on", ";20;on", "hall;;"];
     let envelope = Envelope::new((1..).zip(lines).map(|(number, line)| Sent::new(number, line)));
-    store.respond(Operation::Write, "kitchen", [StoreResponse::Panics]);
+    store.respond(Operation::Write, "kitchen", [StoreResponse::Panic]);
     retry_body(handler.invoke("thermostats", &envelope.to_bytes()).await);
 
     let reply = final_reply(handler.invoke("thermostats", &envelope.retried(1).to_bytes()).await);
@@ -61,7 +61,7 @@ async fn another_device_needs_only_a_telemetry_implementation() {
         reported,
         [
             (Stage::Deserialize, "\"kitchen;21\" is not name;temperature;heating"),
-            (Stage::Validate, "-300 degrees is colder than can be"),
+            (Stage::Validate, "-300 degrees is below absolute zero"),
             (Stage::Validate, "the device id is empty"),
         ]
     );

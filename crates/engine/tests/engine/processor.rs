@@ -92,7 +92,11 @@ async fn duplicates_and_older_events_are_superseded_and_write_nothing() {
     for repeated in [first, batch([battery(4, "d", 0.4)]), batch([battery(5, "d", 0.5)])] {
         let processed = engine.process(&repeated).await;
         assert!(processed.outcomes.iter().all(|outcome| *outcome == Outcome::Superseded), "{processed:?}");
-        assert_eq!((processed.operations.reads, processed.operations.writes), (1, 0), "read, and found to hold it");
+        assert_eq!(
+            (processed.operations.reads, processed.operations.writes),
+            (1, 0),
+            "the document was read and already has the readings"
+        );
     }
     assert_eq!(store.etag("d").await, etag);
 }
@@ -109,7 +113,7 @@ async fn an_event_is_applied_if_only_one_of_its_readings_is_newer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_without_readings_is_applied_and_creates_the_document_if_there_is_none() {
+async fn an_event_without_readings_is_applied_and_creates_a_missing_document() {
     let store = Arc::new(ScriptedStore::default());
     let engine = processor(&store);
     let processed = engine.process(&batch([heartbeat(1, "d")])).await;
@@ -160,7 +164,7 @@ async fn events_without_positions_get_rising_arrival_times() {
     let engine = processor(&store);
     let unplaced = |battery_level: f64| Event { position: None, ..battery(0, "d", battery_level) };
     let mut versions: Vec<Version> = Vec::new();
-    // The clock is stopped, but each event is newer than the one before, within a batch and in later ones.
+    // The clock is stopped, but each event is newer than its predecessor, within a batch and in later batches.
     for events in [vec![unplaced(0.1), unplaced(0.2)], vec![unplaced(0.3)], vec![unplaced(0.4)]] {
         let newest = events.last().cloned();
         let processed = engine.process(&Batch { events, ..Batch::default() }).await;
@@ -240,9 +244,9 @@ async fn an_empty_batch_does_not_use_the_store() {
 }
 
 /// The telemetry of drones, with a bug.
-struct Fragile;
+struct PanickingTelemetry;
 
-impl Telemetry for Fragile {
+impl Telemetry for PanickingTelemetry {
     fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
         assert!(*event.body != *b"panic", "the decoder has a bug");
         Drone::default().decode_into(event, readings)
@@ -252,15 +256,15 @@ impl Telemetry for Fragile {
 #[tokio::test(start_paused = true)]
 async fn an_invalid_event_affects_neither_its_batch_nor_its_device() {
     let store = Arc::new(ScriptedStore::default());
-    let bad = |number, body: &[u8]| Event { body: body.to_vec().into(), ..battery(number, "d", 0.0) };
-    let engine = processor_with_telemetry(&store, Arc::new(Fragile));
+    let invalid = |number, body: &[u8]| Event { body: body.to_vec().into(), ..battery(number, "d", 0.0) };
+    let engine = processor_with_telemetry(&store, Arc::new(PanickingTelemetry));
     let mut events = vec![
         battery(1, "d", 0.1),
-        bad(2, b"panic"),
+        invalid(2, b"panic"),
         battery(3, "d", 0.3),
-        bad(4, b""),
-        bad(5, br#"{"deviceId":"d","flightMode":9}"#),
-        Event { fault: Some("no place for it".into()), ..battery(6, "d", 0.6) },
+        invalid(4, b""),
+        invalid(5, br#"{"deviceId":"d","flightMode":9}"#),
+        Event { fault: Some("the position is invalid".into()), ..battery(6, "d", 0.6) },
         battery(7, &"long".repeat(256), 0.7),
         altitude(8, "e", 8.0),
     ];
@@ -290,7 +294,7 @@ async fn an_invalid_event_affects_neither_its_batch_nor_its_device() {
     assert!(issue(&processed, 1).contains("the decoder has a bug"), "{}", issue(&processed, 1));
     assert!(issue(&processed, 3).contains("device id is missing"));
     assert!(issue(&processed, 4).contains("flight mode 9"));
-    assert_eq!(issue(&processed, 5), "no place for it");
+    assert_eq!(issue(&processed, 5), "the position is invalid");
     assert!(issue(&processed, 6).contains("1024 bytes"), "{}", issue(&processed, 6));
     let document = store.document("d").await.expect("a document");
     assert_eq!(document.version("Battery"), Some(version(9)));
@@ -299,8 +303,8 @@ async fn an_invalid_event_affects_neither_its_batch_nor_its_device() {
 
 #[tokio::test(start_paused = true)]
 async fn reserved_names_are_not_valid_for_readings() {
-    struct Sly;
-    impl Telemetry for Sly {
+    struct ReservedNames;
+    impl Telemetry for ReservedNames {
         fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
             let name = String::from_utf8_lossy(&event.body).into_owned();
             let reading = Reading { name: name.into(), value: json!(1) };
@@ -311,7 +315,7 @@ async fn reserved_names_are_not_valid_for_readings() {
     let store = Arc::new(ScriptedStore::default());
     let named = |(number, name): (i64, &str)| Event { body: name.to_owned().into(), ..battery(number, "d", 0.0) };
     let events = (0..).zip(["id", "Versions", "_ts", "", "Id", "versions"]).map(named);
-    let processed = processor_with_telemetry(&store, Arc::new(Sly)).process(&batch(events)).await;
+    let processed = processor_with_telemetry(&store, Arc::new(ReservedNames)).process(&batch(events)).await;
     assert_eq!(kinds(&processed)[..4], ["failed poison"; 4]);
     assert_eq!(kinds(&processed)[4..], ["applied"; 2]);
     assert_eq!(readings(&store.document("d").await.expect("a document")), json!({"Id": 1, "versions": 1}));

@@ -23,7 +23,7 @@ fn too_full(document: &Document) -> Option<StoreError> {
 #[tokio::test(start_paused = true)]
 async fn one_rejected_event_among_a_thousand_is_found_in_few_writes() {
     let store = store();
-    store.always(Write, "d", StoreResponse::FailsIf(too_full));
+    store.always(Write, "d", StoreResponse::FailIf(too_full));
     // The next event overwrites the rejected reading, so only a write without that event shows it.
     let level = |n: i64| if n == 617 { 2.0 } else { 0.5 };
     let mut events: Vec<_> = (0..1_000).map(|n| battery(n, "d", level(n))).collect();
@@ -75,7 +75,7 @@ async fn a_document_with_a_rejected_read_is_read_once() {
 #[tokio::test(start_paused = true)]
 async fn a_systemic_failure_stops_the_bisection() {
     let store = store();
-    store.respond(Write, "d", [StoreResponse::rejected(), StoreResponse::Honest, StoreResponse::systemic()]);
+    store.respond(Write, "d", [StoreResponse::rejected(), StoreResponse::Perform, StoreResponse::systemic()]);
     let processed = processor(&store).process(&batch((0..4).map(|n| battery(n, "d", 0.5)))).await;
     assert_eq!(kinds(&processed), ["applied", "applied", "unresolved systemic", "unresolved systemic"]);
     assert_eq!(store.count(Write), 3);
@@ -84,7 +84,7 @@ async fn a_systemic_failure_stops_the_bisection() {
 #[tokio::test(start_paused = true)]
 async fn the_deadline_during_the_bisection_fails_the_device() {
     let store = store();
-    store.respond(Write, "d", [StoreResponse::rejected(), StoreResponse::Honest, StoreResponse::Stalls]);
+    store.respond(Write, "d", [StoreResponse::rejected(), StoreResponse::Perform, StoreResponse::Stall]);
     let mut events: Vec<_> = (0..4).map(|n| battery(n, "d", 0.5)).collect();
     events.push(battery(4, "e", 0.5));
     let processed = processor(&store).process(&batch(events)).await;
@@ -130,7 +130,7 @@ async fn the_probe_is_repeated_after_a_conflict() {
     let processed = processor(&store).process(&batch([battery(2, "d", 0.2), battery(1, "e", 0.1)])).await;
     assert_eq!(kinds(&processed), ["failed poison", "superseded"]);
     let document = store.document("e").await.expect("a document");
-    assert_eq!(readings(&document), json!({"Altitude": 1.0, "Battery": 0.1}), "the other write remains");
+    assert_eq!(readings(&document), json!({"Altitude": 1.0, "Battery": 0.1}), "the other writer's update remains");
 }
 
 #[tokio::test(start_paused = true)]

@@ -87,7 +87,7 @@ async fn each_dead_letter_has_a_log_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unresolved_event_that_is_retried_is_not_dead_lettered() {
+async fn an_unresolved_event_that_will_be_retried_is_not_dead_lettered() {
     let (store, handler) = rig();
     store.always(Write, "b", StoreResponse::transient());
     let mut envelope = fleet(&["a", "b"]);
@@ -159,7 +159,7 @@ async fn an_outage_never_makes_dead_letters() {
         (Read, StoreResponse::transient()),
         (Write, StoreResponse::transient()),
         (Read, StoreResponse::systemic()),
-        (Write, StoreResponse::Stalls),
+        (Write, StoreResponse::Stall),
     ];
     for (operation, answer) in outages {
         let (store, handler) = rig();
@@ -178,7 +178,7 @@ async fn a_read_only_store_never_makes_dead_letters() {
     let (store, handler) = rig();
     invoke_final(&handler, &fleet(&["a", "b"])).await;
     store.always(Write, ANY, StoreResponse::transient());
-    // Two devices have nothing left to write, so a probe is sent, and the store rejects it.
+    // Two devices have nothing to write, so a probe is sent, and the store rejects it.
     let envelope = fleet(&["a", "b", "stuck"]);
     for attempt in 0..50 {
         invoke_retried(&handler, &envelope.retried(attempt)).await;
@@ -194,7 +194,7 @@ async fn a_device_that_fails_alone_is_dead_lettered_in_the_fifth_attempt() {
         store.always(operation, "stuck", StoreResponse::transient());
         let envelope = fleet(&["a", "stuck", "b", "stuck"]);
         for attempt in 0..4 {
-            // From the second attempt on the others have nothing left to write.
+            // From the second attempt on, the other devices have nothing to write.
             invoke_retried(&handler, &envelope.retried(attempt)).await;
         }
         let reply = invoke_final(&handler, &envelope.retried(4)).await;
@@ -240,7 +240,7 @@ async fn failed_attempts_are_counted_per_batch() {
 #[tokio::test(start_paused = true)]
 async fn repeated_panics_end_in_dead_letters() {
     let (store, handler) = rig();
-    store.always(Read, "b", StoreResponse::Panics);
+    store.always(Read, "b", StoreResponse::Panic);
     let envelope = fleet(&["a", "b", "c"]);
     for attempt in 0..4 {
         let reason = invoke_retried(&handler, &envelope.retried(attempt)).await;
@@ -261,7 +261,7 @@ async fn repeated_panics_end_in_dead_letters() {
 #[tokio::test(start_paused = true)]
 async fn a_single_panic_makes_no_dead_letters() {
     let (store, handler) = rig();
-    store.respond(Write, "b", [StoreResponse::Panics]);
+    store.respond(Write, "b", [StoreResponse::Panic]);
     let envelope = fleet(&["a", "b", "c"]);
     invoke_retried(&handler, &envelope).await;
     let [applied, superseded, dead_lettered] = invoke_final(&handler, &envelope.retried(1)).await.counts();

@@ -42,14 +42,14 @@ fn a_message_is_read_as_the_host_writes_it() {
     assert_eq!(*event.body, *b"{}");
     assert_eq!(event.content_type.as_deref(), Some("application/json"));
     assert_eq!(event.fault, None);
-    // The host omits fractions of a second.
+    // The host omits the fraction of a second.
     assert_eq!(event.position, Some(EventPosition { enqueued_ms: SECOND_ZERO_MS, sequence_number: 7 }));
     assert_eq!(batch.metadata.partition_keys.string(0).as_deref(), Some("d/1"));
     assert_eq!(batch.metadata.properties.cell(0).map(RawValue::get), Some(r#"{"site":"north"}"#));
 }
 
 #[test]
-fn a_message_may_have_plain_forms_and_missing_fields() {
+fn a_message_may_have_unquoted_values_and_missing_fields() {
     let plain = json!({
         "Data": { "message": "e30=" },
         "Metadata": {
@@ -203,7 +203,7 @@ async fn a_failing_device_is_dead_lettered_in_the_fifth_delivery_but_not_in_an_o
     assert_eq!(reply.dead_letters[0].stage, Stage::Update);
 }
 
-/// A wrong setting may be the cause, and only the device's own session waits meanwhile.
+/// An invalid setting may be the cause, and only the device's own session waits for its repair.
 #[tokio::test(start_paused = true)]
 async fn a_bad_request_is_poison_only_after_the_store_accepts_another_write() {
     let (store, handler) = rig();

@@ -23,16 +23,16 @@ pub(crate) fn bytes(hex: &str) -> Vec<u8> {
 #[track_caller]
 pub(crate) fn decode(drone: Drone, body: impl Into<Vec<u8>>) -> Result<Decoded, Poison> {
     let event = Event { body: body.into().into(), ..Event::default() };
-    assert_shown_as_it_is(drone, &event);
+    assert_json_decodes_to_the_same(drone, &event);
     drone.decode(&event)
 }
 
 /// Asserts that the event's JSON decodes to the same, or that neither can be decoded.
 #[track_caller]
-pub(crate) fn assert_shown_as_it_is(drone: Drone, event: &Event) {
+pub(crate) fn assert_json_decodes_to_the_same(drone: Drone, event: &Event) {
     let decoded = drone.decode(event);
     let Some(shown) = drone.to_json(event) else {
-        assert!(decoded.is_err(), "{drone:?}: {event:?} can be decoded and is not shown");
+        assert!(decoded.is_err(), "{drone:?}: {event:?} can be decoded, but has no JSON");
         return;
     };
     let content_type = Some("application/json".to_owned());

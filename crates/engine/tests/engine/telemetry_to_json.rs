@@ -1,4 +1,4 @@
-//! An event as JSON, for people to read and edit: it decodes to the same. `assert_shown_as_it_is` checks that for each body
+//! An event as JSON, for display and editing: it decodes to the same event. `assert_json_decodes_to_the_same` checks that for each body
 //! that another test decodes.
 
 use devicestate_engine::{
@@ -10,7 +10,7 @@ use devicestate_engine::{
 };
 use serde_json::{Value, json};
 
-use crate::telemetry_protobuf::{AUTO, FULL, JSON, PROTOBUF, assert_shown_as_it_is, bytes, invalid};
+use crate::telemetry_protobuf::{AUTO, FULL, JSON, PROTOBUF, assert_json_decodes_to_the_same, bytes, invalid};
 
 fn shown(drone: Drone, body: impl Into<Vec<u8>>) -> Option<Value> {
     drone.to_json(&Event { body: body.into().into(), ..Event::default() })
@@ -111,26 +111,26 @@ fn the_authenticated_device_is_not_shown_but_used() {
     let event = Event { body: bytes("1803").into(), iot_hub_device_id: Some("hub-device".into()), ..Event::default() };
     assert_eq!(by_setting.to_json(&event), Some(json!({"flightMode": 3})));
     assert!(by_setting.decode(&event).is_ok());
-    assert_shown_as_it_is(by_setting, &event);
+    assert_json_decodes_to_the_same(by_setting, &event);
 }
 
 #[test]
 fn all_decodable_bytes_are_shown() {
-    let fetch_complete = bytes(FULL);
+    let message = bytes(FULL);
     let mut decodable = 0;
     for seed in 0..4_000 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut body = fetch_complete.clone();
+        let mut body = message.clone();
         for _ in 0..random.usize(1..6) {
             // The text of the id is most of the message but has little structure.
-            let place = if random.bool() { random.usize(0..2) } else { random.usize(22..fetch_complete.len()) };
-            body[place] = if random.bool() { random.u8(..) } else { body[place] ^ (1 << random.u8(0..8)) };
+            let index = if random.bool() { random.usize(0..2) } else { random.usize(22..message.len()) };
+            body[index] = if random.bool() { random.u8(..) } else { body[index] ^ (1 << random.u8(0..8)) };
         }
         for drone in [PROTOBUF, AUTO] {
             let event = Event { body: body.clone().into(), ..Event::default() };
-            assert_shown_as_it_is(drone, &event);
+            assert_json_decodes_to_the_same(drone, &event);
             decodable += u32::from(drone.decode(&event).is_ok());
         }
     }
-    assert!(decodable > 500, "only {decodable} can be decoded at all");
+    assert!(decodable > 500, "only {decodable} bodies can be decoded");
 }

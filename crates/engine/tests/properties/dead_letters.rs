@@ -15,7 +15,7 @@ use devicestate_engine::{
     },
     failure::{ErrorClass, Failure, Stage},
 };
-use devicestate_test_support::dead_letter_schema::read_letter;
+use devicestate_test_support::dead_letter_schema::read_dead_letter;
 use futures_util::FutureExt as _;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use serde_json::{Value, json, value::RawValue};
@@ -146,7 +146,7 @@ fn read(text: &str) -> DeadLetter {
 
 /// Checks that a text is a valid message that is written again unchanged.
 fn is_a_message(text: &str) -> Result<(), TestCaseError> {
-    read_letter(text);
+    read_dead_letter(text);
     prop_assert_eq!(read(text).to_json(), text, "it is written again unchanged");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The engine and a second, plain reader find the same in any request.
+//! The engine and a second, plain reader return the same for any request.
 
 mod requests;
 
@@ -108,14 +108,14 @@ fn an_array_is_never_accepted_as_an_object() {
 }
 
 #[test]
-fn a_system_property_is_found_however_its_name_is_written() {
+fn a_system_property_is_found_in_any_spelling_of_its_name() {
     let request =
         r#"{"Data":{"messages":["a"]},"Metadata":{"SystemPropertiesArray":[{"content\u002dtype":"text/plain"}]}}"#;
     let read = read_with_engine(request.as_bytes(), &trigger(true, DataType::String)).expect("a request");
     assert_eq!(read.events[0].content_type.as_deref(), Some("text/plain"));
 }
 
-/// Two readers that find nothing would also agree.
+/// Two readers that return nothing would also agree.
 #[test]
 fn the_generated_requests_have_content() {
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
@@ -129,13 +129,13 @@ fn the_generated_requests_have_content() {
         for (what, is_there) in [
             ("several events", request.events.len() > 1),
             ("a retry", request.retry.is_some()),
-            ("a whole source", request.source.iter().all(|part| !part.is_empty())),
+            ("a complete source", request.source.iter().all(|part| !part.is_empty())),
             ("a body", any(|event| !event.body.is_empty())),
             ("a place", any(|event| event.position.is_some())),
             ("a content type", any(|event| event.content_type.is_some())),
             ("a device", any(|event| event.iot_hub_device_id.is_some())),
-            ("a fault beside none", any(|event| event.is_faulty) && any(|event| !event.is_faulty)),
-            ("a fault of all", any(|_| true) && !any(|event| !event.is_faulty)),
+            ("a batch with and without faults", any(|event| event.is_faulty) && any(|event| !event.is_faulty)),
+            ("a batch with only faults", any(|_| true) && !any(|event| !event.is_faulty)),
             ("all cells", any(all_cells)),
         ] {
             *seen.entry(what).or_default() += u32::from(is_there);

@@ -37,5 +37,5 @@ fn fewer_cases() -> Config {
 /// Returns the first cases of a strategy, always the same ones, to check the strategy itself.
 fn examples<S: Strategy>(strategy: S, count: usize) -> impl Iterator<Item = S::Value> {
     let mut runner = TestRunner::new(Config { rng_seed: RngSeed::Fixed(0), ..cases() });
-    (0..count).map(move |_| strategy.new_tree(&mut runner).expect("nothing is filtered out").current())
+    (0..count).map(move |_| strategy.new_tree(&mut runner).expect("the strategy rejects no case").current())
 }

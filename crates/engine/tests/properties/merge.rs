@@ -135,7 +135,7 @@ proptest! {
                 update.fold(*version, readings);
             }
             document.merge(&update);
-            // As another handler reads it.
+            // Read from its stored form, as by another handler.
             document = serde_json::from_value(stored(&document)).expect("a document");
         }
         prop_assert_eq!(stored(&document), expected(&foreign, &events));
@@ -270,9 +270,9 @@ proptest! {
     }
 }
 
-/// The generated histories must be able to reveal a wrong merge.
+/// The generated histories must be able to reveal an incorrect merge.
 #[test]
-fn the_generated_histories_can_reveal_a_wrong_merge() {
+fn the_generated_histories_can_reveal_an_incorrect_merge() {
     let mut seen = BTreeSet::new();
     for (events, groups) in examples(delivered(), 300) {
         let order: Vec<_> = groups.iter().flatten().map(|(version, _)| *version).collect();

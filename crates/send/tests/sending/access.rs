@@ -62,7 +62,7 @@ fn a_denied_token_is_reported_with_the_setting_and_without_the_key() {
 }
 
 #[test]
-fn an_endpoint_on_this_machine_gets_no_token() {
+fn no_token_is_sent_to_an_endpoint_on_this_machine() {
     let hub = Hub::new();
     assert_eq!(super::send(hub.port, &["--keys", "1", "--events", "1"]).code, Some(0));
     assert!(hub.tokens().is_empty());
@@ -70,19 +70,19 @@ fn an_endpoint_on_this_machine_gets_no_token() {
 
 /// The certificate of a namespace and its responses cannot be tested without a namespace.
 #[test]
-fn a_connection_without_emulator_begins_with_tls() {
+fn a_connection_to_a_namespace_starts_with_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port();
     let first = thread::spawn(move || {
         let mut record = [0; 6];
         let (mut stream, _) = listener.accept().expect("it connects");
-        stream.read_exact(&mut record).expect("it says something");
+        stream.read_exact(&mut record).expect("the client sends data");
         record
     });
     let string = connection_string(port).replace("UseDevelopmentEmulator=true;", "");
     let ran = run("EventHubConnection", &string);
     let [kind, major, _, _, _, handshake] = first.join().expect("it was read");
-    assert_eq!((kind, major, handshake), (22, 3, 1), "the hello of a client of TLS");
+    assert_eq!((kind, major, handshake), (22, 3, 1), "the ClientHello of TLS");
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("the setting EventHubConnection") && !ran.err.contains("panic"), "{}", ran.err);
 }

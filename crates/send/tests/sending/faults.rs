@@ -70,7 +70,7 @@ fn a_batch_without_a_response_is_sent_again_on_another_connection() {
 }
 
 #[test]
-fn a_busy_hub_is_given_up_after_the_attempts_and_unsent_events_are_reported() {
+fn events_that_a_busy_hub_rejects_in_every_attempt_are_reported_as_unsent() {
     let hub = Hub::with_responder(|_, _| BatchResponse::Busy);
     let ran = send(hub.port, &["--keys", "1", "--events", "5", "--attempts", "3"]);
     assert_eq!((ran.code, ran.count("events"), ran.count("notSent")), (Some(1), 0, 5), "{}", ran.err);
@@ -96,7 +96,7 @@ fn a_failed_key_leaves_no_gap_and_ends_the_run() {
     assert_eq!(ran.code, Some(1), "{}", ran.err);
     let kept = HubContent::of(&hub.accepted_batches());
     let of_key = |key: &str| kept.bodies.get(key).map_or(0, Vec::len);
-    assert!(of_key("key-00001") <= 30, "nothing after the gap is sent");
+    assert!(of_key("key-00001") <= 30, "no event after the gap is sent");
     assert!(of_key("key-00000") < 100_000, "no more events are created");
     let events = of_key("key-00000") + of_key("key-00001");
     assert_eq!(ran.count("events"), events as u64, "and the created events of the other key are sent");

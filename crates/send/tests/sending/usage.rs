@@ -9,7 +9,7 @@ fn run(arguments: &[&str]) -> RunOutput {
 }
 
 #[test]
-fn an_unreachable_endpoint_ends_with_2_and_names_the_option() {
+fn an_unreachable_endpoint_exits_with_2_and_names_the_option() {
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port();
     let ran = send(free, &["--keys", "1"]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
@@ -19,7 +19,7 @@ fn an_unreachable_endpoint_ends_with_2_and_names_the_option() {
 }
 
 #[test]
-fn a_silent_endpoint_is_given_up_after_the_timeout() {
+fn an_endpoint_that_does_not_answer_is_reported_after_the_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let ran = send(listener.local_addr().expect("an address").port(), &["--keys", "1", "--timeout", "0.5"]);
     assert_eq!(ran.code, Some(2));

@@ -78,10 +78,10 @@ fn a_superseded_or_dead_lettered_event_is_a_failure() {
 
 #[test]
 fn a_reply_other_than_200_ends_the_run_with_its_body() {
-    let long = "the store is out ".repeat(100);
+    let long = "the store is down ".repeat(100);
     let handler = FakeHandler::start(move |_| FakeReply::with(503, &long));
     let stderr = run_failing(handler.port, &SMALL, 1);
-    assert!(stderr.contains("partition 0, request 1: the handler responded 503: the store is out"), "{stderr}");
+    assert!(stderr.contains("partition 0, request 1: the handler responded 503: the store is down"), "{stderr}");
     assert!(stderr.len() < 500, "{stderr}");
 }
 
@@ -140,7 +140,7 @@ fn a_measured_time_without_a_reply_is_a_failure() {
 }
 
 #[test]
-fn a_run_that_cannot_start_ends_with_exit_code_2() {
+fn a_run_that_cannot_start_exits_with_code_2() {
     // No process listens on this port.
     let stderr = run_failing(1, &SMALL, 2);
     assert!(stderr.contains("cannot connect to 127.0.0.1:1") && stderr.contains("--url"), "{stderr}");
@@ -154,7 +154,7 @@ fn a_run_that_cannot_start_ends_with_exit_code_2() {
 }
 
 #[test]
-fn an_invalid_option_ends_with_exit_code_2() {
+fn an_invalid_option_exits_with_code_2() {
     for wrong in [
         &["--events", "0"][..],
         &["--events", "10001"],

@@ -5,5 +5,5 @@ mod driver;
 mod failures;
 mod fake_handler;
 mod handler;
+mod request_shape;
 mod requests;
-mod shape;

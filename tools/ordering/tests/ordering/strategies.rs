@@ -12,7 +12,7 @@ fn small(arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn one_event_per_invocation_in_parallel_loses_the_order_and_no_event() {
+fn one_event_per_invocation_in_parallel_loses_the_order_but_no_event() {
     let report = small(&["--strategy", "a"]);
     let strategy = only_strategy(&report);
     assert_eq!((count(strategy, "invocations"), count(strategy, "lists")), (2_000, 20));
@@ -23,7 +23,7 @@ fn one_event_per_invocation_in_parallel_loses_the_order_and_no_event() {
 }
 
 #[test]
-fn ordered_batches_of_any_size_keep_every_list_perfect() {
+fn ordered_batches_of_any_size_keep_every_list_in_order() {
     let report = small(&["--strategy", "b", "--strategy", "c"]);
     let strategies = report["strategies"].as_array().expect("strategies");
     for strategy in strategies {
@@ -119,7 +119,7 @@ fn a_failing_message_blocks_its_partition_and_with_sessions_only_its_key() {
 }
 
 #[test]
-fn sessions_keep_every_list_perfect_with_an_invocation_for_each_event() {
+fn sessions_keep_every_list_in_order_with_an_invocation_for_each_event() {
     let report = small(&["--strategy", "e"]);
     let strategy = only_strategy(&report);
     assert_eq!((count(strategy, "perfectLists"), count(strategy, "invocations")), (20, 2_000));

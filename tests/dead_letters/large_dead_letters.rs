@@ -3,7 +3,7 @@
 use std::fs;
 
 use devicestate_test_storage::bench::Bench;
-use devicestate_test_support::{Batch, Event, Fold, base64, from_base64, read_letter};
+use devicestate_test_support::{Batch, Event, Fold, base64, from_base64, read_dead_letter};
 use serde_json::{Value, json};
 
 use crate::faulty_bench::{ALWAYS, FaultKind, FaultyBench, Operation, audit_lines, on_both_faulty};
@@ -49,7 +49,7 @@ pub(crate) fn put_large_dead_letters(faulty: &mut FaultyBench, number: i64) -> B
 
 /// Returns the pointers into the overflow.
 pub(crate) fn pointers(bench: &Bench) -> Vec<Value> {
-    let dead_letters = bench.visible().into_iter().map(read_letter);
+    let dead_letters = bench.visible().into_iter().map(read_dead_letter);
     dead_letters.filter_map(|letter| letter.get("Overflow").cloned()).collect()
 }
 
@@ -72,8 +72,8 @@ fn a_large_dead_letter_is_listed_and_shown_completely(faulty: &FaultyBench) {
     assert_eq!(from_base64(body), poison().events()[0].body());
     assert!(shown["deadLetter"]["EventData"]["SystemProperties"].is_object(), "{shown:.500}");
     let before = faulty.visible();
-    let tried = faulty.json(&["replay"], 0);
-    assert_eq!((&tried["failedAgain"], &tried["dryRun"]), (&json!(2), &json!(true)));
+    let dry_run = faulty.json(&["replay"], 0);
+    assert_eq!((&dry_run["failedAgain"], &dry_run["dryRun"]), (&json!(2), &json!(true)));
     assert_eq!(sorted(faulty.visible()), sorted(before));
 }
 
@@ -86,8 +86,8 @@ fn a_large_dead_letter_is_replayed(faulty: &mut FaultyBench) {
     let batch = put_large_dead_letters(faulty, 3);
     let listed = faulty.json(&["list", "--device", "drone-2"], 0);
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "by the partition key: {listed}");
-    let tried = faulty.json(&["replay"], 0);
-    assert_eq!((&tried["applied"], faulty.count()), (&json!(3), 3));
+    let dry_run = faulty.json(&["replay"], 0);
+    assert_eq!((&dry_run["applied"], faulty.count()), (&json!(3), 3));
     let done = faulty.json(&["replay", "--yes"], 0);
     assert_eq!((&done["applied"], faulty.count()), (&json!(3), 0));
     assert_eq!(faulty.documents(), Fold::from_batches([&batch]).documents());
@@ -105,11 +105,11 @@ fn a_large_dead_letter_is_edited(faulty: &FaultyBench) {
 
 fn discard_leaves_the_overflow_of_a_large_dead_letter(faulty: &FaultyBench) {
     faulty.handle(&poison());
-    let message = faulty.visible().into_iter().find(|body| read_letter(body).get("Overflow").is_some());
+    let message = faulty.visible().into_iter().find(|body| read_dead_letter(body).get("Overflow").is_some());
     let id = id_of(faulty, "drone-1");
     faulty.run(&["discard", &id, "--yes"]).assert_exit_code(0);
     assert_eq!((faulty.count(), pointers(faulty).len()), (1, 0));
-    // The same message, put again, finds it.
+    // The same message can be replayed after it is put again.
     faulty.put(message.expect("a large one"));
     let shown = faulty.json(&["show", &id], 0);
     assert_eq!(shown["body"]["deviceId"], "drone-1");
@@ -169,11 +169,11 @@ fn as_large_as_fits(faulty: &FaultyBench) -> String {
 fn a_dead_letter_that_outgrows_the_queue_moves_to_the_overflow(faulty: &FaultyBench) {
     let letter = as_large_as_fits(faulty);
     faulty.put(&letter);
-    let letter = read_letter(&letter);
+    let letter = read_dead_letter(&letter);
     let id = id_of(faulty, "drone-1");
     for attempt in 1..=2 {
         faulty.run(&["replay", "--yes"]).assert_exit_code(1);
-        let message = read_letter(&faulty.visible()[0]);
+        let message = read_dead_letter(&faulty.visible()[0]);
         assert_eq!((&message["Replay"]["Attempts"], &message["Id"]), (&json!(attempt), &json!(id)), "{message:.400}");
         let overflow = &message["Overflow"]["Location"];
         assert!(overflow.is_string(), "{message:.400}");
@@ -199,8 +199,8 @@ fn an_overflow_that_is_down_stops_import_and_replay_and_loses_nothing() {
     let audit = ["--audit", audit_file.to_str().expect("text")];
     let import = ["import", "--file", file.to_str().expect("text")];
     for (words, expected) in [(&import[..], "line 1"), (&["replay", "--yes"], "too large")] {
-        let said = faulty.run(&[words, &audit].concat()).assert_exit_code(2);
-        assert!(said.errors.contains("DeadLetterStorage") && said.errors.contains(expected), "{}", said.errors);
+        let result = faulty.run(&[words, &audit].concat()).assert_exit_code(2);
+        assert!(result.errors.contains("DeadLetterStorage") && result.errors.contains(expected), "{}", result.errors);
     }
     faulty.repair();
     faulty.assert_all_visible(1);

@@ -51,7 +51,7 @@ fn assert_overcome_in(listener: &Listener, faults: impl Fn() -> Vec<Fault>) {
 
 /// The client tries a request four times.
 #[test]
-fn more_503_than_the_clients_retries_are_overcome() {
+fn more_503_responses_than_the_client_retries_are_overcome() {
     assert_overcome(|| {
         vec![Fault::status(503).on(&["read"]).next(11), Fault::status(503).on(&["create", "replace"]).next(17)]
     });
@@ -109,7 +109,7 @@ fn closed_connections_are_opened_again() {
 }
 
 #[test]
-fn slow_responses_are_awaited() {
+fn a_slow_response_does_not_fail_the_attempt() {
     assert_overcome(|| vec![Fault::delay(Duration::from_millis(300)).next(4)]);
 }
 

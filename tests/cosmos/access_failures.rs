@@ -60,7 +60,7 @@ fn app_with_trace_log(listener: &Listener) -> App {
 #[test]
 fn a_wrong_key_is_reported_and_never_logged() {
     let listener = Listener::start();
-    let wrong = base64("a key that was regenerated in the meantime");
+    let wrong = base64("a key that was regenerated");
     let connection = format!("AccountEndpoint={};AccountKey={wrong};", listener.endpoint());
     let app = app_with_trace_log(&listener).with("CosmosConnection", connection);
     let handler = app.start();
@@ -128,7 +128,7 @@ fn the_handler_recovers_once_a_deleted_container_is_created_again() {
     assert_eq!(
         listener.documents(),
         Fold::from_batches([&batch(1_000)]).documents(),
-        "nothing is written from the cache"
+        "no document is written from the cache"
     );
     assert_no_secrets(&app, handler, &[listener.key()]);
 }

@@ -1,4 +1,4 @@
-//! A replay beside a handler with events of the same devices, and beside another replay.
+//! A replay while a handler processes events of the same devices, and two concurrent replays.
 
 use std::process::Child;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::on_both_queues;
 
 on_both_queues![
-    a_replay_beside_live_events_leaves_the_documents_of_both,
+    a_replay_during_live_events_results_in_the_documents_of_both,
     two_concurrent_replays_share_the_queue,
     a_visibility_timeout_that_ends_during_a_replay_changes_nothing,
     a_queue_of_hidden_messages_is_not_reported_as_empty,
@@ -17,7 +17,7 @@ on_both_queues![
 
 const DEVICES: i64 = 4;
 
-/// Events in turn for a few devices, with readings that take turns, too.
+/// Returns a batch whose events alternate between a few devices and their readings.
 fn batch(first: i64, events: i64) -> Batch {
     let event = |number: i64| {
         let device = format!("drone-{}", number % DEVICES);
@@ -34,17 +34,17 @@ fn batch(first: i64, events: i64) -> Batch {
     Batch::of((first..first + events).map(event).collect::<Vec<_>>())
 }
 
-fn ended(child: Child) -> Value {
-    let said = CommandOutput::from(child.wait_with_output().expect("a child of this process")).assert_exit_code(0);
-    read_output(&said.output, Some(0))
+fn read_result(child: Child) -> Value {
+    let result = CommandOutput::from(child.wait_with_output().expect("a child of this process")).assert_exit_code(0);
+    read_output(&result.output, Some(0))
 }
 
-fn replayed(done: &Value) -> u64 {
+fn replayed_count(done: &Value) -> u64 {
     done["replayed"].as_u64().expect("a number")
 }
 
-fn a_replay_beside_live_events_leaves_the_documents_of_both(bench: &Bench) {
-    // Half of them are older than all that is live, half newer; and between two of the live batches there is one more.
+fn a_replay_during_live_events_results_in_the_documents_of_both(bench: &Bench) {
+    // Some dead letters are older than all live events, some newer, and some between two live batches.
     let mut batches = vec![batch(1, 40), batch(500_000, 40)];
     batches.extend((0..10).map(|n| batch(1_000 + 20 * n, 4)));
     let all = Batch::of(batches.iter().flat_map(|batch| batch.events().to_vec()).collect::<Vec<_>>());
@@ -52,17 +52,17 @@ fn a_replay_beside_live_events_leaves_the_documents_of_both(bench: &Bench) {
     let handler = bench.app.start();
     let replay = ["replay", "--yes", "--rate", "40/s", "--output", "json"];
     let mut tool = bench.command(&replay).spawn().expect("the binary");
-    let (mut live, mut in_between) = (Vec::new(), 0);
+    let (mut live, mut during_replay) = (Vec::new(), 0);
     while tool.try_wait().expect("a child of this process").is_none() && live.len() < 2_000 {
         let batch = batch(1_010 + 20 * i64::try_from(live.len()).expect("few"), 8);
         let [events, .., dead_lettered] = handler.invoke(&batch.envelope()).counts();
         assert_eq!((events, dead_lettered), (8, 0));
         live.push(batch);
-        in_between += u64::from((1..dead_letters).contains(&bench.count()));
+        during_replay += u64::from((1..dead_letters).contains(&bench.count()));
     }
-    let done = ended(tool);
-    assert_eq!((replayed(&done), &done["failedAgain"]), (dead_letters, &json!(0)), "{done}");
-    assert!(in_between > 0, "live batches came while some were replayed and others were not");
+    let done = read_result(tool);
+    assert_eq!((replayed_count(&done), &done["failedAgain"]), (dead_letters, &json!(0)), "{done}");
+    assert!(during_replay > 0, "no live batch was processed during the replay");
     assert_eq!(bench.count(), 0);
     assert_eq!(bench.documents(), Fold::from_batches(live.iter().chain([&all])).documents());
 }
@@ -70,20 +70,21 @@ fn a_replay_beside_live_events_leaves_the_documents_of_both(bench: &Bench) {
 fn two_concurrent_replays_share_the_queue(bench: &Bench) {
     let batch = batch(1, 120);
     bench.put_misread(&batch);
-    // Messages come back to the other one while they are worked on: some are replayed by both.
+    // Messages become visible to the other replay while one processes them: some are replayed by both.
     let words = ["replay", "--yes", "--rate", "30/s", "--visibility-timeout", "1", "--output", "json"];
     let tools = [0, 1].map(|_| bench.command(&words).spawn().expect("the binary"));
-    let sum: u64 = tools.map(|tool| replayed(&ended(tool))).iter().sum();
-    assert!(sum >= 120, "each is replayed by one at least: {sum}");
+    let sum: u64 = tools.map(|tool| replayed_count(&read_result(tool))).iter().sum();
+    assert!(sum >= 120, "some were not replayed: {sum}");
     assert_eq!(bench.count(), 0);
     assert_eq!(bench.documents(), Fold::from_batches([&batch]).documents());
 }
 
 fn a_visibility_timeout_that_ends_during_a_replay_changes_nothing(bench: &Bench) {
     let batch = batch(1, 16);
-    // They fail again, and so are in hand all the time.
-    let bad = Batch::of((1_000..1_008).map(|number| Event::json(number, &json!({"battery": 1}))).collect::<Vec<_>>());
-    bench.handle(&bad);
+    // They fail again, so the replay holds them until its end.
+    let invalid =
+        Batch::of((1_000..1_008).map(|number| Event::json(number, &json!({"battery": 1}))).collect::<Vec<_>>());
+    bench.handle(&invalid);
     bench.put_misread(&batch);
     let words = ["replay", "--yes", "--rate", "8/s", "--visibility-timeout", "1"];
     let done = bench.json(&words, 1);
@@ -104,8 +105,8 @@ fn a_queue_of_hidden_messages_is_not_reported_as_empty(bench: &Bench) {
     let held = bench.wait_for(queue.receive(32, std::time::Duration::from_mins(10))).expect("received");
     assert_eq!(held.len(), 3);
     for words in [&["replay", "--yes"][..], &["replay"], &["list"]] {
-        let said = bench.run(words).assert_exit_code(0);
-        assert!(said.errors.contains("3 more messages are in the queue"), "{words:?}: {}", said.errors);
+        let result = bench.run(words).assert_exit_code(0);
+        assert!(result.errors.contains("3 more messages are in the queue"), "{words:?}: {}", result.errors);
     }
     assert_eq!(bench.count(), 3);
 }

@@ -19,7 +19,7 @@ fn nearly_full(device: &str, room: usize) -> Value {
     document
 }
 
-/// There is room for 300 bytes: a battery with its version takes about 60, and all readings of a drone about 500.
+/// The document can grow by 300 bytes: a battery with its version needs about 60, and all readings of a drone about 500.
 #[test]
 fn a_document_over_two_megabytes_dead_letters_only_the_event_that_exceeds_it() {
     let listener = Listener::start();
@@ -38,7 +38,7 @@ fn a_document_over_two_megabytes_dead_letters_only_the_event_that_exceeds_it() {
     let after = battery(4, "drone-2", 0.125);
     let batch = Batch::of([battery(1, "drone-1", 0.5), small.clone(), big, after.clone(), battery(5, "drone-3", 0.75)]);
     let delivered = deliver(&app.start(), &batch);
-    assert!(delivered.failed.is_empty(), "it is decided in the first attempt: {:?}", delivered.failed);
+    assert!(delivered.failed.is_empty(), "dead-lettered in the first attempt: {:?}", delivered.failed);
     assert_eq!(delivered.reply.counts(), [5, 4, 0, 1]);
     let letter = delivered.reply.dead_letter();
     assert_eq!((&letter["Stage"], &letter["ErrorClass"]), (&json!("update"), &json!("poison")));

@@ -1,4 +1,4 @@
-//! Slow stores, failing overflows and wrong settings: invocations end in time, and no device counts as failed for them.
+//! Slow stores, failing overflows and invalid settings: invocations end in time, and no device counts as failed for them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,57 +33,57 @@ async fn a_slow_store_makes_no_dead_letters() {
     for attempt in 0..20 {
         let answer = handler.invoke(ID, &fleet.retried(attempt).to_bytes()).await;
         if let Response::Complete(_) = answer {
-            assert!(attempt >= 2, "more attempts than a failing device gets, not {attempt}");
+            assert!(attempt >= 2, "completed in attempt {attempt}, before a failing device would be dead-lettered");
             assert_eq!(final_reply(answer).counts()[2], 0, "dead letters");
             return;
         }
     }
-    panic!("some devices never got their turn");
+    panic!("the batch was not completed in 20 attempts");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_overflow_fails_only_the_batch() {
-    struct Panics;
+    struct PanickingOverflow;
 
     #[async_trait::async_trait]
-    impl Overflow for Panics {
+    impl Overflow for PanickingOverflow {
         async fn put(&self, _name: &str, _bytes: Vec<u8>) -> Result<String, OverflowError> {
-            panic!("no more ink")
+            panic!("the disk is full")
         }
 
         async fn get(&self, _location: &str) -> Result<Vec<u8>, OverflowError> {
-            unreachable!("a handler reads none")
+            unreachable!("a handler never reads the overflow")
         }
     }
 
     let (_store, plain) = rig();
-    let handler = Handler { overflow: Some(OverflowCache::new(Arc::new(Panics))), ..plain };
+    let handler = Handler { overflow: Some(OverflowCache::new(Arc::new(PanickingOverflow))), ..plain };
     let envelope = Envelope::new([Sent::new(7, vec![0; 90_000]), Sent::battery(8, "d", 0.5)]);
     for attempt in 0..4 {
         invoke_retried(&handler, &envelope.retried(attempt)).await;
     }
     let reply = invoke_final(&handler, &envelope.retried(4)).await;
     assert_eq!(reply.counts(), [0, 0, 2]);
-    assert!(reply.dead_letters[1].issue.contains("no more ink"), "{}", reply.dead_letters[1].issue);
+    assert!(reply.dead_letters[1].issue.contains("the disk is full"), "{}", reply.dead_letters[1].issue);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stalled_overflow_ends_within_the_time_limit() {
-    struct Hangs;
+    struct StalledOverflow;
 
     #[async_trait::async_trait]
-    impl Overflow for Hangs {
+    impl Overflow for StalledOverflow {
         async fn put(&self, _name: &str, _bytes: Vec<u8>) -> Result<String, OverflowError> {
             std::future::pending().await
         }
 
         async fn get(&self, _location: &str) -> Result<Vec<u8>, OverflowError> {
-            unreachable!("a handler reads none")
+            unreachable!("a handler never reads the overflow")
         }
     }
 
     let (_store, plain) = rig();
-    let handler = Handler { overflow: Some(OverflowCache::new(Arc::new(Hangs))), ..plain };
+    let handler = Handler { overflow: Some(OverflowCache::new(Arc::new(StalledOverflow))), ..plain };
     let budget = handler.processor.budget;
     let envelope = Envelope::new([Sent::new(7, vec![0; 90_000])]);
     let started = tokio::time::Instant::now();
@@ -94,7 +94,7 @@ async fn a_stalled_overflow_ends_within_the_time_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_requests_are_systemic_even_beside_a_device_with_nothing_to_write() {
+async fn bad_requests_are_systemic_even_if_another_device_has_nothing_to_write() {
     let (store, handler) = rig();
     invoke_final(&handler, &fleet(&["a"])).await;
     store.always(Write, ANY, StoreResponse::bad_request());
@@ -103,11 +103,11 @@ async fn bad_requests_are_systemic_even_beside_a_device_with_nothing_to_write() 
     assert_eq!(invoke_final(&handler, &fleet(&["a", "b", "c"]).retried(1)).await.counts(), [2, 1, 0]);
 }
 
-/// At the admin endpoint there are no positions, and each attempt is an invocation with an id of its own.
+/// Requests of the admin endpoint have no positions, and each attempt has another invocation id.
 #[tokio::test(start_paused = true)]
 async fn a_batch_without_positions_has_the_same_key_in_each_invocation() {
     let (store, plain) = rig();
-    store.always(Write, ANY, StoreResponse::Panics);
+    store.always(Write, ANY, StoreResponse::Panic);
     let handler = Handler { attempts: Attempts::new(2), ..plain };
     let request = |body: &str, count: i64| -> Bytes {
         let messages = serde_json::json!([BASE64.encode(body)]).to_string();

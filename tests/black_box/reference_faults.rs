@@ -1,11 +1,11 @@
 //! The known faults of the reference implementation, in their order: one test for each that is visible from outside.
 //!
-//! Not here: fault 5 (throttling reported as an argument error) needs a store that throttles, and fault 8 is the simulator's.
+//! Not tested here: fault 5 (throttling reported as an argument error) needs a store that throttles, and fault 8 is in the reference's simulator.
 
 use std::{fs, sync::Barrier, thread};
 
 use devicestate_test_oracle::protobuf::Message;
-use devicestate_test_support::{App, Batch, Event, from_base64, read_letter, repository_file, sha256};
+use devicestate_test_support::{App, Batch, Event, from_base64, read_dead_letter, repository_file, sha256};
 use serde_json::{Value, json};
 
 /// An undecodable event that does not fit into a queue message.
@@ -134,11 +134,11 @@ fn two_concurrent_handlers_store_the_fold_of_all_events() {
             let (fields, together, batch, handler) = (&fields, &together, &batch, &handlers[writer % 2]);
             scope.spawn(move || {
                 let (_, own, _) = &fields[writer];
-                let (_, neighbours, _) = &fields[(writer + 1) % fields.len()];
+                let (_, other_field, _) = &fields[(writer + 1) % fields.len()];
                 for round in 0..ROUNDS {
                     together.wait();
                     handler.invoke(&batch(round, own, newest(round, writer))).assert_all_applied(4);
-                    assert_eq!(handler.invoke(&batch(round, neighbours, round)).counts()[3], 0);
+                    assert_eq!(handler.invoke(&batch(round, other_field, round)).counts()[3], 0);
                 }
             });
         }
@@ -152,9 +152,9 @@ fn two_concurrent_handlers_store_the_fold_of_all_events() {
     }
 }
 
-/// Fault 6, first case: a dead letter that was too large for the queue threw, and the rest of the batch was lost.
+/// Fault 6, first case: a dead letter that was too large for the queue threw, and the other events of the batch were lost.
 #[test]
-fn a_large_dead_letter_is_stored_in_the_folder_and_the_rest_is_applied() {
+fn a_large_dead_letter_is_stored_in_the_folder_and_the_other_events_are_applied() {
     let app = App::shipped();
     let folder = app.path("large");
     let app = app.with("DeadLetterDirectory", folder.display().to_string());
@@ -170,14 +170,14 @@ fn a_large_dead_letter_is_stored_in_the_folder_and_the_rest_is_applied() {
     let stored = fs::read(text(overflow, "Location")).expect("the file that the message names");
     assert_eq!(overflow["Length"], stored.len());
     assert_eq!(overflow["Sha256"], sha256(&stored));
-    let letter = read_letter(&stored);
+    let letter = read_dead_letter(&stored);
     for name in ["Id", "Issue", "Stage", "ErrorClass", "Source", "InvocationId", "Attempt"] {
         assert_eq!(letter[name], message[name], "{name}");
     }
     assert_eq!(letter["EventData"]["SequenceNumber"], message["EventData"]["SequenceNumber"]);
     let body: Value = serde_json::from_slice(&from_base64(text(&letter["EventData"], "Body"))).expect("the event");
     assert_eq!(text(&body, "padding").len(), 65_536);
-    assert_eq!(fs::read_dir(folder).expect("the folder").count(), 1, "nothing unfinished is left");
+    assert_eq!(fs::read_dir(folder).expect("the folder").count(), 1, "no temporary file is left");
 }
 
 /// Fault 6, second case: the folder of dead letters cannot be written.
@@ -204,7 +204,7 @@ fn if_the_folder_is_not_writable_only_the_last_attempt_truncates_the_body() {
 
 /// With the memory store, there is no folder unless a setting names one.
 #[test]
-fn without_a_folder_a_large_dead_letter_is_truncated_and_the_rest_is_applied() {
+fn without_a_folder_a_large_dead_letter_is_truncated_and_the_other_events_are_applied() {
     let app = App::shipped().with("StateStore", "memory");
     let reply = app.start().invoke(&Batch::of(events_with_a_large_one()).retry(0, -1).envelope());
     assert_eq!(reply.counts(), [3, 2, 0, 1]);
@@ -220,7 +220,7 @@ fn assert_truncated(message: &Value) {
     );
     let truncated = from_base64(text(&message["EventData"], "Body"));
     assert!(complete.as_bytes().starts_with(&truncated), "the beginning of the body");
-    assert!(truncated.len() > 30_000, "as much as fits: {}", truncated.len());
+    assert!(truncated.len() > 30_000, "the largest prefix that fits: {}", truncated.len());
     assert_eq!(message["EventData"]["SequenceNumber"], 2);
     assert_eq!(message["Stage"], "deserialize");
     // The complete message must fit, not only the body.

@@ -3,7 +3,7 @@
 use devicestate_test_oracle::protobuf::Message;
 use devicestate_test_support::{App, Batch, Event, Handler, Reply, from_base64};
 
-/// Bodies that no host sends.
+/// Bodies that are not an envelope of the host.
 const INVALID_ENVELOPES: [&str; 8] = [
     "not json",
     "",
@@ -60,7 +60,7 @@ fn attempts_are_counted_per_invocation() {
         assert!(will_retry(&handler, id, b"not json"), "{id}");
     }
     assert_dead_lettered(&handler, "b", b"not json", 2);
-    assert!(will_retry(&handler, "b", b"not json"), "after its dead letter the count starts again");
+    assert!(will_retry(&handler, "b", b"not json"), "after the dead letter, the count starts at one");
 }
 
 #[test]

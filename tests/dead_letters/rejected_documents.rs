@@ -8,7 +8,7 @@ use crate::on_both_queues;
 
 on_both_queues![with_an_account: rejected_documents_are_replayed_when_the_store_accepts_them];
 
-/// Six devices in turn: some events with one reading, some with another, some with both.
+/// Returns a batch of six devices: some events have one reading, some another, some both.
 fn batch(partition: &str, first: i64) -> Batch {
     let events = (0..60).map(|n| {
         let (number, device) = (first + n, format!("drone-{}", n % 6));
@@ -39,7 +39,7 @@ fn rejected_documents_are_replayed_when_the_store_accepts_them(bench: &Bench) {
         dead_letters += 20;
     }
     assert_eq!(bench.count(), dead_letters);
-    // Of one of them the newest is stored before the others are replayed.
+    // The newest event of one device is stored before the others are replayed.
     account.clear_faults();
     let live = Batch::of([Event::json(100_000, &json!({"deviceId": "drone-1", "battery": 0.5}))]);
     handler.invoke(&live.envelope()).assert_all_applied(1);

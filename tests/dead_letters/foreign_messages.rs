@@ -211,6 +211,6 @@ fn plain_text_and_base64_messages_keep_their_encoding() {
     let in_base64 = texts.iter().filter(|text| text.starts_with("eyJ")).count();
     assert_eq!((texts.len(), plain, in_base64), (3, 1, 1), "{texts:?}");
     for body in bench.visible().into_iter().filter(|body| body.starts_with(b"{")) {
-        assert_eq!(devicestate_test_support::read_letter(body)["Replay"]["Attempts"], 1);
+        assert_eq!(devicestate_test_support::read_dead_letter(body)["Replay"]["Attempts"], 1);
     }
 }

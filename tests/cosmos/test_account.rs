@@ -16,9 +16,9 @@ const CONNECTION_VARIABLE: &str = "DEVICESTATE_TEST_COSMOS";
 
 /// An account with an empty container.
 pub(super) enum Account {
-    /// A stand-in of this test alone.
+    /// A stand-in for this test only.
     Listener(Listener),
-    /// A database of this test alone in the account with this connection string.
+    /// A database for this test only, in the account with this connection string.
     Existing { connection: String, database: String },
 }
 

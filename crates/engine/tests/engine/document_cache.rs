@@ -1,4 +1,4 @@
-//! The document cache: which operations it saves, and that it never decides on an outcome.
+//! The document cache: the operations that it saves, and that it never decides an outcome.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ async fn a_conflict_on_a_cached_document_keeps_the_readings_of_both_writers() {
     engine.process(&batch([battery(1, "d", 0.1)])).await;
     store.write_bypassing_script("d", &update(version(50), &json!({"Altitude": 50.0}))).await;
     let processed = engine.process(&batch([battery(2, "d", 0.2), altitude(3, "d", 3.0)])).await;
-    assert_eq!(kinds(&processed), ["applied", "superseded"], "the altitude is counted against the document as it is");
+    assert_eq!(kinds(&processed), ["applied", "superseded"], "the altitude is compared with the current document");
     assert_eq!((reads_and_writes(&processed), processed.operations.conflicts), ((1, 2), 1));
     let document = store.document("d").await.expect("a document");
     assert_eq!(readings(&document), json!({"Altitude": 50.0, "Battery": 0.2}));
@@ -81,7 +81,7 @@ async fn a_failed_write_removes_the_document_from_the_cache() {
 async fn a_write_without_a_response_removes_the_document_from_the_cache() {
     let (store, engine) = rig();
     engine.process(&batch([battery(1, "d", 0.1)])).await;
-    store.respond(Write, "d", [StoreResponse::Stalls]);
+    store.respond(Write, "d", [StoreResponse::Stall]);
     let processed = engine.process(&batch([battery(2, "d", 0.2)])).await;
     assert_eq!((kinds(&processed), reads_and_writes(&processed)), (vec!["unresolved transient".to_owned()], (0, 1)));
     let processed = engine.process(&batch([battery(3, "d", 0.3)])).await;

@@ -143,7 +143,7 @@ fn arrays_of_different_lengths_dead_letter_every_event_and_apply_none() {
         for letter in &reply.dead_letters {
             assert_eq!(letter["Stage"], "envelope");
             assert!(letter["Issue"].as_str().expect("text").contains(array), "{letter}");
-            assert!(letter["EventData"]["Body"].is_string(), "the event is in it: {letter}");
+            assert!(letter["EventData"]["Body"].is_string(), "the dead letter has the event: {letter}");
         }
         assert_eq!((app.state("drone-0017"), app.state("drone-0042")), (None, None), "{name}");
     }

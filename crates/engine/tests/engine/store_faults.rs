@@ -28,9 +28,9 @@ fn fleet(drones: i64) -> devicestate_engine::batch::Batch {
 async fn concurrent_writers_keep_the_readings_of_both() {
     let theirs = update(version(50), &json!({"Altitude": 50.0, "FlightMode": 2}));
     // Without a document (the create conflicts, 409) and with one (the replace conflicts, 412).
-    for there_before in [false, true] {
+    for has_document in [false, true] {
         let store = store();
-        if there_before {
+        if has_document {
             store.put(&document("d", version(1), &json!({"Battery": 0.1, "GyrometerOK": true}))).await;
         }
         store.respond(Write, "d", [StoreResponse::OtherWriterFirst(theirs.clone())]);
@@ -46,7 +46,7 @@ async fn concurrent_writers_keep_the_readings_of_both() {
         assert_eq!(document.get("Battery"), Some(&json!(0.4)));
         assert_eq!(document.get("Altitude"), Some(&json!(50.0)), "the other writer's is newer");
         assert_eq!(document.get("FlightMode"), Some(&json!(2)));
-        assert_eq!(document.get("GyrometerOK").is_some(), there_before);
+        assert_eq!(document.get("GyrometerOK").is_some(), has_document);
     }
 }
 
@@ -64,7 +64,7 @@ async fn a_document_is_written_despite_repeated_conflicts() {
 #[tokio::test(start_paused = true)]
 async fn endless_conflicts_leave_the_device_unresolved_within_the_budget() {
     let store = store();
-    store.always(Write, "d", StoreResponse::Fails(StoreError::Conflict));
+    store.always(Write, "d", StoreResponse::Fail(StoreError::Conflict));
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
     assert_eq!(kinds(&processed), ["unresolved transient"]);
@@ -74,16 +74,20 @@ async fn endless_conflicts_leave_the_device_unresolved_within_the_budget() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_with_a_lost_response_is_done_once_and_counts_as_applied() {
-    for there_before in [false, true] {
+    for has_document in [false, true] {
         let store = store();
-        if there_before {
+        if has_document {
             store.put(&document("d", version(3), &json!({"Battery": 0.3}))).await;
         }
         store.respond(Write, "d", [StoreResponse::lost()]);
         let events = [battery(2, "d", 0.2), battery(4, "d", 0.4), altitude(5, "d", 5.0), heartbeat(6, "d")];
         let processed = processor(&store).process(&batch(events)).await;
-        let first = if there_before { "superseded" } else { "applied" };
-        assert_eq!(kinds(&processed), [first, "applied", "applied", "applied"], "counted against the document before");
+        let first = if has_document { "superseded" } else { "applied" };
+        assert_eq!(
+            kinds(&processed),
+            [first, "applied", "applied", "applied"],
+            "compared with the document before the batch"
+        );
         assert_eq!((processed.operations.writes, processed.operations.retries), (1, 1));
         let document = store.document("d").await.expect("a document");
         assert_eq!(readings(&document), json!({"Battery": 0.4, "Altitude": 5.0}));
@@ -118,7 +122,7 @@ async fn transient_failures_are_retried_after_growing_delays() {
     assert_eq!((processed.operations.reads, processed.operations.writes), (6, 4));
     assert!(started.elapsed() < BUDGET / 10, "{:?}", started.elapsed());
     let reads: Vec<_> =
-        store.requests().into_iter().filter(|asked| asked.operation == Read).map(|asked| asked.at).collect();
+        store.requests().into_iter().filter(|request| request.operation == Read).map(|request| request.at).collect();
     let delays: Vec<_> = reads.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(delays[0] >= Duration::from_millis(10), "{delays:?}");
     assert!(delays.windows(2).all(|pair| pair[1] > pair[0]), "{delays:?}");
@@ -133,9 +137,11 @@ async fn the_delay_that_the_store_requests_is_respected() {
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.2)])).await;
     assert_eq!(kinds(&processed), ["applied", "applied"]);
     assert!((10..12).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
-    let other_done = store.requests().into_iter().filter(|asked| asked.id == "e").map(|asked| asked.at - started).max();
+    let other_done =
+        store.requests().into_iter().filter(|request| request.id == "e").map(|request| request.at - started).max();
     assert!(other_done < Some(Duration::from_secs(1)), "the others do not wait: {other_done:?}");
-    let at: Vec<_> = store.requests().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at).collect();
+    let at: Vec<_> =
+        store.requests().into_iter().filter(|request| request.id == "d").map(|request| request.at).collect();
     assert!(at[1] - at[0] >= Duration::from_secs(3) && at[3] - at[2] >= Duration::from_secs(7), "{at:?}");
 }
 
@@ -152,7 +158,7 @@ async fn a_delay_beyond_the_budget_ends_the_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn a_device_that_always_fails_is_the_only_unresolved_one() {
-    for answer in [StoreResponse::Stalls, StoreResponse::transient()] {
+    for answer in [StoreResponse::Stall, StoreResponse::transient()] {
         for operation in [Read, Write] {
             let store = store();
             store.always(operation, "drone-1", answer.clone());
@@ -170,7 +176,7 @@ async fn a_device_that_always_fails_is_the_only_unresolved_one() {
 async fn a_stalled_store_ends_the_attempt_within_the_budget() {
     for operation in [Read, Write] {
         let store = store();
-        store.always(operation, ANY, StoreResponse::Stalls);
+        store.always(operation, ANY, StoreResponse::Stall);
         let started = Instant::now();
         let processed = Processor { concurrency: 2, ..processor(&store) }.process(&fleet(20)).await;
         assert!(kinds(&processed).iter().all(|kind| kind.starts_with("unresolved")), "{operation:?}");
@@ -210,7 +216,7 @@ async fn outcomes_before_a_systemic_failure_remain() {
     store.always(Write, "drone-2", StoreResponse::systemic());
     let processed = Processor { concurrency: 1, ..processor(&store) }.process(&fleet(4)).await;
     assert_eq!(kinds(&processed), ["applied", "applied", "unresolved systemic", "unresolved systemic"]);
-    assert!(!store.requests().iter().any(|asked| asked.id == "drone-3"), "the store was not used any more");
+    assert!(!store.requests().iter().any(|request| request.id == "drone-3"), "no request follows the failure");
 }
 
 fn too_high(document: &Document) -> Option<StoreError> {
@@ -224,7 +230,7 @@ async fn a_rejected_write_is_bisected_to_the_poison_events() {
         [too_high, |document: &Document| too_high(document).map(|error| StoreError::BadRequest(error.to_string()))]
     {
         let store = store();
-        store.always(Write, "d", StoreResponse::FailsIf(error_of));
+        store.always(Write, "d", StoreResponse::FailIf(error_of));
         let events = [battery(1, "d", 0.1), altitude(2, "d", 9_999.0), battery(3, "d", 0.3), altitude(4, "e", 9_999.0)];
         let processed = processor(&store).process(&batch(events)).await;
         assert_eq!(kinds(&processed), ["applied", "failed poison", "applied", "applied"]);
@@ -241,11 +247,12 @@ async fn a_rejected_write_is_bisected_to_the_poison_events() {
 async fn a_device_that_started_in_time_fails_at_the_deadline() {
     let store = store();
     let failures = std::iter::repeat_n(StoreResponse::transient(), 16);
-    store.respond(Write, "d", failures.chain([StoreResponse::Stalls]));
+    store.respond(Write, "d", failures.chain([StoreResponse::Stall]));
     let started = Instant::now();
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
-    let last = store.requests().into_iter().filter(|asked| asked.id == "d").map(|asked| asked.at - started).max();
-    assert!(last > Some(BUDGET / 2), "the retry that stalls comes late: {last:?}");
+    let last =
+        store.requests().into_iter().filter(|request| request.id == "d").map(|request| request.at - started).max();
+    assert!(last > Some(BUDGET / 2), "the stalled retry started late: {last:?}");
     assert_eq!(kinds(&processed), ["unresolved transient", "applied"]);
     assert!(issue(&processed, 0).contains("before that: the store is busy"), "{}", issue(&processed, 0));
 }
@@ -289,8 +296,8 @@ async fn a_rejected_read_is_poison_only_for_its_device() {
 
 #[tokio::test(start_paused = true)]
 async fn the_probe_writes_a_document_unchanged() {
-    // Even if a stalled device uses all the time of the devices.
-    for answer in [StoreResponse::transient(), StoreResponse::Stalls] {
+    // The probe has its own time, even if a stalled device uses all the time of the devices.
+    for answer in [StoreResponse::transient(), StoreResponse::Stall] {
         let store = store();
         let engine = processor(&store);
         engine.process(&fleet(3)).await;
@@ -300,7 +307,7 @@ async fn the_probe_writes_a_document_unchanged() {
         let processed = engine.process(&repeated()).await;
         let expected = ["superseded", "superseded", "superseded", "unresolved transient"];
         assert_eq!(kinds(&processed), expected, "{answer:?}");
-        assert!(processed.store_accepts_writes, "{answer:?}: it took one of the documents that were there");
+        assert!(processed.store_accepts_writes, "{answer:?}: the probe wrote an existing document");
         assert_eq!([store.document("drone-1").await, store.document("drone-2").await], before, "{answer:?}");
 
         store.always(Write, ANY, StoreResponse::transient());
@@ -314,7 +321,7 @@ async fn the_probe_writes_a_document_unchanged() {
 async fn stalled_devices_delay_the_others_for_only_one_attempt() {
     let store = store();
     for device in ["drone-0", "drone-1"] {
-        store.always(Read, device, StoreResponse::Stalls);
+        store.always(Read, device, StoreResponse::Stall);
     }
     let engine = Processor { concurrency: 2, ..processor(&store) };
     // All devices of this batch fit into one round, so it does not rotate the next batch.
@@ -342,7 +349,7 @@ async fn a_device_that_started_late_is_throttled_not_failed() {
 async fn a_throttled_device_stays_throttled_at_the_deadline() {
     let store = store();
     let throttled = std::iter::repeat_n(StoreResponse::throttled(Duration::from_secs(6)), 8);
-    store.respond(Write, "d", throttled.chain([StoreResponse::Stalls]));
+    store.respond(Write, "d", throttled.chain([StoreResponse::Stall]));
     let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.1)])).await;
     assert_eq!(kinds(&processed), ["unresolved throttled", "applied"]);
     assert_eq!(issue(&processed, 0).matches("before that").count(), 1, "{}", issue(&processed, 0));

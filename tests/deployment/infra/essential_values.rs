@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Module, resource, property, and its value in the source.
-const OF_RESOURCES: [[&str; 4]; 24] = [
+const RESOURCE_PROPERTIES: [[&str; 4]; 24] = [
     // An ETag condition protects only within one write region, which the service can move automatically.
     ["documents", "account", "properties.enableMultipleWriteLocations", "false"],
     ["documents", "account", "properties.enableAutomaticFailover", "true"],
@@ -45,7 +45,7 @@ const OF_RESOURCES: [[&str; 4]; 24] = [
 ];
 
 /// Template, a module of it, parameter, and its value.
-const OF_MODULES: [[&str; 4]; 30] = [
+const MODULE_PARAMETERS: [[&str; 4]; 30] = [
     ["main", "iotHub", "consumerGroup", "consumerGroup"],
     ["main", "iotHub", "retentionDays", "retentionHours / 24"],
     ["main", "iotHub", "iotHubZoneIds", "network.?outputs.iotHubZoneIds ?? []"],
@@ -79,7 +79,7 @@ const OF_MODULES: [[&str; 4]; 30] = [
 ];
 
 /// Module, private endpoint, and the service of its resource.
-const OF_ENDPOINTS: [[&str; 3]; 9] = [
+const ENDPOINT_SERVICES: [[&str; 3]; 9] = [
     ["dead-letters", "queueEndpoint", "'queue'"],
     ["dead-letters", "blobEndpoint", "'blob'"],
     ["documents", "endpoint", "'Sql'"],
@@ -92,7 +92,7 @@ const OF_ENDPOINTS: [[&str; 3]; 9] = [
 ];
 
 /// App settings whose values are keywords of the host.
-const OF_SETTINGS: [[&str; 2]; 6] = [
+const SETTINGS: [[&str; 2]; 6] = [
     ["AzureWebJobsStorage__credential", "'managedidentity'"],
     ["AzureWebJobsStorage__clientId", "clientId"],
     ["APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "'ClientId=${clientId};Authorization=AAD'"],
@@ -156,64 +156,70 @@ fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let main = &templates[0];
     let mut faults = Vec::new();
-    let mut is = |what: String, meant: &str, value: Option<String>| {
-        if value.as_deref() != Some(meant) {
-            faults.push(format!("{what} is {value:?} and is meant to be {meant}"));
+    let mut expect = |what: String, expected: &str, value: Option<String>| {
+        if value.as_deref() != Some(expected) {
+            faults.push(format!("{what} is {value:?}, but must be {expected}"));
         }
     };
-    let named = |module: &str| {
+    let find_template = |module: &str| {
         let path = format!("infra/modules/{module}.bicep");
         templates.iter().find(|template| template.path == Path::new(&path)).expect("a module of infra/")
     };
-    for [module, symbol, path, meant] in OF_RESOURCES {
-        let resource = named(module).resources.iter().find(|resource| resource.symbol == symbol);
+    for [module, symbol, path, expected] in RESOURCE_PROPERTIES {
+        let resource = find_template(module).resources.iter().find(|resource| resource.symbol == symbol);
         let value = resource.and_then(|resource| resource.body.at(path));
-        is(format!("{module}: {symbol}.{path}"), meant, value.map(to_source));
+        expect(format!("{module}: {symbol}.{path}"), expected, value.map(to_source));
     }
-    let calls = |template: &str| if template == "main" { main } else { named(template) };
-    for [template, symbol, param, meant] in OF_MODULES {
+    let calls = |template: &str| if template == "main" { main } else { find_template(template) };
+    for [template, symbol, param, expected] in MODULE_PARAMETERS {
         let module = calls(template).modules.iter().find(|module| module.symbol == symbol);
         let value = module.and_then(|module| module.params.get(param)).map(to_source);
-        is(format!("{template}: {symbol}.{param}"), meant, value);
+        expect(format!("{template}: {symbol}.{param}"), expected, value);
     }
-    for [module, symbol, meant] in OF_ENDPOINTS {
-        let endpoint = named(module).modules.iter().find(|endpoint| endpoint.symbol == symbol);
-        is(
+    for [module, symbol, expected] in ENDPOINT_SERVICES {
+        let endpoint = find_template(module).modules.iter().find(|endpoint| endpoint.symbol == symbol);
+        expect(
             format!("{module}: {symbol}"),
-            meant,
+            expected,
             endpoint.and_then(|endpoint| endpoint.params.get("service")).map(to_source),
         );
-        is(format!("{module}: {symbol}"), "isPrivate", endpoint.and_then(|endpoint| endpoint.condition.clone()));
+        expect(format!("{module}: {symbol}"), "isPrivate", endpoint.and_then(|endpoint| endpoint.condition.clone()));
     }
-    for (template, symbol, meant) in [
+    for (template, symbol, expected) in [
         ("main", "network", "privateNetwork"),
         ("main", "iotHub", "usesIotHub"),
         ("region", "eventHubs", "withEventHubs"),
         ("region", "serviceBus", "withSessions"),
     ] {
         let module = calls(template).modules.iter().find(|module| module.symbol == symbol);
-        is(format!("{template}: when there is {symbol}"), meant, module.and_then(|module| module.condition.clone()));
+        expect(
+            format!("{template}: the condition of {symbol}"),
+            expected,
+            module.and_then(|module| module.condition.clone()),
+        );
     }
-    is("main.bicep: usesIotHub".into(), "eventSource == 'iotHub'", main.variable("usesIotHub").map(to_source));
+    expect("main.bicep: usesIotHub".into(), "eventSource == 'iotHub'", main.variable("usesIotHub").map(to_source));
 
-    let app = named("region").modules.iter().find(|module| module.symbol == "functionApp");
+    let app = find_template("region").modules.iter().find(|module| module.symbol == "functionApp");
     let Some(Value::Call(_, parts)) = app.and_then(|app| app.params.get("appSettings")) else {
-        panic!("app settings are a union")
+        panic!("appSettings must be a call of union()")
     };
-    for [name, meant] in OF_SETTINGS {
-        is(name.to_owned(), meant, parts.iter().find_map(|part| part.get(name)).map(to_source));
+    for [name, expected] in SETTINGS {
+        expect(name.to_owned(), expected, parts.iter().find_map(|part| part.get(name)).map(to_source));
     }
-    for (template, name, meant) in [
-        (named("region"), "EventHubConnection__credential", "'managedidentity'"),
-        (named("region"), "EventHubConnection__clientId", "clientId"),
+    for (template, name, expected) in [
+        (find_template("region"), "EventHubConnection__credential", "'managedidentity'"),
+        (find_template("region"), "EventHubConnection__clientId", "clientId"),
         (main, "EventHubConnection", "'@Microsoft.KeyVault(SecretUri=${iotHub.?outputs.connectionSecretUri ?? ''})'"),
     ] {
-        let Some(Value::Either(_, branches)) = template.variable("eventHubSettings") else { panic!("it depends") };
-        is(name.to_owned(), meant, branches.iter().find_map(|settings| settings.get(name)).map(to_source));
+        let Some(Value::Either(_, branches)) = template.variable("eventHubSettings") else {
+            panic!("eventHubSettings must be a conditional expression")
+        };
+        expect(name.to_owned(), expected, branches.iter().find_map(|settings| settings.get(name)).map(to_source));
     }
     for (module, name) in [("function-app", "appSettings"), ("region", "settings")] {
-        let secure = named(module).params.iter().find(|param| param.name == name).map(|param| param.is_secure);
-        is(format!("{module}: @secure() of {name}"), "true", secure.map(|is| is.to_string()));
+        let secure = find_template(module).params.iter().find(|param| param.name == name).map(|param| param.is_secure);
+        expect(format!("{module}: @secure() of {name}"), "true", secure.map(|is_secure| is_secure.to_string()));
     }
     let zones = [
         (
@@ -224,13 +230,13 @@ fn faults(sources: &Sources) -> Vec<String> {
         ),
         ("iotHubZones", "{iotHub: 'privatelink.azure-devices.net', vault: 'privatelink.vaultcore.azure.net'}"),
     ];
-    for (variable, meant) in zones {
-        is(format!("network: {variable}"), meant, named("network").variable(variable).map(to_source));
+    for (variable, expected) in zones {
+        expect(format!("network: {variable}"), expected, find_template("network").variable(variable).map(to_source));
     }
     // The built-in endpoint of an IoT Hub supports only a key.
     let iot_hub = Path::new("infra/modules/iot-hub.bicep");
     let has_keys = |path: &&Path| sources.text(path.to_str().expect("a path")).contains("listKeys");
     let with_keys = sources.paths("bicep").into_iter().filter(|path| *path != iot_hub).filter(has_keys);
-    faults.extend(with_keys.map(|path| format!("{} asks for keys", path.display())));
+    faults.extend(with_keys.map(|path| format!("{} uses account keys", path.display())));
     faults
 }

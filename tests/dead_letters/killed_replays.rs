@@ -31,18 +31,18 @@ fn batch() -> Batch {
 }
 
 /// Returns the complete lines; a kill may leave a part of one.
-fn run_audited(path: &Path) -> Vec<AuditLine> {
+fn read_audit_lines(path: &Path) -> Vec<AuditLine> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// What a killed replay is seen to have done.
-enum Seen {
-    /// It runs.
+/// The progress of a replay after which it is killed.
+enum Progress {
+    /// It was started.
     Nothing,
-    /// A line of the audit trail.
+    /// It wrote a line of the audit trail.
     Lines,
-    /// So many messages fewer.
+    /// It deleted at least this many messages.
     Deleted(u64),
 }
 
@@ -55,41 +55,41 @@ fn a_replay_killed_repeatedly_loses_nothing_and_applies_nothing_twice(bench: &Be
     let words = ["replay", "--yes", "--visibility-timeout", "1", "--rate", "40/s", "--audit", &audit_text];
     let mut kills = 0;
     for wait_until in [
-        Seen::Nothing,
-        Seen::Lines,
-        Seen::Deleted(1),
-        Seen::Lines,
-        Seen::Deleted(20),
-        Seen::Lines,
-        Seen::Deleted(41),
-        Seen::Deleted(1),
+        Progress::Nothing,
+        Progress::Lines,
+        Progress::Deleted(1),
+        Progress::Lines,
+        Progress::Deleted(20),
+        Progress::Lines,
+        Progress::Deleted(41),
+        Progress::Deleted(1),
     ] {
-        let (lines, before) = (run_audited(&audit).len(), count());
+        let (lines, before) = (read_audit_lines(&audit).len(), count());
         let mut tool = bench.command(&words).spawn().expect("the binary");
-        let is_there = || match wait_until {
-            Seen::Nothing => true,
-            Seen::Lines => run_audited(&audit).len() > lines,
-            Seen::Deleted(messages) => count() + messages <= before,
+        let is_reached = || match wait_until {
+            Progress::Nothing => true,
+            Progress::Lines => read_audit_lines(&audit).len() > lines,
+            Progress::Deleted(messages) => count() + messages <= before,
         };
         let started = Instant::now();
-        while !is_there() && tool.try_wait().expect("a child of this process").is_none() {
-            assert!(started.elapsed() < Duration::from_mins(1), "it gets nowhere");
+        while !is_reached() && tool.try_wait().expect("a child of this process").is_none() {
+            assert!(started.elapsed() < Duration::from_mins(1), "no progress within a minute");
         }
         kills += u64::from(tool.try_wait().expect("a child of this process").is_none());
         tool.kill().expect("a child of this process");
         tool.wait().expect("a child of this process");
     }
-    assert!(kills >= 4, "it was killed in the middle: {kills}");
-    assert!(count() > 0, "there is something left to do");
+    assert!(kills >= 4, "replays that were killed before their end: {kills}");
+    assert!(count() > 0, "some dead letters are left");
     let started = Instant::now();
     while count() > 0 {
-        // What a killed one held is hidden for a second still.
+        // Messages that a killed replay had received stay hidden for a second.
         bench.run(&["replay", "--yes", "--audit", &audit_text]).assert_exit_code(0);
-        assert!(started.elapsed() < Duration::from_mins(1), "it never ends");
+        assert!(started.elapsed() < Duration::from_mins(1), "not completed within a minute");
         pause(Duration::from_millis(50));
     }
     assert_eq!(bench.documents(), Fold::from_batches([&batch()]).documents());
-    let done = run_audited(&audit);
+    let done = read_audit_lines(&audit);
     assert!(done.iter().all(|line| matches!(line.outcome, Outcome::Applied | Outcome::Superseded)));
     let recorded: HashSet<_> = done.iter().filter_map(|line| line.id.as_deref()).collect();
     let ids: HashSet<_> = dead_letters.iter().filter_map(|letter| letter["Id"].as_str()).collect();

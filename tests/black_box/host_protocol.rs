@@ -7,7 +7,7 @@ use std::{
 
 use devicestate_test_oracle::protobuf::Message;
 use devicestate_test_support::{
-    App, Batch, Event, FUNCTION, Framing, Reply, TIME_ZERO_MS, fixture, read_letter, request,
+    App, Batch, Event, FUNCTION, Framing, Reply, TIME_ZERO_MS, fixture, read_dead_letter, request,
 };
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ fn the_reply_has_the_dead_letters_under_the_name_of_the_binding() {
     let response = app.start().post("51a7", envelope.to_string().as_bytes());
     let outputs = &response.json()["Outputs"];
     assert_eq!(outputs.as_object().expect("an object").keys().collect::<Vec<_>>(), ["Poison"]);
-    read_letter(outputs["Poison"][0].as_str().expect("text"));
+    read_dead_letter(outputs["Poison"][0].as_str().expect("text"));
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn an_account_with_low_throughput_loses_nothing() {
     let all: Vec<_> = (0..PARTITIONS).flat_map(batches).collect();
     assert_eq!(listener.documents(), Fold::from_batches(&all).documents());
     let counters = listener.counters();
-    assert!(counters.status(429) > 0, "it was not throttled at all: {counters:?}");
+    assert!(counters.status(429) > 0, "no request was throttled: {counters:?}");
 }
 
 /// The writes of other devices succeed, so each attempt counts as a failure of this device.
@@ -90,7 +90,7 @@ fn a_device_throttled_beyond_the_budget_is_retried() {
     listener.fault(hot.on(&["create"]).next(3));
     let batch = Batch::of(devices(4, 0));
     let delivered = deliver(&handler, &batch);
-    assert_eq!(delivered.failed.len(), 3, "the service asks for more than the budget: {:?}", delivered.failed);
+    assert_eq!(delivered.failed.len(), 3, "the requested delay exceeds the budget: {:?}", delivered.failed);
     delivered.assert_no_dead_letter(4);
     assert_eq!(listener.documents(), Fold::from_batches([&batch]).documents());
 }

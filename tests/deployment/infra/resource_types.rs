@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::{bicep::Value, sources::Sources};
 
 /// Properties that only Bicep uses.
-const OF_BICEP: [&str; 3] = ["parent", "scope", "dependsOn"];
+const BICEP_PROPERTIES: [&str; 3] = ["parent", "scope", "dependsOn"];
 
 /// Returns the errors of the resources.
 pub(crate) fn faults(sources: &Sources) -> Vec<String> {
@@ -23,7 +23,7 @@ pub(crate) fn faults(sources: &Sources) -> Vec<String> {
                 continue;
             };
             let own = resource.body.properties().iter();
-            let body = own.filter(|(name, _)| !OF_BICEP.contains(&name.as_str())).cloned().collect();
+            let body = own.filter(|(name, _)| !BICEP_PROPERTIES.contains(&name.as_str())).cloned().collect();
             compare(&Value::Object(body), shape, &at, &mut faults);
         }
     }
@@ -31,7 +31,7 @@ pub(crate) fn faults(sources: &Sources) -> Vec<String> {
 }
 
 fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
-    let mut wrong = |expected: &str| faults.push(format!("{at} is {value:?}: it must be {expected}"));
+    let mut report = |expected: &str| faults.push(format!("{at} is {value:?}: it must be {expected}"));
     match value {
         // Not known before the deployment.
         Value::Other(_) | Value::Call(..) => {}
@@ -41,18 +41,19 @@ fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
             }
         }
         Value::Text(text) => match shape {
-            Json::Array(allowed) if !allowed.contains(&Json::from(text.as_str())) => wrong(&format!("one of {shape}")),
+            Json::Array(allowed) if !allowed.contains(&Json::from(text.as_str())) => report(&format!("one of {shape}")),
             // The service accepts other values, too, but one that differs only in case is a mistake.
             Json::Object(open) if open.contains_key("open") => {
                 let known = open["open"].as_array().expect("an array").iter().filter_map(Json::as_str);
-                if let Some(meant) = known.into_iter().find(|known| *known != text && known.eq_ignore_ascii_case(text))
+                if let Some(expected) =
+                    known.into_iter().find(|known| *known != text && known.eq_ignore_ascii_case(text))
                 {
-                    wrong(meant);
+                    report(expected);
                 }
             }
             Json::Array(_) => {}
             Json::String(word) if word == "string" || word == "any" => {}
-            _ => wrong(&shape.to_string()),
+            _ => report(&shape.to_string()),
         },
         Value::Number(_) if shape == "int" || shape == "any" => {}
         Value::Bool(_) if shape == "bool" || shape == "any" => {}
@@ -78,6 +79,6 @@ fn compare(value: &Value, shape: &Json, at: &str, faults: &mut Vec<String>) {
             faults.extend(needs.filter(|name| value.get(name).is_none()).map(|name| format!("{at} needs {name}")));
         }
         Value::List(_) | Value::Each(..) | Value::Object(_) if shape == "any" => {}
-        _ => wrong(&shape.to_string()),
+        _ => report(&shape.to_string()),
     }
 }

@@ -71,7 +71,7 @@ fn a_failed_attempt_is_logged_once_as_a_warning() {
     assert_eq!(logged, replied);
     assert_eq!((&logged["record"], &logged["invocationId"]), (&"failedAttempt".into(), &INVOCATION.into()));
     assert_eq!((&logged["unresolved"], &logged["firstSequenceNumber"]), (&2.into(), &7.into()));
-    assert!(records(&app.log()).iter().all(|record| record["record"] == "start"), "it is logged once");
+    assert!(records(&app.log()).iter().all(|record| record["record"] == "start"), "the failed attempt is logged once");
 }
 
 #[test]

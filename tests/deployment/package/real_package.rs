@@ -1,4 +1,4 @@
-//! The real package, built against the old glibc, without the optimisations, which take minutes.
+//! The package with the real program, built for old glibc versions but without optimisations, which take minutes.
 
 use std::{
     fs::{self, File},
@@ -38,7 +38,7 @@ static PACKAGE: LazyLock<Package> = LazyLock::new(|| {
 });
 
 #[test]
-fn the_program_needs_glibc_2_28_or_older() {
+fn the_packaged_program_runs_with_glibc_2_28() {
     let package = &PACKAGE;
     let glibc = package.report["glibc"].as_str().expect("it is linked dynamically");
     let glibc: Vec<u32> = glibc.split('.').map(|number| number.parse().expect("a number")).collect();
@@ -46,7 +46,7 @@ fn the_program_needs_glibc_2_28_or_older() {
 }
 
 #[test]
-fn the_program_rejects_the_command_local() {
+fn the_packaged_program_rejects_the_command_local() {
     let package = &PACKAGE;
     let mut command = Command::new(package.folder.join(program_name()));
     let output = command.args(["local", "--devices", "3"]).output().expect("the binary runs");
@@ -56,7 +56,7 @@ fn the_program_rejects_the_command_local() {
 }
 
 #[test]
-fn a_copied_package_runs_under_local_of_another_build() {
+fn devicestate_local_of_another_build_runs_a_copied_package() {
     const EVENTS: u64 = 500;
     let package = &PACKAGE;
     let temp = TempDir::new().expect("a temporary folder");
@@ -92,7 +92,7 @@ fn local(app_root: &Path, state: &Path) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
 }
 
-/// Returns the program of the handler that it has started.
+/// Returns the path of the program that `devicestate local` has started as its handler.
 fn handler(local: &mut Child) -> PathBuf {
     let started = Instant::now();
     let own_program = fs::read_link(format!("/proc/{}/exe", local.id())).expect("Linux");
@@ -112,5 +112,5 @@ fn handler(local: &mut Child) -> PathBuf {
     let _ = Command::new("sh").args(["-c", "kill -INT $0", &local.id().to_string()]).status();
     let mut errors = String::new();
     let _ = local.stderr.take().expect("a pipe").read_to_string(&mut errors);
-    panic!("it has not started a handler from another program than {}: {errors}", own_program.display());
+    panic!("no handler of another program than {} was started: {errors}", own_program.display());
 }
