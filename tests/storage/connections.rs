@@ -129,7 +129,7 @@ fn an_invalid_connection_string_is_rejected_without_the_key() {
         ),
     ] {
         let error = read([("", &text)]).expect_err(&text).to_string();
-        assert!(error.starts_with("the setting ") && error.contains("DeadLetterStorage"), "{error}");
+        assert!(error.starts_with("the setting `DeadLetterStorage` "), "{error}");
         assert!(error.contains(words), "{words:?} is not in: {error}");
         assert!(!error.contains(&WRONG_KEY[1..20]), "{error}");
     }
