@@ -87,7 +87,7 @@ impl Options {
 
 async fn list(store: &Arc<dyn StateStore>, limit: usize, output: Output) -> Result<(), CommandError> {
     if output == Output::Table {
-        let documents = store::documents(&**store, limit).await.map_err(CommandError::not_started)?;
+        let documents = store::list_documents(&**store, limit).await.map_err(CommandError::not_started)?;
         return print(documents_table(&documents));
     }
     // Page by page: there may be more documents than memory.
@@ -111,7 +111,7 @@ pub(super) fn documents_table(documents: &[Document]) -> Table {
     let names: BTreeSet<&str> = documents.iter().flat_map(Document::readings).map(|(name, _)| name).collect();
     let mut table = Table::new(["DEVICE", "NEWEST EVENT (UTC)"].into_iter().chain(names.iter().copied()));
     for document in documents {
-        let newest = document.newest().map(|version| iso8601(version.enqueued_ms)).unwrap_or_default();
+        let newest = document.newest_version().map(|version| iso8601(version.enqueued_ms)).unwrap_or_default();
         let values = names.iter().map(|name| document.get(name).map(cell_text).unwrap_or_default());
         table.row([document.id.clone(), newest].into_iter().chain(values));
     }

@@ -189,7 +189,7 @@ impl Replay<'_> {
         failure: &Failure,
     ) -> Result<MessageAction, OverflowError> {
         let mut letter = letter.clone();
-        letter.failed_again(failure, self.clock.now_ms());
+        letter.add_failed_replay(failure, self.clock.now_ms());
         let (replay, device) = (raw(&letter.replay), raw(&letter.device_id));
         let text = match &letter.device_id {
             Some(_) => with_members(message, [("DeviceId", device), ("Replay", replay)]),

@@ -36,7 +36,7 @@ pub struct Invocation {
 pub struct RetryContext {
     /// How often this batch was retried before.
     pub retry_count: i64,
-    /// The most retries; -1 is unlimited.
+    /// The maximum number of retries; -1 is unlimited.
     pub max_retry_count: i64,
 }
 
@@ -75,7 +75,7 @@ pub enum EnvelopeError {
 impl Invocation {
     /// Returns the number of the batch's attempt, from 1; for a message, of the delivery.
     #[must_use]
-    pub fn attempt(&self) -> i64 {
+    pub fn attempt_number(&self) -> i64 {
         match &self.batch.message {
             Some(message) => message.delivery_count.max(1),
             None => self.retry.map_or(1, |retry| retry.retry_count.saturating_add(1)),
@@ -190,7 +190,7 @@ fn read_events(data: Raw<'_>, trigger: &Trigger) -> Result<Vec<Event>, String> {
     match trigger.cardinality() {
         Cardinality::Many => {
             let elements = elements(&text, |text| value(text, Quotes::Plain)).ok_or_else(|| array_error(&text))?;
-            Ok(elements.into_iter().map(|element| event(element, trigger.data_type())).collect())
+            Ok(elements.into_iter().map(|element| read_event(element, trigger.data_type())).collect())
         }
         Cardinality::One => {
             // The text is the body itself, or another JSON string that contains the body.
@@ -246,7 +246,7 @@ fn is_array(json: &[u8]) -> bool {
 }
 
 /// Reads one element of an array of events.
-fn event(element: Raw<'_>, data_type: DataType) -> Event {
+fn read_event(element: Raw<'_>, data_type: DataType) -> Event {
     if element.text == b"null" {
         return Event::default();
     }

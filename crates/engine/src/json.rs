@@ -99,8 +99,8 @@ impl<'a> Raw<'a> {
         self.escapes == Escapes::Any && memchr::memchr(b'\\', self.text).is_some()
     }
 
-    /// Returns the unescaped content of a string, or the text of any other value. `None` for a string with half of a surrogate
-    /// pair, and for a value that is not a string in a text with escaped quotes.
+    /// Returns the unescaped content of a string, or the text of any other value. `None` for a string with an unpaired
+    /// surrogate, and for a value that is not a string in a text with escaped quotes.
     #[inline]
     pub(crate) fn unquoted(self) -> Option<Cow<'a, [u8]>> {
         match (self.in_quotes(), self.escapes) {

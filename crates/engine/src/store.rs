@@ -97,8 +97,8 @@ pub enum StoreError {
     /// The store rejects this document, and accepts others: the event is poison.
     #[error("{0}")]
     Rejected(String),
-    /// The store reports a bad request. The cause is this document if the store accepts others, and a wrong setting if it
-    /// accepts no document of a batch.
+    /// The store reports a bad request. The cause is this document if the store accepts others, and an invalid setting
+    /// if it accepts no document of a batch.
     #[error("{0}")]
     BadRequest(String),
     /// A retry may succeed.
@@ -107,7 +107,7 @@ pub enum StoreError {
     /// The store limits the load. No document is the cause.
     #[error("{reason}")]
     Throttled {
-        /// The failure, for people.
+        /// A description of the failure.
         reason: String,
         /// The delay that the store requests before a retry.
         delay: Duration,
@@ -151,7 +151,7 @@ impl<'a> Pages<'a> {
 /// # Errors
 ///
 /// The same as [`StateStore::list`].
-pub async fn documents(store: &dyn StateStore, limit: usize) -> Result<Vec<Document>, StoreError> {
+pub async fn list_documents(store: &dyn StateStore, limit: usize) -> Result<Vec<Document>, StoreError> {
     let mut documents = Vec::new();
     let mut pages = Pages::new(store, limit);
     while let Some(page) = pages.next().await? {

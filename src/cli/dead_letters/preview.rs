@@ -33,7 +33,7 @@ pub(super) async fn preview(context: &Context, candidate: Candidate<'_>) -> Resu
     let outcome = replayer.replay(&[candidate]).await.remove(0);
     let store = context.store(OpenMode::ReadOnly)?;
     let mut changes = Vec::new();
-    for (id, after) in dry_run.outcome() {
+    for (id, after) in dry_run.written_documents() {
         let before = store.read(&id, &RequestCharge::default()).await.map_err(CommandError::not_started)?;
         changes.extend(changed_readings(before.map(|stored| stored.document).as_ref(), &after));
     }

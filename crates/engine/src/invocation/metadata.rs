@@ -12,7 +12,7 @@ use crate::{
     batch::{Event, EventMetadata, EventPosition, Message, MetadataColumn, Source},
     json::{Members, Quotes, Raw, elements, object, value},
 };
-use time::Times;
+use time::TimeParser;
 
 /// The metadata of a request: unparsed JSON values by name, read one by one when they are needed.
 pub(super) struct Metadata<'a> {
@@ -67,13 +67,15 @@ impl<'a> Metadata<'a> {
 
     /// Returns the metadata of a Service Bus message. Properties that the sender set get the names that they have in an event.
     pub(super) fn message_metadata(&self) -> EventMetadata {
-        let set = [("content-type", "ContentType"), ("correlation-id", "CorrelationId")];
-        let set = set.into_iter().filter_map(|(event_name, name)| Some((event_name, self.text(name)?)));
-        let set: serde_json::Map<_, _> = set.map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let names_set_by_sender = [("content-type", "ContentType"), ("correlation-id", "CorrelationId")];
+        let properties =
+            names_set_by_sender.into_iter().filter_map(|(event_name, name)| Some((event_name, self.text(name)?)));
+        let properties: serde_json::Map<_, _> =
+            properties.map(|(name, value)| (name.to_owned(), value.into())).collect();
         let cell = |value: serde_json::Value| MetadataColumn::new(serde_json::Value::Array(vec![value]).to_string(), 1);
         EventMetadata {
             sequence_numbers: self.column(&SEQUENCE_NUMBERS, 1),
-            // In full seconds: the host writes a single time without its fraction. The sequence number orders the rest.
+            // In full seconds: the host writes a single time without its fraction. Within a second the sequence number decides.
             enqueued_times: self.column(&ENQUEUED_TIMES, 1),
             partition_keys: self.text("PartitionKey").map(|key| cell(key.into())).unwrap_or_default(),
             properties: self.column(
@@ -83,7 +85,7 @@ impl<'a> Metadata<'a> {
                 ],
                 1,
             ),
-            system_properties: if set.is_empty() { MetadataColumn::default() } else { cell(set.into()) },
+            system_properties: if properties.is_empty() { MetadataColumn::default() } else { cell(properties.into()) },
             ..EventMetadata::default()
         }
     }
@@ -246,9 +248,9 @@ fn attach_positions(events: &mut [Event], metadata: &EventMetadata) {
             return;
         }
     };
-    let mut reader = Times::default();
+    let mut time_parser = TimeParser::default();
     for ((event, number), time) in events.iter_mut().zip(numbers).zip(times) {
-        match position(number, time, &mut reader) {
+        match position(number, time, &mut time_parser) {
             Ok(position) => event.position = position,
             Err(fault) => {
                 event.fault.get_or_insert(fault);
@@ -258,7 +260,7 @@ fn attach_positions(events: &mut [Event], metadata: &EventMetadata) {
 }
 
 /// Parses an event's position; `None` if it is null or impossible, as at the admin endpoint.
-fn position(number: Raw<'_>, time: Raw<'_>, times: &mut Times) -> Result<Option<EventPosition>, String> {
+fn position(number: Raw<'_>, time: Raw<'_>, time_parser: &mut TimeParser) -> Result<Option<EventPosition>, String> {
     // With or without quotes: the host writes some values of a single event as text, and a time in two pairs of quotes.
     let [number, time] = [number, time].map(|cell| cell.in_quotes().unwrap_or(cell.text));
     let (number, time) = (trim_bytes(number, b"\""), trim_bytes(time, b"\"\\"));
@@ -271,7 +273,7 @@ fn position(number: Raw<'_>, time: Raw<'_>, times: &mut Times) -> Result<Option<
             String::from_utf8_lossy(number)
         )
     })?;
-    let enqueued_ms = times.milliseconds(time).ok_or_else(|| {
+    let enqueued_ms = time_parser.parse_ms(time).ok_or_else(|| {
         format!("the event's enqueued time {:?} in the metadata is not a valid time", String::from_utf8_lossy(time))
     })?;
     let is_usable = enqueued_ms >= YEAR_2000_MS && sequence_number >= 0;

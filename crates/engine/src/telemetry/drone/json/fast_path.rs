@@ -123,7 +123,7 @@ fn boolean<'a>(field: &mut Option<bool>, text: &'a [u8]) -> Option<&'a [u8]> {
 /// the nearest double.
 fn number<'a>(field: &mut Option<f64>, text: &'a [u8]) -> Option<&'a [u8]> {
     const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-    /// The most digits of which each integer is exact in a double.
+    /// The maximum number of digits with which each integer is exact in a double.
     const MAX_EXACT_DIGITS: usize = 15;
     let unsigned = text.strip_prefix(b"-").unwrap_or(text);
     let mut integer = 0;
