@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::is_array;
 use crate::{
     batch::{Event, EventMetadata, EventPosition, Message, MetadataColumn, Source},
-    json::{Members, Quotes, Raw, elements, object, value},
+    json::{Members, Quotes, Raw, parse_elements, parse_object, parse_value},
 };
 use time::TimeParser;
 
@@ -150,7 +150,7 @@ fn read_cells<'c, T>(
     count: usize,
     cell: impl Fn(&'c [u8], Quotes) -> Option<(T, &'c [u8])>,
 ) -> Result<Option<Vec<T>>, String> {
-    let parse = |text, quotes| elements(text, |text| cell(text, quotes));
+    let parse = |text, quotes| parse_elements(text, |text| cell(text, quotes));
     let cells = match column.unparsed() {
         Some((text, Quotes::Plain)) => parse(text, Quotes::Plain),
         Some((text, quotes)) => parse(text, quotes).or_else(|| parse(column.text()?.as_bytes(), Quotes::Plain)),
@@ -184,11 +184,11 @@ const IOT_HUB_DEVICE_ID: &str = "iothub-connection-device-id";
 /// or if one of the two properties is duplicated or not a string, both count as absent.
 fn system_properties(text: &[u8], quotes: Quotes) -> Option<(SystemProperties, &[u8])> {
     if !text.starts_with(b"{") {
-        return value(text, quotes).map(|(_, rest)| (SystemProperties::default(), rest));
+        return parse_value(text, quotes).map(|(_, rest)| (SystemProperties::default(), rest));
     }
     let (mut content_type, mut iot_hub_device_id, mut is_valid) = (None, None, true);
-    let rest = object(text, quotes, |name, text| {
-        let (value, rest) = value(text, quotes)?;
+    let rest = parse_object(text, quotes, |name, text| {
+        let (value, rest) = parse_value(text, quotes)?;
         let duplicate = match name.unquoted() {
             Some(name) if *name == *CONTENT_TYPE.as_bytes() => content_type.replace(value),
             Some(name) if *name == *IOT_HUB_DEVICE_ID.as_bytes() => iot_hub_device_id.replace(value),
@@ -233,8 +233,8 @@ fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
 /// fault: with the arrival time instead of the enqueued time, an old reading could overwrite a newer one.
 fn attach_positions(events: &mut [Event], metadata: &EventMetadata) {
     let count = events.len();
-    let numbers = read_cells(&metadata.sequence_numbers, "SequenceNumberArray", count, value);
-    let times = read_cells(&metadata.enqueued_times, "EnqueuedTimeUtcArray", count, value);
+    let numbers = read_cells(&metadata.sequence_numbers, "SequenceNumberArray", count, parse_value);
+    let times = read_cells(&metadata.enqueued_times, "EnqueuedTimeUtcArray", count, parse_value);
     let (numbers, times) = match (numbers, times) {
         (Ok(Some(numbers)), Ok(Some(times))) => (numbers, times),
         (Ok(None), Ok(None)) => return,
