@@ -25,7 +25,7 @@ use serde_json::value::to_raw_value;
 use tokio::runtime::{Builder, Runtime};
 
 fuzz_target!(|message: &[u8]| {
-    let entry = Entry::read(Message {
+    let entry = Entry::parse(Message {
         id: "message".into(),
         body: message.to_vec(),
         inserted_ms: 0,

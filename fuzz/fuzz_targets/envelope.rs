@@ -1,4 +1,4 @@
-//! The engine and the plain reader of `tests/oracle` find the same in any request, with each trigger.
+//! The engine and the plain reader of `tests/oracle` return the same for any request, with each trigger.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -24,7 +24,7 @@ Examples:
 
 On a terminal it shows how many messages match, and asks. Without a terminal and without --yes it
 is a dry run. A message that is not a dead letter is deleted only by --message MESSAGE_ID, which
-`list` shows. What is stored in a blob or a file stays, because another message may point at it.
+`list` shows. What is stored in a blob or a file stays, because another message may point to it.
 
 Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {
@@ -51,7 +51,7 @@ struct DiscardResult {
 impl Options {
     pub(super) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let filter = self.selection.filter(System.now_ms());
-        if filter.is_everything() && !self.all {
+        if filter.is_unrestricted() && !self.all {
             return Err(CommandError::not_started(
                 "no dead letters are selected: give ids, a filter such as --device, or --all",
             ));

@@ -1,4 +1,4 @@
-//! Shows what a replay of one dead letter would do.
+//! Computes what a replay of one dead letter would change.
 
 use devicestate_dead_letters::{Candidate, ReplayOutcome};
 use devicestate_engine::{device_state::Document, store::RequestCharge};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::context::Context;
 use crate::cli::devices::cell_text;
 
-/// What a replay would do.
+/// The effect of a replay.
 pub(super) struct Preview {
     pub(super) outcome: ReplayOutcome,
     pub(super) changes: Vec<Change>,

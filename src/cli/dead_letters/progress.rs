@@ -1,4 +1,4 @@
-//! Scans the queue with a progress bar, handles Ctrl-C, and reports what an operator needs to know afterwards.
+//! Scans the queue with a progress bar, handles Ctrl-C, and reports the remaining messages and the audit trail.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::context::Context;
 
-/// How many messages are visited at a time, unless a rate asks for fewer.
+/// The number of messages that are visited together, unless a rate limits it.
 pub(super) const CHUNK_SIZE: usize = 256;
 
 /// Scans the queue.
@@ -53,7 +53,7 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         stop.send_replace(true);
         // Not `bar.println`, which prints nothing without a terminal.
         bar.suspend(|| {
-            eprintln!("Finishing the current messages and releasing the others. Ctrl-C again: stop at once.");
+            eprintln!("Finishing the current messages and releasing the others. Ctrl-C again: stop immediately.");
         });
         interrupts.next().await;
     };
@@ -62,7 +62,7 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         () = interrupted => {
             bar.finish_and_clear();
             let time = seconds_or_minutes(visibility_timeout);
-            let stopped = format!("stopped at once: the current messages become visible again within {time}");
+            let stopped = format!("stopped immediately: the current messages become visible again within {time}");
             return (ScanSummary::default(), Err(CommandError::failed(stopped)));
         }
     };
@@ -95,13 +95,13 @@ fn report_unseen_messages(summary: ScanSummary, left: u64) {
     }
     let (messages, verb) = if left - kept == 1 { ("message", "is") } else { ("messages", "are") };
     eprintln!(
-        "{} more {messages} {verb} in the queue: new, or hidden by another run that still works or was killed. Hidden \
+        "{} more {messages} {verb} in the queue: new, or hidden by another run that is still active or was killed. Hidden \
          messages become visible again automatically: run this command again later.",
         left - kept
     );
 }
 
-/// Whether a command with this result ends with exit code 2.
+/// Returns true if a command with this result exits with code 2.
 pub(super) fn has_exit_code_2(result: &Result<(), CommandError>) -> bool {
     result.as_ref().is_err_and(|error| !error.is_failure())
 }
@@ -110,13 +110,13 @@ pub(super) fn has_exit_code_2(result: &Result<(), CommandError>) -> bool {
 pub(super) fn check_not_stopped(summary: ScanSummary) -> Result<(), CommandError> {
     if summary.is_stopped {
         return Err(CommandError::failed(
-            "stopped before the end: what was done stays done, and the command can be repeated",
+            "stopped before the end: changes made so far remain, and the command can be repeated",
         ));
     }
     Ok(())
 }
 
-/// Does work after a scan until Ctrl-C, which no longer ends the process once a scan has listened for it.
+/// Runs work after a scan until Ctrl-C, which no longer ends the process once a scan has listened for it.
 pub(super) async fn unless_stopped<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     tokio::select! {
         done = work => done,
