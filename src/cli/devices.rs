@@ -23,7 +23,7 @@ Examples:
   devicestate devices list --state state.db
   devicestate devices show drone-7 --state state.db -o json
 
-Without --state, the settings StateStore and so on name the store, as for the handler.
+Without --state, the setting StateStore selects the store, as for the handler.
 
 Docs: docs/reference/state-document.md")]
 pub(super) struct Options {
@@ -74,7 +74,7 @@ impl Options {
         };
         if store == StoreConfig::Memory {
             return Err(CommandError::not_started(
-                "the setting StateStore is memory: only the handler itself can read its documents; give --state FILE",
+                "the setting `StateStore` is `memory`: only the handler itself can read its documents; give --state FILE",
             ));
         }
         let store = open_store(&store, OpenMode::ReadOnly).map_err(CommandError::not_started)?;
