@@ -18,6 +18,7 @@ use devicestate_engine::{
     record::{Record, StartRecord},
     retry_decision::Attempts,
     settings::{ConfigError, Settings},
+    text::error_message,
 };
 use devicestate_sqlite::{DatabaseError, OpenMode};
 use http_body_util::BodyExt as _;
@@ -57,7 +58,7 @@ pub enum ServeError {
         error: std::io::Error,
     },
     /// The server stopped. It is expected to run until the host kills it.
-    #[error("the HTTP server stopped: {0}")]
+    #[error("the HTTP server stopped: {}", error_message(.0))]
     Stopped(std::io::Error),
 }
 

@@ -74,7 +74,7 @@ impl Options {
         };
         if store == StoreConfig::Memory {
             return Err(CommandError::not_started(
-                "the setting `StateStore` is `memory`: only the handler itself can read its documents; give --state FILE",
+                "the setting StateStore is memory: only the handler itself can read its documents; give --state FILE",
             ));
         }
         let store = open_store(&store, OpenMode::ReadOnly).map_err(CommandError::not_started)?;

@@ -144,8 +144,8 @@ fn show_works_without_a_store(bench: &Bench) {
     assert_says(
         &shown,
         &[
-            "STORED NOW (device of the partition key)\nnot known: the setting `StateStore` is `memory`",
-            "REPLAY\nnot known: the setting `StateStore` is `memory`",
+            "STORED NOW (device of the partition key)\nnot known: the setting StateStore is memory",
+            "REPLAY\nnot known: the setting StateStore is memory",
         ],
     );
     if !bench.is_local() {

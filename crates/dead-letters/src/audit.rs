@@ -145,9 +145,10 @@ impl AuditLine {
 pub enum AuditError {
     /// The file cannot be written.
     #[error(
-        "the audit trail {} cannot be written: {error}. Nothing is done without an audit line: free disk space, or grant \
+        "the audit trail {} cannot be written: {}. Nothing is done without an audit line: free disk space, or grant \
          write access to that file",
-        path.display()
+        path.display(),
+        devicestate_engine::text::error_message(error)
     )]
     File {
         /// The file.

@@ -1,6 +1,6 @@
 //! The errors that end a scan of the queue early.
 
-use devicestate_engine::{dead_letter::OverflowError, queue::QueueError};
+use devicestate_engine::{dead_letter::OverflowError, queue::QueueError, text::error_message};
 
 use crate::audit::AuditError;
 
@@ -17,6 +17,6 @@ pub enum ScanError {
     #[error(transparent)]
     Audit(#[from] AuditError),
     /// The output of an export failed.
-    #[error("the output cannot be written: {0}")]
+    #[error("the output cannot be written: {}", error_message(.0))]
     Output(#[from] std::io::Error),
 }

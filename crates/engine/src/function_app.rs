@@ -15,7 +15,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::timespan;
+use crate::{text::error_message, timespan};
 
 pub use bindings::{
     Cardinality, DataType, EventHubTrigger, QueueOutput, RetryPolicy, ServiceBusTrigger, TimerTrigger, Trigger,
@@ -179,9 +179,10 @@ pub enum MessageEncoding {
 pub enum FunctionAppError {
     /// A file cannot be read.
     #[error(
-        "the function app cannot be read from {}: {error}. Set its folder with the option `--app-root` or the setting \
+        "the function app cannot be read from {}: {}. Set its folder with the option `--app-root` or the setting \
          `FUNCTIONS_APP_ROOT_PATH`",
-        path.display()
+        path.display(),
+        error_message(error)
     )]
     Unreadable {
         /// The file or folder.

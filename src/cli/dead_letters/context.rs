@@ -123,7 +123,7 @@ impl Context {
         let config = StoreConfig::from_settings(&self.settings).map_err(CommandError::not_started)?;
         if config == StoreConfig::Memory {
             return Err(CommandError::not_started(
-                "the setting `StateStore` is `memory`: only the handler itself can read its documents",
+                "the setting StateStore is memory: only the handler itself can read its documents",
             ));
         }
         open_store(&config, mode).map_err(CommandError::not_started)

@@ -15,6 +15,7 @@ use devicestate_engine::{
     clock::System,
     dead_letter::{DeadLetter, FetchError, event_body},
     rate_limit::RateLimit,
+    text::error_message,
 };
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
@@ -85,7 +86,7 @@ impl Options {
         let original = event_body(&letter).map_err(CommandError::failed)?;
         let initial = initial_text(context, &letter, &original, entry.summary().device());
         let (edited, file) = match &self.file {
-            Some(path) => (read_file(path)?, path.clone()),
+            Some(path) => (read(path)?, path.clone()),
             None => open_editor(&initial)?,
         };
         let is_done = if edited.trim() == initial.trim() {
@@ -94,13 +95,13 @@ impl Options {
             true
         } else {
             let edit = Edit { original, edited: edited.into_bytes() };
-            let retry_hint = format!(
+            let again = format!(
                 "the text is kept: devicestate dead-letters edit {} --file {}{}",
                 letter.id,
                 shell_quoted(&file.display().to_string()),
                 context.command_line_options()
             );
-            self.replay(context, &letter, edit, &file, &retry_hint).await.map_err(|failed| failed.with(&retry_hint))?
+            self.replay(context, &letter, edit, &file, &again).await.map_err(|failed| failed.with(&again))?
         };
         if is_done && self.file.is_none() {
             let _ = fs::remove_file(&file);
@@ -115,7 +116,7 @@ impl Options {
         letter: &DeadLetter,
         edit: Edit,
         file: &Path,
-        retry_hint: &str,
+        again: &str,
     ) -> Result<bool, CommandError> {
         let rejected =
             |reason: &str| CommandError::failed(format!("the corrected telemetry was not replayed: {reason}"));
@@ -145,7 +146,7 @@ impl Options {
             let outcome = preview.outcome_name();
             let data =
                 EditResult { id: &letter.id, dry_run: true, outcome, changes: &preview.changes, file: Some(file) };
-            self.print(context, &format!("{notice} {}\n", capitalized(retry_hint)), &Ok(()), &data)?;
+            self.print(context, &format!("{notice} {}\n", capitalized(again)), &Ok(()), &data)?;
             return Ok(false);
         }
         self.apply(context, letter, edit, &preview).await.map(|()| true)
@@ -242,14 +243,14 @@ fn open_editor(text: &str) -> Result<(String, PathBuf), CommandError> {
     // In a shell, as other tools do: the variable may contain options.
     let status = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("editor").arg(&path).status();
     match status {
-        Ok(status) if status.success() => Ok((read_file(&path)?, path)),
+        Ok(status) if status.success() => Ok((read(&path)?, path)),
         status => {
             let reason = status.map_or_else(|error| error.to_string(), |status| status.to_string());
             let failed = CommandError::not_started(format!(
                 "the editor {editor:?} failed ({reason}), and nothing changed: set VISUAL or EDITOR to another one, or give \
                  --file FILE"
             ));
-            if read_file(&path).is_ok_and(|saved| saved != text) {
+            if read(&path).is_ok_and(|saved| saved != text) {
                 return Err(failed.with(&format!("the saved text is in {}", path.display())));
             }
             let _ = fs::remove_file(&path);
@@ -258,7 +259,8 @@ fn open_editor(text: &str) -> Result<(String, PathBuf), CommandError> {
     }
 }
 
-fn read_file(path: &Path) -> Result<String, CommandError> {
-    fs::read_to_string(path)
-        .map_err(|error| CommandError::not_started(format!("the file {} cannot be read: {error}", path.display())))
+fn read(path: &Path) -> Result<String, CommandError> {
+    fs::read_to_string(path).map_err(|error| {
+        CommandError::not_started(format!("the file {} cannot be read: {}", path.display(), error_message(&error)))
+    })
 }

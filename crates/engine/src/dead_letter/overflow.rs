@@ -7,7 +7,10 @@ use std::{io::ErrorKind, path::PathBuf};
 use async_trait::async_trait;
 
 use super::{DeadLetter, Fingerprint, Pointer};
-use crate::{failure::Cause, text::truncated};
+use crate::{
+    failure::Cause,
+    text::{error_message, truncated},
+};
 
 pub use directory::Directory;
 
@@ -38,8 +41,9 @@ pub trait Overflow: Send + Sync {
 pub enum OverflowError {
     /// A file could not be written.
     #[error(
-        "a dead letter too large for the queue cannot be written to {}: {error} (setting `DeadLetterDirectory`)",
-        path.display()
+        "a dead letter too large for the queue cannot be written to {}: {} (setting `DeadLetterDirectory`)",
+        path.display(),
+        error_message(error)
     )]
     FileWriteFailed {
         /// The path of the file.
@@ -96,7 +100,11 @@ pub enum OverflowError {
         location: String,
     },
     /// The file exists but cannot be read.
-    #[error("the complete dead letter cannot be read from {}: {error} (setting `DeadLetterDirectory`)", path.display())]
+    #[error(
+        "the complete dead letter cannot be read from {}: {} (setting `DeadLetterDirectory`)",
+        path.display(),
+        error_message(error)
+    )]
     FileReadFailed {
         /// The path of the file.
         path: PathBuf,
