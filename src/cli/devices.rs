@@ -87,7 +87,7 @@ impl Options {
 
 async fn list(store: &Arc<dyn StateStore>, limit: usize, output: Output) -> Result<(), CommandError> {
     if output == Output::Table {
-        let documents = store::list_documents(&**store, limit).await.map_err(CommandError::not_started)?;
+        let documents = store::documents(&**store, limit).await.map_err(CommandError::not_started)?;
         return print(documents_table(&documents));
     }
     // Page by page: there may be more documents than memory.

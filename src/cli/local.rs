@@ -44,7 +44,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "PERCENT", help_heading = "Faults")]
     invalid_events: Option<InvalidEventRate>,
     /// Backdate events and dead letters by this long, as after an outage (90s, 15m, 2h, 7d)
-    #[arg(long, value_name = "DURATION", value_parser = parse_backdate, help_heading = "Faults")]
+    #[arg(long, value_name = "DURATION", value_parser = backdate, help_heading = "Faults")]
     backdate: Option<i64>,
     /// Throttle the hub to this many throughput units of 1,000 events or 1 MB per second
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=40), help_heading = "Faults")]
@@ -134,7 +134,7 @@ pub(super) struct FileOptions {
     pub(super) output: OutputOption,
 }
 
-fn parse_backdate(text: &str) -> Result<i64, String> {
+fn backdate(text: &str) -> Result<i64, String> {
     ago_ms(text).ok_or_else(|| "it must be a duration such as 90s, 15m, 2h or 7d".into())
 }
 

@@ -151,7 +151,7 @@ impl<'a> Pages<'a> {
 /// # Errors
 ///
 /// The same as [`StateStore::list`].
-pub async fn list_documents(store: &dyn StateStore, limit: usize) -> Result<Vec<Document>, StoreError> {
+pub async fn documents(store: &dyn StateStore, limit: usize) -> Result<Vec<Document>, StoreError> {
     let mut documents = Vec::new();
     let mut pages = Pages::new(store, limit);
     while let Some(page) = pages.next().await? {

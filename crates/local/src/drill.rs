@@ -10,7 +10,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use devicestate_engine::{
     clock::{Clock as _, System},
-    store::{StoreError, list_documents},
+    store::{StoreError, documents},
     telemetry::drone::Drone,
     text::iso8601,
 };
@@ -297,7 +297,7 @@ impl Drill {
         }
         report.first_region_events = first.broker.incoming();
         report.standby_region_events = standby.broker.incoming();
-        let stored = list_documents(&SqliteStore::new(files[0].clone()), usize::MAX).await?;
+        let stored = documents(&SqliteStore::new(files[0].clone()), usize::MAX).await?;
         let mut dead_letters = Vec::new();
         for file in &files {
             dead_letters.extend(dead_letters_after(file, 0).await?);

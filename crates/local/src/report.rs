@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
 use devicestate_engine::{
     device_state::Document,
     record::DeadLetterQueueRecord,
-    store::{Operations, list_documents},
+    store::{Operations, documents},
 };
 use hdrhistogram::Histogram;
 use serde::{Serialize, Serializer};
@@ -220,7 +220,7 @@ async fn count_documents(of: &Documents) -> (DocumentCount, Vec<Document>) {
         Err(_) => return (DocumentCount::Unreadable, Vec::new()),
     };
     let max = of.max_read();
-    match list_documents(&*store, max.saturating_add(1)).await {
+    match documents(&*store, max.saturating_add(1)).await {
         Err(_) => (DocumentCount::Unreadable, Vec::new()),
         Ok(found) if found.len() > max => (DocumentCount::MoreThan(max), Vec::new()),
         Ok(found) if found.len() > MAX_SHOWN_DOCUMENTS => (DocumentCount::Counted(found.len()), Vec::new()),

@@ -299,7 +299,7 @@ async fn stored(documents: &Documents) -> Result<Vec<Document>, LocalError> {
         return Err(unsupported("StateStore is memory, which only the handler can read".into()));
     };
     let max = documents.max_read();
-    let found = store::list_documents(&*store, max.saturating_add(1)).await?;
+    let found = store::documents(&*store, max.saturating_add(1)).await?;
     if found.len() > max {
         return Err(unsupported(format!("the store holds more than {max} documents")));
     }
