@@ -44,7 +44,7 @@ pub struct Cli {
 enum Command {
     /// Serve as the custom handler that the Functions host starts
     ///
-    /// The configuration comes from app settings, which are environment variables. The command exits only after an error.
+    /// The configuration comes from app settings, which are environment variables. The command ends only with an error.
     #[command(after_help = "\
 Examples:
   StateStore=memory devicestate serve --port 7071

@@ -18,7 +18,6 @@ use devicestate_engine::{
     record::{Record, StartRecord},
     retry_decision::Attempts,
     settings::{ConfigError, Settings},
-    text::error_message,
 };
 use devicestate_sqlite::{DatabaseError, OpenMode};
 use http_body_util::BodyExt as _;
@@ -57,9 +56,9 @@ pub enum ServeError {
         /// The system's error.
         error: std::io::Error,
     },
-    /// The server stopped. It is expected to run until the host kills it.
-    #[error("the HTTP server stopped: {}", error_message(.0))]
-    Stopped(std::io::Error),
+    /// The server ended. It is expected to run until the host kills it.
+    #[error("the HTTP server ended: {0}")]
+    Ended(std::io::Error),
 }
 
 /// Serves the functions of the app in this folder until the host kills the process.
@@ -93,8 +92,8 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
         let _ = connection.set_nodelay(true);
     });
     match axum::serve(listener, router).await {
-        Ok(()) => Err(ServeError::Stopped(std::io::Error::other("it returned without an error"))),
-        Err(error) => Err(ServeError::Stopped(error)),
+        Ok(()) => Err(ServeError::Ended(std::io::Error::other("it returned without an error"))),
+        Err(error) => Err(ServeError::Ended(error)),
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::{text::error_message, timespan};
+use crate::timespan;
 
 pub use bindings::{
     Cardinality, DataType, EventHubTrigger, QueueOutput, RetryPolicy, ServiceBusTrigger, TimerTrigger, Trigger,
@@ -178,12 +178,7 @@ pub enum MessageEncoding {
 #[derive(Debug, thiserror::Error)]
 pub enum FunctionAppError {
     /// A file cannot be read.
-    #[error(
-        "the function app cannot be read from {}: {}. Set its folder with the option `--app-root` or the setting \
-         `FUNCTIONS_APP_ROOT_PATH`",
-        path.display(),
-        error_message(error)
-    )]
+    #[error("{} cannot be read: {error}; set the folder of the function app with --app-root or `FUNCTIONS_APP_ROOT_PATH`", path.display())]
     Unreadable {
         /// The file or folder.
         path: PathBuf,
@@ -199,11 +194,7 @@ pub enum FunctionAppError {
         reason: String,
     },
     /// No folder has a function that receives telemetry.
-    #[error(
-        "no folder in {} has a function.json with an `eventHubTrigger` or a `serviceBusTrigger`. Set the function app's \
-         folder with the option `--app-root` or the setting `FUNCTIONS_APP_ROOT_PATH`",
-        .0.display()
-    )]
+    #[error("no folder in {} has a function.json with an eventHubTrigger or a serviceBusTrigger; set the folder of the function app with --app-root or `FUNCTIONS_APP_ROOT_PATH`", .0.display())]
     NoFunction(PathBuf),
 }
 

@@ -301,8 +301,8 @@ fn storage_connection(settings: &Settings, output: &QueueOutput) -> Result<(Stor
         config::queue_connection(settings, output).map_err(CommandError::not_started)?;
     let connection = connection.ok_or_else(|| {
         CommandError::not_started(format!(
-            "the dead-letter queue is not configured: set `{setting}` to a connection string, or `{setting}__queueServiceUri` \
-             to the URL of the queue service for an identity; or give --state FILE"
+            "the queue of the dead letters is not known: set {setting} to a connection string, or \
+             {setting}__queueServiceUri to the address of the queues for an identity; or give --state FILE"
         ))
     })?;
     let name = settings.resolve(&output.queue_name).map_err(CommandError::not_started)?;

@@ -24,7 +24,7 @@ Examples:
 
 On a terminal it shows how many messages match, and asks. Without a terminal and without --yes it
 is a dry run. A message that is not a dead letter is deleted only by --message MESSAGE_ID, which
-`list` shows. What is stored in a blob or a file stays, because another message may point to it.
+`list` shows. What is stored in a blob or a file stays, because another message may point at it.
 
 Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {

@@ -53,7 +53,7 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         stop.send_replace(true);
         // Not `bar.println`, which prints nothing without a terminal.
         bar.suspend(|| {
-            eprintln!("Finishing the current messages and releasing the others. Ctrl-C again: stop immediately.");
+            eprintln!("Finishing the current messages and releasing the others. Ctrl-C again: stop at once.");
         });
         interrupts.next().await;
     };
@@ -62,7 +62,7 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         () = interrupted => {
             bar.finish_and_clear();
             let time = seconds_or_minutes(visibility_timeout);
-            let stopped = format!("stopped immediately: the current messages become visible again within {time}");
+            let stopped = format!("stopped at once: the current messages become visible again within {time}");
             return (ScanSummary::default(), Err(CommandError::failed(stopped)));
         }
     };
@@ -95,7 +95,7 @@ fn report_unseen_messages(summary: ScanSummary, left: u64) {
     }
     let (messages, verb) = if left - kept == 1 { ("message", "is") } else { ("messages", "are") };
     eprintln!(
-        "{} more {messages} {verb} in the queue: new, or hidden by another run that is still active or was killed. Hidden \
+        "{} more {messages} {verb} in the queue: new, or hidden by another run that still works or was killed. Hidden \
          messages become visible again automatically: run this command again later.",
         left - kept
     );
@@ -110,7 +110,7 @@ pub(super) fn has_exit_code_2(result: &Result<(), CommandError>) -> bool {
 pub(super) fn check_not_stopped(summary: ScanSummary) -> Result<(), CommandError> {
     if summary.is_stopped {
         return Err(CommandError::failed(
-            "stopped before the end: changes made so far remain, and the command can be repeated",
+            "stopped before the end: what was done stays done, and the command can be repeated",
         ));
     }
     Ok(())

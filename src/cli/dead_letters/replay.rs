@@ -30,7 +30,7 @@ Examples:
   devicestate dead-letters replay --since 2h --rate 100/s --yes
 
 On a terminal it shows what a replay would do, and asks. Without a terminal and without --yes it is
-a dry run. A document accepts only readings that are newer than its own, because each event keeps its
+a dry run. A document takes only readings that are newer than its own, because each event keeps its
 position in the hub. A dead letter is deleted once its document is written. A dead letter that fails
 again stays, and counts the replay.
 

@@ -12,7 +12,6 @@ use clap::Args;
 use devicestate_dead_letters::{Action, AuditWriter, Entry, Export, ImportError, Outcome, parse_export_line};
 use devicestate_engine::{
     clock::{Clock as _, System},
-    text::error_message,
     until_failed::until_failed,
 };
 use devicestate_terminal::{CommandError, Output, OutputOption};
@@ -202,5 +201,5 @@ fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = io::Result<Vec<u8>>>>, C
 }
 
 fn file_error(path: &Path, error: &io::Error) -> CommandError {
-    CommandError::not_started(format!("the file {}: {}", path.display(), error_message(error)))
+    CommandError::not_started(format!("the file {}: {error}", path.display()))
 }

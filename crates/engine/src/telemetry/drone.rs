@@ -57,9 +57,8 @@ impl Drone {
                     _ => None,
                 },
             )?,
-            device_id_from_iot_hub: settings.parse("DeviceIdFromIoTHub", false, "`true` or `false`", |value| {
-                value.to_ascii_lowercase().parse().ok()
-            })?,
+            device_id_from_iot_hub: settings
+                .parse("DeviceIdFromIoTHub", false, "true or false", |value| value.to_ascii_lowercase().parse().ok())?,
         })
     }
 }
