@@ -1,5 +1,5 @@
 //! Builds the parts that the settings select: the store, the engine and the overflow storage of large dead letters. The
-//! handler and the tools build them in the same way.
+//! handler and the commands use the same functions.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::config::{Config, OverflowConfig, StoreConfig};
 ///
 /// # Errors
 ///
-/// [`DatabaseError`] if the store is a file and the file cannot be opened.
+/// Returns a [`DatabaseError`] if the store is a file and the file cannot be opened.
 pub fn open_store(config: &StoreConfig, mode: OpenMode) -> Result<Arc<dyn StateStore>, DatabaseError> {
     Ok(match config {
         StoreConfig::Memory => Arc::new(MemoryStore::default()),
@@ -49,7 +49,7 @@ pub fn build_processor(config: &Config, store: Arc<dyn StateStore>, observer: Ar
 ///
 /// # Errors
 ///
-/// [`ConfigError`] if a connection has no usable blob service.
+/// Returns a [`ConfigError`] if a connection has no usable blob service.
 pub fn open_overflow(config: &OverflowConfig) -> Result<Option<Arc<dyn Overflow>>, ConfigError> {
     Ok(match config {
         OverflowConfig::Directory(path) => Some(Arc::new(Directory(path.clone()))),

@@ -88,7 +88,7 @@ impl Cli {
                 Command::DeadLetters(options) => options.run().await,
             }
         });
-        // Threads that wait for input or a file end with the process.
+        // Threads that wait for input or a file are dropped with the process.
         runtime.shutdown_background();
         match result {
             Ok(()) => ExitCode::SUCCESS,
@@ -105,7 +105,7 @@ async fn serve(options: ServeOptions) -> Result<(), CommandError> {
         Some(port) => port,
         None => config::port(&settings).map_err(CommandError::failed)?,
     };
-    // The host restarts a handler that ended with any code but 0; `serve` never ends with 0.
+    // The host restarts a handler that exits with any code but 0; `serve` never exits with 0.
     match serve::serve(&root, &settings, port).await {
         Err(error) => Err(CommandError::failed(error)),
     }
@@ -122,11 +122,12 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// Every command of ours, by its name with those above it.
+    /// Returns every command with subcommands, by its complete name.
     fn commands(command: &Command, name: &str) -> Vec<(String, Command)> {
-        let below = command.get_subcommands().filter(|command| command.get_name() != "help" && !command.is_hide_set());
-        let below = below.flat_map(|command| commands(command, &format!("{name} {}", command.get_name())));
-        std::iter::once((name.to_owned(), command.clone())).chain(below).collect()
+        let subcommands =
+            command.get_subcommands().filter(|command| command.get_name() != "help" && !command.is_hide_set());
+        let subcommands = subcommands.flat_map(|command| commands(command, &format!("{name} {}", command.get_name())));
+        std::iter::once((name.to_owned(), command.clone())).chain(subcommands).collect()
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct Config {
     pub store: StoreConfig,
     /// `TelemetryFormat` and `DeviceIdFromIoTHub`: how events are decoded.
     pub telemetry: Drone,
-    /// `InvocationBudget`: the time within which an invocation is answered, as `hh:mm:ss`. Default: one minute.
+    /// `InvocationBudget`: the time limit of an invocation, as `hh:mm:ss`. Default: one minute.
     pub invocation_budget: Duration,
     /// `StoreConcurrency`: how many devices of one batch are written concurrently, 1 to 1000. Default: 32.
     pub store_concurrency: usize,
@@ -40,8 +40,8 @@ pub struct Config {
     /// attempts in which other devices of the batch succeeded. A request that cannot be read, or makes the handler
     /// panic, is dead-lettered after this many attempts too. Default: 5.
     pub dead_letter_after_attempts: u32,
-    /// `RetryDrillDevice`: batches with an event of this device are answered with 503 in their first attempt, to verify
-    /// that the host retries them. Default: none.
+    /// `RetryDrillDevice`: batches with an event of this device get status 503 in their first attempt, to verify that
+    /// the host retries them. Default: none.
     pub retry_drill_device: Option<String>,
 }
 
@@ -50,7 +50,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`]; it names the missing or invalid setting.
+    /// Returns a [`ConfigError`] that names the missing or invalid setting.
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         let store = StoreConfig::from_settings(settings)?;
         Ok(Self {
@@ -84,12 +84,12 @@ impl Config {
         })
     }
 
-    /// Checks that every batch can be answered before the host's `functionTimeout` (invariant 6 of the design).
+    /// Checks that the handler can respond to every batch before the host's `functionTimeout` (invariant 6 of the engine).
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Budget`] if the timeout is too short.
-    pub fn check_against(&self, app: &FunctionApp) -> Result<(), ConfigError> {
+    /// Returns [`ConfigError::Budget`] if the timeout is too short.
+    pub fn check_budget(&self, app: &FunctionApp) -> Result<(), ConfigError> {
         let max_event_batch_size = app.host.extensions.event_hubs.max_event_batch_size;
         let dead_letter_time = DEAD_LETTER_TIME.saturating_mul(u32::try_from(max_event_batch_size).unwrap_or(u32::MAX));
         match app.host.function_timeout {
@@ -105,7 +105,7 @@ impl Config {
 ///
 /// # Errors
 ///
-/// [`ConfigError`] if the value is not one of them.
+/// Returns a [`ConfigError`] if the value is not one of them.
 pub fn log_level(settings: &Settings) -> Result<LevelFilter, ConfigError> {
     settings.parse("LogLevel", LevelFilter::INFO, "`error`, `warn`, `info`, `debug`, `trace` or `off`", |value| {
         value.parse().ok()
@@ -117,7 +117,7 @@ pub fn log_level(settings: &Settings) -> Result<LevelFilter, ConfigError> {
 ///
 /// # Errors
 ///
-/// [`ConfigError`] if both are missing, or the value is not a port number.
+/// Returns a [`ConfigError`] if both are missing, or the value is not a port number.
 pub fn port(settings: &Settings) -> Result<u16, ConfigError> {
     const NAMES: [&str; 2] = ["FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT"];
     let setting = NAMES.into_iter().find(|name| settings.get(name).is_some()).ok_or_else(|| {

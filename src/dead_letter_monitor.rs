@@ -1,7 +1,7 @@
 //! The dead-letter monitor: the app's timer function, which reports how old the oldest dead letter is once an hour.
 //!
-//! The age is known only by reading the queue, and while no events arrive, no batch makes the handler read it. The
-//! request's body is not read: the call itself is the request. Reading changes nothing in the queue.
+//! Only a read of the queue shows the age, and while no events arrive, the handler has no other reason to read it. The
+//! request's body is not read, because the timer has no data. The monitor changes nothing in the queue.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ pub struct DeadLetterMonitor {
     budget: Duration,
 }
 
-/// A dead-letter queue. It is opened for each inspection, so that an error is gone once its cause is repaired.
+/// A dead-letter queue. It is opened for each inspection, so that an error ends once its cause is repaired.
 #[derive(Debug, PartialEq, Eq)]
 struct MonitoredQueue {
     name: String,
@@ -41,7 +41,7 @@ struct MonitoredQueue {
 /// Why a queue could not be inspected.
 #[derive(Debug, thiserror::Error)]
 pub enum MonitorError {
-    /// The settings do not lead to the queue.
+    /// The settings of the queue are missing or invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The state file is missing or invalid.
@@ -51,7 +51,7 @@ pub enum MonitorError {
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// The inspection took too long.
-    #[error("the inspection of the queue {name} did not end within {} s", .budget.as_secs())]
+    #[error("the inspection of the queue {name} did not finish within {} s", .budget.as_secs())]
     Timeout {
         /// The queue's name.
         name: String,
@@ -167,39 +167,40 @@ impl MonitoredQueue {
 mod tests {
     use super::*;
 
-    const DAY: i64 = 86_400_000;
-    const NOW: i64 = 20_000 * DAY;
+    const DAY_MS: i64 = 86_400_000;
+    const NOW_MS: i64 = 20_000 * DAY_MS;
 
-    /// Returns a message of this age that expires in `expires_in` milliseconds; `None` for never.
-    fn message(age: i64, expires_in: Option<i64>) -> Message {
+    /// Returns a message of this age that expires in `expires_in_ms` milliseconds; `None` for never.
+    fn message(age_ms: i64, expires_in_ms: Option<i64>) -> Message {
         Message {
             id: "m".to_owned(),
             body: Vec::new(),
-            inserted_ms: NOW - age,
-            expires_ms: expires_in.map(|time| NOW + time),
+            inserted_ms: NOW_MS - age_ms,
+            expires_ms: expires_in_ms.map(|time| NOW_MS + time),
             dequeue_count: 0,
         }
     }
 
     fn record(count: u64, peeked: &[Message]) -> (u64, Option<i64>, Option<i64>) {
         let config = Ok(QueueConfig::Sqlite("state.db".into()));
-        let record = MonitoredQueue { name: "q".to_owned(), config }.record(count, peeked, NOW);
+        let record = MonitoredQueue { name: "q".to_owned(), config }.record(count, peeked, NOW_MS);
         assert_eq!(record.queue_name, "q");
         (record.messages, record.oldest_age_ms, record.expires_in_ms)
     }
 
     #[test]
     fn the_age_is_that_of_the_oldest_message_at_any_position() {
-        let messages = [message(DAY, Some(6 * DAY)), message(6 * DAY, Some(DAY)), message(0, Some(7 * DAY))];
-        assert_eq!(record(17, &messages), (17, Some(6 * DAY), Some(DAY)));
+        let messages =
+            [message(DAY_MS, Some(6 * DAY_MS)), message(6 * DAY_MS, Some(DAY_MS)), message(0, Some(7 * DAY_MS))];
+        assert_eq!(record(17, &messages), (17, Some(6 * DAY_MS), Some(DAY_MS)));
     }
 
     #[test]
     fn the_expiry_is_that_of_the_next_message_to_expire() {
-        assert_eq!(record(1, &[message(9 * DAY, None)]), (1, Some(9 * DAY), None));
+        assert_eq!(record(1, &[message(9 * DAY_MS, None)]), (1, Some(9 * DAY_MS), None));
         assert_eq!(
-            record(2, &[message(9 * DAY, None), message(DAY, Some(6 * DAY))]),
-            (2, Some(9 * DAY), Some(6 * DAY))
+            record(2, &[message(9 * DAY_MS, None), message(DAY_MS, Some(6 * DAY_MS))]),
+            (2, Some(9 * DAY_MS), Some(6 * DAY_MS))
         );
     }
 

@@ -4,7 +4,7 @@
 //!
 //! This package is the program: it reads the settings, builds the parts that they select, and serves the host and the
 //! command line. The crates that it is built of do the work; `docs/contribute/architecture.md` shows them. Begin with
-//! `devicestate_engine`, then read [`serve`].
+//! `devicestate_engine`, and then read [`serve`].
 //!
 //! # Layout
 //!

@@ -18,7 +18,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-/// Sets up the log of this process, including panics.
+/// Sets up the log of this process, including the log of panics.
 ///
 /// Libraries log warnings and errors only, at every level: at lower levels they log complete requests with their
 /// signatures.
@@ -30,7 +30,7 @@ pub fn set_up(level: LevelFilter) {
         .flatten_event(true)
         .with_max_level(level)
         .with_writer(err.or_else(out))
-        // Internal errors go to standard error by `eprintln!`, which panics if its reader is gone, and ends the handler.
+        // Internal errors go to standard error by `eprintln!`, which panics if standard error is closed, and ends the handler.
         .log_internal_errors(false);
     let ours = Targets::new().with_target("devicestate", level).with_default(level.min(LevelFilter::WARN));
     lines.finish().with(ours).init();
@@ -63,6 +63,6 @@ pub fn write_record(record: &Record) {
     let level = if is_warning { "WARN" } else { "INFO" };
     let line = Line { timestamp: iso8601(System.now_ms()), level, record };
     let line = serde_json::to_string(&line).expect("a record is always JSON") + "\n";
-    // If the reader of the log is gone, the handler goes on without a log.
+    // If the log's output is closed, the handler continues without a log.
     let _ = if is_warning { stderr().write_all(line.as_bytes()) } else { stdout().write_all(line.as_bytes()) };
 }

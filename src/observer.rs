@@ -19,7 +19,7 @@ impl Observer for Reporter {
         otlp::export_record(record);
     }
 
-    fn decoded(&self, took: Duration) {
+    fn record_decoding(&self, took: Duration) {
         otlp::export_decoding(took);
     }
 }

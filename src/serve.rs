@@ -32,7 +32,7 @@ use crate::{
     otlp::Otlp,
 };
 
-/// Why the handler cannot start, or ended.
+/// Why the handler cannot start, or why it stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A setting is missing or invalid.
@@ -65,10 +65,10 @@ pub enum ServeError {
 ///
 /// # Errors
 ///
-/// [`ServeError`] if the server cannot start. It does not return otherwise.
+/// Returns a [`ServeError`] if the server cannot start or fails. It does not return otherwise.
 pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<Infallible, ServeError> {
     let router = build_router(app_root, settings);
-    // Also if the start fails: a missing setting may be there under a misspelled name.
+    // Logged even if the start fails: a missing setting may exist under a misspelled name.
     for (name, expected) in settings.misspelled() {
         tracing::warn!(
             "the setting `{name}` has no effect: rename it to `{expected}`; names of settings are case-sensitive and \
@@ -112,7 +112,7 @@ fn build_router(app_root: &Path, settings: &Settings) -> Result<Router, ServeErr
     let mut app = FunctionApp::load(app_root)?;
     apply_overrides(settings, &mut app.host)?;
     config::locate_queues(settings, &mut app);
-    config.check_against(&app)?;
+    config.check_budget(&app)?;
     route_functions(app, &config, settings)
 }
 
@@ -150,31 +150,31 @@ fn route_functions(app: FunctionApp, config: &Config, settings: &Settings) -> Re
             attempts: Attempts::new(config.dead_letter_after_attempts),
             retry_drill: config.retry_drill_device.clone().map(|device| RetryDrill { device }),
         });
-        router = router.route(&path, otlp.trace_invocations(post(invoke).with_state(handler), &trigger));
+        router = router.route(&path, otlp.trace_invocations(post(invoke_function).with_state(handler), &trigger));
     }
     for timer in app.timers {
         let path = format!("/{}", timer.name);
         router = router.route(&path, post(invoke_timer).with_state((timer.name, Arc::clone(&monitor))));
     }
-    // Any answer means ready: the handler listens only when it is ready.
-    router = router.route("/", get(|| async { json(StatusCode::OK, "{}".into()) }));
+    // Any response means ready: the handler listens only when it is ready.
+    router = router.route("/", get(|| async { json_response(StatusCode::OK, "{}".into()) }));
     // No limit: Event Hubs limits events to 1 MB (20 MB on dedicated clusters), `maxEventBatchSize` limits batches, and the
     // host would retry a rejected batch forever.
     Ok(router.layer(DefaultBodyLimit::disable()))
 }
 
-async fn invoke(State(handler): State<Arc<Handler>>, request: Request) -> Response {
+async fn invoke_function(State(handler): State<Arc<Handler>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let body = match collect_body(body).await {
         Ok(body) => body,
         Err(error) => {
-            tracing::warn!(%error, "the connection broke before the complete request had arrived");
-            return json(StatusCode::BAD_REQUEST, "{}".into());
+            tracing::warn!(%error, "the connection was closed before the complete request had arrived");
+            return json_response(StatusCode::BAD_REQUEST, "{}".into());
         }
     };
     match handler.invoke(invocation_id(&head.headers), &body).await {
-        handler::Response::Complete(reply) => json(StatusCode::OK, reply),
-        handler::Response::Retry(body) => json(StatusCode::SERVICE_UNAVAILABLE, body),
+        handler::Response::Complete(reply) => json_response(StatusCode::OK, reply),
+        handler::Response::Retry(body) => json_response(StatusCode::SERVICE_UNAVAILABLE, body),
     }
 }
 
@@ -212,8 +212,8 @@ async fn invoke_timer(
     _body: Bytes,
 ) -> Response {
     match monitor.invoke(&function, invocation_id(&headers)).await {
-        Ok(reply) => json(StatusCode::OK, reply),
-        Err(body) => json(StatusCode::SERVICE_UNAVAILABLE, body),
+        Ok(reply) => json_response(StatusCode::OK, reply),
+        Err(body) => json_response(StatusCode::SERVICE_UNAVAILABLE, body),
     }
 }
 
@@ -221,6 +221,6 @@ fn invocation_id(headers: &HeaderMap) -> &str {
     headers.get("x-azure-functions-invocationid").and_then(|id| id.to_str().ok()).unwrap_or_default()
 }
 
-fn json(status: StatusCode, body: String) -> Response {
+fn json_response(status: StatusCode, body: String) -> Response {
     (status, [(CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response()
 }

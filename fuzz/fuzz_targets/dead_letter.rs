@@ -25,7 +25,7 @@ use serde_json::value::to_raw_value;
 use tokio::runtime::{Builder, Runtime};
 
 fuzz_target!(|message: &[u8]| {
-    let entry = Entry::read(Message {
+    let entry = Entry::parse(Message {
         id: "message".into(),
         body: message.to_vec(),
         inserted_ms: 0,
@@ -65,7 +65,7 @@ fn assert_only_replay_changes(message: &[u8], letter: &DeadLetter) {
     let issue = "failed again".to_owned();
     let failure =
         Failure { stage: Stage::Update, class: ErrorClass::Poison, issue, device_id: None, device_state: None };
-    failed.failed_again(&failure, 0);
+    failed.add_failed_replay(&failure, 0);
     let replay = to_raw_value(&failed.replay).expect("texts and numbers are always JSON");
     let changed = with_members(message, [("Replay", replay)]).expect("a dead letter is an object");
     let changed: DeadLetter = serde_json::from_str(&changed).expect("a dead letter");

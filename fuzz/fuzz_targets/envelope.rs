@@ -1,4 +1,4 @@
-//! The engine and the plain reader of `tests/oracle` find the same in any request, with each trigger.
+//! The engine and the plain reader of `tests/oracle` return the same for any request, with each trigger.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -35,7 +35,7 @@ fn assert_one_message(request: &[u8]) {
     let request = &Bytes::copy_from_slice(request);
     if let Ok(invocation) = Invocation::read(request, &SESSIONS) {
         assert_eq!(invocation.batch.events.len(), 1);
-        assert!(invocation.batch.message.is_some() && invocation.attempt() >= 1);
+        assert!(invocation.batch.message.is_some() && invocation.attempt_number() >= 1);
         let reread = Invocation::read(request, &SESSIONS).expect("it was read before");
         assert_eq!(reread.batch.key(), invocation.batch.key());
     }

@@ -1,4 +1,4 @@
-//! Any body that is decoded can be stored, and its JSON decodes to the same.
+//! Any decoded body can be stored, and its JSON form decodes to the same device id and readings.
 #![no_main]
 
 use std::collections::BTreeSet;

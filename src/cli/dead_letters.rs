@@ -85,8 +85,8 @@ impl Command {
 impl Options {
     pub(super) async fn run(self) -> Result<(), CommandError> {
         // An import may create the state file.
-        let opening = if matches!(self.command, Command::Import(_)) { OpenMode::Create } else { OpenMode::Existing };
-        let context = Context::open(self.connection, opening)?;
+        let mode = if matches!(self.command, Command::Import(_)) { OpenMode::Create } else { OpenMode::Existing };
+        let context = Context::open(self.connection, mode)?;
         let output = self.command.output();
         let result = match self.command {
             Command::List(options) => options.run(&context).await,
@@ -97,7 +97,7 @@ impl Options {
             Command::Export(options) => options.run(&context).await,
             Command::Import(options) => options.run(&context).await,
         };
-        // With exit code 1 there is always an envelope, also where there is no result.
+        // With exit code 1 an envelope is always printed, even without a result.
         if let (Err(error), Some((command, Output::Json))) = (&result, output)
             && error.is_failure()
             && !context.has_printed_json()

@@ -23,7 +23,7 @@ Examples:
   devicestate devices list --state state.db
   devicestate devices show drone-7 --state state.db -o json
 
-Without --state, the settings StateStore and so on name the store, as for the handler.
+Without --state, the setting StateStore selects the store, as for the handler.
 
 Docs: docs/reference/state-document.md")]
 pub(super) struct Options {
@@ -111,7 +111,7 @@ pub(super) fn documents_table(documents: &[Document]) -> Table {
     let names: BTreeSet<&str> = documents.iter().flat_map(Document::readings).map(|(name, _)| name).collect();
     let mut table = Table::new(["DEVICE", "NEWEST EVENT (UTC)"].into_iter().chain(names.iter().copied()));
     for document in documents {
-        let newest = document.newest().map(|version| iso8601(version.enqueued_ms)).unwrap_or_default();
+        let newest = document.newest_version().map(|version| iso8601(version.enqueued_ms)).unwrap_or_default();
         let values = names.iter().map(|name| document.get(name).map(cell_text).unwrap_or_default());
         table.row([document.id.clone(), newest].into_iter().chain(values));
     }

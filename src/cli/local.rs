@@ -180,7 +180,7 @@ impl Options {
             documents,
         };
         let report = devicestate_local::run(options).await.map_err(CommandError::not_started)?;
-        let result = result(&report);
+        let result = check_report(&report);
         let outcome = if result.is_ok() { CommandOutcome::Succeeded } else { CommandOutcome::Failed };
         match output {
             Output::Table => print(Tables(&report))?,
@@ -190,8 +190,8 @@ impl Options {
     }
 }
 
-/// Returns why a run failed, if it did.
-fn result(report: &Report) -> Result<(), CommandError> {
+/// Returns an error if the run failed.
+fn check_report(report: &Report) -> Result<(), CommandError> {
     match &report.failures {
         Failures { error: Some(reason), .. } => Err(CommandError::failed(reason)),
         _ if report.events.lost > 0 => {

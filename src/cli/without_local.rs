@@ -1,6 +1,6 @@
 //! `devicestate local` and `devicestate drill` in a build without them, such as the deployed one.
 
-/// Defines a command that ends with an error.
+/// Defines a command that returns an error.
 macro_rules! unavailable {
     ($command:ident) => {
         pub(super) mod $command {

@@ -37,12 +37,12 @@ impl OverflowConfig {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if a setting that is used is invalid.
+    /// Returns a [`ConfigError`] if a setting that is used is invalid.
     pub fn from_settings(settings: &Settings, store: &StoreConfig, queue: &QueueOutput) -> Result<Self, ConfigError> {
         if let Some(path) = settings.get("DeadLetterDirectory") {
             return Ok(Self::Directory(path.into()));
         }
-        // A machine with its documents in a file has its large dead letters next to it, wherever the host's queue is.
+        // If the documents are in a file, the large dead letters are next to it, even if the queue is in a storage account.
         if let StoreConfig::Sqlite(path) = store {
             return Ok(Self::Directory(dead_letter_folder(path)));
         }
@@ -69,7 +69,7 @@ impl OverflowConfig {
     }
 }
 
-/// Returns whether Azure Storage accepts this name for a container.
+/// Returns true if Azure Storage accepts this name for a container.
 fn is_container_name(name: &str) -> bool {
     let is_part =
         |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());

@@ -36,7 +36,7 @@ impl QueueConfig {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if a setting is invalid, or the location of the queue is missing.
+    /// Returns a [`ConfigError`] if a setting is invalid, or the location of the queue is missing.
     pub fn from_settings(settings: &Settings, queue: &QueueOutput) -> Result<Self, ConfigError> {
         if let Some(path) = settings.get("DeadLetterSqlitePath") {
             return Ok(Self::Sqlite(path.into()));
@@ -57,7 +57,7 @@ impl QueueConfig {
 ///
 /// # Errors
 ///
-/// [`ConfigError`] if the connection is invalid.
+/// Returns a [`ConfigError`] if the connection is invalid.
 pub fn queue_connection(settings: &Settings, queue: &QueueOutput) -> Result<QueueConnection, ConfigError> {
     let setting = connection_setting(settings, &queue.connection)?;
     let connection = StorageConnection::from_settings(settings, &setting)?;
@@ -65,7 +65,7 @@ pub fn queue_connection(settings: &Settings, queue: &QueueOutput) -> Result<Queu
 }
 
 /// Returns the name of a binding's connection in the settings. Like the host, it prefers the name with the prefix
-/// `AzureWebJobs`, and an empty name stands for `AzureWebJobsStorage`.
+/// `AzureWebJobs`, and an empty name selects `AzureWebJobsStorage`.
 fn connection_setting(settings: &Settings, binding_connection: &str) -> Result<String, ConfigError> {
     let name =
         if binding_connection.is_empty() { "Storage".to_owned() } else { settings.resolve(binding_connection)? };

@@ -33,7 +33,7 @@ impl StoreConfig {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if a setting is missing or invalid.
+    /// Returns a [`ConfigError`] if a setting is missing or invalid.
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         match settings.get("StateStore") {
             Some("memory") => Ok(Self::Memory),

@@ -12,7 +12,7 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter},
 };
 
-/// Bucket boundaries in seconds, from 0.1 ms, since decoding takes as little.
+/// Bucket boundaries in seconds, from 0.1 ms, because decoding can be that fast.
 const DURATION_BOUNDS: [f64; 16] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0];
 /// Bucket boundaries in seconds, up to a day, the lag after a long outage.
@@ -64,7 +64,7 @@ impl Metrics {
                 .with_unit("{request_unit}")
                 .with_description("Request units that the operations cost.")
                 .build(),
-            lag: time("devicestate.lag", &LAG_BOUNDS, "Time from enqueuing an event to the answer of its batch."),
+            lag: time("devicestate.lag", &LAG_BOUNDS, "Time from enqueuing an event to the reply to its batch."),
             decode: time("devicestate.decode.duration", &DURATION_BOUNDS, "Decoding the events of a batch."),
             store: time(
                 "devicestate.store.duration",
@@ -80,7 +80,7 @@ impl Metrics {
             invocation: time(
                 "messaging.process.duration",
                 &DURATION_BOUNDS,
-                "Time from the host's request to the answer.",
+                "Time from the host's request to the response.",
             ),
             operation: time("db.client.operation.duration", &DURATION_BOUNDS, "One operation of the store."),
         }
@@ -137,7 +137,7 @@ pub(super) fn observe_cache(meter: &Meter, processor: &Arc<Processor>) {
     meter
         .u64_observable_gauge("devicestate.cache.size")
         .with_unit("By")
-        .with_description("Memory that the cached documents take.")
+        .with_description("Memory that the cached documents use.")
         .with_callback(move |cache| cache.observe(processor.cache.bytes(), &[]))
         .build();
 }

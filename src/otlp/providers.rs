@@ -22,7 +22,7 @@ use super::{client::Client, endpoints};
 const SPAN_INTERVAL: Duration = Duration::from_secs(1);
 const METRIC_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Limits the spans that wait for an export; further ones are dropped. OpenTelemetry's default is 2,048, and one batch may
+/// Limits the number of spans that wait for an export; further ones are dropped. OpenTelemetry's default is 2,048, and one batch may
 /// write a thousand documents.
 const MAX_QUEUED_SPANS: usize = 8_192;
 

@@ -17,7 +17,7 @@ use opentelemetry_sdk::trace::Span;
 use super::exports::{Exports, error_type};
 use crate::config::StoreConfig;
 
-/// Passes each operation to the store in it, within a span.
+/// Passes each operation to the wrapped store, within a span.
 pub(super) struct TracedStore {
     store: Arc<dyn StateStore>,
     exports: Arc<Exports>,
@@ -108,7 +108,7 @@ impl Drop for Operation<'_> {
         let failure = match &self.outcome {
             Outcome::Succeeded => None,
             Outcome::Failed { class, reason } => Some((*class, reason.as_str())),
-            Outcome::Cancelled => Some(("cut-off", "cancelled before it ended")),
+            Outcome::Cancelled => Some(("cut-off", "cancelled before it was completed")),
         };
         if let Some((class, reason)) = failure {
             attributes.push(error_type(class));

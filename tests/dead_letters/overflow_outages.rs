@@ -65,7 +65,7 @@ fn a_deleted_or_changed_large_dead_letter_fails_alone(faulty: &mut FaultyBench) 
         let replay = &read_dead_letter(&body)["Replay"];
         let issue = replay["Issue"].as_str().expect("an issue");
         assert_eq!(replay["Attempts"], 1);
-        assert!(issue.contains("is not there") || issue.contains("not the dead letter that was stored"), "{issue}");
+        assert!(issue.contains("is missing") || issue.contains("not the dead letter that was stored"), "{issue}");
     }
     // The export contains the available dead letters, and reports the others.
     let result = faulty.run(&["export"]).assert_exit_code(1);

@@ -228,11 +228,16 @@ async fn a_rejected_append_is_reported_without_the_key() {
     let connection = connection(&SHARED.connection_string(WRONG_KEY));
     let trail = BlobAudit::new(&connection, "audit-key", Action::Discard, &StoppedClock).expect("a blob service");
     let error = trail.append(&[line(0)]).await.expect_err("the key is wrong");
-    let AuditError::Unwritten(cause) = &error else { panic!("{error}") };
+    let AuditError::WriteFailed(cause) = &error else { panic!("{error}") };
     let storage = storage_error(&**cause);
     assert!(matches!(storage.kind, StorageErrorKind::WrongKey(_)), "{storage:?}");
     let text = format!("{error} {error:?}");
-    for word in ["-discard-", "in the container audit-key", "nothing is done", "setting `DeadLetterStorage`"] {
+    for word in [
+        "-discard-",
+        "in the container audit-key",
+        "nothing is done without an audit line",
+        "setting `DeadLetterStorage`",
+    ] {
         assert!(text.contains(word), "{word:?} is not in: {text}");
     }
     assert!(!text.contains(WRONG_KEY) && !text.contains(ACCOUNT), "{text}");

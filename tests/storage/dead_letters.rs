@@ -239,14 +239,14 @@ fn the_connection_of_the_queue_binding_is_resolved_as_by_the_host() {
         assert!(location.is_string(), "{connection}: {}", reply.dead_letter());
     }
     for (connection, settings, named) in [
-        ("FleetStorage", ("FleetStorage", wrong), "FleetStorage"),
-        ("FleetStorage", ("AzureWebJobsFleetStorage", wrong), "AzureWebJobsFleetStorage"),
+        ("FleetStorage", ("FleetStorage", wrong), "the setting `FleetStorage` "),
+        ("FleetStorage", ("AzureWebJobsFleetStorage", wrong), "the setting `AzureWebJobsFleetStorage` "),
         (
             "FleetStorage",
             ("AzureWebJobsFleetStorage__queueServiceUri", "https://drones.queue.core.windows.net"),
-            "AzureWebJobsFleetStorage__blobServiceUri",
+            "the setting `AzureWebJobsFleetStorage__blobServiceUri` ",
         ),
-        ("%Which%", (SETTING, right.as_str()), "Which"),
+        ("%Which%", (SETTING, right.as_str()), "the setting `Which` "),
     ] {
         let (status, errors) = app_bound_to(&json!(connection), &[settings]).fails_to_start();
         assert_eq!(status.code(), Some(1), "{errors}");

@@ -99,9 +99,12 @@ async fn a_missing_blob_or_container_is_reported_with_the_settings() {
         // A missing container concerns all dead letters.
         assert_eq!(error.is_message_specific(), container == "missing", "{error}");
         let container_name_and_host = format!("container {container} at 127.0.0.1:{}", SHARED.blob_port);
-        for word in
-            ["0af1-22.json", &container_name_and_host, &pointer.location, "DeadLetterContainer or DeadLetterStorage"]
-        {
+        for word in [
+            "0af1-22.json",
+            &container_name_and_host,
+            &pointer.location,
+            "`DeadLetterContainer` or `DeadLetterStorage`",
+        ] {
             assert!(error.to_string().contains(word), "{word:?} is not in: {error}");
         }
     }

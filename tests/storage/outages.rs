@@ -42,7 +42,7 @@ async fn errors_at(port: u16) -> [StorageError; 4] {
     let trail = BlobAudit::new(&connection, "deadletters", Action::Replay, &System).expect("a blob service");
     let append_to_blob = async {
         match trail.append(&[line(1)]).await.expect_err("storage is down") {
-            AuditError::Unwritten(cause) => storage_error(&*cause).clone(),
+            AuditError::WriteFailed(cause) => storage_error(&*cause).clone(),
             error @ AuditError::File { .. } => panic!("{error}"),
         }
     };

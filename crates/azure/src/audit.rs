@@ -146,7 +146,7 @@ impl AuditTrail for BlobAudit {
 }
 
 fn audit_error(error: StorageError) -> AuditError {
-    AuditError::Unwritten(Arc::new(error))
+    AuditError::WriteFailed(Arc::new(error))
 }
 
 const BLOB_ALREADY_EXISTS: &str = "BlobAlreadyExists";

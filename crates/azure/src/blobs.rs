@@ -49,16 +49,16 @@ impl Overflow for Blobs {
             let error = self.0.translate(&format!("the blob {name}"), &error);
             match error.kind {
                 StorageErrorKind::Missing => {
-                    let (name, place, location) = (name.to_owned(), self.0.location(), without_query(location));
-                    let setting = format!("DeadLetterContainer or {}", self.0.setting());
+                    let (name, storage, location) = (name.to_owned(), self.0.location(), without_query(location));
+                    let setting = format!("`DeadLetterContainer` or `{}`", self.0.setting());
                     if container_is_missing {
                         OverflowError::StorageMissing {
-                            place: place.trim_start_matches("the ").to_owned(),
+                            storage: storage.trim_start_matches("the ").to_owned(),
                             setting,
                             location,
                         }
                     } else {
-                        OverflowError::Missing { name, place, setting, location }
+                        OverflowError::Missing { name, storage, setting, location }
                     }
                 }
                 // A blob in the archive tier, for example.

@@ -156,7 +156,7 @@ impl DeadLetterQueue for StorageQueue {
         };
         let updated = update.await.map_err(|error| self.translate(&error))?;
         let receipt = updated.headers().get_optional_string(&X_MS_POPRECEIPT);
-        received.updated(receipt.unwrap_or_else(|| received.receipt.clone()), body);
+        received.apply_update(receipt.unwrap_or_else(|| received.receipt.clone()), body);
         Ok(())
     }
 

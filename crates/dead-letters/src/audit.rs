@@ -1,7 +1,7 @@
 //! The audit trail: a line for each action, with who did what, when, to which dead letter, and the outcome.
 //!
-//! A line is durable before its action becomes final: a message is deleted only once its line is stored. So the trail may
-//! contain an action that was cut off, but it never lacks one that was done.
+//! A line is durable before its action becomes final: a message is deleted only after its line is stored. So the trail may
+//! contain an action that was interrupted, but it never lacks one that was completed.
 
 mod file;
 mod operator;
@@ -14,7 +14,7 @@ use devicestate_engine::failure::Cause;
 use serde::{Deserialize, Serialize};
 
 pub use file::FileAuditTrail;
-pub use operator::operator;
+pub use operator::operator_name;
 pub use writer::{AuditWriter, Edit};
 
 /// Stores the lines of an audit trail.
@@ -25,11 +25,11 @@ pub trait AuditTrail: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`AuditError`]. Some of the lines may be stored, the last of them in part. The caller must stop: an action without a
+    /// Returns an [`AuditError`]. Some of the lines may be stored, the last of them in part. The caller must stop: an action without a
     /// line must not be done.
     async fn append(&self, lines: &[AuditLine]) -> Result<(), AuditError>;
 
-    /// Returns where the lines are, for people.
+    /// Returns the location of the lines, as commands print it.
     fn location(&self) -> String;
 }
 
@@ -50,7 +50,7 @@ pub enum Action {
 }
 
 impl fmt::Display for Action {
-    /// Writes the value of the line.
+    /// Writes the action as in an audit line.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Self::Replay => "replay",
@@ -81,7 +81,7 @@ pub enum Outcome {
 }
 
 impl fmt::Display for Outcome {
-    /// Writes the value of the line.
+    /// Writes the outcome as in an audit line.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Self::Applied => "applied",
@@ -100,7 +100,7 @@ impl fmt::Display for Outcome {
 pub struct AuditLine {
     /// When, in UTC, in the format of [`iso8601`](devicestate_engine::text::iso8601).
     pub time: String,
-    /// Who did it: the result of [`operator`](fn@operator).
+    /// Who did it: the result of [`operator_name`].
     pub operator: String,
     /// What was done.
     pub action: Action,
@@ -140,14 +140,15 @@ impl AuditLine {
     }
 }
 
-/// Why an audit line was not stored.
+/// Why audit lines were not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The file cannot be written.
     #[error(
-        "the audit trail {} cannot be written: {error}. Nothing is done without an audit line: free disk space, or grant \
+        "the audit trail {} cannot be written: {}. Nothing is done without an audit line: free disk space, or grant \
          write access to that file",
-        path.display()
+        path.display(),
+        devicestate_engine::text::error_message(error)
     )]
     File {
         /// The file.
@@ -157,5 +158,5 @@ pub enum AuditError {
     },
     /// Another kind of trail cannot be written.
     #[error("the audit trail cannot be written, and nothing is done without an audit line: {0}")]
-    Unwritten(Cause),
+    WriteFailed(Cause),
 }

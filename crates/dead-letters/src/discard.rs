@@ -1,4 +1,4 @@
-//! Deletes dead letters. Their content in the overflow stays, because another message may point at it.
+//! Deletes dead letters. Their content in the overflow stays, because another message may point to it.
 
 use async_trait::async_trait;
 
@@ -10,7 +10,7 @@ pub struct Discard<'a> {
     pub filter: &'a Filter,
     /// The audit trail; `None` for a dry run, which deletes nothing.
     pub audit: Option<&'a AuditWriter>,
-    /// How many messages have matched so far.
+    /// The number of messages that matched so far.
     pub matched: u64,
 }
 

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 /// Parses a dead letter strictly: an object, and UTF-8 to the last byte. A replay changes its text member by member, and a
 /// derived struct would also accept an array, and any bytes in members that it skips.
-fn parse(body: &[u8]) -> serde_json::Result<DeadLetter> {
+fn parse_dead_letter(body: &[u8]) -> serde_json::Result<DeadLetter> {
     let text = str::from_utf8(body).map_err(serde_json::Error::custom)?;
     if text.trim_ascii_start().starts_with('[') {
         return Err(serde_json::Error::custom("it is an array"));
@@ -24,7 +24,7 @@ fn parse(body: &[u8]) -> serde_json::Result<DeadLetter> {
 pub struct Entry {
     /// The message as it is in the queue.
     pub message: Message,
-    /// What it contains.
+    /// Its parsed content.
     pub content: MessageContent,
 }
 
@@ -41,9 +41,9 @@ pub enum MessageContent {
 impl Entry {
     /// Parses a message.
     #[must_use]
-    pub fn read(message: Message) -> Self {
-        let content = match parse(&message.body) {
-            Ok(letter) if is_id(&letter.id) => MessageContent::DeadLetter(Box::new(letter)),
+    pub fn parse(message: Message) -> Self {
+        let content = match parse_dead_letter(&message.body) {
+            Ok(letter) if is_dead_letter_id(&letter.id) => MessageContent::DeadLetter(Box::new(letter)),
             Ok(letter) => MessageContent::Foreign(format!("its Id {:?} is not the id of a dead letter", letter.id)),
             Err(error) => MessageContent::Foreign(format!("it is not a dead letter of devicestate: {error}")),
         };
@@ -59,7 +59,7 @@ impl Entry {
         }
     }
 
-    /// Returns what a list shows of it.
+    /// Returns the summary of the message, which a list shows.
     #[must_use]
     pub fn summary(&self) -> Summary {
         let Message { id, inserted_ms, expires_ms, dequeue_count, .. } = &self.message;
@@ -72,20 +72,20 @@ impl Entry {
         };
         match &self.content {
             MessageContent::Foreign(reason) => Summary { issue: reason.clone(), ..summary },
-            MessageContent::DeadLetter(letter) => with_dead_letter(letter, summary),
+            MessageContent::DeadLetter(letter) => add_dead_letter(letter, summary),
         }
     }
 }
 
-/// What a list shows of a message: everything that a filter or an operator needs, without body and properties.
+/// The summary of a message: all that a filter or an operator needs, without body and properties.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// The dead letter's id; `None` if the message is not a dead letter.
     pub id: Option<String>,
-    /// What failed, in the last replay if there was one.
+    /// The description of the failure, of the last replay if there was one.
     pub issue: String,
-    /// At which stage it failed, in the last replay if there was one.
+    /// The stage that failed, in the last replay if there was one.
     pub stage: Option<Stage>,
     /// The error class, of the last replay if there was one.
     pub error_class: Option<ErrorClass>,
@@ -110,7 +110,7 @@ pub struct Summary {
     pub replays: u32,
     /// Where the complete dead letter is stored, if it did not fit into the queue.
     pub overflow: Option<String>,
-    /// Whether only the beginning of the body was kept, so that it cannot be replayed.
+    /// Whether the body was truncated, so that it cannot be replayed.
     pub is_cut: bool,
     /// The queue's id of the message.
     pub message_id: String,
@@ -130,7 +130,7 @@ impl Summary {
     }
 }
 
-fn with_dead_letter(letter: &DeadLetter, summary: Summary) -> Summary {
+fn add_dead_letter(letter: &DeadLetter, summary: Summary) -> Summary {
     let data = &letter.event_data;
     Summary {
         id: Some(letter.id.clone()),
@@ -163,7 +163,10 @@ fn cell_text(cell: &RawValue) -> String {
     serde_json::from_str(cell.get()).unwrap_or_else(|_| cell.get().to_owned())
 }
 
-/// Whether a text can be the id of a dead letter: 32 hexadecimal digits.
-fn is_id(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+/// The number of hexadecimal digits in the id of a dead letter.
+pub(crate) const ID_DIGITS: usize = 32;
+
+/// Returns true if a text can be the id of a dead letter.
+fn is_dead_letter_id(text: &str) -> bool {
+    text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

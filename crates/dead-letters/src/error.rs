@@ -1,10 +1,10 @@
-//! Why a scan of the queue ends early.
+//! The errors that end a scan of the queue early.
 
-use devicestate_engine::{dead_letter::OverflowError, queue::QueueError};
+use devicestate_engine::{dead_letter::OverflowError, queue::QueueError, text::error_message};
 
 use crate::audit::AuditError;
 
-/// Why a scan of the queue ended early. What was done until then stays done, and the scan can be repeated.
+/// Why a scan of the queue ended early. Changes made before the error remain, and the scan can be repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
     /// The queue failed.
@@ -17,6 +17,6 @@ pub enum ScanError {
     #[error(transparent)]
     Audit(#[from] AuditError),
     /// The output of an export failed.
-    #[error("the output cannot be written: {0}")]
+    #[error("the output cannot be written: {}", error_message(.0))]
     Output(#[from] std::io::Error),
 }

@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use devicestate_engine::{dead_letter::DeadLetter, telemetry::Telemetry, text::iso8601};
 
 use super::{
-    Entry, Filter, MessageAction, MessageVisitor, ScanError, VisitResult, pretty::pretty, replay::replayer::event,
+    Entry, Filter, MessageAction, MessageVisitor, ScanError, VisitResult, entry::ID_DIGITS, pretty::indent_json,
+    replay::replayer::rebuild_event,
 };
 
-/// Finds messages. It is complete when every message that was named by its full id is found.
+/// Finds messages. It is complete when every message that the filter names by its full id is found.
 #[derive(Debug, Default)]
 pub struct Finder {
     filter: Filter,
@@ -21,17 +22,17 @@ impl Finder {
         Self { filter, found: Vec::new() }
     }
 
-    /// Returns what was found, each dead letter once.
+    /// Returns the messages found, each dead letter once.
     #[must_use]
     pub fn into_found(self) -> Vec<Entry> {
         self.found
     }
 
-    /// Whether only repeats can follow.
+    /// Returns true if only repeats can follow.
     fn is_complete(&self) -> bool {
-        let is_full = |id: &String| id.len() == 32;
+        let is_full = |id: &String| id.len() == ID_DIGITS;
         let Filter { ids, messages, .. } = &self.filter;
-        self.filter.names_messages() && ids.iter().all(is_full) && self.found.len() == ids.len() + messages.len()
+        self.filter.has_ids() && ids.iter().all(is_full) && self.found.len() == ids.len() + messages.len()
     }
 }
 
@@ -42,14 +43,14 @@ impl MessageVisitor for Finder {
             let id = |entry: &Entry| entry.dead_letter().map(|letter| letter.id.clone());
             let is_repeat = id(entry).is_some() && self.found.iter().any(|found| id(found) == id(entry));
             if self.filter.matches(&entry.summary()) && !is_repeat {
-                self.found.push(Entry::read(entry.message.clone()));
+                self.found.push(Entry::parse(entry.message.clone()));
             }
         }
         Ok(VisitResult { actions: vec![MessageAction::Keep; entries.len()], is_complete: self.is_complete() })
     }
 }
 
-/// A body as text for people.
+/// A body as readable text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadableBody {
     /// The form of the text.
@@ -73,18 +74,18 @@ pub enum BodyForm {
     Empty,
 }
 
-/// Returns the body of a dead letter's event as text for people.
+/// Returns the body of a dead letter's event as readable text.
 #[must_use]
 pub fn readable_body(letter: &DeadLetter, body: &[u8], telemetry: &dyn Telemetry) -> ReadableBody {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     if body.is_empty() {
         return ReadableBody { form: BodyForm::Empty, text: String::new() };
     }
-    let json = str::from_utf8(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)).ok().and_then(pretty);
+    let json = str::from_utf8(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)).ok().and_then(indent_json);
     if let Some(text) = json {
         return ReadableBody { form: BodyForm::Json, text };
     }
-    if let Some(value) = telemetry.to_json(&event(letter, body.to_vec())) {
+    if let Some(value) = telemetry.to_json(&rebuild_event(letter, body.to_vec())) {
         let text = serde_json::to_string_pretty(&value).expect("a value is always JSON");
         return ReadableBody { form: BodyForm::AsJson, text };
     }
@@ -109,11 +110,11 @@ fn hexadecimal(bytes: &[u8]) -> String {
 /// Returns the query that finds the log of a dead letter and of its invocation in Log Analytics.
 #[must_use]
 pub fn log_query(letter: &DeadLetter) -> String {
-    const AN_HOUR_MS: i64 = 3_600_000;
+    const HOUR_MS: i64 = 3_600_000;
     let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
     let time = letter.time.parse::<jiff::Timestamp>().ok().map(|time| {
         let at = |ms: i64| iso8601(time.as_millisecond() + ms);
-        format!("| where TimeGenerated between (datetime({}) .. datetime({}))\n", at(-AN_HOUR_MS), at(AN_HOUR_MS))
+        format!("| where TimeGenerated between (datetime({}) .. datetime({}))\n", at(-HOUR_MS), at(HOUR_MS))
     });
     let invocation = Some(&letter.invocation_id).filter(|id| !id.is_empty());
     let invocation = invocation.map(|id| format!(" or tostring(Properties.InvocationId) == {}", quoted(id)));

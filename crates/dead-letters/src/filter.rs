@@ -18,7 +18,7 @@ pub struct Filter {
     pub device: Option<String>,
     /// The stage at which it failed.
     pub stage: Option<Stage>,
-    /// A pattern of the issue.
+    /// A pattern that the issue matches.
     pub issue: Option<Regex>,
     /// The earliest time of failure, in milliseconds since 1970.
     pub since_ms: Option<i64>,
@@ -29,17 +29,17 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether it names dead letters or messages by their ids.
+    /// Returns true if the filter names dead letters or messages by their ids.
     #[must_use]
-    pub fn names_messages(&self) -> bool {
+    pub fn has_ids(&self) -> bool {
         !self.ids.is_empty() || !self.messages.is_empty()
     }
 
-    /// Whether no condition is set.
+    /// Returns true if no condition is set.
     #[must_use]
-    pub fn is_everything(&self) -> bool {
+    pub fn is_unrestricted(&self) -> bool {
         let Self { device, stage, issue, since_ms, partition, sequence_numbers, .. } = self;
-        !self.names_messages()
+        !self.has_ids()
             && device.is_none()
             && stage.is_none()
             && issue.is_none()
@@ -48,20 +48,18 @@ impl Filter {
             && sequence_numbers.is_none()
     }
 
-    /// Whether an export includes this message. Without conditions, it also includes messages that are not dead letters.
+    /// Returns true if an export includes this message. Without conditions, it also includes messages that are not dead letters.
     #[must_use]
     pub fn should_export(&self, summary: &Summary) -> bool {
-        self.is_everything() || self.matches(summary)
+        self.is_unrestricted() || self.matches(summary)
     }
 
-    /// Whether this message matches. A message that is not a dead letter matches only by its message id.
+    /// Returns true if this message matches. A message that is not a dead letter matches only by its message id.
     #[must_use]
     pub fn matches(&self, summary: &Summary) -> bool {
         let is_named = self.messages.contains(&summary.message_id)
             || match &summary.id {
-                Some(id) => {
-                    !self.names_messages() || self.ids.iter().any(|named| id.starts_with(&named.to_ascii_lowercase()))
-                }
+                Some(id) => !self.has_ids() || self.ids.iter().any(|named| id.starts_with(&named.to_ascii_lowercase())),
                 None => false,
             };
         let failed = || summary.time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
@@ -77,7 +75,7 @@ impl Filter {
     }
 }
 
-/// Whether a condition is met. A condition that is not set is always met.
+/// Returns true if a condition is met. A condition that is not set is always met.
 fn is_met<T>(condition: Option<T>, met: impl FnOnce(T) -> bool) -> bool {
     condition.is_none_or(met)
 }

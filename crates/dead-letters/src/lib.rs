@@ -1,9 +1,12 @@
 //! Inspects and repairs dead letters: lists, shows, replays, edits, discards, exports and imports the messages of a
 //! dead-letter queue, and records each change in an audit trail.
 //!
-//! Begin with [`QueueScan`]: it receives every message of a queue once and passes it to a [`MessageVisitor`]. The visitors
-//! are [`Overview`] (list), [`Finder`] (show), [`Replay`], [`Discard`] and [`Export`]; [`import`] reads an export.
-//! [`Entry`] is one message, [`Filter`] selects some, [`AuditWriter`] writes the audit trail.
+//! # Where to begin
+//!
+//! [`QueueScan`] receives every message of a queue once and passes it to a [`MessageVisitor`]. The visitors are [`Overview`]
+//! (list), [`Finder`] (show), [`Replay`], [`Discard`] and [`Export`]. [`parse_export_line`] reads an export for an import.
+//! [`Entry`] is one message, [`Filter`] selects messages, [`AuditWriter`] writes the audit trail, and [`Replayer`] applies
+//! single dead letters.
 //!
 //! A replay uses the engine as the handler does: the event is decoded, folded and written under its own version, so newer
 //! readings stay.
@@ -20,7 +23,7 @@ mod queue_scan;
 mod replay;
 mod transfer;
 
-pub use audit::{Action, AuditError, AuditLine, AuditTrail, AuditWriter, Edit, FileAuditTrail, Outcome, operator};
+pub use audit::{Action, AuditError, AuditLine, AuditTrail, AuditWriter, Edit, FileAuditTrail, Outcome, operator_name};
 pub use discard::Discard;
 pub use entry::{Entry, MessageContent, Summary};
 pub use error::ScanError;
@@ -30,6 +33,6 @@ pub use overview::{Group, GroupBy, ListEntry, Overview};
 pub use queue_scan::{MessageAction, MessageVisitor, QueueScan, ScanSummary, VisitResult};
 pub use replay::{
     FailureGroup, MAX_REPLAYS, Replay, ReplaySummary,
-    replayer::{Candidate, ReplayOutcome, Replayer, event},
+    replayer::{Candidate, ReplayOutcome, Replayer, rebuild_event},
 };
-pub use transfer::{Export, ExportLine, ImportError, import};
+pub use transfer::{Export, ExportLine, ImportError, parse_export_line};

@@ -34,7 +34,7 @@ pub struct ListEntry {
 /// How dead letters are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupBy {
-    /// By what failed, without names and numbers.
+    /// By issue, without names and numbers.
     Issue,
     /// By device.
     Device,
@@ -59,7 +59,7 @@ impl GroupBy {
 /// A group of dead letters. In JSON, the group's value is in the member `issue`, `device`, `stage` or `partition`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// What the group is about.
+    /// The property by which the dead letters are grouped.
     pub by: GroupBy,
     /// The value that its dead letters share.
     pub value: String,
@@ -114,7 +114,7 @@ impl Overview {
         &self.entries
     }
 
-    /// Returns the messages that are not dead letters, whatever the filter.
+    /// Returns the messages that are not dead letters, for any filter.
     #[must_use]
     pub fn foreign(&self) -> &[Summary] {
         &self.foreign
@@ -163,7 +163,7 @@ impl Overview {
                 example: summary.id.clone().unwrap_or_default(),
             });
             group.count += 1;
-            // The exact text stays only while all of them have it.
+            // The exact text is kept only while all of them have it.
             if group.value != exact {
                 group.value = key;
             }

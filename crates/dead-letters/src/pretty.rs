@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 /// Returns the text with line ends and indentation; `None` if it is not JSON.
-pub(super) fn pretty(text: &str) -> Option<String> {
-    // This also rejects deep nesting, which would print little but indentation.
+pub(super) fn indent_json(text: &str) -> Option<String> {
+    // This also rejects deep nesting, which would print mostly indentation.
     serde_json::from_str::<Value>(text).ok()?;
     let mut pretty = String::with_capacity(text.len() * 2);
     let mut depth = 0;
@@ -64,7 +64,7 @@ fn start_line(pretty: &mut String, depth: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::pretty;
+    use super::indent_json;
 
     #[test]
     fn each_token_keeps_its_text_and_its_order() {
@@ -72,21 +72,21 @@ mod tests {
             "\n{\"z\":1.50, \"a\" : 12345678901234567890123 ,\"a\":[ ],\"\\\"}é\":{\"n\":[1,-0.0,1E5,null]},\"o\":{} }";
         let expected = "{\n  \"z\": 1.50,\n  \"a\": 12345678901234567890123,\n  \"a\": [],\n  \"\\\"}é\": {\n    \"n\": \
                         [\n      1,\n      -0.0,\n      1E5,\n      null\n    ]\n  },\n  \"o\": {}\n}";
-        assert_eq!(pretty(text).as_deref(), Some(expected));
-        assert_eq!(pretty(expected).as_deref(), Some(expected));
+        assert_eq!(indent_json(text).as_deref(), Some(expected));
+        assert_eq!(indent_json(expected).as_deref(), Some(expected));
     }
 
     #[test]
     fn the_layout_equals_that_of_serde_json() {
         let value = serde_json::json!([1, "a\\\"b", {"x": [[], {}, [{}]], "y": null}, true]);
-        assert_eq!(pretty(&value.to_string()), serde_json::to_string_pretty(&value).ok());
-        assert_eq!(pretty("7").as_deref(), Some("7"));
+        assert_eq!(indent_json(&value.to_string()), serde_json::to_string_pretty(&value).ok());
+        assert_eq!(indent_json("7").as_deref(), Some("7"));
     }
 
     #[test]
     fn invalid_json_and_deep_nesting_are_rejected() {
         for text in ["", "{", "{\"a\":1}x", "nul", &("[".repeat(500) + &"]".repeat(500))] {
-            assert_eq!(pretty(text), None);
+            assert_eq!(indent_json(text), None);
         }
     }
 }

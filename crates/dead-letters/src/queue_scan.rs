@@ -40,16 +40,16 @@ pub enum MessageAction {
 /// Decides what a scan does with messages.
 #[async_trait]
 pub trait MessageVisitor: Send {
-    /// Returns an action for each message, in their order. The scan carries the actions out after this returns, so anything
+    /// Returns an action for each message, in their order. The scan applies the actions after this returns, so anything
     /// that must be stored before a deletion has to be stored by then.
     ///
     /// # Errors
     ///
-    /// [`ScanError`] if the scan cannot continue. Then these messages are made visible again, unchanged.
+    /// Returns a [`ScanError`] if the scan cannot continue. Then these messages are made visible again, unchanged.
     async fn visit(&mut self, entries: &[Entry]) -> Result<VisitResult, ScanError>;
 }
 
-/// What a visitor decided.
+/// The decision of a visitor.
 #[derive(Debug, Default)]
 pub struct VisitResult {
     /// One action for each message.
@@ -72,7 +72,7 @@ pub struct QueueScan<'a> {
     pub progress: &'a (dyn Fn(u64) + Sync),
 }
 
-/// What a scan did.
+/// The result of a scan.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ScanSummary {
     /// Messages that were received.
@@ -106,8 +106,8 @@ impl QueueScan<'_> {
         held: &mut HashMap<String, Received>,
         summary: &mut ScanSummary,
     ) -> Result<(), ScanError> {
-        // The queue may return messages whose timeout ended before it returns others. When one of them comes a second time
-        // without a new message between, there is no other message to return.
+        // The queue may return messages whose timeout ended before it returns others. When it returns one of them a second
+        // time and has not returned a new message since, it has no others.
         let mut seen_again = HashSet::new();
         loop {
             if *self.stop.borrow() {
@@ -119,10 +119,10 @@ impl QueueScan<'_> {
             let mut entries = Vec::new();
             for received in received {
                 let (id, message) = (received.message.id.clone(), received.message.clone());
-                // Held before anything can fail, so that it is released in any case.
+                // Added before anything can fail, so that the message is released in any case.
                 match held.insert(id.clone(), without_body(received)) {
                     Some(_) => is_second_time |= !seen_again.insert(id),
-                    None => entries.push(Entry::read(message)),
+                    None => entries.push(Entry::parse(message)),
                 }
             }
             result?;
@@ -135,7 +135,7 @@ impl QueueScan<'_> {
             seen_again.clear();
             summary.received += entries.len() as u64;
             let VisitResult { actions, is_complete } = visitor.visit(&entries).await?;
-            self.carry_out(&entries, actions, held, summary).await?;
+            self.apply_actions(&entries, actions, held, summary).await?;
             (self.progress)(summary.received);
             if is_complete {
                 summary.is_complete = true;
@@ -162,7 +162,7 @@ impl QueueScan<'_> {
         (received, result)
     }
 
-    async fn carry_out(
+    async fn apply_actions(
         &self,
         entries: &[Entry],
         actions: Vec<MessageAction>,

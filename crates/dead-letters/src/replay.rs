@@ -2,7 +2,7 @@
 //! that is stopped or killed at any point can be repeated: what was written is superseded then, and what was not deleted is
 //! still in the queue.
 //!
-//! [`replayer`] applies single dead letters; this module decides which, and what happens to their messages.
+//! [`replayer`] applies single dead letters; this module selects them and updates or deletes their messages.
 
 pub(crate) mod replayer;
 
@@ -33,7 +33,7 @@ pub struct Replay<'a> {
     pub replayer: &'a Replayer,
     /// Selects the dead letters.
     pub filter: &'a Filter,
-    /// A body instead of each one's own.
+    /// Replaces the body of each dead letter.
     pub edited: Option<&'a [u8]>,
     /// After this many failed replays, a dead letter is set aside: it is replayed only if the filter names its id.
     pub max_replays: u32,
@@ -43,11 +43,11 @@ pub struct Replay<'a> {
     pub rate_limit: RateLimit,
     /// Wall-clock time.
     pub clock: &'a dyn Clock,
-    /// What has been done so far.
+    /// The counts so far.
     pub summary: ReplaySummary,
 }
 
-/// What a replay did.
+/// The result of a replay.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplaySummary {
@@ -64,9 +64,9 @@ pub struct ReplaySummary {
     /// Messages that are not dead letters.
     pub foreign: u64,
     /// Why dead letters failed again, by kind of issue.
-    #[serde(serialize_with = "values")]
+    #[serde(serialize_with = "serialize_groups")]
     pub failures: BTreeMap<String, FailureGroup>,
-    /// Why the replay ended early: the store or the overflow is not available. What is left was not tried.
+    /// Why the replay ended early: the store or the overflow is not available. The other dead letters were not tried.
     pub reason: Option<String>,
 }
 
@@ -82,8 +82,8 @@ pub struct FailureGroup {
     pub example: String,
 }
 
-/// Map keys are never free text in our JSON: the groups are an array.
-fn values<S: Serializer>(groups: &BTreeMap<String, FailureGroup>, serializer: S) -> Result<S::Ok, S::Error> {
+/// Serializes the groups as an array, because map keys must not be free text.
+fn serialize_groups<S: Serializer>(groups: &BTreeMap<String, FailureGroup>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(groups.values())
 }
 
@@ -102,18 +102,18 @@ impl MessageVisitor for Replay<'_> {
         let mut actions = vec![MessageAction::Keep; entries.len()];
         let mut lines = Vec::new();
         for ((index, letter, summary), outcome) in selected.iter().zip(outcomes) {
-            self.count(summary, &outcome);
+            self.count_outcome(summary, &outcome);
             let (action, outcome, issue) = match outcome {
                 ReplayOutcome::Applied => (MessageAction::Delete, Outcome::Applied, None),
                 ReplayOutcome::Superseded => (MessageAction::Delete, Outcome::Superseded, None),
                 ReplayOutcome::FailedAgain(failure) => {
                     let action = match self.audit {
-                        Some(_) => self.count_in_message(&entries[*index].message.body, letter, &failure).await,
+                        Some(_) => self.add_failed_replay_to(&entries[*index].message.body, letter, &failure).await,
                         None => Ok(MessageAction::Keep),
                     };
                     match action {
                         Ok(action) => (action, Outcome::FailedAgain, Some(failure.issue)),
-                        // The results of the others are recorded all the same.
+                        // The results of the other dead letters are still recorded.
                         Err(error) => {
                             self.summary.reason.get_or_insert(error.to_string());
                             continue;
@@ -150,7 +150,7 @@ impl Replay<'_> {
             if !self.filter.matches(&summary) {
                 continue;
             }
-            if summary.replays >= self.max_replays && !self.filter.names_messages() {
+            if summary.replays >= self.max_replays && !self.filter.has_ids() {
                 self.summary.set_aside += 1;
                 continue;
             }
@@ -159,7 +159,7 @@ impl Replay<'_> {
         selected
     }
 
-    fn count(&mut self, summary: &Summary, outcome: &ReplayOutcome) {
+    fn count_outcome(&mut self, summary: &Summary, outcome: &ReplayOutcome) {
         let counts = &mut self.summary;
         match outcome {
             ReplayOutcome::Applied => counts.applied += 1,
@@ -171,7 +171,7 @@ impl Replay<'_> {
                 let group = counts.failures.entry(kind.clone()).or_insert_with(new);
                 group.count += 1;
                 group.example = summary.id.clone().unwrap_or_default();
-                // The exact text stays only while all of them have it.
+                // The exact text is kept only while all of them have it.
                 if group.issue != failure.issue {
                     group.issue = kind;
                 }
@@ -181,16 +181,16 @@ impl Replay<'_> {
         counts.replayed += 1;
     }
 
-    /// Counts a failed replay in the message. Everything else in the message stays.
-    async fn count_in_message(
+    /// Returns the action that adds a failed replay to the message. All other members of the message are unchanged.
+    async fn add_failed_replay_to(
         &self,
         message: &[u8],
         letter: &DeadLetter,
         failure: &Failure,
     ) -> Result<MessageAction, OverflowError> {
         let mut letter = letter.clone();
-        letter.failed_again(failure, self.clock.now_ms());
-        let (replay, device) = (raw(&letter.replay), raw(&letter.device_id));
+        letter.add_failed_replay(failure, self.clock.now_ms());
+        let (replay, device) = (to_raw_json(&letter.replay), to_raw_json(&letter.device_id));
         let text = match &letter.device_id {
             Some(_) => with_members(message, [("DeviceId", device), ("Replay", replay)]),
             None => with_members(message, [("Replay", replay)]),
@@ -199,13 +199,13 @@ impl Replay<'_> {
         if text.len() <= MAX_MESSAGE_BYTES {
             return Ok(MessageAction::Update(text));
         }
-        // The message did fit, but not with the count: the dead letter moves to the overflow.
+        // The message fitted, but does not with the failed replay: the dead letter moves to the overflow.
         let Some(overflow) = &self.replayer.overflow else { return Ok(MessageAction::Keep) };
         let pointer = letter.store_text_in(text, &**overflow).await?;
         Ok(MessageAction::Update(letter.message_with_pointer(pointer).into_bytes()))
     }
 }
 
-fn raw(value: &impl Serialize) -> Box<RawValue> {
+fn to_raw_json(value: &impl Serialize) -> Box<RawValue> {
     to_raw_value(value).expect("texts and numbers are always JSON")
 }

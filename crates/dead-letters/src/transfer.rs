@@ -96,7 +96,8 @@ pub struct Export<'a> {
     pub audit: &'a AuditWriter,
     /// How many messages have been written so far.
     pub written: u64,
-    /// Which dead letters could not be fetched from the overflow, and why. Their lines lack the complete dead letter.
+    /// The dead letters that could not be fetched from the overflow, with the reasons. Their lines lack the complete dead
+    /// letter.
     pub incomplete: Vec<String>,
 }
 
@@ -113,7 +114,7 @@ async fn fetch_from_overflow(
             Err(error) if !error.is_message_specific() => return Err(error),
             fetched => fetched.map_err(|error| error.to_string()),
         },
-        None => Err(format!("it is stored at {}, and no setting gives access to that", pointer.location)),
+        None => Err(format!("it is stored at {}, and no setting gives access to it", pointer.location)),
     };
     let complete =
         fetched.and_then(|bytes| single_line_json(&bytes).ok_or_else(|| "it is not JSON on one line".into()));
@@ -139,7 +140,7 @@ impl MessageVisitor for Export<'_> {
             text.push(b'\n');
             audit_lines.push(self.audit.line(&entry.summary(), Outcome::Exported, None));
         }
-        // Before the output: what is written there cannot be taken back.
+        // Before the output: what is written there cannot be undone.
         self.audit.append(&audit_lines).await?;
         self.output.write_all(&text)?;
         self.output.flush()?;
@@ -148,14 +149,14 @@ impl MessageVisitor for Export<'_> {
     }
 }
 
-/// Returns the message of an export line, ready to be put into a queue. A complete dead letter in the line is stored in the
+/// Parses a line of an export, and returns its message, ready to be put into a queue. A complete dead letter in the line is stored in the
 /// overflow first.
 ///
 /// # Errors
 ///
-/// [`ImportError::Line`] if this line is not valid. [`ImportError::Storage`] if the queue or the overflow failed, and would
-/// fail for the next line too.
-pub async fn import(
+/// Returns [`ImportError::Line`] if this line is not valid, and [`ImportError::Storage`] if the queue or the overflow failed,
+/// and would fail for the next line too.
+pub async fn parse_export_line(
     line: &[u8],
     queue: &dyn DeadLetterQueue,
     overflow: Option<&dyn Overflow>,
@@ -169,7 +170,7 @@ pub async fn import(
         };
         let message: DeadLetter = serde_json::from_slice(&body).map_err(invalid)?;
         let letter: DeadLetter = serde_json::from_str(complete.get()).map_err(invalid)?;
-        // A replay trusts what is stored here, so it must be what the message pointed at.
+        // A replay trusts what is stored here, so it must be what the message points to.
         let expected = message.overflow.as_ref().map(|pointer| &pointer.fingerprint);
         if expected != Some(&Fingerprint::of_bytes(complete.get().as_bytes())) {
             return Err(ImportError::Line(
@@ -178,8 +179,8 @@ pub async fn import(
         }
         let Some(overflow) = overflow else {
             return Err(ImportError::Line(
-                "it does not fit into the queue, and no setting names a place for it: set DeadLetterDirectory to a folder, \
-                 or DeadLetterStorage to a storage account"
+                "it does not fit into the queue, and no setting selects an overflow for it: set `DeadLetterDirectory` to a \
+                 folder, or `DeadLetterStorage` to a storage account"
                     .into(),
             ));
         };
@@ -189,7 +190,7 @@ pub async fn import(
         body = with_members(&body, [("Overflow", pointer)]).map_err(invalid)?.into_bytes();
     }
     queue.accepts(&body).map_err(|error| ImportError::Line(error.to_string()))?;
-    Ok(Entry::read(Message { id: String::new(), body, inserted_ms: 0, expires_ms: None, dequeue_count: 0 }))
+    Ok(Entry::parse(Message { id: String::new(), body, inserted_ms: 0, expires_ms: None, dequeue_count: 0 }))
 }
 
 /// Why a line could not be imported.

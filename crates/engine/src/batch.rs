@@ -101,7 +101,7 @@ impl Source {
     /// Returns a number made from namespace, hub and partition: the last part of a version. A queue with sessions has one
     /// number, because its sequence numbers count over the entire queue.
     ///
-    /// It has 53 bits of a SHA-256, so that readers that use doubles do not change it. The consumer group is not included:
+    /// It has 53 bits of a SHA-256, so that JSON parsers that use doubles do not change it. The consumer group is not included:
     /// it identifies the reader, not the event.
     #[must_use]
     pub fn number(&self) -> u64 {
@@ -140,7 +140,8 @@ pub struct EventPosition {
     pub sequence_number: i64,
 }
 
-/// The host's metadata arrays. They stay unparsed in the request until they are needed; most only a dead letter needs.
+/// The host's metadata arrays. They stay unparsed in the request until they are needed. Most are needed only for a dead
+/// letter.
 #[derive(Debug, Default)]
 pub struct EventMetadata {
     /// `SequenceNumberArray`.
@@ -149,7 +150,7 @@ pub struct EventMetadata {
     pub enqueued_times: MetadataColumn,
     /// `PartitionKeyArray`.
     pub partition_keys: MetadataColumn,
-    /// `OffsetStringArray`, or `OffsetArray` where the extension is older.
+    /// `OffsetStringArray`, or `OffsetArray` from older versions of the extension.
     pub offsets: MetadataColumn,
     /// `PropertiesArray`.
     pub properties: MetadataColumn,

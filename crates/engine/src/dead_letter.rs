@@ -27,7 +27,7 @@ pub use overflow_cache::OverflowCache;
 pub use replay::Replay;
 pub use text::with_members;
 
-/// The most bytes of text that fit into a message of a Storage queue: 64 KiB after base64.
+/// The maximum number of bytes of text in a message of a Storage queue: 64 KiB after base64.
 pub const MAX_MESSAGE_BYTES: usize = 49_152;
 
 /// The version of this handler, as written into dead letters.
@@ -35,13 +35,13 @@ pub const HANDLER_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A dead letter, as the JSON of a queue message: see `docs/reference/dead-letter.schema.json`.
 ///
-/// A dead letter that is read from a message is written again byte for byte the same.
+/// A dead letter that was parsed from a message is serialized to the same bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeadLetter {
     /// The id: 32 hexadecimal digits, the same for each repeat of the same event.
     pub id: String,
-    /// The failure, for people.
+    /// A description of the failure.
     pub issue: String,
     /// The stage that failed.
     pub stage: Stage,
@@ -140,7 +140,7 @@ pub struct Attempt<'a> {
     pub time_ms: i64,
 }
 
-/// The most characters of a source's part in a shortened message. Azure's names are not longer.
+/// The maximum number of characters of a source's part in a shortened message. Azure's names are not longer.
 const MAX_NAME_CHARS: usize = 256;
 
 impl DeadLetter {
@@ -216,12 +216,12 @@ impl DeadLetter {
         if body.len() <= room {
             truncated.event_data.body_cut = None;
         }
-        // Only complete groups of four characters, so that the rest is still valid base64.
+        // Only complete groups of four characters, so that the truncated body is still valid base64.
         truncated.event_data.body = Some(body[..body.len().min(room / 4 * 4)].to_owned());
         truncated.to_json()
     }
 
-    /// Returns a copy without the body and without anything else of unlimited size, so that it certainly fits.
+    /// Returns a copy without the body and without any other value of unlimited size, so that it always fits.
     fn shortened(&self) -> Self {
         let cell = |cell: &Option<Box<RawValue>>| cell.clone().filter(|value| value.get().len() <= MAX_TEXT_CHARS);
         let name = |name: &String| first_chars(name, MAX_NAME_CHARS);

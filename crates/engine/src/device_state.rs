@@ -190,7 +190,7 @@ impl Document {
 
     /// Returns the highest version in the document, which has the time of the device's last applied event.
     #[must_use]
-    pub fn newest(&self) -> Option<Version> {
+    pub fn newest_version(&self) -> Option<Version> {
         self.fields.0.iter().filter_map(|(_, field)| field.version).max()
     }
 }

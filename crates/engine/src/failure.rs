@@ -38,13 +38,13 @@ impl fmt::Display for Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ErrorClass {
-    /// The event itself: it fails each time.
+    /// The event is the cause: it fails each time.
     Poison,
-    /// Perhaps this device: a retry may succeed.
+    /// The cause is unknown, perhaps the device: a retry may succeed.
     Transient,
-    /// The load: the store limits its requests.
+    /// The load is the cause: the store limits its requests.
     Throttled,
-    /// The system: no request succeeds until it is repaired.
+    /// The store or its settings are the cause: no request succeeds until they are repaired.
     Systemic,
 }
 
@@ -67,7 +67,7 @@ pub struct Failure {
     pub stage: Stage,
     /// The class of the cause.
     pub class: ErrorClass,
-    /// The failure, for people.
+    /// A description of the failure.
     pub issue: String,
     /// The device id, if it could be decoded.
     pub device_id: Option<String>,

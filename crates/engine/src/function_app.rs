@@ -62,7 +62,7 @@ pub struct TimerFunction {
 #[serde(rename_all = "camelCase")]
 pub struct HostJson {
     /// How long an invocation may last before the host kills the handler.
-    #[serde(default = "default_function_timeout", deserialize_with = "timeout")]
+    #[serde(default = "default_function_timeout", deserialize_with = "deserialize_timeout")]
     pub function_timeout: Option<Duration>,
     /// The handler's process.
     pub custom_handler: CustomHandler,
@@ -78,7 +78,7 @@ pub struct CustomHandler {
     /// The process to start.
     pub description: Description,
     /// How long the handler may take until it answers for the first time.
-    #[serde(default = "default_initialization_timeout", deserialize_with = "span")]
+    #[serde(default = "default_initialization_timeout", deserialize_with = "deserialize_span")]
     pub initialization_timeout: Duration,
 }
 
@@ -110,12 +110,12 @@ pub struct Extensions {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EventHubs {
-    /// The most events in one batch.
+    /// The maximum number of events in one batch.
     pub max_event_batch_size: usize,
-    /// The fewest events in one batch, as long as `max_wait_time` allows.
+    /// The minimum number of events in one batch, as long as `max_wait_time` allows.
     pub min_event_batch_size: usize,
     /// How long to wait for `min_event_batch_size` events.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "deserialize_span")]
     pub max_wait_time: Duration,
     /// How many batches to process before a checkpoint is written.
     pub batch_checkpoint_frequency: usize,
@@ -136,12 +136,12 @@ impl Default for EventHubs {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceBus {
-    /// The most sessions that an instance processes at the same time.
+    /// The maximum number of sessions that an instance processes at the same time.
     pub max_concurrent_sessions: usize,
-    /// The most messages of a session that are processed at the same time. With more than one, their order is lost.
+    /// The maximum number of messages of a session that are processed at the same time. With more than one, their order is lost.
     pub max_concurrent_calls_per_session: usize,
     /// How long an instance waits for the next message of a session before it accepts another session.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "deserialize_span")]
     pub session_idle_timeout: Duration,
 }
 
@@ -174,11 +174,11 @@ pub enum MessageEncoding {
     None,
 }
 
-/// Why a folder is not a function app that this handler can serve.
+/// Why the function app in a folder cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum FunctionAppError {
     /// A file cannot be read.
-    #[error("{}: {error}. The function app's folder is given by the option --app-root or the setting `FUNCTIONS_APP_ROOT_PATH`", path.display())]
+    #[error("{} cannot be read: {error}; set the folder of the function app with --app-root or `FUNCTIONS_APP_ROOT_PATH`", path.display())]
     Unreadable {
         /// The file or folder.
         path: PathBuf,
@@ -186,7 +186,7 @@ pub enum FunctionAppError {
         error: io::Error,
     },
     /// A file has invalid contents.
-    #[error("{}: {reason}", path.display())]
+    #[error("the file {} is invalid: {reason}", path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -194,7 +194,7 @@ pub enum FunctionAppError {
         reason: String,
     },
     /// No folder has a function that receives telemetry.
-    #[error("{}: no folder in it has a function.json with an eventHubTrigger or a serviceBusTrigger. The function app's folder is given by the option --app-root or the setting `FUNCTIONS_APP_ROOT_PATH`", .0.display())]
+    #[error("no folder in {} has a function.json with an eventHubTrigger or a serviceBusTrigger; set the folder of the function app with --app-root or `FUNCTIONS_APP_ROOT_PATH`", .0.display())]
     NoFunction(PathBuf),
 }
 
@@ -205,7 +205,7 @@ impl FunctionApp {
     ///
     /// Returns a [`FunctionAppError`] that names the file or folder.
     pub fn load(root: &Path) -> Result<Self, FunctionAppError> {
-        let host = read(&root.join("host.json"))?;
+        let host = read_json(&root.join("host.json"))?;
         let unreadable = |error| FunctionAppError::Unreadable { path: root.to_owned(), error };
         let (mut functions, mut timers) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(root).map_err(unreadable)? {
@@ -241,7 +241,7 @@ struct FunctionJson {
 
 impl FunctionFile {
     fn read(path: PathBuf) -> Result<Self, FunctionAppError> {
-        let json = read(&path)?;
+        let json = read_json(&path)?;
         Ok(Self { path, json })
     }
 
@@ -299,18 +299,18 @@ fn into_value(binding: &BTreeMap<String, serde_json::Value>) -> serde_json::Valu
     serde_json::Value::Object(binding.clone().into_iter().collect())
 }
 
-fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, FunctionAppError> {
+fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, FunctionAppError> {
     let text = fs::read(path).map_err(|error| FunctionAppError::Unreadable { path: path.to_owned(), error })?;
     serde_json::from_slice(&text)
         .map_err(|error| FunctionAppError::Invalid { path: path.to_owned(), reason: error.to_string() })
 }
 
-fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+fn deserialize_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    timespan::parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not a time span such as 00:01:00")))
+    timespan::parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not a duration such as 00:01:00")))
 }
 
-fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+fn deserialize_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text == "-1" {
         return Ok(None);

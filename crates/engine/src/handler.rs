@@ -49,8 +49,8 @@ pub struct Handler {
 pub enum Response {
     /// Status 200 with this body: the host writes the outputs and then the checkpoint.
     Complete(String),
-    /// Status 503 with this body: the host sends the batch again. The body has the reason and the record, for people and
-    /// tools; the host does not read it.
+    /// Status 503 with this body: the host sends the batch again. The body has the reason and the record, for operators
+    /// and tools; the host does not read it.
     Retry(String),
 }
 
@@ -136,8 +136,12 @@ impl Handler {
                 return self.reject_request(invocation_id, request, started, issue).await;
             }
         };
-        let attempt =
-            Attempt { invocation_id, number: invocation.attempt(), will_retry: invocation.will_retry(), started };
+        let attempt = Attempt {
+            invocation_id,
+            number: invocation.attempt_number(),
+            will_retry: invocation.will_retry(),
+            started,
+        };
         let batch = invocation.batch;
         let response = self.attempt(&batch, &attempt).await;
         if let (Response::Retry(_), Some(message)) = (&response, &batch.message) {
@@ -151,8 +155,10 @@ impl Handler {
     /// Processes one attempt of a batch.
     async fn attempt(&self, batch: &Batch, attempt: &Attempt<'_>) -> Response {
         if self.retry_drill.as_ref().is_some_and(|retry_drill| retry_drill.should_fail(batch, attempt)) {
-            let unprocessed =
-                all_unresolved(batch.events.len(), "failed on purpose, since RetryDrillDevice names a device in it");
+            let unprocessed = all_unresolved(
+                batch.events.len(),
+                "failed on purpose: the setting `RetryDrillDevice` names a device in the batch",
+            );
             return self.fail_attempt(batch, &unprocessed, attempt, &reason(&unprocessed.outcomes));
         }
         let processed = AssertUnwindSafe(self.processor.process(batch)).catch_unwind().await;
@@ -168,7 +174,7 @@ impl Handler {
     async fn reject_request(&self, invocation_id: &str, request: &Bytes, started: Instant, issue: String) -> Response {
         let event = Event { body: request.clone(), fault: Some(issue.clone()), ..Event::default() };
         let batch = Batch { events: vec![event], ..Batch::default() };
-        // The attempt's number is in the part that cannot be read. Only an endless retry policy guarantees another attempt,
+        // The number of the attempt is in the request, which cannot be read. Only an endless retry policy guarantees another attempt,
         // and only the host's invocation id identifies it.
         let is_endless = self.function.retry.as_ref().is_some_and(|retry: &RetryPolicy| retry.max_retry_count() < 0);
         let will_retry = is_endless && !invocation_id.is_empty();
@@ -177,8 +183,8 @@ impl Handler {
         self.conclude(&batch, all_unresolved(1, &issue), invocation_id, &attempt).await
     }
 
-    /// Creates the response from the outcomes. A panic counts as a failure of the entire batch, and the second try does
-    /// without the overflow, which may have caused the panic.
+    /// Creates the response from the outcomes. A panic counts as a failure of the entire batch, and the second try does not
+    /// use the overflow, which may have caused the panic.
     async fn conclude(&self, batch: &Batch, processed: Processed, key: &str, attempt: &Attempt<'_>) -> Response {
         let overflow = self.overflow.as_ref();
         let response = AssertUnwindSafe(self.respond(batch, &processed, key, attempt, overflow)).catch_unwind().await;

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use crate::{
     batch::{Batch, Event, EventMetadata, Source},
     function_app::{Cardinality, DataType, Trigger},
-    json::{Members, Quotes, Raw, each_member, elements, members, value},
+    json::{Members, Quotes, Raw, each_member, parse_elements, parse_members, parse_value},
 };
 use metadata::Metadata;
 
@@ -36,7 +36,7 @@ pub struct Invocation {
 pub struct RetryContext {
     /// How often this batch was retried before.
     pub retry_count: i64,
-    /// The most retries; -1 is unlimited.
+    /// The maximum number of retries; -1 is unlimited.
     pub max_retry_count: i64,
 }
 
@@ -75,7 +75,7 @@ pub enum EnvelopeError {
 impl Invocation {
     /// Returns the number of the batch's attempt, from 1; for a message, of the delivery.
     #[must_use]
-    pub fn attempt(&self) -> i64 {
+    pub fn attempt_number(&self) -> i64 {
         match &self.batch.message {
             Some(message) => message.delivery_count.max(1),
             None => self.retry.map_or(1, |retry| retry.retry_count.saturating_add(1)),
@@ -138,9 +138,9 @@ impl<'a> Envelope<'a> {
         let (mut data, mut metadata) = (None, None);
         each_member(request, |name, text| {
             let (part, (members, rest)) = match &*name {
-                b"Data" => (&mut data, members(text)?),
+                b"Data" => (&mut data, parse_members(text)?),
                 b"Metadata" => (&mut metadata, members_or_null(text)?),
-                _ => return value(text, Quotes::Plain).map(|(_, rest)| rest),
+                _ => return parse_value(text, Quotes::Plain).map(|(_, rest)| rest),
             };
             // A duplicate is invalid, because it is unknown which one is meant.
             part.replace(members).is_none().then_some(rest)
@@ -150,7 +150,7 @@ impl<'a> Envelope<'a> {
 }
 
 fn members_or_null(text: &[u8]) -> Option<(Members<'_>, &[u8])> {
-    text.strip_prefix(b"null").map_or_else(|| members(text), |rest| Some((Vec::new(), rest)))
+    text.strip_prefix(b"null").map_or_else(|| parse_members(text), |rest| Some((Vec::new(), rest)))
 }
 
 /// Describes why this request is not an envelope. `serde_json` also reports the position.
@@ -189,8 +189,9 @@ fn read_events(data: Raw<'_>, trigger: &Trigger) -> Result<Vec<Event>, String> {
     let text = data.unquoted().ok_or("it is not a valid JSON string")?;
     match trigger.cardinality() {
         Cardinality::Many => {
-            let elements = elements(&text, |text| value(text, Quotes::Plain)).ok_or_else(|| array_error(&text))?;
-            Ok(elements.into_iter().map(|element| event(element, trigger.data_type())).collect())
+            let elements =
+                parse_elements(&text, |text| parse_value(text, Quotes::Plain)).ok_or_else(|| array_error(&text))?;
+            Ok(elements.into_iter().map(|element| read_event(element, trigger.data_type())).collect())
         }
         Cardinality::One => {
             // The text is the body itself, or another JSON string that contains the body.
@@ -246,7 +247,7 @@ fn is_array(json: &[u8]) -> bool {
 }
 
 /// Reads one element of an array of events.
-fn event(element: Raw<'_>, data_type: DataType) -> Event {
+fn read_event(element: Raw<'_>, data_type: DataType) -> Event {
     if element.text == b"null" {
         return Event::default();
     }

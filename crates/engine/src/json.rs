@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 pub(crate) use string::ordinary_len;
-use string::string;
+use string::parse_string;
 
 /// An unparsed JSON value in a text. A string includes its quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl RequestValue {
 impl<'a> Raw<'a> {
     /// Parses a text that is exactly one value, apart from white space around it.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
-        let (raw, rest) = value(trim_start(text), Quotes::Plain)?;
+        let (raw, rest) = parse_value(trim_start(text), Quotes::Plain)?;
         expect_end(rest)?;
         Some(raw)
     }
@@ -99,8 +99,8 @@ impl<'a> Raw<'a> {
         self.escapes == Escapes::Any && memchr::memchr(b'\\', self.text).is_some()
     }
 
-    /// Returns the unescaped content of a string, or the text of any other value. `None` for a string with half of a surrogate
-    /// pair, and for a value that is not a string in a text with escaped quotes.
+    /// Returns the unescaped content of a string, or the text of any other value. `None` for a string with an unpaired
+    /// surrogate, and for a value that is not a string in a text with escaped quotes.
     #[inline]
     pub(crate) fn unquoted(self) -> Option<Cow<'a, [u8]>> {
         match (self.in_quotes(), self.escapes) {
@@ -136,14 +136,14 @@ pub(crate) fn each_member<'a>(
     text: &'a [u8],
     mut member: impl FnMut(Cow<'a, [u8]>, &'a [u8]) -> Option<&'a [u8]>,
 ) -> Option<()> {
-    expect_end(object(trim_start(text), Quotes::Plain, |name, text| member(name.unquoted()?, text))?)
+    expect_end(parse_object(trim_start(text), Quotes::Plain, |name, text| member(name.unquoted()?, text))?)
 }
 
 /// Parses the object at the start of the text; returns its members and the rest.
-pub(crate) fn members(text: &[u8]) -> Option<(Members<'_>, &[u8])> {
+pub(crate) fn parse_members(text: &[u8]) -> Option<(Members<'_>, &[u8])> {
     let mut members = Vec::new();
-    let rest = object(text, Quotes::Plain, |name, text| {
-        let (member, rest) = value(text, Quotes::Plain)?;
+    let rest = parse_object(text, Quotes::Plain, |name, text| {
+        let (member, rest) = parse_value(text, Quotes::Plain)?;
         members.push((name.unquoted()?, member));
         Some(rest)
     })?;
@@ -152,7 +152,10 @@ pub(crate) fn members(text: &[u8]) -> Option<(Members<'_>, &[u8])> {
 
 /// Parses the array that this text is; `None` if it is not an array. `element` parses one element and returns it with the
 /// rest.
-pub(crate) fn elements<'a, T>(text: &'a [u8], element: impl Fn(&'a [u8]) -> Option<(T, &'a [u8])>) -> Option<Vec<T>> {
+pub(crate) fn parse_elements<'a, T>(
+    text: &'a [u8],
+    element: impl Fn(&'a [u8]) -> Option<(T, &'a [u8])>,
+) -> Option<Vec<T>> {
     let mut elements = Vec::new();
     let one_more = |text| {
         let (element, rest) = element(text)?;
@@ -165,13 +168,13 @@ pub(crate) fn elements<'a, T>(text: &'a [u8], element: impl Fn(&'a [u8]) -> Opti
 
 /// Calls `member` for each member of the object at the start of the text, and returns the rest. `member` gets the name with
 /// its quotes and the text from the value on, and returns the rest after the value.
-pub(crate) fn object<'a>(
+pub(crate) fn parse_object<'a>(
     text: &'a [u8],
     quotes: Quotes,
     mut member: impl FnMut(Raw<'a>, &'a [u8]) -> Option<&'a [u8]>,
 ) -> Option<&'a [u8]> {
     each_part(text, *b"{}", |text| {
-        let (name, rest) = string(text, quotes)?;
+        let (name, rest) = parse_string(text, quotes)?;
         member(name, trim_start(trim_start(rest).strip_prefix(b":")?))
     })
 }
@@ -202,10 +205,10 @@ pub(crate) fn expect_end(rest: &[u8]) -> Option<()> {
 }
 
 /// Parses the value at the start of the text, which has no white space before it; returns it with the rest.
-pub(crate) fn value(text: &[u8], quotes: Quotes) -> Option<(Raw<'_>, &[u8])> {
+pub(crate) fn parse_value(text: &[u8], quotes: Quotes) -> Option<(Raw<'_>, &[u8])> {
     /// Maximum nesting of objects handled here; deeper values go to `serde_json`.
     const MAX_DEPTH: usize = 8;
-    if let Some(string) = string(text, quotes) {
+    if let Some(string) = parse_string(text, quotes) {
         return Some(string);
     }
     let rest = skip_value(text, quotes, MAX_DEPTH)?;
@@ -217,8 +220,8 @@ pub(crate) fn value(text: &[u8], quotes: Quotes) -> Option<(Raw<'_>, &[u8])> {
 /// Returns the rest after the value at the start of the text.
 fn skip_value(text: &[u8], quotes: Quotes, depth: usize) -> Option<&[u8]> {
     match text.first()? {
-        b'"' | b'\\' => string(text, quotes).map(|(_, rest)| rest),
-        b'{' if depth > 0 => object(text, quotes, |_, value| skip_value(value, quotes, depth - 1)),
+        b'"' | b'\\' => parse_string(text, quotes).map(|(_, rest)| rest),
+        b'{' if depth > 0 => parse_object(text, quotes, |_, value| skip_value(value, quotes, depth - 1)),
         b't' => text.strip_prefix(b"true"),
         b'f' => text.strip_prefix(b"false"),
         b'n' => text.strip_prefix(b"null"),

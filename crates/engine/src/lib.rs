@@ -17,10 +17,10 @@
 //! 1. Nothing is lost: every event of every batch ends as applied, superseded or dead-lettered, and the counts of each
 //!    final reply add up to the batch.
 //! 2. Order per device: the stored document equals the fold of the device's events in version order, even if the host
-//!    repeats or interleaves batches, or gives a partition to two owners at the same time.
+//!    repeats or interleaves batches, or assigns a partition to two owners at the same time.
 //! 3. No reading is replaced by an older one: a duplicate or a replay never overwrites a newer reading.
 //! 4. An invalid event affects no other event, neither of its batch nor of its device.
-//! 5. The reply is always one that the host understands. A panic is a failed invocation, not a crashed process.
+//! 5. Each reply has a form that the host accepts. A panic is a failed invocation, not a crashed process.
 //! 6. The handler responds within its own time budget.
 //!
 //! `docs/contribute/architecture.md` describes where each invariant is enforced.
@@ -29,7 +29,7 @@
 //!
 //! From the lowest layer to the highest; a module uses only modules of the same or a lower layer.
 //!
-//! * [`text`], [`timespan`]: texts and durations as the host and logs write them. [`rate_limit`]: operations per second.
+//! * [`text`], [`timespan`]: formats texts, times and durations for messages, logs and settings. [`rate_limit`]: operations per second.
 //!   [`clock`]: time and randomness. [`until_failed`]: a stream that ends after a failure.
 //! * `json`: parses JSON without copying it. [`batch`]: the events of an invocation. [`device_state`]: the document, the
 //!   versions, the merge. [`failure`]: why an event was not applied.

@@ -1,10 +1,10 @@
-//! Receives the records of the engine's work: the process's log, an exporter of metrics and traces, a test.
+//! Receives the records of the engine: implemented by the process's log, an exporter of metrics and traces, or a test.
 
 use std::time::Duration;
 
 use crate::record::Record;
 
-/// Receives the records of the engine's work. It does not change a reply, but the reply waits for it, and a panic in it
+/// Receives the records of the engine. An observer does not change a reply, but the reply waits for it, and a panic in it
 /// fails the attempt.
 ///
 /// Each method is called within the future of the invocation that it concerns.
@@ -15,8 +15,8 @@ pub trait Observer: Send + Sync {
     /// failed attempt.
     fn record(&self, record: &Record);
 
-    /// Reports that the events of a batch were decoded, and how long that took.
-    fn decoded(&self, _took: Duration) {}
+    /// Receives the time that the decoding of a batch took.
+    fn record_decoding(&self, _took: Duration) {}
 }
 
 /// Discards all records.

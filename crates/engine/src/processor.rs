@@ -54,8 +54,8 @@ pub struct Processed {
     pub devices: usize,
     /// The operations on the store.
     pub operations: Operations,
-    /// Whether the store accepted a write while this batch was processed. Only then is an unresolved device the cause of
-    /// its own failure.
+    /// Whether the store accepted a write while this batch was processed. Only then may an unresolved device be the
+    /// cause of its own failure.
     pub store_accepts_writes: bool,
     /// Whether an event has an earlier enqueued time than the one before it. The service should never send that.
     pub enqueued_times_decrease: bool,
@@ -79,9 +79,9 @@ pub struct Processor {
     pub random: Arc<dyn Random>,
     /// Receives the records.
     pub observer: Arc<dyn Observer>,
-    /// The time after which processing a batch ends, whatever is unresolved then.
+    /// The time limit of a batch. An event without an outcome at that time is unresolved.
     pub budget: Duration,
-    /// The most devices that are written at the same time.
+    /// The maximum number of devices that are written at the same time.
     pub concurrency: usize,
     /// The state that all batches of this process share.
     pub shared: Shared,
@@ -103,7 +103,7 @@ impl Processor {
     pub async fn process(&self, batch: &Batch) -> Processed {
         let started = Instant::now();
         let mut decoded = self.decode(batch);
-        self.observer.decoded(started.elapsed());
+        self.observer.record_decoding(started.elapsed());
         let outcomes = mem::take(&mut decoded.outcomes);
         let devices = decoded.group_by_device();
         let decoded_at = Instant::now();
@@ -195,10 +195,10 @@ impl Processor {
         drop(running);
         let is_systemic = systemic.is_some();
         if let Some(reason) = systemic {
-            run.mark_rest_systemic(&devices, &reason);
+            run.mark_remaining_systemic(&devices, &reason);
         }
         let accepts_writes = || self.shared.accepted_writes.load(Relaxed) > accepted_before;
-        if !is_systemic && (run.has_transient() || !bad_requests.is_empty()) && !accepts_writes() {
+        if !is_systemic && (run.has_transient_failure() || !bad_requests.is_empty()) && !accepts_writes() {
             probe_store_writes(&Writer { deadline: probe_deadline, ..*writer }, probe_candidate.or(fallback_candidate))
                 .await;
         }
@@ -242,7 +242,7 @@ impl Run {
     }
 
     /// Marks each event without an outcome as unresolved because of a systemic failure.
-    fn mark_rest_systemic(&mut self, devices: &[Device], reason: &str) {
+    fn mark_remaining_systemic(&mut self, devices: &[Device], reason: &str) {
         for device in devices {
             for event in &device.events {
                 self.outcomes[event.index].get_or_insert_with(|| {
@@ -263,8 +263,8 @@ impl Run {
         }
     }
 
-    /// Returns true if an event has a transient failure, of which it is not known whether the device or the store caused it.
-    fn has_transient(&self) -> bool {
+    /// Returns true if an event has a transient failure: it is not known whether the device or the store caused it.
+    fn has_transient_failure(&self) -> bool {
         let is_transient = |failure: &Failure| failure.class == ErrorClass::Transient;
         self.outcomes
             .iter()

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 
 use crate::failure::Cause;
 
-/// The most messages that are received or peeked in one request: the limit of the Storage service, used for each queue.
+/// The maximum number of messages that are received or peeked in one request: the limit of the Storage service, used for each queue.
 pub const MAX_RECEIVE_COUNT: usize = 32;
 
 /// A dead-letter queue, with the guarantees of a Storage queue: at-least-once delivery, in no particular order.
 #[async_trait]
 pub trait DeadLetterQueue: Send + Sync {
-    /// Returns its name and location, for people and for the audit, such as
+    /// Returns its name and location, for messages and the audit trail, such as
     /// `deadletterqueue at drones.queue.core.windows.net`.
     fn name(&self) -> String;
 
@@ -39,15 +39,15 @@ pub trait DeadLetterQueue: Send + Sync {
     /// Returns a [`QueueError`] if the queue cannot be used.
     async fn count(&self) -> Result<u64, QueueError>;
 
-    /// Returns up to `most` messages, and at most [`MAX_RECEIVE_COUNT`], without changing them. Repeated calls return the same
+    /// Returns up to `limit` messages, and at most [`MAX_RECEIVE_COUNT`], without changing them. Repeated calls return the same
     /// messages. Hidden messages are not returned.
     ///
     /// # Errors
     ///
     /// Returns a [`QueueError`] if the queue cannot be used.
-    async fn peek(&self, most: usize) -> Result<Vec<Message>, QueueError>;
+    async fn peek(&self, limit: usize) -> Result<Vec<Message>, QueueError>;
 
-    /// Receives up to `most` messages, and at most [`MAX_RECEIVE_COUNT`]. They are hidden from other receivers for `hidden`, in
+    /// Receives up to `limit` messages, and at most [`MAX_RECEIVE_COUNT`]. They are hidden from other receivers for `hidden`, in
     /// whole seconds and at least one; then they are visible again, unless they were deleted.
     ///
     /// If the response is lost, its messages are hidden for that time without a receiver. A Storage queue rejects more than
@@ -56,7 +56,7 @@ pub trait DeadLetterQueue: Send + Sync {
     /// # Errors
     ///
     /// Returns a [`QueueError`] if the queue cannot be used.
-    async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Received>, QueueError>;
+    async fn receive(&self, limit: usize, hidden: Duration) -> Result<Vec<Received>, QueueError>;
 
     /// Hides a message for `hidden` from now on, in whole seconds; zero makes it visible immediately. A `body` replaces the
     /// message's body in the same step, in the same encoding. `received` is updated to the new state.
@@ -113,7 +113,7 @@ pub enum QueueError {
     Gone(Cause),
     /// The queue rejects the body of this message. It may accept others.
     #[error("{0}")]
-    Refused(Cause),
+    Rejected(Cause),
     /// The queue cannot be used for any message: it is unreachable, locked or missing, or access is denied.
     #[error("{0}")]
     Unavailable(Cause),
@@ -122,7 +122,7 @@ pub enum QueueError {
 impl Received {
     /// Applies an update that the queue has made: the new receipt, which invalidates the earlier one, and the new body, if
     /// there is one.
-    pub fn updated(&mut self, receipt: String, body: Option<&[u8]>) {
+    pub fn apply_update(&mut self, receipt: String, body: Option<&[u8]>) {
         self.receipt = receipt;
         if let Some(body) = body {
             self.message.body = body.to_vec();
@@ -140,20 +140,20 @@ impl QueueError {
     /// Returns true if the queue rejects the body of this message and may accept others.
     #[must_use]
     pub fn is_message_specific(&self) -> bool {
-        matches!(self, Self::Refused(_))
+        matches!(self, Self::Rejected(_))
     }
 
     /// Returns the underlying error of the service or the file.
     #[must_use]
     pub fn cause(&self) -> &(dyn Error + Send + Sync + 'static) {
         match self {
-            Self::Gone(cause) | Self::Refused(cause) | Self::Unavailable(cause) => &**cause,
+            Self::Gone(cause) | Self::Rejected(cause) | Self::Unavailable(cause) => &**cause,
         }
     }
 }
 
-/// Returns how many messages to request at once if `most` are wanted: 1 to [`MAX_RECEIVE_COUNT`].
+/// Returns how many messages to request together for a limit of `limit`: 1 to [`MAX_RECEIVE_COUNT`].
 #[must_use]
-pub fn receive_count(most: usize) -> i32 {
-    i32::try_from(most.clamp(1, MAX_RECEIVE_COUNT)).unwrap_or(1)
+pub fn receive_count(limit: usize) -> i32 {
+    i32::try_from(limit.clamp(1, MAX_RECEIVE_COUNT)).unwrap_or(1)
 }

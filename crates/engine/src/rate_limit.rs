@@ -18,17 +18,17 @@ impl RateLimit {
         Self { per_second, next: Instant::now() }
     }
 
-    /// Returns how many operations to start together: at most `most`, and at most those of one second.
+    /// Returns how many operations to start together: at most `limit`, and at most those of one second.
     #[must_use]
-    pub fn batch_size(&self, most: usize) -> usize {
-        self.per_second.map_or(most, |rate| most.min(rate as usize))
+    pub fn batch_size(&self, limit: usize) -> usize {
+        self.per_second.map_or(limit, |rate| limit.min(rate as usize))
     }
 
-    /// Waits until `how_many` operations may start.
-    pub async fn wait(&mut self, how_many: usize) {
+    /// Waits until `count` operations may start.
+    pub async fn wait(&mut self, count: usize) {
         let Some(rate) = self.per_second else { return };
-        let begin = self.next.max(Instant::now());
-        self.next = begin + Duration::from_secs(1) * u32::try_from(how_many).unwrap_or(u32::MAX) / rate.max(1);
-        sleep_until(begin).await;
+        let start = self.next.max(Instant::now());
+        self.next = start + Duration::from_secs(1) * u32::try_from(count).unwrap_or(u32::MAX) / rate.max(1);
+        sleep_until(start).await;
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 pub enum Record {
     /// A completed batch.
     Batch(BatchRecord),
-    /// An attempt of a batch with the response 503. Its events are counted by the last attempt.
+    /// An attempt of a batch with the response 503. Its events are counted only in the last attempt.
     FailedAttempt(FailedAttemptRecord),
     /// One of a batch's dead letters.
     DeadLetter(DeadLetterRecord),
@@ -45,7 +45,7 @@ pub struct BatchRecord {
     pub dead_lettered: u64,
 }
 
-/// An attempt of a batch that is to be repeated.
+/// A failed attempt of a batch, which the host sends again.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FailedAttemptRecord {
@@ -54,7 +54,7 @@ pub struct FailedAttemptRecord {
     pub attempt: AttemptRecord,
     /// The number of unresolved events.
     pub unresolved: u64,
-    /// Why the attempt failed, for people.
+    /// Why the attempt failed.
     pub reason: String,
 }
 
@@ -119,7 +119,7 @@ pub struct DeadLetterRecord {
     pub stage: Stage,
     /// The cause of the failure.
     pub error_class: ErrorClass,
-    /// The failure, for people.
+    /// A description of the failure.
     pub issue: String,
 }
 

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_json_whatever_its_texts_are() {
+    fn a_reply_is_valid_json_for_any_text() {
         let mut texts: Vec<_> = (0..0x250).filter_map(char::from_u32).map(|c| format!("a{c}{c}b")).collect();
         texts.extend([String::new(), r#"{"a":"\"\\"}"#.to_owned(), "\u{1f681}\u{2028}".to_owned()]);
         let record = |text: &String| {

@@ -39,11 +39,11 @@ struct FailedBatch {
     last_decision: u64,
 }
 
-/// The most batches whose failures are counted: far more than the partitions that one process owns.
+/// The maximum number of batches whose failures are counted: far more than the partitions that one process owns.
 const MAX_TRACKED_BATCHES: usize = 4_096;
 
 impl Attempts {
-    /// Creates counters that give up a device after `limit` failed attempts of its own.
+    /// Creates counters. The events of a device are dead-lettered after `limit` failed attempts of the device.
     #[must_use]
     pub fn new(limit: u32) -> Self {
         Self { limit, batches: Mutex::default() }

@@ -97,8 +97,8 @@ pub enum StoreError {
     /// The store rejects this document, and accepts others: the event is poison.
     #[error("{0}")]
     Rejected(String),
-    /// The store reports a bad request. The cause is this document if the store accepts others, and a wrong setting if it
-    /// accepts no document of a batch.
+    /// The store reports a bad request. The cause is this document if the store accepts others, and an invalid setting
+    /// if it accepts no document of a batch.
     #[error("{0}")]
     BadRequest(String),
     /// A retry may succeed.
@@ -107,7 +107,7 @@ pub enum StoreError {
     /// The store limits the load. No document is the cause.
     #[error("{reason}")]
     Throttled {
-        /// The failure, for people.
+        /// A description of the failure.
         reason: String,
         /// The delay that the store requests before a retry.
         delay: Duration,

@@ -44,8 +44,8 @@ use crate::{batch::Event, device_state::Reading};
 /// assert_eq!(decoded.readings[0].value, 21.5);
 /// ```
 pub trait Telemetry: Send + Sync {
-    /// Decodes one event: returns the device id, which must not be empty, and adds the event's readings, of which there may be
-    /// none. If it fails, the readings that it has added are discarded.
+    /// Decodes one event: returns the device id, which must not be empty, and adds the event's readings, if it has any. If it
+    /// fails, the readings that it has added are discarded.
     ///
     /// The result must depend on the event alone. A field that is absent or null is not a reading. Names of readings must
     /// follow [`is_reading_name`](crate::device_state::is_reading_name).
@@ -66,8 +66,8 @@ pub trait Telemetry: Send + Sync {
         Ok(Decoded { device_id, readings })
     }
 
-    /// Returns the event as JSON, for people to read and edit. As a body of content type `application/json` it decodes to the
-    /// same.
+    /// Returns the event as JSON, for an operator to read and edit. As a body of content type `application/json` it decodes to
+    /// the same device id and readings.
     ///
     /// Values that [`Telemetry::decode`] rejects as invalid are included, and numbers that JSON cannot represent are texts.
     /// `None` if the body cannot be decoded or represented in JSON. Fields that decoding ignores may be missing.

@@ -135,7 +135,7 @@ impl DeadLetterQueue for SqliteQueue {
                 .optional()
         };
         match self.write(update).await? {
-            Some(receipt) => received.updated(receipt.to_string(), body),
+            Some(receipt) => received.apply_update(receipt.to_string(), body),
             None => return Err(message_gone(received)),
         }
         Ok(())

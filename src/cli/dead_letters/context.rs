@@ -1,4 +1,4 @@
-//! Opens the queue that a command works on, and what belongs to it: store, overflow and audit trail.
+//! Opens the queue of a command, with its store, overflow and audit trail.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use std::{
 
 use clap::{Args, value_parser};
 use devicestate_azure::{BlobAudit, CosmosConfig, StorageConnection, StorageQueue};
-use devicestate_dead_letters::{Action, AuditTrail, AuditWriter, Edit, FileAuditTrail, Replayer, operator};
+use devicestate_dead_letters::{Action, AuditTrail, AuditWriter, Edit, FileAuditTrail, Replayer, operator_name};
 use devicestate_engine::{
     clock::System,
     dead_letter::{DeadLetter, FetchError, Overflow, fetch_complete},
@@ -56,7 +56,7 @@ pub(super) struct ConnectionOptions {
     operator: Option<String>,
 }
 
-/// A queue, and what belongs to it.
+/// A queue with its store, overflow and audit trail.
 pub(super) struct Context {
     pub(super) queue: Arc<dyn DeadLetterQueue>,
     pub(super) overflow: Option<Arc<dyn Overflow>>,
@@ -71,24 +71,24 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn open(options: ConnectionOptions, opening: OpenMode) -> Result<Self, CommandError> {
+    pub(super) fn open(options: ConnectionOptions, mode: OpenMode) -> Result<Self, CommandError> {
         let mut settings = Settings::from_environment();
         if let Some(state) = &options.state {
             set_state_file(&mut settings, state);
         }
-        let (triggers, mut output) = bindings(&options.app_root, &settings)?;
+        let (triggers, mut output) = load_bindings(&options.app_root, &settings)?;
         output.connection = options.connection.clone().unwrap_or(output.connection);
         output.queue_name = options.queue.clone().unwrap_or(output.queue_name);
-        let config = config(&settings)?;
+        let config = load_config(&settings)?;
         let overflow_config = OverflowConfig::from_settings(&settings, &config.store, &output);
         let overflow_config = overflow_config.map_err(CommandError::not_started)?.with_tool_retries();
         // A connection without access to blobs is enough for most commands. The others report the missing overflow later.
         let overflow = open_overflow(&overflow_config).ok().flatten();
         let queue: Arc<dyn DeadLetterQueue> = if let Some(path) = &options.state {
-            let database = Database::open(path, opening).map_err(CommandError::not_started)?;
+            let database = Database::open(path, mode).map_err(CommandError::not_started)?;
             Arc::new(SqliteQueue::new(database, Arc::new(System)))
         } else {
-            let (connection, name) = storage(&settings, &output)?;
+            let (connection, name) = storage_connection(&settings, &output)?;
             Arc::new(StorageQueue::new(&connection, &name).map_err(CommandError::not_started)?)
         };
         let telemetry = config.telemetry;
@@ -114,22 +114,22 @@ impl Context {
                 "--secondary needs a Storage queue: a state file has no copy in another region",
             ));
         }
-        let (connection, name) = storage(&self.settings, &self.output)?;
+        let (connection, name) = storage_connection(&self.settings, &self.output)?;
         StorageQueue::secondary(&connection, &name).map_err(CommandError::not_started)
     }
 
     /// Opens the store of the documents.
-    pub(super) fn store(&self, opening: OpenMode) -> Result<Arc<dyn StateStore>, CommandError> {
+    pub(super) fn store(&self, mode: OpenMode) -> Result<Arc<dyn StateStore>, CommandError> {
         let config = StoreConfig::from_settings(&self.settings).map_err(CommandError::not_started)?;
         if config == StoreConfig::Memory {
             return Err(CommandError::not_started(
                 "the setting StateStore is memory: only the handler itself can read its documents",
             ));
         }
-        open_store(&config, opening).map_err(CommandError::not_started)
+        open_store(&config, mode).map_err(CommandError::not_started)
     }
 
-    /// Returns the name of the store of the documents, for people and for the audit trail.
+    /// Returns the name of the store of the documents, for messages and the audit trail.
     pub(super) fn store_name(&self) -> Option<String> {
         Some(match StoreConfig::from_settings(&self.settings).ok()? {
             StoreConfig::Memory => return None,
@@ -181,7 +181,7 @@ impl Context {
             store: self.store_name(),
             trail,
             action,
-            operator: operator(self.options.operator.as_deref()),
+            operator: operator_name(self.options.operator.as_deref()),
             queue: self.queue.name(),
             edit,
             clock: Arc::new(System),
@@ -201,7 +201,7 @@ impl Context {
         Duration::from_secs((60 + budget + messages / per_second).min(MAX_SECONDS))
     }
 
-    /// Returns the options that select this queue again, for the end of a command line.
+    /// Returns the options that select this queue, to be appended to a command line.
     pub(super) fn command_line_options(&self) -> String {
         let ConnectionOptions { state, queue, connection, app_root, audit, .. } = &self.options;
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
@@ -217,7 +217,7 @@ impl Context {
         given.collect()
     }
 
-    /// Whether the queue is a Storage queue.
+    /// Returns true if the queue is a Storage queue.
     fn is_storage(&self) -> bool {
         self.options.state.is_none()
     }
@@ -246,7 +246,7 @@ impl Context {
         print_json_items(output, command, CommandOutcome::of(result), items)
     }
 
-    /// Whether a result for machines was printed.
+    /// Returns true if a result for machines was printed.
     pub(super) fn has_printed_json(&self) -> bool {
         self.has_printed_json.load(Relaxed)
     }
@@ -263,7 +263,7 @@ pub(super) fn shell_quoted(word: &str) -> String {
 }
 
 /// Reads the configuration. The setting `StateStore` may be missing, because most commands need only the queue.
-fn config(settings: &Settings) -> Result<Config, CommandError> {
+fn load_config(settings: &Settings) -> Result<Config, CommandError> {
     let mut settings = settings.clone();
     settings.add_default("StateStore", "memory");
     Config::from_settings(&settings).map_err(CommandError::not_started)
@@ -278,9 +278,9 @@ fn set_state_file(settings: &mut Settings, state: &Path) {
     }
 }
 
-/// Returns the triggers of the function app in a folder, and the queue of its first function. Without an app of ours there,
-/// it returns no triggers and the queue of the published app.
-fn bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, QueueOutput), CommandError> {
+/// Returns the triggers of the function app in a folder, and the queue of its first function. If the folder has no function
+/// app of this product, it returns no triggers and the queue of the published app.
+fn load_bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, QueueOutput), CommandError> {
     if !app_root.join("host.json").exists() {
         return Ok((Vec::new(), QueueOutput::shipped()));
     }
@@ -296,7 +296,7 @@ fn bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, Queue
     }
 }
 
-fn storage(settings: &Settings, output: &QueueOutput) -> Result<(StorageConnection, String), CommandError> {
+fn storage_connection(settings: &Settings, output: &QueueOutput) -> Result<(StorageConnection, String), CommandError> {
     let config::QueueConnection { setting, connection } =
         config::queue_connection(settings, output).map_err(CommandError::not_started)?;
     let connection = connection.ok_or_else(|| {

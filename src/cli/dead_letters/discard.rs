@@ -51,7 +51,7 @@ struct DiscardResult {
 impl Options {
     pub(super) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let filter = self.selection.filter(System.now_ms());
-        if filter.is_everything() && !self.all {
+        if filter.is_unrestricted() && !self.all {
             return Err(CommandError::not_started(
                 "no dead letters are selected: give ids, a filter such as --device, or --all",
             ));

@@ -15,6 +15,7 @@ use devicestate_engine::{
     clock::System,
     dead_letter::{DeadLetter, FetchError, event_body},
     rate_limit::RateLimit,
+    text::error_message,
 };
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
@@ -73,7 +74,7 @@ struct EditResult<'a> {
 
 impl Options {
     pub(super) async fn run(self, context: &Context) -> Result<(), CommandError> {
-        // Checked before someone edits the text: without these it could not be replayed.
+        // Checked before the text is edited: without these it could not be replayed.
         context.dry_run_replayer()?;
         context.audit_writer(Action::Edit, None)?;
         let entry = find(context, &self.id).await?;
@@ -108,7 +109,7 @@ impl Options {
         Ok(())
     }
 
-    /// Replays the dead letter with its corrected body, if it is valid and confirmed. Returns whether it was replayed.
+    /// Replays the dead letter with its corrected body, if it is valid and confirmed. Returns true if it was replayed.
     async fn replay(
         &self,
         context: &Context,
@@ -259,6 +260,7 @@ fn open_editor(text: &str) -> Result<(String, PathBuf), CommandError> {
 }
 
 fn read(path: &Path) -> Result<String, CommandError> {
-    fs::read_to_string(path)
-        .map_err(|error| CommandError::not_started(format!("the file {} cannot be read: {error}", path.display())))
+    fs::read_to_string(path).map_err(|error| {
+        CommandError::not_started(format!("the file {} cannot be read: {}", path.display(), error_message(&error)))
+    })
 }

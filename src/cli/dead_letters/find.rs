@@ -1,11 +1,11 @@
-//! Finds the one dead letter that a command works on.
+//! Finds the dead letter of a command.
 
 use devicestate_dead_letters::{Entry, Finder};
 use devicestate_terminal::CommandError;
 
 use super::{context::Context, progress, select::Selection};
 
-/// Finds the dead letter with this id, or with an id that begins with these digits.
+/// Finds the dead letter with this id, or with an id that starts with these digits.
 pub(super) async fn find(context: &Context, id: &str) -> Result<Entry, CommandError> {
     let mut finder = Finder::new(Selection::one(id.to_owned()).filter(0));
     let summary = progress::scan(context, None, &mut finder).await?;

@@ -100,7 +100,7 @@ impl From<GroupKey> for GroupBy {
 async fn peek(queue: &dyn DeadLetterQueue, overview: &mut Overview) -> Result<(), CommandError> {
     let messages = queue.peek(MAX_RECEIVE_COUNT).await.map_err(CommandError::not_started)?;
     for message in messages {
-        overview.add(&Entry::read(message));
+        overview.add(&Entry::parse(message));
     }
     Ok(())
 }

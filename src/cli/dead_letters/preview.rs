@@ -1,4 +1,4 @@
-//! Shows what a replay of one dead letter would do.
+//! Computes what a replay of one dead letter would change.
 
 use devicestate_dead_letters::{Candidate, ReplayOutcome};
 use devicestate_engine::{device_state::Document, store::RequestCharge};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::context::Context;
 use crate::cli::devices::cell_text;
 
-/// What a replay would do.
+/// The effect of a replay.
 pub(super) struct Preview {
     pub(super) outcome: ReplayOutcome,
     pub(super) changes: Vec<Change>,
@@ -33,7 +33,7 @@ pub(super) async fn preview(context: &Context, candidate: Candidate<'_>) -> Resu
     let outcome = replayer.replay(&[candidate]).await.remove(0);
     let store = context.store(OpenMode::ReadOnly)?;
     let mut changes = Vec::new();
-    for (id, after) in dry_run.outcome() {
+    for (id, after) in dry_run.written_documents() {
         let before = store.read(&id, &RequestCharge::default()).await.map_err(CommandError::not_started)?;
         changes.extend(changed_readings(before.map(|stored| stored.document).as_ref(), &after));
     }

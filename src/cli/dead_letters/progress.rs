@@ -1,4 +1,4 @@
-//! Scans the queue with a progress bar, handles Ctrl-C, and reports what an operator needs to know afterwards.
+//! Scans the queue with a progress bar, handles Ctrl-C, and reports the remaining messages and the audit trail.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::context::Context;
 
-/// How many messages are visited at a time, unless a rate asks for fewer.
+/// The number of messages that are visited together, unless a rate limits it.
 pub(super) const CHUNK_SIZE: usize = 256;
 
 /// Scans the queue.
@@ -101,7 +101,7 @@ fn report_unseen_messages(summary: ScanSummary, left: u64) {
     );
 }
 
-/// Whether a command with this result ends with exit code 2.
+/// Returns true if a command with this result exits with code 2.
 pub(super) fn has_exit_code_2(result: &Result<(), CommandError>) -> bool {
     result.as_ref().is_err_and(|error| !error.is_failure())
 }
@@ -116,7 +116,7 @@ pub(super) fn check_not_stopped(summary: ScanSummary) -> Result<(), CommandError
     Ok(())
 }
 
-/// Does work after a scan until Ctrl-C, which no longer ends the process once a scan has listened for it.
+/// Runs work after a scan until Ctrl-C, which no longer ends the process once a scan has listened for it.
 pub(super) async fn unless_stopped<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     tokio::select! {
         done = work => done,

@@ -124,7 +124,7 @@ impl Options {
         (scan, replay.summary, result)
     }
 
-    /// Prints the result, and returns the error with which the command ends.
+    /// Prints the result, and returns the error with which the command exits.
     fn finish(
         &self,
         context: &Context,
@@ -166,10 +166,10 @@ impl Options {
     }
 }
 
-/// What a scan did, and how it ended.
+/// The counts and the result of a scan.
 type Scanned = (ScanSummary, ReplaySummary, Result<(), CommandError>);
 
-/// Returns the error with which a replay with this summary ends.
+/// Returns an error if the replay with this summary ended early or, if applied, has failures.
 pub(super) fn check_summary(summary: &ReplaySummary, is_applied: bool) -> Result<(), CommandError> {
     if let Some(reason) = &summary.reason {
         return Err(CommandError::not_started(format!(
@@ -186,7 +186,7 @@ pub(super) fn check_summary(summary: &ReplaySummary, is_applied: bool) -> Result
     Ok(())
 }
 
-/// Returns what a replay did, or would do, as tables.
+/// Returns the result of a replay or of a dry run as tables.
 pub(super) fn summary_text(summary: &ReplaySummary, is_applied: bool, max_replays: u32) -> String {
     let ReplaySummary { replayed, applied, superseded, failed_again, set_aside, foreign, failures, .. } = summary;
     let mut table = Table::new([if is_applied { "REPLAYED" } else { "DRY RUN" }, ""]);

@@ -112,8 +112,8 @@ mod tests {
         assert_eq!(sequence_numbers("7"), Ok(7..=7));
         assert_eq!(sequence_numbers("7.."), Ok(7..=i64::MAX));
         assert_eq!(sequence_numbers("..7"), Ok(i64::MIN..=7));
-        for wrong in ["", "a", "2..1", "1...2", "1-2"] {
-            assert!(sequence_numbers(wrong).is_err(), "{wrong}");
+        for invalid in ["", "a", "2..1", "1...2", "1-2"] {
+            assert!(sequence_numbers(invalid).is_err(), "{invalid}");
         }
     }
 
@@ -122,8 +122,8 @@ mod tests {
         assert_eq!(since("2h"), Ok(Since::Ago(7_200_000)));
         assert_eq!(since("7d"), Ok(Since::Ago(604_800_000)));
         assert_eq!(since("1970-01-01T00:00:01Z"), Ok(Since::At(1_000)));
-        for wrong in ["", "h", "2", "2w", "-1h", "yesterday", "é"] {
-            assert!(since(wrong).is_err(), "{wrong}");
+        for invalid in ["", "h", "2", "2w", "-1h", "yesterday", "é"] {
+            assert!(since(invalid).is_err(), "{invalid}");
         }
     }
 }

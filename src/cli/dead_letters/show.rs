@@ -41,7 +41,7 @@ pub(super) struct Options {
     pub(super) output: OutputOption,
 }
 
-/// Everything about a dead letter. A part that is not available is the text of an error; the other parts are shown.
+/// The parts of the output. A part that is not available is the text of an error; the other parts are shown.
 struct Details {
     summary: Summary,
     letter: DeadLetter,
@@ -168,7 +168,7 @@ impl Details {
         row("invocation", letter.invocation_id.clone());
         row("handler", letter.handler_version.clone());
         row("stored at", summary.overflow.clone().unwrap_or_default());
-        row("message", format!("{}, received {}", summary.message_id, times(summary.dequeue_count)));
+        row("message", format!("{}, received {}", summary.message_id, times_text(summary.dequeue_count)));
         row("inserted", summary.inserted_time.clone());
         row("expires", summary.expiration_time.clone().unwrap_or_default());
         table
@@ -221,7 +221,7 @@ impl<'a> ReplayJson<'a> {
 /// Returns a body as JSON: itself, or a string of what is shown of it.
 fn body_json(ReadableBody { form, text }: &ReadableBody, output: Output) -> Option<Box<RawValue>> {
     let json = match (form, output) {
-        // No string contains a line end: in one line, or indented as deep as in the envelope.
+        // No string contains a line end, so the lines can be joined, or indented as deep as in the envelope.
         (BodyForm::Json | BodyForm::AsJson, Output::Jsonl) => text.lines().map(str::trim_start).collect(),
         (BodyForm::Json | BodyForm::AsJson, _) => text.replace('\n', "\n    "),
         (BodyForm::Text | BodyForm::Hexadecimal, _) => serde_json::to_string(text).ok()?,
@@ -230,6 +230,6 @@ fn body_json(ReadableBody { form, text }: &ReadableBody, output: Output) -> Opti
     RawValue::from_string(json).ok()
 }
 
-fn times(count: i64) -> String {
+fn times_text(count: i64) -> String {
     if count == 1 { "once".into() } else { format!("{count} times") }
 }

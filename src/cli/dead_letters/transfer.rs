@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use devicestate_dead_letters::{Action, AuditWriter, Entry, Export, ImportError, Outcome, import};
+use devicestate_dead_letters::{Action, AuditWriter, Entry, Export, ImportError, Outcome, parse_export_line};
 use devicestate_engine::{
     clock::{Clock as _, System},
     until_failed::until_failed,
@@ -145,7 +145,7 @@ async fn parse_lines(
     counts: &mut ImportResult,
 ) -> Result<Vec<(usize, Entry)>, CommandError> {
     let parses = lines.iter().filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(number, line)| async move {
-        (*number, import(line, &*context.queue, context.overflow.as_deref()).await)
+        (*number, parse_export_line(line, &*context.queue, context.overflow.as_deref()).await)
     });
     let mut parses = stream::iter(parses.collect::<Vec<_>>()).buffered(MAX_CONCURRENT_REQUESTS);
     let mut entries = Vec::new();
@@ -168,7 +168,7 @@ async fn put_entries(
     entries: &[(usize, Entry)],
     counts: &mut ImportResult,
 ) -> Result<(), CommandError> {
-    // The audit lines first: another process may receive a message at once.
+    // The audit lines first: another process may receive a message immediately.
     let lines = entries.iter().map(|(_, entry)| audit.line(&entry.summary(), Outcome::Imported, None));
     audit.append(&lines.collect::<Vec<_>>()).await.map_err(CommandError::not_started)?;
     let puts = entries.iter().map(|(number, entry)| async { (*number, context.queue.put(&entry.message.body).await) });

@@ -81,7 +81,7 @@ fn fault_table(faults: &InjectedFaults, invalid_added: u64) -> Table {
     let mut table = Table::new(["FAULTS", ""]);
     table.row(["invalid events mixed in".to_owned(), invalid_added.to_string()]);
     table.row(["handlers killed during a batch".to_owned(), handlers_killed.to_string()]);
-    table.row(["checkpoints set back, times".to_owned(), rewinds.to_string()]);
+    table.row(["checkpoint rewinds".to_owned(), rewinds.to_string()]);
     table.row(["  events delivered again".to_owned(), events_read_again.to_string()]);
     table
 }

@@ -110,7 +110,7 @@ impl From<StorageError> for QueueError {
     fn from(error: StorageError) -> Self {
         let classify = match error.kind {
             StorageErrorKind::Gone => Self::Gone,
-            StorageErrorKind::TooLarge { .. } | StorageErrorKind::NotText => Self::Refused,
+            StorageErrorKind::TooLarge { .. } | StorageErrorKind::NotText => Self::Rejected,
             _ => Self::Unavailable,
         };
         classify(Arc::new(error))

@@ -43,7 +43,7 @@ impl AuditTrail for FileAuditTrail {
 }
 
 fn append(path: &Path, mut text: Vec<u8>) -> io::Result<()> {
-    // The folder of large dead letters is created with the first of them, and may not exist yet.
+    // The folder of large dead letters is created with the first of them, so it may be missing.
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -60,7 +60,7 @@ fn append(path: &Path, mut text: Vec<u8>) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Whether the file ends with part of a line, after a full disk or a crash. The next line must not become a part of it.
+/// Returns true if the file ends with part of a line, after a full disk or a crash. The next line must not become a part of it.
 fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(false);

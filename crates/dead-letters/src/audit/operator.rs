@@ -7,7 +7,7 @@ use std::env;
 ///
 /// The name comes from the environment and proves nothing: an operator can set it to any value.
 #[must_use]
-pub fn operator(given: Option<&str>) -> String {
+pub fn operator_name(given: Option<&str>) -> String {
     let variable = |name: &str| env::var(name).ok();
     operator_from(given, variable, machine(variable))
 }
@@ -63,6 +63,6 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_name() {
-        assert!(!operator(None).ends_with("@unknown"), "{}", operator(None));
+        assert!(!operator_name(None).ends_with("@unknown"), "{}", operator_name(None));
     }
 }

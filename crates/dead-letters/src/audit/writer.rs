@@ -62,7 +62,7 @@ impl AuditWriter {
     ///
     /// # Errors
     ///
-    /// [`AuditError`]. Then the actions of these lines must not be done.
+    /// Returns an [`AuditError`]. Then the actions of these lines must not be done.
     pub async fn append(&self, lines: &[AuditLine]) -> Result<(), AuditError> {
         self.trail.append(lines).await
     }

@@ -42,7 +42,7 @@ pub struct Replayer {
     pub triggers: Vec<Trigger>,
 }
 
-/// What a replay did with a dead letter.
+/// The outcome of a replay of a dead letter.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ReplayOutcome {
     /// At least one of its readings was newer than the document, or it has none.
@@ -60,7 +60,7 @@ pub enum ReplayOutcome {
 pub struct Candidate<'a> {
     /// The dead letter, complete or as a message that points into the overflow.
     pub letter: &'a DeadLetter,
-    /// A body instead of its own: JSON, whatever format the original has.
+    /// Replaces its body: JSON, in any original format.
     pub edited: Option<&'a [u8]>,
 }
 
@@ -84,7 +84,7 @@ impl Replayer {
         let processing: Vec<_> = batches.into_iter().map(|rebuilt| self.process(rebuilt)).collect();
         for (owner, outcome) in join_all(processing).await.into_iter().flatten() {
             outcomes[owner] = Some(match outcomes[owner].take() {
-                Some(other) => worse(other, outcome),
+                Some(other) => worse_outcome(other, outcome),
                 None => outcome,
             });
         }
@@ -99,7 +99,8 @@ impl Replayer {
             Some(body) => body.to_vec(),
             None if letter.event_data.properties_cut => {
                 return Err(failed(
-                    "its properties, which name format and device, were not kept, because they did not fit: edit it",
+                    "its properties, which may contain the content type and the device id, were left out because they did not fit: \
+                     correct it with `dead-letters edit`",
                 ));
             }
             None => event_body(letter).map_err(|issue| failed(&issue))?,
@@ -116,7 +117,7 @@ impl Replayer {
             if letter.stage == Stage::Envelope && !is_request {
                 return Err(failed(
                     "the position of the event in its partition is not known, so newer readings may be stored already: \
-                     send the event again if it is still valid",
+                     send the event again if its readings are still current",
                 ));
             }
             if event.fault.is_some() {
@@ -215,8 +216,8 @@ fn parsed_by_its_trigger(
     if matches!(one, Err(EnvelopeError::MissingBinding { .. })) { other } else { one }
 }
 
-/// Returns the outcome of a dead letter of several events: the worse of two.
-fn worse(one: ReplayOutcome, other: ReplayOutcome) -> ReplayOutcome {
+/// Returns the worse of two outcomes: that is the outcome of a dead letter of several events.
+fn worse_outcome(one: ReplayOutcome, other: ReplayOutcome) -> ReplayOutcome {
     let rank = |outcome: &ReplayOutcome| match outcome {
         ReplayOutcome::NotTried(_) => 0,
         ReplayOutcome::FailedAgain(_) => 1,
@@ -256,14 +257,14 @@ fn add_to_batches(batches: &mut Vec<Rebuilt>, owner: usize, Batch { source, mut 
     }
 }
 
-/// Whether a body looks like a request of the Functions host.
+/// Returns true if a body has the form of a request of the Functions host.
 fn is_request(body: &[u8]) -> bool {
     serde_json::from_slice::<BTreeMap<String, &RawValue>>(body).is_ok_and(|request| request.contains_key("Data"))
 }
 
 /// Returns the event of a dead letter, with this body and the metadata of the host.
 #[must_use]
-pub fn event(letter: &DeadLetter, body: Vec<u8>) -> Event {
+pub fn rebuild_event(letter: &DeadLetter, body: Vec<u8>) -> Event {
     single_event_batch(letter, body, false).events.remove(0)
 }
 
@@ -297,7 +298,7 @@ fn fetch_failed(error: FetchError, letter: &DeadLetter) -> ReplayOutcome {
 }
 
 fn unreplayable(letter: &DeadLetter, issue: &str) -> Failure {
-    // The stage stays: it reached no later one.
+    // The stage is that of the last failure: the event reached no later one.
     poison(letter.last_stage(), device_id(letter), format!("it cannot be replayed: {issue}"))
 }
 

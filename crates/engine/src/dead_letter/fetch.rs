@@ -13,8 +13,8 @@ pub async fn fetch_complete(letter: &DeadLetter, overflow: Option<&dyn Overflow>
     let Some(pointer) = &letter.overflow else { return Ok(letter.clone()) };
     let Some(overflow) = overflow else {
         return Err(FetchError::Unavailable(format!(
-            "the complete dead letter is at {}, which no setting leads to: set DeadLetterDirectory to its folder, or \
-             DeadLetterStorage to the storage account of its blob",
+            "the complete dead letter is stored at {}, and no setting gives access to it: set `DeadLetterDirectory` to its \
+             folder, or `DeadLetterStorage` to the storage account of its blob",
             pointer.location
         )));
     };
@@ -35,10 +35,10 @@ pub async fn fetch_complete(letter: &DeadLetter, overflow: Option<&dyn Overflow>
 /// Why a complete dead letter cannot be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    /// It is missing from the overflow, or was changed. Others may be readable.
+    /// This dead letter is missing from the overflow, or was changed. Others may be readable.
     #[error("{0}")]
     Lost(String),
-    /// The overflow cannot be read, and so no dead letter in it.
+    /// The overflow cannot be read, and therefore no dead letter in it.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -47,7 +47,7 @@ pub enum FetchError {
 ///
 /// # Errors
 ///
-/// Returns a description, for people, if the dead letter does not have the complete body.
+/// Returns a description of the problem if the dead letter does not have the complete body.
 pub fn event_body(letter: &DeadLetter) -> Result<Vec<u8>, String> {
     let data = &letter.event_data;
     if let Some(fingerprint) = &data.body_cut {

@@ -7,7 +7,10 @@ use std::{io::ErrorKind, path::PathBuf};
 use async_trait::async_trait;
 
 use super::{DeadLetter, Fingerprint, Pointer};
-use crate::{failure::Cause, text::truncated};
+use crate::{
+    failure::Cause,
+    text::{error_message, truncated},
+};
 
 pub use directory::Directory;
 
@@ -33,13 +36,14 @@ pub trait Overflow: Send + Sync {
     async fn get(&self, location: &str) -> Result<Vec<u8>, OverflowError>;
 }
 
-/// Why a dead letter could not be stored or not be read.
+/// Why a dead letter could not be stored or could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OverflowError {
     /// A file could not be written.
     #[error(
-        "a dead letter too large for the queue cannot be written to {}: {error} (setting DeadLetterDirectory)",
-        path.display()
+        "a dead letter too large for the queue cannot be written to {}: {} (setting `DeadLetterDirectory`)",
+        path.display(),
+        error_message(error)
     )]
     FileWriteFailed {
         /// The path of the file.
@@ -51,7 +55,7 @@ pub enum OverflowError {
     #[error("a dead letter too large for the queue cannot be stored: {0}")]
     WriteFailed(Cause),
     /// Writing took longer than the invocation may take.
-    #[error("a dead letter too large for the queue cannot be stored as {name} within InvocationBudget")]
+    #[error("a dead letter too large for the queue cannot be stored as {name} within `InvocationBudget`")]
     TooSlow {
         /// The name under which it was to be stored.
         name: String,
@@ -67,43 +71,47 @@ pub enum OverflowError {
     },
     /// The file or blob does not exist.
     #[error(
-        "the complete dead letter is not there: {place} has no {name}. The location in the message is {location:?}. If the \
-         handler uses another one, use the same setting {setting} here; if it was moved, move it back; if it was deleted, \
-         only the message is left"
+        "the complete dead letter is missing: {storage} has no {name}. The location in the message is {location:?}. If the \
+         handler uses another one, use its value of the setting {setting} here; if the dead letter was moved, move it \
+         back; if it was deleted, only the message is left"
     )]
     Missing {
         /// The name that was not found.
         name: String,
-        /// The folder or container, for people.
-        place: String,
-        /// The setting that names the folder or container.
+        /// The folder or container, as the error names it.
+        storage: String,
+        /// The setting or settings that name the folder or container, in backticks.
         setting: String,
         /// The location in the message, truncated.
         location: String,
     },
-    /// The folder or container does not exist, and so no dead letter in it.
+    /// The folder or container does not exist, and therefore no dead letter in it.
     #[error(
-        "the large dead letters are not there: there is no {place}. The location in a message is {location:?}. If the \
-         handler uses another one, use the same setting {setting} here; if all of them were deleted, create an empty one, \
-         and each is reported as missing"
+        "the large dead letters are missing: the {storage} does not exist. The location in a message is {location:?}. If the \
+         handler uses another one, use its value of the setting {setting} here; if all of them were deleted, create an \
+         empty one: then each is reported as missing"
     )]
     StorageMissing {
-        /// The folder or container, for people.
-        place: String,
-        /// The setting that names the folder or container.
+        /// The folder or container, as the error names it.
+        storage: String,
+        /// The setting or settings that name the folder or container, in backticks.
         setting: String,
         /// The location in the message, truncated.
         location: String,
     },
     /// The file exists but cannot be read.
-    #[error("the complete dead letter cannot be read from {}: {error} (setting DeadLetterDirectory)", path.display())]
+    #[error(
+        "the complete dead letter cannot be read from {}: {} (setting `DeadLetterDirectory`)",
+        path.display(),
+        error_message(error)
+    )]
     FileReadFailed {
         /// The path of the file.
         path: PathBuf,
         /// The error of the system.
         error: std::io::Error,
     },
-    /// The overflow cannot be read, and so no dead letter in it.
+    /// The overflow cannot be read, and therefore no dead letter in it.
     #[error("the complete dead letter cannot be read: {0}")]
     ReadFailed(Cause),
     /// The overflow can be read, but this dead letter cannot.

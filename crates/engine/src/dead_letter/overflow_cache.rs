@@ -1,4 +1,4 @@
-//! Stores the large dead letters of a batch in the overflow, over as many attempts of the batch as that takes.
+//! Stores the large dead letters of a batch in the overflow. If one attempt is too short, the next one continues.
 
 use std::{
     collections::HashMap,
@@ -10,9 +10,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{DeadLetter, Overflow, OverflowError, Pointer};
 
-/// Stores dead letters in the overflow, and remembers those that an earlier attempt of the batch has stored.
+/// Stores dead letters in the overflow, and caches the pointers to those that an earlier attempt of the batch has stored.
 ///
-/// The cache is bounded and lost with the process. A dead letter that was evicted is only stored once more.
+/// The cache is bounded and lost with the process. A dead letter whose pointer was evicted is stored once more.
 pub struct OverflowCache {
     overflow: Arc<dyn Overflow>,
     batches: Cache<String, Arc<StoredPointers>>,
@@ -22,7 +22,7 @@ pub struct OverflowCache {
 /// sequence number may have the same id, and the host may form another batch with the same first event.
 type StoredPointers = Mutex<HashMap<(usize, String), Pointer>>;
 
-/// The most batches in the cache: far more than the partitions that one process owns.
+/// The maximum number of batches in the cache: far more than the partitions that one process owns.
 const MAX_TRACKED_BATCHES: usize = 256;
 
 impl OverflowCache {

@@ -20,16 +20,16 @@ pub struct Replay {
     pub stage: Stage,
     /// The cause of the last failure.
     pub error_class: ErrorClass,
-    /// The last failure, for people.
+    /// A description of the last failure.
     pub issue: String,
 }
 
 impl DeadLetter {
-    /// Records a failed replay, at this time in milliseconds since 1970, UTC.
+    /// Adds a failed replay, at this time in milliseconds since 1970, UTC.
     ///
-    /// If only the replay could decode the device id, it becomes the dead letter's. The text grows by a few kilobytes at
+    /// If only the replay could decode the device id, the dead letter gets that id. The text grows by a few kilobytes at
     /// most, so it may no longer fit into the queue.
-    pub fn failed_again(&mut self, failure: &Failure, time_ms: i64) {
+    pub fn add_failed_replay(&mut self, failure: &Failure, time_ms: i64) {
         self.replay = Some(Replay {
             attempts: self.replay.as_ref().map_or(0, |replay| replay.attempts).saturating_add(1),
             time: iso8601(time_ms),
@@ -54,7 +54,7 @@ impl DeadLetter {
         self.replay.as_ref().map_or(self.error_class, |replay| replay.error_class)
     }
 
-    /// Returns the last failure, replays included, for people.
+    /// Returns a description of the last failure, replays included.
     #[must_use]
     pub fn last_issue(&self) -> &str {
         self.replay.as_ref().map_or(&self.issue, |replay| &replay.issue)

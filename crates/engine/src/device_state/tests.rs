@@ -80,9 +80,9 @@ fn a_document_holds_an_update_if_it_has_exactly_its_versions() {
 #[test]
 fn the_newest_version_is_the_highest_of_all_readings() {
     let mut document = Document::new("d".into());
-    assert_eq!(document.newest(), None);
+    assert_eq!(document.newest_version(), None);
     document.merge(&update(&[(1, json!({"A": 1})), (3, json!({"B": 1})), (2, json!({"C": 1}))]));
-    assert_eq!(document.newest(), Some(version(3, 0, 0)));
+    assert_eq!(document.newest_version(), Some(version(3, 0, 0)));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::span;
+use super::deserialize_span;
 use crate::batch::Source;
 
 /// A trigger that delivers telemetry.
@@ -166,21 +166,21 @@ impl QueueOutput {
 pub enum RetryPolicy {
     /// The delay doubles from `minimum_interval` to `maximum_interval`.
     ExponentialBackoff {
-        /// The most retries; -1 is unlimited.
+        /// The maximum number of retries; -1 is unlimited.
         max_retry_count: i64,
         /// The first delay.
-        #[serde(deserialize_with = "span")]
+        #[serde(deserialize_with = "deserialize_span")]
         minimum_interval: Duration,
         /// The longest delay.
-        #[serde(deserialize_with = "span")]
+        #[serde(deserialize_with = "deserialize_span")]
         maximum_interval: Duration,
     },
     /// The delay is always the same.
     FixedDelay {
-        /// The most retries; -1 is unlimited.
+        /// The maximum number of retries; -1 is unlimited.
         max_retry_count: i64,
         /// The delay.
-        #[serde(deserialize_with = "span")]
+        #[serde(deserialize_with = "deserialize_span")]
         delay_interval: Duration,
     },
 }

@@ -16,7 +16,7 @@ pub fn apply_overrides(settings: &Settings, host: &mut HostJson) -> Result<(), C
     host.function_timeout = settings.parse(
         "AzureFunctionsJobHost__functionTimeout",
         host.function_timeout,
-        "a time span such as 00:05:00, or -1",
+        "a duration such as 00:05:00, or -1",
         |value| if value == "-1" { Some(None) } else { timespan::parse(value).map(Some) },
     )?;
     let event_hubs = &mut host.extensions.event_hubs;

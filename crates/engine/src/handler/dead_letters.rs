@@ -19,11 +19,11 @@ use crate::{
     until_failed::until_failed,
 };
 
-/// The time allowed for one dead letter after the invocation budget: to write it to the overflow and, in the host, to the
-/// queue.
+/// The time allowed for one dead letter after the invocation budget: the handler writes it to the overflow, and the host
+/// to the queue.
 pub const DEAD_LETTER_TIME: Duration = Duration::from_millis(20);
 
-/// The most dead letters that are written to the overflow, and completely in memory, at the same time.
+/// The maximum number of dead letters that are written to the overflow, and completely in memory, at the same time.
 const MAX_CONCURRENT_OVERFLOW_WRITES: usize = 16;
 
 /// The inputs from which the dead letters of a batch are created.
@@ -84,7 +84,7 @@ impl DeadLetters<'_> {
     /// Creates the dead letter of the event with this index.
     async fn prepare(&self, index: usize, failure: &Failure) -> Result<Outgoing, OverflowError> {
         let letter = DeadLetter::new(self.batch, index, failure, self.attempt);
-        let message = self.message(index, &letter).await?;
+        let message = self.create_message(index, &letter).await?;
         let string = |column: &MetadataColumn| column.string(index);
         let record = DeadLetterRecord {
             invocation_id: self.attempt.invocation_id.to_owned(),
@@ -101,8 +101,8 @@ impl DeadLetters<'_> {
         Ok(Outgoing { index, message, record })
     }
 
-    /// Returns the message for the queue. A dead letter that does not fit is stored in the overflow.
-    async fn message(&self, index: usize, letter: &DeadLetter) -> Result<String, OverflowError> {
+    /// Creates the message for the queue. A dead letter that does not fit is stored in the overflow.
+    async fn create_message(&self, index: usize, letter: &DeadLetter) -> Result<String, OverflowError> {
         if let Some(message) = letter.message() {
             return Ok(message);
         }

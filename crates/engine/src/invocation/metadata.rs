@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 use super::is_array;
 use crate::{
     batch::{Event, EventMetadata, EventPosition, Message, MetadataColumn, Source},
-    json::{Members, Quotes, Raw, elements, object, value},
+    json::{Members, Quotes, Raw, parse_elements, parse_object, parse_value},
 };
-use time::Times;
+use time::TimeParser;
 
 /// The metadata of a request: unparsed JSON values by name, read one by one when they are needed.
 pub(super) struct Metadata<'a> {
@@ -67,13 +67,15 @@ impl<'a> Metadata<'a> {
 
     /// Returns the metadata of a Service Bus message. Properties that the sender set get the names that they have in an event.
     pub(super) fn message_metadata(&self) -> EventMetadata {
-        let set = [("content-type", "ContentType"), ("correlation-id", "CorrelationId")];
-        let set = set.into_iter().filter_map(|(event_name, name)| Some((event_name, self.text(name)?)));
-        let set: serde_json::Map<_, _> = set.map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let names_set_by_sender = [("content-type", "ContentType"), ("correlation-id", "CorrelationId")];
+        let properties =
+            names_set_by_sender.into_iter().filter_map(|(event_name, name)| Some((event_name, self.text(name)?)));
+        let properties: serde_json::Map<_, _> =
+            properties.map(|(name, value)| (name.to_owned(), value.into())).collect();
         let cell = |value: serde_json::Value| MetadataColumn::new(serde_json::Value::Array(vec![value]).to_string(), 1);
         EventMetadata {
             sequence_numbers: self.column(&SEQUENCE_NUMBERS, 1),
-            // In full seconds: the host writes a single time without its fraction. The sequence number orders the rest.
+            // In full seconds: the host writes a single time without its fraction. Within a second the sequence number decides.
             enqueued_times: self.column(&ENQUEUED_TIMES, 1),
             partition_keys: self.text("PartitionKey").map(|key| cell(key.into())).unwrap_or_default(),
             properties: self.column(
@@ -83,7 +85,7 @@ impl<'a> Metadata<'a> {
                 ],
                 1,
             ),
-            system_properties: if set.is_empty() { MetadataColumn::default() } else { cell(set.into()) },
+            system_properties: if properties.is_empty() { MetadataColumn::default() } else { cell(properties.into()) },
             ..EventMetadata::default()
         }
     }
@@ -148,7 +150,7 @@ fn read_cells<'c, T>(
     count: usize,
     cell: impl Fn(&'c [u8], Quotes) -> Option<(T, &'c [u8])>,
 ) -> Result<Option<Vec<T>>, String> {
-    let parse = |text, quotes| elements(text, |text| cell(text, quotes));
+    let parse = |text, quotes| parse_elements(text, |text| cell(text, quotes));
     let cells = match column.unparsed() {
         Some((text, Quotes::Plain)) => parse(text, Quotes::Plain),
         Some((text, quotes)) => parse(text, quotes).or_else(|| parse(column.text()?.as_bytes(), Quotes::Plain)),
@@ -182,11 +184,11 @@ const IOT_HUB_DEVICE_ID: &str = "iothub-connection-device-id";
 /// or if one of the two properties is duplicated or not a string, both count as absent.
 fn system_properties(text: &[u8], quotes: Quotes) -> Option<(SystemProperties, &[u8])> {
     if !text.starts_with(b"{") {
-        return value(text, quotes).map(|(_, rest)| (SystemProperties::default(), rest));
+        return parse_value(text, quotes).map(|(_, rest)| (SystemProperties::default(), rest));
     }
     let (mut content_type, mut iot_hub_device_id, mut is_valid) = (None, None, true);
-    let rest = object(text, quotes, |name, text| {
-        let (value, rest) = value(text, quotes)?;
+    let rest = parse_object(text, quotes, |name, text| {
+        let (value, rest) = parse_value(text, quotes)?;
         let duplicate = match name.unquoted() {
             Some(name) if *name == *CONTENT_TYPE.as_bytes() => content_type.replace(value),
             Some(name) if *name == *IOT_HUB_DEVICE_ID.as_bytes() => iot_hub_device_id.replace(value),
@@ -231,8 +233,8 @@ fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
 /// fault: with the arrival time instead of the enqueued time, an old reading could overwrite a newer one.
 fn attach_positions(events: &mut [Event], metadata: &EventMetadata) {
     let count = events.len();
-    let numbers = read_cells(&metadata.sequence_numbers, "SequenceNumberArray", count, value);
-    let times = read_cells(&metadata.enqueued_times, "EnqueuedTimeUtcArray", count, value);
+    let numbers = read_cells(&metadata.sequence_numbers, "SequenceNumberArray", count, parse_value);
+    let times = read_cells(&metadata.enqueued_times, "EnqueuedTimeUtcArray", count, parse_value);
     let (numbers, times) = match (numbers, times) {
         (Ok(Some(numbers)), Ok(Some(times))) => (numbers, times),
         (Ok(None), Ok(None)) => return,
@@ -246,9 +248,9 @@ fn attach_positions(events: &mut [Event], metadata: &EventMetadata) {
             return;
         }
     };
-    let mut reader = Times::default();
+    let mut time_parser = TimeParser::default();
     for ((event, number), time) in events.iter_mut().zip(numbers).zip(times) {
-        match position(number, time, &mut reader) {
+        match position(number, time, &mut time_parser) {
             Ok(position) => event.position = position,
             Err(fault) => {
                 event.fault.get_or_insert(fault);
@@ -258,7 +260,7 @@ fn attach_positions(events: &mut [Event], metadata: &EventMetadata) {
 }
 
 /// Parses an event's position; `None` if it is null or impossible, as at the admin endpoint.
-fn position(number: Raw<'_>, time: Raw<'_>, times: &mut Times) -> Result<Option<EventPosition>, String> {
+fn position(number: Raw<'_>, time: Raw<'_>, time_parser: &mut TimeParser) -> Result<Option<EventPosition>, String> {
     // With or without quotes: the host writes some values of a single event as text, and a time in two pairs of quotes.
     let [number, time] = [number, time].map(|cell| cell.in_quotes().unwrap_or(cell.text));
     let (number, time) = (trim_bytes(number, b"\""), trim_bytes(time, b"\"\\"));
@@ -271,7 +273,7 @@ fn position(number: Raw<'_>, time: Raw<'_>, times: &mut Times) -> Result<Option<
             String::from_utf8_lossy(number)
         )
     })?;
-    let enqueued_ms = times.milliseconds(time).ok_or_else(|| {
+    let enqueued_ms = time_parser.parse_ms(time).ok_or_else(|| {
         format!("the event's enqueued time {:?} in the metadata is not a valid time", String::from_utf8_lossy(time))
     })?;
     let is_usable = enqueued_ms >= YEAR_2000_MS && sequence_number >= 0;

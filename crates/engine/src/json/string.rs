@@ -19,15 +19,15 @@ pub(crate) fn ordinary_len(text: &[u8]) -> usize {
 }
 
 /// Parses the string at the start of the text; returns it with its quotes, and the rest. `None` if there is no valid one.
-pub(super) fn string(text: &[u8], quotes: Quotes) -> Option<(Raw<'_>, &[u8])> {
+pub(super) fn parse_string(text: &[u8], quotes: Quotes) -> Option<(Raw<'_>, &[u8])> {
     match quotes {
-        Quotes::Plain => plain(text),
-        Quotes::Escaped => escaped(text),
+        Quotes::Plain => parse_plain(text),
+        Quotes::Escaped => parse_escaped(text),
     }
 }
 
 /// Parses a string between escaped quotes: the next backslash is that of its end.
-fn escaped(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
+fn parse_escaped(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
     const QUOTE: &[u8] = br#"\""#;
     let inner = text.strip_prefix(QUOTE)?;
     let end = QUOTE.len() + inner.iter().position(|byte| *byte == b'\\')? + QUOTE.len();
@@ -41,7 +41,7 @@ const BYTEWISE_BYTES: usize = 32;
 const CHUNK_BYTES: usize = 64;
 
 /// Parses a string between plain quotes.
-fn plain(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
+fn parse_plain(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
     if text.first() != Some(&b'"') {
         return None;
     }
@@ -62,7 +62,7 @@ fn plain(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
                 b'\\' => {
                     let is_quote = text.get(at + 1) == Some(&b'"');
                     escapes = if is_quote && escapes != Escapes::Any { Escapes::Quotes } else { Escapes::Any };
-                    at += escape(&text[at..])?;
+                    at += escape_len(&text[at..])?;
                 }
                 0x80.. => {
                     is_ascii = false;
@@ -127,7 +127,7 @@ impl Seen {
 }
 
 /// Returns the length of the escape at the start of the text; `None` if it is invalid.
-fn escape(text: &[u8]) -> Option<usize> {
+fn escape_len(text: &[u8]) -> Option<usize> {
     match text.get(1)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
         b'u' => text.get(2..6)?.iter().all(u8::is_ascii_hexdigit).then_some(6),

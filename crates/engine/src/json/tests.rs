@@ -15,12 +15,14 @@ fn assert_as_serde_json(text: &[u8]) {
 
 /// Returns the elements of an array, without their quotes.
 fn bare(text: &[u8], quotes: Quotes) -> Option<Vec<&[u8]>> {
-    elements(text, |text| value(text, quotes).map(|(raw, rest)| (raw.in_quotes().unwrap_or(raw.text), rest)))
+    parse_elements(text, |text| {
+        parse_value(text, quotes).map(|(raw, rest)| (raw.in_quotes().unwrap_or(raw.text), rest))
+    })
 }
 
 /// Returns the unparsed elements of an array.
 fn texts_of(text: &[u8], quotes: Quotes) -> Option<Vec<&[u8]>> {
-    elements(text, |text| value(text, quotes).map(|(raw, rest)| (raw.text, rest)))
+    parse_elements(text, |text| parse_value(text, quotes).map(|(raw, rest)| (raw.text, rest)))
 }
 
 #[test]
@@ -50,9 +52,9 @@ fn contained_json_parses_the_same_without_unescaping() {
     let (contained, quotes) =
         Raw::parse(string.as_bytes()).and_then(Raw::contained_json).expect("only its quotes are escaped");
     let mut names = Vec::new();
-    let rest = object(contained, quotes, |name, text| {
+    let rest = parse_object(contained, quotes, |name, text| {
         names.push(name.unquoted()?);
-        Some(value(text, quotes)?.1)
+        Some(parse_value(text, quotes)?.1)
     });
     assert_eq!((rest, names), (Some(&b""[..]), ["a", "e", "g"].map(|name| name.as_bytes().into()).to_vec()));
 }
@@ -130,11 +132,11 @@ fn a_value_is_the_same_as_in_serde_json() {
 fn a_truncated_text_is_rejected() {
     let text = format!(r#"{{"a\"b" : [1, "x"], "c":{{"d":null,"e":"{}\n"}} , "f":12}}"#, "y".repeat(200));
     assert_as_serde_json(text.as_bytes());
-    assert!(members(text.as_bytes()).is_some());
+    assert!(parse_members(text.as_bytes()).is_some());
     for end in 0..text.len() {
         assert_as_serde_json(&text.as_bytes()[..end]);
         let text = &text.as_bytes()[..end];
-        assert!(members(text).is_none() && texts_of(text, Quotes::Plain).is_none(), "{end}");
+        assert!(parse_members(text).is_none() && texts_of(text, Quotes::Plain).is_none(), "{end}");
     }
 }
 
@@ -149,7 +151,7 @@ fn members_and_elements_are_the_same_as_in_serde_json() {
         ["{}", "{ }", "{\"a\":1,\"\\u0062\" : [] }", "{\"a\"}", "{\"a\":1,}", "{a:1}", "{\"a\":1}}", "[]", "{1:2}"]
     {
         let expected: Option<std::collections::BTreeMap<String, &RawValue>> = serde_json::from_str(text).ok();
-        let found = members(text.as_bytes()).filter(|(_, rest)| rest.is_empty()).map(|(members, _)| members);
+        let found = parse_members(text.as_bytes()).filter(|(_, rest)| rest.is_empty()).map(|(members, _)| members);
         let found: Option<Vec<_>> =
             found.as_ref().map(|all| all.iter().map(|(name, raw)| (&**name, raw.text)).collect());
         let expected: Option<Vec<_>> = expected

@@ -68,7 +68,7 @@ pub(super) struct DeviceEvent<'d> {
 }
 
 impl DecodedBatch<'_> {
-    /// Groups the events by device. This is a separate step, because nothing can borrow the readings while they grow.
+    /// Groups the events by device. This is a separate step, because the readings cannot be borrowed while they grow.
     pub(super) fn group_by_device(&self) -> Vec<Device<'_>> {
         let devices = self.devices.iter().map(|NamedDevice { name, events }| {
             let events = Vec::with_capacity(*events);
@@ -104,7 +104,7 @@ impl Processor {
             let version = if let Some(position) = event.position {
                 Version { enqueued_ms: position.enqueued_ms, sequence_number: position.sequence_number, source }
             } else {
-                let enqueued_ms = *arrival_ms.get_or_insert_with(|| self.arrival_ms());
+                let enqueued_ms = *arrival_ms.get_or_insert_with(|| self.next_arrival_ms());
                 Version { enqueued_ms, sequence_number: i64::try_from(index).unwrap_or(i64::MAX), source }
             };
             let first = readings.len();
@@ -127,9 +127,9 @@ impl Processor {
         decoded
     }
 
-    /// Returns the arrival time for the events of a batch without a usable position, in milliseconds since 1970. It rises with
-    /// each batch, so that the later event also wins within one millisecond.
-    fn arrival_ms(&self) -> i64 {
+    /// Returns the arrival time for the events of a batch without a usable position, in milliseconds since 1970. It increases
+    /// with each batch, so that the later event also wins within one millisecond.
+    fn next_arrival_ms(&self) -> i64 {
         let now = self.clock.now_ms();
         let later = |last: i64| Some(now.max(last + 1));
         let last = self.shared.last_arrival_ms.fetch_update(Relaxed, Relaxed, later).unwrap_or_default();

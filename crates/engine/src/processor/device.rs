@@ -55,7 +55,7 @@ pub(super) struct Writer<'a> {
     pub(super) counters: &'a Counters,
     /// The number of writes that the store accepted, over all batches of the process.
     pub(super) accepted_writes: &'a AtomicU64,
-    /// When all operations of this batch must end.
+    /// When all operations of this batch must be completed.
     pub(super) deadline: Instant,
     /// A device that started before this has had enough time when it reaches the deadline.
     pub(super) start_deadline: Instant,
@@ -95,7 +95,7 @@ struct DeviceWrite<'a> {
     last_failure: Option<StoreError>,
 }
 
-/// The assumed state of the document. It is good enough for a conditional write, but never a reason to skip one.
+/// The assumed state of the document. It may be the base of a conditional write, but never the reason to skip one.
 #[derive(Default)]
 enum Base {
     #[default]
@@ -115,7 +115,7 @@ struct WriteBase {
     document: Option<Document>,
 }
 
-/// How writing some events of a device ended.
+/// The result of writing some events of a device.
 enum WriteEnd {
     /// The events were written over the document `before`, if there was one.
     Written { before: Option<Document> },
@@ -123,7 +123,7 @@ enum WriteEnd {
     AlreadyHeld { stored: Stored, before: Option<Document> },
 }
 
-/// The most writes of one probe: see [`Writer::rewrite_unchanged`].
+/// The maximum number of writes of one probe: see [`Writer::rewrite_unchanged`].
 const MAX_PROBE_WRITES: usize = 5;
 
 impl Writer<'_> {
@@ -322,7 +322,7 @@ impl<'a> DeviceWrite<'a> {
             Some(failure) => format!("; before that: {failure}"),
             None => String::new(),
         };
-        let reason = format!("the store did not answer within InvocationBudget{before}");
+        let reason = format!("the store did not respond within `InvocationBudget`{before}");
         match self.last_failure {
             _ if !self.started_in_time => slow_store_error(&before),
             Some(StoreError::Throttled { delay, .. }) => StoreError::Throttled { reason, delay },
@@ -359,21 +359,21 @@ impl<'a> DeviceWrite<'a> {
     }
 }
 
-/// Returns the error of a device that started too late: it is the load of the store, not a failure of the device.
+/// Returns the error of a device that started too late: the load of the store is the cause, not the device.
 fn slow_store_error(before: &str) -> StoreError {
-    let reason = format!("the store was too slow for the whole batch within InvocationBudget{before}");
+    let reason = format!("the store was too slow for the entire batch within `InvocationBudget`{before}");
     StoreError::Throttled { reason, delay: Duration::ZERO }
 }
 
 /// Returns the outcome of each event, counted against the document before the batch.
 fn outcomes(before: Option<&Document>, events: &[DeviceEvent]) -> impl Iterator<Item = Outcome> {
-    let is_news = move |event: &DeviceEvent| match before {
+    let is_newer = move |event: &DeviceEvent| match before {
         Some(document) => document.is_older_than(event.version, event.readings),
         None => true,
     };
     let has_readings = |event: &DeviceEvent| event.readings.iter().any(|reading| !reading.value.is_null());
-    let applied = move |event: &DeviceEvent| is_news(event) || !has_readings(event);
-    events.iter().map(move |event| if applied(event) { Outcome::Applied } else { Outcome::Superseded })
+    let is_applied = move |event: &DeviceEvent| is_newer(event) || !has_readings(event);
+    events.iter().map(move |event| if is_applied(event) { Outcome::Applied } else { Outcome::Superseded })
 }
 
 /// Returns true if the store rejected the write, so that the document is most likely unchanged.

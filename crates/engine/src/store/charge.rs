@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The request units of several operations, added up across tasks. A store without a price adds nothing.
+/// The request units of several operations, added up across tasks. A store without request units adds nothing.
 #[derive(Debug, Default)]
 pub struct RequestCharge {
     /// In hundredths of a request unit, the resolution of the service.

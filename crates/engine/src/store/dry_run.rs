@@ -29,7 +29,7 @@ impl DryRunStore {
 
     /// Returns the documents that were written, by id.
     #[must_use]
-    pub fn outcome(&self) -> BTreeMap<String, Document> {
+    pub fn written_documents(&self) -> BTreeMap<String, Document> {
         self.written().iter().map(|(id, stored)| (id.clone(), stored.document.clone())).collect()
     }
 

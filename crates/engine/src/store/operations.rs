@@ -18,7 +18,7 @@ pub struct Operations {
     pub retries: u64,
     /// Operations that the store rejected to limit the load.
     pub throttled: u64,
-    /// The cost of all operations, in request units; 0 for a store without a price.
+    /// The cost of all operations, in request units; 0 for a store without request units.
     pub request_units: f64,
 }
 

@@ -46,12 +46,17 @@ impl Drone {
     /// Returns a [`ConfigError`] that names the setting if a value is invalid.
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         Ok(Self {
-            format: settings.parse("TelemetryFormat", Format::Auto, "auto, json or protobuf", |value| match value {
-                "auto" => Some(Format::Auto),
-                "json" => Some(Format::Json),
-                "protobuf" => Some(Format::Protobuf),
-                _ => None,
-            })?,
+            format: settings.parse(
+                "TelemetryFormat",
+                Format::Auto,
+                "`auto`, `json` or `protobuf`",
+                |value| match value {
+                    "auto" => Some(Format::Auto),
+                    "json" => Some(Format::Json),
+                    "protobuf" => Some(Format::Protobuf),
+                    _ => None,
+                },
+            )?,
             device_id_from_iot_hub: settings
                 .parse("DeviceIdFromIoTHub", false, "true or false", |value| value.to_ascii_lowercase().parse().ok())?,
         })
@@ -99,7 +104,7 @@ impl Telemetry for Drone {
         }
         let fields = match self.format_of(event) {
             BodyFormat::Json => json::decode(body)?,
-            BodyFormat::Protobuf => protobuf::decode(body).map_err(|poison| match content_type(event) {
+            BodyFormat::Protobuf => protobuf::decode(body).map_err(|poison| match content_type_format(event) {
                 None if self.format == Format::Auto => with_format_note(&poison),
                 _ => poison,
             })?,
@@ -115,7 +120,7 @@ impl Telemetry for Drone {
             return None;
         }
         match self.format_of(event) {
-            BodyFormat::Json => json::value(body),
+            BodyFormat::Json => json::to_value(body),
             BodyFormat::Protobuf => protobuf::decode(body).ok().map(|fields| json::from_fields(&fields)),
         }
     }
@@ -124,7 +129,7 @@ impl Telemetry for Drone {
 impl Drone {
     /// Returns the format of the event's body, which must not be empty.
     fn format_of(self, event: &Event) -> BodyFormat {
-        match content_type(event).unwrap_or(self.format) {
+        match content_type_format(event).unwrap_or(self.format) {
             Format::Json => BodyFormat::Json,
             Format::Protobuf => BodyFormat::Protobuf,
             Format::Auto => detect_format(&event.body),
@@ -133,10 +138,10 @@ impl Drone {
 }
 
 /// Returns the format that the content type names; `None` for any other content type.
-fn content_type(event: &Event) -> Option<Format> {
+fn content_type_format(event: &Event) -> Option<Format> {
     let name = event.content_type.as_deref()?.split(';').next()?.trim().as_bytes();
-    let ends = |end: &[u8]| name.last_chunk::<5>().is_some_and(|last| last.eq_ignore_ascii_case(end));
-    if ends(b"/json") || ends(b"+json") {
+    let has_suffix = |suffix: &[u8]| name.last_chunk::<5>().is_some_and(|last| last.eq_ignore_ascii_case(suffix));
+    if has_suffix(b"/json") || has_suffix(b"+json") {
         Some(Format::Json)
     } else if name.windows(8).any(|part| part.eq_ignore_ascii_case(b"protobuf")) {
         Some(Format::Protobuf)
@@ -179,26 +184,26 @@ impl<'a> Fields<'a> {
 
     /// Adds the readings, in the order of their names.
     fn add_to(&self, readings: &mut Readings<'_>) -> Result<(), Poison> {
-        let mut reading = |name: &'static str, value: Option<Value>| {
+        let mut add = |name: &'static str, value: Option<Value>| {
             if let Some(value) = value {
                 readings.push(Reading { name: name.into(), value });
             }
         };
         let Position { latitude, longitude, altitude } = self.position;
         let Health { gyrometer, accelerometer, magnetometer } = self.health;
-        reading("AccelerometerOK", accelerometer.map(Value::Bool));
-        reading("Altitude", finite("altitude", altitude)?);
-        reading("Battery", finite("battery", self.battery)?);
-        reading("FlightMode", self.flight_mode.map(flight_mode).transpose()?);
-        reading("GyrometerOK", gyrometer.map(Value::Bool));
-        reading("Latitude", finite("latitude", latitude)?);
-        reading("Longitude", finite("longitude", longitude)?);
-        reading("MagnetometerOK", magnetometer.map(Value::Bool));
+        add("AccelerometerOK", accelerometer.map(Value::Bool));
+        add("Altitude", finite_value("altitude", altitude)?);
+        add("Battery", finite_value("battery", self.battery)?);
+        add("FlightMode", self.flight_mode.map(flight_mode_value).transpose()?);
+        add("GyrometerOK", gyrometer.map(Value::Bool));
+        add("Latitude", finite_value("latitude", latitude)?);
+        add("Longitude", finite_value("longitude", longitude)?);
+        add("MagnetometerOK", magnetometer.map(Value::Bool));
         Ok(())
     }
 }
 
-fn finite(field: &str, value: Option<f64>) -> Result<Option<Value>, Poison> {
+fn finite_value(field: &str, value: Option<f64>) -> Result<Option<Value>, Poison> {
     let Some(number) = value else { return Ok(None) };
     match serde_json::Number::from_f64(number) {
         Some(number) => Ok(Some(Value::Number(number))),
@@ -206,7 +211,7 @@ fn finite(field: &str, value: Option<f64>) -> Result<Option<Value>, Poison> {
     }
 }
 
-fn flight_mode(number: i64) -> Result<Value, Poison> {
+fn flight_mode_value(number: i64) -> Result<Value, Poison> {
     match usize::try_from(number) {
         Ok(index) if index < FLIGHT_MODES.len() => Ok(Value::from(number)),
         _ => Err(Poison::Invalid(format!("flight mode {number} is undefined: it must be 0 (Unknown) to 5 (Offline)"))),

@@ -44,7 +44,7 @@ fn forms(letter: &DeadLetter) -> Vec<String> {
     let mut forms = Vec::new();
     for text in [letter.to_json(), letter.truncated_message(), letter.message_with_pointer(pointer())] {
         let mut replayed = read_dead_letter(&text);
-        replayed.failed_again(&failure("the store is busy", Some("drone-1")), NOW);
+        replayed.add_failed_replay(&failure("the store is busy", Some("drone-1")), NOW);
         forms.extend([text, replayed.to_json()]);
     }
     forms
@@ -274,9 +274,9 @@ fn a_failed_replay_is_recorded_in_addition_to_the_first_failure() {
     assert_eq!((letter.last_stage(), letter.last_class()), (Stage::Update, ErrorClass::Transient));
     assert_eq!((letter.last_issue(), &letter.replay), (own.as_str(), &None));
 
-    letter.failed_again(&failure("the store is busy", Some("drone-1")), NOW);
+    letter.add_failed_replay(&failure("the store is busy", Some("drone-1")), NOW);
     let last = Failure { stage: Stage::Validate, class: ErrorClass::Poison, ..failure("y".repeat(5_000), None) };
-    letter.failed_again(&last, NOW + 1);
+    letter.add_failed_replay(&last, NOW + 1);
     let replay = Replay {
         attempts: 2,
         time: "2024-11-21T00:47:40.001Z".into(),
@@ -316,7 +316,7 @@ fn truncated_messages_and_pointers_always_fit_into_the_queue() {
     batch.metadata.properties = raw(100_000);
     let attempt = Attempt { invocation_id: &long, number: i64::MAX, time_ms: NOW };
     let mut letter = DeadLetter::new(&batch, 0, &failure(&*long, Some(&long)), attempt);
-    letter.failed_again(&failure(&*long, None), NOW);
+    letter.add_failed_replay(&failure(&*long, None), NOW);
     let location = "x".repeat(4_096);
     for text in [letter.truncated_message(), letter.message_with_pointer(Pointer { location, ..pointer() })] {
         assert!(text.len() <= MAX_MESSAGE_BYTES, "{}", text.len());

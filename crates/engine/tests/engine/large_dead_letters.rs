@@ -119,7 +119,7 @@ async fn a_missing_file_is_reported_with_its_location() {
     let error = fetch_error(&pointer, &directory).await;
     assert!(matches!(error, OverflowError::Missing { .. }) && error.is_message_specific(), "{error}");
     let place = directory.0.display().to_string();
-    assert_says(&error, &["0af1-22.json", &place, &pointer.location, "setting DeadLetterDirectory"]);
+    assert_says(&error, &["0af1-22.json", &place, &pointer.location, "setting `DeadLetterDirectory`"]);
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn a_missing_folder_is_not_message_specific() {
     let error = fetch_error(&pointer, &elsewhere).await;
     assert!(matches!(error, OverflowError::StorageMissing { .. }) && !error.is_message_specific(), "{error}");
     let place = elsewhere.0.display().to_string();
-    assert_says(&error, &[&place, &pointer.location, "setting DeadLetterDirectory"]);
+    assert_says(&error, &[&place, &pointer.location, "setting `DeadLetterDirectory`"]);
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn an_unavailable_folder_is_distinguished_from_an_unreadable_file() {
     let no_folder = Directory(name.to_owned());
     let error = fetch_error(&pointer, &no_folder).await;
     assert!(matches!(error, OverflowError::FileReadFailed { .. }) && !error.is_message_specific(), "{error}");
-    assert_says(&error, &["0af1-22.json", "setting DeadLetterDirectory"]);
+    assert_says(&error, &["0af1-22.json", "setting `DeadLetterDirectory`"]);
 
     fs::remove_file(name).expect("it was there");
     fs::create_dir(name).expect("a folder");

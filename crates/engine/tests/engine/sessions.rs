@@ -33,7 +33,7 @@ fn read(request: &Value) -> Invocation {
 fn a_message_is_read_as_the_host_writes_it() {
     let message = SessionMessage { content_type: Some("application/json"), ..SessionMessage::new(7, "d/1", "{}") };
     let invocation = read(&message.delivered(3).request());
-    assert_eq!((invocation.attempt(), invocation.will_retry()), (3, true));
+    assert_eq!((invocation.attempt_number(), invocation.will_retry()), (3, true));
     let batch = invocation.batch;
     assert_eq!(batch.source, source());
     let message = Message { session_id: "d/1".into(), message_id: "d/1/7".into(), delivery_count: 3 };
@@ -65,7 +65,7 @@ fn a_message_may_have_unquoted_values_and_missing_fields() {
     assert_eq!(batch.metadata.system_properties.text(), None);
 
     let of_the_admin_endpoint = read(&json!({ "Data": { "message": "e30=" }, "Metadata": null }));
-    assert_eq!((of_the_admin_endpoint.attempt(), of_the_admin_endpoint.will_retry()), (1, false));
+    assert_eq!((of_the_admin_endpoint.attempt_number(), of_the_admin_endpoint.will_retry()), (1, false));
     assert_eq!(of_the_admin_endpoint.batch.message, Some(Message::default()));
     assert_eq!(of_the_admin_endpoint.batch.events[0].position, None);
 }
@@ -84,7 +84,7 @@ fn a_message_ignores_the_retry_context() {
     let mut request = SessionMessage::new(1, "a", "{}").request();
     request["Metadata"]["RetryContext"] = json!({ "RetryCount": 4, "MaxRetryCount": 4 });
     let invocation = read(&request);
-    assert_eq!((invocation.attempt(), invocation.will_retry()), (1, true));
+    assert_eq!((invocation.attempt_number(), invocation.will_retry()), (1, true));
 }
 
 #[tokio::test(start_paused = true)]

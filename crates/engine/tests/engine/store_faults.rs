@@ -183,7 +183,7 @@ async fn a_stalled_store_ends_the_attempt_within_the_budget() {
         let of_their_own = kinds(&processed).iter().filter(|kind| kind.ends_with("transient")).count();
         assert_eq!(of_their_own, 2, "{operation:?}: the devices after the first two were not started");
         let of_the_last = issue(&processed, 19);
-        assert!(of_the_last.ends_with("too slow for the whole batch within InvocationBudget"), "{of_the_last}");
+        assert!(of_the_last.ends_with("too slow for the entire batch within `InvocationBudget`"), "{of_the_last}");
         assert!(!processed.store_accepts_writes);
         assert!(started.elapsed() <= BUDGET, "{:?}", started.elapsed());
     }

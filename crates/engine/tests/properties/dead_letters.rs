@@ -252,7 +252,7 @@ proptest! {
     #[test]
     fn a_message_with_a_pointer_always_fits(failed in failed(), location in name(), again in failure()) {
         let mut letter = failed.letter();
-        letter.failed_again(&again, failed.time_ms);
+        letter.add_failed_replay(&again, failed.time_ms);
         // No path or URL is longer.
         let location: String = std::iter::once('/').chain(location.chars().take(1_024)).collect();
         let fingerprint = Fingerprint { length: usize::MAX, ..Fingerprint::of_bytes(b"") };

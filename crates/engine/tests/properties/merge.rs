@@ -139,7 +139,7 @@ proptest! {
             document = serde_json::from_value(stored(&document)).expect("a document");
         }
         prop_assert_eq!(stored(&document), expected(&foreign, &events));
-        prop_assert_eq!(document.newest(), newest(&events).values().map(|(version, _)| *version).max());
+        prop_assert_eq!(document.newest_version(), newest(&events).values().map(|(version, _)| *version).max());
     }
 
     #[test]
@@ -185,7 +185,7 @@ proptest! {
     fn an_equal_value_under_a_higher_version_raises_the_version((events, _) in delivered(), later in 1..3_i64) {
         let mut document = document(&Map::new());
         document.merge(&update(&events));
-        let Some(Version { enqueued_ms: time, sequence_number: number, source }) = document.newest() else { return Ok(()) };
+        let Some(Version { enqueued_ms: time, sequence_number: number, source }) = document.newest_version() else { return Ok(()) };
         let repeated: Vec<_> = document
             .readings()
             .map(|(name, value)| Reading { name: name.to_owned().into(), value: value.clone() })

@@ -32,14 +32,14 @@ impl Overflow for Directory {
         let path = self.0.join(name);
         tokio::fs::read(&path).await.map_err(|error| match error.kind() {
             ErrorKind::NotFound if !self.0.is_dir() => OverflowError::StorageMissing {
-                place: format!("folder {}", self.0.display()),
-                setting: "DeadLetterDirectory".to_owned(),
+                storage: format!("folder {}", self.0.display()),
+                setting: "`DeadLetterDirectory`".to_owned(),
                 location: without_query(location),
             },
             ErrorKind::NotFound => OverflowError::Missing {
                 name: name.to_owned(),
-                place: self.0.display().to_string(),
-                setting: "DeadLetterDirectory".to_owned(),
+                storage: self.0.display().to_string(),
+                setting: "`DeadLetterDirectory`".to_owned(),
                 location: without_query(location),
             },
             _ => OverflowError::FileReadFailed { path, error },

@@ -2,7 +2,7 @@
 
 /// Parses a sequence of times. Consecutive times are mostly in the same second; then only the fraction is parsed.
 #[derive(Debug, Default)]
-pub(super) struct Times {
+pub(super) struct TimeParser {
     last_second: Option<ParsedSecond>,
 }
 
@@ -16,16 +16,16 @@ struct ParsedSecond {
 /// The length of a time in seconds as the host writes it, such as `2024-05-01T12:00:00`.
 const SECOND_BYTES: usize = 19;
 
-impl Times {
+impl TimeParser {
     /// Returns a time in milliseconds since 1970; `None` if the text is not a time.
-    pub(super) fn milliseconds(&mut self, text: &[u8]) -> Option<i64> {
-        let Some((second, fraction)) = text.split_first_chunk::<SECOND_BYTES>() else { return milliseconds(text) };
+    pub(super) fn parse_ms(&mut self, text: &[u8]) -> Option<i64> {
+        let Some((second, fraction)) = text.split_first_chunk::<SECOND_BYTES>() else { return parse_ms(text) };
         if let (Some(last), Some(ms)) = (&self.last_second, fraction_ms(fraction))
             && last.text == *second
         {
             return Some(last.at_ms + ms);
         }
-        let read = milliseconds(text)?;
+        let read = parse_ms(text)?;
         if let ([.., b'T', _, _, b':', _, _, b':', _, _], Some(ms)) = (second, fraction_ms(fraction))
             // Before 1970 the fraction is subtracted.
             && read >= 0
@@ -48,7 +48,7 @@ fn fraction_ms(fraction: &[u8]) -> Option<i64> {
     Some(digit(0) * 100 + digit(1) * 10 + digit(2))
 }
 
-fn milliseconds(text: &[u8]) -> Option<i64> {
+fn parse_ms(text: &[u8]) -> Option<i64> {
     let text = str::from_utf8(text).ok()?;
     let timestamp = text.parse::<jiff::Timestamp>().ok().or_else(|| {
         let civil: jiff::civil::DateTime = text.parse().ok()?;
@@ -72,11 +72,11 @@ mod tests {
             "2024-05-01T12:00:00.12+00:00",
             "2024-05-01T14:00:00.12+02:00",
         ] {
-            assert_eq!(Times::default().milliseconds(text.as_bytes()), expected, "{text}");
+            assert_eq!(TimeParser::default().parse_ms(text.as_bytes()), expected, "{text}");
         }
-        assert_eq!(Times::default().milliseconds(b"2024-05-01T12:00:00"), Some(1_714_564_800_000));
-        assert!(Times::default().milliseconds(b"0001-01-01T00:00:00").is_some_and(|ms| ms < 0));
-        assert_eq!(Times::default().milliseconds(b"yesterday"), None);
+        assert_eq!(TimeParser::default().parse_ms(b"2024-05-01T12:00:00"), Some(1_714_564_800_000));
+        assert!(TimeParser::default().parse_ms(b"0001-01-01T00:00:00").is_some_and(|ms| ms < 0));
+        assert_eq!(TimeParser::default().parse_ms(b"yesterday"), None);
     }
 
     #[test]
@@ -101,13 +101,9 @@ mod tests {
         ];
         for first in texts {
             for second in texts {
-                let mut times = Times::default();
-                assert_eq!(times.milliseconds(first.as_bytes()), milliseconds(first.as_bytes()), "{first}");
-                assert_eq!(
-                    times.milliseconds(second.as_bytes()),
-                    milliseconds(second.as_bytes()),
-                    "{second} after {first}"
-                );
+                let mut times = TimeParser::default();
+                assert_eq!(times.parse_ms(first.as_bytes()), parse_ms(first.as_bytes()), "{first}");
+                assert_eq!(times.parse_ms(second.as_bytes()), parse_ms(second.as_bytes()), "{second} after {first}");
             }
         }
     }

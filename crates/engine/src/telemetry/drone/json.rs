@@ -45,7 +45,7 @@ fn decode_any(text: &[u8]) -> Result<Fields<'_>, Poison> {
     })
 }
 
-/// Describes an error for people who do not know the library, with the name of the field.
+/// Describes an error without terms of the library, and with the name of the field.
 fn describe_error(text: &[u8], error: &serde_json::Error) -> String {
     let issue = error.to_string().replace("expected f64", "expected a number");
     match error.classify() {
@@ -80,7 +80,7 @@ fn invalid_field(text: &[u8]) -> Option<String> {
 
 /// Returns a JSON body as a value that decodes to the same fields. `None` if that is not possible: an object with a
 /// duplicate field loses one of them in a value.
-pub(super) fn value(body: &[u8]) -> Option<Value> {
+pub(super) fn to_value(body: &[u8]) -> Option<Value> {
     let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let value: Value = serde_json::from_slice(text).ok()?;
     (decode(value.to_string().as_bytes()).ok() == decode(body).ok()).then_some(value)
@@ -95,10 +95,10 @@ pub(super) fn from_fields(fields: &Fields) -> Value {
     let health = [("gyrometerOK", gyrometer), ("accelerometerOK", accelerometer), ("magnetometerOK", magnetometer)];
     object_of([
         ("deviceId", device_id.as_deref().map(Value::from)),
-        ("battery", battery.map(number)),
+        ("battery", battery.map(number_or_text)),
         ("flightMode", flight_mode.map(Value::from)),
-        ("position", not_empty(object_of(position.map(|(name, value)| (name, value.map(number)))))),
-        ("health", not_empty(object_of(health.map(|(name, value)| (name, value.map(Value::from)))))),
+        ("position", non_empty(object_of(position.map(|(name, value)| (name, value.map(number_or_text)))))),
+        ("health", non_empty(object_of(health.map(|(name, value)| (name, value.map(Value::from)))))),
     ])
 }
 
@@ -107,12 +107,12 @@ fn object_of<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     present.collect::<Map<_, _>>().into()
 }
 
-fn not_empty(object: Value) -> Option<Value> {
+fn non_empty(object: Value) -> Option<Value> {
     Some(object).filter(|object| object.as_object().is_some_and(|members| !members.is_empty()))
 }
 
-/// Returns a number, or its text if JSON cannot represent it, as the issue of such a number has it.
-fn number(value: f64) -> Value {
+/// Returns a number, or its text if JSON cannot represent it. The issue of such a number shows the same text.
+fn number_or_text(value: f64) -> Value {
     serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
 }
 
@@ -125,9 +125,9 @@ struct JsonEvent<'a> {
     battery: Option<f64>,
     #[serde(alias = "FlightMode")]
     flight_mode: Option<FlightMode>,
-    #[serde(alias = "Position", default, deserialize_with = "object")]
+    #[serde(alias = "Position", default, deserialize_with = "deserialize_object")]
     position: Option<JsonPosition>,
-    #[serde(alias = "Health", default, deserialize_with = "object")]
+    #[serde(alias = "Health", default, deserialize_with = "deserialize_object")]
     health: Option<JsonHealth>,
     /// Not stored, but a part of the format: a wrong type is invalid.
     #[serde(alias = "IsKeyFrame", rename = "isKeyFrame")]
@@ -208,7 +208,7 @@ impl<'de> Deserialize<'de> for FlightMode {
 
 /// Deserializes a JSON object or null. A derived struct would also accept an array of its members in order, which no device
 /// sends.
-fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+fn deserialize_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     struct ObjectOrNull<T>(PhantomData<T>);
 
     impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOrNull<T> {

@@ -33,16 +33,16 @@ type Bytes<'a> = &'a [u8];
 pub(super) fn decode(mut body: &[u8]) -> Result<Fields<'_>, Poison> {
     let mut fields = Fields::default();
     while !body.is_empty() {
-        encoding::decode_key(&mut body).and_then(|(tag, wire)| field(&mut fields, tag, wire, &mut body)).map_err(
-            |error| {
+        encoding::decode_key(&mut body)
+            .and_then(|(tag, wire)| merge_field(&mut fields, tag, wire, &mut body))
+            .map_err(|error| {
                 Poison::Undecodable(format!("the body is not valid protobuf telemetry: {}", describe_error(&error)))
-            },
-        )?;
+            })?;
     }
     Ok(fields)
 }
 
-/// Describes an error for people who do not know the format, followed by the library's text.
+/// Describes an error without terms of the format, followed by the library's text.
 fn describe_error(error: &DecodeError) -> String {
     let text = error.to_string();
     let detail = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text);
@@ -64,29 +64,34 @@ fn describe_error(error: &DecodeError) -> String {
     }
 }
 
-fn field<'a>(fields: &mut Fields<'a>, tag: u32, wire: WireType, bytes: &mut Bytes<'a>) -> Result<(), DecodeError> {
+fn merge_field<'a>(
+    fields: &mut Fields<'a>,
+    tag: u32,
+    wire: WireType,
+    bytes: &mut Bytes<'a>,
+) -> Result<(), DecodeError> {
     match tag {
-        1 => string(&mut fields.device_id, wire, bytes),
-        2 => double(&mut fields.battery, wire, bytes),
-        3 => integer(&mut fields.flight_mode, wire, bytes),
-        4 => message(&mut fields.position, wire, bytes, |position, tag, wire, bytes| match tag {
-            1 => double(&mut position.latitude, wire, bytes),
-            2 => double(&mut position.longitude, wire, bytes),
-            3 => double(&mut position.altitude, wire, bytes),
-            _ => skip(tag, wire, bytes),
+        1 => merge_string(&mut fields.device_id, wire, bytes),
+        2 => merge_double(&mut fields.battery, wire, bytes),
+        3 => merge_integer(&mut fields.flight_mode, wire, bytes),
+        4 => merge_message(&mut fields.position, wire, bytes, |position, tag, wire, bytes| match tag {
+            1 => merge_double(&mut position.latitude, wire, bytes),
+            2 => merge_double(&mut position.longitude, wire, bytes),
+            3 => merge_double(&mut position.altitude, wire, bytes),
+            _ => skip_field(tag, wire, bytes),
         }),
-        5 => message(&mut fields.health, wire, bytes, |health, tag, wire, bytes| match tag {
-            1 => boolean(&mut health.gyrometer, wire, bytes),
-            2 => boolean(&mut health.accelerometer, wire, bytes),
-            3 => boolean(&mut health.magnetometer, wire, bytes),
-            _ => skip(tag, wire, bytes),
+        5 => merge_message(&mut fields.health, wire, bytes, |health, tag, wire, bytes| match tag {
+            1 => merge_boolean(&mut health.gyrometer, wire, bytes),
+            2 => merge_boolean(&mut health.accelerometer, wire, bytes),
+            3 => merge_boolean(&mut health.magnetometer, wire, bytes),
+            _ => skip_field(tag, wire, bytes),
         }),
-        6 => boolean(&mut None, wire, bytes),
-        _ => skip(tag, wire, bytes),
+        6 => merge_boolean(&mut None, wire, bytes),
+        _ => skip_field(tag, wire, bytes),
     }
 }
 
-fn message<T>(
+fn merge_message<T>(
     into: &mut T,
     wire: WireType,
     bytes: &mut Bytes,
@@ -99,9 +104,9 @@ fn message<T>(
     })
 }
 
-fn string<'a>(into: &mut Option<Cow<'a, str>>, wire: WireType, bytes: &mut Bytes<'a>) -> Result<(), DecodeError> {
+fn merge_string<'a>(into: &mut Option<Cow<'a, str>>, wire: WireType, bytes: &mut Bytes<'a>) -> Result<(), DecodeError> {
     // The library copies the string, so it is used only to report the error of an invalid one.
-    if let Some((text, rest)) = borrowed(wire, bytes) {
+    if let Some((text, rest)) = split_string(wire, bytes) {
         *bytes = rest;
         *into = Some(Cow::Borrowed(text));
     } else {
@@ -113,14 +118,14 @@ fn string<'a>(into: &mut Option<Cow<'a, str>>, wire: WireType, bytes: &mut Bytes
 }
 
 /// Returns a valid string without copying it, and the rest.
-fn borrowed(wire: WireType, mut bytes: Bytes<'_>) -> Option<(&str, Bytes<'_>)> {
+fn split_string(wire: WireType, mut bytes: Bytes<'_>) -> Option<(&str, Bytes<'_>)> {
     encoding::check_wire_type(WireType::LengthDelimited, wire).ok()?;
     let length = usize::try_from(encoding::decode_varint(&mut bytes).ok()?).ok()?;
     let (text, rest) = bytes.split_at_checked(length)?;
     Some((str::from_utf8(text).ok()?, rest))
 }
 
-fn double(into: &mut Option<f64>, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
+fn merge_double(into: &mut Option<f64>, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
     let value = if wire == WireType::ThirtyTwoBit {
         let mut value = 0.0_f32;
         encoding::float::merge(wire, &mut value, bytes, DecodeContext::default())?;
@@ -134,20 +139,20 @@ fn double(into: &mut Option<f64>, wire: WireType, bytes: &mut Bytes) -> Result<(
     Ok(())
 }
 
-fn integer(into: &mut Option<i64>, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
+fn merge_integer(into: &mut Option<i64>, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
     let mut value = 0_i64;
     encoding::int64::merge(wire, &mut value, bytes, DecodeContext::default())?;
     *into = Some(value);
     Ok(())
 }
 
-fn boolean(into: &mut Option<bool>, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
+fn merge_boolean(into: &mut Option<bool>, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
     let mut value = false;
     encoding::bool::merge(wire, &mut value, bytes, DecodeContext::default())?;
     *into = Some(value);
     Ok(())
 }
 
-fn skip(tag: u32, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
+fn skip_field(tag: u32, wire: WireType, bytes: &mut Bytes) -> Result<(), DecodeError> {
     encoding::skip_field(wire, tag, bytes, DecodeContext::default())
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::super::{FLIGHT_MODES, Fields, Health, Position};
-use crate::json::{Quotes, each_part, expect_end, ordinary_len, trim_start, value};
+use crate::json::{Quotes, each_part, expect_end, ordinary_len, parse_value, trim_start};
 
 /// Returns the fields of an event; `None` if the general parser is needed.
 pub(super) fn decode(text: &[u8]) -> Option<Fields<'_>> {
@@ -14,17 +14,17 @@ pub(super) fn decode(text: &[u8]) -> Option<Fields<'_>> {
     let (mut has_position, mut has_health, mut is_key_frame) = (None, None, None);
     let rest = each_part(trim_start(text), *b"{}", |text| {
         if let Some(text) = member_value(text, b"deviceId") {
-            device_id(&mut fields.device_id, text)
+            parse_device_id(&mut fields.device_id, text)
         } else if let Some(text) = member_value(text, b"battery") {
-            number(&mut fields.battery, text)
+            parse_number(&mut fields.battery, text)
         } else if let Some(text) = member_value(text, b"flightMode") {
-            flight_mode(&mut fields.flight_mode, text)
+            parse_flight_mode(&mut fields.flight_mode, text)
         } else if let Some(text) = member_value(text, b"position") {
-            set_once(&mut has_position, (), position(&mut fields.position, text)?)
+            set_once(&mut has_position, (), parse_position(&mut fields.position, text)?)
         } else if let Some(text) = member_value(text, b"health") {
-            set_once(&mut has_health, (), health(&mut fields.health, text)?)
+            set_once(&mut has_health, (), parse_health(&mut fields.health, text)?)
         } else if let Some(text) = member_value(text, b"isKeyFrame") {
-            boolean(&mut is_key_frame, text)
+            parse_boolean(&mut is_key_frame, text)
         } else {
             skip_unknown_member(text, &["deviceId", "battery", "flightMode", "position", "health", "isKeyFrame"])
         }
@@ -33,28 +33,28 @@ pub(super) fn decode(text: &[u8]) -> Option<Fields<'_>> {
     Some(fields)
 }
 
-fn position<'a>(position: &mut Position, text: &'a [u8]) -> Option<&'a [u8]> {
+fn parse_position<'a>(position: &mut Position, text: &'a [u8]) -> Option<&'a [u8]> {
     each_part(text, *b"{}", |text| {
         if let Some(text) = member_value(text, b"latitude") {
-            number(&mut position.latitude, text)
+            parse_number(&mut position.latitude, text)
         } else if let Some(text) = member_value(text, b"longitude") {
-            number(&mut position.longitude, text)
+            parse_number(&mut position.longitude, text)
         } else if let Some(text) = member_value(text, b"altitude") {
-            number(&mut position.altitude, text)
+            parse_number(&mut position.altitude, text)
         } else {
             skip_unknown_member(text, &["latitude", "longitude", "altitude"])
         }
     })
 }
 
-fn health<'a>(health: &mut Health, text: &'a [u8]) -> Option<&'a [u8]> {
+fn parse_health<'a>(health: &mut Health, text: &'a [u8]) -> Option<&'a [u8]> {
     each_part(text, *b"{}", |text| {
         if let Some(text) = member_value(text, b"gyrometerOK") {
-            boolean(&mut health.gyrometer, text)
+            parse_boolean(&mut health.gyrometer, text)
         } else if let Some(text) = member_value(text, b"accelerometerOK") {
-            boolean(&mut health.accelerometer, text)
+            parse_boolean(&mut health.accelerometer, text)
         } else if let Some(text) = member_value(text, b"magnetometerOK") {
-            boolean(&mut health.magnetometer, text)
+            parse_boolean(&mut health.magnetometer, text)
         } else {
             skip_unknown_member(text, &["gyrometerOK", "accelerometerOK", "magnetometerOK"])
         }
@@ -73,11 +73,11 @@ fn member_value<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 /// Returns the text after a member with another name, whatever its value is. `None` if its name is one of `known` in any
 /// case, because then the general parser must decide.
 fn skip_unknown_member<'a>(text: &'a [u8], known: &[&str]) -> Option<&'a [u8]> {
-    let (name, rest) = text_in_quotes(text)?;
+    let (name, rest) = parse_plain_string(text)?;
     if known.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
         return None;
     }
-    value(trim_start(trim_start(rest).strip_prefix(b":")?), Quotes::Plain).map(|(_, rest)| rest)
+    parse_value(trim_start(trim_start(rest).strip_prefix(b":")?), Quotes::Plain).map(|(_, rest)| rest)
 }
 
 /// Sets a field and returns the rest; `None` if the field was set before: a duplicate is invalid.
@@ -85,13 +85,13 @@ fn set_once<'a, T>(field: &mut Option<T>, value: T, rest: &'a [u8]) -> Option<&'
     field.replace(value).is_none().then_some(rest)
 }
 
-fn device_id<'a>(field: &mut Option<Cow<'a, str>>, text: &'a [u8]) -> Option<&'a [u8]> {
-    let (id, rest) = text_in_quotes(text)?;
+fn parse_device_id<'a>(field: &mut Option<Cow<'a, str>>, text: &'a [u8]) -> Option<&'a [u8]> {
+    let (id, rest) = parse_plain_string(text)?;
     set_once(field, Cow::Borrowed(str::from_utf8(id).ok()?), rest)
 }
 
-fn flight_mode<'a>(field: &mut Option<i64>, text: &'a [u8]) -> Option<&'a [u8]> {
-    if let Some((name, rest)) = text_in_quotes(text) {
+fn parse_flight_mode<'a>(field: &mut Option<i64>, text: &'a [u8]) -> Option<&'a [u8]> {
+    if let Some((name, rest)) = parse_plain_string(text) {
         let known = (0..).zip(FLIGHT_MODES).find(|(_, mode)| mode.as_bytes().eq_ignore_ascii_case(name));
         return set_once(field, known?.0, rest);
     }
@@ -103,13 +103,13 @@ fn flight_mode<'a>(field: &mut Option<i64>, text: &'a [u8]) -> Option<&'a [u8]> 
 }
 
 /// Returns the content of a string of plain ASCII without escapes, and the rest.
-fn text_in_quotes(text: &[u8]) -> Option<(&[u8], &[u8])> {
+fn parse_plain_string(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = text.strip_prefix(b"\"")?;
     let (inner, rest) = text.split_at(ordinary_len(text));
     Some((inner, rest.strip_prefix(b"\"")?))
 }
 
-fn boolean<'a>(field: &mut Option<bool>, text: &'a [u8]) -> Option<&'a [u8]> {
+fn parse_boolean<'a>(field: &mut Option<bool>, text: &'a [u8]) -> Option<&'a [u8]> {
     match text.strip_prefix(b"true") {
         Some(rest) => set_once(field, true, rest),
         None => set_once(field, false, text.strip_prefix(b"false")?),
@@ -121,17 +121,17 @@ fn boolean<'a>(field: &mut Option<bool>, text: &'a [u8]) -> Option<&'a [u8]> {
 /// Up to 15 digits make an integer that a double represents exactly. It is divided by a power of ten, which is also exact,
 /// so the quotient is the nearest double. Numbers with more digits are parsed by the standard library, which also returns
 /// the nearest double.
-fn number<'a>(field: &mut Option<f64>, text: &'a [u8]) -> Option<&'a [u8]> {
+fn parse_number<'a>(field: &mut Option<f64>, text: &'a [u8]) -> Option<&'a [u8]> {
     const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-    /// The most digits of which each integer is exact in a double.
+    /// The maximum number of digits with which each integer is exact in a double.
     const MAX_EXACT_DIGITS: usize = 15;
     let unsigned = text.strip_prefix(b"-").unwrap_or(text);
     let mut integer = 0;
-    let before_point = digits(&mut integer, unsigned);
+    let before_point = parse_digits(&mut integer, unsigned);
     let after = &unsigned[before_point..];
     let (after_point, rest) = match after.strip_prefix(b".") {
         Some(fraction) => {
-            let after_point = digits(&mut integer, fraction);
+            let after_point = parse_digits(&mut integer, fraction);
             (after_point, &fraction[after_point..])
         }
         None => (0, after),
@@ -155,7 +155,7 @@ fn number<'a>(field: &mut Option<f64>, text: &'a [u8]) -> Option<&'a [u8]> {
 
 /// Appends the digits at the start of the text to the number, and returns their count. With more than 19 digits the number
 /// overflows and must not be used.
-fn digits(integer: &mut u64, text: &[u8]) -> usize {
+fn parse_digits(integer: &mut u64, text: &[u8]) -> usize {
     let mut count = 0;
     for byte in text {
         let digit = byte.wrapping_sub(b'0');
