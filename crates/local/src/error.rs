@@ -1,6 +1,6 @@
 //! Why a run or a drill cannot start.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use devicestate_engine::{function_app::FunctionAppError, queue::QueueError, settings::ConfigError, store::StoreError};
 use devicestate_sqlite::DatabaseError;
@@ -55,25 +55,4 @@ pub enum LocalError {
     /// The input.
     #[error(transparent)]
     Source(#[from] SourceError),
-}
-
-/// Returns the system's description of an error, without its number.
-pub(super) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_system_error_is_described_without_its_number() {
-        let missing = std::fs::File::open("/no/such/file").expect_err("it does not exist");
-        assert_eq!(reason(&missing), "No such file or directory");
-        assert_eq!(reason(&io::Error::other("anything else")), "anything else");
-    }
 }

@@ -11,11 +11,9 @@ use std::{
 
 use devicestate_engine::{
     clock::{Clock as _, System},
-    text::iso8601,
+    text::{error_message, iso8601},
 };
 use serde_json::{Value, json};
-
-use super::error;
 
 /// Severity levels, as Application Insights numbers them.
 const INFORMATION: u8 = 1;
@@ -110,7 +108,7 @@ impl Monitor {
             let line = row.to_string() + "\n";
             let written = rows.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
             if let Err(error) = written {
-                let reason = error::reason(&error);
+                let reason = error_message(&error);
                 eprintln!("devicestate: a row of the telemetry file was not written: {reason} (option --telemetry)");
             }
         }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use devicestate_engine::function_app::FunctionApp;
+use devicestate_engine::{function_app::FunctionApp, text::error_message};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
     net::TcpStream,
@@ -20,10 +20,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{
-    error,
-    monitor::{Monitor, OutputStream},
-};
+use super::monitor::{Monitor, OutputStream};
 
 /// How often the host checks whether a starting handler is ready.
 const PROBE_INTERVAL: Duration = Duration::from_millis(25);
@@ -228,7 +225,7 @@ async fn run(
         Ok(child) => child,
         Err(error) => {
             let executable = start.executable.display();
-            return ExitReason::Failed(format!("{executable} cannot be started: {}", error::reason(&error)));
+            return ExitReason::Failed(format!("{executable} cannot be started: {}", error_message(&error)));
         }
     };
     let LogSink { monitor, instance } = log_sink.clone();

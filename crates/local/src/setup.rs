@@ -11,20 +11,13 @@ use devicestate_engine::{
     clock::{Clock, System},
     function_app::{Cardinality, Function, FunctionApp, Trigger, apply_overrides},
     settings::Settings,
+    text::error_message,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
 
 use super::{
-    broker::Broker,
-    documents::Documents,
-    error::{self, LocalError},
-    host::Instance,
-    monitor::Monitor,
-    options::Options,
-    process::StartInfo,
-    region::Region,
-    settings,
-    statistics::Statistics,
+    broker::Broker, documents::Documents, error::LocalError, host::Instance, monitor::Monitor, options::Options,
+    process::StartInfo, region::Region, settings, statistics::Statistics,
 };
 
 /// What all regions of a run share.
@@ -65,7 +58,7 @@ impl Setup {
         let path = options.telemetry.as_deref();
         let failed = |error: io::Error| LocalError::Telemetry {
             path: path.map(Path::to_owned).unwrap_or_default(),
-            reason: error::reason(&error),
+            reason: error_message(&error),
         };
         let monitor = Monitor::new(path, options.verbose).map(Arc::new).map_err(failed)?;
         Ok(Self { app, settings, documents, state, function, monitor })
@@ -89,7 +82,7 @@ impl Setup {
         let source = self.source(config.namespace);
         self.set_source_settings(&source, &mut settings);
         let start = StartInfo::new(&self.app, settings.to_environment())
-            .map_err(|error| LocalError::Folder { path: self.app.root.clone(), reason: error::reason(&error) })?;
+            .map_err(|error| LocalError::Folder { path: self.app.root.clone(), reason: error_message(&error) })?;
         let template = Instance {
             name: String::new(),
             host: self.app.host.clone(),
