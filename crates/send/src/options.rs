@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Parser, value_parser};
 use devicestate_local::simulator::Encoding;
-use devicestate_terminal::{OutputOption, rate};
+use devicestate_terminal::{OutputOption, parse_rate};
 
 /// Send events to an event hub, in order per key
 #[derive(Debug, Parser)]
@@ -20,7 +20,7 @@ Examples:
 The events of a key are sent in order, in batches of that key alone. The next batch is sent when the
 hub has accepted the last one. A batch without a response is sent again: at least once.
 
-Ctrl-C stops creating events and sends the created ones. Ctrl-C again stops at once.
+Ctrl-C stops creating events and sends the created ones. Ctrl-C again stops immediately.
 
 Exit codes: 0 every created event is sent; 1 some are not; 2 not started.
 
@@ -69,7 +69,7 @@ pub(crate) struct Options {
     pub(crate) connection: String,
 
     /// Maximum rate in events per second over all keys, such as 200/s [default: unlimited]
-    #[arg(long, value_name = "N/s", value_parser = rate, help_heading = "Limits")]
+    #[arg(long, value_name = "N/s", value_parser = parse_rate, help_heading = "Limits")]
     pub(crate) rate: Option<u32>,
     /// Maximum number of batches in flight, each of another key and on its own connection
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u16).range(1..=256), help_heading = "Limits")]
