@@ -20,10 +20,10 @@ pub struct StorageError {
 /// cause of the SDK's error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageErrorKind {
-    /// No connection could be made.
-    #[error("the connection failed: {0}; check the address, and whether the service is up")]
+    /// The connection failed.
+    #[error("the connection failed: {0}; check the address, and that the service is available")]
     Unreachable(String),
-    /// The service did not answer within the time of a try.
+    /// The service did not respond within the time limit of a try.
     #[error("the service did not answer in time")]
     Timeout,
     /// The service throttles the request or failed temporarily.
@@ -77,7 +77,7 @@ pub enum StorageErrorKind {
     /// The name of the queue or container is invalid.
     #[error("the name is invalid; it must be 3 to 63 lower-case letters, digits and single dashes")]
     InvalidName,
-    /// The service rejected the request for any other reason.
+    /// The service rejected the request for another reason.
     #[error("the service rejected the request ({0})")]
     Rejected(String),
     /// The response is invalid.
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_to_do() {
+    fn a_storage_error_contains_its_cause_and_the_setting() {
         for (service, credential, status, code, words) in [
             (Service::Queue, CredentialKind::Key, 403, "AuthenticationFailed", "the account key was rejected"),
             (
@@ -232,8 +232,8 @@ mod tests {
 
     #[test]
     fn throttling_and_temporary_failures_are_busy() {
-        let answers = [(503, "ServerBusy"), (500, "InternalError"), (429, ""), (408, ""), (409, "QueueBeingDeleted")];
-        for (status, code) in answers {
+        let responses = [(503, "ServerBusy"), (500, "InternalError"), (429, ""), (408, ""), (409, "QueueBeingDeleted")];
+        for (status, code) in responses {
             let error = error(Service::Queue, CredentialKind::Key, status, code);
             assert!(matches!(error.kind, StorageErrorKind::Busy(_)), "{error}");
             assert!(error.to_string().contains(&status.to_string()), "{error}");
