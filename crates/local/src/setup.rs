@@ -20,7 +20,7 @@ use super::{
     process::StartInfo, region::Region, settings, statistics::Statistics,
 };
 
-/// What all regions of a run share.
+/// The app, settings and files that all regions of a run share.
 pub(super) struct Setup {
     pub(super) app: FunctionApp,
     pub(super) settings: Settings,
@@ -31,7 +31,7 @@ pub(super) struct Setup {
     monitor: Arc<Monitor>,
 }
 
-/// What differs between regions.
+/// The parts of a setup that differ between regions.
 pub(super) struct RegionConfig {
     /// Its namespace.
     pub(super) namespace: &'static str,
@@ -51,7 +51,7 @@ impl Setup {
     /// [`LocalError`]: a file, a setting or an unsupported function.
     pub(super) fn new(options: &Options) -> Result<Self, LocalError> {
         let mut app = FunctionApp::load(&options.app_root)?;
-        let function = function(&app, options)?;
+        let function = select_function(&app, options)?;
         let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
         apply_overrides(&settings, &mut app.host)?;
         let documents = (options.documents)(&settings)?;
@@ -129,7 +129,7 @@ impl Setup {
 }
 
 /// Returns the function to run: the first one with the trigger of the options.
-fn function(app: &FunctionApp, options: &Options) -> Result<Function, LocalError> {
+fn select_function(app: &FunctionApp, options: &Options) -> Result<Function, LocalError> {
     let unsupported = |reason: String| Err(LocalError::Unsupported(reason));
     let kind = if options.sessions.is_some() { "serviceBusTrigger" } else { "eventHubTrigger" };
     let has_trigger = |function: &&Function| match function.trigger {
@@ -150,8 +150,9 @@ fn function(app: &FunctionApp, options: &Options) -> Result<Function, LocalError
     }
 }
 
-/// A clock that is late by this many milliseconds.
+/// A clock whose time is earlier than the current time.
 pub(super) struct BackdatedClock {
+    /// The difference in milliseconds.
     pub(super) by_ms: i64,
 }
 
