@@ -78,7 +78,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = value_parser!(u32).range(1..), help_heading = "Limits")]
     pub(crate) batch: u32,
     /// Timeout of a batch or a connection
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, help_heading = "Limits")]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds, help_heading = "Limits")]
     pub(crate) timeout: Duration,
     /// Maximum number of attempts per batch, with backoff of up to 10 seconds
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(1..), help_heading = "Limits")]
@@ -87,7 +87,7 @@ pub(crate) struct Options {
     pub(crate) output: OutputOption,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok().filter(|seconds: &f64| *seconds >= 0.001);
     let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     time.ok_or_else(|| "expected a number of seconds, such as 10 or 0.5".into())
@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn a_timeout_is_seconds_or_a_fraction_of_one() {
-        let ms = |text| seconds(text).map(|time| time.as_millis());
+        let ms = |text| parse_seconds(text).map(|time| time.as_millis());
         assert_eq!((ms("10"), ms("0.25"), ms("3s")), (Ok(10_000), Ok(250), Ok(3_000)));
-        for nonsense in ["", "0", "-1", "s", "NaN", "inf", "1m"] {
-            assert!(seconds(nonsense).is_err(), "{nonsense}");
+        for invalid in ["", "0", "-1", "s", "NaN", "inf", "1m"] {
+            assert!(parse_seconds(invalid).is_err(), "{invalid}");
         }
     }
 }

@@ -47,10 +47,10 @@ pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
 
     let keys = options.keys.or(options.devices).unwrap_or(1);
     let count = keys.min(options.in_flight.into());
-    let rest = (1..count).map(|_| Worker::new(Arc::clone(&to), limits, Arc::clone(&counts)));
+    let others = (1..count).map(|_| Worker::new(Arc::clone(&to), limits, Arc::clone(&counts)));
     let mut running = JoinSet::new();
     let mut workers = Workers::default();
-    for worker in std::iter::once(first).chain(rest) {
+    for worker in std::iter::once(first).chain(others) {
         let (sender, receiver) = mpsc::channel(MAX_BUFFERED_EVENTS);
         running.spawn(worker.run(receiver));
         workers.senders.push(sender);
@@ -107,7 +107,7 @@ async fn finish(running: &mut JoinSet<Result<(), String>>, stop: &mut watch::Rec
     }
 }
 
-/// The workers, and which key has which.
+/// The workers, and the index of the worker of each key.
 #[derive(Default)]
 struct Workers {
     senders: Vec<mpsc::Sender<Sent>>,
