@@ -215,11 +215,11 @@ mod tests {
             (&["--endpoint", "http://127.0.0.1:5672", "--hub", "t"], "", "--endpoint must be an address"),
             (&["--endpoint", "amqp://127.0.0.1:5672"], "", "no hub of --endpoint amqp://127.0.0.1:5672 is given"),
             (&["--hub", "t"], of("Endpoint=sb://x/;EntityPath=other"), "is not the EntityPath"),
-            (&["--hub", "t"], of("Endpoint=https://x/"), "EventHubConnection has an Endpoint that is not an address"),
+            (&["--hub", "t"], of("Endpoint=https://x/"), "`EventHubConnection` has an Endpoint that is not an address"),
             (&["--hub", "t"], of("Endpoint=sb://x/;UseDevelopmentEmulator=true"), "is not on this machine"),
-            (&["--hub", "t"], of("Entity=x"), "EventHubConnection has no Endpoint"),
+            (&["--hub", "t"], of("Entity=x"), "`EventHubConnection` has no Endpoint"),
             (&["--hub", "t"], "Endpoint=sb://x/;SharedAccessKey=c2VjcmV0", "has no SharedAccessKeyName"),
-            (&["--hub", "t"], "c2VjcmV0", "EventHubConnection is not a connection string"),
+            (&["--hub", "t"], "c2VjcmV0", "`EventHubConnection` is not a connection string"),
         ];
         for (arguments, string, expected) in cases {
             let Err(error) = find(arguments, &[("EventHubConnection", string)]) else {
