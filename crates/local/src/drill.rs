@@ -84,7 +84,7 @@ pub enum DrillError {
 pub struct Step {
     /// The step.
     pub step: StepName,
-    /// What happened in it.
+    /// The result of the step, as text.
     pub detail: String,
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Fold {
 pub struct Difference {
     /// The document's id.
     pub document: String,
-    /// What is stored and what is expected.
+    /// The stored and the expected values.
     pub detail: String,
 }
 

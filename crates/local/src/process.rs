@@ -67,7 +67,7 @@ pub(super) struct StartInfo {
     pub(super) initialization_timeout: Duration,
 }
 
-/// Where the handler's output goes: to the monitor, under the name of the instance.
+/// The destination of the handler's output: the monitor, under the name of the instance.
 #[derive(Debug, Clone)]
 pub(super) struct LogSink {
     pub(super) monitor: Arc<Monitor>,

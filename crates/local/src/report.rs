@@ -66,7 +66,7 @@ pub struct Report {
     pub faults: Option<InjectedFaults>,
     /// The comparison of the documents with the fold of their events; null if it was not run.
     pub check: Option<Check>,
-    /// What failed.
+    /// The failures.
     #[serde(flatten)]
     pub failures: Failures,
     /// The documents, if they are few.
@@ -92,7 +92,7 @@ pub enum InputReport {
     Simulation(Simulation),
 }
 
-/// What failed, apart from lost events.
+/// The failures of a run, apart from lost events.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failures {

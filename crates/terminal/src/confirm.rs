@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use crate::CommandError;
 
-/// What a dry run prints at its end.
+/// The text that a dry run prints at its end.
 pub const DRY_RUN_NOTICE: &str = "Dry run: nothing changed. Run again with `--yes` to apply.";
 
 /// The options of a command that changes something, the same in every command.

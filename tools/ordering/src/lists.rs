@@ -17,7 +17,7 @@ const CHUNKS_PER_BATCH: usize = 10;
 /// The timeout of Redis connections and replies.
 const REDIS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where the lists are kept.
+/// The storage of the lists.
 #[derive(Clone)]
 pub(crate) enum ListStore {
     /// In this process.

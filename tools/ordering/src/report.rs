@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct Report {
     #[serde(flatten)]
     pub(crate) plan: Plan,
-    /// Where the lists are kept.
+    /// The storage of the lists: `memory` or `redis`.
     pub(crate) lists_in: &'static str,
     pub(crate) strategies: Vec<StrategyReport>,
     pub(crate) one_failing_message: Option<FailingMessageReport>,

@@ -15,7 +15,7 @@ pub(crate) const START_MS: i64 = 1_732_150_000_000;
 pub(crate) struct SimulatedClock {
     started: Instant,
     rng: Mutex<Rng>,
-    /// What has happened so far.
+    /// The counts, violations and trace so far.
     pub(crate) metrics: Metrics,
 }
 

@@ -12,11 +12,11 @@ use crate::error_cause::{causes, root_cause};
 #[error("{} at {}: {kind} (setting `{}`)", resource.subject, resource.host, resource.setting)]
 pub struct StorageError {
     pub(crate) resource: Resource,
-    /// What failed.
+    /// The kind of the failure.
     pub kind: StorageErrorKind,
 }
 
-/// What failed in a request to a storage service. The strings hold the status and error code of the response, or the root
+/// The kind of a failed request to a storage service. The strings hold the status and error code of the response, or the root
 /// cause of the SDK's error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageErrorKind {
@@ -85,7 +85,7 @@ pub enum StorageErrorKind {
     InvalidResponse(String),
 }
 
-/// What a client accesses and how: the context of its errors.
+/// The resource that a client accesses and its credential: the context of its errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Resource {
     /// The resource, such as "the queue deadletters".
