@@ -12,7 +12,9 @@ use devicestate_local::{
     report::{Failures, Report},
     simulator::Encoding,
 };
-use devicestate_terminal::{CommandError, CommandOutcome, Output, OutputOption, ago_ms, print, print_json_value, rate};
+use devicestate_terminal::{
+    CommandError, CommandOutcome, Output, OutputOption, parse_duration_ms, parse_rate, print, print_json_value,
+};
 
 use crate::config::StoreConfig;
 pub(super) use report::CheckLines;
@@ -68,7 +70,7 @@ struct InputOptions {
     #[arg(long, value_name = "FILE", conflicts_with = "devices")]
     file: Option<PathBuf>,
     /// Send at this rate, such as 200/s [default: as fast as possible]
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     rate: Option<u32>,
 }
 
@@ -135,7 +137,7 @@ pub(super) struct FileOptions {
 }
 
 fn backdate(text: &str) -> Result<i64, String> {
-    ago_ms(text).ok_or_else(|| "it must be a duration such as 90s, 15m, 2h or 7d".into())
+    parse_duration_ms(text).ok_or_else(|| "it must be a duration such as 90s, 15m, 2h or 7d".into())
 }
 
 /// Returns the store of a run's documents.

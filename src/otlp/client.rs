@@ -2,12 +2,13 @@
 
 use std::{
     error::Error,
-    fmt, io,
+    fmt,
     sync::Mutex,
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
+use devicestate_engine::text::error_message;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use tokio::runtime::Handle;
 
@@ -100,16 +101,11 @@ impl Client {
     }
 }
 
-/// Returns the message of an error with those of its causes, since an HTTP error alone does not name the reason. The numbers
-/// of the system's errors are left out.
+/// Returns the message of an error with those of its causes, since an HTTP error alone does not name the reason.
 fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let message = |error: &(dyn Error + 'static)| match error.downcast_ref::<io::Error>() {
-        Some(error) if error.raw_os_error().is_some() => error.kind().to_string(),
-        _ => error.to_string(),
-    };
-    let (mut text, mut cause) = (message(error), error.source());
+    let (mut text, mut cause) = (error_message(error), error.source());
     while let Some(error) = cause {
-        text = format!("{text}: {}", message(error));
+        text = format!("{text}: {}", error_message(error));
         cause = error.source();
     }
     text

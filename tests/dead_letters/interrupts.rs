@@ -143,7 +143,7 @@ fn a_second_signal_stops_immediately() {
     send_signal("-INT", &child);
     wait_for_line(&stderr, "Ctrl-C again");
     send_signal("-INT", &child);
-    wait_for_line(&stderr, "stopped at once");
+    wait_for_line(&stderr, "stopped immediately");
     let (status, _) = wait_for_end(child);
     assert_eq!(status.code(), Some(1));
     faulty.repair();

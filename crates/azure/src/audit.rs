@@ -83,7 +83,7 @@ impl BlobAudit {
             };
             match error_code(&error) {
                 Some("AppendPositionConditionNotMet") => {
-                    // The response to an earlier try of this block was lost, or to a block that was given up.
+                    // The response to an earlier try of this block was lost, or a caller gave up on an earlier block.
                     let found = self.container.read(&self.blob_name(end.part), end.position as u64).await;
                     let found = found.map_err(|error| self.translate(end, &error))?;
                     let is_this_block = found.starts_with(block);
@@ -96,14 +96,14 @@ impl BlobAudit {
                 _ => return Err(self.translate(end, &error)),
             }
         }
-        let kind = StorageErrorKind::Rejected("another process writes to the blob".to_owned());
+        let kind = StorageErrorKind::Rejected("another process writes to the blob; repeat the command".to_owned());
         Err(self.container.resource(&self.subject(end.part)).error(kind))
     }
 
     /// Creates the blob of this number.
     async fn create_blob(&self, part: u32) -> Result<End, StorageError> {
         let (blob, end) = (self.blob(part), End { part, position: 0 });
-        match self.container.create_if_missing(|| create(&blob)).await {
+        match self.container.write_creating_container(|| create(&blob)).await {
             // This run created it, and the response was lost. The first block detects what is in it.
             Err(error)
                 if error.http_status() == Some(StatusCode::Conflict)
@@ -129,7 +129,7 @@ impl AuditTrail for BlobAudit {
             *end = self.create_blob(1).await.map_err(audit_error)?;
         }
         let mut next = *end;
-        for block in blocks(lines) {
+        for block in group_into_blocks(lines) {
             for chunk in block.chunks(MAX_BLOCK_BYTES) {
                 next = self.append_block(next, chunk).await.map_err(audit_error)?;
             }
@@ -178,7 +178,7 @@ fn error_code(error: &azure_core::Error) -> Option<&str> {
 }
 
 /// Groups lines into blocks, as many lines as a block holds. A line that is larger than a block is alone.
-fn blocks(lines: &[AuditLine]) -> Vec<Vec<u8>> {
+fn group_into_blocks(lines: &[AuditLine]) -> Vec<Vec<u8>> {
     let mut blocks: Vec<Vec<u8>> = Vec::new();
     for line in lines.iter().map(AuditLine::to_bytes) {
         match blocks.last_mut() {

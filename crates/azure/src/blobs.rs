@@ -32,7 +32,7 @@ impl Overflow for Blobs {
         let name = format!("{name}.json");
         let blob = self.0.blob(&name);
         let (client, bytes) = (blob.block_blob_client(), Bytes::from(bytes));
-        let result = self.0.create_if_missing(|| upload(&client, bytes.clone())).await;
+        let result = self.0.write_creating_container(|| upload(&client, bytes.clone())).await;
         result.map_err(|error| {
             OverflowError::WriteFailed(Arc::new(self.0.translate(&format!("the blob {name}"), &error)))
         })?;

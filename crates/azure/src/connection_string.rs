@@ -80,18 +80,20 @@ impl ConnectionString {
     }
 }
 
-/// Parses the URL of a service. A URL with a user name, a query or the rest of a connection string is rejected, since URLs are
-/// shown in errors. An invalid value is not repeated in the error: it may be a connection string in the wrong setting.
+/// Parses the URL of a service. A URL with a user name, a query or a part of a connection string is rejected, since errors
+/// contain URLs. An error does not repeat an invalid value: it may be a connection string in the wrong setting.
+///
+/// `requirement` is the beginning of the error's problem, such as `must be`.
 ///
 /// # Errors
 ///
 /// [`ConfigError::Connection`] if it is not an `http` or `https` URL.
-pub(super) fn parse_url(setting: &str, what: &str, address: &str) -> Result<Url, ConfigError> {
+pub(super) fn parse_url(setting: &str, requirement: &str, address: &str) -> Result<Url, ConfigError> {
     let url = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let url = url.filter(|_| !address.contains(['@', '?', '#', ';']));
     url.ok_or_else(|| ConfigError::Connection {
         setting: setting.to_owned(),
-        problem: format!("{what} a URL such as https://name.example.com/"),
+        problem: format!("{requirement} a URL such as https://name.example.com/"),
     })
 }
 

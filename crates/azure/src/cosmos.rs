@@ -1,7 +1,7 @@
 //! State documents in Azure Cosmos DB: one item for each device, with its id as the partition key.
 //!
-//! Creating the client sends requests, so the first operation creates it: the handler is ready immediately, and after an
-//! outage, or once a missing container was created, the next operation connects.
+//! Creating the client sends requests, so the first operation creates it. Thus the handler is ready immediately. If connecting
+//! fails, because of an outage or a missing container, the next operation connects again.
 
 mod config;
 mod connection;
@@ -79,7 +79,7 @@ impl StateStore for CosmosStore {
             Ok(response) => {
                 add_charge(&response.diagnostics(), charge);
                 let etag = etag(&response)?;
-                // A response that is not JSON was damaged on its way, so it is transient.
+                // A response that is not JSON was damaged in transit, so the failure is transient.
                 let json = response
                     .into_model::<serde_json::Value>()
                     .map_err(|error| failure::invalid_response(id, &error))?;
@@ -111,14 +111,14 @@ impl StateStore for CosmosStore {
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
-        let free = RequestCharge::default();
+        let ignored_charge = RequestCharge::default();
         let container = self.0.container().await?;
         let query = Query::from("SELECT * FROM c WHERE c.id > @after ORDER BY c.id")
             .with_parameter("@after", after.unwrap_or_default())
             .map_err(|error| StoreError::Systemic(error.to_string()))?;
         let mut options = QueryOptions::default();
         options.feed.max_item_count = u32::try_from(limit).ok().and_then(NonZeroU32::new).map(MaxItemCountHint::Limit);
-        let failure = |error: CosmosError| self.handle_error(&container, &error, &free);
+        let failure = |error: CosmosError| self.handle_error(&container, &error, &ignored_charge);
         let items =
             container.client.query_items(query, FeedScope::full_container(), Some(options)).await.map_err(failure)?;
         let mut items = items.map_err(failure);

@@ -27,7 +27,7 @@ use crate::storage::{Resource, Service, StorageConnection, StorageError, Storage
 /// The service's limit of a message's text.
 const MAX_TEXT_BYTES: usize = 64 << 10;
 
-/// The year in which the service lets messages expire that never expire.
+/// The year of the expiration time that the service reports for messages that never expire.
 const NEVER_EXPIRES_YEAR: i32 = 9999;
 
 const X_MS_POPRECEIPT: HeaderName = HeaderName::from_static("x-ms-popreceipt");
@@ -132,18 +132,18 @@ impl DeadLetterQueue for StorageQueue {
             QueueClientPeekMessagesOptions { number_of_messages: Some(receive_count(limit)), ..Default::default() };
         let messages = async { self.client.peek_messages(Some(options)).await?.into_model() };
         let messages = messages.await.map_err(|error| self.translate(&error))?;
-        Ok(messages.items.unwrap_or_default().into_iter().map(peeked).collect())
+        Ok(messages.items.unwrap_or_default().into_iter().map(convert_peeked).collect())
     }
 
     async fn receive(&self, limit: usize, hidden: Duration) -> Result<Vec<Received>, QueueError> {
         let options = QueueClientReceiveMessagesOptions {
             number_of_messages: Some(receive_count(limit)),
-            visibility_timeout: Some(seconds(hidden).max(1)),
+            visibility_timeout: Some(whole_seconds(hidden).max(1)),
             ..Default::default()
         };
         let messages = async { self.client.receive_messages(Some(options)).await?.into_model() };
         let messages = messages.await.map_err(|error| self.translate(&error))?;
-        Ok(messages.items.unwrap_or_default().into_iter().map(received).collect())
+        Ok(messages.items.unwrap_or_default().into_iter().map(convert_received).collect())
     }
 
     async fn update(&self, received: &mut Received, body: Option<&[u8]>, hidden: Duration) -> Result<(), QueueError> {
@@ -152,7 +152,7 @@ impl DeadLetterQueue for StorageQueue {
             let queue_message = text.map(TryInto::try_into).transpose()?;
             let options = QueueClientUpdateMessageOptions { queue_message, ..Default::default() };
             let Received { message, receipt, .. } = &*received;
-            self.client.update_message(&message.id, receipt, seconds(hidden), Some(options)).await
+            self.client.update_message(&message.id, receipt, whole_seconds(hidden), Some(options)).await
         };
         let updated = update.await.map_err(|error| self.translate(&error))?;
         let receipt = updated.headers().get_optional_string(&X_MS_POPRECEIPT);
@@ -167,24 +167,24 @@ impl DeadLetterQueue for StorageQueue {
 }
 
 /// Converts a message that was peeked.
-fn peeked(message: PeekedMessage) -> Message {
+fn convert_peeked(message: PeekedMessage) -> Message {
     Message {
         id: message.message_id.unwrap_or_default(),
         body: decode(message.message_text.unwrap_or_default()).0,
-        inserted_ms: message.insertion_time.map_or(0, milliseconds),
+        inserted_ms: message.insertion_time.map_or(0, unix_ms),
         expires_ms: message.expiration_time.and_then(expires_ms),
         dequeue_count: message.dequeue_count.unwrap_or_default(),
     }
 }
 
 /// Converts a message that was received.
-fn received(message: ReceivedMessage) -> Received {
+fn convert_received(message: ReceivedMessage) -> Received {
     let (body, is_base64) = decode(message.message_text.unwrap_or_default());
     Received {
         message: Message {
             id: message.message_id.unwrap_or_default(),
             body,
-            inserted_ms: message.insertion_time.map_or(0, milliseconds),
+            inserted_ms: message.insertion_time.map_or(0, unix_ms),
             expires_ms: message.expiration_time.and_then(expires_ms),
             dequeue_count: message.dequeue_count.unwrap_or_default(),
         },
@@ -195,7 +195,7 @@ fn received(message: ReceivedMessage) -> Received {
 
 /// Decodes a message's text. Returns the body and whether the text is base64.
 fn decode(text: String) -> (Vec<u8>, bool) {
-    // Another tool's plain text might be valid base64 by chance. JSON cannot: it begins with a brace.
+    // Another tool's plain text may also be valid base64. JSON is not, since it begins with a brace.
     match BASE64_STANDARD.decode(&text) {
         Ok(body) => (body, true),
         Err(_) => (text.into_bytes(), false),
@@ -207,15 +207,15 @@ fn is_allowed_in_xml(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }
 
-fn milliseconds(time: OffsetDateTime) -> i64 {
+fn unix_ms(time: OffsetDateTime) -> i64 {
     time.unix_timestamp() * 1_000
 }
 
 fn expires_ms(time: OffsetDateTime) -> Option<i64> {
-    (time.year() < NEVER_EXPIRES_YEAR).then(|| milliseconds(time))
+    (time.year() < NEVER_EXPIRES_YEAR).then(|| unix_ms(time))
 }
 
-fn seconds(duration: Duration) -> i32 {
+fn whole_seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
 }
 
@@ -230,7 +230,8 @@ mod tests {
     async fn the_error_of_a_missing_role_names_the_reader_role() {
         let mut settings = Settings::default();
         settings.set("S", "UseDevelopmentStorage=true");
-        let connection = StorageConnection::from_settings(&settings, "S").expect("read").expect("there");
+        let connection =
+            StorageConnection::from_settings(&settings, "S").expect("valid settings").expect("a connection");
         let queue = StorageQueue::new(&connection, "q").expect("a queue").with_reader_role();
         let kind = StorageErrorKind::MissingRole { role: queue.resource.role, code: "403".to_owned() };
         let error = QueueError::from(queue.resource.error(kind)).to_string();

@@ -112,14 +112,14 @@ impl StorageConnection {
             queue: endpoint(Service::Queue)?,
             queue_secondary: None,
             credential: StorageCredential::Identity(Identity::from_settings(settings, name)?),
-            limits: retry::HANDLER,
+            limits: retry::HANDLER_LIMITS,
         }))
     }
 
     fn from_connection_string(name: &str, text: &str) -> Result<Self, ConfigError> {
         let parts = ConnectionString::parse(name, text)?;
-        let limits = retry::HANDLER;
-        let given = |part: &str| {
+        let limits = retry::HANDLER_LIMITS;
+        let endpoint_in = |part: &str| {
             parts
                 .get(part)
                 .map(|address| parse_endpoint(name, &format!("has a {part} that must be"), address))
@@ -139,7 +139,7 @@ impl StorageConnection {
                 ));
             }
             let local = |port: u16| {
-                parse_url(name, "must lead to", &format!("http://127.0.0.1:{port}/{DEVELOPMENT_ACCOUNT}")).map(Some)
+                parse_url(name, "must form", &format!("http://127.0.0.1:{port}/{DEVELOPMENT_ACCOUNT}")).map(Some)
             };
             let credential = StorageCredential::Key {
                 account: DEVELOPMENT_ACCOUNT.to_owned(),
@@ -148,7 +148,7 @@ impl StorageConnection {
             let (blob, queue) = (local(10_000)?, local(10_001)?);
             return Ok(Self { name: name.to_owned(), blob, queue, queue_secondary: None, credential, limits });
         }
-        let endpoint = |service: Service| match (given(service.endpoint_part())?, parts.get("AccountName")) {
+        let endpoint = |service: Service| match (endpoint_in(service.endpoint_part())?, parts.get("AccountName")) {
             (None, Some(account)) => {
                 let scheme = parts.get("DefaultEndpointsProtocol").unwrap_or("https");
                 if !matches!(scheme, "https" | "http") {
@@ -156,7 +156,7 @@ impl StorageConnection {
                 }
                 let suffix = parts.get("EndpointSuffix").unwrap_or("core.windows.net");
                 let address = service.account_url(name, scheme, account, suffix)?;
-                parse_endpoint(name, "must lead to", &address).map(Some)
+                parse_endpoint(name, "must form", &address).map(Some)
             }
             (given, _) => Ok(given),
         };
@@ -175,17 +175,17 @@ impl StorageConnection {
             name: name.to_owned(),
             blob,
             queue,
-            queue_secondary: given("QueueSecondaryEndpoint")?,
+            queue_secondary: endpoint_in("QueueSecondaryEndpoint")?,
             credential,
             limits,
         })
     }
 
-    /// Returns the connection with the retry limits of a tool, whose operator waits longer for a response than the host: tries of
-    /// ten seconds.
+    /// Returns the connection with the retry limits of a tool, whose operator waits longer for a response than the host does. A
+    /// try may last ten seconds.
     #[must_use]
     pub fn with_tool_retries(self) -> Self {
-        Self { limits: retry::TOOL, ..self }
+        Self { limits: retry::TOOL_LIMITS, ..self }
     }
 
     /// Returns the connection to the queues of the account's read-only copy. An account has one with read-access
@@ -201,11 +201,11 @@ impl StorageConnection {
         let unknown = || ConfigError::Connection {
             setting: self.service_setting(Service::Queue),
             problem:
-                "does not lead to a read-only copy: use a URL such as https://ACCOUNT.queue.core.windows.net, or a \
+                "does not identify a read-only copy: use a URL such as https://ACCOUNT.queue.core.windows.net, or a \
                       connection string with QueueSecondaryEndpoint"
                     .into(),
         };
-        // Without a queue service, creating a client reports the missing one.
+        // If the connection has no queue service, creating a client reports it.
         let queue = queue.map(|secondary| secondary.ok_or_else(unknown)).transpose()?;
         Ok(Self { blob: None, queue, queue_secondary: None, ..self.clone() })
     }
@@ -322,7 +322,7 @@ fn secondary_queue_url(primary: &Url) -> Option<Url> {
     match primary.path().trim_matches('/') {
         "" => {
             let (account, rest) = primary.domain()?.split_once('.')?;
-            // Some accounts have a DNS zone in between.
+            // The names of some accounts have a DNS zone between the account and the service.
             rest.split('.').take(2).find(|label| *label == Service::Queue.name())?;
             url.set_host(Some(&format!("{account}{SECONDARY}.{rest}"))).ok()?;
         }
@@ -333,6 +333,6 @@ fn secondary_queue_url(primary: &Url) -> Option<Url> {
 }
 
 /// Parses the URL of a service. Removes the slash at its end, since names are appended to it.
-fn parse_endpoint(setting: &str, what: &str, address: &str) -> Result<Url, ConfigError> {
-    parse_url(setting, what, address.trim_end_matches('/'))
+fn parse_endpoint(setting: &str, requirement: &str, address: &str) -> Result<Url, ConfigError> {
+    parse_url(setting, requirement, address.trim_end_matches('/'))
 }

@@ -1,4 +1,4 @@
-//! What producers send to and instances of the function app read: an event hub, or a queue with sessions.
+//! The service to which producers send and from which instances of the function app read: an event hub, or a queue with sessions.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 pub use crate::fold::Difference;
 use crate::fold::Fold;
 
-/// The most differences that a report lists.
+/// Limits the differences that a report lists.
 const MAX_REPORTED_DIFFERENCES: usize = 10;
 
 /// The result of the check.
@@ -33,13 +33,13 @@ impl Check {
         let mut differences = fold.differences(stored);
         let different_documents = differences.len();
         differences.truncate(MAX_REPORTED_DIFFERENCES);
-        let (documents, invalid_events) = (fold.documents(), fold.invalid_events());
+        let (documents, invalid_events) = (fold.document_count(), fold.invalid_event_count());
         fold.remove_dead_lettered(dead_letters);
-        let dead_letters_missing = fold.invalid_events();
+        let dead_letters_missing = fold.invalid_event_count();
         Self { documents, different_documents, differences, invalid_events, dead_letters_missing }
     }
 
-    /// Whether every document equals its fold and every invalid event is a dead letter.
+    /// Returns whether every document equals its fold and every invalid event is a dead letter.
     #[must_use]
     pub fn is_passed(&self) -> bool {
         self.different_documents == 0 && self.dead_letters_missing == 0

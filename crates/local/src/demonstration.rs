@@ -27,9 +27,9 @@ use super::{
 };
 
 /// The rate of invalid events, unless the options give another one.
-pub(super) const INVALID_EVENTS: InvalidEventRate = InvalidEventRate::percent(1);
+pub(super) const INVALID_EVENT_RATE: InvalidEventRate = InvalidEventRate::from_percent(1);
 
-/// The events that are in the hub when the instances start. The handler is killed in the first batch of them.
+/// The number of events that are in the hub when the instances start. The handler is killed in the first batch of them.
 const FIRST_EVENTS: u64 = 100;
 
 /// How often the demonstration checks whether all events are processed.
@@ -60,8 +60,8 @@ impl KillSwitch {
         self.is_armed.store(true, Relaxed);
     }
 
-    /// Whether the handler must be killed now. True once after each [`arm`](Self::arm).
-    pub(super) fn take(&self) -> bool {
+    /// Returns whether the handler must be killed now: once after each [`arm`](Self::arm).
+    pub(super) fn disarm(&self) -> bool {
         let is_armed = self.is_armed.swap(false, Relaxed);
         self.killed.fetch_add(is_armed.into(), Relaxed);
         is_armed

@@ -33,42 +33,47 @@ use super::{
 use replica::Replica;
 
 /// The namespace of the first region.
-const FIRST: &str = "devicestate-first";
+const FIRST_NAMESPACE: &str = "devicestate-first";
 
 /// The namespace of the standby region.
-const STANDBY: &str = "devicestate-standby";
+const STANDBY_NAMESPACE: &str = "devicestate-standby";
 
 /// The checkpoints are set back to this long before the last replication. An event that is read again does no harm.
 const REWIND_MARGIN_MS: i64 = 1_000;
 
 /// The percentages of the events that are sent in each part of the drill.
-const REPLICATED: u64 = 30;
-const NOT_REPLICATED: u64 = 15;
-const DURING_REGION_LOSS: u64 = 10;
-const UNREAD: u64 = 10;
-const TO_STANDBY: u64 = 15;
-const DURING_RECOVERY: u64 = 10;
-const REST: u64 = 100;
+const REPLICATED_PERCENT: u64 = 30;
+const NOT_REPLICATED_PERCENT: u64 = 15;
+const DURING_REGION_LOSS_PERCENT: u64 = 10;
+const UNREAD_PERCENT: u64 = 10;
+const TO_STANDBY_PERCENT: u64 = 15;
+const DURING_RECOVERY_PERCENT: u64 = 10;
+const REMAINING_PERCENT: u64 = 100;
 
 /// One of this many devices stops sending when the region is lost, and another one when the alias fails over.
 const DEVICE_GROUPS: usize = 5;
 
-/// Why a drill did not start or did not end.
+/// Why a drill did not start or did not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum DrillError {
     /// It cannot start.
     #[error(transparent)]
     NotStarted(#[from] LocalError),
-    /// A state file.
+    /// A state file cannot be used.
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The documents cannot be read.
     #[error("the documents cannot be read: {0}")]
     Store(#[from] StoreError),
     /// A region failed.
-    #[error("the region {0} failed: {1}")]
-    Region(String, String),
-    /// Ctrl-C.
+    #[error("the region {namespace} failed: {reason}")]
+    Region {
+        /// Its namespace.
+        namespace: String,
+        /// The cause.
+        reason: String,
+    },
+    /// Ctrl-C stopped it.
     #[error("stopped before the end of the drill, so it has no result")]
     Stopped,
 }
@@ -79,7 +84,7 @@ pub enum DrillError {
 pub struct Step {
     /// The step.
     pub step: StepName,
-    /// What happened in it.
+    /// The result of the step, as text.
     pub detail: String,
 }
 
@@ -128,13 +133,13 @@ pub struct DrillReport {
 }
 
 impl DrillReport {
-    /// Whether the failover lost readings and the standby region received events. A drill with too few events does neither.
+    /// Returns whether the failover lost readings and the standby region received events. A drill with too few events does neither.
     #[must_use]
     pub fn is_conclusive(&self) -> bool {
         self.readings_lost > 0 && self.standby_region_events > 0
     }
 
-    /// Whether the drill is conclusive and its check passed.
+    /// Returns whether the drill is conclusive and its check passed.
     #[must_use]
     pub fn is_passed(&self) -> bool {
         self.is_conclusive() && self.check.is_passed()
@@ -146,7 +151,7 @@ impl DrillReport {
 ///
 /// # Errors
 ///
-/// [`DrillError`]
+/// [`DrillError`] if the drill cannot start, a region or a file fails, or Ctrl-C stops it.
 pub async fn run(options: Options, should_rewind: bool, on_step: impl FnMut(&Step)) -> Result<DrillReport, DrillError> {
     let setup = Setup::new(&options)?;
     let mut drill = Drill::new(&setup, &options).await?;
@@ -197,7 +202,7 @@ impl Drill {
         }
         let standby_file = setup.state.with_extension("standby.db");
         let files = [setup.open_state()?, Database::open(&standby_file, OpenMode::Create)?];
-        if Replica::of(&files[0]).await?.len() > 0 {
+        if Replica::read(&files[0]).await?.len() > 0 {
             return unsupported("the state file already has documents: give the drill a new one (option --state)");
         }
         let mut standby_settings = setup.settings.clone();
@@ -208,8 +213,8 @@ impl Drill {
             setup.region(config, Arc::new(Hub::new(options.partitions, hub)), options.instances)
         };
         Ok(Self {
-            first: region(FIRST, &files[0], setup.settings.clone())?,
-            standby: region(STANDBY, &files[1], standby_settings)?,
+            first: region(FIRST_NAMESPACE, &files[0], setup.settings.clone())?,
+            standby: region(STANDBY_NAMESPACE, &files[1], standby_settings)?,
             files,
             devices: Devices { count: devices, simulator: Simulator::new(devices, events, encoding, seed) },
             invalid_events: InvalidEvents::new(options.invalid_event_rate()),
@@ -231,26 +236,29 @@ impl Drill {
         };
 
         first.start();
-        let sent = feed.send(&first.broker, REPLICATED).await;
-        wait_until_unread(first, 0).await?;
-        complete(StepName::Baseline, format!("{sent} events sent through the alias to {FIRST}, all processed"));
+        let sent = feed.send(&first.broker, REPLICATED_PERCENT).await;
+        wait_until_unread_at_most(first, 0).await?;
+        complete(
+            StepName::Baseline,
+            format!("{sent} events sent through the alias to {FIRST_NAMESPACE}, all processed"),
+        );
 
         let replicated_ms = System.now_ms();
-        let replica = Replica::of(documents).await?;
+        let replica = Replica::read(documents).await?;
         complete(StepName::Replication, format!("the store's other region has all {} documents", replica.len()));
 
-        let sent = feed.send(&first.broker, NOT_REPLICATED).await;
-        wait_until_unread(first, 0).await?;
+        let sent = feed.send(&first.broker, NOT_REPLICATED_PERCENT).await;
+        wait_until_unread_at_most(first, 0).await?;
         let detail = format!("{sent} more events written and checkpointed; the other region has none of these writes");
         complete(StepName::ReplicationLag, detail);
 
         feed.sending_groups -= 1;
-        let mut sent = feed.send(&first.broker, DURING_REGION_LOSS).await;
-        wait_until_unread(first, sent * 3 / 4).await?;
+        let mut sent = feed.send(&first.broker, DURING_REGION_LOSS_PERCENT).await;
+        wait_until_unread_at_most(first, sent * 3 / 4).await?;
         first.stop().await;
-        sent += feed.send(&first.broker, UNREAD).await;
+        sent += feed.send(&first.broker, UNREAD_PERCENT).await;
         let unread = first.broker.unread();
-        let detail = format!("{FIRST} is killed while {sent} events arrive; {unread} stay unread in its hub");
+        let detail = format!("{FIRST_NAMESPACE} is killed while {sent} events arrive; {unread} stay unread in its hub");
         complete(StepName::RegionLost, detail);
 
         *readings_lost = replica.take_over(documents).await?;
@@ -258,31 +266,36 @@ impl Drill {
 
         feed.sending_groups -= 1;
         standby.start();
-        let sent = feed.send(&standby.broker, TO_STANDBY).await;
-        wait_until_unread(standby, 0).await?;
-        let detail = format!("{sent} events sent to {STANDBY}, with sequence numbers from 0, all processed");
+        let sent = feed.send(&standby.broker, TO_STANDBY_PERCENT).await;
+        wait_until_unread_at_most(standby, 0).await?;
+        let detail = format!("{sent} events sent to {STANDBY_NAMESPACE}, with sequence numbers from 0, all processed");
         complete(StepName::AliasFailover, detail);
 
         let detail = if should_rewind {
             let to_ms = replicated_ms - REWIND_MARGIN_MS;
             *events_read_again = first.broker.rewind(to_ms);
             let to = iso8601(to_ms);
-            format!("checkpoints set back to {to}: {events_read_again} events again, then {unread} unread ones")
+            format!(
+                "checkpoints set back to {to}: {events_read_again} events are read again, then {unread} unread ones"
+            )
         } else {
-            format!("checkpoints unchanged: {unread} unread events, and none again")
+            format!("checkpoints unchanged: {unread} unread events are read, and none again")
         };
         complete(StepName::RegionRecovered, detail);
 
         first.start();
-        let sent = feed.send(&standby.broker, DURING_RECOVERY).await;
-        wait_until_unread(first, 0).await?;
-        wait_until_unread(standby, 0).await?;
-        let detail = format!("{FIRST} catches up while {sent} events are sent to {STANDBY}");
+        let sent = feed.send(&standby.broker, DURING_RECOVERY_PERCENT).await;
+        wait_until_unread_at_most(first, 0).await?;
+        wait_until_unread_at_most(standby, 0).await?;
+        let detail = format!("{FIRST_NAMESPACE} catches up while {sent} events are sent to {STANDBY_NAMESPACE}");
         complete(StepName::BothRegionsActive, detail);
 
-        let sent = feed.send(&first.broker, REST).await;
-        wait_until_unread(first, 0).await?;
-        complete(StepName::Failback, format!("the alias points to {FIRST} again: {sent} events, all processed"));
+        let sent = feed.send(&first.broker, REMAINING_PERCENT).await;
+        wait_until_unread_at_most(first, 0).await?;
+        complete(
+            StepName::Failback,
+            format!("the alias points to {FIRST_NAMESPACE} again: {sent} events, all processed"),
+        );
         Ok(())
     }
 
@@ -307,7 +320,7 @@ impl Drill {
     }
 }
 
-/// The devices and the invalid events among theirs.
+/// The simulated devices, with the invalid events that are added to theirs.
 struct Feed<'a> {
     devices: &'a mut Devices,
     invalid_events: &'a mut InvalidEvents,
@@ -344,13 +357,13 @@ impl Feed<'_> {
 }
 
 /// Waits until a region has at most this many unread events.
-async fn wait_until_unread(region: &mut Region<Hub>, most: u64) -> Result<(), DrillError> {
+async fn wait_until_unread_at_most(region: &mut Region<Hub>, most: u64) -> Result<(), DrillError> {
     let hub = Arc::clone(&region.broker);
     tokio::select! {
         () = hub.wait_until_unread_at_most(most) => Ok(()),
-        ended = region.ended() => {
+        ended = region.wait_for_end() => {
             let reason = ended.and_then(Result::err).unwrap_or_else(|| "its hosts ended".into());
-            Err(DrillError::Region(region.source.fully_qualified_namespace.clone(), reason))
+            Err(DrillError::Region { namespace: region.source.fully_qualified_namespace.clone(), reason })
         }
     }
 }

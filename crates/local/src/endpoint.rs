@@ -14,7 +14,7 @@ use hyper_util::{
 };
 
 /// The host sends a request in pieces of about this size.
-const CHUNK: usize = 64 << 10;
+const CHUNK_BYTES: usize = 64 << 10;
 
 type Body = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
 
@@ -22,6 +22,16 @@ type Body = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infa
 pub struct Endpoint {
     client: Client<HttpConnector, Body>,
     uri: Uri,
+}
+
+/// The response of a handler.
+pub struct HttpResponse {
+    /// The status.
+    pub status: u16,
+    /// The content type, if it is text.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: Bytes,
 }
 
 impl Endpoint {
@@ -38,16 +48,16 @@ impl Endpoint {
         }
     }
 
-    /// Posts an invocation over a persistent connection. Returns status, content type and body.
+    /// Posts an invocation over a persistent connection and returns the response.
     ///
     /// # Errors
     ///
-    /// The connection was refused or broken.
-    pub async fn post(&self, invocation_id: &str, body: String) -> Result<(u16, Option<String>, Bytes), String> {
+    /// The connection was refused or closed; the text contains the cause.
+    pub async fn post(&self, invocation_id: &str, body: String) -> Result<HttpResponse, String> {
         let body = Bytes::from(body);
         let pieces: Vec<_> = (0..body.len())
-            .step_by(CHUNK)
-            .map(|from| Ok(Frame::data(body.slice(from..body.len().min(from + CHUNK)))))
+            .step_by(CHUNK_BYTES)
+            .map(|from| Ok(Frame::data(body.slice(from..body.len().min(from + CHUNK_BYTES)))))
             .collect();
         // The length of a stream is not known beforehand, so the body is sent chunked, as the host does.
         let request = Request::post(self.uri.clone())
@@ -66,6 +76,6 @@ impl Endpoint {
         let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         let content_type = content_type.map(str::to_owned);
         let body = response.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
-        Ok((status, content_type, body))
+        Ok(HttpResponse { status, content_type, body })
     }
 }

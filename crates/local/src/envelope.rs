@@ -47,8 +47,12 @@ pub fn request(
         partition_id: &source.partition_id,
     };
     let (bodies, events) = match (trigger.cardinality(), events) {
-        (Cardinality::Many, _) => (batch_bodies(trigger.data_type(), events)?, EventMetadata::Many(Arrays::of(events))),
-        (Cardinality::One, [event]) => (one_body(trigger.data_type(), event)?, EventMetadata::One(one(event))),
+        (Cardinality::Many, _) => {
+            (batch_bodies(trigger.data_type(), events)?, EventMetadata::Many(Arrays::from_events(events)))
+        }
+        (Cardinality::One, [event]) => {
+            (singular_body(trigger.data_type(), event)?, EventMetadata::One(singular_metadata(event)))
+        }
         (Cardinality::One, _) => {
             return Err(format!("a function with cardinality one must get 1 event, not {}", events.len()));
         }
@@ -57,10 +61,10 @@ pub fn request(
         let exception = retry.exception.as_ref().map(|message| json!({ "Message": message }));
         json!({ "RetryCount": retry.count, "MaxRetryCount": retry.max_count, "Exception": exception })
     });
-    let sys = sys(&function.name, now_ms);
+    let sys = sys_metadata(&function.name, now_ms);
     let metadata =
         Metadata { trigger_partition_context: &context, partition_context: &context, events, sys, retry_context };
-    Ok(text(&Request { data: [(trigger.name(), bodies)].into(), metadata }))
+    Ok(to_json(&Request { data: [(trigger.name(), bodies)].into(), metadata }))
 }
 
 // Types instead of JSON values: a run converts tens of thousands of events per second to requests, on the same processors as
@@ -119,25 +123,25 @@ struct Arrays {
 }
 
 impl Arrays {
-    fn of(events: &[Arc<HubEvent>]) -> Self {
-        let offsets = array(events, |event| event.offset.to_string());
+    fn from_events(events: &[Arc<HubEvent>]) -> Self {
+        let offsets = json_array(events, |event| event.offset.to_string());
         Self {
-            partition_key_array: array(events, |event| event.sent.partition_key.as_deref()),
+            partition_key_array: json_array(events, |event| event.sent.partition_key.as_deref()),
             offset_string_array: offsets.clone(),
             offset_array: offsets,
-            sequence_number_array: array(events, |event| event.sequence_number),
-            enqueued_time_utc_array: array(events, |event| time(event.enqueued_ms)),
-            properties_array: array(events, |_| Properties {}),
-            system_properties_array: array(events, SystemProperties::of),
+            sequence_number_array: json_array(events, |event| event.sequence_number),
+            enqueued_time_utc_array: json_array(events, |event| host_time(event.enqueued_ms)),
+            properties_array: json_array(events, |_| Properties {}),
+            system_properties_array: json_array(events, SystemProperties::from_event),
         }
     }
 }
 
-fn array<'a, T: Serialize>(events: &'a [Arc<HubEvent>], cell: impl Fn(&'a HubEvent) -> T) -> String {
-    text(&events.iter().map(|event| cell(event)).collect::<Vec<_>>())
+fn json_array<'a, T: Serialize>(events: &'a [Arc<HubEvent>], cell: impl Fn(&'a HubEvent) -> T) -> String {
+    to_json(&events.iter().map(|event| cell(event)).collect::<Vec<_>>())
 }
 
-fn text(value: &impl Serialize) -> String {
+fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("every key is a string")
 }
 
@@ -166,8 +170,8 @@ struct SystemProperties<'a> {
 }
 
 impl<'a> SystemProperties<'a> {
-    fn of(event: &'a HubEvent) -> Self {
-        let (enqueued, offset) = (time(event.enqueued_ms), event.offset.to_string());
+    fn from_event(event: &'a HubEvent) -> Self {
+        let (enqueued, offset) = (host_time(event.enqueued_ms), event.offset.to_string());
         let partition_key = event.sent.partition_key.as_deref();
         Self {
             sequence_number_of_amqp: event.sequence_number,
@@ -186,28 +190,28 @@ impl<'a> SystemProperties<'a> {
 
 /// Returns the bodies of a batch as a JSON array in a string.
 fn batch_bodies(data_type: DataType, events: &[Arc<HubEvent>]) -> Result<String, String> {
-    let bodies = events.iter().map(|event| body(data_type, &event.sent.body)).collect::<Result<Vec<_>, _>>()?;
-    Ok(text(&bodies))
+    let bodies = events.iter().map(|event| host_body(data_type, &event.sent.body)).collect::<Result<Vec<_>, _>>()?;
+    Ok(to_json(&bodies))
 }
 
 /// Returns the body of one event as text.
-fn one_body(data_type: DataType, event: &HubEvent) -> Result<String, String> {
-    Ok(match body(data_type, &event.sent.body)? {
+fn singular_body(data_type: DataType, event: &HubEvent) -> Result<String, String> {
+    Ok(match host_body(data_type, &event.sent.body)? {
         Value::String(text) => text,
         other => other.to_string(),
     })
 }
 
 /// Returns the metadata of one event under singular keys.
-fn one(event: &HubEvent) -> Value {
+fn singular_metadata(event: &HubEvent) -> Value {
     json!({
         "PartitionKey": event.sent.partition_key,
         "Offset": event.offset.to_string(),
         "OffsetString": event.offset.to_string(),
         "SequenceNumber": event.sequence_number,
-        "EnqueuedTimeUtc": time(event.enqueued_ms),
+        "EnqueuedTimeUtc": host_time(event.enqueued_ms),
         "Properties": {},
-        "SystemProperties": SystemProperties::of(event),
+        "SystemProperties": SystemProperties::from_event(event),
     })
 }
 
@@ -215,14 +219,15 @@ fn one(event: &HubEvent) -> Value {
 #[must_use]
 pub fn timer_request(timer: &TimerFunction, now_ms: i64) -> String {
     const NEVER: &str = "0001-01-01T00:00:00+00:00";
-    let due = format!("{}+00:00", time(now_ms - now_ms.rem_euclid(1_000)));
+    let due = format!("{}+00:00", host_time(now_ms - now_ms.rem_euclid(1_000)));
     let status = timer.trigger.use_monitor.then(|| json!({ "Last": NEVER, "Next": due, "LastUpdated": NEVER }));
     let state = json!({ "Schedule": { "AdjustForDST": true }, "ScheduleStatus": status, "IsPastDue": false });
     let data = json!({ timer.trigger.name.as_str(): state });
-    json!({ "Data": data, "Metadata": { "sys": sys(&timer.name, now_ms) } }).to_string()
+    json!({ "Data": data, "Metadata": { "sys": sys_metadata(&timer.name, now_ms) } }).to_string()
 }
 
-pub(super) fn sys(function: &str, now_ms: i64) -> Value {
+/// Returns the metadata `sys` of an invocation.
+pub(super) fn sys_metadata(function: &str, now_ms: i64) -> Value {
     json!({
         "MethodName": function,
         "UtcNow": iso8601(now_ms),
@@ -230,7 +235,8 @@ pub(super) fn sys(function: &str, now_ms: i64) -> Value {
     })
 }
 
-fn body(data_type: DataType, body: &[u8]) -> Result<Value, String> {
+/// Converts a body to the value that the host passes for this data type.
+fn host_body(data_type: DataType, body: &[u8]) -> Result<Value, String> {
     match data_type {
         DataType::Binary => Ok(Value::from(BASE64.encode(body))),
         DataType::String => Ok(Value::from(String::from_utf8_lossy(body))),
@@ -241,7 +247,7 @@ fn body(data_type: DataType, body: &[u8]) -> Result<Value, String> {
 }
 
 /// Formats a UTC time without a zone, as the host does.
-pub(super) fn time(ms: i64) -> String {
+pub(super) fn host_time(ms: i64) -> String {
     let text = iso8601(ms);
     text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -1,6 +1,6 @@
 //! Why a run or a drill cannot start.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use devicestate_engine::{function_app::FunctionAppError, queue::QueueError, settings::ConfigError, store::StoreError};
 use devicestate_sqlite::DatabaseError;
@@ -10,70 +10,49 @@ use crate::source::SourceError;
 /// Why a run or a drill cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// The files of the function app.
+    /// The files of the function app are invalid.
     #[error(transparent)]
     FunctionApp(#[from] FunctionAppError),
-    /// `local.settings.json`.
+    /// `local.settings.json` cannot be read.
     #[error("the file {} cannot be read: {reason}", path.display())]
     LocalSettings {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         reason: String,
     },
-    /// A setting.
+    /// A setting is invalid or missing.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The stand-in host does not support this.
+    /// The stand-in host does not support this app, setting or option.
     #[error("{0}")]
     Unsupported(String),
-    /// The state file.
+    /// The state file cannot be used.
     #[error("{0} (option --state)")]
     Database(#[from] DatabaseError),
-    /// The dead-letter queue in the state file.
+    /// The dead-letter queue in the state file cannot be read.
     #[error("{0} (option --state)")]
     Queue(#[from] QueueError),
     /// The documents cannot be read for the check.
     #[error("the documents cannot be read: {0}")]
     Store(#[from] StoreError),
-    /// The telemetry file.
+    /// The telemetry file cannot be written.
     #[error("the telemetry file {} cannot be written: {reason} (option --telemetry)", path.display())]
     Telemetry {
         /// Its path.
         path: PathBuf,
-        /// The system's error.
+        /// The cause.
         reason: String,
     },
-    /// A folder.
+    /// A folder cannot be used.
     #[error("the folder {} cannot be used: {reason}", path.display())]
     Folder {
         /// Its path.
         path: PathBuf,
-        /// The system's error.
+        /// The cause.
         reason: String,
     },
-    /// The input.
+    /// The input cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-}
-
-/// Returns the system's description of an error, without its number.
-pub(super) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_system_error_is_described_without_its_number() {
-        let missing = std::fs::File::open("/no/such/file").expect_err("it does not exist");
-        assert_eq!(reason(&missing), "No such file or directory");
-        assert_eq!(reason(&io::Error::other("anything else")), "anything else");
-    }
 }

@@ -38,7 +38,7 @@ pub(super) struct Fold {
 pub struct Difference {
     /// The document's id.
     pub document: String,
-    /// What is stored and what is expected.
+    /// The stored and the expected values.
     pub detail: String,
 }
 
@@ -64,9 +64,9 @@ impl Fold {
     /// Adds the documents that the store holds before the first event.
     pub(super) fn add_documents(&mut self, stored: &[Document]) {
         for document in stored {
-            let readings = document
-                .readings()
-                .filter_map(|(name, value)| Some((name.to_owned(), (key(document.version(name)?), value.clone()))));
+            let readings = document.readings().filter_map(|(name, value)| {
+                Some((name.to_owned(), (version_key(document.version(name)?), value.clone())))
+            });
             self.documents.entry(document.id.clone()).or_default().extend(readings);
         }
     }
@@ -99,19 +99,19 @@ impl Fold {
     }
 
     /// Returns the number of expected documents.
-    pub(super) fn documents(&self) -> usize {
+    pub(super) fn document_count(&self) -> usize {
         self.documents.len()
     }
 
     /// Returns the number of invalid events whose dead letter has not been found.
-    pub(super) fn invalid_events(&self) -> usize {
+    pub(super) fn invalid_event_count(&self) -> usize {
         self.invalid.len()
     }
 
     /// Removes the invalid events that these messages are dead letters of. Other messages are ignored.
     pub(super) fn remove_dead_lettered(&mut self, messages: &[Vec<u8>]) {
-        let letters = messages.iter().filter_map(|message| serde_json::from_slice(message).ok());
-        for DeadLetter { source, event_data } in letters {
+        let dead_letters = messages.iter().filter_map(|message| serde_json::from_slice(message).ok());
+        for DeadLetter { source, event_data } in dead_letters {
             let EventData { sequence_number } = event_data;
             self.invalid.remove(&(source.fully_qualified_namespace, source.partition_id, sequence_number));
         }
@@ -130,10 +130,10 @@ impl Fold {
                 differences.push(difference(id, "the document is missing".to_owned()));
                 continue;
             };
-            let wrong = expected.iter().find(|(name, (version, value))| {
-                document.version(name).map(key) != Some(*version) || document.get(name) != Some(value)
+            let different = expected.iter().find(|(name, (version, value))| {
+                document.version(name).map(version_key) != Some(*version) || document.get(name) != Some(value)
             });
-            if let Some((name, (version, value))) = wrong {
+            if let Some((name, (version, value))) = different {
                 let held = document.get(name).map_or_else(|| "missing".to_owned(), ToString::to_string);
                 let held_version = json!(document.version(name));
                 let version = json!(version);
@@ -148,6 +148,6 @@ impl Fold {
 }
 
 /// Reads a version as documents store it: `[time, sequence number, source]`.
-fn key(version: Version) -> VersionKey {
+fn version_key(version: Version) -> VersionKey {
     serde_json::from_value(json!(version)).expect("a version is an array of three numbers")
 }

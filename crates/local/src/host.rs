@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     demonstration::KillSwitch,
-    endpoint::Endpoint,
+    endpoint::{Endpoint, HttpResponse},
     monitor::Monitor,
     process::{Process, StartInfo},
     reply::{self, Accepted, ReplyError},
@@ -84,16 +84,16 @@ impl Host {
         request: impl FnOnce() -> Result<String, String>,
     ) -> Result<Accepted, String> {
         let Instance { name, host, function, queue, statistics, monitor, .. } = &*self.instance;
-        self.process.ready().await?;
+        self.process.wait_until_ready().await?;
         let limit = host.function_timeout.unwrap_or(Duration::MAX);
-        let answer = timeout(limit, endpoint.post(invocation_id, request()?)).await;
+        let response = timeout(limit, endpoint.post(invocation_id, request()?)).await;
         let too_long = || {
             self.process.kill();
             format!("the handler did not answer within functionTimeout ({limit:?}) and was killed")
         };
-        let Ok(answer) = answer else { return Err(too_long()) };
-        let (status, content_type, body) = answer?;
-        if self.instance.kill_switch.take() {
+        let Ok(response) = response else { return Err(too_long()) };
+        let HttpResponse { status, content_type, body } = response?;
+        if self.instance.kill_switch.disarm() {
             self.process.kill();
             return Err("the handler was killed, and its reply was lost".into());
         }
@@ -110,7 +110,7 @@ impl Host {
                 return Err(too_long());
             }
         };
-        monitor.logs(name, &function.name, invocation_id, &accepted.logs);
+        monitor.write_logs(name, &function.name, invocation_id, &accepted.logs);
         // One after another, as the host does: if one fails, the first ones stay in the queue and a retry repeats them.
         for message in &accepted.messages {
             queue.put(message).await.map_err(|error| error.to_string())?;

@@ -17,7 +17,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::throughput::Throughput;
 
-/// The most unread events of a partition, and the most bytes of their bodies.
+/// Limit the unread events of a partition, and the bytes of their bodies.
 const MAX_UNREAD_EVENTS: usize = 20_000;
 const MAX_UNREAD_BYTES: usize = 64 << 20;
 
@@ -48,12 +48,24 @@ pub struct HubEvent {
 /// The hub.
 pub struct Hub {
     partitions: Vec<Partition>,
-    next: AtomicUsize,
+    /// Selects the partitions of events without a key in turn.
+    keyless_events: AtomicUsize,
     options: Options,
     /// The number of events it has accepted.
     incoming: AtomicU64,
     /// Notified when a checkpoint moves.
     checkpoint_moved: Notify,
+}
+
+/// The limits of a batch that is read from a partition.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchLimits {
+    /// The minimum number of events, unless `max_wait` passes.
+    pub min_events: usize,
+    /// The maximum number of events.
+    pub max_events: usize,
+    /// How long to wait for the minimum number of events, from the first event on.
+    pub max_wait: Duration,
 }
 
 /// Options of a hub. By default it has no throughput limit, uses the current time and drops events before the checkpoint.
@@ -137,7 +149,7 @@ impl Hub {
     pub fn new(partitions: usize, options: Options) -> Self {
         Self {
             partitions: (0..partitions).map(|_| Partition::default()).collect(),
-            next: AtomicUsize::new(0),
+            keyless_events: AtomicUsize::new(0),
             options,
             incoming: AtomicU64::new(0),
             checkpoint_moved: Notify::new(),
@@ -186,7 +198,7 @@ impl Hub {
 
     fn partition_of(&self, key: Option<&str>) -> usize {
         let number = key.map_or_else(
-            || self.next.fetch_add(1, Relaxed) as u64,
+            || self.keyless_events.fetch_add(1, Relaxed) as u64,
             |key| {
                 let mut hasher = DefaultHasher::new();
                 key.hash(&mut hasher);
@@ -223,17 +235,17 @@ impl Hub {
     }
 
     /// Sets each checkpoint back to the first retained event that was enqueued at this time or later. Returns how many events
-    /// will be read again. There must be no reader.
+    /// will be read again. No reader may be active.
     pub fn rewind(&self, to_ms: i64) -> u64 {
-        let mut events_again = 0;
+        let mut events_read_again = 0;
         for partition in &self.partitions {
             let mut stream = partition.stream();
             let first = stream.events.iter().find(|event| event.enqueued_ms >= to_ms);
             let first = first.map_or(stream.checkpoint, |event| event.sequence_number.min(stream.checkpoint));
-            events_again += u64::try_from(stream.checkpoint - first).unwrap_or_default();
+            events_read_again += u64::try_from(stream.checkpoint - first).unwrap_or_default();
             stream.checkpoint = first;
         }
-        events_again
+        events_read_again
     }
 
     /// Waits until at most this many events are after their partition's checkpoint.
@@ -261,13 +273,13 @@ impl Hub {
         self.partitions[partition].stream().events.iter().cloned().collect()
     }
 
-    /// Reads the next events from a sequence number on: up to `max_events`, and at least `min_events` unless `max_wait` passes or
-    /// the hub is closed. `None` if the hub is closed and everything has been read. A partition must have one reader at a time.
+    /// Reads the next events from a sequence number on, within these limits; a closed hub ignores the minimum. Returns `None` if
+    /// the hub is closed and everything has been read. A partition must have one reader at a time.
     pub async fn receive(
         &self,
         partition: usize,
         from: i64,
-        (min_events, max_events, max_wait): (usize, usize, Duration),
+        BatchLimits { min_events, max_events, max_wait }: BatchLimits,
     ) -> Option<Vec<Arc<HubEvent>>> {
         let partition = &self.partitions[partition];
         let mut deadline = None;

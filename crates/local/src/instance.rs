@@ -80,7 +80,7 @@ async fn run_host<B: Broker>(
         () = Arc::clone(broker).read(Arc::clone(host), assignment) => Ok(HostEnd::Done),
         ended = state.wait_for(has_ended) => match ended.as_deref() {
             Ok(State::Failed(reason)) => Ok(HostEnd::HandlerFailed(reason.clone())),
-            _ => Err("the handler ended with exit code 0. The host does not restart such a handler, so every later batch \
+            _ => Err("the handler exited with exit code 0. The host does not restart such a handler, so every later batch \
                       fails".into()),
         },
     }

@@ -16,12 +16,12 @@ pub struct InvalidEventRate {
 
 impl InvalidEventRate {
     /// Returns a rate of this many percent.
-    pub(super) const fn percent(percent: u64) -> Self {
+    pub(super) const fn from_percent(percent: u64) -> Self {
         Self { per_million: percent * (MILLION / 100) }
     }
 
     /// Returns how many invalid events are added to this many valid ones.
-    pub(super) fn of(self, valid: u64) -> u64 {
+    pub(super) fn count_for(self, valid: u64) -> u64 {
         valid * self.per_million / MILLION
     }
 }
@@ -58,12 +58,12 @@ impl InvalidEvents {
     /// Returns the invalid events to send after this valid one. They have its partition key, so they are among the events of
     /// its device.
     pub(super) fn following(&mut self, valid: &Sent) -> Vec<Sent> {
-        let count = self.rate.of(self.valid + 1) - self.rate.of(self.valid);
+        let count = self.rate.count_for(self.valid + 1) - self.rate.count_for(self.valid);
         self.valid += 1;
-        (0..count).map(|_| self.next(valid)).collect()
+        (0..count).map(|_| self.create(valid)).collect()
     }
 
-    fn next(&mut self, valid: &Sent) -> Sent {
+    fn create(&mut self, valid: &Sent) -> Sent {
         const JSON: Option<&str> = Some("application/json");
         const PROTOBUF: Option<&str> = Some("application/x-protobuf");
         let device = valid.partition_key.as_deref().unwrap_or("drone-7");
@@ -96,7 +96,11 @@ mod tests {
         for (text, of_a_million) in
             [("0%", 0), ("0.5%", 5_000), ("1%", 10_000), ("2.25%", 22_500), ("0.0001%", 1), ("100%", 1_000_000)]
         {
-            assert_eq!(text.parse().map(|rate: InvalidEventRate| rate.of(1_000_000)), Ok(of_a_million), "{text}");
+            assert_eq!(
+                text.parse().map(|rate: InvalidEventRate| rate.count_for(1_000_000)),
+                Ok(of_a_million),
+                "{text}"
+            );
         }
         for text in ["", "%", "5", "0.5", "-1%", "+1%", "101%", "100.0001%", "0.00001%", ".5%", "a%", "1.x%", "1 %"] {
             assert!(text.parse::<InvalidEventRate>().is_err(), "{text}");
@@ -105,9 +109,9 @@ mod tests {
 
     #[test]
     fn invalid_events_are_spread_evenly_and_their_number_is_known_beforehand() {
-        let mut invalid = InvalidEvents::new(InvalidEventRate::percent(1));
+        let mut invalid = InvalidEvents::new(InvalidEventRate::from_percent(1));
         let added: Vec<_> = (0..876).map(|_| invalid.following(&Sent::default()).len()).collect();
-        assert_eq!(added.iter().sum::<usize>() as u64, InvalidEventRate::percent(1).of(876));
+        assert_eq!(added.iter().sum::<usize>() as u64, InvalidEventRate::from_percent(1).count_for(876));
         assert!(added.chunks(100).take(8).all(|hundred| hundred.iter().sum::<usize>() == 1));
     }
 }

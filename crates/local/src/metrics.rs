@@ -13,7 +13,7 @@ use super::{
     monitor::Monitor,
 };
 
-/// How often metrics get a row. The service's are of a minute; a run may be over by then.
+/// The interval between two rows of a metric. The service's interval is a minute, but a run may be shorter.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The task that reports the metrics of a hub or a queue while it runs.
@@ -70,7 +70,7 @@ impl<B: Broker> MetricsReporter<B> {
                 Metric::Level(name, now) => (name, now),
                 Metric::Count(name, now) => (name, now - self.reported.insert(name, now).unwrap_or_default()),
             };
-            self.monitor.metric(B::PROVIDER, &self.namespace, name, value);
+            self.monitor.write_metric(B::PROVIDER, &self.namespace, name, value);
         }
     }
 }

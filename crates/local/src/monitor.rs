@@ -11,11 +11,9 @@ use std::{
 
 use devicestate_engine::{
     clock::{Clock as _, System},
-    text::iso8601,
+    text::{error_message, iso8601},
 };
 use serde_json::{Value, json};
-
-use super::error;
 
 /// Severity levels, as Application Insights numbers them.
 const INFORMATION: u8 = 1;
@@ -51,9 +49,9 @@ impl Monitor {
     }
 
     /// Writes a line of a handler's output.
-    pub(super) fn console(&self, instance: &str, output: OutputStream, line: &str) {
+    pub(super) fn write_console(&self, instance: &str, output: OutputStream, line: &str) {
         if self.verbose {
-            // The run goes on if standard error is closed.
+            // The run continues if standard error is closed.
             let _ = writeln!(io::stderr(), "{line}");
         }
         let level = match output {
@@ -61,22 +59,22 @@ impl Monitor {
             OutputStream::Error if line.to_ascii_lowercase().contains("warn") => WARNING,
             OutputStream::Error => ERROR,
         };
-        self.trace(instance, level, line, "", "Host.Function.Console");
+        self.write_trace(instance, level, line, "", "Host.Function.Console");
     }
 
     /// Writes the `Logs` of a reply.
-    pub(super) fn logs(&self, instance: &str, function: &str, invocation_id: &str, lines: &[String]) {
+    pub(super) fn write_logs(&self, instance: &str, function: &str, invocation_id: &str, lines: &[String]) {
         for line in lines {
-            self.trace(instance, INFORMATION, line, invocation_id, &format!("Function.{function}.User"));
+            self.write_trace(instance, INFORMATION, line, invocation_id, &format!("Function.{function}.User"));
         }
     }
 
-    fn trace(&self, instance: &str, level: u8, message: &str, invocation_id: &str, category: &str) {
+    fn write_trace(&self, instance: &str, level: u8, message: &str, invocation_id: &str, category: &str) {
         let mut properties = json!({ "Category": category });
         if !invocation_id.is_empty() {
             properties["InvocationId"] = invocation_id.into();
         }
-        self.row(&json!({
+        self.write_row(&json!({
             "Type": "AppTraces",
             "TimeGenerated": iso8601(System.now_ms()),
             "Message": message,
@@ -88,8 +86,8 @@ impl Monitor {
     }
 
     /// Writes a metric of the hub or the queue, by the service's name for it.
-    pub(super) fn metric(&self, provider: &str, resource: &str, name: &str, value: u64) {
-        self.row(&json!({
+    pub(super) fn write_metric(&self, provider: &str, resource: &str, name: &str, value: u64) {
+        self.write_row(&json!({
             "Type": "AzureMetrics",
             "TimeGenerated": iso8601(System.now_ms()),
             "ResourceProvider": provider,
@@ -105,12 +103,12 @@ impl Monitor {
         }));
     }
 
-    fn row(&self, row: &Value) {
+    fn write_row(&self, row: &Value) {
         if let Some(rows) = &self.rows {
             let line = row.to_string() + "\n";
             let written = rows.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
             if let Err(error) = written {
-                let reason = error::reason(&error);
+                let reason = error_message(&error);
                 eprintln!("devicestate: a row of the telemetry file was not written: {reason} (option --telemetry)");
             }
         }

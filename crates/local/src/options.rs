@@ -41,21 +41,22 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether the run injects the faults of a [demonstration].
+    /// Returns whether the run injects the faults of a [demonstration].
     pub(crate) fn is_demonstration(&self) -> bool {
         matches!(self.input, Input::Sample) && self.sessions.is_none()
     }
 
     /// Returns how many invalid events to add.
     pub(crate) fn invalid_event_rate(&self) -> InvalidEventRate {
-        let default = if self.is_demonstration() { demonstration::INVALID_EVENTS } else { InvalidEventRate::default() };
+        let default =
+            if self.is_demonstration() { demonstration::INVALID_EVENT_RATE } else { InvalidEventRate::default() };
         self.invalid_events.unwrap_or(default)
     }
 
     /// Returns the number of events, invalid ones included, if it is known beforehand.
     pub(crate) fn known_events(&self) -> Option<u64> {
         match self.input {
-            Input::Simulation(Simulation { events, .. }) => Some(events + self.invalid_event_rate().of(events)),
+            Input::Simulation(Simulation { events, .. }) => Some(events + self.invalid_event_rate().count_for(events)),
             Input::Sample | Input::File(_) => None,
         }
     }

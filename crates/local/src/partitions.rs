@@ -18,7 +18,7 @@ use super::{
     endpoint::Endpoint,
     envelope::{self, Retry},
     host::Host,
-    hub::{Hub, HubEvent, Sent},
+    hub::{BatchLimits, Hub, HubEvent, Sent},
     reply::Accepted,
 };
 
@@ -55,16 +55,20 @@ impl Broker for Hub {
 /// Reads a partition, one batch after another.
 async fn pump(hub: Arc<Hub>, host: Arc<Host>, partition: usize) {
     let settings = &host.instance.host.extensions.event_hubs;
-    let size = (settings.min_event_batch_size, settings.max_event_batch_size, settings.max_wait_time);
+    let limits = BatchLimits {
+        min_events: settings.min_event_batch_size,
+        max_events: settings.max_event_batch_size,
+        max_wait: settings.max_wait_time,
+    };
     let listener = Listener::new(&host, partition);
     let mut next = hub.checkpoint(partition);
     let mut batches = 0;
-    while let Some(events) = hub.receive(partition, next, size).await {
+    while let Some(events) = hub.receive(partition, next, limits).await {
         next = events.last().map_or(next, |event| event.sequence_number + 1);
-        let answered = listener.invoke(&events).await;
+        let invoked = listener.invoke(&events).await;
         // There is no await from here to the checkpoint, so a stop cannot separate the counts from it.
         let statistics = &host.instance.statistics;
-        match answered {
+        match invoked {
             Some((accepted, took)) => {
                 statistics.record_batch(partition, &events, &accepted.logs, took, System.now_ms());
             }

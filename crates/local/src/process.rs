@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use devicestate_engine::function_app::FunctionApp;
+use devicestate_engine::{function_app::FunctionApp, text::error_message};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
     net::TcpStream,
@@ -20,10 +20,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{
-    error,
-    monitor::{Monitor, OutputStream},
-};
+use super::monitor::{Monitor, OutputStream};
 
 /// How often the host checks whether a starting handler is ready.
 const PROBE_INTERVAL: Duration = Duration::from_millis(25);
@@ -35,7 +32,7 @@ const ERRORS_TO_STOP: usize = 3;
 /// An exit code that requests a restart and is not an error.
 const RESTART_EXIT_CODE: i32 = 200;
 
-/// The most lines of a handler's standard error that the host shows when the handler exits.
+/// Limits the lines of a handler's standard error that the host shows when the handler exits.
 const MAX_ERROR_LINES: usize = 3;
 
 /// The state of the process.
@@ -70,7 +67,7 @@ pub(super) struct StartInfo {
     pub(super) initialization_timeout: Duration,
 }
 
-/// Where the handler's output goes: to the monitor, under the name of the instance.
+/// The destination of the handler's output: the monitor, under the name of the instance.
 #[derive(Debug, Clone)]
 pub(super) struct LogSink {
     pub(super) monitor: Arc<Monitor>,
@@ -84,7 +81,7 @@ impl StartInfo {
         let app_root = app.root.canonicalize()?;
         let directory = app_root.join(&description.working_directory).canonicalize()?;
         Ok(Self {
-            executable: executable(&directory, &description.default_executable_path),
+            executable: find_executable(&directory, &description.default_executable_path),
             arguments: description.arguments.clone(),
             directory,
             app_root,
@@ -94,9 +91,9 @@ impl StartInfo {
     }
 }
 
-/// Returns the executable. The host prefers a file in the app's folder to a command on the PATH. This stand-in also takes
+/// Returns the executable. The host prefers a file in the app's folder to a command on the PATH. This stand-in also accepts
 /// this program itself if it has the name, because a build folder and the app's folder are different.
-fn executable(directory: &Path, name: &str) -> PathBuf {
+fn find_executable(directory: &Path, name: &str) -> PathBuf {
     let in_app = directory.join(name);
     let this_program = std::env::current_exe().ok().filter(|path| path.file_stem().is_some_and(|stem| stem == name));
     if in_app.is_file() { in_app } else { this_program.unwrap_or_else(|| PathBuf::from(name)) }
@@ -139,7 +136,7 @@ impl Process {
         self.state.subscribe()
     }
 
-    /// Whether the process has failed too often, so that the host stops.
+    /// Returns whether the process has failed too often, so that the host stops.
     pub(super) fn has_failed(&self) -> bool {
         matches!(*self.state.borrow(), State::Failed(_))
     }
@@ -149,12 +146,12 @@ impl Process {
     /// # Errors
     ///
     /// It will never be ready.
-    pub(super) async fn ready(&self) -> Result<(), String> {
+    pub(super) async fn wait_until_ready(&self) -> Result<(), String> {
         let mut state = self.watch();
         let state = state.wait_for(|state| *state != State::Starting).await;
         match state.as_deref() {
             Ok(State::Ready) => Ok(()),
-            Ok(State::Exited) => Err("the handler ended with exit code 0 and is not restarted".into()),
+            Ok(State::Exited) => Err("the handler exited with exit code 0 and is not restarted".into()),
             Ok(State::Failed(reason)) => Err(reason.clone()),
             Ok(State::Starting) | Err(_) => Err("the host is stopping".into()),
         }
@@ -191,7 +188,7 @@ async fn supervise(
                 return;
             }
             ExitReason::Exited(Some(RESTART_EXIT_CODE)) | ExitReason::Killed => None,
-            ExitReason::Exited(Some(code)) => Some(format!("ended with exit code {code}")),
+            ExitReason::Exited(Some(code)) => Some(format!("exited with exit code {code}")),
             ExitReason::Exited(None) => Some("was killed by a signal".to_owned()),
             ExitReason::Failed(reason) => Some(reason),
         };
@@ -228,15 +225,17 @@ async fn run(
         Ok(child) => child,
         Err(error) => {
             let executable = start.executable.display();
-            return ExitReason::Failed(format!("{executable} cannot be started: {}", error::reason(&error)));
+            return ExitReason::Failed(format!("{executable} cannot be started: {}", error_message(&error)));
         }
     };
     let LogSink { monitor, instance } = log_sink.clone();
-    tokio::spawn(lines(child.stdout.take(), move |line| monitor.console(&instance, OutputStream::Standard, &line)));
+    tokio::spawn(read_lines(child.stdout.take(), move |line| {
+        monitor.write_console(&instance, OutputStream::Standard, &line)
+    }));
     let last = Arc::clone(last_lines);
     let LogSink { monitor, instance } = log_sink.clone();
-    let stderr = tokio::spawn(lines(child.stderr.take(), move |line| {
-        monitor.console(&instance, OutputStream::Error, &line);
+    let stderr = tokio::spawn(read_lines(child.stderr.take(), move |line| {
+        monitor.write_console(&instance, OutputStream::Error, &line);
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.len() == MAX_ERROR_LINES {
             last.pop_front();
@@ -247,7 +246,7 @@ async fn run(
         ended = child.wait() => ExitReason::Exited(ended.ok().and_then(|status| status.code())),
         () = kill.notified() => ExitReason::Killed,
         failed = async {
-            if becomes_ready(port, start.initialization_timeout).await {
+            if poll_until_ready(port, start.initialization_timeout).await {
                 state.send_replace(State::Ready);
                 std::future::pending::<()>().await;
             }
@@ -282,7 +281,8 @@ fn spawn(start: &StartInfo, port: u16) -> io::Result<Child> {
     command.spawn()
 }
 
-async fn lines(from: Option<impl AsyncRead + Unpin>, mut line: impl FnMut(String)) {
+/// Reads lines to the end, and calls a function with each.
+async fn read_lines(from: Option<impl AsyncRead + Unpin>, mut line: impl FnMut(String)) {
     let Some(from) = from else { return };
     let mut reader = BufReader::new(from);
     let mut bytes = Vec::new();
@@ -293,8 +293,8 @@ async fn lines(from: Option<impl AsyncRead + Unpin>, mut line: impl FnMut(String
     }
 }
 
-/// Sends `GET /` until the handler answers with any status. False if it does not within the time.
-async fn becomes_ready(port: u16, within: Duration) -> bool {
+/// Sends `GET /` until the handler answers with any status. Returns false if it does not within the time.
+async fn poll_until_ready(port: u16, within: Duration) -> bool {
     let until = Instant::now() + within;
     while Instant::now() < until {
         if tokio::time::timeout_at(until, probe(port)).await.is_ok_and(|answer| answer.is_ok()) {

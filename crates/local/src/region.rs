@@ -72,7 +72,7 @@ impl<B: Broker> Region<B> {
     /// # Errors
     ///
     /// The instance failed.
-    pub(super) async fn ended(&mut self) -> Option<Result<(), String>> {
+    pub(super) async fn wait_for_end(&mut self) -> Option<Result<(), String>> {
         let ended = self.hosts.join_next().await?;
         Some(ended.unwrap_or_else(|panic| Err(panic.to_string())))
     }

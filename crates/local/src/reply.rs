@@ -19,7 +19,7 @@ pub struct Accepted {
 pub enum ReplyError {
     /// The invocation failed.
     Failed(String),
-    /// The host does not accept the reply as an answer and waits until `functionTimeout`.
+    /// The host does not accept the reply and waits until `functionTimeout`.
     Hangs,
 }
 
@@ -37,7 +37,7 @@ pub fn read(
 ) -> Result<Accepted, ReplyError> {
     let failed = |reason: String| Err(ReplyError::Failed(reason));
     if !(200..300).contains(&status) {
-        return failed(format!("the handler answered {status}: {}", error(body)));
+        return failed(format!("the handler answered {status}: {}", error_text(body)));
     }
     if status == 204 || body.trim_ascii().is_empty() || body.trim_ascii() == b"null" {
         return Err(ReplyError::Hangs);
@@ -61,7 +61,7 @@ pub fn read(
         _ => return failed("the reply's Logs must be an array of strings".into()),
     };
     // Other names in Outputs are dropped without an error, as the host does.
-    let messages = messages(&reply["Outputs"][binding]).map_err(ReplyError::Failed)?;
+    let messages = to_messages(&reply["Outputs"][binding]).map_err(ReplyError::Failed)?;
     let limit = match encoding {
         MessageEncoding::Base64 => 49_152,
         MessageEncoding::None => 65_536,
@@ -73,7 +73,7 @@ pub fn read(
 }
 
 /// Returns the error text of an answer: its member `error`, or the entire body. The host itself ignores both.
-fn error(body: &[u8]) -> String {
+fn error_text(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Answer {
         error: String,
@@ -84,17 +84,17 @@ fn error(body: &[u8]) -> String {
 }
 
 /// Converts an output as the queue binding does.
-fn messages(output: &Value) -> Result<Vec<Vec<u8>>, String> {
+fn to_messages(output: &Value) -> Result<Vec<Vec<u8>>, String> {
     match output {
         Value::Null => Ok(Vec::new()),
-        Value::Array(elements) => Ok(elements.iter().map(message).collect()),
-        Value::String(text) => one_string(text),
-        other => Ok(vec![message(other)]),
+        Value::Array(elements) => Ok(elements.iter().map(to_message).collect()),
+        Value::String(text) => messages_from_string(text),
+        other => Ok(vec![to_message(other)]),
     }
 }
 
 /// Converts an element of an array: a string is used verbatim, any other value is serialized again.
-fn message(element: &Value) -> Vec<u8> {
+fn to_message(element: &Value) -> Vec<u8> {
     match element {
         Value::String(text) => text.clone().into_bytes(),
         other => serde_json::to_vec_pretty(other).unwrap_or_default(),
@@ -102,13 +102,13 @@ fn message(element: &Value) -> Vec<u8> {
 }
 
 /// Converts a single string, whose format the host guesses.
-fn one_string(text: &str) -> Result<Vec<Vec<u8>>, String> {
+fn messages_from_string(text: &str) -> Result<Vec<Vec<u8>>, String> {
     if let Ok(bytes) = BASE64.decode(text) {
         return Ok(vec![bytes]);
     }
     match text.trim_start().chars().next() {
         Some('[') => match serde_json::from_str::<Vec<Value>>(text) {
-            Ok(elements) => Ok(elements.iter().map(message).collect()),
+            Ok(elements) => Ok(elements.iter().map(to_message).collect()),
             Err(error) => Err(format!("an output that starts with [ is not a JSON array: {error}")),
         },
         Some('{') if serde_json::from_str::<Value>(text).is_err() => {

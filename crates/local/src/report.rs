@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, sync::atomic::Ordering::Relaxed, time::Duration};
 use devicestate_engine::{
     device_state::Document,
     record::DeadLetterQueueRecord,
-    store::{Operations, documents},
+    store::{self, Operations},
 };
 use hdrhistogram::Histogram;
 use serde::{Serialize, Serializer};
@@ -66,7 +66,7 @@ pub struct Report {
     pub faults: Option<InjectedFaults>,
     /// The comparison of the documents with the fold of their events; null if it was not run.
     pub check: Option<Check>,
-    /// What failed.
+    /// The failures.
     #[serde(flatten)]
     pub failures: Failures,
     /// The documents, if they are few.
@@ -92,7 +92,7 @@ pub enum InputReport {
     Simulation(Simulation),
 }
 
-/// What failed, apart from lost events.
+/// The failures of a run, apart from lost events.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failures {
@@ -209,18 +209,18 @@ pub struct Quantiles {
     pub p99: f64,
 }
 
-/// The most documents that the report shows.
+/// Limits the documents that the report shows.
 const MAX_SHOWN_DOCUMENTS: usize = 20;
 
 /// Counts the documents, and returns them if they are few.
-async fn count_documents(of: &Documents) -> (DocumentCount, Vec<Document>) {
-    let store = match of.open() {
+async fn count_documents(documents: &Documents) -> (DocumentCount, Vec<Document>) {
+    let store = match documents.open() {
         Ok(Some(store)) => store,
         Ok(None) => return (DocumentCount::InHandlerMemory, Vec::new()),
         Err(_) => return (DocumentCount::Unreadable, Vec::new()),
     };
-    let max = of.max_read();
-    match documents(&*store, max.saturating_add(1)).await {
+    let max = documents.max_read();
+    match store::documents(&*store, max.saturating_add(1)).await {
         Err(_) => (DocumentCount::Unreadable, Vec::new()),
         Ok(found) if found.len() > max => (DocumentCount::MoreThan(max), Vec::new()),
         Ok(found) if found.len() > MAX_SHOWN_DOCUMENTS => (DocumentCount::Counted(found.len()), Vec::new()),
@@ -297,7 +297,7 @@ fn quantiles(microseconds: &Histogram<u64>) -> Quantiles {
 }
 
 impl Report {
-    /// Whether no event was lost and the results add up to the received events.
+    /// Returns whether no event was lost and the results add up to the received events.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let Events { received, applied, superseded, dead_lettered, lost, in_sub_queue, repeated, .. } = self.events;

@@ -81,7 +81,7 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     };
     let mut ended = run.end(sent).await;
     let check = match expected {
-        // Without the rest of the events the documents are not complete.
+        // The documents are complete only if all events were processed.
         Some(expected) if ended.is_ok() => match expected.check(&run.setup, &run.region, &hub).await {
             Ok(check) => Some(check),
             Err(error) => {
@@ -98,7 +98,7 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
 #[derive(Debug)]
 pub(super) struct Interrupted(pub(super) String);
 
-/// What the report has for one kind of run only.
+/// The parts of the report that only one kind of run has.
 #[derive(Default)]
 struct Details {
     partitions: Option<usize>,
@@ -136,7 +136,7 @@ impl<B: Broker> LocalRun<B> {
         };
         let region = setup.region(config, Arc::clone(&broker), options.instances)?;
         let statistics = Arc::clone(&region.statistics);
-        let (input, events) = open(&options.input, &setup.app.root)?;
+        let (input, events) = open_input(&options.input, &setup.app.root)?;
         let already_queued = region.queue.count().await?;
 
         let started = Instant::now();
@@ -148,7 +148,7 @@ impl<B: Broker> LocalRun<B> {
         let print_line = progress.line_printer();
         let stop = shutdown_signal(move || {
             print_line(
-                "Stopping: no more events are sent, and those that were sent are finished. Ctrl-C again stops at once.",
+                "Stopping: no more events are sent, and those that were sent are finished. Ctrl-C again stops immediately.",
             );
         });
         let feed = Feed::start(events, InvalidEvents::new(options.invalid_event_rate()), RateLimit::new(options.rate));
@@ -189,8 +189,8 @@ impl<B: Broker> LocalRun<B> {
         if ended.is_ok() {
             let mut stop = self.stop.clone();
             ended = tokio::select! {
-                ended = all_ended(&mut self.region) => ended,
-                () = stop_at_once(&mut stop) => Err(stopped()),
+                ended = wait_for_all_ends(&mut self.region) => ended,
+                () = wait_for_immediate_stop(&mut stop) => Err(stopped_error()),
             };
         }
         self.region.stop().await;
@@ -238,29 +238,29 @@ async fn while_running<B: Broker, T>(
     loop {
         tokio::select! {
             value = &mut future => return Ok(value),
-            () = stop_at_once(&mut stop) => return Err(stopped()),
-            Some(ended) = region.ended() => ended.map_err(Interrupted)?,
+            () = wait_for_immediate_stop(&mut stop) => return Err(stopped_error()),
+            Some(ended) = region.wait_for_end() => ended.map_err(Interrupted)?,
         }
     }
 }
 
 /// Waits until every instance of a region has ended.
-async fn all_ended<B: Broker>(region: &mut Region<B>) -> Result<(), Interrupted> {
-    while let Some(ended) = region.ended().await {
+async fn wait_for_all_ends<B: Broker>(region: &mut Region<B>) -> Result<(), Interrupted> {
+    while let Some(ended) = region.wait_for_end().await {
         ended.map_err(Interrupted)?;
     }
     Ok(())
 }
 
-async fn stop_at_once(stop: &mut watch::Receiver<Shutdown>) {
+async fn wait_for_immediate_stop(stop: &mut watch::Receiver<Shutdown>) {
     let _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate).await;
 }
 
-fn stopped() -> Interrupted {
-    Interrupted("stopped at once: the events that were not processed are in no document".into())
+fn stopped_error() -> Interrupted {
+    Interrupted("stopped immediately: the events that were not processed are in no document".into())
 }
 
-/// What the documents and the dead-letter queue are compared with.
+/// The state with which the check compares the documents and the dead-letter queue.
 struct Expected {
     /// The documents that were stored before the run.
     fold: Fold,
@@ -273,7 +273,7 @@ impl Expected {
     async fn read(setup: &Setup) -> Result<Self, LocalError> {
         let file = setup.open_state()?;
         let mut fold = Fold::new(Drone::from_settings(&setup.settings)?);
-        fold.add_documents(&stored(&setup.documents).await?);
+        fold.add_documents(&read_stored(&setup.documents).await?);
         let newest_dead_letter = newest_dead_letter(&file).await?;
         Ok(Self { fold, file, newest_dead_letter })
     }
@@ -283,13 +283,13 @@ impl Expected {
         for partition in 0..hub.partitions() {
             self.fold.add_events(&region.source, partition, &hub.retained_events(partition));
         }
-        let stored = stored(&setup.documents).await?;
+        let stored = read_stored(&setup.documents).await?;
         Ok(Check::new(self.fold, &stored, &dead_letters_after(&self.file, self.newest_dead_letter).await?))
     }
 }
 
 /// Reads all documents for the check.
-async fn stored(documents: &Documents) -> Result<Vec<Document>, LocalError> {
+async fn read_stored(documents: &Documents) -> Result<Vec<Document>, LocalError> {
     let unsupported = |reason: String| {
         LocalError::Unsupported(format!(
             "the documents cannot be checked: {reason}; choose another store, or give an input (--file, --devices) without --check"
@@ -309,7 +309,7 @@ async fn stored(documents: &Documents) -> Result<Vec<Document>, LocalError> {
 type Events = Box<dyn Iterator<Item = Result<Sent, SourceError>> + Send>;
 
 /// Opens the input and describes it for the report.
-fn open(input: &Input, root: &Path) -> Result<(InputReport, Events), SourceError> {
+fn open_input(input: &Input, root: &Path) -> Result<(InputReport, Events), SourceError> {
     let sample = root.join(SAMPLE);
     let file = |path: &PathBuf| Lines::open(path).map(|lines| -> Events { Box::new(lines) });
     let simulated = |simulation: Simulation| -> (InputReport, Events) {
@@ -332,7 +332,7 @@ struct Feed {
     rate_limit: RateLimit,
 }
 
-/// The most events that are read before they can be sent.
+/// Limits the events that are read before they can be sent.
 const READ_AHEAD_EVENTS: usize = 1_024;
 
 impl Feed {

@@ -6,11 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use devicestate_engine::settings::Settings;
+use devicestate_engine::{settings::Settings, text::error_message};
 use devicestate_sqlite::dead_letter_folder;
 use serde::Deserialize;
 
-use super::error::{self, LocalError};
+use super::error::LocalError;
 
 /// Reads the settings from the environment and `local.settings.json`, and chooses the state file.
 ///
@@ -48,7 +48,7 @@ fn local_settings(root: &Path) -> Result<Vec<(String, String)>, LocalError> {
     let text = match fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error::reason(&error))),
+        Err(error) => return Err(failed(error_message(&error))),
     };
     let settings: LocalSettings = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
     Ok(settings.values.into_iter().collect())
@@ -61,8 +61,8 @@ fn state_path(given: Option<PathBuf>) -> Result<PathBuf, LocalError> {
         path
     } else {
         let folder = tempfile::Builder::new().prefix("devicestate-").tempdir();
-        let failed = |error| LocalError::Folder { path: std::env::temp_dir(), reason: error::reason(&error) };
+        let failed = |error| LocalError::Folder { path: std::env::temp_dir(), reason: error_message(&error) };
         folder.map_err(failed)?.keep().join("state.db")
     };
-    std::path::absolute(&path).map_err(|error| LocalError::Folder { path, reason: error::reason(&error) })
+    std::path::absolute(&path).map_err(|error| LocalError::Folder { path, reason: error_message(&error) })
 }

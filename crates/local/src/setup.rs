@@ -11,23 +11,16 @@ use devicestate_engine::{
     clock::{Clock, System},
     function_app::{Cardinality, Function, FunctionApp, Trigger, apply_overrides},
     settings::Settings,
+    text::error_message,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
 
 use super::{
-    broker::Broker,
-    documents::Documents,
-    error::{self, LocalError},
-    host::Instance,
-    monitor::Monitor,
-    options::Options,
-    process::StartInfo,
-    region::Region,
-    settings,
-    statistics::Statistics,
+    broker::Broker, documents::Documents, error::LocalError, host::Instance, monitor::Monitor, options::Options,
+    process::StartInfo, region::Region, settings, statistics::Statistics,
 };
 
-/// What all regions of a run share.
+/// The app, settings and files that all regions of a run share.
 pub(super) struct Setup {
     pub(super) app: FunctionApp,
     pub(super) settings: Settings,
@@ -38,7 +31,7 @@ pub(super) struct Setup {
     monitor: Arc<Monitor>,
 }
 
-/// What differs between regions.
+/// The parts of a setup that differ between regions.
 pub(super) struct RegionConfig {
     /// Its namespace.
     pub(super) namespace: &'static str,
@@ -58,14 +51,14 @@ impl Setup {
     /// [`LocalError`]: a file, a setting or an unsupported function.
     pub(super) fn new(options: &Options) -> Result<Self, LocalError> {
         let mut app = FunctionApp::load(&options.app_root)?;
-        let function = function(&app, options)?;
+        let function = select_function(&app, options)?;
         let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
         apply_overrides(&settings, &mut app.host)?;
         let documents = (options.documents)(&settings)?;
         let path = options.telemetry.as_deref();
         let failed = |error: io::Error| LocalError::Telemetry {
             path: path.map(Path::to_owned).unwrap_or_default(),
-            reason: error::reason(&error),
+            reason: error_message(&error),
         };
         let monitor = Monitor::new(path, options.verbose).map(Arc::new).map_err(failed)?;
         Ok(Self { app, settings, documents, state, function, monitor })
@@ -89,7 +82,7 @@ impl Setup {
         let source = self.source(config.namespace);
         self.set_source_settings(&source, &mut settings);
         let start = StartInfo::new(&self.app, settings.to_environment())
-            .map_err(|error| LocalError::Folder { path: self.app.root.clone(), reason: error::reason(&error) })?;
+            .map_err(|error| LocalError::Folder { path: self.app.root.clone(), reason: error_message(&error) })?;
         let template = Instance {
             name: String::new(),
             host: self.app.host.clone(),
@@ -136,7 +129,7 @@ impl Setup {
 }
 
 /// Returns the function to run: the first one with the trigger of the options.
-fn function(app: &FunctionApp, options: &Options) -> Result<Function, LocalError> {
+fn select_function(app: &FunctionApp, options: &Options) -> Result<Function, LocalError> {
     let unsupported = |reason: String| Err(LocalError::Unsupported(reason));
     let kind = if options.sessions.is_some() { "serviceBusTrigger" } else { "eventHubTrigger" };
     let has_trigger = |function: &&Function| match function.trigger {
@@ -157,8 +150,9 @@ fn function(app: &FunctionApp, options: &Options) -> Result<Function, LocalError
     }
 }
 
-/// A clock that is late by this many milliseconds.
+/// A clock whose time is earlier than the current time.
 pub(super) struct BackdatedClock {
+    /// The difference in milliseconds.
     pub(super) by_ms: i64,
 }
 

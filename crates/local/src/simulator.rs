@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::hub::Sent;
 
-/// One of this many frames is a key frame.
-const KEY_FRAME_EVERY: u64 = 10;
+/// The number of frames from one key frame to the next.
+const KEY_FRAME_INTERVAL: u64 = 10;
 
 /// The encoding of the events of simulated devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
@@ -75,8 +75,7 @@ struct Frame {
     flight_mode: Option<usize>,
     position: Option<[f64; 3]>,
     health: Option<[bool; 3]>,
-    /// Whether it is a key frame.
-    key: bool,
+    is_key_frame: bool,
 }
 
 /// A frame as JSON.
@@ -131,15 +130,15 @@ impl Drone {
     }
 
     fn next_frame(&mut self) -> Frame {
-        let key = self.sent.is_none() || self.tick.is_multiple_of(KEY_FRAME_EVERY);
-        let sent = self.sent.filter(|_| !key);
+        let is_key_frame = self.sent.is_none() || self.tick.is_multiple_of(KEY_FRAME_INTERVAL);
+        let sent = self.sent.filter(|_| !is_key_frame);
         let now = self.now;
         let frame = Frame {
             battery: changed(now.battery, sent.map(|sent| sent.battery)),
             flight_mode: changed(now.flight_mode, sent.map(|sent| sent.flight_mode)),
             position: changed(now.position, sent.map(|sent| sent.position)),
             health: changed(now.health, sent.map(|sent| sent.health)),
-            key,
+            is_key_frame,
         };
         self.sent = Some(now);
         self.fly();
@@ -185,7 +184,7 @@ impl Frame {
             device_id: id,
             flight_mode: self.flight_mode.map(|mode| FLIGHT_MODES[mode].to_ascii_lowercase()),
             health: self.health.map(health),
-            is_key_frame: self.key.then_some(true),
+            is_key_frame: self.is_key_frame.then_some(true),
             position: self.position.map(position),
         };
         serde_json::to_vec(&event).expect("its numbers are finite and its keys are strings")
@@ -201,27 +200,28 @@ impl Frame {
             encoding::uint64::encode(3, &(mode as u64), &mut body);
         }
         if let Some(position) = self.position {
-            message(4, &mut body, |inner| {
+            encode_message(4, &mut body, |inner| {
                 for (tag, value) in (1..).zip(position) {
                     encoding::double::encode(tag, &value, inner);
                 }
             });
         }
         if let Some(health) = self.health {
-            message(5, &mut body, |inner| {
+            encode_message(5, &mut body, |inner| {
                 for (tag, value) in (1..).zip(health) {
                     encoding::bool::encode(tag, &value, inner);
                 }
             });
         }
-        if self.key {
+        if self.is_key_frame {
             encoding::bool::encode(6, &true, &mut body);
         }
         body
     }
 }
 
-fn message(tag: u32, body: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
+/// Appends a sub-message with this tag.
+fn encode_message(tag: u32, body: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
     let mut inner = Vec::new();
     fill(&mut inner);
     encoding::encode_key(tag, WireType::LengthDelimited, body);

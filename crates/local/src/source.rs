@@ -6,10 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use devicestate_engine::text::error_message;
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 
-use super::{error, hub::Sent};
+use super::hub::Sent;
 
 /// The longest accepted line. The largest event that any Event Hubs tier accepts has 20 MB.
 const MAX_LINE_BYTES: u64 = 32 << 20;
@@ -34,7 +35,7 @@ impl Lines {
     pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
         let name = if path.as_os_str() == "-" { PathBuf::from("standard input") } else { path.to_owned() };
         let name = name.display().to_string();
-        let failed = |error: io::Error| SourceError { name: name.clone(), reason: error::reason(&error) };
+        let failed = |error: io::Error| SourceError { name: name.clone(), reason: error_message(&error) };
         let input: Box<dyn Read + Send> =
             if path.as_os_str() == "-" { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(failed)?) };
         let mut reader = BufReader::with_capacity(1 << 16, input);
@@ -65,7 +66,7 @@ impl Iterator for Lines {
                     return Some(Err(self.error(format!("the next line is longer than {} MiB", MAX_LINE_BYTES >> 20))));
                 }
                 Ok(_) => self.line += 1,
-                Err(error) => return Some(Err(self.error(error::reason(&error)))),
+                Err(error) => return Some(Err(self.error(error_message(&error)))),
             }
             let text = body.trim_ascii();
             if !text.is_empty() {

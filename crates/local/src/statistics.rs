@@ -137,16 +137,16 @@ impl Statistics {
         self.dead_lettered_messages.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts the store operations of an attempt that the handler answered as failed. The real host ignores such a body; here it
+    /// Counts the store operations of an attempt that failed by the handler's reply. The real host ignores such a body; here it
     /// is read for the report.
     pub(super) fn record_failed_attempt(&self, body: &[u8]) {
         #[derive(Deserialize)]
-        struct Answer {
+        struct Reply {
             #[serde(rename = "Logs")]
             logs: Vec<String>,
         }
 
-        let logs = serde_json::from_slice(body).map_or_else(|_| Vec::new(), |Answer { logs }| logs);
+        let logs = serde_json::from_slice(body).map_or_else(|_| Vec::new(), |Reply { logs }| logs);
         self.record_logs(&logs);
     }
 

@@ -51,7 +51,11 @@ impl Throughput {
         }
     }
 
-    /// Accepts the event, or returns when to try again.
+    /// Accepts the event.
+    ///
+    /// # Errors
+    ///
+    /// The time at which to try again.
     fn try_admit(&self, bytes: u64) -> Result<(), Instant> {
         let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
         if Instant::now() >= second.ends {

@@ -13,7 +13,7 @@ use devicestate_terminal::interrupt::Shutdown;
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    endpoint::Endpoint,
+    endpoint::{Endpoint, HttpResponse},
     envelope,
     host::Instance,
     process::{LogSink, Process},
@@ -32,7 +32,7 @@ pub(super) async fn call(instance: &Instance, stop: &mut watch::Receiver<Shutdow
     let log_sink = LogSink { monitor: Arc::clone(&instance.monitor), instance: instance.name.clone() };
     let process = Process::start(instance.start.clone(), log_sink, || ()).map_err(|error| error.to_string())?;
     let called = async {
-        process.ready().await?;
+        process.wait_until_ready().await?;
         for timer in &instance.timers {
             invoke_timer(instance, timer, process.port).await.map_err(|reason| format!("{}: {reason}", timer.name))?;
         }
@@ -40,7 +40,7 @@ pub(super) async fn call(instance: &Instance, stop: &mut watch::Receiver<Shutdow
     };
     let called = tokio::select! {
         called = called => called,
-        _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate) => Err("stopped before its end".into()),
+        _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate) => Err("stopped before it ended".into()),
     };
     // Also after a stop, so that no handler is left.
     process.stop().await;
@@ -53,19 +53,19 @@ async fn invoke_timer(instance: &Instance, timer: &TimerFunction, port: u16) -> 
     let limit = host.function_timeout.unwrap_or(Duration::MAX);
     let invocation_id = uuid::Uuid::new_v4().to_string();
     let endpoint = Endpoint::new(port, &timer.name);
-    let answer = timeout(limit, endpoint.post(&invocation_id, envelope::timer_request(timer, System.now_ms()))).await;
+    let response = timeout(limit, endpoint.post(&invocation_id, envelope::timer_request(timer, System.now_ms()))).await;
     let too_long = |_| format!("the handler did not answer within functionTimeout ({limit:?})");
-    let (status, content_type, body) = answer.map_err(too_long)??;
+    let HttpResponse { status, content_type, body } = response.map_err(too_long)??;
     // A timer function has no output binding.
     match reply::read(status, content_type.as_deref(), &body, "", host.extensions.queues.message_encoding) {
         Ok(accepted) => {
-            monitor.logs(name, &timer.name, &invocation_id, &accepted.logs);
+            monitor.write_logs(name, &timer.name, &invocation_id, &accepted.logs);
             statistics.record_logs(&accepted.logs);
             Ok(())
         }
         Err(ReplyError::Failed(reason)) => Err(reason),
         Err(ReplyError::Hangs) => {
-            Err("the handler's answer is empty, so the host would wait until functionTimeout".into())
+            Err("the handler's reply is empty, so the host would wait until functionTimeout".into())
         }
     }
 }

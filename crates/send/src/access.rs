@@ -54,7 +54,7 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// There is no token: no user is logged in, or the signature has expired.
+    /// [`Failure`] if no token can be obtained: no user is logged in, or the signature has expired.
     pub(crate) async fn token(&self, hub: &str) -> Result<Option<Token>, Failure> {
         const SIGNATURE: &str = "servicebus.windows.net:sastoken";
         let now = System.now_ms() / 1_000;
@@ -62,20 +62,20 @@ impl Access {
             Self::Anonymous => return Ok(None),
             Self::Identity(credential) => {
                 let token = credential.get_token(&[SCOPE], None).await;
-                let token = token.map_err(|error| Failure::not_sent(format!("there is no token: {error}")))?;
+                let token = token.map_err(|error| Failure::not_sent(format!("no token could be obtained: {error}")))?;
                 Token { text: token.token, kind: "jwt", expires_on: token.expires_on }
             }
             Self::Key { name, key } => {
                 let until = now + i64::try_from(SIGNATURE_VALIDITY.as_secs()).unwrap_or(i64::MAX);
-                Token { text: sign(hub, name, key, until)?, kind: SIGNATURE, expires_on: time(until)? }
+                Token { text: sign(hub, name, key, until)?, kind: SIGNATURE, expires_on: to_date_time(until)? }
             }
             Self::Signature(signature) => {
-                let until = expiry(signature.secret())
+                let until = expiry_seconds(signature.secret())
                     .ok_or_else(|| Failure::permanent("the SharedAccessSignature has no expiry (se=…)".into()))?;
                 if until <= now {
-                    return Err(Failure::permanent("the SharedAccessSignature has expired".into()));
+                    return Err(Failure::permanent("the SharedAccessSignature has expired; create a new one".into()));
                 }
-                Token { text: signature.clone(), kind: SIGNATURE, expires_on: time(until)? }
+                Token { text: signature.clone(), kind: SIGNATURE, expires_on: to_date_time(until)? }
             }
         }))
     }
@@ -87,21 +87,21 @@ fn sign(resource: &str, name: &str, key: &Secret, until: i64) -> Result<Secret, 
     // `hmac_sha256` expects base64 and decodes it.
     let key = Secret::new(BASE64_STANDARD.encode(key.secret()));
     let signature = hmac_sha256(&format!("{resource}\n{until}"), &key)
-        .map_err(|_| Failure::permanent("the SharedAccessKey is not valid: it cannot be used for signing".into()))?;
+        .map_err(|_| Failure::permanent("the SharedAccessKey is invalid: it cannot be used for signing".into()))?;
     let signature = utf8_percent_encode(&signature, UNRESERVED);
     let name = utf8_percent_encode(name, UNRESERVED);
     Ok(Secret::new(format!("SharedAccessSignature sr={resource}&sig={signature}&se={until}&skn={name}")))
 }
 
 /// Returns the second since 1970 at which a signature expires.
-fn expiry(signature: &str) -> Option<i64> {
+fn expiry_seconds(signature: &str) -> Option<i64> {
     let fields = signature.strip_prefix("SharedAccessSignature ")?;
     fields.split('&').find_map(|field| field.strip_prefix("se="))?.parse().ok()
 }
 
-fn time(seconds: i64) -> Result<OffsetDateTime, Failure> {
+fn to_date_time(seconds: i64) -> Result<OffsetDateTime, Failure> {
     OffsetDateTime::from_unix_timestamp(seconds)
-        .map_err(|_| Failure::permanent("the expiry of the token is not a valid time".into()))
+        .map_err(|_| Failure::permanent("the expiry of the token is an invalid time".into()))
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
             "SharedAccessSignature sr=amqps%3a%2f%2fns.example.com%2ftelemetry&sig=wYoOxZsReTPIE8gbDqj3jKPEAvQroBH8RDlgBso16sQ%3D\
              &se=1700000000&skn=send"
         );
-        assert_eq!(expiry(token.secret()), Some(1_700_000_000));
+        assert_eq!(expiry_seconds(token.secret()), Some(1_700_000_000));
     }
 
     #[tokio::test]
@@ -151,10 +151,10 @@ mod tests {
             let signature = Secret::new(format!("SharedAccessSignature sr=x&sig=y&se={until}&skn=z"));
             Access::Signature(signature).token("amqps://x/y").await.map(Option::unwrap)
         };
-        let good = token("4000000000").await.expect("valid until 2096");
-        assert_eq!((good.kind, good.expires_on.unix_timestamp()), ("servicebus.windows.net:sastoken", 4_000_000_000));
-        for bad in ["1", "soon"] {
-            assert!(token(bad).await.is_err(), "{bad}");
+        let valid = token("4000000000").await.expect("valid until 2096");
+        assert_eq!((valid.kind, valid.expires_on.unix_timestamp()), ("servicebus.windows.net:sastoken", 4_000_000_000));
+        for invalid in ["1", "soon"] {
+            assert!(token(invalid).await.is_err(), "{invalid}");
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Batch {
 impl Batch {
     /// Creates a batch of this key without events.
     pub(crate) fn new(key: Option<String>) -> Result<Self, Failure> {
-        let size = encode(&message(key.as_deref(), vec![Vec::new()]))?.len() as u64;
+        let size = encode(&build_message(key.as_deref(), vec![Vec::new()]))?.len() as u64;
         Ok(Self { key, events: Vec::new(), size })
     }
 
@@ -45,7 +45,7 @@ impl Batch {
         let mut batches = Vec::new();
         let mut batch = Self::new(key.cloned())?;
         for sent in events {
-            let event = encode(&event(sent))?;
+            let event = encode(&event_message(sent))?;
             if !batch.is_empty() && (batch.len() == max_events || batch.size_with(&event) > max_bytes) {
                 batches.push(std::mem::replace(&mut batch, Self::new(key.cloned())?));
             }
@@ -76,7 +76,7 @@ impl Batch {
 
     /// Returns the message. The hub reads the key from the message, consumers read it from each event.
     pub(crate) fn into_message(self) -> AmqpMessage {
-        message(self.key.as_deref(), self.events)
+        build_message(self.key.as_deref(), self.events)
     }
 
     fn is_empty(&self) -> bool {
@@ -91,19 +91,19 @@ impl Batch {
     }
 }
 
-fn event(sent: Sent) -> AmqpMessage {
+fn event_message(sent: Sent) -> AmqpMessage {
     let Sent { body, partition_key, content_type } = sent;
     let properties = AmqpMessageProperties {
         message_id: Some(Uuid::new_v4().into()),
         content_type: content_type.map(AmqpSymbol::from),
         ..Default::default()
     };
-    let mut event = message(partition_key.as_deref(), vec![body]);
+    let mut event = build_message(partition_key.as_deref(), vec![body]);
     event.properties = Some(properties);
     event
 }
 
-fn message(key: Option<&str>, sections: Vec<Vec<u8>>) -> AmqpMessage {
+fn build_message(key: Option<&str>, sections: Vec<Vec<u8>>) -> AmqpMessage {
     let mut message = AmqpMessage::builder().with_body(AmqpMessageBody::Binary(sections)).build();
     if let Some(key) = key {
         message.add_message_annotation(PARTITION_KEY_ANNOTATION.into(), key.to_owned());
@@ -145,7 +145,7 @@ mod tests {
         let batches = pack(&[400; 5], 100, 1_200).expect("they fit");
         assert!(batches.iter().all(|batch| batch.size() <= 1_200), "the limit holds");
         assert_eq!(lengths(batches), [2, 2, 1]);
-        assert!(pack(&[], 3, 1_000).expect("nothing fits").is_empty());
+        assert!(pack(&[], 3, 1_000).expect("there are no events").is_empty());
     }
 
     #[test]

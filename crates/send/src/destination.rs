@@ -21,7 +21,7 @@ pub(crate) struct Destination {
     pub(crate) configured_by: String,
 }
 
-/// Why there is no valid destination. It contains no value of a connection string.
+/// Why a destination is invalid or missing. The text contains no value of a connection string.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DestinationError {
     #[error("{0}")]
@@ -37,7 +37,7 @@ pub(crate) enum DestinationError {
     NoHub(String),
     #[error("--hub {hub} is not the EntityPath of the connection string in {connection}: leave one of them out")]
     TwoHubs { hub: String, connection: String },
-    #[error("there is no identity for sending: {0}")]
+    #[error("the identity cannot be used on this machine: {0}")]
     Identity(#[from] azure_core::Error),
 }
 
@@ -144,7 +144,7 @@ impl Destination {
 
 const NO_HOST: &str = "must be the name of a host, such as name.servicebus.windows.net";
 
-/// Whether a host is this machine, so that a connection without TLS is safe.
+/// Returns whether a host is this machine, so that a connection without TLS is safe.
 fn is_loopback(host: &str) -> bool {
     matches!(host, "127.0.0.1" | "[::1]" | "localhost")
 }
@@ -215,11 +215,11 @@ mod tests {
             (&["--endpoint", "http://127.0.0.1:5672", "--hub", "t"], "", "--endpoint must be an address"),
             (&["--endpoint", "amqp://127.0.0.1:5672"], "", "no hub of --endpoint amqp://127.0.0.1:5672 is given"),
             (&["--hub", "t"], of("Endpoint=sb://x/;EntityPath=other"), "is not the EntityPath"),
-            (&["--hub", "t"], of("Endpoint=https://x/"), "EventHubConnection has an Endpoint that is not an address"),
+            (&["--hub", "t"], of("Endpoint=https://x/"), "`EventHubConnection` has an Endpoint that is not an address"),
             (&["--hub", "t"], of("Endpoint=sb://x/;UseDevelopmentEmulator=true"), "is not on this machine"),
-            (&["--hub", "t"], of("Entity=x"), "EventHubConnection has no Endpoint"),
+            (&["--hub", "t"], of("Entity=x"), "`EventHubConnection` has no Endpoint"),
             (&["--hub", "t"], "Endpoint=sb://x/;SharedAccessKey=c2VjcmV0", "has no SharedAccessKeyName"),
-            (&["--hub", "t"], "c2VjcmV0", "EventHubConnection is not a connection string"),
+            (&["--hub", "t"], "c2VjcmV0", "`EventHubConnection` is not a connection string"),
         ];
         for (arguments, string, expected) in cases {
             let Err(error) = find(arguments, &[("EventHubConnection", string)]) else {

@@ -1,17 +1,17 @@
-//! Why the hub did not accept a batch, and whether sending it again helps.
+//! Why the hub did not accept a batch, and whether another attempt can succeed.
 
 use std::{fmt, time::Duration};
 
 use azure_core_amqp::{AmqpDescribedError, AmqpError, AmqpErrorCondition, AmqpErrorKind};
 
-/// Why events are not known to be in the hub.
+/// Why the hub did not accept events, or may not have accepted them.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
     reason: String,
 }
 
-/// What a failure means for the events.
+/// The kind of a failure: whether the hub may have accepted the events, and whether another attempt can succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailureKind {
     /// The hub rejected the batch. The link is still usable.
@@ -33,17 +33,17 @@ impl Failure {
         Self { kind: FailureKind::NotSent, reason }
     }
 
-    /// The hub did not accept the batch, with this outcome of AMQP.
+    /// Creates the failure of a batch that the hub did not accept, with this AMQP outcome.
     pub(crate) fn not_accepted(outcome: &str) -> Self {
         Self { kind: FailureKind::Rejected, reason: format!("the hub did not accept the batch (outcome: {outcome})") }
     }
 
-    /// The hub did not respond within this time.
+    /// Creates the failure of a request to which the hub did not respond within this time.
     pub(crate) fn timed_out(kind: FailureKind, time: Duration) -> Self {
         Self { kind, reason: format!("the hub did not respond within {} s (--timeout)", time.as_secs_f64()) }
     }
 
-    /// The link could not be opened, so nothing was sent.
+    /// Creates the failure of a link that could not be opened. Nothing was sent.
     pub(crate) fn open_failed(error: &AmqpError) -> Self {
         let is_permanent = match error.kind() {
             AmqpErrorKind::AmqpDescribedError(error) => {
@@ -55,7 +55,7 @@ impl Failure {
         Self { kind: if is_permanent { FailureKind::Permanent } else { FailureKind::NotSent }, reason: describe(error) }
     }
 
-    /// The link ended before the hub responded.
+    /// Creates the failure of a link that was lost before the hub responded.
     ///
     /// `UnauthorizedAccess` is not permanent here: the token has expired, and the next link has a new one.
     pub(crate) fn send_failed(error: &AmqpError) -> Self {
@@ -64,7 +64,7 @@ impl Failure {
         Self { kind: if is_permanent { FailureKind::Permanent } else { FailureKind::Unknown }, reason: describe(error) }
     }
 
-    /// The hub rejected the batch, with this reason.
+    /// Creates the failure of a batch that the hub rejected with this reason.
     pub(crate) fn rejected(error: Option<&AmqpDescribedError>) -> Self {
         let Some(error) = error else { return Self::not_accepted("rejected without a reason") };
         let is_permanent = is_request_error(&error.condition) || is_denied(&error.condition);
@@ -81,7 +81,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Whether the request itself is wrong, so that it would fail again.
+/// Returns whether the request itself is invalid, so that it would fail again.
 fn is_request_error(condition: &AmqpErrorCondition) -> bool {
     use AmqpErrorCondition as Condition;
     matches!(

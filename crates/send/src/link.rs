@@ -59,7 +59,7 @@ impl Link {
         connection.open(Uuid::new_v4().to_string(), to.hub.clone(), Some(options)).await.map_err(failed)?;
 
         let authorization = Authorization::new(&connection, to).await?;
-        let session = begin(&connection).await?;
+        let session = begin_session(&connection).await?;
         let sender = AmqpSender::new();
         sender.attach(&session, Uuid::new_v4().to_string(), to.hub.to_string(), None).await.map_err(failed)?;
         let max_message_bytes = sender.max_message_size().await.map_err(failed)?;
@@ -102,8 +102,8 @@ impl Authorization {
     /// Puts the first token; `None` if the hub needs none.
     async fn new(connection: &AmqpConnection, to: &Destination) -> Result<Option<Self>, Failure> {
         let Some(token) = to.access.token(to.hub.as_str()).await? else { return Ok(None) };
-        let node =
-            AmqpClaimsBasedSecurity::new(begin(connection).await?).map_err(|error| Failure::open_failed(&error))?;
+        let node = AmqpClaimsBasedSecurity::new(begin_session(connection).await?)
+            .map_err(|error| Failure::open_failed(&error))?;
         node.attach().await.map_err(|error| Failure::open_failed(&error))?;
         let put = node.authorize_path(to.hub.to_string(), Some(token.kind.to_owned()), &token.text, token.expires_on);
         put.await.map_err(|error| Failure::open_failed(&error))?;
@@ -132,7 +132,7 @@ impl Authorization {
     }
 }
 
-async fn begin(connection: &AmqpConnection) -> Result<AmqpSession, Failure> {
+async fn begin_session(connection: &AmqpConnection) -> Result<AmqpSession, Failure> {
     let session = AmqpSession::new();
     let begun = session.begin(connection, Some(AmqpSessionOptions::with_unbounded_windows())).await;
     begun.map_err(|error| Failure::open_failed(&error))?;

@@ -3,7 +3,7 @@
 //! * `options`: the command line. `destination`: the hub. `access`: the credentials and tokens.
 //! * `source`: the events. `worker`: sends the events of some keys, one batch at a time. `batch`: events of one key.
 //! * `link`: a connection to the hub. `failure`: why a batch was not accepted.
-//! * `run`: runs all of it. `counts`, `report`: the result.
+//! * `run`: a complete run. `counts`, `report`: its result.
 
 mod access;
 mod batch;

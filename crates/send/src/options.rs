@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Parser, value_parser};
 use devicestate_local::simulator::Encoding;
-use devicestate_terminal::{OutputOption, rate};
+use devicestate_terminal::{OutputOption, parse_rate};
 
 /// Send events to an event hub, in order per key
 #[derive(Debug, Parser)]
@@ -20,7 +20,7 @@ Examples:
 The events of a key are sent in order, in batches of that key alone. The next batch is sent when the
 hub has accepted the last one. A batch without a response is sent again: at least once.
 
-Ctrl-C stops creating events and sends the created ones. Ctrl-C again stops at once.
+Ctrl-C stops creating events and sends the created ones. Ctrl-C again stops immediately.
 
 Exit codes: 0 every created event is sent; 1 some are not; 2 not started.
 
@@ -69,7 +69,7 @@ pub(crate) struct Options {
     pub(crate) connection: String,
 
     /// Maximum rate in events per second over all keys, such as 200/s [default: unlimited]
-    #[arg(long, value_name = "N/s", value_parser = rate, help_heading = "Limits")]
+    #[arg(long, value_name = "N/s", value_parser = parse_rate, help_heading = "Limits")]
     pub(crate) rate: Option<u32>,
     /// Maximum number of batches in flight, each of another key and on its own connection
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u16).range(1..=256), help_heading = "Limits")]
@@ -78,7 +78,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = value_parser!(u32).range(1..), help_heading = "Limits")]
     pub(crate) batch: u32,
     /// Timeout of a batch or a connection
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, help_heading = "Limits")]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds, help_heading = "Limits")]
     pub(crate) timeout: Duration,
     /// Maximum number of attempts per batch, with backoff of up to 10 seconds
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(1..), help_heading = "Limits")]
@@ -87,7 +87,7 @@ pub(crate) struct Options {
     pub(crate) output: OutputOption,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok().filter(|seconds: &f64| *seconds >= 0.001);
     let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     time.ok_or_else(|| "expected a number of seconds, such as 10 or 0.5".into())
@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn a_timeout_is_seconds_or_a_fraction_of_one() {
-        let ms = |text| seconds(text).map(|time| time.as_millis());
+        let ms = |text| parse_seconds(text).map(|time| time.as_millis());
         assert_eq!((ms("10"), ms("0.25"), ms("3s")), (Ok(10_000), Ok(250), Ok(3_000)));
-        for nonsense in ["", "0", "-1", "s", "NaN", "inf", "1m"] {
-            assert!(seconds(nonsense).is_err(), "{nonsense}");
+        for invalid in ["", "0", "-1", "s", "NaN", "inf", "1m"] {
+            assert!(parse_seconds(invalid).is_err(), "{invalid}");
         }
     }
 }

@@ -47,10 +47,10 @@ pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
 
     let keys = options.keys.or(options.devices).unwrap_or(1);
     let count = keys.min(options.in_flight.into());
-    let rest = (1..count).map(|_| Worker::new(Arc::clone(&to), limits, Arc::clone(&counts)));
+    let others = (1..count).map(|_| Worker::new(Arc::clone(&to), limits, Arc::clone(&counts)));
     let mut running = JoinSet::new();
     let mut workers = Workers::default();
-    for worker in std::iter::once(first).chain(rest) {
+    for worker in std::iter::once(first).chain(others) {
         let (sender, receiver) = mpsc::channel(MAX_BUFFERED_EVENTS);
         running.spawn(worker.run(receiver));
         workers.senders.push(sender);
@@ -63,7 +63,7 @@ pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
     });
     let print_line = progress.line_printer();
     let mut stop = shutdown_signal(move || {
-        print_line("No more events are created; the created ones are sent. Ctrl-C again: stop at once.");
+        print_line("No more events are created; the created ones are sent. Ctrl-C again: stop immediately.");
     });
     let feed =
         Feed { events: source::events(&options), rate_limit: RateLimit::new(options.rate), workers, counts: &counts };
@@ -83,7 +83,7 @@ pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
     let result = result.map_err(CommandError::failed);
     match options.output.output {
         Output::Table => print(&report)?,
-        output => print_json_value(output, PROGRAM, CommandOutcome::of(&result), &report)?,
+        output => print_json_value(output, PROGRAM, CommandOutcome::from_result(&result), &report)?,
     }
     result
 }
@@ -101,13 +101,13 @@ async fn finish(running: &mut JoinSet<Result<(), String>>, stop: &mut watch::Rec
             },
             _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate) => {
                 running.abort_all();
-                return result.and(Err("stopped at once".into()));
+                return result.and(Err("stopped immediately".into()));
             }
         }
     }
 }
 
-/// The workers, and which key has which.
+/// The workers, and the index of the worker of each key.
 #[derive(Default)]
 struct Workers {
     senders: Vec<mpsc::Sender<Sent>>,

@@ -25,19 +25,19 @@ use crate::{
 pub(crate) const MAX_BUFFERED_EVENTS: usize = 4_096;
 
 /// The first wait between two attempts.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 
 /// The longest wait between two attempts.
-const MAX_WAIT: Duration = Duration::from_secs(10);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 /// The limits of a worker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// How long the hub may take to respond.
+    /// The time limit of a response.
     pub(crate) timeout: Duration,
-    /// How often a batch is sent at most.
+    /// The maximum number of attempts per batch.
     pub(crate) max_attempts: u32,
-    /// How many events a batch has at most.
+    /// The maximum number of events per batch.
     pub(crate) max_batch_events: usize,
 }
 
@@ -54,7 +54,11 @@ impl Worker {
         Self { to, limits, counts, link: None }
     }
 
-    /// Opens the link if there is none.
+    /// Returns the link; opens it if it is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the link cannot be opened in time.
     pub(crate) async fn open(&mut self) -> Result<&mut Link, Failure> {
         let link = if let Some(link) = self.link.take() {
             link
@@ -106,7 +110,7 @@ impl Worker {
         }
     }
 
-    /// Sends a batch, and repeats it unchanged if that may help.
+    /// Sends a batch, and repeats it unchanged while another attempt can succeed.
     async fn deliver(&mut self, batch: Batch) -> Result<(), Failure> {
         let (events, bytes) = (batch.len() as u64, batch.size());
         let message = batch.into_message();
@@ -145,7 +149,7 @@ struct Backoff {
 
 impl Backoff {
     fn new(attempts: u32) -> Self {
-        Self { attempts_left: attempts, wait: FIRST_WAIT }
+        Self { attempts_left: attempts, wait: FIRST_BACKOFF }
     }
 
     /// Returns how long to wait after this failure; `None` if there is no other attempt.
@@ -156,7 +160,7 @@ impl Backoff {
         }
         // Jitter: workers that fail at the same time must not retry at the same time.
         let wait = self.wait.mul_f64(0.5 + System.fraction() / 2.0);
-        self.wait = (self.wait * 2).min(MAX_WAIT);
+        self.wait = (self.wait * 2).min(MAX_BACKOFF);
         Some(wait)
     }
 }

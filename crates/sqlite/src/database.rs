@@ -33,7 +33,7 @@ const SCHEMA: &str = "
 /// process of an earlier version that still has the file open continues to work, since the columns have defaults.
 ///
 /// The index makes the search fast in a queue with many hidden messages.
-const VISIBILITY: &str = "
+const VISIBILITY_MIGRATION: &str = "
     ALTER TABLE dead_letters ADD COLUMN visible_ms INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE dead_letters ADD COLUMN dequeue_count INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE dead_letters ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0;
@@ -146,7 +146,8 @@ impl Database {
                 let _ = sender.send(committed.and(result));
             })
         });
-        let thread_ended = || DatabaseError::with_reason(&self.path, "the thread of its connection ended");
+        let thread_ended =
+            || DatabaseError::with_reason(&self.path, "the thread of its connection has ended; restart the program");
         self.jobs.send(Job { is_write, operation }).map_err(|_| thread_ended())?;
         receiver.await.map_err(|_| thread_ended())?
     }
@@ -207,8 +208,8 @@ fn connect(path: &Arc<Path>, mode: OpenMode) -> Result<Connection, DatabaseError
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(SCHEMA)?;
-        if !has_visibility(&transaction)? {
-            transaction.execute_batch(VISIBILITY)?;
+        if !can_hide_messages(&transaction)? {
+            transaction.execute_batch(VISIBILITY_MIGRATION)?;
         }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.commit()?;
@@ -217,9 +218,9 @@ fn connect(path: &Arc<Path>, mode: OpenMode) -> Result<Connection, DatabaseError
     set_up().map_err(|error| DatabaseError::new(path, &error))
 }
 
-/// Returns whether the queue of this file can hide messages. It cannot if an earlier version created the file and it was only
-/// opened for reading since.
-pub(crate) fn has_visibility(connection: &Connection) -> rusqlite::Result<bool> {
+/// Returns whether the queue of this file can hide messages. It cannot if an earlier version created the file, and since then
+/// the file was only opened for reading.
+pub(crate) fn can_hide_messages(connection: &Connection) -> rusqlite::Result<bool> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0)).map(|version: i32| version >= 1)
 }
 

@@ -9,7 +9,7 @@ use devicestate_engine::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
-use crate::database::{Database, DatabaseError, has_visibility};
+use crate::database::{Database, DatabaseError, can_hide_messages};
 
 /// The dead-letter queue in an SQLite file. Its messages do not expire.
 ///
@@ -96,7 +96,7 @@ impl DeadLetterQueue for SqliteQueue {
         let peek = move |connection: &Connection| {
             let (now, limit) = (clock.now_ms(), receive_count(limit));
             let message = |row: &Row<'_>| read_message(row).map(|received| received.message);
-            if has_visibility(connection)? {
+            if can_hide_messages(connection)? {
                 let mut peek = connection.prepare_cached(PEEK)?;
                 peek.query_map(named_params! {":now": now, ":limit": limit}, message)?.collect()
             } else {
@@ -211,7 +211,7 @@ mod tests {
             let ids = receive.query_map(parameters, |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
             Ok((ids, receive.get_status(StatementStatus::VmStep)))
         };
-        let (ids, steps) = database.write(steps).await.expect("the statements are right");
+        let (ids, steps) = database.write(steps).await.expect("valid statements");
         assert_eq!(ids, [5_000, 10_000]);
         assert!(steps < 1_000, "{steps} steps");
     }

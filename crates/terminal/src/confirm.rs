@@ -1,10 +1,10 @@
-//! Whether a command that changes something applies the change, asks first, or only shows it.
+//! Decides whether a command that changes something applies the change, asks first, or only shows it.
 
 use std::io::{self, IsTerminal as _};
 
 use crate::CommandError;
 
-/// What a dry run prints at its end.
+/// The text that a dry run prints at its end.
 pub const DRY_RUN_NOTICE: &str = "Dry run: nothing changed. Run again with `--yes` to apply.";
 
 /// The options of a command that changes something, the same in every command.
@@ -52,7 +52,7 @@ impl ConfirmOptions {
 /// Standard input cannot be read.
 pub async fn confirm(question: &str) -> Result<bool, CommandError> {
     eprint!("{question} [y/N] ");
-    // On a thread of its own, so that the caller can handle Ctrl-C meanwhile.
+    // On another thread, so that the caller can handle Ctrl-C meanwhile.
     let answer = tokio::task::spawn_blocking(|| io::stdin().lines().next().transpose()).await;
     let answer = answer.map_err(CommandError::not_started)?.map_err(CommandError::not_started)?.unwrap_or_default();
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))

@@ -4,21 +4,21 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// How a run has been asked to end.
+/// The requested end of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shutdown {
-    /// Not yet: the run continues.
+    /// None: the run continues.
     Running,
-    /// Once: take no more work, finish what was taken.
+    /// After one signal: accept no more work, and finish the accepted work.
     Draining,
-    /// Twice: stop at once.
+    /// After two signals: stop immediately.
     Immediate,
 }
 
 /// A stream of stop signals: Ctrl-C or SIGTERM. Signals that arrive between two waits are not missed, because a user may
 /// press Ctrl-C twice within milliseconds.
 pub struct Interrupts {
-    /// `None` where the system offers no such signals.
+    /// `None` if the operating system has no such signals.
     #[cfg(unix)]
     signals: Option<(Signal, Signal)>,
 }
@@ -52,7 +52,7 @@ pub async fn stop_requested() {
     Interrupts::listen().next().await;
 }
 
-/// Returns a channel that reports how the run has been asked to end: [`Shutdown::Draining`] after the first signal,
+/// Returns a channel that reports the requested end of the run: [`Shutdown::Draining`] after the first signal,
 /// [`Shutdown::Immediate`] after the second. `on_draining` runs after the first.
 ///
 /// Call it within a runtime.

@@ -1,10 +1,11 @@
-//! What the programs of this project share in a terminal.
+//! Command-line helpers that all programs of this project share. Begin with [`OutputOption`] and [`CommandError`], which every
+//! command uses.
 //!
-//! * [`print_json_items`], [`print_json_value`], [`JsonItems`]: results for machines, as `docs/reference/output.schema.json`
-//!   describes them. [`Table`]: results for people.
-//! * [`OutputOption`], [`ConfirmOptions`]: options that every command shares. [`rate`], [`ago_ms`]: parsers of quantities.
-//! * [`CommandError`]: an error with its exit code. [`confirm`]: a question. [`Progress`]: a progress bar.
-//! * [`interrupt`]: Ctrl-C and SIGTERM.
+//! * Options: [`OutputOption`], [`ConfirmOptions`]. Parsers of option values: [`parse_rate`], [`parse_duration_ms`].
+//! * Results: [`print_json_items`], [`print_json_value`] and [`JsonItems`] print JSON, as `docs/reference/output.schema.json`
+//!   describes it; [`Table`] is a table for a reader.
+//! * [`CommandError`]: an error with its exit code.
+//! * On a terminal: [`confirm`] asks a question, [`Progress`] shows a progress bar, [`interrupt`] handles Ctrl-C and SIGTERM.
 
 mod confirm;
 pub mod interrupt;
@@ -18,5 +19,5 @@ pub use output::{
     CommandError, CommandOutcome, JsonItems, Output, OutputOption, print, print_json_items, print_json_value,
 };
 pub use progress::Progress;
-pub use quantities::{ago_ms, rate};
+pub use quantities::{parse_duration_ms, parse_rate};
 pub use table::{Table, clean};

@@ -1,4 +1,4 @@
-//! What a program prints on standard output, and how it exits.
+//! The results that a program prints on standard output, and the errors with its exit codes.
 
 use std::{fmt::Display, io::ErrorKind, io::Write as _, process::ExitCode};
 
@@ -21,15 +21,15 @@ pub struct OutputOption {
 /// How a program prints its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Tables for people
+    /// Tables
     Table,
-    /// One JSON object for machines: the envelope of docs/reference/output.schema.json
+    /// One JSON object: the envelope of docs/reference/output.schema.json
     Json,
-    /// JSON lines for machines: one item of the result per line, without the envelope
+    /// JSON lines: one item of the result per line, without the envelope
     Jsonl,
 }
 
-/// Whether a command did what it was asked to do. It agrees with the exit code.
+/// Whether a command succeeded. It agrees with the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum CommandOutcome {
@@ -42,7 +42,7 @@ pub enum CommandOutcome {
 impl CommandOutcome {
     /// Returns the outcome that agrees with the exit code of this result.
     #[must_use]
-    pub fn of<T>(result: &Result<T, CommandError>) -> Self {
+    pub fn from_result<T>(result: &Result<T, CommandError>) -> Self {
         if result.is_ok() { Self::Succeeded } else { Self::Failed }
     }
 }
@@ -57,7 +57,7 @@ struct Envelope<'a, T: ?Sized> {
     data: &'a T,
 }
 
-/// Prints a list for machines: the envelope with `Json`, one line per item with `Jsonl`. `command` names the program or its
+/// Prints a list as JSON: the envelope with `Json`, one line per item with `Jsonl`. `command` names the program or its
 /// subcommand, such as `dead-letters list`.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ pub fn print_json_items<T: Serialize>(
     print_envelope(command, outcome, items)
 }
 
-/// Prints a result that is not a list for machines: the envelope with `Json`, one line with `Jsonl`.
+/// Prints a result that is not a list as JSON: the envelope with `Json`, one line with `Jsonl`.
 ///
 /// # Errors
 ///
@@ -92,7 +92,7 @@ pub fn print_json_value(
     print_envelope(command, outcome, data)
 }
 
-/// Prints a list for machines item by item, for lists that may be larger than memory. With `Json`, `outcome` follows `data`.
+/// Prints a list as JSON, item by item: a list may be larger than memory. With `Json`, `outcome` follows `data`.
 pub struct JsonItems<'a> {
     output: Output,
     command: &'a str,
@@ -106,7 +106,7 @@ impl<'a> JsonItems<'a> {
         Self { output, command, printed: 0 }
     }
 
-    /// Whether an item was printed.
+    /// Returns whether an item was printed.
     #[must_use]
     pub fn has_printed(&self) -> bool {
         self.printed > 0
@@ -164,19 +164,19 @@ pub struct CommandError {
 }
 
 impl CommandError {
-    /// The command could not start: usage, a file, a connection. Exit code 2.
+    /// Creates the error of a command that could not start: usage, a file, a connection. Exit code 2.
     #[must_use]
     pub fn not_started(error: impl Display) -> Self {
         Self { message: without_os_codes(&error.to_string()), code: 2 }
     }
 
-    /// The command started and failed. Exit code 1.
+    /// Creates the error of a command that started and failed. Exit code 1.
     #[must_use]
     pub fn failed(error: impl Display) -> Self {
         Self { message: without_os_codes(&error.to_string()), code: 1 }
     }
 
-    /// Whether the command started and failed, so that its exit code is 1.
+    /// Returns whether the command started and failed, so that its exit code is 1.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         self.code == 1
@@ -184,7 +184,7 @@ impl CommandError {
 
     /// Appends a line to the message.
     #[must_use]
-    pub fn with(self, line: &str) -> Self {
+    pub fn with_line(self, line: &str) -> Self {
         Self { message: format!("{}\n{line}", self.message), ..self }
     }
 

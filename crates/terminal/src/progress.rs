@@ -8,7 +8,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::{task::JoinHandle, time::interval};
 
-/// A progress bar that updates itself.
+/// A progress bar that is updated ten times per second, until [`Progress::end`].
 pub struct Progress {
     program: &'static str,
     bar: ProgressBar,
@@ -17,7 +17,7 @@ pub struct Progress {
 
 impl Progress {
     /// Starts a bar for the program of this name, within a runtime. `events` is the total, if it is known. `status` returns how
-    /// many are done and what else to show; it is called ten times per second.
+    /// many are done and a text to show with them.
     #[must_use]
     pub fn start(
         program: &'static str,

@@ -1,8 +1,8 @@
-//! Parsers of quantities on the command line.
+//! Parsers of option values: durations and rates.
 
 /// Parses a duration such as `90s`, `15m`, `2h` or `7d`, and returns milliseconds; `None` for anything else.
 #[must_use]
-pub fn ago_ms(text: &str) -> Option<i64> {
+pub fn parse_duration_ms(text: &str) -> Option<i64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
         "s" => 1,
@@ -18,8 +18,8 @@ pub fn ago_ms(text: &str) -> Option<i64> {
 ///
 /// # Errors
 ///
-/// The text is not a rate; the error says what is expected.
-pub fn rate(text: &str) -> Result<u32, String> {
+/// A description of the expected form, if the text is not a rate.
+pub fn parse_rate(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text).parse().ok().filter(|rate| *rate >= 1);
     number.ok_or_else(|| "expected an integer of at least 1, such as 100/s".into())
 }
@@ -31,11 +31,11 @@ mod tests {
     #[test]
     fn a_duration_needs_a_unit_and_a_rate_may_have_one() {
         assert_eq!(
-            ["90s", "15m", "2h", "7d"].map(ago_ms),
+            ["90s", "15m", "2h", "7d"].map(parse_duration_ms),
             [Some(90_000), Some(900_000), Some(7_200_000), Some(604_800_000)]
         );
-        assert_eq!(["", "h", "2", "2w", "-1h", "é"].map(ago_ms), [None; 6]);
-        assert_eq!((rate("100/s"), rate("7")), (Ok(100), Ok(7)));
-        assert!(["0", "", "/s", "2/m"].iter().all(|text| rate(text).is_err()));
+        assert_eq!(["", "h", "2", "2w", "-1h", "é"].map(parse_duration_ms), [None; 6]);
+        assert_eq!((parse_rate("100/s"), parse_rate("7")), (Ok(100), Ok(7)));
+        assert!(["0", "", "/s", "2/m"].iter().all(|text| parse_rate(text).is_err()));
     }
 }

@@ -1,8 +1,8 @@
-//! Tables for people.
+//! Tables.
 
 use std::fmt;
 
-/// A table for people: numbers are aligned right, text left.
+/// A table for a reader: numbers are aligned right, text left.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     rows: Vec<Vec<String>>,

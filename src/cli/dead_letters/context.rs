@@ -231,7 +231,7 @@ impl Context {
         data: &impl Serialize,
     ) -> Result<(), CommandError> {
         self.has_printed_json.store(true, Relaxed);
-        print_json_value(output, command, CommandOutcome::of(result), data)
+        print_json_value(output, command, CommandOutcome::from_result(result), data)
     }
 
     /// Prints a list for machines, with the outcome of the command.
@@ -243,7 +243,7 @@ impl Context {
         items: &[impl Serialize],
     ) -> Result<(), CommandError> {
         self.has_printed_json.store(true, Relaxed);
-        print_json_items(output, command, CommandOutcome::of(result), items)
+        print_json_items(output, command, CommandOutcome::from_result(result), items)
     }
 
     /// Returns true if a result for machines was printed.

@@ -101,7 +101,7 @@ impl Options {
                 shell_quoted(&file.display().to_string()),
                 context.command_line_options()
             );
-            self.replay(context, &letter, edit, &file, &again).await.map_err(|failed| failed.with(&again))?
+            self.replay(context, &letter, edit, &file, &again).await.map_err(|failed| failed.with_line(&again))?
         };
         if is_done && self.file.is_none() {
             let _ = fs::remove_file(&file);
@@ -251,7 +251,7 @@ fn open_editor(text: &str) -> Result<(String, PathBuf), CommandError> {
                  --file FILE"
             ));
             if read(&path).is_ok_and(|saved| saved != text) {
-                return Err(failed.with(&format!("the saved text is in {}", path.display())));
+                return Err(failed.with_line(&format!("the saved text is in {}", path.display())));
             }
             let _ = fs::remove_file(&path);
             Err(failed)

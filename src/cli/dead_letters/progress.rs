@@ -53,7 +53,7 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         stop.send_replace(true);
         // Not `bar.println`, which prints nothing without a terminal.
         bar.suspend(|| {
-            eprintln!("Finishing the current messages and releasing the others. Ctrl-C again: stop at once.");
+            eprintln!("Finishing the current messages and releasing the others. Ctrl-C again: stop immediately.");
         });
         interrupts.next().await;
     };
@@ -62,7 +62,7 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         () = interrupted => {
             bar.finish_and_clear();
             let time = seconds_or_minutes(visibility_timeout);
-            let stopped = format!("stopped at once: the current messages become visible again within {time}");
+            let stopped = format!("stopped immediately: the current messages become visible again within {time}");
             return (ScanSummary::default(), Err(CommandError::failed(stopped)));
         }
     };

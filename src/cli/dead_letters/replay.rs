@@ -10,7 +10,7 @@ use devicestate_engine::{
 };
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
-    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, Table, confirm, print, rate,
+    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, Table, confirm, parse_rate, print,
 };
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ pub(super) struct Options {
     #[command(flatten)]
     confirm: ConfirmOptions,
     /// Maximum rate in dead letters per second, such as 100/s [default: unlimited]
-    #[arg(long, value_name = "N/s", value_parser = rate, help_heading = "Limits")]
+    #[arg(long, value_name = "N/s", value_parser = parse_rate, help_heading = "Limits")]
     rate: Option<u32>,
     /// Set aside dead letters after this many failed replays, unless they are given by id
     #[arg(long, value_name = "N", default_value_t = MAX_REPLAYS, value_parser = value_parser!(u32).range(1..), help_heading = "Limits")]

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use clap::Args;
 use devicestate_dead_letters::Filter;
 use devicestate_engine::failure::Stage;
-use devicestate_terminal::ago_ms;
+use devicestate_terminal::parse_duration_ms;
 use regex_lite::Regex;
 
 #[derive(Debug, Clone, Default, Args)]
@@ -86,7 +86,7 @@ fn stage(text: &str) -> Result<Stage, String> {
 }
 
 fn since(text: &str) -> Result<Since, String> {
-    let ago = || ago_ms(text).map(Since::Ago);
+    let ago = || parse_duration_ms(text).map(Since::Ago);
     let at = || text.parse::<jiff::Timestamp>().ok().map(|time| Since::At(time.as_millisecond()));
     ago()
         .or_else(at)

@@ -57,8 +57,8 @@ fn envelope(events: usize, with_content_type: bool) -> Box<dyn Iterator<Item = R
 }
 
 /// Decodes one key frame to readings.
-fn decoding(wire: Encoding) -> Box<dyn Iterator<Item = Round>> {
-    Box::new(key_frames(wire, 0).map(|sent| -> Round {
+fn decoding(encoding: Encoding) -> Box<dyn Iterator<Item = Round>> {
+    Box::new(key_frames(encoding, 0).map(|sent| -> Round {
         let event = event(sent);
         Box::new(move || done(decode(&event)))
     }))

@@ -47,7 +47,7 @@ pub(super) fn host_request(function: &Function, number: usize, events: usize, wi
 
 /// Returns endless key frames of all devices in turn, from this index on. Only the first frame of a simulated device is a key
 /// frame, so each turn creates new devices with the same names.
-pub(super) fn key_frames(wire: Encoding, from: usize) -> impl Iterator<Item = Sent> {
+pub(super) fn key_frames(encoding: Encoding, from: usize) -> impl Iterator<Item = Sent> {
     let turns = (from / DEVICES) as u64..;
-    turns.flat_map(move |seed| Simulator::new(DEVICES, DEVICES as u64, wire, seed)).skip(from % DEVICES)
+    turns.flat_map(move |seed| Simulator::new(DEVICES, DEVICES as u64, encoding, seed)).skip(from % DEVICES)
 }

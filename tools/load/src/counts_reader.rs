@@ -17,7 +17,7 @@ pub(crate) struct CountsReader<'a> {
 impl<'a> CountsReader<'a> {
     /// Detects where the handler reports its counts.
     pub(crate) async fn detect(options: &'a Options) -> Result<Self, Error> {
-        let state = state(options).await?;
+        let state = read_state(options).await?;
         let last_state = match options.counts {
             CountsSource::Auto => state.ok(),
             CountsSource::State => Some(state.map_err(Error::StateUnavailable)?),
@@ -34,14 +34,14 @@ impl<'a> CountsReader<'a> {
     /// Returns the counts since the previous call, which are `records` if the records are the source.
     pub(crate) async fn take_new(&mut self, records: Counts) -> Result<Counts, Error> {
         let Some(before) = self.last_state else { return Ok(records) };
-        let now = state(self.options).await?.map_err(Error::StateLost)?;
+        let now = read_state(self.options).await?.map_err(Error::StateLost)?;
         self.last_state = Some(now);
         Ok(now - before)
     }
 }
 
-/// Returns the counts of `GET /state`, or the reason why there are none.
-async fn state(options: &Options) -> Result<Result<Counts, String>, Error> {
+/// Returns the counts of `GET /state`, or the reason why they are not available.
+async fn read_state(options: &Options) -> Result<Result<Counts, String>, Error> {
     let mut connection = Connection::open(&options.address()).await?;
     let host = options.url.authority().expect("checked by the options");
     let request = format!("GET /state HTTP/1.1\r\nHost: {host}\r\n\r\n");

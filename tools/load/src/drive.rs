@@ -35,7 +35,7 @@ pub(crate) async fn drive(options: &Options) -> Result<Report, Error> {
     }
 
     let metrics = Metrics::new();
-    let window = window(options);
+    let window = measured_window(options);
     let monitor = Monitor::new(options, window, &metrics);
     let all: FuturesUnordered<_> = connections
         .into_iter()
@@ -74,7 +74,7 @@ async fn drive_connection(
         if number > 1 && window.is_over(Instant::now()) {
             break;
         }
-        let request = partition.request(System.now_ms());
+        let request = partition.next_request(System.now_ms());
         let sent = Instant::now();
         let reply = connection.call(request).await;
         let now = Instant::now();
@@ -87,7 +87,8 @@ async fn drive_connection(
     Ok(PartitionConnection { partition, connection })
 }
 
-fn window(options: &Options) -> Window {
+/// Returns the measured time of a run that starts now.
+fn measured_window(options: &Options) -> Window {
     let now = Instant::now();
     if options.batches.is_some() {
         return Window { begin: now, end: None };

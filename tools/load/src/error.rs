@@ -2,29 +2,30 @@
 
 use std::{io, time::Duration};
 
+use devicestate_engine::text::error_message;
 use devicestate_terminal::clean;
 
-use crate::reply::BadReply;
+use crate::reply::InvalidReplyError;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("cannot start the driver: {}", reason(.0))]
+    #[error("cannot start the driver: {}", error_message(.0))]
     Runtime(io::Error),
-    #[error("cannot read the driver's processor time from /proc (Linux only): {}", reason(.0))]
+    #[error("cannot read the driver's processor time from /proc (Linux only): {}", error_message(.0))]
     NoProc(io::Error),
     #[error(
         "cannot connect to {address}: {}; check that the handler is running and that --url is right",
-        reason(error)
+        error_message(error)
     )]
     Connect { address: String, error: io::Error },
     /// Before the run.
     #[error("GET /state: {0}; for a handler without /state, such as devicestate, use --counts records")]
     StateUnavailable(String),
     /// Before the run.
-    #[error("cannot read the processor time of process {pid}: {}; check --pid", reason(error))]
+    #[error("cannot read the processor time of process {pid}: {}; check --pid", error_message(error))]
     NoProcess { pid: u32, error: io::Error },
     /// During or after the run.
-    #[error("process {pid} has ended: {}", reason(error))]
+    #[error("process {pid} has ended: {}", error_message(error))]
     ProcessLost { pid: u32, error: io::Error },
     /// After the run.
     #[error("GET /state, after the run: {0}")]
@@ -42,12 +43,12 @@ pub(crate) enum Error {
 /// Why a request did not get a successful reply.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestError {
-    #[error("no reply: {}", reason(.0))]
+    #[error("no reply: {}", error_message(.0))]
     Connection(#[from] io::Error),
     #[error("no reply: the handler closed the connection")]
     Closed,
     #[error("the reply cannot be read: {0}")]
-    InvalidReply(#[from] BadReply),
+    InvalidReply(#[from] InvalidReplyError),
     #[error("the handler responded {status}: {body}")]
     Status { status: u16, body: String },
     #[error("the handler responded 200 without a body; the host would wait for one until functionTimeout")]
@@ -71,12 +72,6 @@ impl Error {
             | Self::NothingMeasured => 1,
         }
     }
-}
-
-/// Returns an I/O error without its number, such as `Connection refused`.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.find(" (os error").map_or(text.clone(), |end| text[..end].to_owned())
 }
 
 /// Returns the beginning of a reply's body on one line.

@@ -2,6 +2,15 @@
 //! with the events sent.
 //!
 //! `cargo run --release --package devicestate-load -- --url http://127.0.0.1:7071`. See docs/contribute/load-driver.md.
+//!
+//! Begin with `drive`, the closed loop of a run.
+//!
+//! * `options`: the command line. `error`: why a run failed.
+//! * Requests: `partition` prepares and updates them, from `telemetry` (bodies), `envelope` (JSON), `framing` (HTTP) and
+//!   `digits` (numbers and times of a fixed width).
+//! * Replies: `connection` and `partition_connection` send a request and receive its `reply`.
+//! * Counts: `counts_reader` reads the handler's `counts`; `repeat` sends the last batches again.
+//! * Results: `metrics` (requests and latencies), `monitor` and `process` (processor time and memory), `report`.
 
 mod connection;
 mod counts;

@@ -19,7 +19,7 @@ pub(crate) struct Metrics {
     pub(crate) events: Cell<u64>,
     /// The sum of the counts in the replies' records.
     pub(crate) records: Cell<Counts>,
-    /// What was measured in the measured time.
+    /// The requests in the measured time.
     pub(crate) measured: RefCell<Measured>,
 }
 

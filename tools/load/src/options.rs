@@ -21,7 +21,7 @@ use hyper::{Uri, http::uri::Scheme};
 )]
 pub(crate) struct Options {
     /// Address of the handler: http, host and port
-    #[arg(long, help_heading = "Handler", default_value = "http://127.0.0.1:7071", value_parser = address)]
+    #[arg(long, help_heading = "Handler", default_value = "http://127.0.0.1:7071", value_parser = parse_address)]
     pub(crate) url: Uri,
     /// Name of the function, which is the path of the requests
     #[arg(
@@ -29,7 +29,7 @@ pub(crate) struct Options {
         help_heading = "Handler",
         value_name = "NAME",
         default_value = "RawTelemetryFunction",
-        value_parser = function
+        value_parser = parse_function
     )]
     pub(crate) function: String,
     /// Process id of the handler, to report its processor time and memory, without those of its children
@@ -94,7 +94,7 @@ pub(crate) struct Options {
     )]
     pub(crate) large_body: Option<u32>,
     /// Content type of each event, one of its system properties [default: none]
-    #[arg(long, help_heading = "Requests", value_name = "TYPE", value_parser = content_type)]
+    #[arg(long, help_heading = "Requests", value_name = "TYPE", value_parser = parse_content_type)]
     pub(crate) content_type: Option<String>,
     /// Send requests with Content-Length instead of in chunks, as Core Tools may do
     #[arg(long, help_heading = "Requests")]
@@ -139,12 +139,13 @@ impl Options {
 
     /// Returns host and port.
     pub(crate) fn address(&self) -> String {
-        let host = self.url.host().expect("checked by `address`");
+        let host = self.url.host().expect("checked by `parse_address`");
         format!("{host}:{}", self.url.port_u16().unwrap_or(80))
     }
 }
 
-fn address(text: &str) -> Result<Uri, String> {
+/// Parses the address of a handler.
+fn parse_address(text: &str) -> Result<Uri, String> {
     let url: Uri = text.parse().map_err(|error: hyper::http::uri::InvalidUri| error.to_string())?;
     if url.scheme() != Some(&Scheme::HTTP) || url.host().is_none_or(str::is_empty) {
         return Err("it must be http, host and port, such as http://127.0.0.1:7071".to_owned());
@@ -156,7 +157,7 @@ fn address(text: &str) -> Result<Uri, String> {
 }
 
 /// Parses a function's name.
-fn function(text: &str) -> Result<String, String> {
+fn parse_function(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     if text.is_empty() || !text.chars().all(fits) {
         return Err("a function's name must consist of letters, digits, - and _".to_owned());
@@ -165,7 +166,7 @@ fn function(text: &str) -> Result<String, String> {
 }
 
 /// Parses a content type, which must need no escapes in JSON.
-fn content_type(text: &str) -> Result<String, String> {
+fn parse_content_type(text: &str) -> Result<String, String> {
     let fits = |c: char| (c.is_ascii_graphic() || c == ' ') && !"\"\\".contains(c);
     if text.is_empty() || !text.chars().all(fits) {
         return Err("it must be a content type such as application/json".to_owned());

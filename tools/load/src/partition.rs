@@ -33,11 +33,11 @@ struct Request {
     guid: FieldPosition,
 }
 
-/// How many bytes of requests are prepared per partition. They fit into the processor's cache, which keeps the driver's
+/// The bytes of requests that are prepared per partition. They fit into the processor's cache, which keeps the driver's
 /// cost low.
 const PREPARED_BYTES: usize = 256 << 10;
 
-/// How many requests are prepared per partition at most.
+/// Limits the requests that are prepared per partition.
 const MAX_PREPARED_REQUESTS: usize = 16;
 
 impl Partition {
@@ -69,7 +69,7 @@ impl Partition {
 
     /// Returns the next request. Its enqueued times are spread over the time since the previous one, as in a hub whose reader
     /// keeps up.
-    pub(crate) fn request(&mut self, now_ms: i64) -> &[u8] {
+    pub(crate) fn next_request(&mut self, now_ms: i64) -> &[u8] {
         let Self { requests, sequence_number, time, rng, .. } = self;
         let before_ms = self.last_batch_ms;
         // The system clock may be set back, but enqueued times of a partition never decrease.
@@ -82,10 +82,10 @@ impl Partition {
             let (base64, digits) = (device.base64(), device.digits());
             let enqueued = time.at(before_ms + elapsed * index / events_per_batch);
             framed.put(positions.body, &base64);
-            for third in 0..3 {
-                framed.put(positions.keys[third], &digits);
-                framed.put(positions.sequence_numbers[third], &sequence_number.0);
-                framed.put(positions.times[third], enqueued);
+            for copy in 0..3 {
+                framed.put(positions.keys[copy], &digits);
+                framed.put(positions.sequence_numbers[copy], &sequence_number.0);
+                framed.put(positions.times[copy], enqueued);
             }
             sequence_number.increment();
         }

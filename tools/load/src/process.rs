@@ -17,6 +17,7 @@ pub(crate) struct Memory {
 const TICK: Duration = Duration::from_millis(10);
 
 impl Process {
+    /// Returns this process.
     pub(crate) fn own() -> Self {
         Self(std::process::id())
     }
@@ -34,6 +35,7 @@ impl Process {
         }
     }
 
+    /// Returns the peak and the current resident memory.
     pub(crate) fn memory(self) -> io::Result<Memory> {
         let status = self.read("status")?;
         let bytes = |name: &str| {

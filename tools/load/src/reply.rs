@@ -10,9 +10,9 @@ pub(crate) struct Reply {
     pub(crate) body: Range<usize>,
 }
 
-/// Why bytes are not a valid reply.
+/// Why a reply is invalid.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BadReply {
+pub(crate) enum InvalidReplyError {
     #[error("{0}")]
     Head(#[from] httparse::Error),
     #[error("the Content-Length {0:?} is not a number")]
@@ -31,7 +31,7 @@ impl Reply {
     /// # Errors
     ///
     /// The bytes are not a valid reply.
-    pub(crate) fn read(bytes: &mut [u8]) -> Result<Option<Self>, BadReply> {
+    pub(crate) fn read(bytes: &mut [u8]) -> Result<Option<Self>, InvalidReplyError> {
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut head = httparse::Response::new(&mut headers);
         let httparse::Status::Complete(begin) = head.parse(bytes)? else { return Ok(None) };
@@ -41,7 +41,7 @@ impl Reply {
             Some(String::from_utf8_lossy(found.value))
         };
         let (chunks, end) = if let Some(length) = header("Content-Length") {
-            let length: usize = length.trim().parse().map_err(|_| BadReply::Length(length.into_owned()))?;
+            let length: usize = length.trim().parse().map_err(|_| InvalidReplyError::Length(length.into_owned()))?;
             (None, begin.saturating_add(length))
         } else if header("Transfer-Encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
             let Some(Chunks { chunks, end }) = chunks(bytes, begin)? else { return Ok(None) };
@@ -49,12 +49,12 @@ impl Reply {
         } else if status == 204 {
             (None, begin)
         } else {
-            return Err(BadReply::NoLength);
+            return Err(InvalidReplyError::NoLength);
         };
         match end.cmp(&bytes.len()) {
             Ordering::Greater => return Ok(None),
             // Only one request is in flight, so nothing may follow its reply.
-            Ordering::Less => return Err(BadReply::BytesAfter),
+            Ordering::Less => return Err(InvalidReplyError::BytesAfter),
             Ordering::Equal => {}
         }
         let Some(chunks) = chunks else { return Ok(Some(Self { status, body: begin..end })) };
@@ -75,19 +75,19 @@ struct Chunks {
 }
 
 /// Returns the chunks from `begin` on; `None` if the last one is not complete yet. Trailers are not supported.
-fn chunks(bytes: &[u8], mut begin: usize) -> Result<Option<Chunks>, BadReply> {
+fn chunks(bytes: &[u8], mut begin: usize) -> Result<Option<Chunks>, InvalidReplyError> {
     let mut chunks = Vec::new();
     loop {
         let Some(rest) = bytes.get(begin..) else { return Ok(None) };
-        let size = httparse::parse_chunk_size(rest).map_err(|_| BadReply::Chunk)?;
+        let size = httparse::parse_chunk_size(rest).map_err(|_| InvalidReplyError::Chunk)?;
         let httparse::Status::Complete((line, size)) = size else { return Ok(None) };
-        let size = u32::try_from(size).map_err(|_| BadReply::Chunk)?;
+        let size = u32::try_from(size).map_err(|_| InvalidReplyError::Chunk)?;
         let chunk = begin + line..begin + line + size as usize;
         begin = chunk.end + 2;
         match bytes.get(chunk.end..begin) {
             None => return Ok(None),
             Some(b"\r\n") => {}
-            Some(_) => return Err(BadReply::Chunk),
+            Some(_) => return Err(InvalidReplyError::Chunk),
         }
         if size == 0 {
             return Ok(Some(Chunks { chunks, end: begin }));

@@ -16,7 +16,7 @@ use crate::{
     repeat::Repeat,
 };
 
-/// The result of a run: options and measurements. It serialises to the JSON output.
+/// The result of a run: options and measurements. It serializes to the JSON output.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
@@ -120,8 +120,8 @@ impl Report {
             events_sent: metrics.events.get(),
             events_per_second: events / seconds,
             requests_per_second: measured.requests as f64 / seconds,
-            latency_ms: Latency::of(&measured.latencies),
-            large_latency_ms: Latency::of(&measured.large_latencies),
+            latency_ms: Latency::from_histogram(&measured.latencies),
+            large_latency_ms: Latency::from_histogram(&measured.large_latencies),
             handler,
             driver_cpu_percent: 100.0 * usage.driver / usage.seconds,
             counts,
@@ -161,7 +161,7 @@ impl Report {
 
 impl Latency {
     #[expect(clippy::cast_precision_loss, reason = "no latency reaches 2^52 ns, which is 52 days")]
-    fn of(nanoseconds: &Histogram<u64>) -> Option<Self> {
+    fn from_histogram(nanoseconds: &Histogram<u64>) -> Option<Self> {
         let at = |quantile| nanoseconds.value_at_quantile(quantile) as f64 / 1e6;
         let max = nanoseconds.max() as f64 / 1e6;
         (!nanoseconds.is_empty()).then(|| Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), max })

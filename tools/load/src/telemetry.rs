@@ -17,7 +17,7 @@ pub(crate) fn device_id(partition: u8, device: Device) -> String {
 
 const END: &[u8] = b"}";
 
-/// The beginning of a field that handlers ignore.
+/// The start of a field that handlers ignore.
 const PADDING: &[u8] = b",\"padding\":\"";
 
 /// Returns the body of one event: a random second of a ten-minute flight. If it is shorter than `at_least` bytes, a field that

@@ -32,7 +32,7 @@ impl CrashTrigger {
     }
 
     /// Waits until the trigger has fired.
-    pub(crate) async fn fired(&self) {
+    pub(crate) async fn wait_until_fired(&self) {
         let mut fired = self.fired.subscribe();
         fired.wait_for(|fired| *fired).await.expect("the sender exists");
     }

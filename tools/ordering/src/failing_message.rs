@@ -13,7 +13,7 @@ use devicestate_ordering::{
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::{error::Error, fault::Fault, instance::runtime, lists::ListStore, strategy::Strategy};
+use crate::{error::Error, fault::Fault, instance::create_runtime, lists::ListStore, strategy::Strategy};
 
 /// The events that the failing event blocked.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -28,7 +28,7 @@ pub(crate) struct BlockedEvents {
     /// The number of attempts until the failing event succeeded.
     pub(crate) attempts: u32,
     pub(crate) invocations: u64,
-    /// At the end, after the failing event succeeded.
+    /// The perfect lists at the end, after the failing event succeeded.
     pub(crate) perfect_lists: usize,
 }
 
@@ -42,8 +42,8 @@ pub(crate) fn failing_event(plan: &Plan) -> Numbered {
     Numbered { key: plan.all_keys().next().expect("at least one key"), number: plan.events.div_ceil(2) }
 }
 
-/// Runs a strategy with a failing event, and returns the events that it blocks. From a hub, the batch with the event fails as
-/// a whole, and the retry policy has no end. A message of a session is abandoned and redelivered.
+/// Runs a strategy with a failing event, and returns the events that it blocks. From a hub, the entire
+/// batch with the event fails, and the retry policy has no limit. A message of a session is abandoned and redelivered.
 pub(crate) fn measure_blocked(
     strategy: Strategy,
     plan: &Plan,
@@ -52,16 +52,16 @@ pub(crate) fn measure_blocked(
 ) -> Result<BlockedEvents, Error> {
     let mut instance = strategy.instance(plan, store, bar);
     instance.function.retry = Some(RetryPolicy::FixedDelay { max_retry_count: -1, delay_interval: Duration::ZERO });
-    let fault = Arc::new(Fault::of(failing_event(plan)));
+    let fault = Arc::new(Fault::new(failing_event(plan)));
     instance.fault = Some(Arc::clone(&fault));
-    let runtime = runtime()?;
+    let runtime = create_runtime()?;
     let (blocked, end) = runtime.block_on(async {
         store.clear(plan.all_keys()).await?;
         let broker = strategy.fill(plan).await;
         let observed = async {
             // The last failing attempt is held, so its reader waits. When no other reader is busy, no other event can be
             // processed.
-            fault.held().await;
+            fault.wait_until_held().await;
             instance.busy.subscribe().wait_for(|busy| *busy == 1).await.expect("the instance has the sender");
             let blocked = store.read(plan.all_keys()).await?;
             fault.release();

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use devicestate_ordering::plan::Numbered;
 use tokio::sync::watch;
 
-/// How often the event fails. Without a delay between attempts, a limit in time would only measure the machine's speed. It is
-/// below Service Bus's default maximum delivery count of 10, after which a message is dead-lettered.
+/// The number of attempts that fail. Without a delay between attempts, a time limit would only measure the machine's speed. It
+/// is below Service Bus's default maximum delivery count of 10, after which a message is dead-lettered.
 pub(crate) const FAILURES: u32 = 4;
 
 /// An event that fails until no other event can be processed: the last failing attempt is held until [`Fault::release`], and
@@ -19,9 +19,9 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    pub(crate) fn of(event: Numbered) -> Self {
-        let not_yet = || watch::Sender::new(false);
-        Self { event, attempts: AtomicU32::new(0), held: not_yet(), release: not_yet() }
+    pub(crate) fn new(event: Numbered) -> Self {
+        let unset = || watch::Sender::new(false);
+        Self { event, attempts: AtomicU32::new(0), held: unset(), release: unset() }
     }
 
     /// Returns whether an invocation with these events fails.
@@ -38,7 +38,7 @@ impl Fault {
     }
 
     /// Waits until the last failing attempt is held.
-    pub(crate) async fn held(&self) {
+    pub(crate) async fn wait_until_held(&self) {
         self.held.subscribe().wait_for(|held| *held).await.expect("the sender exists");
     }
 

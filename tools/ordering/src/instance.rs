@@ -1,4 +1,4 @@
-//! One instance of the function app, host and handler, in its own runtime. Dropping the runtime ends all of it at once.
+//! One instance of the function app, host and handler, in its own runtime. Dropping the runtime ends both immediately.
 
 use std::sync::{Arc, atomic::AtomicU64};
 
@@ -39,7 +39,7 @@ pub(crate) struct Instance<'a> {
 /// How an instance ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It has read all events.
+    /// All events were read.
     Done,
     /// Its crash trigger fired.
     Crashed,
@@ -68,11 +68,11 @@ impl<'a> Instance<'a> {
 
     /// Runs in its own runtime until all events are read, or the crash trigger fires.
     pub(crate) fn run_isolated(&self, broker: &Broker) -> Result<End, Error> {
-        let runtime = runtime()?;
+        let runtime = create_runtime()?;
         let ended = runtime.block_on(async {
             let fired = async {
                 match &self.crash_trigger {
-                    Some(crash_trigger) => crash_trigger.fired().await,
+                    Some(crash_trigger) => crash_trigger.wait_until_fired().await,
                     None => std::future::pending().await,
                 }
             };
@@ -105,6 +105,6 @@ impl<'a> Instance<'a> {
 }
 
 /// Creates a multi-threaded runtime.
-pub(crate) fn runtime() -> Result<Runtime, Error> {
+pub(crate) fn create_runtime() -> Result<Runtime, Error> {
     Builder::new_multi_thread().enable_all().build().map_err(Error::Start)
 }

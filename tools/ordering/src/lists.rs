@@ -11,13 +11,13 @@ use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnectio
 
 use crate::crash_trigger::CrashTrigger;
 
-/// In how many chunks a full batch is appended. A crash may happen between any two of them.
+/// The number of chunks in which a full batch is appended. A crash may happen between any two of them.
 const CHUNKS_PER_BATCH: usize = 10;
 
 /// The timeout of Redis connections and replies.
 const REDIS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where the lists are kept.
+/// The storage of the lists.
 #[derive(Clone)]
 pub(crate) enum ListStore {
     /// In this process.
@@ -61,7 +61,7 @@ impl ListStore {
                 let mut arrived = ArrivedLists::new();
                 for key in keys {
                     let mut range = redis::cmd("LRANGE");
-                    range.arg(name(&key)).arg(0).arg(-1);
+                    range.arg(redis_key(&key)).arg(0).arg(-1);
                     arrived.insert(key, range.query_async(&mut connection).await?);
                 }
                 arrived
@@ -75,7 +75,7 @@ impl ListStore {
             Self::Memory(lists) => lists.lock().unwrap_or_else(PoisonError::into_inner).clear(),
             Self::Redis(client) => {
                 let mut connection = connect(client).await?;
-                let names: Vec<_> = keys.map(|key| name(&key)).collect();
+                let names: Vec<_> = keys.map(|key| redis_key(&key)).collect();
                 redis::cmd("DEL").arg(names).query_async::<()>(&mut connection).await?;
             }
         }
@@ -104,7 +104,7 @@ async fn connect(client: &Client) -> Result<MultiplexedConnection, ListStoreErro
     Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
 }
 
-fn name(key: &str) -> String {
+fn redis_key(key: &str) -> String {
     format!("events:{key}")
 }
 
@@ -146,7 +146,7 @@ impl Lists {
             Backend::Redis(connection) => {
                 let mut pipeline = redis::pipe();
                 for Numbered { key, number } in chunk {
-                    pipeline.cmd("RPUSH").arg(name(key)).arg(number).ignore();
+                    pipeline.cmd("RPUSH").arg(redis_key(key)).arg(number).ignore();
                 }
                 pipeline.query_async::<()>(&mut connection.clone()).await?;
             }

@@ -2,6 +2,13 @@
 //! on arrival.
 //!
 //! `just ordering`. See docs/reports/ordering.md.
+//!
+//! Begin with `strategy`: it fills a hub or a queue, and runs an instance that reads it.
+//!
+//! * `options`: the command line. `error`: why the experiment failed.
+//! * An `instance` is a host and a handler: `dispatch` reads events and invokes the `handler`, which appends them to `lists`.
+//! * Faults: `crash` and `crash_trigger` (strategy d), `failing_message` and `fault` (one event that fails).
+//! * Results: `report` and `picture`. The library has `plan` (the events) and `order_check`.
 
 mod crash;
 mod crash_trigger;
@@ -49,8 +56,8 @@ fn main() -> ExitCode {
     if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn print_report(options: &Options, report: &Report, is_kept: bool) -> Result<(), CommandError> {
-    let outcome = if is_kept { CommandOutcome::Succeeded } else { CommandOutcome::Failed };
+fn print_report(options: &Options, report: &Report, has_succeeded: bool) -> Result<(), CommandError> {
+    let outcome = if has_succeeded { CommandOutcome::Succeeded } else { CommandOutcome::Failed };
     match options.output.output {
         Output::Table => print(report),
         format => print_json_value(format, "ordering", outcome, report),
@@ -61,15 +68,16 @@ fn measure(options: &Options) -> Result<Report, Error> {
     let (plan, store) = (options.plan(), ListStore::new(options.redis.as_deref())?);
     let mut outcomes = Vec::new();
     for strategy in options.selected_strategies() {
-        let bar = progress(&plan, &strategy.description(&plan));
+        let bar = create_progress_bar(&plan, &strategy.description(&plan));
         outcomes.push(strategy.run(&plan, &store, &bar)?);
         bar.finish_and_clear();
     }
-    let one_failing_message = options.strategies.is_empty().then(|| one_failing_message(&plan, &store)).transpose()?;
+    let one_failing_message =
+        options.strategies.is_empty().then(|| measure_one_failing_message(&plan, &store)).transpose()?;
     if !options.keep {
-        instance::runtime()?.block_on(store.clear(plan.all_keys()))?;
+        instance::create_runtime()?.block_on(store.clear(plan.all_keys()))?;
     }
-    let pictured = Pictured::of(&outcomes, &plan);
+    let pictured = Pictured::select(&outcomes, &plan);
     if let Some(path) = &options.svg {
         let picture = Picture { plan: &plan, outcomes: &outcomes, pictured: &pictured };
         fs::write(path, picture.to_string()).map_err(|error| Error::Picture { path: path.clone(), error })?;
@@ -78,9 +86,9 @@ fn measure(options: &Options) -> Result<Report, Error> {
     Ok(Report { plan, lists_in: store.name(), strategies, one_failing_message, pictured })
 }
 
-fn one_failing_message(plan: &Plan, store: &ListStore) -> Result<FailingMessageReport, Error> {
+fn measure_one_failing_message(plan: &Plan, store: &ListStore) -> Result<FailingMessageReport, Error> {
     let plan = failing_message::plan(plan);
-    let bar = progress(&plan, "one failing message");
+    let bar = create_progress_bar(&plan, "one failing message");
     bar.set_length(2 * plan.all_events());
     let strategies = [Strategy::Batches, Strategy::Sessions]
         .map(|strategy| failing_message::measure_blocked(strategy, &plan, store, &bar));
@@ -90,8 +98,8 @@ fn one_failing_message(plan: &Plan, store: &ListStore) -> Result<FailingMessageR
 }
 
 /// Creates a progress bar, which is hidden without a terminal.
-fn progress(plan: &Plan, what: &str) -> ProgressBar {
+fn create_progress_bar(plan: &Plan, message: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {human_pos}/{human_len} events: {msg}");
     let bar = ProgressBar::new(plan.all_events()).with_style(style.expect("the template is valid"));
-    bar.with_message(what.to_owned())
+    bar.with_message(message.to_owned())
 }

@@ -51,7 +51,7 @@ pub(crate) struct Options {
     /// Maximum number of parallel invocations per partition in strategy a; each takes two sockets
     #[arg(long, help_heading = "Delivery", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     at_once: u16,
-    /// Maximum number of sessions at once, like maxConcurrentSessions in host.json
+    /// Maximum number of concurrent sessions, like maxConcurrentSessions in host.json
     #[arg(long, help_heading = "Delivery", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     max_sessions: u16,
     /// Maximum delay of an invocation before it appends, in whole milliseconds; uniformly random, 0 for no delay

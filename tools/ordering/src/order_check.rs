@@ -25,7 +25,7 @@ pub struct OrderCheck {
     pub duplicates: usize,
     /// Missing numbers.
     pub gaps: usize,
-    /// The most central inversion of the first list that has any, with its neighbours.
+    /// The most central inversion of the first list that has any, with the entries around it.
     pub example: Option<Example>,
 }
 

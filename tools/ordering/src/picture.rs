@@ -131,7 +131,7 @@ impl fmt::Display for Picture<'_> {
             let (row, column) = (index / COLUMNS, index % COLUMNS);
             let (left, top) = (range(0, column).1 * PANEL.0, HEAD + range(0, row).1 * PANEL.1);
             writeln!(f, "<g id=\"strategy-{}\">", outcome.strategy.letter())?;
-            self.panel(f, outcome, list, (left, top))?;
+            self.write_panel(f, outcome, list, (left, top))?;
             writeln!(f, "</g>")?;
         }
         let legend = [("next", "above all before it"), ("overtaken", "overtaken"), ("repeated", "repeated")];
@@ -147,7 +147,13 @@ impl fmt::Display for Picture<'_> {
 }
 
 impl Picture<'_> {
-    fn panel(&self, f: &mut fmt::Formatter, outcome: &Outcome, list: &[u32], (left, top): (f64, f64)) -> fmt::Result {
+    fn write_panel(
+        &self,
+        f: &mut fmt::Formatter,
+        outcome: &Outcome,
+        list: &[u32],
+        (left, top): (f64, f64),
+    ) -> fmt::Result {
         let (kinds, highest) = (kinds_of(list), self.plan.events as usize);
         let plot = Plot {
             left: left + 44.0,
@@ -172,12 +178,12 @@ impl Picture<'_> {
         writeln!(f, "{}", text(plot.left, plot.top + plot.height + 15.0, "", "1"))?;
         writeln!(f, "{}", text(x, plot.top + plot.height + 15.0, "", &label))?;
         writeln!(f, "{}\n{}", plot.frame(), plot.marks(list, &kinds, 1))?;
-        inset(f, &plot, list, &kinds)
+        write_inset(f, &plot, list, &kinds)
     }
 }
 
 /// Draws a part of the list enlarged in the corner that is always empty: below the diagonal.
-fn inset(f: &mut fmt::Formatter, plot: &Plot, list: &[u32], kinds: &[Kind]) -> fmt::Result {
+fn write_inset(f: &mut fmt::Formatter, plot: &Plot, list: &[u32], kinds: &[Kind]) -> fmt::Result {
     let from = inset_start(list);
     let to = list.len().min(from + INSET_POSITIONS);
     let seen = &list[from..to];
@@ -200,8 +206,8 @@ fn inset(f: &mut fmt::Formatter, plot: &Plot, list: &[u32], kinds: &[Kind]) -> f
     let corner = (plot.x(from + 1), plot.y(highest));
     let size = (plot.x(to) - corner.0, plot.y(lowest) - corner.1);
     let (x, y) = (corner.0 - 3.0, corner.1 - 3.0);
-    let (wide, high) = (size.0 + 6.0, size.1 + 6.0);
-    writeln!(f, "<path class=\"frame\" d=\"M{x:.1} {y:.1}h{wide:.1}v{high:.1}h-{wide:.1}z\"/>")?;
+    let (frame_width, frame_height) = (size.0 + 6.0, size.1 + 6.0);
+    writeln!(f, "<path class=\"frame\" d=\"M{x:.1} {y:.1}h{frame_width:.1}v{frame_height:.1}h-{frame_width:.1}z\"/>")?;
     writeln!(f, "<g class=\"inset\">{}", plot.frame())?;
     writeln!(f, "<path class=\"line\" d=\"M{}\"/>", points.join("L"))?;
     writeln!(f, "{}</g>", plot.marks(seen, &kinds[from..to], from + 1))
@@ -210,6 +216,6 @@ fn inset(f: &mut fmt::Formatter, plot: &Plot, list: &[u32], kinds: &[Kind]) -> f
 /// Returns the first index of the enlarged part, which is centred on the most central inversion, or on the middle of the list if
 /// there is none.
 fn inset_start(list: &[u32]) -> usize {
-    let backend = most_central_inversion(list).unwrap_or(list.len() / 2);
-    backend.saturating_sub(INSET_POSITIONS / 2).min(list.len().saturating_sub(INSET_POSITIONS))
+    let centre = most_central_inversion(list).unwrap_or(list.len() / 2);
+    centre.saturating_sub(INSET_POSITIONS / 2).min(list.len().saturating_sub(INSET_POSITIONS))
 }

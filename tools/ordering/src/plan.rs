@@ -1,4 +1,4 @@
-//! What all strategies share: the events, the hub or queue that holds them, and the delays.
+//! The parameters that all strategies share: the events, the hub or queue that holds them, and the delays.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,12 +14,12 @@ use sha2::{Digest as _, Sha256};
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     pub keys: u32,
-    /// Per key; the events of a key are numbered from 1.
+    /// The number of events per key, which are numbered from 1.
     pub events: u32,
     pub partitions: usize,
     pub batch: usize,
     pub at_once: usize,
-    /// The number of sessions that an instance processes at once.
+    /// The maximum number of concurrent sessions of an instance.
     pub max_sessions: usize,
     pub max_delay_ms: u64,
     pub seed: u64,
@@ -50,7 +50,7 @@ impl Plan {
     }
 
     /// Returns the events in sending order: the first of each key, the second of each key, and so on.
-    pub fn sent(&self) -> impl Iterator<Item = Numbered> {
+    pub fn events_in_order(&self) -> impl Iterator<Item = Numbered> {
         (1..=self.events).flat_map(|number| self.all_keys().map(move |key| Numbered { key, number }))
     }
 
@@ -58,7 +58,7 @@ impl Plan {
     pub async fn filled_hub(&self) -> Arc<Hub> {
         // It keeps events after their checkpoint, so that it is never full.
         let hub = Hub::new(self.partitions, hub::Options { retains_events: true, ..hub::Options::default() });
-        for event in self.sent() {
+        for event in self.events_in_order() {
             let (body, partition_key) = (event.body(), Some(event.key));
             hub.send(hub::Sent { body, partition_key, content_type: CONTENT_TYPE }).await;
         }
@@ -70,7 +70,7 @@ impl Plan {
     /// Bus's default.
     pub async fn filled_queue(&self) -> Arc<SessionQueue> {
         let queue = SessionQueue::new(queue::Options { max_delivery_count: 10, ..queue::Options::default() });
-        for event in self.sent() {
+        for event in self.events_in_order() {
             let (body, session_id) = (event.body(), event.key);
             queue.send(queue::Sent { session_id, message_id: None, body, content_type: CONTENT_TYPE }).await;
         }

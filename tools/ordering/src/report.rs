@@ -15,13 +15,13 @@ use crate::{
     strategy::{Outcome, Strategy},
 };
 
-/// The result of the experiment. It serialises to the JSON output.
+/// The result of the experiment. It serializes to the JSON output.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
     #[serde(flatten)]
     pub(crate) plan: Plan,
-    /// Where the lists are kept.
+    /// The storage of the lists: `memory` or `redis`.
     pub(crate) lists_in: &'static str,
     pub(crate) strategies: Vec<StrategyReport>,
     pub(crate) one_failing_message: Option<FailingMessageReport>,
@@ -59,8 +59,8 @@ pub(crate) struct Pictured {
 }
 
 impl Pictured {
-    /// Selects the key with most repeats in all strategies, the first one of several.
-    pub(crate) fn of(outcomes: &[Outcome], plan: &Plan) -> Self {
+    /// Selects the key with the most repeats in all strategies; if several have as many, the first one.
+    pub(crate) fn select(outcomes: &[Outcome], plan: &Plan) -> Self {
         let arrived = |key: &String| outcomes.iter().map(|outcome| outcome.arrived[key].len()).sum::<usize>();
         let key = plan.all_keys().rev().max_by_key(arrived).expect("at least one key");
         let lists = outcomes.iter().map(|outcome| outcome.arrived[&key].clone()).collect();
@@ -98,9 +98,11 @@ impl Report {
     pub(crate) fn violations(&self) -> Vec<String> {
         let lists = self.plan.keys as usize;
         let failing_message = self.one_failing_message.iter().flat_map(|failing_message| &failing_message.strategies);
-        let stuck = failing_message.filter(|blocked| blocked.perfect_lists < lists || blocked.attempts != FAILURES + 1);
-        let stuck = stuck.map(|blocked| format!("one failing message blocked events permanently: {blocked:?}"));
-        self.strategies.iter().filter_map(StrategyReport::violation).chain(stuck).collect()
+        let unrecovered =
+            failing_message.filter(|blocked| blocked.perfect_lists < lists || blocked.attempts != FAILURES + 1);
+        let unrecovered =
+            unrecovered.map(|blocked| format!("one failing message blocked events permanently: {blocked:?}"));
+        self.strategies.iter().filter_map(StrategyReport::violation).chain(unrecovered).collect()
     }
 }
 

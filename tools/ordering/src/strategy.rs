@@ -15,7 +15,7 @@ use crate::{
     dispatch::Broker,
     error::Error,
     handler::{hub_function, session_function},
-    instance::{Instance, runtime},
+    instance::{Instance, create_runtime},
     lists::ListStore,
 };
 
@@ -92,7 +92,7 @@ impl Strategy {
 
     /// Delivers all events and returns the lists.
     pub(crate) fn run(self, plan: &Plan, store: &ListStore, bar: &ProgressBar) -> Result<Outcome, Error> {
-        let runtime = runtime()?;
+        let runtime = create_runtime()?;
         runtime.block_on(store.clear(plan.all_keys()))?;
         let broker = runtime.block_on(self.fill(plan));
         let mut instance = self.instance(plan, store, bar);

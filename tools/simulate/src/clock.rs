@@ -9,13 +9,13 @@ use tokio::time::{Duration, Instant};
 use super::metrics::Metrics;
 
 /// The start time of each run, in milliseconds since 1970.
-pub(crate) const T0: i64 = 1_732_150_000_000;
+pub(crate) const START_MS: i64 = 1_732_150_000_000;
 
 /// The clock, random numbers and metrics that all parts of a run share.
 pub(crate) struct SimulatedClock {
     started: Instant,
     rng: Mutex<Rng>,
-    /// What has happened so far.
+    /// The counts, violations and trace so far.
     pub(crate) metrics: Metrics,
 }
 
@@ -49,14 +49,14 @@ impl SimulatedClock {
     }
 
     /// Records a violation: something that must never happen.
-    pub(crate) fn violation(&self, what: &str) {
-        self.metrics.violation(self.now(), what);
+    pub(crate) fn record_violation(&self, what: &str) {
+        self.metrics.record_violation(self.now(), what);
     }
 }
 
 impl Clock for SimulatedClock {
     fn now_ms(&self) -> i64 {
-        T0 + i64::try_from(self.now().as_millis()).unwrap_or(i64::MAX)
+        START_MS + i64::try_from(self.now().as_millis()).unwrap_or(i64::MAX)
     }
 }
 

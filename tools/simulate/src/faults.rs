@@ -117,13 +117,13 @@ impl FaultInjector {
         self.active().rates
     }
 
-    pub(crate) fn set_store_outage(&self, how: Option<Outage>) {
-        self.active().store = how;
+    pub(crate) fn set_store_outage(&self, outage: Option<Outage>) {
+        self.active().store = outage;
     }
 
-    pub(crate) fn start_document_fault(&self, id: &str, how: DocumentFault) {
+    pub(crate) fn start_document_fault(&self, id: &str, fault: DocumentFault) {
         let mut active = self.active();
-        active.document_faults.insert(id.to_owned(), how);
+        active.document_faults.insert(id.to_owned(), fault);
         active.ever_faulty.push(id.to_owned());
     }
 
@@ -131,8 +131,8 @@ impl FaultInjector {
         self.active().document_faults.remove(id);
     }
 
-    pub(crate) fn had_document_fault(&self, id: &str) -> bool {
-        self.active().ever_faulty.iter().any(|document_faults| document_faults == id)
+    pub(crate) fn has_had_document_fault(&self, id: &str) -> bool {
+        self.active().ever_faulty.iter().any(|faulty| faulty == id)
     }
 
     pub(crate) fn set_queue_outage(&self, is_out: bool) {
@@ -157,7 +157,7 @@ impl FaultInjector {
 
     fn is_accepted(&self, fault: Fault, fails: bool) -> bool {
         if fails {
-            self.clock.metrics.fault(fault);
+            self.clock.metrics.count_fault(fault);
         }
         !fails
     }
@@ -168,17 +168,17 @@ impl FaultInjector {
         let metrics = &self.clock.metrics;
         metrics.count(Count::StoreOperations, 1);
         if let Some(fault) = fault {
-            metrics.fault(fault);
+            metrics.count_fault(fault);
         }
         outcome
     }
 
     fn draw_outcome(&self, id: &str, is_write: bool) -> (OperationOutcome, Option<Fault>) {
-        let (rates, store, document_faults) = {
+        let (rates, outage, document_fault) = {
             let active = self.active();
             (active.rates, active.store, active.document_faults.get(id).copied())
         };
-        match (store, document_faults) {
+        match (outage, document_fault) {
             (Some(Outage::Denied), _) => return failing(StoreError::Systemic("403: denied".into()), Fault::Denied),
             (Some(Outage::Unavailable), _) => return unavailable(),
             (None, Some(DocumentFault::Failing)) => return (unavailable().0, Some(Fault::FailingDocument)),

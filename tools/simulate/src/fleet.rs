@@ -1,4 +1,4 @@
-//! The devices: the events that they send, and what each event means, independently of the product's decoder.
+//! The devices: the events that they send, and the expected effect of each event, independently of the product's decoder.
 
 use devicestate_local::hub::Sent;
 use devicestate_test_oracle::protobuf::Message;
@@ -10,9 +10,9 @@ use super::store::{BAD_REQUEST, TOO_LARGE};
 /// The readings of an event, in the form in which a document holds them.
 pub(crate) type Readings = Vec<(&'static str, Value)>;
 
-/// What an event means.
+/// The expected effect of an event.
 #[derive(Debug, Clone)]
-pub(crate) enum Meaning {
+pub(crate) enum ExpectedEffect {
     /// Its readings must be in its device's document, unless newer ones are.
     Valid { id: String, readings: Readings },
     /// Its document is rejected by the store: it must become a dead letter, unless a newer event was in its batch.
@@ -21,7 +21,7 @@ pub(crate) enum Meaning {
     Poison,
 }
 
-impl Meaning {
+impl ExpectedEffect {
     /// Returns the id of the event's document and its readings; `None` for a poison event.
     pub(crate) fn decoded(&self) -> Option<(&str, &Readings)> {
         match self {
@@ -80,18 +80,18 @@ impl Fleet {
         self.devices.iter().any(|device| device.id == id && device.is_keyed)
     }
 
-    /// Returns the next event, of a random device, with its meaning.
-    pub(crate) fn next_event(&mut self) -> (Sent, Meaning) {
+    /// Returns the next event, of a random device, with its expected effect.
+    pub(crate) fn next_event(&mut self) -> (Sent, ExpectedEffect) {
         let Self { devices, rng } = self;
         let device = &devices[rng.usize(..devices.len())];
-        let (body, meaning) = if rng.u8(..50) == 0 {
-            (poison(rng, device), Meaning::Poison)
+        let (body, expected) = if rng.u8(..50) == 0 {
+            (poison_body(rng, device), ExpectedEffect::Poison)
         } else if rng.u8(..60) == 0 {
             let readings = vec![("Altitude", json!(if rng.bool() { TOO_LARGE } else { BAD_REQUEST }))];
-            (body(rng, device, &readings), Meaning::Rejected { id: device.id.clone(), readings })
+            (encode_body(rng, device, &readings), ExpectedEffect::Rejected { id: device.id.clone(), readings })
         } else {
-            let readings = readings(rng);
-            (body(rng, device, &readings), Meaning::Valid { id: device.id.clone(), readings })
+            let readings = draw_readings(rng);
+            (encode_body(rng, device, &readings), ExpectedEffect::Valid { id: device.id.clone(), readings })
         };
         let content_type = match rng.u8(..4) {
             0 if device.uses_protobuf => Some("application/x-protobuf"),
@@ -99,12 +99,12 @@ impl Fleet {
             _ => None,
         };
         let partition_key = device.is_keyed.then(|| device.name.clone());
-        (Sent { body, partition_key, content_type }, meaning)
+        (Sent { body, partition_key, content_type }, expected)
     }
 }
 
 /// Returns random readings. Each has few possible values, so that equal ones follow each other.
-fn readings(rng: &mut Rng) -> Readings {
+fn draw_readings(rng: &mut Rng) -> Readings {
     let mut readings = Readings::new();
     let mut with = |rng: &mut Rng, name, value: Value| {
         if rng.u8(..3) == 0 {
@@ -124,9 +124,9 @@ fn readings(rng: &mut Rng) -> Readings {
     readings
 }
 
-fn body(rng: &mut Rng, device: &Device, readings: &Readings) -> Vec<u8> {
+fn encode_body(rng: &mut Rng, device: &Device, readings: &Readings) -> Vec<u8> {
     if device.uses_protobuf {
-        return protobuf(device, readings);
+        return encode_protobuf(device, readings);
     }
     let mut event = Map::from_iter([("deviceId".to_owned(), json!(device.name))]);
     for (name, value) in readings {
@@ -153,11 +153,11 @@ fn body(rng: &mut Rng, device: &Device, readings: &Readings) -> Vec<u8> {
     Value::Object(event).to_string().into_bytes()
 }
 
-fn protobuf(device: &Device, readings: &Readings) -> Vec<u8> {
+fn encode_protobuf(device: &Device, readings: &Readings) -> Vec<u8> {
     let mut message = Message::with_device(&device.name);
     for (name, value) in readings {
         let number = value.as_f64().unwrap_or_default();
-        let truth = u64::from(value.as_bool().unwrap_or_default());
+        let boolean = u64::from(value.as_bool().unwrap_or_default());
         // Repeated sub-messages are merged.
         message = match *name {
             "Battery" => message.double(2, number),
@@ -165,16 +165,16 @@ fn protobuf(device: &Device, readings: &Readings) -> Vec<u8> {
             "Latitude" => message.bytes(4, Message::default().double(1, number)),
             "Longitude" => message.bytes(4, Message::default().double(2, number)),
             "Altitude" => message.bytes(4, Message::default().double(3, number)),
-            "GyrometerOK" => message.bytes(5, Message::default().varint(1, truth)),
-            "AccelerometerOK" => message.bytes(5, Message::default().varint(2, truth)),
-            _ => message.bytes(5, Message::default().varint(3, truth)),
+            "GyrometerOK" => message.bytes(5, Message::default().varint(1, boolean)),
+            "AccelerometerOK" => message.bytes(5, Message::default().varint(2, boolean)),
+            _ => message.bytes(5, Message::default().varint(3, boolean)),
         };
     }
     message.into()
 }
 
 /// Returns bytes that cannot be decoded in the device's format; some are too large for the queue.
-fn poison(rng: &mut Rng, device: &Device) -> Vec<u8> {
+fn poison_body(rng: &mut Rng, device: &Device) -> Vec<u8> {
     let name = &device.name;
     if device.uses_protobuf {
         return match rng.u8(..5) {

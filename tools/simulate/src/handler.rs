@@ -45,7 +45,7 @@ impl Process {
         instance
     }
 
-    /// Kills the process: work in progress stops at once, and a new process starts.
+    /// Kills the process: work in progress stops immediately, and a new process starts.
     pub(crate) fn kill(&self, world: &Arc<World>) {
         let mut current = self.current();
         current.is_killed.change(|is_killed| *is_killed = true);
@@ -59,7 +59,7 @@ impl Instance {
         let number = client.number;
         let handler = Handler {
             function: world.function.clone(),
-            processor: Arc::new(engine(world, Arc::new(client), world.schedule.cache_bytes)),
+            processor: Arc::new(new_processor(world, Arc::new(client), world.schedule.cache_bytes)),
             overflow: Some(OverflowCache::new(Arc::clone(&world.overflow_store) as _)),
             attempts: Attempts::new(DEAD_LETTER_AFTER_ATTEMPTS),
             retry_drill: None,
@@ -69,13 +69,13 @@ impl Instance {
     }
 
     /// Waits until the process is killed.
-    pub(crate) async fn killed(&self) {
+    pub(crate) async fn wait_until_killed(&self) {
         self.is_killed.until(|is_killed| is_killed).await;
     }
 }
 
 /// Creates the real engine on top of a store client.
-pub(crate) fn engine(world: &World, store: Arc<dyn StateStore>, cache_bytes: u64) -> Processor {
+pub(crate) fn new_processor(world: &World, store: Arc<dyn StateStore>, cache_bytes: u64) -> Processor {
     Processor {
         telemetry: Arc::new(Drone::default()),
         store,

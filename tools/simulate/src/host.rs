@@ -37,7 +37,7 @@ pub(crate) struct Host {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Running,
-    /// It finishes the batches that it has, including retries, and takes no more.
+    /// It finishes the batches that it has, including retries, and accepts no more.
     Draining,
     Killed,
 }
@@ -65,7 +65,7 @@ impl Host {
     }
 
     /// Reads a partition as its owner, until the lease is lost or the host ends.
-    pub(crate) async fn own(self: Arc<Self>, world: Arc<World>, hub: usize, partition: usize, lease: u64) {
+    pub(crate) async fn read_as_owner(self: Arc<Self>, world: Arc<World>, hub: usize, partition: usize, lease: u64) {
         let partition = &world.hubs[hub].partitions[partition];
         let pump = Pump { world: &world, host: &self, partition, lease };
         self.pumps.change(|pumps| *pumps += 1);
@@ -103,7 +103,7 @@ impl Pump<'_> {
         loop {
             select! {
                 biased;
-                () = self.lease_lost() => return,
+                () = self.wait_for_lost_lease() => return,
                 () = self.host.state.until(|state| state != State::Running) => return,
                 () = partition.event_count.until(|events| events > next) => {}
             }
@@ -117,14 +117,14 @@ impl Pump<'_> {
             }
             // Also after a batch whose last attempt failed.
             batches += 1;
-            self.short_delay().await;
+            self.delay_briefly().await;
             if batches % world.schedule.checkpoint_every == 0 || world.is_ending() {
                 partition.set_checkpoint(self.lease, next, world.clock.now());
             }
         }
     }
 
-    async fn lease_lost(&self) {
+    async fn wait_for_lost_lease(&self) {
         self.partition.lease.until(|lease| lease != self.lease).await;
     }
 
@@ -140,7 +140,7 @@ impl Pump<'_> {
                 Ok(()) => return End::Succeeded,
                 Err(reason) => reason,
             };
-            world.clock.trace(|| format!("{} attempt {} failed: {failed}", self.description(range), retry.count + 1));
+            world.clock.trace(|| format!("{} attempt {} failed: {failed}", self.describe(range), retry.count + 1));
             let Some(policy) = policy.filter(|_| max_count < 0 || i64::from(retry.count) < max_count) else {
                 return End::Failed;
             };
@@ -148,13 +148,13 @@ impl Pump<'_> {
             retry.exception = Some(failed);
             select! {
                 biased;
-                () = self.lease_lost() => return End::Cancelled,
+                () = self.wait_for_lost_lease() => return End::Cancelled,
                 () = sleep(policy.delay(retry.count)) => {}
             }
         }
     }
 
-    fn description(&self, range: &EventRange) -> String {
+    fn describe(&self, range: &EventRange) -> String {
         let source = &self.partition.source;
         let (namespace, id) = (&source.fully_qualified_namespace[..7], &source.partition_id);
         format!("host {}, {namespace} partition {id}, {} from {}:", self.host.number, range.events.len(), range.first)
@@ -171,41 +171,41 @@ impl Pump<'_> {
         metrics.count(Count::Attempts, 1);
         if world.clock.chance(world.faults.rates().request_lost) {
             sleep(world.function_timeout).await;
-            return Err(self.timed_out());
+            return Err(self.kill_after_timeout());
         }
         self.maybe_kill();
         let invocation = Invocation::begin(world, partition, range, instance.client);
         let response = select! {
             biased;
-            () = instance.killed() => return Err("the handler was killed".into()),
+            () = instance.wait_until_killed() => return Err("the handler was killed".into()),
             response = timeout(world.function_timeout, instance.handler.invoke(id, &request)) => response,
         };
         let Ok(response) = response else {
-            world.clock.violation("the handler did not reply within functionTimeout");
-            return Err(self.timed_out());
+            world.clock.record_violation("the handler did not reply within functionTimeout");
+            return Err(self.kill_after_timeout());
         };
         invocation.check_time();
         let (status, body) = match response {
             Response::Complete(body) => (200, body),
             Response::Retry(body) => (503, body),
         };
-        let read = self.reply(status, &body);
+        let read = self.read_reply(status, &body);
         if let Ok(accepted) = &read {
             invocation.check_reply(accepted);
         } else if status == 200 {
-            world.clock.violation(&format!("the host cannot read a final reply: {read:?}"));
+            world.clock.record_violation(&format!("the host cannot read a final reply: {read:?}"));
         }
         if world.clock.chance(world.faults.rates().reply_lost) {
-            metrics.fault(Fault::LostReply);
+            metrics.count_fault(Fault::LostReply);
             if world.clock.draw(fastrand::Rng::bool) {
                 return Err("the handler's reply was lost".into());
             }
             sleep(world.function_timeout).await;
-            return Err(self.timed_out());
+            return Err(self.kill_after_timeout());
         }
-        let accepted = read.map_err(|refused| format!("{refused:?}"))?;
-        self.put(accepted).await?;
-        world.clock.trace(|| format!("{} done", self.description(range)));
+        let accepted = read.map_err(|error| format!("{error:?}"))?;
+        self.put_messages(accepted).await?;
+        world.clock.trace(|| format!("{} done", self.describe(range)));
         Ok(())
     }
 
@@ -216,27 +216,27 @@ impl Pump<'_> {
             let (host, delay) = (Arc::clone(self.host), world.clock.random_millis(30));
             tokio::spawn(async move {
                 sleep(delay).await;
-                world.clock.metrics.fault(Fault::HandlerKilled);
+                world.clock.metrics.count_fault(Fault::HandlerKilled);
                 host.process.kill(&world);
             });
         }
     }
 
-    fn reply(&self, status: u16, body: &str) -> Result<Accepted, ReplyError> {
+    fn read_reply(&self, status: u16, body: &str) -> Result<Accepted, ReplyError> {
         let content_type = Some("application/json; charset=utf-8");
         let binding = &self.world.function.dead_letters.name;
         reply::read(status, content_type, body.as_bytes(), binding, MessageEncoding::Base64)
     }
 
     /// Waits for a few milliseconds, in which the lease may be lost or the host killed.
-    async fn short_delay(&self) {
+    async fn delay_briefly(&self) {
         sleep(self.world.clock.random_millis(5)).await;
     }
 
     /// Puts the messages one after another: if one fails, the earlier ones remain.
-    async fn put(&self, accepted: Accepted) -> Result<(), String> {
+    async fn put_messages(&self, accepted: Accepted) -> Result<(), String> {
         for message in accepted.messages {
-            self.short_delay().await;
+            self.delay_briefly().await;
             if !self.world.faults.queue_accepts() {
                 return Err("an output could not be written".into());
             }
@@ -246,8 +246,9 @@ impl Pump<'_> {
         Ok(())
     }
 
-    fn timed_out(&self) -> String {
-        self.world.clock.metrics.fault(Fault::InvocationTimeout);
+    /// Kills the handler, as the host does after `functionTimeout`, and returns the reason of the failed attempt.
+    fn kill_after_timeout(&self) -> String {
+        self.world.clock.metrics.count_fault(Fault::InvocationTimeout);
         self.host.process.kill(self.world);
         "functionTimeout: the handler is killed".into()
     }

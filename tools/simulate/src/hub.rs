@@ -8,7 +8,7 @@ use std::{
 use devicestate_engine::{batch::Source, clock::Clock as _};
 use devicestate_local::hub::{HubEvent, Sent};
 
-use super::{clock::SimulatedClock, fleet::Meaning, signal::Signal};
+use super::{clock::SimulatedClock, fleet::ExpectedEffect, signal::Signal};
 
 /// An event hub with its own region and namespace.
 pub(crate) struct Hub {
@@ -28,10 +28,17 @@ pub(crate) struct Partition {
     stream: Mutex<Stream>,
     /// The number of events, for readers that wait for more.
     pub(crate) event_count: Signal<usize>,
-    /// Incremented each time the partition gets another owner.
+    /// Incremented with each new owner of the partition.
     pub(crate) lease: Signal<u64>,
-    /// The number of active attempts of all owners, and the number of attempts started so far.
-    attempts: Mutex<(u64, u64)>,
+    attempts: Mutex<AttemptCounts>,
+}
+
+/// The attempts of all owners of a partition.
+#[derive(Debug, Clone, Copy, Default)]
+struct AttemptCounts {
+    active: u64,
+    /// The number of attempts started so far.
+    started: u64,
 }
 
 /// An active attempt; it ends when this is dropped.
@@ -49,20 +56,20 @@ impl ActiveAttempt<'_> {
 
     /// Returns whether no other attempt of the partition has been active since this one began.
     pub(crate) fn is_alone(&self) -> bool {
-        self.alone == Some(self.partition.attempts().1)
+        self.alone == Some(self.partition.attempts().started)
     }
 }
 
 impl Drop for ActiveAttempt<'_> {
     fn drop(&mut self) {
-        self.partition.attempts().0 -= 1;
+        self.partition.attempts().active -= 1;
     }
 }
 
 #[derive(Default)]
 struct Stream {
     events: Vec<Arc<HubEvent>>,
-    meanings: Vec<Meaning>,
+    expected_effects: Vec<ExpectedEffect>,
     /// The position of each event among all events of the run.
     orders: Vec<u64>,
     offset: i64,
@@ -74,11 +81,11 @@ struct Stream {
     read: usize,
 }
 
-/// Consecutive events of a partition with their meanings.
+/// Consecutive events of a partition with their expected effects.
 pub(crate) struct EventRange {
     pub(crate) first: usize,
     pub(crate) events: Vec<Arc<HubEvent>>,
-    pub(crate) meanings: Vec<Meaning>,
+    pub(crate) expected_effects: Vec<ExpectedEffect>,
     /// How many of them had been read before.
     pub(crate) redelivered: usize,
 }
@@ -109,14 +116,14 @@ impl Hub {
     }
 
     /// Accepts an event from a producer; `order` is its position among all events of the run.
-    pub(crate) fn send(&self, sent: Sent, meaning: Meaning, order: u64) {
+    pub(crate) fn send(&self, sent: Sent, expected: ExpectedEffect, order: u64) {
         let partition = &self.partitions[self.partition_of(sent.partition_key.as_deref())];
         let mut stream = partition.stream();
         let (sequence_number, offset) = (i64::try_from(stream.events.len()).unwrap_or(i64::MAX), stream.offset);
         stream.offset += i64::try_from(sent.body.len()).unwrap_or(i64::MAX) + 64;
         let enqueued_ms = self.clock.now_ms() + partition.skew;
         stream.events.push(Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms }));
-        stream.meanings.push(meaning);
+        stream.expected_effects.push(expected);
         stream.orders.push(order);
         partition.event_count.change(|events| *events = stream.events.len());
     }
@@ -146,15 +153,15 @@ impl Partition {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn attempts(&self) -> MutexGuard<'_, (u64, u64)> {
+    fn attempts(&self) -> MutexGuard<'_, AttemptCounts> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn start_attempt(&self) -> ActiveAttempt<'_> {
         let mut attempts = self.attempts();
-        let (active, begun) = *attempts;
-        *attempts = (active + 1, begun + 1);
-        ActiveAttempt { partition: self, alone: (active == 0).then_some(begun + 1) }
+        attempts.active += 1;
+        attempts.started += 1;
+        ActiveAttempt { partition: self, alone: (attempts.active == 1).then_some(attempts.started) }
     }
 
     /// Revokes the current lease and returns the next owner's.
@@ -188,7 +195,7 @@ impl Partition {
         EventRange {
             first: from,
             events: stream.events[from..to].to_vec(),
-            meanings: stream.meanings[from..to].to_vec(),
+            expected_effects: stream.expected_effects[from..to].to_vec(),
             redelivered,
         }
     }
@@ -199,11 +206,11 @@ impl Partition {
         stream.checkpoint == stream.events.len()
     }
 
-    /// Visits each event with its meaning and its order.
-    pub(crate) fn for_each_event(&self, mut visit: impl FnMut(&HubEvent, &Meaning, u64)) {
+    /// Visits each event with its expected effect and its order.
+    pub(crate) fn for_each_event(&self, mut visit: impl FnMut(&HubEvent, &ExpectedEffect, u64)) {
         let stream = self.stream();
-        for ((event, meaning), order) in stream.events.iter().zip(&stream.meanings).zip(&stream.orders) {
-            visit(event, meaning, *order);
+        for ((event, expected), order) in stream.events.iter().zip(&stream.expected_effects).zip(&stream.orders) {
+            visit(event, expected, *order);
         }
     }
 }

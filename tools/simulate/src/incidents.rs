@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 use super::{World, metrics::Fault, operator, schedule::Incident};
 
 /// How long a killed host's leases remain valid.
-const LEASE: Duration = Duration::from_secs(30);
+const LEASE_TIME: Duration = Duration::from_secs(30);
 
 /// Runs an incident. Returns when it is over.
 pub(crate) async fn run(world: Arc<World>, incident: Incident) {
@@ -16,45 +16,45 @@ pub(crate) async fn run(world: Arc<World>, incident: Incident) {
     match incident {
         Incident::HandlerKilled => {
             if let Some((_, host)) = world.random_host() {
-                metrics.fault(Fault::HandlerKilled);
+                metrics.count_fault(Fault::HandlerKilled);
                 host.process.kill(&world);
             }
         }
         Incident::HostKilled => {
             if let Some((region, host)) = world.random_host() {
-                metrics.fault(Fault::HostKilled);
+                metrics.count_fault(Fault::HostKilled);
                 host.kill(&world);
-                world.replace(region, &host, LEASE);
+                world.reassign_partitions(region, &host, LEASE_TIME);
             }
         }
         Incident::LeaseLost => {
             if let Some((region, host)) = world.random_host() {
-                metrics.fault(Fault::LostLease);
+                metrics.count_fault(Fault::LostLease);
                 let partition = world.clock.draw(|rng| rng.usize(..world.schedule.partitions));
-                world.lease(region, partition, &host, world.clock.random_millis(50));
+                world.assign_partition(region, partition, &host, world.clock.random_millis(50));
             }
         }
         Incident::ScaleIn(drain_timeout) => scale_in(&world, drain_timeout).await,
         Incident::ScaleOut => {
             if let Some((region, _)) = world.random_host() {
-                metrics.fault(Fault::ScaleOut);
+                metrics.count_fault(Fault::ScaleOut);
                 let host = world.add_host(region);
                 for partition in (0..world.schedule.partitions).filter(|_| world.clock.draw(fastrand::Rng::bool)) {
-                    world.lease(region, partition, &host, world.clock.random_millis(2_000));
+                    world.assign_partition(region, partition, &host, world.clock.random_millis(2_000));
                 }
             }
         }
-        Incident::StoreOutage(how, span) => {
-            metrics.fault(Fault::StoreOutage);
-            world.faults.set_store_outage(Some(how));
+        Incident::StoreOutage(outage, span) => {
+            metrics.count_fault(Fault::StoreOutage);
+            world.faults.set_store_outage(Some(outage));
             sleep(span).await;
             world.faults.set_store_outage(None);
         }
-        Incident::DocumentFault(how, span) => {
+        Incident::DocumentFault(fault, span) => {
             let ids = world.ids();
             let id = &ids[world.clock.draw(|rng| rng.usize(..ids.len()))];
-            world.clock.trace(|| format!("{id} gets a document fault: {how:?}"));
-            world.faults.start_document_fault(id, how);
+            world.clock.trace(|| format!("{id} gets a document fault: {fault:?}"));
+            world.faults.start_document_fault(id, fault);
             sleep(span).await;
             world.faults.end_document_fault(id);
         }
@@ -69,12 +69,12 @@ pub(crate) async fn run(world: Arc<World>, incident: Incident) {
             world.faults.set_overflow_outage(false);
         }
         Incident::RegionLost(span) => region_lost(&world, span).await,
-        Incident::StoreFailover { lag, after, keep_handlers } => {
-            store_failover(&world, lag, after, keep_handlers).await;
+        Incident::StoreFailover { lag, after, should_keep_handlers } => {
+            store_failover(&world, lag, after, should_keep_handlers).await;
         }
         Incident::Replay(longest) => {
             if timeout(longest, operator::replay(&world)).await.is_err() {
-                metrics.fault(Fault::ReplayKilled);
+                metrics.count_fault(Fault::ReplayKilled);
             }
         }
     }
@@ -84,24 +84,24 @@ pub(crate) async fn run(world: Arc<World>, incident: Incident) {
 /// still draining.
 async fn scale_in(world: &Arc<World>, drain_timeout: Duration) {
     let Some((region, host)) = world.random_host() else { return };
-    world.clock.metrics.fault(Fault::ScaleIn);
+    world.clock.metrics.count_fault(Fault::ScaleIn);
     let is_overlapping = world.clock.draw(fastrand::Rng::bool);
     if is_overlapping {
-        world.replace(region, &host, Duration::from_millis(100));
+        world.reassign_partitions(region, &host, Duration::from_millis(100));
     }
     if !host.drain(drain_timeout).await {
-        world.clock.metrics.fault(Fault::KilledWhileDraining);
+        world.clock.metrics.count_fault(Fault::KilledWhileDraining);
     }
     host.kill(world);
     if !is_overlapping {
-        world.replace(region, &host, Duration::ZERO);
+        world.reassign_partitions(region, &host, Duration::ZERO);
     }
 }
 
 /// Loses the first region. Producers continue in the second, whose function app reads its own hub: sequence numbers start
 /// again. After `span` the first region recovers, and the remaining events of its hub are read.
 async fn region_lost(world: &Arc<World>, span: Duration) {
-    world.clock.metrics.fault(Fault::RegionLost);
+    world.clock.metrics.count_fault(Fault::RegionLost);
     for host in world.close_region(0) {
         host.kill(world);
     }
@@ -116,12 +116,12 @@ async fn region_lost(world: &Arc<World>, span: Duration) {
 
 /// Fails the store over, which loses its last writes. Later an operator rewinds the checkpoints to before the loss and
 /// restores the dead letters that were replayed since.
-async fn store_failover(world: &Arc<World>, lag: Duration, after: Duration, keep_handlers: bool) {
+async fn store_failover(world: &Arc<World>, lag: Duration, after: Duration, should_keep_handlers: bool) {
     let lost_from = world.clock.now().saturating_sub(lag).saturating_sub(Duration::from_secs(1));
     world.store.fail_over(lag);
     sleep(after).await;
     let hosts = world.stop_owners();
-    if !keep_handlers {
+    if !should_keep_handlers {
         for host in &hosts {
             host.process.kill(world);
         }

@@ -2,7 +2,7 @@
 //! and the platform's contract, a faulty store, operators with the dead-letter tools, and injected faults between them. The
 //! handler is the real one. There is no real clock, no network, and no randomness other than the seed's.
 //!
-//! The checks ([`checks`]) use only the input and the output of the system:
+//! The checks (module `checks`) use only the input and the output of the system:
 //!
 //! * each event is accounted for exactly once: in its device's document, or as a dead letter with its own bytes;
 //! * no stored version decreases, except by a failover that loses writes;
@@ -10,8 +10,19 @@
 //! * each reply can be read by the host, has consistent counts, and arrives in time;
 //! * no event is dead-lettered because of a fault of the store.
 //!
-//! At the end of a run all faults are cleared, all events are read, and all dead letters are replayed. Whatever a fault
-//! has lost by then is permanently lost.
+//! At the end of a run all faults are cleared, all events are read, and all dead letters are replayed. An event that is
+//! still missing then is permanently lost.
+//!
+//! # Where to begin
+//!
+//! [`run`] runs one seed; [`run_seeds`] runs many. `schedule` draws the size of the system and its incidents, and `incidents`
+//! runs them.
+//!
+//! # Layout
+//!
+//! * Devices: `fleet`. Platform: `hub`, `host`, `regions`, `queue`, `store`. The real product: `handler`, `operator`.
+//! * Faults: `schedule`, `faults`, `incidents`. Results: `checks`, `metrics`, `seeds`.
+//! * Determinism: `clock` (time and random numbers), `signal` (waiting in a fixed order).
 #![allow(missing_docs, clippy::must_use_candidate, reason = "only its command and its tests use this library")]
 
 mod checks;
@@ -117,15 +128,15 @@ impl World {
         let app = FunctionApp::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")))
             .expect("the function app of this repository");
         let mut function = app.functions.into_iter().next().expect("its function");
-        let retries =
+        let fixed_delay =
             |max_retry_count| RetryPolicy::FixedDelay { max_retry_count, delay_interval: Duration::from_secs(2) };
         match schedule.policy {
             Policy::Shipped => {}
-            Policy::Finite(retry_count) => function.retry = Some(retries(retry_count)),
+            Policy::Finite(retry_count) => function.retry = Some(fixed_delay(retry_count)),
             Policy::None => function.retry = None,
         }
         let faults = Arc::new(FaultInjector::new(Arc::clone(&clock), schedule.rates));
-        let hub = |region| Hub::new(&clock, region, schedule.partitions, schedule.skewed);
+        let hub = |region| Hub::new(&clock, region, schedule.partitions, schedule.has_clock_skew);
         let region = || Region::new(schedule.partitions);
         Self {
             function,
@@ -165,13 +176,14 @@ impl World {
         self.stop_owners();
         self.start_owners();
         if timeout(MAX_IDLE_WAIT, self.wait_until_idle()).await.is_err() {
-            return self.clock.violation("the system does not process all events after the faults are cleared");
+            return self.clock.record_violation("the system does not process all events after the faults are cleared");
         }
         // The messages of a killed replay are visible again by then.
         sleep(operator::VISIBILITY_TIMEOUT + Duration::from_secs(1)).await;
         let replayed = operator::replay(self).await;
         if let Some(reason) = replayed.reason {
-            self.clock.violation(&format!("dead letters cannot be replayed after the faults are cleared: {reason}"));
+            self.clock
+                .record_violation(&format!("dead letters cannot be replayed after the faults are cleared: {reason}"));
         }
         checks::final_state::check(self);
     }
@@ -182,10 +194,10 @@ impl World {
         while sent < self.schedule.events {
             let burst = self.clock.draw(|rng| rng.usize(1..=40)).min(self.schedule.events - sent);
             for _ in 0..burst {
-                let (event, meaning) = self.fleet().next_event();
-                let is_poison = u64::from(matches!(meaning, fleet::Meaning::Poison));
+                let (event, expected) = self.fleet().next_event();
+                let is_poison = u64::from(matches!(expected, fleet::ExpectedEffect::Poison));
                 self.clock.metrics.count(Count::PoisonEvents, is_poison);
-                self.hubs[self.alias.load(Relaxed)].send(event, meaning, sent as u64);
+                self.hubs[self.alias.load(Relaxed)].send(event, expected, sent as u64);
                 sent += 1;
             }
             self.clock.metrics.count(Count::Events, burst as u64);

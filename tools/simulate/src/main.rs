@@ -95,9 +95,9 @@ fn simulate_all(options: &Options) -> (Counts, Option<Failure>) {
 /// The rows of the table, in order.
 const ROWS: [(&str, Count); 13] = [
     ("events sent", Count::Events),
-    ("  of which poison", Count::PoisonEvents),
+    ("  poison events", Count::PoisonEvents),
     ("events delivered", Count::Deliveries),
-    ("  of which redelivered", Count::Redelivered),
+    ("  redelivered events", Count::Redelivered),
     ("attempts", Count::Attempts),
     ("  overlapping one of the same partition", Count::Overlaps),
     ("final replies", Count::FinalReplies),
@@ -112,10 +112,10 @@ const ROWS: [(&str, Count); 13] = [
 fn table(counts: &Counts, seconds: f64) -> String {
     let row = |name: &str, count: u64| format!("{name:<44}{:>14}\n", HumanCount(count).to_string());
     let mut table = String::from("SIMULATED\n");
-    table.extend(ROWS.map(|(name, count)| row(name, counts.of(count))));
+    table.extend(ROWS.map(|(name, count)| row(name, counts.get(count))));
     table.push_str("\nFAULTS\n");
-    table.extend(Fault::ALL.map(|fault| row(fault.description(), counts.of(Count::Fault(fault)))));
-    table.push_str(&row("all", counts.faults()));
+    table.extend(Fault::ALL.map(|fault| row(fault.description(), counts.get(Count::Fault(fault)))));
+    table.push_str(&row("all", counts.total_faults()));
     table
         + &format!(
             "\nTIME\n{:<44}{seconds:>14.1}\n{:<44}{:>14.0}\n",
@@ -126,8 +126,8 @@ fn table(counts: &Counts, seconds: f64) -> String {
 }
 
 fn to_json(counts: &Counts, failure: Option<&Failure>, seconds: f64) -> Value {
-    let faults = Fault::ALL.map(|fault| (camel_case(&format!("{fault:?}")), json!(counts.of(Count::Fault(fault)))));
-    let rows = ROWS.map(|(_, count)| (camel_case(&format!("{count:?}")), json!(counts.of(count))));
+    let faults = Fault::ALL.map(|fault| (camel_case(&format!("{fault:?}")), json!(counts.get(Count::Fault(fault)))));
+    let rows = ROWS.map(|(_, count)| (camel_case(&format!("{count:?}")), json!(counts.get(count))));
     json!({
         "counts": Map::from_iter(rows),
         "faults": Map::from_iter(faults),
@@ -147,7 +147,7 @@ fn camel_case(name: &str) -> String {
 
 #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 events are simulated")]
 fn per_second(counts: &Counts, seconds: f64) -> f64 {
-    counts.of(Count::Events) as f64 / seconds
+    counts.get(Count::Events) as f64 / seconds
 }
 
 fn report_failure(Failure { seed, violations }: &Failure, events: u32) {

@@ -131,12 +131,13 @@ impl Counts {
         *self.0.entry(what).or_default() += times;
     }
 
-    pub fn of(&self, what: Count) -> u64 {
+    pub fn get(&self, what: Count) -> u64 {
         self.0.get(&what).copied().unwrap_or_default()
     }
 
-    pub fn faults(&self) -> u64 {
-        Fault::ALL.into_iter().map(|fault| self.of(Count::Fault(fault))).sum()
+    /// Returns the number of all faults.
+    pub fn total_faults(&self) -> u64 {
+        Fault::ALL.into_iter().map(|fault| self.get(Count::Fault(fault))).sum()
     }
 
     pub(crate) fn add_all(&mut self, other: &Self) {
@@ -168,7 +169,7 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn fault(&self, fault: Fault) {
+    pub(crate) fn count_fault(&self, fault: Fault) {
         self.count(Count::Fault(fault), 1);
     }
 
@@ -178,7 +179,7 @@ impl Metrics {
         }
     }
 
-    pub(super) fn violation(&self, at: Duration, what: &str) {
+    pub(super) fn record_violation(&self, at: Duration, what: &str) {
         self.trace(at, || format!("VIOLATION: {what}"));
         let mut violations = lock(&self.violations);
         if violations.len() < MAX_VIOLATIONS {
@@ -199,5 +200,5 @@ impl Metrics {
     }
 }
 
-/// How many violations a run reports: one fault causes many, and the first ones are enough to identify it.
+/// Limits the violations that a run reports: one fault causes many, and the first ones are enough to identify it.
 const MAX_VIOLATIONS: usize = 10;

@@ -12,7 +12,7 @@ use devicestate_dead_letters::{
 use devicestate_engine::rate_limit::RateLimit;
 use tokio::{sync::watch, time::Instant};
 
-use super::{World, handler::engine, metrics::Count, store::Client};
+use super::{World, handler::new_processor, metrics::Count, store::Client};
 
 /// The audit trail, in memory.
 #[derive(Default)]
@@ -36,7 +36,7 @@ pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(10);
 /// Replays all dead letters once and returns the result.
 pub(crate) async fn replay(world: &Arc<World>) -> ReplaySummary {
     let store = Client::new(&world.store, &world.faults);
-    let processor = Arc::new(engine(world, Arc::new(store), 0));
+    let processor = Arc::new(new_processor(world, Arc::new(store), 0));
     let replayer = Replayer { processor, overflow: Some(Arc::clone(&world.overflow_store) as _), triggers: Vec::new() };
     let trail = Arc::new(MemoryAuditTrail::default());
     let audit = AuditWriter {
@@ -75,10 +75,10 @@ pub(crate) async fn replay(world: &Arc<World>) -> ReplaySummary {
     let is_done = |line: &&AuditLine| matches!(line.outcome, Outcome::Applied | Outcome::Superseded);
     let done = trail.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(is_done).count() as u64;
     if let Err(error) = ended {
-        world.clock.violation(&format!("a replay failed although the queue did not: {error}"));
+        world.clock.record_violation(&format!("a replay failed although the queue did not: {error}"));
     }
     if done < scanned.deleted {
-        world.clock.violation("a dead letter was deleted without a line in the audit trail");
+        world.clock.record_violation("a dead letter was deleted without a line in the audit trail");
     }
     summary
 }

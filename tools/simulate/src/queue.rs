@@ -84,7 +84,7 @@ impl Queue {
     }
 
     /// Runs `act` on a message whose receipt is still valid.
-    fn with<T>(&self, received: &Received, act: impl FnOnce(&mut State, u64) -> T) -> Result<T, QueueError> {
+    fn change<T>(&self, received: &Received, act: impl FnOnce(&mut State, u64) -> T) -> Result<T, QueueError> {
         let gone = || QueueError::Gone(Box::<dyn Error + Send + Sync>::from("another receiver has the message").into());
         let id = received.message.id.parse().map_err(|_| gone())?;
         let mut state = self.state();
@@ -139,7 +139,7 @@ impl DeadLetterQueue for Queue {
 
     async fn update(&self, received: &mut Received, body: Option<&[u8]>, hidden: Duration) -> Result<(), QueueError> {
         let until = self.visible_at(hidden);
-        let queued = self.with(received, |state, id| {
+        let queued = self.change(received, |state, id| {
             let queued = state.messages.get_mut(&id).expect("its receipt was checked");
             queued.visible_ms = until;
             queued.receipt += 1;
@@ -155,7 +155,7 @@ impl DeadLetterQueue for Queue {
     async fn delete(&self, received: &Received) -> Result<(), QueueError> {
         sleep(Duration::from_millis(2)).await;
         let now = self.clock.now();
-        self.with(received, |state, id| {
+        self.change(received, |state, id| {
             let queued = state.messages.remove(&id).expect("its receipt was checked");
             state.deleted.push((now, id, QueuedMessage { visible_ms: 0, ..queued }));
         })

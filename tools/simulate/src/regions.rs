@@ -36,8 +36,8 @@ impl World {
         let hosts: Vec<_> = (0..regions.len())
             .flat_map(|region| regions[region].hosts.iter().map(move |host| (region, Arc::clone(host))))
             .collect();
-        let some = |count| self.clock.draw(|rng| rng.usize(..count));
-        (!hosts.is_empty()).then(|| hosts[some(hosts.len())].clone())
+        let random_index = |count| self.clock.draw(|rng| rng.usize(..count));
+        (!hosts.is_empty()).then(|| hosts[random_index(hosts.len())].clone())
     }
 
     pub(super) fn add_host(self: &Arc<Self>, region: usize) -> Arc<Host> {
@@ -50,7 +50,13 @@ impl World {
     }
 
     /// Makes a host the owner of a partition; it starts to read after this delay.
-    pub(super) fn lease(self: &Arc<Self>, region: usize, partition: usize, host: &Arc<Host>, after: Duration) {
+    pub(super) fn assign_partition(
+        self: &Arc<Self>,
+        region: usize,
+        partition: usize,
+        host: &Arc<Host>,
+        after: Duration,
+    ) {
         {
             let mut regions = self.regions();
             regions[region].owners[partition] = Some(host.number);
@@ -59,12 +65,12 @@ impl World {
         let (world, host) = (Arc::clone(self), Arc::clone(host));
         tokio::spawn(async move {
             sleep(after).await;
-            host.own(world, region, partition, lease).await;
+            host.read_as_owner(world, region, partition, lease).await;
         });
     }
 
     /// Assigns the partitions of a stopped host to another one, or to a new one if there is no other.
-    pub(super) fn replace(self: &Arc<Self>, region: usize, stopped: &Arc<Host>, after: Duration) {
+    pub(super) fn reassign_partitions(self: &Arc<Self>, region: usize, stopped: &Arc<Host>, after: Duration) {
         let (partitions, remaining) = {
             let mut regions = self.regions();
             let region = &mut regions[region];
@@ -78,7 +84,7 @@ impl World {
         };
         let host = remaining.unwrap_or_else(|| self.add_host(region));
         for partition in partitions {
-            self.lease(region, partition, &host, after);
+            self.assign_partition(region, partition, &host, after);
         }
     }
 
@@ -93,7 +99,7 @@ impl World {
         }
         let hosts: Vec<_> = (0..self.schedule.hosts).map(|_| self.add_host(region)).collect();
         for partition in 0..self.schedule.partitions {
-            self.lease(region, partition, &hosts[partition % hosts.len()], Duration::ZERO);
+            self.assign_partition(region, partition, &hosts[partition % hosts.len()], Duration::ZERO);
         }
     }
 
@@ -129,7 +135,7 @@ impl World {
             let Some(first) = hosts.first() else { continue };
             for (partition, owner) in owners.into_iter().enumerate() {
                 let host = hosts.iter().find(|host| Some(host.number) == owner).unwrap_or(first);
-                self.lease(region, partition, host, Duration::ZERO);
+                self.assign_partition(region, partition, host, Duration::ZERO);
             }
         }
     }

@@ -16,9 +16,9 @@ pub(crate) struct Schedule {
     /// The number of hosts at the start.
     pub(crate) hosts: usize,
     pub(crate) policy: Policy,
-    /// host.json: `maxEventBatchSize`.
+    /// `maxEventBatchSize` of host.json.
     pub(crate) batch_size: usize,
-    /// host.json: `batchCheckpointFrequency`.
+    /// `batchCheckpointFrequency` of host.json.
     pub(crate) checkpoint_every: usize,
     /// `DocumentCacheMegabytes`, in bytes.
     pub(crate) cache_bytes: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Schedule {
     /// `InvocationBudget`.
     pub(crate) budget: Duration,
     /// Whether the clocks of the partitions differ.
-    pub(crate) skewed: bool,
+    pub(crate) has_clock_skew: bool,
     /// How long the devices send.
     pub(crate) span: Duration,
     pub(crate) rates: FaultRates,
@@ -47,8 +47,8 @@ pub(crate) enum Policy {
 }
 
 impl Policy {
-    /// Returns whether the platform never drops a batch. Under any other policy the last attempt may be one that did not reach
-    /// the handler, or whose reply did not reach the host.
+    /// Returns whether the platform never drops a batch. Under any other policy, the request or the reply of the last attempt may
+    /// be lost.
     pub(crate) fn is_endless(self) -> bool {
         self == Self::Shipped
     }
@@ -73,7 +73,7 @@ pub(crate) enum Incident {
     StoreFailover {
         lag: Duration,
         after: Duration,
-        keep_handlers: bool,
+        should_keep_handlers: bool,
     },
     /// An operator replays the dead letters; the tool is killed if it takes longer than this.
     Replay(Duration),
@@ -88,11 +88,11 @@ impl Schedule {
             _ => Policy::Shipped,
         };
         let span = Duration::from_secs(rng.u64(20..900));
-        let rates = if rng.u8(..8) == 0 { FaultRates::default() } else { rates(rng, policy) };
+        let rates = if rng.u8(..8) == 0 { FaultRates::default() } else { draw_rates(rng, policy) };
         let mut incidents = Vec::new();
         for _ in 0..rng.usize(..8) {
             let at = span.mul_f64(rng.f64());
-            incidents.push((at, incident(rng, policy)));
+            incidents.push((at, draw_incident(rng, policy)));
         }
         // At most one of each.
         if rng.u8(..4) == 0 {
@@ -102,7 +102,7 @@ impl Schedule {
         if rng.u8(..4) == 0 {
             let lag = Duration::from_millis(rng.u64(1..20_000));
             let after = Duration::from_millis(rng.u64(..120_000));
-            let failover = Incident::StoreFailover { lag, after, keep_handlers: rng.bool() };
+            let failover = Incident::StoreFailover { lag, after, should_keep_handlers: rng.bool() };
             incidents.push((span.mul_f64(rng.f64()), failover));
         }
         incidents.sort_by_key(|(at, _)| *at);
@@ -117,7 +117,7 @@ impl Schedule {
             cache_bytes: [0, 600, 4_000, 1 << 16][rng.usize(..4)],
             concurrency: [1, 4, 32][rng.usize(..3)],
             budget: Duration::from_secs([5, 20, 60][rng.usize(..3)]),
-            skewed: rng.u8(..3) == 0,
+            has_clock_skew: rng.u8(..3) == 0,
             span,
             rates,
             incidents,
@@ -125,7 +125,7 @@ impl Schedule {
     }
 }
 
-fn rates(rng: &mut Rng, policy: Policy) -> FaultRates {
+fn draw_rates(rng: &mut Rng, policy: Policy) -> FaultRates {
     let mut at_most = |max: u32| if rng.bool() { rng.u32(..=max) } else { 0 };
     let rates = FaultRates {
         unavailable: at_most(60),
@@ -145,11 +145,11 @@ fn rates(rng: &mut Rng, policy: Policy) -> FaultRates {
     if policy.is_endless() {
         return rates;
     }
-    // Under this policy, a fault between host and handler loses events whatever the handler does.
+    // Under this policy, a fault between host and handler loses events independently of the handler.
     FaultRates { reply_lost: 0, request_lost: 0, killed: 0, put_failed: 0, overflow_failed: 0, ..rates }
 }
 
-fn incident(rng: &mut Rng, policy: Policy) -> Incident {
+fn draw_incident(rng: &mut Rng, policy: Policy) -> Incident {
     let mut seconds = |max: u64| Duration::from_millis(rng.u64(100..max * 1_000));
     let (short, long) = (seconds(20), seconds(600));
     let outage = [Outage::Denied, Outage::Unavailable, Outage::Throttled, Outage::Silent][rng.usize(..4)];

@@ -21,10 +21,10 @@ pub struct Failure {
     pub violations: Vec<String>,
 }
 
-/// Runs `seeds` with about `events` events each, until one fails or all are done. Calls `done` after each run.
+/// Runs `seeds` with about `events` events each, until one fails or all are done. Calls `on_done` after each run.
 ///
-/// Returns the counts of all runs and the failure; if several seeds failed at once, that of the lowest seed.
-pub fn run_seeds(seeds: Range<u64>, events: usize, done: &(dyn Fn() + Sync)) -> (Counts, Option<Failure>) {
+/// Returns the counts of all runs and the failure; if several seeds failed concurrently, that of the lowest seed.
+pub fn run_seeds(seeds: Range<u64>, events: usize, on_done: &(dyn Fn() + Sync)) -> (Counts, Option<Failure>) {
     let (next, has_failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
     let total: Mutex<(Counts, Vec<Failure>)> = Mutex::default();
     let work = || {
@@ -34,7 +34,7 @@ pub fn run_seeds(seeds: Range<u64>, events: usize, done: &(dyn Fn() + Sync)) -> 
                 return;
             }
             let run = catch_unwind(|| run(seed, events, false));
-            done();
+            on_done();
             let (counts, failures) = &mut *total.lock().unwrap_or_else(PoisonError::into_inner);
             let violations = match run {
                 Ok(run) => {

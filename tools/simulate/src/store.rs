@@ -57,7 +57,7 @@ pub(crate) struct CompletedWrite {
     pub(crate) versions: Vec<Version>,
 }
 
-/// The service's progress at one time, to find out later which writes followed.
+/// The service's progress at one time, with which later writes are detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     completed_writes: usize,
@@ -127,7 +127,7 @@ impl Service {
             }
         }
         state.epoch += 1;
-        self.clock.metrics.fault(Fault::StoreFailover);
+        self.clock.metrics.count_fault(Fault::StoreFailover);
     }
 
     /// Starts a write.
@@ -145,18 +145,18 @@ impl Service {
             return Err(super::faults::connection_lost());
         }
         if let Some((error, fault)) = rejection(&document) {
-            self.clock.metrics.fault(fault);
+            self.clock.metrics.count_fault(fault);
             return Err(error);
         }
         let before = state.documents.get(&document.id).cloned();
         if before.as_ref().map(|stored| &stored.etag) != if_match.as_ref() {
-            self.clock.metrics.fault(Fault::Conflict);
+            self.clock.metrics.count_fault(Fault::Conflict);
             return Err(StoreError::Conflict);
         }
         let versions = match raised_versions(before.as_ref().map(|stored| &stored.document), &document) {
             Ok(versions) => versions,
             Err(violation) => {
-                self.clock.violation(&violation);
+                self.clock.record_violation(&violation);
                 Vec::new()
             }
         };

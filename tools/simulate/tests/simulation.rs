@@ -16,15 +16,15 @@ fn under_every_fault_each_event_is_accounted_for_once_and_no_version_decreases()
         let repeat = format!("just simulate --seed {} --events {EVENTS} --trace", failure.seed);
         panic!("seed {}: {:#?}\n{repeat}", failure.seed, failure.violations);
     }
-    assert_eq!(counts.of(Count::Runs), SEEDS);
+    assert_eq!(counts.get(Count::Runs), SEEDS);
     // A check that no fault ever exercises proves nothing.
     for fault in Fault::ALL {
-        assert!(counts.of(Count::Fault(fault)) > 0, "this fault never occurred: {}", fault.description());
+        assert!(counts.get(Count::Fault(fault)) > 0, "this fault never occurred: {}", fault.description());
     }
     for count in [Count::Redelivered, Count::LostWrites, Count::Replayed, Count::Overlaps] {
-        assert!(counts.of(count) > 0, "{count:?} is zero");
+        assert!(counts.get(count) > 0, "{count:?} is zero");
     }
-    let (exact, replies) = (counts.of(Count::ExactCounts), counts.of(Count::FinalReplies));
+    let (exact, replies) = (counts.get(Count::ExactCounts), counts.get(Count::FinalReplies));
     assert!(exact * 4 > replies * 3, "the counts of only {exact} of {replies} replies were checked exactly");
 }
 

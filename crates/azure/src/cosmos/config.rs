@@ -66,7 +66,7 @@ impl CosmosConfig {
             database: name("CosmosDatabase", "devicestate"),
             container: name("CosmosContainer", "devices"),
             regions: match (preferred, settings.get("REGION_NAME")) {
-                (None, Some(here)) => Regions::NearestTo(here.to_owned()),
+                (None, Some(region)) => Regions::NearestTo(region.to_owned()),
                 (preferred, _) => Regions::Preferred(preferred.unwrap_or_default()),
             },
         })

@@ -16,7 +16,8 @@ use super::{
 use crate::access::Access;
 
 /// The connection to the container. It is reused: the client itself follows a write region that moves and a container that
-/// is created again. But a client keeps its session token, so it is replaced if that is lost: see [`Connection::reset`].
+/// is created again. But a client keeps its session token permanently, so [`Connection::reset`] replaces the client if the
+/// account has lost the token's state.
 pub(super) struct Connection {
     pub(super) config: CosmosConfig,
     state: Mutex<ConnectionState>,

@@ -1,4 +1,4 @@
-//! Classifies failures of Cosmos DB, and says what an operator can do about them.
+//! Classifies failures of Cosmos DB. The message of a systemic failure contains what an operator can do.
 
 use std::{error::Error, time::Duration};
 
@@ -33,7 +33,7 @@ pub(super) fn classify(error: &CosmosError, config: &CosmosConfig) -> StoreError
         (413, _) | (403, 1014) | (400, UNSERIALIZABLE) => StoreError::Rejected(describe(error, config)),
         (400, 1001) => systemic("the container in the setting `CosmosContainer` must have the partition key `/id`"),
         (400, _) if error.is_from_wire() => StoreError::BadRequest(describe(error, config)),
-        (404, 1002) | (403, 3) => transient(error, config),
+        (404, 1002) | (403, 3) => transient_failure(error, config),
         (401, _) => systemic(match config.access {
             Access::Key(_) => {
                 "the account rejected the key in the setting `CosmosConnection`; set one of its current keys"
@@ -47,11 +47,11 @@ pub(super) fn classify(error: &CosmosError, config: &CosmosConfig) -> StoreError
             "the identity needs the role Cosmos DB Built-in Data Contributor, and the account's network rules must allow \
              this machine",
         ),
-        (404, _) => missing(error, config),
+        (404, _) => missing_container(error, config),
         (503, _) if is_host_unresolved(error) => {
             systemic("no account has the URL in the setting `CosmosConnection`; correct it")
         }
-        (408 | 410 | 429 | 449 | 500.., _) => transient(error, config),
+        (408 | 410 | 429 | 449 | 500.., _) => transient_failure(error, config),
         _ => systemic("check the setting `CosmosConnection`"),
     }
 }
@@ -59,7 +59,7 @@ pub(super) fn classify(error: &CosmosError, config: &CosmosConfig) -> StoreError
 /// Classifies a failure to connect to the account or the container. A 404 then means a missing container.
 pub(super) fn classify_connect_error(error: &CosmosError, config: &CosmosConfig) -> StoreError {
     match codes(error) {
-        (404, _) => missing(error, config),
+        (404, _) => missing_container(error, config),
         _ => match classify(error, config) {
             StoreError::Conflict | StoreError::Rejected(_) | StoreError::BadRequest(_) => {
                 StoreError::Systemic(describe(error, config))
@@ -79,7 +79,7 @@ fn codes(error: &CosmosError) -> (u16, u16) {
     (status.status_code().into(), status.sub_status().map_or(0, |sub_status| sub_status.value()))
 }
 
-fn transient(error: &CosmosError, config: &CosmosConfig) -> StoreError {
+fn transient_failure(error: &CosmosError, config: &CosmosConfig) -> StoreError {
     let reason = describe(error, config);
     let retry_after_ms = error.response().and_then(|response| response.headers().retry_after_ms);
     match (retry_after_ms, codes(error).0) {
@@ -89,7 +89,7 @@ fn transient(error: &CosmosError, config: &CosmosConfig) -> StoreError {
     }
 }
 
-fn missing(error: &CosmosError, config: &CosmosConfig) -> StoreError {
+fn missing_container(error: &CosmosError, config: &CosmosConfig) -> StoreError {
     let CosmosConfig { database, container, .. } = config;
     StoreError::Systemic(format!(
         "{}: create the container {container:?} in the database {database:?} with the partition key `/id`, or correct the \

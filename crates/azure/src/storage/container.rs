@@ -39,7 +39,7 @@ impl Container {
     }
 
     /// Runs a write. If the container is missing, creates it and runs the write again.
-    pub(crate) async fn create_if_missing<T, F>(&self, write: impl Fn() -> F) -> azure_core::Result<T>
+    pub(crate) async fn write_creating_container<T, F>(&self, write: impl Fn() -> F) -> azure_core::Result<T>
     where
         F: Future<Output = azure_core::Result<T>>,
     {

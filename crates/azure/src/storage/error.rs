@@ -12,18 +12,18 @@ use crate::error_cause::{causes, root_cause};
 #[error("{} at {}: {kind} (setting `{}`)", resource.subject, resource.host, resource.setting)]
 pub struct StorageError {
     pub(crate) resource: Resource,
-    /// What failed.
+    /// The kind of the failure.
     pub kind: StorageErrorKind,
 }
 
-/// What failed in a request to a storage service. The strings hold the status and error code of the response, or the root
+/// The kind of a failed request to a storage service. The strings hold the status and error code of the response, or the root
 /// cause of the SDK's error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageErrorKind {
-    /// No connection could be made.
-    #[error("the connection failed: {0}; check the address, and whether the service is up")]
+    /// The connection failed.
+    #[error("the connection failed: {0}; check the address, and that the service is available")]
     Unreachable(String),
-    /// The service did not answer within the time of a try.
+    /// The service did not respond within the time limit of a try.
     #[error("the service did not answer in time")]
     Timeout,
     /// The service throttles the request or failed temporarily.
@@ -77,7 +77,7 @@ pub enum StorageErrorKind {
     /// The name of the queue or container is invalid.
     #[error("the name is invalid; it must be 3 to 63 lower-case letters, digits and single dashes")]
     InvalidName,
-    /// The service rejected the request for any other reason.
+    /// The service rejected the request for another reason.
     #[error("the service rejected the request ({0})")]
     Rejected(String),
     /// The response is invalid.
@@ -85,7 +85,7 @@ pub enum StorageErrorKind {
     InvalidResponse(String),
 }
 
-/// What a client accesses and how: the context of its errors.
+/// The resource that a client accesses and its credential: the context of its errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Resource {
     /// The resource, such as "the queue deadletters".
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_to_do() {
+    fn a_storage_error_contains_its_cause_and_the_setting() {
         for (service, credential, status, code, words) in [
             (Service::Queue, CredentialKind::Key, 403, "AuthenticationFailed", "the account key was rejected"),
             (
@@ -232,8 +232,8 @@ mod tests {
 
     #[test]
     fn throttling_and_temporary_failures_are_busy() {
-        let answers = [(503, "ServerBusy"), (500, "InternalError"), (429, ""), (408, ""), (409, "QueueBeingDeleted")];
-        for (status, code) in answers {
+        let responses = [(503, "ServerBusy"), (500, "InternalError"), (429, ""), (408, ""), (409, "QueueBeingDeleted")];
+        for (status, code) in responses {
             let error = error(Service::Queue, CredentialKind::Key, status, code);
             assert!(matches!(error.kind, StorageErrorKind::Busy(_)), "{error}");
             assert!(error.to_string().contains(&status.to_string()), "{error}");

@@ -2,7 +2,7 @@
 //!
 //! The handler detects any outage within five seconds, since the host retries the batch. The SDK's defaults are eight
 //! retries in more than a minute, and a minute for each response. The tools for dead letters have higher limits: one slow
-//! response of ten thousand should not end a run.
+//! response in ten thousand must not end a run.
 
 use std::{io, sync::Arc};
 
@@ -33,9 +33,9 @@ pub(crate) struct RetryLimits {
 }
 
 /// The limits of the handler: an invocation waits for the request.
-pub(crate) const HANDLER: RetryLimits = RetryLimits { max_retries: 3, retry_window_ms: 1_000, try_ms: 1_500 };
+pub(crate) const HANDLER_LIMITS: RetryLimits = RetryLimits { max_retries: 3, retry_window_ms: 1_000, try_ms: 1_500 };
 /// The limits of a tool: an operator waits for it, and would have to repeat a long run.
-pub(crate) const TOOL: RetryLimits = RetryLimits { max_retries: 4, retry_window_ms: 11_000, try_ms: 10_000 };
+pub(crate) const TOOL_LIMITS: RetryLimits = RetryLimits { max_retries: 4, retry_window_ms: 11_000, try_ms: 10_000 };
 
 /// The shortest delay before the first retry. It doubles with each further retry.
 const FIRST_DELAY_MS: u64 = 100;
@@ -44,8 +44,9 @@ const MIN_BYTES_PER_MS: u64 = 1_024;
 /// The time limit for obtaining a token. It is not part of a try: `az` alone can take seconds.
 const MAX_TOKEN_MS: u64 = 15_000;
 
-const MAX_DELAY_MS: u64 = FIRST_DELAY_MS << HANDLER.max_retries;
-const _: () = assert!(HANDLER.try_ms + HANDLER.retry_window_ms + MAX_DELAY_MS + HANDLER.try_ms < 5_000);
+const MAX_DELAY_MS: u64 = FIRST_DELAY_MS << HANDLER_LIMITS.max_retries;
+const _: () =
+    assert!(HANDLER_LIMITS.try_ms + HANDLER_LIMITS.retry_window_ms + MAX_DELAY_MS + HANDLER_LIMITS.try_ms < 5_000);
 
 impl RetryLimits {
     /// Returns the retry options of the SDK's clients.
@@ -96,7 +97,7 @@ impl Policy for TryTimeout {
 /// own.
 pub(super) async fn collect_body(mut body: AsyncResponseBody) -> azure_core::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let limit = std::time::Duration::from_millis(HANDLER.try_ms);
+    let limit = std::time::Duration::from_millis(HANDLER_LIMITS.try_ms);
     while let Some(chunk) = timeout(limit, body.next()).await.unwrap_or_else(|_| Some(Err(timeout_error()))) {
         bytes.extend_from_slice(&chunk?);
     }
@@ -124,9 +125,10 @@ impl TokenCredential for LimitedCredential {
     ) -> azure_core::Result<AccessToken> {
         match timeout(std::time::Duration::from_millis(MAX_TOKEN_MS), self.0.get_token(scopes, options)).await {
             Ok(token) => token.map_err(|error| Error::new(ErrorKind::Credential, error)),
-            Err(_) => {
-                Err(Error::with_message(ErrorKind::Credential, format!("none was obtained within {MAX_TOKEN_MS} ms")))
-            }
+            Err(_) => Err(Error::with_message(
+                ErrorKind::Credential,
+                format!("the time limit of {MAX_TOKEN_MS} ms has passed"),
+            )),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The store's other region: the documents at the last replication. A failover replaces the first region's documents by them.
+//! The store's other region: the documents at the last replication. A failover replaces the first region's documents with them.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use rusqlite::{Connection, params};
 /// The rows of all documents at one moment.
 pub(super) struct Replica(Vec<Row>);
 
-/// Id, tag, document.
+/// Id, ETag, document.
 type Row = (String, String, String);
 
 impl Replica {
-    /// Returns a replica of the current documents.
-    pub(super) async fn of(database: &Database) -> Result<Self, DatabaseError> {
+    /// Reads the current documents.
+    pub(super) async fn read(database: &Database) -> Result<Self, DatabaseError> {
         database.read(rows).await.map(Self)
     }
 
@@ -23,8 +23,8 @@ impl Replica {
         self.0.len()
     }
 
-    /// Replaces the documents by the replica and returns how many readings are lost. The tag of a document that was written after
-    /// the replication becomes invalid.
+    /// Replaces the documents with the replica and returns how many readings are lost. The ETag of a document that was written
+    /// after the replication becomes invalid.
     pub(super) async fn take_over(self, database: &Database) -> Result<usize, DatabaseError> {
         database
             .write(move |connection| {

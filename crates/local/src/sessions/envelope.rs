@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::queue::Delivery;
-use crate::envelope::{sys, time};
+use crate::envelope::{host_time, sys_metadata};
 
 /// Returns the body of the request for a delivery from a namespace. `now_ms` is the time of the request in milliseconds since
 /// 1970.
@@ -19,9 +19,9 @@ pub fn request(function: &Function, namespace: &str, delivery: &Delivery, now_ms
     // A message without an expiry.
     const NEVER: &str = "9999-12-31T23:59:59";
     let message = &delivery.message;
-    let enqueued = seconds(message.enqueued_ms);
+    let enqueued = host_seconds(message.enqueued_ms);
     // The host renews the lock as long as it holds the session; a lock lasts a minute by default.
-    let actions = json!({ "SessionLockedUntil": format!("{}+00:00", time(now_ms + 60_000)) });
+    let actions = json!({ "SessionLockedUntil": format!("{}+00:00", host_time(now_ms + 60_000)) });
     let mut metadata = json!({
         "MessageReceiver": actions,
         "MessageSession": actions,
@@ -34,37 +34,37 @@ pub fn request(function: &Function, namespace: &str, delivery: &Delivery, now_ms
             "TransportType": 0,
             "Identifier": namespace,
         },
-        "DeliveryCount": text(delivery.delivery_count),
-        "LockToken": text(uuid::Uuid::new_v4().to_string()),
+        "DeliveryCount": json_text(delivery.delivery_count),
+        "LockToken": json_text(uuid::Uuid::new_v4().to_string()),
         "ExpiresAtUtc": NEVER,
         "ExpiresAt": format!("{NEVER}+00:00"),
         "EnqueuedTimeUtc": enqueued,
         "EnqueuedTime": format!("{enqueued}+00:00"),
-        "MessageId": text(&message.message_id),
-        "SequenceNumber": text(message.sequence_number),
+        "MessageId": json_text(&message.message_id),
+        "SequenceNumber": json_text(message.sequence_number),
         "ApplicationProperties": {},
         "UserProperties": {},
-        "SessionId": text(&message.session_id),
-        "sys": sys(&function.name, now_ms),
+        "SessionId": json_text(&message.session_id),
+        "sys": sys_metadata(&function.name, now_ms),
     });
     if let Some(content_type) = message.content_type {
-        metadata["ContentType"] = text(content_type);
+        metadata["ContentType"] = json_text(content_type);
     }
     let body = match function.trigger.data_type() {
         DataType::Binary => Value::from(BASE64.encode(&message.body)),
-        DataType::String | DataType::Json => text(String::from_utf8_lossy(&message.body)),
+        DataType::String | DataType::Json => json_text(String::from_utf8_lossy(&message.body)),
     };
     json!({ "Data": { function.trigger.name(): body }, "Metadata": metadata }).to_string()
 }
 
 /// Returns a value as JSON in a string.
-fn text(value: impl Serialize) -> Value {
+fn json_text(value: impl Serialize) -> Value {
     serde_json::to_string(&value).expect("a text or a number is JSON").into()
 }
 
 /// Formats a UTC time without a zone, cut to seconds.
-fn seconds(ms: i64) -> String {
-    time(ms - ms.rem_euclid(1_000))
+fn host_seconds(ms: i64) -> String {
+    host_time(ms - ms.rem_euclid(1_000))
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ async fn deliver(host: &Host, endpoint: &Endpoint, session: &SessionReceiver, de
     // There is no await from here on, so the counts cannot differ from the queue's.
     match result {
         Ok(accepted) => {
-            session.complete(delivery).expect("no lock expires while its host lives");
+            session.complete(delivery).expect("no lock expires while its host runs");
             instance.statistics.record_message(delivery, &accepted.logs, started.elapsed(), System.now_ms());
         }
         Err(reason) => {

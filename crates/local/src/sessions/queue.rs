@@ -1,8 +1,8 @@
 //! A Service Bus queue with sessions, in memory: each session is an ordered stream with one receiver at a time.
 //!
 //! Its rules are from the service's documentation of message sessions. A session's lock is exclusive. An abandoned message is
-//! delivered again, first in its session, and its delivery count rises; so it does when the lock expires. The count does not rise
-//! when the receiver closes the session or loses its connection. After its last failed delivery a message is moved to the
+//! delivered again, first in its session, and its delivery count rises. The same happens when the lock expires. The count does
+//! not rise when the receiver closes the session or loses its connection. After its last failed delivery a message is moved to the
 //! dead-letter sub-queue.
 //!
 //! Bounded: `send` waits while the queue is full.
@@ -190,7 +190,7 @@ impl SessionQueue {
     }
 
     /// Expires the lock of a session: its receiver can no longer complete messages, and the delivery of each received message has
-    /// failed. False if the session is not locked.
+    /// failed. Returns false if the session is not locked.
     pub fn expire_lock(&self, session_id: &str) -> bool {
         self.unlock(session_id, None, true)
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use devicestate_test_support::program::devicestate;
+use devicestate_test_support::{output_schema::read_output, program::devicestate};
 use serde_json::{Value, json};
 
 use crate::{
@@ -73,8 +73,8 @@ fn each_partition_has_the_given_number_of_devices() {
     let handler = Handler::start(&[("StateStore", "sqlite"), ("SqlitePath", &database)]);
     report(handler.port, &[&SMALL[..], &["--devices", "7"]].concat());
     let mut list = Command::new(devicestate());
-    let listed = list.args(["state", "list", "--format", "json", "--state", &database]).output().expect("the binary");
-    let listed: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    let listed = list.args(["devices", "list", "--output", "json", "--state", &database]).output().expect("the binary");
+    let listed = read_output(&listed.stdout, listed.status.code());
     let mut devices: Vec<_> = listed.as_array().expect("a list").iter().map(|device| device["id"].clone()).collect();
     devices.sort_by_key(ToString::to_string);
     let expected = (0..3).flat_map(|partition| (0..7).map(move |device| format!("drone-{partition:02}{device:06}")));

@@ -10,7 +10,7 @@ use std::sync::{
 
 use devicestate_engine::function_app::{Function, MessageEncoding};
 use devicestate_local::{
-    endpoint::Endpoint,
+    endpoint::{Endpoint, HttpResponse},
     hub::Hub,
     reply::{self, ReplyError},
     sessions::queue::SessionQueue,
@@ -56,7 +56,7 @@ impl Host {
     /// The reason why the attempt failed.
     async fn attempt(&self, invocation_id: &str, request: String) -> Result<(), String> {
         self.invocations.fetch_add(1, Relaxed);
-        let (status, content_type, body) = self.endpoint.post(invocation_id, request).await?;
+        let HttpResponse { status, content_type, body } = self.endpoint.post(invocation_id, request).await?;
         let queue = &self.function.dead_letters.name;
         match reply::read(status, content_type.as_deref(), &body, queue, MessageEncoding::Base64) {
             Ok(_) => Ok(()),

@@ -9,7 +9,7 @@ use devicestate_engine::{
 };
 use devicestate_local::{
     envelope::{self, Retry},
-    hub::{Hub, HubEvent},
+    hub::{BatchLimits, Hub, HubEvent},
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -50,7 +50,8 @@ impl Pump {
     /// Reads from the checkpoint on: processes a batch completely, writes the checkpoint, and reads the next batch.
     async fn run(&self, hub: &Hub, partition: usize) -> Result<(), Error> {
         let mut next = hub.checkpoint(partition);
-        while let Some(events) = hub.receive(partition, next, (1, self.host.batch, Duration::ZERO)).await {
+        let limits = BatchLimits { min_events: 1, max_events: self.host.batch, max_wait: Duration::ZERO };
+        while let Some(events) = hub.receive(partition, next, limits).await {
             next = events.last().map_or(next, |event| event.sequence_number + 1);
             match self.host.function.trigger.cardinality() {
                 Cardinality::Many => self.invoke(&events).await?,

@@ -21,7 +21,7 @@ pub(super) async fn read(host: &Arc<Host>, queue: &Arc<SessionQueue>) -> Result<
     for _ in 0..host.plan.max_sessions {
         let (host, queue) = (Arc::clone(host), Arc::clone(queue));
         pumps.spawn(async move {
-            while let Some(session) = next(&host, &queue).await {
+            while let Some(session) = next_session(&host, &queue).await {
                 drain(&host, &session).await?;
             }
             Ok::<_, Error>(())
@@ -33,8 +33,8 @@ pub(super) async fn read(host: &Arc<Host>, queue: &Arc<SessionQueue>) -> Result<
     Ok(())
 }
 
-/// Waits for the next free session. While there is none, this reader is not busy.
-async fn next(host: &Host, queue: &Arc<SessionQueue>) -> Option<SessionReceiver> {
+/// Waits for the next free session. While no session is free, this reader is not busy.
+async fn next_session(host: &Host, queue: &Arc<SessionQueue>) -> Option<SessionReceiver> {
     tokio::select! {
         biased;
         session = queue.accept_next_session() => return session,

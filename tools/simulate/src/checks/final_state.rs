@@ -6,7 +6,7 @@ use devicestate_local::hub::HubEvent;
 use serde_json::{Map, Value, json};
 
 use super::dead_letter::DeadLetter;
-use crate::{World, fleet::Meaning, hub::Partition};
+use crate::{World, fleet::ExpectedEffect, hub::Partition};
 
 /// Enqueued time, sequence number, source.
 type Version = (i64, i64, u64);
@@ -22,17 +22,17 @@ pub(crate) fn check(world: &World) {
     check_dead_letters(world, &fold);
 }
 
-fn for_each_event(world: &World, mut visit: impl FnMut(&Partition, &HubEvent, &Meaning, u64)) {
+fn for_each_event(world: &World, mut visit: impl FnMut(&Partition, &HubEvent, &ExpectedEffect, u64)) {
     for partition in world.hubs.iter().flat_map(|hub| &hub.partitions) {
-        partition.for_each_event(|event, meaning, order| visit(partition, event, meaning, order));
+        partition.for_each_event(|event, expected, order| visit(partition, event, expected, order));
     }
 }
 
 /// Folds all valid events in the order of time, sequence number and source.
 fn fold(world: &World) -> Fold {
     let mut fold = Fold::new();
-    for_each_event(world, |partition, event, meaning, _| {
-        let Meaning::Valid { id, readings } = meaning else {
+    for_each_event(world, |partition, event, expected, _| {
+        let ExpectedEffect::Valid { id, readings } = expected else {
             return;
         };
         let version = (event.enqueued_ms, event.sequence_number, partition.number);
@@ -56,7 +56,7 @@ fn check_documents(world: &World, fold: &Fold) {
     for id in ids {
         if expected.get(id) != found.get(id) {
             let text = |document: Option<&Value>| document.map_or("missing".to_owned(), Value::to_string);
-            world.clock.violation(&format!(
+            world.clock.record_violation(&format!(
                 "the document {id:?} is\n  {}\nbut the fold of all events is\n  {}",
                 text(found.get(id)),
                 text(expected.get(id))
@@ -76,12 +76,12 @@ fn document(id: &str, fields: &BTreeMap<&str, (Version, Value)>) -> Value {
 /// Checks that a document holds what its device sent last. This applies only where the platform keeps the events in order:
 /// they have a partition key, and the clocks of the partitions agree.
 fn check_order(world: &World) {
-    if world.schedule.skewed {
+    if world.schedule.has_clock_skew {
         return;
     }
     let mut last: BTreeMap<(String, &str), (u64, Value)> = BTreeMap::new();
-    for_each_event(world, |_, _, meaning, order| {
-        let Meaning::Valid { id, readings } = meaning else {
+    for_each_event(world, |_, _, expected, order| {
+        let ExpectedEffect::Valid { id, readings } = expected else {
             return;
         };
         for (name, value) in readings {
@@ -94,7 +94,7 @@ fn check_order(world: &World) {
     for ((id, name), (_, value)) in last.into_iter().filter(|((id, _), _)| world.is_keyed(id)) {
         let stored = world.store.document(&id);
         if stored.as_ref().and_then(|stored| stored.document.get(name)) != Some(&value) {
-            world.clock.violation(&format!("{name} of {id:?} is not {value}, which its device sent last"));
+            world.clock.record_violation(&format!("{name} of {id:?} is not {value}, which its device sent last"));
         }
     }
 }
@@ -107,7 +107,7 @@ fn check_dead_letters(world: &World, fold: &Fold) {
         let dead_letter = match DeadLetter::read(world, &body) {
             Ok(dead_letter) => dead_letter,
             Err(error) => {
-                world.clock.violation(&format!("a remaining dead letter cannot be read: {error}"));
+                world.clock.record_violation(&format!("a remaining dead letter cannot be read: {error}"));
                 continue;
             }
         };
@@ -115,30 +115,32 @@ fn check_dead_letters(world: &World, fold: &Fold) {
         let position = (namespace, partition, sequence_number);
         let first = remaining.entry(position.clone()).or_insert_with(|| (id.clone(), body.clone()));
         if *first != (id, body) {
-            world
-                .clock
-                .violation(&format!("the dead letters of the event at {position:?} have different ids or bodies"));
+            world.clock.record_violation(&format!(
+                "the dead letters of the event at {position:?} have different ids or bodies"
+            ));
         }
     }
-    for_each_event(world, |partition, event, meaning, _| {
+    for_each_event(world, |partition, event, expected, _| {
         let source = &partition.source;
         let position = (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
         let is_superseded = |id: &str, name: &str| {
             let version = (event.enqueued_ms, event.sequence_number, partition.number);
             fold.get(id).and_then(|fields| fields.get(name)).is_some_and(|(newest, _)| *newest > version)
         };
-        let violation = |what: &str| world.clock.violation(&format!("the event at {position:?} {what}"));
-        match (meaning, remaining.remove(&position)) {
-            (Meaning::Poison, None) => violation("is poison, but its dead letter is missing"),
-            (Meaning::Rejected { id, readings }, None) if !readings.iter().all(|(name, _)| is_superseded(id, name)) => {
+        let violation = |what: &str| world.clock.record_violation(&format!("the event at {position:?} {what}"));
+        match (expected, remaining.remove(&position)) {
+            (ExpectedEffect::Poison, None) => violation("is poison, but its dead letter is missing"),
+            (ExpectedEffect::Rejected { id, readings }, None)
+                if !readings.iter().all(|(name, _)| is_superseded(id, name)) =>
+            {
                 violation("was rejected, but its dead letter is missing");
             }
-            (Meaning::Valid { .. }, Some(_)) => violation("is valid, but still a dead letter"),
+            (ExpectedEffect::Valid { .. }, Some(_)) => violation("is valid, but still a dead letter"),
             (_, Some((_, body))) if body != event.sent.body => violation("has a dead letter with other bytes"),
-            (Meaning::Poison | Meaning::Rejected { .. }, _) | (Meaning::Valid { .. }, None) => {}
+            (ExpectedEffect::Poison | ExpectedEffect::Rejected { .. }, _) | (ExpectedEffect::Valid { .. }, None) => {}
         }
     });
     for position in remaining.into_keys() {
-        world.clock.violation(&format!("a dead letter belongs to no event: {position:?}"));
+        world.clock.record_violation(&format!("a dead letter belongs to no event: {position:?}"));
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::dead_letter::DeadLetter;
 use crate::{
     World,
-    fleet::Meaning,
+    fleet::ExpectedEffect,
     hub::{ActiveAttempt, EventRange, Partition},
     metrics::Count,
     store::{Snapshot, version_tuple},
@@ -37,7 +37,7 @@ pub(crate) struct Invocation<'a> {
 
 impl<'a> Invocation<'a> {
     pub(crate) fn begin(world: &'a World, partition: &'a Partition, range: &'a EventRange, client: u64) -> Self {
-        let ids = range.meanings.iter().filter_map(Meaning::decoded).map(|(id, _)| id);
+        let ids = range.expected_effects.iter().filter_map(ExpectedEffect::decoded).map(|(id, _)| id);
         let before = ids.map(|id| (id, world.store.document(id))).collect();
         let snapshot = world.store.snapshot();
         let attempt = partition.start_attempt();
@@ -50,7 +50,7 @@ impl<'a> Invocation<'a> {
         let events = u32::try_from(self.range.events.len()).unwrap_or(u32::MAX);
         let (took, max) = (self.began.elapsed(), self.world.schedule.budget + Duration::from_millis(20) * events);
         if took > max {
-            self.violation(&format!("the reply took {took:?}; the limit is {max:?}"));
+            self.record_violation(&format!("the reply took {took:?}; the limit is {max:?}"));
         }
     }
 
@@ -61,19 +61,21 @@ impl<'a> Invocation<'a> {
             match serde_json::from_str(line) {
                 Ok(Record::Batch(record)) => records.push(record),
                 Ok(Record::DeadLetter(_)) => {}
-                other => self.violation(&format!("a log line is not one of a final reply: {other:?}")),
+                other => self.record_violation(&format!("a log line is not one of a final reply: {other:?}")),
             }
         }
         let [record] = records.as_slice() else {
-            return self.violation(&format!("the reply has {} batch records instead of one", records.len()));
+            return self.record_violation(&format!("the reply has {} batch records instead of one", records.len()));
         };
         let BatchRecord { attempt: AttemptRecord { events, .. }, applied, superseded, dead_lettered } = record;
         let sent = self.range.events.len() as u64;
         if *events != sent || applied + superseded + dead_lettered != sent {
-            self.violation(&format!("{applied} + {superseded} + {dead_lettered} of {events} do not add up to {sent}"));
+            self.record_violation(&format!(
+                "{applied} + {superseded} + {dead_lettered} of {events} do not add up to {sent}"
+            ));
         }
         if *dead_lettered != accepted.messages.len() as u64 {
-            self.violation(&format!(
+            self.record_violation(&format!(
                 "{dead_lettered} dead letters are counted, but {} were sent",
                 accepted.messages.len()
             ));
@@ -91,7 +93,7 @@ impl<'a> Invocation<'a> {
             let dead_letter = match DeadLetter::read(self.world, message) {
                 Ok(dead_letter) => dead_letter,
                 Err(error) => {
-                    self.violation(&format!("a dead letter cannot be read: {error}"));
+                    self.record_violation(&format!("a dead letter cannot be read: {error}"));
                     continue;
                 }
             };
@@ -99,26 +101,32 @@ impl<'a> Invocation<'a> {
             if (&dead_letter.namespace, &dead_letter.partition)
                 != (&source.fully_qualified_namespace, &source.partition_id)
             {
-                self.violation(&format!("a dead letter is from another partition: {dead_letter:?}"));
+                self.record_violation(&format!("a dead letter is from another partition: {dead_letter:?}"));
             }
             let index = usize::try_from(dead_letter.sequence_number).ok().and_then(|n| n.checked_sub(self.range.first));
             let Some(index) = index.filter(|index| *index < self.range.events.len()) else {
-                self.violation(&format!("a dead letter belongs to no event of the batch: {dead_letter:?}"));
+                self.record_violation(&format!("a dead letter belongs to no event of the batch: {dead_letter:?}"));
                 continue;
             };
             if !dead.insert(index) {
-                self.violation(&format!("event {} has two dead letters", dead_letter.sequence_number));
+                self.record_violation(&format!("event {} has two dead letters", dead_letter.sequence_number));
             }
             if dead_letter.body != self.range.events[index].sent.body {
-                self.violation(&format!("the dead letter of event {} has other bytes", dead_letter.sequence_number));
+                self.record_violation(&format!(
+                    "the dead letter of event {} has other bytes",
+                    dead_letter.sequence_number
+                ));
             }
         }
-        for (index, meaning) in self.range.meanings.iter().enumerate() {
-            match meaning {
-                Meaning::Poison if !dead.contains(&index) => {
-                    self.violation(&format!("event {} is poison, but has no dead letter", self.range.first + index));
+        for (index, expected) in self.range.expected_effects.iter().enumerate() {
+            match expected {
+                ExpectedEffect::Poison if !dead.contains(&index) => {
+                    self.record_violation(&format!(
+                        "event {} is poison, but has no dead letter",
+                        self.range.first + index
+                    ));
                 }
-                Meaning::Valid { id, .. } if dead.contains(&index) => {
+                ExpectedEffect::Valid { id, .. } if dead.contains(&index) => {
                     self.check_dead_letter_cause(id, self.range.first + index);
                 }
                 _ => {}
@@ -129,15 +137,15 @@ impl<'a> Invocation<'a> {
 
     /// Checks that, under the shipped policy, a valid event is dead-lettered only because of a fault of its own document.
     fn check_dead_letter_cause(&self, id: &str, sequence_number: usize) {
-        if self.world.schedule.policy.is_endless() && !self.world.faults.had_document_fault(id) {
-            self.violation(&format!(
+        if self.world.schedule.policy.is_endless() && !self.world.faults.has_had_document_fault(id) {
+            self.record_violation(&format!(
                 "event {sequence_number} of {id} is dead-lettered, although its document never had a fault"
             ));
         }
     }
 
     /// Checks the record's counts if no other client wrote these documents during the invocation. Then the applied events are
-    /// those newer than the documents were, and at most those that another client wrote just before: if two clients write
+    /// those newer than the documents were, plus at most those that another client wrote just before. If two clients write
     /// the same event at the same time, either may count it.
     fn check_counts(&self, record: &BatchRecord, dead: &BTreeSet<usize>) {
         let Self { world, range, partition, before, .. } = self;
@@ -155,8 +163,8 @@ impl<'a> Invocation<'a> {
             return;
         }
         let (mut newer, mut written) = (0, 0);
-        for (index, (event, meaning)) in range.events.iter().zip(&range.meanings).enumerate() {
-            let Some((id, readings)) = meaning.decoded().filter(|_| !dead.contains(&index)) else { continue };
+        for (index, (event, expected)) in range.events.iter().zip(&range.expected_effects).enumerate() {
+            let Some((id, readings)) = expected.decoded().filter(|_| !dead.contains(&index)) else { continue };
             let version = (event.enqueued_ms, event.sequence_number, partition.number);
             let held = |name: &str| before.get(id)?.as_ref()?.document.version(name).map(version_tuple);
             // The event itself, or a newer one of the batch.
@@ -169,7 +177,7 @@ impl<'a> Invocation<'a> {
         }
         if !(newer..=newer + written).contains(&record.applied) {
             let BatchRecord { applied, superseded, .. } = record;
-            self.violation(&format!(
+            self.record_violation(&format!(
                 "{newer} events are newer than the documents, {written} were just written; \
                  {applied} are counted as applied and {superseded} as superseded"
             ));
@@ -177,10 +185,10 @@ impl<'a> Invocation<'a> {
         world.clock.metrics.count(Count::ExactCounts, u64::from(written == 0));
     }
 
-    fn violation(&self, what: &str) {
+    fn record_violation(&self, what: &str) {
         let (source, range) = (&self.partition.source, self.range);
         let (namespace, partition) = (&source.fully_qualified_namespace, &source.partition_id);
         let events = format!("{} events from {}", range.events.len(), range.first);
-        self.world.clock.violation(&format!("{namespace} partition {partition}, {events}: {what}"));
+        self.world.clock.record_violation(&format!("{namespace} partition {partition}, {events}: {what}"));
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::{Abandoned, Counts, DeadLetter, Delivery, LockLost, MAX_DELIVERY_COUNT_EXCEEDED, Message, Sent};
 
-/// The most messages in the queue, and the most bytes of their bodies. The smallest queue of the service holds 1 GB.
+/// Limit the messages in the queue, and the bytes of their bodies. The smallest queue of the service holds 1 GB.
 const MAX_MESSAGES: usize = 500_000;
 pub(super) const MAX_QUEUE_BYTES: usize = 256 << 20;
 
@@ -30,14 +30,14 @@ pub(super) struct State {
 #[derive(Default)]
 struct Session {
     /// By sequence number.
-    messages: VecDeque<Held>,
+    messages: VecDeque<QueuedMessage>,
     /// The number of its lock.
     lock: Option<u64>,
     /// Notified when there is a new message, or its lock or the queue has changed.
     changed: Arc<Notify>,
 }
 
-struct Held {
+struct QueuedMessage {
     message: Arc<Message>,
     /// Failed deliveries, as the service counts them.
     failed_deliveries: u32,
@@ -76,7 +76,12 @@ impl State {
         if session.lock.is_none() && session.messages.is_empty() {
             self.free.push_back(key);
         }
-        session.messages.push_back(Held { message, failed_deliveries: 0, was_delivered: false, is_received: false });
+        session.messages.push_back(QueuedMessage {
+            message,
+            failed_deliveries: 0,
+            was_delivered: false,
+            is_received: false,
+        });
         session.changed.notify_waiters();
         self.counts.sessions = self.sessions.len() as u64;
         sequence_number
@@ -95,10 +100,10 @@ impl State {
     /// Returns the next message of a session that is not received.
     pub(super) fn deliver(&mut self, session_id: &str, lock: u64) -> Result<Option<Delivery>, LockLost> {
         let session = self.locked(session_id, lock)?;
-        let Some(held) = session.messages.iter_mut().find(|held| !held.is_received) else { return Ok(None) };
-        held.is_received = true;
-        let is_repeated = std::mem::replace(&mut held.was_delivered, true);
-        let delivery = Delivery { message: Arc::clone(&held.message), delivery_count: held.failed_deliveries + 1 };
+        let Some(queued) = session.messages.iter_mut().find(|queued| !queued.is_received) else { return Ok(None) };
+        queued.is_received = true;
+        let is_repeated = std::mem::replace(&mut queued.was_delivered, true);
+        let delivery = Delivery { message: Arc::clone(&queued.message), delivery_count: queued.failed_deliveries + 1 };
         self.counts.deliveries += 1;
         self.counts.redeliveries += u64::from(is_repeated);
         Ok(Some(delivery))
@@ -107,16 +112,17 @@ impl State {
     /// Returns the index of a received message in its session.
     pub(super) fn index_of(&mut self, session_id: &str, lock: u64, delivery: &Delivery) -> Result<usize, LockLost> {
         let session = self.locked(session_id, lock)?;
-        let is_it = |held: &Held| held.is_received && Arc::ptr_eq(&held.message, &delivery.message);
-        session.messages.iter().position(is_it).ok_or(LockLost)
+        let is_delivered =
+            |queued: &QueuedMessage| queued.is_received && Arc::ptr_eq(&queued.message, &delivery.message);
+        session.messages.iter().position(is_delivered).ok_or(LockLost)
     }
 
     /// Counts a failed delivery. After the last one the message is moved to the dead-letter sub-queue.
     pub(super) fn fail_delivery(&mut self, session_id: &str, index: usize, max_deliveries: u32) -> Abandoned {
-        let held = &mut self.session(session_id).messages[index];
-        held.is_received = false;
-        held.failed_deliveries += 1;
-        let delivery_count = held.failed_deliveries;
+        let queued = &mut self.session(session_id).messages[index];
+        queued.is_received = false;
+        queued.failed_deliveries += 1;
+        let delivery_count = queued.failed_deliveries;
         if delivery_count < max_deliveries {
             // The session's receiver may be waiting for a message.
             self.session(session_id).changed.notify_waiters();
@@ -129,10 +135,10 @@ impl State {
     }
 
     pub(super) fn remove(&mut self, session_id: &str, index: usize) -> Arc<Message> {
-        let held = self.session(session_id).messages.remove(index).expect("the index is that of a message");
+        let queued = self.session(session_id).messages.remove(index).expect("the index is that of a message");
         self.counts.active -= 1;
-        self.bytes -= held.message.body.len();
-        held.message
+        self.bytes -= queued.message.body.len();
+        queued.message
     }
 
     pub(super) fn unlock(

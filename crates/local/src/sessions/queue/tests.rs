@@ -87,9 +87,9 @@ async fn an_abandoned_message_is_delivered_again_first_and_moves_to_the_sub_queu
         assert_eq!(a.abandon(&delivery), Ok(expected));
     }
     assert_eq!(drain(&a).await, ["valid"]);
-    let [letter] = &queue.dead_letters()[..] else { panic!("one dead letter") };
+    let [dead_letter] = &queue.dead_letters()[..] else { panic!("one dead letter") };
     assert_eq!(
-        (letter.delivery_count, letter.reason, &letter.message.body[..]),
+        (dead_letter.delivery_count, dead_letter.reason, &dead_letter.message.body[..]),
         (3, "MaxDeliveryCountExceeded", &b"invalid"[..])
     );
     let counts = queue.counts();
@@ -137,7 +137,7 @@ async fn a_receiver_waits_for_a_message_until_its_session_is_idle() {
     assert_eq!(began.elapsed(), IDLE);
     let (received, ()) = tokio::join!(a.receive(IDLE), send(&queue, "a", &["2"]));
     assert_eq!(body(&received.expect("its lock").expect("a message")), "2");
-    assert!(began.elapsed() < IDLE * 2, "it was received at once");
+    assert!(began.elapsed() < IDLE * 2, "it was received immediately");
 }
 
 #[tokio::test(start_paused = true)]
