@@ -208,7 +208,7 @@ fn an_edit_on_a_terminal_asks_before_it_replays() {
     for (answer, left) in [("n", 1), ("", 1), ("y", 0)] {
         let (code, said) = run_on_terminal(&bench, &["edit", &id, "--file", &file], answer);
         assert!(code == Some(0) && said.contains("Replay it? [y/N]"), "{said}");
-        assert_eq!((bench.count(), said.contains("Nothing changed. The text is kept")), (left, left == 1), "{said}");
+        assert_eq!((bench.count(), said.contains("Nothing changed.\r\nThe text is kept")), (left, left == 1), "{said}");
     }
     assert_eq!(bench.documents()["drone-1"]["Battery"], 0.25);
 }

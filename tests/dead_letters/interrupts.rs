@@ -141,7 +141,7 @@ fn a_second_signal_stops_at_once() {
     signal("-INT", &child);
     wait_for_line(&said, "Ctrl-C again");
     signal("-INT", &child);
-    wait_for_line(&said, "stopped at once");
+    wait_for_line(&said, "stopped immediately");
     let (status, _) = ended(child);
     assert_eq!(status.code(), Some(1));
     faulty.repair();

@@ -69,7 +69,7 @@ fn a_complete_request_is_replayed_with_the_right_function_json(bench: &Bench) {
     let without = bench.app.path("nowhere").display().to_string();
     if bench.is_local() {
         let said = bench.run(&["replay", "--yes", "--app-root", &without]).assert_exit_code(2);
-        assert!(said.errors.contains("give --app-root"), "{}", said.errors);
+        assert!(said.errors.contains("use --app-root"), "{}", said.errors);
     }
     let done = bench.json(&["replay", "--yes"], 0);
     assert_eq!((&done["replayed"], &done["applied"]), (&json!(1), &json!(1)), "{done}");

@@ -178,7 +178,7 @@ pub enum MessageEncoding {
 #[derive(Debug, thiserror::Error)]
 pub enum FunctionAppError {
     /// A file cannot be read.
-    #[error("{}: {error}. The function app's folder is given by the option --app-root or the setting `FUNCTIONS_APP_ROOT_PATH`", path.display())]
+    #[error("{} cannot be read: {error}; set the folder of the function app with --app-root or `FUNCTIONS_APP_ROOT_PATH`", path.display())]
     Unreadable {
         /// The file or folder.
         path: PathBuf,
@@ -194,7 +194,7 @@ pub enum FunctionAppError {
         reason: String,
     },
     /// No folder has a function that receives telemetry.
-    #[error("{}: no folder in it has a function.json with an eventHubTrigger or a serviceBusTrigger. The function app's folder is given by the option --app-root or the setting `FUNCTIONS_APP_ROOT_PATH`", .0.display())]
+    #[error("no folder in {} has a function.json with an eventHubTrigger or a serviceBusTrigger; set the folder of the function app with --app-root or `FUNCTIONS_APP_ROOT_PATH`", .0.display())]
     NoFunction(PathBuf),
 }
 

@@ -189,16 +189,18 @@ impl Drill {
         };
         let Documents::Sqlite(path) = &setup.documents else {
             return unsupported(
-                "the drill fails over the store in the state file: StateStore must be sqlite or not set",
+                "the drill fails over the store in the state file: set StateStore to sqlite, or remove the setting",
             );
         };
         if *path != setup.state {
-            return unsupported("the drill needs documents and dead letters in one file: SqlitePath must not be set");
+            return unsupported(
+                "the drill needs documents and dead letters in one file: remove the setting SqlitePath",
+            );
         }
         let standby_file = setup.state.with_extension("standby.db");
         let files = [setup.open_state()?, Database::open(&standby_file, OpenMode::Create)?];
         if Replica::of(&files[0]).await?.len() > 0 {
-            return unsupported("the state file already has documents: give the drill a new one (option --state)");
+            return unsupported("the state file already has documents: use a new file (option --state)");
         }
         let mut standby_settings = setup.settings.clone();
         standby_settings.set("DeadLetterDirectory", dead_letter_folder(&standby_file).display().to_string());
@@ -233,15 +235,22 @@ impl Drill {
         first.start();
         let sent = feed.send(&first.broker, REPLICATED).await;
         wait_until_unread(first, 0).await?;
-        complete(StepName::Baseline, format!("{sent} events sent through the alias to {FIRST}, all processed"));
+        complete(
+            StepName::Baseline,
+            format!("{} sent through the alias to {FIRST} and processed", count(sent, "event")),
+        );
 
         let replicated_ms = System.now_ms();
         let replica = Replica::of(documents).await?;
-        complete(StepName::Replication, format!("the store's other region has all {} documents", replica.len()));
+        complete(
+            StepName::Replication,
+            format!("{} in the store's other region, which is all", count(replica.len() as u64, "document")),
+        );
 
         let sent = feed.send(&first.broker, NOT_REPLICATED).await;
         wait_until_unread(first, 0).await?;
-        let detail = format!("{sent} more events written and checkpointed; the other region has none of these writes");
+        let detail =
+            format!("{} written and checkpointed, but not replicated to the other region", count(sent, "more event"));
         complete(StepName::ReplicationLag, detail);
 
         feed.sending_groups -= 1;
@@ -250,26 +259,30 @@ impl Drill {
         first.stop().await;
         sent += feed.send(&first.broker, UNREAD).await;
         let unread = first.broker.unread();
-        let detail = format!("{FIRST} is killed while {sent} events arrive; {unread} stay unread in its hub");
+        let detail = format!("{FIRST} killed during {}; {unread} unread in its hub", count(sent, "event"));
         complete(StepName::RegionLost, detail);
 
         *readings_lost = replica.take_over(documents).await?;
-        complete(StepName::StoreFailover, format!("{readings_lost} readings of acknowledged writes are lost"));
+        complete(
+            StepName::StoreFailover,
+            format!("{} of acknowledged writes lost", count(*readings_lost as u64, "reading")),
+        );
 
         feed.sending_groups -= 1;
         standby.start();
         let sent = feed.send(&standby.broker, TO_STANDBY).await;
         wait_until_unread(standby, 0).await?;
-        let detail = format!("{sent} events sent to {STANDBY}, with sequence numbers from 0, all processed");
+        let detail = format!("{} sent to {STANDBY} and processed, with sequence numbers from 0", count(sent, "event"));
         complete(StepName::AliasFailover, detail);
 
         let detail = if should_rewind {
             let to_ms = replicated_ms - REWIND_MARGIN_MS;
             *events_read_again = first.broker.rewind(to_ms);
             let to = iso8601(to_ms);
-            format!("checkpoints set back to {to}: {events_read_again} events again, then {unread} unread ones")
+            let (again, unread) = (count(*events_read_again, "event"), count(unread, "unread event"));
+            format!("checkpoints rewound to {to}: {again} to read again, then {unread}")
         } else {
-            format!("checkpoints unchanged: {unread} unread events, and none again")
+            format!("checkpoints not rewound: {}, and none to read again", count(unread, "unread event"))
         };
         complete(StepName::RegionRecovered, detail);
 
@@ -277,12 +290,15 @@ impl Drill {
         let sent = feed.send(&standby.broker, DURING_RECOVERY).await;
         wait_until_unread(first, 0).await?;
         wait_until_unread(standby, 0).await?;
-        let detail = format!("{FIRST} catches up while {sent} events are sent to {STANDBY}");
+        let detail = format!("{FIRST} has caught up during {} to {STANDBY}", count(sent, "event"));
         complete(StepName::BothRegionsActive, detail);
 
         let sent = feed.send(&first.broker, REST).await;
         wait_until_unread(first, 0).await?;
-        complete(StepName::Failback, format!("the alias points to {FIRST} again: {sent} events, all processed"));
+        complete(
+            StepName::Failback,
+            format!("{} sent through the alias to {FIRST} again and processed", count(sent, "event")),
+        );
         Ok(())
     }
 
@@ -343,13 +359,18 @@ impl Feed<'_> {
     }
 }
 
+/// Returns a number with its noun, such as `1 event` or `2 events`.
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Waits until a region has at most this many unread events.
 async fn wait_until_unread(region: &mut Region<Hub>, most: u64) -> Result<(), DrillError> {
     let hub = Arc::clone(&region.broker);
     tokio::select! {
         () = hub.wait_until_unread_at_most(most) => Ok(()),
         ended = region.ended() => {
-            let reason = ended.and_then(Result::err).unwrap_or_else(|| "its hosts ended".into());
+            let reason = ended.and_then(Result::err).unwrap_or_else(|| "its hosts stopped".into());
             Err(DrillError::Region(region.source.fully_qualified_namespace.clone(), reason))
         }
     }

@@ -148,7 +148,7 @@ impl<B: Broker> LocalRun<B> {
         let print_line = progress.line_printer();
         let stop = shutdown_signal(move || {
             print_line(
-                "Stopping: no more events are sent, and those that were sent are finished. Ctrl-C again stops at once.",
+                "Stopping: no more events are sent, and the sent ones are processed. Press Ctrl-C again to stop immediately.",
             );
         });
         let feed = Feed::start(events, InvalidEvents::new(options.invalid_event_rate()), RateLimit::new(options.rate));
@@ -257,7 +257,7 @@ async fn stop_at_once(stop: &mut watch::Receiver<Shutdown>) {
 }
 
 fn stopped() -> Interrupted {
-    Interrupted("stopped at once: the events that were not processed are in no document".into())
+    Interrupted("stopped immediately: the events that were not processed are not in a document".into())
 }
 
 /// What the documents and the dead-letter queue are compared with.
@@ -292,7 +292,7 @@ impl Expected {
 async fn stored(documents: &Documents) -> Result<Vec<Document>, LocalError> {
     let unsupported = |reason: String| {
         LocalError::Unsupported(format!(
-            "the documents cannot be checked: {reason}; choose another store, or give an input (--file, --devices) without --check"
+            "the documents cannot be checked: {reason}; use another store, or an input (--file, --devices) without --check"
         ))
     };
     let Some(store) = documents.open()? else {

@@ -63,7 +63,7 @@ pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
     });
     let print_line = progress.line_printer();
     let mut stop = shutdown_signal(move || {
-        print_line("No more events are created; the created ones are sent. Ctrl-C again: stop at once.");
+        print_line("No more events are created; the created ones are sent. Press Ctrl-C again to stop immediately.");
     });
     let feed =
         Feed { events: source::events(&options), rate_limit: RateLimit::new(options.rate), workers, counts: &counts };
@@ -101,7 +101,7 @@ async fn finish(running: &mut JoinSet<Result<(), String>>, stop: &mut watch::Rec
             },
             _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate) => {
                 running.abort_all();
-                return result.and(Err("stopped at once".into()));
+                return result.and(Err("stopped immediately".into()));
             }
         }
     }

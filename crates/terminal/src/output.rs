@@ -21,11 +21,11 @@ pub struct OutputOption {
 /// How a program prints its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Tables for people
+    /// Human-readable tables
     Table,
-    /// One JSON object for machines: the envelope of docs/reference/output.schema.json
+    /// One JSON object: the envelope of docs/reference/output.schema.json
     Json,
-    /// JSON lines for machines: one item of the result per line, without the envelope
+    /// JSON lines: one item of the result per line, without the envelope
     Jsonl,
 }
 

@@ -35,8 +35,8 @@ impl fmt::Display for Tables<'_> {
         match &report.check {
             Some(check) => writeln!(f, "{}", CheckLines(check))?,
             None if report.session_queue.is_some() => writeln!(f, "CHECK: not run (not available with --sessions)\n")?,
-            None if report.failures.error.is_some() => writeln!(f, "CHECK: not run (the run ended early)\n")?,
-            None => writeln!(f, "CHECK: not run (option --check)\n")?,
+            None if report.failures.error.is_some() => writeln!(f, "CHECK: not run (the run stopped early)\n")?,
+            None => writeln!(f, "CHECK: not run (use --check)\n")?,
         }
         let state = report.state.display();
         if report.state_store == "sqlite" {
@@ -81,7 +81,7 @@ fn fault_table(faults: &InjectedFaults, invalid_added: u64) -> Table {
     let mut table = Table::new(["FAULTS", ""]);
     table.row(["invalid events mixed in".to_owned(), invalid_added.to_string()]);
     table.row(["handlers killed during a batch".to_owned(), handlers_killed.to_string()]);
-    table.row(["checkpoints set back, times".to_owned(), rewinds.to_string()]);
+    table.row(["checkpoint rewinds".to_owned(), rewinds.to_string()]);
     table.row(["  events delivered again".to_owned(), events_read_again.to_string()]);
     table
 }
@@ -97,7 +97,7 @@ fn event_table(events: &Events) -> Table {
     let Events { received, invalid_added, applied, superseded, dead_lettered, lost, in_sub_queue, repeated } = events;
     let mut rows = Table::new(["EVENTS", ""]);
     rows.row(["received".to_owned(), received.to_string()]);
-    optional_row(&mut rows, "invalid ones among them", *invalid_added);
+    optional_row(&mut rows, "  of these invalid", *invalid_added);
     optional_row(&mut rows, "processed again", *repeated);
     rows.row(["applied".to_owned(), applied.to_string()]);
     rows.row(["superseded".to_owned(), superseded.to_string()]);
