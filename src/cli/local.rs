@@ -221,7 +221,7 @@ fn result(report: &Report) -> Result<(), CommandError> {
         _ if report.events.in_sub_queue > 0 => {
             let messages = count(report.events.in_sub_queue, "message", "messages");
             Err(CommandError::failed(format!(
-                "{messages} in the dead-letter sub-queue: not lost, but not applied to a document (see the report)"
+                "the dead-letter sub-queue holds {messages}: not lost, but not applied to a document (see the report)"
             )))
         }
         Failures { timer_error: Some(reason), .. } => {

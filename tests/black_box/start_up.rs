@@ -100,7 +100,7 @@ fn the_budget_must_leave_time_for_the_largest_batch() {
 #[test]
 fn an_unknown_telemetry_format_is_rejected() {
     let app = App::shipped().with("TelemetryFormat", "xml");
-    assert_rejected(&app, &["TelemetryFormat", "\"xml\"", "auto, json or protobuf"]);
+    assert_rejected(&app, &["TelemetryFormat", "\"xml\"", "`auto`, `json` or `protobuf`"]);
 }
 
 #[test]

@@ -48,7 +48,11 @@ fn each_dead_letter_is_listed_once_and_released(bench: &Bench) {
     assert_eq!((bench.count(), bench.dequeue_counts()), (7, vec![1; 7]));
     let said = bench.run(&["list"]).assert_exit_code(0);
     assert!(said.errors.contains("3 dead letters; 4 more messages repeat them."), "{}", said.errors);
-    assert!(said.errors.contains("made visible again, which increased their dequeue counts; --peek"), "{}", said.errors);
+    assert!(
+        said.errors.contains("made visible again, which increased their dequeue counts; --peek"),
+        "{}",
+        said.errors
+    );
     assert_eq!(bench.dequeue_counts(), [2; 7]);
 }
 

@@ -144,7 +144,7 @@ fn function(app: &FunctionApp, options: &Options) -> Result<Function, LocalError
         Trigger::ServiceBus(_) => options.sessions.is_some(),
     };
     let Some(function) = app.functions.iter().find(has_trigger) else {
-        return unsupported(format!("the function app must have a function.json with a {kind}"));
+        return unsupported(format!("the function app must have a function.json with a {kind} (option --app-root)"));
     };
     match &function.trigger {
         Trigger::EventHub(trigger) if trigger.cardinality != Cardinality::Many => {

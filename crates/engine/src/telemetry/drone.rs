@@ -46,12 +46,17 @@ impl Drone {
     /// Returns a [`ConfigError`] that names the setting if a value is invalid.
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         Ok(Self {
-            format: settings.parse("TelemetryFormat", Format::Auto, "auto, json or protobuf", |value| match value {
-                "auto" => Some(Format::Auto),
-                "json" => Some(Format::Json),
-                "protobuf" => Some(Format::Protobuf),
-                _ => None,
-            })?,
+            format: settings.parse(
+                "TelemetryFormat",
+                Format::Auto,
+                "`auto`, `json` or `protobuf`",
+                |value| match value {
+                    "auto" => Some(Format::Auto),
+                    "json" => Some(Format::Json),
+                    "protobuf" => Some(Format::Protobuf),
+                    _ => None,
+                },
+            )?,
             device_id_from_iot_hub: settings
                 .parse("DeviceIdFromIoTHub", false, "true or false", |value| value.to_ascii_lowercase().parse().ok())?,
         })
