@@ -1,5 +1,5 @@
 // Creates the database and the container that the settings name, with the partition key /id, in a Cosmos DB emulator.
-// On Azure the infrastructure does that. What is there already stays.
+// On Azure the infrastructure does that. Existing ones stay unchanged.
 //
 //   node emulators/create-container.js [path of a local.settings.json]
 //
@@ -16,7 +16,7 @@ const READY_WITHIN_SECONDS = 120;
 
 function settings() {
   const path = process.argv[2] ?? join(__dirname, "..", "local.settings.json");
-  const values = { ...JSON.parse(readFileSync(path, "utf8")).Values, ...process.env };
+  const values = { ...read(path).Values, ...process.env };
   const parts = connectionString(values.CosmosConnection ?? "");
   const [endpoint, key] = ["accountendpoint", "accountkey"].map((name) => parts.get(name));
   if (!endpoint || !key) {
@@ -28,6 +28,16 @@ function settings() {
     database: values.CosmosDatabase || "devicestate",
     container: values.CosmosContainer || "devices",
   };
+}
+
+/** Returns the content of a settings file. */
+function read(path) {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    const reason = error.code === "ENOENT" ? "it does not exist" : error.message;
+    throw new Error(`the settings file ${path} cannot be read: ${reason}; the path is the first argument`);
+  }
 }
 
 /** The parts of a connection string by their names in lower case, as the handler reads it. Errors never show the text. */
@@ -56,7 +66,7 @@ async function create({ endpoint, key }, parent, type, resource) {
     body: JSON.stringify(resource),
   });
   if (response.ok || response.status === 409) return response.ok;
-  const why = response.status === 401 ? "is AccountKey (setting CosmosConnection) the account's? " : "";
+  const why = response.status === 401 ? "check that AccountKey in the setting CosmosConnection is the account's. " : "";
   const error = new Error(`${endpoint} answered ${response.status}: ${why}${await response.text()}`);
   error.isTransient = response.status === 408 || response.status === 429 || response.status >= 500;
   throw error;

@@ -12,36 +12,36 @@ targetScope = 'resourceGroup'
 @maxLength(32)
 param environmentName string
 
-@description('The region.')
+@description('The region of the resources.')
 param location string = resourceGroup().location
 
-@description('A second region, such as northeurope; empty for none. It gets an Event Hubs namespace, to which the producers\' alias can be failed over, a function app with its resources, and a replica of the documents, to which Cosmos DB fails over automatically. With eventSource iotHub, and with privateNetwork, it is the documents alone. For good: docs/operate/failover.md says what a deployment does not change any more.')
+@description('A second region, such as northeurope; empty for none. It gets an Event Hubs namespace, to which the producers\' alias can be failed over, a function app with its resources, and a replica of the documents, to which Cosmos DB fails over automatically. With eventSource iotHub, and with privateNetwork, it is only the replica of the documents. It cannot be removed later: docs/operate/failover.md lists what a deployment can no longer change.')
 param standbyLocation string = ''
 
 @description('Whether Event Hubs, the documents and the storage of the host are spread over the availability zones. Each region must have zones. It cannot be changed later: Cosmos DB and storage do not support it.')
 param zoneRedundant bool = true
 
-@description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must come through the network.')
+@description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must connect through the network.')
 param privateNetwork bool = false
 
-@description('Object ids, in Microsoft Entra, of the people, groups and pipelines that may read the documents, work on the dead letters (replaying one writes its document) and query the logs.')
+@description('Object ids, in Microsoft Entra, of the users, groups and pipelines that may read the documents, repair dead letters (a replay writes the document) and query the logs.')
 param operatorPrincipalIds array = []
 
-@description('Object ids of those that may send events into the hub. With IoT Hub, devices have identities of their own.')
+@description('Object ids, in Microsoft Entra, of the identities that may send events to the hub. With IoT Hub, devices have identities of their own.')
 param senderPrincipalIds array = []
 
 // Stream.
 
-@description('Where the events come from: Event Hubs, or the built-in endpoint of an IoT Hub.')
+@description('The source of the events: Event Hubs, or the built-in endpoint of an IoT Hub.')
 @allowed(['eventHubs', 'iotHub'])
 param eventSource string = 'eventHubs'
 
-@description('Partitions of the hub: the most batches at a time, and so the most instances with something to do. It cannot be changed later: Standard has no way to, and another number would send a device to another partition. An IoT Hub has at most 32, a Standard hub 32.')
+@description('The number of partitions of the hub, at most 32. It limits the batches that are processed at the same time, and so the useful instances. It cannot be changed later: Standard does not support that, and another number would send a device to another partition.')
 @minValue(2)
 @maxValue(32)
 param partitionCount int = 32
 
-@description('The retention of the hub in hours; at most 168 with Standard. An outage of the documents may last this long before events are lost. IoT Hub supports only full days, at most 7.')
+@description('The retention of the hub in hours; at most 168 with Standard. An outage of the documents may last this long before events are lost. IoT Hub supports only whole days, at most 7.')
 @minValue(24)
 @maxValue(168)
 param retentionHours int = 168
@@ -60,7 +60,7 @@ param maximumThroughputUnits int = 10
 @allowed(['S1', 'S2', 'S3'])
 param iotHubSku string = 'S1'
 
-@description('With eventSource iotHub: its units.')
+@description('With eventSource iotHub: the number of units.')
 @minValue(1)
 @maxValue(200)
 param iotHubUnits int = 1
@@ -74,12 +74,12 @@ param sessions bool = false
 @minValue(1000)
 param cosmosMaximumThroughput int = 1000
 
-@description('Paths of the documents to index, such as /Battery/?, for queries. Each makes every write more expensive, and the handler needs none.')
+@description('Paths of the documents to index, such as /Battery/?, for queries. Each path makes every write more expensive; the handler does not query.')
 param cosmosIndexedPaths array = []
 
 // Dead letters.
 
-@description('How the storage account of the dead letters is copied. RA-GRS needs a region that has a paired one, RA-GZRS one with zones, too. Without either, ZRS or LRS, and the dead letters are lost with the region.')
+@description('The replication of the storage account of the dead letters. RA-GRS needs a paired region, RA-GZRS also availability zones. With ZRS or LRS the dead letters are lost if the region is lost.')
 @allowed(['Standard_RAGRS', 'Standard_RAGZRS', 'Standard_ZRS', 'Standard_LRS'])
 param deadLetterRedundancy string = 'Standard_RAGRS'
 
@@ -89,15 +89,15 @@ param deadLetterRedundancy string = 'Standard_RAGRS'
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('Whether the instances are spread over the availability zones. The platform then keeps two of them always ready, at their price. Only some regions have it: az functionapp list-flexconsumption-locations --zone-redundant=true.')
+@description('Whether the instances are spread over the availability zones. The platform then keeps two of them always ready, which is billed. Only some regions support it: az functionapp list-flexconsumption-locations --zone-redundant=true.')
 param zoneRedundantInstances bool = false
 
-@description('Most instances. More than the hub has partitions never have anything to do.')
+@description('The maximum number of instances. More instances than the hub has partitions stay idle.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('Instances that are never given up, for the first event after a silence to be handled at once; with sessions as many again for them. Each costs something all the time. With zoneRedundantInstances none, or at least 2.')
+@description('The number of always-ready instances, which process the first event after an idle time without a cold start; with sessions, as many again for the session queue. Each is billed all the time. With zoneRedundantInstances 0, or at least 2.')
 @minValue(0)
 @maxValue(32)
 param alwaysReadyInstances int = 0
@@ -108,7 +108,7 @@ param alwaysReadyInstances int = 0
 @allowed(['auto', 'json', 'protobuf'])
 param telemetryFormat string = 'auto'
 
-@description('The time limit for processing a batch, as hh:mm:ss. It must fit the functionTimeout of host.json.')
+@description('The time limit for processing a batch, as hh:mm:ss. It must be less than the functionTimeout of host.json.')
 param invocationBudget string = '00:01:00'
 
 @description('How many devices of a batch are written at the same time.')
@@ -116,7 +116,7 @@ param invocationBudget string = '00:01:00'
 @maxValue(1000)
 param storeConcurrency int = 32
 
-@description('Memory for the documents written last, in MB; 0 for none.')
+@description('Size of the cache of recently written documents, in MB; 0 disables it.')
 @minValue(0)
 param documentCacheMegabytes int = 64
 
@@ -124,21 +124,21 @@ param documentCacheMegabytes int = 64
 @minValue(1)
 param deadLetterAfterAttempts int = 5
 
-@description('How much the handler logs. Not less than info: its records of starts and failed attempts, by which alerts fire, are part of it.')
+@description('The log level of the handler. At least info, because the alerts need its records of starts and failed attempts.')
 @allowed(['info', 'debug', 'trace'])
 param logLevel string = 'info'
 
-@description('For staging: a device whose batches fail once on purpose, to test retries. Empty for none.')
+@description('For staging: the id of a device whose batches fail once on purpose, to test retries. Empty for none.')
 param retryDrillDevice string = ''
 
 // Monitoring.
 
-@description('How many days the logs are kept. The first 31 cost nothing more.')
+@description('The retention of the logs, in days. The first 31 days are free.')
 @minValue(30)
 @maxValue(730)
 param logRetentionDays int = 30
 
-@description('Most GB of logs a day; what is above is not kept until the next day. -1 for no limit.')
+@description('The maximum GB of logs per day; further logs of the day are dropped. -1 for no limit.')
 param logDailyQuotaGB int = -1
 
 @description('Mail addresses that are notified when an alert fires and when it is resolved. Without any, alerts are visible only in the portal.')

@@ -31,7 +31,7 @@ path() {
 need() {
   local tool
   for tool; do
-    command -v "$tool" >/dev/null || cannot_start "the command $tool is required but not installed"
+    command -v "$tool" >/dev/null || cannot_start "the command $tool is required but not installed: install it, and check PATH"
   done
 }
 

@@ -42,7 +42,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage && exit ;;
     --check) check=1 ;;
-    *) fail "unknown option $1; see --help" 2 ;;
+    *) fail "unknown option $1; run with --help to list the options" 2 ;;
   esac
   shift
 done
@@ -79,7 +79,7 @@ fi
 command -v node >/dev/null || fail "Node.js (the command node) is required but not installed" 2
 version=$(cargo about --version 2>/dev/null) || version=none
 [ "$version" = "cargo-about $CARGO_ABOUT" ] ||
-  fail "cargo-about $CARGO_ABOUT is required, but this machine has $version; see --help" 2
+  fail "cargo-about $CARGO_ABOUT is required, but this machine has $version: install it as --help describes" 2
 printf 'notices: reading the sources of all packages, which may take two minutes\n' >&2
 # cargo-about needs the sources for every platform.
 cargo fetch --quiet --locked

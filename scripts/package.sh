@@ -53,8 +53,8 @@ while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage && exit ;;
     --folder | --binary | --profile | --features | -o | --output)
-      [ -n "${2:-}" ] || fail "$1 needs a value; see --help" 2 ;;
-    *) fail "unknown option $1; see --help" 2 ;;
+      [ -n "${2:-}" ] || fail "the option $1 needs a value" 2 ;;
+    *) fail "unknown option $1; run with --help to list the options" 2 ;;
   esac
   case $1 in
     --folder) folder=$2 ;;
@@ -69,7 +69,7 @@ case $format in table | json | jsonl) ;; *) fail "--output must be table, json o
 for option in profile features; do
   [ -z "$binary" ] || [ -z "${!option}" ] || fail "--$option cannot be used with --binary, which is not built" 2
 done
-[ -z "$binary" ] || [ -f "$binary" ] || fail "the program $binary does not exist"
+[ -z "$binary" ] || [ -f "$binary" ] || fail "the program $binary does not exist: correct --binary, or omit it to build one"
 command -v node >/dev/null || fail "Node.js (the command node) is required but not installed"
 
 # rename(2) instead of mv, which would move into a folder that another process has just created.

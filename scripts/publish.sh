@@ -8,15 +8,16 @@
 #   --resource-group GROUP  another resource group
 #   --standby               only to the standby region's app, while the first region is lost
 #   --first                 only to the first region's app, while the standby region is lost
-#   --package DIR           the package [default: target/package, which scripts/package.sh creates]
-#   --every SECONDS         the time between two of at most five tries [default: 60]: in a new app, the role assignment for
+#   --package DIR           folder of the package [default: target/package, which scripts/package.sh creates]
+#   --every SECONDS         time between two of at most five attempts [default: 60]: in a new app, the role assignment for
 #                           publishing takes effect only after a minute
 #
 # Publishing replaces the running package, and Flex Consumption keeps no earlier one: a rollback (scripts/rollback.sh) needs a
 # package that a build kept.
 #
-# Example:
+# Examples:
 #   scripts/package.sh && scripts/publish.sh --environment staging
+#   scripts/publish.sh --resource-group GROUP --package good/package --standby
 #
 # Exit codes: 0 done, 1 failed, 2 could not start.
 set -euo pipefail
@@ -41,7 +42,7 @@ done
 resource_group=$(resource_group "$resource_group" "$environment")
 need az func node
 
-version=$(func --version) || cannot_start "func --version fails"
+version=$(func --version) || cannot_start "func --version fails: install Azure Functions Core Tools again"
 if [[ $version == "$too_old" ]] || ! is_at_least "$version" "$too_old"; then
   cannot_start "Core Tools $version cannot publish custom handlers to Flex Consumption: a version newer than $too_old is required"
 fi
@@ -68,7 +69,7 @@ for app in $apps; do
   tries=5
   until (cd "$package" && func azure functionapp publish "$app" --custom); do
     ((--tries)) || failed "$app did not accept the package in $package: see above"
-    echo "$app did not accept it. Trying again in $every s, at most $tries more."
+    echo "$app did not accept the package. Retrying in $every s (attempts left: $tries)."
     sleep "$every"
   done
   echo "The package in $package is published to $app."

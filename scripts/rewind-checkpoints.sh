@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rewinds a function app: it reads its hub again from a time on, or from the start. Stops the app, deletes checkpoints, and
+# Rewinds a function app: it reads its hub again from a time, or from the start. Stops the app, deletes checkpoints, and
 # starts the app. Each reading has the version of its event, so events that are read again overwrite nothing newer. See
 # docs/operate/failover.md for when to use it, and for the time.
 #
@@ -78,7 +78,7 @@ of_app=(--name "$app" --resource-group "$resource_group")
 
 reset() { az functionapp config appsettings delete "${of_app[@]}" --setting-names "${settings[@]}" --output none; }
 if [[ $mode == reset ]]; then
-  reset || failed "the settings of $app could not be removed"
+  reset || failed "the settings of $app could not be removed: the role Website Contributor is required"
   echo "$app starts partitions without a checkpoint as host.json defines."
   exit
 fi
@@ -123,7 +123,7 @@ while read -r partition name written; do
 done <<<"$owners"
 echo
 if [[ $mode == dry-run ]]; then
-  echo "Dry run: nothing changed."
+  echo "Dry run: nothing changed. Run again without --dry-run to apply."
   exit
 fi
 ((${#delete[@]})) || { echo "$app has nothing to read again."; exit; }
@@ -142,7 +142,7 @@ before=''
 after=$(last_writes) || failed "the partitions in $account cannot be read"
 while [[ $before != "$after" ]]; do
   ((polls--)) ||
-    failed "instances of $app still run, and nothing is deleted: in an outage they end only when they are killed. Run this again"
+    failed "instances of $app still run, and nothing is deleted: run this again. In an outage they stop only when they are killed"
   sleep "$every"
   before=$after
   after=$(last_writes) || failed "the partitions in $account cannot be read"
@@ -160,4 +160,6 @@ for name in "${delete[@]}"; do
 done
 restart || exit
 trap - EXIT
-echo "$app reads ${#delete[@]} partitions again from $since. After that, remove the settings with --reset."
+partitions=partitions
+((${#delete[@]} != 1)) || partitions=partition
+echo "$app reads ${#delete[@]} $partitions again from $since. After that, remove the settings with --reset."

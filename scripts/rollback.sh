@@ -14,7 +14,9 @@
 # documents: each reading has the version of its event, so events that are processed twice or late overwrite nothing newer.
 # Events that the bad package dead-lettered stay in the queue. The infrastructure does not change.
 #
-# Example:
+# Examples:
+#   scripts/rollback.sh --environment staging --package good/package
+#
 #   az pipelines runs artifact download --artifact-name package --run-id 1234 --path good
 #   mkdir good/package && tar --extract --file good/package.tar.gz --directory good/package
 #   scripts/rollback.sh --environment production --package good/package --no-drill
@@ -37,7 +39,7 @@ while (($#)); do
   esac
 done
 resource_group=$(resource_group "$resource_group" "$environment")
-[[ -n $package ]] || cannot_start "missing option: --package DIR"
+[[ -n $package ]] || cannot_start "missing option: --package DIR, the unpacked good package"
 
 scripts/publish.sh --resource-group "$resource_group" ${which[@]+"${which[@]}"} --package "$package"
 scripts/smoke-test.js --resource-group "$resource_group" ${which[@]+"${which[@]}"} ${how[@]+"${how[@]}"} --package "$package"

@@ -62,7 +62,7 @@ async function documented({ device, show, before }, sent, options) {
     );
   }
   if (document.Battery !== BATTERY) {
-    throw new Error(`the document has a wrong battery: ${JSON.stringify(document)}`);
+    throw new Error(`the document of ${device} must have the battery ${BATTERY}, but is ${JSON.stringify(document)}`);
   }
   return [["the document is updated", `${device}: altitude ${sent} (before: ${before}), battery ${BATTERY}`]];
 }

@@ -6,6 +6,10 @@
 #
 #   --keep   keep the emulators running; docker compose --file emulators/compose.yaml down stops them
 #
+# Examples:
+#   scripts/test-emulators.sh
+#   scripts/test-emulators.sh --keep
+#
 # Requires a container engine, Rust and Node.js; the event is sent only if Core Tools (func) are installed. The emulators
 # start empty each time.
 #
@@ -42,7 +46,7 @@ export DEVICESTATE_TEST_COSMOS DEVICESTATE_TEST_AZURITE=10000,10001
 cargo test --locked --test storage || failed "the tests of queues and blobs failed"
 cargo test --locked --test cosmos || failed "the tests of documents failed"
 
-command -v func >/dev/null || { echo "No event was sent: Core Tools (func) are not installed."; exit; }
+command -v func >/dev/null || { echo "No event was sent, because Core Tools (func) are not installed."; exit; }
 cargo build --locked --release
 cp target/release/devicestate .
 func start &

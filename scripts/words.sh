@@ -6,6 +6,10 @@
 #
 #   --tracked    of these paths, only those that the check of the whole repository includes
 #
+# Examples:
+#   scripts/words.sh
+#   scripts/words.sh docs README.md
+#
 # An exception is justified on its line, by `words:allow` and a reason in a comment. The tools come from PyPI and npm, once,
 # and stay below target/words.
 #
@@ -17,7 +21,7 @@ tracked=
 case ${1-} in
   --tracked) tracked=1 && shift ;;
   -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" && exit ;;
-  -*) printf 'words: unknown option %s: see --help\n' "$1" >&2 && exit 2 ;;
+  -*) printf 'words: unknown option %s; run with --help to list the options\n' "$1" >&2 && exit 2 ;;
 esac
 
 # Files that hold data, text of others, or the lists themselves.

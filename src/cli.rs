@@ -30,9 +30,14 @@ const PROGRAM: &str = "devicestate";
 #[command(version, long_about = None, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
-  devicestate local --state state.db               run everything on this machine
-  devicestate devices list --state state.db        list the devices with their latest readings
-  devicestate dead-letters list --state state.db   list the events that could not be applied
+  # Run everything on this machine
+  devicestate local --state state.db
+
+  # List the devices with their latest readings
+  devicestate devices list --state state.db
+
+  # List the events that could not be applied
+  devicestate dead-letters list --state state.db
 
 Docs: docs/reference/commands.md")]
 pub struct Cli {
@@ -44,7 +49,8 @@ pub struct Cli {
 enum Command {
     /// Serve as the custom handler that the Functions host starts
     ///
-    /// The configuration comes from app settings, which are environment variables. The command ends only with an error.
+    /// The configuration comes from app settings, which are environment variables. The command runs until it is stopped; if
+    /// it exits by itself, it has failed.
     #[command(after_help = "\
 Examples:
   StateStore=memory devicestate serve --port 7071
@@ -52,7 +58,7 @@ Examples:
 
 Docs: docs/reference/settings.md")]
     Serve(ServeOptions),
-    /// Run the whole system on this machine: a hub, a host that starts the handler, state and dead letters in a file
+    /// Run the complete system on this machine: a hub, a host that starts the handler, state and dead letters in a file
     #[cfg_attr(not(feature = "local"), command(hide = true))]
     Local(Box<local::Options>),
     /// Lose a region, fail over and fail back on this machine, and compare every document with its events

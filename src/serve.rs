@@ -46,7 +46,7 @@ pub enum ServeError {
     Database(#[from] DatabaseError),
     /// The handler cannot listen on its port.
     #[error(
-        "the handler cannot listen on 127.0.0.1:{port}: {}; end the process that uses the port, or choose another one \
+        "the handler cannot listen on 127.0.0.1:{port}: {}; stop the process that uses the port, or use another one \
          (setting `FUNCTIONS_CUSTOMHANDLER_PORT`)",
         error.kind()
     )]
@@ -57,7 +57,7 @@ pub enum ServeError {
         error: std::io::Error,
     },
     /// The server ended. It is expected to run until the host kills it.
-    #[error("the HTTP server ended: {0}")]
+    #[error("the HTTP server stopped: {0}")]
     Ended(std::io::Error),
 }
 

@@ -13,10 +13,10 @@ param tags object
 @description('The name of the workspace.')
 param workspaceName string
 
-@description('How long the hub keeps events, in hours.')
+@description('Retention of the hub, in hours.')
 param retentionHours int
 
-@description('Mail addresses to notify. Without any, alerts send no mails.')
+@description('Mail addresses to notify. Without any, alerts send no mail.')
 param emails array
 
 @description('The Event Hubs namespace; empty with an IoT Hub.')

@@ -15,7 +15,7 @@ param redundancy string
 @description('Object id of the function app\'s identity.')
 param handlerPrincipalId string
 
-@description('Object ids of those who work on dead letters.')
+@description('Object ids of the operators, who repair dead letters.')
 param operatorPrincipalIds array
 
 @description('Subnet of the private endpoints; empty for public ones.')

@@ -9,10 +9,10 @@ param location string
 @description('Tags.')
 param tags object
 
-@description('Most request units a second.')
+@description('Maximum request units per second.')
 param maximumThroughput int
 
-@description('The region that takes over; empty for none.')
+@description('The region of the replica, for a failover; empty for none.')
 param standbyLocation string
 
 @description('Paths to index.')
@@ -24,7 +24,7 @@ param zoneRedundant bool
 @description('Object ids of the identities of the function apps, one for each region.')
 param handlerPrincipalIds array
 
-@description('Object ids of those who may read the documents, and write them by replaying dead letters.')
+@description('Object ids of the operators, who read the documents and write them by replaying dead letters.')
 param operatorPrincipalIds array
 
 @description('Subnet of the private endpoint; empty for a public one.')

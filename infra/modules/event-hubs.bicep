@@ -12,25 +12,25 @@ param tags object
 @description('Whether the hub and its consumer group are created.')
 param withHub bool
 
-@description('Whether the namespace is left unchanged: while it is the second one of a pair, Azure rejects changes.')
+@description('Whether the namespace is left unchanged: Azure rejects changes to the second namespace of a pair.')
 param isKept bool
 
 @description('The name of the hub.')
 param hubName string
 
-@description('The consumer group that belongs to the handler alone: readers of one group take each other\'s partitions.')
+@description('The consumer group that belongs to the handler alone: readers of the same group compete for partitions.')
 param consumerGroup string
 
 @description('Partitions of the hub.')
 param partitionCount int
 
-@description('How long events are kept, in hours.')
+@description('Retention of the hub, in hours.')
 param retentionHours int
 
 @description('Throughput units.')
 param throughputUnits int
 
-@description('Most throughput units.')
+@description('Maximum throughput units.')
 param maximumThroughputUnits int
 
 @description('Whether it is spread over the availability zones.')
@@ -39,7 +39,7 @@ param zoneRedundant bool
 @description('Object id of the function app\'s identity.')
 param handlerPrincipalId string
 
-@description('Object ids of those that may send events.')
+@description('Object ids of the identities that may send events.')
 param senderPrincipalIds array
 
 @description('Subnet of the private endpoint; empty for a public one.')

@@ -21,7 +21,7 @@ param packageContainerUri string
 @description('Memory of an instance, in MB.')
 param instanceMemoryMB int
 
-@description('Most instances.')
+@description('Maximum number of instances.')
 param maximumInstanceCount int
 
 @description('Always-ready instances.')

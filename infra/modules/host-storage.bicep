@@ -14,7 +14,7 @@ param zoneRedundant bool
 @description('Object id of the function app\'s identity.')
 param handlerPrincipalId string
 
-@description('Object ids of those who may rewind checkpoints.')
+@description('Object ids of the operators, who may rewind checkpoints.')
 param operatorPrincipalIds array
 
 @description('Subnet of the private endpoints; empty for public ones.')
@@ -129,5 +129,5 @@ output blobServiceUri string = account.properties.primaryEndpoints.blob
 @description('The address of the tables.')
 output tableServiceUri string = account.properties.primaryEndpoints.table
 
-@description('Where the package is published to.')
+@description('The container to which the package is published.')
 output packageContainerUri string = '${account.properties.primaryEndpoints.blob}${account::blobs::packages.name}'

@@ -15,19 +15,19 @@ param consumerGroup string
 @description('Partitions of the built-in endpoint.')
 param partitionCount int
 
-@description('How long events are kept, in days.')
+@description('Retention of the built-in endpoint, in days.')
 param retentionDays int
 
-@description('The edition.')
+@description('The edition of the IoT Hub.')
 param sku string
 
-@description('Units.')
+@description('The number of units of the IoT Hub.')
 param units int
 
 @description('Object id of the function app\'s identity.')
 param handlerPrincipalId string
 
-@description('Object ids of those who may register devices.')
+@description('Object ids of the operators, who may register devices.')
 param operatorPrincipalIds array
 
 @description('Subnet of the private endpoints; empty for public ones.')
@@ -155,7 +155,7 @@ module vaultEndpoint 'private-endpoint.bicep' = if (isPrivate) {
 @description('The location of the connection string, without a version, so that a new key is found.')
 output connectionSecretUri string = vault::connection.properties.secretUri
 
-@description('The address of the built-in endpoint\'s namespace, by which checkpoints are kept.')
+@description('The address of the built-in endpoint\'s namespace, which is part of the paths of the checkpoints.')
 output namespace string = split(split(hub.properties.eventHubEndpoints.events.endpoint, '/')[2], ':')[0]
 
 @description('The name of the IoT Hub.')

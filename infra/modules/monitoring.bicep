@@ -8,16 +8,16 @@ param location string
 @description('Tags.')
 param tags object
 
-@description('How many days the logs are kept.')
+@description('Retention of the logs, in days.')
 param retentionDays int
 
-@description('Most GB a day; -1 for no limit.')
+@description('Maximum GB of logs per day; -1 for no limit.')
 param dailyQuotaGB int
 
 @description('Object id of the function app\'s identity.')
 param handlerPrincipalId string
 
-@description('Object ids of those who may query the logs.')
+@description('Object ids of the operators, who may query the logs.')
 param operatorPrincipalIds array
 
 var roles = loadJsonContent('../roles.json')

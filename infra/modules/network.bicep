@@ -9,7 +9,7 @@ param location string
 @description('Tags.')
 param tags object
 
-@description('Whether there are an IoT Hub and its Key Vault.')
+@description('Whether there is an IoT Hub with its Key Vault.')
 param withIotHub bool
 
 // A zone's name is part of the service's own address, so it differs from cloud to cloud.
@@ -79,10 +79,10 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
   }
 ]
 
-@description('For the instances of the function app.')
+@description('The subnet of the function app\'s instances.')
 output functionSubnetId string = network::functions.id
 
-@description('For the private endpoints.')
+@description('The subnet of the private endpoints.')
 output endpointSubnetId string = network::endpoints.id
 
 @description('DNS zone of blobs.')

@@ -14,10 +14,10 @@ param targetId string
 @description('The service of the resource, such as blob; each has its own endpoint.')
 param service string
 
-@description('The subnet that it is in.')
+@description('The subnet.')
 param subnetId string
 
-@description('The private DNS zones that its names go into.')
+@description('The private DNS zones of its names.')
 param dnsZoneIds array
 
 resource endpoint 'Microsoft.Network/privateEndpoints@2024-05-01' = {

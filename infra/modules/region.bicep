@@ -9,7 +9,7 @@ param location string
 @description('Tags.')
 param tags object
 
-@description('The service of azure.yaml that azd publishes to the function app; empty for none. azd takes one app for a service.')
+@description('The service of azure.yaml that azd publishes to the function app; empty for none. azd supports one app per service.')
 param azdService string
 
 @description('Resource id of the function app\'s identity.')
@@ -21,10 +21,10 @@ param principalId string
 @description('Client id of that identity.')
 param clientId string
 
-@description('Object ids of those who work on dead letters, rewind checkpoints and query the logs.')
+@description('Object ids of the operators, who repair dead letters, rewind checkpoints and query the logs.')
 param operatorPrincipalIds array
 
-@description('Object ids of those that may send events.')
+@description('Object ids of the identities that may send events.')
 param senderPrincipalIds array
 
 @description('Whether Event Hubs and the storage of the host are spread over the availability zones.')
@@ -32,16 +32,16 @@ param zoneRedundant bool
 
 // Stream.
 
-@description('Whether it receives the stream itself; otherwise an IoT Hub does.')
+@description('Whether the events arrive in Event Hubs; otherwise in an IoT Hub.')
 param withEventHubs bool
 
 @description('The name of the namespace.')
 param namespace string
 
-@description('Whether the hub is created here. The second one of a pair gets its own from the first.')
+@description('Whether the hub is created here. In a pair, the second namespace gets its hub from the first.')
 param withHub bool
 
-@description('Whether the namespace is left unchanged: Azure rejects changes of the second one of a pair.')
+@description('Whether the namespace is left unchanged: Azure rejects changes to the second namespace of a pair.')
 param keepsNamespace bool
 
 @description('The name of the hub.')
@@ -53,13 +53,13 @@ param consumerGroup string
 @description('Partitions of the hub.')
 param partitionCount int
 
-@description('How long events are kept, in hours.')
+@description('Retention of the hub, in hours.')
 param retentionHours int
 
 @description('Throughput units.')
 param throughputUnits int
 
-@description('Most throughput units.')
+@description('Maximum throughput units.')
 param maximumThroughputUnits int
 
 // Service Bus.
@@ -80,7 +80,7 @@ param deadLetterRedundancy string
 @description('Memory of an instance, in MB.')
 param instanceMemoryMB int
 
-@description('Most instances.')
+@description('Maximum number of instances.')
 param maximumInstanceCount int
 
 @description('Always-ready instances.')
@@ -95,16 +95,16 @@ param settings object
 
 // Monitoring.
 
-@description('How many days the logs are kept.')
+@description('Retention of the logs, in days.')
 param logRetentionDays int
 
-@description('Most GB of logs a day; -1 for no limit.')
+@description('Maximum GB of logs per day; -1 for no limit.')
 param logDailyQuotaGB int
 
 @description('Mail addresses to notify of alerts.')
 param alertEmails array
 
-@description('The IoT Hub that receives the stream; empty without one.')
+@description('The IoT Hub that receives the events; empty without one.')
 param iotHubName string
 
 @description('Resource id of the Cosmos DB account, for the region that monitors it; empty for the other one.')
@@ -295,7 +295,7 @@ output functionAppHostName string = functionApp.outputs.hostName
 @description('The address of the namespace that it reads; empty with an IoT Hub.')
 output eventHubsNamespace string = eventHubs.?outputs.fullyQualifiedNamespace ?? ''
 
-@description('The address of the namespace with its sessions; empty without.')
+@description('The address of the namespace with the session queue; empty without one.')
 output serviceBusNamespace string = serviceBus.?outputs.fullyQualifiedNamespace ?? ''
 
 @description('The address of the queues of its dead letters.')

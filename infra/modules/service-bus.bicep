@@ -13,16 +13,16 @@ param tags object
 @description('The name of the queue.')
 param queueName string
 
-@description('How long a message waits before it moves to the dead-letter sub-queue, in hours: the retention of the hub.')
+@description('Time in hours after which a message expires into the dead-letter sub-queue: the retention of the hub.')
 param retentionHours int
 
 @description('Object id of the function app\'s identity.')
 param handlerPrincipalId string
 
-@description('Object ids of those who inspect the dead-letter sub-queue, and remove messages from it.')
+@description('Object ids of the operators, who inspect the dead-letter sub-queue, and remove messages from it.')
 param operatorPrincipalIds array
 
-@description('Object ids of those that may send messages.')
+@description('Object ids of the identities that may send messages.')
 param senderPrincipalIds array
 
 @description('Subnet of the private endpoint; empty for a public one.')

@@ -94,8 +94,9 @@ function options() {
         help: { type: "boolean", short: "h" },
       },
     });
-  } catch (error) {
-    throw new StartError(error.message);
+  } catch ({ message }) {
+    const reason = message.split(". ")[0].replace("Unknown option", "unknown option");
+    throw new StartError(`${reason}; run with --help to list the options`);
   }
   const { values, positionals } = parsed;
   if (values.help) return values;
@@ -106,13 +107,22 @@ function options() {
   one("query", values.query, names());
   one("until", values.until, ["fires", "quiet"]);
   one("output", values.output, ["table", "json", "jsonl"]);
-  if (values.until && !values.alert) throw new StartError("--until needs --alert");
+  if (values.until && !values.alert) throw new StartError("the option --until needs --alert NAME");
   if (positionals.length !== 1) throw new StartError("missing argument FILE: the output of devicestate local --telemetry FILE");
+  for (const name of ["window", "retention", "within"]) {
+    try {
+      if (values[name]) timespan(values[name]);
+    } catch ({ message }) {
+      throw new StartError(`--${name}: ${message}`);
+    }
+  }
   try {
-    for (const time of [values.window, values.retention, values.within]) if (time) timespan(time);
     accessSync(positionals[0], constants.R_OK);
-  } catch (error) {
-    throw new StartError(error.message);
+  } catch ({ code }) {
+    const reason = code === "ENOENT" ? "it does not exist" : code;
+    throw new StartError(
+      `the file ${positionals[0]} cannot be read: ${reason}; create it with devicestate local --telemetry FILE`,
+    );
   }
   return { ...values, file: positionals[0] };
 }

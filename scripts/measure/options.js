@@ -28,7 +28,8 @@ function parseOptions(args, defaults) {
   try {
     ({ values } = parseArgs({ args, options }));
   } catch ({ message }) {
-    throw new StartError(`${message.split(". ")[0]}; run with --help to list the options`);
+    const reason = message.split(". ")[0].replace("Unknown option", "unknown option");
+    throw new StartError(`${reason}; run with --help to list the options`);
   }
   if (values.help) return null;
   const given = Object.entries(known).map(([name, value]) => [name, convert(kebab(name), values[kebab(name)], value)]);
@@ -41,7 +42,7 @@ function parseOptions(args, defaults) {
 function convert(name, text, defaultValue) {
   if (text === undefined) return defaultValue;
   const number = (word) => {
-    if (word.trim() === "" || !(Number(word) >= 0)) throw new StartError(`--${name} must be a number, not "${text}"`);
+    if (word.trim() === "" || !(Number(word) >= 0)) throw new StartError(`--${name} must be a number of at least 0, not "${text}"`);
     return Number(word);
   };
   if (Array.isArray(defaultValue)) {

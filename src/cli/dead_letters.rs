@@ -24,22 +24,27 @@ use context::Context;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  # Find the causes, and one dead letter with its details
   devicestate dead-letters list --group-by issue
-  devicestate dead-letters list --device drone-7 --since 2h -o json
   devicestate dead-letters show 0af1c2d4
-  devicestate dead-letters replay --stage update --dry-run   show what a replay would do
-  devicestate dead-letters replay --stage update --yes       replay at full speed
-  devicestate dead-letters edit 0af1c2d4                     correct the telemetry in $EDITOR
-  devicestate dead-letters export --file kept.jsonl
-  devicestate dead-letters list --state state.db             the queue of devicestate local
 
-The queue is that of the function app in --app-root, on the storage account of the setting
-DeadLetterStorage or DeadLetterStorage__queueServiceUri; with --state, it is the one in that file.
-To read all messages of a Storage queue, a command must receive them. They are hidden from other
+  # Show what a replay would do, and replay
+  devicestate dead-letters replay --stage update --dry-run
+  devicestate dead-letters replay --stage update --yes
+
+  # Correct the telemetry of one dead letter in $EDITOR
+  devicestate dead-letters edit 0af1c2d4
+
+  # Read the queue of devicestate local
+  devicestate dead-letters list --state state.db
+
+The queue is that of the function app in --app-root, on the storage account of the setting \
+DeadLetterStorage or DeadLetterStorage__queueServiceUri; with --state, it is the one in that file. \
+To read all messages of a Storage queue, a command must receive them. They are hidden from other \
 consumers meanwhile, and made visible again at the end and on Ctrl-C.
 
-Exit codes: 0 succeeded; 1 started and failed, or there is no such dead letter; 2 not started:
-usage, or the queue or the store is not available.
+Exit codes: 0 succeeded; 1 failed, or the dead letter does not exist; 2 not started: invalid \
+options, or the queue or the store is not available.
 
 Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {

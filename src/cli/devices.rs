@@ -70,11 +70,11 @@ impl Options {
         let store = match self.state {
             Some(path) => StoreConfig::Sqlite(path),
             None => StoreConfig::from_settings(&Settings::from_environment())
-                .map_err(|error| CommandError::not_started(format!("{error}; or give --state FILE")))?,
+                .map_err(|error| CommandError::not_started(format!("{error}; or use --state FILE")))?,
         };
         if store == StoreConfig::Memory {
             return Err(CommandError::not_started(
-                "the setting StateStore is memory: only the handler itself can read its documents; give --state FILE",
+                "the setting StateStore is memory: only the handler itself can read its documents; use --state FILE",
             ));
         }
         let store = open_store(&store, OpenMode::ReadOnly).map_err(CommandError::not_started)?;
@@ -131,7 +131,9 @@ async fn show(store: &Arc<dyn StateStore>, device: &str, output: Output) -> Resu
         if output == Output::Json {
             print_json_value(output, COMMAND, CommandOutcome::Failed, &None::<Document>)?;
         }
-        return Err(CommandError::failed(format!("there is no document of the device {device:?}")));
+        return Err(CommandError::failed(format!(
+            "there is no document of the device {device:?}: list the devices with `devicestate devices list`"
+        )));
     };
     match output {
         Output::Table => print(format!("{}\n\n{}", clean(&document.id), readings_table(&document))),

@@ -15,12 +15,18 @@ use super::local::{CheckLines, FileOptions, HostOptions, documents};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  devicestate drill                       lose a region, fail over, and fail back
-  devicestate drill --invalid-events 0.5% --state drill.db --telemetry telemetry.jsonl
-  devicestate drill --no-rewind           leave the checkpoints unchanged: the drill must fail
+  # Lose a region, fail over, and fail back
+  devicestate drill
+
+  # Keep the state file and the telemetry
+  devicestate drill --state drill.db --telemetry telemetry.jsonl
+
+  # Do not rewind the checkpoints: the drill must fail
+  devicestate drill --no-rewind
 
 Exit codes:
-  0  passed: every document equals the fold of its events, and every invalid event is a dead letter
+  0  passed: every document equals the fold of its events, and every invalid
+     event is a dead letter
   1  failed
   2  the drill could not start
 
@@ -31,7 +37,7 @@ pub(super) struct Options {
     /// Add this share of invalid events of several kinds
     #[arg(long, value_name = "PERCENT", default_value = "0%", help_heading = "Faults")]
     invalid_events: InvalidEventRate,
-    /// Leave the checkpoints unchanged when the region has recovered: the drill must fail
+    /// Do not rewind the checkpoints after the region has recovered: the drill must fail
     #[arg(long, help_heading = "Faults")]
     no_rewind: bool,
     #[command(flatten)]
@@ -47,13 +53,13 @@ struct SimulationOptions {
     /// Simulate this many devices, which send key frames and deltas
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..))]
     devices: u32,
-    /// Events per device
+    /// Number of events per device
     #[arg(long, value_name = "N", default_value_t = 100)]
     events: u32,
-    /// The encoding of the events
+    /// Encoding of the events
     #[arg(long, value_enum, default_value = "json")]
     encoding: Encoding,
-    /// The same seed simulates the same events
+    /// Seed of the simulation; the same seed creates the same events
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
@@ -135,14 +141,11 @@ impl fmt::Display for Tables<'_> {
         writeln!(f, "\n{rows}")?;
         writeln!(f, "{}", CheckLines(&report.check))?;
         if !report.is_conclusive() {
-            writeln!(
-                f,
-                "Too few events: the failover lost nothing, so the drill shows nothing. Give it more --events."
-            )?;
+            writeln!(f, "The drill is not conclusive: the failover lost nothing. Run it again with more --events.")?;
         }
         writeln!(f, "{}", if report.is_passed() { "PASSED" } else { "FAILED" })?;
         for state in &report.state_files {
-            writeln!(f, "Inspect it with:  devicestate dead-letters list --state {}", state.display())?;
+            writeln!(f, "Inspect the dead letters with: devicestate dead-letters list --state {}", state.display())?;
         }
         Ok(())
     }

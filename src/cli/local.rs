@@ -23,17 +23,31 @@ use report::Tables;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  devicestate local                            the demonstration: samples, faults, and a check at the end
-  devicestate local --app-root target/package  the same with a published app, which has no samples
-  devicestate local --file telemetry.jsonl.gz --partitions 32 --instances 3 --check
-  devicestate local --devices 1000 --events 100 --invalid-events 0.5% --output json
+  # The demonstration: sample telemetry, faults, and a check at the end
+  devicestate local
+
+  # Events of a file, with 32 partitions and 3 instances
+  devicestate local --file telemetry.jsonl.gz --partitions 32 --instances 3
+
+  # Events from standard input
   gunzip -c telemetry.jsonl.gz | devicestate local --file - --state state.db
-  devicestate local --devices 100 --events 60 --rate 200/s --telemetry telemetry.jsonl
-  devicestate local --sessions --devices 100   through a Service Bus queue with a session per device
+
+  # 1000 simulated devices, and invalid events
+  devicestate local --devices 1000 --invalid-events 0.5% --check -o json
+
+  # Telemetry for the alerts
+  devicestate local --devices 100 --rate 200/s --telemetry telemetry.jsonl
+
+  # A Service Bus queue with a session for each device
+  devicestate local --sessions --devices 100
+
+  # A published app, which has no samples
+  devicestate local --app-root target/package
 
 Exit codes:
   0  every event is accounted for, and the check passed if it was run
-  1  events were lost or are in the dead-letter sub-queue, the check or the run failed
+  1  the run or the check failed, or events were lost or are in the dead-letter
+     sub-queue
   2  the run could not start
 
 Docs: docs/reference/commands.md")]
@@ -48,14 +62,14 @@ pub(super) struct Options {
     /// Backdate events and dead letters by this long, as after an outage (90s, 15m, 2h, 7d)
     #[arg(long, value_name = "DURATION", value_parser = backdate, help_heading = "Faults")]
     backdate: Option<i64>,
-    /// Throttle the hub to this many throughput units of 1,000 events or 1 MB per second
+    /// Throttle the hub to this many throughput units of 1000 events or 1 MB per second
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=40), help_heading = "Faults")]
     throughput_units: Option<u32>,
     #[command(flatten)]
     host: HostOptions,
     #[command(flatten)]
     sessions: SessionOptions,
-    /// Compare every document with the fold of its events at the end; keeps all events in memory. The demonstration always does
+    /// Compare every document with the fold of its events at the end, as the demonstration always does; keeps all events in memory
     #[arg(long, conflicts_with = "sessions", help_heading = "Output")]
     check: bool,
     #[command(flatten)]
@@ -69,8 +83,8 @@ struct InputOptions {
     /// Read events from this file, or from standard input for -: one JSON event per line, plain or gzip
     #[arg(long, value_name = "FILE", conflicts_with = "devices")]
     file: Option<PathBuf>,
-    /// Send at this rate, such as 200/s [default: as fast as possible]
-    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    /// Maximum rate in events per second, such as 200/s [default: unlimited]
+    #[arg(long, value_name = "N/s", value_parser = rate)]
     rate: Option<u32>,
 }
 
@@ -81,13 +95,13 @@ struct SimulationOptions {
     /// Simulate this many devices, which send key frames and deltas
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     devices: Option<u32>,
-    /// Events per device
+    /// Number of events per device
     #[arg(long, value_name = "N", default_value_t = 100, requires = "devices")]
     events: u32,
-    /// The encoding of the events
+    /// Encoding of the events
     #[arg(long, value_enum, default_value = "json", requires = "devices")]
     encoding: Encoding,
-    /// The same seed simulates the same events
+    /// Seed of the simulation; the same seed creates the same events
     #[arg(long, value_name = "N", default_value_t = 1, requires = "devices")]
     seed: u64,
 }
@@ -96,13 +110,13 @@ struct SimulationOptions {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Host")]
 pub(super) struct HostOptions {
-    /// Partitions of the hub
+    /// Number of partitions of the hub
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u16).range(1..=1024))]
     pub(super) partitions: u16,
-    /// Instances of the function app, each with its own handler; a hub has at most one for each partition
+    /// Number of instances of the function app, each with its own handler; a hub has at most one for each partition
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=64))]
     pub(super) instances: u16,
-    /// The folder of the function app, with host.json
+    /// Folder of the function app, with host.json
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) app_root: PathBuf,
 }
@@ -114,7 +128,7 @@ struct SessionOptions {
     /// Use a Service Bus queue with a session for each device instead of the hub
     #[arg(long, conflicts_with_all = ["partitions", "throughput_units"])]
     sessions: bool,
-    /// Maximum deliveries of a message before it is moved to the dead-letter sub-queue
+    /// Maximum number of deliveries of a message before it is moved to the dead-letter sub-queue
     #[arg(long, value_name = "N", default_value_t = 2_000, requires = "sessions", value_parser = value_parser!(u32).range(1..=2_000))]
     max_delivery_count: u32,
 }
@@ -201,7 +215,7 @@ fn check_report(report: &Report) -> Result<(), CommandError> {
             Err(CommandError::failed(format!("{lost} lost: see the report")))
         }
         _ if !report.is_complete() => {
-            Err(CommandError::failed("the results of the events do not add up to the received ones: see the report"))
+            Err(CommandError::failed("the counts of the results do not add up to the received events: see the report"))
         }
         _ if report.check.as_ref().is_some_and(|check| !check.is_passed()) => {
             Err(CommandError::failed("the check failed: see the report"))
@@ -209,7 +223,7 @@ fn check_report(report: &Report) -> Result<(), CommandError> {
         _ if report.events.in_sub_queue > 0 => {
             let messages = count(report.events.in_sub_queue, "message", "messages");
             Err(CommandError::failed(format!(
-                "the dead-letter sub-queue holds {messages}: not lost, but not in a document either (see the report)"
+                "the dead-letter sub-queue holds {messages}: not lost, but not applied to a document (see the report)"
             )))
         }
         Failures { timer_error: Some(reason), .. } => {

@@ -19,8 +19,8 @@ macro_rules! unavailable {
                 pub(in crate::cli) async fn run(self) -> Result<(), CommandError> {
                     let command = stringify!($command);
                     Err(CommandError::not_started(format!(
-                        "this build has no `{command}`: the deployed build has no stand-in host. Run `cargo run -- \
-                         {command}` in the repository, or build with --features local"
+                        "the command `{command}` is not in this build, because the deployed build has no stand-in host: run `cargo run \
+                         -- {command}` in the repository, or build with --features local"
                     )))
                 }
             }

@@ -206,13 +206,9 @@ fn an_edit_on_a_terminal_asks_before_it_replays() {
     let id = put_one_dead_letter(&bench);
     let file = correction(&bench, r#"{"deviceId":"drone-1","battery":0.25}"#);
     for (answer, left) in [("n", 1), ("", 1), ("y", 0)] {
-        let (code, result) = run_on_terminal(&bench, &["edit", &id, "--file", &file], answer);
-        assert!(code == Some(0) && result.contains("Replay it? [y/N]"), "{result}");
-        assert_eq!(
-            (bench.count(), result.contains("Nothing changed. The text is kept")),
-            (left, left == 1),
-            "{result}"
-        );
+        let (code, said) = run_on_terminal(&bench, &["edit", &id, "--file", &file], answer);
+        assert!(code == Some(0) && said.contains("Replay it? [y/N]"), "{said}");
+        assert_eq!((bench.count(), said.contains("Nothing changed.\r\nThe text is kept")), (left, left == 1), "{said}");
     }
     assert_eq!(bench.documents()["drone-1"]["Battery"], 0.25);
 }

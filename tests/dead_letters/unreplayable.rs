@@ -68,8 +68,8 @@ fn a_complete_request_is_replayed_with_the_right_function_json(bench: &Bench) {
     bench.put_all(&reply);
     let without = bench.app.path("nowhere").display().to_string();
     if bench.is_local() {
-        let result = bench.run(&["replay", "--yes", "--app-root", &without]).assert_exit_code(2);
-        assert!(result.errors.contains("give --app-root"), "{}", result.errors);
+        let said = bench.run(&["replay", "--yes", "--app-root", &without]).assert_exit_code(2);
+        assert!(said.errors.contains("use --app-root"), "{}", said.errors);
     }
     let done = bench.json(&["replay", "--yes"], 0);
     assert_eq!((&done["replayed"], &done["applied"]), (&json!(1), &json!(1)), "{done}");

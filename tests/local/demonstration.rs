@@ -112,7 +112,7 @@ fn other_runs_are_checked_with_the_option_only_and_inject_no_faults() {
     assert!(report["check"].is_null() && report["faults"].is_null(), "{report}");
     let output = workspace.command("local", "table", &["--devices", "4"]).output().expect("the binary runs");
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("CHECK: not run (option --check)"), "{text}");
+    assert!(text.contains("CHECK: not run (use --check)"), "{text}");
 
     let workspace = Workspace::new();
     let report = workspace.run(&["--devices", "4", "--invalid-events", "1%", "--check"]);

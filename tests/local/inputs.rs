@@ -81,7 +81,10 @@ fn a_run_that_cannot_start_exits_with_2_and_a_reason() {
     let folder = workspace.path("");
     let (text, folder) = (text.to_str().expect("text"), folder.to_str().expect("text"));
     for (arguments, expected) in [
-        (vec!["local", "--file", "missing.jsonl"], "missing.jsonl cannot be read: No such file or directory\n"),
+        (
+            vec!["local", "--file", "missing.jsonl"],
+            "missing.jsonl cannot be read: No such file or directory (option --file)\n",
+        ),
         (vec!["local", "--state", text], "not an SQLite database"),
         (vec!["local", "--app-root", folder], "host.json"),
         (vec!["local", "--partitions", "0"], "--partitions"),

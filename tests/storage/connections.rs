@@ -139,7 +139,7 @@ fn an_invalid_connection_string_is_rejected_without_the_key() {
 fn an_invalid_identity_is_rejected_with_its_setting() {
     for (values, words) in [
         ([("__queueServiceUri", "drones.queue.core.windows.net"), ("", "")], "DeadLetterStorage__queueServiceUri"),
-        ([("__queueServiceUri", "http://drones.queue.core.windows.net"), ("", "")], "must begin with https"),
+        ([("__queueServiceUri", "http://drones.queue.core.windows.net"), ("", "")], "must start with https"),
         ([("__blobServiceUri", "https://drones/?sv=1&sig=c2VjcmV0"), ("", "")], "DeadLetterStorage__blobServiceUri"),
         // The end of a connection string, pasted after a URL.
         (

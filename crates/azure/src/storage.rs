@@ -101,7 +101,7 @@ impl StorageConnection {
             match url {
                 Some(url) if url.scheme() != "https" => Err(ConfigError::Connection {
                     setting,
-                    problem: "must begin with https://, because tokens are sent over encrypted connections only".into(),
+                    problem: "must start with https://, because tokens are sent over encrypted connections only".into(),
                 }),
                 url => Ok(url),
             }

@@ -194,16 +194,18 @@ impl Drill {
         };
         let Documents::Sqlite(path) = &setup.documents else {
             return unsupported(
-                "the drill fails over the store in the state file: StateStore must be sqlite or not set",
+                "the drill fails over the store in the state file: set StateStore to sqlite, or remove the setting",
             );
         };
         if *path != setup.state {
-            return unsupported("the drill needs documents and dead letters in one file: SqlitePath must not be set");
+            return unsupported(
+                "the drill needs documents and dead letters in one file: remove the setting SqlitePath",
+            );
         }
         let standby_file = setup.state.with_extension("standby.db");
         let files = [setup.open_state()?, Database::open(&standby_file, OpenMode::Create)?];
-        if Replica::read(&files[0]).await?.len() > 0 {
-            return unsupported("the state file already has documents: give the drill a new one (option --state)");
+        if Replica::of(&files[0]).await?.len() > 0 {
+            return unsupported("the state file already has documents: use a new file (option --state)");
         }
         let mut standby_settings = setup.settings.clone();
         standby_settings.set("DeadLetterDirectory", dead_letter_folder(&standby_file).display().to_string());
@@ -236,20 +238,24 @@ impl Drill {
         };
 
         first.start();
-        let sent = feed.send(&first.broker, REPLICATED_PERCENT).await;
-        wait_until_unread_at_most(first, 0).await?;
+        let sent = feed.send(&first.broker, REPLICATED).await;
+        wait_until_unread(first, 0).await?;
         complete(
             StepName::Baseline,
-            format!("{sent} events sent through the alias to {FIRST_NAMESPACE}, all processed"),
+            format!("{} sent through the alias to {FIRST} and processed", count(sent, "event")),
         );
 
         let replicated_ms = System.now_ms();
-        let replica = Replica::read(documents).await?;
-        complete(StepName::Replication, format!("the store's other region has all {} documents", replica.len()));
+        let replica = Replica::of(documents).await?;
+        complete(
+            StepName::Replication,
+            format!("{} in the store's other region, which is all", count(replica.len() as u64, "document")),
+        );
 
-        let sent = feed.send(&first.broker, NOT_REPLICATED_PERCENT).await;
-        wait_until_unread_at_most(first, 0).await?;
-        let detail = format!("{sent} more events written and checkpointed; the other region has none of these writes");
+        let sent = feed.send(&first.broker, NOT_REPLICATED).await;
+        wait_until_unread(first, 0).await?;
+        let detail =
+            format!("{} written and checkpointed, but not replicated to the other region", count(sent, "more event"));
         complete(StepName::ReplicationLag, detail);
 
         feed.sending_groups -= 1;
@@ -258,43 +264,45 @@ impl Drill {
         first.stop().await;
         sent += feed.send(&first.broker, UNREAD_PERCENT).await;
         let unread = first.broker.unread();
-        let detail = format!("{FIRST_NAMESPACE} is killed while {sent} events arrive; {unread} stay unread in its hub");
+        let detail = format!("{FIRST} killed during {}; {unread} unread in its hub", count(sent, "event"));
         complete(StepName::RegionLost, detail);
 
         *readings_lost = replica.take_over(documents).await?;
-        complete(StepName::StoreFailover, format!("{readings_lost} readings of acknowledged writes are lost"));
+        complete(
+            StepName::StoreFailover,
+            format!("{} of acknowledged writes lost", count(*readings_lost as u64, "reading")),
+        );
 
         feed.sending_groups -= 1;
         standby.start();
-        let sent = feed.send(&standby.broker, TO_STANDBY_PERCENT).await;
-        wait_until_unread_at_most(standby, 0).await?;
-        let detail = format!("{sent} events sent to {STANDBY_NAMESPACE}, with sequence numbers from 0, all processed");
+        let sent = feed.send(&standby.broker, TO_STANDBY).await;
+        wait_until_unread(standby, 0).await?;
+        let detail = format!("{} sent to {STANDBY} and processed, with sequence numbers from 0", count(sent, "event"));
         complete(StepName::AliasFailover, detail);
 
         let detail = if should_rewind {
             let to_ms = replicated_ms - REWIND_MARGIN_MS;
             *events_read_again = first.broker.rewind(to_ms);
             let to = iso8601(to_ms);
-            format!(
-                "checkpoints set back to {to}: {events_read_again} events are read again, then {unread} unread ones"
-            )
+            let (again, unread) = (count(*events_read_again, "event"), count(unread, "unread event"));
+            format!("checkpoints rewound to {to}: {again} to read again, then {unread}")
         } else {
-            format!("checkpoints unchanged: {unread} unread events are read, and none again")
+            format!("checkpoints not rewound: {}, and none to read again", count(unread, "unread event"))
         };
         complete(StepName::RegionRecovered, detail);
 
         first.start();
-        let sent = feed.send(&standby.broker, DURING_RECOVERY_PERCENT).await;
-        wait_until_unread_at_most(first, 0).await?;
-        wait_until_unread_at_most(standby, 0).await?;
-        let detail = format!("{FIRST_NAMESPACE} catches up while {sent} events are sent to {STANDBY_NAMESPACE}");
+        let sent = feed.send(&standby.broker, DURING_RECOVERY).await;
+        wait_until_unread(first, 0).await?;
+        wait_until_unread(standby, 0).await?;
+        let detail = format!("{FIRST} has caught up during {} to {STANDBY}", count(sent, "event"));
         complete(StepName::BothRegionsActive, detail);
 
-        let sent = feed.send(&first.broker, REMAINING_PERCENT).await;
-        wait_until_unread_at_most(first, 0).await?;
+        let sent = feed.send(&first.broker, REST).await;
+        wait_until_unread(first, 0).await?;
         complete(
             StepName::Failback,
-            format!("the alias points to {FIRST_NAMESPACE} again: {sent} events, all processed"),
+            format!("{} sent through the alias to {FIRST} again and processed", count(sent, "event")),
         );
         Ok(())
     }
@@ -356,14 +364,19 @@ impl Feed<'_> {
     }
 }
 
+/// Returns a number with its noun, such as `1 event` or `2 events`.
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Waits until a region has at most this many unread events.
 async fn wait_until_unread_at_most(region: &mut Region<Hub>, most: u64) -> Result<(), DrillError> {
     let hub = Arc::clone(&region.broker);
     tokio::select! {
         () = hub.wait_until_unread_at_most(most) => Ok(()),
-        ended = region.wait_for_end() => {
-            let reason = ended.and_then(Result::err).unwrap_or_else(|| "its hosts ended".into());
-            Err(DrillError::Region { namespace: region.source.fully_qualified_namespace.clone(), reason })
+        ended = region.ended() => {
+            let reason = ended.and_then(Result::err).unwrap_or_else(|| "its hosts stopped".into());
+            Err(DrillError::Region(region.source.fully_qualified_namespace.clone(), reason))
         }
     }
 }

@@ -173,8 +173,8 @@ impl fmt::Display for DocumentCount {
         match self {
             Self::Counted(count) => write!(f, "{count}"),
             Self::MoreThan(count) => write!(f, "more than {count}"),
-            Self::InHandlerMemory => f.write_str("not known (in the handler's memory)"),
-            Self::Unreadable => f.write_str("not known (the store cannot be read)"),
+            Self::InHandlerMemory => f.write_str("unknown (in the handler's memory)"),
+            Self::Unreadable => f.write_str("unknown (the store cannot be read)"),
         }
     }
 }

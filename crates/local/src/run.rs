@@ -148,7 +148,7 @@ impl<B: Broker> LocalRun<B> {
         let print_line = progress.line_printer();
         let stop = shutdown_signal(move || {
             print_line(
-                "Stopping: no more events are sent, and those that were sent are finished. Ctrl-C again stops immediately.",
+                "Stopping: no more events are sent, and the sent ones are processed. Press Ctrl-C again to stop immediately.",
             );
         });
         let feed = Feed::start(events, InvalidEvents::new(options.invalid_event_rate()), RateLimit::new(options.rate));
@@ -256,8 +256,8 @@ async fn wait_for_immediate_stop(stop: &mut watch::Receiver<Shutdown>) {
     let _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate).await;
 }
 
-fn stopped_error() -> Interrupted {
-    Interrupted("stopped immediately: the events that were not processed are in no document".into())
+fn stopped() -> Interrupted {
+    Interrupted("stopped immediately: the events that were not processed are not in a document".into())
 }
 
 /// The state with which the check compares the documents and the dead-letter queue.
@@ -292,7 +292,7 @@ impl Expected {
 async fn read_stored(documents: &Documents) -> Result<Vec<Document>, LocalError> {
     let unsupported = |reason: String| {
         LocalError::Unsupported(format!(
-            "the documents cannot be checked: {reason}; choose another store, or give an input (--file, --devices) without --check"
+            "the documents cannot be checked: {reason}; use another store, or an input (--file, --devices) without --check"
         ))
     };
     let Some(store) = documents.open()? else {

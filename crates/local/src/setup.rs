@@ -137,7 +137,7 @@ fn select_function(app: &FunctionApp, options: &Options) -> Result<Function, Loc
         Trigger::ServiceBus(_) => options.sessions.is_some(),
     };
     let Some(function) = app.functions.iter().find(has_trigger) else {
-        return unsupported(format!("the function app must have a function.json with a {kind}"));
+        return unsupported(format!("the function app must have a function.json with a {kind} (option --app-root)"));
     };
     match &function.trigger {
         Trigger::EventHub(trigger) if trigger.cardinality != Cardinality::Many => {

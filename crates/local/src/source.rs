@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use devicestate_engine::text::error_message;
@@ -17,7 +17,7 @@ const MAX_LINE_BYTES: u64 = 32 << 20;
 
 /// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("the input {name} cannot be read: {reason}")]
+#[error("{name} cannot be read: {reason} (option --file)")]
 pub struct SourceError {
     name: String,
     reason: String,
@@ -33,9 +33,12 @@ pub(super) struct Lines {
 impl Lines {
     /// Opens a file, or standard input for `-`.
     pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
-        let name = if path.as_os_str() == "-" { PathBuf::from("standard input") } else { path.to_owned() };
-        let name = name.display().to_string();
-        let failed = |error: io::Error| SourceError { name: name.clone(), reason: error_message(&error) };
+        let name = if path.as_os_str() == "-" {
+            "standard input".to_owned()
+        } else {
+            format!("the input file {}", path.display())
+        };
+        let failed = |error: io::Error| SourceError { name: name.clone(), reason: error::reason(&error) };
         let input: Box<dyn Read + Send> =
             if path.as_os_str() == "-" { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(failed)?) };
         let mut reader = BufReader::with_capacity(1 << 16, input);

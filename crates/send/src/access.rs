@@ -62,7 +62,11 @@ impl Access {
             Self::Anonymous => return Ok(None),
             Self::Identity(credential) => {
                 let token = credential.get_token(&[SCOPE], None).await;
-                let token = token.map_err(|error| Failure::not_sent(format!("no token could be obtained: {error}")))?;
+                let token = token.map_err(|error| {
+                    Failure::not_sent(format!(
+                        "no token could be obtained: {error}; log in with `az login` or `azd auth login`"
+                    ))
+                })?;
                 Token { text: token.token, kind: "jwt", expires_on: token.expires_on }
             }
             Self::Key { name, key } => {
@@ -70,10 +74,11 @@ impl Access {
                 Token { text: sign(hub, name, key, until)?, kind: SIGNATURE, expires_on: to_date_time(until)? }
             }
             Self::Signature(signature) => {
-                let until = expiry_seconds(signature.secret())
-                    .ok_or_else(|| Failure::permanent("the SharedAccessSignature has no expiry (se=…)".into()))?;
+                let until = expiry(signature.secret()).ok_or_else(|| {
+                    Failure::permanent("the SharedAccessSignature has no expiry (se=…): create a new one".into())
+                })?;
                 if until <= now {
-                    return Err(Failure::permanent("the SharedAccessSignature has expired; create a new one".into()));
+                    return Err(Failure::permanent("the SharedAccessSignature has expired: create a new one".into()));
                 }
                 Token { text: signature.clone(), kind: SIGNATURE, expires_on: to_date_time(until)? }
             }
@@ -86,8 +91,11 @@ fn sign(resource: &str, name: &str, key: &Secret, until: i64) -> Result<Secret, 
     let resource = utf8_percent_encode(resource, UNRESERVED).to_string().to_lowercase();
     // `hmac_sha256` expects base64 and decodes it.
     let key = Secret::new(BASE64_STANDARD.encode(key.secret()));
-    let signature = hmac_sha256(&format!("{resource}\n{until}"), &key)
-        .map_err(|_| Failure::permanent("the SharedAccessKey is invalid: it cannot be used for signing".into()))?;
+    let signature = hmac_sha256(&format!("{resource}\n{until}"), &key).map_err(|_| {
+        Failure::permanent(
+            "the SharedAccessKey cannot be used for signing: copy it again from the shared access policy".into(),
+        )
+    })?;
     let signature = utf8_percent_encode(&signature, UNRESERVED);
     let name = utf8_percent_encode(name, UNRESERVED);
     Ok(Secret::new(format!("SharedAccessSignature sr={resource}&sig={signature}&se={until}&skn={name}")))

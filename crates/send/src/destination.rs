@@ -29,15 +29,17 @@ pub(crate) enum DestinationError {
     #[error("--{option} {problem}")]
     Option { option: &'static str, problem: &'static str },
     #[error(
-        "no hub is given: give --namespace, or --endpoint, or the setting {0} with a connection string (or \
-         {0}__fullyQualifiedNamespace)"
+        "the hub is not configured: use --namespace or --endpoint, or set the setting `{0}` to a connection string or \
+         `{0}__fullyQualifiedNamespace` to a host name"
     )]
     NoDestination(String),
-    #[error("no hub of {0} is given: give --hub, or the setting EventHubName")]
+    #[error("the name of the hub is missing for {0}: use --hub, or set the setting `EventHubName`")]
     NoHub(String),
-    #[error("--hub {hub} is not the EntityPath of the connection string in {connection}: leave one of them out")]
+    #[error(
+        "--hub {hub} is not the EntityPath of the connection string in the setting `{connection}`: remove one of them"
+    )]
     TwoHubs { hub: String, connection: String },
-    #[error("the identity cannot be used on this machine: {0}")]
+    #[error("the identity for sending is not available: {0}; log in with `az login` or `azd auth login`")]
     Identity(#[from] azure_core::Error),
 }
 
@@ -75,7 +77,7 @@ impl Destination {
         // Without TLS, telemetry must not leave the machine.
         let host = url.host_str().filter(|host| is_loopback(host));
         let host =
-            host.ok_or(invalid("must be on this machine, because it has no TLS: for any other hub give --namespace"))?;
+            host.ok_or(invalid("must be on this machine, because it has no TLS: for any other hub use --namespace"))?;
         let configured_by = format!("--endpoint {endpoint}");
         let hub = hub_url(host, hub.ok_or_else(|| DestinationError::NoHub(configured_by.clone()))?);
         let hub = hub.ok_or(invalid(NO_HOST))?;
@@ -207,13 +209,17 @@ mod tests {
     fn a_destination_error_names_the_option_or_the_setting_and_no_key() {
         let of = |parts: &str| with(parts).leak() as &str;
         let cases: [(&[&str], &str, &str); 13] = [
-            (&[], "", "give --namespace, or --endpoint, or the setting EventHubConnection"),
-            (&["--connection", "Mine"], "", "the setting Mine"),
-            (&["--namespace", "ns.example.com"], "", "give --hub, or the setting EventHubName"),
+            (&[], "", "use --namespace or --endpoint, or set the setting `EventHubConnection`"),
+            (&["--connection", "Mine"], "", "the setting `Mine`"),
+            (&["--namespace", "ns.example.com"], "", "use --hub, or set the setting `EventHubName`"),
             (&["--namespace", "sb://ns.example.com/", "--hub", "t"], "", "--namespace must be the name of a host"),
             (&["--endpoint", "amqp://10.0.0.1:5672", "--hub", "t"], "", "--endpoint must be on this machine"),
             (&["--endpoint", "http://127.0.0.1:5672", "--hub", "t"], "", "--endpoint must be an address"),
-            (&["--endpoint", "amqp://127.0.0.1:5672"], "", "no hub of --endpoint amqp://127.0.0.1:5672 is given"),
+            (
+                &["--endpoint", "amqp://127.0.0.1:5672"],
+                "",
+                "the name of the hub is missing for --endpoint amqp://127.0.0.1:5672",
+            ),
             (&["--hub", "t"], of("Endpoint=sb://x/;EntityPath=other"), "is not the EntityPath"),
             (&["--hub", "t"], of("Endpoint=https://x/"), "`EventHubConnection` has an Endpoint that is not an address"),
             (&["--hub", "t"], of("Endpoint=sb://x/;UseDevelopmentEmulator=true"), "is not on this machine"),

@@ -12,13 +12,19 @@ use devicestate_terminal::{OutputOption, parse_rate};
 #[command(group(ArgGroup::new("source").required(true).args(["keys", "devices"])))]
 #[command(after_help = "\
 Examples:
-  devicestate-send --keys 100 --events 1000     to the hub of EventHubConnection and EventHubName
-  devicestate-send --devices 100 --events 600 --encoding protobuf --rate 200/s \\
-    --namespace name.servicebus.windows.net --hub telemetry    as the user of az login or azd auth login
-  devicestate-send --keys 10 --endpoint amqp://127.0.0.1:5672 --hub telemetry -o json
+  # To the hub of the settings EventHubConnection and EventHubName
+  devicestate-send --keys 100 --events 1000
 
-The events of a key are sent in order, in batches of that key alone. The next batch is sent when the
-hub has accepted the last one. A batch without a response is sent again: at least once.
+  # With the identity of az login or azd auth login
+  devicestate-send --devices 100 --encoding protobuf --rate 200/s \\
+    --namespace name.servicebus.windows.net --hub telemetry
+
+  # To a hub on this machine
+  devicestate-send --keys 10 --endpoint amqp://127.0.0.1:5672 --hub telemetry
+
+The events of a key are sent in order, in batches of that key alone. The next batch is sent after \
+the hub has accepted the previous one. A batch without a response is sent again, so events are \
+delivered at least once.
 
 Ctrl-C stops creating events and sends the created ones. Ctrl-C again stops immediately.
 
@@ -49,16 +55,16 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "keys", help_heading = "Simulation")]
     pub(crate) seed: u64,
 
-    /// Event hub [default: the setting EventHubName]
+    /// Name of the event hub [default: the setting EventHubName]
     #[arg(long, value_name = "NAME", help_heading = "Connection")]
     pub(crate) hub: Option<String>,
-    /// Namespace, reached with the identity of EventHubConnection__credential and __clientId or of the machine
+    /// Host name of the namespace; connects with the identity of EventHubConnection__credential and __clientId, or of the machine
     #[arg(long, value_name = "HOST", conflicts_with = "endpoint", help_heading = "Connection")]
     pub(crate) namespace: Option<String>,
-    /// Hub on this machine, without TLS and tokens: amqp://127.0.0.1:PORT
+    /// Address of a hub on this machine, without TLS and tokens: amqp://127.0.0.1:PORT
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub(crate) endpoint: Option<String>,
-    /// Setting with the connection string, or prefix such as in NAME__fullyQualifiedNamespace
+    /// Name of the setting with the connection string, or prefix of the settings such as NAME__fullyQualifiedNamespace
     #[arg(
         long,
         value_name = "NAME",
@@ -71,7 +77,7 @@ pub(crate) struct Options {
     /// Maximum rate in events per second over all keys, such as 200/s [default: unlimited]
     #[arg(long, value_name = "N/s", value_parser = parse_rate, help_heading = "Limits")]
     pub(crate) rate: Option<u32>,
-    /// Maximum number of batches in flight, each of another key and on its own connection
+    /// Maximum number of batches in flight, each for a different key and on its own connection
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u16).range(1..=256), help_heading = "Limits")]
     pub(crate) in_flight: u16,
     /// Maximum number of events per batch, besides the hub's limit in bytes

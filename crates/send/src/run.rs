@@ -40,7 +40,7 @@ pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
     if let Err(failure) = first.open().await {
         let hub = to.hub.path().trim_start_matches('/');
         return Err(CommandError::not_started(format!(
-            "{}: the hub {hub} cannot be reached: {failure}",
+            "{}: the hub {hub} cannot be reached: {failure}; check the hub's name, the address and the permissions",
             to.configured_by
         )));
     }
@@ -59,11 +59,13 @@ pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
     let started = Instant::now();
     let progress_counts = Arc::clone(&counts);
     let progress = Progress::start(PROGRAM, Some(u64::from(keys).saturating_mul(options.events)), move || {
-        (progress_counts.events.load(Relaxed), format!("{} retries", progress_counts.retries.load(Relaxed)))
+        let retries = progress_counts.retries.load(Relaxed);
+        let noun = if retries == 1 { "retry" } else { "retries" };
+        (progress_counts.events.load(Relaxed), format!("{retries} {noun}"))
     });
     let print_line = progress.line_printer();
     let mut stop = shutdown_signal(move || {
-        print_line("No more events are created; the created ones are sent. Ctrl-C again: stop immediately.");
+        print_line("No more events are created; the created ones are sent. Press Ctrl-C again to stop immediately.");
     });
     let feed =
         Feed { events: source::events(&options), rate_limit: RateLimit::new(options.rate), workers, counts: &counts };

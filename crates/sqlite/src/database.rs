@@ -247,10 +247,18 @@ impl DatabaseError {
         let code = error.sqlite_error_code();
         let reason = match code {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                format!("another process has held its lock for more than {} s ({error})", BUSY_TIMEOUT.as_secs())
+                format!(
+                    "another process has held its lock for more than {} s; try again when that process has ended ({error})",
+                    BUSY_TIMEOUT.as_secs()
+                )
             }
             Some(ErrorCode::NotADatabase) => "it is not an SQLite database; set another path".into(),
             Some(ErrorCode::CannotOpen) => format!("it cannot be opened; check the path ({error})"),
+            Some(ErrorCode::SystemIoFailure) => {
+                format!("it cannot be used; check that it is a file, and the disk ({error})")
+            }
+            Some(ErrorCode::DiskFull) => format!("the disk is full; free disk space ({error})"),
+            Some(ErrorCode::ReadOnly) => format!("it cannot be written; check its permissions ({error})"),
             _ => error.to_string(),
         };
         Self { path: Arc::clone(path), reason, code }

@@ -13,7 +13,7 @@ pub struct ConfirmOptions {
     /// Apply the change without asking
     #[arg(long, conflicts_with = "dry_run", help_heading = "Confirmation")]
     yes: bool,
-    /// Show what would change, and neither ask nor change anything
+    /// Show what would change, without asking or changing anything
     #[arg(long, help_heading = "Confirmation")]
     dry_run: bool,
 }

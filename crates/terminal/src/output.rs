@@ -21,7 +21,7 @@ pub struct OutputOption {
 /// How a program prints its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Tables
+    /// Human-readable tables
     Table,
     /// One JSON object: the envelope of docs/reference/output.schema.json
     Json,

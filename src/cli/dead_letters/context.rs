@@ -36,10 +36,10 @@ pub(super) struct ConnectionOptions {
     /// SQLite file of `devicestate local` that holds the queue, instead of a Storage queue
     #[arg(long, global = true, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Storage queue [default: the one in function.json]
+    /// Name of the Storage queue [default: the one in function.json]
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "state")]
     queue: Option<String>,
-    /// Setting with the storage connection [default: the one in function.json]
+    /// Name of the setting with the storage connection [default: the one in function.json]
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "state")]
     connection: Option<String>,
     /// Folder of the function app
@@ -51,7 +51,7 @@ pub(super) struct ConnectionOptions {
     /// File of the audit trail [default: next to the state file, or a blob]
     #[arg(long, global = true, value_name = "FILE")]
     audit: Option<PathBuf>,
-    /// Name in the audit trail [default: user and machine]
+    /// Operator's name in the audit trail [default: user and machine]
     #[arg(long, global = true, value_name = "NAME")]
     operator: Option<String>,
 }
@@ -111,7 +111,7 @@ impl Context {
     pub(super) fn secondary(&self) -> Result<StorageQueue, CommandError> {
         if !self.is_storage() {
             return Err(CommandError::not_started(
-                "--secondary needs a Storage queue: a state file has no copy in another region",
+                "--secondary needs a Storage queue, because a state file has no copy in another region: omit --secondary or --state",
             ));
         }
         let (connection, name) = storage_connection(&self.settings, &self.output)?;
@@ -123,7 +123,8 @@ impl Context {
         let config = StoreConfig::from_settings(&self.settings).map_err(CommandError::not_started)?;
         if config == StoreConfig::Memory {
             return Err(CommandError::not_started(
-                "the setting StateStore is memory: only the handler itself can read its documents",
+                "the setting StateStore is memory: only the handler itself can read its documents; use the settings of another \
+                 store, or --state FILE",
             ));
         }
         open_store(&config, mode).map_err(CommandError::not_started)
@@ -173,7 +174,7 @@ impl Context {
             }
             (None, None, OverflowConfig::Disabled { .. }) => {
                 return Err(CommandError::not_started(
-                    "the audit trail has no location: the storage connection has no access to blobs; give --audit FILE",
+                    "the audit trail has no location, because the storage connection has no access to blobs: use --audit FILE",
                 ));
             }
         };
@@ -301,8 +302,8 @@ fn storage_connection(settings: &Settings, output: &QueueOutput) -> Result<(Stor
         config::queue_connection(settings, output).map_err(CommandError::not_started)?;
     let connection = connection.ok_or_else(|| {
         CommandError::not_started(format!(
-            "the queue of the dead letters is not known: set {setting} to a connection string, or \
-             {setting}__queueServiceUri to the address of the queues for an identity; or give --state FILE"
+            "the dead-letter queue is not configured: set the setting `{setting}` to a connection string, or \
+             `{setting}__queueServiceUri` to the URL of the queue service to connect with an identity; or use --state FILE"
         ))
     })?;
     let name = settings.resolve(&output.queue_name).map_err(CommandError::not_started)?;

@@ -20,11 +20,13 @@ pub(super) const COMMAND: &str = "dead-letters discard";
 #[command(after_help = "\
 Examples:
   devicestate dead-letters discard 0af1c2d4 --dry-run
-  devicestate dead-letters discard --device drone-7 --sequence-numbers ..4711 --yes
+  devicestate dead-letters discard --stage deserialize --since 2h --yes
+  devicestate dead-letters discard --device drone-7 --sequence-numbers ..4711
 
-On a terminal it shows how many messages match, and asks. Without a terminal and without --yes it
-is a dry run. A message that is not a dead letter is deleted only by --message MESSAGE_ID, which
-`list` shows. What is stored in a blob or a file stays, because another message may point at it.
+On a terminal the command shows how many messages match, and asks. Without a terminal and \
+without --yes it is a dry run. A message that is not a dead letter is deleted only by --message \
+MESSAGE_ID; `list` shows that id. Blobs and files of large dead letters are kept, because another \
+message may refer to them.
 
 Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {
@@ -53,7 +55,7 @@ impl Options {
         let filter = self.selection.filter(System.now_ms());
         if filter.is_unrestricted() && !self.all {
             return Err(CommandError::not_started(
-                "no dead letters are selected: give ids, a filter such as --device, or --all",
+                "no dead letters are selected: use ids, a filter such as --device, or --all",
             ));
         }
         let mode = self.confirm.mode();

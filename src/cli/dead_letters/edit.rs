@@ -40,10 +40,10 @@ Examples:
   devicestate dead-letters edit 0af1c2d4
   devicestate dead-letters edit 0af1c2d4 --file corrected.json --yes
 
-The editor shows the telemetry as JSON, whatever format the device sent. The saved text is checked
-and replayed under the event's own position in the hub. On a terminal the command shows what a
-replay would change, and asks. Without a terminal and without --yes it is a dry run. The audit trail
-records the body before and after.
+The editor shows the telemetry as JSON, also if the device sent another format. The saved text is \
+validated and replayed at the event's original position in the hub. On a terminal the command shows \
+what a replay would change, and asks. Without a terminal and without --yes it is a dry run. The \
+audit trail records the body before and after.
 
 Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {
@@ -146,7 +146,7 @@ impl Options {
             let outcome = preview.outcome_name();
             let data =
                 EditResult { id: &letter.id, dry_run: true, outcome, changes: &preview.changes, file: Some(file) };
-            self.print(context, &format!("{notice} {}\n", capitalized(again)), &Ok(()), &data)?;
+            self.print(context, &format!("{notice}\n{}\n", capitalized(again)), &Ok(()), &data)?;
             return Ok(false);
         }
         self.apply(context, letter, edit, &preview).await.map(|()| true)
@@ -177,7 +177,9 @@ impl Options {
         result?;
         progress::check_not_stopped(scan)?;
         if summary.replayed == 0 && summary.reason.is_none() {
-            return Err(CommandError::failed("the dead letter is no longer in the queue"));
+            return Err(CommandError::failed(
+                "the dead letter is no longer in the queue: another process has deleted or received it",
+            ));
         }
         let result = replay::check_summary(&summary, true);
         let outcome = match &summary {
@@ -236,7 +238,7 @@ fn open_editor(text: &str) -> Result<(String, PathBuf), CommandError> {
         None if io::stdin().is_terminal() => "vi".to_owned(),
         None => {
             return Err(CommandError::not_started(
-                "there is no terminal, and the environment variable EDITOR is not set: give --file FILE",
+                "the editor cannot be started: there is no terminal, and the environment variable EDITOR is not set; use --file FILE",
             ));
         }
     };
@@ -247,7 +249,7 @@ fn open_editor(text: &str) -> Result<(String, PathBuf), CommandError> {
         status => {
             let reason = status.map_or_else(|error| error.to_string(), |status| status.to_string());
             let failed = CommandError::not_started(format!(
-                "the editor {editor:?} failed ({reason}), and nothing changed: set VISUAL or EDITOR to another one, or give \
+                "the editor {editor:?} failed ({reason}), and nothing changed: set VISUAL or EDITOR to another one, or use \
                  --file FILE"
             ));
             if read(&path).is_ok_and(|saved| saved != text) {

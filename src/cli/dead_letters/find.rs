@@ -13,7 +13,7 @@ pub(super) async fn find(context: &Context, id: &str) -> Result<Entry, CommandEr
     if found.len() > 1 {
         let ids: Vec<_> = found.iter().filter_map(|entry| Some(entry.dead_letter()?.id.clone())).collect();
         return Err(CommandError::not_started(format!(
-            "several ids begin with {id}: {}; give more digits",
+            "several ids start with {id}: {}; use more digits",
             ids.join(", ")
         )));
     }
@@ -21,6 +21,9 @@ pub(super) async fn find(context: &Context, id: &str) -> Result<Entry, CommandEr
         Ok(entry)
     } else {
         progress::check_not_stopped(summary)?;
-        Err(CommandError::failed(format!("there is no dead letter {id} in the queue {}", context.queue.name())))
+        Err(CommandError::failed(format!(
+            "there is no dead letter {id} in the queue {}: list the ids with `devicestate dead-letters list`",
+            context.queue.name()
+        )))
     }
 }

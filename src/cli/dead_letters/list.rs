@@ -28,10 +28,10 @@ Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {
     #[command(flatten)]
     selection: Selection,
-    /// Peek at the first 32 messages, without receiving them
+    /// Show only the first 32 messages, and do not receive them
     #[arg(long, help_heading = "Selection")]
     peek: bool,
-    /// Peek at the first 32 messages of the queue's copy in the other region (RA-GRS)
+    /// Show the first 32 messages of the queue's copy in the other region (RA-GRS)
     #[arg(long, help_heading = "Selection")]
     secondary: bool,
     /// Count dead letters in groups
@@ -153,7 +153,7 @@ fn groups_table(key: GroupKey, groups: &[Group]) -> Table {
     };
     let mut table = Table::new(["COUNT", "FIRST (UTC)", "LAST (UTC)", "EXAMPLE", head]);
     for Group { value, count, first, last, example, .. } in groups {
-        let name = if value.is_empty() { "not known" } else { value };
+        let name = if value.is_empty() { "unknown" } else { value };
         table.row([count.to_string(), first.clone(), last.clone(), short_id(example), name.to_owned()]);
     }
     table
@@ -162,10 +162,12 @@ fn groups_table(key: GroupKey, groups: &[Group]) -> Table {
 /// Prints facts about the queue on standard error.
 fn report_queue(overview: &Overview, scan: Option<&ScanSummary>) {
     let mut facts = vec![count_of(overview.entries().len() as u64, "dead letter")];
-    match overview.repeats() {
-        0 => {}
-        1 => facts.push("1 more message repeats one of them".into()),
-        repeats => facts.push(format!("{repeats} more messages repeat them")),
+    match (overview.repeats(), overview.entries().len()) {
+        (0, _) => {}
+        (1, 1) => facts.push("1 more message repeats it".into()),
+        (1, _) => facts.push("1 more message repeats one of them".into()),
+        (repeats, 1) => facts.push(format!("{repeats} more messages repeat it")),
+        (repeats, _) => facts.push(format!("{repeats} more messages repeat them")),
     }
     match overview.unmatched() {
         0 => {}
@@ -180,20 +182,21 @@ fn report_queue(overview: &Overview, scan: Option<&ScanSummary>) {
     eprintln!("{}.", facts.join("; "));
     let set_aside = overview.entries().iter().filter(|entry| entry.summary.replays >= MAX_REPLAYS).count();
     if set_aside > 0 {
+        let pronoun = if set_aside == 1 { "it" } else { "them" };
         eprintln!(
-            "{set_aside} of them failed in {MAX_REPLAYS} replays or more: `dead-letters replay` sets them aside unless they \
-             are given by id."
+            "{} failed in {MAX_REPLAYS} replays or more: `dead-letters replay` skips {pronoun} unless selected by id.",
+            count_of(set_aside as u64, "dead letter")
         );
     }
     if let Some(time) = overview.first_expiration() {
-        eprintln!("The queue deletes the first of them at {time}: to keep them, run `dead-letters export`.");
+        eprintln!("The first one expires at {time}: to keep the dead letters, run `dead-letters export`.");
     }
     match scan {
         Some(scan) if scan.received > 0 && scan.still_hidden + scan.lost == 0 => eprintln!(
-            "All messages were received and made visible again, which raises their dequeue counts; --peek does not."
+            "All messages were received and made visible again, which increased their dequeue counts; --peek does not."
         ),
         Some(_) => {}
-        None => eprintln!("A peek shows at most the first {MAX_RECEIVE_COUNT} messages."),
+        None => eprintln!("Only the first {MAX_RECEIVE_COUNT} messages were read."),
     }
 }
 

@@ -68,7 +68,7 @@ impl Preview {
     pub(super) fn sentence(&self) -> String {
         match &self.outcome {
             ReplayOutcome::Applied if self.changes.is_empty() => {
-                "It would be applied: it has no readings, and only creates the document of its device if there is none."
+                "It would be applied: it has no readings, and only creates the document of its device if that does not exist."
                     .into()
             }
             ReplayOutcome::Applied => "It would be applied:".into(),
@@ -76,7 +76,7 @@ impl Preview {
             ReplayOutcome::FailedAgain(failure) => {
                 format!("It would fail again ({}): {}", failure.stage, failure.issue)
             }
-            ReplayOutcome::NotTried(reason) => format!("It was not tried: {reason}"),
+            ReplayOutcome::NotTried(reason) => format!("It was not replayed: {reason}"),
         }
     }
 

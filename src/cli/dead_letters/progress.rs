@@ -1,6 +1,6 @@
 //! Scans the queue with a progress bar, handles Ctrl-C, and reports the remaining messages and the audit trail.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use devicestate_dead_letters::{AuditWriter, MessageVisitor, QueueScan, ScanSummary};
 use devicestate_engine::rate_limit::RateLimit;
@@ -8,7 +8,7 @@ use devicestate_terminal::{
     CommandError,
     interrupt::{Interrupts, stop_requested},
 };
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::sync::watch;
 
 use super::context::Context;
@@ -53,7 +53,9 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         stop.send_replace(true);
         // Not `bar.println`, which prints nothing without a terminal.
         bar.suspend(|| {
-            eprintln!("Finishing the current messages and releasing the others. Ctrl-C again: stop immediately.");
+            eprintln!(
+                "Finishing the current messages and releasing the others. Press Ctrl-C again to stop immediately."
+            );
         });
         interrupts.next().await;
     };
@@ -95,7 +97,7 @@ fn report_unseen_messages(summary: ScanSummary, left: u64) {
     }
     let (messages, verb) = if left - kept == 1 { ("message", "is") } else { ("messages", "are") };
     eprintln!(
-        "{} more {messages} {verb} in the queue: new, or hidden by another run that still works or was killed. Hidden \
+        "{} more {messages} {verb} in the queue: new, or hidden by another command that is running or was killed. Hidden \
          messages become visible again automatically: run this command again later.",
         left - kept
     );
@@ -110,7 +112,7 @@ pub(super) fn has_exit_code_2(result: &Result<(), CommandError>) -> bool {
 pub(super) fn check_not_stopped(summary: ScanSummary) -> Result<(), CommandError> {
     if summary.is_stopped {
         return Err(CommandError::failed(
-            "stopped before the end: what was done stays done, and the command can be repeated",
+            "stopped before the end: completed changes are kept; run the command again for the other messages",
         ));
     }
     Ok(())
@@ -134,15 +136,26 @@ pub(super) fn report_audit_trail(audit: Option<&AuditWriter>, lines: u64) {
 /// Returns an error if fewer dead letters were found than named by id.
 pub(super) fn check_all_found(named: usize, found: u64) -> Result<(), CommandError> {
     if found < named as u64 {
-        return Err(CommandError::failed(format!("only {found} of the {named} given ids are in the queue")));
+        const ADVICE: &str = "list the ids with `devicestate dead-letters list`";
+        let error = match (named, found) {
+            (1, _) => format!("the selected id is not in the queue: {ADVICE}"),
+            (_, 0) => format!("none of the {named} selected ids is in the queue: {ADVICE}"),
+            (_, 1) => format!("only 1 of the {named} selected ids is in the queue: {ADVICE}"),
+            _ => format!("only {found} of the {named} selected ids are in the queue: {ADVICE}"),
+        };
+        return Err(CommandError::failed(error));
     }
     Ok(())
 }
 
 /// Returns a progress bar, which is visible only on a terminal.
 pub(super) fn progress_bar(count: u64, things: &str) -> ProgressBar {
-    let template = format!("{{elapsed_precise}} {{wide_bar}} {{human_pos}}/{{human_len}} {things}, {{per_sec}}");
-    ProgressBar::new(count).with_style(ProgressStyle::with_template(&template).expect("the template is valid"))
+    let template = format!("{{elapsed_precise}} {{wide_bar}} {{human_pos}}/{{human_len}} {things}, {{rate}}");
+    let rate = |state: &ProgressState, text: &mut dyn fmt::Write| {
+        let _ = write!(text, "{:.0}/s", state.per_sec());
+    };
+    let style = ProgressStyle::with_template(&template).expect("the template is valid").with_key("rate", rate);
+    ProgressBar::new(count).with_style(style)
 }
 
 /// Returns a count with its noun, such as `1 message` or `2 messages`.

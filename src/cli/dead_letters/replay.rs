@@ -29,10 +29,10 @@ Examples:
   devicestate dead-letters replay --since 2h --dry-run
   devicestate dead-letters replay --since 2h --rate 100/s --yes
 
-On a terminal it shows what a replay would do, and asks. Without a terminal and without --yes it is
-a dry run. A document takes only readings that are newer than its own, because each event keeps its
-position in the hub. A dead letter is deleted once its document is written. A dead letter that fails
-again stays, and counts the replay.
+On a terminal the command shows what a replay would do, and asks. Without a terminal and \
+without --yes it is a dry run. A replay never overwrites a newer reading, because each event keeps \
+its position in the hub. A dead letter is deleted after its document is written. A dead letter that \
+fails again stays in the queue, and its number of replays increases.
 
 Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {
@@ -43,7 +43,7 @@ pub(super) struct Options {
     /// Maximum rate in dead letters per second, such as 100/s [default: unlimited]
     #[arg(long, value_name = "N/s", value_parser = parse_rate, help_heading = "Limits")]
     rate: Option<u32>,
-    /// Set aside dead letters after this many failed replays, unless they are given by id
+    /// Set aside (skip) dead letters after this many failed replays, unless they are selected by id
     #[arg(long, value_name = "N", default_value_t = MAX_REPLAYS, value_parser = value_parser!(u32).range(1..), help_heading = "Limits")]
     max_replays: u32,
     #[command(flatten)]
@@ -160,7 +160,7 @@ impl Options {
         }
         progress::report_audit_trail(audit, summary.replayed);
         if scan.is_stopped {
-            eprintln!("Stopped before the end: the other dead letters were not tried.");
+            eprintln!("Stopped before the end: the other dead letters were not replayed.");
         }
         result
     }
@@ -173,7 +173,7 @@ type Scanned = (ScanSummary, ReplaySummary, Result<(), CommandError>);
 pub(super) fn check_summary(summary: &ReplaySummary, is_applied: bool) -> Result<(), CommandError> {
     if let Some(reason) = &summary.reason {
         return Err(CommandError::not_started(format!(
-            "the replay ended early, and the other dead letters stay unchanged: {reason}"
+            "the replay stopped early, and the other dead letters are unchanged: {reason}"
         )));
     }
     if is_applied && summary.failed_again > 0 {
@@ -209,7 +209,7 @@ pub(super) fn summary_text(summary: &ReplaySummary, is_applied: bool, max_replay
     if *set_aside > 0 {
         let (verb, pronoun) = if *set_aside == 1 { ("is", "it") } else { ("are", "them") };
         parts.push(format!(
-            "\n{} {verb} set aside after {}: give {pronoun} by id, or raise --max-replays.\n",
+            "\n{} {verb} set aside after {}: select {pronoun} by id, or increase --max-replays.\n",
             count_of(*set_aside, "dead letter"),
             count_of(max_replays.into(), "failed replay"),
         ));

@@ -11,25 +11,25 @@ use regex_lite::Regex;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Selection")]
 pub(super) struct Selection {
-    /// Ids, or at least their first 8 digits [default: every dead letter that matches the options]
+    /// Ids, or at least their first 8 digits [default: all that match the options]
     #[arg(value_name = "ID", value_parser = id)]
     ids: Vec<String>,
-    /// Message with this id of the queue: the only selection of messages that are not dead letters
+    /// Id of a message in the queue; the only way to select a message that is not a dead letter
     #[arg(long, value_name = "MESSAGE_ID")]
     message: Vec<String>,
-    /// Device id, or partition key if the event could not be decoded
+    /// Device id, or the partition key if the event could not be decoded
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
     /// Stage at which the event failed: envelope, deserialize, validate, update
     #[arg(long, value_parser = stage)]
     stage: Option<Stage>,
-    /// Regular expression that matches the issue
+    /// Regular expression that the issue matches
     #[arg(long, value_name = "REGEX")]
     issue: Option<Regex>,
     /// Earliest time of failure: 2026-11-21T07:00:00Z, or a time ago such as 90s, 15m, 2h, 7d
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Since>,
-    /// Partition
+    /// Partition id
     #[arg(long, value_name = "ID")]
     partition: Option<String>,
     /// Sequence numbers, both ends included: 100..200, 100.., ..200 or 100

@@ -28,9 +28,9 @@ Examples:
   devicestate dead-letters show 0af1c2d4
   devicestate dead-letters show 0af1c2d4 -o json
 
-The effect of a replay is computed from the stored documents, which do not change. Without the
-setting StateStore, only that part is missing. Telemetry in other formats is shown as JSON, and
-bytes that are not text in hexadecimal digits.
+The effect of a replay is computed from the stored documents, and nothing is written. Without the \
+setting StateStore, only this part is missing. Telemetry in other formats is shown as JSON, and \
+bytes that are not text as hexadecimal digits.
 
 Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct Options {
@@ -117,17 +117,17 @@ impl Details {
         let stored = match stored {
             Ok(Some(document)) => format!("{heading}\n{}\n\n{}\n", document.id, devices::readings_table(document)),
             Ok(None) if summary.device().is_none() => {
-                format!("{heading}\nnot known: the dead letter names no device\n\n")
+                format!("{heading}\nunknown: the dead letter has no device id\n\n")
             }
             Ok(None) => format!("{heading}\nno document\n\n"),
-            Err(reason) => format!("{heading}\nnot known: {reason}\n\n"),
+            Err(reason) => format!("{heading}\nunknown: {reason}\n\n"),
         };
         let replay = match preview {
             Ok(preview) => {
                 let table = preview.table().map(|table| table.to_string()).unwrap_or_default();
                 format!("REPLAY\n{}\n{table}\n", preview.sentence())
             }
-            Err(reason) => format!("REPLAY\nnot known: {reason}\n\n"),
+            Err(reason) => format!("REPLAY\nunknown: {reason}\n\n"),
         };
         format!("{}\n{body}{stored}{replay}IN LOG ANALYTICS\n{}\n", self.facts_table(), log_query(letter))
     }

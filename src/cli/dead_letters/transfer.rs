@@ -33,8 +33,8 @@ Examples:
   devicestate dead-letters export --file kept.jsonl
   devicestate dead-letters export --stage update | gzip > kept.jsonl.gz
 
-The output has one JSON object per line: a message, and what is stored of it in a blob or a file.
-Without any filter, it includes messages that are not dead letters.
+The output has one JSON object per line: a message and, if it is large, its complete dead letter \
+from a blob or a file. Without a filter, it includes messages that are not dead letters.
 
 Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct ExportOptions {
@@ -49,10 +49,10 @@ pub(super) struct ExportOptions {
 #[command(after_help = "\
 Examples:
   devicestate dead-letters import --file kept.jsonl
-  gunzip -c kept.jsonl.gz | devicestate dead-letters import --file - --state state.db
+  gunzip -c kept.jsonl.gz | devicestate dead-letters import --file -
 
-An imported message stays until it is deleted; the queue deletes messages of the handler after seven
-days. A dead letter that is imported twice is listed once, and replaying it twice does no harm.
+An imported message stays until it is deleted; messages of the handler expire after seven \
+days. A dead letter that is imported twice is listed once, and a second replay changes nothing.
 
 Docs: docs/operate/repair-dead-letters.md")]
 pub(super) struct ImportOptions {
@@ -80,7 +80,7 @@ impl ExportOptions {
         let audit = context.audit_writer(Action::Export, None)?;
         let output: Box<dyn Write + Send> = match &self.file {
             // An existing file is never overwritten: it may be the only copy of other dead letters.
-            Some(path) => Box::new(BufWriter::new(File::create_new(path).map_err(|error| file_error(path, &error))?)),
+            Some(path) => Box::new(BufWriter::new(File::create_new(path).map_err(|error| create_error(path, &error))?)),
             None => Box::new(BufWriter::new(io::stdout())),
         };
         let overflow = context.overflow.clone();
@@ -88,15 +88,19 @@ impl ExportOptions {
             Export { filter: &filter, overflow, output, audit: &audit, written: 0, incomplete: Vec::new() };
         let (scan, result) = progress::scan_partially(context, None, &mut export).await;
         let (written, incomplete) = (export.written, export.incomplete);
-        let rest = if written == 1 { "it stays" } else { "they stay" };
-        eprintln!("{} exported; {rest} in the queue.", count_of(written, "message"));
+        let rest = match written {
+            0 => "",
+            1 => "; it stays in the queue",
+            _ => "; they stay in the queue",
+        };
+        eprintln!("{} exported{rest}.", count_of(written, "message"));
         progress::report_audit_trail(Some(&audit), written);
         result?;
         if let Some(first) = incomplete.first() {
             let verb = if incomplete.len() == 1 { "is" } else { "are" };
             let letters = count_of(incomplete.len() as u64, "dead letter");
             return Err(CommandError::failed(format!(
-                "{letters} {verb} incomplete in the export, for example {first}"
+                "{letters} {verb} incomplete in the export, for example {first}; correct that, and export again"
             )));
         }
         progress::check_not_stopped(scan)
@@ -112,7 +116,7 @@ impl ImportOptions {
         loop {
             let mut chunk = Vec::new();
             for (index, line) in lines.by_ref().take(progress::CHUNK_SIZE) {
-                chunk.push((index + 1, line.map_err(|error| file_error(&self.file, &error))?));
+                chunk.push((index + 1, line.map_err(|error| read_error(&self.file, &error))?));
             }
             if chunk.is_empty() {
                 break;
@@ -125,8 +129,10 @@ impl ImportOptions {
         bar.finish_and_clear();
         let result = match counts.failed {
             0 => Ok(()),
-            1 => Err(CommandError::failed("1 line could not be imported")),
-            failed => Err(CommandError::failed(format!("{failed} lines could not be imported"))),
+            1 => Err(CommandError::failed("1 line could not be imported: correct it, and import only that line")),
+            failed => Err(CommandError::failed(format!(
+                "{failed} lines could not be imported: correct them, and import only those lines"
+            ))),
         };
         match self.output.output {
             Output::Table => eprintln!("{} imported.", count_of(counts.imported, "message")),
@@ -188,7 +194,10 @@ async fn put_entries(
 
 /// Returns the error of a service that failed at a line, with the number of messages imported before.
 fn interrupted_at(line: usize, imported: u64, error: &dyn Display) -> CommandError {
-    CommandError::not_started(format!("at line {line}, after {}: {error}", count_of(imported, "message")))
+    CommandError::not_started(format!(
+        "the import stopped at line {line}, after {}: {error}",
+        count_of(imported, "imported message")
+    ))
 }
 
 /// Returns the lines as bytes, so that a line that is not UTF-8 does not affect the others.
@@ -196,10 +205,25 @@ fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = io::Result<Vec<u8>>>>, C
     if path == Path::new("-") {
         return Ok(Box::new(io::stdin().lock().split(b'\n')));
     }
-    let file = File::open(path).map_err(|error| file_error(path, &error))?;
+    let file = File::open(path).map_err(|error| read_error(path, &error))?;
     Ok(Box::new(BufReader::new(file).split(b'\n')))
 }
 
-fn file_error(path: &Path, error: &io::Error) -> CommandError {
-    CommandError::not_started(format!("the file {}: {error}", path.display()))
+/// Returns the error of an input that cannot be read.
+fn read_error(path: &Path, error: &io::Error) -> CommandError {
+    if path == Path::new("-") {
+        return CommandError::not_started(format!("standard input cannot be read: {error}"));
+    }
+    CommandError::not_started(format!("the file {} cannot be read: {error} (option --file)", path.display()))
+}
+
+/// Returns the error of an output file that cannot be created.
+fn create_error(path: &Path, error: &io::Error) -> CommandError {
+    let path = path.display();
+    CommandError::not_started(match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            format!("the file {path} exists, and an export never overwrites a file: use another name (option --file)")
+        }
+        _ => format!("the file {path} cannot be created: {error} (option --file)"),
+    })
 }

@@ -35,8 +35,8 @@ impl fmt::Display for Tables<'_> {
         match &report.check {
             Some(check) => writeln!(f, "{}", CheckLines(check))?,
             None if report.session_queue.is_some() => writeln!(f, "CHECK: not run (not available with --sessions)\n")?,
-            None if report.failures.error.is_some() => writeln!(f, "CHECK: not run (the run ended early)\n")?,
-            None => writeln!(f, "CHECK: not run (option --check)\n")?,
+            None if report.failures.error.is_some() => writeln!(f, "CHECK: not run (the run stopped early)\n")?,
+            None => writeln!(f, "CHECK: not run (use --check)\n")?,
         }
         let state = report.state.display();
         if report.state_store == "sqlite" {
@@ -97,7 +97,7 @@ fn event_table(events: &Events) -> Table {
     let Events { received, invalid_added, applied, superseded, dead_lettered, lost, in_sub_queue, repeated } = events;
     let mut rows = Table::new(["EVENTS", ""]);
     rows.row(["received".to_owned(), received.to_string()]);
-    optional_row(&mut rows, "invalid ones among them", *invalid_added);
+    optional_row(&mut rows, "  of these invalid", *invalid_added);
     optional_row(&mut rows, "processed again", *repeated);
     rows.row(["applied".to_owned(), applied.to_string()]);
     rows.row(["superseded".to_owned(), superseded.to_string()]);

@@ -114,7 +114,7 @@ fn an_invalid_option_is_named() {
     let temp = TempDir::new().expect("a temporary folder");
     let fails = |words: &[&str], expected: &[&str]| Run::new(temp.path(), words).fails(2, expected);
     fails(&["--foldre", "p"], &["--foldre", "--help"]);
-    fails(&["--folder"], &["--folder needs a value"]);
+    fails(&["--folder"], &["the option --folder needs a value"]);
     fails(&["--output", "xml"], &["table, json or jsonl", "xml"]);
     fails(&["--binary", "p", "--profile", "dev"], &["--profile", "--binary"]);
     fails(&["--binary", "p", "--features", "otlp"], &["--features", "--binary"]);

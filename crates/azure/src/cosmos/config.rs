@@ -85,7 +85,7 @@ fn check_encryption(settings: &Settings, setting: &str, endpoint: &Url) -> Resul
     Err(ConfigError::Connection {
         setting: setting.to_owned(),
         problem: format!(
-            "has a URL that is not encrypted: it must begin with https://. Only an emulator may use http://, on this machine \
+            "has a URL that is not encrypted: it must start with https://. Only an emulator may use http://, on this machine \
              or on the host in the setting `{EMULATOR_HOST}`"
         ),
     })

@@ -146,7 +146,7 @@ impl Replayer {
             .ok_or_else(|| {
                 let id = &letter.id;
                 ReplayOutcome::NotTried(format!(
-                    "{id} is a complete request, and there is no function.json with its trigger: give --app-root"
+                    "{id} is a complete request, and no function.json with its trigger was found: use --app-root"
                 ))
             })?;
         match parsed {
