@@ -84,7 +84,7 @@ struct InputOptions {
     #[arg(long, value_name = "FILE", conflicts_with = "devices")]
     file: Option<PathBuf>,
     /// Maximum rate in events per second, such as 200/s [default: unlimited]
-    #[arg(long, value_name = "N/s", value_parser = rate)]
+    #[arg(long, value_name = "N/s", value_parser = parse_rate)]
     rate: Option<u32>,
 }
 

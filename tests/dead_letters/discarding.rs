@@ -31,7 +31,7 @@ fn discard_needs_a_selection_and_yes(bench: &Bench) {
     for options in [&["discard"][..], &["discard", "--yes"]] {
         let (lines, result) = bench.run_audited(options, 2);
         assert!(
-            said.errors.contains("no dead letters are selected: use ids, a filter such as --device, or --all"),
+            result.errors.contains("no dead letters are selected: use ids, a filter such as --device, or --all"),
             "{}",
             result.errors
         );
@@ -116,8 +116,8 @@ fn an_export_follows_the_filter_and_overwrites_no_file(bench: &Bench) {
     assert_eq!(line["message"]["Id"], *ids[2]);
     let file = bench.app.path("precious");
     fs::write(&file, "the last copy").expect("a file");
-    let (_, said) = bench.run_audited(&["export", "--file", file.to_str().expect("text")], 2);
-    assert!(said.errors.contains("precious exists") && said.errors.contains("--file"), "{}", said.errors);
+    let (_, output) = bench.run_audited(&["export", "--file", file.to_str().expect("text")], 2);
+    assert!(output.errors.contains("precious exists") && output.errors.contains("--file"), "{}", output.errors);
     assert_eq!(fs::read_to_string(&file).expect("the file"), "the last copy");
 }
 

@@ -140,11 +140,11 @@ fn a_second_signal_stops_immediately() {
     let mut child = spawn(&faulty, &["list"]);
     let stderr = stderr_lines(&mut child);
     faulty.wait_until_held();
-    signal("-INT", &child);
-    wait_for_line(&said, "Ctrl-C again");
-    signal("-INT", &child);
-    wait_for_line(&said, "stopped immediately");
-    let (status, _) = ended(child);
+    send_signal("-INT", &child);
+    wait_for_line(&stderr, "Ctrl-C again");
+    send_signal("-INT", &child);
+    wait_for_line(&stderr, "stopped immediately");
+    let (status, _) = wait_for_end(child);
     assert_eq!(status.code(), Some(1));
     faulty.repair();
     assert_eq!(faulty.count(), 40, "hidden for a while, and not lost");

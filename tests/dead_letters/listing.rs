@@ -46,12 +46,12 @@ fn each_dead_letter_is_listed_once_and_released(bench: &Bench) {
     let listed = bench.json(&["list"], 0);
     assert_eq!(numbers(&listed, "repeats"), [1, 1, 2]);
     assert_eq!((bench.count(), bench.dequeue_counts()), (7, vec![1; 7]));
-    let said = bench.run(&["list"]).assert_exit_code(0);
-    assert!(said.errors.contains("3 dead letters; 4 more messages repeat them."), "{}", said.errors);
+    let output = bench.run(&["list"]).assert_exit_code(0);
+    assert!(output.errors.contains("3 dead letters; 4 more messages repeat them."), "{}", output.errors);
     assert!(
-        said.errors.contains("made visible again, which increased their dequeue counts; --peek"),
+        output.errors.contains("made visible again, which increased their dequeue counts; --peek"),
         "{}",
-        said.errors
+        output.errors
     );
     assert_eq!(bench.dequeue_counts(), [2; 7]);
 }
@@ -59,9 +59,9 @@ fn each_dead_letter_is_listed_once_and_released(bench: &Bench) {
 fn a_peek_lists_the_first_32_without_receiving_them(bench: &Bench) {
     let events: Vec<_> = (1..=33).map(|number| Event::json(number, &json!({"battery": number}))).collect();
     bench.handle(&Batch::of(events));
-    let said = bench.run(&["list", "--peek"]).assert_exit_code(0);
-    assert_eq!(said.output.lines().count(), 1 + 32, "{}", said.output);
-    assert!(said.errors.contains("Only the first 32 messages were read."), "{}", said.errors);
+    let output = bench.run(&["list", "--peek"]).assert_exit_code(0);
+    assert_eq!(output.output.lines().count(), 1 + 32, "{}", output.output);
+    assert!(output.errors.contains("Only the first 32 messages were read."), "{}", output.errors);
     assert_eq!(bench.dequeue_counts(), [0; 32]);
     assert_eq!(bench.json(&["list"], 0).as_array().map(Vec::len), Some(33));
 }
@@ -215,7 +215,7 @@ fn the_list_shows_failed_replays_and_what_is_set_aside(bench: &Bench) {
     let replayed: Vec<_> = result.output.lines().filter(|line| line.contains("        5  flight mode")).collect();
     assert_eq!(replayed.len(), 1, "{}", result.output);
     assert!(
-        said.errors.contains("1 dead letter failed in 5 replays or more: `dead-letters replay` skips it"),
+        result.errors.contains("1 dead letter failed in 5 replays or more: `dead-letters replay` skips it"),
         "{}",
         result.errors
     );
@@ -238,13 +238,13 @@ fn the_secondary_copy_can_be_listed() {
 fn the_list_shows_when_messages_expire() {
     let bench = Bench::azurite();
     let reply = bench.handle(&batch());
-    let said = bench.run(&["list"]).assert_exit_code(0);
-    assert!(!said.errors.contains("expires at"), "{}", said.errors);
+    let output = bench.run(&["list"]).assert_exit_code(0);
+    assert!(!output.errors.contains("expires at"), "{}", output.errors);
     bench.put_expiring(reply.dead_letters[0].to_string());
     bench.put_expiring("{}");
     for options in [&["list"][..], &["list", "--peek"], &["list", "--group-by", "issue"]] {
-        let said = bench.run(options).assert_exit_code(0);
-        assert!(said.errors.contains("The first one expires at 20"), "{}", said.errors);
-        assert!(said.errors.contains("run `dead-letters export`"), "{}", said.errors);
+        let output = bench.run(options).assert_exit_code(0);
+        assert!(output.errors.contains("The first one expires at 20"), "{}", output.errors);
+        assert!(output.errors.contains("run `dead-letters export`"), "{}", output.errors);
     }
 }

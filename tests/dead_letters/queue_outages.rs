@@ -140,7 +140,7 @@ fn an_import_whose_puts_fail_reports_its_progress(faulty: &FaultyBench) {
     faulty.repair();
     let there = faulty.count();
     assert_eq!(there, 50);
-    assert!(said.errors.contains("50 imported messages") && said.errors.contains("line "), "{}", said.errors);
+    assert!(result.errors.contains("50 imported messages") && result.errors.contains("line "), "{}", result.errors);
     faulty.run(&["import", "--file", path]).assert_exit_code(0);
     assert_eq!(faulty.json(&["list"], 0).as_array().map(Vec::len), Some(100));
 }

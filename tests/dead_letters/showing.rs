@@ -125,8 +125,8 @@ fn show_reports_a_superseded_event(bench: &Bench) {
     bench.handle(&Batch::of([Event::json(9, &json!({"deviceId": "drone-1", "battery": 0.5}))]));
     let ids = dead_letter_of_valid_events(bench, [Event::new(5, r#"{"deviceId":"drone-1","battery":0.25}"#)]);
     let shown = bench.run(&["show", &ids[0]]).assert_exit_code(0).output;
-    assert_says(&shown, &["REPLAY\nIt would change nothing: the document has the same or newer readings.\n"]);
-    assert_says(&shown, &["STORED NOW\nunknown: the dead letter has no device id\n"]);
+    assert_contains(&shown, &["REPLAY\nIt would change nothing: the document has the same or newer readings.\n"]);
+    assert_contains(&shown, &["STORED NOW\nunknown: the dead letter has no device id\n"]);
 }
 
 fn show_works_without_a_store(bench: &Bench) {
@@ -151,7 +151,7 @@ fn show_works_without_a_store(bench: &Bench) {
     if !bench.is_local() {
         let output = bench.command(&["show", &ids[0]]).env_remove("StateStore").output().expect("the binary runs");
         let shown = String::from_utf8(output.stdout).expect("text");
-        assert_says(&shown, &["BODY (JSON)", "key)\nunknown: the setting StateStore"]);
+        assert_contains(&shown, &["BODY (JSON)", "key)\nunknown: the setting `StateStore`"]);
     }
 }
 
@@ -175,10 +175,10 @@ fn an_unknown_id_and_an_ambiguous_id_are_reported(bench: &Bench) {
     let twin = format!("{}{}", &ids[0][..8], "0".repeat(24));
     other["Id"] = twin.as_str().into();
     bench.put(other.to_string());
-    let said = bench.run(&["show", &ids[0][..8]]).assert_exit_code(2);
-    assert_says(&said.errors, &["several ids start with", &ids[0], &twin]);
+    let output = bench.run(&["show", &ids[0][..8]]).assert_exit_code(2);
+    assert_contains(&output.errors, &["several ids start with", &ids[0], &twin]);
     for wrong in ["1234567", "no-hex-digits", &"0".repeat(33)] {
-        assert_says(&bench.run(&["show", wrong]).assert_exit_code(2).errors, &["32 hexadecimal digits"]);
+        assert_contains(&bench.run(&["show", wrong]).assert_exit_code(2).errors, &["32 hexadecimal digits"]);
     }
     assert_eq!(bench.count(), 2);
 }
@@ -204,6 +204,6 @@ fn show_works_while_the_store_is_down() {
     let output = command.env("InvocationBudget", "00:00:02").output().expect("the binary runs");
     let shown = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success(), "{shown}");
-    assert_says(&shown, &["BODY (JSON)\n{\n  \"battery\": 1\n}", "key)\nunknown: ", "IN LOG ANALYTICS"]);
-    assert_says(&shown, &["REPLAY\nIt would fail again (deserialize): the device id is missing"]);
+    assert_contains(&shown, &["BODY (JSON)\n{\n  \"battery\": 1\n}", "key)\nunknown: ", "IN LOG ANALYTICS"]);
+    assert_contains(&shown, &["REPLAY\nIt would fail again (deserialize): the device id is missing"]);
 }

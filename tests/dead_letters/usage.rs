@@ -27,11 +27,11 @@ fn assert_contains(text: &str, words: &[&str]) {
 fn each_help_has_a_description_and_examples() {
     let app = App::shipped();
     let help = |words: &[&str]| {
-        let said = said(app.tool().arg("dead-letters").args(words).arg("--help")).assert_exit_code(0);
-        assert!(said.output.lines().all(|line| line.chars().count() <= 100), "{}", said.output);
-        let examples = said.output.lines().filter(|line| line.trim_start().starts_with("devicestate "));
-        assert!(examples.clone().all(|line| line.chars().count() <= 80), "{}", said.output);
-        said.output
+        let result = run(app.tool().arg("dead-letters").args(words).arg("--help")).assert_exit_code(0);
+        assert!(result.output.lines().all(|line| line.chars().count() <= 100), "{}", result.output);
+        let examples = result.output.lines().filter(|line| line.trim_start().starts_with("devicestate "));
+        assert!(examples.clone().all(|line| line.chars().count() <= 80), "{}", result.output);
+        result.output
     };
     let top = help(&[]);
     assert_contains(
@@ -50,8 +50,8 @@ fn each_help_has_a_description_and_examples() {
         assert_contains(&top, &[command]);
         let text = help(&[command]);
         // The width of the terminal decides where a line ends.
-        assert_says(&text.split_whitespace().collect::<Vec<_>>().join(" "), &words);
-        assert_says(&text, &["Examples:", "Connection:", &format!("devicestate dead-letters {command}")]);
+        assert_contains(&text.split_whitespace().collect::<Vec<_>>().join(" "), &words);
+        assert_contains(&text, &["Examples:", "Connection:", &format!("devicestate dead-letters {command}")]);
     }
 }
 

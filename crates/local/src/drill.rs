@@ -204,7 +204,7 @@ impl Drill {
         }
         let standby_file = setup.state.with_extension("standby.db");
         let files = [setup.open_state()?, Database::open(&standby_file, OpenMode::Create)?];
-        if Replica::of(&files[0]).await?.len() > 0 {
+        if Replica::read(&files[0]).await?.len() > 0 {
             return unsupported("the state file already has documents: use a new file (option --state)");
         }
         let mut standby_settings = setup.settings.clone();
@@ -238,22 +238,22 @@ impl Drill {
         };
 
         first.start();
-        let sent = feed.send(&first.broker, REPLICATED).await;
-        wait_until_unread(first, 0).await?;
+        let sent = feed.send(&first.broker, REPLICATED_PERCENT).await;
+        wait_until_unread_at_most(first, 0).await?;
         complete(
             StepName::Baseline,
-            format!("{} sent through the alias to {FIRST} and processed", count(sent, "event")),
+            format!("{} sent through the alias to {FIRST_NAMESPACE} and processed", count(sent, "event")),
         );
 
         let replicated_ms = System.now_ms();
-        let replica = Replica::of(documents).await?;
+        let replica = Replica::read(documents).await?;
         complete(
             StepName::Replication,
             format!("{} in the store's other region, which is all", count(replica.len() as u64, "document")),
         );
 
-        let sent = feed.send(&first.broker, NOT_REPLICATED).await;
-        wait_until_unread(first, 0).await?;
+        let sent = feed.send(&first.broker, NOT_REPLICATED_PERCENT).await;
+        wait_until_unread_at_most(first, 0).await?;
         let detail =
             format!("{} written and checkpointed, but not replicated to the other region", count(sent, "more event"));
         complete(StepName::ReplicationLag, detail);
@@ -264,7 +264,7 @@ impl Drill {
         first.stop().await;
         sent += feed.send(&first.broker, UNREAD_PERCENT).await;
         let unread = first.broker.unread();
-        let detail = format!("{FIRST} killed during {}; {unread} unread in its hub", count(sent, "event"));
+        let detail = format!("{FIRST_NAMESPACE} killed during {}; {unread} unread in its hub", count(sent, "event"));
         complete(StepName::RegionLost, detail);
 
         *readings_lost = replica.take_over(documents).await?;
@@ -275,9 +275,10 @@ impl Drill {
 
         feed.sending_groups -= 1;
         standby.start();
-        let sent = feed.send(&standby.broker, TO_STANDBY).await;
-        wait_until_unread(standby, 0).await?;
-        let detail = format!("{} sent to {STANDBY} and processed, with sequence numbers from 0", count(sent, "event"));
+        let sent = feed.send(&standby.broker, TO_STANDBY_PERCENT).await;
+        wait_until_unread_at_most(standby, 0).await?;
+        let detail =
+            format!("{} sent to {STANDBY_NAMESPACE} and processed, with sequence numbers from 0", count(sent, "event"));
         complete(StepName::AliasFailover, detail);
 
         let detail = if should_rewind {
@@ -292,17 +293,17 @@ impl Drill {
         complete(StepName::RegionRecovered, detail);
 
         first.start();
-        let sent = feed.send(&standby.broker, DURING_RECOVERY).await;
-        wait_until_unread(first, 0).await?;
-        wait_until_unread(standby, 0).await?;
-        let detail = format!("{FIRST} has caught up during {} to {STANDBY}", count(sent, "event"));
+        let sent = feed.send(&standby.broker, DURING_RECOVERY_PERCENT).await;
+        wait_until_unread_at_most(first, 0).await?;
+        wait_until_unread_at_most(standby, 0).await?;
+        let detail = format!("{FIRST_NAMESPACE} has caught up during {} to {STANDBY_NAMESPACE}", count(sent, "event"));
         complete(StepName::BothRegionsActive, detail);
 
-        let sent = feed.send(&first.broker, REST).await;
-        wait_until_unread(first, 0).await?;
+        let sent = feed.send(&first.broker, REMAINING_PERCENT).await;
+        wait_until_unread_at_most(first, 0).await?;
         complete(
             StepName::Failback,
-            format!("{} sent through the alias to {FIRST} again and processed", count(sent, "event")),
+            format!("{} sent through the alias to {FIRST_NAMESPACE} again and processed", count(sent, "event")),
         );
         Ok(())
     }
@@ -374,9 +375,9 @@ async fn wait_until_unread_at_most(region: &mut Region<Hub>, most: u64) -> Resul
     let hub = Arc::clone(&region.broker);
     tokio::select! {
         () = hub.wait_until_unread_at_most(most) => Ok(()),
-        ended = region.ended() => {
+        ended = region.wait_for_end() => {
             let reason = ended.and_then(Result::err).unwrap_or_else(|| "its hosts stopped".into());
-            Err(DrillError::Region(region.source.fully_qualified_namespace.clone(), reason))
+            Err(DrillError::Region { namespace: region.source.fully_qualified_namespace.clone(), reason })
         }
     }
 }

@@ -256,7 +256,7 @@ async fn wait_for_immediate_stop(stop: &mut watch::Receiver<Shutdown>) {
     let _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate).await;
 }
 
-fn stopped() -> Interrupted {
+fn stopped_error() -> Interrupted {
     Interrupted("stopped immediately: the events that were not processed are not in a document".into())
 }
 

@@ -38,7 +38,7 @@ impl Lines {
         } else {
             format!("the input file {}", path.display())
         };
-        let failed = |error: io::Error| SourceError { name: name.clone(), reason: error::reason(&error) };
+        let failed = |error: io::Error| SourceError { name: name.clone(), reason: error_message(&error) };
         let input: Box<dyn Read + Send> =
             if path.as_os_str() == "-" { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(failed)?) };
         let mut reader = BufReader::with_capacity(1 << 16, input);

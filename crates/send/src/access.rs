@@ -74,7 +74,7 @@ impl Access {
                 Token { text: sign(hub, name, key, until)?, kind: SIGNATURE, expires_on: to_date_time(until)? }
             }
             Self::Signature(signature) => {
-                let until = expiry(signature.secret()).ok_or_else(|| {
+                let until = expiry_seconds(signature.secret()).ok_or_else(|| {
                     Failure::permanent("the SharedAccessSignature has no expiry (se=…): create a new one".into())
                 })?;
                 if until <= now {
