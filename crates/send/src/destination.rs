@@ -39,7 +39,9 @@ pub(crate) enum DestinationError {
         "--hub {hub} is not the EntityPath of the connection string in the setting `{connection}`: remove one of them"
     )]
     TwoHubs { hub: String, connection: String },
-    #[error("the identity for sending is not available: {0}; log in with `az login` or `azd auth login`")]
+    #[error(
+        "the identity for sending is not available: {0}; check the settings `__credential` and `__clientId` of the connection, or run `az login`"
+    )]
     Identity(#[from] azure_core::Error),
 }
 
@@ -221,11 +223,11 @@ mod tests {
                 "the name of the hub is missing for --endpoint amqp://127.0.0.1:5672",
             ),
             (&["--hub", "t"], of("Endpoint=sb://x/;EntityPath=other"), "is not the EntityPath"),
-            (&["--hub", "t"], of("Endpoint=https://x/"), "EventHubConnection has an Endpoint that is not an address"),
+            (&["--hub", "t"], of("Endpoint=https://x/"), "`EventHubConnection` has an Endpoint that is not an address"),
             (&["--hub", "t"], of("Endpoint=sb://x/;UseDevelopmentEmulator=true"), "is not on this machine"),
-            (&["--hub", "t"], of("Entity=x"), "EventHubConnection has no Endpoint"),
+            (&["--hub", "t"], of("Entity=x"), "`EventHubConnection` has no Endpoint"),
             (&["--hub", "t"], "Endpoint=sb://x/;SharedAccessKey=c2VjcmV0", "has no SharedAccessKeyName"),
-            (&["--hub", "t"], "c2VjcmV0", "EventHubConnection is not a connection string"),
+            (&["--hub", "t"], "c2VjcmV0", "`EventHubConnection` is not a connection string"),
         ];
         for (arguments, string, expected) in cases {
             let Err(error) = find(arguments, &[("EventHubConnection", string)]) else {
