@@ -64,7 +64,7 @@ impl Access {
                 let token = credential.get_token(&[SCOPE], None).await;
                 let token = token.map_err(|error| {
                     Failure::not_sent(format!(
-                        "no token could be obtained: {error}; log in with `az login` or `azd auth login`"
+                        "no token could be obtained: {error}; check the identity, or run `az login`"
                     ))
                 })?;
                 Token { text: token.token, kind: "jwt", expires_on: token.expires_on }

@@ -39,7 +39,9 @@ pub(crate) enum DestinationError {
         "--hub {hub} is not the EntityPath of the connection string in the setting `{connection}`: remove one of them"
     )]
     TwoHubs { hub: String, connection: String },
-    #[error("the identity for sending is not available: {0}; log in with `az login` or `azd auth login`")]
+    #[error(
+        "the identity for sending is not available: {0}; check the settings `__credential` and `__clientId` of the connection, or run `az login`"
+    )]
     Identity(#[from] azure_core::Error),
 }
 

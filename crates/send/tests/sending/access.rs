@@ -94,5 +94,5 @@ fn a_missing_identity_is_reported_before_anything_is_sent() {
     lacking.env("EventHubConnection__credential", "workloadidentity").env_remove("AZURE_FEDERATED_TOKEN_FILE");
     let ran = RunOutput::new(lacking.output().expect("it runs"));
     assert_eq!(ran.code, Some(2), "{}", ran.err);
-    assert!(ran.err.contains("the identity cannot be used on this machine"), "{}", ran.err);
+    assert!(ran.err.contains("the identity for sending is not available"), "{}", ran.err);
 }
