@@ -120,5 +120,5 @@ fn a_second_ctrl_c_stops_immediately_and_leaves_no_handler() {
     }
     let output = child.wait_with_output().expect("it ended");
     let report = report(&output, 1);
-    assert!(report["error"].as_str().is_some_and(|text| text.contains("immediately")), "{report}");
+    assert!(report["error"].as_str().is_some_and(|text| text.contains("stopped immediately")), "{report}");
 }

@@ -76,8 +76,8 @@ fn every_setting_that_is_misspelled_is_detected() {
 
 /// Returns the file of a setting: the one for all regions, or for each region.
 fn file_of(sources: &Sources, name: &str) -> &'static str {
-    let mut query_files = ["infra/main.bicep", "infra/modules/region.bicep"].into_iter();
-    query_files.find(|file| sources.text(file).contains(&as_key(name))).expect("a file that sets it")
+    let mut files = ["infra/main.bicep", "infra/modules/region.bicep"].into_iter();
+    files.find(|file| sources.text(file).contains(&as_key(name))).expect("a file that sets it")
 }
 
 /// Returns a setting as an object key, quoted if it has dots.

@@ -29,12 +29,12 @@ impl Sources {
     /// Reads the files.
     pub(crate) fn read() -> Self {
         let root = root();
-        let query_files = |folder: &str| {
+        let files = |folder: &str| {
             let entries = fs::read_dir(root.join(folder)).expect("a folder of the repository");
             entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect::<Vec<_>>()
         };
         let single = ["host.json", "local.settings.json", "azure.yaml"].into_iter().chain(FUNCTIONS);
-        let paths = ["infra", "infra/modules", "infra/queries", "emulators"].into_iter().flat_map(query_files);
+        let paths = ["infra", "infra/modules", "infra/queries", "emulators"].into_iter().flat_map(files);
         let paths = paths.chain(single.map(|path| root.join(path)));
         let text = |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self(
