@@ -232,7 +232,12 @@ async fn a_rejected_append_is_reported_without_the_key() {
     let storage = storage_error(&**cause);
     assert!(matches!(storage.kind, StorageErrorKind::WrongKey(_)), "{storage:?}");
     let text = format!("{error} {error:?}");
-    for word in ["-discard-", "in the container audit-key", "not done", "setting `DeadLetterStorage`"] {
+    for word in [
+        "-discard-",
+        "in the container audit-key",
+        "nothing is done without an audit line",
+        "setting `DeadLetterStorage`",
+    ] {
         assert!(text.contains(word), "{word:?} is not in: {text}");
     }
     assert!(!text.contains(WRONG_KEY) && !text.contains(ACCOUNT), "{text}");
