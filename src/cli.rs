@@ -117,6 +117,12 @@ async fn serve(options: ServeOptions) -> Result<(), CommandError> {
     }
 }
 
+/// Returns the program as the user called it, for commands that the user can copy.
+#[cfg(feature = "local")]
+fn program() -> String {
+    std::env::args_os().next().map_or_else(|| PROGRAM.to_owned(), |program| program.display().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::{Command, CommandFactory as _};

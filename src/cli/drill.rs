@@ -10,7 +10,10 @@ use devicestate_local::{
 };
 use devicestate_terminal::{CommandError, CommandOutcome, Output, Table, print, print_json_value};
 
-use super::local::{CheckLines, FileOptions, HostOptions, documents};
+use super::{
+    local::{CheckLines, FileOptions, HostOptions, documents},
+    program,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -145,7 +148,8 @@ impl fmt::Display for Tables<'_> {
         }
         writeln!(f, "{}", if report.is_passed() { "PASSED" } else { "FAILED" })?;
         for state in &report.state_files {
-            writeln!(f, "Inspect the dead letters with: devicestate dead-letters list --state {}", state.display())?;
+            let (state, program) = (state.display(), program());
+            writeln!(f, "Inspect the dead letters with: {program} dead-letters list --state {state}")?;
         }
         Ok(())
     }

@@ -13,7 +13,8 @@ use devicestate_local::{
     simulator::Encoding,
 };
 use devicestate_terminal::{
-    CommandError, CommandOutcome, Output, OutputOption, parse_duration_ms, parse_rate, print, print_json_value,
+    CommandError, CommandOutcome, Output, OutputOption, count_of, parse_duration_ms, parse_rate, print,
+    print_json_value,
 };
 
 use crate::config::StoreConfig;
@@ -211,7 +212,7 @@ fn check_report(report: &Report) -> Result<(), CommandError> {
     match &report.failures {
         Failures { error: Some(reason), .. } => Err(CommandError::failed(reason)),
         _ if report.events.lost > 0 => {
-            let lost = count(report.events.lost, "event was", "events were");
+            let lost = count_of(report.events.lost, "event");
             Err(CommandError::failed(format!("{lost} lost: see the report")))
         }
         _ if !report.is_complete() => {
@@ -221,7 +222,7 @@ fn check_report(report: &Report) -> Result<(), CommandError> {
             Err(CommandError::failed("the check failed: see the report"))
         }
         _ if report.events.in_sub_queue > 0 => {
-            let messages = count(report.events.in_sub_queue, "message", "messages");
+            let messages = count_of(report.events.in_sub_queue, "message");
             Err(CommandError::failed(format!(
                 "the dead-letter sub-queue holds {messages}: not lost, but not applied to a document (see the report)"
             )))
@@ -231,9 +232,4 @@ fn check_report(report: &Report) -> Result<(), CommandError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Returns a number with its noun, such as `1 event` or `2 events`.
-fn count(number: u64, singular: &str, plural: &str) -> String {
-    format!("{number} {}", if number == 1 { singular } else { plural })
 }

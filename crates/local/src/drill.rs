@@ -15,7 +15,7 @@ use devicestate_engine::{
     text::iso8601,
 };
 use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteStore, dead_letter_folder};
-use devicestate_terminal::interrupt::stop_requested;
+use devicestate_terminal::{count_of, interrupt::stop_requested};
 use serde::Serialize;
 
 use super::{
@@ -242,20 +242,22 @@ impl Drill {
         wait_until_unread_at_most(first, 0).await?;
         complete(
             StepName::Baseline,
-            format!("{} sent through the alias to {FIRST_NAMESPACE} and processed", count(sent, "event")),
+            format!("{} sent through the alias to {FIRST_NAMESPACE} and processed", count_of(sent, "event")),
         );
 
         let replicated_ms = System.now_ms();
         let replica = Replica::read(documents).await?;
         complete(
             StepName::Replication,
-            format!("{} in the store's other region, which is all", count(replica.len() as u64, "document")),
+            format!("{} in the store's other region, which is all", count_of(replica.len() as u64, "document")),
         );
 
         let sent = feed.send(&first.broker, NOT_REPLICATED_PERCENT).await;
         wait_until_unread_at_most(first, 0).await?;
-        let detail =
-            format!("{} written and checkpointed, but not replicated to the other region", count(sent, "more event"));
+        let detail = format!(
+            "{} written and checkpointed, but not replicated to the other region",
+            count_of(sent, "more event")
+        );
         complete(StepName::ReplicationLag, detail);
 
         feed.sending_groups -= 1;
@@ -264,31 +266,33 @@ impl Drill {
         first.stop().await;
         sent += feed.send(&first.broker, UNREAD_PERCENT).await;
         let unread = first.broker.unread();
-        let detail = format!("{FIRST_NAMESPACE} killed during {}; {unread} unread in its hub", count(sent, "event"));
+        let detail = format!("{FIRST_NAMESPACE} killed during {}; {unread} unread in its hub", count_of(sent, "event"));
         complete(StepName::RegionLost, detail);
 
         *readings_lost = replica.take_over(documents).await?;
         complete(
             StepName::StoreFailover,
-            format!("{} of acknowledged writes lost", count(*readings_lost as u64, "reading")),
+            format!("{} of acknowledged writes lost", count_of(*readings_lost as u64, "reading")),
         );
 
         feed.sending_groups -= 1;
         standby.start();
         let sent = feed.send(&standby.broker, TO_STANDBY_PERCENT).await;
         wait_until_unread_at_most(standby, 0).await?;
-        let detail =
-            format!("{} sent to {STANDBY_NAMESPACE} and processed, with sequence numbers from 0", count(sent, "event"));
+        let detail = format!(
+            "{} sent to {STANDBY_NAMESPACE} and processed, with sequence numbers from 0",
+            count_of(sent, "event")
+        );
         complete(StepName::AliasFailover, detail);
 
         let detail = if should_rewind {
             let to_ms = replicated_ms - REWIND_MARGIN_MS;
             *events_read_again = first.broker.rewind(to_ms);
             let to = iso8601(to_ms);
-            let (again, unread) = (count(*events_read_again, "event"), count(unread, "unread event"));
+            let (again, unread) = (count_of(*events_read_again, "event"), count_of(unread, "unread event"));
             format!("checkpoints rewound to {to}: {again} to read again, then {unread}")
         } else {
-            format!("checkpoints not rewound: {}, and none to read again", count(unread, "unread event"))
+            format!("checkpoints not rewound: {}, and none to read again", count_of(unread, "unread event"))
         };
         complete(StepName::RegionRecovered, detail);
 
@@ -296,14 +300,15 @@ impl Drill {
         let sent = feed.send(&standby.broker, DURING_RECOVERY_PERCENT).await;
         wait_until_unread_at_most(first, 0).await?;
         wait_until_unread_at_most(standby, 0).await?;
-        let detail = format!("{FIRST_NAMESPACE} has caught up during {} to {STANDBY_NAMESPACE}", count(sent, "event"));
+        let detail =
+            format!("{FIRST_NAMESPACE} has caught up during {} to {STANDBY_NAMESPACE}", count_of(sent, "event"));
         complete(StepName::BothRegionsActive, detail);
 
         let sent = feed.send(&first.broker, REMAINING_PERCENT).await;
         wait_until_unread_at_most(first, 0).await?;
         complete(
             StepName::Failback,
-            format!("{} sent through the alias to {FIRST_NAMESPACE} again and processed", count(sent, "event")),
+            format!("{} sent through the alias to {FIRST_NAMESPACE} again and processed", count_of(sent, "event")),
         );
         Ok(())
     }
@@ -363,11 +368,6 @@ impl Feed<'_> {
         }
         hub.incoming() - before
     }
-}
-
-/// Returns a number with its noun, such as `1 event` or `2 events`.
-fn count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Waits until a region has at most this many unread events.

@@ -230,7 +230,7 @@ async fn run(
     };
     let LogSink { monitor, instance } = log_sink.clone();
     tokio::spawn(read_lines(child.stdout.take(), move |line| {
-        monitor.write_console(&instance, OutputStream::Standard, &line)
+        monitor.write_console(&instance, OutputStream::Standard, &line);
     }));
     let last = Arc::clone(last_lines);
     let LogSink { monitor, instance } = log_sink.clone();

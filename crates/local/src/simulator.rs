@@ -70,7 +70,7 @@ struct Readings {
 
 /// A frame of a drone: every reading, or the changed ones.
 #[derive(Debug, Clone, Copy, Default)]
-struct Frame {
+struct DroneFrame {
     battery: Option<f64>,
     flight_mode: Option<usize>,
     position: Option<[f64; 3]>,
@@ -129,11 +129,11 @@ impl Drone {
         Self { id, random, tick, now, sent: None }
     }
 
-    fn next_frame(&mut self) -> Frame {
+    fn next_frame(&mut self) -> DroneFrame {
         let is_key_frame = self.sent.is_none() || self.tick.is_multiple_of(KEY_FRAME_INTERVAL);
         let sent = self.sent.filter(|_| !is_key_frame);
         let now = self.now;
-        let frame = Frame {
+        let frame = DroneFrame {
             battery: changed(now.battery, sent.map(|sent| sent.battery)),
             flight_mode: changed(now.flight_mode, sent.map(|sent| sent.flight_mode)),
             position: changed(now.position, sent.map(|sent| sent.position)),
@@ -171,7 +171,7 @@ fn changed<T: PartialEq + Copy>(now: T, sent: Option<T>) -> Option<T> {
     (sent != Some(now)).then_some(now)
 }
 
-impl Frame {
+impl DroneFrame {
     fn to_json(self, id: &str) -> Vec<u8> {
         let position = |[latitude, longitude, altitude]: [f64; 3]| Position { altitude, latitude, longitude };
         let health = |[gyrometer_ok, accelerometer_ok, magnetometer_ok]: [bool; 3]| Health {

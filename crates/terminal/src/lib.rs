@@ -19,5 +19,5 @@ pub use output::{
     CommandError, CommandOutcome, JsonItems, Output, OutputOption, print, print_json_items, print_json_value,
 };
 pub use progress::Progress;
-pub use quantities::{parse_duration_ms, parse_rate};
+pub use quantities::{count_of, parse_duration_ms, parse_rate};
 pub use table::{Table, clean};

@@ -24,6 +24,12 @@ pub fn parse_rate(text: &str) -> Result<u32, String> {
     number.ok_or_else(|| "expected an integer of at least 1, such as 100/s".into())
 }
 
+/// Returns a count with its noun, such as `1 message` or `2 messages`.
+#[must_use]
+pub fn count_of(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

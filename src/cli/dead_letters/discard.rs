@@ -4,13 +4,13 @@ use clap::Args;
 use devicestate_dead_letters::{Action, AuditWriter, Discard, Filter, ScanSummary};
 use devicestate_engine::clock::{Clock as _, System};
 use devicestate_terminal::{
-    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, confirm, print,
+    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, confirm, count_of, print,
 };
 use serde::Serialize;
 
 use super::{
     context::Context,
-    progress::{self, count_of, has_exit_code_2},
+    progress::{self, has_exit_code_2},
     select::Selection,
 };
 

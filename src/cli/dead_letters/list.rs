@@ -6,13 +6,9 @@ use devicestate_engine::{
     clock::{Clock as _, System},
     queue::{DeadLetterQueue, MAX_RECEIVE_COUNT},
 };
-use devicestate_terminal::{CommandError, Output, OutputOption, Table, print};
+use devicestate_terminal::{CommandError, Output, OutputOption, Table, count_of, print};
 
-use super::{
-    context::Context,
-    progress::{self, count_of},
-    select::Selection,
-};
+use super::{context::Context, progress, select::Selection};
 
 pub(super) const COMMAND: &str = "dead-letters list";
 

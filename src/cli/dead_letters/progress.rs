@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use devicestate_dead_letters::{AuditWriter, MessageVisitor, QueueScan, ScanSummary};
 use devicestate_engine::rate_limit::RateLimit;
 use devicestate_terminal::{
-    CommandError,
+    CommandError, count_of,
     interrupt::{Interrupts, stop_requested},
 };
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -156,11 +156,6 @@ pub(super) fn progress_bar(count: u64, things: &str) -> ProgressBar {
     };
     let style = ProgressStyle::with_template(&template).expect("the template is valid").with_key("rate", rate);
     ProgressBar::new(count).with_style(style)
-}
-
-/// Returns a count with its noun, such as `1 message` or `2 messages`.
-pub(super) fn count_of(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn seconds_or_minutes(duration: Duration) -> String {

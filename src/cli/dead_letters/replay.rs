@@ -10,14 +10,15 @@ use devicestate_engine::{
 };
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
-    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, Table, confirm, parse_rate, print,
+    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, Table, confirm, count_of,
+    parse_rate, print,
 };
 use serde::Serialize;
 
 use super::{
     context::Context,
     list::short_id,
-    progress::{self, count_of, has_exit_code_2},
+    progress::{self, has_exit_code_2},
     select::Selection,
 };
 

@@ -162,7 +162,7 @@ impl Details {
         row("partition key", summary.partition_key.clone().unwrap_or_default());
         row("sequence number", cell(&data.sequence_number));
         row("offset", cell(&data.offset).trim_matches('"').to_owned());
-        row("enqueued", summary.enqueued_time_utc.clone().unwrap_or_default());
+        row("enqueued (UTC)", summary.enqueued_time_utc.clone().unwrap_or_default());
         row("properties", cell(&data.properties));
         row("system properties", cell(&data.system_properties));
         row("invocation", letter.invocation_id.clone());

@@ -14,16 +14,12 @@ use devicestate_engine::{
     clock::{Clock as _, System},
     until_failed::until_failed,
 };
-use devicestate_terminal::{CommandError, Output, OutputOption};
+use devicestate_terminal::{CommandError, Output, OutputOption, count_of};
 use futures_util::{StreamExt as _, stream};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::{
-    context::Context,
-    progress::{self, count_of},
-    select::Selection,
-};
+use super::{context::Context, progress, select::Selection};
 
 pub(super) const IMPORT_COMMAND: &str = "dead-letters import";
 

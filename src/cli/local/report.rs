@@ -7,10 +7,9 @@ use devicestate_local::{
     Simulation,
     report::{Check, DeadLetteredMessage, Events, InjectedFaults, InputReport, Report, SessionQueueReport},
 };
-use devicestate_terminal::Table;
+use devicestate_terminal::{Table, count_of};
 
-use super::count;
-use crate::cli::devices::documents_table;
+use crate::cli::{devices::documents_table, program};
 
 /// The report as tables.
 pub(super) struct Tables<'a>(pub(super) &'a Report);
@@ -38,23 +37,23 @@ impl fmt::Display for Tables<'_> {
             None if report.failures.error.is_some() => writeln!(f, "CHECK: not run (the run stopped early)\n")?,
             None => writeln!(f, "CHECK: not run (use --check)\n")?,
         }
-        let state = report.state.display();
+        let (state, program) = (report.state.display(), program());
         if report.state_store == "sqlite" {
             writeln!(f, "Documents and dead letters: {state}")?;
-            writeln!(f, "Inspect them with:          devicestate devices list --state {state}")?;
+            writeln!(f, "Inspect them with:          {program} devices list --state {state}")?;
             if report.dead_letter_messages > 0 {
-                writeln!(f, "                            devicestate dead-letters list --state {state}")?;
+                writeln!(f, "                            {program} dead-letters list --state {state}")?;
             }
             return Ok(());
         }
         writeln!(f, "Dead letters:      {state}")?;
         if report.dead_letter_messages > 0 {
-            writeln!(f, "Inspect them with: devicestate dead-letters list --state {state}")?;
+            writeln!(f, "Inspect them with: {program} dead-letters list --state {state}")?;
         }
         if report.state_store == "memory" {
             return Ok(());
         }
-        writeln!(f, "Inspect the documents, with the same settings: devicestate devices list")
+        writeln!(f, "Inspect the documents, with the same settings: {program} devices list")
     }
 }
 
@@ -68,8 +67,7 @@ impl fmt::Display for InputLine<'_> {
             InputReport::File { file } if file.as_os_str() == "-" => write!(f, "standard input"),
             InputReport::File { file } => write!(f, "{}", file.display()),
             InputReport::Simulation(Simulation { devices, events, seed, .. }) => {
-                let (devices, events) =
-                    (count(*devices as u64, "simulated drone", "simulated drones"), count(*events, "event", "events"));
+                let (devices, events) = (count_of(*devices as u64, "simulated drone"), count_of(*events, "event"));
                 write!(f, "{devices} with {events}, seed {seed}")
             }
         }
@@ -177,7 +175,7 @@ impl fmt::Display for CheckLines<'_> {
             writeln!(f, "CHECK: every document equals the fold of its events ({documents} of {documents})")?;
         } else {
             let (verb, owner) = if *different_documents == 1 { ("differs", "its") } else { ("differ", "their") };
-            let documents = count(*documents as u64, "document", "documents");
+            let documents = count_of(*documents as u64, "document");
             writeln!(f, "CHECK FAILED: {different_documents} of {documents} {verb} from the fold of {owner} events")?;
             for difference in differences {
                 writeln!(f, "  {}: {}", difference.document, difference.detail)?;
@@ -186,7 +184,7 @@ impl fmt::Display for CheckLines<'_> {
         if *dead_letters_missing == 0 {
             writeln!(f, "CHECK: every invalid event is a dead letter ({invalid_events} of {invalid_events})")
         } else {
-            let invalid = count(*invalid_events as u64, "invalid event", "invalid events");
+            let invalid = count_of(*invalid_events as u64, "invalid event");
             writeln!(f, "CHECK FAILED: no dead letter for {dead_letters_missing} of {invalid}")
         }
     }

@@ -134,7 +134,7 @@ struct WriteRegion {
 async fn move_write_region(State(control): State<Control>, body: String) -> Result<StatusCode, Rejection> {
     let to: WriteRegion = parse(&body)?;
     let moved = control.service.account.move_write_region(&to.region);
-    moved.map_err(|why| bad_request(why))?;
+    moved.map_err(bad_request)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -169,7 +169,7 @@ fn app_faults(sources: &Sources, set: &BTreeMap<String, String>, which: App) -> 
         match QueueConfig::from_settings(&settings, &function.dead_letters) {
             Ok(QueueConfig::Storage { .. }) => {}
             other => {
-                faults.push(format!("{which:?}: the timer function does not inspect the queue of infra/: {other:?}"))
+                faults.push(format!("{which:?}: the timer function does not inspect the queue of infra/: {other:?}"));
             }
         }
         // The host resolves the settings of the bindings in this way.
