@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What the image and the features do not bring. Once, when the container is made.
+# Installs what the image and its features lack. Runs once, when the container is created.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Core Tools are a .NET program, which ends at its start without ICU; scripts/package.sh installs its linker with pip.
+# Core Tools are a .NET program, which exits at its start without ICU; scripts/package.sh installs its linker with pip.
 sudo apt-get update
 sudo apt-get install --yes --no-install-recommends libicu72 python3-pip
 
-# Up to 4.6 they cannot publish a custom handler to every Flex Consumption app; 4.15 needs Node.js 22.
+# Versions up to 4.6 cannot publish a custom handler to every Flex Consumption app; 4.15 needs Node.js 22.
 npm install --global azure-functions-core-tools@4.15.1
 
 # The toolchain that rust-toolchain.toml names.

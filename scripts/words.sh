@@ -65,6 +65,11 @@ if [ ${#files[@]} -eq 0 ]; then
 fi
 
 "$tools/bin/typos" --config _typos.toml --format brief --force-exclude "${files[@]}" || found=1
+# typos skips files that may hold its own configuration, such as Cargo.toml, unless they come from standard input.
+for file in "${files[@]}"; do
+  [[ ${file##*/} != Cargo.toml ]] ||
+    "$tools/bin/typos" --config _typos.toml --format brief - <"$file" | sed "s#^-:#$file:#" || found=1
+done
 
 while IFS=$'\t' read -r form instead; do
   [[ -n $form && $form != \#* ]] || continue
