@@ -31,7 +31,7 @@ fn an_invalid_option_or_a_missing_program_is_an_error_with_the_fix() {
     for script in SCRIPTS {
         for (words, expected) in [
             (&["--roundz", "1"][..], "--roundz"),
-            (&["--rounds", "many"], "--rounds must be a number, not \"many\""),
+            (&["--rounds", "many"], "--rounds must be a number of at least 0, not \"many\""),
             (&["--only", "rust"], "--only must be one of "),
             (&["--output", "yaml"], "--output must be table, json or jsonl, not \"yaml\""),
             (&["--binary", "no/such/program"], "no/such/program does not exist; run cargo build --profile dist"),
