@@ -25,7 +25,7 @@ fn each_kind_of_finding_fails_the_check_and_is_named() {
         ("comment.rs", "//! What the host told.\n", "told"), // words:allow it is what the check must find
         ("name.rs", "fn told_apart() {}\n", "told"),         // words:allow it is what the check must find
         ("Type.rs", "struct RetryVerdict;\n", "Verdict"),    // words:allow it is what the check must find
-        ("Cargo.toml", "# nobody\n", "nobody"), // words:allow the same
+        ("Cargo.toml", "# nobody\n", "nobody"),              // words:allow the same
         ("script.sh", "# This is no dead letter.\n", "is not a"), // words:allow the same
         ("error.rs", "const E: &str = \"(os error 2)\";\n", "the reason in words"), // words:allow the same
         ("spelling.md", "The recieved events.\n", "recieved"), // words:allow a misspelling on purpose
