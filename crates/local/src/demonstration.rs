@@ -9,64 +9,24 @@
 //! [check](crate::report::Check) compares the documents with the fold of the events that were sent.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use devicestate_terminal::interrupt::Shutdown;
-use serde::Serialize;
 use tokio::time::sleep;
 
 use super::{
     hub::Hub,
-    invalid_events::InvalidEventRate,
-    run::{Interrupted, LocalRun},
+    injected_faults::InjectedFaults,
+    local_run::{Interrupted, LocalRun},
 };
-
-/// The rate of invalid events, unless the options give another one.
-pub(super) const INVALID_EVENT_RATE: InvalidEventRate = InvalidEventRate::from_percent(1);
 
 /// The number of events that are in the hub when the instances start. The handler is killed in the first batch of them.
 const FIRST_EVENTS: u64 = 100;
 
 /// How often the demonstration checks whether all events are processed.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-
-/// The faults that a demonstration has injected.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct InjectedFaults {
-    /// Handlers that were killed during a batch.
-    pub handlers_killed: u64,
-    /// How often the checkpoints were set back.
-    pub rewinds: u64,
-    /// Events that were read again because of that.
-    pub events_read_again: u64,
-}
-
-/// Kills a handler during a batch.
-#[derive(Debug, Default)]
-pub(super) struct KillSwitch {
-    is_armed: AtomicBool,
-    killed: AtomicU64,
-}
-
-impl KillSwitch {
-    /// Arms the switch: at the next reply its handler is killed, and the reply is lost.
-    fn arm(&self) {
-        self.is_armed.store(true, Relaxed);
-    }
-
-    /// Returns whether the handler must be killed now: once after each [`arm`](Self::arm).
-    pub(super) fn disarm(&self) -> bool {
-        let is_armed = self.is_armed.swap(false, Relaxed);
-        self.killed.fetch_add(is_armed.into(), Relaxed);
-        is_armed
-    }
-}
 
 /// Sends the input and injects the faults. The run is not yet finished afterwards.
 pub(super) async fn run(run: &mut LocalRun<Hub>) -> Result<InjectedFaults, Interrupted> {
@@ -85,7 +45,7 @@ pub(super) async fn run(run: &mut LocalRun<Hub>) -> Result<InjectedFaults, Inter
         faults.rewinds = 1;
         run.region.start();
     }
-    faults.handlers_killed = run.region.kill_switch.killed.load(Relaxed);
+    faults.handlers_killed = run.region.kill_switch.killed();
     Ok(faults)
 }
 

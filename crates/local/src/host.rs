@@ -15,8 +15,8 @@ use devicestate_sqlite::SqliteQueue;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    demonstration::KillSwitch,
     endpoint::{Endpoint, HttpResponse},
+    injected_faults::KillSwitch,
     monitor::Monitor,
     process::{Process, StartInfo},
     reply::{self, Accepted, ReplyError},

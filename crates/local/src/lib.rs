@@ -16,8 +16,8 @@
 //! * Brokers: `broker` (the trait), [`hub`] with `throughput`, [`sessions`].
 //! * Host: `instance`, `host` (an invocation), `partitions` and `sessions/host` (how each broker is read), `process` (the handler),
 //!   [`endpoint`] (HTTP), [`envelope`] (requests), [`reply`] (replies), `timers`.
-//! * Runs: `options`, `settings`, `setup`, `region`, `run`, `demonstration` (the run without options, with faults), [`drill`] (the
-//!   loss of a region).
+//! * Runs: `options`, `settings`, `setup`, `region`, `feed` (the input, sent), `local_run` (a run in progress), `injected_faults`,
+//!   `demonstration` (the faults of the run without options), `run`, [`drill`] (the loss of a region).
 //! * Results: `statistics`, [`report`], `check` and `fold` (the expected documents), `monitor` and `metrics` (the telemetry file),
 //!   `documents`.
 
@@ -29,11 +29,14 @@ pub mod drill;
 pub mod endpoint;
 pub mod envelope;
 mod error;
+mod feed;
 mod fold;
 mod host;
 pub mod hub;
+mod injected_faults;
 mod instance;
 mod invalid_events;
+mod local_run;
 mod metrics;
 mod monitor;
 mod options;

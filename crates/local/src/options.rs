@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use devicestate_engine::settings::{ConfigError, Settings};
 use serde::Serialize;
 
-use crate::{demonstration, documents::Documents, invalid_events::InvalidEventRate, simulator::Encoding};
+use crate::{documents::Documents, invalid_events::InvalidEventRate, simulator::Encoding};
+
+/// The rate of invalid events in the demonstration, unless the options give another one.
+const DEMONSTRATION_INVALID_EVENT_RATE: InvalidEventRate = InvalidEventRate::from_percent(1);
 
 /// The options of a run or a drill.
 #[derive(Debug, Clone)]
@@ -41,7 +44,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns whether the run injects the faults of a [demonstration].
+    /// Returns whether the run injects the faults of the demonstration.
     pub(crate) fn is_demonstration(&self) -> bool {
         matches!(self.input, Input::Sample) && self.sessions.is_none()
     }
@@ -49,7 +52,7 @@ impl Options {
     /// Returns how many invalid events to add.
     pub(crate) fn invalid_event_rate(&self) -> InvalidEventRate {
         let default =
-            if self.is_demonstration() { demonstration::INVALID_EVENT_RATE } else { InvalidEventRate::default() };
+            if self.is_demonstration() { DEMONSTRATION_INVALID_EVENT_RATE } else { InvalidEventRate::default() };
         self.invalid_events.unwrap_or(default)
     }
 

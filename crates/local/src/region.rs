@@ -10,8 +10,8 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::{
     broker::{Broker, PartitionAssignment},
-    demonstration::KillSwitch,
     host::Instance,
+    injected_faults::KillSwitch,
     metrics::Metrics,
     statistics::Statistics,
     timers,

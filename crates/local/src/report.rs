@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 pub use super::{
     check::{Check, Difference},
-    demonstration::InjectedFaults,
+    injected_faults::InjectedFaults,
     options::Simulation,
     statistics::DeadLetteredMessage,
 };

@@ -1,0 +1,203 @@
+//! A run in progress: it sends the input, waits for the instances, and builds the report.
+
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use devicestate_engine::{clock::Clock, queue::DeadLetterQueue as _, rate_limit::RateLimit};
+use devicestate_terminal::{
+    Progress,
+    interrupt::{Shutdown, shutdown_signal},
+};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    broker::Broker,
+    check::Check,
+    error::LocalError,
+    feed::{Feed, open_input},
+    injected_faults::InjectedFaults,
+    invalid_events::InvalidEvents,
+    options::Options,
+    region::Region,
+    report::{self, Failures, InputReport, Report, RunResult, SessionQueueReport},
+    setup::{RegionConfig, Setup},
+    source::SourceError,
+    statistics::Statistics,
+};
+
+/// Why a run ended before everything was processed.
+#[derive(Debug)]
+pub(super) struct Interrupted(pub(super) String);
+
+/// The parts of the report that only one kind of run has.
+#[derive(Default)]
+pub(super) struct Details {
+    pub(super) partitions: Option<usize>,
+    pub(super) session_queue: Option<SessionQueueReport>,
+    pub(super) faults: Option<InjectedFaults>,
+    pub(super) check: Option<Check>,
+}
+
+/// A run in progress.
+pub(super) struct LocalRun<B> {
+    pub(super) setup: Setup,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) broker: Arc<B>,
+    pub(super) region: Region<B>,
+    pub(super) statistics: Arc<Statistics>,
+    pub(super) stop: watch::Receiver<Shutdown>,
+    input: InputReport,
+    feed: Feed,
+    /// Why the input could not be read to its end.
+    input_error: Option<SourceError>,
+    /// Messages in the dead-letter queue before the run.
+    already_queued: u64,
+    progress: Progress,
+    started: Instant,
+}
+
+impl<B: Broker> LocalRun<B> {
+    /// Prepares a run whose instances are not started.
+    pub(super) async fn new(
+        setup: Setup,
+        options: &Options,
+        clock: Arc<dyn Clock>,
+        broker: Arc<B>,
+    ) -> Result<Self, LocalError> {
+        let config = RegionConfig {
+            namespace: "devicestate-local",
+            clock: Arc::clone(&clock),
+            queue: setup.open_state()?,
+            settings: setup.settings.clone(),
+        };
+        let region = setup.region(config, Arc::clone(&broker), options.instances)?;
+        let statistics = Arc::clone(&region.statistics);
+        let (input, events) = open_input(&options.input, &setup.app.root)?;
+        let already_queued = region.queue.count().await?;
+
+        let started = Instant::now();
+        let shown = Arc::clone(&statistics);
+        let progress = Progress::start("devicestate", options.known_events(), move || {
+            let (processed, received) = (shown.processed.load(Relaxed), shown.received.load(Relaxed));
+            (processed, format!("{} waiting", received.saturating_sub(processed)))
+        });
+        let print_line = progress.line_printer();
+        let stop = shutdown_signal(move || {
+            print_line(
+                "Stopping: no more events are sent, and the sent ones are processed. Press Ctrl-C again to stop immediately.",
+            );
+        });
+        let feed = Feed::start(events, InvalidEvents::new(options.invalid_event_rate()), RateLimit::new(options.rate));
+        Ok(Self {
+            setup,
+            clock,
+            broker,
+            region,
+            statistics,
+            stop,
+            input,
+            feed,
+            input_error: None,
+            already_queued,
+            progress,
+            started,
+        })
+    }
+
+    /// Sends up to `limit` events of the input, while the instances run.
+    pub(super) async fn send(&mut self, limit: u64) -> Result<(), Interrupted> {
+        let Self { broker, region, statistics, stop, feed, .. } = self;
+        let sending = feed.send(&**broker, statistics, stop.clone(), limit);
+        let sent = while_running(region, stop.clone(), sending).await?;
+        self.input_error = sent.err();
+        Ok(())
+    }
+
+    /// Waits for a future while the instances run.
+    pub(super) async fn while_running<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Interrupted> {
+        while_running(&mut self.region, self.stop.clone(), future).await
+    }
+
+    /// Waits until everything is processed, unless the run was interrupted, and stops the instances.
+    pub(super) async fn end(&mut self, sent: Result<(), Interrupted>) -> Result<(), Interrupted> {
+        self.broker.close();
+        let mut ended = sent;
+        if ended.is_ok() {
+            let mut stop = self.stop.clone();
+            ended = tokio::select! {
+                ended = wait_for_all_ends(&mut self.region) => ended,
+                () = wait_for_immediate_stop(&mut stop) => Err(stopped_error()),
+            };
+        }
+        self.region.stop().await;
+        ended
+    }
+
+    /// Calls the timer functions and makes the report.
+    pub(super) async fn report(
+        mut self,
+        ended: Result<(), Interrupted>,
+        details: Details,
+    ) -> Result<Report, LocalError> {
+        let took = self.started.elapsed();
+        // After an early end, the state of the queue is meaningless.
+        let timer = match ended {
+            Ok(()) => self.region.call_timers(&mut self.stop).await.err(),
+            Err(_) => None,
+        };
+        self.progress.end();
+        let interrupted = ended.err().map(|Interrupted(reason)| reason);
+        let error = interrupted.or_else(|| self.input_error.map(|error| error.to_string()));
+        // Another process may have removed messages in the meantime.
+        let dead_letter_messages = self.region.queue.count().await?.saturating_sub(self.already_queued);
+        let Details { partitions, session_queue, faults, check } = details;
+        let result = RunResult {
+            input: self.input,
+            took,
+            partitions,
+            session_queue,
+            instances: self.region.instances,
+            state: self.setup.state,
+            documents: &self.setup.documents,
+            dead_letter_messages,
+            failures: Failures { error, timer_error: timer },
+            faults,
+            check,
+        };
+        Ok(report::build(&self.statistics, result).await)
+    }
+}
+
+/// Waits for a future while the instances of a region run.
+async fn while_running<B: Broker, T>(
+    region: &mut Region<B>,
+    mut stop: watch::Receiver<Shutdown>,
+    future: impl Future<Output = T>,
+) -> Result<T, Interrupted> {
+    let mut future = pin!(future);
+    loop {
+        tokio::select! {
+            value = &mut future => return Ok(value),
+            () = wait_for_immediate_stop(&mut stop) => return Err(stopped_error()),
+            Some(ended) = region.wait_for_end() => ended.map_err(Interrupted)?,
+        }
+    }
+}
+
+/// Waits until every instance of a region has ended.
+async fn wait_for_all_ends<B: Broker>(region: &mut Region<B>) -> Result<(), Interrupted> {
+    while let Some(ended) = region.wait_for_end().await {
+        ended.map_err(Interrupted)?;
+    }
+    Ok(())
+}
+
+async fn wait_for_immediate_stop(stop: &mut watch::Receiver<Shutdown>) {
+    let _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate).await;
+}
+
+fn stopped_error() -> Interrupted {
+    Interrupted("stopped immediately: the events that were not processed are not in a document".into())
+}
