@@ -31,7 +31,7 @@ minutes with SQLite.
 Examples:
   node scripts/measure/growth.js
   node scripts/measure/growth.js --only devices-sqlite --rounds 3
-  node scripts/measure/growth.js --only batch,body --largest 1000 --batches 20 --results /tmp/growth.json
+  node scripts/measure/growth.js --only batch,body --largest 1000 --batches 20 --results growth.json
 
 Exit codes: 0 if all counts agree, 1 if some do not or a round failed, 2 if it could not start.`;
 

@@ -35,7 +35,7 @@ the results contain the reason.
 Examples:
   node scripts/measure/side-by-side.js
   node scripts/measure/side-by-side.js --only devicestate,go --sizes 100 --rounds 5
-  node scripts/measure/side-by-side.js --rounds 1 --seconds 1 --warm 0 --results /tmp/side-by-side.json
+  node scripts/measure/side-by-side.js --rounds 1 --seconds 1 --warm 0 --results side-by-side.json
 
 Exit codes: 0 if all counts agree, 1 if some do not or a round failed, 2 if it could not start. A skipped handler is not
 a failure.`;

@@ -125,7 +125,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits until the next attempt to send this many events; returns the failure if there is none.
+    /// Waits until the next attempt to send this many events; returns the failure after the last attempt.
     async fn wait(&self, backoff: &mut Backoff, failure: Failure, events: u64) -> Result<(), Failure> {
         let Some(wait) = backoff.next_wait(&failure) else { return Err(failure) };
         self.counts.record_retry(&failure, if failure.kind == FailureKind::Unknown { events } else { 0 });

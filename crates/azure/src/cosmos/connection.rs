@@ -59,7 +59,7 @@ impl Connection {
         self.invalidated.fetch_max(container.number, Relaxed);
     }
 
-    /// Returns a client of the container, and connects if there is none.
+    /// Returns the client of the container; connects unless it is connected.
     pub(super) async fn container(&self) -> Result<Container, StoreError> {
         let failures = self.failures.load(Relaxed);
         let mut state = self.state.lock().await;
