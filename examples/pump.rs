@@ -9,7 +9,7 @@ use devicestate_engine::{
     batch::{Batch, Event, EventPosition, Source},
     clock::System,
     device_state::Reading,
-    processor::{DocumentCache, Processor, Shared},
+    processor::{DocumentCache, IotHubTime, Processor, Shared},
     store::{MemoryStore, RequestCharge, StateStore as _},
     telemetry::{Poison, Readings, Telemetry},
 };
@@ -39,6 +39,7 @@ fn processor(store: Arc<MemoryStore>) -> Processor {
     Processor {
         telemetry: Arc::new(Pump),
         store,
+        iot_hub_time: IotHubTime::Enqueued,
         cache: DocumentCache::new(0),
         clock: Arc::new(System),
         random: Arc::new(System),

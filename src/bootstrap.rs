@@ -35,6 +35,7 @@ pub fn build_processor(config: &Config, store: Arc<dyn StateStore>, observer: Ar
     Processor {
         telemetry: Arc::new(config.telemetry),
         store,
+        iot_hub_time: config.iot_hub_time,
         cache: DocumentCache::new(config.document_cache_bytes),
         clock: Arc::new(System),
         random: Arc::new(System),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use devicestate_engine::{
     function_app::FunctionApp,
     handler::DEAD_LETTER_TIME,
+    processor::IotHubTime,
     settings::{ConfigError, Settings},
     telemetry::drone::Drone,
     timespan,
@@ -29,6 +30,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `TelemetryFormat` and `DeviceIdFromIoTHub`: how events are decoded.
     pub telemetry: Drone,
+    /// `IoTHubTime`: which time orders the messages of an IoT Hub, `enqueued` or `created`. Default: `enqueued`.
+    pub iot_hub_time: IotHubTime,
     /// `InvocationBudget`: the time limit of an invocation, as `hh:mm:ss`. Default: one minute.
     pub invocation_budget: Duration,
     /// `StoreConcurrency`: how many devices of one batch are written concurrently, 1 to 1000. Default: 32.
@@ -55,6 +58,13 @@ impl Config {
         let store = StoreConfig::from_settings(settings)?;
         Ok(Self {
             telemetry: Drone::from_settings(settings)?,
+            iot_hub_time: settings.parse("IoTHubTime", IotHubTime::Enqueued, "`enqueued` or `created`", |value| {
+                match value {
+                    "enqueued" => Some(IotHubTime::Enqueued),
+                    "created" => Some(IotHubTime::Created),
+                    _ => None,
+                }
+            })?,
             invocation_budget: settings.parse(
                 "InvocationBudget",
                 Duration::from_mins(1),

@@ -15,7 +15,7 @@ use devicestate_engine::{
     dead_letter::{DeadLetter, Directory, MAX_MESSAGE_BYTES, Overflow, event_body, fetch_complete, with_members},
     failure::{ErrorClass, Failure, Stage},
     function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
-    processor::{DocumentCache, Processor, Shared},
+    processor::{DocumentCache, IotHubTime, Processor, Shared},
     queue::Message,
     store::MemoryStore,
     telemetry::drone::Drone,
@@ -104,6 +104,7 @@ static REPLAYER: LazyLock<Replayer> = LazyLock::new(|| Replayer {
     processor: Arc::new(Processor {
         telemetry: Arc::new(Drone::default()),
         store: Arc::new(MemoryStore::default()),
+        iot_hub_time: IotHubTime::Enqueued,
         cache: DocumentCache::new(0),
         clock: Arc::new(System),
         random: Arc::new(System),

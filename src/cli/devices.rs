@@ -111,7 +111,7 @@ pub(super) fn documents_table(documents: &[Document]) -> Table {
     let names: BTreeSet<&str> = documents.iter().flat_map(Document::readings).map(|(name, _)| name).collect();
     let mut table = Table::new(["DEVICE", "NEWEST EVENT (UTC)"].into_iter().chain(names.iter().copied()));
     for document in documents {
-        let newest = document.newest_version().map(|version| iso8601(version.enqueued_ms)).unwrap_or_default();
+        let newest = document.newest_version().map(|version| iso8601(version.time_ms)).unwrap_or_default();
         let values = names.iter().map(|name| document.get(name).map(cell_text).unwrap_or_default());
         table.row([document.id.clone(), newest].into_iter().chain(values));
     }
@@ -146,7 +146,7 @@ pub(super) fn readings_table(document: &Document) -> Table {
     let mut table = Table::new(["READING", "VALUE", "ENQUEUED (UTC)", "SEQUENCE NUMBER"]);
     for (name, value) in document.readings() {
         let version = document.version(name);
-        let time = version.map(|version| iso8601(version.enqueued_ms)).unwrap_or_default();
+        let time = version.map(|version| iso8601(version.time_ms)).unwrap_or_default();
         let number = version.map(|version| version.sequence_number.to_string()).unwrap_or_default();
         table.row([name.to_owned(), cell_text(value), time, number]);
     }

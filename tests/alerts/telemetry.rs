@@ -104,7 +104,7 @@ fn attempt(kind: &str, minute: u32, partition: &str) -> Value {
         "eventHubName": "telemetry", "consumerGroup": "devicestate", "partitionId": partition,
         "firstSequenceNumber": first, "lastSequenceNumber": first + 99, "attempt": 1, "events": 100, "devices": 10,
         "reads": 0, "writes": 10, "conflicts": 0, "retries": 0, "throttled": 0, "requestUnits": 60.0, "decodeMs": 0.2,
-        "storeMs": 12.0, "lagMs": 900, "enqueuedTimesDecrease": false,
+        "storeMs": 12.0, "lagMs": 900,
     })
 }
 

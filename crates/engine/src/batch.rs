@@ -101,8 +101,8 @@ impl Source {
     /// Returns a number made from namespace, hub and partition: the last part of a version. A queue with sessions has one
     /// number, because its sequence numbers count over the entire queue.
     ///
-    /// It has 53 bits of a SHA-256, so that JSON parsers that use doubles do not change it. The consumer group is not included:
-    /// it identifies the reader, not the event.
+    /// It has 52 bits of a SHA-256, so that JSON parsers that use doubles do not change it; the lowest bit is 0, and versions of
+    /// events that are ordered by time set it. The consumer group is not included: it identifies the reader, not the event.
     #[must_use]
     pub fn number(&self) -> u64 {
         let mut hash = Sha256::new();
@@ -112,7 +112,7 @@ impl Source {
         }
         let digest = hash.finalize();
         let first = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        first >> 11
+        first >> 12 << 1
     }
 }
 
@@ -127,6 +127,13 @@ pub struct Event {
     pub content_type: Option<String>,
     /// The device that IoT Hub authenticated as the sender.
     pub iot_hub_device_id: Option<String>,
+    /// The time that orders the event within its source in place of the sequence number, in milliseconds since 1970, UTC; `None`
+    /// if the sequence number does. It is the time at which IoT Hub accepted the message: if it sends a message again, that
+    /// keeps this time, and gets a new position.
+    pub time_ms: Option<i64>,
+    /// When the device created the message, by the device's clock, in milliseconds since 1970, UTC: the application property
+    /// `iothub-creation-time-utc`.
+    pub created_ms: Option<i64>,
     /// Why this event could not be read from the envelope; `None` if it could.
     pub fault: Option<String>,
 }

@@ -1,40 +1,17 @@
 //! The state document of one device, the versions of its readings, and the merge.
 //!
-//! The merge enforces invariants 2 and 3: a reading is overwritten only by one with a higher version, and a version depends
-//! on its event alone. So merging is associative, commutative and idempotent: order, repetition and concurrent writers do
-//! not change the result of a set of events.
+//! The merge enforces invariants 2 and 3: a reading is overwritten only by one with a newer [`Version`], and a version depends
+//! on its event alone. So repetition and concurrent writers do not change the result of a set of events, and neither does
+//! their order, as far as `docs/contribute/architecture.md` states.
+
+mod version;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::Error as _, ser::SerializeMap as _};
 use serde_json::{Map, Value};
 
-/// The version of a reading: a total order over the events of all hubs, by enqueued time, then sequence number, then source.
-///
-/// Time comes first, because sequence numbers start again in the second namespace after a failover and in a hub that was
-/// created again. In a document a version is the array `[enqueued_ms, sequence_number, source]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
-    /// When the service enqueued the event, in milliseconds since 1970, UTC.
-    pub enqueued_ms: i64,
-    /// The event's sequence number within its partition.
-    pub sequence_number: i64,
-    /// The number of the event's [`Source`](crate::batch::Source::number).
-    pub source: u64,
-}
-
-impl Serialize for Version {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.enqueued_ms, self.sequence_number, self.source).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Version {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (enqueued_ms, sequence_number, source) = Deserialize::deserialize(deserializer)?;
-        Ok(Self { enqueued_ms, sequence_number, source })
-    }
-}
+pub use version::{MAX_CLOCK_STEP_MS, Version};
 
 /// One named value of a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +61,7 @@ pub struct Update {
 }
 
 impl Update {
-    /// Folds one event into the update. A null value is not a reading and never overwrites.
+    /// Folds one event into the update, whose events are of one batch. A null value is not a reading and never overwrites.
     pub fn fold(&mut self, version: Version, readings: &[Reading]) {
         if self.fields.0.is_empty() {
             self.fields.0.reserve(readings.len());
@@ -96,8 +73,10 @@ impl Update {
             match index {
                 Ok(index) => {
                     let (held, newest) = &mut self.fields.0[index].1;
-                    if *held < version {
-                        (*held, *newest) = (version, value.clone());
+                    let joined = held.join(version);
+                    *held = joined.version;
+                    if joined.is_newer {
+                        *newest = value.clone();
                     }
                 }
                 Err(index) => self.fields.0.insert(index, (name.clone(), (version, value.clone()))),
@@ -134,12 +113,14 @@ impl Document {
     /// Returns true if an event of this version would update at least one of these readings.
     #[must_use]
     pub fn is_older_than(&self, version: Version, readings: &[Reading]) -> bool {
-        readings.iter().filter(|r| !r.value.is_null()).any(|r| self.version(&r.name) < Some(version))
+        let is_older = |held: Option<Version>| held.is_none_or(|held| version.is_newer_than(held));
+        readings.iter().filter(|r| !r.value.is_null()).any(|r| is_older(self.version(&r.name)))
     }
 
     /// Overwrites each field for which the update is newer. Returns true if that changed a value or a version.
     pub fn merge(&mut self, update: &Update) -> bool {
-        if update.fields.0.iter().all(|(name, (version, _))| self.version(name) >= Some(*version)) {
+        let is_unchanged = |held: Option<Version>, version| held.is_some_and(|held| held.join(version).version == held);
+        if update.fields.0.iter().all(|(name, (version, _))| is_unchanged(self.version(name), *version)) {
             return false;
         }
         let mut held = self.fields.0.iter().peekable();
@@ -149,25 +130,29 @@ impl Document {
             while let Some(other) = held.next_if(|(held, _)| !is_same(held, name) && **held < **name) {
                 merged.push(other.clone());
             }
-            let same = held.next_if(|(held, _)| is_same(held, name));
-            if let Some(same) = same.filter(|(_, field)| field.version >= Some(*version)) {
-                merged.push(same.clone());
-                continue;
-            }
-            merged.push((name.clone(), Field { value: value.clone(), version: Some(*version) }));
+            let field = match held.next_if(|(held, _)| is_same(held, name)) {
+                Some((_, Field { value: held, version: Some(held_version) })) => {
+                    let joined = held_version.join(*version);
+                    let value = if joined.is_newer { value } else { held };
+                    Field { value: value.clone(), version: Some(joined.version) }
+                }
+                _ => Field { value: value.clone(), version: Some(*version) },
+            };
+            merged.push((name.clone(), field));
         }
         merged.extend(held.cloned());
         self.fields = Arc::new(Fields(merged));
         true
     }
 
-    /// Returns true if this document shows that the update was written over the document `before`: each reading that was newer
-    /// than in `before` has exactly the version of the update.
+    /// Returns true if this document shows that the update was written over the document `before`: each version that the update
+    /// changes in `before` is exactly the one that the merge makes.
     #[must_use]
     pub fn holds(&self, update: &Update, before: Option<&Self>) -> bool {
         update.fields.0.iter().all(|(name, (version, _))| {
             let held_before = before.and_then(|document| document.version(name));
-            held_before >= Some(*version) || self.version(name) == Some(*version)
+            let written = held_before.map_or(*version, |held| held.join(*version).version);
+            held_before == Some(written) || self.version(name) == Some(written)
         })
     }
 
@@ -188,10 +173,10 @@ impl Document {
         self.fields.0.iter().map(|(name, field)| (&**name, &field.value))
     }
 
-    /// Returns the highest version in the document, which has the time of the device's last applied event.
+    /// Returns the version with the latest time in the document: the time of the device's last applied event.
     #[must_use]
     pub fn newest_version(&self) -> Option<Version> {
-        self.fields.0.iter().filter_map(|(_, field)| field.version).max()
+        self.fields.0.iter().filter_map(|(_, field)| field.version).max_by_key(|version| version.by_time())
     }
 }
 

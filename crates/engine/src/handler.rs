@@ -78,7 +78,7 @@ impl Handler {
     ///     clock::System,
     ///     function_app::{Cardinality, DataType, EventHubTrigger, Function, QueueOutput, Trigger},
     ///     handler::{Handler, Response},
-    ///     processor::{DocumentCache, Processor, Shared},
+    ///     processor::{DocumentCache, IotHubTime, Processor, Shared},
     ///     retry_decision::Attempts,
     ///     store::{MemoryStore, RequestCharge, StateStore},
     ///     telemetry::drone::Drone,
@@ -104,6 +104,7 @@ impl Handler {
     ///     processor: Arc::new(Processor {
     ///         telemetry: Arc::new(Drone::default()),
     ///         store: store.clone(),
+    ///         iot_hub_time: IotHubTime::Enqueued,
     ///         cache: DocumentCache::new(0),
     ///         clock: Arc::new(System),
     ///         random: Arc::new(System),
@@ -281,7 +282,6 @@ impl Handler {
             decode_ms: processed.decode_time.as_secs_f64() * 1e3,
             store_ms: processed.store_time.as_secs_f64() * 1e3,
             lag_ms: lag_position.map(|position| self.processor.clock.now_ms() - position.enqueued_ms),
-            enqueued_times_decrease: processed.enqueued_times_decrease,
         }
     }
 }

@@ -6,6 +6,7 @@ mod backoff;
 mod cache;
 mod decoded;
 mod device;
+mod future_times;
 
 use std::{
     mem,
@@ -31,6 +32,7 @@ use crate::{
 pub use cache::DocumentCache;
 use decoded::Device;
 use device::{DeviceResult, Writer};
+use future_times::FutureTimes;
 
 /// The outcome of one event.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,12 +59,21 @@ pub struct Processed {
     /// Whether the store accepted a write while this batch was processed. Only then may an unresolved device be the
     /// cause of its own failure.
     pub store_accepts_writes: bool,
-    /// Whether an event has an earlier enqueued time than the one before it. The service should never send that.
-    pub enqueued_times_decrease: bool,
     /// The time for decoding.
     pub decode_time: Duration,
     /// The time for reading and writing documents.
     pub store_time: Duration,
+}
+
+/// Which time of a message of IoT Hub orders it among those of its device: the setting `IoTHubTime`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IotHubTime {
+    /// When IoT Hub accepted the message.
+    #[default]
+    Enqueued,
+    /// When the device created the message, by its own clock, but at most when it was accepted. A message without that time
+    /// has the time at which it was accepted.
+    Created,
 }
 
 /// Processes batches. All dependencies are passed in, so that tests and simulations can replace them.
@@ -71,6 +82,8 @@ pub struct Processor {
     pub telemetry: Arc<dyn Telemetry>,
     /// Stores the documents.
     pub store: Arc<dyn StateStore>,
+    /// Which time orders the messages of IoT Hub.
+    pub iot_hub_time: IotHubTime,
     /// Caches the documents that were read or written last.
     pub cache: DocumentCache,
     /// The wall-clock time.
@@ -96,6 +109,8 @@ pub struct Shared {
     rotations: AtomicUsize,
     /// The last arrival time that was given to events without a position, in milliseconds since 1970.
     last_arrival_ms: AtomicI64,
+    /// The warnings of times that are far ahead.
+    future_times: FutureTimes,
 }
 
 impl Processor {
@@ -107,16 +122,10 @@ impl Processor {
         let outcomes = mem::take(&mut decoded.outcomes);
         let devices = decoded.group_by_device();
         let decoded_at = Instant::now();
-        let times = batch.events.iter().filter_map(|event| event.position).map(|position| position.enqueued_ms);
         let mut run = Run {
             outcomes,
             can_reclassify: devices.len() > 1 || batch.message.is_some(),
-            processed: Processed {
-                devices: devices.len(),
-                enqueued_times_decrease: !times.is_sorted(),
-                decode_time: decoded_at - started,
-                ..Processed::default()
-            },
+            processed: Processed { devices: devices.len(), decode_time: decoded_at - started, ..Processed::default() },
         };
         self.write(&mut run, devices, started).await;
         let outcomes = run.outcomes.into_iter();

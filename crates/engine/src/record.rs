@@ -91,8 +91,6 @@ pub struct AttemptRecord {
     /// The lag of the partition, in milliseconds: the time since the batch's last event was enqueued if the batch is
     /// completed, and since its first event if the attempt failed. `None` for events without a position.
     pub lag_ms: Option<i64>,
-    /// Whether an event has an earlier enqueued time than the one before it. The service should never send that.
-    pub enqueued_times_decrease: bool,
 }
 
 /// A dead letter, as it is logged.

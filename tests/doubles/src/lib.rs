@@ -12,7 +12,7 @@ use devicestate_engine::{
     batch::{Batch, Event, EventPosition, Source},
     clock::{Clock, Random},
     device_state::{Document, Reading, Update, Version},
-    processor::{DocumentCache, Outcome, Processed, Processor, Shared},
+    processor::{DocumentCache, IotHubTime, Outcome, Processed, Processor, Shared},
     telemetry::{Telemetry, drone::Drone},
 };
 use serde_json::{Value, json};
@@ -55,6 +55,7 @@ pub fn processor_with_telemetry(store: &Arc<ScriptedStore>, telemetry: Arc<dyn T
     Processor {
         telemetry,
         store: Arc::clone(store) as _,
+        iot_hub_time: IotHubTime::Enqueued,
         cache: DocumentCache::new(0),
         clock: Arc::new(StoppedClock),
         random: Arc::new(FixedRandom),
@@ -77,7 +78,7 @@ pub fn source() -> Source {
 
 /// Returns the version of event number n.
 pub fn version(number: i64) -> Version {
-    Version { enqueued_ms: T0 + number, sequence_number: number, source: source().number() }
+    Version { time_ms: T0 + number, sequence_number: number, source: source().number() }
 }
 
 pub fn batch(events: impl IntoIterator<Item = Event>) -> Batch {

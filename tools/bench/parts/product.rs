@@ -12,7 +12,7 @@ use devicestate_engine::{
     function_app::{Function, FunctionApp},
     handler::{Handler, Response},
     invocation::Invocation,
-    processor::{DocumentCache, Outcome, Processor, Shared},
+    processor::{DocumentCache, IotHubTime, Outcome, Processor, Shared},
     record::{AttemptRecord, BatchRecord, Record},
     reply::Reply,
     retry_decision::Attempts,
@@ -48,6 +48,7 @@ fn processor() -> Processor {
     Processor {
         telemetry: Arc::new(Drone::default()),
         store: Arc::new(MemoryStore::default()),
+        iot_hub_time: IotHubTime::Enqueued,
         cache: DocumentCache::new(0),
         clock: Arc::new(FixedClock),
         random: Arc::new(System),
@@ -128,8 +129,7 @@ pub(super) fn decode(event: &Event) -> Decoded {
 pub(super) fn fold_and_merge(document: &mut Document, position: i64, events: &[Decoded]) {
     let mut update = Update::default();
     for (position, event) in (position..).zip(events) {
-        update
-            .fold(Version { enqueued_ms: T0_MS + position, sequence_number: position, source: 4_711 }, &event.readings);
+        update.fold(Version { time_ms: T0_MS + position, sequence_number: position, source: 4_712 }, &event.readings);
     }
     assert!(document.merge(&update), "later events change the document");
 }

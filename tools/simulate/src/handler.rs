@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use devicestate_engine::{
     dead_letter::OverflowCache,
     handler::Handler,
-    processor::{DocumentCache, Processor, Shared},
+    processor::{DocumentCache, IotHubTime, Processor, Shared},
     retry_decision::Attempts,
     store::StateStore,
     telemetry::drone::Drone,
@@ -79,6 +79,7 @@ pub(crate) fn new_processor(world: &World, store: Arc<dyn StateStore>, cache_byt
     Processor {
         telemetry: Arc::new(Drone::default()),
         store,
+        iot_hub_time: IotHubTime::Enqueued,
         cache: DocumentCache::new(cache_bytes),
         clock: Arc::clone(&world.clock) as _,
         random: Arc::clone(&world.clock) as _,

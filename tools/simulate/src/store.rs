@@ -184,8 +184,8 @@ pub(crate) const TOO_LARGE: f64 = 413.5;
 pub(crate) const BAD_REQUEST: f64 = 400.5;
 
 /// Returns a version as three numbers, to compare versions independently of the product's own comparison.
-pub(crate) fn version_tuple(Version { enqueued_ms, sequence_number, source }: Version) -> (i64, i64, u64) {
-    (enqueued_ms, sequence_number, source)
+pub(crate) fn version_tuple(Version { time_ms, sequence_number, source }: Version) -> (i64, i64, u64) {
+    (time_ms, sequence_number, source)
 }
 
 /// Returns the versions that a write raises.

@@ -125,6 +125,7 @@ impl Replayer {
             }
             // As in the handler, the time of arrival counts, which was not later than the time of the failure. The time of
             // the replay would overwrite everything that arrived since. At equal times, the later one in the queue wins.
+            event.time_ms = Some(time);
             event.position =
                 Some(EventPosition { enqueued_ms: time, sequence_number: NEXT_SEQUENCE_NUMBER.fetch_add(1, Relaxed) });
         }
@@ -278,6 +279,7 @@ fn single_event_batch(letter: &DeadLetter, body: Vec<u8>, is_edited: bool) -> Ba
     let metadata = EventMetadata {
         sequence_numbers: column(&data.sequence_number),
         enqueued_times: column(&data.enqueued_time_utc),
+        properties: column(&data.properties),
         system_properties: column(&data.system_properties),
         ..EventMetadata::default()
     };

@@ -2,8 +2,8 @@ use serde_json::json;
 
 use super::*;
 
-fn version(enqueued_ms: i64, sequence_number: i64, source: u64) -> Version {
-    Version { enqueued_ms, sequence_number, source }
+fn version(time_ms: i64, sequence_number: i64, source: u64) -> Version {
+    Version { time_ms, sequence_number, source }
 }
 
 fn readings(value: &Value) -> Vec<Reading> {
@@ -14,7 +14,7 @@ fn readings(value: &Value) -> Vec<Reading> {
 fn update(events: &[(i64, Value)]) -> Update {
     let mut update = Update::default();
     for (time, value) in events {
-        update.fold(version(*time, 0, 0), &readings(value));
+        update.fold(version(*time, *time, 0), &readings(value));
     }
     update
 }
@@ -35,9 +35,58 @@ fn the_order_of_events_does_not_change_the_document() {
 }
 
 #[test]
-fn a_version_is_compared_by_time_then_sequence_number_then_source() {
-    let ascending = [version(1, 9, 9), version(2, 1, 9), version(2, 2, 1), version(2, 2, 2)];
-    assert!(ascending.is_sorted());
+fn within_a_source_the_sequence_number_decides_up_to_a_step_of_a_minute() {
+    let (first, minute) = (version(100_000, 7, 2), MAX_CLOCK_STEP_MS);
+    for (time_ms, is_newer) in [(100_000 - minute, true), (99_999 - minute, false), (100_000, true), (900_000, true)] {
+        assert_eq!(version(time_ms, 8, 2).is_newer_than(first), is_newer, "{time_ms}");
+        assert_eq!(first.is_newer_than(version(time_ms, 8, 2)), !is_newer, "{time_ms}");
+    }
+    assert!(!version(100_000 + minute, 6, 2).is_newer_than(first));
+    assert!(version(100_001 + minute, 0, 2).is_newer_than(first), "a hub that was created again");
+}
+
+#[test]
+fn between_sources_time_decides_then_the_source_then_the_sequence_number() {
+    let ascending =
+        [version(1, 9, 8), version(2, 9, 2), version(2, 1, 4), version(2, 0, 5), version(2, 1, 5), version(3, 0, 5)];
+    for pair in ascending.windows(2) {
+        assert!(pair[1].is_newer_than(pair[0]) && !pair[0].is_newer_than(pair[1]), "{pair:?}");
+        assert!(!pair[0].is_newer_than(pair[0]), "{pair:?}");
+    }
+}
+
+#[test]
+fn an_older_event_of_a_source_raises_the_time_but_not_the_value() {
+    let mut document = Document::new("d".into());
+    let event = |time_ms, number, value: i64| {
+        let mut update = Update::default();
+        update.fold(version(time_ms, number, 2), &readings(&json!({ "A": value })));
+        update
+    };
+    assert!(document.merge(&event(5_100, 8, 8)));
+    assert!(!document.is_older_than(version(5_200, 7, 2), &readings(&json!({"A": 7}))));
+    assert!(document.merge(&event(5_200, 7, 7)), "the time rises");
+    assert_eq!((document.get("A"), document.version("A")), (Some(&json!(8)), Some(version(5_200, 8, 2))));
+    assert!(!document.merge(&event(5_200, 7, 7)), "a repeat");
+}
+
+#[test]
+fn a_sequence_number_that_cosmos_db_would_round_is_stored_as_a_string() {
+    let exact = 1_i64 << 53;
+    for (number, json) in [
+        (exact, json!(exact)),
+        (exact + 1, json!("9007199254740993")),
+        (10_696_049_115_006_452, json!("10696049115006452")),
+        (i64::MAX, json!("9223372036854775807")),
+    ] {
+        let version = version(1, number, 2);
+        assert_eq!(serde_json::to_value(version).expect("JSON"), json!([1, json, 2]));
+        for stored in [json!([1, json, 2]), json!([1, number, 2]), json!([1, number.to_string(), 2])] {
+            assert_eq!(serde_json::from_value::<Version>(stored).expect("a version"), version);
+        }
+    }
+    let error = serde_json::from_value::<Version>(json!([1, "new", 2])).expect_err("no number").to_string();
+    assert!(error.contains("\"new\" is not a sequence number"), "{error}");
 }
 
 #[test]
@@ -45,7 +94,7 @@ fn an_equal_value_with_a_higher_version_is_a_change() {
     let mut document = Document::new("d".into());
     assert!(document.merge(&update(&[(1, json!({"A": 1}))])));
     assert!(document.merge(&update(&[(2, json!({"A": 1}))])), "the version rises");
-    assert_eq!(document.version("A"), Some(version(2, 0, 0)));
+    assert_eq!(document.version("A"), Some(version(2, 2, 0)));
     assert!(!document.merge(&update(&[(2, json!({"A": 1}))])), "a repeat");
     assert!(!document.merge(&update(&[(1, json!({"A": 7}))])), "an older one");
     assert_eq!(document.get("A"), Some(&json!(1)));
@@ -82,7 +131,7 @@ fn the_newest_version_is_the_highest_of_all_readings() {
     let mut document = Document::new("d".into());
     assert_eq!(document.newest_version(), None);
     document.merge(&update(&[(1, json!({"A": 1})), (3, json!({"B": 1})), (2, json!({"C": 1}))]));
-    assert_eq!(document.newest_version(), Some(version(3, 0, 0)));
+    assert_eq!(document.newest_version(), Some(version(3, 3, 0)));
 }
 
 #[test]
@@ -90,7 +139,7 @@ fn null_never_overwrites() {
     let mut document = Document::new("d".into());
     document.merge(&update(&[(1, json!({"A": 1})), (2, json!({"A": null}))]));
     assert_eq!(document.get("A"), Some(&json!(1)));
-    assert!(!document.is_older_than(version(9, 0, 0), &readings(&json!({"A": null}))));
+    assert!(!document.is_older_than(version(9, 9, 0), &readings(&json!({"A": null}))));
 }
 
 #[test]
@@ -107,11 +156,11 @@ fn a_stored_document_loses_only_the_properties_of_cosmos() {
 
 #[test]
 fn a_document_may_name_its_fields_in_any_order() {
-    let text = r#"{"B":1,"Versions":{"B":[5,0,0],"A":[5,0,0]},"id":"d","A":2}"#;
+    let text = r#"{"B":1,"Versions":{"B":[5,5,0],"A":[5,5,0]},"id":"d","A":2}"#;
     let mut document: Document = serde_json::from_str(text).expect("a document");
     assert!(!document.merge(&update(&[(4, json!({"A": 7, "B": 7}))])), "an older one");
     assert!(document.merge(&update(&[(6, json!({"A": 8, "B": 8}))])));
-    let json = r#"{"id":"d","A":8,"B":8,"Versions":{"A":[6,0,0],"B":[6,0,0]}}"#;
+    let json = r#"{"id":"d","A":8,"B":8,"Versions":{"A":[6,6,0],"B":[6,6,0]}}"#;
     assert_eq!(serde_json::to_string(&document).expect("JSON"), json);
 }
 

@@ -132,9 +132,10 @@ fn is_present(value: Raw<'_>) -> bool {
     }
 }
 
-/// Sets the position, the content type and the device id of each event.
+/// Sets what the metadata contains of each event: the position, the times, the content type and the device.
 pub(super) fn attach(events: &mut [Event], metadata: &EventMetadata) {
     attach_system_properties(events, &metadata.system_properties);
+    attach_creation_times(events, &metadata.properties);
     attach_positions(events, metadata);
 }
 
@@ -170,39 +171,45 @@ fn read_cells<'c, T>(
     }
 }
 
-/// The system properties that the decoding of an event needs.
-#[derive(Default)]
-struct SystemProperties {
-    content_type: Option<String>,
-    iot_hub_device_id: Option<String>,
-}
-
 const CONTENT_TYPE: &str = "content-type";
 const IOT_HUB_DEVICE_ID: &str = "iothub-connection-device-id";
+const IOT_HUB_ENQUEUED_TIME: &str = "iothub-enqueuedtime";
 
-/// Parses the system properties at the start of the text; returns them with the text after them. If they are not an object,
-/// or if one of the two properties is duplicated or not a string, both count as absent.
-fn system_properties(text: &[u8], quotes: Quotes) -> Option<(SystemProperties, &[u8])> {
+/// An application property that the SDKs for devices set.
+const CREATION_TIME: &str = "iothub-creation-time-utc";
+
+/// Parses the properties with these names in the object at the start of the text; returns them with the text after it. If it
+/// is not an object, or if one of these properties is duplicated or not a string, all count as absent.
+fn properties<'t, const N: usize>(
+    text: &'t [u8],
+    quotes: Quotes,
+    names: [&str; N],
+) -> Option<([Option<String>; N], &'t [u8])> {
+    const ABSENT: Option<String> = None;
     if !text.starts_with(b"{") {
-        return parse_value(text, quotes).map(|(_, rest)| (SystemProperties::default(), rest));
+        return parse_value(text, quotes).map(|(_, rest)| ([ABSENT; N], rest));
     }
-    let (mut content_type, mut iot_hub_device_id, mut is_valid) = (None, None, true);
+    let (mut values, mut is_valid) = ([None; N], true);
     let rest = parse_object(text, quotes, |name, text| {
         let (value, rest) = parse_value(text, quotes)?;
-        let duplicate = match name.unquoted() {
-            Some(name) if *name == *CONTENT_TYPE.as_bytes() => content_type.replace(value),
-            Some(name) if *name == *IOT_HUB_DEVICE_ID.as_bytes() => iot_hub_device_id.replace(value),
-            Some(_) => None,
-            None => Some(value),
-        };
-        is_valid &= duplicate.is_none();
+        match name.unquoted() {
+            Some(name) => {
+                if let Some(index) = names.iter().position(|wanted| *name == *wanted.as_bytes()) {
+                    is_valid &= values[index].replace(value).is_none();
+                }
+            }
+            None => is_valid = false,
+        }
         Some(rest)
     })?;
-    let properties = match (property_text(content_type), property_text(iot_hub_device_id)) {
-        (Ok(content_type), Ok(iot_hub_device_id)) if is_valid => SystemProperties { content_type, iot_hub_device_id },
-        _ => SystemProperties::default(),
-    };
-    Some((properties, rest))
+    let mut texts = [ABSENT; N];
+    for (text, value) in texts.iter_mut().zip(values) {
+        match property_text(value) {
+            Ok(value) => *text = value,
+            Err(NotText) => is_valid = false,
+        }
+    }
+    Some((if is_valid { texts } else { [ABSENT; N] }, rest))
 }
 
 /// A property is not a string.
@@ -216,17 +223,39 @@ fn property_text(property: Option<Raw<'_>>) -> Result<Option<String>, NotText> {
 }
 
 fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
-    // Most senders set neither property, and this column is most of an envelope. "con" is in both names, and in no property
-    // that Event Hubs sets, so usually one search is enough.
-    if !column.may_contain(&["con"]) || !column.may_contain(&[CONTENT_TYPE, IOT_HUB_DEVICE_ID]) {
+    // Most senders set none of these properties, and this column is most of an envelope. "con" is in two of the names, and in
+    // no property that Event Hubs sets, so usually two searches are enough.
+    let is_from_iot_hub = column.may_contain(&[IOT_HUB_ENQUEUED_TIME]);
+    if !is_from_iot_hub && (!column.may_contain(&["con"]) || !column.may_contain(&[CONTENT_TYPE, IOT_HUB_DEVICE_ID])) {
         return;
     }
-    // If the column does not match the events, they are decoded without content type and authenticated device.
-    let cells = read_cells(column, "SystemPropertiesArray", events.len(), system_properties);
+    // If the column does not match the events, they are decoded without these properties.
+    let names = [CONTENT_TYPE, IOT_HUB_DEVICE_ID, IOT_HUB_ENQUEUED_TIME];
+    let cells =
+        read_cells(column, "SystemPropertiesArray", events.len(), |text, quotes| properties(text, quotes, names));
+    let mut time_parser = TimeParser::default();
     for (event, cell) in events.iter_mut().zip(cells.ok().flatten().unwrap_or_default()) {
-        event.content_type = cell.content_type;
-        event.iot_hub_device_id = cell.iot_hub_device_id;
+        let [content_type, iot_hub_device_id, enqueued_time] = cell;
+        (event.content_type, event.iot_hub_device_id) = (content_type, iot_hub_device_id);
+        event.time_ms = enqueued_time.and_then(|time| usable_time(&time, &mut time_parser));
     }
+}
+
+fn attach_creation_times(events: &mut [Event], column: &MetadataColumn) {
+    if !column.may_contain(&[CREATION_TIME]) {
+        return;
+    }
+    let cell = |text, quotes| properties(text, quotes, [CREATION_TIME]);
+    let cells = read_cells(column, "PropertiesArray", events.len(), cell);
+    let mut time_parser = TimeParser::default();
+    for (event, [time]) in events.iter_mut().zip(cells.ok().flatten().unwrap_or_default()) {
+        event.created_ms = time.and_then(|time| usable_time(&time, &mut time_parser));
+    }
+}
+
+/// Returns a time in milliseconds since 1970; `None` if the text is not a time or an unset one.
+fn usable_time(text: &str, time_parser: &mut TimeParser) -> Option<i64> {
+    time_parser.parse_ms(text.as_bytes()).filter(|time_ms| *time_ms >= YEAR_2000_MS)
 }
 
 /// Sets the position of each event. If the arrays do not match the events, the positions are unknown and each event gets a

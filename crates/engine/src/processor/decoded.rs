@@ -10,9 +10,12 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{Outcome, Processor};
+use super::{
+    IotHubTime, Outcome, Processor,
+    future_times::{FutureEvent, is_far_ahead},
+};
 use crate::{
-    batch::{Batch, Event},
+    batch::{Batch, Event, EventPosition},
     device_state::{MAX_ID_BYTES, Reading, Version, document_id, is_reading_name},
     failure::{ErrorClass, Failure, Stage},
     telemetry::{Poison, Readings, Telemetry},
@@ -90,7 +93,9 @@ impl Processor {
         const READINGS_PER_EVENT: usize = 8;
         let source = batch.source.number();
         let count = batch.events.len();
+        let now_ms = self.clock.now_ms();
         let mut arrival_ms = None;
+        let mut is_warned = false;
         // There are at most as many devices as events, too few for a hash that must resist attacks.
         let mut known: HashMap<Cow<'b, str>, usize, foldhash::fast::RandomState> = HashMap::default();
         let mut decoded = DecodedBatch {
@@ -101,15 +106,18 @@ impl Processor {
         };
         let DecodedBatch { outcomes, readings, devices, events } = &mut decoded;
         for (index, event) in batch.events.iter().enumerate() {
-            let version = if let Some(position) = event.position {
-                Version { enqueued_ms: position.enqueued_ms, sequence_number: position.sequence_number, source }
-            } else {
-                let enqueued_ms = *arrival_ms.get_or_insert_with(|| self.next_arrival_ms());
-                Version { enqueued_ms, sequence_number: i64::try_from(index).unwrap_or(i64::MAX), source }
-            };
+            let version = self.version(event, source).unwrap_or_else(|| {
+                let arrival_ms = *arrival_ms.get_or_insert_with(|| self.next_arrival_ms());
+                Version::ordered_by_time(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
+            });
             let first = readings.len();
             match decode(&*self.telemetry, event, readings) {
                 Ok(name) => {
+                    if !is_warned && is_far_ahead(version.time_ms, now_ms) {
+                        is_warned = true;
+                        let event = FutureEvent { device_id: &name, version };
+                        self.shared.future_times.warn(batch, &event, now_ms);
+                    }
                     let device = *known.entry(name).or_insert_with_key(|name| {
                         devices.push(NamedDevice { name: name.clone(), events: 0 });
                         devices.len() - 1
@@ -125,6 +133,18 @@ impl Processor {
             }
         }
         decoded
+    }
+
+    /// Returns the version of an event's readings; `None` without a usable position.
+    fn version(&self, event: &Event, source: u64) -> Option<Version> {
+        let EventPosition { enqueued_ms, sequence_number } = event.position?;
+        let created_ms = event.created_ms.filter(|_| self.iot_hub_time == IotHubTime::Created);
+        // A device's clock that is ahead must not hold off later events.
+        let created_ms = created_ms.map(|created_ms| created_ms.min(event.time_ms.unwrap_or(enqueued_ms)));
+        Some(match created_ms.or(event.time_ms) {
+            Some(time_ms) => Version::ordered_by_time(time_ms, sequence_number, source),
+            None => Version { time_ms: enqueued_ms, sequence_number, source },
+        })
     }
 
     /// Returns the arrival time for the events of a batch without a usable position, in milliseconds since 1970. It increases

@@ -1,8 +1,9 @@
-//! In any order, grouping and repetition of a device's events, its document has the newest value of each field.
+//! A device's document has the newest value of each field, in whatever order, grouping and repetition its events arrive, for the
+//! sets of events that `docs/contribute/architecture.md` names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use devicestate_engine::device_state::{Document, Reading, Update, Version, document_id};
+use devicestate_engine::device_state::{Document, MAX_CLOCK_STEP_MS, Reading, Update, Version, document_id};
 use proptest::{
     collection::{btree_map, vec},
     prelude::*,
@@ -17,20 +18,60 @@ const FIELDS: [&str; 4] = ["Altitude", "Battery", "FlightMode", "GyrometerOK"];
 /// A field of the document that no event writes.
 const NOTE: &str = "Note";
 
-/// The events of a device by version. Versions have few different parts, so that any two often share some.
-type History = BTreeMap<Version, Vec<Reading>>;
+/// The events of a device. The numbers of sources are even if sequence numbers order their events, and odd if times do.
+type History = Vec<(Version, Vec<Reading>)>;
 
-fn version(enqueued_ms: i64, sequence_number: i64, source: u64) -> Version {
-    Version { enqueued_ms, sequence_number, source }
+fn version(time_ms: i64, sequence_number: i64, source: u64) -> Version {
+    Version { time_ms, sequence_number, source }
 }
 
+/// Generates events that may arrive in any order.
 fn history() -> impl Strategy<Value = History> {
-    let versions = (0..3_i64, 0..3_i64, 0..2_u64).prop_map(|(time, number, source)| version(time, number, source));
-    btree_map(versions, readings(), 0..10)
+    prop_oneof![without_steps(), one_source_with_steps()]
+}
+
+/// Generates events of up to three sources. In each the times do not decrease, or order the events.
+fn without_steps() -> impl Strategy<Value = History> {
+    let part = |source| {
+        vec((select(vec![0, 0, 1, 30_000, 70_000]), readings()), 0..4).prop_map(move |events| ascending(source, events))
+    };
+    let by_time = btree_map((0..3_i64, 0..3_i64), readings(), 0..4).prop_map(|events| {
+        events.into_iter().map(|((time, number), readings)| (version(time, number, 3), readings)).collect::<History>()
+    });
+    (part(2), part(4), by_time).prop_map(|(one, other, by_time)| [one, other, by_time].concat())
+}
+
+fn ascending(source: u64, events: Vec<(i64, Vec<Reading>)>) -> History {
+    let mut time = 0;
+    let event = |(number, (step, readings)): (i64, (i64, Vec<Reading>))| {
+        time += step;
+        (version(time, number, source), readings)
+    };
+    (0..).zip(events).map(event).collect()
+}
+
+/// Generates events of one source whose times step back by up to the limit.
+fn one_source_with_steps() -> impl Strategy<Value = History> {
+    vec((steps(), readings()), 0..10).prop_map(|events| with_steps(2, events))
+}
+
+/// Generates how much an event's time is before or after the latest so far.
+fn steps() -> impl Strategy<Value = i64> {
+    select(vec![-MAX_CLOCK_STEP_MS, -100, -1, 0, 1, 100, 2 * MAX_CLOCK_STEP_MS])
+}
+
+fn with_steps(source: u64, events: Vec<(i64, Vec<Reading>)>) -> History {
+    let mut latest = 0;
+    let event = |(number, (step, readings)): (i64, (i64, Vec<Reading>))| {
+        let time = latest + step;
+        latest = latest.max(time);
+        (version(time, number, source), readings)
+    };
+    (0..).zip(events).map(event).collect()
 }
 
 /// Events in groups, each of which becomes one update.
-type Groups = Vec<Vec<(Version, Vec<Reading>)>>;
+type Groups = Vec<History>;
 
 /// Generates the readings of one event; many are equal to those of other events, or null.
 fn readings() -> impl Strategy<Value = Vec<Reading>> {
@@ -52,7 +93,7 @@ fn document(foreign: &Map<String, Value>) -> Document {
     serde_json::from_value(fields.into()).expect("a document")
 }
 
-fn update(events: &History) -> Update {
+fn update(events: &[(Version, Vec<Reading>)]) -> Update {
     let mut update = Update::default();
     for (version, readings) in events {
         update.fold(*version, readings);
@@ -60,26 +101,38 @@ fn update(events: &History) -> Update {
     update
 }
 
-/// The oracle: for each field the value of the highest version that has one.
-fn newest(events: &History) -> BTreeMap<String, (Version, Value)> {
-    let mut newest = BTreeMap::new();
-    for (version, readings) in events {
-        for reading in readings {
-            if reading.value != Value::Null {
-                newest.insert(reading.name.to_string(), (*version, reading.value.clone()));
+/// The oracle: the newest value of each field, computed from all of its events at once. In a source that sequence numbers
+/// order, an event counts as no earlier than those before it.
+fn newest(events: &[(Version, Vec<Reading>)]) -> BTreeMap<String, (Version, Value)> {
+    let mut events: Vec<_> = events.to_vec();
+    events.sort_by_key(|(version, _)| (version.source, version.sequence_number));
+    let mut latest: BTreeMap<(String, u64), i64> = BTreeMap::new();
+    let mut newest: BTreeMap<String, (Version, Value)> = BTreeMap::new();
+    for (Version { time_ms, sequence_number, source }, readings) in events {
+        for Reading { name, value } in readings.into_iter().filter(|reading| !reading.value.is_null()) {
+            let latest = latest.entry((name.to_string(), source)).or_insert(time_ms);
+            *latest = if source % 2 == 0 { time_ms.max(*latest) } else { time_ms };
+            let event = (version(*latest, sequence_number, source), value);
+            let held = newest.entry(name.into_owned()).or_insert_with(|| event.clone());
+            if by_time(event.0) > by_time(held.0) {
+                *held = event;
             }
         }
     }
     newest
 }
 
+fn by_time(Version { time_ms, sequence_number, source }: Version) -> (i64, u64, i64) {
+    (time_ms, source, sequence_number)
+}
+
 /// Returns the expected document of these events, as it is stored.
-fn expected(foreign: &Map<String, Value>, events: &History) -> Value {
+fn expected(foreign: &Map<String, Value>, events: &[(Version, Vec<Reading>)]) -> Value {
     let mut fields = foreign.clone();
     let mut versions = Map::new();
     for (name, (version, value)) in newest(events) {
         fields.insert(name.clone(), value);
-        versions.insert(name, json!([version.enqueued_ms, version.sequence_number, version.source]));
+        versions.insert(name, json!([version.time_ms, version.sequence_number, version.source]));
     }
     fields.insert("id".into(), "d".into());
     fields.insert("Versions".into(), versions.into());
@@ -91,8 +144,8 @@ fn stored(document: &Document) -> Value {
 }
 
 /// Generates the events in any order, some of them twice, in any groups.
-fn deliveries(events: &History) -> impl Strategy<Value = Groups> + use<> {
-    let events: Vec<_> = events.clone().into_iter().collect();
+fn deliveries(events: &[(Version, Vec<Reading>)]) -> impl Strategy<Value = Groups> + use<> {
+    let events = events.to_vec();
     let count = events.len();
     let order = subsequence(events.clone(), 0..=count)
         .prop_flat_map(move |repeated| Just([events.clone(), repeated].concat()).prop_shuffle());
@@ -115,9 +168,28 @@ fn delivered() -> impl Strategy<Value = (History, Groups)> {
 /// Generates two parts of one history, which may overlap.
 fn two_parts() -> impl Strategy<Value = (History, History)> {
     history().prop_flat_map(|events| {
-        let events: Vec<_> = events.into_iter().collect();
-        let part = || subsequence(events.clone(), 0..=events.len()).prop_map(History::from_iter);
+        let part = || subsequence(events.clone(), 0..=events.len());
         (part(), part())
+    })
+}
+
+/// Generates several sources whose times step back. Each is delivered in its order, in groups, and again from earlier places.
+fn in_order_of_each_source() -> impl Strategy<Value = (History, Groups)> {
+    let source = |number| vec((steps(), readings()), 0..5).prop_map(move |events| with_steps(number, events));
+    let sources = (source(2), source(4), source(6)).prop_map(|(one, two, three)| [one, two, three]);
+    let choices = vec((0..3_usize, 1..4_usize, any::<prop::sample::Index>()), 0..12);
+    (sources, choices).prop_map(|(sources, choices)| {
+        let (mut places, mut groups) = ([0; 3], Groups::new());
+        let finish = (0..3).map(|index| (index, usize::MAX, None));
+        for (index, count, from) in choices.into_iter().map(|(i, count, from)| (i, count, Some(from))).chain(finish) {
+            let (events, place) = (&sources[index], &mut places[index]);
+            // From the first that is new, or from an earlier one.
+            let from = from.map_or(*place, |from| from.index(*place + 1));
+            let to = from.saturating_add(count).min(events.len());
+            groups.push(events[from..to].to_vec());
+            *place = to.max(*place);
+        }
+        (sources.concat(), groups)
     })
 }
 
@@ -126,25 +198,22 @@ proptest! {
 
     #[test]
     fn the_document_has_the_newest_value_of_each_field_in_any_order(
-        (events, groups) in delivered(), foreign in foreign(),
+        (events, groups) in prop_oneof![delivered(), in_order_of_each_source()], foreign in foreign(),
     ) {
         let mut document = document(&foreign);
         for group in groups {
-            let mut update = Update::default();
-            for (version, readings) in &group {
-                update.fold(*version, readings);
-            }
-            document.merge(&update);
+            document.merge(&update(&group));
             // Read from its stored form, as by another handler.
             document = serde_json::from_value(stored(&document)).expect("a document");
         }
         prop_assert_eq!(stored(&document), expected(&foreign, &events));
-        prop_assert_eq!(document.newest_version(), newest(&events).values().map(|(version, _)| *version).max());
+        let newest = newest(&events).into_values().map(|(version, _)| version).max_by_key(|version| by_time(*version));
+        prop_assert_eq!(document.newest_version(), newest);
     }
 
     #[test]
     fn merging_two_updates_is_merging_their_fold((one, other) in two_parts(), foreign in foreign()) {
-        let both: History = one.clone().into_iter().chain(other.clone()).collect();
+        let both = [one.clone(), other.clone()].concat();
         let mut expected = document(&foreign);
         let changes = expected.merge(&update(&both));
         for [first, second] in [[&one, &other], [&other, &one]] {
@@ -170,8 +239,8 @@ proptest! {
         let changed = document.merge(&events);
         prop_assert_eq!(changed, stored(&document) != stored(&before));
         for field in FIELDS {
-            prop_assert!(document.version(field) >= before.version(field), "{}", field);
-            if document.version(field) == before.version(field) {
+            prop_assert!(document.version(field).map(by_time) >= before.version(field).map(by_time), "{}", field);
+            if event_of(&document, field) == event_of(&before, field) {
                 prop_assert_eq!(document.get(field), before.get(field));
             }
         }
@@ -185,28 +254,31 @@ proptest! {
     fn an_equal_value_under_a_higher_version_raises_the_version((events, _) in delivered(), later in 1..3_i64) {
         let mut document = document(&Map::new());
         document.merge(&update(&events));
-        let Some(Version { enqueued_ms: time, sequence_number: number, source }) = document.newest_version() else { return Ok(()) };
+        let Some(newest) = document.newest_version() else { return Ok(()) };
+        let time = newest.time_ms;
         let repeated: Vec<_> = document
             .readings()
             .map(|(name, value)| Reading { name: name.to_owned().into(), value: value.clone() })
             .collect();
-        for version in [version(time + later, 0, 0), version(time + later, 1, 0), version(time + later, 1, 1)] {
+        for version in [version(time + later, 0, 8), version(time + later, 1, 8), version(time + later, 0, 10)] {
             let values: Vec<_> = document.readings().map(|(_, value)| value.clone()).collect();
             prop_assert!(document.is_older_than(version, &repeated));
-            prop_assert!(document.merge(&update(&History::from([(version, repeated.clone())]))));
+            prop_assert!(document.merge(&update(&[(version, repeated.clone())])));
             prop_assert!(document.readings().all(|(name, _)| document.version(name) == Some(version)));
             prop_assert!(document.readings().map(|(_, value)| value).eq(&values));
         }
-        prop_assert!(!document.is_older_than(version(time, number, source), &repeated));
+        prop_assert!(!document.is_older_than(newest, &repeated));
     }
 
     #[test]
-    fn a_document_is_older_than_an_event_exactly_if_merging_changes_it((before, events) in two_parts(), foreign in foreign()) {
+    fn a_document_is_older_than_an_event_exactly_if_merging_takes_its_value((before, events) in two_parts(), foreign in foreign()) {
         let mut document = document(&foreign);
         document.merge(&update(&before));
         for (version, readings) in events {
             let is_news = document.is_older_than(version, &readings);
-            let changes = document.clone().merge(&update(&History::from([(version, readings)])));
+            let mut merged = document.clone();
+            merged.merge(&update(&[(version, readings)]));
+            let changes = FIELDS.iter().any(|field| event_of(&merged, field) != event_of(&document, field));
             prop_assert_eq!(is_news, changes);
         }
     }
@@ -216,17 +288,22 @@ proptest! {
         (written, others) in two_parts(), before in history(), foreign in foreign(), is_new in any::<bool>(),
     ) {
         // Each version belongs to only one event.
-        let before: History = before.into_iter().filter(|(v, _)| !written.contains_key(v) && !others.contains_key(v)).collect();
+        let is_other = |(version, _): &(Version, Vec<Reading>)| {
+            written.iter().chain(&others).all(|(other, _)| other != version)
+        };
+        let before: History = before.into_iter().filter(is_other).collect();
         let mut document = document(&foreign);
         if !is_new {
             document.merge(&update(&before));
         }
         let before = document.clone();
         let before = (!is_new).then_some(&before);
+        let mut after = document.clone();
+        after.merge(&update(&written));
         document.merge(&update(&others));
-        let is_held = newest(&written).into_iter().all(|(field, (version, _))| {
-            let was_news = before.and_then(|before| before.version(&field)) < Some(version);
-            !was_news || document.version(&field) == Some(version)
+        let is_held = newest(&written).keys().all(|field| {
+            let expected = after.version(field);
+            expected == before.and_then(|before| before.version(field)) || document.version(field) == expected
         });
         prop_assert_eq!(document.holds(&update(&written), before), is_held);
         let mut document = before.cloned().unwrap_or_else(|| Document::new("d".into()));
@@ -241,8 +318,13 @@ proptest! {
     ) {
         let mut members: Vec<_> =
             fields.iter().map(|(name, (value, _))| (json::quoted(name, false), value.clone())).collect();
-        let versions: BTreeMap<_, _> =
-            fields.iter().filter_map(|(name, (_, version))| Some((name, (*version)?))).collect();
+        let versions: BTreeMap<_, _> = fields.iter().filter_map(|(name, (_, version))| {
+            let (time_ms, sequence_number, source) = (*version)?;
+            // A number that Cosmos DB would round is a string.
+            let is_exact = sequence_number.unsigned_abs() <= 1 << 53;
+            let sequence_number = if is_exact { json!(sequence_number) } else { json!(sequence_number.to_string()) };
+            Some((name, json!([time_ms, sequence_number, source])))
+        }).collect();
         members.push(("\"id\"".into(), id));
         members.push(("\"Versions\"".into(), serde_json::to_string(&versions).expect("JSON")));
         let without_service: Value = serde_json::from_str(&json::object(&members, "")).expect("JSON");
@@ -270,14 +352,38 @@ proptest! {
     }
 }
 
+/// Returns the event that a field is from, by its source and sequence number.
+fn event_of(document: &Document, field: &str) -> Option<(u64, i64)> {
+    document.version(field).map(|version| (version.source, version.sequence_number))
+}
+
+/// The limit of the order: a source whose times step back is delivered out of its order, among events of another source.
+#[test]
+fn an_event_that_another_source_overtook_can_return_before_a_step_back() {
+    let reading = |value: i64| vec![Reading { name: "Battery".into(), value: json!(value) }];
+    let (first, second) = ((version(10, 1, 2), reading(1)), (version(5, 2, 2), reading(2)));
+    let other = (version(8, 1, 4), reading(3));
+    let battery = |order: [&(Version, Vec<Reading>); 3]| {
+        let mut document = Document::new("d".into());
+        for event in order {
+            document.merge(&update(std::slice::from_ref(event)));
+        }
+        document.get("Battery").cloned()
+    };
+    for in_order in [[&first, &second, &other], [&first, &other, &second], [&other, &first, &second]] {
+        assert_eq!(battery(in_order), Some(json!(2)));
+    }
+    assert_eq!(battery([&second, &other, &first]), Some(json!(1)));
+}
+
 /// The generated histories must be able to reveal an incorrect merge.
 #[test]
 fn the_generated_histories_can_reveal_an_incorrect_merge() {
     let mut seen = BTreeSet::new();
     for (events, groups) in examples(delivered(), 300) {
-        let order: Vec<_> = groups.iter().flatten().map(|(version, _)| *version).collect();
+        let order: Vec<_> = groups.iter().flatten().map(|(version, _)| by_time(*version)).collect();
         let values = |wanted: &str| {
-            let readings = events.values().flatten().filter(|reading| reading.name == wanted);
+            let readings = events.iter().flat_map(|(_, readings)| readings).filter(|reading| reading.name == wanted);
             readings.map(|reading| reading.value.to_string()).collect::<Vec<_>>()
         };
         let battery = values("Battery");
@@ -288,13 +394,15 @@ fn the_generated_histories_can_reveal_an_incorrect_merge() {
         seen.extend((distinct < battery.len()).then_some("equal values"));
         seen.extend((distinct > 1).then_some("other values"));
         seen.extend(battery.contains(&"null".to_owned()).then_some("null"));
-        let versions: Vec<_> = events.keys().collect();
-        seen.extend(versions.windows(2).any(|two| two[0].enqueued_ms == two[1].enqueued_ms).then_some("one time"));
+        let pairs = || events.iter().flat_map(|(one, _)| events.iter().map(move |(other, _)| (one, other)));
+        let is_back = |one: &Version, other: &Version| {
+            one.source == other.source && one.sequence_number < other.sequence_number && one.time_ms > other.time_ms
+        };
+        seen.extend(pairs().any(|(one, other)| is_back(one, other)).then_some("a step back"));
         seen.extend(
-            versions
-                .windows(2)
-                .any(|two| (two[0].enqueued_ms, two[0].sequence_number) == (two[1].enqueued_ms, two[1].sequence_number))
-                .then_some("one number"),
+            pairs()
+                .any(|(one, other)| one.time_ms == other.time_ms && one.source != other.source)
+                .then_some("one time"),
         );
     }
     assert_eq!(seen.len(), 8, "{seen:?}");

@@ -1,0 +1,114 @@
+//! The version of a reading: which of two events is newer.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// The version of a reading: the time, the sequence number and the source of its event.
+///
+/// The rule of comparison:
+///
+/// * Two events of one source: the sequence number decides, because the service guarantees it. The times of a partition may
+///   step back when another broker node takes it over.
+/// * Times that differ by more than [`MAX_CLOCK_STEP_MS`] decide nevertheless: the sequence numbers of a hub that was created
+///   again start again, and no metadata shows that.
+/// * Two sources, or a source that is ordered by time: the time decides, then the source, then the sequence number.
+///
+/// `docs/contribute/architecture.md` names the sets of events for which the order of arrival does not matter. In a document
+/// a version is the array `[time_ms, sequence_number, source]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version {
+    /// The event's time in milliseconds since 1970, UTC: mostly when the service enqueued it.
+    pub time_ms: i64,
+    /// The event's sequence number within its source.
+    pub sequence_number: i64,
+    /// The number of the event's [`Source`](crate::batch::Source::number). The lowest bit is set if the events of the source
+    /// are ordered by time.
+    pub source: u64,
+}
+
+/// The largest step back of the times of one source, in milliseconds, over which the sequence number still decides.
+pub const MAX_CLOCK_STEP_MS: i64 = 60_000;
+
+/// The bit of [`Version::source`] that is set if time orders the events of the source.
+const ORDERED_BY_TIME: u64 = 1;
+
+/// The result of [`Version::join`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Joined {
+    /// The version to store.
+    pub(super) version: Version,
+    /// Whether the other event is newer, so that its value replaces the stored one.
+    pub(super) is_newer: bool,
+}
+
+impl Version {
+    /// Returns the version of an event whose source is ordered by time, not by sequence number: its sequence number may be new
+    /// although the event is old, or there is none.
+    #[must_use]
+    pub fn ordered_by_time(time_ms: i64, sequence_number: i64, source: u64) -> Self {
+        Self { time_ms, sequence_number, source: source | ORDERED_BY_TIME }
+    }
+
+    /// Returns true if an event of this version replaces a reading of the version `stored`.
+    #[must_use]
+    pub fn is_newer_than(self, stored: Self) -> bool {
+        stored.join(self).is_newer
+    }
+
+    /// Joins the version of a stored reading with that of another event.
+    ///
+    /// Within one source, time and sequence number are joined separately. So the stored time never decreases, and the result
+    /// does not depend on the order of the events.
+    #[inline]
+    pub(super) fn join(self, other: Self) -> Joined {
+        if self.source == other.source
+            && self.source & ORDERED_BY_TIME == 0
+            && self.time_ms.abs_diff(other.time_ms) <= MAX_CLOCK_STEP_MS.unsigned_abs()
+        {
+            let time_ms = self.time_ms.max(other.time_ms);
+            let sequence_number = self.sequence_number.max(other.sequence_number);
+            let is_newer = other.sequence_number > self.sequence_number;
+            return Joined { version: Self { time_ms, sequence_number, source: self.source }, is_newer };
+        }
+        let is_newer = other.by_time() > self.by_time();
+        Joined { version: if is_newer { other } else { self }, is_newer }
+    }
+
+    /// Returns the parts by which versions of different sources are compared. The sequence number comes last, because those of
+    /// two sources have nothing to do with each other.
+    pub(super) fn by_time(self) -> (i64, u64, i64) {
+        (self.time_ms, self.source, self.sequence_number)
+    }
+}
+
+/// Cosmos DB stores integers beyond this as doubles, and so rounds them.
+const MAX_EXACT_INTEGER: u64 = 1 << 53;
+
+/// A sequence number in a document: a number, or a string if Cosmos DB would round the number.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredNumber {
+    Number(i64),
+    Text(String),
+}
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.sequence_number.unsigned_abs() <= MAX_EXACT_INTEGER {
+            return (self.time_ms, self.sequence_number, self.source).serialize(serializer);
+        }
+        (self.time_ms, self.sequence_number.to_string(), self.source).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (time_ms, sequence_number, source) = Deserialize::deserialize(deserializer)?;
+        let sequence_number = match sequence_number {
+            StoredNumber::Number(number) => number,
+            StoredNumber::Text(text) => text
+                .parse()
+                .map_err(|_| D::Error::custom(format!("{text:?} is not a sequence number, which is an integer")))?,
+        };
+        Ok(Self { time_ms, sequence_number, source })
+    }
+}
