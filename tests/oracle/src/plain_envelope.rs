@@ -34,6 +34,8 @@ pub struct Event {
     pub body: Vec<u8>,
     pub content_type: Option<String>,
     pub iot_hub_device_id: Option<String>,
+    /// When IoT Hub accepted the message, and when the device created it, in milliseconds.
+    pub iot_hub_times: [Option<i64>; 2],
     /// Enqueued time in milliseconds, and sequence number.
     pub position: Option<(i64, i64)>,
     pub is_faulty: bool,
@@ -44,6 +46,7 @@ pub struct Event {
 const COLUMNS: usize = 6;
 const SEQUENCE_NUMBERS: usize = 0;
 const ENQUEUED_TIMES: usize = 1;
+const PROPERTIES: usize = 4;
 const SYSTEM_PROPERTIES: usize = 5;
 
 /// Why a request is invalid.
@@ -80,6 +83,7 @@ pub fn read_with_engine(request: &[u8], trigger: &EventHubTrigger) -> Result<Req
         body: event.body.to_vec(),
         content_type: event.content_type.clone(),
         iot_hub_device_id: event.iot_hub_device_id.clone(),
+        iot_hub_times: [event.time_ms, event.created_ms],
         position: event.position.map(|position| (position.enqueued_ms, position.sequence_number)),
         is_faulty: event.fault.is_some(),
         cells: columns.map(|column| Some((column.cell(index)?.get().to_owned(), column.string(index)))),
@@ -222,6 +226,14 @@ struct SystemProperties {
     content_type: Option<String>,
     #[serde(rename = "iothub-connection-device-id")]
     iot_hub_device_id: Option<String>,
+    #[serde(rename = "iothub-enqueuedtime")]
+    enqueued_time: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Properties {
+    #[serde(rename = "iothub-creation-time-utc")]
+    creation_time: Option<String>,
 }
 
 fn attach(events: &mut [Event], metadata: &Object) {
@@ -242,9 +254,13 @@ fn attach(events: &mut [Event], metadata: &Object) {
             event.cells[number] = cell.map(|cell| (cell.clone(), serde_json::from_str(&cell).ok()));
         }
         let system_properties = cells(SYSTEM_PROPERTIES).and_then(|cells| object(cells[index].get().as_bytes()));
-        if let Some(SystemProperties { content_type, iot_hub_device_id }) = system_properties {
+        if let Some(SystemProperties { content_type, iot_hub_device_id, enqueued_time }) = system_properties {
             (event.content_type, event.iot_hub_device_id) = (content_type, iot_hub_device_id);
+            event.iot_hub_times[0] = enqueued_time.and_then(|time| time_ms(&time));
         }
+        let properties = cells(PROPERTIES).and_then(|cells| object(cells[index].get().as_bytes()));
+        event.iot_hub_times[1] =
+            properties.and_then(|Properties { creation_time }| creation_time).and_then(|time| time_ms(&time));
         let (numbers, times) = (&columns[SEQUENCE_NUMBERS], &columns[ENQUEUED_TIMES]);
         let position = match (cells(SEQUENCE_NUMBERS), cells(ENQUEUED_TIMES)) {
             (Some(numbers), Some(times)) => position(numbers[index].get(), times[index].get()),
@@ -270,16 +286,23 @@ enum Position {
 }
 
 fn position(number: &str, time: &str) -> Position {
-    const YEAR_2000_MS: i64 = 946_684_800_000;
     let (number, time) = (number.trim_matches('"'), time.trim_matches(['"', '\\']));
     if number == "null" || time == "null" {
         return Position::Absent;
     }
-    let Ok(number) = number.parse::<i64>() else { return Position::Invalid };
-    let civil = || time.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
-    let Some(time) = time.parse::<jiff::Timestamp>().ok().or_else(|| Some(civil()?.timestamp())) else {
-        return Position::Invalid;
-    };
-    let time = time.as_millisecond();
+    let (Ok(number), Some(time)) = (number.parse::<i64>(), any_time_ms(time)) else { return Position::Invalid };
     if time >= YEAR_2000_MS && number >= 0 { Position::Known(time, number) } else { Position::Absent }
+}
+
+const YEAR_2000_MS: i64 = 946_684_800_000;
+
+/// Parses a time; `None` if it is invalid, or before 2000.
+fn time_ms(time: &str) -> Option<i64> {
+    any_time_ms(time).filter(|time| *time >= YEAR_2000_MS)
+}
+
+fn any_time_ms(time: &str) -> Option<i64> {
+    let civil = || time.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    let time = time.parse::<jiff::Timestamp>().ok().or_else(|| Some(civil()?.timestamp()))?;
+    Some(time.as_millisecond())
 }

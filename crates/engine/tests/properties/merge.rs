@@ -352,9 +352,10 @@ proptest! {
     }
 }
 
-/// Returns the event that a field is from, by its source and sequence number.
-fn event_of(document: &Document, field: &str) -> Option<(u64, i64)> {
-    document.version(field).map(|version| (version.source, version.sequence_number))
+/// Returns the event that a field is from: its source, its sequence number and, if times order the source, its time.
+fn event_of(document: &Document, field: &str) -> Option<(u64, i64, Option<i64>)> {
+    let Version { time_ms, sequence_number, source } = document.version(field)?;
+    Some((source, sequence_number, (source % 2 == 1).then_some(time_ms)))
 }
 
 /// The limit of the order: a source whose times step back is delivered out of its order, among events of another source.

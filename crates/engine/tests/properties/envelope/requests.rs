@@ -111,8 +111,8 @@ fn metadata(count: usize) -> impl Strategy<Value = Option<String>> {
         column("PartitionKey", count, prop_oneof![json::string(6), json::value()].boxed()),
         column("OffsetString", count, prop_oneof![json::string(6), Just("null".to_owned())].boxed()),
         column("Offset", count, prop_oneof![json::string(6), json::value()].boxed()),
-        column("Properties", count, json::value_as_sent().boxed()),
-        column("SystemProperties", count, system_properties().boxed()),
+        column("Properties", count, properties(&["iothub-creation-time-utc", "firmware"]).boxed()),
+        column("SystemProperties", count, properties(&SYSTEM_PROPERTIES).boxed()),
         nested("PartitionContext", context().boxed()),
         nested("TriggerPartitionContext", context().boxed()),
         nested("RetryContext", retry().boxed()),
@@ -192,13 +192,18 @@ fn time() -> impl Strategy<Value = String> {
     prop_oneof![20 => written, 1 => Just("null".to_owned()), 1 => json::value()]
 }
 
-fn system_properties() -> impl Strategy<Value = String> {
+const SYSTEM_PROPERTIES: [&str; 4] =
+    ["content-type", "iothub-connection-device-id", "iothub-enqueuedtime", "x-opt-offset"];
+
+/// Generates properties with some of these names.
+fn properties(names: &[&'static str]) -> impl Strategy<Value = String> + use<> {
     let name = prop_oneof![
-        4 => select(vec!["content-type", "iothub-connection-device-id", "x-opt-offset"]).prop_map(str::to_owned),
+        4 => select(names.to_vec()).prop_map(str::to_owned),
         1 => json::text(4),
     ];
     let value = prop_oneof![
         6 => select(vec!["application/json", "application/x-protobuf", "drone-7", ""]).prop_map(|text| json::quoted(text, false)),
+        6 => time(),
         2 => json::string(6),
         1 => json::value_as_sent(),
     ];
