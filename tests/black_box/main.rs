@@ -8,6 +8,7 @@ mod host_protocol;
 mod invalid_input;
 mod invalid_requests;
 mod log_records;
+mod order;
 mod protobuf;
 mod reference_faults;
 mod request_forms;

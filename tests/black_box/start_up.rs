@@ -107,6 +107,7 @@ fn an_unknown_telemetry_format_is_rejected() {
 fn other_invalid_settings_are_rejected() {
     for (setting, value) in [
         ("DeviceIdFromIoTHub", "perhaps"),
+        ("IoTHubTime", "sent"),
         ("StoreConcurrency", "0"),
         ("StoreConcurrency", "many"),
         ("DeadLetterAfterAttempts", "0"),

@@ -1,6 +1,7 @@
 //! Replay and audit trail, over a queue in a file and a store with scripted faults.
 
 mod audit;
+mod iot_hub;
 mod replaying;
 mod replaying_cut_off;
 mod sessions;
