@@ -10,6 +10,7 @@ mod python_reader;
 mod rejected_documents;
 mod request_faults;
 mod request_units;
+mod sequence_numbers;
 mod settings;
 mod test_account;
 mod throttling;

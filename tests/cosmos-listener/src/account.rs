@@ -15,7 +15,7 @@ use azure_data_cosmos_driver::in_memory_emulator::{
 };
 use tokio::sync::Mutex;
 
-use crate::{operation, response::CosmosResponse};
+use crate::{numbers, operation, response::CosmosResponse};
 
 /// The largest throughput of a partition in Azure. A container's throughput is spread evenly over its partitions.
 const RU_PER_PARTITION: u64 = 10_000;
@@ -176,7 +176,7 @@ impl Account {
                 request.headers_mut().insert(name, AzureHeaderValue::from(value.to_owned()));
             }
         }
-        request.set_body(body);
+        request.set_body(numbers::round(body));
         match self.http.execute_request(&request).await {
             Ok(raw) => CosmosResponse::from_store(raw).await,
             Err(error) => CosmosResponse::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
