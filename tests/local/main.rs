@@ -9,6 +9,7 @@ mod function_apps;
 mod inputs;
 mod killed_at_random;
 mod real_telemetry;
+mod repeated_runs;
 mod session_failures;
 mod sessions;
 mod support;

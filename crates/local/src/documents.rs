@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use devicestate_engine::store::StateStore;
+use devicestate_engine::{clock::Clock, device_state::Document, store, store::StateStore};
 use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteStore};
 
 /// The store of a run's documents, by the setting `StateStore`.
@@ -43,5 +43,23 @@ impl Documents {
             Self::Memory | Self::Sqlite(_) => usize::MAX,
             Self::Remote(..) => MAX_REMOTE_DOCUMENTS,
         }
+    }
+
+    /// Returns the sequence number of the first event of a run, above those of earlier runs: within a hub the sequence number
+    /// decides which event is newer. Where reading has a cost, the time is such a number.
+    pub(super) async fn next_sequence_number(&self, clock: &dyn Clock) -> i64 {
+        let store = match self {
+            Self::Memory => return 0,
+            Self::Remote(..) => return clock.now_ms(),
+            Self::Sqlite(_) => self.open(),
+        };
+        // Without a file there are no documents. Whether it is damaged, the handler reports.
+        let Ok(Some(store)) = store else { return 0 };
+        let documents = store::documents(&*store, self.max_read()).await.unwrap_or_default();
+        let numbers = |document: &Document| {
+            let versions = document.readings().filter_map(|(name, _)| document.version(name));
+            versions.map(|version| version.sequence_number).max()
+        };
+        documents.iter().filter_map(numbers).max().map_or(0, |newest| newest.saturating_add(1))
     }
 }

@@ -30,6 +30,8 @@ pub struct Sent {
     pub partition_key: Option<String>,
     /// The content type.
     pub content_type: Option<&'static str>,
+    /// When an IoT Hub accepted the message, if it came through one, in milliseconds since 1970.
+    pub iot_hub_enqueued_ms: Option<i64>,
 }
 
 /// An event in a partition.
@@ -37,7 +39,7 @@ pub struct Sent {
 pub struct HubEvent {
     /// The event that the producer sent.
     pub sent: Sent,
-    /// Rises by one with each event of the partition, from 0.
+    /// Rises by one with each event of the partition.
     pub sequence_number: i64,
     /// The event's position in the bytes of the partition.
     pub offset: i64,
@@ -77,11 +79,13 @@ pub struct Options {
     pub retains_events: bool,
     /// The throughput limit, if any.
     pub throughput: Option<Throughput>,
+    /// The sequence number of the first event of each partition.
+    pub first_sequence_number: i64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Arc::new(System), retains_events: false, throughput: None }
+        Self { clock: Arc::new(System), retains_events: false, throughput: None, first_sequence_number: 0 }
     }
 }
 
@@ -147,8 +151,11 @@ impl Hub {
     /// Returns an empty hub with this many partitions.
     #[must_use]
     pub fn new(partitions: usize, options: Options) -> Self {
+        let first = options.first_sequence_number;
+        let stream = || Stream { checkpoint: first, next_sequence_number: first, unread: first, ..Stream::default() };
+        let partition = || Partition { stream: Mutex::new(stream()), ..Partition::default() };
         Self {
-            partitions: (0..partitions).map(|_| Partition::default()).collect(),
+            partitions: (0..partitions).map(|_| partition()).collect(),
             keyless_events: AtomicUsize::new(0),
             options,
             incoming: AtomicU64::new(0),

@@ -30,8 +30,11 @@ use crate::{
 pub async fn run(options: Options) -> Result<Report, LocalError> {
     let setup = Setup::new(&options)?;
     let clock: Arc<dyn Clock> = Arc::new(BackdatedClock { by_ms: options.backdate_ms });
+    let next_sequence_number = setup.documents.next_sequence_number(&*clock).await;
     if let Some(Sessions { max_delivery_count }) = options.sessions {
-        let queue = SessionQueue::new(queue::Options { clock: Arc::clone(&clock), max_delivery_count });
+        let first_sequence_number = next_sequence_number.max(1);
+        let queue = queue::Options { clock: Arc::clone(&clock), max_delivery_count, first_sequence_number };
+        let queue = SessionQueue::new(queue);
         let mut run = LocalRun::new(setup, &options, clock, Arc::clone(&queue)).await?;
         run.region.start();
         let sent = run.send(u64::MAX).await;
@@ -42,7 +45,12 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     let is_demonstration = options.is_demonstration();
     let should_check = is_demonstration || options.should_check;
     let throughput = options.throughput_units.map(Throughput::new);
-    let hub = hub::Options { clock: Arc::clone(&clock), throughput, retains_events: should_check };
+    let hub = hub::Options {
+        clock: Arc::clone(&clock),
+        throughput,
+        retains_events: should_check,
+        first_sequence_number: next_sequence_number,
+    };
     let hub = Arc::new(Hub::new(options.partitions, hub));
     let expected = if should_check { Some(Expected::read(&setup).await?) } else { None };
     let mut run = LocalRun::new(setup, &options, clock, Arc::clone(&hub)).await?;

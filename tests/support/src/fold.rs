@@ -6,12 +6,13 @@ use serde_json::{Map, Value, json};
 
 use super::{Batch, Event, sha256};
 
-/// The version of a reading. The order of the fields decides which version is newer.
+/// The version of a reading. The order of the fields decides which version is newer, because the enqueued times of these
+/// events do not decrease within a partition.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 struct Version {
     enqueued_ms: i64,
-    sequence_number: i64,
     source_hash: u64,
+    sequence_number: i64,
 }
 
 /// The newest value of each device and field, by comparison of versions.
@@ -73,10 +74,10 @@ impl Version {
     }
 }
 
-/// Returns the last part of a version: the first 53 bits of a hash of namespace, hub and partition.
+/// Returns the last part of a version: the first 52 bits of a hash of namespace, hub and partition, and a zero.
 fn source_hash(partition_id: &str) -> u64 {
     let name = format!("{}\0{}\0{partition_id}\0", super::NAMESPACE, super::EVENT_HUB);
-    u64::from_str_radix(&sha256(name.as_bytes())[..16], 16).expect("hexadecimal digits") >> 11
+    u64::from_str_radix(&sha256(name.as_bytes())[..16], 16).expect("hexadecimal digits") >> 12 << 1
 }
 
 /// Returns the value in the form that Cosmos DB stores: a number without a fraction is an integer.

@@ -97,11 +97,13 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// The maximum number of deliveries before a message is moved to the dead-letter sub-queue: 1 to 2,000 in the service.
     pub max_delivery_count: u32,
+    /// The sequence number of the first message.
+    pub first_sequence_number: i64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Arc::new(System), max_delivery_count: 2_000 }
+        Self { clock: Arc::new(System), max_delivery_count: 2_000, first_sequence_number: 1 }
     }
 }
 
@@ -154,7 +156,8 @@ impl SessionQueue {
             {
                 let mut state = self.state();
                 if !state.is_full() {
-                    let sequence_number = state.push(sent, self.options.clock.now_ms());
+                    let Options { clock, first_sequence_number, .. } = &self.options;
+                    let sequence_number = state.push(sent, clock.now_ms(), *first_sequence_number);
                     drop(state);
                     self.offered.notify_waiters();
                     return sequence_number;

@@ -56,13 +56,13 @@ impl State {
         self.counts.active >= MAX_MESSAGES as u64 || (self.counts.active > 0 && self.bytes >= MAX_QUEUE_BYTES)
     }
 
-    pub(super) fn push(&mut self, sent: Sent, now_ms: i64) -> i64 {
+    pub(super) fn push(&mut self, sent: Sent, now_ms: i64, first_sequence_number: i64) -> i64 {
         let Sent { session_id, message_id, body, content_type } = sent;
+        let sequence_number = first_sequence_number + i64::try_from(self.counts.incoming).unwrap_or(i64::MAX);
         self.counts.incoming += 1;
         self.counts.active += 1;
         self.bytes += body.len();
         self.last_enqueued_ms = self.last_enqueued_ms.max(now_ms);
-        let sequence_number = i64::try_from(self.counts.incoming).unwrap_or(i64::MAX);
         let key: Arc<str> = session_id.as_str().into();
         let message = Arc::new(Message {
             message_id: message_id.unwrap_or_else(|| sequence_number.to_string()),
