@@ -1,20 +1,25 @@
 //! An event hub: partitions, each an ordered stream with a checkpoint and a lease.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use devicestate_engine::{batch::Source, clock::Clock as _};
 use devicestate_local::hub::{HubEvent, Sent};
 
-use super::{clock::SimulatedClock, fleet::ExpectedEffect, signal::Signal};
+use super::{clock::SimulatedClock, fleet::ExpectedEffect, metrics::Fault, schedule::Schedule, signal::Signal};
 
 /// An event hub with its own region and namespace.
 pub(crate) struct Hub {
     clock: Arc<SimulatedClock>,
     pub(crate) partitions: Vec<Partition>,
     next: Mutex<usize>,
+    /// When the IoT Hub accepted the newest message.
+    accepted_ms: Mutex<i64>,
 }
 
 /// A partition of an event hub.
@@ -23,8 +28,15 @@ pub(crate) struct Partition {
     pub(crate) source: Source,
     /// The source number in the versions of its events.
     pub(crate) number: u64,
-    /// The clock error of its node, in milliseconds.
+    /// The sequence number of its first event.
+    pub(crate) first_number: i64,
+    /// The constant clock error of its nodes, in milliseconds.
     skew: i64,
+    /// The additional clock error of its current node, in milliseconds.
+    step: AtomicI64,
+    has_steps: bool,
+    has_iot_hub: bool,
+    clock: Arc<SimulatedClock>,
     stream: Mutex<Stream>,
     /// The number of events, for readers that wait for more.
     pub(crate) event_count: Signal<usize>,
@@ -73,16 +85,17 @@ struct Stream {
     /// The position of each event among all events of the run.
     orders: Vec<u64>,
     offset: i64,
-    /// The first sequence number that is not checkpointed.
+    /// The index of the first event that is not checkpointed.
     checkpoint: usize,
     /// Earlier checkpoints with their times, for [`Hub::rewind`].
     history: Vec<(Duration, usize)>,
-    /// The first sequence number that was never read.
+    /// The index of the first event that was never read.
     read: usize,
 }
 
 /// Consecutive events of a partition with their expected effects.
 pub(crate) struct EventRange {
+    /// The index of the first one in the partition.
     pub(crate) first: usize,
     pub(crate) events: Vec<Arc<HubEvent>>,
     pub(crate) expected_effects: Vec<ExpectedEffect>,
@@ -91,7 +104,7 @@ pub(crate) struct EventRange {
 }
 
 impl Hub {
-    pub(crate) fn new(clock: &Arc<SimulatedClock>, region: usize, partitions: usize, is_skewed: bool) -> Self {
+    pub(crate) fn new(clock: &Arc<SimulatedClock>, region: usize, schedule: &Schedule) -> Self {
         let partition = |number: usize| {
             let source = Source {
                 fully_qualified_namespace: format!("fleet-{region}.servicebus.windows.net"),
@@ -100,32 +113,40 @@ impl Hub {
                 partition_id: number.to_string(),
                 ..Source::default()
             };
-            let skew = if is_skewed { clock.draw(|rng| rng.i64(-500..500)) } else { 0 };
+            let skew = if schedule.has_clock_skew { clock.draw(|rng| rng.i64(-500..500)) } else { 0 };
             Partition {
                 number: source.number(),
                 source,
+                first_number: schedule.first_number,
                 skew,
+                step: AtomicI64::new(0),
+                has_steps: schedule.has_clock_steps,
+                has_iot_hub: schedule.has_iot_hub,
+                clock: Arc::clone(clock),
                 stream: Mutex::default(),
                 event_count: Signal::new(0),
                 lease: Signal::new(0),
                 attempts: Mutex::default(),
             }
         };
-        let partitions = (0..partitions).map(partition).collect();
-        Self { clock: Arc::clone(clock), partitions, next: Mutex::new(0) }
+        let partitions = (0..schedule.partitions).map(partition).collect();
+        Self { clock: Arc::clone(clock), partitions, next: Mutex::new(0), accepted_ms: Mutex::new(0) }
     }
 
     /// Accepts an event from a producer; `order` is its position among all events of the run.
-    pub(crate) fn send(&self, sent: Sent, expected: ExpectedEffect, order: u64) {
+    pub(crate) fn send(&self, mut sent: Sent, expected: ExpectedEffect, order: u64) {
         let partition = &self.partitions[self.partition_of(sent.partition_key.as_deref())];
-        let mut stream = partition.stream();
-        let (sequence_number, offset) = (i64::try_from(stream.events.len()).unwrap_or(i64::MAX), stream.offset);
-        stream.offset += i64::try_from(sent.body.len()).unwrap_or(i64::MAX) + 64;
-        let enqueued_ms = self.clock.now_ms() + partition.skew;
-        stream.events.push(Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms }));
-        stream.expected_effects.push(expected);
-        stream.orders.push(order);
-        partition.event_count.change(|events| *events = stream.events.len());
+        if partition.has_iot_hub {
+            // The clock of the IoT Hub is that of all partitions, and its times differ.
+            let mut accepted_ms = self.accepted_ms.lock().unwrap_or_else(PoisonError::into_inner);
+            *accepted_ms = self.clock.now_ms().max(*accepted_ms + 1);
+            sent.iot_hub_enqueued_ms = Some(*accepted_ms);
+        }
+        partition.append(sent, expected, order);
+        if partition.has_iot_hub && self.clock.draw(|rng| rng.u8(..20)) == 0 {
+            self.clock.metrics.count_fault(Fault::RepeatedSeries);
+            partition.repeat_series(self.clock.draw(|rng| rng.usize(1..8)));
+        }
     }
 
     fn partition_of(&self, key: Option<&str>) -> usize {
@@ -155,6 +176,43 @@ impl Partition {
 
     fn attempts(&self) -> MutexGuard<'_, AttemptCounts> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends an event.
+    fn append(&self, sent: Sent, expected: ExpectedEffect, order: u64) {
+        if self.has_steps && self.clock.draw(|rng| rng.u8(..20)) == 0 {
+            // Another node of the broker takes over the partition.
+            self.step.store(self.clock.draw(|rng| rng.i64(-20_000..=0)), Relaxed);
+        }
+        let mut stream = self.stream();
+        let sequence_number = self.first_number + i64::try_from(stream.events.len()).unwrap_or(i64::MAX);
+        let offset = stream.offset;
+        stream.offset += i64::try_from(sent.body.len()).unwrap_or(i64::MAX) + 64;
+        let enqueued_ms = self.clock.now_ms() + self.skew + self.step.load(Relaxed);
+        if stream.events.last().is_some_and(|last| last.enqueued_ms > enqueued_ms) {
+            self.clock.metrics.count_fault(Fault::ClockStep);
+        }
+        stream.events.push(Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms }));
+        stream.expected_effects.push(expected);
+        stream.orders.push(order);
+        self.event_count.change(|events| *events = stream.events.len());
+    }
+
+    /// Appends the last events once more, as an IoT Hub does: they are new events of the same messages.
+    fn repeat_series(&self, count: usize) {
+        let (events, effects, orders) = {
+            let stream = self.stream();
+            let from = stream.events.len().saturating_sub(count);
+            (stream.events[from..].to_vec(), stream.expected_effects[from..].to_vec(), stream.orders[from..].to_vec())
+        };
+        for ((event, expected), order) in events.iter().zip(effects).zip(orders) {
+            self.append(event.sent.clone(), expected, order);
+        }
+    }
+
+    /// Returns the index of a sequence number in the partition.
+    pub(crate) fn index_of(&self, sequence_number: i64) -> Option<usize> {
+        usize::try_from(sequence_number.checked_sub(self.first_number)?).ok()
     }
 
     pub(crate) fn start_attempt(&self) -> ActiveAttempt<'_> {

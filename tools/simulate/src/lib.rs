@@ -6,7 +6,8 @@
 //!
 //! * each event is accounted for exactly once: in its device's document, or as a dead letter with its own bytes;
 //! * no stored version decreases, except by a failover that loses writes;
-//! * the documents equal a plain fold of all events, and hold what each device sent last;
+//! * the documents equal a plain fold of all events, and hold what each device sent last, although clocks step back and an
+//!   IoT Hub repeats itself;
 //! * each reply can be read by the host, has consistent counts, and arrives in time;
 //! * no event is dead-lettered because of a fault of the store.
 //!
@@ -136,7 +137,7 @@ impl World {
             Policy::None => function.retry = None,
         }
         let faults = Arc::new(FaultInjector::new(Arc::clone(&clock), schedule.rates));
-        let hub = |region| Hub::new(&clock, region, schedule.partitions, schedule.has_clock_skew);
+        let hub = |region| Hub::new(&clock, region, &schedule);
         let region = || Region::new(schedule.partitions);
         Self {
             function,

@@ -25,6 +25,9 @@ pub enum Count {
     Redelivered,
     /// Writes that a failover of the store lost.
     LostWrites,
+    /// Readings in the documents at the end, and those whose value the order of arrival may decide.
+    Readings,
+    UnorderedReadings,
     Fault(Fault),
 }
 
@@ -46,6 +49,8 @@ pub enum Fault {
     StoreOutage,
     StoreFailover,
     RegionLost,
+    ClockStep,
+    RepeatedSeries,
     HandlerKilled,
     HostKilled,
     InvocationTimeout,
@@ -60,7 +65,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Conflict,
         Self::ConflictWithItself,
         Self::Throttled,
@@ -76,6 +81,8 @@ impl Fault {
         Self::StoreOutage,
         Self::StoreFailover,
         Self::RegionLost,
+        Self::ClockStep,
+        Self::RepeatedSeries,
         Self::HandlerKilled,
         Self::HostKilled,
         Self::InvocationTimeout,
@@ -107,6 +114,8 @@ impl Fault {
             Self::StoreOutage => "store outages",
             Self::StoreFailover => "store failovers",
             Self::RegionLost => "regions lost, with their hubs",
+            Self::ClockStep => "enqueued times that step back",
+            Self::RepeatedSeries => "series that the IoT Hub repeats",
             Self::HandlerKilled => "handlers killed",
             Self::HostKilled => "hosts killed",
             Self::InvocationTimeout => "invocation timeouts",

@@ -28,6 +28,12 @@ pub(crate) struct Schedule {
     pub(crate) budget: Duration,
     /// Whether the clocks of the partitions differ.
     pub(crate) has_clock_skew: bool,
+    /// Whether the clock of a partition changes with its node of the broker, so that its times can step back.
+    pub(crate) has_clock_steps: bool,
+    /// Whether the devices send through an IoT Hub, which repeats series of messages.
+    pub(crate) has_iot_hub: bool,
+    /// The sequence number of the first event of each partition. Beyond 2^53 it is that of a partitioned Service Bus queue.
+    pub(crate) first_number: i64,
     /// How long the devices send.
     pub(crate) span: Duration,
     pub(crate) rates: FaultRates,
@@ -118,6 +124,9 @@ impl Schedule {
             concurrency: [1, 4, 32][rng.usize(..3)],
             budget: Duration::from_secs([5, 20, 60][rng.usize(..3)]),
             has_clock_skew: rng.u8(..3) == 0,
+            has_clock_steps: rng.u8(..3) == 0,
+            has_iot_hub: rng.u8(..4) == 0,
+            first_number: if rng.u8(..6) == 0 { 38 << 48 } else { 0 },
             span,
             rates,
             incidents,

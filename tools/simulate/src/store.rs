@@ -3,6 +3,7 @@
 //! A write that was sent is applied even if its client gives up or is killed.
 
 mod client;
+mod numbers;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,7 @@ use devicestate_engine::{
 };
 
 use super::{
+    checks::order::of_version,
     clock::SimulatedClock,
     metrics::{Count, Fault},
 };
@@ -160,6 +162,7 @@ impl Service {
                 Vec::new()
             }
         };
+        let document = numbers::rounded(document);
         state.tags += 1;
         let (id, etag) = (document.id.clone(), ETag(state.tags.to_string()));
         state.completed_writes.push(CompletedWrite { client, begun, id: id.clone(), versions });
@@ -183,11 +186,6 @@ fn rejection(document: &Document) -> Option<(StoreError, Fault)> {
 pub(crate) const TOO_LARGE: f64 = 413.5;
 pub(crate) const BAD_REQUEST: f64 = 400.5;
 
-/// Returns a version as three numbers, to compare versions independently of the product's own comparison.
-pub(crate) fn version_tuple(Version { time_ms, sequence_number, source }: Version) -> (i64, i64, u64) {
-    (time_ms, sequence_number, source)
-}
-
 /// Returns the versions that a write raises.
 ///
 /// # Errors
@@ -196,14 +194,14 @@ pub(crate) fn version_tuple(Version { time_ms, sequence_number, source }: Versio
 fn raised_versions(before: Option<&Document>, after: &Document) -> Result<Vec<Version>, String> {
     if let Some(before) = before {
         for (name, _) in before.readings() {
-            let (from, to) = (before.version(name).map(version_tuple), after.version(name).map(version_tuple));
+            let (from, to) = (before.version(name).map(of_version), after.version(name).map(of_version));
             if to < from {
                 return Err(format!("the version of {name} of {:?} decreases from {from:?} to {to:?}", after.id));
             }
         }
     }
     let is_new = |name: &str| {
-        before.is_none_or(|before| before.version(name).map(version_tuple) < after.version(name).map(version_tuple))
+        before.is_none_or(|before| before.version(name).map(of_version) < after.version(name).map(of_version))
     };
     let names = after.readings().map(|(name, _)| name).filter(|name| is_new(name));
     Ok(names.filter_map(|name| after.version(name)).collect())

@@ -24,6 +24,8 @@ fn under_every_fault_each_event_is_accounted_for_once_and_no_version_decreases()
     for count in [Count::Redelivered, Count::LostWrites, Count::Replayed, Count::Overlaps] {
         assert!(counts.get(count) > 0, "{count:?} is zero");
     }
+    let (readings, unordered) = (counts.get(Count::Readings), counts.get(Count::UnorderedReadings));
+    assert!(unordered > 0 && unordered * 10 < readings, "{unordered} of {readings} readings were not compared");
     let (exact, replies) = (counts.get(Count::ExactCounts), counts.get(Count::FinalReplies));
     assert!(exact * 4 > replies * 3, "the counts of only {exact} of {replies} replies were checked exactly");
 }

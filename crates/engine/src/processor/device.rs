@@ -135,10 +135,16 @@ impl Writer<'_> {
         let mut device_write = DeviceWrite::new(self, device);
         let mut result = DeviceResult::default();
         let mut parts = vec![device.events.as_slice()];
+        // The events of later parts are counted against it, too: a series that IoT Hub repeats may be in both.
+        let mut before_batch: Option<Option<Document>> = None;
         while let Some(part) = parts.pop() {
             match device_write.write(part).await {
-                Ok(WriteEnd::Written { before }) => result.outcomes.extend(outcomes(before.as_ref(), part)),
+                Ok(WriteEnd::Written { before }) => {
+                    let before = before_batch.get_or_insert(before);
+                    result.outcomes.extend(outcomes(before.as_ref(), part));
+                }
                 Ok(WriteEnd::AlreadyHeld { stored, before }) => {
+                    let before = before_batch.get_or_insert(before);
                     result.outcomes.extend(outcomes(before.as_ref(), part));
                     result.probe_candidate = Some(stored);
                 }

@@ -5,20 +5,45 @@ use std::collections::{BTreeMap, BTreeSet};
 use devicestate_local::hub::HubEvent;
 use serde_json::{Map, Value, json};
 
-use super::dead_letter::DeadLetter;
-use crate::{World, fleet::ExpectedEffect, hub::Partition};
+use super::{
+    dead_letter::DeadLetter,
+    order::{EventOrder, is_newer, of_event},
+};
+use crate::{World, fleet::ExpectedEffect, hub::Partition, metrics::Count};
 
-/// Enqueued time, sequence number, source.
-type Version = (i64, i64, u64);
+/// The expected documents, by id.
+type Fold = BTreeMap<String, Expected>;
 
-/// The newest value of each field of each document.
-type Fold = BTreeMap<String, BTreeMap<&'static str, (Version, Value)>>;
+/// An expected document.
+#[derive(Default)]
+struct Expected {
+    /// Whether an event of it is valid; otherwise there is no document.
+    is_valid: bool,
+    fields: BTreeMap<&'static str, Newest>,
+}
+
+/// The newest value of a field.
+#[derive(Default)]
+struct Newest {
+    /// The value, and the event that it is from, with the time of its version. `None` if all events were rejected.
+    event: Option<(EventOrder, Value)>,
+    sources: BTreeSet<u64>,
+    /// Whether the times of a source that is ordered by sequence number step back.
+    has_steps: bool,
+}
+
+impl Newest {
+    /// Returns whether the order in which the events of several sources arrive may decide the value.
+    fn is_unordered(&self) -> bool {
+        self.has_steps && self.sources.len() > 1
+    }
+}
 
 /// Checks the documents and the dead letters after all events are processed.
 pub(crate) fn check(world: &World) {
     let fold = fold(world);
     check_documents(world, &fold);
-    check_order(world);
+    check_order(world, &fold);
     check_dead_letters(world, &fold);
 }
 
@@ -28,19 +53,27 @@ fn for_each_event(world: &World, mut visit: impl FnMut(&Partition, &HubEvent, &E
     }
 }
 
-/// Folds all valid events in the order of time, sequence number and source.
+/// Folds all valid events. Within a source that is ordered by sequence number, an event counts as no earlier than those before
+/// it, including the rejected ones, which are superseded in the end.
 fn fold(world: &World) -> Fold {
     let mut fold = Fold::new();
+    let mut latest_ms: BTreeMap<(String, &str, u64), i64> = BTreeMap::new();
     for_each_event(world, |partition, event, expected, _| {
-        let ExpectedEffect::Valid { id, readings } = expected else {
-            return;
-        };
-        let version = (event.enqueued_ms, event.sequence_number, partition.number);
-        let document = fold.entry(id.clone()).or_default();
+        let Some((id, readings)) = expected.decoded() else { return };
+        let (time_ms, source, sequence_number) = of_event(partition, event);
+        let is_valid = matches!(expected, ExpectedEffect::Valid { .. });
+        let document = fold.entry(id.to_owned()).or_default();
+        document.is_valid |= is_valid;
         for (name, value) in readings {
-            let held = document.entry(name).or_insert_with(|| (version, value.clone()));
-            if version > held.0 {
-                *held = (version, value.clone());
+            let latest_ms = latest_ms.entry((id.to_owned(), name, source)).or_insert(time_ms);
+            let is_step = source % 2 == 0 && time_ms < *latest_ms;
+            *latest_ms = if source % 2 == 0 { time_ms.max(*latest_ms) } else { time_ms };
+            let order = (*latest_ms, source, sequence_number);
+            let newest = document.fields.entry(name).or_default();
+            newest.sources.insert(source);
+            newest.has_steps |= is_step;
+            if is_valid && newest.event.as_ref().is_none_or(|(newest, _)| order > *newest) {
+                newest.event = Some((order, value.clone()));
             }
         }
     });
@@ -49,9 +82,11 @@ fn fold(world: &World) -> Fold {
 
 /// Checks that the documents equal the fold.
 fn check_documents(world: &World, fold: &Fold) {
-    let expected: BTreeMap<_, _> = fold.iter().map(|(id, fields)| (id.clone(), document(id, fields))).collect();
     let found: BTreeMap<_, _> =
         world.store.documents().iter().map(|stored| (stored.document.id.clone(), json!(stored.document))).collect();
+    let valid = fold.iter().filter(|(_, expected)| expected.is_valid);
+    let expected: BTreeMap<_, _> =
+        valid.map(|(id, expected)| (id.clone(), document(world, id, &expected.fields, found.get(id)))).collect();
     let ids: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
     for id in ids {
         if expected.get(id) != found.get(id) {
@@ -65,20 +100,36 @@ fn check_documents(world: &World, fold: &Fold) {
     }
 }
 
-fn document(id: &str, fields: &BTreeMap<&str, (Version, Value)>) -> Value {
+/// Returns the expected document. Fields that the order of arrival may decide are those of the document that was found.
+fn document(world: &World, id: &str, fields: &BTreeMap<&str, Newest>, found: Option<&Value>) -> Value {
     let mut document = Map::from_iter([("id".to_owned(), json!(id))]);
-    document.extend(fields.iter().map(|(name, (_, value))| ((*name).to_owned(), value.clone())));
-    let versions: Map<_, _> = fields.iter().map(|(name, (version, _))| ((*name).to_owned(), json!(version))).collect();
+    let mut versions = Map::new();
+    for (name, newest) in fields {
+        let Some(((time_ms, source, sequence_number), value)) = newest.event.clone() else { continue };
+        world.clock.metrics.count(Count::Readings, 1);
+        let (mut value, mut version) = (value, version(time_ms, sequence_number, source));
+        if let Some(found) = found.filter(|_| newest.is_unordered()) {
+            world.clock.metrics.count(Count::UnorderedReadings, 1);
+            (value, version) = (found[*name].clone(), found["Versions"][*name].clone());
+        }
+        document.insert((*name).to_owned(), value);
+        versions.insert((*name).to_owned(), version);
+    }
     document.insert("Versions".to_owned(), Value::Object(versions));
     Value::Object(document)
 }
 
-/// Checks that a document holds what its device sent last. This applies only where the platform keeps the events in order:
-/// they have a partition key, and the clocks of the partitions agree.
-fn check_order(world: &World) {
-    if world.schedule.has_clock_skew {
-        return;
+/// Returns a version as it is stored: a sequence number that the store would round is a string.
+fn version(time_ms: i64, sequence_number: i64, source: u64) -> Value {
+    if sequence_number > 1 << 53 {
+        return json!([time_ms, sequence_number.to_string(), source]);
     }
+    json!([time_ms, sequence_number, source])
+}
+
+/// Checks that a document holds what its device sent last. This applies only where the platform keeps the events in order:
+/// they have a partition key, and are in one partition or in partitions whose clocks agree.
+fn check_order(world: &World, fold: &Fold) {
     let mut last: BTreeMap<(String, &str), (u64, Value)> = BTreeMap::new();
     for_each_event(world, |_, _, expected, order| {
         let ExpectedEffect::Valid { id, readings } = expected else {
@@ -91,7 +142,13 @@ fn check_order(world: &World) {
             }
         }
     });
-    for ((id, name), (_, value)) in last.into_iter().filter(|((id, _), _)| world.is_keyed(id)) {
+    let do_clocks_agree = !world.schedule.has_clock_skew && !world.schedule.has_clock_steps;
+    let is_in_order = |id: &str, name: &str| {
+        let sources =
+            fold.get(id).and_then(|document| document.fields.get(name)).map_or(0, |newest| newest.sources.len());
+        world.is_keyed(id) && (do_clocks_agree || sources == 1 || world.schedule.has_iot_hub)
+    };
+    for ((id, name), (_, value)) in last.into_iter().filter(|((id, name), _)| is_in_order(id, name)) {
         let stored = world.store.document(&id);
         if stored.as_ref().and_then(|stored| stored.document.get(name)) != Some(&value) {
             world.clock.record_violation(&format!("{name} of {id:?} is not {value}, which its device sent last"));
@@ -124,8 +181,8 @@ fn check_dead_letters(world: &World, fold: &Fold) {
         let source = &partition.source;
         let position = (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
         let is_superseded = |id: &str, name: &str| {
-            let version = (event.enqueued_ms, event.sequence_number, partition.number);
-            fold.get(id).and_then(|fields| fields.get(name)).is_some_and(|(newest, _)| *newest > version)
+            let newest = fold.get(id).and_then(|document| document.fields.get(name)?.event.as_ref());
+            newest.is_some_and(|(newest, _)| is_newer(*newest, of_event(partition, event)))
         };
         let violation = |what: &str| world.clock.record_violation(&format!("the event at {position:?} {what}"));
         match (expected, remaining.remove(&position)) {

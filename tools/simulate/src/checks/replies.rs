@@ -13,13 +13,16 @@ use devicestate_engine::{
 use devicestate_local::reply::Accepted;
 use tokio::time::Instant;
 
-use super::dead_letter::DeadLetter;
+use super::{
+    dead_letter::DeadLetter,
+    order::{EventOrder, is_newer, of_event, of_version},
+};
 use crate::{
     World,
     fleet::ExpectedEffect,
     hub::{ActiveAttempt, EventRange, Partition},
     metrics::Count,
-    store::{Snapshot, version_tuple},
+    store::Snapshot,
 };
 
 /// An invocation, with the state from before it.
@@ -103,7 +106,8 @@ impl<'a> Invocation<'a> {
             {
                 self.record_violation(&format!("a dead letter is from another partition: {dead_letter:?}"));
             }
-            let index = usize::try_from(dead_letter.sequence_number).ok().and_then(|n| n.checked_sub(self.range.first));
+            let index = self.partition.index_of(dead_letter.sequence_number);
+            let index = index.and_then(|index| index.checked_sub(self.range.first));
             let Some(index) = index.filter(|index| *index < self.range.events.len()) else {
                 self.record_violation(&format!("a dead letter belongs to no event of the batch: {dead_letter:?}"));
                 continue;
@@ -149,27 +153,28 @@ impl<'a> Invocation<'a> {
     /// the same event at the same time, either may count it.
     fn check_counts(&self, record: &BatchRecord, dead: &BTreeSet<usize>) {
         let Self { world, range, partition, before, .. } = self;
-        let is_of_batch = |(_, sequence_number, source): (i64, i64, u64)| {
-            let index = usize::try_from(sequence_number).ok().and_then(|number| number.checked_sub(range.first));
-            source == partition.number && index.is_some_and(|index| index < range.events.len())
+        let is_of_batch = |(_, source, sequence_number): EventOrder| {
+            let index = partition.index_of(sequence_number).and_then(|index| index.checked_sub(range.first));
+            source | 1 == partition.number | 1 && index.is_some_and(|index| index < range.events.len())
         };
         let is_own = |id: &str| before.contains_key(id);
         let is_alone = self.attempt.is_alone();
         if !is_alone
             || !world
                 .store
-                .is_undisturbed(self.snapshot, self.client, is_own, |version| is_of_batch(version_tuple(version)))
+                .is_undisturbed(self.snapshot, self.client, is_own, |version| is_of_batch(of_version(version)))
         {
             return;
         }
         let (mut newer, mut written) = (0, 0);
         for (index, (event, expected)) in range.events.iter().zip(&range.expected_effects).enumerate() {
             let Some((id, readings)) = expected.decoded().filter(|_| !dead.contains(&index)) else { continue };
-            let version = (event.enqueued_ms, event.sequence_number, partition.number);
-            let held = |name: &str| before.get(id)?.as_ref()?.document.version(name).map(version_tuple);
+            let event = of_event(partition, event);
+            let held = |name: &str| before.get(id)?.as_ref()?.document.version(name).map(of_version);
+            let is_news = |name: &str| held(name).is_none_or(|held| is_newer(event, held));
             // The event itself, or a newer one of the batch.
-            let is_written = |held: (i64, i64, u64)| held >= version && is_of_batch(held);
-            if readings.is_empty() || readings.iter().any(|(name, _)| held(name) < Some(version)) {
+            let is_written = |held: EventOrder| !is_newer(event, held) && is_of_batch(held);
+            if readings.is_empty() || readings.iter().any(|(name, _)| is_news(name)) {
                 newer += 1;
             } else if readings.iter().any(|(name, _)| held(name).is_some_and(is_written)) {
                 written += 1;

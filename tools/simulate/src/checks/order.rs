@@ -1,0 +1,29 @@
+//! Which of two events is newer, by the rule in `docs/reference/state-document.md` and without the product's comparison.
+
+use devicestate_engine::device_state::Version;
+use devicestate_local::hub::HubEvent;
+
+use crate::hub::Partition;
+
+/// The time, the source and the sequence number of an event, or of the event that a stored reading is from.
+pub(crate) type EventOrder = (i64, u64, i64);
+
+/// Returns the order of an event. The numbers of sources whose events are ordered by time are odd.
+pub(crate) fn of_event(partition: &Partition, event: &HubEvent) -> EventOrder {
+    match event.sent.iot_hub_enqueued_ms {
+        Some(time_ms) => (time_ms, partition.number | 1, event.sequence_number),
+        None => (event.enqueued_ms, partition.number, event.sequence_number),
+    }
+}
+
+/// Returns the order of a stored version.
+pub(crate) fn of_version(Version { time_ms, sequence_number, source }: Version) -> EventOrder {
+    (time_ms, source, sequence_number)
+}
+
+/// Returns whether an event is newer than another one. The clocks here step back by seconds, so within a source that is ordered
+/// by sequence number, that decides.
+pub(crate) fn is_newer(event: EventOrder, other: EventOrder) -> bool {
+    let (source, sequence_number) = (event.1, event.2);
+    if source == other.1 && source % 2 == 0 { sequence_number > other.2 } else { event > other }
+}
