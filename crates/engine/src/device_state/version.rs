@@ -1,6 +1,11 @@
 //! The version of a reading: which of two events is newer.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::fmt::{self, Formatter};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, Unexpected, Visitor},
+};
 
 /// The version of a reading: the time, the sequence number and the source of its event.
 ///
@@ -83,14 +88,6 @@ impl Version {
 /// Cosmos DB stores integers beyond this as doubles, and so rounds them.
 const MAX_EXACT_INTEGER: u64 = 1 << 53;
 
-/// A sequence number in a document: a number, or a string if Cosmos DB would round the number.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum StoredNumber {
-    Number(i64),
-    Text(String),
-}
-
 impl Serialize for Version {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.sequence_number.unsigned_abs() <= MAX_EXACT_INTEGER {
@@ -102,13 +99,38 @@ impl Serialize for Version {
 
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (time_ms, sequence_number, source) = Deserialize::deserialize(deserializer)?;
-        let sequence_number = match sequence_number {
-            StoredNumber::Number(number) => number,
-            StoredNumber::Text(text) => text
-                .parse()
-                .map_err(|_| D::Error::custom(format!("{text:?} is not a sequence number, which is an integer")))?,
-        };
+        let (time_ms, SequenceNumber(sequence_number), source) = Deserialize::deserialize(deserializer)?;
         Ok(Self { time_ms, sequence_number, source })
+    }
+}
+
+/// A sequence number in a document: a number, or a string if Cosmos DB would round the number.
+struct SequenceNumber(i64);
+
+impl<'de> Deserialize<'de> for SequenceNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SequenceNumberVisitor).map(Self)
+    }
+}
+
+struct SequenceNumberVisitor;
+
+impl Visitor<'_> for SequenceNumberVisitor {
+    type Value = i64;
+
+    fn expecting(&self, formatter: &mut Formatter) -> fmt::Result {
+        formatter.write_str("a sequence number: an integer, or a string with one")
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<i64, E> {
+        Ok(number)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<i64, E> {
+        i64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<i64, E> {
+        text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
