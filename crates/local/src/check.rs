@@ -84,7 +84,8 @@ mod tests {
         let bodies = [json!({"deviceId":"a","battery":0.5}), json!({"deviceId":"a","battery":0.4}), json!({"n":1})];
         let events = bodies.into_iter().zip(0..).map(|(body, sequence_number)| {
             let sent = Sent { body: body.to_string().into_bytes(), ..Sent::default() };
-            Arc::new(HubEvent { sent, sequence_number, offset: 0, enqueued_ms: 1_000 + sequence_number })
+            let enqueued_ms = 1_000 + sequence_number;
+            Arc::new(HubEvent { sent, sequence_number, offset: 0, enqueued_ms, iot_hub_enqueued_ms: None })
         });
         let mut fold = Fold::new(Drone::default());
         fold.add_documents(stored);

@@ -186,7 +186,7 @@ impl<'a> SystemProperties<'a> {
             partition_key,
             enqueued_time_utc: enqueued,
             content_type: event.sent.content_type,
-            iot_hub_enqueued_time: event.sent.iot_hub_enqueued_ms.map(host_time),
+            iot_hub_enqueued_time: event.iot_hub_enqueued_ms.map(host_time),
         }
     }
 }
@@ -304,9 +304,14 @@ mod tests {
             body: body.to_vec(),
             partition_key: Some("drone-0017".into()),
             content_type: Some("application/json"),
-            ..Sent::default()
         };
-        Arc::new(HubEvent { sent, sequence_number: 48_211, offset: 9_132_416, enqueued_ms: 1_732_094_047_123 })
+        Arc::new(HubEvent {
+            sent,
+            sequence_number: 48_211,
+            offset: 9_132_416,
+            enqueued_ms: 1_732_094_047_123,
+            iot_hub_enqueued_ms: None,
+        })
     }
 
     #[test]
@@ -340,13 +345,9 @@ mod tests {
             ("drone-0017", 48_213, 9_133_040, 1_732_094_047_900),
         ];
         let events = events.map(|(key, sequence_number, offset, enqueued_ms)| {
-            let sent = Sent {
-                body: b"{}".to_vec(),
-                partition_key: Some(key.into()),
-                content_type: Some("application/json"),
-                ..Sent::default()
-            };
-            Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms })
+            let sent =
+                Sent { body: b"{}".to_vec(), partition_key: Some(key.into()), content_type: Some("application/json") };
+            Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms, iot_hub_enqueued_ms: None })
         });
         let text = super::request(&function(Cardinality::Many), &Source::default(), &events, None, 0);
         let request: Value = serde_json::from_str(&text.expect("a request")).expect("JSON");

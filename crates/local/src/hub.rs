@@ -30,8 +30,6 @@ pub struct Sent {
     pub partition_key: Option<String>,
     /// The content type.
     pub content_type: Option<&'static str>,
-    /// When an IoT Hub accepted the message, if it came through one, in milliseconds since 1970.
-    pub iot_hub_enqueued_ms: Option<i64>,
 }
 
 /// An event in a partition.
@@ -45,6 +43,8 @@ pub struct HubEvent {
     pub offset: i64,
     /// When it arrived, in milliseconds since 1970. Never decreases within a partition.
     pub enqueued_ms: i64,
+    /// When an IoT Hub accepted the message, if it came through one, in milliseconds since 1970.
+    pub iot_hub_enqueued_ms: Option<i64>,
 }
 
 /// The hub.
@@ -128,7 +128,13 @@ impl Stream {
         let sequence_number = self.next_sequence_number;
         self.next_sequence_number += 1;
         let enqueued_ms = self.last_enqueued_ms;
-        self.events.push_back(Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms }));
+        self.events.push_back(Arc::new(HubEvent {
+            sent,
+            sequence_number,
+            offset,
+            enqueued_ms,
+            iot_hub_enqueued_ms: None,
+        }));
     }
 
     fn mark_read(&mut self, events: &[Arc<HubEvent>]) {

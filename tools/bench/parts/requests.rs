@@ -37,6 +37,7 @@ pub(super) fn host_request(function: &Function, number: usize, events: usize, wi
                 sequence_number,
                 offset: sequence_number * 416,
                 enqueued_ms: T0_MS + sequence_number,
+                iot_hub_enqueued_ms: None,
             })
         })
         .collect();

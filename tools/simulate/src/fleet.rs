@@ -99,7 +99,7 @@ impl Fleet {
             _ => None,
         };
         let partition_key = device.is_keyed.then(|| device.name.clone());
-        (Sent { body, partition_key, content_type, ..Sent::default() }, expected)
+        (Sent { body, partition_key, content_type }, expected)
     }
 }
 

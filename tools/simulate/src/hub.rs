@@ -134,15 +134,15 @@ impl Hub {
     }
 
     /// Accepts an event from a producer; `order` is its position among all events of the run.
-    pub(crate) fn send(&self, mut sent: Sent, expected: ExpectedEffect, order: u64) {
+    pub(crate) fn send(&self, sent: Sent, expected: ExpectedEffect, order: u64) {
         let partition = &self.partitions[self.partition_of(sent.partition_key.as_deref())];
-        if partition.has_iot_hub {
+        let iot_hub_enqueued_ms = partition.has_iot_hub.then(|| {
             // The clock of the IoT Hub is that of all partitions, and its times differ.
             let mut accepted_ms = self.accepted_ms.lock().unwrap_or_else(PoisonError::into_inner);
             *accepted_ms = self.clock.now_ms().max(*accepted_ms + 1);
-            sent.iot_hub_enqueued_ms = Some(*accepted_ms);
-        }
-        partition.append(sent, expected, order);
+            *accepted_ms
+        });
+        partition.append(sent, iot_hub_enqueued_ms, expected, order);
         if partition.has_iot_hub && self.clock.draw(|rng| rng.u8(..20)) == 0 {
             self.clock.metrics.count_fault(Fault::RepeatedSeries);
             partition.repeat_series(self.clock.draw(|rng| rng.usize(1..8)));
@@ -179,7 +179,7 @@ impl Partition {
     }
 
     /// Appends an event.
-    fn append(&self, sent: Sent, expected: ExpectedEffect, order: u64) {
+    fn append(&self, sent: Sent, iot_hub_enqueued_ms: Option<i64>, expected: ExpectedEffect, order: u64) {
         if self.has_steps && self.clock.draw(|rng| rng.u8(..20)) == 0 {
             // Another node of the broker takes over the partition.
             self.step.store(self.clock.draw(|rng| rng.i64(-20_000..=0)), Relaxed);
@@ -192,7 +192,7 @@ impl Partition {
         if stream.events.last().is_some_and(|last| last.enqueued_ms > enqueued_ms) {
             self.clock.metrics.count_fault(Fault::ClockStep);
         }
-        stream.events.push(Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms }));
+        stream.events.push(Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms, iot_hub_enqueued_ms }));
         stream.expected_effects.push(expected);
         stream.orders.push(order);
         self.event_count.change(|events| *events = stream.events.len());
@@ -206,7 +206,7 @@ impl Partition {
             (stream.events[from..].to_vec(), stream.expected_effects[from..].to_vec(), stream.orders[from..].to_vec())
         };
         for ((event, expected), order) in events.iter().zip(effects).zip(orders) {
-            self.append(event.sent.clone(), expected, order);
+            self.append(event.sent.clone(), event.iot_hub_enqueued_ms, expected, order);
         }
     }
 

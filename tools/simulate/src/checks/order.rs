@@ -10,7 +10,7 @@ pub(crate) type EventOrder = (i64, u64, i64);
 
 /// Returns the order of an event. The numbers of sources whose events are ordered by time are odd.
 pub(crate) fn of_event(partition: &Partition, event: &HubEvent) -> EventOrder {
-    match event.sent.iot_hub_enqueued_ms {
+    match event.iot_hub_enqueued_ms {
         Some(time_ms) => (time_ms, partition.number | 1, event.sequence_number),
         None => (event.enqueued_ms, partition.number, event.sequence_number),
     }
