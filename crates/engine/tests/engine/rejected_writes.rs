@@ -40,6 +40,26 @@ async fn one_rejected_event_among_a_thousand_is_found_in_few_writes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_that_the_first_part_of_a_split_write_supersedes_counts_against_the_document_before_the_batch() {
+    let store = store();
+    store.always(Write, "d", StoreResponse::FailIf(too_full));
+    // An IoT Hub repeats the first message after the second one.
+    let accepted_at = |number: i64, time_ms: i64, level: f64| devicestate_engine::batch::Event {
+        time_ms: Some(time_ms),
+        ..battery(number, "d", level)
+    };
+    let events = [
+        accepted_at(1, 1_000, 0.1),
+        accepted_at(2, 2_000, 0.2),
+        accepted_at(3, 1_000, 0.1),
+        accepted_at(4, 4_000, 2.0),
+    ];
+    let processed = processor(&store).process(&batch(events)).await;
+    assert_eq!(kinds(&processed), ["applied", "applied", "applied", "failed poison"]);
+    assert_eq!(readings(&store.document("d").await.expect("a document")), json!({"Battery": 0.2}));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_device_with_only_rejected_events_costs_two_writes_per_event() {
     let store = store();
     store.put(&document("d", version(-1), &json!({"Battery": 0.1}))).await;
