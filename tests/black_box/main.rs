@@ -4,6 +4,7 @@
 
 mod app_files;
 mod dead_letter_monitor;
+mod file_forms;
 mod host_protocol;
 mod invalid_input;
 mod invalid_requests;

@@ -285,7 +285,7 @@ fn load_bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, 
     if !app_root.join("host.json").exists() {
         return Ok((Vec::new(), QueueOutput::shipped()));
     }
-    match FunctionApp::load(app_root) {
+    match FunctionApp::load(app_root, settings) {
         Ok(mut app) => {
             config::locate_queues(settings, &mut app);
             let first = app.functions.first().expect("a function app has at least one function");
