@@ -92,6 +92,20 @@ fn the_reply_has_the_dead_letters_under_the_name_of_the_binding() {
 }
 
 #[test]
+fn the_reply_has_the_dead_letters_as_return_value_if_the_binding_has_that_name() {
+    let app = App::shipped().with_function(|function| function["bindings"][1]["name"] = "$return".into());
+    let handler = app.start();
+    let poison = Batch::of([Event::json(1, &json!({}))]).envelope();
+    let reply = handler.post("51a9", poison.to_string().as_bytes()).json();
+    assert_eq!(reply["Outputs"], json!({}), "the host replaces an output of this name");
+    let messages = reply["ReturnValue"].as_array().expect("an array");
+    assert_eq!(messages.len(), 1);
+    read_dead_letter(messages[0].as_str().expect("text"));
+    let reply = handler.post("51aa", fixture("many-binary").to_string().as_bytes()).json();
+    assert_eq!((&reply["Outputs"], &reply["ReturnValue"]), (&json!({}), &json!([])));
+}
+
+#[test]
 fn a_batch_without_dead_letters_has_an_empty_output() {
     let app = App::shipped();
     let response = app.start().post("51a8", fixture("many-binary").to_string().as_bytes());

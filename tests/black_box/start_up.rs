@@ -160,6 +160,16 @@ fn a_function_without_a_dead_letter_queue_is_rejected() {
 }
 
 #[test]
+fn a_name_of_a_binding_that_the_host_rejects_is_rejected() {
+    for (binding, name) in
+        [(0, "$return"), (0, "my-messages"), (1, "$Return"), (1, "dead_letters"), (1, "1st"), (1, "")]
+    {
+        let app = App::shipped().with_function(|function| function["bindings"][binding]["name"] = name.into());
+        assert_rejected(&app, &["function.json", "name", &format!("{name:?}")]);
+    }
+}
+
+#[test]
 fn invalid_app_files_are_rejected() {
     let app = App::shipped().with_host(|host| host["functionTimeout"] = "five minutes".into());
     assert_rejected(&app, &["host.json", "five minutes"]);

@@ -21,7 +21,8 @@ use crate::settings::Settings;
 use function_file::{FunctionFile, Served};
 
 pub use bindings::{
-    Cardinality, DataType, EventHubTrigger, QueueOutput, RetryPolicy, ServiceBusTrigger, TimerTrigger, Trigger,
+    Cardinality, DataType, EventHubTrigger, QueueOutput, RETURN_VALUE, RetryPolicy, ServiceBusTrigger, TimerTrigger,
+    Trigger,
 };
 pub use host_json::{CustomHandler, Description, EventHubs, Extensions, HostJson, MessageEncoding, Queues, ServiceBus};
 pub use overrides::apply_overrides;

@@ -134,11 +134,14 @@ pub struct TimerTrigger {
     pub use_monitor: bool,
 }
 
+/// The name of an output binding whose value the host takes from `ReturnValue` of a reply, and never from `Outputs`.
+pub const RETURN_VALUE: &str = "$return";
+
 /// A `queue` output binding.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueOutput {
-    /// The name of the messages in the reply.
+    /// The name of the messages in the reply, or [`RETURN_VALUE`].
     pub name: String,
     /// The queue's name.
     pub queue_name: String,

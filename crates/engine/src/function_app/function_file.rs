@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Cardinality, Function, FunctionAppError, ServiceBusTrigger, TimerFunction, Trigger, any_case, read_json};
+use super::{
+    Cardinality, Function, FunctionAppError, RETURN_VALUE, ServiceBusTrigger, TimerFunction, Trigger, any_case,
+    read_json,
+};
 use crate::settings::Settings;
 
 /// A `function.json` that the host accepts.
@@ -95,9 +98,18 @@ impl FunctionFile {
             let value = any_case::member(binding, "type").and_then(Value::as_str);
             value.is_some_and(|value| value.eq_ignore_ascii_case(kind))
         };
-        let of_kind = self.bindings.iter().find(is_of_kind).cloned();
-        let read = of_kind.map(|binding| any_case::from_value(Value::Object(binding))).transpose();
-        read.map_err(|error| self.invalid(format!("the binding of type {kind:?}: {error}")))
+        let Some(binding) = self.bindings.iter().find(is_of_kind) else { return Ok(None) };
+        let invalid = |reason: String| self.invalid(format!("the binding of type {kind:?}: {reason}"));
+        let name = any_case::member(binding, "name").and_then(Value::as_str);
+        if let Some(name) = name
+            && !is_name(name, "")
+            && (name != RETURN_VALUE || kind != "queue")
+        {
+            return Err(invalid(format!(
+                "the name {name:?} must be a letter and at most 127 letters and digits, or \"$return\" for an output"
+            )));
+        }
+        any_case::from_value(Value::Object(binding.clone())).map(Some).map_err(|error| invalid(error.to_string()))
     }
 
     fn invalid(&self, reason: String) -> FunctionAppError {
@@ -107,9 +119,12 @@ impl FunctionFile {
 
 /// Returns true if the host accepts this name of a function. Others could be patterns in a route.
 fn is_function_name(name: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    is_name(name, "_-") && !name.eq_ignore_ascii_case("host")
+}
+
+/// Returns true for a letter that at most 127 letters, digits or `others` follow.
+fn is_name(name: &str, others: &str) -> bool {
     name.len() <= 128
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.chars().all(is_part)
-        && !name.eq_ignore_ascii_case("host")
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
 }
