@@ -70,6 +70,24 @@ fn a_failed_attempt_abandons_the_message_and_the_next_delivery_applies_it() {
 }
 
 #[test]
+fn a_retry_policy_is_taken_as_the_host_takes_it() {
+    let app = app().with("RetryDrillDevice", "drone-7").with_session_function(|function| {
+        function["retry"] = json!({"strategy": "fixedDelay", "maxRetryCount": -1, "delayInterval": "00:00:01"});
+    });
+    let handler = app.start();
+    let message = SessionMessage::battery(1, "drone-7", 0.5);
+    assert_eq!(deliver(&handler, &message.retried(0, -1)).status, 503);
+    let reply = complete(&handler, &message.retried(1, -1));
+    reply.assert_all_applied(1);
+    assert_eq!((&reply.batch["attempt"], &reply.batch["deliveryCount"]), (&json!(2), &json!(1)));
+    let next_delivery = complete(&handler, &message.delivered(2).retried(0, -1));
+    assert_eq!(next_delivery.counts(), [1, 0, 1, 0], "the drill fails the first delivery only");
+
+    let response = handler.call(SESSIONS, "6b0a", b"not json", Framing::Chunked(16_384));
+    assert_eq!(Reply::from_response(&response).dead_letter()["Stage"], "envelope");
+}
+
+#[test]
 fn a_handler_starts_without_the_settings_of_the_session_queue() {
     let app = App::shipped();
     let handler = app.start();

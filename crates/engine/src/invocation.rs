@@ -25,8 +25,8 @@ use metadata::Metadata;
 pub struct Invocation {
     /// The batch of events.
     pub batch: Batch,
-    /// The number of this attempt and of the allowed retries. `None` without a retry policy, when each attempt is the last,
-    /// and for a Service Bus message.
+    /// The number of this attempt and of the allowed retries. `None` without a retry policy, when each attempt is the last;
+    /// for a message, of its delivery.
     pub retry: Option<RetryContext>,
 }
 
@@ -73,12 +73,14 @@ pub enum EnvelopeError {
 }
 
 impl Invocation {
-    /// Returns the number of the batch's attempt, from 1; for a message, of the delivery.
+    /// Returns the number of the batch's attempt, from 1. For a message it is the number of the delivery or, under a retry
+    /// policy, of the attempt in this delivery.
     #[must_use]
     pub fn attempt_number(&self) -> i64 {
-        match &self.batch.message {
-            Some(message) => message.delivery_count.max(1),
-            None => self.retry.map_or(1, |retry| retry.retry_count.saturating_add(1)),
+        match (&self.retry, &self.batch.message) {
+            (Some(retry), _) => retry.retry_count.saturating_add(1),
+            (None, Some(message)) => message.delivery_count.max(1),
+            (None, None) => 1,
         }
     }
 
@@ -88,10 +90,14 @@ impl Invocation {
     /// to the dead-letter sub-queue. A message without a delivery count is from the admin endpoint and is sent once.
     #[must_use]
     pub fn will_retry(&self) -> bool {
-        match &self.batch.message {
-            Some(message) => message.delivery_count > 0,
-            None => self.retry.is_some_and(RetryContext::will_retry),
-        }
+        self.policy_will_retry() || self.batch.message.as_ref().is_some_and(|message| message.delivery_count > 0)
+    }
+
+    /// Returns true if the host's retry policy repeats the invocation when this attempt fails. The host honours a policy for a
+    /// Service Bus trigger too, although it is documented as unsupported: it keeps the message, and its lock, meanwhile.
+    #[must_use]
+    pub fn policy_will_retry(&self) -> bool {
+        self.retry.is_some_and(RetryContext::will_retry)
     }
 
     /// Reads the body of a request, which must be valid UTF-8 even in parts that are not used.
@@ -113,18 +119,17 @@ impl Invocation {
         let events = read_events(*trigger_data, trigger)
             .map_err(|reason| EnvelopeError::InvalidEvents { name: trigger.name().to_owned(), reason })?;
         let metadata = Metadata { request, values: metadata };
-        Ok(match trigger {
+        let batch = match trigger {
             Trigger::EventHub(_) => {
                 let event_metadata = metadata.event_metadata(events.len());
-                let batch = attach_metadata(metadata.source(), events, event_metadata);
-                Self { batch, retry: metadata.nested("RetryContext") }
+                attach_metadata(metadata.source(), events, event_metadata)
             }
-            // A retry policy does not apply to this trigger, so a RetryContext is ignored.
             Trigger::ServiceBus(trigger) => {
                 let batch = attach_metadata(trigger.source.clone(), events, metadata.message_metadata());
-                Self { batch: Batch { message: Some(metadata.message()), ..batch }, retry: None }
+                Batch { message: Some(metadata.message()), ..batch }
             }
-        })
+        };
+        Ok(Self { batch, retry: metadata.nested("RetryContext") })
     }
 }
 
