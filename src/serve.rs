@@ -77,6 +77,7 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
              have `__` instead of `:`"
         );
     }
+    settings.check_encoding()?;
     let router = router?;
     raise_mmap_threshold();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
@@ -233,8 +234,12 @@ async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
     Ok(None)
 }
 
+/// Returns the host's id of the invocation, which is kept and recorded; empty if the request has none or an excessive one.
 fn invocation_id(headers: &HeaderMap) -> &str {
-    headers.get("x-azure-functions-invocationid").and_then(|id| id.to_str().ok()).unwrap_or_default()
+    /// The host's ids have 36.
+    const MAX_CHARS: usize = 100;
+    let id = headers.get("x-azure-functions-invocationid").and_then(|id| id.to_str().ok());
+    id.filter(|id| id.len() <= MAX_CHARS).unwrap_or_default()
 }
 
 fn json_response(status: StatusCode, body: String) -> Response {

@@ -129,10 +129,10 @@ fn the_message_of_a_killed_handler_is_delivered_again() {
 fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_the_message_is_delivered_again() {
     let workspace = Workspace::new();
     let mut command = with_silent_first_handler(&workspace, |host| {
-        host["functionTimeout"] = "00:00:01".into();
+        host["functionTimeout"] = "00:00:02".into();
         host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into();
     });
-    let output = command.env("InvocationBudget", "00:00:00.5").output().expect("the binary runs");
+    let output = command.env("InvocationBudget", "00:00:01").output().expect("the binary runs");
     assert_eq!(assert_only_the_first_was_redelivered(&workspace, &report(&output, 0)), 1);
 }
 

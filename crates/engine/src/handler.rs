@@ -253,11 +253,12 @@ impl Handler {
     }
 
     fn fail_attempt(&self, batch: &Batch, processed: &Processed, attempt: &Attempt, reason: &str) -> Response {
+        let reason = truncated(reason);
         let is_unresolved = |outcome: &&Outcome| matches!(outcome, Outcome::Unresolved(_));
         let record = Record::FailedAttempt(FailedAttemptRecord {
             attempt: self.attempt_record(batch, processed, attempt, first_position(batch)),
             unresolved: processed.outcomes.iter().filter(is_unresolved).count() as u64,
-            reason: truncated(reason),
+            reason: reason.clone(),
         });
         self.processor.observer.record(&record);
         Response::Retry(serde_json::json!({ "error": reason, "Logs": [record.to_line()] }).to_string())

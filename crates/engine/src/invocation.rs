@@ -6,7 +6,7 @@
 
 mod metadata;
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::sync::LazyLock;
 
 use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurposeConfig, Simd};
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use crate::{
     batch::{Batch, Event, EventMetadata, Source},
     function_app::{Cardinality, DataType, Trigger},
     json::{Members, Quotes, Raw, each_member, parse_elements, parse_members, parse_value},
+    text::first_chars,
 };
 use metadata::Metadata;
 
@@ -112,10 +113,8 @@ impl Invocation {
         let Envelope { data, metadata } =
             Envelope::parse(request).ok_or_else(|| EnvelopeError::NotAnInvocation(envelope_error(request)))?;
         let trigger_data = data.iter().rfind(|(name, _)| **name == *trigger.name().as_bytes());
-        let (_, trigger_data) = trigger_data.ok_or_else(|| EnvelopeError::MissingBinding {
-            name: trigger.name().to_owned(),
-            found: format!("{:?}", data.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect::<Vec<_>>()),
-        })?;
+        let (_, trigger_data) = trigger_data
+            .ok_or_else(|| EnvelopeError::MissingBinding { name: trigger.name().to_owned(), found: names(&data) })?;
         let events = read_events(*trigger_data, trigger)
             .map_err(|reason| EnvelopeError::InvalidEvents { name: trigger.name().to_owned(), reason })?;
         let metadata = Metadata { request, values: metadata };
@@ -158,23 +157,48 @@ fn members_or_null(text: &[u8]) -> Option<(Members<'_>, &[u8])> {
     text.strip_prefix(b"null").map_or_else(|| parse_members(text), |rest| Some((Vec::new(), rest)))
 }
 
-/// Describes why this request is not an envelope. `serde_json` also reports the position.
+/// Returns the first names of these members, each of limited length.
+fn names(members: &Members) -> String {
+    /// More than the host sends.
+    const MAX_NAMES: usize = 10;
+    const MAX_NAME_CHARS: usize = 100;
+    let name = |name: &[u8]| {
+        // The name may be long, so only its beginning is converted. A character has at most four bytes.
+        let beginning = &name[..name.len().min(4 * MAX_NAME_CHARS + 1)];
+        first_chars(&String::from_utf8_lossy(beginning), MAX_NAME_CHARS)
+    };
+    let shown: Vec<_> = members.iter().take(MAX_NAMES).map(|(text, _)| name(text)).collect();
+    let more =
+        if members.len() > MAX_NAMES { format!(" and {} more", members.len() - MAX_NAMES) } else { String::new() };
+    format!("{shown:?}{more}")
+}
+
+/// Describes why this request is not an envelope. `serde_json` also reports the position, and in an error about a type the whole
+/// value: so types are checked first.
 fn envelope_error(request: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(rename = "Data", borrow)]
-        _data: BTreeMap<String, &'a RawValue>,
+        data: &'a RawValue,
         #[serde(rename = "Metadata", borrow, default)]
-        _metadata: Option<BTreeMap<String, &'a RawValue>>,
+        metadata: Option<&'a RawValue>,
     }
 
-    if is_array(request) {
-        return "it is a JSON array, not an object".into();
+    match json_type(request) {
+        kind @ ("array" | "string") => return format!("it is a JSON {kind}, not an object"),
+        _ => {}
     }
     match str::from_utf8(request).map(serde_json::from_str::<Envelope>) {
         Err(error) => error.to_string(),
         Ok(Err(error)) => error.to_string(),
-        Ok(Ok(_)) => "it is not valid".into(),
+        Ok(Ok(Envelope { data, metadata })) => {
+            let members = [("Data", Some(data)), ("Metadata", metadata)];
+            let wrong = members.into_iter().find_map(|(name, value)| {
+                let kind = json_type(value?.get().as_bytes());
+                (kind != "object").then(|| format!("its {name} is a JSON {kind}, not an object"))
+            });
+            wrong.unwrap_or_else(|| "it is not valid".into())
+        }
     }
 }
 
@@ -241,14 +265,28 @@ fn base64_events(data: Raw<'_>) -> Option<Vec<Event>> {
 
 /// Describes why this text is not a JSON array.
 fn array_error(text: &[u8]) -> String {
+    match json_type(text) {
+        kind @ ("object" | "string") => return format!("it is a JSON {kind}, not an array"),
+        _ => {}
+    }
     let array = serde_json::from_slice::<Vec<IgnoredAny>>(text);
     array.map_or_else(|error| error.to_string(), |_| "it is not valid".into())
+}
+
+/// Returns the type of a JSON value by its first character.
+fn json_type(json: &[u8]) -> &'static str {
+    match json.trim_ascii_start().first() {
+        Some(b'{') => "object",
+        Some(b'[') => "array",
+        Some(b'"') => "string",
+        _ => "scalar",
+    }
 }
 
 /// Returns true if this JSON is an array. A derived struct would also accept an array of its members in order, which the
 /// host never sends.
 fn is_array(json: &[u8]) -> bool {
-    json.trim_ascii_start().starts_with(b"[")
+    json_type(json) == "array"
 }
 
 /// Reads one element of an array of events.

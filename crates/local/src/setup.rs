@@ -55,6 +55,7 @@ impl Setup {
         let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
         apply_overrides(&settings, &mut app.host)?;
         let documents = (options.documents)(&settings)?;
+        settings.check_encoding()?;
         let path = options.telemetry.as_deref();
         let failed = |error: io::Error| LocalError::Telemetry {
             path: path.map(Path::to_owned).unwrap_or_default(),

@@ -81,6 +81,7 @@ impl Context {
         output.queue_name = options.queue.clone().unwrap_or(output.queue_name);
         let config = load_config(&settings)?;
         let overflow_config = OverflowConfig::from_settings(&settings, &config.store, &output);
+        settings.check_encoding().map_err(CommandError::not_started)?;
         let overflow_config = overflow_config.map_err(CommandError::not_started)?.with_tool_retries();
         // A connection without access to blobs is enough for most commands. The others report the missing overflow later.
         let overflow = open_overflow(&overflow_config).ok().flatten();
