@@ -137,6 +137,28 @@ fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_the_m
 }
 
 #[test]
+fn a_retry_policy_repeats_the_invocation_of_one_delivery() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |_, _| {});
+    let file = root.join("SessionTelemetryFunction/function.json");
+    let mut function: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
+    function["retry"] = json!({ "strategy": "fixedDelay", "maxRetryCount": 2, "delayInterval": "00:00:00.005" });
+    fs::write(file, function.to_string()).expect("a file");
+    let input = workspace.write("e.jsonl", lines(&events_of_one_device()));
+    let telemetry = workspace.path("telemetry.jsonl").display().to_string();
+    let arguments = ["--sessions", "--file", input.to_str().expect("text"), "--telemetry", &telemetry, "--app-root"];
+    let mut command = workspace.local(&arguments);
+    let output = command.arg(&root).env("RetryDrillDevice", "\"a\"").output().expect("the binary runs");
+    let report = report(&output, 0);
+    assert_adds_up(&report);
+    assert_eq!(["applied", "failedAttempts"].map(|name| count(&report, name)), [10, 10]);
+    assert_eq!(["deliveries", "redeliveries"].map(|name| queue_count(&report, name)), [10, 0]);
+    for record in batches(&workspace) {
+        assert_eq!((&record["attempt"], &record["deliveryCount"]), (&json!(2), &json!(1)));
+    }
+}
+
+#[test]
 fn killed_handlers_and_hosts_release_their_sessions_and_no_message_is_lost() {
     let workspace = Workspace::new();
     // So many rounds that each host stops at least once.
