@@ -168,8 +168,8 @@ impl Resource {
     }
 }
 
-/// Returns true if a text can be an error code of the service. A server that is none may send any text, such as the address with
-/// its signature.
+/// Returns true if a text can be an error code of the service. Another server may send any text, such as the address with its
+/// signature.
 fn is_error_code(text: &str) -> bool {
     text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

@@ -25,7 +25,7 @@ pub(super) fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&
 struct AnyCase(Value);
 
 impl AnyCase {
-    /// Returns the value that a text stands for; any other value, and a text that is none, as it is.
+    /// Returns the value that a text stands for. Any other value, and a text that stands for no value, is returned as it is.
     fn parsed<T>(self, parse: impl FnOnce(&str) -> Option<T>) -> Value
     where
         Value: From<T>,
