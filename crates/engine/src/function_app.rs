@@ -115,7 +115,7 @@ impl FunctionApp {
                 Err(error) => Err(error),
             };
             match served {
-                Ok(Some(Served::Telemetry(function))) => functions.push(function),
+                Ok(Some(Served::Telemetry(function))) => functions.push(*function),
                 Ok(Some(Served::Timer(timer))) => timers.push(timer),
                 Ok(None) => {}
                 Err(error) => {

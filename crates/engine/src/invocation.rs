@@ -184,9 +184,8 @@ fn envelope_error(request: &[u8]) -> String {
         metadata: Option<&'a RawValue>,
     }
 
-    match json_type(request) {
-        kind @ ("array" | "string") => return format!("it is a JSON {kind}, not an object"),
-        _ => {}
+    if let kind @ ("array" | "string") = json_type(request) {
+        return format!("it is a JSON {kind}, not an object");
     }
     match str::from_utf8(request).map(serde_json::from_str::<Envelope>) {
         Err(error) => error.to_string(),
@@ -265,9 +264,8 @@ fn base64_events(data: Raw<'_>) -> Option<Vec<Event>> {
 
 /// Describes why this text is not a JSON array.
 fn array_error(text: &[u8]) -> String {
-    match json_type(text) {
-        kind @ ("object" | "string") => return format!("it is a JSON {kind}, not an array"),
-        _ => {}
+    if let kind @ ("object" | "string") = json_type(text) {
+        return format!("it is a JSON {kind}, not an array");
     }
     let array = serde_json::from_slice::<Vec<IgnoredAny>>(text);
     array.map_or_else(|error| error.to_string(), |_| "it is not valid".into())

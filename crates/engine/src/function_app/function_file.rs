@@ -21,7 +21,7 @@ pub(super) struct FunctionFile {
 
 /// What this handler serves of a function app.
 pub(super) enum Served {
-    Telemetry(Function),
+    Telemetry(Box<Function>),
     Timer(TimerFunction),
 }
 
@@ -70,7 +70,8 @@ impl FunctionFile {
         // The host reads this name in this case only, too.
         let retry = self.json.get("retry").cloned().map(any_case::from_value).transpose();
         let retry = retry.map_err(|error| self.invalid(format!("retry: {error}")))?.flatten();
-        Ok(Some(Served::Telemetry(Function { name: self.name.clone(), trigger, dead_letters, retry })))
+        let function = Function { name: self.name.clone(), trigger, dead_letters, retry };
+        Ok(Some(Served::Telemetry(function.into())))
     }
 
     /// Returns the trigger, if it delivers telemetry.

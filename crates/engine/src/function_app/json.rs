@@ -15,10 +15,9 @@ fn decode(file: &[u8]) -> String {
         String::from_utf16_lossy(&bytes.chunks(2).map(unit).collect::<Vec<_>>())
     };
     match file {
-        [0xEF, 0xBB, 0xBF, text @ ..] => String::from_utf8_lossy(text).into_owned(),
         [0xFF, 0xFE, text @ ..] => utf16(text, u16::from_le_bytes),
         [0xFE, 0xFF, text @ ..] => utf16(text, u16::from_be_bytes),
-        text => String::from_utf8_lossy(text).into_owned(),
+        text => String::from_utf8_lossy(text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)).into_owned(),
     }
 }
 
