@@ -136,9 +136,9 @@ fn route_functions(app: FunctionApp, config: &Config, settings: &Settings) -> Re
     let processor = Arc::new(build_processor(config, store, Arc::new(Reporter)));
     otlp.observe_cache(&processor);
     let monitor = Arc::new(DeadLetterMonitor::new(&app.functions, settings, config.invocation_budget));
-    let names: Vec<_> = app.functions.iter().map(|function| &*function.name).collect();
-    let names = names.into_iter().chain(app.timers.iter().map(|timer| &*timer.name)).collect::<Vec<_>>();
-    let mut router = Router::new().fallback(unknown_function).with_state(Functions::new(&names));
+    let functions = app.functions.iter().map(|function| &*function.name);
+    let names = functions.chain(app.timers.iter().map(|timer| &*timer.name));
+    let mut router = Router::new().fallback(unknown_function).with_state(Functions::new(names));
     for function in app.functions {
         let (path, trigger) = (format!("/{}", function.name), function.trigger.clone());
         let handler = Arc::new(Handler {
@@ -156,9 +156,9 @@ fn route_functions(app: FunctionApp, config: &Config, settings: &Settings) -> Re
     }
     // Any response means ready: the handler listens only when it is ready.
     router = router.route("/", get(|| async { json_response(StatusCode::OK, "{}".into()) }));
+    let refuse_web_pages = middleware::from_fn_with_state(Arc::default(), refuse_web_pages);
     // No limit: Event Hubs limits events to 1 MB (20 MB on dedicated clusters), `maxEventBatchSize` limits batches, and the
     // host would retry a rejected batch forever.
-    let refuse_web_pages = middleware::from_fn_with_state(Arc::default(), refuse_web_pages);
     Ok(router.layer(DefaultBodyLimit::disable()).layer(refuse_web_pages))
 }
 

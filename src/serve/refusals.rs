@@ -22,8 +22,8 @@ pub(super) struct Functions {
 }
 
 impl Functions {
-    pub(super) fn new(names: &[&str]) -> Arc<Self> {
-        let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Arc<Self> {
+        let names = names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         Arc::new(Self { names, log: OncePerMinute::default() })
     }
 }
