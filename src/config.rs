@@ -23,6 +23,12 @@ pub use queue::{QueueConfig, QueueConnection, queue_connection};
 pub use session_queue::locate_queues;
 pub use store::StoreConfig;
 
+/// The shortest `InvocationBudget`: a store needs this long to answer under load.
+const MIN_BUDGET: Duration = Duration::from_secs(1);
+
+/// The longest `InvocationBudget`. A partition waits as long for a store that does not answer.
+const MAX_BUDGET: Duration = Duration::from_hours(24);
+
 /// The handler's configuration, without the connections of its functions.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -32,7 +38,7 @@ pub struct Config {
     pub telemetry: Drone,
     /// `IoTHubTime`: which time orders the messages of an IoT Hub, `enqueued` or `created`. Default: `enqueued`.
     pub iot_hub_time: IotHubTime,
-    /// `InvocationBudget`: the time limit of an invocation, as `hh:mm:ss`. Default: one minute.
+    /// `InvocationBudget`: the time limit of an invocation, from a second to a day, as `hh:mm:ss`. Default: one minute.
     pub invocation_budget: Duration,
     /// `StoreConcurrency`: how many devices of one batch are written concurrently, 1 to 1000. Default: 32.
     pub store_concurrency: usize,
@@ -68,8 +74,8 @@ impl Config {
             invocation_budget: settings.parse(
                 "InvocationBudget",
                 Duration::from_mins(1),
-                "a duration such as 00:01:00",
-                |value| timespan::parse(value).filter(|span| !span.is_zero()),
+                "a duration from 00:00:01 to 1.00:00:00, such as 00:01:00",
+                |value| timespan::parse(value).filter(|span| (MIN_BUDGET..=MAX_BUDGET).contains(span)),
             )?,
             store_concurrency: settings.parse("StoreConcurrency", 32, "an integer from 1 to 1000", |value| {
                 value.parse().ok().filter(|number| (1..=1000).contains(number))

@@ -3,7 +3,11 @@
 //! Levels up to `info` go to standard output, `warn` and `error` to standard error. The host logs standard output as
 //! Information and standard error as Error, or as Warning if the line contains that word.
 
-use std::io::{Write as _, stderr, stdout};
+use std::{
+    io::{Write as _, stderr, stdout},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use devicestate_engine::{
     clock::{Clock as _, System},
@@ -65,4 +69,21 @@ pub fn write_record(record: &Record) {
     let line = serde_json::to_string(&line).expect("a record is always JSON") + "\n";
     // If the log's output is closed, the handler continues without a log.
     let _ = if is_warning { stderr().write_all(line.as_bytes()) } else { stdout().write_all(line.as_bytes()) };
+}
+
+/// Limits a line of the log that every request could cause to one a minute.
+#[derive(Debug, Default)]
+pub struct OncePerMinute(Mutex<Option<Instant>>);
+
+impl OncePerMinute {
+    /// Returns true if the last time was more than a minute ago.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() > Duration::from_mins(1));
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
+    }
 }

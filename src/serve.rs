@@ -1,5 +1,8 @@
 //! The HTTP server of the handler, as the Functions host expects it of a custom handler.
 
+mod connections;
+mod refusals;
+
 use std::{convert::Infallible, hint::black_box, net::Ipv4Addr, path::Path, sync::Arc};
 
 use axum::{
@@ -7,9 +10,9 @@ use axum::{
     body::{Body, Bytes, HttpBody as _},
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
-    serve::ListenerExt as _,
 };
 use devicestate_engine::{
     dead_letter::{HANDLER_VERSION, OverflowCache},
@@ -21,7 +24,7 @@ use devicestate_engine::{
 };
 use devicestate_sqlite::{DatabaseError, OpenMode};
 use http_body_util::BodyExt as _;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
     bootstrap::{build_processor, open_overflow, open_store},
@@ -31,8 +34,10 @@ use crate::{
     observer::Reporter,
     otlp::Otlp,
 };
+use connections::MAX_SILENCE;
+use refusals::{Functions, refuse_web_pages, unknown_function};
 
-/// Why the handler cannot start, or why it stopped.
+/// Why the handler cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A setting is missing or invalid.
@@ -56,16 +61,13 @@ pub enum ServeError {
         /// The system's error.
         error: std::io::Error,
     },
-    /// The server ended. It is expected to run until the host kills it.
-    #[error("the HTTP server stopped: {0}")]
-    Ended(std::io::Error),
 }
 
 /// Serves the functions of the app in this folder until the host kills the process.
 ///
 /// # Errors
 ///
-/// Returns a [`ServeError`] if the server cannot start or fails. It does not return otherwise.
+/// Returns a [`ServeError`] if the server cannot start. It does not return otherwise.
 pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<Infallible, ServeError> {
     let router = build_router(app_root, settings);
     // Logged even if the start fails: a missing setting may exist under a misspelled name.
@@ -75,6 +77,7 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
              have `__` instead of `:`"
         );
     }
+    settings.check_encoding()?;
     let router = router?;
     raise_mmap_threshold();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
@@ -87,14 +90,7 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
         port,
         state_store: settings.get("StateStore").unwrap_or_default().to_owned(),
     }));
-    // Replies are small and the host waits for each, so they must not wait for a full packet.
-    let listener = listener.tap_io(|connection| {
-        let _ = connection.set_nodelay(true);
-    });
-    match axum::serve(listener, router).await {
-        Ok(()) => Err(ServeError::Ended(std::io::Error::other("it returned without an error"))),
-        Err(error) => Err(ServeError::Ended(error)),
-    }
+    Ok(connections::serve_connections(listener, router).await)
 }
 
 /// Raises the threshold at which glibc's allocator returns freed memory to the system, by freeing one large allocation.
@@ -109,7 +105,7 @@ fn raise_mmap_threshold() {
 
 fn build_router(app_root: &Path, settings: &Settings) -> Result<Router, ServeError> {
     let config = Config::from_settings(settings)?;
-    let mut app = FunctionApp::load(app_root)?;
+    let mut app = FunctionApp::load(app_root, settings)?;
     apply_overrides(settings, &mut app.host)?;
     config::locate_queues(settings, &mut app);
     config.check_budget(&app)?;
@@ -140,7 +136,9 @@ fn route_functions(app: FunctionApp, config: &Config, settings: &Settings) -> Re
     let processor = Arc::new(build_processor(config, store, Arc::new(Reporter)));
     otlp.observe_cache(&processor);
     let monitor = Arc::new(DeadLetterMonitor::new(&app.functions, settings, config.invocation_budget));
-    let mut router = Router::new();
+    let functions = app.functions.iter().map(|function| &*function.name);
+    let names = functions.chain(app.timers.iter().map(|timer| &*timer.name));
+    let mut router = Router::new().fallback(unknown_function).with_state(Functions::new(names));
     for function in app.functions {
         let (path, trigger) = (format!("/{}", function.name), function.trigger.clone());
         let handler = Arc::new(Handler {
@@ -158,19 +156,17 @@ fn route_functions(app: FunctionApp, config: &Config, settings: &Settings) -> Re
     }
     // Any response means ready: the handler listens only when it is ready.
     router = router.route("/", get(|| async { json_response(StatusCode::OK, "{}".into()) }));
+    let refuse_web_pages = middleware::from_fn_with_state(Arc::default(), refuse_web_pages);
     // No limit: Event Hubs limits events to 1 MB (20 MB on dedicated clusters), `maxEventBatchSize` limits batches, and the
     // host would retry a rejected batch forever.
-    Ok(router.layer(DefaultBodyLimit::disable()))
+    Ok(router.layer(DefaultBodyLimit::disable()).layer(refuse_web_pages))
 }
 
 async fn invoke_function(State(handler): State<Arc<Handler>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let body = match collect_body(body).await {
         Ok(body) => body,
-        Err(error) => {
-            tracing::warn!(%error, "the connection was closed before the complete request had arrived");
-            return json_response(StatusCode::BAD_REQUEST, "{}".into());
-        }
+        Err(error) => return incomplete(&error),
     };
     match handler.invoke(invocation_id(&head.headers), &body).await {
         handler::Response::Complete(reply) => json_response(StatusCode::OK, reply),
@@ -178,11 +174,43 @@ async fn invoke_function(State(handler): State<Arc<Handler>>, request: Request) 
     }
 }
 
+async fn invoke_timer(
+    State((function, monitor)): State<(String, Arc<DeadLetterMonitor>)>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    if let Err(error) = collect_body(body).await {
+        return incomplete(&error);
+    }
+    match monitor.invoke(&function, invocation_id(&head.headers)).await {
+        Ok(reply) => json_response(StatusCode::OK, reply),
+        Err(body) => json_response(StatusCode::SERVICE_UNAVAILABLE, body),
+    }
+}
+
+/// Why a request has no complete body.
+#[derive(Debug, thiserror::Error)]
+enum BodyError {
+    #[error("the connection was closed before the complete request had arrived: {0}")]
+    Closed(#[from] axum::Error),
+    #[error("nothing of the rest of the request arrived for {} s", MAX_SILENCE.as_secs())]
+    Silent(#[from] tokio::time::error::Elapsed),
+}
+
+fn incomplete(error: &BodyError) -> Response {
+    tracing::warn!("{error}");
+    let status = match error {
+        BodyError::Closed(_) => StatusCode::BAD_REQUEST,
+        BodyError::Silent(_) => StatusCode::REQUEST_TIMEOUT,
+    };
+    json_response(status, serde_json::json!({ "error": error.to_string() }).to_string())
+}
+
 /// Collects a body into one buffer. A body of one frame is not copied. The frames of a longer one are copied as they
 /// arrive and then dropped, since the connection reuses their memory.
-async fn collect_body(mut body: Body) -> Result<Bytes, axum::Error> {
-    /// Limits how much memory is reserved for bytes that `Content-Length` announces.
-    const MAX_RESERVED_BYTES: usize = 32 << 20;
+async fn collect_body(mut body: Body) -> Result<Bytes, BodyError> {
+    /// Limits how much memory is reserved for bytes that `Content-Length` announces. They may never arrive.
+    const MAX_RESERVED_BYTES: usize = 1 << 20;
     let Some(first) = next_frame(&mut body).await? else { return Ok(Bytes::new()) };
     let Some(second) = next_frame(&mut body).await? else { return Ok(first) };
     let reserved = usize::try_from(body.size_hint().lower()).unwrap_or_default().min(MAX_RESERVED_BYTES);
@@ -196,8 +224,8 @@ async fn collect_body(mut body: Body) -> Result<Bytes, axum::Error> {
     Ok(collected.into())
 }
 
-async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
-    while let Some(frame) = body.frame().await {
+async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
+    while let Some(frame) = timeout(MAX_SILENCE, body.frame()).await? {
         // The other kind of frame holds trailers, which the host does not send.
         if let Ok(data) = frame?.into_data() {
             return Ok(Some(data));
@@ -206,19 +234,12 @@ async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, axum::Error> {
     Ok(None)
 }
 
-async fn invoke_timer(
-    State((function, monitor)): State<(String, Arc<DeadLetterMonitor>)>,
-    headers: HeaderMap,
-    _body: Bytes,
-) -> Response {
-    match monitor.invoke(&function, invocation_id(&headers)).await {
-        Ok(reply) => json_response(StatusCode::OK, reply),
-        Err(body) => json_response(StatusCode::SERVICE_UNAVAILABLE, body),
-    }
-}
-
+/// Returns the host's id of the invocation, which is kept and recorded; empty if the request has none or an excessive one.
 fn invocation_id(headers: &HeaderMap) -> &str {
-    headers.get("x-azure-functions-invocationid").and_then(|id| id.to_str().ok()).unwrap_or_default()
+    /// The host's ids have 36.
+    const MAX_CHARS: usize = 100;
+    let id = headers.get("x-azure-functions-invocationid").and_then(|id| id.to_str().ok());
+    id.filter(|id| id.len() <= MAX_CHARS).unwrap_or_default()
 }
 
 fn json_response(status: StatusCode, body: String) -> Response {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use clap::{Args, Subcommand};
 use devicestate_engine::{
     device_state::{Document, document_id},
-    settings::Settings,
+    settings::{ConfigError, Settings},
     store::{self, Pages, RequestCharge, StateStore},
     text::iso8601,
 };
@@ -65,11 +65,18 @@ Docs: docs/reference/state-document.md")]
     },
 }
 
+/// Reads the settings of the store.
+fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigError> {
+    let config = StoreConfig::from_settings(settings);
+    settings.check_encoding()?;
+    config
+}
+
 impl Options {
     pub(super) async fn run(self) -> Result<(), CommandError> {
         let store = match self.state {
             Some(path) => StoreConfig::Sqlite(path),
-            None => StoreConfig::from_settings(&Settings::from_environment())
+            None => store_config(&Settings::from_environment())
                 .map_err(|error| CommandError::not_started(format!("{error}; or use --state FILE")))?,
         };
         if store == StoreConfig::Memory {

@@ -41,11 +41,7 @@ impl StoreConfig {
                 ConfigError::missing("SqlitePath", "it must name the state file, because `StateStore` is `sqlite`")
             }),
             Some("cosmos") => CosmosConfig::from_settings(settings).map(Self::Cosmos),
-            Some(value) => Err(ConfigError::Invalid {
-                setting: "StateStore",
-                value: value.to_owned(),
-                expected: "`cosmos`, `sqlite` or `memory`",
-            }),
+            Some(value) => Err(ConfigError::invalid("StateStore", value, "`cosmos`, `sqlite` or `memory`")),
             None => Err(ConfigError::missing(
                 "StateStore",
                 "set it to the store of the documents: `cosmos`, `sqlite` or `memory`",

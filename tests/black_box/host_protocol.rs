@@ -49,7 +49,8 @@ fn a_request_with_an_excessive_length_that_breaks_off_does_not_end_the_handler()
     let mut handler = app.start();
     for length in [1_u64 << 45, u64::MAX >> 2] {
         let mut host = TcpStream::connect((Ipv4Addr::LOCALHOST, handler.port)).expect("a handler that listens");
-        write!(host, "POST /{FUNCTION} HTTP/1.1\r\nHost: here\r\nContent-Length: {length}\r\n\r\n").expect("a head");
+        write!(host, "POST /{FUNCTION} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n")
+            .expect("a head");
         host.write_all(&vec![b' '; 1 << 20]).expect("a part of the body");
         host.shutdown(Shutdown::Write).expect("an open connection");
         // With any response, the handler has seen the end.
@@ -88,6 +89,20 @@ fn the_reply_has_the_dead_letters_under_the_name_of_the_binding() {
     let outputs = &response.json()["Outputs"];
     assert_eq!(outputs.as_object().expect("an object").keys().collect::<Vec<_>>(), ["Poison"]);
     read_dead_letter(outputs["Poison"][0].as_str().expect("text"));
+}
+
+#[test]
+fn the_reply_has_the_dead_letters_as_return_value_if_the_binding_has_that_name() {
+    let app = App::shipped().with_function(|function| function["bindings"][1]["name"] = "$return".into());
+    let handler = app.start();
+    let poison = Batch::of([Event::json(1, &json!({}))]).envelope();
+    let reply = handler.post("51a9", poison.to_string().as_bytes()).json();
+    assert_eq!(reply["Outputs"], json!({}), "the host replaces an output of this name");
+    let messages = reply["ReturnValue"].as_array().expect("an array");
+    assert_eq!(messages.len(), 1);
+    read_dead_letter(messages[0].as_str().expect("text"));
+    let reply = handler.post("51aa", fixture("many-binary").to_string().as_bytes()).json();
+    assert_eq!((&reply["Outputs"], &reply["ReturnValue"]), (&json!({}), &json!([])));
 }
 
 #[test]

@@ -103,3 +103,40 @@ fn without_an_invocation_id_the_first_attempt_is_the_last() {
     let app = App::shipped();
     assert_dead_lettered(&app.start(), "", b"not json", 1);
 }
+
+#[test]
+fn an_excessive_invocation_id_is_not_kept_or_repeated() {
+    let app = App::shipped();
+    let handler = app.start();
+    let longest = "6".repeat(100);
+    assert!(will_retry(&handler, &longest, b"not json"));
+    let reply = Reply::from_response(&handler.post(&"6".repeat(101), b"not json"));
+    assert_eq!(reply.dead_letter()["InvocationId"], "", "as without an id");
+    assert_eq!(reply.batch["invocationId"], "");
+}
+
+#[test]
+fn an_answer_repeats_at_most_the_beginning_of_a_request() {
+    let app = App::shipped();
+    let handler = app.start();
+    let long = "x".repeat(1 << 20);
+    let names: Vec<_> = (0..20_000).map(|n| format!("\"name-{n}\":1")).collect();
+    let bodies = [
+        format!("{{\"Data\":{{\"{long}\":\"[]\"}}}}"),
+        format!("{{\"Data\":{{{}}}}}", names.join(",")),
+        format!("{{\"Data\":\"{long}\"}}"),
+        format!("{{\"Data\":{{}},\"Metadata\":\"{long}\"}}"),
+        format!("{{\"Data\":{{\"messages\":\"\\\"{long}\\\"\"}}}}"),
+        format!("\"{long}\""),
+        long.clone(),
+    ];
+    for (number, body) in bodies.iter().enumerate() {
+        let response = handler.post(&format!("6b0a-{number}"), body.as_bytes());
+        assert_eq!(response.status, 503, "{}", &body[..30]);
+        assert!(response.body.len() < 5_000, "{}: {} bytes", &body[..30], response.body.len());
+        let error = response.json()["error"].as_str().expect("text").to_owned();
+        assert!(error.contains("the request"), "{error}");
+    }
+    let errors = handler.stop();
+    assert!(errors.len() < 50_000, "{} bytes", errors.len());
+}

@@ -3,7 +3,9 @@
 //! Nothing here links the library. The tests rely on the host's contract, the settings and the command line only.
 
 mod app_files;
+mod connections;
 mod dead_letter_monitor;
+mod file_forms;
 mod host_protocol;
 mod invalid_input;
 mod invalid_requests;

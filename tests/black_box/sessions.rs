@@ -1,7 +1,8 @@
 //! The function for Service Bus sessions: one message per invocation. It runs next to the function for the event hub.
 
 use devicestate_test_support::{
-    App, Batch, Event, Framing, Handler, Reply, Response, SESSIONS, read_record, session_message::SessionMessage,
+    App, Batch, Event, Framing, Handler, Reply, Response, SESSIONS, fixture, read_record,
+    session_message::SessionMessage,
 };
 use serde_json::{Value, json};
 
@@ -67,6 +68,38 @@ fn a_failed_attempt_abandons_the_message_and_the_next_delivery_applies_it() {
     let values = ["record", "sessionId", "messageId"].map(|name| record[name].clone());
     assert_eq!(values, ["failedAttempt", "drone-7", "drone-7/1"].map(Value::from));
     complete(&handler, &message.delivered(2)).assert_all_applied(1);
+}
+
+#[test]
+fn a_retry_policy_is_taken_as_the_host_takes_it() {
+    let app = app().with("RetryDrillDevice", "drone-7").with_session_function(|function| {
+        function["retry"] = json!({"strategy": "fixedDelay", "maxRetryCount": -1, "delayInterval": "00:00:01"});
+    });
+    let handler = app.start();
+    let message = SessionMessage::battery(1, "drone-7", 0.5);
+    assert_eq!(deliver(&handler, &message.retried(0, -1)).status, 503);
+    let reply = complete(&handler, &message.retried(1, -1));
+    reply.assert_all_applied(1);
+    assert_eq!((&reply.batch["attempt"], &reply.batch["deliveryCount"]), (&json!(2), &json!(1)));
+    let next_delivery = complete(&handler, &message.delivered(2).retried(0, -1));
+    assert_eq!(next_delivery.counts(), [1, 0, 1, 0], "the drill fails the first delivery only");
+
+    let response = handler.call(SESSIONS, "6b0a", b"not json", Framing::Chunked(16_384));
+    assert_eq!(Reply::from_response(&response).dead_letter()["Stage"], "envelope");
+}
+
+/// The request was recorded on a running host.
+#[test]
+fn a_recorded_message_under_a_retry_policy_has_the_attempt_of_its_delivery() {
+    let app = app();
+    let handler = app.start();
+    let request = fixture("cases/session-message-under-retry").to_string();
+    let response = handler.call(SESSIONS, "6b0b", request.as_bytes(), Framing::Chunked(1_024));
+    let reply = Reply::from_response(&response);
+    reply.assert_all_applied(1);
+    let values = ["attempt", "deliveryCount", "firstSequenceNumber"].map(|name| &reply.batch[name]);
+    assert_eq!(values, [&json!(2), &json!(1), &json!(31)]);
+    assert_eq!((&reply.batch["sessionId"], &reply.batch["messageId"]), (&json!("drone-2"), &json!("7")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener};
 
-use devicestate_test_support::{App, FUNCTION, SESSIONS};
+use devicestate_test_support::{App, FUNCTION, SESSIONS, fixture};
 use serde_json::json;
 
 /// Checks that the handler of this app does not start and that its error has these words.
@@ -83,6 +83,68 @@ fn an_invalid_budget_is_rejected() {
 }
 
 #[test]
+fn a_budget_of_less_than_a_second_or_more_than_a_day_is_rejected() {
+    let unlimited = || App::shipped().with("AzureFunctionsJobHost__functionTimeout", "-1");
+    // The last is longer than any time span of the host, and the one before cannot be multiplied.
+    for value in [
+        "00:00:00.0000001",
+        "00:00:00.9999999",
+        "1.00:00:00.0000001",
+        "24000000000000.00:00:00",
+        "200000000000000.00:00:00",
+    ] {
+        assert_rejected(
+            &unlimited().with("InvocationBudget", value),
+            &["InvocationBudget", value, "duration", "00:00:01"],
+        );
+    }
+    for value in ["00:00:01", "1.00:00:00"] {
+        let app = unlimited().with("InvocationBudget", value);
+        app.start().invoke(&fixture("many-binary")).assert_all_applied(3);
+    }
+    for value in ["10675199.02:48:05.4775808", "200000000000000.00:00:00"] {
+        let app = App::shipped().with("AzureFunctionsJobHost__functionTimeout", value);
+        assert_rejected(&app, &["AzureFunctionsJobHost__functionTimeout", value]);
+        let app = App::shipped().with_host(|host| host["functionTimeout"] = value.into());
+        assert_rejected(&app, &["host.json", value]);
+    }
+    drop(App::shipped().with_host(|host| host["functionTimeout"] = (-1).into()).start());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_setting_that_is_not_utf_8_is_rejected() {
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
+    for setting in ["LogLevel", "StateStore", "SqlitePath", "DeadLetterDirectory", "TelemetryFormat"] {
+        let app = App::shipped().with(setting, OsString::from_vec(b"/tmp/\xFF".to_vec()));
+        assert_rejected(&app, &[&format!("`{setting}`"), "UTF-8"]);
+    }
+    let app = App::shipped().with("LS_COLORS", OsString::from_vec(b"\xFF".to_vec()));
+    drop(app.start());
+}
+
+#[test]
+fn a_value_that_may_be_a_secret_is_not_repeated() {
+    let account_key = "AccountKey=c2VjcmV0";
+    for value in [
+        account_key,
+        "accesskey=c2VjcmV0",
+        "?sv=2024&SIG=c2VjcmV0",
+        "SharedAccessSignature c2VjcmV0",
+        &"c2VjcmV0".repeat(12_000),
+    ] {
+        for setting in ["StateStore", "TelemetryFormat", "InvocationBudget", "StoreConcurrency", "LogLevel"] {
+            let (status, errors) = App::shipped().with(setting, value).fails_to_start();
+            assert!(errors.contains(setting) && !errors.contains("c2VjcmV0"), "{setting}: {errors}");
+            assert!(errors.len() < 1_000, "{setting}: {} bytes", errors.len());
+            assert_error((status, errors), &["not a value of", "secret"]);
+        }
+    }
+    let (_, errors) = App::shipped().fails_to_start_with(&[("FUNCTIONS_CUSTOMHANDLER_PORT", account_key)]);
+    assert!(errors.contains("FUNCTIONS_CUSTOMHANDLER_PORT") && !errors.contains("c2VjcmV0"), "{errors}");
+}
+
+#[test]
 fn a_budget_too_large_for_the_function_timeout_is_rejected() {
     let words = ["InvocationBudget", "functionTimeout", "00:05:00", "maxEventBatchSize", "1000"];
     assert_rejected(&App::shipped().with("InvocationBudget", "00:05:00"), &words);
@@ -158,6 +220,16 @@ fn a_function_without_a_dead_letter_queue_is_rejected() {
         function["bindings"].as_array_mut().expect("bindings").retain(|binding| binding["type"] != "queue");
     });
     assert_rejected(&app, &["function.json", "\"queue\"", "dead letters"]);
+}
+
+#[test]
+fn a_name_of_a_binding_that_the_host_rejects_is_rejected() {
+    for (binding, name) in
+        [(0, "$return"), (0, "my-messages"), (1, "$Return"), (1, "dead_letters"), (1, "1st"), (1, "")]
+    {
+        let app = App::shipped().with_function(|function| function["bindings"][binding]["name"] = name.into());
+        assert_rejected(&app, &["function.json", "name", &format!("{name:?}")]);
+    }
 }
 
 #[test]

@@ -91,12 +91,12 @@ fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_its_b
     let root = app_with_script(&workspace, script);
     workspace.write("app/silent.js", SILENT_HANDLER);
     let mut host: Value = serde_json::from_slice(&fs::read(root.join("host.json")).expect("a file")).expect("JSON");
-    host["functionTimeout"] = "00:00:01".into();
+    host["functionTimeout"] = "00:00:02".into();
     host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into();
     workspace.write("app/host.json", host.to_string());
     let input = workspace.write("e.jsonl", lines(&events(0..100)));
     let mut command = workspace.local(&["--partitions", "1", "--file", input.to_str().expect("text"), "--app-root"]);
-    command.arg(&root).env("InvocationBudget", "00:00:00.5").env("HANDLER", devicestate());
+    command.arg(&root).env("InvocationBudget", "00:00:01").env("HANDLER", devicestate());
     let report = report(&command.output().expect("the binary runs"), 0);
     assert_eq!((count(&report, "failedAttempts"), count(&report, "handlerRestarts")), (1, 1), "{report}");
     assert_eq!(workspace.documents(), last_values(events(0..100)));

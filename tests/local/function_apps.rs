@@ -24,6 +24,27 @@ fn a_function_with_other_binding_names_is_called_with_them() {
 }
 
 #[test]
+fn dead_letters_arrive_as_return_value_too() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |_, function| function["bindings"][1]["name"] = "$return".into());
+    let file = workspace.write("e.jsonl", "not JSON\n");
+    let arguments = ["--file", file.to_str().expect("text"), "--app-root", root.to_str().expect("text")];
+    assert_eq!(count(&workspace.run(&arguments), "deadLetterMessages"), 1);
+    assert_eq!(workspace.dead_letters().len(), 1);
+}
+
+#[test]
+fn local_settings_may_have_a_byte_order_mark_and_comments() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |_, _| {});
+    let settings = "\u{feff}{ // local only\n\"values\": { \"InvocationBudget\": \"soon\", \"Number\": 1, } }";
+    workspace.write("app/local.settings.json", settings);
+    let output = workspace.local(&["--app-root", root.to_str().expect("text")]).output().expect("the binary runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("`InvocationBudget`") && error.contains("soon"), "{error}");
+}
+
+#[test]
 fn batches_have_at_most_the_size_of_host_json() {
     let workspace = Workspace::new();
     let root = function_app(&workspace, |host, _| host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into());

@@ -129,11 +129,33 @@ fn the_message_of_a_killed_handler_is_delivered_again() {
 fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_the_message_is_delivered_again() {
     let workspace = Workspace::new();
     let mut command = with_silent_first_handler(&workspace, |host| {
-        host["functionTimeout"] = "00:00:01".into();
+        host["functionTimeout"] = "00:00:02".into();
         host["extensions"]["eventHubs"]["maxEventBatchSize"] = 10.into();
     });
-    let output = command.env("InvocationBudget", "00:00:00.5").output().expect("the binary runs");
+    let output = command.env("InvocationBudget", "00:00:01").output().expect("the binary runs");
     assert_eq!(assert_only_the_first_was_redelivered(&workspace, &report(&output, 0)), 1);
+}
+
+#[test]
+fn a_retry_policy_repeats_the_invocation_of_one_delivery() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |_, _| {});
+    let file = root.join("SessionTelemetryFunction/function.json");
+    let mut function: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
+    function["retry"] = json!({ "strategy": "fixedDelay", "maxRetryCount": 2, "delayInterval": "00:00:00.005" });
+    fs::write(file, function.to_string()).expect("a file");
+    let input = workspace.write("e.jsonl", lines(&events_of_one_device()));
+    let telemetry = workspace.path("telemetry.jsonl").display().to_string();
+    let arguments = ["--sessions", "--file", input.to_str().expect("text"), "--telemetry", &telemetry, "--app-root"];
+    let mut command = workspace.local(&arguments);
+    let output = command.arg(&root).env("RetryDrillDevice", "\"a\"").output().expect("the binary runs");
+    let report = report(&output, 0);
+    assert_adds_up(&report);
+    assert_eq!(["applied", "failedAttempts"].map(|name| count(&report, name)), [10, 10]);
+    assert_eq!(["deliveries", "redeliveries"].map(|name| queue_count(&report, name)), [10, 0]);
+    for record in batches(&workspace) {
+        assert_eq!((&record["attempt"], &record["deliveryCount"]), (&json!(2), &json!(1)));
+    }
 }
 
 #[test]

@@ -3,23 +3,28 @@
 //! They contain what a request of the host does not: the names of the bindings, whether bodies are base64, how long an
 //! invocation may last. `devicestate local` acts as the host according to them.
 
+mod any_case;
 mod bindings;
+mod function_file;
+mod host_json;
+mod json;
 mod overrides;
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
 
-use crate::timespan;
+use crate::settings::Settings;
+use function_file::{FunctionFile, Served};
 
 pub use bindings::{
-    Cardinality, DataType, EventHubTrigger, QueueOutput, RetryPolicy, ServiceBusTrigger, TimerTrigger, Trigger,
+    Cardinality, DataType, EventHubTrigger, QueueOutput, RETURN_VALUE, RetryPolicy, ServiceBusTrigger, TimerTrigger,
+    Trigger,
 };
+pub use host_json::{CustomHandler, Description, EventHubs, Extensions, HostJson, MessageEncoding, Queues, ServiceBus};
 pub use overrides::apply_overrides;
 
 /// A function app: its folder, its `host.json` and the functions that this handler serves.
@@ -57,123 +62,6 @@ pub struct TimerFunction {
     pub trigger: TimerTrigger,
 }
 
-/// The contents of `host.json`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HostJson {
-    /// How long an invocation may last before the host kills the handler.
-    #[serde(default = "default_function_timeout", deserialize_with = "deserialize_timeout")]
-    pub function_timeout: Option<Duration>,
-    /// The handler's process.
-    pub custom_handler: CustomHandler,
-    /// Settings of the binding extensions.
-    #[serde(default)]
-    pub extensions: Extensions,
-}
-
-/// `customHandler` of `host.json`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CustomHandler {
-    /// The process to start.
-    pub description: Description,
-    /// How long the handler may take until it answers for the first time.
-    #[serde(default = "default_initialization_timeout", deserialize_with = "deserialize_span")]
-    pub initialization_timeout: Duration,
-}
-
-/// `customHandler.description` of `host.json`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Description {
-    /// The executable, relative to the working directory or a command on the PATH.
-    pub default_executable_path: String,
-    /// The folder to start it in, relative to the app's root.
-    pub working_directory: String,
-    /// Its command-line arguments.
-    pub arguments: Vec<String>,
-}
-
-/// `extensions` of `host.json`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Extensions {
-    /// The Event Hubs extension. The host ignores these settings one level deeper, where the reference has them.
-    pub event_hubs: EventHubs,
-    /// The Service Bus extension.
-    pub service_bus: ServiceBus,
-    /// The Storage queues extension.
-    pub queues: Queues,
-}
-
-/// `extensions.eventHubs` of `host.json`, with the extension's defaults.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct EventHubs {
-    /// The maximum number of events in one batch.
-    pub max_event_batch_size: usize,
-    /// The minimum number of events in one batch, as long as `max_wait_time` allows.
-    pub min_event_batch_size: usize,
-    /// How long to wait for `min_event_batch_size` events.
-    #[serde(deserialize_with = "deserialize_span")]
-    pub max_wait_time: Duration,
-    /// How many batches to process before a checkpoint is written.
-    pub batch_checkpoint_frequency: usize,
-}
-
-impl Default for EventHubs {
-    fn default() -> Self {
-        Self {
-            max_event_batch_size: 100,
-            min_event_batch_size: 1,
-            max_wait_time: Duration::from_mins(1),
-            batch_checkpoint_frequency: 1,
-        }
-    }
-}
-
-/// `extensions.serviceBus` of `host.json`, with the extension's defaults.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ServiceBus {
-    /// The maximum number of sessions that an instance processes at the same time.
-    pub max_concurrent_sessions: usize,
-    /// The maximum number of messages of a session that are processed at the same time. With more than one, their order is lost.
-    pub max_concurrent_calls_per_session: usize,
-    /// How long an instance waits for the next message of a session before it accepts another session.
-    #[serde(deserialize_with = "deserialize_span")]
-    pub session_idle_timeout: Duration,
-}
-
-impl Default for ServiceBus {
-    fn default() -> Self {
-        Self {
-            max_concurrent_sessions: 8,
-            max_concurrent_calls_per_session: 1,
-            session_idle_timeout: Duration::from_mins(1),
-        }
-    }
-}
-
-/// `extensions.queues` of `host.json`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Queues {
-    /// The encoding of message texts.
-    pub message_encoding: MessageEncoding,
-}
-
-/// How the queue output binding encodes a message's text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MessageEncoding {
-    /// As base64: the extension's default.
-    #[default]
-    Base64,
-    /// Not encoded.
-    None,
-}
-
 /// Why the function app in a folder cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum FunctionAppError {
@@ -201,25 +89,43 @@ pub enum FunctionAppError {
 impl FunctionApp {
     /// Reads the files of a function app.
     ///
+    /// Like the host, it skips a `function.json` that it cannot read, with a warning in the log, and so an invalid one of a
+    /// function that the file or the settings disable. A valid one is served even if disabled: the host's admin endpoint
+    /// can still invoke it.
+    ///
     /// # Errors
     ///
     /// Returns a [`FunctionAppError`] that names the file or folder.
-    pub fn load(root: &Path) -> Result<Self, FunctionAppError> {
-        let host = read_json(&root.join("host.json"))?;
+    pub fn load(root: &Path, settings: &Settings) -> Result<Self, FunctionAppError> {
+        let host_path = root.join("host.json");
+        let host = any_case::from_value(read_json(&host_path)?)
+            .map_err(|error| FunctionAppError::Invalid { path: host_path, reason: error.to_string() })?;
         let unreadable = |error| FunctionAppError::Unreadable { path: root.to_owned(), error };
-        let (mut functions, mut timers) = (Vec::new(), Vec::new());
+        let (mut functions, mut timers, mut skipped) = (Vec::new(), Vec::new(), None);
         for entry in fs::read_dir(root).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path().join("function.json");
-            if path.is_file() {
-                let file = FunctionFile::read(path)?;
-                match file.function()? {
-                    Some(function) => functions.push(function),
-                    None => timers.extend(file.timer()?),
+            if !path.is_file() {
+                continue;
+            }
+            let served = match FunctionFile::read(path) {
+                Ok(file) => match file.served() {
+                    Err(error) if file.is_disabled(settings) => Err(error),
+                    served => Ok(served?),
+                },
+                Err(error) => Err(error),
+            };
+            match served {
+                Ok(Some(Served::Telemetry(function))) => functions.push(*function),
+                Ok(Some(Served::Timer(timer))) => timers.push(timer),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!("a function is not served: {error}");
+                    skipped = Some(error);
                 }
             }
         }
         if functions.is_empty() {
-            return Err(FunctionAppError::NoFunction(root.to_owned()));
+            return Err(skipped.unwrap_or_else(|| FunctionAppError::NoFunction(root.to_owned())));
         }
         functions.sort_by(|a, b| a.name.cmp(&b.name));
         timers.sort_by(|a, b| a.name.cmp(&b.name));
@@ -227,104 +133,17 @@ impl FunctionApp {
     }
 }
 
-/// A `function.json` and its path.
-struct FunctionFile {
-    path: PathBuf,
-    json: FunctionJson,
+/// Parses a JSON file as the host and Core Tools do: with a byte order mark, comments, trailing commas, and names and values of
+/// enumerations in any letter case.
+///
+/// # Errors
+///
+/// Returns an error if the file is not JSON or does not match the type.
+pub fn parse_json<T: for<'de> Deserialize<'de>>(file: &[u8]) -> serde_json::Result<T> {
+    any_case::from_value(json::parse(file)?)
 }
 
-#[derive(Deserialize)]
-struct FunctionJson {
-    bindings: Vec<BTreeMap<String, serde_json::Value>>,
-    retry: Option<RetryPolicy>,
-}
-
-impl FunctionFile {
-    fn read(path: PathBuf) -> Result<Self, FunctionAppError> {
-        let json = read_json(&path)?;
-        Ok(Self { path, json })
-    }
-
-    /// Returns the function, if it receives telemetry.
-    fn function(&self) -> Result<Option<Function>, FunctionAppError> {
-        let Some(trigger) = self.trigger()? else { return Ok(None) };
-        let dead_letters = self.binding("queue")?.ok_or_else(|| {
-            self.invalid("an output binding of type \"queue\" is missing: dead letters would be lost".into())
-        })?;
-        Ok(Some(Function { name: self.name(), trigger, dead_letters, retry: self.json.retry.clone() }))
-    }
-
-    /// Returns the trigger, if it delivers telemetry.
-    fn trigger(&self) -> Result<Option<Trigger>, FunctionAppError> {
-        if let Some(trigger) = self.binding("eventHubTrigger")? {
-            return Ok(Some(Trigger::EventHub(trigger)));
-        }
-        let Some(trigger) = self.binding::<ServiceBusTrigger>("serviceBusTrigger")? else { return Ok(None) };
-        if !trigger.is_sessions_enabled {
-            return Err(self.invalid(
-                "isSessionsEnabled must be true: without sessions the events of a device have no order".into(),
-            ));
-        }
-        if trigger.cardinality != Cardinality::One {
-            return Err(self.invalid(
-                "cardinality must be \"one\": if one message of a batch fails, all of them are redelivered".into(),
-            ));
-        }
-        Ok(Some(Trigger::ServiceBus(trigger)))
-    }
-
-    /// Returns the function, if it has a timer trigger.
-    fn timer(&self) -> Result<Option<TimerFunction>, FunctionAppError> {
-        let trigger = self.binding("timerTrigger")?;
-        Ok(trigger.map(|trigger| TimerFunction { name: self.name(), trigger }))
-    }
-
-    /// Returns the first binding of this type.
-    fn binding<T: for<'de> Deserialize<'de>>(&self, kind: &str) -> Result<Option<T>, FunctionAppError> {
-        let of_kind = self.json.bindings.iter().find(|binding| binding.get("type").is_some_and(|t| t == kind));
-        let read = of_kind.map(|binding| T::deserialize(into_value(binding))).transpose();
-        read.map_err(|error| self.invalid(format!("the binding of type {kind:?}: {error}")))
-    }
-
-    fn name(&self) -> String {
-        self.path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned()
-    }
-
-    fn invalid(&self, reason: String) -> FunctionAppError {
-        FunctionAppError::Invalid { path: self.path.clone(), reason }
-    }
-}
-
-fn into_value(binding: &BTreeMap<String, serde_json::Value>) -> serde_json::Value {
-    serde_json::Value::Object(binding.clone().into_iter().collect())
-}
-
-fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, FunctionAppError> {
-    let text = fs::read(path).map_err(|error| FunctionAppError::Unreadable { path: path.to_owned(), error })?;
-    serde_json::from_slice(&text)
-        .map_err(|error| FunctionAppError::Invalid { path: path.to_owned(), reason: error.to_string() })
-}
-
-fn deserialize_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    timespan::parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not a duration such as 00:01:00")))
-}
-
-fn deserialize_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    if text == "-1" {
-        return Ok(None);
-    }
-    let span = timespan::parse(&text);
-    span.map(Some).ok_or_else(|| D::Error::custom(format!("{text:?} is not a functionTimeout such as 00:05:00 or -1")))
-}
-
-/// Returns the timeout of a `host.json` without one: the shortest default of all hosting plans.
-#[expect(clippy::unnecessary_wraps, reason = "serde requires the field's type")]
-fn default_function_timeout() -> Option<Duration> {
-    Some(Duration::from_mins(5))
-}
-
-fn default_initialization_timeout() -> Duration {
-    Duration::from_secs(30)
+fn read_json(path: &Path) -> Result<serde_json::Value, FunctionAppError> {
+    let file = fs::read(path).map_err(|error| FunctionAppError::Unreadable { path: path.to_owned(), error })?;
+    json::parse(&file).map_err(|error| FunctionAppError::Invalid { path: path.to_owned(), reason: error.to_string() })
 }

@@ -17,7 +17,7 @@ use crate::{
     batch::{Batch, Event, EventPosition},
     dead_letter::{self, OverflowCache},
     failure::{ErrorClass, Failure, Stage},
-    function_app::{Function, RetryPolicy},
+    function_app::{Function, RetryPolicy, Trigger},
     invocation::Invocation,
     processor::{Outcome, Processed, Processor},
     record::{AttemptRecord, BatchRecord, FailedAttemptRecord, Record},
@@ -143,9 +143,10 @@ impl Handler {
             will_retry: invocation.will_retry(),
             started,
         };
+        let policy_will_retry = invocation.policy_will_retry();
         let batch = invocation.batch;
         let response = self.attempt(&batch, &attempt).await;
-        if let (Response::Retry(_), Some(message)) = (&response, &batch.message) {
+        if let (Response::Retry(_), Some(message), false) = (&response, &batch.message, policy_will_retry) {
             let release_at =
                 started + redelivery_delay::redelivery_delay(message.delivery_count).min(self.processor.budget);
             sleep_until(release_at).await;
@@ -176,9 +177,11 @@ impl Handler {
         let event = Event { body: request.clone(), fault: Some(issue.clone()), ..Event::default() };
         let batch = Batch { events: vec![event], ..Batch::default() };
         // The number of the attempt is in the request, which cannot be read. Only an endless retry policy guarantees another attempt,
-        // and only the host's invocation id identifies it.
+        // and only the host's invocation id identifies it. Each delivery of a message has another id, and whether the host
+        // honours a policy for it is not documented: without a count the message would be delivered until the maximum.
         let is_endless = self.function.retry.as_ref().is_some_and(|retry: &RetryPolicy| retry.max_retry_count() < 0);
-        let will_retry = is_endless && !invocation_id.is_empty();
+        let is_batch = matches!(self.function.trigger, Trigger::EventHub(_));
+        let will_retry = is_batch && is_endless && !invocation_id.is_empty();
         let number = i64::from(self.attempts.failures(invocation_id)) + 1;
         let attempt = Attempt { invocation_id, number, will_retry, started };
         self.conclude(&batch, all_unresolved(1, &issue), invocation_id, &attempt).await
@@ -251,11 +254,12 @@ impl Handler {
     }
 
     fn fail_attempt(&self, batch: &Batch, processed: &Processed, attempt: &Attempt, reason: &str) -> Response {
+        let reason = truncated(reason);
         let is_unresolved = |outcome: &&Outcome| matches!(outcome, Outcome::Unresolved(_));
         let record = Record::FailedAttempt(FailedAttemptRecord {
             attempt: self.attempt_record(batch, processed, attempt, first_position(batch)),
             unresolved: processed.outcomes.iter().filter(is_unresolved).count() as u64,
-            reason: truncated(reason),
+            reason: reason.clone(),
         });
         self.processor.observer.record(&record);
         Response::Retry(serde_json::json!({ "error": reason, "Logs": [record.to_line()] }).to_string())

@@ -6,7 +6,7 @@
 
 mod metadata;
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::sync::LazyLock;
 
 use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurposeConfig, Simd};
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use crate::{
     batch::{Batch, Event, EventMetadata, Source},
     function_app::{Cardinality, DataType, Trigger},
     json::{Members, Quotes, Raw, each_member, parse_elements, parse_members, parse_value},
+    text::first_chars,
 };
 use metadata::Metadata;
 
@@ -25,8 +26,8 @@ use metadata::Metadata;
 pub struct Invocation {
     /// The batch of events.
     pub batch: Batch,
-    /// The number of this attempt and of the allowed retries. `None` without a retry policy, when each attempt is the last,
-    /// and for a Service Bus message.
+    /// The number of this attempt and of the allowed retries. `None` without a retry policy, when each attempt is the last;
+    /// for a message, of its delivery.
     pub retry: Option<RetryContext>,
 }
 
@@ -73,12 +74,14 @@ pub enum EnvelopeError {
 }
 
 impl Invocation {
-    /// Returns the number of the batch's attempt, from 1; for a message, of the delivery.
+    /// Returns the number of the batch's attempt, from 1. For a message it is the number of the delivery or, under a retry
+    /// policy, of the attempt in this delivery.
     #[must_use]
     pub fn attempt_number(&self) -> i64 {
-        match &self.batch.message {
-            Some(message) => message.delivery_count.max(1),
-            None => self.retry.map_or(1, |retry| retry.retry_count.saturating_add(1)),
+        match (&self.retry, &self.batch.message) {
+            (Some(retry), _) => retry.retry_count.saturating_add(1),
+            (None, Some(message)) => message.delivery_count.max(1),
+            (None, None) => 1,
         }
     }
 
@@ -88,10 +91,14 @@ impl Invocation {
     /// to the dead-letter sub-queue. A message without a delivery count is from the admin endpoint and is sent once.
     #[must_use]
     pub fn will_retry(&self) -> bool {
-        match &self.batch.message {
-            Some(message) => message.delivery_count > 0,
-            None => self.retry.is_some_and(RetryContext::will_retry),
-        }
+        self.policy_will_retry() || self.batch.message.as_ref().is_some_and(|message| message.delivery_count > 0)
+    }
+
+    /// Returns true if the host's retry policy repeats the invocation when this attempt fails. The host honours a policy for a
+    /// Service Bus trigger too, although it is documented as unsupported: it keeps the message, and its lock, meanwhile.
+    #[must_use]
+    pub fn policy_will_retry(&self) -> bool {
+        self.retry.is_some_and(RetryContext::will_retry)
     }
 
     /// Reads the body of a request, which must be valid UTF-8 even in parts that are not used.
@@ -106,25 +113,22 @@ impl Invocation {
         let Envelope { data, metadata } =
             Envelope::parse(request).ok_or_else(|| EnvelopeError::NotAnInvocation(envelope_error(request)))?;
         let trigger_data = data.iter().rfind(|(name, _)| **name == *trigger.name().as_bytes());
-        let (_, trigger_data) = trigger_data.ok_or_else(|| EnvelopeError::MissingBinding {
-            name: trigger.name().to_owned(),
-            found: format!("{:?}", data.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect::<Vec<_>>()),
-        })?;
+        let (_, trigger_data) = trigger_data
+            .ok_or_else(|| EnvelopeError::MissingBinding { name: trigger.name().to_owned(), found: names(&data) })?;
         let events = read_events(*trigger_data, trigger)
             .map_err(|reason| EnvelopeError::InvalidEvents { name: trigger.name().to_owned(), reason })?;
         let metadata = Metadata { request, values: metadata };
-        Ok(match trigger {
+        let batch = match trigger {
             Trigger::EventHub(_) => {
                 let event_metadata = metadata.event_metadata(events.len());
-                let batch = attach_metadata(metadata.source(), events, event_metadata);
-                Self { batch, retry: metadata.nested("RetryContext") }
+                attach_metadata(metadata.source(), events, event_metadata)
             }
-            // A retry policy does not apply to this trigger, so a RetryContext is ignored.
             Trigger::ServiceBus(trigger) => {
                 let batch = attach_metadata(trigger.source.clone(), events, metadata.message_metadata());
-                Self { batch: Batch { message: Some(metadata.message()), ..batch }, retry: None }
+                Batch { message: Some(metadata.message()), ..batch }
             }
-        })
+        };
+        Ok(Self { batch, retry: metadata.nested("RetryContext") })
     }
 }
 
@@ -153,23 +157,47 @@ fn members_or_null(text: &[u8]) -> Option<(Members<'_>, &[u8])> {
     text.strip_prefix(b"null").map_or_else(|| parse_members(text), |rest| Some((Vec::new(), rest)))
 }
 
-/// Describes why this request is not an envelope. `serde_json` also reports the position.
+/// Returns the first names of these members, each of limited length.
+fn names(members: &Members) -> String {
+    /// More than the host sends.
+    const MAX_NAMES: usize = 10;
+    const MAX_NAME_CHARS: usize = 100;
+    let name = |name: &[u8]| {
+        // The name may be long, so only its beginning is converted. A character has at most four bytes.
+        let beginning = &name[..name.len().min(4 * MAX_NAME_CHARS + 1)];
+        first_chars(&String::from_utf8_lossy(beginning), MAX_NAME_CHARS)
+    };
+    let shown: Vec<_> = members.iter().take(MAX_NAMES).map(|(text, _)| name(text)).collect();
+    let more =
+        if members.len() > MAX_NAMES { format!(" and {} more", members.len() - MAX_NAMES) } else { String::new() };
+    format!("{shown:?}{more}")
+}
+
+/// Describes why this request is not an envelope. `serde_json` also reports the position, and in an error about a type the whole
+/// value: so types are checked first.
 fn envelope_error(request: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(rename = "Data", borrow)]
-        _data: BTreeMap<String, &'a RawValue>,
+        data: &'a RawValue,
         #[serde(rename = "Metadata", borrow, default)]
-        _metadata: Option<BTreeMap<String, &'a RawValue>>,
+        metadata: Option<&'a RawValue>,
     }
 
-    if is_array(request) {
-        return "it is a JSON array, not an object".into();
+    if let kind @ ("array" | "string") = json_type(request) {
+        return format!("it is a JSON {kind}, not an object");
     }
     match str::from_utf8(request).map(serde_json::from_str::<Envelope>) {
         Err(error) => error.to_string(),
         Ok(Err(error)) => error.to_string(),
-        Ok(Ok(_)) => "it is not valid".into(),
+        Ok(Ok(Envelope { data, metadata })) => {
+            let members = [("Data", Some(data)), ("Metadata", metadata)];
+            let wrong = members.into_iter().find_map(|(name, value)| {
+                let kind = json_type(value?.get().as_bytes());
+                (kind != "object").then(|| format!("its {name} is a JSON {kind}, not an object"))
+            });
+            wrong.unwrap_or_else(|| "it is not valid".into())
+        }
     }
 }
 
@@ -236,14 +264,27 @@ fn base64_events(data: Raw<'_>) -> Option<Vec<Event>> {
 
 /// Describes why this text is not a JSON array.
 fn array_error(text: &[u8]) -> String {
+    if let kind @ ("object" | "string") = json_type(text) {
+        return format!("it is a JSON {kind}, not an array");
+    }
     let array = serde_json::from_slice::<Vec<IgnoredAny>>(text);
     array.map_or_else(|error| error.to_string(), |_| "it is not valid".into())
+}
+
+/// Returns the type of a JSON value by its first character.
+fn json_type(json: &[u8]) -> &'static str {
+    match json.trim_ascii_start().first() {
+        Some(b'{') => "object",
+        Some(b'[') => "array",
+        Some(b'"') => "string",
+        _ => "scalar",
+    }
 }
 
 /// Returns true if this JSON is an array. A derived struct would also accept an array of its members in order, which the
 /// host never sends.
 fn is_array(json: &[u8]) -> bool {
-    json.trim_ascii_start().starts_with(b"[")
+    json_type(json) == "array"
 }
 
 /// Reads one element of an array of events.

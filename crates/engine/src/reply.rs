@@ -1,14 +1,14 @@
 //! Writes the body of a reply, in the only form that the host accepts.
 //!
-//! The outputs are an array of strings under the exact name of the binding: the queue binding passes on only that form
-//! unchanged. `Logs` is an array of strings. The body is never empty, because the host would wait forever.
+//! The outputs are an array of strings under the exact name of the binding, or the return value: the queue binding passes on
+//! only that form unchanged. `Logs` is an array of strings. The body is never empty, because the host would wait forever.
 
 use std::io;
 
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
-use crate::record::Record;
+use crate::{function_app::RETURN_VALUE, record::Record};
 
 /// The body of a 2xx reply.
 #[derive(Debug)]
@@ -41,11 +41,12 @@ impl<'a> Reply<'a> {
         /// The estimated length of a record, in bytes.
         const RECORD_BYTES: usize = 1024;
         let (binding, messages) = self.outputs.unwrap_or_default();
+        let is_returned = binding == RETURN_VALUE;
         // Messages are JSON, in which about every eighth character must be escaped.
         let message_bytes: usize = messages.iter().map(|message| message.len() + message.len() / 4).sum();
         let mut json = Vec::with_capacity(message_bytes + RECORD_BYTES * (self.logs.len() + 1));
         json.extend_from_slice(br#"{"Outputs":{"#);
-        if self.outputs.is_some() {
+        if self.outputs.is_some() && !is_returned {
             serde_json::to_writer(&mut json, binding)?;
             json.push(b':');
             serde_json::to_writer(&mut json, messages)?;
@@ -56,7 +57,9 @@ impl<'a> Reply<'a> {
             record.serialize(&mut Serializer::with_formatter(&mut json, InString))?;
             json.push(b'"');
         }
-        json.extend_from_slice(br#"],"ReturnValue":null}"#);
+        json.extend_from_slice(br#"],"ReturnValue":"#);
+        serde_json::to_writer(&mut json, &is_returned.then_some(messages))?;
+        json.push(b'}');
         Ok(json)
     }
 }
@@ -170,6 +173,9 @@ mod tests {
             "Outputs": { "name \"of\" it\n": texts }, "Logs": lines, "ReturnValue": null
         });
         assert_eq!(serde_json::from_str::<serde_json::Value>(&reply).expect("JSON"), expected);
+        let returned = Reply::new(RETURN_VALUE, &texts, &[]).to_json();
+        let expected = serde_json::json!({ "Outputs": {}, "Logs": [], "ReturnValue": texts });
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&returned).expect("JSON"), expected);
         assert_eq!(Reply::from_logs(&[]).to_json(), r#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#);
     }
 }

@@ -14,6 +14,8 @@ use crate::timespan;
 #[derive(Clone, Default)]
 pub struct Settings {
     values: HashMap<String, String>,
+    /// The names of the variables whose values are not UTF-8.
+    not_utf8: BTreeSet<String>,
     /// The names that were read, from this or a clone of it.
     names_read: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -22,10 +24,26 @@ impl Settings {
     /// Returns the settings of this process's environment.
     #[must_use]
     pub fn from_environment() -> Self {
-        // A variable that is not Unicode cannot be a setting of this product, and is skipped.
-        let text =
-            std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        Self { values: text.collect(), names_read: Arc::default() }
+        let mut settings = Self::default();
+        for (name, value) in std::env::vars_os() {
+            // A name that is not UTF-8 is not one of this product.
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => settings.set(name, value),
+                Err(_) => drop(settings.not_utf8.insert(name)),
+            }
+        }
+        settings
+    }
+
+    /// Checks that each setting that was read so far is UTF-8. One that is not counts as absent.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError::NotUtf8`] with the first such setting.
+    pub fn check_encoding(&self) -> Result<(), ConfigError> {
+        let setting = self.names_read().into_iter().find(|name| self.not_utf8.contains(name));
+        setting.map_or(Ok(()), |setting| Err(ConfigError::NotUtf8 { setting }))
     }
 
     /// Returns a setting's value. An empty value counts as absent, as for the host.
@@ -110,7 +128,7 @@ impl Settings {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, ConfigError> {
         let Some(value) = self.get(setting) else { return Ok(default) };
-        parse(value).ok_or_else(|| ConfigError::Invalid { setting, value: value.to_owned(), expected })
+        parse(value).ok_or_else(|| ConfigError::invalid(setting, value, expected))
     }
 }
 
@@ -126,14 +144,20 @@ pub enum ConfigError {
         why: &'static str,
     },
     /// A setting has an invalid value.
-    #[error("the setting `{setting}` must be {expected}, not {value:?}")]
+    #[error("the setting `{setting}` must be {expected}, not {value}")]
     Invalid {
         /// The setting's name.
         setting: &'static str,
-        /// The setting's value.
+        /// The setting's value in quotes, or a description of one that may be a secret.
         value: String,
         /// The valid values.
         expected: &'static str,
+    },
+    /// A setting is not UTF-8.
+    #[error("the setting `{setting}` is not UTF-8: set it again")]
+    NotUtf8 {
+        /// The setting's name.
+        setting: String,
     },
     /// A setting is not a valid connection. The error describes the problem and never contains the value.
     #[error("the setting `{setting}` {problem}")]
@@ -165,4 +189,25 @@ impl ConfigError {
     pub fn missing(setting: &str, why: &'static str) -> Self {
         Self::Missing { setting: setting.to_owned(), why }
     }
+
+    /// Creates a [`ConfigError::Invalid`].
+    #[must_use]
+    pub fn invalid(setting: &'static str, value: &str, expected: &'static str) -> Self {
+        let value = if may_be_secret(value) {
+            format!("a value of {} characters, which may be a secret", value.chars().count())
+        } else {
+            format!("{value:?}")
+        };
+        Self::Invalid { setting, value, expected }
+    }
+}
+
+/// Returns true for a key, a signature or a connection string: two values may have been swapped. A long value may have another
+/// form of secret.
+fn may_be_secret(value: &str) -> bool {
+    /// No valid value of a setting that is not a connection, a path or a URL is longer.
+    const MAX_SHOWN_CHARS: usize = 40;
+    let lowercase = value.to_ascii_lowercase();
+    value.chars().count() > MAX_SHOWN_CHARS
+        || ["key=", "sig=", "accountkey", "sharedaccess", "password="].iter().any(|sign| lowercase.contains(sign))
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// Parses `hh:mm:ss`, with optional days before and an optional fraction of a second after it.
 ///
-/// Returns `None` for any other text, and for a negative span, which no setting accepts.
+/// Returns `None` for any other text, for a negative span, which no setting accepts, and for one that is longer than the
+/// longest of the host. So calculations with spans cannot overflow.
 #[must_use]
 pub fn parse(text: &str) -> Option<Duration> {
     let (span, fraction) = match text.rsplit_once(':') {
@@ -15,8 +16,11 @@ pub fn parse(text: &str) -> Option<Duration> {
     let parts: Vec<u64> = clock.split(':').map(digits).collect::<Option<_>>()?;
     let [hours @ 0..24, minutes @ 0..60, seconds @ 0..60] = parts[..] else { return None };
     let total = digits(days)?.checked_mul(86_400)?.checked_add(hours * 3600 + minutes * 60 + seconds)?;
-    Some(Duration::new(total, nanoseconds(fraction)?))
+    Some(Duration::new(total, nanoseconds(fraction)?)).filter(|span| *span <= LONGEST)
 }
+
+/// The longest time span of .NET: 2^63 - 1 units of 100 ns.
+const LONGEST: Duration = Duration::new(922_337_203_685, 477_580_700);
 
 /// Formats a span as [`parse`] reads it, to the millisecond.
 #[must_use]
@@ -61,11 +65,24 @@ mod tests {
             assert_eq!(format(Duration::from_millis(millis)), text);
         }
         assert_eq!(parse("00:00:00.0000001"), Some(Duration::from_nanos(100)));
+        assert_eq!(parse("10675199.02:48:05.4775807"), Some(LONGEST));
     }
 
     #[test]
     fn an_invalid_span_is_rejected() {
-        for text in ["", "5", "00:05", "24:00:00", "00:60:00", "-00:00:01", "+1:00:00", "a:b:c", "00:00:01.12345678"] {
+        for text in [
+            "",
+            "5",
+            "00:05",
+            "24:00:00",
+            "00:60:00",
+            "-00:00:01",
+            "+1:00:00",
+            "a:b:c",
+            "00:00:01.12345678",
+            "10675199.02:48:05.4775808",
+            "200000000000000.00:00:00",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

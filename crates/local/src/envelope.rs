@@ -24,6 +24,14 @@ pub struct Retry {
     pub exception: Option<String>,
 }
 
+impl Retry {
+    /// Returns `RetryContext` of the metadata.
+    pub(crate) fn context(&self) -> Value {
+        let exception = self.exception.as_ref().map(|message| json!({ "Message": message }));
+        json!({ "RetryCount": self.count, "MaxRetryCount": self.max_count, "Exception": exception })
+    }
+}
+
 /// Returns the body of the request for events of one partition. `now_ms` is the time of the request in milliseconds since 1970.
 /// A function with `cardinality` one gets one event, under singular keys.
 ///
@@ -57,11 +65,8 @@ pub fn request(
             return Err(format!("a function with cardinality one must get 1 event, not {}", events.len()));
         }
     };
-    let retry_context = retry.map(|retry| {
-        let exception = retry.exception.as_ref().map(|message| json!({ "Message": message }));
-        json!({ "RetryCount": retry.count, "MaxRetryCount": retry.max_count, "Exception": exception })
-    });
     let sys = sys_metadata(&function.name, now_ms);
+    let retry_context = retry.map(Retry::context);
     let metadata =
         Metadata { trigger_partition_context: &context, partition_context: &context, events, sys, retry_context };
     Ok(to_json(&Request { data: [(trigger.name(), bodies)].into(), metadata }))

@@ -8,14 +8,15 @@ use std::{
 
 use devicestate_engine::{
     batch::Source,
-    function_app::{Function, HostJson, TimerFunction},
+    function_app::{Function, HostJson, RetryPolicy, TimerFunction},
     queue::DeadLetterQueue as _,
 };
 use devicestate_sqlite::SqliteQueue;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     endpoint::{Endpoint, HttpResponse},
+    envelope::Retry,
     injected_faults::KillSwitch,
     monitor::Monitor,
     process::{Process, StartInfo},
@@ -60,7 +61,7 @@ impl Host {
     ///
     /// The attempt failed, and is counted. If the host stops because its handler failed too often, this never returns: the host
     /// cancels invocations in flight.
-    pub(super) async fn invoke(
+    async fn invoke(
         &self,
         endpoint: &Endpoint,
         invocation_id: &str,
@@ -75,6 +76,39 @@ impl Host {
         }
         self.instance.statistics.failed_attempts.fetch_add(1, Relaxed);
         Err(failed)
+    }
+
+    /// Invokes the function under the retry policy of its `function.json`. Each attempt has the same invocation id. Returns the
+    /// content of the reply and how long the successful attempt took.
+    ///
+    /// # Errors
+    ///
+    /// The last attempt failed.
+    pub(super) async fn invoke_with_retries(
+        &self,
+        endpoint: &Endpoint,
+        request: impl Fn(Option<&Retry>) -> Result<String, String>,
+    ) -> Result<(Accepted, Duration), String> {
+        let invocation_id = uuid::Uuid::new_v4().to_string();
+        let policy = self.instance.function.retry.as_ref();
+        let max_count = policy.map_or(0, RetryPolicy::max_retry_count);
+        let mut retry = Retry { count: 0, max_count, exception: None };
+        loop {
+            let started = Instant::now();
+            let retry_context = policy.map(|_| &retry);
+            let failed = match self.invoke(endpoint, &invocation_id, || request(retry_context)).await {
+                Ok(accepted) => return Ok((accepted, started.elapsed())),
+                Err(reason) => reason,
+            };
+            match policy {
+                Some(policy) if max_count < 0 || i64::from(retry.count) < max_count => {
+                    retry.count += 1;
+                    retry.exception = Some(failed);
+                    sleep(policy.delay(retry.count)).await;
+                }
+                _ => return Err(failed),
+            }
+        }
     }
 
     async fn attempt(

@@ -6,12 +6,8 @@ use std::{sync::Arc, time::Duration};
 use devicestate_engine::{
     batch::Source,
     clock::{Clock as _, System},
-    function_app::RetryPolicy,
 };
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::task::JoinSet;
 
 use super::{
     broker::{Broker, Metric, PartitionAssignment},
@@ -96,23 +92,8 @@ impl<'a> Listener<'a> {
 
     /// Invokes the function for a batch, with retries. `None` if the last retry failed.
     async fn invoke(&self, events: &[Arc<HubEvent>]) -> Option<(Accepted, Duration)> {
-        let invocation_id = uuid::Uuid::new_v4().to_string();
         let function = &self.host.instance.function;
-        let policy = function.retry.as_ref();
-        let max_count = policy.map_or(0, RetryPolicy::max_retry_count);
-        let mut retry = Retry { count: 0, max_count, exception: None };
-        loop {
-            let started = Instant::now();
-            let retry_context = policy.map(|_| &retry);
-            let request = || envelope::request(function, &self.source, events, retry_context, System.now_ms());
-            let failed = match self.host.invoke(&self.endpoint, &invocation_id, request).await {
-                Ok(accepted) => return Some((accepted, started.elapsed())),
-                Err(reason) => reason,
-            };
-            let policy = policy.filter(|_| max_count < 0 || i64::from(retry.count) < max_count)?;
-            retry.count += 1;
-            retry.exception = Some(failed);
-            sleep(policy.delay(retry.count)).await;
-        }
+        let request = |retry: Option<&Retry>| envelope::request(function, &self.source, events, retry, System.now_ms());
+        self.host.invoke_with_retries(&self.endpoint, request).await.ok()
     }
 }

@@ -1,7 +1,10 @@
 //! Reads a reply as the Functions host does: which replies fail the invocation, and which outputs become queue messages.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use devicestate_engine::{function_app::MessageEncoding, text::truncated};
+use devicestate_engine::{
+    function_app::{MessageEncoding, RETURN_VALUE},
+    text::truncated,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -60,8 +63,7 @@ pub fn read(
         },
         _ => return failed("the reply's Logs must be an array of strings".into()),
     };
-    // Other names in Outputs are dropped without an error, as the host does.
-    let messages = to_messages(&reply["Outputs"][binding]).map_err(ReplyError::Failed)?;
+    let messages = to_messages(output(&reply, binding)).map_err(ReplyError::Failed)?;
     let limit = match encoding {
         MessageEncoding::Base64 => 49_152,
         MessageEncoding::None => 65_536,
@@ -69,6 +71,17 @@ pub fn read(
     match messages.iter().find(|message| message.len() > limit) {
         Some(message) => failed(format!("a queue message has {} bytes; the limit is {limit}", message.len())),
         None => Ok(Accepted { messages, logs }),
+    }
+}
+
+/// Returns the value of an output binding. The host drops other names in `Outputs` without an error.
+fn output<'a>(reply: &'a Value, binding: &str) -> &'a Value {
+    let returned = &reply["ReturnValue"];
+    // A returned object has outputs by name, which replace those of `Outputs`.
+    match returned.get(binding) {
+        _ if binding == RETURN_VALUE => returned,
+        Some(value) => value,
+        None => &reply["Outputs"][binding],
     }
 }
 
@@ -145,6 +158,22 @@ mod tests {
             assert_eq!(read_output(&output).as_ref(), Ok(&messages), "{output}");
         }
         assert!(matches!(read_output(&json!("{not json}")), Err(ReplyError::Failed(_))));
+    }
+
+    #[test]
+    fn the_return_value_is_the_output_of_the_binding_of_that_name_or_has_outputs_by_name() {
+        let read = |binding: &str, reply: Value| {
+            let body = reply.to_string();
+            let accepted = read(200, Some("application/json"), body.as_bytes(), binding, MessageEncoding::Base64);
+            let text = |message| String::from_utf8(message).expect("text");
+            accepted.expect("a valid reply").messages.into_iter().map(text).collect::<Vec<_>>()
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(read("$return", json!({ "ReturnValue": ["a", "b"] })), ["a", "b"]);
+        assert_eq!(read("$return", json!({ "Outputs": { "$return": ["lost"] }, "ReturnValue": null })), none);
+        assert_eq!(read("q", json!({ "Outputs": { "q": ["a"] }, "ReturnValue": ["lost"] })), ["a"]);
+        assert_eq!(read("q", json!({ "Outputs": { "q": ["replaced"] }, "ReturnValue": { "q": ["a"] } })), ["a"]);
+        assert_eq!(read("q", json!({ "Outputs": { "q": ["lost"] }, "ReturnValue": { "q": null } })), none);
     }
 
     #[test]

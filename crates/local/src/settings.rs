@@ -6,11 +6,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use devicestate_engine::{settings::Settings, text::error_message};
+use devicestate_engine::{function_app, settings::Settings, text::error_message};
 use devicestate_sqlite::dead_letter_folder;
 use serde::Deserialize;
 
 use super::error::LocalError;
+
+/// Reads the settings from the environment and `local.settings.json`.
+pub(super) fn read(root: &Path) -> Result<Settings, LocalError> {
+    let mut settings = Settings::from_environment();
+    for (name, value) in local_settings(root)? {
+        settings.add_default(name, value);
+    }
+    Ok(settings)
+}
 
 /// Reads the settings from the environment and `local.settings.json`, and chooses the state file.
 ///
@@ -50,7 +59,7 @@ fn local_settings(root: &Path) -> Result<Vec<(String, String)>, LocalError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed(error_message(&error))),
     };
-    let settings: LocalSettings = serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
+    let settings: LocalSettings = function_app::parse_json(&text).map_err(|error| failed(error.to_string()))?;
     Ok(settings.values.into_iter().collect())
 }
 

@@ -50,11 +50,12 @@ impl Setup {
     ///
     /// [`LocalError`]: a file, a setting or an unsupported function.
     pub(super) fn new(options: &Options) -> Result<Self, LocalError> {
-        let mut app = FunctionApp::load(&options.app_root)?;
+        let mut app = FunctionApp::load(&options.app_root, &settings::read(&options.app_root)?)?;
         let function = select_function(&app, options)?;
         let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
         apply_overrides(&settings, &mut app.host)?;
         let documents = (options.documents)(&settings)?;
+        settings.check_encoding()?;
         let path = options.telemetry.as_deref();
         let failed = |error: io::Error| LocalError::Telemetry {
             path: path.map(Path::to_owned).unwrap_or_default(),

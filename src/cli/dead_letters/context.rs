@@ -81,6 +81,7 @@ impl Context {
         output.queue_name = options.queue.clone().unwrap_or(output.queue_name);
         let config = load_config(&settings)?;
         let overflow_config = OverflowConfig::from_settings(&settings, &config.store, &output);
+        settings.check_encoding().map_err(CommandError::not_started)?;
         let overflow_config = overflow_config.map_err(CommandError::not_started)?.with_tool_retries();
         // A connection without access to blobs is enough for most commands. The others report the missing overflow later.
         let overflow = open_overflow(&overflow_config).ok().flatten();
@@ -285,7 +286,7 @@ fn load_bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, 
     if !app_root.join("host.json").exists() {
         return Ok((Vec::new(), QueueOutput::shipped()));
     }
-    match FunctionApp::load(app_root) {
+    match FunctionApp::load(app_root, settings) {
         Ok(mut app) => {
             config::locate_queues(settings, &mut app);
             let first = app.functions.first().expect("a function app has at least one function");

@@ -245,5 +245,5 @@ fn function_app(sources: &Sources) -> FunctionApp {
         fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
         fs::write(to, sources.text(path)).expect("a file in the temporary folder");
     }
-    FunctionApp::load(root.path()).expect("a function app")
+    FunctionApp::load(root.path(), &Settings::default()).expect("a function app")
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs::{self, File},
     io::{ErrorKind, Read as _},
     net::{Ipv4Addr, TcpStream},
@@ -39,7 +40,7 @@ const INITIALIZATION_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct App {
     binary: PathBuf,
     folder: TempDir,
-    settings: BTreeMap<String, String>,
+    settings: BTreeMap<String, OsString>,
 }
 
 impl App {
@@ -48,7 +49,7 @@ impl App {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let database = folder.path().join("state.db").display().to_string();
         let settings = [("StateStore", "sqlite".to_owned()), ("SqlitePath", database)];
-        let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.into())).into();
         let app = Self { binary: program::devicestate().to_owned(), folder, settings };
         for function in [FUNCTION, SESSIONS, DEAD_LETTER_MONITOR] {
             app.add_function(function, &repository_file(&format!("{function}/function.json")));
@@ -64,7 +65,7 @@ impl App {
     }
 
     /// Sets a setting.
-    pub fn with(mut self, setting: &str, value: impl Into<String>) -> Self {
+    pub fn with(mut self, setting: &str, value: impl Into<OsString>) -> Self {
         self.settings.insert(setting.to_owned(), value.into());
         self
     }

@@ -19,11 +19,20 @@ pub struct SessionMessage {
     pub body: Vec<u8>,
     pub content_type: Option<&'static str>,
     pub delivery_count: i64,
+    /// The attempt under a retry policy of `function.json`: how often this delivery was retried, and how often it may be.
+    pub retry: Option<(i64, i64)>,
 }
 
 impl SessionMessage {
     pub fn new(number: i64, session: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self { number, session: session.to_owned(), body: body.into(), content_type: None, delivery_count: 1 }
+        Self {
+            number,
+            session: session.to_owned(),
+            body: body.into(),
+            content_type: None,
+            delivery_count: 1,
+            retry: None,
+        }
     }
 
     pub fn battery(number: i64, device: &str, battery: f64) -> Self {
@@ -33,6 +42,11 @@ impl SessionMessage {
     /// Returns the same message in its delivery of this number.
     pub fn delivered(&self, delivery_count: i64) -> Self {
         Self { delivery_count, ..self.clone() }
+    }
+
+    /// Returns the same delivery in its retry of this number, under a retry policy.
+    pub fn retried(&self, retry_count: i64, max_retry_count: i64) -> Self {
+        Self { retry: Some((retry_count, max_retry_count)), ..self.clone() }
     }
 
     /// Returns the message's id.
@@ -58,6 +72,13 @@ impl SessionMessage {
         });
         if let Some(content_type) = self.content_type {
             metadata["ContentType"] = in_json(content_type.into());
+        }
+        if let Some((count, max)) = self.retry {
+            let exception =
+                if count > 0 { json!({ "ClassName": "System.Net.Http.HttpRequestException" }) } else { Value::Null };
+            metadata["RetryContext"] = json!({
+                "RetryCount": count, "MaxRetryCount": max, "Exception": exception, "Instance": null, "State": {},
+            });
         }
         json!({ "Data": { "message": BASE64.encode(&self.body) }, "Metadata": metadata })
     }

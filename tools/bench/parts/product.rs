@@ -16,6 +16,7 @@ use devicestate_engine::{
     record::{AttemptRecord, BatchRecord, Record},
     reply::Reply,
     retry_decision::Attempts,
+    settings::Settings,
     store::MemoryStore,
     telemetry::{Decoded, Telemetry as _, drone::Drone},
 };
@@ -39,7 +40,10 @@ impl Clock for FixedClock {
 /// Returns the shipped function.
 pub(super) fn function() -> Function {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the package is in tools/bench");
-    let mut functions = FunctionApp::load(root).expect("the function app of this repository").functions.into_iter();
+    let mut functions = FunctionApp::load(root, &Settings::default())
+        .expect("the function app of this repository")
+        .functions
+        .into_iter();
     functions.find(|function| function.name == "RawTelemetryFunction").expect("the function of the event hub")
 }
 

@@ -53,7 +53,10 @@ use std::{
     time::Duration,
 };
 
-use devicestate_engine::function_app::{Function, FunctionApp, RetryPolicy};
+use devicestate_engine::{
+    function_app::{Function, FunctionApp, RetryPolicy},
+    settings::Settings,
+};
 use fastrand::Rng;
 use tokio::time::{sleep, timeout};
 
@@ -126,7 +129,7 @@ const MAX_IDLE_WAIT: Duration = Duration::from_hours(2);
 
 impl World {
     fn new(schedule: Schedule, fleet: Fleet, clock: Arc<SimulatedClock>) -> Self {
-        let app = FunctionApp::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")))
+        let app = FunctionApp::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")), &Settings::default())
             .expect("the function app of this repository");
         let mut function = app.functions.into_iter().next().expect("its function");
         let fixed_delay =

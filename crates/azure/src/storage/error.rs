@@ -146,6 +146,7 @@ impl Resource {
     }
 
     fn classify_response(&self, status: u16, code: &str) -> StorageErrorKind {
+        let code = if is_error_code(code) { code } else { "" };
         let details = if code.is_empty() { format!("status {status}") } else { format!("status {status}, {code}") };
         match (status, code) {
             (_, "KeyBasedAuthenticationNotPermitted") => StorageErrorKind::KeysDisabled,
@@ -165,6 +166,12 @@ impl Resource {
             _ => StorageErrorKind::Rejected(details),
         }
     }
+}
+
+/// Returns true if a text can be an error code of the service. Another server may send any text, such as the address with its
+/// signature.
+fn is_error_code(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn is_timeout(error: &azure_core::Error) -> bool {
@@ -228,6 +235,19 @@ mod tests {
             assert!(text.starts_with("the queue q at drones.queue.core.windows.net: "), "{text}");
             assert!(text.contains(words) && text.ends_with("(setting `S`)"), "{words:?} is not in: {text}");
         }
+    }
+
+    /// A server or proxy that repeats the address would show the signature in it.
+    #[test]
+    fn an_error_code_that_the_service_does_not_have_is_not_repeated() {
+        for code in ["https://q?sig=c2VjcmV0", "sig c2VjcmV0", &"c2VjcmV0".repeat(9)] {
+            for status in [400, 403, 500] {
+                let text = error(Service::Queue, CredentialKind::Signature, status, code).to_string();
+                assert!(text.contains(&format!("status {status}")) && !text.contains("c2VjcmV0"), "{text}");
+            }
+        }
+        let longest = "a".repeat(64);
+        assert!(error(Service::Queue, CredentialKind::Key, 400, &longest).to_string().contains(&longest));
     }
 
     #[test]

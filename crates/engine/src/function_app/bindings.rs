@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::deserialize_span;
+use super::host_json::deserialize_optional_span;
 use crate::batch::Source;
 
 /// A trigger that delivers telemetry.
@@ -134,11 +134,14 @@ pub struct TimerTrigger {
     pub use_monitor: bool,
 }
 
+/// The name of an output binding whose value the host takes from `ReturnValue` of a reply, and never from `Outputs`.
+pub const RETURN_VALUE: &str = "$return";
+
 /// A `queue` output binding.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueOutput {
-    /// The name of the messages in the reply.
+    /// The name of the messages in the reply, or [`RETURN_VALUE`].
     pub name: String,
     /// The queue's name.
     pub queue_name: String,
@@ -162,17 +165,15 @@ impl QueueOutput {
 
 /// The retry policy: `retry` of `function.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(tag = "strategy", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(try_from = "RetryJson")]
 pub enum RetryPolicy {
     /// The delay doubles from `minimum_interval` to `maximum_interval`.
     ExponentialBackoff {
         /// The maximum number of retries; -1 is unlimited.
         max_retry_count: i64,
         /// The first delay.
-        #[serde(deserialize_with = "deserialize_span")]
         minimum_interval: Duration,
         /// The longest delay.
-        #[serde(deserialize_with = "deserialize_span")]
         maximum_interval: Duration,
     },
     /// The delay is always the same.
@@ -180,9 +181,50 @@ pub enum RetryPolicy {
         /// The maximum number of retries; -1 is unlimited.
         max_retry_count: i64,
         /// The delay.
-        #[serde(deserialize_with = "deserialize_span")]
         delay_interval: Duration,
     },
+}
+
+/// The members of `retry`, of which each strategy needs some.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RetryJson {
+    #[serde(default)]
+    strategy: Strategy,
+    max_retry_count: i64,
+    #[serde(default, deserialize_with = "deserialize_optional_span")]
+    delay_interval: Option<Duration>,
+    #[serde(default, deserialize_with = "deserialize_optional_span")]
+    minimum_interval: Option<Duration>,
+    #[serde(default, deserialize_with = "deserialize_optional_span")]
+    maximum_interval: Option<Duration>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Strategy {
+    #[default]
+    ExponentialBackoff,
+    FixedDelay,
+}
+
+impl TryFrom<RetryJson> for RetryPolicy {
+    type Error = &'static str;
+
+    fn try_from(json: RetryJson) -> Result<Self, Self::Error> {
+        let max_retry_count = json.max_retry_count;
+        Ok(match json.strategy {
+            Strategy::ExponentialBackoff => Self::ExponentialBackoff {
+                max_retry_count,
+                minimum_interval: json.minimum_interval.ok_or("minimumInterval is missing")?,
+                maximum_interval: json.maximum_interval.ok_or("maximumInterval is missing")?,
+            },
+            Strategy::FixedDelay => Self::FixedDelay {
+                max_retry_count,
+                delay_interval: json.delay_interval.ok_or("delayInterval is missing")?,
+            },
+        })
+    }
 }
 
 impl RetryPolicy {

@@ -17,7 +17,10 @@ impl RetryDrill {
     /// Returns true if this attempt should fail: the first attempt of a batch that contains the device and will be retried.
     pub(super) fn should_fail(&self, batch: &Batch, attempt: &Attempt) -> bool {
         let device = self.device.as_bytes();
+        // Under a retry policy each delivery of a message has a first attempt.
+        let is_first_delivery = batch.message.as_ref().is_none_or(|message| message.delivery_count <= 1);
         attempt.number == 1
+            && is_first_delivery
             && attempt.will_retry
             && batch.events.iter().any(|event| event.body.windows(device.len().max(1)).any(|text| text == device))
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use devicestate_engine::{
     batch::{EventPosition, Message},
     failure::{ErrorClass, Stage},
-    function_app::Trigger,
+    function_app::{RetryPolicy, Trigger},
     handler::Handler,
     invocation::Invocation,
 };
@@ -80,11 +81,42 @@ fn a_session_id_may_be_any_text() {
 }
 
 #[test]
-fn a_message_ignores_the_retry_context() {
-    let mut request = SessionMessage::new(1, "a", "{}").request();
-    request["Metadata"]["RetryContext"] = json!({ "RetryCount": 4, "MaxRetryCount": 4 });
-    let invocation = read(&request);
-    assert_eq!((invocation.attempt_number(), invocation.will_retry()), (1, true));
+fn under_a_retry_policy_the_attempt_is_that_of_the_delivery() {
+    let read = |message: SessionMessage| read(&message.request());
+    let message = SessionMessage::new(1, "a", "{}");
+    for (delivery, count, attempt) in [(1, 0, 1), (1, 2, 3), (2, 0, 1), (2, 1, 2)] {
+        let invocation = read(message.delivered(delivery).retried(count, 2));
+        assert_eq!(invocation.attempt_number(), attempt, "delivery {delivery}, retry {count}");
+        assert!(invocation.will_retry(), "after the last attempt the message is delivered again");
+    }
+    // From the admin endpoint there is one delivery only.
+    let from_admin = |count| read(message.delivered(0).retried(count, 1)).will_retry();
+    assert_eq!([0, 1].map(from_admin), [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_a_retry_policy_only_the_last_attempt_of_a_delivery_is_delayed() {
+    let (store, handler) = rig();
+    store.always(Write, "a", StoreResponse::systemic());
+    let message = SessionMessage::battery(1, "a", 0.5).delivered(2);
+    for (count, attempt, seconds) in [(0, 1, 0), (1, 2, 0), (2, 3, 2)] {
+        let started = Instant::now();
+        let record = invoke_failing(&handler, &message.retried(count, 2)).await;
+        assert_eq!((&record["attempt"], &record["deliveryCount"]), (&json!(attempt), &json!(2)));
+        assert_eq!(started.elapsed().as_secs(), seconds, "the policy itself delays a retry");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_message_is_dead_lettered_immediately_under_any_retry_policy() {
+    let (_store, mut handler) = rig();
+    for max_retry_count in [-1, 5] {
+        handler.function.retry =
+            Some(RetryPolicy::FixedDelay { max_retry_count, delay_interval: Duration::from_secs(1) });
+        // Each delivery has another invocation id: counting would use up all deliveries.
+        let response = handler.invoke("6b0a", &Bytes::from_static(b"not json")).await;
+        assert_eq!(final_reply(response).counts(), [0, 0, 1]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

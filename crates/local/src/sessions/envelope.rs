@@ -10,12 +10,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::queue::Delivery;
-use crate::envelope::{host_time, sys_metadata};
+use crate::envelope::{Retry, host_time, sys_metadata};
 
 /// Returns the body of the request for a delivery from a namespace. `now_ms` is the time of the request in milliseconds since
 /// 1970.
 #[must_use]
-pub fn request(function: &Function, namespace: &str, delivery: &Delivery, now_ms: i64) -> String {
+pub fn request(
+    function: &Function,
+    namespace: &str,
+    delivery: &Delivery,
+    retry: Option<&Retry>,
+    now_ms: i64,
+) -> String {
     // A message without an expiry.
     const NEVER: &str = "9999-12-31T23:59:59";
     let message = &delivery.message;
@@ -49,6 +55,9 @@ pub fn request(function: &Function, namespace: &str, delivery: &Delivery, now_ms
     });
     if let Some(content_type) = message.content_type {
         metadata["ContentType"] = json_text(content_type);
+    }
+    if let Some(retry) = retry {
+        metadata["RetryContext"] = retry.context();
     }
     let body = match function.trigger.data_type() {
         DataType::Binary => Value::from(BASE64.encode(&message.body)),
@@ -103,7 +112,7 @@ mod tests {
 
     #[test]
     fn metadata_values_are_json_in_strings_and_times_are_cut_to_seconds() {
-        let request = request(&function(Some("binary")), "ns", &delivery(), 1_732_093_201_500);
+        let request = request(&function(Some("binary")), "ns", &delivery(), None, 1_732_093_201_500);
         let request: Value = serde_json::from_str(&request).expect("JSON");
         assert_eq!(request["Data"], json!({ "message": "eyJkZXZpY2VJZCI6ImRyb25lLTcifQ==" }));
         let metadata = &request["Metadata"];
@@ -127,7 +136,7 @@ mod tests {
     fn the_handler_reads_the_message_in_each_data_type() {
         for data_type in [Some("binary"), Some("string"), None] {
             let function = function(data_type);
-            let request = request(&function, "ns", &delivery(), 1_732_093_201_500);
+            let request = request(&function, "ns", &delivery(), None, 1_732_093_201_500);
             let Invocation { batch, .. } = Invocation::read(&request.into(), &function.trigger).expect("a message");
             let [event] = &batch.events[..] else { panic!("one event: {batch:?}") };
             assert_eq!((&*event.body, &event.fault), (&*delivery().message.body, &None), "{data_type:?}");

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use devicestate_engine::clock::{Clock as _, System};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::task::JoinSet;
 
 use super::{
     envelope,
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     broker::{Broker, Metric, PartitionAssignment},
     endpoint::Endpoint,
+    envelope::Retry,
     host::Host,
     hub,
 };
@@ -86,16 +87,15 @@ async fn pump(queue: Arc<SessionQueue>, host: Arc<Host>) {
 /// Invokes the function for a delivery, and completes or abandons the message.
 async fn deliver(host: &Host, endpoint: &Endpoint, session: &SessionReceiver, delivery: &Delivery) {
     let instance = &host.instance;
-    let invocation_id = uuid::Uuid::new_v4().to_string();
     let namespace = &instance.source.fully_qualified_namespace;
-    let request = || Ok(envelope::request(&instance.function, namespace, delivery, System.now_ms()));
-    let started = Instant::now();
-    let result = host.invoke(endpoint, &invocation_id, request).await;
+    let request =
+        |retry: Option<&Retry>| Ok(envelope::request(&instance.function, namespace, delivery, retry, System.now_ms()));
+    let result = host.invoke_with_retries(endpoint, request).await;
     // There is no await from here on, so the counts cannot differ from the queue's.
     match result {
-        Ok(accepted) => {
+        Ok((accepted, took)) => {
             session.complete(delivery).expect("no lock expires while its host runs");
-            instance.statistics.record_message(delivery, &accepted.logs, started.elapsed(), System.now_ms());
+            instance.statistics.record_message(delivery, &accepted.logs, took, System.now_ms());
         }
         Err(reason) => {
             if session.abandon(delivery) == Ok(Abandoned::DeadLettered) {

@@ -6,6 +6,7 @@ use devicestate_engine::{
     batch::Batch,
     function_app::{Function, FunctionApp},
     invocation::Invocation,
+    settings::Settings,
 };
 use devicestate_test_support::root;
 use serde_json::Value;
@@ -24,7 +25,7 @@ pub(crate) fn sent(events: usize, options: &[&str]) -> Vec<Request> {
 
 /// Returns the function of this repository's app.
 pub(crate) fn function() -> Function {
-    let app = FunctionApp::load(root()).expect("the app of this repository");
+    let app = FunctionApp::load(root(), &Settings::default()).expect("the app of this repository");
     app.functions
         .into_iter()
         .find(|function| function.name == "RawTelemetryFunction")

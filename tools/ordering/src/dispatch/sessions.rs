@@ -52,7 +52,7 @@ async fn next_session(host: &Host, queue: &Arc<SessionQueue>) -> Option<SessionR
 async fn drain(host: &Host, session: &SessionReceiver) -> Result<(), Error> {
     const OWNED: &str = "the lock does not expire while its host runs";
     while let Some(delivery) = session.receive(std::time::Duration::ZERO).await.expect(OWNED) {
-        let request = envelope::request(&host.function, "ordering.local", &delivery, System.now_ms());
+        let request = envelope::request(&host.function, "ordering.local", &delivery, None, System.now_ms());
         let invocation_id = uuid::Uuid::new_v4().to_string();
         match host.attempt(&invocation_id, request).await {
             Ok(()) => session.complete(&delivery).expect(OWNED),

@@ -1,0 +1,131 @@
+//! A `function.json`: which function it declares, and why it cannot be served.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{
+    Cardinality, Function, FunctionAppError, RETURN_VALUE, ServiceBusTrigger, TimerFunction, Trigger, any_case,
+    read_json,
+};
+use crate::settings::Settings;
+
+/// A `function.json` that the host accepts.
+pub(super) struct FunctionFile {
+    path: PathBuf,
+    name: String,
+    json: Map<String, Value>,
+    bindings: Vec<Map<String, Value>>,
+}
+
+/// What this handler serves of a function app.
+pub(super) enum Served {
+    Telemetry(Box<Function>),
+    Timer(TimerFunction),
+}
+
+impl FunctionFile {
+    /// Reads the file of a folder.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`FunctionAppError`] if the host does not load the function either.
+    pub(super) fn read(path: PathBuf) -> Result<Self, FunctionAppError> {
+        let name = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+        let invalid = |reason: &str| FunctionAppError::Invalid { path: path.clone(), reason: reason.to_owned() };
+        if !is_function_name(&name) {
+            return Err(invalid(
+                "the folder has no name of a function: a letter, then at most 127 letters, digits, `_` or `-`",
+            ));
+        }
+        let Value::Object(json) = read_json(&path)? else { return Err(invalid("it is not an object")) };
+        // The host reads this name in this case only.
+        let bindings = json.get("bindings").and_then(Value::as_array).filter(|bindings| !bindings.is_empty());
+        let bindings = bindings.ok_or_else(|| invalid("it has no bindings"))?;
+        let bindings = bindings.iter().map(|binding| binding.as_object().cloned()).collect::<Option<_>>();
+        let bindings = bindings.ok_or_else(|| invalid("a binding is not an object"))?;
+        Ok(Self { path, name, json, bindings })
+    }
+
+    /// Returns true if the file or an app setting disables the function.
+    pub(super) fn is_disabled(&self, settings: &Settings) -> bool {
+        // Names of variables without dots are for Linux.
+        let names = [format!("AzureWebJobs.{}.Disabled", self.name), format!("AzureWebJobs_{}_Disabled", self.name)];
+        let is_set = |name: &String| {
+            settings.get(name).is_some_and(|value| value == "1" || value.trim().eq_ignore_ascii_case("true"))
+        };
+        any_case::member(&self.json, "disabled") == Some(&Value::Bool(true)) || names.iter().any(is_set)
+    }
+
+    /// Returns the function, if this handler serves functions with its trigger.
+    pub(super) fn served(&self) -> Result<Option<Served>, FunctionAppError> {
+        let Some(trigger) = self.trigger()? else {
+            let timer = self.binding("timerTrigger")?;
+            return Ok(timer.map(|trigger| Served::Timer(TimerFunction { name: self.name.clone(), trigger })));
+        };
+        let dead_letters = self.binding("queue")?.ok_or_else(|| {
+            self.invalid("an output binding of type \"queue\" is missing: dead letters would be lost".into())
+        })?;
+        // The host reads this name in this case only, too.
+        let retry = self.json.get("retry").cloned().map(any_case::from_value).transpose();
+        let retry = retry.map_err(|error| self.invalid(format!("retry: {error}")))?.flatten();
+        let function = Function { name: self.name.clone(), trigger, dead_letters, retry };
+        Ok(Some(Served::Telemetry(function.into())))
+    }
+
+    /// Returns the trigger, if it delivers telemetry.
+    fn trigger(&self) -> Result<Option<Trigger>, FunctionAppError> {
+        if let Some(trigger) = self.binding("eventHubTrigger")? {
+            return Ok(Some(Trigger::EventHub(trigger)));
+        }
+        let Some(trigger) = self.binding::<ServiceBusTrigger>("serviceBusTrigger")? else { return Ok(None) };
+        if !trigger.is_sessions_enabled {
+            return Err(self.invalid(
+                "isSessionsEnabled must be true: without sessions the events of a device have no order".into(),
+            ));
+        }
+        if trigger.cardinality != Cardinality::One {
+            return Err(self.invalid(
+                "cardinality must be \"one\": if one message of a batch fails, all of them are redelivered".into(),
+            ));
+        }
+        Ok(Some(Trigger::ServiceBus(trigger)))
+    }
+
+    /// Returns the first binding of this type.
+    fn binding<T: for<'de> Deserialize<'de>>(&self, kind: &str) -> Result<Option<T>, FunctionAppError> {
+        let is_of_kind = |binding: &&Map<String, Value>| {
+            let value = any_case::member(binding, "type").and_then(Value::as_str);
+            value.is_some_and(|value| value.eq_ignore_ascii_case(kind))
+        };
+        let Some(binding) = self.bindings.iter().find(is_of_kind) else { return Ok(None) };
+        let invalid = |reason: String| self.invalid(format!("the binding of type {kind:?}: {reason}"));
+        let name = any_case::member(binding, "name").and_then(Value::as_str);
+        if let Some(name) = name
+            && !is_name(name, "")
+            && (name != RETURN_VALUE || kind != "queue")
+        {
+            return Err(invalid(format!(
+                "the name {name:?} must be a letter and at most 127 letters and digits, or \"$return\" for an output"
+            )));
+        }
+        any_case::from_value(Value::Object(binding.clone())).map(Some).map_err(|error| invalid(error.to_string()))
+    }
+
+    fn invalid(&self, reason: String) -> FunctionAppError {
+        FunctionAppError::Invalid { path: self.path.clone(), reason }
+    }
+}
+
+/// Returns true if the host accepts this name of a function. Others could be patterns in a route.
+fn is_function_name(name: &str) -> bool {
+    is_name(name, "_-") && !name.eq_ignore_ascii_case("host")
+}
+
+/// Returns true for a letter that at most 127 letters, digits or `others` follow.
+fn is_name(name: &str, others: &str) -> bool {
+    name.len() <= 128
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+}
