@@ -11,6 +11,7 @@ mod killed_at_random;
 mod real_telemetry;
 mod session_failures;
 mod sessions;
+mod state_file;
 mod support;
 mod telemetry_file;
 mod timers;
