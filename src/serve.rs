@@ -12,7 +12,7 @@ use axum::{
     serve::ListenerExt as _,
 };
 use devicestate_engine::{
-    dead_letter::{HANDLER_VERSION, OverflowCache},
+    dead_letter::{Directory, HANDLER_VERSION, OverflowCache},
     function_app::{Function, FunctionApp, FunctionAppError, apply_overrides},
     handler::{self, Handler, RetryDrill},
     record::{Record, StartRecord},
@@ -130,6 +130,12 @@ fn open_overflow_cache(
              `{connection}` or `{connection}__blobServiceUri` to store them in blobs, or `DeadLetterDirectory` to store \
              them in a folder"
         );
+    }
+    if let OverflowConfig::Directory(path) = &config {
+        let files = Directory(path.clone()).remove_unfinished();
+        if files > 0 {
+            tracing::info!(files, folder = %path.display(), "deleted the unfinished dead letters of a killed handler");
+        }
     }
     Ok(open_overflow(&config)?.map(OverflowCache::new))
 }

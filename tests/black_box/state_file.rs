@@ -197,6 +197,18 @@ fn a_folder_as_state_file_has_one_message_in_all_commands() {
     }
 }
 
+#[test]
+fn a_handler_removes_the_unfinished_dead_letters_of_a_killed_one_at_its_start() {
+    let app = App::shipped();
+    let folder = app.path("state.db-dead-letters");
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(folder.join("0af1-22.json"), "{}").expect("a file");
+    fs::write(folder.join("0af1-23.9f.unfinished"), "{").expect("a file");
+    drop(app.start());
+    let left: Vec<_> = fs::read_dir(&folder).expect("a folder").map(|file| file.expect("a file").file_name()).collect();
+    assert_eq!(left, ["0af1-22.json"]);
+}
+
 /// Runs a command as a user who may read the app's folder and write nothing.
 #[cfg(unix)]
 fn run_without_write_access(app: &App, arguments: &[&str]) -> Output {
