@@ -141,7 +141,7 @@ pub(super) struct FileOptions {
     /// Keep documents and dead letters in this SQLite file [default: a new file in a temporary folder]
     #[arg(long, value_name = "FILE")]
     pub(super) state: Option<PathBuf>,
-    /// Write the run's telemetry as Azure Monitor would store it, for scripts/alerts/check.js (overwrites FILE)
+    /// Write the run's telemetry as Azure Monitor would store it, for scripts/alerts/check.js (overwrites that of an earlier run)
     #[arg(long, value_name = "FILE")]
     pub(super) telemetry: Option<PathBuf>,
     /// Show the handlers' log on standard error

@@ -3,8 +3,8 @@
 //! `infra/` over these rows.
 
 use std::{
-    fs::File,
-    io::{self, Write as _},
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -38,13 +38,13 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// Creates or overwrites the file. Without a path, rows are dropped.
+    /// Creates the file, or overwrites that of an earlier run. Without a path, rows are dropped.
     ///
     /// # Errors
     ///
-    /// The system's error.
+    /// The system's error, or the file has something else than the rows of a run.
     pub(super) fn new(path: Option<&Path>, verbose: bool) -> io::Result<Self> {
-        let rows = path.map(File::create).transpose()?.map(Mutex::new);
+        let rows = path.map(create).transpose()?.map(Mutex::new);
         Ok(Self { rows, verbose })
     }
 
@@ -113,4 +113,26 @@ impl Monitor {
             }
         }
     }
+}
+
+/// Creates a file for rows, or overwrites one with rows.
+fn create(path: &Path) -> io::Result<File> {
+    // A device or a pipe is not overwritten.
+    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    if is_file && !has_rows(path)? {
+        return Err(io::Error::other(
+            "it exists and is not the telemetry of an earlier run; delete it, or name another file",
+        ));
+    }
+    File::create(path)
+}
+
+/// Returns whether a file is empty or begins with a row.
+fn has_rows(path: &Path) -> io::Result<bool> {
+    /// Longer than the first row of any run.
+    const MAX_ROW_BYTES: u64 = 1 << 20;
+    let mut line = Vec::new();
+    BufReader::new(File::open(path)?).take(MAX_ROW_BYTES).read_until(b'\n', &mut line)?;
+    let row: Value = serde_json::from_slice(&line).unwrap_or_default();
+    Ok(line.is_empty() || row["Type"] == "AppTraces" || row["Type"] == "AzureMetrics")
 }
