@@ -1,6 +1,6 @@
 //! The HTTP server of the handler, as the Functions host expects it of a custom handler.
 
-use std::{convert::Infallible, hint::black_box, net::Ipv4Addr, path::Path, sync::Arc};
+use std::{convert::Infallible, hint::black_box, io, net::Ipv4Addr, path::Path, sync::Arc, thread};
 
 use axum::{
     Router,
@@ -21,7 +21,7 @@ use devicestate_engine::{
 };
 use devicestate_sqlite::{DatabaseError, OpenMode};
 use http_body_util::BodyExt as _;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::{
     bootstrap::{build_processor, open_overflow, open_store},
@@ -56,6 +56,9 @@ pub enum ServeError {
         /// The system's error.
         error: std::io::Error,
     },
+    /// Standard input ended.
+    #[error("the process that started the handler has ended (setting `StopAtEndOfInput`)")]
+    InputEnded,
     /// The server ended. It is expected to run until the host kills it.
     #[error("the HTTP server stopped: {0}")]
     Ended(std::io::Error),
@@ -91,9 +94,28 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
     let listener = listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
     });
-    match axum::serve(listener, router).await {
-        Ok(()) => Err(ServeError::Ended(std::io::Error::other("it returned without an error"))),
-        Err(error) => Err(ServeError::Ended(error)),
+    tokio::select! {
+        () = end_of_input(settings) => Err(ServeError::InputEnded),
+        ended = axum::serve(listener, router) => match ended {
+            Ok(()) => Err(ServeError::Ended(std::io::Error::other("it returned without an error"))),
+            Err(error) => Err(ServeError::Ended(error)),
+        },
+    }
+}
+
+/// Waits for the end of standard input if `devicestate local` has started this process, which holds the other end of the pipe as
+/// long as it lives. The Functions host gives its handlers no such pipe.
+async fn end_of_input(settings: &Settings) {
+    if settings.get("StopAtEndOfInput") == Some("true") {
+        let (sender, ended) = oneshot::channel::<()>();
+        thread::spawn(move || {
+            // An error is an end too.
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            drop(sender);
+        });
+        let _ = ended.await;
+    } else {
+        std::future::pending().await
     }
 }
 

@@ -1,11 +1,6 @@
 //! `devicestate devices`: reads the state documents.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, Write as _},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
 use devicestate_engine::{
@@ -16,7 +11,7 @@ use devicestate_engine::{
 };
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
-    CommandError, CommandOutcome, JsonItems, Output, OutputOption, Table, clean, print, print_json_value,
+    CommandError, CommandOutcome, JsonItems, Output, OutputOption, Table, clean, print, print_json_value, print_message,
 };
 use serde_json::Value;
 
@@ -121,8 +116,7 @@ async fn list(store: &Arc<dyn StateStore>, limit: usize, output: Output) -> Resu
 /// Reports documents that are not in the list, because they are invalid.
 fn warn_of_invalid(reasons: &[String]) {
     for reason in reasons {
-        // The list continues if standard error is closed.
-        let _ = writeln!(io::stderr(), "devicestate: warning: {}; it is not in the list", clean(reason));
+        print_message(format_args!("devicestate: warning: {}; it is not in the list", clean(reason)));
     }
 }
 

@@ -50,6 +50,7 @@ Exit codes:
   1  the run or the check failed, or events were lost or are in the dead-letter
      sub-queue
   2  the run could not start
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C or SIGTERM
 
 Docs: docs/reference/commands.md")]
 pub(super) struct Options {
@@ -210,6 +211,7 @@ impl Options {
 /// Returns an error if the run failed.
 fn check_report(report: &Report) -> Result<(), CommandError> {
     match &report.failures {
+        Failures { error: Some(reason), .. } if report.interrupted => Err(CommandError::interrupted(reason)),
         Failures { error: Some(reason), .. } => Err(CommandError::failed(reason)),
         _ if report.events.lost > 0 => {
             let lost = count_of(report.events.lost, "event");
@@ -227,6 +229,10 @@ fn check_report(report: &Report) -> Result<(), CommandError> {
                 "the dead-letter sub-queue holds {messages}: not lost, but not applied to a document (see the report)"
             )))
         }
+        _ if report.interrupted => Err(CommandError::interrupted(format!(
+            "interrupted: {} sent and processed, and the rest of the input was not read",
+            count_of(report.events.received, "event")
+        ))),
         Failures { timer_error: Some(reason), .. } => {
             Err(CommandError::failed(format!("the events are processed, but a timer function failed: {reason}")))
         }

@@ -13,6 +13,7 @@ use devicestate_engine::{
     clock::{Clock as _, System},
     text::{error_message, iso8601},
 };
+use devicestate_terminal::print_message;
 use serde_json::{Value, json};
 
 /// Severity levels, as Application Insights numbers them.
@@ -51,8 +52,7 @@ impl Monitor {
     /// Writes a line of a handler's output.
     pub(super) fn write_console(&self, instance: &str, output: OutputStream, line: &str) {
         if self.verbose {
-            // The run continues if standard error is closed.
-            let _ = writeln!(io::stderr(), "{line}");
+            print_message(line);
         }
         let level = match output {
             OutputStream::Standard => INFORMATION,
@@ -109,7 +109,9 @@ impl Monitor {
             let written = rows.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
             if let Err(error) = written {
                 let reason = error_message(&error);
-                eprintln!("devicestate: a row of the telemetry file was not written: {reason} (option --telemetry)");
+                print_message(format_args!(
+                    "devicestate: a row of the telemetry file was not written: {reason} (option --telemetry)"
+                ));
             }
         }
     }

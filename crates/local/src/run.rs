@@ -12,7 +12,8 @@ use crate::{
     error::LocalError,
     fold::Fold,
     hub::{self, Hub},
-    local_run::{Details, Interrupted, LocalRun},
+    instance::InstanceError,
+    local_run::{Details, LocalRun},
     options::{Options, Sessions},
     region::Region,
     report::{Report, SessionQueueReport},
@@ -59,7 +60,7 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
         Some(expected) if ended.is_ok() => match expected.check(&run.setup, &run.region, &hub).await {
             Ok(check) => Some(check),
             Err(error) => {
-                ended = Err(Interrupted(format!("the check failed to run: {error}")));
+                ended = Err(InstanceError::Failed(format!("the check failed to run: {error}")));
                 None
             }
         },
