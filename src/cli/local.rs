@@ -14,7 +14,7 @@ use devicestate_local::{
 };
 use devicestate_terminal::{
     CommandError, CommandOutcome, Output, OutputOption, count_of, parse_duration_ms, parse_rate, print,
-    print_json_value,
+    print_json_value, print_message,
 };
 
 use crate::config::StoreConfig;
@@ -82,7 +82,7 @@ pub(super) struct Options {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Input")]
 struct InputOptions {
-    /// Read events from this file, or from standard input for -: one JSON event per line, plain or gzip
+    /// Read events from this file, or from standard input for -: one JSON event per line, UTF-8 or UTF-16, plain or gzip
     #[arg(long, value_name = "FILE", conflicts_with = "devices")]
     file: Option<PathBuf>,
     /// Maximum rate in events per second, such as 200/s [default: unlimited]
@@ -199,6 +199,9 @@ impl Options {
         };
         let report = devicestate_local::run(options).await.map_err(CommandError::not_started)?;
         let result = check_report(&report);
+        if report.events.received == 0 && result.is_ok() {
+            print_message("devicestate: warning: the input has no events");
+        }
         let outcome = if result.is_ok() { CommandOutcome::Succeeded } else { CommandOutcome::Failed };
         match output {
             Output::Table => print(Tables(&report))?,

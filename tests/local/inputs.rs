@@ -51,14 +51,6 @@ fn lines_that_are_not_telemetry_are_dead_lettered_and_blank_lines_are_ignored() 
 }
 
 #[test]
-fn an_empty_input_file_results_in_a_run_without_events() {
-    let workspace = Workspace::new();
-    let file = workspace.write("e.jsonl", "");
-    let report = workspace.run(&["--file", file.to_str().expect("a path of text")]);
-    assert_eq!((count(&report, "received"), count(&report, "devices")), (0, 0));
-}
-
-#[test]
 fn a_truncated_gzip_file_is_an_error_and_loses_no_earlier_event() {
     let workspace = Workspace::new();
     let mut content = gzip(&lines(&events(20_000)));

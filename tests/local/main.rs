@@ -6,6 +6,7 @@ mod demonstration;
 mod drill;
 mod dying_handlers;
 mod function_apps;
+mod input_forms;
 mod inputs;
 mod killed_at_random;
 mod real_telemetry;

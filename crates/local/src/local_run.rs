@@ -16,7 +16,7 @@ use crate::{
     broker::Broker,
     check::Check,
     error::LocalError,
-    feed::{Feed, open_input},
+    feed::{Events, Feed},
     injected_faults::InjectedFaults,
     instance::InstanceError,
     invalid_events::InvalidEvents,
@@ -65,6 +65,7 @@ impl<B: Broker> LocalRun<B> {
     pub(super) async fn new(
         setup: Setup,
         options: &Options,
+        (input, events): (InputReport, Events),
         clock: Arc<dyn Clock>,
         broker: Arc<B>,
     ) -> Result<Self, LocalError> {
@@ -76,7 +77,6 @@ impl<B: Broker> LocalRun<B> {
         };
         let region = setup.region(config, Arc::clone(&broker), options.instances)?;
         let statistics = Arc::clone(&region.statistics);
-        let (input, events) = open_input(&options.input, &setup.app.root)?;
         let already_queued = region.queue.count().await?;
 
         let started = Instant::now();

@@ -10,6 +10,7 @@ use crate::{
     demonstration,
     documents::Documents,
     error::LocalError,
+    feed::open_input,
     fold::Fold,
     hub::{self, Hub},
     instance::InstanceError,
@@ -30,10 +31,14 @@ use crate::{
 /// [`LocalError`], before anything is sent. Later failures are in [`Report::failures`].
 pub async fn run(options: Options) -> Result<Report, LocalError> {
     let setup = Setup::new(&options)?;
+    // A state file that cannot be used is reported first, because the input may wait for a terminal. It is closed meanwhile, so that
+    // a killed process leaves no log.
+    drop(setup.open_state()?);
+    let input = open_input(&options.input, &setup.app.root)?;
     let clock: Arc<dyn Clock> = Arc::new(BackdatedClock { by_ms: options.backdate_ms });
     if let Some(Sessions { max_delivery_count }) = options.sessions {
         let queue = SessionQueue::new(queue::Options { clock: Arc::clone(&clock), max_delivery_count });
-        let mut run = LocalRun::new(setup, &options, clock, Arc::clone(&queue)).await?;
+        let mut run = LocalRun::new(setup, &options, input, clock, Arc::clone(&queue)).await?;
         run.region.start();
         let sent = run.send(u64::MAX).await;
         let ended = run.end(sent).await;
@@ -46,7 +51,7 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     let hub = hub::Options { clock: Arc::clone(&clock), throughput, retains_events: should_check };
     let hub = Arc::new(Hub::new(options.partitions, hub));
     let expected = if should_check { Some(Expected::read(&setup).await?) } else { None };
-    let mut run = LocalRun::new(setup, &options, clock, Arc::clone(&hub)).await?;
+    let mut run = LocalRun::new(setup, &options, input, clock, Arc::clone(&hub)).await?;
     let mut faults = None;
     let sent = if is_demonstration {
         demonstration::run(&mut run).await.map(|injected| faults = Some(injected))
