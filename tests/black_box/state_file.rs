@@ -220,9 +220,9 @@ fn run_without_write_access(app: &App, arguments: &[&str]) -> Output {
     set_mode(&file, 0o444);
     let mut command = app.tool();
     // Permissions do not limit root.
-    const NOBODY: u32 = 65_534;
+    const OTHER_USER: u32 = 65_534;
     if fs::metadata("/proc/self").is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0) {
-        command.uid(NOBODY).gid(NOBODY);
+        command.uid(OTHER_USER).gid(OTHER_USER);
     }
     let output = command.args(arguments).output().expect("the binary");
     set_mode(&folder, 0o755);

@@ -92,7 +92,7 @@ impl StateStore for SqliteStore {
             let id = match String::from_utf8(id) {
                 Ok(id) => id,
                 Err(error) => {
-                    // No page can start after such an id, which is no parameter of a query.
+                    // No page can start after such an id, because the parameter of a query is text.
                     let id = String::from_utf8_lossy(error.as_bytes()).into_owned();
                     page.invalid.push(format!("the id of the stored document {id:?} is not UTF-8 text"));
                     continue;
@@ -108,8 +108,8 @@ impl StateStore for SqliteStore {
     }
 }
 
-/// Returns the bytes of a text, which SQLite does not check: a damaged row must be an error of its document only. What is no text
-/// has no bytes.
+/// Returns the bytes of a text, which SQLite does not check: a damaged row must be an error of its document only. Another
+/// type has no bytes.
 fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
     Ok(row.get_ref(column)?.as_bytes().unwrap_or_default().to_vec())
 }
