@@ -115,7 +115,7 @@ async fn end_of_input(settings: &Settings) {
         });
         let _ = ended.await;
     } else {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -232,10 +232,10 @@ fn check_report(report: &Report) -> Result<(), CommandError> {
                 "the dead-letter sub-queue holds {messages}: not lost, but not applied to a document (see the report)"
             )))
         }
-        _ if report.interrupted => Err(CommandError::interrupted(format!(
-            "interrupted: {} sent and processed, and the rest of the input was not read",
-            count_of(report.events.received, "event")
-        ))),
+        _ if report.interrupted => {
+            let sent = count_of(report.events.received, "event");
+            Err(CommandError::interrupted(format!("interrupted: {sent} of the input sent, all of them processed")))
+        }
         Failures { timer_error: Some(reason), .. } => {
             Err(CommandError::failed(format!("the events are processed, but a timer function failed: {reason}")))
         }

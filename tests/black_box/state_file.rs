@@ -27,7 +27,7 @@ type Change = fn(&Path);
 
 #[test]
 fn a_state_file_that_is_deleted_moved_or_replaced_is_a_503_and_nothing_is_applied() {
-    let changes: [(&str, Change, &str); 5] = [
+    let changes: [(&str, Change, &str); 6] = [
         ("deleted", |file| fs::remove_file(file).expect("a file"), "was deleted or moved away"),
         ("moved", |file| fs::rename(file, file.with_extension("old")).expect("a file"), "was deleted or moved away"),
         (
@@ -44,6 +44,7 @@ fn a_state_file_that_is_deleted_moved_or_replaced_is_a_503_and_nothing_is_applie
             "was replaced",
         ),
         ("log deleted", |file| fs::remove_file(file.with_extension("db-wal")).expect("a log"), "was deleted"),
+        ("index deleted", |file| fs::remove_file(file.with_extension("db-shm")).expect("an index"), "was deleted"),
     ];
     for (name, change, expected) in changes {
         let app = App::shipped();
@@ -212,6 +213,7 @@ fn a_handler_removes_the_unfinished_dead_letters_of_a_killed_one_at_its_start() 
 /// Runs a command as a user who may read the app's folder and write nothing.
 #[cfg(unix)]
 fn run_without_write_access(app: &App, arguments: &[&str]) -> Output {
+    const OTHER_USER: u32 = 65_534;
     use std::os::unix::{fs::PermissionsExt as _, process::CommandExt as _};
     let set_mode =
         |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a file of this test");
@@ -220,7 +222,6 @@ fn run_without_write_access(app: &App, arguments: &[&str]) -> Output {
     set_mode(&file, 0o444);
     let mut command = app.tool();
     // Permissions do not limit root.
-    const OTHER_USER: u32 = 65_534;
     if fs::metadata("/proc/self").is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0) {
         command.uid(OTHER_USER).gid(OTHER_USER);
     }

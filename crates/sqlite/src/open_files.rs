@@ -15,8 +15,8 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct OpenFiles {
     file: OpenFile,
-    /// `None` if the file has no write-ahead log.
-    log: Option<OpenFile>,
+    /// The write-ahead log and its index, if the file has them.
+    log: Vec<OpenFile>,
     /// For a file that is read without locks: its time and length.
     unchanged: Option<(SystemTime, u64)>,
 }
@@ -35,10 +35,14 @@ impl OpenFiles {
     pub(crate) fn new(path: &Path) -> io::Result<Self> {
         let file = OpenFile::new(path.to_owned())?;
         // SQLite puts the log next to the file to which a symbolic link points.
-        let log = match OpenFile::new(side_file(&fs::canonicalize(path)?, "-wal")) {
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            log => Some(log?),
-        };
+        let real_path = fs::canonicalize(path)?;
+        let mut log = Vec::new();
+        for suffix in ["-wal", "-shm"] {
+            match OpenFile::new(side_file(&real_path, suffix)) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                file => log.push(file?),
+            }
+        }
         Ok(Self { file, log, unchanged: None })
     }
 
@@ -46,7 +50,7 @@ impl OpenFiles {
     pub(crate) fn unchanged(path: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(path)?;
         let file = OpenFile { path: path.to_owned(), identity: identity(&metadata) };
-        Ok(Self { file, log: None, unchanged: Some((metadata.modified()?, metadata.len())) })
+        Ok(Self { file, log: Vec::new(), unchanged: Some((metadata.modified()?, metadata.len())) })
     }
 
     /// Returns whether a file that was opened to be read without locks must be opened again, because another process writes it.
@@ -60,9 +64,9 @@ impl OpenFiles {
     ///
     /// The reason for the user.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let file = self.file.read()?;
-        if let Some(log) = &self.log {
-            log.read()?;
+        let file = self.file.read("it")?;
+        for log in &self.log {
+            log.read("its log")?;
         }
         match self.unchanged {
             Some((modified, length)) if file.len() != length || file.modified().ok() != Some(modified) => {
@@ -79,19 +83,18 @@ impl OpenFile {
         Ok(Self { path, identity })
     }
 
-    fn read(&self) -> Result<Metadata, String> {
-        let path = self.path.display();
+    fn read(&self, name: &str) -> Result<Metadata, String> {
         let happened = match fs::metadata(&self.path) {
             Ok(metadata) if identity(&metadata) == self.identity => return Ok(metadata),
             Ok(_) => "was replaced",
             Err(error) if error.kind() == ErrorKind::NotFound => "was deleted or moved away",
             Err(error) => {
-                return Err(format!("{path} cannot be found: {}; check the permissions of its folder", error.kind()));
+                return Err(format!("{name} cannot be found: {}; check the permissions of its folder", error.kind()));
             }
         };
         Err(format!(
-            "{path} {happened} while this process had it open, so that nothing can be written to it; put the file back, or \
-             restart this process to use what is there"
+            "{name} {happened} while this process had it open, so nothing is written; put the file back, or restart this process \
+             to use what is there"
         ))
     }
 }

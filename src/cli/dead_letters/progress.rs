@@ -7,6 +7,7 @@ use devicestate_engine::rate_limit::RateLimit;
 use devicestate_terminal::{
     CommandError, count_of,
     interrupt::{Interrupts, stop_requested},
+    print_message,
 };
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::sync::watch;
@@ -53,8 +54,8 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         stop.send_replace(true);
         // Not `bar.println`, which prints nothing without a terminal.
         bar.suspend(|| {
-            eprintln!(
-                "Finishing the current messages and releasing the others. Press Ctrl-C again to stop immediately."
+            print_message(
+                "Finishing the current messages and releasing the others. Press Ctrl-C again to stop immediately.",
             );
         });
         interrupts.next().await;

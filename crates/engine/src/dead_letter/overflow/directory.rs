@@ -22,6 +22,7 @@ pub struct Directory(pub PathBuf);
 impl Directory {
     /// Deletes the unfinished files of processes that were killed, and returns their number. Files that another process is
     /// writing are locked, and stay.
+    #[must_use]
     pub fn remove_unfinished(&self) -> usize {
         let files = fs::read_dir(&self.0).into_iter().flatten().flatten().map(|file| file.path());
         let unfinished = files.filter(|path| path.as_os_str().as_encoded_bytes().ends_with(UNFINISHED.as_bytes()));
