@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Settings that the handler reads and infra/ does not set, each with the reason.
-const NOT_SET: [(&str, &str); 16] = [
+const NOT_SET: [(&str, &str); 15] = [
     ("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "host.json has it"),
     ("AzureFunctionsJobHost__functionTimeout", "host.json has it"),
     ("AzureWebJobsDeadLetterStorage", "another name of DeadLetterStorage"),
@@ -33,7 +33,6 @@ const NOT_SET: [(&str, &str); 16] = [
     ("REGION_NAME", "Azure sets it"),
     ("FUNCTIONS_CUSTOMHANDLER_PORT", "the host sets it"),
     ("FUNCTIONS_HTTPWORKER_PORT", "an older host sets it"),
-    ("StopAtEndOfInput", "only `devicestate local` sets it: the host gives its handlers no standard input"),
 ];
 
 /// Settings that are also not set without sessions: the disabled function has no queue.
