@@ -3,7 +3,7 @@
 mod connections;
 mod refusals;
 
-use std::{convert::Infallible, hint::black_box, net::Ipv4Addr, path::Path, sync::Arc};
+use std::{convert::Infallible, hint::black_box, io, net::Ipv4Addr, path::Path, sync::Arc, thread};
 
 use axum::{
     Router,
@@ -15,7 +15,7 @@ use axum::{
     routing::{get, post},
 };
 use devicestate_engine::{
-    dead_letter::{HANDLER_VERSION, OverflowCache},
+    dead_letter::{Directory, HANDLER_VERSION, OverflowCache},
     function_app::{Function, FunctionApp, FunctionAppError, apply_overrides},
     handler::{self, Handler, RetryDrill},
     record::{Record, StartRecord},
@@ -24,7 +24,7 @@ use devicestate_engine::{
 };
 use devicestate_sqlite::{DatabaseError, OpenMode};
 use http_body_util::BodyExt as _;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use crate::{
     bootstrap::{build_processor, open_overflow, open_store},
@@ -61,13 +61,16 @@ pub enum ServeError {
         /// The system's error.
         error: std::io::Error,
     },
+    /// Standard input ended.
+    #[error("the process that started the handler has ended (setting `StopAtEndOfInput`)")]
+    InputEnded,
 }
 
 /// Serves the functions of the app in this folder until the host kills the process.
 ///
 /// # Errors
 ///
-/// Returns a [`ServeError`] if the server cannot start. It does not return otherwise.
+/// Returns a [`ServeError`] if the server cannot start, or if the process that started it has ended.
 pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<Infallible, ServeError> {
     let router = build_router(app_root, settings);
     // Logged even if the start fails: a missing setting may exist under a misspelled name.
@@ -90,7 +93,26 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
         port,
         state_store: settings.get("StateStore").unwrap_or_default().to_owned(),
     }));
-    Ok(connections::serve_connections(listener, router).await)
+    tokio::select! {
+        () = end_of_input(settings) => Err(ServeError::InputEnded),
+        never = connections::serve_connections(listener, router) => Ok(never),
+    }
+}
+
+/// Waits for the end of standard input if `devicestate local` has started this process, which holds the other end of the pipe as
+/// long as it lives. The Functions host gives its handlers no such pipe.
+async fn end_of_input(settings: &Settings) {
+    if settings.get("StopAtEndOfInput") == Some("true") {
+        let (sender, ended) = oneshot::channel::<()>();
+        thread::spawn(move || {
+            // An error is an end too.
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            drop(sender);
+        });
+        let _ = ended.await;
+    } else {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Raises the threshold at which glibc's allocator returns freed memory to the system, by freeing one large allocation.
@@ -126,6 +148,12 @@ fn open_overflow_cache(
              `{connection}` or `{connection}__blobServiceUri` to store them in blobs, or `DeadLetterDirectory` to store \
              them in a folder"
         );
+    }
+    if let OverflowConfig::Directory(path) = &config {
+        let files = Directory(path.clone()).remove_unfinished();
+        if files > 0 {
+            tracing::info!(files, folder = %path.display(), "deleted the unfinished dead letters of a killed handler");
+        }
     }
     Ok(open_overflow(&config)?.map(OverflowCache::new))
 }

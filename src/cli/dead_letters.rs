@@ -89,8 +89,13 @@ impl Command {
 
 impl Options {
     pub(super) async fn run(self) -> Result<(), CommandError> {
-        // An import may create the state file.
-        let mode = if matches!(self.command, Command::Import(_)) { OpenMode::Create } else { OpenMode::Existing };
+        let mode = match &self.command {
+            // An import may create the state file.
+            Command::Import(_) => OpenMode::Create,
+            // A peek needs no write access.
+            Command::List(options) if options.peek => OpenMode::ReadOnly,
+            _ => OpenMode::Existing,
+        };
         let context = Context::open(self.connection, mode)?;
         let output = self.command.output();
         let result = match self.command {

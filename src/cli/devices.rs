@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use clap::{Args, Subcommand};
 use devicestate_engine::{
     device_state::{Document, document_id},
-    settings::{ConfigError, Settings},
+    settings::Settings,
     store::{self, Pages, RequestCharge, StateStore},
     text::iso8601,
 };
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
-    CommandError, CommandOutcome, JsonItems, Output, OutputOption, Table, clean, print, print_json_value,
+    CommandError, CommandOutcome, JsonItems, Output, OutputOption, Table, clean, print, print_json_value, print_message,
 };
 use serde_json::Value;
 
@@ -94,7 +94,11 @@ impl Options {
 
 async fn list(store: &Arc<dyn StateStore>, limit: usize, output: Output) -> Result<(), CommandError> {
     if output == Output::Table {
-        let documents = store::documents(&**store, limit).await.map_err(CommandError::not_started)?;
+        let (mut documents, mut pages) = (Vec::new(), Pages::new(&**store, limit));
+        while let Some(page) = pages.next().await.map_err(CommandError::not_started)? {
+            documents.extend(page.documents);
+            warn_of_invalid(&page.invalid);
+        }
         return print(documents_table(&documents));
     }
     // Page by page: there may be more documents than memory.
@@ -102,7 +106,10 @@ async fn list(store: &Arc<dyn StateStore>, limit: usize, output: Output) -> Resu
     let mut pages = Pages::new(&**store, limit);
     loop {
         match pages.next().await {
-            Ok(Some(page)) => page.iter().try_for_each(|document| items.item(document))?,
+            Ok(Some(page)) => {
+                page.documents.iter().try_for_each(|document| items.item(document))?;
+                warn_of_invalid(&page.invalid);
+            }
             Ok(None) => return items.end(CommandOutcome::Succeeded),
             Err(error) if items.has_printed() => {
                 items.end(CommandOutcome::Failed)?;
@@ -110,6 +117,13 @@ async fn list(store: &Arc<dyn StateStore>, limit: usize, output: Output) -> Resu
             }
             Err(error) => return Err(CommandError::not_started(error)),
         }
+    }
+}
+
+/// Reports documents that are not in the list, because they are invalid.
+fn warn_of_invalid(reasons: &[String]) {
+    for reason in reasons {
+        print_message(format_args!("devicestate: warning: {}; it is not in the list", clean(reason)));
     }
 }
 

@@ -32,6 +32,7 @@ Exit codes:
      event is a dead letter
   1  failed
   2  the drill could not start
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C or SIGTERM
 
 Docs: docs/operate/failover.md")]
 pub(super) struct Options {
@@ -100,6 +101,7 @@ impl Options {
         };
         let report = drill::run(options, !self.no_rewind, on_step).await.map_err(|error| match error {
             DrillError::NotStarted(error) => CommandError::not_started(error),
+            DrillError::Stopped => CommandError::interrupted(DrillError::Stopped),
             other => CommandError::failed(other),
         })?;
         let outcome = if report.is_passed() { CommandOutcome::Succeeded } else { CommandOutcome::Failed };

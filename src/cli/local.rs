@@ -14,7 +14,7 @@ use devicestate_local::{
 };
 use devicestate_terminal::{
     CommandError, CommandOutcome, Output, OutputOption, count_of, parse_duration_ms, parse_rate, print,
-    print_json_value,
+    print_json_value, print_message,
 };
 
 use crate::config::StoreConfig;
@@ -50,6 +50,7 @@ Exit codes:
   1  the run or the check failed, or events were lost or are in the dead-letter
      sub-queue
   2  the run could not start
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C or SIGTERM
 
 Docs: docs/reference/commands.md")]
 pub(super) struct Options {
@@ -81,7 +82,7 @@ pub(super) struct Options {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Input")]
 struct InputOptions {
-    /// Read events from this file, or from standard input for -: one JSON event per line, plain or gzip
+    /// Read events from this file, or from standard input for -: one JSON event per line, UTF-8 or UTF-16, plain or gzip
     #[arg(long, value_name = "FILE", conflicts_with = "devices")]
     file: Option<PathBuf>,
     /// Maximum rate in events per second, such as 200/s [default: unlimited]
@@ -141,7 +142,7 @@ pub(super) struct FileOptions {
     /// Keep documents and dead letters in this SQLite file [default: a new file in a temporary folder]
     #[arg(long, value_name = "FILE")]
     pub(super) state: Option<PathBuf>,
-    /// Write the run's telemetry as Azure Monitor would store it, for scripts/alerts/check.js (overwrites FILE)
+    /// Write the run's telemetry as Azure Monitor would store it, for scripts/alerts/check.js (overwrites that of an earlier run)
     #[arg(long, value_name = "FILE")]
     pub(super) telemetry: Option<PathBuf>,
     /// Show the handlers' log on standard error
@@ -198,6 +199,9 @@ impl Options {
         };
         let report = devicestate_local::run(options).await.map_err(CommandError::not_started)?;
         let result = check_report(&report);
+        if report.events.received == 0 && result.is_ok() {
+            print_message("devicestate: warning: the input has no events");
+        }
         let outcome = if result.is_ok() { CommandOutcome::Succeeded } else { CommandOutcome::Failed };
         match output {
             Output::Table => print(Tables(&report))?,
@@ -210,6 +214,7 @@ impl Options {
 /// Returns an error if the run failed.
 fn check_report(report: &Report) -> Result<(), CommandError> {
     match &report.failures {
+        Failures { error: Some(reason), .. } if report.interrupted => Err(CommandError::interrupted(reason)),
         Failures { error: Some(reason), .. } => Err(CommandError::failed(reason)),
         _ if report.events.lost > 0 => {
             let lost = count_of(report.events.lost, "event");
@@ -226,6 +231,10 @@ fn check_report(report: &Report) -> Result<(), CommandError> {
             Err(CommandError::failed(format!(
                 "the dead-letter sub-queue holds {messages}: not lost, but not applied to a document (see the report)"
             )))
+        }
+        _ if report.interrupted => {
+            let sent = count_of(report.events.received, "event");
+            Err(CommandError::interrupted(format!("interrupted: {sent} of the input sent, all of them processed")))
         }
         Failures { timer_error: Some(reason), .. } => {
             Err(CommandError::failed(format!("the events are processed, but a timer function failed: {reason}")))

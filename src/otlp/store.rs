@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use async_trait::async_trait;
 use devicestate_engine::{
     device_state::Document,
-    store::{ETag, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, Page, RequestCharge, StateStore, StoreError, Stored},
     text::truncated,
 };
 use opentelemetry::{
@@ -163,7 +163,7 @@ impl StateStore for TracedStore {
         replaced
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
         self.store.list(after, limit).await
     }
 }

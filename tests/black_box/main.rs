@@ -17,3 +17,4 @@ mod request_forms;
 mod retry_drill;
 mod sessions;
 mod start_up;
+mod state_file;

@@ -67,7 +67,7 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
 #[test]
 #[ignore = "just test-azure"]
 fn a_stopped_list_releases_every_message() {
-    for name in ["-INT", "-TERM"] {
+    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
         let faulty = FaultyBench::azurite();
         put_dead_letters(&faulty, 300);
         faulty.fail(Operation::Receive, 5, ALWAYS, FaultKind::Held);
@@ -79,14 +79,14 @@ fn a_stopped_list_releases_every_message() {
         faulty.repair();
         wait_for_line(&stderr, "stopped before the end");
         let (status, _) = wait_for_end(child);
-        assert_eq!(status.code(), Some(1));
+        assert_eq!(status.code(), Some(code));
         faulty.assert_all_visible(300);
     }
 }
 
 #[test]
 fn a_stopped_list_of_a_state_file_releases_every_message() {
-    for name in ["-INT", "-TERM"] {
+    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
         let faulty = FaultyBench::local();
         put_dead_letters(&faulty, 2);
         faulty.sql(
@@ -101,7 +101,7 @@ fn a_stopped_list_of_a_state_file_releases_every_message() {
         send_signal(name, &child);
         wait_for_line(&stderr, "stopped before the end");
         let (status, _) = wait_for_end(child);
-        assert_eq!(status.code(), Some(1));
+        assert_eq!(status.code(), Some(code));
         faulty.assert_all_visible(50_002);
     }
 }
@@ -119,7 +119,7 @@ fn a_stopped_replay_keeps_its_results_and_releases_the_other_messages() {
         send_signal("-INT", &child);
         wait_for_line(&stderr, "stopped before the end");
         let (status, output) = wait_for_end(child);
-        assert_eq!(status.code(), Some(1));
+        assert_eq!(status.code(), Some(130));
         let left = faulty.count();
         let done = 12 - left;
         assert!((1..12).contains(&done), "{done}");
@@ -145,7 +145,7 @@ fn a_second_signal_stops_immediately() {
     send_signal("-INT", &child);
     wait_for_line(&stderr, "stopped immediately");
     let (status, _) = wait_for_end(child);
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), Some(130));
     faulty.repair();
     assert_eq!(faulty.count(), 40, "hidden for a while, and not lost");
 }

@@ -141,6 +141,6 @@ fn ctrl_c_ends_a_drill_without_a_result_and_without_leftover_handlers() {
     workspace.wait_until("a handler runs", |_| !handlers(&drill).is_empty());
     assert!(signal("-INT", drill.id()));
     let output = drill.wait().expect("a child of this test");
-    assert_eq!(output.code(), Some(1));
+    assert_eq!(output.code(), Some(130));
     // Dropping the workspace checks that no handler is left.
 }

@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
 use devicestate_test_support::program::devicestate;
@@ -39,6 +40,28 @@ fn run(workspace: &Workspace, root: &Path, code: i32) -> (Value, String) {
     (report(&output, code), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// Runs commands with an app whose handler never starts: one line, and no report. Returns the line of one.
+#[track_caller]
+fn fails_to_start(workspace: &Workspace, root: &Path) -> String {
+    let input = workspace.write("e.jsonl", lines(&events(0..100)));
+    let file = ["--file", input.to_str().expect("text")];
+    let mut errors = Vec::new();
+    for mut command in [
+        workspace.command("local", "json", &file),
+        workspace.command("local", "table", &file),
+        workspace.command("drill", "table", &["--devices", "2"]),
+    ] {
+        let _ = fs::remove_file(root.join("starts"));
+        let output = command.arg("--app-root").arg(root).output().expect("the binary runs");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert_eq!((error.lines().count(), output.stdout.len()), (1, 0), "{error}");
+        assert!(error.starts_with("devicestate: no handler became ready: "), "{error}");
+        errors.push(error);
+    }
+    errors.remove(0)
+}
+
 #[test]
 fn killed_handlers_are_restarted_and_no_event_is_lost() {
     let workspace = Workspace::new();
@@ -57,10 +80,11 @@ fn killed_handlers_are_restarted_and_no_event_is_lost() {
 #[test]
 fn a_handler_that_is_never_ready_ends_the_run_with_its_last_log_lines() {
     let workspace = Workspace::new();
-    let root = app_with_script(&workspace, "echo first >&2; echo the setting X is missing >&2; exit 3");
-    let (report, error) = run(&workspace, &root, 1);
-    assert!(error.contains("exit code 3") && error.contains("the setting X is missing"), "{error}");
-    assert_eq!(count(&report, "handlerRestarts"), 2, "the third error stops the host");
+    let root =
+        app_with_script(&workspace, "echo x >> starts; echo first >&2; echo the setting X is missing >&2; exit 3");
+    let error = fails_to_start(&workspace, &root);
+    assert!(error.contains("exit code 3: first / the setting X is missing"), "{error}");
+    assert_eq!(fs::read_to_string(root.join("starts")).expect("a file").len(), 6, "the third error stops the host");
     assert_eq!(workspace.documents().len(), 0);
 }
 
@@ -68,9 +92,8 @@ fn a_handler_that_is_never_ready_ends_the_run_with_its_last_log_lines() {
 fn a_handler_with_exit_code_0_is_not_restarted_and_ends_the_run() {
     let workspace = Workspace::new();
     let root = app_with_script(&workspace, "exit 0");
-    let (report, error) = run(&workspace, &root, 1);
+    let error = fails_to_start(&workspace, &root);
     assert!(error.contains("exit code 0"), "{error}");
-    assert_eq!(count(&report, "handlerRestarts"), 0);
 }
 
 #[test]
@@ -119,6 +142,33 @@ fn a_second_ctrl_c_stops_immediately_and_leaves_no_handler() {
         std::thread::yield_now();
     }
     let output = child.wait_with_output().expect("it ended");
-    let report = report(&output, 1);
+    let report = report(&output, 130);
     assert!(report["error"].as_str().is_some_and(|text| text.contains("stopped immediately")), "{report}");
+    assert_adds_up(&report);
+    assert_eq!(count(&report, "unfinished"), 100, "{report}");
+}
+
+/// The handler reads the end of a pipe that this run holds.
+#[test]
+fn a_handler_does_not_outlive_a_killed_run() {
+    let workspace = Workspace::new();
+    for arguments in
+        [&["--devices", "10", "--events", "100000", "--rate", "500/s", "--instances", "2"][..], &["--sessions"]]
+    {
+        let mut child = workspace.local(arguments).stdin(Stdio::piped()).spawn().expect("the binary runs");
+        workspace.wait_until("a handler runs", |_| !handlers(&child).is_empty());
+        assert!(signal("-KILL", child.id()));
+        child.wait().expect("a child of this test");
+        workspace.wait_until("no handler is left", |workspace| workspace.leftovers() == 0);
+    }
+}
+
+#[test]
+fn a_handler_with_an_invalid_setting_is_one_line_and_no_report() {
+    let workspace = Workspace::new();
+    let mut local = workspace.local(&[]);
+    let output = local.env("InvocationBudget", "abc").output().expect("the binary runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), error.lines().count(), output.stdout.len()), (Some(2), 1, 0), "{error}");
+    assert!(error.contains("exit code 1: the setting `InvocationBudget`"), "{error}");
 }

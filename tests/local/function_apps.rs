@@ -117,6 +117,6 @@ fn app_settings_have_precedence_over_host_json() {
     let mut command = workspace.local(&[]);
     let output = command.env("AzureFunctionsJobHost__functionTimeout", "00:00:30").output().expect("the binary runs");
     let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("InvocationBudget") && error.contains("functionTimeout"), "{error}");
 }

@@ -51,14 +51,6 @@ fn lines_that_are_not_telemetry_are_dead_lettered_and_blank_lines_are_ignored() 
 }
 
 #[test]
-fn an_empty_input_file_results_in_a_run_without_events() {
-    let workspace = Workspace::new();
-    let file = workspace.write("e.jsonl", "");
-    let report = workspace.run(&["--file", file.to_str().expect("a path of text")]);
-    assert_eq!((count(&report, "received"), count(&report, "devices")), (0, 0));
-}
-
-#[test]
 fn a_truncated_gzip_file_is_an_error_and_loses_no_earlier_event() {
     let workspace = Workspace::new();
     let mut content = gzip(&lines(&events(20_000)));
@@ -129,12 +121,59 @@ fn ctrl_c_finishes_the_sent_events_and_loses_nothing() {
     signal("-INT", child.id());
     let mut out = Vec::new();
     child.stdout.take().expect("a pipe").read_to_end(&mut out).expect("it reports");
-    assert!(child.wait().expect("it ends").success());
+    let code = child.wait().expect("it ends").code();
+    assert_eq!(code, Some(130));
     drop(input);
-    let report = read_output(&out, Some(0));
+    let report = read_output(&out, code);
     assert_adds_up(&report);
+    assert_eq!((&report["interrupted"], count(&report, "unfinished")), (&true.into(), 0), "{report}");
     let received = usize::try_from(count(&report, "received")).expect("a small number");
     assert_eq!(workspace.documents(), last_values(events[..received].to_vec()));
+}
+
+#[test]
+fn the_report_of_an_interrupted_run_has_the_signals_exit_code_and_how_many_events_were_sent() {
+    for (name, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        for output in ["json", "table"] {
+            let workspace = Workspace::new();
+            let arguments = ["--devices", "10", "--events", "100000", "--rate", "500/s"];
+            let child = workspace.command("local", output, &arguments).spawn().expect("the binary runs");
+            workspace.wait_until("the first documents", |workspace| workspace.documents().len() == 10);
+            assert!(signal(name, child.id()));
+            let ended = child.wait_with_output().expect("it ends");
+            let (text, errors) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+            assert_eq!(ended.status.code(), Some(code), "{errors}");
+            assert!(errors.contains("interrupted:"), "{errors}");
+            if output == "json" {
+                let report = read_output(&ended.stdout, Some(code));
+                assert_eq!((&report["interrupted"], count(&report, "expected")), (&true.into(), 1_000_000), "{report}");
+                assert_adds_up(&report);
+            } else {
+                let received = text.lines().find(|line| line.starts_with("received ")).expect("a row");
+                assert!(received.ends_with(" of 1000000"), "{received}");
+                assert!(text.contains("(interrupted)"), "{text}");
+            }
+        }
+    }
+}
+
+/// `nohup` and a service manager start a program that must outlive the terminal.
+#[test]
+fn a_run_that_ignores_the_end_of_its_terminal_continues() {
+    let workspace = Workspace::new();
+    let local = workspace.local(&["--file", "-"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(local.get_program()).args(local.get_args());
+    shell.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = shell.spawn().expect("a shell");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(lines(&events(100)).as_bytes()).expect("it reads");
+    workspace.wait_until("the first documents", |workspace| workspace.documents().len() == 7);
+    assert!(signal("-HUP", child.id()));
+    input.write_all(lines(&events(100)).as_bytes()).expect("it still reads");
+    drop(input);
+    let report = report(&child.wait_with_output().expect("it ends"), 0);
+    assert_eq!((&report["interrupted"], count(&report, "received")), (&false.into(), 200), "{report}");
 }
 
 #[test]

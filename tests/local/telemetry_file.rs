@@ -114,3 +114,20 @@ fn a_telemetry_file_that_cannot_be_created_is_reported_before_anything_is_sent()
     assert_eq!(output.status.code(), Some(2), "{errors}");
     assert!(errors.contains("--telemetry"), "{errors}");
 }
+
+#[test]
+fn a_file_that_is_not_telemetry_is_not_overwritten() {
+    let workspace = Workspace::new();
+    run(&workspace, &["--devices", "1"]);
+    run(&workspace, &["--devices", "1", "--events", "7"]);
+    let events = records(&workspace, "batch").iter().map(|(record, _)| record["events"].clone()).collect::<Vec<_>>();
+    assert_eq!(sum(events.into_iter()), 7, "the telemetry of an earlier run is overwritten");
+    for content in ["precious\n", "{\"Type\":\"Other\"}\n", "\n"] {
+        let file = workspace.write("precious.txt", content);
+        let output = workspace.local(&["--telemetry", file.to_str().expect("text")]).output().expect("the binary");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains("precious.txt") && errors.contains("name another file"), "{errors}");
+        assert_eq!(fs::read_to_string(&file).expect("the file"), content);
+    }
+}

@@ -7,7 +7,7 @@ use devicestate_azure::CosmosStore;
 use devicestate_engine::{
     device_state::Document,
     settings::Settings,
-    store::{ETag, MemoryStore, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, MemoryStore, Page, Pages, RequestCharge, StateStore, StoreError, Stored},
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteStore};
 use devicestate_test_doubles::{document, version};
@@ -145,21 +145,25 @@ async fn one_of_several_concurrent_writers_succeeds((name, store): NamedStore) {
 }
 
 async fn documents_are_listed_in_order_of_their_ids_in_pages((name, store): NamedStore) {
-    assert_eq!(store.list(None, 10).await, Ok(vec![]), "{name}");
+    assert_eq!(store.list(None, 10).await, Ok(Page::default()), "{name}");
     for id in ["b", "ä", "a", "Z", "c", "a%2F1"] {
         store.create(&drone(id, 0.5), &ignored_charge()).await.expect("a creation");
     }
     let (mut pages, mut after) = (Vec::new(), None::<String>);
     loop {
         let page = store.list(after.as_deref(), 4).await.expect("a page");
-        let ids: Vec<_> = page.into_iter().map(|document| document.id).collect();
-        let Some(last) = ids.last() else { break };
-        after = Some(last.clone());
+        let ids: Vec<_> = page.documents.into_iter().map(|document| document.id).collect();
+        assert_eq!(page.last_id.as_ref(), ids.last(), "{name}");
+        after = page.last_id;
+        if after.is_none() {
+            break;
+        }
         pages.push(ids);
     }
     assert_eq!(pages, [vec!["Z", "a", "a%2F1", "b"], vec!["c", "ä"]], "{name}");
-    assert_eq!(store.list(Some("bb"), 1).await.expect("a page")[0].id, "c", "{name}: after an id that does not exist");
-    assert_eq!(store.list(None, usize::MAX).await.expect("a page").len(), 6, "{name}");
+    let after_missing = store.list(Some("bb"), 1).await.expect("a page");
+    assert_eq!(after_missing.last_id.as_deref(), Some("c"), "{name}: after an id that does not exist");
+    assert_eq!(store.list(None, usize::MAX).await.expect("a page").documents.len(), 6, "{name}");
 }
 
 /// Returns a state file, and a second connection to it like that of another program.
@@ -194,16 +198,48 @@ async fn an_invalid_stored_document_is_rejected_by_id() {
     let store = SqliteStore::new(database);
     store.create(&drone("valid", 0.5), &ignored_charge()).await.expect("a creation");
     store.create(&drone("invalid-7", 0.5), &ignored_charge()).await.expect("a creation");
-    for text in ["", "not JSON", "[]", "{\"Battery\":1}", "{\"id\":\"invalid-7\",\"Versions\":{\"Battery\":1}}"] {
-        let changed = other.execute("UPDATE documents SET document = ? WHERE id = 'invalid-7'", [text]);
+    for text in [
+        &b""[..],
+        b"not JSON",
+        b"[]",
+        b"{\"Battery\":1}",
+        b"{\"id\":\"invalid-7\",\"Versions\":{\"Battery\":1}}",
+        b"{\"id\":\"a\xff\"}",
+        b"{\"id\":\"valid\",\"Versions\":{}}",
+    ] {
+        let changed = other.execute("UPDATE documents SET document = CAST(? AS TEXT) WHERE id = 'invalid-7'", [text]);
         assert_eq!(changed, Ok(1));
+        let text = String::from_utf8_lossy(text);
         match store.read("invalid-7", &ignored_charge()).await {
             Err(StoreError::Rejected(reason)) => assert!(reason.contains("\"invalid-7\""), "{text:?}: {reason}"),
             result => panic!("{text:?}: {result:?}"),
         }
-        assert!(matches!(store.list(None, 10).await, Err(StoreError::Rejected(_))), "{text:?}");
+        let page = store.list(None, 10).await.expect("a page");
+        assert_eq!(page.documents, [drone("valid", 0.5)], "{text:?}: the others are listed");
+        assert!(page.invalid.len() == 1 && page.invalid[0].contains("\"invalid-7\""), "{page:?}");
     }
     assert_eq!(stored(&store, "valid").await.document, drone("valid", 0.5), "the others are unchanged");
+}
+
+/// The ids are those of the rows, so that a document that names an earlier one does not start the list again.
+#[tokio::test]
+async fn a_list_with_invalid_documents_and_ids_ends() {
+    let (_folder, database, other) = shared_file();
+    let store = SqliteStore::new(database);
+    for id in ["a", "m", "z"] {
+        store.create(&drone(id, 0.5), &ignored_charge()).await.expect("a creation");
+    }
+    let insert = "INSERT INTO documents (id, etag, document) VALUES (CAST(? AS TEXT), '', '{\"id\":\"a\"}')";
+    for id in [&b"b\xff"[..], b"zz", b"\xfe", b"\xff"] {
+        assert_eq!(other.execute(insert, [id]), Ok(1));
+    }
+    let (mut pages, mut documents, mut invalid) = (Pages::new(&store, usize::MAX), 0, 0);
+    while let Some(page) = pages.next().await.expect("a page") {
+        documents += page.documents.len();
+        invalid += page.invalid.len();
+    }
+    assert_eq!(documents, 3);
+    assert!(invalid >= 4, "no invalid row is hidden: {invalid}");
 }
 
 #[tokio::test]

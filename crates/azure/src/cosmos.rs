@@ -19,7 +19,7 @@ use azure_data_cosmos::{
 };
 use devicestate_engine::{
     device_state::Document,
-    store::{ETag, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, Page, RequestCharge, StateStore, StoreError, Stored},
 };
 use futures_util::TryStreamExt as _;
 use serde::Deserialize as _;
@@ -110,7 +110,7 @@ impl StateStore for CosmosStore {
         self.write_result(&container, replaced, charge)
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
         let ignored_charge = RequestCharge::default();
         let container = self.0.container().await?;
         let query = Query::from("SELECT * FROM c WHERE c.id > @after ORDER BY c.id")
@@ -122,12 +122,18 @@ impl StateStore for CosmosStore {
         let items =
             container.client.query_items(query, FeedScope::full_container(), Some(options)).await.map_err(failure)?;
         let mut items = items.map_err(failure);
-        let mut documents = Vec::new();
-        while documents.len() < limit
-            && let Some(document) = items.try_next().await?
+        let mut page = Page::default();
+        while page.documents.len() + page.invalid.len() < limit
+            && let Some(item) = items.try_next().await?
         {
-            documents.push(document);
+            let item: serde_json::Value = item;
+            let id = item["id"].as_str().unwrap_or_default();
+            match Document::deserialize(&item) {
+                Ok(document) => page.documents.push(document),
+                Err(error) => page.invalid.push(failure::invalid_document(id, &error).to_string()),
+            }
+            page.last_id = Some(id.to_owned());
         }
-        Ok(documents)
+        Ok(page)
     }
 }

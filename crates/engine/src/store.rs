@@ -71,8 +71,26 @@ pub trait StateStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// The same as [`StateStore::read`].
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError>;
+    /// The same as [`StateStore::read`], without [`StoreError::Rejected`]: an invalid document does not hide the others.
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError>;
+}
+
+/// Some documents of a store, in the order of their ids.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Page {
+    /// The valid documents.
+    pub documents: Vec<Document>,
+    /// Why the other documents are invalid, each with its id.
+    pub invalid: Vec<String>,
+    /// The last id of the page, after which the next page starts; `None` if the page is empty.
+    pub last_id: Option<String>,
+}
+
+impl From<Vec<Document>> for Page {
+    fn from(documents: Vec<Document>) -> Self {
+        let last_id = documents.last().map(|document| document.id.clone());
+        Self { documents, invalid: Vec::new(), last_id }
+    }
 }
 
 /// A document as it was read, with its tag.
@@ -136,17 +154,25 @@ impl<'a> Pages<'a> {
     /// # Errors
     ///
     /// The same as [`StateStore::list`].
-    pub async fn next(&mut self) -> Result<Option<Vec<Document>>, StoreError> {
+    pub async fn next(&mut self) -> Result<Option<Page>, StoreError> {
         const MAX_PAGE_DOCUMENTS: usize = 1_000;
+        if self.remaining == 0 {
+            return Ok(None);
+        }
         let page = self.store.list(self.after.as_deref(), self.remaining.min(MAX_PAGE_DOCUMENTS)).await?;
-        let Some(last) = page.last() else { return Ok(None) };
-        self.after = Some(last.id.clone());
-        self.remaining -= page.len();
+        let is_empty = page.documents.is_empty() && page.invalid.is_empty();
+        // A store that does not advance would be read forever.
+        if is_empty || page.last_id <= self.after {
+            self.remaining = 0;
+            return Ok((!is_empty).then_some(page));
+        }
+        self.after.clone_from(&page.last_id);
+        self.remaining = self.remaining.saturating_sub(page.documents.len() + page.invalid.len());
         Ok(Some(page))
     }
 }
 
-/// Returns up to `limit` documents of a store.
+/// Returns up to `limit` documents of a store, without the invalid ones.
 ///
 /// # Errors
 ///
@@ -155,7 +181,7 @@ pub async fn documents(store: &dyn StateStore, limit: usize) -> Result<Vec<Docum
     let mut documents = Vec::new();
     let mut pages = Pages::new(store, limit);
     while let Some(page) = pages.next().await? {
-        documents.extend(page);
+        documents.extend(page.documents);
     }
     Ok(documents)
 }

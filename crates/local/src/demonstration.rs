@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::{
     hub::Hub,
     injected_faults::InjectedFaults,
-    local_run::{Interrupted, LocalRun},
+    local_run::{EarlyEnd, LocalRun},
 };
 
 /// The number of events that are in the hub when the instances start. The handler is killed in the first batch of them.
@@ -29,7 +29,7 @@ const FIRST_EVENTS: u64 = 100;
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Sends the input and injects the faults. The run is not yet finished afterwards.
-pub(super) async fn run(run: &mut LocalRun<Hub>) -> Result<InjectedFaults, Interrupted> {
+pub(super) async fn run(run: &mut LocalRun<Hub>) -> Result<InjectedFaults, EarlyEnd> {
     // The hub has these events before an instance reads, so that the killed handler has a batch of many events.
     run.send(FIRST_EVENTS).await?;
     run.region.kill_switch.arm();
@@ -50,7 +50,7 @@ pub(super) async fn run(run: &mut LocalRun<Hub>) -> Result<InjectedFaults, Inter
 }
 
 /// Waits until every event that was sent is processed. Checkpoints may follow later, by `batchCheckpointFrequency`.
-async fn wait_until_processed(run: &mut LocalRun<Hub>) -> Result<(), Interrupted> {
+async fn wait_until_processed(run: &mut LocalRun<Hub>) -> Result<(), EarlyEnd> {
     let statistics = Arc::clone(&run.statistics);
     run.while_running(async {
         while statistics.processed.load(Relaxed) < statistics.received.load(Relaxed) {

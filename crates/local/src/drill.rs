@@ -6,7 +6,10 @@
 
 mod replica;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use devicestate_engine::{
     clock::{Clock as _, System},
@@ -24,6 +27,7 @@ use super::{
     error::LocalError,
     fold::Fold,
     hub::{self, Hub},
+    instance::InstanceError,
     invalid_events::InvalidEvents,
     options::{Input, Options, Simulation},
     region::Region,
@@ -376,7 +380,13 @@ async fn wait_until_unread_at_most(region: &mut Region<Hub>, most: u64) -> Resul
     tokio::select! {
         () = hub.wait_until_unread_at_most(most) => Ok(()),
         ended = region.wait_for_end() => {
-            let reason = ended.and_then(Result::err).unwrap_or_else(|| "its hosts stopped".into());
+            let reason = match ended.and_then(Result::err) {
+                Some(InstanceError::HandlerNotStarted(reason)) if region.statistics.processed.load(Relaxed) == 0 => {
+                    return Err(LocalError::HandlerNotStarted(reason).into());
+                }
+                Some(error) => error.into_reason(),
+                None => "its hosts stopped".into(),
+            };
             Err(DrillError::Region { namespace: region.source.fully_qualified_namespace.clone(), reason })
         }
     }

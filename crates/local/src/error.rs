@@ -52,6 +52,9 @@ pub enum LocalError {
         /// The cause.
         reason: String,
     },
+    /// No handler became ready, so that no event was processed.
+    #[error("no handler became ready: {0} (option --verbose shows its log)")]
+    HandlerNotStarted(String),
     /// The input cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),

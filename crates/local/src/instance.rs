@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use devicestate_terminal::print_message;
 use tokio::{sync::watch, time::sleep};
 
 use super::{
@@ -16,6 +17,23 @@ use super::{
 
 /// How long the platform takes to restart a stopped host.
 const HOST_RESTART_DELAY: Duration = Duration::from_millis(500);
+
+/// Why an instance ended before everything was processed.
+#[derive(Debug)]
+pub(super) enum InstanceError {
+    /// No handler became ready.
+    HandlerNotStarted(String),
+    /// Another reason.
+    Failed(String),
+}
+
+impl InstanceError {
+    pub(super) fn into_reason(self) -> String {
+        match self {
+            Self::HandlerNotStarted(reason) | Self::Failed(reason) => reason,
+        }
+    }
+}
 
 /// Why a host ended.
 enum HostEnd {
@@ -36,7 +54,7 @@ impl Instance {
         broker: Arc<B>,
         assignment: PartitionAssignment,
         mut stop: watch::Receiver<bool>,
-    ) -> Result<(), String> {
+    ) -> Result<(), InstanceError> {
         let instance = Arc::new(self);
         loop {
             let log_sink = LogSink { monitor: Arc::clone(&instance.monitor), instance: instance.name.clone() };
@@ -44,8 +62,8 @@ impl Instance {
             let on_restart = move || {
                 statistics.handler_restarts.fetch_add(1, Relaxed);
             };
-            let process =
-                Process::start(instance.start.clone(), log_sink, on_restart).map_err(|error| error.to_string())?;
+            let process = Process::start(instance.start.clone(), log_sink, on_restart)
+                .map_err(|error| InstanceError::Failed(error.to_string()))?;
             let host = Arc::new(Host { instance: Arc::clone(&instance), process });
             let ended = tokio::select! {
                 ended = run_host(&host, &broker, assignment) => ended,
@@ -55,7 +73,7 @@ impl Instance {
             match ended? {
                 HostEnd::Done => return Ok(()),
                 HostEnd::HandlerFailed(reason) => {
-                    eprintln!("devicestate: the host stopped and is restarted: {reason}");
+                    print_message(format_args!("devicestate: the host stopped and is restarted: {reason}"));
                     instance.statistics.host_restarts.fetch_add(1, Relaxed);
                     sleep(HOST_RESTART_DELAY).await;
                 }
@@ -68,20 +86,18 @@ async fn run_host<B: Broker>(
     host: &Arc<Host>,
     broker: &Arc<B>,
     assignment: PartitionAssignment,
-) -> Result<HostEnd, String> {
+) -> Result<HostEnd, InstanceError> {
     let mut state = host.process.watch();
-    let has_started = |state: &State| *state != State::Starting;
-    let first = state.wait_for(has_started).await.map(|state| state.clone());
-    if let Ok(State::Failed(reason)) = first {
-        return Err(format!("{reason}\nIt was never ready, so it is not restarted."));
-    }
+    host.process.wait_until_ready().await.map_err(InstanceError::HandlerNotStarted)?;
     let has_ended = |state: &State| matches!(state, State::Exited | State::Failed(_));
     tokio::select! {
         () = Arc::clone(broker).read(Arc::clone(host), assignment) => Ok(HostEnd::Done),
         ended = state.wait_for(has_ended) => match ended.as_deref() {
             Ok(State::Failed(reason)) => Ok(HostEnd::HandlerFailed(reason.clone())),
-            _ => Err("the handler exited with exit code 0. The host does not restart such a handler, so every later batch \
-                      fails".into()),
+            _ => Err(InstanceError::Failed(
+                "the handler exited with exit code 0. The host does not restart such a handler, so every later batch fails"
+                    .into(),
+            )),
         },
     }
 }

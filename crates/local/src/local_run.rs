@@ -16,8 +16,9 @@ use crate::{
     broker::Broker,
     check::Check,
     error::LocalError,
-    feed::{Feed, open_input},
+    feed::{Events, Feed},
     injected_faults::InjectedFaults,
+    instance::InstanceError,
     invalid_events::InvalidEvents,
     options::Options,
     region::Region,
@@ -28,8 +29,7 @@ use crate::{
 };
 
 /// Why a run ended before everything was processed.
-#[derive(Debug)]
-pub(super) struct Interrupted(pub(super) String);
+pub(super) type EarlyEnd = InstanceError;
 
 /// The parts of the report that only one kind of run has.
 #[derive(Default)]
@@ -54,6 +54,8 @@ pub(super) struct LocalRun<B> {
     input_error: Option<SourceError>,
     /// Messages in the dead-letter queue before the run.
     already_queued: u64,
+    /// The events of the input, if their number is known.
+    expected: Option<u64>,
     progress: Progress,
     started: Instant,
 }
@@ -63,6 +65,7 @@ impl<B: Broker> LocalRun<B> {
     pub(super) async fn new(
         setup: Setup,
         options: &Options,
+        (input, events): (InputReport, Events),
         clock: Arc<dyn Clock>,
         broker: Arc<B>,
     ) -> Result<Self, LocalError> {
@@ -74,7 +77,6 @@ impl<B: Broker> LocalRun<B> {
         };
         let region = setup.region(config, Arc::clone(&broker), options.instances)?;
         let statistics = Arc::clone(&region.statistics);
-        let (input, events) = open_input(&options.input, &setup.app.root)?;
         let already_queued = region.queue.count().await?;
 
         let started = Instant::now();
@@ -101,13 +103,14 @@ impl<B: Broker> LocalRun<B> {
             feed,
             input_error: None,
             already_queued,
+            expected: options.known_events(),
             progress,
             started,
         })
     }
 
     /// Sends up to `limit` events of the input, while the instances run.
-    pub(super) async fn send(&mut self, limit: u64) -> Result<(), Interrupted> {
+    pub(super) async fn send(&mut self, limit: u64) -> Result<(), EarlyEnd> {
         let Self { broker, region, statistics, stop, feed, .. } = self;
         let sending = feed.send(&**broker, statistics, stop.clone(), limit);
         let sent = while_running(region, stop.clone(), sending).await?;
@@ -116,12 +119,12 @@ impl<B: Broker> LocalRun<B> {
     }
 
     /// Waits for a future while the instances run.
-    pub(super) async fn while_running<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Interrupted> {
+    pub(super) async fn while_running<T>(&mut self, future: impl Future<Output = T>) -> Result<T, EarlyEnd> {
         while_running(&mut self.region, self.stop.clone(), future).await
     }
 
     /// Waits until everything is processed, unless the run was interrupted, and stops the instances.
-    pub(super) async fn end(&mut self, sent: Result<(), Interrupted>) -> Result<(), Interrupted> {
+    pub(super) async fn end(&mut self, sent: Result<(), EarlyEnd>) -> Result<(), EarlyEnd> {
         self.broker.close();
         let mut ended = sent;
         if ended.is_ok() {
@@ -136,26 +139,33 @@ impl<B: Broker> LocalRun<B> {
     }
 
     /// Calls the timer functions and makes the report.
-    pub(super) async fn report(
-        mut self,
-        ended: Result<(), Interrupted>,
-        details: Details,
-    ) -> Result<Report, LocalError> {
+    pub(super) async fn report(mut self, ended: Result<(), EarlyEnd>, details: Details) -> Result<Report, LocalError> {
         let took = self.started.elapsed();
+        let ended = match ended {
+            // One line and no report of zeros.
+            Err(InstanceError::HandlerNotStarted(reason)) if self.statistics.processed.load(Relaxed) == 0 => {
+                self.progress.end();
+                return Err(LocalError::HandlerNotStarted(reason));
+            }
+            ended => ended,
+        };
         // After an early end, the state of the queue is meaningless.
         let timer = match ended {
             Ok(()) => self.region.call_timers(&mut self.stop).await.err(),
             Err(_) => None,
         };
         self.progress.end();
-        let interrupted = ended.err().map(|Interrupted(reason)| reason);
-        let error = interrupted.or_else(|| self.input_error.map(|error| error.to_string()));
+        let interrupted = *self.stop.borrow() > Shutdown::Running;
+        let error =
+            ended.err().map(InstanceError::into_reason).or_else(|| self.input_error.map(|error| error.to_string()));
         // Another process may have removed messages in the meantime.
         let dead_letter_messages = self.region.queue.count().await?.saturating_sub(self.already_queued);
         let Details { partitions, session_queue, faults, check } = details;
         let result = RunResult {
             input: self.input,
             took,
+            interrupted,
+            expected: self.expected,
             partitions,
             session_queue,
             instances: self.region.instances,
@@ -175,21 +185,21 @@ async fn while_running<B: Broker, T>(
     region: &mut Region<B>,
     mut stop: watch::Receiver<Shutdown>,
     future: impl Future<Output = T>,
-) -> Result<T, Interrupted> {
+) -> Result<T, EarlyEnd> {
     let mut future = pin!(future);
     loop {
         tokio::select! {
             value = &mut future => return Ok(value),
             () = wait_for_immediate_stop(&mut stop) => return Err(stopped_error()),
-            Some(ended) = region.wait_for_end() => ended.map_err(Interrupted)?,
+            Some(ended) = region.wait_for_end() => ended?,
         }
     }
 }
 
 /// Waits until every instance of a region has ended.
-async fn wait_for_all_ends<B: Broker>(region: &mut Region<B>) -> Result<(), Interrupted> {
+async fn wait_for_all_ends<B: Broker>(region: &mut Region<B>) -> Result<(), EarlyEnd> {
     while let Some(ended) = region.wait_for_end().await {
-        ended.map_err(Interrupted)?;
+        ended?;
     }
     Ok(())
 }
@@ -198,6 +208,6 @@ async fn wait_for_immediate_stop(stop: &mut watch::Receiver<Shutdown>) {
     let _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate).await;
 }
 
-fn stopped_error() -> Interrupted {
-    Interrupted("stopped immediately: the events that were not processed are not in a document".into())
+fn stopped_error() -> EarlyEnd {
+    InstanceError::Failed("stopped immediately: the events that were not processed are not in a document".into())
 }

@@ -3,8 +3,8 @@
 //! `infra/` over these rows.
 
 use std::{
-    fs::File,
-    io::{self, Write as _},
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -13,6 +13,7 @@ use devicestate_engine::{
     clock::{Clock as _, System},
     text::{error_message, iso8601},
 };
+use devicestate_terminal::print_message;
 use serde_json::{Value, json};
 
 /// Severity levels, as Application Insights numbers them.
@@ -38,21 +39,20 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// Creates or overwrites the file. Without a path, rows are dropped.
+    /// Creates the file, or overwrites that of an earlier run. Without a path, rows are dropped.
     ///
     /// # Errors
     ///
-    /// The system's error.
+    /// The system's error, or the file has something else than the rows of a run.
     pub(super) fn new(path: Option<&Path>, verbose: bool) -> io::Result<Self> {
-        let rows = path.map(File::create).transpose()?.map(Mutex::new);
+        let rows = path.map(create).transpose()?.map(Mutex::new);
         Ok(Self { rows, verbose })
     }
 
     /// Writes a line of a handler's output.
     pub(super) fn write_console(&self, instance: &str, output: OutputStream, line: &str) {
         if self.verbose {
-            // The run continues if standard error is closed.
-            let _ = writeln!(io::stderr(), "{line}");
+            print_message(line);
         }
         let level = match output {
             OutputStream::Standard => INFORMATION,
@@ -109,8 +109,32 @@ impl Monitor {
             let written = rows.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
             if let Err(error) = written {
                 let reason = error_message(&error);
-                eprintln!("devicestate: a row of the telemetry file was not written: {reason} (option --telemetry)");
+                print_message(format_args!(
+                    "devicestate: a row of the telemetry file was not written: {reason} (option --telemetry)"
+                ));
             }
         }
     }
+}
+
+/// Creates a file for rows, or overwrites one with rows.
+fn create(path: &Path) -> io::Result<File> {
+    // A device or a pipe is not overwritten.
+    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    if is_file && !has_rows(path)? {
+        return Err(io::Error::other(
+            "it exists and is not the telemetry of an earlier run; delete it, or name another file",
+        ));
+    }
+    File::create(path)
+}
+
+/// Returns whether a file is empty or begins with a row.
+fn has_rows(path: &Path) -> io::Result<bool> {
+    /// Longer than the first row of any run.
+    const MAX_ROW_BYTES: u64 = 1 << 20;
+    let mut line = Vec::new();
+    BufReader::new(File::open(path)?).take(MAX_ROW_BYTES).read_until(b'\n', &mut line)?;
+    let row: Value = serde_json::from_slice(&line).unwrap_or_default();
+    Ok(line.is_empty() || row["Type"] == "AppTraces" || row["Type"] == "AzureMetrics")
 }

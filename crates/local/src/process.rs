@@ -199,16 +199,21 @@ async fn supervise(
             }
             if errors.len() >= ERRORS_TO_STOP {
                 let lines = Vec::from(std::mem::take(&mut *last_lines.lock().unwrap_or_else(PoisonError::into_inner)));
-                let lines = if lines.is_empty() {
-                    String::new()
-                } else {
-                    format!("; the end of its standard error:\n  {}", lines.join("\n  "))
-                };
-                state.send_replace(State::Failed(format!("the handler {error}{lines}")));
+                state.send_replace(State::Failed(format!("the handler {error}{}", in_one_line(&lines))));
                 return;
             }
         }
         on_restart();
+    }
+}
+
+/// Returns the last lines of a standard error in one line: the error of this program's own handler, or all of them.
+fn in_one_line(lines: &[String]) -> String {
+    let own = lines.iter().rev().find_map(|line| line.strip_prefix("devicestate: "));
+    match own {
+        Some(error) => format!(": {error}"),
+        None if lines.is_empty() => String::new(),
+        None => format!(": {}", lines.join(" / ")),
     }
 }
 
@@ -228,6 +233,8 @@ async fn run(
             return ExitReason::Failed(format!("{executable} cannot be started: {}", error_message(&error)));
         }
     };
+    // Kept open as long as this process lives: its end stops the handler. `Child::wait` would close it.
+    let _stdin = child.stdin.take();
     let LogSink { monitor, instance } = log_sink.clone();
     tokio::spawn(read_lines(child.stdout.take(), move |line| {
         monitor.write_console(&instance, OutputStream::Standard, &line);
@@ -271,7 +278,9 @@ fn spawn(start: &StartInfo, port: u16) -> io::Result<Child> {
         .env("FUNCTIONS_HTTPWORKER_PORT", port.to_string())
         .env("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", uuid::Uuid::new_v4().to_string())
         .env("FUNCTIONS_APP_ROOT_PATH", &start.app_root)
-        .stdin(Stdio::null())
+        // So that the handler ends with this process, however this process ends.
+        .env("StopAtEndOfInput", "true")
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);

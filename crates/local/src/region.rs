@@ -12,6 +12,7 @@ use super::{
     broker::{Broker, PartitionAssignment},
     host::Instance,
     injected_faults::KillSwitch,
+    instance::InstanceError,
     metrics::Metrics,
     statistics::Statistics,
     timers,
@@ -33,7 +34,7 @@ pub(super) struct Region<B> {
     pub(super) kill_switch: Arc<KillSwitch>,
     /// The template of each instance.
     template: Instance,
-    hosts: JoinSet<Result<(), String>>,
+    hosts: JoinSet<Result<(), InstanceError>>,
     stop_requested: watch::Sender<bool>,
     metrics: Metrics<B>,
 }
@@ -72,9 +73,9 @@ impl<B: Broker> Region<B> {
     /// # Errors
     ///
     /// The instance failed.
-    pub(super) async fn wait_for_end(&mut self) -> Option<Result<(), String>> {
+    pub(super) async fn wait_for_end(&mut self) -> Option<Result<(), InstanceError>> {
         let ended = self.hosts.join_next().await?;
-        Some(ended.unwrap_or_else(|panic| Err(panic.to_string())))
+        Some(ended.unwrap_or_else(|panic| Err(InstanceError::Failed(panic.to_string()))))
     }
 
     /// Calls the timer functions once, in a separate handler. [`Shutdown::Immediate`] ends the call.

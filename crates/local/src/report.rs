@@ -28,6 +28,8 @@ use super::{
 pub struct Report {
     /// The source of the events.
     pub input: InputReport,
+    /// Whether a signal stopped the run before the end of the input, or before everything was processed.
+    pub interrupted: bool,
     /// The results of the events.
     pub events: Events,
     /// The number of documents in the store; null if it is not known.
@@ -102,11 +104,13 @@ pub struct Failures {
     pub timer_error: Option<String>,
 }
 
-/// The results of the events. The sum of applied, superseded, dead-lettered, lost and in-sub-queue events equals the sum of
-/// received and repeated ones.
+/// The results of the events. The sum of applied, superseded, dead-lettered, lost, in-sub-queue and unfinished events equals the
+/// sum of received and repeated ones.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Events {
+    /// In the input, with the invalid events that `--invalid-events` adds; null if it is not known.
+    pub expected: Option<u64>,
     /// Sent to the hub or the queue.
     pub received: u64,
     /// Invalid events among them, which `--invalid-events` added.
@@ -123,6 +127,15 @@ pub struct Events {
     pub in_sub_queue: u64,
     /// Processed again, because a host stopped between reply and checkpoint or a checkpoint was set back.
     pub repeated: u64,
+    /// Not processed when the run ended.
+    pub unfinished: u64,
+}
+
+impl Events {
+    /// Returns the number of events with a result.
+    fn finished(&self) -> u64 {
+        self.applied + self.superseded + self.dead_lettered + self.lost + self.in_sub_queue
+    }
 }
 
 /// The queue with sessions at the end.
@@ -232,6 +245,8 @@ async fn count_documents(documents: &Documents) -> (DocumentCount, Vec<Document>
 pub(super) struct RunResult<'a> {
     pub(super) input: InputReport,
     pub(super) took: Duration,
+    pub(super) interrupted: bool,
+    pub(super) expected: Option<u64>,
     pub(super) partitions: Option<usize>,
     pub(super) session_queue: Option<SessionQueueReport>,
     pub(super) instances: usize,
@@ -246,23 +261,28 @@ pub(super) struct RunResult<'a> {
 /// Builds the report of a run.
 #[expect(clippy::cast_precision_loss, reason = "no run has 2^52 events")]
 pub(super) async fn build(statistics: &Statistics, result: RunResult<'_>) -> Report {
-    let RunResult { input, took, partitions, session_queue, instances, state, .. } = result;
+    let RunResult { input, took, interrupted, expected, partitions, session_queue, instances, state, .. } = result;
     let RunResult { documents, dead_letter_messages, failures, faults, check, .. } = result;
     let Batches { count: batches, sum, repeated, lost, invocation, event, .. } = statistics.batches();
     let (devices, shown_documents) = count_documents(documents).await;
     let received = statistics.received.load(Relaxed);
+    let mut events = Events {
+        expected,
+        received,
+        invalid_added: statistics.invalid_added.load(Relaxed),
+        applied: sum.applied,
+        superseded: sum.superseded,
+        dead_lettered: sum.dead_lettered,
+        lost,
+        in_sub_queue: session_queue.as_ref().map_or(0, |queue| queue.dead_letter_sub_queue.len() as u64),
+        repeated,
+        unfinished: 0,
+    };
+    events.unfinished = (received + repeated).saturating_sub(events.finished());
     Report {
         input,
-        events: Events {
-            received,
-            invalid_added: statistics.invalid_added.load(Relaxed),
-            applied: sum.applied,
-            superseded: sum.superseded,
-            dead_lettered: sum.dead_lettered,
-            lost,
-            in_sub_queue: session_queue.as_ref().map_or(0, |queue| queue.dead_letter_sub_queue.len() as u64),
-            repeated,
-        },
+        interrupted,
+        events,
         devices,
         batches,
         failed_attempts: statistics.failed_attempts.load(Relaxed),
@@ -300,7 +320,6 @@ impl Report {
     /// Returns whether no event was lost and the results add up to the received events.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let Events { received, applied, superseded, dead_lettered, lost, in_sub_queue, repeated, .. } = self.events;
-        lost == 0 && applied + superseded + dead_lettered + in_sub_queue == received + repeated
+        self.events.lost == 0 && self.events.finished() == self.events.received + self.events.repeated
     }
 }

@@ -10,9 +10,11 @@ use crate::{
     demonstration,
     documents::Documents,
     error::LocalError,
+    feed::open_input,
     fold::Fold,
     hub::{self, Hub},
-    local_run::{Details, Interrupted, LocalRun},
+    instance::InstanceError,
+    local_run::{Details, LocalRun},
     options::{Options, Sessions},
     region::Region,
     report::{Report, SessionQueueReport},
@@ -29,13 +31,17 @@ use crate::{
 /// [`LocalError`], before anything is sent. Later failures are in [`Report::failures`].
 pub async fn run(options: Options) -> Result<Report, LocalError> {
     let setup = Setup::new(&options)?;
+    // A state file that cannot be used is reported first, because the input may wait for a terminal. It is closed meanwhile, so that
+    // a killed process leaves no log.
+    drop(setup.open_state()?);
+    let input = open_input(&options.input, &setup.app.root)?;
     let clock: Arc<dyn Clock> = Arc::new(BackdatedClock { by_ms: options.backdate_ms });
     let next_sequence_number = setup.documents.next_sequence_number(&*clock).await;
     if let Some(Sessions { max_delivery_count }) = options.sessions {
         let first_sequence_number = next_sequence_number.max(1);
         let queue = queue::Options { clock: Arc::clone(&clock), max_delivery_count, first_sequence_number };
         let queue = SessionQueue::new(queue);
-        let mut run = LocalRun::new(setup, &options, clock, Arc::clone(&queue)).await?;
+        let mut run = LocalRun::new(setup, &options, input, clock, Arc::clone(&queue)).await?;
         run.region.start();
         let sent = run.send(u64::MAX).await;
         let ended = run.end(sent).await;
@@ -53,7 +59,7 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     };
     let hub = Arc::new(Hub::new(options.partitions, hub));
     let expected = if should_check { Some(Expected::read(&setup).await?) } else { None };
-    let mut run = LocalRun::new(setup, &options, clock, Arc::clone(&hub)).await?;
+    let mut run = LocalRun::new(setup, &options, input, clock, Arc::clone(&hub)).await?;
     let mut faults = None;
     let sent = if is_demonstration {
         demonstration::run(&mut run).await.map(|injected| faults = Some(injected))
@@ -67,7 +73,7 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
         Some(expected) if ended.is_ok() => match expected.check(&run.setup, &run.region, &hub).await {
             Ok(check) => Some(check),
             Err(error) => {
-                ended = Err(Interrupted(format!("the check failed to run: {error}")));
+                ended = Err(InstanceError::Failed(format!("the check failed to run: {error}")));
                 None
             }
         },

@@ -28,7 +28,8 @@ delivered at least once.
 
 Ctrl-C stops creating events and sends the created ones. Ctrl-C again stops immediately.
 
-Exit codes: 0 every created event is sent; 1 some are not; 2 not started.
+Exit codes: 0 every created event is sent; 1 some are not; 2 not started;
+130 interrupted.
 
 Docs: docs/reference/send.md")]
 pub(crate) struct Options {

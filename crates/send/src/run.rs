@@ -82,7 +82,14 @@ pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
         (None, 1) => Err("1 created event was not sent".to_owned()),
         (None, events) => Err(format!("{events} created events were not sent")),
     };
-    let result = result.map_err(CommandError::failed);
+    let stopped = *stop.borrow();
+    let result = match result {
+        Ok(()) if stopped_early => {
+            Err(CommandError::interrupted("interrupted: every created event is in the hub, and no more were created"))
+        }
+        Err(reason) if stopped == Shutdown::Immediate => Err(CommandError::interrupted(reason)),
+        result => result.map_err(CommandError::failed),
+    };
     match options.output.output {
         Output::Table => print(&report)?,
         output => print_json_value(output, PROGRAM, CommandOutcome::from_result(&result), &report)?,

@@ -6,46 +6,44 @@
 use std::{
     path::Path,
     sync::{Arc, mpsc},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, config::DbConfig};
 use tokio::sync::oneshot;
 
+use crate::{connection::connect, open_files::OpenFiles};
+
 /// Limits how long a process waits for the transaction of another process.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Limits the operations of one transaction.
 const MAX_GROUP_SIZE: usize = 1_000;
 
-/// Identifies our files ("DvSt"), so that another program's database is never written to.
-const APPLICATION_ID: i32 = 0x4476_5374;
-
-const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS documents (
-        id TEXT PRIMARY KEY, etag TEXT NOT NULL, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS dead_letters (
-        message_id INTEGER PRIMARY KEY AUTOINCREMENT, inserted_ms INTEGER NOT NULL, text BLOB NOT NULL) STRICT;
-";
-
-/// The migration that lets the queue hide messages. A file of an earlier version gets it when it is opened for writing. A
-/// process of an earlier version that still has the file open continues to work, since the columns have defaults.
-///
-/// The index makes the search fast in a queue with many hidden messages.
-const VISIBILITY_MIGRATION: &str = "
-    ALTER TABLE dead_letters ADD COLUMN visible_ms INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE dead_letters ADD COLUMN dequeue_count INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE dead_letters ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0;
-    CREATE INDEX dead_letters_by_visibility ON dead_letters (visible_ms);
-    PRAGMA user_version = 1;
-";
-
-/// An open state file. Clones share the connection.
+/// An open state file. Clones share the connection. It is closed when the last of them is dropped.
 #[derive(Debug, Clone)]
 pub struct Database {
     path: Arc<Path>,
-    jobs: mpsc::Sender<Job>,
+    connection: Arc<ConnectionThread>,
+}
+
+/// The thread of a connection.
+#[derive(Debug)]
+struct ConnectionThread {
+    /// `None` while it is dropped: then the thread ends.
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for ConnectionThread {
+    /// Waits until the connection is closed. A program that ended first would leave the last commits in the write-ahead log.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// The error of an operation on a state file.
@@ -75,7 +73,8 @@ pub enum OpenMode {
     Create,
     /// For reading and writing. A missing file is an error.
     Existing,
-    /// For reading. A missing file is an error, and nothing is written to an existing one.
+    /// For reading. A missing file is an error. Nothing is written to an existing one, and no file is created next to it, so
+    /// that neither the file nor its folder has to be writable.
     ReadOnly,
 }
 
@@ -88,17 +87,24 @@ impl Database {
     /// than five seconds.
     pub fn open(path: &Path, mode: OpenMode) -> Result<Self, DatabaseError> {
         let path: Arc<Path> = path.into();
-        let mut connection = connect(&path, mode)?;
+        let (mut connection, mut files) = connect(&path, mode)?;
         let (jobs, queue) = mpsc::channel::<Job>();
         let shared = Arc::clone(&path);
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             while let Ok(first) = queue.recv() {
                 let mut group = vec![first];
                 group.extend(queue.try_iter().take(MAX_GROUP_SIZE - 1));
-                run_group(&mut connection, &shared, group);
+                if files.must_be_reopened()
+                    && let Ok(reopened) = connect(&shared, mode)
+                {
+                    (connection, files) = reopened;
+                }
+                run_group(&mut connection, &files, &shared, group);
             }
+            prepare_close(&connection, &files);
         });
-        Ok(Self { path, jobs })
+        let connection = ConnectionThread { jobs: Some(jobs), thread: Some(thread) };
+        Ok(Self { path, connection: Arc::new(connection) })
     }
 
     /// Returns the path of the file.
@@ -148,102 +154,54 @@ impl Database {
         });
         let thread_ended =
             || DatabaseError::with_reason(&self.path, "the thread of its connection has ended; restart the program");
-        self.jobs.send(Job { is_write, operation }).map_err(|_| thread_ended())?;
+        let jobs = self.connection.jobs.as_ref().ok_or_else(thread_ended)?;
+        jobs.send(Job { is_write, operation }).map_err(|_| thread_ended())?;
         receiver.await.map_err(|_| thread_ended())?
     }
 }
 
-/// Runs a group of jobs in one transaction.
-fn run_group(connection: &mut Connection, path: &Arc<Path>, group: Vec<Job>) {
+/// Runs a group of jobs in one transaction, if the files at the path are those of the connection.
+fn run_group(connection: &mut Connection, files: &OpenFiles, path: &Arc<Path>, group: Vec<Job>) {
+    let check_files = || files.check().map_err(|reason| DatabaseError::with_reason(path, &reason));
     // A group that writes takes the write lock at its start: SQLite cannot wait for it in a transaction that began with a read.
     let behavior = if group.iter().any(|job| job.is_write) {
         TransactionBehavior::Immediate
     } else {
         TransactionBehavior::Deferred
     };
-    let (callbacks, committed): (Vec<AfterCommit>, _) = match connection.transaction_with_behavior(behavior) {
+    let started = check_files().and_then(|()| {
+        connection.transaction_with_behavior(behavior).map_err(|error| DatabaseError::new(path, &error))
+    });
+    let (callbacks, committed): (Vec<AfterCommit>, _) = match started {
         Ok(transaction) => {
             let callbacks = group.into_iter().map(|job| (job.operation)(Ok(&transaction))).collect();
-            (callbacks, transaction.commit().map_err(|error| DatabaseError::new(path, &error)))
+            let committed = transaction.commit().map_err(|error| DatabaseError::new(path, &error));
+            // Again, because the file may have been moved away before the commit.
+            (callbacks, committed.and_then(|()| check_files()))
         }
-        Err(error) => {
-            let error = DatabaseError::new(path, &error);
-            (group.into_iter().map(|job| (job.operation)(Err(error.clone()))).collect(), Ok(()))
-        }
+        Err(error) => (group.into_iter().map(|job| (job.operation)(Err(error.clone()))).collect(), Ok(())),
     };
     for callback in callbacks {
         callback(committed.clone());
     }
 }
 
-fn connect(path: &Arc<Path>, mode: OpenMode) -> Result<Connection, DatabaseError> {
-    let access = match mode {
-        OpenMode::Create => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-        OpenMode::Existing => OpenFlags::SQLITE_OPEN_READ_WRITE,
-        OpenMode::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
-    };
-    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = || {
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        // One transaction, so that both values are consistent: another process may be setting up the file.
-        let snapshot = connection.unchecked_transaction()?;
-        let tables: i64 = snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        let application: i32 = snapshot.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        drop(snapshot);
-        Ok((connection, application, tables))
-    };
-    let (mut connection, application, tables) = open().map_err(|error| DatabaseError::new(path, &error))?;
-    let is_new = application == 0 && tables == 0 && mode == OpenMode::Create;
-    if application != APPLICATION_ID && !is_new {
-        return Err(DatabaseError::with_reason(path, "it is a database of another program; set another path"));
+/// Moves everything from the write-ahead log into the file, as far as other processes allow it.
+///
+/// SQLite deletes the log when the last connection is closed, by its path: if the files at the path belong to another file, they
+/// must be left as they are.
+fn prepare_close(connection: &Connection, files: &OpenFiles) {
+    // All errors are ignored: the log then stays, and the next process that opens the file applies it.
+    if files.check().is_err() {
+        let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    } else if connection.is_readonly("main").is_ok_and(|is_readonly| !is_readonly) {
+        let _ = connection.busy_timeout(Duration::ZERO);
+        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
-    if mode == OpenMode::ReadOnly {
-        return Ok(connection);
-    }
-    let set_up = || {
-        // The write-ahead log allows readers concurrently with one writer. With NORMAL, a commit survives the end of any
-        // process. A power failure may undo the last commits, but then the hub, which is in memory, is lost too.
-        switch_to_wal(&connection)?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(SCHEMA)?;
-        if !can_hide_messages(&transaction)? {
-            transaction.execute_batch(VISIBILITY_MIGRATION)?;
-        }
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.commit()?;
-        Ok(connection)
-    };
-    set_up().map_err(|error| DatabaseError::new(path, &error))
-}
-
-/// Returns whether the queue of this file can hide messages. It cannot if an earlier version created the file, and since then
-/// the file was only opened for reading.
-pub(crate) fn can_hide_messages(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0)).map(|version: i32| version >= 1)
-}
-
-/// Switches to the write-ahead log. Retries, since SQLite does not apply its busy timeout to this pragma.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a file is opened at the start of a process, outside the runtime's clock"
-)]
-fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
-    const MAX_TRIES: u32 = 500;
-    for _ in 1..MAX_TRIES {
-        match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
-                thread::sleep(BUSY_TIMEOUT / MAX_TRIES);
-            }
-            result => return result,
-        }
-    }
-    connection.pragma_update(None, "journal_mode", "WAL")
 }
 
 impl DatabaseError {
-    fn new(path: &Arc<Path>, error: &rusqlite::Error) -> Self {
+    pub(crate) fn new(path: &Arc<Path>, error: &rusqlite::Error) -> Self {
         let code = error.sqlite_error_code();
         let reason = match code {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
@@ -264,7 +222,7 @@ impl DatabaseError {
         Self { path: Arc::clone(path), reason, code }
     }
 
-    fn with_reason(path: &Arc<Path>, reason: &str) -> Self {
+    pub(crate) fn with_reason(path: &Arc<Path>, reason: &str) -> Self {
         Self { path: Arc::clone(path), reason: reason.into(), code: None }
     }
 }

@@ -5,9 +5,12 @@
 //!
 //! Begin with `database`.
 //!
-//! * `database`: the file, its schema, and transactions. `store`: the documents. `queue`: the dead letters.
+//! * `database`: the file and its transactions. `connection`: how it is opened, and its schema. `open_files`: whether it is
+//!   still at its path. `store`: the documents. `queue`: the dead letters.
 
+mod connection;
 mod database;
+mod open_files;
 mod queue;
 mod store;
 

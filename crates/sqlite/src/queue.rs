@@ -9,7 +9,10 @@ use devicestate_engine::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
-use crate::database::{Database, DatabaseError, can_hide_messages};
+use crate::{
+    connection::can_hide_messages,
+    database::{Database, DatabaseError},
+};
 
 /// The dead-letter queue in an SQLite file. Its messages do not expire.
 ///

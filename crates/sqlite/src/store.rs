@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use devicestate_engine::{
     device_state::Document,
-    store::{ETag, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, Page, RequestCharge, StateStore, StoreError, Stored},
 };
-use rusqlite::{ErrorCode, OptionalExtension as _, params};
+use rusqlite::{ErrorCode, OptionalExtension as _, Row, params};
 
 use crate::database::{Database, DatabaseError};
 
@@ -30,16 +30,20 @@ fn new_etag() -> ETag {
 impl StateStore for SqliteStore {
     async fn read(&self, id: &str, _: &RequestCharge) -> Result<Option<Stored>, StoreError> {
         let key = id.to_owned();
-        let row: Option<(String, String)> = self
+        let row: Option<[Vec<u8>; 2]> = self
             .0
             .read(move |connection| {
                 connection
                     .prepare_cached("SELECT etag, document FROM documents WHERE id = ?")?
-                    .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .query_row([key], |row| Ok([bytes(row, 0)?, bytes(row, 1)?]))
                     .optional()
             })
             .await?;
-        row.map(|(etag, text)| Ok(Stored { document: parse_document(id, &text)?, etag: ETag(etag) })).transpose()
+        let Some([etag, text]) = row else { return Ok(None) };
+        let document = parse_document(id, &text).map_err(StoreError::Rejected)?;
+        let etag = String::from_utf8(etag)
+            .map_err(|_| StoreError::Rejected(format!("the tag of the stored document {id:?} is not UTF-8 text")))?;
+        Ok(Some(Stored { document, etag: ETag(etag) }))
     }
 
     async fn create(&self, document: &Document, _: &RequestCharge) -> Result<ETag, StoreError> {
@@ -72,24 +76,53 @@ impl StateStore for SqliteStore {
         if rows == 1 { Ok(etag) } else { Err(StoreError::Conflict) }
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
         let (after, limit) = (after.unwrap_or_default().to_owned(), i64::try_from(limit).unwrap_or(i64::MAX));
-        let rows: Vec<(String, String)> = self
+        let rows: Vec<[Vec<u8>; 2]> = self
             .0
             .read(move |connection| {
                 connection
                     .prepare_cached("SELECT id, document FROM documents WHERE id > ? ORDER BY id LIMIT ?")?
-                    .query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .query_map(params![after, limit], |row| Ok([bytes(row, 0)?, bytes(row, 1)?]))?
                     .collect()
             })
             .await?;
-        rows.iter().map(|(id, text)| parse_document(id, text)).collect()
+        let mut page = Page::default();
+        for [id, text] in rows {
+            let id = match String::from_utf8(id) {
+                Ok(id) => id,
+                Err(error) => {
+                    // No page can start after such an id, because the parameter of a query is text.
+                    let id = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                    page.invalid.push(format!("the id of the stored document {id:?} is not UTF-8 text"));
+                    continue;
+                }
+            };
+            match parse_document(&id, &text) {
+                Ok(document) => page.documents.push(document),
+                Err(reason) => page.invalid.push(reason),
+            }
+            page.last_id = Some(id);
+        }
+        Ok(page)
     }
 }
 
-fn parse_document(id: &str, text: &str) -> Result<Document, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|error| StoreError::Rejected(format!("the stored document {id:?} is invalid: {error}")))
+/// Returns the bytes of a text, which SQLite does not check: a damaged row must be an error of its document only. Another
+/// type has no bytes.
+fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
+    Ok(row.get_ref(column)?.as_bytes().unwrap_or_default().to_vec())
+}
+
+/// Returns the document in a row with this id, or why it is invalid.
+fn parse_document(id: &str, text: &[u8]) -> Result<Document, String> {
+    let document: Document =
+        serde_json::from_slice(text).map_err(|error| format!("the stored document {id:?} is invalid: {error}"))?;
+    if document.id != id {
+        // Writing it would mix two devices.
+        return Err(format!("the stored document {id:?} is invalid: it names the document {:?}", document.id));
+    }
+    Ok(document)
 }
 
 fn to_json(document: &Document) -> Result<String, StoreError> {

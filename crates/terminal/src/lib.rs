@@ -5,7 +5,8 @@
 //! * Results: [`print_json_items`], [`print_json_value`] and [`JsonItems`] print JSON, as `docs/reference/output.schema.json`
 //!   describes it; [`Table`] is a table for a reader.
 //! * [`CommandError`]: an error with its exit code.
-//! * On a terminal: [`confirm`] asks a question, [`Progress`] shows a progress bar, [`interrupt`] handles Ctrl-C and SIGTERM.
+//! * On a terminal: [`confirm`] asks a question, [`Progress`] shows a progress bar, [`interrupt`] handles Ctrl-C,
+//!   SIGTERM and SIGHUP. [`print_message`] prints what is not the result.
 
 mod confirm;
 pub mod interrupt;
@@ -17,6 +18,7 @@ mod table;
 pub use confirm::{ApplyMode, ConfirmOptions, DRY_RUN_NOTICE, confirm};
 pub use output::{
     CommandError, CommandOutcome, JsonItems, Output, OutputOption, print, print_json_items, print_json_value,
+    print_message,
 };
 pub use progress::Progress;
 pub use quantities::{count_of, parse_duration_ms, parse_rate};

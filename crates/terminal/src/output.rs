@@ -5,7 +5,7 @@ use std::{fmt::Display, io::ErrorKind, io::Write as _, process::ExitCode};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::table::clean;
+use crate::{interrupt::exit_code, table::clean};
 
 /// The version of the envelope's schema, `docs/reference/output.schema.json`. It rises when a member is renamed or removed.
 const SCHEMA_VERSION: u32 = 1;
@@ -35,7 +35,7 @@ pub enum Output {
 pub enum CommandOutcome {
     /// Exit code 0.
     Succeeded,
-    /// Exit code 1.
+    /// Exit code 1, or the code of a signal.
     Failed,
 }
 
@@ -176,10 +176,17 @@ impl CommandError {
         Self { message: without_os_codes(&error.to_string()), code: 1 }
     }
 
-    /// Returns whether the command started and failed, so that its exit code is 1.
+    /// Creates the error of a command that Ctrl-C or another signal stopped before its end. Exit code 130, 143 (SIGTERM) or 129
+    /// (SIGHUP), as of a program that does not handle these signals.
+    #[must_use]
+    pub fn interrupted(error: impl Display) -> Self {
+        Self { message: without_os_codes(&error.to_string()), code: exit_code() }
+    }
+
+    /// Returns whether the command started, so that its exit code is not 2.
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        self.code == 1
+        self.code != 2
     }
 
     /// Appends a line to the message.
@@ -191,7 +198,7 @@ impl CommandError {
     /// Prints the message on standard error, prefixed with the program's name, and returns the exit code.
     #[must_use]
     pub fn report(&self, program: &str) -> ExitCode {
-        eprintln!("{program}: {}", clean(&self.message));
+        print_message(format_args!("{program}: {}", clean(&self.message)));
         ExitCode::from(self.code)
     }
 
@@ -219,6 +226,11 @@ fn without_os_codes(text: &str) -> String {
         };
     }
     result + rest
+}
+
+/// Prints a line to standard error. An error is ignored: the command continues without its terminal.
+pub fn print_message(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Prints to standard output. A closed pipe (`| head`) is not an error.

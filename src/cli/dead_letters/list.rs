@@ -26,7 +26,7 @@ pub(super) struct Options {
     selection: Selection,
     /// Show only the first 32 messages, and do not receive them
     #[arg(long, help_heading = "Selection")]
-    peek: bool,
+    pub(super) peek: bool,
     /// Show the first 32 messages of the queue's copy in the other region (RA-GRS)
     #[arg(long, help_heading = "Selection")]
     secondary: bool,

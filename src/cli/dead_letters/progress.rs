@@ -7,6 +7,7 @@ use devicestate_engine::rate_limit::RateLimit;
 use devicestate_terminal::{
     CommandError, count_of,
     interrupt::{Interrupts, stop_requested},
+    print_message,
 };
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::sync::watch;
@@ -53,8 +54,8 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         stop.send_replace(true);
         // Not `bar.println`, which prints nothing without a terminal.
         bar.suspend(|| {
-            eprintln!(
-                "Finishing the current messages and releasing the others. Press Ctrl-C again to stop immediately."
+            print_message(
+                "Finishing the current messages and releasing the others. Press Ctrl-C again to stop immediately.",
             );
         });
         interrupts.next().await;
@@ -65,7 +66,7 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
             bar.finish_and_clear();
             let time = seconds_or_minutes(visibility_timeout);
             let stopped = format!("stopped immediately: the current messages become visible again within {time}");
-            return (ScanSummary::default(), Err(CommandError::failed(stopped)));
+            return (ScanSummary::default(), Err(CommandError::interrupted(stopped)));
         }
     };
     bar.finish_and_clear();
@@ -111,7 +112,7 @@ pub(super) fn has_exit_code_2(result: &Result<(), CommandError>) -> bool {
 /// Returns an error if the scan was stopped before its end.
 pub(super) fn check_not_stopped(summary: ScanSummary) -> Result<(), CommandError> {
     if summary.is_stopped {
-        return Err(CommandError::failed(
+        return Err(CommandError::interrupted(
             "stopped before the end: completed changes are kept; run the command again for the other messages",
         ));
     }
@@ -122,7 +123,7 @@ pub(super) fn check_not_stopped(summary: ScanSummary) -> Result<(), CommandError
 pub(super) async fn unless_stopped<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     tokio::select! {
         done = work => done,
-        () = stop_requested() => Err(CommandError::failed("stopped: nothing was changed")),
+        () = stop_requested() => Err(CommandError::interrupted("stopped: nothing was changed")),
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) struct Tables<'a>(pub(super) &'a Report);
 impl fmt::Display for Tables<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self(report) = self;
-        writeln!(f, "INPUT\n{}\n", InputLine(&report.input))?;
+        let interrupted = if report.interrupted { " (interrupted)" } else { "" };
+        writeln!(f, "INPUT\n{}{interrupted}\n", InputLine(&report.input))?;
         if let Some(faults) = &report.faults {
             writeln!(f, "{}", fault_table(faults, report.events.invalid_added))?;
         }
@@ -92,9 +93,11 @@ fn optional_row(table: &mut Table, name: &str, count: u64) {
 }
 
 fn event_table(events: &Events) -> Table {
-    let Events { received, invalid_added, applied, superseded, dead_lettered, lost, in_sub_queue, repeated } = events;
+    let Events { expected, received, invalid_added, applied, superseded, dead_lettered, .. } = events;
+    let Events { lost, in_sub_queue, repeated, unfinished, .. } = events;
     let mut rows = Table::new(["EVENTS", ""]);
-    rows.row(["received".to_owned(), received.to_string()]);
+    let of_expected = expected.filter(|expected| expected != received).map(|expected| format!(" of {expected}"));
+    rows.row(["received".to_owned(), format!("{received}{}", of_expected.unwrap_or_default())]);
     optional_row(&mut rows, "  of these invalid", *invalid_added);
     optional_row(&mut rows, "processed again", *repeated);
     rows.row(["applied".to_owned(), applied.to_string()]);
@@ -102,6 +105,7 @@ fn event_table(events: &Events) -> Table {
     rows.row(["dead-lettered".to_owned(), dead_lettered.to_string()]);
     optional_row(&mut rows, "lost", *lost);
     optional_row(&mut rows, "in the sub-queue", *in_sub_queue);
+    optional_row(&mut rows, "unfinished", *unfinished);
     rows
 }
 

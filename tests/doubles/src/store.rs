@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use devicestate_engine::{
     device_state::{Document, Update},
-    store::{ETag, MemoryStore, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, MemoryStore, Page, RequestCharge, StateStore, StoreError, Stored},
 };
 use tokio::time::{Instant, sleep};
 
@@ -246,7 +246,7 @@ impl StateStore for ScriptedStore {
         after(response, self.memory.replace(document, if_match, charge).await)
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
         self.memory.list(after, limit).await
     }
 }

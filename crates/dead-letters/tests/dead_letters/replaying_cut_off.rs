@@ -17,7 +17,7 @@ use devicestate_engine::{
     dead_letter::{DeadLetter, Directory, Overflow, OverflowError},
     device_state::Document,
     queue::QueueError,
-    store::{ETag, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, Page, RequestCharge, StateStore, StoreError, Stored},
 };
 use devicestate_test_doubles::{ScriptedStore, altitude, batch, battery, event};
 use serde_json::json;
@@ -113,7 +113,7 @@ impl StateStore for Counted<Arc<ScriptedStore>> {
         self.0.around(unreachable_store, self.1.replace(document, if_match, charge)).await
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
         self.1.list(after, limit).await
     }
 }
@@ -194,8 +194,8 @@ async fn documents_without_faults() -> BTreeMap<String, Document> {
 }
 
 async fn documents(store: &ScriptedStore) -> BTreeMap<String, Document> {
-    let documents = store.list(None, 100).await.expect("documents");
-    documents.into_iter().map(|document| (document.id.clone(), document)).collect()
+    let page = store.list(None, 100).await.expect("documents");
+    page.documents.into_iter().map(|document| (document.id.clone(), document)).collect()
 }
 
 /// Returns dead letters of the events. The first one is stored in the overflow.

@@ -1,8 +1,9 @@
 //! Reading large dead letters from a folder: only from that folder, and only unchanged ones.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use devicestate_engine::dead_letter::{Directory, Fingerprint, Overflow as _, OverflowError, Pointer};
+use tokio::time::timeout;
 
 /// Returns more bytes than one read returns.
 fn bytes() -> Vec<u8> {
@@ -147,4 +148,53 @@ async fn an_unavailable_folder_is_distinguished_from_an_unreadable_file() {
     fs::create_dir(name).expect("a folder");
     let error = fetch_error(&pointer, &directory).await;
     assert!(matches!(error, OverflowError::FileReadFailed { .. }) && error.is_message_specific(), "{error}");
+}
+
+/// Returns the names in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).into_iter().flatten().map(|file| file.expect("a file").file_name());
+    names.map(|name| name.into_string().expect("text")).collect()
+}
+
+#[tokio::test]
+async fn a_write_that_is_cut_off_leaves_no_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = Directory(folder.path().join("dead-letters"));
+    // More than is written at once.
+    let mut put = directory.put("0af1-22", vec![7; 20 << 20]);
+    while names(&directory.0).is_empty() {
+        assert!(timeout(Duration::ZERO, &mut put).await.is_err(), "the write is not complete");
+        tokio::task::yield_now().await;
+    }
+    drop(put);
+    assert_eq!(names(&directory.0), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_write_that_fails_leaves_no_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = Directory(folder.path().to_owned());
+    // No file can get the name of a folder.
+    fs::create_dir(folder.path().join("0af1-22.json")).expect("a folder");
+    directory.put("0af1-22", bytes()).await.expect_err("the name is in use");
+    assert_eq!(names(folder.path()), ["0af1-22.json"]);
+}
+
+#[tokio::test]
+async fn unfinished_files_of_killed_processes_are_removed_and_those_of_others_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (directory, pointer) = stored(folder.path()).await;
+    let in_progress = directory.0.join("1.9a.unfinished");
+    let other_process = fs::File::create(&in_progress).expect("a file");
+    other_process.lock().expect("a lock");
+    for name in ["2.1f.unfinished", "3.unfinished"] {
+        fs::write(directory.0.join(name), b"{").expect("a file");
+    }
+    assert_eq!(directory.remove_unfinished(), 2);
+    assert!(in_progress.exists());
+    drop(other_process);
+    assert_eq!(directory.remove_unfinished(), 1);
+    assert_eq!(names(&directory.0), ["0af1-22.json"]);
+    pointer.fetch(&directory).await.expect("the stored bytes");
+    assert_eq!(Directory(folder.path().join("missing")).remove_unfinished(), 0);
 }

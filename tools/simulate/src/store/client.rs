@@ -5,7 +5,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use devicestate_engine::{
     device_state::Document,
-    store::{ETag, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, Page, RequestCharge, StateStore, StoreError, Stored},
 };
 use tokio::{sync::oneshot, time::sleep};
 
@@ -123,9 +123,9 @@ impl StateStore for Client {
         self.put(document, Some(if_match)).await
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Document>, StoreError> {
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
         let documents = self.service.documents();
         let following = documents.iter().filter(|stored| after.is_none_or(|after| stored.document.id.as_str() > after));
-        Ok(following.take(limit).map(|stored| stored.document.clone()).collect())
+        Ok(following.take(limit).map(|stored| stored.document.clone()).collect::<Vec<_>>().into())
     }
 }
