@@ -11,7 +11,7 @@ use devicestate_engine::{
 };
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
-    CommandError, CommandOutcome, JsonItems, Output, OutputOption, Table, clean, print, print_json_value,
+    CommandError, CommandOutcome, JsonItems, Output, OutputOption, Table, print, print_json_value,
 };
 use serde_json::Value;
 
@@ -136,7 +136,7 @@ async fn show(store: &Arc<dyn StateStore>, device: &str, output: Output) -> Resu
         )));
     };
     match output {
-        Output::Table => print(format!("{}\n\n{}", clean(&document.id), readings_table(&document))),
+        Output::Table => print(format!("{}\n\n{}", document.id, readings_table(&document))),
         Output::Json | Output::Jsonl => print_json_value(output, COMMAND, CommandOutcome::Succeeded, &document),
     }
 }

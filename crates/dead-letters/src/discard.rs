@@ -21,7 +21,7 @@ impl MessageVisitor for Discard<'_> {
         let mut lines = Vec::new();
         for (entry, action) in entries.iter().zip(&mut actions) {
             let summary = entry.summary();
-            if !self.filter.matches(&summary) {
+            if !self.filter.selects(entry) {
                 continue;
             }
             self.matched += 1;

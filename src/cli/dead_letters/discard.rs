@@ -4,12 +4,13 @@ use clap::Args;
 use devicestate_dead_letters::{Action, AuditWriter, Discard, Filter, ScanSummary};
 use devicestate_engine::clock::{Clock as _, System};
 use devicestate_terminal::{
-    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, confirm, count_of, print,
+    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, confirm, count_of, eprint, print,
 };
 use serde::Serialize;
 
 use super::{
     context::Context,
+    find::check_ids,
     progress::{self, has_exit_code_2},
     select::Selection,
 };
@@ -58,6 +59,7 @@ impl Options {
                 "no dead letters are selected: use ids, a filter such as --device, or --all",
             ));
         }
+        check_ids(context, &filter).await?;
         let mode = self.confirm.mode();
         let answer = if mode == ApplyMode::Ask { ask(context, &filter).await? } else { None };
         if answer == Some(false) && self.output.output == Output::Table {
@@ -89,7 +91,7 @@ impl Options {
         match self.output.output {
             Output::Table => print(text)?,
             // With exit code 2, standard output stays empty.
-            _ if has_exit_code_2(&result) => eprint!("{text}"),
+            _ if has_exit_code_2(&result) => eprint(&text),
             output => {
                 let data = DiscardResult { dry_run: audit.is_none(), matched, discarded: scan.deleted };
                 context.print_json(output, COMMAND, &result, &data)?;

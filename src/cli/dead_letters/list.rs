@@ -6,7 +6,7 @@ use devicestate_engine::{
     clock::{Clock as _, System},
     queue::{DeadLetterQueue, MAX_RECEIVE_COUNT},
 };
-use devicestate_terminal::{CommandError, Output, OutputOption, Table, count_of, print};
+use devicestate_terminal::{CommandError, Output, OutputOption, Table, count_of, eprint_line, print};
 
 use super::{context::Context, progress, select::Selection};
 
@@ -175,24 +175,24 @@ fn report_queue(overview: &Overview, scan: Option<&ScanSummary>) {
         1 => facts.push("1 message is not a dead letter".into()),
         foreign => facts.push(format!("{foreign} messages are not dead letters")),
     }
-    eprintln!("{}.", facts.join("; "));
+    eprint_line(&format!("{}.", facts.join("; ")));
     let set_aside = overview.entries().iter().filter(|entry| entry.summary.replays >= MAX_REPLAYS).count();
     if set_aside > 0 {
         let pronoun = if set_aside == 1 { "it" } else { "them" };
-        eprintln!(
+        eprint_line(&format!(
             "{} failed in {MAX_REPLAYS} replays or more: `dead-letters replay` skips {pronoun} unless selected by id.",
             count_of(set_aside as u64, "dead letter")
-        );
+        ));
     }
     if let Some(time) = overview.first_expiration() {
-        eprintln!("The first one expires at {time}: to keep the dead letters, run `dead-letters export`.");
+        eprint_line(&format!("The first one expires at {time}: to keep the dead letters, run `dead-letters export`."));
     }
     match scan {
-        Some(scan) if scan.received > 0 && scan.still_hidden + scan.lost == 0 => eprintln!(
-            "All messages were received and made visible again, which increased their dequeue counts; --peek does not."
+        Some(scan) if scan.received > 0 && scan.still_hidden + scan.lost == 0 => eprint_line(
+            "All messages were received and made visible again, which increased their dequeue counts; --peek does not.",
         ),
         Some(_) => {}
-        None => eprintln!("Only the first {MAX_RECEIVE_COUNT} messages were read."),
+        None => eprint_line(&format!("Only the first {MAX_RECEIVE_COUNT} messages were read.")),
     }
 }
 

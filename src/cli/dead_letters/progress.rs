@@ -2,14 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use devicestate_dead_letters::{AuditWriter, MessageVisitor, QueueScan, ScanSummary};
+use devicestate_dead_letters::{AuditError, AuditWriter, MessageVisitor, QueueScan, ScanError, ScanSummary};
 use devicestate_engine::rate_limit::RateLimit;
 use devicestate_terminal::{
-    CommandError, count_of,
+    CommandError, count_of, eprint_line,
     interrupt::{Interrupts, stop_requested},
 };
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use tokio::sync::watch;
 
 use super::context::Context;
 
@@ -38,23 +37,22 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         Err(error) => return (ScanSummary::default(), Err(CommandError::not_started(error))),
     };
     let bar = progress_bar(count, "messages");
-    let (stop, stopped) = watch::channel(false);
     let visibility_timeout = context.visibility_timeout(count, rate);
     let scan = QueueScan {
         queue,
         visibility_timeout,
         chunk_size: RateLimit::new(rate).batch_size(CHUNK_SIZE),
-        stop: stopped,
+        stop: context.stop.subscribe(),
         progress: &|visited| bar.set_position(visited),
     };
     let interrupted = async {
         let mut interrupts = Interrupts::listen();
         interrupts.next().await;
-        stop.send_replace(true);
+        context.stop.send_replace(true);
         // Not `bar.println`, which prints nothing without a terminal.
         bar.suspend(|| {
-            eprintln!(
-                "Finishing the current messages and releasing the others. Press Ctrl-C again to stop immediately."
+            eprint_line(
+                "Finishing the current messages and releasing the others. Press Ctrl-C again to stop immediately.",
             );
         });
         interrupts.next().await;
@@ -70,8 +68,10 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
     };
     bar.finish_and_clear();
     report_concurrent_changes(summary, visibility_timeout);
-    if let Err(error) = result {
-        return (summary, Err(CommandError::not_started(error)));
+    match result {
+        Ok(()) => {}
+        Err(error @ ScanError::Audit(AuditError::Stopped(_))) => return (summary, Err(CommandError::failed(error))),
+        Err(error) => return (summary, Err(CommandError::not_started(error))),
     }
     // The work is done: an error here must not hide its result.
     let left = queue.count().await.unwrap_or_default();
@@ -82,11 +82,14 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
 fn report_concurrent_changes(summary: ScanSummary, visibility_timeout: Duration) {
     if summary.still_hidden > 0 {
         let (messages, time) = (count_of(summary.still_hidden, "message"), seconds_or_minutes(visibility_timeout));
-        eprintln!("{messages} could not be made visible again; this happens automatically within {time}.");
+        eprint_line(&format!("{messages} could not be made visible again; this happens automatically within {time}."));
     }
     if summary.lost > 0 {
         let verb = if summary.lost == 1 { "was" } else { "were" };
-        eprintln!("{} {verb} received or deleted by another process meanwhile.", count_of(summary.lost, "message"));
+        eprint_line(&format!(
+            "{} {verb} received or deleted by another process meanwhile.",
+            count_of(summary.lost, "message")
+        ));
     }
 }
 
@@ -96,11 +99,11 @@ fn report_unseen_messages(summary: ScanSummary, left: u64) {
         return;
     }
     let (messages, verb) = if left - kept == 1 { ("message", "is") } else { ("messages", "are") };
-    eprintln!(
+    eprint_line(&format!(
         "{} more {messages} {verb} in the queue: new, or hidden by another command that is running or was killed. Hidden \
          messages become visible again automatically: run this command again later.",
         left - kept
-    );
+    ));
 }
 
 /// Returns true if a command with this result exits with code 2.
@@ -129,7 +132,7 @@ pub(super) async fn unless_stopped<T>(work: impl Future<Output = Result<T, Comma
 /// Prints where the audit trail of this run is, if it has lines.
 pub(super) fn report_audit_trail(audit: Option<&AuditWriter>, lines: u64) {
     if let Some(audit) = audit.filter(|_| lines > 0) {
-        eprintln!("Audit trail: {}", audit.trail.location());
+        eprint_line(&format!("Audit trail: {}", audit.trail.location()));
     }
 }
 
