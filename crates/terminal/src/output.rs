@@ -194,7 +194,7 @@ impl CommandError {
     /// Prints the message on standard error, prefixed with the program's name, and returns the exit code.
     #[must_use]
     pub fn report(&self, program: &str) -> ExitCode {
-        eprint_line(&format!("{program}: {}", self.message));
+        print_message(format_args!("{program}: {}", self.message));
         ExitCode::from(self.code)
     }
 
@@ -233,12 +233,12 @@ pub fn print(text: impl Display) -> Result<(), CommandError> {
     write_out(&clean(&text.to_string()))
 }
 
-/// Prints a line to standard error, without hidden characters. A closed standard error is not an error.
-pub fn eprint_line(text: &str) {
+/// Prints a line to standard error, without hidden characters. An error is ignored: the command continues without its terminal.
+pub fn print_message(text: impl Display) {
     eprint(&format!("{text}\n"));
 }
 
-/// Prints a text to standard error, as [`eprint_line`] does, without a line end.
+/// Prints a text to standard error, as [`print_message`] does, without a line end.
 pub fn eprint(text: &str) {
     let _ = std::io::stderr().write_all(clean(text).as_bytes());
 }

@@ -25,7 +25,7 @@ use devicestate_engine::{
     text::is_hidden,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue, dead_letter_folder};
-use devicestate_terminal::{CommandError, CommandOutcome, Output, eprint_line, print_json_items, print_json_value};
+use devicestate_terminal::{CommandError, CommandOutcome, Output, print_json_items, print_json_value, print_message};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -170,7 +170,7 @@ impl Context {
 
     /// Returns the writer of the audit trail of this run.
     pub(super) fn audit_writer(&self, action: Action, edit: Option<Edit>) -> Result<AuditWriter, CommandError> {
-        let waiting = LockWait { report: Arc::new(eprint_line), stop: self.stop.subscribe() };
+        let waiting = LockWait { report: Arc::new(|line: &str| print_message(line)), stop: self.stop.subscribe() };
         let in_file = |trail: FileAuditTrail| Arc::new(trail.with_lock_wait(waiting));
         let trail: Arc<dyn AuditTrail> = match (&self.options.audit, &self.options.state, &self.overflow_config) {
             (Some(path), ..) => in_file(FileAuditTrail::new(path.clone())),

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use devicestate_dead_letters::{Action, Export};
 use devicestate_engine::clock::{Clock as _, System};
-use devicestate_terminal::{CommandError, count_of, eprint_line};
+use devicestate_terminal::{CommandError, count_of, print_message};
 
 use super::{context::Context, progress, select::Selection};
 
@@ -50,7 +50,7 @@ impl Options {
             1 => "; it stays in the queue",
             _ => "; they stay in the queue",
         };
-        eprint_line(&format!("{} exported{rest}.", count_of(written, "message")));
+        print_message(format_args!("{} exported{rest}.", count_of(written, "message")));
         progress::report_audit_trail(Some(&audit), written);
         result?;
         if let Some(first) = incomplete.first() {

@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 use devicestate_dead_letters::{Action, AuditWriter, Entry, ImportError, Outcome, parse_export_line};
 use devicestate_engine::until_failed::until_failed;
-use devicestate_terminal::{CommandError, Output, OutputOption, count_of, eprint_line};
+use devicestate_terminal::{CommandError, Output, OutputOption, count_of, print_message};
 use futures_util::{StreamExt as _, stream};
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -78,7 +78,7 @@ impl Options {
             ))),
         };
         match self.output.output {
-            Output::Table => eprint_line(&format!("{} imported.", count_of(counts.imported, "message"))),
+            Output::Table => print_message(format_args!("{} imported.", count_of(counts.imported, "message"))),
             output => context.print_json(output, COMMAND, &result, &counts)?,
         }
         progress::report_audit_trail(Some(&audit), counts.imported);
@@ -110,7 +110,7 @@ async fn parse_lines(
             Ok(entry) => entries.push((number, entry)),
             Err(ImportError::Line(reason)) => {
                 counts.failed += 1;
-                bar.suspend(|| eprint_line(&format!("line {number}: {reason}")));
+                bar.suspend(|| print_message(format_args!("line {number}: {reason}")));
             }
             Err(ImportError::Storage(error)) => return Err(interrupted_at(number, counts.imported, &error)),
         }

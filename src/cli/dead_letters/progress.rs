@@ -5,8 +5,9 @@ use std::{fmt, time::Duration};
 use devicestate_dead_letters::{AuditError, AuditWriter, MessageVisitor, QueueScan, ScanError, ScanSummary};
 use devicestate_engine::rate_limit::RateLimit;
 use devicestate_terminal::{
-    CommandError, count_of, eprint_line,
+    CommandError, count_of,
     interrupt::{Interrupts, stop_requested},
+    print_message,
 };
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
@@ -51,7 +52,7 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         context.stop.send_replace(true);
         // Not `bar.println`, which prints nothing without a terminal.
         bar.suspend(|| {
-            eprint_line(
+            print_message(
                 "Finishing the current messages and releasing the others. Press Ctrl-C again to stop immediately.",
             );
         });
@@ -82,11 +83,13 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
 fn report_concurrent_changes(summary: ScanSummary, visibility_timeout: Duration) {
     if summary.still_hidden > 0 {
         let (messages, time) = (count_of(summary.still_hidden, "message"), seconds_or_minutes(visibility_timeout));
-        eprint_line(&format!("{messages} could not be made visible again; this happens automatically within {time}."));
+        print_message(format_args!(
+            "{messages} could not be made visible again; this happens automatically within {time}."
+        ));
     }
     if summary.lost > 0 {
         let verb = if summary.lost == 1 { "was" } else { "were" };
-        eprint_line(&format!(
+        print_message(format_args!(
             "{} {verb} received or deleted by another process meanwhile.",
             count_of(summary.lost, "message")
         ));
@@ -99,7 +102,7 @@ fn report_unseen_messages(summary: ScanSummary, left: u64) {
         return;
     }
     let (messages, verb) = if left - kept == 1 { ("message", "is") } else { ("messages", "are") };
-    eprint_line(&format!(
+    print_message(format_args!(
         "{} more {messages} {verb} in the queue: new, or hidden by another command that is running or was killed. Hidden \
          messages become visible again automatically: run this command again later.",
         left - kept
@@ -132,7 +135,7 @@ pub(super) async fn unless_stopped<T>(work: impl Future<Output = Result<T, Comma
 /// Prints where the audit trail of this run is, if it has lines.
 pub(super) fn report_audit_trail(audit: Option<&AuditWriter>, lines: u64) {
     if let Some(audit) = audit.filter(|_| lines > 0) {
-        eprint_line(&format!("Audit trail: {}", audit.trail.location()));
+        print_message(format_args!("Audit trail: {}", audit.trail.location()));
     }
 }
 

@@ -11,7 +11,7 @@ use devicestate_engine::{
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
     ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, Table, confirm, count_of, eprint,
-    eprint_line, parse_rate, print,
+    parse_rate, print, print_message,
 };
 use serde::Serialize;
 
@@ -149,7 +149,7 @@ impl Options {
         match self.output.output {
             Output::Table => {
                 print(format!("from {queue} into {}\n\n{text}", store.as_deref().unwrap_or_default()))?;
-                if audit.is_none() {
+                if audit.is_none() && summary.replayed > 0 {
                     print(format!("\n{DRY_RUN_NOTICE}\n"))?;
                 }
             }
@@ -163,7 +163,7 @@ impl Options {
         }
         progress::report_audit_trail(audit, summary.replayed);
         if scan.is_stopped {
-            eprint_line("Stopped before the end: the other dead letters were not replayed.");
+            print_message("Stopped before the end: the other dead letters were not replayed.");
         }
         result
     }
