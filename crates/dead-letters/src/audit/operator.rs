@@ -22,7 +22,8 @@ fn operator_from(
         return given.to_owned();
     }
     let is_set = |text: &String| !text.is_empty();
-    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| variable(name).filter(is_set)).or(user_number);
+    let user =
+        ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| variable(name).filter(is_set)).or(user_number);
     let part = |part: Option<String>| part.filter(is_set).unwrap_or_else(|| "unknown".to_owned());
     format!("{}@{}", part(user), part(machine))
 }
