@@ -4,7 +4,7 @@
 //! Information and standard error as Error, or as Warning if the line contains that word.
 
 use std::{
-    io::{Write as _, stderr, stdout},
+    io::{self, Write, stderr, stdout},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -12,12 +12,12 @@ use std::{
 use devicestate_engine::{
     clock::{Clock as _, System},
     record::Record,
-    text::iso8601,
+    text::{escape_json, iso8601},
 };
 use serde::Serialize;
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
-    fmt::writer::MakeWriterExt as _,
+    fmt::writer::MakeWriter,
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
@@ -27,13 +27,11 @@ use tracing_subscriber::{
 /// Libraries log warnings and errors only, at every level: at lower levels they log complete requests with their
 /// signatures.
 pub fn set_up(level: LevelFilter) {
-    let out = std::io::stdout.with_min_level(tracing::Level::INFO);
-    let err = std::io::stderr.with_max_level(tracing::Level::WARN);
     let lines = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_max_level(level)
-        .with_writer(err.or_else(out))
+        .with_writer(LogOutput)
         // Internal errors go to standard error by `eprintln!`, which panics if standard error is closed, and ends the handler.
         .log_internal_errors(false);
     let ours = Targets::new().with_target("devicestate", level).with_default(level.min(LevelFilter::WARN));
@@ -68,7 +66,44 @@ pub fn write_record(record: &Record) {
     let line = Line { timestamp: iso8601(System.now_ms()), level, record };
     let line = serde_json::to_string(&line).expect("a record is always JSON") + "\n";
     // If the log's output is closed, the handler continues without a log.
-    let _ = if is_warning { stderr().write_all(line.as_bytes()) } else { stdout().write_all(line.as_bytes()) };
+    let _ = LogLine { is_warning }.write_all(line.as_bytes());
+}
+
+/// The output of each log line: standard error for warnings and errors, standard output for the other levels.
+struct LogOutput;
+
+/// Writes one log line, with hidden characters escaped: devices choose some of the texts, and consoles show them.
+struct LogLine {
+    is_warning: bool,
+}
+
+impl<'a> MakeWriter<'a> for LogOutput {
+    type Writer = LogLine;
+
+    fn make_writer(&'a self) -> LogLine {
+        LogLine { is_warning: false }
+    }
+
+    fn make_writer_for(&'a self, metadata: &tracing::Metadata<'_>) -> LogLine {
+        LogLine { is_warning: *metadata.level() <= tracing::Level::WARN }
+    }
+}
+
+impl Write for LogLine {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let text = escape_json(&text);
+        if self.is_warning {
+            stderr().write_all(text.as_bytes())?;
+        } else {
+            stdout().write_all(text.as_bytes())?;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.is_warning { stderr().flush() } else { stdout().flush() }
+    }
 }
 
 /// Limits a line of the log that every request could cause to one a minute.

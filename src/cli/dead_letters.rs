@@ -6,14 +6,17 @@
 mod context;
 mod discard;
 mod edit;
+mod editor;
+mod export;
 mod find;
+mod import;
+mod lines;
 mod list;
 mod preview;
 mod progress;
 mod replay;
 mod select;
 mod show;
-mod transfer;
 
 use clap::{Args, Subcommand};
 use devicestate_sqlite::OpenMode;
@@ -67,9 +70,9 @@ enum Command {
     /// Delete dead letters permanently
     Discard(discard::Options),
     /// Write complete dead letters as JSON lines, and leave them in the queue
-    Export(transfer::ExportOptions),
+    Export(export::Options),
     /// Put exported dead letters into the queue
-    Import(transfer::ImportOptions),
+    Import(import::Options),
 }
 
 impl Command {
@@ -81,7 +84,7 @@ impl Command {
             Self::Replay(options) => (replay::COMMAND, options.output.output),
             Self::Edit(options) => (edit::COMMAND, options.output.output),
             Self::Discard(options) => (discard::COMMAND, options.output.output),
-            Self::Import(options) => (transfer::IMPORT_COMMAND, options.output.output),
+            Self::Import(options) => (import::COMMAND, options.output.output),
             Self::Export(_) => return None,
         })
     }

@@ -11,7 +11,7 @@ use devicestate_engine::{
 };
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
-    CommandError, CommandOutcome, JsonItems, Output, OutputOption, Table, clean, print, print_json_value, print_message,
+    CommandError, CommandOutcome, JsonItems, Output, OutputOption, Table, print, print_json_value, print_message,
 };
 use serde_json::Value;
 
@@ -123,7 +123,7 @@ async fn list(store: &Arc<dyn StateStore>, limit: usize, output: Output) -> Resu
 /// Reports documents that are not in the list, because they are invalid.
 fn warn_of_invalid(reasons: &[String]) {
     for reason in reasons {
-        print_message(format_args!("devicestate: warning: {}; it is not in the list", clean(reason)));
+        print_message(format_args!("devicestate: warning: {reason}; it is not in the list"));
     }
 }
 
@@ -157,7 +157,7 @@ async fn show(store: &Arc<dyn StateStore>, device: &str, output: Output) -> Resu
         )));
     };
     match output {
-        Output::Table => print(format!("{}\n\n{}", clean(&document.id), readings_table(&document))),
+        Output::Table => print(format!("{}\n\n{}", document.id, readings_table(&document))),
         Output::Json | Output::Jsonl => print_json_value(output, COMMAND, CommandOutcome::Succeeded, &document),
     }
 }

@@ -25,6 +25,9 @@ on_both_queues![
     a_failed_editor_changes_nothing_and_leaves_no_file,
     visual_takes_precedence_over_editor_and_both_may_have_options,
     an_edit_without_a_store_fails_before_the_editor_opens,
+    an_edit_to_another_device_is_refused_without_an_option,
+    an_edit_without_a_terminal_and_an_editor_leaves_no_file,
+    a_byte_order_mark_and_other_line_ends_of_an_editor_are_skipped,
 ];
 
 /// Puts the dead letter of an event whose battery is text, and returns its id.
@@ -197,6 +200,50 @@ fn an_edit_without_a_store_fails_before_the_editor_opens(bench: &Bench) {
     let result = edit(bench, &[&id, "--yes"], &[("EDITOR", "touch \"$TMPDIR\"/opened.json"), ("StateStore", "memory")]);
     assert_prints(&result.assert_exit_code(2), &["StateStore is memory"]);
     assert_eq!((bench.count(), files_left(bench)), (1, vec![]), "the editor was not opened");
+}
+
+fn an_edit_to_another_device_is_refused_without_an_option(bench: &Bench) {
+    let other = correction(bench, r#"{"deviceId":"drone-2","battery":0.25}"#);
+    let ids = [
+        // The device is in the body: of an event that cannot be decoded, and of one with an invalid value.
+        put_one_dead_letter(bench),
+        id_of(bench, Event::json(8, &json!({"deviceId": "drone-1", "flightMode": 99}))),
+        id_of(bench, Event::protobuf(9, Message::with_device("drone-1").varint(3, 99))),
+    ];
+    for id in &ids {
+        let result = edit(bench, &[id, "--file", &other, "--yes"], &[]).assert_exit_code(1);
+        assert_prints(&result, &["its device id is \"drone-2\", and that of the dead letter is \"drone-1\""]);
+        assert_prints(&result, &["--allow-device-change", "the text is kept: "]);
+    }
+    assert_eq!((bench.count(), bench.documents().len()), (3, 0));
+    edit(bench, &[&ids[0], "--file", &other, "--yes", "--allow-device-change"], &[]).assert_exit_code(0);
+    assert_eq!((bench.count(), bench.documents()["drone-2"]["Battery"].clone()), (2, json!(0.25)));
+    // Without a device there is nothing to compare: the partition key is a guess.
+    let nameless = id_of(bench, Event::json(10, &json!({"battery": 0.5})).partition_key("drone-1"));
+    edit(bench, &[&nameless, "--file", &other, "--yes"], &[]).assert_exit_code(0);
+}
+
+fn an_edit_without_a_terminal_and_an_editor_leaves_no_file(bench: &Bench) {
+    let id = put_one_dead_letter(bench);
+    let result = edit(bench, &[&id, "--yes"], &[("VISUAL", ""), ("EDITOR", "")]).assert_exit_code(2);
+    assert_prints(&result, &["there is no terminal", "use --file FILE"]);
+    assert_eq!((bench.count(), files_left(bench)), (1, vec![]));
+}
+
+fn a_byte_order_mark_and_other_line_ends_of_an_editor_are_skipped(bench: &Bench) {
+    let id = put_one_dead_letter(bench);
+    let unchanged = ("EDITOR", r"sed -i '1s/^/\xef\xbb\xbf/; s/$/\r/'");
+    let result = edit(bench, &[&id, "--yes"], &[unchanged]).assert_exit_code(0);
+    assert_prints(&result, &["The text was not changed"]);
+    let utf16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let file = bench.app.path("utf-16.json");
+    fs::write(&file, utf16).expect("a file");
+    let result = edit(bench, &[&id, "--file", file.to_str().expect("text"), "--yes"], &[]).assert_exit_code(2);
+    assert_prints(&result, &["it is UTF-16 text; save it as UTF-8"]);
+    assert_eq!(bench.count(), 1);
+    let corrected = ("EDITOR", r#"sed -i '1s/^/\xef\xbb\xbf/; s/"0.25"/0.25/; s/$/\r/'"#);
+    edit(bench, &[&id, "--yes"], &[corrected]).assert_exit_code(0);
+    assert_eq!((bench.count(), bench.documents()["drone-1"]["Battery"].clone()), (0, json!(0.25)));
 }
 
 #[test]

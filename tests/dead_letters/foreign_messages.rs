@@ -115,7 +115,7 @@ fn a_dead_letter_of_an_earlier_version_is_found_and_counted(faulty: &FaultyBench
     for attempts in 1..=2 {
         faulty.run(&["replay", "--yes"]).assert_exit_code(1);
         let there: Value = serde_json::from_slice(&faulty.visible()[0]).expect("JSON");
-        assert_eq!((&there["Replay"]["Attempts"], there.get("DeviceId")), (&json!(attempts), None));
+        assert_eq!((&there["Replay"]["Attempts"], &there["DeviceId"]), (&json!(attempts), &json!("drone-1")));
         assert_eq!(faulty.json(&["list", "--device", "drone-1"], 0)[0]["replays"], attempts);
     }
 }

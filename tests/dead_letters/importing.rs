@@ -14,6 +14,9 @@ on_both_queues![
     an_import_names_each_invalid_line_and_imports_the_others,
     an_import_reads_standard_input,
     an_import_of_a_missing_or_empty_file_changes_nothing,
+    an_import_skips_a_byte_order_mark_and_carriage_returns,
+    a_file_that_is_not_an_export_is_refused_at_its_first_line,
+    an_import_of_many_long_lines_imports_each,
 ];
 
 /// Lines of an export.
@@ -79,6 +82,44 @@ fn an_import_of_a_missing_or_empty_file_changes_nothing(bench: &Bench) {
     import(bench, b"").assert_exit_code(0);
     import(bench, b"\n\n").assert_exit_code(0);
     assert_eq!(bench.count(), 0);
+}
+
+fn an_import_skips_a_byte_order_mark_and_carriage_returns(bench: &Bench) {
+    let lines = format!("\u{feff}{}\r\n", exported(3).join("\r\n"));
+    import(bench, lines.as_bytes()).assert_exit_code(0);
+    assert_eq!(bench.json(&["list"], 0).as_array().map(Vec::len), Some(3));
+}
+
+fn a_file_that_is_not_an_export_is_refused_at_its_first_line(bench: &Bench) {
+    let case = |name: &str| {
+        fs::read(devicestate_test_support::root().join("tests/fixtures/cases").join(name)).expect("a file")
+    };
+    let export = exported(2).join("\n");
+    let utf16 = |order: fn(u16) -> [u8; 2]| export.encode_utf16().flat_map(order).collect::<Vec<_>>();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(export.as_bytes()).expect("written");
+    for (file, reason) in [
+        (case("21-powershell-utf-16.jsonl"), "it is UTF-16 text"),
+        (utf16(u16::to_le_bytes), "it is UTF-16 text"),
+        (utf16(u16::to_be_bytes), "it is UTF-16 text"),
+        (case("21-array-of-events.json"), "line 1 starts with \"[\""),
+        (format!("{{\n{export}").into_bytes(), "line 1 starts with \"{\""),
+        (b"\n\ndeviceId,battery\nd,0.5\n".to_vec(), "line 3 starts with \"deviceId,battery\""),
+        (gzip.finish().expect("compressed"), "it is compressed with gzip. Use `gunzip"),
+    ] {
+        let result = import(bench, &file).assert_exit_code(2);
+        assert!(result.errors.contains("is not an export: ") && result.errors.contains(reason), "{}", result.errors);
+        assert_eq!((bench.count(), result.output.as_str()), (0, ""));
+    }
+}
+
+/// More bytes than are read at a time, so that lines and chunks end at different places.
+fn an_import_of_many_long_lines_imports_each(bench: &Bench) {
+    let padding = " ".repeat(3_000_000);
+    let lines: Vec<_> = exported(12).into_iter().map(|line| format!("{padding}{line}")).collect();
+    let result = import(bench, lines.join("\n").as_bytes()).assert_exit_code(0);
+    assert!(result.errors.contains("12 messages imported."), "{}", result.errors);
+    assert_eq!(bench.count(), 12);
 }
 
 /// Only a Storage queue has this limit.

@@ -1,7 +1,9 @@
 //! Ctrl-C and SIGTERM while a command runs.
 
 use std::{
+    fs::File,
     io::{BufRead as _, BufReader, Read as _},
+    path::Path,
     process::{Child, Command, ExitStatus},
     sync::mpsc,
     thread,
@@ -34,8 +36,13 @@ fn stderr_lines(child: &mut Child) -> mpsc::Receiver<String> {
 }
 
 #[track_caller]
-fn wait_for_line(stderr: &mpsc::Receiver<String>, words: &str) {
-    while !stderr.recv_timeout(Duration::from_mins(1)).expect("the line").contains(words) {}
+fn wait_for_line(stderr: &mpsc::Receiver<String>, words: &str) -> String {
+    loop {
+        let line = stderr.recv_timeout(Duration::from_mins(1)).expect("the line");
+        if line.contains(words) {
+            return line;
+        }
+    }
 }
 
 /// Waits for the end of the process; fails the test after a minute. Returns its status and standard output.
@@ -61,6 +68,50 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
         pause(Duration::from_millis(5));
     }
     panic!("timeout: {what}");
+}
+
+/// Locks the audit trail, as another command does while it writes.
+fn lock(trail: &Path) -> File {
+    let file = File::options().create(true).append(true).open(trail).expect("a file");
+    file.lock().expect("a lock");
+    file
+}
+
+#[test]
+fn a_command_that_waits_for_the_audit_trail_says_so_and_continues() {
+    let faulty = FaultyBench::local();
+    put_dead_letters(&faulty, 3);
+    let trail = faulty.app.path("trail.jsonl");
+    let held = lock(&trail);
+    let mut child = spawn(&faulty, &["discard", "--all", "--yes", "--audit", trail.to_str().expect("text")]);
+    let stderr = stderr_lines(&mut child);
+    let line = wait_for_line(&stderr, "Waiting for the audit trail");
+    assert!(line.contains("trail.jsonl") && line.contains("holds its lock"), "{line}");
+    if cfg!(target_os = "linux") {
+        assert!(line.contains(&format!("process {} (", std::process::id())), "{line}");
+    }
+    drop(held);
+    let (status, _) = wait_for_end(child);
+    assert_eq!((status.code(), faulty.count(), audit_lines(&trail).len()), (Some(0), 0, 3));
+    assert!(!stderr.iter().any(|line| line.contains("Waiting")), "it says so once");
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_the_audit_trail_and_releases_every_message() {
+    for (name, words) in [("-INT", &["discard", "--all", "--yes"][..]), ("-TERM", &["replay", "--yes"])] {
+        let faulty = FaultyBench::local();
+        put_dead_letters(&faulty, 3);
+        let trail = faulty.app.path("trail.jsonl");
+        let _held = lock(&trail);
+        let mut child = spawn(&faulty, &[words, &["--audit", trail.to_str().expect("text")]].concat());
+        let stderr = stderr_lines(&mut child);
+        wait_for_line(&stderr, "Waiting for the audit trail");
+        send_signal(name, &child);
+        wait_for_line(&stderr, "stopped while another process held the lock");
+        let (status, _) = wait_for_end(child);
+        assert_eq!((status.code(), audit_lines(&trail).len(), faulty.documents().len()), (Some(1), 0, 0));
+        faulty.assert_all_visible(3);
+    }
 }
 
 /// The storage service holds requests, so the signal arrives while the command runs.

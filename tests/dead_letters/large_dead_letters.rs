@@ -3,7 +3,7 @@
 use std::fs;
 
 use devicestate_test_storage::bench::Bench;
-use devicestate_test_support::{Batch, Event, Fold, base64, from_base64, read_dead_letter};
+use devicestate_test_support::{Batch, Event, Fold, from_base64, read_dead_letter};
 use serde_json::{Value, json};
 
 use crate::faulty_bench::{ALWAYS, FaultKind, FaultyBench, Operation, audit_lines, on_both_faulty};
@@ -151,17 +151,14 @@ fn large_dead_letters_are_exported_completely_and_imported_elsewhere(faulty: &Fa
 
 /// Returns the text of a dead letter that just fits into the queue.
 fn as_large_as_fits(faulty: &FaultyBench) -> String {
-    let event = Event::json(1, &json!({"deviceId": "drone-1", "flightMode": 99})).partition_key("drone-1");
-    let reply = faulty.app.start().invoke(&Batch::of([event]).envelope());
-    let mut letter = reply.dead_letter().clone();
-    let body = |spaces: usize| {
+    let handler = faulty.app.start();
+    let letter = |spaces: usize| {
         let text = json!({"deviceId": "drone-1", "flightMode": 99}).to_string();
-        base64(format!("{text}{}", " ".repeat(spaces)))
+        let event = Event::new(1, format!("{text}{}", " ".repeat(spaces))).partition_key("drone-1");
+        handler.invoke(&Batch::of([event]).envelope()).dead_letter().to_string()
     };
-    letter["EventData"]["Body"] = body(30_000).into();
-    let room = (49_152 - letter.to_string().len()) / 4 * 3;
-    letter["EventData"]["Body"] = body(30_000 + room - 3).into();
-    let text = letter.to_string();
+    let room = (49_152 - letter(30_000).len()) / 4 * 3;
+    let text = letter(30_000 + room - 6);
     assert!((49_100..=49_152).contains(&text.len()), "{}", text.len());
     text
 }

@@ -5,6 +5,8 @@ mod discarding;
 mod editing;
 mod faulty_bench;
 mod foreign_messages;
+mod hidden_characters;
+mod hostile_messages;
 mod importing;
 mod interrupts;
 mod killed_replays;

@@ -4,16 +4,18 @@
 //! contain an action that was interrupted, but it never lacks one that was completed.
 
 mod file;
+mod lock;
 mod operator;
 mod writer;
 
 use std::{fmt, path::PathBuf};
 
 use async_trait::async_trait;
-use devicestate_engine::failure::Cause;
+use devicestate_engine::{failure::Cause, text::escape_json};
 use serde::{Deserialize, Serialize};
 
 pub use file::FileAuditTrail;
+pub use lock::LockWait;
 pub use operator::operator_name;
 pub use writer::{AuditWriter, Edit};
 
@@ -131,12 +133,11 @@ pub struct AuditLine {
 }
 
 impl AuditLine {
-    /// Returns compact JSON with a line end.
+    /// Returns compact JSON with a line end. Hidden characters are escaped: an operator may print the trail.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("texts are always JSON");
-        bytes.push(b'\n');
-        bytes
+        let json = serde_json::to_string(self).expect("texts are always JSON");
+        format!("{}\n", escape_json(&json)).into_bytes()
     }
 }
 
@@ -156,6 +157,13 @@ pub enum AuditError {
         /// The error of the system.
         error: std::io::Error,
     },
+    /// The operator stopped the wait for the lock of the file.
+    #[error(
+        "stopped while another process held the lock of the audit trail {}: the current messages stay in the queue. Run the \
+         command again",
+        .0.display()
+    )]
+    Stopped(PathBuf),
     /// Another kind of trail cannot be written.
     #[error("the audit trail cannot be written, and nothing is done without an audit line: {0}")]
     WriteFailed(Cause),

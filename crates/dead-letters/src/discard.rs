@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{AuditWriter, Entry, Filter, MessageAction, MessageVisitor, Outcome, ScanError, VisitResult};
+use super::{AuditWriter, Entry, Filter, MessageAction, MessageVisitor, Outcome, Overview, ScanError, VisitResult};
 
 /// Deletes the messages that a filter matches.
 pub struct Discard<'a> {
@@ -12,6 +12,8 @@ pub struct Discard<'a> {
     pub audit: Option<&'a AuditWriter>,
     /// The number of messages that matched so far.
     pub matched: u64,
+    /// The dead letters that matched so far.
+    pub overview: Overview,
 }
 
 #[async_trait]
@@ -21,10 +23,11 @@ impl MessageVisitor for Discard<'_> {
         let mut lines = Vec::new();
         for (entry, action) in entries.iter().zip(&mut actions) {
             let summary = entry.summary();
-            if !self.filter.matches(&summary) {
+            if !self.filter.selects(entry) {
                 continue;
             }
             self.matched += 1;
+            self.overview.add(entry);
             if let Some(audit) = self.audit {
                 lines.push(audit.line(&summary, Outcome::Discarded, None));
                 *action = MessageAction::Delete;

@@ -1,17 +1,17 @@
 //! A message of the queue: a dead letter, or anything else.
 
 use devicestate_engine::{
-    dead_letter::DeadLetter,
+    dead_letter::{DeadLetter, Fingerprint, IdCheck, is_dead_letter_id},
     failure::{ErrorClass, Stage},
     queue::Message,
-    text::iso8601,
+    text::{iso8601, truncated},
 };
 use serde::{Serialize, de::Error as _};
 use serde_json::value::RawValue;
 
 /// Parses a dead letter strictly: an object, and UTF-8 to the last byte. A replay changes its text member by member, and a
 /// derived struct would also accept an array, and any bytes in members that it skips.
-fn parse_dead_letter(body: &[u8]) -> serde_json::Result<DeadLetter> {
+pub(crate) fn parse_dead_letter(body: &[u8]) -> serde_json::Result<DeadLetter> {
     let text = str::from_utf8(body).map_err(serde_json::Error::custom)?;
     if text.trim_ascii_start().starts_with('[') {
         return Err(serde_json::Error::custom("it is an array"));
@@ -26,6 +26,7 @@ pub struct Entry {
     pub message: Message,
     /// Its parsed content.
     pub content: MessageContent,
+    identity: Option<Identity>,
 }
 
 /// What a message contains.
@@ -42,12 +43,14 @@ impl Entry {
     /// Parses a message.
     #[must_use]
     pub fn parse(message: Message) -> Self {
-        let content = match parse_dead_letter(&message.body) {
-            Ok(letter) if is_dead_letter_id(&letter.id) => MessageContent::DeadLetter(Box::new(letter)),
-            Ok(letter) => MessageContent::Foreign(format!("its Id {:?} is not the id of a dead letter", letter.id)),
-            Err(error) => MessageContent::Foreign(format!("it is not a dead letter of devicestate: {error}")),
+        let (content, identity) = match parse_dead_letter(&message.body) {
+            Ok(letter) => match Identity::of(&letter) {
+                Ok(identity) => (MessageContent::DeadLetter(Box::new(letter)), Some(identity)),
+                Err(reason) => (MessageContent::Foreign(reason), None),
+            },
+            Err(error) => (MessageContent::Foreign(format!("it is not a dead letter of devicestate: {error}")), None),
         };
-        Self { message, content }
+        Self { message, content, identity }
     }
 
     /// Returns the dead letter, if the message is one.
@@ -57,6 +60,12 @@ impl Entry {
             MessageContent::DeadLetter(letter) => Some(letter),
             MessageContent::Foreign(_) => None,
         }
+    }
+
+    /// Returns what makes two messages the same dead letter; `None` if the message is not one.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
     }
 
     /// Returns the summary of the message, which a list shows.
@@ -74,6 +83,43 @@ impl Entry {
             MessageContent::Foreign(reason) => Summary { issue: reason.clone(), ..summary },
             MessageContent::DeadLetter(letter) => add_dead_letter(letter, summary),
         }
+    }
+}
+
+/// What makes two messages the same dead letter. The id alone does so only if it was checked, here or when the complete dead
+/// letter is fetched from the overflow.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The id.
+    pub id: String,
+    /// The digest of the event, if the id cannot be checked because the event is not complete.
+    event: Option<String>,
+}
+
+impl Identity {
+    /// Returns the identity of a dead letter, or why its id is not its own.
+    fn of(letter: &DeadLetter) -> Result<Self, String> {
+        if !is_dead_letter_id(&letter.id) {
+            return Err(format!("its Id {:?} is not the id of a dead letter", truncated(&letter.id)));
+        }
+        let event = match letter.check_id() {
+            IdCheck::Matches => None,
+            IdCheck::Differs => {
+                return Err(format!(
+                    "its Id {:?} is not the hash of its event's position and body: it was changed",
+                    letter.id
+                ));
+            }
+            IdCheck::Incomplete if letter.overflow.is_some() => None,
+            IdCheck::Incomplete => {
+                let data = &letter.event_data;
+                let event =
+                    (&letter.source, &data.sequence_number, &data.enqueued_time_utc, &data.body_cut, &data.body);
+                let text = serde_json::to_vec(&event).expect("texts and numbers are always JSON");
+                Some(Fingerprint::of_bytes(&text).sha256)
+            }
+        };
+        Ok(Self { id: letter.id.clone(), event })
     }
 }
 
@@ -161,12 +207,4 @@ pub(super) fn device_id(letter: &DeadLetter) -> Option<String> {
 /// Returns the content of a JSON string, or the text of any other JSON value.
 fn cell_text(cell: &RawValue) -> String {
     serde_json::from_str(cell.get()).unwrap_or_else(|_| cell.get().to_owned())
-}
-
-/// The number of hexadecimal digits in the id of a dead letter.
-pub(crate) const ID_DIGITS: usize = 32;
-
-/// Returns true if a text can be the id of a dead letter.
-fn is_dead_letter_id(text: &str) -> bool {
-    text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

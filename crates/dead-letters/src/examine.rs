@@ -1,25 +1,37 @@
 //! Finds one dead letter in the queue, formats its telemetry, and builds the query that finds its log.
 
 use async_trait::async_trait;
-use devicestate_engine::{dead_letter::DeadLetter, telemetry::Telemetry, text::iso8601};
+use devicestate_engine::{
+    dead_letter::{DeadLetter, ID_DIGITS},
+    telemetry::Telemetry,
+    text::iso8601,
+};
 
 use super::{
-    Entry, Filter, MessageAction, MessageVisitor, ScanError, VisitResult, entry::ID_DIGITS, pretty::indent_json,
+    Entry, Filter, MessageAction, MessageVisitor, ScanError, VisitResult, pretty::indent_json,
     replay::replayer::rebuild_event,
 };
 
-/// Finds messages. It is complete when every message that the filter names by its full id is found.
+/// Finds messages, each dead letter once.
 #[derive(Debug, Default)]
 pub struct Finder {
     filter: Filter,
+    reads_all: bool,
     found: Vec<Entry>,
 }
 
 impl Finder {
-    /// Creates a finder of the messages that a filter matches.
+    /// Creates a finder of the messages that a filter matches. It is complete when every message that the filter names by its
+    /// full id is found.
     #[must_use]
     pub fn new(filter: Filter) -> Self {
-        Self { filter, found: Vec::new() }
+        Self { filter, reads_all: false, found: Vec::new() }
+    }
+
+    /// Reads all messages: another message may have the same id and another content.
+    #[must_use]
+    pub fn reading_all(self) -> Self {
+        Self { reads_all: true, ..self }
     }
 
     /// Returns the messages found, each dead letter once.
@@ -28,11 +40,14 @@ impl Finder {
         self.found
     }
 
-    /// Returns true if only repeats can follow.
+    /// Returns true if only repeats are expected.
     fn is_complete(&self) -> bool {
         let is_full = |id: &String| id.len() == ID_DIGITS;
         let Filter { ids, messages, .. } = &self.filter;
-        self.filter.has_ids() && ids.iter().all(is_full) && self.found.len() == ids.len() + messages.len()
+        !self.reads_all
+            && self.filter.has_ids()
+            && ids.iter().all(is_full)
+            && self.found.len() == ids.len() + messages.len()
     }
 }
 
@@ -40,9 +55,8 @@ impl Finder {
 impl MessageVisitor for Finder {
     async fn visit(&mut self, entries: &[Entry]) -> Result<VisitResult, ScanError> {
         for entry in entries {
-            let id = |entry: &Entry| entry.dead_letter().map(|letter| letter.id.clone());
-            let is_repeat = id(entry).is_some() && self.found.iter().any(|found| id(found) == id(entry));
-            if self.filter.matches(&entry.summary()) && !is_repeat {
+            let is_repeat = |found: &Entry| entry.identity().is_some() && found.identity() == entry.identity();
+            if self.filter.selects(entry) && !self.found.iter().any(is_repeat) {
                 self.found.push(Entry::parse(entry.message.clone()));
             }
         }

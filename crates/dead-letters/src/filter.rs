@@ -5,13 +5,15 @@ use std::ops::RangeInclusive;
 use devicestate_engine::failure::Stage;
 use regex_lite::Regex;
 
-use super::Summary;
+use super::{Entry, Identity, Summary};
 
 /// Selects dead letters: a dead letter matches if it meets every condition that is set. Without conditions, all match.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Ids of dead letters, or their first digits: any of them.
     pub ids: Vec<String>,
+    /// One dead letter with all messages that repeat it, whatever else has its id. It excludes every other message.
+    pub only: Option<Identity>,
     /// The queue's ids of messages: any of them. Only this condition matches messages that are not dead letters.
     pub messages: Vec<String>,
     /// The device, or the partition key if the event could not be decoded.
@@ -32,7 +34,7 @@ impl Filter {
     /// Returns true if the filter names dead letters or messages by their ids.
     #[must_use]
     pub fn has_ids(&self) -> bool {
-        !self.ids.is_empty() || !self.messages.is_empty()
+        !self.ids.is_empty() || !self.messages.is_empty() || self.only.is_some()
     }
 
     /// Returns true if no condition is set.
@@ -56,7 +58,14 @@ impl Filter {
 
     /// Returns true if this message matches. A message that is not a dead letter matches only by its message id.
     #[must_use]
-    pub fn matches(&self, summary: &Summary) -> bool {
+    pub fn selects(&self, entry: &Entry) -> bool {
+        match &self.only {
+            Some(only) => entry.identity() == Some(only),
+            None => self.matches(&entry.summary()),
+        }
+    }
+
+    fn matches(&self, summary: &Summary) -> bool {
         let is_named = self.messages.contains(&summary.message_id)
             || match &summary.id {
                 Some(id) => !self.has_ids() || self.ids.iter().any(|named| id.starts_with(&named.to_ascii_lowercase())),

@@ -23,9 +23,11 @@ mod queue_scan;
 mod replay;
 mod transfer;
 
-pub use audit::{Action, AuditError, AuditLine, AuditTrail, AuditWriter, Edit, FileAuditTrail, Outcome, operator_name};
+pub use audit::{
+    Action, AuditError, AuditLine, AuditTrail, AuditWriter, Edit, FileAuditTrail, LockWait, Outcome, operator_name,
+};
 pub use discard::Discard;
-pub use entry::{Entry, MessageContent, Summary};
+pub use entry::{Entry, Identity, MessageContent, Summary};
 pub use error::ScanError;
 pub use examine::{BodyForm, Finder, ReadableBody, log_query, readable_body};
 pub use filter::Filter;
@@ -33,6 +35,6 @@ pub use overview::{Group, GroupBy, ListEntry, Overview};
 pub use queue_scan::{MessageAction, MessageVisitor, QueueScan, ScanSummary, VisitResult};
 pub use replay::{
     FailureGroup, MAX_REPLAYS, Replay, ReplaySummary,
-    replayer::{Candidate, ReplayOutcome, Replayer, rebuild_event},
+    replayer::{Candidate, ReplayOutcome, Replayer, rebuild_edited, rebuild_event},
 };
 pub use transfer::{Export, ExportLine, ImportError, parse_export_line};

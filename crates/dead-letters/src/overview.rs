@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::{Entry, Filter, MessageAction, MessageVisitor, ScanError, Summary, VisitResult};
+use super::{Entry, Filter, Identity, MessageAction, MessageVisitor, ScanError, Summary, VisitResult};
 
 /// The dead letters that a filter matches, and the messages that are not dead letters.
 #[derive(Debug, Default)]
@@ -13,8 +13,8 @@ pub struct Overview {
     filter: Filter,
     /// In the order of the queue.
     entries: Vec<ListEntry>,
-    /// The index in `entries` of each id.
-    index_by_id: HashMap<String, usize>,
+    /// The index in `entries` of each dead letter.
+    index_by_identity: HashMap<Identity, usize>,
     /// Messages that are not dead letters.
     foreign: Vec<Summary>,
     unmatched: u64,
@@ -95,15 +95,15 @@ impl Overview {
     /// Adds a message.
     pub fn add(&mut self, entry: &Entry) {
         let summary = entry.summary();
-        let Some(id) = summary.id.clone() else { return self.foreign.push(summary) };
-        if !self.filter.matches(&summary) {
+        let Some(identity) = entry.identity().cloned() else { return self.foreign.push(summary) };
+        if !self.filter.selects(entry) {
             self.unmatched += 1;
             return;
         }
-        if let Some(index) = self.index_by_id.get(&id) {
+        if let Some(index) = self.index_by_identity.get(&identity) {
             self.entries[*index].repeats += 1;
         } else {
-            self.index_by_id.insert(id, self.entries.len());
+            self.index_by_identity.insert(identity, self.entries.len());
             self.entries.push(ListEntry { summary, repeats: 0 });
         }
     }

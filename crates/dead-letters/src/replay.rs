@@ -147,7 +147,7 @@ impl Replay<'_> {
                 continue;
             };
             let summary = entry.summary();
-            if !self.filter.matches(&summary) {
+            if !self.filter.selects(entry) {
                 continue;
             }
             if summary.replays >= self.max_replays && !self.filter.has_ids() {

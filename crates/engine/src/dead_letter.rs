@@ -5,6 +5,7 @@
 //! duplicates are detected by the id.
 
 mod fetch;
+mod id;
 mod overflow;
 mod overflow_cache;
 mod replay;
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub use fetch::{FetchError, event_body, fetch_complete};
+pub use id::{ID_DIGITS, IdCheck, is_dead_letter_id};
 pub use overflow::{Directory, Overflow, OverflowError, name_in_location, without_query};
 pub use overflow_cache::OverflowCache;
 pub use replay::Replay;
@@ -154,7 +156,7 @@ impl DeadLetter {
         let (event, metadata) = (&batch.events[index], &batch.metadata);
         let cell = |column: &MetadataColumn| column.cell(index).map(ToOwned::to_owned);
         Self {
-            id: dead_letter_id(batch, index),
+            id: id::dead_letter_id(batch, index),
             issue: truncated(&failure.issue),
             stage: failure.stage,
             error_class: failure.class,
@@ -269,24 +271,6 @@ impl Fingerprint {
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self { length: bytes.len(), sha256: hex(&Sha256::digest(bytes)) }
     }
-}
-
-/// Returns the id of an event's dead letter: a hash of the event's position and body, so that a repeat has the same id.
-fn dead_letter_id(batch: &Batch, index: usize) -> String {
-    let event = &batch.events[index];
-    let Source { fully_qualified_namespace, consumer_group, partition_id, .. } = &batch.source;
-    let (sequence_number, enqueued) = match event.position {
-        Some(position) => (position.sequence_number.to_string(), position.enqueued_ms.to_string()),
-        None => Default::default(),
-    };
-    let mut hash = Sha256::new();
-    let entity = batch.source.entity();
-    for part in [fully_qualified_namespace, entity, consumer_group, partition_id, &sequence_number, &enqueued] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    hash.update(&event.body);
-    hex(&hash.finalize()[..16])
 }
 
 fn hex(bytes: &[u8]) -> String {

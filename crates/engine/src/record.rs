@@ -12,6 +12,7 @@ use crate::{
     batch::{Message, Source},
     failure::{ErrorClass, Stage},
     store::Operations,
+    text::escape_json,
 };
 
 /// A line of a reply's `Logs`, or of the handler's own log.
@@ -175,9 +176,9 @@ impl From<&Source> for SourceRecord {
 }
 
 impl Record {
-    /// Returns the record as one line of JSON.
+    /// Returns the record as one line of JSON, in which hidden characters are escaped: consoles show it.
     #[must_use]
     pub fn to_line(&self) -> String {
-        serde_json::to_string(self).expect("a record is always JSON")
+        escape_json(&serde_json::to_string(self).expect("a record is always JSON")).into_owned()
     }
 }

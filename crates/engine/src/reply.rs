@@ -8,7 +8,11 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
-use crate::{function_app::RETURN_VALUE, record::Record};
+use crate::{
+    function_app::RETURN_VALUE,
+    record::Record,
+    text::{escape_json, find_hidden, push_escape},
+};
 
 /// The body of a 2xx reply.
 #[derive(Debug)]
@@ -76,6 +80,21 @@ impl Formatter for InString {
         writer.write_all(br#"\""#)
     }
 
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // Consoles show the records of a reply, so hidden characters are escaped. They are rare, and the others are written at once.
+        let mut rest = fragment;
+        while let Some(at) = find_hidden(rest) {
+            let (before, hidden) = rest.split_at(at);
+            let mut characters = hidden.chars();
+            let mut escape = String::new();
+            characters.next().into_iter().for_each(|c| push_escape(&mut escape, c));
+            writer.write_all(before.as_bytes())?;
+            writer.write_all(escape.replace('\\', r"\\").as_bytes())?;
+            rest = characters.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+
     fn write_char_escape<W: ?Sized + io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
         writer.write_all(br"\")?;
         // Each escape starts with a backslash. In these two the second character must be escaped as well.
@@ -87,7 +106,7 @@ impl Formatter for InString {
     }
 
     fn write_raw_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let string = serde_json::to_string(fragment)?;
+        let string = serde_json::to_string(&escape_json(fragment))?;
         writer.write_all(&string.as_bytes()[1..string.len() - 1])
     }
 }
@@ -106,7 +125,7 @@ mod tests {
 
     /// Returns one record of each kind, with all optional fields.
     fn records() -> [Record; 5] {
-        let text = "a \"\\\n\u{1}\u{e4}\u{1f681}";
+        let text = "a \"\\\n\u{1}\u{7f}\u{e4}\u{9b}b\u{1f681}\u{202e}\u{e0001}";
         let message = Message { session_id: text.into(), message_id: String::new(), delivery_count: 3 };
         let attempt = AttemptRecord {
             invocation_id: text.into(),

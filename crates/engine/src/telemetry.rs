@@ -75,6 +75,15 @@ pub trait Telemetry: Send + Sync {
         let _ = event;
         None
     }
+
+    /// Returns the device id of an event that [`Telemetry::decode`] rejects as invalid, for its dead letter: the member
+    /// `deviceId` of its JSON, in any letter case. `None` if there is none, or if the body is too large to be parsed once more.
+    fn rejected_device_id(&self, event: &Event) -> Option<String> {
+        const MAX_BYTES: usize = 65_536;
+        let json = if event.body.len() <= MAX_BYTES { self.to_json(event)? } else { return None };
+        let (_, id) = json.as_object()?.iter().find(|(name, _)| name.eq_ignore_ascii_case("deviceId"))?;
+        id.as_str().filter(|id| !id.is_empty()).map(str::to_owned)
+    }
 }
 
 /// Collects the readings of an event. A decoder can only add: the readings of earlier events are neither readable nor

@@ -1,6 +1,12 @@
-//! Texts for errors and logs: truncated texts, times in ISO 8601, the messages of errors and panics.
+//! Texts for errors and logs: truncated texts, times in ISO 8601, the messages of errors and panics, and texts without hidden
+//! characters.
+
+mod hidden;
 
 use std::{error::Error, io};
+
+pub use hidden::{clean, escape_json, is_hidden};
+pub(crate) use hidden::{find_hidden, push_escape};
 
 /// Returns a text of at most 1,024 characters: the text, or its beginning and an ellipsis. Some errors repeat the input.
 #[must_use]

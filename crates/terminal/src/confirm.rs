@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _};
 
-use crate::CommandError;
+use crate::{CommandError, eprint};
 
 /// The text that a dry run prints at its end.
 pub const DRY_RUN_NOTICE: &str = "Dry run: nothing changed. Run again with `--yes` to apply.";
@@ -51,7 +51,7 @@ impl ConfirmOptions {
 ///
 /// Standard input cannot be read.
 pub async fn confirm(question: &str) -> Result<bool, CommandError> {
-    eprint!("{question} [y/N] ");
+    eprint(&format!("{question} [y/N] "));
     // On another thread, so that the caller can handle Ctrl-C meanwhile.
     let answer = tokio::task::spawn_blocking(|| io::stdin().lines().next().transpose()).await;
     let answer = answer.map_err(CommandError::not_started)?.map_err(CommandError::not_started)?.unwrap_or_default();

@@ -3,9 +3,10 @@
 use std::{fmt::Display, io::ErrorKind, io::Write as _, process::ExitCode};
 
 use clap::ValueEnum;
+use devicestate_engine::text::{clean, escape_json};
 use serde::Serialize;
 
-use crate::{interrupt::exit_code, table::clean};
+use crate::interrupt::exit_code;
 
 /// The version of the envelope's schema, `docs/reference/output.schema.json`. It rises when a member is renamed or removed.
 const SCHEMA_VERSION: u32 = 1;
@@ -70,7 +71,7 @@ pub fn print_json_items<T: Serialize>(
     items: &[T],
 ) -> Result<(), CommandError> {
     if output == Output::Jsonl {
-        return items.iter().try_for_each(|item| print(to_json(item)? + "\n"));
+        return items.iter().try_for_each(|item| write_out(&(to_json(item)? + "\n")));
     }
     print_envelope(command, outcome, items)
 }
@@ -87,7 +88,7 @@ pub fn print_json_value(
     data: &impl Serialize,
 ) -> Result<(), CommandError> {
     if output == Output::Jsonl {
-        return print(to_json(data)? + "\n");
+        return write_out(&(to_json(data)? + "\n"));
     }
     print_envelope(command, outcome, data)
 }
@@ -125,7 +126,7 @@ impl<'a> JsonItems<'a> {
             _ => format!(",\n    {json}"),
         };
         self.printed += 1;
-        print(text)
+        write_out(&text)
     }
 
     /// Ends the list.
@@ -138,7 +139,7 @@ impl<'a> JsonItems<'a> {
             return Ok(());
         }
         let (head, end) = if self.printed == 0 { (self.head()?, "") } else { (String::new(), "\n  ") };
-        print(format!("{head}{end}],\n  \"outcome\": {}\n}}\n", to_json(&outcome)?))
+        write_out(&format!("{head}{end}],\n  \"outcome\": {}\n}}\n", to_json(&outcome)?))
     }
 
     fn head(&self) -> Result<String, CommandError> {
@@ -149,11 +150,15 @@ impl<'a> JsonItems<'a> {
 
 fn print_envelope<T: Serialize + ?Sized>(command: &str, outcome: CommandOutcome, data: &T) -> Result<(), CommandError> {
     let envelope = Envelope { command, schema_version: SCHEMA_VERSION, outcome, data };
-    print(serde_json::to_string_pretty(&envelope).map_err(CommandError::failed)? + "\n")
+    let json = serde_json::to_string_pretty(&envelope).map_err(CommandError::failed)?;
+    write_out(&(escape_json(&json).into_owned() + "\n"))
 }
 
+/// Returns JSON on one line.
 fn to_json(value: &impl Serialize) -> Result<String, CommandError> {
-    serde_json::to_string(value).map_err(CommandError::failed)
+    let json = serde_json::to_string(value).map_err(CommandError::failed)?;
+    // JSON that a message contains unparsed may have line ends between its tokens.
+    Ok(escape_json(&json).replace('\n', " "))
 }
 
 /// An error that ends a command, with its exit code.
@@ -198,7 +203,7 @@ impl CommandError {
     /// Prints the message on standard error, prefixed with the program's name, and returns the exit code.
     #[must_use]
     pub fn report(&self, program: &str) -> ExitCode {
-        print_message(format_args!("{program}: {}", clean(&self.message)));
+        print_message(format_args!("{program}: {}", self.message));
         ExitCode::from(self.code)
     }
 
@@ -228,18 +233,27 @@ fn without_os_codes(text: &str) -> String {
     result + rest
 }
 
-/// Prints a line to standard error. An error is ignored: the command continues without its terminal.
-pub fn print_message(text: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-/// Prints to standard output. A closed pipe (`| head`) is not an error.
+/// Prints a text to standard output, without hidden characters. A closed pipe (`| head`) is not an error.
 ///
 /// # Errors
 ///
 /// Any other failure to write.
 pub fn print(text: impl Display) -> Result<(), CommandError> {
-    match write!(std::io::stdout(), "{text}") {
+    write_out(&clean(&text.to_string()))
+}
+
+/// Prints a line to standard error, without hidden characters. An error is ignored: the command continues without its terminal.
+pub fn print_message(text: impl Display) {
+    eprint(&format!("{text}\n"));
+}
+
+/// Prints a text to standard error, as [`print_message`] does, without a line end.
+pub fn eprint(text: &str) {
+    let _ = std::io::stderr().write_all(clean(text).as_bytes());
+}
+
+fn write_out(text: &str) -> Result<(), CommandError> {
+    match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::failed(error)),
         _ => Ok(()),
     }

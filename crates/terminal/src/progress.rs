@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use devicestate_engine::text::clean;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::{task::JoinHandle, time::interval};
 
@@ -49,6 +50,7 @@ impl Progress {
     pub fn line_printer(&self) -> impl Fn(&str) + Send + use<> {
         let (program, bar) = (self.program, self.bar.clone());
         move |text| {
+            let text = clean(text);
             if bar.is_hidden() {
                 // A bar without a terminal prints nothing. An error is ignored: Ctrl-C may have ended the reader too.
                 let _ = writeln!(io::stderr(), "{program}: {text}");

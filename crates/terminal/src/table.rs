@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use devicestate_engine::text::clean;
+
 /// A table for a reader: numbers are aligned right, text left.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
@@ -22,16 +24,6 @@ impl Table {
         let cell = |cell: T| clean(&cell.into()).replace(['\n', '\t'], "\u{fffd}");
         self.rows.push(cells.into_iter().map(cell).collect());
     }
-}
-
-/// Replaces control characters, except line ends and tabs, and characters that change the direction of text. Device ids may
-/// contain any of them.
-#[must_use]
-pub fn clean(text: &str) -> String {
-    let changes_direction =
-        |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let moves_cursor = |c: char| c.is_control() && c != '\n' && c != '\t';
-    text.chars().map(|c| if moves_cursor(c) || changes_direction(c) { '\u{fffd}' } else { c }).collect()
 }
 
 impl fmt::Display for Table {

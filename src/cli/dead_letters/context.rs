@@ -11,7 +11,9 @@ use std::{
 
 use clap::{Args, value_parser};
 use devicestate_azure::{BlobAudit, CosmosConfig, StorageConnection, StorageQueue};
-use devicestate_dead_letters::{Action, AuditTrail, AuditWriter, Edit, FileAuditTrail, Replayer, operator_name};
+use devicestate_dead_letters::{
+    Action, AuditTrail, AuditWriter, Edit, FileAuditTrail, LockWait, Replayer, operator_name,
+};
 use devicestate_engine::{
     clock::System,
     dead_letter::{DeadLetter, FetchError, Overflow, fetch_complete},
@@ -20,10 +22,12 @@ use devicestate_engine::{
     settings::Settings,
     store::{DryRunStore, StateStore},
     telemetry::drone::Drone,
+    text::is_hidden,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue, dead_letter_folder};
-use devicestate_terminal::{CommandError, CommandOutcome, Output, print_json_items, print_json_value};
+use devicestate_terminal::{CommandError, CommandOutcome, Output, print_json_items, print_json_value, print_message};
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::{
     bootstrap::{build_processor, open_overflow, open_store},
@@ -68,6 +72,8 @@ pub(super) struct Context {
     output: QueueOutput,
     overflow_config: OverflowConfig,
     has_printed_json: AtomicBool,
+    /// `true` stops the command.
+    pub(super) stop: watch::Sender<bool>,
 }
 
 impl Context {
@@ -105,6 +111,7 @@ impl Context {
             output,
             overflow_config,
             has_printed_json,
+            stop: watch::channel(false).0,
         })
     }
 
@@ -164,15 +171,15 @@ impl Context {
 
     /// Returns the writer of the audit trail of this run.
     pub(super) fn audit_writer(&self, action: Action, edit: Option<Edit>) -> Result<AuditWriter, CommandError> {
+        let waiting = LockWait { report: Arc::new(|line: &str| print_message(line)), stop: self.stop.subscribe() };
+        let in_file = |trail: FileAuditTrail| Arc::new(trail.with_lock_wait(waiting));
         let trail: Arc<dyn AuditTrail> = match (&self.options.audit, &self.options.state, &self.overflow_config) {
-            (Some(path), ..) => Arc::new(FileAuditTrail::new(path.clone())),
-            (None, Some(state), _) => Arc::new(FileAuditTrail::next_to(state)),
+            (Some(path), ..) => in_file(FileAuditTrail::new(path.clone())),
+            (None, Some(state), _) => in_file(FileAuditTrail::next_to(state)),
             (None, None, OverflowConfig::Blobs { connection, container }) => {
                 Arc::new(BlobAudit::new(connection, container, action, &System).map_err(CommandError::not_started)?)
             }
-            (None, None, OverflowConfig::Directory(folder)) => {
-                Arc::new(FileAuditTrail::new(folder.join("audit.jsonl")))
-            }
+            (None, None, OverflowConfig::Directory(folder)) => in_file(FileAuditTrail::new(folder.join("audit.jsonl"))),
             (None, None, OverflowConfig::Disabled { .. }) => {
                 return Err(CommandError::not_started(
                     "the audit trail has no location, because the storage connection has no access to blobs: use --audit FILE",
@@ -254,14 +261,21 @@ impl Context {
     }
 }
 
-/// Quotes a word for a shell.
+/// Quotes a word for a shell. Hidden characters become escapes, which Bash and most shells understand.
 pub(super) fn shell_quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    let is_plain = |c: char| c.is_alphanumeric() && !is_hidden(c) || "/._-+=:,@%".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
+        return word.to_owned();
     }
+    if !word.contains(is_hidden) {
+        return format!("'{}'", word.replace('\'', "'\\''"));
+    }
+    let escaped = word.chars().map(|c| match c {
+        '\\' | '\'' => format!("\\{c}"),
+        _ if is_hidden(c) => c.to_string().bytes().fold(String::new(), |text, byte| text + &format!("\\x{byte:02x}")),
+        _ => c.to_string(),
+    });
+    format!("$'{}'", escaped.collect::<String>())
 }
 
 /// Reads the configuration. The setting `StateStore` may be missing, because most commands need only the queue.
@@ -309,4 +323,21 @@ fn storage_connection(settings: &Settings, output: &QueueOutput) -> Result<(Stor
     })?;
     let name = settings.resolve(&output.queue_name).map_err(CommandError::not_started)?;
     Ok((connection.with_tool_retries(), name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_a_quoted_word_as_it_was() {
+        for word in
+            ["plain-1.json", "", "two words", "it's", "$(touch x); \\", "\u{1b}[2J'\\\u{9b}\u{202e}9\nend", "\u{3164}"]
+        {
+            let quoted = shell_quoted(word);
+            assert!(!quoted.contains(is_hidden), "{quoted:?}");
+            let output = std::process::Command::new("bash").arg("-c").arg(format!("printf %s {quoted}")).output();
+            assert_eq!(String::from_utf8(output.expect("bash").stdout).as_deref(), Ok(word), "{quoted}");
+        }
+    }
 }

@@ -1,15 +1,17 @@
 //! `dead-letters discard`.
 
 use clap::Args;
-use devicestate_dead_letters::{Action, AuditWriter, Discard, Filter, ScanSummary};
+use devicestate_dead_letters::{Action, AuditWriter, Discard, Filter, GroupBy, Overview, ScanSummary};
 use devicestate_engine::clock::{Clock as _, System};
 use devicestate_terminal::{
-    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, confirm, count_of, print,
+    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, confirm, count_of, eprint, print,
 };
 use serde::Serialize;
 
 use super::{
     context::Context,
+    find::check_ids,
+    list::groups_table,
     progress::{self, has_exit_code_2},
     select::Selection,
 };
@@ -23,7 +25,7 @@ Examples:
   devicestate dead-letters discard --stage deserialize --since 2h --yes
   devicestate dead-letters discard --device drone-7 --sequence-numbers ..4711
 
-On a terminal the command shows how many messages match, and asks. Without a terminal and \
+On a terminal the command shows the causes and how many messages match, and asks. Without a terminal and \
 without --yes it is a dry run. A message that is not a dead letter is deleted only by --message \
 MESSAGE_ID; `list` shows that id. Blobs and files of large dead letters are kept, because another \
 message may refer to them.
@@ -58,6 +60,7 @@ impl Options {
                 "no dead letters are selected: use ids, a filter such as --device, or --all",
             ));
         }
+        check_ids(context, &filter).await?;
         let mode = self.confirm.mode();
         let answer = if mode == ApplyMode::Ask { ask(context, &filter).await? } else { None };
         if answer == Some(false) && self.output.output == Output::Table {
@@ -75,21 +78,24 @@ impl Options {
         filter: &Filter,
         audit: Option<&AuditWriter>,
     ) -> Result<(), CommandError> {
-        let (scan, matched, result) = scan(context, filter, audit).await;
+        let (scan, discard, result) = scan(context, filter, audit).await;
+        let matched = discard.matched;
         if scan.received == 0 && result.is_err() {
             return result;
         }
         let result = result
             .and_then(|()| progress::check_not_stopped(scan))
             .and_then(|()| progress::check_all_found(filter.ids.len() + filter.messages.len(), matched));
-        let text = match audit {
-            Some(_) => format!("{} discarded\n", count_of(scan.deleted, "message")),
-            None => format!("{} would be discarded\n{DRY_RUN_NOTICE}\n", count_of(matched, "message")),
+        let text = if audit.is_some() {
+            format!("{} discarded\n", count_of(scan.deleted, "message"))
+        } else {
+            let notice = if matched > 0 { format!("{DRY_RUN_NOTICE}\n") } else { String::new() };
+            format!("{}{} would be discarded\n{notice}", causes(&discard), count_of(matched, "message"))
         };
         match self.output.output {
             Output::Table => print(text)?,
             // With exit code 2, standard output stays empty.
-            _ if has_exit_code_2(&result) => eprint!("{text}"),
+            _ if has_exit_code_2(&result) => eprint(&text),
             output => {
                 let data = DiscardResult { dry_run: audit.is_none(), matched, discarded: scan.deleted };
                 context.print_json(output, COMMAND, &result, &data)?;
@@ -100,23 +106,32 @@ impl Options {
     }
 }
 
-async fn scan(
+async fn scan<'a>(
     context: &Context,
-    filter: &Filter,
-    audit: Option<&AuditWriter>,
-) -> (ScanSummary, u64, Result<(), CommandError>) {
-    let mut discard = Discard { filter, audit, matched: 0 };
+    filter: &'a Filter,
+    audit: Option<&'a AuditWriter>,
+) -> (ScanSummary, Discard<'a>, Result<(), CommandError>) {
+    let mut discard = Discard { filter, audit, matched: 0, overview: Overview::default() };
     let (scan, result) = progress::scan_partially(context, None, &mut discard).await;
-    (scan, discard.matched, result)
+    (scan, discard, result)
+}
+
+/// Returns the causes of the matching dead letters as a table, if there are any.
+fn causes(discard: &Discard<'_>) -> String {
+    match &discard.overview.groups(GroupBy::Issue)[..] {
+        [] => String::new(),
+        groups => format!("{}\n", groups_table("ISSUE", groups)),
+    }
 }
 
 /// Counts the messages that match, and asks whether to delete them; `None` if there are none.
 async fn ask(context: &Context, filter: &Filter) -> Result<Option<bool>, CommandError> {
-    let (summary, matched, result) = scan(context, filter, None).await;
+    let (summary, discard, result) = scan(context, filter, None).await;
     result?;
     progress::check_not_stopped(summary)?;
-    if matched == 0 {
+    if discard.matched == 0 {
         return Ok(None);
     }
-    progress::unless_stopped(confirm(&format!("Discard {}?", count_of(matched, "message")))).await.map(Some)
+    eprint(&causes(&discard));
+    progress::unless_stopped(confirm(&format!("Discard {}?", count_of(discard.matched, "message")))).await.map(Some)
 }

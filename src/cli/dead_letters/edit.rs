@@ -1,35 +1,36 @@
 //! `dead-letters edit`.
 
 use std::{
-    env, fs,
-    io::{self, IsTerminal as _, Write as _},
+    fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use clap::Args;
 use devicestate_dead_letters::{
-    Action, BodyForm, Candidate, Edit, Replay, ReplayOutcome, ReplaySummary, readable_body,
+    Action, BodyForm, Candidate, Edit, Entry, Filter, Replay, ReplayOutcome, ReplaySummary, readable_body,
+    rebuild_edited, rebuild_event,
 };
 use devicestate_engine::{
+    batch::Event,
     clock::System,
     dead_letter::{DeadLetter, FetchError, event_body},
     rate_limit::RateLimit,
-    text::error_message,
+    telemetry::Telemetry as _,
+    text::truncated,
 };
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
-    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, clean, confirm, print,
+    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, confirm, count_of, eprint, print,
 };
 use serde::Serialize;
 use serde_json::json;
 
 use super::{
     context::{Context, shell_quoted},
-    find::find,
+    editor::{open_editor, read_text},
+    find::find_only,
     preview::{Change, Preview, preview},
-    progress, replay,
-    select::{self, Selection},
+    progress, replay, select,
 };
 
 pub(super) const COMMAND: &str = "dead-letters edit";
@@ -53,6 +54,9 @@ pub(super) struct Options {
     /// File with the corrected telemetry, instead of an editor
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     file: Option<PathBuf>,
+    /// Accept another device id: the replay writes the document of that device
+    #[arg(long, help_heading = "Input")]
+    allow_device_change: bool,
     #[command(flatten)]
     confirm: ConfirmOptions,
     #[command(flatten)]
@@ -77,7 +81,7 @@ impl Options {
         // Checked before the text is edited: without these it could not be replayed.
         context.dry_run_replayer()?;
         context.audit_writer(Action::Edit, None)?;
-        let entry = find(context, &self.id).await?;
+        let entry = find_only(context, &self.id).await?;
         let message = entry.dead_letter().expect("only dead letters are found by an id");
         let letter = context.fetch_complete(message).await.map_err(|error| match error {
             FetchError::Lost(reason) => CommandError::failed(reason),
@@ -86,10 +90,11 @@ impl Options {
         let original = event_body(&letter).map_err(CommandError::failed)?;
         let initial = initial_text(context, &letter, &original, entry.summary().device());
         let (edited, file) = match &self.file {
-            Some(path) => (read(path)?, path.clone()),
+            Some(path) => (read_text(path)?, path.clone()),
             None => open_editor(&initial)?,
         };
-        let is_done = if edited.trim() == initial.trim() {
+        // An editor may have changed the line ends.
+        let is_done = if edited.trim().lines().eq(initial.trim().lines()) {
             let data = EditResult { id: &letter.id, dry_run: true, outcome: "unchanged", changes: &[], file: None };
             self.print(context, "The text was not changed: nothing to replay.\n", &Ok(()), &data)?;
             true
@@ -101,7 +106,8 @@ impl Options {
                 shell_quoted(&file.display().to_string()),
                 context.command_line_options()
             );
-            self.replay(context, &letter, edit, &file, &again).await.map_err(|failed| failed.with_line(&again))?
+            let found = Found { entry: &entry, letter: &letter };
+            self.replay(context, found, edit, &file, &again).await.map_err(|failed| failed.with_line(&again))?
         };
         if is_done && self.file.is_none() {
             let _ = fs::remove_file(&file);
@@ -113,16 +119,25 @@ impl Options {
     async fn replay(
         &self,
         context: &Context,
-        letter: &DeadLetter,
+        found: Found<'_>,
         edit: Edit,
         file: &Path,
         again: &str,
     ) -> Result<bool, CommandError> {
+        let Found { entry, letter } = found;
         let rejected =
             |reason: &str| CommandError::failed(format!("the corrected telemetry was not replayed: {reason}"));
         let edited = edit.edited.clone();
         serde_json::from_slice::<serde::de::IgnoredAny>(&edited)
             .map_err(|error| rejected(&format!("it is not valid JSON: {error}")))?;
+        if let Some((before, after)) =
+            changed_device(context, entry, letter, &edit).filter(|_| !self.allow_device_change)
+        {
+            return Err(rejected(&format!(
+                "its device id is {after:?}, and that of the dead letter is {before:?}, so a replay would write the document of \
+                 another device. Correct the device id, or use --allow-device-change"
+            )));
+        }
         let candidate = Candidate { letter, edited: Some(&edited) };
         let preview = progress::unless_stopped(preview(context, candidate)).await?;
         match &preview.outcome {
@@ -131,11 +146,11 @@ impl Options {
             ReplayOutcome::Applied | ReplayOutcome::Superseded => {}
         }
         let table = preview.table().map(|table| table.to_string()).unwrap_or_default();
-        let effect = clean(&format!("{}\n{table}", preview.sentence()));
+        let effect = format!("{}\n{table}", preview.sentence());
         match self.output.output {
             Output::Table => print(effect)?,
             // Only the result is on standard output.
-            Output::Json | Output::Jsonl => eprint!("{effect}"),
+            Output::Json | Output::Jsonl => eprint(&effect),
         }
         let (is_confirmed, notice) = match self.confirm.mode() {
             ApplyMode::Apply => (true, ""),
@@ -149,13 +164,13 @@ impl Options {
             self.print(context, &format!("{notice}\n{}\n", capitalized(again)), &Ok(()), &data)?;
             return Ok(false);
         }
-        self.apply(context, letter, edit, &preview).await.map(|()| true)
+        self.apply(context, found, edit, &preview).await.map(|()| true)
     }
 
     async fn apply(
         &self,
         context: &Context,
-        letter: &DeadLetter,
+        Found { entry, letter }: Found<'_>,
         edit: Edit,
         preview: &Preview,
     ) -> Result<(), CommandError> {
@@ -163,7 +178,7 @@ impl Options {
         let audit = context.audit_writer(Action::Edit, Some(edit))?;
         let mut replay = Replay {
             replayer: &context.replayer(context.store(OpenMode::Existing)?),
-            filter: &Selection::one(letter.id.clone()).filter(0),
+            filter: &Filter { only: entry.identity().cloned(), ..Filter::default() },
             edited: Some(&edited),
             max_replays: u32::MAX,
             audit: Some(&audit),
@@ -172,7 +187,7 @@ impl Options {
             summary: ReplaySummary::default(),
         };
         let (scan, result) = progress::scan_partially(context, None, &mut replay).await;
-        let summary = replay.summary;
+        let (summary, messages) = one_dead_letter(replay.summary);
         progress::report_audit_trail(Some(&audit), summary.replayed);
         result?;
         progress::check_not_stopped(scan)?;
@@ -190,7 +205,11 @@ impl Options {
         };
         let changes = if outcome == "applied" { &preview.changes[..] } else { &[] };
         let data = EditResult { id: &letter.id, dry_run: false, outcome, changes, file: None };
-        self.print(context, &replay::summary_text(&summary, true, u32::MAX), &result, &data)?;
+        let repeats = match messages.saturating_sub(1) {
+            0 => String::new(),
+            repeats => format!("\n{} of the same dead letter: the same was done.\n", count_of(repeats, "more message")),
+        };
+        self.print(context, &(replay::summary_text(&summary, true, u32::MAX) + &repeats), &result, &data)?;
         result
     }
 
@@ -206,6 +225,38 @@ impl Options {
             output => context.print_json(output, COMMAND, result, data),
         }
     }
+}
+
+/// The dead letter that is edited.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    /// Its message.
+    entry: &'a Entry,
+    /// It, complete.
+    letter: &'a DeadLetter,
+}
+
+/// Returns the summary of a replay of all messages of one dead letter as that of one, and the number of the messages.
+fn one_dead_letter(summary: ReplaySummary) -> (ReplaySummary, u64) {
+    let messages = summary.replayed;
+    let failed_again = summary.failed_again.min(1);
+    // Only the first of the messages can be newer than the document.
+    let applied = summary.applied.min(1 - failed_again);
+    let superseded = summary.superseded.min(1 - failed_again - applied);
+    (ReplaySummary { replayed: messages.min(1), applied, superseded, failed_again, foreign: 0, ..summary }, messages)
+}
+
+/// Returns the device ids before and after the edit, if they are known and differ.
+fn changed_device(context: &Context, entry: &Entry, letter: &DeadLetter, edit: &Edit) -> Option<(String, String)> {
+    // As the id in a dead letter is truncated, so are all.
+    let decoded = |event: &Event| {
+        let decoded = context.telemetry.decode(event).ok().map(|decoded| decoded.device_id);
+        decoded.or_else(|| context.telemetry.rejected_device_id(event)).map(|id| truncated(&id))
+    };
+    let original = || decoded(&rebuild_event(letter, edit.original.clone()));
+    let before = entry.summary().device_id.or_else(original)?;
+    let after = decoded(&rebuild_edited(letter, edit.edited.clone()))?;
+    (before != after).then_some((before, after))
 }
 
 fn capitalized(text: &str) -> String {
@@ -224,45 +275,4 @@ fn initial_text(context: &Context, letter: &DeadLetter, original: &[u8], device:
         }
     };
     text + "\n"
-}
-
-/// Opens a text in an editor, and returns what was saved and the path of its file.
-fn open_editor(text: &str) -> Result<(String, PathBuf), CommandError> {
-    let file = tempfile::Builder::new().prefix("devicestate-").suffix(".json").tempfile();
-    let (mut file, path) = file.map_err(CommandError::not_started)?.keep().map_err(CommandError::not_started)?;
-    file.write_all(text.as_bytes()).map_err(CommandError::not_started)?;
-    let editor =
-        ["VISUAL", "EDITOR"].into_iter().find_map(|name| env::var(name).ok().filter(|editor| !editor.is_empty()));
-    let editor = match editor {
-        Some(editor) => editor,
-        None if io::stdin().is_terminal() => "vi".to_owned(),
-        None => {
-            return Err(CommandError::not_started(
-                "the editor cannot be started: there is no terminal, and the environment variable EDITOR is not set; use --file FILE",
-            ));
-        }
-    };
-    // In a shell, as other tools do: the variable may contain options.
-    let status = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("editor").arg(&path).status();
-    match status {
-        Ok(status) if status.success() => Ok((read(&path)?, path)),
-        status => {
-            let reason = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-            let failed = CommandError::not_started(format!(
-                "the editor {editor:?} failed ({reason}), and nothing changed: set VISUAL or EDITOR to another one, or use \
-                 --file FILE"
-            ));
-            if read(&path).is_ok_and(|saved| saved != text) {
-                return Err(failed.with_line(&format!("the saved text is in {}", path.display())));
-            }
-            let _ = fs::remove_file(&path);
-            Err(failed)
-        }
-    }
-}
-
-fn read(path: &Path) -> Result<String, CommandError> {
-    fs::read_to_string(path).map_err(|error| {
-        CommandError::not_started(format!("the file {} cannot be read: {}", path.display(), error_message(&error)))
-    })
 }

@@ -6,7 +6,7 @@ use devicestate_engine::{
     clock::{Clock as _, System},
     queue::{DeadLetterQueue, MAX_RECEIVE_COUNT},
 };
-use devicestate_terminal::{CommandError, Output, OutputOption, Table, count_of, print};
+use devicestate_terminal::{CommandError, Output, OutputOption, Table, count_of, print, print_message};
 
 use super::{context::Context, progress, select::Selection};
 
@@ -69,7 +69,7 @@ impl Options {
         let result = scan.map_or(Ok(()), progress::check_not_stopped);
         match (self.output.output, self.group_by) {
             (Output::Table, None) => print(entries_text(overview.entries(), &foreign))?,
-            (Output::Table, Some(key)) => print(groups_table(key, &overview.groups(key.into())))?,
+            (Output::Table, Some(key)) => print(groups_table(key.heading(), &overview.groups(key.into())))?,
             (output, None) => {
                 context.print_json_items(output, COMMAND, &result, &with_foreign(&overview, &foreign))?;
             }
@@ -79,6 +79,18 @@ impl Options {
         }
         report_queue(&overview, scan.as_ref());
         result
+    }
+}
+
+impl GroupKey {
+    /// Returns the heading of the column.
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Issue => "ISSUE",
+            Self::Device => "DEVICE",
+            Self::Stage => "STAGE",
+            Self::Partition => "PARTITION",
+        }
     }
 }
 
@@ -129,7 +141,8 @@ fn entries_text(entries: &[ListEntry], foreign: &[Summary]) -> String {
         row.push(short_issue(&summary.issue));
         table.row(row);
     }
-    let text = if entries.is_empty() { "no dead letters\n".to_owned() } else { table.to_string() };
+    // Without dead letters, only the count on standard error: a script reads no row.
+    let text = if entries.is_empty() { String::new() } else { table.to_string() };
     if foreign.is_empty() {
         return text;
     }
@@ -137,17 +150,12 @@ fn entries_text(entries: &[ListEntry], foreign: &[Summary]) -> String {
     for Summary { message_id, inserted_time, issue, .. } in foreign {
         table.row([message_id.clone(), inserted_time.clone(), short_issue(issue)]);
     }
-    format!("{text}\n{table}")
+    if text.is_empty() { table.to_string() } else { format!("{text}\n{table}") }
 }
 
-fn groups_table(key: GroupKey, groups: &[Group]) -> Table {
-    let head = match key {
-        GroupKey::Issue => "ISSUE",
-        GroupKey::Device => "DEVICE",
-        GroupKey::Stage => "STAGE",
-        GroupKey::Partition => "PARTITION",
-    };
-    let mut table = Table::new(["COUNT", "FIRST (UTC)", "LAST (UTC)", "EXAMPLE", head]);
+/// Returns groups as a table; the last column has this heading.
+pub(super) fn groups_table(heading: &str, groups: &[Group]) -> Table {
+    let mut table = Table::new(["COUNT", "FIRST (UTC)", "LAST (UTC)", "EXAMPLE", heading]);
     for Group { value, count, first, last, example, .. } in groups {
         let name = if value.is_empty() { "unknown" } else { value };
         table.row([count.to_string(), first.clone(), last.clone(), short_id(example), name.to_owned()]);
@@ -175,24 +183,26 @@ fn report_queue(overview: &Overview, scan: Option<&ScanSummary>) {
         1 => facts.push("1 message is not a dead letter".into()),
         foreign => facts.push(format!("{foreign} messages are not dead letters")),
     }
-    eprintln!("{}.", facts.join("; "));
+    print_message(format_args!("{}.", facts.join("; ")));
     let set_aside = overview.entries().iter().filter(|entry| entry.summary.replays >= MAX_REPLAYS).count();
     if set_aside > 0 {
         let pronoun = if set_aside == 1 { "it" } else { "them" };
-        eprintln!(
+        print_message(format_args!(
             "{} failed in {MAX_REPLAYS} replays or more: `dead-letters replay` skips {pronoun} unless selected by id.",
             count_of(set_aside as u64, "dead letter")
-        );
+        ));
     }
     if let Some(time) = overview.first_expiration() {
-        eprintln!("The first one expires at {time}: to keep the dead letters, run `dead-letters export`.");
+        print_message(format_args!(
+            "The first one expires at {time}: to keep the dead letters, run `dead-letters export`."
+        ));
     }
     match scan {
-        Some(scan) if scan.received > 0 && scan.still_hidden + scan.lost == 0 => eprintln!(
-            "All messages were received and made visible again, which increased their dequeue counts; --peek does not."
+        Some(scan) if scan.received > 0 && scan.still_hidden + scan.lost == 0 => print_message(
+            "All messages were received and made visible again, which increased their dequeue counts; --peek does not.",
         ),
         Some(_) => {}
-        None => eprintln!("Only the first {MAX_RECEIVE_COUNT} messages were read."),
+        None => print_message(format_args!("Only the first {MAX_RECEIVE_COUNT} messages were read.")),
     }
 }
 

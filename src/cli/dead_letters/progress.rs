@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use devicestate_dead_letters::{AuditWriter, MessageVisitor, QueueScan, ScanSummary};
+use devicestate_dead_letters::{AuditError, AuditWriter, MessageVisitor, QueueScan, ScanError, ScanSummary};
 use devicestate_engine::rate_limit::RateLimit;
 use devicestate_terminal::{
     CommandError, count_of,
@@ -10,7 +10,6 @@ use devicestate_terminal::{
     print_message,
 };
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use tokio::sync::watch;
 
 use super::context::Context;
 
@@ -39,19 +38,18 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         Err(error) => return (ScanSummary::default(), Err(CommandError::not_started(error))),
     };
     let bar = progress_bar(count, "messages");
-    let (stop, stopped) = watch::channel(false);
     let visibility_timeout = context.visibility_timeout(count, rate);
     let scan = QueueScan {
         queue,
         visibility_timeout,
         chunk_size: RateLimit::new(rate).batch_size(CHUNK_SIZE),
-        stop: stopped,
+        stop: context.stop.subscribe(),
         progress: &|visited| bar.set_position(visited),
     };
     let interrupted = async {
         let mut interrupts = Interrupts::listen();
         interrupts.next().await;
-        stop.send_replace(true);
+        context.stop.send_replace(true);
         // Not `bar.println`, which prints nothing without a terminal.
         bar.suspend(|| {
             print_message(
@@ -71,8 +69,10 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
     };
     bar.finish_and_clear();
     report_concurrent_changes(summary, visibility_timeout);
-    if let Err(error) = result {
-        return (summary, Err(CommandError::not_started(error)));
+    match result {
+        Ok(()) => {}
+        Err(error @ ScanError::Audit(AuditError::Stopped(_))) => return (summary, Err(CommandError::failed(error))),
+        Err(error) => return (summary, Err(CommandError::not_started(error))),
     }
     // The work is done: an error here must not hide its result.
     let left = queue.count().await.unwrap_or_default();
@@ -83,11 +83,16 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
 fn report_concurrent_changes(summary: ScanSummary, visibility_timeout: Duration) {
     if summary.still_hidden > 0 {
         let (messages, time) = (count_of(summary.still_hidden, "message"), seconds_or_minutes(visibility_timeout));
-        eprintln!("{messages} could not be made visible again; this happens automatically within {time}.");
+        print_message(format_args!(
+            "{messages} could not be made visible again; this happens automatically within {time}."
+        ));
     }
     if summary.lost > 0 {
         let verb = if summary.lost == 1 { "was" } else { "were" };
-        eprintln!("{} {verb} received or deleted by another process meanwhile.", count_of(summary.lost, "message"));
+        print_message(format_args!(
+            "{} {verb} received or deleted by another process meanwhile.",
+            count_of(summary.lost, "message")
+        ));
     }
 }
 
@@ -97,11 +102,11 @@ fn report_unseen_messages(summary: ScanSummary, left: u64) {
         return;
     }
     let (messages, verb) = if left - kept == 1 { ("message", "is") } else { ("messages", "are") };
-    eprintln!(
+    print_message(format_args!(
         "{} more {messages} {verb} in the queue: new, or hidden by another command that is running or was killed. Hidden \
          messages become visible again automatically: run this command again later.",
         left - kept
-    );
+    ));
 }
 
 /// Returns true if a command with this result exits with code 2.
@@ -130,7 +135,7 @@ pub(super) async fn unless_stopped<T>(work: impl Future<Output = Result<T, Comma
 /// Prints where the audit trail of this run is, if it has lines.
 pub(super) fn report_audit_trail(audit: Option<&AuditWriter>, lines: u64) {
     if let Some(audit) = audit.filter(|_| lines > 0) {
-        eprintln!("Audit trail: {}", audit.trail.location());
+        print_message(format_args!("Audit trail: {}", audit.trail.location()));
     }
 }
 

@@ -10,13 +10,14 @@ use devicestate_engine::{
 };
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
-    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, Table, confirm, count_of,
-    parse_rate, print,
+    ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, Table, confirm, count_of, eprint,
+    parse_rate, print, print_message,
 };
 use serde::Serialize;
 
 use super::{
     context::Context,
+    find::check_ids,
     list::short_id,
     progress::{self, has_exit_code_2},
     select::Selection,
@@ -66,6 +67,7 @@ struct ReplayResult<'a> {
 impl Options {
     pub(super) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let filter = self.selection.filter(System.now_ms());
+        check_ids(context, &filter).await?;
         match self.confirm.mode() {
             ApplyMode::Apply => self.apply(context, &filter).await,
             ApplyMode::DryRun => self.show_dry_run(context, &filter).await,
@@ -73,7 +75,7 @@ impl Options {
                 let (scan, summary, result) = self.dry_run(context, &filter).await?;
                 let has_work = result.is_ok() && !scan.is_stopped && summary.reason.is_none() && summary.replayed > 0;
                 if has_work {
-                    eprint!("{}", summary_text(&summary, false, self.max_replays));
+                    eprint(&summary_text(&summary, false, self.max_replays));
                     let question = format!("\nReplay {}?", count_of(summary.replayed, "dead letter"));
                     if progress::unless_stopped(confirm(&question)).await? {
                         return self.apply(context, &filter).await;
@@ -147,12 +149,12 @@ impl Options {
         match self.output.output {
             Output::Table => {
                 print(format!("from {queue} into {}\n\n{text}", store.as_deref().unwrap_or_default()))?;
-                if audit.is_none() {
+                if audit.is_none() && summary.replayed > 0 {
                     print(format!("\n{DRY_RUN_NOTICE}\n"))?;
                 }
             }
             // With exit code 2, standard output stays empty.
-            _ if has_exit_code_2(&result) => eprint!("{text}"),
+            _ if has_exit_code_2(&result) => eprint(&text),
             output => {
                 let (dry_run, stopped) = (audit.is_none(), scan.is_stopped);
                 let data = ReplayResult { dry_run, stopped, queue, store, summary: &summary };
@@ -161,7 +163,7 @@ impl Options {
         }
         progress::report_audit_trail(audit, summary.replayed);
         if scan.is_stopped {
-            eprintln!("Stopped before the end: the other dead letters were not replayed.");
+            print_message("Stopped before the end: the other dead letters were not replayed.");
         }
         result
     }

@@ -56,6 +56,7 @@ impl Selection {
     pub(super) fn filter(&self, now_ms: i64) -> Filter {
         Filter {
             ids: self.ids.clone(),
+            only: None,
             messages: self.message.clone(),
             device: self.device.clone(),
             stage: self.stage,

@@ -8,7 +8,7 @@ use devicestate_engine::{
     store::RequestCharge,
 };
 use devicestate_sqlite::OpenMode;
-use devicestate_terminal::{CommandError, Output, OutputOption, Table, clean, print};
+use devicestate_terminal::{CommandError, Output, OutputOption, Table, print};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -71,7 +71,7 @@ impl Options {
             letter,
         };
         match self.output.output {
-            Output::Table => print(clean(&details.text())),
+            Output::Table => print(details.text()),
             output => context.print_json(output, COMMAND, &Ok(()), &details.as_json(output)),
         }
     }

@@ -3,23 +3,40 @@
 use std::env;
 
 /// Returns the name of the operator for the audit trail: the given name, or else user and machine, such as `ada@bridge`. An
-/// unknown part is `unknown`.
+/// unknown user is its number, such as `uid-1000`; an unknown part is `unknown`.
 ///
 /// The name comes from the environment and proves nothing: an operator can set it to any value.
 #[must_use]
 pub fn operator_name(given: Option<&str>) -> String {
     let variable = |name: &str| env::var(name).ok();
-    operator_from(given, variable, machine(variable))
+    operator_from(given, variable, user_number(), machine(variable))
 }
 
-fn operator_from(given: Option<&str>, variable: impl Fn(&str) -> Option<String>, machine: Option<String>) -> String {
+fn operator_from(
+    given: Option<&str>,
+    variable: impl Fn(&str) -> Option<String>,
+    user_number: Option<String>,
+    machine: Option<String>,
+) -> String {
     if let Some(given) = given.map(str::trim).filter(|given| !given.is_empty()) {
         return given.to_owned();
     }
     let is_set = |text: &String| !text.is_empty();
-    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| variable(name).filter(is_set));
+    let user =
+        ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| variable(name).filter(is_set)).or(user_number);
     let part = |part: Option<String>| part.filter(is_set).unwrap_or_else(|| "unknown".to_owned());
     format!("{}@{}", part(user), part(machine))
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "other systems have no such number")]
+fn user_number() -> Option<String> {
+    Some(format!("uid-{}", rustix::process::getuid().as_raw()))
+}
+
+#[cfg(not(unix))]
+fn user_number() -> Option<String> {
+    None
 }
 
 #[cfg(unix)]
@@ -39,7 +56,7 @@ mod tests {
     fn operator_with(given: Option<&str>, variables: &[(&str, &str)], machine: &str) -> String {
         let variable =
             |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        operator_from(given, variable, Some(machine.to_owned()))
+        operator_from(given, variable, Some("uid-7".to_owned()), Some(machine.to_owned()))
     }
 
     #[test]
@@ -57,8 +74,8 @@ mod tests {
 
     #[test]
     fn an_unknown_part_of_the_operator_is_unknown() {
-        assert_eq!(operator_with(None, &[], "bridge"), "unknown@bridge");
-        assert_eq!(operator_from(None, |_| None, None), "unknown@unknown");
+        assert_eq!(operator_with(None, &[], "bridge"), "uid-7@bridge");
+        assert_eq!(operator_from(None, |_| None, None, None), "unknown@unknown");
     }
 
     #[test]

@@ -269,6 +269,12 @@ pub fn rebuild_event(letter: &DeadLetter, body: Vec<u8>) -> Event {
     single_event_batch(letter, body, false).events.remove(0)
 }
 
+/// Returns the event of a dead letter with an edited body, which is JSON.
+#[must_use]
+pub fn rebuild_edited(letter: &DeadLetter, body: Vec<u8>) -> Event {
+    single_event_batch(letter, body, true).events.remove(0)
+}
+
 /// Returns a batch of the one event of a dead letter, with the metadata of the host.
 fn single_event_batch(letter: &DeadLetter, body: Vec<u8>, is_edited: bool) -> Batch {
     let data = &letter.event_data;

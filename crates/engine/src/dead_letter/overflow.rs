@@ -6,7 +6,7 @@ use std::{io::ErrorKind, path::PathBuf};
 
 use async_trait::async_trait;
 
-use super::{DeadLetter, Fingerprint, Pointer};
+use super::{DeadLetter, Fingerprint, Pointer, is_dead_letter_id};
 use crate::{
     failure::Cause,
     text::{error_message, truncated},
@@ -59,6 +59,12 @@ pub enum OverflowError {
     TooSlow {
         /// The name under which it was to be stored.
         name: String,
+    },
+    /// The dead letter's id is not one that a handler assigns, so nothing was written under that name.
+    #[error("the Id {id:?} is not the id of a dead letter: no handler wrote it. Discard the message")]
+    InvalidId {
+        /// The id, truncated.
+        id: String,
     },
     /// The message's location does not end in a name that the overflow assigns, so nothing was read.
     #[error(
@@ -145,7 +151,11 @@ impl OverflowError {
     #[must_use]
     pub fn is_message_specific(&self) -> bool {
         match self {
-            Self::InvalidLocation { .. } | Self::Missing { .. } | Self::Changed { .. } | Self::ReadRejected(_) => true,
+            Self::InvalidId { .. }
+            | Self::InvalidLocation { .. }
+            | Self::Missing { .. }
+            | Self::Changed { .. }
+            | Self::ReadRejected(_) => true,
             Self::FileReadFailed { error, .. } => {
                 matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::IsADirectory)
             }
@@ -174,6 +184,10 @@ impl DeadLetter {
     ///
     /// The same as [`DeadLetter::store_in`].
     pub async fn store_text_in(&self, text: Vec<u8>, overflow: &dyn Overflow) -> Result<Pointer, OverflowError> {
+        // The id may come from a message, and must not choose the file or the blob.
+        if !is_dead_letter_id(&self.id) {
+            return Err(OverflowError::InvalidId { id: truncated(&self.id) });
+        }
         let fingerprint = Fingerprint::of_bytes(&text);
         // Another owner of the partition may store another text, and each message must keep pointing to its own.
         let name = format!("{}-{}", self.id, &fingerprint.sha256[..8]);

@@ -171,12 +171,16 @@ fn decode<'e>(
         return Err(poison(Stage::Envelope, fault.clone()));
     }
     let first = readings.len();
-    let decoded =
-        panic::catch_unwind(AssertUnwindSafe(|| telemetry.decode_into(event, &mut Readings::after(readings))))
-            .map_err(|panic| poison(Stage::Deserialize, format!("the decoder panicked: {}", panic_message(&*panic))))?;
-    let device = decoded.map_err(|error| match error {
-        Poison::Undecodable(issue) => poison(Stage::Deserialize, issue),
-        Poison::Invalid(issue) => poison(Stage::Validate, issue),
+    let decode = || {
+        telemetry.decode_into(event, &mut Readings::after(readings)).map_err(|error| match error {
+            Poison::Undecodable(issue) => poison(Stage::Deserialize, issue),
+            Poison::Invalid(issue) => {
+                Failure { device_id: telemetry.rejected_device_id(event), ..poison(Stage::Validate, issue) }
+            }
+        })
+    };
+    let device = panic::catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
+        Err(poison(Stage::Deserialize, format!("the decoder panicked: {}", panic_message(&*panic))))
     })?;
     let readings = &readings[first..];
     // Encoding turns one byte into at most three.

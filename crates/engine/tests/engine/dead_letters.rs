@@ -265,3 +265,29 @@ async fn a_truncated_dead_letter_always_fits() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), events.len());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_with_an_invalid_value_keeps_its_device_id() {
+    let mode = |device: &str| json!({"deviceId": device, "flightMode": 99}).to_string();
+    let large = json!({"deviceId": "large", "flightMode": 99, "x": "x".repeat(70_000)}).to_string();
+    // Field 1 is the device id, field 3 the flight mode.
+    let protobuf = b"\x0a\x04nine\x18\x63".to_vec();
+    let events = [
+        Sent::new(1, mode("seven")),
+        Sent::new(2, protobuf),
+        // It cannot be decoded, so its device is not known.
+        Sent::new(3, r#"{"deviceId":"eight","battery":"x"}"#),
+        // Not worth another parse; the partition key serves.
+        Sent::new(4, large),
+    ];
+    let reply = invoke_final(&plain(), &Envelope::new(events)).await;
+    let devices = |letter: &DeadLetter| (letter.stage, letter.device_id.clone());
+    let some = |device: &str| Some(device.to_owned());
+    let expected = [
+        (Stage::Validate, some("seven")),
+        (Stage::Validate, some("nine")),
+        (Stage::Deserialize, None),
+        (Stage::Validate, None),
+    ];
+    assert_eq!(reply.dead_letters.iter().map(devices).collect::<Vec<_>>(), expected);
+}

@@ -10,10 +10,11 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use devicestate_engine::{
     batch::{Batch, Event, EventMetadata, EventPosition, MetadataColumn, Source},
     dead_letter::{
-        Attempt, DeadLetter, Fingerprint, MAX_MESSAGE_BYTES, Overflow, OverflowError, Pointer, event_body,
-        fetch_complete, with_members,
+        Attempt, DeadLetter, FetchError, Fingerprint, IdCheck, MAX_MESSAGE_BYTES, Overflow, OverflowError, Pointer,
+        event_body, fetch_complete, with_members,
     },
     failure::{ErrorClass, Failure, Stage},
+    text::iso8601,
 };
 use devicestate_test_support::dead_letter_schema::read_dead_letter;
 use futures_util::FutureExt as _;
@@ -95,7 +96,7 @@ fn failure() -> impl Strategy<Value = Failure> {
 }
 
 fn failed() -> impl Strategy<Value = Failed> {
-    let position = option::of((0..4_102_444_800_000_i64, 0..i64::MAX)).prop_map(|position| {
+    let position = option::of((946_684_800_000..4_102_444_800_000_i64, 0..i64::MAX)).prop_map(|position| {
         position.map(|(enqueued_ms, sequence_number)| EventPosition { enqueued_ms, sequence_number })
     });
     let event = (event_bytes(), position).prop_map(|(body, position)| Event {
@@ -106,15 +107,19 @@ fn failed() -> impl Strategy<Value = Failed> {
     let cells = (number(), cell(), cell(), cell(), cell(), cell()).prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f]);
     let attempt = (name(), 1..9_i64, 0..4_102_444_800_000_i64);
     (source(), event, cells, failure(), attempt, (0..2_usize, 0..2_usize)).prop_map(
-        |(source, event, cells, failure, (invocation_id, attempt, time_ms), others)| Failed {
-            source,
-            event,
-            cells,
-            failure,
-            invocation_id,
-            attempt,
-            time_ms,
-            others,
+        |(source, event, mut cells, failure, (invocation_id, attempt, time_ms), others)| {
+            // The event's position is that of its cells.
+            match event.position {
+                Some(EventPosition { enqueued_ms, sequence_number }) => {
+                    cells[0] = cells[0]
+                        .as_ref()
+                        .map(|_| format!("\"{sequence_number}\""))
+                        .or(Some(sequence_number.to_string()));
+                    cells[1] = Some(format!("\"{}\"", iso8601(enqueued_ms)));
+                }
+                None => cells[1] = None,
+            }
+            Failed { source, event, cells, failure, invocation_id, attempt, time_ms, others }
         },
     )
 }
@@ -300,6 +305,34 @@ proptest! {
         let is_same = changed.source == failed.source
             && (changed.event.position, &changed.event.body) == (failed.event.position, &failed.event.body);
         prop_assert_eq!(changed.letter().id == failed.letter().id, is_same);
+    }
+
+    #[test]
+    fn an_id_matches_only_its_own_event(failed in failed(), other in failed()) {
+        let letter = failed.letter();
+        prop_assert_eq!(letter.check_id(), IdCheck::Matches);
+        // A message without the complete event cannot be checked; with it, it always matches.
+        let truncated = read(&letter.truncated_message());
+        let is_complete = truncated.event_data.body_cut.is_none();
+        prop_assert!(truncated.check_id() == IdCheck::Incomplete || is_complete && truncated.check_id() == IdCheck::Matches);
+        let changed = DeadLetter { id: other.letter().id, ..letter.clone() };
+        prop_assert_eq!(changed.check_id() == IdCheck::Matches, changed.id == letter.id);
+
+        // The content of the overflow is that of its message, or refused.
+        let overflow = Memory::default();
+        let pointer = poll_once(letter.store_in(&overflow)).expect("stored");
+        let message = DeadLetter { id: changed.id.clone(), ..read(&letter.message_with_pointer(pointer)) };
+        let fetched = poll_once(fetch_complete(&message, Some(&overflow)));
+        prop_assert_eq!(matches!(fetched, Err(FetchError::Lost(_))), changed.id != letter.id);
+        for id in ["", "../x", "/tmp/x", &letter.id.to_uppercase(), &format!("{}0", letter.id)] {
+            let stored = overflow.0.lock().expect("no other thread").len();
+            let unsafe_letter = DeadLetter { id: (*id).to_owned(), ..letter.clone() };
+            if id != letter.id {
+                let refused = poll_once(unsafe_letter.store_in(&overflow));
+                prop_assert!(matches!(refused, Err(OverflowError::InvalidId { .. })), "{:?}", refused);
+                prop_assert_eq!(overflow.0.lock().expect("no other thread").len(), stored);
+            }
+        }
     }
 
     #[test]
