@@ -112,6 +112,8 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
             'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/read'
             'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/create'
             'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/replace'
+            // To list documents that were written before the start of the process: see crates/engine/src/processor/cause.rs.
+            'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/executeQuery'
           ]
         }
       ]

@@ -321,7 +321,9 @@ fn unresolved(outcomes: &[Outcome]) -> impl Iterator<Item = &Failure> {
 
 /// Describes why a batch has to be retried: the number of unresolved events and the first issue.
 fn reason(outcomes: &[Outcome]) -> String {
-    let mut unresolved = unresolved(outcomes).map(|failure| failure.issue.as_str()).peekable();
-    let first = unresolved.peek().copied().unwrap_or_default().to_owned();
-    format!("{} of {} events are unresolved; the first: {first}", unresolved.count(), outcomes.len())
+    // That a device got no time says less than why another one failed.
+    let is_cause = |failure: &&Failure| failure.class != ErrorClass::Throttled;
+    let first = unresolved(outcomes).find(is_cause).or(unresolved(outcomes).next());
+    let first = first.map_or("", |failure| &failure.issue);
+    format!("{} of {} events are unresolved; the first: {first}", unresolved(outcomes).count(), outcomes.len())
 }

@@ -310,12 +310,12 @@ impl<'a> DeviceWrite<'a> {
     }
 
     /// Runs a future unless the stragglers must end, before or while it runs: then returns `None`. A throttled device is no
-    /// straggler, since the store told it to wait.
+    /// straggler, since the store told it to wait; nor is one after a conflict, since another writer was first.
     async fn unless_straggling<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let is_throttled = matches!(self.last_failure, Some(StoreError::Throttled { .. }));
+        let is_waiting = matches!(self.last_failure, Some(StoreError::Throttled { .. } | StoreError::Conflict));
         let mut future = pin!(future);
         poll_fn(|context| match future.as_mut().poll(context) {
-            Poll::Pending if !is_throttled && self.writer.must_stragglers_end.load(Relaxed) => Poll::Ready(None),
+            Poll::Pending if !is_waiting && self.writer.must_stragglers_end.load(Relaxed) => Poll::Ready(None),
             polled => polled.map(Some),
         })
         .await
