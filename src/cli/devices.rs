@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
 use devicestate_engine::{
-    device_state::{Document, document_id},
+    device_state::{Document, device_id, document_id},
     settings::Settings,
     store::{self, Pages, RequestCharge, StateStore},
     text::iso8601,
@@ -134,7 +134,7 @@ pub(super) fn documents_table(documents: &[Document]) -> Table {
     for document in documents {
         let newest = document.newest_version().map(|version| iso8601(version.time_ms)).unwrap_or_default();
         let values = names.iter().map(|name| document.get(name).map(cell_text).unwrap_or_default());
-        table.row([document.id.clone(), newest].into_iter().chain(values));
+        table.row([device_id(&document.id).into_owned(), newest].into_iter().chain(values));
     }
     table
 }
@@ -157,7 +157,7 @@ async fn show(store: &Arc<dyn StateStore>, device: &str, output: Output) -> Resu
         )));
     };
     match output {
-        Output::Table => print(format!("{}\n\n{}", document.id, readings_table(&document))),
+        Output::Table => print(format!("{}\n\n{}", device_id(&document.id), readings_table(&document))),
         Output::Json | Output::Jsonl => print_json_value(output, COMMAND, CommandOutcome::Succeeded, &document),
     }
 }

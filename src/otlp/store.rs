@@ -132,6 +132,7 @@ fn error_class(error: &StoreError) -> &'static str {
         StoreError::Rejected(_) => "rejected",
         StoreError::BadRequest(_) => "bad-request",
         StoreError::Transient(_) => "transient",
+        StoreError::Refused(_) => "refused",
         StoreError::Throttled { .. } => "throttled",
         StoreError::Systemic(_) => "systemic",
     }

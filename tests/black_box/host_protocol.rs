@@ -224,7 +224,7 @@ fn device_ids_that_a_store_would_reject_are_encoded() {
     let app = App::shipped();
     let handler = app.start();
     handler.invoke(&Batch::of([drone(1, "a/b?c#d\\e%f ü", 0.5)]).envelope()).assert_all_applied(1);
-    assert_eq!(handler.readings("a/b?c#d\\e%f ü")["id"], "a%2Fb%3Fc%23d%5Ce%25f ü");
+    assert_eq!(handler.readings("a/b?c#d\\e%f ü")["id"], "a~2Fb~3Fc~23d~5Ce~25f ~C3~BC");
 }
 
 #[test]

@@ -41,17 +41,17 @@ fn documents_of_the_handler_are_listed_and_shown() {
 
     let listed = json(&app, &["devices", "list"]);
     let mut stored = account.documents();
-    assert_eq!(listed, json!(["a%2Fb", "drone-1", "drone-2"].map(|id| &stored[id])));
+    assert_eq!(listed, json!(["a~2Fb", "drone-1", "drone-2"].map(|id| &stored[id])));
     let first = json(&app, &["devices", "list", "--limit", "1"]);
-    assert_eq!(first, json!([stored["a%2Fb"]]));
+    assert_eq!(first, json!([stored["a~2Fb"]]));
     let shown = json(&app, &["devices", "show", "a/b"]);
-    assert_eq!(shown, stored["a%2Fb"]);
+    assert_eq!(shown, stored["a~2Fb"]);
     let mut expected = Fold::from_batches([&batch]).documents();
     let renamed = expected.remove("a/b").map(|mut document| {
-        document["id"] = "a%2Fb".into();
+        document["id"] = "a~2Fb".into();
         document
     });
-    expected.extend(renamed.map(|document| ("a%2Fb".to_owned(), document)));
+    expected.extend(renamed.map(|document| ("a~2Fb".to_owned(), document)));
     assert_eq!(std::mem::take(&mut stored), expected);
 
     for arguments in [&["devices", "list"][..], &["devices", "show", "drone-1"]] {

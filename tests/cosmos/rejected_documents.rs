@@ -94,7 +94,7 @@ fn a_wrong_partition_key_of_the_container_fails_the_attempt() {
     let response = app.start().post("bad", batch.envelope().to_string().as_bytes());
     assert_eq!(response.status, 503);
     let reason = response.json()["error"].to_string();
-    assert!(reason.contains("CosmosContainer") && reason.contains("/id"), "{reason}");
+    assert!(reason.contains("CosmosContainer") && reason.contains("/id") && reason.contains("emulator"), "{reason}");
 }
 
 #[test]

@@ -146,7 +146,7 @@ async fn one_of_several_concurrent_writers_succeeds((name, store): NamedStore) {
 
 async fn documents_are_listed_in_order_of_their_ids_in_pages((name, store): NamedStore) {
     assert_eq!(store.list(None, 10).await, Ok(Page::default()), "{name}");
-    for id in ["b", "ä", "a", "Z", "c", "a%2F1"] {
+    for id in ["b", "ä", "a", "Z", "c", "a~2F1"] {
         store.create(&drone(id, 0.5), &ignored_charge()).await.expect("a creation");
     }
     let (mut pages, mut after) = (Vec::new(), None::<String>);
@@ -160,7 +160,7 @@ async fn documents_are_listed_in_order_of_their_ids_in_pages((name, store): Name
         }
         pages.push(ids);
     }
-    assert_eq!(pages, [vec!["Z", "a", "a%2F1", "b"], vec!["c", "ä"]], "{name}");
+    assert_eq!(pages, [vec!["Z", "a", "a~2F1", "b"], vec!["c", "ä"]], "{name}");
     let after_missing = store.list(Some("bb"), 1).await.expect("a page");
     assert_eq!(after_missing.last_id.as_deref(), Some("c"), "{name}: after an id that does not exist");
     assert_eq!(store.list(None, usize::MAX).await.expect("a page").documents.len(), 6, "{name}");

@@ -4,13 +4,15 @@
 //! on its event alone. So repetition and concurrent writers do not change the result of a set of events, and neither does
 //! their order, as far as `docs/contribute/architecture.md` states.
 
+mod document_id;
 mod version;
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::Error as _, ser::SerializeMap as _};
 use serde_json::{Map, Value};
 
+pub use document_id::{MAX_ID_BYTES, device_id, document_id};
 pub use version::{MAX_CLOCK_STEP_MS, Version};
 
 /// One named value of a device.
@@ -235,38 +237,6 @@ const SERVICE_PROPERTIES: [&str; 5] = ["_rid", "_self", "_etag", "_attachments",
 #[must_use]
 pub fn is_reading_name(name: &str) -> bool {
     !matches!(name, "" | ID | VERSIONS | "ttl") && !name.starts_with('_')
-}
-
-/// Cosmos DB's limit for an id, in bytes.
-pub const MAX_ID_BYTES: usize = 1023;
-
-/// Returns the document id of a device: the device id with `/ \ ? # %` and control characters percent-encoded. The ids `.`
-/// and `..` are encoded completely.
-///
-/// Cosmos DB rejects the first four characters in an id, and IoT Hub allows some of them in a device id; `%` is encoded so
-/// that no two devices share a document. The others are not safe in the URL of the document: clients drop tabs and line
-/// ends, and interpret dots as folders.
-#[must_use]
-pub fn document_id(device_id: &str) -> Cow<'_, str> {
-    let is_encoded = |character: char| match character {
-        '/' | '\\' | '?' | '#' | '%' => true,
-        '.' => matches!(device_id, "." | ".."),
-        other => other.is_control(),
-    };
-    if !device_id.chars().any(is_encoded) {
-        return Cow::Borrowed(device_id);
-    }
-    let mut id = String::with_capacity(device_id.len() + 8);
-    for character in device_id.chars() {
-        if is_encoded(character) {
-            for byte in character.encode_utf8(&mut [0; 4]).bytes() {
-                let _ = write!(id, "%{byte:02X}");
-            }
-        } else {
-            id.push(character);
-        }
-    }
-    Cow::Owned(id)
 }
 
 #[cfg(test)]

@@ -214,6 +214,12 @@ impl Handler {
         if retry_decision == Decision::Retry {
             return self.fail_attempt(batch, processed, attempt, &reason(outcomes));
         }
+        if attempt.will_retry {
+            // All unresolved devices have used up their attempts.
+            for device_id in unresolved(outcomes).filter_map(|failure| failure.device_id.as_deref()) {
+                self.processor.shared.remember_faulty_device(device_id);
+            }
+        }
         let dead_letters = DeadLetters {
             batch,
             outcomes,
@@ -310,13 +316,18 @@ fn all_unresolved(events: usize, issue: &str) -> Processed {
     Processed { outcomes: vec![Outcome::Unresolved(failure); events], ..Processed::default() }
 }
 
+fn unresolved(outcomes: &[Outcome]) -> impl Iterator<Item = &Failure> {
+    outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Unresolved(failure) => Some(failure),
+        _ => None,
+    })
+}
+
 /// Describes why a batch has to be retried: the number of unresolved events and the first issue.
 fn reason(outcomes: &[Outcome]) -> String {
-    let unresolved = outcomes.iter().filter_map(|outcome| match outcome {
-        Outcome::Unresolved(failure) => Some(failure.issue.as_str()),
-        _ => None,
-    });
-    let mut unresolved = unresolved.peekable();
-    let first = unresolved.peek().copied().unwrap_or_default().to_owned();
-    format!("{} of {} events are unresolved; the first: {first}", unresolved.count(), outcomes.len())
+    // That a device got no time says less than why another one failed.
+    let is_cause = |failure: &&Failure| failure.class != ErrorClass::Throttled;
+    let first = unresolved(outcomes).find(is_cause).or(unresolved(outcomes).next());
+    let first = first.map_or("", |failure| &failure.issue);
+    format!("{} of {} events are unresolved; the first: {first}", unresolved(outcomes).count(), outcomes.len())
 }

@@ -4,35 +4,37 @@
 
 mod backoff;
 mod cache;
+mod cause;
+mod counters;
 mod decoded;
 mod device;
+mod faulty_devices;
 mod future_times;
+mod known_documents;
+mod outcomes;
+mod write;
 
 use std::{
     mem,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::AtomicI64},
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, future::poll_immediate, stream::FuturesUnordered};
 use tokio::time::Instant;
 
 use crate::{
     batch::Batch,
     clock::{Clock, Random},
-    failure::{ErrorClass, Failure},
+    failure::Failure,
     observer::Observer,
-    store::{Operations, StateStore, Stored},
+    store::{Operations, StateStore},
     telemetry::Telemetry,
 };
 pub use cache::DocumentCache;
-use decoded::Device;
-use device::{DeviceResult, Writer};
+use faulty_devices::FaultyDevices;
 use future_times::FutureTimes;
+use known_documents::KnownDocuments;
+use write::Run;
 
 /// The outcome of one event.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +43,7 @@ pub enum Outcome {
     Applied,
     /// The event has readings, and none of them is newer.
     Superseded,
-    /// The event can never be applied.
+    /// The event can never be applied, or its device is known to be faulty and has failed again.
     Failed(Failure),
     /// The event could not be applied in this attempt.
     Unresolved(Failure),
@@ -56,8 +58,8 @@ pub struct Processed {
     pub devices: usize,
     /// The operations on the store.
     pub operations: Operations,
-    /// Whether the store accepted a write while this batch was processed. Only then may an unresolved device be the
-    /// cause of its own failure.
+    /// Whether the store accepted a write while this batch was processed, and also other documents if a device failed. Only
+    /// then may an unresolved device be the cause of its own failure.
     pub store_accepts_writes: bool,
     /// The time for decoding.
     pub decode_time: Duration,
@@ -103,14 +105,22 @@ pub struct Processor {
 /// The state that all batches of a process share.
 #[derive(Debug, Default)]
 pub struct Shared {
-    /// The number of writes that the store accepted.
-    accepted_writes: AtomicU64,
-    /// The number of batches that had more devices than are written at the same time.
-    rotations: AtomicUsize,
+    /// The devices that were found to be faulty lately.
+    faulty_devices: FaultyDevices,
+    /// Documents with which the store is probed.
+    known_documents: KnownDocuments,
     /// The last arrival time that was given to events without a position, in milliseconds since 1970.
     last_arrival_ms: AtomicI64,
     /// The warnings of times that are far ahead.
     future_times: FutureTimes,
+}
+
+impl Shared {
+    /// Remembers for some minutes that a device is faulty: the store has accepted others while it failed in all its attempts.
+    /// Until its document is written, the device gets one try per batch.
+    pub fn remember_faulty_device(&self, device_id: &str) {
+        self.faulty_devices.remember(device_id);
+    }
 }
 
 impl Processor {
@@ -132,151 +142,5 @@ impl Processor {
         run.processed.outcomes = outcomes.map(|outcome| outcome.expect("each event has an outcome")).collect();
         run.processed.store_time = decoded_at.elapsed();
         run.processed
-    }
-
-    /// Writes the devices, up to `concurrency` at a time, until each has a result, the budget is spent or the store reports
-    /// a systemic failure.
-    ///
-    /// If devices stay unresolved and the store accepted no write meanwhile, it is not yet clear whether the devices or the
-    /// store failed. The last tenth of the budget is for a probe: one document of the batch is written again, unchanged. If
-    /// the store accepts it, the store works and the devices failed; otherwise the failures count as failures of the store.
-    async fn write(&self, run: &mut Run, mut devices: Vec<Device<'_>>, started: Instant) {
-        if devices.len() > self.concurrency {
-            // Each batch, and each attempt of it, starts with other devices. Otherwise devices whose documents do not respond
-            // would be first each time, and no other device would be written.
-            let rotation = self.shared.rotations.fetch_add(1, Relaxed);
-            let first = rotation.wrapping_mul(self.concurrency) % devices.len();
-            devices.rotate_left(first);
-        }
-        let operations = device::Counters::default();
-        let accepted_before = self.shared.accepted_writes.load(Relaxed);
-        // The last tenth of the budget is reserved for the probe.
-        let (write_deadline, probe_deadline) = (started + self.budget * 9 / 10, started + self.budget);
-        let writer = &Writer {
-            store: &*self.store,
-            cache: &self.cache,
-            random: &*self.random,
-            counters: &operations,
-            accepted_writes: &self.shared.accepted_writes,
-            deadline: write_deadline,
-            start_deadline: started + self.budget / 2,
-        };
-        let mut remaining = devices.iter();
-        let mut running = FuturesUnordered::new();
-        let mut reusable: Option<Pin<Box<_>>> = None;
-        let (mut probe_candidate, mut fallback_candidate) = (None, None);
-        let mut systemic = None;
-        let mut bad_requests = Vec::new();
-        loop {
-            let mut next = None;
-            while next.is_none()
-                && running.len() < self.concurrency
-                && let Some(device) = remaining.next()
-            {
-                // A store in memory completes at the first poll. Then one allocation serves the futures of all devices.
-                let mut write = match reusable.take() {
-                    Some(mut completed) => {
-                        Pin::set(&mut completed, write_device(writer, device));
-                        completed
-                    }
-                    None => Box::pin(write_device(writer, device)),
-                };
-                next = poll_immediate(&mut write).await;
-                if next.is_none() {
-                    running.push(write);
-                } else {
-                    reusable = Some(write);
-                }
-            }
-            if next.is_none() {
-                next = running.next().await;
-            }
-            let Some((device, result)) = next else { break };
-            run.record_outcomes(device, result.outcomes);
-            probe_candidate = probe_candidate.or(result.probe_candidate);
-            fallback_candidate = fallback_candidate.or(result.fallback_candidate);
-            bad_requests.extend(result.bad_requests);
-            if result.systemic.is_some() {
-                systemic = result.systemic;
-                break;
-            }
-        }
-        drop(running);
-        let is_systemic = systemic.is_some();
-        if let Some(reason) = systemic {
-            run.mark_remaining_systemic(&devices, &reason);
-        }
-        let accepts_writes = || self.shared.accepted_writes.load(Relaxed) > accepted_before;
-        if !is_systemic && (run.has_transient_failure() || !bad_requests.is_empty()) && !accepts_writes() {
-            probe_store_writes(&Writer { deadline: probe_deadline, ..*writer }, probe_candidate.or(fallback_candidate))
-                .await;
-        }
-        if run.can_reclassify && !accepts_writes() {
-            run.reclassify_as_systemic(&bad_requests);
-        }
-        run.processed.store_accepts_writes = accepts_writes();
-        run.processed.operations = operations.total();
-    }
-}
-
-async fn write_device<'d>(writer: &Writer<'_>, device: &'d Device<'d>) -> (&'d Device<'d>, DeviceResult) {
-    (device, writer.apply_events(device).await)
-}
-
-/// Writes a document of the batch again, unchanged, to learn whether the store accepts writes at all.
-///
-/// In a repeated batch most devices have nothing left to write, so without this probe nothing would show whether the store
-/// works. The write is conditional and changes nothing. An accepted write is counted in `accepted_writes`.
-async fn probe_store_writes(writer: &Writer<'_>, probe_document: Option<Stored>) {
-    if let Some(stored) = probe_document {
-        writer.rewrite_unchanged(stored).await;
-    }
-}
-
-/// The progress of a batch in [`Processor::write`].
-struct Run {
-    outcomes: Vec<Option<Outcome>>,
-    /// Whether bad requests may be reclassified as a failure of the store. If a batch has one device, its bad request is
-    /// counted as the device's failure, because a retry would block the other devices of the partition. A Service Bus
-    /// message blocks only its own session, so it may always be retried.
-    can_reclassify: bool,
-    processed: Processed,
-}
-
-impl Run {
-    fn record_outcomes(&mut self, device: &Device, outcomes: Vec<Outcome>) {
-        for (event, outcome) in device.events.iter().zip(outcomes) {
-            self.outcomes[event.index] = Some(outcome);
-        }
-    }
-
-    /// Marks each event without an outcome as unresolved because of a systemic failure.
-    fn mark_remaining_systemic(&mut self, devices: &[Device], reason: &str) {
-        for device in devices {
-            for event in &device.events {
-                self.outcomes[event.index].get_or_insert_with(|| {
-                    Outcome::Unresolved(device::failure(device, event, ErrorClass::Systemic, reason))
-                });
-            }
-        }
-    }
-
-    /// Reclassifies the events with these indexes from failed to unresolved: the store rejected their writes as bad
-    /// requests, but it accepted no other write either, so the events are not the cause.
-    fn reclassify_as_systemic(&mut self, bad_requests: &[usize]) {
-        for index in bad_requests {
-            if let Some(Outcome::Failed(failure)) = &self.outcomes[*index] {
-                let failure = Failure { class: ErrorClass::Systemic, ..failure.clone() };
-                self.outcomes[*index] = Some(Outcome::Unresolved(failure));
-            }
-        }
-    }
-
-    /// Returns true if an event has a transient failure: it is not known whether the device or the store caused it.
-    fn has_transient_failure(&self) -> bool {
-        let is_transient = |failure: &Failure| failure.class == ErrorClass::Transient;
-        self.outcomes
-            .iter()
-            .any(|outcome| matches!(outcome, Some(Outcome::Unresolved(failure)) if is_transient(failure)))
     }
 }

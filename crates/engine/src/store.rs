@@ -122,6 +122,10 @@ pub enum StoreError {
     /// A retry may succeed.
     #[error("{0}")]
     Transient(String),
+    /// The store refuses the operation. The cause is this document if the store accepts others, or else a key, a role or a
+    /// setting. A retry within the same attempt does not help.
+    #[error("{0}")]
+    Refused(String),
     /// The store limits the load. No document is the cause.
     #[error("{reason}")]
     Throttled {

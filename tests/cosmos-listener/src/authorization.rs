@@ -37,6 +37,12 @@ pub(crate) fn check(method: &Method, path: &str, headers: &HeaderMap) -> Result<
     ))
 }
 
+/// Returns whether a request is signed with a key.
+pub(crate) fn is_signed_with_key(headers: &HeaderMap) -> bool {
+    let text = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    percent_decode_str(text).decode_utf8_lossy().contains("type=master")
+}
+
 /// A resource's type and link, as they are signed.
 struct Resource {
     kind: String,

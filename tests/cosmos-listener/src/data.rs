@@ -14,6 +14,7 @@ use crate::{
     authorization,
     counters::Counters,
     faults::{Effect, Faults, Rule},
+    gateway,
     operation::Operation,
     response::CosmosResponse,
 };
@@ -83,6 +84,10 @@ impl Service {
             let rejection = CosmosResponse::error(StatusCode::UNAUTHORIZED, &why);
             self.counters.count_response(&rejection);
             return Some(rejection);
+        }
+        if let Some(refusal) = gateway::refusal(&operation, &request) {
+            self.counters.count_response(&refusal);
+            return Some(refusal);
         }
         let Some(fault) = self.faults.matching(&operation) else {
             let response = self.account.execute(&region, request).await;

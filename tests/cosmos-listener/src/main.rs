@@ -10,8 +10,8 @@
 //! Begin with `data`.
 //!
 //! * `account`: the store, and features of the real service that it lacks, with `numbers`. `documents`: direct access of a test to documents.
-//! * `ports`: sockets and connections. `data`: handles a request, with `authorization`, `operation` (its kind), `faults`,
-//!   `counters` and `response`.
+//! * `ports`: sockets and connections. `data`: handles a request, with `authorization`, `gateway`, `operation` (its kind),
+//!   `faults`, `counters` and `response`.
 //! * `control`: the control API of tests.
 
 mod account;
@@ -21,6 +21,7 @@ mod counters;
 mod data;
 mod documents;
 mod faults;
+mod gateway;
 mod numbers;
 mod operation;
 mod ports;

@@ -67,6 +67,10 @@ impl StoreResponse {
         Self::Fail(StoreError::Systemic("the key is wrong".into()))
     }
 
+    pub fn refused() -> Self {
+        Self::Fail(StoreError::Refused("the store refuses it".into()))
+    }
+
     pub fn rejected() -> Self {
         Self::Fail(StoreError::Rejected("the document is too large".into()))
     }

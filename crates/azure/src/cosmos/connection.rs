@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use azure_data_cosmos::{
     AccountEndpoint, AccountReference, ContainerClient, CosmosClient, RoutingStrategy,
-    options::{AvailabilityStrategy, OperationOptions, OperationOptionsBuilder, Region, ThrottlingRetryOptionsBuilder},
+    options::{
+        AvailabilityStrategy, BinaryEncodingOptions, OperationOptions, OperationOptionsBuilder, Region,
+        ThrottlingRetryOptionsBuilder,
+    },
 };
 use devicestate_engine::store::StoreError;
 use tokio::sync::Mutex;
@@ -122,9 +125,13 @@ impl Connection {
             }
             Regions::NearestTo(name) => RoutingStrategy::ProximityTo(Region::from(name.clone())),
         };
-        let client =
-            CosmosClient::builder().with_default_operation_options(operation_options()).build(reference, routing).await;
-        client.map_err(|error| failure::classify_connect_error(&error, &self.config))
+        let client = CosmosClient::builder()
+            .with_default_operation_options(operation_options())
+            // Documents are sent as text to every endpoint. They have some hundred bytes, so the client's binary encoding would
+            // save little, and the emulator rejects it with 400/1001.
+            .with_binary_encoding_options(BinaryEncodingOptions::new().with_enabled(false))
+            .build(reference, routing);
+        client.await.map_err(|error| failure::classify_connect_error(&error, &self.config))
     }
 }
 

@@ -27,14 +27,25 @@ pub(super) fn is_state_lost(error: &CosmosError) -> bool {
 /// the sub-statuses that its clients use. Those from 20000 on are the client's own.
 pub(super) fn classify(error: &CosmosError, config: &CosmosConfig) -> StoreError {
     let systemic = |advice: &str| StoreError::Systemic(format!("{}: {advice}", describe(error, config)));
+    // The answer may concern this document alone: the gateway answers 401 to requests for an id that it reads differently.
+    // A failure before the answer, such as a missing token, concerns all documents.
+    let refused = |advice: &str| match error.is_from_wire() {
+        true => {
+            StoreError::Refused(format!("{}: if other documents are refused, too, {advice}", describe(error, config)))
+        }
+        false => systemic(advice),
+    };
     match codes(error) {
         // Another writer deleted, created or changed the document since it was read.
         (404, 0) | (409 | 412, _) => StoreError::Conflict,
         (413, _) | (403, 1014) | (400, UNSERIALIZABLE) => StoreError::Rejected(describe(error, config)),
-        (400, 1001) => systemic("the container in the setting `CosmosContainer` must have the partition key `/id`"),
+        (400, 1001) => systemic(
+            "the container in the setting `CosmosContainer` must have the partition key `/id`; if it has, the endpoint is an \
+             emulator that cannot read the encoding of the documents: use a newer emulator",
+        ),
         (400, _) if error.is_from_wire() => StoreError::BadRequest(describe(error, config)),
         (404, 1002) | (403, 3) => transient_failure(error, config),
-        (401, _) => systemic(match config.access {
+        (401, _) => refused(match config.access {
             Access::Key(_) => {
                 "the account rejected the key in the setting `CosmosConnection`; set one of its current keys"
             }
@@ -43,7 +54,7 @@ pub(super) fn classify(error: &CosmosError, config: &CosmosConfig) -> StoreError
                  `CosmosConnection__clientId`"
             }
         }),
-        (403, _) => systemic(
+        (403, _) => refused(
             "the identity needs the role Cosmos DB Built-in Data Contributor, and the account's network rules must allow \
              this machine",
         ),
@@ -52,7 +63,7 @@ pub(super) fn classify(error: &CosmosError, config: &CosmosConfig) -> StoreError
             systemic("no account has the URL in the setting `CosmosConnection`; correct it")
         }
         (408 | 410 | 429 | 449 | 500.., _) => transient_failure(error, config),
-        _ => systemic("check the setting `CosmosConnection`"),
+        _ => refused("check the setting `CosmosConnection`"),
     }
 }
 
@@ -64,6 +75,7 @@ pub(super) fn classify_connect_error(error: &CosmosError, config: &CosmosConfig)
             StoreError::Conflict | StoreError::Rejected(_) | StoreError::BadRequest(_) => {
                 StoreError::Systemic(describe(error, config))
             }
+            StoreError::Refused(reason) => StoreError::Systemic(reason),
             failure => failure,
         },
     }

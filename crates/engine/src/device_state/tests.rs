@@ -180,14 +180,3 @@ fn an_invalid_document_is_rejected_with_the_reason() {
         assert!(error.contains(reason), "{text}: {error}");
     }
 }
-
-#[test]
-fn document_ids_are_encoded_and_unique() {
-    assert_eq!(document_id("drone-7"), "drone-7");
-    assert_eq!(document_id("a/b\\c?d#e%f"), "a%2Fb%5Cc%3Fd%23e%25f");
-    assert_eq!(document_id("höhe 7"), "höhe 7");
-    assert_ne!(document_id("a/b"), document_id("a%2Fb"));
-    assert_eq!(document_id("a\tb\r\nc\u{85}"), "a%09b%0D%0Ac%C2%85");
-    assert_eq!((document_id("."), document_id("..")), ("%2E".into(), "%2E%2E".into()));
-    assert_eq!(document_id("...v1.2"), "...v1.2");
-}

@@ -8,10 +8,12 @@
 //!   was done, the events are counted against the document before it: they are applied, not superseded.
 
 use std::{
-    future::Future,
+    collections::HashSet,
+    future::{Future, poll_fn},
     mem,
     pin::pin,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    task::Poll,
     time::Duration,
 };
 
@@ -21,13 +23,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{
     DocumentCache, Outcome,
     backoff::Backoff,
-    decoded::{Device, DeviceEvent, device_state},
+    counters::Counters,
+    decoded::{Device, DeviceEvent},
+    outcomes::{outcomes, unwritten_outcome},
 };
 use crate::{
     clock::Random,
     device_state::{Document, Update},
-    failure::{ErrorClass, Failure, Stage},
-    store::{ETag, Operations, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, StateStore, StoreError, Stored},
 };
 
 /// The result for one device.
@@ -35,16 +38,13 @@ use crate::{
 pub(super) struct DeviceResult {
     /// One outcome for each of the device's events, in their order.
     pub(super) outcomes: Vec<Outcome>,
-    /// The document, if it already held all events. Rewriting it shows whether the store accepts writes at all.
-    pub(super) probe_candidate: Option<Stored>,
-    /// The document, if a write to it was rejected. It is used for the probe only if there is no `probe_candidate`, since
-    /// the document itself may be the cause of the rejection.
-    pub(super) fallback_candidate: Option<Stored>,
     /// The batch indexes of the events whose writes were rejected as bad requests. These events failed, unless the store
     /// rejected the writes of all devices.
     pub(super) bad_requests: Vec<usize>,
-    /// The reason of a systemic failure, which affects all other devices as well.
-    pub(super) systemic: Option<String>,
+    /// Why the events that are left were not written.
+    pub(super) unwritten: Option<StoreError>,
+    /// Whether the document was written.
+    pub(super) is_written: bool,
 }
 
 /// Writes the devices of one batch.
@@ -53,32 +53,14 @@ pub(super) struct Writer<'a> {
     pub(super) cache: &'a DocumentCache,
     pub(super) random: &'a dyn Random,
     pub(super) counters: &'a Counters,
-    /// The number of writes that the store accepted, over all batches of the process.
-    pub(super) accepted_writes: &'a AtomicU64,
+    /// The names of the devices that are known to be faulty: each gets one try, of at most [`FAULTY_DEVICE_TIME`].
+    pub(super) faulty_devices: &'a HashSet<String>,
+    /// Set when all other devices have a result: a device that still fails or does not respond gets no more time.
+    pub(super) must_stragglers_end: &'a AtomicBool,
     /// When all operations of this batch must be completed.
     pub(super) deadline: Instant,
     /// A device that started before this has had enough time when it reaches the deadline.
     pub(super) start_deadline: Instant,
-}
-
-/// The [`Operations`] of a batch while they are counted.
-#[derive(Default)]
-pub(super) struct Counters {
-    reads: AtomicU64,
-    writes: AtomicU64,
-    conflicts: AtomicU64,
-    retries: AtomicU64,
-    throttled: AtomicU64,
-    charge: RequestCharge,
-}
-
-impl Counters {
-    pub(super) fn total(&self) -> Operations {
-        let Self { reads, writes, conflicts, retries, throttled, charge } = self;
-        let [reads, writes, conflicts, retries, throttled] =
-            [reads, writes, conflicts, retries, throttled].map(|count| count.load(Relaxed));
-        Operations { reads, writes, conflicts, retries, throttled, request_units: charge.units() }
-    }
 }
 
 /// The write of one device, with what is known about its document.
@@ -89,8 +71,12 @@ struct DeviceWrite<'a> {
     /// Whether the device started early enough. If it then reaches the deadline, that is a failure of the device. If it
     /// started late, it only shows that the store is slow or the batch is large.
     started_in_time: bool,
-    /// Whether the store rejected the read of the document. Then writing the events one by one would fail as well.
-    is_read_rejected: bool,
+    /// Whether the store rejected the document and not an event. Then writing the events one by one would fail as well.
+    is_document_rejected: bool,
+    /// Whether the device is known to be faulty.
+    is_faulty: bool,
+    /// When all operations of this device must be completed.
+    deadline: Instant,
     /// The last error of the store that was retried.
     last_failure: Option<StoreError>,
 }
@@ -119,12 +105,16 @@ struct WriteBase {
 enum WriteEnd {
     /// The events were written over the document `before`, if there was one.
     Written { before: Option<Document> },
-    /// The document `stored` already holds the events. They are counted against the document `before`.
-    AlreadyHeld { stored: Stored, before: Option<Document> },
+    /// The document already holds the events. They are counted against the document `before`.
+    AlreadyHeld { before: Option<Document> },
 }
 
-/// The maximum number of writes of one probe: see [`Writer::rewrite_unchanged`].
-const MAX_PROBE_WRITES: usize = 5;
+/// The time of a device that is known to be faulty. The others do not wait longer for it.
+const FAULTY_DEVICE_TIME: Duration = Duration::from_secs(5);
+
+/// How often in a row a creation may conflict with a document that a read does not find. With the backoff, this takes some
+/// seconds: longer than a region needs to receive a document that another one has.
+const MAX_UNREADABLE_CONFLICTS: u32 = 16;
 
 impl Writer<'_> {
     /// Applies the events of one device, folded into one write.
@@ -142,17 +132,14 @@ impl Writer<'_> {
                 Ok(WriteEnd::Written { before }) => {
                     let before = before_batch.get_or_insert(before);
                     result.outcomes.extend(outcomes(before.as_ref(), part));
+                    result.is_written = true;
                 }
-                Ok(WriteEnd::AlreadyHeld { stored, before }) => {
+                Ok(WriteEnd::AlreadyHeld { before }) => {
                     let before = before_batch.get_or_insert(before);
                     result.outcomes.extend(outcomes(before.as_ref(), part));
-                    result.probe_candidate = Some(stored);
                 }
                 Err(error @ (StoreError::Rejected(_) | StoreError::BadRequest(_))) => {
-                    if let Base::Stored(stored) = &device_write.base {
-                        result.fallback_candidate = Some(stored.clone());
-                    }
-                    if part.len() > 1 && !device_write.is_read_rejected {
+                    if part.len() > 1 && !device_write.is_document_rejected {
                         let (first, second) = part.split_at(part.len() / 2);
                         parts.extend([second, first]);
                         continue;
@@ -166,9 +153,7 @@ impl Writer<'_> {
                 Err(error) => {
                     let left = &device.events[result.outcomes.len()..];
                     result.outcomes.extend(left.iter().map(|event| unwritten_outcome(device, event, &error)));
-                    if let StoreError::Systemic(reason) = error {
-                        result.systemic = Some(reason);
-                    }
+                    result.unwritten = Some(error);
                     return result;
                 }
             }
@@ -176,31 +161,31 @@ impl Writer<'_> {
         result
     }
 
-    /// Writes a document unchanged, to learn whether the store accepts writes at all.
-    ///
-    /// A conflict does not answer that: the other write may be from before the probe. So the probe is repeated with the
-    /// current document, at most [`MAX_PROBE_WRITES`] times, since others may write the document continuously.
-    pub(super) async fn rewrite_unchanged(&self, mut stored: Stored) {
-        let device = Device { id: stored.document.id.clone().into(), ..Device::default() };
+    /// Reads a document and writes it unchanged, once. Returns whether it exists.
+    pub(super) async fn rewrite_unchanged(&self, id: &str) -> Result<bool, StoreError> {
+        let device = Device { id: id.into(), ..Device::default() };
         let device_write = DeviceWrite::new(self, &device);
-        for _ in 0..MAX_PROBE_WRITES {
-            match device_write.replace(&stored.document, &stored.etag).await {
-                Err(StoreError::Conflict) => {}
-                _ => return,
-            }
-            match device_write.read().await {
-                Ok(Some(now)) => stored = now,
-                _ => return,
-            }
-        }
+        let Some(stored) = device_write.read().await? else { return Ok(false) };
+        device_write.replace(&stored.document, &stored.etag).await?;
+        Ok(true)
     }
 }
 
 impl<'a> DeviceWrite<'a> {
     fn new(writer: &'a Writer<'a>, device: &'a Device<'a>) -> Self {
         let base = writer.cache.get(&device.id).map_or(Base::Unknown, Base::Stored);
-        let started_in_time = Instant::now() < writer.start_deadline;
-        Self { writer, device, base, started_in_time, is_read_rejected: false, last_failure: None }
+        let now = Instant::now();
+        let is_faulty = writer.faulty_devices.contains(device.name);
+        Self {
+            writer,
+            device,
+            base,
+            started_in_time: now < writer.start_deadline,
+            is_document_rejected: false,
+            is_faulty,
+            deadline: if is_faulty { writer.deadline.min(now + FAULTY_DEVICE_TIME) } else { writer.deadline },
+            last_failure: None,
+        }
     }
 
     /// Merges the events into the document and writes it, repeating after conflicts and transient errors.
@@ -214,8 +199,9 @@ impl<'a> DeviceWrite<'a> {
         for event in events.iter().rev() {
             update.fold(event.version, event.readings);
         }
-        self.is_read_rejected = false;
+        self.is_document_rejected = false;
         let mut backoff = Backoff::default();
+        let mut unreadable_conflicts = 0;
         // The base of the last write that failed; such a write may have been done although its response was lost.
         let mut ambiguous_base: Option<WriteBase> = None;
         loop {
@@ -225,7 +211,8 @@ impl<'a> DeviceWrite<'a> {
                 Base::Unknown => match self.read().await {
                     Ok(stored) => (stored, true),
                     Err(error) => {
-                        self.is_read_rejected = matches!(error, StoreError::Rejected(_) | StoreError::BadRequest(_));
+                        self.is_document_rejected =
+                            matches!(error, StoreError::Rejected(_) | StoreError::BadRequest(_));
                         self.wait(&mut backoff, error).await?;
                         continue;
                     }
@@ -241,7 +228,7 @@ impl<'a> DeviceWrite<'a> {
                     // If a write whose response was lost was done, the events are newer than the document before it.
                     let ours = ambiguous_base.filter(|base| stored.document.holds(&update, base.document.as_ref()));
                     let before = ours.map_or_else(|| Some(stored.document.clone()), |base| base.document);
-                    return Ok(WriteEnd::AlreadyHeld { stored, before });
+                    return Ok(WriteEnd::AlreadyHeld { before });
                 }
                 Some(ref stored) => self.replace(&document, &stored.etag).await,
                 None => self.create(&document).await,
@@ -251,7 +238,17 @@ impl<'a> DeviceWrite<'a> {
                     self.base = Base::Stored(Stored { document, etag });
                     return Ok(WriteEnd::Written { before: stored.map(|stored| stored.document) });
                 }
+                Err(StoreError::Conflict) if stored.is_none() && unreadable_conflicts == MAX_UNREADABLE_CONFLICTS => {
+                    self.is_document_rejected = true;
+                    return Err(StoreError::Rejected(
+                        "the store has a document with this id and does not find it when it is read, so the document \
+                         cannot be changed: delete it, or give the device another id"
+                            .into(),
+                    ));
+                }
                 Err(error) => {
+                    let is_unreadable = stored.is_none() && error == StoreError::Conflict;
+                    unreadable_conflicts = if is_unreadable { unreadable_conflicts + 1 } else { 0 };
                     ambiguous_base =
                         Some(WriteBase { document: stored.as_ref().map(|stored| stored.document.clone()) });
                     if is_rejected_write(&error) {
@@ -287,14 +284,11 @@ impl<'a> DeviceWrite<'a> {
         document: &Document,
         write: impl Future<Output = Result<ETag, StoreError>>,
     ) -> Result<ETag, StoreError> {
-        let Writer { cache, counters, accepted_writes, .. } = self.writer;
+        let Writer { cache, counters, .. } = self.writer;
         counters.writes.fetch_add(1, Relaxed);
         let written = self.before_deadline(write).await;
         match &written {
-            Ok(etag) => {
-                accepted_writes.fetch_add(1, Relaxed);
-                cache.insert(document, etag);
-            }
+            Ok(etag) => cache.insert(document, etag),
             Err(error) if is_rejected_write(error) => {}
             Err(_) => cache.remove(&document.id),
         }
@@ -306,20 +300,31 @@ impl<'a> DeviceWrite<'a> {
         &self,
         operation: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let deadline = self.writer.deadline;
-        if Instant::now() >= deadline {
+        if Instant::now() >= self.deadline {
             return Err(self.deadline_error());
         }
         // An operation that completes immediately needs no timer.
         let mut operation = pin!(operation);
         let response = match poll_immediate(operation.as_mut()).await {
-            Some(response) => Ok(response),
-            None => timeout_at(deadline, operation).await,
+            Some(response) => Some(response),
+            None => self.unless_straggling(timeout_at(self.deadline, operation)).await.and_then(Result::ok),
         };
-        if let Ok(Err(StoreError::Throttled { .. })) = response {
+        if let Some(Err(StoreError::Throttled { .. })) = response {
             self.writer.counters.throttled.fetch_add(1, Relaxed);
         }
-        response.unwrap_or_else(|_| Err(self.deadline_error()))
+        response.unwrap_or_else(|| Err(self.deadline_error()))
+    }
+
+    /// Runs a future unless the stragglers must end, before or while it runs: then returns `None`. A throttled device is no
+    /// straggler, since the store told it to wait; nor is one after a conflict, since another writer was first.
+    async fn unless_straggling<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let is_waiting = matches!(self.last_failure, Some(StoreError::Throttled { .. } | StoreError::Conflict));
+        let mut future = pin!(future);
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Pending if !is_waiting && self.writer.must_stragglers_end.load(Relaxed) => Poll::Ready(None),
+            polled => polled.map(Some),
+        })
+        .await
     }
 
     /// Returns the error of an operation that reached the deadline.
@@ -328,7 +333,9 @@ impl<'a> DeviceWrite<'a> {
             Some(failure) => format!("; before that: {failure}"),
             None => String::new(),
         };
-        let reason = format!("the store did not respond within `InvocationBudget`{before}");
+        let is_at_end = Instant::now() >= self.writer.deadline;
+        let limit = if is_at_end { "`InvocationBudget`" } else { "the time that the other devices took" };
+        let reason = format!("the store did not respond within {limit}{before}");
         match self.last_failure {
             _ if !self.started_in_time => slow_store_error(&before),
             Some(StoreError::Throttled { delay, .. }) => StoreError::Throttled { reason, delay },
@@ -342,26 +349,28 @@ impl<'a> DeviceWrite<'a> {
     ///
     /// Returns `error` if it is final or if the next try would be after the deadline.
     async fn wait(&mut self, backoff: &mut Backoff, error: StoreError) -> Result<(), StoreError> {
-        let Writer { random, counters, deadline, .. } = *self.writer;
+        let Writer { random, counters, .. } = *self.writer;
         let delay = match &error {
             StoreError::Conflict => {
                 counters.conflicts.fetch_add(1, Relaxed);
                 backoff.after_conflict(random)
             }
+            StoreError::Transient(_) if self.is_faulty => return Err(error),
             StoreError::Transient(_) => backoff.after_failure(random),
             StoreError::Throttled { delay, .. } => backoff.after_failure(random).max(*delay),
-            StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Systemic(_) => return Err(error),
+            StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Refused(_) | StoreError::Systemic(_) => {
+                return Err(error);
+            }
         };
-        if Instant::now() + delay >= deadline {
+        if Instant::now() + delay >= self.deadline {
             // Failing early is better than sleeping until the deadline: the host's own retry delay comes next.
             return Err(if self.started_in_time { error } else { slow_store_error(&format!("; the last: {error}")) });
         }
         if error != StoreError::Conflict {
             counters.retries.fetch_add(1, Relaxed);
         }
-        self.last_failure = Some(error);
-        sleep(delay).await;
-        Ok(())
+        self.last_failure = Some(error.clone());
+        self.unless_straggling(sleep(delay)).await.ok_or(error)
     }
 }
 
@@ -371,44 +380,12 @@ fn slow_store_error(before: &str) -> StoreError {
     StoreError::Throttled { reason, delay: Duration::ZERO }
 }
 
-/// Returns the outcome of each event, counted against the document before the batch.
-fn outcomes(before: Option<&Document>, events: &[DeviceEvent]) -> impl Iterator<Item = Outcome> {
-    let is_newer = move |event: &DeviceEvent| match before {
-        Some(document) => document.is_older_than(event.version, event.readings),
-        None => true,
-    };
-    let has_readings = |event: &DeviceEvent| event.readings.iter().any(|reading| !reading.value.is_null());
-    let is_applied = move |event: &DeviceEvent| is_newer(event) || !has_readings(event);
-    events.iter().map(move |event| if is_applied(event) { Outcome::Applied } else { Outcome::Superseded })
-}
-
 /// Returns true if the store rejected the write, so that the document is most likely unchanged.
 fn is_rejected_write(error: &StoreError) -> bool {
     match error {
-        StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Throttled { .. } => true,
+        StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Refused(_) | StoreError::Throttled { .. } => {
+            true
+        }
         StoreError::Conflict | StoreError::Transient(_) | StoreError::Systemic(_) => false,
-    }
-}
-
-/// Returns the outcome of an event whose device could not be written.
-fn unwritten_outcome(device: &Device, event: &DeviceEvent, error: &StoreError) -> Outcome {
-    let failure = |class| failure(device, event, class, &error.to_string());
-    match error {
-        StoreError::Rejected(_) | StoreError::BadRequest(_) => Outcome::Failed(failure(ErrorClass::Poison)),
-        StoreError::Conflict | StoreError::Transient(_) => Outcome::Unresolved(failure(ErrorClass::Transient)),
-        StoreError::Throttled { .. } => Outcome::Unresolved(failure(ErrorClass::Throttled)),
-        StoreError::Systemic(_) => Outcome::Unresolved(failure(ErrorClass::Systemic)),
-    }
-}
-
-/// Returns the failure of an event whose device could not be written.
-pub(super) fn failure(device: &Device, event: &DeviceEvent, class: ErrorClass, reason: &str) -> Failure {
-    let Device { id, name, .. } = device;
-    Failure {
-        stage: Stage::Update,
-        class,
-        issue: format!("the state document {id:?} was not written: {reason}"),
-        device_id: Some((*name).to_owned()),
-        device_state: Some(device_state(name, event.readings)),
     }
 }

@@ -5,6 +5,7 @@
 mod dead_letter_messages;
 mod dead_letters;
 mod document_cache;
+mod faulty_devices;
 mod interleavings;
 mod invocations;
 mod large_dead_letters;

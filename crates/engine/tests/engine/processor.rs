@@ -177,9 +177,9 @@ async fn the_number_of_concurrent_writes_is_limited() {
 #[tokio::test(start_paused = true)]
 async fn a_device_id_is_encoded_for_cosmos() {
     let store = Arc::new(ScriptedStore::default());
-    processor(&store).process(&batch([battery(1, "a/b#c", 0.5), battery(2, "a%2Fb#c", 0.6)])).await;
-    assert_eq!(readings(&store.document("a%2Fb%23c").await.expect("a document")), json!({"Battery": 0.5}));
-    assert_eq!(readings(&store.document("a%252Fb%23c").await.expect("a document")), json!({"Battery": 0.6}));
+    processor(&store).process(&batch([battery(1, "a/b#c", 0.5), battery(2, "a~2Fb#c", 0.6)])).await;
+    assert_eq!(readings(&store.document("a~2Fb~23c").await.expect("a document")), json!({"Battery": 0.5}));
+    assert_eq!(readings(&store.document("a~7E2Fb~23c").await.expect("a document")), json!({"Battery": 0.6}));
 }
 
 #[tokio::test(start_paused = true)]

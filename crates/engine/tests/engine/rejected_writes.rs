@@ -161,5 +161,5 @@ async fn a_rejected_event_is_reported_with_the_device_id_of_the_event() {
     let Outcome::Failed(failure) = &processed.outcomes[0] else { panic!("{:?}", processed.outcomes) };
     assert_eq!(failure.device_id.as_deref(), Some("a/b"));
     assert_eq!(failure.device_state, Some(json!({"id": "a/b", "Battery": 0.5})));
-    assert!(failure.issue.contains("a%2Fb"), "{}", failure.issue);
+    assert!(failure.issue.contains("a~2Fb"), "{}", failure.issue);
 }

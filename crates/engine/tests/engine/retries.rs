@@ -222,21 +222,6 @@ async fn attempts_during_an_outage_do_not_count_against_a_device() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failed_attempts_are_counted_per_batch() {
-    let (store, handler) = rig();
-    store.always(Write, "stuck", StoreResponse::transient());
-    let mut first = 0;
-    for _batch in 0..3 {
-        first += 100;
-        let envelope = Envelope::new([Sent::battery(first, "a", 0.1), Sent::battery(first + 1, "stuck", 0.2)]);
-        for attempt in 0..4 {
-            invoke_retried(&handler, &envelope.retried(attempt)).await;
-        }
-        assert_eq!(invoke_final(&handler, &envelope.retried(4)).await.counts(), [0, 1, 1]);
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn repeated_panics_end_in_dead_letters() {
     let (store, handler) = rig();
     store.always(Read, "b", StoreResponse::Panic);

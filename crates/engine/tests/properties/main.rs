@@ -4,6 +4,7 @@
 //! nothing is written into the source tree. `PROPTEST_CASES` sets the number of cases.
 
 mod dead_letters;
+mod document_ids;
 mod envelope;
 mod json;
 mod merge;

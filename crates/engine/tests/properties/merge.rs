@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use devicestate_engine::device_state::{Document, MAX_CLOCK_STEP_MS, Reading, Update, Version, document_id};
+use devicestate_engine::device_state::{Document, MAX_CLOCK_STEP_MS, Reading, Update, Version};
 use proptest::{
     collection::{btree_map, vec},
     prelude::*,
@@ -335,20 +335,6 @@ proptest! {
         let again: Document = serde_json::from_str(&text).expect("a document");
         prop_assert_eq!(serde_json::to_string(&again).expect("JSON"), text);
         prop_assert_eq!(again, document);
-    }
-
-    #[test]
-    fn a_document_id_decodes_to_its_device_id(device in json::text(8)) {
-        let id = document_id(&device).into_owned();
-        prop_assert!(!id.contains(['/', '\\', '?', '#']) && !id.chars().any(char::is_control), "{}", id);
-        prop_assert!(!matches!(&*id, "." | ".."));
-        let mut parts = id.split('%');
-        let mut bytes = parts.next().expect("the first part").as_bytes().to_vec();
-        for part in parts {
-            bytes.push(u8::from_str_radix(&part[..2], 16).expect("two digits"));
-            bytes.extend(&part.as_bytes()[2..]);
-        }
-        prop_assert_eq!(bytes, device.into_bytes());
     }
 }
 

@@ -2,5 +2,6 @@
 
 pub(crate) mod dead_letter;
 pub(crate) mod final_state;
+pub(crate) mod lag;
 pub(crate) mod order;
 pub(crate) mod replies;

@@ -1,0 +1,269 @@
+//! Writes the devices of a batch, several at a time.
+
+use std::{
+    mem,
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, future::poll_immediate, stream::FuturesUnordered};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Outcome, Processed, Processor,
+    cause::{Failures, MAX_FAILING_DEVICES},
+    counters::Counters,
+    decoded::Device,
+    device::{DeviceResult, Writer},
+    known_documents::random_index,
+    outcomes::failure,
+};
+use crate::{
+    failure::{ErrorClass, Failure},
+    store::StoreError,
+};
+
+/// The minimum time that devices which still fail, or do not respond, get after the last other device has a result. They
+/// get as much time as the others have taken, so that a slow store is not mistaken for a faulty device.
+const STRAGGLER_TIME: Duration = Duration::from_secs(5);
+
+impl Processor {
+    /// Writes the devices, up to `concurrency` at a time, until each has a result, the budget is spent, the store reports a
+    /// systemic failure, or it refuses all of the first requests.
+    ///
+    /// The last tenth of the budget is for finding out what caused the failures: the devices or the store.
+    pub(super) async fn write(&self, run: &mut Run, mut devices: Vec<Device<'_>>, started: Instant) {
+        if devices.len() > self.concurrency {
+            // Each attempt starts with other devices. Otherwise devices whose documents do not respond would be first each
+            // time, and no other device would be written. With a counter, two batches could take turns in step.
+            let first = random_index(&*self.random, devices.len());
+            devices.rotate_left(first);
+        }
+        let operations = Counters::default();
+        let must_stragglers_end = AtomicBool::new(false);
+        let writer = &Writer {
+            store: &*self.store,
+            cache: &self.cache,
+            random: &*self.random,
+            counters: &operations,
+            faulty_devices: &self.shared.faulty_devices.among(devices.iter().map(|device| device.name)),
+            must_stragglers_end: &must_stragglers_end,
+            deadline: started + self.budget * 9 / 10,
+            start_deadline: started + self.budget / 2,
+        };
+        // A few refusals may be of faulty devices, also if devices are written one by one.
+        let max_refusals = self.concurrency.max(MAX_FAILING_DEVICES + 1);
+        let mut results = Results::default();
+        let mut remaining = devices.iter();
+        let mut running = FuturesUnordered::new();
+        let mut reusable: Option<Pin<Box<_>>> = None;
+        loop {
+            let mut next = None;
+            while next.is_none()
+                && running.len() < self.concurrency
+                && (!results.are_all_refused() || results.answered + running.len() < max_refusals)
+                && let Some(device) = remaining.next()
+            {
+                // A store in memory completes at the first poll. Then one allocation serves the futures of all devices.
+                let mut write = match reusable.take() {
+                    Some(mut completed) => {
+                        Pin::set(&mut completed, write_device(writer, device));
+                        completed
+                    }
+                    None => Box::pin(write_device(writer, device)),
+                };
+                next = poll_immediate(&mut write).await;
+                if next.is_none() {
+                    running.push(write);
+                } else {
+                    reusable = Some(write);
+                }
+            }
+            if next.is_none() {
+                let must_end = must_stragglers_end.load(Relaxed);
+                let end = results.straggler_deadline(started).filter(|_| remaining.len() == 0 && !must_end);
+                let waited = match end {
+                    Some(end) => timeout_at(end, running.next()).await,
+                    None => Ok(running.next().await),
+                };
+                let Ok(waited) = waited else {
+                    must_stragglers_end.store(true, Relaxed);
+                    // Only the next poll lets them end.
+                    for mut write in mem::take(&mut running) {
+                        match poll_immediate(&mut write).await {
+                            Some((device, result)) => results.add(run, device, result),
+                            None => running.push(write),
+                        }
+                    }
+                    continue;
+                };
+                next = waited;
+            }
+            let Some((device, result)) = next else { break };
+            results.add(run, device, result);
+            if results.systemic.is_some() {
+                break;
+            }
+        }
+        drop(running);
+        if remaining.len() > 0 && results.are_all_refused() {
+            results.systemic = results.refusal.take();
+        }
+        if let Some(reason) = &results.systemic {
+            run.mark_remaining_systemic(&devices, reason);
+        }
+        let probe_deadline = (Instant::now() + self.budget / 10).min(started + self.budget);
+        let probing = Writer {
+            deadline: probe_deadline,
+            // A probe that gets no answer has failed.
+            start_deadline: probe_deadline,
+            must_stragglers_end: &AtomicBool::new(false),
+            ..*writer
+        };
+        self.find_cause(run, &results, &probing).await;
+        run.processed.operations = operations.total();
+    }
+
+    /// Finds out whether the devices or the store caused the failures, and changes the outcomes accordingly.
+    async fn find_cause(&self, run: &mut Run, results: &Results<'_>, writer: &Writer<'_>) {
+        let Results { failing, refused, bad_requests, settled, is_written, systemic, .. } = results;
+        let known = &self.shared.known_documents;
+        known.add(settled.iter().map(|device| &*device.id), &*self.random);
+        let is_faulty = |device: &&&Device| writer.faulty_devices.contains(device.name);
+        for device in settled.iter().filter(is_faulty) {
+            self.shared.faulty_devices.forget(device.name);
+        }
+        let failures = Failures {
+            devices: run.processed.devices,
+            failing: failing.iter().filter(|device| !is_faulty(device)).map(|device| &*device.id).collect(),
+            faulty: failing.iter().filter(is_faulty).map(|device| &*device.id).collect(),
+            rejected: results.rejected.iter().map(|device| &*device.id).collect(),
+        };
+        let is_known = failing.is_empty() && (bad_requests.is_empty() || *is_written);
+        let store_works = match systemic {
+            Some(_) => false,
+            None if is_known => *is_written,
+            None => failures.are_of_devices(known, writer).await,
+        };
+        run.processed.store_accepts_writes = store_works;
+        if store_works {
+            for device in failing.iter().filter(is_faulty) {
+                self.shared.faulty_devices.remember(device.name);
+                known.remove(&device.id);
+                // It has had its only try.
+                run.change(device.events.iter().map(|event| event.index), Outcome::Failed);
+            }
+            return;
+        }
+        let systemic = |failure| Outcome::Unresolved(Failure { class: ErrorClass::Systemic, ..failure });
+        let refused = refused.iter().flat_map(|device| &device.events).map(|event| event.index);
+        run.change(refused, systemic);
+        if run.can_reclassify && !*is_written {
+            run.change(bad_requests.iter().copied(), systemic);
+        }
+    }
+}
+
+async fn write_device<'d>(writer: &Writer<'_>, device: &'d Device<'d>) -> (&'d Device<'d>, DeviceResult) {
+    (device, writer.apply_events(device).await)
+}
+
+/// The results of the devices of an attempt so far.
+#[derive(Default)]
+struct Results<'d> {
+    /// The number of devices with a result.
+    answered: usize,
+    /// The devices whose events all have a final outcome.
+    settled: Vec<&'d Device<'d>>,
+    /// When the last device was settled.
+    last_settled: Option<Instant>,
+    /// Whether a document was written.
+    is_written: bool,
+    /// The devices that failed; the cause is not known.
+    failing: Vec<&'d Device<'d>>,
+    /// Those of them that the store refused.
+    refused: Vec<&'d Device<'d>>,
+    /// The reason of the first refusal.
+    refusal: Option<String>,
+    /// The devices with events whose writes the store rejected as bad requests.
+    rejected: Vec<&'d Device<'d>>,
+    /// The batch indexes of these events. They failed, unless the store accepts no writes.
+    bad_requests: Vec<usize>,
+    /// The reason of a systemic failure, which affects all other devices as well.
+    systemic: Option<String>,
+}
+
+impl<'d> Results<'d> {
+    fn add(&mut self, run: &mut Run, device: &'d Device<'d>, result: DeviceResult) {
+        run.record_outcomes(device, result.outcomes);
+        self.answered += 1;
+        self.is_written |= result.is_written;
+        if !result.bad_requests.is_empty() {
+            self.rejected.push(device);
+            self.bad_requests.extend(result.bad_requests);
+        }
+        match result.unwritten {
+            None => {
+                self.settled.push(device);
+                self.last_settled = Some(Instant::now());
+            }
+            Some(StoreError::Refused(reason)) => {
+                self.failing.push(device);
+                self.refused.push(device);
+                self.refusal.get_or_insert(reason);
+            }
+            Some(StoreError::Systemic(reason)) => self.systemic = Some(reason),
+            Some(StoreError::Throttled { .. }) => {}
+            Some(_) => self.failing.push(device),
+        }
+    }
+
+    /// Returns true if the store has refused all devices so far. Then few more are started: a key that was revoked should not
+    /// cost a thousand requests.
+    fn are_all_refused(&self) -> bool {
+        self.answered > 0 && self.refused.len() == self.answered
+    }
+
+    /// Returns when the devices end that have no result yet, if all others have one.
+    fn straggler_deadline(&self, started: Instant) -> Option<Instant> {
+        self.last_settled.map(|settled| settled + STRAGGLER_TIME.max(settled - started))
+    }
+}
+
+/// The progress of a batch in [`Processor::write`].
+pub(super) struct Run {
+    pub(super) outcomes: Vec<Option<Outcome>>,
+    /// Whether bad requests may be reclassified as a failure of the store. If a batch has one device, its bad request is
+    /// counted as the device's failure, because a retry would block the other devices of the partition. A Service Bus
+    /// message blocks only its own session, so it may always be retried.
+    pub(super) can_reclassify: bool,
+    pub(super) processed: Processed,
+}
+
+impl Run {
+    fn record_outcomes(&mut self, device: &Device, outcomes: Vec<Outcome>) {
+        for (event, outcome) in device.events.iter().zip(outcomes) {
+            self.outcomes[event.index] = Some(outcome);
+        }
+    }
+
+    /// Marks each event without an outcome as unresolved because of a systemic failure.
+    fn mark_remaining_systemic(&mut self, devices: &[Device], reason: &str) {
+        for device in devices {
+            for event in &device.events {
+                self.outcomes[event.index]
+                    .get_or_insert_with(|| Outcome::Unresolved(failure(device, event, ErrorClass::Systemic, reason)));
+            }
+        }
+    }
+
+    /// Changes the outcomes of the events with these indexes, unless they are applied or superseded.
+    fn change(&mut self, indexes: impl Iterator<Item = usize>, changed: impl Fn(Failure) -> Outcome) {
+        for index in indexes {
+            if let Some(Outcome::Failed(failure) | Outcome::Unresolved(failure)) = &self.outcomes[index] {
+                self.outcomes[index] = Some(changed(failure.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Devices whose documents the store refuses or cannot write, and what they cost the others.
+
+use std::{sync::Arc, time::Duration};
+
+use Operation::{Read, Write};
+use devicestate_engine::{
+    failure::ErrorClass,
+    handler::{Handler, Response},
+    processor::Processor,
+    store::StoreError,
+};
+use devicestate_test_doubles::{
+    ANY, BUDGET, Envelope, FinalReply, Operation, ScriptedStore, Sent, StoreResponse, batch, battery, document,
+    final_reply, issue, kinds, processor, version,
+};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::retries::{ID, fleet, invoke_final, invoke_retried, rig};
+
+/// The host's delays between attempts: from one second, doubled up to one minute.
+fn host_delay(retries: i64) -> Duration {
+    Duration::from_secs(1 << retries.min(6)).min(Duration::from_mins(1))
+}
+
+/// Delivers a batch as the host does, until it is completed. Returns the number of failed attempts.
+async fn deliver(handler: &Handler, envelope: &Envelope) -> (i64, FinalReply) {
+    for retries in 0..1_000 {
+        match handler.invoke(ID, &envelope.retried(retries).to_bytes()).await {
+            Response::Retry(_) => sleep(host_delay(retries)).await,
+            response @ Response::Complete(_) => return (retries, final_reply(response)),
+        }
+    }
+    panic!("the batch was not completed in 1,000 attempts");
+}
+
+/// Creates batch number n: a sick device and some others.
+fn with_sick(number: i64) -> Envelope {
+    let names = (0..40).map(|device| format!("drone-{device}")).chain(["sick".to_owned()]);
+    Envelope::new((number * 100..).zip(names).map(|(event, device)| Sent::battery(event, &device, 0.5)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_batches_with_a_sick_device_cost_less_than_two_budgets_after_the_first() {
+    for (operation, answer) in [
+        (Write, StoreResponse::transient()),
+        (Read, StoreResponse::Stall),
+        (Write, StoreResponse::Stall),
+        (Read, StoreResponse::refused()),
+    ] {
+        let (store, handler) = rig();
+        store.always(operation, "sick", answer.clone());
+        let (failed, reply) = deliver(&handler, &with_sick(0)).await;
+        assert_eq!((failed, reply.counts()), (4, [0, 40, 1]), "{answer:?}");
+        let started = Instant::now();
+        for number in 1..=20 {
+            let (failed, reply) = deliver(&handler, &with_sick(number)).await;
+            assert_eq!((failed, reply.counts()), (0, [40, 0, 1]), "{answer:?}");
+            assert_eq!(reply.dead_letters[0].error_class, ErrorClass::Transient);
+        }
+        assert!(started.elapsed() < 2 * BUDGET, "{answer:?}: {:?}", started.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remembered_device_gets_one_try_until_a_write_succeeds() {
+    let (store, handler) = rig();
+    store.always(Write, "sick", StoreResponse::transient());
+    deliver(&handler, &with_sick(0)).await;
+    let before = store.requests().len();
+    deliver(&handler, &with_sick(1)).await;
+    let requests = store.requests().split_off(before);
+    let tries = requests.iter().filter(|request| request.id == "sick" && request.operation == Write);
+    assert_eq!(tries.count(), 1);
+    store.clear_script();
+    assert_eq!(deliver(&handler, &with_sick(2)).await.1.counts(), [41, 0, 0]);
+    store.always(Write, "sick", StoreResponse::transient());
+    assert_eq!(deliver(&handler, &with_sick(3)).await.0, 4, "all its attempts again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remembered_device_gets_all_its_attempts_again_after_ten_minutes() {
+    let (store, handler) = rig();
+    store.always(Write, "sick", StoreResponse::transient());
+    deliver(&handler, &with_sick(0)).await;
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(deliver(&handler, &with_sick(1)).await.0, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remembered_device_is_not_dead_lettered_in_an_outage() {
+    let (store, handler) = rig();
+    store.always(Write, "sick", StoreResponse::transient());
+    deliver(&handler, &with_sick(0)).await;
+    for answer in [StoreResponse::transient(), StoreResponse::refused()] {
+        store.clear_script();
+        store.always(Write, ANY, answer);
+        for attempt in 0..30 {
+            invoke_retried(&handler, &fleet(&["sick"]).retried(attempt)).await;
+        }
+    }
+    store.clear_script();
+    assert_eq!(invoke_final(&handler, &fleet(&["sick"]).retried(30)).await.counts(), [1, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_straggler_gets_as_much_time_as_the_others_took_and_at_least_five_seconds() {
+    for (others, total) in [(0, 5), (4, 16)] {
+        for answer in [StoreResponse::Stall, StoreResponse::transient()] {
+            let store = Arc::new(ScriptedStore::default());
+            store.always(Write, "sick", answer.clone());
+            for operation in [Read, Write] {
+                store.respond(operation, "d", [StoreResponse::Slow(Duration::from_secs(others))]);
+            }
+            let started = Instant::now();
+            let processed = processor(&store).process(&batch([battery(1, "sick", 0.1), battery(2, "d", 0.2)])).await;
+            assert_eq!(kinds(&processed), ["unresolved transient", "applied"], "{answer:?}");
+            assert_eq!(started.elapsed().as_secs(), total, "{answer:?}");
+        }
+    }
+}
+
+/// With a store in memory, a probe never has to wait, also if it may not.
+#[tokio::test(start_paused = true)]
+async fn probes_wait_for_the_store_after_stragglers_have_ended() {
+    let (store, handler) = rig();
+    store.always(Write, "sick", StoreResponse::transient());
+    for operation in [Read, Write] {
+        store.always(operation, ANY, StoreResponse::Slow(Duration::from_millis(5)));
+    }
+    let (failed, reply) = deliver(&handler, &with_sick(0)).await;
+    assert_eq!((failed, reply.counts()), (4, [0, 40, 1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_is_alone_in_its_batch_is_judged_by_other_documents() {
+    for answer in [StoreResponse::transient(), StoreResponse::refused()] {
+        // Documents that this process has written, and those that it only finds in the store.
+        for is_written in [true, false] {
+            let (store, handler) = rig();
+            if is_written {
+                invoke_final(&handler, &fleet(&["a", "b"])).await;
+            } else {
+                store.put(&document("a", version(1), &json!({"Battery": 0.1}))).await;
+            }
+            store.always(Write, "sick", answer.clone());
+            let (failed, reply) = deliver(&handler, &fleet(&["sick"])).await;
+            assert_eq!((failed, reply.counts()), (4, [0, 0, 1]), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_another_document_a_failing_device_is_held() {
+    let (store, handler) = rig();
+    store.always(Write, "sick", StoreResponse::transient());
+    for attempt in 0..50 {
+        invoke_retried(&handler, &fleet(&["sick"]).retried(attempt)).await;
+    }
+    store.clear_script();
+    assert_eq!(invoke_final(&handler, &fleet(&["sick"]).retried(50)).await.counts(), [1, 0, 0]);
+}
+
+/// An hour of which a batch of one device sees one document: the others that are out show that the store is the cause.
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_each_third_document_is_held_in_batches_of_any_size() {
+    for size in [1, 3, 10, 60] {
+        let (store, handler) = rig();
+        let names: Vec<String> = (0..60).map(|number| format!("drone-{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        invoke_final(&handler, &fleet(&names)).await;
+        for name in names.iter().step_by(3) {
+            store.always(Write, name, StoreResponse::transient());
+        }
+        let events = (100..).zip(&names[..size]).map(|(number, device)| Sent::battery(number, device, 0.25));
+        let envelope = Envelope::new(events);
+        let started = Instant::now();
+        let mut attempt = 0;
+        while started.elapsed() < Duration::from_hours(1) {
+            invoke_retried(&handler, &envelope.retried(attempt)).await;
+            sleep(host_delay(attempt)).await;
+            attempt += 1;
+        }
+        store.clear_script();
+        assert_eq!(invoke_final(&handler, &envelope.retried(attempt)).await.counts()[2], 0, "dead letters of {size}");
+    }
+}
+
+/// The first devices are written, and all later requests are refused.
+#[tokio::test(start_paused = true)]
+async fn a_key_revoked_in_the_middle_of_an_attempt_dead_letters_no_device() {
+    for devices in [2, 5, 40] {
+        let (store, handler) = rig();
+        let names: Vec<String> = (0..devices).map(|number| format!("drone-{number}")).collect();
+        let envelope = fleet(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        store.respond(Write, ANY, (0..devices - 1).map(|_| StoreResponse::Perform));
+        store.always(Write, ANY, StoreResponse::refused());
+        for attempt in 0..20 {
+            let reason = invoke_retried(&handler, &envelope.retried(attempt)).await;
+            assert!(reason.contains("1 of") && reason.contains("the store refuses it"), "{reason}");
+        }
+        store.clear_script();
+        assert_eq!(invoke_final(&handler, &envelope.retried(20)).await.counts()[2], 0, "dead letters");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_batch_stops_after_the_concurrent_requests() {
+    for operation in [Read, Write] {
+        let store = Arc::new(ScriptedStore::default());
+        store.always(Read, ANY, StoreResponse::Slow(Duration::from_millis(5)));
+        if operation == Read {
+            store.clear_script();
+        }
+        store.always(operation, ANY, StoreResponse::refused());
+        let events: Vec<_> = (0..1_000).map(|number| battery(number, &format!("drone-{number}"), 0.5)).collect();
+        let processed = processor(&store).process(&batch(events)).await;
+        assert_eq!(kinds(&processed), vec!["unresolved systemic"; 1_000]);
+        assert!(issue(&processed, 999).contains("the store refuses it"));
+        assert_eq!(store.count(operation), 8, "{operation:?}");
+        assert!(!processed.store_accepts_writes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_device_is_tried_once_per_attempt_and_others_are_written() {
+    let (store, handler) = rig();
+    store.always(Read, "sick", StoreResponse::refused());
+    let reason = invoke_retried(&handler, &fleet(&["a", "sick", "b"]).retried(0)).await;
+    assert!(reason.contains("the store refuses it"), "{reason}");
+    assert_eq!(store.requests().iter().filter(|request| request.id == "sick").count(), 1);
+    for device in ["a", "b"] {
+        assert!(store.document(device).await.is_some(), "{device}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_of_all_devices_are_systemic_even_in_a_small_batch() {
+    let store = Arc::new(ScriptedStore::default());
+    store.always(Write, ANY, StoreResponse::refused());
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.2)])).await;
+    assert_eq!(kinds(&processed), ["unresolved systemic"; 2]);
+}
+
+/// Creations conflict with a document that is not found when it is read.
+#[tokio::test(start_paused = true)]
+async fn a_document_that_exists_and_is_not_found_is_rejected_without_splitting_its_events() {
+    let store = Arc::new(ScriptedStore::default());
+    store.always(Write, "d", StoreResponse::Fail(StoreError::Conflict));
+    let events = [battery(1, "d", 0.1), battery(2, "d", 0.2), battery(3, "e", 0.3)];
+    let started = Instant::now();
+    let processed = processor(&store).process(&batch(events)).await;
+    assert_eq!(kinds(&processed), ["failed poison", "failed poison", "applied"]);
+    assert!(issue(&processed, 0).contains("does not find it"), "{}", issue(&processed, 0));
+    assert!(started.elapsed() < BUDGET / 6, "{:?}", started.elapsed());
+    assert_eq!(store.requests().iter().filter(|request| request.id == "d" && request.operation == Write).count(), 17);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_another_writer_creates_and_deletes_a_few_times_is_written() {
+    let store = Arc::new(ScriptedStore::default());
+    store.respond(Write, "d", (0..10).map(|_| StoreResponse::Fail(StoreError::Conflict)));
+    let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
+    assert_eq!(kinds(&processed), ["applied"]);
+}
+
+/// Three sick devices of a small batch are their own cause: others are accepted. Four at once are the store's.
+#[tokio::test(start_paused = true)]
+async fn more_than_three_devices_that_fail_at_once_are_a_failure_of_the_store() {
+    for (sick, accepts) in [(3, true), (4, false)] {
+        let store = Arc::new(ScriptedStore::default());
+        for number in 0..sick {
+            store.always(Write, &format!("drone-{number}"), StoreResponse::transient());
+        }
+        let events = |devices: i64| batch((0..devices).map(|number| battery(number, &format!("drone-{number}"), 0.5)));
+        let engine = processor(&store);
+        assert_eq!(engine.process(&events(20)).await.store_accepts_writes, accepts, "{sick} of 20");
+        assert!(engine.process(&events(400)).await.store_accepts_writes, "{sick} of 400");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_batches_that_take_turns_begin_with_other_devices_each_time() {
+    let store = Arc::new(ScriptedStore::default());
+    for number in 0..4 {
+        store.always(Read, &format!("drone-{number}"), StoreResponse::Stall);
+    }
+    let random = Arc::new(devicestate_engine::clock::System);
+    let engine = Processor { concurrency: 4, random, ..processor(&store) };
+    let events = || batch((0..8).map(|number| battery(number, &format!("drone-{number}"), 0.5)));
+    let mut attempts = 0;
+    while store.document("drone-7").await.is_none() {
+        engine.process(&events()).await;
+        engine.process(&events()).await;
+        attempts += 1;
+        assert!(attempts < 200, "no attempt begins with a device that responds");
+    }
+}
