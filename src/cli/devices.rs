@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use clap::{Args, Subcommand};
 use devicestate_engine::{
     device_state::{Document, device_id, document_id},
-    settings::Settings,
-    store::{self, Pages, RequestCharge, StateStore},
+    settings::{ConfigError, Settings},
+    store::{Pages, RequestCharge, StateStore},
     text::iso8601,
 };
 use devicestate_sqlite::OpenMode;

@@ -67,7 +67,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::Conflict,
         Self::ConflictWithItself,
         Self::Throttled,
