@@ -127,7 +127,7 @@ pub struct Event {
     pub content_type: Option<String>,
     /// The device that IoT Hub authenticated as the sender.
     pub iot_hub_device_id: Option<String>,
-    /// The time that orders the event within its source in place of the sequence number, in milliseconds since 1970, UTC; `None`
+    /// The time that orders the event within its source instead of the sequence number, in milliseconds since 1970, UTC; `None`
     /// if the sequence number does. It is the time at which IoT Hub accepted the message: if it sends a message again, that
     /// keeps this time, and gets a new position.
     pub time_ms: Option<i64>,
