@@ -127,6 +127,8 @@ pub struct Event {
     pub content_type: Option<String>,
     /// The device that IoT Hub authenticated as the sender.
     pub iot_hub_device_id: Option<String>,
+    /// What IoT Hub says the event is: `Telemetry`, or for example `twinChangeEvents`.
+    pub iot_hub_message_source: Option<String>,
     /// Why this event could not be read from the envelope; `None` if it could.
     pub fault: Option<String>,
 }

@@ -39,6 +39,10 @@ pub enum Outcome {
     Applied,
     /// The event has readings, and none of them is newer.
     Superseded,
+    /// The event has fields, but no reading, so nothing of it is stored.
+    Unrecognized,
+    /// The event is no telemetry: IoT Hub reports a change of a device.
+    Ignored,
     /// The event can never be applied.
     Failed(Failure),
     /// The event could not be applied in this attempt.
@@ -94,17 +98,26 @@ pub struct Shared {
     accepted_writes: AtomicU64,
     /// The number of batches that had more devices than are written at the same time.
     rotations: AtomicUsize,
+    /// When unrecognized events were last warned of, in milliseconds since 1970; 0 if never.
+    last_unrecognized_warning_ms: AtomicI64,
     /// The last arrival time that was given to events without a position, in milliseconds since 1970.
     last_arrival_ms: AtomicI64,
 }
 
 impl Processor {
-    /// Processes a batch, and returns one outcome for each event. Takes no longer than the budget, except for decoding.
+    /// Processes a batch, and returns one outcome for each event. Takes no longer than the budget.
+    ///
+    /// Decoding has at most the first half of it, so that the store has the rest, whatever devices send. If the last bodies
+    /// take longer, the batch does, too: otherwise no attempt would have time for the store.
     pub async fn process(&self, batch: &Batch) -> Processed {
         let started = Instant::now();
-        let mut decoded = self.decode(batch);
+        let mut decoded = self.decode(batch, started + self.budget / 2).await;
         self.observer.record_decoding(started.elapsed());
         let outcomes = mem::take(&mut decoded.outcomes);
+        if let Some(skipped) = &decoded.unrecognized {
+            let is_unrecognized = |outcome: &&Option<Outcome>| **outcome == Some(Outcome::Unrecognized);
+            self.warn_of_unrecognized(batch, outcomes.iter().filter(is_unrecognized).count(), skipped);
+        }
         let devices = decoded.group_by_device();
         let decoded_at = Instant::now();
         let times = batch.events.iter().filter_map(|event| event.position).map(|position| position.enqueued_ms);
@@ -118,7 +131,8 @@ impl Processor {
                 ..Processed::default()
             },
         };
-        self.write(&mut run, devices, started).await;
+        let overrun = decoded_at.saturating_duration_since(started + self.budget / 2);
+        self.write(&mut run, devices, started + overrun, decoded_at).await;
         let outcomes = run.outcomes.into_iter();
         run.processed.outcomes = outcomes.map(|outcome| outcome.expect("each event has an outcome")).collect();
         run.processed.store_time = decoded_at.elapsed();
@@ -131,7 +145,7 @@ impl Processor {
     /// If devices stay unresolved and the store accepted no write meanwhile, it is not yet clear whether the devices or the
     /// store failed. The last tenth of the budget is for a probe: one document of the batch is written again, unchanged. If
     /// the store accepts it, the store works and the devices failed; otherwise the failures count as failures of the store.
-    async fn write(&self, run: &mut Run, mut devices: Vec<Device<'_>>, started: Instant) {
+    async fn write(&self, run: &mut Run, mut devices: Vec<Device<'_>>, started: Instant, decoded_at: Instant) {
         if devices.len() > self.concurrency {
             // Each batch, and each attempt of it, starts with other devices. Otherwise devices whose documents do not respond
             // would be first each time, and no other device would be written.
@@ -150,7 +164,8 @@ impl Processor {
             counters: &operations,
             accepted_writes: &self.shared.accepted_writes,
             deadline: write_deadline,
-            start_deadline: started + self.budget / 2,
+            // A device needs four ninths of the time that is left.
+            start_deadline: decoded_at + (write_deadline - decoded_at) * 5 / 9,
         };
         let mut remaining = devices.iter();
         let mut running = FuturesUnordered::new();

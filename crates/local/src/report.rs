@@ -102,8 +102,8 @@ pub struct Failures {
     pub timer_error: Option<String>,
 }
 
-/// The results of the events. The sum of applied, superseded, dead-lettered, lost and in-sub-queue events equals the sum of
-/// received and repeated ones.
+/// The results of the events. The sum of applied, superseded, dead-lettered, unrecognized, ignored, lost and in-sub-queue
+/// events equals the sum of received and repeated ones.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Events {
@@ -117,6 +117,10 @@ pub struct Events {
     pub superseded: u64,
     /// Could not be applied.
     pub dead_lettered: u64,
+    /// Has fields, but no known reading: nothing of it is stored.
+    pub unrecognized: u64,
+    /// Is no telemetry: IoT Hub reports a change of a device.
+    pub ignored: u64,
     /// In batches whose last retry failed, after which the host sets a checkpoint.
     pub lost: u64,
     /// In the dead-letter sub-queue of the queue with sessions: every delivery failed.
@@ -259,6 +263,8 @@ pub(super) async fn build(statistics: &Statistics, result: RunResult<'_>) -> Rep
             applied: sum.applied,
             superseded: sum.superseded,
             dead_lettered: sum.dead_lettered,
+            unrecognized: sum.unrecognized,
+            ignored: sum.ignored,
             lost,
             in_sub_queue: session_queue.as_ref().map_or(0, |queue| queue.dead_letter_sub_queue.len() as u64),
             repeated,
@@ -300,7 +306,16 @@ impl Report {
     /// Returns whether no event was lost and the results add up to the received events.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let Events { received, applied, superseded, dead_lettered, lost, in_sub_queue, repeated, .. } = self.events;
-        lost == 0 && applied + superseded + dead_lettered + in_sub_queue == received + repeated
+        let Events { received, applied, superseded, dead_lettered, unrecognized, ignored, .. } = self.events;
+        let Events { lost, in_sub_queue, repeated, .. } = self.events;
+        lost == 0
+            && applied + superseded + dead_lettered + unrecognized + ignored + in_sub_queue == received + repeated
+    }
+
+    /// Returns whether not a single event had a known reading, although events were unrecognized.
+    #[must_use]
+    pub fn is_all_unrecognized(&self) -> bool {
+        let Events { applied, superseded, unrecognized, .. } = self.events;
+        unrecognized > 0 && applied + superseded == 0
     }
 }

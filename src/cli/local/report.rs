@@ -92,7 +92,8 @@ fn optional_row(table: &mut Table, name: &str, count: u64) {
 }
 
 fn event_table(events: &Events) -> Table {
-    let Events { received, invalid_added, applied, superseded, dead_lettered, lost, in_sub_queue, repeated } = events;
+    let Events { received, invalid_added, applied, superseded, dead_lettered, .. } = events;
+    let Events { unrecognized, ignored, lost, in_sub_queue, repeated, .. } = events;
     let mut rows = Table::new(["EVENTS", ""]);
     rows.row(["received".to_owned(), received.to_string()]);
     optional_row(&mut rows, "  of these invalid", *invalid_added);
@@ -100,6 +101,8 @@ fn event_table(events: &Events) -> Table {
     rows.row(["applied".to_owned(), applied.to_string()]);
     rows.row(["superseded".to_owned(), superseded.to_string()]);
     rows.row(["dead-lettered".to_owned(), dead_lettered.to_string()]);
+    optional_row(&mut rows, "unrecognized (not stored)", *unrecognized);
+    optional_row(&mut rows, "ignored", *ignored);
     optional_row(&mut rows, "lost", *lost);
     optional_row(&mut rows, "in the sub-queue", *in_sub_queue);
     rows

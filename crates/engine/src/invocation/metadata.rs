@@ -175,31 +175,36 @@ fn read_cells<'c, T>(
 struct SystemProperties {
     content_type: Option<String>,
     iot_hub_device_id: Option<String>,
+    iot_hub_message_source: Option<String>,
 }
 
 const CONTENT_TYPE: &str = "content-type";
 const IOT_HUB_DEVICE_ID: &str = "iothub-connection-device-id";
+const IOT_HUB_MESSAGE_SOURCE: &str = "iothub-message-source";
 
 /// Parses the system properties at the start of the text; returns them with the text after them. If they are not an object,
-/// or if one of the two properties is duplicated or not a string, both count as absent.
+/// or if one of these properties is duplicated or not a string, all count as absent.
 fn system_properties(text: &[u8], quotes: Quotes) -> Option<(SystemProperties, &[u8])> {
     if !text.starts_with(b"{") {
         return parse_value(text, quotes).map(|(_, rest)| (SystemProperties::default(), rest));
     }
-    let (mut content_type, mut iot_hub_device_id, mut is_valid) = (None, None, true);
+    let (mut content_type, mut iot_hub_device_id, mut message_source, mut is_valid) = (None, None, None, true);
     let rest = parse_object(text, quotes, |name, text| {
         let (value, rest) = parse_value(text, quotes)?;
         let duplicate = match name.unquoted() {
             Some(name) if *name == *CONTENT_TYPE.as_bytes() => content_type.replace(value),
             Some(name) if *name == *IOT_HUB_DEVICE_ID.as_bytes() => iot_hub_device_id.replace(value),
+            Some(name) if *name == *IOT_HUB_MESSAGE_SOURCE.as_bytes() => message_source.replace(value),
             Some(_) => None,
             None => Some(value),
         };
         is_valid &= duplicate.is_none();
         Some(rest)
     })?;
-    let properties = match (property_text(content_type), property_text(iot_hub_device_id)) {
-        (Ok(content_type), Ok(iot_hub_device_id)) if is_valid => SystemProperties { content_type, iot_hub_device_id },
+    let properties = match [content_type, iot_hub_device_id, message_source].map(property_text) {
+        [Ok(content_type), Ok(iot_hub_device_id), Ok(iot_hub_message_source)] if is_valid => {
+            SystemProperties { content_type, iot_hub_device_id, iot_hub_message_source }
+        }
         _ => SystemProperties::default(),
     };
     Some((properties, rest))
@@ -216,9 +221,8 @@ fn property_text(property: Option<Raw<'_>>) -> Result<Option<String>, NotText> {
 }
 
 fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
-    // Most senders set neither property, and this column is most of an envelope. "con" is in both names, and in no property
-    // that Event Hubs sets, so usually one search is enough.
-    if !column.may_contain(&["con"]) || !column.may_contain(&[CONTENT_TYPE, IOT_HUB_DEVICE_ID]) {
+    // Most senders set none of these properties, and this column is most of an envelope.
+    if !column.may_contain(&[CONTENT_TYPE, "iothub-"]) {
         return;
     }
     // If the column does not match the events, they are decoded without content type and authenticated device.
@@ -226,6 +230,7 @@ fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
     for (event, cell) in events.iter_mut().zip(cells.ok().flatten().unwrap_or_default()) {
         event.content_type = cell.content_type;
         event.iot_hub_device_id = cell.iot_hub_device_id;
+        event.iot_hub_message_source = cell.iot_hub_message_source;
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod dead_letter_messages;
 mod dead_letters;
+mod decoding;
 mod document_cache;
 mod interleavings;
 mod invocations;
@@ -19,3 +20,4 @@ mod telemetry_json;
 mod telemetry_protobuf;
 mod telemetry_to_json;
 mod time_limits;
+mod unrecognized;
