@@ -130,6 +130,11 @@ fn dead_letter_rate_fires_in_its_exercise_and_is_quiet_after_the_repair() {
 }
 
 #[test]
+fn unrecognized_fires_in_its_exercise_and_is_quiet_after_the_repair() {
+    run_alert_exercise("unrecognized");
+}
+
+#[test]
 fn dead_letters_expiring_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     run_alert_exercise("dead-letters-expiring");
 }

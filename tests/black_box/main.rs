@@ -3,6 +3,7 @@
 //! Nothing here links the library. The tests rely on the host's contract, the settings and the command line only.
 
 mod app_files;
+mod cases;
 mod dead_letter_monitor;
 mod host_protocol;
 mod invalid_input;
