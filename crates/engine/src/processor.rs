@@ -6,6 +6,7 @@ mod backoff;
 mod cache;
 mod decoded;
 mod device;
+mod unrecognized;
 
 use std::{
     mem,
@@ -31,6 +32,7 @@ use crate::{
 pub use cache::DocumentCache;
 use decoded::Device;
 use device::{DeviceResult, Writer};
+use unrecognized::UnrecognizedWarning;
 
 /// The outcome of one event.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,8 +100,8 @@ pub struct Shared {
     accepted_writes: AtomicU64,
     /// The number of batches that had more devices than are written at the same time.
     rotations: AtomicUsize,
-    /// When unrecognized events were last warned of, in milliseconds since 1970; 0 if never.
-    last_unrecognized_warning_ms: AtomicI64,
+    /// The warning of unrecognized events.
+    unrecognized: UnrecognizedWarning,
     /// The last arrival time that was given to events without a position, in milliseconds since 1970.
     last_arrival_ms: AtomicI64,
 }
@@ -115,8 +117,7 @@ impl Processor {
         self.observer.record_decoding(started.elapsed());
         let outcomes = mem::take(&mut decoded.outcomes);
         if let Some(skipped) = &decoded.unrecognized {
-            let is_unrecognized = |outcome: &&Option<Outcome>| **outcome == Some(Outcome::Unrecognized);
-            self.warn_of_unrecognized(batch, outcomes.iter().filter(is_unrecognized).count(), skipped);
+            self.shared.unrecognized.warn(batch, &outcomes, skipped, self.clock.now_ms());
         }
         let devices = decoded.group_by_device();
         let decoded_at = Instant::now();

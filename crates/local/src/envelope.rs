@@ -167,6 +167,8 @@ struct SystemProperties<'a> {
     enqueued_time_utc: String,
     #[serde(rename = "content-type", skip_serializing_if = "Option::is_none")]
     content_type: Option<&'static str>,
+    #[serde(rename = "iothub-message-source", skip_serializing_if = "Option::is_none")]
+    message_source: Option<&'static str>,
 }
 
 impl<'a> SystemProperties<'a> {
@@ -184,6 +186,7 @@ impl<'a> SystemProperties<'a> {
             partition_key,
             enqueued_time_utc: enqueued,
             content_type: event.sent.content_type,
+            message_source: event.sent.message_source,
         }
     }
 }
@@ -301,6 +304,7 @@ mod tests {
             body: body.to_vec(),
             partition_key: Some("drone-0017".into()),
             content_type: Some("application/json"),
+            ..Sent::default()
         };
         Arc::new(HubEvent { sent, sequence_number: 48_211, offset: 9_132_416, enqueued_ms: 1_732_094_047_123 })
     }
@@ -336,8 +340,12 @@ mod tests {
             ("drone-0017", 48_213, 9_133_040, 1_732_094_047_900),
         ];
         let events = events.map(|(key, sequence_number, offset, enqueued_ms)| {
-            let sent =
-                Sent { body: b"{}".to_vec(), partition_key: Some(key.into()), content_type: Some("application/json") };
+            let sent = Sent {
+                body: b"{}".to_vec(),
+                partition_key: Some(key.into()),
+                content_type: Some("application/json"),
+                ..Sent::default()
+            };
             Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms })
         });
         let text = super::request(&function(Cardinality::Many), &Source::default(), &events, None, 0);

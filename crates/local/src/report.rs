@@ -308,8 +308,7 @@ impl Report {
     pub fn is_complete(&self) -> bool {
         let Events { received, applied, superseded, dead_lettered, unrecognized, ignored, .. } = self.events;
         let Events { lost, in_sub_queue, repeated, .. } = self.events;
-        lost == 0
-            && applied + superseded + dead_lettered + unrecognized + ignored + in_sub_queue == received + repeated
+        lost == 0 && applied + superseded + dead_lettered + unrecognized + ignored + in_sub_queue == received + repeated
     }
 
     /// Returns whether not a single event had a known reading, although events were unrecognized.

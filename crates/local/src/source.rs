@@ -74,7 +74,7 @@ impl Iterator for Lines {
             let text = body.trim_ascii();
             if !text.is_empty() {
                 let partition_key = device_id(text);
-                return Some(Ok(Sent { body: text.to_vec(), partition_key, content_type: None }));
+                return Some(Ok(Sent { body: text.to_vec(), partition_key, ..Sent::default() }));
             }
         }
     }

@@ -34,6 +34,7 @@ pub struct Event {
     pub body: Vec<u8>,
     pub content_type: Option<String>,
     pub iot_hub_device_id: Option<String>,
+    pub iot_hub_message_source: Option<String>,
     /// Enqueued time in milliseconds, and sequence number.
     pub position: Option<(i64, i64)>,
     pub is_faulty: bool,
@@ -80,6 +81,7 @@ pub fn read_with_engine(request: &[u8], trigger: &EventHubTrigger) -> Result<Req
         body: event.body.to_vec(),
         content_type: event.content_type.clone(),
         iot_hub_device_id: event.iot_hub_device_id.clone(),
+        iot_hub_message_source: event.iot_hub_message_source.clone(),
         position: event.position.map(|position| (position.enqueued_ms, position.sequence_number)),
         is_faulty: event.fault.is_some(),
         cells: columns.map(|column| Some((column.cell(index)?.get().to_owned(), column.string(index)))),
@@ -222,6 +224,8 @@ struct SystemProperties {
     content_type: Option<String>,
     #[serde(rename = "iothub-connection-device-id")]
     iot_hub_device_id: Option<String>,
+    #[serde(rename = "iothub-message-source")]
+    iot_hub_message_source: Option<String>,
 }
 
 fn attach(events: &mut [Event], metadata: &Object) {
@@ -242,8 +246,9 @@ fn attach(events: &mut [Event], metadata: &Object) {
             event.cells[number] = cell.map(|cell| (cell.clone(), serde_json::from_str(&cell).ok()));
         }
         let system_properties = cells(SYSTEM_PROPERTIES).and_then(|cells| object(cells[index].get().as_bytes()));
-        if let Some(SystemProperties { content_type, iot_hub_device_id }) = system_properties {
+        if let Some(SystemProperties { content_type, iot_hub_device_id, iot_hub_message_source }) = system_properties {
             (event.content_type, event.iot_hub_device_id) = (content_type, iot_hub_device_id);
+            event.iot_hub_message_source = iot_hub_message_source;
         }
         let (numbers, times) = (&columns[SEQUENCE_NUMBERS], &columns[ENQUEUED_TIMES]);
         let position = match (cells(SEQUENCE_NUMBERS), cells(ENQUEUED_TIMES)) {

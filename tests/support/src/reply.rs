@@ -54,8 +54,7 @@ impl Reply {
 
     /// Returns the counts of events, applied, superseded and dead-lettered.
     pub fn counts(&self) -> [u64; 4] {
-        ["events", "applied", "superseded", "deadLettered"]
-            .map(|name| self.count(name))
+        ["events", "applied", "superseded", "deadLettered"].map(|name| self.count(name))
     }
 
     /// Returns the counts of unrecognized and ignored events.

@@ -168,22 +168,6 @@ impl Processor {
         decoded
     }
 
-    /// Warns of unrecognized events, at most once a minute. `skipped` are the fields of one of them.
-    pub(super) fn warn_of_unrecognized(&self, batch: &Batch, events: usize, skipped: &[String]) {
-        const INTERVAL_MS: i64 = 60_000;
-        let now = self.clock.now_ms();
-        let is_due = |last: i64| (last == 0 || now - last >= INTERVAL_MS || now < last).then_some(now);
-        if self.shared.last_unrecognized_warning_ms.fetch_update(Relaxed, Relaxed, is_due).is_ok() {
-            tracing::warn!(
-                eventHubName = batch.source.entity(),
-                partitionId = batch.source.partition_id,
-                unrecognized = events,
-                fields = ?skipped,
-                "events have no known reading, so nothing of them is stored; the fields are those of one of them"
-            );
-        }
-    }
-
     /// Returns the arrival time for the events of a batch without a usable position, in milliseconds since 1970. It increases
     /// with each batch, so that the later event also wins within one millisecond.
     fn next_arrival_ms(&self) -> i64 {
@@ -226,10 +210,9 @@ fn decode<'e>(
         return Err(poison(Stage::Envelope, fault.clone()));
     }
     let first = readings.len();
-    let decoded = panic::catch_unwind(AssertUnwindSafe(|| {
-        telemetry.decode_into(event, &mut Readings::new(readings, skipped))
-    }))
-    .map_err(|panic| poison(Stage::Deserialize, format!("the decoder panicked: {}", panic_message(&*panic))))?;
+    let decoded =
+        panic::catch_unwind(AssertUnwindSafe(|| telemetry.decode_into(event, &mut Readings::new(readings, skipped))))
+            .map_err(|panic| poison(Stage::Deserialize, format!("the decoder panicked: {}", panic_message(&*panic))))?;
     let device = decoded.map_err(|error| match error {
         Poison::Undecodable(issue) => poison(Stage::Deserialize, issue),
         Poison::Invalid(issue) => poison(Stage::Validate, issue),

@@ -6,7 +6,7 @@
 mod json;
 mod protobuf;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use serde_json::Value;
 
@@ -151,12 +151,13 @@ impl Drone {
         readings: &mut Readings<'_>,
     ) -> Result<Cow<'b, str>, Poison> {
         let format = self.detect_format(event, body);
-        let format = format.ok_or_else(|| {
-            Poison::Undecodable("the body is empty, so the device id is missing".into())
-        })?;
+        let format =
+            format.ok_or_else(|| Poison::Undecodable("the body is empty, so the device id is missing".into()))?;
         let (format, fields) = match format {
             BodyFormat::Json => (format, json::decode(body)?),
-            BodyFormat::Protobuf => (format, protobuf::decode(body).map_err(|poison| self.with_format_note(event, poison))?),
+            BodyFormat::Protobuf => {
+                (format, protobuf::decode(body).map_err(|poison| self.with_format_note(event, poison))?)
+            }
             // A protobuf message is practically never also a complete JSON object. Each way is tried once.
             BodyFormat::Ambiguous => match json::decode(body) {
                 Ok(fields) => (BodyFormat::Json, fields),
@@ -222,13 +223,11 @@ impl Drone {
                 Ok(Cow::Borrowed(authenticated))
             }
             (_, None, _) => {
-                let near_misses: String = near_misses()
-                    .iter()
-                    .map(|name| format!("; there is {name:?}: it must be `deviceId`"))
-                    .collect();
-                Err(Poison::Undecodable(format!(
-                    "the device id is missing or empty: each event needs one{near_misses}"
-                )))
+                let mut issue = "the device id is missing or empty: each event needs one".to_owned();
+                for name in near_misses() {
+                    let _ = write!(issue, "; there is {name:?}: it must be `deviceId`");
+                }
+                Err(Poison::Undecodable(issue))
             }
         }
     }

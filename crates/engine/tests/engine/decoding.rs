@@ -19,15 +19,16 @@ use devicestate_engine::{
     telemetry::{Poison, Readings, Telemetry, drone::Drone},
 };
 use devicestate_test_doubles::{
-    Envelope, ScriptedStore, Sent, batch, battery, event, final_reply, handler, kinds, processor, processor_with_telemetry,
+    Envelope, ScriptedStore, Sent, batch, battery, event, final_reply, handler, kinds, processor,
+    processor_with_telemetry,
 };
 use futures_util::future::poll_immediate;
 use serde_json::json;
 
 /// A body of unknown members with an error at its end, which is JSON or protobuf by its first byte.
 fn hostile(members: usize) -> Bytes {
-    let members: String = (0..members).map(|number| format!(r#""{number:05}":1,"#)).collect();
-    format!("\n{{{members}\"deviceId\":\"d\",\"battery\":\"x\"}}").into()
+    let members: Vec<_> = (0..members).map(|number| format!(r#""{number:05}":1,"#)).collect();
+    format!("\n{{{}\"deviceId\":\"d\",\"battery\":\"x\"}}", members.concat()).into()
 }
 
 #[tokio::test]
@@ -52,7 +53,10 @@ fn a_field_is_named_however_large_its_body_is() {
     else {
         panic!("not undecodable")
     };
-    assert!(issue.starts_with("the body is not valid JSON telemetry: flightMode: unknown") && issue.len() < 1_000, "{issue}");
+    assert!(
+        issue.starts_with("the body is not valid JSON telemetry: flightMode: unknown") && issue.len() < 1_000,
+        "{issue}"
+    );
 }
 
 /// Decodes drone telemetry, but takes some time for each large body. It counts what it decodes.
@@ -67,6 +71,7 @@ impl Telemetry for Slow {
     fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
         if event.body.len() > LARGE {
             self.decoded.fetch_add(1, Relaxed);
+            #[expect(clippy::disallowed_methods, reason = "decoding is not asynchronous: its cost is real time")]
             thread::sleep(self.per_body);
         }
         Drone::default().decode_into(event, readings)
@@ -130,7 +135,8 @@ async fn decoding_a_large_batch_yields_to_other_batches() {
 #[tokio::test(start_paused = true)]
 async fn large_events_are_decoded_last_and_applied_in_the_order_of_the_batch() {
     let store = Arc::new(ScriptedStore::default());
-    let large = |number, battery: f64| event(number, &json!({"deviceId": "d", "battery": battery, "note": "x".repeat(LARGE)}));
+    let large =
+        |number, battery: f64| event(number, &json!({"deviceId": "d", "battery": battery, "note": "x".repeat(LARGE)}));
     let events = [battery(1, "d", 0.1), large(2, 0.2), battery(3, "d", 0.3), battery(4, "e", 0.4), large(5, 0.5)];
     let processed = processor(&store).process(&batch(events)).await;
     assert_eq!(kinds(&processed), ["applied"; 5]);

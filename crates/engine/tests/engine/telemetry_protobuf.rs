@@ -9,7 +9,8 @@ use devicestate_engine::{
 };
 use serde_json::{Value, json};
 
-pub(crate) const PROTOBUF: Drone = Drone { format: Format::Protobuf, device_id_from_iot_hub: DeviceIdFromIotHub::Unused };
+pub(crate) const PROTOBUF: Drone =
+    Drone { format: Format::Protobuf, device_id_from_iot_hub: DeviceIdFromIotHub::Unused };
 pub(crate) const JSON: Drone = Drone { format: Format::Json, device_id_from_iot_hub: DeviceIdFromIotHub::Unused };
 pub(crate) const AUTO: Drone = Drone { format: Format::Auto, device_id_from_iot_hub: DeviceIdFromIotHub::Unused };
 

@@ -137,6 +137,7 @@ fn the_generated_requests_have_content() {
             ("a place", any(|event| event.position.is_some())),
             ("a content type", any(|event| event.content_type.is_some())),
             ("a device", any(|event| event.iot_hub_device_id.is_some())),
+            ("a message source", any(|event| event.iot_hub_message_source.is_some())),
             ("a batch with and without faults", any(|event| event.is_faulty) && any(|event| !event.is_faulty)),
             ("a batch with only faults", any(|_| true) && !any(|event| !event.is_faulty)),
             ("all cells", any(all_cells)),
@@ -144,5 +145,5 @@ fn the_generated_requests_have_content() {
             *seen.entry(what).or_default() += u32::from(is_there);
         }
     }
-    assert!(seen.len() == 11 && seen.values().all(|count| *count >= 3), "{seen:?}");
+    assert!(seen.len() == 12 && seen.values().all(|count| *count >= 3), "{seen:?}");
 }

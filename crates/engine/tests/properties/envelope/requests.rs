@@ -194,7 +194,7 @@ fn time() -> impl Strategy<Value = String> {
 
 fn system_properties() -> impl Strategy<Value = String> {
     let name = prop_oneof![
-        4 => select(vec!["content-type", "iothub-connection-device-id", "x-opt-offset"]).prop_map(str::to_owned),
+        4 => select(vec!["content-type", "iothub-connection-device-id", "iothub-message-source", "x-opt-offset"]).prop_map(str::to_owned),
         1 => json::text(4),
     ];
     let value = prop_oneof![

@@ -53,7 +53,8 @@ fn describe_error(text: &[u8], error: &serde_json::Error, path: &[String]) -> St
         Category::Eof => format!("the text ends in the middle ({issue})"),
         Category::Data if !path.is_empty() => format!("{}: {issue}", path.join(" of ")),
         Category::Syntax if issue.starts_with("trailing characters") => {
-            match serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>().take_while(Result::is_ok).count() {
+            match serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>().take_while(Result::is_ok).count()
+            {
                 0 | 1 => issue,
                 values => format!("the body has {values} JSON values: send one event for each ({issue})"),
             }

@@ -120,8 +120,8 @@ impl<'de> DeserializeSeed<'de> for ScalarSeed {
 }
 
 impl<'de> ScalarSeed {
-    fn of<E>(self, value: Value<'de>) -> Result<Scalar<'de>, E> {
-        Ok(Scalar { value, expected: self.0 })
+    fn of(self, value: Value<'de>) -> Scalar<'de> {
+        Scalar { value, expected: self.0 }
     }
 }
 
@@ -133,30 +133,30 @@ impl<'de> Visitor<'de> for ScalarSeed {
     }
 
     fn visit_unit<E: Error>(self) -> Result<Scalar<'de>, E> {
-        self.of(Value::Null)
+        Ok(self.of(Value::Null))
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Scalar<'de>, E> {
-        self.of(Value::Boolean(value))
+        Ok(self.of(Value::Boolean(value)))
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Scalar<'de>, E> {
-        self.of(Value::Integer(number))
+        Ok(self.of(Value::Integer(number)))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Scalar<'de>, E> {
-        self.of(i64::try_from(number).map_or(Value::LargeInteger(number), Value::Integer))
+        Ok(self.of(i64::try_from(number).map_or(Value::LargeInteger(number), Value::Integer)))
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Scalar<'de>, E> {
-        self.of(Value::Number(number))
+        Ok(self.of(Value::Number(number)))
     }
 
     fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Scalar<'de>, E> {
-        self.of(Value::Text(Cow::Borrowed(text)))
+        Ok(self.of(Value::Text(Cow::Borrowed(text))))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Scalar<'de>, E> {
-        self.of(Value::Text(Cow::Owned(text.to_owned())))
+        Ok(self.of(Value::Text(Cow::Owned(text.to_owned()))))
     }
 }
