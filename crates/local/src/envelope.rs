@@ -167,6 +167,8 @@ struct SystemProperties<'a> {
     enqueued_time_utc: String,
     #[serde(rename = "content-type", skip_serializing_if = "Option::is_none")]
     content_type: Option<&'static str>,
+    #[serde(rename = "iothub-connection-device-id", skip_serializing_if = "Option::is_none")]
+    iot_hub_device_id: Option<&'a str>,
     #[serde(rename = "iothub-message-source", skip_serializing_if = "Option::is_none")]
     message_source: Option<&'static str>,
 }
@@ -186,6 +188,7 @@ impl<'a> SystemProperties<'a> {
             partition_key,
             enqueued_time_utc: enqueued,
             content_type: event.sent.content_type,
+            iot_hub_device_id: event.sent.message_source.and(Some(partition_key.unwrap_or_default())),
             message_source: event.sent.message_source,
         }
     }

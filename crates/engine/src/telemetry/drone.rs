@@ -150,30 +150,29 @@ impl Drone {
         body: &'b [u8],
         readings: &mut Readings<'_>,
     ) -> Result<Cow<'b, str>, Poison> {
-        let format = self.detect_format(event, body);
-        let format =
-            format.ok_or_else(|| Poison::Undecodable("the body is empty, so the device id is missing".into()))?;
-        let (format, fields) = match format {
-            BodyFormat::Json => (format, json::decode(body)?),
-            BodyFormat::Protobuf => {
-                (format, protobuf::decode(body).map_err(|poison| self.with_format_note(event, poison))?)
-            }
+        let format = self
+            .detect_format(event, body)
+            .ok_or_else(|| Poison::Undecodable("the body is empty, so the device id is missing".into()))?;
+        let mut is_json = !matches!(format, BodyFormat::Protobuf);
+        let fields = match format {
+            BodyFormat::Json => json::decode(body),
+            BodyFormat::Protobuf => protobuf::decode(body).map_err(|poison| self.with_format_note(event, poison)),
             // A protobuf message is practically never also a complete JSON object. Each way is tried once.
-            BodyFormat::Ambiguous => match json::decode(body) {
-                Ok(fields) => (BodyFormat::Json, fields),
-                Err(invalid_json) => (BodyFormat::Protobuf, protobuf::decode(body).map_err(|_| invalid_json)?),
-            },
-        };
+            BodyFormat::Ambiguous => json::decode(body).or_else(|invalid_json| {
+                is_json = false;
+                protobuf::decode(body).map_err(|_| invalid_json)
+            }),
+        }?;
         fields.add_to(readings)?;
         if fields.has_no_reading() {
-            match format {
-                BodyFormat::Protobuf => protobuf::unknown_fields(body).into_iter().for_each(|name| readings.skip(name)),
-                _ => json::unknown_fields(body).iter().for_each(|name| readings.skip(json::with_hint(name))),
+            if is_json {
+                json::unknown_fields(body).iter().for_each(|name| readings.skip(json::with_hint(name)));
+            } else {
+                protobuf::unknown_fields(body).into_iter().for_each(|name| readings.skip(name));
             }
         }
-        let is_json = !matches!(format, BodyFormat::Protobuf);
-        let authenticated = event.iot_hub_device_id.as_deref().filter(|id| !id.is_empty());
-        self.device_id(fields, authenticated, || if is_json { json::near_misses(body, "deviceId") } else { Vec::new() })
+        let near_misses = || if is_json { json::near_misses(body, "deviceId") } else { Vec::new() };
+        self.device_id(fields.device_id, event.iot_hub_device_id.as_deref(), near_misses)
     }
 
     /// Returns the format of a body; `None` if it is empty.
@@ -200,11 +199,12 @@ impl Drone {
     /// fields that may be meant as the device id.
     fn device_id<'b>(
         self,
-        fields: Fields<'b>,
+        named: Option<Cow<'b, str>>,
         authenticated: Option<&'b str>,
         near_misses: impl FnOnce() -> Vec<String>,
     ) -> Result<Cow<'b, str>, Poison> {
-        let named = fields.device_id.filter(|id| !id.is_empty());
+        let named = named.filter(|id| !id.is_empty());
+        let authenticated = authenticated.filter(|id| !id.is_empty());
         match (self.device_id_from_iot_hub, named, authenticated) {
             (DeviceIdFromIotHub::Required, Some(named), Some(authenticated)) if named != authenticated => {
                 Err(Poison::Invalid(format!(

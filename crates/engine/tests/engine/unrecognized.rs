@@ -69,7 +69,8 @@ async fn an_event_that_iot_hub_sent_itself_is_ignored() {
     let sent = |number, device: &str, source: Option<&str>| {
         let mut sent = Sent::battery(number, device, 0.5);
         if let Some(source) = source {
-            sent.system_properties = json!({ "iothub-message-source": source }).to_string();
+            sent.system_properties =
+                json!({ "iothub-connection-device-id": device, "iothub-message-source": source }).to_string();
         }
         sent
     };

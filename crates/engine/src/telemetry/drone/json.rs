@@ -28,11 +28,18 @@ const HEALTH_NAMES: &[&str] = &["gyrometerOK", "accelerometerOK", "magnetometerO
 
 /// Decodes the body of an event.
 pub(super) fn decode(body: &[u8]) -> Result<Fields<'_>, Poison> {
+    let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    if is_object(text) {
+        return decode_text(text);
+    }
     match object_text(body) {
-        Some(Cow::Borrowed(text)) => decode_text(text),
-        Some(Cow::Owned(text)) => decode_text(&text).map(Fields::into_owned),
+        Some(text) => decode_text(&text).map(Fields::into_owned),
         None => Err(Poison::Undecodable(describe_other_json(body))),
     }
+}
+
+fn is_object(text: &[u8]) -> bool {
+    text.trim_ascii_start().first() == Some(&b'{')
 }
 
 fn decode_text(text: &[u8]) -> Result<Fields<'_>, Poison> {
@@ -43,7 +50,6 @@ fn decode_text(text: &[u8]) -> Result<Fields<'_>, Poison> {
 /// `None` if it is not an object.
 fn object_text(body: &[u8]) -> Option<Cow<'_, [u8]>> {
     let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
-    let is_object = |text: &[u8]| text.trim_ascii_start().first() == Some(&b'{');
     if is_object(text) {
         return Some(Cow::Borrowed(text));
     }
