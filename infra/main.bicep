@@ -306,7 +306,7 @@ module region 'modules/region.bicep' = [
         DocumentCacheMegabytes: string(documentCacheMegabytes)
         StoreConcurrency: string(storeConcurrency)
         TelemetryFormat: telemetryFormat
-        DeviceIdFromIoTHub: usesIotHub ? 'true' : 'false'
+        DeviceIdFromIoTHub: usesIotHub ? 'required' : 'false'
         InvocationBudget: invocationBudget
         DeadLetterAfterAttempts: string(deadLetterAfterAttempts)
         LogLevel: logLevel

@@ -9,14 +9,16 @@ use devicestate_engine::{
     device_state::{Document, Update, Version, document_id, is_reading_name},
     telemetry::{
         Decoded, Telemetry as _,
-        drone::{Drone, Format},
+        drone::{DeviceIdFromIotHub, Drone, Format},
     },
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
     for format in [Format::Auto, Format::Json, Format::Protobuf] {
-        for device_id_from_iot_hub in [false, true] {
+        for device_id_from_iot_hub in
+            [DeviceIdFromIotHub::Unused, DeviceIdFromIotHub::Fallback, DeviceIdFromIotHub::Required]
+        {
             assert_consistent(Drone { format, device_id_from_iot_hub }, body);
         }
     }
@@ -54,7 +56,7 @@ fn assert_consistent(drone: Drone, body: &[u8]) {
 }
 
 /// Asserts that the readings form a document that is read as it was written.
-fn assert_storable(Decoded { device_id, readings }: &Decoded) {
+fn assert_storable(Decoded { device_id, readings, .. }: &Decoded) {
     assert!(!device_id.is_empty());
     assert!(readings.iter().all(|reading| is_reading_name(&reading.name) && !reading.value.is_null()), "{readings:?}");
     let names: BTreeSet<_> = readings.iter().map(|reading| &reading.name).collect();

@@ -80,6 +80,7 @@ var queries = [
   { name: 'no-output', text: loadTextContent('../queries/no-output.kql') }
   { name: 'one-event', text: loadTextContent('../queries/one-event.kql') }
   { name: 'starts', text: loadTextContent('../queries/starts.kql') }
+  { name: 'unrecognized', text: loadTextContent('../queries/unrecognized.kql') }
 ]
 var texts = toObject(queries, query => query.name, query => query.text)
 var known = 'let retention = ${retentionHours}h;\n${loadTextContent('../queries/records.kql')}\n'

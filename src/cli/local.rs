@@ -47,8 +47,8 @@ Examples:
 
 Exit codes:
   0  every event is accounted for, and the check passed if it was run
-  1  the run or the check failed, or events were lost or are in the dead-letter
-     sub-queue
+  1  the run or the check failed, events were lost or are in the dead-letter
+     sub-queue, or no event had a known field
   2  the run could not start
   129, 130, 143  interrupted by SIGHUP, Ctrl-C or SIGTERM
 
@@ -207,9 +207,19 @@ impl Options {
             Output::Table => print(Tables(&report))?,
             Output::Json | Output::Jsonl => print_json_value(output, "local", outcome, &report)?,
         }
+        if report.events.unrecognized > 0 && !report.is_all_unrecognized() {
+            let unrecognized = count_of(report.events.unrecognized, "event");
+            eprintln!(
+                "devicestate: warning: {unrecognized} had no known field, so nothing of them is stored: {UNRECOGNIZED_ADVICE}"
+            );
+        }
         result
     }
 }
+
+/// What to do about unrecognized events.
+const UNRECOGNIZED_ADVICE: &str =
+    "the handler's log names fields (--verbose); docs/reference/telemetry.md lists the known ones";
 
 /// Returns an error if the run failed.
 fn check_report(report: &Report) -> Result<(), CommandError> {
@@ -223,6 +233,9 @@ fn check_report(report: &Report) -> Result<(), CommandError> {
         _ if !report.is_complete() => {
             Err(CommandError::failed("the counts of the results do not add up to the received events: see the report"))
         }
+        _ if report.is_all_unrecognized() => Err(CommandError::failed(format!(
+            "no event had a known field, so nothing is stored: {UNRECOGNIZED_ADVICE}"
+        ))),
         _ if report.check.as_ref().is_some_and(|check| !check.is_passed()) => {
             Err(CommandError::failed("the check failed: see the report"))
         }

@@ -126,11 +126,13 @@ pub fn export_record(record: &Record) {
     exports.metrics.count(record);
     let span = context.span();
     let attempt = match record {
-        Record::Batch(BatchRecord { attempt, applied, superseded, dead_lettered }) => {
+        Record::Batch(BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored }) => {
             let outcomes = [
                 ("devicestate.events.applied", *applied),
                 ("devicestate.events.superseded", *superseded),
                 ("devicestate.events.dead_lettered", *dead_lettered),
+                ("devicestate.events.unrecognized", *unrecognized),
+                ("devicestate.events.ignored", *ignored),
             ];
             span.set_attributes(outcomes.map(|(key, events)| number(key, events)));
             attempt

@@ -89,11 +89,15 @@ impl Metrics {
     /// Updates the instruments from a record.
     pub(super) fn count(&self, record: &Record) {
         match record {
-            Record::Batch(BatchRecord { attempt, applied, superseded, dead_lettered }) => {
+            Record::Batch(BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored }) => {
                 let source = source_attributes(&attempt.source);
-                for (outcome, events) in
-                    [("applied", *applied), ("superseded", *superseded), ("dead-lettered", *dead_lettered)]
-                {
+                for (outcome, events) in [
+                    ("applied", *applied),
+                    ("superseded", *superseded),
+                    ("dead-lettered", *dead_lettered),
+                    ("unrecognized", *unrecognized),
+                    ("ignored", *ignored),
+                ] {
                     self.events.add(events, &with(&source, "devicestate.event.outcome", outcome));
                 }
                 self.count_attempt(attempt, &source, "answered");

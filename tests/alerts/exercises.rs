@@ -12,12 +12,20 @@ use devicestate_test_support::{listener::program, program::devicestate};
 
 use crate::support::{ROOT, packages};
 
-const EXERCISE: &str = "## Exercise";
-
-/// Returns the commands of a page's exercise.
+/// Returns the commands of a page's exercise, after those of the preparation that it names.
 fn script(page: &str) -> String {
     let page = fs::read_to_string(format!("{ROOT}/{page}")).expect("a page");
-    let (_, section) = page.split_once(EXERCISE).expect("an exercise");
+    let preparation = fs::read_to_string(format!("{ROOT}/docs/operate/alerts/README.md")).expect("the list of alerts");
+    let mut commands = commands(&preparation, "## Exercises\n");
+    if page.contains("README.md#exercise-with-a-stand-in") {
+        commands += &self::commands(&preparation, "## Exercise with a stand-in\n");
+    }
+    commands + &self::commands(&page, "## Exercise\n")
+}
+
+/// Returns the commands of a section.
+fn commands(page: &str, heading: &str) -> String {
+    let (_, section) = page.split_once(heading).unwrap_or_else(|| panic!("{heading} is missing"));
     let section = section.split("\n## ").next().expect("a section");
     let blocks = section.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```"));
     blocks.map(|(block, _)| block).collect()
@@ -127,6 +135,11 @@ fn lag_near_retention_fires_in_its_exercise_and_is_quiet_after_the_repair() {
 #[test]
 fn dead_letter_rate_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     run_alert_exercise("dead-letter-rate");
+}
+
+#[test]
+fn unrecognized_fires_in_its_exercise_and_is_quiet_after_the_repair() {
+    run_alert_exercise("unrecognized");
 }
 
 #[test]

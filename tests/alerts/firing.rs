@@ -163,6 +163,24 @@ fn dead_letter_rate_fires_above_one_percent() {
 }
 
 #[test]
+fn unrecognized_fires_at_the_first_event_and_ignored_events_are_output() {
+    let mut telemetry = Telemetry::healthy();
+    telemetry.batch(29, "2", &json!({ "applied": 99, "ignored": 1 })).fires(&[]);
+    telemetry.batch(30, "2", &json!({ "applied": 99, "unrecognized": 1 })).fires(&["unrecognized"]);
+    let all = |count: &str| {
+        let mut telemetry = Telemetry::healthy().without(is_of_batch);
+        for minute in 0..=30 {
+            for partition in ["0", "1"] {
+                telemetry.batch(minute, partition, &json!({ "applied": 0, count: 100 }));
+            }
+        }
+        telemetry
+    };
+    all("ignored").fires(&[]);
+    all("unrecognized").fires(&["no-output", "unrecognized"]);
+}
+
+#[test]
 fn dead_letters_expiring_fires_after_six_days_by_the_newest_queue_record() {
     let mut telemetry = Telemetry::healthy();
     telemetry.queue(28, 3, Some(5.9)).fires(&[]);

@@ -53,7 +53,10 @@ impl Telemetry {
     /// Adds the batch of a partition's minute, with these fields changed.
     pub(crate) fn batch(&mut self, minute: u32, partition: &str, fields: &Value) -> &mut Self {
         let mut record = attempt("batch", minute, partition);
-        merge(&mut record, &json!({ "applied": 100, "superseded": 0, "deadLettered": 0 }));
+        merge(
+            &mut record,
+            &json!({ "applied": 100, "superseded": 0, "deadLettered": 0, "unrecognized": 0, "ignored": 0 }),
+        );
         merge(&mut record, fields);
         self.record(minute, "a", &record)
     }

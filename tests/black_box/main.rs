@@ -3,6 +3,7 @@
 //! Nothing here links the library. The tests rely on the host's contract, the settings and the command line only.
 
 mod app_files;
+mod cases;
 mod connections;
 mod dead_letter_monitor;
 mod file_forms;

@@ -51,6 +51,30 @@ fn lines_that_are_not_telemetry_are_dead_lettered_and_blank_lines_are_ignored() 
 }
 
 #[test]
+fn unrecognized_events_are_a_row_and_a_warning_and_an_error_if_there_are_no_others() {
+    let pump = r#"{"deviceId":"pump-1","pressure":3.2}"#;
+    for (lines, code, unrecognized, expected) in [
+        (format!("{pump}\n{pump}\n"), 1, 2, "no event had a known field, so nothing is stored"),
+        (format!("{pump}\n{{\"deviceId\":\"d\",\"battery\":1}}\n"), 0, 1, "1 event had no known field"),
+        ("{\"deviceId\":\"d\",\"battery\":1}\n{\"deviceId\":\"e\"}\n".to_owned(), 0, 0, ""),
+    ] {
+        let workspace = Workspace::new();
+        let file = workspace.write("e.jsonl", &lines);
+        let arguments = ["--file", file.to_str().expect("a path of text"), "--check"];
+        let output = workspace.local(&arguments).output().expect("the binary runs");
+        let report = report(&output, code);
+        assert_eq!(count(&report, "unrecognized"), unrecognized, "{report}");
+        assert_adds_up(&report);
+        assert_eq!(report["check"]["differentDocuments"], 0, "{report}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.contains(expected) && errors.lines().count() == usize::from(unrecognized > 0), "{errors}");
+        let table = workspace.command("local", "table", &arguments).output().expect("the binary runs");
+        assert_eq!(String::from_utf8_lossy(&table.stdout).contains("unrecognized (not stored)"), unrecognized > 0);
+        assert_eq!(workspace.documents().contains_key("pump-1"), false);
+    }
+}
+
+#[test]
 fn a_truncated_gzip_file_is_an_error_and_loses_no_earlier_event() {
     let workspace = Workspace::new();
     let mut content = gzip(&lines(&events(20_000)));

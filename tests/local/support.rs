@@ -153,12 +153,13 @@ pub(crate) fn count(report: &Value, name: &str) -> u64 {
     value.and_then(Value::as_u64).unwrap_or_else(|| panic!("{name} is missing in {report}"))
 }
 
-/// Checks that the results of the events, and the unfinished ones, add up to the received and repeated ones.
+/// Checks that the counts of the results, and the unfinished events, add up to the received and repeated ones.
 pub(crate) fn assert_adds_up(report: &Value) {
-    let ended = ["applied", "superseded", "deadLettered", "lost", "inSubQueue", "unfinished"]
-        .map(|name| count(report, name))
-        .iter()
-        .sum::<u64>();
+    let ended =
+        ["applied", "superseded", "deadLettered", "unrecognized", "ignored", "lost", "inSubQueue", "unfinished"]
+            .map(|name| count(report, name))
+            .iter()
+            .sum::<u64>();
     assert_eq!(ended, count(report, "received") + count(report, "repeated"), "{report}");
 }
 

@@ -43,7 +43,7 @@ fn every_record_is_a_row_and_the_metrics_add_up_to_the_received_events() {
     assert_adds_up(&report);
     let batches = records(&workspace, "batch");
     assert_eq!(batches.len() as u64, count(&report, "batches"));
-    for name in ["applied", "superseded", "deadLettered"] {
+    for name in ["applied", "superseded", "deadLettered", "unrecognized", "ignored"] {
         assert_eq!(sum(batches.iter().map(|(record, _)| record[name].clone())), count(&report, name), "{name}");
     }
     assert_eq!(records(&workspace, "deadLetter").len() as u64, count(&report, "deadLettered"));

@@ -72,6 +72,10 @@ pub enum Outcome {
     Applied,
     /// The document already has newer readings.
     Superseded,
+    /// The event is no telemetry, and nothing of it is to be stored.
+    Ignored,
+    /// The event has no known reading, and the message stays.
+    Unrecognized,
     /// The event failed again, and the message stays; `issue` has the reason.
     FailedAgain,
     /// The message is deleted, and the event was not applied.
@@ -88,6 +92,8 @@ impl fmt::Display for Outcome {
         f.write_str(match self {
             Self::Applied => "applied",
             Self::Superseded => "superseded",
+            Self::Ignored => "ignored",
+            Self::Unrecognized => "unrecognized",
             Self::FailedAgain => "failedAgain",
             Self::Discarded => "discarded",
             Self::Imported => "imported",

@@ -57,6 +57,10 @@ pub struct ReplaySummary {
     pub applied: u64,
     /// None of their readings was newer.
     pub superseded: u64,
+    /// They are no telemetry: IoT Hub reports a change of a device.
+    pub ignored: u64,
+    /// They have no known reading. They stay in the queue.
+    pub unrecognized: u64,
     /// They failed again.
     pub failed_again: u64,
     /// They had failed too often before, and were not tried.
@@ -106,6 +110,9 @@ impl MessageVisitor for Replay<'_> {
             let (action, outcome, issue) = match outcome {
                 ReplayOutcome::Applied => (MessageAction::Delete, Outcome::Applied, None),
                 ReplayOutcome::Superseded => (MessageAction::Delete, Outcome::Superseded, None),
+                ReplayOutcome::Ignored => (MessageAction::Delete, Outcome::Ignored, None),
+                // Nothing of it is stored, so deleting it would lose it.
+                ReplayOutcome::Unrecognized => (MessageAction::Keep, Outcome::Unrecognized, None),
                 ReplayOutcome::FailedAgain(failure) => {
                     let action = match self.audit {
                         Some(_) => self.add_failed_replay_to(&entries[*index].message.body, letter, &failure).await,
@@ -164,6 +171,8 @@ impl Replay<'_> {
         match outcome {
             ReplayOutcome::Applied => counts.applied += 1,
             ReplayOutcome::Superseded => counts.superseded += 1,
+            ReplayOutcome::Ignored => counts.ignored += 1,
+            ReplayOutcome::Unrecognized => counts.unrecognized += 1,
             ReplayOutcome::FailedAgain(failure) => {
                 counts.failed_again += 1;
                 let kind = without_names_and_numbers(&failure.issue);

@@ -134,6 +134,8 @@ pub struct Event {
     /// When the device created the message, by the device's clock, in milliseconds since 1970, UTC: the application property
     /// `iothub-creation-time-utc`.
     pub created_ms: Option<i64>,
+    /// What IoT Hub says the event is: `Telemetry`, or for example `twinChangeEvents`.
+    pub iot_hub_message_source: Option<String>,
     /// Why this event could not be read from the envelope; `None` if it could.
     pub fault: Option<String>,
 }

@@ -252,6 +252,8 @@ impl Handler {
             attempt: self.attempt_record(batch, processed, attempt, last_position(batch)),
             applied: count(|outcome| matches!(outcome, Outcome::Applied)),
             superseded: count(|outcome| matches!(outcome, Outcome::Superseded)),
+            unrecognized: count(|outcome| matches!(outcome, Outcome::Unrecognized)),
+            ignored: count(|outcome| matches!(outcome, Outcome::Ignored)),
             dead_lettered: messages.len() as u64,
         });
         self.processor.observer.record(&record);

@@ -12,6 +12,7 @@ mod faulty_devices;
 mod future_times;
 mod known_documents;
 mod outcomes;
+mod unrecognized;
 mod write;
 
 use std::{
@@ -34,6 +35,7 @@ pub use cache::DocumentCache;
 use faulty_devices::FaultyDevices;
 use future_times::FutureTimes;
 use known_documents::KnownDocuments;
+use unrecognized::UnrecognizedWarning;
 use write::Run;
 
 /// The outcome of one event.
@@ -43,6 +45,10 @@ pub enum Outcome {
     Applied,
     /// The event has readings, and none of them is newer.
     Superseded,
+    /// The event has fields, but no reading, so nothing of it is stored.
+    Unrecognized,
+    /// The event is no telemetry: IoT Hub reports a change of a device.
+    Ignored,
     /// The event can never be applied, or its device is known to be faulty and has failed again.
     Failed(Failure),
     /// The event could not be applied in this attempt.
@@ -109,6 +115,8 @@ pub struct Shared {
     faulty_devices: FaultyDevices,
     /// Documents with which the store is probed.
     known_documents: KnownDocuments,
+    /// The warning of unrecognized events.
+    unrecognized: UnrecognizedWarning,
     /// The last arrival time that was given to events without a position, in milliseconds since 1970.
     last_arrival_ms: AtomicI64,
     /// The warnings of times that are far ahead.
@@ -124,12 +132,18 @@ impl Shared {
 }
 
 impl Processor {
-    /// Processes a batch, and returns one outcome for each event. Takes no longer than the budget, except for decoding.
+    /// Processes a batch, and returns one outcome for each event. Takes no longer than the budget.
+    ///
+    /// Decoding has at most the first half of it, so that the store has the rest, whatever devices send. If the last bodies
+    /// take longer, the batch does, too: otherwise no attempt would have time for the store.
     pub async fn process(&self, batch: &Batch) -> Processed {
         let started = Instant::now();
-        let mut decoded = self.decode(batch);
+        let mut decoded = self.decode(batch, started + self.budget / 2).await;
         self.observer.record_decoding(started.elapsed());
         let outcomes = mem::take(&mut decoded.outcomes);
+        if let Some(skipped) = &decoded.unrecognized {
+            self.shared.unrecognized.warn(batch, &outcomes, skipped, self.clock.now_ms());
+        }
         let devices = decoded.group_by_device();
         let decoded_at = Instant::now();
         let mut run = Run {
@@ -137,7 +151,8 @@ impl Processor {
             can_reclassify: devices.len() > 1 || batch.message.is_some(),
             processed: Processed { devices: devices.len(), decode_time: decoded_at - started, ..Processed::default() },
         };
-        self.write(&mut run, devices, started).await;
+        let overrun = decoded_at.saturating_duration_since(started + self.budget / 2);
+        self.write(&mut run, devices, started + overrun, decoded_at).await;
         let outcomes = run.outcomes.into_iter();
         run.processed.outcomes = outcomes.map(|outcome| outcome.expect("each event has an outcome")).collect();
         run.processed.store_time = decoded_at.elapsed();

@@ -31,7 +31,7 @@ pub enum Record {
     Start(StartRecord),
 }
 
-/// A completed batch: applied, superseded and dead-lettered events add up to its events.
+/// A completed batch: applied, superseded, dead-lettered, unrecognized and ignored events add up to its events.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BatchRecord {
@@ -44,6 +44,10 @@ pub struct BatchRecord {
     pub superseded: u64,
     /// The number of events that could not be applied.
     pub dead_lettered: u64,
+    /// The number of events that have fields, but no reading. Nothing of them is stored.
+    pub unrecognized: u64,
+    /// The number of events that are no telemetry: IoT Hub reports a change of a device.
+    pub ignored: u64,
 }
 
 /// A failed attempt of a batch, which the host sends again.

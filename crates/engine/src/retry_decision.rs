@@ -60,7 +60,7 @@ impl Attempts {
         let unresolved = || {
             outcomes.iter().filter_map(|outcome| match outcome {
                 Outcome::Unresolved(failure) => Some(failure),
-                Outcome::Applied | Outcome::Superseded | Outcome::Failed(_) => None,
+                _ => None,
             })
         };
         if !will_retry || unresolved().next().is_none() {

@@ -3,6 +3,7 @@
 //! The engine depends only on the trait [`Telemetry`]. [`drone`] is the implementation that ships.
 
 pub mod drone;
+mod gzip;
 
 use std::borrow::Cow;
 
@@ -45,7 +46,8 @@ use crate::{batch::Event, device_state::Reading};
 /// ```
 pub trait Telemetry: Send + Sync {
     /// Decodes one event: returns the device id, which must not be empty, and adds the event's readings, if it has any. If it
-    /// fails, the readings that it has added are discarded.
+    /// fails, the readings that it has added are discarded. An event without readings is recorded as unrecognized, and its
+    /// document is not created, if the decoder has [skipped](Readings::skip) a field of it.
     ///
     /// The result must depend on the event alone. A field that is absent or null is not a reading. Names of readings must
     /// follow [`is_reading_name`](crate::device_state::is_reading_name).
@@ -61,9 +63,9 @@ pub trait Telemetry: Send + Sync {
     ///
     /// The same as [`Telemetry::decode_into`].
     fn decode(&self, event: &Event) -> Result<Decoded, Poison> {
-        let mut readings = Vec::new();
-        let device_id = self.decode_into(event, &mut Readings::after(&mut readings))?.into_owned();
-        Ok(Decoded { device_id, readings })
+        let (mut readings, mut skipped) = (Vec::new(), Vec::new());
+        let device_id = self.decode_into(event, &mut Readings::new(&mut readings, &mut skipped))?.into_owned();
+        Ok(Decoded { device_id, readings, skipped })
     }
 
     /// Returns the event as JSON, for an operator to read and edit. As a body of content type `application/json` it decodes to
@@ -88,16 +90,30 @@ pub trait Telemetry: Send + Sync {
 
 /// Collects the readings of an event. A decoder can only add: the readings of earlier events are neither readable nor
 /// changeable.
-pub struct Readings<'a>(&'a mut Vec<Reading>);
+pub struct Readings<'a> {
+    readings: &'a mut Vec<Reading>,
+    skipped: &'a mut Vec<String>,
+}
+
+/// The number of skipped fields that are recorded of an event.
+pub const MAX_SKIPPED_FIELDS: usize = 10;
 
 impl<'a> Readings<'a> {
-    pub(crate) fn after(earlier: &'a mut Vec<Reading>) -> Self {
-        Self(earlier)
+    pub(crate) fn new(readings: &'a mut Vec<Reading>, skipped: &'a mut Vec<String>) -> Self {
+        Self { readings, skipped }
     }
 
     /// Adds a reading.
     pub fn push(&mut self, reading: Reading) {
-        self.0.push(reading);
+        self.readings.push(reading);
+    }
+
+    /// Records the name of a field that the telemetry does not have; a hint may follow it. Only the first
+    /// [`MAX_SKIPPED_FIELDS`] are kept. It is needed only for an event without readings.
+    pub fn skip(&mut self, field: String) {
+        if self.skipped.len() < MAX_SKIPPED_FIELDS {
+            self.skipped.push(field);
+        }
     }
 }
 
@@ -108,6 +124,21 @@ pub struct Decoded {
     pub device_id: String,
     /// The readings; there may be none.
     pub readings: Vec<Reading>,
+    /// The first fields that the telemetry does not have, if there are no readings.
+    pub skipped: Vec<String>,
+}
+
+impl Decoded {
+    /// Returns true if the event has other fields than those of the telemetry and no reading, so that nothing of it is stored.
+    #[must_use]
+    pub fn is_unrecognized(&self) -> bool {
+        is_unrecognized(&self.readings, &self.skipped)
+    }
+}
+
+/// Returns true if an event with these readings and skipped fields is unrecognized. A null is not a reading.
+pub(crate) fn is_unrecognized(readings: &[Reading], skipped: &[String]) -> bool {
+    !skipped.is_empty() && readings.iter().all(|reading| reading.value.is_null())
 }
 
 /// Why an event can never be applied.

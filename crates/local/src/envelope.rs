@@ -174,6 +174,10 @@ struct SystemProperties<'a> {
     content_type: Option<&'static str>,
     #[serde(rename = "iothub-enqueuedtime", skip_serializing_if = "Option::is_none")]
     iot_hub_enqueued_time: Option<String>,
+    #[serde(rename = "iothub-connection-device-id", skip_serializing_if = "Option::is_none")]
+    iot_hub_device_id: Option<&'a str>,
+    #[serde(rename = "iothub-message-source", skip_serializing_if = "Option::is_none")]
+    message_source: Option<&'static str>,
 }
 
 impl<'a> SystemProperties<'a> {
@@ -192,6 +196,8 @@ impl<'a> SystemProperties<'a> {
             enqueued_time_utc: enqueued,
             content_type: event.sent.content_type,
             iot_hub_enqueued_time: event.iot_hub_enqueued_ms.map(host_time),
+            iot_hub_device_id: event.sent.message_source.and(Some(partition_key.unwrap_or_default())),
+            message_source: event.sent.message_source,
         }
     }
 }
@@ -309,6 +315,7 @@ mod tests {
             body: body.to_vec(),
             partition_key: Some("drone-0017".into()),
             content_type: Some("application/json"),
+            ..Sent::default()
         };
         Arc::new(HubEvent {
             sent,
@@ -350,8 +357,12 @@ mod tests {
             ("drone-0017", 48_213, 9_133_040, 1_732_094_047_900),
         ];
         let events = events.map(|(key, sequence_number, offset, enqueued_ms)| {
-            let sent =
-                Sent { body: b"{}".to_vec(), partition_key: Some(key.into()), content_type: Some("application/json") };
+            let sent = Sent {
+                body: b"{}".to_vec(),
+                partition_key: Some(key.into()),
+                content_type: Some("application/json"),
+                ..Sent::default()
+            };
             Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms, iot_hub_enqueued_ms: None })
         });
         let text = super::request(&function(Cardinality::Many), &Source::default(), &events, None, 0);

@@ -87,6 +87,9 @@ impl Fold {
                 self.invalid.insert((namespace, source.partition_id.clone(), event.sequence_number));
                 continue;
             };
+            if decoded.is_unrecognized() {
+                continue;
+            }
             let version = (event.enqueued_ms, number, event.sequence_number);
             let document = self.documents.entry(document_id(&decoded.device_id).into_owned()).or_default();
             for reading in decoded.readings.into_iter().filter(|reading| !reading.value.is_null()) {

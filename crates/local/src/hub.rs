@@ -30,6 +30,8 @@ pub struct Sent {
     pub partition_key: Option<String>,
     /// The content type.
     pub content_type: Option<&'static str>,
+    /// What IoT Hub says the event is, for example `twinChangeEvents`; `None` for a producer of the hub.
+    pub message_source: Option<&'static str>,
 }
 
 /// An event in a partition.

@@ -83,7 +83,7 @@ impl InvalidEvents {
         ];
         let (body, content_type) = kinds[self.kinds % kinds.len()].clone();
         self.kinds += 1;
-        Sent { body, partition_key: valid.partition_key.clone(), content_type }
+        Sent { body, partition_key: valid.partition_key.clone(), content_type, ..Sent::default() }
     }
 }
 

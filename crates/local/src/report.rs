@@ -104,8 +104,8 @@ pub struct Failures {
     pub timer_error: Option<String>,
 }
 
-/// The results of the events. The sum of applied, superseded, dead-lettered, lost, in-sub-queue and unfinished events equals the
-/// sum of received and repeated ones.
+/// The results of the events. The sum of applied, superseded, dead-lettered, unrecognized, ignored, lost, in-sub-queue and
+/// unfinished events equals the sum of received and repeated ones.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Events {
@@ -121,6 +121,10 @@ pub struct Events {
     pub superseded: u64,
     /// Could not be applied.
     pub dead_lettered: u64,
+    /// Has fields, but no known reading: nothing of it is stored.
+    pub unrecognized: u64,
+    /// Is no telemetry: IoT Hub reports a change of a device.
+    pub ignored: u64,
     /// In batches whose last retry failed, after which the host sets a checkpoint.
     pub lost: u64,
     /// In the dead-letter sub-queue of the queue with sessions: every delivery failed.
@@ -134,7 +138,8 @@ pub struct Events {
 impl Events {
     /// Returns the number of events with a result.
     fn finished(&self) -> u64 {
-        self.applied + self.superseded + self.dead_lettered + self.lost + self.in_sub_queue
+        let stored_or_kept = self.applied + self.superseded + self.dead_lettered;
+        stored_or_kept + self.unrecognized + self.ignored + self.lost + self.in_sub_queue
     }
 }
 
@@ -273,6 +278,8 @@ pub(super) async fn build(statistics: &Statistics, result: RunResult<'_>) -> Rep
         applied: sum.applied,
         superseded: sum.superseded,
         dead_lettered: sum.dead_lettered,
+        unrecognized: sum.unrecognized,
+        ignored: sum.ignored,
         lost,
         in_sub_queue: session_queue.as_ref().map_or(0, |queue| queue.dead_letter_sub_queue.len() as u64),
         repeated,
@@ -321,5 +328,12 @@ impl Report {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.events.lost == 0 && self.events.finished() == self.events.received + self.events.repeated
+    }
+
+    /// Returns whether not a single event had a known reading, although events were unrecognized.
+    #[must_use]
+    pub fn is_all_unrecognized(&self) -> bool {
+        let Events { applied, superseded, unrecognized, .. } = self.events;
+        unrecognized > 0 && applied + superseded == 0
     }
 }

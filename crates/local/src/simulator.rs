@@ -55,7 +55,7 @@ impl Iterator for Simulator {
             Encoding::Json => (frame.to_json(&drone.id), "application/json"),
             Encoding::Protobuf => (frame.to_protobuf(&drone.id), "application/x-protobuf"),
         };
-        Some(Sent { body, partition_key: Some(drone.id.clone()), content_type: Some(content_type) })
+        Some(Sent { body, partition_key: Some(drone.id.clone()), content_type: Some(content_type), ..Sent::default() })
     }
 }
 

@@ -119,7 +119,7 @@ impl Iterator for Lines {
             },
         };
         let partition_key = device_id(&body);
-        Some(Ok(Sent { body, partition_key, content_type: None }))
+        Some(Ok(Sent { body, partition_key, ..Sent::default() }))
     }
 }
 

@@ -161,6 +161,8 @@ impl Statistics {
                     sum.applied += record.applied;
                     sum.superseded += record.superseded;
                     sum.dead_lettered += record.dead_lettered;
+                    sum.unrecognized += record.unrecognized;
+                    sum.ignored += record.ignored;
                     sum.attempt.operations += record.attempt.operations;
                 }
                 Record::FailedAttempt(record) => sum.attempt.operations += record.attempt.operations,

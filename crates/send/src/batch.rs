@@ -92,7 +92,7 @@ impl Batch {
 }
 
 fn event_message(sent: Sent) -> AmqpMessage {
-    let Sent { body, partition_key, content_type } = sent;
+    let Sent { body, partition_key, content_type, .. } = sent;
     let properties = AmqpMessageProperties {
         message_id: Some(Uuid::new_v4().into()),
         content_type: content_type.map(AmqpSymbol::from),
@@ -121,8 +121,7 @@ mod tests {
 
     fn pack(sizes: &[usize], max_events: usize, max_bytes: u64) -> Result<Vec<Batch>, Failure> {
         let key = "key".to_owned();
-        let sent =
-            |size: &usize| Sent { body: vec![b'x'; *size], partition_key: Some(key.clone()), content_type: None };
+        let sent = |size: &usize| Sent { body: vec![b'x'; *size], partition_key: Some(key.clone()), ..Sent::default() };
         Batch::pack(Some(&key), sizes.iter().map(sent).collect(), max_events, max_bytes)
     }
 

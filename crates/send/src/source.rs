@@ -19,14 +19,14 @@ pub(crate) fn events(options: &Options) -> Events {
     }
 }
 
-/// Returns event 1 of each key, event 2 of each key, and so on. The key is in the member `deviceId`, so that a handler accepts
-/// the events too.
+/// Returns event 1 of each key, event 2 of each key, and so on. The key is in the member `deviceId`, so that a handler reads
+/// the events, too: it counts them as unrecognized.
 fn numbered(keys: u32, events: u64) -> impl Iterator<Item = Sent> {
     (1..=events).flat_map(move |number| {
         (0..keys).map(move |key| {
             let key = format!("key-{key:05}");
             let body = format!(r#"{{"deviceId":"{key}","number":{number}}}"#).into_bytes();
-            Sent { body, partition_key: Some(key), content_type: Some("application/json") }
+            Sent { body, partition_key: Some(key), content_type: Some("application/json"), ..Sent::default() }
         })
     })
 }

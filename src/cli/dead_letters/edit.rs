@@ -143,7 +143,10 @@ impl Options {
         match &preview.outcome {
             ReplayOutcome::FailedAgain(failure) => return Err(rejected(&failure.issue)),
             ReplayOutcome::NotTried(reason) => return Err(CommandError::not_started(reason)),
-            ReplayOutcome::Applied | ReplayOutcome::Superseded => {}
+            ReplayOutcome::Unrecognized => {
+                return Err(rejected("it has no known field, so nothing of it can be stored"));
+            }
+            ReplayOutcome::Applied | ReplayOutcome::Superseded | ReplayOutcome::Ignored => {}
         }
         let table = preview.table().map(|table| table.to_string()).unwrap_or_default();
         let effect = format!("{}\n{table}", preview.sentence());
@@ -200,6 +203,8 @@ impl Options {
         let outcome = match &summary {
             _ if progress::has_exit_code_2(&result) => return result,
             ReplaySummary { failed_again: 1.., .. } => "failedAgain",
+            ReplaySummary { unrecognized: 1.., .. } => "unrecognized",
+            ReplaySummary { ignored: 1.., .. } => "ignored",
             ReplaySummary { applied: 0, .. } => "superseded",
             _ => "applied",
         };

@@ -59,6 +59,8 @@ impl Preview {
         match &self.outcome {
             ReplayOutcome::Applied => "applied",
             ReplayOutcome::Superseded => "superseded",
+            ReplayOutcome::Ignored => "ignored",
+            ReplayOutcome::Unrecognized => "unrecognized",
             ReplayOutcome::FailedAgain(_) => "failedAgain",
             ReplayOutcome::NotTried(_) => "notTried",
         }
@@ -73,6 +75,10 @@ impl Preview {
             }
             ReplayOutcome::Applied => "It would be applied:".into(),
             ReplayOutcome::Superseded => "It would change nothing: the document has the same or newer readings.".into(),
+            ReplayOutcome::Ignored => "It would be deleted: IoT Hub reports a change of the device, which is no telemetry.".into(),
+            ReplayOutcome::Unrecognized => {
+                "It would stay in the queue: it has no known field, so nothing of it can be stored.".into()
+            }
             ReplayOutcome::FailedAgain(failure) => {
                 format!("It would fail again ({}): {}", failure.stage, failure.issue)
             }

@@ -71,7 +71,9 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
     report_concurrent_changes(summary, visibility_timeout);
     match result {
         Ok(()) => {}
-        Err(error @ ScanError::Audit(AuditError::Stopped(_))) => return (summary, Err(CommandError::failed(error))),
+        Err(error @ ScanError::Audit(AuditError::Stopped(_))) => {
+            return (summary, Err(CommandError::interrupted(error)));
+        }
         Err(error) => return (summary, Err(CommandError::not_started(error))),
     }
     // The work is done: an error here must not hide its result.

@@ -186,12 +186,19 @@ pub(super) fn check_summary(summary: &ReplaySummary, is_applied: bool) -> Result
         };
         return Err(CommandError::failed(format!("{letters} failed again and {verb} in the queue")));
     }
+    if is_applied && summary.unrecognized > 0 {
+        let letters = count_of(summary.unrecognized, "dead letter");
+        return Err(CommandError::failed(format!(
+            "{letters} without a known field, still in the queue: correct with `dead-letters edit`, or discard"
+        )));
+    }
     Ok(())
 }
 
 /// Returns the result of a replay or of a dry run as tables.
 pub(super) fn summary_text(summary: &ReplaySummary, is_applied: bool, max_replays: u32) -> String {
     let ReplaySummary { replayed, applied, superseded, failed_again, set_aside, foreign, failures, .. } = summary;
+    let ReplaySummary { ignored, unrecognized, .. } = summary;
     let mut table = Table::new([if is_applied { "REPLAYED" } else { "DRY RUN" }, ""]);
     for (name, count) in [
         ("replayed", replayed),
@@ -200,6 +207,13 @@ pub(super) fn summary_text(summary: &ReplaySummary, is_applied: bool, max_replay
         ("failed again", failed_again),
     ] {
         table.row([name.to_owned(), count.to_string()]);
+    }
+    for (name, count) in
+        [("ignored: no telemetry", ignored), ("unrecognized: no known field, still in the queue", unrecognized)]
+    {
+        if *count > 0 {
+            table.row([name.to_owned(), count.to_string()]);
+        }
     }
     let mut parts = vec![table.to_string()];
     if !failures.is_empty() {

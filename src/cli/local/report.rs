@@ -94,7 +94,7 @@ fn optional_row(table: &mut Table, name: &str, count: u64) {
 
 fn event_table(events: &Events) -> Table {
     let Events { expected, received, invalid_added, applied, superseded, dead_lettered, .. } = events;
-    let Events { lost, in_sub_queue, repeated, unfinished, .. } = events;
+    let Events { unrecognized, ignored, lost, in_sub_queue, repeated, unfinished, .. } = events;
     let mut rows = Table::new(["EVENTS", ""]);
     let of_expected = expected.filter(|expected| expected != received).map(|expected| format!(" of {expected}"));
     rows.row(["received".to_owned(), format!("{received}{}", of_expected.unwrap_or_default())]);
@@ -103,6 +103,8 @@ fn event_table(events: &Events) -> Table {
     rows.row(["applied".to_owned(), applied.to_string()]);
     rows.row(["superseded".to_owned(), superseded.to_string()]);
     rows.row(["dead-lettered".to_owned(), dead_lettered.to_string()]);
+    optional_row(&mut rows, "unrecognized (not stored)", *unrecognized);
+    optional_row(&mut rows, "ignored", *ignored);
     optional_row(&mut rows, "lost", *lost);
     optional_row(&mut rows, "in the sub-queue", *in_sub_queue);
     optional_row(&mut rows, "unfinished", *unfinished);

@@ -176,7 +176,9 @@ pub fn final_reply(response: Response) -> FinalReply {
     }
     let [record] = <[BatchRecord; 1]>::try_from(batches).expect("one batch record");
     let reply = FinalReply { messages, dead_letters, logged, record };
-    assert_eq!(reply.counts().iter().sum::<u64>(), reply.record.attempt.events, "the counts add up to the batch");
+    let BatchRecord { unrecognized, ignored, .. } = reply.record;
+    let counted = reply.counts().iter().sum::<u64>() + unrecognized + ignored;
+    assert_eq!(counted, reply.record.attempt.events, "the counts add up to the batch");
     assert_eq!(reply.counts()[2], reply.messages.len() as u64, "each counted dead letter is in the outputs");
     assert_eq!(reply.logged.len(), reply.messages.len(), "each dead letter is logged");
     reply

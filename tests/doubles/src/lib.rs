@@ -132,6 +132,8 @@ pub fn kinds(processed: &Processed) -> Vec<String> {
     let kind = |outcome: &Outcome| match outcome {
         Outcome::Applied => "applied".to_owned(),
         Outcome::Superseded => "superseded".to_owned(),
+        Outcome::Unrecognized => "unrecognized".to_owned(),
+        Outcome::Ignored => "ignored".to_owned(),
         Outcome::Failed(failure) => format!("failed {:?}", failure.class).to_lowercase(),
         Outcome::Unresolved(failure) => format!("unresolved {:?}", failure.class).to_lowercase(),
     };

@@ -36,6 +36,7 @@ pub struct Event {
     pub iot_hub_device_id: Option<String>,
     /// When IoT Hub accepted the message, and when the device created it, in milliseconds.
     pub iot_hub_times: [Option<i64>; 2],
+    pub iot_hub_message_source: Option<String>,
     /// Enqueued time in milliseconds, and sequence number.
     pub position: Option<(i64, i64)>,
     pub is_faulty: bool,
@@ -84,6 +85,7 @@ pub fn read_with_engine(request: &[u8], trigger: &EventHubTrigger) -> Result<Req
         content_type: event.content_type.clone(),
         iot_hub_device_id: event.iot_hub_device_id.clone(),
         iot_hub_times: [event.time_ms, event.created_ms],
+        iot_hub_message_source: event.iot_hub_message_source.clone(),
         position: event.position.map(|position| (position.enqueued_ms, position.sequence_number)),
         is_faulty: event.fault.is_some(),
         cells: columns.map(|column| Some((column.cell(index)?.get().to_owned(), column.string(index)))),
@@ -228,6 +230,8 @@ struct SystemProperties {
     iot_hub_device_id: Option<String>,
     #[serde(rename = "iothub-enqueuedtime")]
     enqueued_time: Option<String>,
+    #[serde(rename = "iothub-message-source")]
+    iot_hub_message_source: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -253,10 +257,12 @@ fn attach(events: &mut [Event], metadata: &Object) {
             let cell = cells(number).map(|cells| cells[index].get().to_owned()).filter(|cell| cell != "null");
             event.cells[number] = cell.map(|cell| (cell.clone(), serde_json::from_str(&cell).ok()));
         }
-        let system_properties = cells(SYSTEM_PROPERTIES).and_then(|cells| object(cells[index].get().as_bytes()));
-        if let Some(SystemProperties { content_type, iot_hub_device_id, enqueued_time }) = system_properties {
-            (event.content_type, event.iot_hub_device_id) = (content_type, iot_hub_device_id);
-            event.iot_hub_times[0] = enqueued_time.and_then(|time| time_ms(&time));
+        let system_properties: Option<SystemProperties> =
+            cells(SYSTEM_PROPERTIES).and_then(|cells| object(cells[index].get().as_bytes()));
+        if let Some(properties) = system_properties {
+            (event.content_type, event.iot_hub_device_id) = (properties.content_type, properties.iot_hub_device_id);
+            event.iot_hub_message_source = properties.iot_hub_message_source;
+            event.iot_hub_times[0] = properties.enqueued_time.and_then(|time| time_ms(&time));
         }
         let properties = cells(PROPERTIES).and_then(|cells| object(cells[index].get().as_bytes()));
         event.iot_hub_times[1] =

@@ -45,7 +45,8 @@ impl Reply {
         let reply = Self { dead_letters, records, batch };
         assert_eq!(reply.batch["record"], "batch", "{json}");
         let [events, applied, superseded, dead_lettered] = reply.counts();
-        assert_eq!(events, applied + superseded + dead_lettered, "{}", reply.batch);
+        let [unrecognized, ignored] = reply.not_stored();
+        assert_eq!(events, applied + superseded + dead_lettered + unrecognized + ignored, "{}", reply.batch);
         assert_eq!(dead_lettered, messages.len() as u64, "{}", reply.batch);
         assert_eq!(dead_lettered, reply.records.len() as u64, "one record for each dead letter");
         reply
@@ -53,8 +54,16 @@ impl Reply {
 
     /// Returns the counts of events, applied, superseded and dead-lettered.
     pub fn counts(&self) -> [u64; 4] {
-        ["events", "applied", "superseded", "deadLettered"]
-            .map(|name| self.batch[name].as_u64().unwrap_or_else(|| panic!("no {name} in {}", self.batch)))
+        ["events", "applied", "superseded", "deadLettered"].map(|name| self.count(name))
+    }
+
+    /// Returns the counts of unrecognized and ignored events.
+    pub fn not_stored(&self) -> [u64; 2] {
+        ["unrecognized", "ignored"].map(|name| self.count(name))
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.batch[name].as_u64().unwrap_or_else(|| panic!("no {name} in {}", self.batch))
     }
 
     /// Checks that all events were applied.

@@ -7,9 +7,9 @@ mod requests;
 use std::{cell::RefCell, hint::black_box, iter, rc::Rc};
 
 use devicestate_engine::device_state::Document;
-use devicestate_local::simulator::Encoding;
+use devicestate_local::{hub::Sent, simulator::Encoding};
 
-use product::{Processing, Serving, dead_letter, decode, event, fold_and_merge, function, read, reply};
+use product::{Processing, Serving, dead_letter, decode, event, fold_and_merge, function, read, refuse, reply};
 use requests::{DEVICES, host_request, key_frames};
 
 /// One measured run of a part, with its input prepared.
@@ -26,7 +26,7 @@ pub(crate) struct Part {
 }
 
 /// All parts: the lower limits, then the parts in processing order, and finally a complete invocation.
-pub(crate) const PARTS: [Part; 17] = [
+pub(crate) const PARTS: [Part; 18] = [
     Part { name: "limit/pass-1000", events: 1000, rounds: limit::passing },
     Part { name: "limit/base64-1000", events: 1000, rounds: limit::decoding_base64 },
     Part { name: "envelope/1", events: 1, rounds: || envelope(1, false) },
@@ -35,6 +35,7 @@ pub(crate) const PARTS: [Part; 17] = [
     Part { name: "envelope/1000", events: 1000, rounds: || envelope(1000, false) },
     Part { name: "decode/json", events: 1, rounds: || decoding(Encoding::Json) },
     Part { name: "decode/protobuf", events: 1, rounds: || decoding(Encoding::Protobuf) },
+    Part { name: "decode/refused", events: 1, rounds: refusing },
     Part { name: "fold/10", events: 10, rounds: folding },
     Part { name: "process/100", events: 100, rounds: || processing(100) },
     Part { name: "process/1000", events: 1000, rounds: || processing(1000) },
@@ -61,6 +62,18 @@ fn decoding(encoding: Encoding) -> Box<dyn Iterator<Item = Round>> {
     Box::new(key_frames(encoding, 0).map(|sent| -> Round {
         let event = event(sent);
         Box::new(move || done(decode(&event)))
+    }))
+}
+
+/// Refuses an event of 100 kB whose last member is invalid, and which may be JSON or protobuf. It must not cost much more than
+/// reading its members.
+fn refusing() -> Box<dyn Iterator<Item = Round>> {
+    let members: Vec<_> = (0..10_000).map(|number| format!(r#""{number:05}":1,"#)).collect();
+    let body = format!("\n{{{}\"deviceId\":\"d\",\"battery\":\"x\"}}", members.concat()).into_bytes();
+    let event = Rc::new(event(Sent { body, ..Sent::default() }));
+    Box::new(iter::repeat_with(move || -> Round {
+        let event = Rc::clone(&event);
+        Box::new(move || done(refuse(&event)))
     }))
 }
 

@@ -18,7 +18,7 @@ use devicestate_engine::{
     retry_decision::Attempts,
     settings::Settings,
     store::MemoryStore,
-    telemetry::{Decoded, Telemetry as _, drone::Drone},
+    telemetry::{Decoded, Poison, Telemetry as _, drone::Drone},
 };
 use devicestate_local::hub::Sent;
 use tokio::runtime::{Builder, Runtime};
@@ -126,6 +126,11 @@ pub(super) fn event(sent: Sent) -> Event {
 /// Decodes an event.
 pub(super) fn decode(event: &Event) -> Decoded {
     Drone::default().decode(event).expect("valid telemetry")
+}
+
+/// Decodes an event that is invalid.
+pub(super) fn refuse(event: &Event) -> Poison {
+    Drone::default().decode(event).expect_err("invalid telemetry")
 }
 
 /// Folds one device's events into an update and merges it into the device's document. `position` is the sequence number of

@@ -60,7 +60,7 @@ impl Plan {
         let hub = Hub::new(self.partitions, hub::Options { retains_events: true, ..hub::Options::default() });
         for event in self.events_in_order() {
             let (body, partition_key) = (event.body(), Some(event.key));
-            hub.send(hub::Sent { body, partition_key, content_type: CONTENT_TYPE }).await;
+            hub.send(hub::Sent { body, partition_key, content_type: CONTENT_TYPE, ..hub::Sent::default() }).await;
         }
         hub.close();
         Arc::new(hub)

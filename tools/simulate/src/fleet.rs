@@ -19,14 +19,18 @@ pub(crate) enum ExpectedEffect {
     Rejected { id: String, readings: Readings },
     /// It cannot be decoded: it must become a dead letter.
     Poison,
+    /// It has no known reading: it must be counted as such, and have no effect.
+    Unrecognized,
+    /// IoT Hub reports a change of a device: it must be counted as such, and have no effect.
+    Ignored,
 }
 
 impl ExpectedEffect {
-    /// Returns the id of the event's document and its readings; `None` for a poison event.
+    /// Returns the id of the event's document and its readings; `None` for an event without a document.
     pub(crate) fn decoded(&self) -> Option<(&str, &Readings)> {
         match self {
             Self::Valid { id, readings } | Self::Rejected { id, readings } => Some((id, readings)),
-            Self::Poison => None,
+            Self::Poison | Self::Unrecognized | Self::Ignored => None,
         }
     }
 }
@@ -84,14 +88,22 @@ impl Fleet {
     pub(crate) fn next_event(&mut self) -> (Sent, ExpectedEffect) {
         let Self { devices, rng } = self;
         let device = &devices[rng.usize(..devices.len())];
-        let (body, expected) = if rng.u8(..50) == 0 {
-            (poison_body(rng, device), ExpectedEffect::Poison)
-        } else if rng.u8(..60) == 0 {
-            let readings = vec![("Altitude", json!(if rng.bool() { TOO_LARGE } else { BAD_REQUEST }))];
-            (encode_body(rng, device, &readings), ExpectedEffect::Rejected { id: device.id.clone(), readings })
-        } else {
-            let readings = draw_readings(rng);
-            (encode_body(rng, device, &readings), ExpectedEffect::Valid { id: device.id.clone(), readings })
+        let mut message_source = None;
+        let (body, expected) = match rng.u8(..240) {
+            0..5 => (poison_body(rng, device), ExpectedEffect::Poison),
+            5..9 => {
+                let readings = vec![("Altitude", json!(if rng.bool() { TOO_LARGE } else { BAD_REQUEST }))];
+                (encode_body(rng, device, &readings), ExpectedEffect::Rejected { id: device.id.clone(), readings })
+            }
+            9..14 => (unrecognized_body(device), ExpectedEffect::Unrecognized),
+            14..18 => {
+                message_source = Some("twinChangeEvents");
+                (encode_body(rng, device, &vec![("Battery", json!(0.125))]), ExpectedEffect::Ignored)
+            }
+            _ => {
+                let readings = draw_readings(rng);
+                (encode_body(rng, device, &readings), ExpectedEffect::Valid { id: device.id.clone(), readings })
+            }
         };
         let content_type = match rng.u8(..4) {
             0 if device.uses_protobuf => Some("application/x-protobuf"),
@@ -99,7 +111,7 @@ impl Fleet {
             _ => None,
         };
         let partition_key = device.is_keyed.then(|| device.name.clone());
-        (Sent { body, partition_key, content_type }, expected)
+        (Sent { body, partition_key, content_type, message_source }, expected)
     }
 }
 
@@ -150,7 +162,27 @@ fn encode_body(rng: &mut Rng, device: &Device, readings: &Readings) -> Vec<u8> {
     if rng.u16(..2_000) == 0 {
         event.insert("note".into(), json!("x".repeat(60_000)));
     }
+    if rng.u8(..8) == 0 {
+        event = with_names_in_other_case(event, str::to_uppercase);
+    }
     Value::Object(event).to_string().into_bytes()
+}
+
+/// Changes the letter case of all names.
+fn with_names_in_other_case(object: Map<String, Value>, changed: fn(&str) -> String) -> Map<String, Value> {
+    let value = |value| match value {
+        Value::Object(object) => with_names_in_other_case(object, changed).into(),
+        other => other,
+    };
+    object.into_iter().map(|(name, member)| (changed(&name), value(member))).collect()
+}
+
+/// Returns an event with other fields than those of a drone.
+fn unrecognized_body(device: &Device) -> Vec<u8> {
+    if device.uses_protobuf {
+        return Message::with_device(&device.name).varint(9, 1).into();
+    }
+    json!({"deviceId": device.name, "batery": 0.5, "position": {"lat": 1}}).to_string().into_bytes()
 }
 
 fn encode_protobuf(device: &Device, readings: &Readings) -> Vec<u8> {

@@ -49,6 +49,10 @@ pub enum ReplayOutcome {
     Applied,
     /// The document held newer values for all of its readings.
     Superseded,
+    /// It is no telemetry: IoT Hub reports a change of a device.
+    Ignored,
+    /// It has fields, but no known reading, so nothing of it can be stored.
+    Unrecognized,
     /// It failed again, and the cause is in the dead letter itself.
     FailedAgain(Failure),
     /// It was not tried: the store or the overflow is not available, for this reason.
@@ -191,6 +195,8 @@ impl ReplayOutcome {
         match outcome {
             Outcome::Applied => Self::Applied,
             Outcome::Superseded => Self::Superseded,
+            Outcome::Ignored => Self::Ignored,
+            Outcome::Unrecognized => Self::Unrecognized,
             Outcome::Failed(failure) => Self::FailedAgain(failure),
             Outcome::Unresolved(failure) if is_device_failure(&failure, store_accepts_writes) => {
                 Self::FailedAgain(failure)
@@ -204,7 +210,7 @@ impl ReplayOutcome {
         match self {
             Self::FailedAgain(failure) => Self::FailedAgain(Failure { issue: truncated(&failure.issue), ..failure }),
             Self::NotTried(reason) => Self::NotTried(truncated(&reason)),
-            Self::Applied | Self::Superseded => self,
+            other => other,
         }
     }
 }
@@ -222,8 +228,10 @@ fn worse_outcome(one: ReplayOutcome, other: ReplayOutcome) -> ReplayOutcome {
     let rank = |outcome: &ReplayOutcome| match outcome {
         ReplayOutcome::NotTried(_) => 0,
         ReplayOutcome::FailedAgain(_) => 1,
-        ReplayOutcome::Applied => 2,
-        ReplayOutcome::Superseded => 3,
+        ReplayOutcome::Unrecognized => 2,
+        ReplayOutcome::Applied => 3,
+        ReplayOutcome::Superseded => 4,
+        ReplayOutcome::Ignored => 5,
     };
     if rank(&one) <= rank(&other) { one } else { other }
 }

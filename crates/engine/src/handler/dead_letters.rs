@@ -68,7 +68,7 @@ impl DeadLetters<'_> {
         let prepare: Vec<_> = outcomes
             .filter_map(|(index, outcome)| match outcome {
                 Outcome::Failed(failure) | Outcome::Unresolved(failure) => Some(self.prepare(index, failure)),
-                Outcome::Applied | Outcome::Superseded => None,
+                _ => None,
             })
             .collect();
         let letters: Vec<_> = until_failed(&failed, prepare)

@@ -174,6 +174,7 @@ fn read_cells<'c, T>(
 const CONTENT_TYPE: &str = "content-type";
 const IOT_HUB_DEVICE_ID: &str = "iothub-connection-device-id";
 const IOT_HUB_ENQUEUED_TIME: &str = "iothub-enqueuedtime";
+const IOT_HUB_MESSAGE_SOURCE: &str = "iothub-message-source";
 
 /// An application property that the SDKs for devices set.
 const CREATION_TIME: &str = "iothub-creation-time-utc";
@@ -230,13 +231,14 @@ fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
         return;
     }
     // If the column does not match the events, they are decoded without these properties.
-    let names = [CONTENT_TYPE, IOT_HUB_DEVICE_ID, IOT_HUB_ENQUEUED_TIME];
+    let names = [CONTENT_TYPE, IOT_HUB_DEVICE_ID, IOT_HUB_ENQUEUED_TIME, IOT_HUB_MESSAGE_SOURCE];
     let cells =
         read_cells(column, "SystemPropertiesArray", events.len(), |text, quotes| properties(text, quotes, names));
     let mut time_parser = TimeParser::default();
     for (event, cell) in events.iter_mut().zip(cells.ok().flatten().unwrap_or_default()) {
-        let [content_type, iot_hub_device_id, enqueued_time] = cell;
+        let [content_type, iot_hub_device_id, enqueued_time, message_source] = cell;
         (event.content_type, event.iot_hub_device_id) = (content_type, iot_hub_device_id);
+        event.iot_hub_message_source = message_source;
         event.time_ms = enqueued_time.and_then(|time| usable_time(&time, &mut time_parser));
     }
 }

@@ -3,12 +3,14 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
+    mem,
     ops::Range,
     panic::{self, AssertUnwindSafe},
     sync::atomic::Ordering::Relaxed,
 };
 
 use serde_json::{Map, Value};
+use tokio::{task::yield_now, time::Instant};
 
 use super::{
     IotHubTime, Outcome, Processor,
@@ -18,20 +20,22 @@ use crate::{
     batch::{Batch, Event, EventPosition},
     device_state::{MAX_ID_BYTES, Reading, Version, document_id, is_reading_name},
     failure::{ErrorClass, Failure, Stage},
-    telemetry::{Poison, Readings, Telemetry},
+    telemetry::{Poison, Readings, Telemetry, is_unrecognized},
     text::panic_message,
 };
 
 /// The decoded events of a batch.
 #[derive(Default)]
 pub(super) struct DecodedBatch<'b> {
-    /// One entry for each event: the outcome of those that failed, `None` for those that were decoded.
+    /// One entry for each event: `None` for those that are to be written.
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// The readings of all decoded events, one after the other.
     readings: Vec<Reading>,
     devices: Vec<NamedDevice<'b>>,
     /// The events that were decoded, in the batch's order.
     events: Vec<DecodedEvent>,
+    /// The skipped fields of the first unrecognized event.
+    pub(super) unrecognized: Option<Vec<String>>,
 }
 
 /// A device id as the events contain it.
@@ -86,9 +90,17 @@ impl DecodedBatch<'_> {
     }
 }
 
+/// After this many bytes of bodies, decoding yields to other batches and checks its deadline.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// The fixed cost of an event in [`CHUNK_BYTES`], so that many small events are a chunk, too.
+const EVENT_BYTES: usize = 4 * 1024;
+
 impl Processor {
-    /// Decodes each event of a batch.
-    pub(super) fn decode<'b>(&self, batch: &'b Batch) -> DecodedBatch<'b> {
+    /// Decodes each event of a batch. Events that are not decoded until the deadline are unresolved.
+    ///
+    /// Large bodies are decoded last: the ordinary events of a batch do not wait for them, whatever they cost.
+    pub(super) async fn decode<'b>(&self, batch: &'b Batch, deadline: Instant) -> DecodedBatch<'b> {
         /// The number of readings in an event of the telemetry that ships.
         const READINGS_PER_EVENT: usize = 8;
         let source = batch.source.number();
@@ -99,19 +111,46 @@ impl Processor {
         // There are at most as many devices as events, too few for a hash that must resist attacks.
         let mut known: HashMap<Cow<'b, str>, usize, foldhash::fast::RandomState> = HashMap::default();
         let mut decoded = DecodedBatch {
-            outcomes: Vec::with_capacity(count),
+            outcomes: vec![None; count],
             readings: Vec::with_capacity(count * READINGS_PER_EVENT),
             events: Vec::with_capacity(count),
             devices: Vec::new(),
+            unrecognized: None,
         };
-        let DecodedBatch { outcomes, readings, devices, events } = &mut decoded;
-        for (index, event) in batch.events.iter().enumerate() {
+        let DecodedBatch { outcomes, readings, devices, events, unrecognized } = &mut decoded;
+        let mut skipped = Vec::new();
+        let (mut chunk, mut is_late) = (0, false);
+        let is_large = |index: &usize| batch.events[*index].body.len() > CHUNK_BYTES / 16;
+        let has_large = (0..count).any(|index| is_large(&index));
+        let large = (0..count).filter(|index| has_large && is_large(index));
+        for index in (0..count).filter(|index| !has_large || !is_large(index)).chain(large) {
+            let event = &batch.events[index];
+            chunk += event.body.len() + EVENT_BYTES;
+            if chunk >= CHUNK_BYTES {
+                chunk = 0;
+                yield_now().await;
+                is_late = Instant::now() >= deadline;
+            }
+            if is_late {
+                outcomes[index] = Some(Outcome::Unresolved(undecoded()));
+                continue;
+            }
+            if is_other_message(event) {
+                outcomes[index] = Some(Outcome::Ignored);
+                continue;
+            }
             let version = self.version(event, source).unwrap_or_else(|| {
                 let arrival_ms = *arrival_ms.get_or_insert_with(|| self.next_arrival_ms());
                 Version::ordered_by_time(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
             });
             let first = readings.len();
-            match decode(&*self.telemetry, event, readings) {
+            skipped.clear();
+            match decode(&*self.telemetry, event, readings, &mut skipped) {
+                Ok(_) if is_unrecognized(&readings[first..], &skipped) => {
+                    readings.truncate(first);
+                    unrecognized.get_or_insert_with(|| mem::take(&mut skipped));
+                    outcomes[index] = Some(Outcome::Unrecognized);
+                }
                 Ok(name) => {
                     if !is_warned && is_far_ahead(version.time_ms, now_ms) {
                         is_warned = true;
@@ -124,13 +163,15 @@ impl Processor {
                     });
                     devices[device].events += 1;
                     events.push(DecodedEvent { index, device, version, readings: first..readings.len() });
-                    outcomes.push(None);
                 }
                 Err(failure) => {
                     readings.truncate(first);
-                    outcomes.push(Some(Outcome::Failed(failure)));
+                    outcomes[index] = Some(Outcome::Failed(failure));
                 }
             }
+        }
+        if has_large {
+            events.sort_unstable_by_key(|event| event.index);
         }
         decoded
     }
@@ -157,6 +198,23 @@ impl Processor {
     }
 }
 
+/// Returns true if IoT Hub sent this event itself, such as a change of a twin or the deletion of a device. It is no telemetry.
+fn is_other_message(event: &Event) -> bool {
+    event.iot_hub_message_source.as_deref().is_some_and(|source| !source.eq_ignore_ascii_case("telemetry"))
+}
+
+/// Returns the failure of an event that was not decoded in time. It counts as a failure of the event, so that a batch that
+/// can never be decoded in time does not block its partition forever.
+fn undecoded() -> Failure {
+    Failure {
+        stage: Stage::Deserialize,
+        class: ErrorClass::Transient,
+        issue: "the event was not decoded: decoding the batch took half of `InvocationBudget`".into(),
+        device_id: None,
+        device_state: None,
+    }
+}
+
 /// Decodes one event and checks the rules for all telemetry. Returns the device id and appends the readings.
 ///
 /// A panic in the decoder fails this event only.
@@ -164,6 +222,7 @@ fn decode<'e>(
     telemetry: &dyn Telemetry,
     event: &'e Event,
     readings: &mut Vec<Reading>,
+    skipped: &mut Vec<String>,
 ) -> Result<Cow<'e, str>, Failure> {
     let poison =
         |stage, issue| Failure { stage, class: ErrorClass::Poison, issue, device_id: None, device_state: None };
@@ -172,7 +231,7 @@ fn decode<'e>(
     }
     let first = readings.len();
     let decode = || {
-        telemetry.decode_into(event, &mut Readings::after(readings)).map_err(|error| match error {
+        telemetry.decode_into(event, &mut Readings::new(readings, skipped)).map_err(|error| match error {
             Poison::Undecodable(issue) => poison(Stage::Deserialize, issue),
             Poison::Invalid(issue) => {
                 Failure { device_id: telemetry.rejected_device_id(event), ..poison(Stage::Validate, issue) }

@@ -33,7 +33,15 @@ impl Processor {
     /// systemic failure, or it refuses all of the first requests.
     ///
     /// The last tenth of the budget is for finding out what caused the failures: the devices or the store.
-    pub(super) async fn write(&self, run: &mut Run, mut devices: Vec<Device<'_>>, started: Instant) {
+    ///
+    /// `started` is when the attempt started, later by the time by which decoding exceeded its share of the budget.
+    pub(super) async fn write(
+        &self,
+        run: &mut Run,
+        mut devices: Vec<Device<'_>>,
+        started: Instant,
+        decoded_at: Instant,
+    ) {
         if devices.len() > self.concurrency {
             // Each attempt starts with other devices. Otherwise devices whose documents do not respond would be first each
             // time, and no other device would be written. With a counter, two batches could take turns in step.
@@ -42,6 +50,7 @@ impl Processor {
         }
         let operations = Counters::default();
         let must_stragglers_end = AtomicBool::new(false);
+        let deadline = started + self.budget * 9 / 10;
         let writer = &Writer {
             store: &*self.store,
             cache: &self.cache,
@@ -49,8 +58,9 @@ impl Processor {
             counters: &operations,
             faulty_devices: &self.shared.faulty_devices.among(devices.iter().map(|device| device.name)),
             must_stragglers_end: &must_stragglers_end,
-            deadline: started + self.budget * 9 / 10,
-            start_deadline: started + self.budget / 2,
+            deadline,
+            // A device needs four ninths of the time that is left.
+            start_deadline: decoded_at + (deadline - decoded_at) * 5 / 9,
         };
         // A few refusals may be of faulty devices, also if devices are written one by one.
         let max_refusals = self.concurrency.max(MAX_FAILING_DEVICES + 1);
@@ -82,7 +92,7 @@ impl Processor {
             }
             if next.is_none() {
                 let must_end = must_stragglers_end.load(Relaxed);
-                let end = results.straggler_deadline(started).filter(|_| remaining.len() == 0 && !must_end);
+                let end = results.straggler_deadline(decoded_at).filter(|_| remaining.len() == 0 && !must_end);
                 let waited = match end {
                     Some(end) => timeout_at(end, running.next()).await,
                     None => Ok(running.next().await),

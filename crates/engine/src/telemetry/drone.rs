@@ -6,15 +6,16 @@
 mod json;
 mod protobuf;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use serde_json::Value;
 
-use super::{Poison, Readings, Telemetry};
+use super::{Poison, Readings, Telemetry, gzip};
 use crate::{
     batch::Event,
     device_state::Reading,
     settings::{ConfigError, Settings},
+    text::truncated,
 };
 
 /// The format of events without a content type: the setting `TelemetryFormat`.
@@ -34,12 +35,25 @@ pub enum Format {
 pub struct Drone {
     /// The format of events without a content type.
     pub format: Format,
-    /// Whether the device that IoT Hub authenticated is used if the body has no device id: the setting `DeviceIdFromIoTHub`.
-    pub device_id_from_iot_hub: bool,
+    /// What the device that IoT Hub authenticated is for: the setting `DeviceIdFromIoTHub`.
+    pub device_id_from_iot_hub: DeviceIdFromIotHub,
+}
+
+/// What the device that IoT Hub authenticated is for: the setting `DeviceIdFromIoTHub`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceIdFromIotHub {
+    /// It is not used.
+    #[default]
+    Unused,
+    /// It is the device id of an event whose body has none.
+    Fallback,
+    /// The same, and a body with another device id is invalid.
+    Required,
 }
 
 impl Drone {
-    /// Reads `TelemetryFormat` (`auto` by default, `json` or `protobuf`) and `DeviceIdFromIoTHub` (`false` by default).
+    /// Reads `TelemetryFormat` (`auto` by default, `json` or `protobuf`) and `DeviceIdFromIoTHub` (`false` by default, `true`
+    /// or `required`).
     ///
     /// # Errors
     ///
@@ -57,16 +71,28 @@ impl Drone {
                     _ => None,
                 },
             )?,
-            device_id_from_iot_hub: settings
-                .parse("DeviceIdFromIoTHub", false, "true or false", |value| value.to_ascii_lowercase().parse().ok())?,
+            device_id_from_iot_hub: settings.parse(
+                "DeviceIdFromIoTHub",
+                DeviceIdFromIotHub::Unused,
+                "`false`, `true` or `required`",
+                |value| match value.to_ascii_lowercase().as_str() {
+                    "false" => Some(DeviceIdFromIotHub::Unused),
+                    "true" => Some(DeviceIdFromIotHub::Fallback),
+                    "required" => Some(DeviceIdFromIotHub::Required),
+                    _ => None,
+                },
+            )?,
         })
     }
 }
 
 /// The format of one body.
+#[derive(Debug, Clone, Copy)]
 enum BodyFormat {
     Json,
     Protobuf,
+    /// Either of them.
+    Ambiguous,
 }
 
 /// The fields of one event in either format. `None` is absent; 0, false and `Unknown` are readings.
@@ -98,41 +124,111 @@ pub const FLIGHT_MODES: [&str; 6] = ["Unknown", "Ready", "Takeoff", "Inflight", 
 
 impl Telemetry for Drone {
     fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
-        let body = &*event.body;
-        if body.is_empty() {
-            return Err(Poison::Undecodable("the body is empty, so the device id is missing".into()));
+        match gzip::unpacked(&event.body)? {
+            Cow::Borrowed(body) => self.decode_body(event, body, readings),
+            Cow::Owned(body) => Ok(self.decode_body(event, &body, readings)?.into_owned().into()),
         }
-        let fields = match self.format_of(event) {
-            BodyFormat::Json => json::decode(body)?,
-            BodyFormat::Protobuf => protobuf::decode(body).map_err(|poison| match content_type_format(event) {
-                None if self.format == Format::Auto => with_format_note(&poison),
-                _ => poison,
-            })?,
-        };
-        fields.add_to(readings)?;
-        let authenticated = event.iot_hub_device_id.as_deref().filter(|_| self.device_id_from_iot_hub);
-        fields.into_device_id(authenticated)
     }
 
     fn to_json(&self, event: &Event) -> Option<Value> {
-        let body = &*event.body;
-        if body.is_empty() {
-            return None;
-        }
-        match self.format_of(event) {
+        let body = &*gzip::unpacked(&event.body).ok()?;
+        match self.detect_format(event, body)? {
             BodyFormat::Json => json::to_value(body),
             BodyFormat::Protobuf => protobuf::decode(body).ok().map(|fields| json::from_fields(&fields)),
+            BodyFormat::Ambiguous => {
+                json::to_value(body).or_else(|| protobuf::decode(body).ok().map(|fields| json::from_fields(&fields)))
+            }
         }
     }
 }
 
 impl Drone {
-    /// Returns the format of the event's body, which must not be empty.
-    fn format_of(self, event: &Event) -> BodyFormat {
-        match content_type_format(event).unwrap_or(self.format) {
+    /// Decodes the unpacked body of an event.
+    fn decode_body<'b>(
+        self,
+        event: &'b Event,
+        body: &'b [u8],
+        readings: &mut Readings<'_>,
+    ) -> Result<Cow<'b, str>, Poison> {
+        let format = self
+            .detect_format(event, body)
+            .ok_or_else(|| Poison::Undecodable("the body is empty, so the device id is missing".into()))?;
+        let mut is_json = !matches!(format, BodyFormat::Protobuf);
+        let fields = match format {
+            BodyFormat::Json => json::decode(body),
+            BodyFormat::Protobuf => protobuf::decode(body).map_err(|poison| self.with_format_note(event, poison)),
+            // A protobuf message is practically never also a complete JSON object. Each way is tried once.
+            BodyFormat::Ambiguous => json::decode(body).or_else(|invalid_json| {
+                is_json = false;
+                protobuf::decode(body).map_err(|_| invalid_json)
+            }),
+        }?;
+        fields.add_to(readings)?;
+        if fields.has_no_reading() {
+            if is_json {
+                json::unknown_fields(body).iter().for_each(|name| readings.skip(json::with_hint(name)));
+            } else {
+                protobuf::unknown_fields(body).into_iter().for_each(|name| readings.skip(name));
+            }
+        }
+        let near_misses = || if is_json { json::near_misses(body, "deviceId") } else { Vec::new() };
+        self.device_id(fields.device_id, event.iot_hub_device_id.as_deref(), near_misses)
+    }
+
+    /// Returns the format of a body; `None` if it is empty.
+    fn detect_format(self, event: &Event, body: &[u8]) -> Option<BodyFormat> {
+        let first = body.first()?;
+        Some(match content_type_format(event).unwrap_or(self.format) {
             Format::Json => BodyFormat::Json,
             Format::Protobuf => BodyFormat::Protobuf,
-            Format::Auto => detect_format(&event.body),
+            Format::Auto => detect_format(*first, body),
+        })
+    }
+
+    /// Adds why the body was read as protobuf, for senders of JSON.
+    fn with_format_note(self, event: &Event, poison: Poison) -> Poison {
+        match content_type_format(event) {
+            None if self.format == Format::Auto => Poison::Undecodable(format!(
+                "{poison}; it was read as protobuf, because it is not text and has no content type"
+            )),
+            _ => poison,
+        }
+    }
+
+    /// Returns the device id of an event: from the body, or the one that IoT Hub authenticated. `near_misses` returns names of
+    /// fields that may be meant as the device id.
+    fn device_id<'b>(
+        self,
+        named: Option<Cow<'b, str>>,
+        authenticated: Option<&'b str>,
+        near_misses: impl FnOnce() -> Vec<String>,
+    ) -> Result<Cow<'b, str>, Poison> {
+        let named = named.filter(|id| !id.is_empty());
+        let authenticated = authenticated.filter(|id| !id.is_empty());
+        match (self.device_id_from_iot_hub, named, authenticated) {
+            (DeviceIdFromIotHub::Required, Some(named), Some(authenticated)) if named != authenticated => {
+                Err(Poison::Invalid(format!(
+                    "the body names the device {:?}, but IoT Hub authenticated {authenticated:?}: with \
+                     `DeviceIdFromIoTHub` `required` they must be equal",
+                    truncated(&named)
+                )))
+            }
+            (DeviceIdFromIotHub::Required, Some(named), None) => Err(Poison::Invalid(format!(
+                "the body names the device {:?}, but IoT Hub authenticated none: with `DeviceIdFromIoTHub` `required` \
+                 they must be equal",
+                truncated(&named)
+            ))),
+            (_, Some(named), _) => Ok(named),
+            (DeviceIdFromIotHub::Fallback | DeviceIdFromIotHub::Required, None, Some(authenticated)) => {
+                Ok(Cow::Borrowed(authenticated))
+            }
+            (_, None, _) => {
+                let mut issue = "the device id is missing or empty: each event needs one".to_owned();
+                for name in near_misses() {
+                    let _ = write!(issue, "; there is {name:?}: it must be `deviceId`");
+                }
+                Err(Poison::Undecodable(issue))
+            }
         }
     }
 }
@@ -150,36 +246,32 @@ fn content_type_format(event: &Event) -> Option<Format> {
     }
 }
 
-/// Detects the format from the body, which must not be empty.
+/// Detects the format from a body and its first byte.
 ///
 /// A body that starts with `{` (after white space) is JSON, and so is any other plain text, since a protobuf message contains
-/// control characters. Only a line feed at the start is ambiguous: it is also protobuf's tag of the device id. Then JSON is
-/// tried first, because a protobuf message is practically never also a complete JSON object.
-fn detect_format(body: &[u8]) -> BodyFormat {
+/// control characters. Only a line feed before `{` is ambiguous: it is also protobuf's tag of the device id.
+fn detect_format(first: u8, body: &[u8]) -> BodyFormat {
     let text = body.strip_prefix(json::BYTE_ORDER_MARK).unwrap_or(body).trim_ascii_start();
-    let is_ambiguous = body[0] == b'\n';
-    let is_json = if text.first() == Some(&b'{') {
-        !is_ambiguous || json::decode(body).is_ok() || protobuf::decode(body).is_err()
-    } else {
-        let is_plain = |text: &str| !text.chars().any(|c| c.is_control() && !c.is_whitespace());
-        !is_ambiguous && str::from_utf8(body).is_ok_and(is_plain)
-    };
-    if is_json { BodyFormat::Json } else { BodyFormat::Protobuf }
+    let is_plain = |text: &str| !text.chars().any(|c| c.is_control() && !c.is_whitespace());
+    match (first, text.first()) {
+        (b'\n', Some(b'{')) => BodyFormat::Ambiguous,
+        (b'\n', _) => BodyFormat::Protobuf,
+        (_, Some(b'{')) => BodyFormat::Json,
+        _ if str::from_utf8(body).is_ok_and(is_plain) => BodyFormat::Json,
+        _ => BodyFormat::Protobuf,
+    }
 }
 
-/// Adds why the body was read as protobuf, for senders of JSON.
-fn with_format_note(poison: &Poison) -> Poison {
-    Poison::Undecodable(format!("{poison}; it was read as protobuf, because it is not text and has no content type"))
-}
+impl Fields<'_> {
+    fn into_owned(self) -> Fields<'static> {
+        Fields { device_id: self.device_id.map(|id| id.into_owned().into()), ..self }
+    }
 
-impl<'a> Fields<'a> {
-    /// Returns the device id; `authenticated` is used if the event has none.
-    fn into_device_id(self, authenticated: Option<&'a str>) -> Result<Cow<'a, str>, Poison> {
-        let named = self.device_id.filter(|id| !id.is_empty());
-        let authenticated = authenticated.filter(|id| !id.is_empty());
-        named
-            .or(authenticated.map(Cow::Borrowed))
-            .ok_or_else(|| Poison::Undecodable("the device id is missing or empty: each event needs one".into()))
+    fn has_no_reading(&self) -> bool {
+        self.battery.is_none()
+            && self.flight_mode.is_none()
+            && self.position == Position::default()
+            && self.health == Health::default()
     }
 
     /// Adds the readings, in the order of their names.

@@ -4,6 +4,7 @@
 
 mod dead_letter_messages;
 mod dead_letters;
+mod decoding;
 mod document_cache;
 mod faulty_devices;
 mod interleavings;
@@ -20,3 +21,4 @@ mod telemetry_json;
 mod telemetry_protobuf;
 mod telemetry_to_json;
 mod time_limits;
+mod unrecognized;

@@ -4,14 +4,15 @@ use devicestate_engine::{
     batch::Event,
     telemetry::{
         Decoded, Poison, Telemetry as _,
-        drone::{Drone, Format},
+        drone::{DeviceIdFromIotHub, Drone, Format},
     },
 };
 use serde_json::{Value, json};
 
-pub(crate) const PROTOBUF: Drone = Drone { format: Format::Protobuf, device_id_from_iot_hub: false };
-pub(crate) const JSON: Drone = Drone { format: Format::Json, device_id_from_iot_hub: false };
-pub(crate) const AUTO: Drone = Drone { format: Format::Auto, device_id_from_iot_hub: false };
+pub(crate) const PROTOBUF: Drone =
+    Drone { format: Format::Protobuf, device_id_from_iot_hub: DeviceIdFromIotHub::Unused };
+pub(crate) const JSON: Drone = Drone { format: Format::Json, device_id_from_iot_hub: DeviceIdFromIotHub::Unused };
+pub(crate) const AUTO: Drone = Drone { format: Format::Auto, device_id_from_iot_hub: DeviceIdFromIotHub::Unused };
 
 pub(crate) fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> =
@@ -43,7 +44,7 @@ pub(crate) fn assert_json_decodes_to_the_same(drone: Drone, event: &Event) {
 /// Returns the device id and the readings, as JSON.
 #[track_caller]
 pub(crate) fn decoded(drone: Drone, body: impl Into<Vec<u8>>) -> (String, Value) {
-    let Decoded { device_id, readings } = decode(drone, body).expect("an event that can be decoded");
+    let Decoded { device_id, readings, .. } = decode(drone, body).expect("an event that can be decoded");
     let count = readings.len();
     let fields: serde_json::Map<_, _> =
         readings.into_iter().map(|reading| (reading.name.to_string(), reading.value)).collect();

@@ -5,7 +5,7 @@ use devicestate_engine::{
     batch::Event,
     telemetry::{
         Telemetry as _,
-        drone::{Drone, Format},
+        drone::{DeviceIdFromIotHub, Drone, Format},
     },
 };
 use serde_json::{Value, json};
@@ -107,7 +107,7 @@ fn the_shown_format_is_detected_as_for_decoding() {
 
 #[test]
 fn the_authenticated_device_is_not_shown_but_used() {
-    let by_setting = Drone { format: Format::Auto, device_id_from_iot_hub: true };
+    let by_setting = Drone { format: Format::Auto, device_id_from_iot_hub: DeviceIdFromIotHub::Fallback };
     let event = Event { body: bytes("1803").into(), iot_hub_device_id: Some("hub-device".into()), ..Event::default() };
     assert_eq!(by_setting.to_json(&event), Some(json!({"flightMode": 3})));
     assert!(by_setting.decode(&event).is_ok());

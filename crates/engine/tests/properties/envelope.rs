@@ -139,6 +139,7 @@ fn the_generated_requests_have_content() {
             ("a device", any(|event| event.iot_hub_device_id.is_some())),
             ("a time of IoT Hub", any(|event| event.iot_hub_times[0].is_some())),
             ("a creation time", any(|event| event.iot_hub_times[1].is_some())),
+            ("a message source", any(|event| event.iot_hub_message_source.is_some())),
             ("a batch with and without faults", any(|event| event.is_faulty) && any(|event| !event.is_faulty)),
             ("a batch with only faults", any(|_| true) && !any(|event| !event.is_faulty)),
             ("all cells", any(all_cells)),
@@ -146,5 +147,5 @@ fn the_generated_requests_have_content() {
             *seen.entry(what).or_default() += u32::from(is_there);
         }
     }
-    assert!(seen.len() == 13 && seen.values().all(|count| *count >= 3), "{seen:?}");
+    assert!(seen.len() == 14 && seen.values().all(|count| *count >= 3), "{seen:?}");
 }

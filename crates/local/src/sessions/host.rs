@@ -29,7 +29,7 @@ impl Broker for SessionQueue {
     const PROVIDER: &'static str = "MICROSOFT.SERVICEBUS";
 
     async fn send(&self, sent: hub::Sent) {
-        let hub::Sent { body, partition_key, content_type } = sent;
+        let hub::Sent { body, partition_key, content_type, .. } = sent;
         let session_id = session_id(partition_key);
         SessionQueue::send(self, Sent { session_id, message_id: None, body, content_type }).await;
     }

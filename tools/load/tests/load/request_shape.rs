@@ -14,7 +14,8 @@ use crate::requests::{function, sent};
 /// Returns the stand-in host's request for two events.
 fn host_request(content_type: Option<&'static str>) -> Value {
     let events = [1_i64, 2].map(|sequence_number| {
-        let sent = Sent { body: b"{}".to_vec(), partition_key: Some("drone-01".into()), content_type };
+        let sent =
+            Sent { body: b"{}".to_vec(), partition_key: Some("drone-01".into()), content_type, ..Sent::default() };
         Arc::new(HubEvent {
             sent,
             sequence_number,

@@ -150,7 +150,7 @@ fn hub(keys: u32, events: u32, partitions: usize) -> Arc<Hub> {
     let hub = Hub::new(partitions, Options { retains_events: true, ..Options::default() });
     for event in plan.events_in_order() {
         let body = format!("{{\"key\":\"{}\",\"number\":{}}}", event.key, event.number).into_bytes();
-        runtime.block_on(hub.send(Sent { body, partition_key: Some(event.key), content_type: None }));
+        runtime.block_on(hub.send(Sent { body, partition_key: Some(event.key), ..Sent::default() }));
     }
     Arc::new(hub)
 }

@@ -193,8 +193,11 @@ fn check_dead_letters(world: &World, fold: &Fold) {
                 violation("was rejected, but its dead letter is missing");
             }
             (ExpectedEffect::Valid { .. }, Some(_)) => violation("is valid, but still a dead letter"),
+            (ExpectedEffect::Unrecognized | ExpectedEffect::Ignored, Some(_)) => {
+                violation("is no telemetry of a drone, but a dead letter");
+            }
             (_, Some((_, body))) if body != event.sent.body => violation("has a dead letter with other bytes"),
-            (ExpectedEffect::Poison | ExpectedEffect::Rejected { .. }, _) | (ExpectedEffect::Valid { .. }, None) => {}
+            (ExpectedEffect::Poison | ExpectedEffect::Rejected { .. }, _) | (_, None) => {}
         }
     });
     for position in remaining.into_keys() {

@@ -70,11 +70,24 @@ impl<'a> Invocation<'a> {
         let [record] = records.as_slice() else {
             return self.record_violation(&format!("the reply has {} batch records instead of one", records.len()));
         };
-        let BatchRecord { attempt: AttemptRecord { events, .. }, applied, superseded, dead_lettered } = record;
+        let BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored } = record;
+        let AttemptRecord { events, .. } = attempt;
         let sent = self.range.events.len() as u64;
-        if *events != sent || applied + superseded + dead_lettered != sent {
+        if *events != sent || applied + superseded + dead_lettered + unrecognized + ignored != sent {
             self.record_violation(&format!(
-                "{applied} + {superseded} + {dead_lettered} of {events} do not add up to {sent}"
+                "{applied} + {superseded} + {dead_lettered} + {unrecognized} + {ignored} of {events} do not add up to {sent}"
+            ));
+        }
+        let expected = |is: fn(&ExpectedEffect) -> bool| {
+            self.range.expected_effects.iter().filter(|effect| is(effect)).count() as u64
+        };
+        let not_stored = (
+            expected(|effect| matches!(effect, ExpectedEffect::Unrecognized)),
+            expected(|effect| matches!(effect, ExpectedEffect::Ignored)),
+        );
+        if (*unrecognized, *ignored) != not_stored {
+            self.record_violation(&format!(
+                "{unrecognized} events are counted as unrecognized and {ignored} as ignored, expected are {not_stored:?}"
             ));
         }
         if *dead_lettered != accepted.messages.len() as u64 {
@@ -132,6 +145,12 @@ impl<'a> Invocation<'a> {
                 }
                 ExpectedEffect::Valid { id, .. } if dead.contains(&index) => {
                     self.check_dead_letter_cause(id, self.range.first + index);
+                }
+                ExpectedEffect::Unrecognized | ExpectedEffect::Ignored if dead.contains(&index) => {
+                    self.record_violation(&format!(
+                        "event {} is no telemetry of a drone, but has a dead letter",
+                        self.range.first + index
+                    ));
                 }
                 _ => {}
             }

@@ -1,88 +1,100 @@
-//! Drone telemetry as a JSON object: names in camelCase or PascalCase, unknown fields ignored.
+//! Drone telemetry as a JSON object: names in any letter case, unknown fields ignored.
 
 mod fast_path;
+mod general;
+mod unknown;
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
+use std::borrow::Cow;
 
 use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
+    Deserializer as _,
+    de::{IgnoredAny, SeqAccess, Visitor},
 };
-use serde_json::{Map, Value, error::Category, value::RawValue};
+use serde_json::{Map, Value};
 
-use super::{FLIGHT_MODES, Fields, Health, Position};
+use super::{Fields, Health, Position};
 use crate::telemetry::Poison;
+pub(super) use unknown::{near_misses, unknown_fields, with_hint};
 
 /// The byte order mark that some senders put before UTF-8 text.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// The names of an event's fields.
+const EVENT_NAMES: &[&str] = &["deviceId", "battery", "flightMode", "position", "health", "isKeyFrame"];
+/// The names of a position's fields.
+const POSITION_NAMES: &[&str] = &["latitude", "longitude", "altitude"];
+/// The names of the fields of a device's health.
+const HEALTH_NAMES: &[&str] = &["gyrometerOK", "accelerometerOK", "magnetometerOK"];
+
 /// Decodes the body of an event.
 pub(super) fn decode(body: &[u8]) -> Result<Fields<'_>, Poison> {
     let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
-    if text.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Poison::Undecodable("the body is not a JSON object".into()));
+    if is_object(text) {
+        return decode_text(text);
     }
-    fast_path::decode(text).map_or_else(|| decode_any(text), Ok)
-}
-
-/// Decodes an event of any form: the general parser.
-fn decode_any(text: &[u8]) -> Result<Fields<'_>, Poison> {
-    let event = match str::from_utf8(text) {
-        // Checks UTF-8 once instead of for each name and text.
-        Ok(text) => serde_json::from_str(text),
-        // Invalid UTF-8 is an error only in fields that are read; ignored fields may contain anything.
-        Err(_) => serde_json::from_slice(text),
-    };
-    let event: JsonEvent = event.map_err(|error| {
-        Poison::Undecodable(format!("the body is not valid JSON telemetry: {}", describe_error(text, &error)))
-    })?;
-    Ok(Fields {
-        device_id: event.device_id.map(|Text(text)| text),
-        battery: event.battery,
-        flight_mode: event.flight_mode.map(|FlightMode(number)| number),
-        position: event.position.unwrap_or_default().into(),
-        health: event.health.unwrap_or_default().into(),
-    })
-}
-
-/// Describes an error without terms of the library, and with the name of the field.
-fn describe_error(text: &[u8], error: &serde_json::Error) -> String {
-    let issue = error.to_string().replace("expected f64", "expected a number");
-    match error.classify() {
-        Category::Eof => format!("the text ends in the middle ({issue})"),
-        Category::Data => match invalid_field(text) {
-            Some(field) => format!("{field}: {issue}"),
-            None => issue,
-        },
-        _ => issue,
+    match object_text(body) {
+        Some(text) => decode_text(&text).map(Fields::into_owned),
+        None => Err(Poison::Undecodable(describe_other_json(body))),
     }
 }
 
-/// Returns the first field that would be invalid in an event of its own.
-fn invalid_field(text: &[u8]) -> Option<String> {
-    fn members(json: &str) -> Option<BTreeMap<String, &RawValue>> {
-        serde_json::from_str(json).ok()
+fn is_object(text: &[u8]) -> bool {
+    text.trim_ascii_start().first() == Some(&b'{')
+}
+
+fn decode_text(text: &[u8]) -> Result<Fields<'_>, Poison> {
+    fast_path::decode(text).map_or_else(|| general::decode(text), Ok)
+}
+
+/// Returns the text of the object that a body is, or that it contains as a JSON string: some clients encode a text once more.
+/// `None` if it is not an object.
+fn object_text(body: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    if is_object(text) {
+        return Some(Cow::Borrowed(text));
     }
-    let is_invalid = |event: &str| serde_json::from_str::<JsonEvent>(event).is_err();
-    for (name, value) in members(str::from_utf8(text).ok()?)? {
-        let quoted = Value::from(name.as_str());
-        if !is_invalid(&format!("{{{quoted}:{value}}}")) {
-            continue;
+    if text.trim_ascii_start().first() != Some(&b'"') {
+        return None;
+    }
+    let inner: String = serde_json::from_slice(text).ok()?;
+    Some(inner.into_bytes()).filter(|inner| is_object(inner)).map(Cow::Owned)
+}
+
+/// Describes a body that is not an object.
+fn describe_other_json(body: &[u8]) -> String {
+    struct Count;
+
+    impl<'de> Visitor<'de> for Count {
+        type Value = usize;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+            f.write_str("an array")
         }
-        let within = members(value.get()).into_iter().flatten().find_map(|(member, value)| {
-            let member_quoted = Value::from(member.as_str());
-            is_invalid(&format!("{{{quoted}:{{{member_quoted}:{value}}}}}")).then_some(member)
-        });
-        return Some(within.map_or(name.clone(), |member| format!("{member} of {name}")));
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<usize, A::Error> {
+            let mut count = 0;
+            while elements.next_element::<IgnoredAny>()?.is_some() {
+                count += 1;
+            }
+            Ok(count)
+        }
     }
-    None
+
+    let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let mut json = serde_json::Deserializer::from_slice(text);
+    match json.deserialize_seq(Count) {
+        Ok(elements) if json.end().is_ok() => {
+            format!("the body is not a JSON object, but an array of {elements} elements: send one event for each")
+        }
+        _ => "the body is not a JSON object".into(),
+    }
 }
 
 /// Returns a JSON body as a value that decodes to the same fields. `None` if that is not possible: an object with a
 /// duplicate field loses one of them in a value.
 pub(super) fn to_value(body: &[u8]) -> Option<Value> {
-    let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
-    let value: Value = serde_json::from_slice(text).ok()?;
+    let text = object_text(body).unwrap_or_else(|| body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body).into());
+    let value: Value = serde_json::from_slice(&text).ok()?;
     (decode(value.to_string().as_bytes()).ok() == decode(body).ok()).then_some(value)
 }
 
@@ -116,120 +128,6 @@ fn number_or_text(value: f64) -> Value {
     serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct JsonEvent<'a> {
-    #[serde(alias = "DeviceId", borrow)]
-    device_id: Option<Text<'a>>,
-    #[serde(alias = "Battery")]
-    battery: Option<f64>,
-    #[serde(alias = "FlightMode")]
-    flight_mode: Option<FlightMode>,
-    #[serde(alias = "Position", default, deserialize_with = "deserialize_object")]
-    position: Option<JsonPosition>,
-    #[serde(alias = "Health", default, deserialize_with = "deserialize_object")]
-    health: Option<JsonHealth>,
-    /// Not stored, but a part of the format: a wrong type is invalid.
-    #[serde(alias = "IsKeyFrame", rename = "isKeyFrame")]
-    _is_key_frame: Option<bool>,
-}
-
-/// A text that is borrowed if it has no escapes. In an `Option`, `Cow` alone would always be owned.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct JsonPosition {
-    #[serde(alias = "Latitude")]
-    latitude: Option<f64>,
-    #[serde(alias = "Longitude")]
-    longitude: Option<f64>,
-    #[serde(alias = "Altitude")]
-    altitude: Option<f64>,
-}
-
-#[derive(Deserialize, Default)]
-struct JsonHealth {
-    #[serde(rename = "gyrometerOK", alias = "GyrometerOK")]
-    gyrometer: Option<bool>,
-    #[serde(rename = "accelerometerOK", alias = "AccelerometerOK")]
-    accelerometer: Option<bool>,
-    #[serde(rename = "magnetometerOK", alias = "MagnetometerOK")]
-    magnetometer: Option<bool>,
-}
-
-impl From<JsonPosition> for Position {
-    fn from(JsonPosition { latitude, longitude, altitude }: JsonPosition) -> Self {
-        Self { latitude, longitude, altitude }
-    }
-}
-
-impl From<JsonHealth> for Health {
-    fn from(JsonHealth { gyrometer, accelerometer, magnetometer }: JsonHealth) -> Self {
-        Self { gyrometer, accelerometer, magnetometer }
-    }
-}
-
-/// A flight mode by number or name. Undefined numbers are rejected later, since they are not an error of the format.
-struct FlightMode(i64);
-
-impl<'de> Deserialize<'de> for FlightMode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NumberOrName;
-
-        impl Visitor<'_> for NumberOrName {
-            type Value = FlightMode;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a flight mode: its number or its name")
-            }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<FlightMode, E> {
-                Ok(FlightMode(number))
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<FlightMode, E> {
-                // A number above `i64::MAX` is not a flight mode, and the error must show the number as it was sent.
-                i64::try_from(number).map(FlightMode).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
-            }
-
-            fn visit_str<E: Error>(self, name: &str) -> Result<FlightMode, E> {
-                let known = (0..).zip(FLIGHT_MODES).find(|(_, mode)| mode.eq_ignore_ascii_case(name));
-                known.map(|(number, _)| FlightMode(number)).ok_or_else(|| {
-                    E::custom(format!("unknown flight mode {name:?}: one of {}", FLIGHT_MODES.join(", ")))
-                })
-            }
-        }
-
-        deserializer.deserialize_any(NumberOrName)
-    }
-}
-
-/// Deserializes a JSON object or null. A derived struct would also accept an array of its members in order, which no device
-/// sends.
-fn deserialize_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    struct ObjectOrNull<T>(PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOrNull<T> {
-        type Value = Option<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str("a JSON object")
-        }
-
-        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            T::deserialize(MapAccessDeserializer::new(map)).map(Some)
-        }
-    }
-
-    deserializer.deserialize_any(ObjectOrNull(PhantomData))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,7 +135,7 @@ mod tests {
     /// Asserts that the general parser returns the same fields as the fast path; false if the fast path returns none.
     fn assert_same(text: &[u8]) -> bool {
         let Some(fast) = fast_path::decode(text) else { return false };
-        let general = decode_any(text).expect("an event");
+        let general = general::decode(text).expect("an event");
         let shown = String::from_utf8_lossy(text);
         assert_eq!(fast, general, "{shown}");
         // Compares each bit of the numbers, since there are two zeros.

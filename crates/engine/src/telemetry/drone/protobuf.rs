@@ -24,7 +24,7 @@ use prost::{
 };
 
 use super::Fields;
-use crate::telemetry::Poison;
+use crate::telemetry::{MAX_SKIPPED_FIELDS, Poison};
 
 /// The rest of a body that is not read yet.
 type Bytes<'a> = &'a [u8];
@@ -40,6 +40,35 @@ pub(super) fn decode(mut body: &[u8]) -> Result<Fields<'_>, Poison> {
             })?;
     }
     Ok(fields)
+}
+
+/// Returns the first fields of a valid message that are not part of the format, such as `field 9` or `field 4 of field 5`.
+pub(super) fn unknown_fields(body: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    // The message is valid, so there are no errors.
+    let _ = add_unknown_fields(body, 6, "", &mut names);
+    names
+}
+
+fn add_unknown_fields(
+    mut body: &[u8],
+    last_known_tag: u32,
+    within: &str,
+    names: &mut Vec<String>,
+) -> Result<(), DecodeError> {
+    while !body.is_empty() && names.len() < MAX_SKIPPED_FIELDS {
+        let (tag, wire) = encoding::decode_key(&mut body)?;
+        let before = body;
+        skip_field(tag, wire, &mut body)?;
+        if tag > last_known_tag {
+            names.push(format!("field {tag}{within}"));
+        } else if within.is_empty() && matches!(tag, 4 | 5) {
+            let mut message = &before[..before.len() - body.len()];
+            encoding::decode_varint(&mut message)?;
+            add_unknown_fields(message, 3, &format!(" of field {tag}"), names)?;
+        }
+    }
+    Ok(())
 }
 
 /// Describes an error without terms of the format, followed by the library's text.

@@ -192,8 +192,8 @@ fn time() -> impl Strategy<Value = String> {
     prop_oneof![20 => written, 1 => Just("null".to_owned()), 1 => json::value()]
 }
 
-const SYSTEM_PROPERTIES: [&str; 4] =
-    ["content-type", "iothub-connection-device-id", "iothub-enqueuedtime", "x-opt-offset"];
+const SYSTEM_PROPERTIES: [&str; 5] =
+    ["content-type", "iothub-connection-device-id", "iothub-enqueuedtime", "iothub-message-source", "x-opt-offset"];
 
 /// Generates properties with some of these names.
 fn properties(names: &[&'static str]) -> impl Strategy<Value = String> + use<> {

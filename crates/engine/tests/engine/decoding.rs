@@ -1,0 +1,144 @@
+//! The cost of decoding: events that are expensive to decode delay neither the others of their batch nor other batches.
+
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use devicestate_engine::{
+    batch::Event,
+    failure::Stage,
+    handler::Response,
+    processor::{Outcome, Processor},
+    telemetry::{Poison, Readings, Telemetry, drone::Drone},
+};
+use devicestate_test_doubles::{
+    Envelope, ScriptedStore, Sent, batch, battery, event, final_reply, handler, kinds, processor,
+    processor_with_telemetry,
+};
+use futures_util::future::poll_immediate;
+use serde_json::json;
+
+/// A body of unknown members with an error at its end, which is JSON or protobuf by its first byte.
+fn hostile(members: usize) -> Bytes {
+    let members: Vec<_> = (0..members).map(|number| format!(r#""{number:05}":1,"#)).collect();
+    format!("\n{{{}\"deviceId\":\"d\",\"battery\":\"x\"}}", members.concat()).into()
+}
+
+#[tokio::test]
+async fn hostile_bodies_do_not_keep_a_valid_event_of_their_batch_from_being_written() {
+    let store = Arc::new(ScriptedStore::default());
+    let hostile = hostile(10_000);
+    let events = (0..60).map(|number| Event { body: hostile.clone(), ..event(number, &json!({})) });
+    let processed = processor(&store).process(&batch(events.chain([battery(60, "innocent", 1.0)]))).await;
+    let mut expected = vec!["failed poison"; 60];
+    expected.push("applied");
+    assert_eq!(kinds(&processed), expected);
+    assert!(store.document("innocent").await.is_some());
+}
+
+#[test]
+fn a_field_is_named_however_large_its_body_is() {
+    let event = Event { body: hostile(100_000), ..Event::default() };
+    let Err(Poison::Undecodable(issue)) = Drone::default().decode(&event) else { panic!("not undecodable") };
+    assert!(issue.contains(r#"battery: invalid type: string "x", expected a number"#), "{issue}");
+    let escapes = format!(r#"{{"deviceId":"d","flightMode":"{}"}}"#, r"\u0001".repeat(50_000));
+    let Err(Poison::Undecodable(issue)) = Drone::default().decode(&Event { body: escapes.into(), ..Event::default() })
+    else {
+        panic!("not undecodable")
+    };
+    assert!(
+        issue.starts_with("the body is not valid JSON telemetry: flightMode: unknown") && issue.len() < 1_000,
+        "{issue}"
+    );
+}
+
+/// Decodes drone telemetry, but takes some time for each large body. It counts what it decodes.
+struct Slow {
+    decoded: AtomicUsize,
+    per_body: Duration,
+}
+
+const LARGE: usize = 300_000;
+
+impl Telemetry for Slow {
+    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
+        if event.body.len() > LARGE {
+            self.decoded.fetch_add(1, Relaxed);
+            #[expect(clippy::disallowed_methods, reason = "decoding is not asynchronous: its cost is real time")]
+            thread::sleep(self.per_body);
+        }
+        Drone::default().decode_into(event, readings)
+    }
+}
+
+fn large(number: i64) -> Sent {
+    Sent::new(number, json!({"deviceId": format!("d{number}"), "battery": 1, "note": "x".repeat(LARGE)}).to_string())
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_decoded_in_time_writes_its_ordinary_events_and_converges() {
+    let store = Arc::new(ScriptedStore::default());
+    let telemetry = Arc::new(Slow { decoded: AtomicUsize::new(0), per_body: Duration::from_millis(10) });
+    let budget = Duration::from_millis(400);
+    let handler = handler(Processor { budget, ..processor_with_telemetry(&store, telemetry.clone()) });
+    let envelope = Envelope::new((0..30).map(large).chain([Sent::battery(30, "innocent", 1.0)]));
+    for attempt in 0..4 {
+        let response = handler.invoke("slow", &envelope.retried(attempt).to_bytes()).await;
+        let Response::Retry(body) = response else { panic!("attempt {attempt} is complete") };
+        assert!(body.contains("was not decoded"), "{body}");
+        assert!(store.document("innocent").await.is_some(), "it does not wait for large bodies");
+    }
+    let reply = final_reply(handler.invoke("slow", &envelope.retried(4).to_bytes()).await);
+    let [applied, superseded, dead_lettered] = reply.counts();
+    assert!(dead_lettered > 0 && superseded > 0, "{applied} applied, {superseded} superseded, {dead_lettered} dead");
+    assert!(reply.dead_letters.iter().all(|letter| letter.stage == Stage::Deserialize));
+    assert!(telemetry.decoded.load(Relaxed) < 5 * 30, "decoding stops at its deadline");
+}
+
+#[tokio::test]
+async fn the_store_has_time_even_if_a_single_body_takes_the_entire_budget() {
+    let store = Arc::new(ScriptedStore::default());
+    let telemetry = Arc::new(Slow { decoded: AtomicUsize::new(0), per_body: Duration::from_millis(300) });
+    let processor = Processor { budget: Duration::from_millis(200), ..processor_with_telemetry(&store, telemetry) };
+    let large = event(1, &json!({"deviceId": "d", "battery": 1, "note": "x".repeat(LARGE)}));
+    assert_eq!(kinds(&processor.process(&batch([large, battery(2, "e", 0.5)])).await), ["applied"; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn decoding_a_large_batch_yields_to_other_batches() {
+    let store = Arc::new(ScriptedStore::default());
+    let processor = processor(&store);
+    let body: Bytes = json!({"deviceId": "d", "battery": 1, "note": "x".repeat(1 << 20)}).to_string().into();
+    let large = batch((0..10).map(|number| Event { body: body.clone(), ..event(number, &json!({})) }));
+    let mut process = Box::pin(processor.process(&large));
+    let mut polls = 1;
+    let processed = loop {
+        match poll_immediate(&mut process).await {
+            Some(processed) => break processed,
+            None => polls += 1,
+        }
+    };
+    assert_eq!(polls, 11, "once after each body");
+    // The last event in the batch's order wins.
+    assert!(processed.outcomes.iter().all(|outcome| *outcome == Outcome::Applied), "{processed:?}");
+    let small = batch([battery(20, "d", 0.5)]);
+    assert!(poll_immediate(Box::pin(processor.process(&small))).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_events_are_decoded_last_and_applied_in_the_order_of_the_batch() {
+    let store = Arc::new(ScriptedStore::default());
+    let large =
+        |number, battery: f64| event(number, &json!({"deviceId": "d", "battery": battery, "note": "x".repeat(LARGE)}));
+    let events = [battery(1, "d", 0.1), large(2, 0.2), battery(3, "d", 0.3), battery(4, "e", 0.4), large(5, 0.5)];
+    let processed = processor(&store).process(&batch(events)).await;
+    assert_eq!(kinds(&processed), ["applied"; 5]);
+    assert_eq!(store.document("d").await.expect("a document").get("Battery"), Some(&0.5.into()));
+}
