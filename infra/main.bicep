@@ -108,6 +108,10 @@ param alwaysReadyInstances int = 0
 @allowed(['auto', 'json', 'protobuf'])
 param telemetryFormat string = 'auto'
 
+@description('The time that orders the messages of an IoT Hub.')
+@allowed(['enqueued', 'created'])
+param iotHubTime string = 'enqueued'
+
 @description('The time limit for processing a batch, as hh:mm:ss. It must be less than the functionTimeout of host.json.')
 param invocationBudget string = '00:01:00'
 
@@ -306,6 +310,7 @@ module region 'modules/region.bicep' = [
         DocumentCacheMegabytes: string(documentCacheMegabytes)
         StoreConcurrency: string(storeConcurrency)
         TelemetryFormat: telemetryFormat
+        IoTHubTime: iotHubTime
         DeviceIdFromIoTHub: usesIotHub ? 'required' : 'false'
         InvocationBudget: invocationBudget
         DeadLetterAfterAttempts: string(deadLetterAfterAttempts)
