@@ -221,9 +221,10 @@ fn property_text(property: Option<Raw<'_>>) -> Result<Option<String>, NotText> {
 }
 
 fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
-    // Most senders set none of these properties, and this column is most of an envelope. "con" is in both names, and in no
-    // property that Event Hubs sets, so usually one search is enough. IoT Hub always sets the device.
-    if !column.may_contain(&["con"]) || !column.may_contain(&[CONTENT_TYPE, IOT_HUB_DEVICE_ID]) {
+    // Most senders set none of these properties, and this column is most of an envelope. "con" is in the first name, and in no
+    // property that Event Hubs sets.
+    let has_content_type = || column.may_contain(&["con"]) && column.may_contain(&[CONTENT_TYPE]);
+    if !column.may_contain(&["iothub-"]) && !has_content_type() {
         return;
     }
     // If the column does not match the events, they are decoded without content type and authenticated device.
