@@ -70,7 +70,7 @@ fn unrecognized_events_are_a_row_and_a_warning_and_an_error_if_there_are_no_othe
         assert!(errors.contains(expected) && errors.lines().count() == usize::from(unrecognized > 0), "{errors}");
         let table = workspace.command("local", "table", &arguments).output().expect("the binary runs");
         assert_eq!(String::from_utf8_lossy(&table.stdout).contains("unrecognized (not stored)"), unrecognized > 0);
-        assert_eq!(workspace.documents().contains_key("pump-1"), false);
+        assert!(!workspace.documents().contains_key("pump-1"));
     }
 }
 

@@ -224,10 +224,10 @@ fn property_text(property: Option<Raw<'_>>) -> Result<Option<String>, NotText> {
 }
 
 fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
-    // Most senders set none of these properties, and this column is most of an envelope. "con" is in two of the names, and in
-    // no property that Event Hubs sets, so usually two searches are enough.
-    let is_from_iot_hub = column.may_contain(&[IOT_HUB_ENQUEUED_TIME]);
-    if !is_from_iot_hub && (!column.may_contain(&["con"]) || !column.may_contain(&[CONTENT_TYPE, IOT_HUB_DEVICE_ID])) {
+    // Most senders set none of these properties, and this column is most of an envelope. "con" is in the first name, and in no
+    // property that Event Hubs sets.
+    let has_content_type = || column.may_contain(&["con"]) && column.may_contain(&[CONTENT_TYPE]);
+    if !column.may_contain(&["iothub-"]) && !has_content_type() {
         return;
     }
     // If the column does not match the events, they are decoded without these properties.

@@ -166,9 +166,13 @@ impl Drone {
         fields.add_to(readings)?;
         if fields.has_no_reading() {
             if is_json {
-                json::unknown_fields(body).iter().for_each(|name| readings.skip(json::with_hint(name)));
+                for name in json::unknown_fields(body) {
+                    readings.skip(json::with_hint(&name));
+                }
             } else {
-                protobuf::unknown_fields(body).into_iter().for_each(|name| readings.skip(name));
+                for name in protobuf::unknown_fields(body) {
+                    readings.skip(name);
+                }
             }
         }
         let near_misses = || if is_json { json::near_misses(body, "deviceId") } else { Vec::new() };
