@@ -80,6 +80,10 @@ async fn dead_letters_of_all_fixtures_satisfy_the_schema() {
     let mut letters = 0;
     for file in fs::read_dir(folder).expect("the fixtures") {
         let path = file.expect("a fixture").path();
+        // The inputs of other tests are in folders.
+        if path.is_dir() {
+            continue;
+        }
         let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
         let mut handler = handler(processor_with_telemetry(&Arc::new(ScriptedStore::default()), Arc::new(Refusing)));
         handler.function.retry = None;
