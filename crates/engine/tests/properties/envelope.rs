@@ -75,6 +75,7 @@ fn both_readers_agree_on_the_fixtures_with_each_trigger() {
     let mut events = 0;
     for file in fs::read_dir(fixtures).expect("the folder") {
         let path = file.expect("a file").path();
+        // The inputs of other tests are in folders.
         if path.is_dir() {
             continue;
         }
