@@ -168,8 +168,14 @@ pub async fn run(options: Options, should_rewind: bool, on_step: impl FnMut(&Ste
     // Also after an error, so that no handler is left.
     drill.first.stop().await;
     drill.standby.stop().await;
-    steps?;
-    drill.check(&setup).await
+    let files = drill.files.clone();
+    let report = match steps {
+        Ok(()) => drill.check(&setup).await,
+        Err(error) => Err(error),
+    };
+    // Tasks of the stopped instances may still be in memory and hold a clone.
+    files.iter().for_each(Database::close);
+    report
 }
 
 /// A drill in progress.

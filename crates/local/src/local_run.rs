@@ -145,6 +145,7 @@ impl<B: Broker> LocalRun<B> {
             // One line and no report of zeros.
             Err(InstanceError::HandlerNotStarted(reason)) if self.statistics.processed.load(Relaxed) == 0 => {
                 self.progress.end();
+                self.region.queue.close();
                 return Err(LocalError::HandlerNotStarted(reason));
             }
             ended => ended,
@@ -176,7 +177,10 @@ impl<B: Broker> LocalRun<B> {
             faults,
             check,
         };
-        Ok(report::build(&self.statistics, result).await)
+        let report = report::build(&self.statistics, result).await;
+        // Tasks of the stopped instances may still be in memory and hold a clone.
+        self.region.queue.close();
+        Ok(report)
     }
 }
 

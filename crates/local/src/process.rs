@@ -53,6 +53,7 @@ pub(super) struct Process {
     pub(super) port: u16,
     state: Arc<watch::Sender<State>>,
     kill: Arc<Notify>,
+    stop: Arc<Notify>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -108,10 +109,10 @@ impl Process {
     ) -> io::Result<Self> {
         let port = StdTcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let state = Arc::new(watch::Sender::new(State::Starting));
-        let kill = Arc::new(Notify::new());
-        let supervisor =
-            tokio::spawn(supervise(start, log_sink, port, Arc::clone(&state), Arc::clone(&kill), on_restart));
-        Ok(Self { port, state, kill, supervisor: Mutex::new(Some(supervisor)) })
+        let (kill, stop) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let requests = (Arc::clone(&kill), Arc::clone(&stop));
+        let supervisor = tokio::spawn(supervise(start, log_sink, port, Arc::clone(&state), requests, on_restart));
+        Ok(Self { port, state, kill, stop, supervisor: Mutex::new(Some(supervisor)) })
     }
 
     /// Kills the process, as the host does when an invocation takes longer than `functionTimeout`. It is restarted.
@@ -121,12 +122,12 @@ impl Process {
         self.kill.notify_waiters();
     }
 
-    /// Kills the process and waits for its end. Without the wait, this program could exit first and leave the process running.
+    /// Kills the process and waits for its end. Without the wait, this program could exit first and leave the process running, and
+    /// the state file would still be open.
     pub(super) async fn stop(&self) {
         let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(supervisor) = supervisor {
-            supervisor.abort();
-            // The task owns the child, which is killed when it is dropped.
+            self.stop.notify_one();
             let _ = supervisor.await;
         }
     }
@@ -164,6 +165,8 @@ enum ExitReason {
     Exited(Option<i32>),
     /// The host killed it, which does not count as an error of the handler.
     Killed,
+    /// The host stops.
+    Stopped,
     /// It could not be started, or was not ready in time.
     Failed(String),
 }
@@ -174,19 +177,20 @@ async fn supervise(
     log_sink: LogSink,
     port: u16,
     state: Arc<watch::Sender<State>>,
-    kill: Arc<Notify>,
+    (kill, stop): (Arc<Notify>, Arc<Notify>),
     on_restart: impl Fn() + Send,
 ) {
     let mut errors: VecDeque<Instant> = VecDeque::new();
     loop {
         let last_lines = Arc::new(Mutex::new(VecDeque::new()));
-        let ended = run(&start, &log_sink, port, &state, &kill, &last_lines).await;
+        let ended = run(&start, &log_sink, port, &state, (&kill, &stop), &last_lines).await;
         state.send_replace(State::Starting);
         let error = match ended {
             ExitReason::Exited(Some(0)) => {
                 state.send_replace(State::Exited);
                 return;
             }
+            ExitReason::Stopped => return,
             ExitReason::Exited(Some(RESTART_EXIT_CODE)) | ExitReason::Killed => None,
             ExitReason::Exited(Some(code)) => Some(format!("exited with exit code {code}")),
             ExitReason::Exited(None) => Some("was killed by a signal".to_owned()),
@@ -223,7 +227,7 @@ async fn run(
     log_sink: &LogSink,
     port: u16,
     state: &watch::Sender<State>,
-    kill: &Notify,
+    (kill, stop): (&Notify, &Notify),
     last_lines: &Arc<Mutex<VecDeque<String>>>,
 ) -> ExitReason {
     let mut child = match spawn(start, port) {
@@ -234,7 +238,7 @@ async fn run(
         }
     };
     // Kept open as long as this process lives: its end stops the handler. `Child::wait` would close it.
-    let _stdin = child.stdin.take();
+    let stdin = child.stdin.take();
     let LogSink { monitor, instance } = log_sink.clone();
     tokio::spawn(read_lines(child.stdout.take(), move |line| {
         monitor.write_console(&instance, OutputStream::Standard, &line);
@@ -252,6 +256,7 @@ async fn run(
     let ended = tokio::select! {
         ended = child.wait() => ExitReason::Exited(ended.ok().and_then(|status| status.code())),
         () = kill.notified() => ExitReason::Killed,
+        () = stop.notified() => ExitReason::Stopped,
         failed = async {
             if poll_until_ready(port, start.initialization_timeout).await {
                 state.send_replace(State::Ready);
@@ -264,7 +269,10 @@ async fn run(
         }
     };
     let _ = child.kill().await;
-    let _ = stderr.await;
+    drop(stdin);
+    if !matches!(ended, ExitReason::Stopped) {
+        let _ = stderr.await;
+    }
     ended
 }
 

@@ -5,7 +5,7 @@
 
 use std::{
     path::Path,
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -31,18 +31,28 @@ pub struct Database {
 /// The thread of a connection.
 #[derive(Debug)]
 struct ConnectionThread {
-    /// `None` while it is dropped: then the thread ends.
-    jobs: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    messages: mpsc::Sender<Message>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A message to the thread of a connection.
+enum Message {
+    Run(Job),
+    Close,
+}
+
+impl ConnectionThread {
+    fn close(&self) {
+        let _ = self.messages.send(Message::Close);
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Drop for ConnectionThread {
-    /// Waits until the connection is closed. A program that ended first would leave the last commits in the write-ahead log.
     fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 
@@ -88,12 +98,21 @@ impl Database {
     pub fn open(path: &Path, mode: OpenMode) -> Result<Self, DatabaseError> {
         let path: Arc<Path> = path.into();
         let (mut connection, mut files) = connect(&path, mode)?;
-        let (jobs, queue) = mpsc::channel::<Job>();
+        let (messages, queue) = mpsc::channel::<Message>();
         let shared = Arc::clone(&path);
         let thread = thread::spawn(move || {
-            while let Ok(first) = queue.recv() {
+            let mut is_closed = false;
+            while !is_closed && let Ok(Message::Run(first)) = queue.recv() {
                 let mut group = vec![first];
-                group.extend(queue.try_iter().take(MAX_GROUP_SIZE - 1));
+                for message in queue.try_iter().take(MAX_GROUP_SIZE - 1) {
+                    match message {
+                        Message::Run(job) => group.push(job),
+                        Message::Close => {
+                            is_closed = true;
+                            break;
+                        }
+                    }
+                }
                 if files.must_be_reopened()
                     && let Ok(reopened) = connect(&shared, mode)
                 {
@@ -103,8 +122,16 @@ impl Database {
             }
             prepare_close(&connection, &files);
         });
-        let connection = ConnectionThread { jobs: Some(jobs), thread: Some(thread) };
+        let connection = ConnectionThread { messages, thread: Mutex::new(Some(thread)) };
         Ok(Self { path, connection: Arc::new(connection) })
+    }
+
+    /// Closes the connection after the operations that were started, also for all clones, and waits until it is closed. A program
+    /// that ended first would leave the last commits in the write-ahead log.
+    ///
+    /// Dropping the last clone does the same. Tasks that were aborted may keep a clone for longer than the program runs.
+    pub fn close(&self) {
+        self.connection.close();
     }
 
     /// Returns the path of the file.
@@ -154,8 +181,8 @@ impl Database {
         });
         let thread_ended =
             || DatabaseError::with_reason(&self.path, "the thread of its connection has ended; restart the program");
-        let jobs = self.connection.jobs.as_ref().ok_or_else(thread_ended)?;
-        jobs.send(Job { is_write, operation }).map_err(|_| thread_ended())?;
+        let message = Message::Run(Job { is_write, operation });
+        self.connection.messages.send(message).map_err(|_| thread_ended())?;
         receiver.await.map_err(|_| thread_ended())?
     }
 }

@@ -61,6 +61,11 @@ impl SqliteQueue {
         Self { database, clock }
     }
 
+    /// Closes the connection to the file: see [`Database::close`].
+    pub fn close(&self) {
+        self.database.close();
+    }
+
     /// Runs a write with the time at which it acquired the lock, since it may have waited for seconds.
     async fn write<T: Send + 'static>(
         &self,
