@@ -98,7 +98,8 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
 
   // Sequential: an account supports only one change at a time. This applies to all following resources.
   //
-  // The built-in contributor may also delete and query. The handler does neither.
+  // The built-in contributor may also delete, which the handler does not. The handler queries once after its start: it lists
+  // some documents, to learn whether a device that fails alone is faulty.
   resource stateWriter 'sqlRoleDefinitions' = {
     name: guid(account.id, 'devicestate-state-writer')
     properties: {
@@ -112,7 +113,6 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
             'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/read'
             'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/create'
             'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/replace'
-            // To list documents that were written before the start of the process: see crates/engine/src/processor/cause.rs.
             'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/executeQuery'
           ]
         }
