@@ -27,11 +27,12 @@ const BUILT_IN: [(&str, &str, &str); 14] = [
 const COSMOS_READER: &str = "'${account.id}/sqlRoleDefinitions/00000000-0000-0000-0000-000000000001'";
 
 /// Data actions of Cosmos DB that the handler and operators need: one for the client's start, and one per store operation.
-const STATE_WRITER: [&str; 4] = [
+const STATE_WRITER: [&str; 5] = [
     "Microsoft.DocumentDB/databaseAccounts/readMetadata",
     "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/read",
     "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/create",
     "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items/replace",
+    "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/executeQuery",
 ];
 
 const HANDLER: &str = "handlerPrincipalId";

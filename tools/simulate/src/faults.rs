@@ -64,6 +64,8 @@ pub(crate) enum DocumentFault {
     Failing,
     /// The store does not respond for it.
     Silent,
+    /// The store responds 401 for it.
+    Refused,
 }
 
 /// The outcome of a store operation.
@@ -92,6 +94,8 @@ struct ActiveFaults {
     rates: FaultRates,
     store: Option<Outage>,
     document_faults: BTreeMap<String, DocumentFault>,
+    /// The documents of a part of the store that is out.
+    documents_out: BTreeMap<String, DocumentFault>,
     /// The documents that ever had a fault: their events may be dead-lettered.
     ever_faulty: Vec<String>,
     is_queue_out: bool,
@@ -129,6 +133,15 @@ impl FaultInjector {
 
     pub(crate) fn end_document_fault(&self, id: &str) {
         self.active().document_faults.remove(id);
+    }
+
+    /// Starts the outage of a part of the store: no event of these documents may be dead-lettered.
+    pub(crate) fn start_partial_outage(&self, ids: Vec<String>, fault: DocumentFault) {
+        self.active().documents_out = ids.into_iter().map(|id| (id, fault)).collect();
+    }
+
+    pub(crate) fn end_partial_outage(&self) {
+        self.active().documents_out.clear();
     }
 
     pub(crate) fn has_had_document_fault(&self, id: &str) -> bool {
@@ -176,16 +189,20 @@ impl FaultInjector {
     fn draw_outcome(&self, id: &str, is_write: bool) -> (OperationOutcome, Option<Fault>) {
         let (rates, outage, document_fault) = {
             let active = self.active();
-            (active.rates, active.store, active.document_faults.get(id).copied())
+            let document_fault = active.document_faults.get(id).or_else(|| active.documents_out.get(id));
+            (active.rates, active.store, document_fault.copied())
         };
         match (outage, document_fault) {
-            (Some(Outage::Denied), _) => return failing(StoreError::Systemic("403: denied".into()), Fault::Denied),
+            (Some(Outage::Denied), _) => return failing(StoreError::Refused("403: denied".into()), Fault::Denied),
             (Some(Outage::Unavailable), _) => return unavailable(),
             (None, Some(DocumentFault::Failing)) => return (unavailable().0, Some(Fault::FailingDocument)),
             (Some(Outage::Throttled), _) => return self.throttled(),
             (Some(Outage::Silent), _) => return (OperationOutcome::Silent { is_done: false }, Some(Fault::Stalled)),
             (None, Some(DocumentFault::Silent)) => {
                 return (OperationOutcome::Silent { is_done: false }, Some(Fault::FailingDocument));
+            }
+            (None, Some(DocumentFault::Refused)) => {
+                return failing(StoreError::Refused("401: refused".into()), Fault::RefusedDocument);
             }
             (None, None) => {}
         }

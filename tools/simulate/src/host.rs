@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     World,
-    checks::replies::Invocation,
+    checks::{self, replies::Invocation},
     handler::Process,
     hub::{EventRange, Partition},
     metrics::{Count, Fault},
@@ -115,6 +115,7 @@ impl Pump<'_> {
             if matches!(self.invoke(&range).await, End::Cancelled) {
                 return;
             }
+            checks::lag::check(world, &range);
             // Also after a batch whose last attempt failed.
             batches += 1;
             self.delay_briefly().await;

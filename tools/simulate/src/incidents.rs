@@ -9,6 +9,9 @@ use super::{World, metrics::Fault, operator, schedule::Incident};
 /// How long a killed host's leases remain valid.
 const LEASE_TIME: Duration = Duration::from_secs(30);
 
+/// The minimum number of documents of a part of the store.
+const MIN_DOCUMENTS_OUT: usize = 5;
+
 /// Runs an incident. Returns when it is over.
 pub(crate) async fn run(world: Arc<World>, incident: Incident) {
     world.clock.trace(|| format!("{incident:?}"));
@@ -51,12 +54,29 @@ pub(crate) async fn run(world: Arc<World>, incident: Incident) {
             world.faults.set_store_outage(None);
         }
         Incident::DocumentFault(fault, span) => {
+            // Before, there is nothing with which the handler could compare it.
+            while world.store.documents().len() < 2 && world.schedule.max_lag.is_some() {
+                sleep(Duration::from_secs(1)).await;
+            }
             let ids = world.ids();
             let id = &ids[world.clock.draw(|rng| rng.usize(..ids.len()))];
             world.clock.trace(|| format!("{id} gets a document fault: {fault:?}"));
             world.faults.start_document_fault(id, fault);
             sleep(span).await;
             world.faults.end_document_fault(id);
+        }
+        Incident::PartialOutage(fault, span) => {
+            let documents = world.store.documents();
+            let ids: Vec<_> = documents.iter().step_by(3).map(|stored| stored.document.id.clone()).collect();
+            // A few documents that are out are faulty documents.
+            if ids.len() < MIN_DOCUMENTS_OUT {
+                return;
+            }
+            metrics.count_fault(Fault::PartialOutage);
+            world.clock.trace(|| format!("out: {ids:?}"));
+            world.faults.start_partial_outage(ids, fault);
+            sleep(span).await;
+            world.faults.end_partial_outage();
         }
         Incident::QueueOutage(span) => {
             world.faults.set_queue_outage(true);

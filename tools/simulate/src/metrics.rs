@@ -43,6 +43,8 @@ pub enum Fault {
     TooLarge,
     BadRequest,
     FailingDocument,
+    RefusedDocument,
+    PartialOutage,
     StoreOutage,
     StoreFailover,
     RegionLost,
@@ -60,7 +62,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Conflict,
         Self::ConflictWithItself,
         Self::Throttled,
@@ -73,6 +75,8 @@ impl Fault {
         Self::TooLarge,
         Self::BadRequest,
         Self::FailingDocument,
+        Self::RefusedDocument,
+        Self::PartialOutage,
         Self::StoreOutage,
         Self::StoreFailover,
         Self::RegionLost,
@@ -104,6 +108,8 @@ impl Fault {
             Self::TooLarge => "413: document rejected",
             Self::BadRequest => "400: document rejected",
             Self::FailingDocument => "operations on a document with a lasting fault",
+            Self::RefusedDocument => "401: operations on a refused document",
+            Self::PartialOutage => "outages of each third document",
             Self::StoreOutage => "store outages",
             Self::StoreFailover => "store failovers",
             Self::RegionLost => "regions lost, with their hubs",

@@ -31,6 +31,8 @@ pub(crate) struct Schedule {
     /// How long the devices send.
     pub(crate) span: Duration,
     pub(crate) rates: FaultRates,
+    /// How long an event of a healthy device may wait, in a run whose only fault is one document.
+    pub(crate) max_lag: Option<Duration>,
     /// The incidents with their times, in order of time.
     pub(crate) incidents: Vec<(Duration, Incident)>,
 }
@@ -65,6 +67,8 @@ pub(crate) enum Incident {
     ScaleOut,
     StoreOutage(Outage, Duration),
     DocumentFault(DocumentFault, Duration),
+    /// Each third document is out for this long.
+    PartialOutage(DocumentFault, Duration),
     QueueOutage(Duration),
     OverflowOutage(Duration),
     /// The first region is lost for this long, with its hub and hosts; the second one takes over.
@@ -106,7 +110,7 @@ impl Schedule {
             incidents.push((span.mul_f64(rng.f64()), failover));
         }
         incidents.sort_by_key(|(at, _)| *at);
-        Self {
+        let schedule = Self {
             events: rng.usize(events / 2..=events + events / 2),
             devices: rng.usize(1..=40),
             partitions: rng.usize(1..=8),
@@ -120,7 +124,25 @@ impl Schedule {
             has_clock_skew: rng.u8(..3) == 0,
             span,
             rates,
+            max_lag: None,
             incidents,
+        };
+        if rng.u8(..8) == 0 { schedule.with_one_faulty_document(rng) } else { schedule }
+    }
+
+    /// Replaces all faults by one: a document that fails until the end.
+    fn with_one_faulty_document(self, rng: &mut Rng) -> Self {
+        let fault = [DocumentFault::Failing, DocumentFault::Refused][rng.usize(..2)];
+        let until_the_end = Duration::from_hours(2);
+        Self {
+            devices: rng.usize(4..=40),
+            policy: Policy::Shipped,
+            has_clock_skew: false,
+            rates: FaultRates::default(),
+            // The attempts of the first batch with the document, the host's delays between them, and one batch more.
+            max_lag: Some(self.budget * 6 + Duration::from_mins(1)),
+            incidents: vec![(self.span.mul_f64(rng.f64() / 2.0), Incident::DocumentFault(fault, until_the_end))],
+            ..self
         }
     }
 }
@@ -153,8 +175,8 @@ fn draw_incident(rng: &mut Rng, policy: Policy) -> Incident {
     let mut seconds = |max: u64| Duration::from_millis(rng.u64(100..max * 1_000));
     let (short, long) = (seconds(20), seconds(600));
     let outage = [Outage::Denied, Outage::Unavailable, Outage::Throttled, Outage::Silent][rng.usize(..4)];
-    let document_fault = [DocumentFault::Failing, DocumentFault::Silent][rng.usize(..2)];
-    match rng.u8(..16) {
+    let document_fault = [DocumentFault::Failing, DocumentFault::Silent, DocumentFault::Refused][rng.usize(..3)];
+    match rng.u8(..17) {
         0 | 1 if policy.is_endless() => Incident::HandlerKilled,
         2 if policy.is_endless() => Incident::QueueOutage(short),
         3 if policy.is_endless() => Incident::OverflowOutage(long),
@@ -164,6 +186,7 @@ fn draw_incident(rng: &mut Rng, policy: Policy) -> Incident {
         8 => Incident::ScaleOut,
         9..=11 => Incident::StoreOutage(outage, long),
         12 | 13 => Incident::DocumentFault(document_fault, Duration::from_secs(rng.u64(60..4_000))),
+        14 => Incident::PartialOutage(document_fault, Duration::from_hours(1)),
         _ => Incident::Replay(if rng.bool() { long } else { short / 100 }),
     }
 }

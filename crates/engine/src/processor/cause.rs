@@ -13,14 +13,14 @@
 
 use std::collections::HashSet;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{backoff::Backoff, device::Writer, known_documents::KnownDocuments};
 use crate::store::StoreError;
 
 /// A batch with this many failing devices may still have as many faulty documents.
-const MAX_FAILING_DEVICES: usize = 3;
+pub(super) const MAX_FAILING_DEVICES: usize = 3;
 
 /// One failing device in this many is a faulty document. A part of a store that fails is larger: a container has at most
 /// some dozens of partitions.
@@ -59,7 +59,7 @@ impl Failures<'_> {
     /// Returns whether the store works, so that the devices are the cause of their failures.
     ///
     /// The writes that the store accepted before in this attempt are no evidence: a key may be revoked in between.
-    pub(super) async fn are_of_devices(&self, known: &KnownDocuments, writer: &Writer<'_>, concurrency: usize) -> bool {
+    pub(super) async fn are_of_devices(&self, known: &KnownDocuments, writer: &Writer<'_>) -> bool {
         if self.are_many() {
             return false;
         }
@@ -75,8 +75,7 @@ impl Failures<'_> {
             // An update was rejected, and not the document as it is.
             ids = known.pick(count, is_failing, writer.random);
         }
-        let probes: Vec<_> = ids.iter().map(|id| probe(writer, id)).collect();
-        let results: Vec<_> = stream::iter(probes).buffered(concurrency.max(1)).collect().await;
+        let results = join_all(ids.iter().map(|id| probe(writer, id))).await;
         for (id, result) in ids.iter().zip(&results) {
             match result {
                 Probe::Accepted => known.set_failing(id, false),

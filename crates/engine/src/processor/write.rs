@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Outcome, Processed, Processor,
-    cause::Failures,
+    cause::{Failures, MAX_FAILING_DEVICES},
     counters::Counters,
     decoded::Device,
     device::{DeviceResult, Writer},
@@ -52,6 +52,8 @@ impl Processor {
             deadline: started + self.budget * 9 / 10,
             start_deadline: started + self.budget / 2,
         };
+        // A few refusals may be of faulty devices, also if devices are written one by one.
+        let max_refusals = self.concurrency.max(MAX_FAILING_DEVICES + 1);
         let mut results = Results::default();
         let mut remaining = devices.iter();
         let mut running = FuturesUnordered::new();
@@ -60,7 +62,7 @@ impl Processor {
             let mut next = None;
             while next.is_none()
                 && running.len() < self.concurrency
-                && (!results.are_all_refused() || results.answered + running.len() < self.concurrency)
+                && (!results.are_all_refused() || results.answered + running.len() < max_refusals)
                 && let Some(device) = remaining.next()
             {
                 // A store in memory completes at the first poll. Then one allocation serves the futures of all devices.
@@ -112,7 +114,14 @@ impl Processor {
             run.mark_remaining_systemic(&devices, reason);
         }
         let probe_deadline = (Instant::now() + self.budget / 10).min(started + self.budget);
-        self.find_cause(run, &results, &Writer { deadline: probe_deadline, ..*writer }).await;
+        let probing = Writer {
+            deadline: probe_deadline,
+            // A probe that gets no answer has failed.
+            start_deadline: probe_deadline,
+            must_stragglers_end: &AtomicBool::new(false),
+            ..*writer
+        };
+        self.find_cause(run, &results, &probing).await;
         run.processed.operations = operations.total();
     }
 
@@ -135,7 +144,7 @@ impl Processor {
         let store_works = match systemic {
             Some(_) => false,
             None if is_known => *is_written,
-            None => failures.are_of_devices(known, writer, self.concurrency).await,
+            None => failures.are_of_devices(known, writer).await,
         };
         run.processed.store_accepts_writes = store_works;
         if store_works {
@@ -210,8 +219,8 @@ impl<'d> Results<'d> {
         }
     }
 
-    /// Returns true if the store has refused all devices so far. Then no more devices are started than at the same time: a
-    /// key that was revoked should not cost a thousand requests.
+    /// Returns true if the store has refused all devices so far. Then few more are started: a key that was revoked should not
+    /// cost a thousand requests.
     fn are_all_refused(&self) -> bool {
         self.answered > 0 && self.refused.len() == self.answered
     }

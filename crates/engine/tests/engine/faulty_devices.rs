@@ -120,6 +120,18 @@ async fn a_straggler_gets_as_much_time_as_the_others_took_and_at_least_five_seco
     }
 }
 
+/// With a store in memory, a probe never has to wait, also if it may not.
+#[tokio::test(start_paused = true)]
+async fn probes_wait_for_the_store_after_stragglers_have_ended() {
+    let (store, handler) = rig();
+    store.always(Write, "sick", StoreResponse::transient());
+    for operation in [Read, Write] {
+        store.always(operation, ANY, StoreResponse::Slow(Duration::from_millis(5)));
+    }
+    let (failed, reply) = deliver(&handler, &with_sick(0)).await;
+    assert_eq!((failed, reply.counts()), (4, [0, 40, 1]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_device_that_is_alone_in_its_batch_is_judged_by_other_documents() {
     for answer in [StoreResponse::transient(), StoreResponse::refused()] {

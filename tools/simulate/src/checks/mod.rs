@@ -2,4 +2,5 @@
 
 pub(crate) mod dead_letter;
 pub(crate) mod final_state;
+pub(crate) mod lag;
 pub(crate) mod replies;
