@@ -65,7 +65,7 @@ fn a_document_that_is_refused_for_good_is_dead_lettered_after_its_attempts_and_t
 
 /// The batch has one device, and the process has written nothing: documents that the account lists are written again.
 #[test]
-fn a_document_that_is_refused_alone_is_judged_by_other_documents() {
+fn a_document_that_is_refused_alone_is_compared_with_other_documents() {
     let listener = Listener::start();
     for id in ["drone-1", "drone-2"] {
         listener.put(&json!({"id": id, "Battery": 0.5, "Versions": {}}));

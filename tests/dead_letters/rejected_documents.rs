@@ -1,12 +1,15 @@
 //! Events of devices whose documents the store rejected for a while.
 
-use devicestate_test_storage::bench::Bench;
+use devicestate_test_storage::bench::{Bench, untyped_event};
 use devicestate_test_support::{Batch, Event, Fold, listener::Fault};
 use serde_json::json;
 
 use crate::on_both_queues;
 
-on_both_queues![with_an_account: rejected_documents_are_replayed_when_the_store_accepts_them];
+on_both_queues![with_an_account:
+    rejected_documents_are_replayed_when_the_store_accepts_them,
+    a_refused_document_does_not_stop_the_replay_of_others,
+];
 
 /// Returns a batch of six devices: some events have one reading, some another, some both.
 fn batch(partition: &str, first: i64) -> Batch {
@@ -52,4 +55,27 @@ fn rejected_documents_are_replayed_when_the_store_accepts_them(bench: &Bench) {
     assert!(done["superseded"].as_u64() >= Some(5), "{done}");
     assert_eq!(bench.count(), 0);
     assert_eq!(account.documents(), Fold::from_batches(batches.iter().chain([&live])).documents());
+}
+
+fn a_refused_document_does_not_stop_the_replay_of_others(bench: &Bench) {
+    let event = |number: i64| untyped_event(number, &json!({"deviceId": format!("drone-{number}"), "battery": 0.5}));
+    bench.put_misread(&Batch::of((1..=3).map(event).collect::<Vec<_>>()));
+    let account = bench.account();
+    account.fault(Fault::status(401).id("drone-2"));
+    let done = bench.json(&["replay", "--yes"], 1);
+    assert_eq!(
+        (&done["applied"], &done["failedAgain"], &done["reason"]),
+        (&json!(2), &json!(1), &json!(null)),
+        "{done}"
+    );
+    // Alone, in a process that has written nothing.
+    let done = bench.json(&["replay", "--yes"], 1);
+    assert_eq!(
+        (&done["applied"], &done["failedAgain"], &done["reason"]),
+        (&json!(0), &json!(1), &json!(null)),
+        "{done}"
+    );
+    account.clear_faults();
+    assert_eq!(bench.json(&["replay", "--yes"], 0)["applied"], 1);
+    assert_eq!((bench.count(), account.documents().len()), (0, 3));
 }

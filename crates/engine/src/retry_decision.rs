@@ -53,7 +53,7 @@ impl Attempts {
     ///
     /// `will_retry` is true if the host sends the batch again when this attempt fails. Without another attempt the decision
     /// is always [`Decision::Complete`], because the host checkpoints past a batch whose last attempt failed.
-    /// `store_accepts_writes` is true if the store accepted at least one write during this attempt.
+    /// `store_accepts_writes` is [`Processed::store_accepts_writes`](crate::processor::Processed::store_accepts_writes).
     #[must_use]
     pub fn decide(&self, key: &str, outcomes: &[Outcome], will_retry: bool, store_accepts_writes: bool) -> Decision {
         let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,8 +106,8 @@ impl Attempts {
 
 /// Returns true if an unresolved failure was caused by the event or its device, and not by the store.
 ///
-/// A failed write is the device's only if the store accepted another write in the same attempt: otherwise the store
-/// itself may be down.
+/// A failed write is the device's only if the store accepted other documents in the same attempt: otherwise the store
+/// itself, or a part of it, may be down.
 #[must_use]
 pub fn is_device_failure(unresolved: &Failure, store_accepts_writes: bool) -> bool {
     match unresolved.stage {

@@ -5,7 +5,7 @@ use std::{
     future::pending,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -107,6 +107,7 @@ pub struct ScriptedStore {
     requests: Mutex<Vec<Request>>,
     in_flight: AtomicUsize,
     max_in_flight: AtomicUsize,
+    do_lists_fail: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -127,6 +128,11 @@ impl ScriptedStore {
     fn add(&self, operation: Operation, id: &str, next: VecDeque<StoreResponse>, always: Option<StoreResponse>) {
         let id = (id != ANY).then(|| id.to_owned());
         lock(&self.script).push(Rule { operation, id, next, always });
+    }
+
+    /// Sets whether documents cannot be listed.
+    pub fn fail_lists(&self, do_fail: bool) {
+        self.do_lists_fail.store(do_fail, SeqCst);
     }
 
     /// Clears the script.
@@ -251,6 +257,9 @@ impl StateStore for ScriptedStore {
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
+        if self.do_lists_fail.load(SeqCst) {
+            return Err(StoreError::Transient("the store is busy".into()));
+        }
         self.memory.list(after, limit).await
     }
 }

@@ -29,11 +29,11 @@ pub(super) fn classify(error: &CosmosError, config: &CosmosConfig) -> StoreError
     let systemic = |advice: &str| StoreError::Systemic(format!("{}: {advice}", describe(error, config)));
     // The answer may concern this document alone: the gateway answers 401 to requests for an id that it reads differently.
     // A failure before the answer, such as a missing token, concerns all documents.
-    let refused = |advice: &str| match error.is_from_wire() {
-        true => {
-            StoreError::Refused(format!("{}: if other documents are refused, too, {advice}", describe(error, config)))
+    let refused = |advice: &str| {
+        if !error.is_from_wire() {
+            return systemic(advice);
         }
-        false => systemic(advice),
+        StoreError::Refused(format!("{}: if other documents are refused, too, {advice}", describe(error, config)))
     };
     match codes(error) {
         // Another writer deleted, created or changed the document since it was read.

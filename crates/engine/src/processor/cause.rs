@@ -16,7 +16,11 @@ use std::collections::HashSet;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{backoff::Backoff, device::Writer, known_documents::KnownDocuments};
+use super::{
+    backoff::Backoff,
+    device::Writer,
+    known_documents::{KnownDocuments, MAX_DOCUMENTS},
+};
 use crate::store::StoreError;
 
 /// A batch with this many failing devices may still have as many faulty documents.
@@ -26,8 +30,8 @@ pub(super) const MAX_FAILING_DEVICES: usize = 3;
 /// some dozens of partitions.
 const MAX_FAILING_SHARE: usize = 100;
 
-/// The number of probes. If one document in ten is out, fewer than two of 32 probes fail in one attempt out of seven, and
-/// in five attempts in a row practically never. It costs about 250 request units, and only for a device that is not known
+/// The number of probes. If one document in ten is out, fewer than two of 32 probes fail in one attempt out of six, and in
+/// five attempts in a row practically never. It costs about 250 request units, and only for a device that is not known
 /// to be faulty.
 const PROBES: usize = 32;
 
@@ -58,16 +62,16 @@ impl Failures<'_> {
 
     /// Returns whether the store works, so that the devices are the cause of their failures.
     ///
-    /// The writes that the store accepted before in this attempt are no evidence: a key may be revoked in between.
+    /// Earlier writes of this attempt show nothing: a key may be revoked in between.
     pub(super) async fn are_of_devices(&self, known: &KnownDocuments, writer: &Writer<'_>) -> bool {
         if self.are_many() {
             return false;
         }
-        if let Some(missing) = known.missing() {
-            let listed = timeout_at(writer.deadline, writer.store.list(None, missing)).await;
-            // An identity may lack the permission to list documents.
-            let listed = listed.into_iter().flatten().flat_map(|page| page.documents);
-            known.add_listed(listed.map(|document| document.id));
+        // An identity may lack the permission to list documents.
+        if known.must_be_listed()
+            && let Ok(Ok(page)) = timeout_at(writer.deadline, writer.store.list(None, MAX_DOCUMENTS)).await
+        {
+            known.add_listed(page.documents.into_iter().map(|document| document.id));
         }
         let count = if self.failing.is_empty() { 1 } else { PROBES };
         let is_failing = |id: &str| self.failing.contains(id) || self.faulty.contains(id);

@@ -316,7 +316,7 @@ impl<'a> DeviceWrite<'a> {
     }
 
     /// Runs a future unless the stragglers must end, before or while it runs: then returns `None`. A throttled device is no
-    /// straggler, since the store told it to wait; nor is one after a conflict, since another writer was first.
+    /// straggler, since it must wait; nor is one after a conflict, since another writer was first.
     async fn unless_straggling<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let is_waiting = matches!(self.last_failure, Some(StoreError::Throttled { .. } | StoreError::Conflict));
         let mut future = pin!(future);

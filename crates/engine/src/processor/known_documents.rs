@@ -70,17 +70,16 @@ impl KnownDocuments {
         }
     }
 
-    /// Returns how many documents the store should list, once in the life of a process: those that are missing.
-    pub(super) fn missing(&self) -> Option<usize> {
-        let mut sample = self.lock();
-        let missing = MAX_DOCUMENTS.saturating_sub(sample.documents.len());
-        let is_first = !std::mem::replace(&mut sample.is_listed, true);
-        (is_first && missing > 0).then_some(missing)
+    /// Returns whether the store should list documents: once in the life of a process, if the sample is not full.
+    pub(super) fn must_be_listed(&self) -> bool {
+        let sample = self.lock();
+        !sample.is_listed && sample.documents.len() < MAX_DOCUMENTS
     }
 
     /// Adds documents that the store listed.
     pub(super) fn add_listed(&self, ids: impl Iterator<Item = String>) {
         let mut sample = self.lock();
+        sample.is_listed = true;
         for id in ids {
             if sample.documents.len() < MAX_DOCUMENTS && sample.documents.iter().all(|document| document.id != id) {
                 sample.documents.push(KnownDocument { id, is_failing: false });
@@ -178,9 +177,15 @@ mod tests {
     #[test]
     fn the_store_lists_documents_once_and_only_for_a_sample_that_is_not_full() {
         let known = KnownDocuments::default();
-        assert_eq!((known.missing(), known.missing()), (Some(MAX_DOCUMENTS), None));
-        assert_eq!(full().missing(), None);
-        known.add_listed((0..100).chain(0..2).map(|number| number.to_string()));
+        assert!(known.must_be_listed());
+        known.add_listed((0..2).chain(0..2).map(|number| number.to_string()));
+        assert_eq!((ids(&known).len(), known.must_be_listed()), (2, false));
+        known.add_listed((0..100).map(|number| number.to_string()));
         assert_eq!(ids(&known).len(), MAX_DOCUMENTS);
+        let full = KnownDocuments::default();
+        for number in 0..MAX_DOCUMENTS {
+            full.add([number.to_string().as_str()].into_iter(), &RANDOM);
+        }
+        assert!(!full.must_be_listed());
     }
 }

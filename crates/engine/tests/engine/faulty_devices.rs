@@ -133,7 +133,7 @@ async fn probes_wait_for_the_store_after_stragglers_have_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_device_that_is_alone_in_its_batch_is_judged_by_other_documents() {
+async fn a_device_that_is_alone_in_its_batch_is_compared_with_other_documents() {
     for answer in [StoreResponse::transient(), StoreResponse::refused()] {
         // Documents that this process has written, and those that it only finds in the store.
         for is_written in [true, false] {
@@ -148,6 +148,20 @@ async fn a_device_that_is_alone_in_its_batch_is_judged_by_other_documents() {
             assert_eq!((failed, reply.counts()), (4, [0, 0, 1]), "{answer:?}");
         }
     }
+}
+
+/// The documents cannot be listed during an outage, and can after it.
+#[tokio::test(start_paused = true)]
+async fn a_device_that_fails_alone_after_an_outage_is_compared_with_other_documents() {
+    let (store, handler) = rig();
+    store.put(&document("a", version(1), &json!({"Battery": 0.1}))).await;
+    store.fail_lists(true);
+    store.always(Write, "sick", StoreResponse::transient());
+    for attempt in 0..10 {
+        invoke_retried(&handler, &fleet(&["sick"]).retried(attempt)).await;
+    }
+    store.fail_lists(false);
+    assert_eq!(deliver(&handler, &fleet(&["sick"])).await.1.counts(), [0, 0, 1]);
 }
 
 #[tokio::test(start_paused = true)]
