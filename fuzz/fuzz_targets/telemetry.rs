@@ -47,7 +47,9 @@ fn assert_consistent(drone: Drone, body: &[u8]) {
     match drone.to_json(&event(body, None)) {
         Some(shown) => {
             let as_json = event(shown.to_string().as_bytes(), Some("application/json"));
-            assert_eq!(drone.decode(&as_json).ok(), decoded.ok(), "{shown}");
+            // Skipped fields may be missing in what is shown, or have another order.
+            let stored = |decoded: Decoded| (decoded.device_id, decoded.readings);
+            assert_eq!(drone.decode(&as_json).ok().map(stored), decoded.ok().map(stored), "{shown}");
             assert_eq!(drone.to_json(&as_json), Some(shown), "JSON is unchanged");
         }
         // Ignored fields of a JSON body may contain what a value cannot represent.

@@ -98,7 +98,7 @@ fn an_unrecognized_event_is_counted_and_logged_with_its_fields() {
     let handler = app.start();
     let event = |number: i64, body: serde_json::Value| Event::json(number, &body);
     let batch = |events: Vec<_>| Batch::of(events).envelope();
-    let pump = |number| event(number, json!({"deviceId": "pump-1", "batery": 3.2, "\u{1b}[2J\u{202e}": 1}));
+    let pump = |number| event(number, json!({"deviceId": "pump-1", "batteryX": 3.2, "\u{1b}[2J\u{202e}": 1}));
     for first in [1, 3] {
         let reply = handler.invoke(&batch(vec![pump(first), pump(first + 1)]));
         assert_eq!((reply.counts(), reply.not_stored()), ([2, 0, 0, 0], [2, 0]));
@@ -108,6 +108,9 @@ fn an_unrecognized_event_is_counted_and_logged_with_its_fields() {
     let log = handler.stop();
     let warnings: Vec<_> = log.lines().filter(|line| line.contains("no known reading")).collect();
     let [warning] = warnings[..] else { panic!("one warning within a minute: {log}") };
-    assert!(warning.contains("batery (did you mean battery?)") && warning.contains(r#""unrecognized":2"#), "{warning}");
+    assert!(
+        warning.contains("batteryX (did you mean battery?)") && warning.contains(r#""unrecognized":2"#),
+        "{warning}"
+    );
     assert!(!log.contains(['\u{1b}', '\u{202e}']), "{log}");
 }

@@ -27,7 +27,7 @@ fn a_function_with_other_binding_names_is_called_with_them() {
 fn dead_letters_arrive_as_return_value_too() {
     let workspace = Workspace::new();
     let root = function_app(&workspace, |_, function| function["bindings"][1]["name"] = "$return".into());
-    let file = workspace.write("e.jsonl", "not JSON\n");
+    let file = workspace.write("e.jsonl", "{\"deviceId\":\"d\",\"flightMode\":99}\n");
     let arguments = ["--file", file.to_str().expect("text"), "--app-root", root.to_str().expect("text")];
     assert_eq!(count(&workspace.run(&arguments), "deadLetterMessages"), 1);
     assert_eq!(workspace.dead_letters().len(), 1);

@@ -72,7 +72,7 @@ pub enum Outcome {
     Applied,
     /// The document already has newer readings.
     Superseded,
-    /// The event is no telemetry, and nothing of it is to be stored.
+    /// The event is not telemetry, and nothing of it is to be stored.
     Ignored,
     /// The event has no known reading, and the message stays.
     Unrecognized,

@@ -57,7 +57,7 @@ pub struct ReplaySummary {
     pub applied: u64,
     /// None of their readings was newer.
     pub superseded: u64,
-    /// They are no telemetry: IoT Hub reports a change of a device.
+    /// They are not telemetry: IoT Hub reports a change of a device.
     pub ignored: u64,
     /// They have no known reading. They stay in the queue.
     pub unrecognized: u64,

@@ -47,7 +47,7 @@ pub enum Outcome {
     Superseded,
     /// The event has fields, but no reading, so nothing of it is stored.
     Unrecognized,
-    /// The event is no telemetry: IoT Hub reports a change of a device.
+    /// The event is not telemetry: IoT Hub reports a change of a device.
     Ignored,
     /// The event can never be applied, or its device is known to be faulty and has failed again.
     Failed(Failure),

@@ -46,7 +46,7 @@ pub struct BatchRecord {
     pub dead_lettered: u64,
     /// The number of events that have fields, but no reading. Nothing of them is stored.
     pub unrecognized: u64,
-    /// The number of events that are no telemetry: IoT Hub reports a change of a device.
+    /// The number of events that are not telemetry: IoT Hub reports a change of a device.
     pub ignored: u64,
 }
 

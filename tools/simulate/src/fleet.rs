@@ -182,7 +182,7 @@ fn unrecognized_body(device: &Device) -> Vec<u8> {
     if device.uses_protobuf {
         return Message::with_device(&device.name).varint(9, 1).into();
     }
-    json!({"deviceId": device.name, "batery": 0.5, "position": {"lat": 1}}).to_string().into_bytes()
+    json!({"deviceId": device.name, "batteryX": 0.5, "position": {"lat": 1}}).to_string().into_bytes()
 }
 
 fn encode_protobuf(device: &Device, readings: &Readings) -> Vec<u8> {

@@ -49,7 +49,7 @@ pub enum ReplayOutcome {
     Applied,
     /// The document held newer values for all of its readings.
     Superseded,
-    /// It is no telemetry: IoT Hub reports a change of a device.
+    /// It is not telemetry: IoT Hub reports a change of a device.
     Ignored,
     /// It has fields, but no known reading, so nothing of it can be stored.
     Unrecognized,

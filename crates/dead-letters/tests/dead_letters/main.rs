@@ -2,6 +2,7 @@
 
 mod audit;
 mod iot_hub;
+mod not_stored;
 mod replaying;
 mod replaying_cut_off;
 mod sessions;

@@ -198,7 +198,7 @@ impl Processor {
     }
 }
 
-/// Returns true if IoT Hub sent this event itself, such as a change of a twin or the deletion of a device. It is no telemetry.
+/// Returns true if IoT Hub sent this event itself, such as a change of a twin or the deletion of a device. It is not telemetry.
 fn is_other_message(event: &Event) -> bool {
     event.iot_hub_message_source.as_deref().is_some_and(|source| !source.eq_ignore_ascii_case("telemetry"))
 }

@@ -158,7 +158,7 @@ fn a_missing_device_id_names_what_may_be_meant() {
     for (text, name) in [
         (r#"{"device_id":"d","battery":1}"#, "device_id"),
         (r#"{"device-ID":"d","battery":1}"#, "device-ID"),
-        (r#"{"devicId":"d"}"#, "devicId"),
+        (r#"{"deviceIds":"d"}"#, "deviceIds"),
         (r#"{"id":"d","battery":1}"#, "id"),
     ] {
         let issue = undecodable(JSON, text);

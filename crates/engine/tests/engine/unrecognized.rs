@@ -1,4 +1,4 @@
-//! Events of which nothing is stored: without a known reading, or no telemetry.
+//! Events of which nothing is stored: without a known reading, or not telemetry.
 
 use devicestate_engine::{
     batch::Event,
@@ -43,10 +43,10 @@ async fn an_event_without_a_known_reading_is_unrecognized_and_nothing_is_written
 #[test]
 fn the_fields_of_an_unrecognized_event_are_named_with_what_they_may_be_meant_as() {
     for (body, fields) in [
-        (r#"{"deviceId":"d","batery":0.5}"#, vec!["batery (did you mean battery?)"]),
+        (r#"{"deviceId":"d","batteryX":0.5}"#, vec!["batteryX (did you mean battery?)"]),
         (r#"{"deviceId":"d","flight_mode":3}"#, vec!["flight_mode (did you mean flightMode?)"]),
-        (r#"{"deviceId":"d","lattitude":3}"#, vec!["lattitude (did you mean latitude?)"]),
-        (r#"{"deviceId":"d","position":{"altitde":3}}"#, vec!["position.altitde (did you mean altitude?)"]),
+        (r#"{"deviceId":"d","latitudes":3}"#, vec!["latitudes (did you mean latitude?)"]),
+        (r#"{"deviceId":"d","position":{"altitudes":3}}"#, vec!["position.altitudes (did you mean altitude?)"]),
         (r#"{"deviceId":"d","rpm":1,"motor":{"temp":71}}"#, vec!["rpm", "motor"]),
         (r#"{"deviceId":"d"}"#, vec![]),
         (r#"{"deviceId":"d","battery":1,"rpm":1}"#, vec![]),

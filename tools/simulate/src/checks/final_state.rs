@@ -194,7 +194,7 @@ fn check_dead_letters(world: &World, fold: &Fold) {
             }
             (ExpectedEffect::Valid { .. }, Some(_)) => violation("is valid, but still a dead letter"),
             (ExpectedEffect::Unrecognized | ExpectedEffect::Ignored, Some(_)) => {
-                violation("is no telemetry of a drone, but a dead letter");
+                violation("is not telemetry of a drone, but a dead letter");
             }
             (_, Some((_, body))) if body != event.sent.body => violation("has a dead letter with other bytes"),
             (ExpectedEffect::Poison | ExpectedEffect::Rejected { .. }, _) | (_, None) => {}

@@ -148,7 +148,7 @@ impl<'a> Invocation<'a> {
                 }
                 ExpectedEffect::Unrecognized | ExpectedEffect::Ignored if dead.contains(&index) => {
                     self.record_violation(&format!(
-                        "event {} is no telemetry of a drone, but has a dead letter",
+                        "event {} is not telemetry of a drone, but has a dead letter",
                         self.range.first + index
                     ));
                 }

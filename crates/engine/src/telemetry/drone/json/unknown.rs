@@ -10,7 +10,7 @@ use crate::{telemetry::MAX_SKIPPED_FIELDS, text::first_chars};
 /// The number of characters of a name that is shown.
 const SHOWN_CHARS: usize = 64;
 
-/// Returns the names of the first fields that are not part of the format, such as `batery` or `position.lat`.
+/// Returns the names of the first fields that are not part of the format, such as `batteryX` or `position.lat`.
 pub(in super::super) fn unknown_fields(body: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     if let Some(text) = object_text(body) {
