@@ -15,7 +15,7 @@ use crate::blobs::read;
 
 /// An app with documents in memory, so that it has no folder for large dead letters.
 fn app(connection_string: impl Into<String>) -> App {
-    App::shipped().with("StateStore", "memory").with(SETTING, connection_string).with("LogLevel", "trace")
+    App::shipped().with("StateStore", "memory").with(SETTING, connection_string.into()).with("LogLevel", "trace")
 }
 
 /// Two valid events, and between them an undecodable one that does not fit into the queue.
