@@ -8,7 +8,7 @@ mod cause;
 mod counters;
 mod decoded;
 mod device;
-mod faulty_devices;
+mod failing_documents;
 mod future_times;
 mod known_documents;
 mod outcomes;
@@ -26,15 +26,15 @@ use tokio::time::Instant;
 use crate::{
     batch::Batch,
     clock::{Clock, Random},
+    device_state::document_id,
     failure::Failure,
     observer::Observer,
     store::{Operations, StateStore},
     telemetry::Telemetry,
 };
 pub use cache::DocumentCache;
-use faulty_devices::FaultyDevices;
+use cause::Documents;
 use future_times::FutureTimes;
-use known_documents::KnownDocuments;
 use unrecognized::UnrecognizedWarning;
 use write::Run;
 
@@ -67,6 +67,8 @@ pub struct Processed {
     /// Whether the store accepted a write while this batch was processed, and also other documents if a device failed. Only
     /// then may an unresolved device be the cause of its own failure.
     pub store_accepts_writes: bool,
+    /// Whether the store accepted any write or probe while this batch was processed.
+    pub has_accepted_write: bool,
     /// The time for decoding.
     pub decode_time: Duration,
     /// The time for reading and writing documents.
@@ -111,10 +113,8 @@ pub struct Processor {
 /// The state that all batches of a process share.
 #[derive(Debug, Default)]
 pub struct Shared {
-    /// The devices that were found to be faulty lately.
-    faulty_devices: FaultyDevices,
-    /// Documents with which the store is probed.
-    known_documents: KnownDocuments,
+    /// What is known of the documents of the store.
+    documents: Documents,
     /// The warning of unrecognized events.
     unrecognized: UnrecognizedWarning,
     /// The last arrival time that was given to events without a position, in milliseconds since 1970.
@@ -127,7 +127,7 @@ impl Shared {
     /// Remembers for some minutes that a device is faulty: the store has accepted others while it failed in all its attempts.
     /// Until its document is written, the device gets one try per batch.
     pub fn remember_faulty_device(&self, device_id: &str) {
-        self.faulty_devices.remember(device_id);
+        self.documents.failing.set_faulty(&document_id(device_id));
     }
 }
 

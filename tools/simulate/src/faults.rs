@@ -144,6 +144,12 @@ impl FaultInjector {
         self.active().documents_out.clear();
     }
 
+    /// Returns true if all documents cannot be listed, because the store or a part of it is out.
+    pub(crate) fn is_listing_out(&self) -> bool {
+        let active = self.active();
+        active.store.is_some() || !active.documents_out.is_empty()
+    }
+
     pub(crate) fn has_had_document_fault(&self, id: &str) -> bool {
         self.active().ever_faulty.iter().any(|faulty| faulty == id)
     }

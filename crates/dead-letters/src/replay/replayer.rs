@@ -168,9 +168,12 @@ impl Replayer {
         let processed = AssertUnwindSafe(self.processor.process(&rebuilt.batch)).catch_unwind().await;
         let issue = match processed {
             Ok(processed) => {
-                let outcomes = processed.outcomes.into_iter();
-                let replayed = outcomes.map(|outcome| ReplayOutcome::new(outcome, processed.store_accepts_writes));
-                return rebuilt.owners.into_iter().zip(replayed).collect();
+                let is_single = rebuilt.owners.len() < 2;
+                // A device alone fails again if the store accepts anything.
+                let store_works = processed.store_accepts_writes || is_single && processed.has_accepted_write;
+                let replayed = processed.outcomes.into_iter().map(|outcome| ReplayOutcome::new(outcome, store_works));
+                let replayed = rebuilt.owners.iter().copied().zip(replayed).collect();
+                return if is_single { replayed } else { self.repeat_untried(rebuilt, replayed).await };
             }
             Err(panic) => format!("the engine panicked: {}", panic_message(&*panic)),
         };
@@ -188,17 +191,39 @@ impl Replayer {
         }
         replayed
     }
+
+    /// Processes the events alone that were not tried: many failing devices in one batch look like an outage of the store. The
+    /// first one that is not tried either shows that it is one.
+    async fn repeat_untried(
+        &self,
+        rebuilt: Rebuilt,
+        mut replayed: Vec<(usize, ReplayOutcome)>,
+    ) -> Vec<(usize, ReplayOutcome)> {
+        for (result, single) in replayed.iter_mut().zip(rebuilt.split()) {
+            if matches!(result.1, ReplayOutcome::NotTried(_)) {
+                *result = Box::pin(self.process(single)).await.remove(0);
+                if matches!(result.1, ReplayOutcome::NotTried(_)) {
+                    break;
+                }
+            }
+        }
+        replayed
+    }
 }
 
 impl ReplayOutcome {
-    fn new(outcome: Outcome, store_accepts_writes: bool) -> Self {
+    fn new(outcome: Outcome, store_works: bool) -> Self {
         match outcome {
             Outcome::Applied => Self::Applied,
             Outcome::Superseded => Self::Superseded,
             Outcome::Ignored => Self::Ignored,
             Outcome::Unrecognized => Self::Unrecognized,
             Outcome::Failed(failure) => Self::FailedAgain(failure),
-            Outcome::Unresolved(failure) if is_device_failure(&failure, store_accepts_writes) => {
+            // With a store that works, a refusal concerns this document, too.
+            Outcome::Unresolved(failure)
+                if is_device_failure(&failure, store_works)
+                    || (store_works && failure.class == ErrorClass::Systemic) =>
+            {
                 Self::FailedAgain(failure)
             }
             Outcome::Unresolved(failure) => Self::NotTried(failure.issue),

@@ -53,8 +53,8 @@ pub(super) struct Writer<'a> {
     pub(super) cache: &'a DocumentCache,
     pub(super) random: &'a dyn Random,
     pub(super) counters: &'a Counters,
-    /// The names of the devices that are known to be faulty: each gets one try, of at most [`FAULTY_DEVICE_TIME`].
-    pub(super) faulty_devices: &'a HashSet<String>,
+    /// The documents that are known to be faulty: each gets one try, of at most [`FAULTY_DEVICE_TIME`].
+    pub(super) faulty_documents: &'a HashSet<String>,
     /// Set when all other devices have a result: a device that still fails or does not respond gets no more time.
     pub(super) must_stragglers_end: &'a AtomicBool,
     /// When all operations of this batch must be completed.
@@ -175,7 +175,7 @@ impl<'a> DeviceWrite<'a> {
     fn new(writer: &'a Writer<'a>, device: &'a Device<'a>) -> Self {
         let base = writer.cache.get(&device.id).map_or(Base::Unknown, Base::Stored);
         let now = Instant::now();
-        let is_faulty = writer.faulty_devices.contains(device.name);
+        let is_faulty = writer.faulty_documents.contains(&*device.id);
         Self {
             writer,
             device,

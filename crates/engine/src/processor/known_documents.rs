@@ -1,20 +1,24 @@
-//! A sample of the documents that this process has written, with which a store is probed.
+//! A sample of the documents of the store, with which the store is probed.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use crate::clock::Random;
+use super::failing_documents::LONGEST_OUTAGE;
+use crate::{
+    clock::Random,
+    device_state::{device_id, document_id},
+    store::{StateStore, StoreError},
+};
 
 /// The number of documents in the sample: twice the number of probes, so that two probes of a store are not of the same
 /// documents.
-pub(super) const MAX_DOCUMENTS: usize = 64;
+const MAX_DOCUMENTS: usize = 64;
 
-/// How often a document of a full sample is replaced. On average a document stays for five minutes: during an outage of a
-/// part of the store only documents of the other part are written, and those of this part must not be replaced soon.
+/// How often a document of a full sample is replaced. On average a document stays for five minutes.
 const REPLACEMENT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The maximum number of documents that a batch adds.
@@ -26,18 +30,22 @@ pub(super) struct KnownDocuments(Mutex<Sample>);
 
 #[derive(Debug, Default)]
 struct Sample {
-    documents: Vec<KnownDocument>,
+    ids: Vec<String>,
     /// When the last document was replaced.
     replaced: Option<Instant>,
-    /// Whether the documents that the store lists were added.
-    is_listed: bool,
+    list: List,
 }
 
-#[derive(Debug)]
-struct KnownDocument {
-    id: String,
-    /// Whether the last probe of it failed. Then it is evidence, and not replaced until a probe of it succeeds.
-    is_failing: bool,
+/// The list of documents from the store. A process that starts in an outage of a part of the store would know only documents
+/// of the other part without it.
+#[derive(Debug, Default)]
+enum List {
+    #[default]
+    NotRead,
+    /// All attempts to read it have failed, the first one at this time.
+    Failing(Instant),
+    /// It was read, or cannot be read: an identity may lack the permission.
+    Done,
 }
 
 impl KnownDocuments {
@@ -45,53 +53,57 @@ impl KnownDocuments {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds some of the documents that a batch has found or written.
+    /// Adds some of the documents that a batch has written.
     pub(super) fn add<'d>(&self, ids: impl Iterator<Item = &'d str>, random: &dyn Random) {
         let mut sample = self.lock();
         for id in ids.take(MAX_ADDED_PER_BATCH) {
-            let is_full = sample.documents.len() >= MAX_DOCUMENTS;
+            let is_full = sample.ids.len() >= MAX_DOCUMENTS;
             let now = Instant::now();
             if is_full && sample.replaced.is_some_and(|replaced| now < replaced + REPLACEMENT_INTERVAL) {
                 return;
             }
-            if sample.documents.iter().any(|document| document.id == id) {
+            if sample.ids.iter().any(|known| known == id) {
                 continue;
             }
-            let added = KnownDocument { id: id.to_owned(), is_failing: false };
-            if !is_full {
-                sample.documents.push(added);
-                continue;
-            }
-            let index = random_index(random, MAX_DOCUMENTS);
-            sample.replaced = Some(now);
-            if !sample.documents[index].is_failing {
-                sample.documents[index] = added;
+            if is_full {
+                sample.replaced = Some(now);
+                sample.ids[random_index(random, MAX_DOCUMENTS)] = id.to_owned();
+            } else {
+                sample.ids.push(id.to_owned());
             }
         }
     }
 
-    /// Returns whether the store should list documents: once in the life of a process, if the sample is not full.
-    pub(super) fn must_be_listed(&self) -> bool {
-        let sample = self.lock();
-        !sample.is_listed && sample.documents.len() < MAX_DOCUMENTS
-    }
-
-    /// Adds documents that the store listed.
-    pub(super) fn add_listed(&self, ids: impl Iterator<Item = String>) {
+    /// Adds documents that the store lists, once in the life of a process. Returns false as long as the store fails to list
+    /// them: then a part of it may be out, and the sample may only have documents of the other part.
+    pub(super) async fn complete(&self, store: &dyn StateStore, deadline: Instant) -> bool {
+        if matches!(self.lock().list, List::Done) {
+            return true;
+        }
+        let listed = timeout_at(deadline, store.list(None, MAX_DOCUMENTS)).await;
         let mut sample = self.lock();
-        sample.is_listed = true;
-        for id in ids {
-            if sample.documents.len() < MAX_DOCUMENTS && sample.documents.iter().all(|document| document.id != id) {
-                sample.documents.push(KnownDocument { id, is_failing: false });
+        let now = Instant::now();
+        match (listed, &sample.list) {
+            (Ok(Ok(page)), _) => sample.add_listed(page.documents.into_iter().map(|document| document.id)),
+            (Err(_) | Ok(Err(StoreError::Transient(_) | StoreError::Throttled { .. })), List::NotRead) => {
+                sample.list = List::Failing(now);
+                return false;
             }
+            (Err(_) | Ok(Err(StoreError::Transient(_) | StoreError::Throttled { .. })), List::Failing(since))
+                if now < *since + LONGEST_OUTAGE =>
+            {
+                return false;
+            }
+            _ => {}
         }
+        sample.list = List::Done;
+        true
     }
 
     /// Returns random documents, without those that are excluded.
     pub(super) fn pick(&self, count: usize, is_excluded: impl Fn(&str) -> bool, random: &dyn Random) -> Vec<String> {
         let sample = self.lock();
-        let ids = sample.documents.iter().map(|document| document.id.as_str());
-        let mut ids: Vec<&str> = ids.filter(|id| !is_excluded(id)).collect();
+        let mut ids: Vec<&str> = sample.ids.iter().map(String::as_str).filter(|id| !is_excluded(id)).collect();
         let mut picked = Vec::new();
         while picked.len() < count && !ids.is_empty() {
             picked.push(ids.swap_remove(random_index(random, ids.len())).to_owned());
@@ -99,16 +111,21 @@ impl KnownDocuments {
         picked
     }
 
-    /// Records whether a probe of a document failed.
-    pub(super) fn set_failing(&self, id: &str, is_failing: bool) {
-        if let Some(document) = self.lock().documents.iter_mut().find(|document| document.id == id) {
-            document.is_failing = is_failing;
-        }
-    }
-
-    /// Removes a document that does not exist, or whose device is faulty.
+    /// Removes a document that does not exist or fails.
     pub(super) fn remove(&self, id: &str) {
-        self.lock().documents.retain(|document| document.id != id);
+        self.lock().ids.retain(|known| known != id);
+    }
+}
+
+impl Sample {
+    /// Adds documents of devices. They replace up to half of a full sample.
+    fn add_listed(&mut self, ids: impl Iterator<Item = String>) {
+        let mut listed: Vec<String> =
+            ids.filter(|id| document_id(&device_id(id)) == *id && !self.ids.contains(id)).collect();
+        listed.dedup();
+        self.ids.truncate((MAX_DOCUMENTS / 2).max(MAX_DOCUMENTS.saturating_sub(listed.len())));
+        self.ids.extend(listed);
+        self.ids.truncate(MAX_DOCUMENTS);
     }
 }
 
@@ -134,12 +151,12 @@ mod tests {
     const RANDOM: FixedRandom = FixedRandom(0.0);
 
     fn ids(known: &KnownDocuments) -> Vec<String> {
-        known.lock().documents.iter().map(|document| document.id.clone()).collect()
+        known.lock().ids.clone()
     }
 
     fn full() -> KnownDocuments {
         let known = KnownDocuments::default();
-        known.add_listed((0..MAX_DOCUMENTS).map(|number| number.to_string()));
+        known.lock().ids.extend((0..MAX_DOCUMENTS).map(|number| number.to_string()));
         known
     }
 
@@ -153,18 +170,6 @@ mod tests {
         assert_eq!(ids(&known)[0], "b");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_failing_document_is_not_replaced() {
-        let known = full();
-        known.set_failing("0", true);
-        known.add(["a"].into_iter(), &RANDOM);
-        assert_eq!(ids(&known)[0], "0");
-        known.set_failing("0", false);
-        tokio::time::advance(REPLACEMENT_INTERVAL).await;
-        known.add(["a"].into_iter(), &RANDOM);
-        assert_eq!(ids(&known)[0], "a");
-    }
-
     #[test]
     fn each_picked_document_is_another_one_and_not_excluded() {
         let mut picked = full().pick(MAX_DOCUMENTS, |id| id == "7", &FixedRandom(0.999));
@@ -175,17 +180,16 @@ mod tests {
     }
 
     #[test]
-    fn the_store_lists_documents_once_and_only_for_a_sample_that_is_not_full() {
+    fn listed_documents_of_devices_fill_a_sample_or_replace_half_of_it() {
+        let listed = || (0..100).map(|number| format!("listed-{number}"));
         let known = KnownDocuments::default();
-        assert!(known.must_be_listed());
-        known.add_listed((0..2).chain(0..2).map(|number| number.to_string()));
-        assert_eq!((ids(&known).len(), known.must_be_listed()), (2, false));
-        known.add_listed((0..100).map(|number| number.to_string()));
-        assert_eq!(ids(&known).len(), MAX_DOCUMENTS);
-        let full = KnownDocuments::default();
-        for number in 0..MAX_DOCUMENTS {
-            full.add([number.to_string().as_str()].into_iter(), &RANDOM);
+        known.lock().add_listed(["a%2Fb".to_owned(), "a~2Fb".to_owned(), "a~2Fb".to_owned()].into_iter());
+        assert_eq!(ids(&known), ["a~2Fb"], "another program's document may be refused for its id");
+        for (known, old) in [(known, 1), (full(), MAX_DOCUMENTS / 2)] {
+            known.lock().add_listed(listed());
+            let ids = ids(&known);
+            let of_list = ids.iter().filter(|id| id.starts_with("listed-")).count();
+            assert_eq!((ids.len(), of_list), (MAX_DOCUMENTS, MAX_DOCUMENTS - old));
         }
-        assert!(!full.must_be_listed());
     }
 }

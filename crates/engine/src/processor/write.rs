@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Outcome, Processed, Processor,
-    cause::{Failures, MAX_FAILING_DEVICES},
+    cause::{Cause, Failures, MAX_FAILING},
     counters::Counters,
     decoded::Device,
     device::{DeviceResult, Writer},
@@ -56,14 +56,14 @@ impl Processor {
             cache: &self.cache,
             random: &*self.random,
             counters: &operations,
-            faulty_devices: &self.shared.faulty_devices.among(devices.iter().map(|device| device.name)),
+            faulty_documents: &self.shared.documents.failing.faulty_among(devices.iter().map(|device| &*device.id)),
             must_stragglers_end: &must_stragglers_end,
             deadline,
             // A device needs four ninths of the time that is left.
             start_deadline: decoded_at + (deadline - decoded_at) * 5 / 9,
         };
         // A few refusals may be of faulty devices, also if devices are written one by one.
-        let max_refusals = self.concurrency.max(MAX_FAILING_DEVICES + 1);
+        let max_refusals = self.concurrency.max(MAX_FAILING + 1);
         let mut results = Results::default();
         let mut remaining = devices.iter();
         let mut running = FuturesUnordered::new();
@@ -137,30 +137,34 @@ impl Processor {
 
     /// Finds out whether the devices or the store caused the failures, and changes the outcomes accordingly.
     async fn find_cause(&self, run: &mut Run, results: &Results<'_>, writer: &Writer<'_>) {
-        let Results { failing, refused, bad_requests, settled, is_written, systemic, .. } = results;
-        let known = &self.shared.known_documents;
-        known.add(settled.iter().map(|device| &*device.id), &*self.random);
-        let is_faulty = |device: &&&Device| writer.faulty_devices.contains(device.name);
-        for device in settled.iter().filter(is_faulty) {
-            self.shared.faulty_devices.forget(device.name);
-        }
+        let Results { failing, refused, bad_requests, written, systemic, .. } = results;
+        let documents = &self.shared.documents;
+        documents.known.add(written.iter().map(|device| &*device.id), &*self.random);
+        documents.failing.remove_all(written.iter().map(|device| &*device.id));
+        let is_faulty = |device: &&&Device| writer.faulty_documents.contains(&*device.id);
         let failures = Failures {
             devices: run.processed.devices,
             failing: failing.iter().filter(|device| !is_faulty(device)).map(|device| &*device.id).collect(),
             faulty: failing.iter().filter(is_faulty).map(|device| &*device.id).collect(),
             rejected: results.rejected.iter().map(|device| &*device.id).collect(),
         };
-        let is_known = failing.is_empty() && (bad_requests.is_empty() || *is_written);
-        let store_works = match systemic {
-            Some(_) => false,
-            None if is_known => *is_written,
-            None => failures.are_of_devices(known, writer).await,
+        let is_written = !written.is_empty();
+        run.processed.has_accepted_write = is_written;
+        let is_known = failing.is_empty() && (bad_requests.is_empty() || is_written);
+        let cause = match systemic {
+            Some(_) => Cause::Store,
+            None if is_known && is_written => Cause::Devices,
+            None if is_known => Cause::Unknown,
+            None => {
+                let (cause, is_accepted) = failures.cause(documents, writer).await;
+                run.processed.has_accepted_write |= is_accepted;
+                cause
+            }
         };
-        run.processed.store_accepts_writes = store_works;
-        if store_works {
+        run.processed.store_accepts_writes = cause == Cause::Devices;
+        if cause == Cause::Devices {
             for device in failing.iter().filter(is_faulty) {
-                self.shared.faulty_devices.remember(device.name);
-                known.remove(&device.id);
+                documents.failing.set_faulty(&device.id);
                 // It has had its only try.
                 run.change(device.events.iter().map(|event| event.index), Outcome::Failed);
             }
@@ -169,7 +173,7 @@ impl Processor {
         let systemic = |failure| Outcome::Unresolved(Failure { class: ErrorClass::Systemic, ..failure });
         let refused = refused.iter().flat_map(|device| &device.events).map(|event| event.index);
         run.change(refused, systemic);
-        if run.can_reclassify && !*is_written {
+        if (run.can_reclassify || cause == Cause::Store) && !is_written {
             run.change(bad_requests.iter().copied(), systemic);
         }
     }
@@ -184,12 +188,10 @@ async fn write_device<'d>(writer: &Writer<'_>, device: &'d Device<'d>) -> (&'d D
 struct Results<'d> {
     /// The number of devices with a result.
     answered: usize,
-    /// The devices whose events all have a final outcome.
-    settled: Vec<&'d Device<'d>>,
-    /// When the last device was settled.
+    /// The devices whose documents were written.
+    written: Vec<&'d Device<'d>>,
+    /// When the last device got a final outcome for all of its events.
     last_settled: Option<Instant>,
-    /// Whether a document was written.
-    is_written: bool,
     /// The devices that failed; the cause is not known.
     failing: Vec<&'d Device<'d>>,
     /// Those of them that the store refused.
@@ -208,16 +210,15 @@ impl<'d> Results<'d> {
     fn add(&mut self, run: &mut Run, device: &'d Device<'d>, result: DeviceResult) {
         run.record_outcomes(device, result.outcomes);
         self.answered += 1;
-        self.is_written |= result.is_written;
+        if result.is_written {
+            self.written.push(device);
+        }
         if !result.bad_requests.is_empty() {
             self.rejected.push(device);
             self.bad_requests.extend(result.bad_requests);
         }
         match result.unwritten {
-            None => {
-                self.settled.push(device);
-                self.last_settled = Some(Instant::now());
-            }
+            None => self.last_settled = Some(Instant::now()),
             Some(StoreError::Refused(reason)) => {
                 self.failing.push(device);
                 self.refused.push(device);
@@ -245,8 +246,8 @@ impl<'d> Results<'d> {
 pub(super) struct Run {
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// Whether bad requests may be reclassified as a failure of the store. If a batch has one device, its bad request is
-    /// counted as the device's failure, because a retry would block the other devices of the partition. A Service Bus
-    /// message blocks only its own session, so it may always be retried.
+    /// counted as the device's failure, because a retry would block the other devices of the partition, unless other documents
+    /// are rejected, too. A Service Bus message blocks only its own session, so it may always be retried.
     pub(super) can_reclassify: bool,
     pub(super) processed: Processed,
 }

@@ -200,6 +200,107 @@ async fn an_outage_of_each_third_document_is_held_in_batches_of_any_size() {
     }
 }
 
+/// A handler that starts in an outage of a part of the store writes only documents of the other part, and cannot list any.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_starts_in_a_partial_outage_dead_letters_nothing() {
+    let (store, handler) = rig();
+    let healthy: Vec<String> = (0..100).map(|number| format!("drone-{number}")).collect();
+    let healthy: Vec<&str> = healthy.iter().map(String::as_str).collect();
+    store.fail_lists(true);
+    store.always(Write, "out", StoreResponse::transient());
+    invoke_final(&handler, &fleet(&healthy)).await;
+    for attempt in 0..20 {
+        invoke_retried(&handler, &fleet(&["out", "drone-1"]).retried(attempt)).await;
+    }
+    store.clear_script();
+    assert_eq!(invoke_final(&handler, &fleet(&["out"]).retried(20)).await.counts(), [1, 0, 0]);
+}
+
+/// Documents broke one by one, and the handler was started again: it cannot tell them from an outage, which has a longest time.
+#[tokio::test(start_paused = true)]
+async fn many_faulty_documents_are_held_for_two_hours_and_then_dead_lettered() {
+    let (store, handler) = rig();
+    let sick = ["sick-0", "sick-1", "sick-2", "sick-3", "sick-4"];
+    invoke_final(&handler, &fleet(&["a", "b", "c", "d"])).await;
+    for name in sick {
+        store.always(Write, name, StoreResponse::transient());
+    }
+    let started = Instant::now();
+    let (_, reply) = deliver(&handler, &fleet(&[&sick[..], &["a"]].concat())).await;
+    assert_eq!(reply.counts()[2], 5);
+    let minutes = started.elapsed().as_secs() / 60;
+    assert!((120..130).contains(&minutes), "{minutes} min");
+    assert_eq!(deliver(&handler, &fleet(&sick)).await.0, 0, "they are remembered");
+}
+
+/// Each of them is a sign of an outage for the others.
+#[tokio::test(start_paused = true)]
+async fn three_faulty_documents_in_batches_of_their_own_are_dead_lettered() {
+    let (store, handler) = rig();
+    let sick = ["sick-0", "sick-1", "sick-2"];
+    invoke_final(&handler, &fleet(&[&sick[..], &["a", "b", "c"]].concat())).await;
+    for name in sick {
+        store.always(Write, name, StoreResponse::transient());
+    }
+    let envelope = |number: i64| Envelope::new([Sent::battery(100 + number, sick[number as usize], 0.25)]);
+    for attempt in 0..4 {
+        for number in 0..3 {
+            invoke_retried(&handler, &envelope(number).retried(attempt)).await;
+        }
+    }
+    for number in 0..3 {
+        assert_eq!(deliver(&handler, &envelope(number)).await.1.counts(), [0, 0, 1], "{number}");
+    }
+}
+
+/// Documents that were out are no sign of an outage once they are accepted again, also if their devices are silent.
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_a_faulty_document_is_found() {
+    let (store, handler) = rig();
+    let names: Vec<String> = (0..40).map(|number| format!("drone-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    invoke_final(&handler, &fleet(&names)).await;
+    store.always(Write, ANY, StoreResponse::transient());
+    for attempt in 0..3 {
+        invoke_retried(
+            &handler,
+            &Envelope::new((100..).zip(&names).map(|(n, d)| Sent::battery(n, d, 0.1))).retried(attempt),
+        )
+        .await;
+    }
+    store.clear_script();
+    store.always(Write, "drone-7", StoreResponse::transient());
+    let (failed, reply) = deliver(&handler, &Envelope::new([Sent::battery(200, "drone-7", 0.2)])).await;
+    assert_eq!(reply.counts(), [0, 0, 1]);
+    assert!(failed < 10, "{failed} attempts");
+}
+
+/// The device sends between its readings events without any: nothing of them has to be written.
+#[tokio::test(start_paused = true)]
+async fn a_faulty_document_is_remembered_until_it_is_written() {
+    let (store, handler) = rig();
+    invoke_final(&handler, &fleet(&["sick", "a"])).await;
+    store.always(Write, "sick", StoreResponse::transient());
+    deliver(&handler, &with_sick(1)).await;
+    let heartbeat = Envelope::new([Sent::new(500, r#"{"deviceId":"sick"}"#)]);
+    assert_eq!(deliver(&handler, &heartbeat).await.1.counts(), [1, 0, 0]);
+    assert_eq!(deliver(&handler, &with_sick(10)).await.0, 0);
+}
+
+/// A store that rejects everything is no matter of the only device of a batch.
+#[tokio::test(start_paused = true)]
+async fn a_bad_request_for_a_device_alone_is_of_the_store_if_it_rejects_others_too() {
+    let (store, handler) = rig();
+    invoke_final(&handler, &fleet(&["a", "b", "c"])).await;
+    store.always(Write, ANY, StoreResponse::Fail(StoreError::BadRequest("400".into())));
+    let one = Envelope::new([Sent::battery(100, "a", 0.25)]);
+    for attempt in 0..10 {
+        invoke_retried(&handler, &one.retried(attempt)).await;
+    }
+    store.clear_script();
+    assert_eq!(invoke_final(&handler, &one.retried(10)).await.counts(), [1, 0, 0]);
+}
+
 /// The first devices are written, and all later requests are refused.
 #[tokio::test(start_paused = true)]
 async fn a_key_revoked_in_the_middle_of_an_attempt_dead_letters_no_device() {

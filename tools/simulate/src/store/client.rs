@@ -124,6 +124,10 @@ impl StateStore for Client {
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
+        if self.faults.is_listing_out() {
+            sleep(self.latency()).await;
+            return Err(StoreError::Transient("503: unavailable".into()));
+        }
         let documents = self.service.documents();
         let following = documents.iter().filter(|stored| after.is_none_or(|after| stored.document.id.as_str() > after));
         Ok(following.take(limit).map(|stored| stored.document.clone()).collect::<Vec<_>>().into())
