@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::{batch::Event, device_state::Reading};
+pub(crate) use gzip::max_unpacked_bytes;
 
 /// Decodes the telemetry of one kind of device.
 ///
@@ -82,7 +83,7 @@ pub trait Telemetry: Send + Sync {
     /// `deviceId` of its JSON, in any letter case. `None` if there is none, or if the body is too large to be parsed once more.
     fn rejected_device_id(&self, event: &Event) -> Option<String> {
         const MAX_BYTES: usize = 65_536;
-        let json = if event.body.len() <= MAX_BYTES { self.to_json(event)? } else { return None };
+        let json = if max_unpacked_bytes(&event.body) <= MAX_BYTES { self.to_json(event)? } else { return None };
         let (_, id) = json.as_object()?.iter().find(|(name, _)| name.eq_ignore_ascii_case("deviceId"))?;
         id.as_str().filter(|id| !id.is_empty()).map(str::to_owned)
     }

@@ -20,7 +20,7 @@ use crate::{
     batch::{Batch, Event, EventPosition},
     device_state::{MAX_ID_BYTES, Reading, Version, document_id, is_reading_name},
     failure::{ErrorClass, Failure, Stage},
-    telemetry::{Poison, Readings, Telemetry, is_unrecognized},
+    telemetry::{Poison, Readings, Telemetry, is_unrecognized, max_unpacked_bytes},
     text::panic_message,
 };
 
@@ -90,7 +90,7 @@ impl DecodedBatch<'_> {
     }
 }
 
-/// After this many bytes of bodies, decoding yields to other batches and checks its deadline.
+/// After this many bytes of bodies, unpacked, decoding yields to other batches and checks its deadline.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// The fixed cost of an event in [`CHUNK_BYTES`], so that many small events are a chunk, too.
@@ -120,12 +120,12 @@ impl Processor {
         let DecodedBatch { outcomes, readings, devices, events, unrecognized } = &mut decoded;
         let mut skipped = Vec::new();
         let (mut chunk, mut is_late) = (0, false);
-        let is_large = |index: &usize| batch.events[*index].body.len() > CHUNK_BYTES / 16;
+        let is_large = |index: &usize| max_unpacked_bytes(&batch.events[*index].body) > CHUNK_BYTES / 16;
         let has_large = (0..count).any(|index| is_large(&index));
         let large = (0..count).filter(|index| has_large && is_large(index));
         for index in (0..count).filter(|index| !has_large || !is_large(index)).chain(large) {
             let event = &batch.events[index];
-            chunk += event.body.len() + EVENT_BYTES;
+            chunk += max_unpacked_bytes(&event.body) + EVENT_BYTES;
             if chunk >= CHUNK_BYTES {
                 chunk = 0;
                 yield_now().await;

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// The longest outage of a part of the store. A document that fails for longer is no sign of an outage.
+/// The longest outage of a part of the store. A document that fails for longer does not indicate one.
 pub(super) const LONGEST_OUTAGE: Duration = Duration::from_hours(2);
 
 /// How long a document counts as faulty after its last failure: long enough that a device that keeps sending is tried once

@@ -18,6 +18,11 @@ const MAX_RATIO: usize = 16;
 /// A body may always unpack to this many bytes.
 const MIN_LIMIT_BYTES: usize = 64 * 1024;
 
+/// Returns the maximum number of bytes that decoding a body reads: those of the unpacked body.
+pub(crate) fn max_unpacked_bytes(body: &[u8]) -> usize {
+    if body.starts_with(MAGIC) { (body.len() * MAX_RATIO).max(MIN_LIMIT_BYTES) } else { body.len() }
+}
+
 /// Returns the unpacked body, or the body itself if it is not compressed.
 ///
 /// # Errors
@@ -27,7 +32,7 @@ pub(super) fn unpacked(body: &[u8]) -> Result<Cow<'_, [u8]>, Poison> {
     if !body.starts_with(MAGIC) {
         return Ok(Cow::Borrowed(body));
     }
-    let limit = (body.len() * MAX_RATIO).max(MIN_LIMIT_BYTES);
+    let limit = max_unpacked_bytes(body);
     let mut unpacked = Vec::new();
     let read = MultiGzDecoder::new(body).take(limit as u64 + 1).read_to_end(&mut unpacked);
     match read {

@@ -253,7 +253,7 @@ async fn three_faulty_documents_in_batches_of_their_own_are_dead_lettered() {
     }
 }
 
-/// Documents that were out are no sign of an outage once they are accepted again, also if their devices are silent.
+/// Documents that were out indicate no outage once they are accepted again, even if their devices are silent.
 #[tokio::test(start_paused = true)]
 async fn after_an_outage_a_faulty_document_is_found() {
     let (store, handler) = rig();
@@ -287,7 +287,7 @@ async fn a_faulty_document_is_remembered_until_it_is_written() {
     assert_eq!(deliver(&handler, &with_sick(10)).await.0, 0);
 }
 
-/// A store that rejects everything is no matter of the only device of a batch.
+/// A store rejects everything, also for the only device of a batch.
 #[tokio::test(start_paused = true)]
 async fn a_bad_request_for_a_device_alone_is_of_the_store_if_it_rejects_others_too() {
     let (store, handler) = rig();
