@@ -216,7 +216,7 @@ async fn a_handler_that_starts_in_a_partial_outage_dead_letters_nothing() {
     assert_eq!(invoke_final(&handler, &fleet(&["out"]).retried(20)).await.counts(), [1, 0, 0]);
 }
 
-/// Documents broke one by one, and the handler was started again: it cannot tell them from an outage, which has a longest time.
+/// Documents broke one by one, and the handler was started again: it cannot distinguish them from an outage, which ends at some time.
 #[tokio::test(start_paused = true)]
 async fn many_faulty_documents_are_held_for_two_hours_and_then_dead_lettered() {
     let (store, handler) = rig();
