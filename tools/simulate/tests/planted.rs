@@ -13,7 +13,7 @@ use std::{
 use devicestate_test_support::{program::target, root};
 
 /// Number of seeds per fault, and the approximate number of events per seed.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 600;
 const EVENTS: u32 = 250;
 
 /// The paths that the simulation is built from.
