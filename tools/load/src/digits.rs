@@ -46,12 +46,19 @@ impl Device {
     }
 }
 
-/// A sequence number in thirteen digits: larger than any of a real partition, and still exact as a double.
+/// A sequence number in sixteen digits: larger than any of a real partition, and still exact as a double.
 #[derive(Debug, Clone)]
-pub(crate) struct SequenceNumber(pub(crate) [u8; 13]);
+pub(crate) struct SequenceNumber(pub(crate) [u8; Self::WIDTH]);
 
 impl SequenceNumber {
-    pub(crate) const FIRST: Self = Self(*b"1000000000000");
+    pub(crate) const WIDTH: usize = 16;
+
+    /// Returns the first number of a run that starts at this time. The numbers of a partition go on from run to run: a handler
+    /// takes an event with a lower one for older, whatever its time.
+    pub(crate) fn first(now_ms: i64) -> Self {
+        let text = format!("{:0width$}", now_ms.saturating_mul(1_000), width = Self::WIDTH);
+        Self(text.as_bytes().try_into().expect("microseconds in sixteen digits"))
+    }
 
     pub(crate) fn increment(&mut self) {
         for digit in self.0.iter_mut().rev() {

@@ -55,7 +55,7 @@ impl Envelope {
         let number_in_key = key.len() - Device(0).digits().len();
         let (mut time, offset) = (Time::new(), |index: usize| 100_000_000_000 + index as u64 * EVENT_BYTES);
         let time = str::from_utf8(time.at(0)).expect("digits").to_owned();
-        let sequence_number = str::from_utf8(&SequenceNumber::FIRST.0).expect("digits").to_owned();
+        let sequence_number = "1".repeat(SequenceNumber::WIDTH);
 
         envelope.push("{\"Data\":{\"messages\":\"[");
         envelope.each("", "\\\"", "\\\"", |envelope, index| {

@@ -60,7 +60,7 @@ impl Partition {
             devices: options.devices,
             requests,
             next: 0,
-            sequence_number: SequenceNumber::FIRST,
+            sequence_number: SequenceNumber::first(now_ms),
             last_batch_ms: now_ms,
             time: Time::new(),
             rng,
