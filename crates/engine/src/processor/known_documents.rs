@@ -67,7 +67,8 @@ impl KnownDocuments {
             }
             if is_full {
                 sample.replaced = Some(now);
-                sample.ids[random_index(random, MAX_DOCUMENTS)] = id.to_owned();
+                let index = random_index(random, MAX_DOCUMENTS);
+                id.clone_into(&mut sample.ids[index]);
             } else {
                 sample.ids.push(id.to_owned());
             }

@@ -11,7 +11,7 @@ use devicestate_engine::{
 };
 use devicestate_test_doubles::{
     ANY, BUDGET, Envelope, FinalReply, Operation, ScriptedStore, Sent, StoreResponse, batch, battery, document,
-    final_reply, issue, kinds, processor, version,
+    final_reply, kinds, processor, version,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -242,14 +242,15 @@ async fn three_faulty_documents_in_batches_of_their_own_are_dead_lettered() {
     for name in sick {
         store.always(Write, name, StoreResponse::transient());
     }
-    let envelope = |number: i64| Envelope::new([Sent::battery(100 + number, sick[number as usize], 0.25)]);
+    let envelopes: Vec<_> =
+        (100..).zip(sick).map(|(number, name)| Envelope::new([Sent::battery(number, name, 0.25)])).collect();
     for attempt in 0..4 {
-        for number in 0..3 {
-            invoke_retried(&handler, &envelope(number).retried(attempt)).await;
+        for envelope in &envelopes {
+            invoke_retried(&handler, &envelope.retried(attempt)).await;
         }
     }
-    for number in 0..3 {
-        assert_eq!(deliver(&handler, &envelope(number)).await.1.counts(), [0, 0, 1], "{number}");
+    for envelope in &envelopes {
+        assert_eq!(deliver(&handler, envelope).await.1.counts(), [0, 0, 1]);
     }
 }
 
@@ -299,84 +300,6 @@ async fn a_bad_request_for_a_device_alone_is_of_the_store_if_it_rejects_others_t
     }
     store.clear_script();
     assert_eq!(invoke_final(&handler, &one.retried(10)).await.counts(), [1, 0, 0]);
-}
-
-/// The first devices are written, and all later requests are refused.
-#[tokio::test(start_paused = true)]
-async fn a_key_revoked_in_the_middle_of_an_attempt_dead_letters_no_device() {
-    for devices in [2, 5, 40] {
-        let (store, handler) = rig();
-        let names: Vec<String> = (0..devices).map(|number| format!("drone-{number}")).collect();
-        let envelope = fleet(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        store.respond(Write, ANY, (0..devices - 1).map(|_| StoreResponse::Perform));
-        store.always(Write, ANY, StoreResponse::refused());
-        for attempt in 0..20 {
-            let reason = invoke_retried(&handler, &envelope.retried(attempt)).await;
-            assert!(reason.contains("1 of") && reason.contains("the store refuses it"), "{reason}");
-        }
-        store.clear_script();
-        assert_eq!(invoke_final(&handler, &envelope.retried(20)).await.counts()[2], 0, "dead letters");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_batch_stops_after_the_concurrent_requests() {
-    for operation in [Read, Write] {
-        let store = Arc::new(ScriptedStore::default());
-        store.always(Read, ANY, StoreResponse::Slow(Duration::from_millis(5)));
-        if operation == Read {
-            store.clear_script();
-        }
-        store.always(operation, ANY, StoreResponse::refused());
-        let events: Vec<_> = (0..1_000).map(|number| battery(number, &format!("drone-{number}"), 0.5)).collect();
-        let processed = processor(&store).process(&batch(events)).await;
-        assert_eq!(kinds(&processed), vec!["unresolved systemic"; 1_000]);
-        assert!(issue(&processed, 999).contains("the store refuses it"));
-        assert_eq!(store.count(operation), 8, "{operation:?}");
-        assert!(!processed.store_accepts_writes);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_device_is_tried_once_per_attempt_and_others_are_written() {
-    let (store, handler) = rig();
-    store.always(Read, "sick", StoreResponse::refused());
-    let reason = invoke_retried(&handler, &fleet(&["a", "sick", "b"]).retried(0)).await;
-    assert!(reason.contains("the store refuses it"), "{reason}");
-    assert_eq!(store.requests().iter().filter(|request| request.id == "sick").count(), 1);
-    for device in ["a", "b"] {
-        assert!(store.document(device).await.is_some(), "{device}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn refusals_of_all_devices_are_systemic_even_in_a_small_batch() {
-    let store = Arc::new(ScriptedStore::default());
-    store.always(Write, ANY, StoreResponse::refused());
-    let processed = processor(&store).process(&batch([battery(1, "d", 0.1), battery(2, "e", 0.2)])).await;
-    assert_eq!(kinds(&processed), ["unresolved systemic"; 2]);
-}
-
-/// Creations conflict with a document that is not found when it is read.
-#[tokio::test(start_paused = true)]
-async fn a_document_that_exists_and_is_not_found_is_rejected_without_splitting_its_events() {
-    let store = Arc::new(ScriptedStore::default());
-    store.always(Write, "d", StoreResponse::Fail(StoreError::Conflict));
-    let events = [battery(1, "d", 0.1), battery(2, "d", 0.2), battery(3, "e", 0.3)];
-    let started = Instant::now();
-    let processed = processor(&store).process(&batch(events)).await;
-    assert_eq!(kinds(&processed), ["failed poison", "failed poison", "applied"]);
-    assert!(issue(&processed, 0).contains("does not find it"), "{}", issue(&processed, 0));
-    assert!(started.elapsed() < BUDGET / 6, "{:?}", started.elapsed());
-    assert_eq!(store.requests().iter().filter(|request| request.id == "d" && request.operation == Write).count(), 17);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_document_that_another_writer_creates_and_deletes_a_few_times_is_written() {
-    let store = Arc::new(ScriptedStore::default());
-    store.respond(Write, "d", (0..10).map(|_| StoreResponse::Fail(StoreError::Conflict)));
-    let processed = processor(&store).process(&batch([battery(1, "d", 0.1)])).await;
-    assert_eq!(kinds(&processed), ["applied"]);
 }
 
 /// Three sick devices of a small batch are their own cause: others are accepted. Four at once are the store's.

@@ -13,6 +13,7 @@ mod large_dead_letters;
 mod other_device;
 mod overflow;
 mod processor;
+mod refusals;
 mod rejected_writes;
 mod retries;
 mod sessions;
