@@ -107,6 +107,22 @@ fn exit_code_200_is_a_restart_that_does_not_count_as_a_failure() {
 }
 
 #[test]
+fn a_process_that_a_handler_leaves_behind_does_not_delay_the_restart() {
+    let workspace = Workspace::new();
+    // The first process leaves one that holds its standard error; the second one checks that it still runs.
+    let script = "
+        if ! test -e holder; then env -i sh -c 'unset PWD; sleep 20; touch ended' & echo $! > holder; exit 200; fi
+        test -e ended || touch held
+        exec \"$HANDLER\" serve";
+    let root = app_with_script(&workspace, script);
+    let (report, _) = run(&workspace, &root, 0);
+    assert_eq!(count(&report, "handlerRestarts"), 1, "{report}");
+    assert!(root.join("held").exists(), "the restart waited for the other process");
+    let holder = fs::read_to_string(root.join("holder")).expect("a file");
+    assert!(signal("-KILL", holder.trim().parse().expect("a process id")));
+}
+
+#[test]
 fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_its_batch_is_retried() {
     let workspace = Workspace::new();
     // The first process answers only `GET /`.
