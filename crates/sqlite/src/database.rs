@@ -11,7 +11,11 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, config::DbConfig};
-use tokio::sync::oneshot;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::oneshot,
+    task::block_in_place,
+};
 
 use crate::{connection::connect, open_files::OpenFiles};
 
@@ -44,7 +48,11 @@ enum Message {
 impl ConnectionThread {
     fn close(&self) {
         let _ = self.messages.send(Message::Close);
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        // The last transaction and the checkpoint may take seconds, in which this thread of a runtime must run no other task.
+        if Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread) {
+            let _ = block_in_place(|| thread.join());
+        } else {
             let _ = thread.join();
         }
     }
