@@ -36,3 +36,20 @@ fn a_database_that_is_dropped_within_a_runtime_does_not_stop_its_other_tasks() {
     let has_log = ended.recv_timeout(MINUTE).expect("the runtime ran no other task");
     assert!(!has_log, "the drop waits until the file is closed");
 }
+
+/// The log of another process is one that cannot be opened.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_reader_that_cannot_read_the_log_of_another_process_returns_no_outdated_documents() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state.db");
+    Database::open(&path, OpenMode::Create).expect("a database").close();
+    let reader = Database::open(&path, OpenMode::ReadOnly).expect("a database");
+    let count = || reader.read(|connection| connection.query_row("SELECT count(*) FROM documents", [], |row| row.get(0)));
+    assert_eq!(count().await.expect("a count"), 0);
+    std::fs::create_dir(path.with_extension("db-wal")).expect("a folder");
+    let error = count().await.map(|count: i64| count).expect_err("there is a log").to_string();
+    assert!(error.contains("state.db: it cannot be"), "{error}");
+    std::fs::remove_dir(path.with_extension("db-wal")).expect("the folder");
+    assert_eq!(count().await.expect("a count"), 0);
+}
