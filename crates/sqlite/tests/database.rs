@@ -45,7 +45,8 @@ async fn a_reader_that_cannot_read_the_log_of_another_process_returns_no_outdate
     let path = folder.path().join("state.db");
     Database::open(&path, OpenMode::Create).expect("a database").close();
     let reader = Database::open(&path, OpenMode::ReadOnly).expect("a database");
-    let count = || reader.read(|connection| connection.query_row("SELECT count(*) FROM documents", [], |row| row.get(0)));
+    let count =
+        || reader.read(|connection| connection.query_row("SELECT count(*) FROM documents", [], |row| row.get(0)));
     assert_eq!(count().await.expect("a count"), 0);
     std::fs::create_dir(path.with_extension("db-wal")).expect("a folder");
     let error = count().await.map(|count: i64| count).expect_err("there is a log").to_string();

@@ -27,7 +27,8 @@ impl Directory {
         let files = fs::read_dir(&self.0).into_iter().flatten().flatten();
         // Only regular files: to open a named pipe would block, and a link may point to any file.
         let is_unfinished = |file: &fs::DirEntry| {
-            file.file_name().to_str().is_some_and(is_unfinished_name) && file.file_type().is_ok_and(|kind| kind.is_file())
+            file.file_name().to_str().is_some_and(is_unfinished_name)
+                && file.file_type().is_ok_and(|kind| kind.is_file())
         };
         let unfinished = files.filter(is_unfinished).map(|file| file.path());
         // What cannot be opened or deleted stays: it belongs to another user, or another process was faster.
