@@ -209,9 +209,9 @@ impl Options {
         }
         if report.events.unrecognized > 0 && !report.is_all_unrecognized() {
             let unrecognized = count_of(report.events.unrecognized, "event");
-            eprintln!(
+            print_message(format_args!(
                 "devicestate: warning: {unrecognized} had no known field, so nothing of them is stored: {UNRECOGNIZED_ADVICE}"
-            );
+            ));
         }
         result
     }
@@ -224,7 +224,7 @@ const UNRECOGNIZED_ADVICE: &str =
 /// Returns an error if the run failed.
 fn check_report(report: &Report) -> Result<(), CommandError> {
     match &report.failures {
-        Failures { error: Some(reason), .. } if report.interrupted => Err(CommandError::interrupted(reason)),
+        Failures { error: Some(reason), is_stopped: true, .. } => Err(CommandError::interrupted(reason)),
         Failures { error: Some(reason), .. } => Err(CommandError::failed(reason)),
         _ if report.events.lost > 0 => {
             let lost = count_of(report.events.lost, "event");

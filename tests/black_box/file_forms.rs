@@ -95,6 +95,22 @@ fn names_and_values_are_read_in_any_letter_case() {
 }
 
 #[test]
+fn integers_may_be_written_with_a_point_and_an_unset_data_type_as_undefined() {
+    let app = App::shipped()
+        .with_function(|function| {
+            function["bindings"][0]["dataType"] = "Undefined".into();
+            function["retry"]["maxRetryCount"] = json!(-1.0);
+        })
+        .with_host(|host| host["extensions"]["eventHubs"]["maxEventBatchSize"] = json!(12_000.0));
+    let (_, errors) = app.fails_to_start();
+    assert!(errors.contains("InvocationBudget") && errors.contains("12000"), "{errors}");
+    let app = app.with_host(|host| host["extensions"]["eventHubs"]["maxEventBatchSize"] = json!(1e3));
+    app.start().invoke(&fixture("many-unset")).assert_all_applied(3);
+    let app = app.with_host(|host| host["extensions"]["eventHubs"]["maxEventBatchSize"] = json!(0.5));
+    assert!(app.fails_to_start().1.contains("host.json"));
+}
+
+#[test]
 fn comments_and_trailing_commas_are_skipped() {
     let text = fs::read_to_string(root().join(FUNCTION).join("function.json")).expect("the shipped file");
     let text = text
@@ -158,10 +174,18 @@ fn an_invalid_file_of_a_disabled_function_is_one_warning() {
         app.add_function("Second", &second);
         assert_warned(&app, "Second", "dead letters");
     }
-    let app = App::shipped().with("AzureWebJobs.Second.Disabled", "false");
-    app.add_function("Second", &second);
-    let (_, errors) = app.fails_to_start();
-    assert!(errors.contains("Second/function.json") && errors.contains("dead letters"), "{errors}");
+    // A text is the name of a setting.
+    disabled_in_the_file["disabled"] = "SecondIsOff".into();
+    let app = App::shipped().with("SecondIsOff", "1");
+    app.add_function("Second", &disabled_in_the_file);
+    assert_warned(&app, "Second", "dead letters");
+
+    for (setting, function) in [("AzureWebJobs.Second.Disabled", &second), ("SecondIsOff", &disabled_in_the_file)] {
+        let app = App::shipped().with(setting, "false");
+        app.add_function("Second", function);
+        let (_, errors) = app.fails_to_start();
+        assert!(errors.contains("Second/function.json") && errors.contains("dead letters"), "{errors}");
+    }
 }
 
 #[test]

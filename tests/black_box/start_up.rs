@@ -131,14 +131,19 @@ fn a_value_that_may_be_a_secret_is_not_repeated() {
         "accesskey=c2VjcmV0",
         "?sv=2024&SIG=c2VjcmV0",
         "SharedAccessSignature c2VjcmV0",
+        "a password: c2VjcmV0 too",
+        "c2VjcmV0c2VjcmV0",
         &"c2VjcmV0".repeat(12_000),
     ] {
         for setting in ["StateStore", "TelemetryFormat", "InvocationBudget", "StoreConcurrency", "LogLevel"] {
             let (status, errors) = App::shipped().with(setting, value).fails_to_start();
             assert!(errors.contains(setting) && !errors.contains("c2VjcmV0"), "{setting}: {errors}");
             assert!(errors.len() < 1_000, "{setting}: {} bytes", errors.len());
-            assert_error((status, errors), &["not a value of", "secret"]);
+            assert_error((status, errors), &["not its value of", "hidden", "may be a secret"]);
         }
+    }
+    for value in ["sqlite, not cosmos", "application/pro", "-5.123456789:123456789:123456789"] {
+        assert_rejected(&App::shipped().with("StateStore", value), &["StateStore", value]);
     }
     let (_, errors) = App::shipped().fails_to_start_with(&[("FUNCTIONS_CUSTOMHANDLER_PORT", account_key)]);
     assert!(errors.contains("FUNCTIONS_CUSTOMHANDLER_PORT") && !errors.contains("c2VjcmV0"), "{errors}");

@@ -204,7 +204,7 @@ fn a_handler_removes_the_unfinished_dead_letters_of_a_killed_one_at_its_start() 
     let folder = app.path("state.db-dead-letters");
     fs::create_dir(&folder).expect("a folder");
     fs::write(folder.join("0af1-22.json"), "{}").expect("a file");
-    fs::write(folder.join("0af1-23.9f.unfinished"), "{").expect("a file");
+    fs::write(folder.join("0af1c2d40af1c2d40af1c2d40af1c2d4-0123abcd.9f.unfinished"), "{").expect("a file");
     drop(app.start());
     let left: Vec<_> = fs::read_dir(&folder).expect("a folder").map(|file| file.expect("a file").file_name()).collect();
     assert_eq!(left, ["0af1-22.json"]);

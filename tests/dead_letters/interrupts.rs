@@ -13,7 +13,10 @@ use std::{
 use devicestate_test_storage::bench::Bench;
 use devicestate_test_support::{Fold, pause};
 
-use crate::faulty_bench::{ALWAYS, FaultKind, FaultyBench, Operation, audit_lines, put_dead_letters};
+use crate::{
+    faulty_bench::{ALWAYS, FaultKind, FaultyBench, Operation, audit_lines, put_dead_letters},
+    large_dead_letters::put_large_dead_letters,
+};
 
 /// Longer than the test takes.
 const LONG_TIMEOUT: [&str; 2] = ["--visibility-timeout", "604800"];
@@ -112,6 +115,29 @@ fn a_signal_ends_the_wait_for_the_audit_trail_and_releases_every_message() {
         let (status, _) = wait_for_end(child);
         assert_eq!((status.code(), audit_lines(&trail).len(), faulty.documents().len()), (Some(code), 0, 0));
         faulty.assert_all_visible(3);
+    }
+}
+
+/// A named pipe takes the place of a large dead letter, so the signal arrives while the command reads it.
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_the_read_of_a_large_dead_letter() {
+    for (words, name, code) in [("show", "-INT", 130), ("edit", "-TERM", 143)] {
+        let mut faulty = FaultyBench::local();
+        put_large_dead_letters(&mut faulty, 1);
+        let listed = faulty.json(&["list"], 0);
+        let [id, file] = ["id", "overflow"].map(|name| listed[0][name].as_str().expect("text").to_owned());
+        std::fs::remove_file(&file).expect("the large dead letter");
+        assert!(Command::new("mkfifo").arg(&file).status().expect("mkfifo").success());
+        let mut child = faulty.command(&[words, &id]).spawn().expect("the binary");
+        let stderr = stderr_lines(&mut child);
+        // It opens when the command does.
+        let _pipe = File::options().write(true).open(&file).expect("a pipe");
+        send_signal(name, &child);
+        wait_for_line(&stderr, "stopped: nothing was changed");
+        let (status, output) = wait_for_end(child);
+        assert_eq!((status.code(), &*output), (Some(code), ""), "{words}");
+        faulty.assert_all_visible(1);
     }
 }
 

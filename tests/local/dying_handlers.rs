@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Stdio,
@@ -107,6 +108,22 @@ fn exit_code_200_is_a_restart_that_does_not_count_as_a_failure() {
 }
 
 #[test]
+fn a_process_that_a_handler_leaves_behind_does_not_delay_the_restart() {
+    let workspace = Workspace::new();
+    // The first process leaves one that holds its standard error; the second one checks that it still runs.
+    let script = "
+        if ! test -e holder; then env -i sh -c 'unset PWD; sleep 20; touch ended' & echo $! > holder; exit 200; fi
+        test -e ended || touch held
+        exec \"$HANDLER\" serve";
+    let root = app_with_script(&workspace, script);
+    let (report, _) = run(&workspace, &root, 0);
+    assert_eq!(count(&report, "handlerRestarts"), 1, "{report}");
+    assert!(root.join("held").exists(), "the restart waited for the other process");
+    let holder = fs::read_to_string(root.join("holder")).expect("a file");
+    assert!(signal("-KILL", holder.trim().parse().expect("a process id")));
+}
+
+#[test]
 fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_its_batch_is_retried() {
     let workspace = Workspace::new();
     // The first process answers only `GET /`.
@@ -146,6 +163,53 @@ fn a_second_ctrl_c_stops_immediately_and_leaves_no_handler() {
     assert!(report["error"].as_str().is_some_and(|text| text.contains("stopped immediately")), "{report}");
     assert_adds_up(&report);
     assert_eq!(count(&report, "unfinished"), 100, "{report}");
+}
+
+#[test]
+fn a_handler_that_fails_after_ctrl_c_has_the_exit_code_of_a_failure() {
+    let workspace = Workspace::new();
+    let root = app_with_script(&workspace, "test -e fail && exit 0; exec node silent.js");
+    workspace.write("app/silent.js", SILENT_HANDLER);
+    let mut command = workspace.local(&["--file", "-", "--app-root"]);
+    let mut child = command.arg(&root).stdin(Stdio::piped()).spawn().expect("the binary runs");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(lines(&events(0..100)).as_bytes()).expect("it reads");
+    workspace.wait_until("a batch is sent", |_| root.join("received").exists());
+    signal("-INT", child.id());
+    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    while !line.contains("Stopping: ") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).expect("text") > 0, "it ended");
+    }
+    workspace.write("app/fail", "");
+    for handler in handlers(&child) {
+        signal("-KILL", handler);
+    }
+    let report = report(&child.wait_with_output().expect("it ends"), 1);
+    assert!(report["error"].as_str().is_some_and(|text| text.contains("exit code 0")), "{report}");
+    assert_eq!(report["interrupted"], true, "{report}");
+}
+
+#[test]
+fn a_signal_after_everything_was_processed_interrupts_nothing() {
+    let workspace = Workspace::new();
+    // The handler of the timer functions is the second one.
+    let script = "
+        echo x >> starts
+        if test $(wc -l < starts) -gt 1; then touch timers; until test -e go; do sleep 0.02; done; fi
+        exec \"$HANDLER\" serve";
+    let root = app_with_script(&workspace, script);
+    let timer = Path::new(env!("CARGO_MANIFEST_DIR")).join("DeadLetterWatchFunction/function.json");
+    workspace.write("app/DeadLetterWatchFunction/function.json", fs::read(timer).expect("a shipped file"));
+    let input = workspace.write("e.jsonl", lines(&events(0..100)));
+    let mut command = workspace.local(&["--file", input.to_str().expect("text"), "--app-root"]);
+    let child = command.arg(&root).env("HANDLER", devicestate()).spawn().expect("the binary runs");
+    workspace.wait_until("the events are processed", |_| root.join("timers").exists());
+    signal("-INT", child.id());
+    workspace.write("app/go", "");
+    let report = report(&child.wait_with_output().expect("it ends"), 0);
+    assert_eq!((&report["interrupted"], count(&report, "applied")), (&false.into(), 100), "{report}");
 }
 
 /// The handler reads the end of a pipe that this run holds.

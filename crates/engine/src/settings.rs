@@ -194,7 +194,7 @@ impl ConfigError {
     #[must_use]
     pub fn invalid(setting: &'static str, value: &str, expected: &'static str) -> Self {
         let value = if may_be_secret(value) {
-            format!("a value of {} characters, which may be a secret", value.chars().count())
+            format!("its value of {} characters, hidden because it may be a secret", value.chars().count())
         } else {
             format!("{value:?}")
         };
@@ -205,9 +205,20 @@ impl ConfigError {
 /// Returns true for a key, a signature or a connection string: two values may have been swapped. A long value may have another
 /// form of secret.
 fn may_be_secret(value: &str) -> bool {
-    /// No valid value of a setting that is not a connection, a path or a URL is longer.
-    const MAX_SHOWN_CHARS: usize = 40;
+    /// No valid value of a setting that is not a name, a connection, a path or a URL is longer.
+    const MAX_SHOWN_CHARS: usize = 23;
+    /// A key or password without a separator may be as short as the first one that is hidden.
+    const MAX_SHOWN_WORD_CHARS: usize = 15;
+    const MAX_SHOWN_NUMBER_CHARS: usize = 40;
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b':' | b'-'));
+    let max_shown = if is_number {
+        MAX_SHOWN_NUMBER_CHARS
+    } else if value.contains([' ', ':']) {
+        MAX_SHOWN_CHARS
+    } else {
+        MAX_SHOWN_WORD_CHARS
+    };
     let lowercase = value.to_ascii_lowercase();
-    value.chars().count() > MAX_SHOWN_CHARS
+    value.chars().count() > max_shown
         || ["key=", "sig=", "accountkey", "sharedaccess", "password="].iter().any(|sign| lowercase.contains(sign))
 }

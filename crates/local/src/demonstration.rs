@@ -44,6 +44,8 @@ pub(super) async fn run(run: &mut LocalRun<Hub>) -> Result<InjectedFaults, Early
         faults.events_read_again = run.broker.rewind(second_part_ms);
         faults.rewinds = 1;
         run.region.start();
+    } else {
+        run.is_shortened = true;
     }
     faults.handlers_killed = run.region.kill_switch.killed();
     Ok(faults)

@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use devicestate_engine::{clock::Clock, device_state::Document, store, store::StateStore};
+use devicestate_engine::{
+    clock::Clock,
+    device_state::Document,
+    store::{Pages, StateStore, StoreError},
+};
 use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteStore};
 
 /// The store of a run's documents, by the setting `StateStore`.
@@ -48,18 +52,53 @@ impl Documents {
     /// Returns the sequence number of the first event of a run, above those of earlier runs: within a hub the sequence number
     /// decides which event is newer. Where reading has a cost, the time is such a number.
     pub(super) async fn next_sequence_number(&self, clock: &dyn Clock) -> i64 {
-        let store = match self {
-            Self::Memory => return 0,
-            Self::Remote(..) => return clock.now_ms(),
-            Self::Sqlite(_) => self.open(),
-        };
-        // Without a file there are no documents. Whether it is damaged, the handler reports.
-        let Ok(Some(store)) = store else { return 0 };
-        let documents = store::documents(&*store, self.max_read()).await.unwrap_or_default();
-        let numbers = |document: &Document| {
-            let versions = document.readings().filter_map(|(name, _)| document.version(name));
-            versions.map(|version| version.sequence_number).max()
-        };
-        documents.iter().filter_map(numbers).max().map_or(0, |newest| newest.saturating_add(1))
+        match self {
+            Self::Memory => 0,
+            Self::Remote(..) => clock.now_ms(),
+            // Without a file there are no documents.
+            Self::Sqlite(path) if !path.exists() => 0,
+            // Whether the file is damaged, the handler reports.
+            Self::Sqlite(_) => match self.open() {
+                Ok(Some(store)) => next_sequence_number(&*store).await.unwrap_or_else(|_| clock.now_ms()),
+                _ => clock.now_ms(),
+            },
+        }
+    }
+}
+
+/// Returns the sequence number above those of a store. Page by page, because not all documents may fit into memory.
+async fn next_sequence_number(store: &dyn StateStore) -> Result<i64, StoreError> {
+    let newest_of = |document: &Document| {
+        let versions = document.readings().filter_map(|(name, _)| document.version(name));
+        versions.map(|version| version.sequence_number).max()
+    };
+    let mut newest = None;
+    let mut pages = Pages::new(store, usize::MAX);
+    while let Some(page) = pages.next().await? {
+        newest = newest.max(page.documents.iter().filter_map(newest_of).max());
+    }
+    Ok(newest.map_or(0, |newest: i64| newest.saturating_add(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use devicestate_engine::clock::System;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_sequence_number_is_the_time_if_the_documents_cannot_be_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.db");
+        let documents = Documents::Sqlite(path.clone());
+        assert_eq!(documents.next_sequence_number(&System).await, 0);
+        let database = Database::open(&path, OpenMode::Create).expect("a database");
+        assert_eq!(documents.next_sequence_number(&System).await, 0);
+        database.write(|connection| connection.execute_batch("DROP TABLE documents")).await.expect("a table");
+        let started_ms = System.now_ms();
+        assert!(documents.next_sequence_number(&System).await >= started_ms);
+        database.close();
+        std::fs::write(&path, "no database").expect("a file");
+        assert!(documents.next_sequence_number(&System).await >= started_ms);
     }
 }

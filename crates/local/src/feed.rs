@@ -55,6 +55,8 @@ pub(super) struct Feed {
     events: mpsc::Receiver<Result<Sent, SourceError>>,
     invalid_events: InvalidEvents,
     rate_limit: RateLimit,
+    /// Whether a signal ended the sending before the end of the input.
+    pub(super) is_stopped: bool,
 }
 
 impl Feed {
@@ -68,7 +70,7 @@ impl Feed {
                 }
             }
         });
-        Self { events, invalid_events, rate_limit }
+        Self { events, invalid_events, rate_limit, is_stopped: false }
     }
 
     /// Sends up to `limit` events of the input and the invalid ones among them, until the input or the run ends.
@@ -79,7 +81,7 @@ impl Feed {
         mut stop: watch::Receiver<Shutdown>,
         mut limit: u64,
     ) -> Result<(), SourceError> {
-        let Self { events: input, invalid_events, rate_limit } = self;
+        let Self { events: input, invalid_events, rate_limit, is_stopped } = self;
         let sending = async {
             let mut events = Vec::new();
             loop {
@@ -103,7 +105,10 @@ impl Feed {
         };
         tokio::select! {
             ended = sending => ended,
-            _ = stop.wait_for(|shutdown| *shutdown >= Shutdown::Draining) => Ok(()),
+            _ = stop.wait_for(|shutdown| *shutdown >= Shutdown::Draining) => {
+                *is_stopped = true;
+                Ok(())
+            }
         }
     }
 }

@@ -23,6 +23,8 @@ const HOST_RESTART_DELAY: Duration = Duration::from_millis(500);
 pub(super) enum InstanceError {
     /// No handler became ready.
     HandlerNotStarted(String),
+    /// A second signal.
+    Stopped,
     /// Another reason.
     Failed(String),
 }
@@ -31,6 +33,7 @@ impl InstanceError {
     pub(super) fn into_reason(self) -> String {
         match self {
             Self::HandlerNotStarted(reason) | Self::Failed(reason) => reason,
+            Self::Stopped => "stopped immediately: the events that were not processed are not in a document".into(),
         }
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct LocalRun<B> {
     pub(super) stop: watch::Receiver<Shutdown>,
     input: InputReport,
     feed: Feed,
+    /// Whether a signal prevented a step of the run after the whole input was sent.
+    pub(super) is_shortened: bool,
     /// Why the input could not be read to its end.
     input_error: Option<SourceError>,
     /// Messages in the dead-letter queue before the run.
@@ -101,6 +103,7 @@ impl<B: Broker> LocalRun<B> {
             stop,
             input,
             feed,
+            is_shortened: false,
             input_error: None,
             already_queued,
             expected: options.known_events(),
@@ -131,7 +134,7 @@ impl<B: Broker> LocalRun<B> {
             let mut stop = self.stop.clone();
             ended = tokio::select! {
                 ended = wait_for_all_ends(&mut self.region) => ended,
-                () = wait_for_immediate_stop(&mut stop) => Err(stopped_error()),
+                () = wait_for_immediate_stop(&mut stop) => Err(InstanceError::Stopped),
             };
         }
         self.region.stop().await;
@@ -156,7 +159,10 @@ impl<B: Broker> LocalRun<B> {
             Err(_) => None,
         };
         self.progress.end();
-        let interrupted = *self.stop.borrow() > Shutdown::Running;
+        let is_stopped = matches!(ended, Err(InstanceError::Stopped));
+        let is_timer_stopped = timer.is_some() && *self.stop.borrow() == Shutdown::Immediate;
+        // A signal after the work was done has interrupted nothing.
+        let interrupted = self.feed.is_stopped || self.is_shortened || is_stopped || is_timer_stopped;
         let error =
             ended.err().map(InstanceError::into_reason).or_else(|| self.input_error.map(|error| error.to_string()));
         // Another process may have removed messages in the meantime.
@@ -173,7 +179,7 @@ impl<B: Broker> LocalRun<B> {
             state: self.setup.state,
             documents: &self.setup.documents,
             dead_letter_messages,
-            failures: Failures { error, timer_error: timer },
+            failures: Failures { error, is_stopped, timer_error: timer },
             faults,
             check,
         };
@@ -194,7 +200,7 @@ async fn while_running<B: Broker, T>(
     loop {
         tokio::select! {
             value = &mut future => return Ok(value),
-            () = wait_for_immediate_stop(&mut stop) => return Err(stopped_error()),
+            () = wait_for_immediate_stop(&mut stop) => return Err(InstanceError::Stopped),
             Some(ended) = region.wait_for_end() => ended?,
         }
     }
@@ -210,8 +216,4 @@ async fn wait_for_all_ends<B: Broker>(region: &mut Region<B>) -> Result<(), Earl
 
 async fn wait_for_immediate_stop(stop: &mut watch::Receiver<Shutdown>) {
     let _ = stop.wait_for(|shutdown| *shutdown == Shutdown::Immediate).await;
-}
-
-fn stopped_error() -> EarlyEnd {
-    InstanceError::Failed("stopped immediately: the events that were not processed are not in a document".into())
 }

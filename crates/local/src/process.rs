@@ -35,6 +35,9 @@ const RESTART_EXIT_CODE: i32 = 200;
 /// Limits the lines of a handler's standard error that the host shows when the handler exits.
 const MAX_ERROR_LINES: usize = 3;
 
+/// Limits the wait for the end of standard error after a handler has ended.
+const MAX_OUTPUT_WAIT: Duration = Duration::from_secs(1);
+
 /// The state of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
@@ -270,10 +273,15 @@ async fn run(
     };
     let _ = child.kill().await;
     drop(stdin);
-    if !matches!(ended, ExitReason::Stopped) {
-        let _ = stderr.await;
+    if matches!(ended, ExitReason::Stopped) {
+        return ended;
     }
-    ended
+    tokio::select! {
+        _ = stderr => ended,
+        // A process that the handler started may outlive it and hold the pipe.
+        () = sleep(MAX_OUTPUT_WAIT) => ended,
+        () = stop.notified() => ExitReason::Stopped,
+    }
 }
 
 fn spawn(start: &StartInfo, port: u16) -> io::Result<Child> {

@@ -100,6 +100,9 @@ pub enum InputReport {
 pub struct Failures {
     /// Why the run ended early, if it did.
     pub error: Option<String>,
+    /// Whether it ended early because of a second signal.
+    #[serde(skip)]
+    pub is_stopped: bool,
     /// Why a timer function failed at the end, if one did. The events were processed before.
     pub timer_error: Option<String>,
 }

@@ -11,7 +11,11 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, config::DbConfig};
-use tokio::sync::oneshot;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::oneshot,
+    task::block_in_place,
+};
 
 use crate::{connection::connect, open_files::OpenFiles};
 
@@ -44,7 +48,11 @@ enum Message {
 impl ConnectionThread {
     fn close(&self) {
         let _ = self.messages.send(Message::Close);
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        // The last transaction and the checkpoint may take seconds, in which this thread of a runtime must run no other task.
+        if Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread) {
+            let _ = block_in_place(|| thread.join());
+        } else {
             let _ = thread.join();
         }
     }
@@ -113,12 +121,13 @@ impl Database {
                         }
                     }
                 }
-                if files.must_be_reopened()
-                    && let Ok(reopened) = connect(&shared, mode)
-                {
-                    (connection, files) = reopened;
-                }
-                run_group(&mut connection, &files, &shared, group);
+                // With the pages that this connection has, operations would read what another process has replaced.
+                let opened = if files.must_be_reopened() {
+                    connect(&shared, mode).map(|reopened| (connection, files) = reopened)
+                } else {
+                    Ok(())
+                };
+                run_group(opened, &mut connection, &files, &shared, group);
             }
             prepare_close(&connection, &files);
         });
@@ -187,8 +196,14 @@ impl Database {
     }
 }
 
-/// Runs a group of jobs in one transaction, if the files at the path are those of the connection.
-fn run_group(connection: &mut Connection, files: &OpenFiles, path: &Arc<Path>, group: Vec<Job>) {
+/// Runs a group of jobs in one transaction, if the connection could be opened and the files at the path are its files.
+fn run_group(
+    opened: Result<(), DatabaseError>,
+    connection: &mut Connection,
+    files: &OpenFiles,
+    path: &Arc<Path>,
+    group: Vec<Job>,
+) {
     let check_files = || files.check().map_err(|reason| DatabaseError::with_reason(path, &reason));
     // A group that writes takes the write lock at its start: SQLite cannot wait for it in a transaction that began with a read.
     let behavior = if group.iter().any(|job| job.is_write) {
@@ -196,7 +211,7 @@ fn run_group(connection: &mut Connection, files: &OpenFiles, path: &Arc<Path>, g
     } else {
         TransactionBehavior::Deferred
     };
-    let started = check_files().and_then(|()| {
+    let started = opened.and_then(|()| check_files()).and_then(|()| {
         connection.transaction_with_behavior(behavior).map_err(|error| DatabaseError::new(path, &error))
     });
     let (callbacks, committed): (Vec<AfterCommit>, _) = match started {

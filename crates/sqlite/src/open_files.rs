@@ -84,23 +84,24 @@ impl OpenFile {
     }
 
     fn read(&self, name: &str) -> Result<Metadata, String> {
-        let happened = match fs::metadata(&self.path) {
+        let (happened, advice) = match fs::metadata(&self.path) {
             Ok(metadata) if identity(&metadata) == self.identity => return Ok(metadata),
-            Ok(_) => "was replaced",
-            Err(error) if error.kind() == ErrorKind::NotFound => "was deleted or moved away",
+            // Some network drives assign new inodes to the same file.
+            Ok(_) => ("was replaced", "; if nothing replaced it, move it to a local disk"),
+            Err(error) if error.kind() == ErrorKind::NotFound => ("was deleted or moved away", ""),
             Err(error) => {
                 return Err(format!("{name} cannot be found: {}; check the permissions of its folder", error.kind()));
             }
         };
         Err(format!(
             "{name} {happened} while this process had it open, so nothing is written; put the file back, or restart this process \
-             to use what is there"
+             to use what is there{advice}"
         ))
     }
 }
 
-/// Returns whether SQLite keeps a log next to a file, which it must read as well. Without one, no process has the file open for
-/// writing.
+/// Returns whether SQLite keeps a log next to a file, which it must read as well. Without one, no process writes the file at this
+/// moment, but one may begin to: therefore this is checked before each group of operations.
 pub(crate) fn has_log(file: &Path) -> bool {
     let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     ["-wal", "-journal"].iter().any(|suffix| side_file(&file, suffix).exists())

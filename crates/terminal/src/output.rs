@@ -63,7 +63,7 @@ struct Envelope<'a, T: ?Sized> {
 ///
 /// # Errors
 ///
-/// An item cannot be written as JSON, or standard output fails. A closed pipe is not an error.
+/// An item cannot be written as JSON, or standard output fails. A closed pipe or terminal is not an error.
 pub fn print_json_items<T: Serialize>(
     output: Output,
     command: &str,
@@ -233,7 +233,7 @@ fn without_os_codes(text: &str) -> String {
     result + rest
 }
 
-/// Prints a text to standard output, without hidden characters. A closed pipe (`| head`) is not an error.
+/// Prints a text to standard output, without hidden characters. A closed pipe (`| head`) or terminal is not an error.
 ///
 /// # Errors
 ///
@@ -254,9 +254,30 @@ pub fn eprint(text: &str) {
 
 fn write_out(text: &str) -> Result<(), CommandError> {
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::failed(error)),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe && !is_closed_terminal(&error) => {
+            Err(CommandError::failed(error))
+        }
         _ => Ok(()),
     }
+}
+
+/// Returns true for the error of a write to a terminal that was closed. On a disk the same error is a failure.
+#[cfg(unix)]
+fn is_closed_terminal(error: &std::io::Error) -> bool {
+    use std::os::{fd::AsFd as _, unix::fs::FileTypeExt as _};
+    /// `EIO` of Linux and macOS.
+    const INPUT_OUTPUT_ERROR: i32 = 5;
+    // Not `is_terminal`, which is false once the terminal is closed.
+    let is_device = || {
+        let output = std::io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
+        output.and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.file_type().is_char_device())
+    };
+    error.raw_os_error() == Some(INPUT_OUTPUT_ERROR) && is_device()
+}
+
+#[cfg(not(unix))]
+fn is_closed_terminal(_: &std::io::Error) -> bool {
+    false
 }
 
 #[cfg(test)]

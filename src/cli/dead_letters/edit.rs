@@ -22,6 +22,7 @@ use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
     ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, confirm, count_of, eprint, print,
 };
+use futures_util::TryFutureExt as _;
 use serde::Serialize;
 use serde_json::json;
 
@@ -83,10 +84,11 @@ impl Options {
         context.audit_writer(Action::Edit, None)?;
         let entry = find_only(context, &self.id).await?;
         let message = entry.dead_letter().expect("only dead letters are found by an id");
-        let letter = context.fetch_complete(message).await.map_err(|error| match error {
+        let fetch = context.fetch_complete(message).map_err(|error| match error {
             FetchError::Lost(reason) => CommandError::failed(reason),
             FetchError::Unavailable(reason) => CommandError::not_started(reason),
-        })?;
+        });
+        let letter = progress::unless_stopped(fetch).await?;
         let original = event_body(&letter).map_err(CommandError::failed)?;
         let initial = initial_text(context, &letter, &original, entry.summary().device());
         let (edited, file) = match &self.file {

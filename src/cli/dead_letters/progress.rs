@@ -9,6 +9,7 @@ use devicestate_terminal::{
     interrupt::{Interrupts, stop_requested},
     print_message,
 };
+use futures_util::TryFutureExt as _;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::context::Context;
@@ -33,9 +34,9 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
     visitor: &mut V,
 ) -> (ScanSummary, Result<(), CommandError>) {
     let queue = &*context.queue;
-    let count = match queue.count().await {
+    let count = match unless_stopped(queue.count().map_err(CommandError::not_started)).await {
         Ok(count) => count,
-        Err(error) => return (ScanSummary::default(), Err(CommandError::not_started(error))),
+        Err(error) => return (ScanSummary::default(), Err(error)),
     };
     let bar = progress_bar(count, "messages");
     let visibility_timeout = context.visibility_timeout(count, rate);
@@ -77,7 +78,7 @@ pub(super) async fn scan_partially<V: MessageVisitor>(
         Err(error) => return (summary, Err(CommandError::not_started(error))),
     }
     // The work is done: an error here must not hide its result.
-    let left = queue.count().await.unwrap_or_default();
+    let left = unless_stopped(queue.count().map_err(CommandError::not_started)).await.unwrap_or_default();
     report_unseen_messages(summary, left);
     (summary, Ok(()))
 }
@@ -126,11 +127,13 @@ pub(super) fn check_not_stopped(summary: ScanSummary) -> Result<(), CommandError
     Ok(())
 }
 
-/// Runs work after a scan until Ctrl-C, which no longer ends the process once a scan has listened for it.
+/// Runs work before or after a scan until Ctrl-C, which no longer ends the process once a scan has listened for it.
 pub(super) async fn unless_stopped<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     tokio::select! {
-        done = work => done,
+        // Listens before the work starts.
+        biased;
         () = stop_requested() => Err(CommandError::interrupted("stopped: nothing was changed")),
+        done = work => done,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `dead-letters show`.
 
 use clap::Args;
-use devicestate_dead_letters::{BodyForm, Candidate, ReadableBody, Summary, log_query, readable_body};
+use devicestate_dead_letters::{BodyForm, Candidate, Entry, ReadableBody, Summary, log_query, readable_body};
 use devicestate_engine::{
     dead_letter::{DeadLetter, event_body},
     device_state::{Document, document_id},
@@ -53,23 +53,7 @@ struct Details {
 impl Options {
     pub(super) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let entry = find(context, &self.id).await?;
-        let message = entry.dead_letter().cloned().expect("only dead letters are found by an id");
-        let summary = entry.summary();
-        let fetched = context.fetch_complete(&message).await;
-        let letter = fetched.as_ref().ok().cloned().unwrap_or(message);
-        let text = match fetched {
-            Ok(_) => event_body(&letter).map(|body| readable_body(&letter, &body, &context.telemetry)),
-            Err(reason) => Err(reason.to_string()),
-        };
-        let preview = progress::unless_stopped(preview(context, Candidate { letter: &letter, edited: None })).await;
-        let stored = progress::unless_stopped(stored_document(context, summary.device())).await;
-        let details = Details {
-            stored: stored.map_err(CommandError::into_message),
-            preview: preview.map_err(CommandError::into_message),
-            body: text,
-            summary,
-            letter,
-        };
+        let details = progress::unless_stopped(Details::read(context, &entry)).await?;
         match self.output.output {
             Output::Table => print(details.text()),
             output => context.print_json(output, COMMAND, &Ok(()), &details.as_json(output)),
@@ -86,6 +70,26 @@ async fn stored_document(context: &Context, device: Option<&str>) -> Result<Opti
 }
 
 impl Details {
+    async fn read(context: &Context, entry: &Entry) -> Result<Self, CommandError> {
+        let message = entry.dead_letter().cloned().expect("only dead letters are found by an id");
+        let summary = entry.summary();
+        let fetched = context.fetch_complete(&message).await;
+        let letter = fetched.as_ref().ok().cloned().unwrap_or(message);
+        let text = match fetched {
+            Ok(_) => event_body(&letter).map(|body| readable_body(&letter, &body, &context.telemetry)),
+            Err(reason) => Err(reason.to_string()),
+        };
+        let preview = preview(context, Candidate { letter: &letter, edited: None }).await;
+        let stored = stored_document(context, summary.device()).await;
+        Ok(Self {
+            stored: stored.map_err(CommandError::into_message),
+            preview: preview.map_err(CommandError::into_message),
+            body: text,
+            summary,
+            letter,
+        })
+    }
+
     fn as_json(&self, output: Output) -> DetailsJson<'_> {
         let Self { summary, letter, body, stored, preview } = self;
         DetailsJson {

@@ -190,7 +190,7 @@ impl DeadLetter {
         }
         let fingerprint = Fingerprint::of_bytes(&text);
         // Another owner of the partition may store another text, and each message must keep pointing to its own.
-        let name = format!("{}-{}", self.id, &fingerprint.sha256[..8]);
+        let name = format!("{}-{}", self.id, &fingerprint.sha256[..HASH_DIGITS]);
         let location = overflow.put(&name, text).await?;
         Ok(Pointer { location, fingerprint })
     }
@@ -231,6 +231,9 @@ pub fn name_in_location(location: &str) -> Result<&str, OverflowError> {
         _ => Err(OverflowError::InvalidLocation { location: without_query(location) }),
     }
 }
+
+/// The number of hexadecimal digits of a text's hash in its name.
+const HASH_DIGITS: usize = 8;
 
 /// The longest accepted name, in bytes: far longer than any assigned name, and valid in each file system.
 const MAX_NAME_BYTES: usize = 200;

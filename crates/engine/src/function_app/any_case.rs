@@ -1,5 +1,5 @@
 //! Reads JSON values as the Functions host does: names of members and values of enumerations in any letter case, and a number or
-//! a boolean as a text, too.
+//! a boolean as a text, and an integer as `100.0`, too.
 
 use serde::{
     Deserialize, Deserializer,
@@ -40,9 +40,19 @@ impl AnyCase {
 macro_rules! integers {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            self.parsed(|text| text.parse::<i64>().ok()).deserialize_any(visitor)
+            match self.0.as_f64().filter(|_| self.0.is_f64()).and_then(whole) {
+                Some(integer) => visitor.visit_i64(integer),
+                None => self.parsed(|text| text.parse::<i64>().ok()).deserialize_any(visitor),
+            }
         }
     )*};
+}
+
+/// Returns a number without a fraction as an integer.
+#[expect(clippy::cast_possible_truncation, reason = "a number without a fraction, and in the range, is not truncated")]
+fn whole(number: f64) -> Option<i64> {
+    const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= MAX_EXACT).then_some(number as i64)
 }
 
 impl<'de> Deserializer<'de> for AnyCase {

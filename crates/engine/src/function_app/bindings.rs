@@ -113,9 +113,9 @@ pub enum Cardinality {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DataType {
-    /// Unset: JSON, which the host serializes again.
+    /// Unset or `undefined`: JSON, which the host serializes again.
     #[default]
-    #[serde(skip)]
+    #[serde(rename = "undefined")]
     Json,
     /// Text, in which the host has replaced invalid UTF-8.
     String,

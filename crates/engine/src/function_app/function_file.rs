@@ -52,10 +52,16 @@ impl FunctionFile {
     pub(super) fn is_disabled(&self, settings: &Settings) -> bool {
         // Names of variables without dots are for Linux.
         let names = [format!("AzureWebJobs.{}.Disabled", self.name), format!("AzureWebJobs_{}_Disabled", self.name)];
-        let is_set = |name: &String| {
+        let is_set = |name: &str| {
             settings.get(name).is_some_and(|value| value == "1" || value.trim().eq_ignore_ascii_case("true"))
         };
-        any_case::member(&self.json, "disabled") == Some(&Value::Bool(true)) || names.iter().any(is_set)
+        let is_in_file = match any_case::member(&self.json, "disabled") {
+            Some(Value::Bool(is_disabled)) => *is_disabled,
+            // The name of a setting.
+            Some(Value::String(name)) => is_set(name),
+            _ => false,
+        };
+        is_in_file || names.iter().any(|name| is_set(name))
     }
 
     /// Returns the function, if this handler serves functions with its trigger.

@@ -5,6 +5,9 @@ use std::{fs, path::Path, time::Duration};
 use devicestate_engine::dead_letter::{Directory, Fingerprint, Overflow as _, OverflowError, Pointer};
 use tokio::time::timeout;
 
+/// The id of a dead letter.
+const ID: &str = "0af1c2d40af1c2d40af1c2d40af1c2d4";
+
 /// Returns more bytes than one read returns.
 fn bytes() -> Vec<u8> {
     (0..300_000_u32).map(|number| number.to_le_bytes()[1]).collect()
@@ -184,11 +187,12 @@ async fn a_write_that_fails_leaves_no_file() {
 async fn unfinished_files_of_killed_processes_are_removed_and_those_of_others_stay() {
     let folder = tempfile::tempdir().expect("a folder");
     let (directory, pointer) = stored(folder.path()).await;
-    let in_progress = directory.0.join("1.9a.unfinished");
+    let name_of = |random: &str| format!("{ID}-0123abcd.{random}.unfinished");
+    let in_progress = directory.0.join(name_of("9a"));
     let other_process = fs::File::create(&in_progress).expect("a file");
     other_process.lock().expect("a lock");
-    for name in ["2.1f.unfinished", "3.unfinished"] {
-        fs::write(directory.0.join(name), b"{").expect("a file");
+    for random in ["1f", "Xy12aZ"] {
+        fs::write(directory.0.join(name_of(random)), b"{").expect("a file");
     }
     assert_eq!(directory.remove_unfinished(), 2);
     assert!(in_progress.exists());
@@ -197,4 +201,35 @@ async fn unfinished_files_of_killed_processes_are_removed_and_those_of_others_st
     assert_eq!(names(&directory.0), ["0af1-22.json"]);
     pointer.fetch(&directory).await.expect("the stored bytes");
     assert_eq!(Directory(folder.path().join("missing")).remove_unfinished(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn only_regular_files_with_the_name_of_a_dead_letter_count_as_unfinished() {
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let name_of = |random: &str| format!("{ID}-0123abcd.{random}.unfinished");
+    let foreign = [
+        "report.unfinished".to_owned(),
+        format!("{ID}.9a.unfinished"),
+        format!("{ID}-0123abcd.json"),
+        format!("{ID}-0123abcdunfinished"),
+        format!("{ID}-0123abcx.9a.unfinished"),
+        format!("{}-0123abcd.9a.unfinished", ID.to_uppercase()),
+        name_of("folder"),
+        name_of("link"),
+        name_of("pipe"),
+    ];
+    let [files @ .., inner, link, pipe] = &foreign;
+    for name in files {
+        fs::write(path(name), "").expect("a file");
+    }
+    fs::create_dir(path(inner)).expect("a folder");
+    symlink(path("report.unfinished"), path(link)).expect("a link");
+    let made = std::process::Command::new("mkfifo").arg(path(pipe)).status();
+    assert!(made.expect("mkfifo").success());
+    assert_eq!(Directory(folder.path().to_owned()).remove_unfinished(), 0);
+    assert_eq!(names(folder.path()).len(), foreign.len());
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tempfile::TempPath;
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Overflow, OverflowError, name_in_location, without_query};
+use super::{HASH_DIGITS, Overflow, OverflowError, is_dead_letter_id, name_in_location, without_query};
 
 /// The end of the names of files that are being written.
 const UNFINISHED: &str = ".unfinished";
@@ -24,8 +24,13 @@ impl Directory {
     /// writing are locked, and stay.
     #[must_use]
     pub fn remove_unfinished(&self) -> usize {
-        let files = fs::read_dir(&self.0).into_iter().flatten().flatten().map(|file| file.path());
-        let unfinished = files.filter(|path| path.as_os_str().as_encoded_bytes().ends_with(UNFINISHED.as_bytes()));
+        let files = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        // Only regular files: to open a named pipe would block, and a link may point to any file.
+        let is_unfinished = |file: &fs::DirEntry| {
+            file.file_name().to_str().is_some_and(is_unfinished_name)
+                && file.file_type().is_ok_and(|kind| kind.is_file())
+        };
+        let unfinished = files.filter(is_unfinished).map(|file| file.path());
         // What cannot be opened or deleted stays: it belongs to another user, or another process was faster.
         let is_left = |path: &PathBuf| File::open(path).is_ok_and(|file| file.try_lock().is_ok());
         unfinished.filter(is_left).filter(|path| fs::remove_file(path).is_ok()).count()
@@ -69,6 +74,15 @@ impl Overflow for Directory {
             _ => OverflowError::FileReadFailed { path, error },
         })
     }
+}
+
+/// Returns true for a name that [`create_unfinished`] gives to the file of a dead letter. Others belong to other programs.
+fn is_unfinished_name(name: &str) -> bool {
+    let random = name.strip_suffix(UNFINISHED).and_then(|name| name.split_once('.'));
+    let stem = random.and_then(|(stem, _)| stem.split_once('-'));
+    stem.is_some_and(|(id, hash)| {
+        is_dead_letter_id(id) && hash.len() == HASH_DIGITS && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// Creates a file that is deleted when its path is dropped: after a failure, or when the deadline ends the write. The lock lasts as
