@@ -46,11 +46,12 @@ impl Documents {
     }
 
     /// Returns the sequence number of the first event of a run, above those of earlier runs: within a hub the sequence number
-    /// decides which event is newer. Where reading has a cost, the time is such a number.
+    /// decides which event is newer. Where reading has a cost, the time is such a number, in microseconds: a run may send more than
+    /// one event per millisecond.
     pub(super) async fn next_sequence_number(&self, clock: &dyn Clock) -> i64 {
         let store = match self {
             Self::Memory => return 0,
-            Self::Remote(..) => return clock.now_ms(),
+            Self::Remote(..) => return clock.now_ms() * 1_000,
             Self::Sqlite(_) => self.open(),
         };
         // Without a file there are no documents. Whether it is damaged, the handler reports.
