@@ -1,6 +1,7 @@
 //! Replay and audit trail, over a queue in a file and a store with scripted faults.
 
 mod audit;
+mod identity;
 mod iot_hub;
 mod not_stored;
 mod replaying;
