@@ -112,7 +112,7 @@ fn fold(world: &World) -> Fold {
         let Some((id, readings)) = expected.decoded() else { return };
         let (time_ms, source, sequence_number) = of_event(partition, event);
         let is_valid = matches!(expected, ExpectedEffect::Valid { .. });
-        let is_by_number = source % 2 == 0;
+        let is_by_number = source.is_multiple_of(2);
         let document = fold.entry(id.to_owned()).or_default();
         document.is_valid |= is_valid;
         for (name, value) in readings {

@@ -27,7 +27,7 @@ pub(crate) const MINUTE_MS: i64 = 60_000;
 
 /// Returns whether the sequence number decides which of two events is newer.
 pub(crate) fn is_by_number(one: EventOrder, other: EventOrder) -> bool {
-    one.1 == other.1 && one.1 % 2 == 0 && (one.0 - other.0).abs() <= MINUTE_MS
+    one.1 == other.1 && one.1.is_multiple_of(2) && (one.0 - other.0).abs() <= MINUTE_MS
 }
 
 /// Returns whether an event is newer than another one.
