@@ -113,8 +113,9 @@ impl Identity {
             IdCheck::Incomplete if letter.overflow.is_some() => None,
             IdCheck::Incomplete => {
                 let data = &letter.event_data;
-                let event =
-                    (&letter.source, &data.sequence_number, &data.enqueued_time_utc, &data.body_cut, &data.body);
+                // How much of a truncated body is kept depends on the message's other texts.
+                let body = data.body.as_ref().filter(|_| data.body_cut.is_none());
+                let event = (&letter.source, &data.sequence_number, &data.enqueued_time_utc, &data.body_cut, body);
                 let text = serde_json::to_vec(&event).expect("texts and numbers are always JSON");
                 Some(Fingerprint::of_bytes(&text).sha256)
             }

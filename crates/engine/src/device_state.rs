@@ -75,9 +75,8 @@ impl Update {
             match index {
                 Ok(index) => {
                     let (held, newest) = &mut self.fields.0[index].1;
-                    let joined = held.join(version);
-                    *held = joined.version;
-                    if joined.is_newer {
+                    if let Some(version) = held.replaced_by(version) {
+                        *held = version;
                         *newest = value.clone();
                     }
                 }
@@ -115,14 +114,12 @@ impl Document {
     /// Returns true if an event of this version would update at least one of these readings.
     #[must_use]
     pub fn is_older_than(&self, version: Version, readings: &[Reading]) -> bool {
-        let is_older = |held: Option<Version>| held.is_none_or(|held| version.is_newer_than(held));
-        readings.iter().filter(|r| !r.value.is_null()).any(|r| is_older(self.version(&r.name)))
+        readings.iter().filter(|r| !r.value.is_null()).any(|r| replaced(self.version(&r.name), version).is_some())
     }
 
-    /// Overwrites each field for which the update is newer. Returns true if that changed a value or a version.
+    /// Overwrites each field for which the update is newer. Returns true if there is one.
     pub fn merge(&mut self, update: &Update) -> bool {
-        let is_unchanged = |held: Option<Version>, version| held.is_some_and(|held| held.join(version).version == held);
-        if update.fields.0.iter().all(|(name, (version, _))| is_unchanged(self.version(name), *version)) {
+        if !update.fields.0.iter().any(|(name, (version, _))| replaced(self.version(name), *version).is_some()) {
             return false;
         }
         let mut held = self.fields.0.iter().peekable();
@@ -132,13 +129,10 @@ impl Document {
             while let Some(other) = held.next_if(|(held, _)| !is_same(held, name) && **held < **name) {
                 merged.push(other.clone());
             }
-            let field = match held.next_if(|(held, _)| is_same(held, name)) {
-                Some((_, Field { value: held, version: Some(held_version) })) => {
-                    let joined = held_version.join(*version);
-                    let value = if joined.is_newer { value } else { held };
-                    Field { value: value.clone(), version: Some(joined.version) }
-                }
-                _ => Field { value: value.clone(), version: Some(*version) },
+            let held = held.next_if(|(held, _)| is_same(held, name)).map(|(_, field)| field);
+            let field = match (held, replaced(held.and_then(|held| held.version), *version)) {
+                (Some(held), None) => held.clone(),
+                (_, version) => Field { value: value.clone(), version },
             };
             merged.push((name.clone(), field));
         }
@@ -152,9 +146,8 @@ impl Document {
     #[must_use]
     pub fn holds(&self, update: &Update, before: Option<&Self>) -> bool {
         update.fields.0.iter().all(|(name, (version, _))| {
-            let held_before = before.and_then(|document| document.version(name));
-            let written = held_before.map_or(*version, |held| held.join(*version).version);
-            held_before == Some(written) || self.version(name) == Some(written)
+            let written = replaced(before.and_then(|before| before.version(name)), *version);
+            written.is_none() || self.version(name) == written
         })
     }
 
@@ -180,6 +173,11 @@ impl Document {
     pub fn newest_version(&self) -> Option<Version> {
         self.fields.0.iter().filter_map(|(_, field)| field.version).max_by_key(|version| version.by_time())
     }
+}
+
+/// Returns the version of a field after an event replaces it; `None` if the event is not newer.
+fn replaced(held: Option<Version>, event: Version) -> Option<Version> {
+    held.map_or(Some(event), |held| held.replaced_by(event))
 }
 
 impl Serialize for Document {

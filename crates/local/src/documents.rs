@@ -50,20 +50,26 @@ impl Documents {
     }
 
     /// Returns the sequence number of the first event of a run, above those of earlier runs: within a hub the sequence number
-    /// decides which event is newer. Where reading has a cost, the time is such a number.
+    /// decides which event is newer. Where reading has a cost, the time is such a number, in microseconds: a run may send more than
+    /// one event per millisecond.
     pub(super) async fn next_sequence_number(&self, clock: &dyn Clock) -> i64 {
         match self {
             Self::Memory => 0,
-            Self::Remote(..) => clock.now_ms(),
+            Self::Remote(..) => first_of_clock(clock),
             // Without a file there are no documents.
             Self::Sqlite(path) if !path.exists() => 0,
             // Whether the file is damaged, the handler reports.
             Self::Sqlite(_) => match self.open() {
-                Ok(Some(store)) => next_sequence_number(&*store).await.unwrap_or_else(|_| clock.now_ms()),
-                _ => clock.now_ms(),
+                Ok(Some(store)) => next_sequence_number(&*store).await.unwrap_or_else(|_| first_of_clock(clock)),
+                _ => first_of_clock(clock),
             },
         }
     }
+}
+
+/// Returns the microseconds of the clock.
+fn first_of_clock(clock: &dyn Clock) -> i64 {
+    clock.now_ms().saturating_mul(1_000)
 }
 
 /// Returns the sequence number above those of a store. Page by page, because not all documents may fit into memory.
@@ -95,10 +101,10 @@ mod tests {
         let database = Database::open(&path, OpenMode::Create).expect("a database");
         assert_eq!(documents.next_sequence_number(&System).await, 0);
         database.write(|connection| connection.execute_batch("DROP TABLE documents")).await.expect("a table");
-        let started_ms = System.now_ms();
-        assert!(documents.next_sequence_number(&System).await >= started_ms);
+        let started = first_of_clock(&System);
+        assert!(documents.next_sequence_number(&System).await >= started);
         database.close();
         std::fs::write(&path, "no database").expect("a file");
-        assert!(documents.next_sequence_number(&System).await >= started_ms);
+        assert!(documents.next_sequence_number(&System).await >= started);
     }
 }

@@ -157,9 +157,8 @@ fn replace_older(held: &mut (VersionKey, Value), event: VersionKey, value: Value
     let ((held_ms, held_source, held_number), (event_ms, source, number)) = (held.0, event);
     // The times of a run are those of an earlier run or earlier ones, if its events are backdated.
     if source == held_source && event_ms.abs_diff(held_ms) <= MINUTE_MS {
-        held.0.0 = event_ms.max(held_ms);
         if number > held_number {
-            (held.0.2, held.1) = (number, value);
+            *held = ((event_ms.max(held_ms), source, number), value);
         }
     } else if event > held.0 {
         *held = (event, value);

@@ -11,7 +11,13 @@ use std::{
 use devicestate_engine::{batch::Source, clock::Clock as _};
 use devicestate_local::hub::{HubEvent, Sent};
 
-use super::{clock::SimulatedClock, fleet::ExpectedEffect, metrics::Fault, schedule::Schedule, signal::Signal};
+use super::{
+    clock::SimulatedClock,
+    fleet::ExpectedEffect,
+    metrics::Fault,
+    schedule::{RESTART_STEP, Schedule},
+    signal::Signal,
+};
 
 /// An event hub with its own region and namespace.
 pub(crate) struct Hub {
@@ -29,7 +35,7 @@ pub(crate) struct Partition {
     /// The source number in the versions of its events.
     pub(crate) number: u64,
     /// The sequence number of its first event.
-    pub(crate) first_number: i64,
+    first_number: i64,
     /// The constant clock error of its nodes, in milliseconds.
     skew: i64,
     /// The additional clock error of its current node, in milliseconds.
@@ -82,6 +88,8 @@ impl Drop for ActiveAttempt<'_> {
 struct Stream {
     events: Vec<Arc<HubEvent>>,
     expected_effects: Vec<ExpectedEffect>,
+    /// The index of the first event after the hub was created again.
+    restart: Option<usize>,
     /// The position of each event among all events of the run.
     orders: Vec<u64>,
     offset: i64,
@@ -145,7 +153,7 @@ impl Hub {
         partition.append(sent, iot_hub_enqueued_ms, expected, order);
         if partition.has_iot_hub && self.clock.draw(|rng| rng.u8(..20)) == 0 {
             self.clock.metrics.count_fault(Fault::RepeatedSeries);
-            partition.repeat_series(self.clock.draw(|rng| rng.usize(1..8)));
+            partition.repeat_series();
         }
     }
 
@@ -157,6 +165,14 @@ impl Hub {
         };
         let hash = |key: &str| key.bytes().fold(7_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
         key.map_or_else(round_robin, hash) % self.partitions.len()
+    }
+
+    /// Starts the sequence numbers again. The events so far remain, as if they had been read before.
+    pub(crate) fn create_again(&self) {
+        for partition in &self.partitions {
+            let mut stream = partition.stream();
+            stream.restart = Some(stream.events.len());
+        }
     }
 
     /// Rewinds the checkpoints to what they were before `to`.
@@ -185,7 +201,7 @@ impl Partition {
             self.step.store(self.clock.draw(|rng| rng.i64(-20_000..=0)), Relaxed);
         }
         let mut stream = self.stream();
-        let sequence_number = self.first_number + i64::try_from(stream.events.len()).unwrap_or(i64::MAX);
+        let sequence_number = self.sequence_number(stream.restart, stream.events.len());
         let offset = stream.offset;
         stream.offset += i64::try_from(sent.body.len()).unwrap_or(i64::MAX) + 64;
         let enqueued_ms = self.clock.now_ms() + self.skew + self.step.load(Relaxed);
@@ -198,21 +214,46 @@ impl Partition {
         self.event_count.change(|events| *events = stream.events.len());
     }
 
-    /// Appends the last events once more, as an IoT Hub does: they are new events of the same messages.
-    fn repeat_series(&self, count: usize) {
+    /// Appends some of the last events once more, as an IoT Hub does: they are new events of the same messages. The very last
+    /// one is not among them, so that they are older than what the documents hold.
+    fn repeat_series(&self) {
         let (events, effects, orders) = {
             let stream = self.stream();
-            let from = stream.events.len().saturating_sub(count);
-            (stream.events[from..].to_vec(), stream.expected_effects[from..].to_vec(), stream.orders[from..].to_vec())
+            let to = stream.events.len().saturating_sub(self.clock.draw(|rng| rng.usize(1..4)));
+            let part = to.saturating_sub(self.clock.draw(|rng| rng.usize(1..8)))..to;
+            (
+                stream.events[part.clone()].to_vec(),
+                stream.expected_effects[part.clone()].to_vec(),
+                stream.orders[part].to_vec(),
+            )
         };
         for ((event, expected), order) in events.iter().zip(effects).zip(orders) {
             self.append(event.sent.clone(), event.iot_hub_enqueued_ms, expected, order);
         }
     }
 
+    /// Returns the sequence number of the event at an index, if the numbers start again at the index `restart`.
+    fn sequence_number(&self, restart: Option<usize>, index: usize) -> i64 {
+        let (first, index) = match restart.and_then(|restart| index.checked_sub(restart)) {
+            Some(index) => (self.first_number - RESTART_STEP, index),
+            None => (self.first_number, index),
+        };
+        first + i64::try_from(index).unwrap_or(i64::MAX)
+    }
+
     /// Returns the index of a sequence number in the partition.
     pub(crate) fn index_of(&self, sequence_number: i64) -> Option<usize> {
-        usize::try_from(sequence_number.checked_sub(self.first_number)?).ok()
+        let index = sequence_number.checked_sub(self.first_number)?;
+        let index = match self.stream().restart {
+            Some(restart) if index < 0 => index + RESTART_STEP + i64::try_from(restart).ok()?,
+            _ => index,
+        };
+        usize::try_from(index).ok()
+    }
+
+    /// Returns whether an event was sent after the hub was created again, in which its number is below those before.
+    pub(crate) fn is_after_restart(&self, event: &HubEvent) -> bool {
+        event.sequence_number < self.first_number
     }
 
     pub(crate) fn start_attempt(&self) -> ActiveAttempt<'_> {
@@ -247,7 +288,9 @@ impl Partition {
     /// Returns up to `max` events from `from` on.
     pub(crate) fn read(&self, from: usize, max: usize) -> EventRange {
         let mut stream = self.stream();
-        let to = stream.events.len().min(from + max);
+        // No batch has events of both hubs.
+        let end = stream.restart.filter(|restart| from < *restart).unwrap_or(stream.events.len());
+        let to = end.min(from + max);
         let redelivered = stream.read.clamp(from, to) - from;
         stream.read = stream.read.max(to);
         EventRange {

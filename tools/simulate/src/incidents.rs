@@ -92,6 +92,10 @@ pub(crate) async fn run(world: Arc<World>, incident: Incident) {
         Incident::StoreFailover { lag, after, should_keep_handlers } => {
             store_failover(&world, lag, after, should_keep_handlers).await;
         }
+        Incident::HubCreatedAgain => {
+            metrics.count_fault(Fault::HubCreatedAgain);
+            world.hubs[0].create_again();
+        }
         Incident::Replay(longest) => {
             if timeout(longest, operator::replay(&world)).await.is_err() {
                 metrics.count_fault(Fault::ReplayKilled);

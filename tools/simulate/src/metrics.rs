@@ -53,6 +53,7 @@ pub enum Fault {
     RegionLost,
     ClockStep,
     RepeatedSeries,
+    HubCreatedAgain,
     HandlerKilled,
     HostKilled,
     InvocationTimeout,
@@ -67,7 +68,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Conflict,
         Self::ConflictWithItself,
         Self::Throttled,
@@ -87,6 +88,7 @@ impl Fault {
         Self::RegionLost,
         Self::ClockStep,
         Self::RepeatedSeries,
+        Self::HubCreatedAgain,
         Self::HandlerKilled,
         Self::HostKilled,
         Self::InvocationTimeout,
@@ -122,6 +124,7 @@ impl Fault {
             Self::RegionLost => "regions lost, with their hubs",
             Self::ClockStep => "enqueued times that step back",
             Self::RepeatedSeries => "series that the IoT Hub repeats",
+            Self::HubCreatedAgain => "hubs created again",
             Self::HandlerKilled => "handlers killed",
             Self::HostKilled => "hosts killed",
             Self::InvocationTimeout => "invocation timeouts",

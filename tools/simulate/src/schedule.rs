@@ -33,6 +33,7 @@ pub(crate) struct Schedule {
     /// Whether the devices send through an IoT Hub, which repeats series of messages.
     pub(crate) has_iot_hub: bool,
     /// The sequence number of the first event of each partition. Beyond 2^53 it is that of a partitioned Service Bus queue.
+    /// In a hub that is created again, the numbers start [`RESTART_STEP`] below it.
     pub(crate) first_number: i64,
     /// How long the devices send.
     pub(crate) span: Duration,
@@ -85,9 +86,15 @@ pub(crate) enum Incident {
         after: Duration,
         should_keep_handlers: bool,
     },
+    /// The hub of the first region is created again: its sequence numbers start again.
+    HubCreatedAgain,
     /// An operator replays the dead letters; the tool is killed if it takes longer than this.
     Replay(Duration),
 }
+
+/// The sequence numbers of a hub that was created again start this much below those before. In reality they start at 0; here each
+/// number occurs once, so that it identifies its event.
+pub(crate) const RESTART_STEP: i64 = 1 << 20;
 
 impl Schedule {
     /// Creates the schedule of a seed for about `events` events.
@@ -115,6 +122,10 @@ impl Schedule {
             let failover = Incident::StoreFailover { lag, after, should_keep_handlers: rng.bool() };
             incidents.push((span.mul_f64(rng.f64()), failover));
         }
+        let is_created_again = rng.u8(..5) == 0;
+        if is_created_again {
+            incidents.push((span.mul_f64(rng.f64() / 2.0), Incident::HubCreatedAgain));
+        }
         incidents.sort_by_key(|(at, _)| *at);
         let schedule = Self {
             events: rng.usize(events / 2..=events + events / 2),
@@ -130,7 +141,11 @@ impl Schedule {
             has_clock_skew: rng.u8(..3) == 0,
             has_clock_steps: rng.u8(..3) == 0,
             has_iot_hub: rng.u8(..4) == 0,
-            first_number: if rng.u8(..6) == 0 { 38 << 48 } else { 0 },
+            first_number: match rng.u8(..6) {
+                0 => 38 << 48,
+                _ if is_created_again => RESTART_STEP,
+                _ => 0,
+            },
             span,
             rates,
             max_lag: None,

@@ -17,7 +17,7 @@ use devicestate_engine::{
 };
 
 use super::{
-    checks::order::of_version,
+    checks::order::{is_by_number, of_version},
     clock::SimulatedClock,
     metrics::{Count, Fault},
 };
@@ -195,14 +195,16 @@ fn raised_versions(before: Option<&Document>, after: &Document) -> Result<Vec<Ve
     if let Some(before) = before {
         for (name, _) in before.readings() {
             let (from, to) = (before.version(name).map(of_version), after.version(name).map(of_version));
-            if to < from {
+            let is_less = match (from, to) {
+                (Some(from), Some(to)) if is_by_number(from, to) => to.0 < from.0 || to.2 < from.2,
+                _ => to < from,
+            };
+            if is_less {
                 return Err(format!("the version of {name} of {:?} decreases from {from:?} to {to:?}", after.id));
             }
         }
     }
-    let is_new = |name: &str| {
-        before.is_none_or(|before| before.version(name).map(of_version) < after.version(name).map(of_version))
-    };
+    let is_new = |name: &str| before.is_none_or(|before| before.version(name) != after.version(name));
     let names = after.readings().map(|(name, _)| name).filter(|name| is_new(name));
     Ok(names.filter_map(|name| after.version(name)).collect())
 }

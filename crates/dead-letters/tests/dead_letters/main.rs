@@ -2,6 +2,7 @@
 
 mod audit;
 mod faulty_devices;
+mod identity;
 mod iot_hub;
 mod not_stored;
 mod replaying;

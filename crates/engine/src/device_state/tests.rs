@@ -55,19 +55,31 @@ fn between_sources_time_decides_then_the_source_then_the_sequence_number() {
     }
 }
 
+/// Returns the update of an event of a source that sequence numbers order.
+fn event(time_ms: i64, sequence_number: i64) -> Update {
+    let mut update = Update::default();
+    update.fold(version(time_ms, sequence_number, 2), &readings(&json!({ "A": sequence_number })));
+    update
+}
+
 #[test]
-fn an_older_event_of_a_source_raises_the_time_but_not_the_value() {
+fn an_older_event_of_a_source_changes_neither_the_value_nor_the_time() {
     let mut document = Document::new("d".into());
-    let event = |time_ms, number, value: i64| {
-        let mut update = Update::default();
-        update.fold(version(time_ms, number, 2), &readings(&json!({ "A": value })));
-        update
-    };
-    assert!(document.merge(&event(5_100, 8, 8)));
+    assert!(document.merge(&event(5_100, 8)));
     assert!(!document.is_older_than(version(5_200, 7, 2), &readings(&json!({"A": 7}))));
-    assert!(document.merge(&event(5_200, 7, 7)), "the time rises");
-    assert_eq!((document.get("A"), document.version("A")), (Some(&json!(8)), Some(version(5_200, 8, 2))));
-    assert!(!document.merge(&event(5_200, 7, 7)), "a repeat");
+    assert!(!document.merge(&event(5_200, 7)));
+    assert!(document.merge(&event(5_000, 9)));
+    assert_eq!((document.get("A"), document.version("A")), (Some(&json!(9)), Some(version(5_100, 9, 2))));
+}
+
+#[test]
+fn the_readings_of_a_hub_that_was_created_again_are_applied_after_a_minute() {
+    let mut document = Document::new("d".into());
+    document.merge(&event(100_000, 1_000));
+    let series = (0..).zip((110_000..).step_by(30_000));
+    let applied = series.take(6).map(|(number, time_ms)| document.merge(&event(time_ms, number)));
+    assert_eq!(applied.collect::<Vec<_>>(), [false, false, true, true, true, true]);
+    assert_eq!((document.get("A"), document.version("A")), (Some(&json!(5)), Some(version(260_000, 5, 2))));
 }
 
 #[test]
@@ -85,8 +97,12 @@ fn a_sequence_number_that_cosmos_db_would_round_is_stored_as_a_string() {
             assert_eq!(serde_json::from_value::<Version>(stored).expect("a version"), version);
         }
     }
-    let error = serde_json::from_value::<Version>(json!([1, "new", 2])).expect_err("no number").to_string();
-    assert!(error.contains("expected a sequence number"), "{error}");
+    let rounded = serde_json::from_str::<Version>("[1,1.0696049115006456E+16,2]").expect("a version");
+    assert_eq!(rounded, version(1, 10_696_049_115_006_456, 2));
+    for invalid in [r#""new""#, "0.5", "1e19", "9223372036854775808.0", "-1e19"] {
+        let error = serde_json::from_str::<Version>(&format!("[1,{invalid},2]")).expect_err(invalid).to_string();
+        assert!(error.contains("expected a sequence number"), "{invalid}: {error}");
+    }
 }
 
 #[test]

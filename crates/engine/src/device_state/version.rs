@@ -36,15 +36,6 @@ pub const MAX_CLOCK_STEP_MS: i64 = 60_000;
 /// The bit of [`Version::source`] that is set if time orders the events of the source.
 const ORDERED_BY_TIME: u64 = 1;
 
-/// The result of [`Version::join`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Joined {
-    /// The version to store.
-    pub(super) version: Version,
-    /// Whether the other event is newer, so that its value replaces the stored one.
-    pub(super) is_newer: bool,
-}
-
 impl Version {
     /// Returns the version of an event whose source is ordered by time, not by sequence number: its sequence number may be new
     /// although the event is old, or there is none.
@@ -56,26 +47,23 @@ impl Version {
     /// Returns true if an event of this version replaces a reading of the version `stored`.
     #[must_use]
     pub fn is_newer_than(self, stored: Self) -> bool {
-        stored.join(self).is_newer
+        stored.replaced_by(self).is_some()
     }
 
-    /// Joins the version of a stored reading with that of another event.
+    /// Returns the version of a stored reading after it is replaced by that of an event; `None` if the event is not newer.
     ///
-    /// Within one source, time and sequence number are joined separately. So the stored time never decreases, and the result
-    /// does not depend on the order of the events.
+    /// A newer event of the source may have an earlier time. The stored one is kept then, so that it never decreases. Only a
+    /// newer event may raise it: otherwise the events of a hub that was created again would keep themselves from being newer.
     #[inline]
-    pub(super) fn join(self, other: Self) -> Joined {
-        if self.source == other.source
+    pub(super) fn replaced_by(self, event: Self) -> Option<Self> {
+        if self.source == event.source
             && self.source & ORDERED_BY_TIME == 0
-            && self.time_ms.abs_diff(other.time_ms) <= MAX_CLOCK_STEP_MS.unsigned_abs()
+            && self.time_ms.abs_diff(event.time_ms) <= MAX_CLOCK_STEP_MS.unsigned_abs()
         {
-            let time_ms = self.time_ms.max(other.time_ms);
-            let sequence_number = self.sequence_number.max(other.sequence_number);
-            let is_newer = other.sequence_number > self.sequence_number;
-            return Joined { version: Self { time_ms, sequence_number, source: self.source }, is_newer };
+            let time_ms = self.time_ms.max(event.time_ms);
+            return (event.sequence_number > self.sequence_number).then_some(Self { time_ms, ..event });
         }
-        let is_newer = other.by_time() > self.by_time();
-        Joined { version: if is_newer { other } else { self }, is_newer }
+        (event.by_time() > self.by_time()).then_some(event)
     }
 
     /// Returns the parts by which versions of different sources are compared. The sequence number comes last, because those of
@@ -128,6 +116,16 @@ impl Visitor<'_> for SequenceNumberVisitor {
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<i64, E> {
         i64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+    }
+
+    /// Version 0.1.0 stored each number as a number. Cosmos DB may return those that it rounded with an exponent.
+    fn visit_f64<E: Error>(self, number: f64) -> Result<i64, E> {
+        const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+        if number.fract() != 0.0 || !(-LIMIT..LIMIT).contains(&number) {
+            return Err(E::invalid_value(Unexpected::Float(number), &self));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "checked")]
+        Ok(number as i64)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<i64, E> {

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use devicestate_engine::device_state::{Document, Version};
 use devicestate_local::hub::HubEvent;
 use serde_json::{Map, Value, json};
 
 use super::{
     dead_letter::DeadLetter,
-    order::{EventOrder, is_newer, of_event},
+    order::{EventOrder, MINUTE_MS, is_newer, of_event},
 };
 use crate::{World, fleet::ExpectedEffect, hub::Partition, metrics::Count};
 
@@ -19,23 +20,73 @@ type Fold = BTreeMap<String, Expected>;
 struct Expected {
     /// Whether an event of it is valid; otherwise there is no document.
     is_valid: bool,
-    fields: BTreeMap<&'static str, Newest>,
+    fields: BTreeMap<&'static str, Field>,
 }
 
-/// The newest value of a field.
+/// The events of a field.
 #[derive(Default)]
-struct Newest {
-    /// The value, and the event that it is from, with the time of its version. `None` if all events were rejected.
-    event: Option<(EventOrder, Value)>,
-    sources: BTreeSet<u64>,
+struct Field {
+    /// The newest valid event. `None` if all events were rejected.
+    newest: Option<FieldEvent>,
+    /// All valid events, by source and sequence number.
+    valid: BTreeMap<(u64, i64), FieldEvent>,
+    sources: BTreeMap<u64, Times>,
     /// Whether the times of a source that is ordered by sequence number step back.
     has_steps: bool,
 }
 
-impl Newest {
-    /// Returns whether the order in which the events of several sources arrive may decide the value.
+/// A valid event of a field.
+#[derive(Clone)]
+struct FieldEvent {
+    /// Its order, with the latest time of its source up to it.
+    order: EventOrder,
+    /// Its own time.
+    time_ms: i64,
+    value: Value,
+}
+
+/// The times of a source's events of a field.
+#[derive(Default)]
+struct Times {
+    latest: Option<i64>,
+    /// The latest time before the hub was created again.
+    before_restart: Option<i64>,
+    /// Whether there are events since.
+    has_restarted: bool,
+    /// The time of the last valid event since.
+    last_since: Option<i64>,
+}
+
+impl Times {
+    /// Returns whether the events since the hub was created again are not certain to be newer than those before. One before may
+    /// arrive again, and is newer than those up to a minute later. Its version has the later time, so that it may be newer than
+    /// those of another minute, and nothing is newer than it for one more.
+    fn is_restarting(&self) -> bool {
+        let is_newer = |before: i64| self.last_since.is_some_and(|last| last > before + 3 * MINUTE_MS);
+        self.has_restarted && self.before_restart.is_some_and(|before| !is_newer(before))
+    }
+}
+
+impl Field {
+    fn is_restarting(&self) -> bool {
+        self.sources.values().any(Times::is_restarting)
+    }
+
+    /// Returns whether the order in which the events arrive may decide the value.
     fn is_unordered(&self) -> bool {
-        self.has_steps && self.sources.len() > 1
+        (self.has_steps && self.sources.len() > 1) || self.is_restarting()
+    }
+
+    /// Returns the value and the version that the document must have. Where the order of arrival may decide, they are those of
+    /// any valid event, and the time may be any between that of the event and the latest before it.
+    fn expected(&self, found: Option<Version>) -> Option<(Value, EventOrder)> {
+        let is_unordered = self.is_unordered();
+        let of_found = |found: Version| self.valid.get(&(found.source, found.sequence_number));
+        let event = found.filter(|_| is_unordered).and_then(of_found).or(self.newest.as_ref())?;
+        let (latest, source, sequence_number) = event.order;
+        let latest = latest + if self.is_restarting() { 2 * MINUTE_MS } else { 0 };
+        let time_ms = found.map_or(latest, |found| found.time_ms.clamp(event.time_ms, latest));
+        Some((event.value.clone(), (time_ms, source, sequence_number)))
     }
 }
 
@@ -54,26 +105,36 @@ fn for_each_event(world: &World, mut visit: impl FnMut(&Partition, &HubEvent, &E
 }
 
 /// Folds all valid events. Within a source that is ordered by sequence number, an event counts as no earlier than those before
-/// it, including the rejected ones, which are superseded in the end.
+/// it.
 fn fold(world: &World) -> Fold {
     let mut fold = Fold::new();
-    let mut latest_ms: BTreeMap<(String, &str, u64), i64> = BTreeMap::new();
     for_each_event(world, |partition, event, expected, _| {
         let Some((id, readings)) = expected.decoded() else { return };
         let (time_ms, source, sequence_number) = of_event(partition, event);
         let is_valid = matches!(expected, ExpectedEffect::Valid { .. });
+        let is_by_number = source.is_multiple_of(2);
         let document = fold.entry(id.to_owned()).or_default();
         document.is_valid |= is_valid;
         for (name, value) in readings {
-            let latest_ms = latest_ms.entry((id.to_owned(), name, source)).or_insert(time_ms);
-            let is_step = source % 2 == 0 && time_ms < *latest_ms;
-            *latest_ms = if source % 2 == 0 { time_ms.max(*latest_ms) } else { time_ms };
-            let order = (*latest_ms, source, sequence_number);
-            let newest = document.fields.entry(name).or_default();
-            newest.sources.insert(source);
-            newest.has_steps |= is_step;
-            if is_valid && newest.event.as_ref().is_none_or(|(newest, _)| order > *newest) {
-                newest.event = Some((order, value.clone()));
+            let field = document.fields.entry(name).or_default();
+            let times = field.sources.entry(source).or_default();
+            if is_by_number {
+                field.has_steps |= Some(time_ms) < times.latest;
+                times.latest = times.latest.max(Some(time_ms));
+                if partition.is_after_restart(event) {
+                    times.has_restarted = true;
+                    times.last_since = Some(time_ms).filter(|_| is_valid).or(times.last_since);
+                } else {
+                    times.before_restart = times.latest;
+                }
+            }
+            let order = (times.latest.unwrap_or(time_ms), source, sequence_number);
+            if is_valid {
+                let event = FieldEvent { order, time_ms, value: value.clone() };
+                field.valid.insert((source, sequence_number), event.clone());
+                if field.newest.as_ref().is_none_or(|newest| order > newest.order) {
+                    field.newest = Some(event);
+                }
             }
         }
     });
@@ -83,37 +144,36 @@ fn fold(world: &World) -> Fold {
 /// Checks that the documents equal the fold.
 fn check_documents(world: &World, fold: &Fold) {
     let found: BTreeMap<_, _> =
-        world.store.documents().iter().map(|stored| (stored.document.id.clone(), json!(stored.document))).collect();
+        world.store.documents().into_iter().map(|stored| (stored.document.id.clone(), stored)).collect();
     let valid = fold.iter().filter(|(_, expected)| expected.is_valid);
-    let expected: BTreeMap<_, _> =
-        valid.map(|(id, expected)| (id.clone(), document(world, id, &expected.fields, found.get(id)))).collect();
-    let ids: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
+    let expected: BTreeMap<_, _> = valid
+        .map(|(id, expected)| (id, document(world, id, &expected.fields, found.get(id).map(|found| &found.document))))
+        .collect();
+    let ids: BTreeSet<_> = expected.keys().copied().chain(found.keys()).collect();
     for id in ids {
-        if expected.get(id) != found.get(id) {
+        let found = found.get(id).map(|stored| json!(stored.document));
+        if expected.get(id) != found.as_ref() {
             let text = |document: Option<&Value>| document.map_or("missing".to_owned(), Value::to_string);
             world.clock.record_violation(&format!(
                 "the document {id:?} is\n  {}\nbut the fold of all events is\n  {}",
-                text(found.get(id)),
+                text(found.as_ref()),
                 text(expected.get(id))
             ));
         }
     }
 }
 
-/// Returns the expected document. Fields that the order of arrival may decide are those of the document that was found.
-fn document(world: &World, id: &str, fields: &BTreeMap<&str, Newest>, found: Option<&Value>) -> Value {
+/// Returns the expected document.
+fn document(world: &World, id: &str, fields: &BTreeMap<&str, Field>, found: Option<&Document>) -> Value {
     let mut document = Map::from_iter([("id".to_owned(), json!(id))]);
     let mut versions = Map::new();
-    for (name, newest) in fields {
-        let Some(((time_ms, source, sequence_number), value)) = newest.event.clone() else { continue };
+    for (name, field) in fields {
+        let found = found.and_then(|found| found.version(name));
+        let Some((value, (time_ms, source, sequence_number))) = field.expected(found) else { continue };
         world.clock.metrics.count(Count::Readings, 1);
-        let (mut value, mut version) = (value, version(time_ms, sequence_number, source));
-        if let Some(found) = found.filter(|_| newest.is_unordered()) {
-            world.clock.metrics.count(Count::UnorderedReadings, 1);
-            (value, version) = (found[*name].clone(), found["Versions"][*name].clone());
-        }
+        world.clock.metrics.count(Count::UnorderedReadings, u64::from(field.is_unordered()));
         document.insert((*name).to_owned(), value);
-        versions.insert((*name).to_owned(), version);
+        versions.insert((*name).to_owned(), version(time_ms, sequence_number, source));
     }
     document.insert("Versions".to_owned(), Value::Object(versions));
     Value::Object(document)
@@ -128,7 +188,8 @@ fn version(time_ms: i64, sequence_number: i64, source: u64) -> Value {
 }
 
 /// Checks that a document holds what its device sent last. This applies only where the platform keeps the events in order:
-/// they have a partition key, and are in one partition or in partitions whose clocks agree.
+/// they have a partition key, and are in one partition or in partitions whose clocks agree, and a hub that was created again
+/// has existed for some minutes.
 fn check_order(world: &World, fold: &Fold) {
     let mut last: BTreeMap<(String, &str), (u64, Value)> = BTreeMap::new();
     for_each_event(world, |_, _, expected, order| {
@@ -144,9 +205,11 @@ fn check_order(world: &World, fold: &Fold) {
     });
     let do_clocks_agree = !world.schedule.has_clock_skew && !world.schedule.has_clock_steps;
     let is_in_order = |id: &str, name: &str| {
-        let sources =
-            fold.get(id).and_then(|document| document.fields.get(name)).map_or(0, |newest| newest.sources.len());
-        world.is_keyed(id) && (do_clocks_agree || sources == 1 || world.schedule.has_iot_hub)
+        let field = fold.get(id).and_then(|document| document.fields.get(name));
+        let is_ordered = |field: &Field| {
+            !field.is_restarting() && (do_clocks_agree || field.sources.len() == 1 || world.schedule.has_iot_hub)
+        };
+        world.is_keyed(id) && field.is_some_and(is_ordered)
     };
     for ((id, name), (_, value)) in last.into_iter().filter(|((id, name), _)| is_in_order(id, name)) {
         let stored = world.store.document(&id);
@@ -181,8 +244,9 @@ fn check_dead_letters(world: &World, fold: &Fold) {
         let source = &partition.source;
         let position = (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
         let is_superseded = |id: &str, name: &str| {
-            let newest = fold.get(id).and_then(|document| document.fields.get(name)?.event.as_ref());
-            newest.is_some_and(|(newest, _)| is_newer(*newest, of_event(partition, event)))
+            let field = fold.get(id).and_then(|document| document.fields.get(name));
+            let is_newest = |newest: &FieldEvent| is_newer(newest.order, of_event(partition, event));
+            field.is_some_and(|field| field.is_restarting() || field.newest.as_ref().is_some_and(is_newest))
         };
         let violation = |what: &str| world.clock.record_violation(&format!("the event at {position:?} {what}"));
         match (expected, remaining.remove(&position)) {

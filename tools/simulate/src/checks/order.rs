@@ -21,9 +21,16 @@ pub(crate) fn of_version(Version { time_ms, sequence_number, source }: Version) 
     (time_ms, source, sequence_number)
 }
 
-/// Returns whether an event is newer than another one. The clocks here step back by seconds, so within a source that is ordered
-/// by sequence number, that decides.
+/// The difference of two times, in milliseconds, from which on the time decides within a source that is ordered by sequence
+/// number.
+pub(crate) const MINUTE_MS: i64 = 60_000;
+
+/// Returns whether the sequence number decides which of two events is newer.
+pub(crate) fn is_by_number(one: EventOrder, other: EventOrder) -> bool {
+    one.1 == other.1 && one.1.is_multiple_of(2) && (one.0 - other.0).abs() <= MINUTE_MS
+}
+
+/// Returns whether an event is newer than another one.
 pub(crate) fn is_newer(event: EventOrder, other: EventOrder) -> bool {
-    let (source, sequence_number) = (event.1, event.2);
-    if source == other.1 && source % 2 == 0 { sequence_number > other.2 } else { event > other }
+    if is_by_number(event, other) { event.2 > other.2 } else { event > other }
 }
