@@ -7,8 +7,8 @@ use devicestate_test_doubles::{batch, battery};
 use crate::replaying::dead_letters;
 
 /// Returns the truncated messages of an event that failed twice, with issues of different lengths.
-fn truncated_twice(body: &[u8]) -> [Entry; 2] {
-    let batch = batch([Event { body: body.to_vec().into(), ..battery(7, "drone-1", 0.5) }]);
+fn truncated_twice(byte: u8) -> [Entry; 2] {
+    let batch = batch([Event { body: vec![byte; 60_000].into(), ..battery(7, "drone-1", 0.5) }]);
     let letter = dead_letters(batch).remove(0);
     ["the store is busy", "the store is busy: try again later"].map(|issue| {
         let letter = DeadLetter { issue: issue.into(), ..letter.clone() };
@@ -21,7 +21,7 @@ fn truncated_twice(body: &[u8]) -> [Entry; 2] {
 
 #[test]
 fn two_truncated_messages_of_an_event_are_one_dead_letter_whatever_their_issues() {
-    let ([one, other], [third, _]) = (truncated_twice(&[b'x'; 60_000]), truncated_twice(&[b'y'; 60_000]));
+    let ([one, other], [third, _]) = (truncated_twice(b'x'), truncated_twice(b'y'));
     let body = |entry: &Entry| entry.dead_letter().expect("a dead letter").event_data.body.clone();
     assert_ne!(body(&one), body(&other), "another part of the body is kept");
     assert!(one.identity().is_some());
