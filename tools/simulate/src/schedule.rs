@@ -122,9 +122,11 @@ impl Schedule {
             let failover = Incident::StoreFailover { lag, after, should_keep_handlers: rng.bool() };
             incidents.push((span.mul_f64(rng.f64()), failover));
         }
-        let is_created_again = rng.u8(..5) == 0;
+        // From a generator of its own: the runs without this incident stay as they were.
+        let mut own = rng.clone().fork();
+        let is_created_again = own.u8(..5) == 0;
         if is_created_again {
-            incidents.push((span.mul_f64(rng.f64() / 2.0), Incident::HubCreatedAgain));
+            incidents.push((span.mul_f64(own.f64() / 2.0), Incident::HubCreatedAgain));
         }
         incidents.sort_by_key(|(at, _)| *at);
         let schedule = Self {
