@@ -2,7 +2,7 @@
 //! found to be faulty.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -22,12 +22,12 @@ const MEMORY_TIME: Duration = Duration::from_hours(24);
 /// The maximum number of documents. If there are more, those that failed first are forgotten.
 const MAX_DOCUMENTS: usize = 4_096;
 
-/// The failing documents, by id.
+/// The failing documents, by id, in an order that is the same in each run of a simulation.
 ///
 /// They are in memory. After a restart of the handler, faulty documents are found once more. If they are so many that they
 /// look like an outage, their batches are held for [`LONGEST_OUTAGE`] first.
 #[derive(Debug, Default)]
-pub(super) struct FailingDocuments(Mutex<HashMap<String, Failing>>);
+pub(super) struct FailingDocuments(Mutex<BTreeMap<String, Failing>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Failing {
@@ -45,7 +45,7 @@ impl Failing {
 }
 
 impl FailingDocuments {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Failing>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Failing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
