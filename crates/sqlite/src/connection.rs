@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::{
-    database::{BUSY_TIMEOUT, DatabaseError, OpenMode},
+    error::{BUSY_TIMEOUT, DatabaseError},
     open_files::{OpenFiles, has_log},
 };
 
@@ -34,6 +34,18 @@ const VISIBILITY_MIGRATION: &str = "
     CREATE INDEX dead_letters_by_visibility ON dead_letters (visible_ms);
     PRAGMA user_version = 1;
 ";
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// For reading and writing. A missing file is created with its tables.
+    Create,
+    /// For reading and writing. A missing file is an error.
+    Existing,
+    /// For reading. A missing file is an error. Nothing is written to an existing one, and no file is created next to it, so
+    /// that neither the file nor its folder has to be writable.
+    ReadOnly,
+}
 
 /// Opens a connection and returns it with the files that it has open.
 pub(crate) fn connect(path: &Arc<Path>, mode: OpenMode) -> Result<(Connection, OpenFiles), DatabaseError> {

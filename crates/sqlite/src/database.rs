@@ -10,17 +10,18 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior, config::DbConfig};
+use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::oneshot,
     task::block_in_place,
 };
 
-use crate::{connection::connect, open_files::OpenFiles};
-
-/// Limits how long a process waits for the transaction of another process.
-pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::{
+    connection::{OpenMode, connect},
+    error::DatabaseError,
+    open_files::OpenFiles,
+};
 
 /// Limits the operations of one transaction.
 const MAX_GROUP_SIZE: usize = 1_000;
@@ -64,16 +65,6 @@ impl Drop for ConnectionThread {
     }
 }
 
-/// The error of an operation on a state file.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the state file {}: {reason}", path.display())]
-pub struct DatabaseError {
-    path: Arc<Path>,
-    reason: String,
-    /// SQLite's error code, if SQLite failed.
-    pub code: Option<ErrorCode>,
-}
-
 /// An operation that waits for its transaction.
 struct Job {
     is_write: bool,
@@ -83,18 +74,6 @@ struct Job {
 /// Runs in a transaction, or gets the error of its start. Returns the function to call with the result of the commit.
 type Operation = Box<dyn FnOnce(Result<&Connection, DatabaseError>) -> AfterCommit + Send>;
 type AfterCommit = Box<dyn FnOnce(Result<(), DatabaseError>) + Send>;
-
-/// How a file is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenMode {
-    /// For reading and writing. A missing file is created with its tables.
-    Create,
-    /// For reading and writing. A missing file is an error.
-    Existing,
-    /// For reading. A missing file is an error. Nothing is written to an existing one, and no file is created next to it, so
-    /// that neither the file nor its folder has to be writable.
-    ReadOnly,
-}
 
 impl Database {
     /// Opens the file.
@@ -239,32 +218,5 @@ fn prepare_close(connection: &Connection, files: &OpenFiles) {
     } else if connection.is_readonly("main").is_ok_and(|is_readonly| !is_readonly) {
         let _ = connection.busy_timeout(Duration::ZERO);
         let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-    }
-}
-
-impl DatabaseError {
-    pub(crate) fn new(path: &Arc<Path>, error: &rusqlite::Error) -> Self {
-        let code = error.sqlite_error_code();
-        let reason = match code {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                format!(
-                    "another process has held its lock for more than {} s; try again when that process has ended ({error})",
-                    BUSY_TIMEOUT.as_secs()
-                )
-            }
-            Some(ErrorCode::NotADatabase) => "it is not an SQLite database; set another path".into(),
-            Some(ErrorCode::CannotOpen) => format!("it cannot be opened; check the path ({error})"),
-            Some(ErrorCode::SystemIoFailure) => {
-                format!("it cannot be used; check that it is a file, and the disk ({error})")
-            }
-            Some(ErrorCode::DiskFull) => format!("the disk is full; free disk space ({error})"),
-            Some(ErrorCode::ReadOnly) => format!("it cannot be written; check its permissions ({error})"),
-            _ => error.to_string(),
-        };
-        Self { path: Arc::clone(path), reason, code }
-    }
-
-    pub(crate) fn with_reason(path: &Arc<Path>, reason: &str) -> Self {
-        Self { path: Arc::clone(path), reason: reason.into(), code: None }
     }
 }

@@ -5,18 +5,21 @@
 //!
 //! Begin with `database`.
 //!
-//! * `database`: the file and its transactions. `connection`: how it is opened, and its schema. `open_files`: whether it is
-//!   still at its path. `store`: the documents. `queue`: the dead letters.
+//! * `database`: the file and its transactions. `connection`: how it is opened, and its schema. `error`: its
+//!   failures. `open_files`: whether it is still at its path. `store`: the documents. `queue`: the dead letters.
 
 mod connection;
 mod database;
+mod error;
 mod open_files;
 mod queue;
 mod store;
 
 use std::path::{Path, PathBuf};
 
-pub use database::{Database, DatabaseError, OpenMode};
+pub use connection::OpenMode;
+pub use database::Database;
+pub use error::DatabaseError;
 pub use queue::SqliteQueue;
 pub use store::SqliteStore;
 

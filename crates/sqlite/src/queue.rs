@@ -9,10 +9,7 @@ use devicestate_engine::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
-use crate::{
-    connection::can_hide_messages,
-    database::{Database, DatabaseError},
-};
+use crate::{connection::can_hide_messages, database::Database, error::DatabaseError};
 
 /// The dead-letter queue in an SQLite file. Its messages do not expire.
 ///
@@ -200,7 +197,7 @@ mod tests {
     use rusqlite::StatementStatus;
 
     use super::*;
-    use crate::database::OpenMode;
+    use crate::connection::OpenMode;
 
     /// Counts the steps of SQLite's virtual machine, so that the result does not depend on time.
     #[tokio::test]

@@ -7,7 +7,7 @@ use devicestate_engine::{
 };
 use rusqlite::{ErrorCode, OptionalExtension as _, Row, params};
 
-use crate::database::{Database, DatabaseError};
+use crate::{database::Database, error::DatabaseError};
 
 /// A store in an SQLite file.
 #[derive(Debug, Clone)]

@@ -110,7 +110,7 @@ fn fold(world: &World) -> Fold {
     let mut fold = Fold::new();
     for_each_event(world, |partition, event, expected, _| {
         let Some((id, readings)) = expected.decoded() else { return };
-        let (time_ms, source, sequence_number) = of_event(partition, event);
+        let (time_ms, source, sequence_number) = of_event(partition.number, event);
         let is_valid = matches!(expected, ExpectedEffect::Valid { .. });
         let is_by_number = source.is_multiple_of(2);
         let document = fold.entry(id.to_owned()).or_default();
@@ -245,7 +245,7 @@ fn check_dead_letters(world: &World, fold: &Fold) {
         let position = (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
         let is_superseded = |id: &str, name: &str| {
             let field = fold.get(id).and_then(|document| document.fields.get(name));
-            let is_newest = |newest: &FieldEvent| is_newer(newest.order, of_event(partition, event));
+            let is_newest = |newest: &FieldEvent| is_newer(newest.order, of_event(partition.number, event));
             field.is_some_and(|field| field.is_restarting() || field.newest.as_ref().is_some_and(is_newest))
         };
         let violation = |what: &str| world.clock.record_violation(&format!("the event at {position:?} {what}"));

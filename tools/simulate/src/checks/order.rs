@@ -3,16 +3,15 @@
 use devicestate_engine::device_state::Version;
 use devicestate_local::hub::HubEvent;
 
-use crate::hub::Partition;
-
 /// The time, the source and the sequence number of an event, or of the event that a stored reading is from.
 pub(crate) type EventOrder = (i64, u64, i64);
 
-/// Returns the order of an event. The numbers of sources whose events are ordered by time are odd.
-pub(crate) fn of_event(partition: &Partition, event: &HubEvent) -> EventOrder {
+/// Returns the order of an event of the source with this number. The numbers of sources whose events are ordered by time are
+/// odd.
+pub(crate) fn of_event(source: u64, event: &HubEvent) -> EventOrder {
     match event.iot_hub_enqueued_ms {
-        Some(time_ms) => (time_ms, partition.number | 1, event.sequence_number),
-        None => (event.enqueued_ms, partition.number, event.sequence_number),
+        Some(time_ms) => (time_ms, source | 1, event.sequence_number),
+        None => (event.enqueued_ms, source, event.sequence_number),
     }
 }
 

@@ -188,7 +188,7 @@ impl<'a> Invocation<'a> {
         let (mut newer, mut written) = (0, 0);
         for (index, (event, expected)) in range.events.iter().zip(&range.expected_effects).enumerate() {
             let Some((id, readings)) = expected.decoded().filter(|_| !dead.contains(&index)) else { continue };
-            let event = of_event(partition, event);
+            let event = of_event(partition.number, event);
             let held = |name: &str| before.get(id)?.as_ref()?.document.version(name).map(of_version);
             let is_news = |name: &str| held(name).is_none_or(|held| is_newer(event, held));
             // The event itself, or a newer one of the batch.
