@@ -171,9 +171,18 @@ impl Replayer {
                 let is_single = rebuilt.owners.len() < 2;
                 // A device alone fails again if the store accepts anything.
                 let store_works = processed.store_accepts_writes || is_single && processed.has_accepted_write;
-                let replayed = processed.outcomes.into_iter().map(|outcome| ReplayOutcome::new(outcome, store_works));
-                let replayed = rebuilt.owners.iter().copied().zip(replayed).collect();
-                return if is_single { replayed } else { self.repeat_untried(rebuilt, replayed).await };
+                let replayed: Vec<_> = processed
+                    .outcomes
+                    .iter()
+                    .cloned()
+                    .map(|outcome| ReplayOutcome::new(outcome, store_works))
+                    .collect();
+                let untried = replayed.iter().position(|outcome| matches!(outcome, ReplayOutcome::NotTried(_)));
+                let replayed = match untried {
+                    Some(index) if !is_single => self.ask_store(&rebuilt, index, processed.outcomes).await,
+                    _ => replayed,
+                };
+                return rebuilt.owners.into_iter().zip(replayed).collect();
             }
             Err(panic) => format!("the engine panicked: {}", panic_message(&*panic)),
         };
@@ -192,22 +201,20 @@ impl Replayer {
         replayed
     }
 
-    /// Processes the events alone that were not tried: many failing devices in one batch look like an outage of the store. The
-    /// first one that is not tried either shows that it is one.
-    async fn repeat_untried(
-        &self,
-        rebuilt: Rebuilt,
-        mut replayed: Vec<(usize, ReplayOutcome)>,
-    ) -> Vec<(usize, ReplayOutcome)> {
-        for (result, single) in replayed.iter_mut().zip(rebuilt.split()) {
-            if matches!(result.1, ReplayOutcome::NotTried(_)) {
-                *result = Box::pin(self.process(single)).await.remove(0);
-                if matches!(result.1, ReplayOutcome::NotTried(_)) {
-                    break;
-                }
-            }
+    /// Returns the outcomes of a batch with an event, at this index, that the store did not take. Many failing devices in one batch
+    /// look like an outage of the store, so this event is processed alone: if the store then accepts anything, all that failed
+    /// fail again.
+    async fn ask_store(&self, rebuilt: &Rebuilt, index: usize, mut outcomes: Vec<Outcome>) -> Vec<ReplayOutcome> {
+        let Batch { source, events, .. } = &rebuilt.batch;
+        let alone = Batch { source: source.clone(), events: vec![events[index].clone()], ..Batch::default() };
+        let processed = AssertUnwindSafe(self.processor.process(&alone)).catch_unwind().await;
+        let store_works = processed.as_ref().is_ok_and(|processed| processed.has_accepted_write);
+        if let Ok(outcome) = processed.map(|mut processed| processed.outcomes.remove(0))
+            && store_works
+        {
+            outcomes[index] = outcome;
         }
-        replayed
+        outcomes.into_iter().map(|outcome| ReplayOutcome::new(outcome, store_works)).collect()
     }
 }
 

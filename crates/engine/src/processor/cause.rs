@@ -94,9 +94,9 @@ impl Failures<'_> {
         }
         // Leave time for the probes.
         let list_deadline = Instant::now() + writer.deadline.saturating_duration_since(Instant::now()) / 3;
-        let is_complete = known.complete(writer.store, list_deadline).await;
         let recent = failing.recent();
         let is_failing = |id: &str| self.is_of_batch(id) || recent.iter().any(|(failing, _)| failing == id);
+        let is_complete = known.complete(writer.store, list_deadline, is_failing).await;
         let is_outage = self.are_many(recent.len());
         let count = match &self.failing {
             failing if failing.is_empty() => 1,

@@ -53,7 +53,7 @@ impl FailingDocuments {
     pub(super) fn add(&self, id: &str) {
         let now = Instant::now();
         let mut documents = self.lock();
-        if let Some(document) = documents.get_mut(id) {
+        if let Some(document) = documents.get_mut(id).filter(|document| now < document.last + MEMORY_TIME) {
             *document = Failing { is_faulty: document.is_faulty(now), last: now, ..*document };
             return;
         }

@@ -75,10 +75,18 @@ impl KnownDocuments {
         }
     }
 
-    /// Adds documents that the store lists, once in the life of a process. Returns false as long as the store fails to list
-    /// them: then a part of it may be out, and the sample may only have documents of the other part.
-    pub(super) async fn complete(&self, store: &dyn StateStore, deadline: Instant) -> bool {
-        if matches!(self.lock().list, List::Done) {
+    /// Adds documents that the store lists, once in the life of a process, and again as long as the sample has no document that
+    /// is not excluded. Returns false as long as the store fails to list them: then a part of it may be out, and the sample may
+    /// only have documents of the other part.
+    pub(super) async fn complete(
+        &self,
+        store: &dyn StateStore,
+        deadline: Instant,
+        is_excluded: impl Fn(&str) -> bool,
+    ) -> bool {
+        let is_done =
+            |sample: &Sample| matches!(sample.list, List::Done) && !sample.ids.iter().all(|id| is_excluded(id));
+        if is_done(&self.lock()) {
             return true;
         }
         let listed = timeout_at(deadline, store.list(None, MAX_DOCUMENTS)).await;

@@ -175,6 +175,37 @@ async fn without_another_document_a_failing_device_is_held() {
     assert_eq!(invoke_final(&handler, &fleet(&["sick"]).retried(50)).await.counts(), [1, 0, 0]);
 }
 
+/// Another process writes the first document that this one can compare with.
+#[tokio::test(start_paused = true)]
+async fn a_faulty_document_that_was_the_first_is_found_when_there_are_others() {
+    let (store, handler) = rig();
+    store.always(Write, "sick", StoreResponse::transient());
+    for attempt in 0..10 {
+        invoke_retried(&handler, &fleet(&["sick"]).retried(attempt)).await;
+    }
+    store.put(&document("a", version(1), &json!({"Battery": 0.1}))).await;
+    assert_eq!(deliver(&handler, &fleet(&["sick"])).await.1.counts(), [0, 0, 1]);
+}
+
+/// The documents that this process knew have all failed for longer than an outage of a part of the store can take.
+#[tokio::test(start_paused = true)]
+async fn a_faulty_document_is_found_after_a_long_outage_of_the_store() {
+    let (store, handler) = rig();
+    invoke_final(&handler, &fleet(&["a", "b", "sick"])).await;
+    let envelope = Envelope::new([Sent::battery(100, "sick", 0.1)]);
+    store.always(Write, ANY, StoreResponse::transient());
+    let started = Instant::now();
+    let mut attempt = 0;
+    while started.elapsed() < Duration::from_hours(3) {
+        invoke_retried(&handler, &envelope.retried(attempt)).await;
+        sleep(host_delay(attempt)).await;
+        attempt += 1;
+    }
+    store.clear_script();
+    store.always(Write, "sick", StoreResponse::transient());
+    assert_eq!(deliver(&handler, &envelope).await.1.counts(), [0, 0, 1]);
+}
+
 /// An hour of which a batch of one device sees one document: the others that are out show that the store is the cause.
 #[tokio::test(start_paused = true)]
 async fn an_outage_of_each_third_document_is_held_in_batches_of_any_size() {
