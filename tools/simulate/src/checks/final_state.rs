@@ -245,8 +245,9 @@ fn check_dead_letters(world: &World, fold: &Fold) {
         let position = (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
         let is_superseded = |id: &str, name: &str| {
             let field = fold.get(id).and_then(|document| document.fields.get(name));
-            let is_newest = |newest: &FieldEvent| is_newer(newest.order, of_event(partition.number, event));
-            field.is_some_and(|field| field.is_restarting() || field.newest.as_ref().is_some_and(is_newest))
+            // Where the order of arrival decides, any of them may have been in the document.
+            let is_overtaken = |valid: &FieldEvent| is_newer(valid.order, of_event(partition.number, event));
+            field.is_some_and(|field| field.is_restarting() || field.valid.values().any(is_overtaken))
         };
         let violation = |what: &str| world.clock.record_violation(&format!("the event at {position:?} {what}"));
         match (expected, remaining.remove(&position)) {
