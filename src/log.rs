@@ -3,11 +3,7 @@
 //! Levels up to `info` go to standard output, `warn` and `error` to standard error. The host logs standard output as
 //! Information and standard error as Error, or as Warning if the line contains that word.
 
-use std::{
-    io::{self, Write, stderr, stdout},
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::io::{self, Write, stderr, stdout};
 
 use devicestate_engine::{
     clock::{Clock as _, System},
@@ -103,22 +99,5 @@ impl Write for LogLine {
 
     fn flush(&mut self) -> io::Result<()> {
         if self.is_warning { stderr().flush() } else { stdout().flush() }
-    }
-}
-
-/// Limits a line of the log that every request could cause to one a minute.
-#[derive(Debug, Default)]
-pub struct OncePerMinute(Mutex<Option<Instant>>);
-
-impl OncePerMinute {
-    /// Returns true if the last time was more than a minute ago.
-    #[must_use]
-    pub fn is_due(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.is_none_or(|last| last.elapsed() > Duration::from_mins(1));
-        if is_due {
-            *last = Some(Instant::now());
-        }
-        is_due
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::log::OncePerMinute;
+use devicestate_engine::rate_limit::OncePerMinute;
 
 /// How long a connection may be silent before and in a request. The host's client closes an idle connection after a minute or
 /// two, so that it never uses one that is closed here.

@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::json_response;
-use crate::log::OncePerMinute;
+use devicestate_engine::rate_limit::OncePerMinute;
 
 /// The longest part of a request that an answer or the log repeats, in characters.
 const MAX_REPEATED_CHARS: usize = 100;

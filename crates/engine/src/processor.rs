@@ -142,7 +142,7 @@ impl Processor {
         self.observer.record_decoding(started.elapsed());
         let outcomes = mem::take(&mut decoded.outcomes);
         if let Some(skipped) = &decoded.unrecognized {
-            self.shared.unrecognized.warn(batch, &outcomes, skipped, self.clock.now_ms());
+            self.shared.unrecognized.warn(batch, &outcomes, skipped);
         }
         let devices = decoded.group_by_device();
         let decoded_at = Instant::now();

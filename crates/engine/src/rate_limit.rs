@@ -1,6 +1,9 @@
-//! Limits the rate of operations.
+//! Limits the rate of operations and of lines of the log.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -30,5 +33,22 @@ impl RateLimit {
         let start = self.next.max(Instant::now());
         self.next = start + Duration::from_secs(1) * u32::try_from(count).unwrap_or(u32::MAX) / rate.max(1);
         sleep_until(start).await;
+    }
+}
+
+/// Limits a line of the log that every request or batch could cause to one a minute.
+#[derive(Debug, Default)]
+pub struct OncePerMinute(Mutex<Option<Instant>>);
+
+impl OncePerMinute {
+    /// Returns true if the last time was at least a minute ago.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() >= Duration::from_mins(1));
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
     }
 }

@@ -120,18 +120,39 @@ impl Failures<'_> {
         let all = ids.iter().chain(failed_before.iter().map(|(id, _)| id));
         let results = join_all(all.map(|id| probe(writer, id))).await;
         let (results, results_before) = results.split_at(ids.len());
-        for (id, result) in iter::zip(&ids, results) {
-            match result {
-                Probe::Failed | Probe::BadRequest if !is_own => {
-                    failing.add(id);
-                    known.remove(id);
-                }
-                Probe::Missing => known.remove(id),
-                _ => {}
-            }
-        }
+        record_probes(documents, &ids, results, is_own);
+        let recovered = self.record_recovered(documents, &failed_before, results_before, &ids, writer);
+        let count =
+            |results: &[Probe], wanted: &[Probe]| results.iter().filter(|result| wanted.contains(result)).count();
+        let (accepted, missing) = (count(results, &[Probe::Accepted]), count(results, &[Probe::Missing]));
+        let others = if is_own { results_before } else { results };
+        let failed = count(others, &[Probe::Failed, Probe::BadRequest]);
+        let has_failing = !self.failing.is_empty() || !self.faulty.is_empty();
+        let is_store = !is_complete
+            || (failed > MAX_FAILED_PROBES && !is_own)
+            || accepted * 2 < ids.len() - missing
+            || (has_failing && self.are_many(failing.recent().len()));
+        let cause = match accepted {
+            0 if failed == 0 => Cause::Unknown,
+            0 => Cause::Store,
+            _ if is_store => Cause::Store,
+            _ => Cause::Devices,
+        };
+        (cause, accepted + recovered > 0)
+    }
+
+    /// Records the probes of documents that had failed before, and returns how many the store accepted. If all of them are
+    /// accepted, an outage has ended, and the documents that were not probed do not count any more.
+    fn record_recovered(
+        &self,
+        Documents { failing, known }: &Documents,
+        failed_before: &[&(String, bool)],
+        results: &[Probe],
+        probed: &[String],
+        writer: &Writer<'_>,
+    ) -> usize {
         let (mut recovered, mut are_all_recovered) = (0, true);
-        for ((id, is_faulty), result) in iter::zip(failed_before, results_before) {
+        for ((id, is_faulty), result) in iter::zip(failed_before.iter().copied(), results) {
             match result {
                 Probe::Accepted => {
                     failing.remove(id);
@@ -143,24 +164,24 @@ impl Failures<'_> {
             }
         }
         if recovered > 0 && are_all_recovered {
-            failing.end_outage(|id| self.is_of_batch(id) || ids.iter().any(|probed| probed == id));
+            failing.end_outage(|id| self.is_of_batch(id) || probed.iter().any(|probed| probed == id));
         }
-        let count =
-            |results: &[Probe], wanted: &[Probe]| results.iter().filter(|result| wanted.contains(result)).count();
-        let (accepted, missing) = (count(results, &[Probe::Accepted]), count(results, &[Probe::Missing]));
-        let others = if is_own { results_before } else { results };
-        let failed = count(others, &[Probe::Failed, Probe::BadRequest]);
-        let is_store = !is_complete
-            || (failed > MAX_FAILED_PROBES && !is_own)
-            || accepted * 2 < ids.len() - missing
-            || (!self.failing.is_empty() || !self.faulty.is_empty()) && self.are_many(failing.recent().len());
-        let cause = match accepted {
-            0 if failed == 0 => Cause::Unknown,
-            0 => Cause::Store,
-            _ if is_store => Cause::Store,
-            _ => Cause::Devices,
-        };
-        (cause, accepted + recovered > 0)
+        recovered
+    }
+}
+
+/// Records the probes of documents that were not known to fail. The batch's own documents, whose updates were rejected, do not
+/// count as failing.
+fn record_probes(Documents { failing, known }: &Documents, ids: &[String], results: &[Probe], is_own: bool) {
+    for (id, result) in iter::zip(ids, results) {
+        match result {
+            Probe::Failed | Probe::BadRequest if !is_own => {
+                failing.add(id);
+                known.remove(id);
+            }
+            Probe::Missing => known.remove(id),
+            _ => {}
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod document_ids;
 mod envelope;
 mod json;
 mod merge;
+mod merge_histories;
 mod telemetry;
 
 use proptest::{
