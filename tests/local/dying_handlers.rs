@@ -3,9 +3,11 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
+    net::TcpStream,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Stdio,
+    time::{Duration, Instant},
 };
 
 use devicestate_test_support::program::devicestate;
@@ -212,7 +214,7 @@ fn a_signal_after_everything_was_processed_interrupts_nothing() {
     assert_eq!((&report["interrupted"], count(&report, "applied")), (&false.into(), 100), "{report}");
 }
 
-/// The handler reads the end of a pipe that this run holds.
+/// The handler reads the end of a pipe that this run holds, so that also one that has just been started ends.
 #[test]
 fn a_handler_does_not_outlive_a_killed_run() {
     let workspace = Workspace::new();
@@ -224,6 +226,32 @@ fn a_handler_does_not_outlive_a_killed_run() {
         assert!(signal("-KILL", child.id()));
         child.wait().expect("a child of this test");
         workspace.wait_until("no handler is left", |workspace| workspace.leftovers() == 0);
+    }
+}
+
+/// The Functions host holds no such pipe.
+#[test]
+fn without_the_pipe_no_handler_is_left_five_seconds_after_a_run_was_killed() {
+    let workspace = Workspace::new();
+    let script = "
+        echo $FUNCTIONS_CUSTOMHANDLER_PORT >> ports
+        unset StopAtEndOfInput
+        exec \"$HANDLER\" serve < /dev/null";
+    let root = app_with_script(&workspace, script);
+    let arguments = ["--devices", "10", "--events", "100000", "--rate", "500/s", "--instances", "2", "--app-root"];
+    let mut command = workspace.local(&arguments);
+    let mut child = command.arg(&root).env("HANDLER", devicestate()).spawn().expect("the binary runs");
+    workspace
+        .wait_until("the handlers have stored something of each device", |workspace| workspace.documents().len() == 10);
+    assert!(signal("-KILL", child.id()));
+    let killed = Instant::now();
+    child.wait().expect("a child of this test");
+    workspace.wait_until("no handler is left", |workspace| workspace.leftovers() == 0);
+    assert!(killed.elapsed() < Duration::from_secs(5));
+    let ports = fs::read_to_string(root.join("ports")).expect("a file");
+    assert_eq!(ports.lines().count(), 2);
+    for port in ports.lines() {
+        assert!(TcpStream::connect(format!("127.0.0.1:{port}")).is_err(), "the port {port} is free");
     }
 }
 
