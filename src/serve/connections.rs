@@ -28,8 +28,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// Limits the end of the connections and of the store.
 const MAX_CLOSING_TIME: Duration = Duration::from_secs(3);
 
-/// Serves each connection in a task until `end`. Then it cancels the running invocations, whose replies nobody would read, and
-/// closes the store.
+/// Serves each connection in a task until `end`. Then it cancels the running invocations, whose replies would not be read,
+/// and closes the store.
 pub(super) async fn serve_until(end: impl Future<Output = ()>, listener: TcpListener, router: Router) {
     let mut connections = JoinSet::new();
     tokio::select! {

@@ -14,7 +14,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The process that started the handler.
 pub struct Host {
-    /// The parent's id if the handler must end with its parent. `None` also on systems without parents.
+    /// The parent's id, if the handler must end with its parent.
     parent: Option<u32>,
     /// Whether the host holds the other end of standard input as long as it lives.
     holds_input: bool,
@@ -25,13 +25,10 @@ impl Host {
     /// other process.
     ///
     /// Call it before everything else: a host that ended earlier is not noticed, because the new parent has the same id ever after.
-    /// For this reason, and for systems without parents, `devicestate local` also holds the other end of a pipe.
+    /// For this reason, and for systems other than Unix, `devicestate local` also holds the other end of a pipe.
     #[must_use]
     pub fn new(settings: &Settings, has_given_port: bool) -> Self {
-        Self {
-            parent: if has_given_port { parent_id() } else { None },
-            holds_input: settings.get("StopAtEndOfInput") == Some("true"),
-        }
+        Self { parent: has_given_port.then(parent_id), holds_input: settings.get("StopAtEndOfInput") == Some("true") }
     }
 
     /// Waits for its end.
@@ -46,9 +43,7 @@ impl Host {
 /// Waits until this process has another parent, which adopts it when the parent has ended. Linux could send a signal instead
 /// (`PR_SET_PDEATHSIG`), but also when the thread that started this process ends, which may be one of a pool.
 async fn wait_for_other_parent(parent: Option<u32>) {
-    if parent.is_none() {
-        return std::future::pending().await;
-    }
+    let Some(parent) = parent else { return std::future::pending().await };
     let mut checks = interval(CHECK_INTERVAL);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while parent_id() == parent {
@@ -57,13 +52,14 @@ async fn wait_for_other_parent(parent: Option<u32>) {
 }
 
 #[cfg(unix)]
-fn parent_id() -> Option<u32> {
-    Some(std::os::unix::process::parent_id())
+fn parent_id() -> u32 {
+    std::os::unix::process::parent_id()
 }
 
+/// Other systems adopt no process.
 #[cfg(not(unix))]
-fn parent_id() -> Option<u32> {
-    None
+fn parent_id() -> u32 {
+    0
 }
 
 async fn wait_for_end_of_input() {

@@ -43,6 +43,15 @@ fn run(workspace: &Workspace, root: &Path, code: i32) -> (Value, String) {
     (report(&output, code), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// Checks that the app's script has started this many handlers, all on the same port.
+#[track_caller]
+fn assert_one_port(root: &Path, starts: usize) {
+    let ports = fs::read_to_string(root.join("starts")).expect("a file");
+    let ports: Vec<_> = ports.lines().collect();
+    assert_eq!(ports.len(), starts);
+    assert!(ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+}
+
 /// Runs commands with an app whose handler never starts: one line, and no report. Returns the line of one.
 #[track_caller]
 fn fails_to_start(workspace: &Workspace, root: &Path) -> String {
@@ -102,11 +111,15 @@ fn a_handler_with_exit_code_0_is_not_restarted_and_ends_the_run() {
 #[test]
 fn exit_code_200_is_a_restart_that_does_not_count_as_a_failure() {
     let workspace = Workspace::new();
-    let script = "echo x >> starts; test $(wc -l < starts) -gt 5 || exit 200; exec \"$HANDLER\" serve";
+    let script = "
+        echo $FUNCTIONS_CUSTOMHANDLER_PORT >> starts
+        test $(wc -l < starts) -gt 5 || exit 200
+        exec \"$HANDLER\" serve";
     let root = app_with_script(&workspace, script);
     let (report, _) = run(&workspace, &root, 0);
     assert_eq!((count(&report, "handlerRestarts"), count(&report, "hostRestarts")), (5, 0), "{report}");
     assert_eq!(workspace.documents(), last_values(events(0..100)));
+    assert_one_port(&root, 6);
 }
 
 #[test]
@@ -129,7 +142,10 @@ fn a_process_that_a_handler_leaves_behind_does_not_delay_the_restart() {
 fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_its_batch_is_retried() {
     let workspace = Workspace::new();
     // The first process answers only `GET /`.
-    let script = "echo x >> starts; test $(wc -l < starts) -gt 1 || exec node silent.js; exec \"$HANDLER\" serve";
+    let script = "
+        echo $FUNCTIONS_CUSTOMHANDLER_PORT >> starts
+        test $(wc -l < starts) -gt 1 || exec node silent.js
+        exec \"$HANDLER\" serve";
     let root = app_with_script(&workspace, script);
     workspace.write("app/silent.js", SILENT_HANDLER);
     let mut host: Value = serde_json::from_slice(&fs::read(root.join("host.json")).expect("a file")).expect("JSON");
@@ -142,6 +158,7 @@ fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_its_b
     let report = report(&command.output().expect("the binary runs"), 0);
     assert_eq!((count(&report, "failedAttempts"), count(&report, "handlerRestarts")), (1, 1), "{report}");
     assert_eq!(workspace.documents(), last_values(events(0..100)));
+    assert_one_port(&root, 2);
 }
 
 #[test]
