@@ -104,7 +104,7 @@ struct Partition {
 struct Stream {
     /// The retained events: those from the checkpoint on, and with `retains_events` all.
     events: VecDeque<Arc<HubEvent>>,
-    /// Every event before this sequence number is processed.
+    /// Where a new owner begins.
     checkpoint: i64,
     unread_bytes: usize,
     next_sequence_number: i64,
@@ -237,10 +237,11 @@ impl Hub {
         self.partitions[partition].stream().checkpoint
     }
 
-    /// Moves the checkpoint forward: every event before this sequence number is processed.
+    /// Sets the checkpoint: every event before this sequence number is processed. As in Azure, it is written without a condition:
+    /// an owner that has lost its lease sets the new owner's checkpoint back.
     pub fn set_checkpoint(&self, partition: usize, sequence_number: i64) {
         let mut stream = self.partitions[partition].stream();
-        stream.checkpoint = stream.checkpoint.max(sequence_number.min(stream.next_sequence_number));
+        stream.checkpoint = sequence_number.min(stream.next_sequence_number);
         if !self.options.retains_events {
             let processed = stream.index_of(stream.checkpoint);
             stream.events.drain(..processed);

@@ -77,6 +77,11 @@ impl Setup {
         broker: Arc<B>,
         instances: usize,
     ) -> Result<Region<B>, LocalError> {
+        Ok(Region::new(self.instance(config)?, broker, instances))
+    }
+
+    /// Returns the template of a region's instances.
+    pub(super) fn instance(&self, config: RegionConfig) -> Result<Instance, LocalError> {
         let mut settings = config.settings;
         // The handler's setting for the queue, whatever the binding's connection is.
         settings.set("DeadLetterSqlitePath", config.queue.path().display().to_string());
@@ -84,7 +89,7 @@ impl Setup {
         self.set_source_settings(&source, &mut settings);
         let start = StartInfo::new(&self.app, settings.to_environment())
             .map_err(|error| LocalError::Folder { path: self.app.root.clone(), reason: error_message(&error) })?;
-        let template = Instance {
+        Ok(Instance {
             name: String::new(),
             host: self.app.host.clone(),
             source,
@@ -95,8 +100,8 @@ impl Setup {
             statistics: Arc::new(Statistics::new()),
             monitor: Arc::clone(&self.monitor),
             kill_switch: Arc::default(),
-        };
-        Ok(Region::new(template, broker, instances))
+            lease_switch: Arc::default(),
+        })
     }
 
     /// Returns the source of the events of a namespace.
