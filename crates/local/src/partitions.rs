@@ -51,15 +51,14 @@ impl Broker for Hub {
 /// Reads a partition, one batch after another.
 async fn pump(hub: Arc<Hub>, host: Arc<Host>, partition: usize) {
     let settings = &host.instance.host.extensions.event_hubs;
-    let limits = BatchLimits {
-        min_events: settings.min_event_batch_size,
-        max_events: settings.max_event_batch_size,
-        max_wait: settings.max_wait_time,
-    };
+    // The first batch does not wait: the previous owner may have waited with its events.
+    let mut limits =
+        BatchLimits { min_events: 1, max_events: settings.max_event_batch_size, max_wait: settings.max_wait_time };
     let listener = Listener::new(&host, partition);
     let mut next = hub.checkpoint(partition);
     let mut batches = 0;
     while let Some(events) = hub.receive(partition, next, limits).await {
+        limits.min_events = settings.min_event_batch_size;
         next = events.last().map_or(next, |event| event.sequence_number + 1);
         let invoked = listener.invoke(&events).await;
         // There is no await from here to the checkpoint, so a stop cannot separate the counts from it.
