@@ -61,6 +61,7 @@ pub(super) async fn run(run: &mut LocalRun<Hub>) -> Result<InjectedFaults, Early
 
 /// Waits until every event that was sent is processed. Checkpoints may follow later, by `batchCheckpointFrequency`.
 async fn wait_until_processed(run: &mut LocalRun<Hub>) -> Result<(), EarlyEnd> {
+    run.broker.flush();
     let statistics = Arc::clone(&run.statistics);
     run.while_running(async {
         while statistics.processed.load(Relaxed) < statistics.received.load(Relaxed) {

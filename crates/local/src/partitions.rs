@@ -57,8 +57,8 @@ impl Broker for Hub {
 /// Reads a partition from its checkpoint on, one batch after another, until everything is read or the host stops.
 async fn pump(hub: Arc<Hub>, host: Arc<Host>, partition: usize, max_events: usize) {
     let settings = &host.instance.host.extensions.event_hubs;
-    let limits =
-        BatchLimits { min_events: settings.min_event_batch_size, max_events, max_wait: settings.max_wait_time };
+    // The first batch does not wait: the previous owner may have waited with its events.
+    let mut limits = BatchLimits { min_events: 1, max_events, max_wait: settings.max_wait_time };
     let mut owner = Owner::new(&hub, &host, partition);
     let mut next = hub.checkpoint(partition);
     loop {
@@ -68,6 +68,7 @@ async fn pump(hub: Arc<Hub>, host: Arc<Host>, partition: usize, max_events: usiz
             events = hub.receive(partition, next, limits) => events,
         };
         let Some(events) = events else { return };
+        limits.min_events = settings.min_event_batch_size.min(max_events);
         if let Some(mut delay) = host.instance.lease_switch.lose(events.len()) {
             let old_call = async {
                 let _ = delay.wait_for(|is_released| *is_released).await;

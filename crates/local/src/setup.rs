@@ -9,7 +9,7 @@ use std::{
 use devicestate_engine::{
     batch::Source,
     clock::{Clock, System},
-    function_app::{Cardinality, Function, FunctionApp, Trigger, apply_overrides},
+    function_app::{Cardinality, EventHubs, Function, FunctionApp, Trigger, apply_overrides},
     settings::Settings,
     text::error_message,
 };
@@ -54,6 +54,7 @@ impl Setup {
         let function = select_function(&app, options)?;
         let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
         apply_overrides(&settings, &mut app.host)?;
+        check_batch_sizes(&app.host.extensions.event_hubs)?;
         let documents = (options.documents)(&settings)?;
         settings.check_encoding()?;
         let path = options.telemetry.as_deref();
@@ -154,6 +155,17 @@ fn select_function(app: &FunctionApp, options: &Options) -> Result<Function, Loc
         ),
         _ => Ok(function.clone()),
     }
+}
+
+/// Rejects sizes with which the Event Hubs extension does not start.
+fn check_batch_sizes(event_hubs: &EventHubs) -> Result<(), LocalError> {
+    let EventHubs { min_event_batch_size: min, max_event_batch_size: max, .. } = event_hubs;
+    if min > max {
+        return Err(LocalError::Unsupported(format!(
+            "host.json: minEventBatchSize ({min}) must not exceed maxEventBatchSize ({max}), or the host does not start"
+        )));
+    }
+    Ok(())
 }
 
 /// A clock whose time is earlier than the current time.
