@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     endpoint::{Endpoint, HttpResponse},
-    envelope::Retry,
+    envelope::{Exception, Failure, Retry},
     injected_faults::KillSwitch,
     monitor::Monitor,
     process::{Process, StartInfo},
@@ -66,7 +66,7 @@ impl Host {
         endpoint: &Endpoint,
         invocation_id: &str,
         request: impl FnOnce() -> Result<String, String>,
-    ) -> Result<Accepted, String> {
+    ) -> Result<Accepted, Failure> {
         let failed = match self.attempt(endpoint, invocation_id, request).await {
             Ok(accepted) => return Ok(accepted),
             Err(reason) => reason,
@@ -92,7 +92,7 @@ impl Host {
         let invocation_id = uuid::Uuid::new_v4().to_string();
         let policy = self.instance.function.retry.as_ref();
         let max_count = policy.map_or(0, RetryPolicy::max_retry_count);
-        let mut retry = Retry { count: 0, max_count, exception: None };
+        let mut retry = Retry { max_count, ..Retry::default() };
         loop {
             let started = Instant::now();
             let retry_context = policy.map(|_| &retry);
@@ -103,10 +103,10 @@ impl Host {
             match policy {
                 Some(policy) if max_count < 0 || i64::from(retry.count) < max_count => {
                     retry.count += 1;
-                    retry.exception = Some(failed);
+                    retry.exception = Some(Exception::new(&invocation_id, failed));
                     sleep(policy.delay(retry.count)).await;
                 }
-                _ => return Err(failed),
+                _ => return Err(failed.to_string()),
             }
         }
     }
@@ -116,20 +116,21 @@ impl Host {
         endpoint: &Endpoint,
         invocation_id: &str,
         request: impl FnOnce() -> Result<String, String>,
-    ) -> Result<Accepted, String> {
+    ) -> Result<Accepted, Failure> {
         let Instance { name, host, function, queue, statistics, monitor, .. } = &*self.instance;
         self.process.wait_until_ready().await?;
         let limit = host.function_timeout.unwrap_or(Duration::MAX);
         let response = timeout(limit, endpoint.post(invocation_id, request()?)).await;
         let too_long = || {
             self.process.kill();
-            format!("the handler did not answer within functionTimeout ({limit:?}) and was killed")
+            let reason = format!("the handler did not answer within functionTimeout ({limit:?}) and was killed");
+            Failure::from_timeout(limit, reason)
         };
         let Ok(response) = response else { return Err(too_long()) };
         let HttpResponse { status, content_type, body } = response?;
         if self.instance.kill_switch.disarm() {
             self.process.kill();
-            return Err("the handler was killed, and its reply was lost".into());
+            return Err("the handler was killed, and its reply was lost".to_owned().into());
         }
         let encoding = host.extensions.queues.message_encoding;
         let accepted = match reply::read(status, content_type.as_deref(), &body, &function.dead_letters.name, encoding)
@@ -137,7 +138,7 @@ impl Host {
             Ok(accepted) => accepted,
             Err(ReplyError::Failed(reason)) => {
                 statistics.record_failed_attempt(&body);
-                return Err(reason);
+                return Err(Failure::from_reply(status, reason));
             }
             Err(ReplyError::Hangs) => {
                 sleep(limit).await;

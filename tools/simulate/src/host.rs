@@ -8,7 +8,7 @@ use devicestate_engine::{
     handler::Response,
 };
 use devicestate_local::{
-    envelope::{self, Retry},
+    envelope::{self, Exception, Retry},
     reply::{self, Accepted, ReplyError},
 };
 use tokio::{
@@ -135,7 +135,7 @@ impl Pump<'_> {
         let id = world.clock.draw(|rng| format!("{:032x}", rng.u128(..)));
         let policy = world.function.retry.as_ref();
         let max_count = policy.map_or(0, RetryPolicy::max_retry_count);
-        let mut retry = Retry { count: 0, max_count, exception: None };
+        let mut retry = Retry { max_count, ..Retry::default() };
         loop {
             let failed = match self.attempt(range, &id, policy.map(|_| &retry)).await {
                 Ok(()) => return End::Succeeded,
@@ -146,7 +146,7 @@ impl Pump<'_> {
                 return End::Failed;
             };
             retry.count += 1;
-            retry.exception = Some(failed);
+            retry.exception = Some(Exception::new(&id, failed));
             select! {
                 biased;
                 () = self.wait_for_lost_lease() => return End::Cancelled,

@@ -24,7 +24,7 @@ fn host_request(content_type: Option<&'static str>) -> Value {
             iot_hub_enqueued_ms: None,
         })
     });
-    let retry = Retry { count: 0, max_count: -1, exception: None };
+    let retry = Retry { max_count: -1, ..Retry::default() };
     let request = envelope::request(&function(), &Source::default(), &events, Some(&retry), 1_732_094_047_200);
     serde_json::from_str(&request.expect("a request")).expect("JSON")
 }

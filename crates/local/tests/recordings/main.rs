@@ -1,0 +1,7 @@
+//! Compares the stand-in host with the recordings of a running host in `tests/fixtures/host`.
+
+mod events;
+mod files;
+mod messages;
+mod recording;
+mod timers;
