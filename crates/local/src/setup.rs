@@ -9,7 +9,7 @@ use std::{
 use devicestate_engine::{
     batch::Source,
     clock::{Clock, System},
-    function_app::{Cardinality, Function, FunctionApp, Trigger, apply_overrides},
+    function_app::{Function, FunctionApp, Trigger, apply_overrides},
     settings::Settings,
     text::error_message,
 };
@@ -141,9 +141,6 @@ fn select_function(app: &FunctionApp, options: &Options) -> Result<Function, Loc
         return unsupported(format!("the function app must have a function.json with a {kind} (option --app-root)"));
     };
     match &function.trigger {
-        Trigger::EventHub(trigger) if trigger.cardinality != Cardinality::Many => {
-            unsupported(format!("{}/function.json: the cardinality must be \"many\" for a local run", function.name))
-        }
         Trigger::ServiceBus(_) if app.host.extensions.service_bus.max_concurrent_calls_per_session != 1 => unsupported(
             "host.json: maxConcurrentCallsPerSession must be 1, because a session is ordered only then".into(),
         ),
