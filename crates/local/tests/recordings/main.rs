@@ -1,5 +1,6 @@
 //! Compares the stand-in host with the recordings of a running host in `tests/fixtures/host`.
 
+mod endpoint;
 mod events;
 mod files;
 mod messages;
