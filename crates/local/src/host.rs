@@ -9,7 +9,6 @@ use std::{
 use devicestate_engine::{
     batch::Source,
     function_app::{Function, HostJson, RetryPolicy, TimerFunction},
-    queue::DeadLetterQueue as _,
 };
 use devicestate_sqlite::SqliteQueue;
 use tokio::time::{Instant, sleep, timeout};
@@ -132,9 +131,7 @@ impl Host {
             self.process.kill();
             return Err("the handler was killed, and its reply was lost".to_owned().into());
         }
-        let encoding = host.extensions.queues.message_encoding;
-        let accepted = match reply::read(status, content_type.as_deref(), &body, &function.dead_letters.name, encoding)
-        {
+        let accepted = match reply::read(status, content_type.as_deref(), &body, &function.dead_letters.name) {
             Ok(accepted) => accepted,
             Err(ReplyError::Failed(reason)) => {
                 statistics.record_failed_attempt(&body);
@@ -146,10 +143,8 @@ impl Host {
             }
         };
         monitor.write_logs(name, &function.name, invocation_id, &accepted.logs);
-        // One after another, as the host does: if one fails, the first ones stay in the queue and a retry repeats them.
-        for message in &accepted.messages {
-            queue.put(message).await.map_err(|error| error.to_string())?;
-        }
+        let encoding = host.extensions.queues.message_encoding;
+        accepted.put_messages(queue, encoding).await?;
         Ok(accepted)
     }
 }

@@ -226,7 +226,11 @@ impl Pump<'_> {
     fn read_reply(&self, status: u16, body: &str) -> Result<Accepted, ReplyError> {
         let content_type = Some("application/json; charset=utf-8");
         let binding = &self.world.function.dead_letters.name;
-        reply::read(status, content_type, body.as_bytes(), binding, MessageEncoding::Base64)
+        let accepted = reply::read(status, content_type, body.as_bytes(), binding)?;
+        for message in &accepted.messages {
+            reply::check_length(message, MessageEncoding::Base64).map_err(ReplyError::Failed)?;
+        }
+        Ok(accepted)
     }
 
     /// Waits for a few milliseconds, in which the lease may be lost or the host killed.

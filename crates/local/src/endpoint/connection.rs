@@ -28,7 +28,7 @@ impl Connection {
         connected.await.map_err(|error: io::Error| format!("{address}: {}", error_message(&error)))
     }
 
-    /// Returns false if the handler has closed the connection, or has sent something that is no reply.
+    /// Returns false if the handler has closed the connection, or has sent something without a request.
     pub(super) fn is_open(&self) -> bool {
         self.socket.peek(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }

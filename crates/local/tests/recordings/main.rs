@@ -5,4 +5,5 @@ mod events;
 mod files;
 mod messages;
 mod recording;
+mod replies;
 mod timers;
