@@ -84,12 +84,13 @@ pub(super) fn bodies(data_type: DataType, events: &[Arc<HubEvent>]) -> Result<St
     }
 }
 
-/// Serializes a JSON body again.
+/// Serializes a JSON body again. Newtonsoft.Json would also accept forms that are not JSON, such as comments and single quotes.
 fn json_body(body: &[u8]) -> Result<String, String> {
     if body.is_empty() {
         return Ok("null".into());
     }
-    let value: &RawValue = serde_json::from_slice(body).map_err(|error| {
+    let text = String::from_utf8_lossy(body);
+    let value: &RawValue = serde_json::from_str(&text).map_err(|error| {
         format!("a body is not JSON ({error}); without dataType the host then fails the entire batch")
     })?;
     Ok(rewrite(value, None))

@@ -34,7 +34,7 @@ pub fn request(
     metadata.set("ReceiveActions", &Empty {});
     metadata.set("Client", &Client::new(namespace));
     metadata.set_text("DeliveryCount", Some(delivery.delivery_count));
-    metadata.set_text("LockToken", Some(uuid::Uuid::new_v4().to_string()));
+    metadata.set_text("LockToken", Some(lock_token(delivery)));
     metadata.set("ExpiresAtUtc", NEVER);
     metadata.set("ExpiresAt", &format!("{NEVER}+00:00"));
     metadata.set("EnqueuedTimeUtc", &enqueued);
@@ -48,6 +48,16 @@ pub fn request(
     let retry = retry.map(|retry| RetryContext::new(retry, &function.name));
     metadata.complete(&Sys::new(&function.name, now_ms), &message.body, trigger.data_type(), retry.as_ref());
     envelope(trigger.name(), &single::body(trigger.data_type(), &message.body), &metadata)
+}
+
+/// Identifies the host's client, and is in its lock tokens.
+static CLIENT_ID: LazyLock<uuid::Uuid> = LazyLock::new(uuid::Uuid::new_v4);
+
+/// Returns an id of the delivery, which is the same in each of its attempts under a retry policy.
+fn lock_token(delivery: &Delivery) -> String {
+    let (high, low) = CLIENT_ID.as_u64_pair();
+    let number = delivery.message.sequence_number.cast_unsigned();
+    uuid::Uuid::from_u64_pair(high ^ number, low ^ u64::from(delivery.delivery_count)).to_string()
 }
 
 #[derive(Serialize)]
@@ -68,8 +78,7 @@ struct Client<'a> {
 
 impl<'a> Client<'a> {
     fn new(namespace: &'a str) -> Self {
-        static ID: LazyLock<uuid::Uuid> = LazyLock::new(uuid::Uuid::new_v4);
-        let identifier = format!("{namespace}-{}", *ID);
+        let identifier = format!("{namespace}-{}", *CLIENT_ID);
         Self { fully_qualified_namespace: namespace, is_closed: false, transport_type: 0, identifier }
     }
 }
@@ -130,6 +139,17 @@ mod tests {
         for absent in ["PartitionContext", "RetryContext", "PartitionKey", "CorrelationId", "ReplyTo"] {
             assert!(metadata.get(absent).is_none(), "{absent}");
         }
+    }
+
+    #[test]
+    fn attempts_of_a_delivery_have_the_same_lock_token_and_other_deliveries_another_one() {
+        let lock_token = |delivery_count| {
+            let delivery = Delivery { delivery_count, ..delivery() };
+            let request = request(&function(Some("binary")), "ns", &delivery, None, 0);
+            serde_json::from_str::<Value>(&request).expect("JSON")["Metadata"]["LockToken"].clone()
+        };
+        assert_eq!(lock_token(3), lock_token(3));
+        assert_ne!(lock_token(3), lock_token(4));
     }
 
     #[test]
