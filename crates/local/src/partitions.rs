@@ -6,7 +6,6 @@ use std::{sync::Arc, time::Duration};
 use devicestate_engine::{
     batch::Source,
     clock::{Clock as _, System},
-    function_app::Cardinality,
 };
 use tokio::task::JoinSet;
 
@@ -52,12 +51,11 @@ impl Broker for Hub {
 /// Reads a partition, one batch after another.
 async fn pump(hub: Arc<Hub>, host: Arc<Host>, partition: usize) {
     let settings = &host.instance.host.extensions.event_hubs;
-    let (min_events, max_events) = match host.instance.function.trigger.cardinality() {
-        Cardinality::Many => (settings.min_event_batch_size, settings.max_event_batch_size),
-        // The extension invokes the function for one event after another.
-        Cardinality::One => (1, 1),
+    let limits = BatchLimits {
+        min_events: settings.min_event_batch_size,
+        max_events: settings.max_event_batch_size,
+        max_wait: settings.max_wait_time,
     };
-    let limits = BatchLimits { min_events, max_events, max_wait: settings.max_wait_time };
     let listener = Listener::new(&host, partition);
     let mut next = hub.checkpoint(partition);
     let mut batches = 0;

@@ -9,7 +9,7 @@ use std::{
 use devicestate_engine::{
     batch::Source,
     clock::{Clock, System},
-    function_app::{Function, FunctionApp, Trigger, apply_overrides},
+    function_app::{Cardinality, Function, FunctionApp, Trigger, apply_overrides},
     settings::Settings,
     text::error_message,
 };
@@ -54,6 +54,11 @@ impl Setup {
         let function = select_function(&app, options)?;
         let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
         apply_overrides(&settings, &mut app.host)?;
+        if function.trigger.cardinality() == Cardinality::One {
+            // The extension invokes the function for one event after another.
+            let event_hubs = &mut app.host.extensions.event_hubs;
+            (event_hubs.min_event_batch_size, event_hubs.max_event_batch_size) = (1, 1);
+        }
         let documents = (options.documents)(&settings)?;
         settings.check_encoding()?;
         let path = options.telemetry.as_deref();

@@ -1,5 +1,5 @@
-//! The JSON of one request, as the host writes it for a batch with `cardinality: many` and `dataType: binary`, and the
-//! positions of the values that differ between requests.
+//! The JSON of one request, as the host writes it for a batch with `cardinality: many` and `dataType: binary`
+//! (`tests/fixtures/host`), and the positions of the values that differ between requests.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
@@ -120,7 +120,8 @@ impl Envelope {
         envelope.guid_at = envelope.text.len();
         envelope.push(&"0".repeat(GUID_CHARS));
         envelope.push(
-            "\"},\"RetryContext\":{\"RetryCount\":0,\"MaxRetryCount\":-1,\"Exception\":null,\"Instance\":null,\"State\":{}}}}",
+            "\"},\"RetryContext\":{\"RetryCount\":0,\"MaxRetryCount\":-1,\"Exception\":null,\"Instance\":null,\
+             \"State\":{}}}}",
         );
         envelope
     }
