@@ -129,7 +129,7 @@ impl Host {
         let HttpResponse { status, content_type, body } = response?;
         if self.instance.kill_switch.disarm() {
             self.process.kill();
-            return Err("the handler was killed, and its reply was lost".to_owned().into());
+            return Err("the handler was killed, and its reply was lost".into());
         }
         let accepted = match reply::read(status, content_type.as_deref(), &body, &function.dead_letters.name) {
             Ok(accepted) => accepted,

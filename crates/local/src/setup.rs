@@ -54,13 +54,13 @@ impl Setup {
         let function = select_function(&app, options)?;
         let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
         apply_overrides(&settings, &mut app.host)?;
+        let documents = (options.documents)(&settings)?;
+        settings.check_encoding()?;
         if function.trigger.cardinality() == Cardinality::One {
             // The extension invokes the function for one event after another.
             let event_hubs = &mut app.host.extensions.event_hubs;
             (event_hubs.min_event_batch_size, event_hubs.max_event_batch_size) = (1, 1);
         }
-        let documents = (options.documents)(&settings)?;
-        settings.check_encoding()?;
         let path = options.telemetry.as_deref();
         let failed = |error: io::Error| LocalError::Telemetry {
             path: path.map(Path::to_owned).unwrap_or_default(),

@@ -72,6 +72,12 @@ impl From<String> for Failure {
     }
 }
 
+impl From<&str> for Failure {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.reason)
@@ -235,7 +241,7 @@ mod tests {
 
     #[test]
     fn an_attempt_without_a_status_has_the_reason_in_the_inner_exception() {
-        let exception = Some(Exception::new("id", "connection refused".to_owned()));
+        let exception = Some(Exception::new("id", "connection refused"));
         let context = RetryContext::new(&Retry { exception, ..Retry::default() }, "F");
         let context = serde_json::to_value(context).expect("JSON");
         assert_eq!(context["Exception"]["InnerException"]["Message"], "connection refused");
