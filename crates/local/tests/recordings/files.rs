@@ -8,6 +8,7 @@ use crate::{events, messages, recording::path, timers};
 const NOT_COMPARED: &[(&str, &str)] = &[
     ("README.md", "it describes the recordings"),
     ("replies.json", "replies.rs compares it"),
+    ("outcomes.json", "the handler's tests compare it: what becomes of each request"),
     ("-many-admin-", "the stand-in does not call the admin endpoint"),
     ("-one-admin-", "the stand-in does not call the admin endpoint"),
     ("timer-admin-2", "the stand-in does not call the admin endpoint with an input"),
