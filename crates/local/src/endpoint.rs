@@ -1,27 +1,31 @@
-//! Calls a function of the handler over HTTP, as the host does.
+//! Calls a function of the handler over HTTP, byte for byte as the host does.
+//!
+//! No HTTP library is used for the request, because none writes the names of headers in the host's letter case.
 
-use std::convert::Infallible;
+mod connection;
+mod framing;
+pub mod response;
 
-use futures_util::stream;
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::{
-    Request, Uri,
-    body::{Bytes, Frame},
-};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Mutex, PoisonError},
 };
 
-/// The host sends a request in pieces of about this size.
-const CHUNK_BYTES: usize = 64 << 10;
+use hyper::Uri;
 
-type Body = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
+use connection::Connection;
+use framing::frame;
+use response::Response;
+
+/// The limit of redirects of the host's HTTP client.
+const MAX_REDIRECTS: usize = 50;
 
 /// A function of a handler.
 pub struct Endpoint {
-    client: Client<HttpConnector, Body>,
-    uri: Uri,
+    address: SocketAddr,
+    path: String,
+    /// Connections without a request in flight.
+    idle: Mutex<Vec<Connection>>,
 }
 
 /// The response of a handler.
@@ -31,51 +35,66 @@ pub struct HttpResponse {
     /// The content type, if it is text.
     pub content_type: Option<String>,
     /// The body.
-    pub body: Bytes,
+    pub body: Vec<u8>,
 }
 
 impl Endpoint {
     /// Returns the endpoint of a function, in the handler on this port of 127.0.0.1.
     #[must_use]
     pub fn new(port: u16, function: &str) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
-            uri: format!("http://127.0.0.1:{port}/{function}")
-                .parse()
-                .expect("a function's name is valid in an address"),
-        }
+        let address = (Ipv4Addr::LOCALHOST, port).into();
+        Self { address, path: format!("/{function}"), idle: Mutex::default() }
     }
 
-    /// Posts an invocation over a persistent connection and returns the response.
+    /// Posts an invocation over a persistent connection and returns the response. A redirect is followed, as a GET unless its
+    /// status keeps the method.
     ///
     /// # Errors
     ///
     /// The connection was refused or closed; the text contains the cause.
     pub async fn post(&self, invocation_id: &str, body: String) -> Result<HttpResponse, String> {
-        let body = Bytes::from(body);
-        let pieces: Vec<_> = (0..body.len())
-            .step_by(CHUNK_BYTES)
-            .map(|from| Ok(Frame::data(body.slice(from..body.len().min(from + CHUNK_BYTES)))))
-            .collect();
-        // The length of a stream is not known beforehand, so the body is sent chunked, as the host does.
-        let request = Request::post(self.uri.clone())
-            .header("X-Azure-Functions-InvocationId", invocation_id)
-            .header("X-Azure-Functions-HostVersion", "4.0-local")
-            .header("User-Agent", "Azure-Functions-Host/4.0-local")
-            .header("Content-Type", "application/json; charset=utf-8")
-            .body(StreamBody::new(stream::iter(pieces)))
-            .map_err(|error| error.to_string())?;
-        let failed = |error: &dyn std::error::Error| {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            format!("the handler did not answer: {error}{cause}")
+        let (mut path, mut body) = (self.path.clone(), Some(body));
+        for _ in 0..MAX_REDIRECTS {
+            let request = frame(self.address, &path, invocation_id, body.as_deref());
+            let (response, body_bytes) =
+                self.send(&request).await.map_err(|reason| format!("the handler did not answer: {reason}"))?;
+            let status = response.status;
+            match response.location.as_deref().and_then(|location| self.redirected(status, location)) {
+                Some(redirected) => path = redirected,
+                None => {
+                    return Ok(HttpResponse { status, content_type: response.content_type, body: body_bytes });
+                }
+            }
+            if !matches!(status, 307 | 308) {
+                body = None;
+            }
+        }
+        Err(format!("the handler redirected more than {MAX_REDIRECTS} times"))
+    }
+
+    /// Returns the path to which a response redirects. The stand-in does not call other hosts.
+    fn redirected(&self, status: u16, location: &str) -> Option<String> {
+        let location: Uri = location.parse().ok().filter(|_| matches!(status, 300..=303 | 307 | 308))?;
+        let is_here = location.authority().is_none_or(|authority| authority.as_str() == self.address.to_string());
+        is_here.then(|| location.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string))
+    }
+
+    /// Sends a request over an idle connection or a new one. A request whose connection was closed meanwhile is not repeated,
+    /// as in the host: it may have been processed.
+    async fn send(&self, request: &[u8]) -> Result<(Response, Vec<u8>), String> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = loop {
+            let last = idle().pop();
+            match last {
+                Some(connection) if connection.is_open() => break connection,
+                Some(_) => {}
+                None => break Connection::open(self.address).await?,
+            }
         };
-        let response = self.client.request(request).await.map_err(|error| failed(&error))?;
-        let status = response.status().as_u16();
-        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
-        let content_type = content_type.map(str::to_owned);
-        let body = response.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
-        Ok(HttpResponse { status, content_type, body })
+        let (response, body) = connection.call(request).await?;
+        if response.keeps_connection {
+            idle().push(connection);
+        }
+        Ok((response, body))
     }
 }

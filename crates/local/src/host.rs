@@ -9,7 +9,6 @@ use std::{
 use devicestate_engine::{
     batch::Source,
     function_app::{Function, HostJson, RetryPolicy, TimerFunction},
-    queue::DeadLetterQueue as _,
 };
 use devicestate_sqlite::SqliteQueue;
 use devicestate_terminal::interrupt::Shutdown;
@@ -20,7 +19,7 @@ use tokio::{
 
 use super::{
     endpoint::{Endpoint, HttpResponse},
-    envelope::Retry,
+    envelope::{Exception, Failure, Retry},
     injected_faults::{KillSwitch, LeaseSwitch},
     monitor::Monitor,
     process::{Process, StartInfo},
@@ -95,7 +94,7 @@ impl Host {
         endpoint: &Endpoint,
         invocation_id: &str,
         request: impl FnOnce() -> Result<String, String>,
-    ) -> Result<Accepted, String> {
+    ) -> Result<Accepted, Failure> {
         let failed = match self.attempt(endpoint, invocation_id, request).await {
             Ok(accepted) => return Ok(accepted),
             Err(reason) => reason,
@@ -123,7 +122,7 @@ impl Host {
         let invocation_id = uuid::Uuid::new_v4().to_string();
         let policy = self.instance.function.retry.as_ref();
         let max_count = policy.map_or(0, RetryPolicy::max_retry_count);
-        let mut retry = Retry { count: 0, max_count, exception: None };
+        let mut retry = Retry { max_count, ..Retry::default() };
         loop {
             let started = Instant::now();
             let retry_context = policy.map(|_| &retry);
@@ -132,16 +131,17 @@ impl Host {
                 Err(reason) => reason,
             };
             match policy {
-                Some(_) if !has_lease => return Err(InvocationError::Cancelled(failed)),
+                Some(_) if !has_lease => return Err(InvocationError::Cancelled(failed.to_string())),
                 Some(policy) if max_count < 0 || i64::from(retry.count) < max_count => {
                     retry.count += 1;
                     tokio::select! {
                         biased;
-                        () = self.wait_for_stop() => return Err(InvocationError::Cancelled(failed)),
-                        () = sleep(policy.delay(retry.count)) => retry.exception = Some(failed),
+                        () = self.wait_for_stop() => return Err(InvocationError::Cancelled(failed.to_string())),
+                        () = sleep(policy.delay(retry.count)) => {}
                     }
+                    retry.exception = Some(Exception::new(&invocation_id, failed));
                 }
-                _ => return Err(InvocationError::LastAttempt(failed)),
+                _ => return Err(InvocationError::LastAttempt(failed.to_string())),
             }
         }
     }
@@ -151,7 +151,7 @@ impl Host {
         endpoint: &Endpoint,
         invocation_id: &str,
         request: impl FnOnce() -> Result<String, String>,
-    ) -> Result<Accepted, String> {
+    ) -> Result<Accepted, Failure> {
         let Instance { name, host, function, queue, statistics, monitor, .. } = &*self.instance;
         self.process.wait_until_ready().await?;
         let limit = host.function_timeout.unwrap_or(Duration::MAX);
@@ -159,7 +159,8 @@ impl Host {
         let response = timeout(limit, endpoint.post(invocation_id, request()?)).await;
         let too_long = || {
             self.process.time_out();
-            format!("the handler did not answer within functionTimeout ({limit:?}) and was killed")
+            let reason = format!("the handler did not answer within functionTimeout ({limit:?}) and was killed");
+            Failure::from_timeout(limit, reason)
         };
         // A reply that comes with the end of the time is too late.
         let Some(response) = response.ok().filter(|_| started.elapsed() < limit) else { return Err(too_long()) };
@@ -168,13 +169,11 @@ impl Host {
             self.process.crash();
             return Err("the handler was killed, and its reply was lost".into());
         }
-        let encoding = host.extensions.queues.message_encoding;
-        let accepted = match reply::read(status, content_type.as_deref(), &body, &function.dead_letters.name, encoding)
-        {
+        let accepted = match reply::read(status, content_type.as_deref(), &body, &function.dead_letters.name) {
             Ok(accepted) => accepted,
             Err(ReplyError::Failed(reason)) => {
                 statistics.record_failed_attempt(&body);
-                return Err(reason);
+                return Err(Failure::from_reply(status, reason));
             }
             Err(ReplyError::Hangs) => {
                 sleep(limit).await;
@@ -182,10 +181,8 @@ impl Host {
             }
         };
         monitor.write_logs(name, &function.name, invocation_id, &accepted.logs);
-        // One after another, as the host does: if one fails, the first ones stay in the queue and a retry repeats them.
-        for message in &accepted.messages {
-            queue.put(message).await.map_err(|error| error.to_string())?;
-        }
+        let encoding = host.extensions.queues.message_encoding;
+        accepted.put_messages(queue, encoding).await?;
         Ok(accepted)
     }
 }

@@ -22,7 +22,7 @@ const MAX_UNREAD_EVENTS: usize = 20_000;
 const MAX_UNREAD_BYTES: usize = 64 << 20;
 
 /// An event as a producer sends it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sent {
     /// The body.
     pub body: Vec<u8>,
@@ -30,8 +30,33 @@ pub struct Sent {
     pub partition_key: Option<String>,
     /// The content type.
     pub content_type: Option<&'static str>,
+    /// The message id.
+    pub message_id: Option<String>,
+    /// The correlation id.
+    pub correlation_id: Option<String>,
+    /// The application properties, in the producer's order.
+    pub properties: Vec<(String, Property)>,
     /// What IoT Hub says the event is, for example `twinChangeEvents`; `None` for a producer of the hub.
     pub message_source: Option<&'static str>,
+}
+
+/// The value of an application property.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Property {
+    /// A text.
+    Text(String),
+    /// An integer of any width.
+    Integer(i64),
+    /// A floating-point number.
+    Float(f64),
+    /// A boolean.
+    Boolean(bool),
+    /// A time in milliseconds since 1970.
+    Time(i64),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// Null.
+    Null,
 }
 
 /// An event in a partition.

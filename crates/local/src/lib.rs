@@ -15,7 +15,7 @@
 //! * Input: `source` (files), [`simulator`], `invalid_events`.
 //! * Brokers: `broker` (the trait), [`hub`] with `throughput`, [`sessions`].
 //! * Host: `instance`, `host` (an invocation), `partitions` and `sessions/host` (how each broker is read), `process` (the handler),
-//!   [`endpoint`] (HTTP), [`envelope`] (requests), [`reply`] (replies), `timers`.
+//!   [`endpoint`] (HTTP), [`envelope`] (requests), [`reply`] (replies), `dotnet` (JSON as the host writes it), `timers`.
 //! * Runs: `options`, `settings`, `setup`, `region`, `feed` (the input, sent), `local_run` (a run in progress), `injected_faults`,
 //!   `demonstration` (the faults of the run without options), `run`, [`drill`] (the loss of a region).
 //! * Results: `statistics`, [`report`], `check` and `fold` (the expected documents), `monitor` and `metrics` (the telemetry file),
@@ -25,6 +25,7 @@ mod broker;
 mod check;
 mod demonstration;
 mod documents;
+mod dotnet;
 pub mod drill;
 pub mod endpoint;
 pub mod envelope;

@@ -57,6 +57,11 @@ impl Setup {
         check_batch_sizes(&app.host.extensions.event_hubs)?;
         let documents = (options.documents)(&settings)?;
         settings.check_encoding()?;
+        if function.trigger.cardinality() == Cardinality::One {
+            // The extension invokes the function for one event after another.
+            let event_hubs = &mut app.host.extensions.event_hubs;
+            (event_hubs.min_event_batch_size, event_hubs.max_event_batch_size) = (1, 1);
+        }
         let path = options.telemetry.as_deref();
         let failed = |error: io::Error| LocalError::Telemetry {
             path: path.map(Path::to_owned).unwrap_or_default(),
@@ -147,9 +152,6 @@ fn select_function(app: &FunctionApp, options: &Options) -> Result<Function, Loc
         return unsupported(format!("the function app must have a function.json with a {kind} (option --app-root)"));
     };
     match &function.trigger {
-        Trigger::EventHub(trigger) if trigger.cardinality != Cardinality::Many => {
-            unsupported(format!("{}/function.json: the cardinality must be \"many\" for a local run", function.name))
-        }
         Trigger::ServiceBus(_) if app.host.extensions.service_bus.max_concurrent_calls_per_session != 1 => unsupported(
             "host.json: maxConcurrentCallsPerSession must be 1, because a session is ordered only then".into(),
         ),

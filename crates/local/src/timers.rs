@@ -57,7 +57,7 @@ async fn invoke_timer(instance: &Instance, timer: &TimerFunction, port: u16) -> 
     let too_long = |_| format!("the handler did not answer within functionTimeout ({limit:?})");
     let HttpResponse { status, content_type, body } = response.map_err(too_long)??;
     // A timer function has no output binding.
-    match reply::read(status, content_type.as_deref(), &body, "", host.extensions.queues.message_encoding) {
+    match reply::read(status, content_type.as_deref(), &body, "") {
         Ok(accepted) => {
             monitor.write_logs(name, &timer.name, &invocation_id, &accepted.logs);
             statistics.record_logs(&accepted.logs);

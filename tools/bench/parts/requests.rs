@@ -41,7 +41,7 @@ pub(super) fn host_request(function: &Function, number: usize, events: usize, wi
             })
         })
         .collect();
-    let retry = Retry { count: 0, max_count: -1, exception: None };
+    let retry = Retry { max_count: -1, ..Retry::default() };
     let request = request(function, &source, &events, Some(&retry), T0_MS);
     request.expect("the function has cardinality many").into()
 }

@@ -1,14 +1,12 @@
 //! One connection to the handler, with one request in flight at a time.
 
+use devicestate_local::endpoint::response::Response;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-use crate::{
-    error::{Error, RequestError},
-    reply::Reply,
-};
+use crate::error::{Error, RequestError};
 
 /// A persistent connection.
 pub(crate) struct Connection {
@@ -31,13 +29,13 @@ impl Connection {
         // returned instead of the write error.
         let write_error = self.stream.write_all(request).await.err();
         let error = loop {
-            match self.stream.read_buf(&mut self.received).await {
-                Ok(0) => break RequestError::Closed,
-                Ok(_) => {}
+            let at_end = match self.stream.read_buf(&mut self.received).await {
+                Ok(count) => count == 0,
                 Err(error) => break error.into(),
-            }
-            match Reply::read(&mut self.received) {
-                Ok(Some(Reply { status, body })) => return Ok((status, &self.received[body])),
+            };
+            match Response::read(&mut self.received, at_end) {
+                Ok(Some(Response { status, body, .. })) => return Ok((status, &self.received[body])),
+                Ok(None) if at_end => break RequestError::Closed,
                 Ok(None) => {}
                 Err(error) => break error.into(),
             }

@@ -3,9 +3,8 @@
 use std::{io, time::Duration};
 
 use devicestate_engine::text::error_message;
+use devicestate_local::endpoint::response::InvalidResponseError;
 use devicestate_terminal::clean;
-
-use crate::reply::InvalidReplyError;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -48,7 +47,7 @@ pub(crate) enum RequestError {
     #[error("no reply: the handler closed the connection")]
     Closed,
     #[error("the reply cannot be read: {0}")]
-    InvalidReply(#[from] InvalidReplyError),
+    InvalidReply(#[from] InvalidResponseError),
     #[error("the handler responded {status}: {body}")]
     Status { status: u16, body: String },
     #[error("the handler responded 200 without a body; the host would wait for one until functionTimeout")]

@@ -27,7 +27,6 @@ mod partition;
 mod partition_connection;
 mod process;
 mod repeat;
-mod reply;
 mod report;
 mod telemetry;
 

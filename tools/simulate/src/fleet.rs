@@ -111,7 +111,7 @@ impl Fleet {
             _ => None,
         };
         let partition_key = device.is_keyed.then(|| device.name.clone());
-        (Sent { body, partition_key, content_type, message_source }, expected)
+        (Sent { body, partition_key, content_type, message_source, ..Sent::default() }, expected)
     }
 }
 

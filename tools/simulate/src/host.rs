@@ -8,7 +8,7 @@ use devicestate_engine::{
     handler::Response,
 };
 use devicestate_local::{
-    envelope::{self, Retry},
+    envelope::{self, Exception, Retry},
     reply::{self, Accepted, ReplyError},
 };
 use tokio::{
@@ -135,7 +135,7 @@ impl Pump<'_> {
         let id = world.clock.draw(|rng| format!("{:032x}", rng.u128(..)));
         let policy = world.function.retry.as_ref();
         let max_count = policy.map_or(0, RetryPolicy::max_retry_count);
-        let mut retry = Retry { count: 0, max_count, exception: None };
+        let mut retry = Retry { max_count, ..Retry::default() };
         loop {
             let failed = match self.attempt(range, &id, policy.map(|_| &retry)).await {
                 Ok(()) => return End::Succeeded,
@@ -146,7 +146,7 @@ impl Pump<'_> {
                 return End::Failed;
             };
             retry.count += 1;
-            retry.exception = Some(failed);
+            retry.exception = Some(Exception::new(&id, failed));
             select! {
                 biased;
                 () = self.wait_for_lost_lease() => return End::Cancelled,
@@ -226,7 +226,11 @@ impl Pump<'_> {
     fn read_reply(&self, status: u16, body: &str) -> Result<Accepted, ReplyError> {
         let content_type = Some("application/json; charset=utf-8");
         let binding = &self.world.function.dead_letters.name;
-        reply::read(status, content_type, body.as_bytes(), binding, MessageEncoding::Base64)
+        let accepted = reply::read(status, content_type, body.as_bytes(), binding)?;
+        for message in &accepted.messages {
+            reply::check_length(message, MessageEncoding::Base64).map_err(ReplyError::Failed)?;
+        }
+        Ok(accepted)
     }
 
     /// Waits for a few milliseconds, in which the lease may be lost or the host killed.

@@ -1,16 +1,15 @@
 //! Builds the request that the Functions host sends for a message of a session.
-//!
-//! By the host's source (`ScriptInvocationContextExtensions`, with the binding data of the Service Bus extension): members
-//! without a value are omitted, objects are objects, times are cut to seconds, and every other value is JSON in a string, so a
-//! text has two pairs of quotes.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use devicestate_engine::function_app::{DataType, Function};
+use std::sync::LazyLock;
+
+use devicestate_engine::function_app::Function;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::queue::Delivery;
-use crate::envelope::{Retry, host_time, sys_metadata};
+use crate::envelope::{
+    Empty, Retry, RetryContext, Sys, envelope, host_time,
+    single::{self, Metadata, host_seconds},
+};
 
 /// Returns the body of the request for a delivery from a namespace. `now_ms` is the time of the request in milliseconds since
 /// 1970.
@@ -24,61 +23,71 @@ pub fn request(
 ) -> String {
     // A message without an expiry.
     const NEVER: &str = "9999-12-31T23:59:59";
-    let message = &delivery.message;
+    let (message, trigger) = (&delivery.message, &function.trigger);
     let enqueued = host_seconds(message.enqueued_ms);
     // The host renews the lock as long as it holds the session; a lock lasts a minute by default.
-    let actions = json!({ "SessionLockedUntil": format!("{}+00:00", host_time(now_ms + 60_000)) });
-    let mut metadata = json!({
-        "MessageReceiver": actions,
-        "MessageSession": actions,
-        "MessageActions": actions,
-        "SessionActions": actions,
-        "ReceiveActions": {},
-        "Client": {
-            "FullyQualifiedNamespace": namespace,
-            "IsClosed": false,
-            "TransportType": 0,
-            "Identifier": namespace,
-        },
-        "DeliveryCount": json_text(delivery.delivery_count),
-        "LockToken": json_text(uuid::Uuid::new_v4().to_string()),
-        "ExpiresAtUtc": NEVER,
-        "ExpiresAt": format!("{NEVER}+00:00"),
-        "EnqueuedTimeUtc": enqueued,
-        "EnqueuedTime": format!("{enqueued}+00:00"),
-        "MessageId": json_text(&message.message_id),
-        "SequenceNumber": json_text(message.sequence_number),
-        "ApplicationProperties": {},
-        "UserProperties": {},
-        "SessionId": json_text(&message.session_id),
-        "sys": sys_metadata(&function.name, now_ms),
-    });
-    if let Some(content_type) = message.content_type {
-        metadata["ContentType"] = json_text(content_type);
+    let actions = Actions { session_locked_until: format!("{}+00:00", host_time(now_ms + 60_000)) };
+    let mut metadata = Metadata::new();
+    for name in ["MessageReceiver", "MessageSession", "MessageActions", "SessionActions"] {
+        metadata.set(name, &actions);
     }
-    if let Some(retry) = retry {
-        metadata["RetryContext"] = retry.context();
-    }
-    let body = match function.trigger.data_type() {
-        DataType::Binary => Value::from(BASE64.encode(&message.body)),
-        DataType::String | DataType::Json => json_text(String::from_utf8_lossy(&message.body)),
-    };
-    json!({ "Data": { function.trigger.name(): body }, "Metadata": metadata }).to_string()
+    metadata.set("ReceiveActions", &Empty {});
+    metadata.set("Client", &Client::new(namespace));
+    metadata.set_text("DeliveryCount", Some(delivery.delivery_count));
+    metadata.set_text("LockToken", Some(lock_token(delivery)));
+    metadata.set("ExpiresAtUtc", NEVER);
+    metadata.set("ExpiresAt", &format!("{NEVER}+00:00"));
+    metadata.set("EnqueuedTimeUtc", &enqueued);
+    metadata.set("EnqueuedTime", &format!("{enqueued}+00:00"));
+    metadata.set_text("MessageId", Some(&message.message_id));
+    metadata.set_text("ContentType", message.content_type);
+    metadata.set_text("SequenceNumber", Some(message.sequence_number));
+    metadata.set("ApplicationProperties", &Empty {});
+    metadata.set("UserProperties", &Empty {});
+    metadata.set_text("SessionId", Some(&message.session_id));
+    let retry = retry.map(|retry| RetryContext::new(retry, &function.name));
+    metadata.complete(&Sys::new(&function.name, now_ms), &message.body, trigger.data_type(), retry.as_ref());
+    envelope(trigger.name(), &single::body(trigger.data_type(), &message.body), &metadata)
 }
 
-/// Returns a value as JSON in a string.
-fn json_text(value: impl Serialize) -> Value {
-    serde_json::to_string(&value).expect("a text or a number is JSON").into()
+/// Identifies the host's client, and is in its lock tokens.
+static CLIENT_ID: LazyLock<uuid::Uuid> = LazyLock::new(uuid::Uuid::new_v4);
+
+/// Returns an id of the delivery, which is the same in each of its attempts under a retry policy.
+fn lock_token(delivery: &Delivery) -> String {
+    let (high, low) = CLIENT_ID.as_u64_pair();
+    let number = delivery.message.sequence_number.cast_unsigned();
+    uuid::Uuid::from_u64_pair(high ^ number, low ^ u64::from(delivery.delivery_count)).to_string()
 }
 
-/// Formats a UTC time without a zone, cut to seconds.
-fn host_seconds(ms: i64) -> String {
-    host_time(ms - ms.rem_euclid(1_000))
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Actions {
+    session_locked_until: String,
+}
+
+/// The host's client of the namespace.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Client<'a> {
+    fully_qualified_namespace: &'a str,
+    is_closed: bool,
+    transport_type: u32,
+    identifier: String,
+}
+
+impl<'a> Client<'a> {
+    fn new(namespace: &'a str) -> Self {
+        let identifier = format!("{namespace}-{}", *CLIENT_ID);
+        Self { fully_qualified_namespace: namespace, is_closed: false, transport_type: 0, identifier }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::sessions::queue;
@@ -130,6 +139,17 @@ mod tests {
         for absent in ["PartitionContext", "RetryContext", "PartitionKey", "CorrelationId", "ReplyTo"] {
             assert!(metadata.get(absent).is_none(), "{absent}");
         }
+    }
+
+    #[test]
+    fn attempts_of_a_delivery_have_the_same_lock_token_and_other_deliveries_another_one() {
+        let lock_token = |delivery_count| {
+            let delivery = Delivery { delivery_count, ..delivery() };
+            let request = request(&function(Some("binary")), "ns", &delivery, None, 0);
+            serde_json::from_str::<Value>(&request).expect("JSON")["Metadata"]["LockToken"].clone()
+        };
+        assert_eq!(lock_token(3), lock_token(3));
+        assert_ne!(lock_token(3), lock_token(4));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use devicestate_engine::function_app::{Function, MessageEncoding};
+use devicestate_engine::function_app::Function;
 use devicestate_local::{
     endpoint::{Endpoint, HttpResponse},
     hub::Hub,
@@ -58,7 +58,7 @@ impl Host {
         self.invocations.fetch_add(1, Relaxed);
         let HttpResponse { status, content_type, body } = self.endpoint.post(invocation_id, request).await?;
         let queue = &self.function.dead_letters.name;
-        match reply::read(status, content_type.as_deref(), &body, queue, MessageEncoding::Base64) {
+        match reply::read(status, content_type.as_deref(), &body, queue) {
             Ok(_) => Ok(()),
             Err(ReplyError::Failed(reason)) => Err(reason),
             Err(ReplyError::Hangs) => Err("the host would wait forever after this reply".to_owned()),

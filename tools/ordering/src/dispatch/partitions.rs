@@ -8,7 +8,7 @@ use devicestate_engine::{
     function_app::{Cardinality, RetryPolicy},
 };
 use devicestate_local::{
-    envelope::{self, Retry},
+    envelope::{self, Exception, Retry},
     hub::{BatchLimits, Hub, HubEvent},
 };
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -85,7 +85,7 @@ impl Pump {
         let function = &self.host.function;
         let invocation_id = uuid::Uuid::new_v4().to_string();
         let max_count = function.retry.as_ref().map(RetryPolicy::max_retry_count);
-        let mut retry = Retry { count: 0, max_count: max_count.unwrap_or_default(), exception: None };
+        let mut retry = Retry { max_count: max_count.unwrap_or_default(), ..Retry::default() };
         loop {
             let policy = max_count.map(|_| &retry);
             let request = envelope::request(function, &self.source, events, policy, System.now_ms());
@@ -95,7 +95,7 @@ impl Pump {
                 return Err(Error::Invocation(failed));
             }
             retry.count += 1;
-            retry.exception = Some(failed);
+            retry.exception = Some(Exception::new(&invocation_id, failed));
         }
     }
 }
