@@ -1,5 +1,5 @@
-//! The JSON of one request, as the host writes it for a batch with `cardinality: many` and `dataType: binary`, and the
-//! positions of the values that differ between requests.
+//! The JSON of one request, as the host writes it for a batch with `cardinality: many` and `dataType: binary`
+//! (`tests/fixtures/host`), and the positions of the values that differ between requests.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
@@ -67,8 +67,7 @@ impl Envelope {
              \"EventHubName\":\"telemetry\",\"ConsumerGroup\":\"$Default\",\"PartitionId\":\"{partition}\"}}"
         );
         envelope.push(&format!(
-            "]\"}},\"Metadata\":{{\"TriggerPartitionContext\":{context},\"PartitionContext\":{context},\
-             \"RetryContext\":{{\"RetryCount\":0,\"MaxRetryCount\":-1,\"Exception\":null}},"
+            "]\"}},\"Metadata\":{{\"TriggerPartitionContext\":{context},\"PartitionContext\":{context},"
         ));
         envelope.column("PartitionKeyArray", "\\\"", |envelope, index| {
             envelope.events[index].keys[0] = envelope.text.len() + number_in_key;
@@ -88,7 +87,11 @@ impl Envelope {
         envelope.column("PropertiesArray", "", |envelope, _| envelope.push("{}"));
         envelope.column("SystemPropertiesArray", "", |envelope, index| {
             let offset = offset(index).to_string();
-            envelope.push("{\\\"x-opt-sequence-number\\\":");
+            envelope.push("{");
+            if let Some(content_type) = content_type {
+                envelope.push(&format!("\\\"content-type\\\":\\\"{content_type}\\\","));
+            }
+            envelope.push("\\\"x-opt-sequence-number\\\":");
             envelope.events[index].sequence_numbers[1] = envelope.text.len();
             envelope.push(&sequence_number);
             envelope.push(&format!(",\\\"x-opt-offset\\\":\\\"{offset}\\\",\\\"x-opt-enqueued-time\\\":\\\""));
@@ -108,11 +111,7 @@ impl Envelope {
             envelope.push("\\\",\\\"EnqueuedTimeUtc\\\":\\\"");
             envelope.events[index].times[2] = envelope.text.len();
             envelope.push(&time);
-            envelope.push("\\\"");
-            if let Some(content_type) = content_type {
-                envelope.push(&format!(",\\\"content-type\\\":\\\"{content_type}\\\""));
-            }
-            envelope.push("}");
+            envelope.push("\\\"}");
         });
         envelope.push(&format!("\"sys\":{{\"MethodName\":\"{function}\",\"UtcNow\":\""));
         envelope.now_at = envelope.text.len();
@@ -120,7 +119,10 @@ impl Envelope {
         envelope.push(&format!("{time}4567Z\",\"RandGuid\":\""));
         envelope.guid_at = envelope.text.len();
         envelope.push(&"0".repeat(GUID_CHARS));
-        envelope.push("\"}}}");
+        envelope.push(
+            "\"},\"RetryContext\":{\"RetryCount\":0,\"MaxRetryCount\":-1,\"Exception\":null,\"Instance\":null,\
+             \"State\":{}}}}",
+        );
         envelope
     }
 

@@ -4,8 +4,7 @@ use crate::{envelope::GUID_CHARS, options::Options};
 
 /// The size of a body's chunks in bytes.
 ///
-/// The host writes the JSON through a `StreamWriter` into the request's stream. Its buffer has 1024 characters, and each full
-/// buffer becomes a chunk.
+/// The host's chunks have 1024 UTF-16 units (`tests/fixtures/host`). All texts of the driver are ASCII, so these are bytes.
 const CHUNK_BYTES: usize = 1024;
 
 /// A request as HTTP bytes.

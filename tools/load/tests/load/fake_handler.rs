@@ -1,7 +1,7 @@
 //! A fake handler, which records its requests and replies as the test defines.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead, BufReader, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
@@ -18,7 +18,7 @@ use serde_json::json;
 pub(crate) struct Request {
     /// Method and path.
     pub(crate) target: String,
-    headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     /// The sizes of the body's chunks; empty for a request with Content-Length.
     pub(crate) chunks: Vec<usize>,
@@ -164,7 +164,7 @@ fn serve(stream: &TcpStream, received: &Mutex<Vec<Request>>, reply: &impl Fn(&Re
 }
 
 /// Reads the next request; `None` at the end of the connection.
-fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>> {
+pub(crate) fn read(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     let first = line(reader)?;
     let Some((target, _)) = first.rsplit_once(' ') else { return Ok(None) };
     let mut request = Request {
@@ -198,7 +198,7 @@ fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>> {
     Ok(Some(request))
 }
 
-fn line(reader: &mut BufReader<&TcpStream>) -> io::Result<String> {
+fn line(reader: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     Ok(line.trim_end().to_owned())
