@@ -35,21 +35,26 @@ pub struct Message {
 }
 
 impl Batch {
-    /// Returns the key that identifies the batch in each of its attempts: the partition and the first sequence number.
+    /// Returns the key that identifies the batch in each of its attempts: the partition, the first sequence number and the
+    /// invocation id, which the host keeps through all attempts.
     ///
-    /// Without a position it is made from the bodies. The invocation id is not used, because at the admin endpoint each
-    /// attempt is an invocation of its own.
+    /// Without that id, all batches that begin with the same event would have one key: after a lost lease, or with a checkpoint
+    /// that was set back, the same events come in other batches. The id is not used for a message, because each delivery is an
+    /// invocation of its own. A batch without a position is from the admin endpoint, where each attempt may be one, too: its key
+    /// is made from the bodies.
     #[must_use]
-    pub fn key(&self) -> String {
+    pub fn key(&self, invocation_id: &str) -> String {
+        let source = self.source.key();
         if let Some(position) = self.events.first().and_then(|event| event.position) {
-            return format!("{}@{}", self.source.key(), position.sequence_number);
+            let invocation_id = if self.message.is_some() { "" } else { invocation_id };
+            return format!("{source}@{}@{invocation_id}", position.sequence_number);
         }
         let mut hash = Sha256::new();
         for event in &self.events {
             hash.update(event.body.len().to_le_bytes());
             hash.update(&event.body);
         }
-        format!("{}#{:?}", self.source.key(), hash.finalize())
+        format!("{source}#{:?}", hash.finalize())
     }
 }
 

@@ -168,7 +168,7 @@ impl Handler {
             let issue = format!("the handler panicked while processing the batch: {}", panic_message(&*panic));
             all_unresolved(batch.events.len(), &issue)
         });
-        self.conclude(batch, processed, &batch.key(), attempt).await
+        self.conclude(batch, processed, &batch.key(attempt.invocation_id), attempt).await
     }
 
     /// Responds to a request that is not an envelope. The entire request is treated as one event, so that it becomes one

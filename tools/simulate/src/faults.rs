@@ -38,6 +38,8 @@ pub(crate) struct FaultRates {
     pub(crate) request_lost: u32,
     /// The handler is killed while it processes a batch.
     pub(crate) killed: u32,
+    /// The host loses the lease while it has a call in flight.
+    pub(crate) lease_lost: u32,
     /// The queue rejects a dead letter.
     pub(crate) put_failed: u32,
     /// The overflow rejects a dead letter.

@@ -1,20 +1,26 @@
 //! The handler's process: the real handler, whose memory is lost when it is killed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    panic::resume_unwind,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use devicestate_engine::{
     dead_letter::OverflowCache,
-    handler::Handler,
+    handler::{Handler, Response},
     processor::{DocumentCache, IotHubTime, Processor, Shared},
     retry_decision::Attempts,
     store::StateStore,
     telemetry::drone::Drone,
 };
-use tokio::time::Instant;
+use tokio::{select, time::Instant};
 
 use super::{World, signal::Signal, store::Client};
 
-/// A process that is restarted whenever it is killed.
+/// A process, which the host restarts whenever it ends.
 pub(crate) struct Process(Mutex<Arc<Instance>>);
 
 /// One instance of the process, from its start until it is killed.
@@ -24,14 +30,25 @@ pub(crate) struct Instance {
     pub(crate) client: u64,
     is_killed: Signal<bool>,
     ready_at: Instant,
+    /// The devices of all batches that came for the [`DEAD_LETTER_AFTER_ATTEMPTS`]th time or more.
+    long_tried: Mutex<BTreeSet<String>>,
 }
 
 /// The default of `DeadLetterAfterAttempts`.
-const DEAD_LETTER_AFTER_ATTEMPTS: u32 = 5;
+pub(crate) const DEAD_LETTER_AFTER_ATTEMPTS: u32 = 5;
+
+/// Why a process ended, which decides when the host's next one serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It crashed.
+    Crash,
+    /// The host killed it after `functionTimeout`.
+    TimeOut,
+}
 
 impl Process {
     pub(crate) fn start(world: &Arc<World>) -> Self {
-        Self(Mutex::new(Arc::new(Instance::start(world))))
+        Self(Mutex::new(Arc::new(Instance::start(world, world.clock.random_millis(500)))))
     }
 
     fn current(&self) -> MutexGuard<'_, Arc<Instance>> {
@@ -45,16 +62,25 @@ impl Process {
         instance
     }
 
-    /// Kills the process: work in progress stops immediately, and a new process starts.
-    pub(crate) fn kill(&self, world: &Arc<World>) {
-        let mut current = self.current();
-        current.is_killed.change(|is_killed| *is_killed = true);
-        *current = Arc::new(Instance::start(world));
+    /// Ends the process: work in progress stops immediately.
+    pub(crate) fn kill(&self) {
+        self.current().is_killed.change(|is_killed| *is_killed = true);
+    }
+
+    /// Kills the process, and starts a new one as the host does.
+    pub(crate) fn restart(&self, world: &Arc<World>, end: End) {
+        self.kill();
+        let delay = match end {
+            End::Crash => Duration::from_millis(100) + world.clock.random_millis(50),
+            End::TimeOut => Duration::from_secs(2),
+        };
+        *self.current() = Arc::new(Instance::start(world, delay));
     }
 }
 
 impl Instance {
-    fn start(world: &Arc<World>) -> Self {
+    /// Starts an instance that is ready after this delay.
+    fn start(world: &Arc<World>, delay: Duration) -> Self {
         let client = Client::new(&world.store, &world.faults);
         let number = client.number;
         let handler = Handler {
@@ -64,13 +90,37 @@ impl Instance {
             attempts: Attempts::new(DEAD_LETTER_AFTER_ATTEMPTS),
             retry_drill: None,
         };
-        let ready_at = Instant::now() + world.clock.random_millis(500);
-        Self { handler, client: number, is_killed: Signal::new(false), ready_at }
+        let ready_at = Instant::now() + delay;
+        Self { handler, client: number, is_killed: Signal::new(false), ready_at, long_tried: Mutex::default() }
+    }
+
+    /// Invokes the handler; returns `None` if the process is killed before it responds. The call goes on if the caller ends:
+    /// the handler outlives its host for a while.
+    pub(crate) async fn invoke(self: &Arc<Self>, id: &str, request: Bytes) -> Option<Response> {
+        let (instance, id) = (Arc::clone(self), id.to_owned());
+        let call = tokio::spawn(async move {
+            select! {
+                biased;
+                () = instance.wait_until_killed() => None,
+                response = instance.handler.invoke(&id, &request) => Some(response),
+            }
+        });
+        call.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
     }
 
     /// Waits until the process is killed.
     pub(crate) async fn wait_until_killed(&self) {
         self.is_killed.until(|is_killed| is_killed).await;
+    }
+
+    /// Records the devices of a batch that is tried for as long as a faulty device is.
+    pub(crate) fn add_long_tried<'a>(&self, devices: impl Iterator<Item = &'a str>) {
+        let mut long_tried = self.long_tried.lock().unwrap_or_else(PoisonError::into_inner);
+        long_tried.extend(devices.map(str::to_owned));
+    }
+
+    pub(crate) fn is_long_tried(&self, device: &str) -> bool {
+        self.long_tried.lock().unwrap_or_else(PoisonError::into_inner).contains(device)
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     clock::SimulatedClock,
     fleet::ExpectedEffect,
     metrics::Fault,
+    owners::Owners,
     schedule::{RESTART_STEP, Schedule},
     signal::Signal,
 };
@@ -46,42 +47,7 @@ pub(crate) struct Partition {
     stream: Mutex<Stream>,
     /// The number of events, for readers that wait for more.
     pub(crate) event_count: Signal<usize>,
-    /// Incremented with each new owner of the partition.
-    pub(crate) lease: Signal<u64>,
-    attempts: Mutex<AttemptCounts>,
-}
-
-/// The attempts of all owners of a partition.
-#[derive(Debug, Clone, Copy, Default)]
-struct AttemptCounts {
-    active: u64,
-    /// The number of attempts started so far.
-    started: u64,
-}
-
-/// An active attempt; it ends when this is dropped.
-pub(crate) struct ActiveAttempt<'a> {
-    partition: &'a Partition,
-    /// The attempt's number, if no other was active when it began.
-    alone: Option<u64>,
-}
-
-impl ActiveAttempt<'_> {
-    /// Returns whether another attempt of the partition was active when this one began.
-    pub(crate) fn overlaps(&self) -> bool {
-        self.alone.is_none()
-    }
-
-    /// Returns whether no other attempt of the partition has been active since this one began.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.alone == Some(self.partition.attempts().started)
-    }
-}
-
-impl Drop for ActiveAttempt<'_> {
-    fn drop(&mut self) {
-        self.partition.attempts().active -= 1;
-    }
+    pub(crate) owners: Owners,
 }
 
 #[derive(Default)]
@@ -95,8 +61,12 @@ struct Stream {
     offset: i64,
     /// The index of the first event that is not checkpointed.
     checkpoint: usize,
+    /// Whether a former owner has set it back, and no owner has started from there yet.
+    is_set_back: bool,
     /// Earlier checkpoints with their times, for [`Hub::rewind`].
     history: Vec<(Duration, usize)>,
+    /// The index of the first event that the current owner has not completed; `None` before it reads.
+    completed: Option<usize>,
     /// The index of the first event that was never read.
     read: usize,
 }
@@ -133,8 +103,7 @@ impl Hub {
                 clock: Arc::clone(clock),
                 stream: Mutex::default(),
                 event_count: Signal::new(0),
-                lease: Signal::new(0),
-                attempts: Mutex::default(),
+                owners: Owners::default(),
             }
         };
         let partitions = (0..schedule.partitions).map(partition).collect();
@@ -188,10 +157,6 @@ impl Hub {
 impl Partition {
     fn stream(&self) -> MutexGuard<'_, Stream> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn attempts(&self) -> MutexGuard<'_, AttemptCounts> {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends an event.
@@ -256,33 +221,46 @@ impl Partition {
         event.sequence_number < self.first_number
     }
 
-    pub(crate) fn start_attempt(&self) -> ActiveAttempt<'_> {
-        let mut attempts = self.attempts();
-        attempts.active += 1;
-        attempts.started += 1;
-        ActiveAttempt { partition: self, alone: (attempts.active == 1).then_some(attempts.started) }
-    }
-
     /// Revokes the current lease and returns the next owner's.
     pub(crate) fn new_lease(&self) -> u64 {
-        self.lease.change(|lease| *lease += 1)
+        self.stream().completed = None;
+        self.owners.new_lease()
     }
 
-    pub(crate) fn is_leased(&self, lease: u64) -> bool {
-        self.lease.get() == lease
+    /// Stops all owners: none of them writes a checkpoint any more.
+    pub(crate) fn stop_owners(&self) {
+        self.stream().completed = None;
+        self.owners.stop();
     }
 
-    pub(crate) fn checkpoint(&self) -> usize {
-        self.stream().checkpoint
-    }
-
-    /// Writes a checkpoint if the lease is still valid.
-    pub(crate) fn set_checkpoint(&self, lease: u64, to: usize, now: Duration) {
-        if self.is_leased(lease) {
-            let mut stream = self.stream();
-            stream.checkpoint = to;
-            stream.history.push((now, to));
+    /// Returns the checkpoint, from which the owner with this lease starts to read.
+    pub(crate) fn start_reading(&self, lease: u64) -> usize {
+        let mut stream = self.stream();
+        if self.owners.is_current(lease) {
+            stream.completed = Some(stream.checkpoint);
+            if std::mem::take(&mut stream.is_set_back) {
+                self.clock.metrics.count_fault(Fault::ReadFromSetBack);
+            }
         }
+        stream.checkpoint
+    }
+
+    /// Records that an owner has completed the events before an index.
+    pub(crate) fn complete(&self, lease: u64, to: usize) {
+        if self.owners.is_current(lease) {
+            self.stream().completed = Some(to);
+        }
+    }
+
+    /// Writes a checkpoint. As on the platform it has no condition: a former owner sets that of the current one back.
+    pub(crate) fn set_checkpoint(&self, to: usize, now: Duration) {
+        let mut stream = self.stream();
+        stream.is_set_back = to < stream.checkpoint;
+        if stream.is_set_back {
+            self.clock.metrics.count_fault(Fault::CheckpointSetBack);
+        }
+        stream.checkpoint = to;
+        stream.history.push((now, to));
     }
 
     /// Returns up to `max` events from `from` on.
@@ -301,10 +279,10 @@ impl Partition {
         }
     }
 
-    /// Returns whether all events are checkpointed.
+    /// Returns whether the current owner has completed all events. The checkpoint may be an earlier one of a former owner.
     pub(crate) fn is_done(&self) -> bool {
         let stream = self.stream();
-        stream.checkpoint == stream.events.len()
+        stream.events.is_empty() || stream.completed == Some(stream.events.len())
     }
 
     /// Visits each event with its expected effect and its order.

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 
-use super::{World, metrics::Fault, operator, schedule::Incident};
-
-/// How long a killed host's leases remain valid.
-const LEASE_TIME: Duration = Duration::from_secs(30);
+use super::{World, handler::End, host::Stop, metrics::Fault, operator, regions::OWNERSHIP_TIME, schedule::Incident};
 
 /// The minimum number of documents of a part of the store.
 const MIN_DOCUMENTS_OUT: usize = 5;
@@ -19,22 +16,19 @@ pub(crate) async fn run(world: Arc<World>, incident: Incident) {
     match incident {
         Incident::HandlerKilled => {
             if let Some((_, host)) = world.random_host() {
-                metrics.count_fault(Fault::HandlerKilled);
-                host.process.kill(&world);
+                host.crash_handler(&world);
             }
         }
         Incident::HostKilled => {
-            if let Some((region, host)) = world.random_host() {
+            if let Some((_, host)) = world.random_host() {
                 metrics.count_fault(Fault::HostKilled);
                 host.kill(&world);
-                world.reassign_partitions(region, &host, LEASE_TIME);
+                world.replace_dead_host(&host);
             }
         }
         Incident::LeaseLost => {
-            if let Some((region, host)) = world.random_host() {
-                metrics.count_fault(Fault::LostLease);
-                let partition = world.clock.draw(|rng| rng.usize(..world.schedule.partitions));
-                world.assign_partition(region, partition, &host, world.clock.random_millis(50));
+            if let Some((region, _)) = world.random_host() {
+                world.lose_lease(region, world.clock.draw(|rng| rng.usize(..world.schedule.partitions)));
             }
         }
         Incident::ScaleIn(drain_timeout) => scale_in(&world, drain_timeout).await,
@@ -104,21 +98,28 @@ pub(crate) async fn run(world: Arc<World>, incident: Incident) {
     }
 }
 
-/// Drains a host and kills it if that takes too long. Other hosts take over its partitions, in half of the runs while it is
-/// still draining.
-async fn scale_in(world: &Arc<World>, drain_timeout: Duration) {
-    let Some((region, host)) = world.random_host() else { return };
-    world.clock.metrics.count_fault(Fault::ScaleIn);
+/// Stops a host in order and kills it if that takes too long. Other hosts take over its partitions, in half of the runs while
+/// it is still stopping.
+async fn scale_in(world: &Arc<World>, max: Duration) {
+    let Some((_, host)) = world.random_host() else { return };
+    let stop = if world.clock.draw(fastrand::Rng::bool) { Stop::Drain } else { Stop::Terminate };
+    world.clock.metrics.count_fault(match stop {
+        Stop::Drain => Fault::ScaleIn,
+        Stop::Terminate => Fault::HostTerminated,
+    });
     let is_overlapping = world.clock.draw(fastrand::Rng::bool);
     if is_overlapping {
-        world.reassign_partitions(region, &host, Duration::from_millis(100));
+        world.reassign_partitions(&host, Duration::from_millis(100));
     }
-    if !host.drain(drain_timeout).await {
+    let is_stopped = host.stop(stop, max).await;
+    if is_stopped {
+        host.end();
+    } else {
         world.clock.metrics.count_fault(Fault::KilledWhileDraining);
+        host.kill(world);
     }
-    host.kill(world);
     if !is_overlapping {
-        world.reassign_partitions(region, &host, Duration::ZERO);
+        world.reassign_partitions(&host, if is_stopped { Duration::ZERO } else { OWNERSHIP_TIME });
     }
 }
 
@@ -130,9 +131,9 @@ async fn region_lost(world: &Arc<World>, span: Duration) {
         host.kill(world);
     }
     world.set_alias(1);
-    world.open_region(1);
+    world.open_region(1, Duration::ZERO);
     sleep(span).await;
-    world.open_region(0);
+    world.open_region(0, OWNERSHIP_TIME.saturating_sub(span));
     if world.clock.draw(fastrand::Rng::bool) {
         world.set_alias(0);
     }
@@ -147,7 +148,7 @@ async fn store_failover(world: &Arc<World>, lag: Duration, after: Duration, shou
     let hosts = world.stop_owners();
     if !should_keep_handlers {
         for host in &hosts {
-            host.process.kill(world);
+            host.process.restart(world, End::Crash);
         }
     }
     for hub in &world.hubs {

@@ -21,11 +21,13 @@
 //!
 //! # Layout
 //!
-//! * Devices: `fleet`. Platform: `hub`, `host`, `regions`, `queue`, `store`. The real product: `handler`, `operator`.
+//! * Devices: `fleet`. Platform: `hub`, `owners`, `host`, `pump`, `attempt`, `regions`, `queue`, `store`. The real product:
+//!   `handler`, `operator`.
 //! * Faults: `schedule`, `faults`, `incidents`. Results: `checks`, `metrics`, `seeds`.
 //! * Determinism: `clock` (time and random numbers), `signal` (waiting in a fixed order).
 #![allow(missing_docs, clippy::must_use_candidate, reason = "only its command and its tests use this library")]
 
+mod attempt;
 mod checks;
 mod clock;
 mod faults;
@@ -36,6 +38,8 @@ mod hub;
 mod incidents;
 mod metrics;
 mod operator;
+mod owners;
+mod pump;
 mod queue;
 mod regions;
 mod schedule;
@@ -48,7 +52,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -120,7 +124,6 @@ struct World {
     fleet: Mutex<Fleet>,
     /// The region whose hub producers send to.
     alias: AtomicUsize,
-    is_ending: AtomicBool,
 }
 
 /// How long the system may take to process all events after the last fault. The longest delay of the shipped retry policy is
@@ -152,7 +155,6 @@ impl World {
             regions: Mutex::new([region(), region()]),
             fleet: Mutex::new(fleet),
             alias: AtomicUsize::new(0),
-            is_ending: AtomicBool::new(false),
             faults,
             clock,
             schedule,
@@ -160,7 +162,7 @@ impl World {
     }
 
     async fn run(self: &Arc<Self>) {
-        self.open_region(0);
+        self.open_region(0, Duration::ZERO);
         let incidents = self.schedule.incidents.iter().map(|(at, incident)| {
             let (world, at, incident) = (Arc::clone(self), *at, *incident);
             tokio::spawn(async move {
@@ -175,8 +177,7 @@ impl World {
         }
         self.clock.trace(|| "all faults cleared".to_owned());
         self.faults.clear();
-        // Read again from the checkpoints, which are written after each batch from now on.
-        self.is_ending.store(true, Relaxed);
+        // Read again from the checkpoints, also from those that were set back.
         self.stop_owners();
         self.start_owners();
         if timeout(MAX_IDLE_WAIT, self.wait_until_idle()).await.is_err() {
@@ -210,7 +211,7 @@ impl World {
         }
     }
 
-    /// Waits until all events are checkpointed.
+    /// Waits until the owners have completed all events.
     async fn wait_until_idle(&self) {
         while !self.hubs.iter().flat_map(|hub| &hub.partitions).all(hub::Partition::is_done) {
             sleep(Duration::from_secs(1)).await;
@@ -244,9 +245,5 @@ impl World {
     /// Points the producers' alias at a region.
     fn set_alias(&self, region: usize) {
         self.alias.store(region, Relaxed);
-    }
-
-    fn is_ending(&self) -> bool {
-        self.is_ending.load(Relaxed)
     }
 }

@@ -7,7 +7,10 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::{World, host::Host};
+use super::{World, host::Host, metrics::Fault, pump::read_as_owner};
+
+/// How long the partitions of a host that was not stopped in order stay owned.
+pub(super) const OWNERSHIP_TIME: Duration = Duration::from_mins(2);
 
 /// A region's function app.
 pub(super) struct Region {
@@ -43,7 +46,7 @@ impl World {
     pub(super) fn add_host(self: &Arc<Self>, region: usize) -> Arc<Host> {
         let mut regions = self.regions();
         let number = regions.iter().map(|region| region.started).sum();
-        let host = Host::start(self, number);
+        let host = Host::start(self, region, number);
         regions[region].started += 1;
         regions[region].hosts.push(Arc::clone(&host));
         host
@@ -65,12 +68,29 @@ impl World {
         let (world, host) = (Arc::clone(self), Arc::clone(host));
         tokio::spawn(async move {
             sleep(after).await;
-            host.read_as_owner(world, region, partition, lease).await;
+            read_as_owner(world, host, partition, lease).await;
         });
     }
 
+    /// Gives a partition to another host of its region, or to the same one again; its owner may have a call in flight.
+    pub(super) fn lose_lease(self: &Arc<Self>, region: usize, partition: usize) {
+        let hosts = self.regions()[region].hosts.clone();
+        if hosts.is_empty() {
+            return;
+        }
+        self.clock.metrics.count_fault(Fault::LostLease);
+        let host = &hosts[self.clock.draw(|rng| rng.usize(..hosts.len()))];
+        self.assign_partition(region, partition, host, self.clock.random_millis(50));
+    }
+
+    /// Assigns the partitions of a dead host to another one, when they are not owned any more.
+    pub(super) fn replace_dead_host(self: &Arc<Self>, dead: &Arc<Host>) {
+        self.reassign_partitions(dead, OWNERSHIP_TIME);
+    }
+
     /// Assigns the partitions of a stopped host to another one, or to a new one if there is no other.
-    pub(super) fn reassign_partitions(self: &Arc<Self>, region: usize, stopped: &Arc<Host>, after: Duration) {
+    pub(super) fn reassign_partitions(self: &Arc<Self>, stopped: &Arc<Host>, after: Duration) {
+        let region = stopped.region;
         let (partitions, remaining) = {
             let mut regions = self.regions();
             let region = &mut regions[region];
@@ -88,8 +108,8 @@ impl World {
         }
     }
 
-    /// Starts the hosts of a region and distributes its partitions among them.
-    pub(super) fn open_region(self: &Arc<Self>, region: usize) {
+    /// Starts the hosts of a region and distributes its partitions among them; they start to read after this delay.
+    pub(super) fn open_region(self: &Arc<Self>, region: usize, after: Duration) {
         let is_open = {
             let mut regions = self.regions();
             std::mem::replace(&mut regions[region].is_open, true)
@@ -99,7 +119,7 @@ impl World {
         }
         let hosts: Vec<_> = (0..self.schedule.hosts).map(|_| self.add_host(region)).collect();
         for partition in 0..self.schedule.partitions {
-            self.assign_partition(region, partition, &hosts[partition % hosts.len()], Duration::ZERO);
+            self.assign_partition(region, partition, &hosts[partition % hosts.len()], after);
         }
     }
 
@@ -114,13 +134,11 @@ impl World {
         std::mem::take(&mut regions[region].hosts)
     }
 
-    /// Revokes all leases; the hosts keep running. Returns the hosts.
+    /// Stops the reading of all partitions; the hosts keep running. Returns the hosts.
     pub(super) fn stop_owners(&self) -> Vec<Arc<Host>> {
         let regions = self.regions();
-        for hub in &self.hubs {
-            for partition in &hub.partitions {
-                partition.new_lease();
-            }
+        for partition in self.hubs.iter().flat_map(|hub| &hub.partitions) {
+            partition.stop_owners();
         }
         regions.iter().flat_map(|region| region.hosts.clone()).collect()
     }

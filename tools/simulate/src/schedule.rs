@@ -187,6 +187,7 @@ fn draw_rates(rng: &mut Rng, policy: Policy) -> FaultRates {
         reply_lost: at_most(40),
         request_lost: at_most(6),
         killed: at_most(20),
+        lease_lost: at_most(60),
         put_failed: at_most(100),
         overflow_failed: at_most(200),
     };

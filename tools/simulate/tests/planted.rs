@@ -134,7 +134,7 @@ impl Fault {
 #[test]
 fn the_simulation_detects_each_planted_fault() {
     let (copy, faults) = (Copy::new(), Fault::all());
-    assert_eq!(faults.len(), 19);
+    assert_eq!(faults.len(), 20);
     for fault in &faults {
         let original = fs::read_to_string(root().join(&fault.file)).expect("a file");
         copy.write(&fault.file, fault.apply_to(&original).as_bytes());

@@ -19,7 +19,7 @@ pub struct OverflowCache {
 }
 
 /// The stored dead letters of a batch, by the event's index and the dead letter's id. Both are needed: events without a
-/// sequence number may have the same id, and the host may form another batch with the same first event.
+/// sequence number may have the same id, and without an invocation id another batch with the same first event has the same key.
 type StoredPointers = Mutex<HashMap<(usize, String), Pointer>>;
 
 /// The maximum number of batches in the cache: far more than the partitions that one process owns.

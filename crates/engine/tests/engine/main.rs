@@ -10,6 +10,7 @@ mod faulty_devices;
 mod interleavings;
 mod invocations;
 mod large_dead_letters;
+mod lost_leases;
 mod other_device;
 mod overflow;
 mod processor;

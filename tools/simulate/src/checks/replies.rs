@@ -20,8 +20,10 @@ use super::{
 use crate::{
     World,
     fleet::ExpectedEffect,
-    hub::{ActiveAttempt, EventRange, Partition},
-    metrics::Count,
+    handler::{DEAD_LETTER_AFTER_ATTEMPTS, Instance},
+    hub::{EventRange, Partition},
+    metrics::{Count, Fault},
+    owners::ActiveAttempt,
     store::Snapshot,
 };
 
@@ -30,8 +32,10 @@ pub(crate) struct Invocation<'a> {
     world: &'a World,
     partition: &'a Partition,
     attempt: ActiveAttempt<'a>,
+    /// The number of the attempt, from 1.
+    number: u32,
     range: &'a EventRange,
-    client: u64,
+    instance: &'a Instance,
     began: Instant,
     snapshot: Snapshot,
     /// The documents of the batch's devices.
@@ -39,13 +43,24 @@ pub(crate) struct Invocation<'a> {
 }
 
 impl<'a> Invocation<'a> {
-    pub(crate) fn begin(world: &'a World, partition: &'a Partition, range: &'a EventRange, client: u64) -> Self {
-        let ids = range.expected_effects.iter().filter_map(ExpectedEffect::decoded).map(|(id, _)| id);
-        let before = ids.map(|id| (id, world.store.document(id))).collect();
+    pub(crate) fn begin(
+        world: &'a World,
+        partition: &'a Partition,
+        range: &'a EventRange,
+        instance: &'a Instance,
+        number: u32,
+    ) -> Self {
+        let ids = || range.expected_effects.iter().filter_map(ExpectedEffect::decoded).map(|(id, _)| id);
+        let before = ids().map(|id| (id, world.store.document(id))).collect();
+        if number >= DEAD_LETTER_AFTER_ATTEMPTS {
+            instance.add_long_tried(ids());
+        }
         let snapshot = world.store.snapshot();
-        let attempt = partition.start_attempt();
-        world.clock.metrics.count(Count::Overlaps, u64::from(attempt.overlaps()));
-        Self { world, partition, attempt, range, client, began: Instant::now(), snapshot, before }
+        let attempt = partition.owners.start_attempt(range.first..range.first + range.events.len());
+        let metrics = &world.clock.metrics;
+        metrics.count(Count::Overlaps, u64::from(attempt.overlaps()));
+        metrics.count(Count::Fault(Fault::CutOtherwise), u64::from(attempt.is_cut_otherwise()));
+        Self { world, partition, attempt, number, range, instance, began: Instant::now(), snapshot, before }
     }
 
     /// Checks that the reply took at most the budget plus 20 ms per event.
@@ -158,12 +173,19 @@ impl<'a> Invocation<'a> {
         dead
     }
 
-    /// Checks that, under the shipped policy, a valid event is dead-lettered only because of a fault of its own document.
+    /// Checks that, under the shipped policy, a valid event is dead-lettered only because of a fault of its own document, and
+    /// not before the attempts of its batch, or of an earlier one of the device, were used up.
     fn check_dead_letter_cause(&self, id: &str, sequence_number: usize) {
-        if self.world.schedule.policy.is_endless() && !self.world.faults.has_had_document_fault(id) {
-            self.record_violation(&format!(
-                "event {sequence_number} of {id} is dead-lettered, although its document never had a fault"
-            ));
+        let Self { world, number, .. } = self;
+        if !world.schedule.policy.is_endless() {
+            return;
+        }
+        let violation =
+            |what: &str| self.record_violation(&format!("event {sequence_number} of {id} is dead-lettered {what}"));
+        if !world.faults.has_had_document_fault(id) {
+            violation("although its document never had a fault");
+        } else if !self.instance.is_long_tried(id) {
+            violation(&format!("in attempt {number}, although no batch of the device had the last one"));
         }
     }
 
@@ -181,7 +203,7 @@ impl<'a> Invocation<'a> {
         if !is_alone
             || !world
                 .store
-                .is_undisturbed(self.snapshot, self.client, is_own, |version| is_of_batch(of_version(version)))
+                .is_undisturbed(self.snapshot, self.instance.client, is_own, |version| is_of_batch(of_version(version)))
         {
             return;
         }
