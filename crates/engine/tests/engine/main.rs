@@ -17,6 +17,7 @@ mod refusals;
 mod rejected_writes;
 mod retries;
 mod sessions;
+mod single_events;
 mod store_faults;
 mod telemetry_json;
 mod telemetry_protobuf;
