@@ -13,6 +13,7 @@ mod invalid_requests;
 mod log_records;
 mod order;
 mod protobuf;
+mod recorded_requests;
 mod reference_faults;
 mod request_forms;
 mod retry_drill;

@@ -1,8 +1,14 @@
 //! The recorded requests of a running Functions host: see `tests/fixtures/host/README.md`.
 
-use std::{fs, ops::Range};
+use std::{
+    fs,
+    io::{BufReader, Write as _},
+    ops::Range,
+};
 
 use serde_json::Value;
+
+use crate::http::{Response, connect, read_response};
 
 /// A request, byte for byte as the host sent it.
 #[derive(Debug, Clone)]
@@ -63,6 +69,14 @@ impl Recording {
     pub fn header(&self, name: &str) -> Option<&str> {
         let head = str::from_utf8(&self.bytes[..self.chunks[0].start]).expect("text");
         head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    /// Sends the request to a port of this machine as it was recorded, and returns the response.
+    #[track_caller]
+    pub fn send(&self, port: u16) -> Response {
+        let mut connection = connect(port).expect("a handler that listens");
+        connection.write_all(&self.bytes).expect("an open connection");
+        read_response(&mut BufReader::new(connection)).expect("an answer of the handler")
     }
 
     /// Returns the body without the frames of its chunks.
