@@ -96,6 +96,9 @@ pub fn read_response(connection: &mut impl BufRead) -> io::Result<Response> {
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
     let mut response = Response { status, headers, body: Vec::new() };
+    if status < 200 {
+        return Ok(response);
+    }
     if response.header("Transfer-Encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
         loop {
             let size = usize::from_str_radix(&line(connection)?, 16).map_err(io::Error::other)?;
