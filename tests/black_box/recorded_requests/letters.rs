@@ -23,7 +23,7 @@ pub(super) fn stated(letter: &Value) -> Value {
     stated.into()
 }
 
-/// Checks all other fields of the dead letters, and their records, against the request.
+/// Checks the number of the attempt, and all other fields of the dead letters and their records, against the request.
 #[track_caller]
 pub(super) fn assert_as_recorded(recording: &Recording, reply: &Reply) {
     let metadata = &recording.envelope()["Metadata"];
@@ -35,6 +35,7 @@ pub(super) fn assert_as_recorded(recording: &Recording, reply: &Reply) {
         [None, deliveries] => deliveries.unwrap_or(1).max(1),
     };
     let invocation_id = recording.header("X-Azure-Functions-InvocationId").expect("an invocation id");
+    assert_eq!(reply.batch["attempt"], attempt, "{}", recording.name);
     for (letter, record) in reply.dead_letters.iter().zip(&reply.records) {
         let event = &letter["EventData"];
         let what = format!("{}: {letter}", recording.name);

@@ -19,7 +19,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Framing, Reply, Response, fixture, program, read_output, repository_file, request};
+use crate::{Framing, Reply, Response, program, read_output, recording, repository_file, request};
 
 /// The name of the function of the event hub, and of its folder.
 pub const FUNCTION: &str = "RawTelemetryFunction";
@@ -301,8 +301,8 @@ impl<'a> Handler<'a> {
 
     /// Invokes the timer function, as the host does at its scheduled time.
     pub fn invoke_timer(&self) -> Response {
-        let body = fixture("timer").to_string();
-        self.call(DEAD_LETTER_MONITOR, &uuid::Uuid::new_v4().to_string(), body.as_bytes(), Framing::Chunked(16_384))
+        let body = recording("timer-admin-1").body();
+        self.call(DEAD_LETTER_MONITOR, &uuid::Uuid::new_v4().to_string(), &body, Framing::Chunked(16_384))
     }
 
     /// Posts a request body to a function of this name with the host's headers.

@@ -14,6 +14,7 @@ pub mod app;
 pub mod dead_letter_schema;
 mod envelope;
 mod fold;
+pub mod form;
 pub mod http;
 pub mod listener;
 pub mod npm;
@@ -34,7 +35,7 @@ use serde_json::Value;
 
 pub use app::{App, DEAD_LETTER_MONITOR, FUNCTION, Handler, SESSIONS, free_port, pause};
 pub use dead_letter_schema::read_dead_letter;
-pub use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS};
+pub use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS, retry_context};
 pub use fold::Fold;
 pub use http::{Framing, Response, request};
 pub use output_schema::read_output;

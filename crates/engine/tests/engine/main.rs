@@ -7,6 +7,7 @@ mod dead_letters;
 mod decoding;
 mod document_cache;
 mod faulty_devices;
+mod forms;
 mod interleavings;
 mod invocations;
 mod large_dead_letters;

@@ -4,11 +4,11 @@ mod requests;
 mod templates;
 mod values;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use devicestate_engine::function_app::{DataType, EventHubTrigger};
 use devicestate_test_oracle::plain_envelope::{self as plain, InvalidRequest, read, read_with_engine};
-use devicestate_test_support::recordings;
+use devicestate_test_support::{recording, recordings, root};
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use crate::{cases, examples};
@@ -87,6 +87,20 @@ fn both_readers_agree_on_each_recording_with_each_trigger() {
         }
     }
     assert!(events > 1_000, "only {events}");
+}
+
+#[test]
+fn the_requests_in_the_corpus_of_the_fuzzer_are_recorded_ones() {
+    let mut recorded = 0;
+    for file in fs::read_dir(root().join("fuzz/corpus/envelope")).expect("the folder") {
+        let path = file.expect("a file").path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+            assert_eq!(fs::read(&path).expect("a file"), recording(name).body(), "{name}");
+            recorded += 1;
+        }
+    }
+    assert!(recorded >= 10, "only {recorded}");
 }
 
 #[test]
