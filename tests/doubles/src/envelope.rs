@@ -20,6 +20,7 @@ use super::T0;
 /// An event as the host sends it: bytes, and the JSON text of its metadata.
 #[derive(Debug, Clone)]
 pub struct Sent {
+    /// The sequence number; -1 for an event without a position.
     pub number: i64,
     pub body: Vec<u8>,
     pub partition_key: String,
@@ -92,10 +93,11 @@ impl Envelope {
             "EventHubName": "telemetry", "ConsumerGroup": "$Default", "PartitionId": "3",
         });
         let offset = |sent: &Sent| format!("\"{}\"", sent.number * 112);
+        let if_known = |sent: &Sent, cell| if sent.number < 0 { "null".to_owned() } else { cell };
         let mut metadata = json!({
             "PartitionContext": context, "TriggerPartitionContext": context,
-            "SequenceNumberArray": array(&|sent| sent.number.to_string()),
-            "EnqueuedTimeUtcArray": array(&|sent| format!("\"{}\"", Sent::time_of(sent.number))),
+            "SequenceNumberArray": array(&|sent| if_known(sent, sent.number.to_string())),
+            "EnqueuedTimeUtcArray": array(&|sent| if_known(sent, format!("\"{}\"", Sent::time_of(sent.number)))),
             "PartitionKeyArray": array(&|sent| sent.partition_key.clone()),
             "OffsetArray": array(&offset), "OffsetStringArray": array(&offset),
             "PropertiesArray": array(&|sent| sent.properties.clone()),
