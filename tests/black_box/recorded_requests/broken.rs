@@ -153,7 +153,7 @@ fn a_request_has_the_same_status_in_any_framing() {
 }
 
 #[test]
-fn a_client_that_waits_for_100_continue_is_told_to_go_on() {
+fn a_client_that_waits_for_100_continue_gets_it_and_then_the_answer() {
     let served = served();
     let app = app(functions(&served));
     let handler = app.start();

@@ -5,13 +5,9 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{ErrorKind, Read as _},
-    net::{Ipv4Addr, TcpStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{
-        atomic::{AtomicU32, Ordering::Relaxed},
-        mpsc,
-    },
+    sync::mpsc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -19,7 +15,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Framing, Reply, Response, program, read_output, recording, repository_file, request};
+use crate::{Framing, Reply, Response, free_port, program, read_output, recording, repository_file, request};
 
 /// The name of the function of the event hub, and of its folder.
 pub const FUNCTION: &str = "RawTelemetryFunction";
@@ -379,24 +375,4 @@ fn errors(child: &mut Child) -> JoinHandle<String> {
         stderr.read_to_end(&mut text).expect("standard error");
         String::from_utf8_lossy(&text).into_owned()
     })
-}
-
-/// Returns a port on which no process listens.
-///
-/// It is outside the range from which the system assigns ports to connections and other processes, which could take the port
-/// before the handler uses it. Each test process starts at another port, by its process id.
-pub fn free_port() -> u16 {
-    const FIRST_PORT: u32 = 10_240;
-    const PORT_COUNT: u32 = 22_528;
-    const PORTS_PER_PROCESS: u32 = 22;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let number = std::process::id().wrapping_mul(PORTS_PER_PROCESS).wrapping_add(NEXT.fetch_add(1, Relaxed));
-        let port = u16::try_from(FIRST_PORT + number % PORT_COUNT).expect("below 32768");
-        // The check does not listen on the port: a child process that another test starts now would inherit the listening socket
-        // until it executes the handler, and would accept the first connection.
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            return port;
-        }
-    }
 }

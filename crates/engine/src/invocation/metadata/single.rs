@@ -126,7 +126,7 @@ fn number(metadata: &Metadata) -> Option<String> {
 }
 
 /// Returns true for the sequence number of an invocation by the admin endpoint, which knows nothing of an event except its body:
-/// the other values are no more possible than this one, such as the year 1.
+/// its other values, such as the year 1, are impossible too.
 fn is_unknown(sequence_number: Option<&str>) -> bool {
     sequence_number.is_some_and(|number| parse_integer(number.as_bytes()).is_some_and(|number| number < 0))
 }

@@ -167,7 +167,7 @@ fn changed(member: &Member, count: usize) -> BoxedStrategy<Vec<Member>> {
 /// Returns a value in other encodings: without the string that contains it, in a string, in a string with escapes.
 fn encoded(value: &str) -> Vec<String> {
     let content = serde_json::from_str::<String>(value).unwrap_or_else(|_| value.to_owned());
-    // Text that is no JSON, as a time, only has its own form.
+    // Text that is not JSON, such as a time, only has its own form.
     let plain = serde_json::from_str::<&serde_json::value::RawValue>(&content).map_or(value, |_| &content);
     vec![plain.to_owned(), json::quoted(&content, false), json::quoted(&content, true), json::quoted(value, false)]
 }
