@@ -26,7 +26,7 @@ fuzz_target!(|request: &[u8]| {
 });
 
 static SESSIONS: LazyLock<Trigger> = LazyLock::new(|| {
-    let trigger = serde_json::json!({ "name": "messages", "queueName": "q", "connection": "c", "dataType": "binary" });
+    let trigger = serde_json::json!({ "name": "message", "queueName": "q", "connection": "c", "dataType": "binary" });
     Trigger::ServiceBus(serde_json::from_value(trigger).expect("a trigger"))
 });
 

@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use devicestate_test_support::{App, FUNCTION, Framing, Handler, fixture, free_port, program, request};
+use devicestate_test_support::{App, Batch, FUNCTION, Framing, Handler, free_port, program, request};
 use serde_json::Value;
 
 /// Posts a batch to the handler with this target, protocol and header lines; returns the answer's status and body.
 fn post(handler: &Handler, target: &str, protocol: &str, header_lines: &str) -> (u16, String) {
-    let body = fixture("many-binary").to_string();
+    let body = Batch::example().envelope().to_string();
     let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, handler.port)).expect("a handler that listens");
     let length = body.len();
     write!(
@@ -33,7 +33,7 @@ fn post(handler: &Handler, target: &str, protocol: &str, header_lines: &str) -> 
 fn a_post_to_an_unknown_function_is_an_error_that_names_the_functions() {
     let app = App::shipped();
     let handler = app.start();
-    let body = fixture("many-binary").to_string();
+    let body = Batch::example().envelope().to_string();
     let names = ["`RawTelemetryFunction`", "`SessionTelemetryFunction`", "`DeadLetterWatchFunction`"];
     for _ in 0..3 {
         let response =

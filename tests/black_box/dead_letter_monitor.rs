@@ -8,7 +8,7 @@ use std::{
 };
 
 use devicestate_test_support::{
-    App, Batch, DEAD_LETTER_MONITOR, Event, Framing, Response, fixture, free_port, queue_records, repository_file,
+    App, Batch, DEAD_LETTER_MONITOR, Event, Framing, Response, free_port, queue_records, repository_file,
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -122,7 +122,7 @@ fn the_monitor_does_not_change_the_queue() {
 fn the_body_of_the_request_is_ignored() {
     let app = app_with_local_queue();
     let handler = app.start();
-    for body in ["", "{}", "not JSON", "[]", &fixture("many-binary").to_string()] {
+    for body in ["", "{}", "not JSON", "[]", &Batch::example().envelope().to_string()] {
         let response = handler.call(DEAD_LETTER_MONITOR, "3f21", body.as_bytes(), Framing::Length);
         assert_eq!(record(&response)["messages"], 0, "{body}");
     }

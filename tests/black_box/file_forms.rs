@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use devicestate_test_support::{App, FUNCTION, Handler, Reply, SESSIONS, fixture, root};
+use devicestate_test_support::{App, Batch, FUNCTION, Handler, Reply, SESSIONS, recording, root};
 use serde_json::json;
 
 /// Returns the shipped app with another `function.json` of the event hub's function.
@@ -26,7 +26,7 @@ fn add_function_text(app: &App, name: &str, text: impl AsRef<[u8]>) {
 
 #[track_caller]
 fn assert_serves_the_event_hub(handler: &Handler) {
-    handler.invoke(&fixture("many-binary")).assert_all_applied(3);
+    handler.invoke(&Batch::example().envelope()).assert_all_applied(3);
 }
 
 /// Checks that the app is served, and that the log has one warning, about this file for this reason.
@@ -105,7 +105,7 @@ fn integers_may_be_written_with_a_point_and_an_unset_data_type_as_undefined() {
     let (_, errors) = app.fails_to_start();
     assert!(errors.contains("InvocationBudget") && errors.contains("12000"), "{errors}");
     let app = app.with_host(|host| host["extensions"]["eventHubs"]["maxEventBatchSize"] = json!(1e3));
-    app.start().invoke(&fixture("many-unset")).assert_all_applied(3);
+    app.start().invoke(&recording("unset-many-properties").envelope()).assert_all_applied(1);
     let app = app.with_host(|host| host["extensions"]["eventHubs"]["maxEventBatchSize"] = json!(0.5));
     assert!(app.fails_to_start().1.contains("host.json"));
 }
@@ -199,7 +199,8 @@ fn an_app_whose_only_function_cannot_be_read_is_rejected_with_the_reason() {
 fn a_disabled_function_is_served_for_the_admin_endpoint() {
     let app = App::shipped().with(format!("AzureWebJobs.{FUNCTION}.Disabled").as_str(), "true");
     let handler = app.start();
-    Reply::from_response(&handler.post("6b0b", fixture("many-binary").to_string().as_bytes())).assert_all_applied(3);
+    Reply::from_response(&handler.post("6b0b", Batch::example().envelope().to_string().as_bytes()))
+        .assert_all_applied(3);
     drop(handler);
     assert!(app.path(SESSIONS).exists());
 }

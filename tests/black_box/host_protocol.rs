@@ -6,9 +6,7 @@ use std::{
 };
 
 use devicestate_test_oracle::protobuf::Message;
-use devicestate_test_support::{
-    App, Batch, Event, FUNCTION, Framing, Reply, TIME_ZERO_MS, fixture, read_dead_letter, request,
-};
+use devicestate_test_support::{App, Batch, Event, FUNCTION, Framing, Reply, TIME_ZERO_MS, read_dead_letter, request};
 use serde_json::{Value, json};
 
 fn drone(sequence_number: i64, device: &str, battery: f64) -> Event {
@@ -28,7 +26,7 @@ fn the_response_to_get_is_an_empty_object() {
 fn the_older_port_variable_is_supported() {
     let app = App::shipped();
     let handler = app.start_with("FUNCTIONS_HTTPWORKER_PORT");
-    handler.invoke(&fixture("many-binary")).assert_all_applied(3);
+    handler.invoke(&Batch::example().envelope()).assert_all_applied(3);
 }
 
 #[test]
@@ -57,14 +55,14 @@ fn a_request_with_an_excessive_length_that_breaks_off_does_not_end_the_handler()
         let _ = host.read_to_end(&mut Vec::new());
     }
     assert!(handler.is_alive());
-    handler.invoke(&fixture("many-binary")).assert_all_applied(3);
+    handler.invoke(&Batch::example().envelope()).assert_all_applied(3);
 }
 
 #[test]
 fn an_unknown_path_is_not_found() {
     let app = App::shipped();
     let handler = app.start();
-    let body = fixture("many-binary").to_string();
+    let body = Batch::example().envelope().to_string();
     for path in ["/Other", "/api/RawTelemetryFunction", "/rawtelemetryfunction", "/RawTelemetryFunction/x"] {
         let response = request(handler.port, "POST", path, &[], body.as_bytes(), Framing::Length);
         assert_eq!(response.expect("an answer").status, 404, "{path}");
@@ -76,7 +74,7 @@ fn an_unknown_path_is_not_found() {
 fn a_request_without_the_hosts_headers_is_accepted() {
     let app = App::shipped();
     let handler = app.start();
-    let body = fixture("many-binary").to_string();
+    let body = Batch::example().envelope().to_string();
     let response = request(handler.port, "POST", &format!("/{FUNCTION}"), &[], body.as_bytes(), Framing::Length);
     Reply::from_response(&response.expect("an answer")).assert_all_applied(3);
 }
@@ -101,14 +99,14 @@ fn the_reply_has_the_dead_letters_as_return_value_if_the_binding_has_that_name()
     let messages = reply["ReturnValue"].as_array().expect("an array");
     assert_eq!(messages.len(), 1);
     read_dead_letter(messages[0].as_str().expect("text"));
-    let reply = handler.post("51aa", fixture("many-binary").to_string().as_bytes()).json();
+    let reply = handler.post("51aa", Batch::example().envelope().to_string().as_bytes()).json();
     assert_eq!((&reply["Outputs"], &reply["ReturnValue"]), (&json!({}), &json!([])));
 }
 
 #[test]
 fn a_batch_without_dead_letters_has_an_empty_output() {
     let app = App::shipped();
-    let response = app.start().post("51a8", fixture("many-binary").to_string().as_bytes());
+    let response = app.start().post("51a8", Batch::example().envelope().to_string().as_bytes());
     assert_eq!(response.json()["Outputs"], json!({"deadLetterMessages": []}));
 }
 
@@ -131,7 +129,7 @@ fn a_dead_letter_has_all_metadata_of_the_host() {
     assert_eq!(letter["Id"].as_str().expect("text").len(), 32);
     assert_eq!(data["Body"], "ew==");
     assert_eq!((&data["PartitionKey"], &data["SequenceNumber"]), (&json!("drone-7"), &json!(41)));
-    assert_eq!((&data["Offset"], &data["EnqueuedTimeUtc"]), (&json!("4592"), &json!("2024-11-20T00:00:00.410")));
+    assert_eq!((&data["Offset"], &data["EnqueuedTimeUtc"]), (&json!("4592"), &json!("2024-11-20T00:00:00.41")));
     assert_eq!(data["Properties"], json!({"n": 41}));
     assert_eq!(data["SystemProperties"]["content-type"], "application/json");
 }
@@ -140,7 +138,7 @@ fn a_dead_letter_has_all_metadata_of_the_host() {
 fn a_replayed_batch_is_superseded_and_writes_nothing() {
     let app = App::shipped();
     let handler = app.start();
-    let envelope = fixture("many-binary");
+    let envelope = Batch::example().envelope();
     handler.invoke(&envelope).assert_all_applied(3);
     let before = [handler.state("drone-0017"), handler.state("drone-0042")];
     for _ in 0..2 {

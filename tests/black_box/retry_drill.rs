@@ -1,6 +1,6 @@
 //! `RetryDrillDevice`: a batch that fails on purpose, to verify that the host retries it.
 
-use devicestate_test_support::{App, Batch, Event, Reply, fixture};
+use devicestate_test_support::{App, Batch, Event, Reply, recording, retry_context};
 use serde_json::json;
 
 /// A batch with an event of the drill's device and one of another device.
@@ -32,11 +32,11 @@ fn the_drill_fails_only_the_first_attempt() {
 
 #[test]
 fn the_drill_fails_the_first_attempt_from_the_admin_endpoint() {
-    let app = App::shipped().with("RetryDrillDevice", "drone-0017");
+    let app = App::shipped().with("RetryDrillDevice", "admin-1");
     let handler = app.start();
-    let mut envelope = fixture("admin-endpoint");
+    let mut envelope = recording("binary-many-admin-1").envelope();
     for (count, status) in [(0, 503), (1, 200)] {
-        envelope["Metadata"]["RetryContext"] = json!({"RetryCount": count, "MaxRetryCount": -1, "Exception": null});
+        envelope["Metadata"]["RetryContext"] = retry_context(count, -1);
         assert_eq!(handler.post("6b0a", envelope.to_string().as_bytes()).status, status, "RetryCount {count}");
     }
 }

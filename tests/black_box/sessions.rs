@@ -1,8 +1,7 @@
 //! The function for Service Bus sessions: one message per invocation. It runs next to the function for the event hub.
 
 use devicestate_test_support::{
-    App, Batch, Event, Framing, Handler, Reply, Response, SESSIONS, fixture, read_record,
-    session_message::SessionMessage,
+    App, Batch, Event, Framing, Handler, Reply, Response, SESSIONS, read_record, session_message::SessionMessage,
 };
 use serde_json::{Value, json};
 
@@ -101,20 +100,6 @@ fn a_retry_policy_is_taken_as_the_host_takes_it() {
 
     let response = handler.call(SESSIONS, "6b0a", b"not json", Framing::Chunked(16_384));
     assert_eq!(Reply::from_response(&response).dead_letter()["Stage"], "envelope");
-}
-
-/// The request was recorded on a running host.
-#[test]
-fn a_recorded_message_under_a_retry_policy_has_the_attempt_of_its_delivery() {
-    let app = app();
-    let handler = app.start();
-    let request = fixture("cases/session-message-under-retry").to_string();
-    let response = handler.call(SESSIONS, "6b0b", request.as_bytes(), Framing::Chunked(1_024));
-    let reply = Reply::from_response(&response);
-    reply.assert_all_applied(1);
-    let values = ["attempt", "deliveryCount", "firstSequenceNumber"].map(|name| &reply.batch[name]);
-    assert_eq!(values, [&json!(2), &json!(1), &json!(31)]);
-    assert_eq!((&reply.batch["sessionId"], &reply.batch["messageId"]), (&json!("drone-2"), &json!("7")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener};
 
-use devicestate_test_support::{App, FUNCTION, SESSIONS, fixture};
+use devicestate_test_support::{App, Batch, FUNCTION, SESSIONS};
 use serde_json::json;
 
 /// Checks that the handler of this app does not start and that its error has these words.
@@ -100,7 +100,7 @@ fn a_budget_of_less_than_a_second_or_more_than_a_day_is_rejected() {
     }
     for value in ["00:00:01", "1.00:00:00"] {
         let app = unlimited().with("InvocationBudget", value);
-        app.start().invoke(&fixture("many-binary")).assert_all_applied(3);
+        app.start().invoke(&Batch::example().envelope()).assert_all_applied(3);
     }
     for value in ["10675199.02:48:05.4775808", "200000000000000.00:00:00"] {
         let app = App::shipped().with("AzureFunctionsJobHost__functionTimeout", value);

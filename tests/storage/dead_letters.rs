@@ -8,7 +8,7 @@ use std::{
 };
 
 use devicestate_test_storage::azurite::{Azurite, KEY, SETTING, SHARED, WRONG_KEY, connection_string};
-use devicestate_test_support::{App, Batch, Event, Response, app::free_port, from_base64, read_dead_letter, sha256};
+use devicestate_test_support::{App, Batch, Event, Response, free_port, from_base64, read_dead_letter, sha256};
 use serde_json::{Value, json};
 
 use crate::blobs::read;

@@ -14,7 +14,7 @@ use devicestate_engine::{
     queue::{DeadLetterQueue as _, QueueError},
 };
 use devicestate_test_storage::azurite::{KEY, connection, connection_string};
-use devicestate_test_support::app::free_port;
+use devicestate_test_support::free_port;
 
 use crate::{audit::line, storage_error};
 

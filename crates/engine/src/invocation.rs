@@ -115,17 +115,24 @@ impl Invocation {
         let trigger_data = data.iter().rfind(|(name, _)| **name == *trigger.name().as_bytes());
         let (_, trigger_data) = trigger_data
             .ok_or_else(|| EnvelopeError::MissingBinding { name: trigger.name().to_owned(), found: names(&data) })?;
-        let events = read_events(*trigger_data, trigger)
+        let mut events = read_events(*trigger_data, trigger)
             .map_err(|reason| EnvelopeError::InvalidEvents { name: trigger.name().to_owned(), reason })?;
         let metadata = Metadata { request, values: metadata };
         let batch = match trigger {
-            Trigger::EventHub(_) => {
-                let event_metadata = metadata.event_metadata(events.len());
+            Trigger::EventHub(trigger) => {
+                let event_metadata = metadata.event_metadata(trigger.cardinality, events.len());
+                let event_metadata = event_metadata.unwrap_or_else(|fault| {
+                    for event in &mut events {
+                        event.fault.get_or_insert_with(|| fault.clone());
+                    }
+                    EventMetadata::default()
+                });
                 attach_metadata(metadata.source(), events, event_metadata)
             }
             Trigger::ServiceBus(trigger) => {
-                let batch = attach_metadata(trigger.source.clone(), events, metadata.message_metadata());
-                Batch { message: Some(metadata.message()), ..batch }
+                let (event_metadata, message) = metadata.message_metadata();
+                let batch = attach_metadata(trigger.source.clone(), events, event_metadata);
+                Batch { message: Some(message), ..batch }
             }
         };
         Ok(Self { batch, retry: metadata.nested("RetryContext") })

@@ -11,11 +11,11 @@ use std::{
 };
 
 use devicestate_test_support::{
-    base64, fixture, free_port,
+    base64, free_port,
     http::{Framing, request},
     pause,
     program::devicestate,
-    root,
+    recording, retry_context, root,
 };
 use serde_json::{Value, json};
 
@@ -111,14 +111,13 @@ impl Invocations {
     }
 
     fn invoke(&self, input: &str) {
-        let mut envelope = fixture("admin-endpoint");
+        let mut envelope = recording("binary-many-admin-1").envelope();
         envelope["Data"]["messages"] = json!([base64(input)]).to_string().into();
         for retries in 0.. {
             // Each attempt has its own id here, while those of an Event Hubs batch share one.
             let id = uuid::Uuid::new_v4().to_string();
             if self.retry_mode != Retries::NoPolicy {
-                let context = json!({"RetryCount": retries, "MaxRetryCount": -1, "Exception": null});
-                envelope["Metadata"]["RetryContext"] = context;
+                envelope["Metadata"]["RetryContext"] = retry_context(retries, -1);
             }
             let headers = [("X-Azure-Functions-InvocationId", id.as_str()), ("Content-Type", "application/json")];
             let body = envelope.to_string();

@@ -1,4 +1,4 @@
-//! Builds the host's envelopes, and reads the handler's replies.
+//! Builds the host's envelopes, whose form a test holds to the recordings, and reads the handler's replies.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use devicestate_engine::{
     record::{BatchRecord, DeadLetterRecord, Record},
     retry_decision::Attempts,
 };
-use devicestate_test_support::{dead_letter_schema, record_schema::read_record};
+use devicestate_test_support::{dead_letter_schema, record_schema::read_record, retry_context};
 use serde_json::{Value, json};
 
 use super::T0;
@@ -20,6 +20,7 @@ use super::T0;
 /// An event as the host sends it: bytes, and the JSON text of its metadata.
 #[derive(Debug, Clone)]
 pub struct Sent {
+    /// The sequence number; -1 for an event without a position.
     pub number: i64,
     pub body: Vec<u8>,
     pub partition_key: String,
@@ -34,8 +35,23 @@ impl Sent {
             body: body.into(),
             partition_key: format!("\"key-{number}\""),
             properties: "{}".into(),
-            system_properties: "{}".into(),
+            system_properties: Self::system_properties_of(number),
         }
+    }
+
+    /// Returns what hub and host set.
+    fn system_properties_of(number: i64) -> String {
+        let (time, offset) = (Self::time_of(number), number * 112);
+        format!(
+            r#"{{"x-opt-sequence-number":{number},"x-opt-offset":"{offset}","x-opt-enqueued-time":"{time}+00:00","x-opt-partition-key":"key-{number}","SequenceNumber":{number},"Offset":{offset},"OffsetString":"{offset}","PartitionKey":"key-{number}","EnqueuedTimeUtc":"{time}"}}"#
+        )
+    }
+
+    fn time_of(number: i64) -> String {
+        let (seconds, ms) = ((T0 + number) / 1_000, (T0 + number) % 1_000);
+        let time = jiff::Timestamp::from_second(seconds).expect("a time").strftime("%Y-%m-%dT%H:%M:%S");
+        // .NET writes no zeros at the end of a fraction.
+        format!("{time}.{ms:03}").trim_end_matches('0').trim_end_matches('.').to_owned()
     }
 
     pub fn battery(number: i64, device: &str, battery: f64) -> Self {
@@ -76,23 +92,21 @@ impl Envelope {
             "IsCheckpointingAfterInvocation": true, "FullyQualifiedNamespace": "ns.servicebus.windows.net",
             "EventHubName": "telemetry", "ConsumerGroup": "$Default", "PartitionId": "3",
         });
-        let time = |sent: &Sent| {
-            let (seconds, ms) = ((T0 + sent.number) / 1_000, (T0 + sent.number) % 1_000);
-            let time = jiff::Timestamp::from_second(seconds).expect("a time").strftime("%Y-%m-%dT%H:%M:%S");
-            format!("\"{time}.{ms:03}\"")
-        };
+        let offset = |sent: &Sent| format!("\"{}\"", sent.number * 112);
+        let if_known = |sent: &Sent, cell| if sent.number < 0 { "null".to_owned() } else { cell };
         let mut metadata = json!({
             "PartitionContext": context, "TriggerPartitionContext": context,
-            "SequenceNumberArray": array(&|sent| sent.number.to_string()),
-            "EnqueuedTimeUtcArray": array(&time),
+            "SequenceNumberArray": array(&|sent| if_known(sent, sent.number.to_string())),
+            "EnqueuedTimeUtcArray": array(&|sent| if_known(sent, format!("\"{}\"", Sent::time_of(sent.number)))),
             "PartitionKeyArray": array(&|sent| sent.partition_key.clone()),
-            "OffsetArray": array(&|sent| format!("\"{}\"", sent.number * 112)),
+            "OffsetArray": array(&offset), "OffsetStringArray": array(&offset),
             "PropertiesArray": array(&|sent| sent.properties.clone()),
             "SystemPropertiesArray": array(&|sent| sent.system_properties.clone()),
-            "sys": {"MethodName": "RawTelemetryFunction", "UtcNow": "2024-11-21T00:47:40.1234567Z"},
+            "sys": {"MethodName": "RawTelemetryFunction", "UtcNow": "2024-11-21T00:47:40.1234567Z",
+                    "RandGuid": "2b8c1d3e-5f60-4a71-8b92-c3d4e5f60718"},
         });
         if let Some((count, most)) = self.retry {
-            metadata["RetryContext"] = json!({"RetryCount": count, "MaxRetryCount": most, "Exception": null});
+            metadata["RetryContext"] = retry_context(count, most);
         }
         let messages = array(&|sent| format!("\"{}\"", BASE64.encode(&sent.body)));
         json!({"Data": {"messages": messages}, "Metadata": metadata}).to_string().into()

@@ -123,7 +123,10 @@ pub fn read(request: &[u8], trigger: &EventHubTrigger) -> Result<Request, Invali
     let data = data.get(&trigger.name).ok_or(InvalidRequest::Binding)?;
     let mut events = events(data.get(), trigger).ok_or(InvalidRequest::Events)?;
     let metadata = metadata.unwrap_or_default();
-    attach(&mut events, &metadata);
+    match columns(&metadata, trigger.cardinality, events.len()) {
+        Some(columns) => attach(&mut events, &columns),
+        None => events.iter_mut().for_each(|event| event.is_faulty = true),
+    }
     Ok(Request { source: source(&metadata), events, retry: retry(&metadata) })
 }
 
@@ -210,16 +213,71 @@ fn retry(metadata: &Object) -> Option<(i64, i64)> {
     nested(metadata, "RetryContext").map(|Retry { retry_count, max_retry_count }| (retry_count, max_retry_count))
 }
 
-/// Returns the text of a metadata array, under the first of these names that is present.
-fn column(metadata: &Object, names: &[&str], events: usize) -> Option<String> {
-    names.iter().find_map(|name| {
-        let array = metadata.get(&format!("{name}Array")).and_then(|array| unquoted(array.get()));
-        array.filter(|text| text != "null").or_else(|| {
-            let value = metadata.get(*name).filter(|_| events == 1)?.get();
-            let object = unquoted(value).filter(|text| text.starts_with('{'));
-            Some(format!("[{}]", object.as_deref().unwrap_or(value)))
-        })
-    })
+/// The text of the array of each column, if there is one.
+type Columns = [Option<String>; COLUMNS];
+
+/// Returns the metadata of the events; `None` if their positions are unknown.
+fn columns(metadata: &Object, cardinality: Cardinality, events: usize) -> Option<Columns> {
+    let array = |name: &str| unquoted(metadata.get(&format!("{name}Array"))?.get()).filter(|text| text != "null");
+    let names: [&[&str]; COLUMNS] = [
+        &["SequenceNumber"],
+        &["EnqueuedTimeUtc"],
+        &["PartitionKey"],
+        &["OffsetString", "Offset"],
+        &["Properties"],
+        &["SystemProperties"],
+    ];
+    let arrays = names.map(|names| names.iter().find_map(|name| array(name)));
+    if cardinality == Cardinality::Many && (events != 1 || arrays.iter().any(Option::is_some)) {
+        return Some(arrays);
+    }
+    Some(single(metadata)?.map(|cell| cell.map(|cell| format!("[{cell}]"))))
+}
+
+/// Returns the cells of an event that is alone: from the system properties and, if they do not have it, from the metadata.
+/// `None` if the system properties are not an object.
+fn single(metadata: &Object) -> Option<[Option<String>; COLUMNS]> {
+    let object_text = |name: &str| {
+        let text = unquoted(metadata.get(name)?.get())?.trim_ascii().to_owned();
+        object::<Object>(text.as_bytes()).map(|_| text)
+    };
+    let system_properties = object_text("SystemProperties");
+    let is_null = || metadata.get("SystemProperties").is_none_or(|value| value.get() == "null");
+    if system_properties.is_none() && !is_null() {
+        return None;
+    }
+    let exact: Object = system_properties.as_deref().and_then(|text| object(text.as_bytes())).unwrap_or_default();
+    let decoded = |name: &str| {
+        let value = metadata.get(name)?.get();
+        let once = unquoted(value).filter(|text| text != "null");
+        let twice =
+            once.and_then(|text| if text.starts_with('"') { serde_json::from_str(&text).ok() } else { Some(text) });
+        Some(twice.map_or_else(|| value.to_owned(), |text: String| Value::String(text).to_string()))
+    };
+    let cell = |exact_names: &[&str], names: &[&str]| {
+        let exact = exact_names.iter().find_map(|name| exact.get(*name)).map(|value| value.get().to_owned());
+        exact.or_else(|| names.iter().find_map(|name| decoded(name)))
+    };
+    let is_exact = ["SequenceNumber", "x-opt-sequence-number"].iter().any(|name| exact.contains_key(*name));
+    let mut number = cell(&["SequenceNumber", "x-opt-sequence-number"], &["SequenceNumber"]);
+    if let Some(decoded) = number.as_mut().filter(|_| !is_exact) {
+        // The host writes this number as text.
+        let text = serde_json::from_str(decoded).ok();
+        if let Some(integer) = text.and_then(|text: String| text.parse::<i64>().ok()) {
+            *decoded = integer.to_string();
+        }
+    }
+    if number.as_deref().and_then(|number| number.parse::<i64>().ok()).is_some_and(|number| number < 0) {
+        return Some(Default::default());
+    }
+    Some([
+        number,
+        cell(&["EnqueuedTimeUtc"], &["EnqueuedTimeUtc"]),
+        cell(&["PartitionKey", "x-opt-partition-key"], &["PartitionKey"]),
+        cell(&["OffsetString", "x-opt-offset"], &["OffsetString", "Offset"]),
+        object_text("Properties"),
+        system_properties,
+    ])
 }
 
 #[derive(Deserialize)]
@@ -240,17 +298,8 @@ struct Properties {
     creation_time: Option<String>,
 }
 
-fn attach(events: &mut [Event], metadata: &Object) {
+fn attach(events: &mut [Event], columns: &Columns) {
     let count = events.len();
-    let columns = [
-        ["SequenceNumber"].as_slice(),
-        &["EnqueuedTimeUtc"],
-        &["PartitionKey"],
-        &["OffsetString", "Offset"],
-        &["Properties"],
-        &["SystemProperties"],
-    ]
-    .map(|names| column(metadata, names, count));
     let cells = |number: usize| elements(columns[number].as_deref()?).filter(|cells| cells.len() == count);
     for (index, event) in events.iter_mut().enumerate() {
         for number in 0..COLUMNS {

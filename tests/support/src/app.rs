@@ -5,13 +5,9 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{ErrorKind, Read as _},
-    net::{Ipv4Addr, TcpStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{
-        atomic::{AtomicU32, Ordering::Relaxed},
-        mpsc,
-    },
+    sync::mpsc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -19,7 +15,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Framing, Reply, Response, fixture, program, read_output, repository_file, request};
+use crate::{Framing, Reply, Response, free_port, program, read_output, recording, repository_file, request};
 
 /// The name of the function of the event hub, and of its folder.
 pub const FUNCTION: &str = "RawTelemetryFunction";
@@ -46,14 +42,20 @@ pub struct App {
 impl App {
     /// Creates the app that ships, with its documents in an SQLite file.
     pub fn shipped() -> Self {
+        let app = Self::empty();
+        for function in [FUNCTION, SESSIONS, DEAD_LETTER_MONITOR] {
+            app.add_function(function, &repository_file(&format!("{function}/function.json")));
+        }
+        app
+    }
+
+    /// Creates the app that ships without its functions, with its documents in an SQLite file.
+    pub fn empty() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let database = folder.path().join("state.db").display().to_string();
         let settings = [("StateStore", "sqlite".to_owned()), ("SqlitePath", database)];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.into())).into();
         let app = Self { binary: program::devicestate().to_owned(), folder, settings };
-        for function in [FUNCTION, SESSIONS, DEAD_LETTER_MONITOR] {
-            app.add_function(function, &repository_file(&format!("{function}/function.json")));
-        }
         app.write("host.json", &repository_file("host.json"));
         app
     }
@@ -295,8 +297,8 @@ impl<'a> Handler<'a> {
 
     /// Invokes the timer function, as the host does at its scheduled time.
     pub fn invoke_timer(&self) -> Response {
-        let body = fixture("timer").to_string();
-        self.call(DEAD_LETTER_MONITOR, &uuid::Uuid::new_v4().to_string(), body.as_bytes(), Framing::Chunked(16_384))
+        let body = recording("timer-admin-1").body();
+        self.call(DEAD_LETTER_MONITOR, &uuid::Uuid::new_v4().to_string(), &body, Framing::Chunked(16_384))
     }
 
     /// Posts a request body to a function of this name with the host's headers.
@@ -373,24 +375,4 @@ fn errors(child: &mut Child) -> JoinHandle<String> {
         stderr.read_to_end(&mut text).expect("standard error");
         String::from_utf8_lossy(&text).into_owned()
     })
-}
-
-/// Returns a port on which no process listens.
-///
-/// It is outside the range from which the system assigns ports to connections and other processes, which could take the port
-/// before the handler uses it. Each test process starts at another port, by its process id.
-pub fn free_port() -> u16 {
-    const FIRST_PORT: u32 = 10_240;
-    const PORT_COUNT: u32 = 22_528;
-    const PORTS_PER_PROCESS: u32 = 22;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let number = std::process::id().wrapping_mul(PORTS_PER_PROCESS).wrapping_add(NEXT.fetch_add(1, Relaxed));
-        let port = u16::try_from(FIRST_PORT + number % PORT_COUNT).expect("below 32768");
-        // The check does not listen on the port: a child process that another test starts now would inherit the listening socket
-        // until it executes the handler, and would accept the first connection.
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            return port;
-        }
-    }
 }

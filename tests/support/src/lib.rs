@@ -14,12 +14,15 @@ pub mod app;
 pub mod dead_letter_schema;
 mod envelope;
 mod fold;
+pub mod form;
 pub mod http;
 pub mod listener;
 pub mod npm;
 pub mod output_schema;
+mod ports;
 pub mod program;
 pub mod record_schema;
+mod recording;
 mod reply;
 pub mod session_message;
 
@@ -31,13 +34,15 @@ use std::{
 
 use serde_json::Value;
 
-pub use app::{App, DEAD_LETTER_MONITOR, FUNCTION, Handler, SESSIONS, free_port, pause};
+pub use app::{App, DEAD_LETTER_MONITOR, FUNCTION, Handler, SESSIONS, pause};
 pub use dead_letter_schema::read_dead_letter;
-pub use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS};
+pub use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS, retry_context};
 pub use fold::Fold;
 pub use http::{Framing, Response, request};
 pub use output_schema::read_output;
+pub use ports::free_port;
 pub use record_schema::read_record;
+pub use recording::{Recording, recording, recordings};
 pub use reply::{Reply, queue_records};
 
 /// Returns the folder of this repository.

@@ -1,11 +1,13 @@
 //! The host's request for one message of a Service Bus session.
 //!
-//! It follows the host's source (`ToHttpScriptInvocationContext`): a value that is not an object is JSON in a string, so that a
-//! text has two pairs of quotes and a number has one. A single time has no fraction.
+//! A value that is not an object is JSON in a string, so that a text has two pairs of quotes and a number has one. A single
+//! time has no fraction. A test holds the form to the recordings (`tests/black_box/forms.rs`).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use serde_json::{Value, json};
+
+use crate::retry_context;
 
 /// The beginning of a second: 2024-11-21T00:46:40 UTC.
 pub const SECOND_ZERO_MS: i64 = 1_732_150_000_000;
@@ -58,27 +60,37 @@ impl SessionMessage {
         let in_json = |value: Value| Value::from(value.to_string());
         let seconds = (SECOND_ZERO_MS + self.number) / 1_000;
         let enqueued = jiff::Timestamp::from_second(seconds).expect("a time").strftime("%Y-%m-%dT%H:%M:%S").to_string();
+        let lock = json!({ "SessionLockedUntil": "2024-11-21T00:48:40.1234567+00:00" });
         let mut metadata = json!({
+            "MessageReceiver": lock, "MessageSession": lock, "MessageActions": lock, "SessionActions": lock,
+            "ReceiveActions": {},
+            "Client": {
+                "FullyQualifiedNamespace": "bus.servicebus.windows.net", "IsClosed": false, "TransportType": 0,
+                "Identifier": "bus.servicebus.windows.net-5cb2c807-d48e-42c4-91d0-9045b9ee6498",
+            },
+            "DeliveryCount": in_json(self.delivery_count.into()),
+            "LockToken": in_json("47188f01-d285-4627-aff0-9c327f780aee".into()),
+            "ExpiresAtUtc": "9999-12-31T23:59:59",
+            "ExpiresAt": "9999-12-31T23:59:59+00:00",
+            "EnqueuedTimeUtc": enqueued,
+            "EnqueuedTime": format!("{enqueued}+00:00"),
             "MessageId": in_json(self.id().into()),
+            "SequenceNumber": in_json(self.number.into()),
+            "ApplicationProperties": { "site": "north" },
+            "UserProperties": { "site": "north" },
             "SessionId": in_json(self.session.clone().into()),
             "PartitionKey": in_json(self.session.clone().into()),
-            "SequenceNumber": in_json(self.number.into()),
-            "DeliveryCount": in_json(self.delivery_count.into()),
-            "EnqueuedTimeUtc": enqueued,
-            "ExpiresAtUtc": "9999-12-31T23:59:59",
-            "LockToken": in_json("00000000-0000-0000-0000-000000000000".into()),
-            "ApplicationProperties": { "site": "north" },
-            "sys": { "MethodName": "SessionTelemetryFunction", "UtcNow": "2024-11-21T00:47:40.1234567Z" },
+            "sys": {
+                "MethodName": "SessionTelemetryFunction",
+                "UtcNow": "2024-11-21T00:47:40.1234567Z",
+                "RandGuid": "0a1a3c0e-5e8a-498d-9cd1-ab18f5518de0",
+            },
         });
         if let Some(content_type) = self.content_type {
             metadata["ContentType"] = in_json(content_type.into());
         }
         if let Some((count, max)) = self.retry {
-            let exception =
-                if count > 0 { json!({ "ClassName": "System.Net.Http.HttpRequestException" }) } else { Value::Null };
-            metadata["RetryContext"] = json!({
-                "RetryCount": count, "MaxRetryCount": max, "Exception": exception, "Instance": null, "State": {},
-            });
+            metadata["RetryContext"] = retry_context(count, max);
         }
         json!({ "Data": { "message": BASE64.encode(&self.body) }, "Metadata": metadata })
     }

@@ -26,6 +26,7 @@ use devicestate_engine::{
 use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteQueue};
 use devicestate_test_doubles::{
     ANY, BUDGET, NOW, Operation, ScriptedStore, StoppedClock, StoreResponse, batch, battery, event, processor,
+    read_dead_letter,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -83,7 +84,9 @@ impl Rig {
     pub(crate) async fn with(letters: &[DeadLetter]) -> Self {
         let rig = Self::new();
         for letter in letters {
-            rig.queue.put(letter.to_json().as_bytes()).await.expect("put");
+            let text = letter.to_json();
+            read_dead_letter(&text);
+            rig.queue.put(text.as_bytes()).await.expect("put");
         }
         rig
     }
@@ -100,7 +103,7 @@ impl Rig {
     /// Returns the dead letters that are visible.
     pub(crate) async fn visible(&self) -> Vec<DeadLetter> {
         let messages = self.queue.peek(32).await.expect("peeked");
-        messages.iter().map(|message| serde_json::from_slice(&message.body).expect("a dead letter")).collect()
+        messages.iter().map(|message| read_dead_letter(&message.body)).collect()
     }
 }
 

@@ -19,8 +19,8 @@ use devicestate_engine::{
     queue::QueueError,
     store::{ETag, Page, RequestCharge, StateStore, StoreError, Stored},
 };
-use devicestate_test_doubles::{ScriptedStore, altitude, batch, battery, event};
-use serde_json::json;
+use devicestate_test_doubles::{ScriptedStore, altitude, batch, battery, event, read_dead_letter};
+use serde_json::{json, value::RawValue};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
@@ -203,8 +203,11 @@ async fn prepare_dead_letters() -> (TempDir, Directory, Vec<DeadLetter>) {
     let folder = tempfile::tempdir().expect("a folder");
     let directory = Directory(folder.path().join("dead-letters"));
     let mut letters = dead_letters(batch(events()));
+    // Too large for a message.
+    let properties = format!(r#"{{"note":"{}"}}"#, "x".repeat(50_000));
+    letters[0].event_data.properties = Some(RawValue::from_string(properties).expect("JSON"));
     let pointer = letters[0].store_in(&directory).await.expect("kept");
-    letters[0] = serde_json::from_str(&letters[0].message_with_pointer(pointer)).expect("a dead letter");
+    letters[0] = read_dead_letter(letters[0].message_with_pointer(pointer));
     (folder, directory, letters)
 }
 

@@ -1,8 +1,7 @@
 //! Reads the metadata of the events of a request.
 
+mod single;
 mod time;
-
-use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -10,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::is_array;
 use crate::{
     batch::{Event, EventMetadata, EventPosition, Message, MetadataColumn, Source},
+    function_app::Cardinality,
     json::{Members, Quotes, Raw, parse_elements, parse_object, parse_value},
 };
 use time::TimeParser;
@@ -20,20 +20,16 @@ pub(super) struct Metadata<'a> {
     pub(super) values: Members<'a>,
 }
 
-/// The names of a column in the metadata.
-struct ColumnNames {
-    /// The name of the array.
-    array: &'static str,
-    /// The name of the single value, with `cardinality: one`.
-    single: &'static str,
-}
-
-const SEQUENCE_NUMBERS: [ColumnNames; 1] = [names("SequenceNumberArray", "SequenceNumber")];
-const ENQUEUED_TIMES: [ColumnNames; 1] = [names("EnqueuedTimeUtcArray", "EnqueuedTimeUtc")];
-
-const fn names(array: &'static str, single: &'static str) -> ColumnNames {
-    ColumnNames { array, single }
-}
+/// The names of the metadata arrays of a batch.
+const ARRAYS: [&str; 7] = [
+    "SequenceNumberArray",
+    "EnqueuedTimeUtcArray",
+    "PartitionKeyArray",
+    "OffsetStringArray",
+    "OffsetArray",
+    "PropertiesArray",
+    "SystemPropertiesArray",
+];
 
 /// An earlier enqueued time counts as absent: an unset time is the year 1 in .NET.
 const YEAR_2000_MS: i64 = 946_684_800_000;
@@ -53,73 +49,39 @@ impl<'a> Metadata<'a> {
         self.nested("PartitionContext").or_else(|| self.nested("TriggerPartitionContext")).unwrap_or_default()
     }
 
-    /// Returns the metadata of `count` events.
-    pub(super) fn event_metadata(&self, count: usize) -> EventMetadata {
-        EventMetadata {
-            sequence_numbers: self.column(&SEQUENCE_NUMBERS, count),
-            enqueued_times: self.column(&ENQUEUED_TIMES, count),
-            partition_keys: self.column(&[names("PartitionKeyArray", "PartitionKey")], count),
-            offsets: self.column(&[names("OffsetStringArray", "OffsetString"), names("OffsetArray", "Offset")], count),
-            properties: self.column(&[names("PropertiesArray", "Properties")], count),
-            system_properties: self.column(&[names("SystemPropertiesArray", "SystemProperties")], count),
+    /// Returns the metadata of the events: arrays for a batch, single values for an event that is alone.
+    ///
+    /// # Errors
+    ///
+    /// Returns a description if it is unknown which position an event has.
+    pub(super) fn event_metadata(&self, cardinality: Cardinality, events: usize) -> Result<EventMetadata, String> {
+        let is_batch = || ARRAYS.iter().any(|name| self.array(name).is_some());
+        if cardinality == Cardinality::One || events == 1 && !is_batch() {
+            return single::event_metadata(self);
         }
+        let [numbers, times, keys, offset_strings, offsets, properties, system_properties] = ARRAYS;
+        let column = |names: &[&str]| {
+            let array = names.iter().find_map(|name| self.array(name));
+            array.map(|array| MetadataColumn::from_request(self.request, array, events)).unwrap_or_default()
+        };
+        Ok(EventMetadata {
+            sequence_numbers: column(&[numbers]),
+            enqueued_times: column(&[times]),
+            partition_keys: column(&[keys]),
+            offsets: column(&[offset_strings, offsets]),
+            properties: column(&[properties]),
+            system_properties: column(&[system_properties]),
+        })
     }
 
-    /// Returns the metadata of a Service Bus message. Properties that the sender set get the names that they have in an event.
-    pub(super) fn message_metadata(&self) -> EventMetadata {
-        let names_set_by_sender = [("content-type", "ContentType"), ("correlation-id", "CorrelationId")];
-        let properties =
-            names_set_by_sender.into_iter().filter_map(|(event_name, name)| Some((event_name, self.text(name)?)));
-        let properties: serde_json::Map<_, _> =
-            properties.map(|(name, value)| (name.to_owned(), value.into())).collect();
-        let cell = |value: serde_json::Value| MetadataColumn::new(serde_json::Value::Array(vec![value]).to_string(), 1);
-        EventMetadata {
-            sequence_numbers: self.column(&SEQUENCE_NUMBERS, 1),
-            // In full seconds: the host writes a single time without its fraction. Within a second the sequence number decides.
-            enqueued_times: self.column(&ENQUEUED_TIMES, 1),
-            partition_keys: self.text("PartitionKey").map(|key| cell(key.into())).unwrap_or_default(),
-            properties: self.column(
-                &[
-                    names("ApplicationPropertiesArray", "ApplicationProperties"),
-                    names("UserPropertiesArray", "UserProperties"),
-                ],
-                1,
-            ),
-            system_properties: if properties.is_empty() { MetadataColumn::default() } else { cell(properties.into()) },
-            ..EventMetadata::default()
-        }
+    /// Returns the metadata of a Service Bus message, and its Service Bus fields.
+    pub(super) fn message_metadata(&self) -> (EventMetadata, Message) {
+        (single::message_metadata(self), single::message(self))
     }
 
-    /// Returns the Service Bus fields of a message.
-    pub(super) fn message(&self) -> Message {
-        Message {
-            session_id: self.text("SessionId").unwrap_or_default(),
-            message_id: self.text("MessageId").unwrap_or_default(),
-            delivery_count: self.text("DeliveryCount").and_then(|count| count.parse().ok()).unwrap_or_default(),
-        }
-    }
-
-    /// Returns a single value as text. The host writes each value as JSON in a string, so a text has two pairs of quotes.
-    fn text(&self, name: &str) -> Option<String> {
-        let value = self.get(name)?.unquoted().filter(|value| **value != *b"null")?;
-        let text = if value.starts_with(b"\"") { Raw::parse(&value)?.unquoted()? } else { Cow::Borrowed(&*value) };
-        String::from_utf8(text.into_owned()).ok()
-    }
-
-    /// Returns the first of these columns that is present, as an array or as the value of a single event.
-    fn column(&self, candidates: &[ColumnNames], count: usize) -> MetadataColumn {
-        for ColumnNames { array, single } in candidates {
-            if let Some(array) = self.get(array).filter(|array| is_present(*array)) {
-                return MetadataColumn::from_request(self.request, array, count);
-            }
-            // A single event has singular keys, whose values may also be JSON in a string.
-            if let Some(value) = self.get(single).filter(|_| count == 1) {
-                let object = value.unquoted().filter(|text| text.starts_with(b"{"));
-                let value = String::from_utf8_lossy(object.as_deref().unwrap_or(value.text));
-                return MetadataColumn::new(format!("[{value}]"), count);
-            }
-        }
-        MetadataColumn::default()
+    /// Returns the array with this name, unless it is absent or null.
+    fn array(&self, name: &str) -> Option<Raw<'a>> {
+        self.get(name).filter(|array| is_present(*array))
     }
 }
 
@@ -292,7 +254,7 @@ fn attach_positions(events: &mut [Event], metadata: &EventMetadata) {
 
 /// Parses an event's position; `None` if it is null or impossible, as at the admin endpoint.
 fn position(number: Raw<'_>, time: Raw<'_>, time_parser: &mut TimeParser) -> Result<Option<EventPosition>, String> {
-    // With or without quotes: the host writes some values of a single event as text, and a time in two pairs of quotes.
+    // With or without quotes: dead letters of earlier versions have numbers as text, and a time in two pairs of quotes.
     let [number, time] = [number, time].map(|cell| cell.in_quotes().unwrap_or(cell.text));
     let (number, time) = (trim_bytes(number, b"\""), trim_bytes(time, b"\"\\"));
     if number == b"null" || time == b"null" {

@@ -4,7 +4,7 @@
 //! The tests here check that the schema is strict, and messages that no other test creates.
 
 use std::borrow::Cow;
-use std::{fs, mem::discriminant, sync::Arc};
+use std::{mem::discriminant, sync::Arc};
 
 use bytes::Bytes;
 use devicestate_engine::{
@@ -16,11 +16,12 @@ use devicestate_engine::{
 };
 use devicestate_test_doubles::{
     Envelope, NOW, ScriptedStore, Sent, batch, battery, final_reply, handler, processor, processor_with_telemetry,
-    read_dead_letter, source,
+    read_dead_letter, sessions, source,
 };
 use devicestate_test_support::{
     dead_letter_schema::{read_dead_letter as as_json, schema_errors},
     record_schema::read_record,
+    recordings,
 };
 use serde_json::{Value, json};
 
@@ -75,26 +76,26 @@ impl Telemetry for Refusing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dead_letters_of_all_fixtures_satisfy_the_schema() {
-    let folder = devicestate_test_support::root().join("tests/fixtures");
+async fn dead_letters_of_all_recorded_events_satisfy_the_schema() {
     let mut letters = 0;
-    for file in fs::read_dir(folder).expect("the fixtures") {
-        let path = file.expect("a fixture").path();
-        // The inputs of other tests are in folders.
-        if path.is_dir() {
-            continue;
-        }
-        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+    for recording in recordings() {
         let mut handler = handler(processor_with_telemetry(&Arc::new(ScriptedStore::default()), Arc::new(Refusing)));
         handler.function.retry = None;
-        let Trigger::EventHub(trigger) = &mut handler.function.trigger else { panic!("the function that ships") };
-        trigger.cardinality = if name.starts_with("one") { Cardinality::One } else { Cardinality::Many };
-        trigger.data_type = match name.rsplit('-').next() {
-            Some("string") => DataType::String,
-            Some("unset") => DataType::Json,
-            _ => DataType::Binary,
-        };
-        for body in [fs::read(&path).expect("a fixture"), b"not an envelope".to_vec()].map(Bytes::from) {
+        let kind: Vec<_> = recording.function().split('-').collect();
+        match (&mut handler.function.trigger, kind[0]) {
+            (Trigger::EventHub(trigger), data_type @ ("binary" | "string" | "unset")) => {
+                trigger.cardinality = if kind[1] == "one" { Cardinality::One } else { Cardinality::Many };
+                trigger.data_type = match data_type {
+                    "binary" => DataType::Binary,
+                    "string" => DataType::String,
+                    _ => DataType::Json,
+                };
+            }
+            (trigger, "servicebus") => *trigger = sessions::trigger(),
+            // Functions that receive no events.
+            _ => continue,
+        }
+        for body in [recording.body(), b"not an envelope".to_vec()].map(Bytes::from) {
             let reply = final_reply(handler.invoke("94d0", &body).await);
             letters += reply.dead_letters.len();
             for form in reply.dead_letters.iter().flat_map(forms) {
@@ -102,7 +103,7 @@ async fn dead_letters_of_all_fixtures_satisfy_the_schema() {
             }
         }
     }
-    assert!(letters > 50, "only {letters} dead letters");
+    assert!(letters > 500, "only {letters} dead letters");
 }
 
 #[test]
@@ -328,6 +329,7 @@ fn truncated_messages_and_pointers_always_fit_into_the_queue() {
 
     // Names of valid length are not truncated, since versions depend on them.
     batch.source = Source { event_hub_name: "h".repeat(256), ..source() };
-    let letter = DeadLetter::new(&batch, 0, &failure("x", None), attempt);
+    let failure = Failure { stage: Stage::Envelope, ..failure("the position cannot be read", None) };
+    let letter = DeadLetter::new(&batch, 0, &failure, attempt);
     assert_eq!(read_dead_letter(letter.message_with_pointer(pointer())).source, batch.source);
 }

@@ -1,11 +1,14 @@
 //! The engine and a second, plain reader return the same for any request.
 
 mod requests;
+mod templates;
+mod values;
 
 use std::{collections::BTreeMap, fs};
 
-use devicestate_engine::function_app::DataType;
+use devicestate_engine::function_app::{DataType, EventHubTrigger};
 use devicestate_test_oracle::plain_envelope::{self as plain, InvalidRequest, read, read_with_engine};
+use devicestate_test_support::{recording, recordings, root};
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use crate::{cases, examples};
@@ -70,26 +73,51 @@ proptest! {
 }
 
 #[test]
-fn both_readers_agree_on_the_fixtures_with_each_trigger() {
-    let fixtures = devicestate_test_support::root().join("tests/fixtures");
+fn both_readers_agree_on_each_recording_with_each_trigger() {
     let mut events = 0;
-    for file in fs::read_dir(fixtures).expect("the folder") {
-        let path = file.expect("a file").path();
-        // The inputs of other tests are in folders.
-        if path.is_dir() {
-            continue;
-        }
-        let request = fs::read(&path).expect("a file");
+    for recording in recordings() {
         for is_many in [true, false] {
             for data_type in [DataType::Binary, DataType::String, DataType::Json] {
-                let trigger = trigger(is_many, data_type);
-                let expected = read(&request, &trigger);
-                assert_eq!(read_with_engine(&request, &trigger), expected, "{} by {trigger:?}", path.display());
+                let name = if recording.name.starts_with("servicebus-") { "message" } else { "messages" };
+                let trigger = EventHubTrigger { name: name.into(), ..trigger(is_many, data_type) };
+                let expected = read(&recording.body(), &trigger);
+                assert_eq!(read_with_engine(&recording.body(), &trigger), expected, "{} {trigger:?}", recording.name);
                 events += expected.map_or(0, |request| request.events.len());
             }
         }
     }
-    assert!(events > 100, "only {events}");
+    assert!(events > 1_000, "only {events}");
+}
+
+#[test]
+fn the_requests_in_the_corpus_of_the_fuzzer_are_recorded_ones() {
+    let mut recorded = 0;
+    for file in fs::read_dir(root().join("fuzz/corpus/envelope")).expect("the folder") {
+        let path = file.expect("a file").path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+            assert_eq!(fs::read(&path).expect("a file"), recording(name).body(), "{name}");
+            recorded += 1;
+        }
+    }
+    assert!(recorded >= 10, "only {recorded}");
+}
+
+#[test]
+fn no_beginning_of_a_recorded_body_is_an_envelope() {
+    let mut cuts = 0;
+    for recording in recordings() {
+        let body = recording.body();
+        let trigger = trigger(true, DataType::Binary);
+        // Each byte of the most; of those with the text of an exception or a hundred events, a sample.
+        let step = if body.len() < 1_200 { 1 } else { body.len() / 97 };
+        for cut in (0..body.len()).step_by(step) {
+            let read = read_with_engine(&body[..cut], &trigger);
+            assert_eq!(read, Err(InvalidRequest::Envelope), "{} after {cut} bytes", recording.name);
+            cuts += 1;
+        }
+    }
+    assert!(cuts > 90_000, "only {cuts}");
 }
 
 /// A derived struct would accept an array of its members in order.
@@ -123,7 +151,7 @@ fn a_system_property_is_found_in_any_spelling_of_its_name() {
 #[test]
 fn the_generated_requests_have_content() {
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
-    for Sent { trigger, request } in examples(sent(), 500) {
+    for Sent { trigger, request } in examples(sent(), 1_000) {
         let Ok(request) = read(request.as_bytes(), &trigger) else {
             *seen.entry("unreadable").or_default() += 1;
             continue;

@@ -1,6 +1,7 @@
 //! Dead letters, read as plain JSON without the product's code.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use devicestate_test_support::dead_letter_schema::schema_errors;
 use serde_json::Value;
 
 use crate::World;
@@ -21,12 +22,12 @@ impl DeadLetter {
     ///
     /// # Errors
     ///
-    /// The message or its blob is not a valid dead letter.
+    /// The message or its blob is not a valid dead letter, by the schema or by what the checks need.
     pub(crate) fn read(world: &World, message: &[u8]) -> Result<Self, String> {
-        let mut value: Value = serde_json::from_slice(message).map_err(|error| format!("it is not JSON: {error}"))?;
+        let mut value = read_valid(message)?;
         if let Some(location) = value["Overflow"]["Location"].as_str() {
             let blob = world.overflow_store.blob(location).ok_or_else(|| format!("the blob {location} is missing"))?;
-            let complete: Value = serde_json::from_slice(&blob).map_err(|error| format!("{location}: {error}"))?;
+            let complete = read_valid(&blob).map_err(|error| format!("{location}: {error}"))?;
             if complete["Id"] != value["Id"] {
                 return Err(format!("the blob {location} is another dead letter"));
             }
@@ -44,4 +45,11 @@ impl DeadLetter {
             body: BASE64_STANDARD.decode(body).map_err(|error| format!("its body is not valid base64: {error}"))?,
         })
     }
+}
+
+/// Parses a dead letter and validates it.
+fn read_valid(text: &[u8]) -> Result<Value, String> {
+    let value = serde_json::from_slice(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    let errors = schema_errors(&value);
+    if errors.is_empty() { Ok(value) } else { Err(format!("it does not satisfy the schema: {errors:?}")) }
 }

@@ -1,15 +1,13 @@
-//! Generates requests: each form that the host sends, and similar ones.
+//! Generates requests: recorded ones of a running host with changes.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use devicestate_engine::{
-    function_app::{Cardinality, DataType, EventHubTrigger},
-    text::iso8601,
-};
+use devicestate_engine::function_app::{Cardinality, DataType, EventHubTrigger};
 use proptest::{collection::vec, prelude::*, sample::select};
 
+use super::{
+    templates::{Member, TEMPLATES, Template, cells},
+    values::{column, element, generated_cell, generated_member},
+};
 use crate::json;
-
-const BINDING: &str = "messages";
 
 /// A request and its trigger.
 #[derive(Debug, Clone)]
@@ -18,29 +16,26 @@ pub(crate) struct Sent {
     pub(crate) request: String,
 }
 
-type Member = (String, String);
-
-/// Generates members of the metadata.
-type Members = BoxedStrategy<Vec<Member>>;
-
 pub(crate) fn sent() -> impl Strategy<Value = Sent> {
-    let kind = (any::<bool>(), select(vec![DataType::Binary, DataType::String, DataType::Json]));
-    kind.prop_flat_map(|(is_many, data_type)| {
-        let trigger = trigger(is_many, data_type);
-        let most = if is_many { 4 } else { 1 };
-        vec(element(data_type), most.min(1)..=most).prop_flat_map(move |elements| {
-            let count = if is_many { elements.len() } else { 1 };
-            (Just(trigger.clone()), request(data(is_many, elements), metadata(count)))
-        })
+    let other_kind = (any::<bool>(), select(vec![DataType::Binary, DataType::String, DataType::Json]));
+    let other_kind = prop::option::weighted(0.1, other_kind);
+    (0..TEMPLATES.len(), other_kind).prop_flat_map(|(index, other_kind)| {
+        let template = &TEMPLATES[index];
+        let trigger = match other_kind {
+            Some((is_many, data_type)) => {
+                EventHubTrigger { name: template.trigger.name.clone(), ..trigger(is_many, data_type) }
+            }
+            None => template.trigger.clone(),
+        };
+        request(template).prop_map(move |request| Sent { trigger: trigger.clone(), request })
     })
-    .prop_map(|(trigger, request)| Sent { trigger, request })
 }
 
-/// Creates the trigger for the generated requests.
+/// Creates a trigger.
 pub(crate) fn trigger(is_many: bool, data_type: DataType) -> EventHubTrigger {
     let cardinality = if is_many { Cardinality::Many } else { Cardinality::One };
     EventHubTrigger {
-        name: BINDING.into(),
+        name: "messages".into(),
         event_hub_name: "telemetry".into(),
         consumer_group: "$Default".into(),
         connection: "EventHubConnection".into(),
@@ -49,47 +44,71 @@ pub(crate) fn trigger(is_many: bool, data_type: DataType) -> EventHubTrigger {
     }
 }
 
-fn request(
-    data: impl Strategy<Value = String>,
-    metadata: impl Strategy<Value = Option<String>>,
-) -> impl Strategy<Value = String> {
-    let name = prop_oneof![30 => Just(json::quoted(BINDING, false)), 1 => Just(json::quoted(BINDING, true)), 1 => json::string(3)];
-    let data = (name, data, json::spaces()).prop_map(|(name, data, spaces)| json::object(&[(name, data)], &spaces));
-    let data = prop_oneof![40 => data, 1 => json::value()];
+fn request(template: &'static Template) -> impl Strategy<Value = String> {
     let others = vec((json::string(3), json::value()), 0..2);
-    (data, metadata, others, json::spaces()).prop_flat_map(|(data, metadata, others, spaces)| {
-        let metadata = metadata.map(|metadata| ("\"Metadata\"".to_owned(), metadata));
-        let members: Vec<_> = others.into_iter().chain(metadata).chain([("\"Data\"".to_owned(), data)]).collect();
-        Just(members)
-            .prop_shuffle()
-            .prop_map(move |members| format!("{spaces}{}{spaces}", json::object(&members, &spaces)))
-    })
+    let others = prop_oneof![4 => Just(Vec::new()), 1 => others];
+    (elements(template), others, json::spaces(), any::<bool>()).prop_flat_map(
+        move |(elements, others, spaces, is_shuffled)| {
+            let count = elements.as_ref().map_or(template.elements.len(), Vec::len);
+            let data = data(template, elements);
+            (data, metadata(template, count)).prop_flat_map(move |(data, metadata)| {
+                let metadata = metadata.map(|metadata| ("\"Metadata\"".to_owned(), metadata));
+                let data = [("\"Data\"".to_owned(), data)];
+                let members: Vec<_> = data.into_iter().chain(metadata).chain(others.clone()).collect();
+                let spaces = spaces.clone();
+                shuffled(members, is_shuffled)
+                    .prop_map(move |members| format!("{spaces}{}{spaces}", json::object(&members, &spaces)))
+            })
+        },
+    )
 }
 
-/// Generates an event as an element of the array, mostly in the form of its data type.
-fn element(data_type: DataType) -> impl Strategy<Value = String> {
-    let base64 = (vec(any::<u8>(), 0..12), any::<bool>(), any::<bool>()).prop_map(|(body, is_padded, is_escaped)| {
-        let text = BASE64_STANDARD.encode(body);
-        json::quoted(if is_padded { &text } else { text.trim_end_matches('=') }, is_escaped)
+/// Generates the same members, in another order if `is_shuffled`.
+fn shuffled(members: Vec<Member>, is_shuffled: bool) -> BoxedStrategy<Vec<Member>> {
+    if is_shuffled { Just(members).prop_shuffle().boxed() } else { Just(members).boxed() }
+}
+
+/// Generates the elements of a changed array of events; `None` if the recorded ones stay.
+fn elements(template: &'static Template) -> impl Strategy<Value = Option<Vec<String>>> {
+    let data_type = template.trigger.data_type;
+    let most = template.elements.len();
+    let replaced = (any::<prop::sample::Index>(), element(data_type)).prop_map(move |(at, element)| {
+        let mut elements = template.elements.clone();
+        elements[at.index(most)] = element;
+        elements
     });
-    let no_base64 = "[A-Za-z0-9+/=*]{0,9}".prop_map(|text| json::quoted(&text, false));
-    let (binary, string, json) = match data_type {
-        DataType::Binary => (8, 1, 1),
-        DataType::String => (1, 8, 2),
-        DataType::Json => (1, 2, 8),
+    let repeated = any::<prop::sample::Index>().prop_map(move |at| {
+        let mut elements = template.elements.clone();
+        elements.push(elements[at.index(most)].clone());
+        elements
+    });
+    let dropped = any::<prop::sample::Index>().prop_map(move |at| {
+        let mut elements = template.elements.clone();
+        elements.remove(at.index(most));
+        elements
+    });
+    let several = vec(element(data_type), most);
+    prop_oneof![8 => Just(None), 4 => replaced.prop_map(Some), 2 => several.prop_map(Some),
+        1 => repeated.prop_map(Some), 1 => dropped.prop_map(Some)]
+}
+
+/// Generates `Data`.
+fn data(template: &'static Template, elements: Option<Vec<String>>) -> BoxedStrategy<String> {
+    let binding = &template.trigger.name;
+    let name = prop_oneof![30 => Just(json::quoted(binding, false)), 1 => Just(json::quoted(binding, true)), 1 => json::string(3)];
+    let is_many = template.trigger.cardinality == Cardinality::Many;
+    let value = match elements {
+        None => prop_oneof![4 => Just(template.data.clone()), 1 => binding_value(is_many, template.elements.clone())]
+            .boxed(),
+        Some(elements) => binding_value(is_many, elements),
     };
-    prop_oneof![
-        binary => base64,
-        1 => no_base64,
-        string => json::string(12),
-        json => json::value_as_sent(),
-        // Not a valid string, but RawValue accepts it.
-        1 => Just(r#""\ud800""#.to_owned()),
-    ]
+    let object =
+        (name, value, json::spaces()).prop_map(|(name, value, spaces)| json::object(&[(name, value)], &spaces));
+    prop_oneof![40 => object, 1 => json::value()].boxed()
 }
 
 /// Generates the value of the binding.
-fn data(is_many: bool, elements: Vec<String>) -> BoxedStrategy<String> {
+fn binding_value(is_many: bool, elements: Vec<String>) -> BoxedStrategy<String> {
     let held = (json::spaces(), any::<bool>(), 0..3_u8).prop_map(move |(spaces, is_escaped, form)| {
         let value =
             if is_many { json::array(&elements, &spaces) } else { elements.first().cloned().unwrap_or_default() };
@@ -103,130 +122,73 @@ fn data(is_many: bool, elements: Vec<String>) -> BoxedStrategy<String> {
     prop_oneof![40 => held, 1 => json::value(), 1 => json::string(5)].boxed()
 }
 
-/// Generates the metadata for a batch of this many events.
-fn metadata(count: usize) -> impl Strategy<Value = Option<String>> {
-    let parts: Vec<Members> = vec![
-        column("SequenceNumber", count, number().boxed()),
-        column("EnqueuedTimeUtc", count, time().boxed()),
-        column("PartitionKey", count, prop_oneof![json::string(6), json::value()].boxed()),
-        column("OffsetString", count, prop_oneof![json::string(6), Just("null".to_owned())].boxed()),
-        column("Offset", count, prop_oneof![json::string(6), json::value()].boxed()),
-        column("Properties", count, properties(&["iothub-creation-time-utc", "firmware"]).boxed()),
-        column("SystemProperties", count, properties(&SYSTEM_PROPERTIES).boxed()),
-        nested("PartitionContext", context().boxed()),
-        nested("TriggerPartitionContext", context().boxed()),
-        nested("RetryContext", retry().boxed()),
-        prop_oneof![json::value_as_sent().prop_map(|value| vec![("\"sys\"".to_owned(), value)]), Just(Vec::new())]
-            .boxed(),
+/// Generates the metadata for this many events.
+fn metadata(template: &'static Template, count: usize) -> impl Strategy<Value = Option<String>> {
+    let recorded: Vec<_> = template.metadata.iter().map(|member| changed(member, count)).collect();
+    let names = [
+        "SequenceNumber",
+        "EnqueuedTimeUtc",
+        "PartitionKey",
+        "OffsetString",
+        "Offset",
+        "Properties",
+        "SystemProperties",
     ];
-    let members = parts.prop_flat_map(|parts| Just(parts.concat()).prop_shuffle());
+    let added = select(names.to_vec()).prop_flat_map(move |name| column(name, count));
+    let added = prop_oneof![4 => Just(Vec::new()), 1 => added];
+    let members = (recorded, added, any::<bool>()).prop_flat_map(|(recorded, added, is_shuffled)| {
+        shuffled(recorded.into_iter().chain([added]).flatten().collect(), is_shuffled)
+    });
     let object = (members, json::spaces()).prop_map(|(members, spaces)| Some(json::object(&members, &spaces)));
-    prop_oneof![30 => object, 1 => Just(None), 1 => Just(Some("null".to_owned())), 1 => json::value().prop_map(Some)]
+    prop_oneof![40 => object, 1 => Just(None), 1 => Just(Some("null".to_owned())), 1 => json::value().prop_map(Some)]
 }
 
-/// Generates the column with this name: an array, or the value of a single event.
-fn column(name: &'static str, count: usize, cell: BoxedStrategy<String>) -> Members {
-    let array = move |cells: usize| {
-        let cells = (vec(cell.clone(), cells), json::spaces());
-        cells.prop_map(|(cells, spaces)| json::array(&cells, &spaces)).boxed()
-    };
-    let member = |key: String| move |value: String| vec![(json::quoted(&key, false), value)];
-    let (plural, singular) = (member(format!("{name}Array")), member(name.to_owned()));
-    let fits = maybe_in_string(array(count)).prop_map(plural.clone());
-    let does_not =
-        maybe_in_string(prop_oneof![array(count + 1), array(count.saturating_sub(1)), json::value().boxed()].boxed());
-    let single = maybe_in_string(array(1).prop_map(|array| array[1..array.len() - 1].trim().to_owned()).boxed())
-        .prop_map(singular.clone());
-    let both = (single.clone(), fits.clone()).prop_map(|(single, fits)| [single, fits].concat());
+/// Generates what remains of a member of the metadata: mostly itself.
+fn changed(member: &Member, count: usize) -> BoxedStrategy<Vec<Member>> {
+    let (name, value) = member;
+    let with = |value: String| vec![(name.clone(), value)];
+    let name_in_use = name.clone();
+    let generated = generated_member(name, count).prop_map(move |value| vec![(name_in_use.clone(), value)]);
+    // The recordings have none of the properties of IoT Hub, so these values are changed more often.
+    let weight = if name.contains("Properties") { 12 } else { 3 };
+    let encoded = encoded(value).into_iter().map(with).collect::<Vec<_>>();
     prop_oneof![
-        2 => Just(Vec::new()),
-        if count == 1 { 6 } else { 16 } => fits,
-        if count == 1 { 10 } else { 1 } => single,
-        1 => both,
-        1 => does_not.prop_map(plural),
+        24 => Just(with(value.clone())),
+        1 => Just(Vec::new()),
+        1 => select(vec![with("null".into()), with("\"null\"".into())]),
+        1 => Just([with(value.clone()), with(value.clone())].concat()),
+        3 => select(encoded),
+        weight => generated,
+        weight => with_other_cell(member),
     ]
     .boxed()
 }
 
-/// Generates a value unchanged, or in a string.
-fn maybe_in_string(value: BoxedStrategy<String>) -> BoxedStrategy<String> {
-    (value, any::<bool>(), any::<bool>())
-        .prop_map(|(value, is_held, is_escaped)| if is_held { json::quoted(&value, is_escaped) } else { value })
+/// Returns a value in other encodings: without the string that contains it, in a string, in a string with escapes.
+fn encoded(value: &str) -> Vec<String> {
+    let content = serde_json::from_str::<String>(value).unwrap_or_else(|_| value.to_owned());
+    // Text that is not JSON, such as a time, only has its own form.
+    let plain = serde_json::from_str::<&serde_json::value::RawValue>(&content).map_or(value, |_| &content);
+    vec![plain.to_owned(), json::quoted(&content, false), json::quoted(&content, true), json::quoted(value, false)]
+}
+
+/// Generates an array with another, a missing or an additional cell; any other value stays.
+fn with_other_cell(member: &Member) -> BoxedStrategy<Vec<Member>> {
+    let (name, value) = member.clone();
+    let Some(cells) = cells(&value) else { return Just(vec![(name, value)]).boxed() };
+    (any::<prop::sample::Index>(), 0..8_u8, generated_cell(&name))
+        .prop_map(move |(at, form, cell)| {
+            let mut cells = cells.clone();
+            match form {
+                0 => cells.push(cell),
+                _ if cells.is_empty() => {}
+                1 => drop(cells.remove(at.index(cells.len()))),
+                _ => {
+                    let at = at.index(cells.len());
+                    cells[at] = cell;
+                }
+            }
+            vec![(name.clone(), json::quoted(&json::array(&cells, ""), false))]
+        })
         .boxed()
-}
-
-fn nested(name: &str, value: BoxedStrategy<String>) -> Members {
-    let name = json::quoted(name, false);
-    let value = maybe_in_string(prop_oneof![10 => value, 1 => json::value()].boxed());
-    prop_oneof![1 => Just(Vec::new()), 2 => value.prop_map(move |value| vec![(name.clone(), value)])].boxed()
-}
-
-fn number() -> impl Strategy<Value = String> {
-    prop_oneof![
-        10 => (0..99_999_i64).prop_map(|number| number.to_string()),
-        4 => (0..99_999_i64).prop_map(|number| format!("\"{number}\"")),
-        1 => select(vec!["-1", "null", "\"\"", "1.0", "1e3", "\"+7\"", "9223372036854775808", "\"x\"", "[1]"]).prop_map(str::to_owned),
-    ]
-}
-
-/// Generates a time as the host writes it: mostly without a zone and without trailing zeros.
-fn time() -> impl Strategy<Value = String> {
-    let time =
-        (1_700_000_000_000..1_800_000_000_000_i64, select(vec!["", "Z", "+00:00", "+02:00"])).prop_map(|(ms, zone)| {
-            let text = iso8601(ms);
-            format!("{}{zone}", text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.'))
-        });
-    let odd = [
-        "0001-01-01T00:00:00",
-        "1999-12-31T23:59:59.999",
-        "2000-01-01T00:00:00",
-        "2024-11-20T09:14:07.1239999",
-        "yesterday",
-        "",
-    ];
-    let time = prop_oneof![14 => time, 1 => select(odd.to_vec()).prop_map(str::to_owned)];
-    let written = (time, 0..4_u8).prop_map(|(time, form)| match form {
-        0 => json::quoted(&format!("\"{time}\""), false),
-        _ => json::quoted(&time, false),
-    });
-    prop_oneof![20 => written, 1 => Just("null".to_owned()), 1 => json::value()]
-}
-
-const SYSTEM_PROPERTIES: [&str; 5] =
-    ["content-type", "iothub-connection-device-id", "iothub-enqueuedtime", "iothub-message-source", "x-opt-offset"];
-
-/// Generates properties with some of these names.
-fn properties(names: &[&'static str]) -> impl Strategy<Value = String> + use<> {
-    let name = prop_oneof![
-        4 => select(names.to_vec()).prop_map(str::to_owned),
-        1 => json::text(4),
-    ];
-    let value = prop_oneof![
-        6 => select(vec!["application/json", "application/x-protobuf", "drone-7", ""]).prop_map(|text| json::quoted(text, false)),
-        6 => time(),
-        2 => json::string(6),
-        1 => json::value_as_sent(),
-    ];
-    let member = (name, 0..8_u8, value).prop_map(|(name, form, value)| (json::quoted(&name, form == 0), value));
-    let object = (vec(member, 0..4), json::spaces()).prop_map(|(members, spaces)| json::object(&members, &spaces));
-    prop_oneof![12 => object, 1 => json::value_as_sent()]
-}
-
-fn context() -> impl Strategy<Value = String> {
-    let part = |name: &'static str| {
-        let value = prop_oneof![6 => json::string(6), 1 => Just("null".to_owned()), 1 => json::value()];
-        prop::option::weighted(0.9, value.prop_map(move |value| (json::quoted(name, false), value)))
-    };
-    let parts = (part("FullyQualifiedNamespace"), part("EventHubName"), part("ConsumerGroup"), part("PartitionId"));
-    (parts, json::spaces()).prop_map(|((namespace, hub, group, partition), spaces)| {
-        let members: Vec<_> = [namespace, hub, group, partition].into_iter().flatten().collect();
-        json::object(&members, &spaces)
-    })
-}
-
-fn retry() -> impl Strategy<Value = String> {
-    let count = || prop_oneof![8 => (-1..9_i64).prop_map(|count| count.to_string()), 1 => json::value()];
-    (count(), count(), json::spaces()).prop_map(|(count, most, spaces)| {
-        json::object(&[("\"RetryCount\"".into(), count), ("\"MaxRetryCount\"".into(), most)], &spaces)
-    })
 }
