@@ -95,17 +95,14 @@ fn names_and_values_are_read_in_any_letter_case() {
 }
 
 #[test]
-fn integers_may_be_written_with_a_point_and_an_unset_data_type_as_undefined() {
+fn integers_may_be_written_with_a_point() {
     let app = App::shipped()
-        .with_function(|function| {
-            function["bindings"][0]["dataType"] = "Undefined".into();
-            function["retry"]["maxRetryCount"] = json!(-1.0);
-        })
+        .with_function(|function| function["retry"]["maxRetryCount"] = json!(-1.0))
         .with_host(|host| host["extensions"]["eventHubs"]["maxEventBatchSize"] = json!(12_000.0));
     let (_, errors) = app.fails_to_start();
     assert!(errors.contains("InvocationBudget") && errors.contains("12000"), "{errors}");
     let app = app.with_host(|host| host["extensions"]["eventHubs"]["maxEventBatchSize"] = json!(1e3));
-    app.start().invoke(&fixture("many-unset")).assert_all_applied(3);
+    assert_serves_the_event_hub(&app.start());
     let app = app.with_host(|host| host["extensions"]["eventHubs"]["maxEventBatchSize"] = json!(0.5));
     assert!(app.fails_to_start().1.contains("host.json"));
 }

@@ -14,6 +14,7 @@ mod log_records;
 mod order;
 mod protobuf;
 mod reference_faults;
+mod refused_triggers;
 mod request_forms;
 mod retry_drill;
 mod sessions;

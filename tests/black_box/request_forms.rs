@@ -80,14 +80,6 @@ fn a_batch_of_data_type_string_is_applied() {
 }
 
 #[test]
-fn a_batch_without_a_data_type_is_applied() {
-    let app = App::shipped().with_trigger("many", None);
-    let reply = invoke(&app, "many-unset");
-    assert_three_events_of_two_drones(&app, &reply);
-    assert_fixtures_versions(&app);
-}
-
-#[test]
 fn arrays_are_accepted_instead_of_strings_that_hold_arrays() {
     let app = App::shipped();
     let reply = invoke(&app, "many-real-arrays");
@@ -96,14 +88,12 @@ fn arrays_are_accepted_instead_of_strings_that_hold_arrays() {
 }
 
 #[test]
-fn a_single_event_is_applied_in_each_data_type() {
-    for (data_type, name) in [(Some("binary"), "one-binary"), (Some("string"), "one-string"), (None, "one-unset")] {
-        let app = App::shipped().with_trigger("one", data_type);
-        let reply = invoke(&app, name);
-        reply.assert_all_applied(1);
-        assert_eq!(app.readings("drone-0017")["Altitude"], 121.5, "{name}");
-        assert_eq!(version(&app, "drone-0017", "Battery"), (ENQUEUED_MS, 48_211), "{name}");
-    }
+fn a_single_event_is_applied() {
+    let app = App::shipped().with_trigger("one", Some("binary"));
+    let reply = invoke(&app, "one-binary");
+    reply.assert_all_applied(1);
+    assert_eq!(app.readings("drone-0017")["Altitude"], 121.5);
+    assert_eq!(version(&app, "drone-0017", "Battery"), (ENQUEUED_MS, 48_211));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Function apps that differ from the shipped one: the stand-in host follows their files.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use serde_json::json;
+use devicestate_test_support::program::devicestate;
+use serde_json::{Value, json};
 
 use crate::support::{Workspace, assert_adds_up, count, function_app, last_values, report};
 
@@ -52,20 +53,55 @@ fn batches_have_at_most_the_size_of_host_json() {
     assert!(count(&report, "batches") >= 20, "{report}");
 }
 
+fn without_retry(function: &mut Value) {
+    function.as_object_mut().expect("an object").remove("retry");
+}
+
 #[test]
 fn a_batch_that_fails_without_a_retry_policy_is_lost_and_reported() {
     let workspace = Workspace::new();
-    // Without dataType the host fails an entire batch for one body that is not JSON, and then sets the checkpoint after it.
+    let root = function_app(&workspace, |host, function| {
+        host["customHandler"]["description"]["defaultExecutablePath"] = "handler.sh".into();
+        without_retry(function);
+    });
+    // The first handler fails the first batch, and ends.
+    let script = "#!/bin/sh\ntest -e started || { touch started; exec node fail.js; }; exec \"$HANDLER\" serve\n";
+    let file = workspace.write("app/handler.sh", script);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("a script may run");
+    workspace.write(
+        "app/fail.js",
+        "require('node:http').createServer((request, reply) => {
+            if (request.method === 'GET') return reply.end('{}');
+            reply.writeHead(503).end('{}', () => process.exit(200));
+        }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')",
+    );
+    let file = workspace.write("e.jsonl", "{\"deviceId\":\"a\",\"battery\":0.5}\n");
+    let arguments = ["--partitions", "1", "--file", file.to_str().expect("text"), "--app-root"];
+    let output =
+        workspace.local(&arguments).arg(&root).env("HANDLER", devicestate()).output().expect("the binary runs");
+    let report = report(&output, 1);
+    assert_eq!((count(&report, "lost"), count(&report, "applied")), (1, 0), "{report}");
+    assert_adds_up(&report);
+    let error = String::from_utf8_lossy(&output.stderr);
+    let warnings = error.lines().filter(|line| line.contains("RawTelemetryFunction/function.json")).count();
+    assert!(warnings == 1 && error.starts_with("devicestate: warning: "), "{error}");
+    assert!(error.contains("no retries") && error.contains("\"maxRetryCount\": -1"), "{error}");
+}
+
+#[test]
+fn an_app_with_which_the_host_would_lose_events_is_refused() {
+    let workspace = Workspace::new();
     let root = function_app(&workspace, |_, function| {
-        function.as_object_mut().expect("an object").remove("retry");
         function["bindings"][0].as_object_mut().expect("an object").remove("dataType");
     });
-    let file = workspace.write("e.jsonl", "{\"deviceId\":\"a\",\"battery\":0.5}\nbad\n");
-    let arguments = ["--partitions", "1", "--file", file.to_str().expect("text"), "--app-root"];
-    let output = workspace.local(&arguments).arg(&root).output().expect("the binary runs");
-    let report = report(&output, 1);
-    assert!(count(&report, "lost") >= 1, "{report}");
-    assert_adds_up(&report);
+    for command in ["local", "drill"] {
+        let mut command = workspace.command(command, "table", &["--devices", "2", "--app-root"]);
+        let output = command.arg(&root).output().expect("the binary runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), error.lines().count()), (Some(2), 1), "{error}");
+        assert!(error.contains("RawTelemetryFunction/function.json"), "{error}");
+        assert!(error.contains(r#"add `"dataType": "binary"` to the trigger"#), "{error}");
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Cardinality, Function, FunctionAppError, RETURN_VALUE, ServiceBusTrigger, TimerFunction, Trigger, any_case,
-    read_json,
+    Cardinality, DataType, EventHubTrigger, Function, FunctionAppError, RETURN_VALUE, RetryPolicy, ServiceBusTrigger,
+    TimerFunction, Trigger, any_case, read_json,
 };
 use crate::settings::Settings;
 
@@ -80,9 +80,32 @@ impl FunctionFile {
         Ok(Some(Served::Telemetry(function.into())))
     }
 
+    /// Returns what the host would lose or change of this function's events, one line for each reason.
+    pub(super) fn warnings(&self, function: &Function) -> Vec<String> {
+        let Trigger::EventHub(trigger) = &function.trigger else { return Vec::new() };
+        let mut warnings = Vec::new();
+        if function.retry.as_ref().is_none_or(|retry: &RetryPolicy| retry.max_retry_count() == 0) {
+            warnings.push(format!(
+                "the file {} has no retries: during an outage of the store all events become dead letters, and the batch \
+                 of a handler that ends is lost; add `\"retry\": {{\"strategy\": \"exponentialBackoff\", \
+                 \"maxRetryCount\": -1, \"minimumInterval\": \"00:00:01\", \"maximumInterval\": \"00:01:00\"}}`",
+                self.path.display()
+            ));
+        }
+        if trigger.data_type == DataType::String {
+            warnings.push(format!(
+                "the file {} has the dataType \"string\": the host replaces invalid UTF-8, so protobuf events cannot be \
+                 read, and dead letters do not have the sent bytes; set `\"dataType\": \"binary\"`",
+                self.path.display()
+            ));
+        }
+        warnings
+    }
+
     /// Returns the trigger, if it delivers telemetry.
     fn trigger(&self) -> Result<Option<Trigger>, FunctionAppError> {
-        if let Some(trigger) = self.binding("eventHubTrigger")? {
+        if let Some(trigger) = self.binding::<EventHubTrigger>("eventHubTrigger")? {
+            self.check_data_type(trigger.cardinality, trigger.data_type)?;
             return Ok(Some(Trigger::EventHub(trigger)));
         }
         let Some(trigger) = self.binding::<ServiceBusTrigger>("serviceBusTrigger")? else { return Ok(None) };
@@ -96,7 +119,30 @@ impl FunctionFile {
                 "cardinality must be \"one\": if one message of a batch fails, all of them are redelivered".into(),
             ));
         }
+        if !trigger.auto_complete_messages {
+            return Err(self.invalid(
+                "autoCompleteMessages is false: a processed message would be delivered again, up to the maximum, because \
+                 a custom handler cannot complete it; remove it"
+                    .into(),
+            ));
+        }
+        self.check_data_type(trigger.cardinality, trigger.data_type)?;
         Ok(Some(Trigger::ServiceBus(trigger)))
+    }
+
+    /// Rejects a data type with which a body makes the host lose a batch, or lets a device choose its event's metadata.
+    fn check_data_type(&self, cardinality: Cardinality, data_type: DataType) -> Result<(), FunctionAppError> {
+        let reason = match (cardinality, data_type) {
+            (_, DataType::Binary) | (Cardinality::Many, DataType::String) => return Ok(()),
+            (Cardinality::Many, DataType::Json) => {
+                "dataType is not set: the host fails the entire batch, and skips it, for one body that is not JSON"
+            }
+            (Cardinality::One, _) => {
+                "dataType is not \"binary\": members of a JSON body overwrite the metadata of its event, such as the \
+                 sequence number, so events have no reliable order"
+            }
+        };
+        Err(self.invalid(format!("{reason}; add `\"dataType\": \"binary\"` to the trigger")))
     }
 
     /// Returns the first binding of this type.
