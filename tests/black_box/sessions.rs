@@ -53,8 +53,6 @@ fn a_poison_message_is_dead_lettered_with_its_session_message_and_delivery() {
     let [record] = &reply.records[..] else { panic!("one record of a dead letter") };
     assert_eq!([&record["sessionId"], &record["messageId"]], ["drone-7", "drone-7/3"]);
     assert_eq!(record["deliveryCount"], 2);
-    let errors = handler.stop();
-    assert!(errors.contains(r#""sessionId":"drone-7","messageId":"drone-7/3","deliveryCount":2"#), "{errors}");
 }
 
 #[test]

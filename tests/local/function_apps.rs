@@ -35,6 +35,19 @@ fn dead_letters_arrive_as_return_value_too() {
 }
 
 #[test]
+fn the_verbose_output_has_each_dead_letter_once() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |_, _| {});
+    let file = workspace.write("e.jsonl", "{\"deviceId\":\"d\",\"flightMode\":99}\n");
+    let arguments = ["--verbose", "--file", file.to_str().expect("text"), "--app-root"];
+    let output = workspace.local(&arguments).arg(&root).output().expect("the binary runs");
+    let log = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("flight mode 99")).collect();
+    let [line] = lines[..] else { panic!("one line: {log}") };
+    assert!(line.contains(r#""record":"deadLetter""#) && line.contains(r#""deviceId":"d""#), "{line}");
+}
+
+#[test]
 fn local_settings_may_have_a_byte_order_mark_and_comments() {
     let workspace = Workspace::new();
     let root = function_app(&workspace, |_, _| {});
