@@ -41,19 +41,10 @@ fn batches_without_a_data_type_are_refused() {
 }
 
 #[test]
-fn single_events_must_be_binary_since_other_bodies_overwrite_their_metadata() {
-    for data_type in [Some("string"), None] {
-        let app = App::shipped().with_trigger("one", data_type);
-        assert_refused(&app, FUNCTION, &["overwrite", "sequence number", BINARY]);
-    }
-    drop(App::shipped().with_trigger("one", Some("binary")).start());
-}
-
-#[test]
 fn messages_must_be_binary_since_other_bodies_overwrite_their_metadata() {
     for data_type in [json!("string"), json!("undefined"), Value::Null] {
         let app = with_session_trigger("dataType", data_type);
-        assert_refused(&app, SESSIONS, &["overwrite", "sequence number", BINARY]);
+        assert_refused(&app, SESSIONS, &["overwrite", "session and sequence number", BINARY]);
     }
 }
 
@@ -102,10 +93,19 @@ fn a_limited_number_of_retries_is_no_warning() {
 }
 
 #[test]
-fn batches_of_texts_are_a_warning() {
-    let app = App::shipped().with_trigger("many", Some("string"));
-    let [warning] = &warnings(&app, FUNCTION)[..] else { panic!("one warning") };
-    assert!(warning.contains("invalid UTF-8") && warning.contains(r#"\"dataType\": \"binary\""#), "{warning}");
+fn a_data_type_that_changes_bodies_is_a_warning() {
+    for (cardinality, data_type, word) in [
+        ("many", Some("string"), "protobuf"),
+        ("one", Some("string"), "overwrite metadata"),
+        ("one", None, "overwrite metadata"),
+    ] {
+        let app = App::shipped().with_trigger(cardinality, data_type);
+        let [warning] = &warnings(&app, FUNCTION)[..] else { panic!("one warning") };
+        for word in ["invalid UTF-8", word, r#"set `\"dataType\": \"binary\"`"#] {
+            assert!(warning.contains(word), "{word:?} is not in: {warning}");
+        }
+    }
+    assert_eq!(warnings(&App::shipped().with_trigger("one", Some("binary")), FUNCTION), [""; 0]);
 }
 
 #[test]

@@ -88,12 +88,14 @@ fn arrays_are_accepted_instead_of_strings_that_hold_arrays() {
 }
 
 #[test]
-fn a_single_event_is_applied() {
-    let app = App::shipped().with_trigger("one", Some("binary"));
-    let reply = invoke(&app, "one-binary");
-    reply.assert_all_applied(1);
-    assert_eq!(app.readings("drone-0017")["Altitude"], 121.5);
-    assert_eq!(version(&app, "drone-0017", "Battery"), (ENQUEUED_MS, 48_211));
+fn a_single_event_is_applied_in_each_data_type() {
+    for (data_type, name) in [(Some("binary"), "one-binary"), (Some("string"), "one-string"), (None, "one-unset")] {
+        let app = App::shipped().with_trigger("one", data_type);
+        let reply = invoke(&app, name);
+        reply.assert_all_applied(1);
+        assert_eq!(app.readings("drone-0017")["Altitude"], 121.5, "{name}");
+        assert_eq!(version(&app, "drone-0017", "Battery"), (ENQUEUED_MS, 48_211), "{name}");
+    }
 }
 
 #[test]

@@ -92,10 +92,15 @@ impl FunctionFile {
                 self.path.display()
             ));
         }
-        if trigger.data_type == DataType::String {
+        if trigger.data_type != DataType::Binary {
+            // Members overwrite only the metadata of a single event. Its position is safe: `invocation` takes it from an object.
+            let loss = match trigger.cardinality {
+                Cardinality::Many => "",
+                Cardinality::One => ", and members of a JSON body overwrite metadata of the same names",
+            };
             warnings.push(format!(
-                "the file {} has the dataType \"string\": the host replaces invalid UTF-8, so protobuf events cannot be \
-                 read, and dead letters do not have the sent bytes; set `\"dataType\": \"binary\"`",
+                "the file {} has a dataType other than \"binary\": the host replaces invalid UTF-8, so protobuf events \
+                 cannot be read, and dead letters do not have the sent bytes{loss}; set `\"dataType\": \"binary\"`",
                 self.path.display()
             ));
         }
@@ -105,7 +110,11 @@ impl FunctionFile {
     /// Returns the trigger, if it delivers telemetry.
     fn trigger(&self) -> Result<Option<Trigger>, FunctionAppError> {
         if let Some(trigger) = self.binding::<EventHubTrigger>("eventHubTrigger")? {
-            self.check_data_type(trigger.cardinality, trigger.data_type)?;
+            if trigger.cardinality == Cardinality::Many && trigger.data_type == DataType::Json {
+                return Err(self.invalid_data_type(
+                    "is not set: the host fails the entire batch, and skips it, for one body that is not JSON",
+                ));
+            }
             return Ok(Some(Trigger::EventHub(trigger)));
         }
         let Some(trigger) = self.binding::<ServiceBusTrigger>("serviceBusTrigger")? else { return Ok(None) };
@@ -126,23 +135,13 @@ impl FunctionFile {
                     .into(),
             ));
         }
-        self.check_data_type(trigger.cardinality, trigger.data_type)?;
+        if trigger.data_type != DataType::Binary {
+            return Err(self.invalid_data_type(
+                "is not \"binary\": members of a JSON body overwrite metadata of the message, such as its session and \
+                 sequence number, so events have no reliable order",
+            ));
+        }
         Ok(Some(Trigger::ServiceBus(trigger)))
-    }
-
-    /// Rejects a data type with which a body makes the host lose a batch, or lets a device choose its event's metadata.
-    fn check_data_type(&self, cardinality: Cardinality, data_type: DataType) -> Result<(), FunctionAppError> {
-        let reason = match (cardinality, data_type) {
-            (_, DataType::Binary) | (Cardinality::Many, DataType::String) => return Ok(()),
-            (Cardinality::Many, DataType::Json) => {
-                "dataType is not set: the host fails the entire batch, and skips it, for one body that is not JSON"
-            }
-            (Cardinality::One, _) => {
-                "dataType is not \"binary\": members of a JSON body overwrite the metadata of its event, such as the \
-                 sequence number, so events have no reliable order"
-            }
-        };
-        Err(self.invalid(format!("{reason}; add `\"dataType\": \"binary\"` to the trigger")))
     }
 
     /// Returns the first binding of this type.
@@ -163,6 +162,10 @@ impl FunctionFile {
             )));
         }
         any_case::from_value(Value::Object(binding.clone())).map(Some).map_err(|error| invalid(error.to_string()))
+    }
+
+    fn invalid_data_type(&self, reason: &str) -> FunctionAppError {
+        self.invalid(format!("dataType {reason}; add `\"dataType\": \"binary\"` to the trigger"))
     }
 
     fn invalid(&self, reason: String) -> FunctionAppError {
