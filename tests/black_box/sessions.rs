@@ -1,7 +1,7 @@
 //! The function for Service Bus sessions: one message per invocation. It runs next to the function for the event hub.
 
 use devicestate_test_support::{
-    App, Batch, Event, Framing, Handler, Reply, Response, SESSIONS, fixture, read_record,
+    App, Batch, Event, Framing, Handler, Reply, Response, SESSIONS, read_record, recording,
     session_message::SessionMessage,
 };
 use serde_json::{Value, json};
@@ -86,18 +86,38 @@ fn a_retry_policy_is_taken_as_the_host_takes_it() {
     assert_eq!(Reply::from_response(&response).dead_letter()["Stage"], "envelope");
 }
 
-/// The request was recorded on a running host.
+/// A retry policy has its own count in each delivery.
 #[test]
-fn a_recorded_message_under_a_retry_policy_has_the_attempt_of_its_delivery() {
+fn recorded_messages_under_a_retry_policy_have_the_attempt_of_their_delivery() {
     let app = app();
     let handler = app.start();
-    let request = fixture("cases/session-message-under-retry").to_string();
-    let response = handler.call(SESSIONS, "6b0b", request.as_bytes(), Framing::Chunked(1_024));
-    let reply = Reply::from_response(&response);
-    reply.assert_all_applied(1);
-    let values = ["attempt", "deliveryCount", "firstSequenceNumber"].map(|name| &reply.batch[name]);
-    assert_eq!(values, [&json!(2), &json!(1), &json!(31)]);
-    assert_eq!((&reply.batch["sessionId"], &reply.batch["messageId"]), (&json!("drone-2"), &json!("7")));
+    for (name, attempt, delivery) in [
+        ("delivery-1-attempt-1", 1, 1),
+        ("delivery-1-attempt-2", 2, 1),
+        ("delivery-1-attempt-3", 3, 1),
+        ("delivery-2-attempt-1", 1, 2),
+    ] {
+        let recording = recording(&format!("servicebus-binary-one-retry-{name}"));
+        let id = recording.header("X-Azure-Functions-InvocationId").expect("an id");
+        let reply = Reply::from_response(&handler.call(SESSIONS, id, &recording.body(), Framing::Chunked(1_024)));
+        let values = ["attempt", "deliveryCount", "firstSequenceNumber"].map(|name| &reply.batch[name]);
+        assert_eq!(values, [&json!(attempt), &json!(delivery), &json!(31)], "{name}");
+        assert_eq!((&reply.batch["sessionId"], &reply.batch["messageId"]), (&json!("drone-2"), &json!("7")));
+    }
+}
+
+/// A stopping host abandons a message whose reply arrives after the signal. Service Bus delivers the message again.
+#[test]
+fn a_message_that_was_answered_while_the_host_stopped_changes_nothing_and_keeps_its_dead_letter_id() {
+    let app = app();
+    let handler = app.start();
+    let answer = |message: &SessionMessage| [1, 2].map(|delivery| complete(&handler, &message.delivered(delivery)));
+    let [first, second] = answer(&SessionMessage::battery(1, "drone-7", 0.5));
+    assert_eq!((first.counts(), second.counts()), ([1, 1, 0, 0], [1, 0, 1, 0]));
+    let [first, second] = answer(&SessionMessage::new(2, "drone-7", "nonsense"));
+    let ids = [first, second].map(|reply| reply.dead_letter()["Id"].clone());
+    assert!(ids[0].is_string() && ids[0] == ids[1], "{ids:?}");
+    assert_eq!(handler.readings("drone-7"), json!({"id": "drone-7", "Battery": 0.5}));
 }
 
 #[test]

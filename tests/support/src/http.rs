@@ -50,10 +50,7 @@ pub fn request(
     body: &[u8],
     framing: Framing,
 ) -> io::Result<Response> {
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    stream.set_nodelay(true)?;
+    let stream = connect(port)?;
     let mut connection = BufWriter::new(&stream);
     write!(connection, "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n")?;
     for (name, value) in headers {
@@ -75,10 +72,20 @@ pub fn request(
         }
     }
     connection.flush()?;
-    read(&mut BufReader::new(&stream))
+    read_response(&mut BufReader::new(&stream))
 }
 
-fn read(connection: &mut impl BufRead) -> io::Result<Response> {
+/// Opens a connection to a port of this machine, with a time limit for a test that hangs.
+pub fn connect(port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Reads the response to one request of a connection.
+pub fn read_response(connection: &mut impl BufRead) -> io::Result<Response> {
     let status_line = line(connection)?;
     let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| io::Error::other(format!("no status line: {status_line:?}")))?;
@@ -89,6 +96,9 @@ fn read(connection: &mut impl BufRead) -> io::Result<Response> {
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
     let mut response = Response { status, headers, body: Vec::new() };
+    if status < 200 {
+        return Ok(response);
+    }
     if response.header("Transfer-Encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
         loop {
             let size = usize::from_str_radix(&line(connection)?, 16).map_err(io::Error::other)?;
@@ -100,6 +110,9 @@ fn read(connection: &mut impl BufRead) -> io::Result<Response> {
             }
             response.body.append(&mut chunk);
         }
+    } else if let Some(length) = response.header("Content-Length") {
+        response.body = vec![0; length.parse().map_err(io::Error::other)?];
+        connection.read_exact(&mut response.body)?;
     } else {
         connection.read_to_end(&mut response.body)?;
     }

@@ -20,6 +20,7 @@ pub mod npm;
 pub mod output_schema;
 pub mod program;
 pub mod record_schema;
+mod recording;
 mod reply;
 pub mod session_message;
 
@@ -38,6 +39,7 @@ pub use fold::Fold;
 pub use http::{Framing, Response, request};
 pub use output_schema::read_output;
 pub use record_schema::read_record;
+pub use recording::{Recording, recording, recordings};
 pub use reply::{Reply, queue_records};
 
 /// Returns the folder of this repository.
