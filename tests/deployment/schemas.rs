@@ -150,7 +150,7 @@ fn function_errors(function: &Value) -> Vec<String> {
     }
     let trigger = &function["bindings"][0];
     if trigger["type"] == "serviceBusTrigger" {
-        // Since December 2022 the host has no retry policies for it: Service Bus redelivers messages.
+        // Microsoft documents no retry policies for it, although the host honours them: Service Bus redelivers messages.
         if !function["retry"].is_null() {
             errors.push("a retry policy of a serviceBusTrigger is not documented".into());
         }
