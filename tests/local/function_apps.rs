@@ -118,6 +118,22 @@ fn an_app_with_which_the_host_would_lose_events_is_refused() {
 }
 
 #[test]
+fn a_disabled_function_that_is_not_served_is_named_with_the_reason() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |_, _| {});
+    let file = root.join("SessionTelemetryFunction/function.json");
+    let text = fs::read_to_string(&file).expect("a file").replace("\"binary\"", "\"string\"");
+    fs::write(&file, text).expect("a file");
+    // The local settings disable it.
+    let output = workspace.local(&["--sessions", "--app-root"]).arg(&root).output().expect("the binary runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), error.lines().count()), (Some(2), 2), "{error}");
+    let expected = "devicestate: warning: a function is not served: the file ";
+    assert!(error.starts_with(expected) && error.contains("SessionTelemetryFunction/function.json"), "{error}");
+    assert!(error.contains(r#"add `"dataType": "binary"` to the trigger"#), "{error}");
+}
+
+#[test]
 fn the_setting_state_store_is_used_instead_of_the_state_file() {
     let workspace = Workspace::new();
     let output = workspace.local(&["--devices", "3"]).env("StateStore", "memory").output().expect("the binary runs");

@@ -38,7 +38,8 @@ pub struct FunctionApp {
     pub functions: Vec<Function>,
     /// The functions with a timer trigger, by name.
     pub timers: Vec<TimerFunction>,
-    /// What the host would lose or change of the enabled functions' events, one line for each reason.
+    /// Why functions are not served, and what the host would lose or change of the enabled functions' events: one line for each
+    /// reason.
     pub warnings: Vec<String>,
 }
 
@@ -91,9 +92,9 @@ pub enum FunctionAppError {
 impl FunctionApp {
     /// Reads the files of a function app.
     ///
-    /// Like the host, it skips a `function.json` that it cannot read, with a warning in the log, and so an invalid one of a
-    /// function that the file or the settings disable. A valid one is served even if disabled: the host's admin endpoint
-    /// can still invoke it.
+    /// Like the host, it skips a `function.json` that it cannot read, with a warning, and so an invalid one of a function that
+    /// the file or the settings disable. A valid one is served even if disabled: the host's admin endpoint can still invoke
+    /// it.
     ///
     /// # Errors
     ///
@@ -127,7 +128,7 @@ impl FunctionApp {
                 Ok(Some(Served::Timer(timer))) => timers.push(timer),
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!("a function is not served: {error}");
+                    warnings.push(format!("a function is not served: {error}"));
                     skipped = Some(error);
                 }
             }

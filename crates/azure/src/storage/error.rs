@@ -59,8 +59,8 @@ pub enum StorageErrorKind {
     AccessDenied(String),
     /// The queue does not exist.
     #[error(
-        "it does not exist; the host creates it with the first dead letter, so if there was one, correct its name or the \
-         account"
+        "it does not exist; the host creates it with the first dead letter: if there was one, correct its name or the \
+         account; to import, create it"
     )]
     MissingQueue,
     /// The container or blob does not exist, or the address is not one of a storage service.
