@@ -105,6 +105,7 @@ impl Cli {
 
 async fn serve(options: ServeOptions) -> Result<(), CommandError> {
     let settings = Settings::from_environment();
+    let host = serve::Host::new(&settings, options.port.is_none());
     log::set_up(config::log_level(&settings).map_err(CommandError::failed)?);
     let root = settings.get("FUNCTIONS_APP_ROOT_PATH").map_or_else(|| PathBuf::from("."), PathBuf::from);
     let port = match options.port {
@@ -112,7 +113,7 @@ async fn serve(options: ServeOptions) -> Result<(), CommandError> {
         None => config::port(&settings).map_err(CommandError::failed)?,
     };
     // The host restarts a handler that exits with any code but 0; `serve` never exits with 0.
-    match serve::serve(&root, &settings, port).await {
+    match serve::serve(&root, &settings, port, host).await {
         Err(error) => Err(CommandError::failed(error)),
     }
 }

@@ -1,9 +1,10 @@
 //! The HTTP server of the handler, as the Functions host expects it of a custom handler.
 
 mod connections;
+mod host_end;
 mod refusals;
 
-use std::{convert::Infallible, hint::black_box, io, net::Ipv4Addr, path::Path, sync::Arc, thread};
+use std::{convert::Infallible, hint::black_box, net::Ipv4Addr, path::Path, sync::Arc};
 
 use axum::{
     Router,
@@ -24,7 +25,7 @@ use devicestate_engine::{
 };
 use devicestate_sqlite::{DatabaseError, OpenMode};
 use http_body_util::BodyExt as _;
-use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
     bootstrap::{build_processor, open_overflow, open_store},
@@ -35,6 +36,7 @@ use crate::{
     otlp::Otlp,
 };
 use connections::MAX_SILENCE;
+pub use host_end::Host;
 use refusals::{Functions, refuse_web_pages, unknown_function};
 
 /// Why the handler cannot start.
@@ -61,17 +63,19 @@ pub enum ServeError {
         /// The system's error.
         error: std::io::Error,
     },
-    /// Standard input ended.
-    #[error("the process that started the handler has ended (setting `StopAtEndOfInput`)")]
-    InputEnded,
+    /// The host has ended.
+    #[error(
+        "the process that started the handler has ended; the next host delivers again the batches that it had not completed"
+    )]
+    HostEnded,
 }
 
-/// Serves the functions of the app in this folder until the host kills the process.
+/// Serves the functions of the app in this folder until the host kills the process, or ends.
 ///
 /// # Errors
 ///
-/// Returns a [`ServeError`] if the server cannot start, or if the process that started it has ended.
-pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<Infallible, ServeError> {
+/// Returns a [`ServeError`] if the server cannot start, or if the host has ended.
+pub async fn serve(app_root: &Path, settings: &Settings, port: u16, host: Host) -> Result<Infallible, ServeError> {
     let router = build_router(app_root, settings);
     // Logged even if the start fails: a missing setting may exist under a misspelled name.
     for (name, expected) in settings.misspelled() {
@@ -93,26 +97,8 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16) -> Result<In
         port,
         state_store: settings.get("StateStore").unwrap_or_default().to_owned(),
     }));
-    tokio::select! {
-        () = end_of_input(settings) => Err(ServeError::InputEnded),
-        never = connections::serve_connections(listener, router) => Ok(never),
-    }
-}
-
-/// Waits for the end of standard input if `devicestate local` has started this process, which holds the other end of the pipe as
-/// long as it lives. The Functions host gives its handlers no such pipe.
-async fn end_of_input(settings: &Settings) {
-    if settings.get("StopAtEndOfInput") == Some("true") {
-        let (sender, ended) = oneshot::channel::<()>();
-        thread::spawn(move || {
-            // An error is an end too.
-            let _ = io::copy(&mut io::stdin(), &mut io::sink());
-            drop(sender);
-        });
-        let _ = ended.await;
-    } else {
-        std::future::pending::<()>().await;
-    }
+    connections::serve_until(host.wait_for_end(), listener, router).await;
+    Err(ServeError::HostEnded)
 }
 
 /// Raises the threshold at which glibc's allocator returns freed memory to the system, by freeing one large allocation.

@@ -1,7 +1,7 @@
 //! Accepts connections and serves HTTP/1.1 on each. A connection that stays silent where a request, or the rest of one, is due
 //! is closed.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{io, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -12,7 +12,8 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
-    time::sleep,
+    task::{JoinSet, spawn_blocking},
+    time::{sleep, timeout},
 };
 
 use devicestate_engine::rate_limit::OncePerMinute;
@@ -24,15 +25,39 @@ pub(super) const MAX_SILENCE: Duration = Duration::from_mins(5);
 /// The pause after a connection could not be accepted, in which others may end.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves each connection in a task.
-pub(super) async fn serve_connections(listener: TcpListener, router: Router) -> Infallible {
+/// Limits the end of the connections and of the store.
+const MAX_CLOSING_TIME: Duration = Duration::from_secs(3);
+
+/// Serves each connection in a task until `end`. Then it cancels the running invocations, whose replies would not be read,
+/// and closes the store.
+pub(super) async fn serve_until(end: impl Future<Output = ()>, listener: TcpListener, router: Router) {
+    let mut connections = JoinSet::new();
+    tokio::select! {
+        () = end => {}
+        () = accept_connections(&listener, &router, &mut connections) => {}
+    }
+    // The port is free for the next handler.
+    drop(listener);
+    let close = async {
+        connections.shutdown().await;
+        // A transaction may wait for a lock on the state file.
+        let _ = spawn_blocking(|| drop(router)).await;
+    };
+    let _ = timeout(MAX_CLOSING_TIME, close).await;
+}
+
+async fn accept_connections(listener: &TcpListener, router: &Router, connections: &mut JoinSet<()>) {
     let log = OncePerMinute::default();
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_ended) = connections.join_next() => continue,
+        };
+        match accepted {
             Ok((connection, _)) => {
                 // Replies are small and the host waits for each, so they must not wait for a full packet.
                 let _ = connection.set_nodelay(true);
-                tokio::spawn(serve_connection(connection, router.clone()));
+                connections.spawn(serve_connection(connection, router.clone()));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

@@ -42,6 +42,8 @@ fn host_json_sets_the_batch_size_where_the_extension_reads_it() {
     let event_hubs = &host["extensions"]["eventHubs"];
     let number = |name: &str| event_hubs[name].as_u64().unwrap_or_else(|| panic!("no {name} in {event_hubs}"));
     assert!(number("maxEventBatchSize") >= 100);
+    assert!(number("minEventBatchSize") <= number("maxEventBatchSize"), "or the host does not start");
+    assert_eq!(event_hubs["maxWaitTime"], "00:00:02", "how much older a state may be");
     assert!(number("prefetchCount") >= number("maxEventBatchSize"));
     assert_eq!(number("batchCheckpointFrequency"), 1, "a checkpoint with each batch");
     assert_eq!(event_hubs["initialOffsetOptions"]["type"], "fromStart", "no event is skipped");

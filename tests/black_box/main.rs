@@ -7,6 +7,7 @@ mod cases;
 mod connections;
 mod dead_letter_monitor;
 mod file_forms;
+mod host_end;
 mod host_protocol;
 mod invalid_input;
 mod invalid_requests;

@@ -55,6 +55,21 @@ fn a_poison_message_is_dead_lettered_with_its_session_message_and_delivery() {
     assert_eq!(record["deliveryCount"], 2);
 }
 
+/// A host that stops abandons a message although the handler has answered 200.
+#[test]
+fn a_message_that_is_delivered_again_after_a_success_is_superseded_or_has_a_second_letter_with_the_same_id() {
+    let app = app();
+    let handler = app.start();
+    let message = SessionMessage::battery(1, "drone-7", 0.5);
+    complete(&handler, &message).assert_all_applied(1);
+    assert_eq!(complete(&handler, &message.delivered(2)).counts(), [1, 0, 1, 0]);
+    let poison = SessionMessage::new(2, "drone-7", "nonsense");
+    let replies = [complete(&handler, &poison), complete(&handler, &poison.delivered(2))];
+    let [first, second] = replies.each_ref().map(Reply::dead_letter);
+    assert_eq!((&first["Id"], &first["Attempt"]), (&second["Id"], &json!(1)));
+    assert_eq!(second["Attempt"], 2);
+}
+
 #[test]
 fn a_failed_attempt_abandons_the_message_and_the_next_delivery_applies_it() {
     let app = app().with("RetryDrillDevice", "drone-7");

@@ -1,68 +1,17 @@
 //! docs/operate/capacity.md: every figure in its tables follows from the values that it states.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-};
+mod page;
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use self::page::{Values, number, table};
 use crate::infra::{bicep, sources::Sources};
 
-const DOCUMENT: &str = include_str!("../../docs/operate/capacity.md");
+const COSTS: &str = include_str!("../../docs/operate/costs.md");
 const SETTINGS: &str = include_str!("../../docs/reference/settings.md");
 const HOST_JSON: &str = include_str!("../../host.json");
-
-/// The values of the document, by name.
-struct Values {
-    all: BTreeMap<&'static str, f64>,
-    used: RefCell<BTreeSet<&'static str>>,
-}
-
-impl Values {
-    fn read() -> Self {
-        let named = cells_of_all_tables().filter_map(|cells| {
-            let name = cells[0].strip_prefix('`')?.strip_suffix('`')?;
-            Some((name, number(cells[1])))
-        });
-        let mut all = BTreeMap::new();
-        for (name, value) in named {
-            assert!(all.insert(name, value).is_none(), "{name} is defined twice");
-        }
-        Self { all, used: RefCell::default() }
-    }
-
-    fn get(&self, name: &str) -> f64 {
-        let (name, value) = self.all.get_key_value(name).unwrap_or_else(|| panic!("no value `{name}`"));
-        self.used.borrow_mut().insert(*name);
-        *value
-    }
-}
-
-/// Returns the rows of all tables.
-fn cells_of_all_tables() -> impl Iterator<Item = Vec<&'static str>> {
-    DOCUMENT.lines().filter_map(cells)
-}
-
-fn cells(line: &'static str) -> Option<Vec<&'static str>> {
-    let line = line.strip_prefix('|')?.strip_suffix('|')?;
-    Some(line.split('|').map(str::trim).collect())
-}
-
-/// Returns a table's rows, with cells by column.
-fn table(section: &str) -> Vec<BTreeMap<&'static str, &'static str>> {
-    let heading = format!("\n## {section}\n");
-    let (_, text) = DOCUMENT.split_once(&heading).unwrap_or_else(|| panic!("no section {section}"));
-    let mut lines = text.lines().skip_while(|line| !line.starts_with('|')).map_while(cells);
-    let columns = lines.next().expect("the names of the columns");
-    let rows: Vec<_> = lines.skip(1).map(|cells| columns.iter().copied().zip(cells).collect()).collect();
-    assert!(!rows.is_empty(), "no rows in {section}");
-    rows
-}
-
-fn number(text: &str) -> f64 {
-    text.replace(',', "").parse().unwrap_or_else(|_| panic!("{text} is not a number"))
-}
 
 /// Formats a figure like the document: three significant digits, thousands separators.
 fn figure(value: f64) -> String {
@@ -124,11 +73,19 @@ impl Fleet {
         Self { devices, events, bytes, partitions, tier, units, hubs, clusters }
     }
 
+    /// Returns the size of a batch that waits this many seconds for the smallest size.
+    fn batch(&self, v: &Values, wait: f64, smallest: f64, largest: f64) -> f64 {
+        let per_second = self.events / self.partitions;
+        let waiting = (per_second * wait).min(smallest);
+        waiting.max(per_second * v.get("operation_ms") / 1e3).clamp(1.0, largest)
+    }
+
     /// Returns instances, and reads per second.
     fn instances(&self, v: &Values) -> (f64, f64) {
         let with_reads = |reads| {
             let operations = self.events + reads;
-            let cpu = self.events * v.get("event_cpu_us") + operations * v.get("operation_cpu_us");
+            let batch = self.batch(v, v.get("wait_s"), v.get("smallest_batch"), v.get("largest_batch"));
+            let cpu = self.events * cpu_without_operations(v, batch) + operations * v.get("operation_cpu_us");
             up(cpu / 1e6 / v.get("core_share")).clamp(1.0, self.partitions)
         };
         let cached = |instances: f64| instances * v.get("cached_documents") >= self.devices;
@@ -148,6 +105,11 @@ impl Fleet {
     }
 }
 
+/// Returns the µs of an event in a batch of this size, in host and handler.
+fn cpu_without_operations(v: &Values, batch: f64) -> f64 {
+    v.get("host_event_us") + v.get("event_cpu_us") + v.get("host_batch_us") / batch
+}
+
 /// Returns the expected number of different devices, of n, in a number of events.
 fn different(n: f64, events: f64) -> f64 {
     if n > 1.0 { (n * (1.0 - (1.0 - 1.0 / n).powf(events))).min(events) } else { 1.0 }
@@ -161,6 +123,32 @@ fn check_measured(v: &Values) {
             ("writes per event", figure(cell("writes") / cell("events"))),
             ("RU for a write", figure(of_writes / cell("writes"))),
         ]
+    });
+}
+
+fn check_host(v: &Values) {
+    let inputs = ["largest batch", "bytes", "events/s", "host, µs", "handler, µs"];
+    check("What an event costs", &inputs, |cell| {
+        let (host, handler) = (cell("host, µs"), cell("handler, µs"));
+        if cell("bytes") <= v.get("event_bytes") {
+            let formula = v.get("host_event_us") + v.get("host_batch_us") / cell("largest batch");
+            assert!((0.99..2.0).contains(&(formula / host)), "{formula} µs instead of {host}");
+        }
+        vec![("handler's share", format!("{:.0} %", 100.0 * handler / (host + handler)))]
+    });
+}
+
+fn check_memory(v: &Values) {
+    check("Memory", &["event, KB"], |cell| {
+        let bytes = cell("event, KB") * 1e3;
+        let host = v.get("host_bytes") * (bytes + v.get("host_metadata"));
+        let handler = v.get("handler_bytes") * (bytes + v.get("handler_metadata"));
+        let partition = (host + handler + 2.0 * bytes) / 1e6;
+        let largest = |memory: f64| {
+            let batch = (memory - v.get("idle_mb")) / v.get("partitions_min") / partition;
+            figure(batch.floor().min(v.get("largest_batch")))
+        };
+        vec![("512 MB", largest(512.0)), ("2,048 MB", largest(2048.0)), ("4,096 MB", largest(4096.0))]
     });
 }
 
@@ -203,45 +191,45 @@ fn check_store(v: &Values) {
             ("autoscale max", figure(most)),
             ("documents, MB", figure(bytes / 1e6)),
             ("physical partitions", figure(physical)),
-            ("invalid events a queue takes", format!("{} %", figure(bad))),
+            ("invalid, at most", format!("{} %", figure(bad))),
         ]
     });
 }
 
-fn check_coalescing(v: &Values) {
-    check("What coalescing brings", &["devices", "every, s", "wait, s", "largest batch"], |cell| {
+fn check_wait(v: &Values) {
+    check("The wait", &["devices", "every, s", "wait, s", "smallest batch", "largest batch"], |cell| {
         let fleet = Fleet::new(v, cell("devices"), cell("every, s"));
-        let wait = cell("wait, s").max(v.get("operation_ms") / 1e3);
-        let batch = (fleet.events / fleet.partitions * wait).clamp(1.0, cell("largest batch"));
+        let batch = fleet.batch(v, cell("wait, s"), cell("smallest batch"), cell("largest batch"));
         let documents = different(fleet.devices / fleet.partitions, batch);
         let writes = fleet.events * documents / batch;
         let batches = fleet.events / batch;
+        let logs = v.get("log_bytes") / 1e9 * v.get("log_price");
+        let price = (v.get("execution_price") + v.get("checkpoint_price")) / 1e6 + logs;
         vec![
-            ("partitions", figure(fleet.partitions)),
             ("batch", figure(batch)),
-            ("documents", figure(documents)),
             ("writes per event", figure(documents / batch)),
             ("writes/s", figure(writes)),
-            ("RU/s", figure(writes * v.get("write_ru"))),
             ("batches/s", figure(batches)),
-            ("logs, GB a day", figure(batches * 86_400.0 * v.get("log_bytes") / 1e9)),
+            ("$ a month", figure(batches * MONTH * price)),
         ]
     });
 }
 
 fn check_outage(v: &Values) {
-    let inputs = ["devices of a partition", "events/s arriving", "operations per document"];
+    let inputs = ["devices", "arriving/s", "operations per document"];
     check("After an outage", &inputs, |cell| {
-        let (batch, arriving) = (v.get("largest_batch"), cell("events/s arriving"));
-        let documents = different(cell("devices of a partition"), batch);
+        let (batch, arriving) = (v.get("largest_batch"), cell("arriving/s"));
+        let documents = different(cell("devices"), batch);
         let each = cell("operations per document") * v.get("operation_ms") / 1e3;
         let handler = batch / (documents * each / v.get("concurrency"));
-        let drains = handler.min(v.get("tu_egress_events"));
+        let operations = documents / batch * cell("operations per document");
+        let core = 1e6 / (cpu_without_operations(v, batch) + operations * v.get("operation_cpu_us"));
+        let drains = handler.min(core).min(v.get("tu_egress_events"));
         vec![
             ("documents", figure(documents)),
-            ("handler, events/s", figure(handler)),
-            ("drains, events/s", figure(drains)),
-            ("minutes for an hour", figure(60.0 * arriving / (drains - arriving))),
+            ("handler/s", figure(handler)),
+            ("drains/s", figure(drains)),
+            ("minutes", figure(60.0 * arriving / (drains - arriving))),
         ]
     });
 }
@@ -294,14 +282,15 @@ fn check_sessions(v: &Values) {
 fn every_figure_follows_from_the_values_and_every_value_is_used() {
     let v = &Values::read();
     check_measured(v);
+    check_host(v);
+    check_memory(v);
     check_hub(v);
     check_store(v);
-    check_coalescing(v);
+    check_wait(v);
     check_outage(v);
     check_iot_hub(v);
     check_sessions(v);
-    let unused: Vec<_> = v.all.keys().filter(|name| !v.used.borrow().contains(*name)).collect();
-    assert!(unused.is_empty(), "no table uses {unused:?}");
+    assert_eq!(v.unused(), Vec::<&str>::new(), "no table uses these values");
 }
 
 #[test]
@@ -317,7 +306,11 @@ fn the_values_of_the_app_are_its_defaults() {
     // "As shipped" in the text.
     assert_eq!(default("maximumThroughputUnits"), Some(bicep::Value::Number(10)));
     assert_eq!(default("cosmosMaximumThroughput"), Some(bicep::Value::Number(1000)));
-    assert_eq!(Some(v.get("largest_batch")), host["extensions"]["eventHubs"]["maxEventBatchSize"].as_f64());
+    let event_hubs = &host["extensions"]["eventHubs"];
+    assert_eq!(Some(v.get("largest_batch")), event_hubs["maxEventBatchSize"].as_f64());
+    assert_eq!(Some(v.get("smallest_batch")), event_hubs["minEventBatchSize"].as_f64());
+    assert_eq!(event_hubs["maxWaitTime"], format!("00:00:0{}", v.get("wait_s")));
+    assert_eq!(event_hubs["prefetchCount"].as_f64(), Some(2.0 * v.get("largest_batch")));
     let sessions = &host["extensions"]["serviceBus"];
     assert_eq!(Some(v.get("sessions_at_a_time")), sessions["maxConcurrentSessions"].as_f64());
     assert_eq!(sessions["sessionIdleTimeout"], format!("00:00:0{}", v.get("session_idle_s")));
@@ -329,10 +322,29 @@ fn the_values_of_the_app_are_its_defaults() {
 }
 
 #[test]
+fn the_costs_page_has_the_price_of_batches() {
+    let v = Values::read();
+    let log = v.get("log_bytes") / 1e3 * v.get("log_price");
+    let million = v.get("execution_price") + v.get("checkpoint_price") + log;
+    let wait = table("The wait");
+    let words = format!(
+        "A million cost ${million:.2}: ${:.2} executions, ${:.2} checkpoints, ${log:.2} records. 100 events/s are [{} batches a \
+         second](capacity.md#the-wait), ${} a month; without the wait ${}.",
+        v.get("execution_price"),
+        v.get("checkpoint_price"),
+        wait[1]["batches/s"],
+        wait[1]["$ a month"],
+        wait[0]["$ a month"],
+    );
+    let costs = COSTS.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(costs.contains(&words), "{words}");
+}
+
+#[test]
 fn the_handler_can_start_with_every_proposed_batch_size() {
     let host = serde_json::from_str::<Value>(HOST_JSON).expect("host.json");
     assert_eq!(host["functionTimeout"], "00:05:00");
-    for row in table("What coalescing brings") {
+    for row in table("The wait") {
         let seconds = 60.0 + 0.02 * number(row["largest batch"]);
         assert!(seconds < 300.0, "{seconds} s in {row:?}");
     }

@@ -3,9 +3,11 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
+    net::TcpStream,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Stdio,
+    time::{Duration, Instant},
 };
 
 use devicestate_test_support::program::devicestate;
@@ -39,6 +41,15 @@ fn run(workspace: &Workspace, root: &Path, code: i32) -> (Value, String) {
         workspace.local(&["--file", input.to_str().expect("text"), "--app-root", root.to_str().expect("text")]);
     let output = command.env("HANDLER", devicestate()).output().expect("the binary runs");
     (report(&output, code), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Checks that the app's script has started this many handlers, all on the same port.
+#[track_caller]
+fn assert_one_port(root: &Path, starts: usize) {
+    let ports = fs::read_to_string(root.join("starts")).expect("a file");
+    let ports: Vec<_> = ports.lines().collect();
+    assert_eq!(ports.len(), starts);
+    assert!(ports.iter().all(|port| *port == ports[0]), "{ports:?}");
 }
 
 /// Runs commands with an app whose handler never starts: one line, and no report. Returns the line of one.
@@ -100,11 +111,15 @@ fn a_handler_with_exit_code_0_is_not_restarted_and_ends_the_run() {
 #[test]
 fn exit_code_200_is_a_restart_that_does_not_count_as_a_failure() {
     let workspace = Workspace::new();
-    let script = "echo x >> starts; test $(wc -l < starts) -gt 5 || exit 200; exec \"$HANDLER\" serve";
+    let script = "
+        echo $FUNCTIONS_CUSTOMHANDLER_PORT >> starts
+        test $(wc -l < starts) -gt 5 || exit 200
+        exec \"$HANDLER\" serve";
     let root = app_with_script(&workspace, script);
     let (report, _) = run(&workspace, &root, 0);
     assert_eq!((count(&report, "handlerRestarts"), count(&report, "hostRestarts")), (5, 0), "{report}");
     assert_eq!(workspace.documents(), last_values(events(0..100)));
+    assert_one_port(&root, 6);
 }
 
 #[test]
@@ -127,7 +142,10 @@ fn a_process_that_a_handler_leaves_behind_does_not_delay_the_restart() {
 fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_its_batch_is_retried() {
     let workspace = Workspace::new();
     // The first process answers only `GET /`.
-    let script = "echo x >> starts; test $(wc -l < starts) -gt 1 || exec node silent.js; exec \"$HANDLER\" serve";
+    let script = "
+        echo $FUNCTIONS_CUSTOMHANDLER_PORT >> starts
+        test $(wc -l < starts) -gt 1 || exec node silent.js
+        exec \"$HANDLER\" serve";
     let root = app_with_script(&workspace, script);
     workspace.write("app/silent.js", SILENT_HANDLER);
     let mut host: Value = serde_json::from_slice(&fs::read(root.join("host.json")).expect("a file")).expect("JSON");
@@ -140,6 +158,7 @@ fn a_handler_that_does_not_answer_is_killed_after_the_function_timeout_and_its_b
     let report = report(&command.output().expect("the binary runs"), 0);
     assert_eq!((count(&report, "failedAttempts"), count(&report, "handlerRestarts")), (1, 1), "{report}");
     assert_eq!(workspace.documents(), last_values(events(0..100)));
+    assert_one_port(&root, 2);
 }
 
 #[test]
@@ -212,7 +231,7 @@ fn a_signal_after_everything_was_processed_interrupts_nothing() {
     assert_eq!((&report["interrupted"], count(&report, "applied")), (&false.into(), 100), "{report}");
 }
 
-/// The handler reads the end of a pipe that this run holds.
+/// The handler reads the end of a pipe that this run holds, so that also one that has just been started ends.
 #[test]
 fn a_handler_does_not_outlive_a_killed_run() {
     let workspace = Workspace::new();
@@ -224,6 +243,32 @@ fn a_handler_does_not_outlive_a_killed_run() {
         assert!(signal("-KILL", child.id()));
         child.wait().expect("a child of this test");
         workspace.wait_until("no handler is left", |workspace| workspace.leftovers() == 0);
+    }
+}
+
+/// The Functions host holds no such pipe.
+#[test]
+fn without_the_pipe_no_handler_is_left_five_seconds_after_a_run_was_killed() {
+    let workspace = Workspace::new();
+    let script = "
+        echo $FUNCTIONS_CUSTOMHANDLER_PORT >> ports
+        unset StopAtEndOfInput
+        exec \"$HANDLER\" serve < /dev/null";
+    let root = app_with_script(&workspace, script);
+    let arguments = ["--devices", "10", "--events", "100000", "--rate", "500/s", "--instances", "2", "--app-root"];
+    let mut command = workspace.local(&arguments);
+    let mut child = command.arg(&root).env("HANDLER", devicestate()).spawn().expect("the binary runs");
+    workspace
+        .wait_until("the handlers have stored something of each device", |workspace| workspace.documents().len() == 10);
+    assert!(signal("-KILL", child.id()));
+    let killed = Instant::now();
+    child.wait().expect("a child of this test");
+    workspace.wait_until("no handler is left", |workspace| workspace.leftovers() == 0);
+    assert!(killed.elapsed() < Duration::from_secs(5));
+    let ports = fs::read_to_string(root.join("ports")).expect("a file");
+    assert_eq!(ports.lines().count(), 2);
+    for port in ports.lines() {
+        assert!(TcpStream::connect(format!("127.0.0.1:{port}")).is_err(), "the port {port} is free");
     }
 }
 

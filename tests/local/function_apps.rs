@@ -1,11 +1,11 @@
 //! Function apps that differ from the shipped one: the stand-in host follows their files.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, process::Stdio};
 
 use devicestate_test_support::program::devicestate;
 use serde_json::{Value, json};
 
-use crate::support::{Workspace, assert_adds_up, count, function_app, last_values, report};
+use crate::support::{Workspace, assert_adds_up, count, events, function_app, last_values, lines, report};
 
 #[test]
 fn a_function_with_other_binding_names_is_called_with_them() {
@@ -177,6 +177,7 @@ fn app_settings_have_precedence_over_host_json() {
     let workspace = Workspace::new();
     let mut command = workspace.local(&["--devices", "5", "--events", "40"]);
     command.env("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "10");
+    command.env("AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize", "1");
     assert!(count(&report(&command.output().expect("the binary runs"), 0), "batches") >= 20);
 
     let mut command = workspace.local(&[]);
@@ -184,4 +185,53 @@ fn app_settings_have_precedence_over_host_json() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("InvocationBudget") && error.contains("functionTimeout"), "{error}");
+}
+
+/// Sends each part after the previous one is stored, with these limits of batches, and returns the report.
+fn send_in_parts(workspace: &Workspace, minimum: &str, wait: &str, parts: &[std::ops::Range<u32>]) -> Value {
+    let mut command = workspace.local(&["--file", "-", "--partitions", "1"]);
+    command.env("AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize", minimum);
+    command.env("AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime", wait);
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("the binary runs");
+    let mut input = child.stdin.take().expect("a pipe");
+    for (index, part) in parts.iter().enumerate() {
+        input.write_all(lines(&events(part.clone())).as_bytes()).expect("it reads");
+        if index + 1 < parts.len() {
+            workspace.wait_until("the part is stored", |workspace| {
+                let newest = f64::from(part.end - 1) / 1e5;
+                workspace.documents().values().any(|document| document["Battery"].as_f64() == Some(newest))
+            });
+        }
+    }
+    drop(input);
+    let report = report(&child.wait_with_output().expect("it ends"), 0);
+    let all = parts.iter().map(|part| part.end).max().unwrap_or_default();
+    assert_eq!(workspace.documents(), last_values(events(0..all)));
+    report
+}
+
+#[test]
+fn the_first_batch_goes_at_once_and_the_next_ones_wait_for_the_minimum_or_the_end_of_the_input() {
+    let workspace = Workspace::new();
+    // Nothing ends the wait of ten minutes but the fourth event of the second part, and the end.
+    let report = send_in_parts(&workspace, "4", "00:10:00", &[0..1, 1..5, 5..8]);
+    assert_eq!(count(&report, "batches"), 3, "{report}");
+}
+
+#[test]
+fn a_batch_that_stays_below_the_minimum_goes_after_the_longest_wait() {
+    let workspace = Workspace::new();
+    let report = send_in_parts(&workspace, "1000", "00:00:00.010", &[0..1, 1..5, 5..8, 8..9]);
+    assert!(count(&report, "batches") >= 4, "{report}");
+}
+
+#[test]
+fn a_minimum_above_the_maximum_is_rejected_as_the_host_does() {
+    let workspace = Workspace::new();
+    let mut command = workspace.local(&["--devices", "2"]);
+    command.env("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "99");
+    let output = command.output().expect("the binary runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("minEventBatchSize (100)") && error.contains("maxEventBatchSize (99)"), "{error}");
 }

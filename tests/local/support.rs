@@ -187,7 +187,8 @@ pub(crate) fn lines(events: &[Value]) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Writes a function app from the shipped files into the workspace, with retry intervals of milliseconds.
+/// Writes a function app from the shipped files into the workspace, with retry intervals of milliseconds and batches that do not
+/// wait for a minimum.
 pub(crate) fn function_app(workspace: &Workspace, change: impl FnOnce(&mut Value, &mut Value)) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |name: &str| -> Value {
@@ -196,6 +197,7 @@ pub(crate) fn function_app(workspace: &Workspace, change: impl FnOnce(&mut Value
     let (mut host, mut function) = (read("host.json"), read("RawTelemetryFunction/function.json"));
     function["retry"]["minimumInterval"] = "00:00:00.005".into();
     function["retry"]["maximumInterval"] = "00:00:00.020".into();
+    host["extensions"]["eventHubs"]["minEventBatchSize"] = 1.into();
     change(&mut host, &mut function);
     workspace.write("app/host.json", host.to_string());
     workspace.write("app/RawTelemetryFunction/function.json", function.to_string());

@@ -7,7 +7,13 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
+/// Limits how far a [`RateLimit`] lets operations catch up. Timers fire up to some milliseconds late, and a busy machine runs a
+/// task later still; after a longer delay, a burst of everything that is due would exceed the rate for a noticeable time.
+const MAX_CATCH_UP: Duration = Duration::from_millis(100);
+
 /// Limits operations to a number per second, evenly spaced. Without a number there is no limit.
+///
+/// Operations that were up to 100 ms late are caught up, so that the rate is reached although timers are not exact.
 #[derive(Debug, Clone, Copy)]
 pub struct RateLimit {
     per_second: Option<u32>,
@@ -30,7 +36,8 @@ impl RateLimit {
     /// Waits until `count` operations may start.
     pub async fn wait(&mut self, count: usize) {
         let Some(rate) = self.per_second else { return };
-        let start = self.next.max(Instant::now());
+        let now = Instant::now();
+        let start = self.next.max(now.checked_sub(MAX_CATCH_UP).unwrap_or(now));
         self.next = start + Duration::from_secs(1) * u32::try_from(count).unwrap_or(u32::MAX) / rate.max(1);
         sleep_until(start).await;
     }
@@ -50,5 +57,47 @@ impl OncePerMinute {
             *last = Some(Instant::now());
         }
         is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// The timers of tokio have a resolution of one millisecond, also with a paused clock.
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_above_the_resolution_of_timers_is_reached() {
+        let started = Instant::now();
+        let mut rate_limit = RateLimit::new(Some(3_000));
+        for _ in 0..30_001 {
+            rate_limit.wait(1).await;
+        }
+        let millis = started.elapsed().as_millis();
+        assert!((10_000..=10_001).contains(&millis), "{millis} ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_most_a_tenth_of_a_second_is_caught_up() {
+        let mut rate_limit = RateLimit::new(Some(100));
+        rate_limit.wait(1).await;
+        advance(Duration::from_mins(1)).await;
+        let started = Instant::now();
+        let mut at_once = 0;
+        while started.elapsed().is_zero() {
+            rate_limit.wait(1).await;
+            at_once += 1;
+        }
+        // The ten that were due within the last 100 ms, the one that is due, and the first one that had to wait.
+        assert_eq!(at_once, 12);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_number_nothing_waits() {
+        let started = Instant::now();
+        let mut rate_limit = RateLimit::new(None);
+        rate_limit.wait(1_000_000).await;
+        assert!(started.elapsed().is_zero());
     }
 }

@@ -166,8 +166,8 @@ pub async fn run(options: Options, should_rewind: bool, on_step: impl FnMut(&Ste
         steps = drill.run_steps(should_rewind, on_step) => steps,
     };
     // Also after an error, so that no handler is left.
-    drill.first.stop().await;
-    drill.standby.stop().await;
+    drill.first.kill().await;
+    drill.standby.kill().await;
     let files = drill.files.clone();
     let report = match steps {
         Ok(()) => drill.check(&setup).await,
@@ -273,7 +273,7 @@ impl Drill {
         feed.sending_groups -= 1;
         let mut sent = feed.send(&first.broker, DURING_REGION_LOSS_PERCENT).await;
         wait_until_unread_at_most(first, sent * 3 / 4).await?;
-        first.stop().await;
+        first.kill().await;
         sent += feed.send(&first.broker, UNREAD_PERCENT).await;
         let unread = first.broker.unread();
         let detail = format!("{FIRST_NAMESPACE} killed during {}; {unread} unread in its hub", count_of(sent, "event"));

@@ -12,12 +12,16 @@ use devicestate_engine::{
     queue::DeadLetterQueue as _,
 };
 use devicestate_sqlite::SqliteQueue;
-use tokio::time::{Instant, sleep, timeout};
+use devicestate_terminal::interrupt::Shutdown;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     endpoint::{Endpoint, HttpResponse},
     envelope::Retry,
-    injected_faults::KillSwitch,
+    injected_faults::{KillSwitch, LeaseSwitch},
     monitor::Monitor,
     process::{Process, StartInfo},
     reply::{self, Accepted, ReplyError},
@@ -41,18 +45,43 @@ pub(super) struct Instance {
     pub(super) monitor: Arc<Monitor>,
     /// Kills the handler of a demonstration.
     pub(super) kill_switch: Arc<KillSwitch>,
+    /// Loses the lease of a partition in a demonstration.
+    pub(super) lease_switch: Arc<LeaseSwitch>,
 }
 
 /// An instance's host, with the handler's process.
 pub(super) struct Host {
     pub(super) instance: Arc<Instance>,
     pub(super) process: Process,
+    /// When it drains, the host waits for the running invocations, cancels retries and completes nothing.
+    pub(super) shutdown: watch::Receiver<Shutdown>,
+}
+
+/// Why an invocation under a retry policy failed.
+pub(super) enum InvocationError {
+    /// The last attempt failed.
+    LastAttempt(String),
+    /// An attempt failed, and the retries were cancelled.
+    Cancelled(String),
 }
 
 impl Host {
     /// Returns a new connection to the function.
     pub(super) fn endpoint(&self) -> Endpoint {
         Endpoint::new(self.process.port, &self.instance.function.name)
+    }
+
+    /// Returns whether the host stops.
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.shutdown.borrow() != Shutdown::Running
+    }
+
+    /// Waits until the host stops.
+    pub(super) async fn wait_for_stop(&self) {
+        let mut shutdown = self.shutdown.clone();
+        if shutdown.wait_for(|shutdown| *shutdown != Shutdown::Running).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits until the handler is ready, sends the request, reads the reply and writes the outputs.
@@ -79,7 +108,8 @@ impl Host {
     }
 
     /// Invokes the function under the retry policy of its `function.json`. Each attempt has the same invocation id. Returns the
-    /// content of the reply and how long the successful attempt took.
+    /// content of the reply and how long the successful attempt took. A host that stops, or one without the lease of the events,
+    /// waits for the reply and does not retry.
     ///
     /// # Errors
     ///
@@ -87,8 +117,9 @@ impl Host {
     pub(super) async fn invoke_with_retries(
         &self,
         endpoint: &Endpoint,
+        has_lease: bool,
         request: impl Fn(Option<&Retry>) -> Result<String, String>,
-    ) -> Result<(Accepted, Duration), String> {
+    ) -> Result<(Accepted, Duration), InvocationError> {
         let invocation_id = uuid::Uuid::new_v4().to_string();
         let policy = self.instance.function.retry.as_ref();
         let max_count = policy.map_or(0, RetryPolicy::max_retry_count);
@@ -101,12 +132,16 @@ impl Host {
                 Err(reason) => reason,
             };
             match policy {
+                Some(_) if !has_lease => return Err(InvocationError::Cancelled(failed)),
                 Some(policy) if max_count < 0 || i64::from(retry.count) < max_count => {
                     retry.count += 1;
-                    retry.exception = Some(failed);
-                    sleep(policy.delay(retry.count)).await;
+                    tokio::select! {
+                        biased;
+                        () = self.wait_for_stop() => return Err(InvocationError::Cancelled(failed)),
+                        () = sleep(policy.delay(retry.count)) => retry.exception = Some(failed),
+                    }
                 }
-                _ => return Err(failed),
+                _ => return Err(InvocationError::LastAttempt(failed)),
             }
         }
     }
@@ -120,15 +155,17 @@ impl Host {
         let Instance { name, host, function, queue, statistics, monitor, .. } = &*self.instance;
         self.process.wait_until_ready().await?;
         let limit = host.function_timeout.unwrap_or(Duration::MAX);
+        let started = Instant::now();
         let response = timeout(limit, endpoint.post(invocation_id, request()?)).await;
         let too_long = || {
-            self.process.kill();
+            self.process.time_out();
             format!("the handler did not answer within functionTimeout ({limit:?}) and was killed")
         };
-        let Ok(response) = response else { return Err(too_long()) };
+        // A reply that comes with the end of the time is too late.
+        let Some(response) = response.ok().filter(|_| started.elapsed() < limit) else { return Err(too_long()) };
         let HttpResponse { status, content_type, body } = response?;
         if self.instance.kill_switch.disarm() {
-            self.process.kill();
+            self.process.crash();
             return Err("the handler was killed, and its reply was lost".into());
         }
         let encoding = host.extensions.queues.message_encoding;

@@ -104,12 +104,14 @@ struct Partition {
 struct Stream {
     /// The retained events: those from the checkpoint on, and with `retains_events` all.
     events: VecDeque<Arc<HubEvent>>,
-    /// Every event before this sequence number is processed.
+    /// Where a new owner begins.
     checkpoint: i64,
     unread_bytes: usize,
     next_sequence_number: i64,
     /// The first sequence number that has not been read.
     unread: i64,
+    /// Events before this sequence number do not wait for the minimum of a batch.
+    flushed: i64,
     next_offset: i64,
     last_enqueued_ms: i64,
     is_closed: bool,
@@ -231,16 +233,27 @@ impl Hub {
         }
     }
 
+    /// Ends the wait for the minimum of a batch for the events that were sent, because the sender pauses.
+    pub fn flush(&self) {
+        for partition in &self.partitions {
+            let mut stream = partition.stream();
+            stream.flushed = stream.next_sequence_number;
+            drop(stream);
+            partition.filled.notify_one();
+        }
+    }
+
     /// Returns the sequence number from which a new owner of the partition reads.
     #[must_use]
     pub fn checkpoint(&self, partition: usize) -> i64 {
         self.partitions[partition].stream().checkpoint
     }
 
-    /// Moves the checkpoint forward: every event before this sequence number is processed.
+    /// Sets the checkpoint: every event before this sequence number is processed. As in Azure, it is written without a condition:
+    /// an owner that has lost its lease sets the new owner's checkpoint back.
     pub fn set_checkpoint(&self, partition: usize, sequence_number: i64) {
         let mut stream = self.partitions[partition].stream();
-        stream.checkpoint = stream.checkpoint.max(sequence_number.min(stream.next_sequence_number));
+        stream.checkpoint = sequence_number.min(stream.next_sequence_number);
         if !self.options.retains_events {
             let processed = stream.index_of(stream.checkpoint);
             stream.events.drain(..processed);
@@ -263,8 +276,9 @@ impl Hub {
         events_read_again
     }
 
-    /// Waits until at most this many events are after their partition's checkpoint.
+    /// Flushes, and waits until at most this many events are after their partition's checkpoint.
     pub async fn wait_until_unread_at_most(&self, most: u64) {
+        self.flush();
         loop {
             let moved = self.checkpoint_moved.notified();
             if self.unread() <= most {
@@ -288,8 +302,8 @@ impl Hub {
         self.partitions[partition].stream().events.iter().cloned().collect()
     }
 
-    /// Reads the next events from a sequence number on, within these limits; a closed hub ignores the minimum. Returns `None` if
-    /// the hub is closed and everything has been read. A partition must have one reader at a time.
+    /// Reads the next events from a sequence number on, within these limits; a closed or flushed hub ignores the minimum. Returns
+    /// `None` if the hub is closed and everything has been read. A partition must have one reader at a time.
     pub async fn receive(
         &self,
         partition: usize,
@@ -300,12 +314,12 @@ impl Hub {
         let mut deadline = None;
         loop {
             let filled = partition.filled.notified();
-            let (events, is_closed) = {
+            let (events, is_closed, is_flushed) = {
                 let mut stream = partition.stream();
                 let skip = stream.index_of(from);
                 let events: Vec<_> = stream.events.iter().skip(skip).take(max_events).cloned().collect();
                 stream.mark_read(&events);
-                (events, stream.is_closed)
+                (events, stream.is_closed, from < stream.flushed)
             };
             partition.freed.notify_one();
             if events.is_empty() && is_closed {
@@ -316,7 +330,7 @@ impl Hub {
                 continue;
             }
             let until = *deadline.get_or_insert_with(|| Instant::now() + max_wait);
-            if events.len() >= min_events || is_closed || Instant::now() >= until {
+            if events.len() >= min_events || is_closed || is_flushed || Instant::now() >= until {
                 return Some(events);
             }
             let _ = tokio::time::timeout_at(until, filled).await;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use devicestate_terminal::print_message;
+use devicestate_terminal::{interrupt::Shutdown, print_message};
 use tokio::{sync::watch, time::sleep};
 
 use super::{
@@ -15,7 +15,8 @@ use super::{
     process::{LogSink, Process, State},
 };
 
-/// How long the platform takes to restart a stopped host.
+/// How long the platform takes to restart a stopped host. In Azure the partitions of the host stay owned for two minutes, in which
+/// no other host reads them.
 const HOST_RESTART_DELAY: Duration = Duration::from_millis(500);
 
 /// Why an instance ended before everything was processed.
@@ -40,14 +41,15 @@ impl InstanceError {
 
 /// Why a host ended.
 enum HostEnd {
-    /// Everything is processed, or the region is stopped.
+    /// Everything is processed, or the host was stopped.
     Done,
     /// The handler failed too often.
     HandlerFailed(String),
 }
 
 impl Instance {
-    /// Runs until the broker is closed and everything in it is processed, or until `stop` is set.
+    /// Runs until the broker is closed and everything in it is processed, or until `shutdown`: [`Shutdown::Draining`] is a stop of
+    /// the host, which waits for the running invocations, [`Shutdown::Immediate`] kills it.
     ///
     /// # Errors
     ///
@@ -56,7 +58,7 @@ impl Instance {
         self,
         broker: Arc<B>,
         assignment: PartitionAssignment,
-        mut stop: watch::Receiver<bool>,
+        mut shutdown: watch::Receiver<Shutdown>,
     ) -> Result<(), InstanceError> {
         let instance = Arc::new(self);
         loop {
@@ -67,14 +69,15 @@ impl Instance {
             };
             let process = Process::start(instance.start.clone(), log_sink, on_restart)
                 .map_err(|error| InstanceError::Failed(error.to_string()))?;
-            let host = Arc::new(Host { instance: Arc::clone(&instance), process });
+            let host = Arc::new(Host { instance: Arc::clone(&instance), process, shutdown: shutdown.clone() });
             let ended = tokio::select! {
                 ended = run_host(&host, &broker, assignment) => ended,
-                _ = stop.wait_for(|is_requested| *is_requested) => Ok(HostEnd::Done),
+                _ = shutdown.wait_for(|shutdown| *shutdown == Shutdown::Immediate) => Ok(HostEnd::Done),
             };
             host.process.stop().await;
             match ended? {
                 HostEnd::Done => return Ok(()),
+                HostEnd::HandlerFailed(_) if host.is_stopping() => return Ok(()),
                 HostEnd::HandlerFailed(reason) => {
                     print_message(format_args!("devicestate: the host stopped and is restarted: {reason}"));
                     instance.statistics.host_restarts.fetch_add(1, Relaxed);
@@ -91,7 +94,10 @@ async fn run_host<B: Broker>(
     assignment: PartitionAssignment,
 ) -> Result<HostEnd, InstanceError> {
     let mut state = host.process.watch();
-    host.process.wait_until_ready().await.map_err(InstanceError::HandlerNotStarted)?;
+    tokio::select! {
+        is_ready = host.process.wait_until_ready() => is_ready.map_err(InstanceError::HandlerNotStarted)?,
+        () = host.wait_for_stop() => return Ok(HostEnd::Done),
+    }
     let has_ended = |state: &State| matches!(state, State::Exited | State::Failed(_));
     tokio::select! {
         () = Arc::clone(broker).read(Arc::clone(host), assignment) => Ok(HostEnd::Done),

@@ -52,6 +52,8 @@ mod setup;
 pub mod simulator;
 mod source;
 mod statistics;
+#[cfg(test)]
+mod test_host;
 mod throughput;
 mod timers;
 

@@ -126,7 +126,7 @@ impl<B: Broker> LocalRun<B> {
         while_running(&mut self.region, self.stop.clone(), future).await
     }
 
-    /// Waits until everything is processed, unless the run was interrupted, and stops the instances.
+    /// Waits until everything is processed, unless the run was interrupted, and ends the instances.
     pub(super) async fn end(&mut self, sent: Result<(), EarlyEnd>) -> Result<(), EarlyEnd> {
         self.broker.close();
         let mut ended = sent;
@@ -137,7 +137,7 @@ impl<B: Broker> LocalRun<B> {
                 () = wait_for_immediate_stop(&mut stop) => Err(InstanceError::Stopped),
             };
         }
-        self.region.stop().await;
+        self.region.kill().await;
         ended
     }
 

@@ -1,7 +1,13 @@
 //! How the host reads an event hub: one batch in flight for each partition that an instance owns, the retry policy of
 //! function.json, and a checkpoint after each batch, also after one whose last retry failed.
+//!
+//! A host that stops waits for its batches and sets no checkpoint. After a lost lease the new owner begins at the checkpoint, while
+//! the old owner's batch goes on and then sets the checkpoint back.
 
-use std::{sync::Arc, time::Duration};
+#[cfg(test)]
+mod tests;
+
+use std::{pin::Pin, sync::Arc};
 
 use devicestate_engine::{
     batch::Source,
@@ -13,9 +19,8 @@ use super::{
     broker::{Broker, Metric, PartitionAssignment},
     endpoint::Endpoint,
     envelope::{self, Retry},
-    host::Host,
+    host::{Host, InvocationError},
     hub::{BatchLimits, Hub, HubEvent, Sent},
-    reply::Accepted,
 };
 
 impl Broker for Hub {
@@ -35,10 +40,11 @@ impl Broker for Hub {
     }
 
     async fn read(self: Arc<Self>, host: Arc<Host>, assignment: PartitionAssignment) {
-        // Aborted when this is dropped: a stopped host cancels its retry loops and sets no checkpoint.
+        let max_events = host.instance.host.extensions.event_hubs.max_event_batch_size;
+        // Aborted when this is dropped: a killed host sets no checkpoint.
         let mut pumps = JoinSet::new();
         for partition in (assignment.index..self.partitions()).step_by(assignment.count) {
-            pumps.spawn(pump(Arc::clone(&self), Arc::clone(&host), partition));
+            pumps.spawn(pump(Arc::clone(&self), Arc::clone(&host), partition, max_events));
         }
         while pumps.join_next().await.is_some() {}
     }
@@ -48,52 +54,87 @@ impl Broker for Hub {
     }
 }
 
-/// Reads a partition, one batch after another.
-async fn pump(hub: Arc<Hub>, host: Arc<Host>, partition: usize) {
+/// Reads a partition from its checkpoint on, one batch after another, until everything is read or the host stops.
+async fn pump(hub: Arc<Hub>, host: Arc<Host>, partition: usize, max_events: usize) {
     let settings = &host.instance.host.extensions.event_hubs;
-    let limits = BatchLimits {
-        min_events: settings.min_event_batch_size,
-        max_events: settings.max_event_batch_size,
-        max_wait: settings.max_wait_time,
-    };
-    let listener = Listener::new(&host, partition);
+    // The first batch does not wait: the previous owner may have waited with its events.
+    let mut limits = BatchLimits { min_events: 1, max_events, max_wait: settings.max_wait_time };
+    let mut owner = Owner::new(&hub, &host, partition);
     let mut next = hub.checkpoint(partition);
-    let mut batches = 0;
-    while let Some(events) = hub.receive(partition, next, limits).await {
+    loop {
+        let events = tokio::select! {
+            biased;
+            () = host.wait_for_stop() => return,
+            events = hub.receive(partition, next, limits) => events,
+        };
+        let Some(events) = events else { return };
+        limits.min_events = settings.min_event_batch_size.min(max_events);
+        if let Some(mut delay) = host.instance.lease_switch.lose(events.len()) {
+            let old_call = async {
+                let _ = delay.wait_for(|is_released| *is_released).await;
+                owner.process(&events, false).await;
+                drop(delay);
+            };
+            // Not all of the events were there when the new owner asked for a batch.
+            let new_owner = new_owner(&hub, &host, partition, events.len().div_ceil(2));
+            tokio::join!(old_call, new_owner);
+            return;
+        }
+        owner.process(&events, true).await;
         next = events.last().map_or(next, |event| event.sequence_number + 1);
-        let invoked = listener.invoke(&events).await;
-        // There is no await from here to the checkpoint, so a stop cannot separate the counts from it.
-        let statistics = &host.instance.statistics;
-        match invoked {
-            Some((accepted, took)) => {
-                statistics.record_batch(partition, &events, &accepted.logs, took, System.now_ms());
-            }
-            None => statistics.record_lost(partition, &events),
-        }
-        batches += 1;
-        if batches % settings.batch_checkpoint_frequency.max(1) == 0 {
-            hub.set_checkpoint(partition, next);
-        }
     }
 }
 
-/// Invokes the function for one partition.
-struct Listener<'a> {
+/// Returns the [`pump`] of a partition's new owner.
+fn new_owner(
+    hub: &Arc<Hub>,
+    host: &Arc<Host>,
+    partition: usize,
+    max_events: usize,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(pump(Arc::clone(hub), Arc::clone(host), partition, max_events))
+}
+
+/// Owns the lease of a partition, or has lost it during a batch.
+struct Owner<'a> {
+    hub: &'a Hub,
     host: &'a Host,
+    partition: usize,
     source: Source,
     endpoint: Endpoint,
+    batches: usize,
 }
 
-impl<'a> Listener<'a> {
-    fn new(host: &'a Host, partition: usize) -> Self {
+impl<'a> Owner<'a> {
+    fn new(hub: &'a Hub, host: &'a Host, partition: usize) -> Self {
         let source = Source { partition_id: partition.to_string(), ..host.instance.source.clone() };
-        Self { host, source, endpoint: host.endpoint() }
+        Self { hub, host, partition, source, endpoint: host.endpoint(), batches: 0 }
     }
 
-    /// Invokes the function for a batch, with retries. `None` if the last retry failed.
-    async fn invoke(&self, events: &[Arc<HubEvent>]) -> Option<(Accepted, Duration)> {
-        let function = &self.host.instance.function;
-        let request = |retry: Option<&Retry>| envelope::request(function, &self.source, events, retry, System.now_ms());
-        self.host.invoke_with_retries(&self.endpoint, request).await.ok()
+    /// Invokes the function for a batch, with retries, and sets the checkpoint. A stop and the loss of the lease cancel retries, and
+    /// no checkpoint follows; after a stop also none follows a success.
+    async fn process(&mut self, events: &[Arc<HubEvent>], has_lease: bool) {
+        let instance = &self.host.instance;
+        let request =
+            |retry: Option<&Retry>| envelope::request(&instance.function, &self.source, events, retry, System.now_ms());
+        let invoked = self.host.invoke_with_retries(&self.endpoint, has_lease, request).await;
+        // There is no await from here to the checkpoint, so a kill cannot separate the counts from it.
+        match invoked {
+            Ok((accepted, took)) => {
+                instance.statistics.record_batch(self.partition, events, &accepted.logs, took, System.now_ms());
+            }
+            Err(InvocationError::Cancelled(_)) => return,
+            Err(InvocationError::LastAttempt(_)) if self.host.is_stopping() => return,
+            Err(InvocationError::LastAttempt(_)) => instance.statistics.record_lost(self.partition, events),
+        }
+        self.batches += 1;
+        let frequency = instance.host.extensions.event_hubs.batch_checkpoint_frequency;
+        let is_due = self.batches.is_multiple_of(frequency.max(1));
+        if let Some(last) = events.last()
+            && is_due
+            && !self.host.is_stopping()
+        {
+            self.hub.set_checkpoint(self.partition, last.sequence_number + 1);
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! A region on this machine: a hub or a queue under the name of its namespace, the instances of a function app that read it,
-//! and their dead-letter queue. A lost region loses what a killed process loses.
+//! and their dead-letter queue. Its hosts are stopped or, as with a lost region, killed.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::{sync::watch, task::JoinSet};
 use super::{
     broker::{Broker, PartitionAssignment},
     host::Instance,
-    injected_faults::KillSwitch,
+    injected_faults::{KillSwitch, LeaseSwitch},
     instance::InstanceError,
     metrics::Metrics,
     statistics::Statistics,
@@ -32,10 +32,12 @@ pub(super) struct Region<B> {
     pub(super) instances: usize,
     /// Kills a handler of the demonstration.
     pub(super) kill_switch: Arc<KillSwitch>,
+    /// Loses a lease in the demonstration.
+    pub(super) lease_switch: Arc<LeaseSwitch>,
     /// The template of each instance.
     template: Instance,
     hosts: JoinSet<Result<(), InstanceError>>,
-    stop_requested: watch::Sender<bool>,
+    shutdown: watch::Sender<Shutdown>,
     metrics: Metrics<B>,
 }
 
@@ -47,23 +49,24 @@ impl<B: Broker> Region<B> {
             queue: template.queue.clone(),
             source: template.source.clone(),
             kill_switch: Arc::clone(&template.kill_switch),
+            lease_switch: Arc::clone(&template.lease_switch),
             instances: instances.min(broker.max_instances()),
             metrics: Metrics::start(&template.monitor, &template.source.fully_qualified_namespace, &broker),
             broker,
             template,
             hosts: JoinSet::new(),
-            stop_requested: watch::Sender::new(false),
+            shutdown: watch::Sender::new(Shutdown::Running),
         }
     }
 
     /// Starts the instances. Each reads its partitions from the checkpoint on.
     pub(super) fn start(&mut self) {
-        self.stop_requested.send_replace(false);
+        self.shutdown.send_replace(Shutdown::Running);
         for index in 0..self.instances {
             let name = format!("{}/{index}", self.source.fully_qualified_namespace);
             let instance = Instance { name, ..self.template.clone() };
             let assignment = PartitionAssignment { index, count: self.instances };
-            self.hosts.spawn(instance.run(Arc::clone(&self.broker), assignment, self.stop_requested.subscribe()));
+            self.hosts.spawn(instance.run(Arc::clone(&self.broker), assignment, self.shutdown.subscribe()));
         }
     }
 
@@ -88,9 +91,19 @@ impl<B: Broker> Region<B> {
         timers::call(&Instance { name, ..self.template.clone() }, stop).await
     }
 
-    /// Kills the instances. No further event is completed, and every handler has ended when this returns.
+    /// Stops the hosts of the instances, as SIGTERM does: each waits for its running invocations, cancels retries, completes
+    /// nothing more and kills its handler. What it waited for is delivered again.
     pub(super) async fn stop(&mut self) {
-        self.stop_requested.send_replace(true);
+        self.end(Shutdown::Draining).await;
+    }
+
+    /// Kills the instances. No further event is completed, and every handler has ended when this returns.
+    pub(super) async fn kill(&mut self) {
+        self.end(Shutdown::Immediate).await;
+    }
+
+    async fn end(&mut self, shutdown: Shutdown) {
+        self.shutdown.send_replace(shutdown);
         while self.hosts.join_next().await.is_some() {}
         self.metrics.report();
     }

@@ -9,7 +9,7 @@ use std::{
 use devicestate_engine::{
     batch::Source,
     clock::{Clock, System},
-    function_app::{Cardinality, Function, FunctionApp, Trigger, apply_overrides},
+    function_app::{Cardinality, EventHubs, Function, FunctionApp, Trigger, apply_overrides},
     settings::Settings,
     text::error_message,
 };
@@ -56,6 +56,7 @@ impl Setup {
         let function = select_function(&app, options)?;
         let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
         apply_overrides(&settings, &mut app.host)?;
+        check_batch_sizes(&app.host.extensions.event_hubs)?;
         let documents = (options.documents)(&settings)?;
         settings.check_encoding()?;
         let path = options.telemetry.as_deref();
@@ -79,6 +80,11 @@ impl Setup {
         broker: Arc<B>,
         instances: usize,
     ) -> Result<Region<B>, LocalError> {
+        Ok(Region::new(self.instance(config)?, broker, instances))
+    }
+
+    /// Returns the template of a region's instances.
+    pub(super) fn instance(&self, config: RegionConfig) -> Result<Instance, LocalError> {
         let mut settings = config.settings;
         // The handler's setting for the queue, whatever the binding's connection is.
         settings.set("DeadLetterSqlitePath", config.queue.path().display().to_string());
@@ -86,7 +92,7 @@ impl Setup {
         self.set_source_settings(&source, &mut settings);
         let start = StartInfo::new(&self.app, settings.to_environment())
             .map_err(|error| LocalError::Folder { path: self.app.root.clone(), reason: error_message(&error) })?;
-        let template = Instance {
+        Ok(Instance {
             name: String::new(),
             host: self.app.host.clone(),
             source,
@@ -97,8 +103,8 @@ impl Setup {
             statistics: Arc::new(Statistics::new()),
             monitor: Arc::clone(&self.monitor),
             kill_switch: Arc::default(),
-        };
-        Ok(Region::new(template, broker, instances))
+            lease_switch: Arc::default(),
+        })
     }
 
     /// Returns the source of the events of a namespace.
@@ -151,6 +157,17 @@ fn select_function(app: &FunctionApp, options: &Options) -> Result<Function, Loc
         ),
         _ => Ok(function.clone()),
     }
+}
+
+/// Rejects sizes with which the Event Hubs extension does not start.
+fn check_batch_sizes(event_hubs: &EventHubs) -> Result<(), LocalError> {
+    let EventHubs { min_event_batch_size: min, max_event_batch_size: max, .. } = event_hubs;
+    if min > max {
+        return Err(LocalError::Unsupported(format!(
+            "host.json: minEventBatchSize ({min}) must not exceed maxEventBatchSize ({max}), or the host does not start"
+        )));
+    }
+    Ok(())
 }
 
 /// A clock whose time is earlier than the current time.

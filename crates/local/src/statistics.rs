@@ -119,6 +119,12 @@ impl Statistics {
         self.processed.fetch_add(1, Relaxed);
     }
 
+    /// Counts a message whose outputs are written and that is delivered again, because its host stopped.
+    pub(super) fn record_repeated_message(&self, logs: &[String]) {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).repeated += 1;
+        self.record_logs(logs);
+    }
+
     /// Counts a message that was moved to the dead-letter sub-queue. `reason` is why its last delivery failed.
     pub(super) fn record_dead_lettered_message(&self, delivery: &Delivery, reason: String) {
         let message = &delivery.message;

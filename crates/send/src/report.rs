@@ -27,6 +27,10 @@ pub(crate) struct Report {
     stopped_early: bool,
     seconds: f64,
     events_per_second: u64,
+    /// The rate that `--rate` requests, in events per second.
+    rate: Option<u32>,
+    /// Whether the hub accepted the events at this rate; `None` without `--rate`.
+    rate_reached: Option<bool>,
 }
 
 /// The last attempt that was repeated.
@@ -36,7 +40,7 @@ struct LastRetry {
 }
 
 impl Report {
-    pub(crate) fn new(counts: &Counts, keys: usize, stopped_early: bool, elapsed: Duration) -> Self {
+    pub(crate) fn new(counts: &Counts, keys: usize, stopped_early: bool, rate: Option<u32>, elapsed: Duration) -> Self {
         let events = counts.events.load(Relaxed);
         let per_second = u128::from(events) * 1_000_000 / elapsed.as_micros().max(1);
         Self {
@@ -51,6 +55,8 @@ impl Report {
             stopped_early,
             seconds: (elapsed.as_secs_f64() * 1_000.0).round() / 1_000.0,
             events_per_second: u64::try_from(per_second).unwrap_or(u64::MAX),
+            rate,
+            rate_reached: rate.map(|rate| is_rate_reached(rate, events, elapsed)),
         }
     }
 
@@ -58,6 +64,14 @@ impl Report {
     pub(crate) fn not_sent(&self) -> u64 {
         self.not_sent
     }
+}
+
+/// Returns whether this many events took no longer than they may at this rate: 5 % more for the inexact clock, and half a second
+/// for the connections and the last responses.
+fn is_rate_reached(rate: u32, events: u64, elapsed: Duration) -> bool {
+    const STARTING_AND_ENDING: Duration = Duration::from_millis(500);
+    let permitted = Duration::from_micros(events.saturating_mul(1_050_000) / u64::from(rate.max(1)));
+    elapsed <= permitted + STARTING_AND_ENDING
 }
 
 impl fmt::Display for Report {
@@ -81,9 +95,28 @@ impl fmt::Display for Report {
         if let Some(LastRetry { reason }) = &self.last_retry {
             writeln!(f, "last retry: {}", clean(reason))?;
         }
+        if let (Some(rate), Some(false)) = (self.rate, self.rate_reached) {
+            writeln!(
+                f,
+                "the rate of {rate}/s was not reached: the hub did not respond fast enough; more lanes (--in-flight) or more \
+                 keys have more batches in flight"
+            )?;
+        }
         if self.stopped_early {
             writeln!(f, "stopped before all events were created")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_reached_within_five_percent_and_half_a_second() {
+        let reached = |rate, events, millis| is_rate_reached(rate, events, Duration::from_millis(millis));
+        assert!(reached(2_000, 20_000, 10_999) && !reached(2_000, 20_000, 11_001));
+        assert!(reached(2_000, 0, 500) && reached(10, 1, 600) && !reached(10, 1, 700));
     }
 }

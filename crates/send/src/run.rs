@@ -74,7 +74,7 @@ pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
     let elapsed = started.elapsed();
     progress.end();
 
-    let report = Report::new(&counts, keys, stopped_early, elapsed);
+    let report = Report::new(&counts, keys, stopped_early, options.rate, elapsed);
     let result = match (failure, report.not_sent()) {
         (None, 0) => Ok(()),
         (Some(failure), 1) => Err(format!("1 created event may not be in the hub: {failure}")),

@@ -76,10 +76,11 @@ impl fmt::Display for InputLine<'_> {
 }
 
 fn fault_table(faults: &InjectedFaults, invalid_added: u64) -> Table {
-    let InjectedFaults { handlers_killed, rewinds, events_read_again } = faults;
+    let InjectedFaults { handlers_killed, leases_lost, rewinds, events_read_again } = faults;
     let mut table = Table::new(["FAULTS", ""]);
     table.row(["invalid events mixed in".to_owned(), invalid_added.to_string()]);
     table.row(["handlers killed during a batch".to_owned(), handlers_killed.to_string()]);
+    table.row(["leases lost during a batch".to_owned(), leases_lost.to_string()]);
     table.row(["checkpoint rewinds".to_owned(), rewinds.to_string()]);
     table.row(["  events delivered again".to_owned(), events_read_again.to_string()]);
     table

@@ -24,7 +24,23 @@ pub fn apply_overrides(settings: &Settings, host: &mut HostJson) -> Result<(), C
         "AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize",
         event_hubs.max_event_batch_size,
         "an integer of at least 1",
-        |value| value.parse().ok().filter(|number| *number >= 1),
+        parse_size,
+    )?;
+    event_hubs.min_event_batch_size = settings.parse(
+        "AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize",
+        event_hubs.min_event_batch_size,
+        "an integer of at least 1",
+        parse_size,
+    )?;
+    event_hubs.max_wait_time = settings.parse(
+        "AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime",
+        event_hubs.max_wait_time,
+        "a duration such as 00:00:02",
+        timespan::parse,
     )?;
     Ok(())
+}
+
+fn parse_size(value: &str) -> Option<usize> {
+    value.parse().ok().filter(|number| *number >= 1)
 }

@@ -1,6 +1,6 @@
 //! How the host reads a queue with sessions, as the extension's session processor does: an instance holds `maxConcurrentSessions`
 //! sessions, each until it is idle, and invokes the function for one message of a session after another. A message is completed
-//! when its outputs are written, and abandoned when its invocation failed.
+//! when its outputs are written, and abandoned when its invocation failed, or when the host stops.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     broker::{Broker, Metric, PartitionAssignment},
     endpoint::Endpoint,
     envelope::Retry,
-    host::Host,
+    host::{Host, InvocationError},
     hub,
 };
 
@@ -44,7 +44,7 @@ impl Broker for SessionQueue {
     }
 
     async fn read(self: Arc<Self>, host: Arc<Host>, _: PartitionAssignment) {
-        // Aborted when this is dropped: a stopped host releases its sessions and their messages.
+        // Aborted when this is dropped: a killed host releases its sessions and their messages.
         let mut pumps = JoinSet::new();
         for _ in 0..host.instance.host.extensions.service_bus.max_concurrent_sessions {
             pumps.spawn(pump(Arc::clone(&self), Arc::clone(&host)));
@@ -72,13 +72,25 @@ fn session_id(partition_key: Option<String>) -> String {
     }
 }
 
-/// Accepts one session after another.
+/// Accepts one session after another, until the host stops.
 async fn pump(queue: Arc<SessionQueue>, host: Arc<Host>) {
     let idle = host.instance.host.extensions.service_bus.session_idle_timeout;
     let endpoint = host.endpoint();
-    while let Some(session) = queue.accept_next_session().await {
-        // If the lock is lost, the session and its messages belong to another receiver.
-        while let Ok(Some(delivery)) = session.receive(idle).await {
+    loop {
+        let session = tokio::select! {
+            biased;
+            () = host.wait_for_stop() => return,
+            session = queue.accept_next_session() => session,
+        };
+        let Some(session) = session else { return };
+        loop {
+            let delivery = tokio::select! {
+                biased;
+                () = host.wait_for_stop() => return,
+                delivery = session.receive(idle) => delivery,
+            };
+            // If the lock is lost, the session and its messages belong to another receiver.
+            let Ok(Some(delivery)) = delivery else { break };
             deliver(&host, &endpoint, &session, &delivery).await;
         }
     }
@@ -90,24 +102,84 @@ async fn deliver(host: &Host, endpoint: &Endpoint, session: &SessionReceiver, de
     let namespace = &instance.source.fully_qualified_namespace;
     let request =
         |retry: Option<&Retry>| Ok(envelope::request(&instance.function, namespace, delivery, retry, System.now_ms()));
-    let result = host.invoke_with_retries(endpoint, request).await;
+    let result = host.invoke_with_retries(endpoint, true, request).await;
     // There is no await from here on, so the counts cannot differ from the queue's.
-    match result {
+    let reason = match result {
+        // The host looks whether it stops before it completes a message.
+        Ok((accepted, _)) if host.is_stopping() => {
+            instance.statistics.record_repeated_message(&accepted.logs);
+            "the host stopped".to_owned()
+        }
         Ok((accepted, took)) => {
             session.complete(delivery).expect("no lock expires while its host runs");
             instance.statistics.record_message(delivery, &accepted.logs, took, System.now_ms());
+            return;
         }
-        Err(reason) => {
-            if session.abandon(delivery) == Ok(Abandoned::DeadLettered) {
-                instance.statistics.record_dead_lettered_message(delivery, reason);
-            }
-        }
+        Err(InvocationError::LastAttempt(reason) | InvocationError::Cancelled(reason)) => reason,
+    };
+    // It is delivered again immediately.
+    if session.abandon(delivery) == Ok(Abandoned::DeadLettered) {
+        instance.statistics.record_dead_lettered_message(delivery, reason);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use devicestate_terminal::interrupt::Shutdown;
+    use serde_json::json;
+
     use super::*;
+    use crate::{sessions::queue::Options, test_host::TestHost};
+
+    async fn queue_with_a_message() -> Arc<SessionQueue> {
+        let queue = SessionQueue::new(Options::default());
+        let message = Sent { session_id: "a".into(), body: b"poison".to_vec(), ..Sent::default() };
+        SessionQueue::send(&queue, message).await;
+        queue
+    }
+
+    #[tokio::test]
+    async fn a_success_that_comes_after_a_stop_is_abandoned_and_the_message_is_delivered_again() {
+        let queue = queue_with_a_message().await;
+        let mut first = TestHost::new(true, |_| ()).await;
+        let reading = first.read(&queue);
+        let delivery = first.invocation().await;
+        assert_eq!(delivery.metadata("DeliveryCount"), 1);
+        first.shutdown.send_replace(Shutdown::Draining);
+        first.settle().await;
+        assert!(!reading.is_finished(), "the host waits for the message in hand");
+        delivery.succeed();
+        reading.await.expect("it ends");
+        assert_eq!((queue.counts().active, first.dead_letters().await), (1, 1), "its outputs are written");
+        assert_eq!(first.host.instance.statistics.batches().repeated, 1);
+
+        let mut second = TestHost::new(true, |_| ()).await;
+        let reading = second.read(&queue);
+        let again = second.invocation().await;
+        assert_eq!([again.metadata("DeliveryCount"), again.metadata("MessageId")], [json!(2), json!("1")]);
+        queue.close();
+        again.succeed();
+        reading.await.expect("it ends");
+        assert_eq!((queue.counts().active, second.dead_letters().await), (0, 1), "a poison message has two letters");
+    }
+
+    #[tokio::test]
+    async fn a_failed_message_is_delivered_again_at_once_as_another_invocation_before_the_rest_of_its_session() {
+        let queue = queue_with_a_message().await;
+        SessionQueue::send(&queue, Sent { session_id: "a".into(), ..Sent::default() }).await;
+        let mut host = TestHost::new(true, |_| ()).await;
+        let reading = host.read(&queue);
+        let mut deliveries = Vec::new();
+        for count in 1..=4 {
+            let delivery = host.invocation().await;
+            deliveries.push([delivery.metadata("SequenceNumber"), delivery.metadata("DeliveryCount")]);
+            assert_eq!(delivery.metadata("RetryContext"), json!(null));
+            if count < 3 { delivery.fail() } else { delivery.succeed() }
+        }
+        assert_eq!(json!(deliveries), json!([[1, 1], [1, 2], [1, 3], [2, 1]]));
+        queue.close();
+        reading.await.expect("it ends");
+    }
 
     #[test]
     fn a_session_id_is_the_partition_key_cut_to_128_characters() {

@@ -1,7 +1,7 @@
 //! Events arrive completely and in order per key.
 
 use super::{
-    HubContent,
+    HubContent, RunOutput, command,
     hub::{BatchResponse, Hub},
     send,
 };
@@ -47,4 +47,33 @@ fn a_batch_has_at_most_the_given_number_of_events() {
     let accepted_batches = hub.accepted_batches();
     assert!(accepted_batches.iter().all(|batch| batch.events.len() <= 7));
     HubContent::of(&accepted_batches).assert_numbered(3, 100);
+}
+
+#[test]
+fn lanes_send_the_events_of_a_key_that_are_due_together() {
+    let hub = Hub::new();
+    let ran = send(hub.port, &["--keys", "200", "--events", "20", "--rate", "2000/s"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    HubContent::of(&hub.accepted_batches()).assert_numbered(200, 20);
+    assert_eq!(ran.report()["rate"], 2_000, "{}", ran.out);
+    // Eight lanes with 10 ms per response send fewer than 800 batches a second: less than half of the rate.
+    assert!(ran.count("batches") < 3_000, "{}", ran.out);
+    println!("{}", ran.out);
+}
+
+#[test]
+fn a_rate_that_the_hub_cannot_take_is_reported() {
+    let hub = Hub::new();
+    let slow = ["--keys", "1", "--events", "100", "--batch", "1", "--rate", "1000/s"];
+    let ran = send(hub.port, &slow);
+    assert_eq!((ran.code, ran.count("events")), (Some(0), 100), "{}", ran.err);
+    // At least 100 times 10 ms. At this rate it may be 605 ms.
+    assert_eq!(ran.report()["rateReached"], false, "{}", ran.out);
+    let endpoint = format!("amqp://127.0.0.1:{}", hub.port);
+    let table = RunOutput::new(
+        command(&[&["--endpoint", &endpoint, "--hub", "telemetry"], &slow[..]].concat()).output().expect("it runs"),
+    );
+    assert!(table.out.contains("the rate of 1000/s was not reached: "), "{}", table.out);
+    let unlimited = send(hub.port, &["--keys", "1", "--events", "1"]).report();
+    assert!(unlimited["rate"].is_null() && unlimited["rateReached"].is_null(), "{unlimited}");
 }
