@@ -121,20 +121,6 @@ fn recorded_messages_under_a_retry_policy_have_the_attempt_of_their_delivery() {
     }
 }
 
-/// A stopping host abandons a message whose reply arrives after the signal. Service Bus delivers the message again.
-#[test]
-fn a_message_that_was_answered_while_the_host_stopped_changes_nothing_and_keeps_its_dead_letter_id() {
-    let app = app();
-    let handler = app.start();
-    let answer = |message: &SessionMessage| [1, 2].map(|delivery| complete(&handler, &message.delivered(delivery)));
-    let [first, second] = answer(&SessionMessage::battery(1, "drone-7", 0.5));
-    assert_eq!((first.counts(), second.counts()), ([1, 1, 0, 0], [1, 0, 1, 0]));
-    let [first, second] = answer(&SessionMessage::new(2, "drone-7", "nonsense"));
-    let ids = [first, second].map(|reply| reply.dead_letter()["Id"].clone());
-    assert!(ids[0].is_string() && ids[0] == ids[1], "{ids:?}");
-    assert_eq!(handler.readings("drone-7"), json!({"id": "drone-7", "Battery": 0.5}));
-}
-
 #[test]
 fn a_handler_starts_without_the_settings_of_the_session_queue() {
     let app = App::shipped();
