@@ -5,7 +5,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use devicestate_azure::StorageQueue;
+use devicestate_azure::{StorageError, StorageErrorKind, StorageQueue};
 use devicestate_engine::{
     clock::{Clock as _, System},
     function_app::Function,
@@ -127,8 +127,15 @@ impl DeadLetterMonitor {
 impl MonitoredQueue {
     async fn inspect(&self) -> Result<DeadLetterQueueRecord, MonitorError> {
         let queue = self.open().await?;
-        let (count, peeked) = tokio::join!(queue.count(), queue.peek(MAX_RECEIVE_COUNT));
-        Ok(self.record(count?, &peeked?, System.now_ms()))
+        match tokio::try_join!(queue.count(), queue.peek(MAX_RECEIVE_COUNT)) {
+            Ok((count, peeked)) => Ok(self.record(count, &peeked, System.now_ms())),
+            Err(error) if is_missing_queue(&error) => {
+                // It has no messages. A wrong name is visible only here.
+                tracing::info!("{error}");
+                Ok(self.record(0, &[], System.now_ms()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Opens the queue. A file is opened on a blocking thread: another process may hold its lock, and batches must not wait
@@ -161,6 +168,12 @@ impl MonitoredQueue {
             expires_in_ms: next_expiry_ms.map(|expires_ms| (expires_ms - now_ms).max(0)),
         }
     }
+}
+
+/// Returns true if the storage account has no such queue: the host creates it with the first dead letter.
+fn is_missing_queue(error: &QueueError) -> bool {
+    let error = error.cause().downcast_ref::<StorageError>();
+    error.is_some_and(|error| error.kind == StorageErrorKind::MissingQueue)
 }
 
 #[cfg(test)]

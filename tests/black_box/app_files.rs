@@ -105,7 +105,7 @@ fn the_session_trigger_delivers_single_binary_messages_and_shares_the_queue() {
                           "isSessionsEnabled": true, "cardinality": "one", "dataType": "binary"});
     assert_eq!(trigger, expected);
     assert_eq!(function_binding("SessionTelemetryFunction", "queue"), binding("queue"));
-    // This trigger has no retry policy: Service Bus redelivers the message.
+    // A retry policy of this trigger is not documented, and not needed: Service Bus redelivers the message.
     assert_eq!(repository_file("SessionTelemetryFunction/function.json")["retry"], Value::Null);
 }
 

@@ -1,6 +1,7 @@
 //! The dead-letter monitor (the timer function), with the queue of a state file and without a queue.
 
 use std::{
+    io::{BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, TcpListener},
     sync::mpsc,
     thread,
@@ -193,6 +194,49 @@ fn unreachable_storage_is_reported_in_the_reply_and_once_in_the_log() {
     assert!(line.contains("\"ERROR\"") && line.contains(DEAD_LETTER_MONITOR), "{line}");
     // The host would log it as a warning.
     assert!(!line.to_ascii_lowercase().contains("warn"), "{line}");
+}
+
+/// Returns the port of a server that answers each request with status 404 and these headers.
+fn server_without_queue(headers: &'static str) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.expect("a connection");
+            let lines = BufReader::new(&connection).lines().map_while(Result::ok);
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            let answer = format!("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n{headers}\r\n");
+            connection.write_all(answer.as_bytes()).expect("a connection");
+        }
+    });
+    port
+}
+
+/// The host creates the queue with the first dead letter, and calls the timer before that.
+#[test]
+fn a_queue_that_does_not_exist_yet_has_no_messages_and_is_named_in_the_log() {
+    let port = server_without_queue("x-ms-error-code: QueueNotFound\r\n");
+    let app = app_with_storage_at(port);
+    let handler = app.start();
+    let expected = json!({"record": "deadLetterQueue", "queueName": "deadletterqueue", "messages": 0,
+                          "oldestAgeMs": null, "expiresInMs": null});
+    assert_eq!(record(&handler.invoke_timer()), expected);
+    assert_eq!(handler.stop(), "", "it is not an error");
+    let log = app.log();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("does not exist")).collect();
+    let [line] = lines[..] else { panic!("one line: {log}") };
+    let address = format!("the queue deadletterqueue at 127.0.0.1:{port}");
+    for word in
+        ["\"INFO\"", &address, "the first dead letter", "correct its name or the account", "`DeadLetterStorage`"]
+    {
+        assert!(line.contains(word), "{word:?} is not in: {line}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_a_queue_service_is_an_error() {
+    let app = app_with_storage_at(server_without_queue(""));
+    assert_error(&app.start().invoke_timer(), &["the queue deadletterqueue", "does not exist", "DeadLetterStorage"]);
 }
 
 /// The system accepts connections for a listener that never does, up to its backlog.

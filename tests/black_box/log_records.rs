@@ -1,7 +1,7 @@
 //! The handler's records, which must satisfy the schema in `docs/reference`.
 
 use devicestate_test_oracle::protobuf::Message;
-use devicestate_test_support::{App, Batch, Event, Handler, read_record};
+use devicestate_test_support::{App, Batch, Event, Framing, Handler, read_record};
 use serde_json::Value;
 
 const INVOCATION: &str = "6b0a1c7e-0000-4000-8000-000000000001";
@@ -74,6 +74,19 @@ fn a_failed_attempt_is_logged_once_as_a_warning() {
     assert!(records(&app.log()).iter().all(|record| record["record"] == "start"), "the failed attempt is logged once");
 }
 
+/// The host logs the records of a reply, linked to the invocation. A line of the handler's own log would be a second one.
+#[test]
+fn the_records_of_a_reply_are_not_in_the_log_of_the_handler() {
+    let app = App::shipped();
+    let handler = app.start();
+    let reply = handler.invoke(&Batch::of([battery(7, "a"), Event::new(8, "{")]).envelope());
+    assert_eq!((reply.counts(), reply.records.len()), ([2, 1, 0, 1], 1));
+    assert_eq!(handler.stop(), "");
+    let records = records(&app.log());
+    assert!(records.iter().all(|record| record["record"] == "start"), "{records:?}");
+    assert_eq!(records.len(), 1);
+}
+
 #[test]
 fn the_log_level_applies_to_records() {
     for (level, starts, failed) in [("info", 1, 1), ("warn", 0, 1), ("error", 0, 0), ("off", 0, 0)] {
@@ -90,10 +103,11 @@ fn a_closed_log_does_not_end_the_handler() {
     let app = App::shipped().with("RetryDrillDevice", "drilled");
     let mut handler = app.start_with_closed_stderr();
     for number in 1..=3 {
-        // The handler logs a dead letter as a line of its own, and a failed attempt as a record.
+        // The handler logs an unknown function as a line, and a failed attempt as a record.
+        assert_eq!(handler.call("Unknown", INVOCATION, b"{}", Framing::Length).status, 404);
+        failed_attempt(&handler);
         let reply = handler.invoke(&Batch::of([Event::new(number, "{")]).envelope());
         assert_eq!(reply.counts(), [1, 0, 0, 1]);
-        failed_attempt(&handler);
     }
     assert!(handler.is_alive());
 }

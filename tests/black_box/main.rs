@@ -17,6 +17,7 @@ mod order;
 mod protobuf;
 mod recorded_requests;
 mod reference_faults;
+mod refused_triggers;
 mod request_forms;
 mod retry_drill;
 mod sessions;

@@ -87,7 +87,7 @@ fn a_missing_queue_is_reported() {
         let result = bench.run(&[words, &["--queue", "no-such-queue"]].concat()).assert_exit_code(2);
         assert_contains(
             &result.errors,
-            &["the queue no-such-queue at 127.0.0.1", "does not exist", "DeadLetterStorage"],
+            &["the queue no-such-queue at 127.0.0.1", "does not exist", "first dead letter", "DeadLetterStorage"],
         );
     }
 }

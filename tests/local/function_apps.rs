@@ -1,7 +1,8 @@
 //! Function apps that differ from the shipped one: the stand-in host follows their files.
 
-use std::{fs, io::Write as _, process::Stdio};
+use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, process::Stdio};
 
+use devicestate_test_support::program::devicestate;
 use serde_json::{Value, json};
 
 use crate::support::{Workspace, assert_adds_up, count, events, function_app, last_values, lines, report};
@@ -34,6 +35,19 @@ fn dead_letters_arrive_as_return_value_too() {
 }
 
 #[test]
+fn the_verbose_output_has_each_dead_letter_once() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |_, _| {});
+    let file = workspace.write("e.jsonl", "{\"deviceId\":\"d\",\"flightMode\":99}\n");
+    let arguments = ["--verbose", "--file", file.to_str().expect("text"), "--app-root"];
+    let output = workspace.local(&arguments).arg(&root).output().expect("the binary runs");
+    let log = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("flight mode 99")).collect();
+    let [line] = lines[..] else { panic!("one line: {log}") };
+    assert!(line.contains(r#""record":"deadLetter""#) && line.contains(r#""deviceId":"d""#), "{line}");
+}
+
+#[test]
 fn local_settings_may_have_a_byte_order_mark_and_comments() {
     let workspace = Workspace::new();
     let root = function_app(&workspace, |_, _| {});
@@ -52,20 +66,71 @@ fn batches_have_at_most_the_size_of_host_json() {
     assert!(count(&report, "batches") >= 20, "{report}");
 }
 
+fn without_retry(function: &mut Value) {
+    function.as_object_mut().expect("an object").remove("retry");
+}
+
 #[test]
 fn a_batch_that_fails_without_a_retry_policy_is_lost_and_reported() {
     let workspace = Workspace::new();
-    // Without dataType the host fails an entire batch for one body that is not JSON, and then sets the checkpoint after it.
+    let root = function_app(&workspace, |host, function| {
+        host["customHandler"]["description"]["defaultExecutablePath"] = "handler.sh".into();
+        without_retry(function);
+    });
+    // The first handler fails the first batch, and ends.
+    let script = "#!/bin/sh\ntest -e started || { touch started; exec node fail.js; }; exec \"$HANDLER\" serve\n";
+    let file = workspace.write("app/handler.sh", script);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("a script may run");
+    workspace.write(
+        "app/fail.js",
+        "require('node:http').createServer((request, reply) => {
+            if (request.method === 'GET') return reply.end('{}');
+            reply.writeHead(503).end('{}', () => process.exit(200));
+        }).listen(process.env.FUNCTIONS_CUSTOMHANDLER_PORT, '127.0.0.1')",
+    );
+    let file = workspace.write("e.jsonl", "{\"deviceId\":\"a\",\"battery\":0.5}\n");
+    let arguments = ["--partitions", "1", "--file", file.to_str().expect("text"), "--app-root"];
+    let output =
+        workspace.local(&arguments).arg(&root).env("HANDLER", devicestate()).output().expect("the binary runs");
+    let report = report(&output, 1);
+    assert_eq!((count(&report, "lost"), count(&report, "applied")), (1, 0), "{report}");
+    assert_adds_up(&report);
+    let error = String::from_utf8_lossy(&output.stderr);
+    let warnings = error.lines().filter(|line| line.contains("RawTelemetryFunction/function.json")).count();
+    assert!(warnings == 1 && error.starts_with("devicestate: warning: "), "{error}");
+    assert!(error.contains("no retries") && error.contains("\"maxRetryCount\": -1"), "{error}");
+}
+
+#[test]
+fn an_app_with_which_the_host_would_lose_events_is_refused() {
+    let workspace = Workspace::new();
     let root = function_app(&workspace, |_, function| {
-        function.as_object_mut().expect("an object").remove("retry");
         function["bindings"][0].as_object_mut().expect("an object").remove("dataType");
     });
-    let file = workspace.write("e.jsonl", "{\"deviceId\":\"a\",\"battery\":0.5}\nbad\n");
-    let arguments = ["--partitions", "1", "--file", file.to_str().expect("text"), "--app-root"];
-    let output = workspace.local(&arguments).arg(&root).output().expect("the binary runs");
-    let report = report(&output, 1);
-    assert!(count(&report, "lost") >= 1, "{report}");
-    assert_adds_up(&report);
+    for command in ["local", "drill"] {
+        let mut command = workspace.command(command, "table", &["--devices", "2", "--app-root"]);
+        let output = command.arg(&root).output().expect("the binary runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), error.lines().count()), (Some(2), 1), "{error}");
+        assert!(error.contains("RawTelemetryFunction/function.json"), "{error}");
+        assert!(error.contains(r#"add `"dataType": "binary"` to the trigger"#), "{error}");
+    }
+}
+
+#[test]
+fn a_disabled_function_that_is_not_served_is_named_with_the_reason() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |_, _| {});
+    let file = root.join("SessionTelemetryFunction/function.json");
+    let text = fs::read_to_string(&file).expect("a file").replace("\"binary\"", "\"string\"");
+    fs::write(&file, text).expect("a file");
+    // The local settings disable it.
+    let output = workspace.local(&["--sessions", "--app-root"]).arg(&root).output().expect("the binary runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), error.lines().count()), (Some(2), 2), "{error}");
+    let expected = "devicestate: warning: a function is not served: the file ";
+    assert!(error.starts_with(expected) && error.contains("SessionTelemetryFunction/function.json"), "{error}");
+    assert!(error.contains(r#"add `"dataType": "binary"` to the trigger"#), "{error}");
 }
 
 #[test]

@@ -72,12 +72,15 @@ async fn the_name_of_a_queue_may_be_a_setting() {
     assert_eq!(record["queueName"], "monitor-by-setting");
 }
 
-#[test]
-fn a_missing_queue_is_reported() {
-    let message = error(&app("monitor-missing", KEY).start().invoke_timer());
-    for word in ["the queue monitor-missing", "does not exist", "setting `DeadLetterStorage`"] {
-        assert!(message.contains(word), "{word:?} is not in: {message}");
-    }
+#[tokio::test]
+async fn a_queue_that_does_not_exist_yet_has_no_messages() {
+    let app = app("monitor-missing", KEY);
+    let handler = app.start();
+    let record = inspect(&handler);
+    assert_eq!((&record["queueName"], &record["messages"]), (&"monitor-missing".into(), &0.into()));
+    assert!(app.log().contains("the queue monitor-missing at 127.0.0.1"), "{}", app.log());
+    SHARED.queue("monitor-missing").await.put(b"{}").await.expect("put");
+    assert_eq!(inspect(&handler)["messages"], 1);
 }
 
 #[tokio::test]

@@ -155,9 +155,9 @@ async fn a_missing_queue_is_reported() {
         queue.count().await.map(drop),
     ];
     for error in results.map(storage_failure) {
-        assert_eq!(error.kind, StorageErrorKind::Missing);
+        assert_eq!(error.kind, StorageErrorKind::MissingQueue);
         let text = error.to_string();
-        for word in ["the queue missing", "127.0.0.1", "DeadLetterStorage", "does not exist"] {
+        for word in ["the queue missing", "127.0.0.1", "DeadLetterStorage", "does not exist", "first dead letter"] {
             assert!(text.contains(word), "{word:?} is not in: {text}");
         }
     }

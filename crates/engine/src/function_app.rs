@@ -38,6 +38,9 @@ pub struct FunctionApp {
     pub functions: Vec<Function>,
     /// The functions with a timer trigger, by name.
     pub timers: Vec<TimerFunction>,
+    /// Why functions are not served, and what the host would lose or change of the enabled functions' events: one line for each
+    /// reason.
+    pub warnings: Vec<String>,
 }
 
 /// A function that receives telemetry: a folder with a `function.json`.
@@ -49,7 +52,7 @@ pub struct Function {
     pub trigger: Trigger,
     /// The queue output binding for dead letters.
     pub dead_letters: QueueOutput,
-    /// The retry policy; without one a failed batch is lost. A message needs none: Service Bus delivers it again.
+    /// The retry policy; without one the host skips a failed batch. A message needs none: Service Bus delivers it again.
     pub retry: Option<RetryPolicy>,
 }
 
@@ -89,9 +92,9 @@ pub enum FunctionAppError {
 impl FunctionApp {
     /// Reads the files of a function app.
     ///
-    /// Like the host, it skips a `function.json` that it cannot read, with a warning in the log, and so an invalid one of a
-    /// function that the file or the settings disable. A valid one is served even if disabled: the host's admin endpoint
-    /// can still invoke it.
+    /// Like the host, it skips a `function.json` that it cannot read, with a warning, and so an invalid one of a function that
+    /// the file or the settings disable. A valid one is served even if disabled: the host's admin endpoint can still invoke
+    /// it.
     ///
     /// # Errors
     ///
@@ -101,16 +104,22 @@ impl FunctionApp {
         let host = any_case::from_value(read_json(&host_path)?)
             .map_err(|error| FunctionAppError::Invalid { path: host_path, reason: error.to_string() })?;
         let unreadable = |error| FunctionAppError::Unreadable { path: root.to_owned(), error };
-        let (mut functions, mut timers, mut skipped) = (Vec::new(), Vec::new(), None);
+        let (mut functions, mut timers, mut warnings, mut skipped) = (Vec::new(), Vec::new(), Vec::new(), None);
         for entry in fs::read_dir(root).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path().join("function.json");
             if !path.is_file() {
                 continue;
             }
             let served = match FunctionFile::read(path) {
-                Ok(file) => match file.served() {
-                    Err(error) if file.is_disabled(settings) => Err(error),
-                    served => Ok(served?),
+                Ok(file) => match (file.served(), file.is_disabled(settings)) {
+                    (Err(error), true) => Err(error),
+                    (served, is_disabled) => {
+                        let served = served?;
+                        if let (Some(Served::Telemetry(function)), false) = (&served, is_disabled) {
+                            warnings.extend(file.warnings(function));
+                        }
+                        Ok(served)
+                    }
                 },
                 Err(error) => Err(error),
             };
@@ -119,7 +128,7 @@ impl FunctionApp {
                 Ok(Some(Served::Timer(timer))) => timers.push(timer),
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!("a function is not served: {error}");
+                    warnings.push(format!("a function is not served: {error}"));
                     skipped = Some(error);
                 }
             }
@@ -129,7 +138,7 @@ impl FunctionApp {
         }
         functions.sort_by(|a, b| a.name.cmp(&b.name));
         timers.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { root: root.to_owned(), host, functions, timers })
+        Ok(Self { root: root.to_owned(), host, functions, timers, warnings })
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) enum OutputStream {
 #[derive(Debug)]
 pub(super) struct Monitor {
     rows: Option<Mutex<File>>,
-    /// Whether to copy the handlers' log to standard error.
+    /// Whether to copy the handlers' log, with the `Logs` of replies, to standard error.
     verbose: bool,
 }
 
@@ -65,6 +65,9 @@ impl Monitor {
     /// Writes the `Logs` of a reply.
     pub(super) fn write_logs(&self, instance: &str, function: &str, invocation_id: &str, lines: &[String]) {
         for line in lines {
+            if self.verbose {
+                print_message(line);
+            }
             self.write_trace(instance, INFORMATION, line, invocation_id, &format!("Function.{function}.User"));
         }
     }

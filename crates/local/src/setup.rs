@@ -14,6 +14,7 @@ use devicestate_engine::{
     text::error_message,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
+use devicestate_terminal::print_message;
 
 use super::{
     broker::Broker, documents::Documents, error::LocalError, host::Instance, monitor::Monitor, options::Options,
@@ -51,6 +52,7 @@ impl Setup {
     /// [`LocalError`]: a file, a setting or an unsupported function.
     pub(super) fn new(options: &Options) -> Result<Self, LocalError> {
         let mut app = FunctionApp::load(&options.app_root, &settings::read(&options.app_root)?)?;
+        app.warnings.iter().for_each(|warning| print_message(format_args!("devicestate: warning: {warning}")));
         let function = select_function(&app, options)?;
         let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
         apply_overrides(&settings, &mut app.host)?;

@@ -52,6 +52,7 @@ pub(crate) fn session_function() -> Function {
         is_sessions_enabled: true,
         cardinality: Cardinality::One,
         data_type: DataType::Binary,
+        auto_complete_messages: true,
         source: Source { session_queue_name: "ordered".to_owned(), ..Source::default() },
     }))
 }

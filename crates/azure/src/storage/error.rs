@@ -57,7 +57,13 @@ pub enum StorageErrorKind {
          identity's roles ({0})"
     )]
     AccessDenied(String),
-    /// The queue, container or blob does not exist.
+    /// The queue does not exist.
+    #[error(
+        "it does not exist; the host creates it with the first dead letter: if there was one, correct its name or the \
+         account; to import, create it"
+    )]
+    MissingQueue,
+    /// The container or blob does not exist, or the address is not one of a storage service.
     #[error("it does not exist; create it, or correct its name or the account")]
     Missing,
     /// The message was deleted or received again since this client received it.
@@ -158,6 +164,7 @@ impl Resource {
                 CredentialKind::Identity => StorageErrorKind::MissingRole { role: self.role, code: details },
             },
             (_, "MessageNotFound" | "PopReceiptMismatch") => StorageErrorKind::Gone,
+            (404, "QueueNotFound") => StorageErrorKind::MissingQueue,
             (404, _) => StorageErrorKind::Missing,
             (_, "InvalidResourceName" | "OutOfRangeInput") => StorageErrorKind::InvalidName,
             (_, "ContainerBeingDeleted" | "QueueBeingDeleted") | (408 | 429 | 500.., _) => {
@@ -217,7 +224,14 @@ mod tests {
             ),
             (Service::Blob, CredentialKind::Identity, 403, "AuthorizationFailure", "network rules"),
             (Service::Blob, CredentialKind::Signature, 403, "AuthenticationFailed", "shared access signature"),
-            (Service::Queue, CredentialKind::Key, 404, "QueueNotFound", "does not exist"),
+            (
+                Service::Queue,
+                CredentialKind::Key,
+                404,
+                "QueueNotFound",
+                "the host creates it with the first dead letter",
+            ),
+            (Service::Queue, CredentialKind::Key, 404, "", "it does not exist; create it"),
             (Service::Queue, CredentialKind::Key, 404, "MessageNotFound", "no longer exists"),
             (Service::Queue, CredentialKind::Key, 400, "PopReceiptMismatch", "no longer exists"),
             (Service::Queue, CredentialKind::Key, 400, "InvalidResourceName", "the name is invalid"),

@@ -94,6 +94,9 @@ pub struct ServiceBusTrigger {
     /// The form of a body in the request.
     #[serde(default)]
     pub data_type: DataType,
+    /// Whether the host completes a message after a reply with status 200, which is its default.
+    #[serde(default = "default_auto_complete_messages")]
+    pub auto_complete_messages: bool,
     /// The namespace and the queue, which requests do not have. The program sets them from the app settings.
     #[serde(skip)]
     pub source: Source,
@@ -113,7 +116,7 @@ pub enum Cardinality {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DataType {
-    /// Unset or `undefined`: JSON, which the host serializes again.
+    /// Unset or `undefined`: JSON in a batch, which the host serializes again; text for a single event.
     #[default]
     #[serde(rename = "undefined")]
     Json,
@@ -257,6 +260,10 @@ fn default_consumer_group() -> String {
 
 fn default_cardinality() -> Cardinality {
     Cardinality::One
+}
+
+fn default_auto_complete_messages() -> bool {
+    true
 }
 
 fn default_use_monitor() -> bool {

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Cardinality, Function, FunctionAppError, RETURN_VALUE, ServiceBusTrigger, TimerFunction, Trigger, any_case,
-    read_json,
+    Cardinality, DataType, EventHubTrigger, Function, FunctionAppError, RETURN_VALUE, RetryPolicy, ServiceBusTrigger,
+    TimerFunction, Trigger, any_case, read_json,
 };
 use crate::settings::Settings;
 
@@ -80,9 +80,41 @@ impl FunctionFile {
         Ok(Some(Served::Telemetry(function.into())))
     }
 
+    /// Returns what the host would lose or change of this function's events, one line for each reason.
+    pub(super) fn warnings(&self, function: &Function) -> Vec<String> {
+        let Trigger::EventHub(trigger) = &function.trigger else { return Vec::new() };
+        let mut warnings = Vec::new();
+        if function.retry.as_ref().is_none_or(|retry: &RetryPolicy| retry.max_retry_count() == 0) {
+            warnings.push(format!(
+                "the file {} has no retries: during an outage of the store all events become dead letters, and the batch \
+                 of a handler that ends is lost; add `\"retry\": {{\"strategy\": \"exponentialBackoff\", \
+                 \"maxRetryCount\": -1, \"minimumInterval\": \"00:00:01\", \"maximumInterval\": \"00:01:00\"}}`",
+                self.path.display()
+            ));
+        }
+        if trigger.data_type != DataType::Binary {
+            // Members overwrite only the metadata of a single event. Its position is safe: `invocation` takes it from an object.
+            let loss = match trigger.cardinality {
+                Cardinality::Many => "",
+                Cardinality::One => ", and members of a JSON body overwrite metadata of the same names",
+            };
+            warnings.push(format!(
+                "the file {} has a dataType other than \"binary\": the host replaces invalid UTF-8, so protobuf events \
+                 cannot be read, and dead letters do not have the sent bytes{loss}; set `\"dataType\": \"binary\"`",
+                self.path.display()
+            ));
+        }
+        warnings
+    }
+
     /// Returns the trigger, if it delivers telemetry.
     fn trigger(&self) -> Result<Option<Trigger>, FunctionAppError> {
-        if let Some(trigger) = self.binding("eventHubTrigger")? {
+        if let Some(trigger) = self.binding::<EventHubTrigger>("eventHubTrigger")? {
+            if trigger.cardinality == Cardinality::Many && trigger.data_type == DataType::Json {
+                return Err(self.invalid_data_type(
+                    "is not set: the host fails the entire batch, and skips it, for one body that is not JSON",
+                ));
+            }
             return Ok(Some(Trigger::EventHub(trigger)));
         }
         let Some(trigger) = self.binding::<ServiceBusTrigger>("serviceBusTrigger")? else { return Ok(None) };
@@ -94,6 +126,19 @@ impl FunctionFile {
         if trigger.cardinality != Cardinality::One {
             return Err(self.invalid(
                 "cardinality must be \"one\": if one message of a batch fails, all of them are redelivered".into(),
+            ));
+        }
+        if !trigger.auto_complete_messages {
+            return Err(self.invalid(
+                "autoCompleteMessages is false: a processed message would be delivered again, up to the maximum, because \
+                 a custom handler cannot complete it; remove it"
+                    .into(),
+            ));
+        }
+        if trigger.data_type != DataType::Binary {
+            return Err(self.invalid_data_type(
+                "is not \"binary\": members of a JSON body overwrite metadata of the message, such as its session and \
+                 sequence number, so events have no reliable order",
             ));
         }
         Ok(Some(Trigger::ServiceBus(trigger)))
@@ -117,6 +162,10 @@ impl FunctionFile {
             )));
         }
         any_case::from_value(Value::Object(binding.clone())).map(Some).map_err(|error| invalid(error.to_string()))
+    }
+
+    fn invalid_data_type(&self, reason: &str) -> FunctionAppError {
+        self.invalid(format!("dataType {reason}; add `\"dataType\": \"binary\"` to the trigger"))
     }
 
     fn invalid(&self, reason: String) -> FunctionAppError {

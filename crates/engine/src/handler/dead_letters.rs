@@ -119,27 +119,10 @@ impl DeadLetters<'_> {
 }
 
 impl Outgoing {
-    /// Logs and records the dead letter; returns the queue message and the record for the host's log.
+    /// Records the dead letter; returns the queue message and the record for the reply, which the host logs.
     pub(super) fn emit(self, observer: &dyn Observer) -> (String, Record) {
-        let Self { message, record, .. } = self;
-        tracing::warn!(
-            deadLetterId = record.dead_letter_id,
-            invocationId = record.invocation_id,
-            eventHubName = record.source.event_hub_name,
-            partitionId = record.source.partition_id,
-            sessionId = record.message.as_ref().map(|message| &*message.session_id),
-            messageId = record.message.as_ref().map(|message| &*message.message_id),
-            deliveryCount = record.message.as_ref().map(|message| message.delivery_count),
-            partitionKey = record.partition_key,
-            sequenceNumber = record.sequence_number,
-            deviceId = record.device_id,
-            stage = %record.stage,
-            errorClass = %record.error_class,
-            issue = record.issue,
-            "dead letter"
-        );
-        let record = Record::DeadLetter(record);
+        let record = Record::DeadLetter(self.record);
         observer.record(&record);
-        (message, record)
+        (self.message, record)
     }
 }
