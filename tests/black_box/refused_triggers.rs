@@ -1,6 +1,6 @@
 //! Triggers with which the host would lose or change events: refused at the start, or named in a warning.
 
-use devicestate_test_support::{App, FUNCTION, SESSIONS, fixture};
+use devicestate_test_support::{App, Batch, FUNCTION, SESSIONS};
 use serde_json::{Value, json};
 
 const BINARY: &str = r#"add `"dataType": "binary"` to the trigger"#;
@@ -41,6 +41,14 @@ fn batches_without_a_data_type_are_refused() {
 }
 
 #[test]
+fn single_events_must_be_binary_since_other_bodies_overwrite_their_metadata() {
+    for data_type in [Some("string"), None] {
+        let app = App::shipped().with_trigger("one", data_type);
+        assert_refused(&app, FUNCTION, &["overwrite", "sequence number", BINARY]);
+    }
+}
+
+#[test]
 fn messages_must_be_binary_since_other_bodies_overwrite_their_metadata() {
     for data_type in [json!("string"), json!("undefined"), Value::Null] {
         let app = with_session_trigger("dataType", data_type);
@@ -62,7 +70,7 @@ fn a_refused_trigger_of_a_disabled_function_is_one_warning() {
     let app = with_session_trigger("dataType", "string".into());
     let app = app.with(format!("AzureWebJobs.{SESSIONS}.Disabled").as_str(), "true");
     let handler = app.start();
-    handler.invoke(&fixture("many-binary")).assert_all_applied(3);
+    handler.invoke(&Batch::example().envelope()).assert_all_applied(3);
     drop(handler);
     let [warning] = &warnings(&app, SESSIONS)[..] else { panic!("one warning") };
     assert!(warning.contains("is not served") && warning.contains("overwrite"), "{warning}");
@@ -94,16 +102,10 @@ fn a_limited_number_of_retries_is_no_warning() {
 
 #[test]
 fn a_data_type_that_changes_bodies_is_a_warning() {
-    for (cardinality, data_type, word) in [
-        ("many", Some("string"), "protobuf"),
-        ("one", Some("string"), "overwrite metadata"),
-        ("one", None, "overwrite metadata"),
-    ] {
-        let app = App::shipped().with_trigger(cardinality, data_type);
-        let [warning] = &warnings(&app, FUNCTION)[..] else { panic!("one warning") };
-        for word in ["invalid UTF-8", word, r#"set `\"dataType\": \"binary\"`"#] {
-            assert!(warning.contains(word), "{word:?} is not in: {warning}");
-        }
+    let app = App::shipped().with_trigger("many", Some("string"));
+    let [warning] = &warnings(&app, FUNCTION)[..] else { panic!("one warning") };
+    for word in ["invalid UTF-8", "protobuf", r#"set `\"dataType\": \"binary\"`"#] {
+        assert!(warning.contains(word), "{word:?} is not in: {warning}");
     }
     assert_eq!(warnings(&App::shipped().with_trigger("one", Some("binary")), FUNCTION), [""; 0]);
 }

@@ -93,14 +93,9 @@ impl FunctionFile {
             ));
         }
         if trigger.data_type != DataType::Binary {
-            // Members overwrite only the metadata of a single event. Its position is safe: `invocation` takes it from an object.
-            let loss = match trigger.cardinality {
-                Cardinality::Many => "",
-                Cardinality::One => ", and members of a JSON body overwrite metadata of the same names",
-            };
             warnings.push(format!(
                 "the file {} has a dataType other than \"binary\": the host replaces invalid UTF-8, so protobuf events \
-                 cannot be read, and dead letters do not have the sent bytes{loss}; set `\"dataType\": \"binary\"`",
+                 cannot be read, and dead letters do not have the sent bytes; set `\"dataType\": \"binary\"`",
                 self.path.display()
             ));
         }
@@ -110,12 +105,17 @@ impl FunctionFile {
     /// Returns the trigger, if it delivers telemetry.
     fn trigger(&self) -> Result<Option<Trigger>, FunctionAppError> {
         if let Some(trigger) = self.binding::<EventHubTrigger>("eventHubTrigger")? {
-            if trigger.cardinality == Cardinality::Many && trigger.data_type == DataType::Json {
-                return Err(self.invalid_data_type(
+            return match (trigger.cardinality, trigger.data_type) {
+                (_, DataType::Binary) | (Cardinality::Many, DataType::String) => Ok(Some(Trigger::EventHub(trigger))),
+                (Cardinality::Many, DataType::Json) => Err(self.invalid_data_type(
                     "is not set: the host fails the entire batch, and skips it, for one body that is not JSON",
-                ));
-            }
-            return Ok(Some(Trigger::EventHub(trigger)));
+                )),
+                // Objects, too, such as `SystemProperties`: no position would be safe.
+                (Cardinality::One, _) => Err(self.invalid_data_type(
+                    "is not \"binary\": members of a JSON body overwrite metadata of the event, such as its sequence \
+                     number, so events have no reliable order",
+                )),
+            };
         }
         let Some(trigger) = self.binding::<ServiceBusTrigger>("serviceBusTrigger")? else { return Ok(None) };
         if !trigger.is_sessions_enabled {

@@ -4,9 +4,8 @@
 //! The host writes each of these values as JSON in a string, and times without their fraction. `SystemProperties` has the same
 //! values typed and exact, if the event is of a hub.
 //!
-//! With another `dataType` than binary the host also copies each scalar member of the body into the metadata, over a value of
-//! the same name. It copies no objects, so a body cannot put an object of its own in the place of `SystemProperties` or
-//! `PartitionContext`: a position that is read from the object is never the device's.
+//! With another `dataType` than binary the host also copies members of the body into the metadata, over values of the same
+//! name. So the handler does not start with such a function.
 
 use std::borrow::Cow;
 
@@ -22,8 +21,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// Returns a description if the system properties are not an object. The position is then unknown: the other values may be a
-/// copy of the body.
+/// Returns a description if the system properties are not an object. The position is then unknown.
 pub(super) fn event_metadata(metadata: &Metadata) -> Result<EventMetadata, String> {
     let properties = object(metadata, "SystemProperties")?.unwrap_or_default();
     let properties = Properties(parse_members(properties.as_bytes()).map(|(members, _)| members).unwrap_or_default());
