@@ -3,7 +3,7 @@
 use devicestate_test_support::{App, Batch, FUNCTION, SESSIONS};
 use serde_json::{Value, json};
 
-const BINARY: &str = r#"add `"dataType": "binary"` to the trigger"#;
+const BINARY: &str = r#"set `"dataType": "binary"` in the trigger"#;
 
 /// Checks that the handler does not start, and that its error is one line about this file with these words.
 #[track_caller]

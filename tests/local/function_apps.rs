@@ -113,7 +113,7 @@ fn an_app_with_which_the_host_would_lose_events_is_refused() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), error.lines().count()), (Some(2), 1), "{error}");
         assert!(error.contains("RawTelemetryFunction/function.json"), "{error}");
-        assert!(error.contains(r#"add `"dataType": "binary"` to the trigger"#), "{error}");
+        assert!(error.contains(r#"set `"dataType": "binary"` in the trigger"#), "{error}");
     }
 }
 
@@ -130,7 +130,7 @@ fn a_disabled_function_that_is_not_served_is_named_with_the_reason() {
     assert_eq!((output.status.code(), error.lines().count()), (Some(2), 2), "{error}");
     let expected = "devicestate: warning: a function is not served: the file ";
     assert!(error.starts_with(expected) && error.contains("SessionTelemetryFunction/function.json"), "{error}");
-    assert!(error.contains(r#"add `"dataType": "binary"` to the trigger"#), "{error}");
+    assert!(error.contains(r#"set `"dataType": "binary"` in the trigger"#), "{error}");
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N/s", value_parser = parse_rate, help_heading = "Limits")]
     pub(crate) rate: Option<u32>,
     /// Maximum number of batches in flight, each for a different key and on its own connection
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u16).range(1..=256), help_heading = "Limits")]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = value_parser!(u16).range(1..=256), help_heading = "Limits")]
     pub(crate) in_flight: u16,
     /// Maximum number of events per batch, besides the hub's limit in bytes
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = value_parser!(u32).range(1..), help_heading = "Limits")]

@@ -87,7 +87,7 @@ impl FunctionFile {
         if function.retry.as_ref().is_none_or(|retry: &RetryPolicy| retry.max_retry_count() == 0) {
             warnings.push(format!(
                 "the file {} has no retries: during an outage of the store all events become dead letters, and the batch \
-                 of a handler that ends is lost; add `\"retry\": {{\"strategy\": \"exponentialBackoff\", \
+                 of a handler that ends is lost; set `\"retry\": {{\"strategy\": \"exponentialBackoff\", \
                  \"maxRetryCount\": -1, \"minimumInterval\": \"00:00:01\", \"maximumInterval\": \"00:01:00\"}}`",
                 self.path.display()
             ));
@@ -165,7 +165,7 @@ impl FunctionFile {
     }
 
     fn invalid_data_type(&self, reason: &str) -> FunctionAppError {
-        self.invalid(format!("dataType {reason}; add `\"dataType\": \"binary\"` to the trigger"))
+        self.invalid(format!("dataType {reason}; set `\"dataType\": \"binary\"` in the trigger"))
     }
 
     fn invalid(&self, reason: String) -> FunctionAppError {

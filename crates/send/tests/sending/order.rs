@@ -52,7 +52,7 @@ fn a_batch_has_at_most_the_given_number_of_events() {
 #[test]
 fn lanes_send_the_events_of_a_key_that_are_due_together() {
     let hub = Hub::new();
-    let ran = send(hub.port, &["--keys", "200", "--events", "20", "--rate", "2000/s"]);
+    let ran = send(hub.port, &["--keys", "200", "--events", "20", "--rate", "2000/s", "--in-flight", "8"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     HubContent::of(&hub.accepted_batches()).assert_numbered(200, 20);
     assert_eq!(ran.report()["rate"], 2_000, "{}", ran.out);
