@@ -113,7 +113,7 @@ fn raise_mmap_threshold() {
 
 fn build_router(app_root: &Path, settings: &Settings) -> Result<Router, ServeError> {
     let config = Config::from_settings(settings)?;
-    let mut app = FunctionApp::load(app_root, settings)?;
+    let mut app = FunctionApp::load(app_root, settings)?.accepted()?;
     app.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     apply_overrides(settings, &mut app.host)?;
     config::locate_queues(settings, &mut app);

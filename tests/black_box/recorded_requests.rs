@@ -198,7 +198,7 @@ fn readings(document: &Value) -> Value {
         let version = &document["Versions"][name];
         let time = version[0].as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).expect("a time");
         // The host does not know the time of an event that comes through the admin endpoint.
-        let is_arrival = time.duration_until(jiff::Timestamp::now()).as_mins() < 5;
+        let is_arrival = time.duration_until(jiff::Timestamp::now()).abs().as_mins() < 5;
         let time = if is_arrival { "arrival".to_owned() } else { time.to_string() };
         (name.clone(), json!([value, time, version[1]]))
     };

@@ -66,6 +66,17 @@ fn messages_that_the_host_does_not_complete_are_refused() {
 }
 
 #[test]
+fn the_tools_work_with_an_app_that_the_handler_refuses() {
+    let app = App::shipped();
+    drop(app.start());
+    let app = app.with_trigger("many", None);
+    app.fails_to_start();
+    let listed = app.tool().args(["dead-letters", "list", "-o", "json", "--state"]).arg(app.path("state.db")).output();
+    let listed = listed.expect("the binary runs");
+    assert_eq!(listed.status.code(), Some(0), "{}", String::from_utf8_lossy(&listed.stderr));
+}
+
+#[test]
 fn a_refused_trigger_of_a_disabled_function_is_one_warning() {
     let app = with_session_trigger("dataType", "string".into());
     let app = app.with(format!("AzureWebJobs.{SESSIONS}.Disabled").as_str(), "true");

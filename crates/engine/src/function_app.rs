@@ -28,7 +28,7 @@ pub use host_json::{CustomHandler, Description, EventHubs, Extensions, HostJson,
 pub use overrides::apply_overrides;
 
 /// A function app: its folder, its `host.json` and the functions that this handler serves.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct FunctionApp {
     /// The folder that holds `host.json`.
     pub root: PathBuf,
@@ -41,6 +41,8 @@ pub struct FunctionApp {
     /// Why functions are not served, and what the host would lose or change of the enabled functions' events: one line for each
     /// reason.
     pub warnings: Vec<String>,
+    /// Why one of the functions must not receive events.
+    refusal: Option<FunctionAppError>,
 }
 
 /// A function that receives telemetry: a folder with a `function.json`.
@@ -104,41 +106,57 @@ impl FunctionApp {
         let host = any_case::from_value(read_json(&host_path)?)
             .map_err(|error| FunctionAppError::Invalid { path: host_path, reason: error.to_string() })?;
         let unreadable = |error| FunctionAppError::Unreadable { path: root.to_owned(), error };
-        let (mut functions, mut timers, mut warnings, mut skipped) = (Vec::new(), Vec::new(), Vec::new(), None);
+        let (mut functions, mut timers, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut skipped, mut refusal) = (Vec::new(), None);
         for entry in fs::read_dir(root).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path().join("function.json");
             if !path.is_file() {
                 continue;
             }
-            let served = match FunctionFile::read(path) {
-                Ok(file) => match (file.served(), file.is_disabled(settings)) {
-                    (Err(error), true) => Err(error),
-                    (served, is_disabled) => {
-                        let served = served?;
-                        if let (Some(Served::Telemetry(function)), false) = (&served, is_disabled) {
-                            warnings.extend(file.warnings(function));
+            let file = match FunctionFile::read(path) {
+                Ok(file) => file,
+                Err(error) => {
+                    skipped.push(error);
+                    continue;
+                }
+            };
+            let is_disabled = file.is_disabled(settings);
+            match file.served() {
+                Err(error) if is_disabled => skipped.push(error),
+                Err(error) => return Err(error),
+                Ok(Some(Served::Telemetry(function))) => match file.refusal(&function) {
+                    Some(error) if is_disabled => skipped.push(error),
+                    refused => {
+                        if !is_disabled {
+                            warnings.extend(file.warnings(&function));
                         }
-                        Ok(served)
+                        refusal = refusal.or(refused);
+                        functions.push(*function);
                     }
                 },
-                Err(error) => Err(error),
-            };
-            match served {
-                Ok(Some(Served::Telemetry(function))) => functions.push(*function),
                 Ok(Some(Served::Timer(timer))) => timers.push(timer),
                 Ok(None) => {}
-                Err(error) => {
-                    warnings.push(format!("a function is not served: {error}"));
-                    skipped = Some(error);
-                }
             }
         }
+        warnings.extend(skipped.iter().map(|error| format!("a function is not served: {error}")));
         if functions.is_empty() {
-            return Err(skipped.unwrap_or_else(|| FunctionAppError::NoFunction(root.to_owned())));
+            return Err(skipped.pop().unwrap_or_else(|| FunctionAppError::NoFunction(root.to_owned())));
         }
         functions.sort_by(|a, b| a.name.cmp(&b.name));
         timers.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { root: root.to_owned(), host, functions, timers, warnings })
+        Ok(Self { root: root.to_owned(), host, functions, timers, warnings, refusal })
+    }
+
+    /// Returns the app if each of its functions may receive events. Tools that only read the files do not need this.
+    ///
+    /// # Errors
+    ///
+    /// Returns why a function must not: the host would lose events, or let a device choose their metadata.
+    pub fn accepted(self) -> Result<Self, FunctionAppError> {
+        match self.refusal {
+            Some(refusal) => Err(refusal),
+            None => Ok(self),
+        }
     }
 }
 

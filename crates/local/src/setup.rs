@@ -51,7 +51,7 @@ impl Setup {
     ///
     /// [`LocalError`]: a file, a setting or an unsupported function.
     pub(super) fn new(options: &Options) -> Result<Self, LocalError> {
-        let mut app = FunctionApp::load(&options.app_root, &settings::read(&options.app_root)?)?;
+        let mut app = FunctionApp::load(&options.app_root, &settings::read(&options.app_root)?)?.accepted()?;
         app.warnings.iter().for_each(|warning| print_message(format_args!("devicestate: warning: {warning}")));
         let function = select_function(&app, options)?;
         let (settings, state) = settings::prepare(&app.root, options.state.clone())?;

@@ -105,17 +105,7 @@ impl FunctionFile {
     /// Returns the trigger, if it delivers telemetry.
     fn trigger(&self) -> Result<Option<Trigger>, FunctionAppError> {
         if let Some(trigger) = self.binding::<EventHubTrigger>("eventHubTrigger")? {
-            return match (trigger.cardinality, trigger.data_type) {
-                (_, DataType::Binary) | (Cardinality::Many, DataType::String) => Ok(Some(Trigger::EventHub(trigger))),
-                (Cardinality::Many, DataType::Json) => Err(self.invalid_data_type(
-                    "is not set: the host fails the entire batch, and skips it, for one body that is not JSON",
-                )),
-                // Objects, too, such as `SystemProperties`: no position would be safe.
-                (Cardinality::One, _) => Err(self.invalid_data_type(
-                    "is not \"binary\": members of a JSON body overwrite metadata of the event, such as its sequence \
-                     number, so events have no reliable order",
-                )),
-            };
+            return Ok(Some(Trigger::EventHub(trigger)));
         }
         let Some(trigger) = self.binding::<ServiceBusTrigger>("serviceBusTrigger")? else { return Ok(None) };
         if !trigger.is_sessions_enabled {
@@ -128,20 +118,34 @@ impl FunctionFile {
                 "cardinality must be \"one\": if one message of a batch fails, all of them are redelivered".into(),
             ));
         }
-        if !trigger.auto_complete_messages {
-            return Err(self.invalid(
+        Ok(Some(Trigger::ServiceBus(trigger)))
+    }
+
+    /// Returns why this function must not receive events: the host would lose some, or let a device choose their metadata.
+    pub(super) fn refusal(&self, function: &Function) -> Option<FunctionAppError> {
+        match &function.trigger {
+            Trigger::EventHub(trigger) => match (trigger.cardinality, trigger.data_type) {
+                (_, DataType::Binary) | (Cardinality::Many, DataType::String) => None,
+                (Cardinality::Many, DataType::Json) => Some(self.invalid_data_type(
+                    "is not set: the host fails the entire batch, and skips it, for one body that is not JSON",
+                )),
+                // By the host's source it copies objects, too, such as `SystemProperties`: no position would be safe.
+                (Cardinality::One, _) => Some(self.invalid_data_type(
+                    "is not \"binary\": members of a JSON body overwrite metadata of the event, such as its sequence \
+                     number, so events have no reliable order",
+                )),
+            },
+            Trigger::ServiceBus(trigger) if !trigger.auto_complete_messages => Some(self.invalid(
                 "autoCompleteMessages is false: a processed message would be delivered again, up to the maximum, because \
                  a custom handler cannot complete it; remove it"
                     .into(),
-            ));
-        }
-        if trigger.data_type != DataType::Binary {
-            return Err(self.invalid_data_type(
+            )),
+            Trigger::ServiceBus(trigger) if trigger.data_type != DataType::Binary => Some(self.invalid_data_type(
                 "is not \"binary\": members of a JSON body overwrite metadata of the message, such as its session and \
                  sequence number, so events have no reliable order",
-            ));
+            )),
+            Trigger::ServiceBus(_) => None,
         }
-        Ok(Some(Trigger::ServiceBus(trigger)))
     }
 
     /// Returns the first binding of this type.
