@@ -100,6 +100,19 @@ fn a_handler_that_is_never_ready_ends_the_run_with_its_last_log_lines() {
     assert_eq!(workspace.documents().len(), 0);
 }
 
+/// The host joins the arguments by blanks and quotes none.
+#[test]
+fn an_argument_with_a_blank_arrives_as_two() {
+    let workspace = Workspace::new();
+    let root = app_with_script(&workspace, "echo $# \"$2\" >&2; exit 3");
+    let file = root.join("host.json");
+    let mut host: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
+    host["customHandler"]["description"]["arguments"] = serde_json::json!(["one", "two words"]);
+    fs::write(&file, host.to_string()).expect("a file");
+    let error = fails_to_start(&workspace, &root);
+    assert!(error.contains("exit code 3: 3 two"), "{error}");
+}
+
 #[test]
 fn a_handler_with_exit_code_0_is_not_restarted_and_ends_the_run() {
     let workspace = Workspace::new();

@@ -8,8 +8,9 @@
 //! * When all events are processed, the hosts are stopped and the checkpoints of the other partitions are rewound, so all events but
 //!   the first ones are delivered again.
 //!
-//! The faults depend on what has happened and never on the clock, so every run has the same ones. At the end the
-//! [check](crate::report::Check) compares the documents with the fold of the events that were sent.
+//! The faults depend on what has happened and never on the clock, so every run injects the same ones. How many other batches fail
+//! with the killed handler depends on time. At the end the [check](crate::report::Check) compares the documents with the fold of
+//! the events that were sent.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},

@@ -176,7 +176,7 @@ impl Host {
                 return Err(Failure::from_reply(status, reason));
             }
             Err(ReplyError::Hangs) => {
-                sleep(limit).await;
+                sleep(limit.saturating_sub(started.elapsed())).await;
                 return Err(too_long());
             }
         };

@@ -1,6 +1,6 @@
 //! Parses HTTP responses.
 
-use std::{cmp::Ordering, ops::Range};
+use std::ops::Range;
 
 /// A complete response.
 #[derive(Debug)]
@@ -29,9 +29,6 @@ pub enum InvalidResponseError {
     /// The size or the end of a chunk.
     #[error("a chunk is invalid")]
     Chunk,
-    /// Only one request is in flight, so nothing may follow its response.
-    #[error("bytes follow it")]
-    BytesAfter,
 }
 
 impl Response {
@@ -67,12 +64,11 @@ impl Response {
             };
             (begin..end, end)
         };
-        match end.cmp(&bytes.len()) {
-            Ordering::Greater => return Ok(None),
-            Ordering::Less => return Err(InvalidResponseError::BytesAfter),
-            Ordering::Equal => {}
+        if end > bytes.len() {
+            return Ok(None);
         }
-        keeps_connection &= !at_end;
+        // Only one request is in flight: bytes after its response belong to none, and would be read as the next response.
+        keeps_connection &= !at_end && end == bytes.len();
         Ok(Some(Self { status, content_type, location, keeps_connection, body }))
     }
 }
@@ -104,7 +100,7 @@ impl Headers {
 }
 
 /// Joins the chunks from `begin` on in place, and returns the position of the body and the end of the response; `None` if the
-/// last one is not complete, and then changes nothing. Trailers are not supported.
+/// last one or the trailers after it are not complete, and then changes nothing. Trailers are ignored.
 fn join_chunks(bytes: &mut [u8], begin: usize) -> Result<Option<(Range<usize>, usize)>, InvalidResponseError> {
     let (mut chunks, mut at) = (Vec::new(), begin);
     loop {
@@ -112,6 +108,13 @@ fn join_chunks(bytes: &mut [u8], begin: usize) -> Result<Option<(Range<usize>, u
         let size = httparse::parse_chunk_size(rest).map_err(|_| InvalidResponseError::Chunk)?;
         let httparse::Status::Complete((line, size)) = size else { return Ok(None) };
         let size = u32::try_from(size).map_err(|_| InvalidResponseError::Chunk)?;
+        if size == 0 {
+            let mut trailers = [httparse::EMPTY_HEADER; 64];
+            let trailers = httparse::parse_headers(&rest[line..], &mut trailers)?;
+            let httparse::Status::Complete((length, _)) = trailers else { return Ok(None) };
+            at += line + length;
+            break;
+        }
         let chunk = at + line..at + line + size as usize;
         at = chunk.end + 2;
         match bytes.get(chunk.end..at) {
@@ -119,14 +122,7 @@ fn join_chunks(bytes: &mut [u8], begin: usize) -> Result<Option<(Range<usize>, u
             Some(b"\r\n") => {}
             Some(_) => return Err(InvalidResponseError::Chunk),
         }
-        if size == 0 {
-            break;
-        }
         chunks.push(chunk);
-    }
-    // A second call with the joined bytes would not be valid, so nothing may follow.
-    if at < bytes.len() {
-        return Err(InvalidResponseError::BytesAfter);
     }
     let mut end = begin;
     for chunk in chunks {
@@ -158,6 +154,7 @@ mod tests {
             ),
             ("HTTP/1.1 204 No Content\r\n\r\n", (204, "")),
             ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (200, "")),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\na: b\r\n\r\n", (200, "{}")),
         ];
         for (text, (status, body)) in whole {
             assert_eq!(read(text, false), Some((status, body.to_owned(), true)), "{text}");
@@ -167,6 +164,9 @@ mod tests {
         }
         let without_length = "HTTP/1.1 200 OK\r\n\r\n{}";
         assert_eq!((read(without_length, false), read(without_length, true)), (None, Some((200, "{}".into(), false))));
+        for more in ["Content-Length: 2\r\n\r\n{}\r\n", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\nmore"] {
+            assert_eq!(read(&format!("HTTP/1.1 200 OK\r\n{more}"), false), Some((200, "{}".into(), false)), "{more}");
+        }
         let closing = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(read(closing, false), Some((200, String::new(), false)));
     }
@@ -176,10 +176,9 @@ mod tests {
         for text in [
             "HTP/1.1 200 OK\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}",
-            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n{}",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nmore",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nno trailer\r\n\r\n",
         ] {
             assert!(Response::read(&mut text.as_bytes().to_vec(), false).is_err(), "{text}");
         }

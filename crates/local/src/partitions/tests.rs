@@ -168,7 +168,7 @@ async fn a_reply_after_the_function_timeout_counts_as_failed() {
     let hub = hub(1).await;
     let edit = |instance: &mut Instance| {
         with_delay(Duration::ZERO)(instance);
-        instance.host.function_timeout = Some(Duration::from_millis(50));
+        instance.host.function_timeout = Some(Duration::from_secs(2));
     };
     let mut host = TestHost::new(false, edit).await;
     let reading = host.read(&hub);

@@ -158,7 +158,8 @@ pub(super) async fn run(
 fn spawn(start: &StartInfo, port: u16) -> io::Result<Child> {
     let mut command = Command::new(&start.executable);
     command
-        .args(&start.arguments)
+        // The host joins the arguments by blanks and quotes none.
+        .args(start.arguments.iter().flat_map(|argument| argument.split_whitespace()))
         .current_dir(&start.directory)
         .envs(start.environment.iter().cloned())
         .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())

@@ -5,6 +5,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     thread,
+    time::Duration,
 };
 
 use devicestate_local::endpoint::Endpoint;
@@ -84,7 +85,7 @@ async fn each_recorded_body_is_sent_as_the_recorded_bytes() {
 }
 
 #[tokio::test]
-async fn a_closed_connection_is_replaced_and_a_request_is_not_repeated() {
+async fn a_closed_connection_is_replaced() {
     let (listener, port) = listen();
     let server = serve(listener, vec![OK, CLOSING, OK]);
     let endpoint = Endpoint::new(port, "F");
@@ -95,6 +96,20 @@ async fn a_closed_connection_is_replaced_and_a_request_is_not_repeated() {
     // The listener is closed, and so is the connection.
     let error = endpoint.post("id", "{}".into()).await.err().expect("no handler listens");
     assert!(error.starts_with("the handler did not answer: 127.0.0.1:") && error.contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_request_whose_connection_was_closed_is_not_repeated() {
+    let (listener, port) = listen();
+    // The second request is read, and its connection closed without an answer.
+    let server = serve(listener.try_clone().expect("a second handle"), vec![OK, ""]);
+    let endpoint = Endpoint::new(port, "F");
+    assert_eq!(endpoint.post("id", "{}".into()).await.expect("a response").status, 200);
+    let second = tokio::time::timeout(Duration::from_secs(10), endpoint.post("id", "{}".into()));
+    assert!(second.await.expect("no second attempt waits for an answer").is_err());
+    assert_eq!(server.join().expect("the requests").len(), 2);
+    listener.set_nonblocking(true).expect("an option");
+    assert!(listener.accept().is_err(), "no other connection");
 }
 
 #[tokio::test]
