@@ -3,6 +3,7 @@
 //! No HTTP library is used for the request, because none writes the names of headers in the host's letter case.
 
 mod connection;
+pub mod exchange;
 mod framing;
 pub mod response;
 

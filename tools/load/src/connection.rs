@@ -1,10 +1,7 @@
 //! One connection to the handler, with one request in flight at a time.
 
-use devicestate_local::endpoint::response::Response;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use devicestate_local::endpoint::{exchange::exchange, response::Response};
+use tokio::net::TcpStream;
 
 use crate::error::{Error, RequestError};
 
@@ -25,21 +22,7 @@ impl Connection {
     /// Sends a request and waits for the reply. Returns status and body for every status.
     pub(crate) async fn call(&mut self, request: &[u8]) -> Result<(u16, &[u8]), RequestError> {
         self.received.clear();
-        // A server that rejects a request may reply and close before it has read it completely. Such a reply is
-        // returned instead of the write error.
-        let write_error = self.stream.write_all(request).await.err();
-        let error = loop {
-            let at_end = match self.stream.read_buf(&mut self.received).await {
-                Ok(count) => count == 0,
-                Err(error) => break error.into(),
-            };
-            match Response::read(&mut self.received, at_end) {
-                Ok(Some(Response { status, body, .. })) => return Ok((status, &self.received[body])),
-                Ok(None) if at_end => break RequestError::Closed,
-                Ok(None) => {}
-                Err(error) => break error.into(),
-            }
-        };
-        Err(write_error.map_or(error, RequestError::from))
+        let Response { status, body, .. } = exchange(&mut self.stream, request, &mut self.received).await?;
+        Ok((status, &self.received[body]))
     }
 }

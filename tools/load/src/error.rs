@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use devicestate_engine::text::error_message;
-use devicestate_local::endpoint::response::InvalidResponseError;
+use devicestate_local::endpoint::{exchange::ExchangeError, response::InvalidResponseError};
 use devicestate_terminal::clean;
 
 #[derive(Debug, thiserror::Error)]
@@ -43,15 +43,25 @@ pub(crate) enum Error {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestError {
     #[error("no reply: {}", error_message(.0))]
-    Connection(#[from] io::Error),
+    Connection(io::Error),
     #[error("no reply: the handler closed the connection")]
     Closed,
     #[error("the reply cannot be read: {0}")]
-    InvalidReply(#[from] InvalidResponseError),
+    InvalidReply(InvalidResponseError),
     #[error("the handler responded {status}: {body}")]
     Status { status: u16, body: String },
     #[error("the handler responded 200 without a body; the host would wait for one until functionTimeout")]
     Empty,
+}
+
+impl From<ExchangeError> for RequestError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Connection(error) => Self::Connection(error),
+            ExchangeError::Closed => Self::Closed,
+            ExchangeError::Invalid(error) => Self::InvalidReply(error),
+        }
+    }
 }
 
 impl Error {

@@ -3,12 +3,12 @@
 use std::{io, net::SocketAddr};
 
 use devicestate_engine::text::error_message;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 
-use super::response::Response;
+use super::{
+    exchange::{ExchangeError, exchange},
+    response::Response,
+};
 
 /// A persistent connection.
 pub(super) struct Connection {
@@ -35,25 +35,13 @@ impl Connection {
 
     /// Sends a request and returns the response with its body.
     pub(super) async fn call(&mut self, request: &[u8]) -> Result<(Response, Vec<u8>), String> {
-        // A server that rejects a request may reply and close before it has read it completely. Such a reply is returned
-        // instead of the write error.
-        let write_error = self.stream.write_all(request).await.err();
         let mut received = Vec::with_capacity(16 << 10);
-        let error = loop {
-            let at_end = match self.stream.read_buf(&mut received).await {
-                Ok(count) => count == 0,
-                Err(error) => break error_message(&error),
-            };
-            match Response::read(&mut received, at_end) {
-                Ok(Some(response)) => {
-                    let body = received.drain(response.body.clone()).collect();
-                    return Ok((response, body));
-                }
-                Ok(None) if at_end => break "it closed the connection".to_owned(),
-                Ok(None) => {}
-                Err(error) => break error.to_string(),
-            }
-        };
-        Err(write_error.map_or(error, |error| error_message(&error)))
+        let response = exchange(&mut self.stream, request, &mut received).await;
+        let response = response.map_err(|error| match error {
+            ExchangeError::Connection(error) => error_message(&error),
+            error => error.to_string(),
+        })?;
+        let body = received.drain(response.body.clone()).collect();
+        Ok((response, body))
     }
 }

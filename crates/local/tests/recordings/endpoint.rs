@@ -1,7 +1,6 @@
 //! What the stand-in sends over a connection: the recorded bytes, for each recording.
 
 use std::{
-    fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     thread,
@@ -9,8 +8,9 @@ use std::{
 };
 
 use devicestate_local::endpoint::Endpoint;
+use devicestate_test_support::recordings;
 
-use crate::recording::{Recording, path};
+use crate::recording::Recording;
 
 /// Accepts connections and answers each request on them; ends after this many requests, and returns them.
 fn serve(listener: TcpListener, answers: Vec<&'static str>) -> thread::JoinHandle<Vec<Vec<u8>>> {
@@ -57,10 +57,8 @@ fn listen() -> (TcpListener, u16) {
 
 #[tokio::test]
 async fn each_recorded_body_is_sent_as_the_recorded_bytes() {
-    let files = fs::read_dir(path("")).expect("the recordings").map(|entry| entry.expect("an entry").file_name());
-    let names: Vec<_> = files.filter_map(|file| file.to_str()?.strip_suffix(".http").map(str::to_owned)).collect();
-    assert!(names.len() > 100, "{names:?}");
-    let recordings: Vec<_> = names.iter().map(|name| Recording::read(name)).collect();
+    let recordings: Vec<_> = recordings().into_iter().map(Recording::from).collect();
+    assert!(recordings.len() > 100, "{}", recordings.len());
     let (listener, port) = listen();
     // Each recording twice: the second request is on the connection of the first one.
     let answers = recordings.iter().flat_map(|_| [OK, CLOSING]).collect();
@@ -76,11 +74,10 @@ async fn each_recorded_body_is_sent_as_the_recorded_bytes() {
         recordings.iter().flat_map(|recording| [recording; 2]).zip(server.join().expect("the requests"))
     {
         let host = format!("Host: 127.0.0.1:{port}\r\n");
-        let recorded = format!("Host: 127.0.0.1:{}\r\n", recording.port());
+        let recorded = format!("Host: {}\r\n", recording.header("Host").expect("a host"));
         let at = request.windows(host.len()).position(|part| part == host.as_bytes()).expect("the host");
         let request = [&request[..at], recorded.as_bytes(), &request[at + host.len()..]].concat();
-        let expected = [recording.head.as_bytes(), b"\r\n\r\n", &recording.chunked].concat();
-        assert!(request == expected, "{}: {}", recording.name, String::from_utf8_lossy(&request));
+        assert!(request == recording.bytes, "{}: {}", recording.name, String::from_utf8_lossy(&request));
     }
 }
 

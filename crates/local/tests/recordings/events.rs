@@ -136,7 +136,7 @@ fn bodies(recording: &Recording) -> Vec<Vec<u8>> {
     let endings = ["", "-attempt-1", "-without-retry"];
     let names = endings.map(|ending| format!("binary-{events}{ending}"));
     let name = names.iter().find(|name| path(&format!("{name}.http")).exists()).expect("a recording with base64");
-    let data = Recording::read(name).json()["Data"]["messages"].as_str().expect("a text").to_owned();
+    let data = Recording::read(name).envelope()["Data"]["messages"].as_str().expect("a text").to_owned();
     let texts = serde_json::from_str::<Vec<String>>(&data).unwrap_or_else(|_| vec![data]);
     texts.iter().map(|text| BASE64.decode(text).expect("base64")).collect()
 }
@@ -167,7 +167,7 @@ pub(crate) fn milliseconds(time: &str) -> i64 {
 
 /// Returns the events of a recording.
 fn events(recording: &Recording) -> Vec<Arc<HubEvent>> {
-    let metadata = recording.json()["Metadata"].clone();
+    let metadata = recording.envelope()["Metadata"].clone();
     let all = metadata["SystemPropertiesArray"].as_str().map(|text| serde_json::from_str(text).expect("an array"));
     let all: Vec<Value> = all.unwrap_or_else(|| vec![metadata["SystemProperties"].clone()]);
     let event = |(system, body): (&Value, Vec<u8>)| {
@@ -193,7 +193,7 @@ fn events(recording: &Recording) -> Vec<Arc<HubEvent>> {
 }
 
 fn request(recording: &Recording, function: &Function) -> Result<String, String> {
-    let source = source(&recording.json()["Metadata"]);
+    let source = source(&recording.envelope()["Metadata"]);
     envelope::request(function, &source, &events(recording), recording.retry().as_ref(), 0)
 }
 

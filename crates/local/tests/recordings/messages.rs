@@ -56,7 +56,7 @@ fn trigger(recording: &Recording) -> Trigger {
 /// Returns the body of the message, from the recording with `dataType` binary, which alone has the exact bytes.
 fn body(recording: &Recording) -> Vec<u8> {
     let name = recording.name.replacen("-string-", "-binary-", 1).replacen("-unset-", "-binary-", 1);
-    let data = Recording::read(&name).json()["Data"]["message"].as_str().expect("a text").to_owned();
+    let data = Recording::read(&name).envelope()["Data"]["message"].as_str().expect("a text").to_owned();
     BASE64.decode(data).expect("base64")
 }
 
@@ -82,7 +82,7 @@ fn delivery(recording: &Recording, metadata: &Value) -> Delivery {
 fn the_same_deliveries_give_the_recorded_bodies() {
     for recording in NAMES.iter().map(|name| Recording::read(name)) {
         let function = function(recording.function(), trigger(&recording));
-        let metadata = &recording.json()["Metadata"];
+        let metadata = &recording.envelope()["Metadata"];
         let namespace = metadata["Client"]["FullyQualifiedNamespace"].as_str().expect("a namespace");
         let delivery = delivery(&recording, metadata);
         let body = envelope::request(&function, namespace, &delivery, recording.retry().as_ref(), 0);

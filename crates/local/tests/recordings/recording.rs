@@ -1,52 +1,45 @@
 //! A recorded request, and the comparison with one that the stand-in makes of the same events.
 
-use std::{fs, path::PathBuf};
+use std::{ops::Deref, path::PathBuf};
 
 use devicestate_engine::function_app::{DataType, Function, QueueOutput, Trigger};
 use devicestate_local::envelope::{Exception, Failure, Retry};
-use serde_json::Value;
+use devicestate_test_support::{recording, root};
 
 /// A recorded request.
 pub(crate) struct Recording {
-    /// The file's name without its extension.
-    pub(crate) name: String,
-    /// The request line and the headers, without the empty line.
-    pub(crate) head: String,
-    /// The body as it was sent: chunks, each with its size.
-    pub(crate) chunked: Vec<u8>,
+    sent: devicestate_test_support::Recording,
     /// The body without the framing.
     pub(crate) body: String,
 }
 
+impl Deref for Recording {
+    type Target = devicestate_test_support::Recording;
+
+    fn deref(&self) -> &Self::Target {
+        &self.sent
+    }
+}
+
+impl From<devicestate_test_support::Recording> for Recording {
+    fn from(sent: devicestate_test_support::Recording) -> Self {
+        Self { body: String::from_utf8(sent.body()).expect("UTF-8"), sent }
+    }
+}
+
 /// Returns the path of a recording.
 pub(crate) fn path(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/host").join(file)
+    root().join("tests/fixtures/host").join(file)
 }
 
 impl Recording {
     pub(crate) fn read(name: &str) -> Self {
-        let bytes = fs::read(path(&format!("{name}.http"))).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("the end of the head");
-        let head = String::from_utf8(bytes[..end].to_vec()).expect("UTF-8");
-        let chunked = bytes[end + 4..].to_vec();
-        let body = join(&chunked).into_iter().flatten().copied().collect();
-        Self { name: name.into(), head, body: String::from_utf8(body).expect("UTF-8"), chunked }
-    }
-
-    /// Returns the name of the function.
-    pub(crate) fn function(&self) -> &str {
-        self.head.strip_prefix("POST /").and_then(|rest| rest.split(' ').next()).expect("a request line")
+        recording(name).into()
     }
 
     /// Returns the invocation id.
     pub(crate) fn invocation_id(&self) -> &str {
-        let id = self.head.lines().find_map(|line| line.strip_prefix("X-Azure-Functions-InvocationId: "));
-        id.expect("an invocation id")
-    }
-
-    /// Returns the port that the host called.
-    pub(crate) fn port(&self) -> &str {
-        self.head.lines().find_map(|line| line.strip_prefix("Host: 127.0.0.1:")).expect("a port")
+        self.header("X-Azure-Functions-InvocationId").expect("an invocation id")
     }
 
     /// Returns the `dataType` of the function, by its name.
@@ -59,13 +52,9 @@ impl Recording {
         }
     }
 
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).expect("JSON")
-    }
-
     /// Returns `RetryContext` of the request: the attempt, and why the one before failed.
     pub(crate) fn retry(&self) -> Option<Retry> {
-        let context = &self.json()["Metadata"]["RetryContext"];
+        let context = &self.envelope()["Metadata"]["RetryContext"];
         let count = u32::try_from(context["RetryCount"].as_u64()?).expect("a small number");
         let max_count = context["MaxRetryCount"].as_i64().expect("a number");
         let failed = || Exception::new(self.invocation_id(), Failure::from_reply(503, "busy".into()));
@@ -89,23 +78,6 @@ impl Recording {
 /// Returns a function with this trigger.
 pub(crate) fn function(name: &str, trigger: Trigger) -> Function {
     Function { name: name.into(), trigger, dead_letters: QueueOutput::shipped(), retry: None }
-}
-
-/// Returns the chunks of a body.
-pub(crate) fn join(mut chunked: &[u8]) -> Vec<&[u8]> {
-    let mut chunks = Vec::new();
-    loop {
-        let end = chunked.windows(2).position(|two| two == b"\r\n").expect("the end of a line");
-        let size = str::from_utf8(&chunked[..end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
-        let size = size.expect("a size");
-        chunked = &chunked[end + 2..];
-        if size == 0 {
-            assert_eq!(chunked, b"\r\n");
-            return chunks;
-        }
-        chunks.push(&chunked[..size]);
-        chunked = chunked[size..].strip_prefix(b"\r\n").expect("the end of a chunk");
-    }
 }
 
 /// The members whose values the host makes anew for each request or each run.

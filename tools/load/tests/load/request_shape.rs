@@ -1,8 +1,6 @@
 //! Compares the driver's requests with recorded ones of a running host.
 
-use std::fs;
-
-use devicestate_test_support::root;
+use devicestate_test_support::recording;
 
 use crate::{
     fake_handler::{Request, read},
@@ -11,9 +9,7 @@ use crate::{
 
 /// Returns a recorded request.
 fn recorded(name: &str) -> Request {
-    let path = root().join("tests/fixtures/host").join(name);
-    let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    read(&mut &*bytes).expect("a recording can be read").expect("a request")
+    read(&mut &*recording(name).bytes).expect("a recording can be read").expect("a request")
 }
 
 /// The recordings' texts that are the driver's in its requests: namespace, hub, function (which is the consumer group, too).
@@ -41,10 +37,9 @@ fn masked(request: &Request) -> String {
 #[test]
 fn a_request_equals_a_recorded_one_but_for_its_values() {
     let with_content_type = ["--content-type", "application/json"];
-    for (name, events, options) in [
-        ("binary-many-json-attempt-1.http", 2, &[][..]),
-        ("binary-many-hundred-attempt-1.http", 100, &with_content_type),
-    ] {
+    for (name, events, options) in
+        [("binary-many-json-attempt-1", 2, &[][..]), ("binary-many-hundred-attempt-1", 100, &with_content_type)]
+    {
         let options = [&["--connections", "1", "--batches", "1"], options].concat();
         let (recorded, sent) = (recorded(name), sent(events, &options));
         let [sent] = &sent[..] else { panic!("one batch") };
@@ -65,6 +60,6 @@ fn the_headers_and_their_order_are_those_of_a_recording() {
     };
     let sent = sent(2, &["--connections", "1", "--batches", "1"]);
     let [sent, recorded]: [Vec<(String, String)>; 2] =
-        [headers(&sent[0]), headers(&recorded("binary-many-json-attempt-1.http"))];
+        [headers(&sent[0]), headers(&recorded("binary-many-json-attempt-1"))];
     assert_eq!(sent, recorded);
 }

@@ -23,8 +23,9 @@ use crate::{
 ///
 /// Returns a description if the system properties are not an object. The position is then unknown.
 pub(super) fn event_metadata(metadata: &Metadata) -> Result<EventMetadata, String> {
-    let properties = object(metadata, "SystemProperties")?.unwrap_or_default();
-    let properties = Properties(parse_members(properties.as_bytes()).map(|(members, _)| members).unwrap_or_default());
+    let system_properties = object(metadata, "SystemProperties")?;
+    let members = system_properties.as_ref().and_then(|object| parse_members(object.as_bytes()));
+    let properties = Properties(members.map(|(members, _)| members).unwrap_or_default());
     let exact = |names: &[&str]| names.iter().find_map(|name| properties.get(name));
     let text = |name| text(metadata, name);
     let sequence_number = exact(&["SequenceNumber", "x-opt-sequence-number"]).or_else(|| number(metadata));
@@ -38,7 +39,7 @@ pub(super) fn event_metadata(metadata: &Metadata) -> Result<EventMetadata, Strin
         partition_keys: column(exact(&["PartitionKey", "x-opt-partition-key"]).or_else(|| text("PartitionKey"))),
         offsets: column(offset),
         properties: column(object(metadata, "Properties").unwrap_or_default()),
-        system_properties: column(object(metadata, "SystemProperties")?),
+        system_properties: column(system_properties),
     })
 }
 
