@@ -3,7 +3,7 @@
 //! Only its telemetry has to be implemented, [`Telemetry::decode_into`]. The engine provides order, versions, conflicts and
 //! dead letters. `cargo run --example pump` prints the pump's document.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use devicestate_engine::{
     batch::{Batch, Event, EventPosition, Source},
@@ -11,14 +11,14 @@ use devicestate_engine::{
     device_state::Reading,
     processor::{DocumentCache, IotHubTime, Processor, Shared},
     store::{MemoryStore, RequestCharge, StateStore as _},
-    telemetry::{Poison, Readings, Telemetry},
+    telemetry::{Poison, RecordTime, Records, Telemetry},
 };
 
 /// Decodes the telemetry of pumps.
 struct Pump;
 
 impl Telemetry for Pump {
-    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
+    fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
         let undecodable = |problem: &str| Poison::Undecodable(format!("the pump's line has {problem}"));
         let line = str::from_utf8(&event.body).map_err(|_| undecodable("bytes that are not UTF-8"))?;
         let [name, flow, state] = line.trim_end().split(';').collect::<Vec<_>>()[..] else {
@@ -28,9 +28,10 @@ impl Telemetry for Pump {
         if flow < 0.0 {
             return Err(Poison::Invalid(format!("the flow is {flow} litres per minute, and must not be negative")));
         }
-        readings.push(Reading { name: "LitresPerMinute".into(), value: flow.into() });
-        readings.push(Reading { name: "State".into(), value: state.into() });
-        Ok(name.into())
+        records.push(Reading { name: "LitresPerMinute".into(), value: flow.into() });
+        records.push(Reading { name: "State".into(), value: state.into() });
+        records.finish(name, RecordTime::Service);
+        Ok(())
     }
 }
 

@@ -64,7 +64,7 @@ fn assert_storable(Decoded { device_id, readings, .. }: &Decoded) {
     let names: BTreeSet<_> = readings.iter().map(|reading| &reading.name).collect();
     assert_eq!(names.len(), readings.len(), "{readings:?}");
     let mut update = Update::default();
-    update.fold(Version { time_ms: 1, sequence_number: 2, source: 3 }, readings);
+    update.fold(Version { time_ms: 1, sequence_number: 2, source: 3, record: 0 }, readings);
     let mut document = Document::new(document_id(device_id).into_owned());
     assert_eq!(document.merge(&update), !readings.is_empty());
     let text = serde_json::to_string(&document).expect("a document is JSON");

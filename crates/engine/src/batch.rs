@@ -1,6 +1,6 @@
 //! The content of one invocation: a batch of events of one partition, with the host's metadata.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub struct Batch {
     /// The events, in the order of the partition.
     pub events: Vec<Event>,
     /// The host's metadata of each event.
-    pub metadata: EventMetadata,
+    pub metadata: Arc<EventMetadata>,
     /// The metadata of the Service Bus message, if the batch is one.
     pub message: Option<Message>,
 }
@@ -143,7 +143,46 @@ pub struct Event {
     pub iot_hub_message_source: Option<String>,
     /// Why this event could not be read from the envelope; `None` if it could.
     pub fault: Option<String>,
+    /// The cells of the host's metadata, which are read only if the telemetry needs them.
+    pub cells: EventCells,
 }
+
+/// The cells of one event in the host's metadata.
+#[derive(Debug, Default, Clone)]
+pub struct EventCells(Option<(Arc<EventMetadata>, usize)>);
+
+impl EventCells {
+    pub(crate) fn new(metadata: Arc<EventMetadata>, index: usize) -> Self {
+        Self(Some((metadata, index)))
+    }
+
+    /// Returns the application properties by name; empty if there are none.
+    #[must_use]
+    pub fn properties(&self) -> serde_json::Map<String, serde_json::Value> {
+        let object = self.get(|metadata, index| serde_json::from_str(metadata.properties.cell(index)?.get()).ok());
+        object.unwrap_or_default()
+    }
+
+    /// Returns the partition key.
+    #[must_use]
+    pub fn partition_key(&self) -> Option<String> {
+        self.get(|metadata, index| metadata.partition_keys.string(index))
+    }
+
+    fn get<T>(&self, cell: impl FnOnce(&EventMetadata, usize) -> Option<T>) -> Option<T> {
+        let Self(Some((metadata, index))) = self else { return None };
+        cell(metadata, *index)
+    }
+}
+
+/// Events are equal if the cells that they may be decoded from are.
+impl PartialEq for EventCells {
+    fn eq(&self, other: &Self) -> bool {
+        self.properties() == other.properties() && self.partition_key() == other.partition_key()
+    }
+}
+
+impl Eq for EventCells {}
 
 /// The position of an event in its partition, as the service assigned it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

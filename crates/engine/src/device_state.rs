@@ -7,7 +7,7 @@
 mod document_id;
 mod version;
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::Error as _, ser::SerializeMap as _};
 use serde_json::{Map, Value};
@@ -15,18 +15,21 @@ use serde_json::{Map, Value};
 pub use document_id::{MAX_ID_BYTES, device_id, document_id};
 pub use version::{MAX_CLOCK_STEP_MS, Version};
 
+/// The name of a reading. A copy shares the memory.
+pub type Name = arcstr::ArcStr;
+
 /// One named value of a device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     /// The field of the document.
-    pub name: Cow<'static, str>,
+    pub name: Name,
     /// The value, as JSON.
     pub value: Value,
 }
 
 /// A value for each field, sorted by the names of the fields.
 #[derive(Debug, Clone, PartialEq)]
-struct Fields<T>(Vec<(Cow<'static, str>, T)>);
+struct Fields<T>(Vec<(Name, T)>);
 
 impl<T> Fields<T> {
     fn get(&self, name: &str) -> Option<&T> {
@@ -63,13 +66,13 @@ pub struct Update {
 }
 
 impl Update {
-    /// Folds one event into the update, whose events are of one batch. A null value is not a reading and never overwrites.
+    /// Folds one event into the update, whose events are of one batch. A null clears its field.
     pub fn fold(&mut self, version: Version, readings: &[Reading]) {
         if self.fields.0.is_empty() {
             self.fields.0.reserve(readings.len());
         }
         let mut expected = 0;
-        for Reading { name, value } in readings.iter().filter(|reading| !reading.value.is_null()) {
+        for Reading { name, value } in readings {
             let index = self.fields.index_of(name, expected);
             expected = index.unwrap_or_else(|index| index) + 1;
             match index {
@@ -114,7 +117,7 @@ impl Document {
     /// Returns true if an event of this version would update at least one of these readings.
     #[must_use]
     pub fn is_older_than(&self, version: Version, readings: &[Reading]) -> bool {
-        readings.iter().filter(|r| !r.value.is_null()).any(|r| replaced(self.version(&r.name), version).is_some())
+        readings.iter().any(|r| replaced(self.version(&r.name), version).is_some())
     }
 
     /// Overwrites each field for which the update is newer. Returns true if there is one.
@@ -212,7 +215,7 @@ impl<'de> Deserialize<'de> for Document {
             .map_err(|error| D::Error::custom(format!("\"Versions\" of the document {id:?}: {error}")))?;
         let versions = versions.unwrap_or_default();
         let fields = map.into_iter().filter(|(name, _)| !SERVICE_PROPERTIES.contains(&name.as_str()));
-        let mut fields: Vec<(Cow<'static, str>, _)> = fields
+        let mut fields: Vec<(Name, _)> = fields
             .map(|(name, value)| {
                 let version = versions.get(&name).copied();
                 (name.into(), Field { value, version })

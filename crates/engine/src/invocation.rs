@@ -6,7 +6,7 @@
 
 mod metadata;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurposeConfig, Simd};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{
-    batch::{Batch, Event, EventMetadata, Source},
+    batch::{Batch, Event, EventCells, EventMetadata, Source},
     function_app::{Cardinality, DataType, Trigger},
     json::{Members, Quotes, Raw, each_member, parse_elements, parse_members, parse_value},
     text::first_chars,
@@ -212,6 +212,10 @@ fn envelope_error(request: &[u8]) -> String {
 #[must_use]
 pub fn attach_metadata(source: Source, mut events: Vec<Event>, metadata: EventMetadata) -> Batch {
     metadata::attach(&mut events, &metadata);
+    let metadata = Arc::new(metadata);
+    for (index, event) in events.iter_mut().enumerate() {
+        event.cells = EventCells::new(Arc::clone(&metadata), index);
+    }
     Batch { source, events, metadata, message: None }
 }
 

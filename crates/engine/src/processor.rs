@@ -12,6 +12,7 @@ mod failing_documents;
 mod future_times;
 mod known_documents;
 mod outcomes;
+mod record_outcomes;
 mod unrecognized;
 mod write;
 
@@ -35,6 +36,7 @@ use crate::{
 pub use cache::DocumentCache;
 use cause::Documents;
 use future_times::FutureTimes;
+use record_outcomes::event_outcomes;
 use unrecognized::UnrecognizedWarning;
 use write::Run;
 
@@ -60,8 +62,12 @@ pub enum Outcome {
 pub struct Processed {
     /// One outcome for each event, in the batch's order.
     pub outcomes: Vec<Outcome>,
-    /// How many devices the decoded events belong to.
+    /// How many devices the decoded records belong to.
     pub devices: usize,
+    /// The number of records. An event that is not decoded counts as one.
+    pub records: usize,
+    /// The number of records that are ordered by the time at which they were enqueued, because the device's clock cannot be right.
+    pub unusable_times: usize,
     /// The operations on the store.
     pub operations: Operations,
     /// Whether the store accepted a write while this batch was processed, and also other documents if a device failed. Only
@@ -147,14 +153,20 @@ impl Processor {
         let devices = decoded.group_by_device();
         let decoded_at = Instant::now();
         let mut run = Run {
-            outcomes,
             can_reclassify: devices.len() > 1 || batch.message.is_some(),
-            processed: Processed { devices: devices.len(), decode_time: decoded_at - started, ..Processed::default() },
+            processed: Processed {
+                devices: devices.len(),
+                records: outcomes.len(),
+                unusable_times: decoded.unusable_times,
+                decode_time: decoded_at - started,
+                ..Processed::default()
+            },
+            outcomes,
         };
         let overrun = decoded_at.saturating_duration_since(started + self.budget / 2);
         self.write(&mut run, devices, started + overrun, decoded_at).await;
-        let outcomes = run.outcomes.into_iter();
-        run.processed.outcomes = outcomes.map(|outcome| outcome.expect("each event has an outcome")).collect();
+        let outcomes = run.outcomes.into_iter().map(|outcome| outcome.expect("each record has an outcome"));
+        run.processed.outcomes = event_outcomes(outcomes.collect(), &decoded.events, batch.events.len());
         run.processed.store_time = decoded_at.elapsed();
         run.processed
     }

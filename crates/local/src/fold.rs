@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::hub::HubEvent;
 
 /// Enqueued time, source and sequence number of the event that a reading is from.
-type VersionKey = (i64, u64, i64);
+type VersionKey = (i64, u64, i64, u32);
 
 /// Namespace, partition and sequence number of an event.
 type EventKey = (String, String, i64);
@@ -90,12 +90,12 @@ impl Fold {
             if decoded.is_unrecognized() {
                 continue;
             }
-            let version = (event.enqueued_ms, number, event.sequence_number);
+            let version = (event.enqueued_ms, number, event.sequence_number, 0);
             let document = self.documents.entry(document_id(&decoded.device_id).into_owned()).or_default();
             for reading in decoded.readings.into_iter().filter(|reading| !reading.value.is_null()) {
-                match document.get_mut(reading.name.as_ref()) {
+                match document.get_mut(reading.name.as_str()) {
                     Some(held) => replace_older(held, version, reading.value),
-                    None => drop(document.insert(reading.name.into_owned(), (version, reading.value))),
+                    None => drop(document.insert(reading.name.to_string(), (version, reading.value))),
                 }
             }
         }
@@ -139,8 +139,13 @@ impl Fold {
             if let Some((name, (version, value))) = different {
                 let held = document.get(name).map_or_else(|| "missing".to_owned(), ToString::to_string);
                 let held_version = json!(document.version(name));
-                let (time_ms, source, sequence_number) = version;
-                let version = json!([time_ms, sequence_number, source]);
+                let (time_ms, source, sequence_number, record) = version;
+                let version = json!(Version {
+                    time_ms: *time_ms,
+                    sequence_number: *sequence_number,
+                    source: *source,
+                    record: *record
+                });
                 let detail = format!("{name} is {held} (version {held_version}); expected {value} (version {version})");
                 differences.push(difference(id, detail));
             } else if let Some((name, _)) = document.readings().find(|(name, _)| !expected.contains_key(*name)) {
@@ -154,17 +159,17 @@ impl Fold {
 /// Replaces a reading if the event is newer.
 fn replace_older(held: &mut (VersionKey, Value), event: VersionKey, value: Value) {
     const MINUTE_MS: u64 = 60_000;
-    let ((held_ms, held_source, held_number), (event_ms, source, number)) = (held.0, event);
+    let ((held_ms, held_source, held_number, held_record), (event_ms, source, number, record)) = (held.0, event);
     // The times of a run are those of an earlier run or earlier ones, if its events are backdated.
     if source == held_source && event_ms.abs_diff(held_ms) <= MINUTE_MS {
-        if number > held_number {
-            *held = ((event_ms.max(held_ms), source, number), value);
+        if (number, record) > (held_number, held_record) {
+            *held = ((event_ms.max(held_ms), source, number, record), value);
         }
     } else if event > held.0 {
         *held = (event, value);
     }
 }
 
-fn version_key(Version { time_ms, sequence_number, source }: Version) -> VersionKey {
-    (time_ms, source, sequence_number)
+fn version_key(Version { time_ms, sequence_number, source, record }: Version) -> VersionKey {
+    (time_ms, source, sequence_number, record)
 }

@@ -78,7 +78,7 @@ pub fn source() -> Source {
 
 /// Returns the version of event number n.
 pub fn version(number: i64) -> Version {
-    Version { time_ms: T0 + number, sequence_number: number, source: source().number() }
+    Version { time_ms: T0 + number, sequence_number: number, source: source().number(), record: 0 }
 }
 
 pub fn batch(events: impl IntoIterator<Item = Event>) -> Batch {

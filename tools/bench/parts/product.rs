@@ -138,7 +138,10 @@ pub(super) fn refuse(event: &Event) -> Poison {
 pub(super) fn fold_and_merge(document: &mut Document, position: i64, events: &[Decoded]) {
     let mut update = Update::default();
     for (position, event) in (position..).zip(events) {
-        update.fold(Version { time_ms: T0_MS + position, sequence_number: position, source: 4_712 }, &event.readings);
+        update.fold(
+            Version { time_ms: T0_MS + position, sequence_number: position, source: 4_712, record: 0 },
+            &event.readings,
+        );
     }
     assert!(document.merge(&update), "later events change the document");
 }

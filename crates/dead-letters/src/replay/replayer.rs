@@ -325,6 +325,7 @@ fn single_event_batch(letter: &DeadLetter, body: Vec<u8>, is_edited: bool) -> Ba
     let metadata = EventMetadata {
         sequence_numbers: column(&data.sequence_number),
         enqueued_times: column(&data.enqueued_time_utc),
+        partition_keys: column(&data.partition_key),
         properties: column(&data.properties),
         system_properties: column(&data.system_properties),
         ..EventMetadata::default()

@@ -13,7 +13,7 @@ use crate::replaying::{Rig, Run, Trail, dead_letters};
 async fn an_unrecognized_dead_letter_stays_in_the_queue_and_one_of_iot_hub_itself_is_deleted() {
     let mut batch = batch([event(1, &json!({"deviceId": "pump", "rpm": 1})), battery(2, "drone-1", 0.25)]);
     let source = json!([{}, {"iothub-message-source": "twinChangeEvents"}]).to_string();
-    batch.metadata.system_properties = MetadataColumn::new(source, 2);
+    Arc::get_mut(&mut batch.metadata).expect("not shared").system_properties = MetadataColumn::new(source, 2);
     let rig = Rig::with(&dead_letters(batch)).await;
     let (store, trail) = <(Arc<ScriptedStore>, Arc<Trail>)>::default();
     let (scanned, summary) = Run::new(&rig.queue, &store, &trail).replay().await;

@@ -123,8 +123,9 @@ pub(crate) fn dead_letters(mut batch: Batch) -> Vec<DeadLetter> {
         let cells: Vec<_> = (0..positions.len()).map(cell).collect();
         devicestate_engine::batch::MetadataColumn::new(format!("[{}]", cells.join(",")), positions.len())
     };
-    batch.metadata.sequence_numbers = column(&|index| positions[index].sequence_number.to_string());
-    batch.metadata.enqueued_times = column(&|index| {
+    Arc::get_mut(&mut batch.metadata).expect("not shared").sequence_numbers =
+        column(&|index| positions[index].sequence_number.to_string());
+    Arc::get_mut(&mut batch.metadata).expect("not shared").enqueued_times = column(&|index| {
         let time = jiff::Timestamp::from_millisecond(positions[index].enqueued_ms).expect("a time");
         format!("\"{}\"", time.strftime("%Y-%m-%dT%H:%M:%S%.3f"))
     });

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 
 fn version(time_ms: i64, sequence_number: i64, source: u64) -> Version {
-    Version { time_ms, sequence_number, source }
+    Version { time_ms, sequence_number, source, record: 0 }
 }
 
 fn readings(value: &Value) -> Vec<Reading> {
@@ -151,11 +151,12 @@ fn the_newest_version_is_the_highest_of_all_readings() {
 }
 
 #[test]
-fn null_never_overwrites() {
+fn a_null_clears_a_field_and_an_older_event_does_not_bring_it_back() {
     let mut document = Document::new("d".into());
-    document.merge(&update(&[(1, json!({"A": 1})), (2, json!({"A": null}))]));
-    assert_eq!(document.get("A"), Some(&json!(1)));
-    assert!(!document.is_older_than(version(9, 9, 0), &readings(&json!({"A": null}))));
+    document.merge(&update(&[(1, json!({"A": 1})), (3, json!({"A": null}))]));
+    assert_eq!(document.get("A"), Some(&json!(null)));
+    assert!(!document.is_older_than(version(2, 2, 0), &readings(&json!({"A": 1}))));
+    assert!(!document.merge(&update(&[(2, json!({"A": 2}))])));
 }
 
 #[test]

@@ -4,10 +4,11 @@ use std::fmt::{self, Formatter};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error, Unexpected, Visitor},
+    de::{Error, SeqAccess, Unexpected, Visitor},
+    ser::SerializeTuple as _,
 };
 
-/// The version of a reading: the time, the sequence number and the source of its event.
+/// The version of a reading: the time, the sequence number and the source of its event, and its record.
 ///
 /// The rule of comparison:
 ///
@@ -18,7 +19,8 @@ use serde::{
 /// * Two sources, or a source that is ordered by time: the time decides, then the source, then the sequence number.
 ///
 /// `docs/contribute/architecture.md` names the sets of events for which the order of arrival does not matter. In a document
-/// a version is the array `[time_ms, sequence_number, source]`.
+/// a version is the array `[time_ms, sequence_number, source]`; a record that is not the first of its event has its index as
+/// a fourth element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version {
     /// The event's time in milliseconds since 1970, UTC: mostly when the service enqueued it.
@@ -28,6 +30,8 @@ pub struct Version {
     /// The number of the event's [`Source`](crate::batch::Source::number). The lowest bit is set if the events of the source
     /// are ordered by time.
     pub source: u64,
+    /// The index of the record within its event: of two records of one event, the later one is newer.
+    pub record: u32,
 }
 
 /// The largest step back of the times of one source, in milliseconds, over which the sequence number still decides.
@@ -41,7 +45,7 @@ impl Version {
     /// although the event is old, or there is none.
     #[must_use]
     pub fn ordered_by_time(time_ms: i64, sequence_number: i64, source: u64) -> Self {
-        Self { time_ms, sequence_number, source: source | ORDERED_BY_TIME }
+        Self { time_ms, sequence_number, source: source | ORDERED_BY_TIME, record: 0 }
     }
 
     /// Returns true if an event of this version replaces a reading of the version `stored`.
@@ -61,15 +65,16 @@ impl Version {
             && self.time_ms.abs_diff(event.time_ms) <= MAX_CLOCK_STEP_MS.unsigned_abs()
         {
             let time_ms = self.time_ms.max(event.time_ms);
-            return (event.sequence_number > self.sequence_number).then_some(Self { time_ms, ..event });
+            let is_newer = (event.sequence_number, event.record) > (self.sequence_number, self.record);
+            return is_newer.then_some(Self { time_ms, ..event });
         }
         (event.by_time() > self.by_time()).then_some(event)
     }
 
     /// Returns the parts by which versions of different sources are compared. The sequence number comes last, because those of
     /// two sources have nothing to do with each other.
-    pub(super) fn by_time(self) -> (i64, u64, i64) {
-        (self.time_ms, self.source, self.sequence_number)
+    pub(super) fn by_time(self) -> (i64, u64, i64, u32) {
+        (self.time_ms, self.source, self.sequence_number, self.record)
     }
 }
 
@@ -78,17 +83,44 @@ const MAX_EXACT_INTEGER: u64 = 1 << 53;
 
 impl Serialize for Version {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.sequence_number.unsigned_abs() <= MAX_EXACT_INTEGER {
-            return (self.time_ms, self.sequence_number, self.source).serialize(serializer);
+        let Self { time_ms, sequence_number, source, record } = *self;
+        let mut elements = serializer.serialize_tuple(if record == 0 { 3 } else { 4 })?;
+        elements.serialize_element(&time_ms)?;
+        if sequence_number.unsigned_abs() <= MAX_EXACT_INTEGER {
+            elements.serialize_element(&sequence_number)?;
+        } else {
+            elements.serialize_element(&sequence_number.to_string())?;
         }
-        (self.time_ms, self.sequence_number.to_string(), self.source).serialize(serializer)
+        elements.serialize_element(&source)?;
+        if record != 0 {
+            elements.serialize_element(&record)?;
+        }
+        elements.end()
     }
 }
 
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (time_ms, SequenceNumber(sequence_number), source) = Deserialize::deserialize(deserializer)?;
-        Ok(Self { time_ms, sequence_number, source })
+        deserializer.deserialize_seq(VersionVisitor)
+    }
+}
+
+struct VersionVisitor;
+
+impl<'de> Visitor<'de> for VersionVisitor {
+    type Value = Version;
+
+    fn expecting(&self, formatter: &mut Formatter) -> fmt::Result {
+        formatter.write_str("a version: an array of three or four elements")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Version, A::Error> {
+        let missing = |index| A::Error::invalid_length(index, &self);
+        let time_ms = elements.next_element()?.ok_or_else(|| missing(0))?;
+        let SequenceNumber(sequence_number) = elements.next_element()?.ok_or_else(|| missing(1))?;
+        let source = elements.next_element()?.ok_or_else(|| missing(2))?;
+        let record = elements.next_element()?.unwrap_or_default();
+        Ok(Version { time_ms, sequence_number, source, record })
     }
 }
 

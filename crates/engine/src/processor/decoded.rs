@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    mem,
     ops::Range,
     panic::{self, AssertUnwindSafe},
     sync::atomic::Ordering::Relaxed,
@@ -20,71 +19,94 @@ use crate::{
     batch::{Batch, Event, EventPosition},
     device_state::{MAX_ID_BYTES, Reading, Version, document_id, is_reading_name},
     failure::{ErrorClass, Failure, Stage},
-    telemetry::{Poison, Readings, Telemetry, is_unrecognized, max_unpacked_bytes},
+    telemetry::{Poison, RecordEnd, RecordResult, RecordTime, Records, Telemetry, is_unrecognized, max_unpacked_bytes},
     text::panic_message,
 };
 
-/// The decoded events of a batch.
+/// The decoded records of a batch. Most events have one.
 #[derive(Default)]
 pub(super) struct DecodedBatch<'b> {
-    /// One entry for each event: `None` for those that are to be written.
+    /// One entry for each record: `None` for those that are to be written. An event that cannot be decoded counts as one record.
     pub(super) outcomes: Vec<Option<Outcome>>,
-    /// The readings of all decoded events, one after the other.
+    /// The index of the event of each record. Those of an event are adjacent.
+    pub(super) events: Vec<usize>,
+    /// The readings of all decoded records, one after the other.
     readings: Vec<Reading>,
     devices: Vec<NamedDevice<'b>>,
-    /// The events that were decoded, in the batch's order.
-    events: Vec<DecodedEvent>,
-    /// The skipped fields of the first unrecognized event.
+    /// The records that were decoded, in the order of their events in the batch.
+    records: Vec<DecodedRecord>,
+    /// The skipped fields of the first unrecognized record.
     pub(super) unrecognized: Option<Vec<String>>,
+    /// The number of records whose device time is unusable.
+    pub(super) unusable_times: usize,
 }
 
 /// A device id as the events contain it.
 struct NamedDevice<'b> {
     name: Cow<'b, str>,
-    /// The number of its events.
-    events: usize,
+    /// The number of its records.
+    records: usize,
 }
 
-/// A decoded event.
-struct DecodedEvent {
-    /// The event's index in the batch.
+/// A decoded record.
+struct DecodedRecord {
+    /// The record's index in the batch.
     index: usize,
     /// The index of the device in [`DecodedBatch::devices`].
     device: usize,
     version: Version,
-    /// The range of the event's readings in [`DecodedBatch::readings`].
+    /// The range of the record's readings in [`DecodedBatch::readings`].
     readings: Range<usize>,
 }
 
-/// The events of one device, in the batch's order.
+/// The records of one device, in the batch's order.
 #[derive(Default)]
 pub(super) struct Device<'d> {
     /// The id of the device's document.
     pub(super) id: Cow<'d, str>,
     /// The device id as the events contain it.
     pub(super) name: &'d str,
-    pub(super) events: Vec<DeviceEvent<'d>>,
+    pub(super) records: Vec<DeviceRecord<'d>>,
 }
 
-/// A decoded event of a [`Device`].
-pub(super) struct DeviceEvent<'d> {
-    /// The event's index in the batch.
+/// A decoded record of a [`Device`].
+pub(super) struct DeviceRecord<'d> {
+    /// The record's index in the batch.
     pub(super) index: usize,
     pub(super) version: Version,
     pub(super) readings: &'d [Reading],
 }
 
-impl DecodedBatch<'_> {
-    /// Groups the events by device. This is a separate step, because the readings cannot be borrowed while they grow.
+impl<'b> DecodedBatch<'b> {
+    fn with_capacity(events: usize) -> Self {
+        /// The number of readings in an event of drone telemetry.
+        const READINGS_PER_EVENT: usize = 8;
+        Self {
+            outcomes: Vec::with_capacity(events),
+            events: Vec::with_capacity(events),
+            readings: Vec::with_capacity(events * READINGS_PER_EVENT),
+            records: Vec::with_capacity(events),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a record with its outcome, and returns the index of the record.
+    fn add(&mut self, event: usize, outcome: Option<Outcome>) -> usize {
+        self.outcomes.push(outcome);
+        self.events.push(event);
+        self.outcomes.len() - 1
+    }
+
+    /// Groups the records by device. This is a separate step, because the readings cannot be borrowed while they grow.
     pub(super) fn group_by_device(&self) -> Vec<Device<'_>> {
-        let devices = self.devices.iter().map(|NamedDevice { name, events }| {
-            let events = Vec::with_capacity(*events);
-            Device { id: document_id(name), name, events }
+        let devices = self.devices.iter().map(|NamedDevice { name, records }| {
+            let records = Vec::with_capacity(*records);
+            Device { id: document_id(name), name, records }
         });
         let mut devices: Vec<_> = devices.collect();
-        for DecodedEvent { index, device, version, readings } in &self.events {
+        for DecodedRecord { index, device, version, readings } in &self.records {
             let readings = &self.readings[readings.clone()];
-            devices[*device].events.push(DeviceEvent { index: *index, version: *version, readings });
+            devices[*device].records.push(DeviceRecord { index: *index, version: *version, readings });
         }
         devices
     }
@@ -101,24 +123,15 @@ impl Processor {
     ///
     /// Large bodies are decoded last: the ordinary events of a batch do not wait for them, whatever they cost.
     pub(super) async fn decode<'b>(&self, batch: &'b Batch, deadline: Instant) -> DecodedBatch<'b> {
-        /// The number of readings in an event of the telemetry that ships.
-        const READINGS_PER_EVENT: usize = 8;
         let source = batch.source.number();
         let count = batch.events.len();
         let now_ms = self.clock.now_ms();
         let mut arrival_ms = None;
         let mut is_warned = false;
-        // There are at most as many devices as events, too few for a hash that must resist attacks.
+        // There are at most as many devices as records, too few for a hash that must resist attacks.
         let mut known: HashMap<Cow<'b, str>, usize, foldhash::fast::RandomState> = HashMap::default();
-        let mut decoded = DecodedBatch {
-            outcomes: vec![None; count],
-            readings: Vec::with_capacity(count * READINGS_PER_EVENT),
-            events: Vec::with_capacity(count),
-            devices: Vec::new(),
-            unrecognized: None,
-        };
-        let DecodedBatch { outcomes, readings, devices, events, unrecognized } = &mut decoded;
-        let mut skipped = Vec::new();
+        let mut decoded = DecodedBatch::with_capacity(count);
+        let mut ends = Vec::new();
         let (mut chunk, mut is_late) = (0, false);
         let is_large = |index: &usize| max_unpacked_bytes(&batch.events[*index].body) > CHUNK_BYTES / 16;
         let has_large = (0..count).any(|index| is_large(&index));
@@ -132,46 +145,65 @@ impl Processor {
                 is_late = Instant::now() >= deadline;
             }
             if is_late {
-                outcomes[index] = Some(Outcome::Unresolved(undecoded()));
+                decoded.add(index, Some(Outcome::Unresolved(undecoded())));
                 continue;
             }
             if is_other_message(event) {
-                outcomes[index] = Some(Outcome::Ignored);
+                decoded.add(index, Some(Outcome::Ignored));
                 continue;
             }
-            let version = self.version(event, source).unwrap_or_else(|| {
+            let first = decoded.readings.len();
+            if let Err(failure) = decode(&*self.telemetry, event, &mut decoded.readings, &mut ends) {
+                decoded.readings.truncate(first);
+                ends.clear();
+                decoded.add(index, Some(Outcome::Failed(failure)));
+                continue;
+            }
+            if ends.is_empty() {
+                decoded.add(index, Some(Outcome::Ignored));
+                continue;
+            }
+            let position = self.version(event, source).unwrap_or_else(|| {
                 let arrival_ms = *arrival_ms.get_or_insert_with(|| self.next_arrival_ms());
                 Version::ordered_by_time(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
             });
-            let first = readings.len();
-            skipped.clear();
-            match decode(&*self.telemetry, event, readings, &mut skipped) {
-                Ok(_) if is_unrecognized(&readings[first..], &skipped) => {
-                    readings.truncate(first);
-                    unrecognized.get_or_insert_with(|| mem::take(&mut skipped));
-                    outcomes[index] = Some(Outcome::Unrecognized);
-                }
-                Ok(name) => {
-                    if !is_warned && is_far_ahead(version.time_ms, now_ms) {
-                        is_warned = true;
-                        let event = FutureEvent { device_id: &name, version };
-                        self.shared.future_times.warn(batch, &event, now_ms);
+            for (record, RecordEnd { readings, result }) in (0..).zip(ends.drain(..)) {
+                let (name, time, skipped) = match check(result, &decoded.readings[readings.clone()]) {
+                    Ok(Some(valid)) => valid,
+                    Ok(None) => {
+                        decoded.add(index, Some(Outcome::Ignored));
+                        continue;
                     }
-                    let device = *known.entry(name).or_insert_with_key(|name| {
-                        devices.push(NamedDevice { name: name.clone(), events: 0 });
-                        devices.len() - 1
-                    });
-                    devices[device].events += 1;
-                    events.push(DecodedEvent { index, device, version, readings: first..readings.len() });
+                    Err(failure) => {
+                        decoded.add(index, Some(Outcome::Failed(failure)));
+                        continue;
+                    }
+                };
+                if is_unrecognized(&decoded.readings[readings.clone()], &skipped) {
+                    decoded.unrecognized.get_or_insert(skipped);
+                    decoded.add(index, Some(Outcome::Unrecognized));
+                    continue;
                 }
-                Err(failure) => {
-                    readings.truncate(first);
-                    outcomes[index] = Some(Outcome::Failed(failure));
+                let version = Version { record, ..record_version(position, event, time) };
+                decoded.unusable_times += usize::from(time == RecordTime::Unusable);
+                if !is_warned && is_far_ahead(version.time_ms, now_ms) {
+                    is_warned = true;
+                    let event = FutureEvent { device_id: &name, version };
+                    self.shared.future_times.warn(batch, &event, now_ms);
                 }
+                let devices = &mut decoded.devices;
+                let device = *known.entry(name).or_insert_with_key(|name| {
+                    devices.push(NamedDevice { name: name.clone(), records: 0 });
+                    devices.len() - 1
+                });
+                devices[device].records += 1;
+                let index = decoded.add(index, None);
+                decoded.records.push(DecodedRecord { index, device, version, readings });
             }
         }
         if has_large {
-            events.sort_unstable_by_key(|event| event.index);
+            let events = &decoded.events;
+            decoded.records.sort_unstable_by_key(|record| (events[record.index], record.index));
         }
         decoded
     }
@@ -184,7 +216,7 @@ impl Processor {
         let created_ms = created_ms.map(|created_ms| created_ms.min(event.time_ms.unwrap_or(enqueued_ms)));
         Some(match created_ms.or(event.time_ms) {
             Some(time_ms) => Version::ordered_by_time(time_ms, sequence_number, source),
-            None => Version { time_ms: enqueued_ms, sequence_number, source },
+            None => Version { time_ms: enqueued_ms, sequence_number, source, record: 0 },
         })
     }
 
@@ -215,33 +247,65 @@ fn undecoded() -> Failure {
     }
 }
 
-/// Decodes one event and checks the rules for all telemetry. Returns the device id and appends the readings.
+/// Returns the version of a record of an event whose own version is `position`.
+fn record_version(position: Version, event: &Event, time: RecordTime) -> Version {
+    let Version { sequence_number, source, .. } = position;
+    // IoT Hub may send a message again, with another position.
+    let enqueued_ms = event.time_ms.unwrap_or_else(|| event.position.map_or(position.time_ms, |p| p.enqueued_ms));
+    match time {
+        RecordTime::Service => position,
+        // A device's clock that is ahead must not hold off later records.
+        RecordTime::Device(time_ms) => Version::ordered_by_time(time_ms.min(enqueued_ms), sequence_number, source),
+        RecordTime::Enqueued | RecordTime::Unusable => Version::ordered_by_time(enqueued_ms, sequence_number, source),
+    }
+}
+
+fn poison(stage: Stage, issue: String) -> Failure {
+    Failure { stage, class: ErrorClass::Poison, issue, device_id: None, device_state: None }
+}
+
+/// Decodes one event: appends its readings and its records.
 ///
 /// A panic in the decoder fails this event only.
 fn decode<'e>(
     telemetry: &dyn Telemetry,
     event: &'e Event,
     readings: &mut Vec<Reading>,
-    skipped: &mut Vec<String>,
-) -> Result<Cow<'e, str>, Failure> {
-    let poison =
-        |stage, issue| Failure { stage, class: ErrorClass::Poison, issue, device_id: None, device_state: None };
+    ends: &mut Vec<RecordEnd<'e>>,
+) -> Result<(), Failure> {
     if let Some(fault) = &event.fault {
         return Err(poison(Stage::Envelope, fault.clone()));
     }
-    let first = readings.len();
     let decode = || {
-        telemetry.decode_into(event, &mut Readings::new(readings, skipped)).map_err(|error| match error {
+        telemetry.decode_into(event, &mut Records::new(readings, ends)).map_err(|error| match error {
             Poison::Undecodable(issue) => poison(Stage::Deserialize, issue),
             Poison::Invalid(issue) => {
                 Failure { device_id: telemetry.rejected_device_id(event), ..poison(Stage::Validate, issue) }
             }
         })
     };
-    let device = panic::catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
+    panic::catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
         Err(poison(Stage::Deserialize, format!("the decoder panicked: {}", panic_message(&*panic))))
-    })?;
-    let readings = &readings[first..];
+    })
+}
+
+/// Checks the rules for all telemetry. Returns the device id, the time and the skipped fields; `None` for a record that is not
+/// telemetry.
+fn check<'e>(
+    result: RecordResult<'e>,
+    readings: &[Reading],
+) -> Result<Option<(Cow<'e, str>, RecordTime, Vec<String>)>, Failure> {
+    let (device, time, skipped) = match result {
+        RecordResult::Valid { device_id, time, skipped } => (device_id, time, skipped),
+        RecordResult::Ignored => return Ok(None),
+        RecordResult::Failed { device_id, poison: error } => {
+            let (stage, issue) = match error {
+                Poison::Undecodable(issue) => (Stage::Deserialize, issue),
+                Poison::Invalid(issue) => (Stage::Validate, issue),
+            };
+            return Err(Failure { device_id, ..poison(stage, issue) });
+        }
+    };
     // Encoding turns one byte into at most three.
     let id_bytes = if device.len() <= MAX_ID_BYTES / 3 { device.len() } else { document_id(&device).len() };
     let issue = if device.is_empty() {
@@ -251,7 +315,7 @@ fn decode<'e>(
     } else if let Some(reading) = readings.iter().find(|reading| !is_reading_name(&reading.name)) {
         format!("{:?} is not a valid name for a reading: it is reserved in the state document", reading.name)
     } else {
-        return Ok(device);
+        return Ok(Some((device, time, skipped)));
     };
     let device_state = Some(device_state(&device, readings));
     Err(Failure { device_id: Some(device.into_owned()), device_state, ..poison(Stage::Validate, issue) })

@@ -24,7 +24,7 @@ use super::{
     DocumentCache, Outcome,
     backoff::Backoff,
     counters::Counters,
-    decoded::{Device, DeviceEvent},
+    decoded::{Device, DeviceRecord},
     outcomes::{outcomes, unwritten_outcome},
 };
 use crate::{
@@ -124,7 +124,7 @@ impl Writer<'_> {
     pub(super) async fn apply_events(&self, device: &Device<'_>) -> DeviceResult {
         let mut device_write = DeviceWrite::new(self, device);
         let mut result = DeviceResult::default();
-        let mut parts = vec![device.events.as_slice()];
+        let mut parts = vec![device.records.as_slice()];
         // The events of later parts are counted against it, too: a series that IoT Hub repeats may be in both.
         let mut before_batch: Option<Option<Document>> = None;
         while let Some(part) = parts.pop() {
@@ -144,15 +144,15 @@ impl Writer<'_> {
                         parts.extend([second, first]);
                         continue;
                     }
-                    result.outcomes.extend(part.iter().map(|event| unwritten_outcome(device, event, &error)));
+                    result.outcomes.extend(part.iter().map(|record| unwritten_outcome(device, record, &error)));
                     if let StoreError::BadRequest(_) = error {
-                        result.bad_requests.extend(part.iter().map(|event| event.index));
+                        result.bad_requests.extend(part.iter().map(|record| record.index));
                     }
                 }
                 // The deadline has passed or the store has failed: the remaining events would fail as well.
                 Err(error) => {
-                    let left = &device.events[result.outcomes.len()..];
-                    result.outcomes.extend(left.iter().map(|event| unwritten_outcome(device, event, &error)));
+                    let left = &device.records[result.outcomes.len()..];
+                    result.outcomes.extend(left.iter().map(|record| unwritten_outcome(device, record, &error)));
                     result.unwritten = Some(error);
                     return result;
                 }
@@ -193,11 +193,11 @@ impl<'a> DeviceWrite<'a> {
     /// # Errors
     ///
     /// Returns the last error if it is final or if the deadline leaves no time for another try.
-    async fn write(&mut self, events: &[DeviceEvent<'_>]) -> Result<WriteEnd, StoreError> {
+    async fn write(&mut self, records: &[DeviceRecord<'_>]) -> Result<WriteEnd, StoreError> {
         let mut update = Update::default();
         // The order makes no difference to the result. Starting with the newest event skips most older readings.
-        for event in events.iter().rev() {
-            update.fold(event.version, event.readings);
+        for record in records.iter().rev() {
+            update.fold(record.version, record.readings);
         }
         self.is_document_rejected = false;
         let mut backoff = Backoff::default();

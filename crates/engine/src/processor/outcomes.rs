@@ -2,7 +2,7 @@
 
 use super::{
     Outcome,
-    decoded::{Device, DeviceEvent, device_state},
+    decoded::{Device, DeviceRecord, device_state},
 };
 use crate::{
     device_state::Document,
@@ -11,19 +11,19 @@ use crate::{
 };
 
 /// Returns the outcome of each event, counted against the document before the batch.
-pub(super) fn outcomes(before: Option<&Document>, events: &[DeviceEvent]) -> impl Iterator<Item = Outcome> {
-    let is_newer = move |event: &DeviceEvent| match before {
-        Some(document) => document.is_older_than(event.version, event.readings),
+pub(super) fn outcomes(before: Option<&Document>, records: &[DeviceRecord]) -> impl Iterator<Item = Outcome> {
+    let is_newer = move |record: &DeviceRecord| match before {
+        Some(document) => document.is_older_than(record.version, record.readings),
         None => true,
     };
-    let has_readings = |event: &DeviceEvent| event.readings.iter().any(|reading| !reading.value.is_null());
-    let is_applied = move |event: &DeviceEvent| is_newer(event) || !has_readings(event);
-    events.iter().map(move |event| if is_applied(event) { Outcome::Applied } else { Outcome::Superseded })
+    let has_readings = |record: &DeviceRecord| !record.readings.is_empty();
+    let is_applied = move |record: &DeviceRecord| is_newer(record) || !has_readings(record);
+    records.iter().map(move |record| if is_applied(record) { Outcome::Applied } else { Outcome::Superseded })
 }
 
 /// Returns the outcome of an event whose device could not be written. That of a refusal may still become systemic.
-pub(super) fn unwritten_outcome(device: &Device, event: &DeviceEvent, error: &StoreError) -> Outcome {
-    let failure = |class| failure(device, event, class, &error.to_string());
+pub(super) fn unwritten_outcome(device: &Device, record: &DeviceRecord, error: &StoreError) -> Outcome {
+    let failure = |class| failure(device, record, class, &error.to_string());
     match error {
         StoreError::Rejected(_) | StoreError::BadRequest(_) => Outcome::Failed(failure(ErrorClass::Poison)),
         StoreError::Conflict | StoreError::Transient(_) | StoreError::Refused(_) => {
@@ -35,13 +35,13 @@ pub(super) fn unwritten_outcome(device: &Device, event: &DeviceEvent, error: &St
 }
 
 /// Returns the failure of an event whose device could not be written.
-pub(super) fn failure(device: &Device, event: &DeviceEvent, class: ErrorClass, reason: &str) -> Failure {
+pub(super) fn failure(device: &Device, record: &DeviceRecord, class: ErrorClass, reason: &str) -> Failure {
     let Device { id, name, .. } = device;
     Failure {
         stage: Stage::Update,
         class,
         issue: format!("the state document {id:?} was not written: {reason}"),
         device_id: Some((*name).to_owned()),
-        device_state: Some(device_state(name, event.readings)),
+        device_state: Some(device_state(name, record.readings)),
     }
 }

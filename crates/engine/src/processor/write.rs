@@ -166,12 +166,12 @@ impl Processor {
             for device in failing.iter().filter(is_faulty) {
                 documents.failing.set_faulty(&device.id);
                 // It has had its only try.
-                run.change(device.events.iter().map(|event| event.index), Outcome::Failed);
+                run.change(device.records.iter().map(|record| record.index), Outcome::Failed);
             }
             return;
         }
         let systemic = |failure| Outcome::Unresolved(Failure { class: ErrorClass::Systemic, ..failure });
-        let refused = refused.iter().flat_map(|device| &device.events).map(|event| event.index);
+        let refused = refused.iter().flat_map(|device| &device.records).map(|record| record.index);
         run.change(refused, systemic);
         if (run.can_reclassify || cause == Cause::Store) && !is_written {
             run.change(bad_requests.iter().copied(), systemic);
@@ -254,17 +254,17 @@ pub(super) struct Run {
 
 impl Run {
     fn record_outcomes(&mut self, device: &Device, outcomes: Vec<Outcome>) {
-        for (event, outcome) in device.events.iter().zip(outcomes) {
-            self.outcomes[event.index] = Some(outcome);
+        for (record, outcome) in device.records.iter().zip(outcomes) {
+            self.outcomes[record.index] = Some(outcome);
         }
     }
 
     /// Marks each event without an outcome as unresolved because of a systemic failure.
     fn mark_remaining_systemic(&mut self, devices: &[Device], reason: &str) {
         for device in devices {
-            for event in &device.events {
-                self.outcomes[event.index]
-                    .get_or_insert_with(|| Outcome::Unresolved(failure(device, event, ErrorClass::Systemic, reason)));
+            for record in &device.records {
+                self.outcomes[record.index]
+                    .get_or_insert_with(|| Outcome::Unresolved(failure(device, record, ErrorClass::Systemic, reason)));
             }
         }
     }

@@ -8,12 +8,13 @@ mod protobuf;
 
 use std::{borrow::Cow, fmt::Write as _};
 
+use arcstr::literal;
 use serde_json::Value;
 
-use super::{Poison, Readings, Telemetry, gzip};
+use super::{Poison, RecordTime, Records, Telemetry, gzip};
 use crate::{
     batch::Event,
-    device_state::Reading,
+    device_state::{Name, Reading},
     settings::{ConfigError, Settings},
     text::truncated,
 };
@@ -123,11 +124,13 @@ struct Health {
 pub const FLIGHT_MODES: [&str; 6] = ["Unknown", "Ready", "Takeoff", "Inflight", "Landing", "Offline"];
 
 impl Telemetry for Drone {
-    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
-        match gzip::unpacked(&event.body)? {
-            Cow::Borrowed(body) => self.decode_body(event, body, readings),
-            Cow::Owned(body) => Ok(self.decode_body(event, &body, readings)?.into_owned().into()),
-        }
+    fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
+        let device_id = match gzip::unpacked(&event.body)? {
+            Cow::Borrowed(body) => self.decode_body(event, body, records)?,
+            Cow::Owned(body) => Cow::Owned(self.decode_body(event, &body, records)?.into_owned()),
+        };
+        records.finish(device_id, RecordTime::Service);
+        Ok(())
     }
 
     fn to_json(&self, event: &Event) -> Option<Value> {
@@ -148,7 +151,7 @@ impl Drone {
         self,
         event: &'b Event,
         body: &'b [u8],
-        readings: &mut Readings<'_>,
+        readings: &mut Records<'_, '_>,
     ) -> Result<Cow<'b, str>, Poison> {
         let format = self
             .detect_format(event, body)
@@ -279,22 +282,22 @@ impl Fields<'_> {
     }
 
     /// Adds the readings, in the order of their names.
-    fn add_to(&self, readings: &mut Readings<'_>) -> Result<(), Poison> {
-        let mut add = |name: &'static str, value: Option<Value>| {
+    fn add_to(&self, readings: &mut Records<'_, '_>) -> Result<(), Poison> {
+        let mut add = |name: Name, value: Option<Value>| {
             if let Some(value) = value {
-                readings.push(Reading { name: name.into(), value });
+                readings.push(Reading { name, value });
             }
         };
         let Position { latitude, longitude, altitude } = self.position;
         let Health { gyrometer, accelerometer, magnetometer } = self.health;
-        add("AccelerometerOK", accelerometer.map(Value::Bool));
-        add("Altitude", finite_value("altitude", altitude)?);
-        add("Battery", finite_value("battery", self.battery)?);
-        add("FlightMode", self.flight_mode.map(flight_mode_value).transpose()?);
-        add("GyrometerOK", gyrometer.map(Value::Bool));
-        add("Latitude", finite_value("latitude", latitude)?);
-        add("Longitude", finite_value("longitude", longitude)?);
-        add("MagnetometerOK", magnetometer.map(Value::Bool));
+        add(literal!("AccelerometerOK"), accelerometer.map(Value::Bool));
+        add(literal!("Altitude"), finite_value("altitude", altitude)?);
+        add(literal!("Battery"), finite_value("battery", self.battery)?);
+        add(literal!("FlightMode"), self.flight_mode.map(flight_mode_value).transpose()?);
+        add(literal!("GyrometerOK"), gyrometer.map(Value::Bool));
+        add(literal!("Latitude"), finite_value("latitude", latitude)?);
+        add(literal!("Longitude"), finite_value("longitude", longitude)?);
+        add(literal!("MagnetometerOK"), magnetometer.map(Value::Bool));
         Ok(())
     }
 }

@@ -3,7 +3,6 @@
 //! Each test that reads a dead letter uses `read_dead_letter`, which validates it and checks that it is written again unchanged.
 //! The tests here check that the schema is strict, and messages that no other test creates.
 
-use std::borrow::Cow;
 use std::{mem::discriminant, sync::Arc};
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use devicestate_engine::{
     dead_letter::{Attempt, DeadLetter, Fingerprint, MAX_MESSAGE_BYTES, Pointer, Replay},
     failure::{ErrorClass, Failure, Stage},
     function_app::{Cardinality, DataType, Trigger},
-    telemetry::{Poison, Readings, Telemetry},
+    telemetry::{Poison, Records, Telemetry},
 };
 use devicestate_test_doubles::{
     Envelope, NOW, ScriptedStore, Sent, batch, battery, final_reply, handler, processor, processor_with_telemetry,
@@ -56,9 +55,9 @@ fn samples() -> [DeadLetter; 2] {
     [Some("drone-1"), None].map(|device| {
         let mut batch = batch([Event { body: vec![b'x'; 60_000].into(), ..battery(7, "drone-1", 0.5) }]);
         let column = |cell: &str| MetadataColumn::new(format!("[{cell}]"), 1);
-        batch.metadata.sequence_numbers = column("7");
-        batch.metadata.enqueued_times = column("\"2024-11-21T00:46:40.007\"");
-        batch.metadata.properties = column("{\"n\":1.10}");
+        Arc::get_mut(&mut batch.metadata).expect("not shared").sequence_numbers = column("7");
+        Arc::get_mut(&mut batch.metadata).expect("not shared").enqueued_times = column("\"2024-11-21T00:46:40.007\"");
+        Arc::get_mut(&mut batch.metadata).expect("not shared").properties = column("{\"n\":1.10}");
         let state = device.map(|device| json!({"id": device, "Battery": 0.5}));
         let failure = Failure { device_state: state, ..failure("the document is too large", device) };
         let letter = DeadLetter::new(&batch, 0, &failure, Attempt { invocation_id: "94d0", number: 1, time_ms: NOW });
@@ -70,7 +69,7 @@ fn samples() -> [DeadLetter; 2] {
 struct Refusing;
 
 impl Telemetry for Refusing {
-    fn decode_into<'e>(&self, _: &'e Event, _: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
+    fn decode_into<'e>(&self, _: &'e Event, _: &mut Records<'_, 'e>) -> Result<(), Poison> {
         Err(Poison::Invalid("nothing is valid".into()))
     }
 }
@@ -314,11 +313,11 @@ fn truncated_messages_and_pointers_always_fit_into_the_queue() {
         events: vec![Event { body: vec![0; 100_000].into(), ..Event::default() }],
         ..Batch::default()
     };
-    batch.metadata.partition_keys = raw(1_022);
-    batch.metadata.sequence_numbers = raw(1_022);
-    batch.metadata.offsets = raw(1_022);
-    batch.metadata.enqueued_times = raw(1_022);
-    batch.metadata.properties = raw(100_000);
+    Arc::get_mut(&mut batch.metadata).expect("not shared").partition_keys = raw(1_022);
+    Arc::get_mut(&mut batch.metadata).expect("not shared").sequence_numbers = raw(1_022);
+    Arc::get_mut(&mut batch.metadata).expect("not shared").offsets = raw(1_022);
+    Arc::get_mut(&mut batch.metadata).expect("not shared").enqueued_times = raw(1_022);
+    Arc::get_mut(&mut batch.metadata).expect("not shared").properties = raw(100_000);
     let attempt = Attempt { invocation_id: &long, number: i64::MAX, time_ms: NOW };
     let mut letter = DeadLetter::new(&batch, 0, &failure(&*long, Some(&long)), attempt);
     letter.add_failed_replay(&failure(&*long, None), NOW);

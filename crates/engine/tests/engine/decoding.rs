@@ -1,7 +1,6 @@
 //! The cost of decoding: events that are expensive to decode delay neither the others of their batch nor other batches.
 
 use std::{
-    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -16,7 +15,7 @@ use devicestate_engine::{
     failure::Stage,
     handler::Response,
     processor::{Outcome, Processor},
-    telemetry::{Poison, Readings, Telemetry, drone::Drone},
+    telemetry::{Poison, Records, Telemetry, drone::Drone},
 };
 use devicestate_test_doubles::{
     Envelope, ScriptedStore, Sent, batch, battery, event, final_reply, handler, kinds, processor,
@@ -68,13 +67,13 @@ struct Slow {
 const LARGE: usize = 300_000;
 
 impl Telemetry for Slow {
-    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
+    fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
         if event.body.len() > LARGE {
             self.decoded.fetch_add(1, Relaxed);
             #[expect(clippy::disallowed_methods, reason = "decoding is not asynchronous: its cost is real time")]
             thread::sleep(self.per_body);
         }
-        Drone::default().decode_into(event, readings)
+        Drone::default().decode_into(event, records)
     }
 }
 

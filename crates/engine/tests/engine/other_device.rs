@@ -1,12 +1,12 @@
 //! Another kind of device: only its telemetry has to be implemented.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use devicestate_engine::{
     batch::Event,
     device_state::Reading,
     failure::Stage,
-    telemetry::{Poison, Readings, Telemetry},
+    telemetry::{Poison, RecordTime, Records, Telemetry},
 };
 use devicestate_test_doubles::{
     Envelope, Operation, ScriptedStore, Sent, StoreResponse, final_reply, handler, processor_with_telemetry, readings,
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 struct Thermostat;
 
 impl Telemetry for Thermostat {
-    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
+    fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
         let line = str::from_utf8(&event.body).map_err(|error| Poison::Undecodable(format!("not text: {error}")))?;
         let [name, temperature, heating] = line.trim_end().split(';').collect::<Vec<_>>()[..] else {
             return Err(Poison::Undecodable(format!("{line:?} is not name;temperature;heating")));
@@ -38,9 +38,12 @@ impl Telemetry for Thermostat {
             text => Value::from(text == "on"),
         };
         for (name, value) in [("Temperature", temperature), ("Heating", heating)] {
-            readings.push(Reading { name: name.into(), value });
+            if !value.is_null() {
+                records.push(Reading { name: name.into(), value });
+            }
         }
-        Ok(name.into())
+        records.finish(name, RecordTime::Service);
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The outcomes of a batch if the store works.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use devicestate_engine::{
     batch::{Batch, Event, EventPosition},
@@ -8,7 +8,7 @@ use devicestate_engine::{
     failure::{ErrorClass, Stage},
     processor::{Outcome, Processor},
     store::Operations,
-    telemetry::{Poison, Readings, Telemetry, drone::Drone},
+    telemetry::{Poison, RecordTime, Records, Telemetry, drone::Drone},
 };
 use devicestate_test_doubles::{
     ANY, Operation, ScriptedStore, StoreResponse, altitude, batch, battery, document, event, heartbeat, issue, kinds,
@@ -230,9 +230,9 @@ async fn an_empty_batch_does_not_use_the_store() {
 struct PanickingTelemetry;
 
 impl Telemetry for PanickingTelemetry {
-    fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
+    fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
         assert!(*event.body != *b"panic", "the decoder has a bug");
-        Drone::default().decode_into(event, readings)
+        Drone::default().decode_into(event, records)
     }
 }
 
@@ -288,11 +288,12 @@ async fn an_invalid_event_affects_neither_its_batch_nor_its_device() {
 async fn reserved_names_are_not_valid_for_readings() {
     struct ReservedNames;
     impl Telemetry for ReservedNames {
-        fn decode_into<'e>(&self, event: &'e Event, readings: &mut Readings<'_>) -> Result<Cow<'e, str>, Poison> {
+        fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
             let name = String::from_utf8_lossy(&event.body).into_owned();
             let reading = Reading { name: name.into(), value: json!(1) };
-            readings.push(reading);
-            Ok("d".into())
+            records.push(reading);
+            records.finish("d", RecordTime::Service);
+            Ok(())
         }
     }
     let store = Arc::new(ScriptedStore::default());

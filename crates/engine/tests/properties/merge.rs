@@ -36,12 +36,12 @@ fn newest(events: &[(Version, Vec<Reading>)]) -> BTreeMap<String, Newest> {
     let mut latest: BTreeMap<(String, u64), i64> = BTreeMap::new();
     let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
     for (event, readings) in events {
-        let Version { time_ms, sequence_number, source } = event;
-        for Reading { name, value } in readings.into_iter().filter(|reading| !reading.value.is_null()) {
+        let Version { time_ms, sequence_number, source, .. } = event;
+        for Reading { name, value } in readings {
             let latest = latest.entry((name.to_string(), source)).or_insert(time_ms);
             *latest = if source % 2 == 0 { time_ms.max(*latest) } else { time_ms };
             let event = Newest { version: version(*latest, sequence_number, source), time_ms, value };
-            let held = newest.entry(name.into_owned()).or_insert_with(|| event.clone());
+            let held = newest.entry(name.to_string()).or_insert_with(|| event.clone());
             if by_time(event.version) > by_time(held.version) {
                 *held = event;
             }
@@ -58,7 +58,7 @@ struct Newest {
     value: Value,
 }
 
-fn by_time(Version { time_ms, sequence_number, source }: Version) -> (i64, u64, i64) {
+fn by_time(Version { time_ms, sequence_number, source, .. }: Version) -> (i64, u64, i64) {
     (time_ms, source, sequence_number)
 }
 
@@ -244,7 +244,7 @@ proptest! {
 
 /// Returns the event that a field is from: its source, its sequence number and, if times order the source, its time.
 fn event_of(document: &Document, field: &str) -> Option<(u64, i64, Option<i64>)> {
-    let Version { time_ms, sequence_number, source } = document.version(field)?;
+    let Version { time_ms, sequence_number, source, .. } = document.version(field)?;
     Some((source, sequence_number, (source % 2 == 1).then_some(time_ms)))
 }
 

@@ -17,7 +17,7 @@ pub(super) const NOTE: &str = "Note";
 pub(super) type History = Vec<(Version, Vec<Reading>)>;
 
 pub(super) fn version(time_ms: i64, sequence_number: i64, source: u64) -> Version {
-    Version { time_ms, sequence_number, source }
+    Version { time_ms, sequence_number, source, record: 0 }
 }
 
 /// Generates events that may arrive in any order.

@@ -16,7 +16,7 @@ pub(crate) fn of_event(source: u64, event: &HubEvent) -> EventOrder {
 }
 
 /// Returns the order of a stored version.
-pub(crate) fn of_version(Version { time_ms, sequence_number, source }: Version) -> EventOrder {
+pub(crate) fn of_version(Version { time_ms, sequence_number, source, .. }: Version) -> EventOrder {
     (time_ms, source, sequence_number)
 }
 

@@ -1,0 +1,11 @@
+//! Decodes the telemetry of any device: any JSON by default, or what a telemetry file describes.
+//!
+//! An event is [unwrapped](unwrapping) first, and then its records are [mapped](mapping) to device ids and readings.
+
+mod any_telemetry;
+mod load;
+pub mod mapping;
+pub mod unwrapping;
+
+pub use any_telemetry::AnyTelemetry;
+pub use load::{LoadError, LoadedTelemetry, load};
