@@ -7,6 +7,7 @@ use devicestate_engine::{
 use serde_json::Value;
 
 use crate::{
+    formats::Formats,
     mapping,
     unwrapping::{Content, unwrap},
 };
@@ -40,9 +41,10 @@ impl Telemetry for AnyTelemetry {
 }
 
 fn to_value(event: &Event) -> Result<Value, Poison> {
-    match unwrap(event)?.content {
+    match unwrap(event, &Formats::default())?.content {
         Content::Json(text) => serde_json::from_slice(&text)
             .map_err(|error| Poison::Undecodable(format!("the body is not valid JSON: {error}"))),
         Content::Value(value) => Ok(value),
+        Content::Parts(_) => Err(Poison::Undecodable("a batch".into())),
     }
 }

@@ -3,6 +3,7 @@
 //! An event is [unwrapped](unwrapping) first, and then its records are [mapped](mapping) to device ids and readings.
 
 mod any_telemetry;
+pub mod formats;
 mod load;
 pub mod mapping;
 pub mod unwrapping;
