@@ -66,7 +66,7 @@ impl TelemetryFile {
     /// Returns the mistakes: of the syntax only the first.
     pub fn parse(file: &[u8]) -> Result<Self, Mistakes> {
         if file.len() > MAX_FILE_BYTES {
-            let message = format!("the file has {} bytes, and {MAX_FILE_BYTES} are allowed", file.len());
+            let message = format!("the file has more than {MAX_FILE_BYTES} bytes, which is the limit");
             return Err(Mistakes::at_position("", 0, None, message));
         }
         let text = match str::from_utf8(file) {
@@ -154,8 +154,11 @@ fn describe_syntax_error(text: &str, error: &serde_json::Error) -> Mistakes {
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
     let rest = text[at..].trim_start();
+    let closing = rest.chars().next().filter(|next| matches!(next, '}' | ']') && text[..at].trim_end().ends_with(','));
     let message = if rest.starts_with("//") || rest.starts_with("/*") {
         "comments are not allowed in the telemetry file".to_owned()
+    } else if let Some(closing) = closing {
+        format!("the file is not valid JSON: remove the comma before `{closing}`")
     } else {
         format!("the file is not valid JSON: {message}")
     };
