@@ -24,8 +24,8 @@ use serde_json::{Map, Value};
 
 use crate::formats::{Formats, Framed};
 pub use cloud_events::cloud_event_attributes;
-pub(crate) use compression::{unpack_deflate, unpack_zstd};
 use cloud_events::{CloudEvent, CloudEvents};
+pub(crate) use compression::{unpack_deflate, unpack_zstd};
 use content_type::ContentType;
 
 /// The number of records that an event may have.
@@ -67,8 +67,13 @@ pub fn unwrap<'e>(event: &'e Event, formats: &Formats) -> Result<Unwrapped<'e>, 
     if matches!(content_type, ContentType::Json | ContentType::Other) && is_plain_json(body) {
         return Ok(json(Cow::Borrowed(body)));
     }
-    let unwrapping =
-        Unwrapping { event, formats, left: unpack_limit(body.len()), encoding: OnceCell::new(), is_in_cloud_event: false };
+    let unwrapping = Unwrapping {
+        event,
+        formats,
+        left: unpack_limit(body.len()),
+        encoding: OnceCell::new(),
+        is_in_cloud_event: false,
+    };
     unwrapping.unwrap(Cow::Borrowed(body), &content_type)
 }
 
@@ -125,11 +130,10 @@ impl<'e> Unwrapping<'e, '_> {
         if *content_type == ContentType::Other && self.formats.has_protobuf() && !text::is_json(&body) {
             return self.protobuf(&body);
         }
-        let text = text::decode(body)?;
-        if !text::may_be_json(&text) {
-            return Err(Poison::Undecodable(description::describe(&text, self.encoding())));
+        if !text::may_be_json(&body) {
+            return Err(Poison::Undecodable(description::describe(&body, self.encoding())));
         }
-        let text = text::unquote(text, MAX_LAYERS);
+        let text = text::unquote(text::decode(body)?, MAX_LAYERS);
         self.cloud_events(text, content_type)
     }
 
@@ -137,7 +141,9 @@ impl<'e> Unwrapping<'e, '_> {
     fn unpack(&mut self, mut body: Cow<'e, [u8]>, content_type: &ContentType) -> Result<Cow<'e, [u8]>, Poison> {
         for layer in 0.. {
             let is_binary = matches!(content_type, ContentType::Avro(_) | ContentType::Protobuf);
-            let Some(format) = compression::detect(&body, is_binary, || self.encoding()) else { break };
+            // What is packed in the body has its own first bytes only.
+            let encoding = || self.encoding().filter(|_| layer == 0);
+            let Some(format) = compression::detect(&body, is_binary, encoding) else { break };
             if layer == MAX_LAYERS {
                 return Err(Poison::Undecodable("the body is compressed more than twice".into()));
             }

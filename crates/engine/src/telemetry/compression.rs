@@ -36,7 +36,9 @@ impl Compression {
         match body {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
             // The checksum of the header, and no dictionary.
-            [0x78, flags, ..] if (0x7800 + u16::from(*flags)).is_multiple_of(31) && flags & 0x20 == 0 => Some(Self::Zlib),
+            [0x78, flags, ..] if (0x7800 + u16::from(*flags)).is_multiple_of(31) && flags & 0x20 == 0 => {
+                Some(Self::Zlib)
+            }
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
             _ => None,
         }
@@ -60,12 +62,7 @@ pub(crate) fn max_unpacked_bytes(body: &[u8]) -> usize {
 /// # Errors
 ///
 /// Returns a [`Poison`] if the body is damaged, or larger than the limit.
-pub fn read_unpacked(
-    reader: impl Read,
-    format: &str,
-    packed_bytes: usize,
-    limit: usize,
-) -> Result<Vec<u8>, Poison> {
+pub fn read_unpacked(reader: impl Read, format: &str, packed_bytes: usize, limit: usize) -> Result<Vec<u8>, Poison> {
     let mut unpacked = Vec::new();
     match reader.take(limit as u64 + 1).read_to_end(&mut unpacked) {
         Ok(bytes) if bytes > limit => Err(Poison::Undecodable(format!(

@@ -66,9 +66,10 @@ impl AvroSchemas {
             let root = add(&mut schemas, &pointer, file)?;
             schemas.by_id.insert(id.to_ascii_lowercase(), root);
         }
-        schemas.types.resolve().map_err(|(file, error)| {
-            FormatError::new("/avro/schemas", format!("the Avro schema {file}: {error}"))
-        })?;
+        schemas
+            .types
+            .resolve()
+            .map_err(|(file, error)| FormatError::new("/avro/schemas", format!("the Avro schema {file}: {error}")))?;
         for root in &schemas.roots {
             schemas.by_fingerprint.insert(schemas.types.fingerprint(*root), *root);
         }

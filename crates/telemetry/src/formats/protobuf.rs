@@ -9,7 +9,9 @@ use std::path::Path;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use devicestate_engine::telemetry::Poison;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage, Value,
+};
 use serde_json::{Map, Number, Value as Json};
 
 use super::{
@@ -87,13 +89,15 @@ impl ProtobufMessage {
         if body.len() > MAX_BYTES {
             let bytes = body.len();
             return Err(Poison::Invalid(format!(
-                "the protobuf message has {bytes} bytes: at most {MAX_BYTES} are decoded"
+                "the protobuf message {name} has {bytes} bytes: at most {MAX_BYTES} are decoded"
             )));
         }
         let message = DynamicMessage::decode(message, body)
             .map_err(|error| Poison::Undecodable(format!("the body is not the protobuf message {name}: {error}")))?;
         let mut conversion = Conversion { has_defaults: self.has_defaults, values_left: max_values(body.len()) };
-        conversion.message(&message).map_err(|problem| Poison::Invalid(format!("the protobuf message {name}: {problem}")))
+        conversion
+            .message(&message)
+            .map_err(|problem| Poison::Invalid(format!("the protobuf message {name}: {problem}")))
     }
 }
 
@@ -146,7 +150,8 @@ impl Conversion {
     }
 
     fn value(&mut self, kind: &Kind, value: &Value) -> Result<Json, String> {
-        self.values_left = self.values_left.checked_sub(1).ok_or("it has more values than a body of its size can have")?;
+        self.values_left =
+            self.values_left.checked_sub(1).ok_or("it has more values than a body of its size can have")?;
         Ok(match value {
             Value::Bool(value) => (*value).into(),
             Value::I32(number) => (*number).into(),

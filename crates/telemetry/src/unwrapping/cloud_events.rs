@@ -53,9 +53,12 @@ impl<'t> CloudEvents<'t> {
         }
         if values.len() > MAX_RECORDS {
             let count = values.len();
-            return Err(Poison::Invalid(format!("the body has {count} CloudEvents: at most {MAX_RECORDS} are possible")));
+            return Err(Poison::Invalid(format!(
+                "the body has {count} CloudEvents: at most {MAX_RECORDS} are possible"
+            )));
         }
-        let mut events: Vec<_> = parsed.map(|event| event.and_then(|event| event.ok_or_else(not_cloud_event))).collect();
+        let mut events: Vec<_> =
+            parsed.map(|event| event.and_then(|event| event.ok_or_else(not_cloud_event))).collect();
         if is_array || events.len() != 1 {
             return Ok(Some(Self::Batch(events)));
         }
@@ -164,7 +167,11 @@ pub fn cloud_event_attributes(properties: &Map<String, Value>) -> Map<String, Va
     let attributes = properties.iter().filter_map(|(name, value)| Some((attribute(name)?, value.clone())));
     let mut attributes: Map<_, _> = attributes.collect();
     let decoded = |value: &Value| String::from_utf8(STANDARD.decode(value.as_str()?).ok()?).ok();
-    if attributes.get("specversion").and_then(decoded).is_some_and(|version| version.starts_with("1.") || version == "0.3") {
+    if attributes
+        .get("specversion")
+        .and_then(decoded)
+        .is_some_and(|version| version.starts_with("1.") || version == "0.3")
+    {
         for value in attributes.values_mut() {
             if let Some(text) = decoded(value) {
                 *value = Value::String(text);

@@ -21,16 +21,25 @@ pub(super) fn describe(body: &[u8], content_encoding: Option<&str>) -> String {
     let mut issue = "the body is not JSON".to_owned();
     let starts = |(start, _): &&(&[u8], &str)| body.trim_ascii_start().starts_with(start);
     let result = if let Some((_, name)) = UNSUPPORTED.iter().find(starts) {
-        write!(issue, ": it looks like {name}, which is not supported: send JSON, Avro or protobuf, plain or packed with gzip, \
-            deflate or zstd")
+        write!(
+            issue,
+            ": it looks like {name}, which is not supported: send JSON, Avro or protobuf, plain or packed with gzip, \
+            deflate or zstd"
+        )
     } else if str::from_utf8(body).is_ok_and(|text| !text.chars().any(|c| c.is_control() && !c.is_whitespace())) {
         write!(issue, ", but other text: send a JSON object")
     } else if looks_like_protobuf(body) {
-        write!(issue, ": it looks like protobuf, which the telemetry file must describe: add `protobuf` with `descriptors` and \
-            `message`")
+        write!(
+            issue,
+            ": it looks like protobuf, which the telemetry file must describe: add `protobuf` with `descriptors` and \
+            `message`"
+        )
     } else {
-        write!(issue, ": it is binary of an unknown format: the telemetry file can describe Avro (`avro`) and protobuf \
-            (`protobuf`)")
+        write!(
+            issue,
+            ": it is binary of an unknown format: the telemetry file can describe Avro (`avro`) and protobuf \
+            (`protobuf`)"
+        )
     };
     result.expect("writing to a string does not fail");
     if let Some(encoding) = content_encoding {

@@ -65,7 +65,9 @@ fn decode(body: &[u8], left: &mut usize) -> Result<Vec<Value>, Poison> {
             return Err(damaged("a block does not end with the marker of the file"));
         }
         if count > MAX_RECORDS - datums.len() {
-            return Err(Poison::Invalid(format!("the Avro file has more than {MAX_RECORDS} records: send several files")));
+            return Err(Poison::Invalid(format!(
+                "the Avro file has more than {MAX_RECORDS} records: send several files"
+            )));
         }
         let block = match codec {
             Codec::Null => Cow::Borrowed(block),

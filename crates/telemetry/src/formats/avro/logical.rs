@@ -13,12 +13,19 @@ const MAX_SCALE: u64 = 38;
 /// A logical type that its underlying type can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Logical {
-    Decimal { scale: usize },
+    Decimal {
+        scale: usize,
+    },
     Date,
     /// The time of a day, in units of which a second has this many.
-    Time { per_second: i64 },
+    Time {
+        per_second: i64,
+    },
     /// A time, with the time zone UTC or none.
-    Timestamp { per_second: i64, is_utc: bool },
+    Timestamp {
+        per_second: i64,
+        is_utc: bool,
+    },
     Uuid,
     Duration,
 }
@@ -31,7 +38,8 @@ impl Logical {
         Ok(Some(match (name, shape) {
             ("decimal", Shape::Bytes | Shape::Fixed { .. }) => {
                 let scale = object.get("scale").map_or(Some(0), Value::as_u64).filter(|scale| *scale <= MAX_SCALE);
-                let scale = scale.ok_or_else(|| format!("the `scale` of a decimal is a number from 0 to {MAX_SCALE}"))?;
+                let scale =
+                    scale.ok_or_else(|| format!("the `scale` of a decimal is a number from 0 to {MAX_SCALE}"))?;
                 Self::Decimal { scale: usize::try_from(scale).unwrap_or_default() }
             }
             ("date", Shape::Int) => Self::Date,
@@ -110,7 +118,9 @@ fn integer(bytes: &[u8]) -> Option<i128> {
 
 /// Returns a decimal as a number if a double has all its digits, and as text otherwise.
 fn decimal(unscaled: i128, scale: usize) -> Option<Value> {
-    if scale == 0 && let Ok(number) = i64::try_from(unscaled) {
+    if scale == 0
+        && let Ok(number) = i64::try_from(unscaled)
+    {
         return Some(number.into());
     }
     let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);

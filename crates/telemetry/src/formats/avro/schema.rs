@@ -44,9 +44,18 @@ pub(super) enum Shape {
     Array(TypeId),
     Map(TypeId),
     Union(Vec<TypeId>),
-    Record { name: String, fields: Vec<(String, TypeId)> },
-    Enum { name: String, symbols: Vec<String> },
-    Fixed { name: String, size: usize },
+    Record {
+        name: String,
+        fields: Vec<(String, TypeId)>,
+    },
+    Enum {
+        name: String,
+        symbols: Vec<String>,
+    },
+    Fixed {
+        name: String,
+        size: usize,
+    },
     /// A type that is defined elsewhere.
     Named(TypeId),
 }
@@ -129,8 +138,12 @@ impl Types {
                     self.types[from].shape = Shape::Named(*id);
                     continue;
                 }
-                Some(ids) => format!("the type `{name}` is defined by {} schemas: it must be defined by one", ids.len()),
-                None => format!("the type `{name}` is not defined: define it in this schema or in another of `schemas`"),
+                Some(ids) => {
+                    format!("the type `{name}` is defined by {} schemas: it must be defined by one", ids.len())
+                }
+                None => {
+                    format!("the type `{name}` is not defined: define it in this schema or in another of `schemas`")
+                }
             };
             return Err((schema, SchemaError { pointer, message }));
         }

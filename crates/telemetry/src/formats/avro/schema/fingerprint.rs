@@ -33,7 +33,9 @@ impl Types {
             Shape::Double => "double",
             Shape::Bytes => "bytes",
             Shape::String => "string",
-            Shape::Record { name, .. } | Shape::Enum { name, .. } | Shape::Fixed { name, .. } if !written.insert(id) => {
+            Shape::Record { name, .. } | Shape::Enum { name, .. } | Shape::Fixed { name, .. }
+                if !written.insert(id) =>
+            {
                 name
             }
             shape => return self.write_definition(shape, written, form),

@@ -1,0 +1,6 @@
+//! The telemetry of any device.
+
+mod avro;
+mod events;
+mod protobuf;
+mod unwrapping;
