@@ -120,13 +120,15 @@ impl Checker {
             Some(AvroFormat { schemas: schemas?.unwrap_or_default(), ids: ids?.unwrap_or_default() })
         });
         let protobuf = self.optional(member("protobuf"), |checker, node| {
-            let member = checker.object(node, "`protobuf`", &["descriptors", "message"])?;
+            let member = checker.object(node, "`protobuf`", &["descriptors", "message", "defaults"])?;
             let (Some(descriptors), Some(message)) = (member("descriptors"), member("message")) else {
                 return checker.add(node.start, "`protobuf` needs `descriptors`, a file, and `message`, a type of it");
             };
             let descriptors = checker.path(descriptors);
             let message = checker.text(message, "the full name of a message").map(str::to_owned);
-            Some(ProtobufFormat { descriptors: descriptors?, message: message? })
+            let defaults = checker.optional(member("defaults"), Self::boolean);
+            let defaults = defaults?.unwrap_or_default();
+            Some(ProtobufFormat { descriptors: descriptors?, message: message?, defaults })
         });
         Some(TelemetryFile { mapping: mapping?, avro: avro?, protobuf: protobuf? })
     }

@@ -1,17 +1,21 @@
 //! Tests the telemetry of any device: what events become by a telemetry file, and which files are refused.
 
 mod any_json;
+mod avro;
 mod bad_events;
 mod drone_json;
+mod events;
 mod file_mistakes;
 mod kinds;
 mod loading;
 mod named_readings;
+mod protobuf;
 mod records;
 mod schema;
 mod shown_json;
 mod sources;
 mod times;
+mod unwrapping;
 mod wildcards;
 
 use devicestate_engine::{

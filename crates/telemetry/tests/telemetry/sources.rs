@@ -50,3 +50,19 @@ fn a_number_in_the_metadata_may_be_a_text() {
         json!({"device": "partitionKey", "readings": {"r": {"from": "property:s", "values": {"off": 0, "on": 1}}}});
     assert_eq!(values(&telemetry(&named).decode(&event).expect("a record")), json!({"r": 1}));
 }
+
+#[test]
+fn an_attribute_of_a_cloud_event_may_be_around_the_telemetry_or_in_the_properties() {
+    let file = json!({"device": "cloudevent:subject", "readings": {"source": "cloudevent:source", "*": true}});
+    let structured = json!({
+        "specversion": "1.0", "type": "t", "id": "1", "source": "/s", "subject": "a", "data": {"x": 1}
+    });
+    let structured =
+        event_with(&structured.to_string(), &json!({}), &json!({"content-type": "application/cloudevents+json"}), "");
+    let properties = json!({"cloudEvents:specversion": "1.0", "cloudEvents:source": "/s", "cloudEvents:subject": "a"});
+    let binary = event_with(r#"{"x":1}"#, &properties, &json!({"content-type": "application/json"}), "");
+    for event in [structured, binary] {
+        let decoded = telemetry(&file).decode(&event).expect("a record");
+        assert_eq!((decoded.device_id.as_str(), values(&decoded)), ("a", json!({"source": "/s", "x": 1})));
+    }
+}
