@@ -46,7 +46,7 @@ fn a_file_that_is_not_json_is_refused_with_the_first_mistake() {
         mistakes(" ".repeat(1_048_577)),
         ["line 1, column 1: the file has more than 1048576 bytes, which is the limit"]
     );
-    for levels in [65, 500_000] {
+    for levels in [65, 10_000] {
         let deep = mistakes("[".repeat(levels) + &"]".repeat(levels));
         assert_eq!(deep, ["line 1, column 1: the file is not valid JSON: it is nested more deeply than 64 levels"]);
     }
