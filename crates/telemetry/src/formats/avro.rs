@@ -57,7 +57,8 @@ impl AvroSchemas {
         for (id, file) in &format.ids {
             let pointer = format!("/avro/ids/{id}");
             let is_number = id.parse::<u32>().is_ok_and(|number| number.to_string() == *id);
-            if !is_number && !(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            let is_hexadecimal = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if !is_number && !is_hexadecimal {
                 return Err(FormatError::new(
                     &pointer,
                     format!("{id:?} is not the id of a schema: it is a number, or 32 hexadecimal digits in Azure"),

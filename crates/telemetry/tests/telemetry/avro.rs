@@ -48,7 +48,7 @@ fn load_schemas(schemas: &[Value]) -> Result<Formats, FormatError> {
     load(json!({"schemas": ["*.avsc"]}), &directory)
 }
 
-fn of_fixtures(ids: Value) -> Formats {
+fn of_fixtures(ids: &Value) -> Formats {
     let format = json!({"schemas": ["telemetry.avsc"], "ids": ids});
     let format: AvroFormat = serde_json::from_value(format).expect("a format");
     Formats::load(Some(&format), None, &fixture_path("avro")).expect("the schema")
@@ -76,7 +76,7 @@ fn a_file_of_event_hubs_capture_is_read() {
 
 #[test]
 fn single_object_encoding_finds_its_schema_by_the_fingerprint() {
-    let formats = of_fixtures(json!({}));
+    let formats = of_fixtures(&json!({}));
     let object = fixture("avro/single-object.bin");
     for event in [event(&object), typed("avro/binary", &object), typed("application/octet-stream", &object)] {
         assert_eq!(value(&event, &formats), expected());
@@ -105,7 +105,7 @@ fn the_fingerprint_is_that_of_the_canonical_form() {
 #[test]
 fn the_id_of_a_registry_finds_the_schema() {
     let azure = "0123456789ABCDEF0123456789abcdef";
-    let formats = of_fixtures(json!({"7": "telemetry.avsc", azure: "telemetry.avsc"}));
+    let formats = of_fixtures(&json!({"7": "telemetry.avsc", azure: "telemetry.avsc"}));
     for event in [
         event(frame(7, &datum())),
         typed("application/vnd.confluent.avro", frame(7, &datum())),
@@ -119,7 +119,7 @@ fn the_id_of_a_registry_finds_the_schema() {
 
 #[test]
 fn an_unknown_id_is_named() {
-    let formats = of_fixtures(json!({"7": "telemetry.avsc"}));
+    let formats = of_fixtures(&json!({"7": "telemetry.avsc"}));
     let framed = issue(&event(frame(4_000_000_000, &datum())), &formats);
     assert_eq!(
         framed,
@@ -132,7 +132,7 @@ fn an_unknown_id_is_named() {
 
 #[test]
 fn json_after_a_frame_is_json() {
-    for formats in [Formats::default(), of_fixtures(json!({"7": "telemetry.avsc"}))] {
+    for formats in [Formats::default(), of_fixtures(&json!({"7": "telemetry.avsc"}))] {
         assert_eq!(value(&event(frame(8, br#"{"rpm":1}"#)), &formats), json!({"rpm": 1}));
         assert_eq!(value(&typed("application/json", frame(8, br#"[{"rpm":1}]"#)), &formats), json!([{"rpm": 1}]));
     }
@@ -276,7 +276,7 @@ fn a_number_that_json_cannot_represent_is_named() {
 
 #[test]
 fn a_datum_is_read_to_its_end_and_not_further() {
-    let formats = of_fixtures(json!({"7": "telemetry.avsc"}));
+    let formats = of_fixtures(&json!({"7": "telemetry.avsc"}));
     let datum = datum();
     for end in 0..datum.len() {
         let issue = issue(&event(frame(7, &datum[..end])), &formats);
@@ -288,7 +288,7 @@ fn a_datum_is_read_to_its_end_and_not_further() {
 
 #[test]
 fn changed_bytes_never_cause_a_panic() {
-    let formats = of_fixtures(json!({"7": "telemetry.avsc"}));
+    let formats = of_fixtures(&json!({"7": "telemetry.avsc"}));
     let mut random = fastrand::Rng::with_seed(24);
     for fixture in [frame(7, &datum()), fixture("avro/null.avro"), fixture("avro/deflate.avro")] {
         for _ in 0..2_000 {
@@ -360,7 +360,7 @@ fn a_file_may_have_several_blocks_and_none() {
 
 #[test]
 fn a_bomb_in_a_block_is_unpacked_only_to_the_limit() {
-    let block = deflate(&[&b"\x80\x89\x7a"[..], &[0; 1_000_000]].concat());
+    let block = deflate(&[&b"\x80\x89\x7a"[..], &vec![0; 1_000_000]].concat());
     let packed = file(&json!("bytes"), "deflate", &[(1, &block)]);
     let bytes = packed.len() - 4;
     assert_eq!(
@@ -368,7 +368,7 @@ fn a_bomb_in_a_block_is_unpacked_only_to_the_limit() {
         format!("the deflate body of {bytes} bytes unpacks to more than 65536 bytes, which is the limit for its size")
     );
     // Many blocks share the limit.
-    let block = deflate(&[&b"\xc0\xb8\x02"[..], &[0; 20_000]].concat());
+    let block = deflate(&[&b"\xc0\xb8\x02"[..], &vec![0; 20_000]].concat());
     let blocks = [(1, &*block); 4];
     let issue = issue(&event(file(&json!("bytes"), "deflate", &blocks)), &Formats::default());
     assert!(issue.contains("which is the limit for its size"), "{issue}");
