@@ -60,16 +60,27 @@ impl Telemetry for AnyTelemetry {
             self.decode_records(&shown) == decoded
         };
         // The body itself may be JSON around the telemetry, such as a CloudEvent.
-        let own = mapping::parse(&event.body).ok().map(into_one);
-        own.filter(is_same).or_else(|| {
-            let unwrapped = unwrap(event, &self.formats).ok()?;
-            values(unwrapped.content).ok().map(into_one).filter(is_same)
-        })
+        let own = mapping::parse(&event.body).ok().map(into_one).filter(|value| !value.is_string());
+        own.filter(is_same).or_else(|| self.unwrapped_json(event).filter(is_same))
     }
 
     /// Returns `None`: each record that fails has its own device id.
     fn rejected_device_id(&self, _: &Event) -> Option<String> {
         None
+    }
+}
+
+impl AnyTelemetry {
+    /// Returns the telemetry in an event as JSON.
+    fn unwrapped_json(&self, event: &Event) -> Option<Value> {
+        let content = match unwrap(event, &self.formats).ok()?.content {
+            Content::Parts(parts) => {
+                let parts = parts.into_iter().map(|part| values(part.ok()?.content).ok());
+                parts.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()
+            }
+            content => values(content).ok()?,
+        };
+        Some(into_one(content))
     }
 }
 
