@@ -36,12 +36,12 @@ impl Telemetry for AnyTelemetry {
         if parts.is_empty() {
             return Err(Poison::Undecodable("there is no record: the body contains no event".into()));
         }
-        let mut taken = 0;
+        let (whole, mut taken) = (Context::new(event, cloud_event), 0);
         for part in parts {
             let values = part.and_then(|part| Ok((values(part.content)?, part.cloud_event)));
             match values {
                 Ok((values, cloud_event)) => {
-                    self.mapping.map_values(&values, &Context::new(event, cloud_event), records, &mut taken)?;
+                    self.mapping.map_values(&values, &whole.of_part(cloud_event), records, &mut taken)?;
                 }
                 Err(poison) => records.fail(None, poison),
             }

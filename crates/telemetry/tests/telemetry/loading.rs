@@ -106,11 +106,11 @@ fn drones_are_telemetry_only_without_a_file() {
 
 #[test]
 fn a_file_that_is_not_valid_is_refused_with_the_place_of_each_mistake() {
-    let app = app(Some("{\n  \"device\": \"/dev\",\n  \"readigs\": {},\n  \"null\": \"drop\"\n}\n"));
+    let app = app(Some("{\n  \"device\": \"/dev\",\n  \"Readings\": {},\n  \"null\": \"drop\"\n}\n"));
     assert_eq!(
         refused(&[], app.path()).to_string(),
         format!(
-            "the telemetry file {} is not valid: line 3, column 3, /readigs: \"readigs\" is not a member of the telemetry file: \
+            "the telemetry file {} is not valid: line 3, column 3, /Readings: \"Readings\" is not a member of the telemetry file: \
              did you mean `readings`?; line 4, column 11, /null: \"drop\" is not what a null means: there are `ignore`, `clear`",
             app.path().join("telemetry.json").display()
         )
