@@ -63,8 +63,14 @@ fn assert_round_trip(letter: &DeadLetter) {
 fn assert_only_replay_changes(message: &[u8], letter: &DeadLetter) {
     let mut failed = letter.clone();
     let issue = "failed again".to_owned();
-    let failure =
-        Failure { stage: Stage::Update, class: ErrorClass::Poison, issue, device_id: None, device_state: None };
+    let failure = Failure {
+        stage: Stage::Update,
+        class: ErrorClass::Poison,
+        issue,
+        device_id: None,
+        device_state: None,
+        other_devices: Vec::new(),
+    };
     failed.add_failed_replay(&failure, 0);
     let replay = to_raw_value(&failed.replay).expect("texts and numbers are always JSON");
     let changed = with_members(message, [("Replay", replay)]).expect("a dead letter is an object");
@@ -111,6 +117,8 @@ static REPLAYER: LazyLock<Replayer> = LazyLock::new(|| Replayer {
         observer: Arc::new(()),
         budget: Duration::from_mins(1),
         concurrency: 8,
+        heard_every: Duration::from_mins(5),
+        max_readings: 1000,
         shared: Shared::default(),
     }),
     overflow: Some(Arc::new(OVERFLOW.directory.clone())),
