@@ -270,7 +270,7 @@ fn a_rule_that_is_not_valid_is_reported() {
         (
             r#"{"readings": {"*": §{"from": "/m", "name": "/name"}}}"#,
             "/readings/*",
-            "`name` is for an array of names and values: `value` is missing",
+            "`name` is for names beside their values: `value` is missing",
         ),
         (
             r#"{"readings": {"*": {"prefix": §"_x"}}}"#,
