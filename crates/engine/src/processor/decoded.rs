@@ -54,6 +54,8 @@ struct DecodedRecord {
     index: usize,
     /// The index of the device in [`DecodedBatch::devices`].
     device: usize,
+    /// The version of its event, by the times of the service.
+    position: Version,
     version: Version,
     /// The range of the record's readings in [`DecodedBatch::readings`].
     readings: Range<usize>,
@@ -73,11 +75,13 @@ pub(super) struct Device<'d> {
 pub(super) struct DeviceRecord<'d> {
     /// The record's index in the batch.
     pub(super) index: usize,
+    /// The version of its event, by the times of the service.
+    pub(super) position: Version,
     pub(super) version: Version,
     pub(super) readings: &'d [Reading],
 }
 
-impl<'b> DecodedBatch<'b> {
+impl DecodedBatch<'_> {
     fn with_capacity(events: usize) -> Self {
         /// The number of readings in an event of drone telemetry.
         const READINGS_PER_EVENT: usize = 8;
@@ -104,9 +108,10 @@ impl<'b> DecodedBatch<'b> {
             Device { id: document_id(name), name, records }
         });
         let mut devices: Vec<_> = devices.collect();
-        for DecodedRecord { index, device, version, readings } in &self.records {
+        for DecodedRecord { index, device, position, version, readings } in &self.records {
             let readings = &self.readings[readings.clone()];
-            devices[*device].records.push(DeviceRecord { index: *index, version: *version, readings });
+            let record = DeviceRecord { index: *index, position: *position, version: *version, readings };
+            devices[*device].records.push(record);
         }
         devices
     }
@@ -163,28 +168,29 @@ impl Processor {
                 decoded.add(index, Some(Outcome::Ignored));
                 continue;
             }
-            let position = self.version(event, source).unwrap_or_else(|| {
+            let position = position(event, source).unwrap_or_else(|| {
                 let arrival_ms = *arrival_ms.get_or_insert_with(|| self.next_arrival_ms());
                 Version::ordered_by_time(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
             });
             for (record, RecordEnd { readings, result }) in (0..).zip(ends.drain(..)) {
-                let (name, time, skipped) = match check(result, &decoded.readings[readings.clone()]) {
-                    Ok(Some(valid)) => valid,
-                    Ok(None) => {
-                        decoded.add(index, Some(Outcome::Ignored));
-                        continue;
-                    }
-                    Err(failure) => {
-                        decoded.add(index, Some(Outcome::Failed(failure)));
-                        continue;
-                    }
-                };
+                let ValidRecord { device_id: name, time, skipped } =
+                    match check(result, &decoded.readings[readings.clone()]) {
+                        Ok(Some(valid)) => valid,
+                        Ok(None) => {
+                            decoded.add(index, Some(Outcome::Ignored));
+                            continue;
+                        }
+                        Err(failure) => {
+                            decoded.add(index, Some(Outcome::Failed(failure)));
+                            continue;
+                        }
+                    };
                 if is_unrecognized(&decoded.readings[readings.clone()], &skipped) {
                     decoded.unrecognized.get_or_insert(skipped);
                     decoded.add(index, Some(Outcome::Unrecognized));
                     continue;
                 }
-                let version = Version { record, ..record_version(position, event, time) };
+                let version = Version { record, ..self.record_version(position, event, time) };
                 decoded.unusable_times += usize::from(time == RecordTime::Unusable);
                 if !is_warned && is_far_ahead(version.time_ms, now_ms) {
                     is_warned = true;
@@ -198,7 +204,7 @@ impl Processor {
                 });
                 devices[device].records += 1;
                 let index = decoded.add(index, None);
-                decoded.records.push(DecodedRecord { index, device, version, readings });
+                decoded.records.push(DecodedRecord { index, device, position, version, readings });
             }
         }
         if has_large {
@@ -208,16 +214,19 @@ impl Processor {
         decoded
     }
 
-    /// Returns the version of an event's readings; `None` without a usable position.
-    fn version(&self, event: &Event, source: u64) -> Option<Version> {
-        let EventPosition { enqueued_ms, sequence_number } = event.position?;
-        let created_ms = event.created_ms.filter(|_| self.iot_hub_time == IotHubTime::Created);
-        // A device's clock that is ahead must not hold off later events.
-        let created_ms = created_ms.map(|created_ms| created_ms.min(event.time_ms.unwrap_or(enqueued_ms)));
-        Some(match created_ms.or(event.time_ms) {
-            Some(time_ms) => Version::ordered_by_time(time_ms, sequence_number, source),
-            None => Version { time_ms: enqueued_ms, sequence_number, source, record: 0 },
-        })
+    /// Returns the version of a record of the event at this position.
+    #[inline]
+    fn record_version(&self, position: Version, event: &Event, time: RecordTime) -> Version {
+        let time_ms = match time {
+            RecordTime::Service => match event.created_ms {
+                Some(created_ms) if self.iot_hub_time == IotHubTime::Created && event.position.is_some() => created_ms,
+                _ => return position,
+            },
+            RecordTime::Device(time_ms) => time_ms,
+            RecordTime::Enqueued | RecordTime::Unusable => position.time_ms,
+        };
+        // A device's clock that is ahead must not hold off later records.
+        Version::ordered_by_time(time_ms.min(position.time_ms), position.sequence_number, position.source)
     }
 
     /// Returns the arrival time for the events of a batch without a usable position, in milliseconds since 1970. It increases
@@ -247,17 +256,14 @@ fn undecoded() -> Failure {
     }
 }
 
-/// Returns the version of a record of an event whose own version is `position`.
-fn record_version(position: Version, event: &Event, time: RecordTime) -> Version {
-    let Version { sequence_number, source, .. } = position;
-    // IoT Hub may send a message again, with another position.
-    let enqueued_ms = event.time_ms.unwrap_or_else(|| event.position.map_or(position.time_ms, |p| p.enqueued_ms));
-    match time {
-        RecordTime::Service => position,
-        // A device's clock that is ahead must not hold off later records.
-        RecordTime::Device(time_ms) => Version::ordered_by_time(time_ms.min(enqueued_ms), sequence_number, source),
-        RecordTime::Enqueued | RecordTime::Unusable => Version::ordered_by_time(enqueued_ms, sequence_number, source),
-    }
+/// Returns the version of an event by the times of the service; `None` without a usable position.
+fn position(event: &Event, source: u64) -> Option<Version> {
+    let EventPosition { enqueued_ms, sequence_number } = event.position?;
+    Some(match event.time_ms {
+        // IoT Hub may send a message again, with another position and the same time.
+        Some(time_ms) => Version::ordered_by_time(time_ms, sequence_number, source),
+        None => Version { time_ms: enqueued_ms, sequence_number, source, record: 0 },
+    })
 }
 
 fn poison(stage: Stage, issue: String) -> Failure {
@@ -289,14 +295,17 @@ fn decode<'e>(
     })
 }
 
-/// Checks the rules for all telemetry. Returns the device id, the time and the skipped fields; `None` for a record that is not
-/// telemetry.
-fn check<'e>(
-    result: RecordResult<'e>,
-    readings: &[Reading],
-) -> Result<Option<(Cow<'e, str>, RecordTime, Vec<String>)>, Failure> {
-    let (device, time, skipped) = match result {
-        RecordResult::Valid { device_id, time, skipped } => (device_id, time, skipped),
+/// A record that follows the rules for all telemetry.
+struct ValidRecord<'e> {
+    device_id: Cow<'e, str>,
+    time: RecordTime,
+    skipped: Vec<String>,
+}
+
+/// Checks the rules for all telemetry. Returns `None` for a record that is not telemetry.
+fn check<'e>(result: RecordResult<'e>, readings: &[Reading]) -> Result<Option<ValidRecord<'e>>, Failure> {
+    let valid = match result {
+        RecordResult::Valid { device_id, time, skipped } => ValidRecord { device_id, time, skipped },
         RecordResult::Ignored => return Ok(None),
         RecordResult::Failed { device_id, poison: error } => {
             let (stage, issue) = match error {
@@ -306,8 +315,9 @@ fn check<'e>(
             return Err(Failure { device_id, ..poison(stage, issue) });
         }
     };
+    let device = &valid.device_id;
     // Encoding turns one byte into at most three.
-    let id_bytes = if device.len() <= MAX_ID_BYTES / 3 { device.len() } else { document_id(&device).len() };
+    let id_bytes = if device.len() <= MAX_ID_BYTES / 3 { device.len() } else { document_id(device).len() };
     let issue = if device.is_empty() {
         "the device id is empty".to_owned()
     } else if id_bytes > MAX_ID_BYTES {
@@ -315,10 +325,10 @@ fn check<'e>(
     } else if let Some(reading) = readings.iter().find(|reading| !is_reading_name(&reading.name)) {
         format!("{:?} is not a valid name for a reading: it is reserved in the state document", reading.name)
     } else {
-        return Ok(Some((device, time, skipped)));
+        return Ok(Some(valid));
     };
-    let device_state = Some(device_state(&device, readings));
-    Err(Failure { device_id: Some(device.into_owned()), device_state, ..poison(Stage::Validate, issue) })
+    let device_state = Some(device_state(device, readings));
+    Err(Failure { device_id: Some(valid.device_id.into_owned()), device_state, ..poison(Stage::Validate, issue) })
 }
 
 /// Returns the decoded readings as the fields of a state document.
