@@ -14,7 +14,7 @@ const SHIPPED: [(&str, &str); 4] = [
 ];
 
 /// The telemetry file that an app uses unless the setting `TelemetryFile` names another one.
-const TELEMETRY_FILE: &str = "telemetry.json";
+pub(super) const TELEMETRY_FILE: &str = "telemetry.json";
 
 /// The folder of the function app.
 pub(super) struct AppFolder {

@@ -14,17 +14,32 @@ use devicestate_engine::{
     text::error_message,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
+use devicestate_telemetry::{LoadError, LoadedTelemetry};
 use devicestate_terminal::print_message;
 
 use super::{
-    app_folder::AppFolder, broker::Broker, documents::Documents, error::LocalError, host::Instance, monitor::Monitor, options::Options,
-    process::StartInfo, region::Region, settings, statistics::Statistics,
+    app_folder::{AppFolder, TELEMETRY_FILE},
+    broker::Broker,
+    documents::Documents,
+    error::LocalError,
+    host::Instance,
+    monitor::Monitor,
+    options::Options,
+    process::StartInfo,
+    region::Region,
+    settings,
+    statistics::Statistics,
 };
+
+/// The description of the telemetry of simulated drones, if the app has no telemetry of its own.
+pub(super) const SIMULATED_DRONES: &str = "drone (the simulated devices')";
 
 /// The app, settings and files that all regions of a run share.
 pub(super) struct Setup {
     pub(super) app: FunctionApp,
     pub(super) settings: Settings,
+    /// Decodes the events.
+    pub(super) telemetry: LoadedTelemetry,
     pub(super) documents: Documents,
     /// The state file: dead letters, and the documents unless `StateStore` names another store.
     pub(super) state: PathBuf,
@@ -52,7 +67,8 @@ impl Setup {
     ///
     /// [`LocalError`]: a file, a setting or an unsupported function.
     pub(super) fn new(options: &Options) -> Result<Self, LocalError> {
-        let folder = AppFolder::new(options.app_root.clone()).map_err(|error| folder_error(&std::env::temp_dir(), &error))?;
+        let folder =
+            AppFolder::new(options.app_root.clone()).map_err(|error| folder_error(&std::env::temp_dir(), &error))?;
         if folder.is_shipped() {
             print_message("devicestate: this folder has no host.json, so the shipped function app runs");
         }
@@ -61,6 +77,7 @@ impl Setup {
         let function = select_function(&app, options)?;
         let (mut settings, state) = settings::prepare(&app.root, options.state.clone())?;
         folder.set_telemetry_file(&mut settings).map_err(|error| folder_error(Path::new("."), &error))?;
+        let telemetry = load_telemetry(&mut settings, &app.root, options.simulates_drones())?;
         apply_overrides(&settings, &mut app.host)?;
         check_batch_sizes(&app.host.extensions.event_hubs)?;
         let documents = (options.documents)(&settings)?;
@@ -76,7 +93,7 @@ impl Setup {
             reason: error_message(&error),
         };
         let monitor = Monitor::new(path, options.verbose).map(Arc::new).map_err(failed)?;
-        Ok(Self { app, settings, documents, state, function, monitor, _folder: folder })
+        Ok(Self { app, settings, telemetry, documents, state, function, monitor, _folder: folder })
     }
 
     /// Opens the state file.
@@ -150,6 +167,18 @@ impl Setup {
 
 fn folder_error(path: &Path, error: &io::Error) -> LocalError {
     LocalError::Folder { path: path.to_owned(), reason: error_message(error) }
+}
+
+/// Loads the app's telemetry. Simulated drones are decoded as drones, also by the handlers, unless the app has telemetry of its
+/// own.
+fn load_telemetry(settings: &mut Settings, root: &Path, simulates_drones: bool) -> Result<LoadedTelemetry, LoadError> {
+    let is_chosen = settings.get("Telemetry").is_some() || settings.get("TelemetryFile").is_some();
+    if !simulates_drones || is_chosen || root.join(TELEMETRY_FILE).exists() {
+        return devicestate_telemetry::load(settings, root);
+    }
+    settings.set("Telemetry", "drone");
+    let loaded = devicestate_telemetry::load(settings, root)?;
+    Ok(LoadedTelemetry { description: SIMULATED_DRONES.to_owned(), ..loaded })
 }
 
 /// Returns the function to run: the first one with the trigger of the options.
