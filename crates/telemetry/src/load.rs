@@ -10,7 +10,7 @@ use devicestate_engine::{
     },
 };
 
-use crate::AnyTelemetry;
+use crate::{AnyTelemetry, file::TelemetryFile, mapping::Mapping};
 
 /// The telemetry of a function app.
 #[derive(Clone)]
@@ -47,6 +47,12 @@ pub fn load(settings: &Settings, app_directory: &Path) -> Result<LoadedTelemetry
         return Ok(LoadedTelemetry { telemetry: Arc::new(drone), description: "drone".into() });
     }
     let device_id_from_iot_hub = DeviceIdFromIotHub::Fallback;
-    let telemetry = Arc::new(AnyTelemetry { device_id_from_iot_hub });
+    let mapping = Mapping { device_id_from_iot_hub, ..any_json() };
+    let telemetry = Arc::new(AnyTelemetry::new(mapping));
     Ok(LoadedTelemetry { telemetry, description: "any JSON".into() })
+}
+
+/// Returns the mapping without a telemetry file.
+fn any_json() -> Mapping {
+    TelemetryFile::parse(b"{}").expect("nothing is required in a telemetry file").mapping
 }
