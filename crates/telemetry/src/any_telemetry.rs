@@ -7,6 +7,7 @@ use devicestate_engine::{
 use serde_json::Value;
 
 use crate::{
+    formats::Formats,
     mapping::{self, Context, Mapping},
     unwrapping::{Content, Unwrapped, unwrap},
 };
@@ -15,20 +16,37 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct AnyTelemetry {
     mapping: Mapping,
+    formats: Formats,
 }
 
 impl AnyTelemetry {
     /// Creates the telemetry that a telemetry file describes.
     #[must_use]
-    pub fn new(mapping: Mapping) -> Self {
-        Self { mapping }
+    pub fn new(mapping: Mapping, formats: Formats) -> Self {
+        Self { mapping, formats }
     }
 }
 
 impl Telemetry for AnyTelemetry {
     fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
-        let Unwrapped { content, cloud_event } = unwrap(event)?;
-        self.mapping.map_values(&values(content)?, &Context::new(event, cloud_event), records)
+        let Unwrapped { content, cloud_event } = unwrap(event, &self.formats)?;
+        let Content::Parts(parts) = content else {
+            return self.mapping.map_values(&values(content)?, &Context::new(event, cloud_event), records, &mut 0);
+        };
+        if parts.is_empty() {
+            return Err(Poison::Undecodable("there is no record: the body contains no event".into()));
+        }
+        let mut taken = 0;
+        for part in parts {
+            let values = part.and_then(|part| Ok((values(part.content)?, part.cloud_event)));
+            match values {
+                Ok((values, cloud_event)) => {
+                    self.mapping.map_values(&values, &Context::new(event, cloud_event), records, &mut taken)?;
+                }
+                Err(poison) => records.fail(None, poison),
+            }
+        }
+        Ok(())
     }
 
     fn to_json(&self, event: &Event) -> Option<Value> {
@@ -44,7 +62,7 @@ impl Telemetry for AnyTelemetry {
         // The body itself may be JSON around the telemetry, such as a CloudEvent.
         let own = mapping::parse(&event.body).ok().map(into_one);
         own.filter(is_same).or_else(|| {
-            let unwrapped = unwrap(event).ok()?;
+            let unwrapped = unwrap(event, &self.formats).ok()?;
             values(unwrapped.content).ok().map(into_one).filter(is_same)
         })
     }
@@ -59,6 +77,8 @@ fn values(content: Content<'_>) -> Result<Vec<Value>, Poison> {
     match content {
         Content::Json(text) => mapping::parse(&text),
         Content::Value(value) => Ok(vec![value]),
+        // The parts of a part are not expected: they would be without a limit.
+        Content::Parts(_) => Err(Poison::Undecodable("an event of the body contains several events".into())),
     }
 }
 

@@ -12,7 +12,10 @@ use checker::{Checker, MistakeAt};
 use kinds::KIND;
 use tree::Node;
 
-use crate::mapping::Mapping;
+use crate::{
+    formats::{AvroFormat, FormatError, ProtobufFormat},
+    mapping::Mapping,
+};
 
 /// The largest telemetry file.
 pub const MAX_FILE_BYTES: usize = 1_048_576;
@@ -25,30 +28,10 @@ const MAX_MISTAKES: usize = 20;
 pub struct TelemetryFile {
     /// What is read from which part of an event.
     pub mapping: Mapping,
-    /// The Avro schemas of the events; paths relative to the file, whose last part may have a `*`.
-    pub avro_schemas: Vec<FilePath>,
-    /// The type of protobuf events.
-    pub protobuf: Option<Protobuf>,
-}
-
-/// A path in the telemetry file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilePath {
-    /// The path.
-    pub path: String,
-    /// Where it is in the telemetry file.
-    pub place: Place,
-}
-
-/// The type of protobuf events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Protobuf {
-    /// The file with the descriptor set, relative to the telemetry file.
-    pub descriptors: FilePath,
-    /// The full name of the message.
-    pub message: String,
-    /// Where the name is in the telemetry file.
-    pub message_place: Place,
+    /// The member `avro`.
+    pub avro: Option<AvroFormat>,
+    /// The member `protobuf`.
+    pub protobuf: Option<ProtobufFormat>,
 }
 
 /// A place in the telemetry file.
@@ -98,7 +81,7 @@ impl TelemetryFile {
         };
         let root = tree::parse(text).map_err(|error| describe_syntax_error(text, &error))?;
         let mut checker = Checker::default();
-        let file = checker.file(text, &root);
+        let file = checker.file(&root);
         match file {
             Some(file) if checker.mistakes.is_empty() => Ok(file),
             _ => Err(Mistakes::locate(text, &root, checker.mistakes)),
@@ -106,40 +89,59 @@ impl TelemetryFile {
     }
 }
 
+/// Returns the mistake of a file that a valid telemetry file names.
+pub(crate) fn mistake_of_format(file: &[u8], error: FormatError) -> Mistakes {
+    let text = str::from_utf8(file).unwrap_or_default();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let at = tree::parse(text).ok().and_then(|root| root.position_of(&error.pointer)).unwrap_or_default();
+    Mistakes(vec![Mistake { place: Place::locate(text, at, error.pointer), message: error.message }])
+}
+
 impl Checker {
-    fn file(&mut self, text: &str, root: &Node) -> Option<TelemetryFile> {
+    fn file(&mut self, root: &Node) -> Option<TelemetryFile> {
         let known: Vec<_> = ["$schema", "ignore", "kinds", "avro", "protobuf"].into_iter().chain(KIND).collect();
         let member = self.object(root, "the telemetry file", &known)?;
         if let Some(schema) = member("$schema") {
             self.text(schema, "the URL of the JSON Schema");
         }
         let mapping = self.mapping(&member);
-        let place = |node: &Node| Place::locate(text, node.start, root.pointer_to(node.start));
         let avro = self.optional(member("avro"), |checker, node| {
-            let member = checker.object(node, "`avro`", &["schemas"])?;
-            let Some(schemas) = member("schemas") else {
+            let member = checker.object(node, "`avro`", &["schemas", "ids"])?;
+            let schemas = checker.optional(member("schemas"), Self::paths);
+            let ids = checker.optional(member("ids"), |checker, node| {
+                let members = checker.members(node, "an object of files of schemas by their ids")?;
+                let paths: Vec<_> = members.iter().map(|member| checker.path(&member.value)).collect();
+                let names = members.iter().map(|member| member.name.clone());
+                names.zip(paths).map(|(name, path)| Some((name, path?))).collect()
+            });
+            if member("schemas").or(member("ids")).is_none() {
                 return checker.add(node.start, "`avro` needs `schemas`, a list of files");
-            };
-            let schemas = checker.one_or_more(schemas, "file")?.into_iter().map(|node| checker.path(node, &place));
-            let schemas: Vec<_> = schemas.collect();
-            schemas.into_iter().collect::<Option<Vec<_>>>()
+            }
+            Some(AvroFormat { schemas: schemas?.unwrap_or_default(), ids: ids?.unwrap_or_default() })
         });
         let protobuf = self.optional(member("protobuf"), |checker, node| {
             let member = checker.object(node, "`protobuf`", &["descriptors", "message"])?;
             let (Some(descriptors), Some(message)) = (member("descriptors"), member("message")) else {
                 return checker.add(node.start, "`protobuf` needs `descriptors`, a file, and `message`, a type of it");
             };
-            let descriptors = checker.path(descriptors, &place);
-            let name = checker.text(message, "the full name of a message")?.to_owned();
-            Some(Protobuf { descriptors: descriptors?, message: name, message_place: place(message) })
+            let descriptors = checker.path(descriptors);
+            let message = checker.text(message, "the full name of a message").map(str::to_owned);
+            Some(ProtobufFormat { descriptors: descriptors?, message: message? })
         });
-        Some(TelemetryFile { mapping: mapping?, avro_schemas: avro?.unwrap_or_default(), protobuf: protobuf? })
+        Some(TelemetryFile { mapping: mapping?, avro: avro?, protobuf: protobuf? })
     }
 
-    fn path(&mut self, node: &Node, place: &impl Fn(&Node) -> Place) -> Option<FilePath> {
+    /// Reads one path or a list of them.
+    fn paths(&mut self, node: &Node) -> Option<Vec<String>> {
+        let paths = self.one_or_more(node, "file")?.into_iter().map(|node| self.path(node));
+        let paths: Vec<_> = paths.collect();
+        paths.into_iter().collect()
+    }
+
+    fn path(&mut self, node: &Node) -> Option<String> {
         match self.text(node, "the path of a file")? {
             "" => self.expected(node, "the path of a file"),
-            path => Some(FilePath { path: path.to_owned(), place: place(node) }),
+            path => Some(path.to_owned()),
         }
     }
 }

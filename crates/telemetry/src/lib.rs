@@ -5,6 +5,7 @@
 
 mod any_telemetry;
 pub mod file;
+pub mod formats;
 mod load;
 pub mod mapping;
 pub mod unwrapping;

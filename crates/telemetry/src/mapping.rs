@@ -17,6 +17,8 @@ mod wildcard;
 use devicestate_engine::{device_state::Name, telemetry::drone::DeviceIdFromIotHub};
 use serde_json::Value;
 
+use crate::file::TelemetryFile;
+
 pub(crate) use convert::{Conversion, NamedValues, Range, is_equal, is_same_name};
 pub(crate) use pointer::Pointer;
 pub(crate) use shown::{shortened, shown};
@@ -83,4 +85,12 @@ pub(crate) enum ReadingValue {
     Constant(Value),
     /// From the event.
     Found { from: Sources, conversion: Conversion, is_required: bool },
+}
+
+impl Mapping {
+    /// Returns the mapping of an empty telemetry file.
+    #[must_use]
+    pub fn any_json() -> Self {
+        TelemetryFile::parse(b"{}").expect("no member of a telemetry file is required").mapping
+    }
 }

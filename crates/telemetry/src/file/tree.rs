@@ -8,6 +8,8 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
+use crate::mapping::Pointer;
+
 /// A value and where it is in the text.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -126,6 +128,17 @@ impl Node {
             let _ = write!(pointer, "/{step}");
             node = next;
         }
+    }
+
+    /// Returns the position of the value that a JSON Pointer refers to.
+    pub(super) fn position_of(&self, pointer: &str) -> Option<usize> {
+        let pointer = Pointer::parse(pointer).ok()?;
+        let node = pointer.steps.iter().try_fold(self, |node, step| match &node.content {
+            Content::Object(members) => members.iter().find(|member| member.name == *step).map(|member| &member.value),
+            Content::Array(elements) => elements.get(step.parse::<usize>().ok()?),
+            Content::Scalar(_) => None,
+        });
+        node.map(|node| node.start)
     }
 
     /// Returns the value without positions.

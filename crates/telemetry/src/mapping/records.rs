@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::{Context, MAX_RECORDS, Mapping, Pointer, shown::shown, source::Scope};
 
 impl Mapping {
-    /// Maps the values of an event's body: the records in them are added.
+    /// Maps the values of an event's body: the records in them are added. `taken` is the number of records that were already
+    /// taken out of this event.
     ///
     /// # Errors
     ///
@@ -16,8 +17,9 @@ impl Mapping {
         values: &[Value],
         context: &Context<'e>,
         records: &mut Records<'_, 'e>,
+        taken: &mut usize,
     ) -> Result<(), Poison> {
-        let mut taken = Taken { mapping: self, context, records, count: 0 };
+        let mut taken = Taken { mapping: self, context, records, count: taken };
         for value in values {
             match value {
                 Value::Array(elements) => {
@@ -29,20 +31,6 @@ impl Mapping {
             }
         }
         Ok(())
-    }
-
-    /// Maps a body that is one value.
-    ///
-    /// # Errors
-    ///
-    /// The same as [`Mapping::map_values`].
-    pub fn map_value<'e>(
-        &self,
-        body: &Value,
-        context: &Context<'e>,
-        records: &mut Records<'_, 'e>,
-    ) -> Result<(), Poison> {
-        self.map_values(std::slice::from_ref(body), context, records)
     }
 
     fn is_ignored(&self, scope: Scope<'_, '_>) -> bool {
@@ -73,7 +61,7 @@ struct Taken<'t, 'r, 'e> {
     mapping: &'t Mapping,
     context: &'t Context<'e>,
     records: &'t mut Records<'r, 'e>,
-    count: usize,
+    count: &'t mut usize,
 }
 
 impl<'t, 'e> Taken<'t, '_, 'e> {
@@ -154,8 +142,8 @@ impl<'t, 'e> Taken<'t, '_, 'e> {
     }
 
     fn count(&mut self) -> Result<(), Poison> {
-        self.count += 1;
-        if self.count > MAX_RECORDS { Err(too_many_records()) } else { Ok(()) }
+        *self.count += 1;
+        if *self.count > MAX_RECORDS { Err(too_many_records()) } else { Ok(()) }
     }
 
     fn scope<'v>(&self, record: &'v Value, body: &'v Value) -> Scope<'v, 'e>
