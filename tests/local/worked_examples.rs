@@ -31,6 +31,20 @@ impl Example {
         Self { folder, expected: by_id(expected) }
     }
 
+    /// Returns the example in the page for users: a file, an event, and its document.
+    fn of_the_page() -> Self {
+        let page = include_str!("../../docs/your-devices.md");
+        let (_, section) = page.split_once("\n## With a telemetry file\n").expect("the section");
+        let blocks: Vec<_> =
+            section.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).take(3).collect();
+        let [file, event, document] = blocks[..] else { panic!("a file, an event and a document: {blocks:?}") };
+        let folder = TempDir::new().expect("a temporary folder");
+        for (name, text) in [("telemetry.json", file), ("events.jsonl", event)] {
+            fs::write(folder.path().join(name), text).expect("a file can be written");
+        }
+        Self { folder, expected: by_id(vec![serde_json::from_str(document).expect("a document")]) }
+    }
+
     /// Runs a command in the folder with the state file, and returns its output.
     #[track_caller]
     fn run(&self, arguments: &[&str]) -> Value {
@@ -127,4 +141,11 @@ fn two_kinds_of_events_share_a_stream_and_a_third_is_ignored() {
     let report = events.process();
     assert_eq!((count(&report, "applied"), count(&report, "ignored")), (3, 1), "{report}");
     events.assert_documents();
+}
+
+#[test]
+fn the_example_of_the_page_for_users_gives_the_document_of_the_page() {
+    let example = Example::of_the_page();
+    assert_eq!(count(&example.process(), "applied"), 1);
+    example.assert_documents();
 }

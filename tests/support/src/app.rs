@@ -85,6 +85,12 @@ impl App {
         self
     }
 
+    /// Adds a telemetry file, and removes the setting that would make the devices drones.
+    pub fn with_telemetry_file(self, file: &Value) -> Self {
+        self.write("telemetry.json", file);
+        self.without("Telemetry")
+    }
+
     /// Edits `host.json`.
     pub fn with_host(self, edit: impl FnOnce(&mut Value)) -> Self {
         self.edit_file("host.json", edit)
