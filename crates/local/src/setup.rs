@@ -14,7 +14,7 @@ use devicestate_engine::{
     text::error_message,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
-use devicestate_telemetry::{LoadError, LoadedTelemetry};
+use devicestate_telemetry::{DEFAULT_FILE, LoadError, LoadedTelemetry};
 use devicestate_terminal::print_message;
 
 use super::{
@@ -173,7 +173,7 @@ fn folder_error(path: &Path, error: &io::Error) -> LocalError {
 /// own.
 fn load_telemetry(settings: &mut Settings, root: &Path, simulates_drones: bool) -> Result<LoadedTelemetry, LoadError> {
     let is_chosen = settings.get("Telemetry").is_some() || settings.get("TelemetryFile").is_some();
-    if !simulates_drones || is_chosen || root.join(TELEMETRY_FILE).exists() {
+    if !simulates_drones || is_chosen || root.join(DEFAULT_FILE).exists() {
         return devicestate_telemetry::load(settings, root);
     }
     settings.set("Telemetry", "drone");
