@@ -5,6 +5,8 @@
 
 use std::{fs, io::Write as _};
 
+use base64::Engine as _;
+use devicestate_engine::batch::Event;
 use devicestate_telemetry::{
     formats::{AvroFormat, FormatError, Formats},
     unwrapping::{Content, MAX_RECORDS, unwrap},
@@ -48,7 +50,7 @@ fn load_schemas(schemas: &[Value]) -> Result<Formats, FormatError> {
     load(json!({"schemas": ["*.avsc"]}), &directory)
 }
 
-fn of_fixtures(ids: Value) -> Formats {
+fn of_fixtures(ids: &Value) -> Formats {
     let format = json!({"schemas": ["telemetry.avsc"], "ids": ids});
     let format: AvroFormat = serde_json::from_value(format).expect("a format");
     Formats::load(Some(&format), None, &fixture_path("avro")).expect("the schema")
@@ -76,7 +78,7 @@ fn a_file_of_event_hubs_capture_is_read() {
 
 #[test]
 fn single_object_encoding_finds_its_schema_by_the_fingerprint() {
-    let formats = of_fixtures(json!({}));
+    let formats = of_fixtures(&json!({}));
     let object = fixture("avro/single-object.bin");
     for event in [event(&object), typed("avro/binary", &object), typed("application/octet-stream", &object)] {
         assert_eq!(value(&event, &formats), expected());
@@ -105,13 +107,13 @@ fn the_fingerprint_is_that_of_the_canonical_form() {
 #[test]
 fn the_id_of_a_registry_finds_the_schema() {
     let azure = "0123456789ABCDEF0123456789abcdef";
-    let formats = of_fixtures(json!({"7": "telemetry.avsc", azure: "telemetry.avsc"}));
+    let formats = of_fixtures(&json!({"7": "telemetry.avsc", azure: "telemetry.avsc"}));
     for event in [
         event(frame(7, &datum())),
         typed("application/vnd.confluent.avro", frame(7, &datum())),
         typed(&format!("avro/binary+{azure}"), datum()),
         typed(&format!("avro%2Fbinary%2B{azure}"), datum()),
-        typed("application/avro", datum()),
+        event([&[0; 4], azure.as_bytes(), &datum()].concat()),
     ] {
         assert_eq!(value(&event, &formats), expected(), "{event:?}");
     }
@@ -119,20 +121,22 @@ fn the_id_of_a_registry_finds_the_schema() {
 
 #[test]
 fn an_unknown_id_is_named() {
-    let formats = of_fixtures(json!({"7": "telemetry.avsc"}));
+    let formats = of_fixtures(&json!({"7": "telemetry.avsc"}));
     let framed = issue(&event(frame(4_000_000_000, &datum())), &formats);
     assert_eq!(
         framed,
         "the body has the schema id 4000000000 of a schema registry, which the telemetry file does not have: add it to `avro`, \
          `ids` with the file of its schema"
     );
+    let typed_frame = issue(&typed("application/avro", frame(8, &datum())), &formats);
+    assert!(typed_frame.starts_with("the body has the schema id 8 of a schema registry"), "{typed_frame}");
     let azure = issue(&typed("avro/binary+ffffffffffffffffffffffffffffffff", datum()), &formats);
     assert!(azure.contains("the schema id ffffffffffffffffffffffffffffffff of"), "{azure}");
 }
 
 #[test]
 fn json_after_a_frame_is_json() {
-    for formats in [Formats::default(), of_fixtures(json!({"7": "telemetry.avsc"}))] {
+    for formats in [Formats::default(), of_fixtures(&json!({"7": "telemetry.avsc"}))] {
         assert_eq!(value(&event(frame(8, br#"{"rpm":1}"#)), &formats), json!({"rpm": 1}));
         assert_eq!(value(&typed("application/json", frame(8, br#"[{"rpm":1}]"#)), &formats), json!([{"rpm": 1}]));
     }
@@ -140,6 +144,9 @@ fn json_after_a_frame_is_json() {
 
 #[test]
 fn a_datum_without_the_name_of_its_schema_needs_a_package_with_one() {
+    for content_type in ["application/avro", "avro/binary", "application/vnd.apache.avro+binary"] {
+        assert_eq!(value(&typed(content_type, datum()), &of_fixtures(&json!({}))), expected());
+    }
     let two = load_schemas(&[json!("int"), json!("long")]).expect("two schemas");
     let issue = issue(&typed("avro/binary", b"\x04"), &two);
     assert!(issue.contains("not which of the 2 schemas"), "{issue}");
@@ -276,7 +283,7 @@ fn a_number_that_json_cannot_represent_is_named() {
 
 #[test]
 fn a_datum_is_read_to_its_end_and_not_further() {
-    let formats = of_fixtures(json!({"7": "telemetry.avsc"}));
+    let formats = of_fixtures(&json!({"7": "telemetry.avsc"}));
     let datum = datum();
     for end in 0..datum.len() {
         let issue = issue(&event(frame(7, &datum[..end])), &formats);
@@ -288,7 +295,7 @@ fn a_datum_is_read_to_its_end_and_not_further() {
 
 #[test]
 fn changed_bytes_never_cause_a_panic() {
-    let formats = of_fixtures(json!({"7": "telemetry.avsc"}));
+    let formats = of_fixtures(&json!({"7": "telemetry.avsc"}));
     let mut random = fastrand::Rng::with_seed(24);
     for fixture in [frame(7, &datum()), fixture("avro/null.avro"), fixture("avro/deflate.avro")] {
         for _ in 0..2_000 {
@@ -360,15 +367,15 @@ fn a_file_may_have_several_blocks_and_none() {
 
 #[test]
 fn a_bomb_in_a_block_is_unpacked_only_to_the_limit() {
-    let block = deflate(&[&b"\x80\x89\x7a"[..], &[0; 1_000_000]].concat());
+    let block = deflate(&[&b"\x80\x89\x7a"[..], &vec![0; 1_000_000]].concat());
     let packed = file(&json!("bytes"), "deflate", &[(1, &block)]);
-    let bytes = packed.len() - 4;
+    let bytes = packed.len();
     assert_eq!(
         issue(&event(&packed), &Formats::default()),
         format!("the deflate body of {bytes} bytes unpacks to more than 65536 bytes, which is the limit for its size")
     );
     // Many blocks share the limit.
-    let block = deflate(&[&b"\xc0\xb8\x02"[..], &[0; 20_000]].concat());
+    let block = deflate(&[&b"\xc0\xb8\x02"[..], &vec![0; 20_000]].concat());
     let blocks = [(1, &*block); 4];
     let issue = issue(&event(file(&json!("bytes"), "deflate", &blocks)), &Formats::default());
     assert!(issue.contains("which is the limit for its size"), "{issue}");
@@ -383,6 +390,27 @@ fn a_file_of_too_many_records_is_poison() {
     assert_eq!(most.as_array().map(Vec::len), Some(MAX_RECORDS));
     let more = issue(&event(file(&json!("int"), "null", &[(count, &full), (1, &one)])), &none);
     assert_eq!(more, "the Avro file has more than 4096 records: send several files");
+}
+
+#[test]
+fn the_files_in_a_batch_share_the_limits() {
+    let batch = |file: &[u8]| {
+        let event = json!({"specversion": "1.0", "type": "t", "source": "s", "id": "i",
+            "data_base64": base64::engine::general_purpose::STANDARD.encode(file)});
+        let event = event_of(&vec![event; 100]);
+        let Content::Parts(parts) = unwrap(&event, &Formats::default()).expect("a batch").content else { panic!() };
+        parts.iter().filter(|part| part.is_ok()).count()
+    };
+    let nulls = file(&json!({"type": "array", "items": "null"}), "null", &[(1, b"\x80\x89\x7a\0")]);
+    assert_eq!(batch(&nulls), 0);
+    let nulls = file(&json!({"type": "array", "items": "null"}), "null", &[(1, b"\xc0\xb8\x02\0")]);
+    assert!((1..50).contains(&batch(&nulls)));
+    let records = file(&json!("null"), "null", &[(1_000, b"")]);
+    assert_eq!(batch(&records), 4);
+}
+
+fn event_of(events: &[Value]) -> Event {
+    event(Value::from(events).to_string())
 }
 
 #[test]

@@ -97,9 +97,9 @@ fn an_unknown_member_is_reported_with_what_may_be_meant() {
             r#""Device" is not a member of a kind: did you mean `device`?"#,
         ),
         (
-            r#"{"protobuf": {"descriptors": "a", "message": "b", §"mesage": 1}}"#,
-            "/protobuf/mesage",
-            r#""mesage" is not a member of `protobuf`: did you mean `message`?"#,
+            r#"{"protobuf": {"descriptors": "a", "message": "b", §"msg": 1}}"#,
+            "/protobuf/msg",
+            r#""msg" is not a member of `protobuf`: there are `descriptors`, `message`, `defaults`"#,
         ),
         (
             r#"{"avro": {"schemas": ["a"], §"schema": "b"}}"#,

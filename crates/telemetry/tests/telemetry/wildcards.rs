@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::{issue, readings};
 
 /// Returns the readings of this rule.
+#[expect(clippy::needless_pass_by_value, reason = "it is called with literals")]
 #[track_caller]
 fn by(rule: Value, body: &str) -> Value {
     readings(&json!({"device": "/id", "readings": {"*": rule}}), body)
