@@ -3,6 +3,7 @@
 use std::{fs, io, path::PathBuf};
 
 use devicestate_engine::settings::Settings;
+use devicestate_telemetry::DEFAULT_FILE;
 use tempfile::TempDir;
 
 /// The files of the shipped function app, as a package has them.
@@ -12,9 +13,6 @@ const SHIPPED: [(&str, &str); 4] = [
     ("SessionTelemetryFunction/function.json", include_str!("../../../SessionTelemetryFunction/function.json")),
     ("DeadLetterWatchFunction/function.json", include_str!("../../../DeadLetterWatchFunction/function.json")),
 ];
-
-/// The telemetry file that an app uses unless the setting `TelemetryFile` names another one.
-pub(super) const TELEMETRY_FILE: &str = "telemetry.json";
 
 /// The folder of the function app.
 pub(super) struct AppFolder {
@@ -52,7 +50,7 @@ impl AppFolder {
     /// The working folder does not exist.
     pub(super) fn set_telemetry_file(&self, settings: &mut Settings) -> io::Result<()> {
         let given = settings.get("TelemetryFile").map(PathBuf::from);
-        let file = given.or_else(|| Some(PathBuf::from(TELEMETRY_FILE)).filter(|file| file.exists()));
+        let file = given.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists()));
         if let Some(file) = file.filter(|_| self.shipped.is_some()) {
             settings.set("TelemetryFile", std::path::absolute(file)?.display().to_string());
         }

@@ -18,17 +18,8 @@ use devicestate_telemetry::{DEFAULT_FILE, LoadError, LoadedTelemetry};
 use devicestate_terminal::print_message;
 
 use super::{
-    app_folder::{AppFolder, TELEMETRY_FILE},
-    broker::Broker,
-    documents::Documents,
-    error::LocalError,
-    host::Instance,
-    monitor::Monitor,
-    options::Options,
-    process::StartInfo,
-    region::Region,
-    settings,
-    statistics::Statistics,
+    app_folder::AppFolder, broker::Broker, documents::Documents, error::LocalError, host::Instance, monitor::Monitor,
+    options::Options, process::StartInfo, region::Region, settings, statistics::Statistics,
 };
 
 /// The description of the telemetry of simulated drones, if the app has no telemetry of its own.
