@@ -113,6 +113,21 @@ fn case_18_a_flight_mode_with_a_fraction_of_zero_is_an_integer() {
 }
 
 #[test]
+fn case_18_a_number_with_a_fraction_of_zero_is_kept_or_as_the_telemetry_file_says() {
+    let flight_mode = |app: App| {
+        invoke(&app, "18-mode-with-a-fraction-of-zero").assert_all_applied(1);
+        app.readings("drone-18")["flightMode"].clone()
+    };
+    let mapped = |rule| App::shipped().with_telemetry_file(&json!({"readings": {"flightMode": rule}}));
+    let names = json!({"Ready": 1, "Inflight": 3});
+    assert_eq!(flight_mode(any_json()), 3.0);
+    assert_eq!(flight_mode(mapped(json!({"from": "/flightMode", "type": "integer"}))), 3);
+    assert_eq!(flight_mode(mapped(json!({"from": "/flightMode", "values": names}))), 3);
+    let name = json!({"from": "/flightMode", "type": "string", "values": names});
+    assert_eq!(flight_mode(mapped(name)), "Inflight");
+}
+
+#[test]
 fn case_26_an_encoded_content_type_leaves_the_format_to_the_body() {
     assert_applied("26-content-type-encoded-twice", "drone-26");
 }

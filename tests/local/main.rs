@@ -18,3 +18,4 @@ mod state_file;
 mod support;
 mod telemetry_file;
 mod timers;
+mod worked_examples;

@@ -13,8 +13,8 @@ const DEMONSTRATION_INVALID_EVENT_RATE: InvalidEventRate = InvalidEventRate::fro
 /// The options of a run or a drill.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The folder of the function app.
-    pub app_root: PathBuf,
+    /// The folder of the function app; by default the working folder, or the shipped app if that has none.
+    pub app_root: Option<PathBuf>,
     /// The source of the events.
     pub input: Input,
     /// How many invalid events to add; by default 1 % in a demonstration and none otherwise.
