@@ -8,7 +8,6 @@ mod protobuf;
 use std::{collections::BTreeMap, path::Path};
 
 use devicestate_engine::telemetry::Poison;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::unwrapping::Budget;
@@ -17,20 +16,16 @@ pub(crate) use avro::avro_file;
 use protobuf::ProtobufMessage;
 
 /// The member `avro` of a telemetry file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AvroFormat {
     /// Files of schemas, relative to the telemetry file. A `*` in the name of a file stands for any text.
-    #[serde(default)]
     pub schemas: Vec<String>,
     /// The files of schemas by the id that a schema registry gave them: a number, or 32 hexadecimal digits in Azure.
-    #[serde(default)]
     pub ids: BTreeMap<String, String>,
 }
 
 /// The member `protobuf` of a telemetry file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProtobufFormat {
     /// The file of a `FileDescriptorSet`, relative to the telemetry file: `protoc --include_imports --descriptor_set_out`.
     pub descriptors: String,
@@ -38,7 +33,6 @@ pub struct ProtobufFormat {
     pub message: String,
     /// If true, a field that cannot be told from its default on the wire is that default when it is absent: in proto3, `0` and
     /// `false` are not sent unless the field is `optional`. Such a field is absent if this is false.
-    #[serde(default)]
     pub defaults: bool,
 }
 

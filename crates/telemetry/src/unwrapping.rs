@@ -136,8 +136,8 @@ impl<'e> Unwrapping<'e, '_> {
     fn unpack(&mut self, mut body: Cow<'e, [u8]>, content_type: &ContentType) -> Result<Cow<'e, [u8]>, Poison> {
         for layer in 0.. {
             let is_binary = matches!(content_type, ContentType::Avro(_) | ContentType::Protobuf);
-            // What is packed in the body has its own first bytes only.
-            let encoding = || self.encoding().filter(|_| layer == 0);
+            // The content encoding is that of the body, not of what is packed in it.
+            let encoding = || self.encoding().filter(|_| layer == 0 && !self.is_in_cloud_event);
             let Some(format) = compression::detect(&body, is_binary, encoding) else { break };
             if layer == MAX_LAYERS {
                 return Err(Poison::Undecodable("the body is compressed more than twice".into()));

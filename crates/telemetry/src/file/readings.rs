@@ -213,7 +213,7 @@ impl Checker {
         let value = value?.unwrap_or_else(Pointer::root);
         let elements = match name? {
             Some(_) if member("value").is_none() => {
-                return self.add(node.start, "`name` is for an array of names and values: `value` is missing");
+                return self.add(node.start, "`name` is for names beside their values: `value` is missing");
             }
             Some(name) => Elements::Pairs { name, value },
             None => Elements::Members { value },

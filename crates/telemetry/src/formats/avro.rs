@@ -55,7 +55,7 @@ impl AvroSchemas {
             }
         }
         for (id, file) in &format.ids {
-            let pointer = format!("/avro/ids/{id}");
+            let pointer = format!("/avro/ids/{}", id.replace('~', "~0").replace('/', "~1"));
             let is_number = id.parse::<u32>().is_ok_and(|number| number.to_string() == *id);
             let is_hexadecimal = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
             if !is_number && !is_hexadecimal {
@@ -67,10 +67,9 @@ impl AvroSchemas {
             let root = add(&mut schemas, &pointer, file)?;
             schemas.by_id.insert(id.to_ascii_lowercase(), root);
         }
-        schemas
-            .types
-            .resolve()
-            .map_err(|(file, error)| FormatError::new("/avro/schemas", format!("the Avro schema {file}: {error}")))?;
+        let pointer = if format.schemas.is_empty() { "/avro/ids" } else { "/avro/schemas" };
+        let unresolved = |(file, error)| FormatError::new(pointer, format!("the Avro schema {file}: {error}"));
+        schemas.types.resolve().map_err(unresolved)?;
         for root in &schemas.roots {
             schemas.by_fingerprint.insert(schemas.types.fingerprint(*root), *root);
         }

@@ -15,13 +15,12 @@ use prost_reflect::{
 use serde_json::{Map, Number, Value as Json};
 
 use super::{FormatError, ProtobufFormat, avro::read_long, files};
-
 use crate::unwrapping::Budget;
 
 /// The largest message that is decoded: a repeated field of small numbers needs some fifty times its size in memory.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// Messages may be nested this deeply.
+/// A message may be nested in this many others, as prost decodes them.
 const MAX_DEPTH: usize = 100;
 
 /// The message that a telemetry file names.
@@ -48,8 +47,9 @@ impl ProtobufMessage {
         let found = pool.get_message_by_name(message).ok_or_else(|| {
             let mut names: Vec<_> = pool.all_messages().map(|message| message.full_name().to_owned()).collect();
             names.sort_unstable();
+            let more = names.len().saturating_sub(10);
             names.truncate(10);
-            let names = names.join(", ");
+            let names = names.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() };
             FormatError::new(
                 "/protobuf/message",
                 format!("the file {descriptors} has no message `{message}`; it has {names}"),

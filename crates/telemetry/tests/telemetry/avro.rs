@@ -3,7 +3,7 @@
 //! The crate `apache-avro` 0.21 wrote `tests/fixtures/avro`. Its fingerprints of schemas with logical types are not those of the
 //! specification, so the one in `single-object.bin` is that of the schema without them.
 
-use std::{fs, io::Write as _};
+use std::{fs, io::Write as _, path::Path};
 
 use base64::Engine as _;
 use devicestate_engine::batch::Event;
@@ -36,9 +36,11 @@ fn frame(id: u32, body: &[u8]) -> Vec<u8> {
     [&[0], &id.to_be_bytes()[..], body].concat()
 }
 
-fn load(format: Value, directory: &TempDir) -> Result<Formats, FormatError> {
-    let format: AvroFormat = serde_json::from_value(format).expect("a format");
-    Formats::load(Some(&format), None, directory.path())
+fn load(format: &Value, directory: &Path) -> Result<Formats, FormatError> {
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let schemas = format["schemas"].as_array().into_iter().flatten().map(text).collect();
+    let ids = format["ids"].as_object().into_iter().flatten().map(|(id, file)| (id.clone(), text(file))).collect();
+    Formats::load(Some(&AvroFormat { schemas, ids }), None, directory)
 }
 
 /// Loads the schemas of these texts: the first is `0.avsc`.
@@ -47,13 +49,12 @@ fn load_schemas(schemas: &[Value]) -> Result<Formats, FormatError> {
     for (index, schema) in schemas.iter().enumerate() {
         fs::write(directory.path().join(format!("{index}.avsc")), schema.to_string()).expect("a file");
     }
-    load(json!({"schemas": ["*.avsc"]}), &directory)
+    load(&json!({"schemas": ["*.avsc"]}), directory.path())
 }
 
 fn of_fixtures(ids: &Value) -> Formats {
     let format = json!({"schemas": ["telemetry.avsc"], "ids": ids});
-    let format: AvroFormat = serde_json::from_value(format).expect("a format");
-    Formats::load(Some(&format), None, &fixture_path("avro")).expect("the schema")
+    load(&format, &fixture_path("avro")).expect("the schema")
 }
 
 #[test]
@@ -176,7 +177,8 @@ fn versions_of_a_schema_may_have_one_name() {
     for (name, schema) in [("1.avsc", first), ("2.avsc", second)] {
         fs::write(directory.path().join("schemas").join(name), schema.to_string()).expect("a file");
     }
-    let formats = load(json!({"ids": {"1": "schemas/1.avsc", "2": "schemas/2.avsc"}}), &directory).expect("both");
+    let formats =
+        load(&json!({"ids": {"1": "schemas/1.avsc", "2": "schemas/2.avsc"}}), directory.path()).expect("both");
     assert_eq!(value(&event(frame(1, b"\x02")), &formats), json!({"a": 1}));
     assert_eq!(value(&event(frame(2, b"\x02\x04")), &formats), json!({"a": 1, "b": 2}));
 }
@@ -220,9 +222,10 @@ fn files_that_are_missing_are_named_with_their_place() {
         (json!({"schemas": ["*/a.avsc"]}), "/avro/schemas/0", "only the name of the file may have a `*`"),
         (json!({"ids": {"7": "a.avsc"}}), "/avro/ids/7", "a.avsc cannot be read"),
         (json!({"ids": {"07": "a.avsc"}}), "/avro/ids/07", "\"07\" is not the id of a schema"),
+        (json!({"ids": {"~/7": "a.avsc"}}), "/avro/ids/~0~17", "is not the id of a schema"),
         (json!({"ids": {"seven": "a.avsc"}}), "/avro/ids/seven", "is not the id of a schema"),
     ] {
-        let error = load(format, &directory).expect_err("an error");
+        let error = load(&format, directory.path()).expect_err("an error");
         assert_eq!(error.pointer, pointer, "{error}");
         assert!(error.message.contains(expected), "{error}");
     }

@@ -6,6 +6,7 @@ mod avro;
 mod drone_json;
 mod events;
 mod file_mistakes;
+mod generated;
 mod invalid_events;
 mod kinds;
 mod loading;

@@ -119,9 +119,11 @@ fn load(files: Vec<FileDescriptorProto>, format: &Value) -> Result<Formats, Form
     let directory = TempDir::new().expect("a folder");
     let set = FileDescriptorSet { file: files };
     fs::write(directory.path().join("fleet.binpb"), set.encode_to_vec()).expect("a file");
-    let mut complete = json!({"descriptors": "fleet.binpb"});
-    complete.as_object_mut().expect("an object").append(&mut format.as_object().expect("an object").clone());
-    let format: ProtobufFormat = serde_json::from_value(complete).expect("a format");
+    let format = ProtobufFormat {
+        descriptors: format["descriptors"].as_str().unwrap_or("fleet.binpb").to_owned(),
+        message: format["message"].as_str().expect("a text").to_owned(),
+        defaults: format["defaults"] == true,
+    };
     Formats::load(None, Some(&format), directory.path())
 }
 

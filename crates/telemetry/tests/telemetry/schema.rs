@@ -108,6 +108,8 @@ fn both_refuse_files_that_are_not_valid() {
         json!({"readings": []}),
         json!({"readings": {"id": "/a"}}),
         json!({"readings": {"Versions": "/a"}}),
+        json!({"readings": {"Heard": "/a"}}),
+        json!({"readings": {"ttl": "/a"}}),
         json!({"readings": {"_x": "/a"}}),
         json!({"readings": {"": "/a"}}),
         json!({"readings": {"n".repeat(257): "/a"}}),
