@@ -17,7 +17,7 @@ use crate::{
     options::{Input, Simulation},
     report::InputReport,
     simulator::{Encoding, Simulator},
-    source::{Lines, SourceError},
+    source::{self, SourceError},
     statistics::Statistics,
 };
 
@@ -36,7 +36,7 @@ pub(super) type Events = Box<dyn Iterator<Item = Result<Sent, SourceError>> + Se
 /// Opens the input and describes it for the report.
 pub(super) fn open_input(input: &Input, root: &Path) -> Result<(InputReport, Events), SourceError> {
     let sample = root.join(SAMPLE);
-    let file = |path: &PathBuf| Lines::open(path).map(|lines| -> Events { Box::new(lines) });
+    let file = |path: &PathBuf| source::open(path).map(|events| -> Events { Box::new(events) });
     let simulated = |simulation: Simulation| -> (InputReport, Events) {
         let Simulation { devices, events, encoding, seed } = simulation;
         let simulator = Simulator::new(devices, events, encoding, seed);
