@@ -65,8 +65,14 @@ impl Workspace {
         command.current_dir(env!("CARGO_MANIFEST_DIR")).args([name, "--output", output, "--state"]);
         command.arg(self.state()).args(arguments);
         // Settings of this machine must not affect the tests.
-        for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
+        for setting in
+            ["StateStore", "SqlitePath", "InvocationBudget", "Telemetry", "TelemetryFormat", "DeadLetterDirectory"]
+        {
             command.env_remove(setting);
+        }
+        // The files of the tests have the events of drones. Simulated devices need no setting.
+        if arguments.contains(&"--file") {
+            command.env("Telemetry", "drone");
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

@@ -10,7 +10,7 @@ use std::{
 use devicestate_engine::{
     batch::{Event, Source},
     device_state::{Document, Version, document_id},
-    telemetry::{Telemetry as _, drone::Drone},
+    telemetry::{Decoded, DecodedRecord, RecordTime, Telemetry},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ type EventKey = (String, String, i64);
 
 /// The fold of the events of one or more hubs.
 pub(super) struct Fold {
-    telemetry: Drone,
+    telemetry: Arc<dyn Telemetry>,
     /// Readings by document id and name.
     documents: BTreeMap<String, BTreeMap<String, (VersionKey, Value)>>,
     /// Events that cannot be decoded and whose dead letter has not been found.
@@ -57,7 +57,7 @@ struct EventData {
 }
 
 impl Fold {
-    pub(super) fn new(telemetry: Drone) -> Self {
+    pub(super) fn new(telemetry: Arc<dyn Telemetry>) -> Self {
         Self { telemetry, documents: BTreeMap::new(), invalid: BTreeSet::new() }
     }
 
@@ -77,26 +77,33 @@ impl Fold {
         let number = source.number();
         for event in events {
             let content_type = event.sent.content_type.map(str::to_owned);
-            let decoded = self.telemetry.decode(&Event {
+            let records = self.telemetry.decode_records(&Event {
                 body: event.sent.body.clone().into(),
                 content_type,
                 ..Event::default()
             });
-            let Ok(decoded) = decoded else {
+            let is_failed = |record: &DecodedRecord| matches!(record, DecodedRecord::Failed { .. });
+            if records.as_ref().map_or(true, |records| records.iter().any(is_failed)) {
                 let namespace = source.fully_qualified_namespace.clone();
                 self.invalid.insert((namespace, source.partition_id.clone(), event.sequence_number));
-                continue;
-            };
-            if decoded.is_unrecognized() {
-                continue;
             }
-            let version = (event.enqueued_ms, number, event.sequence_number, 0);
-            let document = self.documents.entry(document_id(&decoded.device_id).into_owned()).or_default();
-            for reading in decoded.readings.into_iter().filter(|reading| !reading.value.is_null()) {
-                match document.get_mut(reading.name.as_str()) {
-                    Some(held) => replace_older(held, version, reading.value),
-                    None => drop(document.insert(reading.name.to_string(), (version, reading.value))),
+            for (index, record) in (0..).zip(records.unwrap_or_default()) {
+                if let DecodedRecord::Valid(decoded) = record
+                    && !decoded.is_unrecognized()
+                {
+                    let (time_ms, source) = order(decoded.time, event.enqueued_ms, number);
+                    self.add_record(decoded, (time_ms, source, event.sequence_number, index));
                 }
+            }
+        }
+    }
+
+    fn add_record(&mut self, decoded: Decoded, version: VersionKey) {
+        let document = self.documents.entry(document_id(&decoded.device_id).into_owned()).or_default();
+        for reading in decoded.readings {
+            match document.get_mut(reading.name.as_str()) {
+                Some(held) => replace_older(held, version, reading.value),
+                None => drop(document.insert(reading.name.to_string(), (version, reading.value))),
             }
         }
     }
@@ -156,12 +163,24 @@ impl Fold {
     }
 }
 
+/// The bit of a source's number in versions that the time orders.
+const ORDERED_BY_TIME: u64 = 1;
+
+/// Returns the time and the source of a record's version, for the source's number.
+fn order(time: RecordTime, enqueued_ms: i64, source: u64) -> (i64, u64) {
+    match time {
+        RecordTime::Service => (enqueued_ms, source),
+        RecordTime::Device(time_ms) => (time_ms.min(enqueued_ms), source | ORDERED_BY_TIME),
+        RecordTime::Enqueued | RecordTime::Unusable => (enqueued_ms, source | ORDERED_BY_TIME),
+    }
+}
+
 /// Replaces a reading if the event is newer.
 fn replace_older(held: &mut (VersionKey, Value), event: VersionKey, value: Value) {
     const MINUTE_MS: u64 = 60_000;
     let ((held_ms, held_source, held_number, held_record), (event_ms, source, number, record)) = (held.0, event);
     // The times of a run are those of an earlier run or earlier ones, if its events are backdated.
-    if source == held_source && event_ms.abs_diff(held_ms) <= MINUTE_MS {
+    if source == held_source && source & ORDERED_BY_TIME == 0 && event_ms.abs_diff(held_ms) <= MINUTE_MS {
         if (number, record) > (held_number, held_record) {
             *held = ((event_ms.max(held_ms), source, number, record), value);
         }
@@ -172,4 +191,77 @@ fn replace_older(held: &mut (VersionKey, Value), event: VersionKey, value: Value
 
 fn version_key(Version { time_ms, sequence_number, source, record }: Version) -> VersionKey {
     (time_ms, source, sequence_number, record)
+}
+
+#[cfg(test)]
+mod tests {
+    use devicestate_engine::{
+        device_state::Reading,
+        telemetry::{Poison, Records},
+    };
+
+    use super::*;
+    use crate::hub::Sent;
+
+    /// Bodies are arrays of records `[device time or null, value]` of the device `a`; a record without a value is not valid.
+    struct Timed;
+
+    impl Telemetry for Timed {
+        fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
+            let bodies: Vec<Vec<Value>> = serde_json::from_slice(&event.body).expect("the test's own JSON");
+            for record in bodies {
+                let [time, value] = &record[..] else {
+                    records.fail(None, Poison::Invalid("no value".to_owned()));
+                    continue;
+                };
+                records.push(Reading { name: "x".into(), value: value.clone() });
+                records.finish("a", time.as_i64().map_or(RecordTime::Enqueued, RecordTime::Device));
+            }
+            Ok(())
+        }
+    }
+
+    /// Returns the fold of events of one partition, which are enqueued at the times 1000, 1001 and so on.
+    fn fold(bodies: &[Value]) -> Fold {
+        let events = bodies.iter().zip(0..).map(|(body, sequence_number)| {
+            let sent = Sent { body: body.to_string().into_bytes(), ..Sent::default() };
+            let enqueued_ms = 1_000 + sequence_number;
+            Arc::new(HubEvent { sent, sequence_number, offset: 0, enqueued_ms, iot_hub_enqueued_ms: None })
+        });
+        let mut fold = Fold::new(Arc::new(Timed));
+        fold.add_events(&Source::default(), 0, &events.collect::<Vec<_>>());
+        fold
+    }
+
+    #[track_caller]
+    fn assert_newest(bodies: &[Value], time_ms: i64, sequence_number: i64, record: u32, value: &Value) {
+        let fold = fold(bodies);
+        let ((time, source, number, index), held) = &fold.documents["a"]["x"];
+        assert_eq!((*time, *number, *index, held), (time_ms, sequence_number, record, value), "{bodies:?}");
+        assert_eq!(source & ORDERED_BY_TIME, 1);
+    }
+
+    #[test]
+    fn the_device_time_decides_but_is_at_most_the_enqueued_time() {
+        assert_newest(&[json!([[500, 1]]), json!([[400, 2]])], 500, 0, 0, &json!(1));
+        assert_newest(&[json!([[9_999, 1]]), json!([[9_999, 2]])], 1_001, 1, 0, &json!(2));
+        assert_newest(&[json!([[500, 1]]), json!([[null, 2]]), json!([[600, 3]])], 1_001, 1, 0, &json!(2));
+    }
+
+    #[test]
+    fn of_records_with_the_same_time_the_later_one_in_the_event_is_newer() {
+        assert_newest(&[json!([[500, 1], [500, 2], [400, 3]])], 500, 0, 1, &json!(2));
+    }
+
+    #[test]
+    fn a_null_clears_a_reading_and_an_older_record_does_not_bring_it_back() {
+        assert_newest(&[json!([[500, null]]), json!([[400, 2]])], 500, 0, 0, &Value::Null);
+    }
+
+    #[test]
+    fn an_event_with_an_invalid_record_is_expected_once_as_a_dead_letter() {
+        let bodies = [json!([[500, 1], [], [600, 2], []])];
+        assert_newest(&bodies, 600, 0, 2, &json!(2));
+        assert_eq!(fold(&bodies).invalid_event_count(), 1);
+    }
 }

@@ -49,6 +49,11 @@ impl Options {
         matches!(self.input, Input::Sample) && self.sessions.is_none()
     }
 
+    /// Returns whether the events are those of drones: simulated ones, or the sample of the function app.
+    pub(crate) fn simulates_drones(&self) -> bool {
+        matches!(self.input, Input::Sample | Input::Simulation(_))
+    }
+
     /// Returns how many invalid events to add.
     pub(crate) fn invalid_event_rate(&self) -> InvalidEventRate {
         let default =

@@ -14,6 +14,7 @@ use devicestate_engine::{
     text::error_message,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
+use devicestate_telemetry::{LoadError, LoadedTelemetry};
 use devicestate_terminal::print_message;
 
 use super::{
@@ -21,10 +22,18 @@ use super::{
     process::StartInfo, region::Region, settings, statistics::Statistics,
 };
 
+/// The telemetry file of a function app, unless the setting `TelemetryFile` names another one.
+const TELEMETRY_FILE: &str = "telemetry.json";
+
+/// The description of the telemetry of simulated drones, if the app has no telemetry of its own.
+pub(super) const SIMULATED_DRONES: &str = "drone (the simulated devices')";
+
 /// The app, settings and files that all regions of a run share.
 pub(super) struct Setup {
     pub(super) app: FunctionApp,
     pub(super) settings: Settings,
+    /// Decodes the events.
+    pub(super) telemetry: LoadedTelemetry,
     pub(super) documents: Documents,
     /// The state file: dead letters, and the documents unless `StateStore` names another store.
     pub(super) state: PathBuf,
@@ -54,7 +63,8 @@ impl Setup {
         let mut app = FunctionApp::load(&options.app_root, &settings::read(&options.app_root)?)?.accepted()?;
         app.warnings.iter().for_each(|warning| print_message(format_args!("devicestate: warning: {warning}")));
         let function = select_function(&app, options)?;
-        let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
+        let (mut settings, state) = settings::prepare(&app.root, options.state.clone())?;
+        let telemetry = load_telemetry(&mut settings, &app.root, options.simulates_drones())?;
         apply_overrides(&settings, &mut app.host)?;
         check_batch_sizes(&app.host.extensions.event_hubs)?;
         let documents = (options.documents)(&settings)?;
@@ -70,7 +80,7 @@ impl Setup {
             reason: error_message(&error),
         };
         let monitor = Monitor::new(path, options.verbose).map(Arc::new).map_err(failed)?;
-        Ok(Self { app, settings, documents, state, function, monitor })
+        Ok(Self { app, settings, telemetry, documents, state, function, monitor })
     }
 
     /// Opens the state file.
@@ -140,6 +150,18 @@ impl Setup {
             settings.set(setting, source.session_queue_name.clone());
         }
     }
+}
+
+/// Loads the app's telemetry. Simulated drones are decoded as drones, also by the handlers, unless the app has telemetry of its
+/// own.
+fn load_telemetry(settings: &mut Settings, root: &Path, simulates_drones: bool) -> Result<LoadedTelemetry, LoadError> {
+    let is_chosen = settings.get("Telemetry").is_some() || settings.get("TelemetryFile").is_some();
+    if !simulates_drones || is_chosen || root.join(TELEMETRY_FILE).exists() {
+        return devicestate_telemetry::load(settings, root);
+    }
+    settings.set("Telemetry", "drone");
+    let loaded = devicestate_telemetry::load(settings, root)?;
+    Ok(LoadedTelemetry { description: SIMULATED_DRONES.to_owned(), ..loaded })
 }
 
 /// Returns the function to run: the first one with the trigger of the options.

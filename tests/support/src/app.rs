@@ -40,7 +40,7 @@ pub struct App {
 }
 
 impl App {
-    /// Creates the app that ships, with its documents in an SQLite file.
+    /// Creates the app that ships, with its documents in an SQLite file. Its devices are drones.
     pub fn shipped() -> Self {
         let app = Self::empty();
         for function in [FUNCTION, SESSIONS, DEAD_LETTER_MONITOR] {
@@ -49,11 +49,12 @@ impl App {
         app
     }
 
-    /// Creates the app that ships without its functions, with its documents in an SQLite file.
+    /// Creates the app that ships without its functions, with its documents in an SQLite file. Its devices are drones.
     pub fn empty() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let database = folder.path().join("state.db").display().to_string();
-        let settings = [("StateStore", "sqlite".to_owned()), ("SqlitePath", database)];
+        let settings =
+            [("StateStore", "sqlite".to_owned()), ("SqlitePath", database), ("Telemetry", "drone".to_owned())];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.into())).into();
         let app = Self { binary: program::devicestate().to_owned(), folder, settings };
         app.write("host.json", &repository_file("host.json"));
