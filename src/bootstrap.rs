@@ -48,6 +48,8 @@ pub fn build_processor(
         observer,
         budget: config.invocation_budget,
         concurrency: config.store_concurrency,
+        heard_every: config.heard_every,
+        max_readings: config.max_readings,
         shared: Shared::default(),
     }
 }
