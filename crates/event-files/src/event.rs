@@ -29,21 +29,21 @@ pub struct FileEvent {
 impl FileEvent {
     /// Returns the event as the handler reads it from a request.
     #[must_use]
-    pub fn into_event(self) -> Event {
+    pub fn to_event(&self) -> Event {
         let metadata = EventMetadata {
             partition_keys: column(&self.partition_key),
             properties: column(&self.properties),
             system_properties: column(&self.system_properties),
-            ..match (self.sequence_number, self.enqueued_time) {
+            ..match (self.sequence_number, &self.enqueued_time) {
                 (Some(sequence_number), Some(time)) => EventMetadata {
                     sequence_numbers: column(&sequence_number),
-                    enqueued_times: column(&time),
+                    enqueued_times: column(time),
                     ..EventMetadata::default()
                 },
                 _ => EventMetadata::default(),
             }
         };
-        let events = vec![Event { body: self.body.into(), ..Event::default() }];
+        let events = vec![Event { body: self.body.clone().into(), ..Event::default() }];
         attach_metadata(Source::default(), events, metadata).events.remove(0)
     }
 }

@@ -8,14 +8,14 @@ use std::{
 };
 
 use devicestate_engine::{
-    batch::{Event, Source},
+    batch::Source,
     device_state::{Document, Version, document_id},
     telemetry::{Decoded, DecodedRecord, RecordTime, Telemetry},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::hub::HubEvent;
+use crate::{envelope, hub::HubEvent};
 
 /// Enqueued time, source and sequence number of the event that a reading is from.
 type VersionKey = (i64, u64, i64, u32);
@@ -76,12 +76,12 @@ impl Fold {
         let source = Source { partition_id: partition.to_string(), ..source.clone() };
         let number = source.number();
         for event in events {
-            let content_type = event.sent.content_type.map(str::to_owned);
-            let records = self.telemetry.decode_records(&Event {
-                body: event.sent.body.clone().into(),
-                content_type,
-                ..Event::default()
-            });
+            let decoded = envelope::event(event);
+            if decoded.iot_hub_message_source.as_deref().is_some_and(|source| !source.eq_ignore_ascii_case("telemetry"))
+            {
+                continue;
+            }
+            let records = self.telemetry.decode_records(&decoded);
             let is_failed = |record: &DecodedRecord| matches!(record, DecodedRecord::Failed { .. });
             if records.as_ref().map_or(true, |records| records.iter().any(is_failed)) {
                 let namespace = source.fully_qualified_namespace.clone();
