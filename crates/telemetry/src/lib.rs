@@ -6,9 +6,10 @@
 mod any_telemetry;
 pub mod file;
 pub mod formats;
+pub mod inspect;
 mod load;
 pub mod mapping;
 pub mod unwrapping;
 
 pub use any_telemetry::AnyTelemetry;
-pub use load::{LoadError, LoadedTelemetry, load};
+pub use load::{DEFAULT_FILE, LoadError, LoadedTelemetry, load};
