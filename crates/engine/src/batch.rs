@@ -163,6 +163,24 @@ impl EventCells {
         object.unwrap_or_default()
     }
 
+    /// Returns how the sender says that the body is encoded: the system property or application property `content-encoding`
+    /// or `contentEncoding`.
+    #[must_use]
+    pub fn content_encoding(&self) -> Option<String> {
+        let is_name = |name: &str| name.replace('-', "").eq_ignore_ascii_case("contentencoding");
+        let property = |column: &MetadataColumn, index: usize| {
+            let text = column.cell(index)?.get();
+            // Most events have none: their properties are not parsed.
+            memchr::memmem::find(text.as_bytes(), b"ncoding")?;
+            let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+            let (_, value) = object.into_iter().find(|(name, _)| is_name(name))?;
+            value.as_str().map(str::to_owned)
+        };
+        self.get(|metadata, index| {
+            property(&metadata.system_properties, index).or_else(|| property(&metadata.properties, index))
+        })
+    }
+
     /// Returns the partition key.
     #[must_use]
     pub fn partition_key(&self) -> Option<String> {

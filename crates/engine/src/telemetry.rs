@@ -2,15 +2,15 @@
 //!
 //! The engine depends only on the trait [`Telemetry`]. [`drone`] is the implementation that ships.
 
+pub mod compression;
 pub mod drone;
-mod gzip;
 
 use std::{borrow::Cow, mem, ops::Range};
 
 use serde_json::Value;
 
 use crate::{batch::Event, device_state::Reading};
-pub(crate) use gzip::max_unpacked_bytes;
+pub(crate) use compression::max_unpacked_bytes;
 
 /// Decodes the telemetry of one kind of device.
 ///

@@ -11,7 +11,7 @@ use std::{borrow::Cow, fmt::Write as _};
 use arcstr::literal;
 use serde_json::Value;
 
-use super::{Poison, RecordTime, Records, Telemetry, gzip};
+use super::{Poison, RecordTime, Records, Telemetry, compression};
 use crate::{
     batch::Event,
     device_state::{Name, Reading},
@@ -133,7 +133,7 @@ pub const FLIGHT_MODES: [&str; 6] = ["Unknown", "Ready", "Takeoff", "Inflight", 
 
 impl Telemetry for Drone {
     fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
-        let device_id = match gzip::unpacked(&event.body)? {
+        let device_id = match compression::unpacked_gzip(&event.body)? {
             Cow::Borrowed(body) => self.decode_body(event, body, records)?,
             Cow::Owned(body) => Cow::Owned(self.decode_body(event, &body, records)?.into_owned()),
         };
@@ -142,7 +142,7 @@ impl Telemetry for Drone {
     }
 
     fn to_json(&self, event: &Event) -> Option<Value> {
-        let body = &*gzip::unpacked(&event.body).ok()?;
+        let body = &*compression::unpacked_gzip(&event.body).ok()?;
         match self.detect_format(event, body)? {
             BodyFormat::Json => json::to_value(body),
             BodyFormat::Protobuf => protobuf::decode(body).ok().map(|fields| json::from_fields(&fields)),

@@ -1,0 +1,233 @@
+//! Decodes Avro's binary encoding to JSON values.
+//!
+//! Unions become the value of their branch, bytes and fixed types become base64, enums their symbols, times RFC 3339.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use devicestate_engine::telemetry::Poison;
+use serde_json::{Map, Number, Value};
+
+use super::{
+    logical::Logical,
+    schema::{Shape, TypeId, Types},
+};
+
+/// Values may be nested this deeply.
+const MAX_DEPTH: usize = 128;
+
+/// Reads datums, one after the other.
+pub(super) struct Reader<'b, 't> {
+    body: &'b [u8],
+    types: &'t Types,
+    /// Null has no bytes, so a few bytes can be any number of values.
+    values_left: &'t mut usize,
+}
+
+/// Returns the number of values that so many bytes may be decoded to.
+pub(in super::super) fn max_values(bytes: usize) -> usize {
+    bytes.saturating_mul(2).clamp(65_536, 1_000_000)
+}
+
+/// What is wrong with a datum, and in which field.
+struct Fault {
+    field: String,
+    poison: Poison,
+}
+
+type Result<T> = std::result::Result<T, Fault>;
+
+fn damaged<T>(message: impl Into<String>) -> Result<T> {
+    Err(Fault { field: String::new(), poison: Poison::Undecodable(message.into()) })
+}
+
+impl Fault {
+    fn within(mut self, name: &str) -> Self {
+        self.field = if self.field.is_empty() { name.to_owned() } else { format!("{name}.{}", self.field) };
+        self
+    }
+
+    fn into_poison(self) -> Poison {
+        let Self { field, poison } = self;
+        let place = if field.is_empty() { String::new() } else { format!(", in the field {field}") };
+        match poison {
+            Poison::Undecodable(message) => Poison::Undecodable(format!("the Avro datum is damaged: {message}{place}")),
+            Poison::Invalid(message) => Poison::Invalid(format!("{message}{place}")),
+        }
+    }
+}
+
+impl<'b, 't> Reader<'b, 't> {
+    pub(super) fn new(body: &'b [u8], types: &'t Types, values_left: &'t mut usize) -> Self {
+        Self { body, types, values_left }
+    }
+
+    /// Reads a datum.
+    pub(super) fn datum(&mut self, root: TypeId) -> std::result::Result<Value, Poison> {
+        self.value(root, 0).map_err(Fault::into_poison)
+    }
+
+    /// Returns an error if there are bytes left.
+    pub(super) fn end(&self) -> std::result::Result<(), Poison> {
+        match self.body.len() {
+            0 => Ok(()),
+            left => Err(Poison::Undecodable(format!(
+                "the Avro datum is damaged: {left} bytes follow it. Was it written with another schema?"
+            ))),
+        }
+    }
+
+    fn value(&mut self, id: TypeId, depth: usize) -> Result<Value> {
+        if depth > MAX_DEPTH {
+            return damaged(format!("it is nested more than {MAX_DEPTH} times"));
+        }
+        let types = self.types;
+        let kind = types.get(id);
+        if let Shape::Named(id) = kind.shape {
+            return self.value(id, depth + 1);
+        }
+        *self.values_left = match self.values_left.checked_sub(1) {
+            Some(left) => left,
+            None => return damaged("it has more values than a body of its size can have"),
+        };
+        Ok(match &kind.shape {
+            Shape::Null => Value::Null,
+            Shape::Boolean => match self.take(1)? {
+                [0] => false.into(),
+                [1] => true.into(),
+                other => return damaged(format!("a boolean is 0 or 1, not {}", other[0])),
+            },
+            Shape::Int | Shape::Long => self.number(&kind.shape, kind.logical)?,
+            Shape::Float => {
+                let number = f32::from_le_bytes(self.array()?);
+                // The shortest decimal of a float, such as 0.1, instead of that of the double with the same bits.
+                finite(number.to_string().parse().unwrap_or(f64::NAN))?
+            }
+            Shape::Double => finite(f64::from_le_bytes(self.array()?))?,
+            Shape::Bytes => {
+                let bytes = self.sized()?;
+                to_value(bytes, kind.logical)?
+            }
+            Shape::Fixed { size, .. } => to_value(self.take(*size)?, kind.logical)?,
+            Shape::String => self.text()?.into(),
+            Shape::Enum { symbols, .. } => {
+                let index = self.long()?;
+                match usize::try_from(index).ok().and_then(|index| symbols.get(index)) {
+                    Some(symbol) => symbol.as_str().into(),
+                    None => return damaged(format!("an enum has {} symbols, and not number {index}", symbols.len())),
+                }
+            }
+            Shape::Union(branches) => {
+                let index = self.long()?;
+                match usize::try_from(index).ok().and_then(|index| branches.get(index)) {
+                    Some(branch) => self.value(*branch, depth + 1)?,
+                    None => return damaged(format!("a union has {} branches, and not number {index}", branches.len())),
+                }
+            }
+            Shape::Record { fields, .. } => {
+                let mut object = Map::new();
+                for (name, id) in fields {
+                    let value = self.value(*id, depth + 1).map_err(|fault| fault.within(name))?;
+                    object.insert(name.clone(), value);
+                }
+                object.into()
+            }
+            Shape::Array(items) => {
+                let mut elements = Vec::new();
+                self.blocks(|reader| {
+                    elements.push(reader.value(*items, depth + 1)?);
+                    Ok(())
+                })?;
+                elements.into()
+            }
+            Shape::Map(values) => {
+                let mut object = Map::new();
+                self.blocks(|reader| {
+                    let key = reader.text()?.to_owned();
+                    let value = reader.value(*values, depth + 1).map_err(|fault| fault.within(&key))?;
+                    match object.insert(key, value) {
+                        None => Ok(()),
+                        Some(_) => damaged("a map has a key twice"),
+                    }
+                })?;
+                object.into()
+            }
+            Shape::Named(_) => unreachable!("a name is followed above"),
+        })
+    }
+
+    fn number(&mut self, shape: &Shape, logical: Option<Logical>) -> Result<Value> {
+        let number = self.long()?;
+        if matches!(shape, Shape::Int) && i32::try_from(number).is_err() {
+            return damaged(format!("{number} is not a 32-bit number"));
+        }
+        let Some(logical) = logical else { return Ok(number.into()) };
+        match logical.time(number) {
+            Some(text) => Ok(text.into()),
+            None => Err(invalid(format!("{number} is out of the range of times"))),
+        }
+    }
+
+    fn blocks(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        loop {
+            let mut count = self.long()?;
+            if count == 0 {
+                return Ok(());
+            }
+            if count < 0 {
+                // The block's size in bytes follows.
+                self.long()?;
+                count = count.saturating_neg();
+            }
+            for _ in 0..count {
+                element(self)?;
+            }
+        }
+    }
+
+    fn text(&mut self) -> Result<&'b str> {
+        str::from_utf8(self.sized()?).or_else(|_| damaged("a text is not valid UTF-8"))
+    }
+
+    /// Reads bytes that follow their number.
+    fn sized(&mut self) -> Result<&'b [u8]> {
+        let length = self.long()?;
+        let length = usize::try_from(length).or_else(|_| damaged(format!("the length {length} is not possible")))?;
+        self.take(length)
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<&'b [u8]> {
+        let Some((taken, rest)) = self.body.split_at_checked(bytes) else { return damaged("it ends in the middle") };
+        self.body = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        Ok(self.take(N)?.try_into().unwrap_or([0; N]))
+    }
+
+    fn long(&mut self) -> Result<i64> {
+        match super::read_long(&mut self.body) {
+            Some(number) => Ok(number),
+            None => damaged("a number has no end"),
+        }
+    }
+}
+
+fn to_value(bytes: &[u8], logical: Option<Logical>) -> Result<Value> {
+    match logical {
+        None => Ok(STANDARD.encode(bytes).into()),
+        Some(logical) => {
+            logical.bytes(bytes).ok_or_else(|| invalid(format!("a decimal of {} bytes is too large", bytes.len())))
+        }
+    }
+}
+
+fn finite(number: f64) -> Result<Value> {
+    match Number::from_f64(number) {
+        Some(number) => Ok(Value::Number(number)),
+        None => Err(invalid(format!("a number is {number}, which JSON cannot represent"))),
+    }
+}
+
+fn invalid(message: String) -> Fault {
+    Fault { field: String::new(), poison: Poison::Invalid(message) }
+}

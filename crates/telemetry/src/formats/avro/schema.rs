@@ -1,0 +1,318 @@
+//! Avro schemas: parsing, names and fingerprints (Avro 1.12, "Schema Declaration" and "Parsing Canonical Form").
+
+mod fingerprint;
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use super::logical::Logical;
+
+/// The index of a type in [`Types`].
+pub(super) type TypeId = usize;
+
+/// The longest name of a field, a type or a symbol in bytes: names become the names of readings.
+const MAX_NAME_BYTES: usize = 256;
+
+/// All types of one or several schemas.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Types {
+    types: Vec<Type>,
+    /// References to names that the schema itself does not define.
+    unresolved: Vec<Reference>,
+    /// The named types of all schemas. Several versions of a schema define the same name.
+    definitions: HashMap<String, Vec<TypeId>>,
+}
+
+/// A type, as far as decoding needs it.
+#[derive(Debug, Clone)]
+pub(super) struct Type {
+    pub(super) shape: Shape,
+    pub(super) logical: Option<Logical>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Shape {
+    Null,
+    Boolean,
+    Int,
+    Long,
+    Float,
+    Double,
+    Bytes,
+    String,
+    Array(TypeId),
+    Map(TypeId),
+    Union(Vec<TypeId>),
+    Record {
+        name: String,
+        fields: Vec<(String, TypeId)>,
+    },
+    Enum {
+        name: String,
+        symbols: Vec<String>,
+    },
+    Fixed {
+        name: String,
+        size: usize,
+    },
+    /// A type that is defined elsewhere.
+    Named(TypeId),
+}
+
+#[derive(Debug, Clone)]
+struct Reference {
+    from: TypeId,
+    name: String,
+    pointer: String,
+    /// What the error is about.
+    schema: String,
+}
+
+/// What is wrong with a schema, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SchemaError {
+    /// The place in the schema.
+    pointer: String,
+    message: String,
+}
+
+impl SchemaError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { pointer: String::new(), message: message.into() }
+    }
+
+    /// Puts a part of the pointer before the others.
+    fn at(self, part: impl std::fmt::Display) -> Self {
+        Self { pointer: format!("/{part}{}", self.pointer), ..self }
+    }
+}
+
+impl std::fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match &*self.pointer {
+            "" => f.write_str(&self.message),
+            pointer => write!(f, "at {pointer}: {}", self.message),
+        }
+    }
+}
+
+impl Types {
+    pub(super) fn get(&self, id: TypeId) -> &Type {
+        &self.types[id]
+    }
+
+    /// Adds a schema. `schema` is its file, for errors. A name that the schema does not define is looked up by
+    /// [`Types::resolve`].
+    pub(super) fn add(&mut self, schema: &str, text: &[u8]) -> Result<TypeId, SchemaError> {
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let json: Value = serde_json::from_slice(text).or_else(|error| match str::from_utf8(text) {
+            // A primitive type's name may stand alone, without quotation marks.
+            Ok(name) if primitive(name.trim()).is_some() => Ok(Value::from(name.trim())),
+            _ => Err(SchemaError::new(format!("it is not valid JSON: {error}"))),
+        })?;
+        let mut parser = Parser { types: self, names: HashMap::new(), references: Vec::new() };
+        let root = parser.parse(&json, "")?;
+        let Parser { names, references, .. } = parser;
+        for (from, name, pointer) in references {
+            match names.get(&name) {
+                Some(id) => self.types[from].shape = Shape::Named(*id),
+                None => self.unresolved.push(Reference { from, name, pointer, schema: schema.to_owned() }),
+            }
+        }
+        for (name, id) in names {
+            self.definitions.entry(name).or_default().push(id);
+        }
+        Ok(root)
+    }
+
+    /// Resolves the names that a schema uses of other schemas.
+    ///
+    /// # Errors
+    ///
+    /// Returns the schema with such a name and the error, if no other schema defines the name, or several do.
+    pub(super) fn resolve(&mut self) -> Result<(), (String, SchemaError)> {
+        for Reference { from, name, pointer, schema } in self.unresolved.drain(..) {
+            let message = match self.definitions.get(&name).map(Vec::as_slice) {
+                Some([id]) => {
+                    self.types[from].shape = Shape::Named(*id);
+                    continue;
+                }
+                Some(ids) => {
+                    format!("the type `{name}` is defined by {} schemas: it must be defined by one", ids.len())
+                }
+                None => {
+                    format!("the type `{name}` is not defined: define it in this schema or in another of `schemas`")
+                }
+            };
+            return Err((schema, SchemaError { pointer, message }));
+        }
+        Ok(())
+    }
+}
+
+struct Parser<'t> {
+    types: &'t mut Types,
+    names: HashMap<String, TypeId>,
+    /// The types that are names, with the places of the names.
+    references: Vec<(TypeId, String, String)>,
+}
+
+impl Parser<'_> {
+    fn parse(&mut self, json: &Value, namespace: &str) -> Result<TypeId, SchemaError> {
+        match json {
+            Value::String(name) => Ok(self.named(name, namespace)),
+            Value::Array(branches) => {
+                let ids = branches.iter().enumerate();
+                let ids = ids.map(|(index, branch)| self.parse(branch, namespace).map_err(|error| error.at(index)));
+                let shape = Shape::Union(ids.collect::<Result<_, _>>()?);
+                Ok(self.push(shape, None))
+            }
+            Value::Object(object) => self.parse_object(object, namespace),
+            other => Err(SchemaError::new(format!("a schema is a name, an object or an array, not {other}"))),
+        }
+    }
+
+    fn push(&mut self, shape: Shape, logical: Option<Logical>) -> TypeId {
+        self.types.types.push(Type { shape, logical });
+        self.types.types.len() - 1
+    }
+
+    fn named(&mut self, name: &str, namespace: &str) -> TypeId {
+        if let Some(shape) = primitive(name) {
+            return self.push(shape, None);
+        }
+        // Replaced when all names are known.
+        let id = self.push(Shape::Null, None);
+        self.references.push((id, full_name(name, namespace), String::new()));
+        id
+    }
+
+    fn parse_object(&mut self, object: &Map<String, Value>, namespace: &str) -> Result<TypeId, SchemaError> {
+        let Some(kind) = object.get("type") else { return Err(SchemaError::new("the member `type` is missing")) };
+        let Some(kind) = kind.as_str() else {
+            let first = self.references.len();
+            let id = self.parse(kind, namespace).map_err(|error| error.at("type"))?;
+            self.locate(first, "type");
+            return Ok(id);
+        };
+        let shape = match kind {
+            "record" | "error" => return self.record(object, namespace),
+            "enum" => {
+                let (name, _) = self.name(object, namespace)?;
+                let symbols = texts(object, "symbols")?;
+                return self.define(name.clone(), Shape::Enum { name, symbols }, object);
+            }
+            "fixed" => {
+                let (name, _) = self.name(object, namespace)?;
+                let size = object.get("size").and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
+                let size = size.ok_or_else(|| SchemaError::new("a fixed type needs a number `size`"))?;
+                return self.define(name.clone(), Shape::Fixed { name, size }, object);
+            }
+            "array" => Shape::Array(self.member(object, "items", namespace)?),
+            "map" => Shape::Map(self.member(object, "values", namespace)?),
+            name => match primitive(name) {
+                Some(shape) => shape,
+                None => return Ok(self.named(name, namespace)),
+            },
+        };
+        let logical = Logical::parse(object, &shape).map_err(SchemaError::new)?;
+        Ok(self.push(shape, logical))
+    }
+
+    /// Puts a part before the pointers of the references from this index on.
+    fn locate(&mut self, first: usize, part: &str) {
+        for (_, _, pointer) in &mut self.references[first..] {
+            pointer.insert_str(0, &format!("/{part}"));
+        }
+    }
+
+    fn member(&mut self, object: &Map<String, Value>, name: &str, namespace: &str) -> Result<TypeId, SchemaError> {
+        let json = object.get(name).ok_or_else(|| SchemaError::new(format!("the member `{name}` is missing")))?;
+        let first = self.references.len();
+        let id = self.parse(json, namespace).map_err(|error| error.at(name))?;
+        self.locate(first, name);
+        Ok(id)
+    }
+
+    fn record(&mut self, object: &Map<String, Value>, namespace: &str) -> Result<TypeId, SchemaError> {
+        let (name, namespace) = self.name(object, namespace)?;
+        // It is defined before its fields, because they may contain it.
+        let id = self.define(name.clone(), Shape::Null, object)?;
+        let Some(Value::Array(declared)) = object.get("fields") else {
+            return Err(SchemaError::new("a record needs an array `fields`"));
+        };
+        let (mut fields, mut known) = (Vec::new(), HashSet::new());
+        for (index, field) in declared.iter().enumerate() {
+            let first = self.references.len();
+            let result = self.field(field, &namespace).and_then(|(name, id)| match known.insert(name.clone()) {
+                true => Ok((name, id)),
+                false => Err(SchemaError::new(format!("the field `{name}` is there twice"))),
+            });
+            fields.push(result.map_err(|error| error.at(index).at("fields"))?);
+            self.locate(first, &format!("fields/{index}"));
+        }
+        self.types.types[id].shape = Shape::Record { name, fields };
+        Ok(id)
+    }
+
+    fn field(&mut self, field: &Value, namespace: &str) -> Result<(String, TypeId), SchemaError> {
+        let object = field.as_object().ok_or_else(|| SchemaError::new("a field is an object"))?;
+        let name = checked_name(object.get("name"))?;
+        Ok((name, self.member(object, "type", namespace)?))
+    }
+
+    /// Returns the full name of a named type, and the namespace of what it contains.
+    fn name(&self, object: &Map<String, Value>, namespace: &str) -> Result<(String, String), SchemaError> {
+        let name = checked_name(object.get("name"))?;
+        let namespace = object.get("namespace").and_then(Value::as_str).unwrap_or(namespace);
+        let name = full_name(&name, namespace);
+        if self.names.contains_key(&name) {
+            return Err(SchemaError::new(format!("the type `{name}` is defined twice")));
+        }
+        let namespace = name.rsplit_once('.').map_or("", |(namespace, _)| namespace).to_owned();
+        Ok((name, namespace))
+    }
+
+    fn define(&mut self, name: String, shape: Shape, object: &Map<String, Value>) -> Result<TypeId, SchemaError> {
+        let logical = Logical::parse(object, &shape).map_err(SchemaError::new)?;
+        let id = self.push(shape, logical);
+        self.names.insert(name, id);
+        Ok(id)
+    }
+}
+
+fn primitive(name: &str) -> Option<Shape> {
+    Some(match name {
+        "null" => Shape::Null,
+        "boolean" => Shape::Boolean,
+        "int" => Shape::Int,
+        "long" => Shape::Long,
+        "float" => Shape::Float,
+        "double" => Shape::Double,
+        "bytes" => Shape::Bytes,
+        "string" => Shape::String,
+        _ => return None,
+    })
+}
+
+fn full_name(name: &str, namespace: &str) -> String {
+    if name.contains('.') || namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") }
+}
+
+fn checked_name(name: Option<&Value>) -> Result<String, SchemaError> {
+    match name.and_then(Value::as_str) {
+        Some(name) if name.len() > MAX_NAME_BYTES => {
+            Err(SchemaError::new(format!("a name has {} bytes: at most {MAX_NAME_BYTES} are possible", name.len())))
+        }
+        Some(name) if !name.is_empty() => Ok(name.to_owned()),
+        _ => Err(SchemaError::new("the member `name` is missing or not a text")),
+    }
+}
+
+fn texts(object: &Map<String, Value>, name: &str) -> Result<Vec<String>, SchemaError> {
+    let Some(Value::Array(values)) = object.get(name) else {
+        return Err(SchemaError::new(format!("an enum needs an array `{name}`")));
+    };
+    values.iter().map(|value| checked_name(Some(value)).map_err(|error| error.at(name))).collect()
+}
