@@ -6,6 +6,7 @@
 mod any_telemetry;
 pub mod file;
 pub mod formats;
+pub mod infer;
 pub mod inspect;
 mod load;
 pub mod mapping;
