@@ -66,7 +66,7 @@ impl TelemetryFile {
     /// Returns the mistakes: of the syntax only the first.
     pub fn parse(file: &[u8]) -> Result<Self, Mistakes> {
         if file.len() > MAX_FILE_BYTES {
-            let message = format!("the file has {} bytes, and {MAX_FILE_BYTES} are allowed", file.len());
+            let message = format!("the file has more than {MAX_FILE_BYTES} bytes, which is the limit");
             return Err(Mistakes::at_position("", 0, None, message));
         }
         let text = match str::from_utf8(file) {
@@ -120,13 +120,15 @@ impl Checker {
             Some(AvroFormat { schemas: schemas?.unwrap_or_default(), ids: ids?.unwrap_or_default() })
         });
         let protobuf = self.optional(member("protobuf"), |checker, node| {
-            let member = checker.object(node, "`protobuf`", &["descriptors", "message"])?;
+            let member = checker.object(node, "`protobuf`", &["descriptors", "message", "defaults"])?;
             let (Some(descriptors), Some(message)) = (member("descriptors"), member("message")) else {
                 return checker.add(node.start, "`protobuf` needs `descriptors`, a file, and `message`, a type of it");
             };
             let descriptors = checker.path(descriptors);
             let message = checker.text(message, "the full name of a message").map(str::to_owned);
-            Some(ProtobufFormat { descriptors: descriptors?, message: message? })
+            let defaults = checker.optional(member("defaults"), Self::boolean);
+            let defaults = defaults?.unwrap_or_default();
+            Some(ProtobufFormat { descriptors: descriptors?, message: message?, defaults })
         });
         Some(TelemetryFile { mapping: mapping?, avro: avro?, protobuf: protobuf? })
     }
@@ -154,8 +156,11 @@ fn describe_syntax_error(text: &str, error: &serde_json::Error) -> Mistakes {
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
     let rest = text[at..].trim_start();
+    let closing = rest.chars().next().filter(|next| matches!(next, '}' | ']') && text[..at].trim_end().ends_with(','));
     let message = if rest.starts_with("//") || rest.starts_with("/*") {
         "comments are not allowed in the telemetry file".to_owned()
+    } else if let Some(closing) = closing {
+        format!("the file is not valid JSON: remove the comma before `{closing}`")
     } else {
         format!("the file is not valid JSON: {message}")
     };

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The telemetry file that is used if the setting `TelemetryFile` is absent and the file exists.
-pub const DEFAULT_FILE: &str = "telemetry.json";
+const DEFAULT_FILE: &str = "telemetry.json";
 
 /// The telemetry of a function app.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ pub enum LoadError {
         remedy: String,
     },
     /// The telemetry file cannot be read.
-    #[error("the telemetry file {} cannot be read{}: {}", path.display(), named(*is_set), error_message(source))]
+    #[error("the telemetry file {}{} cannot be read: {}", path.display(), named(*is_set), error_message(source))]
     Unreadable {
         /// Its path.
         path: PathBuf,
@@ -128,5 +128,5 @@ fn read(path: &Path, is_set: bool) -> Result<(Mapping, Formats), LoadError> {
 }
 
 fn named(is_set: bool) -> &'static str {
-    if is_set { ", which the setting `TelemetryFile` names" } else { "" }
+    if is_set { ", which the setting `TelemetryFile` names," } else { "" }
 }

@@ -130,11 +130,10 @@ impl<'e> Unwrapping<'e, '_> {
         if *content_type == ContentType::Other && self.formats.has_protobuf() && !text::is_json(&body) {
             return self.protobuf(&body);
         }
-        let text = text::decode(body)?;
-        if !text::may_be_json(&text) {
-            return Err(Poison::Undecodable(description::describe(&text, self.encoding())));
+        if !text::may_be_json(&body) {
+            return Err(Poison::Undecodable(description::describe(&body, self.encoding())));
         }
-        let text = text::unquote(text, MAX_LAYERS);
+        let text = text::unquote(text::decode(body)?, MAX_LAYERS);
         self.cloud_events(text, content_type)
     }
 
@@ -142,7 +141,9 @@ impl<'e> Unwrapping<'e, '_> {
     fn unpack(&mut self, mut body: Cow<'e, [u8]>, content_type: &ContentType) -> Result<Cow<'e, [u8]>, Poison> {
         for layer in 0.. {
             let is_binary = matches!(content_type, ContentType::Avro(_) | ContentType::Protobuf);
-            let Some(format) = compression::detect(&body, is_binary, || self.encoding()) else { break };
+            // What is packed in the body has its own first bytes only.
+            let encoding = || self.encoding().filter(|_| layer == 0);
+            let Some(format) = compression::detect(&body, is_binary, encoding) else { break };
             if layer == MAX_LAYERS {
                 return Err(Poison::Undecodable("the body is compressed more than twice".into()));
             }

@@ -109,7 +109,8 @@ pub(super) fn did_you_mean(unknown: &str, known: &[&str]) -> String {
     const MIN_SIMILARITY: f64 = 0.75;
     let unknown = unknown.to_lowercase();
     let similarity = |name: &&str| strsim::jaro_winkler(&unknown, &name.to_lowercase());
-    let scored = known.iter().map(|name| (similarity(name), *name));
+    // Of several that are equally similar, the first.
+    let scored = known.iter().rev().map(|name| (similarity(name), *name));
     match scored.max_by(|(one, _), (other, _)| one.total_cmp(other)) {
         Some((score, name)) if score >= MIN_SIMILARITY => format!("did you mean `{name}`?"),
         _ => format!("there are {}", list(known)),

@@ -12,6 +12,9 @@ use crate::mapping::{
     TimeFormat, Wildcard, is_equal, is_same_name,
 };
 
+/// The most names of `values`, `include` or `exclude`: a value is compared with each.
+const MAX_NAMES: usize = 1_000;
+
 /// The names of the types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Type {
@@ -191,6 +194,9 @@ impl Checker {
 
     fn named_values(&mut self, node: &Node) -> Option<Vec<(String, Number)>> {
         let members = self.members(node, "an object of numbers by their names")?;
+        if members.len() > MAX_NAMES {
+            return self.add(node.start, format!("there are {} names, and {MAX_NAMES} are allowed", members.len()));
+        }
         let mut values: Vec<(String, Number)> = Vec::new();
         for Member { name, start, value } in members {
             let number = self.number(value)?;
@@ -240,8 +246,8 @@ impl Checker {
 
     fn prefix(&mut self, node: &Node) -> Option<String> {
         let prefix = self.text(node, "a text that the names begin with")?;
-        if prefix.starts_with('_') || prefix.len() >= MAX_NAME_BYTES {
-            let issue = format!("a name cannot begin with `_`, and it has less than {MAX_NAME_BYTES} bytes");
+        if prefix.starts_with('_') || prefix.len() > MAX_NAME_BYTES {
+            let issue = format!("a name cannot begin with `_`, and it has at most {MAX_NAME_BYTES} bytes");
             return self.add(node.start, issue);
         }
         Some(prefix.to_owned())
@@ -250,6 +256,9 @@ impl Checker {
     fn patterns(&mut self, node: &Node) -> Option<Vec<NamePattern>> {
         const EXPECTED: &str = "a list of names, such as [\"motor\", \"debug*\"]";
         let Content::Array(elements) = &node.content else { return self.expected(node, EXPECTED) };
+        if elements.len() > MAX_NAMES {
+            return self.add(node.start, format!("there are {} names, and {MAX_NAMES} are allowed", elements.len()));
+        }
         let mut patterns: Vec<NamePattern> = Vec::new();
         for element in elements {
             let text = self.text(element, "a name, or with `*` at its end the beginning of names")?;

@@ -12,7 +12,7 @@ const FORMS: [&str; 6] = ["body:", "property:", "cloudevent:", "iothub", "partit
 impl Checker {
     pub(super) fn pointer(&mut self, node: &Node) -> Option<Pointer> {
         let text = self.text(node, "a JSON Pointer, such as `/motor/temp`")?;
-        Pointer::parse(text).map_or_else(|problem| self.add(node.start, describe(text, &problem)), Some)
+        Pointer::parse(text).map_or_else(|problem| self.add(node.start, describe("", text, &problem)), Some)
     }
 
     /// Reads one source or a list of them.
@@ -24,20 +24,20 @@ impl Checker {
 
     fn source(&mut self, node: &Node) -> Option<Source> {
         let text = self.text(node, "a source, such as `/motor/temp` or `property:name`")?;
-        let pointer = |pointer: &str| Pointer::parse(pointer).map_err(|problem| describe(text, &problem));
+        let pointer = |prefix, text: &str| Pointer::parse(text).map_err(|problem| describe(prefix, text, &problem));
         let named = |name: &str| match name {
             "" => Err(format!("the name after `{text}` is missing")),
             name => Ok(name.to_owned()),
         };
         let source = match text.split_once(':') {
-            Some(("body", text)) => pointer(text).map(Source::Body),
+            Some(("body", text)) => pointer("body:", text).map(Source::Body),
             Some(("property", name)) => named(name).map(Source::Property),
             Some(("cloudevent", name)) => named(name).map(Source::CloudEvent),
             _ => match text {
                 "iothub" => Ok(Source::IotHub),
                 "partitionKey" => Ok(Source::PartitionKey),
                 "contentType" => Ok(Source::ContentType),
-                text if text.is_empty() || text.starts_with('/') => pointer(text).map(Source::Record),
+                text if text.is_empty() || text.starts_with('/') => pointer("", text).map(Source::Record),
                 text => Err(describe_unknown(text)),
             },
         };
@@ -86,13 +86,15 @@ impl Checker {
     }
 }
 
-/// Says what is wrong with a pointer, and how it would be right.
-fn describe(text: &str, problem: &str) -> String {
-    let text = shortened(text);
-    if text.contains('/') || text.contains('~') {
-        return format!("{text:?} is not valid: {problem}");
+/// Says what is wrong with the pointer after a prefix, and how it would be right.
+fn describe(prefix: &str, pointer: &str, problem: &str) -> String {
+    let pointer = shortened(pointer);
+    let problem = format!("\"{prefix}{pointer}\" is not valid: {problem}");
+    if pointer.starts_with('/') {
+        return problem;
     }
-    format!("{text:?} is not valid: {problem}: did you mean `/{}`?", text.replace('.', "/"))
+    let steps = pointer.trim_start_matches("$.").replace('.', "/");
+    format!("{problem}: did you mean `{prefix}/{steps}`?")
 }
 
 fn describe_unknown(text: &str) -> String {
@@ -100,7 +102,7 @@ fn describe_unknown(text: &str) -> String {
     let form = text.split_once(':').map(|(before, _)| format!("{before}:"));
     let hint = did_you_mean(form.as_deref().unwrap_or(&text), &FORMS);
     if form.is_none() && hint.starts_with("there are") {
-        return describe(&text, "a JSON Pointer begins with `/`");
+        return describe("", &text, "a JSON Pointer begins with `/`");
     }
     format!("{text:?} is not a source: {hint}")
 }

@@ -4,11 +4,14 @@ use std::fmt::{self, Write as _};
 
 use serde::{
     Deserialize as _, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor},
+    de::{Error as _, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Value, value::RawValue};
 
 use crate::mapping::Pointer;
+
+/// The most levels of nested objects and arrays. Each level is parsed again with those around it.
+const MAX_DEPTH: usize = 64;
 
 /// A value and where it is in the text.
 #[derive(Debug)]
@@ -39,23 +42,26 @@ pub(super) struct Member {
 /// Parses a text that is one JSON value.
 pub(super) fn parse(text: &str) -> serde_json::Result<Node> {
     let raw: &RawValue = serde_json::from_str(text)?;
-    node(text, raw)
+    node(text, raw, 0)
 }
 
-fn node(text: &str, raw: &RawValue) -> serde_json::Result<Node> {
+fn node(text: &str, raw: &RawValue, depth: usize) -> serde_json::Result<Node> {
     let json = raw.get();
+    if depth == MAX_DEPTH && json.starts_with(['{', '[']) {
+        return Err(serde_json::Error::custom(format!("it is nested more deeply than {MAX_DEPTH} levels")));
+    }
     let start = json.as_ptr().addr() - text.as_ptr().addr();
     let mut parser = serde_json::Deserializer::from_str(json);
     let content = match json.as_bytes().first() {
         Some(b'{') => {
             let members = parser.deserialize_map(Members)?.into_iter().map(|(name, value)| {
-                let value = node(text, value)?;
+                let value = node(text, value, depth + 1)?;
                 Ok(Member { name, start: start_of_name(text, value.start), value })
             });
             Content::Object(members.collect::<serde_json::Result<_>>()?)
         }
         Some(b'[') => {
-            let elements = parser.deserialize_seq(Elements)?.into_iter().map(|element| node(text, element));
+            let elements = parser.deserialize_seq(Elements)?.into_iter().map(|element| node(text, element, depth + 1));
             Content::Array(elements.collect::<serde_json::Result<_>>()?)
         }
         _ => Content::Scalar(Value::deserialize(&mut parser)?),

@@ -28,13 +28,13 @@ pub(super) fn read(pointer: &str, directory: &Path, file: &str) -> Result<Vec<u8
 /// Returns the files that a pattern names, which may have a `*` in the name of the file, in the order of their names.
 pub(super) fn matching(pointer: &str, directory: &Path, pattern: &str) -> Result<Vec<String>, FormatError> {
     let (folder, name) = pattern.rsplit_once('/').map_or(("", pattern), |(folder, name)| (folder, name));
-    let Some((start, end)) = name.split_once('*') else { return Ok(vec![pattern.to_owned()]) };
-    if folder.contains('*') || end.contains('*') {
+    if folder.contains('*') || name.matches('*').count() > 1 {
         return Err(FormatError::new(
             pointer,
             format!("{pattern:?}: only the name of the file may have a `*`, and only one"),
         ));
     }
+    let Some((start, end)) = name.split_once('*') else { return Ok(vec![pattern.to_owned()]) };
     let path = directory.join(folder);
     let entries = fs::read_dir(&path)
         .map_err(|error| FormatError::new(pointer, format!("the folder {} cannot be read: {error}", path.display())))?;

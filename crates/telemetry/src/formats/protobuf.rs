@@ -89,7 +89,7 @@ impl ProtobufMessage {
         if body.len() > MAX_BYTES {
             let bytes = body.len();
             return Err(Poison::Invalid(format!(
-                "the protobuf message has {bytes} bytes: at most {MAX_BYTES} are decoded"
+                "the protobuf message {name} has {bytes} bytes: at most {MAX_BYTES} are decoded"
             )));
         }
         let message = DynamicMessage::decode(message, body)

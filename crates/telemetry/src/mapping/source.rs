@@ -6,6 +6,7 @@ use devicestate_engine::batch::Event;
 use serde_json::{Map, Value};
 
 use super::{Pointer, shown::shortened};
+use crate::unwrapping::cloud_event_attributes;
 
 /// Where one value is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,20 +35,29 @@ pub(crate) struct Sources(pub(crate) Vec<Source>);
 pub struct Context<'e> {
     /// The event.
     pub event: &'e Event,
-    /// The attributes of the CloudEvent that contained the telemetry.
-    pub cloud_event: Map<String, Value>,
+    /// The attributes of the CloudEvent that contained the telemetry; empty if none did.
+    cloud_event: Map<String, Value>,
     properties: OnceCell<Map<String, Value>>,
+    /// The attributes of a CloudEvent in binary mode, which are properties.
+    binary_cloud_event: OnceCell<Map<String, Value>>,
 }
 
 impl<'e> Context<'e> {
     /// Creates the context of an event.
     #[must_use]
     pub fn new(event: &'e Event, cloud_event: Map<String, Value>) -> Self {
-        Self { event, cloud_event, properties: OnceCell::new() }
+        Self { event, cloud_event, properties: OnceCell::new(), binary_cloud_event: OnceCell::new() }
     }
 
     fn properties(&self) -> &Map<String, Value> {
         self.properties.get_or_init(|| self.event.cells.properties())
+    }
+
+    fn cloud_event(&self) -> &Map<String, Value> {
+        if !self.cloud_event.is_empty() {
+            return &self.cloud_event;
+        }
+        self.binary_cloud_event.get_or_init(|| cloud_event_attributes(self.properties()))
     }
 }
 
@@ -77,7 +87,7 @@ impl Source {
             Self::Record(pointer) => pointer.find(scope.record).map(Cow::Borrowed),
             Self::Body(pointer) => pointer.find(scope.body).map(Cow::Borrowed),
             Self::Property(name) => scope.context.properties().get(name).map(Cow::Borrowed),
-            Self::CloudEvent(name) => scope.context.cloud_event.get(name).map(Cow::Borrowed),
+            Self::CloudEvent(name) => scope.context.cloud_event().get(name).map(Cow::Borrowed),
             Self::IotHub => scope.context.event.iot_hub_device_id.as_deref().map(text),
             Self::PartitionKey => scope.context.event.cells.partition_key().as_deref().map(text),
             Self::ContentType => {

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use devicestate_engine::telemetry::Poison;
 use serde::de::IgnoredAny;
 
+const UTF_8_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// An encoding of text with more than one byte for each character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wide {
@@ -44,7 +46,7 @@ fn are_json(first: u8, second: u8) -> bool {
 pub(super) fn decode(body: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, Poison> {
     let text = match detect(&body) {
         Some((wide, mark)) => Cow::Owned(to_utf_8(&body[mark..], wide)?.into_bytes()),
-        None if body.starts_with(b"\xef\xbb\xbf") => without_first(body, 3),
+        None if body.starts_with(UTF_8_MARK) => without_first(body, UTF_8_MARK.len()),
         None => body,
     };
     let length = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -89,9 +91,12 @@ fn to_utf_8(text: &[u8], wide: Wide) -> Result<String, Poison> {
     decoded.ok_or_else(|| Poison::Undecodable(format!("the body begins like {name} text, but is not valid {name}")))
 }
 
-/// Returns true if a text begins like JSON, or is empty.
-pub(super) fn may_be_json(text: &[u8]) -> bool {
-    match text.trim_ascii_start() {
+/// Returns true if a body begins like JSON in any encoding, or is empty.
+pub(super) fn may_be_json(body: &[u8]) -> bool {
+    if is_utf_16_or_32(body) {
+        return true;
+    }
+    match body.strip_prefix(UTF_8_MARK).unwrap_or(body).trim_ascii_start() {
         [] | [b'{' | b'[' | b'"' | b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..] => true,
         text => [&b"true"[..], b"false", b"null"].iter().any(|word| text.starts_with(word)),
     }
@@ -104,7 +109,10 @@ pub(super) fn is_json(body: &[u8]) -> bool {
         return true;
     }
     let Ok(text) = decode(Cow::Borrowed(body)) else { return false };
-    may_be_json(&text)
+    // A text of white space is not telemetry. In UTF-16, the two bytes of an empty field 1 are a line feed.
+    let is_blank = text.trim_ascii().is_empty() && !body.is_empty();
+    !is_blank
+        && may_be_json(&text)
         && serde_json::Deserializer::from_slice(&text).into_iter::<IgnoredAny>().all(|value| value.is_ok())
 }
 
