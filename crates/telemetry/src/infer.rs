@@ -42,7 +42,7 @@ impl Sample {
         if table.records == 0 {
             return Err(InferError::NoObjects(self.first_failure()));
         }
-        let mut notes = vec![format!("sample: {} events with {} records", self.len(), table.records)];
+        let mut notes = vec![format!("sample: {} with {}", count(self.len(), "event"), count(table.records, "record"))];
         let device = choose::device(&table, self).ok_or_else(|| InferError::NoDevice(table.names()))?;
         let time = choose::time(&table, self, &device.from);
         let readings = choose::readings(&table, &device, time.as_ref());
@@ -54,9 +54,14 @@ impl Sample {
         ));
         notes.extend(readings.notes.iter().cloned());
         if let Some((failed, first)) = self.failures() {
-            notes.push(format!("{failed} events could not be read; the first: {first}"));
+            notes.push(format!("{} could not be read; the first: {first}", count(failed, "event")));
         }
         let text = write::file(&layout, &device.from, time.as_ref(), &readings);
         Ok(Inference { text, notes })
     }
+}
+
+/// Returns a count with its noun.
+fn count(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

@@ -10,7 +10,10 @@ use serde_json::Value;
 use names::{device_rank, time_rank};
 pub(super) use names::{is_device_name, is_time_name};
 
-use super::sample::{Field, Sample, SampleEvent, Table};
+use super::{
+    count,
+    sample::{Field, Sample, SampleEvent, Table},
+};
 use crate::mapping::{MAX_NAME_BYTES, TimeFormat};
 
 /// The most readings that are listed. More are taken by a rule for all members.
@@ -56,9 +59,9 @@ pub(super) fn device(table: &Table, sample: &Sample) -> Option<Device> {
         let others = ranked.iter().skip(1).filter(|(rank, ..)| *rank < names::WEAK_RANK).take(2);
         from.extend(others.map(|(_, _, _, source, _)| (*source).clone()));
     }
-    let mut note = format!("device id: {}, {} different", from.join(" or "), distinct(field));
+    let mut note = format!("device id: {}, with {}", from.join(" or "), count(distinct(field), "different value"));
     if missing > 0 {
-        note.push_str(&format!("; {missing} records are without {source}"));
+        note = format!("{note}; not in {}", count(missing, "record"));
     }
     if *rank >= names::WEAK_RANK {
         note.push_str("; check that it is the device id");

@@ -58,12 +58,42 @@ pub(super) fn find_layout(sample: &Sample) -> Layout {
         if let Some((name, value)) = named_values(&arrays) {
             return Layout::NamedValues { pointer, name, value };
         }
-        let has_own = |name: &String| is_time_name(name) || is_device_name(name);
-        if common_names(&arrays).iter().any(has_own) {
+        let names = common_names(&arrays);
+        let has_device = names.iter().any(|name| is_device_name(name));
+        let has_time = names.iter().any(|name| is_time_name(name));
+        // Many a list within a record has times, too.
+        let is_usual = USUAL_NAMES.contains(&&*pointer.rsplit('/').next().unwrap_or_default().to_ascii_lowercase());
+        if has_device || has_time && (is_usual || !bodies.iter().any(|body| has_outer_time(body, 0))) {
             return Layout::Records { pointer };
         }
     }
     Layout::Body
+}
+
+/// The usual names of an array of records, in lower case.
+const USUAL_NAMES: [&str; 12] = [
+    "records",
+    "readings",
+    "measurements",
+    "telemetry",
+    "events",
+    "data",
+    "samples",
+    "values",
+    "items",
+    "observations",
+    "points",
+    "entries",
+];
+
+/// Returns whether a body has a time outside its arrays.
+fn has_outer_time(value: &Value, depth: usize) -> bool {
+    let members = value.as_object().into_iter().flatten().filter(|_| depth < MAX_DEPTH);
+    members.into_iter().any(|(name, value)| match value {
+        Value::Object(_) => has_outer_time(value, depth + 1),
+        Value::Array(_) => false,
+        _ => is_time_name(name),
+    })
 }
 
 /// Collects the arrays of objects by pointer.
