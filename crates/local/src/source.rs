@@ -7,6 +7,7 @@ use devicestate_engine::{
     telemetry::Telemetry,
 };
 use devicestate_event_files::{EventFile, EventFileError, FileEvent};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::hub::{Property, Sent};
@@ -58,12 +59,19 @@ fn to_properties(members: Map<String, Value>) -> Vec<(String, Property)> {
     members.into_iter().map(|(name, value)| (name, property(value))).collect()
 }
 
-/// Returns the device id of the first record, if it can be decoded.
+/// Returns the device id of the first record, or of JSON that cannot be decoded.
 fn device_id(event: &FileEvent, telemetry: &dyn Telemetry) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Device {
+        #[serde(rename = "deviceId", alias = "DeviceId", alias = "device_id", alias = "id")]
+        device_id: String,
+    }
+
     let id = match inspect(telemetry, &event.to_event()).swap_remove(0) {
         InspectedRecord::Decoded(decoded) | InspectedRecord::Unrecognized(decoded) => Some(decoded.device_id),
         InspectedRecord::Failed(failure) => failure.device_id,
         InspectedRecord::Ignored => None,
     };
+    let id = id.or_else(|| Some(serde_json::from_slice::<Device>(&event.body).ok()?.device_id));
     id.filter(|id| !id.is_empty())
 }
