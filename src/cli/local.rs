@@ -218,8 +218,7 @@ impl Options {
 }
 
 /// What to do about unrecognized events.
-const UNRECOGNIZED_ADVICE: &str =
-    "the handler's log names fields (--verbose); docs/reference/telemetry.md lists the known ones";
+const UNRECOGNIZED_ADVICE: &str = "the handler's log names fields (--verbose); the telemetry file, or docs/reference/telemetry.md for drones, lists the known ones";
 
 /// Returns an error if the run failed.
 fn check_report(report: &Report) -> Result<(), CommandError> {

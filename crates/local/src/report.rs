@@ -136,7 +136,7 @@ pub struct Events {
     pub dead_lettered: u64,
     /// Has fields, but no known reading: nothing of it is stored.
     pub unrecognized: u64,
-    /// Is not telemetry: IoT Hub reports a change of a device.
+    /// Is not telemetry: IoT Hub reports a change of a device, or the telemetry file ignores it.
     pub ignored: u64,
     /// In batches whose last retry failed, after which the host sets a checkpoint.
     pub lost: u64,

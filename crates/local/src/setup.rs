@@ -14,16 +14,13 @@ use devicestate_engine::{
     text::error_message,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
-use devicestate_telemetry::{LoadError, LoadedTelemetry};
+use devicestate_telemetry::{DEFAULT_FILE, LoadError, LoadedTelemetry};
 use devicestate_terminal::print_message;
 
 use super::{
     broker::Broker, documents::Documents, error::LocalError, host::Instance, monitor::Monitor, options::Options,
     process::StartInfo, region::Region, settings, statistics::Statistics,
 };
-
-/// The telemetry file of a function app, unless the setting `TelemetryFile` names another one.
-const TELEMETRY_FILE: &str = "telemetry.json";
 
 /// The description of the telemetry of simulated drones, if the app has no telemetry of its own.
 pub(super) const SIMULATED_DRONES: &str = "drone (the simulated devices')";
@@ -156,7 +153,7 @@ impl Setup {
 /// own.
 fn load_telemetry(settings: &mut Settings, root: &Path, simulates_drones: bool) -> Result<LoadedTelemetry, LoadError> {
     let is_chosen = settings.get("Telemetry").is_some() || settings.get("TelemetryFile").is_some();
-    if !simulates_drones || is_chosen || root.join(TELEMETRY_FILE).exists() {
+    if !simulates_drones || is_chosen || root.join(DEFAULT_FILE).exists() {
         return devicestate_telemetry::load(settings, root);
     }
     settings.set("Telemetry", "drone");

@@ -32,7 +32,7 @@ impl fmt::Display for Tables<'_> {
             writeln!(f, "{}", sub_queue_table(dead_letter_sub_queue))?;
         }
         if !report.shown_documents.is_empty() {
-            writeln!(f, "{}", documents_table(&report.shown_documents))?;
+            writeln!(f, "{}", documents_table(&report.shown_documents, None))?;
         }
         match &report.check {
             Some(check) => writeln!(f, "{}", CheckLines(check))?,

@@ -91,7 +91,13 @@ fn local(app_root: &Path, state: &Path) -> Child {
     {
         command.env_remove(setting);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
+    command
+        .env("Telemetry", "drone")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs")
 }
 
 /// Returns the path of the program that `devicestate local` has started as its handler.

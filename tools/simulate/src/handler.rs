@@ -124,6 +124,9 @@ impl Instance {
     }
 }
 
+/// The setting `HeardEvery`: short, so that both cases occur in a run.
+pub(crate) const HEARD_EVERY: Duration = Duration::from_secs(20);
+
 /// Creates the real engine on top of a store client.
 pub(crate) fn new_processor(world: &World, store: Arc<dyn StateStore>, cache_bytes: u64) -> Processor {
     Processor {
@@ -136,7 +139,7 @@ pub(crate) fn new_processor(world: &World, store: Arc<dyn StateStore>, cache_byt
         observer: Arc::new(()),
         budget: world.schedule.budget,
         concurrency: world.schedule.concurrency,
-        heard_every: Duration::from_mins(5),
+        heard_every: HEARD_EVERY,
         max_readings: 1000,
         shared: Shared::default(),
     }

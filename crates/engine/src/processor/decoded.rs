@@ -81,7 +81,7 @@ pub(super) struct DeviceRecord<'d> {
     pub(super) readings: &'d [Reading],
 }
 
-impl<'b> DecodedBatch<'b> {
+impl DecodedBatch<'_> {
     fn with_capacity(events: usize) -> Self {
         /// The number of readings in an event of drone telemetry.
         const READINGS_PER_EVENT: usize = 8;
@@ -173,17 +173,18 @@ impl Processor {
                 Version::ordered_by_time(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
             });
             for (record, RecordEnd { readings, result }) in (0..).zip(ends.drain(..)) {
-                let (name, time, skipped) = match check(result, &decoded.readings[readings.clone()]) {
-                    Ok(Some(valid)) => valid,
-                    Ok(None) => {
-                        decoded.add(index, Some(Outcome::Ignored));
-                        continue;
-                    }
-                    Err(failure) => {
-                        decoded.add(index, Some(Outcome::Failed(failure)));
-                        continue;
-                    }
-                };
+                let ValidRecord { device_id: name, time, skipped } =
+                    match check(result, &decoded.readings[readings.clone()]) {
+                        Ok(Some(valid)) => valid,
+                        Ok(None) => {
+                            decoded.add(index, Some(Outcome::Ignored));
+                            continue;
+                        }
+                        Err(failure) => {
+                            decoded.add(index, Some(Outcome::Failed(failure)));
+                            continue;
+                        }
+                    };
                 if is_unrecognized(&decoded.readings[readings.clone()], &skipped) {
                     decoded.unrecognized.get_or_insert(skipped);
                     decoded.add(index, Some(Outcome::Unrecognized));
@@ -294,14 +295,17 @@ pub(super) fn decode<'e>(
     })
 }
 
-/// Checks the rules for all telemetry. Returns the device id, the time and the skipped fields; `None` for a record that is not
-/// telemetry.
-pub(super) fn check<'e>(
-    result: RecordResult<'e>,
-    readings: &[Reading],
-) -> Result<Option<(Cow<'e, str>, RecordTime, Vec<String>)>, Failure> {
-    let (device, time, skipped) = match result {
-        RecordResult::Valid { device_id, time, skipped } => (device_id, time, skipped),
+/// A record that follows the rules for all telemetry.
+pub(super) struct ValidRecord<'e> {
+    pub(super) device_id: Cow<'e, str>,
+    pub(super) time: RecordTime,
+    pub(super) skipped: Vec<String>,
+}
+
+/// Checks the rules for all telemetry. Returns `None` for a record that is not telemetry.
+pub(super) fn check<'e>(result: RecordResult<'e>, readings: &[Reading]) -> Result<Option<ValidRecord<'e>>, Failure> {
+    let valid = match result {
+        RecordResult::Valid { device_id, time, skipped } => ValidRecord { device_id, time, skipped },
         RecordResult::Ignored => return Ok(None),
         RecordResult::Failed { device_id, poison: error } => {
             let (stage, issue) = match error {
@@ -311,8 +315,9 @@ pub(super) fn check<'e>(
             return Err(Failure { device_id, ..poison(stage, issue) });
         }
     };
+    let device = &valid.device_id;
     // Encoding turns one byte into at most three.
-    let id_bytes = if device.len() <= MAX_ID_BYTES / 3 { device.len() } else { document_id(&device).len() };
+    let id_bytes = if device.len() <= MAX_ID_BYTES / 3 { device.len() } else { document_id(device).len() };
     let issue = if device.is_empty() {
         "the device id is empty".to_owned()
     } else if id_bytes > MAX_ID_BYTES {
@@ -320,10 +325,10 @@ pub(super) fn check<'e>(
     } else if let Some(reading) = readings.iter().find(|reading| !is_reading_name(&reading.name)) {
         format!("{:?} is not a valid name for a reading: it is reserved in the state document", reading.name)
     } else {
-        return Ok(Some((device, time, skipped)));
+        return Ok(Some(valid));
     };
-    let device_state = Some(device_state(&device, readings));
-    Err(Failure { device_id: Some(device.into_owned()), device_state, ..poison(Stage::Validate, issue) })
+    let device_state = Some(device_state(device, readings));
+    Err(Failure { device_id: Some(valid.device_id.into_owned()), device_state, ..poison(Stage::Validate, issue) })
 }
 
 /// Returns the decoded readings as the fields of a state document.

@@ -1,6 +1,6 @@
 //! Decodes a single event as a batch is decoded, for tools that show what the handler would do.
 
-use super::decoded::{check, decode, is_other_message};
+use super::decoded::{ValidRecord, check, decode, is_other_message};
 use crate::{
     batch::Event,
     failure::Failure,
@@ -38,7 +38,7 @@ pub fn inspect(telemetry: &dyn Telemetry, event: &Event) -> Vec<InspectedRecord>
         match check(result, readings) {
             Ok(None) => InspectedRecord::Ignored,
             Err(failure) => InspectedRecord::Failed(failure),
-            Ok(Some((device_id, time, skipped))) => {
+            Ok(Some(ValidRecord { device_id, time, skipped })) => {
                 let decoded = Decoded { device_id: device_id.into_owned(), time, readings: readings.to_vec(), skipped };
                 if decoded.is_unrecognized() {
                     InspectedRecord::Unrecognized(decoded)

@@ -10,7 +10,7 @@ use super::{
     dead_letter::DeadLetter,
     order::{EventOrder, MINUTE_MS, is_newer, of_event},
 };
-use crate::{World, fleet::ExpectedEffect, hub::Partition, metrics::Count};
+use crate::{World, fleet::ExpectedEffect, handler::HEARD_EVERY, hub::Partition, metrics::Count};
 
 /// The expected documents, by id.
 type Fold = BTreeMap<String, Expected>;
@@ -20,6 +20,10 @@ type Fold = BTreeMap<String, Expected>;
 struct Expected {
     /// Whether an event of it is valid; otherwise there is no document.
     is_valid: bool,
+    /// The time of the newest valid event.
+    heard_ms: Option<i64>,
+    /// The own times of all events, by source and sequence number.
+    times: BTreeMap<(u64, i64), i64>,
     fields: BTreeMap<&'static str, Field>,
 }
 
@@ -115,6 +119,8 @@ fn fold(world: &World) -> Fold {
         let is_by_number = source.is_multiple_of(2);
         let document = fold.entry(id.to_owned()).or_default();
         document.is_valid |= is_valid;
+        document.times.insert((source, sequence_number), time_ms);
+        document.heard_ms = document.heard_ms.max(is_valid.then_some(time_ms));
         for (name, value) in readings {
             let field = document.fields.entry(name).or_default();
             let times = field.sources.entry(source).or_default();
@@ -151,7 +157,10 @@ fn check_documents(world: &World, fold: &Fold) {
         .collect();
     let ids: BTreeSet<_> = expected.keys().copied().chain(found.keys()).collect();
     for id in ids {
-        let found = found.get(id).map(|stored| json!(stored.document));
+        if let (Some(stored), Some(expected)) = (found.get(id), fold.get(id)) {
+            check_heard(world, &stored.document, expected);
+        }
+        let found = found.get(id).map(|stored| without_heard(&stored.document));
         if expected.get(id) != found.as_ref() {
             let text = |document: Option<&Value>| document.map_or("missing".to_owned(), Value::to_string);
             world.clock.record_violation(&format!(
@@ -160,6 +169,35 @@ fn check_documents(world: &World, fold: &Fold) {
                 text(expected.get(id))
             ));
         }
+    }
+}
+
+/// Returns a document as it is stored, without when its device was last heard.
+fn without_heard(document: &Document) -> Value {
+    let mut document = json!(document);
+    document.as_object_mut().expect("an object").remove("Heard");
+    document["Versions"].as_object_mut().expect("versions").remove("Heard");
+    document
+}
+
+/// Checks that a document says when its device was last heard: at an event of the device, and no other valid event is later by
+/// the setting `HeardEvery` or more. The order of arrival may decide that within a minute, and within three if the hub was
+/// created again.
+fn check_heard(world: &World, document: &Document, expected: &Expected) {
+    let tolerance_ms = if expected.fields.values().any(Field::is_restarting) { 3 * MINUTE_MS } else { MINUTE_MS };
+    let limit_ms = i64::try_from(HEARD_EVERY.as_millis()).expect("minutes") + tolerance_ms;
+    let is_right = |heard: &Version| {
+        let own_time = expected.times.get(&(heard.source, heard.sequence_number));
+        own_time.is_some_and(|time_ms| *time_ms <= heard.time_ms)
+            && expected.heard_ms.is_some_and(|newest_ms| newest_ms - heard.time_ms < limit_ms)
+    };
+    if !document.heard().as_ref().is_some_and(is_right) {
+        let Document { id, .. } = document;
+        world.clock.record_violation(&format!(
+            "{id:?} was heard at {:?}, not {:?}",
+            document.heard(),
+            expected.heard_ms
+        ));
     }
 }
 
