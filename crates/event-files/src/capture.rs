@@ -111,10 +111,10 @@ mod tests {
     fn push_long(output: &mut Vec<u8>, number: i64) {
         let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
         while rest > 0x7f {
-            output.push((rest & 0x7f) as u8 | 0x80);
+            output.push(rest.to_le_bytes()[0] | 0x80);
             rest >>= 7;
         }
-        output.push(rest as u8);
+        output.push(rest.to_le_bytes()[0]);
     }
 
     fn file(codec: &str, blocks: &[(i64, Vec<u8>)]) -> Vec<u8> {
@@ -123,7 +123,7 @@ mod tests {
             push(&mut file, name.as_bytes());
             push(&mut file, value.as_bytes());
         }
-        file.extend(b"\00123456789abcdef");
+        file.extend(b"\x000123456789abcdef");
         for (count, block) in blocks {
             push_long(&mut file, *count);
             push(&mut file, block);

@@ -30,6 +30,10 @@ impl FileEvent {
     /// Returns the event as the handler reads it from a request.
     #[must_use]
     pub fn to_event(&self) -> Event {
+        let event = Event { body: self.body.clone().into(), ..Event::default() };
+        if !self.has_metadata() {
+            return event;
+        }
         let metadata = EventMetadata {
             partition_keys: column(&self.partition_key),
             properties: column(&self.properties),
@@ -43,8 +47,12 @@ impl FileEvent {
                 _ => EventMetadata::default(),
             }
         };
-        let events = vec![Event { body: self.body.clone().into(), ..Event::default() }];
-        attach_metadata(Source::default(), events, metadata).events.remove(0)
+        attach_metadata(Source::default(), vec![event], metadata).events.remove(0)
+    }
+
+    fn has_metadata(&self) -> bool {
+        let has_properties = !self.properties.is_empty() || !self.system_properties.is_empty();
+        has_properties || self.partition_key.is_some() || self.sequence_number.is_some()
     }
 }
 

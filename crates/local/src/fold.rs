@@ -230,6 +230,7 @@ fn as_version((time_ms, source, sequence_number, record): VersionKey) -> Version
 #[cfg(test)]
 mod tests {
     use devicestate_engine::{
+        batch::Event,
         device_state::Reading,
         telemetry::{Poison, Records},
     };
