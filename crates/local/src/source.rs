@@ -67,7 +67,7 @@ fn device_id(event: &FileEvent, telemetry: &dyn Telemetry) -> Option<String> {
         device_id: String,
     }
 
-    let id = match inspect(telemetry, &event.to_event()).swap_remove(0) {
+    let id = match inspect(telemetry, &event.to_event(), usize::MAX).swap_remove(0) {
         InspectedRecord::Decoded(decoded) | InspectedRecord::Unrecognized(decoded) => Some(decoded.device_id),
         InspectedRecord::Failed(failure) => failure.device_id,
         InspectedRecord::Ignored => None,

@@ -36,12 +36,12 @@ impl Telemetry for AnyTelemetry {
         if parts.is_empty() {
             return Err(Poison::Undecodable("there is no record: the body contains no event".into()));
         }
-        let mut taken = 0;
+        let (whole, mut taken) = (Context::new(event, cloud_event), 0);
         for part in parts {
             let values = part.and_then(|part| Ok((values(part.content)?, part.cloud_event)));
             match values {
                 Ok((values, cloud_event)) => {
-                    self.mapping.map_values(&values, &Context::new(event, cloud_event), records, &mut taken)?;
+                    self.mapping.map_values(&values, &whole.of_part(cloud_event), records, &mut taken)?;
                 }
                 Err(poison) => records.fail(None, poison),
             }
@@ -60,16 +60,27 @@ impl Telemetry for AnyTelemetry {
             self.decode_records(&shown) == decoded
         };
         // The body itself may be JSON around the telemetry, such as a CloudEvent.
-        let own = mapping::parse(&event.body).ok().map(into_one);
-        own.filter(is_same).or_else(|| {
-            let unwrapped = unwrap(event, &self.formats).ok()?;
-            values(unwrapped.content).ok().map(into_one).filter(is_same)
-        })
+        let own = mapping::parse(&event.body).ok().map(into_one).filter(|value| !value.is_string());
+        own.filter(is_same).or_else(|| self.unwrapped_json(event).filter(is_same))
     }
 
     /// Returns `None`: each record that fails has its own device id.
     fn rejected_device_id(&self, _: &Event) -> Option<String> {
         None
+    }
+}
+
+impl AnyTelemetry {
+    /// Returns the telemetry in an event as JSON.
+    fn unwrapped_json(&self, event: &Event) -> Option<Value> {
+        let content = match unwrap(event, &self.formats).ok()?.content {
+            Content::Parts(parts) => {
+                let parts = parts.into_iter().map(|part| values(part.ok()?.content).ok());
+                parts.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()
+            }
+            content => values(content).ok()?,
+        };
+        Some(into_one(content))
     }
 }
 

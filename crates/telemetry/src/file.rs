@@ -8,7 +8,7 @@ mod tree;
 
 use std::fmt;
 
-use checker::{Checker, MistakeAt};
+use checker::{Checked, Checker, MistakeAt};
 use kinds::KIND;
 use tree::Node;
 
@@ -83,7 +83,7 @@ impl TelemetryFile {
         let mut checker = Checker::default();
         let file = checker.file(&root);
         match file {
-            Some(file) if checker.mistakes.is_empty() => Ok(file),
+            Ok(file) if checker.mistakes.is_empty() => Ok(file),
             _ => Err(Mistakes::locate(text, &root, checker.mistakes)),
         }
     }
@@ -98,11 +98,11 @@ pub(crate) fn mistake_of_format(file: &[u8], error: FormatError) -> Mistakes {
 }
 
 impl Checker {
-    fn file(&mut self, root: &Node) -> Option<TelemetryFile> {
+    fn file(&mut self, root: &Node) -> Checked<TelemetryFile> {
         let known: Vec<_> = ["$schema", "ignore", "kinds", "avro", "protobuf"].into_iter().chain(KIND).collect();
         let member = self.object(root, "the telemetry file", &known)?;
         if let Some(schema) = member("$schema") {
-            self.text(schema, "the URL of the JSON Schema");
+            let _: Checked<&str> = self.text(schema, "the URL of the JSON Schema");
         }
         let mapping = self.mapping(&member);
         let avro = self.optional(member("avro"), |checker, node| {
@@ -112,12 +112,12 @@ impl Checker {
                 let members = checker.members(node, "an object of files of schemas by their ids")?;
                 let paths: Vec<_> = members.iter().map(|member| checker.path(&member.value)).collect();
                 let names = members.iter().map(|member| member.name.clone());
-                names.zip(paths).map(|(name, path)| Some((name, path?))).collect()
+                names.zip(paths).map(|(name, path)| Ok((name, path?))).collect()
             });
             if member("schemas").or(member("ids")).is_none() {
                 return checker.add(node.start, "`avro` needs `schemas`, a list of files");
             }
-            Some(AvroFormat { schemas: schemas?.unwrap_or_default(), ids: ids?.unwrap_or_default() })
+            Ok(AvroFormat { schemas: schemas?.unwrap_or_default(), ids: ids?.unwrap_or_default() })
         });
         let protobuf = self.optional(member("protobuf"), |checker, node| {
             let member = checker.object(node, "`protobuf`", &["descriptors", "message", "defaults"])?;
@@ -128,22 +128,21 @@ impl Checker {
             let message = checker.text(message, "the full name of a message").map(str::to_owned);
             let defaults = checker.optional(member("defaults"), Self::boolean);
             let defaults = defaults?.unwrap_or_default();
-            Some(ProtobufFormat { descriptors: descriptors?, message: message?, defaults })
+            Ok(ProtobufFormat { descriptors: descriptors?, message: message?, defaults })
         });
-        Some(TelemetryFile { mapping: mapping?, avro: avro?, protobuf: protobuf? })
+        Ok(TelemetryFile { mapping: mapping?, avro: avro?, protobuf: protobuf? })
     }
 
     /// Reads one path or a list of them.
-    fn paths(&mut self, node: &Node) -> Option<Vec<String>> {
-        let paths = self.one_or_more(node, "file")?.into_iter().map(|node| self.path(node));
-        let paths: Vec<_> = paths.collect();
-        paths.into_iter().collect()
+    fn paths(&mut self, node: &Node) -> Checked<Vec<String>> {
+        let nodes = self.one_or_more(node, "file")?;
+        self.each(nodes, Self::path)
     }
 
-    fn path(&mut self, node: &Node) -> Option<String> {
+    fn path(&mut self, node: &Node) -> Checked<String> {
         match self.text(node, "the path of a file")? {
             "" => self.expected(node, "the path of a file"),
-            path => Some(path.to_owned()),
+            path => Ok(path.to_owned()),
         }
     }
 }

@@ -2,32 +2,30 @@
 
 mod avro;
 mod files;
+mod frame;
 mod protobuf;
 
 use std::{collections::BTreeMap, path::Path};
 
 use devicestate_engine::telemetry::Poison;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::unwrapping::Budget;
 use avro::AvroSchemas;
+pub(crate) use avro::avro_file;
 use protobuf::ProtobufMessage;
 
 /// The member `avro` of a telemetry file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AvroFormat {
     /// Files of schemas, relative to the telemetry file. A `*` in the name of a file stands for any text.
-    #[serde(default)]
     pub schemas: Vec<String>,
     /// The files of schemas by the id that a schema registry gave them: a number, or 32 hexadecimal digits in Azure.
-    #[serde(default)]
     pub ids: BTreeMap<String, String>,
 }
 
 /// The member `protobuf` of a telemetry file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProtobufFormat {
     /// The file of a `FileDescriptorSet`, relative to the telemetry file: `protoc --include_imports --descriptor_set_out`.
     pub descriptors: String,
@@ -35,7 +33,6 @@ pub struct ProtobufFormat {
     pub message: String,
     /// If true, a field that cannot be told from its default on the wire is that default when it is absent: in proto3, `0` and
     /// `false` are not sent unless the field is `optional`. Such a field is absent if this is false.
-    #[serde(default)]
     pub defaults: bool,
 }
 
@@ -71,9 +68,6 @@ pub(crate) enum Framed {
     Json(usize),
 }
 
-/// The serializers of a schema registry write a zero byte and the id in four bytes before a body.
-const FRAME_BYTES: usize = 5;
-
 impl Formats {
     /// Reads the files that a telemetry file names, which are relative to `directory`.
     ///
@@ -91,66 +85,60 @@ impl Formats {
         })
     }
 
-    /// Decodes the datums of an Avro file; `None` if the body is none. `left` is the number of bytes that may be unpacked.
-    #[expect(clippy::unused_self, reason = "a file has its own schema, but it is a format like the others")]
-    pub(crate) fn avro_file(&self, body: &[u8], left: &mut usize) -> Option<Result<Vec<Value>, Poison>> {
-        avro::datums(body, left)
-    }
-
     /// Decodes an Avro datum in single-object encoding; `None` if the body is none.
-    pub(crate) fn avro_single_object(&self, body: &[u8]) -> Option<Result<Value, Poison>> {
-        self.avro.single_object(body)
+    pub(crate) fn avro_single_object(&self, body: &[u8], budget: &mut Budget) -> Option<Result<Value, Poison>> {
+        self.avro.single_object(body, budget)
     }
 
     /// Decodes an Avro datum whose content type says that it is one, and perhaps the id of its schema.
-    pub(crate) fn avro(&self, body: &[u8], id: Option<&str>) -> Result<Value, Poison> {
+    pub(crate) fn avro(&self, body: &[u8], id: Option<&str>, budget: &mut Budget) -> Result<Value, Poison> {
         if let Some(id) = id {
-            return self.avro.datum_of_id(id, body);
+            return self.avro.datum_of_id(id, body, budget);
         }
-        match body {
-            [0, ..] if self.has_schema_id(body) => self.avro.datum_of_id(&frame_id(body), &body[FRAME_BYTES..]),
-            body => self.avro.single_object(body).unwrap_or_else(|| self.avro.datum_of_only_schema(body)),
+        if let Some(datum) = self.avro.single_object(body, budget) {
+            return datum;
+        }
+        match frame::schema_id(body) {
+            Some((id, start)) if self.avro.has_ids() => self.avro.datum_of_id(&id, &body[start..], budget),
+            _ => self.avro.datum_of_only_schema(body, budget),
         }
     }
 
     /// Returns true if a body begins with the id of a schema that the telemetry file has.
     pub(crate) fn has_schema_id(&self, body: &[u8]) -> bool {
-        body.len() >= FRAME_BYTES && body[0] == 0 && self.avro.has_id(&frame_id(body))
+        frame::schema_id(body).is_some_and(|(id, _)| self.avro.has_id(&id))
     }
 
-    /// Decodes a body that begins with the id of a schema registry.
-    pub(crate) fn framed(&self, body: &[u8]) -> Result<Framed, Poison> {
-        let id = frame_id(body);
-        let framed = &body[FRAME_BYTES..];
+    /// Decodes a body that begins with the id of a schema registry; `None` if it does not.
+    pub(crate) fn framed(&self, body: &[u8], budget: &mut Budget) -> Option<Result<Framed, Poison>> {
+        let (id, start) = frame::schema_id(body)?;
+        let framed = &body[start..];
         if self.avro.has_id(&id) {
-            return self.avro.datum_of_id(&id, framed).map(Framed::Value);
+            return Some(self.avro.datum_of_id(&id, framed, budget).map(Framed::Value));
         }
-        match (&self.protobuf, framed) {
-            (_, [b'{' | b'[', ..]) => Ok(Framed::Json(FRAME_BYTES)),
-            (Some(message), framed) => message.decode_framed(framed).map(Framed::Value),
+        Some(match (&self.protobuf, framed) {
+            (_, [b'{' | b'[', ..]) => Ok(Framed::Json(start)),
+            (Some(message), framed) => message.decode_framed(framed, budget).map(Framed::Value),
             (None, _) => Err(avro::unknown_id(&id)),
-        }
+        })
     }
 
     pub(crate) fn has_protobuf(&self) -> bool {
         self.protobuf.is_some()
     }
 
-    /// Decodes a protobuf message.
-    pub(crate) fn protobuf(&self, body: &[u8]) -> Result<Value, Poison> {
-        match &self.protobuf {
-            Some(message) => message.decode(body),
-            None => Err(Poison::Undecodable(
+    /// Decodes a protobuf message. A zero byte cannot begin one, but the id of a schema registry.
+    pub(crate) fn protobuf(&self, body: &[u8], budget: &mut Budget) -> Result<Value, Poison> {
+        let Some(message) = &self.protobuf else {
+            return Err(Poison::Undecodable(
                 "the content type says protobuf, which the telemetry file does not describe: add `protobuf` with `descriptors` \
                  and `message`"
                     .into(),
-            )),
+            ));
+        };
+        match frame::schema_id(body) {
+            Some((_, start)) => message.decode_framed(&body[start..], budget),
+            None => message.decode(body, budget),
         }
     }
-}
-
-/// Returns the id in the first bytes of a body, in decimal digits.
-fn frame_id(body: &[u8]) -> String {
-    let id = body.get(1..FRAME_BYTES).and_then(|id| id.try_into().ok()).unwrap_or_default();
-    u32::from_be_bytes(id).to_string()
 }

@@ -29,9 +29,21 @@ const MAX_ISSUES: usize = 100;
 /// The most devices that are counted.
 const MAX_DEVICES: usize = 1_000_000;
 
+/// Decodes as the handler does.
+struct Decoder {
+    telemetry: Arc<dyn Telemetry>,
+    max_readings: usize,
+}
+
+impl Decoder {
+    fn inspect(&self, event: &Event) -> Vec<InspectedRecord> {
+        inspect(&*self.telemetry, event, self.max_readings)
+    }
+}
+
 /// Inspects events, one after the other.
 pub struct Inspector {
-    telemetry: Arc<dyn Telemetry>,
+    decoder: Decoder,
     /// The names of readings in the telemetry file that no record had so far.
     missing: BTreeSet<String>,
     fields: Fields,
@@ -43,11 +55,12 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Starts to inspect. `reading_names` are the names of readings that the telemetry file has.
+    /// Starts to inspect. `max_readings` is the setting `MaxReadings`; `reading_names` are the names of readings that the
+    /// telemetry file has.
     #[must_use]
-    pub fn new(telemetry: Arc<dyn Telemetry>, reading_names: BTreeSet<String>) -> Self {
+    pub fn new(telemetry: Arc<dyn Telemetry>, max_readings: usize, reading_names: BTreeSet<String>) -> Self {
         Self {
-            telemetry,
+            decoder: Decoder { telemetry, max_readings },
             missing: reading_names,
             fields: Fields::default(),
             summary: Summary::default(),
@@ -59,7 +72,7 @@ impl Inspector {
 
     /// Inspects the next event. The report of it is returned if it is wanted.
     pub fn add(&mut self, event: &Event, line: Option<u64>, is_wanted: bool) -> Option<EventReport> {
-        let records = inspect(&*self.telemetry, event);
+        let records = self.decoder.inspect(event);
         self.summary.events += 1;
         let number = self.summary.events;
         let outcome = Outcome::of_event(&records);
@@ -72,7 +85,7 @@ impl Inspector {
         for record in &records {
             self.count_record(record, number);
         }
-        let origins = self.fields.add(&*self.telemetry, event, &records, is_wanted);
+        let origins = self.fields.add(&self.decoder, event, &records, is_wanted);
         let report = |(index, record)| record_report(record, event, origins.get(index));
         is_wanted.then(|| EventReport {
             event: number,

@@ -3,33 +3,30 @@
 //! The content type decides first, then the content encoding, then what the body cannot be otherwise. A body that begins like
 //! JSON is not copied and not parsed here.
 
+mod budget;
 mod cloud_events;
 mod compression;
 mod content_type;
 mod description;
 mod text;
 
-use std::{borrow::Cow, cell::OnceCell};
+use std::{borrow::Cow, cell::OnceCell, sync::LazyLock};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use devicestate_engine::{
     batch::Event,
-    telemetry::{
-        Poison,
-        compression::{Compression, unpack_limit},
-    },
+    telemetry::{Poison, compression::Compression},
 };
 use memchr::memmem;
 use serde_json::{Map, Value};
 
-use crate::formats::{Formats, Framed};
+use crate::formats::{Formats, Framed, avro_file};
+pub(crate) use budget::Budget;
+pub use budget::MAX_RECORDS;
 pub use cloud_events::cloud_event_attributes;
 use cloud_events::{CloudEvent, CloudEvents};
 pub(crate) use compression::{unpack_deflate, unpack_zstd};
 use content_type::ContentType;
-
-/// The number of records that an event may have.
-pub const MAX_RECORDS: usize = 4_096;
 
 /// A body may be compressed this many times, and a JSON string be in this many others.
 const MAX_LAYERS: usize = 2;
@@ -67,14 +64,14 @@ pub fn unwrap<'e>(event: &'e Event, formats: &Formats) -> Result<Unwrapped<'e>, 
     if matches!(content_type, ContentType::Json | ContentType::Other) && is_plain_json(body) {
         return Ok(json(Cow::Borrowed(body)));
     }
-    let unwrapping = Unwrapping {
+    let mut unwrapping = Unwrapping {
         event,
         formats,
-        left: unpack_limit(body.len()),
+        budget: Budget::new(body.len()),
         encoding: OnceCell::new(),
         is_in_cloud_event: false,
     };
-    unwrapping.unwrap(Cow::Borrowed(body), &content_type)
+    unwrapping.unwrap_body(Cow::Borrowed(body), &content_type)
 }
 
 /// Returns true if a body begins like JSON and needs no unwrapping.
@@ -83,7 +80,8 @@ fn is_plain_json(body: &[u8]) -> bool {
 }
 
 fn may_be_cloud_event(text: &[u8]) -> bool {
-    memmem::find(text, b"\"specversion\"").is_some()
+    static SPECVERSION: LazyLock<memmem::Finder> = LazyLock::new(|| memmem::Finder::new(b"\"specversion\""));
+    SPECVERSION.find(text).is_some()
 }
 
 fn json(text: Cow<'_, [u8]>) -> Unwrapped<'_> {
@@ -98,17 +96,12 @@ fn content(content: Content<'_>) -> Unwrapped<'_> {
 struct Unwrapping<'e, 'f> {
     event: &'e Event,
     formats: &'f Formats,
-    /// The number of bytes that may still be unpacked.
-    left: usize,
+    budget: Budget,
     encoding: OnceCell<Option<String>>,
     is_in_cloud_event: bool,
 }
 
 impl<'e> Unwrapping<'e, '_> {
-    fn unwrap(mut self, body: Cow<'e, [u8]>, content_type: &ContentType) -> Result<Unwrapped<'e>, Poison> {
-        self.unwrap_body(body, content_type)
-    }
-
     fn unwrap_body(&mut self, body: Cow<'e, [u8]>, content_type: &ContentType) -> Result<Unwrapped<'e>, Poison> {
         let body = self.unpack(body, content_type)?;
         match content_type {
@@ -116,16 +109,18 @@ impl<'e> Unwrapping<'e, '_> {
             ContentType::Protobuf => return self.protobuf(&body),
             ContentType::Json | ContentType::CloudEvent | ContentType::CloudEvents | ContentType::Other => {}
         }
-        if let Some(datums) = self.formats.avro_file(&body, &mut self.left) {
+        if let Some(datums) = avro_file(&body, &mut self.budget) {
             return datums.map(parts);
         }
-        if let Some(datum) = self.formats.avro_single_object(&body) {
+        if let Some(datum) = self.formats.avro_single_object(&body, &mut self.budget) {
             return datum.map(|datum| content(Content::Value(datum)));
         }
-        if let [0, _, _, _, _, ..] = *body
-            && (self.formats.has_schema_id(&body) || !text::is_utf_16_or_32(&body))
-        {
-            return self.framed(body, content_type);
+        let is_text = text::is_utf_16_or_32(&body) && !self.formats.has_schema_id(&body);
+        if !is_text && let Some(framed) = self.formats.framed(&body, &mut self.budget) {
+            return match framed? {
+                Framed::Value(value) => Ok(content(Content::Value(value))),
+                Framed::Json(start) => self.cloud_events(text::without_first(body, start), content_type),
+            };
         }
         if *content_type == ContentType::Other && self.formats.has_protobuf() && !text::is_json(&body) {
             return self.protobuf(&body);
@@ -141,18 +136,14 @@ impl<'e> Unwrapping<'e, '_> {
     fn unpack(&mut self, mut body: Cow<'e, [u8]>, content_type: &ContentType) -> Result<Cow<'e, [u8]>, Poison> {
         for layer in 0.. {
             let is_binary = matches!(content_type, ContentType::Avro(_) | ContentType::Protobuf);
-            // What is packed in the body has its own first bytes only.
-            let encoding = || self.encoding().filter(|_| layer == 0);
+            // The content encoding is that of the body, not of what is packed in it.
+            let encoding = || self.encoding().filter(|_| layer == 0 && !self.is_in_cloud_event);
             let Some(format) = compression::detect(&body, is_binary, encoding) else { break };
             if layer == MAX_LAYERS {
                 return Err(Poison::Undecodable("the body is compressed more than twice".into()));
             }
-            let packed_bytes = self.event.body.len();
-            match compression::unpack(&body, format, packed_bytes, self.left) {
-                Ok(unpacked) => {
-                    self.left -= unpacked.len();
-                    body = Cow::Owned(unpacked);
-                }
+            match compression::unpack(&body, format, &mut self.budget) {
+                Ok(unpacked) => body = Cow::Owned(unpacked),
                 // In protobuf, they are also the tag of field 15 and a number.
                 Err(_) if Compression::detect(&body) == Some(Compression::Zlib) && self.formats.has_protobuf() => break,
                 Err(poison) => return Err(poison),
@@ -162,24 +153,16 @@ impl<'e> Unwrapping<'e, '_> {
     }
 
     fn avro(&mut self, body: &[u8], id: Option<&str>) -> Result<Unwrapped<'e>, Poison> {
-        if let Some(datums) = self.formats.avro_file(body, &mut self.left) {
+        if let Some(datums) = avro_file(body, &mut self.budget) {
             return datums.map(parts);
         }
-        let datum = self.formats.avro(body, id)?;
+        let datum = self.formats.avro(body, id, &mut self.budget)?;
         Ok(content(Content::Value(datum)))
     }
 
-    fn protobuf(&self, body: &[u8]) -> Result<Unwrapped<'e>, Poison> {
-        let message = self.formats.protobuf(body)?;
+    fn protobuf(&mut self, body: &[u8]) -> Result<Unwrapped<'e>, Poison> {
+        let message = self.formats.protobuf(body, &mut self.budget)?;
         Ok(content(Content::Value(message)))
-    }
-
-    /// Unwraps what follows the id that the serializers of a schema registry put before a body.
-    fn framed(&mut self, body: Cow<'e, [u8]>, content_type: &ContentType) -> Result<Unwrapped<'e>, Poison> {
-        match self.formats.framed(&body)? {
-            Framed::Value(value) => Ok(content(Content::Value(value))),
-            Framed::Json(start) => self.cloud_events(text::without_first(body, start), content_type),
-        }
     }
 
     /// Takes the data out of CloudEvents in structured mode.

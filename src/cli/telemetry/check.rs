@@ -13,6 +13,7 @@ use devicestate_terminal::{CommandError, CommandOutcome, Output, OutputOption, c
 use serde::Serialize;
 
 use super::{EventsArgument, tables::Tables, visit_events, warn};
+use crate::config::max_readings;
 
 /// The name of the command in the output.
 const COMMAND: &str = "telemetry check";
@@ -79,9 +80,9 @@ pub(super) struct Check {
 
 impl Options {
     pub(super) async fn run(self) -> Result<(), CommandError> {
-        let (LoadedTelemetry { telemetry, description, .. }, names) = self.load()?;
+        let Loaded { telemetry: LoadedTelemetry { telemetry, description, .. }, max_readings, names } = self.load()?;
         let limit = self.limit;
-        let inspected = Inspected { inspector: Inspector::new(telemetry, names), events: Vec::new() };
+        let inspected = Inspected { inspector: Inspector::new(telemetry, max_readings, names), events: Vec::new() };
         let inspected = visit_events(&self.events.events, inspected, move |inspected, event| {
             let Inspected { inspector, events } = inspected;
             let is_wanted = (events.len() as u64) < limit;
@@ -101,8 +102,8 @@ impl Options {
         result
     }
 
-    /// Loads the telemetry as the handler does, and the names of the readings in its file.
-    fn load(&self) -> Result<(LoadedTelemetry, BTreeSet<String>), CommandError> {
+    /// Loads the telemetry as the handler does.
+    fn load(&self) -> Result<Loaded, CommandError> {
         let mut settings = Settings::from_environment();
         if let Some(file) = &self.file {
             // A path in a setting is relative to the folder of the app.
@@ -115,11 +116,20 @@ impl Options {
             Some(Kind::Drone) => settings.set("Telemetry", "drone"),
             None => {}
         }
-        let loaded = load(&settings, &self.app_root).map_err(CommandError::not_started)?;
+        let telemetry = load(&settings, &self.app_root).map_err(CommandError::not_started)?;
         let file = self.app_root.join(settings.get("TelemetryFile").unwrap_or(DEFAULT_FILE));
         let names = fs::read_to_string(file).map(|text| reading_names(&text)).unwrap_or_default();
-        Ok((loaded, names))
+        let max_readings = max_readings(&settings).map_err(CommandError::not_started)?;
+        Ok(Loaded { telemetry, max_readings, names })
     }
+}
+
+/// What the settings select.
+struct Loaded {
+    telemetry: LoadedTelemetry,
+    max_readings: usize,
+    /// The names of the readings in the telemetry file.
+    names: BTreeSet<String>,
 }
 
 struct Inspected {

@@ -174,7 +174,7 @@ impl Processor {
             });
             for (record, RecordEnd { readings, result }) in (0..).zip(ends.drain(..)) {
                 let ValidRecord { device_id: name, time, skipped } =
-                    match check(result, &decoded.readings[readings.clone()]) {
+                    match check(result, &decoded.readings[readings.clone()], self.max_readings) {
                         Ok(Some(valid)) => valid,
                         Ok(None) => {
                             decoded.add(index, Some(Outcome::Ignored));
@@ -253,6 +253,7 @@ fn undecoded() -> Failure {
         issue: "the event was not decoded: decoding the batch took half of `InvocationBudget`".into(),
         device_id: None,
         device_state: None,
+        other_devices: Vec::new(),
     }
 }
 
@@ -267,7 +268,7 @@ fn position(event: &Event, source: u64) -> Option<Version> {
 }
 
 fn poison(stage: Stage, issue: String) -> Failure {
-    Failure { stage, class: ErrorClass::Poison, issue, device_id: None, device_state: None }
+    Failure { stage, class: ErrorClass::Poison, issue, device_id: None, device_state: None, other_devices: Vec::new() }
 }
 
 /// Decodes one event: appends its readings and its records.
@@ -303,7 +304,11 @@ pub(super) struct ValidRecord<'e> {
 }
 
 /// Checks the rules for all telemetry. Returns `None` for a record that is not telemetry.
-pub(super) fn check<'e>(result: RecordResult<'e>, readings: &[Reading]) -> Result<Option<ValidRecord<'e>>, Failure> {
+pub(super) fn check<'e>(
+    result: RecordResult<'e>,
+    readings: &[Reading],
+    max_readings: usize,
+) -> Result<Option<ValidRecord<'e>>, Failure> {
     let valid = match result {
         RecordResult::Valid { device_id, time, skipped } => ValidRecord { device_id, time, skipped },
         RecordResult::Ignored => return Ok(None),
@@ -324,6 +329,14 @@ pub(super) fn check<'e>(result: RecordResult<'e>, readings: &[Reading]) -> Resul
         format!("the device id is too long: its document id has {id_bytes} bytes, and Cosmos DB allows {MAX_ID_BYTES}")
     } else if let Some(reading) = readings.iter().find(|reading| !is_reading_name(&reading.name)) {
         format!("{:?} is not a valid name for a reading: it is reserved in the state document", reading.name)
+    } else if readings.len() > max_readings {
+        // The readings are in the event, and too many for a second copy.
+        let issue = format!(
+            "the record has {} readings, and the setting `MaxReadings` allows {max_readings} in a document: send fewer, or \
+             raise the setting",
+            readings.len()
+        );
+        return Err(Failure { device_id: Some(valid.device_id.into_owned()), ..poison(Stage::Validate, issue) });
     } else {
         return Ok(Some(valid));
     };

@@ -20,9 +20,9 @@ pub enum InspectedRecord {
     Failed(Failure),
 }
 
-/// Decodes an event, and returns at least one record.
+/// Decodes an event, and returns at least one record. A record may have at most `max_readings` readings.
 #[must_use]
-pub fn inspect(telemetry: &dyn Telemetry, event: &Event) -> Vec<InspectedRecord> {
+pub fn inspect(telemetry: &dyn Telemetry, event: &Event, max_readings: usize) -> Vec<InspectedRecord> {
     if is_other_message(event) {
         return vec![InspectedRecord::Ignored];
     }
@@ -35,7 +35,7 @@ pub fn inspect(telemetry: &dyn Telemetry, event: &Event) -> Vec<InspectedRecord>
     }
     let records = ends.into_iter().map(|RecordEnd { readings: range, result }| {
         let readings = &readings[range];
-        match check(result, readings) {
+        match check(result, readings, max_readings) {
             Ok(None) => InspectedRecord::Ignored,
             Err(failure) => InspectedRecord::Failed(failure),
             Ok(Some(ValidRecord { device_id, time, skipped })) => {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread,
@@ -15,7 +15,7 @@ use devicestate_engine::{
     failure::Stage,
     handler::Response,
     processor::{Outcome, Processor},
-    telemetry::{Poison, Records, Telemetry, drone::Drone},
+    telemetry::{Poison, RecordTime, Records, Telemetry, drone::Drone},
 };
 use devicestate_test_doubles::{
     Envelope, ScriptedStore, Sent, batch, battery, event, final_reply, handler, kinds, processor,
@@ -140,4 +140,28 @@ async fn large_events_are_decoded_last_and_applied_in_the_order_of_the_batch() {
     let processed = processor(&store).process(&batch(events)).await;
     assert_eq!(kinds(&processed), ["applied"; 5]);
     assert_eq!(store.document("d").await.expect("a document").get("Battery"), Some(&0.5.into()));
+}
+
+/// Records the first bytes of the bodies in the order in which they are decoded.
+#[derive(Default)]
+struct Order(Mutex<Vec<[u8; 4]>>);
+
+impl Telemetry for Order {
+    fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
+        self.0.lock().expect("no panic").push(*event.body.first_chunk().expect("four bytes"));
+        records.finish("d", RecordTime::Service);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn compressed_bodies_count_with_what_they_may_unpack_to() {
+    let packed = [*b"\x1f\x8b\x08\0", *b"\x78\x9c\0\0", *b"\x28\xb5\x2f\xfd", *b"Obj\x01"];
+    let plain = [*b"json", *b"\x78\x9d\0\0"];
+    let body = |start: &[u8; 4]| Bytes::from([&start[..], &[0; 5_000]].concat());
+    let events = packed.iter().chain(&plain).map(|start| Event { body: body(start), ..event(1, &json!({})) });
+    let telemetry = Arc::new(Order::default());
+    let store = Arc::new(ScriptedStore::default());
+    processor_with_telemetry(&store, Arc::clone(&telemetry) as _).process(&batch(events)).await;
+    assert_eq!(*telemetry.0.lock().expect("no panic"), [&plain[..], &packed].concat());
 }

@@ -12,32 +12,39 @@ pub(super) struct MistakeAt {
     pub(super) message: String,
 }
 
-/// The mistakes that were found so far. A method returns `None` after it has added one.
+/// What a check returns after it has added a mistake.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reported;
+
+/// What was read.
+pub(super) type Checked<T> = Result<T, Reported>;
+
+/// The mistakes that were found so far.
 #[derive(Debug, Default)]
 pub(super) struct Checker {
     pub(super) mistakes: Vec<MistakeAt>,
 }
 
 impl Checker {
-    pub(super) fn add<T>(&mut self, at: usize, message: impl Into<String>) -> Option<T> {
+    pub(super) fn add<T>(&mut self, at: usize, message: impl Into<String>) -> Checked<T> {
         self.mistakes.push(MistakeAt { at, message: message.into() });
-        None
+        Err(Reported)
     }
 
     /// Adds that a value has another type.
-    pub(super) fn expected<T>(&mut self, node: &Node, expected: &str) -> Option<T> {
+    pub(super) fn expected<T>(&mut self, node: &Node, expected: &str) -> Checked<T> {
         self.add(node.start, format!("must be {expected}, found {}", shown(&node.to_value())))
     }
 
     /// Returns the members of an object, of which each name may be given once.
-    pub(super) fn members<'n>(&mut self, node: &'n Node, expected: &str) -> Option<&'n [Member]> {
+    pub(super) fn members<'n>(&mut self, node: &'n Node, expected: &str) -> Checked<&'n [Member]> {
         let Content::Object(members) = &node.content else { return self.expected(node, expected) };
         let mut names: Vec<_> = members.iter().map(|member| (member.name.as_str(), member.start)).collect();
         names.sort_unstable();
         for pair in names.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-            self.add::<()>(pair[1].1, format!("{:?} is given twice", shortened(pair[1].0)));
+            let _: Checked<()> = self.add(pair[1].1, format!("{:?} is given twice", shortened(pair[1].0)));
         }
-        Some(members)
+        Ok(members)
     }
 
     /// Returns the members of an object that may have only these names, as a function of the name.
@@ -46,55 +53,78 @@ impl Checker {
         node: &'n Node,
         what: &str,
         known: &[&str],
-    ) -> Option<impl Fn(&str) -> Option<&'n Node> + use<'n>> {
+    ) -> Checked<impl Fn(&str) -> Option<&'n Node> + use<'n>> {
         let members = self.members(node, &format!("an object: {what}"))?;
         for member in members.iter().filter(|member| !known.contains(&member.name.as_str())) {
             let name = shortened(&member.name);
-            self.add::<()>(member.start, format!("{name:?} is not a member of {what}: {}", did_you_mean(&name, known)));
+            let _: Checked<()> =
+                self.add(member.start, format!("{name:?} is not a member of {what}: {}", did_you_mean(&name, known)));
         }
-        Some(move |name: &str| members.iter().find(|member| member.name == name).map(|member| &member.value))
+        Ok(move |name: &str| members.iter().find(|member| member.name == name).map(|member| &member.value))
     }
 
-    pub(super) fn text<'n>(&mut self, node: &'n Node, expected: &str) -> Option<&'n str> {
+    pub(super) fn text<'n>(&mut self, node: &'n Node, expected: &str) -> Checked<&'n str> {
         match &node.content {
-            Content::Scalar(Value::String(text)) => Some(text),
+            Content::Scalar(Value::String(text)) => Ok(text),
             _ => self.expected(node, expected),
         }
     }
 
     /// Returns the value that a text names.
-    pub(super) fn one_of<T: Copy>(&mut self, node: &Node, what: &str, known: &[(&str, T)]) -> Option<T> {
+    pub(super) fn one_of<T: Copy>(&mut self, node: &Node, what: &str, known: &[(&str, T)]) -> Checked<T> {
         let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
         let text = self.text(node, &format!("{what}, which is one of {}", list(&names)))?;
-        let found = known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-        found.or_else(|| {
-            let text = shortened(text);
-            self.add(node.start, format!("{text:?} is not {what}: {}", did_you_mean(&text, &names)))
-        })
+        if let Some((_, value)) = known.iter().find(|(name, _)| *name == text) {
+            return Ok(*value);
+        }
+        let text = shortened(text);
+        self.add(node.start, format!("{text:?} is not {what}: {}", did_you_mean(&text, &names)))
     }
 
-    pub(super) fn boolean(&mut self, node: &Node) -> Option<bool> {
+    /// Reads a member that may be absent.
+    pub(super) fn optional<'n, T>(
+        &mut self,
+        node: Option<&'n Node>,
+        read: impl FnOnce(&mut Self, &'n Node) -> Checked<T>,
+    ) -> Checked<Option<T>> {
+        node.map(|node| read(self, node)).transpose()
+    }
+
+    /// Reads each node, and reports the mistakes of all.
+    pub(super) fn each<'n, T, R>(
+        &mut self,
+        nodes: impl IntoIterator<Item = &'n Node>,
+        mut read: impl FnMut(&mut Self, &'n Node) -> Checked<T>,
+    ) -> Checked<R>
+    where
+        R: FromIterator<T>,
+    {
+        let all: Vec<_> = nodes.into_iter().map(|node| read(self, node)).collect();
+        all.into_iter().collect()
+    }
+
+    pub(super) fn boolean(&mut self, node: &Node) -> Checked<bool> {
         match node.content {
-            Content::Scalar(Value::Bool(value)) => Some(value),
+            Content::Scalar(Value::Bool(value)) => Ok(value),
             _ => self.expected(node, "true or false"),
         }
     }
 
-    pub(super) fn number<'n>(&mut self, node: &'n Node) -> Option<&'n Number> {
+    pub(super) fn number<'n>(&mut self, node: &'n Node) -> Checked<&'n Number> {
         match &node.content {
-            Content::Scalar(Value::Number(number)) => Some(number),
+            Content::Scalar(Value::Number(number)) => Ok(number),
             _ => self.expected(node, "a number"),
         }
     }
 
     /// Returns the elements of an array, or the value itself if it is not an array.
-    pub(super) fn one_or_more<'n>(&mut self, node: &'n Node, what: &str) -> Option<Vec<&'n Node>> {
+    pub(super) fn one_or_more<'n>(&mut self, node: &'n Node, what: &str) -> Checked<Vec<&'n Node>> {
         match &node.content {
             Content::Array(elements) if elements.is_empty() => {
                 self.add(node.start, format!("the list is empty: it needs at least one {what}"))
             }
-            Content::Array(elements) => Some(elements.iter().collect()),
-            _ => Some(vec![node]),
+            Content::Array(elements) => Ok(elements.iter().collect()),
+            _ => Ok(vec![node]),
         }
     }
 }

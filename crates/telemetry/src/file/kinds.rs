@@ -4,7 +4,7 @@ use devicestate_engine::telemetry::drone::DeviceIdFromIotHub;
 use jiff::Timestamp;
 
 use super::{
-    checker::{Checker, shortened},
+    checker::{Checked, Checker, shortened},
     readings::{Readings, all_readings, default_device},
     tree::{Content, Node},
 };
@@ -28,26 +28,26 @@ struct Parts {
 
 impl Checker {
     /// Reads the mapping from the top level, whose members were checked.
-    pub(super) fn mapping<'n>(&mut self, member: &impl Fn(&str) -> Option<&'n Node>) -> Option<Mapping> {
+    pub(super) fn mapping<'n>(&mut self, member: &impl Fn(&str) -> Option<&'n Node>) -> Checked<Mapping> {
         let defaults = self.parts(member);
         let when = self.optional(member("when"), Self::when);
         let records = self.optional(member("records"), Self::records);
         let ignore = self.optional(member("ignore"), |checker, node| {
             let Content::Array(elements) = &node.content else { return checker.expected(node, "a list of conditions") };
-            let conditions: Vec<_> = elements.iter().map(|element| checker.when(element)).collect();
-            conditions.into_iter().collect::<Option<Vec<_>>>()
+            checker.each(elements, Self::when)
         });
         let (mut records_of_all, mut kinds) = (None, Vec::new());
         if let Some(node) = member("kinds") {
             if let Some(when) = member("when") {
-                self.add::<()>(when.start, "`when` cannot be used together with `kinds`: each kind has its own");
+                let _: Checked<()> =
+                    self.add(when.start, "`when` cannot be used together with `kinds`: each kind has its own");
             }
             kinds = self.kinds(node, member("records").is_some(), &defaults.clone()?)?;
             records_of_all = records?.flatten();
         } else {
             kinds.push(defaults?.into_kind(when?.unwrap_or_default(), records?.flatten()));
         }
-        Some(Mapping {
+        Ok(Mapping {
             device_id_from_iot_hub: DeviceIdFromIotHub::Fallback,
             records: records_of_all,
             ignore: ignore?.unwrap_or_default(),
@@ -55,7 +55,7 @@ impl Checker {
         })
     }
 
-    fn kinds(&mut self, node: &Node, has_records: bool, defaults: &Parts) -> Option<Vec<Kind>> {
+    fn kinds(&mut self, node: &Node, has_records: bool, defaults: &Parts) -> Checked<Vec<Kind>> {
         let Content::Array(elements) = &node.content else { return self.expected(node, "a list of kinds") };
         if elements.is_empty() {
             return self.add(node.start, "the list is empty: it needs at least one kind");
@@ -64,34 +64,35 @@ impl Checker {
         let mut kinds = Vec::new();
         for (index, element) in elements.iter().enumerate() {
             let known: Vec<_> = ["name"].into_iter().chain(KIND).collect();
-            let Some(member) = self.object(element, "a kind", &known) else { continue };
+            let Ok(member) = self.object(element, "a kind", &known) else { continue };
             if let Some(node) = member("name")
-                && let Some(name) = self.text(node, "a text")
+                && let Ok(name) = self.text(node, "a text")
             {
                 if names.contains(&name) {
-                    self.add::<()>(node.start, format!("two kinds have the name {:?}", shortened(name)));
+                    let _: Checked<()> = self.add(node.start, format!("two kinds have the name {:?}", shortened(name)));
                 }
                 names.push(name);
             }
             if let (Some(node), true) = (member("records"), has_records) {
-                self.add::<()>(node.start, "`records` is also at the top level: give it there or in the kinds");
+                let _: Checked<()> =
+                    self.add(node.start, "`records` is also at the top level: give it there or in the kinds");
             }
             if member("when").is_none() && index + 1 < elements.len() {
                 let problem =
                     "`when` is missing, so the kinds after this one can never apply: only the last needs none";
-                self.add::<()>(element.start, problem);
+                let _: Checked<()> = self.add(element.start, problem);
             }
             let parts = self.parts(&member);
             let when = self.optional(member("when"), Self::when);
             let records = self.optional(member("records"), Self::records);
-            if let (Some(parts), Some(when), Some(records)) = (parts, when, records) {
+            if let (Ok(parts), Ok(when), Ok(records)) = (parts, when, records) {
                 kinds.push(parts.or(defaults).into_kind(when.unwrap_or_default(), records.flatten()));
             }
         }
-        Some(kinds)
+        Ok(kinds)
     }
 
-    fn parts<'n>(&mut self, member: &impl Fn(&str) -> Option<&'n Node>) -> Option<Parts> {
+    fn parts<'n>(&mut self, member: &impl Fn(&str) -> Option<&'n Node>) -> Checked<Parts> {
         let device = self.optional(member("device"), Self::sources);
         let time = self.optional(member("time"), Self::time);
         let readings = self.optional(member("readings"), Self::readings);
@@ -101,7 +102,7 @@ impl Checker {
         let objects_are_whole = self.optional(member("objects"), |checker, node| {
             checker.one_of(node, "what an object becomes", &[("flatten", false), ("whole", true)])
         });
-        Some(Parts {
+        Ok(Parts {
             device: device?,
             time: time?,
             readings: readings?,
@@ -111,15 +112,15 @@ impl Checker {
     }
 
     /// Reads where the records are; `None` in it if the body is split without a pointer.
-    fn records(&mut self, node: &Node) -> Option<Option<Pointer>> {
+    fn records(&mut self, node: &Node) -> Checked<Option<Pointer>> {
         let text = self.text(node, "a JSON Pointer to an array, or `lines`")?;
         match text {
-            "lines" | "" => Some(None),
+            "lines" | "" => Ok(None),
             _ => self.pointer(node).map(Some),
         }
     }
 
-    fn time(&mut self, node: &Node) -> Option<TimeRule> {
+    fn time(&mut self, node: &Node) -> Checked<TimeRule> {
         const NEWEST: [(&str, bool); 2] = [("service", false), ("device", true)];
         let known = ["from", "format", "newest", "notBefore", "required"];
         let member = self.object(node, "the time", &known)?;
@@ -133,9 +134,9 @@ impl Checker {
         let not_before_ms = self.optional(member("notBefore"), |checker, node| {
             let text = checker.text(node, "a time")?;
             let time = text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
-            time.or_else(|| checker.expected(node, "a time as 2020-01-01T00:00:00Z"))
+            time.map_or_else(|| checker.expected(node, "a time as 2020-01-01T00:00:00Z"), Ok)
         });
-        Some(TimeRule {
+        Ok(TimeRule {
             from: from?,
             format: format?.unwrap_or(TimeFormat::Rfc3339),
             is_order: is_order?.unwrap_or_default(),

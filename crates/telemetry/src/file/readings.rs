@@ -4,7 +4,7 @@ use devicestate_engine::device_state::is_reading_name;
 use serde_json::Number;
 
 use super::{
-    checker::{Checker, shortened},
+    checker::{Checked, Checker, shortened},
     tree::{Content, Member, Node},
 };
 use crate::mapping::{
@@ -41,40 +41,39 @@ const READING: [&str; 9] = ["from", "type", "required", "range", "values", "scal
 pub(super) type Readings = (Vec<ReadingRule>, Option<Wildcard>);
 
 impl Checker {
-    pub(super) fn readings(&mut self, node: &Node) -> Option<Readings> {
+    pub(super) fn readings(&mut self, node: &Node) -> Checked<Readings> {
         let members = self.members(node, "an object of readings by their names")?;
         let (mut rules, mut wildcard) = (Vec::new(), None);
         for Member { name, start, value } in members {
             if name == "*" {
-                wildcard = self.wildcard(value);
+                wildcard = self.wildcard(value).ok();
             } else {
                 self.check_name(name, *start);
-                if let Some(value) = self.reading(value) {
+                if let Ok(value) = self.reading(value) {
                     rules.push(ReadingRule { name: name.as_str().into(), value });
                 }
             }
         }
         rules.sort_by(|one, other| one.name.cmp(&other.name));
-        Some((rules, wildcard))
+        Ok((rules, wildcard))
     }
 
     fn check_name(&mut self, name: &str, start: usize) {
         if !is_reading_name(name) {
             let name = shortened(name);
-            self.add::<()>(
-                start,
-                format!("{name:?} cannot be the name of a reading: it is reserved in the state document"),
-            );
+            let _: Checked<()> = self
+                .add(start, format!("{name:?} cannot be the name of a reading: it is reserved in the state document"));
         } else if name.len() > MAX_NAME_BYTES {
             let bytes = name.len();
-            self.add::<()>(start, format!("the name has {bytes} bytes, and {MAX_NAME_BYTES} are allowed"));
+            let _: Checked<()> =
+                self.add(start, format!("the name has {bytes} bytes, and {MAX_NAME_BYTES} are allowed"));
         }
     }
 
-    fn reading(&mut self, node: &Node) -> Option<ReadingValue> {
+    fn reading(&mut self, node: &Node) -> Checked<ReadingValue> {
         let Content::Object(_) = node.content else {
             let from = self.sources(node)?;
-            return Some(ReadingValue::Found { from, conversion: Conversion::Any, is_required: false });
+            return Ok(ReadingValue::Found { from, conversion: Conversion::Any, is_required: false });
         };
         let member = self.object(node, "a reading", &READING)?;
         if let Some(value) = member("value") {
@@ -83,7 +82,7 @@ impl Checker {
             }
             return match value.to_value() {
                 serde_json::Value::Null => self.expected(value, "a value other than null"),
-                value => Some(ReadingValue::Constant(value)),
+                value => Ok(ReadingValue::Constant(value)),
             };
         }
         let from = match member("from") {
@@ -92,26 +91,10 @@ impl Checker {
         };
         let is_required = self.optional(member("required"), Self::boolean);
         let conversion = self.conversion(&member);
-        Some(ReadingValue::Found {
-            from: from?,
-            conversion: conversion?,
-            is_required: is_required?.unwrap_or_default(),
-        })
+        Ok(ReadingValue::Found { from: from?, conversion: conversion?, is_required: is_required?.unwrap_or_default() })
     }
 
-    /// Reads a member that may be absent; `None` if it is there but not valid.
-    pub(super) fn optional<'n, T>(
-        &mut self,
-        node: Option<&'n Node>,
-        read: impl FnOnce(&mut Self, &'n Node) -> Option<T>,
-    ) -> Option<Option<T>> {
-        match node {
-            Some(node) => read(self, node).map(Some),
-            None => Some(None),
-        }
-    }
-
-    fn conversion<'n>(&mut self, member: &impl Fn(&str) -> Option<&'n Node>) -> Option<Conversion> {
+    fn conversion<'n>(&mut self, member: &impl Fn(&str) -> Option<&'n Node>) -> Checked<Conversion> {
         let named = self.optional(member("type"), |checker, node| checker.one_of(node, "a type", &TYPES))?;
         let has_number_rule = ["range", "scale", "offset"].iter().any(|name| member(name).is_some());
         let kind = named.unwrap_or(match member("format") {
@@ -134,7 +117,7 @@ impl Checker {
                 return self.add(values.start, "`values` can be used with the types `integer`, `number` and `string`");
             }
             let values = self.named_values(values)?;
-            return Some(Conversion::Named(NamedValues { values, stores_name: named == Some(Type::String) }));
+            return Ok(Conversion::Named(NamedValues { values, stores_name: named == Some(Type::String) }));
         }
         let range = self.optional(member("range"), Self::range);
         let scale = self.optional(member("scale"), Self::number);
@@ -142,7 +125,7 @@ impl Checker {
         let format = self.optional(member("format"), Self::time_format);
         let range = range?.unwrap_or_default();
         let double = |number: Option<&Number>, absent| number.and_then(Number::as_f64).unwrap_or(absent);
-        Some(match kind {
+        Ok(match kind {
             Type::Any => Conversion::Any,
             Type::Number => Conversion::Number { scale: double(scale?, 1.0), offset: double(offset?, 0.0), range },
             Type::Integer => Conversion::Integer(range),
@@ -159,18 +142,18 @@ impl Checker {
         name: &str,
         kind: Type,
         allowed: &[Type],
-    ) -> Option<()> {
-        let Some(node) = member(name).filter(|_| !allowed.contains(&kind)) else { return Some(()) };
+    ) -> Checked<()> {
+        let Some(node) = member(name).filter(|_| !allowed.contains(&kind)) else { return Ok(()) };
         let allowed: Vec<_> =
             TYPES.iter().filter(|(_, kind)| allowed.contains(kind)).map(|(name, _)| format!("`{name}`")).collect();
         self.add(node.start, format!("`{name}` can only be used with the type {}", allowed.join(" or ")))
     }
 
-    pub(super) fn time_format(&mut self, node: &Node) -> Option<TimeFormat> {
+    pub(super) fn time_format(&mut self, node: &Node) -> Checked<TimeFormat> {
         self.one_of(node, "a format of times", &TimeFormat::NAMES)
     }
 
-    fn range(&mut self, node: &Node) -> Option<Range> {
+    fn range(&mut self, node: &Node) -> Checked<Range> {
         let Content::Array(bounds) = &node.content else { return self.expected(node, "[minimum, maximum]") };
         let [min, max] = bounds.as_slice() else { return self.expected(node, "[minimum, maximum]") };
         let min = self.bound(min)?;
@@ -180,19 +163,19 @@ impl Checker {
             (Some(min), Some(max)) if min > max => {
                 self.add(node.start, format!("the minimum {min} is greater than the maximum {max}"))
             }
-            _ => Some(Range { min, max }),
+            _ => Ok(Range { min, max }),
         }
     }
 
-    fn bound(&mut self, node: &Node) -> Option<Option<f64>> {
+    fn bound(&mut self, node: &Node) -> Checked<Option<f64>> {
         match &node.content {
-            Content::Scalar(serde_json::Value::Null) => Some(None),
-            Content::Scalar(serde_json::Value::Number(number)) => Some(number.as_f64()),
+            Content::Scalar(serde_json::Value::Null) => Ok(None),
+            Content::Scalar(serde_json::Value::Number(number)) => Ok(number.as_f64()),
             _ => self.expected(node, "a number, or null for no bound"),
         }
     }
 
-    fn named_values(&mut self, node: &Node) -> Option<Vec<(String, Number)>> {
+    fn named_values(&mut self, node: &Node) -> Checked<Vec<(String, Number)>> {
         let members = self.members(node, "an object of numbers by their names")?;
         if members.len() > MAX_NAMES {
             return self.add(node.start, format!("there are {} names, and {MAX_NAMES} are allowed", members.len()));
@@ -208,14 +191,14 @@ impl Checker {
             }
             values.push((name.clone(), number.clone()));
         }
-        if values.is_empty() { self.add(node.start, "`values` needs at least one name") } else { Some(values) }
+        if values.is_empty() { self.add(node.start, "`values` needs at least one name") } else { Ok(values) }
     }
 
-    fn wildcard(&mut self, node: &Node) -> Option<Wildcard> {
+    fn wildcard(&mut self, node: &Node) -> Checked<Wildcard> {
         const EXPECTED: &str = "true, a JSON Pointer or an object with `from`";
         let of = |from| Wildcard { from, ..Wildcard::all() };
         match &node.content {
-            Content::Scalar(serde_json::Value::Bool(true)) => return Some(Wildcard::all()),
+            Content::Scalar(serde_json::Value::Bool(true)) => return Ok(Wildcard::all()),
             Content::Scalar(serde_json::Value::String(_)) => return self.pointer(node).map(of),
             Content::Object(_) => {}
             _ => return self.expected(node, EXPECTED),
@@ -230,12 +213,12 @@ impl Checker {
         let value = value?.unwrap_or_else(Pointer::root);
         let elements = match name? {
             Some(_) if member("value").is_none() => {
-                return self.add(node.start, "`name` is for an array of names and values: `value` is missing");
+                return self.add(node.start, "`name` is for names beside their values: `value` is missing");
             }
             Some(name) => Elements::Pairs { name, value },
             None => Elements::Members { value },
         };
-        Some(Wildcard {
+        Ok(Wildcard {
             from: from?.unwrap_or_else(Pointer::root),
             include: include?,
             exclude: exclude?.unwrap_or_default(),
@@ -244,16 +227,16 @@ impl Checker {
         })
     }
 
-    fn prefix(&mut self, node: &Node) -> Option<String> {
+    fn prefix(&mut self, node: &Node) -> Checked<String> {
         let prefix = self.text(node, "a text that the names begin with")?;
         if prefix.starts_with('_') || prefix.len() > MAX_NAME_BYTES {
             let issue = format!("a name cannot begin with `_`, and it has at most {MAX_NAME_BYTES} bytes");
             return self.add(node.start, issue);
         }
-        Some(prefix.to_owned())
+        Ok(prefix.to_owned())
     }
 
-    fn patterns(&mut self, node: &Node) -> Option<Vec<NamePattern>> {
+    fn patterns(&mut self, node: &Node) -> Checked<Vec<NamePattern>> {
         const EXPECTED: &str = "a list of names, such as [\"motor\", \"debug*\"]";
         let Content::Array(elements) = &node.content else { return self.expected(node, EXPECTED) };
         if elements.len() > MAX_NAMES {
@@ -272,7 +255,7 @@ impl Checker {
             }
             patterns.push(pattern);
         }
-        Some(patterns)
+        Ok(patterns)
     }
 }
 

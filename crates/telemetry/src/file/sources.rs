@@ -1,7 +1,7 @@
 //! Reads pointers, sources and conditions.
 
 use super::{
-    checker::{Checker, did_you_mean, shortened},
+    checker::{Checked, Checker, did_you_mean, shortened},
     tree::{Content, Node},
 };
 use crate::mapping::{Condition, Pointer, Source, Sources, Test, When};
@@ -10,19 +10,18 @@ use crate::mapping::{Condition, Pointer, Source, Sources, Test, When};
 const FORMS: [&str; 6] = ["body:", "property:", "cloudevent:", "iothub", "partitionKey", "contentType"];
 
 impl Checker {
-    pub(super) fn pointer(&mut self, node: &Node) -> Option<Pointer> {
+    pub(super) fn pointer(&mut self, node: &Node) -> Checked<Pointer> {
         let text = self.text(node, "a JSON Pointer, such as `/motor/temp`")?;
-        Pointer::parse(text).map_or_else(|problem| self.add(node.start, describe("", text, &problem)), Some)
+        Pointer::parse(text).or_else(|problem| self.add(node.start, describe("", text, &problem)))
     }
 
     /// Reads one source or a list of them.
-    pub(super) fn sources(&mut self, node: &Node) -> Option<Sources> {
+    pub(super) fn sources(&mut self, node: &Node) -> Checked<Sources> {
         let nodes = self.one_or_more(node, "source")?;
-        let sources: Vec<_> = nodes.into_iter().map(|node| self.source(node)).collect();
-        sources.into_iter().collect::<Option<_>>().map(Sources)
+        self.each(nodes, Self::source).map(Sources)
     }
 
-    fn source(&mut self, node: &Node) -> Option<Source> {
+    fn source(&mut self, node: &Node) -> Checked<Source> {
         let text = self.text(node, "a source, such as `/motor/temp` or `property:name`")?;
         let pointer = |prefix, text: &str| Pointer::parse(text).map_err(|problem| describe(prefix, text, &problem));
         let named = |name: &str| match name {
@@ -41,18 +40,17 @@ impl Checker {
                 text => Err(describe_unknown(text)),
             },
         };
-        source.map_or_else(|problem| self.add(node.start, problem), Some)
+        source.or_else(|problem| self.add(node.start, problem))
     }
 
     /// Reads one condition or a list of them, which must all hold.
-    pub(super) fn when(&mut self, node: &Node) -> Option<When> {
+    pub(super) fn when(&mut self, node: &Node) -> Checked<When> {
         let nodes = self.one_or_more(node, "condition")?;
-        let conditions: Vec<_> = nodes.into_iter().map(|node| self.conditions(node)).collect();
-        let conditions: Option<Vec<_>> = conditions.into_iter().collect();
-        Some(When(conditions?.into_iter().flatten().collect()))
+        let conditions: Vec<_> = self.each(nodes, Self::conditions)?;
+        Ok(When(conditions.into_iter().flatten().collect()))
     }
 
-    fn conditions(&mut self, node: &Node) -> Option<Vec<Condition>> {
+    fn conditions(&mut self, node: &Node) -> Checked<Vec<Condition>> {
         let member = self.object(node, "a condition", &["from", "exists", "equals", "startsWith"])?;
         let from = match member("from") {
             Some(from) => self.sources(from),
@@ -71,18 +69,17 @@ impl Checker {
         if tests.is_empty() {
             return self.add(node.start, "a condition needs `exists`, `equals` or `startsWith`");
         }
-        let (from, tests) = (from?, tests.into_iter().collect::<Option<Vec<_>>>()?);
-        Some(tests.into_iter().map(|test| Condition { from: from.clone(), test }).collect())
+        let (from, tests) = (from?, tests.into_iter().collect::<Checked<Vec<_>>>()?);
+        Ok(tests.into_iter().map(|test| Condition { from: from.clone(), test }).collect())
     }
 
     /// Reads one value to compare with, or a list of them.
-    fn scalars(&mut self, node: &Node) -> Option<Vec<serde_json::Value>> {
-        let values = self.one_or_more(node, "value")?.into_iter().map(|node| match &node.content {
-            Content::Scalar(value) => Some(value.clone()),
-            _ => self.expected(node, "a text, a number, true, false or null"),
-        });
-        let values: Vec<_> = values.collect();
-        values.into_iter().collect()
+    fn scalars(&mut self, node: &Node) -> Checked<Vec<serde_json::Value>> {
+        let nodes = self.one_or_more(node, "value")?;
+        self.each(nodes, |checker, node| match &node.content {
+            Content::Scalar(value) => Ok(value.clone()),
+            _ => checker.expected(node, "a text, a number, true, false or null"),
+        })
     }
 }
 

@@ -14,9 +14,9 @@ use devicestate_engine::telemetry::Poison;
 use serde_json::Value;
 
 use super::{AvroFormat, FormatError, files};
+use crate::unwrapping::Budget;
 use datum::Reader;
-pub(super) use datum::max_values;
-pub(super) use file::datums;
+pub(crate) use file::avro_file;
 use schema::{TypeId, Types};
 
 /// The marker of single-object encoding, before the fingerprint of the schema.
@@ -55,9 +55,10 @@ impl AvroSchemas {
             }
         }
         for (id, file) in &format.ids {
-            let pointer = format!("/avro/ids/{id}");
+            let pointer = format!("/avro/ids/{}", id.replace('~', "~0").replace('/', "~1"));
             let is_number = id.parse::<u32>().is_ok_and(|number| number.to_string() == *id);
-            if !is_number && !(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            let is_hexadecimal = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if !is_number && !is_hexadecimal {
                 return Err(FormatError::new(
                     &pointer,
                     format!("{id:?} is not the id of a schema: it is a number, or 32 hexadecimal digits in Azure"),
@@ -66,14 +67,17 @@ impl AvroSchemas {
             let root = add(&mut schemas, &pointer, file)?;
             schemas.by_id.insert(id.to_ascii_lowercase(), root);
         }
-        schemas
-            .types
-            .resolve()
-            .map_err(|(file, error)| FormatError::new("/avro/schemas", format!("the Avro schema {file}: {error}")))?;
+        let pointer = if format.schemas.is_empty() { "/avro/ids" } else { "/avro/schemas" };
+        let unresolved = |(file, error)| FormatError::new(pointer, format!("the Avro schema {file}: {error}"));
+        schemas.types.resolve().map_err(unresolved)?;
         for root in &schemas.roots {
             schemas.by_fingerprint.insert(schemas.types.fingerprint(*root), *root);
         }
         Ok(schemas)
+    }
+
+    pub(super) fn has_ids(&self) -> bool {
+        !self.by_id.is_empty()
     }
 
     pub(super) fn has_id(&self, id: &str) -> bool {
@@ -81,17 +85,17 @@ impl AvroSchemas {
     }
 
     /// Decodes a datum whose schema has an id.
-    pub(super) fn datum_of_id(&self, id: &str, body: &[u8]) -> Result<Value, Poison> {
+    pub(super) fn datum_of_id(&self, id: &str, body: &[u8], budget: &mut Budget) -> Result<Value, Poison> {
         match self.by_id.get(&id.to_ascii_lowercase()) {
-            Some(root) => self.datum(*root, body),
+            Some(root) => self.datum(*root, body, budget),
             None => Err(unknown_id(id)),
         }
     }
 
     /// Decodes a datum of the only schema.
-    pub(super) fn datum_of_only_schema(&self, body: &[u8]) -> Result<Value, Poison> {
+    pub(super) fn datum_of_only_schema(&self, body: &[u8], budget: &mut Budget) -> Result<Value, Poison> {
         match &*self.roots {
-            [root] => self.datum(*root, body),
+            [root] => self.datum(*root, body, budget),
             [] => Err(Poison::Undecodable(
                 "the content type says Avro, but the telemetry file has no schema: add it to `avro`, `schemas`".into(),
             )),
@@ -104,11 +108,11 @@ impl AvroSchemas {
     }
 
     /// Decodes a datum in single-object encoding; `None` if the body is none.
-    pub(super) fn single_object(&self, body: &[u8]) -> Option<Result<Value, Poison>> {
+    pub(super) fn single_object(&self, body: &[u8], budget: &mut Budget) -> Option<Result<Value, Poison>> {
         let (fingerprint, datum) = body.strip_prefix(SINGLE_OBJECT)?.split_first_chunk()?;
         let fingerprint = u64::from_le_bytes(*fingerprint);
         Some(match self.by_fingerprint.get(&fingerprint) {
-            Some(root) => self.datum(*root, datum),
+            Some(root) => self.datum(*root, datum, budget),
             None => Err(Poison::Undecodable(format!(
                 "the body is an Avro datum of a schema that the telemetry file does not have: add the schema with the \
                  CRC-64-AVRO fingerprint {fingerprint:016x} to `avro`, `schemas`"
@@ -116,9 +120,8 @@ impl AvroSchemas {
         })
     }
 
-    fn datum(&self, root: TypeId, body: &[u8]) -> Result<Value, Poison> {
-        let mut values_left = max_values(body.len());
-        let mut reader = Reader::new(body, &self.types, &mut values_left);
+    fn datum(&self, root: TypeId, body: &[u8], budget: &mut Budget) -> Result<Value, Poison> {
+        let mut reader = Reader::new(body, &self.types, budget);
         let datum = reader.datum(root)?;
         reader.end()?;
         Ok(datum)

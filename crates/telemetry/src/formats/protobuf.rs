@@ -14,16 +14,13 @@ use prost_reflect::{
 };
 use serde_json::{Map, Number, Value as Json};
 
-use super::{
-    FormatError, ProtobufFormat,
-    avro::{max_values, read_long},
-    files,
-};
+use super::{FormatError, ProtobufFormat, avro::read_long, files};
+use crate::unwrapping::Budget;
 
 /// The largest message that is decoded: a repeated field of small numbers needs some fifty times its size in memory.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// Messages may be nested this deeply.
+/// A message may be nested in this many others, as prost decodes them.
 const MAX_DEPTH: usize = 100;
 
 /// The message that a telemetry file names.
@@ -50,8 +47,9 @@ impl ProtobufMessage {
         let found = pool.get_message_by_name(message).ok_or_else(|| {
             let mut names: Vec<_> = pool.all_messages().map(|message| message.full_name().to_owned()).collect();
             names.sort_unstable();
+            let more = names.len().saturating_sub(10);
             names.truncate(10);
-            let names = names.join(", ");
+            let names = names.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() };
             FormatError::new(
                 "/protobuf/message",
                 format!("the file {descriptors} has no message `{message}`; it has {names}"),
@@ -60,17 +58,14 @@ impl ProtobufMessage {
         Ok(Self { message: found, has_defaults: *defaults })
     }
 
-    /// Decodes a body. A zero byte cannot begin a message: it begins the id of a schema registry.
-    pub(super) fn decode(&self, body: &[u8]) -> Result<Json, Poison> {
-        match body {
-            [0, _, _, _, _, framed @ ..] => self.decode_framed(framed),
-            body => self.decode_message(self.message.clone(), body),
-        }
+    /// Decodes a body.
+    pub(super) fn decode(&self, body: &[u8], budget: &mut Budget) -> Result<Json, Poison> {
+        self.decode_message(self.message.clone(), body, budget)
     }
 
     /// Decodes what follows the id of a schema registry: the indexes of the message in its file, from the outermost, and the
     /// message. No index means the first message.
-    pub(super) fn decode_framed(&self, mut body: &[u8]) -> Result<Json, Poison> {
+    pub(super) fn decode_framed(&self, mut body: &[u8], budget: &mut Budget) -> Result<Json, Poison> {
         let file = self.message.parent_file();
         let message = message_indexes(&mut body).and_then(|indexes| {
             let (first, nested) = indexes.split_first()?;
@@ -81,10 +76,10 @@ impl ProtobufMessage {
             let file = file.name();
             Poison::Undecodable(format!("the message indexes before the protobuf message name none of the file {file}"))
         })?;
-        self.decode_message(message, body)
+        self.decode_message(message, body, budget)
     }
 
-    fn decode_message(&self, message: MessageDescriptor, body: &[u8]) -> Result<Json, Poison> {
+    fn decode_message(&self, message: MessageDescriptor, body: &[u8], budget: &mut Budget) -> Result<Json, Poison> {
         let name = message.full_name().to_owned();
         if body.len() > MAX_BYTES {
             let bytes = body.len();
@@ -94,7 +89,7 @@ impl ProtobufMessage {
         }
         let message = DynamicMessage::decode(message, body)
             .map_err(|error| Poison::Undecodable(format!("the body is not the protobuf message {name}: {error}")))?;
-        let mut conversion = Conversion { has_defaults: self.has_defaults, values_left: max_values(body.len()) };
+        let mut conversion = Conversion { has_defaults: self.has_defaults, budget };
         conversion
             .message(&message)
             .map_err(|problem| Poison::Invalid(format!("the protobuf message {name}: {problem}")))
@@ -112,13 +107,13 @@ fn message_indexes(body: &mut &[u8]) -> Option<Vec<usize>> {
 }
 
 /// Converts messages to JSON.
-struct Conversion {
+struct Conversion<'l> {
     has_defaults: bool,
     /// A few bytes can be many fields with defaults.
-    values_left: usize,
+    budget: &'l mut Budget,
 }
 
-impl Conversion {
+impl Conversion<'_> {
     fn message(&mut self, message: &DynamicMessage) -> Result<Json, String> {
         let descriptor = message.descriptor();
         if let Some(value) = well_known::to_json(self, &descriptor, message) {
@@ -150,8 +145,7 @@ impl Conversion {
     }
 
     fn value(&mut self, kind: &Kind, value: &Value) -> Result<Json, String> {
-        self.values_left =
-            self.values_left.checked_sub(1).ok_or("it has more values than a body of its size can have")?;
+        self.budget.take_value().ok_or("it has more values than a body of its size can have")?;
         Ok(match value {
             Value::Bool(value) => (*value).into(),
             Value::I32(number) => (*number).into(),

@@ -3,14 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use devicestate_engine::{
-    batch::Event,
-    processor::{InspectedRecord, inspect},
-    telemetry::Telemetry,
-};
+use devicestate_engine::{batch::Event, processor::InspectedRecord};
 use serde_json::Value;
 
-use super::report::UnusedField;
+use super::{Decoder, report::UnusedField};
 
 /// Larger bodies are not analyzed.
 const MAX_BODY_BYTES: usize = 65_536;
@@ -46,7 +42,7 @@ impl Fields {
     /// Adds the fields of an event. Returns the origins of each of its records, if they are wanted and can be found.
     pub(super) fn add(
         &mut self,
-        telemetry: &dyn Telemetry,
+        decoder: &Decoder,
         event: &Event,
         records: &[InspectedRecord],
         are_origins_wanted: bool,
@@ -55,7 +51,7 @@ impl Fields {
         if event.body.len() > MAX_BODY_BYTES || records.iter().all(|record| *record == InspectedRecord::Ignored) {
             return origins;
         }
-        let Some((mut value, event)) = readable(telemetry, event, records) else { return origins };
+        let Some((mut value, event)) = readable(decoder, event, records) else { return origins };
         let mut fields = Vec::new();
         collect_fields(&value, &mut String::new(), &mut String::new(), &mut fields);
         let mut seen_patterns: Vec<&str> = Vec::new();
@@ -78,7 +74,7 @@ impl Fields {
             usage.trials += 1;
             for change in [Change::Replace, Change::Remove] {
                 let Some(original) = change.apply(&mut value, pointer) else { continue };
-                let changed = inspect_with(telemetry, &event, &value);
+                let changed = inspect_with(decoder, &event, &value);
                 change.undo(&mut value, pointer, original);
                 if !are_same(records, &changed) {
                     usage.is_used = true;
@@ -102,16 +98,16 @@ impl Fields {
 }
 
 /// Returns the event as JSON, and the event with which that JSON decodes to the same records.
-fn readable(telemetry: &dyn Telemetry, event: &Event, records: &[InspectedRecord]) -> Option<(Value, Event)> {
-    let value = telemetry.to_json(event)?;
+fn readable(decoder: &Decoder, event: &Event, records: &[InspectedRecord]) -> Option<(Value, Event)> {
+    let value = decoder.telemetry.to_json(event)?;
     let as_json = Event { content_type: Some("application/json".into()), ..event.clone() };
-    let is_same = |event: &Event| are_same(records, &inspect_with(telemetry, event, &value));
+    let is_same = |event: &Event| are_same(records, &inspect_with(decoder, event, &value));
     let event = [event.clone(), as_json].into_iter().find(is_same)?;
     Some((value, event))
 }
 
-fn inspect_with(telemetry: &dyn Telemetry, event: &Event, value: &Value) -> Vec<InspectedRecord> {
-    inspect(telemetry, &Event { body: value.to_string().into(), ..event.clone() })
+fn inspect_with(decoder: &Decoder, event: &Event, value: &Value) -> Vec<InspectedRecord> {
+    decoder.inspect(&Event { body: value.to_string().into(), ..event.clone() })
 }
 
 /// Compares records without the names of skipped fields and the texts of issues.

@@ -96,9 +96,9 @@ impl<'t, 'e> Taken<'t, '_, 'e> {
             return self.each_within(pointer, record, |taken, inner| {
                 let scope = taken.scope(inner, record);
                 if mapping.is_ignored(scope) {
-                    taken.records.ignore()
+                    taken.records.ignore();
                 } else {
-                    kind.map(mapping, scope, taken.records)
+                    kind.map(mapping, scope, taken.records);
                 }
                 Ok(())
             });

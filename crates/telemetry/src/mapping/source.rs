@@ -1,6 +1,6 @@
 //! Where values are: in a record, around it, or in the metadata of its event.
 
-use std::{borrow::Cow, cell::OnceCell, fmt};
+use std::{borrow::Cow, cell::OnceCell, fmt, rc::Rc};
 
 use devicestate_engine::batch::Event;
 use serde_json::{Map, Value};
@@ -37,27 +37,42 @@ pub struct Context<'e> {
     pub event: &'e Event,
     /// The attributes of the CloudEvent that contained the telemetry; empty if none did.
     cloud_event: Map<String, Value>,
-    properties: OnceCell<Map<String, Value>>,
-    /// The attributes of a CloudEvent in binary mode, which are properties.
-    binary_cloud_event: OnceCell<Map<String, Value>>,
+    properties: OnceCell<Rc<Properties>>,
+}
+
+/// The application properties of an event.
+#[derive(Debug)]
+struct Properties {
+    all: Map<String, Value>,
+    /// The attributes of a CloudEvent in binary mode.
+    cloud_event: OnceCell<Map<String, Value>>,
 }
 
 impl<'e> Context<'e> {
     /// Creates the context of an event.
     #[must_use]
     pub fn new(event: &'e Event, cloud_event: Map<String, Value>) -> Self {
-        Self { event, cloud_event, properties: OnceCell::new(), binary_cloud_event: OnceCell::new() }
+        Self { event, cloud_event, properties: OnceCell::new() }
     }
 
-    fn properties(&self) -> &Map<String, Value> {
-        self.properties.get_or_init(|| self.event.cells.properties())
+    /// Returns the context of one of several parts of the event. The properties are parsed once for all.
+    #[must_use]
+    pub fn of_part(&self, cloud_event: Map<String, Value>) -> Self {
+        self.properties();
+        Self { event: self.event, cloud_event, properties: self.properties.clone() }
+    }
+
+    fn properties(&self) -> &Properties {
+        self.properties
+            .get_or_init(|| Rc::new(Properties { all: self.event.cells.properties(), cloud_event: OnceCell::new() }))
     }
 
     fn cloud_event(&self) -> &Map<String, Value> {
         if !self.cloud_event.is_empty() {
             return &self.cloud_event;
         }
-        self.binary_cloud_event.get_or_init(|| cloud_event_attributes(self.properties()))
+        let properties = self.properties();
+        properties.cloud_event.get_or_init(|| cloud_event_attributes(&properties.all))
     }
 }
 
@@ -86,7 +101,7 @@ impl Source {
         match self {
             Self::Record(pointer) => pointer.find(scope.record).map(Cow::Borrowed),
             Self::Body(pointer) => pointer.find(scope.body).map(Cow::Borrowed),
-            Self::Property(name) => scope.context.properties().get(name).map(Cow::Borrowed),
+            Self::Property(name) => scope.context.properties().all.get(name).map(Cow::Borrowed),
             Self::CloudEvent(name) => scope.context.cloud_event().get(name).map(Cow::Borrowed),
             Self::IotHub => scope.context.event.iot_hub_device_id.as_deref().map(text),
             Self::PartitionKey => scope.context.event.cells.partition_key().as_deref().map(text),

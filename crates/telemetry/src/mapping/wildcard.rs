@@ -30,7 +30,7 @@ pub(crate) struct Wildcard {
 pub(crate) enum Elements {
     /// The members of an object; the value of each is at this pointer within it.
     Members { value: Pointer },
-    /// The elements of an array; name and value of each are at these pointers within it.
+    /// The elements of an array, or one object; name and value of each are at these pointers within it.
     Pairs { name: Pointer, value: Pointer },
 }
 
@@ -71,19 +71,12 @@ impl Wildcard {
             }
             (Elements::Pairs { name, value }, Value::Array(elements)) => {
                 for (index, element) in elements.iter().enumerate() {
-                    let found = name.find(element);
-                    let Some(Value::String(text)) = found else {
-                        let found = found.map_or_else(|| "nothing".into(), shown);
-                        return Err(format!(
-                            "element {index} of {} must have its name at {name}, a text, found {found}",
-                            self.from
-                        ));
-                    };
-                    if let (false, Some(value)) = (walk.is_used(element), value.find(element)) {
-                        walk.add(&mut text.clone(), value, 1)?;
-                    }
+                    walk.add_pair(element, name, value, || format!("element {index} of {}", self.from))?;
                 }
                 Ok(())
+            }
+            (Elements::Pairs { name, value }, pair @ Value::Object(_)) => {
+                walk.add_pair(pair, name, value, || format!("the object at {}", self.from))
             }
             (Elements::Members { .. }, other) if self.from.steps.is_empty() => {
                 Err(format!("the record must be a JSON object, found {}", shown(other)))
@@ -92,7 +85,7 @@ impl Wildcard {
                 Err(format!("the readings at {} must be an object, found {}", self.from, shown(other)))
             }
             (Elements::Pairs { .. }, other) => {
-                Err(format!("the readings at {} must be an array, found {}", self.from, shown(other)))
+                Err(format!("the readings at {} must be an array or an object, found {}", self.from, shown(other)))
             }
         }
     }
@@ -117,6 +110,28 @@ struct Walk<'w, 'r, 'e> {
 impl Walk<'_, '_, '_> {
     fn is_used(&self, value: &Value) -> bool {
         self.used.contains(&from_ref(value))
+    }
+
+    /// Adds a value that is beside its name.
+    fn add_pair(
+        &mut self,
+        pair: &Value,
+        name: &Pointer,
+        value: &Pointer,
+        place: impl FnOnce() -> String,
+    ) -> Result<(), String> {
+        if self.is_used(pair) {
+            return Ok(());
+        }
+        let found = name.find(pair);
+        let Some(Value::String(text)) = found else {
+            let found = found.map_or_else(|| "nothing".into(), shown);
+            return Err(format!("{} must have its name at {name}, a text, found {found}", place()));
+        };
+        match value.find(pair) {
+            Some(value) => self.add(&mut text.clone(), value, 1),
+            None => Ok(()),
+        }
     }
 
     /// Adds a value, or the members of an object. `name` is the same afterwards.

@@ -47,18 +47,18 @@ impl<'t> CloudEvents<'t> {
             // Whoever parses the text reports the error.
             Err(_) => return Ok(None),
         };
-        let parsed = values.iter().map(|value| CloudEvent::parse(value));
-        if !is_named && !parsed.clone().all(|event| !matches!(event, Ok(None))) {
-            return Ok(None);
-        }
-        if values.len() > MAX_RECORDS {
+        if values.len() > MAX_RECORDS && (is_named || !matches!(CloudEvent::parse(values[0]), Ok(None))) {
             let count = values.len();
             return Err(Poison::Invalid(format!(
                 "the body has {count} CloudEvents: at most {MAX_RECORDS} are possible"
             )));
         }
-        let mut events: Vec<_> =
-            parsed.map(|event| event.and_then(|event| event.ok_or_else(not_cloud_event))).collect();
+        let parsed: Vec<_> = values.iter().map(|value| CloudEvent::parse(value)).collect();
+        if !is_named && parsed.iter().any(|event| matches!(event, Ok(None))) {
+            return Ok(None);
+        }
+        let required = |event: Result<Option<_>, _>| event.and_then(|event| event.ok_or_else(not_cloud_event));
+        let mut events: Vec<_> = parsed.into_iter().map(required).collect();
         if is_array || events.len() != 1 {
             return Ok(Some(Self::Batch(events)));
         }

@@ -13,6 +13,8 @@ use ruzstd::decoding::{
     errors::{FrameDecoderError, ReadFrameHeaderError},
 };
 
+use super::Budget;
+
 /// The window that a decoder should support, according to the format's specification (RFC 8878).
 const MAX_ZSTD_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -63,26 +65,29 @@ fn is_zlib(body: &[u8]) -> bool {
         && (u16::from(*method) << 8 | u16::from(*flags)).is_multiple_of(31) && flags & 0x20 == 0)
 }
 
-/// Unpacks a body to at most `limit` bytes.
-pub(super) fn unpack(body: &[u8], format: Format, packed_bytes: usize, limit: usize) -> Result<Vec<u8>, Poison> {
-    match format {
+/// Unpacks a body.
+pub(super) fn unpack(body: &[u8], format: Format, budget: &mut Budget) -> Result<Vec<u8>, Poison> {
+    let Budget { packed_bytes, bytes: limit, .. } = *budget;
+    let unpacked = match format {
         Format::Detected(Compression::Gzip) => read_unpacked(MultiGzDecoder::new(body), "gzip", packed_bytes, limit),
         Format::Detected(Compression::Zlib) | Format::Zlib => {
             read_unpacked(ZlibDecoder::new(body), "deflate", packed_bytes, limit)
         }
         Format::Deflate => read_unpacked(DeflateDecoder::new(body), "deflate", packed_bytes, limit),
         Format::Detected(Compression::Zstd) => read_unpacked(ZstdReader::new(body), "zstd", packed_bytes, limit),
-    }
+    }?;
+    budget.bytes -= unpacked.len();
+    Ok(unpacked)
 }
 
-/// Unpacks Avro's blocks, which are deflate without a header.
-pub(crate) fn unpack_deflate(block: &[u8], packed_bytes: usize, limit: usize) -> Result<Vec<u8>, Poison> {
-    unpack(block, Format::Deflate, packed_bytes, limit)
+/// Unpacks a block of an Avro file that is deflate, which has no header there.
+pub(crate) fn unpack_deflate(block: &[u8], budget: &mut Budget) -> Result<Vec<u8>, Poison> {
+    unpack(block, Format::Deflate, budget)
 }
 
-/// Unpacks Avro's blocks that are Zstandard.
-pub(crate) fn unpack_zstd(block: &[u8], packed_bytes: usize, limit: usize) -> Result<Vec<u8>, Poison> {
-    unpack(block, Format::Detected(Compression::Zstd), packed_bytes, limit)
+/// Unpacks a block of an Avro file that is Zstandard.
+pub(crate) fn unpack_zstd(block: &[u8], budget: &mut Budget) -> Result<Vec<u8>, Poison> {
+    unpack(block, Format::Detected(Compression::Zstd), budget)
 }
 
 /// Reads the frames of Zstandard data, block by block, and compares their checksums.

@@ -114,6 +114,7 @@ fn a_name_that_cannot_be_a_reading_is_rejected_by_name() {
         (r#"{"deviceId":"a","id":"b"}"#.to_owned(), "\"id\" cannot be the name of a reading"),
         (r#"{"deviceId":"a","ttl":1}"#.into(), "\"ttl\" cannot be the name"),
         (r#"{"deviceId":"a","Versions":[1]}"#.into(), "\"Versions\" cannot be"),
+        (r#"{"deviceId":"a","Heard":true}"#.into(), "\"Heard\" cannot be"),
         (r#"{"deviceId":"a","_etag":1}"#.into(), "\"_etag\" cannot be"),
         (r#"{"deviceId":"a","":1}"#.into(), "\"\" cannot be"),
         (r#"{"deviceId":"a","a.b":1,"a":{"b":2}}"#.into(), "the reading \"a.b\" is given twice"),

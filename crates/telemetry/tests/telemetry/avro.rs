@@ -3,8 +3,10 @@
 //! The crate `apache-avro` 0.21 wrote `tests/fixtures/avro`. Its fingerprints of schemas with logical types are not those of the
 //! specification, so the one in `single-object.bin` is that of the schema without them.
 
-use std::{fs, io::Write as _};
+use std::{fs, io::Write as _, path::Path};
 
+use base64::Engine as _;
+use devicestate_engine::batch::Event;
 use devicestate_telemetry::{
     formats::{AvroFormat, FormatError, Formats},
     unwrapping::{Content, MAX_RECORDS, unwrap},
@@ -34,9 +36,11 @@ fn frame(id: u32, body: &[u8]) -> Vec<u8> {
     [&[0], &id.to_be_bytes()[..], body].concat()
 }
 
-fn load(format: Value, directory: &TempDir) -> Result<Formats, FormatError> {
-    let format: AvroFormat = serde_json::from_value(format).expect("a format");
-    Formats::load(Some(&format), None, directory.path())
+fn load(format: &Value, directory: &Path) -> Result<Formats, FormatError> {
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let schemas = format["schemas"].as_array().into_iter().flatten().map(text).collect();
+    let ids = format["ids"].as_object().into_iter().flatten().map(|(id, file)| (id.clone(), text(file))).collect();
+    Formats::load(Some(&AvroFormat { schemas, ids }), None, directory)
 }
 
 /// Loads the schemas of these texts: the first is `0.avsc`.
@@ -45,13 +49,12 @@ fn load_schemas(schemas: &[Value]) -> Result<Formats, FormatError> {
     for (index, schema) in schemas.iter().enumerate() {
         fs::write(directory.path().join(format!("{index}.avsc")), schema.to_string()).expect("a file");
     }
-    load(json!({"schemas": ["*.avsc"]}), &directory)
+    load(&json!({"schemas": ["*.avsc"]}), directory.path())
 }
 
-fn of_fixtures(ids: Value) -> Formats {
+fn of_fixtures(ids: &Value) -> Formats {
     let format = json!({"schemas": ["telemetry.avsc"], "ids": ids});
-    let format: AvroFormat = serde_json::from_value(format).expect("a format");
-    Formats::load(Some(&format), None, &fixture_path("avro")).expect("the schema")
+    load(&format, &fixture_path("avro")).expect("the schema")
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn a_file_of_event_hubs_capture_is_read() {
 
 #[test]
 fn single_object_encoding_finds_its_schema_by_the_fingerprint() {
-    let formats = of_fixtures(json!({}));
+    let formats = of_fixtures(&json!({}));
     let object = fixture("avro/single-object.bin");
     for event in [event(&object), typed("avro/binary", &object), typed("application/octet-stream", &object)] {
         assert_eq!(value(&event, &formats), expected());
@@ -105,13 +108,13 @@ fn the_fingerprint_is_that_of_the_canonical_form() {
 #[test]
 fn the_id_of_a_registry_finds_the_schema() {
     let azure = "0123456789ABCDEF0123456789abcdef";
-    let formats = of_fixtures(json!({"7": "telemetry.avsc", azure: "telemetry.avsc"}));
+    let formats = of_fixtures(&json!({"7": "telemetry.avsc", azure: "telemetry.avsc"}));
     for event in [
         event(frame(7, &datum())),
         typed("application/vnd.confluent.avro", frame(7, &datum())),
         typed(&format!("avro/binary+{azure}"), datum()),
         typed(&format!("avro%2Fbinary%2B{azure}"), datum()),
-        typed("application/avro", datum()),
+        event([&[0; 4], azure.as_bytes(), &datum()].concat()),
     ] {
         assert_eq!(value(&event, &formats), expected(), "{event:?}");
     }
@@ -119,20 +122,22 @@ fn the_id_of_a_registry_finds_the_schema() {
 
 #[test]
 fn an_unknown_id_is_named() {
-    let formats = of_fixtures(json!({"7": "telemetry.avsc"}));
+    let formats = of_fixtures(&json!({"7": "telemetry.avsc"}));
     let framed = issue(&event(frame(4_000_000_000, &datum())), &formats);
     assert_eq!(
         framed,
         "the body has the schema id 4000000000 of a schema registry, which the telemetry file does not have: add it to `avro`, \
          `ids` with the file of its schema"
     );
+    let typed_frame = issue(&typed("application/avro", frame(8, &datum())), &formats);
+    assert!(typed_frame.starts_with("the body has the schema id 8 of a schema registry"), "{typed_frame}");
     let azure = issue(&typed("avro/binary+ffffffffffffffffffffffffffffffff", datum()), &formats);
     assert!(azure.contains("the schema id ffffffffffffffffffffffffffffffff of"), "{azure}");
 }
 
 #[test]
 fn json_after_a_frame_is_json() {
-    for formats in [Formats::default(), of_fixtures(json!({"7": "telemetry.avsc"}))] {
+    for formats in [Formats::default(), of_fixtures(&json!({"7": "telemetry.avsc"}))] {
         assert_eq!(value(&event(frame(8, br#"{"rpm":1}"#)), &formats), json!({"rpm": 1}));
         assert_eq!(value(&typed("application/json", frame(8, br#"[{"rpm":1}]"#)), &formats), json!([{"rpm": 1}]));
     }
@@ -140,6 +145,9 @@ fn json_after_a_frame_is_json() {
 
 #[test]
 fn a_datum_without_the_name_of_its_schema_needs_a_package_with_one() {
+    for content_type in ["application/avro", "avro/binary", "application/vnd.apache.avro+binary"] {
+        assert_eq!(value(&typed(content_type, datum()), &of_fixtures(&json!({}))), expected());
+    }
     let two = load_schemas(&[json!("int"), json!("long")]).expect("two schemas");
     let issue = issue(&typed("avro/binary", b"\x04"), &two);
     assert!(issue.contains("not which of the 2 schemas"), "{issue}");
@@ -169,7 +177,8 @@ fn versions_of_a_schema_may_have_one_name() {
     for (name, schema) in [("1.avsc", first), ("2.avsc", second)] {
         fs::write(directory.path().join("schemas").join(name), schema.to_string()).expect("a file");
     }
-    let formats = load(json!({"ids": {"1": "schemas/1.avsc", "2": "schemas/2.avsc"}}), &directory).expect("both");
+    let formats =
+        load(&json!({"ids": {"1": "schemas/1.avsc", "2": "schemas/2.avsc"}}), directory.path()).expect("both");
     assert_eq!(value(&event(frame(1, b"\x02")), &formats), json!({"a": 1}));
     assert_eq!(value(&event(frame(2, b"\x02\x04")), &formats), json!({"a": 1, "b": 2}));
 }
@@ -213,9 +222,10 @@ fn files_that_are_missing_are_named_with_their_place() {
         (json!({"schemas": ["*/a.avsc"]}), "/avro/schemas/0", "only the name of the file may have a `*`"),
         (json!({"ids": {"7": "a.avsc"}}), "/avro/ids/7", "a.avsc cannot be read"),
         (json!({"ids": {"07": "a.avsc"}}), "/avro/ids/07", "\"07\" is not the id of a schema"),
+        (json!({"ids": {"~/7": "a.avsc"}}), "/avro/ids/~0~17", "is not the id of a schema"),
         (json!({"ids": {"seven": "a.avsc"}}), "/avro/ids/seven", "is not the id of a schema"),
     ] {
-        let error = load(format, &directory).expect_err("an error");
+        let error = load(&format, directory.path()).expect_err("an error");
         assert_eq!(error.pointer, pointer, "{error}");
         assert!(error.message.contains(expected), "{error}");
     }
@@ -276,7 +286,7 @@ fn a_number_that_json_cannot_represent_is_named() {
 
 #[test]
 fn a_datum_is_read_to_its_end_and_not_further() {
-    let formats = of_fixtures(json!({"7": "telemetry.avsc"}));
+    let formats = of_fixtures(&json!({"7": "telemetry.avsc"}));
     let datum = datum();
     for end in 0..datum.len() {
         let issue = issue(&event(frame(7, &datum[..end])), &formats);
@@ -288,7 +298,7 @@ fn a_datum_is_read_to_its_end_and_not_further() {
 
 #[test]
 fn changed_bytes_never_cause_a_panic() {
-    let formats = of_fixtures(json!({"7": "telemetry.avsc"}));
+    let formats = of_fixtures(&json!({"7": "telemetry.avsc"}));
     let mut random = fastrand::Rng::with_seed(24);
     for fixture in [frame(7, &datum()), fixture("avro/null.avro"), fixture("avro/deflate.avro")] {
         for _ in 0..2_000 {
@@ -360,15 +370,15 @@ fn a_file_may_have_several_blocks_and_none() {
 
 #[test]
 fn a_bomb_in_a_block_is_unpacked_only_to_the_limit() {
-    let block = deflate(&[&b"\x80\x89\x7a"[..], &[0; 1_000_000]].concat());
+    let block = deflate(&[&b"\x80\x89\x7a"[..], &vec![0; 1_000_000]].concat());
     let packed = file(&json!("bytes"), "deflate", &[(1, &block)]);
-    let bytes = packed.len() - 4;
+    let bytes = packed.len();
     assert_eq!(
         issue(&event(&packed), &Formats::default()),
         format!("the deflate body of {bytes} bytes unpacks to more than 65536 bytes, which is the limit for its size")
     );
     // Many blocks share the limit.
-    let block = deflate(&[&b"\xc0\xb8\x02"[..], &[0; 20_000]].concat());
+    let block = deflate(&[&b"\xc0\xb8\x02"[..], &vec![0; 20_000]].concat());
     let blocks = [(1, &*block); 4];
     let issue = issue(&event(file(&json!("bytes"), "deflate", &blocks)), &Formats::default());
     assert!(issue.contains("which is the limit for its size"), "{issue}");
@@ -383,6 +393,27 @@ fn a_file_of_too_many_records_is_poison() {
     assert_eq!(most.as_array().map(Vec::len), Some(MAX_RECORDS));
     let more = issue(&event(file(&json!("int"), "null", &[(count, &full), (1, &one)])), &none);
     assert_eq!(more, "the Avro file has more than 4096 records: send several files");
+}
+
+#[test]
+fn the_files_in_a_batch_share_the_limits() {
+    let batch = |file: &[u8]| {
+        let event = json!({"specversion": "1.0", "type": "t", "source": "s", "id": "i",
+            "data_base64": base64::engine::general_purpose::STANDARD.encode(file)});
+        let event = event_of(&vec![event; 100]);
+        let Content::Parts(parts) = unwrap(&event, &Formats::default()).expect("a batch").content else { panic!() };
+        parts.iter().filter(|part| part.is_ok()).count()
+    };
+    let nulls = file(&json!({"type": "array", "items": "null"}), "null", &[(1, b"\x80\x89\x7a\0")]);
+    assert_eq!(batch(&nulls), 0);
+    let nulls = file(&json!({"type": "array", "items": "null"}), "null", &[(1, b"\xc0\xb8\x02\0")]);
+    assert!((1..50).contains(&batch(&nulls)));
+    let records = file(&json!("null"), "null", &[(1_000, b"")]);
+    assert_eq!(batch(&records), 4);
+}
+
+fn event_of(events: &[Value]) -> Event {
+    event(Value::from(events).to_string())
 }
 
 #[test]

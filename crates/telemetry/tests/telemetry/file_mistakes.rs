@@ -97,9 +97,9 @@ fn an_unknown_member_is_reported_with_what_may_be_meant() {
             r#""Device" is not a member of a kind: did you mean `device`?"#,
         ),
         (
-            r#"{"protobuf": {"descriptors": "a", "message": "b", §"mesage": 1}}"#,
-            "/protobuf/mesage",
-            r#""mesage" is not a member of `protobuf`: did you mean `message`?"#,
+            r#"{"protobuf": {"descriptors": "a", "message": "b", §"msg": 1}}"#,
+            "/protobuf/msg",
+            r#""msg" is not a member of `protobuf`: there are `descriptors`, `message`, `defaults`"#,
         ),
         (
             r#"{"avro": {"schemas": ["a"], §"schema": "b"}}"#,
@@ -270,7 +270,7 @@ fn a_rule_that_is_not_valid_is_reported() {
         (
             r#"{"readings": {"*": §{"from": "/m", "name": "/name"}}}"#,
             "/readings/*",
-            "`name` is for an array of names and values: `value` is missing",
+            "`name` is for names beside their values: `value` is missing",
         ),
         (
             r#"{"readings": {"*": {"prefix": §"_x"}}}"#,
@@ -303,7 +303,7 @@ fn a_rule_that_is_not_valid_is_reported() {
 
 #[test]
 fn a_name_that_is_reserved_or_too_long_is_reported() {
-    for name in ["id", "Versions", "ttl", "_x", ""] {
+    for name in ["id", "Versions", "Heard", "ttl", "_x", ""] {
         let file = format!(r#"{{"readings": {{§"{name}": "/a"}}}}"#);
         let message = format!("{name:?} cannot be the name of a reading: it is reserved in the state document");
         each(&[(&file, &format!("/readings/{name}"), &message)]);

@@ -1,4 +1,4 @@
-//! Several kinds of events in one stream, and events that are no telemetry.
+//! Several kinds of events in one stream, and which one applies.
 
 use devicestate_engine::telemetry::{DecodedRecord, RecordTime, Telemetry as _};
 use serde_json::{Value, json};

@@ -106,11 +106,11 @@ fn drones_are_telemetry_only_without_a_file() {
 
 #[test]
 fn a_file_that_is_not_valid_is_refused_with_the_place_of_each_mistake() {
-    let app = app(Some("{\n  \"device\": \"/dev\",\n  \"readigs\": {},\n  \"null\": \"drop\"\n}\n"));
+    let app = app(Some("{\n  \"device\": \"/dev\",\n  \"Readings\": {},\n  \"null\": \"drop\"\n}\n"));
     assert_eq!(
         refused(&[], app.path()).to_string(),
         format!(
-            "the telemetry file {} is not valid: line 3, column 3, /readigs: \"readigs\" is not a member of the telemetry file: \
+            "the telemetry file {} is not valid: line 3, column 3, /Readings: \"Readings\" is not a member of the telemetry file: \
              did you mean `readings`?; line 4, column 11, /null: \"drop\" is not what a null means: there are `ignore`, `clear`",
             app.path().join("telemetry.json").display()
         )
@@ -122,4 +122,30 @@ fn a_file_that_is_too_large_is_refused() {
     let app = app(Some(&" ".repeat(2_000_000)));
     let issue = refused(&[], app.path()).to_string();
     assert!(issue.contains("the file has more than 1048576 bytes"), "{issue}");
+}
+
+#[test]
+fn the_files_of_formats_are_beside_the_telemetry_file() {
+    let fleet = "fleet/telemetry.json";
+    let cases = [
+        (r#"{"avro": {"schemas": ["none.avsc"]}}"#, "line 1, column 23, /avro/schemas/0: "),
+        ("{\n \"avro\": {\"schemas\": \"unknown.avsc\"}}", "line 2, column 22, /avro/schemas"),
+        (
+            r#"{"protobuf": {"descriptors": "none.binpb", "message": "a.B"}}"#,
+            "line 1, column 30, /protobuf/descriptors: ",
+        ),
+    ];
+    for (file, place) in cases {
+        let app = app(None);
+        fs::create_dir(app.path().join("fleet")).expect("a new folder");
+        fs::write(app.path().join(fleet), file).expect("it is writable");
+        let schema =
+            |fields: &str| format!(r#"{{"type":"record","name":"a","fields":[{{"name":"x","type":{fields}}}]}}"#);
+        fs::write(app.path().join("fleet/unknown.avsc"), schema(r#""Missing""#)).expect("it is writable");
+        let issue = refused(&[("TelemetryFile", fleet)], app.path()).to_string();
+        assert!(issue.contains(&format!(" is not valid: {place}")), "{issue}");
+    }
+    let app = app(Some(r#"{"avro": {"schemas": "*.avsc"}}"#));
+    fs::write(app.path().join("a.avsc"), r#"{"type":"record","name":"a","fields":[]}"#).expect("it is writable");
+    loaded(&[], app.path());
 }

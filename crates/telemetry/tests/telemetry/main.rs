@@ -2,10 +2,12 @@
 
 mod any_json;
 mod avro;
-mod bad_events;
+
 mod drone_json;
 mod events;
 mod file_mistakes;
+mod generated;
+mod invalid_events;
 mod kinds;
 mod loading;
 mod named_readings;

@@ -115,18 +115,20 @@ fn fleet() -> FileDescriptorProto {
     file
 }
 
-fn load(files: Vec<FileDescriptorProto>, format: Value) -> Result<Formats, FormatError> {
+fn load(files: Vec<FileDescriptorProto>, format: &Value) -> Result<Formats, FormatError> {
     let directory = TempDir::new().expect("a folder");
     let set = FileDescriptorSet { file: files };
     fs::write(directory.path().join("fleet.binpb"), set.encode_to_vec()).expect("a file");
-    let mut complete = json!({"descriptors": "fleet.binpb"});
-    complete.as_object_mut().expect("an object").append(&mut format.as_object().expect("an object").clone());
-    let format: ProtobufFormat = serde_json::from_value(complete).expect("a format");
+    let format = ProtobufFormat {
+        descriptors: format["descriptors"].as_str().unwrap_or("fleet.binpb").to_owned(),
+        message: format["message"].as_str().expect("a text").to_owned(),
+        defaults: format["defaults"] == true,
+    };
     Formats::load(None, Some(&format), directory.path())
 }
 
 fn of_drones() -> Formats {
-    load(vec![drone()], json!({"message": "drone.DroneState"})).expect("the descriptors")
+    load(vec![drone()], &json!({"message": "drone.DroneState"})).expect("the descriptors")
 }
 
 fn of_fleet(defaults: bool) -> Formats {
@@ -137,7 +139,7 @@ fn of_fleet(defaults: bool) -> Formats {
         .map(|file| file.file_descriptor_proto().clone())
         .collect();
     files.push(fleet());
-    load(files, json!({"message": "fleet.v1.Telemetry", "defaults": defaults})).expect("the descriptors")
+    load(files, &json!({"message": "fleet.v1.Telemetry", "defaults": defaults})).expect("the descriptors")
 }
 
 #[test]
@@ -182,7 +184,7 @@ fn json_is_still_json() {
         "\u{feff}{\"a\":1}",
         "\"{\\\"a\\\":1}\"",
         "{\"a\":1}\0",
-        "{\0\"\0a\0\"\0:\01\0}\0",
+        "{\0\"\0a\0\"\0:\x001\0}\0",
     ] {
         assert_eq!(value(&event(body), &formats), json!({"a": 1}), "{body:?}");
         assert_eq!(value(&typed("application/json", body), &formats), json!({"a": 1}), "{body:?}");
@@ -231,7 +233,7 @@ fn fields_without_presence_are_absent_or_have_their_defaults() {
     );
     // In proto2 each field has presence.
     let drones =
-        load(vec![drone()], json!({"message": "drone.DroneState", "defaults": true})).expect("the descriptors");
+        load(vec![drone()], &json!({"message": "drone.DroneState", "defaults": true})).expect("the descriptors");
     assert_eq!(value(&event(hex("0a0164")), &drones), json!({"DeviceId": "d"}));
 }
 
@@ -260,7 +262,7 @@ fn the_message_after_a_schema_id_is_found_by_its_indexes() {
 fn field_15_is_not_zlib() {
     let formats = load(
         vec![file("p", "proto3", vec![message("M", vec![field("x", 15, Type::Int32)])], &[])],
-        json!({"message": "p.M"}),
+        &json!({"message": "p.M"}),
     )
     .expect("the descriptors");
     // The first bytes of zlib, too.
@@ -292,7 +294,7 @@ fn defaults_are_bounded() {
     let outer = message("Outer", vec![repeated(message_field("inner", 1, Type::Message, ".p.Inner"))]);
     let formats = load(
         vec![file("p", "proto3", vec![outer, message("Inner", many)], &[])],
-        json!({"message": "p.Outer", "defaults": true}),
+        &json!({"message": "p.Outer", "defaults": true}),
     )
     .expect("the descriptors");
     let issue = issue(&event(hex(&"0a00".repeat(1_000))), &formats);
@@ -301,16 +303,16 @@ fn defaults_are_bounded() {
 
 #[test]
 fn descriptors_that_do_not_fit_are_start_errors() {
-    let unknown = load(vec![drone()], json!({"message": "drone.Drone"})).expect_err("an error");
+    let unknown = load(vec![drone()], &json!({"message": "drone.Drone"})).expect_err("an error");
     assert_eq!(
         unknown.to_string(),
         "/protobuf/message: the file fleet.binpb has no message `drone.Drone`; it has drone.DroneState, drone.Health, \
          drone.Position"
     );
-    let incomplete = load(vec![fleet()], json!({"message": "fleet.v1.Telemetry"})).expect_err("an error");
+    let incomplete = load(vec![fleet()], &json!({"message": "fleet.v1.Telemetry"})).expect_err("an error");
     assert_eq!(incomplete.pointer, "/protobuf/descriptors");
     assert!(incomplete.message.contains("`protoc --include_imports --descriptor_set_out=fleet.binpb`"), "{incomplete}");
-    let missing = load(vec![], json!({"message": "m", "descriptors": "other.binpb"})).expect_err("an error");
+    let missing = load(vec![], &json!({"message": "m", "descriptors": "other.binpb"})).expect_err("an error");
     assert!(missing.message.contains("other.binpb cannot be read"), "{missing}");
 }
 

@@ -6,12 +6,18 @@ mod text;
 
 use std::borrow::Cow;
 
+use devicestate_engine::{
+    function_app::{Cardinality, DataType, EventHubTrigger, Trigger},
+    invocation::Invocation,
+};
 use devicestate_telemetry::{
     formats::Formats,
     unwrapping::{Content, unwrap},
 };
 
-use crate::events::{event, issue, typed};
+use serde_json::{Value, json};
+
+use crate::events::{event, fixture, issue, typed, value};
 
 const BODY: &str = r#"{"deviceId":"pump-1","rpm":1200}"#;
 
@@ -33,6 +39,33 @@ fn a_content_type_that_says_nothing_changes_nothing() {
         let event = typed(content_type, BODY);
         let unwrapped = unwrap(&event, &Formats::default()).expect("JSON");
         assert!(matches!(unwrapped.content, Content::Json(Cow::Borrowed(_))), "{content_type}");
+    }
+}
+
+/// Returns the values of the events of a request of the host in `tests/fixtures/cases`.
+fn values_of_case(case: &str) -> Vec<Value> {
+    let request = fixture(&format!("cases/{case}.json")).into();
+    let trigger = Trigger::EventHub(EventHubTrigger {
+        name: "messages".into(),
+        event_hub_name: "telemetry".into(),
+        consumer_group: "devicestate".into(),
+        connection: "EventHubConnection".into(),
+        cardinality: Cardinality::Many,
+        data_type: DataType::Binary,
+    });
+    let invocation = Invocation::read(&request, &trigger).expect("a request of the host");
+    invocation.batch.events.iter().map(|event| value(event, &Formats::default())).collect()
+}
+
+#[test]
+fn the_bodies_of_the_cases_are_unwrapped() {
+    for (case, expected) in [
+        ("08-json-in-a-json-string", json!([{"deviceId": "drone-8", "battery": 0.5}])),
+        ("10-gzip-body", json!([{"deviceId": "drone-10", "battery": 0.5}, {"deviceId": "drone-10", "battery": 0.5}])),
+        ("26-content-type-encoded-twice", json!([{"deviceId": "drone-26", "battery": 0.5}])),
+        ("28-kafka-headers-are-bytes", json!([{"deviceId": "drone-28", "battery": 0.5}])),
+    ] {
+        assert_eq!(Value::from(values_of_case(case)), expected, "{case}");
     }
 }
 

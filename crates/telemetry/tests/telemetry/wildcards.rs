@@ -1,10 +1,12 @@
 //! The rule `*`: readings by the names in the record.
 
+use devicestate_engine::telemetry::{DecodedRecord, RecordTime};
 use serde_json::{Value, json};
 
-use crate::{issue, readings};
+use crate::{issue, readings, records, values};
 
 /// Returns the readings of this rule.
+#[expect(clippy::needless_pass_by_value, reason = "it is called with literals")]
 #[track_caller]
 fn by(rule: Value, body: &str) -> Value {
     readings(&json!({"device": "/id", "readings": {"*": rule}}), body)
@@ -68,13 +70,34 @@ fn an_array_may_have_names_and_values() {
         (r#"[{"v":[1]}]"#, "element 0 of /metrics must have its name at /name, a text, found nothing"),
         (r#"[{"name":"t","v":[1]},{"name":3}]"#, "element 1 of /metrics must have its name at /name, a text, found 3"),
         (r#"[{"name":"t","v":[1]},{"name":"t","v":[2]}]"#, "the reading \"t\" is given twice"),
-        (r#"{"name":"t"}"#, "the readings at /metrics must be an array, found an object"),
+        (r#"{"v":[1]}"#, "the object at /metrics must have its name at /name, a text, found nothing"),
+        ("5", "the readings at /metrics must be an array or an object, found 5"),
     ] {
         let file = json!({"readings": {"*": rule()}});
         assert_eq!(issue(&file, format!(r#"{{"id":"a","metrics":{metrics}}}"#)), expected);
     }
     let no_object = issue(&json!({"readings": {"*": "/data"}}), r#"{"id":"a","data":[1]}"#);
     assert_eq!(no_object, "the readings at /data must be an object, found an array of 1 element");
+}
+
+#[test]
+fn a_record_may_be_one_name_with_its_value() {
+    let file = json!({"readings": {"*": {"name": "/tag", "value": "/val"}}});
+    assert_eq!(readings(&file, r#"{"id":"a","tag":"temp","val":21.5,"unit":"C"}"#), json!({"temp": 21.5}));
+    assert_eq!(readings(&file, r#"{"id":"a","tag":"temp"}"#), json!({}));
+    let metrics = json!({"device": "body:/id", "records": "/metrics", "time": {"from": "/ts", "format": "unix_ms", "newest": "device"},
+        "readings": {"*": {"name": "/name", "value": "/value"}}});
+    let body =
+        r#"{"id":"a","metrics":[{"name":"t","ts":1700000000000,"value":1},{"name":"t","ts":1700000001000,"value":2}]}"#;
+    let times: Vec<_> = records(&metrics, body)
+        .into_iter()
+        .map(|record| match record {
+            DecodedRecord::Valid(decoded) => (decoded.time, values(&decoded)),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected = |ms, value: i32| (RecordTime::Device(ms), json!({"t": value}));
+    assert_eq!(times, [expected(1_700_000_000_000, 1), expected(1_700_000_001_000, 2)]);
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl<'a> Invocation<'a> {
         let [record] = records.as_slice() else {
             return self.record_violation(&format!("the reply has {} batch records instead of one", records.len()));
         };
-        let BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored } = record;
+        let BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored, .. } = record;
         let AttemptRecord { events, .. } = attempt;
         let sent = self.range.events.len() as u64;
         if *events != sent || applied + superseded + dead_lettered + unrecognized + ignored != sent {

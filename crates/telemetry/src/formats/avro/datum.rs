@@ -10,21 +10,16 @@ use super::{
     logical::Logical,
     schema::{Shape, TypeId, Types},
 };
+use crate::unwrapping::Budget;
 
 /// Values may be nested this deeply.
 const MAX_DEPTH: usize = 128;
 
 /// Reads datums, one after the other.
-pub(super) struct Reader<'b, 't> {
+pub(super) struct Reader<'b, 't, 'l> {
     body: &'b [u8],
     types: &'t Types,
-    /// Null has no bytes, so a few bytes can be any number of values.
-    values_left: &'t mut usize,
-}
-
-/// Returns the number of values that so many bytes may be decoded to.
-pub(in super::super) fn max_values(bytes: usize) -> usize {
-    bytes.saturating_mul(2).clamp(65_536, 1_000_000)
+    budget: &'l mut Budget,
 }
 
 /// What is wrong with a datum, and in which field.
@@ -55,9 +50,9 @@ impl Fault {
     }
 }
 
-impl<'b, 't> Reader<'b, 't> {
-    pub(super) fn new(body: &'b [u8], types: &'t Types, values_left: &'t mut usize) -> Self {
-        Self { body, types, values_left }
+impl<'b, 't, 'l> Reader<'b, 't, 'l> {
+    pub(super) fn new(body: &'b [u8], types: &'t Types, budget: &'l mut Budget) -> Self {
+        Self { body, types, budget }
     }
 
     /// Reads a datum.
@@ -84,10 +79,9 @@ impl<'b, 't> Reader<'b, 't> {
         if let Shape::Named(id) = kind.shape {
             return self.value(id, depth + 1);
         }
-        *self.values_left = match self.values_left.checked_sub(1) {
-            Some(left) => left,
-            None => return damaged("it has more values than a body of its size can have"),
-        };
+        if self.budget.take_value().is_none() {
+            return damaged("it has more values than a body of its size can have");
+        }
         Ok(match &kind.shape {
             Shape::Null => Value::Null,
             Shape::Boolean => match self.take(1)? {

@@ -5,12 +5,8 @@ use std::{borrow::Cow, collections::HashMap};
 use devicestate_engine::telemetry::Poison;
 use serde_json::Value;
 
-use super::{
-    datum::{Reader, max_values},
-    read_long,
-    schema::Types,
-};
-use crate::unwrapping::{MAX_RECORDS, unpack_deflate, unpack_zstd};
+use super::{datum::Reader, read_long, schema::Types};
+use crate::unwrapping::{Budget, unpack_deflate, unpack_zstd};
 
 const MAGIC: &[u8] = b"Obj\x01";
 
@@ -22,18 +18,17 @@ enum Codec {
     Zstandard,
 }
 
-/// Decodes the datums of a file; `None` if the body is none. `left` is the number of bytes that may still be unpacked.
-pub(in super::super) fn datums(body: &[u8], left: &mut usize) -> Option<Result<Vec<Value>, Poison>> {
+/// Decodes the datums of a file; `None` if the body is none.
+pub(crate) fn avro_file(body: &[u8], budget: &mut Budget) -> Option<Result<Vec<Value>, Poison>> {
     let body = body.strip_prefix(MAGIC)?;
-    Some(decode(body, left))
+    Some(decode(body, budget))
 }
 
 fn damaged(what: impl std::fmt::Display) -> Poison {
     Poison::Undecodable(format!("the Avro file is damaged: {what}"))
 }
 
-fn decode(body: &[u8], left: &mut usize) -> Result<Vec<Value>, Poison> {
-    let packed_bytes = body.len();
+fn decode(body: &[u8], budget: &mut Budget) -> Result<Vec<Value>, Poison> {
     let mut rest = body;
     let header = read_header(&mut rest).ok_or_else(|| damaged("its header ends in the middle"))?;
     let codec = match header.get(&b"avro.codec"[..]).map_or(&b"null"[..], |codec| codec) {
@@ -54,7 +49,6 @@ fn decode(body: &[u8], left: &mut usize) -> Result<Vec<Value>, Poison> {
     types.resolve().map_err(|(_, error)| invalid(&error))?;
     let marker = take(&mut rest, 16).ok_or_else(|| damaged("its header ends in the middle"))?;
     let mut datums = Vec::new();
-    let mut values_left = max_values(packed_bytes);
     while !rest.is_empty() {
         let number = |rest: &mut &[u8]| read_long(rest).and_then(|number| usize::try_from(number).ok());
         let cut = || damaged("a block ends in the middle");
@@ -64,22 +58,13 @@ fn decode(body: &[u8], left: &mut usize) -> Result<Vec<Value>, Poison> {
         if take(&mut rest, 16).ok_or_else(cut)? != marker {
             return Err(damaged("a block does not end with the marker of the file"));
         }
-        if count > MAX_RECORDS - datums.len() {
-            return Err(Poison::Invalid(format!(
-                "the Avro file has more than {MAX_RECORDS} records: send several files"
-            )));
-        }
+        budget.take_records(count)?;
         let block = match codec {
             Codec::Null => Cow::Borrowed(block),
-            Codec::Deflate => Cow::Owned(unpack_deflate(block, packed_bytes, *left)?),
-            Codec::Zstandard => Cow::Owned(unpack_zstd(block, packed_bytes, *left)?),
+            Codec::Deflate => Cow::Owned(unpack_deflate(block, budget)?),
+            Codec::Zstandard => Cow::Owned(unpack_zstd(block, budget)?),
         };
-        if let Cow::Owned(unpacked) = &block {
-            *left -= unpacked.len();
-            // More bytes may be more values.
-            values_left = values_left.max(max_values(unpacked.len()));
-        }
-        let mut reader = Reader::new(&block, &types, &mut values_left);
+        let mut reader = Reader::new(&block, &types, budget);
         for _ in 0..count {
             datums.push(reader.datum(root)?);
         }

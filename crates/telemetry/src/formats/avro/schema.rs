@@ -17,7 +17,7 @@ const MAX_NAME_BYTES: usize = 256;
 /// All types of one or several schemas.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Types {
-    types: Vec<Type>,
+    all: Vec<Type>,
     /// References to names that the schema itself does not define.
     unresolved: Vec<Reference>,
     /// The named types of all schemas. Several versions of a schema define the same name.
@@ -77,17 +77,6 @@ pub(super) struct SchemaError {
     message: String,
 }
 
-impl SchemaError {
-    fn new(message: impl Into<String>) -> Self {
-        Self { pointer: String::new(), message: message.into() }
-    }
-
-    /// Puts a part of the pointer before the others.
-    fn at(self, part: impl std::fmt::Display) -> Self {
-        Self { pointer: format!("/{part}{}", self.pointer), ..self }
-    }
-}
-
 impl std::fmt::Display for SchemaError {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match &*self.pointer {
@@ -99,24 +88,19 @@ impl std::fmt::Display for SchemaError {
 
 impl Types {
     pub(super) fn get(&self, id: TypeId) -> &Type {
-        &self.types[id]
+        &self.all[id]
     }
 
     /// Adds a schema. `schema` is its file, for errors. A name that the schema does not define is looked up by
     /// [`Types::resolve`].
     pub(super) fn add(&mut self, schema: &str, text: &[u8]) -> Result<TypeId, SchemaError> {
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        let json: Value = serde_json::from_slice(text).or_else(|error| match str::from_utf8(text) {
-            // A primitive type's name may stand alone, without quotation marks.
-            Ok(name) if primitive(name.trim()).is_some() => Ok(Value::from(name.trim())),
-            _ => Err(SchemaError::new(format!("it is not valid JSON: {error}"))),
-        })?;
-        let mut parser = Parser { types: self, names: HashMap::new(), references: Vec::new() };
-        let root = parser.parse(&json, "")?;
-        let Parser { names, references, .. } = parser;
+        let mut parser = Parser { types: self, names: HashMap::new(), references: Vec::new(), pointer: String::new() };
+        let root = parser.parse_text(text);
+        let Parser { names, references, pointer, .. } = parser;
+        let root = root.map_err(|message| SchemaError { pointer, message })?;
         for (from, name, pointer) in references {
             match names.get(&name) {
-                Some(id) => self.types[from].shape = Shape::Named(*id),
+                Some(id) => self.all[from].shape = Shape::Named(*id),
                 None => self.unresolved.push(Reference { from, name, pointer, schema: schema.to_owned() }),
             }
         }
@@ -135,7 +119,7 @@ impl Types {
         for Reference { from, name, pointer, schema } in self.unresolved.drain(..) {
             let message = match self.definitions.get(&name).map(Vec::as_slice) {
                 Some([id]) => {
-                    self.types[from].shape = Shape::Named(*id);
+                    self.all[from].shape = Shape::Named(*id);
                     continue;
                 }
                 Some(ids) => {
@@ -156,26 +140,51 @@ struct Parser<'t> {
     names: HashMap<String, TypeId>,
     /// The types that are names, with the places of the names.
     references: Vec<(TypeId, String, String)>,
+    /// The place that is parsed, or where parsing failed.
+    pointer: String,
 }
 
 impl Parser<'_> {
-    fn parse(&mut self, json: &Value, namespace: &str) -> Result<TypeId, SchemaError> {
+    fn parse_text(&mut self, text: &[u8]) -> Result<TypeId, String> {
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let json: Value = serde_json::from_slice(text).or_else(|error| match str::from_utf8(text) {
+            // The name of a primitive type may stand alone, without quotation marks.
+            Ok(name) if primitive(name.trim()).is_some() => Ok(Value::from(name.trim())),
+            _ => Err(format!("it is not valid JSON: {error}")),
+        })?;
+        self.parse(&json, "")
+    }
+
+    /// Parses a part of the schema, whose name or index is added to the pointer meanwhile.
+    fn within<T>(
+        &mut self,
+        part: impl std::fmt::Display,
+        parse: impl FnOnce(&mut Self) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let length = self.pointer.len();
+        self.pointer = format!("{}/{part}", self.pointer);
+        let parsed = parse(self)?;
+        self.pointer.truncate(length);
+        Ok(parsed)
+    }
+
+    fn parse(&mut self, json: &Value, namespace: &str) -> Result<TypeId, String> {
         match json {
             Value::String(name) => Ok(self.named(name, namespace)),
             Value::Array(branches) => {
-                let ids = branches.iter().enumerate();
-                let ids = ids.map(|(index, branch)| self.parse(branch, namespace).map_err(|error| error.at(index)));
+                let branches = branches.iter().enumerate();
+                let ids = branches.map(|(index, branch)| self.within(index, |parser| parser.parse(branch, namespace)));
                 let shape = Shape::Union(ids.collect::<Result<_, _>>()?);
                 Ok(self.push(shape, None))
             }
             Value::Object(object) => self.parse_object(object, namespace),
-            other => Err(SchemaError::new(format!("a schema is a name, an object or an array, not {other}"))),
+            other => Err(format!("a schema is a name, an object or an array, not {other}")),
         }
     }
 
     fn push(&mut self, shape: Shape, logical: Option<Logical>) -> TypeId {
-        self.types.types.push(Type { shape, logical });
-        self.types.types.len() - 1
+        self.types.all.push(Type { shape, logical });
+        self.types.all.len() - 1
     }
 
     fn named(&mut self, name: &str, namespace: &str) -> TypeId {
@@ -184,98 +193,86 @@ impl Parser<'_> {
         }
         // Replaced when all names are known.
         let id = self.push(Shape::Null, None);
-        self.references.push((id, full_name(name, namespace), String::new()));
+        self.references.push((id, full_name(name, namespace), self.pointer.clone()));
         id
     }
 
-    fn parse_object(&mut self, object: &Map<String, Value>, namespace: &str) -> Result<TypeId, SchemaError> {
-        let Some(kind) = object.get("type") else { return Err(SchemaError::new("the member `type` is missing")) };
-        let Some(kind) = kind.as_str() else {
-            let first = self.references.len();
-            let id = self.parse(kind, namespace).map_err(|error| error.at("type"))?;
-            self.locate(first, "type");
-            return Ok(id);
-        };
+    fn parse_object(&mut self, object: &Map<String, Value>, namespace: &str) -> Result<TypeId, String> {
+        let kind = object.get("type").ok_or("the member `type` is missing")?;
+        let Some(kind) = kind.as_str() else { return self.member(object, "type", namespace) };
         let shape = match kind {
             "record" | "error" => return self.record(object, namespace),
             "enum" => {
                 let (name, _) = self.name(object, namespace)?;
-                let symbols = texts(object, "symbols")?;
+                let symbols = self.symbols(object)?;
                 return self.define(name.clone(), Shape::Enum { name, symbols }, object);
             }
             "fixed" => {
                 let (name, _) = self.name(object, namespace)?;
                 let size = object.get("size").and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
-                let size = size.ok_or_else(|| SchemaError::new("a fixed type needs a number `size`"))?;
+                let size = size.ok_or("a fixed type needs a number `size`")?;
                 return self.define(name.clone(), Shape::Fixed { name, size }, object);
             }
             "array" => Shape::Array(self.member(object, "items", namespace)?),
             "map" => Shape::Map(self.member(object, "values", namespace)?),
             name => match primitive(name) {
                 Some(shape) => shape,
-                None => return Ok(self.named(name, namespace)),
+                None => return self.member(object, "type", namespace),
             },
         };
-        let logical = Logical::parse(object, &shape).map_err(SchemaError::new)?;
+        let logical = Logical::parse(object, &shape)?;
         Ok(self.push(shape, logical))
     }
 
-    /// Puts a part before the pointers of the references from this index on.
-    fn locate(&mut self, first: usize, part: &str) {
-        for (_, _, pointer) in &mut self.references[first..] {
-            pointer.insert_str(0, &format!("/{part}"));
-        }
+    fn member(&mut self, object: &Map<String, Value>, name: &str, namespace: &str) -> Result<TypeId, String> {
+        let json = object.get(name).ok_or_else(|| format!("the member `{name}` is missing"))?;
+        self.within(name, |parser| parser.parse(json, namespace))
     }
 
-    fn member(&mut self, object: &Map<String, Value>, name: &str, namespace: &str) -> Result<TypeId, SchemaError> {
-        let json = object.get(name).ok_or_else(|| SchemaError::new(format!("the member `{name}` is missing")))?;
-        let first = self.references.len();
-        let id = self.parse(json, namespace).map_err(|error| error.at(name))?;
-        self.locate(first, name);
-        Ok(id)
+    fn symbols(&mut self, object: &Map<String, Value>) -> Result<Vec<String>, String> {
+        let Some(Value::Array(symbols)) = object.get("symbols") else {
+            return Err("an enum needs an array `symbols`".into());
+        };
+        self.within("symbols", |_| symbols.iter().map(|symbol| checked_name(Some(symbol))).collect())
     }
 
-    fn record(&mut self, object: &Map<String, Value>, namespace: &str) -> Result<TypeId, SchemaError> {
+    fn record(&mut self, object: &Map<String, Value>, namespace: &str) -> Result<TypeId, String> {
         let (name, namespace) = self.name(object, namespace)?;
         // It is defined before its fields, because they may contain it.
         let id = self.define(name.clone(), Shape::Null, object)?;
         let Some(Value::Array(declared)) = object.get("fields") else {
-            return Err(SchemaError::new("a record needs an array `fields`"));
+            return Err("a record needs an array `fields`".into());
         };
         let (mut fields, mut known) = (Vec::new(), HashSet::new());
         for (index, field) in declared.iter().enumerate() {
-            let first = self.references.len();
-            let result = self.field(field, &namespace).and_then(|(name, id)| match known.insert(name.clone()) {
-                true => Ok((name, id)),
-                false => Err(SchemaError::new(format!("the field `{name}` is there twice"))),
+            let field = self.within(format_args!("fields/{index}"), |parser| {
+                let field = field.as_object().ok_or("a field is an object")?;
+                let name = checked_name(field.get("name"))?;
+                if !known.insert(name.clone()) {
+                    return Err(format!("the field `{name}` is there twice"));
+                }
+                Ok((name, parser.member(field, "type", &namespace)?))
             });
-            fields.push(result.map_err(|error| error.at(index).at("fields"))?);
-            self.locate(first, &format!("fields/{index}"));
+            fields.push(field?);
         }
-        self.types.types[id].shape = Shape::Record { name, fields };
+        self.types.all[id].shape = Shape::Record { name, fields };
         Ok(id)
     }
 
-    fn field(&mut self, field: &Value, namespace: &str) -> Result<(String, TypeId), SchemaError> {
-        let object = field.as_object().ok_or_else(|| SchemaError::new("a field is an object"))?;
-        let name = checked_name(object.get("name"))?;
-        Ok((name, self.member(object, "type", namespace)?))
-    }
-
     /// Returns the full name of a named type, and the namespace of what it contains.
-    fn name(&self, object: &Map<String, Value>, namespace: &str) -> Result<(String, String), SchemaError> {
+    fn name(&self, object: &Map<String, Value>, namespace: &str) -> Result<(String, String), String> {
         let name = checked_name(object.get("name"))?;
         let namespace = object.get("namespace").and_then(Value::as_str).unwrap_or(namespace);
         let name = full_name(&name, namespace);
         if self.names.contains_key(&name) {
-            return Err(SchemaError::new(format!("the type `{name}` is defined twice")));
+            return Err(format!("the type `{name}` is defined twice"));
         }
         let namespace = name.rsplit_once('.').map_or("", |(namespace, _)| namespace).to_owned();
         Ok((name, namespace))
     }
 
-    fn define(&mut self, name: String, shape: Shape, object: &Map<String, Value>) -> Result<TypeId, SchemaError> {
-        let logical = Logical::parse(object, &shape).map_err(SchemaError::new)?;
+    fn define(&mut self, name: String, shape: Shape, object: &Map<String, Value>) -> Result<TypeId, String> {
+        let logical = Logical::parse(object, &shape)?;
         let id = self.push(shape, logical);
         self.names.insert(name, id);
         Ok(id)
@@ -300,19 +297,12 @@ fn full_name(name: &str, namespace: &str) -> String {
     if name.contains('.') || namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") }
 }
 
-fn checked_name(name: Option<&Value>) -> Result<String, SchemaError> {
+fn checked_name(name: Option<&Value>) -> Result<String, String> {
     match name.and_then(Value::as_str) {
         Some(name) if name.len() > MAX_NAME_BYTES => {
-            Err(SchemaError::new(format!("a name has {} bytes: at most {MAX_NAME_BYTES} are possible", name.len())))
+            Err(format!("a name has {} bytes: at most {MAX_NAME_BYTES} are possible", name.len()))
         }
         Some(name) if !name.is_empty() => Ok(name.to_owned()),
-        _ => Err(SchemaError::new("the member `name` is missing or not a text")),
+        _ => Err("a name is missing, empty or not a text".into()),
     }
-}
-
-fn texts(object: &Map<String, Value>, name: &str) -> Result<Vec<String>, SchemaError> {
-    let Some(Value::Array(values)) = object.get(name) else {
-        return Err(SchemaError::new(format!("an enum needs an array `{name}`")));
-    };
-    values.iter().map(|value| checked_name(Some(value)).map_err(|error| error.at(name))).collect()
 }

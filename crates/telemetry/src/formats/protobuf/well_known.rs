@@ -8,7 +8,7 @@ use super::Conversion;
 
 /// Returns the JSON of a well-known message; `None` if the message has no form of its own.
 pub(super) fn to_json(
-    conversion: &mut Conversion,
+    conversion: &mut Conversion<'_>,
     descriptor: &MessageDescriptor,
     message: &DynamicMessage,
 ) -> Option<Result<Json, String>> {
@@ -41,7 +41,7 @@ pub(super) fn to_json(
 }
 
 /// Converts a member of a message, which has its default if it is not set.
-fn member(conversion: &mut Conversion, message: &DynamicMessage, name: &str) -> Option<Result<Json, String>> {
+fn member(conversion: &mut Conversion<'_>, message: &DynamicMessage, name: &str) -> Option<Result<Json, String>> {
     use prost_reflect::ReflectMessage as _;
     let field = message.descriptor().get_field_by_name(name)?;
     Some(conversion.field(&field, &message.get_field(&field)))
