@@ -11,7 +11,7 @@ use devicestate_test_support::{program::devicestate, read_output, root};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Returns the command in a folder that is no function app.
+/// Returns the command in a folder without a function app.
 pub(crate) fn telemetry(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(devicestate());
     command.arg("telemetry").args(arguments).current_dir(folder);

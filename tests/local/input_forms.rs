@@ -102,14 +102,30 @@ fn dead_letters_are_read_from_an_export_with_their_keys_and_properties() {
     let workspace = Workspace::new();
     let mut lines = fs::read_to_string(&exported).expect("an export");
     lines.push_str("{\"messageId\":\"1\",\"message\":{\"not\":\"a dead letter\"}}\n");
+    let properties = json!({ "batch": 7, "site": "north", "load": 0.5, "test": true, "none": null });
+    let of_iot_hub = json!({ "content-type": "application/json", "iothub-connection-device-id": "d" });
+    let letter = json!({
+        "Id": "0".repeat(32), "Issue": "x", "Stage": "validate", "ErrorClass": "poison", "DeviceState": null,
+        "EventData": {
+            "Body": "e30=", "PartitionKey": "d", "SequenceNumber": 7, "Offset": "1",
+            "EnqueuedTimeUtc": "2026-05-01T12:00:00.5", "Properties": properties, "SystemProperties": of_iot_hub,
+        },
+        "Source": {}, "InvocationId": "", "Attempt": 1, "Time": "", "HandlerVersion": "0.2.0",
+    });
+    lines.push_str(&format!("{letter}\n"));
     let output = run(&workspace, &workspace.write("letters.jsonl", lines));
     let report = report(&output, 0);
-    assert_eq!((count(&report, "received"), count(&report, "deadLettered")), (2, 2), "{report}");
+    assert_eq!((count(&report, "received"), count(&report, "deadLettered")), (3, 3), "{report}");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("1 line without a complete event skipped, the first is line 3"), "{errors}");
     let mut letters: Vec<_> = workspace.dead_letters();
-    letters.sort_by_key(|letter| letter["DeviceId"].to_string());
-    let [of_invalid, of_large] = &letters[..] else { panic!("{letters:?}") };
+    letters.sort_by_key(|letter| letter["EventData"]["PartitionKey"].to_string());
+    let [of_invalid, of_large, with_properties] = &letters[..] else { panic!("{letters:?}") };
+    let data = &with_properties["EventData"];
+    assert_eq!((&data["Properties"], &data["PartitionKey"]), (&properties, &"d".into()));
+    for (name, value) in of_iot_hub.as_object().expect("an object") {
+        assert_eq!(&data["SystemProperties"][name], value);
+    }
     assert_eq!([of_invalid, of_large].map(|letter| &letter["EventData"]["PartitionKey"]), ["b", "c"]);
     let body = of_invalid["EventData"]["Body"].as_str().expect("base64");
     assert_eq!(devicestate_test_support::from_base64(body), invalid.to_string().into_bytes());

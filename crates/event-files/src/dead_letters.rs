@@ -59,7 +59,7 @@ impl DeadLetters {
         if self.skipped > 0 {
             let lines = count_of(self.skipped, "line");
             print_message(format_args!(
-                "warning: {lines} without a complete event skipped, the first is {}",
+                "devicestate: warning: {lines} without a complete event skipped, the first is {}",
                 self.first_skipped
             ));
             self.skipped = 0;

@@ -1,5 +1,5 @@
-//! Writes a first telemetry file from a sample of events. It knows names and formats that are usual, and nothing about units,
-//! ranges or what is required: those are for the reader of the file to add.
+//! Writes a first telemetry file from a sample of events, by the usual names and formats. Units, ranges and what is required
+//! cannot be inferred: the reader of the file adds them.
 
 mod choose;
 mod records;
