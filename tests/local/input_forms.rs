@@ -112,7 +112,7 @@ fn dead_letters_are_read_from_an_export_with_their_keys_and_properties() {
         },
         "Source": {}, "InvocationId": "", "Attempt": 1, "Time": "", "HandlerVersion": "0.2.0",
     });
-    lines.push_str(&format!("{letter}\n"));
+    lines.push_str(&letter.to_string());
     let output = run(&workspace, &workspace.write("letters.jsonl", lines));
     let report = report(&output, 0);
     assert_eq!((count(&report, "received"), count(&report, "deadLettered")), (3, 3), "{report}");
