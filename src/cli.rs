@@ -1,6 +1,6 @@
 //! The command line of `devicestate`.
 //!
-//! Each command is a module: `devices`, `dead_letters` and, with the feature `local`, `local`. A command returns
+//! Each command is a module: `devices`, `dead_letters`, `telemetry` and, with the feature `local`, `local`. A command returns
 //! [`CommandError`], which holds the exit code.
 
 mod dead_letters;
@@ -9,6 +9,7 @@ mod devices;
 mod drill;
 #[cfg(feature = "local")]
 mod local;
+mod telemetry;
 #[cfg(not(feature = "local"))]
 mod without_local;
 
@@ -66,6 +67,8 @@ Docs: docs/reference/settings.md")]
     Drill(Box<drill::Options>),
     /// List devices and show their state documents
     Devices(devices::Options),
+    /// Check how events are decoded, and write a first telemetry file
+    Telemetry(telemetry::Options),
     /// Inspect and repair dead letters: the events that could not be applied
     DeadLetters(Box<dead_letters::Options>),
 }
@@ -91,6 +94,7 @@ impl Cli {
                 Command::Local(options) => options.run().await,
                 Command::Drill(options) => options.run().await,
                 Command::Devices(options) => options.run().await,
+                Command::Telemetry(options) => options.run().await,
                 Command::DeadLetters(options) => options.run().await,
             }
         });

@@ -82,9 +82,7 @@ impl Config {
                 value.parse().ok().filter(|number| (1..=1000).contains(number))
             })?,
             heard_every: heard_every(settings)?,
-            max_readings: settings.parse("MaxReadings", 1000, "an integer from 1 to 100000", |value| {
-                value.parse().ok().filter(|number| (1..=100_000).contains(number))
-            })?,
+            max_readings: max_readings(settings)?,
             document_cache_bytes: match &store {
                 StoreConfig::Memory => 0,
                 StoreConfig::Sqlite(_) | StoreConfig::Cosmos(_) => settings.parse(
@@ -120,6 +118,17 @@ impl Config {
             _ => Ok(()),
         }
     }
+}
+
+/// Returns the most readings of a document: `MaxReadings`, from 1 to 100000. Default: 1000.
+///
+/// # Errors
+///
+/// Returns a [`ConfigError`] if the value is another one.
+pub fn max_readings(settings: &Settings) -> Result<usize, ConfigError> {
+    settings.parse("MaxReadings", 1000, "an integer from 1 to 100000", |value| {
+        value.parse().ok().filter(|number| (1..=100_000).contains(number))
+    })
 }
 
 /// Returns the level of the handler's log: `LogLevel`, one of `error`, `warn`, `info` (the default), `debug`, `trace`, `off`.

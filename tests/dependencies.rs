@@ -43,8 +43,9 @@ fn each_layer_uses_only_the_layers_below_it() {
     assert_eq!(ours("devicestate-sqlite"), ["engine"]);
     assert_eq!(ours("devicestate-dead-letters"), ["engine"]);
     assert_eq!(ours("devicestate-azure"), ["dead-letters", "engine"]);
-    assert_eq!(ours("devicestate-local"), ["engine", "sqlite", "telemetry", "terminal"]);
     assert_eq!(ours("devicestate-telemetry"), ["engine"]);
+    assert_eq!(ours("devicestate-event-files"), ["engine", "terminal"]);
+    assert_eq!(ours("devicestate-local"), ["engine", "event-files", "sqlite", "telemetry", "terminal"]);
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub(super) struct Options {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Input")]
 struct InputOptions {
-    /// Read events from this file, or from standard input for -: one JSON event per line, UTF-8 or UTF-16, plain or gzip
+    /// Read events from this file, or from standard input for -: JSON lines or values, an array, a Capture file, dead letters; plain or gzip
     #[arg(long, value_name = "FILE", conflicts_with = "devices")]
     file: Option<PathBuf>,
     /// Maximum rate in events per second, such as 200/s [default: unlimited]

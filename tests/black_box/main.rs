@@ -23,3 +23,5 @@ mod retry_drill;
 mod sessions;
 mod start_up;
 mod state_file;
+mod telemetry_check;
+mod telemetry_infer;

@@ -1,13 +1,13 @@
-//! The forms of input files: encodings, and files that are not one JSON event per line. The cases are from public reports.
+//! The forms of input files. The cases are from public reports.
 
 use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
-    process::{Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
-use devicestate_test_support::root;
+use devicestate_test_support::{program::devicestate, root};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
@@ -57,18 +57,92 @@ fn case_27_all_members_of_a_gzip_file_are_read() {
 }
 
 #[test]
-fn an_input_that_is_not_one_json_event_per_line_is_refused_by_its_first_line() {
+fn case_21_the_elements_of_an_array_are_events() {
+    let file = case("21-array-of-events.json");
+    assert_eq!(batteries(&file, 4), [0.7, 0.6]);
     let workspace = Workspace::new();
-    let array = fs::read(case("21-array-of-events.json")).expect("a file");
+    let array = fs::read_to_string(&file).expect("a file");
+    let values =
+        "{\n  \"deviceId\": \"drone-0\",\n  \"battery\": 0.7\n}\n{\"deviceId\": \"drone-1\", \"battery\": 0.6}\n";
+    let one_line = array.replace(['\n', ' '], "");
+    for (name, content, events) in [
+        ("array.json.gz", gzip(array.as_bytes()), 4),
+        ("windows.json", format!("\u{feff}\r\n\r\n  {}", array.replace('\n', "\r\n")).into_bytes(), 4),
+        ("line.json", one_line.into_bytes(), 4),
+        ("values.json", values.as_bytes().to_vec(), 2),
+    ] {
+        assert_eq!(batteries(&workspace.write(name, content), events), [0.7, 0.6], "{name}");
+    }
+}
+
+/// <https://learn.microsoft.com/azure/event-hubs/explore-captured-avro-files>
+#[test]
+fn case_22_a_capture_file_is_read() {
+    let file = case("22-capture.avro");
+    assert_eq!(batteries(&file, 4), [0.7, 0.6]);
+    let workspace = Workspace::new();
+    let packed = gzip(&fs::read(&file).expect("a file"));
+    assert_eq!(batteries(&workspace.write("capture.avro.gz", packed), 4), [0.7, 0.6]);
+}
+
+#[test]
+fn dead_letters_are_read_from_an_export_with_their_keys_and_properties() {
+    let workspace = Workspace::new();
+    let valid = json!({ "deviceId": "a", "battery": 0.5 });
+    let invalid = json!({ "deviceId": "b", "battery": "x" });
+    let large = json!({ "deviceId": "c", "battery": "x", "note": "x".repeat(60_000) });
+    let file = workspace.write("e.jsonl", format!("{valid}\n{invalid}\n{large}\n"));
+    report(&run(&workspace, &file), 0);
+    let exported = workspace.path("letters.jsonl");
+    let mut export = Command::new(devicestate());
+    export.args(["dead-letters", "export", "--state"]).arg(workspace.state()).arg("--file").arg(&exported);
+    let output = export.current_dir(root()).output().expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let workspace = Workspace::new();
+    let mut lines = fs::read_to_string(&exported).expect("an export");
+    lines.push_str("{\"messageId\":\"1\",\"message\":{\"not\":\"a dead letter\"}}\n");
+    let properties = json!({ "batch": 7, "site": "north", "load": 0.5, "test": true, "none": null });
+    let of_iot_hub = json!({ "content-type": "application/json", "iothub-connection-device-id": "d" });
+    let letter = json!({
+        "Id": "0".repeat(32), "Issue": "x", "Stage": "validate", "ErrorClass": "poison", "DeviceState": null,
+        "EventData": {
+            "Body": "e30=", "PartitionKey": "d", "SequenceNumber": 7, "Offset": "1",
+            "EnqueuedTimeUtc": "2026-05-01T12:00:00.5", "Properties": properties, "SystemProperties": of_iot_hub,
+        },
+        "Source": {}, "InvocationId": "", "Attempt": 1, "Time": "", "HandlerVersion": "0.2.0",
+    });
+    lines.push_str(&letter.to_string());
+    let output = run(&workspace, &workspace.write("letters.jsonl", lines));
+    let report = report(&output, 0);
+    assert_eq!((count(&report, "received"), count(&report, "deadLettered")), (3, 3), "{report}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("1 line without a complete event skipped, the first is line 3"), "{errors}");
+    let mut letters: Vec<_> = workspace.dead_letters();
+    letters.sort_by_key(|letter| letter["EventData"]["PartitionKey"].to_string());
+    let [of_invalid, of_large, with_properties] = &letters[..] else { panic!("{letters:?}") };
+    let data = &with_properties["EventData"];
+    assert_eq!((&data["Properties"], &data["PartitionKey"]), (&properties, &"d".into()));
+    for (name, value) in of_iot_hub.as_object().expect("an object") {
+        assert_eq!(&data["SystemProperties"][name], value);
+    }
+    assert_eq!([of_invalid, of_large].map(|letter| &letter["EventData"]["PartitionKey"]), ["b", "c"]);
+    let body = of_invalid["EventData"]["Body"].as_str().expect("base64");
+    assert_eq!(devicestate_test_support::from_base64(body), invalid.to_string().into_bytes());
+    let length = |letter: &Value| letter["Overflow"]["Length"].as_u64();
+    assert!(length(of_large) >= Some(60_000), "{of_large}");
+}
+
+#[test]
+fn an_input_of_another_form_is_refused_by_its_start() {
+    let workspace = Workspace::new();
     let file = |name: &str, content: &[u8]| workspace.write(name, content);
     for (file, expected) in [
-        (case("21-array-of-events.json"), "line 1 begins a JSON array"),
-        (file("array.json.gz", &gzip(&array)), "jq -c '.[]'"),
-        (file("blank-lines.json", b"\xef\xbb\xbf\r\n\r\n  [{\"deviceId\":\"a\"}]\r\n"), "line 3 begins a JSON array"),
-        (case("22-capture.avro"), "Avro file, as Event Hubs Capture writes it"),
-        (file("capture.avro.gz", &gzip(b"Obj\x01\x04")), "Avro"),
-        (file("pretty.json", b"{\n  \"deviceId\": \"a\",\n  \"battery\": 1\n}\n"), "jq -c ."),
-        (file("e.csv", b"deviceId,battery\na,1\n"), "is not a JSON object, as if the input were CSV"),
+        (file("capture.avro.gz", &gzip(b"Obj\x01\x04")), "damaged Avro file"),
+        (file("fleet.avro", OTHER_AVRO), "not of Event Hubs Capture: it contains records `Reading` with `device`"),
+        (file("pretty.json", b"{\n  \"deviceId\": \"a\"\n  \"battery\": 1\n}\n"), "line 3: expected `,` or `}`"),
+        (file("array.json", b"[\n,{\"deviceId\": \"a\"}]\n"), "line 2: expected value"),
+        (file("e.csv", b"deviceId,battery\na,1\n"), "is not a JSON object, as if the file were CSV"),
         (file("text.jsonl", b"\"deviceId\"\n"), "is not a JSON object"),
         (file("utf16.jsonl", b"{\0\"\0}\0"), "not UTF-8 text"),
         (file("utf32.jsonl", b"\xff\xfe\0\0{\0\0\0"), "UTF-32"),
@@ -84,22 +158,31 @@ fn an_input_that_is_not_one_json_event_per_line_is_refused_by_its_first_line() {
         assert_eq!(workspace.documents().len() + workspace.dead_letters().len(), 0, "{name}");
     }
     let mut child = workspace.local(&["--file", "-"]).stdin(Stdio::piped()).spawn().expect("the binary runs");
-    child.stdin.take().expect("a pipe").write_all(&array).expect("it reads");
+    child.stdin.take().expect("a pipe").write_all(b"deviceId\n").expect("it reads");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(2));
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(error.contains("standard input") && error.contains("JSON array"), "{error}");
+    assert!(error.contains("standard input") && error.contains("not a JSON object"), "{error}");
 }
 
+/// The start of an Avro file of telemetry, without a block.
+const OTHER_AVRO: &[u8] = b"Obj\x01\x02\x16avro.schema\x9e\x01{\"type\":\"record\",\"name\":\"Reading\",\"fields\":[{\"name\":\"device\",\"type\":\"string\"}]}\0\
+0123456789abcdef";
+
 #[test]
-fn only_the_first_line_decides_about_the_form_of_the_input() {
-    for (first, applied) in [("{\"deviceId\":\"a\",\"battery\":1}", 1), ("{\"deviceId\":\"a\",\"battery\":1,}", 0)] {
+fn the_first_lines_decide_about_the_form_of_the_input() {
+    let valid = "{\"deviceId\":\"a\",\"battery\":1}";
+    for (first, applied) in [(valid, 1), ("{\"deviceId\":\"a\",\"battery\":1,}", 0)] {
         let workspace = Workspace::new();
         let file = workspace.write("e.jsonl", format!("{first}\n[1]\nnot JSON\n{{\n"));
         let report = report(&run(&workspace, &file), 0);
         let results = (count(&report, "received"), count(&report, "applied"), count(&report, "deadLettered"));
         assert_eq!(results, (4, applied, 4 - applied), "{first}");
     }
+    // An array that is not alone is one event.
+    let workspace = Workspace::new();
+    let file = workspace.write("e.jsonl", format!("[{valid},{valid}]\n{valid}\n"));
+    assert_eq!(count(&report(&run(&workspace, &file), 0), "received"), 2);
 }
 
 #[test]

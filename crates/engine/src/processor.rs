@@ -10,6 +10,7 @@ mod decoded;
 mod device;
 mod failing_documents;
 mod future_times;
+mod inspect;
 mod known_documents;
 mod outcomes;
 mod record_outcomes;
@@ -38,6 +39,7 @@ use crate::{
 pub use cache::DocumentCache;
 use cause::Documents;
 use future_times::FutureTimes;
+pub use inspect::{InspectedRecord, inspect};
 use record_outcomes::event_outcomes;
 use unrecognized::UnrecognizedWarning;
 use write::Run;

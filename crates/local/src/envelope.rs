@@ -9,8 +9,9 @@ mod timer;
 use std::sync::Arc;
 
 use devicestate_engine::{
-    batch::Source,
+    batch::{Event, EventMetadata, MetadataColumn, Source},
     function_app::{Cardinality, Function},
+    invocation::attach_metadata,
     text::iso8601,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
@@ -19,6 +20,7 @@ use super::{dotnet::to_json, hub::HubEvent};
 
 pub(crate) use exception::RetryContext;
 pub use exception::{Exception, Failure, Retry};
+use system_properties::{Properties, SystemProperties};
 pub use timer::timer_request;
 
 /// Returns the body of the request for events of one partition. `now_ms` is the time of the request in milliseconds since 1970.
@@ -58,6 +60,19 @@ pub fn request(
         }
         (Cardinality::One, _) => Err(format!("a function with cardinality one must get 1 event, not {}", events.len())),
     }
+}
+
+/// Returns an event as the handler reads it from a request, without its position.
+pub(crate) fn event(event: &HubEvent) -> Event {
+    let column = |cell: String| MetadataColumn::new(format!("[{cell}]"), 1);
+    let metadata = EventMetadata {
+        partition_keys: column(to_json(&event.sent.partition_key)),
+        properties: column(to_json(&Properties(&event.sent.properties))),
+        system_properties: column(to_json(&SystemProperties::from_event(event))),
+        ..EventMetadata::default()
+    };
+    let events = vec![Event { body: event.sent.body.clone().into(), ..Event::default() }];
+    attach_metadata(Source::default(), events, metadata).events.remove(0)
 }
 
 /// Serializes a request: the value of the trigger's binding, and the metadata.

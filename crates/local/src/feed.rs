@@ -2,11 +2,11 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     thread,
 };
 
-use devicestate_engine::rate_limit::RateLimit;
+use devicestate_engine::{rate_limit::RateLimit, telemetry::Telemetry};
 use devicestate_terminal::interrupt::Shutdown;
 use tokio::sync::{mpsc, watch};
 
@@ -17,7 +17,7 @@ use crate::{
     options::{Input, Simulation},
     report::InputReport,
     simulator::{Encoding, Simulator},
-    source::{Lines, SourceError},
+    source::{self, SourceError},
     statistics::Statistics,
 };
 
@@ -34,9 +34,13 @@ const READ_AHEAD_EVENTS: usize = 1_024;
 pub(super) type Events = Box<dyn Iterator<Item = Result<Sent, SourceError>> + Send>;
 
 /// Opens the input and describes it for the report.
-pub(super) fn open_input(input: &Input, root: &Path) -> Result<(InputReport, Events), SourceError> {
+pub(super) fn open_input(
+    input: &Input,
+    root: &Path,
+    telemetry: &Arc<dyn Telemetry>,
+) -> Result<(InputReport, Events), SourceError> {
     let sample = root.join(SAMPLE);
-    let file = |path: &PathBuf| Lines::open(path).map(|lines| -> Events { Box::new(lines) });
+    let file = |path: &PathBuf| source::open(path, Arc::clone(telemetry)).map(|events| -> Events { Box::new(events) });
     let simulated = |simulation: Simulation| -> (InputReport, Events) {
         let Simulation { devices, events, encoding, seed } = simulation;
         let simulator = Simulator::new(devices, events, encoding, seed);

@@ -9,14 +9,14 @@ use std::{
 };
 
 use devicestate_engine::{
-    batch::{Event, EventCells, EventMetadata, MetadataColumn, Source},
+    batch::Source,
     device_state::{Document, Version, document_id},
     telemetry::{Decoded, DecodedRecord, RecordTime, Telemetry},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::hub::HubEvent;
+use crate::{envelope, hub::HubEvent};
 
 /// Time, source and sequence number of the event that a reading is from, and the index of its record.
 type VersionKey = (i64, u64, i64, u32);
@@ -90,7 +90,15 @@ impl Fold {
         let source = Source { partition_id: partition.to_string(), ..source.clone() };
         let number = source.number();
         for event in events {
-            let records = self.telemetry.decode_records(&as_decoded(event)).unwrap_or_else(|poison| {
+            let event_to_decode = envelope::event(event);
+            if event_to_decode
+                .iot_hub_message_source
+                .as_ref()
+                .is_some_and(|source| !source.eq_ignore_ascii_case("telemetry"))
+            {
+                continue;
+            }
+            let records = self.telemetry.decode_records(&event_to_decode).unwrap_or_else(|poison| {
                 // The event as a whole is one record that is not valid.
                 vec![DecodedRecord::Failed { device_id: None, poison }]
             });
@@ -199,23 +207,6 @@ impl Fold {
     }
 }
 
-/// Returns an event as the handler decodes it.
-fn as_decoded(event: &HubEvent) -> Event {
-    let properties: Map<String, Value> =
-        event.sent.properties.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-    let metadata = EventMetadata {
-        properties: MetadataColumn::new(json!([properties]).to_string(), 1),
-        partition_keys: MetadataColumn::new(json!([event.sent.partition_key]).to_string(), 1),
-        ..EventMetadata::default()
-    };
-    Event {
-        body: event.sent.body.clone().into(),
-        content_type: event.sent.content_type.map(str::to_owned),
-        cells: EventCells::new(metadata.into(), 0),
-        ..Event::default()
-    }
-}
-
 /// Returns the version of a stored reading after an event replaces it; `None` if the event is not newer.
 fn newer(held: VersionKey, event: VersionKey) -> Option<VersionKey> {
     const MINUTE_MS: u64 = 60_000;
@@ -239,6 +230,7 @@ fn as_version((time_ms, source, sequence_number, record): VersionKey) -> Version
 #[cfg(test)]
 mod tests {
     use devicestate_engine::{
+        batch::Event,
         device_state::Reading,
         telemetry::{Poison, Records},
     };

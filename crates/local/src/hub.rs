@@ -36,6 +36,8 @@ pub struct Sent {
     pub correlation_id: Option<String>,
     /// The application properties, in the producer's order.
     pub properties: Vec<(String, Property)>,
+    /// System properties that the service has set in an earlier hub, such as those of a message that came through an IoT Hub.
+    pub system_properties: Vec<(String, Property)>,
     /// What IoT Hub says the event is, for example `twinChangeEvents`; `None` for a producer of the hub.
     pub message_source: Option<&'static str>,
 }

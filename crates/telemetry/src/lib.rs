@@ -6,6 +6,8 @@
 mod any_telemetry;
 pub mod file;
 pub mod formats;
+pub mod infer;
+pub mod inspect;
 mod load;
 pub mod mapping;
 pub mod unwrapping;

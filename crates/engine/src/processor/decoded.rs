@@ -240,7 +240,7 @@ impl Processor {
 }
 
 /// Returns true if IoT Hub sent this event itself, such as a change of a twin or the deletion of a device. It is not telemetry.
-fn is_other_message(event: &Event) -> bool {
+pub(super) fn is_other_message(event: &Event) -> bool {
     event.iot_hub_message_source.as_deref().is_some_and(|source| !source.eq_ignore_ascii_case("telemetry"))
 }
 
@@ -274,7 +274,7 @@ fn poison(stage: Stage, issue: String) -> Failure {
 /// Decodes one event: appends its readings and its records.
 ///
 /// A panic in the decoder fails this event only.
-fn decode<'e>(
+pub(super) fn decode<'e>(
     telemetry: &dyn Telemetry,
     event: &'e Event,
     readings: &mut Vec<Reading>,
@@ -297,14 +297,14 @@ fn decode<'e>(
 }
 
 /// A record that follows the rules for all telemetry.
-struct ValidRecord<'e> {
-    device_id: Cow<'e, str>,
-    time: RecordTime,
-    skipped: Vec<String>,
+pub(super) struct ValidRecord<'e> {
+    pub(super) device_id: Cow<'e, str>,
+    pub(super) time: RecordTime,
+    pub(super) skipped: Vec<String>,
 }
 
 /// Checks the rules for all telemetry. Returns `None` for a record that is not telemetry.
-fn check<'e>(
+pub(super) fn check<'e>(
     result: RecordResult<'e>,
     readings: &[Reading],
     max_readings: usize,

@@ -13,6 +13,8 @@ use crate::{
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct SystemProperties<'a> {
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    earlier: Option<Properties<'a>>,
     #[serde(rename = "message-id", skip_serializing_if = "Option::is_none")]
     message_id: Option<&'a str>,
     #[serde(rename = "correlation-id", skip_serializing_if = "Option::is_none")]
@@ -46,6 +48,7 @@ impl<'a> SystemProperties<'a> {
         let sent = &event.sent;
         let partition_key = sent.partition_key.as_deref();
         Self {
+            earlier: Some(&*sent.system_properties).filter(|properties| !properties.is_empty()).map(Properties),
             message_id: sent.message_id.as_deref(),
             correlation_id: sent.correlation_id.as_deref(),
             content_type: sent.content_type,
