@@ -14,7 +14,6 @@ use devicestate_engine::{
     processor::{DocumentCache, IotHubTime, Processor, Shared},
     retry_decision::Attempts,
     store::StateStore,
-    telemetry::drone::Drone,
 };
 use tokio::{select, time::Instant};
 
@@ -127,7 +126,7 @@ impl Instance {
 /// Creates the real engine on top of a store client.
 pub(crate) fn new_processor(world: &World, store: Arc<dyn StateStore>, cache_bytes: u64) -> Processor {
     Processor {
-        telemetry: Arc::new(Drone::default()),
+        telemetry: Arc::clone(&world.telemetry),
         store,
         iot_hub_time: IotHubTime::Enqueued,
         cache: DocumentCache::new(cache_bytes),

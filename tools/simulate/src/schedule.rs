@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::faults::{DocumentFault, FaultRates, Outage};
+use super::{
+    faults::{DocumentFault, FaultRates, Outage},
+    fleet::Kind,
+};
 
 /// Everything about a run that is chosen before it begins.
 #[derive(Debug, Clone)]
@@ -12,6 +15,7 @@ pub(crate) struct Schedule {
     /// The number of events that the devices send.
     pub(crate) events: usize,
     pub(crate) devices: usize,
+    pub(crate) kind: Kind,
     pub(crate) partitions: usize,
     /// The number of hosts at the start.
     pub(crate) hosts: usize,
@@ -128,10 +132,12 @@ impl Schedule {
         if is_created_again {
             incidents.push((span.mul_f64(own.f64() / 2.0), Incident::HubCreatedAgain));
         }
+        let kind = Kind::draw(&mut own);
         incidents.sort_by_key(|(at, _)| *at);
         let schedule = Self {
             events: rng.usize(events / 2..=events + events / 2),
             devices: rng.usize(1..=40),
+            kind,
             partitions: rng.usize(1..=8),
             hosts: rng.usize(1..=3),
             policy,

@@ -196,7 +196,7 @@ fn raised_versions(before: Option<&Document>, after: &Document) -> Result<Vec<Ve
         for (name, _) in before.readings() {
             let (from, to) = (before.version(name).map(of_version), after.version(name).map(of_version));
             let is_less = match (from, to) {
-                (Some(from), Some(to)) if is_by_number(from, to) => to.0 < from.0 || to.2 < from.2,
+                (Some(from), Some(to)) if is_by_number(from, to) => to.0 < from.0 || (to.2, to.3) < (from.2, from.3),
                 _ => to < from,
             };
             if is_less {

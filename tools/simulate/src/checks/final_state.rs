@@ -8,9 +8,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     dead_letter::DeadLetter,
-    order::{EventOrder, MINUTE_MS, is_newer, of_event},
+    order::{EventOrder, MINUTE_MS, is_newer, of_record},
 };
-use crate::{World, fleet::ExpectedEffect, hub::Partition, metrics::Count};
+use crate::{
+    World,
+    expected::{ExpectedEffect, ExpectedEvent, ExpectedRecord},
+    hub::Partition,
+    metrics::Count,
+};
 
 /// The expected documents, by id.
 type Fold = BTreeMap<String, Expected>;
@@ -28,8 +33,8 @@ struct Expected {
 struct Field {
     /// The newest valid event. `None` if all events were rejected.
     newest: Option<FieldEvent>,
-    /// All valid events, by source and sequence number.
-    valid: BTreeMap<(u64, i64), FieldEvent>,
+    /// All valid events, by source, sequence number and record.
+    valid: BTreeMap<(u64, i64, u32), FieldEvent>,
     sources: BTreeMap<u64, Times>,
     /// Whether the times of a source that is ordered by sequence number step back.
     has_steps: bool,
@@ -68,6 +73,31 @@ impl Times {
 }
 
 impl Field {
+    /// Adds an event with its order. Events are added in the order of their partition.
+    fn add(&mut self, order: EventOrder, is_valid: bool, value: &Value, is_after_restart: bool) {
+        let (time_ms, source, sequence_number, record) = order;
+        let times = self.sources.entry(source).or_default();
+        if source.is_multiple_of(2) {
+            self.has_steps |= Some(time_ms) < times.latest;
+            times.latest = times.latest.max(Some(time_ms));
+            if is_after_restart {
+                times.has_restarted = true;
+                times.last_since = Some(time_ms).filter(|_| is_valid).or(times.last_since);
+            } else {
+                times.before_restart = times.latest;
+            }
+        }
+        if !is_valid {
+            return;
+        }
+        let order = (times.latest.unwrap_or(time_ms), source, sequence_number, record);
+        let event = FieldEvent { order, time_ms, value: value.clone() };
+        self.valid.insert((source, sequence_number, record), event.clone());
+        if self.newest.as_ref().is_none_or(|newest| order > newest.order) {
+            self.newest = Some(event);
+        }
+    }
+
     fn is_restarting(&self) -> bool {
         self.sources.values().any(Times::is_restarting)
     }
@@ -81,12 +111,12 @@ impl Field {
     /// any valid event, and the time may be any between that of the event and the latest before it.
     fn expected(&self, found: Option<Version>) -> Option<(Value, EventOrder)> {
         let is_unordered = self.is_unordered();
-        let of_found = |found: Version| self.valid.get(&(found.source, found.sequence_number));
+        let of_found = |found: Version| self.valid.get(&(found.source, found.sequence_number, found.record));
         let event = found.filter(|_| is_unordered).and_then(of_found).or(self.newest.as_ref())?;
-        let (latest, source, sequence_number) = event.order;
+        let (latest, source, sequence_number, record) = event.order;
         let latest = latest + if self.is_restarting() { 2 * MINUTE_MS } else { 0 };
         let time_ms = found.map_or(latest, |found| found.time_ms.clamp(event.time_ms, latest));
-        Some((event.value.clone(), (time_ms, source, sequence_number)))
+        Some((event.value.clone(), (time_ms, source, sequence_number, record)))
     }
 }
 
@@ -98,7 +128,7 @@ pub(crate) fn check(world: &World) {
     check_dead_letters(world, &fold);
 }
 
-fn for_each_event(world: &World, mut visit: impl FnMut(&Partition, &HubEvent, &ExpectedEffect, u64)) {
+fn for_each_event(world: &World, mut visit: impl FnMut(&Partition, &HubEvent, &ExpectedEvent, u64)) {
     for partition in world.hubs.iter().flat_map(|hub| &hub.partitions) {
         partition.for_each_event(|event, expected, order| visit(partition, event, expected, order));
     }
@@ -109,32 +139,15 @@ fn for_each_event(world: &World, mut visit: impl FnMut(&Partition, &HubEvent, &E
 fn fold(world: &World) -> Fold {
     let mut fold = Fold::new();
     for_each_event(world, |partition, event, expected, _| {
-        let Some((id, readings)) = expected.decoded() else { return };
-        let (time_ms, source, sequence_number) = of_event(partition.number, event);
-        let is_valid = matches!(expected, ExpectedEffect::Valid { .. });
-        let is_by_number = source.is_multiple_of(2);
-        let document = fold.entry(id.to_owned()).or_default();
-        document.is_valid |= is_valid;
-        for (name, value) in readings {
-            let field = document.fields.entry(name).or_default();
-            let times = field.sources.entry(source).or_default();
-            if is_by_number {
-                field.has_steps |= Some(time_ms) < times.latest;
-                times.latest = times.latest.max(Some(time_ms));
-                if partition.is_after_restart(event) {
-                    times.has_restarted = true;
-                    times.last_since = Some(time_ms).filter(|_| is_valid).or(times.last_since);
-                } else {
-                    times.before_restart = times.latest;
-                }
-            }
-            let order = (times.latest.unwrap_or(time_ms), source, sequence_number);
-            if is_valid {
-                let event = FieldEvent { order, time_ms, value: value.clone() };
-                field.valid.insert((source, sequence_number), event.clone());
-                if field.newest.as_ref().is_none_or(|newest| order > newest.order) {
-                    field.newest = Some(event);
-                }
+        for (index, effect) in (0..).zip(&expected.0) {
+            let Some(ExpectedRecord { id, time, readings }) = effect.decoded() else { continue };
+            let is_valid = matches!(effect, ExpectedEffect::Valid(_));
+            let order = of_record(partition.number, event, index, *time);
+            let document = fold.entry(id.clone()).or_default();
+            document.is_valid |= is_valid;
+            for (name, value) in readings {
+                let field = document.fields.entry(name).or_default();
+                field.add(order, is_valid, value, partition.is_after_restart(event));
             }
         }
     });
@@ -169,37 +182,42 @@ fn document(world: &World, id: &str, fields: &BTreeMap<&str, Field>, found: Opti
     let mut versions = Map::new();
     for (name, field) in fields {
         let found = found.and_then(|found| found.version(name));
-        let Some((value, (time_ms, source, sequence_number))) = field.expected(found) else { continue };
+        let Some((value, order)) = field.expected(found) else { continue };
         world.clock.metrics.count(Count::Readings, 1);
         world.clock.metrics.count(Count::UnorderedReadings, u64::from(field.is_unordered()));
         document.insert((*name).to_owned(), value);
-        versions.insert((*name).to_owned(), version(time_ms, sequence_number, source));
+        versions.insert((*name).to_owned(), version(order));
     }
     document.insert("Versions".to_owned(), Value::Object(versions));
     Value::Object(document)
 }
 
 /// Returns a version as it is stored: a sequence number that the store would round is a string.
-fn version(time_ms: i64, sequence_number: i64, source: u64) -> Value {
-    if sequence_number > 1 << 53 {
-        return json!([time_ms, sequence_number.to_string(), source]);
+fn version((time_ms, source, sequence_number, record): EventOrder) -> Value {
+    let is_exact = sequence_number <= 1 << 53;
+    let number = if is_exact { json!(sequence_number) } else { json!(sequence_number.to_string()) };
+    match record {
+        0 => json!([time_ms, number, source]),
+        _ => json!([time_ms, number, source, record]),
     }
-    json!([time_ms, sequence_number, source])
 }
 
 /// Checks that a document holds what its device sent last. This applies only where the platform keeps the events in order:
 /// they have a partition key, and are in one partition or in partitions whose clocks agree, and a hub that was created again
 /// has existed for some minutes.
 fn check_order(world: &World, fold: &Fold) {
+    if world.schedule.kind.has_device_times() {
+        return;
+    }
     let mut last: BTreeMap<(String, &str), (u64, Value)> = BTreeMap::new();
     for_each_event(world, |_, _, expected, order| {
-        let ExpectedEffect::Valid { id, readings } = expected else {
-            return;
-        };
-        for (name, value) in readings {
-            let held = last.entry((id.clone(), name)).or_insert_with(|| (order, value.clone()));
-            if order > held.0 {
-                *held = (order, value.clone());
+        for effect in &expected.0 {
+            let ExpectedEffect::Valid(ExpectedRecord { id, readings, .. }) = effect else { continue };
+            for (name, value) in readings {
+                let held = last.entry((id.clone(), name)).or_insert_with(|| (order, value.clone()));
+                if order > held.0 {
+                    *held = (order, value.clone());
+                }
             }
         }
     });
@@ -243,26 +261,28 @@ fn check_dead_letters(world: &World, fold: &Fold) {
     for_each_event(world, |partition, event, expected, _| {
         let source = &partition.source;
         let position = (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
-        let is_superseded = |id: &str, name: &str| {
-            let field = fold.get(id).and_then(|document| document.fields.get(name));
-            // Where the order of arrival decides, any of them may have been in the document.
-            let is_overtaken = |valid: &FieldEvent| is_newer(valid.order, of_event(partition.number, event));
-            field.is_some_and(|field| field.is_restarting() || field.valid.values().any(is_overtaken))
-        };
         let violation = |what: &str| world.clock.record_violation(&format!("the event at {position:?} {what}"));
-        match (expected, remaining.remove(&position)) {
-            (ExpectedEffect::Poison, None) => violation("is poison, but its dead letter is missing"),
-            (ExpectedEffect::Rejected { id, readings }, None)
-                if !readings.iter().all(|(name, _)| is_superseded(id, name)) =>
-            {
-                violation("was rejected, but its dead letter is missing");
+        let rejected = (0..).zip(&expected.0).filter_map(|(index, effect)| match effect {
+            ExpectedEffect::Rejected(record) => Some((of_record(partition.number, event, index, record.time), record)),
+            _ => None,
+        });
+        let is_superseded = |(order, ExpectedRecord { id, readings, .. }): (EventOrder, &ExpectedRecord)| {
+            readings.iter().all(|(name, _)| {
+                let field = fold.get(id).and_then(|document| document.fields.get(name));
+                // Where the order of arrival decides, any of them may have been in the document.
+                let is_overtaken = |valid: &FieldEvent| is_newer(valid.order, order);
+                field.is_some_and(|field| field.is_restarting() || field.valid.values().any(is_overtaken))
+            })
+        };
+        match remaining.remove(&position) {
+            None if expected.has_poison() => violation("has poison, but its dead letter is missing"),
+            None if !{ rejected }.all(is_superseded) => violation("was rejected, but its dead letter is missing"),
+            Some(_) if expected.is_valid() => violation("is valid, but still a dead letter"),
+            Some(_) if expected.is_unrecognized() || expected.is_ignored() => {
+                violation("is not telemetry, but a dead letter");
             }
-            (ExpectedEffect::Valid { .. }, Some(_)) => violation("is valid, but still a dead letter"),
-            (ExpectedEffect::Unrecognized | ExpectedEffect::Ignored, Some(_)) => {
-                violation("is not telemetry of a drone, but a dead letter");
-            }
-            (_, Some((_, body))) if body != event.sent.body => violation("has a dead letter with other bytes"),
-            (ExpectedEffect::Poison | ExpectedEffect::Rejected { .. }, _) | (_, None) => {}
+            Some((_, body)) if body != event.sent.body => violation("has a dead letter with other bytes"),
+            _ => {}
         }
     });
     for position in remaining.into_keys() {
