@@ -42,6 +42,8 @@ pub fn build_processor(config: &Config, store: Arc<dyn StateStore>, observer: Ar
         observer,
         budget: config.invocation_budget,
         concurrency: config.store_concurrency,
+        heard_every: config.heard_every,
+        max_readings: config.max_readings,
         shared: Shared::default(),
     }
 }

@@ -42,6 +42,11 @@ pub struct Config {
     pub invocation_budget: Duration,
     /// `StoreConcurrency`: how many devices of one batch are written concurrently, 1 to 1000. Default: 32.
     pub store_concurrency: usize,
+    /// `HeardEvery`: the least time between two writes of a document that only record that its device was heard again, as
+    /// `hh:mm:ss`. With 0 each event is recorded. Default: five minutes.
+    pub heard_every: Duration,
+    /// `MaxReadings`: the maximum number of readings of a document, 1 to 100000. Default: 1000.
+    pub max_readings: usize,
     /// `DocumentCacheMegabytes`: the limit of the cache of recently written documents. The setting is in units of 2^20
     /// bytes; 0 disables the cache. Default: 64. The memory store has no cache.
     pub document_cache_bytes: u64,
@@ -79,6 +84,15 @@ impl Config {
             )?,
             store_concurrency: settings.parse("StoreConcurrency", 32, "an integer from 1 to 1000", |value| {
                 value.parse().ok().filter(|number| (1..=1000).contains(number))
+            })?,
+            heard_every: settings.parse(
+                "HeardEvery",
+                Duration::from_mins(5),
+                "a duration from 00:00:00, such as 00:05:00",
+                timespan::parse,
+            )?,
+            max_readings: settings.parse("MaxReadings", 1000, "an integer from 1 to 100000", |value| {
+                value.parse().ok().filter(|number| (1..=100_000).contains(number))
             })?,
             document_cache_bytes: match &store {
                 StoreConfig::Memory => 0,

@@ -111,6 +111,8 @@ static REPLAYER: LazyLock<Replayer> = LazyLock::new(|| Replayer {
         observer: Arc::new(()),
         budget: Duration::from_mins(1),
         concurrency: 8,
+        heard_every: Duration::from_mins(5),
+        max_readings: 1000,
         shared: Shared::default(),
     }),
     overflow: Some(Arc::new(OVERFLOW.directory.clone())),

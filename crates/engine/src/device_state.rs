@@ -7,10 +7,12 @@
 mod document_id;
 mod version;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize, de::Error as _, ser::SerializeMap as _};
 use serde_json::{Map, Value};
+
+use crate::text::iso8601;
 
 pub use document_id::{MAX_ID_BYTES, device_id, document_id};
 pub use version::{MAX_CLOCK_STEP_MS, Version};
@@ -62,6 +64,8 @@ impl<T> Default for Fields<T> {
 /// The fold of some events of a device: the newest value of each field, with its version.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Update {
+    /// The position of the newest event.
+    heard: Option<Version>,
     fields: Fields<(Version, Value)>,
 }
 
@@ -87,16 +91,25 @@ impl Update {
             }
         }
     }
+
+    /// Folds the position of an event, whatever its readings are: its time is that of the service, and not of the device.
+    #[inline]
+    pub fn hear(&mut self, position: Version) {
+        self.heard = replaced(self.heard, position).or(self.heard);
+    }
 }
 
-/// The state document of one device: its id and its newest readings, each with its version.
+/// The state document of one device: its id, its newest readings, each with its version, and when it was last heard.
 ///
-/// Stored as `{"id":"drone-7","Battery":0.5,"Versions":{"Battery":[1732150000123,42,913]}}`. A field without a version was
-/// written by another program, such as the reference implementation: it is preserved, and any event may overwrite it.
+/// Stored as `{"id":"drone-7","Heard":"2024-11-21T00:46:40.123Z","Battery":0.5,"Versions":{"Heard":[1732150000123,42,913],
+/// "Battery":[1732150000123,42,913]}}`. A field without a version was written by another program, such as the reference
+/// implementation: it is preserved, and any event may overwrite it. A field that an event has cleared is null.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     /// The document's id and partition key: see [`document_id`].
     pub id: String,
+    /// The position of the newest event of the device that was written.
+    heard: Option<Version>,
     /// Copies of a document share the fields until one of them is changed.
     fields: Arc<Fields<Field>>,
 }
@@ -111,7 +124,7 @@ impl Document {
     /// Creates a document without readings.
     #[must_use]
     pub fn new(id: String) -> Self {
-        Self { id, fields: Arc::default() }
+        Self { id, heard: None, fields: Arc::default() }
     }
 
     /// Returns true if an event of this version would update at least one of these readings.
@@ -120,8 +133,10 @@ impl Document {
         readings.iter().any(|r| replaced(self.version(&r.name), version).is_some())
     }
 
-    /// Overwrites each field for which the update is newer. Returns true if there is one.
+    /// Overwrites each field for which the update is newer, and returns true if there is one. When the device was last heard is
+    /// raised as well, and is not part of the result: see [`Document::is_heard_due`].
     pub fn merge(&mut self, update: &Update) -> bool {
+        self.heard = update.heard.and_then(|position| replaced(self.heard, position)).or(self.heard);
         if !update.fields.0.iter().any(|(name, (version, _))| replaced(self.version(name), *version).is_some()) {
             return false;
         }
@@ -144,8 +159,21 @@ impl Document {
         true
     }
 
+    /// Returns true if the update is worth a write only because the device was heard again: this document does not say when it was
+    /// last heard, or says a time that is older by at least `heard_every`.
+    #[must_use]
+    pub fn is_heard_due(&self, update: &Update, heard_every: Duration) -> bool {
+        let Some(position) = update.heard else { return false };
+        let Some(held) = self.heard else { return true };
+        held.replaced_by(position).is_some_and(|heard| {
+            let age_ms = heard.time_ms.saturating_sub(held.time_ms);
+            u128::from(age_ms.unsigned_abs()) >= heard_every.as_millis()
+        })
+    }
+
     /// Returns true if this document shows that the update was written over the document `before`: each version that the update
-    /// changes in `before` is exactly the one that the merge makes.
+    /// changes in `before` is exactly the one that the merge makes. When the device was last heard shows nothing: other events
+    /// raise it, too.
     #[must_use]
     pub fn holds(&self, update: &Update, before: Option<&Self>) -> bool {
         update.fields.0.iter().all(|(name, (version, _))| {
@@ -171,7 +199,20 @@ impl Document {
         self.fields.0.iter().map(|(name, field)| (&**name, &field.value))
     }
 
-    /// Returns the version with the latest time in the document: the time of the device's last applied event.
+    /// Returns the position of the newest event of the device, as it was last written; `None` in a document of an earlier version
+    /// of this program. Its time is that of the service.
+    #[must_use]
+    pub fn heard(&self) -> Option<Version> {
+        self.heard
+    }
+
+    /// Returns the number of fields.
+    #[must_use]
+    pub fn reading_count(&self) -> usize {
+        self.fields.0.len()
+    }
+
+    /// Returns the version with the latest time of all readings.
     #[must_use]
     pub fn newest_version(&self) -> Option<Version> {
         self.fields.0.iter().filter_map(|(_, field)| field.version).max_by_key(|version| version.by_time())
@@ -187,20 +228,26 @@ impl Serialize for Document {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(ID, &self.id)?;
+        if let Some(heard) = self.heard {
+            map.serialize_entry(HEARD, &iso8601(heard.time_ms))?;
+        }
         for (name, field) in &self.fields.0 {
             map.serialize_entry(name, &field.value)?;
         }
-        map.serialize_entry(VERSIONS, &Versions(&self.fields))?;
+        map.serialize_entry(VERSIONS, &Versions(self))?;
         map.end()
     }
 }
 
-/// Serializes the versions of the fields that have one, by name.
-struct Versions<'a>(&'a Fields<Field>);
+/// Serializes the versions of a document by name: when the device was last heard, and of the fields that have one.
+struct Versions<'a>(&'a Document);
 
 impl Serialize for Versions<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.0.iter().filter_map(|(name, field)| Some((name, field.version?))))
+        let Document { heard, fields, .. } = self.0;
+        let heard = heard.map(|heard| (HEARD, heard));
+        let fields = fields.0.iter().filter_map(|(name, field)| Some((name.as_str(), field.version?)));
+        serializer.collect_map(heard.into_iter().chain(fields))
     }
 }
 
@@ -213,7 +260,9 @@ impl<'de> Deserialize<'de> for Document {
         let versions = map.remove(VERSIONS).unwrap_or_default();
         let versions: Option<BTreeMap<String, Version>> = serde_json::from_value(versions)
             .map_err(|error| D::Error::custom(format!("\"Versions\" of the document {id:?}: {error}")))?;
-        let versions = versions.unwrap_or_default();
+        let mut versions = versions.unwrap_or_default();
+        let heard = versions.remove(HEARD);
+        map.remove(HEARD);
         let fields = map.into_iter().filter(|(name, _)| !SERVICE_PROPERTIES.contains(&name.as_str()));
         let mut fields: Vec<(Name, _)> = fields
             .map(|(name, value)| {
@@ -223,21 +272,22 @@ impl<'de> Deserialize<'de> for Document {
             .collect();
         // serde_json sorts its maps, unless a dependency enables its feature preserve_order.
         fields.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(Self { id, fields: Arc::new(Fields(fields)) })
+        Ok(Self { id, heard, fields: Arc::new(Fields(fields)) })
     }
 }
 
 const ID: &str = "id";
+const HEARD: &str = "Heard";
 const VERSIONS: &str = "Versions";
 
 /// The properties that Cosmos DB adds to a stored document.
 const SERVICE_PROPERTIES: [&str; 5] = ["_rid", "_self", "_etag", "_attachments", "_ts"];
 
-/// Returns true if a reading may have this name. Reserved are `id`, `Versions`, `ttl` (after which Cosmos DB deletes a
-/// document), the empty name and names with a leading underscore.
+/// Returns true if a reading may have this name. Reserved are `id`, `Heard`, `Versions`, `ttl` (after which Cosmos DB deletes
+/// a document), the empty name and names with a leading underscore.
 #[must_use]
 pub fn is_reading_name(name: &str) -> bool {
-    !matches!(name, "" | ID | VERSIONS | "ttl") && !name.starts_with('_')
+    !matches!(name, "" | ID | HEARD | VERSIONS | "ttl") && !name.starts_with('_')
 }
 
 #[cfg(test)]

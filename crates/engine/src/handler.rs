@@ -111,6 +111,8 @@ impl Handler {
     ///         observer: Arc::new(()),
     ///         budget: Duration::from_secs(30),
     ///         concurrency: 32,
+    ///         heard_every: Duration::from_mins(5),
+    ///         max_readings: 1000,
     ///         shared: Shared::default(),
     ///     }),
     ///     overflow: None,

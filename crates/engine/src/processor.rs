@@ -112,6 +112,10 @@ pub struct Processor {
     pub budget: Duration,
     /// The maximum number of devices that are written at the same time.
     pub concurrency: usize,
+    /// The least time between two writes of a document that only record that its device was heard again.
+    pub heard_every: Duration,
+    /// The maximum number of readings of a document.
+    pub max_readings: usize,
     /// The state that all batches of this process share.
     pub shared: Shared,
 }

@@ -14,6 +14,7 @@ use devicestate_engine::{
     device_state::{Document, Reading, Update, Version},
     processor::{DocumentCache, IotHubTime, Outcome, Processed, Processor, Shared},
     telemetry::{Telemetry, drone::Drone},
+    text::iso8601,
 };
 use serde_json::{Value, json};
 
@@ -62,6 +63,8 @@ pub fn processor_with_telemetry(store: &Arc<ScriptedStore>, telemetry: Arc<dyn T
         observer: Arc::new(()),
         budget: BUDGET,
         concurrency: 8,
+        heard_every: Duration::from_mins(5),
+        max_readings: 1000,
         shared: Shared::default(),
     }
 }
@@ -74,6 +77,11 @@ pub fn source() -> Source {
         partition_id: "3".into(),
         ..Source::default()
     }
+}
+
+/// Returns the time of event number n, as it is in a document.
+pub fn heard(number: i64) -> String {
+    iso8601(T0 + number)
 }
 
 /// Returns the version of event number n.
@@ -106,16 +114,17 @@ pub fn heartbeat(number: i64, device: &str) -> Event {
     event(number, &json!({"deviceId": device}))
 }
 
-/// Creates an update with these readings, all of this version.
+/// Creates an update of an event of this version with these readings.
 pub fn update(version: Version, readings: &Value) -> Update {
     let fields = readings.as_object().expect("an object of readings").clone();
     let readings: Vec<_> = fields.into_iter().map(|(name, value)| Reading { name: name.into(), value }).collect();
     let mut update = Update::default();
     update.fold(version, &readings);
+    update.hear(version);
     update
 }
 
-/// Creates a document with these readings, all of this version.
+/// Creates a document of a device with one event, which had this version and these readings.
 pub fn document(id: &str, version: Version, readings: &Value) -> Document {
     let mut document = Document::new(id.to_owned());
     document.merge(&update(version, readings));

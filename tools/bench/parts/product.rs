@@ -59,6 +59,8 @@ fn processor() -> Processor {
         observer: Arc::new(()),
         budget: Duration::from_mins(1),
         concurrency: 32,
+        heard_every: Duration::from_mins(5),
+        max_readings: 1000,
         shared: Shared::default(),
     }
 }

@@ -135,6 +135,8 @@ pub(crate) fn new_processor(world: &World, store: Arc<dyn StateStore>, cache_byt
         observer: Arc::new(()),
         budget: world.schedule.budget,
         concurrency: world.schedule.concurrency,
+        heard_every: Duration::from_mins(5),
+        max_readings: 1000,
         shared: Shared::default(),
     }
 }

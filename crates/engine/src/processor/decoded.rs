@@ -54,6 +54,8 @@ struct DecodedRecord {
     index: usize,
     /// The index of the device in [`DecodedBatch::devices`].
     device: usize,
+    /// The version of its event, by the times of the service.
+    position: Version,
     version: Version,
     /// The range of the record's readings in [`DecodedBatch::readings`].
     readings: Range<usize>,
@@ -73,6 +75,8 @@ pub(super) struct Device<'d> {
 pub(super) struct DeviceRecord<'d> {
     /// The record's index in the batch.
     pub(super) index: usize,
+    /// The version of its event, by the times of the service.
+    pub(super) position: Version,
     pub(super) version: Version,
     pub(super) readings: &'d [Reading],
 }
@@ -104,9 +108,10 @@ impl<'b> DecodedBatch<'b> {
             Device { id: document_id(name), name, records }
         });
         let mut devices: Vec<_> = devices.collect();
-        for DecodedRecord { index, device, version, readings } in &self.records {
+        for DecodedRecord { index, device, position, version, readings } in &self.records {
             let readings = &self.readings[readings.clone()];
-            devices[*device].records.push(DeviceRecord { index: *index, version: *version, readings });
+            let record = DeviceRecord { index: *index, position: *position, version: *version, readings };
+            devices[*device].records.push(record);
         }
         devices
     }
@@ -163,7 +168,7 @@ impl Processor {
                 decoded.add(index, Some(Outcome::Ignored));
                 continue;
             }
-            let position = self.version(event, source).unwrap_or_else(|| {
+            let position = position(event, source).unwrap_or_else(|| {
                 let arrival_ms = *arrival_ms.get_or_insert_with(|| self.next_arrival_ms());
                 Version::ordered_by_time(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
             });
@@ -184,7 +189,7 @@ impl Processor {
                     decoded.add(index, Some(Outcome::Unrecognized));
                     continue;
                 }
-                let version = Version { record, ..record_version(position, event, time) };
+                let version = Version { record, ..self.record_version(position, event, time) };
                 decoded.unusable_times += usize::from(time == RecordTime::Unusable);
                 if !is_warned && is_far_ahead(version.time_ms, now_ms) {
                     is_warned = true;
@@ -198,7 +203,7 @@ impl Processor {
                 });
                 devices[device].records += 1;
                 let index = decoded.add(index, None);
-                decoded.records.push(DecodedRecord { index, device, version, readings });
+                decoded.records.push(DecodedRecord { index, device, position, version, readings });
             }
         }
         if has_large {
@@ -208,16 +213,19 @@ impl Processor {
         decoded
     }
 
-    /// Returns the version of an event's readings; `None` without a usable position.
-    fn version(&self, event: &Event, source: u64) -> Option<Version> {
-        let EventPosition { enqueued_ms, sequence_number } = event.position?;
-        let created_ms = event.created_ms.filter(|_| self.iot_hub_time == IotHubTime::Created);
-        // A device's clock that is ahead must not hold off later events.
-        let created_ms = created_ms.map(|created_ms| created_ms.min(event.time_ms.unwrap_or(enqueued_ms)));
-        Some(match created_ms.or(event.time_ms) {
-            Some(time_ms) => Version::ordered_by_time(time_ms, sequence_number, source),
-            None => Version { time_ms: enqueued_ms, sequence_number, source, record: 0 },
-        })
+    /// Returns the version of a record of the event at this position.
+    #[inline]
+    fn record_version(&self, position: Version, event: &Event, time: RecordTime) -> Version {
+        let time_ms = match time {
+            RecordTime::Service => match event.created_ms {
+                Some(created_ms) if self.iot_hub_time == IotHubTime::Created && event.position.is_some() => created_ms,
+                _ => return position,
+            },
+            RecordTime::Device(time_ms) => time_ms,
+            RecordTime::Enqueued | RecordTime::Unusable => position.time_ms,
+        };
+        // A device's clock that is ahead must not hold off later records.
+        Version::ordered_by_time(time_ms.min(position.time_ms), position.sequence_number, position.source)
     }
 
     /// Returns the arrival time for the events of a batch without a usable position, in milliseconds since 1970. It increases
@@ -247,17 +255,14 @@ fn undecoded() -> Failure {
     }
 }
 
-/// Returns the version of a record of an event whose own version is `position`.
-fn record_version(position: Version, event: &Event, time: RecordTime) -> Version {
-    let Version { sequence_number, source, .. } = position;
-    // IoT Hub may send a message again, with another position.
-    let enqueued_ms = event.time_ms.unwrap_or_else(|| event.position.map_or(position.time_ms, |p| p.enqueued_ms));
-    match time {
-        RecordTime::Service => position,
-        // A device's clock that is ahead must not hold off later records.
-        RecordTime::Device(time_ms) => Version::ordered_by_time(time_ms.min(enqueued_ms), sequence_number, source),
-        RecordTime::Enqueued | RecordTime::Unusable => Version::ordered_by_time(enqueued_ms, sequence_number, source),
-    }
+/// Returns the version of an event by the times of the service; `None` without a usable position.
+fn position(event: &Event, source: u64) -> Option<Version> {
+    let EventPosition { enqueued_ms, sequence_number } = event.position?;
+    Some(match event.time_ms {
+        // IoT Hub may send a message again, with another position and the same time.
+        Some(time_ms) => Version::ordered_by_time(time_ms, sequence_number, source),
+        None => Version { time_ms: enqueued_ms, sequence_number, source, record: 0 },
+    })
 }
 
 fn poison(stage: Stage, issue: String) -> Failure {

@@ -52,6 +52,7 @@ pub(super) struct Writer<'a> {
     pub(super) store: &'a dyn StateStore,
     pub(super) cache: &'a DocumentCache,
     pub(super) random: &'a dyn Random,
+    pub(super) heard_every: Duration,
     pub(super) counters: &'a Counters,
     /// The documents that are known to be faulty: each gets one try, of at most [`FAULTY_DEVICE_TIME`].
     pub(super) faulty_documents: &'a HashSet<String>,
@@ -194,10 +195,12 @@ impl<'a> DeviceWrite<'a> {
     ///
     /// Returns the last error if it is final or if the deadline leaves no time for another try.
     async fn write(&mut self, records: &[DeviceRecord<'_>]) -> Result<WriteEnd, StoreError> {
+        let heard_every = self.writer.heard_every;
         let mut update = Update::default();
         // The order makes no difference to the result. Starting with the newest event skips most older readings.
         for record in records.iter().rev() {
             update.fold(record.version, record.readings);
+            update.hear(record.position);
         }
         self.is_document_rejected = false;
         let mut backoff = Backoff::default();
@@ -220,23 +223,37 @@ impl<'a> DeviceWrite<'a> {
             };
             let before = stored.as_ref().map(|stored| &stored.document);
             let mut document = before.cloned().unwrap_or_else(|| Document::new(self.device.id.clone().into_owned()));
-            let changed = document.merge(&update);
+            let has_newer = document.merge(&update);
+            let must_write = has_newer || before.is_none_or(|held| held.is_heard_due(&update, heard_every));
             let written = match stored {
                 // Only a document that was just read may be the reason not to write. This one may be out of date: read it.
-                Some(_) if !changed && !is_read => continue,
-                Some(stored) if !changed => {
-                    // If a write whose response was lost was done, the events are newer than the document before it.
-                    let ours = ambiguous_base.filter(|base| stored.document.holds(&update, base.document.as_ref()));
-                    let before = ours.map_or_else(|| Some(stored.document.clone()), |base| base.document);
+                Some(_) if !must_write && !is_read => continue,
+                Some(stored) if !must_write => {
+                    let before = counted_base(stored.document, ambiguous_base, &update);
                     return Ok(WriteEnd::AlreadyHeld { before });
                 }
                 Some(ref stored) => self.replace(&document, &stored.etag).await,
                 None => self.create(&document).await,
             };
+            if let (Err(StoreError::Rejected(_) | StoreError::BadRequest(_)), Some(stored), false) =
+                (&written, &stored, has_newer)
+            {
+                // Only the time at which the device was heard is new: that the store does not accept it must fail no event.
+                if !is_read {
+                    continue;
+                }
+                let before = counted_base(stored.document.clone(), ambiguous_base, &update);
+                return Ok(WriteEnd::AlreadyHeld { before });
+            }
             match written {
                 Ok(etag) => {
                     self.base = Base::Stored(Stored { document, etag });
-                    return Ok(WriteEnd::Written { before: stored.map(|stored| stored.document) });
+                    let before = stored.map(|stored| stored.document);
+                    let before = match before {
+                        Some(before) if !has_newer => counted_base(before, ambiguous_base, &update),
+                        before => before,
+                    };
+                    return Ok(WriteEnd::Written { before });
                 }
                 Err(StoreError::Conflict) if stored.is_none() && unreadable_conflicts == MAX_UNREADABLE_CONFLICTS => {
                     self.is_document_rejected = true;
@@ -371,6 +388,15 @@ impl<'a> DeviceWrite<'a> {
         }
         self.last_failure = Some(error.clone());
         self.unless_straggling(sleep(delay)).await.ok_or(error)
+    }
+}
+
+/// Returns the document against which the events of an update are counted that changes no reading of the document `stored`. If
+/// a write was done whose response was lost, the events are newer than the document before that write.
+fn counted_base(stored: Document, ambiguous: Option<WriteBase>, update: &Update) -> Option<Document> {
+    match ambiguous.filter(|base| stored.holds(update, base.document.as_ref())) {
+        Some(base) => base.document,
+        None => Some(stored),
     }
 }
 

@@ -55,6 +55,7 @@ impl Processor {
             store: &*self.store,
             cache: &self.cache,
             random: &*self.random,
+            heard_every: self.heard_every,
             counters: &operations,
             faulty_documents: &self.shared.documents.failing.faulty_among(devices.iter().map(|device| &*device.id)),
             must_stragglers_end: &must_stragglers_end,

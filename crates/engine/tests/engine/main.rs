@@ -8,6 +8,7 @@ mod decoding;
 mod document_cache;
 mod faulty_devices;
 mod forms;
+mod heard;
 mod interleavings;
 mod invocations;
 mod large_dead_letters;

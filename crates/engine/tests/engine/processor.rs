@@ -4,15 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use devicestate_engine::{
     batch::{Batch, Event, EventPosition},
-    device_state::{Document, MAX_ID_BYTES, Reading, Version},
+    device_state::{MAX_ID_BYTES, Reading, Version},
     failure::{ErrorClass, Stage},
     processor::{Outcome, Processor},
     store::Operations,
     telemetry::{Poison, RecordTime, Records, Telemetry, drone::Drone},
 };
 use devicestate_test_doubles::{
-    ANY, Operation, ScriptedStore, StoreResponse, altitude, batch, battery, document, event, heartbeat, issue, kinds,
-    processor, processor_with_telemetry, readings, version,
+    ANY, Operation, ScriptedStore, StoreResponse, altitude, batch, battery, document, event, heard, heartbeat, issue,
+    kinds, processor, processor_with_telemetry, readings, version,
 };
 use serde_json::json;
 
@@ -46,8 +46,8 @@ async fn each_field_has_the_newest_value_and_its_version() {
     let document = store.document("d").await.expect("a document");
     assert_eq!(
         serde_json::to_value(&document).expect("JSON"),
-        json!({"id": "d", "Battery": 0.8, "FlightMode": 1, "Altitude": 10.0, "GyrometerOK": false,
-               "Versions": {"Battery": version(3), "FlightMode": version(1), "Altitude": version(2),
+        json!({"id": "d", "Heard": heard(4), "Battery": 0.8, "FlightMode": 1, "Altitude": 10.0, "GyrometerOK": false,
+               "Versions": {"Heard": version(4), "Battery": version(3), "FlightMode": version(1), "Altitude": version(2),
                             "GyrometerOK": version(4)}})
     );
 }
@@ -101,7 +101,7 @@ async fn an_event_without_readings_is_applied_and_creates_a_missing_document() {
     let engine = processor(&store);
     let processed = engine.process(&batch([heartbeat(1, "d")])).await;
     assert_eq!((kinds(&processed), processed.operations.writes), (vec!["applied".to_owned()], 1));
-    assert_eq!(store.document("d").await, Some(Document::new("d".into())));
+    assert_eq!(store.document("d").await, Some(document("d", version(1), &json!({}))));
     let processed = engine.process(&batch([heartbeat(2, "d")])).await;
     assert_eq!((kinds(&processed), processed.operations.writes), (vec!["applied".to_owned()], 0));
 }
