@@ -135,7 +135,7 @@ pub(crate) fn new_processor(world: &World, store: Arc<dyn StateStore>, cache_byt
         observer: Arc::new(()),
         budget: world.schedule.budget,
         concurrency: world.schedule.concurrency,
-        heard_every: Duration::from_mins(5),
+        heard_every: world.schedule.heard_every,
         max_readings: 1000,
         shared: Shared::default(),
     }

@@ -153,7 +153,7 @@ impl World {
             telemetry: schedule.kind.telemetry(),
             function,
             function_timeout: app.host.function_timeout.expect("host.json has a functionTimeout"),
-            store: Arc::new(Service::new(Arc::clone(&clock))),
+            store: Arc::new(Service::new(Arc::clone(&clock), schedule.heard_every)),
             queue: Arc::new(Queue::new(&clock)),
             overflow_store: Arc::new(OverflowStore::new(&clock, &faults)),
             hubs: [hub(0), hub(1)],

@@ -28,6 +28,8 @@ pub(crate) struct Schedule {
     pub(crate) cache_bytes: u64,
     /// `StoreConcurrency`.
     pub(crate) concurrency: usize,
+    /// `HeardEvery`.
+    pub(crate) heard_every: Duration,
     /// `InvocationBudget`.
     pub(crate) budget: Duration,
     /// Whether the clocks of the partitions differ.
@@ -133,6 +135,7 @@ impl Schedule {
             incidents.push((span.mul_f64(own.f64() / 2.0), Incident::HubCreatedAgain));
         }
         let kind = Kind::draw(&mut own);
+        let heard_every = if own.bool() { Duration::from_mins(5) } else { Duration::ZERO };
         incidents.sort_by_key(|(at, _)| *at);
         let schedule = Self {
             events: rng.usize(events / 2..=events + events / 2),
@@ -145,6 +148,7 @@ impl Schedule {
             checkpoint_every: [1, 1, 1, 3][rng.usize(..4)],
             cache_bytes: [0, 600, 4_000, 1 << 16][rng.usize(..4)],
             concurrency: [1, 4, 32][rng.usize(..3)],
+            heard_every,
             budget: Duration::from_secs([5, 20, 60][rng.usize(..3)]),
             has_clock_skew: rng.u8(..3) == 0,
             has_clock_steps: rng.u8(..3) == 0,

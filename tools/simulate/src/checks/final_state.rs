@@ -1,14 +1,20 @@
 //! Checks the final state: each event is accounted for exactly once, and the documents equal the fold of all events.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use devicestate_engine::device_state::{Document, Version};
+use devicestate_engine::{
+    device_state::{Document, Version},
+    text::iso8601,
+};
 use devicestate_local::hub::HubEvent;
 use serde_json::{Map, Value, json};
 
 use super::{
     dead_letter::DeadLetter,
-    order::{EventOrder, MINUTE_MS, is_newer, of_record},
+    order::{EventOrder, MINUTE_MS, is_newer, of_event, of_record, of_version},
 };
 use crate::{
     World,
@@ -25,6 +31,9 @@ type Fold = BTreeMap<String, Expected>;
 struct Expected {
     /// Whether an event of it is valid; otherwise there is no document.
     is_valid: bool,
+    heard: Field,
+    /// The positions of all its events, by their numbers in their source.
+    positions: BTreeMap<(u64, i64), EventOrder>,
     fields: BTreeMap<&'static str, Field>,
 }
 
@@ -120,6 +129,28 @@ impl Field {
     }
 }
 
+impl Expected {
+    /// Returns the position that the document must have as the one at which the device was heard: that of the newest event, or
+    /// one that is older by less than `HeardEvery` and not older than the event of a reading. An event that the store rejected
+    /// may count.
+    fn heard(&self, found: Option<&Document>, heard_every: Duration) -> Option<EventOrder> {
+        let newest = self.heard.newest.as_ref()?.order;
+        let Some(heard) = found.and_then(Document::heard).map(of_version) else { return Some(newest) };
+        let (time_ms, source, sequence_number, record) = heard;
+        let Some(event) = self.positions.get(&(source | 1, sequence_number)) else { return Some(newest) };
+        let is_its_position = (source, record) == (event.1, 0) && time_ms >= event.0;
+        let is_older = |position: EventOrder| is_newer(position, heard);
+        let is_too_old = is_older(newest) && i128::from(newest.0 - time_ms) >= heard_every.as_millis().cast_signed();
+        let versions = found.into_iter().flat_map(|found| found.readings().filter_map(|(name, _)| found.version(name)));
+        let is_older_than_reading = { versions }.any(|version| {
+            let position = self.positions.get(&(version.source | 1, version.sequence_number));
+            position.is_some_and(|position| is_older(*position))
+        });
+        let is_wrong = !self.heard.is_unordered() && (is_too_old || is_older_than_reading);
+        Some(if is_its_position && !is_wrong { heard } else { newest })
+    }
+}
+
 /// Checks the documents and the dead letters after all events are processed.
 pub(crate) fn check(world: &World) {
     let fold = fold(world);
@@ -145,6 +176,9 @@ fn fold(world: &World) -> Fold {
             let order = of_record(partition.number, event, index, *time);
             let document = fold.entry(id.clone()).or_default();
             document.is_valid |= is_valid;
+            let position = of_event(partition.number, event);
+            document.heard.add(position, is_valid, &Value::Null, partition.is_after_restart(event));
+            document.positions.insert((position.1 | 1, position.2), position);
             for (name, value) in readings {
                 let field = document.fields.entry(name).or_default();
                 field.add(order, is_valid, value, partition.is_after_restart(event));
@@ -160,7 +194,7 @@ fn check_documents(world: &World, fold: &Fold) {
         world.store.documents().into_iter().map(|stored| (stored.document.id.clone(), stored)).collect();
     let valid = fold.iter().filter(|(_, expected)| expected.is_valid);
     let expected: BTreeMap<_, _> = valid
-        .map(|(id, expected)| (id, document(world, id, &expected.fields, found.get(id).map(|found| &found.document))))
+        .map(|(id, expected)| (id, document(world, id, expected, found.get(id).map(|found| &found.document))))
         .collect();
     let ids: BTreeSet<_> = expected.keys().copied().chain(found.keys()).collect();
     for id in ids {
@@ -177,10 +211,14 @@ fn check_documents(world: &World, fold: &Fold) {
 }
 
 /// Returns the expected document.
-fn document(world: &World, id: &str, fields: &BTreeMap<&str, Field>, found: Option<&Document>) -> Value {
+fn document(world: &World, id: &str, expected: &Expected, found: Option<&Document>) -> Value {
     let mut document = Map::from_iter([("id".to_owned(), json!(id))]);
     let mut versions = Map::new();
-    for (name, field) in fields {
+    if let Some(heard) = expected.heard(found, world.schedule.heard_every) {
+        document.insert("Heard".to_owned(), json!(iso8601(heard.0)));
+        versions.insert("Heard".to_owned(), version(heard));
+    }
+    for (name, field) in &expected.fields {
         let found = found.and_then(|found| found.version(name));
         let Some((value, order)) = field.expected(found) else { continue };
         world.clock.metrics.count(Count::Readings, 1);
