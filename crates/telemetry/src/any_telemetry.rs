@@ -2,47 +2,94 @@
 
 use devicestate_engine::{
     batch::Event,
-    telemetry::{Poison, Records, Telemetry, drone::DeviceIdFromIotHub},
+    telemetry::{Poison, Records, Telemetry},
 };
 use serde_json::Value;
 
 use crate::{
-    mapping,
-    unwrapping::{Content, unwrap},
+    formats::Formats,
+    mapping::{self, Context, Mapping},
+    unwrapping::{Content, Unwrapped, unwrap},
 };
 
 /// Decodes events that are JSON, or become JSON when they are unwrapped.
 #[derive(Debug, Clone)]
 pub struct AnyTelemetry {
-    /// What the device that IoT Hub authenticated is for.
-    pub device_id_from_iot_hub: DeviceIdFromIotHub,
+    mapping: Mapping,
+    formats: Formats,
+}
+
+impl AnyTelemetry {
+    /// Creates the telemetry that a telemetry file describes.
+    #[must_use]
+    pub fn new(mapping: Mapping, formats: Formats) -> Self {
+        Self { mapping, formats }
+    }
 }
 
 impl Telemetry for AnyTelemetry {
     fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
-        let value = to_value(event)?;
-        match value {
-            Value::Array(elements) => {
-                for element in elements {
-                    if let Err(poison) = mapping::map_record(&element, event, records) {
-                        records.fail(None, poison);
-                    }
-                }
-                Ok(())
-            }
-            value => mapping::map_record(&value, event, records),
+        let Unwrapped { content, cloud_event } = unwrap(event, &self.formats)?;
+        let Content::Parts(parts) = content else {
+            return self.mapping.map_values(&values(content)?, &Context::new(event, cloud_event), records, &mut 0);
+        };
+        if parts.is_empty() {
+            return Err(Poison::Undecodable("there is no record: the body contains no event".into()));
         }
+        let mut taken = 0;
+        for part in parts {
+            let values = part.and_then(|part| Ok((values(part.content)?, part.cloud_event)));
+            match values {
+                Ok((values, cloud_event)) => {
+                    self.mapping.map_values(&values, &Context::new(event, cloud_event), records, &mut taken)?;
+                }
+                Err(poison) => records.fail(None, poison),
+            }
+        }
+        Ok(())
     }
 
     fn to_json(&self, event: &Event) -> Option<Value> {
-        to_value(event).ok()
+        let decoded = self.decode_records(event);
+        let is_same = |value: &Value| {
+            let shown = Event {
+                body: value.to_string().into(),
+                content_type: Some("application/json".into()),
+                ..event.clone()
+            };
+            self.decode_records(&shown) == decoded
+        };
+        // The body itself may be JSON around the telemetry, such as a CloudEvent.
+        let own = mapping::parse(&event.body).ok().map(into_one);
+        own.filter(is_same).or_else(|| {
+            let unwrapped = unwrap(event, &self.formats).ok()?;
+            values(unwrapped.content).ok().map(into_one).filter(is_same)
+        })
+    }
+
+    /// Returns `None`: each record that fails has its own device id.
+    fn rejected_device_id(&self, _: &Event) -> Option<String> {
+        None
     }
 }
 
-fn to_value(event: &Event) -> Result<Value, Poison> {
-    match unwrap(event)?.content {
-        Content::Json(text) => serde_json::from_slice(&text)
-            .map_err(|error| Poison::Undecodable(format!("the body is not valid JSON: {error}"))),
-        Content::Value(value) => Ok(value),
+fn values(content: Content<'_>) -> Result<Vec<Value>, Poison> {
+    match content {
+        Content::Json(text) => mapping::parse(&text),
+        Content::Value(value) => Ok(vec![value]),
+        // The parts of a part are not expected: they would be without a limit.
+        Content::Parts(_) => Err(Poison::Undecodable("an event of the body contains several events".into())),
     }
+}
+
+/// Returns a value, or the array of the records if there are several.
+fn into_one(mut values: Vec<Value>) -> Value {
+    if values.len() == 1 {
+        return values.remove(0);
+    }
+    let records = values.into_iter().flat_map(|value| match value {
+        Value::Array(elements) => elements,
+        value => vec![value],
+    });
+    records.collect()
 }

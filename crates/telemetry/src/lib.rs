@@ -1,8 +1,11 @@
 //! Decodes the telemetry of any device: any JSON by default, or what a telemetry file describes.
 //!
-//! An event is [unwrapped](unwrapping) first, and then its records are [mapped](mapping) to device ids and readings.
+//! An event is [unwrapped](unwrapping) first, and then its records are [mapped](mapping) to device ids and readings, as the
+//! telemetry [file] says.
 
 mod any_telemetry;
+pub mod file;
+pub mod formats;
 mod load;
 pub mod mapping;
 pub mod unwrapping;

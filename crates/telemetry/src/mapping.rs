@@ -1,37 +1,96 @@
-//! Maps the records of an event to device ids and readings.
+//! Maps the records of an event to device ids and readings, as a telemetry file describes them.
+//!
+//! A [`Mapping`] is the checked content of a telemetry file. Its meaning is defined here, on JSON that is parsed completely.
 
-use devicestate_engine::{
-    batch::Event,
-    device_state::Reading,
-    telemetry::{Poison, RecordTime, Records},
-};
+mod convert;
+mod device;
+mod pointer;
+mod record;
+mod records;
+mod shown;
+mod source;
+mod text;
+mod time;
+mod when;
+mod wildcard;
+
+use devicestate_engine::{device_state::Name, telemetry::drone::DeviceIdFromIotHub};
 use serde_json::Value;
 
-/// Maps one record, a JSON object.
-pub(crate) fn map_record<'e>(record: &Value, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
-    const DEVICE: [&str; 4] = ["deviceId", "DeviceId", "device_id", "id"];
-    let object = record.as_object().ok_or_else(|| Poison::Undecodable("the record is not a JSON object".into()))?;
-    let named = DEVICE.iter().find_map(|name| Some((*name, object.get(*name)?.as_str()?)));
-    let (used, device_id) = match (named, &event.iot_hub_device_id) {
-        (Some((name, id)), _) => (name, id.to_owned()),
-        (None, Some(id)) => ("", id.clone()),
-        (None, None) => return Err(Poison::Undecodable("the record has no device id".into())),
-    };
-    for (name, value) in object.iter().filter(|(name, _)| *name != used) {
-        add(name, value, records);
-    }
-    records.finish(device_id, RecordTime::Service);
-    Ok(())
+use crate::file::TelemetryFile;
+
+pub(crate) use convert::{Conversion, NamedValues, Range, is_equal, is_same_name};
+pub(crate) use pointer::Pointer;
+pub(crate) use shown::{shortened, shown};
+pub use source::Context;
+pub(crate) use source::{Source, Sources};
+pub use text::parse;
+pub(crate) use time::{TimeFormat, TimeRule};
+pub(crate) use when::{Condition, Test, When};
+pub(crate) use wildcard::{Elements, NamePattern, Wildcard};
+
+/// The most records of an event.
+pub const MAX_RECORDS: usize = 4_096;
+
+/// The most bytes of a reading's name.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// The most levels of nested objects and arrays; the same as for the parser of JSON text.
+pub const MAX_DEPTH: usize = 127;
+
+/// What is read from which part of an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapping {
+    /// What the device that IoT Hub authenticated is for.
+    pub device_id_from_iot_hub: DeviceIdFromIotHub,
+    /// Where the records are that the kinds are chosen for. `None`: a value of the body, or each element if it is an array.
+    pub(crate) records: Option<Pointer>,
+    /// A record for which one of these holds is not telemetry.
+    pub(crate) ignore: Vec<When>,
+    /// The kinds, of which the first that applies is used. There is at least one.
+    pub(crate) kinds: Vec<Kind>,
 }
 
-fn add(name: &str, value: &Value, records: &mut Records<'_, '_>) {
-    match value {
-        Value::Null => {}
-        Value::Object(members) => {
-            for (member, value) in members {
-                add(&format!("{name}.{member}"), value, records);
-            }
-        }
-        value => records.push(Reading { name: name.into(), value: value.clone() }),
+/// One kind of record.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Kind {
+    /// The records that it applies to.
+    pub(crate) when: When,
+    /// Where its own records are, which it is applied to instead. Only if [`Mapping::records`] is `None`.
+    pub(crate) records: Option<Pointer>,
+    pub(crate) device: Sources,
+    /// `None` if the records are ordered by the service's time.
+    pub(crate) time: Option<TimeRule>,
+    /// In the order of their names, which are different.
+    pub(crate) readings: Vec<ReadingRule>,
+    /// The rule `*`.
+    pub(crate) wildcard: Option<Wildcard>,
+    /// True if a null clears its reading, false if it is not a reading.
+    pub(crate) null_clears: bool,
+    /// True if an object that `*` finds is one value, false if each of its members is one.
+    pub(crate) objects_are_whole: bool,
+}
+
+/// The rule of a reading that has a name.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ReadingRule {
+    pub(crate) name: Name,
+    pub(crate) value: ReadingValue,
+}
+
+/// Where the value of a reading comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ReadingValue {
+    /// The same for each record.
+    Constant(Value),
+    /// From the event.
+    Found { from: Sources, conversion: Conversion, is_required: bool },
+}
+
+impl Mapping {
+    /// Returns the mapping of an empty telemetry file.
+    #[must_use]
+    pub fn any_json() -> Self {
+        TelemetryFile::parse(b"{}").expect("no member of a telemetry file is required").mapping
     }
 }

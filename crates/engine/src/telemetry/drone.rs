@@ -72,17 +72,25 @@ impl Drone {
                     _ => None,
                 },
             )?,
-            device_id_from_iot_hub: settings.parse(
-                "DeviceIdFromIoTHub",
-                DeviceIdFromIotHub::Unused,
-                "`false`, `true` or `required`",
-                |value| match value.to_ascii_lowercase().as_str() {
-                    "false" => Some(DeviceIdFromIotHub::Unused),
-                    "true" => Some(DeviceIdFromIotHub::Fallback),
-                    "required" => Some(DeviceIdFromIotHub::Required),
-                    _ => None,
-                },
-            )?,
+            device_id_from_iot_hub: DeviceIdFromIotHub::from_settings(settings, DeviceIdFromIotHub::Unused)?,
+        })
+    }
+}
+
+impl DeviceIdFromIotHub {
+    /// Reads `DeviceIdFromIoTHub`: `false`, `true` or `required`.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`ConfigError`] that names the setting if its value is invalid.
+    pub fn from_settings(settings: &Settings, default: Self) -> Result<Self, ConfigError> {
+        settings.parse("DeviceIdFromIoTHub", default, "`false`, `true` or `required`", |value| {
+            match value.to_ascii_lowercase().as_str() {
+                "false" => Some(Self::Unused),
+                "true" => Some(Self::Fallback),
+                "required" => Some(Self::Required),
+                _ => None,
+            }
         })
     }
 }

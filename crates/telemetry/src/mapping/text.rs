@@ -1,0 +1,102 @@
+//! Parses the JSON text of a body.
+
+use std::fmt;
+
+use devicestate_engine::telemetry::Poison;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Number, Value};
+
+use super::{MAX_RECORDS, records::too_many_records, shown::shortened};
+
+/// Parses a body that is one JSON value, or several one after the other, with or without line ends between them.
+///
+/// # Errors
+///
+/// Returns a [`Poison`] if there is no value, or if a part of the text is not valid JSON: then no record is applied. The text is
+/// also invalid if an object has two members of one name, if a number is beyond a double, or if it is nested more deeply than
+/// [`MAX_DEPTH`](super::MAX_DEPTH).
+pub fn parse(text: &[u8]) -> Result<Vec<Value>, Poison> {
+    let mut values = Vec::new();
+    for value in serde_json::Deserializer::from_slice(text).into_iter::<Checked>() {
+        let Checked(value) =
+            value.map_err(|error| Poison::Undecodable(format!("the body is not valid JSON: {error}")))?;
+        if values.len() == MAX_RECORDS {
+            return Err(too_many_records());
+        }
+        values.push(value);
+    }
+    if values.is_empty() {
+        return Err(Poison::Undecodable("the body has no record: it is empty".into()));
+    }
+    Ok(values)
+}
+
+/// A value of which no object has two members of one name.
+struct Checked(Value);
+
+impl<'de> Deserialize<'de> for Checked {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CheckedVisitor).map(Self)
+    }
+}
+
+struct CheckedVisitor;
+
+impl<'de> Visitor<'de> for CheckedVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(Checked(element)) = access.next_element()? {
+            elements.push(element);
+        }
+        Ok(Value::Array(elements))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = access.next_key::<String>()? {
+            if members.contains_key(&name) {
+                return Err(A::Error::custom(format!("the member {:?} is given twice", shortened(&name))));
+            }
+            let Checked(value) = access.next_value()?;
+            members.insert(name, value);
+        }
+        Ok(Value::Object(members))
+    }
+}
