@@ -2,7 +2,6 @@
 
 mod drone;
 mod mapped;
-mod stand_in;
 
 use std::sync::Arc;
 

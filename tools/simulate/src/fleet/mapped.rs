@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use devicestate_engine::{telemetry::Telemetry, text::iso8601};
 use devicestate_local::hub::Sent;
+use devicestate_telemetry::{AnyTelemetry, file::TelemetryFile, formats::Formats};
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
@@ -30,7 +31,8 @@ const RECORDS: &str = r#"{
         "Mode": {"from": "/mode", "values": {"idle": 0, "running": 1}},
         "motor.on": {"from": "/motor/on", "type": "boolean"}
     },
-    "null": "clear"
+    "null": "clear",
+    "ignore": [{"from": "/kind", "equals": "diagnostics"}]
 }"#;
 
 const GATEWAY: &str = r#"{
@@ -38,13 +40,18 @@ const GATEWAY: &str = r#"{
     "records": "/samples",
     "time": {"from": ["/at", "body:/sent"], "format": "rfc3339", "newest": "device", "notBefore": "2024-01-01T00:00:00Z"},
     "readings": {"*": ""},
-    "null": "clear"
+    "null": "clear",
+    "ignore": [{"from": "/kind", "equals": "diagnostics"}, {"from": "body:/kind", "equals": "diagnostics"}]
 }"#;
 
 impl Format {
     pub(super) fn telemetry(self) -> Arc<dyn Telemetry> {
-        let _ = (RECORDS, GATEWAY);
-        Arc::new(super::stand_in::StandIn(self))
+        let file = match self {
+            Self::Records => RECORDS,
+            Self::Gateway => GATEWAY,
+        };
+        let TelemetryFile { mapping, .. } = TelemetryFile::parse(file.as_bytes()).expect("a valid telemetry file");
+        Arc::new(AnyTelemetry::new(mapping, Formats::default()))
     }
 
     /// Returns the next event, which this device sends, with its expected effect.
@@ -89,6 +96,10 @@ impl Format {
             Self::Records => Value::Array(records).to_string(),
             Self::Gateway => {
                 let mut body = json!({"gateway": device.name, "samples": records});
+                if rng.u8(..60) == 0 {
+                    body["kind"] = json!("diagnostics");
+                    effects = vec![ExpectedEffect::Ignored];
+                }
                 if let Some(sent_at) = sent_at {
                     body["sent"] = sent_at;
                 }
@@ -121,11 +132,15 @@ impl Format {
                 return ExpectedEffect::Unrecognized;
             }
             6..8 => {
+                record.insert("kind".into(), json!("diagnostics"));
+                return ExpectedEffect::Ignored;
+            }
+            8..10 => {
                 is_rejected = true;
                 vec![("Altitude", rejected_altitude(rng))]
             }
             // The device only shows that it works.
-            8..30 => Readings::new(),
+            10..30 => Readings::new(),
             _ => draw_readings(rng),
         };
         for (name, value) in &readings {
@@ -176,7 +191,7 @@ impl Format {
             (Self::Records, 1) => ("battery", json!("full")),
             (Self::Records, 2) => ("position", json!({"altitude": -101})),
             (Self::Records, _) => ("mode", json!(large())),
-            (Self::Gateway, 1) => ("Versions", json!(1)),
+            (Self::Gateway, 1) => (["Versions", "Heard"][rng.usize(..2)], json!(1)),
             (Self::Gateway, 2) => ("_ts", json!(large())),
             (Self::Gateway, _) => {
                 record.insert("motor".into(), json!({"on": true}));
@@ -211,7 +226,7 @@ fn draw_readings(rng: &mut Rng) -> Readings {
 /// Returns bytes of which nothing can be decoded.
 fn poison_body(rng: &mut Rng, device: &Device) -> String {
     match rng.u8(..3) {
-        0 => String::new(),
+        0 => " ".into(),
         1 => format!("{{\"device\":{}", json!(device.name)),
         _ => "[]".into(),
     }
