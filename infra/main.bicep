@@ -120,6 +120,14 @@ param invocationBudget string = '00:01:00'
 @maxValue(1000)
 param storeConcurrency int = 32
 
+@description('The least time between two writes of a document that only record that its device was heard again, as hh:mm:ss.')
+param heardEvery string = '00:05:00'
+
+@description('The maximum number of readings of a document.')
+@minValue(1)
+@maxValue(100000)
+param maxReadings int = 1000
+
 @description('Size of the cache of recently written documents, in MB; 0 disables it.')
 @minValue(0)
 param documentCacheMegabytes int = 64
@@ -309,6 +317,8 @@ module region 'modules/region.bicep' = [
         CosmosPreferredRegions: empty(standbyLocation) ? location : '${location},${standbyLocation}'
         DocumentCacheMegabytes: string(documentCacheMegabytes)
         StoreConcurrency: string(storeConcurrency)
+        HeardEvery: heardEvery
+        MaxReadings: string(maxReadings)
         TelemetryFormat: telemetryFormat
         IoTHubTime: iotHubTime
         DeviceIdFromIoTHub: usesIotHub ? 'required' : 'false'

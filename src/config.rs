@@ -11,7 +11,7 @@ use std::time::Duration;
 use devicestate_engine::{
     function_app::FunctionApp,
     handler::DEAD_LETTER_TIME,
-    processor::IotHubTime,
+    processor::{IotHubTime, heard_every},
     settings::{ConfigError, Settings},
     telemetry::drone::Drone,
     timespan,
@@ -85,12 +85,7 @@ impl Config {
             store_concurrency: settings.parse("StoreConcurrency", 32, "an integer from 1 to 1000", |value| {
                 value.parse().ok().filter(|number| (1..=1000).contains(number))
             })?,
-            heard_every: settings.parse(
-                "HeardEvery",
-                Duration::from_mins(5),
-                "a duration from 00:00:00, such as 00:05:00",
-                timespan::parse,
-            )?,
+            heard_every: heard_every(settings)?,
             max_readings: settings.parse("MaxReadings", 1000, "an integer from 1 to 100000", |value| {
                 value.parse().ok().filter(|number| (1..=100_000).contains(number))
             })?,

@@ -63,8 +63,14 @@ fn assert_round_trip(letter: &DeadLetter) {
 fn assert_only_replay_changes(message: &[u8], letter: &DeadLetter) {
     let mut failed = letter.clone();
     let issue = "failed again".to_owned();
-    let failure =
-        Failure { stage: Stage::Update, class: ErrorClass::Poison, issue, device_id: None, device_state: None };
+    let failure = Failure {
+        stage: Stage::Update,
+        class: ErrorClass::Poison,
+        issue,
+        device_id: None,
+        device_state: None,
+        other_devices: Vec::new(),
+    };
     failed.add_failed_replay(&failure, 0);
     let replay = to_raw_value(&failed.replay).expect("texts and numbers are always JSON");
     let changed = with_members(message, [("Replay", replay)]).expect("a dead letter is an object");

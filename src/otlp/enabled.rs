@@ -126,7 +126,7 @@ pub fn export_record(record: &Record) {
     exports.metrics.count(record);
     let span = context.span();
     let attempt = match record {
-        Record::Batch(BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored }) => {
+        Record::Batch(BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored, .. }) => {
             let outcomes = [
                 ("devicestate.events.applied", *applied),
                 ("devicestate.events.superseded", *superseded),

@@ -89,7 +89,9 @@ impl Metrics {
     /// Updates the instruments from a record.
     pub(super) fn count(&self, record: &Record) {
         match record {
-            Record::Batch(BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored }) => {
+            Record::Batch(BatchRecord {
+                attempt, applied, superseded, dead_lettered, unrecognized, ignored, ..
+            }) => {
                 let source = source_attributes(&attempt.source);
                 for (outcome, events) in [
                     ("applied", *applied),

@@ -55,7 +55,7 @@ impl Telemetry {
         let mut record = attempt("batch", minute, partition);
         merge(
             &mut record,
-            &json!({ "applied": 100, "superseded": 0, "deadLettered": 0, "unrecognized": 0, "ignored": 0 }),
+            &json!({ "applied": 100, "superseded": 0, "deadLettered": 0, "unrecognized": 0, "ignored": 0, "unusableDeviceTimes": 0 }),
         );
         merge(&mut record, fields);
         self.record(minute, "a", &record)
@@ -105,7 +105,8 @@ fn attempt(kind: &str, minute: u32, partition: &str) -> Value {
     json!({
         "record": kind, "invocationId": "2b8c", "fullyQualifiedNamespace": "ns.servicebus.windows.net",
         "eventHubName": "telemetry", "consumerGroup": "devicestate", "partitionId": partition,
-        "firstSequenceNumber": first, "lastSequenceNumber": first + 99, "attempt": 1, "events": 100, "devices": 10,
+        "firstSequenceNumber": first, "lastSequenceNumber": first + 99, "attempt": 1, "events": 100,
+        "records": 100, "devices": 10,
         "reads": 0, "writes": 10, "conflicts": 0, "retries": 0, "throttled": 0, "requestUnits": 60.0, "decodeMs": 0.2,
         "storeMs": 12.0, "lagMs": 900,
     })
@@ -133,7 +134,7 @@ pub(crate) fn message() -> Value {
     json!({
         "fullyQualifiedNamespace": "bus.servicebus.windows.net", "eventHubName": "", "consumerGroup": "", "partitionId": "",
         "sessionQueueName": "sessions", "sessionId": "drone-7", "messageId": "m", "deliveryCount": 1,
-        "firstSequenceNumber": 9_000_000, "lastSequenceNumber": 9_000_000, "events": 1, "devices": 1, "applied": 1,
+        "firstSequenceNumber": 9_000_000, "lastSequenceNumber": 9_000_000, "events": 1, "records": 1, "devices": 1, "applied": 1,
         "superseded": 0, "deadLettered": 0,
     })
 }

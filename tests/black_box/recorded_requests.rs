@@ -193,7 +193,7 @@ fn documents(app: &App) -> BTreeMap<String, Value> {
 
 fn readings(document: &Value) -> Value {
     let readings = document.as_object().expect("an object").iter();
-    let readings = readings.filter(|(name, _)| !["id", "Versions"].contains(&name.as_str()));
+    let readings = readings.filter(|(name, _)| !["id", "Heard", "Versions"].contains(&name.as_str()));
     let with_version = |(name, value): (&String, &Value)| {
         let version = &document["Versions"][name];
         let time = version[0].as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).expect("a time");

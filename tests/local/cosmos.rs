@@ -29,7 +29,7 @@ fn table(workspace: &Workspace, listener: &Listener, arguments: &[&str]) -> Stri
 fn documents(listener: &Listener) -> Documents {
     let documents = listener.documents().into_iter().map(|(id, document)| {
         let Value::Object(mut document) = document else { panic!("not an object: {document}") };
-        document.retain(|name, _| !["id", "Versions"].contains(&name.as_str()));
+        document.retain(|name, _| !["id", "Heard", "Versions"].contains(&name.as_str()));
         (id, document)
     });
     as_doubles(documents.collect())

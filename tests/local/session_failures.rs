@@ -20,7 +20,7 @@ use crate::{
 fn documents(listener: &Listener) -> Documents {
     let documents = listener.documents().into_iter().map(|(id, document)| {
         let Value::Object(mut document) = document else { panic!("not an object: {document}") };
-        document.retain(|name, _| !["id", "Versions"].contains(&name.as_str()));
+        document.retain(|name, _| !["id", "Heard", "Versions"].contains(&name.as_str()));
         (id, document)
     });
     documents.collect()

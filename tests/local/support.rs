@@ -89,6 +89,7 @@ impl Workspace {
                     versions.keys().eq(document.keys()),
                     "each reading has a version: {id} {document:?} {versions:?}"
                 );
+                document.remove("Heard");
                 (id.as_str().expect("that is text").to_owned(), document)
             })
             .collect()

@@ -152,7 +152,9 @@ pub struct Event {
 pub struct EventCells(Option<(Arc<EventMetadata>, usize)>);
 
 impl EventCells {
-    pub(crate) fn new(metadata: Arc<EventMetadata>, index: usize) -> Self {
+    /// Returns the cells of the event with this index.
+    #[must_use]
+    pub fn new(metadata: Arc<EventMetadata>, index: usize) -> Self {
         Self(Some((metadata, index)))
     }
 

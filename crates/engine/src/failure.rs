@@ -73,4 +73,13 @@ pub struct Failure {
     pub device_id: Option<String>,
     /// The decoded readings, as the fields of a state document.
     pub device_state: Option<Value>,
+    /// The other devices of the event whose records are unresolved, too.
+    pub other_devices: Vec<String>,
+}
+
+impl Failure {
+    /// Returns the ids of all devices that failed.
+    pub fn devices(&self) -> impl Iterator<Item = &str> {
+        self.device_id.iter().chain(&self.other_devices).map(String::as_str)
+    }
 }

@@ -218,7 +218,7 @@ impl Handler {
         }
         if attempt.will_retry {
             // All unresolved devices have used up their attempts.
-            for device_id in unresolved(outcomes).filter_map(|failure| failure.device_id.as_deref()) {
+            for device_id in unresolved(outcomes).flat_map(Failure::devices) {
                 self.processor.shared.remember_faulty_device(device_id);
             }
         }
@@ -257,6 +257,7 @@ impl Handler {
             unrecognized: count(|outcome| matches!(outcome, Outcome::Unrecognized)),
             ignored: count(|outcome| matches!(outcome, Outcome::Ignored)),
             dead_lettered: messages.len() as u64,
+            unusable_device_times: processed.unusable_times,
         });
         self.processor.observer.record(&record);
         logs.push(record);
@@ -291,6 +292,7 @@ impl Handler {
             last_sequence_number: last_position(batch).map(|position| position.sequence_number),
             number: attempt.number,
             events: batch.events.len() as u64,
+            records: processed.records,
             devices: processed.devices,
             operations: processed.operations,
             decode_ms: processed.decode_time.as_secs_f64() * 1e3,
@@ -316,8 +318,9 @@ fn all_unresolved(events: usize, issue: &str) -> Processed {
         issue: issue.to_owned(),
         device_id: None,
         device_state: None,
+        other_devices: Vec::new(),
     };
-    Processed { outcomes: vec![Outcome::Unresolved(failure); events], ..Processed::default() }
+    Processed { outcomes: vec![Outcome::Unresolved(failure); events], records: events, ..Processed::default() }
 }
 
 fn unresolved(outcomes: &[Outcome]) -> impl Iterator<Item = &Failure> {

@@ -30,8 +30,10 @@ use crate::{
     device_state::document_id,
     failure::Failure,
     observer::Observer,
+    settings::{ConfigError, Settings},
     store::{Operations, StateStore},
     telemetry::Telemetry,
+    timespan,
 };
 pub use cache::DocumentCache;
 use cause::Documents;
@@ -118,6 +120,17 @@ pub struct Processor {
     pub max_readings: usize,
     /// The state that all batches of this process share.
     pub shared: Shared,
+}
+
+/// Reads the setting `HeardEvery`: the least time between two writes of a document that only record that its device was heard
+/// again. Zero records each event.
+///
+/// # Errors
+///
+/// Returns a [`ConfigError`] if the value is not a duration.
+pub fn heard_every(settings: &Settings) -> Result<Duration, ConfigError> {
+    let expected = "a duration such as 00:05:00, or 00:00:00 to record each event";
+    settings.parse("HeardEvery", Duration::from_mins(5), expected, timespan::parse)
 }
 
 /// The state that all batches of a process share.

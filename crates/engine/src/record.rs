@@ -46,8 +46,11 @@ pub struct BatchRecord {
     pub dead_lettered: u64,
     /// The number of events that have fields, but no reading. Nothing of them is stored.
     pub unrecognized: u64,
-    /// The number of events that are not telemetry: IoT Hub reports a change of a device.
+    /// The number of events that are not telemetry: IoT Hub reports a change of a device, or the telemetry file ignores them.
     pub ignored: u64,
+    /// The number of records that are ordered by the time at which they were enqueued, because the clock of the device cannot
+    /// be right.
+    pub unusable_device_times: usize,
 }
 
 /// A failed attempt of a batch, which the host sends again.
@@ -84,6 +87,8 @@ pub struct AttemptRecord {
     pub number: i64,
     /// The number of events in the batch.
     pub events: u64,
+    /// The number of records in its events. An event that is not decoded counts as one.
+    pub records: usize,
     /// The number of devices that the decoded events belong to.
     pub devices: usize,
     /// The operations on the store in this attempt, and their cost.

@@ -76,7 +76,7 @@ impl Attempts {
         let is_device_fault = |failure: &Failure| is_device_failure(failure, store_accepts_writes);
         // A device counts once per attempt, however many of its events are unresolved.
         let failed_devices: BTreeSet<&str> =
-            unresolved().filter(|failure| is_device_fault(failure)).map(counted_device).collect();
+            unresolved().filter(|failure| is_device_fault(failure)).flat_map(counted_devices).collect();
         for device_id in failed_devices {
             *batch.failed_attempts.entry(device_id.to_owned()).or_default() += 1;
         }
@@ -84,7 +84,7 @@ impl Attempts {
             |device_id: &str| batch.failed_attempts.get(device_id).is_some_and(|failed| *failed >= self.limit);
         // One reply answers the entire batch, so it completes only when no unresolved event is worth another attempt. A
         // single failure of the store (throttled, systemic) keeps the batch waiting, whatever the counts are.
-        if unresolved().all(|failure| is_device_fault(failure) && is_exhausted(counted_device(failure))) {
+        if unresolved().all(|failure| is_device_fault(failure) && counted_devices(failure).all(is_exhausted)) {
             Decision::Complete
         } else {
             Decision::Retry
@@ -121,7 +121,8 @@ pub fn is_device_failure(unresolved: &Failure, store_accepts_writes: bool) -> bo
     }
 }
 
-/// Returns the device id under which a failure is counted.
-fn counted_device(failure: &Failure) -> &str {
-    failure.device_id.as_deref().unwrap_or_default()
+/// Returns the device ids under which a failure is counted.
+fn counted_devices(failure: &Failure) -> impl Iterator<Item = &str> {
+    let no_device = failure.device_id.is_none().then_some("");
+    failure.devices().chain(no_device)
 }

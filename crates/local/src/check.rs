@@ -65,10 +65,10 @@ pub(super) async fn dead_letters_after(file: &Database, message_id: i64) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use devicestate_engine::{batch::Source, telemetry::drone::Drone};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::hub::{HubEvent, Sent};
@@ -87,7 +87,7 @@ mod tests {
             let enqueued_ms = 1_000 + sequence_number;
             Arc::new(HubEvent { sent, sequence_number, offset: 0, enqueued_ms, iot_hub_enqueued_ms: None })
         });
-        let mut fold = Fold::new(Drone::default());
+        let mut fold = Fold::new(Drone::default(), Duration::from_millis(10));
         fold.add_documents(stored);
         fold.add_events(&source(), 0, &events.collect::<Vec<_>>());
         fold
@@ -101,8 +101,28 @@ mod tests {
     fn document(battery: f64, sequence_number: i64) -> Document {
         let number = Source { partition_id: "0".to_owned(), ..source() }.number();
         let version = json!([1_000 + sequence_number, sequence_number, number]);
-        let document = json!({ "id": "a", "Battery": battery, "Versions": { "Battery": version } });
+        let document = json!({ "id": "a", "Battery": battery, "Versions": { "Battery": version, "Heard": version } });
         serde_json::from_value(document).expect("a document")
+    }
+
+    /// The expected document with a change.
+    fn changed(change: impl FnOnce(&mut Value)) -> Document {
+        let mut document = json!(document(0.4, 1));
+        change(&mut document);
+        serde_json::from_value(document).expect("a document")
+    }
+
+    /// The expected document of which the device was heard at this position, made from the number of its source.
+    fn heard(position: impl FnOnce(&Value) -> Value) -> Document {
+        changed(|document| {
+            let position = position(&document["Versions"]["Battery"][2]);
+            let versions = document["Versions"].as_object_mut().expect("versions");
+            if position.is_null() {
+                drop(versions.remove("Heard"));
+            } else {
+                drop(versions.insert("Heard".into(), position));
+            }
+        })
     }
 
     fn dead_letter(sequence_number: i64) -> Vec<u8> {
@@ -115,14 +135,17 @@ mod tests {
         let check = Check::new(fold(), &[document(0.4, 1)], &[dead_letter(2)]);
         assert!(check.is_passed(), "{check:?}");
         assert_eq!((check.documents, check.invalid_events), (1, 1));
+        let of_earlier_event = heard(|number| json!([1_000, 0, number]));
+        assert!(Check::new(fold(), &[of_earlier_event], &[dead_letter(2)]).is_passed());
     }
 
     #[test]
     fn the_check_fails_if_a_document_has_a_wrong_value_or_version_or_is_missing_or_unexpected() {
         let other = serde_json::from_value(json!({ "id": "b", "Versions": {} })).expect("a document");
-        let unknown = json!({ "id": "a", "Battery": 0.4, "Altitude": 1.0, "Versions": {
-            "Battery": document(0.4, 1).version("Battery"), "Altitude": [1, 1, 1] } });
-        let unknown = serde_json::from_value(unknown).expect("a document");
+        let unknown = changed(|document| {
+            document["Altitude"] = json!(1.0);
+            document["Versions"]["Altitude"] = json!([1, 1, 1]);
+        });
         for (stored, detail) in [
             (vec![document(0.5, 0)], "Battery is 0.5"),
             (vec![document(0.3, 1)], "Battery is 0.3"),
@@ -130,6 +153,9 @@ mod tests {
             (vec![], "the document is missing"),
             (vec![document(0.4, 1), other], "no event of this device was sent"),
             (vec![unknown], "Altitude was not in any event"),
+            (vec![heard(|_| json!(null))], "Heard is null"),
+            (vec![heard(|number| json!([1_002, 2, number]))], "Heard is [1002,2,"),
+            (vec![heard(|number| json!([991, 1, number]))], "Heard is [991,1,"),
         ] {
             let check = Check::new(fold(), &stored, &[dead_letter(2)]);
             assert!(!check.is_passed(), "{stored:?}");

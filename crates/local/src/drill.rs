@@ -13,6 +13,7 @@ use std::{
 
 use devicestate_engine::{
     clock::{Clock as _, System},
+    processor::heard_every,
     store::{StoreError, documents},
     telemetry::drone::Drone,
     text::iso8601,
@@ -326,7 +327,8 @@ impl Drill {
     /// Compares documents and dead letters with the events of both hubs.
     async fn check(self, setup: &Setup) -> Result<DrillReport, DrillError> {
         let Self { first, standby, files, mut report, .. } = self;
-        let mut fold = Fold::new(Drone::from_settings(&setup.settings).map_err(LocalError::from)?);
+        let heard_every = heard_every(&setup.settings).map_err(LocalError::from)?;
+        let mut fold = Fold::new(Drone::from_settings(&setup.settings).map_err(LocalError::from)?, heard_every);
         for Region { source, broker: hub, .. } in [&first, &standby] {
             for partition in 0..hub.partitions() {
                 fold.add_events(source, partition, &hub.retained_events(partition));

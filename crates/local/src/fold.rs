@@ -5,19 +5,20 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use devicestate_engine::{
-    batch::{Event, Source},
+    batch::{Event, EventCells, EventMetadata, MetadataColumn, Source},
     device_state::{Document, Version, document_id},
-    telemetry::{Telemetry as _, drone::Drone},
+    telemetry::{Decoded, DecodedRecord, RecordTime, Telemetry as _, drone::Drone},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::hub::HubEvent;
 
-/// Enqueued time, source and sequence number of the event that a reading is from.
+/// Time, source and sequence number of the event that a reading is from, and the index of its record.
 type VersionKey = (i64, u64, i64, u32);
 
 /// Namespace, partition and sequence number of an event.
@@ -26,10 +27,21 @@ type EventKey = (String, String, i64);
 /// The fold of the events of one or more hubs.
 pub(super) struct Fold {
     telemetry: Drone,
-    /// Readings by document id and name.
-    documents: BTreeMap<String, BTreeMap<String, (VersionKey, Value)>>,
-    /// Events that cannot be decoded and whose dead letter has not been found.
+    /// The setting `HeardEvery`.
+    heard_every: Duration,
+    /// The expected documents by id.
+    documents: BTreeMap<String, Expected>,
+    /// Events that cannot be decoded, or of which a record cannot be, and whose dead letter has not been found.
     invalid: BTreeSet<EventKey>,
+}
+
+/// An expected document.
+#[derive(Default)]
+struct Expected {
+    /// The position of the newest event.
+    heard: Option<VersionKey>,
+    /// The readings by name.
+    readings: BTreeMap<String, (VersionKey, Value)>,
 }
 
 /// A document that differs from the fold.
@@ -57,8 +69,8 @@ struct EventData {
 }
 
 impl Fold {
-    pub(super) fn new(telemetry: Drone) -> Self {
-        Self { telemetry, documents: BTreeMap::new(), invalid: BTreeSet::new() }
+    pub(super) fn new(telemetry: Drone, heard_every: Duration) -> Self {
+        Self { telemetry, heard_every, documents: BTreeMap::new(), invalid: BTreeSet::new() }
     }
 
     /// Adds the documents that the store holds before the first event.
@@ -67,7 +79,9 @@ impl Fold {
             let readings = document.readings().filter_map(|(name, value)| {
                 Some((name.to_owned(), (version_key(document.version(name)?), value.clone())))
             });
-            self.documents.entry(document.id.clone()).or_default().extend(readings);
+            let expected = self.documents.entry(document.id.clone()).or_default();
+            expected.readings.extend(readings);
+            expected.heard = document.heard().map(version_key);
         }
     }
 
@@ -76,27 +90,45 @@ impl Fold {
         let source = Source { partition_id: partition.to_string(), ..source.clone() };
         let number = source.number();
         for event in events {
-            let content_type = event.sent.content_type.map(str::to_owned);
-            let decoded = self.telemetry.decode(&Event {
-                body: event.sent.body.clone().into(),
-                content_type,
-                ..Event::default()
+            let records = self.telemetry.decode_records(&as_decoded(event)).unwrap_or_else(|poison| {
+                // The event as a whole is one record that is not valid.
+                vec![DecodedRecord::Failed { device_id: None, poison }]
             });
-            let Ok(decoded) = decoded else {
-                let namespace = source.fully_qualified_namespace.clone();
-                self.invalid.insert((namespace, source.partition_id.clone(), event.sequence_number));
-                continue;
-            };
-            if decoded.is_unrecognized() {
-                continue;
-            }
-            let version = (event.enqueued_ms, number, event.sequence_number, 0);
-            let document = self.documents.entry(document_id(&decoded.device_id).into_owned()).or_default();
-            for reading in decoded.readings.into_iter().filter(|reading| !reading.value.is_null()) {
-                match document.get_mut(reading.name.as_str()) {
-                    Some(held) => replace_older(held, version, reading.value),
-                    None => drop(document.insert(reading.name.to_string(), (version, reading.value))),
+            for (index, record) in (0..).zip(records) {
+                match record {
+                    DecodedRecord::Valid(decoded) => self.add_record(event, number, index, decoded),
+                    DecodedRecord::Failed { .. } => {
+                        let namespace = source.fully_qualified_namespace.clone();
+                        self.invalid.insert((namespace, source.partition_id.clone(), event.sequence_number));
+                    }
+                    DecodedRecord::Ignored => {}
                 }
+            }
+        }
+    }
+
+    /// Adds the record with this index of an event of the source with this number.
+    fn add_record(&mut self, event: &HubEvent, source: u64, index: u32, decoded: Decoded) {
+        if decoded.is_unrecognized() {
+            return;
+        }
+        let HubEvent { enqueued_ms, sequence_number, .. } = *event;
+        let position = (enqueued_ms, source, sequence_number, 0);
+        let version = match decoded.time {
+            RecordTime::Service => (enqueued_ms, source, sequence_number, index),
+            RecordTime::Device(time_ms) => (time_ms.min(enqueued_ms), source | 1, sequence_number, index),
+            RecordTime::Enqueued | RecordTime::Unusable => (enqueued_ms, source | 1, sequence_number, index),
+        };
+        let document = self.documents.entry(document_id(&decoded.device_id).into_owned()).or_default();
+        document.heard = Some(document.heard.map_or(position, |held| newer(held, position).unwrap_or(held)));
+        for reading in decoded.readings {
+            match document.readings.get_mut(reading.name.as_str()) {
+                Some(held) => {
+                    if let Some(version) = newer(held.0, version) {
+                        *held = (version, reading.value);
+                    }
+                }
+                None => drop(document.readings.insert(reading.name.to_string(), (version, reading.value))),
             }
         }
     }
@@ -133,43 +165,72 @@ impl Fold {
                 differences.push(difference(id, "the document is missing".to_owned()));
                 continue;
             };
-            let different = expected.iter().find(|(name, (version, value))| {
+            let different = expected.readings.iter().find(|(name, (version, value))| {
                 document.version(name).map(version_key) != Some(*version) || document.get(name) != Some(value)
             });
             if let Some((name, (version, value))) = different {
                 let held = document.get(name).map_or_else(|| "missing".to_owned(), ToString::to_string);
                 let held_version = json!(document.version(name));
-                let (time_ms, source, sequence_number, record) = version;
-                let version = json!(Version {
-                    time_ms: *time_ms,
-                    sequence_number: *sequence_number,
-                    source: *source,
-                    record: *record
-                });
+                let version = json!(as_version(*version));
                 let detail = format!("{name} is {held} (version {held_version}); expected {value} (version {version})");
                 differences.push(difference(id, detail));
-            } else if let Some((name, _)) = document.readings().find(|(name, _)| !expected.contains_key(*name)) {
+            } else if let Some((name, _)) = document.readings().find(|(name, _)| !expected.readings.contains_key(*name))
+            {
                 differences.push(difference(id, format!("{name} was not in any event")));
+            } else if let Some(detail) = self.heard_difference(document, expected.heard) {
+                differences.push(difference(id, detail));
             }
         }
         differences
     }
+    /// Describes the difference if the document does not say when its device was last heard: at the position of the newest event,
+    /// or of one that is older by less than the setting `HeardEvery`.
+    fn heard_difference(&self, document: &Document, newest: Option<VersionKey>) -> Option<String> {
+        let newest = newest?;
+        let held = document.heard().map(version_key);
+        let is_recent = |held: VersionKey| {
+            let age_ms = newest.0.abs_diff(held.0);
+            held <= newest && (held == newest || u128::from(age_ms) < self.heard_every.as_millis())
+        };
+        let heard = json!(document.heard());
+        let newest_version = json!(as_version(newest));
+        (!held.is_some_and(is_recent)).then(|| format!("Heard is {heard}; expected {newest_version} or a little older"))
+    }
 }
 
-/// Replaces a reading if the event is newer.
-fn replace_older(held: &mut (VersionKey, Value), event: VersionKey, value: Value) {
-    const MINUTE_MS: u64 = 60_000;
-    let ((held_ms, held_source, held_number, held_record), (event_ms, source, number, record)) = (held.0, event);
-    // The times of a run are those of an earlier run or earlier ones, if its events are backdated.
-    if source == held_source && event_ms.abs_diff(held_ms) <= MINUTE_MS {
-        if (number, record) > (held_number, held_record) {
-            *held = ((event_ms.max(held_ms), source, number, record), value);
-        }
-    } else if event > held.0 {
-        *held = (event, value);
+/// Returns an event as the handler decodes it.
+fn as_decoded(event: &HubEvent) -> Event {
+    let properties: Map<String, Value> =
+        event.sent.properties.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    let metadata = EventMetadata {
+        properties: MetadataColumn::new(json!([properties]).to_string(), 1),
+        partition_keys: MetadataColumn::new(json!([event.sent.partition_key]).to_string(), 1),
+        ..EventMetadata::default()
+    };
+    Event {
+        body: event.sent.body.clone().into(),
+        content_type: event.sent.content_type.map(str::to_owned),
+        cells: EventCells::new(metadata.into(), 0),
+        ..Event::default()
     }
+}
+
+/// Returns the version of a stored reading after an event replaces it; `None` if the event is not newer.
+fn newer(held: VersionKey, event: VersionKey) -> Option<VersionKey> {
+    const MINUTE_MS: u64 = 60_000;
+    let ((held_ms, held_source, held_number, held_record), (event_ms, source, number, record)) = (held, event);
+    // The times of a run are those of an earlier run or earlier ones, if its events are backdated.
+    if source == held_source && source.is_multiple_of(2) && event_ms.abs_diff(held_ms) <= MINUTE_MS {
+        let is_newer = (number, record) > (held_number, held_record);
+        return is_newer.then_some((event_ms.max(held_ms), source, number, record));
+    }
+    (event > held).then_some(event)
 }
 
 fn version_key(Version { time_ms, sequence_number, source, record }: Version) -> VersionKey {
     (time_ms, source, sequence_number, record)
+}
+
+fn as_version((time_ms, source, sequence_number, record): VersionKey) -> Version {
+    Version { time_ms, sequence_number, source, record }
 }

@@ -194,10 +194,12 @@ impl App {
         None
     }
 
-    /// Returns the document of a device without its versions.
+    /// Returns the document of a device without its versions and the time at which it was last heard.
     pub fn readings(&self, device: &str) -> Value {
         let mut document = self.state(device).unwrap_or_else(|| panic!("no document of {device}"));
-        document.as_object_mut().expect("an object").remove("Versions").expect("versions");
+        for name in ["Heard", "Versions"] {
+            document.as_object_mut().expect("an object").remove(name).expect(name);
+        }
         document
     }
 

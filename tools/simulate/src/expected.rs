@@ -40,8 +40,10 @@ pub(crate) enum DeviceTime {
     NotUsed,
     /// This time of the device in milliseconds since 1970, but at most that at which the event was enqueued.
     Known(i64),
-    /// The time at which the event was enqueued: the record has no time, or none that can be right.
-    Unknown,
+    /// The time at which the event was enqueued: the record has no time.
+    Absent,
+    /// The same: the time of the record cannot be right.
+    Unusable,
 }
 
 impl ExpectedEffect {
@@ -63,6 +65,11 @@ impl ExpectedEvent {
     /// Returns the ids of the documents that it has an effect on.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
         self.decoded().map(|(_, record)| &*record.id)
+    }
+
+    /// Returns the number of records whose time cannot be right.
+    pub(crate) fn unusable_times(&self) -> usize {
+        self.decoded().filter(|(_, record)| record.time == DeviceTime::Unusable).count()
     }
 
     /// Returns true if a record cannot be decoded.

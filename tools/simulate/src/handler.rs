@@ -36,6 +36,9 @@ pub(crate) struct Instance {
 /// The default of `DeadLetterAfterAttempts`.
 pub(crate) const DEAD_LETTER_AFTER_ATTEMPTS: u32 = 5;
 
+/// `MaxReadings`, which no document of a fleet reaches.
+pub(crate) const MAX_READINGS: usize = 10;
+
 /// Why a process ended, which decides when the host's next one serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -136,7 +139,7 @@ pub(crate) fn new_processor(world: &World, store: Arc<dyn StateStore>, cache_byt
         budget: world.schedule.budget,
         concurrency: world.schedule.concurrency,
         heard_every: world.schedule.heard_every,
-        max_readings: 1000,
+        max_readings: MAX_READINGS,
         shared: Shared::default(),
     }
 }

@@ -352,5 +352,5 @@ fn unreplayable(letter: &DeadLetter, issue: &str) -> Failure {
 }
 
 fn poison(stage: Stage, device_id: Option<String>, issue: String) -> Failure {
-    Failure { stage, class: ErrorClass::Poison, issue, device_id, device_state: None }
+    Failure { stage, class: ErrorClass::Poison, issue, device_id, device_state: None, other_devices: Vec::new() }
 }

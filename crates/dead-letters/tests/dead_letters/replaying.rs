@@ -115,6 +115,7 @@ pub(crate) fn dead_letters(mut batch: Batch) -> Vec<DeadLetter> {
         issue: "the store rejected it".into(),
         device_id: None,
         device_state: None,
+        other_devices: Vec::new(),
     };
     let attempt = Attempt { invocation_id: "i", number: 1, time_ms: NOW };
     // As the host sends the positions.

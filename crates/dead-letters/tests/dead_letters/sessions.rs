@@ -24,6 +24,7 @@ fn complete_request(message: &SessionMessage) -> DeadLetter {
         issue: "it could not be read".into(),
         device_id: None,
         device_state: None,
+        other_devices: Vec::new(),
     };
     let time_ms = System.now_ms();
     let attempt = Attempt { invocation_id: "6b0a", number: 1, time_ms };

@@ -81,7 +81,7 @@ pub(super) struct DeviceRecord<'d> {
     pub(super) readings: &'d [Reading],
 }
 
-impl<'b> DecodedBatch<'b> {
+impl DecodedBatch<'_> {
     fn with_capacity(events: usize) -> Self {
         /// The number of readings in an event of drone telemetry.
         const READINGS_PER_EVENT: usize = 8;
@@ -173,17 +173,18 @@ impl Processor {
                 Version::ordered_by_time(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
             });
             for (record, RecordEnd { readings, result }) in (0..).zip(ends.drain(..)) {
-                let (name, time, skipped) = match check(result, &decoded.readings[readings.clone()]) {
-                    Ok(Some(valid)) => valid,
-                    Ok(None) => {
-                        decoded.add(index, Some(Outcome::Ignored));
-                        continue;
-                    }
-                    Err(failure) => {
-                        decoded.add(index, Some(Outcome::Failed(failure)));
-                        continue;
-                    }
-                };
+                let ValidRecord { device_id: name, time, skipped } =
+                    match check(result, &decoded.readings[readings.clone()], self.max_readings) {
+                        Ok(Some(valid)) => valid,
+                        Ok(None) => {
+                            decoded.add(index, Some(Outcome::Ignored));
+                            continue;
+                        }
+                        Err(failure) => {
+                            decoded.add(index, Some(Outcome::Failed(failure)));
+                            continue;
+                        }
+                    };
                 if is_unrecognized(&decoded.readings[readings.clone()], &skipped) {
                     decoded.unrecognized.get_or_insert(skipped);
                     decoded.add(index, Some(Outcome::Unrecognized));
@@ -252,6 +253,7 @@ fn undecoded() -> Failure {
         issue: "the event was not decoded: decoding the batch took half of `InvocationBudget`".into(),
         device_id: None,
         device_state: None,
+        other_devices: Vec::new(),
     }
 }
 
@@ -266,7 +268,7 @@ fn position(event: &Event, source: u64) -> Option<Version> {
 }
 
 fn poison(stage: Stage, issue: String) -> Failure {
-    Failure { stage, class: ErrorClass::Poison, issue, device_id: None, device_state: None }
+    Failure { stage, class: ErrorClass::Poison, issue, device_id: None, device_state: None, other_devices: Vec::new() }
 }
 
 /// Decodes one event: appends its readings and its records.
@@ -294,14 +296,21 @@ fn decode<'e>(
     })
 }
 
-/// Checks the rules for all telemetry. Returns the device id, the time and the skipped fields; `None` for a record that is not
-/// telemetry.
+/// A record that follows the rules for all telemetry.
+struct ValidRecord<'e> {
+    device_id: Cow<'e, str>,
+    time: RecordTime,
+    skipped: Vec<String>,
+}
+
+/// Checks the rules for all telemetry. Returns `None` for a record that is not telemetry.
 fn check<'e>(
     result: RecordResult<'e>,
     readings: &[Reading],
-) -> Result<Option<(Cow<'e, str>, RecordTime, Vec<String>)>, Failure> {
-    let (device, time, skipped) = match result {
-        RecordResult::Valid { device_id, time, skipped } => (device_id, time, skipped),
+    max_readings: usize,
+) -> Result<Option<ValidRecord<'e>>, Failure> {
+    let valid = match result {
+        RecordResult::Valid { device_id, time, skipped } => ValidRecord { device_id, time, skipped },
         RecordResult::Ignored => return Ok(None),
         RecordResult::Failed { device_id, poison: error } => {
             let (stage, issue) = match error {
@@ -311,19 +320,28 @@ fn check<'e>(
             return Err(Failure { device_id, ..poison(stage, issue) });
         }
     };
+    let device = &valid.device_id;
     // Encoding turns one byte into at most three.
-    let id_bytes = if device.len() <= MAX_ID_BYTES / 3 { device.len() } else { document_id(&device).len() };
+    let id_bytes = if device.len() <= MAX_ID_BYTES / 3 { device.len() } else { document_id(device).len() };
     let issue = if device.is_empty() {
         "the device id is empty".to_owned()
     } else if id_bytes > MAX_ID_BYTES {
         format!("the device id is too long: its document id has {id_bytes} bytes, and Cosmos DB allows {MAX_ID_BYTES}")
     } else if let Some(reading) = readings.iter().find(|reading| !is_reading_name(&reading.name)) {
         format!("{:?} is not a valid name for a reading: it is reserved in the state document", reading.name)
+    } else if readings.len() > max_readings {
+        // The readings are in the event, and too many for a second copy.
+        let issue = format!(
+            "the record has {} readings, and the setting `MaxReadings` allows {max_readings} in a document: send fewer, or \
+             raise the setting",
+            readings.len()
+        );
+        return Err(Failure { device_id: Some(valid.device_id.into_owned()), ..poison(Stage::Validate, issue) });
     } else {
-        return Ok(Some((device, time, skipped)));
+        return Ok(Some(valid));
     };
-    let device_state = Some(device_state(&device, readings));
-    Err(Failure { device_id: Some(device.into_owned()), device_state, ..poison(Stage::Validate, issue) })
+    let device_state = Some(device_state(device, readings));
+    Err(Failure { device_id: Some(valid.device_id.into_owned()), device_state, ..poison(Stage::Validate, issue) })
 }
 
 /// Returns the decoded readings as the fields of a state document.

@@ -53,6 +53,7 @@ pub(super) struct Writer<'a> {
     pub(super) cache: &'a DocumentCache,
     pub(super) random: &'a dyn Random,
     pub(super) heard_every: Duration,
+    pub(super) max_readings: usize,
     pub(super) counters: &'a Counters,
     /// The documents that are known to be faulty: each gets one try, of at most [`FAULTY_DEVICE_TIME`].
     pub(super) faulty_documents: &'a HashSet<String>,
@@ -89,6 +90,8 @@ enum Base {
     Unknown,
     Absent,
     Stored(Stored),
+    /// It was just read, and nothing was written since. It may be the reason to skip a write.
+    Read(Option<Stored>),
 }
 
 impl From<Option<Stored>> for Base {
@@ -211,6 +214,7 @@ impl<'a> DeviceWrite<'a> {
             let (stored, is_read) = match mem::take(&mut self.base) {
                 Base::Stored(stored) => (Some(stored), false),
                 Base::Absent => (None, false),
+                Base::Read(stored) => (stored, true),
                 Base::Unknown => match self.read().await {
                     Ok(stored) => (stored, true),
                     Err(error) => {
@@ -224,6 +228,13 @@ impl<'a> DeviceWrite<'a> {
             let before = stored.as_ref().map(|stored| &stored.document);
             let mut document = before.cloned().unwrap_or_else(|| Document::new(self.device.id.clone().into_owned()));
             let has_newer = document.merge(&update);
+            if let Some(error) = self.too_many_readings(before, &document) {
+                if is_read {
+                    self.base = Base::Read(stored);
+                    return Err(error);
+                }
+                continue;
+            }
             let must_write = has_newer || before.is_none_or(|held| held.is_heard_due(&update, heard_every));
             let written = match stored {
                 // Only a document that was just read may be the reason not to write. This one may be out of date: read it.
@@ -275,6 +286,18 @@ impl<'a> DeviceWrite<'a> {
                 }
             }
         }
+    }
+
+    /// Returns an error if the merge adds fields to the document although it then has more than the limit.
+    fn too_many_readings(&self, before: Option<&Document>, merged: &Document) -> Option<StoreError> {
+        let (count, max_readings) = (merged.reading_count(), self.writer.max_readings);
+        if count <= max_readings || before.is_some_and(|before| before.reading_count() == count) {
+            return None;
+        }
+        Some(StoreError::Rejected(format!(
+            "it would have {count} readings, and the setting `MaxReadings` allows {max_readings}: send fewer names, raise the \
+             setting, or remove readings from the document"
+        )))
     }
 
     async fn read(&self) -> Result<Option<Stored>, StoreError> {

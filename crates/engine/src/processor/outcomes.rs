@@ -43,5 +43,6 @@ pub(super) fn failure(device: &Device, record: &DeviceRecord, class: ErrorClass,
         issue: format!("the state document {id:?} was not written: {reason}"),
         device_id: Some((*name).to_owned()),
         device_state: Some(device_state(name, record.readings)),
+        other_devices: Vec::new(),
     }
 }

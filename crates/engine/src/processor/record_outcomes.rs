@@ -1,7 +1,9 @@
 //! The outcome of an event that has several records.
 
+use std::collections::BTreeSet;
+
 use super::Outcome;
-use crate::failure::Failure;
+use crate::failure::{ErrorClass, Failure};
 
 /// The number of records that the issue of an event describes.
 const MAX_DESCRIBED: usize = 5;
@@ -35,22 +37,46 @@ fn event_outcome(mut records: Vec<Outcome>) -> Outcome {
         .unwrap_or(Outcome::Ignored)
 }
 
-/// Returns one failure for all records that failed or are unresolved; `None` if there are none. Its class and its device are
-/// those of the first unresolved record, or else of the first that failed.
+/// Returns one failure for all records that failed or are unresolved; `None` if there are none. Apart from the issue it is that of
+/// [the deciding record](decides).
 fn combined_failure(records: &[Outcome]) -> Option<Failure> {
-    let failures = records.iter().enumerate().filter_map(|(record, outcome)| match outcome {
-        Outcome::Unresolved(failure) => Some((record, failure, true)),
-        Outcome::Failed(failure) => Some((record, failure, false)),
-        _ => None,
-    });
-    let failures: Vec<_> = failures.collect();
-    let (_, first, _) = failures.iter().find(|(_, _, is_unresolved)| *is_unresolved).or_else(|| failures.first())?;
+    let failures: Vec<_> = records.iter().enumerate().filter_map(|(index, outcome)| failure(index, outcome)).collect();
+    let deciding = failures.iter().min_by_key(|record| decides(record))?;
+    let unresolved = failures.iter().filter(|record| record.is_unresolved).flat_map(|record| record.failure.devices());
+    let unresolved: BTreeSet<_> = unresolved.filter(|id| Some(*id) != deciding.failure.device_id.as_deref()).collect();
     let described = failures.iter().take(MAX_DESCRIBED);
     let mut issues: Vec<_> =
-        described.map(|(record, failure, _)| format!("record {record}: {}", failure.issue)).collect();
+        described.map(|record| format!("record {}: {}", record.index, record.failure.issue)).collect();
     if failures.len() > MAX_DESCRIBED {
         issues.push(format!("and {} more", failures.len() - MAX_DESCRIBED));
     }
     let issue = format!("{} of {} records failed: {}", failures.len(), records.len(), issues.join("; "));
-    Some(Failure { issue, ..(*first).clone() })
+    let other_devices = unresolved.into_iter().map(str::to_owned).collect();
+    Some(Failure { issue, other_devices, ..deciding.failure.clone() })
+}
+
+/// A record that failed or is unresolved.
+struct FailedRecord<'o> {
+    /// The index within the event, as in the versions of the readings.
+    index: usize,
+    failure: &'o Failure,
+    is_unresolved: bool,
+}
+
+fn failure(index: usize, outcome: &Outcome) -> Option<FailedRecord<'_>> {
+    match outcome {
+        Outcome::Failed(failure) => Some(FailedRecord { index, failure, is_unresolved: false }),
+        Outcome::Unresolved(failure) => Some(FailedRecord { index, failure, is_unresolved: true }),
+        _ => None,
+    }
+}
+
+/// Returns a key that is lowest for the record that decides about the event. A failure of the store decides before one of a
+/// device, so that a retry is not ruled out by the devices, and unresolved before failed. Among equal ones the first record decides.
+fn decides(FailedRecord { failure, is_unresolved, .. }: &FailedRecord) -> u8 {
+    match failure.class {
+        _ if !is_unresolved => 2,
+        ErrorClass::Throttled | ErrorClass::Systemic => 0,
+        ErrorClass::Poison | ErrorClass::Transient => 1,
+    }
 }

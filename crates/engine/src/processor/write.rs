@@ -56,6 +56,7 @@ impl Processor {
             cache: &self.cache,
             random: &*self.random,
             heard_every: self.heard_every,
+            max_readings: self.max_readings,
             counters: &operations,
             faulty_documents: &self.shared.documents.failing.faulty_among(devices.iter().map(|device| &*device.id)),
             must_stragglers_end: &must_stragglers_end,

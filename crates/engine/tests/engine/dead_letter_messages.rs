@@ -31,6 +31,7 @@ fn failure(issue: impl Into<String>, device_id: Option<&str>) -> Failure {
         issue: issue.into(),
         device_id: device_id.map(str::to_owned),
         device_state: None,
+        other_devices: Vec::new(),
     }
 }
 

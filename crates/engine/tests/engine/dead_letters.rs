@@ -150,6 +150,7 @@ fn different_events_have_different_dead_letter_ids() {
             issue: "poison".into(),
             device_id: None,
             device_state: None,
+            other_devices: Vec::new(),
         };
         DeadLetter::new(&batch, 0, &failure, Attempt { invocation_id: ID, number: 1, time_ms: NOW }).id
     };

@@ -283,7 +283,14 @@ async fn an_invalid_request_is_dead_lettered_completely_after_some_attempts() {
 /// Returns the outcome of an event whose device was not written.
 fn unresolved(class: ErrorClass) -> Outcome {
     let (issue, device_id) = ("it was not written".to_owned(), Some("stuck".to_owned()));
-    Outcome::Unresolved(Failure { stage: Stage::Update, class, issue, device_id, device_state: None })
+    Outcome::Unresolved(Failure {
+        stage: Stage::Update,
+        class,
+        issue,
+        device_id,
+        device_state: None,
+        other_devices: Vec::new(),
+    })
 }
 
 #[test]

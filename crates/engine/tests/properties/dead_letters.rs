@@ -95,7 +95,7 @@ fn failure() -> impl Strategy<Value = Failure> {
             let reading: Value = serde_json::from_str(&reading).expect("JSON");
             json!({ "id": id, "Battery": reading })
         });
-        Failure { stage, class, issue, device_id, device_state }
+        Failure { stage, class, issue, device_id, device_state, other_devices: Vec::new() }
     })
 }
 

@@ -1,16 +1,22 @@
 //! A device's document has the newest value of each field, in whatever order, grouping and repetition its events arrive, for the
 //! sets of events that `docs/contribute/architecture.md` names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use devicestate_engine::device_state::{Document, Reading, Update, Version};
-use proptest::{collection::btree_map, prelude::*};
+use devicestate_engine::{
+    device_state::{Document, MAX_CLOCK_STEP_MS, Reading, Update, Version},
+    text::iso8601,
+};
+use proptest::{collection::btree_map, prelude::*, sample::select};
 use serde_json::{Map, Value, json};
 
 use crate::{
     cases, examples, json,
     merge_histories::{
-        FIELDS, History, NOTE, delivered, foreign, history, in_order_of_each_source, two_parts, version,
+        FIELDS, History, NOTE, delivered, foreign, history, in_order_of_each_source, position, two_parts, version,
     },
 };
 
@@ -24,6 +30,7 @@ fn update(events: &[(Version, Vec<Reading>)]) -> Update {
     let mut update = Update::default();
     for (version, readings) in events {
         update.fold(*version, readings);
+        update.hear(position(*version));
     }
     update
 }
@@ -32,15 +39,15 @@ fn update(events: &[(Version, Vec<Reading>)]) -> Update {
 /// field's events at once. In a source that sequence numbers order, an event counts as no earlier than those before it.
 fn newest(events: &[(Version, Vec<Reading>)]) -> BTreeMap<String, Newest> {
     let mut events: Vec<_> = events.to_vec();
-    events.sort_by_key(|(version, _)| (version.source, version.sequence_number));
+    events.sort_by_key(|(version, _)| (version.source, version.sequence_number, version.record));
     let mut latest: BTreeMap<(String, u64), i64> = BTreeMap::new();
     let mut newest: BTreeMap<String, Newest> = BTreeMap::new();
     for (event, readings) in events {
-        let Version { time_ms, sequence_number, source, .. } = event;
+        let Version { time_ms, source, .. } = event;
         for Reading { name, value } in readings {
             let latest = latest.entry((name.to_string(), source)).or_insert(time_ms);
             *latest = if source % 2 == 0 { time_ms.max(*latest) } else { time_ms };
-            let event = Newest { version: version(*latest, sequence_number, source), time_ms, value };
+            let event = Newest { version: Version { time_ms: *latest, ..event }, time_ms, value };
             let held = newest.entry(name.to_string()).or_insert_with(|| event.clone());
             if by_time(event.version) > by_time(held.version) {
                 *held = event;
@@ -48,6 +55,13 @@ fn newest(events: &[(Version, Vec<Reading>)]) -> BTreeMap<String, Newest> {
         }
     }
     newest
+}
+
+/// The oracle of when the device was heard: the newest position of all events, as if each were a reading.
+fn heard(events: &[(Version, Vec<Reading>)]) -> Option<Newest> {
+    let reading = || vec![Reading { name: "Heard".into(), value: Value::Null }];
+    let positions: Vec<_> = events.iter().map(|(version, _)| (position(*version), reading())).collect();
+    newest(&positions).remove("Heard")
 }
 
 #[derive(Clone)]
@@ -58,8 +72,17 @@ struct Newest {
     value: Value,
 }
 
-fn by_time(Version { time_ms, sequence_number, source, .. }: Version) -> (i64, u64, i64) {
-    (time_ms, source, sequence_number)
+fn by_time(Version { time_ms, sequence_number, source, record }: Version) -> (i64, u64, i64, u32) {
+    (time_ms, source, sequence_number, record)
+}
+
+/// Returns a version as it is stored.
+fn version_json(Version { time_ms, sequence_number, source, record }: Version) -> Value {
+    // Cosmos DB would round a greater number.
+    let is_exact = sequence_number.unsigned_abs() <= 1 << 53;
+    let sequence_number = if is_exact { json!(sequence_number) } else { json!(sequence_number.to_string()) };
+    let parts = [json!(time_ms), sequence_number, json!(source), json!(record)];
+    json!(parts[..if record == 0 { 3 } else { 4 }])
 }
 
 /// Returns the expected document of these events, as it is stored. The order of arrival may decide the times of versions, between
@@ -71,7 +94,13 @@ fn expected(foreign: &Map<String, Value>, events: &[(Version, Vec<Reading>)], fo
         let found = found.and_then(|found| Some(found.version(&name)?.time_ms));
         let time_ms = found.map_or(version.time_ms, |found| found.clamp(time_ms, version.time_ms));
         fields.insert(name.clone(), value);
-        versions.insert(name, json!([time_ms, version.sequence_number, version.source]));
+        versions.insert(name, version_json(Version { time_ms, ..version }));
+    }
+    if let Some(Newest { version, time_ms, .. }) = heard(events) {
+        let found = found.and_then(|found| Some(found.heard()?.time_ms));
+        let time_ms = found.map_or(version.time_ms, |found| found.clamp(time_ms, version.time_ms));
+        fields.insert("Heard".into(), iso8601(time_ms).into());
+        versions.insert("Heard".into(), version_json(Version { time_ms, ..version }));
     }
     fields.insert("id".into(), "d".into());
     fields.insert("Versions".into(), versions.into());
@@ -82,7 +111,8 @@ fn expected(foreign: &Map<String, Value>, events: &[(Version, Vec<Reading>)], fo
 /// versions, if those of the events step back.
 fn without_order(document: &Document, events: &[(Version, Vec<Reading>)]) -> Value {
     let mut document = stored(document);
-    if newest(events).values().any(|newest| newest.time_ms < newest.version.time_ms) {
+    if newest(events).values().chain(&heard(events)).any(|newest| newest.time_ms < newest.version.time_ms) {
+        document["Heard"] = Value::Null;
         for version in document["Versions"].as_object_mut().expect("versions").values_mut() {
             version[0] = Value::Null;
         }
@@ -92,6 +122,14 @@ fn without_order(document: &Document, events: &[(Version, Vec<Reading>)]) -> Val
 
 fn stored(document: &Document) -> Value {
     serde_json::to_value(document).expect("a document is JSON")
+}
+
+/// Returns the stored form of a document without when its device was heard.
+fn without_heard(document: &Document) -> Value {
+    let mut document = stored(document);
+    document.as_object_mut().expect("an object").remove("Heard");
+    document["Versions"].as_object_mut().expect("versions").remove("Heard");
+    document
 }
 
 proptest! {
@@ -114,6 +152,38 @@ proptest! {
     }
 
     #[test]
+    fn the_time_at_which_a_device_was_heard_lags_by_less_than_the_setting(
+        (events, groups) in delivered(), every_ms in select(vec![0, 1, 20_000, 70_000]),
+    ) {
+        let heard_every = Duration::from_millis(every_ms);
+        let mut document = Document::new("d".into());
+        for (index, group) in groups.iter().enumerate() {
+            let (mut merged, update) = (document.clone(), update(group));
+            let must_write = merged.merge(&update) | document.is_heard_due(&update, heard_every);
+            prop_assert!(must_write || index > 0 || group.is_empty(), "a new document");
+            if must_write {
+                document = merged;
+            } else {
+                prop_assert_eq!(without_heard(&document), without_heard(&merged));
+            }
+        }
+        let mut all = Document::new("d".into());
+        all.merge(&update(&events));
+        let Some(newest) = heard(&events) else { return Ok(()) };
+        let held = document.heard().expect("a device that was heard");
+        prop_assert!(by_time(held) <= by_time(newest.version), "{:?}", held);
+        let is_position = |(version, _): &(Version, Vec<Reading>)| {
+            let position = position(*version);
+            (position.source, position.sequence_number) == (held.source, held.sequence_number)
+        };
+        prop_assert!(events.iter().any(is_position), "{:?}", held);
+        // The order of arrival may decide the times of a source whose times step back.
+        let has_steps = newest.time_ms < newest.version.time_ms;
+        let limit_ms = every_ms.max(1) + if has_steps { MAX_CLOCK_STEP_MS.unsigned_abs() } else { 0 };
+        prop_assert!(newest.version.time_ms.abs_diff(held.time_ms) < limit_ms, "{:?}", held);
+    }
+
+    #[test]
     fn merging_two_updates_is_merging_their_fold((one, other) in two_parts(), foreign in foreign()) {
         let both = [one.clone(), other.clone()].concat();
         let mut expected = document(&foreign);
@@ -126,6 +196,7 @@ proptest! {
             let mut folded = update(first);
             for (version, readings) in second.iter().rev() {
                 folded.fold(*version, readings);
+                folded.hear(position(*version));
             }
             let mut document = self::document(&foreign);
             document.merge(&folded);
@@ -141,7 +212,7 @@ proptest! {
         document.merge(&update(&before));
         let (before, events) = (document.clone(), update(&events));
         let changed = document.merge(&events);
-        prop_assert_eq!(changed, stored(&document) != stored(&before));
+        prop_assert_eq!(changed, without_heard(&document) != without_heard(&before));
         for field in FIELDS {
             prop_assert!(document.version(field).map(by_time) >= before.version(field).map(by_time), "{}", field);
             if event_of(&document, field) == event_of(&before, field) {
@@ -149,6 +220,7 @@ proptest! {
             }
         }
         prop_assert_eq!(document.get(NOTE), before.get(NOTE));
+        prop_assert!(document.heard().map(by_time) >= before.heard().map(by_time));
         let merged = document.clone();
         prop_assert!(!document.merge(&events), "a repeat changes nothing");
         prop_assert_eq!(document, merged);
@@ -218,17 +290,19 @@ proptest! {
     #[test]
     fn a_document_is_read_as_it_was_written(
         id in json::string(12),
-        fields in btree_map("[A-Z_é\"][a-n]{0,2}", (json::value(), any::<Option<(i64, i64, u64)>>()), 0..6),
+        fields in btree_map("[A-Z_é\"][a-n]{0,2}", (json::value(), any::<Option<(i64, i64, u64, u32)>>()), 0..6),
+        heard in any::<Option<(i64, i64, u64)>>(),
     ) {
         let mut members: Vec<_> =
             fields.iter().map(|(name, (value, _))| (json::quoted(name, false), value.clone())).collect();
-        let versions: BTreeMap<_, _> = fields.iter().filter_map(|(name, (_, version))| {
-            let (time_ms, sequence_number, source) = (*version)?;
-            // A number that Cosmos DB would round is a string.
-            let is_exact = sequence_number.unsigned_abs() <= 1 << 53;
-            let sequence_number = if is_exact { json!(sequence_number) } else { json!(sequence_number.to_string()) };
-            Some((name, json!([time_ms, sequence_number, source])))
+        let mut versions: BTreeMap<_, _> = fields.iter().filter_map(|(name, (_, version))| {
+            let (time_ms, sequence_number, source, record) = (*version)?;
+            Some((name.as_str(), version_json(Version { time_ms, sequence_number, source, record })))
         }).collect();
+        if let Some((time_ms, sequence_number, source)) = heard {
+            versions.insert("Heard", version_json(version(time_ms, sequence_number, source)));
+            members.push(("\"Heard\"".into(), json!(iso8601(time_ms)).to_string()));
+        }
         members.push(("\"id\"".into(), id));
         members.push(("\"Versions\"".into(), serde_json::to_string(&versions).expect("JSON")));
         let without_service: Value = serde_json::from_str(&json::object(&members, "")).expect("JSON");
@@ -242,10 +316,10 @@ proptest! {
     }
 }
 
-/// Returns the event that a field is from: its source, its sequence number and, if times order the source, its time.
-fn event_of(document: &Document, field: &str) -> Option<(u64, i64, Option<i64>)> {
-    let Version { time_ms, sequence_number, source, .. } = document.version(field)?;
-    Some((source, sequence_number, (source % 2 == 1).then_some(time_ms)))
+/// Returns the record that a field is from: its source, its sequence number, its index and, if times order the source, its time.
+fn event_of(document: &Document, field: &str) -> Option<(u64, i64, u32, Option<i64>)> {
+    let Version { time_ms, sequence_number, source, record } = document.version(field)?;
+    Some((source, sequence_number, record, (source % 2 == 1).then_some(time_ms)))
 }
 
 /// The limit of the order: a source whose times step back is delivered out of its order, among events of another source.
@@ -285,6 +359,14 @@ fn the_generated_histories_can_reveal_an_incorrect_merge() {
         seen.extend((distinct < battery.len()).then_some("equal values"));
         seen.extend((distinct > 1).then_some("other values"));
         seen.extend(battery.contains(&"null".to_owned()).then_some("null"));
+        seen.extend(events.iter().any(|(version, _)| version.record > 0).then_some("records of one event"));
+        seen.extend(
+            events
+                .iter()
+                .any(|(version, _)| position(*version).time_ms > version.time_ms)
+                .then_some("times of devices"),
+        );
+        seen.extend(events.iter().any(|(_, readings)| readings.is_empty()).then_some("no readings"));
         let pairs = || events.iter().flat_map(|(one, _)| events.iter().map(move |(other, _)| (one, other)));
         let is_back = |one: &Version, other: &Version| {
             one.source == other.source && one.sequence_number < other.sequence_number && one.time_ms > other.time_ms
@@ -296,5 +378,5 @@ fn the_generated_histories_can_reveal_an_incorrect_merge() {
                 .then_some("one time"),
         );
     }
-    assert_eq!(seen.len(), 8, "{seen:?}");
+    assert_eq!(seen.len(), 11, "{seen:?}");
 }

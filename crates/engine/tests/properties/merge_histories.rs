@@ -13,11 +13,23 @@ pub(super) const FIELDS: [&str; 4] = ["Altitude", "Battery", "FlightMode", "Gyro
 /// A field of the document that no event writes.
 pub(super) const NOTE: &str = "Note";
 
-/// The events of a device. The numbers of sources are even if sequence numbers order their events, and odd if times do.
+/// The records of a device's events. The numbers of sources are even if sequence numbers order their events, and odd if times do.
 pub(super) type History = Vec<(Version, Vec<Reading>)>;
+
+/// The source of the records that are ordered by the times of their device.
+const BY_DEVICE_TIME: u64 = 9;
 
 pub(super) fn version(time_ms: i64, sequence_number: i64, source: u64) -> Version {
     Version { time_ms, sequence_number, source, record: 0 }
+}
+
+/// Returns the position of the event that a record is from. The service enqueues an event after the time of its device.
+pub(super) fn position(record: Version) -> Version {
+    let Version { time_ms, sequence_number, source, .. } = record;
+    if source == BY_DEVICE_TIME {
+        return version(10 + 40_000 * sequence_number, sequence_number, BY_DEVICE_TIME - 1);
+    }
+    version(time_ms, sequence_number, source)
 }
 
 /// Generates events that may arrive in any order.
@@ -25,29 +37,30 @@ pub(super) fn history() -> impl Strategy<Value = History> {
     prop_oneof![without_steps(), one_source_with_steps()]
 }
 
-/// Generates events of up to three sources. In each the times do not decrease, or order the events.
+/// Generates events of up to four sources. In each the times do not decrease, or order the events.
 fn without_steps() -> impl Strategy<Value = History> {
-    let part = |source| {
-        vec((select(vec![0, 0, 1, 30_000, 70_000]), readings()), 0..4).prop_map(move |events| ascending(source, events))
+    let part = |source| events(select(vec![0, 0, 1, 30_000, 70_000]), 4).prop_map(move |e| with_steps(source, e));
+    let by_time = |source| {
+        let key = (0..3_i64, 0..3_i64, 0..2_u32);
+        btree_map(key, readings(), 0..4).prop_map(move |records| {
+            let record =
+                |((time, number, record), readings)| (Version { record, ..version(time, number, source) }, readings);
+            records.into_iter().map(record).collect::<History>()
+        })
     };
-    let by_time = btree_map((0..3_i64, 0..3_i64), readings(), 0..4).prop_map(|events| {
-        events.into_iter().map(|((time, number), readings)| (version(time, number, 3), readings)).collect::<History>()
-    });
-    (part(2), part(4), by_time).prop_map(|(one, other, by_time)| [one, other, by_time].concat())
+    (part(2), part(4), by_time(3), by_time(BY_DEVICE_TIME))
+        .prop_map(|(one, other, by_time, by_device)| [one, other, by_time, by_device].concat())
 }
 
-fn ascending(source: u64, events: Vec<(i64, Vec<Reading>)>) -> History {
-    let mut time = 0;
-    let event = |(number, (step, readings)): (i64, (i64, Vec<Reading>))| {
-        time += step;
-        (version(time, number, source), readings)
-    };
-    (0..).zip(events).map(event).collect()
+/// Generates records: how much the event's time differs from the latest so far, the readings, and whether the record is the next
+/// one of the event before.
+fn events(steps: impl Strategy<Value = i64>, count: usize) -> impl Strategy<Value = Vec<(i64, Vec<Reading>, bool)>> {
+    vec((steps, readings(), select(vec![false, false, true])), 0..count)
 }
 
 /// Generates events of one source whose times step back by up to the limit.
 fn one_source_with_steps() -> impl Strategy<Value = History> {
-    vec((steps(), readings()), 0..10).prop_map(|events| with_steps(2, events))
+    events(steps(), 10).prop_map(|events| with_steps(2, events))
 }
 
 /// Generates how much an event's time is before or after the latest so far.
@@ -55,14 +68,17 @@ fn steps() -> impl Strategy<Value = i64> {
     select(vec![-MAX_CLOCK_STEP_MS, -100, -1, 0, 1, 100, 2 * MAX_CLOCK_STEP_MS])
 }
 
-fn with_steps(source: u64, events: Vec<(i64, Vec<Reading>)>) -> History {
-    let mut latest = 0;
-    let event = |(number, (step, readings)): (i64, (i64, Vec<Reading>))| {
-        let time = latest + step;
-        latest = latest.max(time);
-        (version(time, number, source), readings)
-    };
-    (0..).zip(events).map(event).collect()
+fn with_steps(source: u64, events: Vec<(i64, Vec<Reading>, bool)>) -> History {
+    let (mut latest, mut history) = (0, History::new());
+    for (step, readings, is_next_record) in events {
+        let version = match history.last() {
+            Some((last, _)) if is_next_record => Version { record: last.record + 1, ..*last },
+            last => version(latest + step, last.map_or(0, |(last, _)| last.sequence_number + 1), source),
+        };
+        latest = latest.max(version.time_ms);
+        history.push((version, readings));
+    }
+    history
 }
 
 /// Events in groups, each of which becomes one update.
@@ -115,7 +131,7 @@ pub(super) fn two_parts() -> impl Strategy<Value = (History, History)> {
 
 /// Generates several sources whose times step back. Each is delivered in its order, in groups, and again from earlier places.
 pub(super) fn in_order_of_each_source() -> impl Strategy<Value = (History, Groups)> {
-    let source = |number| vec((steps(), readings()), 0..5).prop_map(move |events| with_steps(number, events));
+    let source = |number| events(steps(), 5).prop_map(move |events| with_steps(number, events));
     let sources = (source(2), source(4), source(6)).prop_map(|(one, two, three)| [one, two, three]);
     let choices = vec((0..3_usize, 1..4_usize, any::<prop::sample::Index>()), 0..12);
     (sources, choices).prop_map(|(sources, choices)| {

@@ -24,7 +24,7 @@ pub(crate) fn of_record(source: u64, event: &HubEvent, index: u32, time: DeviceT
     match time {
         DeviceTime::NotUsed => (enqueued_ms, source, sequence_number, index),
         DeviceTime::Known(time_ms) => (time_ms.min(enqueued_ms), source | 1, sequence_number, index),
-        DeviceTime::Unknown => (enqueued_ms, source | 1, sequence_number, index),
+        DeviceTime::Absent | DeviceTime::Unusable => (enqueued_ms, source | 1, sequence_number, index),
     }
 }
 

@@ -74,19 +74,20 @@ impl<'a> Invocation<'a> {
 
     /// Compares a final reply with the batch.
     pub(crate) fn check_reply(&self, accepted: &Accepted) {
-        let mut records = Vec::new();
+        let mut batch_records = Vec::new();
         for line in &accepted.logs {
             match serde_json::from_str(line) {
-                Ok(Record::Batch(record)) => records.push(record),
+                Ok(Record::Batch(record)) => batch_records.push(record),
                 Ok(Record::DeadLetter(_)) => {}
                 other => self.record_violation(&format!("a log line is not one of a final reply: {other:?}")),
             }
         }
-        let [record] = records.as_slice() else {
-            return self.record_violation(&format!("the reply has {} batch records instead of one", records.len()));
+        let [record] = batch_records.as_slice() else {
+            return self.record_violation(&format!("the reply has {} batch records instead of one", batch_records.len()));
         };
-        let BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored } = record;
-        let AttemptRecord { events, .. } = attempt;
+        let BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored, unusable_device_times } =
+            record;
+        let AttemptRecord { events, records, .. } = attempt;
         let sent = self.range.events.len() as u64;
         if *events != sent || applied + superseded + dead_lettered + unrecognized + ignored != sent {
             self.record_violation(&format!(
@@ -100,6 +101,15 @@ impl<'a> Invocation<'a> {
         if (*unrecognized, *ignored) != not_stored {
             self.record_violation(&format!(
                 "{unrecognized} events are counted as unrecognized and {ignored} as ignored, expected are {not_stored:?}"
+            ));
+        }
+        let of_records = (
+            self.range.expected.iter().map(|expected| expected.0.len()).sum::<usize>(),
+            self.range.expected.iter().map(|expected| expected.unusable_times()).sum::<usize>(),
+        );
+        if (*records, *unusable_device_times) != of_records {
+            self.record_violation(&format!(
+                "{records} records and {unusable_device_times} unusable times are counted, expected are {of_records:?}"
             ));
         }
         if *dead_lettered != accepted.messages.len() as u64 {

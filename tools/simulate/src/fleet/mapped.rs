@@ -10,7 +10,10 @@ use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
 use super::{Device, rejected_altitude};
-use crate::expected::{DeviceTime, ExpectedEffect, ExpectedEvent, ExpectedRecord, Readings};
+use crate::{
+    expected::{DeviceTime, ExpectedEffect, ExpectedEvent, ExpectedRecord, Readings},
+    handler::MAX_READINGS,
+};
 
 /// The form of the events, each with a telemetry file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +68,9 @@ impl Format {
         if rng.u8(..60) == 0 {
             return (sent(poison_body(rng, device)), ExpectedEvent(vec![ExpectedEffect::Poison]));
         }
-        let count = match rng.u8(..16) {
-            0..10 => 1,
-            10..15 => rng.usize(2..=4),
+        let count = match rng.u8(..32) {
+            0..22 => 1,
+            22..31 => rng.usize(2..=4),
             _ => rng.usize(5..=12),
         };
         let (sent_at, sent_time) = self.draw_time(rng, now_ms);
@@ -173,9 +176,9 @@ impl Format {
             4..6 => now_ms - rng.i64(0..2 * HOUR_MS),
             6 => now_ms + rng.i64(0..72 * HOUR_MS),
             7 => rng.i64(-1_000..1_000 * HOUR_MS),
-            _ => return (None, DeviceTime::Unknown),
+            _ => return (None, DeviceTime::Absent),
         };
-        let time = if time_ms < 1_000 * HOUR_MS { DeviceTime::Unknown } else { DeviceTime::Known(time_ms) };
+        let time = if time_ms < 1_000 * HOUR_MS { DeviceTime::Unusable } else { DeviceTime::Known(time_ms) };
         let text = match self {
             Self::Records => json!(time_ms),
             Self::Gateway => json!(iso8601(time_ms)),
@@ -186,13 +189,18 @@ impl Format {
     /// Adds a member because of which the record cannot be decoded.
     fn add_invalid_member(self, rng: &mut Rng, record: &mut Map<String, Value>) {
         let large = || "x".repeat(70_000);
-        let (name, value) = match (self, rng.u8(..4)) {
+        let (name, value) = match (self, rng.u8(..5)) {
             (_, 0) => ("at", json!(true)),
             (Self::Records, 1) => ("battery", json!("full")),
             (Self::Records, 2) => ("position", json!({"altitude": -101})),
             (Self::Records, _) => ("mode", json!(large())),
             (Self::Gateway, 1) => (["Versions", "Heard"][rng.usize(..2)], json!(1)),
             (Self::Gateway, 2) => ("_ts", json!(large())),
+            (Self::Gateway, 3) => {
+                let members = (0..MAX_READINGS).map(|number| (format!("m{number}"), json!(number)));
+                record.extend(members);
+                ("m", json!(0))
+            }
             (Self::Gateway, _) => {
                 record.insert("motor".into(), json!({"on": true}));
                 ("motor.on", json!(true))
