@@ -79,7 +79,8 @@ impl ExpectedEvent {
 
     /// Returns true if no record has a cause of its own for a dead letter, and at least one has an effect on a document.
     pub(crate) fn is_valid(&self) -> bool {
-        let is_failing = |effect: &ExpectedEffect| matches!(effect, ExpectedEffect::Poison | ExpectedEffect::Rejected(_));
+        let is_failing =
+            |effect: &ExpectedEffect| matches!(effect, ExpectedEffect::Poison | ExpectedEffect::Rejected(_));
         self.ids().next().is_some() && !self.0.iter().any(is_failing)
     }
 

@@ -54,9 +54,9 @@ pub(crate) enum Kind {
 
 impl Kind {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
-        match rng.u8(..6) {
-            0..4 => Self::Drone,
-            4 => Self::Mapped(Format::Records),
+        match rng.u8(..20) {
+            0..14 => Self::Drone,
+            14..17 => Self::Mapped(Format::Records),
             _ => Self::Mapped(Format::Gateway),
         }
     }

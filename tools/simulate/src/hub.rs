@@ -186,11 +186,7 @@ impl Partition {
             let stream = self.stream();
             let to = stream.events.len().saturating_sub(self.clock.draw(|rng| rng.usize(1..4)));
             let part = to.saturating_sub(self.clock.draw(|rng| rng.usize(1..8)))..to;
-            (
-                stream.events[part.clone()].to_vec(),
-                stream.expected[part.clone()].to_vec(),
-                stream.orders[part].to_vec(),
-            )
+            (stream.events[part.clone()].to_vec(), stream.expected[part.clone()].to_vec(), stream.orders[part].to_vec())
         };
         for ((event, expected), order) in events.iter().zip(expected).zip(orders) {
             self.append(event.sent.clone(), event.iot_hub_enqueued_ms, expected, order);

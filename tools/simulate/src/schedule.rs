@@ -135,7 +135,7 @@ impl Schedule {
             incidents.push((span.mul_f64(own.f64() / 2.0), Incident::HubCreatedAgain));
         }
         let kind = Kind::draw(&mut own);
-        let heard_every = if own.bool() { Duration::from_mins(5) } else { Duration::ZERO };
+        let heard_every = Duration::from_secs([0, 300, 300][own.usize(..3)]);
         incidents.sort_by_key(|(at, _)| *at);
         let schedule = Self {
             events: rng.usize(events / 2..=events + events / 2),

@@ -69,7 +69,10 @@ impl Copy {
     /// rebuilds only what a fault changes.
     fn build(&self, name: &str) -> PathBuf {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(&self.0).args(["build", "--offline", "--quiet", "--target-dir"]).arg(target().join("planted"));
+        cargo
+            .current_dir(&self.0)
+            .args(["build", "--offline", "--quiet", "--target-dir"])
+            .arg(target().join("planted"));
         // Debug information is not needed.
         cargo.args(["--config", "profile.dev.debug = false"]);
         let built = cargo.output().expect("cargo runs");

@@ -83,7 +83,8 @@ impl<'a> Invocation<'a> {
             }
         }
         let [record] = batch_records.as_slice() else {
-            return self.record_violation(&format!("the reply has {} batch records instead of one", batch_records.len()));
+            return self
+                .record_violation(&format!("the reply has {} batch records instead of one", batch_records.len()));
         };
         let BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored, unusable_device_times } =
             record;
@@ -94,9 +95,8 @@ impl<'a> Invocation<'a> {
                 "{applied} + {superseded} + {dead_lettered} + {unrecognized} + {ignored} of {events} do not add up to {sent}"
             ));
         }
-        let count = |is: fn(&ExpectedEvent) -> bool| {
-            self.range.expected.iter().filter(|expected| is(expected)).count() as u64
-        };
+        let count =
+            |is: fn(&ExpectedEvent) -> bool| self.range.expected.iter().filter(|expected| is(expected)).count() as u64;
         let not_stored = (count(ExpectedEvent::is_unrecognized), count(ExpectedEvent::is_ignored));
         if (*unrecognized, *ignored) != not_stored {
             self.record_violation(&format!(
