@@ -11,6 +11,7 @@ use devicestate_engine::{
     processor::{DocumentCache, Processor, Shared},
     settings::ConfigError,
     store::{MemoryStore, StateStore},
+    telemetry::Telemetry,
 };
 use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteStore};
 
@@ -29,11 +30,16 @@ pub fn open_store(config: &StoreConfig, mode: OpenMode) -> Result<Arc<dyn StateS
     })
 }
 
-/// Builds the engine for the telemetry format that ships, over this store and with this observer.
+/// Builds the engine for this telemetry, over this store and with this observer.
 #[must_use]
-pub fn build_processor(config: &Config, store: Arc<dyn StateStore>, observer: Arc<dyn Observer>) -> Processor {
+pub fn build_processor(
+    config: &Config,
+    telemetry: Arc<dyn Telemetry>,
+    store: Arc<dyn StateStore>,
+    observer: Arc<dyn Observer>,
+) -> Processor {
     Processor {
-        telemetry: Arc::new(config.telemetry),
+        telemetry,
         store,
         iot_hub_time: config.iot_hub_time,
         cache: DocumentCache::new(config.document_cache_bytes),

@@ -13,7 +13,6 @@ use devicestate_engine::{
     handler::DEAD_LETTER_TIME,
     processor::{IotHubTime, heard_every},
     settings::{ConfigError, Settings},
-    telemetry::drone::Drone,
     timespan,
 };
 use tracing_subscriber::filter::LevelFilter;
@@ -29,13 +28,11 @@ const MIN_BUDGET: Duration = Duration::from_secs(1);
 /// The longest `InvocationBudget`. A partition waits as long for a store that does not answer.
 const MAX_BUDGET: Duration = Duration::from_hours(24);
 
-/// The handler's configuration, without the connections of its functions.
+/// The handler's configuration, without its telemetry and the connections of its functions.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `StateStore`: the store of the documents.
     pub store: StoreConfig,
-    /// `TelemetryFormat` and `DeviceIdFromIoTHub`: how events are decoded.
-    pub telemetry: Drone,
     /// `IoTHubTime`: which time orders the messages of an IoT Hub, `enqueued` or `created`. Default: `enqueued`.
     pub iot_hub_time: IotHubTime,
     /// `InvocationBudget`: the time limit of an invocation, from a second to a day, as `hh:mm:ss`. Default: one minute.
@@ -68,7 +65,6 @@ impl Config {
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         let store = StoreConfig::from_settings(settings)?;
         Ok(Self {
-            telemetry: Drone::from_settings(settings)?,
             iot_hub_time: settings.parse("IoTHubTime", IotHubTime::Enqueued, "`enqueued` or `created`", |value| {
                 match value {
                     "enqueued" => Some(IotHubTime::Enqueued),

@@ -22,8 +22,10 @@ use devicestate_engine::{
     record::{Record, StartRecord},
     retry_decision::Attempts,
     settings::{ConfigError, Settings},
+    telemetry::Telemetry,
 };
 use devicestate_sqlite::{DatabaseError, OpenMode};
+use devicestate_telemetry::{LoadError, LoadedTelemetry};
 use http_body_util::BodyExt as _;
 use tokio::{net::TcpListener, time::timeout};
 
@@ -45,6 +47,9 @@ pub enum ServeError {
     /// A setting is missing or invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A setting of the telemetry or the telemetry file is invalid.
+    #[error(transparent)]
+    Telemetry(#[from] LoadError),
     /// A file of the function app is missing or invalid.
     #[error(transparent)]
     FunctionApp(#[from] FunctionAppError),
@@ -85,7 +90,7 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16, host: Host) 
         );
     }
     settings.check_encoding()?;
-    let router = router?;
+    let (router, telemetry) = router?;
     raise_mmap_threshold();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|error| ServeError::Port { port, error })?;
@@ -96,6 +101,7 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16, host: Host) 
         process_id: std::process::id(),
         port,
         state_store: settings.get("StateStore").unwrap_or_default().to_owned(),
+        telemetry,
     }));
     connections::serve_until(host.wait_for_end(), listener, router).await;
     Err(ServeError::HostEnded)
@@ -111,14 +117,16 @@ fn raise_mmap_threshold() {
     drop(black_box(Vec::<u8>::with_capacity(ALLOCATION_BYTES)));
 }
 
-fn build_router(app_root: &Path, settings: &Settings) -> Result<Router, ServeError> {
+/// Returns the router, and a description of the telemetry.
+fn build_router(app_root: &Path, settings: &Settings) -> Result<(Router, String), ServeError> {
     let config = Config::from_settings(settings)?;
+    let LoadedTelemetry { telemetry, description } = devicestate_telemetry::load(settings, app_root)?;
     let mut app = FunctionApp::load(app_root, settings)?.accepted()?;
     app.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     apply_overrides(settings, &mut app.host)?;
     config::locate_queues(settings, &mut app);
     config.check_budget(&app)?;
-    route_functions(app, &config, settings)
+    Ok((route_functions(app, &config, telemetry, settings)?, description))
 }
 
 /// Opens the overflow storage for a function's dead letters that are too large for its queue. Warns if it is disabled.
@@ -145,10 +153,15 @@ fn open_overflow_cache(
     Ok(open_overflow(&config)?.map(OverflowCache::new))
 }
 
-fn route_functions(app: FunctionApp, config: &Config, settings: &Settings) -> Result<Router, ServeError> {
+fn route_functions(
+    app: FunctionApp,
+    config: &Config,
+    telemetry: Arc<dyn Telemetry>,
+    settings: &Settings,
+) -> Result<Router, ServeError> {
     let otlp = Otlp::start(settings);
     let store = otlp.trace_store(&config.store, open_store(&config.store, OpenMode::Create)?);
-    let processor = Arc::new(build_processor(config, store, Arc::new(Reporter)));
+    let processor = Arc::new(build_processor(config, telemetry, store, Arc::new(Reporter)));
     otlp.observe_cache(&processor);
     let monitor = Arc::new(DeadLetterMonitor::new(&app.functions, settings, config.invocation_budget));
     let functions = app.functions.iter().map(|function| &*function.name);

@@ -43,7 +43,8 @@ fn each_layer_uses_only_the_layers_below_it() {
     assert_eq!(ours("devicestate-sqlite"), ["engine"]);
     assert_eq!(ours("devicestate-dead-letters"), ["engine"]);
     assert_eq!(ours("devicestate-azure"), ["dead-letters", "engine"]);
-    assert_eq!(ours("devicestate-local"), ["engine", "sqlite", "terminal"]);
+    assert_eq!(ours("devicestate-local"), ["engine", "sqlite", "telemetry", "terminal"]);
+    assert_eq!(ours("devicestate-telemetry"), ["engine"]);
 }
 
 #[test]

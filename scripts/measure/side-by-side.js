@@ -112,7 +112,7 @@ async function prepare(own, { only, peers, handlerCore: cores }, results) {
   for (const name of only) {
     const program =
       name === "devicestate"
-        ? product(own, { StateStore: "memory" }, cores)
+        ? product(own, { StateStore: "memory", Telemetry: "drone" }, cores)
         : { command: [resolve(peers, name, "run")], settings: {}, cores };
     if (name !== "devicestate") {
       progress(`${name}: building`);

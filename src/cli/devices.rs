@@ -1,21 +1,22 @@
 //! `devicestate devices`: reads the state documents.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+mod list;
+
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
 use devicestate_engine::{
     device_state::{Document, device_id, document_id},
     settings::{ConfigError, Settings},
-    store::{Pages, RequestCharge, StateStore},
+    store::{RequestCharge, StateStore},
     text::iso8601,
 };
 use devicestate_sqlite::OpenMode;
-use devicestate_terminal::{
-    CommandError, CommandOutcome, JsonItems, Output, OutputOption, Table, print, print_json_value, print_message,
-};
+use devicestate_terminal::{CommandError, CommandOutcome, Output, OutputOption, Table, print, print_json_value};
 use serde_json::Value;
 
 use crate::{bootstrap::open_store, config::StoreConfig};
+pub(super) use list::documents_table;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -36,20 +37,8 @@ pub(super) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum DevicesCommand {
-    /// List the devices with their latest readings
-    #[command(after_help = "\
-Examples:
-  devicestate devices list --state state.db
-  devicestate devices list --limit 20 -o jsonl
-
-Docs: docs/reference/state-document.md")]
-    List {
-        /// Maximum number of devices
-        #[arg(long, value_name = "N", help_heading = "Selection")]
-        limit: Option<usize>,
-        #[command(flatten)]
-        output: OutputOption,
-    },
+    /// List the devices with their latest readings, and how long ago they were heard
+    List(list::Options),
     /// Show the document of one device, with the version of each reading
     #[command(after_help = "\
 Examples:
@@ -86,57 +75,10 @@ impl Options {
         }
         let store = open_store(&store, OpenMode::ReadOnly).map_err(CommandError::not_started)?;
         match self.command {
-            DevicesCommand::List { limit, output } => list(&store, limit.unwrap_or(usize::MAX), output.output).await,
+            DevicesCommand::List(options) => options.run(&store).await,
             DevicesCommand::Show { device, output } => show(&store, &device, output.output).await,
         }
     }
-}
-
-async fn list(store: &Arc<dyn StateStore>, limit: usize, output: Output) -> Result<(), CommandError> {
-    if output == Output::Table {
-        let (mut documents, mut pages) = (Vec::new(), Pages::new(&**store, limit));
-        while let Some(page) = pages.next().await.map_err(CommandError::not_started)? {
-            documents.extend(page.documents);
-            warn_of_invalid(&page.invalid);
-        }
-        return print(documents_table(&documents));
-    }
-    // Page by page: there may be more documents than memory.
-    let mut items = JsonItems::new(output, "devices list");
-    let mut pages = Pages::new(&**store, limit);
-    loop {
-        match pages.next().await {
-            Ok(Some(page)) => {
-                page.documents.iter().try_for_each(|document| items.item(document))?;
-                warn_of_invalid(&page.invalid);
-            }
-            Ok(None) => return items.end(CommandOutcome::Succeeded),
-            Err(error) if items.has_printed() => {
-                items.end(CommandOutcome::Failed)?;
-                return Err(CommandError::failed(error));
-            }
-            Err(error) => return Err(CommandError::not_started(error)),
-        }
-    }
-}
-
-/// Reports documents that are not in the list, because they are invalid.
-fn warn_of_invalid(reasons: &[String]) {
-    for reason in reasons {
-        print_message(format_args!("devicestate: warning: {reason}; it is not in the list"));
-    }
-}
-
-/// Returns documents as a table with a column for each reading.
-pub(super) fn documents_table(documents: &[Document]) -> Table {
-    let names: BTreeSet<&str> = documents.iter().flat_map(Document::readings).map(|(name, _)| name).collect();
-    let mut table = Table::new(["DEVICE", "NEWEST EVENT (UTC)"].into_iter().chain(names.iter().copied()));
-    for document in documents {
-        let newest = document.newest_version().map(|version| iso8601(version.time_ms)).unwrap_or_default();
-        let values = names.iter().map(|name| document.get(name).map(cell_text).unwrap_or_default());
-        table.row([device_id(&document.id).into_owned(), newest].into_iter().chain(values));
-    }
-    table
 }
 
 /// Returns the text of a value in a table.

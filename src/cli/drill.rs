@@ -6,6 +6,7 @@ use clap::{Args, value_parser};
 use devicestate_local::{
     Input, InvalidEventRate, Simulation,
     drill::{self, DrillError, DrillReport, Step, StepName},
+    report::decoding_settings,
     simulator::Encoding,
 };
 use devicestate_terminal::{CommandError, CommandOutcome, Output, Table, print, print_json_value};
@@ -151,7 +152,8 @@ impl fmt::Display for Tables<'_> {
         writeln!(f, "{}", if report.is_passed() { "PASSED" } else { "FAILED" })?;
         for state in &report.state_files {
             let (state, program) = (state.display(), program());
-            writeln!(f, "Inspect the dead letters with: {program} dead-letters list --state {state}")?;
+            let settings = decoding_settings(&report.telemetry);
+            writeln!(f, "Inspect the dead letters with: {settings}{program} dead-letters list --state {state}")?;
         }
         Ok(())
     }

@@ -118,9 +118,9 @@ pub(super) struct HostOptions {
     /// Number of instances of the function app, each with its own handler; a hub has at most one for each partition
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=64))]
     pub(super) instances: u16,
-    /// Folder of the function app, with host.json
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(super) app_root: PathBuf,
+    /// Folder of the function app, with host.json [default: this folder; if it has no host.json, the shipped app]
+    #[arg(long, value_name = "DIR")]
+    pub(super) app_root: Option<PathBuf>,
 }
 
 /// Options of the queue with sessions.
@@ -218,8 +218,7 @@ impl Options {
 }
 
 /// What to do about unrecognized events.
-const UNRECOGNIZED_ADVICE: &str =
-    "the handler's log names fields (--verbose); docs/reference/telemetry.md lists the known ones";
+const UNRECOGNIZED_ADVICE: &str = "the handler's log names fields (--verbose); the telemetry file, or docs/reference/telemetry.md for drones, lists the known ones";
 
 /// Returns an error if the run failed.
 fn check_report(report: &Report) -> Result<(), CommandError> {

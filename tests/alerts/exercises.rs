@@ -59,7 +59,9 @@ fn run_exercise(page: &str) -> String {
     let script = format!("set -euo pipefail\ntrap '{end}' EXIT\n{script}");
     let mut bash = Command::new("timeout");
     bash.args(["--kill-after=30", "300", "bash", "-c", &script]).current_dir(ROOT).env("NODE_PATH", packages());
-    for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
+    for setting in
+        ["StateStore", "SqlitePath", "InvocationBudget", "Telemetry", "TelemetryFormat", "DeadLetterDirectory"]
+    {
         bash.env_remove(setting);
     }
     let output = bash.output().expect("bash");

@@ -82,9 +82,13 @@ pub(crate) fn local(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(devicestate());
     command.current_dir(ROOT).args(["local", "--output", "json", "--state"]).arg(folder.join("state.db"));
     command.arg("--telemetry").arg(folder.join("telemetry.jsonl")).args(arguments);
-    for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
+    for setting in
+        ["StateStore", "SqlitePath", "InvocationBudget", "Telemetry", "TelemetryFormat", "DeadLetterDirectory"]
+    {
         command.env_remove(setting);
     }
+    // The events of files are those of drones, too.
+    command.env("Telemetry", "drone");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -9,6 +9,11 @@ fn invoke(app: &App, case: &str) -> Reply {
     app.start().invoke(&fixture(&format!("cases/{case}")))
 }
 
+/// Returns the app with the default telemetry.
+fn any_json() -> App {
+    App::shipped().without("Telemetry")
+}
+
 /// Posts a request whose only event must be applied, and checks the battery in its document.
 #[track_caller]
 fn assert_applied(case: &str, device: &str) {
@@ -69,6 +74,31 @@ fn case_09_several_events_in_one_body_are_named_as_such() {
     assert!(lines.contains("the body has 2 JSON values: send one event for each"), "{lines}");
 }
 
+/// With the default telemetry, any JSON.
+#[test]
+fn case_09_several_records_in_one_body_are_as_many_documents_of_any_json() {
+    for case in ["09-array-in-one-body", "09-lines-in-one-body"] {
+        let app = any_json();
+        invoke(&app, case).assert_all_applied(1);
+        assert_eq!(app.readings("drone-90")["battery"], 0.5, "{case}");
+        assert_eq!(app.readings("drone-91")["battery"], 0.6, "{case}");
+    }
+}
+
+#[test]
+fn cases_08_10_26_and_28_are_applied_as_any_json() {
+    for (case, events, device) in [
+        ("08-json-in-a-json-string", 1, "drone-8"),
+        ("10-gzip-body", 2, "drone-10"),
+        ("26-content-type-encoded-twice", 1, "drone-26"),
+        ("28-kafka-headers-are-bytes", 1, "drone-28"),
+    ] {
+        let app = any_json();
+        invoke(&app, case).assert_all_applied(events);
+        assert_eq!(app.readings(device)["battery"], 0.5, "{case}");
+    }
+}
+
 #[test]
 fn case_10_a_gzip_body_is_unpacked_with_and_without_its_content_encoding() {
     let app = App::shipped();
@@ -80,6 +110,21 @@ fn case_10_a_gzip_body_is_unpacked_with_and_without_its_content_encoding() {
 #[test]
 fn case_18_a_flight_mode_with_a_fraction_of_zero_is_an_integer() {
     assert_applied("18-mode-with-a-fraction-of-zero", "drone-18");
+}
+
+#[test]
+fn case_18_a_number_with_a_fraction_of_zero_is_kept_or_as_the_telemetry_file_says() {
+    let flight_mode = |app: App| {
+        invoke(&app, "18-mode-with-a-fraction-of-zero").assert_all_applied(1);
+        app.readings("drone-18")["flightMode"].clone()
+    };
+    let mapped = |rule| App::shipped().with_telemetry_file(&json!({"readings": {"flightMode": rule}}));
+    let names = json!({"Ready": 1, "Inflight": 3});
+    assert_eq!(flight_mode(any_json()), 3.0);
+    assert_eq!(flight_mode(mapped(json!({"from": "/flightMode", "type": "integer"}))), 3);
+    assert_eq!(flight_mode(mapped(json!({"from": "/flightMode", "values": names}))), 3);
+    let name = json!({"from": "/flightMode", "type": "string", "values": names});
+    assert_eq!(flight_mode(mapped(name)), "Inflight");
 }
 
 #[test]

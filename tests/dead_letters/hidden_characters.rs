@@ -173,6 +173,7 @@ fn the_command_in_a_hint_of_edit_can_be_pasted() {
         .current_dir(bench.app.path(""))
         .env("StateStore", "sqlite")
         .env("SqlitePath", bench.state())
+        .env("Telemetry", "drone")
         .output();
     let pasted = CommandOutput::from(pasted.expect("bash"));
     assert!(pasted.errors.contains("flight mode 98"), "the file was found: {}", pasted.errors);

@@ -66,7 +66,7 @@ pub(crate) fn run_on_terminal(
     let words: Vec<_> = words.map(|word| format!("'{}'", word.to_str().expect("text"))).collect();
     let mut script = Command::new("script");
     script.args(["-q", "-e", "-c", &words.join(" "), "/dev/null"]).current_dir(bench.app.path(""));
-    script.env("StateStore", "sqlite").env("SqlitePath", bench.state());
+    script.env("StateStore", "sqlite").env("SqlitePath", bench.state()).env("Telemetry", "drone");
     let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script");
     let mut stdin = child.stdin.take().expect("a pipe");
     writeln!(stdin, "{answer}").expect("written");

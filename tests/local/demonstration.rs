@@ -85,6 +85,7 @@ fn a_published_app_without_samples_is_demonstrated_with_ten_simulated_drones() {
         local.env_remove("EventHubName").env_remove("EventHubConsumerGroup").output().expect("the binary runs");
     let report = report(&output, 0);
     assert_eq!((&report["input"]["source"], &report["input"]["devices"]), (&"simulation".into(), &10.into()));
+    assert_eq!(report["telemetry"], "drone (the simulated devices')");
     assert_eq!((count(&report, "received"), workspace.documents().len()), (1_010, 10));
     assert_eq!(count(&report, "lost"), 0);
     assert_eq!(report["check"]["differentDocuments"], 0, "{report}");

@@ -117,7 +117,12 @@ fn the_table_shows_the_documents_and_how_to_inspect_them() {
     assert_eq!(rejected.status.code(), Some(2), "an option must not be given twice");
 
     let mut command = Command::new(devicestate());
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("StateStore").arg("local").args(SAMPLE);
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("StateStore")
+        .env("Telemetry", "drone")
+        .arg("local")
+        .args(SAMPLE);
     let output = command.arg("--state").arg(workspace.state()).output().expect("the binary runs");
     let text = String::from_utf8(output.stdout).expect("text");
     for expected in
@@ -132,7 +137,12 @@ fn the_table_shows_the_documents_and_how_to_inspect_them() {
 fn the_table_shows_how_to_list_the_dead_letters_if_there_are_any() {
     let workspace = Workspace::new();
     let mut command = Command::new(devicestate());
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("StateStore").arg("local").args(SAMPLE);
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("StateStore")
+        .env("Telemetry", "drone")
+        .arg("local")
+        .args(SAMPLE);
     command.args(["--invalid-events", "0.5%"]);
     let output = command.arg("--state").arg(workspace.state()).output().expect("the binary runs");
     let text = String::from_utf8(output.stdout).expect("text");

@@ -85,7 +85,8 @@ fn a_measured_program_inherits_no_settings_and_the_results_have_its_own() {
         "7\nnone\n",
         "only the build inherits the environment"
     );
-    let product = json!({ "LogLevel": "warn", "FUNCTIONS_APP_ROOT_PATH": ".", "StateStore": "memory" });
+    let product =
+        json!({ "LogLevel": "warn", "FUNCTIONS_APP_ROOT_PATH": ".", "StateStore": "memory", "Telemetry": "drone" });
     let settings: Vec<_> = list(&results["handlers"]).iter().map(|handler| &handler["settings"]).collect();
     assert_eq!(settings, [&product, &json!({})]);
     assert!(list(&results["inherited"]).contains(&json!("PATH")), "{results}");

@@ -157,6 +157,8 @@ pub struct StartRecord {
     pub port: u16,
     /// The store of the documents: the setting `StateStore`.
     pub state_store: String,
+    /// How events are decoded, for people: `any JSON`, the path of the telemetry file, or `drone`.
+    pub telemetry: String,
 }
 
 /// The partition that something came from, as it is logged. A part that the request does not have is empty.

@@ -157,7 +157,13 @@ mod tests {
                 oldest_age_ms: Some(3),
                 expires_in_ms: None,
             }),
-            Record::Start(StartRecord { version: text.into(), process_id: 7, port: 8, state_store: "memory".into() }),
+            Record::Start(StartRecord {
+                version: text.into(),
+                process_id: 7,
+                port: 8,
+                state_store: "memory".into(),
+                telemetry: text.into(),
+            }),
         ]
     }
 
@@ -182,7 +188,13 @@ mod tests {
         let mut texts: Vec<_> = (0..0x250).filter_map(char::from_u32).map(|c| format!("a{c}{c}b")).collect();
         texts.extend([String::new(), r#"{"a":"\"\\"}"#.to_owned(), "\u{1f681}\u{2028}".to_owned()]);
         let record = |text: &String| {
-            let start = StartRecord { version: text.clone(), process_id: 7, port: 8, state_store: "memory".to_owned() };
+            let start = StartRecord {
+                version: text.clone(),
+                process_id: 7,
+                port: 8,
+                state_store: "memory".to_owned(),
+                telemetry: text.clone(),
+            };
             Record::Start(start)
         };
         let records: Vec<_> = texts[1..].iter().map(record).collect();

@@ -15,7 +15,6 @@ use devicestate_engine::{
     clock::{Clock as _, System},
     processor::heard_every,
     store::{StoreError, documents},
-    telemetry::drone::Drone,
     text::iso8601,
 };
 use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteStore, dead_letter_folder};
@@ -121,6 +120,8 @@ pub enum StepName {
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DrillReport {
+    /// How the events were decoded: as drones, unless the app has telemetry of its own.
+    pub telemetry: String,
     /// The completed steps.
     pub steps: Vec<Step>,
     /// Events in the first region's hub, invalid ones included.
@@ -232,7 +233,11 @@ impl Drill {
             devices: Devices { count: devices, simulator: Simulator::new(devices, events, encoding, seed) },
             invalid_events: InvalidEvents::new(options.invalid_event_rate()),
             events,
-            report: DrillReport { state_files: vec![setup.state.clone(), standby_file], ..DrillReport::default() },
+            report: DrillReport {
+                telemetry: setup.telemetry.description.clone(),
+                state_files: vec![setup.state.clone(), standby_file],
+                ..DrillReport::default()
+            },
         })
     }
 
@@ -328,7 +333,7 @@ impl Drill {
     async fn check(self, setup: &Setup) -> Result<DrillReport, DrillError> {
         let Self { first, standby, files, mut report, .. } = self;
         let heard_every = heard_every(&setup.settings).map_err(LocalError::from)?;
-        let mut fold = Fold::new(Drone::from_settings(&setup.settings).map_err(LocalError::from)?, heard_every);
+        let mut fold = Fold::new(Arc::clone(&setup.telemetry.telemetry), heard_every);
         for Region { source, broker: hub, .. } in [&first, &standby] {
             for partition in 0..hub.partitions() {
                 fold.add_events(source, partition, &hub.retained_events(partition));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use devicestate_engine::{function_app::FunctionAppError, queue::QueueError, settings::ConfigError, store::StoreError};
 use devicestate_sqlite::DatabaseError;
+use devicestate_telemetry::LoadError;
 
 use crate::source::SourceError;
 
@@ -24,6 +25,9 @@ pub enum LocalError {
     /// A setting is invalid or missing.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A setting of the telemetry or the telemetry file is invalid.
+    #[error(transparent)]
+    Decoding(#[from] LoadError),
     /// The stand-in host does not support this app, setting or option.
     #[error("{0}")]
     Unsupported(String),

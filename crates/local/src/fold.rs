@@ -11,7 +11,7 @@ use std::{
 use devicestate_engine::{
     batch::{Event, EventCells, EventMetadata, MetadataColumn, Source},
     device_state::{Document, Version, document_id},
-    telemetry::{Decoded, DecodedRecord, RecordTime, Telemetry as _, drone::Drone},
+    telemetry::{Decoded, DecodedRecord, RecordTime, Telemetry},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -26,7 +26,7 @@ type EventKey = (String, String, i64);
 
 /// The fold of the events of one or more hubs.
 pub(super) struct Fold {
-    telemetry: Drone,
+    telemetry: Arc<dyn Telemetry>,
     /// The setting `HeardEvery`.
     heard_every: Duration,
     /// The expected documents by id.
@@ -69,7 +69,7 @@ struct EventData {
 }
 
 impl Fold {
-    pub(super) fn new(telemetry: Drone, heard_every: Duration) -> Self {
+    pub(super) fn new(telemetry: Arc<dyn Telemetry>, heard_every: Duration) -> Self {
         Self { telemetry, heard_every, documents: BTreeMap::new(), invalid: BTreeSet::new() }
     }
 
@@ -183,6 +183,7 @@ impl Fold {
         }
         differences
     }
+
     /// Describes the difference if the document does not say when its device was last heard: at the position of the newest event,
     /// or of one that is older by less than the setting `HeardEvery`.
     fn heard_difference(&self, document: &Document, newest: Option<VersionKey>) -> Option<String> {
@@ -233,4 +234,77 @@ fn version_key(Version { time_ms, sequence_number, source, record }: Version) ->
 
 fn as_version((time_ms, source, sequence_number, record): VersionKey) -> Version {
     Version { time_ms, sequence_number, source, record }
+}
+
+#[cfg(test)]
+mod tests {
+    use devicestate_engine::{
+        device_state::Reading,
+        telemetry::{Poison, Records},
+    };
+
+    use super::*;
+    use crate::hub::Sent;
+
+    /// Bodies are arrays of records `[device time or null, value]` of the device `a`; a record without a value is not valid.
+    struct Timed;
+
+    impl Telemetry for Timed {
+        fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
+            let bodies: Vec<Vec<Value>> = serde_json::from_slice(&event.body).expect("the test's own JSON");
+            for record in bodies {
+                let [time, value] = &record[..] else {
+                    records.fail(None, Poison::Invalid("no value".to_owned()));
+                    continue;
+                };
+                records.push(Reading { name: "x".into(), value: value.clone() });
+                records.finish("a", time.as_i64().map_or(RecordTime::Enqueued, RecordTime::Device));
+            }
+            Ok(())
+        }
+    }
+
+    /// Returns the fold of events of one partition, which are enqueued at the times 1000, 1001 and so on.
+    fn fold(bodies: &[Value]) -> Fold {
+        let events = bodies.iter().zip(0..).map(|(body, sequence_number)| {
+            let sent = Sent { body: body.to_string().into_bytes(), ..Sent::default() };
+            let enqueued_ms = 1_000 + sequence_number;
+            Arc::new(HubEvent { sent, sequence_number, offset: 0, enqueued_ms, iot_hub_enqueued_ms: None })
+        });
+        let mut fold = Fold::new(Arc::new(Timed), Duration::ZERO);
+        fold.add_events(&Source::default(), 0, &events.collect::<Vec<_>>());
+        fold
+    }
+
+    #[track_caller]
+    fn assert_newest(bodies: &[Value], time_ms: i64, sequence_number: i64, record: u32, value: &Value) {
+        let fold = fold(bodies);
+        let ((time, source, number, index), held) = &fold.documents["a"].readings["x"];
+        assert_eq!((*time, *number, *index, held), (time_ms, sequence_number, record, value), "{bodies:?}");
+        assert_eq!(source & 1, 1);
+    }
+
+    #[test]
+    fn the_device_time_decides_but_is_at_most_the_enqueued_time() {
+        assert_newest(&[json!([[500, 1]]), json!([[400, 2]])], 500, 0, 0, &json!(1));
+        assert_newest(&[json!([[9_999, 1]]), json!([[9_999, 2]])], 1_001, 1, 0, &json!(2));
+        assert_newest(&[json!([[500, 1]]), json!([[null, 2]]), json!([[600, 3]])], 1_001, 1, 0, &json!(2));
+    }
+
+    #[test]
+    fn of_records_with_the_same_time_the_later_one_in_the_event_is_newer() {
+        assert_newest(&[json!([[500, 1], [500, 2], [400, 3]])], 500, 0, 1, &json!(2));
+    }
+
+    #[test]
+    fn a_null_clears_a_reading_and_an_older_record_does_not_bring_it_back() {
+        assert_newest(&[json!([[500, null]]), json!([[400, 2]])], 500, 0, 0, &Value::Null);
+    }
+
+    #[test]
+    fn an_event_with_an_invalid_record_is_expected_once_as_a_dead_letter() {
+        let bodies = [json!([[500, 1], [], [600, 2], []])];
+        assert_newest(&bodies, 600, 0, 2, &json!(2));
+        assert_eq!(fold(&bodies).invalid_event_count(), 1);
+    }
 }

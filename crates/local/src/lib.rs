@@ -16,11 +16,12 @@
 //! * Brokers: `broker` (the trait), [`hub`] with `throughput`, [`sessions`].
 //! * Host: `instance`, `host` (an invocation), `partitions` and `sessions/host` (how each broker is read), `process` (the handler),
 //!   [`endpoint`] (HTTP), [`envelope`] (requests), [`reply`] (replies), `dotnet` (JSON as the host writes it), `timers`.
-//! * Runs: `options`, `settings`, `setup`, `region`, `feed` (the input, sent), `local_run` (a run in progress), `injected_faults`,
+//! * Runs: `options`, `settings`, `app_folder`, `setup`, `region`, `feed` (the input, sent), `local_run` (a run in progress), `injected_faults`,
 //!   `demonstration` (the faults of the run without options), `run`, [`drill`] (the loss of a region).
 //! * Results: `statistics`, [`report`], `check` and `fold` (the expected documents), `monitor` and `metrics` (the telemetry file),
 //!   `documents`.
 
+mod app_folder;
 mod broker;
 mod check;
 mod demonstration;

@@ -170,6 +170,7 @@ impl<B: Broker> LocalRun<B> {
         let Details { partitions, session_queue, faults, check } = details;
         let result = RunResult {
             input: self.input,
+            telemetry: self.setup.telemetry.description,
             took,
             interrupted,
             expected: self.expected,

@@ -13,8 +13,8 @@ const DEMONSTRATION_INVALID_EVENT_RATE: InvalidEventRate = InvalidEventRate::fro
 /// The options of a run or a drill.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The folder of the function app.
-    pub app_root: PathBuf,
+    /// The folder of the function app; by default the working folder, or the shipped app if that has none.
+    pub app_root: Option<PathBuf>,
     /// The source of the events.
     pub input: Input,
     /// How many invalid events to add; by default 1 % in a demonstration and none otherwise.
@@ -47,6 +47,11 @@ impl Options {
     /// Returns whether the run injects the faults of the demonstration.
     pub(crate) fn is_demonstration(&self) -> bool {
         matches!(self.input, Input::Sample) && self.sessions.is_none()
+    }
+
+    /// Returns whether the events are those of drones: simulated ones, or the sample of the function app.
+    pub(crate) fn simulates_drones(&self) -> bool {
+        matches!(self.input, Input::Sample | Input::Simulation(_))
     }
 
     /// Returns how many invalid events to add.

@@ -19,6 +19,7 @@ pub use super::{
 use super::{
     documents::Documents,
     sessions::queue::Counts,
+    setup::SIMULATED_DRONES,
     statistics::{Batches, Statistics},
 };
 
@@ -28,6 +29,8 @@ use super::{
 pub struct Report {
     /// The source of the events.
     pub input: InputReport,
+    /// How the events were decoded: `any JSON`, the path of the telemetry file, or `drone`.
+    pub telemetry: String,
     /// Whether a signal stopped the run before the end of the input, or before everything was processed.
     pub interrupted: bool,
     /// The results of the events.
@@ -94,6 +97,13 @@ pub enum InputReport {
     Simulation(Simulation),
 }
 
+/// Returns the settings with which commands that read the dead letters of a run decode them as the run did, for a shell: none
+/// if the app has them.
+#[must_use]
+pub fn decoding_settings(telemetry: &str) -> &'static str {
+    if telemetry == SIMULATED_DRONES { "Telemetry=drone " } else { "" }
+}
+
 /// The failures of a run, apart from lost events.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -126,7 +136,7 @@ pub struct Events {
     pub dead_lettered: u64,
     /// Has fields, but no known reading: nothing of it is stored.
     pub unrecognized: u64,
-    /// Is not telemetry: IoT Hub reports a change of a device.
+    /// Is not telemetry: IoT Hub reports a change of a device, or the telemetry file ignores it.
     pub ignored: u64,
     /// In batches whose last retry failed, after which the host sets a checkpoint.
     pub lost: u64,
@@ -252,6 +262,7 @@ async fn count_documents(documents: &Documents) -> (DocumentCount, Vec<Document>
 /// The parts of a report that are not in the [`Statistics`].
 pub(super) struct RunResult<'a> {
     pub(super) input: InputReport,
+    pub(super) telemetry: String,
     pub(super) took: Duration,
     pub(super) interrupted: bool,
     pub(super) expected: Option<u64>,
@@ -269,7 +280,9 @@ pub(super) struct RunResult<'a> {
 /// Builds the report of a run.
 #[expect(clippy::cast_precision_loss, reason = "no run has 2^52 events")]
 pub(super) async fn build(statistics: &Statistics, result: RunResult<'_>) -> Report {
-    let RunResult { input, took, interrupted, expected, partitions, session_queue, instances, state, .. } = result;
+    let RunResult {
+        input, telemetry, took, interrupted, expected, partitions, session_queue, instances, state, ..
+    } = result;
     let RunResult { documents, dead_letter_messages, failures, faults, check, .. } = result;
     let Batches { count: batches, sum, repeated, lost, invocation, event, .. } = statistics.batches();
     let (devices, shown_documents) = count_documents(documents).await;
@@ -291,6 +304,7 @@ pub(super) async fn build(statistics: &Statistics, result: RunResult<'_>) -> Rep
     events.unfinished = (received + repeated).saturating_sub(events.finished());
     Report {
         input,
+        telemetry,
         interrupted,
         events,
         devices,

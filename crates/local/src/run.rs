@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use devicestate_engine::{
-    clock::Clock, device_state::Document, processor::heard_every, store, telemetry::drone::Drone,
-};
+use devicestate_engine::{clock::Clock, device_state::Document, processor::heard_every, store};
 use devicestate_sqlite::Database;
 
 use crate::{
@@ -96,7 +94,7 @@ struct Expected {
 impl Expected {
     async fn read(setup: &Setup) -> Result<Self, LocalError> {
         let file = setup.open_state()?;
-        let mut fold = Fold::new(Drone::from_settings(&setup.settings)?, heard_every(&setup.settings)?);
+        let mut fold = Fold::new(Arc::clone(&setup.telemetry.telemetry), heard_every(&setup.settings)?);
         fold.add_documents(&read_stored(&setup.documents).await?);
         let newest_dead_letter = newest_dead_letter(&file).await?;
         Ok(Self { fold, file, newest_dead_letter })

@@ -14,22 +14,29 @@ use devicestate_engine::{
     text::error_message,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
+use devicestate_telemetry::{DEFAULT_FILE, LoadError, LoadedTelemetry};
 use devicestate_terminal::print_message;
 
 use super::{
-    broker::Broker, documents::Documents, error::LocalError, host::Instance, monitor::Monitor, options::Options,
-    process::StartInfo, region::Region, settings, statistics::Statistics,
+    app_folder::AppFolder, broker::Broker, documents::Documents, error::LocalError, host::Instance, monitor::Monitor,
+    options::Options, process::StartInfo, region::Region, settings, statistics::Statistics,
 };
+
+/// The description of the telemetry of simulated drones, if the app has no telemetry of its own.
+pub(super) const SIMULATED_DRONES: &str = "drone (the simulated devices')";
 
 /// The app, settings and files that all regions of a run share.
 pub(super) struct Setup {
     pub(super) app: FunctionApp,
     pub(super) settings: Settings,
+    /// Decodes the events.
+    pub(super) telemetry: LoadedTelemetry,
     pub(super) documents: Documents,
     /// The state file: dead letters, and the documents unless `StateStore` names another store.
     pub(super) state: PathBuf,
     function: Function,
     monitor: Arc<Monitor>,
+    _folder: AppFolder,
 }
 
 /// The parts of a setup that differ between regions.
@@ -51,10 +58,17 @@ impl Setup {
     ///
     /// [`LocalError`]: a file, a setting or an unsupported function.
     pub(super) fn new(options: &Options) -> Result<Self, LocalError> {
-        let mut app = FunctionApp::load(&options.app_root, &settings::read(&options.app_root)?)?.accepted()?;
+        let folder =
+            AppFolder::new(options.app_root.clone()).map_err(|error| folder_error(&std::env::temp_dir(), &error))?;
+        if folder.is_shipped() {
+            print_message("devicestate: this folder has no host.json, so the shipped function app runs");
+        }
+        let mut app = FunctionApp::load(&folder.path, &settings::read(&folder.path)?)?.accepted()?;
         app.warnings.iter().for_each(|warning| print_message(format_args!("devicestate: warning: {warning}")));
         let function = select_function(&app, options)?;
-        let (settings, state) = settings::prepare(&app.root, options.state.clone())?;
+        let (mut settings, state) = settings::prepare(&app.root, options.state.clone())?;
+        folder.set_telemetry_file(&mut settings).map_err(|error| folder_error(Path::new("."), &error))?;
+        let telemetry = load_telemetry(&mut settings, &app.root, options.simulates_drones())?;
         apply_overrides(&settings, &mut app.host)?;
         check_batch_sizes(&app.host.extensions.event_hubs)?;
         let documents = (options.documents)(&settings)?;
@@ -70,7 +84,7 @@ impl Setup {
             reason: error_message(&error),
         };
         let monitor = Monitor::new(path, options.verbose).map(Arc::new).map_err(failed)?;
-        Ok(Self { app, settings, documents, state, function, monitor })
+        Ok(Self { app, settings, telemetry, documents, state, function, monitor, _folder: folder })
     }
 
     /// Opens the state file.
@@ -96,7 +110,7 @@ impl Setup {
         let source = self.source(config.namespace);
         self.set_source_settings(&source, &mut settings);
         let start = StartInfo::new(&self.app, settings.to_environment())
-            .map_err(|error| LocalError::Folder { path: self.app.root.clone(), reason: error_message(&error) })?;
+            .map_err(|error| folder_error(&self.app.root, &error))?;
         Ok(Instance {
             name: String::new(),
             host: self.app.host.clone(),
@@ -140,6 +154,22 @@ impl Setup {
             settings.set(setting, source.session_queue_name.clone());
         }
     }
+}
+
+fn folder_error(path: &Path, error: &io::Error) -> LocalError {
+    LocalError::Folder { path: path.to_owned(), reason: error_message(error) }
+}
+
+/// Loads the app's telemetry. Simulated drones are decoded as drones, also by the handlers, unless the app has telemetry of its
+/// own.
+fn load_telemetry(settings: &mut Settings, root: &Path, simulates_drones: bool) -> Result<LoadedTelemetry, LoadError> {
+    let is_chosen = settings.get("Telemetry").is_some() || settings.get("TelemetryFile").is_some();
+    if !simulates_drones || is_chosen || root.join(DEFAULT_FILE).exists() {
+        return devicestate_telemetry::load(settings, root);
+    }
+    settings.set("Telemetry", "drone");
+    let loaded = devicestate_telemetry::load(settings, root)?;
+    Ok(LoadedTelemetry { description: SIMULATED_DRONES.to_owned(), ..loaded })
 }
 
 /// Returns the function to run: the first one with the trigger of the options.

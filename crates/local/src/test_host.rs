@@ -43,7 +43,7 @@ impl TestHost {
     pub(crate) async fn new(has_sessions: bool, edit: impl FnOnce(&mut Instance)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = Options {
-            app_root: Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."),
+            app_root: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")),
             input: Input::Sample,
             invalid_events: None,
             partitions: 1,

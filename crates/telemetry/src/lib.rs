@@ -12,4 +12,4 @@ pub mod mapping;
 pub mod unwrapping;
 
 pub use any_telemetry::AnyTelemetry;
-pub use load::{LoadError, LoadedTelemetry, load};
+pub use load::{DEFAULT_FILE, LoadError, LoadedTelemetry, load};

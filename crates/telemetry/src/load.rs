@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The telemetry file that is used if the setting `TelemetryFile` is absent and the file exists.
-const DEFAULT_FILE: &str = "telemetry.json";
+pub const DEFAULT_FILE: &str = "telemetry.json";
 
 /// The telemetry of a function app.
 #[derive(Clone)]

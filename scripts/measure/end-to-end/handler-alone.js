@@ -12,10 +12,10 @@ const { validOnly } = require("../rounds.js");
 
 const FUNCTION = "RawTelemetryFunction";
 
-const SETTINGS = { StateStore: "memory" };
+const SETTINGS = { StateStore: "memory", Telemetry: "drone" };
 
 const serve = (binary, appRoot) =>
-  `FUNCTIONS_APP_ROOT_PATH=${appRoot} FUNCTIONS_CUSTOMHANDLER_PORT=7071 StateStore=memory ${displayPath(binary)} serve`;
+  `FUNCTIONS_APP_ROOT_PATH=${appRoot} FUNCTIONS_CUSTOMHANDLER_PORT=7071 StateStore=memory Telemetry=drone ${displayPath(binary)} serve`;
 
 /**
  * Measures the time from the start of the process to its first answer to GET /, with the complete function app and with a

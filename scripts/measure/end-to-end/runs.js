@@ -88,10 +88,10 @@ function local(options, args, events, withSettings = (execute) => execute({}), b
   const command = (state) => pinTo(cores, [binary, "local", ...args, "--state", state, "--output", "jsonl"]);
   const execute = () =>
     withFolder((folder) =>
-      withSettings((settings) => runLocal(command(join(folder, STATE)), { ...BASE_ENVIRONMENT, ...settings }, events)),
+      withSettings((settings) => runLocal(command(join(folder, STATE)), { ...BASE_ENVIRONMENT, Telemetry: "drone", ...settings }, events)),
     );
   const figures = (rounds) => ({
-    command: before + command(STATE).map(displayPath).join(" "),
+    command: `${before}Telemetry=drone ` + command(STATE).map(displayPath).join(" "),
     events,
     commandSeconds: spread(rounds.map(({ commandSeconds }) => commandSeconds)),
     cpuSeconds: spread(rounds.map(({ cpuSeconds }) => cpuSeconds)),

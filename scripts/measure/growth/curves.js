@@ -2,10 +2,10 @@
 // batches per connection before the measurement, so that it does not measure the first event of each device.
 "use strict";
 
-const MEMORY = { StateStore: "memory" };
+const MEMORY = { StateStore: "memory", Telemetry: "drone" };
 
 // The default cache size, which is too small for the larger fleets.
-const SQLITE = { StateStore: "sqlite", DocumentCacheMegabytes: "64" };
+const SQLITE = { StateStore: "sqlite", Telemetry: "drone", DocumentCacheMegabytes: "64" };
 
 /** The maximum bytes of bodies and the maximum events of a request. */
 const REQUEST_BYTES = 5_000_000;

@@ -21,10 +21,11 @@ use devicestate_engine::{
     queue::DeadLetterQueue,
     settings::Settings,
     store::{DryRunStore, StateStore},
-    telemetry::drone::Drone,
+    telemetry::Telemetry,
     text::is_hidden,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue, dead_letter_folder};
+use devicestate_telemetry::LoadError;
 use devicestate_terminal::{CommandError, CommandOutcome, Output, print_json_items, print_json_value, print_message};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -46,7 +47,7 @@ pub(super) struct ConnectionOptions {
     /// Name of the setting with the storage connection [default: the one in function.json]
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "state")]
     connection: Option<String>,
-    /// Folder of the function app
+    /// Folder of the function app, with host.json and the telemetry file
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     app_root: PathBuf,
     /// How long received messages stay hidden from other consumers [default: as needed, at most 600]
@@ -64,7 +65,8 @@ pub(super) struct ConnectionOptions {
 pub(super) struct Context {
     pub(super) queue: Arc<dyn DeadLetterQueue>,
     pub(super) overflow: Option<Arc<dyn Overflow>>,
-    pub(super) telemetry: Drone,
+    /// Decodes the events. Without it, the commands that decode no event still work.
+    telemetry: Result<Arc<dyn Telemetry>, LoadError>,
     options: ConnectionOptions,
     settings: Settings,
     config: Config,
@@ -86,6 +88,7 @@ impl Context {
         output.connection = options.connection.clone().unwrap_or(output.connection);
         output.queue_name = options.queue.clone().unwrap_or(output.queue_name);
         let config = load_config(&settings)?;
+        let telemetry = devicestate_telemetry::load(&settings, &options.app_root).map(|loaded| loaded.telemetry);
         let overflow_config = OverflowConfig::from_settings(&settings, &config.store, &output);
         settings.check_encoding().map_err(CommandError::not_started)?;
         let overflow_config = overflow_config.map_err(CommandError::not_started)?.with_tool_retries();
@@ -98,7 +101,6 @@ impl Context {
             let (connection, name) = storage_connection(&settings, &output)?;
             Arc::new(StorageQueue::new(&connection, &name).map_err(CommandError::not_started)?)
         };
-        let telemetry = config.telemetry;
         let has_printed_json = AtomicBool::new(false);
         Ok(Self {
             queue,
@@ -149,13 +151,18 @@ impl Context {
         })
     }
 
+    /// Returns the telemetry of the function app.
+    pub(super) fn telemetry(&self) -> Result<Arc<dyn Telemetry>, CommandError> {
+        self.telemetry.as_ref().map(Arc::clone).map_err(CommandError::not_started)
+    }
+
     /// Returns a replayer that writes into a store.
-    pub(super) fn replayer(&self, store: Arc<dyn StateStore>) -> Replayer {
-        Replayer {
-            processor: Arc::new(build_processor(&self.config, store, Arc::new(()))),
+    pub(super) fn replayer(&self, store: Arc<dyn StateStore>) -> Result<Replayer, CommandError> {
+        Ok(Replayer {
+            processor: Arc::new(build_processor(&self.config, self.telemetry()?, store, Arc::new(()))),
             overflow: self.overflow.clone(),
             triggers: self.triggers.clone(),
-        }
+        })
     }
 
     /// Returns the complete dead letter, from the overflow if it did not fit into the queue.
@@ -166,7 +173,7 @@ impl Context {
     /// Returns a replayer that writes nothing, and the store that collects what it would write.
     pub(super) fn dry_run_replayer(&self) -> Result<(Replayer, Arc<DryRunStore>), CommandError> {
         let store = Arc::new(DryRunStore::new(self.store(OpenMode::ReadOnly)?));
-        Ok((self.replayer(store.clone()), store))
+        Ok((self.replayer(store.clone())?, store))
     }
 
     /// Returns the writer of the audit trail of this run.

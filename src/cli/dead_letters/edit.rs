@@ -1,6 +1,7 @@
 //! `dead-letters edit`.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -15,7 +16,7 @@ use devicestate_engine::{
     clock::System,
     dead_letter::{DeadLetter, FetchError, event_body},
     rate_limit::RateLimit,
-    telemetry::Telemetry as _,
+    telemetry::{DecodedRecord, Telemetry},
     text::truncated,
 };
 use devicestate_sqlite::OpenMode;
@@ -90,7 +91,8 @@ impl Options {
         });
         let letter = progress::unless_stopped(fetch).await?;
         let original = event_body(&letter).map_err(CommandError::failed)?;
-        let initial = initial_text(context, &letter, &original, entry.summary().device());
+        let telemetry = context.telemetry()?;
+        let initial = initial_text(&*telemetry, &letter, &original, entry.summary().device());
         let (edited, file) = match &self.file {
             Some(path) => (read_text(path)?, path.clone()),
             None => open_editor(&initial)?,
@@ -130,13 +132,16 @@ impl Options {
         let rejected =
             |reason: &str| CommandError::failed(format!("the corrected telemetry was not replayed: {reason}"));
         let edited = edit.edited.clone();
-        serde_json::from_slice::<serde::de::IgnoredAny>(&edited)
+        // One value, or one for each record.
+        let mut values = serde_json::Deserializer::from_slice(&edited).into_iter::<serde::de::IgnoredAny>();
+        values
+            .try_for_each(|value| value.map(drop))
             .map_err(|error| rejected(&format!("it is not valid JSON: {error}")))?;
         if let Some((before, after)) =
-            changed_device(context, entry, letter, &edit).filter(|_| !self.allow_device_change)
+            changed_device(&*context.telemetry()?, entry, letter, &edit).filter(|_| !self.allow_device_change)
         {
             return Err(rejected(&format!(
-                "its device id is {after:?}, and that of the dead letter is {before:?}, so a replay would write the document of \
+                "its device id is {after}, and that of the dead letter is {before}, so a replay would write the document of \
                  another device. Correct the device id, or use --allow-device-change"
             )));
         }
@@ -182,7 +187,7 @@ impl Options {
         let edited = edit.edited.clone();
         let audit = context.audit_writer(Action::Edit, Some(edit))?;
         let mut replay = Replay {
-            replayer: &context.replayer(context.store(OpenMode::Existing)?),
+            replayer: &context.replayer(context.store(OpenMode::Existing)?)?,
             filter: &Filter { only: entry.identity().cloned(), ..Filter::default() },
             edited: Some(&edited),
             max_replays: u32::MAX,
@@ -253,17 +258,31 @@ fn one_dead_letter(summary: ReplaySummary) -> (ReplaySummary, u64) {
     (ReplaySummary { replayed: messages.min(1), applied, superseded, failed_again, foreign: 0, ..summary }, messages)
 }
 
-/// Returns the device ids before and after the edit, if they are known and differ.
-fn changed_device(context: &Context, entry: &Entry, letter: &DeadLetter, edit: &Edit) -> Option<(String, String)> {
-    // As the id in a dead letter is truncated, so are all.
-    let decoded = |event: &Event| {
-        let decoded = context.telemetry.decode(event).ok().map(|decoded| decoded.device_id);
-        decoded.or_else(|| context.telemetry.rejected_device_id(event)).map(|id| truncated(&id))
+/// Returns the device ids before and after the edit, if they are known and there are others after it.
+fn changed_device(
+    telemetry: &dyn Telemetry,
+    entry: &Entry,
+    letter: &DeadLetter,
+    edit: &Edit,
+) -> Option<(String, String)> {
+    let mut before = device_ids(telemetry, &rebuild_event(letter, edit.original.clone()));
+    before.extend(entry.summary().device_id);
+    let after = device_ids(telemetry, &rebuild_edited(letter, edit.edited.clone()));
+    let listed = |ids: &BTreeSet<String>| ids.iter().map(|id| format!("{id:?}")).collect::<Vec<_>>().join(", ");
+    (!before.is_empty() && !after.is_subset(&before)).then(|| (listed(&before), listed(&after)))
+}
+
+/// Returns the device ids of the records of an event. As the id in a dead letter is truncated, so are all.
+fn device_ids(telemetry: &dyn Telemetry, event: &Event) -> BTreeSet<String> {
+    let ids = match telemetry.decode_records(event) {
+        Ok(records) => records.into_iter().filter_map(|record| match record {
+            DecodedRecord::Valid(decoded) => Some(decoded.device_id),
+            DecodedRecord::Failed { device_id, .. } => device_id,
+            DecodedRecord::Ignored => None,
+        }),
+        Err(_) => return telemetry.rejected_device_id(event).iter().map(|id| truncated(id)).collect(),
     };
-    let original = || decoded(&rebuild_event(letter, edit.original.clone()));
-    let before = entry.summary().device_id.or_else(original)?;
-    let after = decoded(&rebuild_edited(letter, edit.edited.clone()))?;
-    (before != after).then_some((before, after))
+    ids.map(|id| truncated(&id)).collect()
 }
 
 fn capitalized(text: &str) -> String {
@@ -272,8 +291,8 @@ fn capitalized(text: &str) -> String {
 }
 
 /// Returns the text that the editor opens: the telemetry as JSON or text; for other bytes, an object with the device.
-fn initial_text(context: &Context, letter: &DeadLetter, original: &[u8], device: Option<&str>) -> String {
-    let readable = readable_body(letter, original, &context.telemetry);
+fn initial_text(telemetry: &dyn Telemetry, letter: &DeadLetter, original: &[u8], device: Option<&str>) -> String {
+    let readable = readable_body(letter, original, telemetry);
     let text = match readable.form {
         BodyForm::Json | BodyForm::AsJson | BodyForm::Text => readable.text,
         BodyForm::Hexadecimal | BodyForm::Empty => {

@@ -75,7 +75,7 @@ impl Preview {
             }
             ReplayOutcome::Applied => "It would be applied:".into(),
             ReplayOutcome::Superseded => "It would change nothing: the document has the same or newer readings.".into(),
-            ReplayOutcome::Ignored => "It would be deleted: IoT Hub reports a change of the device, which is not telemetry.".into(),
+            ReplayOutcome::Ignored => "It would be deleted: it is not telemetry, such as a change of a device that IoT Hub reports.".into(),
             ReplayOutcome::Unrecognized => {
                 "It would stay in the queue: it has no known field, so nothing of it can be stored.".into()
             }

@@ -90,7 +90,7 @@ impl Options {
     }
 
     async fn apply(&self, context: &Context, filter: &Filter) -> Result<(), CommandError> {
-        let replayer = context.replayer(context.store(OpenMode::Existing)?);
+        let replayer = context.replayer(context.store(OpenMode::Existing)?)?;
         let audit = context.audit_writer(Action::Replay, None)?;
         let done = self.scan(context, filter, &replayer, Some(&audit)).await;
         self.finish(context, filter, Some(&audit), done)

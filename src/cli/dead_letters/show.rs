@@ -75,16 +75,20 @@ impl Details {
         let summary = entry.summary();
         let fetched = context.fetch_complete(&message).await;
         let letter = fetched.as_ref().ok().cloned().unwrap_or(message);
-        let text = match fetched {
-            Ok(_) => event_body(&letter).map(|body| readable_body(&letter, &body, &context.telemetry)),
+        let body = match fetched {
+            Ok(_) => event_body(&letter),
             Err(reason) => Err(reason.to_string()),
         };
+        let body = body.and_then(|body| {
+            let telemetry = context.telemetry().map_err(CommandError::into_message)?;
+            Ok(readable_body(&letter, &body, &*telemetry))
+        });
         let preview = preview(context, Candidate { letter: &letter, edited: None }).await;
         let stored = stored_document(context, summary.device()).await;
         Ok(Self {
             stored: stored.map_err(CommandError::into_message),
             preview: preview.map_err(CommandError::into_message),
-            body: text,
+            body,
             summary,
             letter,
         })

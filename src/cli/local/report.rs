@@ -5,7 +5,9 @@ use std::fmt;
 use devicestate_engine::{record::DeadLetterQueueRecord, store::Operations};
 use devicestate_local::{
     Simulation,
-    report::{Check, DeadLetteredMessage, Events, InjectedFaults, InputReport, Report, SessionQueueReport},
+    report::{
+        Check, DeadLetteredMessage, Events, InjectedFaults, InputReport, Report, SessionQueueReport, decoding_settings,
+    },
 };
 use devicestate_terminal::{Table, count_of};
 
@@ -18,7 +20,7 @@ impl fmt::Display for Tables<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self(report) = self;
         let interrupted = if report.interrupted { " (interrupted)" } else { "" };
-        writeln!(f, "INPUT\n{}{interrupted}\n", InputLine(&report.input))?;
+        writeln!(f, "INPUT\n{}{interrupted}\ntelemetry: {}\n", InputLine(&report.input), report.telemetry)?;
         if let Some(faults) = &report.faults {
             writeln!(f, "{}", fault_table(faults, report.events.invalid_added))?;
         }
@@ -30,7 +32,7 @@ impl fmt::Display for Tables<'_> {
             writeln!(f, "{}", sub_queue_table(dead_letter_sub_queue))?;
         }
         if !report.shown_documents.is_empty() {
-            writeln!(f, "{}", documents_table(&report.shown_documents))?;
+            writeln!(f, "{}", documents_table(&report.shown_documents, None))?;
         }
         match &report.check {
             Some(check) => writeln!(f, "{}", CheckLines(check))?,
@@ -39,17 +41,18 @@ impl fmt::Display for Tables<'_> {
             None => writeln!(f, "CHECK: not run (use --check)\n")?,
         }
         let (state, program) = (report.state.display(), program());
+        let settings = decoding_settings(&report.telemetry);
         if report.state_store == "sqlite" {
             writeln!(f, "Documents and dead letters: {state}")?;
             writeln!(f, "Inspect them with:          {program} devices list --state {state}")?;
             if report.dead_letter_messages > 0 {
-                writeln!(f, "                            {program} dead-letters list --state {state}")?;
+                writeln!(f, "                            {settings}{program} dead-letters list --state {state}")?;
             }
             return Ok(());
         }
         writeln!(f, "Dead letters:      {state}")?;
         if report.dead_letter_messages > 0 {
-            writeln!(f, "Inspect them with: {program} dead-letters list --state {state}")?;
+            writeln!(f, "Inspect them with: {settings}{program} dead-letters list --state {state}")?;
         }
         if report.state_store == "memory" {
             return Ok(());

@@ -86,10 +86,18 @@ fn devicestate_local_of_another_build_runs_a_copied_package() {
 fn local(app_root: &Path, state: &Path) -> Child {
     let mut command = Command::new(devicestate());
     command.args(["local", "--output", "json", "--file", "-", "--app-root"]).arg(app_root).arg("--state").arg(state);
-    for setting in ["StateStore", "SqlitePath", "InvocationBudget", "TelemetryFormat", "DeadLetterDirectory"] {
+    for setting in
+        ["StateStore", "SqlitePath", "InvocationBudget", "Telemetry", "TelemetryFormat", "DeadLetterDirectory"]
+    {
         command.env_remove(setting);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
+    command
+        .env("Telemetry", "drone")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs")
 }
 
 /// Returns the path of the program that `devicestate local` has started as its handler.

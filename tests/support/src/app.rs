@@ -40,7 +40,7 @@ pub struct App {
 }
 
 impl App {
-    /// Creates the app that ships, with its documents in an SQLite file.
+    /// Creates the app that ships, with its documents in an SQLite file. Its devices are drones.
     pub fn shipped() -> Self {
         let app = Self::empty();
         for function in [FUNCTION, SESSIONS, DEAD_LETTER_MONITOR] {
@@ -49,11 +49,12 @@ impl App {
         app
     }
 
-    /// Creates the app that ships without its functions, with its documents in an SQLite file.
+    /// Creates the app that ships without its functions, with its documents in an SQLite file. Its devices are drones.
     pub fn empty() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let database = folder.path().join("state.db").display().to_string();
-        let settings = [("StateStore", "sqlite".to_owned()), ("SqlitePath", database)];
+        let settings =
+            [("StateStore", "sqlite".to_owned()), ("SqlitePath", database), ("Telemetry", "drone".to_owned())];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.into())).into();
         let app = Self { binary: program::devicestate().to_owned(), folder, settings };
         app.write("host.json", &repository_file("host.json"));
@@ -82,6 +83,12 @@ impl App {
     pub fn without(mut self, setting: &str) -> Self {
         self.settings.remove(setting);
         self
+    }
+
+    /// Adds a telemetry file, and removes the setting that would make the devices drones.
+    pub fn with_telemetry_file(self, file: &Value) -> Self {
+        self.write("telemetry.json", file);
+        self.without("Telemetry")
     }
 
     /// Edits `host.json`.
@@ -194,11 +201,11 @@ impl App {
         None
     }
 
-    /// Returns the document of a device without its versions and the time at which it was last heard.
+    /// Returns the document of a device without its versions and without when it was last heard.
     pub fn readings(&self, device: &str) -> Value {
         let mut document = self.state(device).unwrap_or_else(|| panic!("no document of {device}"));
-        for name in ["Heard", "Versions"] {
-            document.as_object_mut().expect("an object").remove(name).expect(name);
+        for name in ["Versions", "Heard"] {
+            document.as_object_mut().expect("an object").remove(name).expect("each document has it");
         }
         document
     }

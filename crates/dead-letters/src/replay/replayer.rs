@@ -309,7 +309,7 @@ pub fn rebuild_event(letter: &DeadLetter, body: Vec<u8>) -> Event {
     single_event_batch(letter, body, false).events.remove(0)
 }
 
-/// Returns the event of a dead letter with an edited body, which is JSON.
+/// Returns the event of a dead letter with a corrected body, which is JSON.
 #[must_use]
 pub fn rebuild_edited(letter: &DeadLetter, body: Vec<u8>) -> Event {
     single_event_batch(letter, body, true).events.remove(0)
@@ -332,7 +332,9 @@ fn single_event_batch(letter: &DeadLetter, body: Vec<u8>, is_edited: bool) -> Ba
     };
     let mut batch =
         attach_metadata(letter.source.clone(), vec![Event { body: body.into(), ..Event::default() }], metadata);
-    if is_edited {
+    // A corrected text is in UTF-8. Its content type stays if it names JSON, because the telemetry may depend on it.
+    let names_json = |content_type: &String| content_type.contains("json") && !content_type.contains("charset");
+    if is_edited && !batch.events[0].content_type.as_ref().is_some_and(names_json) {
         batch.events[0].content_type = Some("application/json".to_owned());
     }
     batch

@@ -19,6 +19,8 @@ impl Handler {
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(devicestate());
         command.args(["serve", "--port", "0"]).env_clear().envs(settings.iter().copied());
+        // The events of the load driver are those of drones.
+        command.env("Telemetry", "drone");
         // It is never used, but the handler warns if it is missing.
         command.env("DeadLetterDirectory", env!("CARGO_TARGET_TMPDIR"));
         command.current_dir(root()).stdin(Stdio::null()).stdout(Stdio::piped());

@@ -84,7 +84,9 @@ fn describe_other_json(body: &[u8]) -> String {
     let mut json = serde_json::Deserializer::from_slice(text);
     match json.deserialize_seq(Count) {
         Ok(elements) if json.end().is_ok() => {
-            format!("the body is not a JSON object, but an array of {elements} elements: send one event for each")
+            format!(
+                "the body is not a JSON object, but an array of {elements} elements: send one event for each, or use the setting Telemetry=json"
+            )
         }
         _ => "the body is not a JSON object".into(),
     }

@@ -56,7 +56,9 @@ fn describe_error(text: &[u8], error: &serde_json::Error, path: &[String]) -> St
             match serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>().take_while(Result::is_ok).count()
             {
                 0 | 1 => issue,
-                values => format!("the body has {values} JSON values: send one event for each ({issue})"),
+                values => format!(
+                    "the body has {values} JSON values: send one event for each, or use the setting Telemetry=json ({issue})"
+                ),
             }
         }
         _ => issue,
