@@ -1,18 +1,27 @@
-//! Any decoded body can be stored, and its JSON form decodes to the same device id and readings.
+//! Any decoded body can be stored, and its JSON form decodes to the same device id and readings. JSON is decoded as by the
+//! mapping of completely parsed JSON.
 #![no_main]
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use bytes::Bytes;
 use devicestate_engine::{
     batch::Event,
     device_state::{Document, Update, Version, document_id, is_reading_name},
     telemetry::{
-        Decoded, Telemetry as _,
+        Decoded, Poison, Records, Telemetry,
         drone::{DeviceIdFromIotHub, Drone, Format},
     },
 };
+use devicestate_telemetry::{
+    AnyTelemetry,
+    file::TelemetryFile,
+    formats::Formats,
+    mapping::{self, Context, Mapping},
+    unwrapping::{Content, Unwrapped, unwrap},
+};
 use libfuzzer_sys::fuzz_target;
+use serde_json::Map;
 
 fuzz_target!(|body: &[u8]| {
     for format in [Format::Auto, Format::Json, Format::Protobuf] {
@@ -22,7 +31,45 @@ fuzz_target!(|body: &[u8]| {
             assert_consistent(Drone { format, device_id_from_iot_hub }, body);
         }
     }
+    for file in FILES {
+        assert_as_mapped(file, body);
+    }
 });
+
+/// Telemetry files with rules for members that JSON in the corpus has.
+const FILES: [&str; 3] = [
+    "{}",
+    r#"{"null":"clear","objects":"whole","readings":{"*":{"exclude":["note*"]}}}"#,
+    r#"{"device":["/deviceId","/DeviceId"],"readings":{"battery":{"from":"/battery","type":"number","range":[0,null]},
+        "mode":{"from":"/flightMode","values":{"Ready":1,"Inflight":3}},"*":"/position"}}"#,
+];
+
+/// Decodes JSON by a mapping, after it was parsed completely.
+struct Mapped(Mapping);
+
+impl Telemetry for Mapped {
+    fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
+        let values = mapping::parse(&event.body)?;
+        self.0.map_values(&values, &Context::new(event, Map::new()), records, &mut 0)
+    }
+}
+
+/// Asserts that JSON that needs no unwrapping is decoded as its mapping says. The second time, its names are known.
+fn assert_as_mapped(file: &str, body: &[u8]) {
+    let (event, formats) = (event(body, None), Formats::default());
+    let Ok(Unwrapped { content: Content::Json(Cow::Borrowed(text)), cloud_event }) = unwrap(&event, &formats) else {
+        return;
+    };
+    if text != body || !cloud_event.is_empty() {
+        return;
+    }
+    let mapping = TelemetryFile::parse(file.as_bytes()).expect("a telemetry file").mapping;
+    let telemetry = AnyTelemetry::new(mapping.clone(), formats.clone());
+    let expected = Mapped(mapping).decode_records(&event);
+    for _ in 0..2 {
+        assert_eq!(telemetry.decode_records(&event), expected, "{file}");
+    }
+}
 
 fn event(body: &[u8], content_type: Option<&str>) -> Event {
     Event {

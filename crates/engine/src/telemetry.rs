@@ -128,6 +128,13 @@ pub struct Records<'a, 'e> {
     skipped: Vec<String>,
 }
 
+/// A place between the [`Records`] of an event.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordsMark {
+    ends: usize,
+    first: usize,
+}
+
 /// A completed record.
 #[derive(Debug)]
 pub(crate) struct RecordEnd<'e> {
@@ -166,6 +173,19 @@ impl<'a, 'e> Records<'a, 'e> {
     pub(crate) fn new(readings: &'a mut Vec<Reading>, ends: &'a mut Vec<RecordEnd<'e>>) -> Self {
         let first = readings.len();
         Self { readings, ends, first, skipped: Vec::new() }
+    }
+
+    /// Returns a mark after the records that were completed.
+    #[must_use]
+    pub fn mark(&self) -> RecordsMark {
+        RecordsMark { ends: self.ends.len(), first: self.first }
+    }
+
+    /// Discards what was added since a mark.
+    pub fn return_to(&mut self, mark: RecordsMark) {
+        self.ends.truncate(mark.ends);
+        self.first = mark.first;
+        self.discard();
     }
 
     /// Adds a reading to the record that is being decoded.
@@ -207,7 +227,8 @@ impl<'a, 'e> Records<'a, 'e> {
         self.end(RecordResult::Ignored);
     }
 
-    fn discard(&mut self) {
+    /// Discards the readings that were added since the last record.
+    pub fn discard(&mut self) {
         self.readings.truncate(self.first);
         self.skipped.clear();
     }

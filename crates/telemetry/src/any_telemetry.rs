@@ -1,5 +1,7 @@
 //! The telemetry of any device.
 
+use std::{borrow::Cow, sync::Arc};
+
 use devicestate_engine::{
     batch::Event,
     telemetry::{Poison, Records, Telemetry},
@@ -7,6 +9,7 @@ use devicestate_engine::{
 use serde_json::Value;
 
 use crate::{
+    fast::FastReader,
     formats::Formats,
     mapping::{self, Context, Mapping},
     unwrapping::{Content, Unwrapped, unwrap},
@@ -16,6 +19,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct AnyTelemetry {
     mapping: Mapping,
+    fast_reader: Arc<FastReader>,
     formats: Formats,
 }
 
@@ -23,26 +27,58 @@ impl AnyTelemetry {
     /// Creates the telemetry that a telemetry file describes.
     #[must_use]
     pub fn new(mapping: Mapping, formats: Formats) -> Self {
-        Self { mapping, formats }
+        let fast_reader = Arc::new(FastReader::new(&mapping));
+        Self { mapping, fast_reader, formats }
+    }
+
+    /// Adds the records of JSON text if the fast reader can; otherwise it returns false and adds nothing.
+    fn read_fast<'e>(
+        &self,
+        json: &Content<'e>,
+        context: &Context<'e>,
+        records: &mut Records<'_, 'e>,
+        taken: &mut usize,
+    ) -> bool {
+        match json {
+            Content::Json(Cow::Borrowed(text)) => self.fast_reader.read(context, text, Cow::Borrowed, records, taken),
+            Content::Json(Cow::Owned(text)) => {
+                let own = |part: &str| Cow::Owned(part.to_owned());
+                self.fast_reader.read(context, text, own, records, taken)
+            }
+            Content::Value(_) | Content::Parts(_) => false,
+        }
     }
 }
 
 impl Telemetry for AnyTelemetry {
     fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
         let Unwrapped { content, cloud_event } = unwrap(event, &self.formats)?;
+        let mut taken = 0;
         let Content::Parts(parts) = content else {
-            return self.mapping.map_values(&values(content)?, &Context::new(event, cloud_event), records, &mut 0);
+            let context = Context::new(event, cloud_event);
+            if self.read_fast(&content, &context, records, &mut taken) {
+                return Ok(());
+            }
+            return self.mapping.map_values(&values(content)?, &context, records, &mut taken);
         };
         if parts.is_empty() {
             return Err(Poison::Undecodable("there is no record: the body contains no event".into()));
         }
-        let (whole, mut taken) = (Context::new(event, cloud_event), 0);
+        let whole = Context::new(event, cloud_event);
         for part in parts {
-            let values = part.and_then(|part| Ok((values(part.content)?, part.cloud_event)));
-            match values {
-                Ok((values, cloud_event)) => {
-                    self.mapping.map_values(&values, &whole.of_part(cloud_event), records, &mut taken)?;
+            let Unwrapped { content, cloud_event } = match part {
+                Ok(part) => part,
+                Err(poison) => {
+                    records.fail(None, poison);
+                    continue;
                 }
+            };
+            let context = whole.of_part(cloud_event);
+            if self.read_fast(&content, &context, records, &mut taken) {
+                continue;
+            }
+            match values(content) {
+                Ok(values) => self.mapping.map_values(&values, &context, records, &mut taken)?,
                 Err(poison) => records.fail(None, poison),
             }
         }

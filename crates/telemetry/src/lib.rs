@@ -4,6 +4,7 @@
 //! [telemetry file](mod@file) says.
 
 mod any_telemetry;
+mod fast;
 pub mod file;
 pub mod formats;
 pub mod infer;

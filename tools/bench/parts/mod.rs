@@ -4,12 +4,15 @@ mod limit;
 mod product;
 mod requests;
 
-use std::{cell::RefCell, hint::black_box, iter, rc::Rc};
+use std::{cell::RefCell, hint::black_box, iter, rc::Rc, sync::Arc};
 
-use devicestate_engine::device_state::Document;
+use devicestate_engine::{device_state::Document, telemetry::Telemetry};
 use devicestate_local::{hub::Sent, simulator::Encoding};
 
-use product::{Processing, Serving, dead_letter, decode, event, fold_and_merge, function, read, refuse, reply};
+use product::{
+    Processing, Serving, any_json, dead_letter, decode, decode_records, drone, event, fold_and_merge, function,
+    mapped_json, read, refuse, reply,
+};
 use requests::{DEVICES, host_request, key_frames};
 
 /// One measured run of a part, with its input prepared.
@@ -26,19 +29,25 @@ pub(crate) struct Part {
 }
 
 /// All parts: the lower limits, then the parts in processing order, and finally a complete invocation.
-pub(crate) const PARTS: [Part; 18] = [
+pub(crate) const PARTS: [Part; 24] = [
     Part { name: "limit/pass-1000", events: 1000, rounds: limit::passing },
     Part { name: "limit/base64-1000", events: 1000, rounds: limit::decoding_base64 },
     Part { name: "envelope/1", events: 1, rounds: || envelope(1, false) },
     Part { name: "envelope/100", events: 100, rounds: || envelope(100, false) },
     Part { name: "envelope/100-content-type", events: 100, rounds: || envelope(100, true) },
     Part { name: "envelope/1000", events: 1000, rounds: || envelope(1000, false) },
-    Part { name: "decode/json", events: 1, rounds: || decoding(Encoding::Json) },
-    Part { name: "decode/protobuf", events: 1, rounds: || decoding(Encoding::Protobuf) },
+    Part { name: "decode/json", events: 1, rounds: || decoding(drone(), Encoding::Json) },
+    Part { name: "decode/protobuf", events: 1, rounds: || decoding(drone(), Encoding::Protobuf) },
+    Part { name: "decode/any-json", events: 1, rounds: || decoding(any_json(), Encoding::Json) },
+    Part { name: "decode/any-json-8-records", events: 8, rounds: || decoding_records(&any_json(), 8) },
+    Part { name: "decode/any-json-50-records", events: 50, rounds: || decoding_records(&any_json(), 50) },
+    Part { name: "decode/mapped-json", events: 1, rounds: || decoding(mapped_json(), Encoding::Json) },
     Part { name: "decode/refused", events: 1, rounds: refusing },
     Part { name: "fold/10", events: 10, rounds: folding },
-    Part { name: "process/100", events: 100, rounds: || processing(100) },
-    Part { name: "process/1000", events: 1000, rounds: || processing(1000) },
+    Part { name: "process/100", events: 100, rounds: || processing(drone(), 100) },
+    Part { name: "process/1000", events: 1000, rounds: || processing(drone(), 1000) },
+    Part { name: "process/1000-any-json", events: 1000, rounds: || processing(any_json(), 1000) },
+    Part { name: "process/1000-mapped-json", events: 1000, rounds: || processing(mapped_json(), 1000) },
     Part { name: "dead-letter/1", events: 1, rounds: dead_lettering },
     Part { name: "reply/100", events: 100, rounds: replying },
     Part { name: "invoke/1", events: 1, rounds: || invoking(1, false) },
@@ -58,10 +67,22 @@ fn envelope(events: usize, with_content_type: bool) -> Box<dyn Iterator<Item = R
 }
 
 /// Decodes one key frame to readings.
-fn decoding(encoding: Encoding) -> Box<dyn Iterator<Item = Round>> {
-    Box::new(key_frames(encoding, 0).map(|sent| -> Round {
-        let event = event(sent);
-        Box::new(move || done(decode(&event)))
+fn decoding(telemetry: Arc<dyn Telemetry>, encoding: Encoding) -> Box<dyn Iterator<Item = Round>> {
+    Box::new(key_frames(encoding, 0).map(move |sent| -> Round {
+        let (event, telemetry) = (event(sent), Arc::clone(&telemetry));
+        Box::new(move || done(decode(&*telemetry, &event)))
+    }))
+}
+
+/// Decodes one event with this many key frames as its records.
+fn decoding_records(telemetry: &Arc<dyn Telemetry>, records: usize) -> Box<dyn Iterator<Item = Round>> {
+    let telemetry = Arc::clone(telemetry);
+    Box::new((0..).map(move |number| -> Round {
+        let frames: Vec<_> =
+            key_frames(Encoding::Json, number * records).take(records).map(|frame| frame.body).collect();
+        let body = [b"[".as_slice(), &frames.join(b",".as_slice()), b"]"].concat();
+        let (event, telemetry) = (event(Sent { body, ..Sent::default() }), Arc::clone(&telemetry));
+        Box::new(move || done(decode_records(&*telemetry, &event)))
     }))
 }
 
@@ -79,8 +100,9 @@ fn refusing() -> Box<dyn Iterator<Item = Round>> {
 
 /// Folds ten key frames of one device into its document, which holds older readings.
 fn folding() -> Box<dyn Iterator<Item = Round>> {
-    let events: Rc<Vec<_>> =
-        Rc::new(key_frames(Encoding::Json, 0).step_by(DEVICES).take(10).map(|sent| decode(&event(sent))).collect());
+    let events: Rc<Vec<_>> = Rc::new(
+        key_frames(Encoding::Json, 0).step_by(DEVICES).take(10).map(|sent| decode(&*drone(), &event(sent))).collect(),
+    );
     let document = Rc::new(RefCell::new(Document::new("drone-00000".into())));
     fold_and_merge(&mut document.borrow_mut(), 0, &events);
     Box::new((1..).map(move |number| -> Round {
@@ -90,8 +112,8 @@ fn folding() -> Box<dyn Iterator<Item = Round>> {
 }
 
 /// Processes a batch with the engine. The devices have documents.
-fn processing(events: usize) -> Box<dyn Iterator<Item = Round>> {
-    let (function, engine) = (function(), Rc::new(Processing::new()));
+fn processing(telemetry: Arc<dyn Telemetry>, events: usize) -> Box<dyn Iterator<Item = Round>> {
+    let (function, engine) = (function(), Rc::new(Processing::new(telemetry)));
     let batch = move |number| read(&host_request(&function, number, events, false), &function).batch;
     engine.process(&batch(0));
     Box::new((1..).map(move |number| -> Round {

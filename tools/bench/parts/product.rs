@@ -18,9 +18,10 @@ use devicestate_engine::{
     retry_decision::Attempts,
     settings::Settings,
     store::MemoryStore,
-    telemetry::{Decoded, Poison, Telemetry as _, drone::Drone},
+    telemetry::{Decoded, DecodedRecord, Poison, Telemetry, drone::Drone},
 };
 use devicestate_local::hub::Sent;
+use devicestate_telemetry::load;
 use tokio::runtime::{Builder, Runtime};
 
 use super::requests::T0_MS;
@@ -47,10 +48,28 @@ pub(super) fn function() -> Function {
     functions.find(|function| function.name == "RawTelemetryFunction").expect("the function of the event hub")
 }
 
+/// Returns the reader of drone telemetry.
+pub(super) fn drone() -> Arc<dyn Telemetry> {
+    Arc::new(Drone::default())
+}
+
+/// Returns the reader of any JSON.
+pub(super) fn any_json() -> Arc<dyn Telemetry> {
+    load(&Settings::default(), Path::new(env!("CARGO_MANIFEST_DIR"))).expect("any JSON is the default").telemetry
+}
+
+/// Returns the reader of JSON by a telemetry file, which makes the same readings of drone telemetry as the reader for it.
+pub(super) fn mapped_json() -> Arc<dyn Telemetry> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/telemetry");
+    let mut settings = Settings::default();
+    settings.set("TelemetryFile", "drone.json");
+    load(&settings, &directory).expect("the telemetry file is valid").telemetry
+}
+
 /// Creates the engine with documents in memory and default settings.
-fn processor() -> Processor {
+fn processor(telemetry: Arc<dyn Telemetry>) -> Processor {
     Processor {
-        telemetry: Arc::new(Drone::default()),
+        telemetry,
         store: Arc::new(MemoryStore::default()),
         iot_hub_time: IotHubTime::Enqueued,
         cache: DocumentCache::new(0),
@@ -80,7 +99,7 @@ impl Serving {
     pub(super) fn new() -> Self {
         let handler = Handler {
             function: function(),
-            processor: Arc::new(processor()),
+            processor: Arc::new(processor(drone())),
             overflow: None,
             attempts: Attempts::new(5),
             retry_drill: None,
@@ -104,8 +123,8 @@ pub(super) struct Processing {
 }
 
 impl Processing {
-    pub(super) fn new() -> Self {
-        Self { processor: processor(), runtime: runtime() }
+    pub(super) fn new(telemetry: Arc<dyn Telemetry>) -> Self {
+        Self { processor: processor(telemetry), runtime: runtime() }
     }
 
     /// Processes a batch, all of whose events must be applied.
@@ -125,14 +144,19 @@ pub(super) fn event(sent: Sent) -> Event {
     Event { body: sent.body.into(), content_type: sent.content_type.map(str::to_owned), ..Event::default() }
 }
 
-/// Decodes an event.
-pub(super) fn decode(event: &Event) -> Decoded {
-    Drone::default().decode(event).expect("valid telemetry")
+/// Decodes an event of one record.
+pub(super) fn decode(telemetry: &dyn Telemetry, event: &Event) -> Decoded {
+    telemetry.decode(event).expect("valid telemetry")
+}
+
+/// Decodes an event of several records.
+pub(super) fn decode_records(telemetry: &dyn Telemetry, event: &Event) -> Vec<DecodedRecord> {
+    telemetry.decode_records(event).expect("valid telemetry")
 }
 
 /// Decodes an event that is invalid.
 pub(super) fn refuse(event: &Event) -> Poison {
-    Drone::default().decode(event).expect_err("invalid telemetry")
+    drone().decode(event).expect_err("invalid telemetry")
 }
 
 /// Folds one device's events into an update and merges it into the device's document. `position` is the sequence number of

@@ -55,6 +55,12 @@ impl<'e> Context<'e> {
         Self { event, cloud_event, properties: OnceCell::new() }
     }
 
+    /// Returns the scope for sources that are not in the body.
+    pub(super) fn without_body(&self) -> Scope<'_, 'e> {
+        static NOTHING: Value = Value::Null;
+        Scope { record: &NOTHING, body: &NOTHING, context: self }
+    }
+
     /// Returns the context of one of several parts of the event. The properties are parsed once for all.
     #[must_use]
     pub fn of_part(&self, cloud_event: Map<String, Value>) -> Self {
@@ -110,6 +116,11 @@ impl Source {
                 Some(text(&media_type.to_ascii_lowercase()))
             }
         }
+    }
+
+    /// Returns the value at a source that is not in the body.
+    pub(crate) fn find_metadata(&self, context: &Context<'_>) -> Option<Value> {
+        if self.is_metadata() { self.find(context.without_body()).map(Cow::into_owned) } else { None }
     }
 
     /// Returns true if the source may only have texts, so that a number is a text.

@@ -34,6 +34,13 @@ pub fn parse(text: &[u8]) -> Result<Vec<Value>, Poison> {
     Ok(values)
 }
 
+/// Parses the value that a text begins with; returns it with its length in bytes.
+pub(crate) fn parse_first(text: &str) -> Option<(Value, usize)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Checked>();
+    let Checked(value) = values.next()?.ok()?;
+    Some((value, values.byte_offset()))
+}
+
 /// A value of which no object has two members of one name.
 struct Checked(Value);
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Source, Sources,
+    Context, Source, Sources,
     convert::is_equal,
     source::{Found, Scope},
 };
@@ -41,6 +41,11 @@ impl When {
 }
 
 impl Condition {
+    /// Returns true if a condition holds whose sources are not in the body.
+    pub(crate) fn holds_for(&self, context: &Context<'_>) -> bool {
+        self.holds(context.without_body())
+    }
+
     fn holds(&self, scope: Scope<'_, '_>) -> bool {
         let found = self.from.find(scope);
         match (&self.test, &found) {

@@ -90,11 +90,11 @@ impl Wildcard {
         }
     }
 
-    fn is_excluded(&self, name: &str) -> bool {
+    pub(crate) fn is_excluded(&self, name: &str) -> bool {
         self.exclude.iter().any(|pattern| pattern.matches(name))
     }
 
-    fn is_included(&self, name: &str) -> bool {
+    pub(crate) fn is_included(&self, name: &str) -> bool {
         self.include.as_ref().is_none_or(|include| include.iter().any(|pattern| pattern.matches(name)))
     }
 }
