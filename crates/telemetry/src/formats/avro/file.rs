@@ -18,7 +18,7 @@ enum Codec {
     Zstandard,
 }
 
-/// Decodes the datums of a file; `None` if the body is none.
+/// Decodes the datums of a file; `None` for another body.
 pub(crate) fn avro_file(body: &[u8], budget: &mut Budget) -> Option<Result<Vec<Value>, Poison>> {
     let body = body.strip_prefix(MAGIC)?;
     Some(decode(body, budget))
