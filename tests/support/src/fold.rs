@@ -15,7 +15,7 @@ struct Version {
     sequence_number: i64,
 }
 
-/// The newest value of each device and field, by comparison of versions.
+/// The newest value of each device and field, by comparison of versions; also when the device was heard.
 #[derive(Debug, Clone, Default)]
 pub struct Fold(BTreeMap<String, BTreeMap<String, (Version, Value)>>);
 
@@ -37,6 +37,13 @@ impl Fold {
         let body: Map<String, Value> = serde_json::from_slice(event.body()).expect("a JSON event");
         let device = body["deviceId"].as_str().expect("a device");
         let document = self.0.entry(device.to_owned()).or_default();
+        // The newest event decides, as for a reading.
+        let heard = jiff::Timestamp::from_millisecond(enqueued_ms).expect("a time");
+        let heard = (version, heard.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string().into());
+        let newest = document.entry("Heard".to_owned()).or_insert_with(|| heard.clone());
+        if version > newest.0 {
+            *newest = heard;
+        }
         for (name, value) in body.iter().filter(|(name, _)| *name != "deviceId") {
             let fields = match value {
                 // Position and health are groups in an event, and flat in a document.
