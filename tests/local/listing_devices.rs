@@ -76,7 +76,7 @@ fn silent_devices_are_those_that_were_not_heard_for_that_long() {
     let workspace = fleet();
     assert_eq!(listed(&workspace, &["--silent", "15m"]), ["fan-1", "fan-2", "pump-2"]);
     assert_eq!(listed(&workspace, &["--silent", "2h", "--prefix", "pump-"]), ["pump-2"]);
-    assert_eq!(listed(&workspace, &["--silent", "1d"]), ["fan-2"], "nobody knows when it was heard");
+    assert_eq!(listed(&workspace, &["--silent", "1d"]), ["fan-2"], "it is not known when it was heard");
 }
 
 #[test]

@@ -118,9 +118,9 @@ mod tests {
             let position = position(&document["Versions"]["Battery"][2]);
             let versions = document["Versions"].as_object_mut().expect("versions");
             if position.is_null() {
-                drop(versions.remove("Heard"))
+                drop(versions.remove("Heard"));
             } else {
-                drop(versions.insert("Heard".into(), position))
+                drop(versions.insert("Heard".into(), position));
             }
         })
     }

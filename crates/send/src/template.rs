@@ -1,8 +1,11 @@
 //! Bodies of events from a template: a text with placeholders.
 
-use std::{fs, io, path::Path, time::SystemTime};
+use std::{fmt::Write as _, fs, io, path::Path};
 
-use devicestate_engine::text::{error_message, iso8601};
+use devicestate_engine::{
+    clock::{Clock as _, System},
+    text::{error_message, iso8601},
+};
 use devicestate_local::hub::Sent;
 
 /// The largest template: an event of Event Hubs has at most 1 MiB.
@@ -93,15 +96,12 @@ fn parse(line: &str) -> Result<Vec<Part>, String> {
         let after = &rest[begin + 1..];
         let placeholder = after.split_once('}').map(|(name, following)| Ok::<_, String>((part(name)?, following)));
         text += &rest[..begin];
-        match placeholder.transpose()? {
-            Some((Some(part), following)) => {
-                parts.extend([Part::Text(std::mem::take(&mut text)), part]);
-                rest = following;
-            }
-            _ => {
-                text.push('{');
-                rest = after;
-            }
+        if let Some((Some(part), following)) = placeholder.transpose()? {
+            parts.extend([Part::Text(std::mem::take(&mut text)), part]);
+            rest = following;
+        } else {
+            text.push('{');
+            rest = after;
         }
     }
     parts.push(Part::Text(text + rest));
@@ -134,19 +134,18 @@ fn part(name: &str) -> Result<Option<Part>, String> {
 }
 
 fn fill(line: &[Part], device: &str, number: u64, random: &mut fastrand::Rng) -> String {
-    let now_ms = || {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    };
     let mut body = String::new();
     for part in line {
         match part {
             Part::Text(text) => body += text,
             Part::Device => body += device,
             Part::Number => body += &number.to_string(),
-            Part::Random(from, to) => body += &format!("{:.2}", from + random.f64() * (to - from)),
-            Part::Time => body += &iso8601(now_ms()),
-            Part::UnixMs => body += &now_ms().to_string(),
+            Part::Random(from, to) => {
+                let number = from + random.f64() * (to - from);
+                write!(body, "{number:.2}").expect("a String accepts every text");
+            }
+            Part::Time => body += &iso8601(System.now_ms()),
+            Part::UnixMs => body += &System.now_ms().to_string(),
         }
     }
     body
