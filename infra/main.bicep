@@ -104,7 +104,14 @@ param alwaysReadyInstances int = 0
 
 // Settings of the handler: each is the app setting of that name, described in the README.
 
-@description('The encoding of events without a content type.')
+@description('How events are decoded: json is any JSON, or what the telemetry file of the package describes; drone is the format of drones.')
+@allowed(['json', 'drone'])
+param telemetry string = 'json'
+
+@description('The telemetry file, relative to host.json. Empty: telemetry.json, if the package has one.')
+param telemetryFile string = ''
+
+@description('The encoding of drone events without a content type.')
 @allowed(['auto', 'json', 'protobuf'])
 param telemetryFormat string = 'auto'
 
@@ -319,9 +326,11 @@ module region 'modules/region.bicep' = [
         StoreConcurrency: string(storeConcurrency)
         HeardEvery: heardEvery
         MaxReadings: string(maxReadings)
+        Telemetry: telemetry
+        TelemetryFile: telemetryFile
         TelemetryFormat: telemetryFormat
         IoTHubTime: iotHubTime
-        DeviceIdFromIoTHub: usesIotHub ? 'required' : 'false'
+        DeviceIdFromIoTHub: usesIotHub ? 'required' : ''
         InvocationBudget: invocationBudget
         DeadLetterAfterAttempts: string(deadLetterAfterAttempts)
         LogLevel: logLevel

@@ -9,8 +9,9 @@ readonly TARGET=x86_64-unknown-linux-gnu
 
 usage() {
   cat <<END
-Create the folder that is published: host.json, each folder's function.json, the program for x86-64 Linux with glibc
-$GLIBC or newer, and the licences. Check it, start it if this machine can, and print its size and start time.
+Create the folder that is published: host.json, telemetry.json and the folder schemas if they exist, each folder's
+function.json, the program for x86-64 Linux with glibc $GLIBC or newer, and the licences. Check it, start it if this
+machine can, and print its size and start time.
 
 The program is built without default features, so it has no \`devicestate local\`: that command ends with exit code 2
 and an error.
@@ -93,7 +94,8 @@ is_package() {
   for entry in "$1"/*; do
     inside=("$entry"/*)
     case ${entry##*/} in
-      host.json | LICENSE | THIRD-PARTY-NOTICES.md | "$name") [ -f "$entry" ] || return 1 ;;
+      host.json | telemetry.json | LICENSE | THIRD-PARTY-NOTICES.md | "$name") [ -f "$entry" ] || return 1 ;;
+      schemas) [ -d "$entry" ] || return 1 ;;
       *) [ ${#inside[@]} -eq 1 ] && [ "${inside[0]}" = "$entry/function.json" ] || return 1 ;;
     esac
   done
@@ -143,6 +145,10 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/new"
 # Every copy of the program must include the licences.
 cp "$root/host.json" "$root/LICENSE" "$root/THIRD-PARTY-NOTICES.md" "$work/new/"
+# The telemetry file, and the schemas that it names. The program does not start if they are invalid.
+for entry in telemetry.json schemas; do
+  [ ! -e "$root/$entry" ] || cp -R "$root/$entry" "$work/new/"
+done
 for function in "${functions[@]}"; do
   folder=$work/new/$(basename "$(dirname "$function")")
   mkdir "$folder"

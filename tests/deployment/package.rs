@@ -6,13 +6,13 @@ mod errors;
 mod notices;
 mod real_package;
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use devicestate_test_support::root;
 use serde_json::json;
 use tempfile::TempDir;
 
-use command::{ANSWERING, LICENCES, Run, copied_files, expected_files, files, program_name};
+use command::{ANSWERING, LICENCES, Run, copied_files, copy, expected_files, files, program_name};
 
 /// Returns a run that packages this program into the subfolder `package`.
 fn packaging(parent: &Path, program: &Path) -> Run {
@@ -31,6 +31,39 @@ fn the_package_has_host_json_the_functions_the_program_and_the_licences() {
     let program = folder.join(program_name());
     assert_eq!(fs::read(&program).ok(), fs::read(&*ANSWERING).ok());
     assert_eq!(fs::metadata(program).expect("the program").permissions().mode() & 0o777, 0o755);
+}
+
+#[test]
+fn the_package_has_the_telemetry_file_and_its_schemas_if_there_are_any() {
+    let temp = TempDir::new().expect("a temporary folder");
+    // As much of a repository as the script reads, and a telemetry file.
+    let root = temp.path().join("repository");
+    for file in copied_files() {
+        let to = root.join(&file);
+        fs::create_dir_all(to.parent().expect("a folder")).expect("a folder can be made");
+        fs::copy(self::root().join(&file), to).expect("a file can be copied");
+    }
+    copy(&self::root().join("scripts/package"), &root.join("scripts/package"));
+    for (file, content) in [
+        ("scripts/package.sh", fs::read_to_string(self::root().join("scripts/package.sh")).expect("the script")),
+        ("Cargo.toml", "[package]\nname = \"empty\"\n".to_owned()),
+        ("Cargo.lock", "version = 4\n\n[[package]]\nname = \"empty\"\nversion = \"0.0.0\"\n".to_owned()),
+        ("src/lib.rs", String::new()),
+        ("telemetry.json", "{}".to_owned()),
+        ("schemas/fleet/a.avsc", "\"string\"".to_owned()),
+    ] {
+        let to = root.join(file);
+        fs::create_dir_all(to.parent().expect("a folder")).expect("a folder can be made");
+        fs::write(to, content).expect("a file can be written");
+    }
+    let telemetry = ["telemetry.json", "schemas/fleet/a.avsc"].map(str::to_owned);
+    let expected: BTreeSet<_> = expected_files().into_iter().chain(telemetry).collect();
+    // The second run replaces the first package.
+    for _ in 0..2 {
+        let run = Run { root: root.clone(), ..packaging(temp.path(), &ANSWERING) };
+        assert_eq!(run.succeeds()["files"], json!(expected));
+        assert_eq!(files(&temp.path().join("package")), expected);
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod options;
 mod report;
 mod run;
 mod source;
+mod template;
 mod worker;
 
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Parser, value_parser};
 use devicestate_local::simulator::Encoding;
@@ -18,6 +18,9 @@ Examples:
   # With the identity of az login or azd auth login
   devicestate-send --devices 100 --encoding protobuf --rate 200/s \\
     --namespace name.servicebus.windows.net --hub telemetry
+
+  # Events of your own devices, with lines such as {\"deviceId\":\"{device}\",\"ts\":\"{time}\",\"bar\":{number:0..10}}
+  devicestate-send --devices 100 --template pumps.jsonl
 
   # To a hub on this machine
   devicestate-send --keys 10 --endpoint amqp://127.0.0.1:5672 --hub telemetry
@@ -39,6 +42,10 @@ pub(crate) struct Options {
     /// Simulate this many devices, which send key frames and deltas
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..), help_heading = "Input")]
     pub(crate) devices: Option<u32>,
+    /// File with the bodies of the devices' events, a line for each, which a device takes in turn; {device}, {number},
+    /// {number:0..10} (random), {time} and {unix_ms} are replaced
+    #[arg(long, value_name = "FILE", requires = "devices", conflicts_with_all = ["keys", "encoding"], help_heading = "Input")]
+    pub(crate) template: Option<PathBuf>,
     /// Number of events per key or device
     #[arg(long, value_name = "N", default_value_t = 100, help_heading = "Input")]
     pub(crate) events: u64,

@@ -25,12 +25,15 @@ use crate::{
     options::Options,
     report::Report,
     source::{self, Events},
+    template::Template,
     worker::{Limits, MAX_BUFFERED_EVENTS, Worker},
 };
 
 /// Sends the events that the options describe, and prints a report.
 pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
     let to = Destination::from_options(&options, &Settings::from_environment());
+    let template = options.template.as_deref().map(Template::read).transpose();
+    let template = template.map_err(CommandError::not_started)?;
     let to = Arc::new(to.map_err(CommandError::not_started)?);
     let counts = Arc::new(Counts::default());
     let limits =
@@ -67,8 +70,12 @@ pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
     let mut stop = shutdown_signal(move || {
         print_line("No more events are created; the created ones are sent. Press Ctrl-C again to stop immediately.");
     });
-    let feed =
-        Feed { events: source::events(&options), rate_limit: RateLimit::new(options.rate), workers, counts: &counts };
+    let feed = Feed {
+        events: source::events(&options, template),
+        rate_limit: RateLimit::new(options.rate),
+        workers,
+        counts: &counts,
+    };
     let (keys, stopped_early) = feed.run(stop.clone()).await;
     let failure = finish(&mut running, &mut stop).await.err();
     let elapsed = started.elapsed();

@@ -1,17 +1,19 @@
-//! Creates the events: numbered ones, or those of simulated devices.
+//! Creates the events: numbered ones, those of simulated devices, or those of a template.
 
 use devicestate_local::{hub::Sent, simulator::Simulator};
 
-use crate::options::Options;
+use crate::{options::Options, template::Template};
 
 /// Events of all keys in turn.
 pub(crate) type Events = Box<dyn Iterator<Item = Sent> + Send>;
 
-/// Returns the events that the options describe.
-pub(crate) fn events(options: &Options) -> Events {
-    match (options.keys, options.devices) {
+/// Returns the events that the options describe, with the bodies of the template if there is one.
+pub(crate) fn events(options: &Options, template: Option<Template>) -> Events {
+    match (options.keys, template) {
         (Some(keys), _) => Box::new(numbered(keys, options.events)),
-        (None, devices) => {
+        (None, Some(template)) => Box::new(template.events(options.devices.unwrap_or(1), options.events, options.seed)),
+        (None, None) => {
+            let devices = options.devices;
             let devices = devices.unwrap_or(1);
             let total = u64::from(devices).saturating_mul(options.events);
             Box::new(Simulator::new(devices as usize, total, options.encoding, options.seed))

@@ -3,13 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::Path,
 };
 
 use devicestate::config::{self, Config, OverflowConfig, QueueConfig};
 use devicestate_engine::{
     function_app::{FunctionApp, Trigger, apply_overrides},
     settings::Settings,
+    telemetry::drone::Drone,
 };
+use devicestate_telemetry::load;
 
 use super::{
     app_settings::{APPS, App, app_settings},
@@ -127,7 +130,11 @@ fn the_defaults_of_infra_are_those_of_the_handler() {
     // The drill setting is empty by default, which means not set.
     let without_drill = settings.iter().filter(|(name, _)| *name != "RetryDrillDevice");
     let required = settings.iter().filter(|(name, _)| REQUIRED.contains(&name.as_str()));
-    let read = |settings: Settings| format!("{:?}", Config::from_settings(&settings).expect("valid settings"));
+    let read = |settings: Settings| {
+        let telemetry = load(&settings, Path::new("")).expect("valid settings").description;
+        let drone = Drone::from_settings(&settings).expect("valid settings");
+        format!("{:?} {telemetry} {drone:?}", Config::from_settings(&settings).expect("valid settings"))
+    };
     assert_eq!(read(to_settings(without_drill)), read(to_settings(required)));
 }
 
@@ -158,6 +165,12 @@ fn app_faults(sources: &Sources, set: &BTreeMap<String, String>, which: App) -> 
     let config = Config::from_settings(&settings);
     faults.extend(config.as_ref().err().map(|error| format!("{which:?}: {error}")));
     drop((config::log_level(&settings), config::port(&settings)));
+    // The settings of the drones' format are read only for drones.
+    let mut of_drones = settings.clone();
+    of_drones.set("Telemetry", "drone");
+    for settings in [&settings, &of_drones] {
+        faults.extend(load(settings, Path::new("")).err().map(|error| format!("{which:?}: {error}")));
+    }
     drop(apply_overrides(&settings, &mut app.host.clone()));
     for function in &app.functions {
         let overflow = config

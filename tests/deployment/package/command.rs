@@ -14,18 +14,25 @@ use serde_json::Value;
 /// The folder and the arguments of a run.
 pub(super) struct Run {
     pub(super) from: PathBuf,
+    /// The repository.
+    pub(super) root: PathBuf,
     pub(super) arguments: Vec<String>,
 }
 
 impl Run {
     /// Creates a run in this folder with these arguments.
     pub(super) fn new<Argument: ToString>(from: &Path, arguments: impl IntoIterator<Item = Argument>) -> Self {
-        Self { from: from.to_owned(), arguments: arguments.into_iter().map(|argument| argument.to_string()).collect() }
+        let root = root().to_owned();
+        Self {
+            from: from.to_owned(),
+            root,
+            arguments: arguments.into_iter().map(|argument| argument.to_string()).collect(),
+        }
     }
 
     pub(super) fn output(&self) -> Output {
         let mut command = Command::new("bash");
-        command.arg(root().join("scripts/package.sh")).args(&self.arguments).current_dir(&self.from);
+        command.arg(self.root.join("scripts/package.sh")).args(&self.arguments).current_dir(&self.from);
         command.env("CARGO_TARGET_DIR", target()).env("CARGO_PROFILE_DEV_DEBUG", "false").stdin(Stdio::null());
         command.output().expect("the command bash")
     }

@@ -15,16 +15,9 @@ struct Version {
     sequence_number: i64,
 }
 
-/// The newest value of each device and field, by comparison of versions.
+/// The newest value of each device and field, by comparison of versions; also when the device was heard.
 #[derive(Debug, Clone, Default)]
-pub struct Fold(BTreeMap<String, Device>);
-
-/// A device with its newest event. Each event of the tests that use this has a reading, so that each newest event is written.
-#[derive(Debug, Clone)]
-struct Device {
-    heard: Version,
-    fields: BTreeMap<String, (Version, Value)>,
-}
+pub struct Fold(BTreeMap<String, BTreeMap<String, (Version, Value)>>);
 
 impl Fold {
     /// Folds the JSON events of these batches.
@@ -43,10 +36,13 @@ impl Fold {
         let version = Version { enqueued_ms, sequence_number, source_hash: source_hash(partition_id) };
         let body: Map<String, Value> = serde_json::from_slice(event.body()).expect("a JSON event");
         let device = body["deviceId"].as_str().expect("a device");
-        let new = || Device { heard: version, fields: BTreeMap::new() };
-        let document = self.0.entry(device.to_owned()).or_insert_with(new);
-        if version > document.heard {
-            document.heard = version;
+        let document = self.0.entry(device.to_owned()).or_default();
+        // The newest event decides, as for a reading.
+        let heard = jiff::Timestamp::from_millisecond(enqueued_ms).expect("a time");
+        let heard = (version, heard.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string().into());
+        let newest = document.entry("Heard".to_owned()).or_insert_with(|| heard.clone());
+        if version > newest.0 {
+            *newest = heard;
         }
         for (name, value) in body.iter().filter(|(name, _)| *name != "deviceId") {
             let fields = match value {
@@ -56,7 +52,7 @@ impl Fold {
             };
             for (name, value) in fields {
                 let (first, rest) = name.split_at(1);
-                let newest = document.fields.entry(first.to_uppercase() + rest).or_insert((version, value.clone()));
+                let newest = document.entry(first.to_uppercase() + rest).or_insert((version, value.clone()));
                 if version > newest.0 {
                     *newest = (version, value.clone());
                 }
@@ -66,13 +62,10 @@ impl Fold {
 
     /// Returns the documents by id, in their stored form.
     pub fn documents(&self) -> BTreeMap<String, Value> {
-        let documents = self.0.iter().map(|(id, Device { heard, fields })| {
+        let documents = self.0.iter().map(|(id, fields)| {
             let mut document = Map::from_iter([("id".to_owned(), json!(id))]);
-            let mut versions: Map<_, _> =
+            let versions: Map<_, _> =
                 fields.iter().map(|(name, (version, _))| (name.clone(), version.to_json())).collect();
-            versions.insert("Heard".to_owned(), heard.to_json());
-            let time = jiff::Timestamp::from_millisecond(heard.enqueued_ms).expect("a time");
-            document.insert("Heard".to_owned(), json!(format!("{time:.3}")));
             document.extend(fields.iter().map(|(name, (_, value))| (name.clone(), as_stored(value))));
             document.insert("Versions".to_owned(), Value::Object(versions));
             (id.clone(), Value::Object(document))

@@ -46,3 +46,20 @@ fn devices_send_json_that_the_handler_decodes() {
 fn devices_send_protobuf_that_the_handler_decodes() {
     assert_devices_arrive(Encoding::Protobuf, "protobuf", "application/x-protobuf");
 }
+
+#[test]
+fn devices_send_the_lines_of_a_template_in_turn() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let template = folder.path().join("pumps.jsonl");
+    std::fs::write(&template, "{\"id\":\"{device}\",\"n\":{number}}\n[{number}]\n").expect("a file");
+    let hub = Hub::new();
+    let template = template.to_str().expect("text");
+    let ran = send(hub.port, &["--devices", "3", "--events", "4", "--template", template]);
+    assert_eq!((ran.code, ran.count("events")), (Some(0), 12), "{}", ran.err);
+    let bodies = HubContent::of(&hub.accepted_batches()).bodies;
+    assert_eq!(bodies.len(), 3);
+    let text = |body: &Vec<u8>| String::from_utf8(body.clone()).expect("text");
+    let of_device: Vec<_> = bodies["device-00002"].iter().map(text).collect();
+    let first = |number: u8| format!(r#"{{"id":"device-00002","n":{number}}}"#);
+    assert_eq!(of_device, [first(1), "[2]".to_owned(), first(3), "[4]".to_owned()]);
+}
