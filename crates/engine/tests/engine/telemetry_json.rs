@@ -181,7 +181,7 @@ fn a_json_string_that_contains_an_object_is_that_object() {
 #[test]
 fn several_values_in_one_body_are_counted() {
     let two = r#"{"deviceId":"d"},{"deviceId":"e"}"#;
-    assert!(undecodable(AUTO, format!("[{two}]")).ends_with("an array of 2 elements: send one event for each"));
+    assert!(undecodable(AUTO, format!("[{two}]")).contains("an array of 2 elements: send one event for each"));
     for lines in [two.replace("},", "}\n"), two.replace("},", "}\r\n") + "\n"] {
         assert!(undecodable(AUTO, lines).contains("the body has 2 JSON values: send one event for each"));
     }
