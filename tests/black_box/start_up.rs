@@ -175,6 +175,9 @@ fn other_invalid_settings_are_rejected() {
     for (setting, value) in [
         ("DeviceIdFromIoTHub", "perhaps"),
         ("IoTHubTime", "sent"),
+        ("HeardEvery", "often"),
+        ("HeardEvery", "-00:05:00"),
+        ("MaxReadings", "0"),
         ("StoreConcurrency", "0"),
         ("StoreConcurrency", "many"),
         ("DeadLetterAfterAttempts", "0"),

@@ -18,12 +18,18 @@ use serde::{
 ///   again start again, and no metadata shows that.
 /// * Two sources, or a source that is ordered by time: the time decides, then the source, then the sequence number.
 ///
+/// A record that is ordered by the time of its device has the odd number of its event's source, and a time that is not later than
+/// that of the service. So if the telemetry of a stream changes from the times of the service to those of devices, or back, a
+/// field has versions of two sources, which time orders: the order stays total for the same sets of events. The limit is that
+/// of the clocks: after the change to its own times, a device whose clock is behind is superseded for as long as its clock is
+/// behind, and what it recorded before the change does not overwrite what the service had received until then.
+///
 /// `docs/contribute/architecture.md` names the sets of events for which the order of arrival does not matter. In a document
 /// a version is the array `[time_ms, sequence_number, source]`; a record that is not the first of its event has its index as
 /// a fourth element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version {
-    /// The event's time in milliseconds since 1970, UTC: mostly when the service enqueued it.
+    /// The record's time in milliseconds since 1970, UTC: mostly when the service enqueued its event.
     pub time_ms: i64,
     /// The event's sequence number within its source.
     pub sequence_number: i64,

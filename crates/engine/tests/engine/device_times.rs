@@ -51,7 +51,7 @@ async fn a_clock_that_is_ahead_holds_nothing_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_was_reset_silences_nobody_and_is_counted() {
+async fn a_clock_that_was_reset_silences_no_device_and_is_counted() {
     let store = Arc::new(ScriptedStore::default());
     let engine = engine(&store);
     engine.process(&batch([event(100, &json!([{"id": "d", "time": 99, "X": 99}]))])).await;
