@@ -1,39 +1,20 @@
-//! The devices: the events that they send, and the expected effect of each event, independently of the product's decoder.
+//! The devices: the events that they send, with the expected effect of each event.
 
+mod drone;
+mod mapped;
+
+use std::sync::Arc;
+
+use devicestate_engine::telemetry::{Telemetry, drone::Drone};
 use devicestate_local::hub::Sent;
-use devicestate_test_oracle::protobuf::Message;
 use fastrand::Rng;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::store::{BAD_REQUEST, TOO_LARGE};
-
-/// The readings of an event, in the form in which a document holds them.
-pub(crate) type Readings = Vec<(&'static str, Value)>;
-
-/// The expected effect of an event.
-#[derive(Debug, Clone)]
-pub(crate) enum ExpectedEffect {
-    /// Its readings must be in its device's document, unless newer ones are.
-    Valid { id: String, readings: Readings },
-    /// Its document is rejected by the store: it must become a dead letter, unless a newer event was in its batch.
-    Rejected { id: String, readings: Readings },
-    /// It cannot be decoded: it must become a dead letter.
-    Poison,
-    /// It has no known reading: it must be counted as such, and have no effect.
-    Unrecognized,
-    /// IoT Hub reports a change of a device: it must be counted as such, and have no effect.
-    Ignored,
-}
-
-impl ExpectedEffect {
-    /// Returns the id of the event's document and its readings; `None` for an event without a document.
-    pub(crate) fn decoded(&self) -> Option<(&str, &Readings)> {
-        match self {
-            Self::Valid { id, readings } | Self::Rejected { id, readings } => Some((id, readings)),
-            Self::Poison | Self::Unrecognized | Self::Ignored => None,
-        }
-    }
-}
+use super::{
+    expected::ExpectedEvent,
+    store::{BAD_REQUEST, TOO_LARGE},
+};
+use mapped::Format;
 
 /// Device names with special characters, and the ids of their documents.
 const SPECIAL_NAMES: [(&str, &str); 6] = [
@@ -58,11 +39,44 @@ struct Device {
 #[derive(Debug)]
 pub(crate) struct Fleet {
     devices: Vec<Device>,
+    kind: Kind,
     rng: Rng,
 }
 
+/// What the devices of a run send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Telemetry of drones.
+    Drone,
+    /// Telemetry that a telemetry file maps.
+    Mapped(Format),
+}
+
+impl Kind {
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        match rng.u8(..20) {
+            0..14 => Self::Drone,
+            14..17 => Self::Mapped(Format::Records),
+            _ => Self::Mapped(Format::Gateway),
+        }
+    }
+
+    /// Returns whether the times of the devices order the events.
+    pub(crate) fn has_device_times(self) -> bool {
+        self != Self::Drone
+    }
+
+    /// Returns the product's decoder.
+    pub(crate) fn telemetry(self) -> Arc<dyn Telemetry> {
+        match self {
+            Self::Drone => Arc::new(Drone::default()),
+            Self::Mapped(format) => format.telemetry(),
+        }
+    }
+}
+
 impl Fleet {
-    pub(crate) fn new(mut rng: Rng, devices: usize) -> Self {
+    pub(crate) fn new(mut rng: Rng, devices: usize, kind: Kind) -> Self {
         let device = |number: usize| {
             let (name, id) = match SPECIAL_NAMES.get(number) {
                 Some((name, id)) if rng.u8(..3) == 0 => ((*name).to_owned(), (*id).to_owned()),
@@ -71,7 +85,7 @@ impl Fleet {
             Device { name, id, is_keyed: rng.u8(..4) > 0, uses_protobuf: rng.u8(..3) == 0 }
         };
         let devices = (0..devices).map(device).collect();
-        Self { devices, rng: rng.fork() }
+        Self { devices, kind, rng: rng.fork() }
     }
 
     /// Returns the ids of all possible documents.
@@ -84,148 +98,19 @@ impl Fleet {
         self.devices.iter().any(|device| device.id == id && device.is_keyed)
     }
 
-    /// Returns the next event, of a random device, with its expected effect.
-    pub(crate) fn next_event(&mut self) -> (Sent, ExpectedEffect) {
-        let Self { devices, rng } = self;
+    /// Returns the next event, of a random device, with its expected effect. `now_ms` is the correct time.
+    pub(crate) fn next_event(&mut self, now_ms: i64) -> (Sent, ExpectedEvent) {
+        let Self { devices, kind, rng } = self;
         let device = &devices[rng.usize(..devices.len())];
-        let mut message_source = None;
-        let (body, expected) = match rng.u8(..240) {
-            0..5 => (poison_body(rng, device), ExpectedEffect::Poison),
-            5..9 => {
-                let readings = vec![("Altitude", json!(if rng.bool() { TOO_LARGE } else { BAD_REQUEST }))];
-                (encode_body(rng, device, &readings), ExpectedEffect::Rejected { id: device.id.clone(), readings })
-            }
-            9..14 => (unrecognized_body(device), ExpectedEffect::Unrecognized),
-            14..18 => {
-                message_source = Some("twinChangeEvents");
-                (encode_body(rng, device, &vec![("Battery", json!(0.125))]), ExpectedEffect::Ignored)
-            }
-            _ => {
-                let readings = draw_readings(rng);
-                (encode_body(rng, device, &readings), ExpectedEffect::Valid { id: device.id.clone(), readings })
-            }
+        let (sent, expected) = match kind {
+            Kind::Drone => drone::next_event(rng, device),
+            Kind::Mapped(format) => format.next_event(rng, device, devices, now_ms),
         };
-        let content_type = match rng.u8(..4) {
-            0 if device.uses_protobuf => Some("application/x-protobuf"),
-            0 => Some("application/json; charset=utf-8"),
-            _ => None,
-        };
-        let partition_key = device.is_keyed.then(|| device.name.clone());
-        (Sent { body, partition_key, content_type, message_source, ..Sent::default() }, expected)
+        (Sent { partition_key: device.is_keyed.then(|| device.name.clone()), ..sent }, expected)
     }
 }
 
-/// Returns random readings. Each has few possible values, so that equal ones follow each other.
-fn draw_readings(rng: &mut Rng) -> Readings {
-    let mut readings = Readings::new();
-    let mut with = |rng: &mut Rng, name, value: Value| {
-        if rng.u8(..3) == 0 {
-            readings.push((name, value));
-        }
-    };
-    for (name, step) in [("Battery", 0.25), ("Latitude", 1.5), ("Longitude", -1.5), ("Altitude", 10.0)] {
-        let value = json!(f64::from(rng.u8(..4)) * step);
-        with(rng, name, value);
-    }
-    let mode = json!(rng.u8(..6));
-    with(rng, "FlightMode", mode);
-    for name in ["GyrometerOK", "AccelerometerOK", "MagnetometerOK"] {
-        let value = json!(rng.bool());
-        with(rng, name, value);
-    }
-    readings
-}
-
-fn encode_body(rng: &mut Rng, device: &Device, readings: &Readings) -> Vec<u8> {
-    if device.uses_protobuf {
-        return encode_protobuf(device, readings);
-    }
-    let mut event = Map::from_iter([("deviceId".to_owned(), json!(device.name))]);
-    for (name, value) in readings {
-        let (group, name) = match *name {
-            "Battery" => (None, "battery"),
-            "FlightMode" => (None, "flightMode"),
-            "Latitude" => (Some("position"), "latitude"),
-            "Longitude" => (Some("position"), "longitude"),
-            "Altitude" => (Some("position"), "altitude"),
-            "GyrometerOK" => (Some("health"), "gyrometerOK"),
-            "AccelerometerOK" => (Some("health"), "accelerometerOK"),
-            _ => (Some("health"), "magnetometerOK"),
-        };
-        let group = match group {
-            Some(group) => event.entry(group).or_insert_with(|| json!({})).as_object_mut(),
-            None => Some(&mut event),
-        };
-        group.expect("a group is an object").insert(name.to_owned(), value.clone());
-    }
-    // Unknown fields beside readings are ignored, even large ones.
-    if rng.u16(..2_000) == 0 && !readings.is_empty() {
-        event.insert("note".into(), json!("x".repeat(60_000)));
-    }
-    if rng.u8(..8) == 0 {
-        event = with_names_in_other_case(event, str::to_uppercase);
-    }
-    Value::Object(event).to_string().into_bytes()
-}
-
-/// Changes the letter case of all names.
-fn with_names_in_other_case(object: Map<String, Value>, changed: fn(&str) -> String) -> Map<String, Value> {
-    let value = |value| match value {
-        Value::Object(object) => with_names_in_other_case(object, changed).into(),
-        other => other,
-    };
-    object.into_iter().map(|(name, member)| (changed(&name), value(member))).collect()
-}
-
-/// Returns an event with other fields than those of a drone.
-fn unrecognized_body(device: &Device) -> Vec<u8> {
-    if device.uses_protobuf {
-        return Message::with_device(&device.name).varint(9, 1).into();
-    }
-    json!({"deviceId": device.name, "batteryX": 0.5, "position": {"lat": 1}}).to_string().into_bytes()
-}
-
-fn encode_protobuf(device: &Device, readings: &Readings) -> Vec<u8> {
-    let mut message = Message::with_device(&device.name);
-    for (name, value) in readings {
-        let number = value.as_f64().unwrap_or_default();
-        let boolean = u64::from(value.as_bool().unwrap_or_default());
-        // Repeated sub-messages are merged.
-        message = match *name {
-            "Battery" => message.double(2, number),
-            "FlightMode" => message.varint(3, value.as_u64().unwrap_or_default()),
-            "Latitude" => message.bytes(4, Message::default().double(1, number)),
-            "Longitude" => message.bytes(4, Message::default().double(2, number)),
-            "Altitude" => message.bytes(4, Message::default().double(3, number)),
-            "GyrometerOK" => message.bytes(5, Message::default().varint(1, boolean)),
-            "AccelerometerOK" => message.bytes(5, Message::default().varint(2, boolean)),
-            _ => message.bytes(5, Message::default().varint(3, boolean)),
-        };
-    }
-    message.into()
-}
-
-/// Returns bytes that cannot be decoded in the device's format; some are too large for the queue.
-fn poison_body(rng: &mut Rng, device: &Device) -> Vec<u8> {
-    let name = &device.name;
-    if device.uses_protobuf {
-        return match rng.u8(..5) {
-            0 => Vec::new(),
-            1 => Message::with_device(name).varint(3, 99).into(),
-            2 => Message::with_device("").double(2, 0.5).into(),
-            3 => Message::with_device(name).double(2, f64::NAN).into(),
-            // A truncated field.
-            _ => Message::with_device(name).varint(3, 1).raw(&[0x11, 0, 0]).into(),
-        };
-    }
-    let body = match rng.u8(..7) {
-        0 => String::new(),
-        1 => json!({"deviceId": name, "flightMode": 99}).to_string(),
-        2 => json!({"battery": 0.5}).to_string(),
-        3 => json!({"deviceId": name, "battery": "full"}).to_string(),
-        4 => format!("{{\"deviceId\":{}", json!(name)),
-        5 => json!({"deviceId": name, "flightMode": "x".repeat(rng.usize(..70_000))}).to_string(),
-        _ => format!("{{\"deviceId\":{},\"battery\":1e999}}", json!(name)),
-    };
-    body.into_bytes()
+/// Returns an altitude with which the store rejects a document.
+fn rejected_altitude(rng: &mut Rng) -> Value {
+    json!(if rng.bool() { TOO_LARGE } else { BAD_REQUEST })
 }

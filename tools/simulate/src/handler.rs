@@ -14,7 +14,6 @@ use devicestate_engine::{
     processor::{DocumentCache, IotHubTime, Processor, Shared},
     retry_decision::Attempts,
     store::StateStore,
-    telemetry::drone::Drone,
 };
 use tokio::{select, time::Instant};
 
@@ -36,6 +35,9 @@ pub(crate) struct Instance {
 
 /// The default of `DeadLetterAfterAttempts`.
 pub(crate) const DEAD_LETTER_AFTER_ATTEMPTS: u32 = 5;
+
+/// `MaxReadings`, which no document of a fleet reaches.
+pub(crate) const MAX_READINGS: usize = 10;
 
 /// Why a process ended, which decides when the host's next one serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,13 +126,10 @@ impl Instance {
     }
 }
 
-/// The setting `HeardEvery`: short, so that both cases occur in a run.
-pub(crate) const HEARD_EVERY: Duration = Duration::from_secs(20);
-
 /// Creates the real engine on top of a store client.
 pub(crate) fn new_processor(world: &World, store: Arc<dyn StateStore>, cache_bytes: u64) -> Processor {
     Processor {
-        telemetry: Arc::new(Drone::default()),
+        telemetry: Arc::clone(&world.telemetry),
         store,
         iot_hub_time: IotHubTime::Enqueued,
         cache: DocumentCache::new(cache_bytes),
@@ -139,8 +138,8 @@ pub(crate) fn new_processor(world: &World, store: Arc<dyn StateStore>, cache_byt
         observer: Arc::new(()),
         budget: world.schedule.budget,
         concurrency: world.schedule.concurrency,
-        heard_every: HEARD_EVERY,
-        max_readings: 1000,
+        heard_every: world.schedule.heard_every,
+        max_readings: MAX_READINGS,
         shared: Shared::default(),
     }
 }

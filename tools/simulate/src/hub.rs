@@ -13,7 +13,7 @@ use devicestate_local::hub::{HubEvent, Sent};
 
 use super::{
     clock::SimulatedClock,
-    fleet::ExpectedEffect,
+    expected::ExpectedEvent,
     metrics::Fault,
     owners::Owners,
     schedule::{RESTART_STEP, Schedule},
@@ -53,7 +53,7 @@ pub(crate) struct Partition {
 #[derive(Default)]
 struct Stream {
     events: Vec<Arc<HubEvent>>,
-    expected_effects: Vec<ExpectedEffect>,
+    expected: Vec<Arc<ExpectedEvent>>,
     /// The index of the first event after the hub was created again.
     restart: Option<usize>,
     /// The position of each event among all events of the run.
@@ -76,7 +76,7 @@ pub(crate) struct EventRange {
     /// The index of the first one in the partition.
     pub(crate) first: usize,
     pub(crate) events: Vec<Arc<HubEvent>>,
-    pub(crate) expected_effects: Vec<ExpectedEffect>,
+    pub(crate) expected: Vec<Arc<ExpectedEvent>>,
     /// How many of them had been read before.
     pub(crate) redelivered: usize,
 }
@@ -111,7 +111,7 @@ impl Hub {
     }
 
     /// Accepts an event from a producer; `order` is its position among all events of the run.
-    pub(crate) fn send(&self, sent: Sent, expected: ExpectedEffect, order: u64) {
+    pub(crate) fn send(&self, sent: Sent, expected: ExpectedEvent, order: u64) {
         let partition = &self.partitions[self.partition_of(sent.partition_key.as_deref())];
         let iot_hub_enqueued_ms = partition.has_iot_hub.then(|| {
             // The clock of the IoT Hub is that of all partitions, and its times differ.
@@ -119,7 +119,7 @@ impl Hub {
             *accepted_ms = self.clock.now_ms().max(*accepted_ms + 1);
             *accepted_ms
         });
-        partition.append(sent, iot_hub_enqueued_ms, expected, order);
+        partition.append(sent, iot_hub_enqueued_ms, Arc::new(expected), order);
         if partition.has_iot_hub && self.clock.draw(|rng| rng.u8(..20)) == 0 {
             self.clock.metrics.count_fault(Fault::RepeatedSeries);
             partition.repeat_series();
@@ -160,7 +160,7 @@ impl Partition {
     }
 
     /// Appends an event.
-    fn append(&self, sent: Sent, iot_hub_enqueued_ms: Option<i64>, expected: ExpectedEffect, order: u64) {
+    fn append(&self, sent: Sent, iot_hub_enqueued_ms: Option<i64>, expected: Arc<ExpectedEvent>, order: u64) {
         if self.has_steps && self.clock.draw(|rng| rng.u8(..20)) == 0 {
             // Another node of the broker takes over the partition.
             self.step.store(self.clock.draw(|rng| rng.i64(-20_000..=0)), Relaxed);
@@ -174,7 +174,7 @@ impl Partition {
             self.clock.metrics.count_fault(Fault::ClockStep);
         }
         stream.events.push(Arc::new(HubEvent { sent, sequence_number, offset, enqueued_ms, iot_hub_enqueued_ms }));
-        stream.expected_effects.push(expected);
+        stream.expected.push(expected);
         stream.orders.push(order);
         self.event_count.change(|events| *events = stream.events.len());
     }
@@ -182,17 +182,13 @@ impl Partition {
     /// Appends some of the last events once more, as an IoT Hub does: they are new events of the same messages. The very last
     /// one is not among them, so that they are older than what the documents hold.
     fn repeat_series(&self) {
-        let (events, effects, orders) = {
+        let (events, expected, orders) = {
             let stream = self.stream();
             let to = stream.events.len().saturating_sub(self.clock.draw(|rng| rng.usize(1..4)));
             let part = to.saturating_sub(self.clock.draw(|rng| rng.usize(1..8)))..to;
-            (
-                stream.events[part.clone()].to_vec(),
-                stream.expected_effects[part.clone()].to_vec(),
-                stream.orders[part].to_vec(),
-            )
+            (stream.events[part.clone()].to_vec(), stream.expected[part.clone()].to_vec(), stream.orders[part].to_vec())
         };
-        for ((event, expected), order) in events.iter().zip(effects).zip(orders) {
+        for ((event, expected), order) in events.iter().zip(expected).zip(orders) {
             self.append(event.sent.clone(), event.iot_hub_enqueued_ms, expected, order);
         }
     }
@@ -274,7 +270,7 @@ impl Partition {
         EventRange {
             first: from,
             events: stream.events[from..to].to_vec(),
-            expected_effects: stream.expected_effects[from..to].to_vec(),
+            expected: stream.expected[from..to].to_vec(),
             redelivered,
         }
     }
@@ -286,9 +282,9 @@ impl Partition {
     }
 
     /// Visits each event with its expected effect and its order.
-    pub(crate) fn for_each_event(&self, mut visit: impl FnMut(&HubEvent, &ExpectedEffect, u64)) {
+    pub(crate) fn for_each_event(&self, mut visit: impl FnMut(&HubEvent, &ExpectedEvent, u64)) {
         let stream = self.stream();
-        for ((event, expected), order) in stream.events.iter().zip(&stream.expected_effects).zip(&stream.orders) {
+        for ((event, expected), order) in stream.events.iter().zip(&stream.expected).zip(&stream.orders) {
             visit(event, expected, *order);
         }
     }

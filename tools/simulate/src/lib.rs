@@ -21,7 +21,7 @@
 //!
 //! # Layout
 //!
-//! * Devices: `fleet`. Platform: `hub`, `owners`, `host`, `pump`, `attempt`, `regions`, `queue`, `store`. The real product:
+//! * Devices: `fleet`, `expected`. Platform: `hub`, `owners`, `host`, `pump`, `attempt`, `regions`, `queue`, `store`. The real product:
 //!   `handler`, `operator`.
 //! * Faults: `schedule`, `faults`, `incidents`. Results: `checks`, `metrics`, `seeds`.
 //! * Determinism: `clock` (time and random numbers), `signal` (waiting in a fixed order).
@@ -30,6 +30,7 @@
 mod attempt;
 mod checks;
 mod clock;
+mod expected;
 mod faults;
 mod fleet;
 mod handler;
@@ -58,8 +59,10 @@ use std::{
 };
 
 use devicestate_engine::{
+    clock::Clock as _,
     function_app::{Function, FunctionApp, RetryPolicy},
     settings::Settings,
+    telemetry::Telemetry,
 };
 use fastrand::Rng;
 use tokio::time::{sleep, timeout};
@@ -100,7 +103,7 @@ pub fn run(seed: u64, events: usize, is_traced: bool) -> Run {
     runtime.expect("a runtime").block_on(async {
         let mut rng = Rng::with_seed(seed);
         let schedule = Schedule::new(&mut rng, events);
-        let fleet = Fleet::new(rng.fork(), schedule.devices);
+        let fleet = Fleet::new(rng.fork(), schedule.devices, schedule.kind);
         let clock = Arc::new(SimulatedClock::new(rng, Metrics::new(is_traced)));
         clock.trace(|| format!("{schedule:#?}"));
         let world = Arc::new(World::new(schedule, fleet, clock));
@@ -112,6 +115,7 @@ pub fn run(seed: u64, events: usize, is_traced: bool) -> Run {
 /// The simulated system.
 struct World {
     schedule: Schedule,
+    telemetry: Arc<dyn Telemetry>,
     clock: Arc<SimulatedClock>,
     function: Function,
     function_timeout: Duration,
@@ -146,9 +150,10 @@ impl World {
         let hub = |region| Hub::new(&clock, region, &schedule);
         let region = || Region::new(schedule.partitions);
         Self {
+            telemetry: schedule.kind.telemetry(),
             function,
             function_timeout: app.host.function_timeout.expect("host.json has a functionTimeout"),
-            store: Arc::new(Service::new(Arc::clone(&clock))),
+            store: Arc::new(Service::new(Arc::clone(&clock), schedule.heard_every)),
             queue: Arc::new(Queue::new(&clock)),
             overflow_store: Arc::new(OverflowStore::new(&clock, &faults)),
             hubs: [hub(0), hub(1)],
@@ -199,8 +204,8 @@ impl World {
         while sent < self.schedule.events {
             let burst = self.clock.draw(|rng| rng.usize(1..=40)).min(self.schedule.events - sent);
             for _ in 0..burst {
-                let (event, expected) = self.fleet().next_event();
-                let is_poison = u64::from(matches!(expected, fleet::ExpectedEffect::Poison));
+                let (event, expected) = self.fleet().next_event(self.clock.now_ms());
+                let is_poison = u64::from(expected.has_poison());
                 self.clock.metrics.count(Count::PoisonEvents, is_poison);
                 self.hubs[self.alias.load(Relaxed)].send(event, expected, sent as u64);
                 sent += 1;

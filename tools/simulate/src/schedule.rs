@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::faults::{DocumentFault, FaultRates, Outage};
+use super::{
+    faults::{DocumentFault, FaultRates, Outage},
+    fleet::Kind,
+};
 
 /// Everything about a run that is chosen before it begins.
 #[derive(Debug, Clone)]
@@ -12,6 +15,7 @@ pub(crate) struct Schedule {
     /// The number of events that the devices send.
     pub(crate) events: usize,
     pub(crate) devices: usize,
+    pub(crate) kind: Kind,
     pub(crate) partitions: usize,
     /// The number of hosts at the start.
     pub(crate) hosts: usize,
@@ -24,6 +28,8 @@ pub(crate) struct Schedule {
     pub(crate) cache_bytes: u64,
     /// `StoreConcurrency`.
     pub(crate) concurrency: usize,
+    /// `HeardEvery`.
+    pub(crate) heard_every: Duration,
     /// `InvocationBudget`.
     pub(crate) budget: Duration,
     /// Whether the clocks of the partitions differ.
@@ -128,10 +134,13 @@ impl Schedule {
         if is_created_again {
             incidents.push((span.mul_f64(own.f64() / 2.0), Incident::HubCreatedAgain));
         }
+        let kind = Kind::draw(&mut own);
+        let heard_every = Duration::from_secs([0, 300, 300][own.usize(..3)]);
         incidents.sort_by_key(|(at, _)| *at);
         let schedule = Self {
             events: rng.usize(events / 2..=events + events / 2),
             devices: rng.usize(1..=40),
+            kind,
             partitions: rng.usize(1..=8),
             hosts: rng.usize(1..=3),
             policy,
@@ -139,6 +148,7 @@ impl Schedule {
             checkpoint_every: [1, 1, 1, 3][rng.usize(..4)],
             cache_bytes: [0, 600, 4_000, 1 << 16][rng.usize(..4)],
             concurrency: [1, 4, 32][rng.usize(..3)],
+            heard_every,
             budget: Duration::from_secs([5, 20, 60][rng.usize(..3)]),
             has_clock_skew: rng.u8(..3) == 0,
             has_clock_steps: rng.u8(..3) == 0,

@@ -27,6 +27,7 @@ pub(crate) use client::Client;
 /// The service.
 pub(crate) struct Service {
     clock: Arc<SimulatedClock>,
+    heard_every: Duration,
     state: Mutex<State>,
 }
 
@@ -78,8 +79,8 @@ struct Write {
 }
 
 impl Service {
-    pub(crate) fn new(clock: Arc<SimulatedClock>) -> Self {
-        Self { clock, state: Mutex::default() }
+    pub(crate) fn new(clock: Arc<SimulatedClock>, heard_every: Duration) -> Self {
+        Self { clock, heard_every, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -162,6 +163,11 @@ impl Service {
                 Vec::new()
             }
         };
+        if let Some(before) = before.as_ref().filter(|_| versions.is_empty())
+            && let Err(violation) = self.check_write_of_heard(&before.document, &document)
+        {
+            self.clock.record_violation(&violation);
+        }
         let document = numbers::rounded(document);
         state.tags += 1;
         let (id, etag) = (document.id.clone(), ETag(state.tags.to_string()));
@@ -169,6 +175,25 @@ impl Service {
         state.history.push((self.clock.now(), id.clone(), before));
         state.documents.insert(id, Arc::new(Stored { document, etag: etag.clone() }));
         Ok(etag)
+    }
+
+    /// Checks a write that raises no reading: it may record that the device was heard again only after `HeardEvery`.
+    fn check_write_of_heard(&self, before: &Document, after: &Document) -> Result<(), String> {
+        let (Some(from), Some(to)) = (before.heard(), after.heard()) else { return Ok(()) };
+        let passed = Duration::from_millis((to.time_ms - from.time_ms).unsigned_abs());
+        if from == to || passed >= self.heard_every {
+            return Ok(());
+        }
+        Err(format!("a write of {:?} only records that it was heard again after {passed:?}", after.id))
+    }
+}
+
+/// Returns whether a write decreases a version.
+fn is_decrease(from: Option<Version>, to: Option<Version>) -> bool {
+    let (from, to) = (from.map(of_version), to.map(of_version));
+    match (from, to) {
+        (Some(from), Some(to)) if is_by_number(from, to) => to.0 < from.0 || (to.2, to.3) < (from.2, from.3),
+        _ => to < from,
     }
 }
 
@@ -193,13 +218,10 @@ pub(crate) const BAD_REQUEST: f64 = 400.5;
 /// The write decreases a version.
 fn raised_versions(before: Option<&Document>, after: &Document) -> Result<Vec<Version>, String> {
     if let Some(before) = before {
-        for (name, _) in before.readings() {
-            let (from, to) = (before.version(name).map(of_version), after.version(name).map(of_version));
-            let is_less = match (from, to) {
-                (Some(from), Some(to)) if is_by_number(from, to) => to.0 < from.0 || to.2 < from.2,
-                _ => to < from,
-            };
-            if is_less {
+        let versions = |name: &str| (before.version(name), after.version(name));
+        let readings = before.readings().map(|(name, _)| (name, versions(name)));
+        for (name, (from, to)) in readings.chain([("Heard", (before.heard(), after.heard()))]) {
+            if is_decrease(from, to) {
                 return Err(format!("the version of {name} of {:?} decreases from {from:?} to {to:?}", after.id));
             }
         }

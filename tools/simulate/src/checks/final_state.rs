@@ -1,16 +1,27 @@
 //! Checks the final state: each event is accounted for exactly once, and the documents equal the fold of all events.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use devicestate_engine::device_state::{Document, Version};
+use devicestate_engine::{
+    device_state::{Document, Version},
+    text::iso8601,
+};
 use devicestate_local::hub::HubEvent;
 use serde_json::{Map, Value, json};
 
 use super::{
     dead_letter::DeadLetter,
-    order::{EventOrder, MINUTE_MS, is_newer, of_event},
+    order::{EventOrder, MINUTE_MS, is_newer, of_event, of_record, of_version},
 };
-use crate::{World, fleet::ExpectedEffect, handler::HEARD_EVERY, hub::Partition, metrics::Count};
+use crate::{
+    World,
+    expected::{ExpectedEffect, ExpectedEvent, ExpectedRecord},
+    hub::Partition,
+    metrics::Count,
+};
 
 /// The expected documents, by id.
 type Fold = BTreeMap<String, Expected>;
@@ -20,10 +31,9 @@ type Fold = BTreeMap<String, Expected>;
 struct Expected {
     /// Whether an event of it is valid; otherwise there is no document.
     is_valid: bool,
-    /// The time of the newest valid event.
-    heard_ms: Option<i64>,
-    /// The own times of all events, by source and sequence number.
-    times: BTreeMap<(u64, i64), i64>,
+    heard: Field,
+    /// The positions of all its events, by their numbers in their source.
+    positions: BTreeMap<(u64, i64), EventOrder>,
     fields: BTreeMap<&'static str, Field>,
 }
 
@@ -32,8 +42,8 @@ struct Expected {
 struct Field {
     /// The newest valid event. `None` if all events were rejected.
     newest: Option<FieldEvent>,
-    /// All valid events, by source and sequence number.
-    valid: BTreeMap<(u64, i64), FieldEvent>,
+    /// All valid events, by source, sequence number and record.
+    valid: BTreeMap<(u64, i64, u32), FieldEvent>,
     sources: BTreeMap<u64, Times>,
     /// Whether the times of a source that is ordered by sequence number step back.
     has_steps: bool,
@@ -72,6 +82,31 @@ impl Times {
 }
 
 impl Field {
+    /// Adds an event with its order. Events are added in the order of their partition.
+    fn add(&mut self, order: EventOrder, is_valid: bool, value: &Value, is_after_restart: bool) {
+        let (time_ms, source, sequence_number, record) = order;
+        let times = self.sources.entry(source).or_default();
+        if source.is_multiple_of(2) {
+            self.has_steps |= Some(time_ms) < times.latest;
+            times.latest = times.latest.max(Some(time_ms));
+            if is_after_restart {
+                times.has_restarted = true;
+                times.last_since = Some(time_ms).filter(|_| is_valid).or(times.last_since);
+            } else {
+                times.before_restart = times.latest;
+            }
+        }
+        if !is_valid {
+            return;
+        }
+        let order = (times.latest.unwrap_or(time_ms), source, sequence_number, record);
+        let event = FieldEvent { order, time_ms, value: value.clone() };
+        self.valid.insert((source, sequence_number, record), event.clone());
+        if self.newest.as_ref().is_none_or(|newest| order > newest.order) {
+            self.newest = Some(event);
+        }
+    }
+
     fn is_restarting(&self) -> bool {
         self.sources.values().any(Times::is_restarting)
     }
@@ -85,12 +120,36 @@ impl Field {
     /// any valid event, and the time may be any between that of the event and the latest before it.
     fn expected(&self, found: Option<Version>) -> Option<(Value, EventOrder)> {
         let is_unordered = self.is_unordered();
-        let of_found = |found: Version| self.valid.get(&(found.source, found.sequence_number));
+        let of_found = |found: Version| self.valid.get(&(found.source, found.sequence_number, found.record));
         let event = found.filter(|_| is_unordered).and_then(of_found).or(self.newest.as_ref())?;
-        let (latest, source, sequence_number) = event.order;
+        let (latest, source, sequence_number, record) = event.order;
         let latest = latest + if self.is_restarting() { 2 * MINUTE_MS } else { 0 };
         let time_ms = found.map_or(latest, |found| found.time_ms.clamp(event.time_ms, latest));
-        Some((event.value.clone(), (time_ms, source, sequence_number)))
+        Some((event.value.clone(), (time_ms, source, sequence_number, record)))
+    }
+}
+
+impl Expected {
+    /// Returns the position that the document must have as the one at which the device was heard: that of the newest event, or
+    /// one that is older by less than `HeardEvery` and not older than the event of a reading. An event that the store rejected
+    /// may count.
+    fn heard(&self, found: Option<&Document>, heard_every: Duration) -> Option<EventOrder> {
+        let newest = self.heard.newest.as_ref()?.order;
+        let Some(heard) = found.and_then(Document::heard).map(of_version) else { return Some(newest) };
+        let (time_ms, source, sequence_number, record) = heard;
+        let Some(event) = self.positions.get(&(source | 1, sequence_number)) else { return Some(newest) };
+        // Within a source that is ordered by sequence number, a newer event keeps a later time of those before it.
+        let latest = self.heard.sources.get(&source).and_then(|times| times.latest).unwrap_or(event.0);
+        let is_its_position = (source, record) == (event.1, 0) && (event.0..=latest).contains(&time_ms);
+        let is_older = |position: EventOrder| is_newer(position, heard);
+        let is_too_old = is_older(newest) && i128::from(newest.0 - time_ms) >= heard_every.as_millis().cast_signed();
+        let versions = found.into_iter().flat_map(|found| found.readings().filter_map(|(name, _)| found.version(name)));
+        let is_older_than_reading = { versions }.any(|version| {
+            let position = self.positions.get(&(version.source | 1, version.sequence_number));
+            position.is_some_and(|position| is_older(*position))
+        });
+        let is_wrong = !self.heard.is_unordered() && (is_too_old || is_older_than_reading);
+        Some(if is_its_position && !is_wrong { heard } else { newest })
     }
 }
 
@@ -102,7 +161,7 @@ pub(crate) fn check(world: &World) {
     check_dead_letters(world, &fold);
 }
 
-fn for_each_event(world: &World, mut visit: impl FnMut(&Partition, &HubEvent, &ExpectedEffect, u64)) {
+fn for_each_event(world: &World, mut visit: impl FnMut(&Partition, &HubEvent, &ExpectedEvent, u64)) {
     for partition in world.hubs.iter().flat_map(|hub| &hub.partitions) {
         partition.for_each_event(|event, expected, order| visit(partition, event, expected, order));
     }
@@ -113,34 +172,18 @@ fn for_each_event(world: &World, mut visit: impl FnMut(&Partition, &HubEvent, &E
 fn fold(world: &World) -> Fold {
     let mut fold = Fold::new();
     for_each_event(world, |partition, event, expected, _| {
-        let Some((id, readings)) = expected.decoded() else { return };
-        let (time_ms, source, sequence_number) = of_event(partition.number, event);
-        let is_valid = matches!(expected, ExpectedEffect::Valid { .. });
-        let is_by_number = source.is_multiple_of(2);
-        let document = fold.entry(id.to_owned()).or_default();
-        document.is_valid |= is_valid;
-        document.times.insert((source, sequence_number), time_ms);
-        document.heard_ms = document.heard_ms.max(is_valid.then_some(time_ms));
-        for (name, value) in readings {
-            let field = document.fields.entry(name).or_default();
-            let times = field.sources.entry(source).or_default();
-            if is_by_number {
-                field.has_steps |= Some(time_ms) < times.latest;
-                times.latest = times.latest.max(Some(time_ms));
-                if partition.is_after_restart(event) {
-                    times.has_restarted = true;
-                    times.last_since = Some(time_ms).filter(|_| is_valid).or(times.last_since);
-                } else {
-                    times.before_restart = times.latest;
-                }
-            }
-            let order = (times.latest.unwrap_or(time_ms), source, sequence_number);
-            if is_valid {
-                let event = FieldEvent { order, time_ms, value: value.clone() };
-                field.valid.insert((source, sequence_number), event.clone());
-                if field.newest.as_ref().is_none_or(|newest| order > newest.order) {
-                    field.newest = Some(event);
-                }
+        for (index, effect) in (0..).zip(&expected.0) {
+            let Some(ExpectedRecord { id, time, readings }) = effect.decoded() else { continue };
+            let is_valid = matches!(effect, ExpectedEffect::Valid(_));
+            let order = of_record(partition.number, event, index, *time);
+            let document = fold.entry(id.clone()).or_default();
+            document.is_valid |= is_valid;
+            let position = of_event(partition.number, event);
+            document.heard.add(position, is_valid, &Value::Null, partition.is_after_restart(event));
+            document.positions.insert((position.1 | 1, position.2), position);
+            for (name, value) in readings {
+                let field = document.fields.entry(name).or_default();
+                field.add(order, is_valid, value, partition.is_after_restart(event));
             }
         }
     });
@@ -153,14 +196,11 @@ fn check_documents(world: &World, fold: &Fold) {
         world.store.documents().into_iter().map(|stored| (stored.document.id.clone(), stored)).collect();
     let valid = fold.iter().filter(|(_, expected)| expected.is_valid);
     let expected: BTreeMap<_, _> = valid
-        .map(|(id, expected)| (id, document(world, id, &expected.fields, found.get(id).map(|found| &found.document))))
+        .map(|(id, expected)| (id, document(world, id, expected, found.get(id).map(|found| &found.document))))
         .collect();
     let ids: BTreeSet<_> = expected.keys().copied().chain(found.keys()).collect();
     for id in ids {
-        if let (Some(stored), Some(expected)) = (found.get(id), fold.get(id)) {
-            check_heard(world, &stored.document, expected);
-        }
-        let found = found.get(id).map(|stored| without_heard(&stored.document));
+        let found = found.get(id).map(|stored| json!(stored.document));
         if expected.get(id) != found.as_ref() {
             let text = |document: Option<&Value>| document.map_or("missing".to_owned(), Value::to_string);
             world.clock.record_violation(&format!(
@@ -172,72 +212,52 @@ fn check_documents(world: &World, fold: &Fold) {
     }
 }
 
-/// Returns a document as it is stored, without when its device was last heard.
-fn without_heard(document: &Document) -> Value {
-    let mut document = json!(document);
-    document.as_object_mut().expect("an object").remove("Heard");
-    document["Versions"].as_object_mut().expect("versions").remove("Heard");
-    document
-}
-
-/// Checks that a document says when its device was last heard: at an event of the device, and no other valid event is later by
-/// the setting `HeardEvery` or more. The order of arrival may decide that within a minute, and within three if the hub was
-/// created again.
-fn check_heard(world: &World, document: &Document, expected: &Expected) {
-    let tolerance_ms = if expected.fields.values().any(Field::is_restarting) { 3 * MINUTE_MS } else { MINUTE_MS };
-    let limit_ms = i64::try_from(HEARD_EVERY.as_millis()).expect("minutes") + tolerance_ms;
-    let is_right = |heard: &Version| {
-        let own_time = expected.times.get(&(heard.source, heard.sequence_number));
-        own_time.is_some_and(|time_ms| *time_ms <= heard.time_ms)
-            && expected.heard_ms.is_some_and(|newest_ms| newest_ms - heard.time_ms < limit_ms)
-    };
-    if !document.heard().as_ref().is_some_and(is_right) {
-        let Document { id, .. } = document;
-        world.clock.record_violation(&format!(
-            "{id:?} was heard at {:?}, not {:?}",
-            document.heard(),
-            expected.heard_ms
-        ));
-    }
-}
-
 /// Returns the expected document.
-fn document(world: &World, id: &str, fields: &BTreeMap<&str, Field>, found: Option<&Document>) -> Value {
+fn document(world: &World, id: &str, expected: &Expected, found: Option<&Document>) -> Value {
     let mut document = Map::from_iter([("id".to_owned(), json!(id))]);
     let mut versions = Map::new();
-    for (name, field) in fields {
+    if let Some(heard) = expected.heard(found, world.schedule.heard_every) {
+        document.insert("Heard".to_owned(), json!(iso8601(heard.0)));
+        versions.insert("Heard".to_owned(), version(heard));
+    }
+    for (name, field) in &expected.fields {
         let found = found.and_then(|found| found.version(name));
-        let Some((value, (time_ms, source, sequence_number))) = field.expected(found) else { continue };
+        let Some((value, order)) = field.expected(found) else { continue };
         world.clock.metrics.count(Count::Readings, 1);
         world.clock.metrics.count(Count::UnorderedReadings, u64::from(field.is_unordered()));
         document.insert((*name).to_owned(), value);
-        versions.insert((*name).to_owned(), version(time_ms, sequence_number, source));
+        versions.insert((*name).to_owned(), version(order));
     }
     document.insert("Versions".to_owned(), Value::Object(versions));
     Value::Object(document)
 }
 
 /// Returns a version as it is stored: a sequence number that the store would round is a string.
-fn version(time_ms: i64, sequence_number: i64, source: u64) -> Value {
-    if sequence_number > 1 << 53 {
-        return json!([time_ms, sequence_number.to_string(), source]);
+fn version((time_ms, source, sequence_number, record): EventOrder) -> Value {
+    let is_exact = sequence_number <= 1 << 53;
+    let number = if is_exact { json!(sequence_number) } else { json!(sequence_number.to_string()) };
+    match record {
+        0 => json!([time_ms, number, source]),
+        _ => json!([time_ms, number, source, record]),
     }
-    json!([time_ms, sequence_number, source])
 }
 
 /// Checks that a document holds what its device sent last. This applies only where the platform keeps the events in order:
 /// they have a partition key, and are in one partition or in partitions whose clocks agree, and a hub that was created again
 /// has existed for some minutes.
 fn check_order(world: &World, fold: &Fold) {
+    if world.schedule.kind.has_device_times() {
+        return;
+    }
     let mut last: BTreeMap<(String, &str), (u64, Value)> = BTreeMap::new();
     for_each_event(world, |_, _, expected, order| {
-        let ExpectedEffect::Valid { id, readings } = expected else {
-            return;
-        };
-        for (name, value) in readings {
-            let held = last.entry((id.clone(), name)).or_insert_with(|| (order, value.clone()));
-            if order > held.0 {
-                *held = (order, value.clone());
+        for effect in &expected.0 {
+            let ExpectedEffect::Valid(ExpectedRecord { id, readings, .. }) = effect else { continue };
+            for (name, value) in readings {
+                let held = last.entry((id.clone(), name)).or_insert_with(|| (order, value.clone()));
+                if order > held.0 {
+                    *held = (order, value.clone());
+                }
             }
         }
     });
@@ -281,26 +301,28 @@ fn check_dead_letters(world: &World, fold: &Fold) {
     for_each_event(world, |partition, event, expected, _| {
         let source = &partition.source;
         let position = (source.fully_qualified_namespace.clone(), source.partition_id.clone(), event.sequence_number);
-        let is_superseded = |id: &str, name: &str| {
-            let field = fold.get(id).and_then(|document| document.fields.get(name));
-            // Where the order of arrival decides, any of them may have been in the document.
-            let is_overtaken = |valid: &FieldEvent| is_newer(valid.order, of_event(partition.number, event));
-            field.is_some_and(|field| field.is_restarting() || field.valid.values().any(is_overtaken))
-        };
         let violation = |what: &str| world.clock.record_violation(&format!("the event at {position:?} {what}"));
-        match (expected, remaining.remove(&position)) {
-            (ExpectedEffect::Poison, None) => violation("is poison, but its dead letter is missing"),
-            (ExpectedEffect::Rejected { id, readings }, None)
-                if !readings.iter().all(|(name, _)| is_superseded(id, name)) =>
-            {
-                violation("was rejected, but its dead letter is missing");
+        let rejected = (0..).zip(&expected.0).filter_map(|(index, effect)| match effect {
+            ExpectedEffect::Rejected(record) => Some((of_record(partition.number, event, index, record.time), record)),
+            _ => None,
+        });
+        let is_superseded = |(order, ExpectedRecord { id, readings, .. }): (EventOrder, &ExpectedRecord)| {
+            readings.iter().all(|(name, _)| {
+                let field = fold.get(id).and_then(|document| document.fields.get(name));
+                // Where the order of arrival decides, any of them may have been in the document.
+                let is_overtaken = |valid: &FieldEvent| is_newer(valid.order, order);
+                field.is_some_and(|field| field.is_restarting() || field.valid.values().any(is_overtaken))
+            })
+        };
+        match remaining.remove(&position) {
+            None if expected.has_poison() => violation("has poison, but its dead letter is missing"),
+            None if !{ rejected }.all(is_superseded) => violation("was rejected, but its dead letter is missing"),
+            Some(_) if expected.is_valid() => violation("is valid, but still a dead letter"),
+            Some(_) if expected.is_unrecognized() || expected.is_ignored() => {
+                violation("is not telemetry, but a dead letter");
             }
-            (ExpectedEffect::Valid { .. }, Some(_)) => violation("is valid, but still a dead letter"),
-            (ExpectedEffect::Unrecognized | ExpectedEffect::Ignored, Some(_)) => {
-                violation("is not telemetry of a drone, but a dead letter");
-            }
-            (_, Some((_, body))) if body != event.sent.body => violation("has a dead letter with other bytes"),
-            (ExpectedEffect::Poison | ExpectedEffect::Rejected { .. }, _) | (_, None) => {}
+            Some((_, body)) if body != event.sent.body => violation("has a dead letter with other bytes"),
+            _ => {}
         }
     });
     for position in remaining.into_keys() {

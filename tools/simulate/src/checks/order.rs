@@ -3,21 +3,34 @@
 use devicestate_engine::device_state::Version;
 use devicestate_local::hub::HubEvent;
 
-/// The time, the source and the sequence number of an event, or of the event that a stored reading is from.
-pub(crate) type EventOrder = (i64, u64, i64);
+use crate::expected::DeviceTime;
+
+/// The time, the source and the sequence number of an event, or of the event that a stored reading is from, and the index of the
+/// record.
+pub(crate) type EventOrder = (i64, u64, i64, u32);
 
 /// Returns the order of an event of the source with this number. The numbers of sources whose events are ordered by time are
 /// odd.
 pub(crate) fn of_event(source: u64, event: &HubEvent) -> EventOrder {
     match event.iot_hub_enqueued_ms {
-        Some(time_ms) => (time_ms, source | 1, event.sequence_number),
-        None => (event.enqueued_ms, source, event.sequence_number),
+        Some(time_ms) => (time_ms, source | 1, event.sequence_number, 0),
+        None => (event.enqueued_ms, source, event.sequence_number, 0),
+    }
+}
+
+/// Returns the order of a record with this index and this time of the device.
+pub(crate) fn of_record(source: u64, event: &HubEvent, index: u32, time: DeviceTime) -> EventOrder {
+    let (enqueued_ms, source, sequence_number, _) = of_event(source, event);
+    match time {
+        DeviceTime::NotUsed => (enqueued_ms, source, sequence_number, index),
+        DeviceTime::Known(time_ms) => (time_ms.min(enqueued_ms), source | 1, sequence_number, index),
+        DeviceTime::Absent | DeviceTime::Unusable => (enqueued_ms, source | 1, sequence_number, index),
     }
 }
 
 /// Returns the order of a stored version.
-pub(crate) fn of_version(Version { time_ms, sequence_number, source, .. }: Version) -> EventOrder {
-    (time_ms, source, sequence_number)
+pub(crate) fn of_version(Version { time_ms, sequence_number, source, record }: Version) -> EventOrder {
+    (time_ms, source, sequence_number, record)
 }
 
 /// The difference of two times, in milliseconds, from which on the time decides within a source that is ordered by sequence
@@ -31,5 +44,5 @@ pub(crate) fn is_by_number(one: EventOrder, other: EventOrder) -> bool {
 
 /// Returns whether an event is newer than another one.
 pub(crate) fn is_newer(event: EventOrder, other: EventOrder) -> bool {
-    if is_by_number(event, other) { event.2 > other.2 } else { event > other }
+    if is_by_number(event, other) { (event.2, event.3) > (other.2, other.3) } else { event > other }
 }

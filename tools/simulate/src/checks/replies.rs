@@ -15,11 +15,11 @@ use tokio::time::Instant;
 
 use super::{
     dead_letter::DeadLetter,
-    order::{EventOrder, is_newer, of_event, of_version},
+    order::{EventOrder, is_newer, of_record, of_version},
 };
 use crate::{
     World,
-    fleet::ExpectedEffect,
+    expected::{ExpectedEvent, ExpectedRecord},
     handler::{DEAD_LETTER_AFTER_ATTEMPTS, Instance},
     hub::{EventRange, Partition},
     metrics::{Count, Fault},
@@ -50,7 +50,7 @@ impl<'a> Invocation<'a> {
         instance: &'a Instance,
         number: u32,
     ) -> Self {
-        let ids = || range.expected_effects.iter().filter_map(ExpectedEffect::decoded).map(|(id, _)| id);
+        let ids = || range.expected.iter().flat_map(|expected| expected.ids());
         let before = ids().map(|id| (id, world.store.document(id))).collect();
         if number >= DEAD_LETTER_AFTER_ATTEMPTS {
             instance.add_long_tried(ids());
@@ -74,35 +74,42 @@ impl<'a> Invocation<'a> {
 
     /// Compares a final reply with the batch.
     pub(crate) fn check_reply(&self, accepted: &Accepted) {
-        let mut records = Vec::new();
+        let mut batch_records = Vec::new();
         for line in &accepted.logs {
             match serde_json::from_str(line) {
-                Ok(Record::Batch(record)) => records.push(record),
+                Ok(Record::Batch(record)) => batch_records.push(record),
                 Ok(Record::DeadLetter(_)) => {}
                 other => self.record_violation(&format!("a log line is not one of a final reply: {other:?}")),
             }
         }
-        let [record] = records.as_slice() else {
-            return self.record_violation(&format!("the reply has {} batch records instead of one", records.len()));
+        let [record] = batch_records.as_slice() else {
+            return self
+                .record_violation(&format!("the reply has {} batch records instead of one", batch_records.len()));
         };
-        let BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored, .. } = record;
-        let AttemptRecord { events, .. } = attempt;
+        let BatchRecord { attempt, applied, superseded, dead_lettered, unrecognized, ignored, unusable_device_times } =
+            record;
+        let AttemptRecord { events, records, .. } = attempt;
         let sent = self.range.events.len() as u64;
         if *events != sent || applied + superseded + dead_lettered + unrecognized + ignored != sent {
             self.record_violation(&format!(
                 "{applied} + {superseded} + {dead_lettered} + {unrecognized} + {ignored} of {events} do not add up to {sent}"
             ));
         }
-        let expected = |is: fn(&ExpectedEffect) -> bool| {
-            self.range.expected_effects.iter().filter(|effect| is(effect)).count() as u64
-        };
-        let not_stored = (
-            expected(|effect| matches!(effect, ExpectedEffect::Unrecognized)),
-            expected(|effect| matches!(effect, ExpectedEffect::Ignored)),
-        );
+        let count =
+            |is: fn(&ExpectedEvent) -> bool| self.range.expected.iter().filter(|expected| is(expected)).count() as u64;
+        let not_stored = (count(ExpectedEvent::is_unrecognized), count(ExpectedEvent::is_ignored));
         if (*unrecognized, *ignored) != not_stored {
             self.record_violation(&format!(
                 "{unrecognized} events are counted as unrecognized and {ignored} as ignored, expected are {not_stored:?}"
+            ));
+        }
+        let of_records = (
+            self.range.expected.iter().map(|expected| expected.0.len()).sum::<usize>(),
+            self.range.expected.iter().map(|expected| expected.unusable_times()).sum::<usize>(),
+        );
+        if (*records, *unusable_device_times) != of_records {
+            self.record_violation(&format!(
+                "{records} records and {unusable_device_times} unusable times are counted, expected are {of_records:?}"
             ));
         }
         if *dead_lettered != accepted.messages.len() as u64 {
@@ -150,22 +157,15 @@ impl<'a> Invocation<'a> {
                 ));
             }
         }
-        for (index, expected) in self.range.expected_effects.iter().enumerate() {
-            match expected {
-                ExpectedEffect::Poison if !dead.contains(&index) => {
-                    self.record_violation(&format!(
-                        "event {} is poison, but has no dead letter",
-                        self.range.first + index
-                    ));
+        for (index, expected) in self.range.expected.iter().enumerate() {
+            let number = self.range.first + index;
+            match dead.contains(&index) {
+                false if expected.has_poison() => {
+                    self.record_violation(&format!("event {number} is poison, but has no dead letter"));
                 }
-                ExpectedEffect::Valid { id, .. } if dead.contains(&index) => {
-                    self.check_dead_letter_cause(id, self.range.first + index);
-                }
-                ExpectedEffect::Unrecognized | ExpectedEffect::Ignored if dead.contains(&index) => {
-                    self.record_violation(&format!(
-                        "event {} is not telemetry of a drone, but has a dead letter",
-                        self.range.first + index
-                    ));
+                true if expected.is_valid() => self.check_dead_letter_cause(expected, number),
+                true if expected.is_unrecognized() || expected.is_ignored() => {
+                    self.record_violation(&format!("event {number} is not telemetry, but has a dead letter"));
                 }
                 _ => {}
             }
@@ -173,18 +173,21 @@ impl<'a> Invocation<'a> {
         dead
     }
 
-    /// Checks that, under the shipped policy, a valid event is dead-lettered only because of a fault of its own document, and
-    /// not before the attempts of its batch, or of an earlier one of the device, were used up.
-    fn check_dead_letter_cause(&self, id: &str, sequence_number: usize) {
+    /// Checks that, under the shipped policy, a valid event is dead-lettered only because of a fault of one of its documents,
+    /// and not before the attempts of its batch, or of an earlier one of that device, were used up.
+    fn check_dead_letter_cause(&self, expected: &ExpectedEvent, index: usize) {
         let Self { world, number, .. } = self;
         if !world.schedule.policy.is_endless() {
             return;
         }
-        let violation =
-            |what: &str| self.record_violation(&format!("event {sequence_number} of {id} is dead-lettered {what}"));
-        if !world.faults.has_had_document_fault(id) {
-            violation("although its document never had a fault");
-        } else if !self.instance.is_long_tried(id) {
+        let faulty: Vec<_> = expected.ids().filter(|id| world.faults.has_had_document_fault(id)).collect();
+        let violation = |what: &str| {
+            let ids: Vec<_> = expected.ids().collect();
+            self.record_violation(&format!("event {index} of {ids:?} is dead-lettered {what}"));
+        };
+        if faulty.is_empty() {
+            violation("although its documents never had a fault");
+        } else if !faulty.iter().any(|id| self.instance.is_long_tried(id)) {
             violation(&format!("in attempt {number}, although no batch of the device had the last one"));
         }
     }
@@ -194,7 +197,7 @@ impl<'a> Invocation<'a> {
     /// the same event at the same time, either may count it.
     fn check_counts(&self, record: &BatchRecord, dead: &BTreeSet<usize>) {
         let Self { world, range, partition, before, .. } = self;
-        let is_of_batch = |(_, source, sequence_number): EventOrder| {
+        let is_of_batch = |(_, source, sequence_number, _): EventOrder| {
             let index = partition.index_of(sequence_number).and_then(|index| index.checked_sub(range.first));
             source | 1 == partition.number | 1 && index.is_some_and(|index| index < range.events.len())
         };
@@ -208,18 +211,22 @@ impl<'a> Invocation<'a> {
             return;
         }
         let (mut newer, mut written) = (0, 0);
-        for (index, (event, expected)) in range.events.iter().zip(&range.expected_effects).enumerate() {
-            let Some((id, readings)) = expected.decoded().filter(|_| !dead.contains(&index)) else { continue };
-            let event = of_event(partition.number, event);
-            let held = |name: &str| before.get(id)?.as_ref()?.document.version(name).map(of_version);
-            let is_news = |name: &str| held(name).is_none_or(|held| is_newer(event, held));
-            // The event itself, or a newer one of the batch.
-            let is_written = |held: EventOrder| !is_newer(event, held) && is_of_batch(held);
-            if readings.is_empty() || readings.iter().any(|(name, _)| is_news(name)) {
-                newer += 1;
-            } else if readings.iter().any(|(name, _)| held(name).is_some_and(is_written)) {
-                written += 1;
+        for (index, (event, expected)) in range.events.iter().zip(&range.expected).enumerate() {
+            if dead.contains(&index) {
+                continue;
             }
+            let (mut is_event_newer, mut is_event_written) = (false, false);
+            for (index, ExpectedRecord { id, time, readings }) in expected.decoded() {
+                let record = of_record(partition.number, event, index, *time);
+                let held = |name: &str| before.get(&**id)?.as_ref()?.document.version(name).map(of_version);
+                let is_news = |name: &str| held(name).is_none_or(|held| is_newer(record, held));
+                // The record itself, or a newer one of the batch.
+                let is_written = |held: EventOrder| !is_newer(record, held) && is_of_batch(held);
+                is_event_newer |= readings.is_empty() || readings.iter().any(|(name, _)| is_news(name));
+                is_event_written |= readings.iter().any(|(name, _)| held(name).is_some_and(is_written));
+            }
+            newer += u64::from(is_event_newer);
+            written += u64::from(is_event_written && !is_event_newer);
         }
         if !(newer..=newer + written).contains(&record.applied) {
             let BatchRecord { applied, superseded, .. } = record;
