@@ -157,26 +157,34 @@ impl Fault {
 fn the_simulation_detects_each_planted_fault() {
     let (copy, faults) = (Copy::new(), Fault::all());
     assert_eq!(faults.len(), 32);
+    let plant = |fault: &Fault| {
+        let original = fs::read_to_string(root().join(&fault.file)).expect("a file");
+        copy.write(&fault.file, fault.apply_to(&original).as_bytes());
+        (copy.build(&fault.name), original)
+    };
+    // The programs read the files of the function app while they run, so a fault in one of them runs alone.
+    let (in_code, in_app): (Vec<_>, Vec<_>) =
+        faults.iter().partition(|fault| fault.file.extension().is_some_and(|extension| extension == "rs"));
+    for fault in in_app {
+        let (program, original) = plant(fault);
+        println!("{}", detect(&fault.name, &program));
+        copy.write(&fault.file, original.as_bytes());
+    }
     // The next fault is built while the seeds of one run.
-    let (sender, programs) = mpsc::sync_channel(1);
+    let (sender, programs) = mpsc::sync_channel::<(&str, PathBuf)>(1);
     thread::scope(|scope| {
         scope.spawn(move || {
             for (name, program) in programs {
                 println!("{}", detect(name, &program));
             }
         });
-        for fault in &faults {
-            let original = fs::read_to_string(root().join(&fault.file)).expect("a file");
-            copy.write(&fault.file, fault.apply_to(&original).as_bytes());
-            let program = copy.build(&fault.name);
-            // The program reads the files of the function app while it runs.
-            if fault.file.extension().is_some_and(|extension| extension != "rs") {
-                println!("{}", detect(&fault.name, &program));
-            } else if sender.send((fault.name.as_str(), program)).is_err() {
+        for fault in in_code {
+            let (program, original) = plant(fault);
+            copy.write(&fault.file, original.as_bytes());
+            if sender.send((fault.name.as_str(), program)).is_err() {
                 // The seeds did not detect an earlier fault.
                 break;
             }
-            copy.write(&fault.file, original.as_bytes());
         }
         drop(sender);
     });

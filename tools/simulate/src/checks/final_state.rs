@@ -138,7 +138,9 @@ impl Expected {
         let Some(heard) = found.and_then(Document::heard).map(of_version) else { return Some(newest) };
         let (time_ms, source, sequence_number, record) = heard;
         let Some(event) = self.positions.get(&(source | 1, sequence_number)) else { return Some(newest) };
-        let is_its_position = (source, record) == (event.1, 0) && time_ms >= event.0;
+        // Within a source that is ordered by sequence number, a newer event keeps a later time of those before it.
+        let latest = self.heard.sources.get(&source).and_then(|times| times.latest).unwrap_or(event.0);
+        let is_its_position = (source, record) == (event.1, 0) && (event.0..=latest).contains(&time_ms);
         let is_older = |position: EventOrder| is_newer(position, heard);
         let is_too_old = is_older(newest) && i128::from(newest.0 - time_ms) >= heard_every.as_millis().cast_signed();
         let versions = found.into_iter().flat_map(|found| found.readings().filter_map(|(name, _)| found.version(name)));

@@ -95,7 +95,9 @@ impl Format {
         }
         let body = match self {
             Self::Records if count == 1 && rng.bool() => records[0].to_string(),
-            Self::Records if rng.bool() => records.iter().map(|record| format!("{record}\n")).collect(),
+            Self::Records if rng.bool() => {
+                records.iter().flat_map(|record| [record.to_string(), "\n".into()]).collect()
+            }
             Self::Records => Value::Array(records).to_string(),
             Self::Gateway => {
                 let mut body = json!({"gateway": device.name, "samples": records});
