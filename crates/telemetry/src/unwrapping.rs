@@ -20,7 +20,7 @@ use devicestate_engine::{
 use memchr::memmem;
 use serde_json::{Map, Value};
 
-use crate::formats::{Formats, Framed, avro_file};
+use crate::formats::{Datums, Formats, Framed, avro_file};
 pub(crate) use budget::Budget;
 pub use budget::MAX_RECORDS;
 pub use cloud_events::cloud_event_attributes;
@@ -208,6 +208,7 @@ impl<'e> Unwrapping<'e, '_> {
     }
 }
 
-fn parts<'e>(datums: Vec<Value>) -> Unwrapped<'e> {
-    content(Content::Parts(datums.into_iter().map(|datum| Ok(content(Content::Value(datum)))).collect()))
+fn parts<'e>(datums: Datums) -> Unwrapped<'e> {
+    let parts = datums.into_iter().map(|datum| datum.map(|datum| content(Content::Value(datum))));
+    content(Content::Parts(parts.collect()))
 }
