@@ -36,7 +36,7 @@ pub struct Context<'e> {
     /// The event.
     pub event: &'e Event,
     /// The attributes of the CloudEvent that contained the telemetry; empty if none did.
-    cloud_event: Map<String, Value>,
+    cloud_event: Rc<Map<String, Value>>,
     properties: OnceCell<Rc<Properties>>,
 }
 
@@ -52,13 +52,15 @@ impl<'e> Context<'e> {
     /// Creates the context of an event.
     #[must_use]
     pub fn new(event: &'e Event, cloud_event: Map<String, Value>) -> Self {
-        Self { event, cloud_event, properties: OnceCell::new() }
+        Self { event, cloud_event: Rc::new(cloud_event), properties: OnceCell::new() }
     }
 
-    /// Returns the context of one of several parts of the event. The properties are parsed once for all.
+    /// Returns the context of one of several parts of the event. A part that is no CloudEvent is in the one that contained all.
+    /// The properties are parsed once for all.
     #[must_use]
     pub fn of_part(&self, cloud_event: Map<String, Value>) -> Self {
         self.properties();
+        let cloud_event = if cloud_event.is_empty() { Rc::clone(&self.cloud_event) } else { Rc::new(cloud_event) };
         Self { event: self.event, cloud_event, properties: self.properties.clone() }
     }
 
