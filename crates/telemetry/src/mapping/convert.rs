@@ -91,7 +91,15 @@ impl Range {
 
 impl NamedValues {
     fn convert(&self, value: &Value, is_metadata: bool) -> Result<Value, String> {
-        let by_name = value.as_str().and_then(|text| self.values.iter().find(|(name, _)| is_same_name(name, text)));
+        let by_name = value.as_str().and_then(|text| {
+            let values = || self.values.iter();
+            let by_ascii = values().find(|(name, _)| name.eq_ignore_ascii_case(text));
+            by_ascii.or_else(|| {
+                // A text of any length is converted once, and not for each name.
+                let text = text.to_lowercase();
+                values().find(|(name, _)| name.to_lowercase() == text)
+            })
+        });
         let by_number = || {
             let number = number(value, is_metadata)?;
             self.values.iter().find(|(_, known)| is_equal(known, &number))
