@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use devicestate_engine::telemetry::{Poison, drone::DeviceIdFromIotHub};
+use devicestate_engine::{
+    device_state::MAX_ID_BYTES,
+    telemetry::{Poison, drone::DeviceIdFromIotHub},
+};
 use serde_json::Value;
 
 use super::{
@@ -50,6 +53,13 @@ fn named_device<'v, 'e>(sources: &'v Sources, scope: Scope<'v, 'e>) -> Result<Op
         return Ok(None);
     };
     let id = match &*value {
+        // Each record has a copy. The engine also checks how long the id is as that of a document.
+        Value::String(id) if id.len() > MAX_ID_BYTES => {
+            let (id, bytes) = (shortened(id), id.len());
+            return Err(Poison::Invalid(format!(
+                "the device id {id:?} at {source} has {bytes} bytes: {MAX_ID_BYTES} are allowed"
+            )));
+        }
         Value::String(id) => id.clone(),
         Value::Number(number) if !number.is_f64() => number.to_string(),
         other => {

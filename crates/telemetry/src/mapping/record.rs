@@ -9,7 +9,7 @@ use devicestate_engine::{
 use serde_json::Value;
 
 use super::{
-    Kind, MAX_DEPTH, Mapping, ReadingRule, ReadingValue, Sources,
+    Kind, MAX_DEPTH, Mapping, ReadingRule, ReadingValue, Source, Sources,
     device::{DeviceId, find_device},
     shown::{shortened, shown},
     source::{Found, Scope},
@@ -113,6 +113,9 @@ impl ReadingRule {
         };
         match from.find(scope) {
             Found::Value(value, source) => {
+                if !matches!(source, Source::Record(_)) {
+                    scope.context.count_copy(&value)?;
+                }
                 let converted = conversion.convert(&value, source.is_metadata()).map_err(|expected| {
                     format!("the reading {:?} at {source} must be {expected}, found {}", self.name, shown(&value))
                 })?;
