@@ -5,6 +5,9 @@ use serde_json::{Number, Value};
 
 use super::TimeFormat;
 
+/// The first time that RFC 3339 can represent.
+const YEAR_0_MS: i64 = -62_167_219_200_000;
+
 /// What a value must be, and what is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Conversion {
@@ -69,7 +72,8 @@ impl Conversion {
                 _ => Err("true or false".into()),
             },
             Self::Time(format) => {
-                format.parse_ms(value).map(|ms| iso8601(ms).into()).ok_or_else(|| format.expected().into())
+                let ms = format.parse_ms(value).filter(|ms| *ms >= YEAR_0_MS);
+                ms.map(|ms| iso8601(ms).into()).ok_or_else(|| format.expected().into())
             }
             Self::Named(values) => values.convert(value, is_metadata),
         }

@@ -358,3 +358,19 @@ fn a_value_that_a_document_cannot_contain_fails() {
     let poison = record(64).expect_err("it is too deep");
     assert_eq!(poison.to_string(), r#"the reading "children" is nested more deeply than 126 levels"#);
 }
+
+#[test]
+fn of_several_problems_in_a_map_the_same_is_reported_each_time() {
+    let mut entry = message("XEntry", vec![field("key", 1, Type::Int32), field("value", 2, Type::Double)]);
+    entry.options = Some(MessageOptions { map_entry: Some(true), ..MessageOptions::default() });
+    let mut outer = message("M", vec![repeated(message_field("x", 1, Type::Message, ".p.M.XEntry"))]);
+    outer.nested_type = vec![entry];
+    let formats =
+        load(vec![file("p", "proto3", vec![outer], &[])], &json!({"message": "p.M"})).expect("the descriptors");
+    // -inf, inf and NaN.
+    let body = hex("0a0b080111000000000000f0ff0a0b080211000000000000f07f0a0b080311000000000000f87f");
+    for _ in 0..20 {
+        let issue = issue(&event(&body), &formats);
+        assert_eq!(issue, "the protobuf message p.M: x: -inf is a number that JSON cannot represent");
+    }
+}
