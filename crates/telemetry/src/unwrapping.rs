@@ -22,7 +22,6 @@ use serde_json::{Map, Value};
 
 use crate::formats::{Datums, Formats, Framed, avro_file};
 pub(crate) use budget::Budget;
-pub use budget::MAX_RECORDS;
 pub use cloud_events::cloud_event_attributes;
 use cloud_events::{CloudEvent, CloudEvents};
 pub(crate) use compression::{unpack_deflate, unpack_zstd};
@@ -48,8 +47,8 @@ pub enum Content<'e> {
     Json(Cow<'e, [u8]>),
     /// What another format was converted to: one value.
     Value(Value),
-    /// What a batch of CloudEvents or an Avro file contains, at most [`MAX_RECORDS`]. Each part is like an event of its own, and
-    /// one that is damaged is a record that fails.
+    /// What a batch of CloudEvents or an Avro file contains, at most [`MAX_RECORDS`](crate::mapping::MAX_RECORDS). Each part is
+    /// like an event of its own, and one that is damaged is a record that fails.
     Parts(Vec<Result<Unwrapped<'e>, Poison>>),
 }
 

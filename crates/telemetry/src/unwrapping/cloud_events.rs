@@ -10,8 +10,7 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-use super::MAX_RECORDS;
-use crate::mapping::shortened;
+use crate::mapping::{MAX_RECORDS, shortened};
 
 /// The attributes that each CloudEvent has.
 const REQUIRED: [&str; 4] = ["specversion", "type", "source", "id"];

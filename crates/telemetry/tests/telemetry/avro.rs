@@ -9,7 +9,8 @@ use base64::Engine as _;
 use devicestate_engine::batch::Event;
 use devicestate_telemetry::{
     formats::{AvroFormat, FormatError, Formats},
-    unwrapping::{Content, MAX_RECORDS, unwrap},
+    mapping::MAX_RECORDS,
+    unwrapping::{Content, unwrap},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;

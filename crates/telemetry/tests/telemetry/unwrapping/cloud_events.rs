@@ -4,7 +4,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use devicestate_engine::telemetry::{DecodedRecord, Telemetry as _};
 use devicestate_telemetry::{
     formats::Formats,
-    unwrapping::{Content, MAX_RECORDS, cloud_event_attributes, unwrap},
+    mapping::MAX_RECORDS,
+    unwrapping::{Content, cloud_event_attributes, unwrap},
 };
 use serde_json::{Map, Value, json};
 
