@@ -119,3 +119,17 @@ fn the_records_have_only_so_much_from_outside_of_them() {
     let DecodedRecord::Failed { poison, .. } = &records(&id, body(1_024))[0] else { panic!("it is too long") };
     assert!(poison.to_string().ends_with("at body:/site has 1024 bytes: 1023 are allowed"), "{poison}");
 }
+
+#[test]
+fn a_device_id_outside_of_the_records_is_pointed_out() {
+    assert_eq!(
+        described(&json!({"records": "/list"}), r#"{"deviceId":"a","list":[{"x":1},{"deviceId":"b","x":1}]}"#),
+        [
+            json!(
+                "the device id is missing or empty: nothing is at /deviceId or /DeviceId or /device_id or /id; outside of the \
+                 records there is `body:/deviceId`: name its place with `device` in the telemetry file"
+            ),
+            json!(["b", {"x": 1}]),
+        ]
+    );
+}
