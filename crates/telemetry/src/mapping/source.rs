@@ -65,7 +65,7 @@ impl<'e> Context<'e> {
         Self { event, cloud_event: Rc::new(cloud_event), properties: OnceCell::new(), copied_bytes: Rc::default() }
     }
 
-    /// Returns the context of one of several parts of the event. A part that is no CloudEvent is in the one that contained all.
+    /// Returns the context of one of several parts of the event. A part that is not a CloudEvent is in the one that contained all.
     /// The properties are parsed once for all.
     #[must_use]
     pub fn of_part(&self, cloud_event: Map<String, Value>) -> Self {

@@ -19,7 +19,7 @@ const STRUCTURED: &str = r#"{"specversion":"1.0","type":"telemetry","source":"/f
 fn a_cloud_event_has_its_data_unparsed_and_its_attributes() {
     let event = event(STRUCTURED);
     let unwrapped = unwrap(&event, &Formats::default()).expect("a CloudEvent");
-    // Whoever maps the data sees a member that is there twice.
+    // The mapping sees a member that is there twice.
     assert_eq!(unwrapped.content, Content::Json(Cow::Borrowed(br#"{"rpm":1200, "rpm":1201}"#)));
     assert!(matches!(unwrapped.content, Content::Json(Cow::Borrowed(_))), "it is copied");
     let attributes = json!({"specversion": "1.0", "type": "telemetry", "source": "/fleet", "id": "7", "subject": "pump-1",
