@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{AvroFormat, FormatError, files};
 use crate::unwrapping::Budget;
 use datum::Reader;
-pub(crate) use file::avro_file;
+pub(crate) use file::{Datums, avro_file};
 use schema::{TypeId, Types};
 
 /// The marker of single-object encoding, before the fingerprint of the schema.
@@ -107,7 +107,7 @@ impl AvroSchemas {
         }
     }
 
-    /// Decodes a datum in single-object encoding; `None` for another body.
+    /// Decodes a datum in single-object encoding; `None` if the body is not one.
     pub(super) fn single_object(&self, body: &[u8], budget: &mut Budget) -> Option<Result<Value, Poison>> {
         let (fingerprint, datum) = body.strip_prefix(SINGLE_OBJECT)?.split_first_chunk()?;
         let fingerprint = u64::from_le_bytes(*fingerprint);
@@ -124,7 +124,7 @@ impl AvroSchemas {
         let mut reader = Reader::new(body, &self.types, budget);
         let datum = reader.datum(root)?;
         reader.end()?;
-        Ok(datum)
+        datum
     }
 }
 
