@@ -13,7 +13,7 @@ use super::{MAX_RECORDS, records::too_many_records, shown::shortened};
 
 /// The most values of a body, with those that contain others: an object of a few bytes needs hundreds in memory, and a packed
 /// body may be 16 times as large as an event.
-const MAX_VALUES: usize = 1_000_000;
+pub(crate) const MAX_VALUES: usize = 1_000_000;
 
 /// Parses a body that is one JSON value, or several one after the other, with or without line ends between them.
 ///
@@ -39,6 +39,30 @@ pub fn parse(text: &[u8]) -> Result<Vec<Value>, Poison> {
         return Err(Poison::Undecodable("the body has no record: it is empty".into()));
     }
     Ok(values)
+}
+
+/// Parses a body of which the entire text is not valid, if it is lines of JSON: the first line is an object. Each line is valid or
+/// not for itself; empty lines are skipped. Returns `None` for any other body, and for more lines than an event may have records.
+pub(crate) fn parse_lines(text: &[u8]) -> Option<Vec<Result<Value, Poison>>> {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines: Vec<_> = lines.enumerate().filter(|(_, line)| !line.is_empty()).collect();
+    let is_object = |line: &[u8]| matches!(serde_json::from_slice(line), Ok(Checked(Value::Object(_))));
+    if lines.len() < 2 || lines.len() > MAX_RECORDS || !is_object(lines[0].1) || !has_at_most_values(MAX_VALUES, text) {
+        return None;
+    }
+    let parse = |(number, line): (usize, &[u8])| {
+        let parsed = serde_json::from_slice(line).map(|Checked(value)| value);
+        parsed.map_err(|error| {
+            let number = number + 1;
+            Poison::Undecodable(format!("line {number} of the body is not valid JSON: {}", without_line(&error)))
+        })
+    };
+    Some(lines.into_iter().map(parse).collect())
+}
+
+/// Returns an error of the JSON of one line, with its column alone.
+fn without_line(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at column ")
 }
 
 /// Parses the value that a text begins with; returns it with its length in bytes.
