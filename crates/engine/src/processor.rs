@@ -13,6 +13,7 @@ mod future_times;
 mod inspect;
 mod known_documents;
 mod outcomes;
+mod reading_limit;
 mod record_outcomes;
 mod unrecognized;
 mod write;

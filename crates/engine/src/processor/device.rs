@@ -26,6 +26,7 @@ use super::{
     counters::Counters,
     decoded::{Device, DeviceRecord},
     outcomes::{outcomes, unwritten_outcome},
+    reading_limit,
 };
 use crate::{
     clock::Random,
@@ -106,11 +107,13 @@ struct WriteBase {
 }
 
 /// The result of writing some events of a device.
-enum WriteEnd {
-    /// The events were written over the document `before`, if there was one.
-    Written { before: Option<Document> },
-    /// The document already holds the events. They are counted against the document `before`.
-    AlreadyHeld { before: Option<Document> },
+struct WriteEnd {
+    /// The document against which the events are counted, if there was one.
+    before: Option<Document>,
+    /// Whether they were written over it. Otherwise the document already holds them.
+    is_written: bool,
+    /// For each record why it was left out, if it was; empty if none was.
+    left_out: Vec<Option<StoreError>>,
 }
 
 /// The time of a device that is known to be faulty. The others do not wait longer for it.
@@ -133,14 +136,16 @@ impl Writer<'_> {
         let mut before_batch: Option<Option<Document>> = None;
         while let Some(part) = parts.pop() {
             match device_write.write(part).await {
-                Ok(WriteEnd::Written { before }) => {
+                Ok(WriteEnd { before, is_written, left_out }) => {
                     let before = before_batch.get_or_insert(before);
+                    let first = result.outcomes.len();
                     result.outcomes.extend(outcomes(before.as_ref(), part));
-                    result.is_written = true;
-                }
-                Ok(WriteEnd::AlreadyHeld { before }) => {
-                    let before = before_batch.get_or_insert(before);
-                    result.outcomes.extend(outcomes(before.as_ref(), part));
+                    for (index, error) in (first..).zip(left_out) {
+                        if let Some(error) = error {
+                            result.outcomes[index] = unwritten_outcome(device, &part[index - first], &error);
+                        }
+                    }
+                    result.is_written |= is_written;
                 }
                 Err(error @ (StoreError::Rejected(_) | StoreError::BadRequest(_))) => {
                     if part.len() > 1 && !device_write.is_document_rejected {
@@ -199,12 +204,8 @@ impl<'a> DeviceWrite<'a> {
     /// Returns the last error if it is final or if the deadline leaves no time for another try.
     async fn write(&mut self, records: &[DeviceRecord<'_>]) -> Result<WriteEnd, StoreError> {
         let heard_every = self.writer.heard_every;
-        let mut update = Update::default();
-        // The order makes no difference to the result. Starting with the newest event skips most older readings.
-        for record in records.iter().rev() {
-            update.fold(record.version, record.readings);
-            update.hear(record.position);
-        }
+        let mut update = folded(records.iter());
+        let mut left_out = Vec::new();
         self.is_document_rejected = false;
         let mut backoff = Backoff::default();
         let mut unreadable_conflicts = 0;
@@ -228,10 +229,18 @@ impl<'a> DeviceWrite<'a> {
             let before = stored.as_ref().map(|stored| &stored.document);
             let mut document = before.cloned().unwrap_or_else(|| Document::new(self.device.id.clone().into_owned()));
             let has_newer = document.merge(&update);
-            if let Some(error) = self.too_many_readings(before, &document) {
+            if reading_limit::is_exceeded(before, &document, self.writer.max_readings) {
                 if is_read {
+                    left_out = reading_limit::too_many(before, records, self.writer.max_readings);
+                    if left_out.iter().all(Option::is_some) {
+                        let before = before.cloned();
+                        self.base = Base::Read(stored);
+                        return Ok(WriteEnd { before, is_written: false, left_out });
+                    }
+                    update = folded(
+                        records.iter().zip(&left_out).filter(|(_, error)| error.is_none()).map(|(record, _)| record),
+                    );
                     self.base = Base::Read(stored);
-                    return Err(error);
                 }
                 continue;
             }
@@ -241,7 +250,7 @@ impl<'a> DeviceWrite<'a> {
                 Some(_) if !must_write && !is_read => continue,
                 Some(stored) if !must_write => {
                     let before = counted_base(stored.document, ambiguous_base, &update);
-                    return Ok(WriteEnd::AlreadyHeld { before });
+                    return Ok(WriteEnd { before, is_written: false, left_out });
                 }
                 Some(ref stored) => self.replace(&document, &stored.etag).await,
                 None => self.create(&document).await,
@@ -254,7 +263,7 @@ impl<'a> DeviceWrite<'a> {
                     continue;
                 }
                 let before = counted_base(stored.document.clone(), ambiguous_base, &update);
-                return Ok(WriteEnd::AlreadyHeld { before });
+                return Ok(WriteEnd { before, is_written: false, left_out });
             }
             match written {
                 Ok(etag) => {
@@ -264,7 +273,7 @@ impl<'a> DeviceWrite<'a> {
                         Some(before) if !has_newer => counted_base(before, ambiguous_base, &update),
                         before => before,
                     };
-                    return Ok(WriteEnd::Written { before });
+                    return Ok(WriteEnd { before, is_written: true, left_out });
                 }
                 Err(StoreError::Conflict) if stored.is_none() && unreadable_conflicts == MAX_UNREADABLE_CONFLICTS => {
                     self.is_document_rejected = true;
@@ -286,18 +295,6 @@ impl<'a> DeviceWrite<'a> {
                 }
             }
         }
-    }
-
-    /// Returns an error if the merge adds fields to the document although it then has more than the limit.
-    fn too_many_readings(&self, before: Option<&Document>, merged: &Document) -> Option<StoreError> {
-        let (count, max_readings) = (merged.reading_count(), self.writer.max_readings);
-        if count <= max_readings || before.is_some_and(|before| before.reading_count() == count) {
-            return None;
-        }
-        Some(StoreError::Rejected(format!(
-            "it would have {count} readings, and the setting `MaxReadings` allows {max_readings}: send fewer names, raise the \
-             setting, or remove readings from the document"
-        )))
     }
 
     async fn read(&self) -> Result<Option<Stored>, StoreError> {
@@ -412,6 +409,17 @@ impl<'a> DeviceWrite<'a> {
         self.last_failure = Some(error.clone());
         self.unless_straggling(sleep(delay)).await.ok_or(error)
     }
+}
+
+/// Folds records into one update. Their order makes no difference to the result. Starting with the newest event skips most older
+/// readings.
+fn folded<'r>(records: impl DoubleEndedIterator<Item = &'r DeviceRecord<'r>>) -> Update {
+    let mut update = Update::default();
+    for record in records.rev() {
+        update.fold(record.version, record.readings);
+        update.hear(record.position);
+    }
+    update
 }
 
 /// Returns the document against which the events of an update are counted that changes no reading of the document `stored`. If
