@@ -136,6 +136,17 @@ pub fn heard_every(settings: &Settings) -> Result<Duration, ConfigError> {
     settings.parse("HeardEvery", Duration::from_mins(5), expected, timespan::parse)
 }
 
+/// Reads the setting `MaxReadings`: the maximum number of readings of a document, from 1 to 100000.
+///
+/// # Errors
+///
+/// Returns a [`ConfigError`] if the value is another one.
+pub fn max_readings(settings: &Settings) -> Result<usize, ConfigError> {
+    settings.parse("MaxReadings", 1000, "an integer from 1 to 100000", |value| {
+        value.parse().ok().filter(|number| (1..=100_000).contains(number))
+    })
+}
+
 /// The state that all batches of a process share.
 #[derive(Debug, Default)]
 pub struct Shared {
