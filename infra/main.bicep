@@ -104,7 +104,7 @@ param alwaysReadyInstances int = 0
 
 // Settings of the handler: each is the app setting of that name, described in the README.
 
-@description('How events are decoded: json is any JSON, or what the telemetry file of the package describes; drone is the format of drones.')
+@description('How events are decoded: json is any JSON, or what the telemetry file of the package describes; drone is the format of drones, and the package must have no telemetry file.')
 @allowed(['json', 'drone'])
 param telemetry string = 'json'
 

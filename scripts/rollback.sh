@@ -9,6 +9,7 @@
 #   --standby               only in the standby region, while the first region is lost
 #   --first                 only in the first region, while the standby is lost
 #   --no-drill              test without the forced 503, for environments without the setting RetryDrillDevice
+#   --event TEMPLATE        the event of the test: see scripts/smoke-test.js --help
 #
 # A Flex Consumption app has no slots and keeps no earlier packages, so a rollback publishes again. It is safe for the
 # documents: each reading has the version of its event, so events that are processed twice or late overwrite nothing newer.
@@ -33,7 +34,8 @@ while (($#)); do
     --package) package=$(path "$@"); shift 2 ;;
     --resource-group) resource_group=$(value "$@"); shift 2 ;;
     --standby | --first) which=("$1"); shift ;;
-    --no-drill) how=(--no-drill); shift ;;
+    --no-drill) how+=(--no-drill); shift ;;
+    --event) event=$(value "$@"); how+=(--event "$event"); shift 2 ;;
     -h | --help) help; exit ;;
     *) unknown_option "$1" ;;
   esac

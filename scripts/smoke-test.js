@@ -6,9 +6,8 @@ const { setTimeout: sleep } = require("node:timers/promises");
 
 const { appsOf } = require("./smoke-test/app.js");
 const { query, drillResult } = require("./smoke-test/drill.js");
+const { fill, find } = require("./smoke-test/event.js");
 const { HELP, parseOptions } = require("./smoke-test/options.js");
-
-const BATTERY = 0.75;
 
 // The tolerated clock difference; two runs are further apart.
 const MAX_CLOCK_SKEW_MS = 10_000;
@@ -37,7 +36,7 @@ async function main(args) {
 async function accepted({ url, device, send }, sent, options) {
   let status;
   const isAccepted = await waitFor("the host to accept the event", options, async () => {
-    status = await send({ deviceId: device, battery: BATTERY, position: { altitude: sent } });
+    status = await send(fill(options.event, device, sent));
     if ([400, 401, 403].includes(status)) {
       throw new Error(`${url} rejects the event with status ${status}: check the address, and that the key is the app's master key`);
     }
@@ -49,22 +48,22 @@ async function accepted({ url, device, send }, sent, options) {
   );
 }
 
-/** Checks that the event arrives in the document of its device. */
+/** Checks that the number of the event arrives in the document of its device. */
 async function documented({ device, show, before }, sent, options) {
-  const document = await waitFor(`the document of ${device}`, options, () => {
-    const { document } = show();
-    return document?.Altitude === sent && document;
+  let document;
+  const path = await waitFor(`the document of ${device}`, options, () => {
+    document = show().document;
+    return find(document, sent);
   });
-  if (!document) {
+  if (!path) {
     throw new Error(
-      `the document of ${device} was not updated within ${options.deadline} s; its altitude is ${before} and should be ` +
-        `${sent}. The event was sent once: check the function's log and the dead-letter queue`,
+      `the document of ${device} was not updated within ${options.deadline} s; it should contain ${sent}, but is ` +
+        `${JSON.stringify(document) ?? "missing"}. The event was sent once: check the function's log and the dead-letter ` +
+        `queue. If the app's telemetry file does not read ${options.event}, use --event`,
     );
   }
-  if (document.Battery !== BATTERY) {
-    throw new Error(`the document of ${device} must have the battery ${BATTERY}, but is ${JSON.stringify(document)}`);
-  }
-  return [["the document is updated", `${device}: altitude ${sent} (before: ${before}), battery ${BATTERY}`]];
+  const earlier = path.reduce((value, name) => value?.[name], before) ?? "none";
+  return [["the document is updated", `${device}: ${path.join(".")} ${sent} (before: ${earlier})`]];
 }
 
 /** Checks that the host retried the event after the forced 503. */

@@ -36,7 +36,8 @@ function appsOf({ group, url, isDrill, which, program }) {
 /**
  * Returns an app after checking everything that the test needs, including permissions and tokens. Nothing is sent yet.
  *
- * `send` sends an event to it, `show` reads the document of its device, and `logs`, only with the drill, queries its logs.
+ * `send` sends an event to it, `show` reads the document of its device (`before` is the earlier one), and `logs`, only with the
+ * drill, queries its logs.
  */
 function appOf(program, own) {
   const app = { device: "smoke-test", ...own };
@@ -46,7 +47,7 @@ function appOf(program, own) {
   if (!document && !error.includes("there is no document")) {
     throw new Error(`the documents cannot be read: ${error}`);
   }
-  return { ...app, before: document?.Altitude ?? "none" };
+  return { ...app, before: document };
 }
 
 function deployed(group, output, region, url, isDrill) {
@@ -103,7 +104,7 @@ async function send(url, key, event) {
     const response = await fetch(`${url}/admin/functions/RawTelemetryFunction`, {
       method: "POST",
       headers: { "content-type": "application/json", ...(key && { "x-functions-key": key }) },
-      body: JSON.stringify({ input: JSON.stringify(event) }),
+      body: JSON.stringify({ input: event }),
       // The key must not be sent to another address.
       redirect: "manual",
       signal: AbortSignal.timeout(SEND_MS),

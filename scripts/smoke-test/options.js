@@ -4,6 +4,8 @@
 const { join, resolve } = require("node:path");
 const { parseArgs } = require("node:util");
 
+const { DEFAULT, check } = require("./event.js");
+
 const HELP = `Send one event to each running function app, and wait for it in the state document.
 
 Usage: scripts/smoke-test.js (--environment NAME | --resource-group GROUP) [options]
@@ -17,13 +19,16 @@ Usage: scripts/smoke-test.js (--environment NAME | --resource-group GROUP) [opti
   --url URL               address of the only app, if it is not https:// with the host name of the deployment. Without a
                           deployment it is a local app (\`func start\`): no key is needed, documents are read with the
                           settings of this shell, and there is no drill
+  --event TEMPLATE        JSON of the event, if the app's telemetry file does not read the default. {device} is replaced with
+                          the device id; {number} and {unix_ms} with the time in milliseconds, {time} with that time as
+                          RFC 3339 [default: ${DEFAULT}]
   --package DIR           folder of the program devicestate, which reads the documents [default: target/package]
   --deadline SECONDS      time limit of each check [default: 900]; logs appear only after minutes
   --every SECONDS         time between two polls [default: 5]
 
 The event is sent to the host's admin endpoint, so it is processed like any other, but without Event Hubs. The test device
-has one permanent document; the event's altitude is the time in milliseconds, which identifies the run. So tests leave no
-other documents in production.
+has one permanent document, so tests leave no other documents in production. The time that was sent identifies the run: one
+of the document's values must contain it.
 
 With two regions each app gets an event, the standby's first. Each app writes the same document with its own identity.
 
@@ -33,6 +38,7 @@ and the logs must contain that attempt and one with RetryCount 1 that applied th
 Examples:
   scripts/smoke-test.js --environment staging
   scripts/smoke-test.js --environment production --no-drill
+  scripts/smoke-test.js --environment staging --event '{"dev":"{device}","at":"{time}","values":{"uptime":{number}}}'
   StateStore=sqlite SqlitePath=state.db scripts/smoke-test.js --url http://127.0.0.1:7071 --package target/release
 
 Requires Node.js 18 or newer, and az for a deployment.
@@ -47,6 +53,7 @@ const OPTIONS = {
   first: { type: "boolean" },
   "no-drill": { type: "boolean" },
   url: { type: "string" },
+  event: { type: "string" },
   package: { type: "string" },
   deadline: { type: "string" },
   every: { type: "string" },
@@ -73,8 +80,11 @@ function parseOptions(args) {
   if (url && !URL.canParse(url)) {
     throw new Error(`the option --url must be an address such as http://127.0.0.1:7071, not "${url}"`);
   }
+  const event = values.event ?? DEFAULT;
+  check(event);
   return {
     group,
+    event,
     url: url?.replace(/\/+$/, ""),
     which: values.standby ? "standby" : values.first || url ? "first" : "both",
     isDrill: Boolean(group) && !values["no-drill"],

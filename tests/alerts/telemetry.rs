@@ -71,7 +71,7 @@ impl Telemetry {
     pub(crate) fn start(&mut self, minute: u32, instance: &str) -> &mut Self {
         let record = json!({
             "record": "start", "timestamp": "2026-11-21T09:00:00.000Z", "level": "INFO", "version": "0.1.0",
-            "processId": 7, "port": 7071, "stateStore": "cosmos",
+            "processId": 7, "port": 7071, "stateStore": "cosmos", "telemetry": "any JSON",
         });
         self.record(minute, instance, &record)
     }

@@ -80,7 +80,7 @@ fn the_table_has_the_request_units_and_how_to_inspect_the_documents() {
         assert!(text.contains(expected), "{expected:?} in:\n{text}");
     }
     assert!(!text.contains(listener.key()));
-    assert_eq!(documents(&listener)["px4-sample-log-small"]["Latitude"], 63.417_045_7);
+    assert_eq!(documents(&listener)["px4-sample-log-small"]["position.latitude"], 63.417_045_7);
 }
 
 /// Reading a container costs request units, and it may have millions of documents.

@@ -133,6 +133,9 @@ fn a_bicep_version_that_cannot_build_the_templates_is_rejected() {
 fn a_rollback_publishes_the_given_package_and_runs_the_smoke_test() {
     let azure = Azure::deployed(&[("AZURE_FUNCTION_APP_HOST_NAME", "function-app.invalid")]);
     let good = package(&azure, "good", "devicestate", &["devicestate"]);
+    let arguments = ["--environment", "production", "--package", "good", "--event", "{}", "--no-drill"];
+    azure.run("rollback.sh", &arguments).assert(2, &["smoke-test.js: the option --event must contain"]);
+    azure.set("func.log", "");
     let result = azure.run("rollback.sh", &["--environment", "production", "--package", "good", "--no-drill"]);
     assert_eq!(azure.log("func.log"), format!("{good}: azure functionapp publish {APP} --custom\n"));
     result.assert(2, &["smoke-test.js: the deployment has no output COSMOS_ENDPOINT"]);

@@ -1,6 +1,6 @@
 //! `scripts/smoke-test.js` against the real handler, with a stand-in host and a stand-in Cosmos DB account.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use devicestate_test_support::{listener::Listener, program::devicestate};
 use serde_json::json;
@@ -63,7 +63,7 @@ impl Deployed {
     }
 
     fn altitude(&self, device: &str) -> Option<f64> {
-        self.account.documents().get(device).map(|document| document["Altitude"].as_f64().expect("a number"))
+        self.account.documents().get(device).map(|document| document["position.altitude"].as_f64().expect("a number"))
     }
 }
 
@@ -75,13 +75,13 @@ fn package() -> String {
 #[test]
 fn the_smoke_test_follows_the_event_through_the_forced_503_to_its_document() {
     let deployed = Deployed::with(Retries::Yes);
-    deployed.account.put(&json!({"id": DEVICE, "Altitude": 1.0, "Battery": 0.75, "Versions": {}}));
+    deployed.account.put(&json!({"id": DEVICE, "position.altitude": 1.0, "Versions": {}}));
     let result = deployed.test(&["--deadline", "60"]);
     result.assert(0, &[]);
     let altitude = deployed.altitude(DEVICE).expect("a document").to_string();
     for words in [
         "the host accepted the event",
-        &format!("altitude {altitude} (before: 1"),
+        &format!("position.altitude {altitude} (before: 1)"),
         "attempt 1 was answered with 503",
         "attempt 2 (RetryCount 1) applied it",
     ] {
@@ -104,9 +104,15 @@ fn each_smoke_test_sends_another_reading() {
 #[test]
 fn a_host_that_does_not_retry_fails_the_smoke_test_despite_an_older_document() {
     let deployed = Deployed::with(Retries::Never);
-    deployed.account.put(&json!({"id": DEVICE, "Altitude": 1.0, "Battery": 0.75, "Versions": {}}));
+    deployed.account.put(&json!({"id": DEVICE, "position.altitude": 1.0, "Versions": {}}));
     let result = deployed.test(&["--deadline", "2"]);
-    result.assert(1, &["the document of smoke-test-drill was not updated within 2 s", "its altitude is 1"]);
+    result.assert(
+        1,
+        &[
+            "the document of smoke-test-drill was not updated within 2 s",
+            r#"but is {"id":"smoke-test-drill","position.altitude":1"#,
+        ],
+    );
 }
 
 #[test]
@@ -123,6 +129,65 @@ fn without_the_drill_no_log_is_queried() {
     deployed.test(&["--deadline", "60", "--no-drill"]).assert(0, &[]);
     assert!(deployed.altitude("smoke-test").is_some(), "the document is updated");
     assert!(!deployed.azure.log("az.log").contains("log-analytics"));
+}
+
+#[test]
+fn an_app_for_drones_needs_no_option() {
+    let deployed = Deployed::with_settings(Retries::Yes, &[("Telemetry", "drone")]);
+    let result = deployed.test(&["--deadline", "60", "--no-drill"]);
+    result.assert(0, &[]);
+    assert!(result.stdout.contains("smoke-test: Altitude 1"), "{}", result.stdout);
+}
+
+/// The number is found in each of these documents, and another one in none.
+#[test]
+fn an_app_with_a_telemetry_file_gets_the_event_of_its_fleet() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("telemetry.json");
+    for (telemetry, event, found) in [
+        (r#"{"objects": "whole"}"#, None, "position.altitude 1"),
+        (
+            r#"{"device": "/dev", "readings": {"Readings": "/values"}}"#,
+            Some(r#"{"dev":"{device}","values":[{"uptime":{number}}]}"#),
+            "Readings.0.uptime 1",
+        ),
+        (
+            r#"{"device": "/dev", "readings": {"At": {"from": "/at", "type": "time"}}}"#,
+            Some(r#"{"dev":"{device}","at":"{time}"}"#),
+            "At 1",
+        ),
+    ] {
+        fs::write(&file, telemetry).expect("a file in the temporary folder");
+        let settings = [("TelemetryFile", file.to_str().expect("a path of UTF-8"))];
+        let deployed = Deployed::with_settings(Retries::Yes, &settings);
+        let mut options = vec!["--deadline", "60", "--no-drill"];
+        options.extend(event.iter().flat_map(|event| ["--event", *event]));
+        let result = deployed.test(&options);
+        result.assert(0, &[]);
+        assert!(result.stdout.contains(&format!("smoke-test: {found}")), "{}", result.stdout);
+    }
+}
+
+#[test]
+fn an_event_that_the_telemetry_file_does_not_read_fails_the_smoke_test_with_the_option() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("telemetry.json");
+    fs::write(&file, r#"{"device": "/dev"}"#).expect("a file in the temporary folder");
+    let settings = [("TelemetryFile", file.to_str().expect("a path of UTF-8"))];
+    let deployed = Deployed::with_settings(Retries::Yes, &settings);
+    let result = deployed.test(&["--deadline", "1", "--no-drill"]);
+    result.assert(1, &["but is missing", r#"does not read {"deviceId":"{device}""#, "use --event"]);
+}
+
+#[test]
+fn a_template_without_the_number_or_that_is_not_json_is_an_error() {
+    let azure = Azure::deployed(&[]);
+    for (event, words) in [
+        (r#"{"deviceId":"{device}"}"#, "must contain {device} and {number}"),
+        ("{device} {number}", "must be JSON when its placeholders are replaced"),
+    ] {
+        azure.run("smoke-test.js", &["--environment", "staging", "--event", event]).assert(2, &[words]);
+    }
 }
 
 #[test]
