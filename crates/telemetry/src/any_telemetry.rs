@@ -124,8 +124,10 @@ fn values(content: Content<'_>) -> Result<Vec<Value>, Poison> {
     match content {
         Content::Json(text) => mapping::parse(&text),
         Content::Value(value) => Ok(vec![value]),
-        // The parts of a part are not expected: they would be without a limit.
-        Content::Parts(_) => Err(Poison::Undecodable("an event of the body contains several events".into())),
+        // Only the data of a CloudEvent can be a file.
+        Content::Parts(_) => Err(Poison::Undecodable(
+            "a CloudEvent of the batch contains an Avro file, which is read only from one that is sent alone".into(),
+        )),
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
 
 use devicestate_engine::telemetry::Records;
 
-use crate::mapping::{Context, MAX_RECORDS, Mapping};
+use crate::mapping::{Context, MAX_RECORDS, Mapping, has_permitted_values};
 use compile::{FastKind, compile};
 use record::{Held, RecordReader};
 use table::Table;
@@ -64,10 +64,10 @@ impl FastReader {
         records: &mut Records<'_, 'e>,
         count: &mut usize,
     ) -> bool {
-        let Ok(text) = str::from_utf8(text) else { return false };
-        if self.kinds.is_empty() {
+        if self.kinds.is_empty() || !has_permitted_values(text) {
             return false;
         }
+        let Ok(text) = str::from_utf8(text) else { return false };
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut memory = idle.unwrap_or_else(|| Memory::new(&self.kinds));
         let before = records.mark();

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::unwrapping::Budget;
 use avro::AvroSchemas;
-pub(crate) use avro::avro_file;
+pub(crate) use avro::{Datums, avro_file};
 use protobuf::ProtobufMessage;
 
 /// The member `avro` of a telemetry file.

@@ -20,9 +20,8 @@ use devicestate_engine::{
 use memchr::memmem;
 use serde_json::{Map, Value};
 
-use crate::formats::{Formats, Framed, avro_file};
+use crate::formats::{Datums, Formats, Framed, avro_file};
 pub(crate) use budget::Budget;
-pub use budget::MAX_RECORDS;
 pub use cloud_events::cloud_event_attributes;
 use cloud_events::{CloudEvent, CloudEvents};
 pub(crate) use compression::{unpack_deflate, unpack_zstd};
@@ -48,8 +47,8 @@ pub enum Content<'e> {
     Json(Cow<'e, [u8]>),
     /// What another format was converted to: one value.
     Value(Value),
-    /// What a batch of CloudEvents or an Avro file contains, at most [`MAX_RECORDS`]. Each part is like an event of its own, and
-    /// one that is damaged is a record that fails.
+    /// What a batch of CloudEvents or an Avro file contains, at most [`MAX_RECORDS`](crate::mapping::MAX_RECORDS). Each part is
+    /// like an event of its own, and one that is damaged is a record that fails.
     Parts(Vec<Result<Unwrapped<'e>, Poison>>),
 }
 
@@ -208,6 +207,7 @@ impl<'e> Unwrapping<'e, '_> {
     }
 }
 
-fn parts<'e>(datums: Vec<Value>) -> Unwrapped<'e> {
-    content(Content::Parts(datums.into_iter().map(|datum| Ok(content(Content::Value(datum)))).collect()))
+fn parts<'e>(datums: Datums) -> Unwrapped<'e> {
+    let parts = datums.into_iter().map(|datum| datum.map(|datum| content(Content::Value(datum))));
+    content(Content::Parts(parts.collect()))
 }

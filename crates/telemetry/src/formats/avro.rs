@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{AvroFormat, FormatError, files};
 use crate::unwrapping::Budget;
 use datum::Reader;
-pub(crate) use file::avro_file;
+pub(crate) use file::{Datums, avro_file};
 use schema::{TypeId, Types};
 
 /// The marker of single-object encoding, before the fingerprint of the schema.
@@ -124,7 +124,7 @@ impl AvroSchemas {
         let mut reader = Reader::new(body, &self.types, budget);
         let datum = reader.datum(root)?;
         reader.end()?;
-        Ok(datum)
+        datum
     }
 }
 

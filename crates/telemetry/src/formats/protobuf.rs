@@ -137,7 +137,10 @@ impl Conversion<'_> {
             Value::Map(entries) => {
                 let Kind::Message(entry) = field.kind() else { return Err("it is not a map".into()) };
                 let kind = entry.map_entry_value_field().kind();
-                let entries = entries.iter().map(|(key, value)| Ok((key_text(key), self.value(&kind, value)?)));
+                // In their order, so that of several problems the same is reported each time.
+                let mut entries: Vec<_> = entries.iter().map(|(key, value)| (key_text(key), value)).collect();
+                entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+                let entries = entries.into_iter().map(|(key, value)| Ok((key, self.value(&kind, value)?)));
                 Ok(Json::Object(entries.collect::<Result<_, String>>()?))
             }
             value => self.value(&field.kind(), value),

@@ -5,6 +5,9 @@ use serde_json::{Number, Value};
 
 use super::TimeFormat;
 
+/// The first time that RFC 3339 can represent.
+const YEAR_0_MS: i64 = -62_167_219_200_000;
+
 /// What a value must be, and what is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Conversion {
@@ -69,7 +72,8 @@ impl Conversion {
                 _ => Err("true or false".into()),
             },
             Self::Time(format) => {
-                format.parse_ms(value).map(|ms| iso8601(ms).into()).ok_or_else(|| format.expected().into())
+                let ms = format.parse_ms(value).filter(|ms| *ms >= YEAR_0_MS);
+                ms.map(|ms| iso8601(ms).into()).ok_or_else(|| format.expected().into())
             }
             Self::Named(values) => values.convert(value, is_metadata),
         }
@@ -91,7 +95,15 @@ impl Range {
 
 impl NamedValues {
     fn convert(&self, value: &Value, is_metadata: bool) -> Result<Value, String> {
-        let by_name = value.as_str().and_then(|text| self.values.iter().find(|(name, _)| is_same_name(name, text)));
+        let by_name = value.as_str().and_then(|text| {
+            let values = || self.values.iter();
+            let by_ascii = values().find(|(name, _)| name.eq_ignore_ascii_case(text));
+            by_ascii.or_else(|| {
+                // A text of any length is converted once, and not for each name.
+                let text = text.to_lowercase();
+                values().find(|(name, _)| name.to_lowercase() == text)
+            })
+        });
         let by_number = || {
             let number = number(value, is_metadata)?;
             self.values.iter().find(|(_, known)| is_equal(known, &number))

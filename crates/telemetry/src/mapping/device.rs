@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use devicestate_engine::telemetry::{Poison, drone::DeviceIdFromIotHub};
+use devicestate_engine::{
+    device_state::MAX_ID_BYTES,
+    telemetry::{Poison, drone::DeviceIdFromIotHub},
+};
 use serde_json::Value;
 
 use super::{
@@ -41,7 +44,7 @@ pub(super) fn find_device<'v, 'e>(
         (None, Some(id)) if from_iot_hub != DeviceIdFromIotHub::Unused => {
             Ok(DeviceId { id: Cow::Borrowed(id), member: None })
         }
-        (None, _) => Err(Poison::Undecodable(describe_missing(sources, scope.record))),
+        (None, _) => Err(Poison::Undecodable(describe_missing(sources, scope))),
     }
 }
 
@@ -50,6 +53,13 @@ fn named_device<'v, 'e>(sources: &'v Sources, scope: Scope<'v, 'e>) -> Result<Op
         return Ok(None);
     };
     let id = match &*value {
+        // Each record has a copy. The engine also checks how long the id is as that of a document.
+        Value::String(id) if id.len() > MAX_ID_BYTES => {
+            let (id, bytes) = (shortened(id), id.len());
+            return Err(Poison::Invalid(format!(
+                "the device id {id:?} at {source} has {bytes} bytes: {MAX_ID_BYTES} are allowed"
+            )));
+        }
         Value::String(id) => id.clone(),
         Value::Number(number) if !number.is_f64() => number.to_string(),
         other => {
@@ -65,15 +75,22 @@ fn named_device<'v, 'e>(sources: &'v Sources, scope: Scope<'v, 'e>) -> Result<Op
 }
 
 /// Says which names were looked for, and which members may be meant.
-fn describe_missing(sources: &Sources, record: &Value) -> String {
+fn describe_missing(sources: &Sources, scope: Scope<'_, '_>) -> String {
     const SHOWN: usize = 5;
-    let Value::Object(members) = record else {
-        return format!("the device id is missing: nothing is at {sources}; the record is {}", shown(record));
+    let Value::Object(members) = scope.record else {
+        return format!("the device id is missing: nothing is at {sources}; the record is {}", shown(scope.record));
     };
     let mut issue = format!("the device id is missing or empty: nothing is at {sources}");
     let candidates = members.iter().filter(|(name, value)| is_candidate(name, value, sources));
     for (name, _) in candidates.take(SHOWN) {
         let _ = write!(issue, "; there is {:?}", shortened(name));
+    }
+    let outside = sources.0.iter().find(|source| match source {
+        Source::Record(pointer) => !std::ptr::eq(scope.record, scope.body) && pointer.find(scope.body).is_some(),
+        _ => false,
+    });
+    if let Some(source) = outside {
+        let _ = write!(issue, "; outside of the records there is `body:{source}`");
     }
     issue + ": name its place with `device` in the telemetry file"
 }

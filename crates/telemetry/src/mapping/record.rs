@@ -9,11 +9,15 @@ use devicestate_engine::{
 use serde_json::Value;
 
 use super::{
-    Kind, Mapping, ReadingRule, ReadingValue, Sources,
+    Kind, MAX_DEPTH, Mapping, ReadingRule, ReadingValue, Source, Sources,
     device::{DeviceId, find_device},
     shown::{shortened, shown},
     source::{Found, Scope},
 };
+
+/// The most levels of a reading. The document contains it, and parsing a document has a limit as parsing a body; but the levels
+/// of Avro and protobuf are counted otherwise.
+const MAX_VALUE_DEPTH: usize = MAX_DEPTH - 1;
 
 /// Values of a record, by their addresses.
 pub(super) type Values = HashSet<*const Value>;
@@ -30,7 +34,7 @@ impl Kind {
         let time = self.time.as_ref().map_or(Ok(RecordTime::Service), |time| time.find(scope));
         let time = time.and_then(|time| {
             self.add_readings(scope, &mut used, records)?;
-            check_names(records.current())?;
+            check(records.current())?;
             Ok(time)
         });
         match time {
@@ -109,6 +113,9 @@ impl ReadingRule {
         };
         match from.find(scope) {
             Found::Value(value, source) => {
+                if !matches!(source, Source::Record(_)) {
+                    scope.context.count_copy(&value)?;
+                }
                 let converted = conversion.convert(&value, source.is_metadata()).map_err(|expected| {
                     format!("the reading {:?} at {source} must be {expected}, found {}", self.name, shown(&value))
                 })?;
@@ -123,14 +130,29 @@ impl ReadingRule {
     }
 }
 
-/// Sorts the readings of a record by their names, and checks the names.
-fn check_names(readings: &mut [Reading]) -> Result<(), String> {
+/// Returns true if a value has at most this many levels of objects and arrays.
+fn is_nested_at_most(levels: usize, value: &Value) -> bool {
+    let Some(inner) = levels.checked_sub(1) else { return !value.is_object() && !value.is_array() };
+    match value {
+        Value::Object(members) => members.values().all(|value| is_nested_at_most(inner, value)),
+        Value::Array(elements) => elements.iter().all(|value| is_nested_at_most(inner, value)),
+        _ => true,
+    }
+}
+
+/// Sorts the readings of a record by their names, and checks the names and how deeply the values are nested.
+fn check(readings: &mut [Reading]) -> Result<(), String> {
     readings.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     if let Some(reading) = readings.iter().find(|reading| !is_reading_name(&reading.name)) {
         return Err(format!(
-            "{:?} cannot be the name of a reading: it is reserved in the state document",
+            "{:?} cannot be the name of a reading: it is reserved in the state document. Exclude it, or give it another name in \
+             the telemetry file",
             shortened(&reading.name)
         ));
+    }
+    if let Some(reading) = readings.iter().find(|reading| !is_nested_at_most(MAX_VALUE_DEPTH, &reading.value)) {
+        let name = shortened(&reading.name);
+        return Err(format!("the reading {name:?} is nested more deeply than {MAX_VALUE_DEPTH} levels"));
     }
     match readings.windows(2).find(|pair| pair[0].name == pair[1].name) {
         Some(pair) => Err(format!("the reading {:?} is given twice", shortened(&pair[0].name))),

@@ -1,12 +1,20 @@
 //! Where values are: in a record, around it, or in the metadata of its event.
 
-use std::{borrow::Cow, cell::OnceCell, fmt, rc::Rc};
+use std::{
+    borrow::Cow,
+    cell::{Cell, OnceCell},
+    fmt,
+    rc::Rc,
+};
 
 use devicestate_engine::batch::Event;
 use serde_json::{Map, Value};
 
 use super::{Pointer, shown::shortened};
 use crate::unwrapping::cloud_event_attributes;
+
+/// The most bytes that are copied to the records of an event from outside of them: each record has a copy of such a value.
+const MAX_COPIED_BYTES: usize = 16 * 1024 * 1024;
 
 /// Where one value is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +44,10 @@ pub struct Context<'e> {
     /// The event.
     pub event: &'e Event,
     /// The attributes of the CloudEvent that contained the telemetry; empty if none did.
-    cloud_event: Map<String, Value>,
+    cloud_event: Rc<Map<String, Value>>,
     properties: OnceCell<Rc<Properties>>,
+    /// Of [`MAX_COPIED_BYTES`].
+    copied_bytes: Rc<Cell<usize>>,
 }
 
 /// The application properties of an event.
@@ -52,7 +62,7 @@ impl<'e> Context<'e> {
     /// Creates the context of an event.
     #[must_use]
     pub fn new(event: &'e Event, cloud_event: Map<String, Value>) -> Self {
-        Self { event, cloud_event, properties: OnceCell::new() }
+        Self { event, cloud_event: Rc::new(cloud_event), properties: OnceCell::new(), copied_bytes: Rc::default() }
     }
 
     /// Returns the scope for sources that are not in the body.
@@ -61,11 +71,26 @@ impl<'e> Context<'e> {
         Scope { record: &NOTHING, body: &NOTHING, context: self }
     }
 
-    /// Returns the context of one of several parts of the event. The properties are parsed once for all.
+    /// Returns the context of one of several parts of the event. A part that is not a CloudEvent is in the one that contained all.
+    /// The properties are parsed once for all.
     #[must_use]
     pub fn of_part(&self, cloud_event: Map<String, Value>) -> Self {
         self.properties();
-        Self { event: self.event, cloud_event, properties: self.properties.clone() }
+        let cloud_event = if cloud_event.is_empty() { Rc::clone(&self.cloud_event) } else { Rc::new(cloud_event) };
+        let copied_bytes = Rc::clone(&self.copied_bytes);
+        Self { event: self.event, cloud_event, properties: self.properties.clone(), copied_bytes }
+    }
+
+    /// Counts a value that a record has from outside of it; the error is the issue.
+    pub(super) fn count_copy(&self, value: &Value) -> Result<(), String> {
+        let copied = self.copied_bytes.get() + bytes_of(value);
+        self.copied_bytes.set(copied);
+        if copied <= MAX_COPIED_BYTES {
+            return Ok(());
+        }
+        Err(format!(
+            "the records have more than {MAX_COPIED_BYTES} bytes of values from outside of them: send fewer in an event"
+        ))
     }
 
     fn properties(&self) -> &Properties {
@@ -80,6 +105,17 @@ impl<'e> Context<'e> {
         let properties = self.properties();
         properties.cloud_event.get_or_init(|| cloud_event_attributes(&properties.all))
     }
+}
+
+/// Returns about how much memory a value needs.
+fn bytes_of(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(elements) => elements.iter().map(bytes_of).sum(),
+            Value::Object(members) => members.iter().map(|(name, value)| name.len() + bytes_of(value)).sum(),
+            _ => 0,
+        }
 }
 
 /// A record and what is around it.

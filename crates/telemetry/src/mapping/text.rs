@@ -11,6 +11,10 @@ use serde_json::{Map, Number, Value};
 
 use super::{MAX_RECORDS, records::too_many_records, shown::shortened};
 
+/// The most values of a body, with those that contain others: an object of a few bytes needs hundreds in memory, and a packed
+/// body may be 16 times as large as an event.
+const MAX_VALUES: usize = 1_000_000;
+
 /// Parses a body that is one JSON value, or several one after the other, with or without line ends between them.
 ///
 /// # Errors
@@ -19,6 +23,9 @@ use super::{MAX_RECORDS, records::too_many_records, shown::shortened};
 /// also invalid if an object has two members of one name, if a number is beyond a double, or if it is nested more deeply than
 /// [`MAX_DEPTH`](super::MAX_DEPTH).
 pub fn parse(text: &[u8]) -> Result<Vec<Value>, Poison> {
+    if !has_permitted_values(text) {
+        return Err(Poison::Undecodable(format!("the body has more than {MAX_VALUES} values: send several events")));
+    }
     let mut values = Vec::new();
     for value in serde_json::Deserializer::from_slice(text).into_iter::<Checked>() {
         let Checked(value) =
@@ -39,6 +46,25 @@ pub(crate) fn parse_first(text: &str) -> Option<(Value, usize)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Checked>();
     let Checked(value) = values.next()?.ok()?;
     Some((value, values.byte_offset()))
+}
+
+/// Returns true if a text has at most [`MAX_VALUES`] values. It is not parsed for that.
+pub(crate) fn has_permitted_values(text: &[u8]) -> bool {
+    // Each value and the comma after it have two bytes.
+    if text.len() / 2 < MAX_VALUES {
+        return true;
+    }
+    let (mut values, mut is_in_text, mut is_escaped) = (0, false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_in_text,
+            b'"' => is_in_text = !is_in_text,
+            b',' | b'{' | b'[' if !is_in_text => values += 1,
+            _ => {}
+        }
+    }
+    values <= MAX_VALUES
 }
 
 /// A value of which no object has two members of one name.

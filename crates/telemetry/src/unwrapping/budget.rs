@@ -2,8 +2,7 @@
 
 use devicestate_engine::telemetry::{Poison, compression::unpack_limit};
 
-/// The number of records that an event may have.
-pub const MAX_RECORDS: usize = 4_096;
+use crate::mapping::MAX_RECORDS;
 
 /// What is left of the limits of an event. All its layers and parts share them.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-use super::MAX_RECORDS;
+use crate::mapping::{MAX_RECORDS, shortened};
 
 /// The attributes that each CloudEvent has.
 const REQUIRED: [&str; 4] = ["specversion", "type", "source", "id"];
@@ -53,12 +53,13 @@ impl<'t> CloudEvents<'t> {
                 "the body has {count} CloudEvents: at most {MAX_RECORDS} are possible"
             )));
         }
-        let parsed: Vec<_> = values.iter().map(|value| CloudEvent::parse(value)).collect();
-        if !is_named && parsed.iter().any(|event| matches!(event, Ok(None))) {
-            return Ok(None);
+        let mut events = Vec::new();
+        for value in &values {
+            match CloudEvent::parse(value) {
+                Ok(None) if !is_named => return Ok(None),
+                event => events.push(event.and_then(|event| event.ok_or_else(not_cloud_event))),
+            }
         }
-        let required = |event: Result<Option<_>, _>| event.and_then(|event| event.ok_or_else(not_cloud_event));
-        let mut events: Vec<_> = parsed.into_iter().map(required).collect();
         if is_array || events.len() != 1 {
             return Ok(Some(Self::Batch(events)));
         }
@@ -92,7 +93,8 @@ impl<'t> CloudEvent<'t> {
         }
         let mut event = Self { attributes: Map::new(), data: None, data_base64: None };
         for (name, value) in members {
-            let invalid = |what: &str| Poison::Undecodable(format!("the member {name} of the CloudEvent {what}"));
+            let invalid =
+                |what: &str| Poison::Undecodable(format!("the member {} of the CloudEvent {what}", shortened(&name)));
             let is_duplicate = match &*name {
                 _ if value.get() == "null" => false,
                 "data" => event.data.replace(Cow::Borrowed(value.get().as_bytes())).is_some(),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use devicestate_engine::text::truncated;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
 
 /// What bodies begin with that are not read.
 const UNSUPPORTED: [(&[u8], &str); 8] = [
@@ -51,35 +52,10 @@ pub(super) fn describe(body: &[u8], content_encoding: Option<&str>) -> String {
 
 /// Returns true if a body consists of fields in protobuf's wire format.
 fn looks_like_protobuf(mut body: &[u8]) -> bool {
-    fn varint(body: &mut &[u8]) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = body.split_first()?;
-            *body = rest;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-    fn field(body: &mut &[u8]) -> Option<()> {
-        let tag = varint(body)?;
-        let length = match tag & 7 {
-            0 => {
-                varint(body)?;
-                0
-            }
-            1 => 8,
-            2 => usize::try_from(varint(body)?).ok()?,
-            5 => 4,
-            _ => return None,
-        };
-        *body = body.get(length..)?;
-        (tag >> 3 > 0).then_some(())
-    }
     while !body.is_empty() {
-        if field(&mut body).is_none() {
+        let field =
+            decode_key(&mut body).and_then(|(tag, kind)| skip_field(kind, tag, &mut body, DecodeContext::default()));
+        if field.is_err() {
             return false;
         }
     }

@@ -111,7 +111,10 @@ fn the_device_that_iot_hub_authenticated_is_used_as_the_setting_says() {
 fn a_name_that_cannot_be_a_reading_is_rejected_by_name() {
     let long = "n".repeat(257);
     for (body, expected) in [
-        (r#"{"deviceId":"a","id":"b"}"#.to_owned(), "\"id\" cannot be the name of a reading"),
+        (
+            r#"{"deviceId":"a","id":"b"}"#.to_owned(),
+            "\"id\" cannot be the name of a reading: it is reserved in the state document. Exclude it, or give it another name",
+        ),
         (r#"{"deviceId":"a","ttl":1}"#.into(), "\"ttl\" cannot be the name"),
         (r#"{"deviceId":"a","Versions":[1]}"#.into(), "\"Versions\" cannot be"),
         (r#"{"deviceId":"a","Heard":true}"#.into(), "\"Heard\" cannot be"),

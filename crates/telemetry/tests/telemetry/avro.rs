@@ -1,15 +1,13 @@
-//! Avro files, single-object encoding and schemas of a registry.
+//! What Avro's values become, single-object encoding and schemas of a registry.
 //!
 //! The crate `apache-avro` 0.21 wrote `tests/fixtures/avro`. Its fingerprints of schemas with logical types are not those of the
 //! specification, so the one in `single-object.bin` is that of the schema without them.
 
-use std::{fs, io::Write as _, path::Path};
+use std::{fs, path::Path};
 
-use base64::Engine as _;
-use devicestate_engine::batch::Event;
 use devicestate_telemetry::{
     formats::{AvroFormat, FormatError, Formats},
-    unwrapping::{Content, MAX_RECORDS, unwrap},
+    unwrapping::{Content, unwrap},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -332,104 +330,4 @@ fn values_without_bytes_are_bounded() {
     assert!(issue.starts_with("the Avro datum is damaged: it is nested more than 128 times"), "{issue}");
     let length = number_of(json!("bytes"), &long(1 << 50)).expect_err("poison");
     assert_eq!(length, "the Avro datum is damaged: it ends in the middle");
-}
-
-/// An Avro file with these blocks: a number of datums, and bytes.
-fn file(schema: &Value, codec: &str, blocks: &[(u64, &[u8])]) -> Vec<u8> {
-    let long = |number: usize| {
-        let number = number << 1;
-        if number < 0x80 {
-            return vec![u8::try_from(number).expect("seven bits")];
-        }
-        let bits = |shift: usize| u8::try_from(number >> shift & 0x7f).expect("seven bits");
-        vec![bits(0) | 0x80, bits(7) | 0x80, bits(14)]
-    };
-    let text = |text: &str| [long(text.len()), text.as_bytes().to_vec()].concat();
-    let mut file = [b"Obj\x01".to_vec(), long(2), text("avro.schema"), text(&schema.to_string())].concat();
-    file.extend([text("avro.codec"), text(codec), long(0), vec![0xaa; 16]].concat());
-    for (count, bytes) in blocks {
-        let count = usize::try_from(*count).expect("a small number");
-        file.extend([long(count), long(bytes.len()), bytes.to_vec(), vec![0xaa; 16]].concat());
-    }
-    file
-}
-
-fn deflate(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(bytes).expect("memory");
-    encoder.finish().expect("memory")
-}
-
-#[test]
-fn a_file_may_have_several_blocks_and_none() {
-    let none = Formats::default();
-    let blocks = file(&json!("int"), "null", &[(2, b"\x02\x04"), (0, b""), (1, b"\x06")]);
-    assert_eq!(value(&event(blocks), &none), json!([1, 2, 3]));
-    assert_eq!(value(&event(file(&json!("int"), "null", &[])), &none), json!([]));
-}
-
-#[test]
-fn a_bomb_in_a_block_is_unpacked_only_to_the_limit() {
-    let block = deflate(&[&b"\x80\x89\x7a"[..], &vec![0; 1_000_000]].concat());
-    let packed = file(&json!("bytes"), "deflate", &[(1, &block)]);
-    let bytes = packed.len();
-    assert_eq!(
-        issue(&event(&packed), &Formats::default()),
-        format!("the deflate body of {bytes} bytes unpacks to more than 65536 bytes, which is the limit for its size")
-    );
-    // Many blocks share the limit.
-    let block = deflate(&[&b"\xc0\xb8\x02"[..], &vec![0; 20_000]].concat());
-    let blocks = [(1, &*block); 4];
-    let issue = issue(&event(file(&json!("bytes"), "deflate", &blocks)), &Formats::default());
-    assert!(issue.contains("which is the limit for its size"), "{issue}");
-}
-
-#[test]
-fn a_file_of_too_many_records_is_poison() {
-    let count = u64::try_from(MAX_RECORDS).expect("a small number");
-    let (full, one) = (vec![2; MAX_RECORDS], [2]);
-    let none = Formats::default();
-    let most = value(&event(file(&json!("int"), "null", &[(count, &full)])), &none);
-    assert_eq!(most.as_array().map(Vec::len), Some(MAX_RECORDS));
-    let more = issue(&event(file(&json!("int"), "null", &[(count, &full), (1, &one)])), &none);
-    assert_eq!(more, "the Avro file has more than 4096 records: send several files");
-}
-
-#[test]
-fn the_files_in_a_batch_share_the_limits() {
-    let batch = |file: &[u8]| {
-        let event = json!({"specversion": "1.0", "type": "t", "source": "s", "id": "i",
-            "data_base64": base64::engine::general_purpose::STANDARD.encode(file)});
-        let event = event_of(&vec![event; 100]);
-        let Content::Parts(parts) = unwrap(&event, &Formats::default()).expect("a batch").content else { panic!() };
-        parts.iter().filter(|part| part.is_ok()).count()
-    };
-    let nulls = file(&json!({"type": "array", "items": "null"}), "null", &[(1, b"\x80\x89\x7a\0")]);
-    assert_eq!(batch(&nulls), 0);
-    let nulls = file(&json!({"type": "array", "items": "null"}), "null", &[(1, b"\xc0\xb8\x02\0")]);
-    assert!((1..50).contains(&batch(&nulls)));
-    let records = file(&json!("null"), "null", &[(1_000, b"")]);
-    assert_eq!(batch(&records), 4);
-}
-
-fn event_of(events: &[Value]) -> Event {
-    event(Value::from(events).to_string())
-}
-
-#[test]
-fn a_damaged_file_is_poison() {
-    let good = file(&json!("int"), "null", &[(1, b"\x02")]);
-    let mut marker = good.clone();
-    *marker.last_mut().expect("a byte") = 0;
-    for (body, expected) in [
-        (file(&json!("int"), "snappy", &[]), "the Avro file has the codec \"snappy\", which is not supported"),
-        (file(&json!("Motor"), "null", &[]), "the Avro file is damaged: its schema: the type `Motor` is not defined"),
-        (good[..good.len() - 1].to_vec(), "the Avro file is damaged: a block ends in the middle"),
-        (marker, "the Avro file is damaged: a block does not end with the marker of the file"),
-        (b"Obj\x01\x02".to_vec(), "the Avro file is damaged: its header ends in the middle"),
-        (file(&json!("int"), "null", &[(1, b"\x02\x02")]), "the Avro datum is damaged: 1 bytes follow it"),
-    ] {
-        let issue = issue(&event(body), &Formats::default());
-        assert!(issue.starts_with(expected), "{issue}");
-    }
 }

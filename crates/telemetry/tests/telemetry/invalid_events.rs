@@ -3,7 +3,7 @@
 use devicestate_engine::telemetry::Telemetry as _;
 use serde_json::json;
 
-use crate::{event, issue, issue_of, readings, records, telemetry};
+use crate::{event, issue, issue_of, readings, record, records, telemetry};
 
 #[test]
 fn a_body_without_a_record_is_rejected() {
@@ -92,4 +92,21 @@ fn a_long_integer_is_the_nearest_double() {
     let body = r#"{"id":"a","big":18446744073709551616,"unsigned":18446744073709551615,"signed":-9223372036854775808}"#;
     let expected = json!({"big": 18_446_744_073_709_551_616_f64, "unsigned": u64::MAX, "signed": i64::MIN});
     assert_eq!(readings(&json!({}), body), expected);
+}
+
+#[test]
+fn a_body_has_a_limit_of_values() {
+    let body = |array: &str| format!(r#"{{"deviceId":"a","x":{array}}}"#);
+    let issue = issue(&json!({}), body(&format!("[{}0]", "{},".repeat(999_999))));
+    assert_eq!(issue, "the body has more than 1000000 values: send several events");
+    let text = format!(r#""\"{}""#, ",[{".repeat(1_000_000));
+    assert_eq!(record(&json!({}), body(&text)).readings.len(), 1);
+}
+
+#[test]
+fn a_record_that_is_one_reading_must_fit_in_a_document() {
+    let nested = |levels: usize| format!(r#"{{"deviceId":"a","x":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+    let file = json!({"readings": {"all": ""}});
+    assert_eq!(record(&file, nested(125)).readings.len(), 1);
+    assert_eq!(issue(&file, nested(126)), r#"the reading "all" is nested more deeply than 126 levels"#);
 }

@@ -2,7 +2,7 @@
 
 mod any_json;
 mod avro;
-
+mod avro_files;
 mod drone_json;
 mod events;
 mod file_mistakes;

@@ -147,3 +147,12 @@ fn a_record_whose_members_are_all_skipped_is_unrecognized() {
     assert_eq!(record(&deliberate, r#"{"id":"a","a":null,"b":1,"c":2}"#).skipped, ["c"]);
     assert_eq!(record(&json!({}), r#"{"id":"a","x":null,"y":{}}"#).skipped, [""; 0]);
 }
+
+#[test]
+fn a_time_is_stored_only_if_rfc_3339_can_represent_it() {
+    let (text, unix) = (json!({"from": "/v", "type": "time"}), json!({"from": "/v", "format": "unix"}));
+    assert_eq!(stored(&text, "\"0000-01-01T00:00:00Z\""), json!("0000-01-01T00:00:00.000Z"));
+    assert_eq!(stored(&unix, "-62167219200"), json!("0000-01-01T00:00:00.000Z"));
+    assert!(expected(&text, "\"0000-01-01T00:00:00+01:00\"").starts_with("a time as 2026-01-31T12:00:00Z"));
+    assert!(expected(&unix, "-62167219201").starts_with("a number of seconds since 1970"));
+}

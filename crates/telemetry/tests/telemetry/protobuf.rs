@@ -2,12 +2,15 @@
 
 use std::fs;
 
+use devicestate_engine::telemetry::Telemetry as _;
 use devicestate_telemetry::{
+    AnyTelemetry,
     formats::{FormatError, Formats, ProtobufFormat},
+    mapping::Mapping,
     unwrapping::unwrap,
 };
 use prost_reflect::{
-    prost::Message as _,
+    prost::{Message as _, encoding::encode_varint},
     prost_types::{
         DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
         FileDescriptorSet, MessageOptions,
@@ -328,5 +331,46 @@ fn changed_bytes_never_cause_a_panic() {
             changed[at] = random.u8(..);
         }
         let _ = unwrap(&event(changed), &formats);
+    }
+}
+
+#[test]
+fn a_value_that_a_document_cannot_contain_fails() {
+    let node = message(
+        "Node",
+        vec![field("deviceId", 1, Type::String), repeated(message_field("children", 2, Type::Message, ".p.Node"))],
+    );
+    let formats =
+        load(vec![file("p", "proto3", vec![node], &[])], &json!({"message": "p.Node"})).expect("the descriptors");
+    let telemetry = AnyTelemetry::new(Mapping::any_json(), formats);
+    let record = |levels: usize| {
+        // Each level is an array and an object.
+        let inner = (0..levels).fold(Vec::new(), |inner, _| {
+            let mut outer = vec![0x12];
+            encode_varint(inner.len() as u64, &mut outer);
+            outer.extend(inner);
+            outer
+        });
+        telemetry.decode(&typed("application/protobuf", [b"\x0a\x01a".to_vec(), inner].concat()))
+    };
+    let document = json!({"children": record(63).expect("a valid record").readings[0].value});
+    assert!(serde_json::from_str::<Value>(&document.to_string()).is_ok());
+    let poison = record(64).expect_err("it is too deep");
+    assert_eq!(poison.to_string(), r#"the reading "children" is nested more deeply than 126 levels"#);
+}
+
+#[test]
+fn of_several_problems_in_a_map_the_same_is_reported_each_time() {
+    let mut entry = message("XEntry", vec![field("key", 1, Type::Int32), field("value", 2, Type::Double)]);
+    entry.options = Some(MessageOptions { map_entry: Some(true), ..MessageOptions::default() });
+    let mut outer = message("M", vec![repeated(message_field("x", 1, Type::Message, ".p.M.XEntry"))]);
+    outer.nested_type = vec![entry];
+    let formats =
+        load(vec![file("p", "proto3", vec![outer], &[])], &json!({"message": "p.M"})).expect("the descriptors");
+    // -inf, inf and NaN.
+    let body = hex("0a0b080111000000000000f0ff0a0b080211000000000000f07f0a0b080311000000000000f87f");
+    for _ in 0..20 {
+        let issue = issue(&event(&body), &formats);
+        assert_eq!(issue, "the protobuf message p.M: x: -inf is a number that JSON cannot represent");
     }
 }

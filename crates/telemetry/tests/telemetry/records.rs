@@ -96,3 +96,40 @@ fn an_ignored_record_is_not_telemetry() {
         assert_eq!(described(&file, body), expected, "{body}");
     }
 }
+
+#[test]
+fn the_records_have_only_so_much_from_outside_of_them() {
+    let file =
+        |name: &str| json!({"records": "/list", "device": "body:/id", "readings": {name: format!("body:/{name}")}});
+    let body = |bytes: usize| {
+        let (text, list) = ("g".repeat(bytes), vec!["{}"; 4096].join(","));
+        format!(r#"{{"id":"a","site":"{text}","list":[{list}]}}"#)
+    };
+    let valid =
+        |records: Vec<DecodedRecord>| records.iter().filter(|record| matches!(record, DecodedRecord::Valid(_))).count();
+    assert_eq!(valid(records(&file("site"), body(4_000))), 4096);
+    let some = records(&file("site"), body(100_000));
+    let Some(DecodedRecord::Failed { poison, .. }) = some.last() else { panic!("{:?}", some.last()) };
+    assert_eq!(
+        poison.to_string(),
+        "the records have more than 16777216 bytes of values from outside of them: send fewer in an event"
+    );
+    assert_eq!(valid(some), 167);
+    let id = json!({"records": "/list", "device": "body:/site"});
+    let DecodedRecord::Failed { poison, .. } = &records(&id, body(1_024))[0] else { panic!("it is too long") };
+    assert!(poison.to_string().ends_with("at body:/site has 1024 bytes: 1023 are allowed"), "{poison}");
+}
+
+#[test]
+fn a_device_id_outside_of_the_records_is_pointed_out() {
+    assert_eq!(
+        described(&json!({"records": "/list"}), r#"{"deviceId":"a","list":[{"x":1},{"deviceId":"b","x":1}]}"#),
+        [
+            json!(
+                "the device id is missing or empty: nothing is at /deviceId or /DeviceId or /device_id or /id; outside of the \
+                 records there is `body:/deviceId`: name its place with `device` in the telemetry file"
+            ),
+            json!(["b", {"x": 1}]),
+        ]
+    );
+}

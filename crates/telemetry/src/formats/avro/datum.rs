@@ -10,7 +10,7 @@ use super::{
     logical::Logical,
     schema::{Shape, TypeId, Types},
 };
-use crate::unwrapping::Budget;
+use crate::{mapping::shortened, unwrapping::Budget};
 
 /// Values may be nested this deeply.
 const MAX_DEPTH: usize = 128;
@@ -20,6 +20,8 @@ pub(super) struct Reader<'b, 't, 'l> {
     body: &'b [u8],
     types: &'t Types,
     budget: &'l mut Budget,
+    /// The first value of the datum that is not valid. What follows it can be read.
+    invalid: Option<Fault>,
 }
 
 /// What is wrong with a datum, and in which field.
@@ -42,6 +44,7 @@ impl Fault {
 
     fn into_poison(self) -> Poison {
         let Self { field, poison } = self;
+        let field = shortened(&field);
         let place = if field.is_empty() { String::new() } else { format!(", in the field {field}") };
         match poison {
             Poison::Undecodable(message) => Poison::Undecodable(format!("the Avro datum is damaged: {message}{place}")),
@@ -52,12 +55,13 @@ impl Fault {
 
 impl<'b, 't, 'l> Reader<'b, 't, 'l> {
     pub(super) fn new(body: &'b [u8], types: &'t Types, budget: &'l mut Budget) -> Self {
-        Self { body, types, budget }
+        Self { body, types, budget, invalid: None }
     }
 
-    /// Reads a datum.
-    pub(super) fn datum(&mut self, root: TypeId) -> std::result::Result<Value, Poison> {
-        self.value(root, 0).map_err(Fault::into_poison)
+    /// Reads a datum. The outer error says that what follows it cannot be read, the inner one that only this datum is not valid.
+    pub(super) fn datum(&mut self, root: TypeId) -> std::result::Result<std::result::Result<Value, Poison>, Poison> {
+        let datum = self.value(root, 0).map_err(Fault::into_poison)?;
+        Ok(self.invalid.take().map_or(Ok(datum), |fault| Err(fault.into_poison())))
     }
 
     /// Returns an error if there are bytes left.
@@ -93,14 +97,20 @@ impl<'b, 't, 'l> Reader<'b, 't, 'l> {
             Shape::Float => {
                 let number = f32::from_le_bytes(self.array()?);
                 // The shortest decimal of a float, such as 0.1, instead of that of the double with the same bits.
-                finite(number.to_string().parse().unwrap_or(f64::NAN))?
+                self.or_null(finite(number.to_string().parse().unwrap_or(f64::NAN)))
             }
-            Shape::Double => finite(f64::from_le_bytes(self.array()?))?,
+            Shape::Double => {
+                let number = f64::from_le_bytes(self.array()?);
+                self.or_null(finite(number))
+            }
             Shape::Bytes => {
                 let bytes = self.sized()?;
-                to_value(bytes, kind.logical)?
+                self.or_null(to_value(bytes, kind.logical))
             }
-            Shape::Fixed { size, .. } => to_value(self.take(*size)?, kind.logical)?,
+            Shape::Fixed { size, .. } => {
+                let bytes = self.take(*size)?;
+                self.or_null(to_value(bytes, kind.logical))
+            }
             Shape::String => self.text()?.into(),
             Shape::Enum { symbols, .. } => {
                 let index = self.long()?;
@@ -119,8 +129,7 @@ impl<'b, 't, 'l> Reader<'b, 't, 'l> {
             Shape::Record { fields, .. } => {
                 let mut object = Map::new();
                 for (name, id) in fields {
-                    let value = self.value(*id, depth + 1).map_err(|fault| fault.within(name))?;
-                    object.insert(name.clone(), value);
+                    object.insert(name.clone(), self.member(name, *id, depth + 1)?);
                 }
                 object.into()
             }
@@ -136,7 +145,7 @@ impl<'b, 't, 'l> Reader<'b, 't, 'l> {
                 let mut object = Map::new();
                 self.blocks(|reader| {
                     let key = reader.text()?.to_owned();
-                    let value = reader.value(*values, depth + 1).map_err(|fault| fault.within(&key))?;
+                    let value = reader.member(&key, *values, depth + 1)?;
                     match object.insert(key, value) {
                         None => Ok(()),
                         Some(_) => damaged("a map has a key twice"),
@@ -148,16 +157,32 @@ impl<'b, 't, 'l> Reader<'b, 't, 'l> {
         })
     }
 
+    /// Reads a value that has a name, which is added to the place of what is wrong in it.
+    fn member(&mut self, name: &str, id: TypeId, depth: usize) -> Result<Value> {
+        let was_valid = self.invalid.is_none();
+        let value = self.value(id, depth).map_err(|fault| fault.within(name))?;
+        if was_valid {
+            self.invalid = self.invalid.take().map(|fault| fault.within(name));
+        }
+        Ok(value)
+    }
+
+    /// Returns the value, or null for one that makes the datum invalid.
+    fn or_null(&mut self, value: std::result::Result<Value, String>) -> Value {
+        value.unwrap_or_else(|issue| {
+            self.invalid.get_or_insert(Fault { field: String::new(), poison: Poison::Invalid(issue) });
+            Value::Null
+        })
+    }
+
     fn number(&mut self, shape: &Shape, logical: Option<Logical>) -> Result<Value> {
         let number = self.long()?;
         if matches!(shape, Shape::Int) && i32::try_from(number).is_err() {
             return damaged(format!("{number} is not a 32-bit number"));
         }
         let Some(logical) = logical else { return Ok(number.into()) };
-        match logical.time(number) {
-            Some(text) => Ok(text.into()),
-            None => Err(invalid(format!("{number} is out of the range of times"))),
-        }
+        let time = logical.time(number).map(Value::from);
+        Ok(self.or_null(time.ok_or_else(|| format!("{number} is out of the range of times"))))
     }
 
     fn blocks(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
@@ -206,22 +231,14 @@ impl<'b, 't, 'l> Reader<'b, 't, 'l> {
     }
 }
 
-fn to_value(bytes: &[u8], logical: Option<Logical>) -> Result<Value> {
+fn to_value(bytes: &[u8], logical: Option<Logical>) -> std::result::Result<Value, String> {
     match logical {
         None => Ok(STANDARD.encode(bytes).into()),
-        Some(logical) => {
-            logical.bytes(bytes).ok_or_else(|| invalid(format!("a decimal of {} bytes is too large", bytes.len())))
-        }
+        Some(logical) => logical.bytes(bytes).ok_or_else(|| format!("a decimal of {} bytes is too large", bytes.len())),
     }
 }
 
-fn finite(number: f64) -> Result<Value> {
-    match Number::from_f64(number) {
-        Some(number) => Ok(Value::Number(number)),
-        None => Err(invalid(format!("a number is {number}, which JSON cannot represent"))),
-    }
-}
-
-fn invalid(message: String) -> Fault {
-    Fault { field: String::new(), poison: Poison::Invalid(message) }
+fn finite(number: f64) -> std::result::Result<Value, String> {
+    let invalid = || format!("a number is {number}, which JSON cannot represent");
+    Number::from_f64(number).map(Value::Number).ok_or_else(invalid)
 }

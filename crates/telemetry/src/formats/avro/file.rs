@@ -18,8 +18,11 @@ enum Codec {
     Zstandard,
 }
 
+/// The datums of a file. One that is not valid does not invalidate the others.
+pub(crate) type Datums = Vec<Result<Value, Poison>>;
+
 /// Decodes the datums of a file; `None` for another body.
-pub(crate) fn avro_file(body: &[u8], budget: &mut Budget) -> Option<Result<Vec<Value>, Poison>> {
+pub(crate) fn avro_file(body: &[u8], budget: &mut Budget) -> Option<Result<Datums, Poison>> {
     let body = body.strip_prefix(MAGIC)?;
     Some(decode(body, budget))
 }
@@ -28,7 +31,7 @@ fn damaged(what: impl std::fmt::Display) -> Poison {
     Poison::Undecodable(format!("the Avro file is damaged: {what}"))
 }
 
-fn decode(body: &[u8], budget: &mut Budget) -> Result<Vec<Value>, Poison> {
+fn decode(body: &[u8], budget: &mut Budget) -> Result<Datums, Poison> {
     let mut rest = body;
     let header = read_header(&mut rest).ok_or_else(|| damaged("its header ends in the middle"))?;
     let codec = match header.get(&b"avro.codec"[..]).map_or(&b"null"[..], |codec| codec) {

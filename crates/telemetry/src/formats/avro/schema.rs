@@ -11,7 +11,8 @@ use super::logical::Logical;
 /// The index of a type in [`Types`].
 pub(super) type TypeId = usize;
 
-/// The longest name of a field, a type or a symbol in bytes: names become the names of readings.
+/// The longest name of a field, a symbol or a type with its namespace in bytes. Names become the names of readings, and each
+/// type and each use of it has a copy.
 const MAX_NAME_BYTES: usize = 256;
 
 /// All types of one or several schemas.
@@ -170,7 +171,7 @@ impl Parser<'_> {
 
     fn parse(&mut self, json: &Value, namespace: &str) -> Result<TypeId, String> {
         match json {
-            Value::String(name) => Ok(self.named(name, namespace)),
+            Value::String(name) => self.named(name, namespace),
             Value::Array(branches) => {
                 let branches = branches.iter().enumerate();
                 let ids = branches.map(|(index, branch)| self.within(index, |parser| parser.parse(branch, namespace)));
@@ -187,14 +188,15 @@ impl Parser<'_> {
         self.types.all.len() - 1
     }
 
-    fn named(&mut self, name: &str, namespace: &str) -> TypeId {
+    fn named(&mut self, name: &str, namespace: &str) -> Result<TypeId, String> {
         if let Some(shape) = primitive(name) {
-            return self.push(shape, None);
+            return Ok(self.push(shape, None));
         }
+        let name = full_name(name, namespace)?;
         // Replaced when all names are known.
         let id = self.push(Shape::Null, None);
-        self.references.push((id, full_name(name, namespace), self.pointer.clone()));
-        id
+        self.references.push((id, name, self.pointer.clone()));
+        Ok(id)
     }
 
     fn parse_object(&mut self, object: &Map<String, Value>, namespace: &str) -> Result<TypeId, String> {
@@ -263,7 +265,7 @@ impl Parser<'_> {
     fn name(&self, object: &Map<String, Value>, namespace: &str) -> Result<(String, String), String> {
         let name = checked_name(object.get("name"))?;
         let namespace = object.get("namespace").and_then(Value::as_str).unwrap_or(namespace);
-        let name = full_name(&name, namespace);
+        let name = full_name(&name, namespace)?;
         if self.names.contains_key(&name) {
             return Err(format!("the type `{name}` is defined twice"));
         }
@@ -293,15 +295,22 @@ fn primitive(name: &str) -> Option<Shape> {
     })
 }
 
-fn full_name(name: &str, namespace: &str) -> String {
-    if name.contains('.') || namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") }
+fn full_name(name: &str, namespace: &str) -> Result<String, String> {
+    let namespace = if name.contains('.') { "" } else { namespace };
+    match name.len() + namespace.len() + usize::from(!namespace.is_empty()) {
+        bytes if bytes > MAX_NAME_BYTES => Err(too_long(bytes)),
+        _ if namespace.is_empty() => Ok(name.to_owned()),
+        _ => Ok(format!("{namespace}.{name}")),
+    }
+}
+
+fn too_long(bytes: usize) -> String {
+    format!("a name has {bytes} bytes: at most {MAX_NAME_BYTES} are possible")
 }
 
 fn checked_name(name: Option<&Value>) -> Result<String, String> {
     match name.and_then(Value::as_str) {
-        Some(name) if name.len() > MAX_NAME_BYTES => {
-            Err(format!("a name has {} bytes: at most {MAX_NAME_BYTES} are possible", name.len()))
-        }
+        Some(name) if name.len() > MAX_NAME_BYTES => Err(too_long(name.len())),
         Some(name) if !name.is_empty() => Ok(name.to_owned()),
         _ => Err("a name is missing, empty or not a text".into()),
     }

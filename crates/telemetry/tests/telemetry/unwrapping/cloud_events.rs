@@ -1,14 +1,16 @@
 use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use devicestate_engine::telemetry::{DecodedRecord, Telemetry as _};
 use devicestate_telemetry::{
     formats::Formats,
-    unwrapping::{Content, MAX_RECORDS, cloud_event_attributes, unwrap},
+    mapping::MAX_RECORDS,
+    unwrapping::{Content, cloud_event_attributes, unwrap},
 };
 use serde_json::{Map, Value, json};
 
 use super::compression::gzip;
-use crate::events::{event, issue, to_value, typed, value};
+use crate::events::{event, fixture, issue, to_value, typed, value};
 
 const STRUCTURED: &str = r#"{"specversion":"1.0","type":"telemetry","source":"/fleet","id":"7","subject":"pump-1",
     "datacontenttype":"application/json","data":{"rpm":1200, "rpm":1201},"site":null,"priority":3}"#;
@@ -176,4 +178,25 @@ fn attributes_in_binary_mode_are_application_properties() {
         assert_eq!(attributes(properties.into()), expected);
     }
     assert_eq!(attributes(json!({"ce_": "x", "ceremony": "y", "c": "é"})), json!({}));
+}
+
+#[test]
+fn the_records_of_an_avro_file_have_the_attributes_of_its_cloud_event() {
+    let file = fixture("avro/null.avro");
+    let body =
+        json!({"specversion": "1.0", "type": "t", "source": "site-1", "id": "1", "data_base64": STANDARD.encode(file)});
+    let telemetry = crate::telemetry(&json!({"device": "cloudevent:source", "readings": {"level": "/level"}}));
+    let records = telemetry.decode_records(&event(body.to_string())).expect("a CloudEvent");
+    assert_eq!(records.len(), 2);
+    for record in records {
+        assert!(matches!(&record, DecodedRecord::Valid(record) if record.device_id == "site-1"), "{record:?}");
+    }
+}
+
+#[test]
+fn a_message_about_an_attribute_is_bounded() {
+    let name = "a".repeat(100_000);
+    let body = format!(r#"{{"specversion":"1.0","type":"t","source":"s","id":"1","{name}":1,"{name}":2}}"#);
+    let issue = issue(&event(body), &Formats::default());
+    assert_eq!(issue, format!("the member {}… of the CloudEvent is there twice", "a".repeat(64)));
 }
