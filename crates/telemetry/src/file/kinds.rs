@@ -163,6 +163,7 @@ impl Parts {
         Kind {
             when,
             records,
+            takes_other_ids: self.device.is_none(),
             device: self.device.unwrap_or_else(default_device),
             time: self.time,
             readings,

@@ -14,11 +14,11 @@ use super::{
     source::{Found, Scope},
 };
 
-/// A device id, and the member of the body that it is from.
+/// A device id, and the source that it is from; `None` if that is not one of the mapping.
 #[derive(Debug, PartialEq)]
 pub(super) struct DeviceId<'v, 'e> {
     pub(super) id: Cow<'e, str>,
-    pub(super) member: Option<&'v Value>,
+    pub(super) source: Option<&'v Source>,
 }
 
 /// Returns the device id: from the sources, or the one that IoT Hub authenticated.
@@ -42,7 +42,7 @@ pub(super) fn find_device<'v, 'e>(
             Ok(named)
         }
         (None, Some(id)) if from_iot_hub != DeviceIdFromIotHub::Unused => {
-            Ok(DeviceId { id: Cow::Borrowed(id), member: None })
+            Ok(DeviceId { id: Cow::Borrowed(id), source: None })
         }
         (None, _) => Err(Poison::Undecodable(describe_missing(sources, scope))),
     }
@@ -67,11 +67,24 @@ fn named_device<'v, 'e>(sources: &'v Sources, scope: Scope<'v, 'e>) -> Result<Op
             return Err(Poison::Invalid(issue));
         }
     };
-    let member = match value {
-        Cow::Borrowed(member) => Some(member),
-        Cow::Owned(_) => None,
+    Ok(Some(DeviceId { id: id.into(), source: Some(source) }))
+}
+
+/// Returns the members that are not readings, because they are the device id or another source of it.
+pub(super) fn ids_in_body<'v>(
+    sources: &'v Sources,
+    used: Option<&'v Source>,
+    takes_others: bool,
+    scope: Scope<'v, '_>,
+) -> impl Iterator<Item = *const Value> {
+    let is_left_out = move |source: &Source, value: &Value| {
+        !takes_others || used == Some(source) || value.is_null() || value.as_str() == Some("")
     };
-    Ok(Some(DeviceId { id: id.into(), member }))
+    let members = sources.0.iter().filter_map(move |source| match source.find(scope)? {
+        Cow::Borrowed(value) if is_left_out(source, value) => Some(std::ptr::from_ref(value)),
+        _ => None,
+    });
+    members
 }
 
 /// Says which names were looked for, and which members may be meant.
