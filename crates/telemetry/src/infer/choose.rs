@@ -17,7 +17,7 @@ use super::{
     count,
     sample::{Field, Sample, SampleEvent, Table},
 };
-use crate::mapping::{MAX_NAME_BYTES, TimeFormat, shortened};
+use crate::mapping::{MAX_NAME_BYTES, TimeFormat, USUAL_MS, shortened};
 
 /// The most readings that are listed. More are taken by a rule for all members.
 const MAX_READINGS: usize = 200;
@@ -124,7 +124,7 @@ pub(super) fn time_at(source: &str, field: &Field, sample: &Sample) -> Option<Ti
     let (name, format) = time_format(field, Agreement::Most)?;
     let times = field.values.iter().filter_map(|(event, value)| Some((*event, format.parse_ms(value)?)));
     // A clock that was reset says nothing about the order.
-    let times: Vec<_> = times.filter(|(_, ms)| YEARS_MS.contains(ms)).collect();
+    let times: Vec<_> = times.filter(|(_, ms)| USUAL_MS.contains(ms)).collect();
     let goes_back = times.windows(2).any(|pair| pair[1].1 < pair[0].1);
     let has_several = times.windows(2).any(|pair| pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1);
     let is_late = |(event, ms): &(usize, i64)| {
@@ -147,9 +147,6 @@ pub(super) fn time_at(source: &str, field: &Field, sample: &Sample) -> Option<Ti
     Some(Time { from: source.to_owned(), format: name, is_newest, note })
 }
 
-/// The times of this century, in milliseconds since 1970.
-const YEARS_MS: std::ops::Range<i64> = 978_307_200_000..4_102_444_800_000;
-
 /// How many values of a field must be times of this century. The others may be those of a clock that was reset.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Agreement {
@@ -165,7 +162,7 @@ fn time_format(field: &Field, agreement: Agreement) -> Option<(&'static str, Tim
     TimeFormat::NAMES.into_iter().find(|(_, format)| {
         let times: Option<Vec<_>> = field.values.iter().map(|(_, value)| format.parse_ms(value)).collect();
         times.is_some_and(|times| {
-            let usual = times.iter().filter(|ms| YEARS_MS.contains(ms)).count();
+            let usual = times.iter().filter(|ms| USUAL_MS.contains(ms)).count();
             usual == times.len() || agreement == Agreement::Most && usual * 2 > times.len()
         })
     })

@@ -21,9 +21,11 @@ pub(super) struct DeviceId<'v, 'e> {
     pub(super) source: Option<&'v Source>,
 }
 
-/// Returns the device id: from the sources, or the one that IoT Hub authenticated.
+/// Returns the device id: from the sources, or the one that IoT Hub authenticated. `is_named` is true if the telemetry file names
+/// the sources.
 pub(super) fn find_device<'v, 'e>(
     sources: &'v Sources,
+    is_named: bool,
     from_iot_hub: DeviceIdFromIotHub,
     scope: Scope<'v, 'e>,
 ) -> Result<DeviceId<'v, 'e>, Poison> {
@@ -44,7 +46,7 @@ pub(super) fn find_device<'v, 'e>(
         (None, Some(id)) if from_iot_hub != DeviceIdFromIotHub::Unused => {
             Ok(DeviceId { id: Cow::Borrowed(id), source: None })
         }
-        (None, _) => Err(Poison::Undecodable(describe_missing(sources, scope))),
+        (None, _) => Err(Poison::Undecodable(describe_missing(sources, is_named, scope))),
     }
 }
 
@@ -88,12 +90,15 @@ pub(super) fn ids_in_body<'v>(
 }
 
 /// Says which names were looked for, and which members may be meant.
-fn describe_missing(sources: &Sources, scope: Scope<'_, '_>) -> String {
+fn describe_missing(sources: &Sources, is_named: bool, scope: Scope<'_, '_>) -> String {
     const SHOWN: usize = 5;
     let Value::Object(members) = scope.record else {
         return format!("the device id is missing: nothing is at {sources}; the record is {}", shown(scope.record));
     };
     let mut issue = format!("the device id is missing or empty: nothing is at {sources}");
+    if is_named {
+        issue.push_str(" in this record");
+    }
     let candidates = members.iter().filter(|(name, value)| is_candidate(name, value, sources));
     for (name, _) in candidates.take(SHOWN) {
         let _ = write!(issue, "; there is {:?}", shortened(name));
@@ -105,7 +110,7 @@ fn describe_missing(sources: &Sources, scope: Scope<'_, '_>) -> String {
     if let Some(source) = outside {
         let _ = write!(issue, "; outside of the records there is `body:{source}`");
     }
-    issue + ": name its place with `device` in the telemetry file"
+    if is_named { issue } else { issue + ": name its place with `device` in the telemetry file" }
 }
 
 /// Returns true if a member may be meant as the device id.

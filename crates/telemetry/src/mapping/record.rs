@@ -25,10 +25,11 @@ pub(super) type Values = HashSet<*const Value>;
 impl Kind {
     /// Adds one record.
     pub(super) fn map<'e>(&self, mapping: &Mapping, scope: Scope<'_, 'e>, records: &mut Records<'_, 'e>) {
-        let DeviceId { id, source } = match find_device(&self.device, mapping.device_id_from_iot_hub, scope) {
-            Ok(device) => device,
-            Err(poison) => return records.fail(None, poison),
-        };
+        let DeviceId { id, source } =
+            match find_device(&self.device, !self.takes_other_ids, mapping.device_id_from_iot_hub, scope) {
+                Ok(device) => device,
+                Err(poison) => return records.fail(None, poison),
+            };
         let mut used: Values = self.named_sources().flat_map(|sources| sources.in_body(scope)).collect();
         used.extend(ids_in_body(&self.device, source, self.takes_other_ids, scope));
         let time = self.time.as_ref().map_or(Ok(RecordTime::Service), |time| time.find(scope));

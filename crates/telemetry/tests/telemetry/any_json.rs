@@ -90,6 +90,16 @@ fn a_missing_device_id_is_reported_with_the_names_that_may_be_meant() {
 }
 
 #[test]
+fn a_record_without_the_id_that_the_file_names_is_reported() {
+    let file = json!({"device": ["/serial", "/unit/no"]});
+    for (body, hint) in [(r#"{"x":1}"#, ""), (r#"{"Serial":"a"}"#, r#"; there is "Serial""#)] {
+        let expected =
+            format!("the device id is missing or empty: nothing is at /serial or /unit/no in this record{hint}");
+        assert_eq!(issue(&file, body), expected);
+    }
+}
+
+#[test]
 fn the_device_that_iot_hub_authenticated_is_used_as_the_setting_says() {
     let decode = |setting, body: &str, authenticated: Option<&str>| {
         let mut mapping = Mapping::any_json();
