@@ -50,6 +50,32 @@ impl AnyTelemetry {
     }
 }
 
+impl AnyTelemetry {
+    /// Maps the records of a content. Of JSON lines, one that is not valid fails alone.
+    fn map<'e>(
+        &self,
+        content: Content<'_>,
+        context: &Context<'e>,
+        records: &mut Records<'_, 'e>,
+        taken: &mut usize,
+    ) -> Result<(), Poison> {
+        let Content::Json(text) = content else {
+            return self.mapping.map_values(&values(content)?, context, records, taken);
+        };
+        let poison = match mapping::parse(&text) {
+            Ok(values) => return self.mapping.map_values(&values, context, records, taken),
+            Err(poison) => poison,
+        };
+        for line in mapping::parse_lines(&text).ok_or(poison)? {
+            match line {
+                Ok(value) => self.mapping.map_values(&[value], context, records, taken)?,
+                Err(poison) => records.fail(None, poison),
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Telemetry for AnyTelemetry {
     fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
         let Unwrapped { content, cloud_event } = unwrap(event, &self.formats)?;
@@ -59,7 +85,7 @@ impl Telemetry for AnyTelemetry {
             if self.read_fast(&content, &context, records, &mut taken) {
                 return Ok(());
             }
-            return self.mapping.map_values(&values(content)?, &context, records, &mut taken);
+            return self.map(content, &context, records, &mut taken);
         };
         if parts.is_empty() {
             return Err(Poison::Undecodable("there is no record: the body contains no event".into()));
@@ -77,9 +103,8 @@ impl Telemetry for AnyTelemetry {
             if self.read_fast(&content, &context, records, &mut taken) {
                 continue;
             }
-            match values(content) {
-                Ok(values) => self.mapping.map_values(&values, &context, records, &mut taken)?,
-                Err(poison) => records.fail(None, poison),
+            if let Err(poison) = self.map(content, &context, records, &mut taken) {
+                records.fail(None, poison);
             }
         }
         Ok(())

@@ -19,11 +19,14 @@ use std::{
 
 use devicestate_engine::telemetry::Records;
 
-use crate::mapping::{Context, MAX_RECORDS, Mapping, has_permitted_values};
+use crate::mapping::{Context, MAX_RECORDS, MAX_VALUES, Mapping};
 use compile::{FastKind, compile};
 use record::{Held, RecordReader};
 use table::Table;
 use text::Cursor;
+
+/// A longer text may have more values than the plain reader allows.
+const MAX_BYTES: usize = 2 * MAX_VALUES;
 
 /// Reads events of one mapping.
 #[derive(Debug)]
@@ -64,10 +67,10 @@ impl FastReader {
         records: &mut Records<'_, 'e>,
         count: &mut usize,
     ) -> bool {
-        if self.kinds.is_empty() || !has_permitted_values(text) {
+        let Ok(text) = str::from_utf8(text) else { return false };
+        if self.kinds.is_empty() || text.len() > MAX_BYTES {
             return false;
         }
-        let Ok(text) = str::from_utf8(text) else { return false };
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut memory = idle.unwrap_or_else(|| Memory::new(&self.kinds));
         let before = records.mark();

@@ -31,7 +31,7 @@ pub struct ProtobufFormat {
     pub descriptors: String,
     /// The full name of the message that a body is, such as `fleet.v1.Telemetry`.
     pub message: String,
-    /// If true, a field that is not sent while it has its default value has that value when it is absent: in proto3, `0` and
+    /// If true, a field that on the wire does not differ from its default is that default when it is absent: in proto3, `0` and
     /// `false` are not sent unless the field is `optional`. Such a field is absent if this is false.
     pub defaults: bool,
 }
@@ -85,7 +85,7 @@ impl Formats {
         })
     }
 
-    /// Decodes an Avro datum in single-object encoding; `None` for another body.
+    /// Decodes an Avro datum in single-object encoding; `None` if the body is not one.
     pub(crate) fn avro_single_object(&self, body: &[u8], budget: &mut Budget) -> Option<Result<Value, Poison>> {
         self.avro.single_object(body, budget)
     }

@@ -25,7 +25,7 @@ pub(crate) use shown::{shortened, shown};
 pub use source::Context;
 pub(crate) use source::{Source, Sources};
 pub use text::parse;
-pub(crate) use text::{has_permitted_values, parse_first};
+pub(crate) use text::{MAX_VALUES, parse_first, parse_lines};
 pub(crate) use time::{TimeFormat, TimeRule, USUAL_MS};
 pub(crate) use when::{Condition, Test, When};
 pub(crate) use wildcard::{Elements, NamePattern, Wildcard};

@@ -19,9 +19,11 @@ const SEEDS: u64 = 600;
 const EVENTS: u32 = 250;
 
 /// The paths that the simulation is built from.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 11] = [
     "Cargo.lock",
+    "DeadLetterWatchFunction",
     "RawTelemetryFunction",
+    "SessionTelemetryFunction",
     "clippy.toml",
     "crates",
     "docs",

@@ -107,7 +107,7 @@ impl AvroSchemas {
         }
     }
 
-    /// Decodes a datum in single-object encoding; `None` for another body.
+    /// Decodes a datum in single-object encoding; `None` if the body is not one.
     pub(super) fn single_object(&self, body: &[u8], budget: &mut Budget) -> Option<Result<Value, Poison>> {
         let (fingerprint, datum) = body.strip_prefix(SINGLE_OBJECT)?.split_first_chunk()?;
         let fingerprint = u64::from_le_bytes(*fingerprint);

@@ -2,7 +2,7 @@
 
 /// What is before a value or a number that another record may have otherwise.
 const MARKERS: [&str; 7] =
-    ["found ", "the record is ", " line ", " column ", "element ", "names the device ", "the device id "];
+    ["found ", "the record is ", "line ", "column ", "element ", "names the device ", "the device id "];
 
 /// Returns an issue without the values that it quotes.
 pub(super) fn without_values(issue: &str) -> String {
@@ -44,6 +44,7 @@ mod tests {
                 r#"the reading "t" at /t must be a number, found "#,
             ),
             ("found 1.5e3 at /a, nothing at /b, found true.", "found  at /a, nothing at /b, found ."),
+            ("line 2 of the body is not valid", "line  of the body is not valid"),
             ("must be an array, found an object", "must be an array, found an object"),
             ("expected value at line 3 column 14", "expected value at line  column "),
             ("element 7 of /m must have its name", "element  of /m must have its name"),

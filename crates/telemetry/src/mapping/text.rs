@@ -13,7 +13,7 @@ use super::{MAX_RECORDS, records::too_many_records, shown::shortened};
 
 /// The most values of a body, with those that contain others: an object of a few bytes needs hundreds in memory, and a packed
 /// body may be 16 times as large as an event.
-const MAX_VALUES: usize = 1_000_000;
+pub(crate) const MAX_VALUES: usize = 1_000_000;
 
 /// Parses a body that is one JSON value, or several one after the other, with or without line ends between them.
 ///
@@ -23,7 +23,7 @@ const MAX_VALUES: usize = 1_000_000;
 /// also invalid if an object has two members of one name, if a number is beyond a double, or if it is nested more deeply than
 /// [`MAX_DEPTH`](super::MAX_DEPTH).
 pub fn parse(text: &[u8]) -> Result<Vec<Value>, Poison> {
-    if !has_permitted_values(text) {
+    if !has_at_most_values(MAX_VALUES, text) {
         return Err(Poison::Undecodable(format!("the body has more than {MAX_VALUES} values: send several events")));
     }
     let mut values = Vec::new();
@@ -41,6 +41,30 @@ pub fn parse(text: &[u8]) -> Result<Vec<Value>, Poison> {
     Ok(values)
 }
 
+/// Parses a body of which the entire text is not valid, if it is lines of JSON: the first line is an object. Each line is valid or
+/// not for itself; empty lines are skipped. Returns `None` for any other body, and for more lines than an event may have records.
+pub(crate) fn parse_lines(text: &[u8]) -> Option<Vec<Result<Value, Poison>>> {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines: Vec<_> = lines.enumerate().filter(|(_, line)| !line.is_empty()).collect();
+    let is_object = |line: &[u8]| matches!(serde_json::from_slice(line), Ok(Checked(Value::Object(_))));
+    if lines.len() < 2 || lines.len() > MAX_RECORDS || !is_object(lines[0].1) || !has_at_most_values(MAX_VALUES, text) {
+        return None;
+    }
+    let parse = |(number, line): (usize, &[u8])| {
+        let parsed = serde_json::from_slice(line).map(|Checked(value)| value);
+        parsed.map_err(|error| {
+            let number = number + 1;
+            Poison::Undecodable(format!("line {number} of the body is not valid JSON: {}", without_line(&error)))
+        })
+    };
+    Some(lines.into_iter().map(parse).collect())
+}
+
+/// Returns an error of the JSON of one line, with its column alone.
+fn without_line(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at column ")
+}
+
 /// Parses the value that a text begins with; returns it with its length in bytes.
 pub(crate) fn parse_first(text: &str) -> Option<(Value, usize)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Checked>();
@@ -48,10 +72,10 @@ pub(crate) fn parse_first(text: &str) -> Option<(Value, usize)> {
     Some((value, values.byte_offset()))
 }
 
-/// Returns true if a text has at most [`MAX_VALUES`] values. It is not parsed for that.
-pub(crate) fn has_permitted_values(text: &[u8]) -> bool {
+/// Returns true if a text has at most this many values. It is not parsed for that.
+fn has_at_most_values(count: usize, text: &[u8]) -> bool {
     // Each value and the comma after it have two bytes.
-    if text.len() / 2 < MAX_VALUES {
+    if text.len() / 2 < count {
         return true;
     }
     let (mut values, mut is_in_text, mut is_escaped) = (0, false, false);
@@ -64,7 +88,7 @@ pub(crate) fn has_permitted_values(text: &[u8]) -> bool {
             _ => {}
         }
     }
-    values <= MAX_VALUES
+    values <= count
 }
 
 /// A value of which no object has two members of one name.

@@ -44,7 +44,7 @@ impl<'t> CloudEvents<'t> {
         let values = match values {
             Ok(values) => values,
             Err(error) if is_named => return Err(not_json(error)),
-            // The parser of the text reports the error.
+            // Parsing the text reports the error.
             Err(_) => return Ok(None),
         };
         if values.len() > MAX_RECORDS && (is_named || !matches!(CloudEvent::parse(values[0]), Ok(None))) {
@@ -84,7 +84,7 @@ fn not_cloud_event() -> Poison {
 }
 
 impl<'t> CloudEvent<'t> {
-    /// Parses a CloudEvent; `None` for another JSON value.
+    /// Parses a CloudEvent; `None` if a JSON value is not one.
     fn parse(value: &'t RawValue) -> Result<Option<Self>, Poison> {
         let Ok(Members(members)) = serde_json::from_str(value.get()) else { return Ok(None) };
         let is_present = |name: &&str| members.iter().any(|(member, _)| member == name);

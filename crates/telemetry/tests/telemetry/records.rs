@@ -133,3 +133,18 @@ fn a_device_id_outside_of_the_records_is_pointed_out() {
         ]
     );
 }
+
+#[test]
+fn of_json_lines_one_that_is_not_valid_fails_alone() {
+    let body = "{\"id\":\"a\",\"x\":1}\n{\"id\":\"b\",\"x\":1e400}\r\n\n{\"id\":\"c\",\"x\":3}\n{\"id\":\"d\",\"x\":4";
+    let described = described(&json!({}), body);
+    assert_eq!([&described[0], &described[2]], [&json!(["a", {"x": 1}]), &json!(["c", {"x": 3}])]);
+    assert_eq!(described[1], "line 2 of the body is not valid JSON: number out of range at column 19");
+    assert_eq!(described[3], "line 5 of the body is not valid JSON: EOF while parsing an object at column 15");
+}
+
+#[test]
+fn an_object_on_several_lines_that_is_not_valid_is_one_event() {
+    let issue = crate::issue(&json!({}), "{\n\"id\":\"a\",\n\"x\":}\n");
+    assert!(issue.starts_with("the body is not valid JSON: expected value at line 3"), "{issue}");
+}

@@ -21,7 +21,7 @@ enum Codec {
 /// The datums of a file. One that is not valid does not invalidate the others.
 pub(crate) type Datums = Vec<Result<Value, Poison>>;
 
-/// Decodes the datums of a file; `None` for another body.
+/// Decodes the datums of a file; `None` if the body is not one.
 pub(crate) fn avro_file(body: &[u8], budget: &mut Budget) -> Option<Result<Datums, Poison>> {
     let body = body.strip_prefix(MAGIC)?;
     Some(decode(body, budget))
