@@ -29,7 +29,7 @@ pub enum InferError {
     #[error("no event of the sample contains a JSON object{0}")]
     NoObjects(String),
     /// No field can be the device id.
-    #[error("no field of the sample looks like a device id: name it with --device, one of the fields {0}")]
+    #[error("no field of the sample looks like a device id: name it with --device, {0}")]
     NoDevice(String),
     /// A source that the caller chose is not one.
     #[error("the option {option} is not valid: {problem}")]

@@ -62,8 +62,13 @@ pub(super) fn device(table: &Table, sample: &Sample) -> Option<Device> {
     let missing = table.records.saturating_sub(field.count);
     if missing > 0 {
         // A few records may name it otherwise.
-        let others = ranked.iter().skip(1).filter(|(_, certainty, ..)| !certainty.is_weak()).take(2);
-        from.extend(others.map(|(_, _, source, _)| (*source).clone()));
+        let mut remaining = missing;
+        for (_, _, source, field) in ranked.iter().skip(1).filter(|(_, certainty, ..)| !certainty.is_weak()).take(2) {
+            if remaining > 0 {
+                from.push((*source).clone());
+            }
+            remaining = remaining.saturating_sub(field.count);
+        }
     }
     let mut note = format!("device id: {}, with {}", from.join(" or "), count(distinct(field), "different value"));
     if missing > 0 {
@@ -82,7 +87,7 @@ pub(super) fn chosen_device(table: &Table, source: &str) -> Device {
     Device { from: vec![source.to_owned()], note: format!("device id: {source}{}", values.unwrap_or_default()) }
 }
 
-/// Returns the first fields that may be the device id, for an error.
+/// Returns what may be the device id, for an error: the first fields of texts or integers.
 pub(super) fn device_candidates(table: &Table) -> String {
     const SHOWN: usize = 20;
     let fields = table.fields.iter().filter(|(_, field)| has_ids(field));
@@ -90,7 +95,10 @@ pub(super) fn device_candidates(table: &Table) -> String {
         .take(SHOWN)
         .map(|(source, field)| format!("`{}` ({})", shortened(source), count(distinct(field), "different value")));
     let shown = shown.collect::<Vec<_>>();
-    if shown.is_empty() { "none has texts or integers".into() } else { shown.join(", ") }
+    if shown.is_empty() {
+        return "such as `cloudevent:source` or `property:NAME`: no field has only texts or integers".into();
+    }
+    format!("one of the fields {}", shown.join(", "))
 }
 
 /// Returns the number of different values.

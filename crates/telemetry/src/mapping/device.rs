@@ -82,11 +82,10 @@ pub(super) fn ids_in_body<'v>(
     let is_left_out = move |source: &Source, value: &Value| {
         !takes_others || used == Some(source) || value.is_null() || value.as_str() == Some("")
     };
-    let members = sources.0.iter().filter_map(move |source| match source.find(scope)? {
+    sources.0.iter().filter_map(move |source| match source.find(scope)? {
         Cow::Borrowed(value) if is_left_out(source, value) => Some(std::ptr::from_ref(value)),
         _ => None,
-    });
-    members
+    })
 }
 
 /// Says which names were looked for, and which members may be meant.
