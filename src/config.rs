@@ -11,7 +11,7 @@ use std::time::Duration;
 use devicestate_engine::{
     function_app::FunctionApp,
     handler::DEAD_LETTER_TIME,
-    processor::{IotHubTime, heard_every},
+    processor::{IotHubTime, heard_every, max_readings},
     settings::{ConfigError, Settings},
     timespan,
 };
@@ -118,17 +118,6 @@ impl Config {
             _ => Ok(()),
         }
     }
-}
-
-/// Returns the most readings of a document: `MaxReadings`, from 1 to 100000. Default: 1000.
-///
-/// # Errors
-///
-/// Returns a [`ConfigError`] if the value is another one.
-pub fn max_readings(settings: &Settings) -> Result<usize, ConfigError> {
-    settings.parse("MaxReadings", 1000, "an integer from 1 to 100000", |value| {
-        value.parse().ok().filter(|number| (1..=100_000).contains(number))
-    })
 }
 
 /// Returns the level of the handler's log: `LogLevel`, one of `error`, `warn`, `info` (the default), `debug`, `trace`, `off`.

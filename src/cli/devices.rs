@@ -99,14 +99,18 @@ async fn show(store: &Arc<dyn StateStore>, device: &str, output: Output) -> Resu
         )));
     };
     match output {
-        Output::Table => print(format!("{}\n\n{}", device_id(&document.id), readings_table(&document))),
+        Output::Table => {
+            let heard = document.heard().map(|heard| format!("\nlast heard (UTC)  {}", iso8601(heard.time_ms)));
+            let heard = heard.unwrap_or_default();
+            print(format!("{}{heard}\n\n{}", device_id(&document.id), readings_table(&document)))
+        }
         Output::Json | Output::Jsonl => print_json_value(output, COMMAND, CommandOutcome::Succeeded, &document),
     }
 }
 
-/// Returns the readings of a document as a table, each with its version.
+/// Returns the readings of a document as a table, each with its version, whose time may be that of the device.
 pub(super) fn readings_table(document: &Document) -> Table {
-    let mut table = Table::new(["READING", "VALUE", "ENQUEUED (UTC)", "SEQUENCE NUMBER"]);
+    let mut table = Table::new(["READING", "VALUE", "TIME (UTC)", "SEQUENCE NUMBER"]);
     for (name, value) in document.readings() {
         let version = document.version(name);
         let time = version.map(|version| iso8601(version.time_ms)).unwrap_or_default();

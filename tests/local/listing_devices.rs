@@ -41,6 +41,25 @@ fn run(workspace: &Workspace, arguments: &[&str]) -> (Option<i32>, String, Strin
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
+#[test]
+fn a_device_is_shown_with_the_time_of_each_reading_and_when_it_was_last_heard() {
+    let workspace = Workspace::new();
+    store(&workspace, [("pump-1".to_owned(), Some(30)), ("fan-2".to_owned(), None)]);
+    let show = |device| {
+        let mut command = Command::new(devicestate());
+        let output = command.args(["devices", "show", device, "--state"]).arg(workspace.state()).output();
+        String::from_utf8(output.expect("the binary runs").stdout).expect("text")
+    };
+    let lines: Vec<_> = show("pump-1").lines().map(str::to_owned).collect();
+    assert!(lines[0] == "pump-1" && lines[1].starts_with("last heard (UTC)  20"), "{lines:?}");
+    // The time may be that of the device.
+    assert_eq!(
+        lines[3].split_whitespace().collect::<Vec<_>>(),
+        ["READING", "VALUE", "TIME", "(UTC)", "SEQUENCE", "NUMBER"]
+    );
+    assert!(!show("fan-2").contains("heard"));
+}
+
 /// Returns the ids that are listed with these options.
 #[track_caller]
 fn listed(workspace: &Workspace, arguments: &[&str]) -> Vec<String> {

@@ -13,6 +13,7 @@ mod future_times;
 mod inspect;
 mod known_documents;
 mod outcomes;
+mod reading_limit;
 mod record_outcomes;
 mod unrecognized;
 mod write;
@@ -133,6 +134,17 @@ pub struct Processor {
 pub fn heard_every(settings: &Settings) -> Result<Duration, ConfigError> {
     let expected = "a duration such as 00:05:00, or 00:00:00 to record each event";
     settings.parse("HeardEvery", Duration::from_mins(5), expected, timespan::parse)
+}
+
+/// Reads the setting `MaxReadings`: the maximum number of readings of a document, from 1 to 100000.
+///
+/// # Errors
+///
+/// Returns a [`ConfigError`] if the value is another one.
+pub fn max_readings(settings: &Settings) -> Result<usize, ConfigError> {
+    settings.parse("MaxReadings", 1000, "an integer from 1 to 100000", |value| {
+        value.parse().ok().filter(|number| (1..=100_000).contains(number))
+    })
 }
 
 /// The state that all batches of a process share.

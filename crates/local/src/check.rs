@@ -87,7 +87,7 @@ mod tests {
             let enqueued_ms = 1_000 + sequence_number;
             Arc::new(HubEvent { sent, sequence_number, offset: 0, enqueued_ms, iot_hub_enqueued_ms: None })
         });
-        let mut fold = Fold::new(Arc::new(Drone::default()), Duration::from_millis(10));
+        let mut fold = Fold::new(Arc::new(Drone::default()), Duration::from_millis(10), 8);
         fold.add_documents(stored);
         fold.add_events(&source(), 0, &events.collect::<Vec<_>>());
         fold

@@ -13,7 +13,7 @@ use std::{
 
 use devicestate_engine::{
     clock::{Clock as _, System},
-    processor::heard_every,
+    processor::{heard_every, max_readings},
     store::{StoreError, documents},
     text::iso8601,
 };
@@ -333,7 +333,8 @@ impl Drill {
     async fn check(self, setup: &Setup) -> Result<DrillReport, DrillError> {
         let Self { first, standby, files, mut report, .. } = self;
         let heard_every = heard_every(&setup.settings).map_err(LocalError::from)?;
-        let mut fold = Fold::new(Arc::clone(&setup.telemetry.telemetry), heard_every);
+        let max_readings = max_readings(&setup.settings).map_err(LocalError::from)?;
+        let mut fold = Fold::new(Arc::clone(&setup.telemetry.telemetry), heard_every, max_readings);
         for Region { source, broker: hub, .. } in [&first, &standby] {
             for partition in 0..hub.partitions() {
                 fold.add_events(source, partition, &hub.retained_events(partition));

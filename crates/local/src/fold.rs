@@ -1,6 +1,6 @@
 //! The expected documents: a plain fold of the events that hubs received, computed without the handler. For each reading the
 //! newest event wins, by the rule in `docs/reference/state-document.md`. The fold shares with the engine only how an event is
-//! decoded.
+//! decoded and checked.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,8 @@ use std::{
 use devicestate_engine::{
     batch::Source,
     device_state::{Document, Version, document_id},
-    telemetry::{Decoded, DecodedRecord, RecordTime, Telemetry},
+    processor::{InspectedRecord, inspect},
+    telemetry::{Decoded, RecordTime, Telemetry},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -29,9 +30,11 @@ pub(super) struct Fold {
     telemetry: Arc<dyn Telemetry>,
     /// The setting `HeardEvery`.
     heard_every: Duration,
+    /// The setting `MaxReadings`.
+    max_readings: usize,
     /// The expected documents by id.
     documents: BTreeMap<String, Expected>,
-    /// Events that cannot be decoded, or of which a record cannot be, and whose dead letter has not been found.
+    /// Events of which a record cannot be decoded or does not fit into its document, and whose dead letter has not been found.
     invalid: BTreeSet<EventKey>,
 }
 
@@ -69,8 +72,8 @@ struct EventData {
 }
 
 impl Fold {
-    pub(super) fn new(telemetry: Arc<dyn Telemetry>, heard_every: Duration) -> Self {
-        Self { telemetry, heard_every, documents: BTreeMap::new(), invalid: BTreeSet::new() }
+    pub(super) fn new(telemetry: Arc<dyn Telemetry>, heard_every: Duration, max_readings: usize) -> Self {
+        Self { telemetry, heard_every, max_readings, documents: BTreeMap::new(), invalid: BTreeSet::new() }
     }
 
     /// Adds the documents that the store holds before the first event.
@@ -90,36 +93,24 @@ impl Fold {
         let source = Source { partition_id: partition.to_string(), ..source.clone() };
         let number = source.number();
         for event in events {
-            let event_to_decode = envelope::event(event);
-            if event_to_decode
-                .iot_hub_message_source
-                .as_ref()
-                .is_some_and(|source| !source.eq_ignore_ascii_case("telemetry"))
-            {
-                continue;
-            }
-            let records = self.telemetry.decode_records(&event_to_decode).unwrap_or_else(|poison| {
-                // The event as a whole is one record that is not valid.
-                vec![DecodedRecord::Failed { device_id: None, poison }]
-            });
+            let records = inspect(&*self.telemetry, &envelope::event(event), self.max_readings);
             for (index, record) in (0..).zip(records) {
-                match record {
-                    DecodedRecord::Valid(decoded) => self.add_record(event, number, index, decoded),
-                    DecodedRecord::Failed { .. } => {
-                        let namespace = source.fully_qualified_namespace.clone();
-                        self.invalid.insert((namespace, source.partition_id.clone(), event.sequence_number));
-                    }
-                    DecodedRecord::Ignored => {}
+                let is_added = match record {
+                    InspectedRecord::Decoded(decoded) => self.add_record(event, number, index, decoded),
+                    InspectedRecord::Failed(_) => false,
+                    InspectedRecord::Unrecognized(_) | InspectedRecord::Ignored => true,
+                };
+                if !is_added {
+                    let namespace = source.fully_qualified_namespace.clone();
+                    self.invalid.insert((namespace, source.partition_id.clone(), event.sequence_number));
                 }
             }
         }
     }
 
-    /// Adds the record with this index of an event of the source with this number.
-    fn add_record(&mut self, event: &HubEvent, source: u64, index: u32, decoded: Decoded) {
-        if decoded.is_unrecognized() {
-            return;
-        }
+    /// Adds the record with this index of an event of the source with this number. Returns false if its readings do not fit into
+    /// the document.
+    fn add_record(&mut self, event: &HubEvent, source: u64, index: u32, decoded: Decoded) -> bool {
         let HubEvent { enqueued_ms, sequence_number, .. } = *event;
         let position = (enqueued_ms, source, sequence_number, 0);
         let version = match decoded.time {
@@ -128,6 +119,11 @@ impl Fold {
             RecordTime::Enqueued | RecordTime::Unusable => (enqueued_ms, source | 1, sequence_number, index),
         };
         let document = self.documents.entry(document_id(&decoded.device_id).into_owned()).or_default();
+        let new =
+            decoded.readings.iter().filter(|reading| !document.readings.contains_key(reading.name.as_str())).count();
+        if new > 0 && document.readings.len() + new > self.max_readings {
+            return false;
+        }
         document.heard = Some(document.heard.map_or(position, |held| newer(held, position).unwrap_or(held)));
         for reading in decoded.readings {
             match document.readings.get_mut(reading.name.as_str()) {
@@ -139,6 +135,7 @@ impl Fold {
                 None => drop(document.readings.insert(reading.name.to_string(), (version, reading.value))),
             }
         }
+        true
     }
 
     /// Returns the number of expected documents.
@@ -232,7 +229,7 @@ mod tests {
     use devicestate_engine::{
         batch::Event,
         device_state::Reading,
-        telemetry::{Poison, Records},
+        telemetry::{Poison, Records, drone::Drone},
     };
 
     use super::*;
@@ -258,12 +255,16 @@ mod tests {
 
     /// Returns the fold of events of one partition, which are enqueued at the times 1000, 1001 and so on.
     fn fold(bodies: &[Value]) -> Fold {
+        fold_with(Arc::new(Timed), 1_000, bodies)
+    }
+
+    fn fold_with(telemetry: Arc<dyn Telemetry>, max_readings: usize, bodies: &[Value]) -> Fold {
         let events = bodies.iter().zip(0..).map(|(body, sequence_number)| {
             let sent = Sent { body: body.to_string().into_bytes(), ..Sent::default() };
             let enqueued_ms = 1_000 + sequence_number;
             Arc::new(HubEvent { sent, sequence_number, offset: 0, enqueued_ms, iot_hub_enqueued_ms: None })
         });
-        let mut fold = Fold::new(Arc::new(Timed), Duration::ZERO);
+        let mut fold = Fold::new(telemetry, Duration::ZERO, max_readings);
         fold.add_events(&Source::default(), 0, &events.collect::<Vec<_>>());
         fold
     }
@@ -291,6 +292,21 @@ mod tests {
     #[test]
     fn a_null_clears_a_reading_and_an_older_record_does_not_bring_it_back() {
         assert_newest(&[json!([[500, null]]), json!([[400, 2]])], 500, 0, 0, &Value::Null);
+    }
+
+    #[test]
+    fn a_record_that_the_handler_refuses_is_expected_as_a_dead_letter_and_not_in_its_document() {
+        let events = [
+            json!({ "deviceId": "a", "battery": 0.5, "flightMode": 1 }),
+            json!({ "deviceId": "a", "battery": 0.4, "position": { "altitude": 1.0 } }),
+            json!({ "deviceId": "a", "flightMode": 2 }),
+            json!({ "deviceId": "b", "battery": 0.5, "flightMode": 1, "position": { "altitude": 1.0 } }),
+            json!({ "deviceId": "c".repeat(1_024), "battery": 0.5 }),
+        ];
+        let fold = fold_with(Arc::new(Drone::default()), 2, &events);
+        let values: Vec<_> = fold.documents["a"].readings.values().map(|(_, value)| value.clone()).collect();
+        assert_eq!((values, fold.document_count()), (vec![json!(0.5), json!(2)], 1));
+        assert_eq!(fold.invalid.iter().map(|(_, _, number)| *number).collect::<Vec<_>>(), [1, 3, 4]);
     }
 
     #[test]

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use devicestate_engine::{clock::Clock, device_state::Document, processor::heard_every, store};
+use devicestate_engine::{
+    clock::Clock,
+    device_state::Document,
+    processor::{heard_every, max_readings},
+    store,
+};
 use devicestate_sqlite::Database;
 
 use crate::{
@@ -94,7 +99,11 @@ struct Expected {
 impl Expected {
     async fn read(setup: &Setup) -> Result<Self, LocalError> {
         let file = setup.open_state()?;
-        let mut fold = Fold::new(Arc::clone(&setup.telemetry.telemetry), heard_every(&setup.settings)?);
+        let mut fold = Fold::new(
+            Arc::clone(&setup.telemetry.telemetry),
+            heard_every(&setup.settings)?,
+            max_readings(&setup.settings)?,
+        );
         fold.add_documents(&read_stored(&setup.documents).await?);
         let newest_dead_letter = newest_dead_letter(&file).await?;
         Ok(Self { fold, file, newest_dead_letter })

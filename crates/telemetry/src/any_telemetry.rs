@@ -54,13 +54,13 @@ impl AnyTelemetry {
     /// Maps the records of a content. Of JSON lines, one that is not valid fails alone.
     fn map<'e>(
         &self,
-        content: Content<'_>,
+        unwrapped: Content<'_>,
         context: &Context<'e>,
         records: &mut Records<'_, 'e>,
         taken: &mut usize,
     ) -> Result<(), Poison> {
-        let Content::Json(text) = content else {
-            return self.mapping.map_values(&values(content)?, context, records, taken);
+        let Content::Json(text) = unwrapped else {
+            return self.mapping.map_values(&values(unwrapped)?, context, records, taken);
         };
         let poison = match mapping::parse(&text) {
             Ok(values) => return self.mapping.map_values(&values, context, records, taken),

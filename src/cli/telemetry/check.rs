@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use clap::{Args, ValueEnum};
-use devicestate_engine::settings::Settings;
+use devicestate_engine::{processor::max_readings, settings::Settings};
 use devicestate_telemetry::{
     DEFAULT_FILE, LoadError, LoadedTelemetry,
     inspect::{EventReport, Inspector, Summary, reading_names},
@@ -13,7 +13,6 @@ use devicestate_terminal::{CommandError, CommandOutcome, Output, OutputOption, c
 use serde::Serialize;
 
 use super::{EventsArgument, tables::Tables, visit_events, warn};
-use crate::config::max_readings;
 
 /// The name of the command in the output.
 const COMMAND: &str = "telemetry check";

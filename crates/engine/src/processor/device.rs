@@ -7,18 +7,12 @@
 //! * After a write whose response was lost, the document before that write is kept. If the next read shows that the write
 //!   was done, the events are counted against the document before it: they are applied, not superseded.
 
-use std::{
-    collections::HashSet,
-    future::{Future, poll_fn},
-    mem,
-    pin::pin,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    task::Poll,
-    time::Duration,
-};
+mod operations;
 
-use futures_util::future::poll_immediate;
-use tokio::time::{Instant, sleep, timeout_at};
+use std::{collections::HashSet, mem, sync::atomic::AtomicBool, time::Duration};
+
+use operations::is_rejected_write;
+use tokio::time::Instant;
 
 use super::{
     DocumentCache, Outcome,
@@ -26,11 +20,12 @@ use super::{
     counters::Counters,
     decoded::{Device, DeviceRecord},
     outcomes::{outcomes, unwritten_outcome},
+    reading_limit,
 };
 use crate::{
     clock::Random,
     device_state::{Document, Update},
-    store::{ETag, StateStore, StoreError, Stored},
+    store::{StateStore, StoreError, Stored},
 };
 
 /// The result for one device.
@@ -106,11 +101,13 @@ struct WriteBase {
 }
 
 /// The result of writing some events of a device.
-enum WriteEnd {
-    /// The events were written over the document `before`, if there was one.
-    Written { before: Option<Document> },
-    /// The document already holds the events. They are counted against the document `before`.
-    AlreadyHeld { before: Option<Document> },
+struct WriteEnd {
+    /// The document against which the events are counted, if there was one.
+    before: Option<Document>,
+    /// Whether they were written over it. Otherwise the document already holds them.
+    is_written: bool,
+    /// For each record why it was left out, if it was; empty if none was.
+    left_out: Vec<Option<StoreError>>,
 }
 
 /// The time of a device that is known to be faulty. The others do not wait longer for it.
@@ -133,14 +130,16 @@ impl Writer<'_> {
         let mut before_batch: Option<Option<Document>> = None;
         while let Some(part) = parts.pop() {
             match device_write.write(part).await {
-                Ok(WriteEnd::Written { before }) => {
+                Ok(WriteEnd { before, is_written, left_out }) => {
                     let before = before_batch.get_or_insert(before);
+                    let first = result.outcomes.len();
                     result.outcomes.extend(outcomes(before.as_ref(), part));
-                    result.is_written = true;
-                }
-                Ok(WriteEnd::AlreadyHeld { before }) => {
-                    let before = before_batch.get_or_insert(before);
-                    result.outcomes.extend(outcomes(before.as_ref(), part));
+                    for (index, error) in (first..).zip(left_out) {
+                        if let Some(error) = error {
+                            result.outcomes[index] = unwritten_outcome(device, &part[index - first], &error);
+                        }
+                    }
+                    result.is_written |= is_written;
                 }
                 Err(error @ (StoreError::Rejected(_) | StoreError::BadRequest(_))) => {
                     if part.len() > 1 && !device_write.is_document_rejected {
@@ -199,12 +198,8 @@ impl<'a> DeviceWrite<'a> {
     /// Returns the last error if it is final or if the deadline leaves no time for another try.
     async fn write(&mut self, records: &[DeviceRecord<'_>]) -> Result<WriteEnd, StoreError> {
         let heard_every = self.writer.heard_every;
-        let mut update = Update::default();
-        // The order makes no difference to the result. Starting with the newest event skips most older readings.
-        for record in records.iter().rev() {
-            update.fold(record.version, record.readings);
-            update.hear(record.position);
-        }
+        let mut update = folded(records.iter());
+        let mut left_out = Vec::new();
         self.is_document_rejected = false;
         let mut backoff = Backoff::default();
         let mut unreadable_conflicts = 0;
@@ -228,10 +223,18 @@ impl<'a> DeviceWrite<'a> {
             let before = stored.as_ref().map(|stored| &stored.document);
             let mut document = before.cloned().unwrap_or_else(|| Document::new(self.device.id.clone().into_owned()));
             let has_newer = document.merge(&update);
-            if let Some(error) = self.too_many_readings(before, &document) {
+            if reading_limit::is_exceeded(before, &document, self.writer.max_readings) {
                 if is_read {
+                    left_out = reading_limit::too_many(before, records, self.writer.max_readings);
+                    if left_out.iter().all(Option::is_some) {
+                        let before = before.cloned();
+                        self.base = Base::Read(stored);
+                        return Ok(WriteEnd { before, is_written: false, left_out });
+                    }
+                    update = folded(
+                        records.iter().zip(&left_out).filter(|(_, error)| error.is_none()).map(|(record, _)| record),
+                    );
                     self.base = Base::Read(stored);
-                    return Err(error);
                 }
                 continue;
             }
@@ -241,7 +244,7 @@ impl<'a> DeviceWrite<'a> {
                 Some(_) if !must_write && !is_read => continue,
                 Some(stored) if !must_write => {
                     let before = counted_base(stored.document, ambiguous_base, &update);
-                    return Ok(WriteEnd::AlreadyHeld { before });
+                    return Ok(WriteEnd { before, is_written: false, left_out });
                 }
                 Some(ref stored) => self.replace(&document, &stored.etag).await,
                 None => self.create(&document).await,
@@ -254,7 +257,7 @@ impl<'a> DeviceWrite<'a> {
                     continue;
                 }
                 let before = counted_base(stored.document.clone(), ambiguous_base, &update);
-                return Ok(WriteEnd::AlreadyHeld { before });
+                return Ok(WriteEnd { before, is_written: false, left_out });
             }
             match written {
                 Ok(etag) => {
@@ -264,7 +267,7 @@ impl<'a> DeviceWrite<'a> {
                         Some(before) if !has_newer => counted_base(before, ambiguous_base, &update),
                         before => before,
                     };
-                    return Ok(WriteEnd::Written { before });
+                    return Ok(WriteEnd { before, is_written: true, left_out });
                 }
                 Err(StoreError::Conflict) if stored.is_none() && unreadable_conflicts == MAX_UNREADABLE_CONFLICTS => {
                     self.is_document_rejected = true;
@@ -287,131 +290,17 @@ impl<'a> DeviceWrite<'a> {
             }
         }
     }
+}
 
-    /// Returns an error if the merge adds fields to the document although it then has more than the limit.
-    fn too_many_readings(&self, before: Option<&Document>, merged: &Document) -> Option<StoreError> {
-        let (count, max_readings) = (merged.reading_count(), self.writer.max_readings);
-        if count <= max_readings || before.is_some_and(|before| before.reading_count() == count) {
-            return None;
-        }
-        Some(StoreError::Rejected(format!(
-            "it would have {count} readings, and the setting `MaxReadings` allows {max_readings}: send fewer names, raise the \
-             setting, or remove readings from the document"
-        )))
+/// Folds records into one update. Their order makes no difference to the result. Starting with the newest event skips most older
+/// readings.
+fn folded<'r>(records: impl DoubleEndedIterator<Item = &'r DeviceRecord<'r>>) -> Update {
+    let mut update = Update::default();
+    for record in records.rev() {
+        update.fold(record.version, record.readings);
+        update.hear(record.position);
     }
-
-    async fn read(&self) -> Result<Option<Stored>, StoreError> {
-        let Writer { store, cache, counters, .. } = self.writer;
-        counters.reads.fetch_add(1, Relaxed);
-        let read = self.before_deadline(store.read(&self.device.id, &counters.charge)).await?;
-        if let Some(stored) = &read {
-            cache.insert(&stored.document, &stored.etag);
-        }
-        Ok(read)
-    }
-
-    async fn create(&self, document: &Document) -> Result<ETag, StoreError> {
-        self.record_write(document, self.writer.store.create(document, &self.writer.counters.charge)).await
-    }
-
-    async fn replace(&self, document: &Document, if_match: &ETag) -> Result<ETag, StoreError> {
-        self.record_write(document, self.writer.store.replace(document, if_match, &self.writer.counters.charge)).await
-    }
-
-    /// Runs a write and updates the cache and the counters from its result.
-    async fn record_write(
-        &self,
-        document: &Document,
-        write: impl Future<Output = Result<ETag, StoreError>>,
-    ) -> Result<ETag, StoreError> {
-        let Writer { cache, counters, .. } = self.writer;
-        counters.writes.fetch_add(1, Relaxed);
-        let written = self.before_deadline(write).await;
-        match &written {
-            Ok(etag) => cache.insert(document, etag),
-            Err(error) if is_rejected_write(error) => {}
-            Err(_) => cache.remove(&document.id),
-        }
-        written
-    }
-
-    /// Runs an operation until the deadline. After the deadline it is not started.
-    async fn before_deadline<T>(
-        &self,
-        operation: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        if Instant::now() >= self.deadline {
-            return Err(self.deadline_error());
-        }
-        // An operation that completes immediately needs no timer.
-        let mut operation = pin!(operation);
-        let response = match poll_immediate(operation.as_mut()).await {
-            Some(response) => Some(response),
-            None => self.unless_straggling(timeout_at(self.deadline, operation)).await.and_then(Result::ok),
-        };
-        if let Some(Err(StoreError::Throttled { .. })) = response {
-            self.writer.counters.throttled.fetch_add(1, Relaxed);
-        }
-        response.unwrap_or_else(|| Err(self.deadline_error()))
-    }
-
-    /// Runs a future unless the stragglers must end, before or while it runs: then returns `None`. A throttled device is no
-    /// straggler, since it must wait; nor is one after a conflict, since another writer was first.
-    async fn unless_straggling<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let is_waiting = matches!(self.last_failure, Some(StoreError::Throttled { .. } | StoreError::Conflict));
-        let mut future = pin!(future);
-        poll_fn(|context| match future.as_mut().poll(context) {
-            Poll::Pending if !is_waiting && self.writer.must_stragglers_end.load(Relaxed) => Poll::Ready(None),
-            polled => polled.map(Some),
-        })
-        .await
-    }
-
-    /// Returns the error of an operation that reached the deadline.
-    fn deadline_error(&self) -> StoreError {
-        let before = match &self.last_failure {
-            Some(failure) => format!("; before that: {failure}"),
-            None => String::new(),
-        };
-        let is_at_end = Instant::now() >= self.writer.deadline;
-        let limit = if is_at_end { "`InvocationBudget`" } else { "the time that the other devices took" };
-        let reason = format!("the store did not respond within {limit}{before}");
-        match self.last_failure {
-            _ if !self.started_in_time => slow_store_error(&before),
-            Some(StoreError::Throttled { delay, .. }) => StoreError::Throttled { reason, delay },
-            _ => StoreError::Transient(reason),
-        }
-    }
-
-    /// Waits before the next try.
-    ///
-    /// # Errors
-    ///
-    /// Returns `error` if it is final or if the next try would be after the deadline.
-    async fn wait(&mut self, backoff: &mut Backoff, error: StoreError) -> Result<(), StoreError> {
-        let Writer { random, counters, .. } = *self.writer;
-        let delay = match &error {
-            StoreError::Conflict => {
-                counters.conflicts.fetch_add(1, Relaxed);
-                backoff.after_conflict(random)
-            }
-            StoreError::Transient(_) if self.is_faulty => return Err(error),
-            StoreError::Transient(_) => backoff.after_failure(random),
-            StoreError::Throttled { delay, .. } => backoff.after_failure(random).max(*delay),
-            StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Refused(_) | StoreError::Systemic(_) => {
-                return Err(error);
-            }
-        };
-        if Instant::now() + delay >= self.deadline {
-            // Failing early is better than sleeping until the deadline: the host's own retry delay comes next.
-            return Err(if self.started_in_time { error } else { slow_store_error(&format!("; the last: {error}")) });
-        }
-        if error != StoreError::Conflict {
-            counters.retries.fetch_add(1, Relaxed);
-        }
-        self.last_failure = Some(error.clone());
-        self.unless_straggling(sleep(delay)).await.ok_or(error)
-    }
+    update
 }
 
 /// Returns the document against which the events of an update are counted that changes no reading of the document `stored`. If
@@ -420,21 +309,5 @@ fn counted_base(stored: Document, ambiguous: Option<WriteBase>, update: &Update)
     match ambiguous.filter(|base| stored.holds(update, base.document.as_ref())) {
         Some(base) => base.document,
         None => Some(stored),
-    }
-}
-
-/// Returns the error of a device that started too late: the load of the store is the cause, not the device.
-fn slow_store_error(before: &str) -> StoreError {
-    let reason = format!("the store was too slow for the entire batch within `InvocationBudget`{before}");
-    StoreError::Throttled { reason, delay: Duration::ZERO }
-}
-
-/// Returns true if the store rejected the write, so that the document is most likely unchanged.
-fn is_rejected_write(error: &StoreError) -> bool {
-    match error {
-        StoreError::Rejected(_) | StoreError::BadRequest(_) | StoreError::Refused(_) | StoreError::Throttled { .. } => {
-            true
-        }
-        StoreError::Conflict | StoreError::Transient(_) | StoreError::Systemic(_) => false,
     }
 }

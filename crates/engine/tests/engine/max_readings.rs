@@ -5,7 +5,7 @@ use std::sync::Arc;
 use devicestate_engine::processor::{DocumentCache, Processor};
 use devicestate_test_doubles::{
     Operation::{Read, Write},
-    ScriptedStore, batch, document, event, issue, kinds, readings, version,
+    ScriptedStore, StoreResponse, batch, document, event, issue, kinds, readings, update, version,
 };
 use serde_json::{Map, Value, json};
 
@@ -87,6 +87,22 @@ async fn many_records_that_do_not_fit_cost_one_read() {
     let processed = engine(&store).process(&batch(events)).await;
     assert_eq!(kinds(&processed), vec!["failed poison"; 99]);
     assert_eq!((store.count(Read), store.count(Write)), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_fit_cost_one_write_although_others_between_them_do_not() {
+    let store = Arc::new(ScriptedStore::default());
+    store.put(&document("d", version(0), &json!({"A": 0, "B": 0}))).await;
+    let names = ["A", "C", "B", "D", "C", "E", "A"];
+    let events = (1..).zip(names).map(|(number, name)| event(number, &json!([record(&[name])])));
+    // Another writer changes the document first.
+    store.respond(Write, "d", [StoreResponse::OtherWriterFirst(update(version(0), &json!({"B": 9})))]);
+    let processed = engine(&store).process(&batch(events)).await;
+    let [fits, full] = ["applied", "failed poison"];
+    assert_eq!(kinds(&processed), [fits, fits, fits, full, fits, full, fits]);
+    assert_eq!(store.count(Write), 2, "the conflict and its repeat");
+    let document = store.document("d").await.expect("a document");
+    assert_eq!(["A", "B", "C"].map(|name| document.version(name)), [7, 3, 5].map(|number| Some(version(number))));
 }
 
 #[tokio::test(start_paused = true)]
