@@ -145,6 +145,22 @@ fn each_record_of_an_event_is_shown() {
     assert_eq!(event["outcome"], "deadLettered");
     assert_eq!(event["records"][2]["readings"][0]["from"], "/readings/2/t");
     assert_eq!([&data["summary"]["events"], &data["summary"]["records"]], [1, 3]);
+    let output = run(folder.path(), &["check", "events.jsonl"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    for expected in ["EVENT 1 (line 1), record 0\n", "EVENT 1 (line 1), record 1: dead letter", "record 2\n"] {
+        assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn a_text_is_in_quotes_and_a_time_has_its_limit() {
+    let events = r#"{"deviceId":"a","ts":"2100-01-01T00:00:00Z","volts":"12"}"#;
+    let folder = folder(&[("events.jsonl", events), ("telemetry.json", TELEMETRY)]);
+    let output = run(folder.path(), &["check", "events.jsonl"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    for expected in ["\"12\"", "the device's time, at most the enqueued time"] {
+        assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
+    }
 }
 
 #[test]
@@ -207,7 +223,10 @@ fn a_check_that_cannot_start_exits_with_2_and_prints_nothing() {
         (&["check", "missing.jsonl"][..], "missing.jsonl cannot be read: No such file"),
         (&["check", "e.csv"], "is not a JSON object"),
         (&["check", "events.jsonl", "--file", "bad.json"], "`readings`"),
-        (&["check", "events.jsonl", "--file", "missing.json"], "missing.json"),
+        (
+            &["check", "events.jsonl", "--file", "missing.json"],
+            "missing.json cannot be read: No such file or directory (option --file)",
+        ),
         (&["check", "events.jsonl", "--telemetry", "drone", "--file", "bad.json"], "cannot be used with"),
         (&["check"], "EVENTS"),
     ] {

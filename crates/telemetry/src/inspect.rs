@@ -2,6 +2,7 @@
 //! used.
 
 mod fields;
+mod issues;
 mod report;
 
 use std::{
@@ -48,7 +49,8 @@ pub struct Inspector {
     missing: BTreeSet<String>,
     fields: Fields,
     summary: Summary,
-    issues: BTreeMap<String, (u64, u64)>,
+    /// By what is the same in issues that differ only by values.
+    issues: BTreeMap<String, Issue>,
     /// Hashes of the device ids.
     devices: HashSet<u64>,
     hasher: RandomState,
@@ -110,9 +112,13 @@ impl Inspector {
                 }
             }
             InspectedRecord::Failed(failure) => {
-                let is_new = !self.issues.contains_key(&failure.issue);
-                let issue = if is_new && self.issues.len() >= MAX_ISSUES { "other issues" } else { &failure.issue };
-                self.issues.entry(issue.to_owned()).or_insert((0, event)).0 += 1;
+                let mut key = issues::without_values(&failure.issue);
+                let mut issue = failure.issue.as_str();
+                if !self.issues.contains_key(&key) && self.issues.len() >= MAX_ISSUES {
+                    (key, issue) = (String::new(), "other issues");
+                }
+                let new = || Issue { issue: issue.to_owned(), records: 0, first_event: event };
+                self.issues.entry(key).or_insert_with(new).records += 1;
             }
             InspectedRecord::Unrecognized(_) | InspectedRecord::Ignored => {}
         }
@@ -121,9 +127,7 @@ impl Inspector {
     /// Ends the inspection.
     #[must_use]
     pub fn finish(self) -> Summary {
-        let issues = self.issues.into_iter();
-        let mut issues: Vec<_> =
-            issues.map(|(issue, (records, first_event))| Issue { issue, records, first_event }).collect();
+        let mut issues: Vec<_> = self.issues.into_values().collect();
         issues.sort_by_key(|issue| (std::cmp::Reverse(issue.records), issue.first_event));
         Summary {
             devices: self.devices.len() as u64,
@@ -181,9 +185,12 @@ fn time_report(time: RecordTime, event: &Event) -> TimeReport {
     let enqueued_ms = event.time_ms.or_else(|| event.position.map(|position| position.enqueued_ms));
     let (from, ms) = match time {
         RecordTime::Service => ("service", enqueued_ms),
-        RecordTime::Device(ms) => ("device", Some(enqueued_ms.map_or(ms, |enqueued_ms| ms.min(enqueued_ms)))),
+        RecordTime::Device(ms) => match enqueued_ms.filter(|enqueued_ms| *enqueued_ms < ms) {
+            Some(enqueued_ms) => ("future", Some(enqueued_ms)),
+            None => ("device", Some(ms)),
+        },
         RecordTime::Enqueued => ("enqueued", enqueued_ms),
         RecordTime::Unusable => ("unusable", enqueued_ms),
     };
-    TimeReport { from, utc: ms.map(iso8601) }
+    TimeReport { from, utc: ms.map(iso8601), enqueued_is_known: enqueued_ms.is_some() }
 }

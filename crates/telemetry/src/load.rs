@@ -106,9 +106,14 @@ pub fn load(settings: &Settings, app_directory: &Path) -> Result<LoadedTelemetry
 }
 
 fn drone_with_file(file: Option<&str>, path: &Path) -> LoadError {
+    let there_is = format!("there is a telemetry file, {}", path.display());
     let (found, remedy) = match file {
+        // `devicestate local` sets the path of the file in the working folder.
+        Some(file) if file.ends_with(DEFAULT_FILE) && Path::new(file).is_absolute() && path.exists() => {
+            (there_is, "the file, or `TelemetryFile` if it is set,".to_owned())
+        }
         Some(file) => (format!("`TelemetryFile` is {file:?}"), "`TelemetryFile`".to_owned()),
-        None => (format!("there is a telemetry file, {}", path.display()), "the file".to_owned()),
+        None => (there_is, "the file".to_owned()),
     };
     LoadError::DroneWithFile { found, remedy: format!("remove {remedy}") }
 }

@@ -26,7 +26,7 @@ pub use source::Context;
 pub(crate) use source::{Source, Sources};
 pub use text::parse;
 pub(crate) use text::{MAX_VALUES, parse_first, parse_lines};
-pub(crate) use time::{TimeFormat, TimeRule};
+pub(crate) use time::{TimeFormat, TimeRule, USUAL_MS};
 pub(crate) use when::{Condition, Test, When};
 pub(crate) use wildcard::{Elements, NamePattern, Wildcard};
 
@@ -60,6 +60,9 @@ pub(crate) struct Kind {
     /// Where its own records are, which it is applied to instead. Only if [`Mapping::records`] is `None`.
     pub(crate) records: Option<Pointer>,
     pub(crate) device: Sources,
+    /// True if a member that could be the device id and is not is a reading: without `device` in the file, which names are
+    /// those of ids is only assumed.
+    pub(crate) takes_other_ids: bool,
     /// `None` if the records are ordered by the service's time.
     pub(crate) time: Option<TimeRule>,
     /// In the order of their names, which are different.

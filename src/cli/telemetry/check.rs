@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use clap::{Args, ValueEnum};
 use devicestate_engine::{processor::max_readings, settings::Settings};
 use devicestate_telemetry::{
-    DEFAULT_FILE, LoadedTelemetry,
+    DEFAULT_FILE, LoadError, LoadedTelemetry,
     inspect::{EventReport, Inspector, Summary, reading_names},
     load,
 };
@@ -30,7 +30,8 @@ Examples:
   devicestate dead-letters export | devicestate telemetry check -
 
 Nothing is stored. Readings of shown events have the JSON Pointer of their source, if changing that \
-alone changes the reading. A field is never used if changing or removing it changed nothing in up to \
+alone changes the reading. Records of an event are numbered from 0, as in versions, dead letters and \
+pointers. A field is never used if changing or removing it changed nothing in up to \
 20 events.
 
 Exit codes:
@@ -115,7 +116,13 @@ impl Options {
             Some(Kind::Drone) => settings.set("Telemetry", "drone"),
             None => {}
         }
-        let telemetry = load(&settings, &self.app_root).map_err(CommandError::not_started)?;
+        let telemetry = load(&settings, &self.app_root).map_err(|error| match error {
+            LoadError::Unreadable { path, source, .. } if self.file.is_some() => {
+                let error = LoadError::Unreadable { path, is_set: false, source };
+                CommandError::not_started(format!("{error} (option --file)"))
+            }
+            error => CommandError::not_started(error),
+        })?;
         let file = self.app_root.join(settings.get("TelemetryFile").unwrap_or(DEFAULT_FILE));
         let names = fs::read_to_string(file).map(|text| reading_names(&text)).unwrap_or_default();
         let max_readings = max_readings(&settings).map_err(CommandError::not_started)?;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use devicestate_telemetry::inspect::{EventReport, Outcome, RecordReport, Summary};
 use devicestate_terminal::{Table, clean};
+use serde_json::Value;
 
 use super::check::Check;
 use crate::cli::devices::cell_text;
@@ -31,7 +32,7 @@ fn write_event(f: &mut fmt::Formatter, EventReport { event, line, records, .. }:
             write!(f, " (line {line})")?;
         }
         if records.len() > 1 {
-            write!(f, ", record {}", index + 1)?;
+            write!(f, ", record {index}")?;
         }
         write_record(f, record)?;
     }
@@ -57,16 +58,18 @@ fn write_record(f: &mut fmt::Formatter, record: &RecordReport) -> fmt::Result {
     table.row(["device id".to_owned(), short(&device), short(record.device_from.as_deref().unwrap_or_default())]);
     if let Some(time) = &record.time {
         let from = match time.from {
-            "device" => "the device's time",
+            "device" if time.enqueued_is_known => "the device's time",
+            "device" => "the device's time, at most the enqueued time",
+            "future" => "the enqueued time, because the time of the device is later",
             "enqueued" => "the enqueued time, because there is no time of the device",
-            "unusable" => "the enqueued time, because the time of the device is too early",
+            "unusable" => "the enqueued time, because that of the device is before `notBefore`: is its `format` right?",
             _ => "the service's order",
         };
         table.row(["time (UTC)".to_owned(), time.utc.clone().unwrap_or_else(|| "-".into()), from.to_owned()]);
     }
     for reading in &record.readings {
         let from = reading.from.as_deref().unwrap_or_default();
-        table.row([short(&reading.name), short(&cell_text(&reading.value)), short(from)]);
+        table.row([short(&reading.name), short(&value_text(&reading.value)), short(from)]);
     }
     writeln!(f, "{table}")
 }
@@ -112,6 +115,11 @@ fn write_summary(f: &mut fmt::Formatter, summary: &Summary, shown: u64) -> fmt::
         write!(f, "\n{table}")?;
     }
     Ok(())
+}
+
+/// Returns the text of a value. A text is in quotes, because it may look like a number.
+fn value_text(value: &Value) -> String {
+    if value.is_string() { value.to_string() } else { cell_text(value) }
 }
 
 /// Returns the start of a text that is too long for a cell.

@@ -48,8 +48,7 @@ impl FastKind {
         let mut guards = before.map(|when| plan.guard(when, false)).collect::<Option<Vec<_>>>()?;
         guards.push(plan.guard(&kind.when, true)?);
         guards.retain(|guard| !(guard.must_hold && guard.conditions.is_empty()));
-        // The member that the device id is from is used, and its other sources are not. A record that has several is left to the
-        // plain reader.
+        // A record that has several ids is left to the plain reader if only the one that is used is not a reading.
         let device = plan.sources(&kind.device, true)?;
         let time = match &kind.time {
             Some(time) => {
@@ -72,7 +71,9 @@ impl FastKind {
             Some(ReadingRule { name: rule.name.clone(), value })
         });
         let readings = readings.collect::<Option<Vec<_>>>()?;
-        let rules = Rules { device, device_id_from_iot_hub: mapping.device_id_from_iot_hub, time, readings };
+        let takes_other_ids = kind.takes_other_ids;
+        let rules =
+            Rules { device, takes_other_ids, device_id_from_iot_hub: mapping.device_id_from_iot_hub, time, readings };
         Some(Self { plan, guards, rules })
     }
 }

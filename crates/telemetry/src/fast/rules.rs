@@ -21,6 +21,8 @@ use crate::mapping::{Context, Conversion, NamedValues, Range, TimeFormat};
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) device: Vec<From>,
+    /// True if a member that could be the device id and is not is a reading.
+    pub(super) takes_other_ids: bool,
     pub(super) device_id_from_iot_hub: DeviceIdFromIotHub,
     pub(super) time: Option<TimeRule>,
     /// In the order of their names.
@@ -126,12 +128,12 @@ impl Rules {
         for from in &self.device {
             match from {
                 From::Slot(slot) => match &reader.slots[*slot] {
-                    Held::Absent => {}
-                    Held::Null if !reader.plan.nulls_clear => {}
+                    Held::Absent | Held::Null => {}
+                    Held::Text(Quoted { begin, end, .. }) if begin == end => {}
                     // A second one is an ordinary member.
-                    _ if id.is_some() && reader.plan.wildcard.is_some() => return Err(Unusual),
+                    _ if id.is_some() && self.takes_other_ids && reader.plan.wildcard.is_some() => return Err(Unusual),
                     _ if id.is_some() => {}
-                    Held::Text(Quoted { begin, end, is_escaped: false }) if begin < end => {
+                    Held::Text(Quoted { begin, end, is_escaped: false }) => {
                         id = Some(DeviceId::InText(&text[*begin..*end]));
                     }
                     Held::Number(number) if !number.is_f64() => {

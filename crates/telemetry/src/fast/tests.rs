@@ -63,10 +63,12 @@ fn event(body: &str) -> Event {
 }
 
 /// Files that use each feature.
-const FILES: [&str; 12] = [
+const FILES: [&str; 14] = [
     "{}",
     r#"{"null":"clear"}"#,
     r#"{"objects":"whole"}"#,
+    r#"{"device":["/deviceId","/id","/a"]}"#,
+    r#"{"device":["/id","/deviceId","/b"],"null":"clear","readings":{"*":true,"f":"/b/a"}}"#,
     r#"{"device":["/a","/b/c","iothub"],"readings":{"x":"/b/d","y":["/c","/d"],"*":true}}"#,
     r#"{"device":"/id","time":{"from":"/a","format":"unix","newest":"device"},"null":"clear",
         "readings":{"n":{"from":"/b","type":"number","scale":2,"range":[-5,null]},"i":{"from":"/c","type":"integer"}}}"#,

@@ -131,6 +131,10 @@ impl Checker {
         let format = self.optional(member("format"), Self::time_format);
         let is_order = self.optional(member("newest"), |checker, node| checker.one_of(node, "an order", &NEWEST));
         let is_required = self.optional(member("required"), Self::boolean);
+        if let (Ok(Some(true)), Ok(None | Some(false)), Some(node)) = (is_required, is_order, member("required")) {
+            let problem = "`required` needs `\"newest\": \"device\"`: otherwise the time is not read";
+            let _: Checked<()> = self.add(node.start, problem);
+        }
         let not_before_ms = self.optional(member("notBefore"), |checker, node| {
             let text = checker.text(node, "a time")?;
             let time = text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
@@ -163,6 +167,7 @@ impl Parts {
         Kind {
             when,
             records,
+            takes_other_ids: self.device.is_none(),
             device: self.device.unwrap_or_else(default_device),
             time: self.time,
             readings,

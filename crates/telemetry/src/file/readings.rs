@@ -61,8 +61,8 @@ impl Checker {
     fn check_name(&mut self, name: &str, start: usize) {
         if !is_reading_name(name) {
             let name = shortened(name);
-            let _: Checked<()> = self
-                .add(start, format!("{name:?} cannot be the name of a reading: it is reserved in the state document"));
+            let problem = if name.is_empty() { "empty" } else { "reserved in the state document" };
+            let _: Checked<()> = self.add(start, format!("{name:?} cannot be the name of a reading: it is {problem}"));
         } else if name.len() > MAX_NAME_BYTES {
             let bytes = name.len();
             let _: Checked<()> =

@@ -2,19 +2,22 @@
 
 mod names;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use devicestate_engine::device_state::is_reading_name;
 use serde_json::Value;
 
-use names::{device_rank, time_rank};
-pub(super) use names::{is_device_name, is_time_name};
+use names::{device_certainty, has_ids, time_rank};
+pub(super) use names::{is_device_name, is_time_name, may_be_device_name};
 
 use super::{
     count,
     sample::{Field, Sample, SampleEvent, Table},
 };
-use crate::mapping::{MAX_NAME_BYTES, TimeFormat};
+use crate::mapping::{MAX_NAME_BYTES, TimeFormat, USUAL_MS, shortened};
 
 /// The most readings that are listed. More are taken by a rule for all members.
 const MAX_READINGS: usize = 200;
@@ -34,21 +37,24 @@ pub(super) fn device(table: &Table, sample: &Sample) -> Option<Device> {
         .fields
         .iter()
         .filter_map(|(source, field)| {
-            let rank = device_rank(field)?;
+            let certainty = device_certainty(field)?;
+            let distinct = distinct(field);
             // An id that is another one in each record is that of a message.
-            let is_message_id = field.count >= 5 && distinct(field) == field.count && rank >= names::WEAK_RANK;
-            Some((rank + if is_message_id { 100 } else { 0 }, field.is_outer, field.path.len(), source, field))
+            let is_message_id = field.count >= 5 && distinct == field.count && certainty.is_weak();
+            let key =
+                (is_message_id, certainty.is_weak(), field.is_outer, certainty, Reverse(distinct), field.path.len());
+            Some((key, certainty, source, field))
         })
         .collect();
-    ranked.sort_by_key(|(rank, is_outer, depth, ..)| (*rank, *is_outer, *depth));
+    ranked.sort_by_key(|(key, ..)| *key);
     let best = ranked.first();
     let is_in_all = |has: fn(&SampleEvent) -> bool| sample.events.iter().all(has);
-    let is_weak = best.is_none_or(|(rank, ..)| *rank >= names::WEAK_RANK);
+    let is_weak = best.is_none_or(|(_, certainty, ..)| certainty.is_weak());
     if is_weak && is_in_all(|event| event.has_iot_hub_device) {
         let note = "device id: the device that IoT Hub authenticated".into();
         return Some(Device { from: vec!["iothub".into()], note });
     }
-    let Some((rank, _, _, source, field)) = best else {
+    let Some((_, _, source, field)) = best else {
         let note = "device id: the partition key; check that it is the device id".into();
         return is_in_all(|event| event.has_partition_key).then(|| Device { from: vec!["partitionKey".into()], note });
     };
@@ -56,17 +62,43 @@ pub(super) fn device(table: &Table, sample: &Sample) -> Option<Device> {
     let missing = table.records.saturating_sub(field.count);
     if missing > 0 {
         // A few records may name it otherwise.
-        let others = ranked.iter().skip(1).filter(|(rank, ..)| *rank < names::WEAK_RANK).take(2);
-        from.extend(others.map(|(_, _, _, source, _)| (*source).clone()));
+        let mut remaining = missing;
+        for (_, _, source, field) in ranked.iter().skip(1).filter(|(_, certainty, ..)| !certainty.is_weak()).take(2) {
+            if remaining > 0 {
+                from.push((*source).clone());
+            }
+            remaining = remaining.saturating_sub(field.count);
+        }
     }
     let mut note = format!("device id: {}, with {}", from.join(" or "), count(distinct(field), "different value"));
     if missing > 0 {
         note = format!("{note}; not in {}", count(missing, "record"));
     }
-    if *rank >= names::WEAK_RANK {
-        note.push_str("; check that it is the device id");
+    if is_weak {
+        note.push_str("; check that it is the device id, or name it with --device");
     }
     Some(Device { from, note })
+}
+
+/// Returns the device id that the caller chose.
+pub(super) fn chosen_device(table: &Table, source: &str) -> Device {
+    let found = table.fields.get(source);
+    let values = found.map(|field| format!(", with {}", count(distinct(field), "different value")));
+    Device { from: vec![source.to_owned()], note: format!("device id: {source}{}", values.unwrap_or_default()) }
+}
+
+/// Returns what may be the device id, for an error: the first fields of texts or integers.
+pub(super) fn device_candidates(table: &Table) -> String {
+    const SHOWN: usize = 20;
+    let fields = table.fields.iter().filter(|(_, field)| has_ids(field));
+    let shown = fields
+        .take(SHOWN)
+        .map(|(source, field)| format!("`{}` ({})", shortened(source), count(distinct(field), "different value")));
+    let shown = shown.collect::<Vec<_>>();
+    if shown.is_empty() {
+        return "such as `cloudevent:source` or `property:NAME`: no field has only texts or integers".into();
+    }
+    format!("one of the fields {}", shown.join(", "))
 }
 
 /// Returns the number of different values.
@@ -85,16 +117,22 @@ pub(super) struct Time {
 /// Returns the field of the device's time.
 pub(super) fn time(table: &Table, sample: &Sample, device: &[String]) -> Option<Time> {
     let candidates = table.fields.iter().filter(|(source, _)| !device.contains(source));
-    let mut ranked: Vec<_> = candidates
+    let best = candidates
         .filter_map(|(source, field)| {
-            let format = time_format(field)?;
-            Some((time_rank(field)?, field.is_outer, field.path.len(), source, field, format))
+            time_format(field, Agreement::Most)?;
+            Some(((field.is_outer, time_rank(field)?, field.path.len()), source, field))
         })
-        .collect();
-    ranked.sort_by_key(|(rank, is_outer, depth, ..)| (*rank, *is_outer, *depth));
-    let (_, _, _, source, field, (name, format)) = ranked.into_iter().next()?;
-    let times: Vec<_> =
-        field.values.iter().filter_map(|(event, value)| Some((*event, format.parse_ms(value)?))).collect();
+        .min_by_key(|(key, ..)| *key);
+    let (_, source, field) = best?;
+    time_at(source, field, sample)
+}
+
+/// Returns the time at a source. `None` if the values are not times.
+pub(super) fn time_at(source: &str, field: &Field, sample: &Sample) -> Option<Time> {
+    let (name, format) = time_format(field, Agreement::Most)?;
+    let times = field.values.iter().filter_map(|(event, value)| Some((*event, format.parse_ms(value)?)));
+    // A clock that was reset says nothing about the order.
+    let times: Vec<_> = times.filter(|(_, ms)| USUAL_MS.contains(ms)).collect();
     let goes_back = times.windows(2).any(|pair| pair[1].1 < pair[0].1);
     let has_several = times.windows(2).any(|pair| pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1);
     let is_late = |(event, ms): &(usize, i64)| {
@@ -114,18 +152,27 @@ pub(super) fn time(table: &Table, sample: &Sample, device: &[String]) -> Option<
     };
     let order = if is_newest { "the device's time decides what is newest" } else { "the service's order decides" };
     let note = format!("time: {source} as {name}; {order}, {why}");
-    Some(Time { from: source.clone(), format: name, is_newest, note })
+    Some(Time { from: source.to_owned(), format: name, is_newest, note })
+}
+
+/// How many values of a field must be times of this century. The others may be those of a clock that was reset.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Agreement {
+    All,
+    Most,
 }
 
 /// Returns the format that all values have, and for numbers the one that gives times of this century.
-fn time_format(field: &Field) -> Option<(&'static str, TimeFormat)> {
-    const YEARS_MS: std::ops::Range<i64> = 978_307_200_000..4_102_444_800_000;
+fn time_format(field: &Field, agreement: Agreement) -> Option<(&'static str, TimeFormat)> {
     if field.values.is_empty() {
         return None;
     }
     TimeFormat::NAMES.into_iter().find(|(_, format)| {
-        let is_time = |value: &Value| format.parse_ms(value).is_some_and(|ms| YEARS_MS.contains(&ms));
-        field.values.iter().all(|(_, value)| is_time(value))
+        let times: Option<Vec<_>> = field.values.iter().map(|(_, value)| format.parse_ms(value)).collect();
+        times.is_some_and(|times| {
+            let usual = times.iter().filter(|ms| USUAL_MS.contains(ms)).count();
+            usual == times.len() || agreement == Agreement::Most && usual * 2 > times.len()
+        })
     })
 }
 
@@ -208,7 +255,8 @@ fn kind(field: &Field) -> (Option<&'static str>, Option<&'static str>) {
     if all(Value::is_string) {
         let is_digits =
             |value: &Value| value.as_str().is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let format = time_format(field).filter(|_| !field.values.iter().any(|(_, value)| is_digits(value)));
+        let format =
+            time_format(field, Agreement::All).filter(|_| !field.values.iter().any(|(_, value)| is_digits(value)));
         return match format {
             Some((format @ ("rfc3339" | "iso8601_utc"), _)) => (Some("time"), Some(format)),
             _ => (Some("string"), None),

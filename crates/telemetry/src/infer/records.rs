@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{
-    choose::{is_device_name, is_time_name},
+    choose::{is_device_name, is_time_name, may_be_device_name},
     sample::Sample,
 };
 
@@ -61,9 +61,13 @@ pub(super) fn find_layout(sample: &Sample) -> Layout {
         let names = common_names(&arrays);
         let has_device = names.iter().any(|name| is_device_name(name));
         let has_time = names.iter().any(|name| is_time_name(name));
-        // Many a list within a record has times, too.
+        let may_have_device = names.iter().any(|name| may_be_device_name(name));
+        // Many a list within a record has times or ids, too.
         let is_usual = USUAL_NAMES.contains(&&*pointer.rsplit('/').next().unwrap_or_default().to_ascii_lowercase());
-        if has_device || has_time && (is_usual || !bodies.iter().any(|body| has_outer_time(body, 0))) {
+        if has_device
+            || is_usual && may_have_device
+            || has_time && (is_usual || !bodies.iter().any(|body| has_outer_time(body, 0)))
+        {
             return Layout::Records { pointer };
         }
     }

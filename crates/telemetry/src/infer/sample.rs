@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::records::Layout;
 use crate::{
     formats::Formats,
-    mapping::parse,
+    mapping::{parse, shortened},
     unwrapping::{Content, unwrap},
 };
 
@@ -181,10 +181,10 @@ impl Table {
         }
     }
 
-    /// Returns the first names, for an error.
-    pub(super) fn names(&self) -> String {
-        let names: Vec<_> = self.fields.keys().take(20).map(|name| format!("`{name}`")).collect();
-        names.join(", ")
+    /// Returns the first sources, for an error.
+    pub(super) fn sources(&self) -> String {
+        let sources: Vec<_> = self.fields.keys().take(20).map(|source| format!("`{}`", shortened(source))).collect();
+        sources.join(", ")
     }
 }
 

@@ -38,6 +38,20 @@ pub(super) struct Origins {
     pub(super) readings: BTreeMap<String, String>,
 }
 
+impl Origins {
+    /// Replaces the only field of an object or an array by the object or the array, if that is the reading.
+    fn lift(&mut self, body: &Value, record: &InspectedRecord) {
+        let InspectedRecord::Decoded(decoded) = record else { return };
+        for reading in decoded.readings.iter().filter(|reading| reading.value.is_object() || reading.value.is_array()) {
+            let Some(origin) = self.readings.get_mut(reading.name.as_str()) else { continue };
+            let mut pointers =
+                std::iter::successors(Some(origin.as_str()), |pointer| Some(pointer.rsplit_once('/')?.0));
+            let whole = pointers.find(|pointer| body.pointer(pointer) == Some(&reading.value)).map(str::to_owned);
+            *origin = whole.unwrap_or_else(|| std::mem::take(origin));
+        }
+    }
+}
+
 impl Fields {
     /// Adds the fields of an event. Returns the origins of each of its records, if they are wanted and can be found.
     pub(super) fn add(
@@ -84,6 +98,9 @@ impl Fields {
                     break;
                 }
             }
+        }
+        for (record, origins) in records.iter().zip(&mut origins) {
+            origins.lift(&value, record);
         }
         origins
     }

@@ -91,11 +91,14 @@ impl RecordReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TimeReport {
-    /// `service` (the position), `device`, `enqueued` (the device sent no time) or `unusable` (so early that the enqueued time is
-    /// used).
+    /// `service` (the position), `device`, or the enqueued time: `enqueued` (the device sent no time), `future` (that of the device
+    /// is later) or `unusable` (so early that it cannot be right).
     pub from: &'static str,
     /// The time in UTC, if the file has it.
     pub utc: Option<String>,
+    /// Whether the file has the enqueued time.
+    #[serde(skip)]
+    pub enqueued_is_known: bool,
 }
 
 /// A reading.
@@ -142,7 +145,7 @@ pub struct Summary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Issue {
-    /// The reason.
+    /// The reason, with the values of the first record.
     pub issue: String,
     /// How many records.
     pub records: u64,

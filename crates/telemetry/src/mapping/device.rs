@@ -14,16 +14,18 @@ use super::{
     source::{Found, Scope},
 };
 
-/// A device id, and the member of the body that it is from.
+/// A device id, and the source that it is from; `None` if that is not one of the mapping.
 #[derive(Debug, PartialEq)]
 pub(super) struct DeviceId<'v, 'e> {
     pub(super) id: Cow<'e, str>,
-    pub(super) member: Option<&'v Value>,
+    pub(super) source: Option<&'v Source>,
 }
 
-/// Returns the device id: from the sources, or the one that IoT Hub authenticated.
+/// Returns the device id: from the sources, or the one that IoT Hub authenticated. `is_named` is true if the telemetry file names
+/// the sources.
 pub(super) fn find_device<'v, 'e>(
     sources: &'v Sources,
+    is_named: bool,
     from_iot_hub: DeviceIdFromIotHub,
     scope: Scope<'v, 'e>,
 ) -> Result<DeviceId<'v, 'e>, Poison> {
@@ -42,9 +44,9 @@ pub(super) fn find_device<'v, 'e>(
             Ok(named)
         }
         (None, Some(id)) if from_iot_hub != DeviceIdFromIotHub::Unused => {
-            Ok(DeviceId { id: Cow::Borrowed(id), member: None })
+            Ok(DeviceId { id: Cow::Borrowed(id), source: None })
         }
-        (None, _) => Err(Poison::Undecodable(describe_missing(sources, scope))),
+        (None, _) => Err(Poison::Undecodable(describe_missing(sources, is_named, scope))),
     }
 }
 
@@ -67,20 +69,35 @@ fn named_device<'v, 'e>(sources: &'v Sources, scope: Scope<'v, 'e>) -> Result<Op
             return Err(Poison::Invalid(issue));
         }
     };
-    let member = match value {
-        Cow::Borrowed(member) => Some(member),
-        Cow::Owned(_) => None,
+    Ok(Some(DeviceId { id: id.into(), source: Some(source) }))
+}
+
+/// Returns the members that are not readings, because they are the device id or another source of it.
+pub(super) fn ids_in_body<'v>(
+    sources: &'v Sources,
+    used: Option<&'v Source>,
+    takes_others: bool,
+    scope: Scope<'v, '_>,
+) -> impl Iterator<Item = *const Value> {
+    let is_left_out = move |source: &Source, value: &Value| {
+        !takes_others || used == Some(source) || value.is_null() || value.as_str() == Some("")
     };
-    Ok(Some(DeviceId { id: id.into(), member }))
+    sources.0.iter().filter_map(move |source| match source.find(scope)? {
+        Cow::Borrowed(value) if is_left_out(source, value) => Some(std::ptr::from_ref(value)),
+        _ => None,
+    })
 }
 
 /// Says which names were looked for, and which members may be meant.
-fn describe_missing(sources: &Sources, scope: Scope<'_, '_>) -> String {
+fn describe_missing(sources: &Sources, is_named: bool, scope: Scope<'_, '_>) -> String {
     const SHOWN: usize = 5;
     let Value::Object(members) = scope.record else {
         return format!("the device id is missing: nothing is at {sources}; the record is {}", shown(scope.record));
     };
     let mut issue = format!("the device id is missing or empty: nothing is at {sources}");
+    if is_named {
+        issue.push_str(" in this record");
+    }
     let candidates = members.iter().filter(|(name, value)| is_candidate(name, value, sources));
     for (name, _) in candidates.take(SHOWN) {
         let _ = write!(issue, "; there is {:?}", shortened(name));
@@ -92,7 +109,7 @@ fn describe_missing(sources: &Sources, scope: Scope<'_, '_>) -> String {
     if let Some(source) = outside {
         let _ = write!(issue, "; outside of the records there is `body:{source}`");
     }
-    issue + ": name its place with `device` in the telemetry file"
+    if is_named { issue } else { issue + ": name its place with `device` in the telemetry file" }
 }
 
 /// Returns true if a member may be meant as the device id.

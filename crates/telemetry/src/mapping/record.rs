@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     Kind, MAX_DEPTH, Mapping, ReadingRule, ReadingValue, Source, Sources,
-    device::{DeviceId, find_device},
+    device::{DeviceId, find_device, ids_in_body},
     shown::{shortened, shown},
     source::{Found, Scope},
 };
@@ -25,16 +25,17 @@ pub(super) type Values = HashSet<*const Value>;
 impl Kind {
     /// Adds one record.
     pub(super) fn map<'e>(&self, mapping: &Mapping, scope: Scope<'_, 'e>, records: &mut Records<'_, 'e>) {
-        let DeviceId { id, member } = match find_device(&self.device, mapping.device_id_from_iot_hub, scope) {
-            Ok(device) => device,
-            Err(poison) => return records.fail(None, poison),
-        };
+        let DeviceId { id, source } =
+            match find_device(&self.device, !self.takes_other_ids, mapping.device_id_from_iot_hub, scope) {
+                Ok(device) => device,
+                Err(poison) => return records.fail(None, poison),
+            };
         let mut used: Values = self.named_sources().flat_map(|sources| sources.in_body(scope)).collect();
-        used.extend(member.map(std::ptr::from_ref));
+        used.extend(ids_in_body(&self.device, source, self.takes_other_ids, scope));
         let time = self.time.as_ref().map_or(Ok(RecordTime::Service), |time| time.find(scope));
         let time = time.and_then(|time| {
             self.add_readings(scope, &mut used, records)?;
-            check(records.current())?;
+            check(records.current(), source.filter(|_| self.takes_other_ids))?;
             Ok(time)
         });
         match time {
@@ -140,14 +141,18 @@ fn is_nested_at_most(levels: usize, value: &Value) -> bool {
     }
 }
 
-/// Sorts the readings of a record by their names, and checks the names and how deeply the values are nested.
-fn check(readings: &mut [Reading]) -> Result<(), String> {
+/// Sorts the readings of a record by their names, and checks the names and how deeply the values are nested. `device` is the source
+/// of the device id that the telemetry file may name.
+fn check(readings: &mut [Reading], device: Option<&Source>) -> Result<(), String> {
     readings.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     if let Some(reading) = readings.iter().find(|reading| !is_reading_name(&reading.name)) {
+        let name = shortened(&reading.name);
+        let problem = if name.is_empty() { "empty" } else { "reserved in the state document" };
+        let device = device.filter(|_| name == "id").map(|source| format!("\"device\": \"{source}\", "));
         return Err(format!(
-            "{:?} cannot be the name of a reading: it is reserved in the state document. Exclude it, or give it another name in \
-             the telemetry file",
-            shortened(&reading.name)
+            "{name:?} cannot be the name of a reading: it is {problem}. Give it another name in the telemetry file, or leave it \
+             out with {}\"readings\": {{\"*\": {{\"exclude\": [{name:?}]}}}}",
+            device.unwrap_or_default()
         ));
     }
     if let Some(reading) = readings.iter().find(|reading| !is_nested_at_most(MAX_VALUE_DEPTH, &reading.value)) {

@@ -1,9 +1,15 @@
 //! Takes the records out of the values of a body.
 
+use std::fmt::Write as _;
+
 use devicestate_engine::telemetry::{Poison, Records};
 use serde_json::Value;
 
-use super::{Context, MAX_RECORDS, Mapping, Pointer, shown::shown, source::Scope};
+use super::{
+    Context, MAX_RECORDS, Mapping, Pointer, Source,
+    shown::{shortened, shown},
+    source::Scope,
+};
 
 impl Mapping {
     /// Maps the values of an event's body: the records in them are added. `taken` is the number of records that were already
@@ -23,7 +29,7 @@ impl Mapping {
         for value in values {
             match value {
                 Value::Array(elements) => {
-                    for element in non_empty(elements, "the body", taken.records) {
+                    for element in non_empty(elements, None, taken.records) {
                         taken.element(element, value)?;
                     }
                 }
@@ -37,6 +43,27 @@ impl Mapping {
         self.ignore.iter().any(|when| when.holds(scope))
     }
 
+    /// Says what the conditions of the kinds found instead.
+    fn describe_no_kind(&self, scope: Scope<'_, '_>) -> String {
+        const SHOWN: usize = 5;
+        let mut issue = "no kind of the telemetry file applies: no `when` holds".to_owned();
+        let mut sources: Vec<&Source> = Vec::new();
+        for source in self.kinds.iter().flat_map(|kind| &kind.when.0).flat_map(|condition| &condition.from.0) {
+            if sources.contains(&source) {
+                continue;
+            }
+            if sources.len() == SHOWN {
+                issue.push_str(", …");
+                break;
+            }
+            let found = source.find(scope).map_or_else(|| "nothing".into(), |value| shown(&value));
+            let start = if sources.is_empty() { "; found" } else { "," };
+            let _ = write!(issue, "{start} {found} at {}", shortened(&source.to_string()));
+            sources.push(source);
+        }
+        issue
+    }
+
     /// Returns true if a record is ignored whatever the records within it say.
     fn is_ignored_before_it_is_split(&self, scope: Scope<'_, '_>) -> bool {
         self.ignore.iter().any(|when| !when.uses_record() && when.holds(scope))
@@ -47,10 +74,13 @@ pub(super) fn too_many_records() -> Poison {
     Poison::Undecodable(format!("the event has more than {MAX_RECORDS} records: send several events"))
 }
 
-/// Returns the elements of an array of records. An array without one fails.
-fn non_empty<'v>(elements: &'v [Value], place: &str, records: &mut Records<'_, '_>) -> &'v [Value] {
+/// Returns the elements of an array of records: the body, or the one at a pointer. An array without one fails.
+fn non_empty<'v>(elements: &'v [Value], place: Option<&Pointer>, records: &mut Records<'_, '_>) -> &'v [Value] {
     if elements.is_empty() {
-        let issue = format!("there is no record: the array at {place} is empty");
+        let issue = match place {
+            Some(pointer) => format!("there is no record: the array at {pointer} is empty"),
+            None => "there is no record: the body is an empty array".into(),
+        };
         records.fail(None, Poison::Undecodable(issue));
     }
     elements
@@ -107,8 +137,7 @@ impl<'t, 'e> Taken<'t, '_, 'e> {
             _ if has_kind_that_splits && mapping.is_ignored(scope) => self.records.ignore(),
             Some(kind) => kind.map(mapping, scope, self.records),
             None => {
-                let issue = "no kind of the telemetry file applies: no `when` holds".to_owned();
-                self.records.fail(None, Poison::Invalid(issue));
+                self.records.fail(None, Poison::Invalid(mapping.describe_no_kind(scope)));
             }
         }
         Ok(())
@@ -123,7 +152,7 @@ impl<'t, 'e> Taken<'t, '_, 'e> {
     ) -> Result<(), Poison> {
         match pointer.find(value) {
             Some(Value::Array(elements)) => {
-                for (index, element) in non_empty(elements, &pointer.to_string(), self.records).iter().enumerate() {
+                for (index, element) in non_empty(elements, Some(pointer), self.records).iter().enumerate() {
                     // The value itself was counted.
                     if index > 0 {
                         self.count()?;

@@ -41,6 +41,9 @@ pub(crate) enum UnixUnit {
     Nanoseconds,
 }
 
+/// The times of this century, in milliseconds since 1970.
+pub(crate) const USUAL_MS: std::ops::Range<i64> = 978_307_200_000..4_102_444_800_000;
+
 impl TimeRule {
     /// Returns the time of a record; the error is the issue.
     pub(crate) fn find(&self, scope: Scope<'_, '_>) -> Result<RecordTime, String> {
@@ -56,7 +59,8 @@ impl TimeRule {
         };
         let ms = self.format.parse_ms(&value).ok_or_else(|| {
             let expected = self.format.expected();
-            format!("the time at {source} must be {expected}, found {}", super::shown::shown(&value))
+            let hint = self.format.hint(&value).unwrap_or_default();
+            format!("the time at {source} must be {expected}, found {}{hint}", super::shown::shown(&value))
         })?;
         Ok(if ms < self.not_before_ms { RecordTime::Unusable } else { RecordTime::Device(ms) })
     }
@@ -83,6 +87,13 @@ impl TimeFormat {
             _ => return None,
         };
         Timestamp::from_millisecond(ms).ok().map(Timestamp::as_millisecond)
+    }
+
+    /// Says which format the value of a time may have instead.
+    fn hint(self, value: &Value) -> Option<String> {
+        let is_usual = |format: Self| format.parse_ms(value).is_some_and(|ms| USUAL_MS.contains(&ms));
+        let (name, _) = Self::NAMES.into_iter().find(|(_, format)| *format != self && is_usual(*format))?;
+        Some(format!(": is its format `{name}`?"))
     }
 
     /// Describes the format.

@@ -34,7 +34,8 @@ fn the_first_name_that_has_a_device_id_is_used_and_is_not_a_reading() {
         (r#"{"device_id":"a","x":1}"#, "a", json!({"x": 1})),
         (r#"{"DeviceId":"a","device_id":"b"}"#, "a", json!({"device_id": "b"})),
         (r#"{"device_id":"b","deviceId":"a","DeviceId":"c"}"#, "a", json!({"device_id": "b", "DeviceId": "c"})),
-        (r#"{"deviceId":"","id":"a"}"#, "a", json!({"deviceId": ""})),
+        (r#"{"deviceId":"","id":"a"}"#, "a", json!({})),
+        (r#"{"deviceId":"a","DeviceId":"","id":null}"#, "a", json!({})),
         (r#"{"deviceId":null,"id":"a"}"#, "a", json!({})),
         (r#"{"deviceId":4711}"#, "4711", json!({})),
         (r#"{"deviceId":-1}"#, "-1", json!({})),
@@ -42,6 +43,19 @@ fn the_first_name_that_has_a_device_id_is_used_and_is_not_a_reading() {
     ] {
         let decoded = record(&json!({}), body);
         assert_eq!((decoded.device_id.as_str(), values(&decoded)), (device_id, expected), "{body}");
+    }
+}
+
+#[test]
+fn no_source_of_the_device_id_that_the_file_names_is_a_reading() {
+    let file = json!({"device": ["/serial", "/unit/name", "/id"], "null": "clear"});
+    for body in [
+        r#"{"serial":"a","unit":{"name":"b","x":1},"id":"c"}"#,
+        r#"{"serial":"","unit":{"name":"a","x":1},"id":null}"#,
+        r#"{"serial":null,"unit":{"x":1},"id":"a"}"#,
+    ] {
+        let decoded = record(&file, body);
+        assert_eq!((decoded.device_id.as_str(), values(&decoded)), ("a", json!({"unit.x": 1})), "{body}");
     }
 }
 
@@ -73,6 +87,16 @@ fn a_missing_device_id_is_reported_with_the_names_that_may_be_meant() {
     let many: Vec<_> = (0..1000).map(|n| format!(r#""sensor{n}Id":1"#)).collect();
     let issue = issue(&json!({}), format!("{{{}}}", many.join(",")));
     assert_eq!(issue.matches("; there is").count(), 5);
+}
+
+#[test]
+fn a_record_without_the_id_that_the_file_names_is_reported() {
+    let file = json!({"device": ["/serial", "/unit/no"]});
+    for (body, hint) in [(r#"{"x":1}"#, ""), (r#"{"Serial":"a"}"#, r#"; there is "Serial""#)] {
+        let expected =
+            format!("the device id is missing or empty: nothing is at /serial or /unit/no in this record{hint}");
+        assert_eq!(issue(&file, body), expected);
+    }
 }
 
 #[test]
@@ -113,13 +137,14 @@ fn a_name_that_cannot_be_a_reading_is_rejected_by_name() {
     for (body, expected) in [
         (
             r#"{"deviceId":"a","id":"b"}"#.to_owned(),
-            "\"id\" cannot be the name of a reading: it is reserved in the state document. Exclude it, or give it another name",
+            "\"id\" cannot be the name of a reading: it is reserved in the state document. Give it another name in the telemetry \
+             file, or leave it out with \"device\": \"/deviceId\", \"readings\": {\"*\": {\"exclude\": [\"id\"]}}",
         ),
-        (r#"{"deviceId":"a","ttl":1}"#.into(), "\"ttl\" cannot be the name"),
+        (r#"{"deviceId":"a","ttl":1}"#.into(), "or leave it out with \"readings\": {\"*\": {\"exclude\": [\"ttl\"]}}"),
         (r#"{"deviceId":"a","Versions":[1]}"#.into(), "\"Versions\" cannot be"),
         (r#"{"deviceId":"a","Heard":true}"#.into(), "\"Heard\" cannot be"),
         (r#"{"deviceId":"a","_etag":1}"#.into(), "\"_etag\" cannot be"),
-        (r#"{"deviceId":"a","":1}"#.into(), "\"\" cannot be"),
+        (r#"{"deviceId":"a","":1}"#.into(), "\"\" cannot be the name of a reading: it is empty."),
         (r#"{"deviceId":"a","a.b":1,"a":{"b":2}}"#.into(), "the reading \"a.b\" is given twice"),
         (format!(r#"{{"deviceId":"a","{long}":1}}"#), "of a reading has 257 bytes: 256 are allowed"),
     ] {

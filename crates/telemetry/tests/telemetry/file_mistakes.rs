@@ -302,10 +302,20 @@ fn a_rule_that_is_not_valid_is_reported() {
 }
 
 #[test]
+fn a_time_that_is_not_read_cannot_be_required() {
+    let message = "`required` needs `\"newest\": \"device\"`: otherwise the time is not read";
+    for newest in ["", r#""newest": "service", "#] {
+        let file = format!(r#"{{"time": {{"from": "/ts", {newest}"required": §true}}}}"#);
+        each(&[(&file, "/time/required", message)]);
+    }
+}
+
+#[test]
 fn a_name_that_is_reserved_or_too_long_is_reported() {
     for name in ["id", "Versions", "Heard", "ttl", "_x", ""] {
         let file = format!(r#"{{"readings": {{§"{name}": "/a"}}}}"#);
-        let message = format!("{name:?} cannot be the name of a reading: it is reserved in the state document");
+        let problem = if name.is_empty() { "empty" } else { "reserved in the state document" };
+        let message = format!("{name:?} cannot be the name of a reading: it is {problem}");
         each(&[(&file, &format!("/readings/{name}"), &message)]);
     }
     let long = "n".repeat(300);

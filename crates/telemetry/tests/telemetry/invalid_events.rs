@@ -11,7 +11,7 @@ fn a_body_without_a_record_is_rejected() {
         assert_eq!(issue(&json!({}), body), "the body has no record: it is empty");
     }
     for body in ["[]", " [ ]\n"] {
-        assert_eq!(issue(&json!({}), body), "there is no record: the array at the body is empty");
+        assert_eq!(issue(&json!({}), body), "there is no record: the body is an empty array");
     }
 }
 

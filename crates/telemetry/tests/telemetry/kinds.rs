@@ -24,12 +24,31 @@ fn the_first_kind_that_applies_is_used_with_its_own_members_or_the_defaults() {
 
 #[test]
 fn an_event_to_which_no_kind_applies_is_rejected() {
-    let expected = "no kind of the telemetry file applies: no `when` holds";
+    let expected = "no kind of the telemetry file applies: no `when` holds; found 2 at /v";
     let condition = json!({"from": "/v", "equals": 1});
     for file in [json!({"when": condition}), json!({"kinds": [{"when": condition}]})] {
         assert_eq!(issue(&file, r#"{"id":"a","v":2}"#), expected);
         assert_eq!(readings(&file, r#"{"id":"a","v":1.0}"#), json!({"v": 1.0}));
     }
+}
+
+#[test]
+fn the_values_that_the_conditions_of_the_kinds_found_are_in_the_issue() {
+    let kind = |from: Value| json!({"when": {"from": from, "equals": "x"}});
+    let long = format!("/{}", "n".repeat(500));
+    let kinds = json!({"kinds": [kind(json!("/type")), kind(json!(["/type", "/t", &long])), kind(json!("property:k")), kind(json!("/o"))]});
+    let body = json!({"id": "a", "type": "v".repeat(1000), "o": {"x": 1}}).to_string();
+    assert_eq!(
+        issue(&kinds, body),
+        format!(
+            "no kind of the telemetry file applies: no `when` holds; found \"{}…\" at /type, nothing at /t, nothing at /{}…, \
+             nothing at property:k, an object at /o",
+            "v".repeat(64),
+            "n".repeat(63)
+        )
+    );
+    let many: Vec<_> = (0..100).map(|n| kind(json!(format!("/{n}")))).collect();
+    assert!(issue(&json!({"kinds": many}), r#"{"id":"a"}"#).ends_with(", nothing at /4, …"));
 }
 
 #[test]

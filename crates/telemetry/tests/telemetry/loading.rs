@@ -84,7 +84,14 @@ fn drones_are_telemetry_only_without_a_file() {
     let (with, without) = (app(Some("{}")), app(None));
     let drone = ("Telemetry", "drone");
     assert_eq!(loaded(&[drone], without.path()).description, "drone");
+    let path = with.path().join("telemetry.json").display().to_string();
     let refusals = [
+        (
+            &[drone, ("TelemetryFile", &path)][..],
+            &with,
+            format!("there is a telemetry file, {path}"),
+            "the file, or `TelemetryFile` if it is set,",
+        ),
         (
             &[drone][..],
             &with,

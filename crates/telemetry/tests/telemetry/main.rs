@@ -7,6 +7,7 @@ mod drone_json;
 mod events;
 mod file_mistakes;
 mod generated;
+mod inspected;
 mod invalid_events;
 mod kinds;
 mod loading;

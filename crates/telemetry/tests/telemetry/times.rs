@@ -63,6 +63,21 @@ fn a_value_that_is_not_a_time_is_rejected() {
 }
 
 #[test]
+fn the_format_that_a_time_may_have_is_named() {
+    for (format, ts, hint) in [
+        ("unix", "1796040000123", "found 1796040000123: is its format `unix_ms`?"),
+        ("unix_ms", "1796040000123456", "found 1796040000123456: is its format `unix_us`?"),
+        ("rfc3339", "1796040000", "found 1796040000: is its format `unix`?"),
+        ("rfc3339", "\"2026-11-30T12:00:00\"", ": is its format `iso8601_utc`?"),
+        ("unix", "\"2026-11-30T12:00:00Z\"", ": is its format `rfc3339`?"),
+        ("unix", "true", "found true"),
+    ] {
+        let issue = issue(&file(format), format!(r#"{{"id":"a","ts":{ts}}}"#));
+        assert!(issue.ends_with(hint), "{issue}");
+    }
+}
+
+#[test]
 fn a_record_without_a_time_has_that_of_its_event() {
     for body in [r#"{"id":"a"}"#, r#"{"id":"a","ts":null}"#] {
         assert_eq!(record(&file("unix"), body).time, RecordTime::Enqueued);

@@ -107,7 +107,8 @@ fn members_that_are_used_elsewhere_are_not_taken_again() {
         "readings": {"speed": ["/rpm", "/motor/rpm"], "health": "/health", "unit": "/meta/units/0", "*": true}
     });
     let body = r#"{"meta":{"serial":"s","at":1,"units":["C"],"fw":2},"mac":"m","ts":3,"rpm":4,"motor":{"rpm":5,"t":6},"health":{"x":7},"z":8}"#;
-    let expected = json!({"meta.fw": 2, "meta.units": ["C"], "mac": "m", "speed": 4, "motor.t": 6, "health": {"x": 7}, "unit": "C", "z": 8});
+    let expected =
+        json!({"meta.fw": 2, "meta.units": ["C"], "speed": 4, "motor.t": 6, "health": {"x": 7}, "unit": "C", "z": 8});
     assert_eq!(readings(&file, body), expected);
 }
 
