@@ -130,4 +130,5 @@ static REPLAYER: LazyLock<Replayer> = LazyLock::new(|| Replayer {
         cardinality: Cardinality::Many,
         data_type: DataType::Binary,
     })],
+    accepts_other_telemetry: false,
 });

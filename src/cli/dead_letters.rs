@@ -23,6 +23,7 @@ use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{CommandError, CommandOutcome, Output, print_json_value};
 
 use context::Context;
+pub(super) use context::shell_quoted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -88,6 +89,14 @@ impl Command {
             Self::Export(_) => return None,
         })
     }
+
+    fn accepts_other_telemetry(&self) -> bool {
+        match self {
+            Self::Replay(options) => options.other_telemetry,
+            Self::Edit(options) => options.other_telemetry,
+            _ => false,
+        }
+    }
 }
 
 impl Options {
@@ -99,7 +108,8 @@ impl Options {
             Command::List(options) if options.peek => OpenMode::ReadOnly,
             _ => OpenMode::Existing,
         };
-        let context = Context::open(self.connection, mode)?;
+        let mut context = Context::open(self.connection, mode)?;
+        context.accepts_other_telemetry = self.command.accepts_other_telemetry();
         let output = self.command.output();
         let result = match self.command {
             Command::List(options) => options.run(&context).await,

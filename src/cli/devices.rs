@@ -6,6 +6,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
 use devicestate_engine::{
+    clock::{Clock as _, System},
     device_state::{Document, device_id, document_id},
     settings::{ConfigError, Settings},
     store::{RequestCharge, StateStore},
@@ -15,7 +16,8 @@ use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{CommandError, CommandOutcome, Output, OutputOption, Table, print, print_json_value};
 use serde_json::Value;
 
-use crate::{bootstrap::open_store, config::StoreConfig};
+use crate::{bootstrap::open_store, cli::dead_letters::shell_quoted, config::StoreConfig};
+#[cfg(feature = "local")]
 pub(super) use list::documents_table;
 
 #[derive(Debug, Args)]
@@ -63,6 +65,7 @@ fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigError> {
 
 impl Options {
     pub(super) async fn run(self) -> Result<(), CommandError> {
+        let state = self.state.as_ref().map(|path| format!(" --state {}", shell_quoted(&path.display().to_string())));
         let store = match self.state {
             Some(path) => StoreConfig::Sqlite(path),
             None => store_config(&Settings::from_environment())
@@ -76,7 +79,9 @@ impl Options {
         let store = open_store(&store, OpenMode::ReadOnly).map_err(CommandError::not_started)?;
         match self.command {
             DevicesCommand::List(options) => options.run(&store).await,
-            DevicesCommand::Show { device, output } => show(&store, &device, output.output).await,
+            DevicesCommand::Show { device, output } => {
+                show(&store, &device, output.output, &state.unwrap_or_default()).await
+            }
         }
     }
 }
@@ -86,7 +91,8 @@ pub(super) fn cell_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-async fn show(store: &Arc<dyn StateStore>, device: &str, output: Output) -> Result<(), CommandError> {
+/// Shows the document of a device. `state` is the option with which the command was run, for the advice.
+async fn show(store: &Arc<dyn StateStore>, device: &str, output: Output, state: &str) -> Result<(), CommandError> {
     const COMMAND: &str = "devices show";
     let stored =
         store.read(&document_id(device), &RequestCharge::default()).await.map_err(CommandError::not_started)?;
@@ -95,20 +101,26 @@ async fn show(store: &Arc<dyn StateStore>, device: &str, output: Output) -> Resu
             print_json_value(output, COMMAND, CommandOutcome::Failed, &None::<Document>)?;
         }
         return Err(CommandError::failed(format!(
-            "there is no document of the device {device:?}: list the devices with `devicestate devices list`"
+            "there is no document of the device {device:?}: list the devices with `devicestate devices list{state}`"
         )));
     };
     match output {
         Output::Table => {
-            let heard = document.heard().map(|heard| format!("\nlast heard (UTC)  {}", iso8601(heard.time_ms)));
-            let heard = heard.unwrap_or_default();
-            print(format!("{}{heard}\n\n{}", device_id(&document.id), readings_table(&document)))
+            print(format!("{}\n{}\n{}", device_id(&document.id), heard_line(&document), readings_table(&document)))
         }
         Output::Json | Output::Jsonl => print_json_value(output, COMMAND, CommandOutcome::Succeeded, &document),
     }
 }
 
-/// Returns the readings of a document as a table, each with its version, whose time may be that of the device.
+/// Returns when the device was last heard, and how long ago; empty if that is not known.
+fn heard_line(document: &Document) -> String {
+    let heard = list::heard_ms(document);
+    heard.map_or_else(String::new, |ms| {
+        format!("last heard (UTC)  {} ({} ago)\n", iso8601(ms), list::age(System.now_ms() - ms))
+    })
+}
+
+/// Returns the readings of a document as a table, each with its version.
 pub(super) fn readings_table(document: &Document) -> Table {
     let mut table = Table::new(["READING", "VALUE", "TIME (UTC)", "SEQUENCE NUMBER"]);
     for (name, value) in document.readings() {

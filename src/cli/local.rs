@@ -9,7 +9,7 @@ use devicestate_azure::CosmosStore;
 use devicestate_engine::settings::{ConfigError, Settings};
 use devicestate_local::{
     Documents, Input, InvalidEventRate, Sessions, Simulation,
-    report::{Failures, Report},
+    report::{Failures, InputReport, Report},
     simulator::Encoding,
 };
 use devicestate_terminal::{
@@ -17,6 +17,7 @@ use devicestate_terminal::{
     print_json_value, print_message,
 };
 
+use super::dead_letters::shell_quoted;
 use crate::config::StoreConfig;
 pub(super) use report::CheckLines;
 use report::Tables;
@@ -48,7 +49,8 @@ Examples:
 Exit codes:
   0  every event is accounted for, and the check passed if it was run
   1  the run or the check failed, events were lost or are in the dead-letter
-     sub-queue, or no event had a known field
+     sub-queue, or nothing is stored: no event had a known field, or every
+     event became a dead letter
   2  the run could not start
   129, 130, 143  interrupted by SIGHUP, Ctrl-C or SIGTERM
 
@@ -218,7 +220,7 @@ impl Options {
 }
 
 /// What to do about unrecognized events.
-const UNRECOGNIZED_ADVICE: &str = "the handler's log names fields (--verbose); the telemetry file, or docs/reference/telemetry.md for drones, lists the known ones";
+const UNRECOGNIZED_ADVICE: &str = "the handler's log names fields (--verbose); docs/your-devices.md says how a telemetry file names the readings, docs/reference/telemetry.md lists those of drones";
 
 /// Returns an error if the run failed.
 fn check_report(report: &Report) -> Result<(), CommandError> {
@@ -235,6 +237,17 @@ fn check_report(report: &Report) -> Result<(), CommandError> {
         _ if report.is_all_unrecognized() => Err(CommandError::failed(format!(
             "no event had a known field, so nothing is stored: {UNRECOGNIZED_ADVICE}"
         ))),
+        _ if report.is_all_dead_lettered() => {
+            let file = match &report.input {
+                InputReport::File { file } if file.as_os_str() != "-" => shell_quoted(&file.display().to_string()),
+                _ => "FILE".to_owned(),
+            };
+            let events = count_of(report.events.dead_lettered, "event");
+            Err(CommandError::failed(format!(
+                "nothing of {events} is stored, because every event became a dead letter: \
+                 `devicestate telemetry check {file}` says why"
+            )))
+        }
         _ if report.check.as_ref().is_some_and(|check| !check.is_passed()) => {
             Err(CommandError::failed("the check failed: see the report"))
         }

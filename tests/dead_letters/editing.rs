@@ -167,7 +167,9 @@ fn an_edit_without_a_terminal_and_without_yes_is_a_dry_run(bench: &Bench) {
     assert!(!bench.app.path("audit.jsonl").exists(), "nothing changed");
     let dry_run = bench.json(&["edit", &id, "--file", file], 0);
     let changes = json!([{"device": "drone-1", "reading": "Battery", "stored": null, "afterReplay": 0.25}]);
-    let expected = json!({"id": id, "dryRun": true, "outcome": "applied", "changes": changes, "file": file});
+    let expected = json!({
+        "id": id, "dryRun": true, "outcome": "applied", "telemetry": "drone", "changes": changes, "file": file,
+    });
     assert_eq!((dry_run, bench.count()), (expected, 1));
     edit(bench, &[&id, "--file", file, "--yes"], &[]).assert_exit_code(0);
     assert_eq!(bench.documents()["drone-1"]["Battery"], 0.25);
@@ -244,6 +246,24 @@ fn a_byte_order_mark_and_other_line_ends_of_an_editor_are_skipped(bench: &Bench)
     let corrected = ("EDITOR", r#"sed -i '1s/^/\xef\xbb\xbf/; s/"0.25"/0.25/; s/$/\r/'"#);
     edit(bench, &[&id, "--yes"], &[corrected]).assert_exit_code(0);
     assert_eq!((bench.count(), bench.documents()["drone-1"]["Battery"].clone()), (0, json!(0.25)));
+}
+
+#[test]
+fn an_id_for_a_record_that_had_none_is_no_change_of_a_device() {
+    let bench = Bench::local().with("Telemetry", "json");
+    let event = Event::json(1, &json!([{"deviceId": "g", "x": 1}, {"deviceId": "h", "x": 2}, {"x": 3}]));
+    let reply = bench.handle(&Batch::of([event]));
+    let id = reply.dead_letter()["Id"].as_str().expect("an id").to_owned();
+    let edit_records = |ids: [&str; 3], code: i32| {
+        let records: Vec<_> = ids.iter().zip(1..).map(|(id, x)| json!({"deviceId": id, "x": x})).collect();
+        let file = correction(&bench, &json!(records).to_string());
+        edit(&bench, &[&id, "--file", &file], &[]).assert_exit_code(code)
+    };
+    for changed in [["g", "j", "k"], ["i", "h", "k"], ["i", "j", "k"]] {
+        assert_prints(&edit_records(changed, 1), &["--allow-device-change"]);
+    }
+    assert_prints(&edit_records(["g", "h", "k"], 0), &["telemetry: any JSON", "It would be applied:"]);
+    assert_prints(&edit_records(["g", "h", "h"], 0), &["It would be applied:"]);
 }
 
 #[test]

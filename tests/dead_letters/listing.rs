@@ -248,3 +248,21 @@ fn the_list_shows_when_messages_expire() {
         assert!(output.errors.contains("run `dead-letters export`"), "{}", output.errors);
     }
 }
+
+#[test]
+fn a_long_issue_is_listed_to_its_end() {
+    let bench = Bench::local();
+    let event = Event::json(1, &json!({"deviceId": "drone-1", "flightMode": "n".repeat(100)}));
+    let reply = bench.handle(&Batch::of([event]));
+    let issue = reply.dead_letter()["Issue"].as_str().expect("text").to_owned();
+    assert!(issue.chars().count() > 100, "{issue}");
+    let output = bench.run(&["list"]).assert_exit_code(0);
+    assert!(output.output.contains(&issue), "{}", output.output);
+    #[cfg(target_os = "linux")]
+    {
+        let (code, said) = crate::run_on_terminal(&bench, &["list"], "");
+        let end: String = issue.chars().skip(issue.chars().count() - 20).collect();
+        let is_end = |line: &str| line.trim_end().ends_with(&end) && line.starts_with("    ");
+        assert!(code == Some(0) && said.lines().any(is_end), "{said}");
+    }
+}

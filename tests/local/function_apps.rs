@@ -30,7 +30,8 @@ fn dead_letters_arrive_as_return_value_too() {
     let root = function_app(&workspace, |_, function| function["bindings"][1]["name"] = "$return".into());
     let file = workspace.write("e.jsonl", "{\"deviceId\":\"d\",\"flightMode\":99}\n");
     let arguments = ["--file", file.to_str().expect("text"), "--app-root", root.to_str().expect("text")];
-    assert_eq!(count(&workspace.run(&arguments), "deadLetterMessages"), 1);
+    let output = workspace.local(&arguments).output().expect("the binary runs");
+    assert_eq!(count(&report(&output, 1), "deadLetterMessages"), 1);
     assert_eq!(workspace.dead_letters().len(), 1);
 }
 

@@ -9,7 +9,7 @@ use devicestate_test_support::{program::devicestate, read_output};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
-use crate::support::{Workspace, assert_adds_up, count, last_values, lines, report, signal};
+use crate::support::{Workspace, assert_adds_up, count, function_app, last_values, lines, report, signal};
 
 fn events(count: u32) -> Vec<Value> {
     let event = |number| json!({ "deviceId": format!("d{}", number % 7), "battery": f64::from(number) / 1e4 });
@@ -222,4 +222,68 @@ fn the_devices_commands_show_what_is_stored() {
     assert!(rows[1..].iter().all(|row| row[column..].starts_with("20") && row[..column].ends_with("  ")), "{table}");
     assert_eq!(state(&["list", "--limit", "1", "-o", "json"]).1.matches("\"id\"").count(), 1);
     assert_eq!(state(&["show", "no-such-device"]).0, Some(1));
+}
+
+#[test]
+fn events_that_all_become_dead_letters_are_an_error() {
+    let workspace = Workspace::new();
+    let file = workspace.write("e.jsonl", "{\"deviceId\":\"a\",\"battery\":\"full\"}\n{\"battery\":1}\n");
+    let file = file.to_str().expect("a path of text");
+    let output = workspace.command("local", "table", &["--file", file, "--check"]).output().expect("the binary runs");
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("nothing of 2 events is stored, because every event became a dead letter"), "{errors}");
+    assert!(errors.contains(&format!("`devicestate telemetry check {file}`")), "{errors}");
+    assert!(text.contains("CHECK: no document was compared") && !text.contains("(0 of 0)"), "{text}");
+}
+
+#[test]
+fn simulated_drones_are_not_sent_to_an_app_whose_telemetry_file_does_not_read_them() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |_, _| {});
+    let elevators = json!({ "device": "/elevator", "readings": { "floor": "/floor" } });
+    let no_readings = json!({ "readings": { "floor": "/floor" } });
+    let drones = json!({ "readings": { "battery": "/battery" } });
+    for (telemetry, code) in [(elevators, 2), (no_readings, 2), (drones, 0)] {
+        let file = workspace.write("app/telemetry.json", telemetry.to_string());
+        for (command, arguments) in [("local", &["--devices", "2"][..]), ("local", &[]), ("drill", &[])] {
+            if code == 0 && command == "drill" {
+                continue;
+            }
+            let mut command = workspace.command(command, "json", arguments);
+            let output = command.arg("--app-root").arg(&root).output().expect("the binary runs");
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{telemetry} {arguments:?}: {errors}");
+            let expected = format!("({}) does not read the simulated drones: ", file.display());
+            assert_eq!(errors.contains(&expected) && errors.contains("use --file with events"), code == 2, "{errors}");
+        }
+    }
+}
+
+#[test]
+fn the_report_counts_records_and_device_times_that_cannot_be_right() {
+    let workspace = Workspace::new();
+    let root = function_app(&workspace, |_, _| {});
+    workspace.write("app/telemetry.json", r#"{"time":{"from":"/t","format":"rfc3339","newest":"device"}}"#);
+    let record = |id: &str, t: &str| json!({ "deviceId": id, "x": 1, "t": t });
+    let first = json!([record("a", "1970-01-01T00:00:09Z"), record("b", "2026-01-01T00:00:00Z")]);
+    let second = record("c", "2019-12-31T23:59:59Z");
+    let file = workspace.write("e.jsonl", format!("{first}\n{second}\n"));
+    for output in ["json", "table"] {
+        let mut command = workspace.command("local", output, &["--app-root"]);
+        command.arg(&root).arg("--file").arg(&file);
+        let finished = command.output().expect("the binary runs");
+        if output == "json" {
+            let report = report(&finished, 0);
+            let names = ["received", "records", "unusableDeviceTimes"];
+            assert_eq!(names.map(|name| count(&report, name)), [2, 3, 2], "{report}");
+        } else {
+            let text = String::from_utf8_lossy(&finished.stdout);
+            let has = |name: &str, value: &str| {
+                text.lines().any(|line| line.starts_with(name) && line.trim_end().ends_with(value))
+            };
+            assert!(has("records in these events", " 3"), "{text}");
+            assert!(has("records with an unusable device time", " 2"), "{text}");
+        }
+    }
 }

@@ -131,3 +131,26 @@ fn an_invalid_selection_is_an_error_that_says_what_is_right() {
         assert!(errors.contains(expected), "{errors}");
     }
 }
+
+#[test]
+fn a_device_is_shown_with_when_it_was_heard_and_the_times_of_its_readings() {
+    let workspace = fleet();
+    let show = |device: &str| {
+        let mut command = Command::new(devicestate());
+        command.args(["devices", "show", device, "--state"]).arg(workspace.state());
+        let output = command.output().expect("the binary runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, shown, errors) = show("fan-1");
+    assert_eq!(code, Some(0), "{errors}");
+    let lines: Vec<_> = shown.lines().collect();
+    assert!(
+        lines[0] == "fan-1" && lines[1].starts_with("last heard (UTC)  ") && lines[1].ends_with(" (30m ago)"),
+        "{shown}"
+    );
+    assert!(lines[3].starts_with("READING") && lines[3].contains("TIME (UTC)"), "{shown}");
+    let (code, _, errors) = show("fan-3");
+    let advice = format!("`devicestate devices list --state {}`", workspace.state().display());
+    assert!(code == Some(1) && errors.contains(&advice), "{errors}");
+}

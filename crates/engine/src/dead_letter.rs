@@ -67,6 +67,9 @@ pub struct DeadLetter {
     pub time: String,
     /// The version of the handler: [`HANDLER_VERSION`].
     pub handler_version: String,
+    /// The value of the setting `Telemetry` with which the event was decoded; `None` in dead letters of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub telemetry: Option<String>,
     /// The location of the complete dead letter, if it did not fit into the queue.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub overflow: Option<Pointer>,
@@ -140,6 +143,8 @@ pub struct Attempt<'a> {
     pub number: i64,
     /// When the attempt failed, in milliseconds since 1970, UTC.
     pub time_ms: i64,
+    /// The value of the setting `Telemetry`.
+    pub telemetry: &'a str,
 }
 
 /// The maximum number of characters of a source's part in a shortened message. Azure's names are not longer.
@@ -181,6 +186,7 @@ impl DeadLetter {
             attempt: attempt.number,
             time: iso8601(attempt.time_ms),
             handler_version: HANDLER_VERSION.to_owned(),
+            telemetry: Some(attempt.telemetry.to_owned()),
             overflow: None,
             replay: None,
         }
@@ -259,6 +265,7 @@ impl DeadLetter {
             attempt: self.attempt,
             time: self.time.clone(),
             handler_version: self.handler_version.clone(),
+            telemetry: self.telemetry.clone(),
             overflow: None,
             replay: self.replay.clone(),
         }

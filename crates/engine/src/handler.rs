@@ -230,6 +230,7 @@ impl Handler {
                 invocation_id: attempt.invocation_id,
                 number: attempt.number,
                 time_ms: self.processor.clock.now_ms(),
+                telemetry: self.processor.telemetry.setting(),
             },
             overflow,
             overflow_deadline: dead_letters::overflow_deadline(

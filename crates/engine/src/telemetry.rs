@@ -62,6 +62,12 @@ pub trait Telemetry: Send + Sync {
     /// Returns a [`Poison`] if nothing of the event can be decoded; its records are discarded then. A panic has the same effect.
     fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison>;
 
+    /// Returns the value of the setting `Telemetry` that selects it. Dead letters name it, so that they are not replayed as other
+    /// telemetry by mistake.
+    fn setting(&self) -> &'static str {
+        "json"
+    }
+
     /// Decodes a single event to its records.
     ///
     /// # Errors

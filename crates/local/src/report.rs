@@ -138,6 +138,10 @@ pub struct Events {
     pub unrecognized: u64,
     /// Is not telemetry: IoT Hub reports a change of a device, or the telemetry file ignores it.
     pub ignored: u64,
+    /// Records in the events of completed batches: more than events if an event has several.
+    pub records: usize,
+    /// Records that are ordered by their enqueued time, because the clock of their device cannot be right.
+    pub unusable_device_times: usize,
     /// In batches whose last retry failed, after which the host sets a checkpoint.
     pub lost: u64,
     /// In the dead-letter sub-queue of the queue with sessions: every delivery failed.
@@ -296,6 +300,8 @@ pub(super) async fn build(statistics: &Statistics, result: RunResult<'_>) -> Rep
         dead_lettered: sum.dead_lettered,
         unrecognized: sum.unrecognized,
         ignored: sum.ignored,
+        records: sum.attempt.records,
+        unusable_device_times: sum.unusable_device_times,
         lost,
         in_sub_queue: session_queue.as_ref().map_or(0, |queue| queue.dead_letter_sub_queue.len() as u64),
         repeated,
@@ -345,6 +351,13 @@ impl Report {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.events.lost == 0 && self.events.finished() == self.events.received + self.events.repeated
+    }
+
+    /// Returns whether nothing is stored, because every event became a dead letter.
+    #[must_use]
+    pub fn is_all_dead_lettered(&self) -> bool {
+        let Events { applied, superseded, unrecognized, dead_lettered, .. } = self.events;
+        dead_lettered > 0 && applied + superseded + unrecognized == 0
     }
 
     /// Returns whether not a single event had a known reading, although events were unrecognized.

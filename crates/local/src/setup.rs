@@ -10,6 +10,7 @@ use devicestate_engine::{
     batch::Source,
     clock::{Clock, System},
     function_app::{Cardinality, EventHubs, Function, FunctionApp, Trigger, apply_overrides},
+    processor::{InspectedRecord, inspect},
     settings::Settings,
     text::error_message,
 };
@@ -18,8 +19,20 @@ use devicestate_telemetry::{DEFAULT_FILE, LoadError, LoadedTelemetry};
 use devicestate_terminal::print_message;
 
 use super::{
-    app_folder::AppFolder, broker::Broker, documents::Documents, error::LocalError, host::Instance, monitor::Monitor,
-    options::Options, process::StartInfo, region::Region, settings, statistics::Statistics,
+    app_folder::AppFolder,
+    broker::Broker,
+    documents::Documents,
+    envelope,
+    error::LocalError,
+    host::Instance,
+    hub::HubEvent,
+    monitor::Monitor,
+    options::Options,
+    process::StartInfo,
+    region::Region,
+    settings,
+    simulator::{Encoding, Simulator},
+    statistics::Statistics,
 };
 
 /// The description of the telemetry of simulated drones, if the app has no telemetry of its own.
@@ -69,6 +82,9 @@ impl Setup {
         let (mut settings, state) = settings::prepare(&app.root, options.state.clone())?;
         folder.set_telemetry_file(&mut settings).map_err(|error| folder_error(Path::new("."), &error))?;
         let telemetry = load_telemetry(&mut settings, &app.root, options.simulates_drones())?;
+        if options.simulates_drones() {
+            check_reads_drones(&telemetry)?;
+        }
         apply_overrides(&settings, &mut app.host)?;
         check_batch_sizes(&app.host.extensions.event_hubs)?;
         let documents = (options.documents)(&settings)?;
@@ -170,6 +186,26 @@ fn load_telemetry(settings: &mut Settings, root: &Path, simulates_drones: bool) 
     settings.set("Telemetry", "drone");
     let loaded = devicestate_telemetry::load(settings, root)?;
     Ok(LoadedTelemetry { description: SIMULATED_DRONES.to_owned(), ..loaded })
+}
+
+/// Decodes a simulated event. Telemetry of other devices would make a dead letter of each.
+fn check_reads_drones(LoadedTelemetry { telemetry, description }: &LoadedTelemetry) -> Result<(), LocalError> {
+    // The format of drones reads them, with settings that may reject some.
+    if telemetry.setting() == "drone" {
+        return Ok(());
+    }
+    let sent = Simulator::new(1, 1, Encoding::Json, 1).next().expect("one event of one device");
+    let event =
+        HubEvent { sent, sequence_number: 0, offset: 0, enqueued_ms: System.now_ms(), iot_hub_enqueued_ms: None };
+    let reason = match inspect(&**telemetry, &envelope::event(&event), usize::MAX).first() {
+        Some(InspectedRecord::Decoded(decoded)) if !decoded.readings.is_empty() => return Ok(()),
+        Some(InspectedRecord::Failed(failure)) => failure.issue.clone(),
+        _ => "no reading in a simulated event".to_owned(),
+    };
+    Err(LocalError::Unsupported(format!(
+        "the telemetry of this function app ({description}) does not read the simulated drones: {reason}; use --file with events of \
+         your devices, or run in another folder, without this telemetry"
+    )))
 }
 
 /// Returns the function to run: the first one with the trigger of the options.

@@ -169,6 +169,8 @@ impl Statistics {
                     sum.dead_lettered += record.dead_lettered;
                     sum.unrecognized += record.unrecognized;
                     sum.ignored += record.ignored;
+                    sum.attempt.records += record.attempt.records;
+                    sum.unusable_device_times += record.unusable_device_times;
                     sum.attempt.operations += record.attempt.operations;
                 }
                 Record::FailedAttempt(record) => sum.attempt.operations += record.attempt.operations,

@@ -25,7 +25,7 @@ use devicestate_engine::{
     text::is_hidden,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue, dead_letter_folder};
-use devicestate_telemetry::LoadError;
+use devicestate_telemetry::{LoadError, LoadedTelemetry};
 use devicestate_terminal::{CommandError, CommandOutcome, Output, print_json_items, print_json_value, print_message};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -66,7 +66,9 @@ pub(super) struct Context {
     pub(super) queue: Arc<dyn DeadLetterQueue>,
     pub(super) overflow: Option<Arc<dyn Overflow>>,
     /// Decodes the events. Without it, the commands that decode no event still work.
-    telemetry: Result<Arc<dyn Telemetry>, LoadError>,
+    telemetry: Result<LoadedTelemetry, LoadError>,
+    /// Whether a replay accepts dead letters that the handler decoded as other telemetry.
+    pub(super) accepts_other_telemetry: bool,
     options: ConnectionOptions,
     settings: Settings,
     config: Config,
@@ -88,7 +90,7 @@ impl Context {
         output.connection = options.connection.clone().unwrap_or(output.connection);
         output.queue_name = options.queue.clone().unwrap_or(output.queue_name);
         let config = load_config(&settings)?;
-        let telemetry = devicestate_telemetry::load(&settings, &options.app_root).map(|loaded| loaded.telemetry);
+        let telemetry = devicestate_telemetry::load(&settings, &options.app_root);
         let overflow_config = OverflowConfig::from_settings(&settings, &config.store, &output);
         settings.check_encoding().map_err(CommandError::not_started)?;
         let overflow_config = overflow_config.map_err(CommandError::not_started)?.with_tool_retries();
@@ -106,6 +108,7 @@ impl Context {
             queue,
             overflow,
             telemetry,
+            accepts_other_telemetry: false,
             options,
             settings,
             config,
@@ -153,7 +156,19 @@ impl Context {
 
     /// Returns the telemetry of the function app.
     pub(super) fn telemetry(&self) -> Result<Arc<dyn Telemetry>, CommandError> {
-        self.telemetry.as_ref().map(Arc::clone).map_err(CommandError::not_started)
+        let loaded = self.telemetry.as_ref().map_err(CommandError::not_started)?;
+        Ok(Arc::clone(&loaded.telemetry))
+    }
+
+    /// Returns what decodes the events, for a reader: `any JSON`, `drone` or the path of the telemetry file; `None` if it cannot be
+    /// loaded.
+    pub(super) fn telemetry_name(&self) -> Option<&str> {
+        self.telemetry.as_ref().ok().map(|loaded| loaded.description.as_str())
+    }
+
+    /// Returns the line that says what decodes the events.
+    pub(super) fn telemetry_line(&self) -> String {
+        format!("telemetry: {}\n", self.telemetry_name().unwrap_or("unknown"))
     }
 
     /// Returns a replayer that writes into a store.
@@ -162,6 +177,7 @@ impl Context {
             processor: Arc::new(build_processor(&self.config, self.telemetry()?, store, Arc::new(()))),
             overflow: self.overflow.clone(),
             triggers: self.triggers.clone(),
+            accepts_other_telemetry: self.accepts_other_telemetry,
         })
     }
 
@@ -269,7 +285,7 @@ impl Context {
 }
 
 /// Quotes a word for a shell. Hidden characters become escapes, which Bash and most shells understand.
-pub(super) fn shell_quoted(word: &str) -> String {
+pub(in crate::cli) fn shell_quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() && !is_hidden(c) || "/._-+=:,@%".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();

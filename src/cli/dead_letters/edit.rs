@@ -16,7 +16,7 @@ use devicestate_engine::{
     clock::System,
     dead_letter::{DeadLetter, FetchError, event_body},
     rate_limit::RateLimit,
-    telemetry::{DecodedRecord, Telemetry},
+    telemetry::{Decoded, DecodedRecord, Telemetry},
     text::truncated,
 };
 use devicestate_sqlite::OpenMode;
@@ -59,6 +59,9 @@ pub(super) struct Options {
     /// Accept another device id: the replay writes the document of that device
     #[arg(long, help_heading = "Input")]
     allow_device_change: bool,
+    /// Replay it also if the handler decoded it with another value of the setting `Telemetry`
+    #[arg(long, help_heading = "Input")]
+    pub(super) other_telemetry: bool,
     #[command(flatten)]
     confirm: ConfirmOptions,
     #[command(flatten)]
@@ -73,6 +76,7 @@ struct EditResult<'a> {
     dry_run: bool,
     /// `applied`, `superseded`, `failedAgain`, or `unchanged` if the text was not edited.
     outcome: &'static str,
+    telemetry: &'a str,
     changes: &'a [Change],
     /// The file that keeps a corrected text that was not replayed.
     file: Option<&'a Path>,
@@ -99,7 +103,9 @@ impl Options {
         };
         // An editor may have changed the line ends.
         let is_done = if edited.trim().lines().eq(initial.trim().lines()) {
-            let data = EditResult { id: &letter.id, dry_run: true, outcome: "unchanged", changes: &[], file: None };
+            let telemetry = context.telemetry_name().unwrap_or_default();
+            let outcome = "unchanged";
+            let data = EditResult { id: &letter.id, dry_run: true, outcome, telemetry, changes: &[], file: None };
             self.print(context, "The text was not changed: nothing to replay.\n", &Ok(()), &data)?;
             true
         } else {
@@ -156,7 +162,7 @@ impl Options {
             ReplayOutcome::Applied | ReplayOutcome::Superseded | ReplayOutcome::Ignored => {}
         }
         let table = preview.table().map(|table| table.to_string()).unwrap_or_default();
-        let effect = format!("{}\n{table}", preview.sentence());
+        let effect = format!("{}{}\n{table}", context.telemetry_line(), preview.sentence());
         match self.output.output {
             Output::Table => print(effect)?,
             // Only the result is on standard output.
@@ -168,9 +174,14 @@ impl Options {
             ApplyMode::Ask => (progress::unless_stopped(confirm("Replay it?")).await?, "Nothing changed."),
         };
         if !is_confirmed {
-            let outcome = preview.outcome_name();
-            let data =
-                EditResult { id: &letter.id, dry_run: true, outcome, changes: &preview.changes, file: Some(file) };
+            let data = EditResult {
+                id: &letter.id,
+                dry_run: true,
+                outcome: preview.outcome_name(),
+                telemetry: context.telemetry_name().unwrap_or_default(),
+                changes: &preview.changes,
+                file: Some(file),
+            };
             self.print(context, &format!("{notice}\n{}\n", capitalized(again)), &Ok(()), &data)?;
             return Ok(false);
         }
@@ -216,7 +227,8 @@ impl Options {
             _ => "applied",
         };
         let changes = if outcome == "applied" { &preview.changes[..] } else { &[] };
-        let data = EditResult { id: &letter.id, dry_run: false, outcome, changes, file: None };
+        let telemetry = context.telemetry_name().unwrap_or_default();
+        let data = EditResult { id: &letter.id, dry_run: false, outcome, telemetry, changes, file: None };
         let repeats = match messages.saturating_sub(1) {
             0 => String::new(),
             repeats => format!("\n{} of the same dead letter: the same was done.\n", count_of(repeats, "more message")),
@@ -258,31 +270,38 @@ fn one_dead_letter(summary: ReplaySummary) -> (ReplaySummary, u64) {
     (ReplaySummary { replayed: messages.min(1), applied, superseded, failed_again, foreign: 0, ..summary }, messages)
 }
 
-/// Returns the device ids before and after the edit, if they are known and there are others after it.
+/// Returns the device ids before and after the edit, if they are known and the edit changes one. An id for a record that had none
+/// changes none.
 fn changed_device(
     telemetry: &dyn Telemetry,
     entry: &Entry,
     letter: &DeadLetter,
     edit: &Edit,
 ) -> Option<(String, String)> {
-    let mut before = device_ids(telemetry, &rebuild_event(letter, edit.original.clone()));
+    let (mut before, without_id) = device_ids(telemetry, &rebuild_event(letter, edit.original.clone()));
     before.extend(entry.summary().device_id);
-    let after = device_ids(telemetry, &rebuild_edited(letter, edit.edited.clone()));
+    let (after, _) = device_ids(telemetry, &rebuild_edited(letter, edit.edited.clone()));
+    let are_added = before.is_subset(&after) && after.len() - before.len() <= without_id;
     let listed = |ids: &BTreeSet<String>| ids.iter().map(|id| format!("{id:?}")).collect::<Vec<_>>().join(", ");
-    (!before.is_empty() && !after.is_subset(&before)).then(|| (listed(&before), listed(&after)))
+    (!before.is_empty() && !after.is_subset(&before) && !are_added).then(|| (listed(&before), listed(&after)))
 }
 
-/// Returns the device ids of the records of an event. As the id in a dead letter is truncated, so are all.
-fn device_ids(telemetry: &dyn Telemetry, event: &Event) -> BTreeSet<String> {
-    let ids = match telemetry.decode_records(event) {
-        Ok(records) => records.into_iter().filter_map(|record| match record {
-            DecodedRecord::Valid(decoded) => Some(decoded.device_id),
-            DecodedRecord::Failed { device_id, .. } => device_id,
-            DecodedRecord::Ignored => None,
-        }),
-        Err(_) => return telemetry.rejected_device_id(event).iter().map(|id| truncated(id)).collect(),
+/// Returns the device ids of the records of an event, and how many records have none. As the id in a dead letter is truncated, so
+/// are all.
+fn device_ids(telemetry: &dyn Telemetry, event: &Event) -> (BTreeSet<String>, usize) {
+    let Ok(records) = telemetry.decode_records(event) else {
+        return (telemetry.rejected_device_id(event).iter().map(|id| truncated(id)).collect(), 0);
     };
-    ids.map(|id| truncated(&id)).collect()
+    let (mut ids, mut without_id) = (BTreeSet::new(), 0);
+    for record in records {
+        match record {
+            DecodedRecord::Valid(Decoded { device_id, .. })
+            | DecodedRecord::Failed { device_id: Some(device_id), .. } => drop(ids.insert(truncated(&device_id))),
+            DecodedRecord::Failed { device_id: None, .. } => without_id += 1,
+            DecodedRecord::Ignored => {}
+        }
+    }
+    (ids, without_id)
 }
 
 fn capitalized(text: &str) -> String {

@@ -1,5 +1,7 @@
 //! `dead-letters list`.
 
+use std::io::{self, IsTerminal as _};
+
 use clap::{Args, ValueEnum};
 use devicestate_dead_letters::{Entry, Group, GroupBy, ListEntry, MAX_REPLAYS, Overview, ScanSummary, Summary};
 use devicestate_engine::{
@@ -48,7 +50,7 @@ enum GroupKey {
 /// How many digits of an id a table shows.
 const SHORT_ID_DIGITS: usize = 12;
 
-/// How many characters of an issue a table shows.
+/// How many characters of an issue are on a line of a table on a terminal.
 const MAX_ISSUE_CHARS: usize = 80;
 
 impl Options {
@@ -138,8 +140,7 @@ fn entries_text(entries: &[ListEntry], foreign: &[Summary]) -> String {
         ];
         row.extend(has_replays.then(|| summary.replays.to_string()));
         row.extend(has_repeats.then(|| repeats.to_string()));
-        row.push(short_issue(&summary.issue));
-        table.row(row);
+        add_row(&mut table, row, &summary.issue);
     }
     // Without dead letters, only the count on standard error: a script reads no row.
     let text = if entries.is_empty() { String::new() } else { table.to_string() };
@@ -148,7 +149,7 @@ fn entries_text(entries: &[ListEntry], foreign: &[Summary]) -> String {
     }
     let mut table = Table::new(["MESSAGE", "INSERTED (UTC)", "NOT A DEAD LETTER"]);
     for Summary { message_id, inserted_time, issue, .. } in foreign {
-        table.row([message_id.clone(), inserted_time.clone(), short_issue(issue)]);
+        add_row(&mut table, vec![message_id.clone(), inserted_time.clone()], issue);
     }
     if text.is_empty() { table.to_string() } else { format!("{text}\n{table}") }
 }
@@ -211,9 +212,54 @@ pub(super) fn short_id(id: &str) -> String {
     id.chars().take(SHORT_ID_DIGITS).collect()
 }
 
-fn short_issue(issue: &str) -> String {
-    if issue.chars().count() <= MAX_ISSUE_CHARS {
-        return issue.to_owned();
+/// Adds a row that ends with an issue: complete, because the remedy is at its end. On a terminal a long issue has several lines.
+fn add_row(table: &mut Table, row: Vec<String>, issue: &str) {
+    if !io::stdout().is_terminal() {
+        return table.row(row.into_iter().chain([issue.to_owned()]));
     }
-    issue.chars().take(MAX_ISSUE_CHARS - 1).chain(['…']).collect()
+    let columns = row.len();
+    let mut lines = wrapped(issue, MAX_ISSUE_CHARS).into_iter();
+    table.row(row.into_iter().chain([lines.next().unwrap_or_default()]));
+    for line in lines {
+        table.row(vec![String::new(); columns].into_iter().chain([line]));
+    }
+}
+
+/// Splits a text into lines of at most `width` characters, at spaces if there are any.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let characters: Vec<char> = word.chars().collect();
+        for (index, part) in characters.chunks(width).enumerate() {
+            let line = lines.last_mut().expect("there is a first line");
+            let used = line.chars().count();
+            if line.is_empty() {
+                line.extend(part);
+            } else if index == 0 && used + 1 + part.len() <= width {
+                line.push(' ');
+                line.extend(part);
+            } else {
+                lines.push(part.iter().collect());
+            }
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_issue_is_split_at_spaces_and_words_that_are_too_long_anywhere() {
+        for (text, lines) in [
+            ("", &[""][..]),
+            ("one two", &["one two"]),
+            ("one two three", &["one two", "three"]),
+            ("a longer-than-that b", &["a", "longer-t", "han-that", "b"]),
+            ("\u{e9}\u{e9}\u{e9}\u{e9} \u{e9}\u{e9}\u{e9}", &["\u{e9}\u{e9}\u{e9}\u{e9} \u{e9}\u{e9}\u{e9}"]),
+        ] {
+            assert_eq!(wrapped(text, 8), lines, "{text:?}");
+        }
+    }
 }

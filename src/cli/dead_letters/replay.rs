@@ -48,6 +48,9 @@ pub(super) struct Options {
     /// Set aside (skip) dead letters after this many failed replays, unless they are selected by id
     #[arg(long, value_name = "N", default_value_t = MAX_REPLAYS, value_parser = value_parser!(u32).range(1..), help_heading = "Limits")]
     max_replays: u32,
+    /// Replay also dead letters that the handler decoded with another value of the setting `Telemetry`
+    #[arg(long, help_heading = "Input")]
+    pub(super) other_telemetry: bool,
     #[command(flatten)]
     pub(super) output: OutputOption,
 }
@@ -60,6 +63,7 @@ struct ReplayResult<'a> {
     stopped: bool,
     queue: String,
     store: Option<String>,
+    telemetry: &'a str,
     #[serde(flatten)]
     summary: &'a ReplaySummary,
 }
@@ -75,7 +79,11 @@ impl Options {
                 let (scan, summary, result) = self.dry_run(context, &filter).await?;
                 let has_work = result.is_ok() && !scan.is_stopped && summary.reason.is_none() && summary.replayed > 0;
                 if has_work {
-                    eprint(&summary_text(&summary, false, self.max_replays));
+                    eprint(&format!(
+                        "{}\n{}",
+                        context.telemetry_line(),
+                        summary_text(&summary, false, self.max_replays)
+                    ));
                     let question = format!("\nReplay {}?", count_of(summary.replayed, "dead letter"));
                     if progress::unless_stopped(confirm(&question)).await? {
                         return self.apply(context, &filter).await;
@@ -148,16 +156,18 @@ impl Options {
         let text = summary_text(&summary, audit.is_some(), self.max_replays);
         match self.output.output {
             Output::Table => {
-                print(format!("from {queue} into {}\n\n{text}", store.as_deref().unwrap_or_default()))?;
+                let store = store.as_deref().unwrap_or_default();
+                print(format!("from {queue} into {store}\n{}\n{text}", context.telemetry_line()))?;
                 if audit.is_none() && summary.replayed > 0 {
                     print(format!("\n{DRY_RUN_NOTICE}\n"))?;
                 }
             }
             // With exit code 2, standard output stays empty.
-            _ if has_exit_code_2(&result) => eprint(&text),
+            _ if has_exit_code_2(&result) => eprint(&(context.telemetry_line() + &text)),
             output => {
                 let (dry_run, stopped) = (audit.is_none(), scan.is_stopped);
-                let data = ReplayResult { dry_run, stopped, queue, store, summary: &summary };
+                let telemetry = context.telemetry_name().unwrap_or_default();
+                let data = ReplayResult { dry_run, stopped, queue, store, telemetry, summary: &summary };
                 context.print_json(output, COMMAND, &result, &data)?;
             }
         }

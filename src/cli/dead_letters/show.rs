@@ -46,6 +46,7 @@ struct Details {
     summary: Summary,
     letter: DeadLetter,
     body: Result<ReadableBody, String>,
+    telemetry: Option<String>,
     stored: Result<Option<Document>, String>,
     preview: Result<Preview, String>,
 }
@@ -88,6 +89,7 @@ impl Details {
         Ok(Self {
             stored: stored.map_err(CommandError::into_message),
             preview: preview.map_err(CommandError::into_message),
+            telemetry: context.telemetry_name().map(str::to_owned),
             body,
             summary,
             letter,
@@ -95,8 +97,9 @@ impl Details {
     }
 
     fn as_json(&self, output: Output) -> DetailsJson<'_> {
-        let Self { summary, letter, body, stored, preview } = self;
+        let Self { summary, letter, body, telemetry, stored, preview } = self;
         DetailsJson {
+            telemetry: telemetry.as_deref(),
             message: summary,
             dead_letter: letter,
             body: Known::new(body.as_ref().map(|body| body_json(body, output)).map_err(Clone::clone)),
@@ -107,7 +110,7 @@ impl Details {
     }
 
     fn text(&self) -> String {
-        let Self { summary, letter, body, stored, preview } = self;
+        let Self { summary, letter, body, stored, preview, .. } = self;
         let form_name = |form| match form {
             BodyForm::Json => "JSON",
             BodyForm::AsJson => "shown as JSON",
@@ -141,7 +144,7 @@ impl Details {
     }
 
     fn facts_table(&self) -> Table {
-        let Self { summary, letter, .. } = self;
+        let Self { summary, letter, telemetry, .. } = self;
         let data = &letter.event_data;
         let source = &letter.source;
         let mut table = Table::new(["DEAD LETTER", &letter.id]);
@@ -175,6 +178,8 @@ impl Details {
         row("system properties", cell(&data.system_properties));
         row("invocation", letter.invocation_id.clone());
         row("handler", letter.handler_version.clone());
+        row("decoded as", letter.telemetry.clone().unwrap_or_default());
+        row("decoded here as", telemetry.clone().unwrap_or_default());
         row("stored at", summary.overflow.clone().unwrap_or_default());
         row("message", format!("{}, received {}", summary.message_id, times_text(summary.dequeue_count)));
         row("inserted", summary.inserted_time.clone());
@@ -207,6 +212,7 @@ struct DetailsJson<'a> {
     message: &'a Summary,
     dead_letter: &'a DeadLetter,
     body: Known<Option<Box<RawValue>>>,
+    telemetry: Option<&'a str>,
     stored: Known<Option<&'a Document>>,
     replay: Known<ReplayJson<'a>>,
     log_query: String,

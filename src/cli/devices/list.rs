@@ -141,7 +141,7 @@ impl<'a> Selected<'a> {
 
 /// Returns when the device was last heard, in milliseconds since 1970. A document of an earlier version of this program does not
 /// say so: then it is the time of the newest reading, if there is one.
-fn heard_ms(document: &Document) -> Option<i64> {
+pub(super) fn heard_ms(document: &Document) -> Option<i64> {
     document.heard().or_else(|| document.newest_version()).map(|version| version.time_ms)
 }
 
@@ -162,7 +162,7 @@ pub(in crate::cli) fn documents_table(documents: &[Document], now_ms: Option<i64
 }
 
 /// Returns an age such as `90s`, `15m`, `2h` or `7d`: the largest unit of which there are two.
-fn age(milliseconds: i64) -> String {
+pub(super) fn age(milliseconds: i64) -> String {
     let seconds = milliseconds.max(0) / 1_000;
     let units = [("d", 86_400), ("h", 3_600), ("m", 60)];
     match units.into_iter().find(|(_, length)| seconds >= 2 * length) {

@@ -98,7 +98,7 @@ fn optional_row(table: &mut Table, name: &str, count: u64) {
 
 fn event_table(events: &Events) -> Table {
     let Events { expected, received, invalid_added, applied, superseded, dead_lettered, .. } = events;
-    let Events { unrecognized, ignored, lost, in_sub_queue, repeated, unfinished, .. } = events;
+    let Events { unrecognized, ignored, lost, in_sub_queue, repeated, unfinished, records, .. } = events;
     let mut rows = Table::new(["EVENTS", ""]);
     let of_expected = expected.filter(|expected| expected != received).map(|expected| format!(" of {expected}"));
     rows.row(["received".to_owned(), format!("{received}{}", of_expected.unwrap_or_default())]);
@@ -109,6 +109,10 @@ fn event_table(events: &Events) -> Table {
     rows.row(["dead-lettered".to_owned(), dead_lettered.to_string()]);
     optional_row(&mut rows, "unrecognized (not stored)", *unrecognized);
     optional_row(&mut rows, "ignored", *ignored);
+    if *records as u64 > received + repeated {
+        rows.row(["records in these events".to_owned(), records.to_string()]);
+    }
+    optional_row(&mut rows, "records with an unusable device time", events.unusable_device_times as u64);
     optional_row(&mut rows, "lost", *lost);
     optional_row(&mut rows, "in the sub-queue", *in_sub_queue);
     optional_row(&mut rows, "unfinished", *unfinished);
@@ -181,7 +185,9 @@ pub(in crate::cli) struct CheckLines<'a>(pub(in crate::cli) &'a Check);
 impl fmt::Display for CheckLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Check { documents, different_documents, differences, invalid_events, dead_letters_missing } = self.0;
-        if *different_documents == 0 {
+        if *documents == 0 && *different_documents == 0 {
+            writeln!(f, "CHECK: no document was compared, because no event belongs to one")?;
+        } else if *different_documents == 0 {
             writeln!(f, "CHECK: every document equals the fold of its events ({documents} of {documents})")?;
         } else {
             let (verb, owner) = if *different_documents == 1 { ("differs", "its") } else { ("differ", "their") };
@@ -191,7 +197,9 @@ impl fmt::Display for CheckLines<'_> {
                 writeln!(f, "  {}: {}", difference.document, difference.detail)?;
             }
         }
-        if *dead_letters_missing == 0 {
+        if *invalid_events == 0 {
+            writeln!(f, "CHECK: no event was invalid")
+        } else if *dead_letters_missing == 0 {
             writeln!(f, "CHECK: every invalid event is a dead letter ({invalid_events} of {invalid_events})")
         } else {
             let invalid = count_of(*invalid_events as u64, "invalid event");

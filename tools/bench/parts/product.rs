@@ -182,7 +182,7 @@ pub(super) fn dead_letter(batch: &Batch, index: usize) -> String {
         device_state: None,
         other_devices: Vec::new(),
     };
-    let attempt = Attempt { invocation_id: INVOCATION_ID, number: 1, time_ms: T0_MS };
+    let attempt = Attempt { invocation_id: INVOCATION_ID, number: 1, time_ms: T0_MS, telemetry: "drone" };
     DeadLetter::new(batch, index, &failure, attempt).message().expect("a message that fits into the queue")
 }
 

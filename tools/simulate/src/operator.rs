@@ -37,7 +37,12 @@ pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(10);
 pub(crate) async fn replay(world: &Arc<World>) -> ReplaySummary {
     let store = Client::new(&world.store, &world.faults);
     let processor = Arc::new(new_processor(world, Arc::new(store), 0));
-    let replayer = Replayer { processor, overflow: Some(Arc::clone(&world.overflow_store) as _), triggers: Vec::new() };
+    let replayer = Replayer {
+        processor,
+        overflow: Some(Arc::clone(&world.overflow_store) as _),
+        triggers: Vec::new(),
+        accepts_other_telemetry: false,
+    };
     let trail = Arc::new(MemoryAuditTrail::default());
     let audit = AuditWriter {
         trail: Arc::clone(&trail) as _,

@@ -40,6 +40,8 @@ pub struct Replayer {
     /// The triggers of the function app: a complete request that the handler could not read is parsed by the trigger that it
     /// names.
     pub triggers: Vec<Trigger>,
+    /// Whether it replays dead letters that the handler decoded as other telemetry.
+    pub accepts_other_telemetry: bool,
 }
 
 /// The outcome of a replay of a dead letter.
@@ -98,6 +100,16 @@ impl Replayer {
 
     /// Returns the events of a dead letter: one, or those of a complete request.
     fn rebuild(&self, letter: &DeadLetter, edited: Option<&[u8]>) -> Result<Batch, ReplayOutcome> {
+        let ours = self.processor.telemetry.setting();
+        if let Some(theirs) =
+            letter.telemetry.as_deref().filter(|theirs| *theirs != ours && !self.accepts_other_telemetry)
+        {
+            let id = &letter.id;
+            return Err(ReplayOutcome::NotTried(format!(
+                "the handler decoded the dead letter {id} with the setting `Telemetry={theirs}`, but this command has `{ours}`: set \
+                 `Telemetry={theirs}`, or use --other-telemetry"
+            )));
+        }
         let failed = |issue: &str| ReplayOutcome::FailedAgain(unreplayable(letter, issue));
         let body = match edited {
             Some(body) => body.to_vec(),

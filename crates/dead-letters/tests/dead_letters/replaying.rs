@@ -117,7 +117,7 @@ pub(crate) fn dead_letters(mut batch: Batch) -> Vec<DeadLetter> {
         device_state: None,
         other_devices: Vec::new(),
     };
-    let attempt = Attempt { invocation_id: "i", number: 1, time_ms: NOW };
+    let attempt = Attempt { invocation_id: "i", number: 1, time_ms: NOW, telemetry: "drone" };
     // As the host sends the positions.
     let positions: Vec<_> = batch.events.iter().map(|event| event.position.expect("a position")).collect();
     let column = |cell: &dyn Fn(usize) -> String| {
@@ -153,7 +153,8 @@ impl<'a> Run<'a> {
     pub(crate) async fn replay(self) -> (Result<ScanSummary, ScanError>, ReplaySummary) {
         let Self { queue, store, trail, overflow, chunk_size, per_second } = self;
         let engine = Processor { store, ..processor(&Arc::default()) };
-        let replayer = Replayer { processor: Arc::new(engine), overflow, triggers: Vec::new() };
+        let replayer =
+            Replayer { processor: Arc::new(engine), overflow, triggers: Vec::new(), accepts_other_telemetry: false };
         let audit = AuditWriter {
             trail,
             action: Action::Replay,

@@ -27,7 +27,7 @@ fn complete_request(message: &SessionMessage) -> DeadLetter {
         other_devices: Vec::new(),
     };
     let time_ms = System.now_ms();
-    let attempt = Attempt { invocation_id: "6b0a", number: 1, time_ms };
+    let attempt = Attempt { invocation_id: "6b0a", number: 1, time_ms, telemetry: "drone" };
     DeadLetter::new(&batch, 0, &failure, attempt)
 }
 
@@ -35,8 +35,12 @@ fn complete_request(message: &SessionMessage) -> DeadLetter {
 async fn a_complete_request_is_replayed_by_its_trigger_under_the_version_of_its_message() {
     let (store, handler) = rig();
     let hub_trigger = handler_of(processor(&store)).function.trigger;
-    let replayer =
-        Replayer { processor: Arc::clone(&handler.processor), overflow: None, triggers: vec![hub_trigger, trigger()] };
+    let replayer = Replayer {
+        processor: Arc::clone(&handler.processor),
+        overflow: None,
+        triggers: vec![hub_trigger, trigger()],
+        accepts_other_telemetry: false,
+    };
     let letter = complete_request(&SessionMessage::battery(1, "a", 0.5));
     let candidate = Candidate { letter: &letter, edited: None };
     assert_eq!(replayer.replay(&[candidate]).await, [ReplayOutcome::Applied]);

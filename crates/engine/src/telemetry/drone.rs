@@ -132,6 +132,10 @@ struct Health {
 pub const FLIGHT_MODES: [&str; 6] = ["Unknown", "Ready", "Takeoff", "Inflight", "Landing", "Offline"];
 
 impl Telemetry for Drone {
+    fn setting(&self) -> &'static str {
+        "drone"
+    }
+
     fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
         let device_id = match compression::unpacked_gzip(&event.body)? {
             Cow::Borrowed(body) => self.decode_body(event, body, records)?,

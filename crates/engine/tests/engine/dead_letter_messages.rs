@@ -61,7 +61,12 @@ fn samples() -> [DeadLetter; 2] {
         Arc::get_mut(&mut batch.metadata).expect("not shared").properties = column("{\"n\":1.10}");
         let state = device.map(|device| json!({"id": device, "Battery": 0.5}));
         let failure = Failure { device_state: state, ..failure("the document is too large", device) };
-        let letter = DeadLetter::new(&batch, 0, &failure, Attempt { invocation_id: "94d0", number: 1, time_ms: NOW });
+        let letter = DeadLetter::new(
+            &batch,
+            0,
+            &failure,
+            Attempt { invocation_id: "94d0", number: 1, time_ms: NOW, telemetry: "drone" },
+        );
         read_dead_letter(letter.to_json())
     })
 }
@@ -159,7 +164,7 @@ fn a_dead_letter_with_a_changed_field_violates_the_schema() {
             let value = message.pointer(&path).expect("a value").clone();
             check("renamed", &with(&message, &path, Some((&format!("{name}2"), value.clone()))));
             check("in lower case", &with(&message, &path, Some((&name.to_lowercase(), value.clone()))));
-            if !["Replay", "BodyCut", "PropertiesCut"].contains(&name) {
+            if !["Replay", "Telemetry", "BodyCut", "PropertiesCut"].contains(&name) {
                 check("removed", &with(&message, &path, None));
             }
             if has_any_value(&path) && name != "DeviceState" {
@@ -319,7 +324,7 @@ fn truncated_messages_and_pointers_always_fit_into_the_queue() {
     Arc::get_mut(&mut batch.metadata).expect("not shared").offsets = raw(1_022);
     Arc::get_mut(&mut batch.metadata).expect("not shared").enqueued_times = raw(1_022);
     Arc::get_mut(&mut batch.metadata).expect("not shared").properties = raw(100_000);
-    let attempt = Attempt { invocation_id: &long, number: i64::MAX, time_ms: NOW };
+    let attempt = Attempt { invocation_id: &long, number: i64::MAX, time_ms: NOW, telemetry: "drone" };
     let mut letter = DeadLetter::new(&batch, 0, &failure(&*long, Some(&long)), attempt);
     letter.add_failed_replay(&failure(&*long, None), NOW);
     let location = "x".repeat(4_096);

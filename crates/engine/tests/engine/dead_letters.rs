@@ -152,7 +152,8 @@ fn different_events_have_different_dead_letter_ids() {
             device_state: None,
             other_devices: Vec::new(),
         };
-        DeadLetter::new(&batch, 0, &failure, Attempt { invocation_id: ID, number: 1, time_ms: NOW }).id
+        DeadLetter::new(&batch, 0, &failure, Attempt { invocation_id: ID, number: 1, time_ms: NOW, telemetry: "drone" })
+            .id
     };
     let changes: [fn(&mut Batch); 8] = [
         |_| (),

@@ -144,7 +144,12 @@ impl Failed {
             EventMetadata { sequence_numbers, enqueued_times, partition_keys, offsets, properties, system_properties };
         let events = (0..count).map(|index| if alone(index) { self.event.clone() } else { Event::default() }).collect();
         let batch = Batch { source: self.source.clone(), events, metadata: metadata.into(), message: None };
-        let attempt = Attempt { invocation_id: &self.invocation_id, number: self.attempt, time_ms: self.time_ms };
+        let attempt = Attempt {
+            invocation_id: &self.invocation_id,
+            number: self.attempt,
+            time_ms: self.time_ms,
+            telemetry: "drone",
+        };
         DeadLetter::new(&batch, before, &self.failure, attempt)
     }
 }
