@@ -38,15 +38,15 @@ fn coverage(output: &str, stage: &str) -> Option<u32> {
 
 #[test]
 fn fuzzing_finds_no_defect_in_requests() {
-    fuzz("envelope", 20_000);
+    fuzz("envelope", 12_000);
 }
 
 #[test]
 fn fuzzing_finds_no_defect_in_telemetry() {
-    fuzz("telemetry", 60_000);
+    fuzz("telemetry", 36_000);
 }
 
 #[test]
 fn fuzzing_finds_no_defect_in_dead_letters() {
-    fuzz("dead_letter", 20_000);
+    fuzz("dead_letter", 12_000);
 }

@@ -1,7 +1,8 @@
 //! Tests the simulation: applies each fault of the folder `planted` to a copy of the product; the seeds of a test run
 //! must detect it.
 //!
-//! A fault is a diff in the format of `patch -p1`, after a line that describes it. A diff that no longer applies to the code
+//! A fault is a diff in the format of `patch -p1`, after a line that describes it. If only few seeds detect it, a line
+//! `# Seeds from 330` follows, so that the test does not run all those before. A diff that no longer applies to the code
 //! fails the test and must be updated.
 
 use std::{
@@ -86,9 +87,10 @@ impl Copy {
 }
 
 /// Runs the seeds, of which one must detect the fault. Returns the seed and the violation.
-fn detect(name: &str, program: &Path) -> String {
+fn detect(fault: &Fault, program: &Path) -> String {
+    let Fault { name, first_seed, .. } = fault;
     let mut simulate = Command::new(program);
-    simulate.args(["--seeds", &SEEDS.to_string(), "--events", &EVENTS.to_string()]);
+    simulate.args(["--from", first_seed, "--seeds", &SEEDS.to_string(), "--events", &EVENTS.to_string()]);
     let output = simulate.output().expect("the program runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     let is_detected = output.status.code() == Some(1) && errors.contains("violated a check");
@@ -111,6 +113,8 @@ fn manifest() -> String {
 /// A fault: a file, with each text to replace and its replacement.
 struct Fault {
     name: String,
+    /// The first of the seeds that must detect it.
+    first_seed: String,
     file: PathBuf,
     hunks: Vec<(String, String)>,
 }
@@ -142,8 +146,9 @@ impl Fault {
                 }
             }
         }
+        let first_seed = diff.lines().find_map(|line| line.strip_prefix("# Seeds from ")).unwrap_or("0").to_owned();
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        Self { name, file: file.into(), hunks }
+        Self { name, first_seed, file: file.into(), hunks }
     }
 
     fn apply_to(&self, text: &str) -> String {
@@ -169,21 +174,21 @@ fn the_simulation_detects_each_planted_fault() {
         faults.iter().partition(|fault| fault.file.extension().is_some_and(|extension| extension == "rs"));
     for fault in in_app {
         let (program, original) = plant(fault);
-        println!("{}", detect(&fault.name, &program));
+        println!("{}", detect(fault, &program));
         copy.write(&fault.file, original.as_bytes());
     }
     // The next fault is built while the seeds of one run.
-    let (sender, programs) = mpsc::sync_channel::<(&str, PathBuf)>(1);
+    let (sender, programs) = mpsc::sync_channel::<(&Fault, PathBuf)>(1);
     thread::scope(|scope| {
         scope.spawn(move || {
-            for (name, program) in programs {
-                println!("{}", detect(name, &program));
+            for (fault, program) in programs {
+                println!("{}", detect(fault, &program));
             }
         });
         for fault in in_code {
             let (program, original) = plant(fault);
             copy.write(&fault.file, original.as_bytes());
-            if sender.send((fault.name.as_str(), program)).is_err() {
+            if sender.send((fault, program)).is_err() {
                 // The seeds did not detect an earlier fault.
                 break;
             }
