@@ -109,13 +109,8 @@ fn the_sample_ends_with_the_last_values_of_two_drones() {
     assert_eq!(documents["px4-sample-px4-events"]["Altitude"], 487.992);
 }
 
-#[test]
-fn the_table_shows_the_documents_and_how_to_inspect_them() {
-    let workspace = Workspace::new();
-    let output = workspace.local(&["--output", "table"]).output();
-    let rejected = output.expect("the binary runs");
-    assert_eq!(rejected.status.code(), Some(2), "an option must not be given twice");
-
+/// Returns `local` with the sample, whose output is a table.
+fn local_with_sample() -> Command {
     let mut command = Command::new(devicestate());
     command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -123,6 +118,17 @@ fn the_table_shows_the_documents_and_how_to_inspect_them() {
         .env("Telemetry", "drone")
         .arg("local")
         .args(SAMPLE);
+    command
+}
+
+#[test]
+fn the_table_shows_the_documents_and_how_to_inspect_them() {
+    let workspace = Workspace::new();
+    let output = workspace.local(&["--output", "table"]).output();
+    let rejected = output.expect("the binary runs");
+    assert_eq!(rejected.status.code(), Some(2), "an option must not be given twice");
+
+    let mut command = local_with_sample();
     let output = command.arg("--state").arg(workspace.state()).output().expect("the binary runs");
     let text = String::from_utf8(output.stdout).expect("text");
     for expected in
@@ -136,13 +142,7 @@ fn the_table_shows_the_documents_and_how_to_inspect_them() {
 #[test]
 fn the_table_shows_how_to_list_the_dead_letters_if_there_are_any() {
     let workspace = Workspace::new();
-    let mut command = Command::new(devicestate());
-    command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env_remove("StateStore")
-        .env("Telemetry", "drone")
-        .arg("local")
-        .args(SAMPLE);
+    let mut command = local_with_sample();
     command.args(["--invalid-events", "0.5%"]);
     let output = command.arg("--state").arg(workspace.state()).output().expect("the binary runs");
     let text = String::from_utf8(output.stdout).expect("text");

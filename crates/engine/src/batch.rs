@@ -153,12 +153,11 @@ pub struct EventCells(Option<(Arc<EventMetadata>, usize)>);
 
 impl EventCells {
     /// Returns the cells of the event with this index.
-    #[must_use]
-    pub fn new(metadata: Arc<EventMetadata>, index: usize) -> Self {
+    pub(crate) fn new(metadata: Arc<EventMetadata>, index: usize) -> Self {
         Self(Some((metadata, index)))
     }
 
-    /// Returns the application properties by name; empty if there are none.
+    /// Returns the application properties by name; empty if the event has no properties.
     #[must_use]
     pub fn properties(&self) -> serde_json::Map<String, serde_json::Value> {
         let object = self.get(|metadata, index| serde_json::from_str(metadata.properties.cell(index)?.get()).ok());

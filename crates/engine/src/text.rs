@@ -18,7 +18,8 @@ pub fn truncated(text: &str) -> String {
 pub(crate) const MAX_TEXT_CHARS: usize = 1_024;
 
 /// Returns the first `characters` characters of a text, and an ellipsis if there are more.
-pub(crate) fn first_chars(text: &str, characters: usize) -> String {
+#[must_use]
+pub fn first_chars(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -7,4 +7,5 @@ mod iot_hub;
 mod not_stored;
 mod replaying;
 mod replaying_cut_off;
+mod scanning;
 mod sessions;

@@ -37,7 +37,7 @@ fn event_outcome(mut records: Vec<Outcome>) -> Outcome {
         .unwrap_or(Outcome::Ignored)
 }
 
-/// Returns one failure for all records that failed or are unresolved; `None` if there are none. Apart from the issue it is that of
+/// Returns one failure for all records that failed or are unresolved; `None` if no record did. Apart from the issue it is that of
 /// [the deciding record](decides).
 fn combined_failure(records: &[Outcome]) -> Option<Failure> {
     let failures: Vec<_> = records.iter().enumerate().filter_map(|(index, outcome)| failure(index, outcome)).collect();

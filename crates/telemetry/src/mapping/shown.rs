@@ -1,5 +1,6 @@
 //! Values and names in messages, shortened.
 
+use devicestate_engine::text::first_chars;
 use serde_json::Value;
 
 /// The number of characters of a value or name that is shown.
@@ -7,10 +8,7 @@ const SHOWN_CHARS: usize = 64;
 
 /// Returns the first characters of a text, and an ellipsis if there are more.
 pub(crate) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(SHOWN_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    first_chars(text, SHOWN_CHARS)
 }
 
 /// Describes a value.

@@ -21,7 +21,7 @@ pub(crate) struct Condition {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Test {
-    /// There is a value that is not null, or there is none.
+    /// Whether there is a value that is not null.
     Exists(bool),
     /// The value is one of these.
     Equals(Vec<Value>),
