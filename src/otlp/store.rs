@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use async_trait::async_trait;
 use devicestate_engine::{
     device_state::Document,
-    store::{ETag, Page, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, Filter, Page, RequestCharge, Selection, StateStore, StoreError, Stored, Written, WrittenRange},
     text::truncated,
 };
 use opentelemetry::{
@@ -164,7 +164,15 @@ impl StateStore for TracedStore {
         replaced
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
-        self.store.list(after, limit).await
+    async fn list(&self, selection: Selection<'_>, charge: &RequestCharge) -> Result<Page, StoreError> {
+        self.store.list(selection, charge).await
+    }
+
+    async fn count(&self, filter: &Filter, charge: &RequestCharge) -> Result<u64, StoreError> {
+        self.store.count(filter, charge).await
+    }
+
+    async fn written(&self, range: WrittenRange<'_>, charge: &RequestCharge) -> Result<Vec<Written>, StoreError> {
+        self.store.written(range, charge).await
     }
 }

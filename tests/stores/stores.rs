@@ -7,7 +7,7 @@ use devicestate_azure::CosmosStore;
 use devicestate_engine::{
     device_state::Document,
     settings::Settings,
-    store::{ETag, MemoryStore, Page, Pages, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, MemoryStore, Page, Pages, RequestCharge, Selection, StateStore, StoreError, Stored},
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteStore};
 use devicestate_test_doubles::{document, version};
@@ -145,13 +145,13 @@ async fn one_of_several_concurrent_writers_succeeds((name, store): NamedStore) {
 }
 
 async fn documents_are_listed_in_order_of_their_ids_in_pages((name, store): NamedStore) {
-    assert_eq!(store.list(None, 10).await, Ok(Page::default()), "{name}");
+    assert_eq!(store.list(Selection::every(None, 10), &RequestCharge::default()).await, Ok(Page::default()), "{name}");
     for id in ["b", "ä", "a", "Z", "c", "a~2F1"] {
         store.create(&drone(id, 0.5), &ignored_charge()).await.expect("a creation");
     }
     let (mut pages, mut after) = (Vec::new(), None::<String>);
     loop {
-        let page = store.list(after.as_deref(), 4).await.expect("a page");
+        let page = store.list(Selection::every(after.as_deref(), 4), &RequestCharge::default()).await.expect("a page");
         let ids: Vec<_> = page.documents.into_iter().map(|document| document.id).collect();
         assert_eq!(page.last_id.as_ref(), ids.last(), "{name}");
         after = page.last_id;
@@ -161,9 +161,18 @@ async fn documents_are_listed_in_order_of_their_ids_in_pages((name, store): Name
         pages.push(ids);
     }
     assert_eq!(pages, [vec!["Z", "a", "a~2F1", "b"], vec!["c", "ä"]], "{name}");
-    let after_missing = store.list(Some("bb"), 1).await.expect("a page");
+    let after_missing = store.list(Selection::every(Some("bb"), 1), &RequestCharge::default()).await.expect("a page");
     assert_eq!(after_missing.last_id.as_deref(), Some("c"), "{name}: after an id that does not exist");
-    assert_eq!(store.list(None, usize::MAX).await.expect("a page").documents.len(), 6, "{name}");
+    assert_eq!(
+        store
+            .list(Selection::every(None, usize::MAX), &RequestCharge::default())
+            .await
+            .expect("a page")
+            .documents
+            .len(),
+        6,
+        "{name}"
+    );
 }
 
 /// Returns a state file, and a second connection to it like that of another program.
@@ -214,7 +223,7 @@ async fn an_invalid_stored_document_is_rejected_by_id() {
             Err(StoreError::Rejected(reason)) => assert!(reason.contains("\"invalid-7\""), "{text:?}: {reason}"),
             result => panic!("{text:?}: {result:?}"),
         }
-        let page = store.list(None, 10).await.expect("a page");
+        let page = store.list(Selection::every(None, 10), &RequestCharge::default()).await.expect("a page");
         assert_eq!(page.documents, [drone("valid", 0.5)], "{text:?}: the others are listed");
         assert!(page.invalid.len() == 1 && page.invalid[0].contains("\"invalid-7\""), "{page:?}");
     }

@@ -19,7 +19,7 @@ use azure_data_cosmos::{
 };
 use devicestate_engine::{
     device_state::Document,
-    store::{ETag, Page, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, Page, RequestCharge, Selection, StateStore, StoreError, Stored},
 };
 use futures_util::TryStreamExt as _;
 use serde::Deserialize as _;
@@ -110,15 +110,15 @@ impl StateStore for CosmosStore {
         self.write_result(&container, replaced, charge)
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
-        let ignored_charge = RequestCharge::default();
+    async fn list(&self, selection: Selection<'_>, charge: &RequestCharge) -> Result<Page, StoreError> {
+        let Selection { filter, after, limit } = selection;
         let container = self.0.container().await?;
         let query = Query::from("SELECT * FROM c WHERE c.id > @after ORDER BY c.id")
             .with_parameter("@after", after.unwrap_or_default())
             .map_err(|error| StoreError::Systemic(error.to_string()))?;
         let mut options = QueryOptions::default();
         options.feed.max_item_count = u32::try_from(limit).ok().and_then(NonZeroU32::new).map(MaxItemCountHint::Limit);
-        let failure = |error: CosmosError| self.handle_error(&container, &error, &ignored_charge);
+        let failure = |error: CosmosError| self.handle_error(&container, &error, charge);
         let items =
             container.client.query_items(query, FeedScope::full_container(), Some(options)).await.map_err(failure)?;
         let mut items = items.map_err(failure);
@@ -129,6 +129,7 @@ impl StateStore for CosmosStore {
             let item: serde_json::Value = item;
             let id = item["id"].as_str().unwrap_or_default();
             match Document::deserialize(&item) {
+                Ok(document) if !filter.matches(&document) => {}
                 Ok(document) => page.documents.push(document),
                 Err(error) => page.invalid.push(failure::invalid_document(id, &error).to_string()),
             }

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize, de::Error as _, ser::SerializeMap as _};
 use serde_json::{Map, Value};
 
-use crate::text::iso8601;
+use crate::text::{iso8601, time_ms};
 
 pub use document_id::{MAX_ID_BYTES, device_id, document_id};
 pub use version::{MAX_CLOCK_STEP_MS, Version};
@@ -110,6 +110,8 @@ pub struct Document {
     pub id: String,
     /// The position of the newest event of the device that was written.
     heard: Option<Version>,
+    /// When the device was last heard before the silence watch found it silent, in milliseconds since 1970.
+    silent_since: Option<i64>,
     /// Copies of a document share the fields until one of them is changed.
     fields: Arc<Fields<Field>>,
 }
@@ -124,7 +126,7 @@ impl Document {
     /// Creates a document without readings.
     #[must_use]
     pub fn new(id: String) -> Self {
-        Self { id, heard: None, fields: Arc::default() }
+        Self { id, heard: None, silent_since: None, fields: Arc::default() }
     }
 
     /// Returns true if an event of this version would update at least one of these readings.
@@ -206,6 +208,18 @@ impl Document {
         self.heard
     }
 
+    /// Returns the mark of the silence watch: when the device was last heard before it was found silent, in milliseconds since 1970.
+    /// The device is silent as long as it was not heard later; the watch then removes the mark.
+    #[must_use]
+    pub fn silent_since(&self) -> Option<i64> {
+        self.silent_since
+    }
+
+    /// Sets or removes the mark of the silence watch.
+    pub fn set_silent_since(&mut self, silent_since: Option<i64>) {
+        self.silent_since = silent_since;
+    }
+
     /// Returns the number of fields.
     #[must_use]
     pub fn reading_count(&self) -> usize {
@@ -230,6 +244,9 @@ impl Serialize for Document {
         map.serialize_entry(ID, &self.id)?;
         if let Some(heard) = self.heard {
             map.serialize_entry(HEARD, &iso8601(heard.time_ms))?;
+        }
+        if let Some(silent_since) = self.silent_since {
+            map.serialize_entry(SILENT_SINCE, &iso8601(silent_since))?;
         }
         for (name, field) in &self.fields.0 {
             map.serialize_entry(name, &field.value)?;
@@ -263,6 +280,7 @@ impl<'de> Deserialize<'de> for Document {
         let mut versions = versions.unwrap_or_default();
         let heard = versions.remove(HEARD);
         map.remove(HEARD);
+        let silent_since = map.remove(SILENT_SINCE).as_ref().and_then(Value::as_str).and_then(time_ms);
         let fields = map.into_iter().filter(|(name, _)| !SERVICE_PROPERTIES.contains(&name.as_str()));
         let mut fields: Vec<(Name, _)> = fields
             .map(|(name, value)| {
@@ -272,22 +290,23 @@ impl<'de> Deserialize<'de> for Document {
             .collect();
         // serde_json sorts its maps, unless a dependency enables its feature preserve_order.
         fields.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(Self { id, heard, fields: Arc::new(Fields(fields)) })
+        Ok(Self { id, heard, silent_since, fields: Arc::new(Fields(fields)) })
     }
 }
 
 const ID: &str = "id";
 const HEARD: &str = "Heard";
+const SILENT_SINCE: &str = "SilentSince";
 const VERSIONS: &str = "Versions";
 
 /// The properties that Cosmos DB adds to a stored document.
 const SERVICE_PROPERTIES: [&str; 5] = ["_rid", "_self", "_etag", "_attachments", "_ts"];
 
-/// Returns true if a reading may have this name. Reserved are `id`, `Heard`, `Versions`, `ttl` (after which Cosmos DB deletes
+/// Returns true if a reading may have this name. Reserved are `id`, `Heard`, `SilentSince`, `Versions`, `ttl` (after which Cosmos DB deletes
 /// a document), the empty name and names with a leading underscore.
 #[must_use]
 pub fn is_reading_name(name: &str) -> bool {
-    !matches!(name, "" | ID | HEARD | VERSIONS | "ttl") && !name.starts_with('_')
+    !matches!(name, "" | ID | HEARD | SILENT_SINCE | VERSIONS | "ttl") && !name.starts_with('_')
 }
 
 #[cfg(test)]

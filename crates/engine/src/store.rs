@@ -6,6 +6,7 @@
 
 mod charge;
 mod dry_run;
+mod filter;
 mod memory;
 mod operations;
 
@@ -17,6 +18,7 @@ use crate::device_state::Document;
 
 pub use charge::RequestCharge;
 pub use dry_run::DryRunStore;
+pub use filter::{Filter, Operator, Scalar};
 pub use memory::MemoryStore;
 pub use operations::Operations;
 
@@ -66,14 +68,89 @@ pub trait StateStore: Send + Sync {
     /// Returns [`StoreError::Conflict`] if another writer has written or deleted the document, or any other [`StoreError`].
     async fn replace(&self, document: &Document, if_match: &ETag, charge: &RequestCharge) -> Result<ETag, StoreError>;
 
-    /// Returns up to `limit` documents in the order of their ids, starting after the id `after`. The processor does not use
-    /// it.
+    /// Returns the selected documents in the order of their ids. The processor does not use it.
     ///
     /// # Errors
     ///
     /// The same as [`StateStore::read`], without [`StoreError::Rejected`]: an invalid document does not hide the others.
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError>;
+    async fn list(&self, selection: Selection<'_>, charge: &RequestCharge) -> Result<Page, StoreError>;
+
+    /// Returns the number of documents that a filter selects.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`StateStore::list`].
+    async fn count(&self, filter: &Filter, charge: &RequestCharge) -> Result<u64, StoreError> {
+        let (mut after, mut count) = (None, 0);
+        loop {
+            let selection = Selection { filter, after: after.as_deref(), limit: MAX_PAGE_DOCUMENTS };
+            let page = self.list(selection, charge).await?;
+            count += page.documents.len() as u64;
+            if page.last_id.is_none() || page.last_id <= after {
+                return Ok(count);
+            }
+            after = page.last_id;
+        }
+    }
+
+    /// Returns the documents that were last written in a range of time, in the order of their writes. The silence watch and the
+    /// live page use it.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`StateStore::list`].
+    async fn written(&self, range: WrittenRange<'_>, charge: &RequestCharge) -> Result<Vec<Written>, StoreError> {
+        let _ = (range, charge);
+        Err(StoreError::Systemic("this store does not know when a document was written".into()))
+    }
 }
+
+/// Which documents of a store are listed.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection<'a> {
+    /// The condition on a document.
+    pub filter: &'a Filter,
+    /// The id of a document, after which the list starts.
+    pub after: Option<&'a str>,
+    /// The maximum number of documents.
+    pub limit: usize,
+}
+
+impl<'a> Selection<'a> {
+    /// Selects up to `limit` documents after an id, whatever they contain.
+    #[must_use]
+    pub fn every(after: Option<&'a str>, limit: usize) -> Self {
+        const EVERY: &Filter = &Filter::EVERY;
+        Self { filter: EVERY, after, limit }
+    }
+}
+
+/// A range of the times at which documents were last written, in milliseconds since 1970 by the clock of the store. A store may
+/// know the times in whole seconds only.
+#[derive(Debug, Clone, Copy)]
+pub struct WrittenRange<'a> {
+    /// Only documents that this filter selects.
+    pub filter: &'a Filter,
+    /// Only documents that were written later than this.
+    pub after_ms: i64,
+    /// Only documents that were written at this time or before.
+    pub until_ms: i64,
+    /// About how many documents are returned. There are more if the last ones were written at the same time, so that the next range
+    /// can begin after the time of the last one; there are fewer only if the range has no more.
+    pub limit: usize,
+}
+
+/// A document with the time of its last write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// The document with its tag.
+    pub stored: Stored,
+    /// When it was last written, in milliseconds since 1970 by the clock of the store.
+    pub written_ms: i64,
+}
+
+/// Limits the documents of a page.
+const MAX_PAGE_DOCUMENTS: usize = 1_000;
 
 /// Some documents of a store, in the order of their ids.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -159,11 +236,11 @@ impl<'a> Pages<'a> {
     ///
     /// The same as [`StateStore::list`].
     pub async fn next(&mut self) -> Result<Option<Page>, StoreError> {
-        const MAX_PAGE_DOCUMENTS: usize = 1_000;
         if self.remaining == 0 {
             return Ok(None);
         }
-        let page = self.store.list(self.after.as_deref(), self.remaining.min(MAX_PAGE_DOCUMENTS)).await?;
+        let selection = Selection::every(self.after.as_deref(), self.remaining.min(MAX_PAGE_DOCUMENTS));
+        let page = self.store.list(selection, &RequestCharge::default()).await?;
         let is_empty = page.documents.is_empty() && page.invalid.is_empty();
         // A store that does not advance would be read forever.
         if is_empty || page.last_id <= self.after {

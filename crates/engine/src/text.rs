@@ -32,6 +32,12 @@ pub fn iso8601(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
 }
 
+/// Returns the milliseconds since 1970 of a time in RFC 3339; `None` if the text is none.
+#[must_use]
+pub fn time_ms(text: &str) -> Option<i64> {
+    text.parse().ok().map(jiff::Timestamp::as_millisecond)
+}
+
 /// Returns the message of an error. The code that an error of the operating system ends with, such as `os error 2`, is removed.
 #[must_use]
 pub fn error_message(error: &(dyn Error + 'static)) -> String {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use devicestate_engine::{
     device_state::Document,
-    store::{ETag, Page, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, Page, RequestCharge, Selection, StateStore, StoreError, Stored},
 };
 use rusqlite::{ErrorCode, OptionalExtension as _, Row, params};
 
@@ -76,7 +76,8 @@ impl StateStore for SqliteStore {
         if rows == 1 { Ok(etag) } else { Err(StoreError::Conflict) }
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
+    async fn list(&self, selection: Selection<'_>, _: &RequestCharge) -> Result<Page, StoreError> {
+        let Selection { filter, after, limit } = selection;
         let (after, limit) = (after.unwrap_or_default().to_owned(), i64::try_from(limit).unwrap_or(i64::MAX));
         let rows: Vec<[Vec<u8>; 2]> = self
             .0
@@ -99,6 +100,7 @@ impl StateStore for SqliteStore {
                 }
             };
             match parse_document(&id, &text) {
+                Ok(document) if !filter.matches(&document) => {}
                 Ok(document) => page.documents.push(document),
                 Err(reason) => page.invalid.push(reason),
             }

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use devicestate_engine::{
     device_state::{Document, Update},
-    store::{ETag, MemoryStore, Page, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, MemoryStore, Page, RequestCharge, Selection, StateStore, StoreError, Stored},
 };
 use tokio::time::{Instant, sleep};
 
@@ -256,10 +256,10 @@ impl StateStore for ScriptedStore {
         after(response, self.memory.replace(document, if_match, charge).await)
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
+    async fn list(&self, selection: Selection<'_>, charge: &RequestCharge) -> Result<Page, StoreError> {
         if self.do_lists_fail.load(SeqCst) {
             return Err(StoreError::Transient("the store is busy".into()));
         }
-        self.memory.list(after, limit).await
+        self.memory.list(selection, charge).await
     }
 }

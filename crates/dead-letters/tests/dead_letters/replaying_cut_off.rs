@@ -17,7 +17,7 @@ use devicestate_engine::{
     dead_letter::{DeadLetter, Directory, Overflow, OverflowError},
     device_state::Document,
     queue::QueueError,
-    store::{ETag, Page, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, Page, RequestCharge, Selection, StateStore, StoreError, Stored},
 };
 use devicestate_test_doubles::{ScriptedStore, altitude, batch, battery, event, read_dead_letter};
 use serde_json::{json, value::RawValue};
@@ -113,8 +113,8 @@ impl StateStore for Counted<Arc<ScriptedStore>> {
         self.0.around(unreachable_store, self.1.replace(document, if_match, charge)).await
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
-        self.1.list(after, limit).await
+    async fn list(&self, selection: Selection<'_>, charge: &RequestCharge) -> Result<Page, StoreError> {
+        self.1.list(selection, charge).await
     }
 }
 
@@ -194,7 +194,7 @@ async fn documents_without_faults() -> BTreeMap<String, Document> {
 }
 
 async fn documents(store: &ScriptedStore) -> BTreeMap<String, Document> {
-    let page = store.list(None, 100).await.expect("documents");
+    let page = store.list(Selection::every(None, 100), &RequestCharge::default()).await.expect("documents");
     page.documents.into_iter().map(|document| (document.id.clone(), document)).collect()
 }
 

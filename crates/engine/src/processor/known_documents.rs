@@ -11,7 +11,7 @@ use super::failing_documents::LONGEST_OUTAGE;
 use crate::{
     clock::Random,
     device_state::{device_id, document_id},
-    store::{StateStore, StoreError},
+    store::{RequestCharge, Selection, StateStore, StoreError},
 };
 
 /// The number of documents in the sample: twice the number of probes, so that two probes of a store are not of the same
@@ -89,7 +89,8 @@ impl KnownDocuments {
         if is_done(&self.lock()) {
             return true;
         }
-        let listed = timeout_at(deadline, store.list(None, MAX_DOCUMENTS)).await;
+        let listed =
+            timeout_at(deadline, store.list(Selection::every(None, MAX_DOCUMENTS), &RequestCharge::default())).await;
         let mut sample = self.lock();
         let now = Instant::now();
         match (listed, &sample.list) {

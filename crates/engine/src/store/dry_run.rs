@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{ETag, Page, RequestCharge, StateStore, StoreError, Stored};
+use super::{ETag, Page, RequestCharge, Selection, StateStore, StoreError, Stored};
 use crate::device_state::Document;
 
 /// A store that applies writes in memory, under the same conditions, and does not change the underlying store.
@@ -70,14 +70,15 @@ impl StateStore for DryRunStore {
 
     /// Returns the documents of the underlying store with the writes of the dry run. Documents that the dry run created are
     /// not included.
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
-        let mut page = self.underlying.list(after, limit).await?;
+    async fn list(&self, selection: Selection<'_>, charge: &RequestCharge) -> Result<Page, StoreError> {
+        let mut page = self.underlying.list(selection, charge).await?;
         let written = self.written();
         for document in &mut page.documents {
             if let Some(stored) = written.get(&document.id) {
                 document.clone_from(&stored.document);
             }
         }
+        page.documents.retain(|document| selection.filter.matches(document));
         Ok(page)
     }
 }

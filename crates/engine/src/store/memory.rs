@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{ETag, Page, RequestCharge, StateStore, StoreError, Stored};
+use super::{ETag, Page, RequestCharge, Selection, StateStore, StoreError, Stored};
 use crate::device_state::Document;
 
 /// A store in memory. Documents are never evicted, so its size is the sum of all documents.
@@ -63,11 +63,13 @@ impl StateStore for MemoryStore {
         }
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
+    async fn list(&self, selection: Selection<'_>, _: &RequestCharge) -> Result<Page, StoreError> {
+        let Selection { filter, after, limit } = selection;
         let contents = self.contents();
         let is_after = |id: &str| after.is_none_or(|after| id > after);
         let rest = contents.documents.iter().filter(|(id, _)| is_after(id));
-        let mut documents: Vec<_> = rest.map(|(_, stored)| &stored.document).collect();
+        let mut documents: Vec<_> =
+            rest.map(|(_, stored)| &stored.document).filter(|document| filter.matches(document)).collect();
         documents.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         Ok(documents.into_iter().take(limit).cloned().collect::<Vec<_>>().into())
     }

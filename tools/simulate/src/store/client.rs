@@ -5,7 +5,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use devicestate_engine::{
     device_state::Document,
-    store::{ETag, Page, RequestCharge, StateStore, StoreError, Stored},
+    store::{ETag, Page, RequestCharge, Selection, StateStore, StoreError, Stored},
 };
 use tokio::{sync::oneshot, time::sleep};
 
@@ -123,13 +123,15 @@ impl StateStore for Client {
         self.put(document, Some(if_match)).await
     }
 
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
+    async fn list(&self, selection: Selection<'_>, _: &RequestCharge) -> Result<Page, StoreError> {
+        let Selection { filter, after, limit } = selection;
         if self.faults.is_listing_out() {
             sleep(self.latency()).await;
             return Err(StoreError::Transient("503: unavailable".into()));
         }
         let documents = self.service.documents();
         let following = documents.iter().filter(|stored| after.is_none_or(|after| stored.document.id.as_str() > after));
+        let following = following.filter(|stored| filter.matches(&stored.document));
         Ok(following.take(limit).map(|stored| stored.document.clone()).collect::<Vec<_>>().into())
     }
 }
