@@ -36,8 +36,8 @@ use crate::{
 /// Limits the records of devices of each kind in a run. The summary counts all devices.
 pub const MAX_DEVICE_RECORDS: u64 = 100;
 
-/// How many documents are read at once.
-const PAGE_DOCUMENTS: usize = 100;
+/// How many documents are read at once. A store without an index of the times reads all rows for each page.
+const PAGE_DOCUMENTS: usize = 1_000;
 
 /// Reads the setting `SilentAfter`: how long a device must not have been heard to be silent; `None` if the watch is off, as by
 /// default.
@@ -180,7 +180,7 @@ impl SilenceWatch {
 }
 
 impl Run<'_> {
-    /// Examines the documents of a search in pages. Returns false if the deadline passed before the last page.
+    /// Examines the documents of a search in pages. Returns false if the deadline passed before the last document.
     async fn search(&self, search: Search, deadline: Instant) -> Result<bool, SilenceError> {
         let SilenceWatch { store, concurrency, back, silent, .. } = self.watch;
         let (cursor, filter, until_ms) = match search {
@@ -193,18 +193,31 @@ impl Run<'_> {
             let page = store.written(range, &self.charge).await?;
             let Some(last_ms) = page.last().map(|written| written.written_ms) else { return Ok(true) };
             let is_last = page.len() < PAGE_DOCUMENTS || last_ms <= after_ms;
-            let examinations: Vec<_> = page.into_iter().map(|written| self.examine(search, written.stored)).collect();
-            stream::iter(examinations).buffer_unordered(*concurrency).try_collect::<()>().await?;
+            let examinations: Vec<_> =
+                page.into_iter().map(|written| self.examine_until(deadline, search, written.stored)).collect();
+            let mut examinations = stream::iter(examinations).buffer_unordered(*concurrency);
+            let mut are_all_examined = true;
+            while let Some(is_examined) = examinations.try_next().await? {
+                are_all_examined &= is_examined;
+            }
+            if !are_all_examined {
+                return Ok(false);
+            }
             // Only now: a page that was not completed is read again by the next run.
             cursor.advance(last_ms);
             if is_last {
                 return Ok(true);
             }
-            if Instant::now() >= deadline {
-                return Ok(false);
-            }
             after_ms = last_ms;
         }
+    }
+
+    /// Examines a document, and returns true; returns false without doing so after the deadline.
+    async fn examine_until(&self, deadline: Instant, search: Search, stored: Stored) -> Result<bool, StoreError> {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        self.examine(search, stored).await.map(|()| true)
     }
 
     async fn examine(&self, search: Search, stored: Stored) -> Result<(), StoreError> {

@@ -342,17 +342,17 @@ async fn a_document_without_heard_is_as_old_as_its_newest_reading_and_others_are
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_ends_the_run_and_the_next_one_examines_the_rest() {
     let rig = Rig::new();
-    for number in 0..300 {
-        rig.store.put(&format!("{number:03}"), number).await;
+    for number in 0..1_200 {
+        rig.store.put(&format!("{number:04}"), number).await;
     }
     // The second page.
-    rig.store.scripted.respond(Write, "150", [StoreResponse::throttled(Duration::ZERO)]);
-    let (summary, result) = rig.at(THRESHOLD + 300).try_run().await;
+    rig.store.scripted.respond(Write, "1100", [StoreResponse::throttled(Duration::ZERO)]);
+    let (summary, result) = rig.at(THRESHOLD + 1_200).try_run().await;
     assert_eq!(result.expect_err("the store is throttled").to_string(), "too many requests");
-    assert!(summary.silent > 100 && summary.silent < 200 && !summary.is_complete, "{summary:?}");
-    assert!(summary.request_units > 100.0, "{summary:?}");
+    assert!((1_000..1_150).contains(&summary.silent) && !summary.is_complete, "{summary:?}");
+    assert!(summary.request_units > 1_000.0, "{summary:?}");
     rig.run().await;
-    for id in ["000", "150", "299"] {
+    for id in ["0000", "1100", "1199"] {
         assert!(rig.mark(id).await.is_some(), "{id}");
     }
     rig.store.is_out.store(true, SeqCst);
