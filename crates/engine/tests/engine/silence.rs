@@ -203,7 +203,7 @@ fn watch(store: &Arc<TimedStore>, clock: &Arc<TestClock>, recorded: &Arc<Recorde
 const NONE: [&str; 0] = [];
 
 #[tokio::test(start_paused = true)]
-async fn a_device_that_falls_silent_is_recorded_once_whoever_watches() {
+async fn a_device_that_falls_silent_is_recorded_once_by_any_process() {
     let mut rig = Rig::new();
     rig.store.put("a", 1_000).await;
     rig.store.put("b", 2_000).await;
@@ -304,7 +304,7 @@ async fn a_clock_that_steps_back_loses_and_repeats_nothing() {
     rig.store.put("b", 600_000).await;
     assert_eq!(rig.at(THRESHOLD).run().await, ["silent a"]);
     assert_eq!(rig.at(THRESHOLD - 3_600_000).run().await, NONE);
-    // The clock of the store is behind the one of the last examined document.
+    // Written later, by a clock of the store that is slow.
     rig.store.put("late", -50_000).await;
     assert_eq!(rig.at(THRESHOLD).run().await, ["silent late"]);
     assert_eq!(rig.at(THRESHOLD + 600_000).run().await, ["silent b"]);
