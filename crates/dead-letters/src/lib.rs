@@ -12,6 +12,7 @@
 //! readings stay.
 
 mod audit;
+mod command;
 mod discard;
 mod entry;
 mod error;
@@ -26,12 +27,13 @@ mod transfer;
 pub use audit::{
     Action, AuditError, AuditLine, AuditTrail, AuditWriter, Edit, FileAuditTrail, LockWait, Outcome, operator_name,
 };
+pub use command::shell_quoted;
 pub use discard::Discard;
 pub use entry::{Entry, Identity, MessageContent, Summary};
 pub use error::ScanError;
 pub use examine::{BodyForm, Finder, ReadableBody, log_query, readable_body};
 pub use filter::Filter;
-pub use overview::{Group, GroupBy, ListEntry, Overview};
+pub use overview::{Group, GroupBy, ListEntry, Overview, without_names_and_numbers};
 pub use queue_scan::{MessageAction, MessageVisitor, QueueScan, ScanSummary, VisitResult};
 pub use replay::{
     FailureGroup, MAX_REPLAYS, Replay, ReplaySummary,

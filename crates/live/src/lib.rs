@@ -1,8 +1,19 @@
 //! The live page: a server on this machine that shows the devices of a store as they change.
 
+mod access;
 mod assets;
+mod detail;
+mod events;
+mod filter;
+mod fleet;
+mod letters;
+mod poller;
+mod problem;
 mod run;
 mod server;
+mod shared;
+#[cfg(test)]
+mod test_store;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -42,16 +53,19 @@ pub struct Options {
 pub struct Poll {
     /// The time between two reads of what was written.
     pub every: Duration,
-    /// For how long a write may stay invisible after a later one is visible.
-    pub overlap: Duration,
+    /// The time between two counts of the documents, which discover that some were deleted.
+    pub count_every: Duration,
+    /// Whether the store is read only while a page is open, because each read has its price.
+    pub only_for_readers: bool,
 }
 
 impl Poll {
     /// For a store on this machine.
-    pub const LOCAL: Self = Self { every: Duration::from_millis(250), overlap: Duration::from_secs(1) };
-    /// For Cosmos DB, where each read costs request units. It knows the times of writes in whole seconds, by the clocks of
-    /// several machines.
-    pub const COSMOS: Self = Self { every: Duration::from_secs(2), overlap: Duration::from_secs(5) };
+    pub const LOCAL: Self =
+        Self { every: Duration::from_millis(250), count_every: Duration::from_mins(1), only_for_readers: false };
+    /// For Cosmos DB.
+    pub const COSMOS: Self =
+        Self { every: Duration::from_secs(2), count_every: Duration::from_mins(10), only_for_readers: true };
 }
 
 /// A queue of dead letters.

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use devicestate_dead_letters::{
     Action, BodyForm, Candidate, Edit, Entry, Filter, Replay, ReplayOutcome, ReplaySummary, readable_body,
-    rebuild_edited, rebuild_event,
+    rebuild_edited, rebuild_event, shell_quoted,
 };
 use devicestate_engine::{
     batch::Event,
@@ -28,7 +28,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    context::{Context, shell_quoted},
+    context::Context,
     editor::{open_editor, read_text},
     find::find_only,
     preview::{Change, Preview, preview},
