@@ -12,7 +12,6 @@
 //! readings stay.
 
 mod audit;
-mod command;
 mod discard;
 mod entry;
 mod error;
@@ -27,7 +26,6 @@ mod transfer;
 pub use audit::{
     Action, AuditError, AuditLine, AuditTrail, AuditWriter, Edit, FileAuditTrail, LockWait, Outcome, operator_name,
 };
-pub use command::shell_quoted;
 pub use discard::Discard;
 pub use entry::{Entry, Identity, MessageContent, Summary};
 pub use error::ScanError;

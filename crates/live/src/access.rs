@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use axum::{
+    Router,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
-    middleware::Next,
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
 use uuid::Uuid;
@@ -76,8 +77,17 @@ impl Access {
     }
 }
 
+/// Refuses requests for other servers than this port of 127.0.0.1, and from other pages.
+pub fn protected(routes: Router, port: u16) -> Router {
+    protected_by(routes, Arc::new(Access::new(port)))
+}
+
 /// Refuses requests for other servers and from other pages, and adds the headers to each answer.
-pub(crate) async fn protect(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+pub(crate) fn protected_by(routes: Router, access: Arc<Access>) -> Router {
+    routes.layer(from_fn_with_state(access, protect))
+}
+
+async fn protect(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let mut response = match access.foreign(request.uri(), request.headers()) {
         Some(reason) => {
             Problem::new(StatusCode::FORBIDDEN, format!("the request is refused: {reason}")).into_response()

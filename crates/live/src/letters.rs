@@ -2,16 +2,17 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use devicestate_dead_letters::{Entry, Overview, Summary, shell_quoted, without_names_and_numbers};
+use devicestate_dead_letters::{Entry, Overview, Summary, without_names_and_numbers};
 use devicestate_engine::{
     failure::{ErrorClass, Stage},
     queue::{MAX_RECEIVE_COUNT, QueueError},
     text::{time_ms, truncated},
 };
+use devicestate_terminal::shell_quoted;
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
-use crate::{DeadLetters, shared::Shared};
+use crate::{Commands, DeadLetters, shared::Shared};
 
 /// The time between two reads of the queue.
 const EVERY: Duration = Duration::from_secs(2);
@@ -43,7 +44,7 @@ pub(crate) struct Letters {
     /// The data of the event, as JSON.
     pub(crate) event: String,
     entries: Vec<Summary>,
-    command_options: String,
+    commands: Commands,
 }
 
 /// The data of the event `deadLetters`.
@@ -102,7 +103,7 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
 }
 
 impl Letters {
-    async fn read(DeadLetters { queue, command_options }: &DeadLetters) -> Result<Self, QueueError> {
+    async fn read(DeadLetters { queue, commands }: &DeadLetters) -> Result<Self, QueueError> {
         let mut overview = Overview::default();
         let (mut after, mut examined, mut bytes) = (None::<String>, 0, 0);
         while examined < MAX_MESSAGES && bytes < MAX_BYTES {
@@ -118,14 +119,14 @@ impl Letters {
         let total = queue.count().await?.max(examined as u64);
         let letters = overview.entries().iter().map(|entry| &entry.summary);
         let entries: Vec<_> = letters.chain(overview.foreign()).cloned().collect();
-        let event = Event { total, examined, groups: groups(&entries, command_options), problem: None };
-        Ok(Self { event: to_json(&event), entries, command_options: command_options.clone() })
+        let event = Event { total, examined, groups: groups(&entries, commands), problem: None };
+        Ok(Self { event: to_json(&event), entries, commands: commands.clone() })
     }
 
-    fn failed(error: &str, DeadLetters { queue, command_options }: &DeadLetters) -> Self {
+    fn failed(error: &str, DeadLetters { queue, commands }: &DeadLetters) -> Self {
         let problem = truncated(&format!("the dead letters in {} cannot be read: {error}", queue.name()));
         let event = to_json(&Event { problem: Some(problem), ..Event::default() });
-        Self { event, entries: Vec::new(), command_options: command_options.clone() }
+        Self { event, entries: Vec::new(), commands: commands.clone() }
     }
 
     /// Returns the first dead letters of a device.
@@ -144,7 +145,7 @@ impl Letters {
             stage: summary.stage,
             sequence_number: summary.sequence_number,
             partition: Some(&*summary.partition_id).filter(|partition| !partition.is_empty()),
-            command: format!("devicestate dead-letters show {id}{}", self.command_options),
+            command: self.commands.command(&format!("show {id}")),
         })
     }
 }
@@ -154,7 +155,7 @@ fn to_json(event: &Event) -> String {
 }
 
 /// Returns the groups of dead letters with the same issue, class and stage, the largest first.
-fn groups(entries: &[Summary], command_options: &str) -> Vec<Group> {
+fn groups(entries: &[Summary], commands: &Commands) -> Vec<Group> {
     let mut groups = HashMap::new();
     for summary in entries {
         let kind = without_names_and_numbers(&summary.issue);
@@ -168,7 +169,7 @@ fn groups(entries: &[Summary], command_options: &str) -> Vec<Group> {
                 count: 0,
                 devices: Vec::new(),
                 oldest_ms: inserted_ms,
-                command: command(summary, kind, command_options),
+                command: commands.command(&repair(summary, kind)),
             };
             (group, summary)
         });
@@ -191,14 +192,19 @@ fn groups(entries: &[Summary], command_options: &str) -> Vec<Group> {
     groups
 }
 
-/// Returns the command that repairs a group, which begins as a dry run.
-fn command(summary: &Summary, kind: &str, options: &str) -> String {
+/// Returns the subcommand that repairs a group, which begins as a dry run.
+fn repair(summary: &Summary, kind: &str) -> String {
     if summary.id.is_none() {
         // Not a dead letter: only its message id selects it.
-        let message = shell_quoted(&summary.message_id);
-        return format!("devicestate dead-letters discard --message {message}{options}");
+        return format!("discard --message {}", shell_quoted(&summary.message_id));
     }
-    format!("devicestate dead-letters replay --issue {}{options}", shell_quoted(&pattern(kind)))
+    format!("replay --issue {}", shell_quoted(&pattern(kind)))
+}
+
+impl Commands {
+    fn command(&self, subcommand: &str) -> String {
+        format!("{} dead-letters {subcommand}{}", self.program, self.options)
+    }
 }
 
 /// Returns the regular expression of the issues of a kind.

@@ -21,6 +21,7 @@ use axum::Router;
 use devicestate_engine::{queue::DeadLetterQueue, store::StateStore};
 use devicestate_read_api::ReadApi;
 
+pub use access::protected;
 pub use run::{PartitionFigures, Run, RunFigures};
 pub use server::LiveServer;
 
@@ -72,8 +73,17 @@ impl Poll {
 pub struct DeadLetters {
     /// The queue, which is only peeked.
     pub queue: Arc<dyn DeadLetterQueue>,
-    /// The options that select the queue on the command line, such as ` --state state.db`, quoted for a shell.
-    pub command_options: String,
+    /// How the commands that repair them are written.
+    pub commands: Commands,
+}
+
+/// How commands about a queue are written for a user who copies them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commands {
+    /// The program, such as `devicestate`, with settings in front if it needs them.
+    pub program: String,
+    /// The options that select the queue, such as ` --state state.db`, quoted for a shell.
+    pub options: String,
 }
 
 /// Routes that accept events. They need no token, but the server checks `Host` and `Origin`.

@@ -20,7 +20,7 @@ use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
 use crate::{
     Options,
-    access::{Access, protect, require_token},
+    access::{Access, protected_by, require_token},
     assets,
     detail::detail,
     events::events,
@@ -83,7 +83,7 @@ impl LiveServer {
         let listen = self.options.listen.take().map_or_else(Router::new, |listen| listen.routes);
         let shared = Shared::new(self.options);
         let router = routes(Arc::clone(&shared), info, &self.access).merge(listen);
-        let router = router.layer(from_fn_with_state(self.access, protect));
+        let router = protected_by(router, self.access);
         let mut tasks = JoinSet::new();
         tasks.spawn(Poller::new(Arc::clone(&shared)).run());
         tasks.spawn(letters::watch(Arc::clone(&shared)));

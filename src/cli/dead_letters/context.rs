@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, value_parser};
 use devicestate_azure::{BlobAudit, CosmosConfig, StorageConnection, StorageQueue};
 use devicestate_dead_letters::{
-    Action, AuditTrail, AuditWriter, Edit, FileAuditTrail, LockWait, Replayer, operator_name, shell_quoted,
+    Action, AuditTrail, AuditWriter, Edit, FileAuditTrail, LockWait, Replayer, operator_name,
 };
 use devicestate_engine::{
     clock::System,
@@ -25,7 +25,9 @@ use devicestate_engine::{
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue, dead_letter_folder};
 use devicestate_telemetry::{LoadError, LoadedTelemetry};
-use devicestate_terminal::{CommandError, CommandOutcome, Output, print_json_items, print_json_value, print_message};
+use devicestate_terminal::{
+    CommandError, CommandOutcome, Output, print_json_items, print_json_value, print_message, shell_quoted,
+};
 use serde::Serialize;
 use tokio::sync::watch;
 

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use devicestate_dead_letters::{
     Action, BodyForm, Candidate, Edit, Entry, Filter, Replay, ReplayOutcome, ReplaySummary, readable_body,
-    rebuild_edited, rebuild_event, shell_quoted,
+    rebuild_edited, rebuild_event,
 };
 use devicestate_engine::{
     batch::Event,
@@ -22,6 +22,7 @@ use devicestate_engine::{
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
     ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, confirm, count_of, eprint, print,
+    shell_quoted,
 };
 use futures_util::TryFutureExt as _;
 use serde::Serialize;

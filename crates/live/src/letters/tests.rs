@@ -93,7 +93,8 @@ async fn dead_letters_are_grouped_with_the_command_that_repairs_them_while_a_pag
         queue.put_letter(number, device, &format!("mode {number} of \"{device}\" isn't known (yet)"));
     }
     queue.put(b"{}".to_vec());
-    let dead_letters = DeadLetters { queue: queue.clone(), command_options: " --state state.db".into() };
+    let commands = Commands { program: "devicestate".into(), options: " --state state.db".into() };
+    let dead_letters = DeadLetters { queue: queue.clone(), commands };
     let store = Arc::new(TestStore::default());
     let shared = Shared::new(Options { dead_letters: Some(dead_letters), ..test_store::options(store) });
     tokio::spawn(watch(Arc::clone(&shared)));
@@ -130,7 +131,7 @@ async fn dead_letters_are_grouped_with_the_command_that_repairs_them_while_a_pag
 async fn the_number_of_dead_letters_that_are_read_is_limited() {
     let queue = Arc::new(TestQueue::default());
     (0..=MAX_MESSAGES).for_each(|_| queue.put(b"x".to_vec()));
-    let letters = DeadLetters { queue, command_options: String::new() };
+    let letters = DeadLetters { queue, commands: Commands::default() };
     let event: Value = serde_json::from_str(&Letters::read(&letters).await.expect("messages").event).expect("JSON");
     assert_eq!((&event["total"], &event["examined"]), (&json!(MAX_MESSAGES + 1), &json!(MAX_MESSAGES)));
 }

@@ -1,4 +1,4 @@
-//! Texts for commands that the user can copy.
+//! Words of commands that a user may copy into a shell.
 
 use devicestate_engine::text::is_hidden;
 
