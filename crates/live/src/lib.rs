@@ -1,8 +1,19 @@
 //! The live page: a server on this machine that shows the devices of a store as they change.
 
+mod access;
 mod assets;
+mod detail;
+mod events;
+mod filter;
+mod fleet;
+mod letters;
+mod poller;
+mod problem;
 mod run;
 mod server;
+mod shared;
+#[cfg(test)]
+mod test_store;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,6 +21,7 @@ use axum::Router;
 use devicestate_engine::{queue::DeadLetterQueue, store::StateStore};
 use devicestate_read_api::ReadApi;
 
+pub use access::protected;
 pub use run::{PartitionFigures, Run, RunFigures};
 pub use server::LiveServer;
 
@@ -42,24 +54,36 @@ pub struct Options {
 pub struct Poll {
     /// The time between two reads of what was written.
     pub every: Duration,
-    /// For how long a write may stay invisible after a later one is visible.
-    pub overlap: Duration,
+    /// The time between two counts of the documents, which discover that some were deleted.
+    pub count_every: Duration,
+    /// Whether the store is read only while a page is open, because each read has its price.
+    pub only_for_readers: bool,
 }
 
 impl Poll {
     /// For a store on this machine.
-    pub const LOCAL: Self = Self { every: Duration::from_millis(250), overlap: Duration::from_secs(1) };
-    /// For Cosmos DB, where each read costs request units. It knows the times of writes in whole seconds, by the clocks of
-    /// several machines.
-    pub const COSMOS: Self = Self { every: Duration::from_secs(2), overlap: Duration::from_secs(5) };
+    pub const LOCAL: Self =
+        Self { every: Duration::from_millis(250), count_every: Duration::from_mins(1), only_for_readers: false };
+    /// For Cosmos DB.
+    pub const COSMOS: Self =
+        Self { every: Duration::from_secs(2), count_every: Duration::from_mins(10), only_for_readers: true };
 }
 
 /// A queue of dead letters.
 pub struct DeadLetters {
     /// The queue, which is only peeked.
     pub queue: Arc<dyn DeadLetterQueue>,
-    /// The options that select the queue on the command line, such as ` --state state.db`, quoted for a shell.
-    pub command_options: String,
+    /// How the commands that repair them are written.
+    pub commands: Commands,
+}
+
+/// How commands about a queue are written for a user who copies them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commands {
+    /// The program, such as `devicestate`, with settings in front if it needs them.
+    pub program: String,
+    /// The options that select the queue, such as ` --state state.db`, quoted for a shell.
+    pub options: String,
 }
 
 /// Routes that accept events. They need no token, but the server checks `Host` and `Origin`.
